@@ -1,0 +1,1 @@
+"""The agent's nouns: pure, frozen values that every layer shares."""

@@ -1,0 +1,42 @@
+"""Who is asking: what a credential was turned into, and what it may at most do."""
+
+from enum import StrEnum
+from typing import Final
+
+from msgspec import Struct
+
+ROOT_POLICY: Final = "root"  # allows everything; built in, cannot be written or deleted
+DEFAULT_POLICY: Final = "default"  # what every token may do to itself
+
+
+class Method(StrEnum):
+    """How the caller proved who he is; a policy condition can ask for it."""
+
+    TOKEN = "token"
+    API_KEY = "api_key"
+    JWT = "jwt"
+    CERTIFICATE = "certificate"
+    SERVICE = "service"  # our own background work
+    ANONYMOUS = "anonymous"
+
+
+class Permission(Struct, frozen=True, forbid_unknown_fields=True):
+    """What an API key is cut down to: these capabilities on these path patterns."""
+
+    capabilities: tuple[str, ...]
+    paths: tuple[str, ...]
+
+
+class Identity(Struct, frozen=True, kw_only=True):
+    """An authenticated caller. `permissions` empty means: not cut down below the policies."""
+
+    id: str
+    name: str
+    method: Method
+    policies: tuple[str, ...] = ()
+    permissions: tuple[Permission, ...] = ()
+    credential: str = ""  # the accessor of the token or the id of the key: never the secret
+    mfa: bool = False
+
+
+ANONYMOUS: Final = Identity(id="anonymous", name="anonymous", method=Method.ANONYMOUS)

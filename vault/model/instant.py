@@ -1,0 +1,84 @@
+"""Instants are Unix nanoseconds (`int`, UTC): every database keeps them whole, none guesses a zone."""
+
+import re
+from datetime import UTC, datetime
+from typing import Final
+
+from vault.errors import ValidationError
+
+SECOND: Final = 1_000_000_000
+MAX: Final = 253_402_300_799 * SECOND  # 9999-12-31T23:59:59Z, the last that RFC 3339 can write
+
+_RFC3339 = re.compile(
+    r"(\d{4}-\d\d-\d\d)[Tt](\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?([Zz]|[+-]\d\d:\d\d)\Z", re.ASCII
+)
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h|d)", re.ASCII)
+_UNITS: Final = {
+    "ns": 1,
+    "us": 10**3,
+    "µs": 10**3,
+    "ms": 10**6,
+    "s": SECOND,
+    "m": 60 * SECOND,
+    "h": 3600 * SECOND,
+    "d": 86400 * SECOND,
+}
+
+
+def rfc3339(ns: int) -> str:
+    """Write an instant as RFC 3339 in UTC with nanoseconds, trailing zeros cut (Go's RFC3339Nano)."""
+    seconds, fraction = divmod(ns, SECOND)
+    text = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    return f"{text}.{fraction:09d}".rstrip("0").rstrip(".") + "Z" if fraction else f"{text}Z"
+
+
+def parse_rfc3339(text: str, field: str) -> int:
+    """Read an RFC 3339 instant; raises `ValidationError` naming `field`."""
+    match = _RFC3339.match(text)
+    if match is None:
+        raise ValidationError("time_invalid", f"{field} is not an RFC 3339 time", field=field)
+    date, clock, fraction, zone = match.groups()
+    try:
+        whole = datetime.fromisoformat(f"{date}T{clock}{zone.upper().replace('Z', '+00:00')}")
+    except ValueError:
+        raise ValidationError(
+            "time_invalid", f"{field} is not a real date and time", field=field
+        ) from None
+    return int(whole.timestamp()) * SECOND + int((fraction or "0").ljust(9, "0"))
+
+
+def parse_duration(value: str | float, field: str) -> int:
+    """Read a duration to nanoseconds: a number of seconds, or Go's form such as `1h30m`; `d` too."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        if not abs(value) <= MAX // SECOND:  # written so that NaN and infinity fail it too
+            raise ValidationError("duration_invalid", f"{field} is too long", field=field)
+        return int(value * SECOND)
+    text = str(value).strip()
+    if re.fullmatch(r"-?\d+", text, re.ASCII):
+        return _bounded(int(text) * SECOND, field)
+    sign = -1 if text.startswith("-") else 1
+    text = text.removeprefix("-")
+    parts = _DURATION.findall(text)
+    if not parts or "".join(n + u for n, u in parts) != text:
+        raise ValidationError(
+            "duration_invalid", f"{field} is not a duration such as 90s, 1h30m or 90d", field=field
+        )
+    return _bounded(sign * int(sum(float(n) * _UNITS[u] for n, u in parts)), field)
+
+
+def _bounded(ns: int, field: str) -> int:
+    if abs(ns) > MAX:
+        raise ValidationError("duration_invalid", f"{field} is too long", field=field)
+    return ns
+
+
+def go_duration(ns: int) -> str:
+    """Write a duration as Go's `time.Duration` does for whole seconds: `0s`, `1h30m0s`."""
+    sign, ns = ("-", -ns) if ns < 0 else ("", ns)
+    seconds, fraction = divmod(ns, SECOND)
+    hours, rest = divmod(seconds, 3600)
+    minutes, seconds = divmod(rest, 60)
+    text = f"{seconds}" + (f".{fraction:09d}".rstrip("0") if fraction else "") + "s"
+    if hours or minutes:
+        text = f"{minutes}m{text}"
+    return sign + (f"{hours}h{text}" if hours else text)

@@ -1,0 +1,54 @@
+"""What a dialect asks of the pipeline, and what it gets back: wire-free, frozen."""
+
+from enum import StrEnum
+
+from msgspec import Struct
+
+from vault.model.path import ResourcePath
+
+
+class Capability(StrEnum):
+    """The verbs of a policy. `delete` covers undelete; `destroy` cannot be taken back."""
+
+    CREATE = "create"
+    READ = "read"
+    READ_METADATA = "read_metadata"
+    UPDATE = "update"
+    DELETE = "delete"
+    DESTROY = "destroy"
+    LIST = "list"
+    SUDO = "sudo"
+
+
+class Origin(Struct, frozen=True, kw_only=True):
+    """Where a request came from, as far as the server saw it itself."""
+
+    ip: str
+    user_agent: str = ""
+    dialect: str = "native"
+    peer_certificate: bytes | None = None  # DER, verified by TLS
+
+
+class Operation(Struct, frozen=True, kw_only=True):
+    """One thing to do, to one place, asked with one credential.
+
+    `name` is the key of a handler (`secret.read`), `payload` that handler's frozen parameters.
+    """
+
+    name: str
+    path: ResourcePath
+    payload: object
+    request_id: str
+    credential: str | None  # the text that was presented; never logged, dropped after step 1
+    origin: Origin
+
+
+class Facts(Struct, frozen=True):
+    """What a policy condition may ask about the thing itself."""
+
+    exists: bool = False
+    tags: frozenset[str] = frozenset()
+    metadata: dict[str, str] = {}
+
+
+NO_FACTS = Facts()

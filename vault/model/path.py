@@ -1,0 +1,88 @@
+"""`ResourcePath`: the one spelling of a name, for authorization *and* for storage.
+
+A path that could be spelled in two ways is refused instead of repaired, because a repair that
+authorization does and storage does not is how policies are bypassed (CVE-2026-3605,
+CVE-2025-49830). There is no way to build a `ResourcePath` but `parse`.
+"""
+
+import unicodedata
+from functools import lru_cache
+from typing import Final, Self, TypeVar
+
+from vault.errors import ValidationError
+
+MAX_BYTES: Final = 512  # of UTF-8; fits a key column of every database we mean to support
+MAX_SEGMENTS: Final = 32  # the nesting depth bound of `security.md` (memory DoS)
+RESERVED: Final = frozenset({"sys", "auth", "identity", "cubbyhole"})  # first segments of no secret
+
+
+class ResourcePath(str):
+    """A canonical relative path such as `secret/app/db`: NFC, no empty, `.` or `..` segment.
+
+    It is a `str`, so that it can be a key without a conversion; only `parse` makes one.
+    """
+
+    __slots__ = ()
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Return the path, or raise `ValidationError` saying which rule `text` breaks."""
+        return _parse(cls, text)
+
+    @classmethod
+    def parse_secret(cls, text: str) -> Self:
+        """As `parse`, for the name of a secret: it may not start with a reserved segment."""
+        path = _parse(cls, text)
+        if path.partition("/")[0].casefold() in RESERVED:
+            raise ValidationError(
+                "path_reserved", "this first segment is reserved; choose another", field="path"
+            )
+        return path
+
+    @classmethod
+    def parse_prefix(cls, text: str) -> str:
+        """Return a canonical folder prefix: empty, or a path followed by `/`."""
+        stripped = text.removesuffix("/")
+        return f"{cls.parse(stripped)}/" if stripped else ""
+
+
+P = TypeVar("P", bound=ResourcePath)
+
+
+@lru_cache(maxsize=4096)  # the hot names of a server; entries are bounded by MAX_BYTES
+def _parse(cls: type[P], text: str) -> P:
+    fault = _fault(text)
+    if fault:
+        raise ValidationError("path_invalid", f"invalid path: {fault}", field="path")
+    return str.__new__(cls, text)
+
+
+def _fault(text: str) -> str | None:
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError:
+        return "it is not valid Unicode"
+    if not text:
+        return "it is empty"
+    if size > MAX_BYTES:
+        return f"it is longer than {MAX_BYTES} bytes"
+    if "%2f" in text.lower() or "%5c" in text.lower() or "\\" in text:
+        return "encoded slashes and backslashes are not allowed"
+    if any(unicodedata.category(c) in {"Cc", "Cf", "Zl", "Zp", "Cn", "Co"} for c in text):
+        return "control and invisible characters are not allowed"
+    if not unicodedata.is_normalized("NFC", text):
+        return "it is not in Unicode normal form NFC"
+    segments = text.split("/")
+    if len(segments) > MAX_SEGMENTS:
+        return f"it has more than {MAX_SEGMENTS} segments"
+    return next((fault for s in segments if (fault := _segment_fault(s))), None)
+
+
+def _segment_fault(segment: str) -> str | None:
+    if not segment:
+        return "empty segments (a leading, trailing or double slash) are not allowed"
+    if segment in {".", ".."}:
+        return "'.' and '..' segments are not allowed"
+    if segment != segment.strip():
+        return "segments may not begin or end with a space"
+    return None

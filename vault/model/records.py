@@ -1,0 +1,177 @@
+"""The rows that are kept: one frozen struct a table. Instants are Unix nanoseconds, 0 means never.
+
+A struct with a `mac` field is an *authority row*: the barrier stamps it over table, key and all
+columns and refuses it when the stamp is wrong (`security.md`, "DB admin edits").
+"""
+
+from enum import StrEnum
+from typing import Any
+
+from msgspec import Struct
+
+
+class Status(StrEnum):
+    """The seed's status of a secret, user or key."""
+
+    ACTIVE = "active"
+    DELETED = "deleted"  # secret: its current version is soft-deleted
+    DESTROYED = "destroyed"  # secret: its current version is destroyed
+    EMPTY = "empty"  # secret: has metadata and no version yet
+    DISABLED = "disabled"  # user
+    REVOKED = "revoked"  # key
+
+
+class SecretRow(Struct, frozen=True, kw_only=True):
+    """The head of a secret: everything but the values. Its key is the name."""
+
+    name: str
+    id: str
+    current_version: int = 0
+    oldest_version: int = 0
+    max_versions: int = 0  # 0: the mount's, else 10
+    cas_required: bool = False
+    delete_version_after: int = 0  # ns; negative: switched off
+    metadata: dict[str, str] = {}
+    tags: list[str] = []
+    status: str = Status.EMPTY
+    created_at: int
+    updated_at: int
+    created_by: str
+    expires_at: int = 0
+    rotation_due: int = 0  # the rotation issue fills these two
+    rotation_policy: dict[str, Any] | None = None
+    mac: bytes = b""
+
+
+class VersionRow(Struct, frozen=True, kw_only=True):
+    """One version of a secret; its key is `(secret_id, version)`. `sealed` is empty when destroyed."""
+
+    secret_id: str
+    version: int
+    sealed: bytes
+    kek_generation: int
+    created_at: int
+    created_by: str
+    deletion_time: int = 0  # may lie in the future (delete_version_after)
+    destroyed: bool = False
+    mac: bytes = b""
+
+
+class AccessRow(Struct, frozen=True, kw_only=True):
+    """How often and when a secret was read; counted in memory and flushed, so no authority row."""
+
+    secret_id: str
+    value_reads: int = 0
+    metadata_reads: int = 0
+    last_value_read: int = 0
+    last_metadata_read: int = 0
+
+
+class MountRow(Struct, frozen=True, kw_only=True):
+    """A prefix of the name space with KV settings; its key is the path with its closing `/`."""
+
+    path: str
+    id: str
+    accessor: str
+    type: str = "kv"
+    version: int = 2
+    description: str = ""
+    max_versions: int = 0
+    cas_required: bool = False
+    delete_version_after: int = 0
+    created_at: int
+    mac: bytes = b""
+
+
+class UserRow(Struct, frozen=True, kw_only=True):
+    """A person or a machine. `name_key` is the casefolded user name and unique."""
+
+    id: str
+    username: str
+    name_key: str
+    email: str = ""
+    roles: list[str] = []
+    policies: list[str] = []
+    created_at: int
+    updated_at: int
+    last_login: int = 0
+    status: str = Status.ACTIVE
+    mac: bytes = b""
+
+
+class RoleRow(Struct, frozen=True, kw_only=True):
+    """A named set of policies."""
+
+    name: str
+    description: str = ""
+    policies: list[str] = []
+    created_at: int
+    updated_at: int
+    mac: bytes = b""
+
+
+class ApiKeyRow(Struct, frozen=True, kw_only=True):
+    """An API key of a user: the keyed hash of its secret, never the secret."""
+
+    id: str
+    user_id: str
+    name: str
+    key_hash: bytes
+    permissions: list[dict[str, list[str]]] = []
+    expires_at: int = 0
+    created_at: int
+    created_by: str
+    status: str = Status.ACTIVE
+    mac: bytes = b""
+
+
+class TokenRow(Struct, frozen=True, kw_only=True):
+    """A token; its key is the id that its text locates. A child is found by `parent`."""
+
+    id: str
+    accessor: str
+    secret_hash: bytes
+    parent: str = ""  # id of the parent token; empty: an orphan
+    display_name: str = "token"
+    user_id: str = ""
+    policies: list[str] = []
+    meta: dict[str, str] = {}
+    path: str = "auth/token/create"
+    created_at: int
+    issued_at: int  # creation or last renewal
+    ttl: int = 0  # ns, as asked for; 0: never expires (root only)
+    period: int = 0
+    explicit_max_ttl: int = 0
+    expires_at: int = 0
+    renewable: bool = True
+    num_uses: int = 0  # as created; 0: without limit
+    uses_left: int = 0
+    mac: bytes = b""
+
+
+class PolicyRow(Struct, frozen=True, kw_only=True):
+    """A policy as it was written; `document` is its validated JSON form."""
+
+    name: str
+    id: str
+    version: int
+    document: dict[str, Any]
+    created_at: int
+    updated_at: int
+    created_by: str
+    mac: bytes = b""
+
+
+class UsageRow(Struct, frozen=True, kw_only=True):
+    """When a credential was last used; flushed in batches, so no authority row."""
+
+    credential_id: str
+    last_used: int = 0
+    uses: int = 0
+
+
+class SystemRow(Struct, frozen=True, kw_only=True):
+    """A named blob that must be readable while sealed: wrapped keyring, seal configuration."""
+
+    name: str
+    value: bytes
