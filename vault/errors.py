@@ -46,6 +46,24 @@ class ValidationError(VaultError):
     status = 400
 
 
+class TooLargeError(ValidationError):
+    """The body or the value is over its bound; the message names the bound."""
+
+    status = 413
+
+
+class MethodError(ValidationError):
+    """The path exists, the method does not; `details["allow"]` lists those that do."""
+
+    status = 405
+
+
+class MediaTypeError(ValidationError):
+    """The body is of a type that this route does not take."""
+
+    status = 415
+
+
 class AuthenticationError(VaultError):
     """No credential, or one that does not (or no longer) count."""
 

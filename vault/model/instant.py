@@ -1,4 +1,4 @@
-"""Instants are Unix nanoseconds (`int`, UTC): every database keeps them whole, none guesses a zone."""
+"""Instants are Unix nanoseconds (`int`, UTC): every database keeps them whole."""
 
 import re
 from datetime import UTC, datetime
@@ -26,7 +26,7 @@ _UNITS: Final = {
 
 
 def rfc3339(ns: int) -> str:
-    """Write an instant as RFC 3339 in UTC with nanoseconds, trailing zeros cut (Go's RFC3339Nano)."""
+    """Write an instant as RFC 3339 in UTC, trailing zeros cut (Go's RFC3339Nano)."""
     seconds, fraction = divmod(ns, SECOND)
     text = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
     return f"{text}.{fraction:09d}".rstrip("0").rstrip(".") + "Z" if fraction else f"{text}Z"
@@ -48,7 +48,7 @@ def parse_rfc3339(text: str, field: str) -> int:
 
 
 def parse_duration(value: str | float, field: str) -> int:
-    """Read a duration to nanoseconds: a number of seconds, or Go's form such as `1h30m`; `d` too."""
+    """Read a duration to nanoseconds: seconds, or Go's form such as `1h30m`; also `90d`."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         if not abs(value) <= MAX // SECOND:  # written so that NaN and infinity fail it too
             raise ValidationError("duration_invalid", f"{field} is too long", field=field)

@@ -2,12 +2,12 @@
 
 A path that could be spelled in two ways is refused instead of repaired, because a repair that
 authorization does and storage does not is how policies are bypassed (CVE-2026-3605,
-CVE-2025-49830). There is no way to build a `ResourcePath` but `parse`.
+CVE-2025-49830). There is no way to build a `ResourcePath` but to parse it.
 """
 
 import unicodedata
 from functools import lru_cache
-from typing import Final, Self, TypeVar
+from typing import Final
 
 from vault.errors import ValidationError
 
@@ -19,20 +19,20 @@ RESERVED: Final = frozenset({"sys", "auth", "identity", "cubbyhole"})  # first s
 class ResourcePath(str):
     """A canonical relative path such as `secret/app/db`: NFC, no empty, `.` or `..` segment.
 
-    It is a `str`, so that it can be a key without a conversion; only `parse` makes one.
+    It is a `str`, so that it can be a key without a conversion; only the `parse` methods make one.
     """
 
     __slots__ = ()
 
     @classmethod
-    def parse(cls, text: str) -> Self:
+    def parse(cls, text: str) -> "ResourcePath":
         """Return the path, or raise `ValidationError` saying which rule `text` breaks."""
-        return _parse(cls, text)
+        return _parse(text)
 
     @classmethod
-    def parse_secret(cls, text: str) -> Self:
+    def parse_secret(cls, text: str) -> "ResourcePath":
         """As `parse`, for the name of a secret: it may not start with a reserved segment."""
-        path = _parse(cls, text)
+        path = _parse(text)
         if path.partition("/")[0].casefold() in RESERVED:
             raise ValidationError(
                 "path_reserved", "this first segment is reserved; choose another", field="path"
@@ -40,21 +40,23 @@ class ResourcePath(str):
         return path
 
     @classmethod
-    def parse_prefix(cls, text: str) -> str:
-        """Return a canonical folder prefix: empty, or a path followed by `/`."""
+    def parse_folder(cls, text: str) -> "ResourcePath":
+        """Return a folder: empty (everything), or a canonical path followed by one `/`."""
         stripped = text.removesuffix("/")
-        return f"{cls.parse(stripped)}/" if stripped else ""
+        return str.__new__(cls, f"{_parse(stripped)}/" if stripped else "")
 
-
-P = TypeVar("P", bound=ResourcePath)
+    @property
+    def is_folder(self) -> bool:
+        """Whether this names all that lies below it rather than one thing."""
+        return not self or self.endswith("/")
 
 
 @lru_cache(maxsize=4096)  # the hot names of a server; entries are bounded by MAX_BYTES
-def _parse(cls: type[P], text: str) -> P:
+def _parse(text: str) -> ResourcePath:
     fault = _fault(text)
     if fault:
         raise ValidationError("path_invalid", f"invalid path: {fault}", field="path")
-    return str.__new__(cls, text)
+    return str.__new__(ResourcePath, text)
 
 
 def _fault(text: str) -> str | None:

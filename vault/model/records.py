@@ -44,7 +44,7 @@ class SecretRow(Struct, frozen=True, kw_only=True):
 
 
 class VersionRow(Struct, frozen=True, kw_only=True):
-    """One version of a secret; its key is `(secret_id, version)`. `sealed` is empty when destroyed."""
+    """One version of a secret, key `(secret_id, version)`. `sealed` is empty when destroyed."""
 
     secret_id: str
     version: int

@@ -1,0 +1,41 @@
+"""`MountBook`: the current mounts. A mount is a prefix of the name space with KV settings."""
+
+from collections.abc import Iterable
+
+from vault.model.path import ResourcePath
+from vault.model.records import MountRow
+
+
+class MountBook:
+    """An immutable snapshot that is replaced whole; lookups are one dict access a segment."""
+
+    def __init__(self, rows: Iterable[MountRow] = ()) -> None:
+        self._rows = {row.path: row for row in rows}
+
+    def replace(self, rows: Iterable[MountRow]) -> None:
+        """Take over a new set of mounts, all at once."""
+        self._rows = {row.path: row for row in rows}
+
+    def all(self) -> list[MountRow]:
+        """Every mount in path order."""
+        return [self._rows[path] for path in sorted(self._rows)]
+
+    def get(self, path: str) -> MountRow | None:
+        """The mount at exactly this path (with its closing `/`)."""
+        return self._rows.get(path)
+
+    def match(self, path: str) -> MountRow | None:
+        """The mount that `path` lies in. Mounts never nest, so there is at most one."""
+        end = path.find("/")
+        while end >= 0:
+            row = self._rows.get(path[: end + 1])
+            if row is not None:
+                return row
+            end = path.find("/", end + 1)
+        return None
+
+    def overlapping(self, path: ResourcePath) -> MountRow | None:
+        """A mount that lies above, at or below the folder `path`: the two could not coexist."""
+        return self.match(path) or next(
+            (row for row in self._rows.values() if row.path.startswith(path)), None
+        )

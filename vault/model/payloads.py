@@ -1,0 +1,95 @@
+"""The parameters of operations: what a dialect fills in and a handler takes.
+
+Values travel as the bytes of one JSON document, so that nothing between the wire and the seal
+has to decode them. `None` means "leave as it is" wherever a field can be left as it is.
+"""
+
+from msgspec import Struct
+
+
+class Nothing(Struct, frozen=True):
+    """For operations that take no parameters."""
+
+
+class ReadSecret(Struct, frozen=True, kw_only=True):
+    """Read a version's value; 0 is the current one."""
+
+    version: int = 0
+
+
+class WriteSecret(Struct, frozen=True, kw_only=True):
+    """Write a new version. `cas` is the version that must be current (0: none may exist)."""
+
+    value: bytes
+    cas: int | None = None
+    metadata: dict[str, str] | None = None
+    tags: list[str] | None = None
+    expires_at: int | None = None
+    create_only: bool = False
+    must_exist: bool = False
+
+
+class PatchSecret(Struct, frozen=True, kw_only=True):
+    """Merge a JSON merge patch (RFC 7396) into the current version, as a new version."""
+
+    patch: bytes
+    cas: int | None = None
+
+
+class Rollback(Struct, frozen=True, kw_only=True):
+    """Write the value of an older version again, as a new version."""
+
+    version: int
+    cas: int | None = None
+
+
+class Versions(Struct, frozen=True, kw_only=True):
+    """Some versions of one secret; empty is the current one. Unknown ones are skipped."""
+
+    versions: tuple[int, ...] = ()
+
+
+class WriteMetadata(Struct, frozen=True, kw_only=True):
+    """Set a secret's metadata. `merge`: a `None` value deletes its key, the others stay."""
+
+    metadata: dict[str, str | None] | None = None
+    merge: bool = False
+    tags: list[str] | None = None
+    max_versions: int | None = None
+    cas_required: bool | None = None
+    delete_version_after: int | None = None
+    expires_at: int | None = None
+    must_exist: bool = False
+
+
+class ListSecrets(Struct, frozen=True, kw_only=True):
+    """Search names below the operation's folder; all given filters must hold."""
+
+    tags: tuple[str, ...] = ()
+    metadata: dict[str, str] = {}
+    status: str = ""
+    expiring_before: int = 0
+    cursor: str = ""
+    limit: int = 100
+
+
+class ListKeys(Struct, frozen=True, kw_only=True):
+    """List the direct children of a folder, sub-folders with a closing `/`."""
+
+    after: str = ""
+    limit: int = 0  # 0: all, within the handler's bound
+
+
+class WriteMount(Struct, frozen=True, kw_only=True):
+    """Create a mount (a prefix with KV settings)."""
+
+    version: int = 2
+    description: str = ""
+
+
+class TuneMount(Struct, frozen=True, kw_only=True):
+    """Change the KV settings of a mount."""
+
+    max_versions: int | None = None
+    cas_required: bool | None = None
+    delete_version_after: int | None = None
