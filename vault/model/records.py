@@ -44,11 +44,15 @@ class SecretRow(Struct, frozen=True, kw_only=True):
 
 
 class VersionRow(Struct, frozen=True, kw_only=True):
-    """One version of a secret, key `(secret_id, version)`. `sealed` is empty when destroyed."""
+    """One version of a secret, key `(secret_id, version)`; its two sealed parts are stored apart.
+
+    Destroying a version empties both; rekeying replaces `wrapped_dek` alone (docs/spec/sealed.md).
+    """
 
     secret_id: str
     version: int
-    sealed: bytes
+    wrapped_dek: bytes
+    box: bytes
     kek_generation: int
     created_at: int
     created_by: str
