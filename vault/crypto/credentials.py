@@ -1,0 +1,179 @@
+"""API keys and service tokens: minted here, stored as keyed hashes, found by id.
+
+    API key         fh_<id: 16 base32>_<secret: 43 base62>_<crc32: 8 hex>
+    service token   s.<id: 16 base32><secret: 43 base62>
+
+The id is 80 random bits in lower-case base32: it names the row, is not secret, and survives a
+database that folds case. The secret is 256 random bits; the row keeps HMAC-SHA256(pepper, secret),
+so a stolen database gives nothing to present, and nothing to test guesses against without the
+pepper from the keyring. A slow hash (Argon2) defends secrets that can be guessed; a 256-bit one
+cannot. The CRC is no security: it lets a scanner, and `parse`, tell a typo from a key.
+
+A token may also be any text an operator chose (`agent dev --root-token root`): its id is a keyed
+hash of the text, so it too is found by id and shows nothing of itself.
+
+Unknown id or wrong secret: the caller hashes once and compares once, either way.
+"""
+
+import hmac
+import re
+import zlib
+from base64 import b32encode
+from enum import StrEnum
+from typing import NamedTuple
+
+from vault.crypto.encoding import BASE62, base62
+from vault.crypto.errors import MalformedCredential
+from vault.crypto.mac import TAG_SIZE, hmac_sha256
+from vault.crypto.random import random_bytes
+
+ID_SIZE = 10
+SECRET_SIZE = 32
+ACCESSOR_SIZE = 15
+MIN_CHOSEN = 4
+"""Characters of a chosen token: short ones are for a dev agent on loopback."""
+MAX_CHOSEN = 512
+"""Characters of a chosen token: well under any header bound."""
+
+DUMMY = bytes(TAG_SIZE)
+"""Stands for the stored hash of an id nobody has. No secret with this hash can be found."""
+
+_API_KEY = "fh_"
+_TOKEN = "s."
+_SECRET_DOMAIN = b"freehold-credential-secret-v1\0"
+_CHOSEN_DOMAIN = b"freehold-chosen-token-id-v1\0"
+_SHAPE = re.compile(
+    rf"(?:fh_([a-z2-7]{{16}})_([{BASE62}]{{43}})_([0-9a-f]{{8}})"
+    rf"|s\.([a-z2-7]{{16}})([{BASE62}]{{43}}))"
+)
+_CRC_LENGTH = 9
+"""Underscore and eight digits."""
+
+
+class Kind(StrEnum):
+    """Which table a credential is looked up in."""
+
+    API_KEY = "api-key"
+    TOKEN = "token"
+
+
+class Minted(NamedTuple):
+    """A new credential. `text` is shown once; the row keeps `id` and `secret_hash`."""
+
+    id: str
+    text: str
+    secret_hash: bytes
+
+    def __repr__(self) -> str:
+        return f"Minted(id={self.id!r})"
+
+
+class ParsedCredential(NamedTuple):
+    """The parts of a well-formed credential."""
+
+    kind: Kind
+    id: str
+    secret: bytes
+
+    def __repr__(self) -> str:
+        return f"ParsedCredential(kind={self.kind!s}, id={self.id!r})"
+
+
+class Located(NamedTuple):
+    """Where to look a presented credential up, and what its row must hold."""
+
+    kind: Kind
+    id: str
+    secret_hash: bytes
+
+    def __repr__(self) -> str:
+        return f"Located(kind={self.kind!s}, id={self.id!r})"
+
+
+def mint_api_key(pepper: bytes) -> Minted:
+    """A new API key."""
+    name, secret = _base32(ID_SIZE), base62(random_bytes(SECRET_SIZE))
+    body = f"{_API_KEY}{name}_{secret}"
+    return Minted(name, f"{body}_{_crc(body)}", hash_secret(pepper, secret.encode()))
+
+
+def mint_token(pepper: bytes) -> Minted:
+    """A new service token."""
+    name, secret = _base32(ID_SIZE), base62(random_bytes(SECRET_SIZE))
+    return Minted(name, f"{_TOKEN}{name}{secret}", hash_secret(pepper, secret.encode()))
+
+
+def mint_accessor() -> str:
+    """A handle on a token that does not authenticate: 120 random bits, 24 characters."""
+    return _base32(ACCESSOR_SIZE)
+
+
+def adopt(pepper: bytes, text: str) -> Minted:
+    """A token whose text an operator chose: 4 to 512 visible ASCII characters.
+
+    Only as strong as the text. Raises `MalformedCredential` for another text, and for one that
+    has the form of an API key.
+    """
+    if not MIN_CHOSEN <= len(text) <= MAX_CHOSEN or not all("!" <= c <= "~" for c in text):
+        raise MalformedCredential("a chosen token is 4 to 512 visible ASCII characters")
+    kind, name, secret_hash = locate(pepper, text)
+    if kind is not Kind.TOKEN:
+        raise MalformedCredential("a chosen token may not look like an API key")
+    return Minted(name, text, secret_hash)
+
+
+def parse(text: str) -> ParsedCredential:
+    """The parts of an API key or service token.
+
+    Raises `MalformedCredential` for any other text; the error does not quote it.
+    """
+    match = _SHAPE.fullmatch(text)
+    if match is None:
+        raise MalformedCredential("neither an API key nor a service token")
+    key_id, key_secret, crc, token_id, token_secret = match.groups()
+    if key_id is None:
+        return ParsedCredential(Kind.TOKEN, token_id, token_secret.encode())
+    if crc != _crc(text[:-_CRC_LENGTH]):
+        raise MalformedCredential("an API key with a wrong checksum: mistyped or cut")
+    return ParsedCredential(Kind.API_KEY, key_id, key_secret.encode())
+
+
+def hash_secret(pepper: bytes, secret: bytes) -> bytes:
+    """The 32-byte keyed hash under which a secret is stored."""
+    return hmac_sha256(pepper, _SECRET_DOMAIN + secret)
+
+
+def locate(pepper: bytes, text: str) -> Located:
+    """Kind, id and hash of whatever a client presented. Never raises.
+
+    Text that is no well-formed credential is a chosen token, or a wrong guess at one.
+    """
+    try:
+        kind, name, secret = parse(text)
+    except MalformedCredential:
+        chosen = text.encode("utf-8", "surrogatepass")
+        name = _name(hmac_sha256(pepper, _CHOSEN_DOMAIN + chosen)[:ID_SIZE])
+        return Located(Kind.TOKEN, name, hash_secret(pepper, chosen))
+    return Located(kind, name, hash_secret(pepper, secret))
+
+
+def matches(located: Located, stored: bytes | None) -> bool:
+    """Whether the row's hash is that of the presented secret, in constant time.
+
+    `stored` is None when no row has the id: the same work is done on `DUMMY`, and it is False.
+    """
+    equal = hmac.compare_digest(located.secret_hash, DUMMY if stored is None else stored)
+    return equal and stored is not None
+
+
+def _base32(size: int) -> str:
+    return _name(random_bytes(size))
+
+
+def _name(data: bytes) -> str:
+    """Lower-case base32 (RFC 4648 section 6); sizes are multiples of 5, so it needs no padding."""
+    return b32encode(data).decode().lower()
+
+
+def _crc(text: str) -> str:
+    return f"{zlib.crc32(text.encode()):08x}"

@@ -1,0 +1,99 @@
+"""A root key in a file of mode 0600: the vault unseals alone at each start.
+
+Protects a stolen database or backup, not a stolen host: keep the file on another volume than the
+data, and a copy elsewhere. The file is the 32 key bytes and nothing else.
+"""
+
+import os
+import stat
+from pathlib import Path
+
+from vault.crypto.errors import KeyFileError
+from vault.crypto.kek import NewRoot
+from vault.crypto.random import random_bytes
+from vault.crypto.unseal import ROOT_KEY_SIZE
+
+MODE = 0o600
+_OTHERS = 0o077
+
+
+class FileRootKey:
+    """The root key at `path`."""
+
+    kind = "file"
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def initialise(self) -> NewRoot:
+        """Use the file if there is one (a start that failed later left it), or create it.
+
+        Raises `KeyFileError` as `load` and `create` do.
+        """
+        return NewRoot(self.load() if self.path.exists() else self.create())
+
+    def create(self) -> bytes:
+        """Write a new key durably and return it. Never replaces a file.
+
+        Raises `KeyFileError` when the file exists or cannot be written and synced whole. A file
+        left half-written by that is refused by `load` for its size.
+        """
+        key = random_bytes(ROOT_KEY_SIZE)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        try:
+            descriptor = os.open(self.path, flags, MODE)
+            try:
+                # The umask may have taken bits away; it cannot have added any.
+                os.fchmod(descriptor, MODE)
+                _write_all(descriptor, key)
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+            _sync_directory(self.path.parent)
+        except OSError as error:
+            raise KeyFileError(f"cannot write key file {self.path}: {error.strerror}") from error
+        return key
+
+    def load(self) -> bytes:
+        """The key.
+
+        Raises `KeyFileError` when the file is missing, not a plain file, open to group or world,
+        or not of 32 bytes.
+        """
+        try:
+            descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+            try:
+                # Checked on the open file: what is checked is what is read.
+                self._check(os.fstat(descriptor))
+                key = os.read(descriptor, ROOT_KEY_SIZE)
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            raise KeyFileError(f"cannot read key file {self.path}: {error.strerror}") from error
+        if len(key) != ROOT_KEY_SIZE:
+            raise KeyFileError(f"key file {self.path} was cut short while being read")
+        return key
+
+    def _check(self, status: os.stat_result) -> None:
+        if not stat.S_ISREG(status.st_mode):
+            raise KeyFileError(f"key file {self.path} is not a plain file")
+        if status.st_mode & _OTHERS:
+            mode = stat.S_IMODE(status.st_mode)
+            raise KeyFileError(f"key file {self.path} has mode {mode:04o}: run chmod 600 on it")
+        if status.st_size != ROOT_KEY_SIZE:
+            raise KeyFileError(
+                f"key file {self.path} has {status.st_size} bytes instead of {ROOT_KEY_SIZE}"
+            )
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(descriptor, data) :]
+
+
+def _sync_directory(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

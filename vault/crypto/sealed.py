@@ -1,0 +1,171 @@
+"""The sealed value, format 1: where it belongs and what its bytes are (docs/spec/sealed.md).
+
+Pure encoding: `envelope` does the cryptography. A sealed value has two parts that are stored
+apart, because they live apart: destroying a version destroys its `WrappedDek` and nothing else,
+and a rekey replaces the `WrappedDek` and leaves the `Box` as it is.
+"""
+
+from struct import Struct as Packing
+from typing import Self
+
+from msgspec import Struct
+
+from vault.crypto import aead
+from vault.crypto.digest import DIGEST_SIZE
+from vault.crypto.encoding import length_prefixed
+from vault.crypto.errors import MalformedSealed
+
+FORMAT = 1
+"""First byte of each part. Another byte is another format, never a variation of this one."""
+
+MAX_PLAINTEXT = 16 * 1024 * 1024
+"""Sixteen times the largest request body (1 MiB by default): a bound, not a goal."""
+
+COMMITMENT_SIZE = DIGEST_SIZE
+WRAP_SIZE = aead.OVERHEAD + aead.KEY_SIZE
+MAX_GENERATION = 2**32 - 1
+MAX_VERSION = 2**64 - 1
+
+ALGORITHM = b"AES-256-GCM+HKDF-SHA256"
+_WRAP_LABEL = b"freehold-wrap-v1"
+_BOX_LABEL = b"freehold-box-v1"
+
+_WRAPPED = Packing(f">BI{WRAP_SIZE}s")
+_BOX_HEAD = Packing(f">B{COMMITMENT_SIZE}sI")
+_U32 = Packing(">I")
+_U64 = Packing(">Q")
+
+WRAPPED_SIZE = _WRAPPED.size
+"""Every wrapped DEK is 65 bytes."""
+
+
+class Place(Struct, frozen=True):
+    """The one place where a sealed value may be opened.
+
+    `version` counts from 1; `field` names which value of that version it is. Names are compared as
+    exact UTF-8: whoever builds a place has made them canonical. Raises `ValueError` for an empty
+    name or a version outside 1..2^64-1.
+    """
+
+    org: str
+    vault: str
+    secret_id: str
+    version: int
+    field: str
+
+    def __post_init__(self) -> None:
+        if not (self.org and self.vault and self.secret_id and self.field):
+            raise ValueError("a place has no empty names")
+        if not 1 <= self.version <= MAX_VERSION:
+            raise ValueError("versions count from 1 to 2^64-1")
+
+    def wrap_aad(self, generation: int) -> bytes:
+        """What the wrapped DEK is bound to: the place and the KEK generation."""
+        return length_prefixed(
+            [
+                _WRAP_LABEL,
+                self.org.encode(),
+                self.vault.encode(),
+                self.secret_id.encode(),
+                _U64.pack(self.version),
+                _U32.pack(generation),
+                ALGORITHM,
+                self.field.encode(),
+            ]
+        )
+
+    def box_aad(self) -> bytes:
+        """What the box is bound to: the place, and not the generation (decision 0003)."""
+        return length_prefixed(
+            [
+                _BOX_LABEL,
+                self.org.encode(),
+                self.vault.encode(),
+                self.secret_id.encode(),
+                _U64.pack(self.version),
+                ALGORITHM,
+                self.field.encode(),
+            ]
+        )
+
+
+class WrappedDek(Struct, frozen=True):
+    """A data key under KEK `generation`. Raises `MalformedSealed` for impossible sizes."""
+
+    generation: int
+    wrap: bytes
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.generation <= MAX_GENERATION:
+            raise MalformedSealed("KEK generations count from 1 to 2^32-1")
+        if len(self.wrap) != WRAP_SIZE:
+            raise MalformedSealed("a wrapped DEK is 60 bytes")
+
+    def to_bytes(self) -> bytes:
+        """`0x01 || u32 generation || wrap (60)`: 65 bytes."""
+        return _WRAPPED.pack(FORMAT, self.generation, self.wrap)
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Self:
+        """The inverse of `to_bytes`. Raises `MalformedSealed` for anything else."""
+        if len(data) != WRAPPED_SIZE:
+            raise MalformedSealed("a wrapped DEK part is 65 bytes")
+        version, generation, wrap = _WRAPPED.unpack(data)
+        if version != FORMAT:
+            raise MalformedSealed("unknown format of a wrapped DEK")
+        return cls(generation, wrap)
+
+
+class Box(Struct, frozen=True):
+    """The ciphertext and the commitment to its key. Raises `MalformedSealed` for bad sizes."""
+
+    commitment: bytes
+    ciphertext: bytes
+
+    def __post_init__(self) -> None:
+        if len(self.commitment) != COMMITMENT_SIZE:
+            raise MalformedSealed("a key commitment is 32 bytes")
+        if not aead.OVERHEAD <= len(self.ciphertext) <= aead.OVERHEAD + MAX_PLAINTEXT:
+            raise MalformedSealed("a box holds 0 to 16 MiB")
+
+    def to_bytes(self) -> bytes:
+        """`0x01 || commitment (32) || u32 length || nonce, ciphertext, tag`."""
+        return _BOX_HEAD.pack(FORMAT, self.commitment, len(self.ciphertext)) + self.ciphertext
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Self:
+        """The inverse of `to_bytes`. Raises `MalformedSealed` for anything else."""
+        if len(data) < _BOX_HEAD.size:
+            raise MalformedSealed("a box part is cut short")
+        version, commitment, length = _BOX_HEAD.unpack_from(data)
+        if version != FORMAT:
+            raise MalformedSealed("unknown format of a box")
+        if len(data) - _BOX_HEAD.size != length:
+            raise MalformedSealed("a box part is as long as it says")
+        return cls(commitment, data[_BOX_HEAD.size :])
+
+
+class Sealed(Struct, frozen=True):
+    """A whole sealed value: its two parts, which also travel as one string of bytes."""
+
+    dek: WrappedDek
+    box: Box
+
+    @property
+    def generation(self) -> int:
+        """The KEK generation that opens it."""
+        return self.dek.generation
+
+    def to_bytes(self) -> bytes:
+        """The two parts one after the other; the first has a fixed size."""
+        return self.dek.to_bytes() + self.box.to_bytes()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Self:
+        """The inverse of `to_bytes`. Raises `MalformedSealed` for anything else."""
+        return cls.from_parts(data[:WRAPPED_SIZE], data[WRAPPED_SIZE:])
+
+    @classmethod
+    def from_parts(cls, dek: bytes, box: bytes) -> Self:
+        """From the bytes of the two parts. Raises `MalformedSealed` if either is not one."""
+        return cls(WrappedDek.from_bytes(dek), Box.from_bytes(box))

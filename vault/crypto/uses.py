@@ -1,0 +1,81 @@
+"""How often a KEK has wrapped, counted so that no crash can lose a use. Pure.
+
+AES-GCM with random nonces allows 2^32 uses of a key (`aead`). Persisting a count at each use would
+double every write, so uses are reserved in blocks *before* they happen: after a crash the whole
+reserved block counts as used. The count is too high by less than a block and never too low.
+"""
+
+from typing import Self
+
+from msgspec import Struct
+
+from vault.crypto.errors import WrapLimitReached
+
+BLOCK = 2**20
+"""Uses a reservation covers: one persisted write a million wraps, 0.1 % of the rotation bound."""
+
+ROTATE_AT = 2**30
+"""Rotation is due: a quarter of the ceiling, so a rotation may be years late and still in time."""
+
+HARD_STOP = 2**32
+"""NIST SP 800-38D section 8.3: at most 2^32 invocations with random nonces."""
+
+MAX_AGE = 90 * 24 * 3600 * 10**9
+"""Nanoseconds after which rotation is due however few the uses."""
+
+
+class ReservationNeeded(Struct, frozen=True):
+    """Persist `reserved` for `generation`, then call `UseCounter.confirm` with this."""
+
+    generation: int
+    reserved: int
+
+
+class UseCounter:
+    """Counts the wraps of one KEK generation. Belongs to one task; keeps no lock.
+
+    `reserved` is what was last persisted, 0 for a new generation; all of it counts as used.
+    `created_at` is the generation's date in Unix ns.
+    """
+
+    __slots__ = ("_reserved", "_used", "created_at", "generation")
+
+    def __init__(self, generation: int, created_at: int, reserved: int = 0) -> None:
+        if not 0 <= reserved <= HARD_STOP:
+            raise ValueError("0 to 2^32 uses can be reserved")
+        self.generation = generation
+        self.created_at = created_at
+        self._reserved = reserved
+        self._used = reserved
+
+    @property
+    def used(self) -> int:
+        """Uses so far, never fewer than really happened."""
+        return self._used
+
+    def take(self) -> ReservationNeeded | None:
+        """Count one use and return None; the caller may wrap once.
+
+        Returns the reservation to persist and confirm first when none is left, having counted
+        nothing. Raises `WrapLimitReached` after 2^32 uses.
+        """
+        if self._used < self._reserved:
+            self._used += 1
+            return None
+        if self._used >= HARD_STOP:
+            raise WrapLimitReached(f"KEK generation {self.generation} has wrapped 2^32 times")
+        return ReservationNeeded(self.generation, min(self._reserved + BLOCK, HARD_STOP))
+
+    def confirm(self, persisted: ReservationNeeded) -> Self:
+        """Make a persisted reservation usable. One that is already known changes nothing.
+
+        Raises `ValueError` for another generation's, or for one that `take` never asked for.
+        """
+        if persisted.generation != self.generation or persisted.reserved > self._reserved + BLOCK:
+            raise ValueError("this reservation was not asked for")
+        self._reserved = max(self._reserved, min(persisted.reserved, HARD_STOP))
+        return self
+
+    def rotation_due(self, now: int) -> bool:
+        """Whether the KEK should be rotated at `now` (Unix ns): 2^30 uses or 90 days."""
+        return self._used >= ROTATE_AT or now - self.created_at >= MAX_AGE
