@@ -1,0 +1,31 @@
+"""Whose fault it was: the peer's (answered or cut), or ours (logged)."""
+
+
+class HttpError(Exception):
+    """Base of what this package raises."""
+
+
+class RefusedError(HttpError):
+    """The peer sent what we do not accept; it gets `status` and, on HTTP/1.1, is cut after it.
+
+    `code` is a short stable word for logs and counters; `message` is for the client and repeats
+    nothing that the client sent.
+    """
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(f"{status} {code}: {message}")
+        self.status = status
+        self.code = code
+        self.message = message
+
+
+class PeerLeftError(HttpError):
+    """The peer closed, reset or let its time run out: nobody is left to answer."""
+
+
+class AppError(HttpError):
+    """The application broke the ASGI contract, or would have broken HTTP on the wire."""
+
+
+class TlsConfigError(HttpError, ValueError):
+    """A certificate, key or trust store cannot be used; what was in force stays in force."""

@@ -1,0 +1,70 @@
+"""Every bound of the HTTP server, in one place."""
+
+from dataclasses import dataclass
+
+KIB = 1024
+MIB = 1024 * KIB
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What one client may cost us: sizes in bytes, times in seconds, counts in units.
+
+    Times are kept by one pulse for all connections, so each may run over by up to a quarter of
+    the shortest of them (at most one second); none ever fires early.
+    """
+
+    # Sizes of a request.
+    request_line: int = 8_000
+    """RFC 9112 section 3 recommends support for at least 8000 octets."""
+    header_bytes: int = 32 * KIB
+    """Request line and header section together; HTTP/2: the decoded list as RFC 9113 section
+    6.5.2 counts it. Four times Apache's default for one field, to leave room for long tokens."""
+    header_count: int = 100
+    """Apache's LimitRequestFields default; real clients send fewer than 30."""
+    body_bytes: int = 32 * MIB
+    """HashiCorp Vault's documented default of max_request_size."""
+    discard_bytes: int = 64 * KIB
+    """An unread request body up to this is read away to keep the connection; beyond, it closes."""
+
+    # Times.
+    handshake_seconds: float = 10.0
+    """Three round trips on a slow link and one slow signature, with an order of magnitude over."""
+    header_seconds: float = 10.0
+    """From the first byte of a request to the end of its header section (slowloris)."""
+    idle_seconds: float = 75.0
+    """Between requests; nginx's keepalive_timeout default, above common client pools' 60."""
+    body_seconds: float = 10.0
+    """A body is given this long to bring each next `body_progress` bytes, or to end."""
+    body_progress: int = 8 * KIB
+    """With `body_seconds`: slower than about 0.8 KiB/s is an attack, not a modem."""
+    write_seconds: float = 30.0
+    """A slow reader has this long for any write, plus what `write_rate` grants its length."""
+    write_rate: int = 4 * KIB
+    """Bytes a second that a reader must at least take."""
+    linger_seconds: float = 30.0
+    """How long a handler may go on after its client left: long enough to finish a commit."""
+    close_seconds: float = 2.0
+    """How long a refused client may go on sending before the connection is reset, so that the
+    refusal itself is not lost to a TCP reset (RFC 9112 section 9.6)."""
+
+    # Counts.
+    connections: int = 10_000
+    """At about 20 KiB an idle TLS connection: 200 MiB. Above it, new connections are closed."""
+    backlog: int = 1_024
+    """Connections the kernel may hold for us; Linux caps it at net.core.somaxconn (4096)."""
+    streams: int = 100
+    """Concurrent HTTP/2 streams a connection; RFC 9113 section 6.5.2 advises no less than 100.
+    A stream counts until its handler has ended, whatever the client did (rapid reset)."""
+    stream_window: int = 256 * KIB
+    """HTTP/2 bytes a stream may send ahead of its handler."""
+    connection_window: int = 1 * MIB
+    """HTTP/2 bytes all streams of a connection may send ahead of their handlers."""
+    output_bytes: int = 256 * KIB
+    """HTTP/2 output waiting for the socket; above it handlers wait and nothing more is read."""
+    frame_burst: int = 1_000
+    """HTTP/2 frames without use (SETTINGS, PING, PRIORITY, WINDOW_UPDATE, empty DATA, unknown) a
+    client may send at once; a reset of a running stream costs ten. Finished requests and data
+    sent or received earn it back."""
+    frame_rate: int = 100
+    """How many of those it earns back each second by waiting."""

@@ -1,0 +1,257 @@
+"""The server: one listener, one task a connection, one pulse, one way to stop."""
+
+import errno
+import logging
+import socket
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+import trio
+
+from protocols.http.errors import PeerLeftError
+from protocols.http.events import connection_failed, report
+from protocols.http.h1_connection import H1Connection
+from protocols.http.limits import Limits
+from protocols.http.pulse import Pulse
+from protocols.http.scope import Address, App, Peer, Refuse
+from protocols.http.shared import Shared, refuse_as_json
+from protocols.http.tls import TlsConfig, build_context
+from protocols.http.transport import TlsTransport, Transport
+
+_ACCEPT_BATCH = 64  # connections accepted before others get a turn
+_EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
+
+
+class Listener:
+    """A bound, listening, non-blocking TCP socket."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+
+    @classmethod
+    async def bind(cls, host: str, port: int, backlog: int) -> Self:
+        """Bind to the first address that `host` stands for; port 0 lets the kernel choose.
+
+        Raises OSError.
+        """
+        found = await trio.socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+        family, kind, protocol, _, address = found[0]
+        sock = socket.socket(family, kind, protocol)
+        try:
+            sock.settimeout(0)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.bind(address)
+            sock.listen(backlog)
+        except BaseException:
+            sock.close()
+            raise
+        return cls(sock)
+
+    @property
+    def port(self) -> int:
+        """The port in use."""
+        port: int = self._sock.getsockname()[1]
+        return port
+
+    async def wait(self) -> None:
+        """Until somebody knocks. Raises trio.ClosedResourceError once closed."""
+        await trio.lowlevel.wait_readable(self._sock)
+
+    def accept(self) -> socket.socket | None:
+        """The next connection, if one is waiting. Raises OSError when the system has no more."""
+        try:
+            sock, _ = self._sock.accept()
+        except OSError as error:
+            if error.errno in _EXHAUSTED:
+                raise
+            return None  # nobody there, or gone again before we came (accept(2), "Error handling")
+        sock.settimeout(0)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return sock
+
+    def close(self) -> None:
+        """Stop listening; may be repeated."""
+        if self._sock.fileno() >= 0:
+            trio.lowlevel.notify_closing(self._sock)
+            self._sock.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class ServerHandle:
+    """What the owner of a running server holds."""
+
+    def __init__(
+        self,
+        shared: Shared,
+        listener: Listener,
+        tls: TlsConfig | None,
+        on_connections: Callable[[int], None] | None,
+    ) -> None:
+        self._shared = shared
+        self._listener = listener
+        self._tls = tls
+        self._context = build_context(tls) if tls is not None else None
+        self._on_connections = on_connections
+        self._live: dict[Transport, H1Connection | Transport] = {}
+        self._draining = False
+        self._empty = trio.Event()
+        self._stopped = trio.Event()
+        self.port = listener.port
+
+    def connections(self) -> int:
+        """How many connections are open now, handshakes included."""
+        return len(self._live)
+
+    async def drain(self, grace: float) -> None:
+        """Stop: accept no more, let answers in flight end for up to `grace` seconds, cut the rest.
+
+        Idle connections close at once; busy ones say that this answer is the last (Connection:
+        close, GOAWAY). Returns when all are closed or to be cut; `serve` then returns.
+        """
+        self._draining = True
+        self._listener.close()
+        for serving in list(self._live.values()):
+            if isinstance(serving, Transport):
+                serving.abort()
+            else:
+                serving.drain()
+        with trio.move_on_after(grace):
+            while self._live:
+                self._empty = trio.Event()
+                await self._empty.wait()
+        self._stopped.set()
+
+    def reload_tls(self) -> None:
+        """Read certificate, key and trust store again, for handshakes from now on.
+
+        Raises TlsConfigError if a file is unusable; what was in force stays in force.
+        """
+        if self._tls is not None:
+            self._context = build_context(self._tls)
+
+    async def _run(self) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._beat)
+            nursery.start_soon(self._accept, nursery)
+            await self._stopped.wait()
+            nursery.cancel_scope.cancel()
+
+    async def _beat(self) -> None:
+        pulse = self._shared.pulse
+        while True:
+            now = pulse.beat()
+            for serving in list(self._live.values()):
+                serving.tick(now)
+            await trio.sleep(pulse.tick)
+
+    async def _accept(self, nursery: trio.Nursery) -> None:
+        while not self._draining:
+            try:
+                await self._listener.wait()
+                for _ in range(_ACCEPT_BATCH):
+                    sock = self._listener.accept()
+                    if sock is None:
+                        break
+                    self._admit(sock, nursery)
+            except trio.ClosedResourceError:
+                return
+            except OSError as error:  # out of descriptors or memory: others must end first
+                report(logging.ERROR, "accept_failed", errno=error.errno)
+                await trio.sleep(self._shared.pulse.tick)
+
+    def _admit(self, sock: socket.socket, nursery: trio.Nursery) -> None:
+        if len(self._live) >= self._shared.limits.connections:
+            sock.close()
+            report(logging.WARNING, "connection_refused", connections=len(self._live))
+            return
+        shared = self._shared
+        if self._context is None:
+            transport = Transport(sock, shared.limits, shared.pulse)
+        else:
+            transport = TlsTransport(sock, shared.limits, shared.pulse, self._context)
+        self._live[transport] = transport
+        nursery.start_soon(
+            self._guard, transport, _address(sock.getpeername), _address(sock.getsockname)
+        )
+
+    async def _guard(
+        self, transport: Transport, client: Address | None, server: Address | None
+    ) -> None:
+        """Whatever happens in one connection ends here."""
+        peer = Peer(client, server, "http" if self._context is None else "https")
+        try:
+            self._count()
+            await self._connection(transport, peer)
+        except PeerLeftError:
+            pass
+        except Exception as error:  # noqa: BLE001 - logged, and nobody else's business
+            connection_failed(error, peer)
+        finally:
+            transport.close()
+            del self._live[transport]
+            if not self._live:
+                self._empty.set()
+            self._count()
+
+    async def _connection(self, transport: Transport, peer: Peer) -> None:
+        if isinstance(transport, TlsTransport):
+            await transport.handshake()
+            peer.extensions["tls"] = transport.facts()
+        connection = H1Connection(self._shared, transport, peer)
+        self._live[transport] = connection
+        if self._draining:
+            connection.drain()
+        await connection.run()
+
+    def _count(self) -> None:
+        if self._on_connections is not None:
+            self._on_connections(len(self._live))
+
+
+def _address(ask: Callable[[], tuple[str, int]]) -> Address | None:
+    try:
+        return ask()[:2]
+    except OSError:  # the peer has gone already
+        return None
+
+
+async def serve(
+    app: App,
+    *,
+    host: str,
+    port: int,
+    tls: TlsConfig | None,
+    limits: Limits = Limits(),  # noqa: B008 - frozen
+    refuse: Refuse | None = None,
+    on_connections: Callable[[int], None] | None = None,
+    wall_clock: Callable[[], float] | None = None,
+    task_status: trio.TaskStatus[ServerHandle] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Serve `app` (ASGI 3, type "http"; no lifespan) until cancelled or drained.
+
+    `refuse(status, code, message)` gives headers and body of the answers that the server makes
+    itself. `on_connections` is told the number of open connections whenever it changes.
+    `wall_clock` (seconds since the epoch) fills the Date header; without one there is none, as
+    RFC 9110 section 6.6.1 has it for a server without a clock.
+
+    Starts with a ServerHandle once connections are accepted. Raises OSError when the address
+    cannot be bound, TlsConfigError when the certificate, key or trust store cannot be used.
+    """
+    shared = Shared(app, limits, Pulse(limits, wall_clock), refuse or refuse_as_json)
+    with await Listener.bind(host, port, limits.backlog) as listener:
+        handle = ServerHandle(shared, listener, tls, on_connections)
+        task_status.started(handle)
+        await handle._run()  # noqa: SLF001 - the handle's owner is told only what it may do

@@ -1,0 +1,300 @@
+"""The one place that touches a socket: bytes in, bytes out, with or without TLS.
+
+TLS runs over two memory buffers (ssl.MemoryBIO). trio.SSLStream does the same with two locks and
+several checkpoints an operation, because it serves any stream and any number of tasks; here one
+task reads and one sends, on a socket that is tried before it is waited for. Measured, that is
+worth a third of a request (docs/decisions/0002-own-http-server.md).
+"""
+
+import contextlib
+import select
+import socket
+import ssl
+import struct
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import trio
+
+from protocols.http.errors import PeerLeftError
+from protocols.http.limits import Limits
+from protocols.http.pulse import NEVER, Pulse
+
+_RECEIVE = 64 * 1024  # one read; also bounds what is parsed before the peer is asked for more
+_RECORD = 16 * 1024  # RFC 8446 section 5.1: no record holds more plain text
+_PIECE = 128 * 1024  # sealed at a time, so that a large answer is not held twice
+_CONTROL = 64 * 1024  # TLS answers of its own that a peer may leave unread
+_RESET = struct.pack("ii", 1, 0)  # SO_LINGER on, zero seconds: close sends RST
+_LEFT = getattr(select, "POLLRDHUP", 0) | select.POLLHUP | select.POLLERR
+
+
+class Transport:
+    """A connected stream socket in non-blocking mode.
+
+    `read_by` and `write_by` are the deadlines of the wait in hand; `tick` enforces both.
+    """
+
+    def __init__(self, sock: socket.socket, limits: Limits, pulse: Pulse) -> None:
+        self._sock = sock
+        self._limits = limits
+        self._pulse = pulse
+        self._unsent = bytearray()
+        self._sending = False
+        self.read_by = NEVER
+        self.write_by = NEVER
+        self._reading = False
+        self._interrupted = False
+        self.read_expired = False  # `read_by` passed
+        self.ended = False  # the peer ended its side
+        self.gone = False  # nothing can be sent any more
+
+    async def receive(self) -> bytes:
+        """Next bytes; b"" when the peer has ended, was cut, or `read_by` has passed.
+
+        Always lets other tasks run once.
+        """
+        data = b""
+        while not self._over():
+            self._reading = True
+            try:
+                await self._wait(trio.lowlevel.wait_readable)
+            finally:
+                self._reading = False
+            if self._interrupted:
+                self._interrupted = False
+                break
+            if self._over():
+                break
+            try:
+                data = self._sock.recv(_RECEIVE)
+            except BlockingIOError:
+                continue
+            except OSError:
+                self.gone = True
+            self.ended = not data
+            break
+        return data
+
+    async def send(self, data: bytes) -> None:
+        """Send all of `data`; returns without a checkpoint when the kernel takes it at once.
+
+        While one task is in here, what others send is queued behind it and sent by it.
+        Raises PeerLeftError when the peer is gone or too slow.
+        """
+        if self._unsent or self._sending:
+            self._unsent += data
+            await self._flush()
+            return
+        sent = self._try_send(data)
+        if sent < len(data):
+            self._unsent += memoryview(data)[sent:]
+            await self._flush()
+
+    def close(self) -> None:
+        """Close at once; what the kernel already holds is still delivered."""
+        trio.lowlevel.notify_closing(self._sock)
+        self._sock.close()
+        self.gone = True
+
+    async def finish(self) -> None:
+        """End our side, then read away what the peer still sends, for `close_seconds` at most.
+
+        Without this a close with unread input makes the kernel send RST, which can destroy the
+        last answer before the peer reads it (RFC 9112 section 9.6).
+        """
+        if self.gone:
+            return
+        with contextlib.suppress(OSError):
+            self._sock.shutdown(socket.SHUT_WR)
+        self.read_expired = False
+        self.read_by = self._pulse.after(self._limits.close_seconds)
+        left = self._limits.discard_bytes
+        while left > 0 and (data := await Transport.receive(self)):
+            left -= len(data)
+
+    def tick(self, now: float) -> None:
+        """Enforce the deadlines: a late read ends as if at EOF, a late write cuts the peer."""
+        if now >= self.write_by:
+            self.abort()
+        elif now >= self.read_by:
+            self.read_by = NEVER
+            self.read_expired = True
+            trio.lowlevel.notify_closing(self._sock)
+
+    def interrupt(self) -> None:
+        """Make a pending receive return b"" without harm to the connection."""
+        if self._reading:
+            self._interrupted = True
+            trio.lowlevel.notify_closing(self._sock)
+
+    def abort(self) -> None:
+        """Cut the peer: pending calls end, and the close that follows is a reset."""
+        if not self.gone:
+            self.gone = True
+            with contextlib.suppress(OSError):
+                self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+            trio.lowlevel.notify_closing(self._sock)
+
+    def peer_left(self) -> bool:
+        """Whether the peer has ended its side, asked of the kernel without reading."""
+        if self.gone:
+            return True
+        poll = select.poll()
+        poll.register(self._sock, _LEFT)
+        return bool(poll.poll(0))
+
+    def _over(self) -> bool:
+        return self.gone or self.ended or self.read_expired
+
+    async def _flush(self) -> None:
+        if self._sending:
+            return
+        self._sending = True
+        allowed = len(self._unsent) / self._limits.write_rate + self._limits.write_seconds
+        self.write_by = self._pulse.after(allowed)
+        try:
+            while self._unsent:
+                await self._wait(trio.lowlevel.wait_writable)
+                del self._unsent[: self._try_send(self._unsent)]
+        finally:
+            self.write_by = NEVER
+            self._sending = False
+
+    def _try_send(self, data: bytes | bytearray) -> int:
+        if self.gone:
+            raise PeerLeftError
+        try:
+            return self._sock.send(data)
+        except BlockingIOError:
+            return 0
+        except OSError as error:
+            self.gone = True
+            raise PeerLeftError from error
+
+    async def _wait(self, wait: Callable[[socket.socket], Awaitable[None]]) -> None:
+        """Wait for the socket; comes back early after `tick`, `interrupt` or `abort`."""
+        with contextlib.suppress(trio.ClosedResourceError):
+            await wait(self._sock)
+
+
+class TlsTransport(Transport):
+    """The same over TLS; `handshake` comes first."""
+
+    def __init__(
+        self, sock: socket.socket, limits: Limits, pulse: Pulse, context: ssl.SSLContext
+    ) -> None:
+        super().__init__(sock, limits, pulse)
+        self._incoming = ssl.MemoryBIO()
+        self._outgoing = ssl.MemoryBIO()
+        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
+        self._first = True
+
+    async def handshake(self) -> str | None:
+        """Returns the protocol agreed on by ALPN.
+
+        Raises PeerLeftError when the peer fails it, leaves or is too slow.
+        """
+        self.read_by = self._pulse.after(self._limits.handshake_seconds)
+        while True:
+            try:
+                self._tls.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                await self._send_control()
+            except ssl.SSLError as error:
+                await self._send_control()  # the alert
+                raise PeerLeftError from error
+            data = await super().receive()
+            if not data:
+                raise PeerLeftError
+            self._incoming.write(data)
+        await self._send_control()
+        self.read_by = NEVER
+        return self._tls.selected_alpn_protocol()
+
+    def facts(self) -> dict[str, Any]:
+        """What the application may know: `version`, `cipher`, `peer_certificate` (DER or None)."""
+        cipher = self._tls.cipher()
+        return {
+            "version": self._tls.version(),
+            "cipher": cipher[0] if cipher else None,
+            "peer_certificate": self._tls.getpeercert(binary_form=True),
+        }
+
+    async def receive(self) -> bytes:
+        """Next bytes of plain text; see Transport.receive."""
+        if self._first:  # a client may put its request beside the end of its handshake
+            self._first = False
+            if plain := self._decrypt():
+                return plain
+        while data := await super().receive():
+            self._incoming.write(data)
+            plain = self._decrypt()
+            if self._outgoing.pending:
+                self._answer_tls()
+            if plain:
+                return plain
+        return b""
+
+    async def send(self, data: bytes) -> None:
+        """Seal and send all of `data`; see Transport.send."""
+        if len(data) <= _PIECE:
+            await super().send(self._encrypt(data))
+            return
+        view = memoryview(data)
+        for start in range(0, len(view), _PIECE):
+            await super().send(self._encrypt(view[start : start + _PIECE]))
+
+    async def finish(self) -> None:
+        """Say close_notify, then as Transport.finish."""
+        if not self.gone:
+            with contextlib.suppress(ssl.SSLError):
+                self._tls.unwrap()
+            self._answer_tls()
+        await super().finish()
+
+    def _encrypt(self, data: bytes | memoryview) -> bytes:
+        try:
+            self._tls.write(data)
+        except ssl.SSLError as error:
+            self.gone = True
+            raise PeerLeftError from error
+        return self._outgoing.read()
+
+    def _decrypt(self) -> bytes:
+        """Everything that can be read now. A broken or ended session cuts the peer."""
+        read = self._tls.read
+        try:
+            plain = read(_RECORD)
+            if not self._incoming.pending and not self._tls.pending():
+                return plain
+        except ssl.SSLWantReadError:
+            return b""
+        except ssl.SSLError:
+            self.ended = True
+            return b""
+        pieces = [plain]
+        try:
+            while plain := read(_RECORD):
+                pieces.append(plain)
+        except ssl.SSLWantReadError:
+            pass
+        except ssl.SSLError:
+            self.ended = True
+        return b"".join(pieces)
+
+    async def _send_control(self) -> None:
+        if self._outgoing.pending:
+            await super().send(self._outgoing.read())
+
+    def _answer_tls(self) -> None:
+        """TLS's own answers (alerts, key updates): sent now if the kernel takes them, else queued.
+
+        The reader must not wait for the socket here: the writer may hold it.
+        """
+        self._unsent += self._outgoing.read()
+        if len(self._unsent) > _CONTROL and not self._sending:
+            self.abort()
+        elif not self._sending:
+            with contextlib.suppress(PeerLeftError):
+                del self._unsent[: self._try_send(self._unsent)]
