@@ -1,0 +1,159 @@
+"""What lies in a mailbox: a letter (tell), or a letter with a slot for its reply (ask)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import trio
+from trio.lowlevel import Abort, RaiseCancelT, Task, current_task, reschedule, wait_task_rescheduled
+
+from actors.errors import AskTimeout, AskWithdrawn
+
+NEVER = math.inf
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A result that makes the ask raise `error`, without crashing the actor that returned it."""
+
+    error: Exception
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """A result after which the actor ends of its own will; `reply` goes to the asker."""
+
+    reply: object = None
+
+
+def own_copy(error: Exception) -> Exception:
+    """A new exception of the same type, arguments and attributes, caused by `error`.
+
+    Every asker of a crashed batch raises its own: one object raised in many tasks would gather
+    their tracebacks and contexts, and show one caller's trouble to another. The constructor is not
+    run again, since it may take other arguments than it keeps.
+    """
+    kind = type(error)
+    try:
+        copy = kind.__new__(kind, *error.args)
+    except TypeError:  # a `__new__` of its own kind: better shared than lost
+        return error
+    copy.__dict__.update(error.__dict__)
+    copy.__cause__ = error
+    return copy
+
+
+class Post(Protocol):
+    """The part of a mailbox that a reply needs."""
+
+    owner: str
+
+    def withdraw(self, letter: Letter) -> bool:
+        """Take the letter back if it is not yet begun; say whether it was."""
+        ...
+
+    def watch(self, expires: float) -> None:
+        """Look for expired letters at this Trio time."""
+        ...
+
+
+class Letter:
+    """One message on its way. A task waits on it only while the mailbox is too full to admit it."""
+
+    __slots__ = ("error", "expires", "message", "task")
+
+    def __init__(self, message: Any) -> None:
+        self.message = message
+        self.expires = NEVER
+        self.task: Task | None = None
+        self.error: Exception | None = None
+
+    def admitted(self) -> None:
+        """The mailbox has room for it now."""
+        self._wake()
+
+    def resolve(self, result: object) -> None:
+        """It was served; nobody waits for a told message."""
+
+    def fail(self, error: Exception) -> None:
+        """It will not be served, or was not served to the end."""
+        self.error = error
+        self._wake()
+
+    def _wake(self) -> None:
+        if self.task is not None:
+            task, self.task = self.task, None
+            reschedule(task)
+
+
+class Reply(Letter):
+    """The slot of an ask: resolved once, waited for by one task at a time."""
+
+    __slots__ = ("_done", "_post", "_value")
+
+    def __init__(self, message: Any, post: Post) -> None:
+        super().__init__(message)
+        self._post = post
+        self._done = False
+        self._value: object = None
+
+    async def wait(self, deadline: float) -> Any:
+        """The actor's reply, at most `deadline` seconds from now.
+
+        Raises the target's own exception with its type, `AskTimeout`, `ActorStopped`, or
+        `MailboxFull` when the message was dropped for a newer one. A wait that times out or is
+        cancelled takes the message back unless the actor has begun it.
+        """
+        if self._done:
+            await trio.lowlevel.checkpoint()
+        else:
+            await self._park(deadline)
+        error = self.error
+        if error is None:
+            return self._value
+        try:
+            raise error
+        finally:
+            del self, error  # else error → traceback → this frame → error is a cycle for the GC
+
+    def admitted(self) -> None:
+        """An asker waits for more than room."""
+
+    def resolve(self, result: object) -> None:
+        """Hand the result to whoever waits; ignored when nobody can be waiting any more."""
+        if self._done:
+            return
+        if type(result) is Failure:
+            self.fail(result.error)
+            return
+        self._done = True
+        self._value = result.reply if type(result) is Stop else result
+        self._wake()
+
+    def fail(self, error: Exception) -> None:
+        """Hand an exception to whoever waits; the first outcome stands."""
+        if not self._done:
+            self._done = True
+            super().fail(error)
+
+    async def _park(self, deadline: float) -> None:
+        if self.task is not None:
+            raise trio.BusyResourceError("another task already waits for this reply")
+        if not 0 < deadline < NEVER:
+            self._post.withdraw(self)
+            if deadline <= 0:
+                raise AskTimeout(f"{self._post.owner}: the deadline had passed")
+            raise ValueError("an ask needs a finite deadline")
+        self.expires = trio.current_time() + deadline
+        self._post.watch(self.expires)
+        self.task = current_task()
+        await wait_task_rescheduled(self._abort)
+
+    def _abort(self, _: RaiseCancelT) -> Abort:
+        self.task = None
+        self.expires = NEVER
+        if self._post.withdraw(self):
+            self.fail(AskWithdrawn(f"{self._post.owner}: the ask was cancelled"))
+        return Abort.SUCCEEDED

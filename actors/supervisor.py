@@ -1,0 +1,292 @@
+"""Supervisor: starts its children in order, judges their ends, stops them in reverse order.
+
+One task (`live`) makes all decisions. A child's life is a task of its own, which never raises an
+`Exception` but leaves it in the child's seat and wakes the supervisor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import trio
+
+from actors.cell import Cell, Member
+from actors.child import Branch, Child, StopMode, Strategy
+from actors.errors import ActorExited, SupervisorFailed
+from actors.mailbox import Mailbox
+from actors.ref import Ref
+from actors.report import Reporter, Verdict, log_failure, report_of
+from actors.restart import Escalate, RestartAfter, RestartPolicy, decide, recent
+from actors.seat import Phase, Seat, affected
+from actors.tree import Node
+from actors.world import World
+
+
+class Supervisor:
+    """A node of the tree that has children. Made by `supervise`, never by hand."""
+
+    def __init__(
+        self, branch: Branch, path: str, world: World, report: Reporter, *, is_root: bool
+    ) -> None:
+        self.path = path
+        self._branch = branch
+        self._world = world
+        self._report = report
+        self._is_root = is_root
+        self._seats = {
+            child.name: Seat(self._member(child), child.restart) for child in branch.children
+        }
+        if len(self._seats) != len(branch.children):
+            raise ValueError(f"{path}: two children have the same name")
+        self._failures: list[tuple[float, Exception]] = []
+        self._stop_mode: StopMode | None = None
+        self._changed = trio.Event()
+
+    def ref(self, name: str) -> Ref[Any]:
+        """The stable ref of the child `name`, or of `branch/child` further down.
+
+        Raises `KeyError` when there is no such actor.
+        """
+        first, _, rest = name.partition("/")
+        member = self._seats[first].member
+        if rest and isinstance(member, Supervisor):
+            return member.ref(rest)
+        if rest or not isinstance(member, Cell):
+            raise KeyError(name)
+        return Ref(member.mailbox)
+
+    def snapshot(self) -> Node:
+        """The tree from here down, frozen."""
+        return Node(
+            name=self.path,
+            kind=self._branch.strategy.value,
+            state="stopping" if self._stop_mode else "running",
+            children=tuple(
+                replace(
+                    seat.member.snapshot(),
+                    state=seat.phase.value,
+                    restarts=max(seat.starts - 1, 0),
+                    last_failure=seat.last_failure,
+                )
+                for seat in self._seats.values()
+            ),
+        )
+
+    def mailboxes(self) -> list[Mailbox]:
+        """Every mailbox from here down, in start order."""
+        return [box for seat in self._seats.values() for box in seat.member.mailboxes()]
+
+    # One life, as a Member.
+
+    def begin(self) -> None:
+        """All children down and due, no failure held against them."""
+        self._failures = []
+        self._stop_mode = None
+        self._changed = trio.Event()
+        for seat in self._seats.values():
+            seat.await_start(in_order=True)
+            seat.due = True
+
+    async def live(self, ready: Callable[[], None]) -> None:
+        """Raises `SupervisorFailed` when a storm escalates or children fail to stop at the end."""
+        seats = list(self._seats.values())
+        async with trio.open_nursery() as nursery:
+            stormy = not await self._govern(nursery, ready)
+            if stormy and self._is_root:
+                self.close()  # nobody is left who could restart: let every asker know at once
+            late = await self._bring_down(seats, self._stop_mode or StopMode.PAUSE)
+            nursery.cancel_scope.cancel()  # those in back-off
+        errors = [error for _, error in self._failures] if stormy else []
+        errors += [error for _, error in late]
+        if errors:
+            what = "restarts exhausted" if stormy else "children failed to stop"
+            raise SupervisorFailed(f"{self.path}: {what}", errors)
+
+    def stop(self, mode: StopMode) -> None:
+        """Have `live` bring all children down, last first, and return."""
+        self._stop_mode = mode
+        self._changed.set()
+
+    def close(self) -> None:
+        """Fail everything queued from here down."""
+        for seat in self._seats.values():
+            seat.member.close()
+
+    # Decisions.
+
+    async def _govern(self, nursery: trio.Nursery, ready: Callable[[], None]) -> bool:
+        """True when a stop was asked for, False when a storm has to be escalated."""
+        seats = self._seats.values()
+        announced = False
+        while self._stop_mode is None:
+            for seat in seats:
+                if seat.phase is Phase.ENDED and not await self._judge(seat, nursery):
+                    return False
+            self._start_due(nursery)
+            if not announced and all(seat.settled for seat in seats):
+                announced = True
+                ready()
+            await self._changed.wait()
+            self._changed = trio.Event()
+        return True
+
+    async def _judge(self, seat: Seat, nursery: trio.Nursery) -> bool:
+        """Decide what follows the end of a child's life; False to escalate."""
+        if not seat.returns():
+            if seat.outcome is not None:
+                self._tell(seat, seat.outcome, Verdict.DONE)
+            seat.retire()
+            return True
+        error = seat.outcome or ActorExited(f"{seat.member.path} ended by itself")
+        seat.await_start(in_order=False)
+        decision = self._weigh([(seat, error)])
+        group = affected(self._branch.strategy, list(self._seats.values()), seat)
+        if len(group) > 1 and isinstance(decision, RestartAfter):
+            late = await self._bring_down([s for s in group if s is not seat], StopMode.PAUSE)
+            decision = self._weigh(late) if late else decision
+        if isinstance(decision, Escalate):
+            return False
+        scope = trio.CancelScope()
+        waiting = [s for s in group if s.phase is not Phase.DONE]
+        for each in waiting:
+            each.await_start(in_order=len(group) > 1)
+            each.backoff = scope
+        nursery.start_soon(self._back_off, waiting, decision.delay, scope)
+        return True
+
+    def _weigh(self, failed: Sequence[tuple[Seat, Exception]]) -> RestartAfter | Escalate:
+        """Put failures on record, decide what they lead to, and report them."""
+        now, policy = self._world.monotonic(), self._branch.policy
+        self._failures += [(now, error) for _, error in failed]
+        times = recent(policy, [time for time, _ in self._failures], now)
+        self._failures = self._failures[len(self._failures) - len(times) :]
+        decision = decide(policy, times, now, self._world.jitter())
+        for seat, error in failed:
+            if isinstance(decision, Escalate):
+                self._tell(seat, error, Verdict.ESCALATE)
+            else:
+                self._tell(seat, error, Verdict.RESTART, decision.delay)
+        return decision
+
+    def _tell(self, seat: Seat, error: Exception, verdict: Verdict, delay: float = 0.0) -> None:
+        seat.last_failure = type(error).__name__
+        self._report(report_of(seat.member.path, error, verdict, delay))
+
+    async def _back_off(self, seats: list[Seat], delay: float, scope: trio.CancelScope) -> None:
+        with scope:
+            if delay > 0:
+                await self._world.sleep(delay)
+            for seat in seats:
+                seat.due = True
+            self._changed.set()
+
+    # Children's lives.
+
+    def _start_due(self, nursery: trio.Nursery) -> None:
+        elders_settled = True
+        for seat in self._seats.values():
+            if seat.phase is Phase.DOWN and seat.due and (elders_settled or not seat.in_order):
+                seat.starting()
+                nursery.start_soon(self._life, seat)
+            elders_settled = elders_settled and seat.settled
+
+    async def _life(self, seat: Seat) -> None:
+        outcome: Exception | None = None
+        try:
+            await seat.member.live(partial(self._ready, seat))
+        except Exception as error:  # noqa: BLE001  # judged, reported, and kept for an escalation
+            outcome = error
+        seat.end(outcome)
+        self._changed.set()
+
+    def _ready(self, seat: Seat) -> None:
+        seat.phase = Phase.RUNNING
+        self._changed.set()
+
+    async def _bring_down(
+        self, seats: Sequence[Seat], mode: StopMode
+    ) -> list[tuple[Seat, Exception]]:
+        """Stop these, last first, each within its grace; the failures they ended with."""
+        failed = []
+        for seat in reversed(seats):
+            seat.backoff.cancel()
+            was_alive = seat.alive
+            if was_alive:
+                seat.member.stop(mode)
+                await seat.ended.wait()
+            if seat.phase is Phase.ENDED:
+                if seat.outcome is not None:
+                    failed.append((seat, seat.outcome))
+                if seat.returns(stopped_by_us=was_alive):
+                    seat.await_start(in_order=True)
+                else:
+                    seat.retire()
+            if mode is StopMode.DRAIN:
+                seat.retire()
+        return failed
+
+    def _member(self, child: Child | Branch) -> Member:
+        if not child.name or "/" in child.name:
+            raise ValueError(f"{self.path}: a child's name is not empty and has no '/'")
+        path = f"{self.path}/{child.name}"
+        if isinstance(child, Branch):
+            return Supervisor(child, path, self._world, self._report, is_root=False)
+        return Cell(child, path, self._world)
+
+
+@asynccontextmanager
+async def supervise(
+    name: str,
+    children: Sequence[Child | Branch],
+    *,
+    world: World,
+    strategy: Strategy = Strategy.ONE_FOR_ONE,
+    policy: RestartPolicy | None = None,
+    report: Reporter = log_failure,
+) -> AsyncIterator[Supervisor]:
+    """Run `children` for the length of the block.
+
+    They are started in order, each once the one before can serve; all can on entry. On exit, also
+    when the block raises or is cancelled, they are stopped in reverse order: each accepts nothing
+    more, serves what is queued, then runs `on_stop`, all within its grace; what is left then is
+    failed with `ActorStopped`.
+
+    When more children fail than `policy` allows, all are stopped without serving what is queued,
+    the block is cancelled, and the block raises an `ExceptionGroup` with a `SupervisorFailed` that
+    holds the children's own exceptions. A child that fails to stop at the end raises likewise.
+    `report` is called, and must not raise, for each failure that is judged.
+    """
+    branch = Branch(name, tuple(children), strategy, policy or RestartPolicy())
+    root = Supervisor(branch, name, world, report, is_root=True)
+    started = trio.Event()
+    async with trio.open_nursery() as nursery:
+        clocks = trio.CancelScope(shield=True)
+        nursery.start_soon(_keep_time, root, clocks)
+        nursery.start_soon(_run, root, started, clocks)
+        try:
+            await started.wait()
+            yield root
+        finally:
+            root.stop(StopMode.DRAIN)
+
+
+async def _keep_time(root: Supervisor, clocks: trio.CancelScope) -> None:
+    with clocks:
+        async with trio.open_nursery() as nursery:
+            for mailbox in root.mailboxes():
+                nursery.start_soon(mailbox.keep_time)
+
+
+async def _run(root: Supervisor, started: trio.Event, clocks: trio.CancelScope) -> None:
+    # Shielded: a cancelled block asks for an orderly stop instead, which is bounded.
+    with trio.CancelScope(shield=True):
+        try:
+            root.begin()
+            await root.live(started.set)
+        finally:
+            root.close()
+            clocks.cancel()

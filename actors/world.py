@@ -1,0 +1,83 @@
+"""The only door to clock, identifiers, chance and threads: what a simulation replaces."""
+
+from __future__ import annotations
+
+import random
+import time
+import uuid
+from collections.abc import Callable
+from functools import partial
+from typing import Protocol, TypeVar
+
+import trio
+
+T = TypeVar("T")
+
+
+class World(Protocol):
+    """What an actor may ask of the machine it runs on."""
+
+    def now(self) -> int:
+        """Unix time in nanoseconds; never smaller than an earlier answer of the same world."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds on a clock that only moves forward; only differences mean anything."""
+        ...
+
+    def new_id(self) -> str:
+        """A fresh random UUID as text."""
+        ...
+
+    def jitter(self) -> float:
+        """A number in [0, 1) to spread retries. Not fit for secrets."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Return after so many seconds."""
+        ...
+
+    async def run_sync(
+        self, fn: Callable[..., T], *args: object, limiter: trio.CapacityLimiter | None = None
+    ) -> T:
+        """Run a blocking call off the event loop and return its result or raise its exception.
+
+        A cancelled caller still waits for the call to end: a thread is never abandoned.
+        """
+        ...
+
+
+class SystemWorld:
+    """The real one: the machine's clock, the kernel's randomness, Trio's threads."""
+
+    def __init__(self, floor: int = 0) -> None:
+        """`floor`: Unix nanoseconds below which `now` never answers (a persisted ratchet)."""
+        self._last = floor
+        self._random = random.SystemRandom()
+
+    def now(self) -> int:
+        """Unix nanoseconds. A wall clock that is set back stands still here until it catches up."""
+        self._last = max(self._last, time.time_ns())
+        return self._last
+
+    def monotonic(self) -> float:
+        """Trio's own clock, so that deadlines and measurements agree (also under `MockClock`)."""
+        return trio.current_time()
+
+    def new_id(self) -> str:
+        """A UUID version 4 (RFC 9562, section 5.4)."""
+        return str(uuid.uuid4())
+
+    def jitter(self) -> float:
+        """Uniform in [0, 1)."""
+        return self._random.random()
+
+    async def sleep(self, seconds: float) -> None:
+        """`trio.sleep`."""
+        await trio.sleep(seconds)
+
+    async def run_sync(
+        self, fn: Callable[..., T], *args: object, limiter: trio.CapacityLimiter | None = None
+    ) -> T:
+        """A worker thread, at most `limiter` at a time (Trio's default limiter is 40)."""
+        return await trio.to_thread.run_sync(partial(fn, *args), limiter=limiter)
