@@ -1,0 +1,142 @@
+"""vault.crypto.kek.file."""
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from vault.crypto.errors import KeyFileError
+from vault.crypto.kek import file as module
+from vault.crypto.kek.file import FileRootKey
+
+
+@contextmanager
+def umask(mask: int) -> Iterator[None]:
+    """The process's umask for a while."""
+    before = os.umask(mask)
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
+@pytest.mark.parametrize("mask", [0o000, 0o022, 0o077, 0o777])
+def test_the_file_is_0600_under_any_umask(mask: int, tmp_path: Path) -> None:
+    """A permissive umask does not open it (CVE-2021-38553), a strict one does not lock it."""
+    path = tmp_path / "key"
+    with umask(mask):
+        key = FileRootKey(path).create()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert path.read_bytes() == key == FileRootKey(path).load()
+
+
+def test_an_existing_file_is_never_replaced(tmp_path: Path) -> None:
+    """`create` refuses, also through a dangling link, and leaves it as it was."""
+    path = tmp_path / "key"
+    key = FileRootKey(path).create()
+    with pytest.raises(KeyFileError, match="exists"):
+        FileRootKey(path).create()
+    assert path.read_bytes() == key
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(KeyFileError, match="exists"):
+        FileRootKey(tmp_path / "link").create()
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_initialise_uses_the_file_that_is_there(tmp_path: Path) -> None:
+    """A start that failed after writing it does not lose it; a missing one is made; no shares."""
+    provider = FileRootKey(tmp_path / "key")
+    first = provider.initialise()
+    assert provider.initialise().root_key == first.root_key == provider.load()
+    assert first.shares == ()
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o602, 0o610, 0o777])
+def test_a_file_open_to_others_is_refused(mode: int, tmp_path: Path) -> None:
+    """Any group or world bit, with the remedy in the message."""
+    path = tmp_path / "key"
+    FileRootKey(path).create()
+    path.chmod(mode)
+    with pytest.raises(KeyFileError, match="chmod 600"):
+        FileRootKey(path).load()
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o400])
+def test_a_private_file_is_read(mode: int, tmp_path: Path) -> None:
+    """0400 is stricter and as good."""
+    path = tmp_path / "key"
+    key = FileRootKey(path).create()
+    path.chmod(mode)
+    assert FileRootKey(path).load() == key
+
+
+@pytest.mark.parametrize("size", [0, 31, 33, 44])
+def test_another_size_is_refused(size: int, tmp_path: Path) -> None:
+    """A half-written file, a trailing newline and a base64 text are not keys."""
+    path = tmp_path / "key"
+    path.write_bytes(bytes(size))
+    path.chmod(0o600)
+    with pytest.raises(KeyFileError, match=f"{size} bytes"):
+        FileRootKey(path).load()
+
+
+def test_only_a_plain_file_is_read(tmp_path: Path) -> None:
+    """A directory or a pipe is refused, without waiting for a writer."""
+    os.mkfifo(tmp_path / "pipe", 0o600)
+    (tmp_path / "folder").mkdir(mode=0o700)
+    for name in ("pipe", "folder"):
+        with pytest.raises(KeyFileError, match="plain file"):
+            FileRootKey(tmp_path / name).load()
+
+
+def test_a_missing_file_or_folder_is_said(tmp_path: Path) -> None:
+    """With the system's own words."""
+    with pytest.raises(KeyFileError, match="No such file"):
+        FileRootKey(tmp_path / "key").load()
+    with pytest.raises(KeyFileError, match="No such file"):
+        FileRootKey(tmp_path / "no" / "key").create()
+
+
+def test_file_and_folder_are_synced_in_this_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When `create` returns, a power cut leaves the file and its name."""
+    synced: list[bool] = []
+    real = os.fsync
+
+    def spy(descriptor: int) -> None:
+        real(descriptor)
+        status = os.fstat(descriptor)
+        synced.append(stat.S_ISDIR(status.st_mode))
+        assert synced[-1] or status.st_size == 32
+
+    monkeypatch.setattr(module.os, "fsync", spy)
+    FileRootKey(tmp_path / "key").create()
+    assert synced == [False, True]
+
+
+@pytest.mark.parametrize("call", ["write", "fsync"])
+def test_a_full_or_broken_disk_is_an_error_and_no_key(
+    call: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ENOSPC at the write or at the sync: nothing is returned, the cause is kept."""
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(module.os, call, full)
+    with pytest.raises(KeyFileError, match="No space left") as caught:
+        FileRootKey(tmp_path / "key").create()
+    assert isinstance(caught.value.__cause__, OSError)
+
+
+def test_short_writes_are_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kernel that takes 5 bytes at a time still gets all 32."""
+    real = os.write
+    monkeypatch.setattr(module.os, "write", lambda fd, data: real(fd, data[:5]))
+    key = FileRootKey(tmp_path / "key").create()
+    assert (tmp_path / "key").read_bytes() == key
