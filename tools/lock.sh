@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# Pins every dependency with its hashes, for Linux, macOS and Windows, Python 3.11 and newer.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+command -v uv >/dev/null || { echo "lock: needs uv (pip install uv)" >&2; exit 1; }
+
+compile() {
+  uv pip compile "$@" --quiet --universal --python-version 3.11 --generate-hashes \
+    --no-emit-index-url ${UPGRADE:+--upgrade}
+}
+compile pyproject.toml -o requirements/base.txt
+compile requirements/build.in -o requirements/build.txt
+compile pyproject.toml requirements/dev.in -o requirements/dev.txt
