@@ -1,0 +1,223 @@
+"""The barrier: seal, then store; load, then open. The only door to keys.
+
+Whatever lies below it (database, disk, cache) is untrusted: values are ciphertext bound to their
+place, authority rows carry a MAC, list cursors are sealed. Handlers above see rows and plaintext
+and never a key.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+
+import msgspec
+from msgspec.structs import replace
+
+from actors.world import World
+from vault.crypto import aead
+from vault.crypto.encoding import length_prefixed
+from vault.crypto.envelope import open_value, rewrap, seal_value
+from vault.crypto.errors import CryptoError
+from vault.crypto.keyring import Keyring
+from vault.crypto.mac import hmac_sha256, verify_hmac_sha256
+from vault.crypto.sealed import Place, Sealed
+from vault.crypto.uses import UseCounter
+from vault.errors import TamperedError, UnavailableError, ValidationError
+from vault.model.records import SystemRow, VersionRow
+from vault.store.interface import Query as Query
+from vault.store.store import Store
+from vault.store.table import Table
+from vault.store.tables import ACCESS as ACCESS
+from vault.store.tables import MOUNTS as MOUNTS
+from vault.store.tables import SECRETS as SECRETS
+from vault.store.tables import SYSTEM, VERSIONS
+from vault.store.tx import Tx
+
+R = TypeVar("R", bound=msgspec.Struct)
+T = TypeVar("T")
+
+KEYRING_ROW: Final = "keyring"
+VALUE_FIELD: Final = "value"
+_ROW_LABEL: Final = b"freehold-row-v1"
+_CURSOR_LABEL: Final = b"freehold-cursor-v1"
+_encode_row = msgspec.msgpack.Encoder(order="deterministic").encode
+
+
+class RowGuard:
+    """Stamps authority rows with an HMAC over table, key and all columns, and checks it.
+
+    A table without a `mac` column is not an authority and passes through.
+    """
+
+    def __init__(self, keyring: Keyring) -> None:
+        self._key = keyring.row_mac
+        self._scope = (keyring.org.encode(), keyring.vault.encode())
+
+    def stamp(self, table: str, row: R) -> R:
+        """The row with its MAC."""
+        return replace(row, mac=self._mac(table, row))
+
+    def check(self, table: str, row: msgspec.Struct) -> None:
+        """Raises `TamperedError` when the row was not written by this vault as it stands."""
+        mac: bytes = row.mac  # type: ignore[attr-defined]  # guarded rows have one: Table.guarded
+        content = self._content(table, replace(row, mac=b""))
+        if not verify_hmac_sha256(self._key, content, mac):
+            raise TamperedError(
+                "row_tampered",
+                f"a row of table {table} fails its authentication and is refused; "
+                "restore it from a backup and look for who wrote to the database",
+                table=table,
+            )
+
+    def _mac(self, table: str, row: msgspec.Struct) -> bytes:
+        return hmac_sha256(self._key, self._content(table, replace(row, mac=b"")))
+
+    def _content(self, table: str, row: msgspec.Struct) -> bytes:
+        return length_prefixed([_ROW_LABEL, *self._scope, table.encode(), _encode_row(row)])
+
+
+class VaultTx:
+    """A store transaction that can also seal and open values."""
+
+    def __init__(self, tx: Tx, keyring: Keyring) -> None:
+        self._keyring = keyring
+        self.get = tx.get
+        self.put = tx.put
+        self.delete = tx.delete
+        self.select = tx.select
+
+    def seal(self, secret_id: str, version: int, plaintext: bytes) -> tuple[bytes, bytes, int]:
+        """`(wrapped_dek, box, kek_generation)` for a `VersionRow`."""
+        keyring = self._keyring
+        sealed = seal_value(
+            keyring.kek(keyring.active), _place(keyring, secret_id, version), plaintext
+        )
+        return sealed.dek.to_bytes(), sealed.box.to_bytes(), sealed.generation
+
+    def open_value(self, row: VersionRow) -> bytes:
+        """The plaintext of a version. Raises `TamperedError`."""
+        return _open(self._keyring, row)
+
+    def rewrap(self, row: VersionRow) -> VersionRow:
+        """The version with its DEK under the active KEK; the ciphertext is not touched."""
+        keyring = self._keyring
+        place = _place(keyring, row.secret_id, row.version)
+        try:
+            sealed = Sealed.from_parts(row.wrapped_dek, row.box)
+            new = rewrap(keyring.kek(sealed.generation), keyring.kek(keyring.active), place, sealed)
+        except CryptoError:
+            raise _tampered() from None
+        return replace(row, wrapped_dek=new.dek.to_bytes(), kek_generation=new.generation)
+
+
+class Barrier:
+    """One open vault: its keyring over its store. Exists only while the agent is unsealed."""
+
+    def __init__(self, store: Store, keyring: Keyring, root_key: bytes, world: World) -> None:
+        self._store = store
+        self._keyring = keyring
+        self._root_key = root_key
+        self._world = world
+        self._uses = UseCounter(keyring.active, keyring.generations[-1].created_at)
+        self.cached = store.cached
+        self.get = store.get
+        self.select = store.select
+
+    async def open(self) -> None:
+        """Load the use counter. Raises `UnavailableError` when the store does."""
+        row = await self._store.get(SYSTEM, _uses_row(self._keyring.active))
+        created_at = self._keyring.generations[-1].created_at
+        reserved = int.from_bytes(row.value) if row is not None else 0
+        self._uses = UseCounter(self._keyring.active, created_at, reserved)
+
+    async def commit(self, change: Callable[[VaultTx], T], *, seals: int = 0) -> T:
+        """Run `change` in a transaction and return its result once it is durable.
+
+        `seals` is how often the change seals or rewraps at most: KEK uses are counted, and their
+        reservation is durable, before any of them happens.
+        """
+        for _ in range(seals):
+            await self._count_use()
+        keyring = self._keyring
+        return await self._store.commit(lambda tx: change(VaultTx(tx, keyring)))
+
+    def open_value(self, row: VersionRow) -> bytes:
+        """The plaintext of a version. Raises `TamperedError`."""
+        return _open(self._keyring, row)
+
+    def seal_cursor(self, position: str) -> str:
+        """An opaque list cursor: it may stand on a name that the caller is not allowed to see."""
+        return aead.seal(self._keyring.cursor, position.encode(), _CURSOR_LABEL).hex()
+
+    def open_cursor(self, cursor: str) -> str:
+        """The position in a cursor of this vault. Raises `ValidationError` for any other text."""
+        try:
+            return aead.open_(self._keyring.cursor, bytes.fromhex(cursor), _CURSOR_LABEL).decode()
+        except (ValueError, CryptoError):
+            raise ValidationError(
+                "cursor_invalid", "the cursor is not one of this vault; start over", field="cursor"
+            ) from None
+
+    @property
+    def keyring_state(self) -> dict[str, Any]:
+        """What may be told of the keyring: epoch, active generation, its age and counted uses."""
+        return {
+            "epoch": self._keyring.epoch,
+            "term": self._keyring.active,
+            "install_time": self._keyring.generations[-1].created_at,
+            "encryptions": self._uses.used,
+            "rotation_due": self._uses.rotation_due(self._world.now()),
+        }
+
+    async def rotate(self) -> int:
+        """Make a new KEK generation, durably, and seal with it from now on. Returns its number."""
+        now = self._world.now()
+        keyring = self._keyring.rotate(now)
+        blob = keyring.encode(self._root_key)
+        await self._store.commit(lambda tx: tx.put(SYSTEM, SystemRow(name=KEYRING_ROW, value=blob)))
+        self._keyring = keyring
+        self._uses = UseCounter(keyring.active, now)
+        return keyring.active
+
+    async def _count_use(self) -> None:
+        while (needed := self._uses.take()) is not None:
+            counter = self._uses
+            row = SystemRow(name=_uses_row(needed.generation), value=needed.reserved.to_bytes(8))
+            await self._store.commit(lambda tx, row=row: tx.put(SYSTEM, row))  # type: ignore[misc]
+            counter.confirm(needed)
+
+
+def _uses_row(generation: int) -> str:
+    return f"kek-uses/{generation}"
+
+
+def _place(keyring: Keyring, secret_id: str, version: int) -> Place:
+    return Place(keyring.org, keyring.vault, secret_id, version, VALUE_FIELD)
+
+
+def _open(keyring: Keyring, row: VersionRow) -> bytes:
+    try:
+        sealed = Sealed.from_parts(row.wrapped_dek, row.box)
+        place = _place(keyring, row.secret_id, row.version)
+        return open_value(keyring.kek(sealed.generation), place, sealed)
+    except CryptoError:
+        raise _tampered() from None
+
+
+def _tampered() -> UnavailableError:
+    return TamperedError(
+        "value_tampered",
+        "the stored value fails its authentication and is refused; "
+        "restore it from a backup and look for who wrote to the database",
+    )
+
+
+__all__ = [
+    "ACCESS",
+    "MOUNTS",
+    "SECRETS",
+    "VERSIONS",
+    "Barrier",
+    "Query",
+    "RowGuard",
+    "Table",
+    "VaultTx",
+]

@@ -1,0 +1,82 @@
+"""What every dialect does alike: read the request, find its route, run operations, tell errors."""
+
+from typing import Any, ClassVar, Final, TypeVar
+
+import msgspec
+
+from actors.world import World
+from vault.edge.reply import Reply
+from vault.edge.request import Receive, Request, read_request
+from vault.edge.router import Router
+from vault.errors import ValidationError, VaultError
+from vault.gate import Gate
+from vault.model.operation import Operation
+from vault.model.path import ResourcePath
+from vault.pipeline import unexpected
+
+T = TypeVar("T")
+
+UNMATCHED: Final = "unmatched"  # the endpoint label of everything that has no route
+
+
+class Dialect:
+    """A wire language. A subclass has a `router`, bounds bodies, and says how errors look."""
+
+    name: ClassVar[str]
+    prefix: ClassVar[str]
+    router: ClassVar[Router]
+    max_body: ClassVar[int]
+
+    def __init__(self, gate: Gate, world: World) -> None:
+        self.gate = gate
+        self.world = world
+
+    async def answer(self, scope: Any, receive: Receive) -> tuple[Reply, str]:
+        """The reply to one request, and the template of its route."""
+        request_id, endpoint = self.world.new_id(), UNMATCHED
+        try:
+            request = await read_request(
+                scope, receive, request_id=request_id, dialect=self.name, max_body=self.max_body
+            )
+            path = request.path.removeprefix(self.prefix)
+            route, values = self.router.match(self.verb(request), path)
+            endpoint = route.template
+            return await route.answer(self, request, *values), endpoint
+        except VaultError as error:
+            return self.error(error, request_id), endpoint
+        except Exception as error:  # noqa: BLE001  # logged without its text, told as ours
+            return self.error(unexpected(request_id, endpoint, error), request_id), endpoint
+
+    def verb(self, request: Request) -> str:
+        """The method to route by; a dialect may read it from elsewhere too."""
+        return request.method
+
+    def credential(self, request: Request) -> str | None:
+        """The credential that the request carries, None when it carries none."""
+        scheme, _, text = request.header(b"authorization").partition(" ")
+        return text.strip() or None if scheme.lower() == "bearer" else None
+
+    def error(self, error: VaultError, request_id: str) -> Reply:
+        """How this dialect tells an error."""
+        raise NotImplementedError
+
+    async def run(self, request: Request, name: str, path: ResourcePath, payload: object) -> Any:
+        """Run one operation with the request's credential; returns the handler's result."""
+        return await self.gate.run(
+            Operation(
+                name=name,
+                path=path,
+                payload=payload,
+                request_id=request.id,
+                credential=self.credential(request),
+                origin=request.origin,
+            )
+        )
+
+
+def convert(fields: object, shape: type[T]) -> T:
+    """Check loose fields (a query string) against a struct. Raises `ValidationError`."""
+    try:
+        return msgspec.convert(fields, shape, strict=False)
+    except msgspec.ValidationError as error:
+        raise ValidationError("query_invalid", f"the query is not as expected: {error}") from None

@@ -1,0 +1,32 @@
+"""An answer on its way to the wire."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from msgspec import Struct
+
+Send = Callable[[Any], Awaitable[None]]
+Headers = list[tuple[bytes, bytes]]
+
+JSON: Final = b"application/json"  # exactly: a charset parameter breaks hvac and vault-java-driver
+NO_CONTENT: Final = 204
+NO_STORE: Final = (b"cache-control", b"no-store")
+
+
+class Reply(Struct, frozen=True):
+    """Status, body and what headers it needs beside type, length and `Cache-Control`."""
+
+    status: int
+    body: bytes = b""
+    content_type: bytes = JSON
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+
+
+async def send_reply(send: Send, reply: Reply) -> None:
+    """Write a reply as two ASGI messages; the server joins them into one write."""
+    headers: Headers = [NO_STORE, *reply.headers]
+    if reply.status != NO_CONTENT:
+        headers.append((b"content-type", reply.content_type))
+        headers.append((b"content-length", str(len(reply.body)).encode()))
+    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+    await send({"type": "http.response.body", "body": reply.body})

@@ -1,0 +1,165 @@
+"""A request as a dialect sees it: bounded, decoded once, its path refused where it is ambiguous."""
+
+import re
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, TypeVar
+from urllib.parse import parse_qsl, unquote_to_bytes
+
+import msgspec
+
+from vault.errors import MediaTypeError, TooLargeError, ValidationError
+from vault.model.operation import Origin
+
+MAX_QUERY_FIELDS: Final = 100
+MAX_DEPTH: Final = 32  # of JSON; with the next, the memory bounds of `security.md`
+MAX_STRINGS: Final = 10_000
+
+_BRACKETS: Final = re.compile(
+    rb'"(?:[^"\\]|\\.)*+"|[][{}]', re.DOTALL
+)  # strings are passed over whole
+_STEP: Final = {b"{": 1, b"[": 1, b"}": -1, b"]": -1}
+
+T = TypeVar("T")
+Receive = Callable[[], Awaitable[Any]]
+
+
+class Request:
+    """One HTTP request. Built by `read_request`."""
+
+    __slots__ = ("body", "headers", "id", "method", "origin", "path", "query")
+
+    def __init__(
+        self,
+        *,
+        id: str,  # noqa: A002  # the field's name on the wire
+        method: str,
+        path: str,
+        query: dict[str, str],
+        headers: dict[bytes, bytes],
+        body: bytes,
+        origin: Origin,
+    ) -> None:
+        self.id = id
+        self.method = method
+        self.path = path
+        self.query = query
+        self.headers = headers
+        self.body = body
+        self.origin = origin
+
+    def header(self, name: bytes) -> str:
+        """A header's value, empty when absent. Bytes outside ASCII are kept as Latin-1."""
+        return self.headers.get(name, b"").decode("latin-1")
+
+    def json(self, shape: type[T]) -> T:
+        """The body as `shape`; an empty body counts as `{}`. Raises `ValidationError`."""
+        if self.body.count(b'"') > 2 * MAX_STRINGS:
+            raise ValidationError("body_invalid", f"a body may hold at most {MAX_STRINGS} strings")
+        _check_depth(self.body)
+        try:
+            return msgspec.json.decode(self.body or b"{}", type=shape)
+        except msgspec.ValidationError as error:
+            raise ValidationError("body_invalid", _told(error)) from None
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            raise ValidationError("body_malformed", "the body is not well-formed JSON") from None
+
+    def need_media_type(self, media_type: str) -> None:
+        """Raise `MediaTypeError` unless the body is labelled so; parameters are ignored."""
+        if self.header(b"content-type").partition(";")[0].strip().lower() != media_type:
+            raise MediaTypeError("media_type", f"the body must be labelled {media_type}")
+
+
+async def read_request(
+    scope: Any, receive: Receive, *, request_id: str, dialect: str, max_body: int
+) -> Request:
+    """Read and check what an ASGI scope and its body hold.
+
+    Raises `ValidationError` for an ambiguous path, `TooLargeError` for a body over `max_body`.
+    """
+    headers = dict(scope["headers"])
+    client = scope.get("client")
+    tls = scope.get("extensions", {}).get("tls", {})
+    origin = Origin(
+        ip=client[0] if client else "",
+        user_agent=headers.get(b"user-agent", b"").decode("latin-1")[:256],
+        dialect=dialect,
+        peer_certificate=tls.get("peer_certificate"),
+    )
+    return Request(
+        id=request_id,
+        method=scope["method"],
+        path=_path(scope["raw_path"]),
+        query=_query(scope["query_string"]),
+        headers=headers,
+        body=await _body(receive, max_body),
+        origin=origin,
+    )
+
+
+def _path(raw: bytes) -> str:
+    """Decode once. A slash, backslash or NUL behind an escape is refused, whoever sent it."""
+    if b"%" in raw:
+        lowered = raw.lower()
+        if b"%2f" in lowered or b"%5c" in lowered or b"%00" in lowered:
+            raise ValidationError(
+                "path_invalid", "encoded slashes and NUL are not allowed in a path", field="path"
+            )
+        raw = unquote_to_bytes(raw)
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        raise ValidationError("path_invalid", "the path is not UTF-8", field="path") from None
+
+
+def _query(raw: bytes) -> dict[str, str]:
+    if not raw:
+        return {}
+    try:
+        pairs = parse_qsl(
+            raw.decode("ascii"),
+            keep_blank_values=True,
+            max_num_fields=MAX_QUERY_FIELDS,
+            errors="strict",
+        )
+    except (ValueError, UnicodeDecodeError):
+        raise ValidationError("query_invalid", "the query string is malformed") from None
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
+        raise ValidationError("query_invalid", "a query parameter is given twice")
+    return fields
+
+
+async def _body(receive: Receive, limit: int) -> bytes:
+    message = await receive()
+    if not message.get("more_body") and len(message.get("body", b"")) <= limit:
+        return bytes(message.get("body", b""))
+    parts, size = [], 0
+    while True:
+        if message["type"] == "http.disconnect":
+            raise ValidationError("body_cut", "the body ended before it was complete")
+        parts.append(message.get("body", b""))
+        size += len(parts[-1])
+        if size > limit:
+            raise TooLargeError("body_too_large", f"a body may have at most {limit} bytes")
+        if not message.get("more_body"):
+            return b"".join(parts)
+        message = await receive()
+
+
+def _check_depth(body: bytes) -> None:
+    """Bound the nesting before a decoder recurses into it."""
+    if body.count(b"{") + body.count(b"[") <= MAX_DEPTH:
+        return
+    depth = 0
+    for token in _BRACKETS.finditer(body):
+        depth += _STEP.get(token[0], 0)
+        if depth > MAX_DEPTH:
+            raise ValidationError("body_invalid", f"JSON nests deeper than {MAX_DEPTH}")
+
+
+def _told(error: msgspec.ValidationError) -> str:
+    """What is wrong and where, without the value: msgspec names types and paths only."""
+    text = str(error)
+    return "the body is not as expected: " + (
+        text if "`$" in text or "Object" in text else "wrong type"
+    )

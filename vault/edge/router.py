@@ -1,0 +1,91 @@
+"""Which function answers which path: exact templates first, then those that end in `{path}`."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from vault.errors import MethodError, NotFoundError
+
+Answer = Callable[..., Awaitable[Any]]
+CATCH_ALL: Final = "{path}"
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """`template` is the endpoint label in metrics; `public` routes need no credential."""
+
+    method: str
+    template: str
+    answer: Answer
+    public: bool = False
+
+
+class Router:
+    """A table of routes. Segments in braces match one segment, a last `{path}` all the rest."""
+
+    def __init__(self) -> None:
+        self._exact: dict[str, dict[str, Route]] = {}
+        self._prefix: dict[str, dict[str, Route]] = {}
+        self._patterns: dict[tuple[str, ...], dict[str, Route]] = {}
+
+    def add(self, *methods: str, template: str, public: bool = False) -> Callable[[Answer], Answer]:
+        """Decorate the function that answers `template` for these methods."""
+
+        def register(answer: Answer) -> Answer:
+            for method in methods:
+                self._table(template)[method] = Route(method, template, answer, public)
+            return answer
+
+        return register
+
+    def routes(self) -> list[Route]:
+        """Every route, for the OpenAPI document and for tests over the whole table."""
+        tables = [*self._exact.values(), *self._prefix.values(), *self._patterns.values()]
+        return [route for table in tables for route in table.values()]
+
+    def match(self, method: str, path: str) -> tuple[Route, tuple[str, ...]]:
+        """The route and what its braces matched.
+
+        Raises `NotFoundError` (`route_not_found`), or `MethodError` when only the method is wrong.
+        """
+        table, values = self._find(path)
+        if table is None:
+            raise NotFoundError("route_not_found", "there is no such path in this API")
+        route = table.get(method) or (table.get("GET") if method == "HEAD" else None)
+        if route is None:
+            allow = sorted(table)
+            raise MethodError("method_not_allowed", f"use {', '.join(allow)}", allow=allow)
+        return route, values
+
+    def _table(self, template: str) -> dict[str, Route]:
+        if template.endswith(CATCH_ALL):
+            return self._prefix.setdefault(template.removesuffix(CATCH_ALL), {})
+        if "{" in template:
+            return self._patterns.setdefault(tuple(template.split("/")), {})
+        return self._exact.setdefault(template, {})
+
+    def _find(self, path: str) -> tuple[dict[str, Route] | None, tuple[str, ...]]:
+        table = self._exact.get(path)
+        if table is not None:
+            return table, ()
+        segments = path.split("/")
+        for pattern, table in self._patterns.items():
+            if len(pattern) == len(segments) and (values := _match(pattern, segments)) is not None:
+                return table, values
+        end = path.rfind("/")
+        while end >= 0:
+            table = self._prefix.get(path[: end + 1])
+            if table is not None:
+                return table, (path[end + 1 :],)
+            end = path.rfind("/", 0, end)
+        return None, ()
+
+
+def _match(pattern: tuple[str, ...], segments: list[str]) -> tuple[str, ...] | None:
+    values = []
+    for want, have in zip(pattern, segments, strict=True):
+        if want.startswith("{") and have:
+            values.append(have)
+        elif want != have:
+            return None
+    return tuple(values)

@@ -1,0 +1,330 @@
+"""The gate: shut while the vault is sealed. Initialise, unseal, run operations, seal.
+
+Sealed means that the data path does not exist: opening builds it (`open_unit`) from the keyring,
+sealing takes it down and drops the keys with it. So nothing behind the gate asks "am I sealed?".
+"""
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from typing import Final, Protocol
+
+import msgspec
+import trio
+from msgspec import Struct
+
+from actors.world import World
+from vault.crypto.errors import CryptoError, KeyFileError, MalformedShare, UnsealRefused
+from vault.crypto.kek import NewRoot
+from vault.crypto.kek.file import FileRootKey
+from vault.crypto.kek.shamir import Progress, ShamirRootKey
+from vault.crypto.keyring import Keyring
+from vault.crypto.unseal import SealConfig
+from vault.errors import ConflictError, UnavailableError, ValidationError
+from vault.model.mounts import MountBook
+from vault.model.operation import Operation
+from vault.model.records import SystemRow
+
+DRAIN: Final = 10.0  # seconds that operations in flight get before sealing takes the path down
+
+
+class SealRecord(Struct, frozen=True, kw_only=True):
+    """What must be known while sealed; kept in clear in the system table."""
+
+    type: str
+    shares: int
+    threshold: int
+    org: str
+    vault: str
+    created_at: int
+
+
+class SealStatus(Struct, frozen=True, kw_only=True):
+    """What anybody may ask."""
+
+    type: str
+    initialized: bool
+    sealed: bool
+    threshold: int = 0
+    shares: int = 0
+    progress: int = 0
+    nonce: str = ""
+    vault: str = ""
+
+
+class Initialised(Struct, frozen=True, kw_only=True):
+    """Shown once and kept nowhere: the shares and the first root token."""
+
+    shares: tuple[bytes, ...]
+    root_token: str
+
+
+class Pipeline(Protocol):
+    """What the gate asks of `vault.pipeline.Pipeline`."""
+
+    async def run(self, op: Operation) -> object:
+        """Run one operation."""
+
+
+class Unit(Struct, frozen=True):
+    """An open data path."""
+
+    pipeline: Pipeline
+    mounts: MountBook
+
+
+class SystemTable(Protocol):
+    """The rows that can be read while sealed."""
+
+    async def load(self) -> Mapping[str, bytes]:
+        """Every system row by name."""
+
+    async def create(self, keyring: Keyring, rows: list[SystemRow], root_token: str | None) -> str:
+        """Write the first rows and the first root token in one transaction; returns the token."""
+
+
+OpenUnit = Callable[[Keyring, bytes], AbstractAsyncContextManager[Unit]]
+
+SEAL_ROW: Final = "seal"
+KEYRING_ROW: Final = "keyring"
+
+
+class Gate:
+    """One vault, open or shut. `run_until_cancelled` owns the open data path."""
+
+    def __init__(
+        self,
+        *,
+        system: SystemTable,
+        open_unit: OpenUnit,
+        key_file: FileRootKey | None,
+        org: str,
+        world: World,
+    ) -> None:
+        self._system = system
+        self._open_unit = open_unit
+        self._key_file = key_file
+        self._org = org
+        self._world = world
+        self._record: SealRecord | None = None
+        self._keyring_blob = b""
+        self._shares: ShamirRootKey | None = None
+        self._unit: Unit | None = None
+        self._in_flight = 0
+        self._lock = trio.Lock()  # one init, unseal or seal at a time
+        self._keys, self._keys_in = _slot()
+        self._opened = trio.Event()
+        self._seal_wanted = trio.Event()
+        self._drained = trio.Event()
+        self._idle = trio.Condition()
+        self.cluster_id = ""
+
+    async def run(self, op: Operation) -> object:
+        """Run an operation. Raises `UnavailableError` (`sealed`) while there is no data path."""
+        unit = self._unit
+        if unit is None or self._seal_wanted.is_set():
+            raise UnavailableError("sealed", "Vault is sealed")
+        self._in_flight += 1
+        try:
+            return await unit.pipeline.run(op)
+        finally:
+            self._in_flight -= 1
+            if not self._in_flight and self._seal_wanted.is_set():
+                self._drained.set()
+
+    @property
+    def mounts(self) -> MountBook:
+        """The current mounts. Raises `UnavailableError` (`sealed`)."""
+        if self._unit is None:
+            raise UnavailableError("sealed", "Vault is sealed")
+        return self._unit.mounts
+
+    @property
+    def is_open(self) -> bool:
+        """Whether operations are served."""
+        return self._unit is not None
+
+    def status(self) -> SealStatus:
+        """What anybody may ask."""
+        record = self._record
+        kind = "shamir" if self._key_file is None else self._key_file.kind
+        if record is None:
+            return SealStatus(type=kind, initialized=False, sealed=True)
+        progress = self._shares.progress() if self._shares else Progress(0, 0, 0, "")
+        return SealStatus(
+            type=record.type,
+            initialized=True,
+            sealed=self._unit is None,
+            threshold=record.threshold,
+            shares=record.shares,
+            progress=progress.progress,
+            nonce=progress.nonce,
+            vault=record.vault,
+        )
+
+    async def load(self) -> None:
+        """Read the system rows. Raises `UnavailableError` when the store does."""
+        rows = await self._system.load()
+        if SEAL_ROW not in rows:
+            return
+        self._record = record = msgspec.json.decode(rows[SEAL_ROW], type=SealRecord)
+        self._keyring_blob = rows[KEYRING_ROW]
+        if record.type == ShamirRootKey.kind:
+            self._shares = ShamirRootKey(SealConfig(record.shares, record.threshold))
+
+    async def initialise(
+        self, shares: int, threshold: int, root_token: str | None = None
+    ) -> Initialised:
+        """Make the keys of a new vault and its first root token; leaves it sealed.
+
+        Raises `ConflictError` when it has been done, `ValidationError` for impossible numbers.
+        """
+        async with self._lock:
+            if self._record is not None:
+                raise ConflictError("initialized", "Vault is already initialized")
+            new, config = await self._new_root(shares, threshold)
+            now = self._world.now()
+            keyring = Keyring.create(now, org=self._org, vault=self._world.new_id())
+            record = SealRecord(
+                type=ShamirRootKey.kind if self._key_file is None else self._key_file.kind,
+                shares=config.shares, threshold=config.threshold,
+                org=keyring.org, vault=keyring.vault, created_at=now,
+            )  # fmt: skip
+            rows = [
+                SystemRow(name=SEAL_ROW, value=msgspec.json.encode(record)),
+                SystemRow(name=KEYRING_ROW, value=keyring.encode(new.root_key)),
+            ]
+            token = await self._system.create(keyring, rows, root_token)
+            await self.load()
+            return Initialised(shares=new.shares, root_token=token)
+
+    async def unseal(self, share: bytes) -> SealStatus:
+        """Offer a share; at the last one needed the vault opens.
+
+        Raises `ValidationError` for a malformed share or a set that does not fit together.
+        """
+        async with self._lock:
+            self._need_initialised()
+            if self._unit is not None:
+                return self.status()
+            if self._shares is None:
+                raise ValidationError("unseal_unneeded", "this vault unseals with its key file")
+            try:
+                outcome = self._shares.offer(share, self._decode)
+            except MalformedShare as error:
+                raise ValidationError("share_invalid", f"{error}", field="key") from None
+            except UnsealRefused:
+                raise ValidationError(
+                    "unseal_failed",
+                    "the shares do not fit together: at least one is wrong; start again",
+                    field="key",
+                ) from None
+            if not isinstance(outcome, Progress):
+                await self._open(outcome)
+            return self.status()
+
+    def reset_unseal(self) -> SealStatus:
+        """Forget the shares offered so far."""
+        if self._shares is not None:
+            self._shares.reset()
+        return self.status()
+
+    async def unseal_alone(self) -> bool:
+        """Open with the key file, if this vault has one and is initialised; says whether it did.
+
+        Raises `UnavailableError` when the file is missing, unsafe or of another vault.
+        """
+        async with self._lock:
+            if self._key_file is None or self._record is None or self._unit is not None:
+                return False
+            if self._record.type != self._key_file.kind:
+                raise UnavailableError(
+                    "seal_mismatch",
+                    f"the vault was initialised with key_management {self._record.type}",
+                )
+            try:
+                root_key = await self._world.run_sync(self._key_file.load)
+                keys = self._decode(root_key)
+            except KeyFileError as error:
+                raise UnavailableError("key_file", str(error)) from None
+            except CryptoError:
+                raise UnavailableError(
+                    "key_file", "the key file does not open this vault's keyring"
+                ) from None
+            await self._open(keys)
+            return True
+
+    def want_seal(self) -> None:
+        """Ask for sealing; it happens once the operations in flight are done."""
+        self._seal_wanted.set()
+
+    async def wait_sealed(self) -> None:
+        """Return when the data path is gone."""
+        async with self._idle:
+            while self._unit is not None:
+                await self._idle.wait()
+
+    async def run_until_cancelled(
+        self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    ) -> None:
+        """Own the data path: open it when keys come, take it down when sealing is wanted."""
+        task_status.started()
+        while True:
+            keyring, root_key = await self._keys.receive()
+            self._seal_wanted, self._drained = trio.Event(), trio.Event()
+            async with self._open_unit(keyring, root_key) as unit:
+                del keyring, root_key
+                self._unit = unit
+                self._opened.set()
+                try:
+                    await self._seal_wanted.wait()
+                finally:
+                    self._seal_wanted.set()  # nothing new comes in while the last ones finish
+                    await self._drain()
+            await self._closed()
+
+    async def _drain(self) -> None:
+        with trio.CancelScope(shield=True), trio.move_on_after(DRAIN):
+            if self._in_flight:
+                await self._drained.wait()
+
+    async def _closed(self) -> None:
+        self._unit = None
+        self._opened = trio.Event()
+        await self.load()  # a rotation may have changed the keyring since
+        async with self._idle:
+            self._idle.notify_all()
+
+    async def _open(self, keys: tuple[Keyring, bytes]) -> None:
+        await self._keys_in.send(keys)
+        await self._opened.wait()
+
+    def _decode(self, root_key: bytes) -> tuple[Keyring, bytes]:
+        record = self._need_initialised()
+        keyring = Keyring.decode(root_key, self._keyring_blob, org=record.org, vault=record.vault)
+        return keyring, root_key
+
+    def _need_initialised(self) -> SealRecord:
+        if self._record is None:
+            raise ValidationError("not_initialized", "Vault is not initialized")
+        return self._record
+
+    async def _new_root(self, shares: int, threshold: int) -> tuple[NewRoot, SealConfig]:
+        if self._key_file is not None:
+            try:
+                return await self._world.run_sync(self._key_file.initialise), SealConfig(1, 1)
+            except KeyFileError as error:
+                raise UnavailableError("key_file", str(error)) from None
+        try:
+            config = SealConfig(shares, threshold)
+        except ValueError as error:
+            raise ValidationError(
+                "seal_config_invalid", str(error), field="secret_threshold"
+            ) from None
+        return ShamirRootKey(config).initialise(), config
+
+
+def _slot() -> tuple[
+    trio.MemoryReceiveChannel[tuple[Keyring, bytes]], trio.MemorySendChannel[tuple[Keyring, bytes]]
+]:
+    send, receive = trio.open_memory_channel[tuple[Keyring, bytes]](0)
+    return receive, send

@@ -1,0 +1,1 @@
+"""What operations do, one noun a file. Reached through the pipeline only."""

@@ -1,0 +1,49 @@
+"""What the pipeline knows of a handler: which capability it takes, whether it changes anything."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from vault.model.identity import Identity
+from vault.model.operation import NO_FACTS, Capability, Facts, Operation
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One authorized operation on its way into a handler."""
+
+    op: Operation
+    identity: Identity
+    facts: Facts = NO_FACTS
+
+    @property
+    def payload(self) -> Any:
+        """The operation's parameters; each handler knows their type by the operation's name."""
+        return self.op.payload
+
+
+def create_or_update(facts: Facts) -> Capability:
+    """The capability of an upsert: `create` where nothing is, `update` where something is."""
+    return Capability.UPDATE if facts.exists else Capability.CREATE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Handler:
+    """An entry of the operation table.
+
+    `capability` None: any authenticated caller (the handler itself limits what he sees).
+    `mutates`: an intent record is durable before `run` is called.
+    `on_secret`: the path names a secret, so its facts are looked up for create-or-update and for
+    conditions on tags and metadata.
+    `request`/`response`: what of the payload and of the result the audit record shows (hashed).
+    """
+
+    run: Callable[[Call], Awaitable[object]]
+    capability: Capability | Callable[[Facts], Capability] | None
+    mutates: bool = False
+    on_secret: bool = False
+    request: Callable[[Any], object] | None = None
+    response: Callable[[Any], object] | None = None
+
+
+Handlers = dict[str, Handler]

@@ -1,0 +1,135 @@
+"""Listing: a search over names with filters, and the children of a folder.
+
+Both show only what the caller may see, by the same decision that a read of it would get. A search
+looks at a bounded number of rows a call and hands out a cursor where it stopped.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import Final
+
+from actors.world import World
+from vault.authz.authorizer import Authorizer
+from vault.barrier import SECRETS, Barrier, Query
+from vault.errors import ValidationError
+from vault.handlers.handler import Call, Handler, Handlers
+from vault.model.operation import Capability, Facts
+from vault.model.path import ResourcePath
+from vault.model.payloads import ListKeys, ListSecrets
+from vault.model.records import SecretRow
+from vault.model.results import Keys, Page
+
+MOST_SCANNED: Final = 20_000  # rows a search looks at before it hands out a cursor
+MOST_SHOWN: Final = 1_000
+MOST_KEYS: Final = 100_000  # children of one folder in one answer
+_PAGE: Final = 1_000
+
+Visible = Callable[[ResourcePath, Facts], bool]
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The handlers of `secret.list` (search) and `secret.keys` (folder)."""
+
+    barrier: Barrier
+    authorizer: Authorizer
+    world: World
+
+    def handlers(self) -> Handlers:
+        """The operations this file serves."""
+        return {
+            "secret.list": Handler(
+                run=self.search, capability=None, response=lambda page: {"count": len(page.secrets)}
+            ),
+            "secret.keys": Handler(
+                run=self.keys,
+                capability=Capability.LIST,
+                response=lambda keys: {"count": len(keys.keys)},
+            ),
+        }
+
+    async def search(self, call: Call) -> Page:
+        """The visible secrets below the folder for which all filters hold, in name order."""
+        payload: ListSecrets = call.payload
+        if not 1 <= payload.limit <= MOST_SHOWN:
+            raise ValidationError(
+                "limit_invalid", f"limit must be 1 to {MOST_SHOWN}", field="limit"
+            )
+        after = self.barrier.open_cursor(payload.cursor) if payload.cursor else ""
+        visible = self._visible(call)
+        shown: list[SecretRow] = []
+        scanned = 0
+        async for row in self._rows(call.op.path, after):
+            scanned += 1
+            if _matches(row, payload) and visible(ResourcePath.parse(row.name), facts_of(row)):
+                shown.append(row)
+            if len(shown) == payload.limit or scanned == MOST_SCANNED:
+                return Page(secrets=shown, cursor=self.barrier.seal_cursor(row.name))
+        return Page(secrets=shown, cursor="")
+
+    async def keys(self, call: Call) -> Keys:
+        """Direct children of the folder. A sub-folder shows when something visible lies in it."""
+        payload: ListKeys = call.payload
+        folder, visible = call.op.path, self._visible(call)
+        most = min(payload.limit or MOST_KEYS, MOST_KEYS)
+        found: list[str] = []
+        cursor = _last_below(folder, payload.after) if payload.after else folder
+        while page := await self._page(folder, cursor):
+            for row in page:
+                key = _child(folder, row.name)
+                if found[-1:] == [key] or not visible(ResourcePath.parse(row.name), facts_of(row)):
+                    continue
+                if len(found) == most:
+                    return Keys(keys=found)
+                found.append(key)
+            last = _child(folder, page[-1].name)
+            cursor = _last_below(folder, last) if found[-1:] == [last] else page[-1].name
+        return Keys(keys=found)
+
+    def _visible(self, call: Call) -> Visible:
+        return self.authorizer.visible(call.identity, call.op.origin, self.world.now())
+
+    async def _rows(self, folder: str, after: str) -> AsyncIterator[SecretRow]:
+        """Every secret below `folder` whose name comes after `after`, in byte order."""
+        while page := await self._page(folder, after):
+            for row in page:
+                yield row
+            after = page[-1].name
+
+    async def _page(self, folder: str, after: str) -> list[SecretRow]:
+        return await self.barrier.select(
+            SECRETS,
+            Query(
+                prefix=("name", folder) if folder else None,
+                after=(after,) if after else None,
+                limit=_PAGE,
+            ),
+        )
+
+
+def _child(folder: str, name: str) -> str:
+    """The direct child of `folder` that `name` is or lies in (then with a closing `/`)."""
+    child, slash, _ = name[len(folder) :].partition("/")
+    return child + slash
+
+
+def _last_below(folder: str, child: str) -> str:
+    """A key after every name that is or lies in `child`.
+
+    U+10FFFF is no character, so no `ResourcePath` holds it, and its bytes sort after all others.
+    """
+    return f"{folder}{child}\U0010ffff" if child.endswith("/") else folder + child
+
+
+def facts_of(row: SecretRow) -> Facts:
+    """What a policy condition may ask about this secret."""
+    return Facts(exists=True, tags=frozenset(row.tags), metadata=row.metadata)
+
+
+def _matches(row: SecretRow, want: ListSecrets) -> bool:
+    return (
+        (not want.status or row.status == want.status)
+        and (not want.expiring_before or 0 < row.expires_at < want.expiring_before)
+        and set(want.tags) <= set(row.tags)
+        and all(row.metadata.get(key) == value for key, value in want.metadata.items())
+    )

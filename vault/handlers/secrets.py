@@ -1,0 +1,255 @@
+"""Values: read, write, patch, roll back. Each write makes a version; none is ever overwritten."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from msgspec.structs import replace
+
+from actors.world import World
+from vault.barrier import SECRETS, VERSIONS, Barrier, VaultTx
+from vault.errors import (
+    ConflictError,
+    NotFoundError,
+    TooLargeError,
+    ValidationError,
+)
+from vault.handlers.access import AccessCounters
+from vault.handlers.handler import Call, Handler, Handlers, create_or_update
+from vault.handlers.settings import (
+    MAX_VALUE,
+    checked_metadata,
+    checked_tags,
+    settings_of,
+)
+from vault.model.mounts import MountBook
+from vault.model.operation import Capability
+from vault.model.path import ResourcePath
+from vault.model.payloads import PatchSecret, ReadSecret, Rollback, WriteSecret
+from vault.model.records import SecretRow, Status, VersionRow
+from vault.model.results import SecretValue, Written
+
+
+@dataclass(frozen=True)
+class Secrets:
+    """The handlers of `secret.read`, `.write`, `.patch` and `.rollback`."""
+
+    barrier: Barrier
+    mounts: MountBook
+    access: AccessCounters
+    world: World
+
+    def handlers(self) -> Handlers:
+        """The operations this file serves."""
+        return {
+            "secret.read": Handler(
+                run=self.read, capability=Capability.READ, on_secret=True, response=_seen
+            ),
+            "secret.write": Handler(
+                run=self.write,
+                capability=create_or_update,
+                mutates=True,
+                on_secret=True,
+                request=_write_request,
+                response=_seen,
+            ),
+            "secret.patch": Handler(
+                run=self.patch,
+                capability=Capability.UPDATE,
+                mutates=True,
+                on_secret=True,
+                request=_patch_request,
+                response=_seen,
+            ),
+            "secret.rollback": Handler(
+                run=self.rollback,
+                capability=Capability.UPDATE,
+                mutates=True,
+                on_secret=True,
+                response=_seen,
+            ),
+        }
+
+    async def read(self, call: Call) -> SecretValue:
+        """A version's value; its `value` is None where the version is deleted or destroyed.
+
+        Raises `NotFoundError` for no such secret or version, and for an expired secret.
+        """
+        payload: ReadSecret = call.payload
+        secret = await self.barrier.get(SECRETS, call.op.path)
+        if secret is None:
+            raise no_secret()
+        now = self.world.now()
+        if secret.expires_at and secret.expires_at <= now:
+            raise NotFoundError("secret_expired", "the secret has expired; write it anew to use it")
+        number = payload.version or secret.current_version
+        version = await self.barrier.get(VERSIONS, secret.id, number) if number else None
+        if version is None:
+            raise NotFoundError("version_not_found", "there is no such version of this secret")
+        if not is_live(version, now):
+            return SecretValue(secret=secret, version=version, value=None)
+        value = self.barrier.open_value(version)
+        self.access.value_read(secret.id)
+        return SecretValue(secret=secret, version=version, value=value)
+
+    async def write(self, call: Call) -> Written:
+        """A new version. Raises `ConflictError` (`cas_mismatch`, `secret_exists`)."""
+        payload: WriteSecret = call.payload
+        _check_size(payload.value)
+        metadata = None if payload.metadata is None else checked_metadata(payload.metadata)
+        tags = None if payload.tags is None else checked_tags(payload.tags)
+
+        def change(tx: VaultTx) -> Written:
+            secret = tx.get(SECRETS, call.op.path)
+            if payload.create_only and secret is not None:
+                raise ConflictError("secret_exists", "a secret of this name exists; update it")
+            if payload.must_exist and secret is None:
+                raise no_secret()
+            self._check_upsert(call, secret)
+            self._check_cas(call.op.path, secret, payload.cas)
+            written = self._append(tx, call, secret, payload.value)
+            head = replace(
+                written.secret,
+                metadata=written.secret.metadata if metadata is None else metadata,
+                tags=written.secret.tags if tags is None else tags,
+                expires_at=_keep(payload.expires_at, written.secret.expires_at),
+            )
+            tx.put(SECRETS, head)
+            return Written(secret=head, version=written.version)
+
+        return await self.barrier.commit(change, seals=1)
+
+    async def patch(self, call: Call) -> Written:
+        """A new version: the current value with a JSON merge patch applied (RFC 7396)."""
+        payload: PatchSecret = call.payload
+        patch = msgspec.json.decode(payload.patch)
+
+        def change(tx: VaultTx) -> Written:
+            secret, current = self._live_version(tx, call.op.path, 0)
+            self._check_cas(call.op.path, secret, payload.cas)
+            merged = _merge(msgspec.json.decode(tx.open_value(current)), patch)
+            value = msgspec.json.encode(merged)
+            _check_size(value)
+            return self._store_head(tx, self._append(tx, call, secret, value))
+
+        return await self.barrier.commit(change, seals=1)
+
+    async def rollback(self, call: Call) -> Written:
+        """A new version with the value of an older one, which must not be deleted."""
+        payload: Rollback = call.payload
+
+        def change(tx: VaultTx) -> Written:
+            secret, old = self._live_version(tx, call.op.path, payload.version)
+            self._check_cas(call.op.path, secret, payload.cas)
+            return self._store_head(tx, self._append(tx, call, secret, tx.open_value(old)))
+
+        return await self.barrier.commit(change, seals=1)
+
+    def _store_head(self, tx: VaultTx, written: Written) -> Written:
+        tx.put(SECRETS, written.secret)
+        return written
+
+    def _live_version(
+        self, tx: VaultTx, path: ResourcePath, number: int
+    ) -> tuple[SecretRow, VersionRow]:
+        secret = tx.get(SECRETS, path)
+        if secret is None:
+            raise no_secret()
+        version = tx.get(VERSIONS, secret.id, number or secret.current_version)
+        if version is None or not is_live(version, self.world.now()):
+            raise NotFoundError("version_not_found", "that version is not there or is deleted")
+        return secret, version
+
+    def _check_upsert(self, call: Call, secret: SecretRow | None) -> None:
+        """Refuse when the secret came or went since step 2 asked for `create` or `update`."""
+        if (secret is not None) != call.facts.exists:
+            raise ConflictError("changed_meanwhile", "the secret was changed meanwhile; try again")
+
+    def _check_cas(self, path: ResourcePath, secret: SecretRow | None, cas: int | None) -> None:
+        if cas is None:
+            if settings_of(secret, self.mounts.match(path)).cas_required:
+                raise ValidationError(
+                    "cas_required", "check-and-set parameter required for this call", field="cas"
+                )
+            return
+        if cas != (secret.current_version if secret else 0):
+            raise ConflictError(
+                "cas_mismatch", "check-and-set parameter did not match the current version"
+            )
+
+    def _append(self, tx: VaultTx, call: Call, secret: SecretRow | None, value: bytes) -> Written:
+        """Put the next version and prune the oldest; the new head is the caller's to put."""
+        now, path = self.world.now(), call.op.path
+        settings = settings_of(secret, self.mounts.match(path))
+        head = secret or SecretRow(
+            name=path, id=self.world.new_id(), created_at=now, updated_at=now,
+            created_by=call.identity.name,
+        )  # fmt: skip
+        number = head.current_version + 1
+        wrapped_dek, box, generation = tx.seal(head.id, number, value)
+        version = VersionRow(
+            secret_id=head.id, version=number, wrapped_dek=wrapped_dek, box=box,
+            kek_generation=generation, created_at=now, created_by=call.identity.name,
+            deletion_time=now + settings.delete_after if settings.delete_after else 0,
+        )  # fmt: skip
+        tx.put(VERSIONS, version)
+        oldest = max(head.oldest_version, 1)
+        keep_from = max(oldest, number - settings.max_versions + 1)
+        for pruned in range(oldest, keep_from):
+            tx.delete(VERSIONS, head.id, pruned)
+        head = replace(
+            head, current_version=number, oldest_version=keep_from, status=Status.ACTIVE,
+            updated_at=now,
+        )  # fmt: skip
+        return Written(secret=head, version=version)
+
+
+def no_secret() -> NotFoundError:
+    """The one answer for a secret that is not there."""
+    return NotFoundError("secret_not_found", "there is no secret of this name")
+
+
+def is_live(version: VersionRow, now: int) -> bool:
+    """Whether a version's value may be shown at `now`."""
+    return not version.destroyed and not (version.deletion_time and version.deletion_time <= now)
+
+
+def _check_size(value: bytes) -> None:
+    if len(value) > MAX_VALUE:
+        raise TooLargeError("value_too_large", f"a value may have at most {MAX_VALUE} bytes")
+
+
+def _keep(new: int | None, old: int) -> int:
+    return old if new is None else new
+
+
+def _merge(target: Any, patch: Any) -> Any:
+    """RFC 7396, section 2; the depth is bounded by the JSON decoder's own recursion limit."""
+    if not isinstance(patch, dict):
+        return patch
+    result = dict(target) if isinstance(target, dict) else {}
+    for key, value in patch.items():
+        if value is None:
+            result.pop(key, None)
+        else:
+            result[key] = _merge(result.get(key), value)
+    return result
+
+
+def _seen(result: SecretValue | Written) -> object:
+    """What the audit record tells of the answer: which value it was, not the value."""
+    return {"secret_id": result.secret.id, "version": result.version.version}
+
+
+def _write_request(payload: WriteSecret) -> object:
+    return {
+        "data": msgspec.json.decode(payload.value),
+        "cas": payload.cas,
+        "metadata": payload.metadata,
+        "tags": payload.tags,
+        "expires_at": payload.expires_at,
+    }
+
+
+def _patch_request(payload: PatchSecret) -> object:
+    return {"data": msgspec.json.decode(payload.patch), "cas": payload.cas}

@@ -1,0 +1,78 @@
+"""The KV settings in force for one secret: its own, then its mount's, then the default."""
+
+from typing import Final
+
+from msgspec import Struct
+
+from vault.errors import ValidationError
+from vault.model.records import MountRow, SecretRow
+
+DEFAULT_VERSIONS: Final = 10  # OpenBao's KV v2 default
+MOST_VERSIONS: Final = 10_000  # bounds what one write may have to prune
+MAX_VALUE: Final = 1 << 20  # bytes of one JSON value; OpenBao's storage entry bound
+MAX_METADATA: Final = 64  # keys; with the two below, OpenBao's custom_metadata bounds
+MAX_METADATA_KEY: Final = 128
+MAX_METADATA_VALUE: Final = 512
+MAX_TAGS: Final = 64
+
+
+class Settings(Struct, frozen=True):
+    """Resolved for one write or read."""
+
+    max_versions: int
+    cas_required: bool
+    delete_after: int  # ns; 0: never
+
+
+def settings_of(secret: SecretRow | None, mount: MountRow | None) -> Settings:
+    """Resolve. `max_versions` is the larger of the two set ones; a KV v1 mount keeps one version.
+
+    `delete_version_after`: the smaller of the two set ones; a negative one switches it off.
+    """
+    own, its = (secret.max_versions if secret else 0), (mount.max_versions if mount else 0)
+    versions = max(own, its) or DEFAULT_VERSIONS
+    if mount is not None and mount.version == 1:
+        versions = 1
+    required = bool((secret and secret.cas_required) or (mount and mount.cas_required))
+    return Settings(versions, required, _delete_after(secret, mount))
+
+
+def _delete_after(secret: SecretRow | None, mount: MountRow | None) -> int:
+    own = secret.delete_version_after if secret else 0
+    its = mount.delete_version_after if mount else 0
+    if own < 0 or its < 0:
+        return 0
+    return min((ns for ns in (own, its) if ns > 0), default=0)
+
+
+def checked_metadata(metadata: dict[str, str]) -> dict[str, str]:
+    """Return it, or raise `ValidationError` when it is over a bound."""
+    if len(metadata) > MAX_METADATA:
+        raise _invalid("metadata", f"at most {MAX_METADATA} keys are allowed")
+    for key, value in metadata.items():
+        if not key or len(key.encode()) > MAX_METADATA_KEY:
+            raise _invalid("metadata", f"a key must have 1 to {MAX_METADATA_KEY} bytes")
+        if len(value.encode()) > MAX_METADATA_VALUE:
+            raise _invalid("metadata", f"a value may have at most {MAX_METADATA_VALUE} bytes")
+    return metadata
+
+
+def checked_tags(tags: list[str]) -> list[str]:
+    """Return them sorted and without repeats, or raise `ValidationError`."""
+    if len(tags) > MAX_TAGS:
+        raise _invalid("tags", f"at most {MAX_TAGS} tags are allowed")
+    for tag in tags:
+        if not tag or len(tag.encode()) > MAX_METADATA_KEY or tag != tag.strip():
+            raise _invalid("tags", f"a tag must have 1 to {MAX_METADATA_KEY} bytes, no outer space")
+    return sorted(set(tags))
+
+
+def checked_versions(count: int) -> int:
+    """Return a maximum number of versions, or raise `ValidationError`."""
+    if not 0 <= count <= MOST_VERSIONS:
+        raise _invalid("max_versions", f"max_versions must be 0 to {MOST_VERSIONS}")
+    return count
+
+
+def _invalid(field: str, message: str) -> ValidationError:
+    return ValidationError(f"{field}_invalid", message, field=field)

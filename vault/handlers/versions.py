@@ -1,0 +1,117 @@
+"""The life of versions: delete (can be undone), undelete, destroy (cannot), purge everything."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from msgspec.structs import replace
+
+from actors.world import World
+from vault.barrier import ACCESS, SECRETS, VERSIONS, Barrier, VaultTx
+from vault.handlers.handler import Call, Handler, Handlers
+from vault.handlers.secrets import is_live, no_secret
+from vault.model.operation import Capability
+from vault.model.payloads import Versions
+from vault.model.records import SecretRow, Status, VersionRow
+
+Edit = Callable[[VersionRow, int], VersionRow]
+
+
+@dataclass(frozen=True)
+class VersionLife:
+    """The handlers of `secret.delete`, `.undelete`, `.destroy` and `.purge`."""
+
+    barrier: Barrier
+    world: World
+
+    def handlers(self) -> Handlers:
+        """The operations this file serves."""
+        return {
+            "secret.delete": _handler(self.delete, Capability.DELETE),
+            "secret.undelete": _handler(self.undelete, Capability.DELETE),
+            "secret.destroy": _handler(self.destroy, Capability.DESTROY),
+            "secret.purge": _handler(self.purge, Capability.DESTROY),
+        }
+
+    async def delete(self, call: Call) -> SecretRow:
+        """Hide versions; `undelete` brings them back. Deleting twice changes nothing."""
+        return await self._edit(call, _deleted)
+
+    async def undelete(self, call: Call) -> SecretRow:
+        """Show deleted versions again; destroyed ones stay destroyed."""
+        return await self._edit(call, _undeleted)
+
+    async def destroy(self, call: Call) -> SecretRow:
+        """Erase the sealed value and its wrapped key for good; the version's record stays."""
+        return await self._edit(call, _destroyed)
+
+    async def purge(self, call: Call) -> SecretRow:
+        """Erase the secret with all versions and its metadata; its name is free again."""
+
+        def change(tx: VaultTx) -> SecretRow:
+            secret = tx.get(SECRETS, call.op.path)
+            if secret is None:
+                raise no_secret()
+            for number in range(max(secret.oldest_version, 1), secret.current_version + 1):
+                tx.delete(VERSIONS, secret.id, number)
+            tx.delete(ACCESS, secret.id)
+            tx.delete(SECRETS, call.op.path)
+            return secret
+
+        return await self.barrier.commit(change)
+
+    async def _edit(self, call: Call, edit: Edit) -> SecretRow:
+        payload: Versions = call.payload
+
+        def change(tx: VaultTx) -> SecretRow:
+            secret = tx.get(SECRETS, call.op.path)
+            if secret is None:
+                raise no_secret()
+            now = self.world.now()
+            for number in payload.versions or (secret.current_version,):
+                version = tx.get(VERSIONS, secret.id, number)
+                if version is not None and (edited := edit(version, now)) is not version:
+                    tx.put(VERSIONS, edited)
+            head = _with_status(tx, secret, now)
+            if head is not secret:
+                tx.put(SECRETS, head)
+            return head
+
+        return await self.barrier.commit(change)
+
+
+def _handler(run: Callable[[Call], Awaitable[SecretRow]], capability: Capability) -> Handler:
+    return Handler(
+        run=run,
+        capability=capability,
+        mutates=True,
+        on_secret=True,
+        response=lambda secret: {"secret_id": secret.id},
+    )
+
+
+def _deleted(version: VersionRow, now: int) -> VersionRow:
+    return replace(version, deletion_time=now) if is_live(version, now) else version
+
+
+def _undeleted(version: VersionRow, now: int) -> VersionRow:
+    hidden = version.deletion_time and not version.destroyed
+    return replace(version, deletion_time=0) if hidden else version
+
+
+def _destroyed(version: VersionRow, now: int) -> VersionRow:
+    if version.destroyed:
+        return version
+    return replace(version, destroyed=True, wrapped_dek=b"", box=b"")
+
+
+def _with_status(tx: VaultTx, secret: SecretRow, now: int) -> SecretRow:
+    """The head with the status that its current version gives it."""
+    current = tx.get(VERSIONS, secret.id, secret.current_version)
+    if current is None:
+        return secret
+    status = Status.ACTIVE
+    if current.destroyed:
+        status = Status.DESTROYED
+    elif not is_live(current, now):
+        status = Status.DELETED
+    return secret if status == secret.status else replace(secret, status=status, updated_at=now)

@@ -1,0 +1,206 @@
+"""The one way through the agent: every operation, from whatever dialect, takes these six steps.
+
+    1 authenticate → 2 authorize → 3 record intent → 4 handle → 5 record outcome → 6 reply
+
+A mutation's intent is durable before anything changes; every outcome, a refusal included, is
+durable before the caller hears of it. When no audit sink accepts, the caller gets 503 and no value.
+"""
+
+import logging
+import traceback
+from typing import Any, Final
+
+import trio
+
+from actors.world import World
+from vault.audit.broker import Broker
+from vault.audit.record import AuditEvent
+from vault.authn.authenticator import Authenticator
+from vault.authz.access import Access, Decision
+from vault.authz.authorizer import Authorizer
+from vault.authz.limits import RateLimits
+from vault.barrier import SECRETS, Barrier
+from vault.errors import (
+    AuthenticationError,
+    AuthorizationError,
+    InternalError,
+    RateLimitError,
+    VaultError,
+)
+from vault.handlers.handler import Call, Handler, Handlers
+from vault.handlers.listing import facts_of
+from vault.metrics import Metrics
+from vault.model.identity import ANONYMOUS, Identity
+from vault.model.operation import NO_FACTS, Facts, Operation
+
+log: Final = logging.getLogger("freehold.pipeline")
+ALLOWED: Final = Decision(allowed=True)
+
+
+class Trail:
+    """What is known so far of one operation on its way, for its audit records."""
+
+    __slots__ = ("capability", "decision", "handler", "identity", "op")
+
+    def __init__(self, op: Operation, handler: Handler) -> None:
+        self.op = op
+        self.handler = handler
+        self.identity: Identity = ANONYMOUS
+        self.decision: Decision = ALLOWED
+        self.capability: str = ""
+
+    def intent(self) -> AuditEvent:
+        """Step 3: what is about to be done."""
+        return self._event("intent", "ok", request=self._request())
+
+    def succeeded(self, result: object) -> AuditEvent:
+        """Step 5 of an operation that was done."""
+        show = self.handler.response
+        response = None if show is None else show(result)
+        request = None if self.handler.mutates else self._request()
+        return self._event("outcome", "ok", request=request, response=response)
+
+    def failed(self, error: VaultError) -> AuditEvent:
+        """Step 5 of an operation that was refused or failed."""
+        denied = isinstance(error, AuthenticationError | AuthorizationError | RateLimitError)
+        return self._event("outcome", "denied" if denied else "failed", code=error.code)
+
+    def _request(self) -> object:
+        show = self.handler.request
+        return self.op.payload if show is None else show(self.op.payload)
+
+    def _event(self, phase: str, result: str, **more: Any) -> AuditEvent:
+        op, identity, origin = self.op, self.identity, self.op.origin
+        return AuditEvent(
+            request_id=op.request_id,
+            phase=phase,
+            operation=op.name,
+            path=op.path,
+            capability=self.capability,
+            actor_id=identity.id,
+            actor_name=identity.name,
+            method=identity.method,
+            credential=identity.credential,
+            ip=origin.ip,
+            user_agent=origin.user_agent,
+            dialect=origin.dialect,
+            result=result,
+            rule=self.decision.rule,
+            **more,
+        )
+
+
+class Pipeline:
+    """Runs operations. Exists only while the agent is unsealed; built by `vault.app`."""
+
+    def __init__(
+        self,
+        *,
+        authenticator: Authenticator,
+        authorizer: Authorizer,
+        limits: RateLimits,
+        audit: Broker,
+        barrier: Barrier,
+        handlers: Handlers,
+        metrics: Metrics,
+        world: World,
+    ) -> None:
+        self._authenticator = authenticator
+        self._authorizer = authorizer
+        self._limits = limits
+        self._audit = audit
+        self._barrier = barrier
+        self._handlers = handlers
+        self._metrics = metrics
+        self._world = world
+
+    async def run(self, op: Operation) -> object:
+        """The handler's result, or a `VaultError`; in both cases the audit record is durable."""
+        trail = Trail(op, self._handlers[op.name])
+        try:
+            trail.identity = await self._authenticator.authenticate(op.credential, op.origin)  # 1
+            self._limits.take(trail.identity.id)
+            facts = await self._facts(trail)
+            trail.decision = self._authorize(trail, facts)  # 2
+            call = Call(op, trail.identity, facts)
+            if trail.handler.mutates:
+                return await self._mutate(trail, call)
+            result = await trail.handler.run(call)  # 4
+        except Exception as error:  # noqa: BLE001  # whatever failed: recorded, then told
+            raise await self._failed(trail, error) from None  # 5
+        await self._audit.record(trail.succeeded(result))  # 5
+        self._count(op.name, "ok")
+        return result  # 6
+
+    async def _mutate(self, trail: Trail, call: Call) -> object:
+        """Steps 3 to 5 of a mutation, whole: a caller who leaves does not cut them in two.
+
+        Every wait inside is bounded by the deadline of its store or audit request.
+        """
+        with trio.CancelScope(shield=True):
+            await self._audit.record(trail.intent())  # 3
+            result = await trail.handler.run(call)  # 4
+            await self._audit.record(trail.succeeded(result))  # 5
+        self._count(trail.op.name, "ok")
+        return result  # 6
+
+    def _authorize(self, trail: Trail, facts: Facts) -> Decision:
+        op, wanted = trail.op, trail.handler.capability
+        if wanted is None:
+            return ALLOWED
+        capability = wanted(facts) if callable(wanted) else wanted
+        trail.capability = capability
+        trail.decision = self._authorizer.decide(
+            Access(
+                capability=capability,
+                path=op.path,
+                identity=trail.identity,
+                origin=op.origin,
+                facts=facts,
+                now=self._world.now(),
+            )
+        )
+        if not trail.decision.allowed:
+            raise AuthorizationError("permission_denied", "permission denied")
+        return trail.decision
+
+    async def _facts(self, trail: Trail) -> Facts:
+        handler = trail.handler
+        if not handler.on_secret:
+            return NO_FACTS
+        if not callable(handler.capability) and not self._authorizer.needs_facts(trail.identity):
+            return NO_FACTS
+        row = await self._barrier.get(SECRETS, trail.op.path)
+        return NO_FACTS if row is None else facts_of(row)
+
+    async def _failed(self, trail: Trail, error: Exception) -> VaultError:
+        """Record that the operation was refused or failed; returns what to tell the caller."""
+        told = (
+            error
+            if isinstance(error, VaultError)
+            else unexpected(trail.op.request_id, trail.op.name, error)
+        )
+        self._count(trail.op.name, told.type)
+        with trio.CancelScope(shield=True):
+            await self._audit.record(trail.failed(told))
+        return told
+
+    def _count(self, operation: str, status: str) -> None:
+        self._metrics.operation(operation, status)
+
+
+def unexpected(request_id: str, doing: str, error: BaseException) -> InternalError:
+    """Our fault: its type and place are logged under the request id; its text could hold a secret."""
+    log.error("request %s: %s failed with %s", request_id, doing, _where(error))
+    return InternalError(
+        "internal", f"internal error; the agent's log has it under request id {request_id}"
+    )
+
+
+def _where(error: BaseException) -> str:
+    """Type and place of an error (and of those inside a group), without its text."""
+    if isinstance(error, BaseExceptionGroup):
+        return "[" + ", ".join(_where(inner) for inner in error.exceptions) + "]"
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "unknown place"
+    return f"{type(error).__name__} at {place}"
