@@ -1,5 +1,6 @@
 """vault.crypto.credentials."""
 
+import hmac
 import json
 import re
 import zlib
@@ -165,7 +166,7 @@ def test_an_unknown_id_compares_with_a_dummy_and_never_matches(
         compared.append((one, other))
         return one == other
 
-    monkeypatch.setattr(module.hmac, "compare_digest", compare)
+    monkeypatch.setattr(hmac, "compare_digest", compare)
     found = locate(PEPPER, "root")
     assert not matches(found, None)
     assert matches(found, found.secret_hash)

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from vault.crypto.errors import KeyFileError
-from vault.crypto.kek import file as module
 from vault.crypto.kek.file import FileRootKey
 
 
@@ -114,7 +113,7 @@ def test_file_and_folder_are_synced_in_this_order(
         synced.append(stat.S_ISDIR(status.st_mode))
         assert synced[-1] or status.st_size == 32
 
-    monkeypatch.setattr(module.os, "fsync", spy)
+    monkeypatch.setattr(os, "fsync", spy)
     FileRootKey(tmp_path / "key").create()
     assert synced == [False, True]
 
@@ -128,7 +127,7 @@ def test_a_full_or_broken_disk_is_an_error_and_no_key(
     def full(*_: object) -> int:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(module.os, call, full)
+    monkeypatch.setattr(os, call, full)
     with pytest.raises(KeyFileError, match="No space left") as caught:
         FileRootKey(tmp_path / "key").create()
     assert isinstance(caught.value.__cause__, OSError)
@@ -137,6 +136,6 @@ def test_a_full_or_broken_disk_is_an_error_and_no_key(
 def test_short_writes_are_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A kernel that takes 5 bytes at a time still gets all 32."""
     real = os.write
-    monkeypatch.setattr(module.os, "write", lambda fd, data: real(fd, data[:5]))
+    monkeypatch.setattr(os, "write", lambda fd, data: real(fd, data[:5]))
     key = FileRootKey(tmp_path / "key").create()
     assert (tmp_path / "key").read_bytes() == key
