@@ -29,3 +29,12 @@ class AppError(HttpError):
 
 class TlsConfigError(HttpError, ValueError):
     """A certificate, key or trust store cannot be used; what was in force stays in force."""
+
+
+class ProtocolViolationError(HttpError):
+    """The peer broke HTTP/2 for the whole connection; `code` is RFC 9113 section 7's number."""
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+        self.reason = reason

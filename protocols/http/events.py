@@ -8,7 +8,7 @@ import logging
 from traceback import extract_tb
 from typing import Any
 
-from protocols.http.errors import RefusedError
+from protocols.http.errors import ProtocolViolationError, RefusedError
 from protocols.http.scope import Peer
 
 LOGGER = logging.getLogger("freehold.http")
@@ -24,6 +24,11 @@ def report(level: int, event: str, **facts: str | int | bool | None) -> None:
 def refused(error: RefusedError, peer: Peer) -> None:
     """A request was answered by the server itself."""
     report(logging.INFO, "refused", status=error.status, code=error.code, client=_host(peer))
+
+
+def violated(error: ProtocolViolationError, peer: Peer) -> None:
+    """A client broke HTTP/2; its connection ends."""
+    report(logging.INFO, "violated", code=error.code, reason=error.reason, client=_host(peer))
 
 
 def app_failed(error: Exception, peer: Peer, *, after_disconnect: bool = False) -> None:

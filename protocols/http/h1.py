@@ -15,16 +15,16 @@ from protocols.http.errors import RefusedError
 from protocols.http.limits import Limits
 from protocols.http.scope import Headers
 
-_TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
+TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
 _HEAD = re.compile(
-    rb"(" + _TOKEN + rb") ([!-~]++) HTTP/([0-9]\.[0-9])\r\n"
-    rb"(?:" + _TOKEN + rb":[\t\x20-\x7e\x80-\xff]*+\r\n)*+\r\n"
+    rb"(" + TOKEN + rb") ([!-~]++) HTTP/([0-9]\.[0-9])\r\n"
+    rb"(?:" + TOKEN + rb":[\t\x20-\x7e\x80-\xff]*+\r\n)*+\r\n"
 )
-_REQUEST_LINE = re.compile(rb"(" + _TOKEN + rb") ([!-~]++) HTTP/([0-9]\.[0-9])\r\n")
+_REQUEST_LINE = re.compile(rb"(" + TOKEN + rb") ([!-~]++) HTTP/([0-9]\.[0-9])\r\n")
 _START = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z\r]")
 _NEVER_IN_HEAD = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|(?<!\r)\n|\r(?=[^\n])")
 # RFC 3986 section 3.2.2 without user information: reg-name or IPv4, or an IP literal; a port.
-_AUTHORITY = re.compile(rb"(?:\[[0-9A-Fa-f:.]++\]|[A-Za-z0-9\-._~%!$&'()*+,;=]++)(?::[0-9]{0,5}+)?")
+AUTHORITY = re.compile(rb"(?:\[[0-9A-Fa-f:.]++\]|[A-Za-z0-9\-._~%!$&'()*+,;=]++)(?::[0-9]{0,5}+)?")
 _ABSOLUTE = re.compile(rb"(https?)://([^/?#]++)(/[^#]*+|\?[^#]*+|)", re.IGNORECASE)
 _LENGTH = re.compile(rb"[0-9]{1,18}")  # 18 digits stay below 2^63
 _END = b"\r\n\r\n"
@@ -191,7 +191,7 @@ def _frame(
 
 def _one_host(hosts: list[bytes], modern: bool) -> bytes | None:
     """RFC 9112 section 3.2: exactly one valid Host; HTTP/1.0 may leave it out."""
-    if len(hosts) == 1 and _AUTHORITY.fullmatch(hosts[0]):
+    if len(hosts) == 1 and AUTHORITY.fullmatch(hosts[0]):
         return hosts[0]
     if not hosts and not modern:
         return None

@@ -5,6 +5,7 @@ import trio
 from protocols.http.errors import AppError, PeerLeftError, RefusedError
 from protocols.http.events import app_failed, refused
 from protocols.http.h1 import RequestHead, RequestReader
+from protocols.http.pace import Pace
 from protocols.http.pulse import NEVER
 from protocols.http.response import CONTINUE, Response, whole
 from protocols.http.scope import Message, Peer, build_scope
@@ -114,7 +115,7 @@ class H1Connection:
         headers, body = self.shared.refuse(error.status, error.code, error.message)
         try:
             await self.transport.send(
-                whole(error.status, headers, body, self.shared.pulse.date, self._method)
+                whole(error.status, headers, body, self.shared.pulse.date_line, self._method)
             )
         except PeerLeftError:
             return
@@ -124,12 +125,11 @@ class Exchange:
     """The two ASGI callables of one request, and what is left to do when its handler has ended."""
 
     __slots__ = (
-        "_body", "_connection", "_delivered", "_expects", "_failed", "_left", "_patience",
-        "_progress", "_refusal", "_response", "_transport", "_waiting",
+        "_body", "_connection", "_delivered", "_expects", "_failed", "_left", "_pace", "_refusal",
+        "_response", "_transport", "_waiting",
     )  # fmt: skip
 
     def __init__(self, connection: H1Connection, head: RequestHead) -> None:
-        limits = connection.shared.limits
         self._connection = connection
         self._transport = connection.transport
         self._body = head.body
@@ -139,10 +139,9 @@ class Exchange:
         self._waiting = False  # a task is inside `_disconnected`
         self._failed = False
         self._refusal: RefusedError | None = None  # the body was not acceptable
-        self._progress = limits.body_progress
-        self._patience = limits.body_seconds
+        self._pace = Pace(connection.shared.limits, connection.shared.pulse)
         self._response = Response(
-            head.method, head.version, head.keep_alive, connection.shared.pulse.date
+            head.method, head.version, head.keep_alive, connection.shared.pulse.date_line
         )
 
     async def receive(self) -> Message:
@@ -232,22 +231,14 @@ class Exchange:
         return data
 
     async def _receive_in_time(self) -> bytes:
-        """One read, counted against a window of `body_seconds` for `body_progress` bytes.
-
-        Only waiting counts: a handler that takes its time does not use up the client's.
-        """
-        limits, pulse = self._connection.shared.limits, self._connection.shared.pulse
-        began = pulse.now
-        self._transport.read_by = pulse.after(self._patience)
-        data = await self._transport.receive()
-        self._transport.read_by = NEVER
-        if not data and self._transport.read_expired:
+        """One read, at the pace that the limits ask for."""
+        transport, pace = self._transport, self._pace
+        transport.read_by = self._connection.shared.pulse.after(pace.wait())
+        data = await transport.receive()
+        transport.read_by = NEVER
+        if not data and transport.read_expired:
             raise RefusedError(408, "body_timeout", "request body did not arrive in time")
-        self._patience -= pulse.now - began
-        self._progress -= len(data)
-        if self._progress <= 0:
-            self._progress = limits.body_progress
-            self._patience = limits.body_seconds
+        pace.waited(len(data))
         return data
 
     async def _disconnected(self) -> Message:

@@ -21,7 +21,7 @@ class Pulse:
     or more in a request, which was a tenth of a whole request here.
     """
 
-    __slots__ = ("_wall_clock", "date", "now", "tick")
+    __slots__ = ("_wall_clock", "date", "date_line", "now", "tick")
 
     def __init__(self, limits: Limits, wall_clock: Callable[[], float] | None) -> None:
         shortest = min(
@@ -36,15 +36,16 @@ class Pulse:
         self.tick = min(_LONGEST_TICK, max(_SHORTEST_TICK, shortest / 4))
         self._wall_clock = wall_clock
         self.now = 0.0
-        self.date = b""
+        self.date = b""  # the value of the Date header, if there is a clock
+        self.date_line = b""  # the same as a line of HTTP/1.1
         self.beat()
 
     def beat(self) -> float:
         """Take the time anew; returns it."""
         self.now = trio.current_time()
         if self._wall_clock is not None:
-            stamp = formatdate(self._wall_clock(), usegmt=True)
-            self.date = b"date: " + stamp.encode("ascii") + b"\r\n"
+            self.date = formatdate(self._wall_clock(), usegmt=True).encode("ascii")
+            self.date_line = b"date: %b\r\n" % self.date
         return self.now
 
     def after(self, seconds: float) -> float:

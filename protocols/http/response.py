@@ -16,7 +16,7 @@ _LENGTH = re.compile(rb"[0-9]{1,18}")
 # The connection is ours to manage: RFC 9110 section 7.6.1.
 _OURS = frozenset({b"connection", b"keep-alive", b"transfer-encoding", b"upgrade"})
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-_NO_BODY = frozenset({204, 304})  # RFC 9110 section 6.4.1
+NO_BODY = frozenset({204, 304})  # RFC 9110 section 6.4.1
 _LAST_CHUNK = b"0\r\n\r\n"
 
 
@@ -26,6 +26,32 @@ def check_start(message: Message) -> tuple[int, Headers]:
     if not isinstance(status, int) or not 200 <= status <= 599:  # noqa: PLR2004 - final statuses
         raise AppError("response status is not between 200 and 599")
     return status, list(message.get("headers", ()))
+
+
+def vet_headers(headers: Headers) -> tuple[Headers, bytes, bytes | None, bool]:
+    """Split an application's headers into what both protocols need.
+
+    Returns the fields without what is the server's to say, the same as lines of HTTP/1.1, the
+    declared content-length, and whether there is a date. Raises AppError.
+    """
+    fields: Headers = []
+    length: bytes | None = None
+    dated = False
+    for name, value in headers:
+        if name in _OURS:
+            continue
+        if name == b"content-length":
+            if length is not None or not _LENGTH.fullmatch(value):
+                raise AppError("response content-length is not one number")
+            length = value
+            continue
+        if name == b"date":
+            dated = True
+        fields.append((name, value))
+    block = b"".join([b"%b: %b\r\n" % field for field in fields])
+    if not _FIELDS.fullmatch(block):
+        raise AppError("response header holds a character that would break the message")
+    return fields, block, length, dated
 
 
 class Response:
@@ -86,23 +112,7 @@ class Response:
         return head + data
 
     def _make_head(self, size: int, more: bool) -> bytes:
-        fields = []
-        length: bytes | None = None
-        dated = False
-        for name, value in self._headers:
-            if name in _OURS:
-                continue
-            if name == b"content-length":
-                if length is not None or not _LENGTH.fullmatch(value):
-                    raise AppError("response content-length is not one number")
-                length = value
-                continue
-            if name == b"date":
-                dated = True
-            fields.append(b"%b: %b\r\n" % (name, value))
-        block = b"".join(fields)
-        if not _FIELDS.fullmatch(block):
-            raise AppError("response header holds a character that would break the message")
+        _, block, length, dated = vet_headers(self._headers)
         framing = self._choose_framing(length, size, more)
         return b"".join((
             _status_line(self._status),
@@ -115,7 +125,7 @@ class Response:
 
     def _choose_framing(self, length: bytes | None, size: int, more: bool) -> bytes:
         """RFC 9112 section 6.3, from the sender's side."""
-        if self._status in _NO_BODY:
+        if self._status in NO_BODY:
             self._silent = True
             return b""
         if self._head:

@@ -12,6 +12,7 @@ import trio
 from protocols.http.errors import PeerLeftError
 from protocols.http.events import connection_failed, report
 from protocols.http.h1_connection import H1Connection
+from protocols.http.h2_connection import H2Connection
 from protocols.http.limits import Limits
 from protocols.http.pulse import Pulse
 from protocols.http.scope import Address, App, Peer, Refuse
@@ -105,7 +106,7 @@ class ServerHandle:
         self._tls = tls
         self._context = build_context(tls) if tls is not None else None
         self._on_connections = on_connections
-        self._live: dict[Transport, H1Connection | Transport] = {}
+        self._live: dict[Transport, H1Connection | H2Connection | Transport] = {}
         self._draining = False
         self._empty = trio.Event()
         self._stopped = trio.Event()
@@ -207,10 +208,12 @@ class ServerHandle:
             self._count()
 
     async def _connection(self, transport: Transport, peer: Peer) -> None:
+        protocol: str | None = None
         if isinstance(transport, TlsTransport):
-            await transport.handshake()
+            protocol = await transport.handshake()
             peer.extensions["tls"] = transport.facts()
-        connection = H1Connection(self._shared, transport, peer)
+        speak = H2Connection if protocol == "h2" else H1Connection
+        connection = speak(self._shared, transport, peer)
         self._live[transport] = connection
         if self._draining:
             connection.drain()

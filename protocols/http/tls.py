@@ -7,7 +7,7 @@ from typing import Literal
 
 from protocols.http.errors import TlsConfigError
 
-ALPN = ["http/1.1"]
+ALPN = ["h2", "http/1.1"]
 
 # RFC 9113 section 9.2.2 forbids the rest to HTTP/2 under TLS 1.2; TLS 1.3 suites are all sound.
 CIPHERS_TLS12 = "ECDHE+AESGCM:ECDHE+CHACHA20"

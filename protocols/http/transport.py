@@ -168,7 +168,7 @@ class Transport:
         except BlockingIOError:
             return 0
         except OSError as error:
-            self.gone = True
+            self.abort()
             raise PeerLeftError from error
 
     async def _wait(self, wait: Callable[[socket.socket], Awaitable[None]]) -> None:

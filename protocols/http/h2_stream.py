@@ -1,0 +1,287 @@
+"""One HTTP/2 stream: the two ASGI callables of its handler."""
+
+from collections import deque
+from typing import Protocol
+
+import trio
+from h2.exceptions import ProtocolError
+
+from protocols.http.errors import AppError, RefusedError
+from protocols.http.h2 import CANCEL, INTERNAL_ERROR, NO_ERROR, H2Machine
+from protocols.http.h2_request import Request
+from protocols.http.pace import Pace
+from protocols.http.pulse import NEVER
+from protocols.http.response import NO_BODY, check_start, vet_headers
+from protocols.http.scope import Headers, Message
+from protocols.http.shared import Shared
+
+_PIECE = 64 * 1024  # queued at a time, between looks at how much is queued already
+_FRAME = 64  # about what the frames around a body cost
+
+
+class Carrier(Protocol):
+    """What a stream needs of its connection."""
+
+    shared: Shared
+    machine: H2Machine
+
+    def wrote(self, size: int) -> None:
+        """The machine holds new output."""
+
+    async def room(self) -> None:
+        """Wait until little enough is queued."""
+
+    async def window_update(self) -> None:
+        """Wait for the next change of a window."""
+
+
+class H2Stream:
+    """Request body in, response out, for one handler.
+
+    A handler is not cancelled because its client left or reset the stream: `receive` says
+    http.disconnect, what it sends goes nowhere, and it has `linger_seconds` to end.
+    """
+
+    def __init__(self, carrier: Carrier, number: int) -> None:
+        self.number = number
+        self.scope = trio.CancelScope()
+        self.left = False  # the client will not send more, or does not want the answer
+        self.failed = False  # the handler raised
+        self._carrier = carrier
+        self._machine = carrier.machine
+        self._limits = carrier.shared.limits
+        self._left_at = NEVER
+        self._deaf = False  # nothing can be answered any more
+        self._body: deque[tuple[bytes, int]] = deque()  # data, and what it took of the window
+        self._received = 0
+        self._ended = False
+        self._delivered = False
+        self._expects = False
+        self._head = False
+        self._refusal: RefusedError | None = None
+        self._arrival = trio.lowlevel.ParkingLot()
+        self._pace = Pace(carrier.shared.limits, carrier.shared.pulse)
+        self._status = 0
+        self._headers: Headers = []
+        self._silent = False
+        self._to_come = -1  # declared bytes still to be sent; -1: not declared
+        self._started = False
+        self._done = False
+
+    def begin(self, request: Request) -> None:
+        """The request was found acceptable."""
+        self._head = request.method == "HEAD"
+        self._expects = request.expects_continue
+
+    # From the connection.
+
+    def on_data(self, data: bytes, size: int) -> None:
+        """DATA arrived; it took `size` of the windows."""
+        self._received += len(data)
+        if self._received > self._limits.body_bytes and self._refusal is None:
+            self._refuse(RefusedError(413, "body_too_large", "request body is too large"))
+        if self._refusal is not None or self._done or not data:
+            self._machine.acknowledge(self.number, size)
+        else:
+            self._body.append((data, size))
+        self._arrival.unpark_all()
+
+    def on_end(self) -> None:
+        """The request is complete."""
+        self._ended = True
+        self._arrival.unpark_all()
+
+    def on_left(self, *, answers: bool) -> None:
+        """The client reset the stream or ended the connection."""
+        self._deaf = self._deaf or not answers
+        if not self.left:
+            self.left = True
+            self._left_at = self._carrier.shared.pulse.after(self._limits.linger_seconds)
+        self._arrival.unpark_all()
+
+    def tick(self, now: float) -> None:
+        """A handler whose client left has had its time."""
+        if now >= self._left_at:
+            self.scope.cancel()
+
+    # For the handler.
+
+    async def receive(self) -> Message:
+        """ASGI receive: body messages, then http.disconnect once the client left or was answered.
+
+        Returns without a checkpoint when the body is here already.
+        """
+        while not self._body:
+            if self.left or self._done or self._refusal is not None:
+                return {"type": "http.disconnect"}
+            if self._ended and not self._delivered:
+                return self._deliver(b"")
+            await self._wait()
+        data, size = self._body.popleft()
+        if not self._deaf:
+            self._machine.acknowledge(self.number, size)
+            self._carrier.wrote(0)
+        return self._deliver(data)
+
+    async def send(self, message: Message) -> None:
+        """ASGI send. Goes nowhere once the client left. Raises AppError for a broken contract."""
+        kind = message["type"]
+        if kind == "http.response.body":
+            if not self._status:
+                raise AppError("response body before its start")
+            if self._done:
+                raise AppError("response body after its end")
+            more = message.get("more_body", False)
+            await self._send_body(message.get("body", b""), more=more)
+            if more:  # a stream to a fast reader must not hog the loop
+                await trio.lowlevel.checkpoint()
+        elif kind == "http.response.start":
+            if self._status:
+                raise AppError("response started twice")
+            self._status, self._headers = check_start(message)
+        else:
+            raise AppError("unknown kind of ASGI message")
+
+    # After the handler.
+
+    @property
+    def answered(self) -> bool:
+        """Whether the client has a whole answer, or did not want one any more."""
+        return self._done or self.left
+
+    @property
+    def refused(self) -> bool:
+        """Whether the server refused the request's body while the handler ran."""
+        return self._refusal is not None
+
+    def refusal(self) -> RefusedError | None:
+        """What the server has to answer itself, because the handler did not."""
+        if self._started:
+            return None
+        if self._refusal is not None:
+            return self._refusal
+        if self.left and not self.failed:
+            return None
+        return RefusedError(500, "internal", "internal error")
+
+    async def answer(self, status: int, headers: Headers, body: bytes) -> None:
+        """Send the server's own answer."""
+        self._refusal = None
+        self._status, self._headers = status, headers
+        await self._send_body(body, more=False)
+
+    def close(self) -> None:
+        """The handler has ended: let go of what it did not read or finish."""
+        if self._deaf:
+            return
+        self._drop_body()
+        if not self._done:
+            self._machine.reset(self.number, INTERNAL_ERROR)
+        elif not self._ended:  # RFC 9113 section 8.1: the rest of the request is not needed
+            self._machine.reset(self.number, NO_ERROR)
+        self._carrier.wrote(_FRAME)
+
+    # Receiving.
+
+    def _deliver(self, data: bytes) -> Message:
+        self._delivered = self._ended and not self._body
+        return {"type": "http.request", "body": data, "more_body": not self._delivered}
+
+    async def _wait(self) -> None:
+        """Wait for something to happen; for a body at the pace that the limits ask for."""
+        if self._ended:
+            await self._arrival.park()
+            return
+        if self._expects:
+            self._expects = False
+            self._machine.start(self.number, 100, ())
+            self._carrier.wrote(_FRAME)
+        before = self._received
+        with trio.move_on_after(self._pace.wait()) as scope:
+            await self._arrival.park()
+        self._pace.waited(self._received - before)
+        if scope.cancelled_caught and self._received == before:
+            self._refuse(RefusedError(408, "body_timeout", "request body did not arrive in time"))
+
+    def _refuse(self, error: RefusedError) -> None:
+        self._refusal = error
+        self._drop_body()
+        self._arrival.unpark_all()
+
+    def _drop_body(self) -> None:
+        while self._body:
+            _, size = self._body.popleft()
+            self._machine.acknowledge(self.number, size)
+
+    # Sending.
+
+    async def _send_body(self, data: bytes, *, more: bool) -> None:
+        if self._refusal is not None:
+            return
+        try:
+            if not self._started:
+                self._start(len(data), more)
+            if self._to_come >= 0 and not self._silent:
+                self._to_come -= len(data)
+                if self._to_come < 0 or (self._to_come and not more):
+                    raise AppError("response body does not have its declared length")
+            if not (self._deaf or self._silent) and (data or not (more or self._done)):
+                await self._write(data, end=not more)
+        except ProtocolError:  # the stream ended while nobody looked: as good as a reset
+            self.on_left(answers=False)
+        self._done = not more
+        if self._done:
+            self._arrival.unpark_all()
+
+    def _start(self, size: int, more: bool) -> None:
+        """Send the head, which ends the stream when no body follows."""
+        fields, _, length, dated = vet_headers(self._headers)
+        headers = [(name.lower(), value) for name, value in fields]
+        date = self._carrier.shared.pulse.date
+        if date and not dated:
+            headers.append((b"date", date))
+        self._silent = self._head or self._status in NO_BODY
+        if length is None and not more and self._status not in NO_BODY:
+            length = b"%d" % size
+        if length is not None and self._status != 204:  # noqa: PLR2004 - RFC 9110 section 8.6
+            headers.append((b"content-length", length))
+            self._to_come = int(length)
+            if not (self._silent or more) and self._to_come != size:
+                raise AppError("response body does not have its declared length")
+        self._started = True
+        if self._deaf:
+            return
+        self._silent = self._silent or (size == 0 and not more)
+        self._machine.start(self.number, self._status, headers, end=self._silent)
+        self._carrier.wrote(_FRAME)
+
+    async def _write(self, data: bytes, *, end: bool) -> None:
+        """Put `data` on the stream as its windows open; a reader too slow for that is reset."""
+        if len(data) <= _PIECE:
+            sent = self._machine.data(self.number, data, end=end)
+            self._carrier.wrote(sent + _FRAME)
+            if sent == len(data):
+                return
+            data = data[sent:]
+        allowed = len(data) / self._limits.write_rate + self._limits.write_seconds
+        with trio.move_on_after(allowed) as scope:
+            await self._write_slowly(data, end=end)
+        if scope.cancelled_caught:
+            self._machine.reset(self.number, CANCEL)
+            self._carrier.wrote(_FRAME)
+            self.on_left(answers=False)
+
+    async def _write_slowly(self, data: bytes, *, end: bool) -> None:
+        position = 0
+        while position < len(data) and not self._deaf:
+            piece = data[position : position + _PIECE]
+            last = end and position + len(piece) == len(data)
+            sent = self._machine.data(self.number, piece, end=last)
+            self._carrier.wrote(sent + _FRAME)
+            position += sent
+            await self._carrier.room()
+            if sent < len(piece):
+                if self.left:  # no window will open any more
+                    self.on_left(answers=False)
+                else:
+                    await self._carrier.window_update()
