@@ -257,8 +257,9 @@ async def supervise(
 
     When more children fail than `policy` allows, all are stopped without serving what is queued,
     the block is cancelled, and the block raises an `ExceptionGroup` with a `SupervisorFailed` that
-    holds the children's own exceptions. A child that fails to stop at the end raises likewise.
-    `report` is called, and must not raise, for each failure that is judged.
+    holds the children's own exceptions. So does a failure that comes too late to be answered by a
+    restart: a child that fails to stop in time, or crashes as the block ends. `report` is called,
+    and must not raise, for each failure that is judged.
     """
     branch = Branch(name, tuple(children), strategy, policy or RestartPolicy())
     root = Supervisor(branch, name, world, report, is_root=True)

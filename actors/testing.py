@@ -5,12 +5,18 @@ from __future__ import annotations
 import heapq
 import random
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 import trio
 
 from actors.actor import Actor, BatchActor
+from actors.child import Child
+from actors.ref import Ref
+from actors.report import FailureReport
+from actors.restart import RestartPolicy
+from actors.supervisor import Supervisor
 from actors.world import World
 
 T = TypeVar("T")
@@ -115,6 +121,34 @@ class Diary:
             await self._written.wait()
 
 
+class CrashError(Exception):
+    """An injected crash, told apart from every real one."""
+
+
+EAGER = RestartPolicy(intensity=3, window=60, backoff_base=0, backoff_cap=0)
+"""Restarts at once, three times a minute."""
+STRICT = RestartPolicy(intensity=0, window=60, backoff_base=0, backoff_cap=0)
+"""The first failure escalates."""
+
+
+def quiet(_: FailureReport) -> None:
+    """A reporter for tests that crash actors on purpose."""
+
+
+def state_of(supervisor: Supervisor, path: str) -> str:
+    """The state of the node at `path`, which counts from the root: `root/child`."""
+    return next(node.state for node in supervisor.snapshot().walk() if node.name == path)
+
+
+async def crash(ref: Ref[Any]) -> None:
+    """Crash a `Probe` and return once its asker has been told."""
+    try:
+        await ref.ask(CrashError("injected"), 1)
+    except CrashError:
+        return
+    raise AssertionError("the probe did not crash")
+
+
 class Probe(Actor[Any]):
     """Writes its life to a diary; echoes what it is sent, calls callables, raises exceptions."""
 
@@ -155,6 +189,11 @@ class BatchProbe(BatchActor[Any]):
             if callable(message):
                 await message()
         return batch
+
+
+def probes(names: Iterable[str], diary: Diary, **terms: Any) -> list[Child]:
+    """A probe child for each of `names` ("abc" are three); `terms` are fields of `Child`."""
+    return [Child(name, partial(Probe, name, diary), **terms) for name in names]
 
 
 Fault = Callable[[Any], Exception | None]

@@ -1,0 +1,26 @@
+"""Promises of the errors: one base, and a group that keeps its type when taken apart."""
+
+from __future__ import annotations
+
+import inspect
+
+from actors import errors
+
+
+def test_all_share_one_base() -> None:
+    """A caller can catch everything of the runtime's own, and no crash of an actor, by one name."""
+    own = [
+        kind
+        for _, kind in inspect.getmembers(errors, inspect.isclass)
+        if kind.__module__ == "actors.errors" and kind is not errors.SupervisorFailed
+    ]
+    assert len(own) > 5
+    assert all(issubclass(kind, errors.ActorError) for kind in own)
+
+
+def test_split_keeps_the_type() -> None:
+    """`except*` hands on a SupervisorFailed, not a bare group."""
+    match, rest = errors.SupervisorFailed("s", [KeyError(), OSError()]).split(KeyError)
+    assert isinstance(match, errors.SupervisorFailed)
+    assert isinstance(rest, errors.SupervisorFailed)
+    assert match.message == "s"

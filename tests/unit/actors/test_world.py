@@ -1,0 +1,83 @@
+"""Promises of the real world: a clock that never goes back, ids, jitter, awaited threads."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+
+import pytest
+import trio
+
+from actors import SystemWorld
+
+FAR_FUTURE = 2**62
+
+
+def test_now_is_unix_nanoseconds() -> None:
+    """Between 2026 and 2200, so neither seconds nor milliseconds."""
+    assert 1_767_225_600 * 10**9 < SystemWorld().now() < 7_258_118_400 * 10**9
+
+
+def test_now_never_goes_below_its_floor() -> None:
+    """A persisted ratchet is kept though the machine's clock was set back."""
+    world = SystemWorld(floor=FAR_FUTURE)
+    assert world.now() == FAR_FUTURE
+    assert world.now() == FAR_FUTURE
+
+
+def test_now_never_goes_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It stands still while the wall clock is behind, and goes on when that has caught up."""
+    wall = iter([10, 5, 11])
+    monkeypatch.setattr("actors.world.time.time_ns", lambda: next(wall))
+    world = SystemWorld()
+    assert [world.now() for _ in range(3)] == [10, 10, 11]
+
+
+def test_ids_are_random_uuids() -> None:
+    """Version 4, RFC variant, never the same twice."""
+    ids = [SystemWorld().new_id() for _ in range(100)]
+    assert len(set(ids)) == 100
+    assert {uuid.UUID(i).version for i in ids} == {4}
+
+
+def test_jitter_is_in_range() -> None:
+    """At least 0 and below 1, and not constant."""
+    drawn = {SystemWorld().jitter() for _ in range(100)}
+    assert len(drawn) > 1
+    assert all(0 <= x < 1 for x in drawn)
+
+
+async def test_monotonic_and_sleep_are_trios(autojump_clock: object) -> None:
+    """Under a mock clock, time costs nothing."""
+    world = SystemWorld()
+    before = world.monotonic()
+    await world.sleep(1000)
+    assert world.monotonic() - before == pytest.approx(1000)
+
+
+async def test_run_sync_leaves_the_loop_and_carries_results_and_errors() -> None:
+    """The call runs in another thread; what it returns or raises comes back."""
+    world = SystemWorld()
+    limiter = trio.CapacityLimiter(1)
+    assert await world.run_sync(threading.get_ident, limiter=limiter) != threading.get_ident()
+    assert await world.run_sync(divmod, 7, 2) == (3, 1)
+    with pytest.raises(ZeroDivisionError):
+        await world.run_sync(divmod, 7, 0)
+
+
+async def test_run_sync_is_not_abandoned_on_cancel() -> None:
+    """A cancelled caller still waits for the thread: no write goes on behind its back."""
+    entered, release = trio.Event(), threading.Event()
+    done: list[str] = []
+
+    def work() -> None:
+        trio.from_thread.run_sync(entered.set)
+        release.wait(10)
+        done.append("done")
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(SystemWorld().run_sync, work)
+        await entered.wait()
+        nursery.cancel_scope.cancel()
+        release.set()
+    assert done == ["done"]
