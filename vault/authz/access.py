@@ -1,0 +1,43 @@
+"""The question that authorization is asked, and its answer."""
+
+from typing import Final
+
+from msgspec import Struct
+
+from vault.model.identity import Identity
+from vault.model.operation import NO_FACTS, Capability, Facts, Origin
+from vault.model.path import ResourcePath
+
+
+class Access(Struct, frozen=True, kw_only=True):
+    """The question: may `identity` do `capability` to `path`, from `origin`, at `now` (Unix ns).
+
+    For `list` the path is the folder that is listed; its closing slash makes no difference.
+    """
+
+    capability: Capability
+    path: ResourcePath
+    identity: Identity
+    origin: Origin
+    facts: Facts = NO_FACTS
+    now: int
+
+
+class Decision(Struct, frozen=True):
+    """The answer: `rule` names the deciding rule (`app-read/rules[0]`), `reason` is a stable word.
+
+    `alert` is set when a policy with the action `alert` took part. `missing` is filled by a dry
+    run only: what stands between the caller and a yes, one sentence each.
+    """
+
+    allowed: bool
+    rule: str = ""
+    reason: str = ""
+    missing: tuple[str, ...] = ()
+    alert: bool = False
+
+
+ALLOWED: Final = "allowed"
+NO_RULE: Final = "no_rule"  # nothing allows it: the default
+DENY_RULE: Final = "deny_rule"
+NOT_PERMITTED: Final = "key_permissions"  # the policies may allow it, the API key does not

@@ -1,0 +1,53 @@
+"""The one that is asked: holds the book's snapshot against an access."""
+
+from collections.abc import Callable
+
+from vault.authz.access import Access, Decision
+from vault.authz.book import PolicyBook
+from vault.authz.evaluate import evaluate, explain, shows
+from vault.model.identity import Identity
+from vault.model.operation import Capability, Facts, Origin
+from vault.model.path import ResourcePath
+
+
+class Authorizer:
+    """Decisions on the current snapshot: synchronous, without a wait, without a side effect."""
+
+    def __init__(self, book: PolicyBook) -> None:
+        self._book = book
+
+    def decide(self, access: Access) -> Decision:
+        """Say whether the access is allowed, and by which rule."""
+        found = self._book.snapshot.compiled(access.identity)
+        return evaluate(found.rules, found.grants, access)
+
+    def dry_run(self, access: Access) -> Decision:
+        """Decide as `decide` would, and for a no say what is missing."""
+        found = self._book.snapshot.compiled(access.identity)
+        return explain(found.rules, found.grants, access)
+
+    def needs_facts(self, identity: Identity) -> bool:
+        """Say whether a decision for him can depend on the tags or metadata of the secret."""
+        return self._book.snapshot.compiled(identity).rules.needs_facts
+
+    def visible(
+        self, identity: Identity, origin: Origin, now: int
+    ) -> Callable[[ResourcePath, Facts], bool]:
+        """Return the filter for a list: which names the identity may be shown.
+
+        It stays with the snapshot it was made from; make one for each list.
+        """
+        found = self._book.snapshot.compiled(identity)
+
+        def shown(path: ResourcePath, facts: Facts) -> bool:
+            access = Access(
+                capability=Capability.LIST,
+                path=path,
+                identity=identity,
+                origin=origin,
+                facts=facts,
+                now=now,
+            )
+            return shows(found.rules, found.grants, access)
+
+        return shown

@@ -1,0 +1,226 @@
+"""The book of policies: an immutable snapshot of what is stored, compiled, and its editions.
+
+Whoever decides holds a snapshot; a write replaces it whole. A set of policies is compiled at its
+first use and kept by the tuple of its names.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Final, Protocol, TypeVar
+
+import trio
+from msgspec import Struct
+from msgspec.structs import replace
+
+from actors.world import World
+from vault.authz.compile import Grant, RuleSet, compile_permissions, compile_policies
+from vault.authz.policy import Effect, Policy, Rule, document, validate
+from vault.errors import ConflictError, NotFoundError, UnavailableError, ValidationError
+from vault.model.identity import DEFAULT_POLICY, ROOT_POLICY, Identity
+from vault.model.name import canonical_name
+from vault.model.records import PolicyRow
+from vault.store.table import Key, Query, Table
+from vault.store.tables import POLICIES
+from vault.store.tx import Tx
+
+T = TypeVar("T")
+R = TypeVar("R", bound=Struct)
+
+MAX_POLICIES: Final = 10_000  # read and compiled at unseal; about 10 s at the size of a large one
+MAX_SETS: Final = 1_024  # compiled sets of one snapshot; callers share few combinations of policies
+MAX_WEIGHT: Final = 200_000  # filed patterns of those sets together; about 60 MB
+_PAGE: Final = 1_000
+
+DEFAULT: Final = Policy(
+    name=DEFAULT_POLICY,
+    description="What every token may do to itself; built in until it is written.",
+    rules=(
+        Rule(
+            effect=Effect.ALLOW,
+            paths=("auth/token/lookup-self",),
+            capabilities=("read", "update"),
+        ),
+        Rule(
+            effect=Effect.ALLOW,
+            paths=(
+                "auth/token/renew-self",
+                "auth/token/revoke-self",
+                "sys/capabilities-self",
+            ),
+            capabilities=("update",),
+        ),
+    ),
+)
+
+
+class PolicyStore(Protocol):
+    """What the book asks of the store."""
+
+    async def get(self, table: Table[R], *key: str | int) -> R | None: ...  # noqa: D102
+    async def select(self, table: Table[R], query: Query) -> list[R]: ...  # noqa: D102
+    async def commit(self, change: Callable[[Tx], T]) -> T: ...  # noqa: D102
+
+
+class Effective(Struct, frozen=True, kw_only=True):
+    """What an identity's policies amount to: those that exist, and the names that mean nothing."""
+
+    root: bool
+    policies: tuple[Policy, ...]
+    unknown: tuple[str, ...]
+
+
+class Compiled(Struct, frozen=True):
+    """What decides for one combination of policies and key permissions."""
+
+    rules: RuleSet
+    grants: tuple[Grant, ...]
+
+    @property
+    def weight(self) -> int:
+        """How much is kept for it, in filed patterns."""
+        return 1 + sum(len(rule.patterns) * len(rule.capabilities) for rule in self.rules.rules)
+
+
+class Snapshot:
+    """All policies at one moment, and the compiled sets that were asked for so far."""
+
+    def __init__(self, policies: Iterable[Policy] = ()) -> None:
+        self.policies = {DEFAULT_POLICY: DEFAULT} | {policy.name: policy for policy in policies}
+        self._sets: dict[tuple[object, object], Compiled] = {}
+        self._weight = 0
+
+    def compiled(self, identity: Identity) -> Compiled:
+        """Return what decides for this identity."""
+        key = (identity.policies, identity.permissions)
+        found = self._sets.get(key)
+        if found is None:
+            found = self._sets[key] = self._compile(identity)
+            self._weight += found.weight
+            while len(self._sets) > 1 and (len(self._sets) > MAX_SETS or self._weight > MAX_WEIGHT):
+                self._weight -= self._sets.pop(next(iter(self._sets))).weight
+        return found
+
+    def replaced(self, name: str, policy: Policy | None) -> "Snapshot":
+        """Return a snapshot in which `name` is this policy, or none (for `default`: the built-in)."""
+        others = [p for p in self.policies.values() if p.name != name and p is not DEFAULT]
+        return Snapshot([*others, policy] if policy is not None else others)
+
+    def _compile(self, identity: Identity) -> Compiled:
+        known = [self.policies[n] for n in dict.fromkeys(identity.policies) if n in self.policies]
+        return Compiled(
+            compile_policies(known, root=ROOT_POLICY in identity.policies),
+            compile_permissions(identity.permissions),
+        )
+
+
+class PolicyBook:
+    """The current policies and the only way to change them."""
+
+    def __init__(self, store: PolicyStore, world: World) -> None:
+        self._store = store
+        self._world = world
+        self._writing = trio.Lock()
+        self.snapshot = Snapshot()
+
+    async def reload(self) -> None:
+        """Read all policies anew. Raises `UnavailableError` if one of them cannot be understood."""
+        self.snapshot = Snapshot([_policy(row) for row in await self.rows()])
+
+    async def rows(self) -> list[PolicyRow]:
+        """Return the stored policies by name."""
+        found: list[PolicyRow] = []
+        after: Key | None = None
+        while page := await self._store.select(POLICIES, Query(after=after, limit=_PAGE)):
+            found += page
+            after = (page[-1].name,)
+        return found
+
+    def names(self) -> list[str]:
+        """Return the names of all policies, the built-in ones among them."""
+        return sorted({*self.snapshot.policies, ROOT_POLICY})
+
+    def get(self, name: str) -> Policy:
+        """Return a policy; raises `NotFoundError`. `root` has no document."""
+        found = self.snapshot.policies.get(canonical_name(name, "name"))
+        if found is None:
+            raise NotFoundError("policy_not_found", "no such policy")
+        return found
+
+    async def put(self, written: object, *, by: str, create_only: bool = False) -> PolicyRow:
+        """Validate and store a policy (decoded JSON); it is in force on return.
+
+        Raises `ValidationError` with the faulty field, `ConflictError` if it exists and must not.
+        """
+        policy, now = validate(written), self._world.now()
+        new = PolicyRow(
+            name=policy.name,
+            id=self._world.new_id(),
+            version=1,
+            document=document(policy),
+            created_at=now,
+            updated_at=now,
+            created_by=by,
+        )
+
+        def change(tx: Tx) -> PolicyRow:
+            old = tx.get(POLICIES, new.name)
+            if old is not None and create_only:
+                raise ConflictError("policy_exists", "a policy of this name exists")
+            if old is None and len(self.snapshot.policies) >= MAX_POLICIES:
+                raise ValidationError("policies_full", f"there are {MAX_POLICIES} policies")
+            row = new
+            if old is not None:
+                row = replace(new, id=old.id, version=old.version + 1, created_at=old.created_at)
+            tx.put(POLICIES, row)
+            return row
+
+        return await self._write(new.name, change)
+
+    async def delete(self, name: str) -> None:
+        """Delete a policy; it is out of force on return. `default` goes back to what is built in.
+
+        Raises `ValidationError` for `root` and `NotFoundError`.
+        """
+        name = canonical_name(name, "name")
+        if name == ROOT_POLICY:
+            raise ValidationError("policy_built_in", "root cannot be deleted", field="name")
+
+        def change(tx: Tx) -> None:
+            if tx.get(POLICIES, name) is None:
+                raise NotFoundError("policy_not_found", "no such policy")
+            tx.delete(POLICIES, name)
+
+        await self._write(name, change)
+
+    def effective(self, identity: Identity) -> Effective:
+        """Return the policies that count for an identity now."""
+        policies, names = self.snapshot.policies, dict.fromkeys(identity.policies)
+        return Effective(
+            root=ROOT_POLICY in names,
+            policies=tuple(policies[name] for name in names if name in policies),
+            unknown=tuple(n for n in names if n not in policies and n != ROOT_POLICY),
+        )
+
+    async def _write(self, name: str, change: Callable[[Tx], T]) -> T:
+        # Shielded, and read back whatever came of it: a caller who leaves, or a commit of unknown
+        # outcome, must not leave the snapshot behind what is stored.
+        with trio.CancelScope(shield=True):
+            async with self._writing:
+                try:
+                    return await self._store.commit(change)
+                finally:
+                    row = await self._store.get(POLICIES, name)
+                    policy = None if row is None else _policy(row)
+                    self.snapshot = self.snapshot.replaced(name, policy)
+
+
+def _policy(row: PolicyRow) -> Policy:
+    try:
+        policy = validate(row.document)
+    except ValidationError as fault:
+        # Skipping it could drop a denial: better no data path than a wider one.
+        raise UnavailableError(
+            "policy_unreadable", f"the stored policy {row.name} is not understood: {fault.message}"
+        ) from None
+    if policy.name != row.name:
+        raise UnavailableError("policy_unreadable", f"the stored policy {row.name} has two names")
+    return policy

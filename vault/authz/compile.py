@@ -1,0 +1,163 @@
+"""From policies to one immutable structure that answers in microseconds.
+
+A rule is filed once for each capability and pattern: literal paths in a map, open-ended ones in a
+map by prefix that is asked once for each length in use, those with `+` in a list. All rules of a
+set stand in one order (denials first, then by priority, name and place), so the decision is the
+first of those that apply.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
+
+from msgspec import Struct
+
+from vault.authz import conditions
+from vault.authz.access import ALLOWED, DENY_RULE, Access, Decision
+from vault.authz.conditions import Check, Condition, UndecidableError
+from vault.authz.pattern import Pattern, parse_pattern
+from vault.authz.policy import ANY, Effect, Policy
+from vault.model.identity import ROOT_POLICY, Permission
+from vault.model.operation import Capability
+
+
+class CompiledRule(Struct, frozen=True, kw_only=True):
+    """A rule of an enabled policy, its conditions (the policy's and its own) turned into checks."""
+
+    label: str
+    deny: bool
+    alert: bool
+    capabilities: frozenset[Capability]
+    patterns: tuple[Pattern, ...]
+    checks: tuple[tuple[Check, str], ...]  # with the condition's name, for a dry run
+    order: int
+    decision: Decision
+
+    def holds(self, access: Access) -> bool:
+        """Say whether all conditions do; one that cannot be decided counts as what refuses."""
+        for check, _ in self.checks:
+            try:
+                if not check(access):
+                    return False
+            except UndecidableError:
+                if not self.deny:
+                    return False
+        return True
+
+
+class Table(Struct, frozen=True):
+    """The rules of one capability, filed by pattern."""
+
+    exact: dict[str, tuple[CompiledRule, ...]]
+    lengths: tuple[int, ...]
+    prefixes: dict[str, tuple[CompiledRule, ...]]
+    segments: tuple[tuple[Pattern, CompiledRule], ...]
+
+    def matching(self, path: str) -> Iterator[CompiledRule]:
+        """Yield the rules whose pattern covers `path`; a rule may come more than once."""
+        yield from self.exact.get(path, ())
+        size = len(path)
+        for length in self.lengths:
+            if length > size:
+                break
+            yield from self.prefixes.get(path[:length], ())
+        for pattern, rule in self.segments:
+            if pattern.matches(path):
+                yield rule
+
+
+class RuleSet(Struct, frozen=True, kw_only=True):
+    """What a set of policies amounts to."""
+
+    root: bool = False
+    needs_facts: bool = False
+    rules: tuple[CompiledRule, ...] = ()
+    tables: dict[Capability, Table] = {}
+
+
+class Grant(Struct, frozen=True):
+    """One permission of an API key, compiled."""
+
+    capabilities: frozenset[Capability]
+    patterns: tuple[Pattern, ...]
+
+
+def compile_policies(policies: Sequence[Policy], *, root: bool = False) -> RuleSet:
+    """Compile validated policies; disabled ones count for nothing. `root`: everything is allowed.
+
+    `root` is the caller's word, since no document can be named so.
+    """
+    enabled = sorted(
+        (p for p in policies if p.enabled and p.name != ROOT_POLICY),
+        key=lambda p: (-p.priority, p.name),
+    )
+    parts = [(policy, i) for policy in enabled for i in range(len(policy.rules))]
+    parts.sort(key=lambda part: part[0].rules[part[1]].effect is not Effect.DENY)  # stable
+    rules = tuple(_rule(policy, i, order) for order, (policy, i) in enumerate(parts))
+    return RuleSet(
+        root=root,
+        needs_facts=any(
+            conditions.needs_facts(c) for policy, i in parts for c in _conditions(policy, i)
+        ),
+        rules=rules,
+        tables={capability: _table(capability, rules) for capability in Capability},
+    )
+
+
+def compile_permissions(permissions: Iterable[Permission]) -> tuple[Grant, ...]:
+    """Compile the permissions that an API key is cut down to."""
+    return tuple(
+        Grant(
+            _capabilities(p.capabilities), tuple(parse_pattern(text, "paths") for text in p.paths)
+        )
+        for p in permissions
+    )
+
+
+EVERY: Final = frozenset(Capability)
+
+
+def _capabilities(names: tuple[str, ...]) -> frozenset[Capability]:
+    return EVERY if ANY in names else frozenset(map(Capability, names))
+
+
+def _conditions(policy: Policy, index: int) -> tuple[Condition, ...]:
+    return policy.conditions + policy.rules[index].conditions
+
+
+def _rule(policy: Policy, index: int, order: int) -> CompiledRule:
+    rule = policy.rules[index]
+    deny = rule.effect is Effect.DENY
+    label, alert = f"{policy.name}/rules[{index}]", bool(policy.actions)
+    return CompiledRule(
+        label=label,
+        deny=deny,
+        alert=alert,
+        capabilities=_capabilities(rule.capabilities),
+        patterns=tuple(dict.fromkeys(parse_pattern(text, "paths") for text in rule.paths)),
+        checks=tuple(
+            (conditions.compile_check(c), conditions.kind(c)) for c in _conditions(policy, index)
+        ),
+        order=order,
+        decision=Decision(not deny, label, DENY_RULE if deny else ALLOWED, (), alert),
+    )
+
+
+def _table(capability: Capability, rules: tuple[CompiledRule, ...]) -> Table:
+    exact: defaultdict[str, list[CompiledRule]] = defaultdict(list)
+    prefixes: defaultdict[str, list[CompiledRule]] = defaultdict(list)
+    segments: list[tuple[Pattern, CompiledRule]] = []
+    for rule in rules:
+        if capability not in rule.capabilities:
+            continue
+        for pattern in rule.patterns:
+            if pattern.parts:
+                segments.append((pattern, rule))
+            else:
+                (prefixes if pattern.open_ended else exact)[pattern.text].append(rule)
+    return Table(
+        exact={path: tuple(found) for path, found in exact.items()},
+        lengths=tuple(sorted({len(prefix) for prefix in prefixes})),
+        prefixes={prefix: tuple(found) for prefix, found in prefixes.items()},
+        segments=tuple(segments),
+    )

@@ -1,0 +1,131 @@
+"""The decision: a pure function of compiled rules and an access.
+
+Deny by default; a denial that applies wins over every allowance, whatever the priorities; what
+the policies allow, an API key's permissions may still cut down.
+"""
+
+from typing import Final
+
+from msgspec import structs
+
+from vault.authz.access import ALLOWED, NO_RULE, NOT_PERMITTED, Access, Decision
+from vault.authz.compile import CompiledRule, Grant, RuleSet
+from vault.authz.conditions import UndecidableError
+from vault.model.identity import ROOT_POLICY
+from vault.model.operation import Capability
+
+ROOT: Final = Decision(allowed=True, rule=ROOT_POLICY, reason=ALLOWED)
+NOTHING: Final = Decision(allowed=False, reason=NO_RULE)
+CUT_DOWN: Final = Decision(allowed=False, reason=NOT_PERMITTED)
+
+MAX_MISSING: Final = 20  # sentences of a dry run
+
+
+def evaluate(rules: RuleSet, grants: tuple[Grant, ...], access: Access) -> Decision:
+    """Decide. No `grants` means: not cut down.
+
+    A listed folder is covered by a pattern for the folder itself and by one for what is in it:
+    `secret/app` and `secret/app/*` both speak of listing `secret/app/`.
+    """
+    if access.capability is Capability.LIST:
+        return _decide(rules, grants, access, _folder_forms(access.path))
+    return _decide(rules, grants, access, (access.path,))
+
+
+def shows(rules: RuleSet, grants: tuple[Grant, ...], access: Access) -> bool:
+    """Say whether `access.path` appears when the folder that it is in is listed.
+
+    Rules for the thing itself count and those for exactly its folder; a denial of either hides it.
+    """
+    path = access.path
+    folder = path.rpartition("/")[0]
+    return _decide(rules, grants, access, (path, folder) if folder else (path,)).allowed
+
+
+def _folder_forms(path: str) -> tuple[str, ...]:
+    stripped = path.removesuffix("/")
+    return (stripped, f"{stripped}/") if stripped else ("",)
+
+
+def _decide(
+    rules: RuleSet, grants: tuple[Grant, ...], access: Access, forms: tuple[str, ...]
+) -> Decision:
+    decision = ROOT if rules.root else _first(rules, access, forms)
+    if decision.allowed and grants and not _granted(grants, access, forms):
+        return CUT_DOWN
+    return decision
+
+
+def _first(rules: RuleSet, access: Access, forms: tuple[str, ...]) -> Decision:
+    table = rules.tables.get(access.capability)
+    if table is None:
+        return NOTHING
+    first: CompiledRule | None = None
+    alert = False
+    for path in forms:
+        for rule in table.matching(path):
+            if rule.checks and not rule.holds(access):
+                continue
+            alert = alert or rule.alert
+            if first is None or rule.order < first.order:
+                first = rule
+    if first is None:
+        return NOTHING
+    if alert and not first.alert:
+        found = first.decision
+        return Decision(found.allowed, found.rule, found.reason, (), alert=True)
+    return first.decision
+
+
+def _granted(grants: tuple[Grant, ...], access: Access, forms: tuple[str, ...]) -> bool:
+    return any(
+        pattern.matches(path)
+        for grant in grants
+        if access.capability in grant.capabilities
+        for pattern in grant.patterns
+        for path in forms
+    )
+
+
+def explain(rules: RuleSet, grants: tuple[Grant, ...], access: Access) -> Decision:
+    """Decide as `evaluate` does and, for a no, say what is missing (a dry run; not for speed)."""
+    decision = evaluate(rules, grants, access)
+    if decision.allowed:
+        return decision
+    if decision.reason == NOT_PERMITTED:
+        missing = [f"the API key's permissions do not include {access.capability} here"]
+    elif decision.rule:
+        missing = [f"{decision.rule} denies {access.capability} here; a denial wins"]
+    else:
+        missing = _lacking(rules, access)
+    return structs.replace(decision, missing=tuple(missing))
+
+
+def _lacking(rules: RuleSet, access: Access) -> list[str]:
+    """Name the allow rules that cover the path, and what each lacks; the nearest first."""
+    held, other = [], []
+    for rule in rules.rules:
+        if rule.deny or not _covers(rule, access):
+            continue
+        if access.capability in rule.capabilities:
+            held.append(f"{rule.label}: {_failed(rule, access)}")
+        else:
+            has = ", ".join(c for c in Capability if c in rule.capabilities)
+            other.append(f"{rule.label} covers this path with {has}, not {access.capability}")
+    return (held + other)[:MAX_MISSING] or [f"no rule allows {access.capability} here"]
+
+
+def _covers(rule: CompiledRule, access: Access) -> bool:
+    forms = _folder_forms(access.path)
+    return any(p.matches(path) for p in rule.patterns for path in forms)
+
+
+def _failed(rule: CompiledRule, access: Access) -> str:
+    words = []
+    for check, name in rule.checks:
+        try:
+            if not check(access):
+                words.append(f"condition {name} does not hold")
+        except UndecidableError as why:
+            words.append(f"condition {name} cannot be decided ({why})")
+    return "; ".join(words)

@@ -1,0 +1,181 @@
+"""The policy document: its typed form, and validation that points at the faulty field.
+
+Several faults are reported at once; the first is `details["field"]`, all are `details["errors"]`.
+"""
+
+import re
+from collections.abc import Iterator
+from enum import StrEnum
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from vault.authz import conditions
+from vault.authz.conditions import KINDS, MAX_CONDITIONS, Condition
+from vault.authz.pattern import parse_pattern
+from vault.errors import ValidationError
+from vault.model.identity import ROOT_POLICY, Permission
+from vault.model.name import canonical_name
+from vault.model.operation import Capability
+
+MAX_RULES: Final = 200  # a policy; a person can still read it, and evaluation stays in microseconds
+MAX_PATHS: Final = 100  # a rule
+MAX_BYTES: Final = 256 * 1024  # of the whole document as JSON: OpenBao's entry bound is 1 MiB
+MAX_PERMISSIONS: Final = 64  # of an API key
+MAX_PRIORITY: Final = 1_000_000
+
+ANY: Final = "*"  # as the only capability: every one, those of later versions too
+CAPABILITIES: Final = tuple(capability.value for capability in Capability)
+
+Conditions = Annotated[tuple[Condition, ...], Meta(max_length=MAX_CONDITIONS)]
+Capabilities = Annotated[tuple[str, ...], Meta(min_length=1, max_length=len(CAPABILITIES))]
+Paths = Annotated[tuple[str, ...], Meta(min_length=1, max_length=MAX_PATHS)]
+
+
+class Effect(StrEnum):
+    """What a rule does when it applies; deny wins over every allow."""
+
+    ALLOW = "allow"
+    DENY = "deny"
+
+
+class Rule(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """These capabilities on these paths, allowed or denied, when all conditions hold."""
+
+    effect: Effect
+    paths: Paths
+    capabilities: Capabilities
+    conditions: Conditions = ()
+
+
+class Action(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What else happens when a rule of the policy applies. `alert`: the audit record is flagged."""
+
+    type: Literal["alert"]
+
+
+class Policy(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A policy. Its `conditions` hold for each rule; `priority` orders what is reported, only."""
+
+    name: str
+    description: Annotated[str, Meta(max_length=1024)] = ""
+    enabled: bool = True
+    priority: Annotated[int, Meta(ge=-MAX_PRIORITY, le=MAX_PRIORITY)] = 100
+    rules: Annotated[tuple[Rule, ...], Meta(max_length=MAX_RULES)] = ()
+    conditions: Conditions = ()
+    actions: Annotated[tuple[Action, ...], Meta(max_length=1)] = ()
+
+
+def validate(document: object) -> Policy:
+    """Read a decoded JSON document; raises `ValidationError` with `field` and `errors`."""
+    try:
+        policy = msgspec.convert(document, Policy)
+    except msgspec.ValidationError as fault:
+        raise _refuse([_shape_fault(str(fault))]) from None
+    faults = list(_policy_faults(policy))
+    if faults:
+        raise _refuse(faults)
+    if len(msgspec.json.encode(policy)) > MAX_BYTES:
+        raise _refuse([("", f"the policy is longer than {MAX_BYTES} bytes")])
+    return msgspec.structs.replace(policy, name=canonical_name(policy.name, "name"))
+
+
+def document(policy: Policy) -> dict[str, Any]:
+    """Return the policy as plain JSON data; `validate` reads it back to an equal policy."""
+    plain: dict[str, Any] = msgspec.to_builtins(policy)
+    return plain
+
+
+def validate_permissions(plain: object) -> tuple[Permission, ...]:
+    """Read the permissions of an API key; raises `ValidationError` as `validate` does."""
+    shape = Annotated[tuple[Permission, ...], Meta(max_length=MAX_PERMISSIONS)]
+    try:
+        permissions: tuple[Permission, ...] = msgspec.convert(plain, shape)
+    except msgspec.ValidationError as fault:
+        raise _refuse([_shape_fault(str(fault))], "permissions") from None
+    faults = [
+        (f"[{i}].{field}", message)
+        for i, permission in enumerate(permissions)
+        for field, message in _grant_faults(permission.paths, permission.capabilities)
+    ]
+    if faults:
+        raise _refuse(faults, "permissions")
+    return permissions
+
+
+def _policy_faults(policy: Policy) -> Iterator[tuple[str, str]]:
+    try:
+        if canonical_name(policy.name, "name") == ROOT_POLICY:
+            yield "name", "root is built in and cannot be written"
+    except ValidationError as fault:
+        yield "name", fault.message.removeprefix("name ")
+    yield from _condition_faults(policy.conditions, "")
+    for i, rule in enumerate(policy.rules):
+        for field, message in _grant_faults(rule.paths, rule.capabilities):
+            yield f"rules[{i}].{field}", message
+        yield from _condition_faults(rule.conditions, f"rules[{i}].")
+
+
+def _grant_faults(
+    paths: tuple[str, ...], capabilities: tuple[str, ...]
+) -> Iterator[tuple[str, str]]:
+    if not paths or len(paths) > MAX_PATHS:
+        yield "paths", f"must hold 1 to {MAX_PATHS} paths"
+    if not capabilities or (ANY in capabilities and len(capabilities) > 1):
+        yield "capabilities", f"must hold capabilities, or {ANY!r} alone"
+    for j, path in enumerate(paths[:MAX_PATHS]):
+        try:
+            parse_pattern(path, "path")
+        except ValidationError as fault:
+            yield f"paths[{j}]", fault.message.removeprefix("path: ")
+    for j, capability in enumerate(capabilities[: len(CAPABILITIES)]):
+        if capability not in (*CAPABILITIES, ANY):
+            yield f"capabilities[{j}]", f"is not one of {', '.join(CAPABILITIES)}"
+
+
+def _condition_faults(found: tuple[Condition, ...], place: str) -> Iterator[tuple[str, str]]:
+    for j, condition in enumerate(found):
+        for below, message in conditions.faults(condition):
+            yield f"{place}conditions[{j}]{'.' if below else ''}{below}", message
+
+
+_PLACED = re.compile(r"(?P<what>.*?)(?: - at `\$\.?(?P<place>.*)`)?\Z", re.DOTALL)
+_FIELD = re.compile(r"Object (?P<how>missing required|contains unknown) field `(?P<name>[^`]*)`")
+_CHOICES: Final = {
+    "effect": ", ".join(Effect),
+    "type": f"{', '.join(KINDS)} for a condition, alert for an action",
+    "methods": "the methods of authentication",
+}
+
+
+def _shape_fault(text: str) -> tuple[str, str]:
+    """Read msgspec's words for the place; never repeat a value, which could be a secret."""
+    match = _PLACED.match(text)
+    what, place = (match["what"], match["place"] or "") if match else ("", "")
+    named = _FIELD.match(what)
+    if named and named["how"] == "missing required":
+        return f"{place}.{named['name']}".lstrip("."), "is required"
+    if named:
+        known = re.fullmatch(r"[A-Za-z_]{1,32}", named["name"])  # a field's name, not a value
+        return f"{place}.{named['name']}".lstrip(".") if known else place, "is not a known field"
+    if what.startswith("Invalid"):
+        last = re.sub(r"\[.*?\]", "", place).rpartition(".")[2]
+        return place, f"is not one of {_CHOICES.get(last, 'the values allowed here')}"
+    return place, what[:1].lower() + what[1:]
+
+
+def _refuse(faults: list[tuple[str, str]], root: str = "") -> ValidationError:
+    placed = [(_join(root, field), message) for field, message in faults]
+    field, message = placed[0]
+    more = f" (and {len(placed) - 1} more)" if len(placed) > 1 else ""
+    return ValidationError(
+        "policy_invalid",
+        f"{field or 'the document'} {message}{more}",
+        field=field,
+        errors=[{"field": f, "message": m} for f, m in placed],
+    )
+
+
+def _join(root: str, field: str) -> str:
+    return f"{root}{field}" if not root or field.startswith("[") else f"{root}.{field}".rstrip(".")
