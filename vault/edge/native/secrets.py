@@ -1,0 +1,276 @@
+"""`/api/v1/secrets`, `versions`, `metadata`, `rollback`, `delete`, `undelete`, `destroy`."""
+
+from msgspec import Raw, Struct
+
+from vault.edge.dialect import Dialect
+from vault.edge.native.endpoint import MERGE_PATCH, Endpoints
+from vault.edge.native.views import (
+    InfoBody,
+    PageBody,
+    SecretBody,
+    VersionBody,
+    info_body,
+    secret_body,
+    value_body,
+    version_body,
+)
+from vault.edge.request import Request
+from vault.errors import NotFoundError, ValidationError
+from vault.model.instant import parse_duration, parse_rfc3339
+from vault.model.path import ResourcePath
+from vault.model.payloads import (
+    ListSecrets,
+    Nothing,
+    PatchSecret,
+    ReadSecret,
+    Rollback,
+    Versions,
+    WriteMetadata,
+    WriteSecret,
+)
+
+secrets = Endpoints("secrets")
+named = ResourcePath.parse_secret
+
+
+class CreateSecret(Struct, frozen=True, forbid_unknown_fields=True):
+    """A new secret. `value` is any JSON value."""
+
+    name: str
+    value: Raw
+    metadata: dict[str, str] = {}
+    tags: list[str] = []
+    expires_at: str | None = None
+
+
+class UpdateSecret(Struct, frozen=True, forbid_unknown_fields=True):
+    """A new version; what is left out stays. `cas` is the version that must be current."""
+
+    value: Raw
+    cas: int | None = None
+    metadata: dict[str, str] | None = None
+    tags: list[str] | None = None
+    expires_at: str | None = None
+
+
+class UpdateMetadata(Struct, frozen=True, forbid_unknown_fields=True):
+    """What is left out stays; a null value in `metadata` deletes its key."""
+
+    metadata: dict[str, str | None] | None = None
+    tags: list[str] | None = None
+    expires_at: str | None = None
+    max_versions: int | None = None
+    cas_required: bool | None = None
+    delete_version_after: str | None = None
+
+
+class VersionList(Struct, frozen=True, forbid_unknown_fields=True):
+    """Which versions; empty means the current one."""
+
+    versions: list[int] = []
+
+
+class RollbackTo(Struct, frozen=True, forbid_unknown_fields=True):
+    """The version to write again, as a new one."""
+
+    version: int
+    cas: int | None = None
+
+
+class MergePatch(Struct, frozen=True):
+    """A JSON merge patch (RFC 7396) for the value."""
+
+
+class ReadQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    """Which version; 0 is the current one."""
+
+    version: int = 0
+
+
+class CasQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    """The version that must be current."""
+
+    cas: int | None = None
+
+
+class ListQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    """Filters, all of which must hold. `tags=a,b`; `metadata=env:prod,team:x`."""
+
+    prefix: str = ""
+    tags: str = ""
+    metadata: str = ""
+    status: str = ""
+    expiring_before: str = ""
+    cursor: str = ""
+    limit: int = 100
+
+
+@secrets.add("GET", "secrets", "List the secrets you may see", query=ListQuery, returns=PageBody)
+async def list_(dialect: Dialect, request: Request, *, query: ListQuery) -> PageBody:
+    payload = ListSecrets(
+        tags=tuple(tag for tag in query.tags.split(",") if tag),
+        metadata=_pairs(query.metadata),
+        status=query.status,
+        expiring_before=_instant(query.expiring_before, "expiring_before") or 0,
+        cursor=query.cursor,
+        limit=query.limit,
+    )
+    folder = ResourcePath.parse_folder(query.prefix)
+    page = await dialect.run(request, "secret.list", folder, payload)
+    return PageBody(secrets=[secret_body(row) for row in page.secrets], cursor=page.cursor)
+
+
+@secrets.add(
+    "POST", "secrets", "Create a secret", body=CreateSecret, returns=SecretBody, status=201
+)
+async def create(dialect: Dialect, request: Request, *, body: CreateSecret) -> SecretBody:
+    payload = WriteSecret(
+        value=bytes(body.value),
+        metadata=body.metadata,
+        tags=body.tags,
+        expires_at=_instant(body.expires_at, "expires_at"),
+        create_only=True,
+    )
+    written = await dialect.run(request, "secret.write", named(body.name), payload)
+    return secret_body(written.secret)
+
+
+@secrets.add("GET", "secrets/{path}", "Read a value", query=ReadQuery, returns=SecretBody)
+async def read(dialect: Dialect, request: Request, name: str, *, query: ReadQuery) -> SecretBody:
+    result = await dialect.run(
+        request, "secret.read", named(name), ReadSecret(version=query.version)
+    )
+    if result.value is None:
+        raise NotFoundError("version_deleted", "this version is deleted or destroyed")
+    return value_body(result)
+
+
+@secrets.add("PUT", "secrets/{path}", "Write a version", body=UpdateSecret, returns=SecretBody)
+async def update(
+    dialect: Dialect, request: Request, name: str, *, body: UpdateSecret
+) -> SecretBody:
+    payload = WriteSecret(
+        value=bytes(body.value),
+        cas=body.cas,
+        metadata=body.metadata,
+        tags=body.tags,
+        expires_at=_instant(body.expires_at, "expires_at"),
+        must_exist=True,
+    )
+    written = await dialect.run(request, "secret.write", named(name), payload)
+    return secret_body(written.secret)
+
+
+@secrets.add(
+    "PATCH",
+    "secrets/{path}",
+    "Merge a patch into the current value, as a new version",
+    body=MergePatch,
+    media_type=MERGE_PATCH,
+    query=CasQuery,
+    returns=SecretBody,
+)
+async def patch(
+    dialect: Dialect, request: Request, name: str, *, body: MergePatch, query: CasQuery
+) -> SecretBody:
+    payload = PatchSecret(patch=request.body, cas=query.cas)
+    written = await dialect.run(request, "secret.patch", named(name), payload)
+    return secret_body(written.secret)
+
+
+@secrets.add("DELETE", "secrets/{path}", "Delete the current version (undelete undoes)", status=204)
+async def delete_current(dialect: Dialect, request: Request, name: str) -> None:
+    await dialect.run(request, "secret.delete", named(name), Versions())
+
+
+@secrets.add("POST", "delete/{path}", "Delete versions", body=VersionList, returns=SecretBody)
+async def delete(dialect: Dialect, request: Request, name: str, *, body: VersionList) -> SecretBody:
+    return await _edit(dialect, request, "secret.delete", name, body)
+
+
+@secrets.add("POST", "undelete/{path}", "Undelete versions", body=VersionList, returns=SecretBody)
+async def undelete(
+    dialect: Dialect, request: Request, name: str, *, body: VersionList
+) -> SecretBody:
+    return await _edit(dialect, request, "secret.undelete", name, body)
+
+
+@secrets.add(
+    "POST", "destroy/{path}", "Destroy versions for good", body=VersionList, returns=SecretBody
+)
+async def destroy(
+    dialect: Dialect, request: Request, name: str, *, body: VersionList
+) -> SecretBody:
+    return await _edit(dialect, request, "secret.destroy", name, body)
+
+
+@secrets.add(
+    "POST", "rollback/{path}", "Write an old version again", body=RollbackTo, returns=SecretBody
+)
+async def rollback(
+    dialect: Dialect, request: Request, name: str, *, body: RollbackTo
+) -> SecretBody:
+    payload = Rollback(version=body.version, cas=body.cas)
+    written = await dialect.run(request, "secret.rollback", named(name), payload)
+    return secret_body(written.secret)
+
+
+@secrets.add("GET", "versions/{path}", "List the versions", returns=list[VersionBody])
+async def versions(dialect: Dialect, request: Request, name: str) -> list[VersionBody]:
+    info = await dialect.run(request, "secret.metadata.read", named(name), Nothing())
+    return [version_body(row) for row in info.versions]
+
+
+@secrets.add("GET", "metadata/{path}", "Read everything but the values", returns=InfoBody)
+async def metadata(dialect: Dialect, request: Request, name: str) -> InfoBody:
+    return info_body(await dialect.run(request, "secret.metadata.read", named(name), Nothing()))
+
+
+@secrets.add(
+    "PATCH", "metadata/{path}", "Change the metadata", body=UpdateMetadata, returns=SecretBody
+)
+async def write_metadata(
+    dialect: Dialect, request: Request, name: str, *, body: UpdateMetadata
+) -> SecretBody:
+    after = body.delete_version_after
+    payload = WriteMetadata(
+        metadata=body.metadata,
+        merge=True,
+        tags=body.tags,
+        expires_at=_instant(body.expires_at, "expires_at"),
+        max_versions=body.max_versions,
+        cas_required=body.cas_required,
+        delete_version_after=None
+        if after is None
+        else parse_duration(after, "delete_version_after"),
+        must_exist=True,
+    )
+    return secret_body(await dialect.run(request, "secret.metadata.write", named(name), payload))
+
+
+@secrets.add("DELETE", "metadata/{path}", "Erase a secret with all its versions", status=204)
+async def purge(dialect: Dialect, request: Request, name: str) -> None:
+    await dialect.run(request, "secret.purge", named(name), Nothing())
+
+
+async def _edit(
+    dialect: Dialect, request: Request, operation: str, name: str, body: VersionList
+) -> SecretBody:
+    payload = Versions(versions=tuple(body.versions))
+    return secret_body(await dialect.run(request, operation, named(name), payload))
+
+
+def _instant(text: str | None, field: str) -> int | None:
+    """None: leave it; "" : never; else an RFC 3339 time."""
+    if text is None:
+        return None
+    return parse_rfc3339(text, field) if text else 0
+
+
+def _pairs(text: str) -> dict[str, str]:
+    pairs = [pair.partition(":") for pair in text.split(",") if pair]
+    if any(not colon for _, colon, _ in pairs):
+        raise ValidationError(
+            "query_invalid", "metadata must look like key:value,key:value", field="metadata"
+        )
+    return {key: value for key, _, value in pairs}

@@ -1,0 +1,120 @@
+"""How rows look on the native wire: the seed's field names, RFC 3339 times, no internals."""
+
+from msgspec import UNSET, Raw, Struct, UnsetType
+
+from vault.model.instant import rfc3339
+from vault.model.records import SecretRow, VersionRow
+from vault.model.results import SecretInfo, SecretValue
+
+
+class SecretBody(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The seed's Secret; `value` is there only when a value was read."""
+
+    id: str
+    name: str
+    version: int
+    status: str
+    metadata: dict[str, str]
+    tags: list[str]
+    created_at: str
+    updated_at: str
+    created_by: str
+    value: Raw | UnsetType = UNSET
+    key_id: str = ""
+    expires_at: str | None = None
+    rotation_due: str | None = None
+
+
+class VersionBody(Struct, frozen=True, kw_only=True):
+    """One version, with who wrote it."""
+
+    version: int
+    created_at: str
+    created_by: str
+    deleted_at: str | None
+    destroyed: bool
+
+
+class InfoBody(Struct, frozen=True, kw_only=True):
+    """Everything about a secret but its values."""
+
+    secret: SecretBody
+    versions: list[VersionBody]
+    max_versions: int
+    cas_required: bool
+    delete_version_after_seconds: int
+    access_count: int
+    last_accessed: str | None
+    metadata_reads: int
+    last_metadata_read: str | None
+
+
+class PageBody(Struct, frozen=True, kw_only=True):
+    """Some secrets in name order; an empty `cursor` marks the last page."""
+
+    secrets: list[SecretBody]
+    cursor: str
+
+
+def when(ns: int) -> str | None:
+    """An instant on the wire; None for never."""
+    return rfc3339(ns) if ns else None
+
+
+def secret_body(
+    row: SecretRow, *, version: int = 0, value: bytes | None = None, key: str = ""
+) -> SecretBody:
+    """The head of a secret, with a value where one was read."""
+    return SecretBody(
+        id=row.id,
+        name=row.name,
+        version=version or row.current_version,
+        status=row.status,
+        metadata=row.metadata,
+        tags=row.tags,
+        created_at=rfc3339(row.created_at),
+        updated_at=rfc3339(row.updated_at),
+        created_by=row.created_by,
+        value=UNSET if value is None else Raw(value),
+        key_id=key,
+        expires_at=when(row.expires_at),
+        rotation_due=when(row.rotation_due),
+    )
+
+
+def value_body(result: SecretValue) -> SecretBody:
+    """A value that was read, with the version it is of."""
+    version = result.version
+    return secret_body(
+        result.secret,
+        version=version.version,
+        value=result.value,
+        key=f"kek-{version.kek_generation}",
+    )
+
+
+def version_body(row: VersionRow) -> VersionBody:
+    """One version."""
+    return VersionBody(
+        version=row.version,
+        created_at=rfc3339(row.created_at),
+        created_by=row.created_by,
+        deleted_at=when(row.deletion_time),
+        destroyed=row.destroyed,
+    )
+
+
+def info_body(info: SecretInfo) -> InfoBody:
+    """Everything but the values."""
+    secret, access = info.secret, info.access
+    return InfoBody(
+        secret=secret_body(secret),
+        versions=[version_body(row) for row in info.versions],
+        max_versions=secret.max_versions,
+        cas_required=secret.cas_required,
+        delete_version_after_seconds=secret.delete_version_after // 10**9,
+        access_count=access.value_reads,
+        last_accessed=when(access.last_value_read),
+        metadata_reads=access.metadata_reads,
+        last_metadata_read=when(access.last_metadata_read),
+    )
