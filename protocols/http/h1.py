@@ -98,7 +98,9 @@ class RequestReader:
         """Refuse early what can never become a head, so that it need not run into a time-out."""
         if not self._scanned and not _START.match(buffer):
             raise _bad("request line is malformed")
-        if _NEVER_IN_HEAD.search(buffer, max(0, self._scanned - 1)):
+        # What was scanned was fine, but its last CR still waits for its LF.
+        begin = self._scanned - buffer.endswith(b"\r", 0, self._scanned)
+        if _NEVER_IN_HEAD.search(buffer, begin):
             raise _bad("head holds a forbidden control character")
         if len(buffer) > self._limits.header_bytes or (
             len(buffer) > self._limits.request_line + 2 and b"\r\n" not in buffer

@@ -202,6 +202,8 @@ class Exchange:
         response = self._response
         if response.done and self._refusal is None:
             return response.keep_alive and not self._transport.gone and await self._discard()
+        if response.done:
+            return False
         if response.started:
             self._transport.abort()  # half an answer: only a cut tells the client so
             return False

@@ -44,7 +44,8 @@ class H2Connection:
         self._closing = False  # the writer is to end once there is nothing to send
         self._finished = trio.Event()  # the writer has ended
         self._close_at = NEVER  # after the drain's announcement, when nothing runs any more
-        self._empty = trio.Event()
+        self._empty = trio.lowlevel.ParkingLot()  # who waits for the last handler to end
+        self._in_block = False  # a header block is coming in
 
     async def run(self) -> None:
         """Serve until the end; the caller closes the transport."""
@@ -83,7 +84,8 @@ class H2Connection:
     def wrote(self, size: int) -> None:
         """The machine holds output, about `size` bytes of it new: have it sent this turn."""
         self._queued += size
-        self._output.unpark()
+        if self._output:
+            self._output.unpark()
 
     async def room(self) -> None:
         """Return once little enough is queued; at once if that is so already."""
@@ -101,25 +103,31 @@ class H2Connection:
         """Feed the machine until the peer ends, idles too long, or breaks the protocol."""
         transport, pulse, limits = self.transport, self.shared.pulse, self.shared.limits
         transport.read_by = pulse.after(limits.header_seconds)
+        first = True
         while data := await transport.receive():
+            if first:
+                first = False
+                transport.read_by = NEVER
             if self._in_flight:  # answers to what we read pile up behind a slow reader
                 self._queued += len(data)
             for event in self.machine.feed(data, pulse.now):
                 self._on_event(event, nursery)
-            self._output.unpark()
+            self.wrote(0)
             self._set_deadline()
             await self.room()
 
     def _set_deadline(self) -> None:
         """A header block has to end in time; a connection without streams idles, PINGs or not."""
         transport, pulse, limits = self.transport, self.shared.pulse, self.shared.limits
-        if self.machine.meter.in_block:
-            if transport.read_by == NEVER:
-                transport.read_by = pulse.after(limits.header_seconds)
-        elif self._streams:
-            transport.read_by = NEVER
-        elif transport.read_by == NEVER:
-            transport.read_by = pulse.after(limits.idle_seconds)
+        in_block = self.machine.meter.in_block
+        if in_block != self._in_block:
+            self._in_block = in_block
+            transport.read_by = pulse.after(limits.header_seconds) if in_block else NEVER
+        if not in_block:
+            if self._streams:
+                transport.read_by = NEVER
+            elif transport.read_by == NEVER:
+                transport.read_by = pulse.after(limits.idle_seconds)
 
     def _on_event(self, event: Event, nursery: trio.Nursery) -> None:
         if isinstance(event, RequestReceived):
@@ -164,7 +172,7 @@ class H2Connection:
             del self._streams[stream.number]
             stream.close()
             if not self._streams:
-                self._empty.set()
+                self._empty.unpark_all()
                 self._set_deadline()
 
     async def _serve(self, stream: H2Stream, event: RequestReceived) -> None:
@@ -226,8 +234,7 @@ class H2Connection:
 
     async def _handlers_end(self) -> None:
         while self._streams:
-            self._empty = trio.Event()
-            await self._empty.wait()
+            await self._empty.park()
 
     async def _close(self) -> None:
         """Send what is left, then end the connection; handlers may outlive it for a while."""

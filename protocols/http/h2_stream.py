@@ -175,10 +175,10 @@ class H2Stream:
         if self._deaf:
             return
         self._drop_body()
-        if not self._done:
-            self._machine.reset(self.number, INTERNAL_ERROR)
-        elif not self._ended:  # RFC 9113 section 8.1: the rest of the request is not needed
-            self._machine.reset(self.number, NO_ERROR)
+        if self._done and self._ended:
+            return
+        # RFC 9113 section 8.1: after a whole answer the rest of the request is not needed.
+        self._machine.reset(self.number, NO_ERROR if self._done else INTERNAL_ERROR)
         self._carrier.wrote(_FRAME)
 
     # Receiving.

@@ -108,7 +108,7 @@ class ServerHandle:
         self._on_connections = on_connections
         self._live: dict[Transport, H1Connection | H2Connection | Transport] = {}
         self._draining = False
-        self._empty = trio.Event()
+        self._empty = trio.lowlevel.ParkingLot()
         self._stopped = trio.Event()
         self.port = listener.port
 
@@ -131,8 +131,7 @@ class ServerHandle:
                 serving.drain()
         with trio.move_on_after(grace):
             while self._live:
-                self._empty = trio.Event()
-                await self._empty.wait()
+                await self._empty.park()
         self._stopped.set()
 
     def reload_tls(self) -> None:
@@ -204,7 +203,7 @@ class ServerHandle:
             transport.close()
             del self._live[transport]
             if not self._live:
-                self._empty.set()
+                self._empty.unpark_all()
             self._count()
 
     async def _connection(self, transport: Transport, peer: Peer) -> None:

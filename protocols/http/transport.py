@@ -266,6 +266,8 @@ class TlsTransport(Transport):
         read = self._tls.read
         try:
             plain = read(_RECORD)
+            if not plain:  # close_notify
+                self.ended = True
             if not self._incoming.pending and not self._tls.pending():
                 return plain
         except ssl.SSLWantReadError:
@@ -277,6 +279,7 @@ class TlsTransport(Transport):
         try:
             while plain := read(_RECORD):
                 pieces.append(plain)
+            self.ended = True
         except ssl.SSLWantReadError:
             pass
         except ssl.SSLError:
