@@ -93,3 +93,35 @@ class TuneMount(Struct, frozen=True, kw_only=True):
     max_versions: int | None = None
     cas_required: bool | None = None
     delete_version_after: int | None = None
+
+
+class Named(Struct, frozen=True, kw_only=True):
+    """The thing that an operation is about, by its name or id."""
+
+    name: str
+
+
+class WritePolicy(Struct, frozen=True, kw_only=True):
+    """A policy document as decoded JSON."""
+
+    name: str
+    document: dict[str, object]
+    create_only: bool = False
+
+
+class DryRun(Struct, frozen=True, kw_only=True):
+    """Would this be allowed? Asked for a user, for a set of policies, or for the caller himself.
+
+    What is None is taken from the asking request, or from the secret as it is.
+    """
+
+    capability: str
+    path: str
+    user: str | None = None
+    policies: tuple[str, ...] | None = None
+    ip: str | None = None
+    method: str | None = None
+    mfa: bool | None = None
+    at: int | None = None
+    tags: tuple[str, ...] | None = None
+    metadata: dict[str, str] | None = None

@@ -1,0 +1,60 @@
+"""Health and metrics: for load balancers, systemd and Prometheus. No credential, no secret."""
+
+from typing import ClassVar, Final
+
+import msgspec
+
+from actors.world import World
+from vault.edge.dialect import Dialect
+from vault.edge.native.dialect import Native
+from vault.edge.reply import Reply
+from vault.edge.request import Request
+from vault.edge.router import Router
+from vault.errors import NotFoundError, VaultError
+from vault.gate import Gate
+from vault.metrics import Metrics
+
+MAX_BODY: Final = 1 << 10
+TEXT: Final = b"text/plain; version=0.0.4; charset=utf-8"  # Prometheus exposition format
+
+_router = Router()
+
+
+class Ops(Dialect):
+    """Everything that no other dialect takes."""
+
+    name = "ops"
+    prefix = "/"
+    router: ClassVar[Router] = _router
+    max_body = MAX_BODY
+
+    def __init__(self, gate: Gate, world: World, metrics: Metrics, native: Native) -> None:
+        super().__init__(gate, world)
+        self.metrics = metrics
+        self._native = native
+
+    def error(self, error: VaultError, request_id: str) -> Reply:
+        """As the native dialect tells it."""
+        return self._native.error(error, request_id)
+
+
+@_router.add("GET", template="health/live", public=True)
+async def live(_ops: Ops, _request: Request) -> Reply:
+    """200 while the process answers at all: whoever restarts on this must not ask for more."""
+    return Reply(200, b'{"status":"live"}')
+
+
+@_router.add("GET", template="health/ready", public=True)
+async def ready(ops: Ops, _request: Request) -> Reply:
+    """200 when operations are served, 503 with the reason (uninitialised, sealed) when not."""
+    status = ops.gate.status()
+    state = "ready" if not status.sealed else "sealed" if status.initialized else "uninitialized"
+    return Reply(200 if state == "ready" else 503, msgspec.json.encode({"status": state}))
+
+
+@_router.add("GET", template="metrics", public=True)
+async def metrics(ops: Ops, _request: Request) -> Reply:
+    """Prometheus metrics."""
+    if not ops.metrics.enabled:
+        raise NotFoundError("route_not_found", "metrics are switched off by the configuration")
+    return Reply(200, ops.metrics.render(), content_type=TEXT)

@@ -1,0 +1,109 @@
+"""Policies: write, read, delete, and ask what they would do."""
+
+from dataclasses import dataclass
+
+from msgspec.structs import replace
+
+from actors.world import World
+from vault.authn.users import Users
+from vault.authz.access import Access, Decision
+from vault.authz.authorizer import Authorizer
+from vault.authz.book import Effective, PolicyBook
+from vault.authz.policy import Policy
+from vault.barrier import SECRETS, Barrier
+from vault.errors import ValidationError
+from vault.handlers.handler import Call, Handler, Handlers
+from vault.handlers.listing import facts_of
+from vault.model.identity import Identity, Method
+from vault.model.operation import NO_FACTS, Capability, Facts
+from vault.model.path import ResourcePath
+from vault.model.payloads import DryRun, Named, WritePolicy
+from vault.model.records import PolicyRow
+
+
+@dataclass(frozen=True)
+class Policies:
+    """The handlers of `policy.*`."""
+
+    book: PolicyBook
+    authorizer: Authorizer
+    users: Users
+    barrier: Barrier
+    world: World
+
+    def handlers(self) -> Handlers:
+        """The operations this file serves."""
+        return {
+            "policy.list": Handler(run=self.list, capability=Capability.LIST),
+            "policy.read": Handler(run=self.read, capability=Capability.READ),
+            "policy.write": Handler(run=self.write, capability=Capability.UPDATE, mutates=True),
+            "policy.delete": Handler(run=self.delete, capability=Capability.DELETE, mutates=True),
+            "policy.effective": Handler(run=self.effective, capability=None),
+            "policy.dry_run": Handler(run=self.dry_run, capability=Capability.READ),
+        }
+
+    async def list(self, call: Call) -> list[str]:
+        """All names, the built-in ones among them."""
+        return self.book.names()
+
+    async def read(self, call: Call) -> Policy:
+        """One policy."""
+        payload: Named = call.payload
+        return self.book.get(payload.name)
+
+    async def write(self, call: Call) -> PolicyRow:
+        """Validate and put a policy; it is in force when this returns."""
+        payload: WritePolicy = call.payload
+        document = {**payload.document, "name": payload.name}
+        return await self.book.put(document, by=call.identity.name, create_only=payload.create_only)
+
+    async def delete(self, call: Call) -> None:
+        """Delete a policy; it is out of force when this returns."""
+        payload: Named = call.payload
+        await self.book.delete(payload.name)
+
+    async def effective(self, call: Call) -> Effective:
+        """The policies of the caller as they count now."""
+        return self.book.effective(call.identity)
+
+    async def dry_run(self, call: Call) -> Decision:
+        """What the decision would be, by which rule, and what is missing. Changes nothing."""
+        payload: DryRun = call.payload
+        if payload.capability not in set(Capability):
+            raise ValidationError("capability_unknown", "no such capability", field="capability")
+        path = ResourcePath.parse_folder(payload.path) if _is_folder(payload) else None
+        path = ResourcePath.parse(payload.path) if path is None else path
+        origin = call.op.origin
+        return self.authorizer.dry_run(
+            Access(
+                capability=Capability(payload.capability),
+                path=path,
+                identity=await self._subject(call, payload),
+                origin=replace(origin, ip=payload.ip or origin.ip),
+                facts=await self._facts(path, payload),
+                now=payload.at or self.world.now(),
+            )
+        )
+
+    async def _subject(self, call: Call, payload: DryRun) -> Identity:
+        identity = call.identity
+        if payload.user is not None:
+            identity = await self.users.identity(payload.user)
+        if payload.policies is not None:
+            identity = replace(identity, policies=payload.policies, permissions=())
+        if payload.method is not None:
+            identity = replace(identity, method=Method(payload.method))
+        return identity if payload.mfa is None else replace(identity, mfa=payload.mfa)
+
+    async def _facts(self, path: ResourcePath, payload: DryRun) -> Facts:
+        row = await self.barrier.get(SECRETS, path)
+        facts = NO_FACTS if row is None else facts_of(row)
+        return Facts(
+            exists=facts.exists,
+            tags=facts.tags if payload.tags is None else frozenset(payload.tags),
+            metadata=facts.metadata if payload.metadata is None else payload.metadata,
+        )
+
+
+def _is_folder(payload: DryRun) -> bool:
+    return payload.capability == Capability.LIST and payload.path.endswith("/")
