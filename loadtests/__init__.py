@@ -1,0 +1,1 @@
+"""Load: the side-by-side benchmark against OpenBao."""
