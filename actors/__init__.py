@@ -18,6 +18,7 @@ from actors.errors import (
     CircuitOpen,
     MailboxFull,
     StartTimeout,
+    StopFailed,
     StopTimeout,
     SupervisorFailed,
 )
@@ -58,6 +59,7 @@ __all__ = [
     "RestartPolicy",
     "StartTimeout",
     "Stop",
+    "StopFailed",
     "StopTimeout",
     "Strategy",
     "Supervisor",

@@ -9,7 +9,7 @@ import trio
 
 from actors.actor import Actor, BatchActor
 from actors.child import Child, StopMode
-from actors.errors import ActorStopped, BatchMismatch, StartTimeout, StopTimeout
+from actors.errors import ActorStopped, BatchMismatch, StartTimeout, StopFailed, StopTimeout
 from actors.mailbox import Mailbox
 from actors.reply import Stop
 from actors.tree import MailboxStats, Node
@@ -67,25 +67,26 @@ class Cell:
         self.mailbox.run()
 
     async def live(self, ready: Callable[[], None]) -> None:
-        """Raises what the actor raised; a crash and a failing `on_stop` come as one group."""
+        """Raises what the actor crashed with, or `StopFailed` (which then holds that too)."""
         actor = self._child.factory()
         self._kind = type(actor).__name__
         if not await self._start(actor):
             return
         ready()
-        failures: list[Exception] = []
+        crashes: list[Exception] = []
+        late: list[Exception] = []
         try:
-            await self._serve(actor)
+            late += await self._serve(actor)
         except Exception as crash:  # noqa: BLE001  # raised below, after on_stop
-            failures.append(crash)
+            crashes = [crash]
             self.mailbox.fail_in_hand(crash)
         finally:
-            self._cut_off()
-            await self._finish(actor, failures)
-        if len(failures) == 1:
-            raise failures[0]
-        if failures:
-            raise ExceptionGroup(f"{self.path} crashed, then failed to stop", failures)
+            self.mailbox.fail_in_hand(ActorStopped(f"{self.path} was cut off with it in hand"))
+            late += await self._finish(actor)
+        if late:
+            raise StopFailed(f"{self.path} failed to stop", crashes + late)
+        if crashes:
+            raise crashes[0]
 
     def stop(self, mode: StopMode) -> None:
         """Cut a start short; let the message in hand (and, to drain, the queue) have its grace."""
@@ -135,18 +136,15 @@ class Cell:
             raise StartTimeout(f"{self.path}: on_start took more than {limit} s")
         return False
 
-    async def _serve(self, actor: Actor[Any] | BatchActor[Any]) -> None:
+    async def _serve(self, actor: Actor[Any] | BatchActor[Any]) -> list[Exception]:
         with self._serving as scope:
             if isinstance(actor, BatchActor):
                 await self._serve_batches(actor)
             else:
                 await self._serve_singly(actor)
         if scope.cancelled_caught:
-            self._cut_off()
-            raise StopTimeout(f"{self.path}: not done {self._child.stop_grace} s after the stop")
-
-    def _cut_off(self) -> None:
-        self.mailbox.fail_in_hand(ActorStopped(f"{self.path} was cut off with it in hand"))
+            return [StopTimeout(f"not done {self._child.stop_grace} s after the stop")]
+        return []
 
     async def _serve_singly(self, actor: Actor[Any]) -> None:
         take, clock = self.mailbox.take, self._world.monotonic
@@ -177,16 +175,17 @@ class Cell:
         self._busy += seconds
         self._longest = max(self._longest, seconds)
 
-    async def _finish(self, actor: Actor[Any] | BatchActor[Any], failures: list[Exception]) -> None:
+    async def _finish(self, actor: Actor[Any] | BatchActor[Any]) -> list[Exception]:
         grace = self._child.stop_grace
         scope = trio.CancelScope(deadline=trio.current_time() + grace, shield=True)
         try:
             with scope:
                 await actor.on_stop()
-        except Exception as error:  # noqa: BLE001  # raised by live, together with the crash
-            failures.append(error)
+        except Exception as error:  # noqa: BLE001  # raised by live, together with a crash
+            return [error]
         if scope.cancelled_caught:
-            failures.append(StopTimeout(f"{self.path}: on_stop took more than {grace} s"))
+            return [StopTimeout(f"on_stop took more than {grace} s")]
+        return []
 
 
 def _has_stop(results: Sequence[object]) -> bool:

@@ -48,6 +48,14 @@ class CircuitOpen(ActorError):
     """The circuit breaker refuses the call: the callee has failed too often, too recently."""
 
 
+class StopFailed(ExceptionGroup[Exception]):
+    """An actor did not stop as it should. Holds why, and the crash that led to it, if one did."""
+
+    def derive(self, excs: Sequence[Exception], /) -> Self:  # type: ignore[override]  # typeshed's overload also admits BaseException
+        """Keep the type when `except*` or `split` takes the group apart."""
+        return type(self)(self.message, excs)
+
+
 class SupervisorFailed(ExceptionGroup[Exception]):
     """A supervisor gave up, or could not stop cleanly. Holds the children's own exceptions."""
 

@@ -204,6 +204,7 @@ class Mailbox:
 
     def run(self) -> None:
         """A new incarnation is about to serve."""
+        self._open = True
         self._serving = _Serving.RUN
 
     def pause(self) -> None:

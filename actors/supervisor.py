@@ -16,7 +16,7 @@ import trio
 
 from actors.cell import Cell, Member
 from actors.child import Branch, Child, StopMode, Strategy
-from actors.errors import ActorExited, SupervisorFailed
+from actors.errors import ActorExited, StopFailed, SupervisorFailed
 from actors.mailbox import Mailbox
 from actors.ref import Ref
 from actors.report import Reporter, Verdict, log_failure, report_of
@@ -24,6 +24,8 @@ from actors.restart import Escalate, RestartAfter, RestartPolicy, decide, recent
 from actors.seat import Phase, Seat, affected
 from actors.tree import Node
 from actors.world import World
+
+_STUCK = (StopFailed, SupervisorFailed)
 
 
 class Supervisor:
@@ -92,19 +94,19 @@ class Supervisor:
             seat.due = True
 
     async def live(self, ready: Callable[[], None]) -> None:
-        """Raises `SupervisorFailed` when a storm escalates or children fail to stop at the end."""
-        seats = list(self._seats.values())
+        """Raises `SupervisorFailed` when a storm escalates or children fail to stop."""
         async with trio.open_nursery() as nursery:
-            stormy = not await self._govern(nursery, ready)
-            if stormy and self._is_root:
+            storm = await self._govern(nursery, ready)
+            if storm and self._is_root:
                 self.close()  # nobody is left who could restart: let every asker know at once
+            seats = list(self._seats.values())
             late = await self._bring_down(seats, self._stop_mode or StopMode.PAUSE)
             nursery.cancel_scope.cancel()  # those in back-off
-        errors = [error for _, error in self._failures] if stormy else []
-        errors += [error for _, error in late]
-        if errors:
-            what = "restarts exhausted" if stormy else "children failed to stop"
-            raise SupervisorFailed(f"{self.path}: {what}", errors)
+        if storm:
+            raise SupervisorFailed(
+                f"{self.path}: restarts exhausted", storm + [error for _, error in late]
+            )
+        self._judge_last(late)
 
     def stop(self, mode: StopMode) -> None:
         """Have `live` bring all children down, last first, and return."""
@@ -118,21 +120,21 @@ class Supervisor:
 
     # Decisions.
 
-    async def _govern(self, nursery: trio.Nursery, ready: Callable[[], None]) -> bool:
-        """True when a stop was asked for, False when a storm has to be escalated."""
+    async def _govern(self, nursery: trio.Nursery, ready: Callable[[], None]) -> list[Exception]:
+        """Returns when a stop is asked for, with nothing, or with a storm's failures."""
         seats = self._seats.values()
         announced = False
         while self._stop_mode is None:
             for seat in seats:
                 if seat.phase is Phase.ENDED and not await self._judge(seat, nursery):
-                    return False
+                    return [error for _, error in self._failures]
             self._start_due(nursery)
             if not announced and all(seat.settled for seat in seats):
                 announced = True
                 ready()
             await self._changed.wait()
             self._changed = trio.Event()
-        return True
+        return []
 
     async def _judge(self, seat: Seat, nursery: trio.Nursery) -> bool:
         """Decide what follows the end of a child's life; False to escalate."""
@@ -158,6 +160,18 @@ class Supervisor:
         nursery.start_soon(self._back_off, waiting, decision.delay, scope)
         return True
 
+    def _judge_last(self, late: Sequence[tuple[Seat, Exception]]) -> None:
+        """Raise what children failed to stop with, and their crashes if they are a storm.
+
+        A crash that the policy would have answered by a restart is reported like any other.
+        """
+        stuck: list[Exception] = [error for _, error in late if isinstance(error, _STUCK)]
+        crashes = [(seat, error) for seat, error in late if not isinstance(error, _STUCK)]
+        if crashes and isinstance(self._weigh(crashes), Escalate):
+            stuck = [error for _, error in self._failures] + stuck
+        if stuck:
+            raise SupervisorFailed(f"{self.path}: failures at the stop", stuck)
+
     def _weigh(self, failed: Sequence[tuple[Seat, Exception]]) -> RestartAfter | Escalate:
         """Put failures on record, decide what they lead to, and report them."""
         now, policy = self._world.monotonic(), self._branch.policy
@@ -168,6 +182,8 @@ class Supervisor:
         for seat, error in failed:
             if isinstance(decision, Escalate):
                 self._tell(seat, error, Verdict.ESCALATE)
+            elif self._stop_mode:
+                self._tell(seat, error, Verdict.DONE)
             else:
                 self._tell(seat, error, Verdict.RESTART, decision.delay)
         return decision
@@ -257,9 +273,9 @@ async def supervise(
 
     When more children fail than `policy` allows, all are stopped without serving what is queued,
     the block is cancelled, and the block raises an `ExceptionGroup` with a `SupervisorFailed` that
-    holds the children's own exceptions. So does a failure that comes too late to be answered by a
-    restart: a child that fails to stop in time, or crashes as the block ends. `report` is called,
-    and must not raise, for each failure that is judged.
+    holds the children's own exceptions. Children that fail to stop (`StopFailed`) raise likewise.
+    A crash in the last moments, which `policy` would have answered by a restart, is reported like
+    any other. `report` is called for each failure that is judged, and must not raise.
     """
     branch = Branch(name, tuple(children), strategy, policy or RestartPolicy())
     root = Supervisor(branch, name, world, report, is_root=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import heapq
-import random
 import uuid
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
@@ -23,6 +22,10 @@ T = TypeVar("T")
 
 _NANO = 1_000_000_000
 
+# Knuth's MMIX generator (The Art of Computer Programming, volume 2, section 3.3.4).
+_MMIX_A = 6364136223846793005
+_MMIX_C = 1442695040888963407
+
 
 class FakeWorld:
     """A `World` whose clock moves only when told, and whose chance repeats.
@@ -36,7 +39,7 @@ class FakeWorld:
         self._wall = self._ratchet = now
         self._monotonic = 0.0
         self._ids = 0
-        self._random = random.Random(seed)  # noqa: S311  # repeatable on purpose
+        self._chance = seed
         self._sleepers: list[tuple[float, int, trio.Event]] = []
         self._slept = 0
 
@@ -56,7 +59,8 @@ class FakeWorld:
 
     def jitter(self) -> float:
         """The next of the seed's numbers in [0, 1)."""
-        return self._random.random()
+        self._chance = (self._chance * _MMIX_A + _MMIX_C) % 2**64
+        return (self._chance >> 11) / 2**53
 
     async def sleep(self, seconds: float) -> None:
         """Wait for `advance`; at least a checkpoint."""

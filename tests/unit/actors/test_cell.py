@@ -199,7 +199,7 @@ async def test_drain_is_bounded_and_says_so(autojump_clock: object) -> None:
     """
     diary = Diary()
     replies = []
-    with pytest.RaisesGroup(pytest.RaisesGroup(StopTimeout)):
+    with pytest.RaisesGroup(pytest.RaisesGroup(pytest.RaisesGroup(StopTimeout))):
         async with supervise("s", probes("a", diary, stop_grace=5), world=SystemWorld()) as sup:
             ref = sup.ref("a")
             replies = [ref.ask_nowait(trio.sleep_forever), ref.ask_nowait("queued")]
@@ -221,7 +221,7 @@ async def test_on_stop_is_bounded_and_says_so(autojump_clock: object) -> None:
         async def on_stop(self) -> None:
             await trio.sleep_forever()
 
-    with pytest.RaisesGroup(pytest.RaisesGroup(StopTimeout)):
+    with pytest.RaisesGroup(pytest.RaisesGroup(pytest.RaisesGroup(StopTimeout))):
         async with supervise("s", [Child("a", Clinging, stop_grace=3)], world=SystemWorld()):
             pass
     assert trio.current_time() == pytest.approx(3)
@@ -251,7 +251,7 @@ async def test_failing_stop_is_raised_and_stops_the_rest() -> None:
             raise CrashError
 
     children = [*probes("a", diary), Child("b", lambda: Sore("b", diary))]
-    with pytest.RaisesGroup(pytest.RaisesGroup(CrashError)):
+    with pytest.RaisesGroup(pytest.RaisesGroup(pytest.RaisesGroup(CrashError))):
         async with supervise("s", children, world=SystemWorld()):
             pass
     assert diary.entries[-1] == "a: stop"

@@ -12,15 +12,16 @@ def test_all_share_one_base() -> None:
     own = [
         kind
         for _, kind in inspect.getmembers(errors, inspect.isclass)
-        if kind.__module__ == "actors.errors" and kind is not errors.SupervisorFailed
+        if kind.__module__ == "actors.errors" and not issubclass(kind, ExceptionGroup)
     ]
     assert len(own) > 5
     assert all(issubclass(kind, errors.ActorError) for kind in own)
 
 
 def test_split_keeps_the_type() -> None:
-    """`except*` hands on a SupervisorFailed, not a bare group."""
-    match, rest = errors.SupervisorFailed("s", [KeyError(), OSError()]).split(KeyError)
-    assert isinstance(match, errors.SupervisorFailed)
-    assert isinstance(rest, errors.SupervisorFailed)
-    assert match.message == "s"
+    """`except*` hands on a group of the same type, not a bare group."""
+    for kind in (errors.SupervisorFailed, errors.StopFailed):
+        match, rest = kind("s", [KeyError(), OSError()]).split(KeyError)
+        assert isinstance(match, kind)
+        assert isinstance(rest, kind)
+        assert match.message == "s"

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 import trio
 import trio.testing
+from hypothesis import given
+from hypothesis import strategies as st
 
 from actors import (
     Actor,
@@ -12,6 +16,7 @@ from actors import (
     Branch,
     Child,
     FailureReport,
+    Ref,
     Restart,
     RestartPolicy,
     Stop,
@@ -27,6 +32,7 @@ from actors.testing import (
     CrashError,
     Diary,
     FakeWorld,
+    Probe,
     crash,
     probes,
     quiet,
@@ -195,15 +201,53 @@ async def test_block_that_raises_stops_in_order() -> None:
     assert diary.entries[3:] == ["c: stop", "b: stop", "a: stop"]
 
 
-async def test_crash_as_the_block_ends_is_raised() -> None:
-    """A failure is answered by a restart, escalated, or raised at the end: never swallowed."""
-    diary = Diary()
-    with pytest.RaisesGroup(pytest.RaisesGroup(CrashError)):
+async def test_crash_as_the_block_ends_is_judged_like_any_other() -> None:
+    """Within the intensity it is reported, beyond it it is raised: never swallowed."""
+    for policy, verdict in ((EAGER, Verdict.DONE), (STRICT, Verdict.ESCALATE)):
+        diary, reports = Diary(), list[FailureReport]()
+        error = CrashError()
+        raised: list[Exception] = []
+        try:
+            async with supervise(
+                "s", probes("ab", diary), policy=policy, world=SystemWorld(), report=reports.append
+            ) as sup:
+                sup.ref("b").tell_nowait(error)
+        except* CrashError as group:
+            raised = list(group.exceptions)
+        assert diary.entries[2:] == ["b: stop", "a: stop"]
+        assert [(r.actor, r.verdict) for r in reports] == [("s/b", verdict)]
+        assert bool(raised) is (policy is STRICT)
+
+
+async def test_late_crash_and_failing_stop_are_both_raised() -> None:
+    """A storm at the very end does not hide a child that failed to stop."""
+
+    class Sore(Probe):
+        async def on_stop(self) -> None:
+            raise OSError
+
+    children = [Child("a", lambda: Sore("a", Diary())), *probes("b", Diary())]
+    with pytest.RaisesGroup(
+        pytest.RaisesGroup(CrashError, pytest.RaisesGroup(OSError)),
+    ):
         async with supervise(
-            "s", probes("ab", diary), policy=EAGER, world=SystemWorld(), report=quiet
+            "s", children, policy=STRICT, world=SystemWorld(), report=quiet
         ) as sup:
             sup.ref("b").tell_nowait(CrashError())
-    assert diary.entries[2:] == ["b: stop", "a: stop"]
+
+
+async def test_temporary_child_of_a_branch_returns_with_the_branch() -> None:
+    """A new life of a branch begins with all its children, reachable by their old refs."""
+    diary = Diary()
+    children = [*probes("t", diary, restart=Restart.TEMPORARY), *probes("x", diary)]
+    branch = Branch("br", children, policy=STRICT)
+    async with supervise("s", [branch], policy=EAGER, world=SystemWorld(), report=quiet) as sup:
+        await crash(sup.ref("br/t"))
+        with pytest.raises(ActorStopped):
+            await sup.ref("br/t").ask("x", 1)
+        await crash(sup.ref("br/x"))
+        await diary.wait_for("x: start", times=2)
+        assert await sup.ref("br/t").ask("x", 1) == "x"
 
 
 @pytest.mark.parametrize(
@@ -300,3 +344,60 @@ async def test_unknown_ref_is_a_key_error(name: str) -> None:
     async with supervise("s", children, world=SystemWorld()) as sup:
         with pytest.raises(KeyError):
             sup.ref(name)
+
+
+@given(
+    rng=st.randoms(use_true_random=False),
+    strategy=st.sampled_from(Strategy),
+    crash_rate=st.floats(0, 0.3),
+)
+async def test_chaos(rng: random.Random, strategy: Strategy, crash_rate: float) -> None:
+    """Under random crashes every ask ends, no message is served twice, nothing is lost silently."""
+    served: list[int] = []
+    answers: dict[int, str] = {}
+    failures = 0
+
+    class Worker(Actor[int]):
+        async def receive(self, message: int) -> int:
+            served.append(message)
+            await trio.lowlevel.checkpoint()
+            if rng.random() < crash_rate:
+                raise CrashError
+            return message
+
+    async def ask(ref: Ref[int], message: int) -> None:
+        try:
+            answers[message] = "ok" if await ref.ask(message, 60) == message else "wrong"
+        except (CrashError, ActorStopped) as error:
+            answers[message] = type(error).__name__
+
+    policy = RestartPolicy(intensity=10, window=60, backoff_base=0, backoff_cap=0)
+    try:
+        async with supervise(
+            "s",
+            [Child(name, Worker, mailbox=3) for name in "abc"],
+            strategy=strategy,
+            policy=policy,
+            world=SystemWorld(),
+            report=quiet,
+        ) as sup:
+            with trio.CancelScope(shield=True):
+                async with trio.open_nursery() as nursery:
+                    for n in range(60):
+                        nursery.start_soon(ask, sup.ref(rng.choice("abc")), n)
+    except* CrashError as storm:
+        failures = len(leaves(storm))
+    assert failures == 0 or failures > policy.intensity
+    assert set(answers) == set(range(60))
+    assert "wrong" not in answers.values()
+    assert len(served) == len(set(served))
+    assert {n for n, a in answers.items() if a != "ActorStopped"} == set(served)
+
+
+def leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
+    """The exceptions of a tree of groups."""
+    return [
+        leaf
+        for error in group.exceptions
+        for leaf in (leaves(error) if isinstance(error, BaseExceptionGroup) else [error])
+    ]
