@@ -235,6 +235,9 @@ def keyring_cases() -> list[Case]:
         "unknown state": keyring_blob(root, 1, payload[:10] + b"\x02" + payload[11:], "state"),
         "trailing byte inside": keyring_blob(root, 1, payload + b"\0", "trailing"),
         "short inside": keyring_blob(root, 1, payload[:-1], "short"),
+        "nothing inside": keyring_blob(root, 1, b"", "nothing"),
+        "ends inside a date": keyring_blob(root, 1, payload[:7], "date"),
+        "ends inside a KEK": keyring_blob(root, 1, payload[:30], "kek"),
         "count too large": keyring_blob(root, 1, u16(9) + payload[2:], "count"),
     }
     cases += [case(n, "MalformedKeyring", **_at(root, b)) for n, b in malformed.items()]

@@ -82,7 +82,9 @@ def test_a_late_or_repeated_confirmation_changes_nothing() -> None:
     counter.confirm(first).confirm(first)
     for _ in range(BLOCK):
         counter.take()
-    assert counter.confirm(first).take() == ReservationNeeded(1, 2 * BLOCK)
+    second = counter.confirm(first).take()
+    assert second == ReservationNeeded(1, 2 * BLOCK)
+    assert counter.confirm(second).confirm(first).take() is None
 
 
 def test_a_reservation_nobody_asked_for_is_refused() -> None:

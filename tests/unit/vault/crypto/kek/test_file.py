@@ -83,6 +83,17 @@ def test_another_size_is_refused(size: int, tmp_path: Path) -> None:
         FileRootKey(path).load()
 
 
+def test_a_file_cut_while_it_is_read_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The size was right when it was checked; what was read is what counts."""
+    path = tmp_path / "key"
+    FileRootKey(path).create()
+    monkeypatch.setattr(os, "read", lambda _, size: bytes(size - 1))
+    with pytest.raises(KeyFileError, match="cut short"):
+        FileRootKey(path).load()
+
+
 def test_only_a_plain_file_is_read(tmp_path: Path) -> None:
     """A directory or a pipe is refused, without waiting for a writer."""
     os.mkfifo(tmp_path / "pipe", 0o600)
