@@ -100,7 +100,7 @@ class Snapshot:
         return found
 
     def replaced(self, name: str, policy: Policy | None) -> "Snapshot":
-        """Return a snapshot in which `name` is this policy, or none (for `default`: the built-in)."""
+        """Return a snapshot with this policy for `name`; None: none, or the built-in `default`."""
         others = [p for p in self.policies.values() if p.name != name and p is not DEFAULT]
         return Snapshot([*others, policy] if policy is not None else others)
 
@@ -206,11 +206,12 @@ class PolicyBook:
         with trio.CancelScope(shield=True):
             async with self._writing:
                 try:
-                    return await self._store.commit(change)
+                    result = await self._store.commit(change)
                 finally:
                     row = await self._store.get(POLICIES, name)
                     policy = None if row is None else _policy(row)
                     self.snapshot = self.snapshot.replaced(name, policy)
+        return result
 
 
 def _policy(row: PolicyRow) -> Policy:

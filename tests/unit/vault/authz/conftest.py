@@ -1,0 +1,102 @@
+"""What the tests of authorization share: a store over the in-memory backend, and an access."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from vault.authz.access import Access
+from vault.model.identity import Identity, Method
+from vault.model.operation import NO_FACTS, Capability, Facts, Origin
+from vault.model.path import ResourcePath
+from vault.store.memory import MemoryBackend
+from vault.store.table import Query, Table
+from vault.store.tx import Tx, transact
+
+NOW = 1_800_000_000 * 10**9  # Friday 2027-01-15 08:00 UTC
+
+
+class _NoGuard:
+    """A guard that stamps nothing and believes everything."""
+
+    def stamp(self, _name: str, row: Any) -> Any:
+        return row
+
+    def check(self, _name: str, _row: Any) -> None:
+        pass
+
+
+class _DirectStore:
+    """The store's interface straight onto a backend; `after_commit` may raise."""
+
+    def __init__(self) -> None:
+        self.backend = MemoryBackend()
+        self.after_commit: Callable[[], None] = lambda: None
+
+    async def get(self, table: Table[Any], *key: str | int) -> Any:
+        with self.backend.read() as session:
+            return session.get(table, key)
+
+    async def select(self, table: Table[Any], query: Query) -> list[Any]:
+        with self.backend.read() as session:
+            return session.select(table, query)
+
+    async def commit(self, change: Callable[[Tx], Any]) -> Any:
+        result = transact(self.backend, change, _NoGuard())
+        self.after_commit()
+        return result
+
+
+class _FixedWorld:
+    """A clock that stands still and ids that count."""
+
+    def __init__(self) -> None:
+        self.time = NOW
+        self.ids = 0
+
+    def now(self) -> int:
+        return self.time
+
+    def new_id(self) -> str:
+        self.ids += 1
+        return f"id-{self.ids}"
+
+
+@pytest.fixture
+def store() -> _DirectStore:
+    """An empty store."""
+    return _DirectStore()
+
+
+@pytest.fixture
+def world() -> _FixedWorld:
+    """A world whose clock the test moves."""
+    return _FixedWorld()
+
+
+@pytest.fixture
+def make_access() -> Callable[..., Access]:
+    """Build an access from a capability, a path and what else matters."""
+
+    def make(
+        capability: str = "read",
+        path: str = "secret/app/db",
+        *,
+        identity: Identity | None = None,
+        ip: str = "10.1.2.3",
+        facts: Facts = NO_FACTS,
+        now: int = NOW,
+        **who: Any,
+    ) -> Access:
+        who = {"id": "u1", "name": "ann", "method": Method.TOKEN} | who
+        folder = path == "" or path.endswith("/")
+        return Access(
+            capability=Capability(capability),
+            path=ResourcePath.parse_folder(path) if folder else ResourcePath.parse(path),
+            identity=identity or Identity(**who),
+            origin=Origin(ip=ip),
+            facts=facts,
+            now=now,
+        )
+
+    return make

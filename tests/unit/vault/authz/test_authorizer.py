@@ -1,0 +1,67 @@
+"""The authorizer: decisions follow the book at once."""
+
+from collections.abc import Callable
+from typing import Any
+
+from vault.authz.access import Access
+from vault.authz.authorizer import Authorizer
+from vault.authz.book import PolicyBook
+from vault.model.identity import Identity, Method
+from vault.model.operation import NO_FACTS, Facts, Origin
+from vault.model.path import ResourcePath
+
+ANN = Identity(id="u", name="ann", method=Method.TOKEN, policies=("app", "default"))
+
+
+def _document(*capabilities: str, **more: Any) -> dict[str, Any]:
+    rule = {"effect": "allow", "paths": ["secret/app/*"], "capabilities": capabilities, **more}
+    return {"name": "app", "rules": [rule]}
+
+
+async def test_follows_the_book(store: Any, world: Any, make_access: Callable[..., Access]) -> None:
+    """The next decision after a write or delete is made under it; a kept list filter is not."""
+    book = PolicyBook(store, world)
+    authorizer = Authorizer(book)
+    access = make_access(identity=ANN)
+    assert not authorizer.decide(access).allowed
+    await book.put(_document("read", "list"), by="root")
+    assert authorizer.decide(access).rule == "app/rules[0]"
+    shown = authorizer.visible(ANN, Origin(ip="10.0.0.1"), 0)
+    await book.delete("app")
+    assert not authorizer.decide(access).allowed
+    assert authorizer.dry_run(access).missing == ("no rule allows read here",)
+    assert shown(ResourcePath.parse("secret/app/db"), NO_FACTS)
+
+
+async def test_list_filter(store: Any, world: Any) -> None:
+    """A list shows the names that the caller may list, conditions on each secret included."""
+    book = PolicyBook(store, world)
+    authorizer = Authorizer(book)
+    tagged = [{"type": "tags", "any": ["open"]}]
+    await book.put(_document("list", conditions=tagged), by="root")
+    shown = authorizer.visible(ANN, Origin(ip="10.0.0.1"), 0)
+    opened = Facts(exists=True, tags=frozenset({"open"}))
+    assert shown(ResourcePath.parse("secret/app/db"), opened)
+    assert not shown(ResourcePath.parse("secret/app/db"), NO_FACTS)
+    assert not shown(ResourcePath.parse("secret/other"), opened)
+    assert authorizer.needs_facts(ANN)
+
+
+async def test_default_policy(store: Any, world: Any, make_access: Callable[..., Access]) -> None:
+    """Every token may look itself up, renew and revoke itself; that needs no facts."""
+    authorizer = Authorizer(PolicyBook(store, world))
+    own = Identity(id="u", name="u", method=Method.TOKEN, policies=("default",))
+    allowed = [
+        (capability, path)
+        for capability in ("read", "update", "list", "sudo")
+        for path in ("auth/token/lookup-self", "auth/token/renew-self", "auth/token/revoke-self",
+                     "auth/token/lookup", "auth/token/create", "secret/x")
+        if authorizer.decide(make_access(capability, path, identity=own)).allowed
+    ]  # fmt: skip
+    assert allowed == [
+        ("read", "auth/token/lookup-self"),
+        ("update", "auth/token/lookup-self"),
+        ("update", "auth/token/renew-self"),
+        ("update", "auth/token/revoke-self"),
+    ]
+    assert not authorizer.needs_facts(own)

@@ -1,0 +1,164 @@
+"""The book: what is stored is in force, and a snapshot is whole."""
+
+from typing import Any
+
+import pytest
+
+from vault.authz import book as module
+from vault.authz.book import PolicyBook, Snapshot
+from vault.authz.policy import validate
+from vault.errors import ConflictError, NotFoundError, UnavailableError, ValidationError
+from vault.model.identity import Identity, Method, Permission
+from vault.model.records import PolicyRow
+from vault.store.tables import POLICIES
+
+
+def _document(name: str, path: str = "secret/*") -> dict[str, Any]:
+    return {
+        "name": name,
+        "rules": [{"effect": "allow", "paths": [path], "capabilities": ["read"]}],
+    }
+
+
+def _identity(*policies: str, permissions: tuple[Permission, ...] = ()) -> Identity:
+    return Identity(
+        id="u", name="u", method=Method.TOKEN, policies=policies, permissions=permissions
+    )
+
+
+async def test_put_get_delete(store: Any, world: Any) -> None:
+    """A policy is in force when `put` returns and out of force when `delete` does."""
+    book = PolicyBook(store, world)
+    row = await book.put(_document("app"), by="ann")
+    assert (row.version, row.created_by) == (1, "ann")
+    assert book.get("APP").rules[0].paths == ("secret/*",)
+    assert book.names() == ["app", "default", "root"]
+    assert len(book.snapshot.compiled(_identity("app")).rules.rules) == 1
+    await book.delete("app")
+    assert book.snapshot.compiled(_identity("app")).rules.rules == ()
+    with pytest.raises(NotFoundError):
+        book.get("app")
+    with pytest.raises(NotFoundError):
+        await book.delete("app")
+
+
+async def test_versions(store: Any, world: Any) -> None:
+    """Writing again keeps the id and counts the version; `create_only` refuses."""
+    book = PolicyBook(store, world)
+    first = await book.put(_document("app"), by="ann")
+    world.time += 5
+    second = await book.put(_document("app", "kv/*"), by="bob")
+    assert (second.id, second.version, second.created_at) == (first.id, 2, first.created_at)
+    assert second.updated_at == first.updated_at + 5
+    with pytest.raises(ConflictError):
+        await book.put(_document("app"), by="bob", create_only=True)
+    assert book.get("app").rules[0].paths == ("kv/*",)
+
+
+async def test_reload(store: Any, world: Any) -> None:
+    """A book opened on stored policies decides as the one that wrote them, over many pages."""
+    first = PolicyBook(store, world)
+    await first.put(_document("app"), by="ann")
+    rows = [
+        PolicyRow(
+            name=f"p{i:04}", id=f"{i}", version=1, document=_document(f"p{i:04}"),
+            created_at=1, updated_at=1, created_by="x",
+        )
+        for i in range(1500)
+    ]  # fmt: skip
+    await store.commit(lambda tx: [tx.put(POLICIES, row) for row in rows])
+    second = PolicyBook(store, world)
+    await second.reload()
+    assert len(second.names()) == 1503
+    assert second.get("app") == first.get("app")
+
+
+async def test_unreadable_policy(store: Any, world: Any) -> None:
+    """A stored policy that is not understood, or bears two names, stops the book."""
+    for number, document in enumerate(({"name": "x", "rules": 3}, _document("other"))):
+        row = PolicyRow(
+            name="x", id=f"{number}", version=1, document=document,
+            created_at=1, updated_at=1, created_by="x",
+        )  # fmt: skip
+        await store.commit(lambda tx, row=row: tx.put(POLICIES, row))
+        with pytest.raises(UnavailableError, match="x"):
+            await PolicyBook(store, world).reload()
+
+
+async def test_root_and_default(store: Any, world: Any) -> None:
+    """Root is neither written nor deleted; a deleted default is the built-in one again."""
+    book = PolicyBook(store, world)
+    for name in ("root", "ROOT"):
+        with pytest.raises(ValidationError):
+            await book.put({"name": name}, by="ann")
+        with pytest.raises(ValidationError):
+            await book.delete(name)
+    built_in = book.get("default")
+    await book.put(_document("default"), by="ann")
+    assert book.get("default") != built_in
+    await book.delete("default")
+    assert book.get("default") == built_in
+
+
+def test_default_is_valid() -> None:
+    """The built-in default passes the validation that everybody's policies do."""
+    assert validate(module.document(module.DEFAULT)) == module.DEFAULT
+
+
+async def test_unknown_outcome(store: Any, world: Any) -> None:
+    """When a commit was stored but its answer lost, the snapshot still holds what is stored."""
+
+    def lost() -> None:
+        raise UnavailableError("store_unavailable", "answer lost")
+
+    book = PolicyBook(store, world)
+    store.after_commit = lost
+    with pytest.raises(UnavailableError):
+        await book.put(_document("app"), by="ann")
+    assert book.get("app").name == "app"
+
+
+async def test_refused_write_changes_nothing(store: Any, world: Any) -> None:
+    """A document with a fault is not stored and the one in force stays."""
+    book = PolicyBook(store, world)
+    await book.put(_document("app"), by="ann")
+    with pytest.raises(ValidationError):
+        await book.put(_document("app", "a//b"), by="ann")
+    assert book.get("app").rules[0].paths == ("secret/*",)
+    assert [row.version for row in await book.rows()] == [1]
+
+
+async def test_effective(store: Any, world: Any) -> None:
+    """An identity's policies are those that exist; names that mean nothing are told apart."""
+    book = PolicyBook(store, world)
+    await book.put(_document("app"), by="ann")
+    found = book.effective(_identity("app", "default", "gone", "root", "app"))
+    assert [policy.name for policy in found.policies] == ["app", "default"]
+    assert (found.root, found.unknown) == (True, ("gone",))
+
+
+def test_sets_are_shared_and_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One combination of policies is compiled once; what is kept has a bound in sets and weight."""
+    snapshot = Snapshot([validate(_document(f"p{i}")) for i in range(20)])
+    one = snapshot.compiled(_identity("p1"))
+    assert snapshot.compiled(_identity("p1")) is one
+    cut = (Permission(capabilities=("read",), paths=("secret/*",)),)
+    assert snapshot.compiled(_identity("p1", permissions=cut)) is not one
+    monkeypatch.setattr(module, "MAX_SETS", 5)
+    for i in range(20):
+        snapshot.compiled(_identity(f"p{i}"))
+    assert len(snapshot._sets) == 5
+    monkeypatch.setattr(module, "MAX_WEIGHT", 4)
+    snapshot.compiled(_identity("p1", "p2"))
+    assert snapshot._weight <= 4
+    assert snapshot._weight == sum(kept.weight for kept in snapshot._sets.values())
+
+
+async def test_full(store: Any, world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The number of policies has a bound; those that exist can still be written."""
+    monkeypatch.setattr(module, "MAX_POLICIES", 2)
+    book = PolicyBook(store, world)
+    await book.put(_document("a"), by="ann")
+    with pytest.raises(ValidationError, match="2 policies"):
+        await book.put(_document("b"), by="ann")
+    await book.put(_document("a", "kv/*"), by="ann")
