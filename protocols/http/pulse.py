@@ -42,6 +42,7 @@ class Pulse:
 
     def beat(self) -> float:
         """Take the time anew; returns it."""
+        # Scheduling time, which a simulation's clock replaces; no other package may be asked here.
         self.now = trio.current_time()
         if self._wall_clock is not None:
             self.date = formatdate(self._wall_clock(), usegmt=True).encode("ascii")

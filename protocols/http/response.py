@@ -49,7 +49,7 @@ def vet_headers(headers: Headers) -> tuple[Headers, bytes, bytes | None, bool]:
             dated = True
         fields.append((name, value))
     block = b"".join([b"%b: %b\r\n" % field for field in fields])
-    if not _FIELDS.fullmatch(block):
+    if not _FIELDS.fullmatch(block) or block.count(b"\n") != len(fields):
         raise AppError("response header holds a character that would break the message")
     return fields, block, length, dated
 
