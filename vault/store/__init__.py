@@ -1,0 +1,1 @@
+"""What is kept, and where: tables of rows, one writer, one interface over every database."""

@@ -1,0 +1,132 @@
+"""What the store asks of a database, in the fewest words: read, or write one transaction.
+
+Synchronous: a backend is called in the store's own threads only. Every implementation (and every
+wrapper of one) passes the same contract suite, `tests/contract/store`.
+"""
+
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+from typing import Any, Final, Protocol, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from vault.errors import ConflictError, UnavailableError
+from vault.store.table import Key, Query, Table
+
+R = TypeVar("R", bound=Struct)
+
+NOTHING_STORED: Final = "none"
+UNKNOWN: Final = "unknown"
+
+
+class BackendError(UnavailableError):
+    """The database failed. `details["outcome"]`: `none` (nothing was stored) or `unknown`.
+
+    Codes: `store_unavailable`, `store_full`, `store_corrupt`.
+    """
+
+    def __init__(self, code: str, message: str, outcome: str = NOTHING_STORED) -> None:
+        super().__init__(code, message, outcome=outcome)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copies keep the outcome."""
+        return type(self), (self.code, self.message, self.details["outcome"])
+
+
+class ConstraintError(ConflictError):
+    """The writes contradict the schema (uniqueness, references): none were stored."""
+
+    def __init__(self, table: str) -> None:
+        super().__init__("store_constraint", f"{table}: this contradicts what is stored")
+        self.table = table
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copies keep the table."""
+        return type(self), (self.table,)
+
+
+class Writes(Struct, frozen=True):
+    """What one transaction changes: rows that were not there, rows that were, and keys to go.
+
+    The backend does the deletes first, children before parents, then the rest, parents first.
+    """
+
+    inserts: dict[Table[Any], list[Any]] = msgspec.field(default_factory=dict)
+    updates: dict[Table[Any], list[Any]] = msgspec.field(default_factory=dict)
+    deletes: dict[Table[Any], list[Key]] = msgspec.field(default_factory=dict)
+
+
+class Session(Protocol):
+    """One transaction's view; rows are as stored, unchecked by any guard.
+
+    Raises `BackendError`, and `TamperedError` for a row that is not one of its table's struct.
+    """
+
+    def get(self, table: Table[R], key: Key) -> R | None:
+        """The row, or None."""
+        ...
+
+    def get_many(self, table: Table[R], keys: Iterable[Key]) -> dict[Key, R]:
+        """Those of the rows that exist, by key."""
+        ...
+
+    def existing(self, table: Table[R], keys: Iterable[Key]) -> set[Key]:
+        """Those of the keys that have a row, be it readable or not."""
+        ...
+
+    def select(self, table: Table[R], query: Query) -> list[R]:
+        """The rows of the query, in its order."""
+        ...
+
+
+class Backend(Protocol):
+    """One database. Reads may run in up to `readers` threads at once beside the one writer."""
+
+    @property
+    def exclusive(self) -> bool:
+        """Whether no other process can write while this one has it open: then a cache is true."""
+        ...
+
+    @property
+    def readers(self) -> int:
+        """How many threads may read at once."""
+        ...
+
+    @property
+    def is_open(self) -> bool:
+        """Between `open` and `close`."""
+        ...
+
+    def open(self) -> None:
+        """Take the database, bring its schema up to date.
+
+        Raises `BackendError`, or `UnavailableError`: `store_unsafe` when it would not be durable,
+        `store_locked` when another process has it, `store_newer` when its schema is newer than
+        this program.
+        """
+        ...
+
+    def close(self) -> None:
+        """Give it back; nothing of it is in use any more."""
+        ...
+
+    def connect(self) -> None:
+        """Give the writer a fresh connection, its durability checked. Raises `BackendError`."""
+        ...
+
+    def read(self) -> AbstractContextManager[Session]:
+        """A consistent view of what is committed."""
+        ...
+
+    def write(self, apply: Callable[[Session], Writes]) -> None:
+        """Store what `apply` returns in one transaction, which is durable on return.
+
+        `apply` may read and may raise: then nothing is stored. One call at a time. Raises
+        `ConstraintError`, or `BackendError`; after a fault the connection is never used again.
+        """
+        ...
+
+    def check(self) -> None:
+        """Read everything through once. Raises `BackendError` (`store_corrupt`)."""
+        ...

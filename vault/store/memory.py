@@ -1,0 +1,132 @@
+"""The in-memory backend: a fake that passes the contract suite of the real ones.
+
+Rows are kept encoded, so that what comes back is a fresh value of the declared types, as from a
+database. A write works on copies that replace the tables at its end: readers keep their view.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Final, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from vault.errors import TamperedError
+from vault.store.interface import ConstraintError, Session, Writes
+from vault.store.query import arrange
+from vault.store.table import Key, Query, Table
+from vault.store.tables import ALL
+
+R = TypeVar("R", bound=Struct)
+_Rows = dict[Key, bytes]
+
+READERS: Final = 8
+
+
+class MemoryBackend:
+    """A database that lives as long as this object; closing it loses nothing."""
+
+    exclusive = True
+    readers = READERS
+
+    def __init__(self) -> None:
+        self.is_open = False
+        self._tables: Mapping[str, _Rows] = {table.name: {} for table in ALL}
+
+    def open(self) -> None:
+        """Always possible."""
+        self.is_open = True
+
+    def close(self) -> None:
+        """Keep the rows for the next `open`."""
+        self.is_open = False
+
+    def connect(self) -> None:
+        """There is no connection that could be broken."""
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """What is committed now."""
+        yield _MemorySession(self._tables)
+
+    def write(self, apply: Callable[[Session], Writes]) -> None:
+        """All or nothing; raises `ConstraintError`."""
+        before = self._tables
+        writes = apply(_MemorySession(before))
+        tables = {**before, **{name: dict(before[name]) for name in _touched(writes)}}
+        for table, keys in writes.deletes.items():
+            for key in keys:
+                tables[table.name].pop(key, None)
+        for table, rows in writes.inserts.items():
+            _put(table, tables[table.name], rows, expected=False)
+        for table, rows in writes.updates.items():
+            _put(table, tables[table.name], rows, expected=True)
+        _check_constraints(writes, _MemorySession(tables))
+        self._tables = tables
+
+    def check(self) -> None:
+        """Decode every row; raises `TamperedError`."""
+        session = _MemorySession(self._tables)
+        for table in ALL:
+            session.rows(table)
+
+
+class _MemorySession:
+    def __init__(self, tables: Mapping[str, _Rows]) -> None:
+        self._tables = tables
+
+    def get(self, table: Table[R], key: Key) -> R | None:
+        data = self._tables[table.name].get(key)
+        return None if data is None else _decode(table, key, data)
+
+    def get_many(self, table: Table[R], keys: Iterable[Key]) -> dict[Key, R]:
+        found = ((key, self.get(table, key)) for key in keys)
+        return {key: row for key, row in found if row is not None}
+
+    def existing(self, table: Table[R], keys: Iterable[Key]) -> set[Key]:
+        return self._tables[table.name].keys() & set(keys)
+
+    def select(self, table: Table[R], query: Query) -> list[R]:
+        return arrange(table, query, self.rows(table))
+
+    def rows(self, table: Table[R]) -> list[R]:
+        return [_decode(table, key, data) for key, data in self._tables[table.name].items()]
+
+
+def _decode(table: Table[R], key: Key, data: bytes) -> R:
+    try:
+        return msgspec.json.decode(data, type=table.row)
+    except msgspec.DecodeError:
+        raise TamperedError(
+            "row_corrupt", f"{table.name}: a stored row is damaged", table=table.name, key=key
+        ) from None
+
+
+def _touched(writes: Writes) -> set[str]:
+    return {
+        table.name for part in (writes.inserts, writes.updates, writes.deletes) for table in part
+    }
+
+
+def _put(table: Table[Any], rows: _Rows, new: list[Any], *, expected: bool) -> None:
+    for row in new:
+        key = table.key_of(row)
+        if (key in rows) is not expected:
+            raise ConstraintError(table.name)
+        rows[key] = msgspec.json.encode(row)
+
+
+def _check_constraints(writes: Writes, after: _MemorySession) -> None:
+    """What a database checks by its indexes, for the tables that were touched."""
+    touched = _touched(writes)
+    for table in ALL:
+        if table.name in touched:
+            for column in table.unique:
+                values = [getattr(row, column) for row in after.rows(table)]
+                if len(set(values)) != len(values):
+                    raise ConstraintError(table.name)
+        for column, (parent, target) in table.references.items():
+            if table.name in touched or parent.name in touched:
+                known = {getattr(row, target) for row in after.rows(parent)}
+                if any(getattr(row, column) not in known for row in after.rows(table)):
+                    raise ConstraintError(table.name)

@@ -1,0 +1,41 @@
+"""The SQL schema, generated from the tables: a struct's field is a column, and nothing else is.
+
+`migrations` build the same schema step by step; a test holds the two against each other.
+"""
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from vault.store.columns import TYPES
+from vault.store.table import Table
+from vault.store.tables import ALL
+
+METADATA: Final = sa.MetaData()
+
+
+def _build(table: Table[Any]) -> sa.Table:
+    parts: list[Any] = [
+        sa.Column(c.name, TYPES[c.kind], nullable=c.nullable, autoincrement=False)
+        for c in table.columns
+    ]
+    return sa.Table(table.name, METADATA, *parts, *_constraints(table))
+
+
+def _constraints(table: Table[Any]) -> Iterator[sa.schema.SchemaItem]:
+    yield sa.PrimaryKeyConstraint(*table.key, name=f"pk_{table.name}")
+    for field in table.unique:
+        yield sa.UniqueConstraint(field, name=f"uq_{table.name}_{field}")
+    for field in table.indexes:
+        yield sa.Index(f"ix_{table.name}_{field}", field)
+    for field, (parent, target) in table.references.items():
+        yield sa.ForeignKeyConstraint(
+            [field],
+            [f"{parent.name}.{target}"],
+            name=f"fk_{table.name}_{field}",
+            ondelete="RESTRICT",  # the seed's CASCADE would erase history
+        )
+
+
+SQL_TABLES: Final = {table: _build(table) for table in ALL}

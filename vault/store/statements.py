@@ -1,0 +1,138 @@
+"""The statements of one table, built once: SQLAlchemy then compiles each once per database."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+from msgspec import Struct
+
+from vault.errors import TamperedError
+from vault.store.query import beyond_prefix
+from vault.store.schema import SQL_TABLES
+from vault.store.table import Key, Kind, Query, Table
+
+Parameters = dict[str, Any]
+
+
+class Statements:
+    """SQL for one table, and the way of its rows to parameters and back."""
+
+    def __init__(self, table: Table[Any]) -> None:
+        self.table = table
+        self.sql = sql = SQL_TABLES[table]
+        keys = [sql.c[name] for name in table.key]
+        is_key = sa.and_(*(c == sa.bindparam(f"key_{c.name}") for c in keys))
+        rest: dict[str, Any] = {
+            c.name: sa.bindparam(c.name) for c in sql.c if c.name not in table.key
+        }
+        among = (sa.tuple_(*keys) if len(keys) > 1 else keys[0]).in_(
+            sa.bindparam("keys", expanding=True)
+        )
+        self.get = sa.select(sql).where(is_key)
+        self.get_many = sa.select(sql).where(among)
+        self.existing = sa.select(*keys).where(among)
+        self.insert = sa.insert(sql)
+        self.update = sa.update(sql).where(is_key).values(rest)
+        self.delete = sa.delete(sql).where(is_key)
+        self._key_names = [f"key_{name}" for name in table.key]
+        self._decoders = [(i, _decoder(c.type)) for i, c in _json(table)]
+        self._names = [column.name for column in table.columns]
+
+    def key(self, key: Key) -> Parameters:
+        """The parameters of `get` and `delete`."""
+        return dict(zip(self._key_names, map(plain, key), strict=True))
+
+    def keys(self, keys: Iterable[Key]) -> Parameters:
+        """The parameters of `get_many` and `existing`."""
+        if len(self._key_names) == 1:
+            return {"keys": [plain(key[0]) for key in keys]}
+        return {"keys": [tuple(map(plain, key)) for key in keys]}
+
+    def row(self, row: Struct) -> Parameters:
+        """The parameters of `insert`."""
+        return msgspec.structs.asdict(row)
+
+    def changed(self, row: Struct) -> Parameters:
+        """The parameters of `update`."""
+        parameters = msgspec.structs.asdict(row)
+        for name, bound in zip(self.table.key, self._key_names, strict=True):
+            parameters[bound] = parameters.pop(name)
+        return parameters
+
+    def read(self, record: Iterable[Any]) -> Any:
+        """The row struct of a record; raises `TamperedError` if it is not one."""
+        values = list(record)
+        try:
+            for position, decode in self._decoders:
+                if values[position] is not None:
+                    values[position] = decode(values[position])
+            return msgspec.convert(dict(zip(self._names, values, strict=True)), self.table.row)
+        except (msgspec.MsgspecError, TypeError):
+            named = dict(zip(self._names, values, strict=True))
+            raise TamperedError(
+                "row_corrupt",
+                f"{self.table.name}: a stored row is damaged",
+                table=self.table.name,
+                key=tuple(named[name] for name in self.table.key),
+            ) from None
+
+    def select(self, query: Query) -> sa.Select[Any]:
+        """The statement of a query; its values are bound parameters."""
+        columns, names = self.sql.c, self.table.key
+        statement = sa.select(self.sql).limit(query.limit)
+        for name in names:
+            statement = statement.order_by(
+                columns[name].desc() if query.descending else columns[name]
+            )
+        for name, value in query.equals.items():
+            statement = statement.where(columns[name] == plain(value))
+        if query.prefix is not None:
+            column, text = columns[query.prefix[0]], str(query.prefix[1])
+            statement = statement.where(column >= text)
+            if (end := beyond_prefix(text)) is not None:
+                statement = statement.where(column < end)
+        if query.at_most is not None:
+            column = columns[query.at_most[0]]
+            statement = statement.where(column <= query.at_most[1], column != 0)
+        if query.after is not None:
+            behind = _behind(self.sql, names, query.after, descending=query.descending)
+            statement = statement.where(behind)
+        return statement
+
+
+def plain(value: Any) -> Any:
+    """The value as its base type: a driver may choose by the exact one."""
+    return str(value) if isinstance(value, str) and type(value) is not str else value
+
+
+def encode_json(value: object) -> str:
+    """How JSON columns are written; given to the engine."""
+    return msgspec.json.encode(value).decode()
+
+
+def leave_json(text: str | bytes) -> str | bytes:
+    """How the engine reads JSON columns: not at all, `Statements.read` knows their type."""
+    return text
+
+
+def _json(table: Table[Any]) -> list[tuple[int, Any]]:
+    return [(i, c) for i, c in enumerate(table.columns) if c.kind is Kind.JSON]
+
+
+def _decoder(annotation: Any) -> Callable[[str | bytes], Any]:
+    return msgspec.json.Decoder(annotation).decode
+
+
+def _behind(sql: sa.Table, names: tuple[str, ...], after: Key, *, descending: bool) -> Any:
+    """`(a, b) > (x, y)` spelled so that an index on (a, b) serves it everywhere."""
+    condition = None
+    for name, value in reversed(list(zip(names, map(plain, after), strict=True))):
+        column = sql.c[name]
+        beyond = column < value if descending else column > value
+        if condition is None:
+            condition = beyond
+        else:
+            within = column <= value if descending else column >= value
+            condition = sa.and_(within, sa.or_(beyond, condition))
+    return condition

@@ -1,0 +1,194 @@
+"""The store: what everybody else sees of the database. Reads in threads, writes through one actor.
+
+Whoever reads after an acknowledged commit sees it, from the cache or from the database. A `select`
+reads the database and may show a commit a moment before it is acknowledged.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Final, TypeVar, cast
+
+import trio
+from msgspec import Struct
+
+from actors import (
+    ActorError,
+    Child,
+    MailboxFull,
+    Node,
+    Overflow,
+    RestartPolicy,
+    Supervisor,
+    World,
+    supervise,
+)
+from actors.report import Reporter, log_failure
+from vault.errors import UnavailableError
+from vault.store.cache import DEFAULT_BYTES, MISSING, Cache, CacheStats, Missing
+from vault.store.guard import Guard, checked
+from vault.store.interface import UNKNOWN, Backend
+from vault.store.query import check
+from vault.store.table import Query, Table
+from vault.store.tx import Tx
+from vault.store.writer import Counts, Writer
+
+R = TypeVar("R", bound=Struct)
+T = TypeVar("T")
+
+COMMIT_SECONDS: Final = 30.0  # the time-out of the slowest client we know of is 60 s (bao, hvac)
+MAX_WAITING: Final = 4096  # changes; at 20 µs each that is a queue of 0.1 s, and 16 batches
+_RESTARTS: Final = RestartPolicy(
+    # A full disk is waited out, at most a second at a time: reads go on meanwhile, so it never
+    # escalates. 60 s hold fewer than 150 restarts at the cap.
+    intensity=1000,
+    window=60.0,
+    backoff_base=0.01,
+    backoff_cap=1.0,
+)
+
+
+class StoreStats(Struct, frozen=True):
+    """Counts since the store was opened."""
+
+    cache: CacheStats
+    transactions: int
+    changes: int
+    largest: int
+
+
+class Store:
+    """Rows by key and by query, and changes. Made by `open_store`."""
+
+    def __init__(
+        self,
+        backend: Backend,
+        guard: Guard,
+        world: World,
+        *,
+        cache: Cache,
+        counts: Counts,
+        tree: Supervisor,
+    ) -> None:
+        self._backend = backend
+        self._guard = guard
+        self._world = world
+        self._cache = cache
+        self._counts = counts
+        self._tree = tree
+        self._writer = tree.ref("writer")
+        self._readers = trio.CapacityLimiter(backend.readers)
+
+    def cached(self, table: Table[R], *key: str | int) -> R | Missing | None:
+        """The row, or None when it does not exist, or `MISSING` when only the database can say."""
+        return self._cache.lookup(table, key)
+
+    async def get(self, table: Table[R], *key: str | int) -> R | None:
+        """The row. Raises `TamperedError` and `BackendError`."""
+        row = self._cache.lookup(table, key)
+        if row is MISSING:
+            return await self._in_thread(self._load, table, key)
+        await trio.lowlevel.checkpoint()
+        return row
+
+    async def select(self, table: Table[R], query: Query) -> list[R]:
+        """The rows of the query, from the database. Raises as `get`, naming the damaged row.
+
+        Raises `ValidationError` for a value that no row can have.
+        """
+        check(table, query)
+        return await self._in_thread(self._select, table, query)
+
+    async def commit(self, change: Callable[[Tx], T], *, deadline: float = COMMIT_SECONDS) -> T:
+        """Run `change` in a transaction and return its result once it is durable.
+
+        `change` runs on the writer's thread, together with others, and may run more than once: it
+        is a function of its `Tx` and what it captured. Raises what it raises (then nothing of it
+        is stored), `ConstraintError`, or `UnavailableError`, whose `details["outcome"]` is `none`
+        when nothing was stored, else `unknown`. A cancelled commit may still be stored.
+        """
+        try:
+            return cast("T", await self._writer.ask(change, deadline))
+        except MailboxFull:
+            raise UnavailableError(
+                "store_busy", "too many changes wait for the database", outcome="none"
+            ) from None
+        except ActorError:
+            raise UnavailableError(
+                "store_timeout",
+                "the database did not answer in time; the change may be stored or not",
+                outcome=UNKNOWN,
+            ) from None
+
+    async def check(self) -> None:
+        """Read the whole database once. Raises `BackendError` (`store_corrupt`)."""
+        await self._in_thread(self._backend.check)
+
+    def statistics(self) -> StoreStats:
+        """A frozen count."""
+        counts = self._counts
+        return StoreStats(
+            self._cache.statistics(), counts.transactions, counts.changes, counts.largest
+        )
+
+    def tree(self) -> Node:
+        """The writer as an actor: mailbox depth, restarts, time per change."""
+        return self._tree.snapshot()
+
+    async def _in_thread(self, fn: Callable[..., T], *args: object) -> T:
+        return await self._world.run_sync(fn, *args, limiter=self._readers)
+
+    def _load(self, table: Table[R], key: tuple[str | int, ...]) -> R | None:
+        load = self._cache.begin(table, key)
+        result: R | Missing | None = MISSING
+        try:
+            with self._backend.read() as session:
+                row = session.get(table, key)
+            result = row if row is None else checked(self._guard, table, row)
+            return row
+        finally:
+            self._cache.end(load, table, result)
+
+    def _select(self, table: Table[R], query: Query) -> list[R]:
+        with self._backend.read() as session:
+            rows = session.select(table, query)
+        return [checked(self._guard, table, row) for row in rows]
+
+
+@asynccontextmanager
+async def open_store(
+    backend: Backend,
+    guard: Guard,
+    world: World,
+    *,
+    cache_bytes: int = DEFAULT_BYTES,
+    report: Reporter = log_failure,
+) -> AsyncIterator[Store]:
+    """A store for the length of the block. A backend that is not open is opened, and closed again.
+
+    Raises what `Backend.open` raises. `report` hears of every crash of the writer.
+    """
+    cache = Cache(cache_bytes if backend.exclusive else 0)
+    counts = Counts()
+
+    def writer() -> Writer:
+        return Writer(backend, guard, cache, world, counts)
+
+    child = Child("writer", writer, mailbox=MAX_WAITING, overflow=Overflow.REFUSE)
+    async with (
+        _opened(backend, world),
+        supervise("store", [child], world=world, policy=_RESTARTS, report=report) as tree,
+    ):
+        yield Store(backend, guard, world, cache=cache, counts=counts, tree=tree)
+
+
+@asynccontextmanager
+async def _opened(backend: Backend, world: World) -> AsyncIterator[None]:
+    if backend.is_open:
+        yield
+        return
+    await world.run_sync(backend.open)
+    try:
+        yield
+    finally:
+        with trio.CancelScope(shield=True):  # closing a file; a kill does the same less politely
+            await world.run_sync(backend.close)

@@ -1,0 +1,155 @@
+"""A table: which struct its rows are, what their key is, and how they are searched for."""
+
+from collections.abc import Callable, Mapping
+from enum import Enum
+from operator import attrgetter
+from typing import Any, Final, Generic, TypeAlias, TypeVar, cast
+
+import msgspec
+from msgspec import Struct
+
+from vault.errors import ValidationError
+
+R = TypeVar("R", bound=Struct)
+Key: TypeAlias = tuple[str | int, ...]
+
+NAME_BYTES: Final = (
+    512  # of UTF-8: `vault.model.path.MAX_BYTES`, and a key column on every database
+)
+TEXT_BYTES: Final = 65_536  # prose (descriptions); far below MySQL's MEDIUMTEXT of 16 MiB
+ROW_BYTES: Final = 8 * 2**20  # half of MariaDB's default max_allowed_packet (16 MiB)
+MAX_LIMIT: Final = 1000  # rows of one answer; a longer list is read page by page with `after`
+INTEGER_MIN: Final = -(2**63)  # BIGINT, the widest integer that every database has
+INTEGER_MAX: Final = 2**63 - 1
+
+
+class Kind(Enum):
+    """What a column holds; `vault.store.columns` says which SQL type that is."""
+
+    NAME = "name"  # text of at most NAME_BYTES, compared and ordered bytewise
+    TEXT = "text"  # longer text, never compared
+    INTEGER = "integer"
+    BOOLEAN = "boolean"
+    BLOB = "blob"
+    JSON = "json"
+
+
+_KINDS: Final[Mapping[object, Kind]] = {
+    str: Kind.NAME,
+    int: Kind.INTEGER,
+    bool: Kind.BOOLEAN,
+    bytes: Kind.BLOB,
+}
+
+
+class Column(Struct, frozen=True):
+    """One field of the row struct as a column. `type` is the field's annotation."""
+
+    name: str
+    kind: Kind
+    type: Any
+    nullable: bool
+
+
+class Table(Generic[R]):
+    """The rows of one struct, found by `key`, a tuple of its fields.
+
+    `texts` are string fields that hold prose and cannot be searched, `unique` and `indexes` further
+    fields that queries look for, `references` maps a field to the `(table, field)` in which its
+    value must exist: nothing is ever deleted by cascade, a referenced row refuses to go.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        row: type[R],
+        key: tuple[str, ...],
+        *,
+        texts: tuple[str, ...] = (),
+        unique: tuple[str, ...] = (),
+        indexes: tuple[str, ...] = (),
+        references: Mapping[str, tuple["Table[Any]", str]] | None = None,
+    ) -> None:
+        self.name = name
+        self.row = row
+        self.key = key
+        self.unique = unique
+        self.indexes = indexes
+        self.references = dict(references or {})
+        self.columns = tuple(_column(field, texts) for field in msgspec.structs.fields(row))
+        self.kinds = {column.name: column.kind for column in self.columns}
+        self.guarded = "mac" in self.kinds
+        self.key_of = _key_getter(key)
+        self._strings = tuple(c.name for c in self.columns if c.type is str)
+        self._integers = tuple(c.name for c in self.columns if c.kind is Kind.INTEGER)
+
+    def __repr__(self) -> str:
+        return f"<Table {self.name}>"
+
+    def admit(self, row: R) -> R:
+        """The row as any database would return it: its strings are plain `str`.
+
+        Raises `ValidationError` naming the field when some database could not hold it: a string
+        that is too long, not Unicode or holds NUL (PostgreSQL refuses it), an integer beyond 64
+        bits, a row of more than `ROW_BYTES`.
+        """
+        plain: dict[str, str] = {}
+        for name in self._strings:
+            text = getattr(row, name)
+            if type(text) is not str:
+                plain[name] = text = str(text)
+            bound = NAME_BYTES if self.kinds[name] is Kind.NAME else TEXT_BYTES
+            if "\0" in text or (len(text) * 4 > bound and _utf8_length(text) > bound):
+                raise self._refusal(name)
+        for name in self._integers:
+            if not INTEGER_MIN <= getattr(row, name) <= INTEGER_MAX:
+                raise self._refusal(name)
+        if plain:
+            row = msgspec.structs.replace(row, **plain)
+        if self.size_of(row) > ROW_BYTES:
+            raise self._refusal("row")
+        return row
+
+    def size_of(self, row: R) -> int:
+        """Bytes of the row's content, packed. Raises `ValidationError` if it cannot be stored."""
+        try:
+            return len(msgspec.msgpack.encode(row))
+        except (UnicodeEncodeError, OverflowError, TypeError, RecursionError):
+            raise self._refusal("row") from None
+
+    def _refusal(self, field: str) -> ValidationError:
+        return ValidationError(
+            "row_invalid", f"{self.name}: the database cannot hold this {field}", field=field
+        )
+
+
+class Query(Struct, frozen=True, kw_only=True):
+    """Rows for which all of this holds, in the order of their keys (bytewise, as UTF-8).
+
+    `equals` fixes columns, `prefix` is `(column, text)` it starts with, `at_most` is `(column, n)`
+    with 0 < column <= n or column < 0 (zero means never), `after` is the key to go on behind,
+    in the direction of the order.
+    """
+
+    equals: dict[str, str | int | bool] = {}
+    prefix: tuple[str, str] | None = None
+    after: Key | None = None
+    descending: bool = False
+    at_most: tuple[str, int] | None = None
+    limit: int = MAX_LIMIT
+
+
+def _column(field: msgspec.structs.FieldInfo, texts: tuple[str, ...]) -> Column:
+    kind = Kind.TEXT if field.name in texts else _KINDS.get(field.type, Kind.JSON)
+    return Column(field.name, kind, field.type, nullable=field.default is None)
+
+
+def _key_getter(key: tuple[str, ...]) -> Callable[[Struct], Key]:
+    if len(key) > 1:
+        return cast("Callable[[Struct], Key]", attrgetter(*key))
+    getter = attrgetter(key[0])
+    return lambda row: (getter(row),)
+
+
+def _utf8_length(text: str) -> int:
+    return len(text.encode("utf-8", "surrogatepass"))

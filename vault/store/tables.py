@@ -1,0 +1,55 @@
+"""The tables of a vault, parents before those that refer to them."""
+
+from typing import Any, Final
+
+from vault.model import records
+from vault.store.table import Table
+
+SYSTEM: Final = Table("system", records.SystemRow, ("name",))
+MOUNTS: Final = Table("mounts", records.MountRow, ("path",), texts=("description",))
+SECRETS: Final = Table(
+    "secrets",
+    records.SecretRow,
+    ("name",),
+    unique=("id",),
+    indexes=("expires_at", "rotation_due"),
+)
+VERSIONS: Final = Table(
+    "secret_versions",
+    records.VersionRow,
+    ("secret_id", "version"),
+    references={"secret_id": (SECRETS, "id")},
+)
+ACCESS: Final = Table("secret_access", records.AccessRow, ("secret_id",))
+USERS: Final = Table("users", records.UserRow, ("id",), unique=("name_key",))
+ROLES: Final = Table("roles", records.RoleRow, ("name",), texts=("description",))
+API_KEYS: Final = Table(
+    "api_keys",
+    records.ApiKeyRow,
+    ("id",),
+    indexes=("user_id",),
+    references={"user_id": (USERS, "id")},
+)
+TOKENS: Final = Table(
+    "tokens",
+    records.TokenRow,
+    ("id",),
+    unique=("accessor",),
+    indexes=("parent", "user_id", "expires_at"),
+)
+POLICIES: Final = Table("policies", records.PolicyRow, ("name",))
+USAGE: Final = Table("credential_usage", records.UsageRow, ("credential_id",))
+
+ALL: Final[tuple[Table[Any], ...]] = (
+    SYSTEM,
+    MOUNTS,
+    SECRETS,
+    VERSIONS,
+    ACCESS,
+    USERS,
+    ROLES,
+    API_KEYS,
+    TOKENS,
+    POLICIES,
+    USAGE,
+)

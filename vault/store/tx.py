@@ -1,0 +1,175 @@
+"""A transaction as its changes see it: their own writes over their neighbours' over the database.
+
+One `Batch` is one database transaction. Each change gets a `Tx` of its own on top of it; when the
+change raises, its `Tx` is thrown away and nothing of it was ever in the batch.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any, TypeAlias, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from vault.store.cache import MISSING, Cache, Touched
+from vault.store.guard import SEALED, Guard, checked, stamped
+from vault.store.interface import Backend, Session, Writes
+from vault.store.query import arrange, check
+from vault.store.table import Key, Query, Table
+
+R = TypeVar("R", bound=Struct)
+T = TypeVar("T")
+
+_Overlay: TypeAlias = dict[Table[Any], dict[Key, Any]]  # None: the row is deleted, or not there
+
+
+class Tx:
+    """What a change may do. It must be a function of this and its arguments: it may run again."""
+
+    def __init__(self, batch: "Batch") -> None:
+        self._batch = batch
+        self.written: _Overlay = {}
+
+    def get(self, table: Table[R], *key: str | int) -> R | None:
+        """The row as this change left it. Raises `TamperedError` for a row that fails its guard."""
+        own: dict[Key, R | None] | None = self.written.get(table)
+        if own is not None and key in own:
+            return own[key]
+        return self._batch.get(table, key)
+
+    def get_many(self, table: Table[R], keys: Iterable[Key]) -> dict[Key, R]:
+        """Those of the rows that exist, in one round trip for all that are not at hand."""
+        wanted = list(keys)
+        self._batch.fetch(table, [k for k in wanted if k not in self.written.get(table, {})])
+        found = ((key, self.get(table, *key)) for key in wanted)
+        return {key: row for key, row in found if row is not None}
+
+    def put(self, table: Table[R], row: R) -> None:
+        """Insert or replace. Raises `ValidationError` for a row that a database could not hold."""
+        row = self._batch.stamp(table, table.admit(row))
+        self.written.setdefault(table, {})[table.key_of(row)] = row
+
+    def delete(self, table: Table[Any], *key: str | int) -> None:
+        """Remove the row if it is there."""
+        self.written.setdefault(table, {})[key] = None
+
+    def select(self, table: Table[R], query: Query) -> list[R]:
+        """The rows of the query, own writes among them. Raises as `get`."""
+        check(table, query)
+        overlay = self._batch.overlay(table) | self.written.get(table, {})
+        below = self._batch.select(table, query, overlay)
+        return arrange(
+            table, query, [*below, *(row for row in overlay.values() if row is not None)]
+        )
+
+
+class Batch:
+    """The changes of one transaction, over a session and, where it is true, the cache."""
+
+    def __init__(self, session: Session, guard: Guard, cache: Cache | None) -> None:
+        self._session = session
+        self._guard = guard
+        self._cache = cache
+        self._below: _Overlay = {}  # rows as they were before this transaction
+        self._above: _Overlay = {}  # rows as the changes left them
+        self._loaded: list[Touched] = []
+
+    def run(self, change: Callable[[Tx], T]) -> T:
+        """Run one change and keep what it wrote; raises what it raises and then keeps nothing."""
+        tx = Tx(self)
+        result = change(tx)
+        for table, rows in tx.written.items():
+            self._above.setdefault(table, {}).update(rows)
+        return result
+
+    def writes(self) -> Writes:
+        """What the transaction has to store."""
+        writes = Writes()
+        for table, rows in self._above.items():
+            below = self._below.get(table, {})
+            there = {key for key, row in below.items() if row is not None}
+            there |= self._session.existing(table, [key for key in rows if key not in below])
+            for key, row in rows.items():
+                if row is None:
+                    if key in there:
+                        writes.deletes.setdefault(table, []).append(key)
+                else:
+                    part = writes.updates if key in there else writes.inserts
+                    part.setdefault(table, []).append(row)
+        return writes
+
+    def written(self) -> list[Touched]:
+        """The rows that the transaction changes."""
+        return [
+            (table, key, row) for table, rows in self._above.items() for key, row in rows.items()
+        ]
+
+    def seen(self) -> list[Touched]:
+        """As `written`, behind the rows that were loaded: what a cache may hold once committed."""
+        return [*self._loaded, *self.written()]
+
+    # What a Tx needs.
+
+    def get(self, table: Table[R], key: Key) -> R | None:
+        """The row as earlier changes left it."""
+        above: dict[Key, R | None] | None = self._above.get(table)
+        if above is not None and key in above:
+            return above[key]
+        below: dict[Key, R | None] = self._below.setdefault(table, {})
+        if key in below:
+            return below[key]
+        row = MISSING if self._cache is None else self._cache.lookup(table, key)
+        if row is MISSING:
+            return self._load(table, key, self._session.get(table, key))
+        below[key] = row
+        return row
+
+    def fetch(self, table: Table[R], keys: Iterable[Key]) -> None:
+        """Load the rows that are not at hand."""
+        above, below = self._above.get(table, {}), self._below.get(table, {})
+        lacking = [key for key in keys if key not in above and key not in below]
+        if self._cache is not None:
+            lacking = [key for key in lacking if self._cache.lookup(table, key) is MISSING]
+        found = self._session.get_many(table, lacking) if lacking else {}
+        for key in lacking:
+            self._load(table, key, found.get(key))
+
+    def select(self, table: Table[R], query: Query, overlay: dict[Key, Any]) -> list[R]:
+        """The query's first rows below that no overlay hides; enough of them for its limit."""
+        wider = msgspec.structs.replace(query, limit=query.limit + len(overlay))
+        rows = self._session.select(table, wider)
+        return [
+            checked(self._guard, table, row) for row in rows if table.key_of(row) not in overlay
+        ]
+
+    def overlay(self, table: Table[R]) -> dict[Key, R | None]:
+        """The rows of the table that earlier changes wrote."""
+        return self._above.get(table, {})
+
+    def stamp(self, table: Table[R], row: R) -> R:
+        """The row as the guard wants it stored."""
+        return stamped(self._guard, table, row)
+
+    def _load(self, table: Table[R], key: Key, row: R | None) -> R | None:
+        if row is not None:
+            checked(self._guard, table, row)
+        self._below.setdefault(table, {})[key] = row
+        self._loaded.append((table, key, row))
+        return row
+
+
+def transact(backend: Backend, change: Callable[[Tx], T], guard: Guard = SEALED) -> T:
+    """Run one change in a transaction of its own, in this thread; durable on return.
+
+    For what happens while no `Store` has the backend: init, unseal, tests. Without a guard it can
+    reach the tables that have none (`SYSTEM`). Raises what the change raises, `ConstraintError`
+    and `BackendError`.
+    """
+    results: list[T] = []
+
+    def apply(session: Session) -> Writes:
+        batch = Batch(session, guard, None)
+        results.append(batch.run(change))
+        return batch.writes()
+
+    backend.write(apply)
+    return results[-1]
