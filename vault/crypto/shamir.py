@@ -105,11 +105,12 @@ def _scale(vector: int, scalar: int, high_bits: int) -> int:
 
 def _lagrange_at_zero(x: int, xs: Sequence[int]) -> int:
     """The weight of the share at `x`: the product of xj / (xj - x) over the others. All public."""
-    weight = 1
+    above = below = 1
     for other in xs:
         if other != x:
-            weight = _scale(weight, _scale(other, _inverse(other ^ x), _BYTE), _BYTE)
-    return weight
+            above = _scale(above, other, _BYTE)
+            below = _scale(below, other ^ x, _BYTE)
+    return _scale(above, _inverse(below), _BYTE)
 
 
 def _inverse(element: int) -> int:
