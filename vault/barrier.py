@@ -6,6 +6,7 @@ and never a key.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -15,16 +16,15 @@ from actors.world import World
 from vault.crypto import aead
 from vault.crypto.encoding import length_prefixed
 from vault.crypto.envelope import open_value, rewrap, seal_value
-from vault.crypto.errors import CryptoError
+from vault.crypto.errors import CryptoError, RetiredGeneration
 from vault.crypto.keyring import Keyring
 from vault.crypto.mac import hmac_sha256, verify_hmac_sha256
 from vault.crypto.sealed import Place, Sealed
-from vault.crypto.uses import UseCounter
+from vault.crypto.uses import ReservationNeeded, UseCounter
 from vault.errors import TamperedError, UnavailableError, ValidationError
 from vault.model.records import SystemRow, VersionRow
-from vault.store.interface import Query as Query
 from vault.store.store import Store
-from vault.store.table import Table
+from vault.store.table import Query, Table
 from vault.store.tables import ACCESS as ACCESS
 from vault.store.tables import MOUNTS as MOUNTS
 from vault.store.tables import SECRETS as SECRETS
@@ -77,8 +77,9 @@ class RowGuard:
 class VaultTx:
     """A store transaction that can also seal and open values."""
 
-    def __init__(self, tx: Tx, keyring: Keyring) -> None:
+    def __init__(self, tx: Tx, keyring: Keyring, sealed: "_Tally") -> None:
         self._keyring = keyring
+        self._sealed = sealed
         self.get = tx.get
         self.put = tx.put
         self.delete = tx.delete
@@ -87,6 +88,7 @@ class VaultTx:
     def seal(self, secret_id: str, version: int, plaintext: bytes) -> tuple[bytes, bytes, int]:
         """`(wrapped_dek, box, kek_generation)` for a `VersionRow`."""
         keyring = self._keyring
+        self._sealed.count += 1
         sealed = seal_value(
             keyring.kek(keyring.active), _place(keyring, secret_id, version), plaintext
         )
@@ -99,6 +101,7 @@ class VaultTx:
     def rewrap(self, row: VersionRow) -> VersionRow:
         """The version with its DEK under the active KEK; the ciphertext is not touched."""
         keyring = self._keyring
+        self._sealed.count += 1
         place = _place(keyring, row.secret_id, row.version)
         try:
             sealed = Sealed.from_parts(row.wrapped_dek, row.box)
@@ -134,10 +137,17 @@ class Barrier:
         `seals` is how often the change seals or rewraps at most: KEK uses are counted, and their
         reservation is durable, before any of them happens.
         """
+        keyring, uses = self._keyring, self._uses
+        sealed = _Tally()
         for _ in range(seals):
-            await self._count_use()
-        keyring = self._keyring
-        return await self._store.commit(lambda tx: change(VaultTx(tx, keyring)))
+            await self._count_use(uses)
+        try:
+            return await self._store.commit(lambda tx: change(VaultTx(tx, keyring, sealed)))
+        finally:
+            # A batch that was run again has sealed again. Those uses are counted late, which the
+            # distance between the rotation bound (2^30) and the ceiling (2^32) is there for.
+            for _ in range(sealed.count - seals):
+                await self._count_use(uses)
 
     def open_value(self, row: VersionRow) -> bytes:
         """The plaintext of a version. Raises `TamperedError`."""
@@ -177,12 +187,25 @@ class Barrier:
         self._uses = UseCounter(keyring.active, now)
         return keyring.active
 
-    async def _count_use(self) -> None:
-        while (needed := self._uses.take()) is not None:
-            counter = self._uses
-            row = SystemRow(name=_uses_row(needed.generation), value=needed.reserved.to_bytes(8))
-            await self._store.commit(lambda tx, row=row: tx.put(SYSTEM, row))  # type: ignore[misc]
-            counter.confirm(needed)
+    async def _count_use(self, uses: UseCounter) -> None:
+        while (needed := uses.take()) is not None:
+            await self._store.commit(partial(_reserve, needed=needed))
+            uses.confirm(needed)
+
+
+class _Tally:
+    """How often a change has sealed, over all attempts."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+
+def _reserve(tx: Tx, needed: ReservationNeeded) -> None:
+    """Store a reservation of KEK uses; one that comes late never lowers what is stored."""
+    name = _uses_row(needed.generation)
+    stored = tx.get(SYSTEM, name)
+    reserved = max(needed.reserved, int.from_bytes(stored.value) if stored else 0)
+    tx.put(SYSTEM, SystemRow(name=name, value=reserved.to_bytes(8)))
 
 
 def _uses_row(generation: int) -> str:
@@ -198,11 +221,15 @@ def _open(keyring: Keyring, row: VersionRow) -> bytes:
         sealed = Sealed.from_parts(row.wrapped_dek, row.box)
         place = _place(keyring, row.secret_id, row.version)
         return open_value(keyring.kek(sealed.generation), place, sealed)
+    except RetiredGeneration:
+        raise UnavailableError(
+            "key_retired", "the key-encryption key of this value is retired; restore a backup"
+        ) from None
     except CryptoError:
         raise _tampered() from None
 
 
-def _tampered() -> UnavailableError:
+def _tampered() -> TamperedError:
     return TamperedError(
         "value_tampered",
         "the stored value fails its authentication and is refused; "
