@@ -1,0 +1,6 @@
+"""The audit log: every operation on record, tamper-evident, before its result leaves the agent.
+
+A request goes `broker` → `ledger` (sequence, hash chain, Merkle tree, signed head) → `sinks`.
+Whoever reads the log later goes `layout` (lines of all segments) → `verify`, `proof`, `query`.
+The format is specified in `docs/spec/audit.md`.
+"""

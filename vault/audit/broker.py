@@ -1,0 +1,131 @@
+"""The pipeline's side of auditing: a record is durable when `record` returns, or the request ends.
+
+Values are hashed in the asker's own task; one writer numbers, chains and writes what all askers of
+a moment have queued (group commit), so one fsync serves them all.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+import trio
+
+from actors import ActorError, Child, Ref, World, supervise
+from vault.audit.draft import Draft, draft_event
+from vault.audit.hashing import ValueHasher
+from vault.audit.keys import AuditKeys
+from vault.audit.opening import open_sinks
+from vault.audit.record import AuditEvent
+from vault.audit.replica import DurableSink
+from vault.audit.writer import AuditConfig, Follower, Shared, Writer, unavailable
+from vault.errors import VaultError
+from vault.model.operation import Capability
+
+_MAX_VAULT_ID: Final = 64  # so that a signed head fits into a disk sector
+_READS: Final = frozenset({Capability.READ, Capability.READ_METADATA, Capability.LIST})
+
+
+@dataclass(frozen=True, slots=True)
+class SinkState:
+    """One durable sink. `error` is that of its last attempt, empty when it works."""
+
+    name: str
+    size: int  # records it holds
+    behind: bool  # left behind until the next start
+    on_reserve: bool
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerState:
+    """The log as it is now. `trouble` says why old segments could not be looked at."""
+
+    size: int  # acknowledged records
+    sinks: tuple[SinkState, ...]
+    trouble: str
+
+
+class Broker:
+    """Made by `open_audit`; to be used within its block."""
+
+    def __init__(
+        self, ref: Ref[Draft], shared: Shared, keys: AuditKeys, world: World, config: AuditConfig
+    ) -> None:
+        self._ref = ref
+        self._shared = shared
+        self._world = world
+        self._config = config
+        self._hasher = ValueHasher(keys.mac)
+
+    async def record(self, event: AuditEvent) -> None:
+        """Return once the event is durable in at least one sink.
+
+        Raises `UnavailableError` (`audit_unavailable`) otherwise; the event may be on record all
+        the same. On a full disk only the reserve is left: then nothing new is begun, while refusals
+        and the ends of what runs are still recorded.
+        """
+        if self._is_on_reserve() and self._begins_work(event):
+            raise unavailable("the audit log's disk is full")
+        draft = draft_event(event, self._world.now(), self._hasher)
+        try:
+            await self._ref.ask(draft, self._config.deadline)
+        except VaultError:
+            raise
+        except ActorError as error:
+            raise unavailable("the audit writer does not answer") from error
+        except Exception as error:
+            raise unavailable("the audit writer failed") from error
+
+    def hash_value(self, value: object) -> str:
+        """What `value` reads as in every record: `hmac-sha256:` and 64 hex digits."""
+        return self._hasher.value(value)
+
+    def state(self) -> BrokerState:
+        """For health, metrics and people."""
+        sinks = tuple(
+            SinkState(r.sink.name, r.durable, r.behind, r.sink.on_reserve, r.error)
+            for r in self._shared.replicas
+        )
+        lost = tuple(
+            SinkState(name, 0, behind=True, on_reserve=False, error=why)
+            for name, why in self._shared.failed.items()
+        )
+        return BrokerState(self._shared.size, sinks + lost, self._shared.trouble)
+
+    def _is_on_reserve(self) -> bool:
+        return all(replica.sink.on_reserve for replica in self._shared.replicas)
+
+    def _begins_work(self, event: AuditEvent) -> bool:
+        if event.operation in self._config.essential:
+            return False
+        return event.phase == "intent" or (event.result == "ok" and event.capability in _READS)
+
+
+@asynccontextmanager
+async def open_audit(
+    config: AuditConfig,
+    keys: AuditKeys,
+    vault_id: str,
+    sinks: Sequence[DurableSink],
+    world: World,
+    *,
+    followers: Sequence[Follower] = (),
+) -> AsyncIterator[Broker]:
+    """The broker of one log for the length of the block; on exit the log's end is signed.
+
+    At least one of `sinks` must take each record; `followers` are told afterwards. Raises
+    `ValueError` for a vault id that cannot stand in a checkpoint's first line, `TamperedError` when
+    a log is damaged, `UnavailableError` when none can be opened.
+    """
+    plain = vault_id.isascii() and vault_id.replace("-", "").isalnum()
+    if not plain or len(vault_id) > _MAX_VAULT_ID:
+        raise ValueError("a vault id is at most 64 ASCII letters, digits and hyphens")
+    opened = await open_sinks(sinks, keys, vault_id, world)
+    async with trio.open_nursery() as nursery:
+        shared = Shared(sinks, followers, nursery, opened)
+        factory = partial(Writer, shared, keys, vault_id, world, config)
+        child = Child("writer", factory, mailbox=config.queue, stop_grace=config.deadline)
+        async with supervise("audit", [child], world=world) as tree:
+            yield Broker(tree.ref("writer"), shared, keys, world, config)

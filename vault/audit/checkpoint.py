@@ -1,0 +1,93 @@
+"""Signed checkpoints in the form of C2SP tlog-checkpoint, so that any witness can cosign them.
+
+A checkpoint is a signed note (C2SP signed-note, Ed25519): origin, size and root, then two extension
+lines: the head of the hash chain, and the time.
+"""
+
+import base64
+import binascii
+import hmac
+from dataclasses import dataclass
+from typing import Final, Self
+
+from vault.audit.keys import AuditKeys, Digest, VerifyKeys
+
+_ED25519: Final = b"\x01"  # signed-note: the signature type that goes into the key id
+_HASH: Final = 32
+_SIGNATURE: Final = 64
+_KEY_ID: Final = 4
+
+
+def origin_of(vault_id: str) -> str:
+    """The log's identity: the checkpoint's first line, and the name of its key."""
+    return f"freehold.audit/{vault_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """A state of the log: `size` records, Merkle `root`, chain `head`, at `time` (RFC 3339)."""
+
+    origin: str
+    size: int
+    root: bytes
+    head: bytes
+    time: str
+
+    def text(self) -> bytes:
+        """The note's text: what is signed, its last newline included."""
+        root = base64.b64encode(self.root).decode()
+        return (
+            f"{self.origin}\n{self.size}\n{root}\nhead {self.head.hex()}\ntime {self.time}\n"
+        ).encode()
+
+    @classmethod
+    def parse(cls, text: bytes) -> Self:
+        """The inverse of `text`, and nothing else. Raises `ValueError`."""
+        try:
+            origin, size, root, head, time = text.decode().removesuffix("\n").split("\n")
+            parsed = cls(
+                origin=origin,
+                size=int(size),
+                root=base64.b64decode(root, validate=True),
+                head=bytes.fromhex(head.removeprefix("head ")),
+                time=time.removeprefix("time "),
+            )
+        except (ValueError, binascii.Error):
+            raise ValueError("not a checkpoint") from None
+        if parsed.text() != text or len(parsed.root) != _HASH or len(parsed.head) != _HASH:
+            raise ValueError("not a canonical checkpoint")
+        return parsed
+
+
+def sign(head: Head, keys: AuditKeys) -> str:
+    """The signed note."""
+    text = head.text()
+    signature = _key_id(keys.digest, head.origin, keys.public) + keys.sign(text)
+    return f"{text.decode()}\n— {head.origin} {base64.b64encode(signature).decode()}\n"
+
+
+def open_note(note: str, keys: VerifyKeys, public: bytes) -> Head:
+    """The head that this key has signed. Raises `ValueError` if it has not, or not this note.
+
+    Lines by other signers (witnesses) may follow ours; they are not looked at.
+    """
+    text, blank, signatures = note.partition("\n\n— ")
+    head = Head.parse((text + "\n").encode())
+    line = f"— {signatures}".split("\n")[0] if blank else ""
+    name, _, encoded = line.removeprefix("— ").partition(" ")
+    try:
+        blob = base64.b64decode(encoded, validate=True)
+    except (ValueError, binascii.Error):
+        raise ValueError("the checkpoint's signature is not base64") from None
+    expected = _key_id(keys.digest, head.origin, public)
+    if name != head.origin or len(blob) != _KEY_ID + _SIGNATURE:
+        raise ValueError("the checkpoint is not signed by this log")
+    if not hmac.compare_digest(blob[:_KEY_ID], expected):
+        raise ValueError("the checkpoint is signed by another key")
+    if not keys.verify(public, head.text(), blob[_KEY_ID:]):
+        raise ValueError("the checkpoint's signature is wrong")
+    return head
+
+
+def _key_id(digest: Digest, name: str, public: bytes) -> bytes:
+    return digest(name.encode() + b"\n" + _ED25519 + public)[:_KEY_ID]

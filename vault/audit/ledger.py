@@ -1,0 +1,148 @@
+"""Where the next records go: numbers, chain, tree, segments and signatures. Pure.
+
+A batch that has been composed is final: it is written as it is or never, but no other batch takes
+its place. So two sinks, or a sink and its own past, can never hold different records of one number.
+"""
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from vault.audit import record
+from vault.audit.chain import Chain
+from vault.audit.checkpoint import Head, origin_of, sign
+from vault.audit.draft import Draft
+from vault.audit.keys import AuditKeys
+from vault.audit.record import Entry, Kind
+from vault.model.instant import SECOND, rfc3339
+
+CHECKPOINT_INTERVAL: Final = SECOND  # security.md, "Audit tampering"
+CHECKPOINT_RECORDS: Final = 1000  # the same
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Records that are written together, all in one segment, and the head once they are."""
+
+    segment: int
+    first: int  # sequence number of the first record
+    size: int  # of the log once these are in it
+    data: bytes  # whole lines
+    note: str  # the signed head
+    mark: int  # where in the segment its last checkpoint (or its header) begins, in bytes
+    settles: bool  # opens a segment or ends with a checkpoint: the head is to be made durable too
+    expire: int = 0  # once durable, the closed segments up to this number may go
+
+    def lines(self) -> list[bytes]:
+        """The records, without their newlines."""
+        return self.data.split(b"\n")[:-1]
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where a log ends. `length` and `mark` are in bytes of segment `segment`.
+
+    `closed`: the segment takes no more records (or there is none yet, and its number is 0).
+    """
+
+    chain: Chain
+    segment: int
+    length: int
+    mark: int
+    closed: bool
+    checkpoint: int  # size of the log once its last checkpoint is in it
+
+
+class Ledger:
+    """The end of one log. One owner, who writes each batch before he asks for the next."""
+
+    def __init__(
+        self, keys: AuditKeys, vault_id: str, position: Position, *, rotation_bytes: int
+    ) -> None:
+        self._keys = keys
+        self._vault = vault_id
+        self._origin = origin_of(vault_id)
+        self._rotation = rotation_bytes
+        self._chain = position.chain
+        self._segment = position.segment
+        self._length = position.length
+        self._mark = position.mark
+        self._closed = position.closed
+        self._checkpoint = position.checkpoint
+        self._checkpoint_time = 0
+
+    @property
+    def size(self) -> int:
+        """How many records have been composed."""
+        return self._chain.size
+
+    @property
+    def settled(self) -> bool:
+        """Whether the last record is a checkpoint, so that another would say nothing new."""
+        return self._chain.size == self._checkpoint
+
+    def compose(
+        self, drafts: Sequence[Draft], now: int, *, settle: bool = False, expire: int = 0
+    ) -> Batch:
+        """Give the drafts (at least one, or `settle`) their places; advances the ledger.
+
+        `settle` asks for a checkpoint whether one is due or not. Raises only what the keys raise,
+        and then nothing has changed.
+        """
+        chain = self._chain.copy()
+        opens = self._closed or self._length >= self._rotation
+        segment = self._segment + 1 if opens else self._segment
+        length, mark = (0, 0) if opens else (self._length, self._mark)
+        time = rfc3339(now)
+        entries = [Entry(time, *self._header(chain, segment, time))] if opens else []
+        entries += [Entry(rfc3339(draft.time), draft.kind, draft.body) for draft in drafts]
+        settle = settle or self._is_due(chain.size + len(entries), now)
+        lines = self._encode(chain, entries, commit=not settle)
+        if settle:
+            mark = length + sum(map(len, lines)) + len(lines)
+            snapshot = Entry(time, "checkpoint", self._snapshot(chain, time))
+            lines += self._encode(chain, [snapshot], commit=True)
+        data = b"\n".join([*lines, b""])
+        note = sign(self._head(chain, time), self._keys)
+        first = self._chain.size
+        if settle:
+            self._checkpoint, self._checkpoint_time = chain.size, now
+        self._chain, self._segment, self._closed = chain, segment, False
+        self._length, self._mark = length + len(data), mark
+        return Batch(segment, first, chain.size, data, note, mark, opens or settle, expire)
+
+    def _encode(self, chain: Chain, entries: Sequence[Entry], *, commit: bool) -> list[bytes]:
+        vault, encode, lines = self._vault, record.encode, []
+        last = len(entries) - 1 if commit else -1
+        for i, entry in enumerate(entries):
+            if i == last:
+                line = record.encode_committed(entry, vault, chain.size, chain.head, self._keys)
+            else:
+                line = encode(entry, vault, chain.size, chain.head)
+            chain.extend(line)
+            lines.append(line)
+        return lines
+
+    def _header(self, chain: Chain, segment: int, time: str) -> tuple[Kind, bytes]:
+        body = record.Segment(
+            number=segment,
+            public_key=base64.b64encode(self._keys.public).decode(),
+            note=sign(self._head(chain, time), self._keys),
+            frontier=[value.hex() for value in chain.tree.hashes],
+        )
+        return ("segment" if chain.size else "genesis"), record.encode_body(body)
+
+    def _snapshot(self, chain: Chain, time: str) -> bytes:
+        note = sign(self._head(chain, time), self._keys)
+        frontier = [value.hex() for value in chain.tree.hashes]
+        return record.encode_body(record.Checkpoint(note, frontier))
+
+    def _head(self, chain: Chain, time: str) -> Head:
+        return Head(self._origin, chain.size, chain.tree.root(), chain.head, time)
+
+    def _is_due(self, size: int, now: int) -> bool:
+        return (
+            size - self._checkpoint >= CHECKPOINT_RECORDS
+            or now - self._checkpoint_time >= CHECKPOINT_INTERVAL
+        )

@@ -1,0 +1,130 @@
+"""One durable copy of the log on its way: what it has, what it still needs, whether it works.
+
+The writer waits for the first copy to have a batch; the others follow in their own time. A copy
+that falls behind by more than `MAX_BACKLOG` stays behind until the next start, which brings it up.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from typing import Final, Protocol
+
+import trio
+
+from actors.world import World
+from vault.audit.keys import AuditKeys
+from vault.audit.layout import Layout
+from vault.audit.ledger import Batch
+from vault.audit.record import Retention
+from vault.audit.recovery import Recovered
+
+MAX_BACKLOG: Final = 64  # batches; a few MiB, and more than a second of a slow disk's fsyncs
+
+
+class DurableSink(Protocol):
+    """What the writer needs of a copy. Synchronous; one thread at a time. See `FileSink`."""
+
+    layout: Layout
+    on_reserve: bool
+
+    @property
+    def name(self) -> str:
+        """For people."""
+        ...
+
+    def load(self, keys: AuditKeys, vault_id: str) -> Recovered:
+        """Open it and find its end. Raises `OSError` and `TamperedError`, as all of these."""
+        ...
+
+    def bring_up(self, ahead: Layout) -> None:
+        """Append what a longer copy has; `load` it again afterwards."""
+        ...
+
+    def write(self, batches: tuple[Batch, ...]) -> None:
+        """Append those it does not have, durably."""
+        ...
+
+    def tend(self, batch: Batch) -> None:
+        """Do what can wait, after the batch was acknowledged."""
+        ...
+
+    def expired(self, before: int) -> Retention | None:
+        """Which closed segments ended before this instant."""
+        ...
+
+    def close(self) -> None:
+        """Give up files and lock."""
+        ...
+
+
+class Replica:
+    """A sink, the batches it still needs, and the one task that uses it."""
+
+    def __init__(
+        self, sink: DurableSink, world: World, size: int, changed: Callable[[], object]
+    ) -> None:
+        self.sink = sink
+        self.durable = size  # records that it is known to hold
+        self.error = ""  # of its last attempt; the type and the system's words, no content
+        self.behind = False
+        self.idle = True  # nothing is being tried
+        self.ended = trio.Event()
+        self._world = world
+        self._changed = changed
+        self._limiter = trio.CapacityLimiter(1)
+        self._backlog: deque[Batch] = deque()
+        self._work = trio.Event()
+        self._ending = False
+
+    def offer(self, batch: Batch) -> None:
+        """Add a batch and try to write all that is missing."""
+        if self.behind:
+            return
+        if len(self._backlog) >= MAX_BACKLOG:
+            self.behind = True
+            self._backlog.clear()
+            return
+        self._backlog.append(batch)
+        self.retry()
+
+    def retry(self) -> None:
+        """Try again to write what is missing."""
+        if self._backlog:
+            self.idle = False
+            self._work.set()
+
+    def end(self) -> None:
+        """Have `run` return once it is idle."""
+        self._ending = True
+        self._work.set()
+
+    async def run(self) -> None:
+        """Write whatever is offered until `end`; closes the sink."""
+        try:
+            while not self._ending:
+                await self._work.wait()
+                self._work = trio.Event()
+                await self._catch_up()
+        finally:
+            with trio.CancelScope(shield=True):
+                await self._world.run_sync(self.sink.close, limiter=self._limiter)
+            self.ended.set()
+
+    async def _catch_up(self) -> None:
+        tried: tuple[Batch, ...] = ()
+        try:
+            while tried := tuple(self._backlog):
+                await self._world.run_sync(self.sink.write, tried, limiter=self._limiter)
+                for _ in tried[: len(self._backlog)]:
+                    self._backlog.popleft()
+                self.durable, self.error = tried[-1].size, ""
+                self._changed()
+                await self._tend(tried)
+        except OSError as error:
+            self.error = f"{type(error).__name__}: {error.strerror}"
+        self.idle = not self._work.is_set()
+        self._changed()
+
+    async def _tend(self, batches: tuple[Batch, ...]) -> None:
+        for batch in batches:
+            if batch.expire or (batch.settles and self.sink.on_reserve):
+                await self._world.run_sync(self.sink.tend, batch, limiter=self._limiter)

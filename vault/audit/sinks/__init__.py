@@ -1,0 +1,1 @@
+"""Where audit records go: files (durable, required), syslog and the database index (followers)."""

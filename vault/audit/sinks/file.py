@@ -1,0 +1,263 @@
+"""The durable sink: append, make durable, then move the head forward.
+
+Synchronous, and used by one thread at a time. After any error the descriptors are given up: a
+failed fsync is never tried again on the same one, since the kernel has already forgotten what it
+could not write. The next attempt opens the files afresh, checks that the acknowledged end is as it
+was left, cuts off whatever lies behind it, and writes the same batch again.
+"""
+
+import errno
+from pathlib import Path
+from typing import Final, Literal, TypeAlias
+
+from vault.audit import record
+from vault.audit.chain import START
+from vault.audit.checkpoint import Head, origin_of, sign
+from vault.audit.headfile import SLOTS, SPACING, encode_slot
+from vault.audit.keys import AuditKeys
+from vault.audit.layout import Layout, first_record
+from vault.audit.ledger import Batch
+from vault.audit.merkle import Frontier
+from vault.audit.recovery import Recovered, damaged, recover
+from vault.audit.sinks.copy import bring_up
+from vault.audit.sinks.disk import Disk, is_full
+from vault.model.instant import parse_rfc3339
+
+RESERVE: Final = 64 * 2**20  # bytes; security.md, "Audit tampering"
+Durability: TypeAlias = Literal["fsync", "write"]
+
+
+class FileSink:
+    """One copy of the log in one folder, with `Layout`'s names.
+
+    `durability` "fsync": a batch survives a power cut; "write": it survives the end of the process.
+    """
+
+    def __init__(
+        self,
+        log: Path,
+        *,
+        durability: Durability = "fsync",
+        reserve_bytes: int = RESERVE,
+        disk: Disk | None = None,
+    ) -> None:
+        self.layout = Layout(log)
+        self.on_reserve = False
+        """Whether the reserve is given up: the disk is full but for that."""
+        self._syncs = durability == "fsync"
+        self._reserve = reserve_bytes
+        self._disk = disk or Disk()
+        self._log: int | None = None
+        self._head: int | None = None
+        self._size = 0  # of the log, in records, acknowledged
+        self._segment = 0
+        self._end = 0  # of audit.log, in bytes, acknowledged
+        self._last = b""  # the last acknowledged line of audit.log
+        self._slot = 0
+        self._closed = True  # audit.log has its final name already, or never existed
+
+    @property
+    def name(self) -> str:
+        """The path of the log."""
+        return str(self.layout.log)
+
+    def load(self, keys: AuditKeys, vault_id: str) -> Recovered:
+        """Lock the log, find its end and cut off what was never acknowledged.
+
+        Raises `OSError` and what `recover` raises.
+        """
+        self.layout.log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.close()
+        if self.layout.head.exists():
+            self._open_head()
+        found = recover(self.layout, keys, vault_id)
+        if found.stored is None:
+            self._create_head(keys, vault_id)
+        position = found.position
+        self._size, self._segment = position.chain.size, position.segment
+        self._closed, self._end, self._last = position.closed, found.keep, found.last
+        self._slot = found.stored.slot if found.stored else 0
+        if self._closed:
+            self._disk.unlink(self.layout.log)
+            self._disk.sync_folder(self.layout.log.parent)
+        else:
+            self._open_log()
+        self.on_reserve = not self._take_reserve()
+        return found
+
+    def bring_up(self, ahead: Layout) -> None:
+        """Append what a longer copy has; `load` again afterwards. Raises as `copy.bring_up`."""
+        self.close()
+        bring_up(self.layout, ahead, self._disk)
+
+    def write(self, batches: tuple[Batch, ...]) -> None:
+        """Append the batches that are not here yet, each durable before the next; in order.
+
+        Raises `OSError`: what was appended before stays, the rest may be tried again. When the disk
+        is full the reserve is given up first.
+        """
+        for batch in batches:
+            if batch.size > self._size:
+                self._write(batch)
+
+    def expired(self, before: int) -> record.Retention | None:
+        """Which closed segments ended before this instant (Unix nanoseconds). Raises `OSError`."""
+        found = None
+        files = self.layout.files()
+        for number, following in zip(self.layout.numbers(), files[1:], strict=False):
+            try:
+                header = first_record(following)
+            except ValueError as error:
+                raise damaged(following.name, str(error)) from None
+            if parse_rfc3339(header.time, "time") >= before:
+                break
+            found = record.Retention(through=number, first=header.seq)
+        return found
+
+    def tend(self, batch: Batch) -> None:
+        """What can wait until a batch was acknowledged: remove old segments, refill the reserve.
+
+        Raises `OSError`; the batch is durable all the same.
+        """
+        if batch.settles and self.on_reserve:
+            self.on_reserve = not self._take_reserve()
+        old = [number for number in self.layout.numbers() if number <= batch.expire]
+        for number in old:
+            self._disk.unlink(self.layout.closed(number))
+        if old:
+            self._disk.sync_folder(self.layout.log.parent)
+
+    def close(self) -> None:
+        """Give up the descriptors and the lock."""
+        for fd in (self._log, self._head):
+            if fd is not None:
+                self._disk.close(fd)
+        self._log = self._head = None
+
+    # One batch.
+
+    def _write(self, batch: Batch) -> None:
+        try:
+            self._attempt(batch)
+        except OSError as error:
+            self.close()
+            if not is_full(error) or not self._release_reserve():
+                raise
+            try:
+                self._attempt(batch)
+            except OSError:
+                self.close()
+                raise
+
+    def _attempt(self, batch: Batch) -> None:
+        if self._head is None:
+            self._open_head()
+        if batch.segment != self._segment:
+            self._rotate(batch.segment)
+        log = self._open_log() if self._log is None else self._log
+        if self._disk.size(log) != self._end:
+            raise OSError(errno.ESTALE, "the audit log was changed by somebody else")
+        self._put(log, batch.data, self._end)
+        if self._syncs:
+            self._disk.sync(log)
+        self._move_head(batch)
+        self._end += len(batch.data)
+        self._size = batch.size
+        self._last = batch.data[batch.data.rfind(b"\n", 0, -1) + 1 : -1]
+
+    def _put(self, fd: int, data: bytes, offset: int) -> None:
+        rest = memoryview(data)
+        while rest:
+            written = self._disk.write(fd, rest, offset)
+            if written <= 0:
+                raise OSError(errno.EIO, "the disk took nothing")
+            rest, offset = rest[written:], offset + written
+
+    def _move_head(self, batch: Batch) -> None:
+        if self._head is None:
+            raise OSError(errno.EBADF, "the head file is not open")
+        slot = (self._slot + 1) % SLOTS
+        self._put(self._head, encode_slot(batch.note, batch.mark), slot * SPACING)
+        # The log itself is durable, so a head that a power cut sets back loses no record. It is
+        # made durable with each checkpoint, so that it is never set back by more than that.
+        if batch.settles and self._syncs:
+            self._disk.sync(self._head)
+        self._slot = slot
+
+    def _rotate(self, segment: int) -> None:
+        """Close the segment, begin the next. Each step is skipped when an attempt before did it."""
+        if self._head is not None and self._syncs:
+            self._disk.sync(self._head)  # the head covers a closed segment whole
+        folder = self.layout.log.parent
+        if not self._closed:
+            self._disk.rename(self.layout.log, self.layout.closed(self._segment))
+            self._closed = True
+        if self._log is not None:
+            self._disk.close(self._log)
+            self._log = None
+        self._log = self._disk.open(self.layout.log, create=True, truncate=True)
+        self._disk.sync_folder(folder)
+        self._segment, self._end, self._last, self._closed = segment, 0, b"", False
+
+    # Opening.
+
+    def _open_head(self) -> None:
+        self._head = self._disk.open(self.layout.head)
+        self._disk.lock(self._head)
+
+    def _create_head(self, keys: AuditKeys, vault_id: str) -> None:
+        tree = Frontier(keys.digest)
+        empty = Head(origin_of(vault_id), 0, tree.root(), START, "1970-01-01T00:00:00Z")
+        self._head = self._disk.open(self.layout.head, create=True)
+        self._disk.lock(self._head)
+        block = encode_slot(sign(empty, keys), 0)
+        for slot in range(SLOTS):
+            self._put(self._head, block, slot * SPACING)
+        self._disk.sync(self._head)
+        self._disk.sync_folder(self.layout.log.parent)
+
+    def _open_log(self) -> int:
+        """Open audit.log at its acknowledged end, and make that end durable."""
+        fd = self._disk.open(self.layout.log)
+        try:
+            self._check_end(fd)
+            self._disk.truncate(fd, self._end)
+            self._disk.sync(fd)
+        except OSError:
+            self._disk.close(fd)
+            raise
+        self._log = fd
+        return fd
+
+    def _check_end(self, fd: int) -> None:
+        tail = self._last + b"\n" if self._last else b""
+        if self._disk.size(fd) < self._end or (
+            self._disk.read(fd, len(tail), self._end - len(tail)) != tail
+        ):
+            raise OSError(errno.ESTALE, "the end of the audit log is not as it was left")
+
+    # Room.
+
+    def _take_reserve(self) -> bool:
+        """Fill the reserve file up; False when there is no room for it."""
+        if not self._reserve:
+            return True
+        fd = self._disk.open(self.layout.reserve, create=True)
+        try:
+            self._disk.allocate(fd, self._reserve)
+        except OSError as error:
+            if not is_full(error):
+                raise
+            self._disk.unlink(self.layout.reserve)
+            return False
+        finally:
+            self._disk.close(fd)
+        return True
+
+    def _release_reserve(self) -> bool:
+        """Give the reserve up; False when there is none (any more)."""
+        if self.on_reserve or not self._reserve:
+            return False
+        self._disk.unlink(self.layout.reserve)
+        self.on_reserve = True
+        return True

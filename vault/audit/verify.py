@@ -1,0 +1,270 @@
+"""The standalone verifier: reads a log once, in constant memory, and finds the first bad record.
+
+It needs no secret, only the log's public key; without one it takes the key that the log itself
+names, and then proves that the log is whole and signed by *that* key.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from vault.audit import record, replay
+from vault.audit.chain import Chain
+from vault.audit.checkpoint import Head, origin_of
+from vault.audit.fault import BadLogError
+from vault.audit.headfile import Stored, read_head
+from vault.audit.keys import VerifyKeys
+from vault.audit.layout import Layout, Line, read_lines
+from vault.audit.merkle import Frontier
+from vault.audit.record import Record
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A good log: `size` records of which those from `first` on are here, and the tree's `root`."""
+
+    size: int
+    root: str  # hex
+    first: int
+    segments: int
+    vault: str
+    public: bytes  # the key that signed it
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A line that has been checked."""
+
+    line: Line
+    record: Record
+
+
+def verify(log: Path, keys: VerifyKeys, public: bytes | None = None) -> Verdict:
+    """Check the log `log` (its active file), its closed segments and its head file.
+
+    Raises `BadLogError` for the first bad record, `OSError` when a file cannot be read. A log that
+    is being written meanwhile is checked up to the head at the start.
+    """
+    verifier = Verifier(Layout(log), keys, public)
+    for _ in verifier.records():
+        pass
+    return verifier.verdict()
+
+
+class Verifier:
+    """One pass over one log. `records` must be run to its end before `verdict`."""
+
+    def __init__(self, layout: Layout, keys: VerifyKeys, public: bytes | None) -> None:
+        self._layout = layout
+        self._keys = keys
+        self._public = public
+        self._stored: Stored | None = None
+        self._begin_tree = Frontier(keys.digest)
+        self._root = b""
+        self._chain = Chain(keys.digest)
+        self._vault = ""
+        self._first = 0
+        self._segment = 0  # the number of the current one
+        self._segments = 0
+        self._released = 0  # retention said that the log may begin at this record
+        self._signed = 0  # the size at the last good signature in the log
+        self._place = (layout.log.name, 0)
+        self._uncovered: tuple[str, int] | None = None  # the first record behind the head
+
+    @property
+    def stored(self) -> Stored:
+        """The head that the log is held against; there from the first record on."""
+        if self._stored is None:
+            raise ValueError("no record has been read")
+        return self._stored
+
+    @property
+    def begin(self) -> Frontier:
+        """The tree before the first record that is here."""
+        return self._begin_tree
+
+    def records(self) -> Iterator[Seen]:
+        """Every record, once it has been checked. Raises as `verify`."""
+        previous: Line | None = None
+        lines = self._lines()
+        line = next(lines, None)
+        while line is not None:
+            following = next(lines, None)
+            yield Seen(line, self._check(previous, line, following))
+            previous, line = line, following
+        self._finish()
+
+    def verdict(self) -> Verdict:
+        """What was found."""
+        return Verdict(
+            size=self.stored.head.size,
+            root=self._root.hex(),
+            first=self._first,
+            segments=self._segments,
+            vault=self._vault,
+            public=self._public or b"",
+        )
+
+    def _lines(self) -> Iterator[Line]:
+        for path in self._layout.files():
+            yield from read_lines(path)
+
+    # One line.
+
+    def _check(self, previous: Line | None, line: Line, following: Line | None) -> Record:
+        self._place = (line.file, line.number)
+        if not line.whole:
+            raise self._bad(line, "the line is torn")
+        try:
+            entry = record.decode(line.data)
+            if previous is None:
+                self._begin(entry)
+            before = self._chain.copy() if replay.is_snapshot(entry) else None
+            if line.number == 1 or replay.opens_segment(entry):
+                self._open_segment(line, entry)
+            self._continue(previous, line, following)
+            if before is not None:
+                self._signature(before, line, entry)
+        except ValueError as error:
+            raise self._bad(line, str(error)) from None
+        if entry.kind == "retention":
+            body: record.Retention = record.body_as(entry, record.Retention)
+            self._released = max(self._released, body.first)
+        head = self.stored.head
+        if self._chain.size == head.size:
+            self._meet_head(head)
+        elif self._chain.size == head.size + 1:
+            self._uncovered = self._place
+        return entry
+
+    def _begin(self, entry: Record) -> None:
+        """Take the first record that is here: trust starts with its key and its signature."""
+        if not replay.opens_segment(entry):
+            raise ValueError("the log does not begin with the header of a segment")
+        named = replay.public_key(entry)
+        if self._public is not None and named != self._public:
+            raise ValueError("the log is not signed by the given key")
+        self._public = named
+        self._vault = entry.vault
+        self._chain = replay.resume(entry, self._keys, named)
+        self._first = self._signed = self._chain.size
+        self._begin_tree = self._chain.tree.copy()
+        self._stored = self._read_head()
+        if self._first and self._stored.head.size <= self._first:
+            raise self._old_head(self._stored.head.size)
+
+    def _open_segment(self, line: Line, entry: Record) -> None:
+        if line.number != 1:
+            raise ValueError("the header of a segment in the middle of a file")
+        if not replay.opens_segment(entry):
+            raise ValueError("the file does not begin with the header of a segment")
+        body: record.Segment = record.body_as(entry, record.Segment)
+        if self._segments and body.number != self._segment + 1:
+            missing = self._layout.closed(self._segment + 1).name
+            raise BadLogError(missing, 1, self._chain.size, "the segment is missing")
+        if line.file not in {self._layout.log.name, self._layout.closed(body.number).name}:
+            raise ValueError(f"the file's name is not that of segment {body.number}")
+        if replay.public_key(entry) != self._public:
+            raise ValueError("the segment names another key than the first")
+        self._segment = body.number
+        self._segments += 1
+
+    def _continue(self, previous: Line | None, line: Line, following: Line | None) -> None:
+        try:
+            replay.admit(self._chain, line.data, self._vault)
+        except ValueError as error:
+            blamed = self._blame(previous, line, following)
+            if blamed is line:
+                raise
+            raise BadLogError(
+                blamed.file, blamed.number, self._chain.size - 1, f"altered or inserted ({error})"
+            ) from None
+
+    def _blame(self, previous: Line | None, line: Line, following: Line | None) -> Line:
+        """Of two neighbours that do not fit, the one that the rest of the log does not vouch for.
+
+        Each line's `prev` commits to the one before. If this line is vouched for by the next (or by
+        the head), it is genuine, and it was the line before that was altered, or slipped in.
+        """
+        entry = record.decode(line.data)
+        same_place = entry.seq in {self._chain.size, self._chain.size - 1}
+        if previous is None or previous.data == line.data or not same_place:
+            return line
+        own = self._keys.digest(bytes.fromhex(entry.prev) + line.data)
+        if following is None:
+            vouched = self.stored.head.head == own
+        else:
+            try:
+                vouched = record.decode(following.data).prev == own.hex()
+            except ValueError:
+                vouched = False
+        return previous if vouched else line
+
+    def _signature(self, before: Chain, line: Line, entry: Record) -> None:
+        try:
+            replay.check_snapshot(before, entry, self._keys, self._public or b"")
+        except ValueError as error:
+            raise self._bad(line, self._rebuilt(error), entry.seq) from None
+        self._signed = entry.seq
+
+    # The head.
+
+    def _read_head(self) -> Stored:
+        name = self._layout.head.name
+        try:
+            stored = read_head(self._layout.head, self._keys, self._public or b"")
+        except FileNotFoundError:
+            raise BadLogError(name, 0, -1, "the head file is missing") from None
+        except ValueError as error:
+            raise BadLogError(name, 0, -1, str(error)) from None
+        if stored.head.origin != origin_of(self._vault):
+            raise BadLogError(name, 0, stored.head.size, "the head is of another vault")
+        return stored
+
+    def _meet_head(self, head: Head) -> None:
+        try:
+            replay.check_head(self._chain, head)
+        except ValueError as error:
+            raise BadLogError(*self._place, head.size - 1, self._rebuilt(error)) from None
+        self._root = self._chain.tree.root()
+
+    def _finish(self) -> None:
+        file, line = self._place
+        if self._stored is None:
+            raise BadLogError(file, 1, 0, "there is no record")
+        head = self._stored.head
+        if self._chain.size < head.size:
+            what = f"the log ends here; {head.size} records were signed"
+            file, line = self._after_end()
+            raise BadLogError(file, line, self._chain.size, what)
+        if self._first > self._released:
+            name = self._layout.closed(max(self._segment - self._segments, 1)).name
+            raise BadLogError(name, 1, self._first - 1, "gone, and no retention record says so")
+        if self._uncovered is not None:
+            self._check_growth(head, *self._uncovered)
+
+    def _after_end(self) -> tuple[str, int]:
+        file, line = self._place
+        return (file, line + 1) if file == self._layout.log.name else (self._layout.log.name, 1)
+
+    def _check_growth(self, head: Head, file: str, line: int) -> None:
+        """More records than the head covers: fine if the head has moved on since we began."""
+        if self._read_head().head.size > head.size:
+            return
+        if self._signed > head.size:
+            raise self._old_head(head.size)
+        what = "not covered by the signed head: forged, or left by a crash or by a running agent"
+        raise BadLogError(file, line, head.size, what)
+
+    def _old_head(self, size: int) -> BadLogError:
+        what = f"the head is older than the checkpoint over {self._signed} records in the log"
+        return BadLogError(self._layout.head.name, 0, size, what)
+
+    def _rebuilt(self, error: ValueError) -> str:
+        """Chain and sequence fit, a signature does not: somebody has rebuilt the chain."""
+        return (
+            f"altered here or since the last good signature, over {self._signed} records: {error}"
+        )
+
+    def _bad(self, line: Line, what: str, seq: int | None = None) -> BadLogError:
+        return BadLogError(line.file, line.number, self._chain.size if seq is None else seq, what)

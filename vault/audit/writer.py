@@ -1,0 +1,176 @@
+"""The one owner of the log's end: an actor that turns all that is queued into one batch."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+import trio
+from msgspec import Struct
+
+from actors import BatchActor, Failure, World
+from vault.audit import record
+from vault.audit.draft import Draft
+from vault.audit.keys import AuditKeys
+from vault.audit.ledger import Batch, Ledger
+from vault.audit.opening import Opened, open_sinks
+from vault.audit.replica import DurableSink, Replica
+from vault.errors import TamperedError, UnavailableError
+from vault.model.instant import SECOND
+
+DAY: Final = 86_400 * SECOND
+SWEEP_INTERVAL: Final = 3_600 * SECOND  # how often retention is looked at; it counts in days
+
+
+class Follower(Protocol):
+    """Somebody who is told of acknowledged batches and is never waited for."""
+
+    def offer(self, batch: Batch) -> None:
+        """Take note of it; returns at once and does not raise."""
+        ...
+
+
+class AuditConfig(Struct, frozen=True, kw_only=True):
+    """Settings of the log. The defaults of rotation and retention are the seed's."""
+
+    rotation_bytes: int = 100 * 10**6
+    retention_days: int = 365
+    deadline: float = 10.0  # seconds until a request gives up on its record
+    queue: int = 4096  # records that may wait for their batch; more senders wait in turn
+    essential: frozenset[str] = frozenset({"sys.seal"})  # operations a full disk does not stop
+
+
+@dataclass(slots=True)
+class Shared:
+    """What outlives one incarnation of the writer, and what the broker looks at."""
+
+    sinks: Sequence[DurableSink]
+    followers: Sequence[Follower]
+    nursery: trio.Nursery
+    opened: Opened | None  # by whoever made this, for the first incarnation
+    replicas: list[Replica] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)  # sinks that could not be opened
+    size: int = 0  # acknowledged records
+    trouble: str = ""  # why the last look at retention failed
+
+
+def unavailable(why: str = "no audit sink accepts records") -> UnavailableError:
+    """The error for everybody whose record is not known to be durable."""
+    return UnavailableError("audit_unavailable", f"{why}; nothing is served without a record")
+
+
+class Writer(BatchActor[Draft]):
+    """Composes a batch, waits until one sink has it, answers.
+
+    A batch that no sink accepted stays pending: everybody in it was refused, and it is written
+    first, unchanged, once a sink works again. Until then nothing new gets a number.
+    """
+
+    def __init__(
+        self, shared: Shared, keys: AuditKeys, vault_id: str, world: World, config: AuditConfig
+    ) -> None:
+        self._shared = shared
+        self._keys = keys
+        self._vault = vault_id
+        self._world = world
+        self._config = config
+        self._pending: Batch | None = None
+        self._changed = trio.lowlevel.ParkingLot()
+        self._replicas: list[Replica] = []
+        self._next_sweep = 0
+        self._ledger: Ledger
+
+    async def on_start(self) -> None:
+        """Open the sinks; put on record what was found, and sign it.
+
+        Raises what `open_sinks` raises. If nothing can be written, that record is left pending.
+        """
+        shared = self._shared
+        opened = shared.opened or await open_sinks(
+            shared.sinks, self._keys, self._vault, self._world
+        )
+        shared.opened, shared.failed = None, opened.failed
+        position = opened.recovered.position
+        self._ledger = Ledger(
+            self._keys, self._vault, position, rotation_bytes=self._config.rotation_bytes
+        )
+        shared.size = position.chain.size
+        self._replicas = shared.replicas = [
+            Replica(sink, self._world, shared.size, self._changed.unpark_all)
+            for sink in opened.sinks
+        ]
+        for replica in self._replicas:
+            shared.nursery.start_soon(replica.run)
+        await self._write_opening(opened)
+
+    async def receive_batch(self, batch: Sequence[Draft]) -> Sequence[object]:
+        """None for each draft once it is durable, or `UnavailableError` for all."""
+        if not await self._write_pending():
+            return [Failure(unavailable()) for _ in batch]
+        now = self._world.now()
+        expired = await self._expired(now) if now >= self._next_sweep else None
+        if expired is None:
+            composed = self._ledger.compose(batch, now)
+        else:
+            draft = Draft(now, "retention", record.encode_body(expired))
+            composed = self._ledger.compose([*batch, draft], now, expire=expired.through)
+        if await self._write(composed):
+            return [None] * len(batch)
+        return [Failure(unavailable()) for _ in batch]
+
+    async def on_stop(self) -> None:
+        """Sign the end of the log, give every sink its last batch, close them."""
+        if await self._write_pending() and not self._ledger.settled:
+            await self._write(self._ledger.compose([], self._world.now(), settle=True))
+        await self._end_replicas()
+
+    async def _write_opening(self, opened: Opened) -> None:
+        found, now = opened.recovered, self._world.now()
+        drafts = []
+        if found.adopted or found.dropped:
+            body = record.encode_body(record.Repair(found.adopted, found.dropped))
+            drafts = [Draft(now, "repair", body)]
+        if drafts or not self._ledger.size:
+            await self._write(self._ledger.compose(drafts, now, settle=True))
+
+    async def _write(self, batch: Batch) -> bool:
+        self._pending = batch
+        for replica in self._replicas:
+            replica.offer(batch)
+        return await self._confirm(batch)
+
+    async def _write_pending(self) -> bool:
+        if self._pending is None:
+            return True
+        for replica in self._replicas:
+            replica.retry()
+        return await self._confirm(self._pending)
+
+    async def _confirm(self, batch: Batch) -> bool:
+        """Wait for the first sink to have the batch; False once all have given up."""
+        while not any(replica.durable >= batch.size for replica in self._replicas):
+            if all(replica.idle for replica in self._replicas):
+                return False
+            await self._changed.park()
+        self._pending = None
+        self._shared.size = batch.size
+        for follower in self._shared.followers:
+            follower.offer(batch)
+        return True
+
+    async def _expired(self, now: int) -> record.Retention | None:
+        """What retention lets go of. A log that cannot be looked at is kept, and that is shown."""
+        self._next_sweep = now + SWEEP_INTERVAL
+        before = now - self._config.retention_days * DAY
+        try:
+            found = await self._world.run_sync(self._replicas[0].sink.expired, before)
+        except (OSError, TamperedError) as error:
+            self._shared.trouble = f"retention: {error}"
+            return None
+        self._shared.trouble = ""
+        return found
+
+    async def _end_replicas(self) -> None:
+        for replica in self._replicas:
+            replica.end()
+        for replica in self._replicas:
+            await replica.ended.wait()
