@@ -43,7 +43,7 @@ lint: setup ## style, types, layers, and the rules of tools/house
 	@$(BIN)/ruff check --quiet
 	@$(BIN)/ruff format --check --quiet
 	@$(BIN)/mypy --no-error-summary
-	@$(BIN)/lint-imports --no-cache --config importlinter.toml
+	@$(BIN)/lint-imports --no-cache importlinter.toml
 	@$(PY) -m tools.house
 
 .PHONY: format
@@ -53,7 +53,7 @@ format: setup ## let ruff write the style that `make lint` asks for
 
 .PHONY: bench
 bench: setup ## Freehold beside OpenBao in one run: medians and ratios
-	@$(PY) -m loadtests
+	@$(PY) -m loadtests.side_by_side
 
 .PHONY: lock
 lock: ## choose and pin the newest versions that pyproject.toml and requirements/*.in allow (needs uv)

@@ -1,0 +1,63 @@
+"""Each source file has its test file where one looks for it."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+from typing import Final
+
+from tools.house.tree import PRODUCT, Finding, Source, Tree
+
+EXCEPTIONS: Final = {
+    "vault/store/migrations/": "Alembic's scripts run only as a chain: tests/contract does that",
+    "tools/make_vectors.py": "what it writes is what the tests of vault.crypto read",
+}
+"""Path (or folder with its `/`) → why it has no unit test of its own."""
+
+
+def check(tree: Tree) -> Iterator[Finding]:
+    """`vault/audit/chain.py` is tested by `tests/unit/vault/audit/test_chain.py`.
+
+    A module needs a test as soon as it has a function that does something: imports, constants,
+    structs and protocols have nothing to test. Exceptions that except nothing are findings too.
+    """
+    used = set()
+    for source in tree.python(*PRODUCT, "tools"):
+        excepted = _exception(source.path)
+        if excepted is not None:
+            used.add(excepted)
+        elif _is_bare(source):
+            continue
+        elif (wanted := mirror(source.path)) not in tree.files:
+            yield Finding(source.path, 1, f"has no test; write {wanted}")
+    for unused in EXCEPTIONS.keys() - used:
+        yield Finding("tools/house/mirrors.py", 1, f"the exception {unused} excepts nothing")
+
+
+def mirror(path: str) -> str:
+    """The test file of a source file."""
+    module = PurePosixPath(path)
+    stem = module.stem.strip("_")
+    return str("tests/unit" / module.with_name(f"test_{stem}.py"))
+
+
+def _exception(path: str) -> str | None:
+    for excepted in EXCEPTIONS:
+        if path == excepted or (excepted.endswith("/") and path.startswith(excepted)):
+            return excepted
+    return None
+
+
+def _is_bare(source: Source) -> bool:
+    """Nothing to test: no function with a body."""
+    return not any(
+        isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and not _is_declaration(node)
+        for node in ast.walk(source.module)
+    )
+
+
+def _is_declaration(function: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    """Only a docstring or `...`, as a protocol's methods."""
+    return all(
+        isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+        for node in function.body
+    )
