@@ -3,9 +3,10 @@
 from protocols.http.errors import ProtocolViolationError
 from protocols.http.limits import KIB, Limits
 
-ENHANCE_YOUR_CALM = 0xB  # RFC 9113 section 7
+FRAME_SIZE_ERROR, ENHANCE_YOUR_CALM = 0x6, 0xB  # RFC 9113 section 7
 
 _PREFACE = 24  # RFC 9113 section 3.4: length of the client's preface
+_LARGEST = 16 * 1024  # RFC 9113 section 6.5.2: SETTINGS_MAX_FRAME_SIZE as we leave it
 _HEADER = 9  # RFC 9113 section 4.1
 _DATA, _HEADERS, _RST_STREAM, _CONTINUATION = 0x0, 0x1, 0x3, 0x9
 _END_STREAM, _END_HEADERS = 0x1, 0x4
@@ -67,6 +68,8 @@ class FrameMeter:
         self._budget = min(self._limits.frame_burst, self._budget + worth)
 
     def _count(self, length: int, kind: int, flags: int) -> None:
+        if length > _LARGEST:  # h2 looks only once it has collected all of the frame
+            raise ProtocolViolationError(FRAME_SIZE_ERROR, "frame_too_large")
         if kind == _HEADERS or (kind == _CONTINUATION and self.in_block):
             self._block = length if kind == _HEADERS else self._block + length
             self.in_block = not flags & _END_HEADERS

@@ -1,4 +1,4 @@
-"""protocols.http.h1"""
+"""What protocols.http.h1 promises."""
 
 import pytest
 from hypothesis import given
@@ -12,15 +12,28 @@ LIMITS = Limits()
 
 
 def parse(raw: bytes, limits: Limits = LIMITS) -> RequestHead:
+    """The head in `raw`."""
     return parse_head(raw, limits)
 
 
 def head(*lines: bytes, start: bytes = b"GET / HTTP/1.1", host: bytes | None = b"a") -> bytes:
+    """Bytes of a head with these lines."""
     fields = ([] if host is None else [b"Host: " + host]) + list(lines)
     return b"\r\n".join([start, *fields, b"", b""])
 
 
+def feed(reader: RequestReader, data: bytes, step: int) -> RequestHead | None:
+    """Feed `data` in steps, looking for a head after each; what is held stays bounded."""
+    got = None
+    for begin in range(0, len(data), step):
+        reader.feed(data[begin : begin + step])
+        got = reader.next_head()
+        assert reader.pending <= LIMITS.header_bytes + step
+    return got
+
+
 def refusal(raw: bytes, limits: Limits = LIMITS) -> RefusedError:
+    """Why `raw` is refused."""
     with pytest.raises(RefusedError) as refused:
         parse(raw, limits)
     return refused.value
@@ -287,11 +300,8 @@ def test_one_blank_line_before_a_request_is_forgiven() -> None:
 def test_what_can_never_become_a_head_is_refused_early(start: bytes) -> None:
     """No time-out is needed to refuse what is wrong already; cut anywhere."""
     for step in (1, 2, len(start)):
-        reader = RequestReader(LIMITS)
         with pytest.raises(RefusedError) as refused:
-            for begin in range(0, len(start), step):
-                reader.feed(start[begin : begin + step])
-                reader.next_head()
+            feed(RequestReader(LIMITS), start, step)
         assert refused.value.status == 400
 
 
@@ -299,10 +309,7 @@ def test_what_can_never_become_a_head_is_refused_early(start: bytes) -> None:
 def test_a_good_head_is_never_refused_for_where_it_was_cut(step: int) -> None:
     """Early checks see parts of CR LF pairs and must not mistake them."""
     data = b"GET / HTTP/1.1\r\nHost: a\r\nX: y\r\nLong-Name: with value\r\n\r\n"
-    reader = RequestReader(LIMITS)
-    for begin in range(0, len(data), step):
-        reader.feed(data[begin : begin + step])
-        got = reader.next_head()
+    got = feed(RequestReader(LIMITS), data, step)
     assert got is not None
     assert len(got.headers) == 3
 
@@ -318,12 +325,8 @@ def test_a_good_head_is_never_refused_for_where_it_was_cut(step: int) -> None:
 )
 def test_heads_without_end_are_refused_at_the_bound(data: bytes, status: int) -> None:
     """What is held of an unfinished head is bounded."""
-    reader = RequestReader(LIMITS)
     with pytest.raises(RefusedError) as refused:
-        for begin in range(0, len(data), 1_000):
-            reader.feed(data[begin : begin + 1_000])
-            reader.next_head()
-            assert reader.pending <= LIMITS.header_bytes + 1_000
+        feed(RequestReader(LIMITS), data, 1_000)
     assert refused.value.status == status
 
 

@@ -1,4 +1,4 @@
-"""protocols.http.response"""
+"""What protocols.http.response promises."""
 
 import httptools
 import pytest
@@ -13,10 +13,12 @@ DATE = b"date: Tue, 24 Nov 2026 16:00:00 GMT\r\n"
 
 
 def start(status: int = 200, *headers: tuple[bytes, bytes]) -> dict[str, object]:
+    """The message that starts a response."""
     return {"type": "http.response.start", "status": status, "headers": list(headers)}
 
 
 def body(data: bytes = b"", *, more: bool = False) -> dict[str, object]:
+    """The message that carries a body."""
     return {"type": "http.response.body", "body": data, "more_body": more}
 
 
@@ -26,6 +28,7 @@ def respond(
     version: str = "1.1",
     keep_alive: bool = True,
 ) -> tuple[bytes, Response]:
+    """What these messages put on the wire."""
     response = Response(method, version, keep_alive=keep_alive, date=b"")
     return b"".join([response.encode(message) for message in messages]), response
 
@@ -35,7 +38,9 @@ def test_whole_answer_is_one_piece_with_its_length() -> None:
     response = Response("GET", "1.1", keep_alive=True, date=DATE)
     assert response.encode(start(200, (b"content-type", b"text/plain"))) == b""
     assert response.encode(body(b"hello")) == (
-        b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\n" + DATE + b"content-length: 5\r\n\r\nhello"
+        b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\n"
+        + DATE
+        + b"content-length: 5\r\n\r\nhello"
     )
     assert (response.started, response.done, response.keep_alive) == (True, True, True)
 
@@ -86,8 +91,7 @@ def test_body_that_betrays_its_length_is_our_fault(bodies: list[dict[str, object
     response = Response("GET", "1.1", keep_alive=True, date=b"")
     response.encode(start(200, (b"content-length", b"3")))
     with pytest.raises(AppError):
-        for message in bodies:
-            response.encode(message)
+        list(map(response.encode, bodies))
     assert not response.done
 
 
@@ -205,7 +209,7 @@ class _Reader:
 
 @given(st.lists(st.lists(st.binary(max_size=40), min_size=1, max_size=4), max_size=5))
 def test_answers_in_a_row_are_read_as_they_were_meant(answers: list[list[bytes]]) -> None:
-    """llhttp reads from the wire what the application wrote, answer by answer."""
+    """The parser llhttp reads from the wire what the application wrote, answer by answer."""
     reader = _Reader()
     parser = httptools.HttpResponseParser(reader)
     for pieces in answers:

@@ -1,0 +1,244 @@
+"""What protocols.http.h2 promises."""
+
+import pytest
+from h2.config import H2Configuration
+from h2.connection import H2Connection
+from h2.events import (
+    ConnectionTerminated,
+    DataReceived,
+    RemoteSettingsChanged,
+    RequestReceived,
+    ResponseReceived,
+    StreamEnded,
+)
+from h2.settings import SettingCodes
+from hyperframe.frame import PingFrame, SettingsFrame
+
+from protocols.http.errors import ProtocolViolationError
+from protocols.http.h2 import NO_ERROR, H2Machine
+from protocols.http.limits import Limits
+
+REQUEST = [
+    (b":method", b"GET"),
+    (b":scheme", b"https"),
+    (b":path", b"/"),
+    (b":authority", b"a"),
+]
+
+
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+
+
+class Pair:
+    """Our machine and a client, wired together in memory."""
+
+    def __init__(self, limits: Limits | None = None) -> None:
+        self.machine = H2Machine(limits or Limits(), 0.0)
+        self.client = H2Connection(H2Configuration(client_side=True, header_encoding=None))
+        self.client.initiate_connection()
+        self.events = self.to_client()
+        self.to_server()
+
+    def to_server(self) -> list[object]:
+        """What the machine makes of the client's bytes."""
+        return list(self.machine.feed(self.client.data_to_send(), 0.0))
+
+    def to_client(self) -> list[object]:
+        """What the client makes of the machine's bytes."""
+        return list(self.client.receive_data(self.machine.output()))
+
+    def request(self, *, end: bool = True) -> int:
+        """Start a request; returns its stream."""
+        stream: int = self.client.get_next_available_stream_id()
+        self.client.send_headers(stream, REQUEST, end_stream=end)
+        return stream
+
+
+def kinds(events: list[object], kind: type) -> list[object]:
+    """The events of one kind."""
+    return [event for event in events if isinstance(event, kind)]
+
+
+def test_our_limits_are_announced() -> None:
+    """A client is told what it may do before it can do it."""
+    pair = Pair(Limits(streams=7, stream_window=70_000, header_bytes=9_000))
+    changed = next(e for e in pair.events if isinstance(e, RemoteSettingsChanged))
+    values = {code: change.new_value for code, change in changed.changed_settings.items()}
+    assert values[SettingCodes.MAX_CONCURRENT_STREAMS] == 7
+    assert values[SettingCodes.INITIAL_WINDOW_SIZE] == 70_000
+    assert values[SettingCodes.MAX_HEADER_LIST_SIZE] == 9_000
+    assert values[SettingCodes.ENABLE_PUSH] == 0
+    assert pair.client.outbound_flow_control_window == Limits().connection_window
+
+
+def test_request_and_answer() -> None:
+    """Events in, frames out."""
+    pair = Pair()
+    stream = pair.request()
+    events = pair.to_server()
+    assert [type(event) for event in events][:2] == [RequestReceived, StreamEnded]
+    pair.machine.start(stream, 200, [(b"x", b"y")])
+    assert pair.machine.data(stream, b"hello", end=True) == 5
+    got = pair.to_client()
+    response = kinds(got, ResponseReceived)[0]
+    assert isinstance(response, ResponseReceived)
+    assert [tuple(field) for field in response.headers] == [(b":status", b"200"), (b"x", b"y")]
+    assert kinds(got, StreamEnded)
+
+
+def test_no_more_is_sent_than_the_windows_allow() -> None:
+    """The rest waits for WINDOW_UPDATE; `end` holds for the last byte only."""
+    pair = Pair()
+    stream = pair.request()
+    pair.to_server()
+    pair.machine.start(stream, 200, [])
+    body = b"x" * 100_000
+    sent = pair.machine.data(stream, body, end=True)
+    assert sent == 65_535
+    assert not kinds(pair.to_client(), StreamEnded)
+    pair.client.increment_flow_control_window(65_535)
+    pair.client.increment_flow_control_window(65_535, stream)
+    pair.to_server()
+    assert pair.machine.data(stream, body[sent:], end=True) == len(body) - sent
+    assert kinds(pair.to_client(), StreamEnded)
+
+
+def test_body_can_end_without_any_window() -> None:
+    """END_STREAM costs no window, not even a negative one."""
+    pair = Pair()
+    stream = pair.request()
+    pair.to_server()
+    pair.machine.start(stream, 200, [])
+    pair.machine.data(stream, b"x" * 100_000, end=False)
+    pair.to_client()
+    shrink = SettingsFrame(0, {SettingCodes.INITIAL_WINDOW_SIZE: 0})
+    pair.machine.feed(shrink.serialize(), 0.0)
+    pair.to_client()
+    assert pair.machine.data(stream, b"x", end=True) == 0
+    assert pair.machine.data(stream, b"", end=True) == 0
+    assert kinds(pair.to_client(), StreamEnded)
+
+
+def test_what_is_not_acknowledged_is_not_sent_again() -> None:
+    """A handler that does not read holds its client back at the stream's window."""
+    pair = Pair(Limits(stream_window=66_000, connection_window=100_000))
+    stream = pair.request(end=False)
+    for _ in range(4):
+        pair.client.send_data(stream, b"x" * 16_000)
+    events = pair.to_server()
+    assert len(kinds(events, DataReceived)) == 4
+    pair.to_client()
+    assert pair.client.local_flow_control_window(stream) == 2_000
+    pair.machine.acknowledge(stream, 64_000)
+    pair.to_client()
+    assert pair.client.local_flow_control_window(stream) == 66_000
+
+
+def test_a_goaway_from_the_client_lets_streams_end() -> None:
+    """RFC 9113 section 6.8: it only means that no new stream will come."""
+    pair = Pair()
+    stream = pair.request()
+    pair.to_server()
+    pair.machine.start(stream, 200, [])
+    pair.client.close_connection()
+    terminated = kinds(pair.to_server(), ConnectionTerminated)
+    assert terminated
+    pair.machine.data(stream, b"late", end=True)
+    data = pair.machine.output()
+    assert b"late" in data
+    assert len(data) > 9 + 4 + 9  # the response's head was not dropped either
+
+
+def test_own_goaway_excludes_no_stream_at_first() -> None:
+    """A drain announces itself and goes on answering."""
+    pair = Pair()
+    stream = pair.request()
+    pair.to_server()
+    pair.machine.announce_goaway()
+    terminated = kinds(pair.to_client(), ConnectionTerminated)[0]
+    pair.machine.start(stream, 200, [])
+    pair.machine.data(stream, b"late", end=True)
+    assert b"late" in pair.machine.output()
+    assert isinstance(terminated, ConnectionTerminated)
+    assert (terminated.last_stream_id, int(terminated.error_code)) == (2**31 - 1, NO_ERROR)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+        PREFACE + b"\xff\xff\xff\x00\x00\x00\x00\x00\x01" + b"x" * 99,
+        PREFACE + b"\x00\x00\x05\x00\x00\x00\x00\x00\x00hello",
+        PREFACE + b"\x00\x00\x03\x01\x05\x00\x00\x00\x01\xff\xff\xff",
+        PREFACE + b"\x00\x00\x00\x09\x04\x00\x00\x00\x01",
+        PREFACE + b"\x00\x00\x04\x08\x00\x00\x00\x00\x00\x00\x00\x00\x00",
+    ],
+    ids=["http1", "frame_size", "data_on_0", "hpack", "continuation", "window_0"],
+)
+def test_violations_are_of_one_kind(data: bytes) -> None:
+    """Whatever a peer breaks, one exception says so and a GOAWAY is ready."""
+    machine = H2Machine(Limits(), 0.0)
+    machine.output()
+    with pytest.raises(ProtocolViolationError):
+        machine.feed(data, 0.0)
+    assert len(machine.output()) == (0 if data[:3] == b"GET" else 17)
+
+
+def test_flood_ends_with_enhance_your_calm() -> None:
+    """The client learns why."""
+    pair = Pair(Limits(frame_burst=10))
+    with pytest.raises(ProtocolViolationError):
+        pair.machine.feed(PingFrame(0, b"12345678").serialize() * 20, 0.0)
+    terminated = kinds(pair.to_client(), ConnectionTerminated)[0]
+    assert isinstance(terminated, ConnectionTerminated)
+    assert int(terminated.error_code) == 0xB
+
+
+def test_header_bomb_is_stopped_while_it_unpacks() -> None:
+    """A block of few bytes that names one large field again and again (CVE-2016-6581)."""
+    pair = Pair()
+    stream: int = pair.client.get_next_available_stream_id()
+    bomb = [*REQUEST, *[(b"x-bomb", b"x" * 3_900)] * 5_000]
+    pair.client.send_headers(stream, bomb, end_stream=True)
+    data = pair.client.data_to_send()
+    assert len(data) < 30_000
+    with pytest.raises(ProtocolViolationError) as violated:
+        pair.machine.feed(data, 0.0)
+    assert violated.value.code == 0xB
+
+
+def test_peer_does_not_choose_our_memory() -> None:
+    """SETTINGS_HEADER_TABLE_SIZE of 1 GiB leaves our compression table at 4 KiB."""
+    pair = Pair()
+    pair.client.update_settings({SettingCodes.HEADER_TABLE_SIZE: 2**30})
+    pair.to_server()
+    assert pair.machine._engine.encoder.header_table_size == 4_096
+    stream = pair.request()
+    pair.to_server()
+    pair.machine.start(stream, 200, [(b"x", b"y")], end=True)
+    assert kinds(pair.to_client(), ResponseReceived)
+
+
+def test_closed_streams_are_forgotten() -> None:
+    """A long connection does not grow with the streams it has seen."""
+    pair = Pair()
+    for _ in range(1_500):
+        stream = pair.request()
+        pair.to_server()
+        pair.machine.start(stream, 204, [], end=True)
+        pair.to_client()
+    assert len(pair.machine._engine._closed_streams) <= 1_024
+    assert len(pair.machine._engine.streams) <= 2
+
+
+def test_refused_streams_are_counted() -> None:
+    """Turning streams away is work that a client can ask for only so often."""
+    pair = Pair(Limits(frame_burst=35))
+    for _ in range(3):
+        stream = pair.request()
+        pair.to_server()
+        pair.machine.refuse(stream)
+    stream = pair.request()
+    pair.to_server()
+    with pytest.raises(ProtocolViolationError):
+        pair.machine.refuse(stream)
