@@ -1,0 +1,1 @@
+"""What the contract suites share: one test is run against every implementation."""

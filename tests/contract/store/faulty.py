@@ -1,0 +1,95 @@
+"""A backend that fails where it is told to: a wrapper with the same interface."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from vault.store.interface import Backend, Session, Writes
+
+
+class FaultyBackend:
+    """`faults` are struck in order, each once: `(stage, error)`.
+
+    Stages: `connect`; `read`; `begin`, before a change has run; `flush`, after all have run;
+    `lost` and `stored`, at the commit, which then did or did not happen.
+    `on_read` is called after every get of a reader, with the row still in his hand.
+    """
+
+    def __init__(self, inner: Backend) -> None:
+        self.inner = inner
+        self.faults: list[tuple[str, Exception]] = []
+        self.on_read: Callable[[], None] = lambda: None
+        self.connects = 0
+        self.transactions = 0
+
+    @property
+    def exclusive(self) -> bool:
+        """As the inner one's."""
+        return self.inner.exclusive
+
+    @property
+    def readers(self) -> int:
+        """As the inner one's."""
+        return self.inner.readers
+
+    @property
+    def is_open(self) -> bool:
+        """As the inner one's."""
+        return self.inner.is_open
+
+    def open(self) -> None:
+        """The inner one's."""
+        self.inner.open()
+
+    def close(self) -> None:
+        """The inner one's."""
+        self.inner.close()
+
+    def check(self) -> None:
+        """The inner one's."""
+        self.inner.check()
+
+    def connect(self) -> None:
+        """Counted."""
+        self.connects += 1
+        self._strike("connect")
+        self.inner.connect()
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """Watched."""
+        self._strike("read")
+        with self.inner.read() as session:
+            yield _Watched(session, self)
+
+    def write(self, apply: Callable[[Session], Writes]) -> None:
+        """Counted."""
+        self.transactions += 1
+        self._strike("begin")
+
+        def broken(session: Session) -> Writes:
+            writes = apply(session)
+            self._strike("flush")
+            self._strike("lost")
+            return writes
+
+        self.inner.write(broken)
+        self._strike("stored")
+
+    def _strike(self, stage: str) -> None:
+        if self.faults and self.faults[0][0] == stage:
+            raise self.faults.pop(0)[1]
+
+
+class _Watched:
+    def __init__(self, inner: Session, backend: FaultyBackend) -> None:
+        self._inner = inner
+        self._backend = backend
+
+    def get(self, table: Any, key: Any) -> Any:
+        row = self._inner.get(table, key)
+        self._backend.on_read()
+        return row
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
