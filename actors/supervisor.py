@@ -101,7 +101,6 @@ class Supervisor:
                 self.close()  # nobody is left who could restart: let every asker know at once
             seats = list(self._seats.values())
             late = await self._bring_down(seats, self._stop_mode or StopMode.PAUSE)
-            nursery.cancel_scope.cancel()  # those in back-off
         if storm:
             raise SupervisorFailed(
                 f"{self.path}: restarts exhausted", storm + [error for _, error in late]

@@ -118,6 +118,8 @@ async def test_take_waits_for_the_first_message() -> None:
     mailbox = box(4, Overflow.WAIT)
     with trio.move_on_after(0):
         await mailbox.take(4)
+    asked(mailbox, "kept")
+    assert await messages(mailbox) == ["kept"]
     got: list[object] = []
 
     async def consume() -> None:

@@ -132,7 +132,15 @@ async def test_tell_waits_for_room_and_keeps_order() -> None:
     async with supervise("s", probes("a", diary, mailbox=1), world=SystemWorld()) as sup:
         for n in range(5):
             await sup.ref("a").tell(n)
-    assert diary.entries[1:-1] == [f"a: got {n}" for n in range(5)]
+        release = trio.Event()
+        await sup.ref("a").tell(release.wait)
+        await trio.testing.wait_all_tasks_blocked()
+        await sup.ref("a").tell("last")
+        with trio.move_on_after(0) as scope:
+            await sup.ref("a").tell("no room")
+        assert scope.cancelled_caught
+        release.set()
+    assert diary.entries[1:-1] == [f"a: got {n}" for n in (0, 1, 2, 3, 4, "last")]
 
 
 async def test_cancelled_tell_was_not_sent() -> None:

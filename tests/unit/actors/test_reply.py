@@ -40,6 +40,10 @@ async def test_first_outcome_stands() -> None:
     reply.fail(ValueError())
     with pytest.raises(KeyError):
         await reply.wait(1)
+    reply, _ = posted()
+    reply.resolve("first")
+    reply.resolve("second")
+    assert await reply.wait(1) == "first"
 
 
 async def test_second_waiter_is_refused() -> None:
