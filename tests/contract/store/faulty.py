@@ -12,12 +12,14 @@ class FaultyBackend:
 
     Stages: `connect`; `read`; `begin`, before a change has run; `flush`, after all have run;
     `lost` and `stored`, at the commit, which then did or did not happen.
+    They strike from the transaction number `armed_from` on.
     `on_read` is called after every get of a reader, with the row still in his hand.
     """
 
     def __init__(self, inner: Backend) -> None:
         self.inner = inner
         self.faults: list[tuple[str, Exception]] = []
+        self.armed_from = 0
         self.on_read: Callable[[], None] = lambda: None
         self.connects = 0
         self.transactions = 0
@@ -77,7 +79,8 @@ class FaultyBackend:
         self._strike("stored")
 
     def _strike(self, stage: str) -> None:
-        if self.faults and self.faults[0][0] == stage:
+        armed = self.transactions >= self.armed_from
+        if armed and self.faults and self.faults[0][0] == stage:
             raise self.faults.pop(0)[1]
 
 
