@@ -5,7 +5,7 @@ first use and kept by the tuple of its names.
 """
 
 from collections.abc import Callable, Iterable
-from typing import Final, Protocol, TypeVar
+from typing import Final, TypeVar
 
 import trio
 from msgspec import Struct
@@ -18,12 +18,12 @@ from vault.errors import ConflictError, NotFoundError, UnavailableError, Validat
 from vault.model.identity import DEFAULT_POLICY, ROOT_POLICY, Identity
 from vault.model.name import canonical_name
 from vault.model.records import PolicyRow
-from vault.store.table import Key, Query, Table
+from vault.store.store import Store
+from vault.store.table import Key, Query
 from vault.store.tables import POLICIES
 from vault.store.tx import Tx
 
 T = TypeVar("T")
-R = TypeVar("R", bound=Struct)
 
 MAX_POLICIES: Final = 10_000  # read and compiled at unseal; about 10 s at the size of a large one
 MAX_SETS: Final = 1_024  # compiled sets of one snapshot; callers share few combinations of policies
@@ -50,14 +50,6 @@ DEFAULT: Final = Policy(
         ),
     ),
 )
-
-
-class PolicyStore(Protocol):
-    """What the book asks of the store."""
-
-    async def get(self, table: Table[R], *key: str | int) -> R | None: ...  # noqa: D102
-    async def select(self, table: Table[R], query: Query) -> list[R]: ...  # noqa: D102
-    async def commit(self, change: Callable[[Tx], T]) -> T: ...  # noqa: D102
 
 
 class Effective(Struct, frozen=True, kw_only=True):
@@ -115,7 +107,7 @@ class Snapshot:
 class PolicyBook:
     """The current policies and the only way to change them."""
 
-    def __init__(self, store: PolicyStore, world: World) -> None:
+    def __init__(self, store: Store, world: World) -> None:
         self._store = store
         self._world = world
         self._writing = trio.Lock()

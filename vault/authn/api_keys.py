@@ -1,0 +1,182 @@
+"""API keys of users: made (the text is shown once), listed without their hashes, revoked."""
+
+from collections.abc import Iterable
+from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from actors.world import World
+from vault.authn.privilege import require_covers_key
+from vault.authn.revocation import Revoker
+from vault.authn.scheme import CredentialScheme
+from vault.authn.standing import KEY_PARENT, held_policies, permissions_of
+from vault.authn.usage import Usage
+from vault.errors import ConflictError, NotFoundError, ValidationError
+from vault.model.identity import Identity, Permission
+from vault.model.instant import MAX
+from vault.model.records import ApiKeyRow, Status, UserRow
+from vault.store.store import Store
+from vault.store.table import Query
+from vault.store.tables import API_KEYS, USERS
+from vault.store.tx import Tx
+
+MAX_KEYS: Final = 100  # of one user that are not revoked
+MAX_REVOKED: Final = 100  # of one user that are kept to be seen; the oldest go
+MAX_NAME: Final = 128
+
+
+class ApiKey(Struct, frozen=True, kw_only=True):
+    """A key as it may be shown: everything but the hash of its secret."""
+
+    id: str
+    user_id: str
+    name: str
+    permissions: tuple[Permission, ...]
+    expires_at: int
+    created_at: int
+    created_by: str
+    status: str
+    last_used: int = 0
+    uses: int = 0
+
+
+class CreatedKey(Struct, frozen=True, kw_only=True):
+    """A new key and its text, which is never shown again."""
+
+    key: ApiKey
+    text: str
+
+    def __repr__(self) -> str:
+        return f"CreatedKey(id={self.key.id!r})"
+
+
+class ApiKeys:
+    """What handlers call. The caller is authorized for the path; the rules here go beyond it."""
+
+    def __init__(
+        self,
+        store: Store,
+        scheme: CredentialScheme,
+        revoker: Revoker,
+        usage: Usage,
+        world: World,
+    ) -> None:
+        self._store = store
+        self._scheme = scheme
+        self._revoker = revoker
+        self._usage = usage
+        self._world = world
+
+    async def create(
+        self,
+        caller: Identity,
+        user_id: str,
+        name: str,
+        *,
+        permissions: Iterable[Permission] = (),
+        expires_at: int = 0,
+    ) -> CreatedKey:
+        """Make a key for a user; `permissions` have been validated, empty ones cut nothing.
+
+        Raises `ValidationError`, `NotFoundError`, and `AuthorizationError` when the user is more
+        privileged than the caller.
+        """
+        now, granted = self._world.now(), tuple(permissions)
+        if not 1 <= len(name) <= MAX_NAME or not name.isprintable() or name != name.strip():
+            raise _invalid("name", f"name must be 1 to {MAX_NAME} printable characters")
+        if expires_at and not now < expires_at <= MAX:
+            raise _invalid("expires_at", "expires_at must lie in the future")
+        minted = self._scheme.mint_api_key()
+        row = ApiKeyRow(
+            id=minted.id,
+            user_id=user_id,
+            name=name,
+            key_hash=minted.secret_hash,
+            permissions=[
+                {"capabilities": list(p.capabilities), "paths": list(p.paths)} for p in granted
+            ],
+            expires_at=expires_at,
+            created_at=now,
+            created_by=caller.name,
+        )
+
+        def change(tx: Tx) -> ApiKeyRow:
+            user = tx.get(USERS, user_id)
+            if user is None:
+                raise NotFoundError("user_not_found", "no such user")
+            require_covers_key(caller, held_policies(tx.get, user), granted)
+            if user.status != Status.ACTIVE:
+                raise ConflictError("user_disabled", "the user is disabled")
+            _make_room(tx, user_id)
+            tx.put(API_KEYS, row)
+            return row
+
+        return CreatedKey(key=_shown(await self._store.commit(change)), text=minted.text)
+
+    async def get(self, key_id: str) -> ApiKey:
+        """Return a key with its last use; raises `NotFoundError`."""
+        row = await self._store.get(API_KEYS, key_id)
+        if row is None:
+            raise NotFoundError("key_not_found", "no such API key")
+        return await self._with_usage(row)
+
+    async def of_user(self, user_id: str) -> list[ApiKey]:
+        """Return the keys of a user with their last use, revoked ones too."""
+        rows = await self._store.select(API_KEYS, Query(equals={"user_id": user_id}))
+        return [await self._with_usage(row) for row in rows]
+
+    async def revoke(self, caller: Identity, key_id: str) -> None:
+        """End a key, the tokens that came from it and their streams; a revoked one stays so.
+
+        Raises `NotFoundError`, and `AuthorizationError` when its user is more privileged than the
+        caller; everybody may end his own.
+        """
+
+        def change(tx: Tx) -> list[str]:
+            row = tx.get(API_KEYS, key_id)
+            if row is None:
+                raise NotFoundError("key_not_found", "no such API key")
+            user = tx.get(USERS, row.user_id)
+            if user is not None and not _own(caller, user, row):
+                require_covers_key(caller, held_policies(tx.get, user), permissions_of(row))
+            tx.put(API_KEYS, replace(row, status=Status.REVOKED))
+            return [KEY_PARENT + key_id]
+
+        await self._revoker.revoke(change)
+
+    async def _with_usage(self, row: ApiKeyRow) -> ApiKey:
+        usage = await self._usage.get(row.id)
+        return replace(_shown(row), last_used=usage.last_used, uses=usage.uses)
+
+
+def _own(caller: Identity, user: UserRow, row: ApiKeyRow) -> bool:
+    return caller.credential == row.id or (caller.id == user.id and not caller.permissions)
+
+
+def _make_room(tx: Tx, user_id: str) -> None:
+    rows = tx.select(API_KEYS, Query(equals={"user_id": user_id}))
+    revoked = sorted(
+        (r for r in rows if r.status == Status.REVOKED), key=lambda r: (r.created_at, r.id)
+    )
+    if len(rows) - len(revoked) >= MAX_KEYS:
+        raise ConflictError("keys_full", f"a user has at most {MAX_KEYS} API keys; revoke one")
+    for row in revoked[: max(0, len(revoked) - MAX_REVOKED)]:
+        tx.delete(API_KEYS, row.id)
+
+
+def _shown(row: ApiKeyRow) -> ApiKey:
+    return ApiKey(
+        id=row.id,
+        user_id=row.user_id,
+        name=row.name,
+        permissions=permissions_of(row),
+        expires_at=row.expires_at,
+        created_at=row.created_at,
+        created_by=row.created_by,
+        status=row.status,
+    )
+
+
+def _invalid(field: str, message: str) -> ValidationError:
+    return ValidationError("key_invalid", message, field=field)

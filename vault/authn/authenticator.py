@@ -1,0 +1,58 @@
+"""Step 1 of the pipeline: the text that was presented becomes an identity, or one plain refusal."""
+
+from collections.abc import Mapping
+from typing import Final, Protocol
+
+from actors.world import World
+from vault.authn.scheme import MAX_CREDENTIAL, CredentialScheme, Located
+from vault.authn.usage import Usage
+from vault.errors import AuthenticationError
+from vault.model.identity import Identity
+from vault.model.operation import Origin
+
+REFUSAL_SECONDS: Final = 0.01
+"""A refusal takes this long from its start: a row found in the cache, in the database or nowhere
+then looks the same from outside (a cold read is 0.1 to 1 ms), and guessing has a pace."""
+
+
+class CredentialMethod(Protocol):
+    """One way of proving who one is; JWT and certificates will be two more."""
+
+    async def identify(self, located: Located, origin: Origin) -> Identity | None:
+        """Return the identity, or None for whatever reason it is not proven."""
+        ...
+
+
+class Authenticator:
+    """The registry of methods by kind of credential."""
+
+    def __init__(
+        self,
+        scheme: CredentialScheme,
+        methods: Mapping[str, CredentialMethod],
+        usage: Usage,
+        world: World,
+    ) -> None:
+        self._scheme = scheme
+        self._methods = dict(methods)
+        self._usage = usage
+        self._world = world
+
+    async def authenticate(self, credential: str | None, origin: Origin) -> Identity:
+        """Return who is asking; no wait when all rows are cached.
+
+        Raises `AuthenticationError`, the same for no credential and for one that is unknown, wrong,
+        expired, revoked, spent or locked out, or whose user is disabled. Raises
+        `UnavailableError` when the store does.
+        """
+        started = self._world.monotonic()
+        if credential and len(credential) <= MAX_CREDENTIAL:
+            located = self._scheme.locate(credential)
+            method = self._methods.get(located.kind)
+            identity = None if method is None else await method.identify(located, origin)
+            if identity is not None:
+                self._usage.count(identity.credential)
+                return identity
+        left = started + REFUSAL_SECONDS - self._world.monotonic()
+        await self._world.sleep(max(0.0, left))
+        raise AuthenticationError("unauthenticated", "permission denied")

@@ -1,0 +1,116 @@
+"""Bearer credentials: whoever presents the text is its holder. Tokens and API keys."""
+
+from collections.abc import Awaitable, Callable
+from typing import Generic, TypeVar
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from actors.world import World
+from vault.authn.lockout import Lockout
+from vault.authn.scheme import CredentialScheme, Located
+from vault.authn.standing import Judge, judge, judge_key, judge_token
+from vault.model.identity import Identity
+from vault.model.operation import Origin
+from vault.model.records import ApiKeyRow, TokenRow
+from vault.store.cache import MISSING
+from vault.store.store import Store
+from vault.store.table import Table
+from vault.store.tables import API_KEYS, TOKENS
+from vault.store.tx import Tx
+
+R = TypeVar("R", bound=Struct)
+
+
+class Bearer(Generic[R]):
+    """One kind: the table it is found in, its secret's column, and the rule by which it stands."""
+
+    def __init__(
+        self,
+        store: Store,
+        scheme: CredentialScheme,
+        lockout: Lockout,
+        world: World,
+        *,
+        table: Table[R],
+        stored: Callable[[R], bytes],
+        rule: Judge,
+        spend: Callable[[R], Awaitable[bool]] | None = None,
+    ) -> None:
+        self._store = store
+        self._scheme = scheme
+        self._lockout = lockout
+        self._world = world
+        self._table = table
+        self._stored = stored
+        self._rule = rule
+        self._spend = spend
+
+    async def identify(self, located: Located, origin: Origin) -> Identity | None:
+        """Return the holder; None for unknown, wrong, expired, revoked, spent, disabled, locked."""
+        row = self._store.cached(self._table, located.id)
+        if row is MISSING:
+            row = await self._store.get(self._table, located.id)
+        now, pair = self._world.now(), (located.id, origin.ip)
+        # From here to the count of a failure nothing waits, so parallel guesses are counted too.
+        locked = self._lockout.locked(pair, now)
+        right = self._scheme.matches(located, None if row is None else self._stored(row))
+        if row is None or locked:
+            return None
+        if not right:
+            self._lockout.fail(pair, now)
+            return None
+        self._lockout.succeed(pair)
+        identity = await judge(self._store, self._rule, row, now)
+        if identity is None or self._spend is None:
+            return identity
+        return identity if await self._spend(row) else None
+
+
+def api_key_method(
+    store: Store, scheme: CredentialScheme, lockout: Lockout, world: World
+) -> Bearer[ApiKeyRow]:
+    """Make the method for API keys."""
+    return Bearer(
+        store,
+        scheme,
+        lockout,
+        world,
+        table=API_KEYS,
+        stored=lambda row: row.key_hash,
+        rule=judge_key,
+    )
+
+
+def token_method(
+    store: Store, scheme: CredentialScheme, lockout: Lockout, world: World
+) -> Bearer[TokenRow]:
+    """Make the method for tokens; a use of a limited one is durably spent before it counts."""
+
+    async def spend(row: TokenRow) -> bool:
+        if not row.num_uses:
+            return True
+        now = world.now()
+        return await store.commit(lambda tx: _spend(tx, row.id, now))
+
+    return Bearer(
+        store,
+        scheme,
+        lockout,
+        world,
+        table=TOKENS,
+        stored=lambda row: row.secret_hash,
+        rule=judge_token,
+        spend=spend,
+    )
+
+
+def _spend(tx: Tx, token_id: str, now: int) -> bool:
+    row = tx.get(TOKENS, token_id)
+    if row is None or row.uses_left <= 0:
+        return False
+    left = row.uses_left - 1
+    # The last use of a token that never expires gives it an end, so that the sweep finds it.
+    expires_at = row.expires_at if left else row.expires_at or now
+    tx.put(TOKENS, replace(row, uses_left=left, expires_at=expires_at))
+    return True

@@ -1,0 +1,51 @@
+"""Lockout after repeated wrong secrets, as OpenBao counts: 5 failures, 15 minutes.
+
+It guards the secret of one credential against one source address: the right id with a wrong secret.
+Of a 256-bit secret nothing is learnt in any number of guesses, so for bearer credentials this only
+ends the work that a broken or hostile client causes; it matters for what a person chose. Failures
+are not counted by address alone, because one stale token behind a NAT would then lock out its
+neighbours, nor for unknown ids, where there is nothing to guard. Whoever is locked out hears what
+every refused caller hears. Kept in memory: a restart forgets it, which 2^256 does not notice.
+"""
+
+from typing import Final
+
+from vault.model.instant import SECOND
+
+FAILURES: Final = 5
+DURATION: Final = 15 * 60 * SECOND
+RESET: Final = 15 * 60 * SECOND  # this long without a failure, and counting starts anew
+MAX_KEYS: Final = 65_536  # about 15 MB
+
+Key = tuple[str, str]  # credential id, source address
+
+
+class Lockout:
+    """Failures by credential and address; the pair that failed longest ago is forgotten first."""
+
+    def __init__(self, max_keys: int = MAX_KEYS) -> None:
+        self._max_keys = max_keys
+        self._failed: dict[Key, tuple[int, int]] = {}  # (how often, last time)
+
+    def locked(self, key: Key, now: int) -> bool:
+        """Say whether the pair has to wait still."""
+        count, last = self._failed.get(key, (0, 0))
+        return count >= FAILURES and now < last + DURATION
+
+    def fail(self, key: Key, now: int) -> None:
+        """Count a wrong secret. A locked pair is not locked for longer by trying on."""
+        count, last = self._failed.get(key, (0, 0))
+        if self.locked(key, now):
+            return
+        fresh = now >= last + RESET or count >= FAILURES
+        self._failed.pop(key, None)
+        self._failed[key] = (1 if fresh else count + 1, now)
+        if len(self._failed) > self._max_keys:
+            del self._failed[next(iter(self._failed))]
+
+    def succeed(self, key: Key) -> None:
+        """Forget the pair's failures."""
+        self._failed.pop(key, None)
+
+    def __len__(self) -> int:
+        return len(self._failed)

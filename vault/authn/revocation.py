@@ -1,0 +1,99 @@
+"""Ending credentials: with everything that came from them, and the streams that are open.
+
+A revocation counts from its first commit, since whatever descends from a missing token does not
+stand (`standing`). Descendants go in the same commit, up to `MAX_CASCADE`; a larger family is
+cleared by further commits, each of which is bounded so that writes of others get their turn.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+
+from actors.world import World
+from vault.authn.standing import KEY_PARENT, expired
+from vault.authn.streams import Sessions
+from vault.authn.usage import Usage
+from vault.model.records import TokenRow
+from vault.store.store import Store
+from vault.store.table import MAX_LIMIT, Query
+from vault.store.tables import TOKENS, USAGE
+from vault.store.tx import Tx
+
+MAX_CASCADE: Final = 1_000  # tokens of one commit; about 0.1 s of the writer
+MAX_SWEEPS: Final = 100  # commits of one sweep; the next call goes on
+
+
+class Revoker:
+    """Removes tokens and what descends from them."""
+
+    def __init__(self, store: Store, sessions: Sessions, usage: Usage, world: World) -> None:
+        self._store = store
+        self._sessions = sessions
+        self._usage = usage
+        self._world = world
+
+    async def revoke(self, first: Callable[[Tx], list[str]]) -> int:
+        """Commit `first`, which changes what it must and returns whose families end; end them.
+
+        A member is a token id, or `key:ID` for what an API key made; that key's streams end too.
+        Returns how many tokens were removed; raises what `first` and the store raise.
+        """
+        members, removed = first, 0
+        while True:
+            keys, cut, left = await self._store.commit(partial(_cascade, members))
+            self._sessions.revoke([*keys, *cut])
+            self._usage.forget(cut)
+            removed += len(cut)
+            if not left:
+                return removed
+            members = partial(_same, left)
+
+    async def sweep(self) -> int:
+        """Remove expired tokens with what descends from them; returns how many went."""
+        now, removed = self._world.now(), 0
+        for _ in range(MAX_SWEEPS):
+            query = Query(at_most=("expires_at", now), limit=MAX_LIMIT)
+            found = [row.id for row in await self._store.select(TOKENS, query)]
+            if not found:
+                break
+            removed += await self.revoke(partial(_still_expired, found, now))
+        return removed
+
+
+def _still_expired(ids: list[str], now: int, tx: Tx) -> list[str]:
+    rows = tx.get_many(TOKENS, [(token_id,) for token_id in ids])
+    return [row.id for row in rows.values() if expired(row.expires_at, now)]
+
+
+def _same(members: list[str], _tx: Tx) -> list[str]:
+    return members
+
+
+def _cascade(first: Callable[[Tx], list[str]], tx: Tx) -> tuple[list[str], list[str], list[str]]:
+    """Remove families breadth first.
+
+    Returns the keys among their heads, the accessors removed, and whose children are left.
+    """
+    waiting = first(tx)
+    keys = [m.removeprefix(KEY_PARENT) for m in waiting if m.startswith(KEY_PARENT)]
+    heads = tx.get_many(TOKENS, [(member,) for member in waiting])
+    cut = [_remove(tx, row) for row in heads.values()]
+    while waiting and len(cut) < MAX_CASCADE:
+        children = children_of(tx, waiting[0], MAX_CASCADE)
+        if not children:
+            waiting.pop(0)
+        for child in children:
+            cut.append(_remove(tx, child))
+            waiting.append(child.id)
+    return keys, cut, waiting
+
+
+def _remove(tx: Tx, row: TokenRow) -> str:
+    tx.delete(TOKENS, row.id)
+    tx.delete(USAGE, row.accessor)
+    return row.accessor
+
+
+def children_of(tx: Tx, parent: str, limit: int = MAX_LIMIT) -> list[TokenRow]:
+    """Return tokens that came from this token id or parent reference."""
+    return tx.select(TOKENS, Query(equals={"parent": parent}, limit=limit))

@@ -1,0 +1,99 @@
+"""Roles: named sets of policies, given to users."""
+
+from collections.abc import Iterable
+from typing import Final
+
+from actors.world import World
+from vault.authn.privilege import require_covers
+from vault.errors import NotFoundError, ValidationError
+from vault.model.identity import Identity
+from vault.model.name import canonical_name
+from vault.model.records import RoleRow
+from vault.store.store import Store
+from vault.store.table import Key, Query
+from vault.store.tables import ROLES
+from vault.store.tx import Tx
+
+MAX_POLICIES: Final = 64  # of one role or user
+MAX_DESCRIPTION: Final = 1024
+
+
+class Roles:
+    """What handlers call. The caller is authorized for the path; the rules here go beyond it."""
+
+    def __init__(self, store: Store, world: World) -> None:
+        self._store = store
+        self._world = world
+
+    async def put(
+        self, caller: Identity, name: str, *, policies: Iterable[str], description: str = ""
+    ) -> RoleRow:
+        """Make or replace a role. Its users have its policies from their next request on.
+
+        Raises `ValidationError`, and `AuthorizationError` unless the caller holds the policies it
+        has and those it gets.
+        """
+        name, wanted, now = canonical_name(name, "name"), policy_names(policies), self._world.now()
+        if len(description) > MAX_DESCRIPTION:
+            raise ValidationError(
+                "role_invalid",
+                f"description is longer than {MAX_DESCRIPTION} characters",
+                field="description",
+            )
+
+        def change(tx: Tx) -> RoleRow:
+            old = tx.get(ROLES, name)
+            require_covers(caller, {*wanted, *(old.policies if old else ())})
+            row = RoleRow(
+                name=name,
+                description=description,
+                policies=wanted,
+                created_at=old.created_at if old else now,
+                updated_at=now,
+            )
+            tx.put(ROLES, row)
+            return row
+
+        return await self._store.commit(change)
+
+    async def get(self, name: str) -> RoleRow:
+        """Return a role; raises `NotFoundError`."""
+        row = await self._store.get(ROLES, canonical_name(name, "name"))
+        if row is None:
+            raise NotFoundError("role_not_found", "no such role")
+        return row
+
+    async def all(self) -> list[RoleRow]:
+        """Return all roles by name."""
+        found: list[RoleRow] = []
+        after: Key | None = None
+        while page := await self._store.select(ROLES, Query(after=after)):
+            found += page
+            after = (page[-1].name,)
+        return found
+
+    async def delete(self, caller: Identity, name: str) -> None:
+        """Delete a role; its users lose its policies at their next request.
+
+        Raises `NotFoundError`, and `AuthorizationError` as `put`.
+        """
+        name = canonical_name(name, "name")
+
+        def change(tx: Tx) -> None:
+            row = tx.get(ROLES, name)
+            if row is None:
+                raise NotFoundError("role_not_found", "no such role")
+            require_covers(caller, row.policies)
+            tx.delete(ROLES, name)
+
+        await self._store.commit(change)
+
+
+def policy_names(names: Iterable[str], field: str = "policies") -> list[str]:
+    """Return names of policies in their one spelling, sorted; raises `ValidationError`."""
+    found = sorted({canonical_name(n, f"{field}[{i}]") for i, n in enumerate(names)})
+    if len(found) > MAX_POLICIES:
+        raise ValidationError(
+            "policies_invalid", f"{field} holds more than {MAX_POLICIES} names", field=field
+        )
+    return found

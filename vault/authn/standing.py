@@ -1,0 +1,152 @@
+"""Does a credential still stand, and for whom: one pure rule for requests and for transactions.
+
+A token stands while it has not expired, has uses left, and everything it came from stands: each
+ancestor, the API key that made the first of them, and the users of all. So nothing has to be found
+and deleted for a revocation to count: the next request looks up the line and ends there.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final, Protocol, TypeVar
+
+from msgspec import Struct
+
+from vault.model.identity import DEFAULT_POLICY, ROOT_POLICY, Identity, Method, Permission
+from vault.model.records import ApiKeyRow, RoleRow, Status, TokenRow, UserRow
+from vault.store.cache import MISSING
+from vault.store.store import Store
+from vault.store.table import Key, Table
+from vault.store.tables import API_KEYS, ROLES, TOKENS, USERS
+
+R = TypeVar("R", bound=Struct)
+
+KEY_PARENT: Final = "key:"  # `TokenRow.parent` of a token that an API key made; no token id has ':'
+MAX_DEPTH: Final = 32  # tokens in a line, bounding the lookups of one request
+
+
+class Get(Protocol):
+    """A lookup by key: a transaction's, or the cache's."""
+
+    def __call__(self, table: Table[R], *key: str | int) -> R | None: ...  # noqa: D102
+
+
+Judge = Callable[[Get, Any, int], Identity | None]
+
+
+def expired(expires_at: int, now: int) -> bool:
+    """Say whether an instant (0: never) has come: the instant itself is too late."""
+    return expires_at != 0 and now >= expires_at
+
+
+def held_policies(get: Get, user: UserRow) -> set[str]:
+    """Return the policies of a user: his own and those of his roles, without `default`."""
+    found = set(user.policies)
+    for name in user.roles:
+        role: RoleRow | None = get(ROLES, name)
+        if role is not None:
+            found.update(role.policies)
+    return found
+
+
+def judge_key(get: Get, row: ApiKeyRow, now: int) -> Identity | None:
+    """Return whom an API key stands for; None when it does not stand (any more)."""
+    if row.status != Status.ACTIVE or expired(row.expires_at, now):
+        return None
+    user = get(USERS, row.user_id)
+    if user is None or user.status != Status.ACTIVE:
+        return None
+    return Identity(
+        id=user.id,
+        name=user.username,
+        method=Method.API_KEY,
+        policies=tuple(sorted(held_policies(get, user) | {DEFAULT_POLICY})),
+        permissions=permissions_of(row),
+        credential=row.id,
+    )
+
+
+def judge_token(get: Get, row: TokenRow, now: int) -> Identity | None:
+    """Return whom a token stands for; None when it does not stand (any more).
+
+    A user's token never has more than its user has now: a policy that he lost, it lost.
+    """
+    if row.num_uses and row.uses_left <= 0:
+        return None
+    permissions = _line_permissions(get, row, now)
+    if permissions is None:
+        return None
+    user = get(USERS, row.user_id) if row.user_id else None
+    return Identity(
+        id=row.user_id or row.accessor,
+        name=row.display_name if user is None else user.username,
+        method=Method.TOKEN,
+        policies=tuple(row.policies) if user is None else _still_held(get, user, row),
+        permissions=permissions,
+        credential=row.accessor,
+    )
+
+
+def permissions_of(row: ApiKeyRow) -> tuple[Permission, ...]:
+    """Return what an API key is cut down to; empty: not cut down."""
+    return tuple(
+        Permission(capabilities=tuple(p["capabilities"]), paths=tuple(p["paths"]))
+        for p in row.permissions
+    )
+
+
+def _line_permissions(get: Get, row: TokenRow, now: int) -> tuple[Permission, ...] | None:
+    """Walk up to the beginning; None when somebody on the way does not stand."""
+    for _ in range(MAX_DEPTH):
+        if expired(row.expires_at, now) or not _user_stands(get, row.user_id):
+            return None
+        if not row.parent:
+            return ()
+        if row.parent.startswith(KEY_PARENT):
+            key = get(API_KEYS, row.parent.removeprefix(KEY_PARENT))
+            stands = key is not None and judge_key(get, key, now) is not None
+            return permissions_of(key) if key is not None and stands else None
+        parent = get(TOKENS, row.parent)
+        if parent is None:
+            return None
+        row = parent
+    return None
+
+
+def _user_stands(get: Get, user_id: str) -> bool:
+    if not user_id:
+        return True
+    user = get(USERS, user_id)
+    return user is not None and user.status == Status.ACTIVE
+
+
+def _still_held(get: Get, user: UserRow, row: TokenRow) -> tuple[str, ...]:
+    held = held_policies(get, user)
+    if ROOT_POLICY in held:
+        return tuple(row.policies)
+    return tuple(name for name in row.policies if name in held or name == DEFAULT_POLICY)
+
+
+class _Absent(Exception):  # noqa: N818  # a signal, not an error: look it up and ask again
+    def __init__(self, table: Table[Any], key: Key) -> None:
+        super().__init__(table.name)
+        self.table = table
+        self.key = key
+
+
+async def judge(store: Store, rule: Judge, row: Struct, now: int) -> Identity | None:
+    """Apply a rule on the store: without a wait when all it asks for is in the cache."""
+    loaded: dict[tuple[str, Key], Any] = {}
+
+    def get(table: Table[Any], *key: str | int) -> Any:
+        found = store.cached(table, *key)
+        if found is not MISSING:
+            return found
+        if (table.name, key) not in loaded:
+            raise _Absent(table, key)
+        return loaded[table.name, key]
+
+    while True:  # each turn loads one more row, and a rule asks for a bounded number
+        try:
+            return rule(get, row, now)
+        except _Absent as absent:
+            row_key = (absent.table.name, absent.key)
+            loaded[row_key] = await store.get(absent.table, *absent.key)

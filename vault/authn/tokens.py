@@ -1,0 +1,361 @@
+"""Tokens: their making, looking up, renewal and end. Rules and words are OpenBao's (compat.md).
+
+A child never outlives its parent, because whatever descends from one that expired or was revoked
+does not stand (`standing`); its own `expires_at` is not cut, so that renewing the parent suffices.
+"""
+
+import re
+from collections.abc import Iterable
+from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from actors.world import World
+from vault.authn import lifetime
+from vault.authn.revocation import Revoker, children_of
+from vault.authn.scheme import TOKEN, CredentialScheme, Minted
+from vault.authn.standing import KEY_PARENT, MAX_DEPTH, judge, judge_key, judge_token
+from vault.errors import AuthorizationError, ValidationError
+from vault.model.identity import DEFAULT_POLICY, ROOT_POLICY, Identity, Method
+from vault.model.name import canonical_name
+from vault.model.records import TokenRow
+from vault.store.store import Store
+from vault.store.table import Key, Query
+from vault.store.tables import API_KEYS, TOKENS
+from vault.store.tx import Tx
+
+MAX_POLICIES: Final = 64  # of one token
+MAX_META: Final = 64  # entries, each at most 128 by 512 characters (as KV's custom_metadata)
+MAX_META_KEY: Final = 128
+MAX_META_VALUE: Final = 512
+MAX_DISPLAY_NAME: Final = 256
+CHOSEN_LENGTH: Final = range(4, 513)  # of a text that root chose
+
+_UNCLEAN: Final = re.compile(r"[^a-zA-Z0-9-]")
+
+
+class NewToken(Struct, frozen=True, kw_only=True):
+    """What is asked for. Durations in ns, 0: the default. `policies` None: the caller's."""
+
+    policies: tuple[str, ...] | None = None
+    ttl: int = 0
+    explicit_max_ttl: int = 0
+    period: int = 0
+    num_uses: int = 0
+    renewable: bool = True
+    display_name: str = ""
+    meta: dict[str, str] = {}
+    no_parent: bool = False
+    no_default_policy: bool = False
+    id: str = ""
+    path: str = "auth/token/create"
+
+
+class Issued(Struct, frozen=True, kw_only=True):
+    """A token that was made or renewed. `text` is there at its making, and never again."""
+
+    row: TokenRow
+    text: str = ""
+    warnings: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"Issued(accessor={self.row.accessor!r})"
+
+
+class Tokens:
+    """What handlers call. The caller is authorized for the path; the rules here go beyond it."""
+
+    def __init__(
+        self, store: Store, scheme: CredentialScheme, revoker: Revoker, world: World
+    ) -> None:
+        self._store = store
+        self._scheme = scheme
+        self._revoker = revoker
+        self._world = world
+
+    async def create(
+        self, caller: Identity, new: NewToken, *, sudo: bool = False, orphan: bool = False
+    ) -> Issued:
+        """Make a child of the caller's credential, or an orphan.
+
+        `sudo`: the caller holds that capability on the path. `orphan`: asked through the path that
+        makes orphans. Raises `ValidationError`, or `AuthorizationError` when the caller's own
+        credential no longer stands.
+        """
+        sudo = sudo or ROOT_POLICY in caller.policies
+        _check(new, sudo=sudo)
+        policies = _policies(caller, new, sudo=sudo)
+        orphan = orphan or new.no_parent
+        if orphan and caller.permissions:
+            raise AuthorizationError(
+                "more_privileged", "an API key with permissions cannot create orphan tokens"
+            )
+        life = lifetime.grant(
+            ttl=new.ttl,
+            explicit_max_ttl=new.explicit_max_ttl,
+            period=new.period,
+            root=ROOT_POLICY in policies,
+        )
+        minted = self._chosen(new.id) if new.id else self._scheme.mint_token()
+        row = self._row(new, minted, policies, life)
+
+        def change(tx: Tx) -> TokenRow:
+            return _insert(tx, _placed(tx, caller, row, orphan=orphan))
+
+        stored = await self._store.commit(change)
+        return Issued(row=stored, text=minted.text, warnings=life.warnings)
+
+    async def create_root(self, chosen: str = "") -> Issued:
+        """Make a root token that nobody is asked for: at init, or with a text of the operator's.
+
+        A chosen text that is a root token already stays as it is.
+        """
+        minted = self._chosen(chosen) if chosen else self._scheme.mint_token()
+        new = NewToken(display_name="", path="auth/token/root")
+        life = lifetime.Lifetime(ttl=0, period=0)
+        row = replace(self._row(new, minted, (ROOT_POLICY,), life), display_name="root")
+
+        def change(tx: Tx) -> TokenRow:
+            old = tx.get(TOKENS, row.id)
+            if old is not None and old.policies == [ROOT_POLICY] and not old.expires_at:
+                return old
+            return _insert(tx, row)
+
+        return Issued(row=await self._store.commit(change), text=minted.text)
+
+    async def find(self, text: str) -> TokenRow | None:
+        """Return the standing token of a text, or None."""
+        located = self._scheme.locate(text)
+        row = await self._store.get(TOKENS, located.id) if located.kind == TOKEN else None
+        right = self._scheme.matches(located, None if row is None else row.secret_hash)
+        return row if right and row is not None and await self._stands(row) else None
+
+    async def find_accessor(self, accessor: str) -> TokenRow | None:
+        """Return the standing token of an accessor, or None."""
+        row = await self._by_accessor(accessor)
+        return row if row is not None and await self._stands(row) else None
+
+    async def lookup(self, text: str) -> TokenRow:
+        """Return the token of a text; raises `AuthorizationError` ("bad token")."""
+        row = await self.find(text)
+        if row is None:
+            raise AuthorizationError("bad_token", "bad token")
+        return row
+
+    async def lookup_accessor(self, accessor: str) -> TokenRow:
+        """Return the token of an accessor; raises `ValidationError` ("invalid accessor")."""
+        row = await self.find_accessor(accessor)
+        if row is None:
+            raise ValidationError("invalid_accessor", "invalid accessor", field="accessor")
+        return row
+
+    async def lookup_self(self, caller: Identity) -> TokenRow:
+        """Return the caller's own token, on its last use too. Raises `AuthorizationError`."""
+        row = await self._by_accessor(caller.credential) if _by_token(caller) else None
+        if row is None:
+            raise AuthorizationError("bad_token", "bad token")
+        return row
+
+    async def accessors(self) -> list[str]:
+        """Return the accessors of all tokens that are stored, in no particular order."""
+        found: list[str] = []
+        after: Key | None = None
+        while page := await self._store.select(TOKENS, Query(after=after)):
+            found += [row.accessor for row in page]
+            after = (page[-1].id,)
+        return found
+
+    async def renew(self, row: TokenRow, increment: int = 0) -> Issued:
+        """Renew a token that was looked up; raises `ValidationError` when it cannot be."""
+        now = self._world.now()
+
+        def change(tx: Tx) -> tuple[TokenRow, tuple[str, ...]]:
+            current = tx.get(TOKENS, row.id)
+            if current is None or judge_token(tx.get, current, now) is None:
+                raise ValidationError("token_not_found", "token not found")
+            renewed, warnings = lifetime.renew(current, increment, now)
+            tx.put(TOKENS, renewed)
+            return renewed, warnings
+
+        renewed, warnings = await self._store.commit(change)
+        return Issued(row=renewed, warnings=warnings)
+
+    async def revoke(self, row: TokenRow) -> None:
+        """End a token and all that came from it; one that is gone is no error."""
+        await self._revoker.revoke(lambda _: [row.id])
+
+    async def revoke_orphan(self, row: TokenRow) -> None:
+        """End a token and leave its children as orphans; raises `ValidationError`."""
+        now = self._world.now()
+
+        def change(tx: Tx) -> list[str]:
+            current = tx.get(TOKENS, row.id)
+            identity = None if current is None else judge_token(tx.get, current, now)
+            if identity is None:
+                raise ValidationError("token_not_found", "token to revoke not found")
+            if identity.permissions:
+                raise AuthorizationError(
+                    "more_privileged", "the children are held by the permissions of an API key"
+                )
+            while children := children_of(tx, row.id):
+                for child in children:
+                    tx.put(TOKENS, replace(child, parent=""))
+            return [row.id]
+
+        await self._revoker.revoke(change)
+
+    def _chosen(self, text: str) -> Minted:
+        fault = None
+        if text.startswith("s."):
+            fault = "custom token ID cannot have the 's.' prefix"
+        elif "." in text:
+            fault = "custom token ID cannot have a '.' in the value"
+        elif len(text) not in CHOSEN_LENGTH or not all("!" <= c <= "~" for c in text):
+            fault = "custom token ID must be 4 to 512 visible ASCII characters"
+        located = self._scheme.locate(text)
+        if fault or located.kind != TOKEN:
+            raise ValidationError(
+                "token_id_invalid", fault or "custom token ID cannot be an API key", field="id"
+            )
+        return _Chosen(located.id, text, located.secret_hash)
+
+    def _row(
+        self,
+        new: NewToken,
+        minted: Minted,
+        policies: tuple[str, ...],
+        life: lifetime.Lifetime,
+    ) -> TokenRow:
+        now = self._world.now()
+        return TokenRow(
+            id=minted.id,
+            accessor=self._scheme.mint_accessor(),
+            secret_hash=minted.secret_hash,
+            display_name=_UNCLEAN.sub("-", f"token-{new.display_name}").removesuffix("-"),
+            policies=list(policies),
+            meta=new.meta,
+            path=new.path,
+            created_at=now,
+            issued_at=now,
+            ttl=life.ttl,
+            period=life.period,
+            explicit_max_ttl=new.explicit_max_ttl,
+            expires_at=now + life.ttl if life.ttl else 0,
+            renewable=new.renewable and life.ttl > 0,
+            num_uses=new.num_uses,
+            uses_left=new.num_uses,
+        )
+
+    async def _by_accessor(self, accessor: str) -> TokenRow | None:
+        query = Query(equals={"accessor": accessor}, limit=1)
+        return next(iter(await self._store.select(TOKENS, query)), None) if accessor else None
+
+    async def _stands(self, row: TokenRow) -> bool:
+        return await judge(self._store, judge_token, row, self._world.now()) is not None
+
+
+class _Chosen(Struct, frozen=True):
+    """As a minted one, with a text that somebody chose."""
+
+    id: str
+    text: str
+    secret_hash: bytes
+
+
+def _by_token(caller: Identity) -> bool:
+    return caller.method is Method.TOKEN
+
+
+def _check(new: NewToken, *, sudo: bool) -> None:
+    """Raise `ValidationError` for what is out of bounds or takes sudo."""
+    for wanted, what in (
+        (new.no_parent, "create orphan token"),
+        (new.period > 0, "create periodic token"),
+        (new.id, "specify token id"),
+    ):
+        if wanted and not sudo:
+            raise ValidationError("sudo_required", f"root or sudo privileges required to {what}")
+    if new.num_uses < 0:
+        raise _invalid("num_uses", "number of uses cannot be negative")
+    if len(new.display_name) > MAX_DISPLAY_NAME:
+        raise _invalid("display_name", f"display_name is longer than {MAX_DISPLAY_NAME} characters")
+    if len(new.meta) > MAX_META or any(
+        len(key) > MAX_META_KEY or len(value) > MAX_META_VALUE for key, value in new.meta.items()
+    ):
+        raise _invalid(
+            "meta",
+            f"meta may have {MAX_META} entries of {MAX_META_KEY} by {MAX_META_VALUE} characters",
+        )
+
+
+def _policies(caller: Identity, new: NewToken, *, sudo: bool) -> tuple[str, ...]:
+    """Return what the new token gets: never root from one who is not, never more without sudo."""
+    wanted: Iterable[str] = caller.policies if not new.policies else new.policies
+    names = {canonical_name(name.strip(), "policies") for name in wanted}
+    if len(names) > MAX_POLICIES:
+        raise _invalid("policies", f"a token has at most {MAX_POLICIES} policies")
+    if ROOT_POLICY not in caller.policies:
+        if not sudo and not names <= {*caller.policies, DEFAULT_POLICY}:
+            raise _invalid("policies", "child policies must be subset of parent")
+        if ROOT_POLICY in names:
+            raise _invalid(
+                "policies", "root tokens may not be created without parent token being root"
+            )
+    if ROOT_POLICY in names:
+        return (ROOT_POLICY,)
+    if not new.no_default_policy:
+        names.add(DEFAULT_POLICY)
+    return tuple(sorted(names))
+
+
+def _placed(tx: Tx, caller: Identity, row: TokenRow, *, orphan: bool) -> TokenRow:
+    """Put a new token under what made it; raises unless that may have children."""
+    if caller.method is Method.API_KEY:
+        key = tx.get(API_KEYS, caller.credential)
+        stands = key is not None and judge_key(tx.get, key, row.created_at) is not None
+        parent, user_id = KEY_PARENT + caller.credential, caller.id
+    else:
+        above = _parent(tx, caller)
+        stands = judge_token(tx.get, above, row.created_at) is not None
+        parent, user_id = above.id, above.user_id
+        if not orphan and _depth(tx, above) >= MAX_DEPTH:
+            raise ValidationError("too_deep", f"a line of tokens is at most {MAX_DEPTH} long")
+    if not stands:  # it ended after the caller was authenticated
+        raise ValidationError("no_parent", "parent token lookup failed: no parent found")
+    if orphan:
+        return row
+    # What is made with sudo for somebody else must not be cut down to the maker's own policies.
+    own = ROOT_POLICY in caller.policies or {*caller.policies, DEFAULT_POLICY} >= {*row.policies}
+    return replace(row, parent=parent, user_id=user_id if own else "")
+
+
+def _parent(tx: Tx, caller: Identity) -> TokenRow:
+    query = Query(equals={"accessor": caller.credential}, limit=1)
+    found = tx.select(TOKENS, query) if _by_token(caller) else []
+    if not found:
+        raise ValidationError("no_parent", "parent token lookup failed: no parent found")
+    if found[0].num_uses:
+        raise ValidationError(
+            "restricted_parent", "restricted use token cannot generate child tokens"
+        )
+    return found[0]
+
+
+def _depth(tx: Tx, row: TokenRow) -> int:
+    """Count the tokens from the first of the line to this one."""
+    depth = 1
+    while (above := tx.get(TOKENS, row.parent)) is not None and depth < MAX_DEPTH:
+        depth, row = depth + 1, above
+    return depth
+
+
+def _insert(tx: Tx, row: TokenRow) -> TokenRow:
+    if tx.get(TOKENS, row.id) is not None:
+        raise _invalid("id", "cannot create a token with a duplicate ID")
+    tx.put(TOKENS, row)
+    return row
+
+
+def _invalid(field: str, message: str) -> ValidationError:
+    return ValidationError("token_invalid", message, field=field)

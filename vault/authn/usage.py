@@ -1,0 +1,70 @@
+"""When each credential was last used and how often: in memory, flushed in batches.
+
+A crash loses at most what came after the last flush; the audit log has every use.
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+from msgspec.structs import replace
+
+from actors.world import World
+from vault.model.records import UsageRow
+from vault.store.store import Store
+from vault.store.tables import USAGE
+from vault.store.tx import Tx
+
+FLUSH_BATCH: Final = 500  # rows a transaction, so that a flush never holds the writer for long
+MOST_PENDING: Final = 100_000  # credentials between two flushes; about 20 MB. Beyond: not counted
+
+
+class Usage:
+    """Uses since the last flush, by credential id (an accessor or the id of a key)."""
+
+    def __init__(self, store: Store, world: World) -> None:
+        self._store = store
+        self._world = world
+        self._pending: dict[str, tuple[int, int]] = {}  # (uses, last time)
+
+    def count(self, credential_id: str) -> None:
+        """Count a use, now."""
+        pending = self._pending
+        found = pending.get(credential_id)
+        if found is not None:
+            pending[credential_id] = (found[0] + 1, self._world.now())
+        elif len(pending) < MOST_PENDING:
+            pending[credential_id] = (1, self._world.now())
+
+    async def get(self, credential_id: str) -> UsageRow:
+        """Return the uses of a credential, those not yet flushed included."""
+        stored = await self._store.get(USAGE, credential_id)
+        uses, last = self._pending.get(credential_id, (0, 0))
+        return _sum(stored, credential_id, uses, last)
+
+    def forget(self, credential_ids: Iterable[str]) -> None:
+        """Drop the pending uses of credentials that are gone."""
+        for credential_id in credential_ids:
+            self._pending.pop(credential_id, None)
+
+    async def flush(self) -> None:
+        """Write what is pending. On an error the uses stay pending; raises what the store does."""
+        while self._pending:
+            batch = {key: self._pending.pop(key) for key in list(self._pending)[:FLUSH_BATCH]}
+            try:
+                await self._store.commit(lambda tx, batch=batch: _add(tx, batch))  # type: ignore[misc]  # mypy infers no lambda with a default
+            except BaseException:
+                for key, (uses, last) in batch.items():
+                    now_uses, now_last = self._pending.get(key, (0, 0))
+                    self._pending[key] = (uses + now_uses, max(last, now_last))
+                raise
+
+
+def _add(tx: Tx, batch: dict[str, tuple[int, int]]) -> None:
+    rows = tx.get_many(USAGE, [(key,) for key in batch])
+    for key, (uses, last) in batch.items():
+        tx.put(USAGE, _sum(rows.get((key,)), key, uses, last))
+
+
+def _sum(stored: UsageRow | None, credential_id: str, uses: int, last: int) -> UsageRow:
+    row = stored or UsageRow(credential_id=credential_id)
+    return replace(row, uses=row.uses + uses, last_used=max(row.last_used, last))

@@ -1,0 +1,180 @@
+"""Users: the people and machines that API keys and tokens belong to."""
+
+from collections.abc import Iterable
+from typing import Final
+
+from msgspec.structs import replace
+
+from actors.world import World
+from vault.authn.names import fold, user_key
+from vault.authn.privilege import require_covers
+from vault.authn.revocation import Revoker
+from vault.authn.roles import policy_names
+from vault.authn.standing import KEY_PARENT, held_policies
+from vault.errors import ConflictError, NotFoundError, ValidationError
+from vault.model.identity import Identity
+from vault.model.records import Status, UserRow
+from vault.store.store import Store
+from vault.store.table import Query
+from vault.store.tables import API_KEYS, ROLES, TOKENS, USAGE, USERS
+from vault.store.tx import Tx
+
+MAX_EMAIL: Final = 254  # RFC 5321 section 4.5.3.1.3, less the brackets of a path
+
+
+class Users:
+    """What handlers call. The caller is authorized for the path; the rules here go beyond it."""
+
+    def __init__(self, store: Store, revoker: Revoker, world: World) -> None:
+        self._store = store
+        self._revoker = revoker
+        self._world = world
+
+    async def create(
+        self,
+        caller: Identity,
+        username: str,
+        *,
+        email: str = "",
+        roles: Iterable[str] = (),
+        policies: Iterable[str] = (),
+    ) -> UserRow:
+        """Make a user.
+
+        Raises `ValidationError` for an unclear or reserved name or an unknown role, `ConflictError`
+        for a name that is taken in any spelling, and `AuthorizationError` when the user would be
+        more privileged than the caller.
+        """
+        now = self._world.now()
+        row = UserRow(
+            id=self._world.new_id(),
+            username=username,
+            name_key=user_key(username),
+            email=_email(email),
+            roles=policy_names(roles, "roles"),
+            policies=policy_names(policies),
+            created_at=now,
+            updated_at=now,
+        )
+
+        def change(tx: Tx) -> UserRow:
+            if tx.select(USERS, Query(equals={"name_key": row.name_key}, limit=1)):
+                raise ConflictError("user_exists", "a user of this name exists")
+            _check_roles(tx, row)
+            require_covers(caller, held_policies(tx.get, row))
+            tx.put(USERS, row)
+            return row
+
+        return await self._store.commit(change)
+
+    async def get(self, user_id: str) -> UserRow:
+        """Return a user; raises `NotFoundError`."""
+        row = await self._store.get(USERS, user_id)
+        if row is None:
+            raise NotFoundError("user_not_found", "no such user")
+        return row
+
+    async def find(self, username: str) -> UserRow:
+        """Return the user of a name in any spelling; raises `NotFoundError`."""
+        query = Query(equals={"name_key": fold(username)}, limit=1)
+        for row in await self._store.select(USERS, query):
+            return row
+        raise NotFoundError("user_not_found", "no such user")
+
+    async def page(self, *, after: str = "", limit: int = 100) -> list[UserRow]:
+        """Return up to `limit` (at most 1000) users, by id, beyond the id `after`."""
+        query = Query(after=(after,) if after else None, limit=limit)
+        return await self._store.select(USERS, query)
+
+    async def update(
+        self,
+        caller: Identity,
+        user_id: str,
+        *,
+        email: str | None = None,
+        roles: Iterable[str] | None = None,
+        policies: Iterable[str] | None = None,
+        status: str | None = None,
+    ) -> UserRow:
+        """Change what is given.
+
+        A user who is disabled loses his tokens for good and his keys until he is enabled again,
+        from the next request on; streams are cut.
+
+        Raises `NotFoundError`, `ValidationError`, and `AuthorizationError` when the user is, or
+        would become, more privileged than the caller.
+        """
+        if status is not None and status not in {Status.ACTIVE, Status.DISABLED}:
+            raise ValidationError("status_invalid", "status is active or disabled", field="status")
+        changes: dict[str, object] = {"updated_at": self._world.now()}
+        if email is not None:
+            changes["email"] = _email(email)
+        if roles is not None:
+            changes["roles"] = policy_names(roles, "roles")
+        if policies is not None:
+            changes["policies"] = policy_names(policies)
+        if status is not None:
+            changes["status"] = status
+
+        def change(tx: Tx) -> UserRow:
+            old = _of(tx, user_id)
+            row = replace(old, **changes)
+            if roles is not None:
+                _check_roles(tx, row)
+            require_covers(caller, held_policies(tx.get, old) | held_policies(tx.get, row))
+            tx.put(USERS, row)
+            return row
+
+        if status != Status.DISABLED:
+            return await self._store.commit(change)
+        await self._revoker.revoke(lambda tx: (change(tx), _credentials(tx, user_id))[1])
+        return await self.get(user_id)
+
+    async def delete(self, caller: Identity, user_id: str) -> None:
+        """Delete a user with his keys and tokens. What he wrote and the audit log keep his name.
+
+        Raises `NotFoundError` and `AuthorizationError` as `update`.
+        """
+
+        def change(tx: Tx) -> list[str]:
+            user = _of(tx, user_id)
+            require_covers(caller, held_policies(tx.get, user))
+            ending = _credentials(tx, user_id)
+            for key in tx.select(API_KEYS, Query(equals={"user_id": user_id})):
+                tx.delete(API_KEYS, key.id)
+                tx.delete(USAGE, key.id)
+            tx.delete(USERS, user_id)
+            return ending
+
+        await self._revoker.revoke(change)
+
+
+def _credentials(tx: Tx, user_id: str) -> list[str]:
+    """Return whose families end with a user: his tokens, and what his keys made.
+
+    Beyond a page of tokens the rest does not stand without him, and goes with the sweep.
+    """
+    query = Query(equals={"user_id": user_id})
+    keys = [KEY_PARENT + row.id for row in tx.select(API_KEYS, query)]
+    return keys + [row.id for row in tx.select(TOKENS, query)]
+
+
+def _of(tx: Tx, user_id: str) -> UserRow:
+    row = tx.get(USERS, user_id)
+    if row is None:
+        raise NotFoundError("user_not_found", "no such user")
+    return row
+
+
+def _check_roles(tx: Tx, row: UserRow) -> None:
+    for i, name in enumerate(row.roles):
+        if tx.get(ROLES, name) is None:
+            raise ValidationError(
+                "role_unknown", f"roles[{i}] is not a known role", field=f"roles[{i}]"
+            )
+
+
+def _email(text: str) -> str:
+    if len(text) > MAX_EMAIL or not text.isprintable() or (text and "@" not in text):
+        raise ValidationError("email_invalid", "email is not an e-mail address", field="email")
+    return text
