@@ -154,7 +154,8 @@ class Transport:
         self.write_by = self._pulse.after(allowed)
         try:
             while self._unsent:
-                await self._wait(trio.lowlevel.wait_writable)
+                if not self.gone:
+                    await self._wait(trio.lowlevel.wait_writable)
                 del self._unsent[: self._try_send(self._unsent)]
         finally:
             self.write_by = NEVER

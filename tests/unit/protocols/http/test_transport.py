@@ -1,0 +1,291 @@
+"""What protocols.http.transport promises."""
+
+import socket
+import ssl
+
+import pytest
+import trio
+import trio.testing
+import trustme
+
+from protocols.http.errors import PeerLeftError
+from protocols.http.limits import Limits
+from protocols.http.pulse import Pulse
+from protocols.http.transport import TlsTransport, Transport
+
+Pair = tuple[socket.socket, socket.socket]
+
+
+def client_of(pair: Pair) -> trio.SocketStream:
+    """The other end."""
+    return trio.SocketStream(trio.socket.from_stdlib_socket(pair[1]))
+
+
+def ticking(nursery: trio.Nursery, transport: Transport, pulse: Pulse) -> None:
+    """Let `transport` feel the pulse."""
+
+    async def beat() -> None:
+        while True:
+            transport.tick(pulse.beat())
+            await trio.sleep(pulse.tick)
+
+    nursery.start_soon(beat)
+
+
+async def test_bytes_go_both_ways(pair: Pair) -> None:
+    """What one side sends the other receives; the end is an empty read."""
+    transport = Transport(pair[0], Limits(), Pulse(Limits(), None))
+    async with client_of(pair) as client:
+        await client.send_all(b"ping")
+        assert await transport.receive() == b"ping"
+        await transport.send(b"pong")
+        assert await client.receive_some() == b"pong"
+        await client.send_eof()
+        assert await transport.receive() == b""
+        assert transport.ended
+        assert not transport.gone
+        await transport.send(b"still")
+        assert await client.receive_some() == b"still"
+    transport.close()
+
+
+async def test_large_output_waits_for_its_reader(pair: Pair, nursery: trio.Nursery) -> None:
+    """Nothing is lost when the kernel takes only part."""
+    transport = Transport(pair[0], Limits(), Pulse(Limits(), None))
+    body = bytes(range(256)) * 4_000
+    got = bytearray()
+    async with client_of(pair) as client:
+
+        async def send() -> None:
+            await transport.send(body)
+            transport.close()
+
+        nursery.start_soon(send)
+        async for piece in client:
+            got += piece
+    assert bytes(got) == body
+
+
+async def test_late_read_ends_empty(
+    pair: Pair, nursery: trio.Nursery, clock: trio.testing.MockClock
+) -> None:
+    """After `read_by` a read returns b"" and the connection can still be answered."""
+    pulse = Pulse(Limits(), None)
+    transport = Transport(pair[0], Limits(), pulse)
+    ticking(nursery, transport, pulse)
+    transport.read_by = pulse.after(5)
+    began = trio.current_time()
+    assert await transport.receive() == b""
+    assert 5 <= trio.current_time() - began <= 5 + 2 * pulse.tick
+    assert transport.read_expired
+    async with client_of(pair) as client:
+        await transport.send(b"408")
+        assert await client.receive_some() == b"408"
+    transport.close()
+
+
+async def test_slow_reader_is_cut(
+    pair: Pair, nursery: trio.Nursery, clock: trio.testing.MockClock
+) -> None:
+    """A client that does not read holds a sender for a bounded time, then is gone."""
+    limits = Limits(write_seconds=5, write_rate=100_000)
+    pulse = Pulse(limits, None)
+    transport = Transport(pair[0], limits, pulse)
+    ticking(nursery, transport, pulse)
+    began = trio.current_time()
+    with pytest.raises(PeerLeftError):
+        await transport.send(b"x" * 1_000_000)
+    assert 15 <= trio.current_time() - began <= 15 + 2 * pulse.tick
+    assert transport.gone
+    assert await transport.receive() == b""
+    with pytest.raises(PeerLeftError):
+        await transport.send(b"x")
+    transport.close()
+    pair[1].close()
+
+
+async def test_peer_that_is_gone_is_said_to_be(pair: Pair) -> None:
+    """A send to nobody raises, and `peer_left` knows it before that."""
+    transport = Transport(pair[0], Limits(), Pulse(Limits(), None))
+    assert not transport.peer_left()
+    pair[1].send(b"unread")
+    pair[1].close()
+    assert transport.peer_left()
+    with pytest.raises(PeerLeftError):
+        await transport.send(b"x")
+    transport.close()
+
+
+async def test_interrupt_ends_only_a_read_that_waits(pair: Pair, nursery: trio.Nursery) -> None:
+    """An interrupt without a reader does nothing to the next read."""
+    transport = Transport(pair[0], Limits(), Pulse(Limits(), None))
+    transport.interrupt()
+    got: list[bytes] = []
+
+    async def read() -> None:
+        got.append(await transport.receive())
+
+    async with client_of(pair) as client, trio.open_nursery() as inner:
+        await client.send_all(b"a")
+        await read()
+        inner.start_soon(read)
+        await trio.testing.wait_all_tasks_blocked()
+        transport.interrupt()
+        await trio.testing.wait_all_tasks_blocked()
+        assert got == [b"a", b""]
+        await client.send_all(b"b")
+        await read()
+    assert got == [b"a", b"", b"b"]
+    transport.close()
+
+
+async def test_sends_at_once_keep_their_order(pair: Pair, nursery: trio.Nursery) -> None:
+    """While one send waits, another's bytes queue behind it, whole."""
+    transport = Transport(pair[0], Limits(), Pulse(Limits(), None))
+    nursery.start_soon(transport.send, b"a" * 500_000)
+    await trio.testing.wait_all_tasks_blocked()
+    await transport.send(b"b" * 10)
+    got = b""
+    async with client_of(pair) as client:
+        while len(got) < 500_010:
+            got += await client.receive_some()
+    assert got == b"a" * 500_000 + b"b" * 10
+    transport.close()
+
+
+async def test_finish_reads_away_a_bounded_rest(
+    pair: Pair, nursery: trio.Nursery, clock: trio.testing.MockClock
+) -> None:
+    """A refused client may go on sending for a while, so that it gets to read why."""
+    limits = Limits(close_seconds=4)
+    pulse = Pulse(limits, None)
+    transport = Transport(pair[0], limits, pulse)
+    ticking(nursery, transport, pulse)
+    client = client_of(pair)
+    await client.send_all(b"more")
+    began = trio.current_time()
+    await transport.finish()
+    assert 4 <= trio.current_time() - began <= 4 + 2 * pulse.tick
+    assert await client.receive_some() == b""
+    transport.close()
+    await client.aclose()
+
+
+# With TLS.
+
+
+@pytest.fixture
+def contexts() -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """A server's and a client's context."""
+    ca = trustme.CA()
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    ca.issue_cert("agent.test").configure_cert(server)
+    server.set_alpn_protocols(["h2", "http/1.1"])
+    client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    ca.configure_trust(client)
+    client.set_alpn_protocols(["h2"])
+    return server, client
+
+
+def secure(pair: Pair, server: ssl.SSLContext, limits: Limits | None = None) -> TlsTransport:
+    """The transport under test."""
+    limits = limits or Limits()
+    return TlsTransport(pair[0], limits, Pulse(limits, None), server)
+
+
+async def test_tls_bytes_go_both_ways(
+    pair: Pair, contexts: tuple[ssl.SSLContext, ssl.SSLContext], nursery: trio.Nursery
+) -> None:
+    """The same over TLS, in pieces larger than a record; close_notify is the end."""
+    transport = secure(pair, contexts[0])
+    client = trio.SSLStream(
+        client_of(pair), contexts[1], server_hostname="agent.test", https_compatible=True
+    )
+    body = bytes(range(256)) * 4_000
+    nursery.start_soon(client.send_all, b"first")
+    assert await transport.handshake() == "h2"
+    facts = transport.facts()
+    assert (facts["version"], facts["peer_certificate"]) == ("TLSv1.3", None)
+    assert await transport.receive() == b"first"
+    nursery.start_soon(transport.send, body)
+    got = b""
+    while len(got) < len(body):
+        got += await client.receive_some()
+    assert got == body
+    nursery.start_soon(client.send_all, body)
+    got = b""
+    while len(got) < len(body):
+        got += await transport.receive()
+    assert got == body
+    await client.aclose()
+    assert await transport.receive() == b""
+    assert transport.ended
+    transport.close()
+
+
+async def test_close_notify_ends_though_tcp_stays(
+    pair: Pair, contexts: tuple[ssl.SSLContext, ssl.SSLContext], nursery: trio.Nursery
+) -> None:
+    """RFC 8446 section 6.1: nothing comes after close_notify, so nothing is waited for."""
+    transport = secure(pair, contexts[0])
+    client = trio.SSLStream(client_of(pair), contexts[1], server_hostname="agent.test")
+    nursery.start_soon(client.do_handshake)
+    await transport.handshake()
+    async with trio.open_nursery() as inner:
+        inner.start_soon(client.unwrap)
+        with trio.fail_after(1):
+            assert await transport.receive() == b""
+        inner.cancel_scope.cancel()
+    transport.close()
+    await client.transport_stream.aclose()
+
+
+@pytest.mark.parametrize("data", [b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01\x00\x05hello", b""])
+async def test_failed_handshake_is_the_peers_end(
+    pair: Pair, contexts: tuple[ssl.SSLContext, ssl.SSLContext], data: bytes
+) -> None:
+    """Plain text, garbage or silence where a handshake should be: PeerLeftError, nothing else."""
+    transport = secure(pair, contexts[0])
+    client = client_of(pair)
+    if data:
+        await client.send_all(data)
+    await client.send_eof()
+    with pytest.raises(PeerLeftError):
+        await transport.handshake()
+    transport.close()
+    await client.aclose()
+
+
+async def test_slow_handshake_is_cut(
+    pair: Pair,
+    contexts: tuple[ssl.SSLContext, ssl.SSLContext],
+    nursery: trio.Nursery,
+    clock: trio.testing.MockClock,
+) -> None:
+    """A client that says nothing holds a slot for `handshake_seconds`."""
+    limits = Limits(handshake_seconds=3)
+    pulse = Pulse(limits, None)
+    transport = TlsTransport(pair[0], limits, pulse, contexts[0])
+    ticking(nursery, transport, pulse)
+    began = trio.current_time()
+    with pytest.raises(PeerLeftError):
+        await transport.handshake()
+    assert 3 <= trio.current_time() - began <= 3 + 2 * pulse.tick
+    transport.close()
+    pair[1].close()
+
+
+async def test_garbage_after_the_handshake_ends_the_session(
+    pair: Pair, contexts: tuple[ssl.SSLContext, ssl.SSLContext], nursery: trio.Nursery
+) -> None:
+    """A record that does not authenticate is the end, not an exception."""
+    transport = secure(pair, contexts[0])
+    client = trio.SSLStream(client_of(pair), contexts[1], server_hostname="agent.test")
+    nursery.start_soon(client.do_handshake)
+    await transport.handshake()
+    await trio.testing.wait_all_tasks_blocked()
+    await client.transport_stream.send_all(b"\x17\x03\x03\x00\x20" + b"x" * 32)
+    assert await transport.receive() == b""
+    assert transport.ended
+    transport.close()
+    await client.transport_stream.aclose()
