@@ -88,8 +88,10 @@ class WriteMount(Struct, frozen=True, kw_only=True):
 
 
 class TuneMount(Struct, frozen=True, kw_only=True):
-    """Change the KV settings of a mount."""
+    """Change the settings of a mount; its version can only go up."""
 
+    version: int | None = None
+    description: str | None = None
     max_versions: int | None = None
     cas_required: bool | None = None
     delete_version_after: int | None = None
@@ -125,3 +127,23 @@ class DryRun(Struct, frozen=True, kw_only=True):
     at: int | None = None
     tags: tuple[str, ...] | None = None
     metadata: dict[str, str] | None = None
+
+
+class ByToken(Struct, frozen=True, kw_only=True):
+    """The token with this text (`token.lookup`, `token.revoke`, `token.revoke_orphan`)."""
+
+    token: str
+
+
+class ByAccessor(Struct, frozen=True, kw_only=True):
+    """The token with this accessor (`token.lookup_accessor`, `token.revoke_accessor`)."""
+
+    accessor: str
+
+
+class RenewToken(Struct, frozen=True, kw_only=True):
+    """Renew by text, by accessor, or (both empty) oneself. `increment` in ns; 0: its own TTL."""
+
+    token: str = ""
+    accessor: str = ""
+    increment: int = 0
