@@ -1,7 +1,7 @@
 """A connection under test at one end of a socket pair, a client at the other, time that jumps."""
 
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 
 import httptools
@@ -175,13 +175,14 @@ Wired = Callable[..., Awaitable[Wire]]
 
 
 @pytest.fixture
-def pair() -> tuple[socket.socket, socket.socket]:
+def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
     """Two connected sockets in non-blocking mode, with small buffers."""
     ours, theirs = socket.socketpair()
     for sock in (ours, theirs):
         sock.settimeout(0)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16_384)
-    return ours, theirs
+    with ours, theirs:
+        yield ours, theirs
 
 
 @pytest.fixture
