@@ -50,6 +50,8 @@ def recover(layout: Layout, keys: AuditKeys, vault: str) -> Recovered:
     try:
         stored = read_head(layout.head, keys, keys.public)
     except ValueError as error:
+        if not files:  # the very first start died while it wrote the head: there was no log yet
+            return _fresh(keys, None, 0)
         raise damaged(layout.head.name, str(error)) from None
     if stored.head.origin != origin_of(vault):
         raise damaged(layout.head.name, "the log is of another vault")

@@ -150,17 +150,16 @@ class FileSink:
                 raise
 
     def _attempt(self, batch: Batch) -> None:
-        if self._head is None:
-            self._open_head()
+        head = self._open_head() if self._head is None else self._head
         if batch.segment != self._segment:
-            self._rotate(batch.segment)
+            self._rotate(head, batch.segment)
         log = self._open_log() if self._log is None else self._log
         if self._disk.size(log) != self._end:
             raise OSError(errno.ESTALE, "the audit log was changed by somebody else")
         self._put(log, batch.data, self._end)
         if self._syncs:
             self._disk.sync(log)
-        self._move_head(batch)
+        self._move_head(head, batch)
         self._end += len(batch.data)
         self._size = batch.size
         self._last = batch.data[batch.data.rfind(b"\n", 0, -1) + 1 : -1]
@@ -173,21 +172,19 @@ class FileSink:
                 raise OSError(errno.EIO, "the disk took nothing")
             rest, offset = rest[written:], offset + written
 
-    def _move_head(self, batch: Batch) -> None:
-        if self._head is None:
-            raise OSError(errno.EBADF, "the head file is not open")
+    def _move_head(self, head: int, batch: Batch) -> None:
         slot = (self._slot + 1) % SLOTS
-        self._put(self._head, encode_slot(batch.note, batch.mark), slot * SPACING)
+        self._put(head, encode_slot(batch.note, batch.mark), slot * SPACING)
         # The log itself is durable, so a head that a power cut sets back loses no record. It is
         # made durable with each checkpoint, so that it is never set back by more than that.
         if batch.settles and self._syncs:
-            self._disk.sync(self._head)
+            self._disk.sync(head)
         self._slot = slot
 
-    def _rotate(self, segment: int) -> None:
+    def _rotate(self, head: int, segment: int) -> None:
         """Close the segment, begin the next. Each step is skipped when an attempt before did it."""
-        if self._head is not None and self._syncs:
-            self._disk.sync(self._head)  # the head covers a closed segment whole
+        if self._syncs:
+            self._disk.sync(head)  # the head covers a closed segment whole
         folder = self.layout.log.parent
         if not self._closed:
             self._disk.rename(self.layout.log, self.layout.closed(self._segment))
@@ -201,19 +198,19 @@ class FileSink:
 
     # Opening.
 
-    def _open_head(self) -> None:
-        self._head = self._disk.open(self.layout.head)
+    def _open_head(self, *, create: bool = False) -> int:
+        self._head = self._disk.open(self.layout.head, create=create)
         self._disk.lock(self._head)
+        return self._head
 
     def _create_head(self, keys: AuditKeys, vault_id: str) -> None:
         tree = Frontier(keys.digest)
         empty = Head(origin_of(vault_id), 0, tree.root(), START, "1970-01-01T00:00:00Z")
-        self._head = self._disk.open(self.layout.head, create=True)
-        self._disk.lock(self._head)
+        fd = self._open_head(create=True) if self._head is None else self._head
         block = encode_slot(sign(empty, keys), 0)
         for slot in range(SLOTS):
-            self._put(self._head, block, slot * SPACING)
-        self._disk.sync(self._head)
+            self._put(fd, block, slot * SPACING)
+        self._disk.sync(fd)
         self._disk.sync_folder(self.layout.log.parent)
 
     def _open_log(self) -> int:
