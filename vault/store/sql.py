@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 import sqlalchemy as sa
 from msgspec import Struct
 
-from vault.errors import UnavailableError
+from vault.errors import TamperedError, UnavailableError
 from vault.store.interface import UNKNOWN, BackendError, ConstraintError, Session, Writes
 from vault.store.statements import Statements
 from vault.store.table import Key, Query, Table
@@ -33,7 +33,7 @@ class SqlSession:
     def get(self, table: Table[R], key: Key) -> R | None:
         """The row, or None."""
         statements = _STATEMENTS[table]
-        records = self._records(statements.get, statements.key(key))
+        records = self._records(table, statements.get, statements.key(key))
         return statements.read(records[0]) if records else None
 
     def get_many(self, table: Table[R], keys: Iterable[Key]) -> dict[Key, R]:
@@ -41,7 +41,7 @@ class SqlSession:
         statements = _STATEMENTS[table]
         found: dict[Key, R] = {}
         for some in _chunks(keys):
-            for record in self._records(statements.get_many, statements.keys(some)):
+            for record in self._records(table, statements.get_many, statements.keys(some)):
                 row = statements.read(record)
                 found[table.key_of(row)] = row
         return found
@@ -51,13 +51,14 @@ class SqlSession:
         statements = _STATEMENTS[table]
         found: set[Key] = set()
         for some in _chunks(keys):
-            found |= {tuple(r) for r in self._records(statements.existing, statements.keys(some))}
+            records = self._records(table, statements.existing, statements.keys(some))
+            found |= {tuple(record) for record in records}
         return found
 
     def select(self, table: Table[R], query: Query) -> list[R]:
         """The rows of the query, in its order."""
         statements = _STATEMENTS[table]
-        return [statements.read(r) for r in self._records(statements.select(query), {})]
+        return [statements.read(r) for r in self._records(table, statements.select(query), {})]
 
     def flush(self, writes: Writes) -> None:
         """One executemany for each table and kind of change. Raises `ConstraintError`."""
@@ -74,13 +75,20 @@ class SqlSession:
             if rows := writes.inserts.get(table):
                 self._many(table, statements.insert, [statements.row(row) for row in rows])
 
-    def _records(self, statement: sa.Select[Any], parameters: dict[str, Any]) -> list[sa.Row[Any]]:
+    def _records(
+        self, table: Table[Any], statement: sa.Select[Any], parameters: dict[str, Any]
+    ) -> list[sa.Row[Any]]:
         try:
             return list(self._connection.execute(statement, parameters))
         except (UnicodeEncodeError, OverflowError):
             return []  # a key that cannot be stored is not there
         except Exception as error:
-            raise self._fault(error) from error
+            fault = self._fault(error)
+            if isinstance(fault, TamperedError):  # the driver met it before `read` could
+                fault = TamperedError(
+                    fault.code, f"{table.name}: {fault.message}", table=table.name
+                )
+            raise fault from error
 
     def _many(self, table: Table[Any], statement: sa.Executable, rows: list[dict[str, Any]]) -> int:
         try:

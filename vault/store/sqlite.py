@@ -153,7 +153,7 @@ class SqliteBackend(SqlBackend):
             return BackendError("store_corrupt", "the database is damaged; restore a backup")
         if isinstance(cause, sqlite3.Error) and _UNDECODABLE in str(cause):
             return TamperedError("row_corrupt", "a stored row is damaged")
-        if isinstance(cause, sqlite3.Error | OSError | sa.exc.SQLAlchemyError):
+        if isinstance(error, sqlite3.Error | OSError | sa.exc.SQLAlchemyError):
             return BackendError("store_unavailable", "the database does not answer as it should")
         return error
 

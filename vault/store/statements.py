@@ -67,7 +67,9 @@ class Statements:
             for position, decode in self._decoders:
                 if values[position] is not None:
                     values[position] = decode(values[position])
-            return msgspec.convert(dict(zip(self._names, values, strict=True)), self.table.row)
+            named = dict(zip(self._names, values, strict=True))
+            # Bytes are bytes here: left to itself msgspec would take text for Base64.
+            return msgspec.convert(named, self.table.row, builtin_types=(bytes,))
         except (msgspec.MsgspecError, TypeError):
             named = dict(zip(self._names, values, strict=True))
             raise TamperedError(

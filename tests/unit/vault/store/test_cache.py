@@ -1,0 +1,154 @@
+"""vault.store.cache: within its bound, and never older than what was acknowledged."""
+
+import tracemalloc
+
+from tests.contract.store.samples import secret, system, version
+from vault.store.cache import ABSENT_SHARE, MISSING, Cache
+from vault.store.tables import SECRETS, SYSTEM, VERSIONS
+
+KEY = ("a",)
+
+
+def test_three_answers() -> None:
+    """A row, None for a row that does not exist, and MISSING for one that is not known."""
+    cache = Cache()
+    assert cache.lookup(SYSTEM, KEY) is MISSING
+    cache.replace([(SYSTEM, KEY, None)])
+    assert cache.lookup(SYSTEM, KEY) is None
+    row = system("a")
+    cache.replace([(SYSTEM, KEY, row)])
+    assert cache.lookup(SYSTEM, KEY) is row
+    assert cache.lookup(SECRETS, KEY) is MISSING
+    cache.replace([(SYSTEM, KEY, None)])
+    assert cache.lookup(SYSTEM, KEY) is None
+
+
+def test_load() -> None:
+    """What was loaded is kept, be it a row or its absence."""
+    cache = Cache()
+    row = system("a")
+    cache.end(cache.begin(SYSTEM, KEY), SYSTEM, row)
+    cache.end(cache.begin(SYSTEM, ("b",)), SYSTEM, None)
+    assert cache.lookup(SYSTEM, KEY) is row
+    assert cache.lookup(SYSTEM, ("b",)) is None
+
+
+def test_failed_load() -> None:
+    """A load that failed leaves nothing, and is not waited for."""
+    cache = Cache()
+    cache.end(cache.begin(SYSTEM, KEY), SYSTEM, MISSING)
+    assert cache.lookup(SYSTEM, KEY) is MISSING
+    assert not cache._loads
+
+
+def test_overtaken_load() -> None:
+    """A load that began before a commit of its row is not kept, whatever it found."""
+    new = system("a", b"new")
+    for found in (system("a", b"old"), None):
+        cache = Cache()
+        load = cache.begin(SYSTEM, KEY)
+        cache.replace([(SYSTEM, KEY, new)])
+        cache.end(load, SYSTEM, found)
+        assert cache.lookup(SYSTEM, KEY) is new
+
+
+def test_overtaken_and_evicted() -> None:
+    """Nor when the newer row is no longer there to compare with."""
+    cache = Cache()
+    load = cache.begin(SYSTEM, KEY)
+    cache.forget([(SYSTEM, KEY, None)])
+    cache.end(load, SYSTEM, system("a", b"old"))
+    assert cache.lookup(SYSTEM, KEY) is MISSING
+
+
+def test_other_rows_do_not_overtake() -> None:
+    """A commit of other rows does not spoil a load."""
+    cache = Cache()
+    load = cache.begin(SYSTEM, KEY)
+    cache.replace([(SECRETS, KEY, secret("a")), (SYSTEM, ("b",), system("b"))])
+    row = system("a")
+    cache.end(load, SYSTEM, row)
+    assert cache.lookup(SYSTEM, KEY) is row
+
+
+def test_forget() -> None:
+    """Forgotten rows, present or absent, have to be looked up."""
+    cache = Cache()
+    cache.replace([(SYSTEM, KEY, system("a")), (SYSTEM, ("b",), None)])
+    cache.forget([(SYSTEM, KEY, None), (SYSTEM, ("b",), None), (SYSTEM, ("c",), None)])
+    assert cache.lookup(SYSTEM, KEY) is MISSING
+    assert cache.lookup(SYSTEM, ("b",)) is MISSING
+    assert cache.statistics().bytes == 0
+
+
+def test_least_recently_used_goes() -> None:
+    """When it is full, the row that nobody asked for the longest makes room."""
+    cache = Cache(40_000)
+    for i in range(100):
+        cache.replace([(SYSTEM, (f"{i}",), system(f"{i}", b"x" * 1000))])
+        assert cache.lookup(SYSTEM, ("0",)) is not MISSING
+        assert cache.statistics().bytes <= 40_000
+    stats = cache.statistics()
+    assert 15 < stats.entries < 40
+    assert stats.evictions == 100 - stats.entries
+    assert cache.lookup(SYSTEM, ("99",)) is not MISSING
+    assert cache.lookup(SYSTEM, ("1",)) is MISSING
+
+
+def test_oversized_row() -> None:
+    """A row larger than the whole cache displaces nothing but its own former self."""
+    cache = Cache(20_000)
+    cache.replace([(SYSTEM, KEY, system("a")), (SYSTEM, ("b",), system("b"))])
+    cache.replace([(SYSTEM, KEY, system("a", b"x" * 20_000))])
+    assert cache.lookup(SYSTEM, KEY) is MISSING
+    assert cache.lookup(SYSTEM, ("b",)) == system("b")
+
+
+def test_guesses_displace_no_row() -> None:
+    """Whoever asks for a million names that do not exist cannot empty the cache of rows."""
+    cache = Cache(64_000)
+    cache.replace([(SYSTEM, KEY, system("a"))])
+    for i in range(1000):
+        cache.end(cache.begin(SYSTEM, (f"guess {i}",)), SYSTEM, None)
+    assert cache.lookup(SYSTEM, KEY) == system("a")
+    assert cache.statistics().bytes < 64_000 // ABSENT_SHARE + 2000
+
+
+def test_zero_bytes() -> None:
+    """A cache of no bytes holds nothing: the cache of a database that others write."""
+    cache = Cache(0)
+    cache.replace([(SYSTEM, KEY, system("a")), (SYSTEM, ("b",), None)])
+    cache.end(cache.begin(SYSTEM, KEY), SYSTEM, system("a"))
+    assert cache.lookup(SYSTEM, KEY) is MISSING
+    assert cache.lookup(SYSTEM, ("b",)) is MISSING
+
+
+def test_statistics() -> None:
+    """Hits are answers from memory, misses are loads."""
+    cache = Cache(1_000_000)
+    cache.lookup(SYSTEM, KEY)
+    cache.end(cache.begin(SYSTEM, KEY), SYSTEM, system("a"))
+    cache.lookup(SYSTEM, KEY)
+    stats = cache.statistics()
+    assert (stats.hits, stats.misses, stats.entries) == (1, 1, 1)
+    assert stats.max_bytes == 1_000_000
+    assert 0 < stats.bytes < 2000
+
+
+def test_bound_is_of_real_memory() -> None:
+    """The bytes it counts are about those it takes, for heads, versions and absences."""
+    bound = 4 * 2**20
+    cache = Cache(bound)
+    tracemalloc.start()
+    try:
+        for i in range(3000):
+            head = secret(f"secret/app/{i}", tags=["a", f"b{i}"], metadata={f"k{i}": f"v{i}"})
+            cache.replace([(SECRETS, (head.name,), head)])
+            row = version(f"id-{i}", 1, box=bytes(i % 500))
+            cache.replace([(VERSIONS, (row.secret_id, 1), row)])
+            cache.replace([(SECRETS, (f"secret/absent/{i}",), None)])
+        taken, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert cache.statistics().evictions > 0
+    assert 0.4 * bound < taken < 1.2 * bound

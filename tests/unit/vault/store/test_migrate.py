@@ -1,0 +1,176 @@
+"""vault.store.migrate: to this program's schema, whole, or not at all."""
+
+import signal
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+
+from tests.contract.store.samples import put, system
+from vault.errors import UnavailableError
+from vault.store.migrate import SCRIPTS, migrate
+from vault.store.schema import METADATA
+from vault.store.sqlite import SqliteBackend
+from vault.store.tables import SYSTEM
+from vault.store.tx import transact
+
+ROOT = Path(__file__).parents[4]
+NEXT_STEP = """
+import sqlalchemy as sa
+from alembic import op
+
+revision = "next"
+down_revision = "0001"
+
+
+def upgrade():
+    op.create_table("extra", sa.Column("name", sa.String(10)))
+    op.execute("INSERT INTO extra SELECT name FROM system")
+    op.drop_table("credential_usage")
+    op.add_column("system", sa.Column("note", sa.String(10)))
+"""
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from vault.store.migrate import migrate
+from vault.store.sqlite import SqliteBackend, _driver
+
+
+class Doomed(SqliteBackend):
+    def _prepare(self, writer):
+        left = int(sys.argv[3])
+
+        def count(statement):
+            nonlocal left
+            left -= 1
+            if left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        _driver(writer).set_trace_callback(count)
+        migrate(writer, Path(sys.argv[2]))
+
+
+Doomed("sqlite:///" + sys.argv[1]).open()
+"""
+
+
+@pytest.fixture
+def versions(tmp_path: Path) -> Path:
+    """The released steps and one more."""
+    folder = tmp_path / "versions"
+    folder.mkdir()
+    for script in (SCRIPTS / "versions").glob("v*.py"):
+        (folder / script.name).write_text(script.read_text())
+    (folder / "next.py").write_text(NEXT_STEP)
+    return folder
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """A database of this program's schema, with a row in it."""
+    backend = SqliteBackend(f"sqlite:///{tmp_path}/vault.db")
+    backend.open()
+    transact(backend, put(SYSTEM, system("a")))
+    backend.close()
+    return tmp_path / "vault.db"
+
+
+class _Migrated(SqliteBackend):
+    versions = SCRIPTS / "versions"
+
+    def _prepare(self, writer: sa.Connection) -> None:
+        migrate(writer, self.versions)
+
+
+def upgrade(file: Path, versions: Path) -> None:
+    """Open the database with these steps."""
+    backend = _Migrated(f"sqlite:///{file}")
+    backend.versions = versions
+    backend.open()
+    backend.close()
+
+
+def names(file: Path) -> list[str]:
+    """What is in `extra`, which the next step fills."""
+    with sqlite3.connect(file) as database:
+        found = [name for (name,) in database.execute("SELECT name FROM extra")]
+    database.close()
+    return found
+
+
+def test_steps_build_the_schema(file: Path) -> None:
+    """All steps together make exactly the schema that is generated from the rows."""
+    engine = sa.create_engine(f"sqlite:///{file}")
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, METADATA) == []
+        inspector = sa.inspect(connection)
+        for sql in METADATA.tables.values():
+            keys = inspector.get_foreign_keys(sql.name)
+            assert all(key["options"] == {"ondelete": "RESTRICT"} for key in keys)
+            columns = {c["name"]: c["nullable"] for c in inspector.get_columns(sql.name)}
+            assert columns == {c.name: c.nullable for c in sql.c}
+    engine.dispose()
+
+
+def test_again(file: Path) -> None:
+    """A database that is up to date is left as it is."""
+    before = file.read_bytes()
+    upgrade(file, SCRIPTS / "versions")
+    assert file.read_bytes() == before
+
+
+def test_next_step(file: Path, versions: Path) -> None:
+    """A step more is run on the data that is there."""
+    upgrade(file, versions)
+    assert names(file) == ["a"]
+
+
+def test_newer_database(file: Path, versions: Path) -> None:
+    """A database that a newer program wrote is refused and not touched; nor is its lock kept."""
+    upgrade(file, versions)
+    before = file.read_bytes()
+    backend = SqliteBackend(f"sqlite:///{file}")
+    for _ in range(2):
+        with pytest.raises(UnavailableError) as caught:
+            backend.open()
+        assert caught.value.code == "store_newer"
+        assert not backend.is_open
+    assert file.read_bytes() == before
+
+
+@pytest.mark.parametrize("statement", [2, 7, 9, 10, 11])
+def test_killed_midway(file: Path, versions: Path, statement: int) -> None:
+    """Killed at any statement of a step, nothing of it was done, and the next start does it."""
+    _kill(file, versions, statement)
+    backend = SqliteBackend(f"sqlite:///{file}")
+    backend.open()  # the schema is still this program's, or it would be refused as newer
+    with backend.read() as session:
+        assert session.get(SYSTEM, ("a",)) == system("a")
+    backend.check()
+    backend.close()
+    upgrade(file, versions)
+    assert names(file) == ["a"]
+
+
+@pytest.mark.parametrize("statement", [3, 20])
+def test_killed_at_birth(tmp_path: Path, statement: int) -> None:
+    """Killed while the first schema is made, the next start makes it."""
+    file = tmp_path / "vault.db"
+    _kill(file, SCRIPTS / "versions", statement)
+    upgrade(file, SCRIPTS / "versions")
+    test_steps_build_the_schema(file)
+
+
+def _kill(file: Path, versions: Path, statement: int) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, str(file), str(versions), str(statement)],
+        cwd=ROOT,
+        check=False,
+    )
+    assert done.returncode == -signal.SIGKILL

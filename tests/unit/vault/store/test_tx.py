@@ -1,0 +1,193 @@
+"""vault.store.tx: overlays that agree with a plain dictionary, whatever was done to them."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.contract.store.samples import StampGuard, put, secret, system
+from vault.errors import TamperedError, UnavailableError
+from vault.store.cache import MISSING, Cache
+from vault.store.interface import Session, Writes
+from vault.store.memory import MemoryBackend
+from vault.store.query import arrange
+from vault.store.table import Query
+from vault.store.tables import SECRETS, SYSTEM
+from vault.store.tx import Batch, Tx, transact
+
+NAMES = st.sampled_from("abcdef")
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("put"), NAMES, st.binary(max_size=2)),
+        st.tuples(st.just("delete"), NAMES, st.none()),
+        st.tuples(st.just("get"), NAMES, st.none()),
+        st.tuples(st.just("many"), NAMES, st.none()),
+        st.tuples(st.just("select"), NAMES, st.tuples(st.integers(1, 4), st.booleans())),
+    ),
+    max_size=8,
+)
+CHANGES = st.lists(st.tuples(STEPS, st.booleans()), max_size=5)  # (steps, whether it raises)
+
+
+class _Abandoned(Exception):  # noqa: N818  # no error: what a change may raise
+    pass
+
+
+def run_steps(tx: Tx, model: dict[str, bytes], steps: list[Any]) -> None:
+    """Do the steps to the transaction and to the model, and compare what they say."""
+    for step, name, value in steps:
+        if step == "put":
+            tx.put(SYSTEM, system(name, value))
+            model[name] = value
+        elif step == "delete":
+            tx.delete(SYSTEM, name)
+            model.pop(name, None)
+        elif step == "get":
+            row = tx.get(SYSTEM, name)
+            assert (row and row.value) == model.get(name)
+        elif step == "many":
+            found = tx.get_many(SYSTEM, [(name,), ("a",), ("zz",)])
+            assert found == {(n,): system(n, model[n]) for n in {name, "a"} & model.keys()}
+        else:
+            query = Query(limit=value[0], descending=value[1], after=(name,))
+            rows = [system(n, v) for n, v in model.items()]
+            assert tx.select(SYSTEM, query) == arrange(SYSTEM, query, rows)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(CHANGES, max_size=3), st.booleans())
+def test_agrees_with_a_dictionary(batches: list[Any], cached: bool) -> None:
+    """Any changes in any batches, some abandoned midway: each sees and leaves the right rows."""
+    backend, cache = MemoryBackend(), Cache() if cached else None
+    stored: dict[str, bytes] = {}
+    for changes in batches:
+        made: list[Batch] = []
+
+        def apply(session: Session, changes: Any = changes, made: list[Batch] = made) -> Writes:
+            nonlocal stored
+            batch = Batch(session, StampGuard(), cache)
+            made.append(batch)
+            for steps, raises in changes:
+                model = dict(stored)
+
+                def change(tx: Tx, steps: Any = steps, model: Any = model) -> None:
+                    run_steps(tx, model, steps)
+                    if raises:  # noqa: B023  # called before the loop goes on
+                        raise _Abandoned
+
+                try:
+                    batch.run(change)
+                    stored = model
+                except _Abandoned:
+                    assert raises
+            return batch.writes()
+
+        backend.write(apply)
+        if cache is not None:
+            cache.replace(made[0].seen())
+        with backend.read() as session:
+            rows = session.select(SYSTEM, Query())
+            assert {row.name: row.value for row in rows} == stored
+            for name in "abcdef":
+                known = MISSING if cache is None else cache.lookup(SYSTEM, (name,))
+                assert known is MISSING or known == session.get(SYSTEM, (name,))
+
+
+def batch_over(backend: MemoryBackend, use: Any) -> Writes:
+    """What `use(batch)` makes a transaction write, without writing it."""
+    kept: list[Writes] = []
+
+    def apply(session: Session) -> Writes:
+        batch = Batch(session, StampGuard(), None)
+        use(batch)
+        kept.append(batch.writes())
+        return Writes()
+
+    backend.write(apply)
+    return kept[0]
+
+
+def test_kinds_of_writes() -> None:
+    """What was there is updated, what was not is inserted, read before or not."""
+    backend = MemoryBackend()
+    transact(backend, put(SYSTEM, system("a"), system("b"), system("c"), system("d")))
+
+    def use(batch: Batch) -> None:
+        batch.run(lambda tx: tx.get(SYSTEM, "a"))
+        batch.run(lambda tx: tx.get(SYSTEM, "new"))
+        batch.run(put(SYSTEM, *(system(n, b"2") for n in ("a", "b", "new", "newer"))))
+        batch.run(lambda tx: [tx.delete(SYSTEM, n) for n in ("c", "absent")])
+
+    writes = batch_over(backend, use)
+    assert [row.name for row in writes.updates[SYSTEM]] == ["a", "b"]
+    assert [row.name for row in writes.inserts[SYSTEM]] == ["new", "newer"]
+    assert writes.deletes == {SYSTEM: [("c",)]}
+
+
+def test_nothing_to_write() -> None:
+    """Reading, and deleting what is not there, writes nothing."""
+
+    def use(batch: Batch) -> None:
+        batch.run(lambda tx: tx.select(SYSTEM, Query()))
+        batch.run(lambda tx: tx.delete(SYSTEM, "a"))
+
+    assert batch_over(MemoryBackend(), use) == Writes()
+
+
+def test_guard() -> None:
+    """Rows are stamped when they are put, and checked when they come from the database."""
+    backend = MemoryBackend()
+    transact(backend, put(SECRETS, secret("a")), StampGuard())
+    row = transact(backend, lambda tx: tx.get(SECRETS, "a"), StampGuard())
+    assert row is not None
+    assert row.mac
+    backend.write(lambda _: Writes(inserts={SECRETS: [secret("bad", mac=b"no")]}))
+    for read in (
+        lambda tx: tx.get(SECRETS, "bad"),
+        lambda tx: tx.get_many(SECRETS, [("bad",)]),
+        lambda tx: tx.select(SECRETS, Query()),
+    ):
+        with pytest.raises(TamperedError) as caught:
+            transact(backend, read, StampGuard())
+        assert caught.value.details["key"] == ("bad",)
+
+
+def test_select_hides_before_it_checks() -> None:
+    """A bad row that this transaction deletes or replaces does not stand in its way."""
+    backend = MemoryBackend()
+    backend.write(lambda _: Writes(inserts={SECRETS: [secret("bad", mac=b"no")]}))
+
+    def change(tx: Tx) -> list[Any]:
+        tx.delete(SECRETS, "bad")
+        return tx.select(SECRETS, Query())
+
+    assert transact(backend, change, StampGuard()) == []
+
+
+def test_limit_with_hidden_rows() -> None:
+    """Rows that are hidden do not eat up the limit."""
+    backend = MemoryBackend()
+    transact(backend, put(SYSTEM, *(system(f"{i:04}") for i in range(1010))))
+
+    def change(tx: Tx) -> list[str]:
+        for i in range(8):
+            tx.delete(SYSTEM, f"{i:04}")
+        return [row.name for row in tx.select(SYSTEM, Query(limit=1000))]
+
+    assert transact(backend, change) == [f"{i:04}" for i in range(8, 1008)]
+
+
+def test_query_is_checked() -> None:
+    """A transaction asks no more than a reader may."""
+    with pytest.raises(ValueError, match="limit"):
+        transact(MemoryBackend(), lambda tx: tx.select(SYSTEM, Query(limit=5000)))
+
+
+def test_transact_while_sealed() -> None:
+    """Without a guard only what is not guarded can be reached."""
+    backend = MemoryBackend()
+    assert transact(backend, put(SYSTEM, system("a"))) is None
+    with pytest.raises(UnavailableError) as caught:
+        transact(backend, put(SECRETS, secret("a")))
+    assert caught.value.code == "sealed"

@@ -1,0 +1,66 @@
+"""vault.store.writer: one batch at a time. What askers see of it is in tests/contract/store."""
+
+from actors import Failure
+from actors.testing import FakeWorld
+from tests.contract.store.faulty import FaultyBackend
+from tests.contract.store.samples import StampGuard, put, system, user
+from vault.errors import ConflictError
+from vault.store.cache import MISSING, Cache
+from vault.store.interface import ConstraintError
+from vault.store.memory import MemoryBackend
+from vault.store.table import Query
+from vault.store.tables import SYSTEM, USERS
+from vault.store.writer import Counts, Writer
+
+
+def writer() -> tuple[Writer, FaultyBackend, Cache, Counts]:
+    """One over an empty backend that counts."""
+    backend, cache, counts = FaultyBackend(MemoryBackend()), Cache(), Counts()
+    return Writer(backend, StampGuard(), cache, FakeWorld(), counts), backend, cache, counts
+
+
+async def test_one_transaction_a_batch() -> None:
+    """A batch is one transaction; results come in order, errors of changes among them."""
+    actor, backend, cache, counts = writer()
+    await actor.on_start()
+    assert backend.connects == 1
+    changes = [lambda tx, i=i: tx.put(SYSTEM, system(f"{i}")) or i for i in range(10)]
+    results = await actor.receive_batch([*changes, lambda _: 1 // 0])
+    assert results[:10] == list(range(10))
+    assert isinstance(results[10], Failure)
+    assert isinstance(results[10].error, ZeroDivisionError)
+    assert backend.transactions == 1
+    assert (counts.transactions, counts.changes, counts.largest) == (1, 11, 11)
+    assert cache.lookup(SYSTEM, ("9",)) == system("9")
+
+
+async def test_what_was_read_is_cached() -> None:
+    """Rows that a change loaded, and those that it found absent, are known afterwards."""
+    actor, backend, cache, _ = writer()
+    await actor.receive_batch([put(SYSTEM, system("a"))])
+    cache.forget([(SYSTEM, ("a",), None)])
+    await actor.receive_batch([lambda tx: tx.get(SYSTEM, "a") or tx.get(SYSTEM, "b")])
+    await actor.receive_batch([lambda tx: tx.get(SYSTEM, "b")])
+    assert cache.lookup(SYSTEM, ("a",)) == system("a")
+    assert cache.lookup(SYSTEM, ("b",)) is None
+    assert backend.transactions == 3
+
+
+async def test_culprit_is_found_by_halving() -> None:
+    """One contradiction among 64 costs a few transactions, and fails alone."""
+    actor, backend, cache, _ = writer()
+    await actor.receive_batch([put(USERS, user("ann"))])
+    changes = [put(SYSTEM, system(f"{i:02}")) for i in range(63)]
+    changes.insert(37, put(USERS, user("bob", name_key="ann")))
+    before = backend.transactions
+    results = await actor.receive_batch(changes)
+    failed = [i for i, result in enumerate(results) if isinstance(result, Failure)]
+    assert failed == [37]
+    failure = results[37]
+    assert isinstance(failure, Failure)
+    assert isinstance(failure.error, ConstraintError)
+    assert isinstance(failure.error, ConflictError)
+    assert backend.transactions - before == 2 * 6 + 1
+    with backend.read() as session:
+        assert len(session.select(SYSTEM, Query())) == 63
+    assert cache.lookup(USERS, ("bob",)) is MISSING
