@@ -213,6 +213,30 @@ async def test_restart_kinds(restart: Restart, crash_restarts: bool, end_restart
                 assert state_of(sup, "s/a") == "done"
 
 
+async def test_kinds_in_a_group_restart() -> None:
+    """Stopped with its group, a transient child comes back with it; a temporary one does not."""
+    diary = Diary()
+    children = [
+        *probes("a", diary),
+        *probes("b", diary, restart=Restart.TRANSIENT),
+        *probes("c", diary, restart=Restart.TEMPORARY),
+    ]
+    async with supervise(
+        "s",
+        children,
+        strategy=Strategy.ONE_FOR_ALL,
+        policy=EAGER,
+        world=SystemWorld(),
+        report=quiet,
+    ) as sup:
+        await crash(sup.ref("a"))
+        await diary.wait_for("b: start", times=2)
+        assert await sup.ref("b").ask("x", 1) == "x"
+        with pytest.raises(ActorStopped):
+            await sup.ref("c").ask("x", 1)
+        assert [n.state for n in sup.snapshot().children] == ["running", "running", "done"]
+
+
 async def test_branch_restarts_as_a_whole_and_refs_stay() -> None:
     """A branch that gives up is one failure of its parent's; its refs and queues survive."""
     diary = Diary()
