@@ -12,7 +12,7 @@ from vault.authn.revocation import Revoker
 from vault.authn.roles import policy_names
 from vault.authn.standing import KEY_PARENT, held_policies
 from vault.errors import ConflictError, NotFoundError, ValidationError
-from vault.model.identity import Identity
+from vault.model.identity import DEFAULT_POLICY, Identity, Method
 from vault.model.records import Status, UserRow
 from vault.store.store import Store
 from vault.store.table import Query
@@ -80,6 +80,23 @@ class Users:
         for row in await self._store.select(USERS, query):
             return row
         raise NotFoundError("user_not_found", "no such user")
+
+    async def identity(self, username: str) -> Identity:
+        """Return whom an API key of this user, not cut down, would stand for; for a dry run.
+
+        Raises `NotFoundError`. A disabled user has no policies.
+        """
+        user = await self.find(username)
+        names: set[str] = set()
+        if user.status == Status.ACTIVE:
+            roles = [await self._store.get(ROLES, name) for name in user.roles]
+            names = {*user.policies, DEFAULT_POLICY}.union(*(r.policies for r in roles if r))
+        return Identity(
+            id=user.id,
+            name=user.username,
+            method=Method.API_KEY,
+            policies=tuple(sorted(names)),
+        )
 
     async def page(self, *, after: str = "", limit: int = 100) -> list[UserRow]:
         """Return up to `limit` (at most 1000) users, by id, beyond the id `after`."""

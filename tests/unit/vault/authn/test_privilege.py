@@ -1,0 +1,59 @@
+"""Nobody edits the credentials of someone more privileged."""
+
+import pytest
+
+from vault.authn.privilege import require_covers, require_covers_key
+from vault.errors import AuthorizationError
+from vault.model.identity import Identity, Method, Permission
+
+READ = Permission(capabilities=("read",), paths=("secret/*",))
+BOTH = Permission(capabilities=("read", "list"), paths=("secret/*", "kv/*"))
+
+
+def _caller(*policies: str, permissions: tuple[Permission, ...] = ()) -> Identity:
+    return Identity(
+        id="c", name="c", method=Method.API_KEY, policies=policies, permissions=permissions
+    )
+
+
+@pytest.mark.parametrize(
+    ("held", "edited", "fine"),
+    [
+        ((), (), True),
+        (("a",), ("a",), True),
+        (("a", "b"), ("a",), True),
+        (("a",), ("default",), True),
+        (("a",), ("a", "b"), False),
+        (("a",), ("root",), False),
+        (("root",), ("root",), True),
+        (("root",), ("anything",), True),
+        (("a*", "*"), ("ab",), False),
+        (("A",), ("a",), False),
+        (("root,",), ("root",), False),
+    ],
+)
+def test_policies(held: tuple[str, ...], edited: tuple[str, ...], fine: bool) -> None:
+    """An edit takes every policy of the edited, by its exact name; root covers all."""
+    for check in (require_covers, lambda c, p: require_covers_key(c, p, ())):
+        if fine:
+            check(_caller(*held), edited)
+        else:
+            with pytest.raises(AuthorizationError) as caught:
+                check(_caller(*held), edited)
+            assert caught.value.code == "more_privileged"
+
+
+def test_a_cut_down_caller() -> None:
+    """A key with permissions edits nobody, root's included; it may make keys within itself."""
+    for policies in (("a",), ("root",)):
+        with pytest.raises(AuthorizationError):
+            require_covers(_caller(*policies, permissions=(BOTH,)), ())
+    cut = _caller("a", permissions=(BOTH,))
+    require_covers_key(cut, ("a",), (READ,))
+    require_covers_key(cut, ("a",), (BOTH, READ))
+    wider = Permission(capabilities=("read",), paths=("*",))
+    for wanted in ((), (wider,), (READ, wider)):
+        with pytest.raises(AuthorizationError):
+            require_covers_key(cut, ("a",), wanted)
+    with pytest.raises(AuthorizationError):
+        require_covers_key(_caller("a", permissions=(READ,)), ("a",), (BOTH,))

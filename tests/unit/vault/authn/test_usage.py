@@ -1,0 +1,73 @@
+"""Uses of credentials: counted in memory, flushed in batches, none lost to an error."""
+
+from typing import Any
+
+import pytest
+
+from vault.authn import usage as module
+from vault.errors import UnavailableError
+from vault.model.records import UsageRow
+from vault.store.tables import USAGE
+
+
+async def test_counts_before_and_after_the_flush(desk: Any) -> None:
+    """What is asked for is what is stored and what is pending, together."""
+    usage = desk.usage
+    assert await usage.get("k") == UsageRow(credential_id="k")
+    usage.count("k")
+    desk.world.time += 3
+    usage.count("k")
+    wanted = UsageRow(credential_id="k", uses=2, last_used=desk.world.time)
+    assert await usage.get("k") == wanted
+    await usage.flush()
+    assert await desk.store.get(USAGE, "k") == wanted
+    usage.count("k")
+    assert (await usage.get("k")).uses == 3
+    await usage.flush()
+    assert (await desk.store.get(USAGE, "k")).uses == 3
+    await usage.flush()
+    assert (await desk.store.get(USAGE, "k")).uses == 3
+
+
+async def test_batches(desk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A flush takes as many transactions as it needs, each of a bounded number of rows."""
+    monkeypatch.setattr(module, "FLUSH_BATCH", 4)
+    for i in range(10):
+        desk.usage.count(f"k{i}")
+    before = desk.store.statistics().changes
+    await desk.usage.flush()
+    assert desk.store.statistics().changes - before == 3
+    assert (await desk.usage.get("k9")).uses == 1
+
+
+async def test_an_error_loses_nothing(desk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the store refuses, the uses stay pending, with those that came meanwhile."""
+    honest = desk.store.commit
+
+    async def refuse(_change: Any) -> None:
+        desk.usage.count("k")
+        raise UnavailableError("store_full", "full")
+
+    desk.usage.count("k")
+    monkeypatch.setattr(desk.store, "commit", refuse)
+    with pytest.raises(UnavailableError):
+        await desk.usage.flush()
+    monkeypatch.setattr(desk.store, "commit", honest)
+    await desk.usage.flush()
+    assert (await desk.store.get(USAGE, "k")).uses == 2
+
+
+async def test_bounded(desk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond the bound new credentials are not counted; those pending go on counting."""
+    monkeypatch.setattr(module, "MOST_PENDING", 2)
+    for key in "abcab":
+        desk.usage.count(key)
+    assert {k: uses for k, (uses, _) in desk.usage._pending.items()} == {"a": 2, "b": 2}
+
+
+async def test_forget(desk: Any) -> None:
+    """The pending uses of a credential that is gone are not written."""
+    desk.usage.count("gone")
+    desk.usage.forget(["gone", "never"])
+    await desk.usage.flush()
+    assert await desk.store.get(USAGE, "gone") is None
