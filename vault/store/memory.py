@@ -6,6 +6,7 @@ database. A write works on copies that replace the tables at its end: readers ke
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from threading import Lock
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -32,6 +33,7 @@ class MemoryBackend:
     def __init__(self) -> None:
         self.is_open = False
         self._tables: Mapping[str, _Rows] = {table.name: {} for table in ALL}
+        self._one_writer = Lock()
 
     def open(self) -> None:
         """Always possible."""
@@ -51,6 +53,16 @@ class MemoryBackend:
 
     def write(self, apply: Callable[[Session], Writes]) -> None:
         """All or nothing; raises `ConstraintError`."""
+        with self._one_writer:
+            self._write(apply)
+
+    def check(self) -> None:
+        """Decode every row; raises `TamperedError`."""
+        session = _MemorySession(self._tables)
+        for table in ALL:
+            session.rows(table)
+
+    def _write(self, apply: Callable[[Session], Writes]) -> None:
         before = self._tables
         writes = apply(_MemorySession(before))
         tables = {**before, **{name: dict(before[name]) for name in _touched(writes)}}
@@ -63,12 +75,6 @@ class MemoryBackend:
             _put(table, tables[table.name], rows, expected=True)
         _check_constraints(writes, _MemorySession(tables))
         self._tables = tables
-
-    def check(self) -> None:
-        """Decode every row; raises `TamperedError`."""
-        session = _MemorySession(self._tables)
-        for table in ALL:
-            session.rows(table)
 
 
 class _MemorySession:

@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import islice
+from threading import Lock
 from typing import Any, Final, TypeVar
 
 import sqlalchemy as sa
@@ -109,6 +110,7 @@ class SqlBackend(ABC):
         self._reads: sa.Engine | None = None
         self._writes: sa.Engine | None = None
         self._writer: sa.Connection | None = None
+        self._one_writer = Lock()  # two threads in one transaction would be stored as one
 
     # What a database has to say for itself.
 
@@ -195,6 +197,22 @@ class SqlBackend(ABC):
 
     def write(self, apply: Callable[[Session], Writes]) -> None:
         """One transaction; see the interface."""
+        with self._one_writer:
+            self._write(apply)
+
+    def check(self) -> None:
+        """Every page, index and reference."""
+        if self._reads is None:
+            raise BackendError("store_unavailable", "the database is not open")
+        try:
+            with self._reads.connect() as connection:
+                self._inspect(connection)
+        except sa.exc.SQLAlchemyError as error:
+            raise self._fault(error) from error
+
+    # The writer.
+
+    def _write(self, apply: Callable[[Session], Writes]) -> None:
         writer = self._connected()
         try:
             self._fill(writer, apply)
@@ -209,18 +227,6 @@ class SqlBackend(ABC):
         except Exception as error:
             self._discard()
             raise self._in_doubt(error) from error
-
-    def check(self) -> None:
-        """Every page, index and reference."""
-        if self._reads is None:
-            raise BackendError("store_unavailable", "the database is not open")
-        try:
-            with self._reads.connect() as connection:
-                self._inspect(connection)
-        except sa.exc.SQLAlchemyError as error:
-            raise self._fault(error) from error
-
-    # The writer.
 
     def _connected(self) -> sa.Connection:
         if self._writer is None:

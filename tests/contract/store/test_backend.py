@@ -1,5 +1,6 @@
 """The contract of `Backend` and `Session`, without the store around them."""
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -321,6 +322,18 @@ class TestWrite:
             assert session.get(SYSTEM, ("a",)) == system("a", b"1")
             assert session.select(SYSTEM, Query()) == [system("a", b"1")]
         assert get(backend, SYSTEM, "a") == system("a", b"2")
+
+    def test_one_writer(self, backend: Backend) -> None:
+        """Writes from several threads are done one after the other."""
+
+        def count(tx: Tx) -> None:
+            row = tx.get(SYSTEM, "n") or system("n", b"")
+            tx.put(SYSTEM, system("n", row.value + b"."))
+
+        with ThreadPoolExecutor(4) as threads:
+            for done in [threads.submit(transact, backend, count) for _ in range(100)]:
+                done.result()
+        assert get(backend, SYSTEM, "n").value == b"." * 100
 
     def test_own_view(self, backend: Backend) -> None:
         """`apply` reads what was committed before it."""

@@ -1,19 +1,15 @@
 """The contract of `Store`: what a caller is told, and what is there afterwards."""
 
 import threading
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from typing import Any
+from collections.abc import AsyncIterator
 
 import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from actors import SystemWorld
-from actors.report import FailureReport
 from tests.contract.store.faulty import FaultyBackend
+from tests.contract.store.harness import opened, together
 from tests.contract.store.samples import (
-    StampGuard,
     next_version,
     put,
     remove,
@@ -24,22 +20,11 @@ from tests.contract.store.samples import (
 )
 from vault.errors import TamperedError, UnavailableError, ValidationError
 from vault.store.cache import MISSING
-from vault.store.interface import UNKNOWN, Backend, BackendError, ConstraintError
-from vault.store.store import MAX_WAITING, Store, open_store
+from vault.store.interface import UNKNOWN, Backend, ConstraintError, Writes
+from vault.store.store import MAX_WAITING, Store
 from vault.store.table import Query
 from vault.store.tables import SECRETS, SYSTEM, USERS, VERSIONS
 from vault.store.tx import Tx, transact
-
-FULL = BackendError("store_full", "the disk of the database is full")
-BROKEN = BackendError("store_unavailable", "the disk is gone", UNKNOWN)
-
-
-@asynccontextmanager
-async def opened(backend: Backend, **options: Any) -> AsyncIterator[Store]:
-    """A store over real threads; failures of the writer are expected."""
-    options = {"report": lambda _: None} | options
-    async with open_store(backend, StampGuard(), SystemWorld(), **options) as store:
-        yield store
 
 
 @pytest.fixture
@@ -47,28 +32,6 @@ async def store(backend: Backend) -> AsyncIterator[Store]:
     """One for the whole test."""
     async with opened(backend) as made:
         yield made
-
-
-async def together(store: Store, *changes: Callable[[Tx], Any]) -> list[Any]:
-    """Commit all as one batch, in this order; what each returned or raised."""
-    outcomes: list[Any] = [None] * len(changes)
-    all_are_there = threading.Event()
-
-    async def commit(i: int) -> None:
-        try:
-            outcomes[i] = await store.commit(changes[i])
-        except Exception as error:  # noqa: BLE001  # the outcome is what the test looks at
-            outcomes[i] = error
-
-    async with trio.open_nursery() as nursery:
-        # Whoever comes while a batch is written joins the next: so one is held until all have come.
-        nursery.start_soon(store.commit, lambda _: all_are_there.wait(10))
-        for i in range(len(changes)):
-            await wait_all_tasks_blocked()
-            nursery.start_soon(commit, i)
-        await wait_all_tasks_blocked()
-        all_are_there.set()
-    return outcomes
 
 
 class TestReads:
@@ -106,7 +69,7 @@ class TestReads:
         """A row that fails its guard is refused by name, each time; the others can be read."""
         await store.commit(put(SECRETS, secret("good"), secret("other")))
         forged = secret("bad", mac=b"forged")
-        backend.write(lambda _: _inserting(forged))
+        backend.write(lambda _: Writes(inserts={SECRETS: [forged]}))
         for _ in range(2):
             with pytest.raises(TamperedError) as caught:
                 await store.get(SECRETS, "bad")
@@ -277,117 +240,6 @@ class TestCommits:
         assert {row.value for row in page} == {b"value!"}
 
 
-class TestFaults:
-    """The database fails: nothing acknowledged is lost, nothing half is done."""
-
-    @pytest.mark.parametrize("stage", ["begin", "flush", "lost", "stored"])
-    @pytest.mark.parametrize("fault", [FULL, BROKEN])
-    async def test_each_stage(self, backend: Backend, stage: str, fault: BackendError) -> None:
-        """All changes of the batch fail alike, the writer connects anew, the next are stored."""
-        faulty = FaultyBackend(backend)
-        reports: list[FailureReport] = []
-        async with opened(faulty, report=reports.append) as store:
-            await store.commit(put(SYSTEM, system("before", b"1")))
-            connects = faulty.connects
-            faulty.faults = [(stage, fault)]
-            faulty.armed_from = faulty.transactions + 2  # the batch, not the one it waits for
-            outcomes = await together(
-                store, put(SYSTEM, system("a")), put(SYSTEM, system("before", b"2"))
-            )
-            assert all(isinstance(o, BackendError) and o.code == fault.code for o in outcomes)
-            assert all(o.details == fault.details for o in outcomes)
-            assert outcomes[0] is not outcomes[1]  # each caller's traceback is his own
-            assert [report.failure for report in reports] == ["BackendError"]
-            await store.commit(put(SYSTEM, system("after")))
-            assert faulty.connects == connects + 1
-            expected = {"before": b"1", "after": b"value"}
-            if stage == "stored":
-                expected |= {"a": b"value", "before": b"2"}
-            rows = await store.select(SYSTEM, Query())
-            assert {row.name: row.value for row in rows} == expected
-            for name in ("a", "before"):
-                row = await store.get(SYSTEM, name)
-                assert expected.get(name) == (row.value if row else None)
-
-    async def test_unknown_outcome_is_looked_up(self, backend: Backend) -> None:
-        """After a commit of unknown outcome no row of it is answered from memory."""
-        faulty = FaultyBackend(backend)
-        async with opened(faulty) as store:
-            await store.commit(put(SYSTEM, system("a", b"1")))
-            faulty.faults = [("stored", BROKEN)]
-            with pytest.raises(BackendError):
-                await store.commit(put(SYSTEM, system("a", b"2")))
-            assert store.cached(SYSTEM, "a") is MISSING
-            assert await store.get(SYSTEM, "a") == system("a", b"2")
-
-    async def test_fault_in_a_read_of_a_change(self, backend: Backend) -> None:
-        """A change that meets the database's failure fails with it, and nothing of it is stored."""
-
-        def failing(tx: Tx) -> None:
-            tx.put(SYSTEM, system("a"))
-            raise FULL
-
-        async with opened(backend) as store:
-            with pytest.raises(BackendError):
-                await store.commit(failing)
-            assert await store.get(SYSTEM, "a") is None
-
-    async def test_halves(self, backend: Backend) -> None:
-        """When the disk fails while a contradiction is looked for, those stored are told so."""
-        faulty = FaultyBackend(backend)
-        async with opened(faulty) as store:
-            await store.commit(put(USERS, user("ann")))
-
-            # After the one that is held and the whole: first half, its neighbour, the second half.
-            faulty.faults = [("flush", FULL)]
-            faulty.armed_from = faulty.transactions + 4
-            outcomes = await together(
-                store,
-                put(SYSTEM, system("a")),
-                put(SYSTEM, system("b")),
-                put(SYSTEM, system("c")),
-                put(USERS, user("bob", name_key="ann")),
-            )
-            assert outcomes[:2] == [None, None]
-            assert [o.code for o in outcomes[2:]] == ["store_full", "store_full"]
-            rows = await store.select(SYSTEM, Query())
-            assert [row.name for row in rows] == ["a", "b"]
-
-    async def test_long_outage(self, backend: Backend) -> None:
-        """However often the disk is full, reads go on, and writes do once there is room."""
-        faulty = FaultyBackend(backend)
-        async with opened(faulty) as store:
-            await store.commit(put(SYSTEM, system("a")))
-            faulty.faults = [("flush", FULL)] * 5
-            for _ in range(5):
-                with pytest.raises(BackendError, match="full"):
-                    await store.commit(put(SYSTEM, system("b")))
-                assert await store.select(SYSTEM, Query()) == [system("a")]
-            await store.commit(put(SYSTEM, system("b")))
-
-    async def test_connect_fails(self, backend: Backend) -> None:
-        """A writer that cannot connect is tried again; who waits is served then."""
-        faulty = FaultyBackend(backend)
-        async with opened(faulty) as store:
-            faulty.faults = [("begin", BROKEN), ("connect", BROKEN), ("connect", BROKEN)]
-            with pytest.raises(BackendError):
-                await store.commit(put(SYSTEM, system("a")))
-            await store.commit(put(SYSTEM, system("b")))
-            assert await store.get(SYSTEM, "b") is not None
-
-    async def test_read_fails(self, backend: Backend) -> None:
-        """A failed read is an error of that read and is not remembered."""
-        faulty = FaultyBackend(backend)
-        async with opened(faulty) as store:
-            transact(backend, put(SYSTEM, system("a")))
-            faulty.faults = [("read", BROKEN), ("read", BROKEN)]
-            with pytest.raises(BackendError):
-                await store.get(SYSTEM, "a")
-            with pytest.raises(BackendError):
-                await store.select(SYSTEM, Query())
-            assert await store.get(SYSTEM, "a") == system("a")
-
-
 class TestLife:
     """Who opens, closes."""
 
@@ -414,12 +266,6 @@ class TestLife:
             await wait_all_tasks_blocked()
         with backend.read() as session:
             assert len(session.select(SYSTEM, Query())) == 300
-
-
-def _inserting(row: Any) -> Any:
-    from vault.store.interface import Writes
-
-    return Writes(inserts={SECRETS: [row]})
 
 
 class _Shared(FaultyBackend):

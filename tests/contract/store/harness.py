@@ -1,0 +1,45 @@
+"""A store as the tests want it, and a way to make one batch of many commits."""
+
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import trio
+from trio.testing import wait_all_tasks_blocked
+
+from actors import SystemWorld
+from tests.contract.store.samples import StampGuard
+from vault.store.interface import Backend
+from vault.store.store import Store, open_store
+from vault.store.tx import Tx
+
+
+@asynccontextmanager
+async def opened(backend: Backend, **options: Any) -> AsyncIterator[Store]:
+    """A store over real threads; failures of the writer are expected."""
+    options = {"report": lambda _: None} | options
+    async with open_store(backend, StampGuard(), SystemWorld(), **options) as store:
+        yield store
+
+
+async def together(store: Store, *changes: Callable[[Tx], Any]) -> list[Any]:
+    """Commit all as one batch, in this order; what each returned or raised."""
+    outcomes: list[Any] = [None] * len(changes)
+    all_are_there = threading.Event()
+
+    async def commit(i: int) -> None:
+        try:
+            outcomes[i] = await store.commit(changes[i])
+        except Exception as error:  # noqa: BLE001  # the outcome is what the test looks at
+            outcomes[i] = error
+
+    async with trio.open_nursery() as nursery:
+        # Whoever comes while a batch is written joins the next: so one is held until all have come.
+        nursery.start_soon(store.commit, lambda _: all_are_there.wait(10))
+        for i in range(len(changes)):
+            await wait_all_tasks_blocked()
+            nursery.start_soon(commit, i)
+        await wait_all_tasks_blocked()
+        all_are_there.set()
+    return outcomes
