@@ -5,6 +5,7 @@ from collections.abc import Callable
 from vault.authz.access import Access, Decision
 from vault.authz.book import PolicyBook
 from vault.authz.evaluate import evaluate, explain, shows
+from vault.authz.reach import reaches
 from vault.model.identity import Identity
 from vault.model.operation import Capability, Facts, Origin
 from vault.model.path import ResourcePath
@@ -29,6 +30,11 @@ class Authorizer:
     def needs_facts(self, identity: Identity) -> bool:
         """Say whether a decision for him can depend on the tags or metadata of the secret."""
         return self._book.snapshot.compiled(identity).rules.needs_facts
+
+    def reaches(self, identity: Identity, folder: str) -> bool:
+        """Say whether he may do anything at all below `folder` (with its closing slash)."""
+        found = self._book.snapshot.compiled(identity)
+        return reaches(found.rules, found.grants, folder)
 
     def visible(
         self, identity: Identity, origin: Origin, now: int

@@ -7,7 +7,7 @@ import msgspec
 from actors.world import World
 from vault.edge.reply import Reply
 from vault.edge.request import Receive, Request, read_request
-from vault.edge.router import Router
+from vault.edge.router import Route, Router
 from vault.errors import ValidationError, VaultError
 from vault.gate import Gate
 from vault.model.operation import Operation
@@ -39,17 +39,17 @@ class Dialect:
                 scope, receive, request_id=request_id, dialect=self.name, max_body=self.max_body
             )
             path = request.path.removeprefix(self.prefix)
-            route, values = self.router.match(self.verb(request), path)
-            endpoint = route.template
+            route, values = self.find(request, path)
+            endpoint = self.prefix + route.template
             return await route.answer(self, request, *values), endpoint
         except VaultError as error:
             return self.error(error, request_id), endpoint
         except Exception as error:  # noqa: BLE001  # logged without its text, told as ours
             return self.error(unexpected(request_id, endpoint, error), request_id), endpoint
 
-    def verb(self, request: Request) -> str:
-        """The method to route by; a dialect may read it from elsewhere too."""
-        return request.method
+    def find(self, request: Request, path: str) -> tuple[Route, tuple[Any, ...]]:
+        """The route of a request, and the arguments that its path holds. Raises as the router."""
+        return self.router.match(request.method, path)
 
     def credential(self, request: Request) -> str | None:
         """The credential that the request carries, None when it carries none."""

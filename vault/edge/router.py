@@ -28,6 +28,14 @@ class Router:
         self._prefix: dict[str, dict[str, Route]] = {}
         self._patterns: dict[tuple[str, ...], dict[str, Route]] = {}
 
+    @classmethod
+    def of(cls, *parts: "Router") -> "Router":
+        """One router with the routes of several."""
+        whole = cls()
+        for route in [route for part in parts for route in part.routes()]:
+            whole.add(route.method, template=route.template, public=route.public)(route.answer)
+        return whole
+
     def add(self, *methods: str, template: str, public: bool = False) -> Callable[[Answer], Answer]:
         """Decorate the function that answers `template` for these methods."""
 
@@ -78,7 +86,8 @@ class Router:
             if table is not None:
                 return table, (path[end + 1 :],)
             end = path.rfind("/", 0, end)
-        return None, ()
+        table = self._prefix.get("")
+        return (None, ()) if table is None else (table, (path,))
 
 
 def _match(pattern: tuple[str, ...], segments: list[str]) -> tuple[str, ...] | None:

@@ -1,0 +1,98 @@
+"""How this dialect reads a request, which route it takes, and how it tells an error."""
+
+from typing import Any, ClassVar, Final
+
+from vault.edge.compat import health, kv1, kv2, kv2_metadata, mounts, seal, token
+from vault.edge.compat.envelope import failed
+from vault.edge.compat.fields import parse_bool
+from vault.edge.compat.kv import NOWHERE, is_reserved
+from vault.edge.dialect import Dialect
+from vault.edge.reply import Reply
+from vault.edge.request import Request
+from vault.edge.router import Route, Router
+from vault.errors import (
+    AuthenticationError,
+    ConflictError,
+    MethodError,
+    NotFoundError,
+    ValidationError,
+    VaultError,
+)
+
+PREFIX: Final = "/v1/"
+MAX_BODY: Final = 32 << 20  # OpenBao's max_request_size
+
+_LISTED: Final = "1 error occurred:\n\t* {}\n\n"  # Go's multierror: clients print and match it
+_ENGINES: Final = {1: kv1.routes, 2: Router.of(kv2.routes, kv2_metadata.routes)}
+
+
+class Compat(Dialect):
+    """The dialect under `/v1/`."""
+
+    name = "compat"
+    prefix = PREFIX
+    router: ClassVar[Router] = Router.of(health.routes, seal.routes, mounts.routes, token.routes)
+    max_body = MAX_BODY
+
+    def find(self, request: Request, path: str) -> tuple[Route, tuple[Any, ...]]:
+        """The agent's own routes first; then those of the engine in whose mount the path lies."""
+        _refuse_unkept(request)
+        verb = _verb(request)
+        if is_reserved(path):
+            return self.router.match(verb, path)
+        mount = self.gate.mounts.match(path if path.endswith("/") else path + "/")
+        if mount is None:
+            return NOWHERE, (path,)
+        route, values = _ENGINES[mount.version].match(verb, path[len(mount.path) :])
+        return route, (mount, *values)
+
+    def credential(self, request: Request) -> str | None:
+        """`X-Vault-Token`, or a bearer token."""
+        return request.header(b"x-vault-token") or super().credential(request)
+
+    def error(self, error: VaultError, request_id: str) -> Reply:  # noqa: ARG002  # errors have no id here
+        """OpenBao's statuses and words, where clients go by them."""
+        if isinstance(error, AuthenticationError):
+            return failed(403, "permission denied")
+        if isinstance(error, NotFoundError):
+            return _absent(error)
+        if isinstance(error, ConflictError):
+            # A change between two steps of one request: 412 is what clients repeat by themselves.
+            return failed(412 if error.code == "changed_meanwhile" else 400, error.message)
+        if isinstance(error, MethodError):
+            return failed(405, _LISTED.format("unsupported operation"))
+        if error.code in _IN_A_LIST:
+            return failed(error.status, _LISTED.format(error.message))
+        wait = error.details.get("retry_after")
+        headers = () if wait is None else ((b"retry-after", str(wait).encode()),)
+        return failed(error.status, error.message, headers=headers)
+
+
+_IN_A_LIST: Final = frozenset({"permission_denied", "invalid_accessor", "missing_accessor"})
+_WITH_WORDS: Final = frozenset({"no_handler", "namespace_not_found"})
+
+
+def _absent(error: NotFoundError) -> Reply:
+    """Absence is an empty list of errors; only a path that leads nowhere gets a word."""
+    if error.code == "route_not_found":
+        return failed(404, _LISTED.format("unsupported path"))
+    return failed(404, error.message) if error.code in _WITH_WORDS else failed(404)
+
+
+def _verb(request: Request) -> str:
+    """PUT is POST; a GET that asks for a list is a LIST; a HEAD is answered for health only."""
+    method = request.method
+    if method == "GET" and (text := request.query.get("list")):
+        wanted = parse_bool(text)
+        if wanted is None:
+            raise ValidationError("query_invalid", "list must be true or false", field="list")
+        return "LIST" if wanted else "GET"
+    return "POST" if method == "PUT" else method
+
+
+def _refuse_unkept(request: Request) -> None:
+    """Refuse what would be dangerous to ignore: another tenant's names, a secret to be wrapped."""
+    if request.headers.get(b"x-vault-namespace", b"").strip(b"/") not in {b"", b"root"}:
+        raise NotFoundError("namespace_not_found", "namespace not found")
+    if request.headers.get(b"x-vault-wrap-ttl", b"0") not in {b"0", b"0s", b""}:
+        raise ValidationError("wrapping_unsupported", "response wrapping is not supported")

@@ -1,0 +1,110 @@
+"""`sys/health`, `sys/seal-status`, `sys/leader`: what anybody may ask, sealed or not."""
+
+from typing import Final
+
+from msgspec import UNSET, Struct, UnsetType
+
+from vault.edge.compat.envelope import bare, failed
+from vault.edge.dialect import Dialect
+from vault.edge.reply import Reply
+from vault.edge.request import Request
+from vault.edge.router import Router
+from vault.gate import SealStatus
+from vault.model.instant import SECOND
+
+routes: Final = Router()
+
+API_VERSION: Final = "2.7.2"  # the OpenBao release that this dialect speaks: clients gate on it
+STORAGE: Final = "sql"
+_CODES: Final = range(100, 600)  # of HTTP, that a health check may ask for
+
+
+class SealBody(Struct, frozen=True, kw_only=True):
+    """The seal status. Cluster name and id are told of an open vault only."""
+
+    type: str
+    initialized: bool
+    sealed: bool
+    t: int
+    n: int
+    progress: int
+    nonce: str
+    recovery_seal: bool = False
+    version: str = API_VERSION
+    migration: bool = False
+    cluster_name: str | UnsetType = UNSET
+    cluster_id: str | UnsetType = UNSET
+    storage_type: str = STORAGE
+
+    @classmethod
+    def of(cls, status: SealStatus) -> "SealBody":
+        """From what the gate tells."""
+        return cls(
+            type=status.type,
+            initialized=status.initialized,
+            sealed=status.sealed,
+            t=status.threshold,
+            n=status.shares,
+            progress=status.progress,
+            nonce=status.nonce,
+            cluster_name=UNSET if status.sealed else _cluster_name(status),
+            cluster_id=UNSET if status.sealed else status.vault,
+        )
+
+
+class HealthBody(Struct, frozen=True, kw_only=True):
+    """The health. We run no standby, so a sealed agent calls itself one, as OpenBao does."""
+
+    initialized: bool
+    sealed: bool
+    standby: bool
+    replication_performance_mode: str
+    replication_dr_mode: str
+    server_time_utc: int
+    version: str = API_VERSION
+    cluster_name: str | UnsetType = UNSET
+    cluster_id: str | UnsetType = UNSET
+
+
+@routes.add("GET", template="sys/health", public=True)
+async def health(dialect: Dialect, request: Request) -> Reply:
+    """200 open, 503 sealed, 501 uninitialised, or what the query sets in their place."""
+    status = dialect.gate.status()
+    state = "activecode" if not status.sealed else "sealedcode"
+    state, code = (state, 503 if status.sealed else 200) if status.initialized else _UNINITIALISED
+    asked = {name: request.query[name] for name in _STATES if request.query.get(name)}
+    for text in asked.values():
+        if not text.isascii() or not text.isdigit() or int(text[:4]) not in _CODES:
+            return failed(400)
+    replication = "unknown" if status.sealed else "disabled"
+    body = HealthBody(
+        initialized=status.initialized,
+        sealed=status.sealed,
+        standby=status.sealed,
+        replication_performance_mode=replication,
+        replication_dr_mode=replication,
+        server_time_utc=dialect.world.now() // SECOND,
+        cluster_name=UNSET if status.sealed else _cluster_name(status),
+        cluster_id=UNSET if status.sealed else status.vault,
+    )
+    return bare(body, int(asked.get(state, code)))
+
+
+@routes.add("GET", template="sys/seal-status", public=True)
+async def seal_status(dialect: Dialect, _request: Request) -> Reply:
+    """How far unsealing is."""
+    return bare(SealBody.of(dialect.gate.status()))
+
+
+@routes.add("GET", template="sys/leader", public=True)
+async def leader(_dialect: Dialect, _request: Request) -> Reply:
+    """There is one agent, and it leads."""
+    return bare({"ha_enabled": False})
+
+
+_UNINITIALISED: Final = ("uninitcode", 501)
+_STATES: Final = ("activecode", "sealedcode", "uninitcode", "standbycode")
+
+
+def _cluster_name(status: SealStatus) -> str:
+    return f"freehold-{status.vault[:8]}"

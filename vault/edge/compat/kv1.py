@@ -1,0 +1,93 @@
+"""KV version 1: the body of a request is the value, whole; one version, no history."""
+
+from contextlib import suppress
+from typing import Any, Final
+
+import msgspec
+from msgspec import Raw, Struct
+
+from vault.edge.compat.envelope import DONE, told
+from vault.edge.compat.fields import Fields
+from vault.edge.compat.kv import KEPT, new_name, secret_name, shown_value
+from vault.edge.compat.kv2 import list_keys
+from vault.edge.dialect import Dialect
+from vault.edge.reply import Reply
+from vault.edge.request import Request
+from vault.edge.router import Router
+from vault.errors import NotFoundError, ValidationError
+from vault.model.instant import SECOND
+from vault.model.payloads import ListKeys, Nothing, ReadSecret, WriteSecret
+from vault.model.records import MountRow
+from vault.model.results import SecretValue
+
+routes: Final = Router()
+
+
+class Lease(Struct, frozen=True):
+    """The two fields of a value that say how long a client may keep it."""
+
+    ttl: Any = msgspec.UNSET
+    lease: Any = msgspec.UNSET
+
+
+@routes.add("GET", template="{path}")
+async def read(dialect: Dialect, request: Request, mount: MountRow, path: str) -> Reply:
+    """A value."""
+    name = secret_name(mount, path)
+    found: SecretValue = await dialect.run(request, "secret.read", name, ReadSecret())
+    if found.value is None:
+        raise NotFoundError("version_deleted", "this secret is deleted")
+    return told(
+        request,
+        shown_value(found.value),
+        lease_duration=lease_seconds(found.value),
+        warnings=Fields(request.query).ignored() or None,
+    )
+
+
+@routes.add("POST", template="{path}")
+@routes.add("POST", template="")
+async def write(dialect: Dialect, request: Request, mount: MountRow, path: str = "") -> Reply:
+    """Replace the value by the body."""
+    name = new_name(mount, path)
+    fields = request.json(dict[str, Raw])
+    if not fields:
+        raise ValidationError("no_data", "missing data fields")
+    request.json(dict[str, Any])  # to the last character: what is kept must be readable
+    await dialect.run(request, "secret.write", name, WriteSecret(value=request.body.strip()))
+    return DONE
+
+
+@routes.add("DELETE", template="{path}")
+async def delete(dialect: Dialect, request: Request, mount: MountRow, path: str) -> Reply:
+    """Erase the secret: there is no version to keep."""
+    with suppress(NotFoundError):
+        await dialect.run(request, "secret.purge", secret_name(mount, path), Nothing())
+    return DONE
+
+
+@routes.add("LIST", template="{path}")
+@routes.add("LIST", template="")
+async def list_(dialect: Dialect, request: Request, mount: MountRow, path: str = "") -> Reply:
+    """The children of a folder, all of them."""
+    fields = Fields(request.query)
+    fields.text("list")
+    keys = await list_keys(dialect, request, mount, path, ListKeys())
+    return told(request, {"keys": keys}, warnings=fields.ignored() or None)
+
+
+def lease_seconds(value: bytes) -> int:
+    """How long a client may keep a value: its own `ttl` (or `lease`), else 768 h.
+
+    A `ttl` that is no duration counts as absent, and an empty or null one as 0.
+    """
+    if b'"ttl"' not in value and b'"lease"' not in value:
+        return KEPT
+    try:
+        lease = msgspec.json.decode(value, type=Lease)
+        asked = lease.lease if lease.ttl is msgspec.UNSET else lease.ttl
+        if asked is msgspec.UNSET or isinstance(asked, float):
+            return KEPT
+        return (Fields({"ttl": asked}).duration("ttl") or 0) // SECOND
+    except (msgspec.ValidationError, ValidationError):
+        return KEPT

@@ -1,0 +1,196 @@
+"""KV version 2: `data`, `subkeys`, `delete`, `undelete`, `destroy`.
+
+A value goes through as the bytes of its JSON: it is spliced into the answer, never decoded.
+Editing versions of a secret that is not there is no error: there is nothing left to do.
+"""
+
+from contextlib import suppress
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+
+from vault.edge.compat.envelope import DONE, told
+from vault.edge.compat.fields import Fields
+from vault.edge.compat.kv import folder_name, new_name, secret_name, shown_value
+from vault.edge.dialect import Dialect
+from vault.edge.reply import Reply
+from vault.edge.request import Request
+from vault.edge.router import Router
+from vault.errors import NotFoundError, ValidationError
+from vault.model.instant import rfc3339
+from vault.model.payloads import ListKeys, PatchSecret, ReadSecret, Versions, WriteSecret
+from vault.model.records import MountRow, SecretRow, VersionRow
+from vault.model.results import Keys, SecretValue, Written
+
+routes: Final = Router()
+MERGE_PATCH: Final = "application/merge-patch+json"
+
+
+class VersionBody(Struct, frozen=True):
+    """What is told of a version with its value, and after a write."""
+
+    created_time: str
+    custom_metadata: dict[str, str] | None
+    deletion_time: str
+    destroyed: bool
+    version: int
+
+    @classmethod
+    def of(cls, secret: SecretRow, version: VersionRow) -> "VersionBody":
+        """From the rows."""
+        return cls(
+            rfc3339(version.created_at),
+            secret.metadata or None,
+            rfc3339(version.deletion_time) if version.deletion_time else "",
+            version.destroyed,
+            version.version,
+        )
+
+
+class DataBody(Struct, frozen=True):
+    """A value with its version."""
+
+    data: Any
+    metadata: VersionBody
+
+
+class SubkeysBody(Struct, frozen=True):
+    """The keys of a value, with its version."""
+
+    metadata: VersionBody
+    subkeys: Any
+
+
+@routes.add("GET", template="data/{path}")
+async def read(dialect: Dialect, request: Request, mount: MountRow, path: str) -> Reply:
+    """A value; one that is deleted or destroyed is a 404 that still tells its version."""
+    found = await _read(dialect, request, mount, path)
+    body = VersionBody.of(found.secret, found.version)
+    if found.value is None:
+        return told(request, DataBody(None, body), status=404)
+    return told(request, DataBody(shown_value(found.value), body))
+
+
+@routes.add("POST", template="data/{path}")
+async def write(dialect: Dialect, request: Request, mount: MountRow, path: str) -> Reply:
+    """A new version."""
+    name, fields = new_name(mount, path), Fields.of(request)
+    payload = WriteSecret(value=_value(fields), cas=_cas(fields))
+    written: Written = await dialect.run(request, "secret.write", name, payload)
+    body = VersionBody.of(written.secret, written.version)
+    return told(request, body, warnings=fields.ignored() or None)
+
+
+@routes.add("PATCH", template="data/{path}")
+async def patch(dialect: Dialect, request: Request, mount: MountRow, path: str) -> Reply:
+    """A new version: the current value with a JSON merge patch applied."""
+    request.need_media_type(MERGE_PATCH)
+    name, fields = new_name(mount, path), Fields.of(request)
+    payload = PatchSecret(patch=_value(fields), cas=_cas(fields))
+    try:
+        written: Written = await dialect.run(request, "secret.patch", name, payload)
+    except NotFoundError:
+        return Reply(404)  # without a body: that is what `bao kv patch` takes for "no such secret"
+    body = VersionBody.of(written.secret, written.version)
+    return told(request, body, warnings=fields.ignored() or None)
+
+
+@routes.add("DELETE", template="data/{path}")
+async def delete_current(dialect: Dialect, request: Request, mount: MountRow, path: str) -> Reply:
+    """Hide the current version."""
+    with suppress(NotFoundError):
+        await dialect.run(request, "secret.delete", secret_name(mount, path), Versions())
+    return DONE
+
+
+@routes.add("POST", template="delete/{path}")
+async def delete(dialect: Dialect, request: Request, mount: MountRow, path: str) -> Reply:
+    """Hide versions."""
+    versions = _versions(request)
+    with suppress(NotFoundError):
+        await dialect.run(request, "secret.delete", secret_name(mount, path), versions)
+    return DONE
+
+
+@routes.add("POST", template="undelete/{path}")
+async def undelete(dialect: Dialect, request: Request, mount: MountRow, path: str) -> Reply:
+    """Show hidden versions again."""
+    versions = _versions(request)
+    with suppress(NotFoundError):
+        await dialect.run(request, "secret.undelete", secret_name(mount, path), versions)
+    return DONE
+
+
+@routes.add("POST", template="destroy/{path}")
+async def destroy(dialect: Dialect, request: Request, mount: MountRow, path: str) -> Reply:
+    """Erase versions for good."""
+    versions = _versions(request)
+    with suppress(NotFoundError):
+        await dialect.run(request, "secret.destroy", secret_name(mount, path), versions)
+    return DONE
+
+
+@routes.add("GET", template="subkeys/{path}")
+async def subkeys(dialect: Dialect, request: Request, mount: MountRow, path: str) -> Reply:
+    """The keys of a value down to `depth` (0: all), every leaf a null."""
+    depth = Fields(request.query).integer("depth") or 0
+    found = await _read(dialect, request, mount, path)
+    body = VersionBody.of(found.secret, found.version)
+    if found.value is None:
+        return told(request, SubkeysBody(body, None), status=404)
+    keys = _without_leaves(msgspec.json.decode(shown_value(found.value)), depth)
+    return told(request, SubkeysBody(body, keys))
+
+
+async def list_keys(
+    dialect: Dialect, request: Request, mount: MountRow, path: str, payload: ListKeys
+) -> list[str]:
+    """The children of a folder. Raises `NotFoundError` for none: that is how clients take it."""
+    folder = folder_name(mount, path)
+    found: Keys = await dialect.run(request, "secret.keys", folder, payload)
+    if not found.keys:
+        raise NotFoundError("folder_empty", "nothing lies in this folder")
+    return found.keys
+
+
+async def _read(dialect: Dialect, request: Request, mount: MountRow, path: str) -> SecretValue:
+    version = Fields(request.query).integer("version") if request.query else 0
+    payload = ReadSecret(version=max(version or 0, 0))
+    found: SecretValue = await dialect.run(
+        request, "secret.read", secret_name(mount, path), payload
+    )
+    return found
+
+
+def _value(fields: Fields) -> bytes:
+    if "data" not in fields:
+        raise ValidationError("no_data", "no data provided", field="data")
+    fields.mapping("data")  # checks the type
+    return fields.raw("data") or b"null"
+
+
+def _cas(fields: Fields) -> int | None:
+    options = fields.mapping("options")
+    try:
+        return Fields(options).integer("cas") if options else None
+    except ValidationError:
+        raise ValidationError(
+            "cas_invalid", "error parsing check-and-set parameter", field="cas"
+        ) from None
+
+
+def _versions(request: Request) -> Versions:
+    versions = Fields.of(request).integers("versions")
+    if not versions:
+        raise ValidationError("no_versions", "No version number provided", field="versions")
+    return Versions(versions=versions)
+
+
+def _without_leaves(value: Any, depth: int) -> Any:
+    """A copy with null for whatever is no object, and below `depth` (0: nowhere) for these too."""
+    if not isinstance(value, dict):
+        return None
+    return {
+        key: _without_leaves(item, depth - 1) if depth != 1 else None for key, item in value.items()
+    }

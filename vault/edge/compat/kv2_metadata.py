@@ -1,0 +1,253 @@
+"""KV version 2 beside the values: `metadata`, `detailed-metadata`, `config`, and wrong paths."""
+
+from contextlib import suppress
+from typing import Any, Final
+
+from msgspec import Struct
+
+from vault.edge.compat.envelope import DONE, told
+from vault.edge.compat.fields import Fields
+from vault.edge.compat.kv import new_name, secret_name, unsupported
+from vault.edge.compat.kv2 import MERGE_PATCH, list_keys
+from vault.edge.dialect import Dialect
+from vault.edge.reply import Reply
+from vault.edge.request import Request
+from vault.edge.router import Router
+from vault.errors import AuthorizationError, NotFoundError, ValidationError
+from vault.model.instant import go_duration, rfc3339
+from vault.model.path import ResourcePath
+from vault.model.payloads import ListKeys, Nothing, TuneMount, WriteMetadata
+from vault.model.records import MountRow
+from vault.model.results import SecretInfo
+
+routes: Final = Router()
+MOST_DETAILED: Final = 1_000  # secrets in one answer: each is a read with its own audit record
+
+
+class VersionBody(Struct, frozen=True):
+    """What the metadata tells of one version."""
+
+    created_time: str
+    deletion_time: str
+    destroyed: bool
+
+
+class MetadataBody(Struct, frozen=True, kw_only=True):
+    """Everything about a secret but its values. We keep no version of the metadata itself."""
+
+    cas_required: bool
+    created_time: str
+    current_metadata_version: int = 0
+    current_version: int
+    custom_metadata: dict[str, str] | None
+    delete_version_after: str
+    max_versions: int
+    metadata_cas_required: bool = False
+    oldest_version: int
+    updated_time: str
+    versions: dict[str, VersionBody]
+
+    @classmethod
+    def of(cls, info: SecretInfo) -> "MetadataBody":
+        """From what the handler found."""
+        secret = info.secret
+        return cls(
+            cas_required=secret.cas_required,
+            created_time=rfc3339(secret.created_at),
+            current_version=secret.current_version,
+            custom_metadata=secret.metadata or None,
+            delete_version_after=go_duration(secret.delete_version_after),
+            max_versions=secret.max_versions,
+            oldest_version=secret.oldest_version if secret.oldest_version > 1 else 0,
+            updated_time=rfc3339(secret.updated_at),
+            versions={
+                str(row.version): VersionBody(
+                    rfc3339(row.created_at),
+                    rfc3339(row.deletion_time) if row.deletion_time else "",
+                    row.destroyed,
+                )
+                for row in info.versions
+            },
+        )
+
+
+class ConfigBody(Struct, frozen=True):
+    """The settings that a mount gives its secrets."""
+
+    cas_required: bool
+    delete_version_after: str
+    max_versions: int
+    metadata_cas_required: bool = False
+
+
+@routes.add("GET", template="metadata/{path}")
+async def read(dialect: Dialect, request: Request, mount: MountRow, path: str) -> Reply:
+    """Everything about a secret but its values."""
+    info = await dialect.run(request, "secret.metadata.read", secret_name(mount, path), Nothing())
+    return told(request, MetadataBody.of(info))
+
+
+@routes.add("POST", template="metadata/{path}")
+async def write(dialect: Dialect, request: Request, mount: MountRow, path: str) -> Reply:
+    """Set what is given; `custom_metadata` is replaced whole. May come before the first value."""
+    name, fields = new_name(mount, path), Fields.of(request)
+    payload = WriteMetadata(
+        metadata=fields.text_map("custom_metadata"),  # type: ignore[arg-type]  # dict is invariant
+        max_versions=fields.integer("max_versions"),
+        cas_required=fields.boolean("cas_required"),
+        delete_version_after=_not_negative(fields),
+    )
+    if payload == WriteMetadata():
+        payload = WriteMetadata(must_exist=True)  # a write of nothing makes nothing
+    with suppress(NotFoundError):
+        await dialect.run(request, "secret.metadata.write", name, payload)
+    return DONE
+
+
+@routes.add("PATCH", template="metadata/{path}")
+async def patch(dialect: Dialect, request: Request, mount: MountRow, path: str) -> Reply:
+    """Merge: a null sets a field back, and takes a key out of `custom_metadata`."""
+    request.need_media_type(MERGE_PATCH)
+    name, fields = new_name(mount, path), Fields.of(request)
+    custom = fields.mapping("custom_metadata")
+    cleared = "custom_metadata" in fields and custom is None
+    payload = WriteMetadata(
+        metadata={} if cleared else _texts(custom),
+        merge=not cleared,
+        max_versions=fields.integer("max_versions") or (0 if "max_versions" in fields else None),
+        cas_required=fields.boolean("cas_required")
+        or (False if "cas_required" in fields else None),
+        delete_version_after=_not_negative(fields),
+        must_exist=True,
+    )
+    try:
+        await dialect.run(request, "secret.metadata.write", name, payload)
+    except NotFoundError:
+        return Reply(404)
+    return DONE
+
+
+@routes.add("DELETE", template="metadata/{path}")
+async def purge(dialect: Dialect, request: Request, mount: MountRow, path: str) -> Reply:
+    """Erase a secret whole."""
+    with suppress(NotFoundError):
+        await dialect.run(request, "secret.purge", secret_name(mount, path), Nothing())
+    return DONE
+
+
+@routes.add("LIST", template="metadata")
+@routes.add("LIST", template="metadata/{path}")
+async def list_(dialect: Dialect, request: Request, mount: MountRow, path: str = "") -> Reply:
+    """The children of a folder; `after` and `limit` page through it."""
+    keys = await list_keys(dialect, request, mount, path, _page(request))
+    return told(request, {"keys": keys})
+
+
+@routes.add("LIST", template="detailed-metadata")
+@routes.add("LIST", template="detailed-metadata/{path}")
+async def list_detailed(
+    dialect: Dialect, request: Request, mount: MountRow, path: str = ""
+) -> Reply:
+    """The children of a folder, with the metadata of those that the caller may read."""
+    keys = await list_keys(dialect, request, mount, path, _page(request))
+    if len(keys) > MOST_DETAILED:
+        raise ValidationError("limit_needed", f"ask for a limit of at most {MOST_DETAILED}")
+    folder = path and path.removesuffix("/") + "/"
+    info: dict[str, object] = {key: {} for key in keys}
+    for key in keys:
+        if not key.endswith("/"):
+            name = secret_name(mount, folder + key)
+            try:
+                found = await dialect.run(request, "secret.metadata.read", name, Nothing())
+            except (AuthorizationError, NotFoundError):
+                continue
+            info[key] = MetadataBody.of(found)
+    return told(request, {"key_info": info, "keys": keys})
+
+
+@routes.add("GET", template="config")
+async def read_config(dialect: Dialect, request: Request, mount: MountRow) -> Reply:
+    """The mount's settings."""
+    row: MountRow = await dialect.run(request, "mount.read", _settings(mount), Nothing())
+    after = go_duration(row.delete_version_after)
+    return told(request, ConfigBody(row.cas_required, after, row.max_versions))
+
+
+@routes.add("POST", template="config")
+async def write_config(dialect: Dialect, request: Request, mount: MountRow) -> Reply:
+    """Change the mount's settings; a negative `delete_version_after` switches it off."""
+    fields = Fields.of(request)
+    payload = TuneMount(
+        max_versions=fields.integer("max_versions"),
+        cas_required=fields.boolean("cas_required"),
+        delete_version_after=fields.duration("delete_version_after"),
+    )
+    await dialect.run(request, "mount.tune", _settings(mount), payload)
+    return DONE
+
+
+@routes.add("LIST", template="data/{path}")
+@routes.add("LIST", template="data")
+async def _list_data(_dialect: Dialect, _request: Request, *values: object) -> Reply:
+    return await unsupported(_dialect, _request, *values)
+
+
+@routes.add("GET", "POST", "DELETE", template="data")
+@routes.add("GET", "POST", "DELETE", template="metadata")
+async def no_root(_dialect: Dialect, request: Request, _mount: MountRow) -> Reply:
+    """The roots of the two trees hold nothing themselves."""
+    return _astray(
+        request, "Non-listing operations on the root of a K/V v2 mount are not supported."
+    )
+
+
+@routes.add("GET", "LIST", "POST", "DELETE", template="{path}")
+async def no_path(_dialect: Dialect, request: Request, _mount: MountRow, _path: str) -> Reply:
+    """A path of KV version 1: whoever sends it is told what is wrong."""
+    return _astray(
+        request,
+        "Invalid path for a versioned K/V secrets engine. See the API docs for the appropriate "
+        "API endpoints to use. If using the OpenBao CLI, use "
+        f"'bao kv {_COMMANDS[request.method]}' for this operation.",
+    )
+
+
+_COMMANDS: Final = {
+    "GET": "get", "HEAD": "get", "LIST": "list", "POST": "put", "PUT": "put", "DELETE": "delete",
+}  # fmt: skip
+
+
+def _astray(request: Request, warning: str) -> Reply:
+    return told(request, None, status=404, warnings=[warning])
+
+
+def _settings(mount: MountRow) -> ResourcePath:
+    return ResourcePath.parse(f"sys/mounts/{mount.path.removesuffix('/')}")
+
+
+def _page(request: Request) -> ListKeys:
+    if not request.query:
+        return ListKeys()
+    fields = Fields(request.query)
+    return ListKeys(after=fields.text("after"), limit=max(fields.integer("limit") or 0, 0))
+
+
+def _not_negative(fields: Fields) -> int | None:
+    duration = fields.duration("delete_version_after")
+    if duration is not None and duration < 0:
+        raise ValidationError(
+            "field_invalid",
+            'error converting input for field "delete_version_after": it must not be negative',
+            field="delete_version_after",
+        )
+    return duration
+
+
+def _texts(custom: dict[str, Any] | None) -> dict[str, str | None] | None:
+    """A merge patch for text values. Raises `ValidationError` for any other value."""
+    for value in (custom or {}).values():
+        if value is not None and not isinstance(value, str):
+            raise ValidationError(
+                "field_invalid", "custom_metadata holds text only", field="custom_metadata"
+            )
+    return custom

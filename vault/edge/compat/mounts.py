@@ -1,0 +1,227 @@
+"""`sys/mounts`, `sys/internal/ui/mounts`: which key-value engines there are, their settings."""
+
+from contextlib import suppress
+from typing import Any, Final
+
+from vault.edge.compat.envelope import DONE, told, told_twice, warned
+from vault.edge.compat.fields import Fields
+from vault.edge.compat.health import API_VERSION
+from vault.edge.compat.kv import KEPT
+from vault.edge.dialect import Dialect
+from vault.edge.reply import Reply
+from vault.edge.request import Request
+from vault.edge.router import Router
+from vault.errors import AuthorizationError, NotFoundError, ValidationError
+from vault.model.path import ResourcePath
+from vault.model.payloads import Nothing, TuneMount, WriteMount
+from vault.model.records import MountRow
+
+routes: Final = Router()
+
+TUNE: Final = "/tune"
+_VERSIONS: Final = {"kv": 1, "kv-v1": 1, "generic": 1, "kv-v2": 2}
+_PLUGIN: Final = f"v{API_VERSION}+builtin.freehold"
+
+
+@routes.add("GET", template="sys/mounts")
+async def list_(dialect: Dialect, request: Request) -> Reply:
+    """Every mount, the agent's own `sys/` among them."""
+    rows = await dialect.run(request, "mount.list", ResourcePath.parse("sys/mounts"), Nothing())
+    return told_twice(request, _engines(rows))
+
+
+@routes.add("GET", template="sys/auth")
+async def list_auth(dialect: Dialect, request: Request) -> Reply:
+    """Every way to log in: tokens need no login."""
+    await dialect.run(request, "mount.list", ResourcePath.parse("sys/auth"), Nothing())
+    return told_twice(request, {"token/": _TOKENS})
+
+
+@routes.add("GET", template="sys/mounts/{path}")
+async def read(dialect: Dialect, request: Request, path: str) -> Reply:
+    """One mount, or its tunable settings."""
+    name, tune = _named(path)
+    try:
+        row = await dialect.run(request, "mount.read", _resource(name), Nothing())
+    except NotFoundError:
+        what = "cannot fetch sysview for path" if tune else "No secret engine mount at"
+        raise ValidationError("mount_not_found", f"{what} {_shown(name, quoted=tune)}") from None
+    if not tune:
+        return told_twice(request, _engine(row))
+    return told_twice(
+        request,
+        {
+            "default_lease_ttl": KEPT,
+            "description": row.description,
+            "force_no_cache": False,
+            "max_lease_ttl": KEPT,
+            "options": {"version": str(row.version)},
+        },
+    )
+
+
+@routes.add("POST", template="sys/mounts/{path}")
+async def write(dialect: Dialect, request: Request, path: str) -> Reply:
+    """Make a mount, or change the settings of one."""
+    name, tune = _named(path)
+    return await (_tune if tune else _enable)(dialect, request, name)
+
+
+@routes.add("DELETE", template="sys/mounts/{path}")
+async def disable(dialect: Dialect, request: Request, path: str) -> Reply:
+    """Take a mount away with everything in it."""
+    name, _ = _named(path)
+    with suppress(NotFoundError):
+        await dialect.run(request, "mount.delete", _resource(name), Nothing())
+    return DONE
+
+
+@routes.add("GET", template="sys/internal/ui/mounts", public=True)
+async def visible(dialect: Dialect, request: Request) -> Reply:
+    """The mounts in which the caller may do anything at all; nothing without a token."""
+    if dialect.credential(request) is None:
+        return told(request, {"auth": {}, "secret": {}})
+    path = ResourcePath.parse("sys/internal/ui/mounts")
+    rows = await dialect.run(request, "mount.visible", path, Nothing())
+    return told(request, {"auth": {"token/": _TOKENS}, "secret": _engines(rows)})
+
+
+@routes.add("GET", template="sys/internal/ui/mounts/{path}")
+async def preflight(dialect: Dialect, request: Request, path: str) -> Reply:
+    """The mount that a path lies in: how clients learn the KV version.
+
+    Told to any token that may use the mount; 403 is "no such mount" and "not for you" alike.
+    """
+    name = ResourcePath.parse(path.removesuffix("/"))
+    try:
+        row = await dialect.run(request, "mount.preflight", name, Nothing())
+    except (AuthorizationError, NotFoundError):
+        raise AuthorizationError(
+            "preflight_denied",
+            "preflight capability check returned 403, please ensure client's policies grant "
+            f'access to path "{name}/"',
+        ) from None
+    return told(request, {**_engine(row), "path": row.path})
+
+
+async def _enable(dialect: Dialect, request: Request, name: ResourcePath) -> Reply:
+    fields = Fields.of(request)
+    kind, options = fields.text("type"), Fields(fields.mapping("options") or {})
+    if not kind:
+        raise ValidationError(
+            "type_missing", "backend type must be specified as a string", field="type"
+        )
+    version = _VERSIONS.get(kind)
+    if version is None:
+        raise ValidationError("type_unknown", f"plugin not found in the catalog: {kind}")
+    _refuse_leases(Fields(fields.mapping("config") or {}))
+    payload = WriteMount(
+        version=_version(options) or version, description=fields.text("description")
+    )
+    await dialect.run(request, "mount.write", _resource(name), payload)
+    return DONE
+
+
+async def _tune(dialect: Dialect, request: Request, name: ResourcePath) -> Reply:
+    fields = Fields.of(request)
+    _refuse_leases(fields)
+    version = _version(Fields(fields.mapping("options") or {}))
+    description = fields.text("description") if "description" in fields else None
+    payload = TuneMount(version=version, description=description)
+    old = dialect.gate.mounts.get(f"{name}/")
+    try:
+        await dialect.run(request, "mount.tune", _resource(name), payload)
+    except NotFoundError:
+        raise ValidationError(
+            "mount_not_found", f'tune of path "{name}/" failed: no mount entry found'
+        ) from None
+    upgraded = old is not None and version is not None and version > old.version
+    return warned(request, [_UPGRADED] if upgraded else [])
+
+
+_UPGRADED: Final = (
+    "Upgrading mount from version 1 to version 2. This mount will be unavailable for a brief "
+    "period and will resume service shortly."
+)
+_LEASES: Final = {"default_lease_ttl": 0, "force_no_cache": False, "max_lease_ttl": 0}
+
+
+def _entry(row: dict[str, Any]) -> dict[str, Any]:
+    """What every mount tells, in the sorted order of OpenBao's keys."""
+    common = {
+        "config": _LEASES,
+        "external_entropy_access": False,
+        "local": False,
+        "options": None,
+        "plugin_version": "",
+        "running_plugin_version": _PLUGIN,
+        "running_sha256": "",
+        "seal_wrap": False,
+    }
+    return dict(sorted({**common, **row}.items()))
+
+
+_SYSTEM: Final = _entry(
+    {
+        "accessor": "system",
+        "config": {**_LEASES, "passthrough_request_headers": ["Accept"]},
+        "description": "system endpoints used for control, policy and debugging",
+        "seal_wrap": True,
+        "type": "system",
+        "uuid": "system",
+    }
+)
+_TOKENS: Final = _entry(
+    {
+        "accessor": "auth_token",
+        "config": {**_LEASES, "token_type": "default-service"},
+        "description": "token based credentials",
+        "type": "token",
+        "uuid": "token",
+    }
+)
+
+
+def _engine(row: MountRow) -> dict[str, Any]:
+    return _entry(
+        {
+            "accessor": row.accessor,
+            "deprecation_status": "supported",
+            "description": row.description,
+            "options": {"version": str(row.version)},
+            "type": row.type,
+            "uuid": row.id,
+        }
+    )
+
+
+def _engines(rows: list[MountRow]) -> dict[str, Any]:
+    return {row.path: _engine(row) for row in rows} | {"sys/": _SYSTEM}
+
+
+def _named(path: str) -> tuple[ResourcePath, bool]:
+    """The mount's path, without its closing slash, and whether `/tune` was asked for."""
+    return ResourcePath.parse(path.removesuffix(TUNE).rstrip("/")), path.endswith(TUNE)
+
+
+def _shown(name: str, *, quoted: bool) -> str:
+    return f'"{name}/"' if quoted else f"{name}/"
+
+
+def _resource(name: ResourcePath) -> ResourcePath:
+    return ResourcePath.parse(f"sys/mounts/{name}")
+
+
+def _refuse_leases(config: Fields) -> None:
+    """A value has no lease here but what it says itself: refused rather than forgotten."""
+    for name in ("default_lease_ttl", "max_lease_ttl"):
+        if config.duration(name):
+            raise ValidationError("lease_unsupported", f"{name} cannot be set", field=name)
+
+
+def _version(options: Fields) -> int | None:
+    """The KV version asked for."""
+    version = options.integer("version")
+    if version not in {None, 1, 2}:
+        raise ValidationError("version_unknown", "there are KV versions 1 and 2", field="version")
+    return version

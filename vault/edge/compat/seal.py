@@ -1,0 +1,122 @@
+"""`sys/init`, `sys/unseal`, `sys/seal`; the key-encryption key: `sys/key-status`, `sys/rotate`."""
+
+import binascii
+from base64 import b64decode, b64encode
+from typing import Final
+
+from vault.edge.compat.envelope import DONE, bare, told_twice
+from vault.edge.compat.fields import Fields
+from vault.edge.compat.health import SealBody
+from vault.edge.dialect import Dialect
+from vault.edge.reply import Reply
+from vault.edge.request import Request
+from vault.edge.router import Router
+from vault.errors import ValidationError
+from vault.model.instant import rfc3339
+from vault.model.path import ResourcePath
+from vault.model.payloads import Nothing
+
+routes: Final = Router()
+_PGP: Final = ("pgp_keys", "recovery_pgp_keys", "root_token_pgp_key")
+_RECOVERY: Final = ("recovery_shares", "recovery_threshold", "stored_shares")
+
+
+@routes.add("GET", template="sys/init", public=True)
+async def initialised(dialect: Dialect, _request: Request) -> Reply:
+    """Whether it has been done."""
+    return bare({"initialized": dialect.gate.status().initialized})
+
+
+@routes.add("POST", template="sys/init", public=True)
+async def initialise(dialect: Dialect, request: Request) -> Reply:
+    """Make the keys. The shares and the root token are told here and never again."""
+    fields = Fields.of(request)
+    for name in _PGP:
+        if fields.value(name):
+            raise ValidationError(
+                "pgp_unsupported", f"{name} is not supported: shares are told in clear", field=name
+            )
+    for name in _RECOVERY:
+        if fields.integer(name):
+            raise ValidationError(
+                "recovery_unsupported", f"parameter {name} does not apply to this seal", field=name
+            )
+    new = await dialect.gate.initialise(
+        fields.integer("secret_shares") or 0, fields.integer("secret_threshold") or 0
+    )
+    await dialect.gate.unseal_alone()  # with a key file there is nobody to wait for
+    return bare(
+        {
+            "keys": [share.hex() for share in new.shares],
+            "keys_base64": [b64encode(share).decode() for share in new.shares],
+            "root_token": new.root_token,
+        }
+    )
+
+
+@routes.add("POST", template="sys/unseal", public=True)
+async def unseal(dialect: Dialect, request: Request) -> Reply:
+    """Offer a share, in hex or base64; or begin again."""
+    fields, gate = Fields.of(request), dialect.gate
+    if fields.boolean("reset"):
+        if gate.is_open:
+            raise ValidationError("unsealed", "vault is unsealed")
+        return bare(SealBody.of(gate.reset_unseal()))
+    key = fields.text("key")
+    if not key:
+        raise ValidationError(
+            "share_missing",
+            "'key' must be specified in request body as JSON, or 'reset' set to true",
+            field="key",
+        )
+    return bare(SealBody.of(await gate.unseal(_share(key))))
+
+
+@routes.add("POST", template="sys/seal")
+async def seal(dialect: Dialect, request: Request) -> Reply:
+    """Take the data path down; the answer comes when it is gone. Sealed already: done."""
+    if dialect.gate.is_open:
+        await dialect.run(request, "sys.seal", ResourcePath.parse("sys/seal"), Nothing())
+        await dialect.gate.wait_sealed()
+    return DONE
+
+
+@routes.add("GET", template="sys/key-status")
+async def key_status(dialect: Dialect, request: Request) -> Reply:
+    """The generation of the key-encryption key, and how often it was used."""
+    path = ResourcePath.parse("sys/key-status")
+    state = await dialect.run(request, "sys.key_status", path, Nothing())
+    return told_twice(
+        request,
+        {
+            "term": state["term"],
+            "install_time": rfc3339(state["install_time"]),
+            "encryptions": state["encryptions"],
+        },
+    )
+
+
+@routes.add("POST", template="sys/rotate")
+@routes.add("POST", template="sys/rotate/keyring")
+async def rotate(dialect: Dialect, request: Request) -> Reply:
+    """Make a new generation of the key-encryption key."""
+    await dialect.run(request, "sys.rotate", ResourcePath.parse("sys/rotate"), Nothing())
+    return DONE
+
+
+def _share(text: str) -> bytes:
+    for decode in (bytes.fromhex, _base64):
+        try:
+            return decode(text.strip())
+        except ValueError:
+            continue
+    raise ValidationError(
+        "share_invalid", "'key' must be a valid hex or base64 string", field="key"
+    )
+
+
+def _base64(text: str) -> bytes:
+    try:
+        return b64decode(text, validate=True)
+    except binascii.Error as error:
+        raise ValueError from error

@@ -1,0 +1,276 @@
+"""`auth/token`: make, look up, renew and revoke tokens."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+from msgspec import Struct
+
+from vault.authn.tokens import Issued, NewToken
+from vault.edge.compat.envelope import DONE, told, warned
+from vault.edge.compat.fields import Fields
+from vault.edge.dialect import Dialect
+from vault.edge.reply import Reply
+from vault.edge.request import Request
+from vault.edge.router import Router
+from vault.errors import AuthorizationError, ValidationError
+from vault.model.instant import SECOND, rfc3339
+from vault.model.path import ResourcePath
+from vault.model.payloads import ByAccessor, ByToken, Nothing, RenewToken
+from vault.model.records import TokenRow
+
+routes: Final = Router()
+
+CREATE: Final = "auth/token/create"
+CREATE_ORPHAN: Final = "auth/token/create-orphan"
+
+
+class AuthBody(Struct, frozen=True, kw_only=True):
+    """The `auth` of an answer: what every login reads."""
+
+    client_token: str
+    accessor: str
+    policies: list[str]
+    token_policies: list[str]
+    metadata: dict[str, str] | None
+    lease_duration: int
+    renewable: bool
+    entity_id: str = ""
+    token_type: str = "service"
+    orphan: bool
+    mfa_requirement: None = None
+    num_uses: int
+
+    @classmethod
+    def of(cls, row: TokenRow, text: str) -> "AuthBody":
+        """From the row; `text` is empty where the caller does not know it himself."""
+        return cls(
+            client_token=text,
+            accessor=row.accessor,
+            policies=row.policies,
+            token_policies=row.policies,
+            metadata=row.meta or None,
+            lease_duration=_seconds(row.expires_at - row.issued_at) if row.expires_at else 0,
+            renewable=row.renewable,
+            orphan=not row.parent,
+            num_uses=row.num_uses,
+        )
+
+
+@routes.add("POST", template=CREATE)
+async def create(dialect: Dialect, request: Request) -> Reply:
+    """A child of the caller's token."""
+    return await _create(dialect, request, CREATE)
+
+
+@routes.add("POST", template=CREATE_ORPHAN)
+async def create_orphan(dialect: Dialect, request: Request) -> Reply:
+    """A token that no other takes down with it."""
+    return await _create(dialect, request, CREATE_ORPHAN)
+
+
+@routes.add("POST", template="auth/token/create/{role}")
+async def create_by_role(_dialect: Dialect, _request: Request, _role: str) -> Reply:
+    """There are no token roles yet, so each is unknown."""
+    raise ValidationError("role_unknown", "unknown role")
+
+
+@routes.add("GET", "POST", template="auth/token/lookup-self")
+async def lookup_self(dialect: Dialect, request: Request) -> Reply:
+    """The caller's own token."""
+    row = await dialect.run(request, "token.lookup_self", _at("lookup-self"), Nothing())
+    return told(request, _lookup_body(row, dialect.credential(request) or "", dialect.world.now()))
+
+
+@routes.add("GET", "POST", template="auth/token/lookup")
+async def lookup(dialect: Dialect, request: Request) -> Reply:
+    """Any token by its text; without one, the caller's own."""
+    text = Fields.of(request).text("token") or dialect.credential(request) or ""
+    row = await dialect.run(request, "token.lookup", _at("lookup"), ByToken(token=text))
+    return told(request, _lookup_body(row, text, dialect.world.now()))
+
+
+@routes.add("POST", template="auth/token/lookup-accessor")
+async def lookup_accessor(dialect: Dialect, request: Request) -> Reply:
+    """Any token by its accessor, its text left out."""
+    payload = ByAccessor(accessor=_accessor(Fields.of(request)))
+    row = await dialect.run(request, "token.lookup_accessor", _at("lookup-accessor"), payload)
+    return told(request, _lookup_body(row, "", dialect.world.now()))
+
+
+@routes.add("POST", template="auth/token/renew-self")
+async def renew_self(dialect: Dialect, request: Request) -> Reply:
+    """Renew the caller's own token."""
+    payload = RenewToken(increment=_increment(Fields.of(request)))
+    issued = await dialect.run(request, "token.renew_self", _at("renew-self"), payload)
+    return _issued(request, issued, dialect.credential(request) or "")
+
+
+@routes.add("POST", template="auth/token/renew")
+async def renew(dialect: Dialect, request: Request) -> Reply:
+    """Renew a token by its text."""
+    fields = Fields.of(request)
+    payload = RenewToken(token=_token(fields), increment=_increment(fields))
+    with _gone_is("token not found"):
+        issued = await dialect.run(request, "token.renew", _at("renew"), payload)
+    return _issued(request, issued, payload.token)
+
+
+@routes.add("POST", template="auth/token/renew-accessor")
+async def renew_accessor(dialect: Dialect, request: Request) -> Reply:
+    """Renew a token by its accessor."""
+    fields = Fields.of(request)
+    payload = RenewToken(accessor=_accessor(fields), increment=_increment(fields))
+    issued = await dialect.run(request, "token.renew_accessor", _at("renew-accessor"), payload)
+    return _issued(request, issued, "")
+
+
+@routes.add("POST", template="auth/token/revoke-self")
+async def revoke_self(dialect: Dialect, request: Request) -> Reply:
+    """End the caller's own token and all that came from it."""
+    await dialect.run(request, "token.revoke_self", _at("revoke-self"), Nothing())
+    return DONE
+
+
+@routes.add("POST", template="auth/token/revoke")
+async def revoke(dialect: Dialect, request: Request) -> Reply:
+    """End a token by its text; one that is gone already is no error."""
+    payload = ByToken(token=_token(Fields.of(request)))
+    try:
+        await dialect.run(request, "token.revoke", _at("revoke"), payload)
+    except AuthorizationError as error:
+        if error.code != "bad_token":
+            raise
+    return DONE
+
+
+@routes.add("POST", template="auth/token/revoke-accessor")
+async def revoke_accessor(dialect: Dialect, request: Request) -> Reply:
+    """End a token by its accessor; one that is gone already is worth a remark."""
+    payload = ByAccessor(accessor=_accessor(Fields.of(request)))
+    try:
+        await dialect.run(request, "token.revoke_accessor", _at("revoke-accessor"), payload)
+    except ValidationError as error:
+        if error.code != "invalid_accessor":
+            raise
+        return warned(request, ["No token found with this accessor"])
+    return DONE
+
+
+@routes.add("POST", template="auth/token/revoke-orphan")
+async def revoke_orphan(dialect: Dialect, request: Request) -> Reply:
+    """End a token by its text and leave its children."""
+    payload = ByToken(token=_token(Fields.of(request)))
+    with _gone_is("token to revoke not found"):
+        await dialect.run(request, "token.revoke_orphan", _at("revoke-orphan"), payload)
+    return DONE
+
+
+@routes.add("LIST", template="auth/token/accessors")
+@routes.add("LIST", template="auth/token/accessors/")
+async def accessors(dialect: Dialect, request: Request) -> Reply:
+    """The accessors of all tokens."""
+    found = await dialect.run(request, "token.accessors", _at("accessors"), Nothing())
+    return told(request, {"keys": found})
+
+
+async def _create(dialect: Dialect, request: Request, path: str) -> Reply:
+    fields = Fields.of(request)
+    kind = fields.text("type")
+    if kind not in {"", "service", "default", "default-service"}:
+        known = kind in {"batch", "default-batch"}
+        raise ValidationError(
+            "token_type_invalid",
+            "batch tokens are not supported" if known else "invalid 'token_type' value",
+            field="type",
+        )
+    if fields.text("entity_alias"):
+        raise ValidationError("entity_alias_invalid", "entity aliases take a token role")
+    lease = fields.duration("lease")  # the old name of `ttl`
+    payload = NewToken(
+        policies=fields.texts("policies") or None,
+        ttl=fields.duration("ttl") or lease or 0,
+        explicit_max_ttl=fields.duration("explicit_max_ttl") or 0,
+        period=fields.duration("period") or 0,
+        num_uses=fields.integer("num_uses") or 0,
+        renewable=fields.boolean("renewable") is not False,
+        display_name=fields.text("display_name"),
+        meta=fields.text_map("meta") or {},
+        no_parent=bool(fields.boolean("no_parent")),
+        no_default_policy=bool(fields.boolean("no_default_policy")),
+        id=fields.text("id"),
+        path=path,
+    )
+    issued: Issued = await dialect.run(request, "token.create", ResourcePath.parse(path), payload)
+    return _issued(request, issued, issued.text, fields.ignored())
+
+
+def _issued(request: Request, issued: Issued, text: str, remarks: list[str] | None = None) -> Reply:
+    warnings = [*issued.warnings, *(remarks or [])]
+    return told(request, None, auth=AuthBody.of(issued.row, text), warnings=warnings or None)
+
+
+def _lookup_body(row: TokenRow, text: str, now: int) -> dict[str, Any]:
+    """What a lookup tells; `period` and the last renewal only where there is one."""
+    body = {
+        "accessor": row.accessor,
+        "creation_time": row.created_at // SECOND,
+        "creation_ttl": _seconds(row.ttl),
+        "display_name": row.display_name,
+        "entity_id": "",
+        "expire_time": rfc3339(row.expires_at) if row.expires_at else None,
+        "explicit_max_ttl": _seconds(row.explicit_max_ttl),
+        "id": text,
+        "issue_time": rfc3339(row.created_at),
+        "meta": row.meta or None,
+        "num_uses": row.uses_left,
+        "orphan": not row.parent,
+        "path": row.path,
+        "policies": row.policies,
+        "renewable": row.renewable,
+        "ttl": _seconds(max(row.expires_at - now, 0)) if row.expires_at else 0,
+        "type": "service",
+    }
+    if row.period:
+        body["period"] = _seconds(row.period)
+    if row.issued_at != row.created_at:
+        body["last_renewal"] = rfc3339(row.issued_at)
+        body["last_renewal_time"] = row.issued_at // SECOND
+    return body
+
+
+@contextmanager
+def _gone_is(told: str) -> Iterator[None]:
+    """A token that is not there is the caller's fault here, and a matter of rights elsewhere."""
+    try:
+        yield
+    except AuthorizationError as error:
+        if error.code != "bad_token":
+            raise
+        raise ValidationError("token_not_found", told, field="token") from None
+
+
+def _at(name: str) -> ResourcePath:
+    return ResourcePath.parse(f"auth/token/{name}")
+
+
+def _token(fields: Fields) -> str:
+    text = fields.text("token")
+    if not text:
+        raise ValidationError("missing_token", "missing token ID", field="token")
+    return text
+
+
+def _accessor(fields: Fields) -> str:
+    text = fields.text("accessor")
+    if not text:
+        raise ValidationError("missing_accessor", "missing accessor", field="accessor")
+    return text
+
+
+def _increment(fields: Fields) -> int:
+    return fields.duration("increment") or 0
+
+
+def _seconds(ns: int) -> int:
+    return ns // SECOND

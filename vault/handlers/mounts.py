@@ -1,0 +1,182 @@
+"""Mounts: prefixes of the name space with key-value settings. They never nest."""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+import trio
+from msgspec.structs import replace
+
+from actors.world import World
+from vault.authz.authorizer import Authorizer
+from vault.barrier import ACCESS, MOUNTS, SECRETS, VERSIONS, Barrier, Query, VaultTx
+from vault.errors import AuthorizationError, ConflictError, NotFoundError, ValidationError
+from vault.handlers.handler import Call, Handler, Handlers
+from vault.handlers.settings import checked_versions
+from vault.model.mounts import MountBook
+from vault.model.operation import Capability
+from vault.model.path import RESERVED, ResourcePath
+from vault.model.payloads import TuneMount, WriteMount
+from vault.model.records import MountRow, SecretRow
+
+PREFIX: Final = "sys/mounts/"  # where a mount lies in the path space of policies
+MOST_MOUNTS: Final = 1_000  # held in memory, and read whole at unseal and at each change
+ERASED_AT_ONCE: Final = 100  # secrets a transaction, so that a large mount never holds the writer
+
+
+@dataclass(frozen=True)
+class Mounts:
+    """The handlers of `mount.*`."""
+
+    barrier: Barrier
+    mounts: MountBook
+    authorizer: Authorizer
+    world: World
+    _changing: trio.Lock = field(default_factory=trio.Lock)  # a change and the book's follow-up
+
+    def handlers(self) -> Handlers:
+        """The operations this file serves."""
+        return {
+            "mount.list": Handler(run=self.all, capability=Capability.LIST),
+            "mount.visible": Handler(run=self.visible, capability=None),
+            "mount.preflight": Handler(run=self.preflight, capability=None),
+            "mount.read": Handler(run=self.read, capability=Capability.READ),
+            "mount.write": Handler(run=self.write, capability=Capability.CREATE, mutates=True),
+            "mount.tune": Handler(run=self.tune, capability=Capability.UPDATE, mutates=True),
+            "mount.delete": Handler(run=self.delete, capability=Capability.DESTROY, mutates=True),
+        }
+
+    async def all(self, _: Call) -> list[MountRow]:
+        """Every mount in path order."""
+        return self.mounts.all()
+
+    async def visible(self, call: Call) -> list[MountRow]:
+        """The mounts in which the caller may do anything at all."""
+        reaches = self.authorizer.reaches
+        return [row for row in self.mounts.all() if reaches(call.identity, row.path)]
+
+    async def preflight(self, call: Call) -> MountRow:
+        """The mount that a path lies in, for whoever may do anything in it.
+
+        Raises `AuthorizationError` for anybody else, and `NotFoundError` for no such mount.
+        """
+        path = f"{call.op.path}/"
+        row = self.mounts.match(path)
+        if not self.authorizer.reaches(call.identity, path if row is None else row.path):
+            raise AuthorizationError("permission_denied", "permission denied")
+        if row is None:
+            raise _no_mount()
+        return row
+
+    async def read(self, call: Call) -> MountRow:
+        """One mount."""
+        row = self.mounts.get(_path(call))
+        if row is None:
+            raise _no_mount()
+        return row
+
+    async def write(self, call: Call) -> MountRow:
+        """A new mount. Raises `ConflictError` where it would lie in, on or around another."""
+        payload: WriteMount = call.payload
+        path, version = _path(call), _checked_version(payload.version)
+        if path.partition("/")[0].casefold() in RESERVED:
+            raise ValidationError("path_reserved", "cannot mount at a reserved path", field="path")
+
+        def change(tx: VaultTx) -> MountRow:
+            others = tx.select(MOUNTS, Query(limit=MOST_MOUNTS))
+            if len(others) == MOST_MOUNTS:
+                raise ValidationError("mounts_full", f"there are {MOST_MOUNTS} mounts")
+            other = MountBook(others).overlapping(path)
+            if other is not None:
+                raise ConflictError("mount_exists", f"path is already in use at {other.path}")
+            new = self.world.new_id()
+            row = MountRow(
+                path=path, id=new, accessor=f"kv_{new[:8]}", version=version,
+                description=payload.description, created_at=self.world.now(),
+            )  # fmt: skip
+            tx.put(MOUNTS, row)
+            return row
+
+        async with self._changing:
+            try:
+                return await self.barrier.commit(change)
+            finally:
+                await self.reload()
+
+    async def tune(self, call: Call) -> MountRow:
+        """Change what the payload names. Raises `ValidationError` for a downgrade."""
+        payload: TuneMount = call.payload
+        if payload.max_versions is not None:
+            checked_versions(payload.max_versions)
+        if payload.version is not None:
+            _checked_version(payload.version)
+
+        def change(tx: VaultTx) -> MountRow:
+            row = tx.get(MOUNTS, _path(call))
+            if row is None:
+                raise _no_mount()
+            if payload.version is not None and payload.version < row.version:
+                raise ValidationError(
+                    "version_downgrade", f"cannot downgrade mount from version {row.version}"
+                )
+            row = _tuned(row, payload)
+            tx.put(MOUNTS, row)
+            return row
+
+        async with self._changing:
+            try:
+                return await self.barrier.commit(change)
+            finally:
+                await self.reload()
+
+    async def delete(self, call: Call) -> None:
+        """Erase a mount with all secrets in it, some at a time; one cut short can be repeated."""
+        path = _path(call)
+        if self.mounts.get(path) is None:
+            raise _no_mount()
+
+        def change(tx: VaultTx) -> bool:
+            secrets = tx.select(SECRETS, Query(prefix=("name", path), limit=ERASED_AT_ONCE))
+            for secret in secrets:
+                _erase(tx, secret)
+            done = len(secrets) < ERASED_AT_ONCE
+            if done and tx.get(MOUNTS, path) is not None:
+                tx.delete(MOUNTS, path)
+            return done
+
+        async with self._changing:
+            try:
+                while not await self.barrier.commit(change):
+                    pass
+            finally:
+                await self.reload()
+
+    async def reload(self) -> None:
+        """Take the book to what is stored; `finally`, because a failed commit may have happened."""
+        self.mounts.replace(await self.barrier.select(MOUNTS, Query(limit=MOST_MOUNTS)))
+
+
+def _path(call: Call) -> ResourcePath:
+    return ResourcePath.parse_folder(call.op.path.removeprefix(PREFIX))
+
+
+def _no_mount() -> NotFoundError:
+    return NotFoundError("mount_not_found", "there is no mount at this path")
+
+
+def _checked_version(version: int) -> int:
+    if version not in {1, 2}:
+        raise ValidationError("version_invalid", "there are KV versions 1 and 2", field="version")
+    return version
+
+
+def _tuned(row: MountRow, payload: TuneMount) -> MountRow:
+    fields = ("version", "description", "max_versions", "cas_required", "delete_version_after")
+    given = {name: getattr(payload, name) for name in fields}
+    return replace(row, **{name: value for name, value in given.items() if value is not None})
+
+
+def _erase(tx: VaultTx, secret: SecretRow) -> None:
+    for number in range(max(secret.oldest_version, 1), secret.current_version + 1):
+        tx.delete(VERSIONS, secret.id, number)
+    tx.delete(ACCESS, secret.id)
+    tx.delete(SECRETS, secret.name)
