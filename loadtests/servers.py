@@ -143,10 +143,9 @@ def freehold(folder: Path, *, durability: str = "fsync") -> Iterator[Server]:
 server:
   listen: 127.0.0.1:{port}
   tls: {{enabled: true, cert_file: {cert}, key_file: {cert}}}
-storage: {{type: sqlite, connection_string: "sqlite:///{folder}/vault.db"}}
+storage: {{type: sqlite, connection_string: "sqlite:////{folder}/vault.db"}}
 encryption: {{key_management: shamir}}
 audit: {{enabled: true, log_file: {log}, durability: {durability}}}
-limits: {{requests_per_second: 1000000, burst: 1000000}}
 """
     )
     with _process(

@@ -1,0 +1,75 @@
+"""`freehold run -- CMD`: start a program with secrets in its environment, and nowhere else."""
+
+import os
+import re
+from typing import Annotated, Any, Final
+
+import typer
+
+from ui.cli.client import path_of
+from ui.cli.errors import CliError, Exit
+from ui.cli.session import session
+
+_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z", re.ASCII)
+
+
+def run(
+    context: typer.Context,
+    command: Annotated[list[str], typer.Argument(help="The program and its arguments.")],
+    secret: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--secret", "-s", help="A secret with an object value: each key is a variable."
+        ),
+    ] = None,
+    env: Annotated[
+        list[str] | None,
+        typer.Option("--env", "-e", help="NAME=secret or NAME=secret#field; may be repeated."),
+    ] = None,
+) -> None:
+    """Run a program with secrets in its environment; our own token is not passed on."""
+    client = session(context).client
+    variables: dict[str, str] = {}
+    for name in secret or []:
+        value = _value(client, name)
+        if not isinstance(value, dict):
+            raise CliError(f"{name} is not an object; use --env NAME={name}")
+        variables |= {key: _text(item) for key, item in value.items()}
+    for assignment in env or []:
+        variable, _, place = assignment.partition("=")
+        name, _, field = place.partition("#")
+        value = _value(client, name)
+        if field:
+            if not isinstance(value, dict) or field not in value:
+                raise CliError(f"{name} has no field {field}", Exit.NOT_FOUND)
+            value = value[field]
+        variables[variable] = _text(value)
+    _execute(command, variables)
+
+
+def _execute(command: list[str], variables: dict[str, str]) -> None:
+    if any(not _NAME.match(name) for name in variables):
+        raise CliError("a key of the secret cannot be the name of an environment variable")
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in {"FREEHOLD_TOKEN", "VAULT_TOKEN"}
+    }
+    try:
+        os.execvpe(command[0], command, kept | variables)  # noqa: S606  # what the person asked for
+    except OSError as error:
+        raise CliError(f"cannot run {command[0]}: {error.strerror}") from None
+
+
+def _value(client: Any, name: str) -> Any:
+    return client.call("GET", path_of("/api/v1/secrets/", name))["value"]
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, str):
+        if "\0" in value:
+            raise CliError("a value holds a NUL, which no environment variable can")
+        return value
+    import json
+
+    return json.dumps(value)

@@ -1,0 +1,67 @@
+"""Where the agent is and which token to use: options, then environment, then the token file.
+
+A token is never taken from the command line: other users of the machine can read that.
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from ui.cli.errors import CliError, Exit
+
+DEFAULT_ADDRESS: Final = "https://127.0.0.1:8200"
+TOKEN_FILE: Final = ".freehold-token"
+_PRIVATE: Final = 0o077
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to reach the agent. `ca_file` empty: the system's trust store."""
+
+    address: str
+    token: str
+    ca_file: str
+    client_cert: str
+    client_key: str
+
+    @classmethod
+    def from_environment(cls, address: str | None = None) -> "Settings":
+        """Read FREEHOLD_* and, where those are absent, the VAULT_* that other clients use."""
+        return cls(
+            address=(address or _first("ADDR") or DEFAULT_ADDRESS).rstrip("/"),
+            token=_first("TOKEN") or _saved_token(),
+            ca_file=_first("CACERT"),
+            client_cert=_first("CLIENT_CERT"),
+            client_key=_first("CLIENT_KEY"),
+        )
+
+
+def token_path() -> Path:
+    """Where `freehold login` keeps the token."""
+    return Path.home() / TOKEN_FILE
+
+
+def save_token(token: str) -> None:
+    """Keep a token for later commands, readable by its owner only whatever the umask is."""
+    path = token_path()
+    path.unlink(missing_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        os.fchmod(descriptor, 0o600)
+        file.write(token)
+
+
+def _first(name: str) -> str:
+    return os.environ.get(f"FREEHOLD_{name}") or os.environ.get(f"VAULT_{name}") or ""
+
+
+def _saved_token() -> str:
+    path = token_path()
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return ""
+    if mode & _PRIVATE:
+        raise CliError(f"{path} can be read by others: chmod 600 it", Exit.DENIED)
+    return path.read_text().strip()

@@ -1,0 +1,1 @@
+"""Background work: actors that do what no request asks for."""

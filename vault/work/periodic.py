@@ -1,0 +1,66 @@
+"""Work that returns: each job is an actor of its own, told by a timer that it is time.
+
+A job that fails is restarted by its supervisor and tried again at its next turn; a job that is
+still busy is not told twice.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import trio
+
+from actors import Actor, Child, Overflow, Ref, RestartPolicy, Supervisor, World, supervise
+
+_RESTARTS = RestartPolicy(intensity=1000, window=60.0, backoff_base=0.1, backoff_cap=5.0)
+
+
+@dataclass(frozen=True)
+class Job:
+    """`run` every `period` seconds, the first time after one period; `at_end`: also on stopping."""
+
+    name: str
+    period: float
+    run: Callable[[], Awaitable[None]]
+    at_end: bool = False
+
+
+class Worker(Actor[str]):
+    """Runs its job whenever it is told to."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+
+    async def receive(self, message: str) -> None:
+        """It is time."""
+        await self._job.run()
+
+    async def on_stop(self) -> None:
+        """One last run where the job wants it."""
+        if self._job.at_end:
+            await self._job.run()
+
+
+@asynccontextmanager
+async def working(jobs: Sequence[Job], world: World) -> AsyncIterator[Supervisor]:
+    """All jobs, for the length of the block. Each starts a different moment into its period."""
+    children = [
+        Child(job.name, _factory(job), mailbox=1, overflow=Overflow.DROP_OLDEST) for job in jobs
+    ]
+    async with supervise("work", children, world=world, policy=_RESTARTS) as tree:
+        async with trio.open_nursery() as timers:
+            for job in jobs:
+                timers.start_soon(_tick, job, tree.ref(job.name), world)
+            yield tree
+            timers.cancel_scope.cancel()
+
+
+async def _tick(job: Job, ref: Ref[str], world: World) -> None:
+    await world.sleep(job.period * world.jitter())
+    while True:
+        await world.sleep(job.period)
+        ref.tell_nowait("now")
+
+
+def _factory(job: Job) -> Callable[[], Worker]:
+    return lambda: Worker(job)
