@@ -59,17 +59,19 @@ class TestFaults:
             assert store.cached(SYSTEM, "a") is MISSING
             assert await store.get(SYSTEM, "a") == system("a", b"2")
 
-    async def test_fault_in_a_read_of_a_change(self, backend: Backend) -> None:
-        """A change that meets the database's failure fails with it, and nothing of it is stored."""
+    async def test_fault_inside_a_change(self, backend: Backend) -> None:
+        """A change that meets the database's failure takes the whole transaction with it."""
 
         def failing(tx: Tx) -> None:
             tx.put(SYSTEM, system("a"))
-            raise FULL
+            raise FULL  # as a read of the session would
 
         async with opened(backend) as store:
-            with pytest.raises(BackendError):
-                await store.commit(failing)
-            assert await store.get(SYSTEM, "a") is None
+            outcomes = await together(
+                store, put(SYSTEM, system("b")), failing, put(SYSTEM, system("c"))
+            )
+            assert [type(outcome) for outcome in outcomes] == [BackendError] * 3
+            assert await store.select(SYSTEM, Query()) == []
 
     async def test_halves(self, backend: Backend) -> None:
         """When the disk fails while a contradiction is looked for, those stored are told so."""

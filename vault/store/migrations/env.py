@@ -1,9 +1,6 @@
-"""Alembic's entry: the connection and its transaction are the caller's."""
+"""Alembic's entry: the connection is the caller's, and so is its transaction, DDL and all."""
 
 from alembic import context
 
-context.configure(
-    connection=context.config.attributes["connection"],
-    transactional_ddl=True,  # SQLite has it when BEGIN is said aloud; Alembic assumes not
-)
+context.configure(connection=context.config.attributes["connection"])
 context.run_migrations()

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from tests.contract.store.samples import put, system
 from vault.errors import TamperedError, UnavailableError, ValidationError
-from vault.store.interface import BackendError
+from vault.store.interface import BackendError, Session, Writes
 from vault.store.sqlite import SqliteBackend, path_of, verify
 from vault.store.table import Query
 from vault.store.tables import SYSTEM
@@ -210,6 +210,21 @@ class TestFile:
         with pytest.raises(BackendError) as caught:
             SqliteBackend(f"sqlite:///{tmp_path}/file/vault.db").open()
         assert caught.value.code == "store_unavailable"
+
+    def test_write_lock_comes_first(self, url: str, tmp_path: Path) -> None:
+        """A transaction has the write lock before it reads: it can never find itself outdated."""
+        backend = SqliteBackend(url)
+        backend.open()
+
+        def apply(_: Session) -> Writes:
+            other = sqlite3.connect(tmp_path / "vault.db", timeout=0, isolation_level=None)
+            with pytest.raises(sqlite3.OperationalError, match="locked"):
+                other.execute("BEGIN IMMEDIATE")
+            other.close()
+            return Writes()
+
+        backend.write(apply)
+        backend.close()
 
 
 class TestDamage:
