@@ -223,6 +223,14 @@ async def test_kinds_do_not_mix(desk: Any) -> None:
     assert (await desk.who(made.text)).id == user.id
 
 
+async def test_too_long_is_not_looked_at(desk: Any) -> None:
+    """A text beyond the bound is refused before it is hashed."""
+    located: list[str] = []
+    desk.scheme.locate = located.append
+    await _refusal(desk, "x" * (module.MAX_CREDENTIAL + 1))
+    assert located == []
+
+
 async def test_unregistered_kind(desk: Any) -> None:
     """A kind of credential for which there is no method is refused like any other."""
     lone = module.Authenticator(desk.scheme, {}, desk.usage, desk.world)

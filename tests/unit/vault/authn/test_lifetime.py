@@ -57,6 +57,11 @@ def _warning(what: str, wanted: str, most: str) -> str:
         ),
         ({"explicit_max_ttl": 9000 * HOUR}, MAX_TTL, None),
         (
+            {"explicit_max_ttl": 9000 * HOUR, "ttl": 9000 * HOUR},
+            MAX_TTL,
+            ("TTL", "9000h", "768h"),
+        ),
+        (
             {"period": 9000 * HOUR},
             MAX_TTL,
             ("period", "9000h", "768h"),

@@ -66,3 +66,8 @@ def test_total(name: str) -> None:
         return
     assert fold(key) == key
     assert not set(key) & set(" /*+,\t\n")
+
+
+def test_a_key_is_composed() -> None:
+    """Case folding can decompose a letter; the key is composed again, so that it is NFC itself."""
+    assert fold("\u01f0") == fold("J\u030c") == "\u01f0"

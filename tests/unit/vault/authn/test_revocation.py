@@ -105,11 +105,13 @@ async def test_sweep_cuts_streams_and_counts(desk: Any) -> None:
     _, who = await desk.token(root, "app", ttl=HOUR)
     await desk.usage.flush()
     assert await desk.store.get(USAGE, who.credential)
-    with desk.sessions.register(who.credential) as scope:
+    with trio.fail_after(5), desk.sessions.register(who.credential) as scope:
         desk.world.time += HOUR
+        desk.usage.count(who.credential)
         await desk.revoker.sweep()
         await trio.sleep_forever()
     assert scope.cancelled_caught
+    await desk.usage.flush()
     assert await desk.store.get(USAGE, who.credential) is None
 
 

@@ -146,6 +146,18 @@ async def test_deleting_leaves_nothing(desk: Any) -> None:
             await desk.who(refused)
 
 
+async def test_disabling_ends_orphans(desk: Any) -> None:
+    """A user's tokens that came to be orphans are found by their user, and end with the others."""
+    user = await desk.users.create(ROOT, "ann", policies=["app"])
+    _, key = await desk.key(user.id)
+    _, parent = await desk.token(key)
+    text, _ = await desk.token(parent)
+    await desk.tokens.revoke_orphan(await desk.tokens.lookup_self(parent))
+    assert await desk.who(text)
+    await desk.users.update(ROOT, user.id, status="disabled")
+    assert await desk.tokens.accessors() == []
+
+
 async def test_a_name_that_was_deleted(desk: Any) -> None:
     """A new user of an old name has nothing of the old one's."""
     user = await desk.users.create(ROOT, "ann", policies=["app"])
