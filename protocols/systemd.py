@@ -1,0 +1,65 @@
+"""What a service tells systemd: ready, alive, stopping. sd_notify(3) without libsystemd.
+
+Datagrams to the socket that NOTIFY_SOCKET names. Outside of systemd every call does nothing.
+"""
+
+import os
+import socket
+from collections.abc import Mapping
+from typing import Self
+
+MICROSECOND = 1e-6
+SEND_SECONDS = 1.0
+"""The manager reads at once; if its queue stays full for so long, something is wrong with it."""
+
+
+class Service:
+    """This process as systemd's service manager sees it."""
+
+    def __init__(self, address: str = "", watchdog: float = 0.0) -> None:
+        """`address`: of the manager's socket, empty for none; `watchdog`: its patience, seconds."""
+        self._address = address
+        self.watchdog = watchdog
+        """Seconds after which systemd restarts a service that was not `alive`; 0: it does not."""
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Self:
+        """As systemd.exec(5) passes it on: NOTIFY_SOCKET, WATCHDOG_USEC, WATCHDOG_PID."""
+        address = environment.get("NOTIFY_SOCKET", "")
+        if not address.startswith(("/", "@")):
+            return cls()  # sd_notify(3): AF_VSOCK is for virtual machines' init, not for services
+        pid = environment.get("WATCHDOG_PID", "")
+        usec = environment.get("WATCHDOG_USEC", "")
+        ours = usec.isdigit() and pid in {"", str(os.getpid())}
+        return cls(address, int(usec) * MICROSECOND if ours else 0.0)
+
+    def ready(self, status: str) -> None:
+        """Start-up is over: the socket listens. `status` is shown by `systemctl status`."""
+        self._send(f"READY=1\nSTATUS={_line(status)}")
+
+    def status(self, status: str) -> None:
+        """What `systemctl status` shows."""
+        self._send(f"STATUS={_line(status)}")
+
+    def alive(self) -> None:
+        """Feed the watchdog; to be called at half of `watchdog` (sd_watchdog_enabled(3))."""
+        self._send("WATCHDOG=1")
+
+    def stopping(self) -> None:
+        """Shut-down has begun."""
+        self._send("STOPPING=1")
+
+    def _send(self, message: str) -> None:
+        """Raises `OSError` when the manager named a socket that does not take it."""
+        if not self._address:
+            return
+        # A leading @ stands for the NUL of an abstract socket (unix(7)).
+        address = "\0" + self._address[1:] if self._address[0] == "@" else self._address
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as to:
+            to.settimeout(SEND_SECONDS)
+            to.sendto(message.encode(), address)
+
+
+def _line(text: str) -> str:
+    """A datagram is lines of NAME=VALUE: a status must not bring its own."""
+    return text.replace("\n", " ")

@@ -1,0 +1,80 @@
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from protocols.systemd import Service
+
+
+@pytest.fixture
+def manager(tmp_path: Path) -> Iterator[socket.socket]:
+    """The end of the notify socket that systemd holds."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.bind(str(tmp_path / "notify"))
+        sock.settimeout(5)
+        yield sock
+
+
+def test_each_call_is_one_datagram(manager: socket.socket) -> None:
+    """The assignments of sd_notify(3), in the order they were made."""
+    service = Service(manager.getsockname())
+    service.ready("sealed")
+    service.alive()
+    service.status("serving")
+    service.stopping()
+    assert [manager.recv(256) for _ in range(4)] == [
+        b"READY=1\nSTATUS=sealed",
+        b"WATCHDOG=1",
+        b"STATUS=serving",
+        b"STOPPING=1",
+    ]
+
+
+def test_a_status_cannot_bring_assignments_of_its_own(manager: socket.socket) -> None:
+    """A line break inside it would be read as a new variable."""
+    Service(manager.getsockname()).status("odd\nMAINPID=1")
+    assert manager.recv(256) == b"STATUS=odd MAINPID=1"
+
+
+def test_an_abstract_socket_is_reached() -> None:
+    """Its leading NUL is written as @."""
+    name = f"freehold-test-{os.getpid()}"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.bind(f"\0{name}")
+        sock.settimeout(5)
+        Service.from_environment({"NOTIFY_SOCKET": f"@{name}"}).alive()
+        assert sock.recv(256) == b"WATCHDOG=1"
+
+
+@pytest.mark.parametrize("environment", [{}, {"NOTIFY_SOCKET": "vsock:2:1234"}])
+def test_outside_of_systemd_nothing_happens(environment: dict[str, str]) -> None:
+    """The same program runs in a terminal."""
+    service = Service.from_environment(environment)
+    service.ready("serving")
+    assert service.watchdog == 0
+
+
+def test_a_manager_that_is_gone_is_an_error(tmp_path: Path) -> None:
+    """Not swallowed: whoever feeds the watchdog is to fail with it."""
+    with pytest.raises(OSError, match="No such file"):
+        Service(str(tmp_path / "gone")).alive()
+
+
+@pytest.mark.parametrize(
+    ("pid", "usec", "seconds"),
+    [
+        ("", "30000000", 30.0),
+        (str(os.getpid()), "500000", 0.5),
+        ("1", "30000000", 0.0),  # meant for another process
+        ("", "", 0.0),
+        ("", "-1", 0.0),
+    ],
+)
+def test_the_watchdogs_patience_is_read(pid: str, usec: str, seconds: float) -> None:
+    """sd_watchdog_enabled(3): in seconds, and only if it is meant for this process."""
+    service = Service.from_environment(
+        {"NOTIFY_SOCKET": "/run/none", "WATCHDOG_PID": pid, "WATCHDOG_USEC": usec}
+    )
+    assert service.watchdog == pytest.approx(seconds)

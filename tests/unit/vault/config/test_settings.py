@@ -1,0 +1,147 @@
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from vault.config.settings import DAY, Settings
+
+TLS: Mapping[str, Any] = {"cert_file": "/certs/server.crt", "key_file": "/certs/server.key"}
+STORAGE: Mapping[str, Any] = {"connection_string": "sqlite:////data/vault.db"}
+
+
+def settings(**sections: Mapping[str, Any]) -> Settings:
+    """The smallest usable file, with these sections instead."""
+    least = {"server": {"port": 8080, "tls": TLS}, "storage": STORAGE}
+    return Settings.model_validate({**least, **sections})
+
+
+def refusal(**sections: Mapping[str, Any]) -> str:
+    """What is said about these sections."""
+    with pytest.raises(ValidationError) as caught:
+        settings(**sections)
+    return str(caught.value)
+
+
+def test_defaults_are_the_seeds_and_safe() -> None:
+    """What a file need not say: shamir, durable audit beside the database, everything else off."""
+    found = settings()
+    assert found.encryption.key_management == "shamir"
+    assert found.encryption.rotation_interval == 90 * DAY
+    assert found.audit_log == Path("/data/audit.log")
+    assert found.audit.durability == "fsync"
+    assert found.audit.rotation_size == 100_000_000
+    assert found.audit.retention_days == 365
+    assert not found.audit.forward_to_syslog
+    assert found.monitoring.metrics_enabled
+    assert not found.backup.enabled
+    assert not found.control_plane.enabled
+
+
+@pytest.mark.parametrize(
+    ("server", "address"),
+    [
+        ({"port": 8080, "tls": TLS}, ("0.0.0.0", 8080)),
+        ({"port": 8080, "tls": {"enabled": False}}, ("127.0.0.1", 8080)),
+        ({"listen": "10.0.0.1:8200", "tls": TLS}, ("10.0.0.1", 8200)),
+        ({"listen": "[::1]:8200", "tls": {"enabled": False}}, ("::1", 8200)),
+        ({"listen": "localhost:0", "tls": {"enabled": False}}, ("localhost", 0)),
+    ],
+)
+def test_listen_may_stand_for_port(server: Mapping[str, Any], address: tuple[str, int]) -> None:
+    """A port alone is on every interface with TLS, on loopback without."""
+    assert settings(server=server).server.address == address
+
+
+@pytest.mark.parametrize(
+    ("server", "message"),
+    [
+        ({"tls": TLS}, "needs either port or listen"),
+        ({"port": 1, "listen": "127.0.0.1:1", "tls": TLS}, "needs either port or listen"),
+        ({"listen": "8080", "tls": TLS}, "not host:port"),
+        ({"listen": ":8080", "tls": TLS}, "not host:port"),
+        ({"listen": "127.0.0.1:65536", "tls": TLS}, "not host:port"),
+        ({"port": 65536, "tls": TLS}, "less than or equal to 65535"),
+        ({"port": 8080}, "Field required"),
+        ({"port": 8080, "tls": {}}, "needs cert_file and key_file"),
+        ({"port": 8080, "tls": {"cert_file": "/c"}}, "needs cert_file and key_file"),
+        ({"port": 8080, "tls": {**TLS, "client_auth": "required"}}, "needs ca_file"),
+        ({"port": 8080, "tls": {**TLS, "client_auth": "maybe"}}, "'none', 'optional' or"),
+    ],
+)
+def test_a_listener_that_could_not_serve_is_refused(
+    server: Mapping[str, Any], message: str
+) -> None:
+    """Before anything is opened, and saying what is missing."""
+    assert message in refusal(server=server)
+
+
+def test_a_ca_file_alone_asks_clients_for_a_certificate() -> None:
+    """As in the seed's file; a trust store that nothing uses would mislead."""
+    assert settings().server.tls.client_auth == "none"
+    with_ca = {**TLS, "ca_file": "/certs/ca.crt"}
+    assert settings(server={"port": 1, "tls": with_ca}).server.tls.client_auth == "optional"
+    off = {**with_ca, "client_auth": "none"}
+    assert settings(server={"port": 1, "tls": off}).server.tls.client_auth == "none"
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "10.0.0.1", "example.com", "[::]"])
+def test_without_tls_only_loopback_is_served(host: str) -> None:
+    """Turned off in words, and even then no other machine can reach it."""
+    server = {"listen": f"{host}:8080", "tls": {"enabled": False}}
+    assert "is not loopback" in refusal(server=server)
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("sqlite:///vault.db", "is not an absolute path"),
+        ("sqlite:///:memory:", "is not an absolute path"),
+        ("sqlite://", "is not an absolute path"),
+        ("sqlite:////", "is not an absolute path"),
+        ("sqlite:////d/v.db?synchronous=NORMAL", "takes no options"),
+        ("postgres://ada:hunter2@localhost/vault", "is not of the form sqlite"),
+        ("sqlite://[hunter2/x", "is not a URL"),
+    ],
+)
+def test_an_unsafe_database_is_refused_and_its_password_not_shown(url: str, message: str) -> None:
+    """In-memory and weakened databases are not durable; a string's password stays in the file."""
+    said = refusal(storage={"connection_string": url})
+    assert message in said
+    assert "hunter2" not in said
+
+
+def test_a_connection_string_is_not_in_the_repr() -> None:
+    """Settings may be logged."""
+    found = settings(storage={"connection_string": "sqlite:////data/hunter%202.db"})
+    assert "hunter" not in repr(found)
+    assert found.storage.path == Path("/data/hunter 2.db")
+
+
+@pytest.mark.parametrize(
+    ("section", "values", "message"),
+    [
+        ("storage", {**STORAGE, "type": "postgresql"}, "postgresql comes with shared storage"),
+        ("storage", {**STORAGE, "type": "mysql"}, "mysql comes with shared storage"),
+        ("encryption", {"key_management": "hsm"}, "use shamir or file"),
+        ("encryption", {"key_management": "cloud_kms"}, "use shamir or file"),
+        ("encryption", {"key_management": "file"}, "needs key_file"),
+        ("encryption", {"key_management": "shamir", "key_file": "/k"}, "keeps no key on disk"),
+        ("authentication", {"methods": ["api_key", "jwt"]}, "use api_key and token"),
+        ("authentication", {"methods": ["certificate"]}, "use api_key and token"),
+        ("authentication", {"methods": []}, "at least 1"),
+        ("audit", {"enabled": False}, "no value leaves the agent without its record"),
+        ("audit", {"rotation_size": "1KB"}, "greater than or equal to"),
+        ("audit", {"durability": "none"}, "'fsync' or 'write'"),
+        ("backup", {"enabled": True}, "copy the database with the agent stopped"),
+        ("control_plane", {"enabled": True}, "works the same without it"),
+        ("monitoring", {"prometheus_endpoint": "/m"}, "'/metrics'"),
+        ("limits", {"rate": {"requests_per_second": 0}}, "greater than 0"),
+    ],
+)
+def test_what_this_version_cannot_do_is_refused_with_a_way_on(
+    section: str, values: Mapping[str, Any], message: str
+) -> None:
+    """A key of the seed's file is never accepted and then not honoured."""
+    assert message in refusal(**{section: values})

@@ -1,0 +1,255 @@
+"""The settings after the seed's `vault.yaml`: each key is accepted, or refused with what to do."""
+
+import ipaddress
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, Self
+from urllib.parse import unquote, urlsplit
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+
+from vault.config.units import Duration, FilePath, Section, Size, not_yet, off_until
+from vault.model.instant import SECOND
+
+DAY: Final = 86_400 * SECOND
+HOUR: Final = 3_600 * SECOND
+MIB: Final = 1 << 20
+MAX_PORT: Final = 65_535
+
+ClientAuth = Literal["none", "optional", "required"]
+Method = Literal["api_key", "token"]
+
+
+class Tls(Section):
+    """How the listener proves who it is, and whom it asks to do the same."""
+
+    enabled: bool = True
+    cert_file: FilePath | None = None
+    key_file: FilePath | None = None
+    ca_file: FilePath | None = None
+    client_auth: ClientAuth = "none"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _ask(cls, data: Any) -> Any:
+        """A `ca_file` alone, as in the seed's file, asks clients for a certificate."""
+        if isinstance(data, dict) and data.get("ca_file") and "client_auth" not in data:
+            return {**data, "client_auth": "optional"}
+        return data
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if self.enabled and (self.cert_file is None or self.key_file is None):
+            raise ValueError("needs cert_file and key_file (or, on loopback only, enabled: false)")
+        if self.client_auth != "none" and self.ca_file is None:
+            raise ValueError(f"client_auth: {self.client_auth} needs ca_file, to check clients by")
+        return self
+
+
+class Server(Section):
+    """Where to listen. Without TLS only if the file says so, and then only on loopback."""
+
+    listen: str = ""
+    port: int | None = Field(default=None, ge=0, le=MAX_PORT)
+    tls: Tls
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port. A `port` alone is on all interfaces with TLS, on loopback without."""
+        if self.listen:
+            return _split(self.listen)
+        return "0.0.0.0" if self.tls.enabled else "127.0.0.1", self.port or 0  # noqa: S104  # TLS
+
+    @model_validator(mode="after")
+    def _reachable(self) -> Self:
+        if (self.port is None) == (not self.listen):
+            raise ValueError("needs either port or listen (host:port)")
+        host, _ = self.address
+        if not self.tls.enabled and not _is_loopback(host):
+            raise ValueError(f"{host} is not loopback: without TLS, listen on 127.0.0.1 or ::1")
+        return self
+
+
+class Storage(Section):
+    """Where the sealed rows are kept."""
+
+    type: Annotated[
+        Literal["sqlite"],
+        not_yet(
+            postgresql="comes with shared storage; this version keeps its data in sqlite",
+            mysql="comes with shared storage; this version keeps its data in sqlite",
+        ),
+    ] = "sqlite"
+    connection_string: SecretStr
+    max_connections: int = Field(default=8, ge=1, le=1_000)
+    connection_timeout: Duration = 30 * SECOND
+
+    @field_validator("connection_string")
+    @classmethod
+    def _sqlite(cls, value: SecretStr) -> SecretStr:
+        url = value.get_secret_value()
+        try:
+            parts = urlsplit(url)
+        except ValueError:
+            raise ValueError("is not a URL; for sqlite: sqlite:////DIR/vault.db") from None
+        if parts.scheme != "sqlite" or parts.netloc:
+            raise ValueError("is not of the form sqlite:////DIR/vault.db")
+        if not parts.path.startswith("//") or not parts.path.strip("/"):
+            raise ValueError("is not an absolute path: four slashes, sqlite:////DIR/vault.db")
+        if parts.query or parts.fragment:
+            raise ValueError("takes no options: durability is not up for choice")
+        return value
+
+    @property
+    def path(self) -> Path:
+        """The database file."""
+        return Path(unquote(urlsplit(self.connection_string.get_secret_value()).path[1:]))
+
+
+class Encryption(Section):
+    """Where the root key is: dealt to people as shares, or in a file that unseals by itself."""
+
+    key_management: Annotated[
+        Literal["shamir", "file"],
+        not_yet(
+            hsm="comes with the hardware key providers; use shamir or file",
+            cloud_kms="comes with the cloud key providers; use shamir or file",
+        ),
+    ] = "shamir"
+    key_file: FilePath | None = None
+    rotation_interval: Duration = 90 * DAY  # security.md: at 2^30 wraps or 90 days
+
+    @model_validator(mode="after")
+    def _key_file(self) -> Self:
+        if self.key_management == "file" and self.key_file is None:
+            raise ValueError("key_management: file needs key_file")
+        if self.key_management == "shamir" and self.key_file is not None:
+            raise ValueError("key_file is for key_management: file; shamir keeps no key on disk")
+        return self
+
+
+class Authentication(Section):
+    """Which credentials count, and for how long."""
+
+    methods: tuple[
+        Annotated[
+            Method,
+            not_yet(
+                jwt="comes with external identities; use api_key and token",
+                certificate="comes with external identities; use api_key and token",
+            ),
+        ],
+        ...,
+    ] = Field(default=("api_key", "token"), min_length=1)
+    session_timeout: Duration = 24 * HOUR
+    max_sessions_per_user: int = Field(default=10, ge=1, le=100_000)
+
+
+class Audit(Section):
+    """The log that every answer waits for."""
+
+    enabled: bool = True
+    log_file: FilePath | None = None
+    rotation_size: Size = Field(default=100 * 10**6, ge=1 * MIB)
+    retention_days: int = Field(default=365, ge=1, le=36_500)
+    forward_to_syslog: bool = False
+    durability: Literal["fsync", "write"] = "fsync"
+
+    @field_validator("enabled")
+    @classmethod
+    def _always(cls, value: bool) -> bool:
+        if not value:
+            raise ValueError("cannot be false: no value leaves the agent without its record")
+        return value
+
+
+class Destination(Section):
+    """Where a backup goes."""
+
+    type: str
+    path: str = ""
+    bucket: str = ""
+    region: str = ""
+
+
+class Backup(Section):
+    """Known from the seed; can only be off."""
+
+    enabled: Annotated[
+        bool,
+        off_until("backups come with a later version; copy the database with the agent stopped"),
+    ] = False
+    schedule: str = ""
+    destinations: tuple[Destination, ...] = ()
+
+
+class Monitoring(Section):
+    """What the agent tells about itself."""
+
+    metrics_enabled: bool = True
+    prometheus_endpoint: Literal["/metrics"] = "/metrics"
+    health_check_interval: Duration = 30 * SECOND
+
+
+class ControlPlane(Section):
+    """Known from the seed; can only be off."""
+
+    enabled: Annotated[
+        bool,
+        off_until("the link comes with a later version; the agent works the same without it"),
+    ] = False
+    endpoint: str = ""
+    certificate_path: str = ""
+    private_key_path: str = ""
+    heartbeat_interval: Duration = 60 * SECOND
+
+
+class Rate(Section):
+    """A token bucket for each identity, after the seed's `RateLimiter`."""
+
+    requests_per_second: float = Field(
+        default=50_000.0, gt=0, le=1_000_000
+    )  # above one core's best
+    burst_size: int = Field(default=50_000, ge=1, le=1_000_000)
+
+
+class Limits(Section):
+    """What one caller may ask of the agent."""
+
+    rate: Rate = Rate()
+
+
+class Settings(Section):
+    """The whole file."""
+
+    server: Server
+    storage: Storage
+    encryption: Encryption = Encryption()
+    authentication: Authentication = Authentication()
+    audit: Audit = Audit()
+    backup: Backup = Backup()
+    monitoring: Monitoring = Monitoring()
+    control_plane: ControlPlane = ControlPlane()
+    limits: Limits = Limits()
+
+    @property
+    def audit_log(self) -> Path:
+        """The audit log; beside the database unless the file says where."""
+        return self.audit.log_file or self.storage.path.with_name("audit.log")
+
+
+def _split(listen: str) -> tuple[str, int]:
+    """`host:port` or `[v6]:port`; raises `ValueError`."""
+    host, colon, port = listen.rpartition(":")
+    bare = host.removeprefix("[").removesuffix("]")
+    if not (colon and bare and port.isascii() and port.isdigit() and int(port) <= MAX_PORT):
+        raise ValueError("listen is not host:port, such as 127.0.0.1:8200 or [::1]:8200")
+    return bare, int(port)
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
