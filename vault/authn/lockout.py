@@ -37,7 +37,7 @@ class Lockout:
         count, last = self._failed.get(key, (0, 0))
         if self.locked(key, now):
             return
-        fresh = now >= last + RESET or count >= FAILURES
+        fresh = now >= last + RESET  # so a lockout that ended (DURATION is no shorter) starts anew
         self._failed.pop(key, None)
         self._failed[key] = (1 if fresh else count + 1, now)
         if len(self._failed) > self._max_keys:

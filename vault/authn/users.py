@@ -15,7 +15,7 @@ from vault.errors import ConflictError, NotFoundError, ValidationError
 from vault.model.identity import DEFAULT_POLICY, Identity, Method
 from vault.model.records import Status, UserRow
 from vault.store.store import Store
-from vault.store.table import Query
+from vault.store.table import MAX_LIMIT, Query
 from vault.store.tables import API_KEYS, ROLES, TOKENS, USAGE, USERS
 from vault.store.tx import Tx
 
@@ -99,7 +99,9 @@ class Users:
         )
 
     async def page(self, *, after: str = "", limit: int = 100) -> list[UserRow]:
-        """Return up to `limit` (at most 1000) users, by id, beyond the id `after`."""
+        """Return up to `limit` users, by id, beyond the id `after`; raises `ValidationError`."""
+        if not 1 <= limit <= MAX_LIMIT:
+            raise ValidationError("limit_invalid", f"limit must be 1 to {MAX_LIMIT}", field="limit")
         query = Query(after=(after,) if after else None, limit=limit)
         return await self._store.select(USERS, query)
 

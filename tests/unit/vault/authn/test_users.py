@@ -79,6 +79,9 @@ async def test_refused(desk: Any) -> None:
             await desk.users.create(ROOT, name, **fields)
         assert caught.value.details["field"] == field
     user = await desk.users.create(ROOT, "x")
+    for limit in (0, -1, 1001):
+        with pytest.raises(ValidationError, match="limit"):
+            await desk.users.page(limit=limit)
     for fields in ({"status": "deleted"}, {"roles": ["gone"]}, {"email": "nobody"}):
         with pytest.raises(ValidationError):
             await desk.users.update(ROOT, user.id, **fields)
