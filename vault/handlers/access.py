@@ -46,7 +46,7 @@ class AccessCounters:
         return _sum(stored, self._pending.get(secret_id) or AccessRow(secret_id=secret_id))
 
     async def flush(self) -> None:
-        """Write what is pending. On an error the counts stay pending; raises what the store does."""
+        """Write what is pending. On an error the counts stay pending; raises as the store does."""
         while self._pending:
             batch = [self._pending.pop(key) for key in list(self._pending)[:FLUSH_BATCH]]
             try:

@@ -42,7 +42,7 @@ class Policies:
             "policy.dry_run": Handler(run=self.dry_run, capability=Capability.READ),
         }
 
-    async def list(self, call: Call) -> list[str]:
+    async def list(self, _: Call) -> list[str]:
         """All names, the built-in ones among them."""
         return self.book.names()
 

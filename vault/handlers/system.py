@@ -27,18 +27,18 @@ class System:
             "sys.tree": Handler(run=self.actors, capability=Capability.READ),
         }
 
-    async def seal(self, call: Call) -> None:
+    async def seal(self, _: Call) -> None:
         """Seal the vault: it happens when this and the other operations in flight are done."""
         self.want_seal()
 
-    async def rotate(self, call: Call) -> int:
+    async def rotate(self, _: Call) -> int:
         """Make a new KEK generation; values keep theirs until they are rewrapped."""
         return await self.barrier.rotate()
 
-    async def key_status(self, call: Call) -> dict[str, Any]:
+    async def key_status(self, _: Call) -> dict[str, Any]:
         """What may be told of the keyring."""
         return self.barrier.keyring_state
 
-    async def actors(self, call: Call) -> Node:
+    async def actors(self, _: Call) -> Node:
         """Every actor with its mailbox depth, restarts and time per message."""
         return self.tree()

@@ -93,12 +93,12 @@ def _deleted(version: VersionRow, now: int) -> VersionRow:
     return replace(version, deletion_time=now) if is_live(version, now) else version
 
 
-def _undeleted(version: VersionRow, now: int) -> VersionRow:
+def _undeleted(version: VersionRow, _now: int) -> VersionRow:
     hidden = version.deletion_time and not version.destroyed
     return replace(version, deletion_time=0) if hidden else version
 
 
-def _destroyed(version: VersionRow, now: int) -> VersionRow:
+def _destroyed(version: VersionRow, _now: int) -> VersionRow:
     if version.destroyed:
         return version
     return replace(version, destroyed=True, wrapped_dek=b"", box=b"")

@@ -147,3 +147,65 @@ class RenewToken(Struct, frozen=True, kw_only=True):
     token: str = ""
     accessor: str = ""
     increment: int = 0
+
+
+class CreateUser(Struct, frozen=True, kw_only=True):
+    """A new user."""
+
+    username: str
+    email: str = ""
+    roles: tuple[str, ...] = ()
+    policies: tuple[str, ...] = ()
+
+
+class UpdateUser(Struct, frozen=True, kw_only=True):
+    """Change a user, by id; what is None stays."""
+
+    id: str
+    email: str | None = None
+    roles: tuple[str, ...] | None = None
+    policies: tuple[str, ...] | None = None
+    status: str | None = None
+
+
+class ListUsers(Struct, frozen=True, kw_only=True):
+    """Users by id, beyond the id `after`; `username` set: that one alone, in any spelling."""
+
+    username: str = ""
+    after: str = ""
+    limit: int = 100
+
+
+class WriteRole(Struct, frozen=True, kw_only=True):
+    """Make or replace a role."""
+
+    name: str
+    description: str = ""
+    policies: tuple[str, ...] = ()
+
+
+class CreateKey(Struct, frozen=True, kw_only=True):
+    """A new API key of the user with this name. `permissions` are plain data, not yet validated."""
+
+    user: str
+    name: str
+    permissions: object = ()
+    expires_at: int = 0
+
+
+class KeysOf(Struct, frozen=True, kw_only=True):
+    """The API keys of the user with this name."""
+
+    user: str
+
+
+class AuditRecord(Struct, frozen=True, kw_only=True):
+    """One record of the audit log, by its number."""
+
+    seq: int
+
+
+class HashValue(Struct, frozen=True, kw_only=True):
+    """A value whose hash is looked for in the audit log."""
+
+    value: object

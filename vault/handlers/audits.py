@@ -1,0 +1,65 @@
+"""The audit log: search it, prove that a record is in it, see whether it is well."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from vault.audit.broker import Broker, BrokerState
+from vault.audit.proof import Proof
+from vault.audit.query import AuditQuery, Page
+from vault.handlers.handler import Call, Handler, Handlers
+from vault.model.operation import Capability
+from vault.model.payloads import AuditRecord, HashValue
+
+
+class AuditSearch(Protocol):
+    """The index of audit events."""
+
+    async def query(self, wanted: AuditQuery) -> Page:
+        """Events for which all of it holds, newest first. Raises `ValidationError`."""
+
+
+Prove = Callable[[int], Awaitable[Proof]]
+"""Raises `NotFoundError` for a record that is not (or no longer) there."""
+
+
+@dataclass(frozen=True)
+class Audits:
+    """The handlers of `audit.*`."""
+
+    broker: Broker
+    index: AuditSearch
+    prover: Prove
+
+    def handlers(self) -> Handlers:
+        """The operations this file serves."""
+        read = Capability.READ
+        return {
+            "audit.query": Handler(
+                run=self.query, capability=read, response=lambda page: {"count": len(page.events)}
+            ),
+            "audit.proof": Handler(run=self.prove, capability=read),
+            "audit.status": Handler(run=self.status, capability=read),
+            "audit.hash": Handler(
+                run=self.hash_value, capability=Capability.UPDATE, request=lambda _: None
+            ),
+        }
+
+    async def query(self, call: Call) -> Page:
+        """Events for which all of the payload holds, newest first."""
+        payload: AuditQuery = call.payload
+        return await self.index.query(payload)
+
+    async def prove(self, call: Call) -> Proof:
+        """The record, its path to the root, and the signed checkpoint of that root."""
+        payload: AuditRecord = call.payload
+        return await self.prover(payload.seq)
+
+    async def status(self, _: Call) -> BrokerState:
+        """How many records there are, and how each sink does."""
+        return self.broker.state()
+
+    async def hash_value(self, call: Call) -> str:
+        """What a value reads as in every record, so that it can be looked for."""
+        payload: HashValue = call.payload
+        return self.broker.hash_value(payload.value)

@@ -1,0 +1,65 @@
+"""API keys: made for a user (the text is shown once), listed, revoked."""
+
+from dataclasses import dataclass
+
+from vault.authn.api_keys import ApiKey, ApiKeys, CreatedKey
+from vault.authn.users import Users
+from vault.authz.policy import validate_permissions
+from vault.handlers.handler import Call, Handler, Handlers
+from vault.model.operation import Capability
+from vault.model.payloads import CreateKey, KeysOf, Named
+
+
+@dataclass(frozen=True)
+class Keys:
+    """The handlers of `key.*`; a key's id is the `name` of `Named`."""
+
+    keys: ApiKeys
+    users: Users
+
+    def handlers(self) -> Handlers:
+        """The operations this file serves."""
+        return {
+            "key.list": Handler(
+                run=self.list,
+                capability=Capability.LIST,
+                response=lambda keys: {"count": len(keys)},
+            ),
+            "key.read": Handler(run=self.read, capability=Capability.READ),
+            "key.create": Handler(
+                run=self.create,
+                capability=Capability.CREATE,
+                mutates=True,
+                response=lambda created: {"id": created.key.id, "user_id": created.key.user_id},
+            ),
+            "key.revoke": Handler(run=self.revoke, capability=Capability.DELETE, mutates=True),
+        }
+
+    async def list(self, call: Call) -> list[ApiKey]:
+        """The keys of a user with their last use, revoked ones too."""
+        payload: KeysOf = call.payload
+        user = await self.users.find(payload.user)
+        return await self.keys.of_user(user.id)
+
+    async def read(self, call: Call) -> ApiKey:
+        """One key, without what could be presented."""
+        payload: Named = call.payload
+        return await self.keys.get(payload.name)
+
+    async def create(self, call: Call) -> CreatedKey:
+        """A new key and its text, which is never shown again. Raises as `ApiKeys.create`."""
+        payload: CreateKey = call.payload
+        permissions = validate_permissions(payload.permissions)
+        user = await self.users.find(payload.user)
+        return await self.keys.create(
+            call.identity,
+            user.id,
+            payload.name,
+            permissions=permissions,
+            expires_at=payload.expires_at,
+        )
+
+    async def revoke(self, call: Call) -> None:
+        """End a key, the tokens that came from it, and their streams."""
+        payload: Named = call.payload
+        await self.keys.revoke(call.identity, payload.name)

@@ -1,0 +1,53 @@
+"""Roles: named sets of policies, given to users."""
+
+from dataclasses import dataclass
+
+from vault.authn.roles import Roles
+from vault.handlers.handler import Call, Handler, Handlers
+from vault.model.operation import Capability
+from vault.model.payloads import Named, WriteRole
+from vault.model.records import RoleRow
+
+
+@dataclass(frozen=True)
+class RoleHandlers:
+    """The handlers of `role.*`."""
+
+    roles: Roles
+
+    def handlers(self) -> Handlers:
+        """The operations this file serves."""
+        return {
+            "role.list": Handler(
+                run=self.list,
+                capability=Capability.LIST,
+                response=lambda rows: {"count": len(rows)},
+            ),
+            "role.read": Handler(run=self.read, capability=Capability.READ),
+            "role.write": Handler(run=self.write, capability=Capability.UPDATE, mutates=True),
+            "role.delete": Handler(run=self.delete, capability=Capability.DELETE, mutates=True),
+        }
+
+    async def list(self, _: Call) -> list[RoleRow]:
+        """All roles by name."""
+        return await self.roles.all()
+
+    async def read(self, call: Call) -> RoleRow:
+        """One role."""
+        payload: Named = call.payload
+        return await self.roles.get(payload.name)
+
+    async def write(self, call: Call) -> RoleRow:
+        """Make or replace a role; it counts when this returns. Raises as `Roles.put`."""
+        payload: WriteRole = call.payload
+        return await self.roles.put(
+            call.identity,
+            payload.name,
+            policies=payload.policies,
+            description=payload.description,
+        )
+
+    async def delete(self, call: Call) -> None:
+        """Delete a role."""
+        payload: Named = call.payload
+        await self.roles.delete(call.identity, payload.name)

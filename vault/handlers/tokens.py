@@ -1,0 +1,168 @@
+"""Tokens: make, look up, renew, end. The rules are `vault.authn.tokens`'; here is who may ask."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+
+from actors.world import World
+from vault.authn.tokens import Issued, NewToken, Tokens
+from vault.authz.access import Access
+from vault.authz.authorizer import Authorizer
+from vault.errors import NotFoundError
+from vault.handlers.handler import Call, Handler, Handlers
+from vault.model.operation import Capability
+from vault.model.payloads import ByAccessor, ByToken, RenewToken
+from vault.model.records import TokenRow
+
+Run = Callable[[Call], Awaitable[object]]
+
+ORPHAN_PATH: Final = "auth/token/create-orphan"  # whoever may use it makes orphans without sudo
+
+
+@dataclass(frozen=True)
+class TokenHandlers:
+    """The handlers of `token.*`."""
+
+    tokens: Tokens
+    authorizer: Authorizer
+    world: World
+
+    def handlers(self) -> Handlers:
+        """The operations this file serves. Those that only the powerful may do take sudo."""
+        update, sudo = Capability.UPDATE, Capability.SUDO
+        return {
+            "token.create": Handler(
+                run=self.create,
+                capability=update,
+                mutates=True,
+                request=_create_request,
+                response=_seen,
+            ),
+            "token.lookup": _reader(self.lookup, update),
+            "token.lookup_self": _reader(self.lookup_self, Capability.READ),
+            "token.lookup_accessor": _reader(self.lookup_accessor, update),
+            "token.accessors": Handler(
+                run=self.accessors, capability=sudo, response=lambda found: {"count": len(found)}
+            ),
+            "token.renew": _changer(self.renew, update),
+            "token.renew_self": _changer(self.renew_self, update),
+            "token.renew_accessor": _changer(self.renew_accessor, update),
+            "token.revoke": _changer(self.revoke, update),
+            "token.revoke_self": _changer(self.revoke_self, update),
+            "token.revoke_accessor": _changer(self.revoke_accessor, update),
+            "token.revoke_orphan": _changer(self.revoke_orphan, sudo),
+        }
+
+    async def create(self, call: Call) -> Issued:
+        """A child of the caller's credential, or an orphan. Raises as `Tokens.create`."""
+        new: NewToken = call.payload
+        sudo = self.authorizer.decide(
+            Access(
+                capability=Capability.SUDO,
+                path=call.op.path,
+                identity=call.identity,
+                origin=call.op.origin,
+                now=self.world.now(),
+            )
+        )
+        return await self.tokens.create(
+            call.identity, new, sudo=sudo.allowed, orphan=call.op.path == ORPHAN_PATH
+        )
+
+    async def lookup(self, call: Call) -> TokenRow:
+        """The token of a text."""
+        payload: ByToken = call.payload
+        return await self.tokens.lookup(payload.token)
+
+    async def lookup_self(self, call: Call) -> TokenRow:
+        """The caller's own token."""
+        return await self.tokens.lookup_self(call.identity)
+
+    async def lookup_accessor(self, call: Call) -> TokenRow:
+        """The token of an accessor."""
+        payload: ByAccessor = call.payload
+        return await self.tokens.lookup_accessor(payload.accessor)
+
+    async def accessors(self, _: Call) -> list[str]:
+        """The accessors of all tokens."""
+        return await self.tokens.accessors()
+
+    async def renew(self, call: Call) -> Issued:
+        """Renew the token of a text."""
+        payload: RenewToken = call.payload
+        return await self.tokens.renew(await self.tokens.lookup(payload.token), payload.increment)
+
+    async def renew_self(self, call: Call) -> Issued:
+        """Renew the caller's own token."""
+        payload: RenewToken = call.payload
+        return await self.tokens.renew(
+            await self.tokens.lookup_self(call.identity), payload.increment
+        )
+
+    async def renew_accessor(self, call: Call) -> Issued:
+        """Renew the token of an accessor."""
+        payload: RenewToken = call.payload
+        row = await self.tokens.lookup_accessor(payload.accessor)
+        return await self.tokens.renew(row, payload.increment)
+
+    async def revoke(self, call: Call) -> TokenRow | None:
+        """End the token of a text and what came from it; a text that is no token is no error."""
+        payload: ByToken = call.payload
+        row = await self.tokens.find(payload.token)
+        if row is not None:
+            await self.tokens.revoke(row)
+        return row
+
+    async def revoke_self(self, call: Call) -> TokenRow:
+        """End the caller's own token and what came from it."""
+        row = await self.tokens.lookup_self(call.identity)
+        await self.tokens.revoke(row)
+        return row
+
+    async def revoke_accessor(self, call: Call) -> TokenRow:
+        """End the token of an accessor and what came from it."""
+        payload: ByAccessor = call.payload
+        row = await self.tokens.lookup_accessor(payload.accessor)
+        await self.tokens.revoke(row)
+        return row
+
+    async def revoke_orphan(self, call: Call) -> TokenRow:
+        """End the token of a text; its children stay, as orphans."""
+        payload: ByToken = call.payload
+        row = await self.tokens.find(payload.token)
+        if row is None:
+            raise NotFoundError("token_not_found", "token to revoke not found")
+        await self.tokens.revoke_orphan(row)
+        return row
+
+
+def _reader(run: Run, capability: Capability) -> Handler:
+    return Handler(run=run, capability=capability, request=_named, response=_seen)
+
+
+def _changer(run: Run, capability: Capability) -> Handler:
+    return Handler(run=run, capability=capability, mutates=True, request=_named, response=_seen)
+
+
+def _named(payload: object) -> object:
+    """What the audit record tells of the request: never the text of a token, not even hashed."""
+    match payload:
+        case ByAccessor(accessor=accessor):
+            return {"accessor": accessor}
+        case RenewToken(accessor=accessor, increment=increment):
+            return {"accessor": accessor, "increment": increment}
+        case _:
+            return None
+
+
+def _seen(result: TokenRow | Issued | None) -> object:
+    """What the audit record tells of the answer: which token it was."""
+    row = result.row if isinstance(result, Issued) else result
+    return None if row is None else {"accessor": row.accessor, "policies": row.policies}
+
+
+def _create_request(new: NewToken) -> object:
+    """As asked for, without a text that root may have chosen."""
+    return {**msgspec.structs.asdict(new), "id": None}

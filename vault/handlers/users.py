@@ -1,0 +1,90 @@
+"""Users: the people and machines that keys and tokens belong to."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from vault.authn.users import Users
+from vault.errors import NotFoundError, ValidationError
+from vault.handlers.handler import Call, Handler, Handlers
+from vault.model.operation import Capability
+from vault.model.payloads import CreateUser, ListUsers, Named, UpdateUser
+from vault.model.records import UserRow
+
+MOST_SHOWN: Final = 1_000  # users of one page: the store's bound
+
+
+@dataclass(frozen=True)
+class UserHandlers:
+    """The handlers of `user.*`; a user's id is the `name` of `Named`."""
+
+    users: Users
+
+    def handlers(self) -> Handlers:
+        """The operations this file serves."""
+        return {
+            "user.list": Handler(
+                run=self.list,
+                capability=Capability.LIST,
+                response=lambda rows: {"count": len(rows)},
+            ),
+            "user.read": Handler(run=self.read, capability=Capability.READ, response=_seen),
+            "user.create": Handler(
+                run=self.create, capability=Capability.CREATE, mutates=True, response=_seen
+            ),
+            "user.update": Handler(
+                run=self.update, capability=Capability.UPDATE, mutates=True, response=_seen
+            ),
+            "user.delete": Handler(run=self.delete, capability=Capability.DELETE, mutates=True),
+        }
+
+    async def list(self, call: Call) -> list[UserRow]:
+        """A page of users by id, or the one of a name (none, where there is none)."""
+        payload: ListUsers = call.payload
+        if not 1 <= payload.limit <= MOST_SHOWN:
+            raise ValidationError(
+                "limit_invalid", f"limit must be 1 to {MOST_SHOWN}", field="limit"
+            )
+        if not payload.username:
+            return await self.users.page(after=payload.after, limit=payload.limit)
+        try:
+            return [await self.users.find(payload.username)]
+        except NotFoundError:
+            return []
+
+    async def read(self, call: Call) -> UserRow:
+        """One user."""
+        payload: Named = call.payload
+        return await self.users.get(payload.name)
+
+    async def create(self, call: Call) -> UserRow:
+        """A new user. Raises as `Users.create`."""
+        payload: CreateUser = call.payload
+        return await self.users.create(
+            call.identity,
+            payload.username,
+            email=payload.email,
+            roles=payload.roles,
+            policies=payload.policies,
+        )
+
+    async def update(self, call: Call) -> UserRow:
+        """Change what the payload names. Raises as `Users.update`."""
+        payload: UpdateUser = call.payload
+        return await self.users.update(
+            call.identity,
+            payload.id,
+            email=payload.email,
+            roles=payload.roles,
+            policies=payload.policies,
+            status=payload.status,
+        )
+
+    async def delete(self, call: Call) -> None:
+        """Delete a user with his keys and tokens."""
+        payload: Named = call.payload
+        await self.users.delete(call.identity, payload.name)
+
+
+def _seen(row: UserRow) -> object:
+    """What the audit record tells of the answer."""
+    return {"id": row.id, "username": row.username, "roles": row.roles, "policies": row.policies}
