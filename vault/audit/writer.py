@@ -24,6 +24,10 @@ SWEEP_INTERVAL: Final = 3_600 * SECOND  # how often retention is looked at; it c
 class Follower(Protocol):
     """Somebody who is told of acknowledged batches and is never waited for."""
 
+    def begin(self, size: int) -> None:
+        """The log was opened and has so many records; returns at once and does not raise."""
+        ...
+
     def offer(self, batch: Batch) -> None:
         """Take note of it; returns at once and does not raise."""
         ...
@@ -100,6 +104,8 @@ class Writer(BatchActor[Draft]):
         ]
         for replica in self._replicas:
             shared.nursery.start_soon(replica.run)
+        for follower in shared.followers:
+            follower.begin(shared.size)
         await self._write_opening(opened)
 
     async def receive_batch(self, batch: Sequence[Draft]) -> Sequence[object]:

@@ -179,3 +179,29 @@ class SystemRow(Struct, frozen=True, kw_only=True):
 
     name: str
     value: bytes
+
+
+class AuditRow(Struct, frozen=True, kw_only=True):
+    """An event of the audit log as queries find it; the log itself is the record, this its index.
+
+    Its key is `(log, seq)`: the log's vault id and the record's number in it.
+    """
+
+    log: str
+    seq: int
+    time: int
+    request_id: str
+    phase: str
+    operation: str
+    path: str
+    capability: str
+    actor_id: str
+    actor_name: str
+    method: str
+    credential: str
+    ip: str
+    user_agent: str
+    dialect: str
+    result: str
+    code: str = ""
+    rule: str = ""

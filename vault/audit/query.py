@@ -1,0 +1,56 @@
+"""What can be asked of the index of audit events. Pure."""
+
+from typing import Final
+
+from msgspec import Struct
+
+from vault.errors import ValidationError
+from vault.model.records import AuditRow
+
+MAX_PAGE: Final = 500  # rows; an answer of about 300 KB
+_MAX_CURSOR: Final = 18  # digits that are below 2^63
+
+
+class AuditQuery(Struct, frozen=True, kw_only=True):
+    """Events for which all of this holds, newest first. Empty fields ask for nothing.
+
+    `since` and `until` (both inclusive) are Unix nanoseconds; `path` is a prefix; `cursor` is a
+    former page's.
+    """
+
+    since: int = 0
+    until: int = 0
+    actor_id: str = ""
+    operation: str = ""
+    path: str = ""
+    result: str = ""
+    request_id: str = ""
+    cursor: str = ""
+    limit: int = 100
+
+    def equals(self) -> dict[str, str | int | bool]:
+        """The columns that are asked for exactly."""
+        wanted = {
+            "actor_id": self.actor_id,
+            "operation": self.operation,
+            "result": self.result,
+            "request_id": self.request_id,
+        }
+        return {name: value for name, value in wanted.items() if value}
+
+    def check(self) -> int | None:
+        """The record number to go on below. Raises `ValidationError` naming the faulty field."""
+        if not 1 <= self.limit <= MAX_PAGE:
+            raise ValidationError("limit_invalid", f"limit is 1 to {MAX_PAGE}", field="limit")
+        if not self.cursor:
+            return None
+        if not (self.cursor.isascii() and self.cursor.isdigit()) or len(self.cursor) > _MAX_CURSOR:
+            raise ValidationError("cursor_invalid", "this cursor is not ours", field="cursor")
+        return int(self.cursor)
+
+
+class Page(Struct, frozen=True):
+    """Some events, newest first; `cursor` asks for older ones, empty if there are none."""
+
+    events: list[AuditRow]
+    cursor: str = ""
