@@ -90,8 +90,10 @@ async def patch(dialect: Dialect, request: Request, mount: MountRow, path: str) 
     payload = PatchSecret(patch=_value(fields), cas=_cas(fields))
     try:
         written: Written = await dialect.run(request, "secret.patch", name, payload)
-    except NotFoundError:
-        return Reply(404)  # without a body: that is what `bao kv patch` takes for "no such secret"
+    except NotFoundError as error:
+        if error.code == "secret_not_found":
+            return Reply(404)  # without a body, as OpenBao
+        raise
     body = VersionBody.of(written.secret, written.version)
     return told(request, body, warnings=fields.ignored() or None)
 

@@ -118,7 +118,12 @@ async def _enable(dialect: Dialect, request: Request, name: ResourcePath) -> Rep
     payload = WriteMount(
         version=_version(options) or version, description=fields.text("description")
     )
-    await dialect.run(request, "mount.write", _resource(name), payload)
+    try:
+        await dialect.run(request, "mount.write", _resource(name), payload)
+    except ValidationError as error:
+        if error.code != "path_reserved":
+            raise
+        raise ValidationError(error.code, f'cannot mount "{name}/"', field="path") from None
     return DONE
 
 

@@ -22,6 +22,7 @@ from vault.model.records import TokenRow
 routes: Final = Router()
 
 CREATE: Final = "auth/token/create"
+FIRST: Final = "auth/token/root"
 CREATE_ORPHAN: Final = "auth/token/create-orphan"
 
 
@@ -70,9 +71,9 @@ async def create_orphan(dialect: Dialect, request: Request) -> Reply:
 
 
 @routes.add("POST", template="auth/token/create/{role}")
-async def create_by_role(_dialect: Dialect, _request: Request, _role: str) -> Reply:
+async def create_by_role(_dialect: Dialect, _request: Request, role: str) -> Reply:
     """There are no token roles yet, so each is unknown."""
-    raise ValidationError("role_unknown", "unknown role")
+    raise ValidationError("role_unknown", f"unknown role {role}")
 
 
 @routes.add("GET", "POST", template="auth/token/lookup-self")
@@ -221,16 +222,17 @@ def _lookup_body(row: TokenRow, text: str, now: int) -> dict[str, Any]:
         "expire_time": rfc3339(row.expires_at) if row.expires_at else None,
         "explicit_max_ttl": _seconds(row.explicit_max_ttl),
         "id": text,
-        "issue_time": rfc3339(row.created_at),
         "meta": row.meta or None,
-        "num_uses": row.uses_left,
+        "num_uses": row.uses_left or (-1 if row.num_uses else 0),  # -1: this was the last use
         "orphan": not row.parent,
         "path": row.path,
         "policies": row.policies,
-        "renewable": row.renewable,
         "ttl": _seconds(max(row.expires_at - now, 0)) if row.expires_at else 0,
         "type": "service",
     }
+    if row.path != FIRST:  # the token of `sys/init` has no lease, the only place of these two
+        body["issue_time"] = rfc3339(row.created_at)
+        body["renewable"] = row.renewable
     if row.period:
         body["period"] = _seconds(row.period)
     if row.issued_at != row.created_at:
