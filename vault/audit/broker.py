@@ -12,7 +12,7 @@ from typing import Final
 
 import trio
 
-from actors import ActorError, Child, Ref, World, supervise
+from actors import ActorError, Child, Node, Ref, Supervisor, World, supervise
 from vault.audit.draft import Draft, draft_event
 from vault.audit.hashing import ValueHasher
 from vault.audit.keys import AuditKeys
@@ -51,13 +51,19 @@ class Broker:
     """Made by `open_audit`; to be used within its block."""
 
     def __init__(
-        self, ref: Ref[Draft], shared: Shared, keys: AuditKeys, world: World, config: AuditConfig
+        self,
+        tree: Supervisor,
+        shared: Shared,
+        hasher: ValueHasher,
+        world: World,
+        config: AuditConfig,
     ) -> None:
-        self._ref = ref
+        self._tree = tree
+        self._ref: Ref[Draft] = tree.ref("writer")
         self._shared = shared
         self._world = world
         self._config = config
-        self._hasher = ValueHasher(keys.mac)
+        self._hasher = hasher
 
     async def record(self, event: AuditEvent) -> None:
         """Return once the event is durable in at least one sink.
@@ -94,6 +100,10 @@ class Broker:
         )
         return BrokerState(self._shared.size, sinks + lost, self._shared.trouble)
 
+    def tree(self) -> Node:
+        """The writer as an actor: mailbox depth, restarts, time per record."""
+        return self._tree.snapshot()
+
     def _is_on_reserve(self) -> bool:
         return all(replica.sink.on_reserve for replica in self._shared.replicas)
 
@@ -128,4 +138,4 @@ async def open_audit(
         factory = partial(Writer, shared, keys, vault_id, world, config)
         child = Child("writer", factory, mailbox=config.queue, stop_grace=config.deadline)
         async with supervise("audit", [child], world=world) as tree:
-            yield Broker(tree.ref("writer"), shared, keys, world, config)
+            yield Broker(tree, shared, ValueHasher(keys.mac), world, config)

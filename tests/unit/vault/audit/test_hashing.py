@@ -1,0 +1,145 @@
+"""Values become keyed hashes, all of them; structure stays, bounded."""
+
+import json
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec import Struct
+
+from vault.audit.hashing import MAX_DEPTH, MAX_KEY, MAX_VALUES, PREFIX, ValueHasher
+from vault.audit.testing import make_keys
+
+HASHER = ValueHasher(make_keys().mac)
+scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary()
+trees = st.recursive(
+    scalars,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=20,
+)
+
+
+class Login(Struct, frozen=True):
+    """A payload as the pipeline hands it over."""
+
+    user: str
+    pin: int
+    remember: bool
+    raw: bytes
+    tags: tuple[str, ...] = ()
+
+
+def _scalars(data: Any) -> list[Any]:
+    if isinstance(data, dict):
+        return [leaf for value in data.values() for leaf in _scalars(value)]
+    if isinstance(data, list | tuple):
+        return [leaf for value in data for leaf in _scalars(value)]
+    return [data]
+
+
+@given(trees)
+def test_no_value_stays(data: Any) -> None:
+    """Whatever a value is, what is left is a hash; keys and shape are as they were."""
+    hashed = HASHER.redact(data)
+    for leaf in _scalars(hashed):
+        assert leaf.startswith(PREFIX)
+        assert len(leaf) == len(PREFIX) + 64
+    assert _shape(hashed) == _shape(data)
+    msgspec.json.encode(hashed)
+
+
+def _shape(data: Any) -> Any:
+    if isinstance(data, dict):
+        return {key: _shape(value) for key, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [_shape(value) for value in data]
+    return None
+
+
+def test_types_are_told_apart() -> None:
+    """1, 1.0, "1", true, "true", null, "null", b"1" and "" have nine hashes."""
+    values: list[object] = [1, 1.0, "1", True, "true", None, "null", b"1", ""]
+    assert len({HASHER.value(value) for value in values}) == len(values)
+
+
+@given(scalars)
+def test_a_value_can_be_looked_up(value: Any) -> None:
+    """`value` gives the hash that a record has, wherever the value stood."""
+    assert HASHER.redact({"a": [{"b": value}]}) == {"a": [{"b": HASHER.value(value)}]}
+    assert HASHER.redact(value) == HASHER.value(value)
+
+
+def test_the_key_decides() -> None:
+    """Two vaults hash one value differently, one vault always in the same way."""
+    other = ValueHasher(make_keys(b"other").mac)
+    assert HASHER.value("hunter2") == ValueHasher(make_keys().mac).value("hunter2")
+    assert HASHER.value("hunter2") != other.value("hunter2")
+    assert HASHER.value(None) != other.value(None)
+
+
+def test_structs_are_taken_as_their_fields() -> None:
+    """A payload struct is hashed field by field."""
+    login = Login("alice", 1234, remember=True, raw=b"\x00\xff", tags=("a",))
+    assert HASHER.redact(login) == {
+        "user": HASHER.value("alice"),
+        "pin": HASHER.value(1234),
+        "remember": HASHER.value(value=True),
+        "raw": HASHER.value(b"\x00\xff"),
+        "tags": [HASHER.value("a")],
+    }
+
+
+def test_a_long_key_is_taken_for_data() -> None:
+    """A key that is too long to be a name does not stand in the log."""
+    hashed = HASHER.redact({"k" * MAX_KEY: 1, "s" * (MAX_KEY + 1): 2})
+    assert hashed == {"k" * MAX_KEY: HASHER.value(1), HASHER.value("s" * 257): HASHER.value(2)}
+
+
+def _nest(depth: int) -> object:
+    data: object = "leaf"
+    for _ in range(depth):
+        data = {"a": data}
+    return data
+
+
+def test_deep_data_is_one_hash_from_the_bound_on() -> None:
+    """At `MAX_DEPTH` the rest is one hash; above it nothing is lost."""
+    hashed: Any = HASHER.redact(_nest(MAX_DEPTH + 5))
+    for _ in range(MAX_DEPTH):
+        hashed = hashed["a"]
+    assert hashed == HASHER.value(_nest(5))
+    assert HASHER.value("leaf") in json.dumps(HASHER.redact(_nest(MAX_DEPTH)))
+
+
+def test_many_values_are_one_hash_from_the_bound_on() -> None:
+    """A record never holds more than `MAX_VALUES` of them."""
+    assert len(_scalars(HASHER.redact(list(range(MAX_VALUES))))) == MAX_VALUES
+    many = list(range(MAX_VALUES + 1))
+    assert HASHER.redact(many) == HASHER.value(many)
+    wide = [{"a": list(range(400))} for _ in range(10)]
+    assert len(_scalars(HASHER.redact(wide))) < MAX_VALUES
+
+
+def test_a_whole_tree_hashes_the_same_in_any_order_of_keys() -> None:
+    """The one hash of a subtree is over sorted keys."""
+    assert HASHER.value({"a": 1, "b": [2]}) == HASHER.value({"b": [2], "a": 1})
+    assert HASHER.value({"a": 1}) != HASHER.value({"a": "1"})
+
+
+def test_odd_values_have_hashes() -> None:
+    """Lone surrogates, NaN, and integers of any length do not stop a record."""
+    values = ["\ud800", float("nan"), float("inf"), 2**64, -(2**64), 10**5000]
+    assert len({HASHER.value(value) for value in values}) == len(values)
+
+
+def test_what_has_no_json_is_refused() -> None:
+    """An object that is no data is the program's fault and not silently turned into text."""
+    with pytest.raises(TypeError):
+        HASHER.redact({"a": object()})
+
+
+def test_keys_that_are_not_text_become_text() -> None:
+    """Integer keys, as of a map of versions, stand as JSON has them."""
+    assert HASHER.redact({1: "a"}) == {"1": HASHER.value("a")}
