@@ -218,6 +218,7 @@ class H2Connection:
                     break
                 else:
                     await self._output.park()
+                    await trio.lowlevel.checkpoint()  # whoever woke with us writes first
         except PeerLeftError:
             pass
         finally:

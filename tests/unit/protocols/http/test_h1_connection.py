@@ -354,6 +354,7 @@ async def test_receive_after_the_answer_is_a_disconnect(wired: Wired, clock: Clo
     wire = await wired(app)
     assert (await wire.ask(GET)).body == b"x"
     assert (await wire.ask(GET)).body == b"x"
+    await trio.testing.wait_all_tasks_blocked()
     assert seen == ["http.disconnect"] * 2
 
 
