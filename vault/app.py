@@ -4,31 +4,36 @@ serve ─ backend ─ gate ─ HTTP server
                    └ while unsealed: store ─ barrier ─ audit ─ authn, authz ─ handlers ─ pipeline
 """
 
-import os
 import signal
+import socket
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
 import trio
 
-from actors import Node, SystemWorld, World
+from actors import Node, Supervisor, SystemWorld, World
 from protocols.http import ServerHandle, TlsConfig
 from protocols.http import serve as serve_http
 from protocols.systemd import Service
 from vault.audit.broker import Broker, open_audit
+from vault.audit.fault import BadLogError
 from vault.audit.keys import AuditKeys
+from vault.audit.layout import Layout
+from vault.audit.proof import Proof, prove
+from vault.audit.sinks.database import Index, open_index
 from vault.audit.sinks.file import FileSink
-from vault.audit.writer import AuditConfig
+from vault.audit.sinks.syslog import SyslogConfig, open_syslog
+from vault.audit.writer import AuditConfig, Follower
 from vault.authn.api_keys import ApiKeys
-from vault.authn.authenticator import Authenticator
+from vault.authn.authenticator import Authenticator, CredentialMethod
 from vault.authn.bearer import api_key_method, token_method
 from vault.authn.lockout import Lockout
 from vault.authn.revocation import Revoker
 from vault.authn.roles import Roles
-from vault.authn.scheme import API_KEY, TOKEN
+from vault.authn.scheme import API_KEY, TOKEN, Located
 from vault.authn.streams import Sessions
 from vault.authn.tokens import Tokens
 from vault.authn.usage import Usage
@@ -48,10 +53,11 @@ from vault.edge.asgi import Edge
 from vault.edge.compat import Compat
 from vault.edge.native.dialect import Native
 from vault.edge.ops import Ops
+from vault.errors import NotFoundError, TamperedError
 from vault.gate import Gate, Unit
 from vault.genesis import Genesis
 from vault.handlers.access import AccessCounters
-from vault.handlers.audits import Audits
+from vault.handlers.audits import Audits, Prove
 from vault.handlers.keys import Keys
 from vault.handlers.listing import Listing
 from vault.handlers.metadata import Metadata
@@ -65,9 +71,12 @@ from vault.handlers.users import UserHandlers
 from vault.handlers.versions import VersionLife
 from vault.metrics import Metrics
 from vault.model.mounts import MountBook
+from vault.model.path import ResourcePath
+from vault.model.payloads import WriteMount
 from vault.pipeline import Pipeline
 from vault.store.sqlite import SqliteBackend
 from vault.store.store import Store, open_store
+from vault.store.tables import AUDIT
 from vault.work.periodic import Job, working
 
 FLUSH_EVERY: Final = 10.0  # seconds; what a crash may lose of counters that the audit log has too
@@ -81,12 +90,33 @@ class Scheme:
     """`vault.authn.scheme.CredentialScheme` with this vault's pepper."""
 
     def __init__(self, pepper: bytes) -> None:
-        self.mint_token = partial(credentials.mint_token, pepper)
-        self.mint_api_key = partial(credentials.mint_api_key, pepper)
-        self.adopt = partial(credentials.adopt, pepper)
-        self.locate = partial(credentials.locate, pepper)
-        self.mint_accessor = credentials.mint_accessor
-        self.matches = credentials.matches
+        self._pepper = pepper
+
+    def mint_token(self) -> credentials.Minted:
+        """A new token."""
+        return credentials.mint_token(self._pepper)
+
+    def mint_api_key(self) -> credentials.Minted:
+        """A new API key."""
+        return credentials.mint_api_key(self._pepper)
+
+    def mint_accessor(self) -> str:
+        """A handle on a token that does not authenticate."""
+        return credentials.mint_accessor()
+
+    def adopt(self, text: str) -> credentials.Minted:
+        """A token whose text somebody chose."""
+        return credentials.adopt(self._pepper, text)
+
+    def locate(self, text: str) -> credentials.Located:
+        """Where any presented text would be found; never raises."""
+        return credentials.locate(self._pepper, text)
+
+    def matches(self, located: Located, stored: bytes | None) -> bool:
+        """Compare in constant time; the same work when nothing is stored."""
+        if not isinstance(located, credentials.Located):
+            raise TypeError("what this scheme located is what it compares")
+        return credentials.matches(located, stored)
 
 
 @dataclass(frozen=True)
@@ -108,7 +138,7 @@ async def open_unit(
     world = parts.world
     async with (
         open_store(parts.backend, RowGuard(keyring), world) as store,
-        _open_audit(parts.settings, keyring, world) as audit,
+        _open_audit(parts.settings, keyring, store, world) as (audit, index),
     ):
         barrier = Barrier(store, keyring, root_key, world)
         await barrier.open()
@@ -129,8 +159,8 @@ async def open_unit(
             users, roles = Users(store, revoker, world), Roles(store, world)
             keys = ApiKeys(store, scheme, revoker, usage, world)
             mount_handlers = Mounts(barrier, mounts, authorizer, world)
-            await mount_handlers.load()
-            tree = partial(_tree, store, audit, work)
+            await mount_handlers.reload()
+            tree = partial(_tree, store, work)
             handlers = {
                 **Secrets(barrier, mounts, access, world).handlers(),
                 **VersionLife(barrier, world).handlers(),
@@ -142,10 +172,10 @@ async def open_unit(
                 **RoleHandlers(roles).handlers(),
                 **Keys(keys, users).handlers(),
                 **Policies(book, authorizer, users, barrier, world).handlers(),
-                **Audits(audit).handlers(),
+                **Audits(audit, index, _prover(parts.settings, keyring, world)).handlers(),
                 **System(barrier, want_seal, tree).handlers(),
             }
-            methods = {
+            methods: dict[str, CredentialMethod] = {
                 TOKEN: token_method(store, scheme, lockout, world),
                 API_KEY: api_key_method(store, scheme, lockout, world),
             }
@@ -246,30 +276,65 @@ def _gate(parts: Parts) -> Gate:
     return gate
 
 
-def _open_audit(settings: Settings, keyring: Keyring, world: World):
+@asynccontextmanager
+async def _open_audit(
+    settings: Settings, keyring: Keyring, store: Store, world: World
+) -> AsyncIterator[tuple[Broker, Index]]:
+    """The audit log in its file, with its index in the database and its copy to syslog."""
+    log = settings.audit_log
+    config = AuditConfig(
+        rotation_bytes=settings.audit.rotation_size, retention_days=settings.audit.retention_days
+    )
+    sink = FileSink(log, durability=settings.audit.durability)
+    async with AsyncExitStack() as stack:
+        index = await stack.enter_async_context(
+            open_index(store, AUDIT, Layout(log), keyring.vault, world)
+        )
+        followers: list[Follower] = [index]
+        if settings.audit.forward_to_syslog:
+            syslog = SyslogConfig(hostname=socket.gethostname())
+            followers.append(await stack.enter_async_context(open_syslog(syslog, world)))
+        keys = audit_keys(keyring)
+        opening = open_audit(config, keys, keyring.vault, [sink], world, followers=followers)
+        yield await stack.enter_async_context(opening), index
+
+
+def audit_keys(keyring: Keyring) -> AuditKeys:
+    """The functions that the audit log is written with."""
     note = NoteKey.from_seed(keyring.audit_seed)
-    keys = AuditKeys(
+    return AuditKeys(
         digest=sha256,
         verify=is_signed,
         mac=partial(hmac_sha256, keyring.audit_mac),
         sign=note.sign,
         public=note.public,
     )
-    config = AuditConfig(
-        rotation_bytes=settings.audit.rotation_size, retention_days=settings.audit.retention_days
-    )
-    sink = FileSink(settings.audit_log, durability=settings.audit.durability)
-    return open_audit(config, keys, keyring.vault, [sink], world)
+
+
+def _prover(settings: Settings, keyring: Keyring, world: World) -> Prove:
+    """Inclusion proofs, made in a thread: the whole log is read and verified for each."""
+    keys = audit_keys(keyring)
+
+    async def proof_of(seq: int) -> Proof:
+        try:
+            return await world.run_sync(prove, settings.audit_log, seq, keys, keys.public)
+        except LookupError as error:
+            raise NotFoundError("record_not_found", str(error)) from None
+        except BadLogError as error:
+            raise TamperedError("audit_tampered", f"the audit log is damaged: {error}") from None
+
+    return proof_of
 
 
 async def _furnish(root_token: str, tokens: Tokens, mounts: Mounts) -> None:
     """Development: the chosen root token and KV v2 at `secret/`, whatever an earlier start left."""
     if await tokens.find(root_token) is None:
         await tokens.create_root(root_token)
-    await mounts.ensure(DEV_MOUNT)
+    if mounts.mounts.get(DEV_MOUNT) is None:
+        await mounts.create(ResourcePath.parse_folder(DEV_MOUNT), WriteMount())
 
 
-def _tree(store: Store, audit: Broker, work: Supervisor) -> Node:
+def _tree(store: Store, work: Supervisor) -> Node:
     children = (store.tree(), work.snapshot())
     return Node(name="agent", kind="unit", state="running", children=children)
 
@@ -281,7 +346,7 @@ def _followed(
     """Gauges that read from the open data path while it is open."""
     with (
         metrics.follow(
-            cache_hit_rate=lambda: store.statistics().cache.hit_rate,
+            cache_hit_rate=lambda: _hit_rate(store),
             cache_bytes=lambda: store.statistics().cache.bytes,
             audit_records=lambda: audit.state().size,
             audit_sinks_failing=lambda: sum(bool(s.error) for s in audit.state().sinks),
@@ -289,6 +354,12 @@ def _followed(
         metrics.follow_actors(tree),
     ):
         yield
+
+
+def _hit_rate(store: Store) -> float:
+    """Percent, 0 before the first look-up."""
+    cache = store.statistics().cache
+    return 100.0 * cache.hits / max(cache.hits + cache.misses, 1)
 
 
 @asynccontextmanager

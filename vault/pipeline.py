@@ -75,7 +75,7 @@ class Trail:
             request_id=op.request_id,
             phase=phase,
             operation=op.name,
-            path=op.path,
+            path=str(op.path),  # msgspec encodes exact types only
             capability=self.capability,
             actor_id=identity.id,
             actor_name=identity.name,

@@ -1,12 +1,18 @@
 """`freehold agent …`: run the vault agent."""
 
+import logging
+from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ui.cli.errors import CliError
 from ui.cli.output import tell
+
+if TYPE_CHECKING:
+    from vault.config import Settings
 
 app = typer.Typer(help="Run a vault agent.", no_args_is_help=True)
 
@@ -18,22 +24,61 @@ def dev(
     data_dir: Annotated[Path, typer.Option(help="Where the data is kept.")] = Path(".freehold-dev"),
 ) -> None:
     """Run for development: plain HTTP on loopback, initialised and unsealed, KV v2 at secret/."""
-    from vault.app import serve_dev
-    from vault.config import dev_settings
+    from vault.app import serve
+    from vault.config.load import dev_settings
 
-    settings = _checked(lambda: dev_settings(listen, data_dir))
+    _require_private(data_dir)
+    settings = _checked(partial(dev_settings, listen, data_dir))
     tell(f"freehold: development agent on http://{listen}, data in {data_dir}")
     tell(f"  export FREEHOLD_ADDR=http://{listen} FREEHOLD_TOKEN={root_token}")
-    _run(lambda: serve_dev(settings, root_token))
+    _run(partial(serve, settings, dev_token=root_token))
 
 
-@app.command()
-def serve(
+@app.command("serve")
+def serve_(
     config: Annotated[Path, typer.Option(help="The configuration file.", dir_okay=False)],
 ) -> None:
     """Run in production, as the configuration file says."""
     from vault.app import serve
-    from vault.config import load_settings
+    from vault.config.load import load_settings
 
-    settings = _checked(lambda: load_settings(config))
-    _run(lambda: serve(settings))
+    _run(partial(serve, _checked(partial(load_settings, config))))
+
+
+def _checked(load: Callable[[], "Settings"]) -> "Settings":
+    from vault.config.load import ConfigError
+
+    try:
+        return load()
+    except ConfigError as error:
+        raise CliError(str(error)) from None
+
+
+def _require_private(folder: Path) -> None:
+    """Make the data folder for its owner only, whatever the umask is."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise CliError(f"cannot make {folder}: {error.strerror}") from None
+
+
+def _run(agent: Callable[[], Awaitable[None]]) -> None:
+    """Run the agent; what it cannot start with is one line, not a traceback."""
+    import trio
+
+    from vault.errors import VaultError
+
+    logging.basicConfig(level=logging.INFO, format="%(name)s %(levelname)s %(message)s")
+    try:
+        trio.run(agent)
+    except* (VaultError, OSError) as group:
+        told = "; ".join(dict.fromkeys(_leaves(group)))
+        raise CliError(told) from None
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[str]:
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _leaves(error)
+        else:
+            yield str(error)

@@ -15,7 +15,7 @@ from vault.model.payloads import AuditRecord, HashValue
 class AuditSearch(Protocol):
     """The index of audit events."""
 
-    async def query(self, wanted: AuditQuery) -> Page:
+    async def search(self, query: AuditQuery) -> Page:
         """Events for which all of it holds, newest first. Raises `ValidationError`."""
 
 
@@ -48,7 +48,7 @@ class Audits:
     async def query(self, call: Call) -> Page:
         """Events for which all of the payload holds, newest first."""
         payload: AuditQuery = call.payload
-        return await self.index.query(payload)
+        return await self.index.search(payload)
 
     async def prove(self, call: Call) -> Proof:
         """The record, its path to the root, and the signed checkpoint of that root."""

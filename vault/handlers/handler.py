@@ -4,7 +4,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
+from vault.errors import ValidationError
 from vault.model.identity import Identity
+from vault.model.name import canonical_name
 from vault.model.operation import NO_FACTS, Capability, Facts, Operation
 
 
@@ -20,6 +22,18 @@ class Call:
     def payload(self) -> Any:
         """The operation's parameters; each handler knows their type by the operation's name."""
         return self.op.payload
+
+    @property
+    def name(self) -> str:
+        """What the operation is about: the end of the path that was authorized, and nothing else."""
+        return self.op.path.rpartition("/")[2]
+
+    @property
+    def canonical_name(self) -> str:
+        """As `name`, of a policy or role. Raises `ValidationError` for another spelling of it."""
+        if canonical_name(self.name, "name") != self.name:
+            raise ValidationError("name_invalid", "name is not in its one spelling", field="name")
+        return self.name
 
 
 def create_or_update(facts: Facts) -> Capability:

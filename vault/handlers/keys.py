@@ -7,12 +7,12 @@ from vault.authn.users import Users
 from vault.authz.policy import validate_permissions
 from vault.handlers.handler import Call, Handler, Handlers
 from vault.model.operation import Capability
-from vault.model.payloads import CreateKey, KeysOf, Named
+from vault.model.payloads import CreateKey, KeysOf
 
 
 @dataclass(frozen=True)
 class Keys:
-    """The handlers of `key.*`; a key's id is the `name` of `Named`."""
+    """The handlers of `key.*`; a key's id is the end of the path."""
 
     keys: ApiKeys
     users: Users
@@ -43,8 +43,7 @@ class Keys:
 
     async def read(self, call: Call) -> ApiKey:
         """One key, without what could be presented."""
-        payload: Named = call.payload
-        return await self.keys.get(payload.name)
+        return await self.keys.get(call.name)
 
     async def create(self, call: Call) -> CreatedKey:
         """A new key and its text, which is never shown again. Raises as `ApiKeys.create`."""
@@ -61,5 +60,4 @@ class Keys:
 
     async def revoke(self, call: Call) -> None:
         """End a key, the tokens that came from it, and their streams."""
-        payload: Named = call.payload
-        await self.keys.revoke(call.identity, payload.name)
+        await self.keys.revoke(call.identity, call.name)

@@ -67,7 +67,7 @@ class Metadata:
             if secret is None and payload.must_exist:
                 raise no_secret()
             head = secret or SecretRow(
-                name=call.op.path, id=self.world.new_id(), created_at=now, updated_at=now,
+                name=str(call.op.path), id=self.world.new_id(), created_at=now, updated_at=now,
                 created_by=call.identity.name,
             )  # fmt: skip
             head = replace(_edited(head, payload), updated_at=now)

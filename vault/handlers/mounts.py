@@ -76,8 +76,11 @@ class Mounts:
 
     async def write(self, call: Call) -> MountRow:
         """A new mount. Raises `ConflictError` where it would lie in, on or around another."""
-        payload: WriteMount = call.payload
-        path, version = _path(call), _checked_version(payload.version)
+        return await self.create(_path(call), call.payload)
+
+    async def create(self, path: ResourcePath, payload: WriteMount) -> MountRow:
+        """As `write`, for the agent itself."""
+        version = _checked_version(payload.version)
         if path.partition("/")[0].casefold() in RESERVED:
             raise ValidationError("path_reserved", "cannot mount at a reserved path", field="path")
 
@@ -90,7 +93,7 @@ class Mounts:
                 raise ConflictError("mount_exists", f"path is already in use at {other.path}")
             new = self.world.new_id()
             row = MountRow(
-                path=path, id=new, accessor=f"kv_{new[:8]}", version=version,
+                path=str(path), id=new, accessor=f"kv_{new[:8]}", version=version,
                 description=payload.description, created_at=self.world.now(),
             )  # fmt: skip
             tx.put(MOUNTS, row)

@@ -17,7 +17,7 @@ from vault.handlers.listing import facts_of
 from vault.model.identity import Identity, Method
 from vault.model.operation import NO_FACTS, Capability, Facts
 from vault.model.path import ResourcePath
-from vault.model.payloads import DryRun, Named, WritePolicy
+from vault.model.payloads import DryRun, WritePolicy
 from vault.model.records import PolicyRow
 
 
@@ -48,19 +48,17 @@ class Policies:
 
     async def read(self, call: Call) -> Policy:
         """One policy."""
-        payload: Named = call.payload
-        return self.book.get(payload.name)
+        return self.book.get(call.canonical_name)
 
     async def write(self, call: Call) -> PolicyRow:
         """Validate and put a policy; it is in force when this returns."""
         payload: WritePolicy = call.payload
-        document = {**payload.document, "name": payload.name}
+        document = {**payload.document, "name": call.canonical_name}
         return await self.book.put(document, by=call.identity.name, create_only=payload.create_only)
 
     async def delete(self, call: Call) -> None:
         """Delete a policy; it is out of force when this returns."""
-        payload: Named = call.payload
-        await self.book.delete(payload.name)
+        await self.book.delete(call.canonical_name)
 
     async def effective(self, call: Call) -> Effective:
         """The policies of the caller as they count now."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from vault.authn.roles import Roles
 from vault.handlers.handler import Call, Handler, Handlers
 from vault.model.operation import Capability
-from vault.model.payloads import Named, WriteRole
+from vault.model.payloads import WriteRole
 from vault.model.records import RoleRow
 
 
@@ -34,20 +34,18 @@ class RoleHandlers:
 
     async def read(self, call: Call) -> RoleRow:
         """One role."""
-        payload: Named = call.payload
-        return await self.roles.get(payload.name)
+        return await self.roles.get(call.canonical_name)
 
     async def write(self, call: Call) -> RoleRow:
         """Make or replace a role; it counts when this returns. Raises as `Roles.put`."""
         payload: WriteRole = call.payload
         return await self.roles.put(
             call.identity,
-            payload.name,
+            call.canonical_name,
             policies=payload.policies,
             description=payload.description,
         )
 
     async def delete(self, call: Call) -> None:
         """Delete a role."""
-        payload: Named = call.payload
-        await self.roles.delete(call.identity, payload.name)
+        await self.roles.delete(call.identity, call.canonical_name)

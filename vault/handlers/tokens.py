@@ -10,7 +10,6 @@ from actors.world import World
 from vault.authn.tokens import Issued, NewToken, Tokens
 from vault.authz.access import Access
 from vault.authz.authorizer import Authorizer
-from vault.errors import NotFoundError
 from vault.handlers.handler import Call, Handler, Handlers
 from vault.model.operation import Capability
 from vault.model.payloads import ByAccessor, ByToken, RenewToken
@@ -131,9 +130,7 @@ class TokenHandlers:
     async def revoke_orphan(self, call: Call) -> TokenRow:
         """End the token of a text; its children stay, as orphans."""
         payload: ByToken = call.payload
-        row = await self.tokens.find(payload.token)
-        if row is None:
-            raise NotFoundError("token_not_found", "token to revoke not found")
+        row = await self.tokens.lookup(payload.token)
         await self.tokens.revoke_orphan(row)
         return row
 

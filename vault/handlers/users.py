@@ -7,7 +7,7 @@ from vault.authn.users import Users
 from vault.errors import NotFoundError, ValidationError
 from vault.handlers.handler import Call, Handler, Handlers
 from vault.model.operation import Capability
-from vault.model.payloads import CreateUser, ListUsers, Named, UpdateUser
+from vault.model.payloads import CreateUser, ListUsers, UpdateUser
 from vault.model.records import UserRow
 
 MOST_SHOWN: Final = 1_000  # users of one page: the store's bound
@@ -15,7 +15,7 @@ MOST_SHOWN: Final = 1_000  # users of one page: the store's bound
 
 @dataclass(frozen=True)
 class UserHandlers:
-    """The handlers of `user.*`; a user's id is the `name` of `Named`."""
+    """The handlers of `user.*`; a user's id is the end of the path."""
 
     users: Users
 
@@ -53,8 +53,7 @@ class UserHandlers:
 
     async def read(self, call: Call) -> UserRow:
         """One user."""
-        payload: Named = call.payload
-        return await self.users.get(payload.name)
+        return await self.users.get(call.name)
 
     async def create(self, call: Call) -> UserRow:
         """A new user. Raises as `Users.create`."""
@@ -72,7 +71,7 @@ class UserHandlers:
         payload: UpdateUser = call.payload
         return await self.users.update(
             call.identity,
-            payload.id,
+            call.name,
             email=payload.email,
             roles=payload.roles,
             policies=payload.policies,
@@ -81,8 +80,7 @@ class UserHandlers:
 
     async def delete(self, call: Call) -> None:
         """Delete a user with his keys and tokens."""
-        payload: Named = call.payload
-        await self.users.delete(call.identity, payload.name)
+        await self.users.delete(call.identity, call.name)
 
 
 def _seen(row: UserRow) -> object:

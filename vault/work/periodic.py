@@ -21,7 +21,7 @@ class Job:
 
     name: str
     period: float
-    run: Callable[[], Awaitable[None]]
+    run: Callable[[], Awaitable[object]]
     at_end: bool = False
 
 
@@ -31,7 +31,7 @@ class Worker(Actor[str]):
     def __init__(self, job: Job) -> None:
         self._job = job
 
-    async def receive(self, message: str) -> None:
+    async def receive(self, _message: str) -> None:
         """It is time."""
         await self._job.run()
 
@@ -47,12 +47,14 @@ async def working(jobs: Sequence[Job], world: World) -> AsyncIterator[Supervisor
     children = [
         Child(job.name, _factory(job), mailbox=1, overflow=Overflow.DROP_OLDEST) for job in jobs
     ]
-    async with supervise("work", children, world=world, policy=_RESTARTS) as tree:
-        async with trio.open_nursery() as timers:
-            for job in jobs:
-                timers.start_soon(_tick, job, tree.ref(job.name), world)
-            yield tree
-            timers.cancel_scope.cancel()
+    async with (
+        supervise("work", children, world=world, policy=_RESTARTS) as tree,
+        trio.open_nursery() as timers,
+    ):
+        for job in jobs:
+            timers.start_soon(_tick, job, tree.ref(job.name), world)
+        yield tree
+        timers.cancel_scope.cancel()
 
 
 async def _tick(job: Job, ref: Ref[str], world: World) -> None:
