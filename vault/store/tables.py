@@ -39,6 +39,12 @@ TOKENS: Final = Table(
 )
 POLICIES: Final = Table("policies", records.PolicyRow, ("name",))
 USAGE: Final = Table("credential_usage", records.UsageRow, ("credential_id",))
+AUDIT: Final = Table(
+    "audit_events",
+    records.AuditRow,
+    ("log", "seq"),
+    indexes=("actor_id", "request_id"),
+)
 
 ALL: Final[tuple[Table[Any], ...]] = (
     SYSTEM,
@@ -52,4 +58,5 @@ ALL: Final[tuple[Table[Any], ...]] = (
     TOKENS,
     POLICIES,
     USAGE,
+    AUDIT,
 )

@@ -22,6 +22,7 @@ def upgrade() -> None:
     _tokens()
     _policies()
     _credential_usage()
+    _audit_events()
 
 
 def _system() -> None:
@@ -216,3 +217,30 @@ def _credential_usage() -> None:
         sa.Column("uses", columns.integer(), nullable=False),
         sa.PrimaryKeyConstraint("credential_id", name="pk_credential_usage"),
     )
+
+
+def _audit_events() -> None:
+    op.create_table(
+        "audit_events",
+        sa.Column("log", columns.name(), nullable=False),
+        sa.Column("seq", columns.integer(), nullable=False, autoincrement=False),
+        sa.Column("time", columns.integer(), nullable=False),
+        sa.Column("request_id", columns.name(), nullable=False),
+        sa.Column("phase", columns.name(), nullable=False),
+        sa.Column("operation", columns.name(), nullable=False),
+        sa.Column("path", columns.name(), nullable=False),
+        sa.Column("capability", columns.name(), nullable=False),
+        sa.Column("actor_id", columns.name(), nullable=False),
+        sa.Column("actor_name", columns.name(), nullable=False),
+        sa.Column("method", columns.name(), nullable=False),
+        sa.Column("credential", columns.name(), nullable=False),
+        sa.Column("ip", columns.name(), nullable=False),
+        sa.Column("user_agent", columns.name(), nullable=False),
+        sa.Column("dialect", columns.name(), nullable=False),
+        sa.Column("result", columns.name(), nullable=False),
+        sa.Column("code", columns.name(), nullable=False),
+        sa.Column("rule", columns.name(), nullable=False),
+        sa.PrimaryKeyConstraint("log", "seq", name="pk_audit_events"),
+    )
+    op.create_index("ix_audit_events_actor_id", "audit_events", ["actor_id"])
+    op.create_index("ix_audit_events_request_id", "audit_events", ["request_id"])
