@@ -204,11 +204,12 @@ class ControlPlane(Section):
 
 
 class Rate(Section):
-    """A token bucket for each identity, after the seed's `RateLimiter`."""
+    """A token bucket for each identity, after the seed's `RateLimiter`.
 
-    requests_per_second: float = Field(
-        default=50_000.0, gt=0, le=1_000_000
-    )  # above one core's best
+    The default is above what one core can serve: it takes no part until somebody lowers it.
+    """
+
+    requests_per_second: float = Field(default=50_000.0, gt=0, le=1_000_000)
     burst_size: int = Field(default=50_000, ge=1, le=1_000_000)
 
 

@@ -1,0 +1,58 @@
+import re
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture
+def steps(root: Path) -> list[str]:
+    """The instructions of the Dockerfile, each on one line."""
+    text = (root / "Dockerfile").read_text().replace("\\\n", " ")
+    return [line for line in text.splitlines() if line and not line.startswith("#")]
+
+
+def test_base_images_are_named_exactly(steps: list[str]) -> None:
+    """No `latest`, spoken or silent, and the same Python in both stages."""
+    images = [step.split()[1] for step in steps if step.startswith("FROM ")]
+    assert len(images) == 2
+    assert len(set(images)) == 1
+    assert re.fullmatch(r"python:3\.\d+-slim-[a-z]+", images[0])
+
+
+def test_packages_come_by_hash(steps: list[str]) -> None:
+    """Every pip installs from a lock, or what is already there without asking an index."""
+    commands = [part for step in steps for part in step.split("&&")]
+    pips = [part for part in commands if re.search(r"\bpip\b.* (?:install|wheel)\b", part)]
+    assert len(pips) == 4
+    assert all("--require-hashes" in pip or "--no-index" in pip for pip in pips)
+
+
+def test_the_agent_is_an_ordinary_user(steps: list[str]) -> None:
+    """By number, so that an orchestrator can check it, in the last stage."""
+    assert steps.index("USER 10001:10001") > steps.index(steps[-1]) - 8
+    assert not any(step.startswith("USER") for step in steps if step != "USER 10001:10001")
+
+
+def test_health_is_asked_through_the_command_line(steps: list[str]) -> None:
+    """And a sealed agent (exit code 2) is not restarted for it."""
+    at = next(n for n, step in enumerate(steps) if step.startswith("HEALTHCHECK"))
+    check = " ".join(steps[at : at + 2])
+    assert "freehold status" in check
+    assert "0|2) exit 0" in check
+
+
+def test_what_is_copied_is_there_and_let_through(root: Path, steps: list[str]) -> None:
+    """Docker cannot be run here, so the mistakes that it would find are looked for."""
+    allowed = {
+        line.removeprefix("!")
+        for line in (root / ".dockerignore").read_text().splitlines()
+        if line.startswith("!")
+    }
+    copied = {
+        source
+        for step in steps
+        if step.startswith("COPY ") and "--from" not in step
+        for source in step.split()[1:-1]
+    }
+    assert copied == allowed
+    assert all((root / source).exists() for source in copied)
