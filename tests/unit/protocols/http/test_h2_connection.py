@@ -46,8 +46,8 @@ def waiting(go: trio.Event) -> App:
 async def test_one_turn_is_one_send(dial: Dial, clock: Clock) -> None:
     """Answers of many handlers that run in the same turn leave together."""
     client = await dial(hello)
-    await client.flush()
-    await client.wire.stream.receive_some()
+    await client.answer(client.request())
+    await trio.testing.wait_all_tasks_blocked()
     streams = [client.request() for _ in range(20)]
     await client.flush()
     data = await client.wire.stream.receive_some()
