@@ -19,7 +19,7 @@ _SECRET: Final = re.compile(
 def check(tree: Tree) -> Iterator[Finding]:
     """No `==` or `!=` on names such as `token` or `key_hash`: `hmac.compare_digest`.
 
-    A comparison with a constant (`mac == b""`) tells an attacker nothing and is allowed.
+    A comparison with a constant (`mac == b""`) or with an id tells an attacker nothing.
     """
     for source in tree.python(*PRODUCT):
         for node in ast.walk(source.module):
@@ -40,8 +40,10 @@ def _compared(node: ast.Compare) -> str | None:
             continue
         if isinstance(left, ast.Constant) or isinstance(right, ast.Constant):
             continue
-        for side in (left, right):
-            name = _name(side)
+        names = (_name(left), _name(right))
+        if any(name == "id" or name.endswith("_id") for name in names):
+            continue
+        for name in names:
             if _SECRET.fullmatch(name):
                 return name
     return None

@@ -18,7 +18,7 @@ _RULES: Final = (
         "names a package registry: its address is the machine's setting, not ours",
     ),
     (
-        re.compile(r"(?<![\w.})\]*-])/(?:work|root|opt/wheels|home/\w+|Users/\w+)(?=/|[\"'\s]|$)"),
+        re.compile(r"(?<![\w.})\]*-])/(?:(?:work|root)/|opt/wheels|home/\w+/|Users/\w+/)"),
         "names a path of one machine",
     ),
 )

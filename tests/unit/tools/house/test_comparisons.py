@@ -29,6 +29,7 @@ def test_a_secret_is_not_compared_with_equals(plant: Plant, text: str) -> None:
     [
         'row.mac == b""',
         "secret_id == other",
+        "caller.credential == row.id",
         "compare_digest(row.mac, expected)",
         "kind == Kind.TOKEN",
         "root.hash == other  # not secret: a Merkle root is published",

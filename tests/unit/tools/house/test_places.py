@@ -14,7 +14,7 @@ Plant = Callable[[dict[str, str]], Tree]
         ("https://pypi", ".org/simple"),
         ("https://files.pythonhosted", ".org/x"),
         ("COPY /wo", "rk/main /app"),
-        ("cd /ro", "ot"),
+        ("cd /ro", "ot/x"),
         ("HOME=/ho", "me/ada/"),
         ("'/opt/wh", "eels'"),
     ],
@@ -26,7 +26,8 @@ def test_registries_and_somebodys_folders_are_found(plant: Plant, parts: tuple[s
 
 
 @pytest.mark.parametrize(
-    "text", ["vault/work/rotation.py", "/api/v1/roots", "${HOME}/work/x", "/var/lib/freehold"]
+    "text",
+    ["vault/work/rotation.py", "/api/v1/roots", "`/root`", "${HOME}/work/x", "/var/lib/freehold"],
 )
 def test_our_own_names_are_not(plant: Plant, text: str) -> None:
     """A folder of ours called `work`, a route, a variable, the places a package may own."""
