@@ -4,6 +4,7 @@ serve ─ backend ─ gate ─ HTTP server
                    └ while unsealed: store ─ barrier ─ audit ─ authn, authz ─ handlers ─ pipeline
 """
 
+import logging
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -17,6 +18,7 @@ import trio
 from actors import Node, Supervisor, SystemWorld, World
 from protocols.http import ServerHandle, TlsConfig
 from protocols.http import serve as serve_http
+from protocols.http.errors import TlsConfigError
 from protocols.systemd import Service
 from vault.audit.broker import Broker, open_audit
 from vault.audit.fault import BadLogError
@@ -55,7 +57,7 @@ from vault.edge.native.dialect import Native
 from vault.edge.ops import Ops
 from vault.errors import NotFoundError, TamperedError
 from vault.gate import Gate, Unit
-from vault.genesis import Genesis
+from vault.genesis import Genesis, keep_clock, kept_clock
 from vault.handlers.access import AccessCounters
 from vault.handlers.audits import Audits, Prove
 from vault.handlers.keys import Keys
@@ -84,6 +86,9 @@ SWEEP_EVERY: Final = 60.0  # seconds; expired tokens are refused at once, and cl
 DRAIN_GRACE: Final = 10.0  # seconds for answers in flight at SIGTERM; systemd waits longer
 ORG: Final = "local"  # until an agent is enrolled with an organization
 DEV_MOUNT: Final = "secret/"
+CLOCK_EVERY: Final = 60.0  # seconds; how far a clock that was set back can reach at most
+
+log: Final = logging.getLogger("freehold.agent")
 
 
 class Scheme:
@@ -154,6 +159,7 @@ async def open_unit(
             Job("access-counts", FLUSH_EVERY, access.flush, at_end=True),
             Job("credential-usage", FLUSH_EVERY, usage.flush, at_end=True),
             Job("expired-tokens", SWEEP_EVERY, revoker.sweep),
+            Job("clock", CLOCK_EVERY, partial(keep_clock, store, world), at_end=True),
         ]
         async with working(jobs, world) as work:
             users, roles = Users(store, revoker, world), Roles(store, world)
@@ -197,9 +203,10 @@ async def open_unit(
 
 async def serve(settings: Settings, *, dev_token: str = "") -> None:
     """Run an agent until SIGTERM or SIGINT. Raises `VaultError` or `OSError` when it cannot."""
-    world, metrics = SystemWorld(), Metrics(enabled=settings.monitoring.metrics_enabled)
+    metrics = Metrics(enabled=settings.monitoring.metrics_enabled)
     backend = SqliteBackend(settings.storage.connection_string.get_secret_value())
-    async with _opened(backend, world), trio.open_nursery() as nursery:
+    async with _opened(backend, SystemWorld()), trio.open_nursery() as nursery:
+        world = SystemWorld(floor=await trio.to_thread.run_sync(kept_clock, backend))
         parts = Parts(settings, backend, metrics, world, dev_token)
         gate = _gate(parts)
         await nursery.start(gate.run_until_cancelled)
@@ -251,7 +258,10 @@ async def _until_stopped(handle: ServerHandle, gate: Gate, nursery: trio.Nursery
         async for received in signals:
             if received != signal.SIGHUP:
                 break
-            handle.reload_tls()
+            try:
+                handle.reload_tls()
+            except TlsConfigError as error:
+                log.error("certificates not reloaded, the old ones stay in force: %s", error)
     service.stopping()
     await handle.drain(DRAIN_GRACE)
 

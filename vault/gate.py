@@ -19,7 +19,7 @@ from vault.crypto.kek.file import FileRootKey
 from vault.crypto.kek.shamir import Progress, ShamirRootKey
 from vault.crypto.keyring import Keyring
 from vault.crypto.unseal import SealConfig
-from vault.errors import ConflictError, UnavailableError, ValidationError
+from vault.errors import ConflictError, UnavailableError, ValidationError, VaultError
 from vault.model.mounts import MountBook
 from vault.model.operation import Operation
 from vault.model.records import SystemRow
@@ -113,6 +113,7 @@ class Gate:
         self._lock = trio.Lock()  # one init, unseal or seal at a time
         self._keys, self._keys_in = _slot()
         self._opened = trio.Event()
+        self._refused: VaultError | None = None
         self._seal_wanted = trio.Event()
         self._drained = trio.Event()
         self._idle = trio.Condition()
@@ -271,16 +272,26 @@ class Gate:
         while True:
             keyring, root_key = await self._keys.receive()
             self._seal_wanted, self._drained = trio.Event(), trio.Event()
-            async with self._open_unit(keyring, root_key) as unit:
-                del keyring, root_key
-                self._unit = unit
+            try:
+                await self._stay_open(keyring, root_key)
+            except Exception as error:
+                refusal = None if self._opened.is_set() else _refusal(error)
+                if refusal is None:
+                    raise
+                self._refused = refusal
                 self._opened.set()
-                try:
-                    await self._seal_wanted.wait()
-                finally:
-                    self._seal_wanted.set()  # nothing new comes in while the last ones finish
-                    await self._drain()
             await self._closed()
+
+    async def _stay_open(self, keyring: Keyring, root_key: bytes) -> None:
+        async with self._open_unit(keyring, root_key) as unit:
+            del keyring, root_key
+            self._unit = unit
+            self._opened.set()
+            try:
+                await self._seal_wanted.wait()
+            finally:
+                self._seal_wanted.set()  # nothing new comes in while the last ones finish
+                await self._drain()
 
     async def _drain(self) -> None:
         with trio.CancelScope(shield=True), trio.move_on_after(DRAIN):
@@ -295,8 +306,12 @@ class Gate:
             self._idle.notify_all()
 
     async def _open(self, keys: tuple[Keyring, bytes]) -> None:
+        """Hand the keys over; raises why the data path could not be built, and stays sealed."""
+        self._refused = None
         await self._keys_in.send(keys)
         await self._opened.wait()
+        if self._refused is not None:
+            raise self._refused
 
     def _decode(self, root_key: bytes) -> tuple[Keyring, bytes]:
         record = self._need_initialised()
@@ -328,3 +343,10 @@ def _slot() -> tuple[
 ]:
     send, receive = trio.open_memory_channel[tuple[Keyring, bytes]](0)
     return receive, send
+
+
+def _refusal(error: Exception) -> VaultError | None:
+    """The one `VaultError` in `error`, alone in its groups; None when there is anything else."""
+    while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error if isinstance(error, VaultError) else None

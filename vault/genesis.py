@@ -10,10 +10,12 @@ from vault.crypto.keyring import Keyring
 from vault.model.identity import ROOT_POLICY
 from vault.model.records import SystemRow, TokenRow
 from vault.store.interface import Backend
+from vault.store.store import Store
 from vault.store.tables import SYSTEM, TOKENS
 from vault.store.tx import Tx, transact
 
 SEAL_ROW: Final = "seal"
+CLOCK_ROW: Final = "clock"
 _READABLE: Final = (SEAL_ROW, KEYRING_ROW)
 
 
@@ -49,6 +51,19 @@ class Genesis:
         with self._backend.read() as session:
             found = session.get_many(SYSTEM, [(name,) for name in _READABLE])
         return {row.name: row.value for row in found.values()}
+
+
+async def keep_clock(store: Store, world: World) -> None:
+    """Note the time, so that a clock set back while we are down cannot revive what has expired."""
+    row = SystemRow(name=CLOCK_ROW, value=world.now().to_bytes(8))
+    await store.commit(lambda tx: tx.put(SYSTEM, row))
+
+
+def kept_clock(backend: Backend) -> int:
+    """The last time noted (Unix ns), 0 in a new vault. Blocks; raises `BackendError`."""
+    with backend.read() as session:
+        row = session.get(SYSTEM, (CLOCK_ROW,))
+    return int.from_bytes(row.value) if row is not None else 0
 
 
 def root_token_row(minted: credentials.Minted, now: int) -> TokenRow:

@@ -31,7 +31,7 @@ from vault.handlers.handler import Call, Handler, Handlers
 from vault.handlers.listing import facts_of
 from vault.metrics import Metrics
 from vault.model.identity import ANONYMOUS, Identity
-from vault.model.operation import NO_FACTS, Facts, Operation
+from vault.model.operation import NO_FACTS, Capability, Facts, Operation
 
 log: Final = logging.getLogger("freehold.pipeline")
 ALLOWED: Final = Decision(allowed=True)
@@ -86,6 +86,7 @@ class Trail:
             dialect=origin.dialect,
             result=result,
             rule=self.decision.rule,
+            alert=self.decision.alert,
             **more,
         )
 
@@ -145,24 +146,33 @@ class Pipeline:
         return result  # 6
 
     def _authorize(self, trail: Trail, facts: Facts) -> Decision:
-        op, wanted = trail.op, trail.handler.capability
-        if wanted is None:
+        """Decide on the thing as it is and, where the operation changes them, on its new facts.
+
+        Otherwise whoever may write tags could tag a thing out of the rule that protects it.
+        """
+        op, handler = trail.op, trail.handler
+        if handler.capability is None:
             return ALLOWED
-        capability = wanted(facts) if callable(wanted) else wanted
-        trail.capability = capability
+        wanted = handler.capability
+        trail.capability = wanted(facts) if callable(wanted) else wanted
+        self._decide(trail, facts)
+        if handler.proposes is not None and self._authorizer.needs_facts(trail.identity):
+            self._decide(trail, handler.proposes(op.payload, facts))
+        return trail.decision
+
+    def _decide(self, trail: Trail, facts: Facts) -> None:
         trail.decision = self._authorizer.decide(
             Access(
-                capability=capability,
-                path=op.path,
+                capability=Capability(trail.capability),
+                path=trail.op.path,
                 identity=trail.identity,
-                origin=op.origin,
+                origin=trail.op.origin,
                 facts=facts,
                 now=self._world.now(),
             )
         )
         if not trail.decision.allowed:
             raise AuthorizationError("permission_denied", "permission denied")
-        return trail.decision
 
     async def _facts(self, trail: Trail) -> Facts:
         handler = trail.handler
@@ -190,7 +200,7 @@ class Pipeline:
 
 
 def unexpected(request_id: str, doing: str, error: BaseException) -> InternalError:
-    """Our fault: its type and place are logged under the request id; its text could hold a secret."""
+    """Our fault: type and place are logged under the request id; the text could hold a secret."""
     log.error("request %s: %s failed with %s", request_id, doing, _where(error))
     return InternalError(
         "internal", f"internal error; the agent's log has it under request id {request_id}"

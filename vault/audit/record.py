@@ -40,6 +40,7 @@ class AuditEvent(Struct, frozen=True, kw_only=True, omit_defaults=True):
     result: str  # "ok", "denied" or "failed"
     code: str = ""
     rule: str = ""
+    alert: bool = False  # a policy with the action `alert` took part
     request: object = None
     response: object = None
 

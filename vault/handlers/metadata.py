@@ -7,11 +7,11 @@ from msgspec.structs import replace
 from actors.world import World
 from vault.barrier import SECRETS, VERSIONS, Barrier, Query, VaultTx
 from vault.handlers.access import AccessCounters
-from vault.handlers.handler import Call, Handler, Handlers, create_or_update
+from vault.handlers.handler import Call, Handler, Handlers, create_or_update, retagged
 from vault.handlers.secrets import no_secret
 from vault.handlers.settings import checked_metadata, checked_tags, checked_versions
 from vault.model.mounts import MountBook
-from vault.model.operation import Capability
+from vault.model.operation import Capability, Facts
 from vault.model.payloads import WriteMetadata
 from vault.model.records import SecretRow, VersionRow
 from vault.model.results import SecretInfo
@@ -42,6 +42,7 @@ class Metadata:
                 capability=create_or_update,
                 mutates=True,
                 on_secret=True,
+                proposes=_proposed,
                 response=lambda secret: {"secret_id": secret.id},
             ),
         }
@@ -88,6 +89,19 @@ class Metadata:
             after = (secret.id, page[-1].version)
 
 
+def _proposed(payload: WriteMetadata, facts: Facts) -> Facts:
+    metadata = None
+    if payload.metadata is not None:
+        metadata = _merged(facts.metadata, payload)
+    return retagged(facts, payload.tags, metadata)
+
+
+def _merged(old: dict[str, str], payload: WriteMetadata) -> dict[str, str]:
+    given = payload.metadata or {}
+    merged = {**old, **given} if payload.merge else given
+    return {key: value for key, value in merged.items() if value is not None}
+
+
 def _edited(head: SecretRow, payload: WriteMetadata) -> SecretRow:
     changes: dict[str, object] = {
         name: value
@@ -99,7 +113,5 @@ def _edited(head: SecretRow, payload: WriteMetadata) -> SecretRow:
     if payload.tags is not None:
         changes["tags"] = checked_tags(payload.tags)
     if payload.metadata is not None:
-        merged = {**head.metadata, **payload.metadata} if payload.merge else payload.metadata
-        kept = {key: value for key, value in merged.items() if value is not None}
-        changes["metadata"] = checked_metadata(kept)
+        changes["metadata"] = checked_metadata(_merged(head.metadata, payload))
     return replace(head, **changes)

@@ -15,13 +15,14 @@ from vault.errors import (
     ValidationError,
 )
 from vault.handlers.access import AccessCounters
-from vault.handlers.handler import Call, Handler, Handlers, create_or_update
+from vault.handlers.handler import Call, Handler, Handlers, create_or_update, retagged
 from vault.handlers.settings import (
     MAX_VALUE,
     checked_metadata,
     checked_tags,
     settings_of,
 )
+from vault.model.instant import MAX
 from vault.model.mounts import MountBook
 from vault.model.operation import Capability
 from vault.model.path import ResourcePath
@@ -50,6 +51,7 @@ class Secrets:
                 capability=create_or_update,
                 mutates=True,
                 on_secret=True,
+                proposes=lambda payload, facts: retagged(facts, payload.tags, payload.metadata),
                 request=_write_request,
                 response=_seen,
             ),
@@ -190,7 +192,7 @@ class Secrets:
         version = VersionRow(
             secret_id=head.id, version=number, wrapped_dek=wrapped_dek, box=box,
             kek_generation=generation, created_at=now, created_by=call.identity.name,
-            deletion_time=now + settings.delete_after if settings.delete_after else 0,
+            deletion_time=min(now + settings.delete_after, MAX) if settings.delete_after else 0,
         )  # fmt: skip
         tx.put(VERSIONS, version)
         oldest = max(head.oldest_version, 1)
