@@ -1,0 +1,87 @@
+"""The first rows of a vault: all or none, readable while sealed; and the clock that is kept."""
+
+from typing import NoReturn
+
+import pytest
+
+from actors.testing import FakeWorld
+from vault.barrier import RowGuard
+from vault.crypto import credentials
+from vault.crypto.keyring import Keyring
+from vault.genesis import CLOCK_ROW, Genesis, keep_clock, kept_clock
+from vault.model.records import SystemRow
+from vault.store.interface import BackendError
+from vault.store.memory import MemoryBackend
+from vault.store.store import open_store
+from vault.store.tables import TOKENS
+
+NOW = 1_800_000_000 * 10**9
+
+
+def opened() -> MemoryBackend:
+    """An empty database."""
+    backend = MemoryBackend()
+    backend.open()
+    return backend
+
+
+async def test_a_new_vault_has_its_rows_and_its_root_token() -> None:
+    """What `create` wrote is read back by `load`, and the token authenticates by its text."""
+    backend, keyring = opened(), Keyring.create(NOW, org="o", vault="v")
+    genesis = Genesis(backend, FakeWorld())
+    rows = [SystemRow(name="seal", value=b"s"), SystemRow(name="keyring", value=b"k")]
+    text = await genesis.create(keyring, rows, None)
+    assert await genesis.load() == {"seal": b"s", "keyring": b"k"}
+    located = credentials.locate(keyring.pepper, text)
+    async with open_store(backend, RowGuard(keyring), FakeWorld()) as store:
+        row = await store.get(TOKENS, located.id)
+    assert row is not None
+    assert credentials.matches(located, row.secret_hash)
+    assert row.policies == ["root"]
+    assert not row.renewable
+    assert text not in repr(row)
+
+
+async def test_a_chosen_root_token_is_kept_as_a_hash() -> None:
+    """Development may choose the text; the database still holds only its keyed hash."""
+    backend, keyring = opened(), Keyring.create(NOW, org="o", vault="v")
+    assert await Genesis(backend, FakeWorld()).create(keyring, [], "root") == "root"
+    located = credentials.locate(keyring.pepper, "root")
+    async with open_store(backend, RowGuard(keyring), FakeWorld()) as store:
+        row = await store.get(TOKENS, located.id)
+    assert row is not None
+    assert credentials.matches(located, row.secret_hash)
+
+
+async def test_nothing_is_left_of_a_creation_that_failed() -> None:
+    """The rows and the token are one transaction: none is there when one cannot be."""
+    backend, keyring = opened(), Keyring.create(NOW, org="o", vault="v")
+    genesis = Genesis(backend, FakeWorld())
+    too_long = SystemRow(name="x" * 10_000, value=b"")
+    with pytest.raises(Exception, match=r"row_invalid|hold"):
+        await genesis.create(keyring, [SystemRow(name="seal", value=b"s"), too_long], None)
+    assert await genesis.load() == {}
+
+
+async def test_the_clock_is_kept() -> None:
+    """The time that was noted is read back; a new vault has none."""
+    backend, world = opened(), FakeWorld(now=NOW)
+    assert kept_clock(backend) == 0
+    keyring = Keyring.create(NOW, org="o", vault="v")
+    async with open_store(backend, RowGuard(keyring), world) as store:
+        await keep_clock(store, world)
+    assert kept_clock(backend) == NOW
+    assert CLOCK_ROW not in await Genesis(backend, world).load()
+
+
+class Gone(MemoryBackend):
+    """A database that cannot be read."""
+
+    def read(self) -> NoReturn:
+        raise BackendError("store_unavailable", "the disk is away")
+
+
+async def test_a_database_that_is_gone_is_told() -> None:
+    """A database that cannot be read is an error, and never looks like a new vault."""
+    with pytest.raises(BackendError):
+        await Genesis(Gone(), FakeWorld()).load()
