@@ -4,7 +4,7 @@ A message never holds a value that a caller sent or a secret: it names the field
 Dialects translate a `VaultError` to their wire; nothing else crosses the pipeline's edge.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import ClassVar
 
@@ -53,9 +53,13 @@ class TooLargeError(ValidationError):
 
 
 class MethodError(ValidationError):
-    """The path exists, the method does not; `details["allow"]` lists those that do."""
+    """The path exists, the method does not; `allow` are those that do."""
 
     status = 405
+
+    def __init__(self, code: str, message: str, *, allow: Sequence[str] = ()) -> None:
+        super().__init__(code, message, allow=list(allow))
+        self.allow = tuple(allow)
 
 
 class MediaTypeError(ValidationError):

@@ -14,7 +14,8 @@ class Edge:
     """Dialects by prefix; the last one takes what no other does."""
 
     def __init__(self, dialects: Sequence[Dialect], metrics: Metrics, world: World) -> None:
-        self._dialects = [(dialect.prefix.encode(), dialect) for dialect in dialects]
+        self._dialects = [(dialect.prefix.encode(), dialect) for dialect in dialects[:-1]]
+        self._other = dialects[-1]
         self._metrics = metrics
         self._world = world
 
@@ -22,7 +23,8 @@ class Edge:
         """Answer one HTTP request."""
         started = self._world.monotonic()
         path: bytes = scope["raw_path"]
-        dialect = next(d for prefix, d in self._dialects if path.startswith(prefix))
+        matching = (d for prefix, d in self._dialects if path.startswith(prefix))
+        dialect = next(matching, self._other)
         reply, endpoint = await dialect.answer(scope, receive)
         await send_reply(send, reply)
         elapsed = self._world.monotonic() - started

@@ -8,7 +8,7 @@ from actors.world import World
 from vault.edge.reply import Reply
 from vault.edge.request import Receive, Request, read_request
 from vault.edge.router import Route, Router
-from vault.errors import ValidationError, VaultError
+from vault.errors import UnavailableError, ValidationError, VaultError
 from vault.gate import Gate
 from vault.model.operation import Operation
 from vault.model.path import ResourcePath
@@ -16,6 +16,7 @@ from vault.pipeline import unexpected
 
 T = TypeVar("T")
 
+RETRY_AFTER: Final = 1  # seconds, of a 503; clients wait it out, so it is short
 UNMATCHED: Final = "unmatched"  # the endpoint label of everything that has no route
 
 
@@ -32,7 +33,10 @@ class Dialect:
         self.world = world
 
     async def answer(self, scope: Any, receive: Receive) -> tuple[Reply, str]:
-        """The reply to one request, and the template of its route."""
+        """The reply to one request, and the template of its route.
+
+        Every reply names the request (`X-Request-Id`), and a "not now" says when (`Retry-After`).
+        """
         request_id, endpoint = self.world.new_id(), UNMATCHED
         try:
             request = await read_request(
@@ -41,11 +45,12 @@ class Dialect:
             path = request.path.removeprefix(self.prefix)
             route, values = self.find(request, path)
             endpoint = self.prefix + route.template
-            return await route.answer(self, request, *values), endpoint
+            reply = await route.answer(self, request, *values)
         except VaultError as error:
-            return self.error(error, request_id), endpoint
+            reply = self._refusal(error, request_id)
         except Exception as error:  # noqa: BLE001  # logged without its text, told as ours
-            return self.error(unexpected(request_id, endpoint, error), request_id), endpoint
+            reply = self._refusal(unexpected(request_id, endpoint, error), request_id)
+        return reply.with_header(b"x-request-id", request_id), endpoint
 
     def find(self, request: Request, path: str) -> tuple[Route, tuple[Any, ...]]:
         """The route of a request, and the arguments that its path holds. Raises as the router."""
@@ -59,6 +64,13 @@ class Dialect:
     def error(self, error: VaultError, request_id: str) -> Reply:
         """How this dialect tells an error."""
         raise NotImplementedError
+
+    def _refusal(self, error: VaultError, request_id: str) -> Reply:
+        reply = self.error(error, request_id)
+        wait = error.details.get("retry_after")
+        if wait is None and isinstance(error, UnavailableError):
+            wait = RETRY_AFTER
+        return reply if wait is None else reply.with_header(b"retry-after", str(wait))
 
     async def run(self, request: Request, name: str, path: ResourcePath, payload: object) -> Any:
         """Run one operation with the request's credential; returns the handler's result."""

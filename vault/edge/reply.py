@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 Send = Callable[[Any], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
@@ -20,6 +21,11 @@ class Reply(Struct, frozen=True):
     body: bytes = b""
     content_type: bytes = JSON
     headers: tuple[tuple[bytes, bytes], ...] = ()
+
+    def with_header(self, name: bytes, value: str) -> "Reply":
+        """The reply with this header, in place of one of that name."""
+        others = tuple(header for header in self.headers if header[0] != name)
+        return replace(self, headers=(*others, (name, value.encode())))
 
 
 async def send_reply(send: Send, reply: Reply) -> None:

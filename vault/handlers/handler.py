@@ -25,7 +25,7 @@ class Call:
 
     @property
     def name(self) -> str:
-        """What the operation is about: the end of the path that was authorized, and nothing else."""
+        """What the operation is about: the end of the path that was authorized."""
         return self.op.path.rpartition("/")[2]
 
     @property
@@ -49,6 +49,7 @@ class Handler:
     `mutates`: an intent record is durable before `run` is called.
     `on_secret`: the path names a secret, so its facts are looked up for create-or-update and for
     conditions on tags and metadata.
+    `proposes`: the facts as the operation would leave them, which must be allowed too.
     `request`/`response`: what of the payload and of the result the audit record shows (hashed).
     """
 
@@ -56,8 +57,18 @@ class Handler:
     capability: Capability | Callable[[Facts], Capability] | None
     mutates: bool = False
     on_secret: bool = False
+    proposes: Callable[[Any, Facts], Facts] | None = None
     request: Callable[[Any], object] | None = None
     response: Callable[[Any], object] | None = None
 
 
 Handlers = dict[str, Handler]
+
+
+def retagged(facts: Facts, tags: list[str] | None, metadata: dict[str, str] | None) -> Facts:
+    """The facts with what a write replaces; None keeps what is there."""
+    return Facts(
+        exists=facts.exists,
+        tags=facts.tags if tags is None else frozenset(tags),
+        metadata=facts.metadata if metadata is None else metadata,
+    )

@@ -15,12 +15,11 @@ from vault.errors import ValidationError
 from vault.handlers.handler import Call, Handler, Handlers
 from vault.model.operation import Capability, Facts
 from vault.model.path import ResourcePath
-from vault.model.payloads import ListKeys, ListSecrets
+from vault.model.payloads import MOST_SHOWN, ListKeys, ListSecrets
 from vault.model.records import SecretRow
 from vault.model.results import Keys, Page
 
 MOST_SCANNED: Final = 20_000  # rows a search looks at before it hands out a cursor
-MOST_SHOWN: Final = 1_000
 MOST_KEYS: Final = 100_000  # children of one folder in one answer
 _PAGE: Final = 1_000
 

@@ -5,10 +5,10 @@ from typing import Final
 from msgspec import Struct
 
 from vault.errors import ValidationError
+from vault.model.payloads import MOST_VERSIONS
 from vault.model.records import MountRow, SecretRow
 
 DEFAULT_VERSIONS: Final = 10  # OpenBao's KV v2 default
-MOST_VERSIONS: Final = 10_000  # bounds what one write may have to prune
 MAX_VALUE: Final = 1 << 20  # bytes of one JSON value; OpenBao's storage entry bound
 MAX_METADATA: Final = 64  # keys; with the two below, OpenBao's custom_metadata bounds
 MAX_METADATA_KEY: Final = 128

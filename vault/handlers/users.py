@@ -1,16 +1,13 @@
 """Users: the people and machines that keys and tokens belong to."""
 
 from dataclasses import dataclass
-from typing import Final
 
 from vault.authn.users import Users
 from vault.errors import NotFoundError, ValidationError
 from vault.handlers.handler import Call, Handler, Handlers
 from vault.model.operation import Capability
-from vault.model.payloads import CreateUser, ListUsers, UpdateUser
+from vault.model.payloads import MOST_SHOWN, CreateUser, ListUsers, UpdateUser
 from vault.model.records import UserRow
-
-MOST_SHOWN: Final = 1_000  # users of one page: the store's bound
 
 
 @dataclass(frozen=True)

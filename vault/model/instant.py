@@ -7,7 +7,8 @@ from typing import Final
 from vault.errors import ValidationError
 
 SECOND: Final = 1_000_000_000
-MAX: Final = 253_402_300_799 * SECOND  # 9999-12-31T23:59:59Z, the last that RFC 3339 can write
+MAX: Final = 2**63 - 1  # 2262-04-11T23:47:16.854775807Z: the widest integer every database has
+_LONGEST: Final = 64  # characters of a duration; a longer one is over MAX or mostly zeros
 
 _RFC3339 = re.compile(
     r"(\d{4}-\d\d-\d\d)[Tt](\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?([Zz]|[+-]\d\d:\d\d)\Z", re.ASCII
@@ -28,12 +29,15 @@ _UNITS: Final = {
 def rfc3339(ns: int) -> str:
     """Write an instant as RFC 3339 in UTC, trailing zeros cut (Go's RFC3339Nano)."""
     seconds, fraction = divmod(ns, SECOND)
-    text = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    text = datetime.fromtimestamp(seconds, UTC).isoformat().removesuffix("+00:00")
     return f"{text}.{fraction:09d}".rstrip("0").rstrip(".") + "Z" if fraction else f"{text}Z"
 
 
 def parse_rfc3339(text: str, field: str) -> int:
-    """Read an RFC 3339 instant; raises `ValidationError` naming `field`."""
+    """Read an RFC 3339 instant after 1970 (0 means never) and up to `MAX`.
+
+    Raises `ValidationError` naming `field`.
+    """
     match = _RFC3339.match(text)
     if match is None:
         raise ValidationError("time_invalid", f"{field} is not an RFC 3339 time", field=field)
@@ -44,7 +48,12 @@ def parse_rfc3339(text: str, field: str) -> int:
         raise ValidationError(
             "time_invalid", f"{field} is not a real date and time", field=field
         ) from None
-    return int(whole.timestamp()) * SECOND + int((fraction or "0").ljust(9, "0"))
+    ns = int(whole.timestamp()) * SECOND + int((fraction or "0").ljust(9, "0"))
+    if not 0 < ns <= MAX:
+        raise ValidationError(
+            "time_invalid", f"{field} must lie between the years 1970 and 2262", field=field
+        )
+    return ns
 
 
 def parse_duration(value: str | float, field: str) -> int:
@@ -54,6 +63,8 @@ def parse_duration(value: str | float, field: str) -> int:
             raise ValidationError("duration_invalid", f"{field} is too long", field=field)
         return int(value * SECOND)
     text = str(value).strip()
+    if len(text) > _LONGEST:
+        raise ValidationError("duration_invalid", f"{field} is too long", field=field)
     if re.fullmatch(r"-?\d+", text, re.ASCII):
         return _bounded(int(text) * SECOND, field)
     sign = -1 if text.startswith("-") else 1

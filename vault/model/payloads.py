@@ -4,10 +4,15 @@ Values travel as the bytes of one JSON document, so that nothing between the wir
 has to decode them. `None` means "leave as it is" wherever a field can be left as it is.
 """
 
+from typing import Final
+
 from msgspec import Struct
 
+MOST_SHOWN: Final = 1_000  # rows of one page of a list
+MOST_VERSIONS: Final = 10_000  # of one secret; bounds what one write may have to prune
 
-class Nothing(Struct, frozen=True):
+
+class Nothing(Struct, frozen=True, forbid_unknown_fields=True):
     """For operations that take no parameters."""
 
 
@@ -97,16 +102,9 @@ class TuneMount(Struct, frozen=True, kw_only=True):
     delete_version_after: int | None = None
 
 
-class Named(Struct, frozen=True, kw_only=True):
-    """The thing that an operation is about, by its name or id."""
-
-    name: str
-
-
 class WritePolicy(Struct, frozen=True, kw_only=True):
-    """A policy document as decoded JSON."""
+    """A policy document as decoded JSON; its name is the end of the operation's path."""
 
-    name: str
     document: dict[str, object]
     create_only: bool = False
 
@@ -159,9 +157,8 @@ class CreateUser(Struct, frozen=True, kw_only=True):
 
 
 class UpdateUser(Struct, frozen=True, kw_only=True):
-    """Change a user, by id; what is None stays."""
+    """Change a user; what is None stays."""
 
-    id: str
     email: str | None = None
     roles: tuple[str, ...] | None = None
     policies: tuple[str, ...] | None = None
@@ -179,7 +176,6 @@ class ListUsers(Struct, frozen=True, kw_only=True):
 class WriteRole(Struct, frozen=True, kw_only=True):
     """Make or replace a role."""
 
-    name: str
     description: str = ""
     policies: tuple[str, ...] = ()
 

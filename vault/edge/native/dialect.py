@@ -3,29 +3,38 @@
 from typing import ClassVar, Final
 
 import msgspec
-from msgspec import Struct
 
 from vault.edge.dialect import Dialect
-from vault.edge.native import endpoint
-from vault.edge.native.endpoint import Endpoint
+from vault.edge.native.audit import audit
+from vault.edge.native.endpoint import routed
+from vault.edge.native.keys import keys
+from vault.edge.native.openapi import ErrorBody, describe
+from vault.edge.native.policies import policies
+from vault.edge.native.roles import roles
+from vault.edge.native.secrets import secrets
+from vault.edge.native.system import system
+from vault.edge.native.tokens import tokens
+from vault.edge.native.users import users
 from vault.edge.reply import Reply
 from vault.edge.router import Router
-from vault.errors import VaultError
+from vault.errors import AuthenticationError, MethodError, VaultError
 from vault.model.instant import SECOND, rfc3339
 
 PREFIX: Final = "/api/v1/"
 MAX_BODY: Final = 1 << 21  # a value of 1 MiB, escaped and with its metadata
 
 
-class ErrorBody(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The seed's APIError."""
-
-    type: str
-    code: str
-    message: str
-    request_id: str
-    timestamp: str
-    details: dict[str, object] = {}
+RESOURCES: Final = (
+    secrets,
+    policies,
+    users,
+    roles,
+    keys,
+    tokens,
+    audit,
+    system,
+    describe((secrets, policies, users, roles, keys, tokens, audit, system)),
+)
 
 
 class Native(Dialect):
@@ -33,11 +42,11 @@ class Native(Dialect):
 
     name = "native"
     prefix = PREFIX
-    router: ClassVar[Router] = Router()
+    router: ClassVar[Router] = routed(RESOURCES)
     max_body = MAX_BODY
 
     def error(self, error: VaultError, request_id: str) -> Reply:
-        """The typed error; `Retry-After` where the error knows when to try again."""
+        """The typed error, with what HTTP asks to be beside it."""
         body = ErrorBody(
             type=error.type,
             code=error.code,
@@ -46,22 +55,14 @@ class Native(Dialect):
             timestamp=rfc3339(self.world.now() // SECOND * SECOND),
             details=dict(error.details),
         )
-        return Reply(error.status, msgspec.json.encode(body), headers=error_headers(error))
+        return Reply(error.status, msgspec.json.encode(body), headers=_headers(error))
 
 
-def error_headers(error: VaultError) -> tuple[tuple[bytes, bytes], ...]:
-    """The headers that an error asks for: `Retry-After`, `Allow`, `WWW-Authenticate`."""
+def _headers(error: VaultError) -> tuple[tuple[bytes, bytes], ...]:
+    """The headers that an error asks for."""
     headers: list[tuple[bytes, bytes]] = []
-    if "retry_after" in error.details:
-        headers.append((b"retry-after", str(error.details["retry_after"]).encode()))
-    if "allow" in error.details:
-        allowed = error.details["allow"]
-        headers.append((b"allow", ", ".join(allowed).encode()))  # type: ignore[arg-type]  # a list of str by its only maker, the router
-    if error.status == 401:  # noqa: PLR2004  # RFC 9110, section 11.6.1
-        headers.append((b"www-authenticate", b"Bearer"))
+    if isinstance(error, MethodError):
+        headers.append((b"allow", ", ".join(error.allow).encode()))  # RFC 9110, section 15.5.6
+    if isinstance(error, AuthenticationError):
+        headers.append((b"www-authenticate", b"Bearer"))  # RFC 9110, section 11.6.1
     return tuple(headers)
-
-
-def install(endpoints: list[Endpoint]) -> None:
-    """Add endpoints to the dialect."""
-    endpoint.install(Native.router, endpoints)

@@ -4,7 +4,7 @@ The OpenAPI document is made from the same declaration that decodes the request,
 drift apart.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -15,36 +15,44 @@ from vault.edge.dialect import Dialect, convert
 from vault.edge.reply import NO_CONTENT, Reply
 from vault.edge.request import Request
 from vault.edge.router import Answer, Router
+from vault.model.path import ResourcePath
+from vault.model.payloads import Nothing
 
 _encode: Final = msgspec.json.Encoder(enc_hook=str).encode
+JSON: Final = "application/json"
 MERGE_PATCH: Final = "application/merge-patch+json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """What is declared of one endpoint; `operation` is the operation it runs, for the audit docs.
+    """What is declared of one endpoint.
 
-    `body`/`query`/`returns` are msgspec structs. `status` is that of success.
+    `body` and `query` are the types that the request is decoded to, `schema` is how a body is
+    documented where that says more than the type; `returns` is what the answer looks like, `status`
+    its status; `errors` are the statuses that may come beside those that every endpoint has.
     """
 
     method: str
     template: str
     summary: str
     answer: Answer
-    body: type[Struct] | None = None
-    media_type: str = "application/json"
-    query: type[Struct] | None = None
+    tag: str
+    body: Any = Nothing
+    schema: Any = None
+    media_type: str = JSON
+    query: type[Struct] = Nothing
     returns: Any = None
     status: int = 200
     public: bool = False
-    tag: str = ""
+    errors: tuple[int, ...] = ()
 
 
 class Endpoints:
-    """The endpoints of one resource; `install` puts them into a router."""
+    """The endpoints of one resource."""
 
-    def __init__(self, tag: str) -> None:
+    def __init__(self, tag: str, about: str) -> None:
         self.tag = tag
+        self.about = about
         self.all: list[Endpoint] = []
 
     def add(
@@ -56,38 +64,50 @@ class Endpoints:
         """
 
         def register(answer: Answer) -> Answer:
-            self.all.append(
-                Endpoint(
-                    method=method,
-                    template=template,
-                    summary=summary,
-                    answer=answer,
-                    tag=self.tag,
-                    **declared,
-                )
+            endpoint = Endpoint(
+                method=method,
+                template=template,
+                summary=summary,
+                answer=answer,
+                tag=self.tag,
+                **declared,
             )
+            self.all.append(endpoint)
             return answer
 
         return register
 
 
-def install(router: Router, endpoints: list[Endpoint]) -> None:
-    """Put endpoints into a router, each behind its decoding and encoding."""
-    for endpoint in endpoints:
+def routed(resources: Iterable[Endpoints]) -> Router:
+    """A router with every endpoint behind its decoding and encoding."""
+    router = Router()
+    for endpoint in (endpoint for resource in resources for endpoint in resource.all):
         router.add(endpoint.method, template=endpoint.template, public=endpoint.public)(
             _answering(endpoint)
         )
+    return router
+
+
+def system_path(resource: str, name: str = "") -> ResourcePath:
+    """Where `resource` lies in the path space of policies, or the one thing of this name in it."""
+    return ResourcePath.parse(f"sys/{resource}/{name}" if name else f"sys/{resource}")
+
+
+def system_folder(resource: str) -> ResourcePath:
+    """The folder of all things of this resource: what listing and creating ask for."""
+    return ResourcePath.parse_folder(f"sys/{resource}")
 
 
 def _answering(endpoint: Endpoint) -> Answer:
     async def answer(dialect: Dialect, request: Request, *values: str) -> Reply:
+        if endpoint.media_type != JSON:
+            request.need_media_type(endpoint.media_type)
+        query, body = convert(request.query, endpoint.query), request.json(endpoint.body)
         decoded: dict[str, object] = {}
-        if endpoint.query is not None:
-            decoded["query"] = convert(request.query, endpoint.query)
-        if endpoint.body is not None:
-            if endpoint.media_type == MERGE_PATCH:
-                request.need_media_type(MERGE_PATCH)
-            decoded["body"] = request.json(endpoint.body)
+        if endpoint.query is not Nothing:
+            decoded["query"] = query
+        if endpoint.body is not Nothing:
+            decoded["body"] = body
         result = await endpoint.answer(dialect, request, *values, **decoded)
         if isinstance(result, Reply):
             return result

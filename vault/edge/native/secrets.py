@@ -1,6 +1,9 @@
 """`/api/v1/secrets`, `versions`, `metadata`, `rollback`, `delete`, `undelete`, `destroy`."""
 
-from msgspec import Raw, Struct
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, Raw, Struct
 
 from vault.edge.dialect import Dialect
 from vault.edge.native.endpoint import MERGE_PATCH, Endpoints
@@ -19,6 +22,8 @@ from vault.errors import NotFoundError, ValidationError
 from vault.model.instant import parse_duration, parse_rfc3339
 from vault.model.path import ResourcePath
 from vault.model.payloads import (
+    MOST_SHOWN,
+    MOST_VERSIONS,
     ListSecrets,
     Nothing,
     PatchSecret,
@@ -29,8 +34,12 @@ from vault.model.payloads import (
     WriteSecret,
 )
 
-secrets = Endpoints("secrets")
+secrets = Endpoints("secrets", "Values with their versions, metadata and tags.")
 named = ResourcePath.parse_secret
+
+Number = Annotated[int, Meta(ge=0, lt=2**31)]  # of a version; 0: the current one, or none
+Counted = Annotated[int, Meta(ge=1, lt=2**31)]
+MOST_AT_ONCE = 1_000  # versions of one edit
 
 
 class CreateSecret(Struct, frozen=True, forbid_unknown_fields=True):
@@ -47,7 +56,7 @@ class UpdateSecret(Struct, frozen=True, forbid_unknown_fields=True):
     """A new version; what is left out stays. `cas` is the version that must be current."""
 
     value: Raw
-    cas: int | None = None
+    cas: Number | None = None
     metadata: dict[str, str] | None = None
     tags: list[str] | None = None
     expires_at: str | None = None
@@ -59,38 +68,34 @@ class UpdateMetadata(Struct, frozen=True, forbid_unknown_fields=True):
     metadata: dict[str, str | None] | None = None
     tags: list[str] | None = None
     expires_at: str | None = None
-    max_versions: int | None = None
+    max_versions: Annotated[int, Meta(ge=0, le=MOST_VERSIONS)] | None = None
     cas_required: bool | None = None
-    delete_version_after: str | None = None
+    delete_version_after: str | int | None = None
 
 
 class VersionList(Struct, frozen=True, forbid_unknown_fields=True):
     """Which versions; empty means the current one."""
 
-    versions: list[int] = []
+    versions: Annotated[list[Counted], Meta(max_length=MOST_AT_ONCE)] = []
 
 
 class RollbackTo(Struct, frozen=True, forbid_unknown_fields=True):
     """The version to write again, as a new one."""
 
-    version: int
-    cas: int | None = None
-
-
-class MergePatch(Struct, frozen=True):
-    """A JSON merge patch (RFC 7396) for the value."""
+    version: Counted
+    cas: Number | None = None
 
 
 class ReadQuery(Struct, frozen=True, forbid_unknown_fields=True):
     """Which version; 0 is the current one."""
 
-    version: int = 0
+    version: Number = 0
 
 
 class CasQuery(Struct, frozen=True, forbid_unknown_fields=True):
     """The version that must be current."""
 
-    cas: int | None = None
+    cas: Number | None = None
 
 
 class ListQuery(Struct, frozen=True, forbid_unknown_fields=True):
@@ -99,10 +104,10 @@ class ListQuery(Struct, frozen=True, forbid_unknown_fields=True):
     prefix: str = ""
     tags: str = ""
     metadata: str = ""
-    status: str = ""
+    status: Literal["", "active", "deleted", "destroyed", "empty"] = ""
     expiring_before: str = ""
     cursor: str = ""
-    limit: int = 100
+    limit: Annotated[int, Meta(ge=1, le=MOST_SHOWN)] = 100
 
 
 @secrets.add("GET", "secrets", "List the secrets you may see", query=ListQuery, returns=PageBody)
@@ -121,11 +126,17 @@ async def list_(dialect: Dialect, request: Request, *, query: ListQuery) -> Page
 
 
 @secrets.add(
-    "POST", "secrets", "Create a secret", body=CreateSecret, returns=SecretBody, status=201
+    "POST",
+    "secrets",
+    "Create a secret",
+    body=CreateSecret,
+    returns=SecretBody,
+    status=201,
+    errors=(409,),
 )
 async def create(dialect: Dialect, request: Request, *, body: CreateSecret) -> SecretBody:
     payload = WriteSecret(
-        value=bytes(body.value),
+        value=_value(body.value),
         metadata=body.metadata,
         tags=body.tags,
         expires_at=_instant(body.expires_at, "expires_at"),
@@ -145,12 +156,14 @@ async def read(dialect: Dialect, request: Request, name: str, *, query: ReadQuer
     return value_body(result)
 
 
-@secrets.add("PUT", "secrets/{path}", "Write a version", body=UpdateSecret, returns=SecretBody)
+@secrets.add(
+    "PUT", "secrets/{path}", "Write a version", body=UpdateSecret, returns=SecretBody, errors=(409,)
+)
 async def update(
     dialect: Dialect, request: Request, name: str, *, body: UpdateSecret
 ) -> SecretBody:
     payload = WriteSecret(
-        value=bytes(body.value),
+        value=_value(body.value),
         cas=body.cas,
         metadata=body.metadata,
         tags=body.tags,
@@ -165,13 +178,14 @@ async def update(
     "PATCH",
     "secrets/{path}",
     "Merge a patch into the current value, as a new version",
-    body=MergePatch,
+    body=dict[str, Any],
     media_type=MERGE_PATCH,
     query=CasQuery,
     returns=SecretBody,
+    errors=(409, 415),
 )
 async def patch(
-    dialect: Dialect, request: Request, name: str, *, body: MergePatch, query: CasQuery
+    dialect: Dialect, request: Request, name: str, *, body: dict[str, Any], query: CasQuery
 ) -> SecretBody:
     payload = PatchSecret(patch=request.body, cas=query.cas)
     written = await dialect.run(request, "secret.patch", named(name), payload)
@@ -205,7 +219,12 @@ async def destroy(
 
 
 @secrets.add(
-    "POST", "rollback/{path}", "Write an old version again", body=RollbackTo, returns=SecretBody
+    "POST",
+    "rollback/{path}",
+    "Write an old version again",
+    body=RollbackTo,
+    returns=SecretBody,
+    errors=(409,),
 )
 async def rollback(
     dialect: Dialect, request: Request, name: str, *, body: RollbackTo
@@ -258,6 +277,17 @@ async def _edit(
 ) -> SecretBody:
     payload = Versions(versions=tuple(body.versions))
     return secret_body(await dialect.run(request, operation, named(name), payload))
+
+
+def _value(raw: Raw) -> bytes:
+    """The bytes of a value, read once in full: what is sealed can be read again."""
+    try:
+        msgspec.json.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise ValidationError(
+            "value_invalid", "value is not JSON that can be kept", field="value"
+        ) from None
+    return bytes(raw)
 
 
 def _instant(text: str | None, field: str) -> int | None:

@@ -1,0 +1,151 @@
+"""`/api/v1/policies`, `policies-effective`, `policies-dry-run`."""
+
+from typing import Annotated, Any
+
+from msgspec import Meta, Struct
+
+from vault.authz.access import Decision
+from vault.authz.book import Effective
+from vault.authz.policy import MAX_RULES, Action, Conditions, Policy, Rule
+from vault.edge.dialect import Dialect
+from vault.edge.native.endpoint import Endpoints, system_folder, system_path
+from vault.edge.request import Request
+from vault.model.identity import Method
+from vault.model.instant import parse_rfc3339, rfc3339
+from vault.model.name import canonical_name
+from vault.model.operation import Capability
+from vault.model.path import ResourcePath
+from vault.model.payloads import DryRun, Nothing, WritePolicy
+from vault.model.records import PolicyRow
+
+policies = Endpoints("policies", "Who may do what: deny by default, and a denial wins.")
+
+
+class PolicyNames(Struct, frozen=True):
+    """All names, the built-in ones among them."""
+
+    policies: list[str]
+
+
+class PolicyDocument(Struct, frozen=True, forbid_unknown_fields=True):
+    """What a policy says. Its name is that of the path; one that is given must be the same."""
+
+    rules: Annotated[tuple[Rule, ...], Meta(max_length=MAX_RULES)] = ()
+    name: str | None = None
+    description: Annotated[str, Meta(max_length=1024)] = ""
+    enabled: bool = True
+    priority: int = 100
+    conditions: Conditions = ()
+    actions: Annotated[tuple[Action, ...], Meta(max_length=1)] = ()
+
+
+class WrittenPolicy(Struct, frozen=True):
+    """A policy that was written and is in force; `version` counts its editions."""
+
+    name: str
+    id: str
+    version: int
+    created_at: str
+    updated_at: str
+    created_by: str
+
+
+class DryRunBody(Struct, frozen=True, forbid_unknown_fields=True):
+    """A request that might be made. What is left out is taken from this one, or as it is."""
+
+    capability: Capability
+    path: str
+    user: str | None = None
+    policies: list[str] | None = None
+    ip: str | None = None
+    method: Method | None = None
+    mfa: bool | None = None
+    at: str | None = None
+    tags: list[str] | None = None
+    metadata: dict[str, str] | None = None
+
+
+@policies.add("GET", "policies", "List the policies' names", returns=PolicyNames)
+async def list_(dialect: Dialect, request: Request) -> PolicyNames:
+    found = await dialect.run(request, "policy.list", system_folder("policies"), Nothing())
+    return PolicyNames(policies=found)
+
+
+@policies.add("GET", "policies/{name}", "Read a policy", returns=Policy)
+async def read(dialect: Dialect, request: Request, name: str) -> Policy:
+    policy: Policy = await dialect.run(request, "policy.read", _at(name), Nothing())
+    return policy
+
+
+@policies.add(
+    "PUT",
+    "policies/{name}",
+    "Write a policy; it is in force at once",
+    body=dict[str, Any],  # validated by the handler, whose errors point at the faulty field
+    schema=PolicyDocument,
+    returns=WrittenPolicy,
+)
+async def write(
+    dialect: Dialect, request: Request, name: str, *, body: dict[str, Any]
+) -> WrittenPolicy:
+    row: PolicyRow = await dialect.run(
+        request, "policy.write", _at(name), WritePolicy(document=body)
+    )
+    return WrittenPolicy(
+        name=row.name,
+        id=row.id,
+        version=row.version,
+        created_at=rfc3339(row.created_at),
+        updated_at=rfc3339(row.updated_at),
+        created_by=row.created_by,
+    )
+
+
+@policies.add(
+    "DELETE", "policies/{name}", "Delete a policy; it is out of force at once", status=204
+)
+async def delete(dialect: Dialect, request: Request, name: str) -> None:
+    await dialect.run(request, "policy.delete", _at(name), Nothing())
+
+
+@policies.add("GET", "policies-effective", "The policies that count for you", returns=Effective)
+async def effective(dialect: Dialect, request: Request) -> Effective:
+    path = system_path("policies-effective")
+    found: Effective = await dialect.run(request, "policy.effective", path, Nothing())
+    return found
+
+
+@policies.add(
+    "POST",
+    "policies-dry-run",
+    "Would this be allowed, by which rule, and what is missing?",
+    body=DryRunBody,
+    returns=Decision,
+    errors=(404,),
+)
+async def dry_run(dialect: Dialect, request: Request, *, body: DryRunBody) -> Decision:
+    payload = DryRun(
+        capability=body.capability,
+        path=body.path,
+        user=body.user,
+        policies=_names(body.policies),
+        ip=body.ip,
+        method=body.method,
+        mfa=body.mfa,
+        at=None if body.at is None else parse_rfc3339(body.at, "at"),
+        tags=None if body.tags is None else tuple(body.tags),
+        metadata=body.metadata,
+    )
+    path = system_path("policies-dry-run")
+    decision: Decision = await dialect.run(request, "policy.dry_run", path, payload)
+    return decision
+
+
+def _at(name: str) -> ResourcePath:
+    return system_path("policies", canonical_name(name, "name"))
+
+
+def _names(names: list[str] | None) -> tuple[str, ...] | None:
+    if names is None:
+        return None
+    return tuple(canonical_name(name, f"policies[{i}]") for i, name in enumerate(names))

@@ -1,0 +1,201 @@
+"""`/api/v1/system`: seal, rotate, look at the keyring, the actors and the mounts."""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from actors.tree import Node
+from vault.edge.dialect import Dialect
+from vault.edge.native.endpoint import Endpoints, system_folder, system_path
+from vault.edge.request import Request
+from vault.model.instant import SECOND, parse_duration, rfc3339
+from vault.model.path import ResourcePath
+from vault.model.payloads import MOST_VERSIONS, Nothing, TuneMount, WriteMount
+from vault.model.records import MountRow
+
+system = Endpoints("system", "The agent itself.")
+
+
+class KeyStatus(Struct, frozen=True, kw_only=True):
+    """The key that seals now: its generation, since when, how often it was used."""
+
+    epoch: int
+    generation: int
+    created_at: str
+    uses: int
+    rotation_due: bool
+
+
+class Rotated(Struct, frozen=True):
+    """The generation that seals from now on."""
+
+    generation: int
+
+
+class ActorBody(Struct, frozen=True, kw_only=True):
+    """One actor of the running agent."""
+
+    name: str
+    kind: str
+    state: str
+    restarts: int
+    handled: int
+    mean_seconds: float
+    mailbox_depth: int | None
+    mailbox_bound: int | None
+
+
+class ActorList(Struct, frozen=True):
+    """Every actor, parents before their children."""
+
+    actors: list[ActorBody]
+
+
+class MountBody(Struct, frozen=True, kw_only=True):
+    """A prefix of the name space, with the settings that its secrets inherit."""
+
+    path: str
+    id: str
+    type: str
+    version: int
+    description: str
+    max_versions: int
+    cas_required: bool
+    delete_version_after_seconds: int
+    created_at: str
+
+    @classmethod
+    def of(cls, row: MountRow) -> "MountBody":
+        """From the row."""
+        return cls(
+            path=row.path,
+            id=row.id,
+            type=row.type,
+            version=row.version,
+            description=row.description,
+            max_versions=row.max_versions,
+            cas_required=row.cas_required,
+            delete_version_after_seconds=row.delete_version_after // SECOND,
+            created_at=rfc3339(row.created_at),
+        )
+
+
+class MountList(Struct, frozen=True):
+    """Every mount by path."""
+
+    mounts: list[MountBody]
+
+
+class NewMount(Struct, frozen=True, forbid_unknown_fields=True):
+    """A mount with KV version 1 (one value, no history) or 2."""
+
+    version: Literal[1, 2] = 2
+    description: Annotated[str, Meta(max_length=1024)] = ""
+
+
+class MountChanges(Struct, frozen=True, forbid_unknown_fields=True):
+    """What is left out stays. A duration is `90d`, `1h30m` or seconds; a negative one is off."""
+
+    version: Literal[1, 2] | None = None
+    description: Annotated[str, Meta(max_length=1024)] | None = None
+    max_versions: Annotated[int, Meta(ge=0, le=MOST_VERSIONS)] | None = None
+    cas_required: bool | None = None
+    delete_version_after: str | int | None = None
+
+
+@system.add(
+    "POST", "system/seal", "Seal the vault once the requests in flight are done", status=204
+)
+async def seal(dialect: Dialect, request: Request) -> None:
+    await dialect.run(request, "sys.seal", system_path("seal"), Nothing())
+
+
+@system.add("POST", "system/rotate", "Make a new key-encryption key", returns=Rotated)
+async def rotate(dialect: Dialect, request: Request) -> Rotated:
+    return Rotated(await dialect.run(request, "sys.rotate", system_path("rotate"), Nothing()))
+
+
+@system.add("GET", "system/key-status", "The key-encryption key", returns=KeyStatus)
+async def key_status(dialect: Dialect, request: Request) -> KeyStatus:
+    state = await dialect.run(request, "sys.key_status", system_path("key-status"), Nothing())
+    return KeyStatus(
+        epoch=state["epoch"],
+        generation=state["term"],
+        created_at=rfc3339(state["install_time"]),
+        uses=state["encryptions"],
+        rotation_due=state["rotation_due"],
+    )
+
+
+@system.add(
+    "GET", "system/actors", "The actors: mailbox depth, restarts, time per message",
+    returns=ActorList,
+)  # fmt: skip
+async def actors(dialect: Dialect, request: Request) -> ActorList:
+    tree = await dialect.run(request, "sys.tree", system_path("tree"), Nothing())
+    return ActorList(actors=[_actor(node) for node in tree.walk()])
+
+
+@system.add("GET", "system/mounts", "List the mounts", returns=MountList)
+async def mounts(dialect: Dialect, request: Request) -> MountList:
+    found = await dialect.run(request, "mount.list", system_folder("mounts"), Nothing())
+    return MountList(mounts=[MountBody.of(row) for row in found])
+
+
+@system.add("GET", "system/mounts/{path}", "Read a mount", returns=MountBody)
+async def mount(dialect: Dialect, request: Request, path: str) -> MountBody:
+    return MountBody.of(await dialect.run(request, "mount.read", _at(path), Nothing()))
+
+
+@system.add(
+    "POST", "system/mounts/{path}", "Make a mount", body=NewMount, returns=MountBody, status=201,
+    errors=(409,),
+)  # fmt: skip
+async def make_mount(dialect: Dialect, request: Request, path: str, *, body: NewMount) -> MountBody:
+    payload = WriteMount(version=body.version, description=body.description)
+    return MountBody.of(await dialect.run(request, "mount.write", _at(path), payload))
+
+
+@system.add(
+    "PATCH", "system/mounts/{path}", "Change a mount's settings", body=MountChanges,
+    returns=MountBody,
+)  # fmt: skip
+async def change_mount(
+    dialect: Dialect, request: Request, path: str, *, body: MountChanges
+) -> MountBody:
+    after = body.delete_version_after
+    payload = TuneMount(
+        version=body.version,
+        description=body.description,
+        max_versions=body.max_versions,
+        cas_required=body.cas_required,
+        delete_version_after=None
+        if after is None
+        else parse_duration(after, "delete_version_after"),
+    )
+    return MountBody.of(await dialect.run(request, "mount.tune", _at(path), payload))
+
+
+@system.add(
+    "DELETE", "system/mounts/{path}", "Erase a mount with every secret in it, for good", status=204
+)
+async def erase_mount(dialect: Dialect, request: Request, path: str) -> None:
+    await dialect.run(request, "mount.delete", _at(path), Nothing())
+
+
+def _at(path: str) -> ResourcePath:
+    return system_path("mounts", path.removesuffix("/"))
+
+
+def _actor(node: Node) -> ActorBody:
+    box = node.mailbox
+    return ActorBody(
+        name=node.name,
+        kind=node.kind,
+        state=node.state,
+        restarts=node.restarts,
+        handled=node.handled,
+        mean_seconds=node.mean_time,
+        mailbox_depth=None if box is None else box.depth,
+        mailbox_bound=None if box is None else box.bound,
+    )
