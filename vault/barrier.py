@@ -20,7 +20,7 @@ from vault.crypto.errors import CryptoError, RetiredGeneration
 from vault.crypto.keyring import Keyring
 from vault.crypto.mac import hmac_sha256, verify_hmac_sha256
 from vault.crypto.sealed import Place, Sealed
-from vault.crypto.uses import ReservationNeeded, UseCounter
+from vault.crypto.uses import MAX_AGE, ReservationNeeded, UseCounter
 from vault.errors import TamperedError, UnavailableError, ValidationError
 from vault.model.records import SystemRow, VersionRow
 from vault.store.store import Store
@@ -114,7 +114,17 @@ class VaultTx:
 class Barrier:
     """One open vault: its keyring over its store. Exists only while the agent is unsealed."""
 
-    def __init__(self, store: Store, keyring: Keyring, root_key: bytes, world: World) -> None:
+    def __init__(
+        self,
+        store: Store,
+        keyring: Keyring,
+        root_key: bytes,
+        world: World,
+        *,
+        rotation_interval: int = MAX_AGE,
+    ) -> None:
+        """`rotation_interval` in ns: the age at which the KEK should be rotated."""
+        self._rotation_interval = rotation_interval
         self._store = store
         self._keyring = keyring
         self._root_key = root_key
@@ -167,6 +177,18 @@ class Barrier:
             ) from None
 
     @property
+    def rotation_due(self) -> bool:
+        """Whether the KEK has reached its age or its number of uses."""
+        now = self._world.now()
+        age = now - self._keyring.generations[-1].created_at
+        return self._uses.rotation_due(now) or age >= self._rotation_interval
+
+    @property
+    def active_generation(self) -> int:
+        """The KEK generation that seals now."""
+        return self._keyring.active
+
+    @property
     def keyring_state(self) -> dict[str, Any]:
         """What may be told of the keyring: epoch, active generation, its age and counted uses."""
         return {
@@ -174,7 +196,7 @@ class Barrier:
             "term": self._keyring.active,
             "install_time": self._keyring.generations[-1].created_at,
             "encryptions": self._uses.used,
-            "rotation_due": self._uses.rotation_due(self._world.now()),
+            "rotation_due": self.rotation_due,
         }
 
     async def rotate(self) -> int:

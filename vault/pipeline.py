@@ -30,7 +30,7 @@ from vault.errors import (
 from vault.handlers.handler import Call, Handler, Handlers
 from vault.handlers.listing import facts_of
 from vault.metrics import Metrics
-from vault.model.identity import ANONYMOUS, Identity
+from vault.model.identity import ANONYMOUS, ROOT_POLICY, Identity, Method
 from vault.model.operation import NO_FACTS, Capability, Facts, Operation
 
 log: Final = logging.getLogger("freehold.pipeline")
@@ -119,7 +119,7 @@ class Pipeline:
         """The handler's result, or a `VaultError`; in both cases the audit record is durable."""
         trail = Trail(op, self._handlers[op.name])
         try:
-            trail.identity = await self._authenticator.authenticate(op.credential, op.origin)  # 1
+            trail.identity = await self._authenticate(op)  # 1
             self._limits.take(trail.identity.id)
             facts = await self._facts(trail)
             trail.decision = self._authorize(trail, facts)  # 2
@@ -132,6 +132,12 @@ class Pipeline:
         await self._audit.record(trail.succeeded(result))  # 5
         self._count(op.name, "ok")
         return result  # 6
+
+    async def _authenticate(self, op: Operation) -> Identity:
+        """The caller; background work is one too, and is recorded under its own name."""
+        if op.service:
+            return service_identity(op.service)
+        return await self._authenticator.authenticate(op.credential, op.origin)
 
     async def _mutate(self, trail: Trail, call: Call) -> object:
         """Steps 3 to 5 of a mutation, whole: a caller who leaves does not cut them in two.
@@ -197,6 +203,16 @@ class Pipeline:
 
     def _count(self, operation: str, status: str) -> None:
         self._metrics.operation(operation, status)
+
+
+def service_identity(name: str) -> Identity:
+    """Who a piece of the agent's own background work is in decisions and records."""
+    return Identity(
+        id=f"service:{name}",
+        name=f"service:{name}",
+        method=Method.SERVICE,
+        policies=(ROOT_POLICY,),
+    )
 
 
 def unexpected(request_id: str, doing: str, error: BaseException) -> InternalError:

@@ -9,7 +9,8 @@ from tools.house.tree import PRODUCT, Finding, Source, Tree
 
 EXCEPTIONS: Final = {
     "vault/store/migrations/": "Alembic's scripts run only as a chain: tests/contract does that",
-    "vault/app.py": "the wiring: tests/acceptance run it as the whole agent that it is",
+    "vault/app.py": "the process: tests/acceptance run it as the whole agent that it is",
+    "vault/unit.py": "the wiring: tests/acceptance run it as the whole agent that it is",
     "tools/make_vectors.py": "what it writes is what the tests of vault.crypto read",
 }
 """Path (or folder with its `/`) → why it has no unit test of its own."""

@@ -33,6 +33,8 @@ class Operation(Struct, frozen=True, kw_only=True):
     """One thing to do, to one place, asked with one credential.
 
     `name` is the key of a handler (`secret.read`), `payload` that handler's frozen parameters.
+    `service` names the background work that asks, which needs no credential: only the agent's own
+    code can make such an operation, no dialect does.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Operation(Struct, frozen=True, kw_only=True):
     request_id: str
     credential: str | None  # the text that was presented; never logged, dropped after step 1
     origin: Origin
+    service: str = ""
 
 
 class Facts(Struct, frozen=True):

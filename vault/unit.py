@@ -1,0 +1,316 @@
+"""The data path of an open vault: every part wired to the ones it may use, from the bottom up.
+
+    store ─ audit ─ barrier ─ authn, authz ─ handlers ─ pipeline ─ background work
+
+It exists while the vault is unsealed, and is taken down in reverse.
+"""
+
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+from actors import Node, World
+from vault.audit.broker import Broker, open_audit
+from vault.audit.fault import BadLogError
+from vault.audit.keys import AuditKeys
+from vault.audit.layout import Layout
+from vault.audit.proof import Proof, prove
+from vault.audit.sinks.database import Index, open_index
+from vault.audit.sinks.file import FileSink
+from vault.audit.sinks.syslog import SyslogConfig, open_syslog
+from vault.audit.writer import AuditConfig, Follower
+from vault.authn.api_keys import ApiKeys
+from vault.authn.authenticator import Authenticator, CredentialMethod
+from vault.authn.bearer import api_key_method, token_method
+from vault.authn.lockout import Lockout
+from vault.authn.revocation import Revoker
+from vault.authn.roles import Roles
+from vault.authn.scheme import API_KEY, TOKEN, Located
+from vault.authn.streams import Sessions
+from vault.authn.tokens import Tokens
+from vault.authn.usage import Usage
+from vault.authn.users import Users
+from vault.authz.authorizer import Authorizer
+from vault.authz.book import PolicyBook
+from vault.authz.limits import RateLimits
+from vault.barrier import Barrier, RowGuard
+from vault.config import Settings
+from vault.crypto import credentials
+from vault.crypto.digest import sha256
+from vault.crypto.keyring import Keyring
+from vault.crypto.mac import hmac_sha256
+from vault.crypto.note import NoteKey, is_signed
+from vault.errors import NotFoundError, TamperedError
+from vault.gate import Unit
+from vault.genesis import keep_clock
+from vault.handlers.access import AccessCounters
+from vault.handlers.audits import Audits, Prove
+from vault.handlers.handler import Handlers
+from vault.handlers.keys import Keys
+from vault.handlers.listing import Listing
+from vault.handlers.metadata import Metadata
+from vault.handlers.mounts import Mounts
+from vault.handlers.policies import Policies
+from vault.handlers.roles import RoleHandlers
+from vault.handlers.secrets import Secrets
+from vault.handlers.system import System
+from vault.handlers.tokens import TokenHandlers
+from vault.handlers.users import UserHandlers
+from vault.handlers.versions import VersionLife
+from vault.metrics import Metrics
+from vault.model.mounts import MountBook
+from vault.model.path import ResourcePath
+from vault.model.payloads import WriteMount
+from vault.pipeline import Pipeline
+from vault.store.sqlite import SqliteBackend
+from vault.store.store import Store, open_store
+from vault.store.tables import AUDIT
+from vault.work.periodic import Job, working
+from vault.work.rotation import KeyRotation
+
+FLUSH_EVERY: Final = 10.0  # seconds; what a crash may lose of counters that the audit log has too
+SWEEP_EVERY: Final = 60.0  # seconds; expired tokens are refused at once, and cleared away by this
+CLOCK_EVERY: Final = 60.0  # seconds; how far a clock that was set back can reach at most
+ROTATION_EVERY: Final = 3600.0  # seconds between looks at whether the KEK is due
+DEV_MOUNT: Final = "secret/"
+
+Branches = list[Callable[[], Node]]
+
+
+class Scheme:
+    """`vault.authn.scheme.CredentialScheme` with this vault's pepper."""
+
+    def __init__(self, pepper: bytes) -> None:
+        self._pepper = pepper
+
+    def mint_token(self) -> credentials.Minted:
+        """A new token."""
+        return credentials.mint_token(self._pepper)
+
+    def mint_api_key(self) -> credentials.Minted:
+        """A new API key."""
+        return credentials.mint_api_key(self._pepper)
+
+    def mint_accessor(self) -> str:
+        """A handle on a token that does not authenticate."""
+        return credentials.mint_accessor()
+
+    def adopt(self, text: str) -> credentials.Minted:
+        """A token whose text somebody chose."""
+        return credentials.adopt(self._pepper, text)
+
+    def locate(self, text: str) -> credentials.Located:
+        """Where any presented text would be found; never raises."""
+        return credentials.locate(self._pepper, text)
+
+    def matches(self, located: Located, stored: bytes | None) -> bool:
+        """Compare in constant time; the same work when nothing is stored."""
+        if not isinstance(located, credentials.Located):
+            raise TypeError("what this scheme located is what it compares")
+        return credentials.matches(located, stored)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What the data path is made from, and what outlives it."""
+
+    settings: Settings
+    backend: SqliteBackend
+    metrics: Metrics
+    world: World
+    dev_token: str = ""  # development: make sure that this root token and KV v2 at secret/ exist
+
+
+@asynccontextmanager
+async def open_unit(
+    parts: Parts, want_seal: Callable[[], None], keyring: Keyring, root_key: bytes
+) -> AsyncIterator[Unit]:
+    """The data path of an unsealed vault, for the length of the block."""
+    world = parts.world
+    async with (
+        open_store(parts.backend, RowGuard(keyring), world) as store,
+        _open_audit(parts.settings, keyring, store, world) as (audit, index),
+    ):
+        interval = parts.settings.encryption.rotation_interval
+        barrier = Barrier(store, keyring, root_key, world, rotation_interval=interval)
+        await barrier.open()
+        branches: Branches = [store.tree]
+        tree = partial(_tree, branches)
+        prover = _prover(parts.settings, keyring, world)
+        base = Base(parts, store, barrier, audit, Scheme(keyring.pepper))
+        system = System(barrier, want_seal, tree)
+        wired = await _wire(base, system, Audits(audit, index, prover))
+        async with working(wired.jobs, world) as work:
+            branches.append(work.snapshot)
+            if parts.dev_token:
+                await _furnish(parts.dev_token, wired)
+            with _followed(parts.metrics, store, audit, tree):
+                yield Unit(wired.pipeline, wired.mounts.mounts)
+
+
+@dataclass(frozen=True)
+class Base:
+    """What lies below all nouns."""
+
+    parts: Parts
+    store: Store
+    barrier: Barrier
+    audit: Broker
+    scheme: Scheme
+
+
+@dataclass(frozen=True)
+class Wired:
+    """The pipeline, and what has to be reached beside it."""
+
+    pipeline: Pipeline
+    mounts: Mounts
+    tokens: Tokens
+    jobs: list[Job]
+
+
+async def _wire(base: Base, system: System, audits: Audits) -> Wired:
+    """Make the nouns and their handlers, and the pipeline over them."""
+    store, barrier, world = base.store, base.barrier, base.parts.world
+    book = PolicyBook(store, world)
+    await book.reload()
+    authorizer = Authorizer(book)
+    access, usage = AccessCounters(barrier, world), Usage(store, world)
+    revoker = Revoker(store, Sessions(), usage, world)
+    tokens, users = Tokens(store, base.scheme, revoker, world), Users(store, revoker, world)
+    keys = ApiKeys(store, base.scheme, revoker, usage, world)
+    mounts = Mounts(barrier, MountBook(), authorizer, world)
+    await mounts.reload()
+    handlers = {
+        **Secrets(barrier, mounts.mounts, access, world).handlers(),
+        **VersionLife(barrier, world).handlers(),
+        **Metadata(barrier, mounts.mounts, access, world).handlers(),
+        **Listing(barrier, authorizer, world).handlers(),
+        **mounts.handlers(),
+        **TokenHandlers(tokens, authorizer, world).handlers(),
+        **UserHandlers(users).handlers(),
+        **RoleHandlers(Roles(store, world)).handlers(),
+        **Keys(keys, users).handlers(),
+        **Policies(book, authorizer, users, barrier, world).handlers(),
+        **audits.handlers(),
+        **system.handlers(),
+    }
+    pipeline = _pipeline(base, authorizer, usage, handlers)
+    rotation = KeyRotation(pipeline.run, lambda: barrier.rotation_due, world)
+    jobs = [
+        Job("access-counts", FLUSH_EVERY, access.flush, at_end=True),
+        Job("credential-usage", FLUSH_EVERY, usage.flush, at_end=True),
+        Job("expired-tokens", SWEEP_EVERY, revoker.sweep),
+        Job("clock", CLOCK_EVERY, partial(keep_clock, store, world), at_end=True),
+        Job("key-rotation", ROTATION_EVERY, rotation),
+    ]
+    return Wired(pipeline, mounts, tokens, jobs)
+
+
+def _pipeline(base: Base, authorizer: Authorizer, usage: Usage, handlers: Handlers) -> Pipeline:
+    parts, world, lockout = base.parts, base.parts.world, Lockout()
+    known: dict[str, CredentialMethod] = {
+        TOKEN: token_method(base.store, base.scheme, lockout, world),
+        API_KEY: api_key_method(base.store, base.scheme, lockout, world),
+    }
+    chosen = {name.replace("_", "-") for name in parts.settings.authentication.methods}
+    methods = {name: method for name, method in known.items() if name in chosen}
+    rate = parts.settings.limits.rate
+    return Pipeline(
+        authenticator=Authenticator(base.scheme, methods, usage, world),
+        authorizer=authorizer,
+        limits=RateLimits(rate.requests_per_second, rate.burst_size, world.now),
+        audit=base.audit,
+        barrier=base.barrier,
+        handlers=handlers,
+        metrics=parts.metrics,
+        world=world,
+    )
+
+
+@asynccontextmanager
+async def _open_audit(
+    settings: Settings, keyring: Keyring, store: Store, world: World
+) -> AsyncIterator[tuple[Broker, Index]]:
+    """The audit log in its file, with its index in the database and its copy to syslog."""
+    log = settings.audit_log
+    config = AuditConfig(
+        rotation_bytes=settings.audit.rotation_size, retention_days=settings.audit.retention_days
+    )
+    sink = FileSink(log, durability=settings.audit.durability)
+    async with AsyncExitStack() as stack:
+        index = await stack.enter_async_context(
+            open_index(store, AUDIT, Layout(log), keyring.vault, world)
+        )
+        followers: list[Follower] = [index]
+        if settings.audit.forward_to_syslog:
+            syslog = SyslogConfig(hostname=socket.gethostname())
+            followers.append(await stack.enter_async_context(open_syslog(syslog, world)))
+        keys = audit_keys(keyring)
+        opening = open_audit(config, keys, keyring.vault, [sink], world, followers=followers)
+        yield await stack.enter_async_context(opening), index
+
+
+def audit_keys(keyring: Keyring) -> AuditKeys:
+    """The functions that the audit log is written with."""
+    note = NoteKey.from_seed(keyring.audit_seed)
+    return AuditKeys(
+        digest=sha256,
+        verify=is_signed,
+        mac=partial(hmac_sha256, keyring.audit_mac),
+        sign=note.sign,
+        public=note.public,
+    )
+
+
+def _prover(settings: Settings, keyring: Keyring, world: World) -> Prove:
+    """Inclusion proofs, made in a thread: the whole log is read and verified for each."""
+    keys = audit_keys(keyring)
+
+    async def proof_of(seq: int) -> Proof:
+        try:
+            return await world.run_sync(prove, settings.audit_log, seq, keys, keys.public)
+        except LookupError as error:
+            raise NotFoundError("record_not_found", str(error)) from None
+        except BadLogError as error:
+            raise TamperedError("audit_tampered", f"the audit log is damaged: {error}") from None
+
+    return proof_of
+
+
+async def _furnish(root_token: str, wired: Wired) -> None:
+    """Development: the chosen root token and KV v2 at `secret/`, whatever an earlier start left."""
+    await wired.tokens.create_root(root_token)
+    if wired.mounts.mounts.get(DEV_MOUNT) is None:
+        await wired.mounts.create(ResourcePath.parse_folder(DEV_MOUNT), WriteMount())
+
+
+def _tree(branches: Branches) -> Node:
+    children = tuple(branch() for branch in branches)
+    return Node(name="agent", kind="unit", state="running", children=children)
+
+
+@contextmanager
+def _followed(
+    metrics: Metrics, store: Store, audit: Broker, tree: Callable[[], Node]
+) -> Iterator[None]:
+    """Gauges that read from the open data path while it is open."""
+    with (
+        metrics.follow(
+            cache_hit_rate=lambda: _hit_rate(store),
+            cache_bytes=lambda: store.statistics().cache.bytes,
+            audit_records=lambda: audit.state().size,
+            audit_sinks_failing=lambda: sum(bool(s.error) for s in audit.state().sinks),
+        ),
+        metrics.follow_actors(tree),
+    ):
+        yield
+
+
+def _hit_rate(store: Store) -> float:
+    """Percent, 0 before the first look-up."""
+    cache = store.statistics().cache
+    return 100.0 * cache.hits / max(cache.hits + cache.misses, 1)

@@ -1,0 +1,39 @@
+"""Rotation of the key-encryption key when it is due, as an ordinary audited operation."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final
+
+from actors import World
+from vault.model.operation import Operation, Origin
+from vault.model.path import ResourcePath
+from vault.model.payloads import Nothing
+
+SERVICE: Final = "key-rotation"
+Run = Callable[[Operation], Awaitable[object]]
+
+
+@dataclass(frozen=True)
+class KeyRotation:
+    """Asks for `sys.rotate` and then `sys.rewrap` whenever the KEK is due."""
+
+    run: Run
+    is_due: Callable[[], bool]
+    world: World
+
+    async def __call__(self) -> None:
+        """Rotate if it is due. Raises what the operations raise."""
+        if self.is_due():
+            await self.run(self._operation("sys.rotate", "sys/rotate"))
+            await self.run(self._operation("sys.rewrap", "sys/rewrap"))
+
+    def _operation(self, name: str, path: str) -> Operation:
+        return Operation(
+            name=name,
+            path=ResourcePath.parse(path),
+            payload=Nothing(),
+            request_id=self.world.new_id(),
+            credential=None,
+            origin=Origin(ip="", dialect="service"),
+            service=SERVICE,
+        )
