@@ -60,6 +60,9 @@ async def serve(settings: Settings, *, dev_token: str = "") -> None:
             active_connections=handle.connections, sealed=lambda: float(not gate.is_open)
         ):
             await _until_stopped(handle, gate, nursery)
+        # In order, not by cancellation: the counters are flushed and the log's end is signed.
+        gate.want_seal()
+        await gate.wait_sealed()
         nursery.cancel_scope.cancel()
 
 

@@ -69,6 +69,7 @@ def _run(agent: Callable[[], Awaitable[None]]) -> None:
     from vault.errors import VaultError
 
     logging.basicConfig(level=logging.INFO, format="%(name)s %(levelname)s %(message)s")
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # its steps are of no use to a reader
     try:
         trio.run(agent)
     except* (VaultError, OSError) as group:
