@@ -1,0 +1,148 @@
+"""Tests of what every route has in common: credential, verbs, refusals, errors."""
+
+import pytest
+
+from tests.unit.vault.edge.compat.conftest import Wire
+from vault.errors import (
+    AuthenticationError,
+    AuthorizationError,
+    ConflictError,
+    InternalError,
+    NotFoundError,
+    RateLimitError,
+    TooLargeError,
+    UnavailableError,
+    ValidationError,
+    VaultError,
+)
+from vault.gate import SealStatus
+from vault.model.results import Keys
+
+SEALED = SealStatus(type="shamir", initialized=True, sealed=True)
+
+
+@pytest.mark.parametrize(
+    ("headers", "credential"),
+    [
+        ({"X-Vault-Token": "s.a"}, "s.a"),
+        ({"X-Vault-Token": "", "Authorization": "Bearer s.b"}, "s.b"),
+        ({"X-Vault-Token": "s.a", "Authorization": "Bearer s.b"}, "s.a"),
+        ({"X-Vault-Token": "", "Authorization": "Basic x"}, None),
+        ({"X-Vault-Token": ""}, None),
+    ],
+)
+async def test_credentials(wire: Wire, headers: dict[str, str], credential: str | None) -> None:
+    """Vault's own header first, then a bearer token (VaultSharp's default)."""
+    wire.gate.answers["secret.keys"] = Keys(keys=["a"])
+    await wire.ask("LIST", "secret/metadata", headers=headers)
+    assert wire.last.credential == credential
+
+
+@pytest.mark.parametrize(
+    ("method", "query"),
+    [("LIST", ""), ("GET", "?list=true"), ("GET", "?list=1"), ("GET", "?list=True")],
+)
+async def test_lists(wire: Wire, method: str, query: str) -> None:
+    """The verb of hvac, and the query of everybody else."""
+    wire.gate.answers["secret.keys"] = Keys(keys=["a"])
+    assert (await wire.ask(method, f"secret/metadata/x{query}")).json["data"] == {"keys": ["a"]}
+
+
+async def test_no_list(wire: Wire) -> None:
+    """`list=false` is a read, and another word is refused."""
+    wire.gate.answers["secret.metadata.read"] = NotFoundError("secret_not_found", "no")
+    assert (await wire.ask("GET", "secret/metadata/x?list=false")).status == 404
+    assert (await wire.ask("GET", "secret/metadata/x?list=maybe")).status == 400
+
+
+async def test_put_is_post(wire: Wire) -> None:
+    """Go writes with PUT, the others with POST."""
+    for method in ("PUT", "POST"):
+        assert (await wire.ask(method, "secret/data/x", {})).errors == ["no data provided"]
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "errors"),
+    [
+        (AuthenticationError("unauthenticated", "x"), 403, ["permission denied"]),
+        (
+            AuthorizationError("permission_denied", "permission denied"),
+            403,
+            ["1 error occurred:\n\t* permission denied\n\n"],
+        ),
+        (AuthorizationError("bad_token", "bad token"), 403, ["bad token"]),
+        (NotFoundError("secret_not_found", "x"), 404, []),
+        (ConflictError("cas_mismatch", "did not match"), 400, ["did not match"]),
+        (ConflictError("changed_meanwhile", "again"), 412, ["again"]),
+        (ValidationError("x", "wrong"), 400, ["wrong"]),
+        (TooLargeError("x", "too large"), 413, ["too large"]),
+        (UnavailableError("sealed", "Vault is sealed"), 503, ["Vault is sealed"]),
+        (InternalError("internal", "see the log"), 500, ["see the log"]),
+    ],
+)
+async def test_errors(wire: Wire, error: VaultError, status: int, errors: list[str]) -> None:
+    """Statuses and words as OpenBao has them; where it has no such case, what clients repeat."""
+    wire.gate.answers["secret.read"] = error
+    answer = await wire.ask("GET", "secret/data/x")
+    assert (answer.status, answer.errors) == (status, errors)
+
+
+async def test_too_many_requests(wire: Wire) -> None:
+    """With when to come again."""
+    wire.gate.answers["secret.read"] = RateLimitError("rate_limited", "slow", retry_after=3)
+    answer = await wire.ask("GET", "secret/data/x")
+    assert (answer.status, answer.headers[b"retry-after"]) == (429, b"3")
+
+
+async def test_an_unexpected_error_tells_nothing(wire: Wire) -> None:
+    """Its text could hold a secret."""
+    wire.gate.answers["secret.read"] = RuntimeError("hunter2")
+    answer = await wire.ask("GET", "secret/data/x")
+    assert answer.status == 500
+    assert b"hunter2" not in answer.body
+
+
+async def test_sealed(wire: Wire) -> None:
+    """Everything in a mount is 503, whatever the token."""
+    wire.gate.state = SEALED
+    answer = await wire.ask("GET", "secret/data/x")
+    assert (answer.status, answer.errors) == (503, ["Vault is sealed"])
+
+
+async def test_unknown_paths_and_methods(wire: Wire) -> None:
+    """404 and 405, in OpenBao's words."""
+    assert (await wire.ask("GET", "sys/nothing")).errors == [
+        "1 error occurred:\n\t* unsupported path\n\n"
+    ]
+    answer = await wire.ask("PATCH", "old/x", {})
+    assert (answer.status, answer.errors) == (
+        405, ["1 error occurred:\n\t* unsupported operation\n\n"],
+    )  # fmt: skip
+
+
+async def test_another_namespace_is_not_ours(wire: Wire) -> None:
+    """Ignoring it would show one tenant's secrets to another."""
+    answer = await wire.ask("GET", "secret/data/x", headers={"X-Vault-Namespace": "team"})
+    assert (answer.status, answer.errors, wire.gate.asked) == (404, ["namespace not found"], [])
+    wire.gate.answers["secret.read"] = NotFoundError("secret_not_found", "no")
+    answer = await wire.ask("GET", "secret/data/x", headers={"X-Vault-Namespace": "root/"})
+    assert answer.errors == []
+
+
+async def test_wrapping_is_refused(wire: Wire) -> None:
+    """Ignoring it would tell a secret that was to be handed on unseen."""
+    answer = await wire.ask("GET", "secret/data/x", headers={"X-Vault-Wrap-TTL": "60"})
+    assert (answer.status, wire.gate.asked) == (400, [])
+
+
+async def test_a_bad_body(wire: Wire) -> None:
+    """Not JSON, or no object."""
+    for body in (b"{", b"[]", b"null", b'"x"'):
+        assert (await wire.ask("POST", "secret/data/x", body)).status == 400
+
+
+async def test_endpoints_for_the_metrics(wire: Wire) -> None:
+    """Templates, never names of secrets."""
+    wire.gate.answers["secret.read"] = NotFoundError("secret_not_found", "no")
+    assert (await wire.ask("GET", "secret/data/app/db")).endpoint == "/v1/data/{path}"
+    assert (await wire.ask("GET", "sys/nothing")).endpoint == "unmatched"

@@ -1,0 +1,48 @@
+"""Tests of the envelope."""
+
+from actors.testing import FakeWorld
+from vault.edge.compat.envelope import bare, failed, told, told_twice, warned
+from vault.edge.request import Request
+from vault.model.operation import Origin
+
+
+def request() -> Request:
+    """Any request."""
+    return Request(
+        id=FakeWorld().new_id(), method="GET", path="/v1/x", query={}, headers={}, body=b"",
+        origin=Origin(ip="::1"),
+    )  # fmt: skip
+
+
+def test_all_keys_are_there_in_openbaos_order() -> None:
+    """Clients decode absent keys as zero values, but some compare text."""
+    reply = told(request(), {"a": 1}, warnings=["w"])
+    assert reply.status == 200
+    assert reply.body == (
+        b'{"request_id":"00000000-0000-4000-8000-000000000001","lease_id":"","renewable":false,'
+        b'"lease_duration":0,"data":{"a":1},"wrap_info":null,"warnings":["w"],"auth":null}'
+    )
+
+
+def test_the_content_type_has_no_parameter() -> None:
+    """A charset breaks hvac and vault-java-driver."""
+    assert bare({}).content_type == b"application/json"
+
+
+def test_system_data_stands_twice() -> None:
+    """Older clients read the keys of `sys/` at the top, newer ones in `data`."""
+    body = told_twice(request(), {"term": 2}).body
+    assert body.startswith(b'{"term":2,"request_id":')
+    assert b'"data":{"term":2}' in body
+
+
+def test_done_with_and_without_a_remark() -> None:
+    """204 has no body to put a remark into."""
+    assert warned(request(), []).status == 204
+    assert b'"warnings":["w"]' in warned(request(), ["w"]).body
+
+
+def test_absence_is_an_empty_list_of_errors() -> None:
+    """Clients tell "not there" by it."""
+    assert failed(404).body == b'{"errors":[]}'
+    assert failed(400, "no").body == b'{"errors":["no"]}'

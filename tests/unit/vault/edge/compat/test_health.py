@@ -1,0 +1,63 @@
+"""Tests of what anybody may ask."""
+
+import pytest
+
+from tests.unit.vault.edge.compat.conftest import Wire
+from vault.gate import SealStatus
+
+SEALED = SealStatus(
+    type="shamir", initialized=True, sealed=True, threshold=2, shares=3, progress=1, nonce="n"
+)
+NEW = SealStatus(type="shamir", initialized=False, sealed=True)
+
+
+async def test_seal_status(wire: Wire) -> None:
+    """Terraform needs a semver version of 1.16 or later; the cluster is told of an open vault."""
+    answer = await wire.ask("GET", "sys/seal-status")
+    assert answer.json == {
+        "type": "shamir", "initialized": True, "sealed": False, "t": 2, "n": 3, "progress": 0,
+        "nonce": "", "recovery_seal": False, "version": "2.7.2", "migration": False,
+        "cluster_name": "freehold-vault-id", "cluster_id": "vault-id-1", "storage_type": "sql",
+    }  # fmt: skip
+    wire.gate.state = SEALED
+    body = (await wire.ask("GET", "sys/seal-status")).json
+    assert (body["sealed"], body["progress"], body["nonce"]) == (True, 1, "n")
+    assert "cluster_id" not in body
+
+
+@pytest.mark.parametrize(
+    ("state", "query", "status"),
+    [
+        ("open", "", 200),
+        ("open", "?activecode=299", 299),
+        ("open", "?sealedcode=299", 200),
+        ("open", "?standbyok=true", 200),
+        ("sealed", "", 503),
+        ("sealed", "?sealedcode=200", 200),
+        ("new", "", 501),
+        ("new", "?uninitcode=200&sealedcode=201", 200),
+        ("open", "?activecode=abc", 400),
+        ("open", "?sealedcode=99", 400),
+        ("open", "?sealedcode=2000", 400),
+    ],
+)
+async def test_health(wire: Wire, state: str, query: str, status: int) -> None:
+    """Load balancers go by the status, and choose it."""
+    wire.gate.state = {"open": wire.gate.state, "sealed": SEALED, "new": NEW}[state]
+    wire.token = ""
+    answer = await wire.ask("GET", f"sys/health{query}")
+    assert answer.status == status
+    if status != 400:
+        assert answer.json["sealed"] is (state != "open")
+        assert answer.json["initialized"] is (state != "new")
+        assert answer.json["server_time_utc"] == 1_800_000_000
+
+
+async def test_head(wire: Wire) -> None:
+    """So asks hvac."""
+    assert (await wire.ask("HEAD", "sys/health")).status == 200
+
+
+async def test_leader(wire: Wire) -> None:
+    """There is nobody else."""
+    assert (await wire.ask("GET", "sys/leader")).json == {"ha_enabled": False}

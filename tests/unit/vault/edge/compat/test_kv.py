@@ -1,0 +1,64 @@
+"""Tests of how paths name secrets."""
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.unit.vault.edge.compat.conftest import Wire
+from vault.edge.compat.kv import folder_name, is_reserved, new_name, secret_name, shown_value
+from vault.errors import AuthorizationError, NotFoundError, ValidationError
+from vault.model.records import MountRow
+
+MakeMount = Callable[..., MountRow]
+
+
+def test_a_secret_is_named_by_mount_and_path(mount: MakeMount) -> None:
+    """The same name as in the native API and in policies."""
+    assert secret_name(mount(path="team/blue/"), "app/db") == "team/blue/app/db"
+    assert new_name(mount(), "app/db") == "secret/app/db"
+    assert folder_name(mount(), "") == "secret/"
+    assert folder_name(mount(), "app") == folder_name(mount(), "app/") == "secret/app/"
+
+
+@pytest.mark.parametrize("path", ["", "app/"])
+def test_a_folder_is_no_secret(mount: MakeMount, path: str) -> None:
+    """Reading one finds nothing; writing one is the caller's mistake."""
+    with pytest.raises(NotFoundError):
+        secret_name(mount(), path)
+    with pytest.raises(ValidationError, match="ending in '/'"):
+        new_name(mount(), path)
+
+
+@pytest.mark.parametrize("path", ["a//b", "../a", "a/./b"])
+def test_ambiguous_paths_are_refused(mount: MakeMount, path: str) -> None:
+    """Never repaired: authorization and storage could repair differently."""
+    for name in (secret_name, new_name, folder_name):
+        with pytest.raises(ValidationError):
+            name(mount(), path)
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(b'{"a":1}', b'{"a":1}'), (b'"x"', b'{"value":"x"}'), (b"[1]", b'{"value":[1]}'),
+     (b"null", b"null")],
+)  # fmt: skip
+def test_a_value_that_is_no_object_is_put_into_one(value: bytes, shown: bytes) -> None:
+    """KV clients expect an object; the native API takes any JSON."""
+    assert bytes(shown_value(value)) == shown
+
+
+def test_reserved_paths() -> None:
+    """By the first segment, whole."""
+    assert is_reserved("sys/mounts")
+    assert is_reserved("auth")
+    assert not is_reserved("system/x")
+
+
+async def test_no_mount_is_told_to_whoever_may_look(wire: Wire) -> None:
+    """The others hear 403, so that nobody probes for mounts."""
+    wire.gate.answers["mount.preflight"] = NotFoundError("mount_not_found", "no")
+    answer = await wire.ask("GET", "nowhere/x")
+    assert (answer.status, wire.last.path) == (404, "nowhere/x")
+    assert answer.errors == ['no handler for route "nowhere/x". route entry not found.']
+    wire.gate.answers["mount.preflight"] = AuthorizationError("permission_denied", "no")
+    assert (await wire.ask("GET", "nowhere/x")).status == 403

@@ -1,0 +1,208 @@
+"""Tests of KV version 2 beside the values."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.unit.vault.edge.compat.conftest import NOW, Wire
+from vault.edge.compat import kv2_metadata
+from vault.errors import AuthorizationError, NotFoundError
+from vault.model.operation import Operation
+from vault.model.payloads import ListKeys, TuneMount, WriteMetadata
+from vault.model.records import AccessRow, MountRow, SecretRow, VersionRow
+from vault.model.results import Keys, SecretInfo
+
+PATCH = {"Content-Type": "application/merge-patch+json"}
+HOUR = 3600 * 10**9
+
+
+def info(**changes: Any) -> SecretInfo:
+    """What the handler finds."""
+    row = {
+        "name": "secret/x", "id": "s", "current_version": 2, "oldest_version": 1,
+        "delete_version_after": HOUR, "max_versions": 5, "created_at": NOW, "updated_at": NOW + 1,
+        "created_by": "ann",
+    }  # fmt: skip
+    versions = [
+        VersionRow(
+            secret_id="s", version=n, wrapped_dek=b"", box=b"", kek_generation=1,
+            created_at=NOW + n, created_by="ann", deletion_time=NOW if n == 1 else 0,
+        )
+        for n in (1, 2)
+    ]  # fmt: skip
+    return SecretInfo(
+        secret=SecretRow(**(row | changes)),
+        versions=versions,
+        access=AccessRow(secret_id="s"),
+        mount=None,
+    )
+
+
+async def test_read(wire: Wire) -> None:
+    """Every key that OpenBao has; nothing pruned yet is an oldest version of 0."""
+    wire.gate.answers["secret.metadata.read"] = info()
+    assert (await wire.ask("GET", "secret/metadata/x")).json["data"] == {
+        "cas_required": False,
+        "created_time": "2027-01-15T08:00:00Z",
+        "current_metadata_version": 0,
+        "current_version": 2,
+        "custom_metadata": None,
+        "delete_version_after": "1h0m0s",
+        "max_versions": 5,
+        "metadata_cas_required": False,
+        "oldest_version": 0,
+        "updated_time": "2027-01-15T08:00:00.000000001Z",
+        "versions": {
+            "1": {
+                "created_time": "2027-01-15T08:00:00.000000001Z",
+                "deletion_time": "2027-01-15T08:00:00Z",
+                "destroyed": False,
+            },
+            "2": {
+                "created_time": "2027-01-15T08:00:00.000000002Z",
+                "deletion_time": "",
+                "destroyed": False,
+            },
+        },
+    }
+    wire.gate.answers["secret.metadata.read"] = info(oldest_version=2)
+    answer = await wire.ask("GET", "secret/metadata/x")
+    assert answer.json["data"]["oldest_version"] == 2
+
+
+async def test_write(wire: Wire) -> None:
+    """What is given is set; the custom metadata as a whole."""
+    wire.gate.answers["secret.metadata.write"] = None
+    body = {
+        "custom_metadata": {"a": 1}, "max_versions": "3", "cas_required": "true",
+        "delete_version_after": 3600,
+    }  # fmt: skip
+    assert (await wire.ask("POST", "secret/metadata/x", body)).status == 204
+    assert wire.last.payload == WriteMetadata(
+        metadata={"a": "1"}, max_versions=3, cas_required=True, delete_version_after=HOUR
+    )
+
+
+async def test_a_write_of_nothing_makes_nothing(wire: Wire) -> None:
+    """It is still authorized, and 204."""
+    wire.gate.answers["secret.metadata.write"] = NotFoundError("secret_not_found", "no")
+    assert (await wire.ask("POST", "secret/metadata/x", {"other": 1})).status == 204
+    assert wire.last.payload == WriteMetadata(must_exist=True)
+
+
+async def test_a_secret_cannot_switch_deletion_off(wire: Wire) -> None:
+    """A mount can; a secret's negative duration is refused."""
+    body = {"delete_version_after": "-1s"}
+    assert (await wire.ask("POST", "secret/metadata/x", body)).status == 400
+
+
+async def test_patch(wire: Wire) -> None:
+    """A null takes a key away, and sets a field back."""
+    wire.gate.answers["secret.metadata.write"] = None
+    body = {"custom_metadata": {"a": None, "b": "1"}, "max_versions": None, "cas_required": None}
+    assert (await wire.ask("PATCH", "secret/metadata/x", body, PATCH)).status == 204
+    assert wire.last.payload == WriteMetadata(
+        metadata={"a": None, "b": "1"}, merge=True, max_versions=0, cas_required=False,
+        must_exist=True,
+    )  # fmt: skip
+    await wire.ask("PATCH", "secret/metadata/x", {"custom_metadata": None}, PATCH)
+    assert wire.last.payload == WriteMetadata(metadata={}, merge=False, must_exist=True)
+    await wire.ask("PATCH", "secret/metadata/x", {}, PATCH)
+    assert wire.last.payload == WriteMetadata(merge=True, must_exist=True)
+
+
+async def test_bad_patches(wire: Wire) -> None:
+    """Not labelled so; not text; of nothing."""
+    assert (await wire.ask("PATCH", "secret/metadata/x", {})).status == 415
+    body = {"custom_metadata": {"a": 5}}
+    assert (await wire.ask("PATCH", "secret/metadata/x", body, PATCH)).status == 400
+    wire.gate.answers["secret.metadata.write"] = NotFoundError("secret_not_found", "no")
+    answer = await wire.ask("PATCH", "secret/metadata/x", {}, PATCH)
+    assert (answer.status, answer.body) == (404, b"")
+
+
+async def test_purge(wire: Wire) -> None:
+    """204, also where nothing is."""
+    wire.gate.answers["secret.purge"] = NotFoundError("secret_not_found", "no")
+    assert (await wire.ask("DELETE", "secret/metadata/x")).status == 204
+    assert wire.last.path == "secret/x"
+
+
+async def test_list(wire: Wire) -> None:
+    """Pages by `after` and `limit`; an empty folder is absent."""
+    wire.gate.answers["secret.keys"] = Keys(keys=["a", "b/"])
+    for path, folder in (
+        ("metadata", "secret/"),
+        ("metadata/", "secret/"),
+        ("metadata/a", "secret/a/"),
+    ):
+        answer = await wire.ask("LIST", f"secret/{path}?after=x&limit=2")
+        assert answer.json["data"] == {"keys": ["a", "b/"]}
+        assert (wire.last.path, wire.last.payload) == (folder, ListKeys(after="x", limit=2))
+    wire.gate.answers["secret.keys"] = Keys(keys=[])
+    answer = await wire.ask("LIST", "secret/metadata?limit=-1")
+    assert (answer.status, answer.errors, wire.last.payload) == (404, [], ListKeys())
+
+
+async def test_detailed_list(wire: Wire) -> None:
+    """Folders, and secrets whose metadata the caller may not read, are named only."""
+
+    def read(op: Operation) -> object:
+        return info() if op.path == "secret/f/a" else AuthorizationError("permission_denied", "no")
+
+    wire.gate.answers["secret.keys"] = Keys(keys=["a", "b", "c/"])
+    wire.gate.answers["secret.metadata.read"] = read
+    data = (await wire.ask("LIST", "secret/detailed-metadata/f")).json["data"]
+    assert data["keys"] == ["a", "b", "c/"]
+    assert data["key_info"]["a"]["current_version"] == 2
+    assert (data["key_info"]["b"], data["key_info"]["c/"]) == ({}, {})
+
+
+async def test_a_detailed_list_is_bounded(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each entry is a read with its own record."""
+    monkeypatch.setattr(kv2_metadata, "MOST_DETAILED", 2)
+    wire.gate.answers["secret.keys"] = Keys(keys=["a", "b", "c"])
+    assert (await wire.ask("LIST", "secret/detailed-metadata")).status == 400
+    assert len(wire.gate.asked) == 1
+
+
+async def test_config(wire: Wire, mount: Callable[..., MountRow]) -> None:
+    """The mount's settings, which lie at the mount in policies."""
+    wire.gate.answers["mount.read"] = mount(max_versions=4, delete_version_after=-(10**9))
+    answer = await wire.ask("GET", "team/blue/config")
+    assert wire.last.path == "sys/mounts/team/blue"
+    assert answer.json["data"] == {
+        "cas_required": False, "delete_version_after": "-1s", "max_versions": 4,
+        "metadata_cas_required": False,
+    }  # fmt: skip
+    wire.gate.answers["mount.tune"] = None
+    body = {"max_versions": 7, "cas_required": False, "delete_version_after": "-1s"}
+    assert (await wire.ask("POST", "secret/config", body)).status == 204
+    assert wire.last.payload == TuneMount(
+        max_versions=7, cas_required=False, delete_version_after=-(10**9)
+    )
+
+
+async def test_the_roots_hold_nothing(wire: Wire) -> None:
+    """A 404 that says so in a warning, which the CLI prints."""
+    for path in ("secret/data", "secret/metadata"):
+        answer = await wire.ask("GET", path)
+        assert (answer.status, answer.json["data"]) == (404, None)
+        assert "root of a K/V v2 mount" in answer.json["warnings"][0]
+
+
+@pytest.mark.parametrize(
+    ("method", "command"), [("GET", "get"), ("LIST", "list"), ("PUT", "put"), ("DELETE", "delete")]
+)
+async def test_paths_of_version_1(wire: Wire, method: str, command: str) -> None:
+    """Whoever forgot `data/` is told which command would not."""
+    answer = await wire.ask(method, "secret/app/db", {} if method == "PUT" else b"")
+    assert answer.status == 404
+    assert f"'bao kv {command}'" in answer.json["warnings"][0]
+
+
+async def test_values_are_not_listed(wire: Wire) -> None:
+    """Names are listed below `metadata`."""
+    assert (await wire.ask("LIST", "secret/data/x")).status == 405
+    assert (await wire.ask("LIST", "secret/data")).status == 405
