@@ -1,0 +1,109 @@
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+LAST_WORDS = "Ctrl-C stops the agent."
+
+
+@pytest.fixture
+def freehold(tmp_path: Path) -> Path:
+    """The console script of this environment, whether or not the project is installed in it."""
+    script = tmp_path / "freehold"
+    program = "from ui.cli.main import main; main()"
+    script.write_text(f"#!/bin/sh\nexec {sys.executable} -c '{program}' \"$@\"\n")
+    script.chmod(0o700)
+    return script
+
+
+@pytest.fixture
+def port() -> int:
+    """One that was free a moment ago."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        number: int = sock.getsockname()[1]
+        return number
+
+
+@contextmanager
+def tour(root: Path, freehold: Path, port: int, folder: Path) -> Iterator[tuple[str, int]]:
+    """What `make run` prints until it waits, and its process group; ends it as Ctrl-C does."""
+    command = [str(root / "tools/run.sh"), str(freehold), str(port), str(folder)]
+    environment = {**os.environ, "PYTHONPATH": str(root)}
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, env=environment, start_new_session=True
+    ) as process:
+        try:
+            assert process.stdout is not None
+            lines = []
+            for line in process.stdout:
+                lines.append(line)
+                if LAST_WORDS in line:
+                    break
+            yield "".join(lines), process.pid
+        finally:
+            os.killpg(process.pid, signal.SIGINT)
+        assert process.wait(30) == 0
+
+
+def test_a_first_secret_is_stored_and_read(
+    root: Path, freehold: Path, port: int, tmp_path: Path
+) -> None:
+    """`make run` shows both answers and the way on, and a second run finds the same vault."""
+    with tour(root, freehold, port, tmp_path / "run") as (said, _):
+        assert said.count('"version":1') == 2
+        assert re.search(r'"data":\{"greeting": ?"hello"\}', said)
+        assert f"FREEHOLD_ADDR=http://127.0.0.1:{port}" in said
+        assert (tmp_path / "run/token").read_text().strip() not in said
+    with tour(root, freehold, port, tmp_path / "run") as (said, _):
+        assert said.count('"version":2') == 2
+
+
+def test_the_way_on_works_as_printed(root: Path, freehold: Path, port: int, tmp_path: Path) -> None:
+    """Every line that a newcomer is told to type is typed."""
+    with tour(root, freehold, port, tmp_path / "run") as (said, _):
+        typed = [line.strip() for line in said.splitlines() if line.startswith("  ")]
+        bao = Path(sys.executable).with_name("bao")
+        script = "\n".join(["set -e", *typed]).replace(str(freehold.with_name("bao")), str(bao))
+        done = subprocess.run(
+            ["bash", "-c", script], cwd=root, check=False, capture_output=True, text=True,
+            timeout=120, env={**os.environ, "PYTHONPATH": str(root)},
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert "s3cret" in done.stdout
+        assert re.search(r"greeting\s+hello", done.stdout)
+
+
+def test_an_agent_that_does_not_start_says_why(
+    root: Path, freehold: Path, port: int, tmp_path: Path
+) -> None:
+    """Its own words end the tour, not a wait."""
+    freehold.write_text("#!/bin/sh\necho no luck >&2\nexit 1\n")
+    done = start(root, freehold, port, tmp_path / "run")
+    assert done.returncode == 1
+    assert done.stderr == "the agent did not start:\nno luck\n"
+
+
+def test_a_port_in_use_is_told_with_another_one(
+    root: Path, freehold: Path, port: int, tmp_path: Path
+) -> None:
+    """The tour never talks to somebody else's agent."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", port))
+        sock.listen()
+        done = start(root, freehold, port, tmp_path / "run")
+    assert done.returncode == 1
+    assert f"try: make run PORT={port + 1}" in done.stderr
+
+
+def start(root: Path, freehold: Path, port: int, folder: Path) -> subprocess.CompletedProcess[str]:
+    """A tour that is to end by itself."""
+    command = [str(root / "tools/run.sh"), str(freehold), str(port), str(folder)]
+    return subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
