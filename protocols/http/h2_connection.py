@@ -166,7 +166,7 @@ class H2Connection:
         try:
             with stream.scope:
                 await self._serve(stream, event)
-            if stream.answered:
+            if stream.useful:
                 self.machine.meter.earn(REQUEST_WORTH)
         finally:
             del self._streams[stream.number]
@@ -190,7 +190,7 @@ class H2Connection:
             except Exception as failure:  # noqa: BLE001 - whatever the app raises ends here, logged
                 stream.failed = True
                 app_failed(failure, self.peer, after_disconnect=stream.left)
-            if stream.answered:
+            if stream.useful or stream.left:
                 return
             if not stream.failed and not stream.refused:
                 app_failed(AppError("no whole response"), self.peer)

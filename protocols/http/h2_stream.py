@@ -145,9 +145,9 @@ class H2Stream:
     # After the handler.
 
     @property
-    def answered(self) -> bool:
-        """Whether the client has a whole answer, or did not want one any more."""
-        return self._done or self.left
+    def useful(self) -> bool:
+        """Whether the client has a whole answer, and still wanted it."""
+        return self._done and not self.left
 
     @property
     def refused(self) -> bool:
