@@ -93,16 +93,18 @@ class Replica:
             self._work.set()
 
     def end(self) -> None:
-        """Have `run` return once it is idle."""
+        """Have `run` return once it has tried to write what was offered."""
         self._ending = True
         self._work.set()
 
     async def run(self) -> None:
         """Write whatever is offered until `end`; closes the sink."""
         try:
-            while not self._ending:
+            ending = False
+            while not ending:
                 await self._work.wait()
                 self._work = trio.Event()
+                ending = self._ending
                 await self._catch_up()
         finally:
             with trio.CancelScope(shield=True):

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Final
 
+from vault.audit.headfile import SECTOR, SLOTS, SPACING, encode_slot
 from vault.audit.layout import Layout, first_record
 from vault.audit.record import Segment, body_as
 from vault.audit.recovery import damaged
@@ -12,34 +13,39 @@ _CHUNK: Final = 2**20  # bytes
 
 
 def bring_up(behind: Layout, ahead: Layout, disk: Disk) -> None:
-    """Append to `behind` what `ahead` has more; both logs are closed.
+    """Append to `behind` what `ahead` has more, while neither is written.
 
     Afterwards the two are equal from the last segment of `behind` on. Raises `TamperedError` when
     that segment is not the beginning of its counterpart, or `OSError`.
     """
     files = ahead.files()
     if behind.log.exists():
-        number = _number(behind.log)
-        files = [path for path in files if _number(path) >= number]
+        number = _header(behind.log).number
+        files = [path for path in files if _header(path).number >= number]
         if not files or not _is_prefix(behind.log, files[0]):
             raise damaged(str(behind.log), f"it is not a copy of {ahead.log}")
     else:
         known = set(behind.numbers())
-        files = [path for path in files if _number(path) not in known]
+        files = [path for path in files if _header(path).number not in known]
     for path in files:
+        if not behind.log.exists():
+            # The header's note covers all segments before this one: with it as the head, a copy
+            # that is interrupted here or later is a log that was interrupted here.
+            _put_head(behind.head, [encode_slot(_header(path).note, 0)] * SLOTS, disk)
         _append(path, behind.log, disk)
         if path != ahead.log:
-            disk.rename(behind.log, behind.closed(_number(path)))
-    _append(ahead.head, behind.head, disk, begin=0)
+            disk.rename(behind.log, behind.closed(_header(path).number))
+    head = ahead.head.read_bytes()
+    _put_head(behind.head, [head[i * SPACING :][:SECTOR] for i in range(SLOTS)], disk)
     disk.sync_folder(behind.log.parent)
 
 
-def _number(path: Path) -> int:
+def _header(path: Path) -> Segment:
     try:
         segment: Segment = body_as(first_record(path), Segment)
     except ValueError as error:
         raise damaged(str(path), str(error)) from None
-    return segment.number
+    return segment
 
 
 def _is_prefix(short: Path, long: Path) -> bool:
@@ -50,18 +56,34 @@ def _is_prefix(short: Path, long: Path) -> bool:
     return True
 
 
-def _append(source: Path, target: Path, disk: Disk, begin: int | None = None) -> None:
-    """Copy the source from where the target ends (or from `begin`), durably."""
+def _append(source: Path, target: Path, disk: Disk) -> None:
+    """Copy the source from where the target ends, durably."""
     fd = disk.open(target, create=True)
     try:
-        offset = disk.size(fd) if begin is None else begin
+        offset = disk.size(fd)
         with source.open("rb") as file:
             file.seek(offset)
             while chunk := file.read(_CHUNK):
-                rest = memoryview(chunk)
-                while rest:
-                    written = disk.write(fd, rest, offset)
-                    rest, offset = rest[written:], offset + written
+                _put(fd, chunk, offset, disk)
+                offset += len(chunk)
         disk.sync(fd)
     finally:
         disk.close(fd)
+
+
+def _put_head(target: Path, slots: list[bytes], disk: Disk) -> None:
+    """Write one slot after the other: at any moment one of them is whole."""
+    fd = disk.open(target, create=True)
+    try:
+        for number, block in enumerate(slots):
+            _put(fd, block, number * SPACING, disk)
+            disk.sync(fd)
+    finally:
+        disk.close(fd)
+
+
+def _put(fd: int, data: bytes, offset: int, disk: Disk) -> None:
+    rest = memoryview(data)
+    while rest:
+        written = disk.write(fd, rest, offset)
+        rest, offset = rest[written:], offset + written

@@ -105,7 +105,6 @@ class Index:
             try:
                 tail = tail or Tail(self._layout, await self._next())
                 await self._follow(tail)
-                self.error = ""
             except (VaultError, OSError, ValueError) as error:
                 tail = None
                 self.error = f"{type(error).__name__}: {error}"
@@ -128,7 +127,7 @@ class Index:
                 if entry.kind == "retention":
                     retention: Retention = body_as(entry, Retention)
                     await self._forget(retention.first)
-            self.indexed = records[-1].seq + 1
+            self.indexed, self.error = records[-1].seq + 1, ""
             if len(records) == CHUNK:
                 await self._world.sleep(REST)
 

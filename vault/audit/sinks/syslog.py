@@ -62,6 +62,7 @@ class Syslog:
         self._world = world
         self._queue: deque[Batch] = deque()
         self._offered = trio.Event()
+        self._wire: Wire | None = None
         self._sent = self._dropped = 0
         self._error = ""
 
@@ -82,39 +83,38 @@ class Syslog:
 
     async def run(self) -> None:
         """Send what is offered until cancelled."""
-        wire: Wire | None = None
         try:
             while True:
                 await self._offered.wait()
                 self._offered = trio.Event()
                 while self._queue:
-                    wire = await self._send(wire, self._queue.popleft())
+                    await self._send(self._queue.popleft().lines())
         finally:
-            if wire is not None:
-                await trio.aclose_forcefully(wire)
+            await self._hang_up()
 
-    async def _send(self, wire: "Wire | None", batch: Batch) -> "Wire | None":
-        """Send one batch; None when the receiver has to be connected to again."""
+    async def _send(self, lines: list[bytes]) -> None:
+        """Send one batch; after a fault the rest of it is dropped, and nothing sent for a while."""
         done = 0
-        lines = batch.lines()
         try:
             with trio.fail_after(PATIENCE):
-                wire = wire or await connect(self._config)
+                self._wire = self._wire or await connect(self._config)
                 for line in lines:
-                    await wire.send(message(decode(line), line, self._config.hostname))
+                    await self._wire.send(message(decode(line), line, self._config.hostname))
                     done += 1
         except (OSError, trio.BrokenResourceError, trio.TooSlowError) as error:
             self._error = type(error).__name__
-            if wire is not None:
-                await trio.aclose_forcefully(wire)
-            wire = None
         else:
             self._error = ""
         self._sent += done
         self._dropped += len(lines) - done
-        if wire is None:
+        if self._error:
+            await self._hang_up()
             await self._world.sleep(BACK_OFF)
-        return wire
+
+    async def _hang_up(self) -> None:
+        wire, self._wire = self._wire, None
+        if wire is not None:
+            await trio.aclose_forcefully(wire)
 
 
 class Wire(trio.abc.AsyncResource):

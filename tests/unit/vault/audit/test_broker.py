@@ -1,0 +1,326 @@
+"""The broker: durable on return, or refused; several sinks; the last disk space."""
+
+import errno
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+import trio
+
+from actors.testing import FakeWorld
+from vault.audit import record
+from vault.audit.broker import Broker, open_audit
+from vault.audit.hashing import ValueHasher
+from vault.audit.layout import Layout
+from vault.audit.ledger import Batch
+from vault.audit.record import AuditEvent
+from vault.audit.sinks.file import FileSink
+from vault.audit.testing import VAULT, FaultyDisk, make_event, make_keys
+from vault.audit.verify import verify
+from vault.audit.writer import AuditConfig
+from vault.errors import TamperedError, UnavailableError
+
+KEYS = make_keys()
+DEADLINE = 5.0
+
+
+class Disks:
+    """Sinks whose disks can be broken."""
+
+    def __init__(self, folder: Path, count: int = 1, reserve: int = 0) -> None:
+        self.codes: list[int] = [0] * count
+        self.logs = [folder / str(i) / "audit.log" for i in range(count)]
+        self.sinks = [
+            FileSink(log, reserve_bytes=reserve, disk=FaultyDisk(self._fault(i)))
+            for i, log in enumerate(self.logs)
+        ]
+
+    def _fault(self, index: int) -> Callable[[str, int], OSError | None]:
+        def fault(operation: str, _number: int) -> OSError | None:
+            code = self.codes[index]
+            if code == errno.ENOSPC and not Layout(self.logs[index]).reserve.exists():
+                return None
+            strikes = code and operation in {"write", "allocate"}
+            return OSError(code, "faulty") if strikes else None
+
+        return fault
+
+
+class Follower:
+    """Remembers what it is told."""
+
+    def __init__(self) -> None:
+        self.sizes: list[int] = []
+        self.lines: list[bytes] = []
+
+    def begin(self, size: int) -> None:
+        """The start."""
+        self.sizes.append(size)
+
+    def offer(self, batch: Batch) -> None:
+        """A batch."""
+        self.sizes.append(batch.size)
+        self.lines += batch.lines()
+
+
+@asynccontextmanager
+async def _audit(
+    disks: Disks,
+    *,
+    follower: Follower | None = None,
+    config: AuditConfig | None = None,
+    world: FakeWorld | None = None,
+) -> AsyncIterator[Broker]:
+    config = config or AuditConfig(deadline=DEADLINE)
+    followers = [follower] if follower else []
+    world = world or FakeWorld()
+    async with open_audit(config, KEYS, VAULT, disks.sinks, world, followers=followers) as broker:
+        yield broker
+
+
+def _events(log: Path) -> list[AuditEvent]:
+    lines = [line for path in Layout(log).files() for line in path.read_bytes().split(b"\n")[:-1]]
+    entries = [record.decode(line) for line in lines]
+    return [AuditEvent(**entry.body) for entry in entries if entry.kind == "event"]
+
+
+async def test_a_record_is_on_disk_when_record_returns(tmp_path: Path) -> None:
+    """Each event is in the file, its values hashed, before its reporter goes on."""
+    disks = Disks(tmp_path)
+    async with _audit(disks) as broker:
+        for number in range(5):
+            await broker.record(make_event(number))
+            logged = _events(disks.logs[0])[-1]
+            assert logged.request_id == f"request-{number}"
+            assert logged.request == {"version": broker.hash_value(number)}
+        assert broker.hash_value("x") == ValueHasher(KEYS.mac).value("x")
+    assert verify(disks.logs[0], KEYS).size == broker.state().size
+
+
+async def test_all_who_wait_are_served_by_one_write(tmp_path: Path) -> None:
+    """Group commit: 64 askers at once cost one batch, in the order of asking."""
+    disks, follower = Disks(tmp_path), Follower()
+    async with _audit(disks, follower=follower) as broker:
+        async with trio.open_nursery() as nursery:
+            for number in range(64):
+                nursery.start_soon(broker.record, make_event(number))
+        writes = len(follower.sizes)
+    assert writes <= 3
+    assert len(_events(disks.logs[0])) == 64
+
+
+async def test_a_log_goes_on_after_a_restart(tmp_path: Path) -> None:
+    """Numbers and chain continue; a start and a stop without events add nothing."""
+    disks = Disks(tmp_path)
+    for number in range(3):
+        async with _audit(disks) as broker:
+            await broker.record(make_event(number))
+        size = verify(disks.logs[0], KEYS).size
+        async with _audit(disks):
+            pass
+        assert verify(disks.logs[0], KEYS).size == size
+    assert [e.request_id for e in _events(disks.logs[0])] == ["request-0", "request-1", "request-2"]
+
+
+async def test_nothing_is_acknowledged_when_no_sink_accepts(tmp_path: Path) -> None:
+    """While the disk fails every event is refused; afterwards the log is whole and goes on."""
+    disks, follower = Disks(tmp_path), Follower()
+    async with _audit(disks, follower=follower) as broker:
+        await broker.record(make_event(0))
+        size = broker.state().size
+        disks.codes[0] = errno.EIO
+        for number in range(1, 4):
+            with pytest.raises(UnavailableError) as caught:
+                await broker.record(make_event(number))
+            assert caught.value.code == "audit_unavailable"
+            assert broker.state().size == size
+            assert broker.state().sinks[0].error == "OSError: faulty"
+        assert max(follower.sizes) == size
+        disks.codes[0] = 0
+        await broker.record(make_event(9))
+        assert broker.state().sinks[0].error == ""
+    names = [event.request_id for event in _events(disks.logs[0])]
+    assert names == ["request-0", "request-1", "request-9"]  # the refused batch is there, once
+    assert verify(disks.logs[0], KEYS).size == broker.state().size
+
+
+async def test_a_crash_with_a_refused_batch_leaves_a_whole_log(tmp_path: Path) -> None:
+    """An agent that dies while its disk fails: the next one finds no gap."""
+    disks = Disks(tmp_path)
+    async with _audit(disks) as broker:
+        await broker.record(make_event(0))
+        disks.codes[0] = errno.EIO
+        with pytest.raises(UnavailableError):
+            await broker.record(make_event(1))
+    disks.codes[0] = 0
+    async with _audit(disks) as broker:
+        await broker.record(make_event(2))
+    assert [e.request_id for e in _events(disks.logs[0])] == ["request-0", "request-2"]
+    verify(disks.logs[0], KEYS)
+
+
+async def test_one_sink_of_two_is_enough(tmp_path: Path) -> None:
+    """A broken sink is shown, and caught up with the very same batches when it works again."""
+    disks = Disks(tmp_path, 2)
+    async with _audit(disks) as broker:
+        disks.codes[1] = errno.EIO
+        for number in range(3):
+            await broker.record(make_event(number))
+        good, bad = broker.state().sinks
+        assert (good.error, bad.error) == ("", "OSError: faulty")
+        assert good.size == broker.state().size > bad.size
+        disks.codes[1] = 0
+        await broker.record(make_event(3))
+    assert disks.logs[0].read_bytes() == disks.logs[1].read_bytes()
+    assert verify(disks.logs[0], KEYS) == verify(disks.logs[1], KEYS)
+
+
+async def test_a_sink_that_was_left_behind_is_brought_up_at_the_next_start(tmp_path: Path) -> None:
+    """More batches than the backlog holds: behind, until a start copies what is missing."""
+    disks = Disks(tmp_path, 2)
+    config = AuditConfig(deadline=DEADLINE, rotation_bytes=20_000)
+    async with _audit(disks, config=config) as broker:
+        await broker.record(make_event(0))
+        disks.codes[1] = errno.EIO
+        for number in range(80):
+            await broker.record(make_event(number))
+        assert [sink.behind for sink in broker.state().sinks] == [False, True]
+        disks.codes[1] = 0
+        await broker.record(make_event(99))
+        assert broker.state().sinks[1].behind
+    async with _audit(disks, config=config) as broker:
+        assert len({sink.size for sink in broker.state().sinks}) == 1
+        await broker.record(make_event(100))
+    assert verify(disks.logs[0], KEYS) == verify(disks.logs[1], KEYS)
+
+
+async def test_two_logs_that_contradict_each_other_stop_the_start(tmp_path: Path) -> None:
+    """Two sinks with different records of one number are never written to."""
+    disks = Disks(tmp_path, 2)
+    for sink in disks.sinks:
+        async with open_audit(AuditConfig(), KEYS, VAULT, [sink], FakeWorld()) as broker:
+            await broker.record(make_event(hash(sink.name) % 1000))
+    with pytest.raises(TamperedError, match="audit_log_damaged"):
+        async with _audit(disks):
+            pass
+
+
+async def test_a_sink_that_cannot_be_opened_is_shown(tmp_path: Path) -> None:
+    """Without its folder a sink is out, the other serves; with none the start fails clearly."""
+    disks = Disks(tmp_path, 2)
+    disks.logs[1].parent.touch()
+    async with _audit(disks) as broker:
+        await broker.record(make_event())
+        state = broker.state().sinks[1]
+        assert (state.name, state.behind) == (str(disks.logs[1]), True)
+        assert state.error.startswith(("FileExistsError", "NotADirectoryError"))
+    for log in disks.logs[:1]:
+        for path in log.parent.iterdir():
+            path.unlink()
+        log.parent.rmdir()
+        log.parent.touch()
+    with pytest.raises(UnavailableError, match="no audit log can be opened"):
+        async with _audit(disks):
+            pass
+
+
+async def test_a_damaged_log_stops_the_start(tmp_path: Path) -> None:
+    """An agent does not write behind a log that was tampered with."""
+    disks = Disks(tmp_path)
+    async with _audit(disks) as broker:
+        await broker.record(make_event())
+    Layout(disks.logs[0]).head.unlink()
+    with pytest.raises(TamperedError):
+        async with _audit(disks):
+            pass
+
+
+async def test_on_a_full_disk_only_what_runs_is_ended(tmp_path: Path) -> None:
+    """The reserve takes refusals, failures, ends of mutations and the seal; nothing is begun."""
+    disks = Disks(tmp_path, reserve=100_000)
+    world = FakeWorld()
+    async with _audit(disks, world=world) as broker:
+        await broker.record(make_event(0, phase="intent"))
+        disks.codes[0] = errno.ENOSPC
+        await broker.record(make_event(1, capability="update"))
+        assert broker.state().sinks[0].on_reserve
+        for begun in (
+            make_event(2),
+            make_event(2, capability="list"),
+            make_event(2, phase="intent", capability="update"),
+        ):
+            with pytest.raises(UnavailableError, match="disk is full"):
+                await broker.record(begun)
+        for ended in (
+            make_event(3, result="denied"),
+            make_event(4, result="failed"),
+            make_event(5, capability="delete"),
+            make_event(6, operation="sys.seal", phase="intent"),
+        ):
+            await broker.record(ended)
+        disks.codes[0] = 0
+        world.advance(2)  # a checkpoint is due: the reserve is filled up again
+        await broker.record(make_event(7, result="denied"))
+        while broker.state().sinks[0].on_reserve:
+            await trio.lowlevel.checkpoint()
+        await broker.record(make_event(8))
+    assert len(_events(disks.logs[0])) == 8
+
+
+async def test_a_fault_in_one_event_is_its_own(tmp_path: Path) -> None:
+    """What cannot be encoded fails its reporter and nobody else."""
+    disks = Disks(tmp_path)
+    async with _audit(disks) as broker:
+        with pytest.raises(TypeError):
+            await broker.record(make_event(request=object()))
+        await broker.record(make_event(1))
+
+
+async def test_old_segments_go_and_that_is_on_record(tmp_path: Path) -> None:
+    """After `retention_days` closed segments are removed; the log says so and verifies."""
+    disks, world = Disks(tmp_path), FakeWorld()
+    config = AuditConfig(rotation_bytes=5_000, retention_days=30, deadline=DEADLINE)
+    layout = Layout(disks.logs[0])
+    async with _audit(disks, config=config, world=world) as broker:
+        for number in range(30):
+            await broker.record(make_event(number))
+        assert len(layout.numbers()) >= 2
+        world.advance(31 * 86_400)
+        await broker.record(make_event(31))
+        while len(layout.numbers()) > 1:
+            await trio.lowlevel.checkpoint()
+    verdict = verify(disks.logs[0], KEYS)
+    assert 0 < verdict.first < verdict.size
+    async with _audit(disks, config=config, world=world) as broker:
+        await broker.record(make_event(32))
+    verify(disks.logs[0], KEYS)
+
+
+async def test_followers_hear_of_what_is_acknowledged(tmp_path: Path) -> None:
+    """They are told where the log begins, then of each batch, as it is in the file."""
+    disks, follower = Disks(tmp_path), Follower()
+    async with _audit(disks, follower=follower) as broker:
+        for number in range(3):
+            await broker.record(make_event(number))
+    assert follower.sizes[0] == 0
+    assert follower.sizes == sorted(follower.sizes)
+    assert b"".join(line + b"\n" for line in follower.lines) == disks.logs[0].read_bytes()
+
+
+async def test_a_vault_id_that_breaks_a_note_is_refused(tmp_path: Path) -> None:
+    """The vault id is a line of the checkpoint: no spaces, no line ends, not too long."""
+    for bad in ("", "a b", "a\nb", "a+b", "\N{LATIN SMALL LETTER E WITH ACUTE}", "x" * 65):
+        with pytest.raises(ValueError, match="vault id"):
+            async with open_audit(AuditConfig(), KEYS, bad, Disks(tmp_path).sinks, FakeWorld()):
+                pass
+
+
+async def test_after_the_block_nothing_is_accepted(tmp_path: Path) -> None:
+    """A request that comes too late is refused and not forgotten."""
+    disks = Disks(tmp_path)
+    async with _audit(disks) as broker:
+        await broker.record(make_event())
+        assert [node.name for node in broker.tree().walk()] == ["audit", "audit/writer"]
+    with pytest.raises(UnavailableError, match="does not answer"):
+        await broker.record(make_event())

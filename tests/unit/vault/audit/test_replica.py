@@ -1,0 +1,139 @@
+"""A copy on its way: what is offered is written in order, once the sink takes it."""
+
+from pathlib import Path
+
+import trio
+import trio.testing
+
+from actors.testing import FakeWorld
+from vault.audit.chain import Chain
+from vault.audit.keys import AuditKeys
+from vault.audit.layout import Layout
+from vault.audit.ledger import Batch, Ledger, Position
+from vault.audit.record import Retention
+from vault.audit.recovery import Recovered
+from vault.audit.replica import MAX_BACKLOG, Replica
+from vault.audit.testing import NOW, VAULT, make_draft, make_keys
+from vault.crypto.digest import sha256
+
+KEYS = make_keys()
+
+
+class Sink:
+    """A sink that keeps sizes, while `error` is None."""
+
+    name = "sink"
+    layout = Layout(Path("audit.log"))
+
+    def __init__(self) -> None:
+        self.on_reserve = False
+        self.error: OSError | None = None
+        self.written: list[int] = []
+        self.tended: list[int] = []
+        self.closed = False
+
+    def load(self, _keys: AuditKeys, _vault_id: str) -> Recovered:
+        """Not asked for here."""
+        raise AssertionError
+
+    def bring_up(self, _ahead: Layout) -> None:
+        """Not asked for here."""
+        raise AssertionError
+
+    def write(self, batches: tuple[Batch, ...]) -> None:
+        """Take all, or raise."""
+        if self.error:
+            raise self.error
+        self.written += [batch.size for batch in batches]
+
+    def tend(self, batch: Batch) -> None:
+        """Remember it."""
+        self.tended.append(batch.size)
+
+    def expired(self, _before: int) -> Retention | None:
+        """Nothing."""
+        return None
+
+    def close(self) -> None:
+        """Remember it."""
+        self.closed = True
+
+
+def _ledger() -> Ledger:
+    position = Position(Chain(sha256), 0, 0, 0, closed=True, checkpoint=0)
+    return Ledger(KEYS, VAULT, position, rotation_bytes=2**30)
+
+
+async def test_batches_are_written_in_order_and_the_sink_is_closed_at_the_end() -> None:
+    """Offered, written, known to be durable; `end` lets what is offered be written first."""
+    sink, ledger, changes = Sink(), _ledger(), [0]
+    replica = Replica(sink, FakeWorld(), 0, lambda: changes.append(replica.durable))
+    batches = [ledger.compose([make_draft()], NOW) for _ in range(5)]
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(replica.run)
+        for batch in batches:
+            replica.offer(batch)
+        replica.end()
+        await replica.ended.wait()
+    assert sink.written == [batch.size for batch in batches]
+    assert replica.durable == ledger.size == changes[-1]
+    assert replica.idle
+    assert sink.closed
+
+
+async def test_a_failing_sink_is_tried_again_from_where_it_was() -> None:
+    """Errors are shown; what was offered meanwhile is kept and written in order."""
+    sink, ledger = Sink(), _ledger()
+    replica = Replica(sink, FakeWorld(), 0, lambda: None)
+    sink.error = OSError(5, "broken")
+    batches = [ledger.compose([make_draft()], NOW) for _ in range(3)]
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(replica.run)
+        for batch in batches:
+            replica.offer(batch)
+            await trio.testing.wait_all_tasks_blocked()
+            assert (replica.durable, replica.error) == (0, "OSError: broken")
+            assert replica.idle
+        sink.error = None
+        replica.retry()
+        await trio.testing.wait_all_tasks_blocked()
+        assert sink.written == [batch.size for batch in batches]
+        assert replica.error == ""
+        replica.end()
+
+
+async def test_a_backlog_is_bounded() -> None:
+    """A sink that is too far behind is given up, and takes nothing that would leave a gap."""
+    sink, ledger = Sink(), _ledger()
+    replica = Replica(sink, FakeWorld(), 0, lambda: None)
+    sink.error = OSError(5, "broken")
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(replica.run)
+        for _ in range(MAX_BACKLOG + 1):
+            assert not replica.behind
+            replica.offer(ledger.compose([make_draft()], NOW))
+        sink.error = None
+        replica.offer(ledger.compose([make_draft()], NOW))
+        replica.retry()
+        await trio.testing.wait_all_tasks_blocked()
+        assert replica.behind
+        assert (sink.written, replica.durable) == ([], 0)
+        replica.end()
+
+
+async def test_tending_comes_after_the_acknowledgement() -> None:
+    """Old segments and the reserve are seen to once a batch is durable, not before."""
+    sink, ledger, seen = Sink(), _ledger(), list[int]()
+    replica = Replica(sink, FakeWorld(), 0, lambda: seen.append(len(sink.tended)))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(replica.run)
+        plain = ledger.compose([make_draft()], NOW)
+        replica.offer(plain)
+        await trio.testing.wait_all_tasks_blocked()
+        assert sink.tended == []
+        expiring = ledger.compose([make_draft()], NOW, expire=1)
+        replica.offer(expiring)
+        await trio.testing.wait_all_tasks_blocked()
+        assert sink.tended == [expiring.size]
+        assert 0 in seen[2:]
+        replica.end()

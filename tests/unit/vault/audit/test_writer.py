@@ -1,0 +1,75 @@
+"""The writer as an actor: a crash restarts it from what is on disk."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+
+import pytest
+import trio
+
+from actors import Child, Ref, supervise
+from actors.testing import EAGER, CrashError, FakeWorld, crash_on_nth, inject, quiet
+from vault.audit import record
+from vault.audit.draft import Draft
+from vault.audit.sinks.file import FileSink
+from vault.audit.testing import VAULT, make_draft, make_keys
+from vault.audit.verify import verify
+from vault.audit.writer import AuditConfig, Shared, Writer, unavailable
+
+KEYS = make_keys()
+
+
+@asynccontextmanager
+async def _writer(log: Path, crash_at: int, config: AuditConfig) -> AsyncIterator[Ref[Draft]]:
+    """A writer that crashes at its n-th draft."""
+    async with trio.open_nursery() as nursery:
+        shared = Shared([FileSink(log, reserve_bytes=0)], [], nursery, None)
+        make = partial(Writer, shared, KEYS, VAULT, FakeWorld(), config)
+        child = Child("writer", inject(make, crash_on_nth(crash_at, CrashError())))
+        world = FakeWorld()
+        async with supervise("audit", [child], world=world, policy=EAGER, report=quiet) as tree:
+            yield tree.ref("writer")
+
+
+@pytest.mark.parametrize("crash_at", [1, 2, 5])
+async def test_a_crash_costs_its_own_batch_and_no_more(tmp_path: Path, crash_at: int) -> None:
+    """The next incarnation opens the log again and goes on without a gap."""
+    log, done = tmp_path / "audit.log", []
+    async with _writer(log, crash_at, AuditConfig()) as ref:
+        for number in range(6):
+            try:
+                await ref.ask(make_draft(number), 5)
+            except CrashError:
+                continue
+            done.append(f"request-{number}")
+    assert len(done) == 5
+    lines = log.read_bytes().split(b"\n")[:-1]
+    events = [e for line in lines if (e := record.decode(line)).kind == "event"]
+    assert [event.body["request_id"] for event in events] == done
+    verify(log, KEYS)
+
+
+async def test_what_a_crash_left_behind_is_on_record(tmp_path: Path) -> None:
+    """A start that drops a torn batch says so in the log, and signs it."""
+    log = tmp_path / "audit.log"
+    never = 10**9
+    async with _writer(log, never, AuditConfig()) as ref:
+        await ref.ask(make_draft(1), 5)
+    with log.open("ab") as file:
+        file.write(b'{"v":1,"seq":')
+    async with _writer(log, never, AuditConfig()) as ref:
+        await ref.ask(make_draft(2), 5)
+    repairs = [
+        entry.body
+        for line in log.read_bytes().split(b"\n")[:-1]
+        if (entry := record.decode(line)).kind == "repair"
+    ]
+    assert repairs == [{"adopted": 0, "dropped": 13}]
+    verify(log, KEYS)
+
+
+def test_the_error_tells_no_secret() -> None:
+    """One code for all reasons."""
+    assert unavailable().code == "audit_unavailable"
+    assert unavailable("why").message == "why; nothing is served without a record"
