@@ -1,0 +1,249 @@
+"""The real agent as a process of its own: started on a port of the kernel's choice, and stopped.
+
+It tells its port through systemd's readiness protocol, so nothing guesses a free one.
+"""
+
+import http.client
+import json
+import os
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+READY_WITHIN = 60.0  # seconds; a start takes one on an idle machine
+STOPPED_WITHIN = 30.0  # seconds; more than the agent's own grace
+PATIENCE = 60.0  # seconds for one answer
+ROOT_TOKEN = "root-of-the-test"
+FREEHOLD = str(Path(sys.executable).parent / "freehold")
+
+
+class AgentError(Exception):
+    """The agent did not do what every test takes for granted; holds what it wrote."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back over the wire."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        """The decoded body, None for an empty one."""
+        return json.loads(self.body) if self.body else None
+
+    @property
+    def request_id(self) -> str:
+        """What the audit log knows this request by."""
+        return self.headers["x-request-id"]
+
+
+class Client:
+    """One connection. Raises `OSError` or `http.client.HTTPException` when it breaks."""
+
+    def __init__(self, port: int, token: str, tls: ssl.SSLContext | None = None) -> None:
+        self.token = token
+        self._connection = (
+            http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
+            if tls is None
+            else http.client.HTTPSConnection("127.0.0.1", port, timeout=PATIENCE, context=tls)
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.close()
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        *,
+        token: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """Send one request; bytes go as they are, everything else as JSON."""
+        content = body if isinstance(body, bytes | None) else json.dumps(body).encode()
+        secret = self.token if token is None else token
+        told = {"Authorization": f"Bearer {secret}" if secret else "", **(headers or {})}
+        self._connection.request(method, path, content, {k: v for k, v in told.items() if v})
+        reply = self._connection.getresponse()
+        fields = {name.lower(): value for name, value in reply.getheaders()}
+        return Answer(reply.status, fields, reply.read())
+
+
+@dataclass
+class Agent:
+    """One agent on one folder; it can be started again after it ended."""
+
+    folder: Path
+    command: list[str]
+    token: str = ROOT_TOKEN
+    tls: ssl.SSLContext | None = None
+    data: Path = Path()
+    environment: dict[str, str] = field(default_factory=dict)
+    port: int = 0
+    process: subprocess.Popen[bytes] | None = None
+    manager: socket.socket | None = None  # stands for systemd
+
+    @property
+    def output_file(self) -> Path:
+        """Where stdout and stderr of every start are kept."""
+        return self.folder / "agent.out"
+
+    @property
+    def audit_log(self) -> Path:
+        """The active audit log."""
+        return self.data / "audit.log"
+
+    @property
+    def database(self) -> Path:
+        """The database file."""
+        return self.data / "vault.db"
+
+    @property
+    def address(self) -> str:
+        """Its URL."""
+        return f"{'https' if self.tls else 'http'}://127.0.0.1:{self.port}"
+
+    def output(self) -> str:
+        """All that it printed so far."""
+        return self.output_file.read_text(errors="replace")
+
+    def start(self) -> None:
+        """Start it and return when it listens. Raises `AgentError` when it ends instead."""
+        name = f"freehold-test-{os.getpid()}-{id(self)}"
+        environment = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(self.folder),
+            "NOTIFY_SOCKET": f"@{name}",
+            **self.environment,
+        }
+        self.manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.manager.bind(f"\0{name}")
+        with self.output_file.open("ab") as out:
+            self.process = subprocess.Popen(self.command, stdout=out, stderr=out, env=environment)
+        self.port = self._await_port(self.manager, self.process)
+
+    def _await_port(self, manager: socket.socket, process: subprocess.Popen[bytes]) -> int:
+        manager.settimeout(0.1)
+        for _ in range(int(READY_WITHIN / 0.1)):
+            try:
+                told = manager.recv(4096).decode()
+            except TimeoutError:
+                if process.poll() is None:
+                    continue
+                self.kill()
+                raise AgentError(self.output()) from None
+            return int(told.partition("listening on port ")[2].partition(",")[0])
+        self.kill()
+        raise AgentError(f"not ready within {READY_WITHIN} s: {self.output()}")
+
+    def client(self, token: str | None = None) -> Client:
+        """A new connection, with the root token unless told otherwise."""
+        return Client(self.port, self.token if token is None else token, self.tls)
+
+    def call(self, method: str, path: str, body: object = None, **more: Any) -> Answer:
+        """One request on a connection of its own."""
+        with self.client() as client:
+            return client.call(method, path, body, **more)
+
+    def exchange(self, raw: bytes) -> bytes:
+        """Send bytes as they are; all that comes back until the agent closes."""
+        with socket.create_connection(("127.0.0.1", self.port), PATIENCE) as wire:
+            wire.sendall(raw)
+            return b"".join(iter(lambda: wire.recv(65536), b""))
+
+    def stop(self) -> int:
+        """SIGTERM; returns the exit code."""
+        return self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """SIGKILL: nothing in the process runs any more."""
+        self._end(signal.SIGKILL)
+
+    def verify(self) -> subprocess.CompletedProcess[str]:
+        """`freehold audit verify` on its log."""
+        return freehold("audit", "verify", "--log", str(self.audit_log))
+
+    def _end(self, with_signal: signal.Signals) -> int:
+        process, self.process = self.process, None
+        manager, self.manager = self.manager, None
+        if process is None or manager is None:
+            return 0
+        with manager:
+            process.send_signal(with_signal)
+            try:
+                return process.wait(STOPPED_WITHIN)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+                raise AgentError(f"did not stop: {self.output()}") from None
+
+
+def freehold(
+    *arguments: str, stdin: str = "", environment: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run the command to its end."""
+    return subprocess.run(
+        [FREEHOLD, *arguments],
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+        env={"PATH": os.environ["PATH"], **(environment or {})},
+    )
+
+
+def dev_agent(folder: Path, data: Path | None = None) -> Agent:
+    """`agent dev`, not started: open, KV version 2 at `secret/`."""
+    data = data or folder / "data"
+    command = [
+        FREEHOLD, "agent", "dev", "--listen", "127.0.0.1:0", "--root-token", ROOT_TOKEN,
+        "--data-dir", str(data),
+    ]  # fmt: skip
+    return Agent(folder, command, data=data)
+
+
+def served_agent(folder: Path, config: Mapping[str, Any] | None = None) -> Agent:
+    """`agent serve` with Shamir and without TLS, not started; `config` replaces whole sections."""
+    settings: dict[str, Any] = {
+        "server": {"listen": "127.0.0.1:0", "tls": {"enabled": False}},
+        "storage": {"type": "sqlite", "connection_string": f"sqlite:///{folder}/vault.db"},
+        "encryption": {"key_management": "shamir"},
+        "audit": {"enabled": True, "log_file": f"{folder}/audit.log"},
+        **(config or {}),
+    }
+    file = folder / "vault.yaml"
+    file.write_text(json.dumps(settings))  # JSON is YAML
+    return Agent(folder, [FREEHOLD, "agent", "serve", "--config", str(file)], token="", data=folder)
+
+
+@contextmanager
+def running(agent: Agent) -> Iterator[Agent]:
+    """The agent, started, for the length of the block; what it left running is stopped."""
+    agent.start()
+    try:
+        yield agent
+    finally:
+        agent.stop()
+
+
+@contextmanager
+def own_folder() -> Iterator[Path]:
+    """A new folder that is gone afterwards, with its 1 MB logs and databases."""
+    with tempfile.TemporaryDirectory(prefix="freehold-test-") as name:
+        yield Path(name)
