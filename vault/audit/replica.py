@@ -98,18 +98,22 @@ class Replica:
         self._work.set()
 
     async def run(self) -> None:
-        """Write whatever is offered until `end`; closes the sink."""
-        try:
-            ending = False
-            while not ending:
-                await self._work.wait()
-                self._work = trio.Event()
-                ending = self._ending
-                await self._catch_up()
-        finally:
-            with trio.CancelScope(shield=True):
+        """Write whatever is offered until `end`; closes the sink.
+
+        Shielded: its writer ends it. Were it cancelled first, the writer would wait for it in vain
+        and the log's end would never be signed.
+        """
+        with trio.CancelScope(shield=True):
+            try:
+                ending = False
+                while not ending:
+                    await self._work.wait()
+                    self._work = trio.Event()
+                    ending = self._ending
+                    await self._catch_up()
+            finally:
                 await self._world.run_sync(self.sink.close, limiter=self._limiter)
-            self.ended.set()
+                self.ended.set()
 
     async def _catch_up(self) -> None:
         tried: tuple[Batch, ...] = ()

@@ -324,3 +324,15 @@ async def test_after_the_block_nothing_is_accepted(tmp_path: Path) -> None:
         assert [node.name for node in broker.tree().walk()] == ["audit", "audit/writer"]
     with pytest.raises(UnavailableError, match="does not answer"):
         await broker.record(make_event())
+
+
+async def test_a_cancelled_block_still_signs_the_end(tmp_path: Path) -> None:
+    """Cancelled from outside, the log ends at once, whole and signed: nobody waits in vain."""
+    disks = Disks(tmp_path)
+    with trio.fail_after(DEADLINE), trio.CancelScope() as scope:
+        async with _audit(disks) as audit:
+            await audit.record(make_event())
+            scope.cancel()
+            await trio.sleep_forever()
+    assert scope.cancelled_caught
+    assert verify(disks.logs[0], KEYS).size >= 3  # genesis, the event, the closing checkpoint
