@@ -83,6 +83,13 @@ class Storage(Section):
     max_connections: int = Field(default=8, ge=1, le=1_000)
     connection_timeout: Duration = 30 * SECOND
 
+    @field_validator("connection_timeout")
+    @classmethod
+    def _no_network(cls, value: int) -> int:
+        if value != 30 * SECOND:
+            raise ValueError("comes with databases over a network; leave it at 30s for sqlite")
+        return value
+
     @field_validator("connection_string")
     @classmethod
     def _sqlite(cls, value: SecretStr) -> SecretStr:
@@ -143,6 +150,15 @@ class Authentication(Section):
     session_timeout: Duration = 24 * HOUR
     max_sessions_per_user: int = Field(default=10, ge=1, le=100_000)
 
+    @model_validator(mode="after")
+    def _no_sessions_yet(self) -> Self:
+        if (self.session_timeout, self.max_sessions_per_user) != (24 * HOUR, 10):
+            raise ValueError(
+                "session_timeout and max_sessions_per_user come with people's login sessions; "
+                "until then leave them at 24h and 10: tokens have their own ttl"
+            )
+        return self
+
 
 class Audit(Section):
     """The log that every answer waits for."""
@@ -188,6 +204,15 @@ class Monitoring(Section):
     metrics_enabled: bool = True
     prometheus_endpoint: Literal["/metrics"] = "/metrics"
     health_check_interval: Duration = 30 * SECOND
+
+    @field_validator("health_check_interval")
+    @classmethod
+    def _fixed(cls, value: int) -> int:
+        if value != 30 * SECOND:
+            raise ValueError(
+                "cannot be changed: health is answered from the running state at each request"
+            )
+        return value
 
 
 class ControlPlane(Section):

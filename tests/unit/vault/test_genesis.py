@@ -78,6 +78,7 @@ class Gone(MemoryBackend):
     """A database that cannot be read."""
 
     def read(self) -> NoReturn:
+        """Always."""
         raise BackendError("store_unavailable", "the disk is away")
 
 

@@ -32,6 +32,12 @@ class Rotated(Struct, frozen=True):
     generation: int
 
 
+class Rewrapped(Struct, frozen=True):
+    """How many versions have a data key that was put under the active generation."""
+
+    versions: int
+
+
 class ActorBody(Struct, frozen=True, kw_only=True):
     """One actor of the running agent."""
 
@@ -113,6 +119,16 @@ async def seal(dialect: Dialect, request: Request) -> None:
 @system.add("POST", "system/rotate", "Make a new key-encryption key", returns=Rotated)
 async def rotate(dialect: Dialect, request: Request) -> Rotated:
     return Rotated(await dialect.run(request, "sys.rotate", system_path("rotate"), Nothing()))
+
+
+@system.add(
+    "POST",
+    "system/rewrap",
+    "Put all data keys under the active key-encryption key",
+    returns=Rewrapped,
+)
+async def rewrap(dialect: Dialect, request: Request) -> Rewrapped:
+    return Rewrapped(await dialect.run(request, "sys.rewrap", system_path("rewrap"), Nothing()))
 
 
 @system.add("GET", "system/key-status", "The key-encryption key", returns=KeyStatus)

@@ -15,6 +15,7 @@ class Count:
         self.fail = False
 
     async def __call__(self) -> None:
+        """One run."""
         self.runs += 1
         if self.fail:
             self.fail = False
