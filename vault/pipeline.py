@@ -25,6 +25,7 @@ from vault.errors import (
     AuthorizationError,
     InternalError,
     RateLimitError,
+    UnavailableError,
     VaultError,
 )
 from vault.handlers.handler import Call, Handler, Handlers
@@ -40,7 +41,7 @@ ALLOWED: Final = Decision(allowed=True)
 class Trail:
     """What is known so far of one operation on its way, for its audit records."""
 
-    __slots__ = ("capability", "decision", "handler", "identity", "op")
+    __slots__ = ("capability", "decision", "done", "handler", "identity", "op")
 
     def __init__(self, op: Operation, handler: Handler) -> None:
         self.op = op
@@ -48,6 +49,7 @@ class Trail:
         self.identity: Identity = ANONYMOUS
         self.decision: Decision = ALLOWED
         self.capability: str = ""
+        self.done = False  # a mutation has happened, whatever comes of its record
 
     def intent(self) -> AuditEvent:
         """Step 3: what is about to be done."""
@@ -147,6 +149,7 @@ class Pipeline:
         with trio.CancelScope(shield=True):
             await self._audit.record(trail.intent())  # 3
             result = await trail.handler.run(call)  # 4
+            trail.done = True
             await self._audit.record(trail.succeeded(result))  # 5
         self._count(trail.op.name, "ok")
         return result  # 6
@@ -196,9 +199,15 @@ class Pipeline:
             if isinstance(error, VaultError)
             else unexpected(trail.op.request_id, trail.op.name, error)
         )
+        if trail.done:  # the log has its intent; a record that it failed would be a lie
+            told = UnavailableError(
+                "outcome_unrecorded",
+                "it was done, but its outcome is not on record; look before you repeat it",
+            )
         self._count(trail.op.name, told.type)
-        with trio.CancelScope(shield=True):
-            await self._audit.record(trail.failed(told))
+        if not trail.done:
+            with trio.CancelScope(shield=True):
+                await self._audit.record(trail.failed(told))
         return told
 
     def _count(self, operation: str, status: str) -> None:
