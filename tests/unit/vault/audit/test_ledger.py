@@ -13,6 +13,7 @@ from vault.crypto.digest import sha256
 from vault.model.instant import SECOND
 
 KEYS = make_keys()
+GOLDEN = "13d4f1d7e4407569f8a618bd0a160f48b8ffdc8bcef44b734b39d17a16ab8e81"
 
 
 def _ledger(rotation: int = 2**30, keys: AuditKeys = KEYS) -> Ledger:
@@ -31,6 +32,15 @@ def test_the_first_record_is_the_genesis() -> None:
     entry = record.decode(batch.lines()[0])
     assert (entry.seq, entry.prev) == (0, "00" * 32)
     assert replay.resume(entry, KEYS, KEYS.public).size == 0
+
+
+def test_the_bytes_of_the_format_do_not_change() -> None:
+    """Fixed keys, times and events give this log: a change here is a new version of the format."""
+    ledger = _ledger(rotation=3_000)
+    batches = [ledger.compose([make_draft(n)], NOW + n * SECOND // 2) for n in range(9)]
+    data = b"".join(batch.data for batch in batches)
+    assert {_kinds(batch)[0] for batch in batches} == {"genesis", "segment", "event"}
+    assert sha256(data + batches[-1].note.encode()).hex() == GOLDEN
 
 
 def test_a_checkpoint_each_second() -> None:

@@ -12,7 +12,7 @@ from vault.audit.chain import Chain
 from vault.audit.fault import BadLogError
 from vault.audit.layout import Layout
 from vault.audit.testing import make_draft, make_keys, write_log
-from vault.audit.verify import verify
+from vault.audit.verify import Verifier, verify
 from vault.crypto.digest import sha256
 
 KEYS = make_keys()
@@ -301,3 +301,35 @@ def test_another_public_key_in_a_header_is_found(log: Path) -> None:
     old = base64.b64encode(KEYS.public)
     _put(log, "audit.log", [lines[0].replace(old, base64.b64encode(bytes(32))), *lines[1:]])
     _assert_at(_bad(log), "audit.log", 0, _seq_of(lines[0]))
+
+
+def test_a_log_that_is_being_written_passes(tmp_path: Path) -> None:
+    """A batch that arrives during the reading is no forgery: the head has moved on with it."""
+    log = tmp_path / "audit.log"
+    size = write_log(log, 3).size
+    verifier = Verifier(Layout(log), KEYS, None)
+    records = verifier.records()
+    next(records)
+    write_log(log, 3)
+    with log.open("ab") as file:
+        file.write(b'{"v":1')  # and another one is on its way
+    assert len(list(records)) > size
+    assert verifier.verdict().size == size
+    chain = Chain(sha256)
+    for line in _lines_of(log, "audit.log")[:size]:
+        chain.extend(line)
+    assert verifier.verdict().root == chain.tree.root().hex()
+
+
+def test_half_a_line_without_a_writer_is_found(log: Path) -> None:
+    """Something behind the head that nobody continues is named."""
+    lines = _lines_of(log, "audit.log")
+    with log.open("ab") as file:
+        file.write(b'{"v":1')
+    _assert_at(_bad(log), "audit.log", len(lines), _seq_of(lines[-1]) + 1)
+
+
+def test_a_verdict_needs_a_reading(log: Path) -> None:
+    """Nothing is said about a log that was not read."""
+    with pytest.raises(ValueError, match="no record"):
+        Verifier(Layout(log), KEYS, None).verdict()
