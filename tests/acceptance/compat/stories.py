@@ -26,6 +26,7 @@ def steps(*commands: "str | Step") -> list[Step]:
 J = "-format=json"
 MADE = {"t": "auth.client_token"}
 DEV_SEAL = "the dev agents unseal by different means; the seal story compares this"
+UNKNOWN_POLICY = "Freehold does not warn of a policy that is not there"
 WORDS = "the same refusal in other words"
 
 KV2 = {
@@ -263,7 +264,7 @@ AGENT = {
         Step(f"token renew {J}", as_token="one"),
         f"token renew {J} {{one}}",
         f"token renew {J} -increment=30m {{one}}",
-        f"token renew {J} -accessor {{accessor}}",
+        f"token renew {J} -increment=20m -accessor {{accessor}}",
         f"token lookup {J} {{one}}",
         Step(f"kv get {J} secret/x", as_token="one"),
         Step(f"token create {J}", as_token="one"),
@@ -272,6 +273,10 @@ AGENT = {
         f"token lookup {J} -accessor wrong",
         f"token renew {J} wrong",
         f"token renew {J}",
+        Step(
+            f"token renew {J} {{one}}",
+            differs="renews for the token's TTL again; OpenBao for what was granted last",
+        ),
         "token revoke {one}",
         "token revoke {one}",
         f"token lookup {J} {{one}}",
@@ -291,8 +296,8 @@ AGENT = {
         f"token lookup {J} {{t}}",
         f"token create {J} -policy=default -ttl=9999h",
         f"token create {J} -policy=default -renewable=false",
-        f"token create {J} -policy=not-there -no-default-policy",
-        f"token create {J} -policy=not-there -policy=Default",
+        Step(f"token create {J} -policy=not-there -no-default-policy", differs=UNKNOWN_POLICY),
+        Step(f"token create {J} -policy=not-there -policy=Default", differs=UNKNOWN_POLICY),
         f"token create {J} -policy=default -ttl=-5m",
         f"token create {J} -role=nobody",
         Step(f"token create {J} -policy=default -use-limit=3", keep=MADE),

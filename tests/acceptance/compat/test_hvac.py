@@ -54,8 +54,9 @@ TWO: list[Call] = [
     lambda c, m: c.secrets.kv.v2.delete_metadata_and_all_versions("a/b", mount_point=m),
     lambda c, m: c.secrets.kv.v2.delete_metadata_and_all_versions("a/b", mount_point=m),
     lambda c, m: c.read(f"{m}/data/a/b"),
-    lambda c, m: c.adapter.get(f"/v1/{m}/config").headers["content-type"],
-    lambda c, m: c.write(f"{m}/data/w", data={"x": "y"}),
+    lambda c, m: content_type(c, f"{m}/config"),
+    lambda c, m: content_type(c, f"{m}/data/none"),
+    lambda c, m: c.write_data(f"{m}/data/w", data={"data": {"x": "y"}}),
     lambda c, m: c.read(f"{m}/data/w"),
     lambda c, m: c.list(f"{m}/metadata"),
     lambda c, m: c.list(f"{m}/metadata/none"),
@@ -95,10 +96,9 @@ AGENT: list[Call] = [
     lambda c, m: c.sys.tune_mount_configuration(f"{m}-a", description="new"),
     lambda c, m: c.sys.retrieve_mount_option(f"{m}-a", "version"),
     lambda c, m: c.sys.disable_secrets_engine(f"{m}-a"),
-    lambda c, _: c.lookup_token(),
+    lambda c, _: c.lookup_token()["data"]["policies"],
     lambda c, _: c.auth.token.create(policies=["default"], ttl="1h", meta={"a": "b"}),
     lambda c, _: c.auth.token.create_orphan(policies=["default"], ttl="1h"),
-    lambda c, _: c.auth.token.lookup_self(),
     lambda c, _: c.auth.token.lookup("nobody"),
     lambda c, _: c.auth.token.lookup_accessor("nobody"),
     lambda c, _: c.auth.token.renew("nobody"),
@@ -123,12 +123,20 @@ def life_of_a_token(client: hvac.Client) -> list[Any]:
         own.auth.token.lookup_self(),
         own.auth.token.renew_self(increment="1h"),
         client.auth.token.renew(child["client_token"], increment="20m"),
-        client.auth.token.renew_accessor(made["accessor"]),
+        client.auth.token.renew_accessor(made["accessor"], increment="30m"),
         client.auth.token.lookup_accessor(child["accessor"]),
         made["accessor"] in client.auth.token.list_accessors()["data"]["keys"],
         client.auth.token.revoke_accessor(made["accessor"]).status_code,
         own.is_authenticated(),
         hvac.Client(url=client.url, token=child["client_token"]).is_authenticated(),
+    ]
+
+
+def content_type(client: hvac.Client, path: str) -> str:
+    """Clients compare it whole: a charset would break them."""
+    headers = {"X-Vault-Token": client.token}
+    return requests.get(f"{client.url}/v1/{path}", headers=headers, timeout=30).headers[
+        "content-type"
     ]
 
 
@@ -150,6 +158,8 @@ def told(server: Server, calls: list[Call], mount: str, version: int) -> list[ob
     return [outcome(call, client, mount) for call in calls]
 
 
+# hvac says so of its own calls, too: its `patch` reads without choosing.
+@pytest.mark.filterwarnings("ignore:The raise_on_deleted_version:DeprecationWarning")
 @pytest.mark.parametrize(
     ("name", "calls", "version"), [("hvac-two", TWO, 2), ("hvac-one", ONE, 1), ("hvac", AGENT, 2)]
 )

@@ -63,9 +63,7 @@ class Compat(Dialect):
             return failed(405, _LISTED.format("unsupported operation"))
         if error.code in _IN_A_LIST:
             return failed(error.status, _LISTED.format(error.message))
-        wait = error.details.get("retry_after")
-        headers = () if wait is None else ((b"retry-after", str(wait).encode()),)
-        return failed(error.status, error.message, headers=headers)
+        return failed(error.status, error.message)
 
 
 _IN_A_LIST: Final = frozenset({"permission_denied", "invalid_accessor", "missing_accessor"})

@@ -52,6 +52,6 @@ def warned(request: Request, warnings: list[str]) -> Reply:
     return told(request, None, warnings=warnings) if warnings else DONE
 
 
-def failed(status: int, *messages: str, headers: tuple[tuple[bytes, bytes], ...] = ()) -> Reply:
+def failed(status: int, *messages: str) -> Reply:
     """An error; no message is how absence is told."""
-    return Reply(status, _encode(Errors(list(messages))), headers=headers)
+    return Reply(status, _encode(Errors(list(messages))))
