@@ -59,7 +59,7 @@ def key_status(context: typer.Context) -> None:
 def actors(context: typer.Context) -> None:
     """Show the agent's actors: mailbox depth, restarts, time per message."""
     current = session(context)
-    current.show(current.client.call("GET", "/api/v1/system/actors"))
+    current.show(current.client.call("GET", "/api/v1/system/actors")["actors"])
 
 
 def _share() -> str:

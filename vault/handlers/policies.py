@@ -53,7 +53,12 @@ class Policies:
     async def write(self, call: Call) -> PolicyRow:
         """Validate and put a policy; it is in force when this returns."""
         payload: WritePolicy = call.payload
-        document = {**payload.document, "name": call.canonical_name}
+        name, given = call.canonical_name, payload.document.get("name")
+        if given is not None and not (isinstance(given, str) and given.lower() == name):
+            raise ValidationError(
+                "policy_invalid", "name must be that of the path, or left out", field="name"
+            )
+        document = {**payload.document, "name": name}
         return await self.book.put(document, by=call.identity.name, create_only=payload.create_only)
 
     async def delete(self, call: Call) -> None:

@@ -15,6 +15,7 @@ from vault.edge.dialect import Dialect, convert
 from vault.edge.reply import NO_CONTENT, Reply
 from vault.edge.request import Request
 from vault.edge.router import Answer, Router
+from vault.errors import AuthenticationError, ValidationError
 from vault.model.path import ResourcePath
 from vault.model.payloads import Nothing
 
@@ -45,6 +46,13 @@ class Endpoint:
     status: int = 200
     public: bool = False
     errors: tuple[int, ...] = ()
+
+    @property
+    def needs_body(self) -> bool:
+        """Whether a request without a body is refused: what it asks for would not be clear."""
+        if not (isinstance(self.body, type) and issubclass(self.body, Struct)):
+            return True
+        return any(field.required for field in msgspec.structs.fields(self.body))
 
 
 class Endpoints:
@@ -100,15 +108,14 @@ def system_folder(resource: str) -> ResourcePath:
 
 def _answering(endpoint: Endpoint) -> Answer:
     async def answer(dialect: Dialect, request: Request, *values: str) -> Reply:
-        if endpoint.media_type != JSON:
-            request.need_media_type(endpoint.media_type)
-        query, body = convert(request.query, endpoint.query), request.json(endpoint.body)
-        decoded: dict[str, object] = {}
-        if endpoint.query is not Nothing:
-            decoded["query"] = query
-        if endpoint.body is not Nothing:
-            decoded["body"] = body
-        result = await endpoint.answer(dialect, request, *values, **decoded)
+        try:
+            decoded = _decoded(endpoint, request)
+            result = await endpoint.answer(dialect, request, *values, **decoded)
+        except ValidationError:
+            if endpoint.public or dialect.credential(request) is not None:
+                raise
+            # What is wrong with it is not for everybody: first show who you are.
+            raise AuthenticationError("unauthenticated", "permission denied") from None
         if isinstance(result, Reply):
             return result
         if endpoint.status == NO_CONTENT:
@@ -116,3 +123,18 @@ def _answering(endpoint: Endpoint) -> Answer:
         return Reply(endpoint.status, _encode(result))
 
     return answer
+
+
+def _decoded(endpoint: Endpoint, request: Request) -> dict[str, object]:
+    """The keyword arguments of the endpoint's function. Raises `ValidationError`."""
+    if endpoint.media_type != JSON:
+        request.need_media_type(endpoint.media_type)
+    if endpoint.needs_body and not request.body:
+        raise ValidationError("body_missing", "this request needs a body")
+    query, body = convert(request.query, endpoint.query), request.json(endpoint.body)
+    decoded: dict[str, object] = {}
+    if endpoint.query is not Nothing:
+        decoded["query"] = query
+    if endpoint.body is not Nothing:
+        decoded["body"] = body
+    return decoded

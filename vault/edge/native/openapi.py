@@ -12,6 +12,8 @@ from vault.edge.native.endpoint import JSON, Endpoint, Endpoints
 from vault.edge.reply import NO_CONTENT, Reply
 from vault.edge.request import Request
 from vault.errors import ErrorType
+from vault.model.name import MAX_NAME
+from vault.model.path import MAX_BYTES
 from vault.model.payloads import Nothing
 
 PREFIX: Final = "/api/v1/"
@@ -28,6 +30,17 @@ _ERRORS: Final = {
     429: "Too many requests; try again after `Retry-After` seconds",
     500: "A fault of the agent; its log has more under the request id",
     503: "Not now: sealed, or audit log, database or disk do not work; nothing was done",
+}
+_SEGMENT: Final = {"type": "string", "minLength": 1}
+_SEGMENTS: Final = {
+    "path": {
+        "type": "string",
+        "minLength": 1,
+        "maxLength": MAX_BYTES,
+        "description": "May hold slashes.",
+    },
+    "name": {"type": "string", "maxLength": MAX_NAME, "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]*$"},
+    "seq": {"type": "string", "pattern": "^[0-9]{1,18}$"},
 }
 _ALWAYS: Final = (400, 413, 500)
 _WITH_CREDENTIAL: Final = (401, 403, 429, 503)
@@ -151,7 +164,7 @@ def _operation(endpoint: Endpoint, schemas: _Schemas) -> Schema:
     if endpoint.body is not Nothing:
         schema = schemas.of(endpoint.schema or endpoint.body)
         operation["requestBody"] = {
-            "required": True,
+            "required": endpoint.needs_body,
             "content": {endpoint.media_type: {"schema": schema}},
         }
     return operation
@@ -161,13 +174,11 @@ def _path_parameters(endpoint: Endpoint) -> Iterator[Schema]:
     for part in endpoint.template.split("/"):
         if part.startswith("{"):
             name = part.strip("{}")
-            described = {"description": "May hold slashes."} if name == "path" else {}
             yield {
                 "name": name,
                 "in": "path",
                 "required": True,
-                "schema": {"type": "string", "minLength": 1},
-                **described,
+                "schema": _SEGMENTS.get(name, _SEGMENT),
             }
 
 

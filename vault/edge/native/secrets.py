@@ -20,7 +20,7 @@ from vault.edge.native.views import (
 from vault.edge.request import Request
 from vault.errors import NotFoundError, ValidationError
 from vault.model.instant import parse_duration, parse_rfc3339
-from vault.model.path import ResourcePath
+from vault.model.path import MAX_BYTES, ResourcePath
 from vault.model.payloads import (
     MOST_SHOWN,
     MOST_VERSIONS,
@@ -45,7 +45,7 @@ MOST_AT_ONCE = 1_000  # versions of one edit
 class CreateSecret(Struct, frozen=True, forbid_unknown_fields=True):
     """A new secret. `value` is any JSON value."""
 
-    name: str
+    name: Annotated[str, Meta(min_length=1, max_length=MAX_BYTES)]
     value: Raw
     metadata: dict[str, str] = {}
     tags: list[str] = []
