@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocols.http.errors import RefusedError
-from protocols.http.h1 import RequestHead, RequestReader, parse_head
+from protocols.http.h1 import RequestHead, RequestReader, _body, parse_head
 from protocols.http.limits import Limits
 
 LIMITS = Limits()
@@ -117,6 +117,25 @@ def test_what_two_readers_could_take_apart_differently_is_refused(raw: bytes) ->
 def test_ambiguous_length_is_refused(lines: list[bytes]) -> None:
     """Request smuggling needs two lengths; a request has one here, or none."""
     assert refusal(head(*lines, start=b"POST / HTTP/1.1")).status == 400
+
+
+@pytest.mark.parametrize(
+    ("lengths", "codings", "modern"),
+    [
+        ([b"3"], [b"chunked"], True),
+        ([b"3", b"3"], [], True),
+        ([], [b"chunked", b"chunked"], True),
+        ([], [b"chunked"], False),
+        ([b"x"], [], True),
+    ],
+)
+def test_ambiguous_length_is_refused_without_llhttp_too(
+    lengths: list[bytes], codings: list[bytes], modern: bool
+) -> None:
+    """Our own rules would hold if the parser's became lenient."""
+    with pytest.raises(RefusedError) as refused:
+        _body(lengths, codings, modern, LIMITS)
+    assert refused.value.code == "bad_framing"
 
 
 @pytest.mark.parametrize(

@@ -191,6 +191,22 @@ async def test_exception_group_from_a_handler_stays_there(
         assert (await ask(stream)).startswith(b"HTTP/1.1 500")
 
 
+async def test_half_an_answer_ends_in_a_reset(nursery: trio.Nursery, clock: Clock) -> None:
+    """Where the end of the connection ends the body, a clean end would make half look whole."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"half", "more_body": True})
+        raise ValueError
+
+    handle = await start(nursery, app)
+    async with await dial(handle) as stream:
+        await stream.send_all(b"GET / HTTP/1.0\r\n\r\n")
+        await trio.testing.wait_all_tasks_blocked(0.05)
+        with pytest.raises(trio.BrokenResourceError):
+            [_ async for _ in stream]
+
+
 async def test_exhaustion_is_waited_out(
     nursery: trio.Nursery,
     clock: Clock,
