@@ -329,6 +329,51 @@ AGENT = {
     ),
 }  # fmt: skip
 
+# What a token may do that is not root: the policy covers MOUNT/app/ and nothing else.
+READER_HCL = """
+path "MOUNT/data/app/*" { capabilities = ["create", "read", "update", "patch", "delete"] }
+path "MOUNT/metadata/app" { capabilities = ["list"] }
+path "MOUNT/metadata/app/*" { capabilities = ["list", "read"] }
+path "MOUNT/delete/app/*" { capabilities = ["update"] }
+path "MOUNT/undelete/app/*" { capabilities = ["update"] }
+"""
+READER_RULE = {
+    "effect": "allow",
+    "paths": ["MOUNT/app/*"],
+    "capabilities": ["create", "read", "read_metadata", "update", "delete", "list"],
+}
+READER = [Step(f"token create {J} -policy=reader", keep=MADE)] + [
+    Step(command, as_token="t")
+    for command in (
+        f"kv put {J} MOUNT/app/x a=1",
+        f"kv patch {J} MOUNT/app/x b=2",
+        f"kv get {J} MOUNT/app/x",
+        f"kv get {J} MOUNT/app/none",
+        f"kv metadata get {J} MOUNT/app/x",
+        f"kv list {J} MOUNT/app",
+        f"kv list {J} MOUNT/app/",
+        "kv delete MOUNT/app/x",
+        "kv undelete -versions=2 MOUNT/app/x",
+        f"kv get {J} MOUNT/app/x",
+        "kv destroy -versions=1 MOUNT/app/x",
+        "kv metadata delete MOUNT/app/x",
+        f"kv list {J} MOUNT",
+        f"kv get {J} MOUNT/other/x",
+        f"kv put {J} MOUNT/other/x a=1",
+        f"kv delete {J} MOUNT/other/x",
+        f"kv get {J} secret/x",
+        f"kv get {J} nowhere/x",
+        f"read {J} nowhere/x",
+        f"secrets list {J}",
+        "secrets enable -path=mine kv",
+        f"token lookup {J}",
+        f"token renew {J}",
+        f"token create {J}",
+        "token revoke -self",
+        f"kv get {J} MOUNT/app/x",
+    )
+]
+
 SEAL = steps(
     "status",
     f"status {J}",

@@ -4,11 +4,21 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+import requests
 
 from tests.acceptance.compat.client import Outcome, tell
 from tests.acceptance.compat.conftest import Both
 from tests.acceptance.compat.servers import NEW, Server
-from tests.acceptance.compat.stories import AGENT, KV1, KV2, SEAL, Step
+from tests.acceptance.compat.stories import (
+    AGENT,
+    KV1,
+    KV2,
+    READER,
+    READER_HCL,
+    READER_RULE,
+    SEAL,
+    Step,
+)
 
 
 def compare(servers: Both, story: list[Step], home: Path, mount: str) -> None:
@@ -49,6 +59,28 @@ def test_kv_version_1(both: Both, tmp_path: Path, name: str) -> None:
 def test_agent(both: Both, tmp_path: Path, name: str) -> None:
     """`bao status`, `login`, `token …`, `secrets …`."""
     compare(both, AGENT[name], tmp_path, f"agent-{name.replace(' ', '-')}")
+
+
+def test_a_token_that_is_not_root(both: Both, tmp_path: Path) -> None:
+    """What a policy does not allow is refused in the same words; what it allows works alike."""
+    mount = mounted(both, tmp_path, "two-reader", 2)
+    openbao, freehold = both
+    call(openbao, "PUT", "/v1/sys/policies/acl/reader", policy=READER_HCL.replace("MOUNT", mount))
+    rule = READER_RULE | {"paths": [f"{mount}/app/*"]}
+    call(freehold, "PUT", "/api/v1/policies/reader", name="reader", rules=[rule])
+    compare(both, READER, tmp_path, mount)
+
+
+def call(server: Server, method: str, path: str, **body: object) -> None:
+    """One request with the root token."""
+    reply = requests.request(
+        method,
+        server.address + path,
+        json=body,
+        headers={"Authorization": f"Bearer {server.token}"},
+        timeout=30,
+    )
+    reply.raise_for_status()
 
 
 def test_seal(tmp_path: Path) -> None:
