@@ -57,7 +57,9 @@ class Dialect:
         return self.router.match(request.method, path)
 
     def credential(self, request: Request) -> str | None:
-        """The credential that the request carries, None when it carries none."""
+        """`X-Vault-Token`, or a bearer token or key; None when the request carries none."""
+        if token := request.header(b"x-vault-token"):
+            return token
         scheme, _, text = request.header(b"authorization").partition(" ")
         return text.strip() or None if scheme.lower() == "bearer" else None
 

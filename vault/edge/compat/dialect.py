@@ -46,10 +46,6 @@ class Compat(Dialect):
         route, values = _ENGINES[mount.version].match(verb, path[len(mount.path) :])
         return route, (mount, *values)
 
-    def credential(self, request: Request) -> str | None:
-        """`X-Vault-Token`, or a bearer token."""
-        return request.header(b"x-vault-token") or super().credential(request)
-
     def error(self, error: VaultError, request_id: str) -> Reply:  # noqa: ARG002  # errors have no id here
         """OpenBao's statuses and words, where clients go by them."""
         if isinstance(error, AuthenticationError):
