@@ -92,9 +92,10 @@ async def _listen(
 async def _until_stopped(handle: ServerHandle, gate: Gate, nursery: trio.Nursery) -> None:
     """Tell systemd, reload certificates at SIGHUP; at SIGTERM or SIGINT let answers finish."""
     service = Service.from_environment()
-    service.ready(f"listening on port {handle.port}, {'open' if gate.is_open else 'sealed'}")
-    nursery.start_soon(_watchdog, service)
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
+        # Ready only now: whoever hears it may send a signal at once.
+        service.ready(f"listening on port {handle.port}, {'open' if gate.is_open else 'sealed'}")
+        nursery.start_soon(_watchdog, service)
         async for received in signals:
             if received != signal.SIGHUP:
                 break
