@@ -1,0 +1,72 @@
+"""Tests of reach: whether somebody may do anything at all below a folder."""
+
+import pytest
+
+from vault.authz.compile import compile_permissions, compile_policies
+from vault.authz.pattern import parse_pattern
+from vault.authz.policy import Effect, Policy, Rule
+from vault.authz.reach import meets, reaches
+from vault.model.identity import Permission
+
+
+@pytest.mark.parametrize(
+    ("pattern", "met"),
+    [
+        ("secret/app/db", True),
+        ("secret/app/*", True),
+        ("secret/*", True),
+        ("sec*", True),
+        ("*", True),
+        ("secret/+/x", True),
+        ("+/app", True),
+        ("+/+", True),
+        ("secret", False),
+        ("secrets/*", False),
+        ("other/*", False),
+        ("other/+/x", False),
+    ],
+)
+def test_patterns_and_a_mount(pattern: str, met: bool) -> None:  # a parameter of the table
+    """A pattern meets the folder when some path below it is covered."""
+    assert meets(parse_pattern(pattern, "paths"), "secret/") is met
+
+
+@pytest.mark.parametrize(
+    ("pattern", "met"),
+    [
+        ("team/blue/x", True),
+        ("team/*", True),
+        ("team/b*", True),
+        ("team/+/x", True),
+        ("+/blue/*", True),
+        ("team/+", False),
+        ("team/blue", False),
+        ("team/r*", False),
+        ("team/red/*", False),
+        ("+/red/*", False),
+    ],
+)
+def test_patterns_and_a_deeper_mount(pattern: str, met: bool) -> None:
+    """A pattern that ends above the folder covers nothing below it, unless its end is open."""
+    assert meets(parse_pattern(pattern, "paths"), "team/blue/") is met
+
+
+def policy(effect: Effect, *paths: str) -> Policy:
+    """A policy of one rule."""
+    return Policy(name="p", rules=(Rule(effect=effect, paths=paths, capabilities=("read",)),))
+
+
+def test_only_allowances_reach() -> None:
+    """A denial shows no mount; nothing shows none; root shows all."""
+    assert reaches(compile_policies([policy(Effect.ALLOW, "secret/a")]), (), "secret/")
+    assert not reaches(compile_policies([policy(Effect.DENY, "secret/a")]), (), "secret/")
+    assert not reaches(compile_policies([]), (), "secret/")
+    assert reaches(compile_policies([], root=True), (), "secret/")
+
+
+def test_a_key_reaches_as_far_as_its_permissions() -> None:
+    """Even root's key."""
+    grants = compile_permissions([Permission(capabilities=("read",), paths=("secret/a/*",))])
+    root = compile_policies([], root=True)
+    assert reaches(root, grants, "secret/")
+    assert not reaches(root, grants, "other/")

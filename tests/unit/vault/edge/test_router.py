@@ -1,0 +1,89 @@
+"""Tests of which function answers which path."""
+
+import pytest
+
+from vault.edge.router import Answer, Router
+from vault.errors import MethodError, NotFoundError
+
+
+def answering(name: str) -> Answer:
+    """An answer that is told from the others."""
+
+    async def answer(*_values: object) -> str:
+        return name
+
+    return answer
+
+
+def routed(router: Router, method: str, path: str) -> tuple[str, tuple[str, ...]]:
+    """The template that matches, and the values of its braces."""
+    route, values = router.match(method, path)
+    return route.template, values
+
+
+@pytest.fixture
+def router() -> Router:
+    """One template of each kind, and a catch-all below a prefix."""
+    router = Router()
+    for template in ("a", "a/b", "a/{x}/c", "d/{path}", "d/e/{path}"):
+        router.add("GET", template=template)(answering(template))
+    router.add("POST", template="a")(answering("post"))
+    return router
+
+
+@pytest.mark.parametrize(
+    ("path", "template", "values"),
+    [
+        ("a", "a", ()),
+        ("a/b", "a/b", ()),
+        ("a/1/c", "a/{x}/c", ("1",)),
+        ("d/x/y", "d/{path}", ("x/y",)),
+        ("d/", "d/{path}", ("",)),
+        ("d/e/x", "d/e/{path}", ("x",)),
+        ("d/e", "d/{path}", ("e",)),
+    ],
+)
+def test_match(router: Router, path: str, template: str, values: tuple[str, ...]) -> None:
+    """Exact ones first, then patterns, then the longest prefix."""
+    assert routed(router, "GET", path) == (template, values)
+
+
+@pytest.mark.parametrize("path", ["", "x", "d", "a//c", "a/1/d", "a/1/c/2"])
+def test_no_match(router: Router, path: str) -> None:
+    """An empty segment matches no brace."""
+    with pytest.raises(NotFoundError):
+        router.match("GET", path)
+
+
+def test_the_wrong_method(router: Router) -> None:
+    """The error says which ones are right."""
+    with pytest.raises(MethodError) as caught:
+        router.match("DELETE", "a")
+    assert caught.value.details["allow"] == ["GET", "POST"]
+
+
+def test_head_is_get(router: Router) -> None:
+    """Where there is no route of its own."""
+    assert routed(router, "HEAD", "a/b") == ("a/b", ())
+
+
+def test_a_router_that_takes_everything() -> None:
+    """A catch-all without a prefix comes last, and takes the empty path with an exact template."""
+    router = Router()
+    for template in ("{path}", "", "x/{path}"):
+        router.add("GET", template=template)(answering(template))
+    assert routed(router, "GET", "") == ("", ())
+    assert routed(router, "GET", "y") == ("{path}", ("y",))
+    assert routed(router, "GET", "y/z") == ("{path}", ("y/z",))
+    assert routed(router, "GET", "x/z") == ("x/{path}", ("z",))
+
+
+def test_one_router_of_several(router: Router) -> None:
+    """All routes of the parts; their methods, templates and publicity stay."""
+    other = Router()
+    other.add("GET", "PUT", template="z", public=True)(answering("z"))
+    whole = Router.of(router, other)
+    assert routed(whole, "POST", "a") == ("a", ())
+    route, _ = whole.match("PUT", "z")
+    assert route.public
+    assert len(whole.routes()) == len(router.routes()) + 2
