@@ -46,11 +46,11 @@ class Fields:
         self._asked.add(name)
         return name in self._given
 
-    def raw(self, name: str) -> bytes | None:
-        """The JSON text of a field, checked to the last character; a null is `null`."""
-        self.value(name)
+    def raw_mapping(self, name: str) -> bytes:
+        """The JSON text of an object, or `null`; checked to the last character."""
+        self.mapping(name)
         given = self._given.get(name)
-        return bytes(given) if isinstance(given, Raw) else None
+        return bytes(given) if isinstance(given, Raw) else b"null"
 
     def value(self, name: str) -> Any:
         """The field as it was given."""

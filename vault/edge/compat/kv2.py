@@ -168,8 +168,7 @@ async def _read(dialect: Dialect, request: Request, mount: MountRow, path: str) 
 def _value(fields: Fields) -> bytes:
     if "data" not in fields:
         raise ValidationError("no_data", "no data provided", field="data")
-    fields.mapping("data")  # checks the type
-    return fields.raw("data") or b"null"
+    return fields.raw_mapping("data")
 
 
 def _cas(fields: Fields) -> int | None:

@@ -108,11 +108,11 @@ def test_maps() -> None:
 
 def test_the_raw_text_is_checked_to_the_last_character() -> None:
     """What is stored undecoded must be decodable later."""
-    assert fields(d='{"a": 1.50}').raw("d") == b'{"a": 1.50}'
-    assert fields().raw("d") is None
+    assert fields(d='{"a": 1.50}').raw_mapping("d") == b'{"a": 1.50}'
+    assert fields(d="null").raw_mapping("d") == fields().raw_mapping("d") == b"null"
     for bad in (b'{"a": "\xff"}', b'{"a": 1e999}'):
         with pytest.raises(ValidationError, match="well-formed"):
-            Fields({"d": Raw(bad)}).raw("d")
+            Fields({"d": Raw(bad)}).raw_mapping("d")
 
 
 def test_a_field_may_be_there_as_null() -> None:
