@@ -59,8 +59,8 @@ def _shape(data: Any) -> Any:
 
 
 def test_types_are_told_apart() -> None:
-    """1, 1.0, "1", true, "true", null, "null", b"1" and "" have nine hashes."""
-    values: list[object] = [1, 1.0, "1", True, "true", None, "null", b"1", ""]
+    """1, 1.0, "1", "1.0", true, "true", null, "null", b"1" and "" have ten hashes."""
+    values: list[object] = [1, 1.0, "1", "1.0", True, "true", None, "null", b"1", ""]
     assert len({HASHER.value(value) for value in values}) == len(values)
 
 

@@ -134,6 +134,17 @@ def test_an_altered_acknowledged_end_is_damage(log: Path, index: int) -> None:
         _recover(log)  # before the last checkpoint: found by the verifier, not by the start
 
 
+def test_an_altered_last_record_is_damage(tmp_path: Path) -> None:
+    """The record that nothing follows is held against the head."""
+    log = tmp_path / "audit.log"
+    write_log(log, 3, step=0)
+    lines = _lines(log)
+    assert record.decode(lines[-1]).kind == "event"
+    _put(log, [*lines[:-1], lines[-1].replace(b"alice", b"mally")])
+    with pytest.raises(TamperedError, match="not those that were signed"):
+        _recover(log)
+
+
 def test_a_cut_off_end_is_damage(log: Path) -> None:
     """Fewer records than the head has signed: refused, whether cut at a line or within one."""
     lines = _lines(log)

@@ -181,6 +181,26 @@ def test_a_batch_is_durable_before_the_head_moves(log: Path) -> None:
     run.sink.close()
 
 
+def _position(run: Run) -> Position:
+    """Where the log ends, by a second look."""
+    run.sink.close()
+    return run.sink.load(KEYS, VAULT).position
+
+
+def test_the_head_covers_a_segment_before_it_is_closed(log: Path) -> None:
+    """At a rotation the head is made durable first, and the new name last."""
+    disk = FaultyDisk()
+    run = Run(log, disk)
+    run.start()
+    batch = Ledger(KEYS, VAULT, _position(run), rotation_bytes=1).compose([make_draft()], NOW)
+    run.sink.write((batch,))
+    batch = Ledger(KEYS, VAULT, _position(run), rotation_bytes=1).compose([make_draft()], NOW)
+    disk.calls.clear()
+    run.sink.write((batch,))
+    assert disk.calls[:4] == ["sync", "rename", "open", "sync_folder"]
+    run.sink.close()
+
+
 def test_durability_write_does_not_sync(log: Path) -> None:
     """`durability: write` leaves the disk's time to the kernel."""
     disk = FaultyDisk()
@@ -311,12 +331,6 @@ def test_a_disk_without_room_for_the_reserve_is_on_reserve(log: Path) -> None:
     run.start()
     assert run.sink.on_reserve
     run.sink.close()
-
-
-def _position(run: Run) -> Position:
-    """Where the log ends, by a second look."""
-    run.sink.close()
-    return run.sink.load(KEYS, VAULT).position
 
 
 def test_old_segments_expire(log: Path) -> None:
