@@ -174,6 +174,11 @@ class Agent:
         """SIGKILL: nothing in the process runs any more."""
         self._end(signal.SIGKILL)
 
+    def strike(self) -> None:
+        """SIGKILL from another thread, while this one waits in `start`."""
+        if self.process is not None:
+            self.process.kill()
+
     def verify(self) -> subprocess.CompletedProcess[str]:
         """`freehold audit verify` on its log."""
         return freehold("audit", "verify", "--log", str(self.audit_log))
