@@ -11,7 +11,7 @@ import contextlib
 import http.client
 import itertools
 import json
-import random  # noqa: TID251  # a seeded chance, so that a failed run can be repeated
+import random
 import sys
 import threading
 from collections import Counter, defaultdict
