@@ -14,13 +14,15 @@ from ui.cli.output import tell
 if TYPE_CHECKING:
     from vault.config import Settings
 
+DEV_TOKEN = "root"
+
 app = typer.Typer(help="Run a vault agent.", no_args_is_help=True)
 
 
 @app.command()
 def dev(
     listen: Annotated[str, typer.Option(help="host:port, loopback only.")] = "127.0.0.1:8200",
-    root_token: Annotated[str, typer.Option(help="The root token, for development.")] = "root",
+    root_token: Annotated[str, typer.Option(help="The root token, for development.")] = DEV_TOKEN,
     data_dir: Annotated[Path, typer.Option(help="Where the data is kept.")] = Path(".freehold-dev"),
 ) -> None:
     """Run for development: plain HTTP on loopback, initialised and unsealed, KV v2 at secret/."""
@@ -30,7 +32,8 @@ def dev(
     _require_private(data_dir)
     settings = _checked(partial(dev_settings, listen, data_dir))
     tell(f"freehold: development agent on http://{listen}, data in {data_dir}")
-    tell(f"  export FREEHOLD_ADDR=http://{listen} FREEHOLD_TOKEN={root_token}")
+    known = root_token if root_token == DEV_TOKEN else "…"  # one's own is not written to a log
+    tell(f"  export FREEHOLD_ADDR=http://{listen} FREEHOLD_TOKEN={known}")
     _run(partial(serve, settings, dev_token=root_token))
 
 

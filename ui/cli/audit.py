@@ -3,22 +3,33 @@
 import base64
 import binascii
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ui.cli.errors import CliError, Exit
-from ui.cli.session import session
+from ui.cli.errors import CliError
+from ui.cli.output import document
+from ui.cli.paging import every
+from ui.cli.pairs import given
+from ui.cli.route import route
+from ui.cli.session import session, shown
+from ui.cli.source import read_value
+
+if TYPE_CHECKING:
+    from vault.audit.verify import Verdict
 
 app = typer.Typer(help="Look at the audit log and prove that it is whole.", no_args_is_help=True)
 
+Log = Annotated[Path, typer.Option(help="The active log file, its segments beside it.")]
+
 
 @app.command()
+@shown
 def verify(
     context: typer.Context,
-    log: Annotated[Path, typer.Option(help="The active log file, its segments beside it.")],
+    log: Log,
     key: Annotated[
-        str, typer.Option(help="The agent's public key in base64, from an earlier `audit status`.")
+        str, typer.Option(help="The agent's public key in base64, from an earlier `audit key`.")
     ] = "",
 ) -> None:
     """Check every record, segment and signature. Exit 1 and the first bad record if one is bad.
@@ -26,35 +37,27 @@ def verify(
     Without --key the log is held against the key that it names itself: whoever can write the whole
     folder could have made both. Keep the key elsewhere.
     """
-    from vault.audit.fault import BadLogError
-    from vault.audit.keys import VerifyKeys
-    from vault.audit.verify import verify as verify_log
-    from vault.crypto.digest import sha256
-    from vault.crypto.note import is_signed
+    verdict = _verified(log, _key(key) if key else None)
+    public = base64.b64encode(verdict.public).decode()
+    session(context).show({"size": verdict.size, "root": verdict.root, "public_key": public})
 
-    try:
-        verdict = verify_log(log, VerifyKeys(sha256, is_signed), _key(key))
-    except BadLogError as error:
-        raise CliError(f"the log is not whole: {error}") from None
-    except OSError as error:
-        raise CliError(f"cannot read {error.filename or log}: {error.strerror}") from None
-    session(context).show(
-        {
-            "size": verdict.size,
-            "root": verdict.root,
-            "public_key": base64.b64encode(verdict.public).decode(),
-        }
-    )
+
+@app.command("key")
+def key_(log: Log) -> None:
+    """Check the log and show the public key that signed it, to be kept elsewhere."""
+    typer.echo(base64.b64encode(_verified(log, None).public).decode())
 
 
 @app.command()
+@shown
 def status(context: typer.Context) -> None:
     """Show how many records there are and how each sink does."""
     current = session(context)
-    current.show(current.client.call("GET", "/api/v1/audit/status"))
+    current.show(current.client.call("GET", route("audit/status")))
 
 
 @app.command()
+@shown
 def query(
     context: typer.Context,
     since: Annotated[str, typer.Option(help="RFC 3339 time.")] = "",
@@ -63,33 +66,82 @@ def query(
     operation: Annotated[str, typer.Option(help="Such as secret.read.")] = "",
     path: Annotated[str, typer.Option(help="Beginning of the path.")] = "",
     result: Annotated[str, typer.Option(help="ok, denied or failed.")] = "",
-    limit: int = 100,
+    request: Annotated[str, typer.Option(help="Id of a request.")] = "",
+    limit: Annotated[int, typer.Option(min=0, help="At most this many; 0 means all.")] = 100,
 ) -> None:
     """Search the log, newest first."""
     current = session(context)
-    asked: dict[str, Any] = {
-        "since": since,
-        "until": until,
-        "actor_id": actor,
-        "operation": operation,
-        "path_prefix": path,
-        "result": result,
-        "limit": limit,
-    }
-    current.show(current.client.call("GET", "/api/v1/audit/events", query=asked)["events"])
+    asked: dict[str, Any] = given(
+        since=since,
+        until=until,
+        actor_id=actor,
+        operation=operation,
+        path=path,
+        result=result,
+        request_id=request,
+    )
+    found = list(every(current.client, route("audit/events"), "events", asked, most=limit))
+    current.show(found, ("seq", "time", "actor_name", "operation", "path", "result", "rule"))
 
 
 @app.command()
-def prove(context: typer.Context, seq: int) -> None:
-    """Prove that a record is in the log, for somebody who has only the signed checkpoint."""
-    current = session(context)
-    current.show(current.client.call("GET", f"/api/v1/audit/proofs/{seq}"))
+def prove(
+    context: typer.Context, seq: Annotated[int, typer.Argument(help="Number of the record.")]
+) -> None:
+    """Prove that a record is in the log, as JSON for `audit check` on any machine."""
+    document(session(context).client.call("GET", route("audit/proofs", str(seq))))
 
 
-def _key(text: str) -> bytes | None:
-    if not text:
-        return None
+@app.command()
+def check(
+    key: Annotated[str, typer.Option(help="The agent's public key in base64.")],
+    file: Annotated[Path | None, typer.Option("--file", "-f", help="Proof; else stdin.")] = None,
+) -> None:
+    """Check a proof of `audit prove` and show its record. Needs neither agent nor log."""
+    import msgspec
+
+    from vault.audit.keys import VerifyKeys
+    from vault.audit.proof import Proof
+    from vault.audit.proof import check as check_proof
+    from vault.crypto.digest import sha256
+    from vault.crypto.note import is_signed
+
+    try:
+        proof = msgspec.convert(read_value(file, None, as_json=True), Proof)
+        check_proof(proof, VerifyKeys(sha256, is_signed), _key(key))
+    except ValueError as error:
+        raise CliError(f"this does not prove the record: {error}") from None
+    typer.echo(proof.record.rstrip("\n"))
+
+
+@app.command("hash")
+def hash_(
+    context: typer.Context,
+    file: Annotated[Path | None, typer.Option("--file", "-f", help="Else stdin.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The value is JSON.")] = False,
+) -> None:
+    """Show what a value reads as in the log, to search for it."""
+    body = {"value": read_value(file, None, as_json=as_json)}
+    typer.echo(session(context).client.call("POST", route("audit/hash"), body)["hash"])
+
+
+def _verified(log: Path, key: bytes | None) -> "Verdict":
+    from vault.audit.fault import BadLogError
+    from vault.audit.keys import VerifyKeys
+    from vault.audit.verify import verify as verify_log
+    from vault.crypto.digest import sha256
+    from vault.crypto.note import is_signed
+
+    try:
+        return verify_log(log, VerifyKeys(sha256, is_signed), key)
+    except BadLogError as error:
+        raise CliError(f"the log is not whole: {error}") from None
+    except OSError as error:
+        raise CliError(f"cannot read {error.filename or log}: {error.strerror}") from None
+
+
+def _key(text: str) -> bytes:
     try:
         return base64.b64decode(text, validate=True)
-    except binascii.Error:
-        raise CliError("--key is not base64", Exit.ERROR) from None
+    except (binascii.Error, ValueError):
+        raise typer.BadParameter("--key must be base64, as `audit key` shows it") from None

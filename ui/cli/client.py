@@ -1,8 +1,8 @@
 """The HTTP client of the commands: one call, its answer decoded, its error as an exit code."""
 
 import ssl
+from ipaddress import ip_address
 from typing import Any, Final
-from urllib.parse import quote
 
 import httpx2
 
@@ -10,67 +10,123 @@ from ui.cli.errors import CliError, Exit
 from ui.cli.settings import Settings
 
 TIMEOUT: Final = 90.0  # seconds; the longest that a server works on one request
+USER_AGENT: Final = "freehold-cli"
 _CODES: Final = {
     401: Exit.DENIED,
     403: Exit.DENIED,
     404: Exit.NOT_FOUND,
     409: Exit.CONFLICT,
+    429: Exit.BUSY,
+    503: Exit.BUSY,
 }
-_UNAVAILABLE: Final = 503
+_SEALED: Final = "Vault is sealed"  # how the Vault dialect, which has no codes, says it
+_REFUSED: Final = 401
+_MERGE_PATCH: Final = {"Content-Type": "application/merge-patch+json"}  # RFC 7396
 
 
 class Client:
-    """Talks to one agent."""
+    """Talks to one agent. A test gives a `transport` of its own."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        headers = {"X-Vault-Token": settings.token} if settings.token else {}
-        self._http = httpx2.Client(
-            base_url=settings.address, verify=_tls(settings), headers=headers, timeout=TIMEOUT
-        )
+    def __init__(self, settings: Settings, transport: httpx2.BaseTransport | None = None) -> None:
+        self._address = settings.address
+        self._has_token = bool(settings.token)
+        headers = {"User-Agent": USER_AGENT}  # it is in the audit log
+        if self._has_token:
+            _require_private(settings.address)
+            headers["Authorization"] = f"Bearer {settings.token}"
+        try:
+            self._http = httpx2.Client(
+                base_url=settings.address,
+                verify=_tls(settings),
+                headers=headers,
+                timeout=TIMEOUT,
+                transport=transport,
+            )
+        except UnicodeEncodeError:
+            raise CliError("a token is plain ASCII; this one is not", Exit.DENIED) from None
 
     def call(
-        self,
-        method: str,
-        path: str,
-        body: object = None,
-        *,
-        query: dict[str, Any] | None = None,
-        headers: dict[str, str] | None = None,
+        self, method: str, path: str, body: object = None, *, query: dict[str, Any] | None = None
     ) -> Any:
         """The decoded answer, None for an empty one. Raises `CliError`."""
         params = {name: value for name, value in (query or {}).items() if value not in (None, "")}
         try:
+            reply = self._http.request(method, path, json=body, params=params or None)
+        except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+            raise self._unreachable(str(error)) from None
+        return self._told(reply)
+
+    def merge(self, path: str, patch: object, *, query: dict[str, Any] | None = None) -> Any:
+        """As `call`, with a JSON merge patch."""
+        params = {name: value for name, value in (query or {}).items() if value is not None}
+        try:
             reply = self._http.request(
-                method, path, json=body, params=params or None, headers=headers
+                "PATCH", path, json=patch, params=params or None, headers=_MERGE_PATCH
             )
         except httpx2.HTTPError as error:
+            raise self._unreachable(str(error)) from None
+        return self._told(reply)
+
+    def _told(self, reply: httpx2.Response) -> Any:
+        if reply.is_success and not reply.content:
+            return None
+        try:
+            told = reply.json()
+        except ValueError:
+            told = None
+        if reply.is_success and told is not None:
+            return told
+        if not isinstance(told, dict):
             raise CliError(
-                f"cannot reach {self._settings.address}: {error}; is the agent running, and is "
-                "FREEHOLD_ADDR (and FREEHOLD_CACERT) right?",
+                f"{self._address} answers {reply.status_code}, and not as a Freehold agent does; "
+                "is FREEHOLD_ADDR right?",
                 Exit.UNREACHABLE,
-            ) from None
-        if reply.is_success:
-            return reply.json() if reply.content else None
-        raise _failure(reply)
+            )
+        raise self._failure(reply.status_code, told)
+
+    def _failure(self, status: int, told: dict[str, Any]) -> CliError:
+        """The agent's own words, and what to do where that is clear."""
+        text = told.get("message") or "; ".join(told.get("errors", [])) or f"error {status}"
+        code = _CODES.get(status, Exit.ERROR)
+        if told.get("code") == "sealed" or _SEALED in told.get("errors", []):
+            code = Exit.SEALED
+            text += "; unseal it with `freehold operator unseal`"
+        elif status == _REFUSED:
+            text += (
+                "; the token is unknown or expired: `freehold login`, or set FREEHOLD_TOKEN"
+                if self._has_token
+                else "; there is no token: `freehold login`, or set FREEHOLD_TOKEN"
+            )
+        request = f" (request {told['request_id']})" if told.get("request_id") else ""
+        return CliError(f"{text}{request}", code)
+
+    def _unreachable(self, why: str) -> CliError:
+        return CliError(
+            f"cannot reach {self._address}: {why}; is the agent running, and are FREEHOLD_ADDR "
+            "and FREEHOLD_CACERT right?",
+            Exit.UNREACHABLE,
+        )
 
 
-def path_of(prefix: str, name: str) -> str:
-    """A URL path for a secret's name: escaped, its slashes kept."""
-    return prefix + quote(name, safe="/")
-
-
-def _failure(reply: httpx2.Response) -> CliError:
+def _require_private(address: str) -> None:
+    """A token goes out in clear to this machine only."""
     try:
-        told = reply.json()
+        url = httpx2.URL(address)
+    except httpx2.InvalidURL:
+        raise CliError(f"{address} is no address; it looks like https://HOST:PORT") from None
+    if url.scheme == "https":
+        return
+    if url.scheme != "http" or not url.host:
+        raise CliError(f"{address} is no address; it looks like https://HOST:PORT")
+    if not _is_loopback(url.host):
+        raise CliError(f"{address} has no TLS: the token is not sent there; use https://")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
     except ValueError:
-        told = {}
-    code = _CODES.get(reply.status_code, Exit.ERROR)
-    if told.get("code") == "sealed" or (reply.status_code == _UNAVAILABLE and "errors" in told):
-        code = Exit.SEALED
-    text = told.get("message") or "; ".join(told.get("errors", [])) or reply.reason_phrase
-    request = f" (request {told['request_id']})" if told.get("request_id") else ""
-    return CliError(f"{text}{request}", code)
+        return host == "localhost"
 
 
 def _tls(settings: Settings) -> ssl.SSLContext:

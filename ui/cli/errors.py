@@ -4,7 +4,7 @@ from enum import IntEnum
 
 
 class Exit(IntEnum):
-    """Exit codes; part of the CLI's contract. 2 is also what the parser uses for wrong usage."""
+    """Exit codes; part of the CLI's contract (docs/cli.md)."""
 
     OK = 0
     ERROR = 1
@@ -13,6 +13,11 @@ class Exit(IntEnum):
     DENIED = 4
     CONFLICT = 5
     UNREACHABLE = 6
+    BUSY = 7  # not now: too many requests, or no audit log accepts the record
+    USAGE = 64  # EX_USAGE of sysexits.h; the parser's own 2 already means sealed
+    CANNOT_RUN = 126  # as shells tell it of a program that `run` was to start
+    NO_PROGRAM = 127
+    INTERRUPTED = 130
 
 
 class CliError(Exception):

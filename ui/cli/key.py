@@ -1,16 +1,21 @@
 """`freehold key …`: API keys of users."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from ui.cli.output import tell
-from ui.cli.session import session
+from ui.cli.pairs import given
+from ui.cli.route import route
+from ui.cli.session import session, shown
 
 app = typer.Typer(help="API keys.", no_args_is_help=True)
 
+KeyId = Annotated[str, typer.Argument(help="Id of the key.")]
+
 
 @app.command()
+@shown
 def create(
     context: typer.Context,
     user: Annotated[str, typer.Argument(help="Name of the user whose key it is.")],
@@ -23,24 +28,36 @@ def create(
 ) -> None:
     """Make a key. It is shown once."""
     current = session(context)
-    body: dict[str, Any] = {"user": user, "name": name}
-    body |= {"expires_at": expires_at} if expires_at else {}
-    body |= {"permissions": [_permission(text) for text in allow]} if allow else {}
-    current.show(current.client.call("POST", "/api/v1/keys", body))
+    permissions = [_permission(text) for text in allow or []]
+    body = given(user=user, name=name, expires_at=expires_at, permissions=permissions)
+    current.show(current.client.call("POST", route("keys"), body))
     tell("Keep the key now; it cannot be shown again.")
 
 
 @app.command("list")
-def list_(context: typer.Context, user: str) -> None:
+@shown
+def list_(
+    context: typer.Context, user: Annotated[str, typer.Argument(help="Name of the user.")]
+) -> None:
     """List a user's keys, with when each was last used."""
     current = session(context)
-    current.show(current.client.call("GET", "/api/v1/keys", query={"user": user})["keys"])
+    columns = ("id", "name", "status", "expires_at", "last_used", "uses")
+    found = current.client.call("GET", route("keys"), query={"user": user})["keys"]
+    current.show(found, columns)
 
 
 @app.command()
-def revoke(context: typer.Context, key_id: str) -> None:
+@shown
+def show(context: typer.Context, key_id: KeyId) -> None:
+    """Show everything but the key itself."""
+    current = session(context)
+    current.show(current.client.call("GET", route("keys", key_id)))
+
+
+@app.command()
+def revoke(context: typer.Context, key_id: KeyId) -> None:
     """Revoke a key: its next request is refused."""
-    session(context).client.call("DELETE", f"/api/v1/keys/{key_id}")
+    session(context).client.call("DELETE", route("keys", key_id))
 
 
 def _permission(text: str) -> dict[str, list[str]]:

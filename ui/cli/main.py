@@ -1,76 +1,105 @@
 """The `freehold` command: its groups, its global options, and how it ends."""
 
 import sys
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from ui.cli import agent, audit, key, operator, policy, secret
+from ui.cli import agent, audit, key, mount, operator, policy, role, secret, token, user
 from ui.cli.errors import CliError, Exit
+from ui.cli.login import login, logout, status
 from ui.cli.output import Format, tell
 from ui.cli.run import run
-from ui.cli.session import Session, session
-from ui.cli.settings import save_token
+from ui.cli.session import Session, shown
 
 app = typer.Typer(
     help="Freehold: secrets on the ground of whoever owns them.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,  # a traceback with locals could show a secret
 )
-app.add_typer(agent.app, name="agent")
-app.add_typer(operator.app, name="operator")
+app.command()(shown(status))
+app.command()(shown(login))
+app.command()(logout)
+app.command(context_settings={"allow_interspersed_args": False})(run)
 app.add_typer(secret.app, name="secret")
 app.add_typer(policy.app, name="policy")
+app.add_typer(user.app, name="user")
+app.add_typer(role.app, name="role")
 app.add_typer(key.app, name="key")
+app.add_typer(token.app, name="token")
+app.add_typer(mount.app, name="mount")
 app.add_typer(audit.app, name="audit")
-app.command(context_settings={"allow_interspersed_args": False})(run)
+app.add_typer(operator.app, name="operator")
+app.add_typer(agent.app, name="agent")
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"freehold {version('freehold')}")
+        raise typer.Exit
 
 
 @app.callback()
 def options(
     context: typer.Context,
     address: Annotated[str | None, typer.Option(help="The agent; else FREEHOLD_ADDR.")] = None,
-    output: Annotated[Format, typer.Option("--output", "-o")] = Format.TABLE,
+    output: Annotated[
+        Format, typer.Option("--output", "-o", help="How to show results.")
+    ] = Format.TABLE,
+    _asked: Annotated[
+        bool, typer.Option("--version", help="Show the version.", callback=_version, is_eager=True)
+    ] = False,
 ) -> None:
     """Secrets on the ground of whoever owns them."""
     context.obj = Session(address, output)
 
 
-@app.command()
-def status(context: typer.Context) -> None:
-    """Show whether the agent is up, initialised and unsealed. Exit 2 while it is sealed."""
-    current = session(context)
-    state = current.client.call("GET", "/v1/sys/seal-status")
-    current.show(state)
-    if state["sealed"]:
-        raise typer.Exit(Exit.SEALED)
-
-
-@app.command()
-def login(context: typer.Context) -> None:
-    """Check a token (asked for without echo, or from stdin) and keep it for later commands."""
-    from ui.cli.client import Client
-    from ui.cli.settings import Settings
-
-    current = session(context)
-    token = (
-        typer.prompt("Token", hide_input=True, err=True)
-        if sys.stdin.isatty()
-        else sys.stdin.readline().strip()
-    )
-    found = Settings.from_environment(current.address)
-    client = Client(
-        Settings(found.address, token, found.ca_file, found.client_cert, found.client_key)
-    )
-    told = client.call("GET", "/v1/auth/token/lookup-self")
-    save_token(token)
-    current.show({"accessor": told["data"]["accessor"], "policies": told["data"]["policies"]})
-
-
 def main() -> None:
-    """Run the command; a `CliError` becomes one line and its exit code."""
+    """Run the command. Every failure is one line on stderr and an exit code."""
+    sys.exit(_run())
+
+
+def _run() -> int:
     try:
-        app()
+        code = app(standalone_mode=False)
+        sys.stdout.flush()
     except CliError as error:
         tell(f"freehold: {error}")
-        sys.exit(error.exit_code)
+        return error.exit_code
+    except typer.TyperException as error:
+        return _misused(error)
+    except typer.Abort:
+        tell("freehold: given up")
+        return Exit.INTERRUPTED
+    except BrokenPipeError:  # whoever read has enough, as `head` does
+        sys.stdout = None  # the interpreter must not flush it again
+        return Exit.ERROR
+    except Exception as error:  # noqa: BLE001  # shown without its text: that could hold a secret
+        tell(f"freehold: internal error, please report it: {'; '.join(_places(error))}")
+        return Exit.ERROR
+    return int(code or Exit.OK)
+
+
+def _misused(error: typer.TyperException) -> int:
+    """A wrong option or argument: what the parser says, and where help is."""
+    text = " ".join(getattr(error, "format_message", error.__str__)().split()).rstrip(".")
+    command = getattr(getattr(error, "ctx", None), "command_path", "freehold")
+    if text:  # without arguments the help is the whole answer
+        tell(f"freehold: {text}; see `{command} --help`")
+    return Exit.USAGE
+
+
+def _places(error: BaseException) -> Iterator[str]:
+    """Type and place of each error in it: enough to find it, and no value."""
+    if isinstance(error, BaseExceptionGroup):
+        for inner in error.exceptions:
+            yield from _places(inner)
+        return
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+    yield f"{type(error).__name__}{place}"

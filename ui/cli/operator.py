@@ -1,17 +1,19 @@
 """`freehold operator …`: initialise, unseal, seal, rotate; look at the running agent."""
 
-import sys
 from typing import Annotated
 
 import typer
 
 from ui.cli.output import tell
-from ui.cli.session import session
+from ui.cli.route import route
+from ui.cli.session import session, shown
+from ui.cli.source import read_line
 
 app = typer.Typer(help="Run the vault: init, unseal, seal, rotate.", no_args_is_help=True)
 
 
 @app.command()
+@shown
 def init(
     context: typer.Context,
     shares: Annotated[int, typer.Option(help="How many shares to make.")] = 5,
@@ -20,50 +22,49 @@ def init(
     """Initialise a new vault. Shows the shares and the root token, once."""
     current = session(context)
     body = {"secret_shares": shares, "secret_threshold": threshold}
-    current.show(current.client.call("PUT", "/v1/sys/init", body))
+    told = current.client.call("PUT", "/v1/sys/init", body)
+    current.show({"root_token": told["root_token"], "shares": told["keys_base64"]})
     tell("Give each share to another person now; nothing keeps a copy.")
 
 
 @app.command()
+@shown
 def unseal(
     context: typer.Context,
     reset: Annotated[bool, typer.Option("--reset", help="Forget the shares given so far.")] = False,
 ) -> None:
     """Offer one share, asked for without echo (or read from stdin)."""
     current = session(context)
-    body: dict[str, object] = {"reset": True} if reset else {"key": _share()}
-    current.show(current.client.call("PUT", "/v1/sys/unseal", body))
+    body: dict[str, object] = {"reset": True} if reset else {"key": read_line("Share")}
+    told = current.client.call("PUT", "/v1/sys/unseal", body)
+    current.show({name: told[name] for name in ("sealed", "t", "n", "progress")})
 
 
 @app.command()
 def seal(context: typer.Context) -> None:
     """Seal the vault: it answers nothing until it is unsealed again."""
-    session(context).client.call("PUT", "/v1/sys/seal")
+    session(context).client.call("POST", route("system/seal"))
 
 
 @app.command()
+@shown
 def rotate(context: typer.Context) -> None:
     """Make a new key-encryption key; older values keep theirs and stay readable."""
     current = session(context)
-    current.show(current.client.call("POST", "/api/v1/system/rotate"))
+    current.show(current.client.call("POST", route("system/rotate")))
 
 
 @app.command("key-status")
+@shown
 def key_status(context: typer.Context) -> None:
     """Show the key-encryption key's generation, age and counted uses."""
     current = session(context)
-    current.show(current.client.call("GET", "/api/v1/system/key-status"))
+    current.show(current.client.call("GET", route("system/key-status")))
 
 
 @app.command()
+@shown
 def actors(context: typer.Context) -> None:
     """Show the agent's actors: mailbox depth, restarts, time per message."""
     current = session(context)
-    current.show(current.client.call("GET", "/api/v1/system/actors")["actors"])
-
-
-def _share() -> str:
-    if sys.stdin.isatty():
-        share: str = typer.prompt("Unseal key", hide_input=True, err=True)
-        return share
-    return sys.stdin.readline().strip()
+    current.show(current.client.call("GET", route("system/actors"))["actors"])

@@ -1,13 +1,13 @@
-"""How results are shown: tables for people, JSON for programs."""
+"""How results are shown: aligned text for people, JSON for programs."""
 
 import json
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
-from typing import Any
+from itertools import zip_longest
+from typing import Any, Final
 
-from rich.console import Console
-from rich.table import Table
+GAP: Final = "  "  # between columns
 
 
 class Format(StrEnum):
@@ -17,38 +17,50 @@ class Format(StrEnum):
     JSON = "json"
 
 
-def show(value: Any, form: Format) -> None:
-    """Print a result: an object as two columns, a list of objects as a table, a text as it is."""
+def show(value: Any, form: Format, columns: Sequence[str] = ()) -> None:
+    """Print a result. As a table: an object is `key value` lines, a list of objects has a row each.
+
+    `columns` are those that the table of a list has; JSON always has everything.
+    """
     if form is Format.JSON:
-        json.dump(value, sys.stdout, indent=2, ensure_ascii=False)
-        sys.stdout.write("\n")
+        document(value)
     elif isinstance(value, Mapping):
         _print(("key", "value"), ((key, _cell(item)) for key, item in value.items()))
     elif isinstance(value, list) and value and isinstance(value[0], Mapping):
-        columns = tuple(dict.fromkeys(key for row in value for key in row))
-        _print(columns, ([_cell(row.get(key)) for key in columns] for row in value))
+        chosen = columns or tuple(dict.fromkeys(key for row in value for key in row))
+        _print(chosen, ([_cell(row.get(key)) for key in chosen] for row in value))
     elif isinstance(value, list):
-        sys.stdout.writelines(f"{item}\n" for item in value)
+        sys.stdout.writelines(f"{_cell(item)}\n" for item in value)
     elif value is not None:
-        sys.stdout.write(f"{value}\n")
+        sys.stdout.write(f"{value if isinstance(value, str) else json.dumps(value)}\n")
+
+
+def document(value: Any) -> None:
+    """Print what is JSON for people too, such as a policy."""
+    json.dump(value, sys.stdout, indent=2, ensure_ascii=False)
+    sys.stdout.write("\n")
 
 
 def tell(text: str) -> None:
-    """Say something to the person, beside the result: on stderr."""
-    sys.stderr.write(f"{text}\n")
+    """Say something to the person, beside the result: one line on stderr."""
+    sys.stderr.write(f"{_visible(text)}\n")
 
 
 def _cell(value: object) -> str:
-    if isinstance(value, str):
-        return value
-    return "" if value is None else json.dumps(value, ensure_ascii=False)
+    if value is None:
+        return ""
+    return _visible(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
 
 
-def _print(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
-    console = Console(highlight=False, markup=False, soft_wrap=not sys.stdout.isatty())
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    for row in rows:
-        table.add_row(*row)
-    console.print(table)
+def _visible(text: str) -> str:
+    """The text with its control characters escaped: a name cannot steer the terminal."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def _print(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Lines are as long as they must be: a terminal wraps them, `cut` and `awk` rely on them."""
+    lines = [columns, *rows]
+    widths = [max(map(len, cells)) for cells in zip_longest(*lines, fillvalue="")]
+    for line in lines:
+        padded = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+        sys.stdout.write(f"{GAP.join(padded).rstrip()}\n")

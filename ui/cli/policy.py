@@ -1,75 +1,76 @@
 """`freehold policy …`: write, read and try policies."""
 
-import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from ui.cli.client import path_of
-from ui.cli.session import session
+from ui.cli.errors import Exit
+from ui.cli.output import document
+from ui.cli.pairs import given
+from ui.cli.route import route
+from ui.cli.session import session, shown
 from ui.cli.source import read_value
 
 app = typer.Typer(help="Who may do what.", no_args_is_help=True)
 
-PREFIX = "/api/v1/policies/"
+Name = Annotated[str, typer.Argument(help="Name of the policy.")]
 
 
 @app.command("list")
+@shown
 def list_(context: typer.Context) -> None:
     """List the policies' names."""
     current = session(context)
-    current.show(current.client.call("GET", "/api/v1/policies")["policies"])
+    current.show(current.client.call("GET", route("policies"))["policies"])
 
 
 @app.command()
-def read(context: typer.Context, name: str) -> None:
-    """Show a policy as JSON."""
-    found = session(context).client.call("GET", path_of(PREFIX, name))
-    typer.echo(json.dumps(found, indent=2, ensure_ascii=False))
+def read(context: typer.Context, name: Name) -> None:
+    """Show a policy as JSON, as `write` takes it."""
+    document(session(context).client.call("GET", route("policies", name)))
 
 
 @app.command()
+@shown
 def write(
     context: typer.Context,
-    name: str,
+    name: Name,
     file: Annotated[Path | None, typer.Option("--file", "-f", help="JSON; else stdin.")] = None,
 ) -> None:
     """Write a policy (JSON from stdin by default); it is in force at once."""
     current = session(context)
-    document = read_value(file, None, as_json=True)
-    current.show(current.client.call("PUT", path_of(PREFIX, name), document))
+    policy = read_value(file, None, as_json=True)
+    current.show(current.client.call("PUT", route("policies", name), policy))
 
 
 @app.command()
-def delete(context: typer.Context, name: str) -> None:
+def delete(context: typer.Context, name: Name) -> None:
     """Delete a policy; it is out of force at once."""
-    session(context).client.call("DELETE", path_of(PREFIX, name))
+    session(context).client.call("DELETE", route("policies", name))
 
 
 @app.command()
 def effective(context: typer.Context) -> None:
-    """Show the policies that count for you."""
-    current = session(context)
-    current.show(current.client.call("GET", "/api/v1/policies-effective"))
+    """Show the policies that count for you, as JSON."""
+    document(session(context).client.call("GET", route("policies-effective")))
 
 
 @app.command()
+@shown
 def check(
     context: typer.Context,
-    capability: str,
-    path: str,
-    user: Annotated[str | None, typer.Option(help="For this user, not for you.")] = None,
+    capability: Annotated[str, typer.Argument(help="create, read, update, delete, list …")],
+    path: Annotated[str, typer.Argument(help="Such as secret/app/db.")],
+    user: Annotated[str, typer.Option(help="For this user, not for you.")] = "",
     policy: Annotated[list[str] | None, typer.Option(help="With these policies.")] = None,
-    ip: Annotated[str | None, typer.Option(help="From this address.")] = None,
+    ip: Annotated[str, typer.Option(help="From this address.")] = "",
+    at: Annotated[str, typer.Option(help="At this RFC 3339 time.")] = "",
 ) -> None:
     """Would this be allowed, by which rule, and what is missing? Exit 4 when it would not."""
     current = session(context)
-    body: dict[str, Any] = {"capability": capability, "path": path}
-    body |= {"user": user} if user else {}
-    body |= {"policies": policy} if policy else {}
-    body |= {"ip": ip} if ip else {}
-    decision = current.client.call("POST", "/api/v1/policies-dry-run", body)
+    body = given(capability=capability, path=path, user=user, policies=policy, ip=ip, at=at)
+    decision = current.client.call("POST", route("policies-dry-run"), body)
     current.show(decision)
     if not decision["allowed"]:
-        raise typer.Exit(4)
+        raise typer.Exit(Exit.DENIED)

@@ -6,10 +6,11 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from ui.cli.client import path_of
 from ui.cli.errors import CliError, Exit
+from ui.cli.route import route
 from ui.cli.session import session
 
+OWN: Final = ("FREEHOLD_TOKEN", "VAULT_TOKEN", "BAO_TOKEN")  # never handed to the program
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z", re.ASCII)
 
 
@@ -36,7 +37,9 @@ def run(
             raise CliError(f"{name} is not an object; use --env NAME={name}")
         variables |= {key: _text(item) for key, item in value.items()}
     for assignment in env or []:
-        variable, _, place = assignment.partition("=")
+        variable, sign, place = assignment.partition("=")
+        if not sign:
+            raise typer.BadParameter("--env must look like NAME=secret or NAME=secret#field")
         name, _, field = place.partition("#")
         value = _value(client, name)
         if field:
@@ -49,20 +52,18 @@ def run(
 
 def _execute(command: list[str], variables: dict[str, str]) -> None:
     if any(not _NAME.match(name) for name in variables):
-        raise CliError("a key of the secret cannot be the name of an environment variable")
-    kept = {
-        name: value
-        for name, value in os.environ.items()
-        if name not in {"FREEHOLD_TOKEN", "VAULT_TOKEN"}
-    }
+        raise CliError("a key of the secret cannot name a variable; use --env NAME=secret#key")
+    kept = {name: value for name, value in os.environ.items() if name not in OWN}
     try:
         os.execvpe(command[0], command, kept | variables)  # noqa: S606  # what the person asked for
+    except FileNotFoundError:
+        raise CliError(f"there is no program {command[0]}", Exit.NO_PROGRAM) from None
     except OSError as error:
-        raise CliError(f"cannot run {command[0]}: {error.strerror}") from None
+        raise CliError(f"cannot run {command[0]}: {error.strerror}", Exit.CANNOT_RUN) from None
 
 
 def _value(client: Any, name: str) -> Any:
-    return client.call("GET", path_of("/api/v1/secrets/", name))["value"]
+    return client.call("GET", route("secrets", name))["value"]
 
 
 def _text(value: Any) -> str:

@@ -1,12 +1,17 @@
 """`freehold secret …`: values, their versions and metadata."""
 
+import json
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from ui.cli.client import path_of
-from ui.cli.session import session
+from ui.cli.errors import CliError, Exit
+from ui.cli.output import Format
+from ui.cli.paging import every
+from ui.cli.pairs import pairs
+from ui.cli.route import route
+from ui.cli.session import session, shown
 from ui.cli.source import read_value
 
 app = typer.Typer(help="Store, read, version and roll back secrets.", no_args_is_help=True)
@@ -28,6 +33,7 @@ Which = Annotated[list[int] | None, typer.Option("--version", help="A version; m
 
 
 @app.command()
+@shown
 def put(
     context: typer.Context,
     name: Name,
@@ -44,39 +50,57 @@ def put(
     written = {"value": read_value(file, value, as_json=as_json)}
     body = written | _described(tag, metadata) | ({"expires_at": expires_at} if expires_at else {})
     if cas == 0:
-        answer = current.client.call("POST", "/api/v1/secrets", body | {"name": name})
+        answer = current.client.call("POST", route("secrets"), body | {"name": name})
     else:
         answer = _upsert(current.client, name, body, cas)
     current.show(answer)
 
 
 @app.command()
+@shown
+def patch(
+    context: typer.Context,
+    name: Name,
+    file: FileOption = None,
+    value: Literal = None,
+    cas: Cas = None,
+) -> None:
+    """Merge a JSON object into an object value, as a new version; null takes a key away."""
+    current = session(context)
+    change = read_value(file, value, as_json=True)
+    current.show(current.client.merge(route("secrets", name), change, query={"cas": cas}))
+
+
+@app.command()
+@shown
 def get(
     context: typer.Context,
     name: Name,
     version: Annotated[int, typer.Option(help="0 is the current one.")] = 0,
     field: Annotated[str, typer.Option(help="One key of an object value.")] = "",
-    raw: Annotated[bool, typer.Option("--raw", help="The value alone.")] = False,
+    raw: Annotated[
+        bool, typer.Option("--raw", help="The value alone: text as it is, else JSON.")
+    ] = False,
 ) -> None:
     """Read a value."""
     current = session(context)
-    answer = current.client.call(
-        "GET", path_of("/api/v1/secrets/", name), query={"version": version or None}
-    )
-    if field:
-        answer = _field(answer["value"], field)
-    elif raw:
-        answer = answer["value"]
-    current.show(answer)
+    answer = current.client.call("GET", route("secrets", name), query={"version": version or None})
+    if field or raw:
+        value = _field(answer["value"], field) if field else answer["value"]
+        as_text = isinstance(value, str) and current.form is Format.TABLE
+        typer.echo(value if as_text else json.dumps(value, ensure_ascii=False))
+    else:
+        current.show(answer)
 
 
 @app.command("list")
+@shown
 def list_(
     context: typer.Context,
     prefix: Annotated[str, typer.Argument(help="A folder; empty means everything.")] = "",
     tag: Tags = None,
     metadata: Annotated[list[str] | None, typer.Option(help="key=value to match.")] = None,
-    status: str = "",
+    status: Annotated[str, typer.Option(help="active, deleted, destroyed or empty.")] = "",
     expiring_before: Annotated[str, typer.Option(help="RFC 3339 time.")] = "",
     limit: Annotated[int, typer.Option(help="At most this many; 0 means all.")] = 0,
 ) -> None:
@@ -85,48 +109,47 @@ def list_(
     query: dict[str, Any] = {
         "prefix": prefix,
         "tags": ",".join(tag or []),
-        "metadata": ",".join(item.replace("=", ":", 1) for item in metadata or []),
+        "metadata": ",".join(f"{key}:{value}" for key, value in pairs(metadata).items()),
         "status": status,
         "expiring_before": expiring_before,
     }
-    found: list[dict[str, Any]] = []
-    while True:
-        page = current.client.call("GET", "/api/v1/secrets", query=query)
-        found += page["secrets"]
-        if not page["cursor"] or (limit and len(found) >= limit):
-            break
-        query["cursor"] = page["cursor"]
-    current.show(found[:limit] if limit else found)
+    found = list(every(current.client, route("secrets"), "secrets", query, most=limit))
+    current.show(found, ("name", "version", "status", "tags", "updated_at", "expires_at"))
 
 
 @app.command()
+@shown
 def versions(context: typer.Context, name: Name) -> None:
     """List the versions, with who wrote each."""
     current = session(context)
-    current.show(current.client.call("GET", path_of("/api/v1/versions/", name)))
+    current.show(current.client.call("GET", route("versions", name)))
 
 
 @app.command()
+@shown
 def rollback(context: typer.Context, name: Name, version: int, cas: Cas = None) -> None:
     """Write the value of an older version again, as a new version."""
     current = session(context)
     body = {"version": version, "cas": cas}
-    current.show(current.client.call("POST", path_of("/api/v1/rollback/", name), body))
+    current.show(current.client.call("POST", route("rollback", name), body))
 
 
 @app.command()
+@shown
 def delete(context: typer.Context, name: Name, version: Which = None) -> None:
     """Delete versions (the current one by default); `undelete` undoes it."""
     _edit(context, "delete", name, version)
 
 
 @app.command()
+@shown
 def undelete(context: typer.Context, name: Name, version: Which = None) -> None:
     """Bring deleted versions back."""
     _edit(context, "undelete", name, version)
 
 
 @app.command()
+@shown
 def destroy(context: typer.Context, name: Name, version: Which = None) -> None:
     """Erase versions for good."""
     _edit(context, "destroy", name, version)
@@ -141,16 +164,20 @@ def purge(
     """Erase a secret with all its versions and metadata."""
     if not yes:
         typer.confirm(f"Erase {name} with all its versions for good?", abort=True, err=True)
-    session(context).client.call("DELETE", path_of("/api/v1/metadata/", name))
+    session(context).client.call("DELETE", route("metadata", name))
 
 
 @app.command()
+@shown
 def metadata(
     context: typer.Context,
     name: Name,
     metadata: Meta = None,
+    drop: Annotated[
+        list[str] | None, typer.Option(help="A metadata key to take away; may be repeated.")
+    ] = None,
     tag: Tags = None,
-    max_versions: int | None = None,
+    max_versions: Annotated[int | None, typer.Option(help="Older ones are erased.")] = None,
     cas_required: Annotated[bool | None, typer.Option("--cas-required/--no-cas-required")] = None,
     expires_at: Annotated[str | None, typer.Option(help="RFC 3339 time; empty: never.")] = None,
 ) -> None:
@@ -165,27 +192,33 @@ def metadata(
         }.items()
         if value is not None
     }
-    path = path_of("/api/v1/metadata/", name)
-    current.show(current.client.call("PATCH" if changes else "GET", path, changes or None))
+    if drop:
+        changes["metadata"] = changes.get("metadata", {}) | dict.fromkeys(drop)
+    path = route("metadata", name)
+    if changes:
+        current.show(current.client.call("PATCH", path, changes))
+        return
+    told = current.client.call("GET", path)
+    if current.form is Format.TABLE:  # flat, and `versions` shows those
+        told = told.pop("secret") | {key: told[key] for key in told if key != "versions"}
+    current.show(told)
 
 
 def _upsert(client: Any, name: str, body: dict[str, Any], cas: int | None) -> Any:
     """Update, or create where nothing is; a race is decided by the server, not by us."""
-    from ui.cli.errors import CliError, Exit
-
-    path = path_of("/api/v1/secrets/", name)
+    path = route("secrets", name)
     try:
         return client.call("PUT", path, body | {"cas": cas})
     except CliError as error:
         if error.exit_code is not Exit.NOT_FOUND or cas is not None:
             raise
-    return client.call("POST", "/api/v1/secrets", body | {"name": name})
+    return client.call("POST", route("secrets"), body | {"name": name})
 
 
 def _edit(context: typer.Context, verb: str, name: str, versions: list[int] | None) -> None:
     current = session(context)
     body = {"versions": versions or []}
-    current.show(current.client.call("POST", path_of(f"/api/v1/{verb}/", name), body))
+    current.show(current.client.call("POST", route(verb, name), body))
 
 
 def _described(tags: list[str] | None, metadata: list[str] | None) -> dict[str, Any]:
@@ -193,14 +226,11 @@ def _described(tags: list[str] | None, metadata: list[str] | None) -> dict[str, 
     if tags is not None:
         described["tags"] = tags
     if metadata is not None:
-        pairs = [item.partition("=") for item in metadata]
-        if any(not sign for _, sign, _ in pairs):
-            raise typer.BadParameter("metadata must look like key=value")
-        described["metadata"] = {key: value for key, _, value in pairs}
+        described["metadata"] = pairs(metadata)
     return described
 
 
 def _field(value: Any, field: str) -> Any:
     if not isinstance(value, dict) or field not in value:
-        raise typer.BadParameter(f"the value has no field {field}")
+        raise CliError(f"the value has no field {field}", Exit.NOT_FOUND)
     return value[field]

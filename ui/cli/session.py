@@ -1,14 +1,20 @@
 """What every command gets: a client and the chosen output, made from the global options."""
 
+import inspect
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
+from functools import cached_property, wraps
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ui.cli.client import Client
 from ui.cli.output import Format, show
 from ui.cli.settings import Settings
+
+if TYPE_CHECKING:
+    from ui.cli.client import Client
+
+Output = Annotated[Format | None, typer.Option("--output", "-o", help="How to show the result.")]
 
 
 @dataclass
@@ -19,13 +25,15 @@ class Session:
     form: Format
 
     @cached_property
-    def client(self) -> Client:
+    def client(self) -> "Client":
         """A client for the configured agent. Raises `CliError`."""
+        from ui.cli.client import Client
+
         return Client(Settings.from_environment(self.address))
 
-    def show(self, value: Any) -> None:
-        """Print a result as the person asked for it."""
-        show(value, self.form)
+    def show(self, value: Any, columns: Sequence[str] = ()) -> None:
+        """Print a result as the person asked for it; `columns` are those of a list's table."""
+        show(value, self.form, columns)
 
 
 def session(context: typer.Context) -> Session:
@@ -34,3 +42,21 @@ def session(context: typer.Context) -> Session:
     if found is None:
         raise RuntimeError("the root callback makes the session before any command runs")
     return found
+
+
+def shown(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the global `--output` as its own too, so that it may stand behind it."""
+    signature = inspect.signature(command, eval_str=True)
+
+    @wraps(command)
+    def run(context: typer.Context, output: Format | None = None, **given: Any) -> None:
+        if output is not None:
+            session(context).form = output
+        command(context, **given)
+
+    option = inspect.Parameter(
+        "output", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Output
+    )
+    whole = signature.replace(parameters=[*signature.parameters.values(), option])
+    run.__signature__ = whole  # type: ignore[attr-defined]  # where typer looks for the options
+    return run

@@ -12,10 +12,10 @@ from ui.cli.errors import CliError, Exit
 
 DEFAULT_ADDRESS: Final = "https://127.0.0.1:8200"
 TOKEN_FILE: Final = ".freehold-token"
-_PRIVATE: Final = 0o077
+_OTHERS: Final = 0o077
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Settings:
     """How to reach the agent. `ca_file` empty: the system's trust store."""
 
@@ -26,11 +26,14 @@ class Settings:
     client_key: str
 
     @classmethod
-    def from_environment(cls, address: str | None = None) -> "Settings":
-        """Read FREEHOLD_* and, where those are absent, the VAULT_* that other clients use."""
+    def from_environment(cls, address: str | None = None, *, saved: bool = True) -> "Settings":
+        """Read FREEHOLD_* and, where those are absent, the VAULT_* that other clients use.
+
+        With `saved`, a token that is in neither is that of `freehold login`. Raises `CliError`.
+        """
         return cls(
             address=(address or _first("ADDR") or DEFAULT_ADDRESS).rstrip("/"),
-            token=_first("TOKEN") or _saved_token(),
+            token=_first("TOKEN") or (_saved_token() if saved else ""),
             ca_file=_first("CACERT"),
             client_cert=_first("CLIENT_CERT"),
             client_key=_first("CLIENT_KEY"),
@@ -45,11 +48,23 @@ def token_path() -> Path:
 def save_token(token: str) -> None:
     """Keep a token for later commands, readable by its owner only whatever the umask is."""
     path = token_path()
-    path.unlink(missing_ok=True)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        os.fchmod(descriptor, 0o600)
-        file.write(token)
+    try:
+        path.unlink(missing_ok=True)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            os.fchmod(descriptor, 0o600)
+            file.write(token)
+    except OSError as error:
+        raise CliError(f"cannot keep the token in {path}: {error.strerror}") from None
+
+
+def forget_token() -> None:
+    """Remove the kept token, if there is one."""
+    path = token_path()
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise CliError(f"cannot remove {path}: {error.strerror}") from None
 
 
 def _first(name: str) -> str:
@@ -59,9 +74,10 @@ def _first(name: str) -> str:
 def _saved_token() -> str:
     path = token_path()
     try:
-        mode = path.stat().st_mode
+        if path.stat().st_mode & _OTHERS:
+            raise CliError(f"{path} can be read by others: chmod 600 it", Exit.DENIED)
+        return path.read_text().strip()
     except FileNotFoundError:
         return ""
-    if mode & _PRIVATE:
-        raise CliError(f"{path} can be read by others: chmod 600 it", Exit.DENIED)
-    return path.read_text().strip()
+    except (OSError, UnicodeDecodeError):
+        raise CliError(f"cannot read {path}; remove it and `freehold login` again") from None

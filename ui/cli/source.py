@@ -5,31 +5,60 @@ import sys
 from pathlib import Path
 from typing import Any, Final
 
+import typer
+
 from ui.cli.errors import CliError
 
 MAX_INPUT: Final = 1 << 20  # bytes; the server's bound for a value
+MAX_LINE: Final = 1 << 12  # characters; over the longest token or share
 
 
 def read_value(file: Path | None, literal: str | None, *, as_json: bool) -> Any:
     """The value: of `--file`, of `--value` (visible to other users), else of stdin.
 
-    One closing newline is taken off text. Raises `CliError` when it is no JSON but should be.
+    One closing newline is taken off text. At a terminal it is asked for, without echo. Raises
+    `CliError` when it is no JSON but should be, is not UTF-8 or too long.
     """
-    if literal is not None:
-        text = literal
-    else:
-        raw = file.read_bytes() if file else sys.stdin.buffer.read(MAX_INPUT + 1)
-        if len(raw) > MAX_INPUT:
-            raise CliError(f"the value is over {MAX_INPUT} bytes")
-        try:
-            text = raw.decode().removesuffix("\n")
-        except UnicodeDecodeError:
-            raise CliError(
-                "the value is not UTF-8; encode binary data, for example as base64"
-            ) from None
+    if file is not None and literal is not None:
+        raise typer.BadParameter("--file and --value are two values; give one")
+    text = _read(file) if literal is None else literal
     if not as_json:
         return text
     try:
         return json.loads(text)
-    except ValueError:
-        raise CliError("--json was given and the value is not JSON") from None
+    except (ValueError, RecursionError):
+        raise CliError("JSON is expected and this is none") from None
+
+
+def read_line(prompt: str) -> str:
+    """A token or a share: asked for without echo at a terminal, else the first line of stdin.
+
+    Raises `CliError` when there is none.
+    """
+    if sys.stdin.isatty():
+        line: str = typer.prompt(prompt, hide_input=True, err=True)
+    else:
+        line = sys.stdin.readline(MAX_LINE)
+    if not line.strip():
+        raise CliError(f"{prompt.lower()}: nothing came from stdin")
+    return line.strip()
+
+
+def _read(file: Path | None) -> str:
+    if file is None and sys.stdin.isatty():
+        typed: str = typer.prompt("Value", hide_input=True, err=True)
+        return typed
+    try:
+        if file is None:
+            raw = sys.stdin.buffer.read(MAX_INPUT + 1)
+        else:
+            with file.open("rb") as opened:
+                raw = opened.read(MAX_INPUT + 1)
+    except OSError as error:
+        raise CliError(f"cannot read {file or 'stdin'}: {error.strerror}") from None
+    if len(raw) > MAX_INPUT:
+        raise CliError(f"the value is over {MAX_INPUT} bytes")
+    try:
+        return raw.decode().removesuffix("\n")
+    except UnicodeDecodeError:
+        raise CliError("the value is not UTF-8; encode it, for example as base64") from None

@@ -1,0 +1,40 @@
+"""`freehold status`, `login` and `logout`."""
+
+from dataclasses import replace
+
+import typer
+
+from ui.cli.errors import Exit
+from ui.cli.output import tell
+from ui.cli.route import route
+from ui.cli.session import session
+from ui.cli.settings import Settings, forget_token, save_token, token_path
+from ui.cli.source import read_line
+
+
+def status(context: typer.Context) -> None:
+    """Show whether the agent is up, initialised and unsealed. Exit 2 while it is sealed."""
+    current = session(context)
+    state = current.client.call("GET", "/v1/sys/seal-status")
+    current.show(state)
+    if state["sealed"]:
+        raise typer.Exit(Exit.SEALED)
+
+
+def login(context: typer.Context) -> None:
+    """Check a token or API key (asked for without echo, or from stdin) and keep it."""
+    from ui.cli.client import Client
+
+    current = session(context)
+    token = read_line("Token")
+    client = Client(replace(Settings.from_environment(current.address, saved=False), token=token))
+    told = client.call("GET", route("policies-effective"))
+    save_token(token)
+    tell(f"kept in {token_path()}")
+    names = [policy["name"] for policy in told["policies"]]
+    current.show({"root": told["root"], "policies": names})
+
+
+def logout() -> None:
+    """Remove the token that `login` kept. It stays valid: `token revoke --self` ends it."""
+    forget_token()
