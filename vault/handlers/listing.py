@@ -4,7 +4,7 @@ Both show only what the caller may see, by the same decision that a read of it w
 looks at a bounded number of rows a call and hands out a cursor where it stopped.
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -58,12 +58,14 @@ class Listing:
         visible = self._visible(call)
         shown: list[SecretRow] = []
         scanned = 0
-        async for row in self._rows(call.op.path, after):
-            scanned += 1
-            if _matches(row, payload) and visible(ResourcePath.parse(row.name), facts_of(row)):
-                shown.append(row)
-            if len(shown) == payload.limit or scanned == MOST_SCANNED:
-                return Page(secrets=shown, cursor=self.barrier.seal_cursor(row.name))
+        while page := await self._page(call.op.path, after):
+            for row in page:
+                scanned += 1
+                if _matches(row, payload) and visible(ResourcePath.parse(row.name), facts_of(row)):
+                    shown.append(row)
+                if len(shown) == payload.limit or scanned == MOST_SCANNED:
+                    return Page(secrets=shown, cursor=self.barrier.seal_cursor(row.name))
+            after = page[-1].name
         return Page(secrets=shown, cursor="")
 
     async def keys(self, call: Call) -> Keys:
@@ -88,14 +90,8 @@ class Listing:
     def _visible(self, call: Call) -> Visible:
         return self.authorizer.visible(call.identity, call.op.origin, self.world.now())
 
-    async def _rows(self, folder: str, after: str) -> AsyncIterator[SecretRow]:
-        """Every secret below `folder` whose name comes after `after`, in byte order."""
-        while page := await self._page(folder, after):
-            for row in page:
-                yield row
-            after = page[-1].name
-
     async def _page(self, folder: str, after: str) -> list[SecretRow]:
+        """Secrets below `folder` whose names come after `after`, in byte order."""
         return await self.barrier.select(
             SECRETS,
             Query(

@@ -74,6 +74,8 @@ class Policies:
         payload: DryRun = call.payload
         if payload.capability not in set(Capability):
             raise ValidationError("capability_unknown", "no such capability", field="capability")
+        if payload.method is not None and payload.method not in set(Method):
+            raise ValidationError("method_unknown", "no such method", field="method")
         path = ResourcePath.parse_folder(payload.path) if _is_folder(payload) else None
         path = ResourcePath.parse(payload.path) if path is None else path
         origin = call.op.origin

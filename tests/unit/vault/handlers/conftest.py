@@ -1,0 +1,166 @@
+"""An open vault in memory: the real barrier, policies, credentials and handlers, no audit log."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import trio
+from msgspec.structs import replace
+
+from actors.tree import Node
+from actors.world import SystemWorld
+from vault.authn.api_keys import ApiKeys
+from vault.authn.revocation import Revoker
+from vault.authn.roles import Roles
+from vault.authn.streams import Sessions
+from vault.authn.tokens import Tokens
+from vault.authn.usage import Usage
+from vault.authn.users import Users
+from vault.authz.authorizer import Authorizer
+from vault.authz.book import PolicyBook
+from vault.barrier import MOUNTS, SECRETS, VERSIONS, Barrier, RowGuard
+from vault.crypto.keyring import Keyring
+from vault.handlers.access import AccessCounters
+from vault.handlers.handler import Call, Handlers
+from vault.handlers.keys import Keys
+from vault.handlers.listing import Listing, facts_of
+from vault.handlers.metadata import Metadata
+from vault.handlers.policies import Policies
+from vault.handlers.roles import RoleHandlers
+from vault.handlers.secrets import Secrets
+from vault.handlers.system import System
+from vault.handlers.tokens import TokenHandlers
+from vault.handlers.users import UserHandlers
+from vault.handlers.versions import VersionLife
+from vault.model.identity import Identity, Method
+from vault.model.mounts import MountBook
+from vault.model.operation import NO_FACTS, Operation, Origin
+from vault.model.path import ResourcePath
+from vault.model.payloads import Nothing, WritePolicy, WriteSecret
+from vault.model.records import MountRow, SecretRow, VersionRow
+from vault.model.results import Written
+from vault.store.memory import MemoryBackend
+from vault.store.store import Store, open_store
+from vault.unit import Scheme
+
+NOW = 1_800_000_000 * 10**9
+SECOND = 10**9
+ROOT = Identity(id="root", name="root", method=Method.TOKEN, policies=("root",), credential="acc")
+HERE = Origin(ip="10.0.0.1")
+
+
+class StillWorld(SystemWorld):
+    """The real world with a clock that the test moves."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.time = NOW
+
+    def now(self) -> int:
+        """As set."""
+        return self.time
+
+    async def sleep(self, _seconds: float) -> None:
+        """At once."""
+        await trio.lowlevel.checkpoint()
+
+
+@dataclass
+class House:
+    """All of a vault behind its pipeline; `do` is the pipeline without its other steps."""
+
+    store: Store
+    barrier: Barrier
+    world: StillWorld
+    mounts: MountBook
+    access: AccessCounters
+    sessions: Sessions
+    tokens: Tokens
+    book: PolicyBook
+    handlers: Handlers
+    sealings: list[str]
+
+    async def do(
+        self, name: str, path: str, payload: object = None, *, by: Identity = ROOT, **facts: Any
+    ) -> Any:
+        """Run a handler; of a secret, with the facts that the pipeline would have looked up."""
+        handler = self.handlers[name]
+        place = _place(path)
+        found = NO_FACTS
+        if handler.on_secret:
+            row = await self.barrier.get(SECRETS, place)
+            found = NO_FACTS if row is None else facts_of(row)
+        if facts:
+            found = replace(found, **facts)
+        op = Operation(
+            name=name, path=place, payload=Nothing() if payload is None else payload,
+            request_id="r", credential=None, origin=HERE,
+        )  # fmt: skip
+        return await handler.run(Call(op, by, found))
+
+    async def write(self, path: str, value: bytes = b'{"a":1}', **more: Any) -> Written:
+        """A version of a secret."""
+        written: Written = await self.do("secret.write", path, WriteSecret(value=value, **more))
+        return written
+
+    async def head(self, path: str) -> SecretRow | None:
+        """What is stored of a secret."""
+        return await self.barrier.get(SECRETS, path)
+
+    async def version(self, secret_id: str, number: int) -> VersionRow | None:
+        """What is stored of a version."""
+        return await self.barrier.get(VERSIONS, secret_id, number)
+
+    async def allow(self, name: str, *paths: str, capabilities: tuple[str, ...]) -> Identity:
+        """A policy that allows this, and somebody who has it."""
+        rule = {"effect": "allow", "paths": list(paths), "capabilities": list(capabilities)}
+        await self.do(
+            "policy.write", f"sys/policies/{name}", WritePolicy(document={"rules": [rule]})
+        )
+        return Identity(id=name, name=name, method=Method.TOKEN, policies=(name,))
+
+    async def mount(self, path: str, **settings: Any) -> None:
+        """A mount with these settings."""
+        row = MountRow(path=path, id=path, accessor=path, created_at=NOW, **settings)
+        await self.barrier.commit(lambda tx: tx.put(MOUNTS, row))
+        self.mounts.replace([*self.mounts.all(), row])
+
+
+def _place(path: str) -> ResourcePath:
+    folder = not path or path.endswith("/")
+    return ResourcePath.parse_folder(path) if folder else ResourcePath.parse(path)
+
+
+@pytest.fixture
+async def house() -> AsyncIterator[House]:
+    """An empty vault without mounts."""
+    world, mounts, sessions = StillWorld(), MountBook(), Sessions()
+    keyring = Keyring.create(NOW, org="org", vault="vault")
+    async with open_store(MemoryBackend(), RowGuard(keyring), world) as store:
+        barrier = Barrier(store, keyring, bytes(32), world)
+        await barrier.open()
+        book, usage = PolicyBook(store, world), Usage(store, world)
+        authorizer, scheme = Authorizer(book), Scheme(keyring.pepper)
+        revoker = Revoker(store, sessions, usage, world)
+        tokens, users = Tokens(store, scheme, revoker, world), Users(store, revoker, world)
+        keys = ApiKeys(store, scheme, revoker, usage, world)
+        access = AccessCounters(barrier, world)
+        sealings: list[str] = []
+        handlers = {
+            **Secrets(barrier, mounts, access, world).handlers(),
+            **VersionLife(barrier, world).handlers(),
+            **Metadata(barrier, mounts, access, world).handlers(),
+            **Listing(barrier, authorizer, world).handlers(),
+            **TokenHandlers(tokens, authorizer, world).handlers(),
+            **UserHandlers(users).handlers(),
+            **RoleHandlers(Roles(store, world)).handlers(),
+            **Keys(keys, users).handlers(),
+            **Policies(book, authorizer, users, barrier, world).handlers(),
+            **System(
+                barrier, lambda: sealings.append("sealed"), lambda: Node("agent", "unit", "running")
+            ).handlers(),
+        }  # fmt: skip
+        yield House(
+            store, barrier, world, mounts, access, sessions, tokens, book, handlers, sealings
+        )

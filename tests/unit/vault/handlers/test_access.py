@@ -1,0 +1,89 @@
+"""Tests of the counts of reads."""
+
+import pytest
+
+from tests.unit.vault.handlers.conftest import NOW, SECOND, House
+from vault.barrier import ACCESS
+from vault.errors import UnavailableError
+from vault.handlers.access import AccessCounters
+from vault.model.records import AccessRow
+from vault.store.store import Store
+
+
+async def test_pending_and_stored_are_summed(house: House) -> None:
+    """What is flushed and what is not yet are one count; the later time wins."""
+    counts = AccessCounters(house.barrier, house.world)
+    counts.value_read("s")
+    await counts.flush()
+    house.world.time += SECOND
+    counts.value_read("s")
+    counts.metadata_read("s")
+    assert await counts.get("s") == AccessRow(
+        secret_id="s", value_reads=2, metadata_reads=1, last_value_read=NOW + SECOND,
+        last_metadata_read=NOW + SECOND,
+    )  # fmt: skip
+
+
+async def test_a_flush_adds_to_what_others_wrote(house: House) -> None:
+    """Two agents' counts of one secret are summed in the database."""
+    for _ in range(2):
+        counts = AccessCounters(house.barrier, house.world)
+        counts.value_read("s")
+        await counts.flush()
+    row = await house.barrier.get(ACCESS, "s")
+    assert row is not None
+    assert row.value_reads == 2
+
+
+async def test_a_read_costs_no_write(house: House) -> None:
+    """Nothing is stored until the flush."""
+    house.access.value_read("s")
+    assert await house.barrier.get(ACCESS, "s") is None
+
+
+async def test_a_flush_that_fails_loses_nothing(house: House) -> None:
+    """The counts stay pending, with those that came meanwhile, and the next flush has them all."""
+
+    class Failing:
+        broken = True
+
+        def __init__(self, store: Store) -> None:
+            self.get = store.get
+
+        async def commit(self, change: object) -> object:
+            if self.broken:
+                counts.value_read("s")
+                raise UnavailableError("store_gone", "gone")
+            return await house.barrier.commit(change)  # type: ignore[arg-type]  # a change
+
+    failing = Failing(house.store)
+    counts = AccessCounters(failing, house.world)  # type: ignore[arg-type]  # what it uses of one
+    counts.value_read("s")
+    with pytest.raises(UnavailableError):
+        await counts.flush()
+    failing.broken = False
+    await counts.flush()
+    row = await house.barrier.get(ACCESS, "s")
+    assert row is not None
+    assert row.value_reads == 2
+
+
+async def test_many_secrets_are_flushed_in_batches(house: House) -> None:
+    """More than one transaction holds are all written."""
+    for number in range(1201):
+        house.access.value_read(f"s{number}")
+    await house.access.flush()
+    assert await house.barrier.get(ACCESS, "s0") is not None
+    assert await house.barrier.get(ACCESS, "s1200") is not None
+
+
+async def test_the_pending_counts_are_bounded(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beyond the bound new secrets are not counted; the known ones go on."""
+    monkeypatch.setattr("vault.handlers.access.MOST_PENDING", 1)
+    for secret in ("a", "b", "a"):
+        house.access.value_read(secret)
+        house.access.metadata_read(secret)
+    assert (await house.access.get("a")).value_reads == 2
+    assert (await house.access.get("b")).metadata_reads == 0

@@ -1,0 +1,142 @@
+"""Tests of policies as things that operations act on."""
+
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from tests.unit.vault.handlers.conftest import ROOT, House
+from vault.authz.access import Decision
+from vault.errors import ConflictError, NotFoundError, ValidationError
+from vault.model.identity import Identity
+from vault.model.payloads import CreateUser, DryRun, WritePolicy
+
+READ = {"effect": "allow", "paths": ["s/*"], "capabilities": ["read", "list"]}
+AT = "sys/policies/app"
+
+
+async def dry(house: House, by: Identity = ROOT, **asked: Any) -> Decision:
+    """Would it be allowed."""
+    wanted = {"capability": "read", "path": "s/a"} | asked
+    decision: Decision = await house.do(
+        "policy.dry_run", "sys/policies-dry-run", DryRun(**wanted), by=by
+    )
+    return decision
+
+
+async def test_write_read_list_delete(house: House) -> None:
+    """A policy is there under the name of its path until it is deleted."""
+    row = await house.do("policy.write", AT, WritePolicy(document={"rules": [READ]}))
+    assert (row.name, row.version, row.created_by) == ("app", 1, "root")
+    assert (await house.do("policy.read", AT)).rules[0].paths == ("s/*",)
+    assert await house.do("policy.list", "sys/policies/") == ["app", "default", "root"]
+    assert (await house.do("policy.write", AT, WritePolicy(document={}))).version == 2
+    await house.do("policy.delete", AT)
+    with pytest.raises(NotFoundError):
+        await house.do("policy.read", AT)
+
+
+@pytest.mark.parametrize("name", ["other", 7, {}, "app "])
+async def test_a_document_keeps_the_name_of_its_path(house: House, name: object) -> None:
+    """What was authorized is what is written: a name inside cannot lead elsewhere."""
+    with pytest.raises(ValidationError) as caught:
+        await house.do("policy.write", AT, WritePolicy(document={"name": name}))
+    assert caught.value.details["field"] == "name"
+    await house.do("policy.write", AT, WritePolicy(document={"name": "APP"}))
+    await house.do("policy.write", AT, WritePolicy(document={"name": None}))
+
+
+@pytest.mark.parametrize("verb", ["read", "write", "delete"])
+async def test_a_second_spelling_is_refused(house: House, verb: str) -> None:
+    """`sys/policies/APP` is not another way to `app`."""
+    with pytest.raises(ValidationError):
+        await house.do(f"policy.{verb}", "sys/policies/APP", WritePolicy(document={}))
+
+
+async def test_errors_point_at_the_field(house: House) -> None:
+    """As validation reports them."""
+    bad = {"rules": [{**READ, "paths": ["/s"]}]}
+    with pytest.raises(ValidationError) as caught:
+        await house.do("policy.write", AT, WritePolicy(document=bad))
+    assert caught.value.details["field"] == "rules[0].paths[0]"
+
+
+async def test_create_only(house: House) -> None:
+    """Where it is asked for, nothing is replaced."""
+    await house.do("policy.write", AT, WritePolicy(document={}))
+    with pytest.raises(ConflictError):
+        await house.do("policy.write", AT, WritePolicy(document={}, create_only=True))
+
+
+async def test_effective(house: House) -> None:
+    """The caller's policies, and the names that mean nothing."""
+    who = await house.allow("app", "s/*", capabilities=("read",))
+    found = await house.do(
+        "policy.effective", "sys/policies-effective", by=replace(who, policies=("app", "gone"))
+    )
+    assert [policy.name for policy in found.policies] == ["app"]
+    assert (found.root, found.unknown) == (False, ("gone",))
+
+
+async def test_dry_run_for_oneself(house: House) -> None:
+    """It decides as a request would, and says what is missing."""
+    who = await house.allow("app", "s/*", capabilities=("read",))
+    assert await dry(house, by=who) == Decision(allowed=True, rule="app/rules[0]", reason="allowed")
+    decision = await dry(house, by=who, capability="update")
+    assert not decision.allowed
+    assert decision.missing
+
+
+async def test_dry_run_for_another(house: House) -> None:
+    """For a user by name, or for a set of policies, instead of the caller."""
+    await house.allow("app", "s/*", capabilities=("read",))
+    await house.do("user.create", "sys/users/", CreateUser(username="ann", policies=("app",)))
+    await house.do("user.create", "sys/users/", CreateUser(username="bob"))
+    assert (await dry(house, user="ann")).allowed
+    assert not (await dry(house, user="bob")).allowed
+    assert (await dry(house, user="bob", policies=("app",))).allowed
+    with pytest.raises(NotFoundError):
+        await dry(house, user="nobody")
+
+
+async def test_dry_run_of_conditions(house: House) -> None:
+    """Address, method, time and tags are those of the question, else of the asking request."""
+    rule = {
+        **READ,
+        "conditions": [
+            {"type": "source_network", "networks": ["192.0.2.0/24"]},
+            {"type": "auth_method", "methods": ["jwt"]},
+            {"type": "mfa_present"},
+            {"type": "tags", "any": ["open"]},
+        ],
+    }
+    await house.do("policy.write", AT, WritePolicy(document={"rules": [rule]}))
+    await house.write("s/a", tags=["open"])
+    asked: dict[str, Any] = {"policies": ("app",), "ip": "192.0.2.7", "method": "jwt", "mfa": True}
+    assert (await dry(house, **asked)).allowed
+    for changed in ({"ip": None}, {"method": None}, {"mfa": None}, {"tags": ()}):
+        assert not (await dry(house, **{**asked, **changed})).allowed
+    assert (await dry(house, **{**asked, "path": "s/none", "tags": ("open",)})).allowed
+
+
+async def test_dry_run_of_a_list(house: House) -> None:
+    """A folder with its closing slash, or without."""
+    who = await house.allow("app", "s/*", capabilities=("list",))
+    for path in ("s/", "s"):
+        assert (await dry(house, by=who, capability="list", path=path)).allowed
+
+
+@pytest.mark.parametrize(
+    "asked", [{"capability": "fly"}, {"path": "s//a"}, {"path": ""}, {"method": "magic"}]
+)
+async def test_dry_run_of_nonsense(house: House, asked: dict[str, Any]) -> None:
+    """What no request could be is an error, not a no."""
+    with pytest.raises(ValidationError):
+        await dry(house, **asked)
+
+
+async def test_dry_run_changes_nothing(house: House) -> None:
+    """Not even the count of reads."""
+    head = (await house.write("s/a")).secret
+    await dry(house)
+    assert (await house.access.get(head.id)).value_reads == 0

@@ -1,0 +1,253 @@
+"""Tests of values: each write makes a version, and none is ever overwritten."""
+
+import json
+
+import pytest
+from msgspec.structs import replace
+
+from tests.unit.vault.handlers.conftest import NOW, SECOND, House
+from vault.errors import ConflictError, NotFoundError, TooLargeError, ValidationError
+from vault.handlers.settings import MAX_VALUE
+from vault.model.instant import MAX
+from vault.model.payloads import (
+    PatchSecret,
+    ReadSecret,
+    Rollback,
+    Versions,
+    WriteMetadata,
+    WriteSecret,
+)
+from vault.model.records import Status
+from vault.model.results import SecretValue, Written
+
+APP = "secret/app"
+
+
+async def read(house: House, version: int = 0, path: str = APP) -> SecretValue:
+    """A value."""
+    found: SecretValue = await house.do("secret.read", path, ReadSecret(version=version))
+    return found
+
+
+async def test_what_was_written_is_read(house: House) -> None:
+    """The bytes of the value come back as they were, with who wrote them and when."""
+    written = await house.write(APP, b' {"a": 1.50}')
+    found = await read(house)
+    assert found.value == b' {"a": 1.50}'
+    assert (found.version.version, found.version.created_by) == (1, "root")
+    assert (found.secret.status, found.secret.created_at) == (Status.ACTIVE, NOW)
+    assert replace(found.secret, mac=b"") == written.secret
+
+
+async def test_the_value_is_sealed(house: House) -> None:
+    """Nothing of the plaintext is in the stored row."""
+    written = await house.write(APP, b'"a value that must not be seen"')
+    row = await house.version(written.secret.id, 1)
+    assert row is not None
+    assert b"must not be seen" not in row.box + row.wrapped_dek
+
+
+async def test_each_write_makes_a_version(house: House) -> None:
+    """Older versions stay readable; the current one is the last."""
+    for number in range(1, 4):
+        written = await house.write(APP, str(number).encode())
+        assert written.version.version == number
+    assert [(await read(house, n)).value for n in (0, 1, 2, 3)] == [b"3", b"1", b"2", b"3"]
+
+
+@pytest.mark.parametrize("version", [4, -1])
+async def test_no_such_version(house: House, version: int) -> None:
+    """A version that never was is not found; neither is a secret that is not there."""
+    await house.write(APP)
+    with pytest.raises(NotFoundError, match="version_not_found"):
+        await read(house, version)
+    with pytest.raises(NotFoundError, match="secret_not_found"):
+        await read(house, path="secret/other")
+
+
+async def test_cas(house: House) -> None:
+    """Check-and-set: 0 means that none may exist, any other number the current version."""
+    await house.write(APP, cas=0)
+    with pytest.raises(ConflictError, match="cas_mismatch"):
+        await house.write(APP, cas=0)
+    await house.write(APP, cas=1)
+    with pytest.raises(ConflictError, match="cas_mismatch"):
+        await house.write(APP, cas=1)
+    assert (await read(house)).version.version == 2
+
+
+async def test_cas_required(house: House) -> None:
+    """Where the mount or the secret asks for check-and-set, a write without it is refused."""
+    await house.mount("strict/", cas_required=True)
+    with pytest.raises(ValidationError, match="cas_required"):
+        await house.write("strict/a")
+    await house.write("strict/a", cas=0)
+    await house.write(APP)
+    await house.do("secret.metadata.write", APP, WriteMetadata(cas_required=True))
+    with pytest.raises(ValidationError, match="cas_required"):
+        await house.write(APP)
+
+
+async def test_create_only_and_must_exist(house: House) -> None:
+    """The two halves of an upsert, each refused where the other is meant."""
+    with pytest.raises(NotFoundError):
+        await house.write(APP, must_exist=True)
+    await house.write(APP, create_only=True)
+    with pytest.raises(ConflictError, match="secret_exists"):
+        await house.write(APP, create_only=True)
+
+
+@pytest.mark.parametrize("exists", [True, False])
+async def test_an_upsert_does_what_was_authorized(house: House, *, exists: bool) -> None:
+    """What came or went between the decision and the transaction is a conflict, not a bypass."""
+    if not exists:
+        await house.write(APP)
+    with pytest.raises(ConflictError, match="changed_meanwhile"):
+        await house.do("secret.write", APP, WriteSecret(value=b"1"), exists=exists)
+
+
+async def test_a_write_keeps_what_it_does_not_name(house: House) -> None:
+    """Metadata, tags and expiry stay unless they are given; tags are sorted, without repeats."""
+    await house.write(APP, metadata={"k": "v"}, tags=["b", "a", "b"], expires_at=NOW + SECOND)
+    head = (await house.write(APP)).secret
+    assert (head.metadata, head.tags, head.expires_at) == ({"k": "v"}, ["a", "b"], NOW + SECOND)
+    head = (await house.write(APP, metadata={}, tags=[], expires_at=0)).secret
+    assert (head.metadata, head.tags, head.expires_at) == ({}, [], 0)
+
+
+async def test_expiry(house: House) -> None:
+    """At its instant an expired secret is gone, a moment before it is there; writing renews it."""
+    await house.write(APP, expires_at=NOW + SECOND)
+    house.world.time = NOW + SECOND - 1
+    assert (await read(house)).value is not None
+    house.world.time = NOW + SECOND
+    with pytest.raises(NotFoundError, match="secret_expired"):
+        await read(house)
+    await house.write(APP, expires_at=0)
+    assert (await read(house)).value is not None
+
+
+async def test_delete_version_after(house: House) -> None:
+    """A version carries the instant of its own deletion; its value is not shown from then on."""
+    await house.mount("short/", delete_version_after=SECOND)
+    written = await house.write("short/a")
+    assert written.version.deletion_time == NOW + SECOND
+    house.world.time = NOW + SECOND
+    assert (await read(house, path="short/a")).value is None
+
+
+async def test_the_longest_delete_version_after(house: House) -> None:
+    """However far it lies, the instant is one that every database keeps."""
+    await house.mount("long/", delete_version_after=MAX)
+    assert (await house.write("long/a")).version.deletion_time == MAX
+
+
+async def test_pruning(house: House) -> None:
+    """More than `max_versions` are never kept; what was pruned is gone from the database."""
+    await house.mount("three/", max_versions=3)
+    for number in range(1, 6):
+        head = (await house.write("three/a", str(number).encode())).secret
+    assert (head.oldest_version, head.current_version) == (3, 5)
+    assert [await house.version(head.id, n) is not None for n in range(1, 6)] == [
+        False, False, True, True, True,
+    ]  # fmt: skip
+
+
+async def test_a_lower_bound_prunes_at_the_next_write(house: House) -> None:
+    """All versions over the new bound go, not only one."""
+    for _ in range(5):
+        await house.write(APP)
+    await house.do("secret.metadata.write", APP, WriteMetadata(max_versions=2))
+    head = (await house.write(APP)).secret
+    assert head.oldest_version == 5
+    with pytest.raises(NotFoundError):
+        await read(house, 4)
+
+
+async def test_kv1_keeps_one(house: House) -> None:
+    """A mount of KV version 1 has no history."""
+    await house.mount("old/", version=1)
+    await house.write("old/a", b"1")
+    head = (await house.write("old/a", b"2")).secret
+    assert head.oldest_version == head.current_version == 2
+
+
+async def test_patch(house: House) -> None:
+    """RFC 7396, appendix A in miniature: null deletes, objects merge, anything else replaces."""
+    await house.write(APP, b'{"a":{"b":1,"c":2},"d":[1,2],"e":"x"}')
+    patch = PatchSecret(patch=b'{"a":{"b":null,"n":{"m":null}},"d":[3],"f":7}')
+    written: Written = await house.do("secret.patch", APP, patch)
+    assert written.version.version == 2
+    value = (await read(house)).value
+    assert value is not None
+    assert json.loads(value) == {"a": {"c": 2, "n": {}}, "d": [3], "e": "x", "f": 7}
+
+
+async def test_patch_of_what_is_not_there(house: House) -> None:
+    """Nothing is merged into a deleted version, or into nothing."""
+    patch = PatchSecret(patch=b"{}")
+    with pytest.raises(NotFoundError):
+        await house.do("secret.patch", APP, patch)
+    await house.write(APP)
+    await house.do("secret.delete", APP, Versions())
+    with pytest.raises(NotFoundError):
+        await house.do("secret.patch", APP, patch)
+
+
+async def test_patch_with_cas(house: House) -> None:
+    """As for a write."""
+    await house.write(APP)
+    with pytest.raises(ConflictError):
+        await house.do("secret.patch", APP, PatchSecret(patch=b"{}", cas=2))
+
+
+async def test_rollback(house: House) -> None:
+    """The old value as a new version; the old one and those between stay."""
+    for value in (b"1", b"2"):
+        await house.write(APP, value)
+    written: Written = await house.do("secret.rollback", APP, Rollback(version=1, cas=2))
+    assert written.version.version == 3
+    assert [(await read(house, n)).value for n in (1, 2, 3)] == [b"1", b"2", b"1"]
+
+
+async def test_rollback_needs_a_live_version(house: House) -> None:
+    """A deleted version does not come back as a new one."""
+    for _ in range(2):
+        await house.write(APP)
+    await house.do("secret.delete", APP, Versions(versions=(1,)))
+    with pytest.raises(NotFoundError):
+        await house.do("secret.rollback", APP, Rollback(version=1))
+    with pytest.raises(NotFoundError):
+        await house.do("secret.rollback", APP, Rollback(version=9))
+    with pytest.raises(ConflictError):
+        await house.do("secret.rollback", APP, Rollback(version=2, cas=1))
+
+
+async def test_size(house: House) -> None:
+    """A value may have 1 MiB and not a byte more, also when a patch makes it."""
+    await house.write(APP, b'"' + b"a" * (MAX_VALUE - 2) + b'"')
+    with pytest.raises(TooLargeError):
+        await house.write(APP, b'"' + b"a" * (MAX_VALUE - 1) + b'"')
+    await house.write(APP, b'{"a":"' + b"a" * (MAX_VALUE - 8) + b'"}')
+    with pytest.raises(TooLargeError):
+        await house.do("secret.patch", APP, PatchSecret(patch=b'{"b":1}'))
+
+
+async def test_reads_are_counted(house: House) -> None:
+    """A read of the value counts; one that shows no value does not."""
+    head = (await house.write(APP)).secret
+    await read(house)
+    house.world.time += SECOND
+    await read(house)
+    await house.do("secret.delete", APP, Versions())
+    await read(house)
+    access = await house.access.get(head.id)
+    assert (access.value_reads, access.last_value_read) == (2, NOW + SECOND)
+
+
+async def test_the_audit_views_hold_no_value_of_the_answer(house: House) -> None:
+    """Of a value that was read, the record tells which it was."""
+    written = await house.write(APP)
+    view = house.handlers["secret.read"].response
+    assert view is not None
+    assert view(await read(house)) == {"secret_id": written.secret.id, "version": 1}
