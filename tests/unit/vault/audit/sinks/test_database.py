@@ -20,11 +20,13 @@ from vault.audit.writer import AuditConfig
 from vault.errors import UnavailableError, ValidationError
 from vault.model.records import AuditRow
 from vault.store.query import arrange
+from vault.store.sqlite import SqliteBackend
+from vault.store.store import Store, open_store
 from vault.store.table import Key, Query, Table
+from vault.store.tables import AUDIT
 
 T = TypeVar("T")
 KEYS = make_keys()
-TABLE = Table("audit_events", AuditRow, ("log", "seq"), indexes=("request_id", "actor_id", "path"))
 
 
 class Rows:
@@ -63,11 +65,11 @@ class Rows:
 
 @asynccontextmanager
 async def _running(
-    log: Path, rows: Rows, world: FakeWorld, config: AuditConfig | None = None
+    log: Path, rows: Rows | Store, world: FakeWorld, config: AuditConfig | None = None
 ) -> AsyncIterator[tuple[Broker, Index]]:
     with trio.fail_after(10):
         async with (
-            open_index(rows, TABLE, Layout(log), VAULT, world) as index,
+            open_index(rows, AUDIT, Layout(log), VAULT, world) as index,
             open_audit(
                 config or AuditConfig(),
                 KEYS,
@@ -223,3 +225,38 @@ async def test_what_a_database_cannot_hold_is_cut(log: Path) -> None:
     assert wide.startswith(row.user_agent)
     assert row.actor_name == "a\N{REPLACEMENT CHARACTER}b"
     assert len(row.rule) == 512
+
+
+class NoGuard:
+    """Audit rows are no authority rows."""
+
+    def stamp(self, _name: str, row: T) -> T:
+        """The row."""
+        return row
+
+    def check(self, _name: str, row: object) -> None:
+        """Fine."""
+
+
+async def test_a_real_database_takes_and_finds_them(log: Path, tmp_path: Path) -> None:
+    """The rows fit the schema, are found by every field, and go again."""
+    world = FakeWorld()
+    config = AuditConfig(rotation_bytes=5_000, retention_days=1)
+    backend = SqliteBackend(f"sqlite:///{tmp_path}/vault.db")
+    async with (
+        open_store(backend, NoGuard(), world) as store,
+        _running(log, store, world, config) as (broker, index),
+    ):
+        for number in range(30):
+            await broker.record(make_event(number))
+        await _caught_up(broker, index, world)
+        query = AuditQuery(path="secret/app/", operation="secret.read", until=world.now(), limit=7)
+        page = await index.search(query)
+        assert [row.request_id for row in page.events][:2] == ["request-29", "request-28"]
+        assert len(page.events) == 7
+        world.advance(2 * 86_400)
+        await broker.record(make_event(30))
+        await _caught_up(broker, index, world)
+        left = (await index.search(AuditQuery(limit=500))).events
+    assert len(left) < 30
+    assert left[-1].seq >= verify(log, KEYS).first
