@@ -6,7 +6,7 @@ import msgspec
 
 from actors.world import World
 from vault.edge.reply import Reply
-from vault.edge.request import Receive, Request, read_request
+from vault.edge.request import Receive, Request, read_request, told
 from vault.edge.router import Route, Router
 from vault.errors import UnavailableError, ValidationError, VaultError
 from vault.gate import Gate
@@ -93,4 +93,5 @@ def convert(fields: object, shape: type[T]) -> T:
     try:
         return msgspec.convert(fields, shape, strict=False)
     except msgspec.ValidationError as error:
-        raise ValidationError("query_invalid", f"the query is not as expected: {error}") from None
+        message = f"the query is not as expected: {told(error)}"
+        raise ValidationError("query_invalid", message) from None

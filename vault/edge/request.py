@@ -17,6 +17,7 @@ MAX_STRINGS: Final = 10_000
 _BRACKETS: Final = re.compile(
     rb'"(?:[^"\\]|\\.)*+"|[][{}]', re.DOTALL
 )  # strings are passed over whole
+_CHOICE: Final = re.compile(r"^Invalid enum value .*(?= - at `\$)", re.DOTALL)
 _STEP: Final = {b"{": 1, b"[": 1, b"}": -1, b"]": -1}
 
 T = TypeVar("T")
@@ -59,7 +60,9 @@ class Request:
         try:
             return msgspec.json.decode(self.body or b"{}", type=shape)
         except msgspec.ValidationError as error:
-            raise ValidationError("body_invalid", _told(error)) from None
+            raise ValidationError(
+                "body_invalid", f"the body is not as expected: {told(error)}"
+            ) from None
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise ValidationError("body_malformed", "the body is not well-formed JSON") from None
 
@@ -157,9 +160,7 @@ def _check_depth(body: bytes) -> None:
             raise ValidationError("body_invalid", f"JSON nests deeper than {MAX_DEPTH}")
 
 
-def _told(error: msgspec.ValidationError) -> str:
-    """What is wrong and where, without the value: msgspec names types and paths only."""
-    text = str(error)
-    return "the body is not as expected: " + (
-        text if "`$" in text or "Object" in text else "wrong type"
-    )
+def told(error: msgspec.ValidationError) -> str:
+    """What is wrong and where, without the value: of a wrong choice msgspec would quote it."""
+    text = _CHOICE.sub("Value is not one of those allowed", str(error))
+    return text if "`$" in text or "Object" in text else "wrong type"
