@@ -2,17 +2,15 @@
 
 import trio
 
-from protocols.http.errors import AppError, PeerLeftError, RefusedError
-from protocols.http.events import app_failed, refused
+from protocols.http.errors import PeerLeftError, RefusedError
+from protocols.http.events import refused
 from protocols.http.h1 import RequestHead, RequestReader
-from protocols.http.pace import Pace
+from protocols.http.h1_exchange import Exchange
 from protocols.http.pulse import NEVER
-from protocols.http.response import CONTINUE, Response, whole
-from protocols.http.scope import Message, Peer, build_scope
+from protocols.http.response import whole
+from protocols.http.scope import Peer, build_scope
 from protocols.http.shared import Shared
 from protocols.http.transport import Transport
-
-_AHEAD = 64 * 1024  # pipelined bytes held while a handler runs; beyond, TCP holds the peer back
 
 
 class H1Connection:
@@ -119,157 +117,3 @@ class H1Connection:
             )
         except PeerLeftError:
             return
-
-
-class Exchange:
-    """The two ASGI callables of one request, and what is left to do when its handler has ended."""
-
-    __slots__ = (
-        "_body", "_connection", "_delivered", "_expects", "_failed", "_left", "_pace", "_refusal",
-        "_response", "_transport", "_waiting",
-    )  # fmt: skip
-
-    def __init__(self, connection: H1Connection, head: RequestHead) -> None:
-        self._connection = connection
-        self._transport = connection.transport
-        self._body = head.body
-        self._expects = head.expects_continue
-        self._delivered = False  # all of the body was handed to the app
-        self._left = False  # the app was told that the client left
-        self._waiting = False  # a task is inside `_disconnected`
-        self._failed = False
-        self._refusal: RefusedError | None = None  # the body was not acceptable
-        self._pace = Pace(connection.shared.limits, connection.shared.pulse)
-        self._response = Response(
-            head.method, head.version, head.keep_alive, connection.shared.pulse.date_line
-        )
-
-    async def receive(self) -> Message:
-        """ASGI receive: body messages, then http.disconnect once the client left or was answered.
-
-        Returns without a checkpoint when the body is here already.
-        """
-        if self._delivered or self._left:
-            return await self._disconnected()
-        body = self._body
-        if body.done:
-            self._delivered = True
-            return {"type": "http.request", "body": b"", "more_body": False}
-        try:
-            data = await self._next_body()
-        except RefusedError as error:
-            self._refusal = error
-            data = b""
-        except PeerLeftError:
-            data = b""
-        if not data and not body.done:
-            self._left = True
-            return {"type": "http.disconnect"}
-        self._delivered = body.done
-        return {"type": "http.request", "body": data, "more_body": not body.done}
-
-    async def send(self, message: Message) -> None:
-        """ASGI send. Goes nowhere once the client left. Raises AppError for a broken contract."""
-        if self._refusal is not None:
-            return
-        response = self._response
-        if self._connection.draining:
-            response.keep_alive = False
-        if self._expects and not self._body.done:
-            response.keep_alive = False  # the body may come or not: only closing is unambiguous
-        data = response.encode(message)
-        if data and not self._transport.gone:
-            try:
-                await self._transport.send(data)
-            except PeerLeftError:
-                self._left = True
-        if not response.done:
-            if data:  # a stream to a fast reader must not hog the loop
-                await trio.lowlevel.checkpoint()
-        elif self._waiting:
-            self._transport.interrupt()
-
-    def failed(self, error: Exception) -> None:
-        """The handler raised: log it; the client gets a 500 if it has nothing yet."""
-        self._failed = True
-        app_failed(error, self._connection.peer, after_disconnect=self._left)
-
-    async def complete(self) -> bool:
-        """Finish what the handler left open; whether the connection can carry another request.
-
-        Raises RefusedError when the server has to answer itself.
-        """
-        response = self._response
-        if response.done and self._refusal is None:
-            return response.keep_alive and not self._transport.gone and await self._discard()
-        if response.done:
-            return False
-        if response.started:
-            self._transport.abort()  # half an answer: only a cut tells the client so
-            return False
-        if self._refusal is not None:
-            raise self._refusal
-        if self._left and not self._failed:
-            return False
-        if not self._failed:
-            app_failed(AppError("no response"), self._connection.peer)
-        raise RefusedError(500, "internal", "internal error")
-
-    async def _next_body(self) -> bytes:
-        """More of the body, waiting at the pace that the limits ask for; b"" if it ended early."""
-        reader = self._connection.reader
-        data = reader.next_body(self._body)
-        if data or self._body.done:
-            return data
-        if self._expects:
-            self._expects = False
-            await self._transport.send(CONTINUE)
-        while not data and not self._body.done:
-            received = await self._receive_in_time()
-            if not received:
-                return b""
-            reader.feed(received)
-            data = reader.next_body(self._body)
-        return data
-
-    async def _receive_in_time(self) -> bytes:
-        """One read, at the pace that the limits ask for."""
-        transport, pace = self._transport, self._pace
-        transport.read_by = self._connection.shared.pulse.after(pace.wait())
-        data = await transport.receive()
-        transport.read_by = NEVER
-        if not data and transport.read_expired:
-            raise RefusedError(408, "body_timeout", "request body did not arrive in time")
-        pace.waited(len(data))
-        return data
-
-    async def _disconnected(self) -> Message:
-        """Wait until the client leaves or has its answer; hold some of what it pipelines."""
-        transport, reader = self._transport, self._connection.reader
-        while not (self._left or self._response.done or transport.gone):
-            if reader.pending > _AHEAD:
-                await trio.sleep(self._connection.shared.pulse.tick)
-                continue
-            self._waiting = True
-            try:
-                data = await transport.receive()
-            finally:
-                self._waiting = False
-            if not data:
-                break
-            reader.feed(data)
-        self._left = self._left or not self._response.done
-        return {"type": "http.disconnect"}
-
-    async def _discard(self) -> bool:
-        """Read away an unread body, if it is short; else the connection has to end."""
-        left = self._connection.shared.limits.discard_bytes
-        try:
-            while not self._body.done:
-                data = await self._next_body()
-                left -= len(data)
-                if left < 0 or not (data or self._body.done):
-                    return False
-        except RefusedError:
-            return False  # its answer is out: there is no second one
-        return True
