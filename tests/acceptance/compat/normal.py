@@ -22,6 +22,7 @@ ABSENT = {
     "secret/",  # what a dev agent mounts is described in other words
 }  # fmt: skip
 SECONDS = {"ttl", "lease_duration"}  # count down while the test runs
+SLOW = 600  # the stories use multiples of this; a machine may take half of it for a few steps
 
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?( ?[+-]\d{4} UTC|Z)")
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -40,7 +41,7 @@ def normal(value: Any, key: str = "") -> Any:
     if isinstance(value, dict):
         return {name: normal(item, name) for name, item in value.items() if name not in ABSENT}
     if key in SECONDS and isinstance(value, int) and value > 0:
-        return f"about {round(value, -1)} seconds"
+        return f"about {round(value / SLOW) * SLOW} seconds"
     if isinstance(value, list):
         return [normal(item, key) for item in value]
     if key in INSTANTS | NAMES and value not in {"", None, 0}:

@@ -6,19 +6,12 @@ from pathlib import Path
 import pytest
 import requests
 
+from tests.acceptance.compat.agent import AGENT, SEAL
 from tests.acceptance.compat.client import Outcome, tell
 from tests.acceptance.compat.conftest import Both
+from tests.acceptance.compat.kv import KV1, KV2, READER, READER_HCL, READER_RULE
 from tests.acceptance.compat.servers import NEW, Server
-from tests.acceptance.compat.stories import (
-    AGENT,
-    KV1,
-    KV2,
-    READER,
-    READER_HCL,
-    READER_RULE,
-    SEAL,
-    Step,
-)
+from tests.acceptance.compat.stories import Step
 
 
 def compare(servers: Both, story: list[Step], home: Path, mount: str) -> None:
