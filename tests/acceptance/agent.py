@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -160,11 +160,29 @@ class Agent:
         with self.client() as client:
             return client.call(method, path, body, **more)
 
-    def exchange(self, raw: bytes) -> bytes:
-        """Send bytes as they are; all that comes back until the agent closes."""
+    def exchange(self, raw: bytes) -> Answer:
+        """Send bytes as they are; the answer, once the agent closes.
+
+        It may close before it has read everything, and what it said then is what counts.
+        """
+        said = bytearray()
         with socket.create_connection(("127.0.0.1", self.port), PATIENCE) as wire:
-            wire.sendall(raw)
-            return b"".join(iter(lambda: wire.recv(65536), b""))
+            with suppress(ConnectionError):
+                wire.sendall(raw)
+            with suppress(ConnectionError):
+                while more := wire.recv(65536):
+                    said += more
+        head, _, body = bytes(said).partition(b"\r\n\r\n")
+        status, *lines = head.decode().split("\r\n")
+        fields = dict(line.split(": ", 1) for line in lines)
+        return Answer(int(status.split()[1]), {k.lower(): v for k, v in fields.items()}, body)
+
+    def resident(self) -> int:
+        """Bytes of memory that the process holds."""
+        if self.process is None:
+            return 0
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(status.partition("VmRSS:")[2].split()[0]) << 10
 
     def stop(self) -> int:
         """SIGTERM; returns the exit code."""
