@@ -8,7 +8,7 @@ from actors.world import World
 from vault.barrier import SECRETS, VERSIONS, Barrier, Query, VaultTx
 from vault.handlers.access import AccessCounters
 from vault.handlers.handler import Call, Handler, Handlers, create_or_update, retagged
-from vault.handlers.secrets import no_secret
+from vault.handlers.secrets import check_upsert, no_secret
 from vault.handlers.settings import checked_metadata, checked_tags, checked_versions
 from vault.model.mounts import MountBook
 from vault.model.operation import Capability, Facts
@@ -67,6 +67,7 @@ class Metadata:
             secret = tx.get(SECRETS, call.op.path)
             if secret is None and payload.must_exist:
                 raise no_secret()
+            check_upsert(call, secret)
             head = secret or SecretRow(
                 name=str(call.op.path), id=self.world.new_id(), created_at=now, updated_at=now,
                 created_by=call.identity.name,

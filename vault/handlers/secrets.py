@@ -107,7 +107,7 @@ class Secrets:
                 raise ConflictError("secret_exists", "a secret of this name exists; update it")
             if payload.must_exist and secret is None:
                 raise no_secret()
-            self._check_upsert(call, secret)
+            check_upsert(call, secret)
             self._check_cas(call.op.path, secret, payload.cas)
             written = self._append(tx, call, secret, payload.value)
             head = replace(
@@ -162,11 +162,6 @@ class Secrets:
             raise NotFoundError("version_not_found", "that version is not there or is deleted")
         return secret, version
 
-    def _check_upsert(self, call: Call, secret: SecretRow | None) -> None:
-        """Refuse when the secret came or went since step 2 asked for `create` or `update`."""
-        if (secret is not None) != call.facts.exists:
-            raise ConflictError("changed_meanwhile", "the secret was changed meanwhile; try again")
-
     def _check_cas(self, path: ResourcePath, secret: SecretRow | None, cas: int | None) -> None:
         if cas is None:
             if settings_of(secret, self.mounts.match(path)).cas_required:
@@ -209,6 +204,12 @@ class Secrets:
 def no_secret() -> NotFoundError:
     """The one answer for a secret that is not there."""
     return NotFoundError("secret_not_found", "there is no secret of this name")
+
+
+def check_upsert(call: Call, secret: SecretRow | None) -> None:
+    """Refuse when the secret came or went since step 2 asked for `create` or `update`."""
+    if (secret is not None) != call.facts.exists:
+        raise ConflictError("changed_meanwhile", "the secret was changed meanwhile; try again")
 
 
 def is_live(version: VersionRow, now: int) -> bool:

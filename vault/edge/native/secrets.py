@@ -246,7 +246,12 @@ async def metadata(dialect: Dialect, request: Request, name: str) -> InfoBody:
 
 
 @secrets.add(
-    "PATCH", "metadata/{path}", "Change the metadata", body=UpdateMetadata, returns=SecretBody
+    "PATCH",
+    "metadata/{path}",
+    "Change the metadata",
+    body=UpdateMetadata,
+    returns=SecretBody,
+    errors=(409,),
 )
 async def write_metadata(
     dialect: Dialect, request: Request, name: str, *, body: UpdateMetadata

@@ -3,7 +3,8 @@
 import pytest
 
 from tests.unit.vault.handlers.conftest import SECOND, House
-from vault.errors import NotFoundError, ValidationError
+from vault.errors import ConflictError, NotFoundError, ValidationError
+from vault.model.operation import Facts
 from vault.model.payloads import ReadSecret, WriteMetadata
 from vault.model.records import Status
 from vault.model.results import SecretInfo
@@ -88,3 +89,25 @@ async def test_bounds_hold_for_the_merged_whole(house: House) -> None:
     payload = WriteMetadata(metadata={"one": "more"}, merge=True)
     with pytest.raises(ValidationError, match="metadata_invalid"):
         await house.do("secret.metadata.write", APP, payload)
+
+
+async def test_an_upsert_does_what_was_authorized(house: House) -> None:
+    """What came or went between the decision and the transaction is a conflict, not a bypass."""
+    with pytest.raises(ConflictError, match="changed_meanwhile"):
+        await house.do("secret.metadata.write", APP, WriteMetadata(), exists=True)
+    await house.write(APP)
+    with pytest.raises(ConflictError, match="changed_meanwhile"):
+        await house.do("secret.metadata.write", APP, WriteMetadata(), exists=False)
+
+
+async def test_new_facts_are_proposed(house: House) -> None:
+    """The decision is asked about the tags and metadata as the write would leave them."""
+    proposes = house.handlers["secret.metadata.write"].proposes
+    assert proposes is not None
+    facts = Facts(exists=True, tags=frozenset({"a"}), metadata={"k": "v", "l": "w"})
+    kept = proposes(WriteMetadata(), facts)
+    assert kept == facts
+    changed = proposes(WriteMetadata(tags=["b"], metadata={"k": None}, merge=True), facts)
+    assert changed == Facts(exists=True, tags=frozenset({"b"}), metadata={"l": "w"})
+    replaced = proposes(WriteMetadata(metadata={"m": "x"}), facts)
+    assert replaced.metadata == {"m": "x"}

@@ -1,0 +1,375 @@
+"""Tests of the one way through: the six steps, their order, and what the caller hears."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+import trio
+
+from actors.testing import FakeWorld
+from vault.audit.record import AuditEvent
+from vault.authz.access import Access, Decision
+from vault.errors import (
+    AuthenticationError,
+    AuthorizationError,
+    InternalError,
+    NotFoundError,
+    RateLimitError,
+    UnavailableError,
+    VaultError,
+)
+from vault.handlers.handler import Call, Handler, create_or_update
+from vault.model.identity import Identity, Method
+from vault.model.operation import Capability, Facts, Operation, Origin
+from vault.model.path import ResourcePath
+from vault.model.payloads import Nothing
+from vault.model.records import SecretRow
+from vault.pipeline import Pipeline, service_identity, unexpected
+
+ANN = Identity(id="u1", name="ann", method=Method.TOKEN, policies=("p",), credential="acc1")
+REFUSED = UnavailableError("audit_unavailable", "no audit sink accepts records")
+SECRET = SecretRow(
+    name="s/a", id="i", created_at=1, updated_at=1, created_by="x", tags=["old"],
+    metadata={"env": "prod"},
+)  # fmt: skip
+
+
+@dataclass
+class Parts:
+    """Fakes of every step; each writes into one diary what was asked of it, in order."""
+
+    diary: list[str] = field(default_factory=list)
+    events: list[AuditEvent] = field(default_factory=list)
+    accesses: list[Access] = field(default_factory=list)
+    counts: list[tuple[str, str]] = field(default_factory=list)
+    who: Identity | VaultError = ANN
+    limit: VaultError | None = None
+    decide_: Callable[[Access], Decision] = lambda _: Decision(allowed=True, rule="p/rules[0]")
+    facts_needed: bool = False
+    row: SecretRow | None = None
+    refuse: Callable[[AuditEvent], bool] = lambda _: False
+
+    # Authenticator, rate limits, authorizer, barrier, broker and metrics, as far as they are asked.
+
+    async def authenticate(self, credential: str | None, _origin: Origin) -> Identity:
+        """Step 1."""
+        await trio.lowlevel.checkpoint()
+        self.diary.append(f"authenticate {credential}")
+        if isinstance(self.who, VaultError):
+            raise self.who
+        return self.who
+
+    def take(self, key: str) -> None:
+        """The limits."""
+        self.diary.append(f"limit {key}")
+        if self.limit is not None:
+            raise self.limit
+
+    def needs_facts(self, _identity: Identity) -> bool:
+        """Whether conditions ask for tags or metadata."""
+        return self.facts_needed
+
+    def decide(self, access: Access) -> Decision:
+        """Step 2."""
+        self.diary.append(f"decide {access.capability}")
+        self.accesses.append(access)
+        return self.decide_(access)
+
+    async def get(self, _table: object, name: str) -> SecretRow | None:
+        """The barrier's."""
+        self.diary.append(f"facts {name}")
+        return self.row
+
+    async def record(self, event: AuditEvent) -> None:
+        """Steps 3 and 5."""
+        await trio.lowlevel.checkpoint()
+        self.diary.append(f"{event.phase} {event.result}")
+        if self.refuse(event):
+            raise REFUSED
+        self.events.append(event)
+
+    def operation(self, name: str, status: str) -> None:
+        """The metrics'."""
+        self.counts.append((name, status))
+
+    def pipeline(self, **handlers: Handler) -> Pipeline:
+        """Over these handlers."""
+        everything: Any = self
+        return Pipeline(
+            authenticator=everything, authorizer=everything, limits=everything, audit=everything,
+            barrier=everything, handlers=handlers, metrics=everything, world=FakeWorld(),
+        )  # fmt: skip
+
+
+@pytest.fixture
+def parts() -> Parts:
+    """Everything allowed, nothing stored."""
+    return Parts()
+
+
+def op(payload: object = None, **more: Any) -> Operation:
+    """An operation on `s/a`."""
+    fields: dict[str, Any] = {
+        "name": "op", "path": ResourcePath.parse("s/a"), "payload": payload or Nothing(),
+        "request_id": "r1", "credential": "s.text", "origin": Origin(ip="10.0.0.1"),
+    }  # fmt: skip
+    return Operation(**(fields | more))
+
+
+def handler(parts: Parts, answer: object = "done", **declared: Any) -> Handler:
+    """One that writes into the diary and answers, or raises, this."""
+
+    async def run(_call: Call) -> object:
+        await trio.lowlevel.checkpoint()
+        parts.diary.append("handle")
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer
+
+    return Handler(run=run, **({"capability": Capability.READ} | declared))
+
+
+async def test_a_read(parts: Parts) -> None:
+    """One record, durable before the value is there for the caller."""
+    assert await parts.pipeline(op=handler(parts)).run(op()) == "done"
+    assert parts.diary == ["authenticate s.text", "limit u1", "decide read", "handle", "outcome ok"]
+    assert parts.counts == [("op", "ok")]
+
+
+async def test_a_mutation(parts: Parts) -> None:
+    """Two records: what is going to be done, before anything changes, and that it was."""
+    await parts.pipeline(op=handler(parts, mutates=True)).run(op())
+    assert parts.diary[2:] == ["decide read", "intent ok", "handle", "outcome ok"]
+
+
+async def test_what_the_records_say(parts: Parts) -> None:
+    """Who, what, where, whence, by which rule; the request once, at the first of the records."""
+    views = {"request": lambda _: {"asked": 1}, "response": lambda answer: {"got": answer}}
+    await parts.pipeline(op=handler(parts, mutates=True, **views)).run(op())
+    await parts.pipeline(op=handler(parts, **views)).run(op())
+    intent, outcome, read = parts.events
+    assert (intent.request, intent.response) == ({"asked": 1}, None)
+    assert (outcome.request, outcome.response) == (None, {"got": "done"})
+    assert (read.request, read.response) == ({"asked": 1}, {"got": "done"})
+    for event in parts.events:
+        assert (event.request_id, event.operation, event.path) == ("r1", "op", "s/a")
+        assert (event.actor_id, event.actor_name, event.credential) == ("u1", "ann", "acc1")
+        assert (event.capability, event.rule, event.ip) == ("read", "p/rules[0]", "10.0.0.1")
+    assert "s.text" not in str(parts.events)
+
+
+async def test_without_a_view_the_payload_is_recorded_and_no_result(parts: Parts) -> None:
+    """A result is not recorded unless somebody has said what of it."""
+    payload = Nothing()
+    await parts.pipeline(op=handler(parts, "the value")).run(op(payload))
+    assert parts.events[0].request is payload
+    assert parts.events[0].response is None
+
+
+async def test_nobody_unknown(parts: Parts) -> None:
+    """No identity: no decision and no handler, and the refusal is on record."""
+    parts.who = AuthenticationError("unauthenticated", "permission denied")
+    with pytest.raises(AuthenticationError):
+        await parts.pipeline(op=handler(parts)).run(op())
+    assert parts.diary == ["authenticate s.text", "outcome denied"]
+    assert (parts.events[0].code, parts.events[0].actor_id) == ("unauthenticated", "anonymous")
+    assert parts.counts == [("op", "authentication")]
+
+
+async def test_too_many_requests(parts: Parts) -> None:
+    """Limited by who asks, before anything is looked up."""
+    parts.limit = RateLimitError("rate_limited", "wait", retry_after=1)
+    with pytest.raises(RateLimitError):
+        await parts.pipeline(op=handler(parts)).run(op())
+    assert parts.diary == ["authenticate s.text", "limit u1", "outcome denied"]
+
+
+@pytest.mark.parametrize("mutates", [False, True])
+async def test_nothing_without_a_yes(parts: Parts, *, mutates: bool) -> None:
+    """A denial: no intent, no handler; the record names the rule and what was wanted."""
+    parts.decide_ = lambda _: Decision(allowed=False, rule="p/rules[3]", reason="deny_rule")
+    with pytest.raises(AuthorizationError) as caught:
+        await parts.pipeline(op=handler(parts, mutates=mutates)).run(op())
+    assert parts.diary[2:] == ["decide read", "outcome denied"]
+    event = parts.events[0]
+    assert (event.code, event.rule, event.capability) == ("permission_denied", "p/rules[3]", "read")
+    assert caught.value.message == "permission denied"
+
+
+async def test_no_capability_is_open_to_every_caller(parts: Parts) -> None:
+    """To every authenticated one: the handler itself limits what he sees."""
+    assert await parts.pipeline(op=handler(parts, capability=None)).run(op()) == "done"
+    assert "decide" not in "".join(parts.diary)
+    assert parts.diary[0] == "authenticate s.text"
+
+
+async def test_an_operation_nobody_has_heard_of(parts: Parts) -> None:
+    """Is the program's fault, and runs nothing."""
+    with pytest.raises(KeyError):
+        await parts.pipeline().run(op())
+    assert parts.diary == []
+
+
+@pytest.mark.parametrize(("row", "wanted"), [(None, "create"), (SECRET, "update")])
+async def test_an_upsert_asks_what_it_is(parts: Parts, row: SecretRow | None, wanted: str) -> None:
+    """`create` where nothing is, `update` where something is, and the handler knows which."""
+    parts.row = row
+    seen: list[Facts] = []
+
+    async def run(call: Call) -> None:
+        seen.append(call.facts)
+
+    upsert = Handler(run=run, capability=create_or_update, on_secret=True)
+    await parts.pipeline(op=upsert).run(op())
+    assert parts.accesses[0].capability == wanted
+    assert seen[0].exists == (row is not None)
+
+
+@pytest.mark.parametrize("needed", [False, True])
+async def test_facts_are_looked_up_when_a_policy_asks(parts: Parts, *, needed: bool) -> None:
+    """The hot path spares the look-up; a condition on tags gets them."""
+    parts.row, parts.facts_needed = SECRET, needed
+    await parts.pipeline(op=handler(parts, on_secret=True)).run(op())
+    assert ("facts s/a" in parts.diary) == needed
+    assert parts.accesses[0].facts.tags == (frozenset({"old"}) if needed else frozenset())
+
+
+async def test_new_facts_are_decided_on_too(parts: Parts) -> None:
+    """Whoever may write tags cannot tag a thing out of the rule that protects it."""
+    parts.row, parts.facts_needed = SECRET, True
+    parts.decide_ = lambda access: Decision(allowed="new" not in access.facts.tags)
+    proposing = handler(
+        parts,
+        on_secret=True,
+        mutates=True,
+        proposes=lambda _, facts: Facts(exists=facts.exists, tags=frozenset({"new"})),
+    )
+    with pytest.raises(AuthorizationError):
+        await parts.pipeline(op=proposing).run(op())
+    assert [access.facts.tags for access in parts.accesses] == [{"old"}, {"new"}]
+    assert "handle" not in parts.diary
+
+
+async def test_no_intent_no_change(parts: Parts) -> None:
+    """Where the intent cannot be recorded the handler does not run."""
+    parts.refuse = lambda _: True
+    with pytest.raises(UnavailableError, match="audit_unavailable"):
+        await parts.pipeline(op=handler(parts, mutates=True)).run(op())
+    assert "handle" not in parts.diary
+
+
+async def test_no_record_no_value(parts: Parts) -> None:
+    """Where the outcome of a read cannot be recorded the caller gets 503 and nothing else."""
+    parts.refuse = lambda _: True
+    with pytest.raises(UnavailableError, match="audit_unavailable") as caught:
+        await parts.pipeline(op=handler(parts, "the value")).run(op())
+    assert "the value" not in repr(caught.value.__dict__)
+
+
+async def test_a_refusal_that_cannot_be_recorded(parts: Parts) -> None:
+    """Is no longer the refusal that it was: the caller hears that nothing is served."""
+    parts.who, parts.refuse = AuthenticationError("unauthenticated", "no"), lambda _: True
+    with pytest.raises(UnavailableError, match="audit_unavailable"):
+        await parts.pipeline(op=handler(parts)).run(op())
+
+
+async def test_a_change_whose_outcome_is_not_on_record(parts: Parts) -> None:
+    """It happened: the caller is told so, and no record claims that it failed."""
+    parts.refuse = lambda event: event.phase == "outcome"
+    with pytest.raises(UnavailableError, match="outcome_unrecorded") as caught:
+        await parts.pipeline(op=handler(parts, "the value", mutates=True)).run(op())
+    assert parts.diary[-3:] == ["intent ok", "handle", "outcome ok"]
+    assert caught.value.message.startswith("it was done")
+    assert parts.counts == [("op", "unavailable")]
+
+
+@pytest.mark.parametrize("mutates", [False, True])
+async def test_what_fails_is_on_record(parts: Parts, *, mutates: bool) -> None:
+    """With its code; the caller hears the handler's own error."""
+    error = NotFoundError("secret_not_found", "there is no secret of this name")
+    with pytest.raises(NotFoundError) as caught:
+        await parts.pipeline(op=handler(parts, error, mutates=mutates)).run(op())
+    assert caught.value is error
+    assert (parts.events[-1].result, parts.events[-1].code) == ("failed", "secret_not_found")
+    assert parts.counts == [("op", "not_found")]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [ValueError("canary-7"), ExceptionGroup("canary-8", [KeyError("canary-9")])],
+)
+async def test_a_fault_of_ours_says_nothing_of_itself(
+    parts: Parts, error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Caller, record and log get a type and a request id; the text could hold a secret."""
+    caplog.set_level(logging.DEBUG)
+    with pytest.raises(InternalError) as caught:
+        await parts.pipeline(op=handler(parts, error)).run(op())
+    told = f"{caught.value} {caught.value.details} {parts.events} {caplog.text}"
+    assert "canary" not in told
+    assert "r1" in caught.value.message
+    assert "r1" in caplog.text
+    assert type(error).__name__ in caplog.text or "KeyError" in caplog.text
+    assert parts.events[-1].code == "internal"
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__
+
+
+async def test_a_caller_who_leaves_does_not_cut_a_mutation(parts: Parts) -> None:
+    """It is done and recorded whole; a read is given up without a record or a value."""
+    for mutates, done in ((True, ["intent ok", "handle", "outcome ok"]), (False, [])):
+        parts.diary.clear()
+        with trio.CancelScope() as scope:
+            pipeline = parts.pipeline(op=_leaving(scope, parts, mutates=mutates))
+            await pipeline.run(op())
+        assert scope.cancelled_caught == (not mutates)
+        assert [entry for entry in parts.diary if entry in done] == done
+        assert mutates or "outcome ok" not in parts.diary
+
+
+def _leaving(scope: trio.CancelScope, parts: Parts, *, mutates: bool) -> Handler:
+    """The caller leaves while it runs."""
+
+    async def run(_call: Call) -> str:
+        scope.cancel()
+        await trio.lowlevel.checkpoint()
+        parts.diary.append("handle")
+        return "done"
+
+    return Handler(run=run, capability=Capability.READ, mutates=mutates)
+
+
+async def test_the_refusal_of_a_caller_who_left_is_recorded(parts: Parts) -> None:
+    """Hanging up does not hide an attempt."""
+    with trio.CancelScope() as scope:
+
+        def decide(_: Access) -> Decision:
+            scope.cancel()
+            return Decision(allowed=False)
+
+        parts.decide_ = decide
+        with pytest.raises(AuthorizationError):
+            await parts.pipeline(op=handler(parts)).run(op())
+    assert parts.events[0].code == "permission_denied"
+
+
+async def test_background_work_is_a_caller_too(parts: Parts) -> None:
+    """It needs no credential, is decided on, and is recorded under its own name."""
+    await parts.pipeline(op=handler(parts)).run(op(credential=None, service="key-rotation"))
+    assert parts.diary == ["limit service:key-rotation", "decide read", "handle", "outcome ok"]
+    assert parts.events[0].actor_name == "service:key-rotation"
+    assert parts.accesses[0].identity == service_identity("key-rotation")
+    assert service_identity("x").method is Method.SERVICE
+
+
+def test_unexpected_names_type_and_place(caplog: pytest.LogCaptureFixture) -> None:
+    """So that the fault can be found without its text."""
+    try:
+        int("canary")
+    except ValueError as error:
+        told = unexpected("r9", "doing", error)
+    assert "ValueError at" in caplog.text
+    assert __file__ in caplog.text
+    assert "canary" not in caplog.text + told.message
