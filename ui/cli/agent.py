@@ -1,5 +1,6 @@
 """`freehold agent …`: run the vault agent."""
 
+import errno
 import logging
 from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
@@ -32,7 +33,7 @@ def dev(
     _require_private(data_dir)
     settings = _checked(partial(dev_settings, listen, data_dir))
     tell(f"freehold: development agent on http://{listen}, data in {data_dir}")
-    known = root_token if root_token == DEV_TOKEN else "…"  # one's own is not written to a log
+    known = root_token if root_token == DEV_TOKEN else "…"  # not secret: the default
     tell(f"  export FREEHOLD_ADDR=http://{listen} FREEHOLD_TOKEN={known}")
     _run(partial(serve, settings, dev_token=root_token))
 
@@ -84,5 +85,14 @@ def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[str]:
     for error in group.exceptions:
         if isinstance(error, BaseExceptionGroup):
             yield from _leaves(error)
+        elif isinstance(error, OSError):
+            yield _told(error)
         else:
             yield str(error)
+
+
+def _told(error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return "something listens on this address already; choose another one"
+    told = error.strerror or str(error)
+    return f"{error.filename}: {told}" if error.filename else told

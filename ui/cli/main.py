@@ -66,7 +66,7 @@ def main() -> None:
 
 def _run() -> int:
     try:
-        code = app(standalone_mode=False)
+        code = app(prog_name="freehold", standalone_mode=False)
         sys.stdout.flush()
     except CliError as error:
         tell(f"freehold: {error}")

@@ -1,0 +1,104 @@
+import os
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import vault.app
+from tests.unit.ui.cli.conftest import Run
+from vault.errors import UnavailableError
+
+Served = list[dict[str, Any]]
+
+
+@pytest.fixture
+def served(monkeypatch: pytest.MonkeyPatch) -> Served:
+    """What the agent was to run with; it ends at once."""
+    calls: Served = []
+
+    async def serve(settings: Any, **more: Any) -> None:
+        calls.append({"settings": settings, **more})
+
+    monkeypatch.setattr(vault.app, "serve", serve)
+    return calls
+
+
+def failing(error: BaseException) -> Callable[..., Coroutine[Any, Any, None]]:
+    """An agent that does not start."""
+
+    async def serve(*_: object, **__: object) -> None:
+        raise error
+
+    return serve
+
+
+def test_dev_runs_on_its_folder_with_its_token(cli: Run, served: Served, tmp_path: Path) -> None:
+    """The folder is its owner's only, whatever the umask is."""
+    data = tmp_path / "deep" / "data"
+    before = os.umask(0)
+    try:
+        done = cli("agent", "dev", "--listen", "127.0.0.1:0", "--root-token", "own",
+                   "--data-dir", str(data))  # fmt: skip
+    finally:
+        os.umask(before)
+    assert done.code == 0
+    assert served[0]["dev_token"] == "own"
+    assert data.stat().st_mode & 0o777 == 0o700
+    assert "own" not in done.err.replace(str(tmp_path), "")
+
+
+def test_the_well_known_token_is_shown(cli: Run, served: Served, tmp_path: Path) -> None:
+    """There is nothing to hide in it."""
+    done = cli("agent", "dev", "--data-dir", str(tmp_path / "d"))
+    assert "FREEHOLD_TOKEN=root" in done.err
+
+
+def test_dev_serves_loopback_only(cli: Run, served: Served, tmp_path: Path) -> None:
+    """It has no TLS."""
+    done = cli("agent", "dev", "--listen", "0.0.0.0:1", "--data-dir", str(tmp_path / "d"))
+    assert (done.code, served) == (1, [])
+    assert done.err.startswith("freehold: ")
+    assert done.err.count("\n") == 1
+
+
+def test_a_folder_that_cannot_be_made_is_told(cli: Run, served: Served, tmp_path: Path) -> None:
+    """By its name."""
+    (tmp_path / "file").write_text("")
+    done = cli("agent", "dev", "--data-dir", str(tmp_path / "file" / "d"))
+    assert done.code == 1
+    assert "cannot make" in done.err
+
+
+def test_serve_tells_what_is_wrong_with_its_settings(
+    cli: Run, served: Served, tmp_path: Path
+) -> None:
+    """One line that names the key."""
+    config = tmp_path / "vault.yaml"
+    config.write_text("nosuch: 1\n")
+    done = cli("agent", "serve", "--config", str(config))
+    assert (done.code, served) == (1, [])
+    assert "nosuch" in done.err
+    assert done.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (UnavailableError("store_gone", "the store is gone"), "store_gone: the store is gone"),
+        (OSError(98, "in use"), "something listens on this address already; choose another one"),
+        (OSError(13, "denied", "/d"), "/d: denied"),
+        (
+            ExceptionGroup("g", [OSError(13, "no"), ExceptionGroup("g", [OSError(13, "no")])]),
+            "no",
+        ),
+    ],
+)
+def test_an_agent_that_cannot_start_says_why_in_one_line(
+    error: Exception, said: str, cli: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each reason once, however deep it is nested."""
+    monkeypatch.setattr(vault.app, "serve", failing(error))
+    done = cli("agent", "dev", "--root-token", "own", "--data-dir", str(tmp_path / "d"))
+    assert done.code == 1
+    assert done.err.splitlines()[-1] == f"freehold: {said}"

@@ -1,0 +1,157 @@
+import json
+from collections.abc import Callable
+
+import httpx2
+import pytest
+
+from ui.cli.client import Client
+from ui.cli.errors import CliError, Exit
+from ui.cli.settings import Settings
+
+ADDRESS = "http://127.0.0.1:8200"
+Handler = Callable[[httpx2.Request], httpx2.Response]
+
+
+def client(handler: Handler, *, token: str = "tok", address: str = ADDRESS) -> Client:
+    """A client whose requests go to this function."""
+    return Client(Settings(address, token, "", "", ""), httpx2.MockTransport(handler))
+
+
+def answering(status: int, body: object) -> Client:
+    """A client that always gets this answer."""
+    return client(lambda _: httpx2.Response(status, content=json.dumps(body).encode()))
+
+
+def failure(talker: Client) -> CliError:
+    """The error of any call."""
+    with pytest.raises(CliError) as failed:
+        talker.call("GET", "/x")
+    return failed.value
+
+
+def test_a_call_sends_what_it_was_given() -> None:
+    """The token as a bearer, the body as JSON, the query without what is empty."""
+
+    def handler(request: httpx2.Request) -> httpx2.Response:
+        assert request.headers["authorization"] == "Bearer tok"
+        assert request.headers["user-agent"] == "freehold-cli"
+        assert request.headers["content-type"] == "application/json"
+        assert request.url.raw_path == b"/x?a=1"
+        return httpx2.Response(200, json=json.loads(request.content))
+
+    told = client(handler).call("POST", "/x", {"b": 2}, query={"a": 1, "c": None, "d": ""})
+    assert told == {"b": 2}
+
+
+def test_an_empty_answer_is_none() -> None:
+    """As after a deletion."""
+    assert client(lambda _: httpx2.Response(204)).call("DELETE", "/x") is None
+
+
+def test_a_merge_names_its_media_type() -> None:
+    """The agent takes a merge patch under its own type only."""
+
+    def handler(request: httpx2.Request) -> httpx2.Response:
+        assert request.headers["content-type"] == "application/merge-patch+json"
+        assert (request.method, request.url.raw_path) == ("PATCH", b"/x?cas=0")
+        return httpx2.Response(200, json={})
+
+    assert client(handler).merge("/x", {"a": None}, query={"cas": 0}) == {}
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [(400, Exit.ERROR), (401, Exit.DENIED), (403, Exit.DENIED), (404, Exit.NOT_FOUND),
+     (409, Exit.CONFLICT), (429, Exit.BUSY), (500, Exit.ERROR), (503, Exit.BUSY)],
+)  # fmt: skip
+def test_a_status_becomes_an_exit_code(status: int, code: Exit) -> None:
+    """With the agent's own words and the id of the request."""
+    failed = failure(answering(status, {"message": "no", "code": "c", "request_id": "r1"}))
+    assert failed.exit_code is code
+    assert str(failed).startswith("no")
+    assert str(failed).endswith("(request r1)")
+
+
+@pytest.mark.parametrize(
+    "body", [{"code": "sealed", "message": "m"}, {"errors": ["Vault is sealed"]}]
+)
+def test_a_sealed_vault_is_told_with_what_to_do(body: object) -> None:
+    """In both dialects."""
+    failed = failure(answering(503, body))
+    assert failed.exit_code is Exit.SEALED
+    assert "freehold operator unseal" in str(failed)
+
+
+def test_a_refused_credential_says_whether_there_was_one() -> None:
+    """No token and a wrong one are different mistakes."""
+    body = json.dumps({"message": "permission denied"}).encode()
+    refused = lambda _: httpx2.Response(401, content=body)  # noqa: E731  # two lines would hide it
+    assert "there is no token" in str(failure(client(refused, token="")))
+    assert "unknown or expired" in str(failure(client(refused)))
+
+
+@pytest.mark.parametrize("status", [200, 404, 502])
+@pytest.mark.parametrize("content", [b"<html>", b"[]x", b"\xff"])
+def test_an_answer_that_is_no_agents_is_told(status: int, content: bytes) -> None:
+    """A proxy's page never becomes a traceback, nor is it shown."""
+    failed = failure(client(lambda _: httpx2.Response(status, content=content)))
+    assert failed.exit_code is Exit.UNREACHABLE
+    assert "is FREEHOLD_ADDR right?" in str(failed)
+    assert "<html>" not in str(failed)
+
+
+def test_an_error_that_is_a_list_is_no_agents() -> None:
+    """Only an object is an error of the agent."""
+    assert failure(answering(500, [1])).exit_code is Exit.UNREACHABLE
+
+
+def test_no_connection_is_told_with_what_to_look_at() -> None:
+    """For plain calls and for merges."""
+
+    def handler(request: httpx2.Request) -> httpx2.Response:
+        raise httpx2.ConnectError("refused", request=request)
+
+    assert failure(client(handler)).exit_code is Exit.UNREACHABLE
+    with pytest.raises(CliError, match=r"cannot reach .*FREEHOLD_ADDR"):
+        client(handler).merge("/x", {})
+
+
+@pytest.mark.parametrize("address", ["http://vault.example", "http://10.0.0.1:8200"])
+def test_a_token_is_not_sent_in_clear_to_another_machine(address: str) -> None:
+    """Not even the connection is made; without a token it may be."""
+    with pytest.raises(CliError, match="has no TLS"):
+        client(lambda _: httpx2.Response(500), address=address)
+    without = client(lambda _: httpx2.Response(204), address=address, token="")
+    assert without.call("GET", "/x") is None
+
+
+@pytest.mark.parametrize(
+    "address", ["http://localhost:1", "http://[::1]:1", "https://vault.example"]
+)
+def test_a_token_is_sent_on_this_machine_and_over_tls(address: str) -> None:
+    """Every name of the loopback counts."""
+    assert client(lambda _: httpx2.Response(204), address=address).call("GET", "/x") is None
+
+
+@pytest.mark.parametrize("address", ["vault.example", "http://", "ftp://x", "http://[::"])
+def test_what_is_no_address_is_told(address: str) -> None:
+    """With what one looks like."""
+    with pytest.raises(CliError, match="looks like https://HOST:PORT"):
+        client(lambda _: httpx2.Response(204), address=address)
+
+
+def test_a_token_that_cannot_be_sent_is_refused_without_being_shown() -> None:
+    """Headers are ASCII."""
+    with pytest.raises(CliError, match="plain ASCII") as refused:
+        client(lambda _: httpx2.Response(204), token="gehéim")
+    assert "gehéim" not in str(refused.value)
+
+
+def test_certificates_that_are_not_there_are_told(tmp_path: object) -> None:
+    """One line, not a traceback of ssl."""
+    settings = Settings(ADDRESS, "", f"{tmp_path}/nosuch.pem", "", "")
+    with pytest.raises(CliError, match="cannot load certificates"):
+        Client(settings)
+    settings = Settings(ADDRESS, "", "", f"{tmp_path}/nosuch.pem", "")
+    with pytest.raises(CliError, match="cannot load certificates"):
+        Client(settings)

@@ -1,0 +1,34 @@
+from tests.unit.ui.cli.conftest import FakeAgent, Run
+
+KEY = {"id": "k1", "name": "laptop", "status": "active", "uses": 0}
+
+
+def test_a_key_is_shown_with_a_warning_beside_it(agent: FakeAgent, cli: Run) -> None:
+    """Once; stdout has nothing but the result."""
+    agent.answer(KEY | {"key": "fh_k1_x"}, 201)
+    done = cli("key", "create", "bob", "laptop", "--allow", "read,list:secret/*", "-o", "json")
+    assert done.json["key"] == "fh_k1_x"
+    assert "cannot be shown again" in done.err
+    permissions = [{"capabilities": ["read", "list"], "paths": ["secret/*"]}]
+    body = {"user": "bob", "name": "laptop", "permissions": permissions}
+    assert agent.asked == [("POST", "/api/v1/keys", body)]
+
+
+def test_a_permission_without_a_path_is_wrong_usage(agent: FakeAgent, cli: Run) -> None:
+    """It must not become a key that may do everything."""
+    assert cli("key", "create", "bob", "laptop", "--allow", "read").code == 64
+    assert agent.seen == []
+
+
+def test_keys_are_listed_shown_and_revoked(agent: FakeAgent, cli: Run) -> None:
+    """By the user's name, and by the key's id."""
+    for answer in ({"keys": [KEY]}, KEY, None):
+        agent.answer(answer)
+    assert "k1  laptop  active" in cli("key", "list", "bob").out
+    assert cli("key", "show", "k1", "-o", "json").json == KEY
+    assert cli("key", "revoke", "k1").code == 0
+    assert [(method, path) for method, path, _ in agent.asked] == [
+        ("GET", "/api/v1/keys?user=bob"),
+        ("GET", "/api/v1/keys/k1"),
+        ("DELETE", "/api/v1/keys/k1"),
+    ]

@@ -1,0 +1,55 @@
+from pathlib import Path
+
+from tests.unit.ui.cli.conftest import FakeAgent, Run
+
+STATE = {"initialized": True, "sealed": False}
+
+
+def test_status_needs_no_token(agent: FakeAgent, cli: Run) -> None:
+    """0 when open."""
+    agent.answer(STATE)
+    assert cli("status", "-o", "json").json == STATE
+
+
+def test_status_of_a_sealed_vault_is_2(agent: FakeAgent, cli: Run) -> None:
+    """As `bao status` has it; the state is printed all the same."""
+    agent.answer(STATE | {"sealed": True})
+    done = cli("status")
+    assert (done.code, "sealed       true" in done.out) == (2, True)
+
+
+def test_login_tries_the_token_before_it_keeps_it(agent: FakeAgent, cli: Run, home: Path) -> None:
+    """It is that of stdin that is tried, not that of the environment."""
+    agent.answer({"root": False, "policies": [{"name": "app"}], "unknown": []})
+    done = cli("login", stdin="typed\n")
+    assert agent.seen[0].headers["authorization"] == "Bearer typed"
+    assert done.code == 0
+    assert "typed" not in done.out + done.err
+    assert (home / ".freehold-token").read_text() == "typed"
+    assert '["app"]' in done.out
+
+
+def test_a_refused_token_is_not_kept(agent: FakeAgent, cli: Run, home: Path) -> None:
+    """The old one stays."""
+    (home / ".freehold-token").write_text("old")
+    agent.answer({"message": "permission denied"}, 401)
+    done = cli("login", stdin="typed\n")
+    assert (done.code, (home / ".freehold-token").read_text()) == (4, "old")
+    assert "typed" not in done.out + done.err
+
+
+def test_login_heals_a_token_file_that_others_can_read(
+    agent: FakeAgent, cli: Run, home: Path
+) -> None:
+    """The old file is not even looked at."""
+    (home / ".freehold-token").write_text("old")
+    (home / ".freehold-token").chmod(0o644)
+    agent.answer({"root": True, "policies": [], "unknown": []})
+    assert cli("login", stdin="typed\n").code == 0
+
+
+def test_logout_removes_the_kept_token(cli: Run, home: Path) -> None:
+    """Without asking the agent."""
+    (home / ".freehold-token").write_text("old")
+    assert cli("logout").code == 0
+    assert not (home / ".freehold-token").exists()

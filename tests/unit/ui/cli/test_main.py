@@ -1,0 +1,92 @@
+import pytest
+
+from tests.unit.ui.cli.conftest import FakeAgent, Run
+from ui.cli import main as module
+from ui.cli.route import route
+
+
+def test_help_is_the_answer_to_nothing(cli: Run) -> None:
+    """And wrong usage all the same."""
+    done = cli()
+    assert (done.code, done.err) == (64, "")
+    assert "Usage" in done.out
+
+
+def test_the_version_is_that_of_the_package(cli: Run) -> None:
+    """One line."""
+    done = cli("--version")
+    assert done.code == 0
+    assert done.out.startswith("freehold ")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("nosuch",), "see `freehold --help`"),
+        (("secret", "get"), "see `freehold secret get --help`"),
+        (("secret", "get", "a", "--nosuch"), "--nosuch"),
+        (("-o", "xml", "status"), "see `freehold --help`"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_says_where_help_is(
+    words: tuple[str, ...], said: str, cli: Run
+) -> None:
+    """With a code that no state of the vault has."""
+    done = cli(*words)
+    assert (done.code, done.out) == (64, "")
+    assert done.err.count("\n") == 1
+    assert said in done.err
+
+
+def test_an_error_of_the_agent_is_one_line(agent: FakeAgent, cli: Run) -> None:
+    """Whatever it wrote."""
+    agent.answer({"message": "no\nway\x1b[2J", "request_id": "r"}, 400)
+    done = cli("role", "list")
+    assert (done.code, done.err) == (1, "freehold: no\\nway\\x1b[2J (request r)\n")
+
+
+def test_a_fault_of_ours_is_one_line_without_its_values(agent: FakeAgent, cli: Run) -> None:
+    """Type and place are enough to find it."""
+    agent.answer({"s3cret": "s3cret"})
+    done = cli("role", "list")
+    assert done.code == 1
+    assert done.err.startswith("freehold: internal error, please report it: KeyError at role.py:")
+    assert done.err.count("\n") == 1
+    assert "s3cret" not in done.err
+
+
+def test_each_of_several_faults_is_told(
+    cli: Run, monkeypatch: pytest.MonkeyPatch, agent: FakeAgent
+) -> None:
+    """A group is not one error."""
+
+    def fail(**_: object) -> None:
+        raise ExceptionGroup("two", [ValueError("x"), ExceptionGroup("in", [KeyError("y")])])
+
+    monkeypatch.setattr(module, "app", fail)
+    assert "ValueError; KeyError" in cli().err
+
+
+def test_a_reader_that_has_enough_ends_it_quietly(
+    cli: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `| head` does."""
+
+    def fail(**_: object) -> None:
+        raise BrokenPipeError
+
+    monkeypatch.setattr(module, "app", fail)
+    done = cli()
+    assert (done.code, done.err) == (1, "")
+
+
+def test_routes_are_those_of_the_agent(cli: Run) -> None:
+    """Each resource that a command asks for is one that the native API serves."""
+    from vault.edge.native.dialect import RESOURCES
+
+    served = {e.template.split("/")[0] for resource in RESOURCES for e in resource.all}
+    asked = ("secrets", "policies", "users", "roles", "keys", "tokens", "audit", "system",
+             "versions", "metadata", "rollback", "delete", "undelete", "destroy",
+             "policies-effective", "policies-dry-run")  # fmt: skip
+    assert set(asked) <= served
+    assert route("x").startswith("/api/v1/")

@@ -1,0 +1,44 @@
+from tests.unit.ui.cli.conftest import FakeAgent, Run
+
+PROGRESS = {"sealed": True, "t": 3, "n": 5, "progress": 1, "nonce": "x", "type": "shamir"}
+
+
+def test_init_shows_shares_and_root_token_once(agent: FakeAgent, cli: Run) -> None:
+    """With what to do with them, beside."""
+    agent.answer({"keys": ["61"], "keys_base64": ["YQ=="], "root_token": "s.r"})
+    done = cli("operator", "init", "--shares", "1", "--threshold", "1", "-o", "json")
+    assert done.json == {"root_token": "s.r", "shares": ["YQ=="]}
+    assert "nothing keeps a copy" in done.err
+    assert agent.asked == [("PUT", "/v1/sys/init", {"secret_shares": 1, "secret_threshold": 1})]
+
+
+def test_a_share_comes_by_stdin(agent: FakeAgent, cli: Run) -> None:
+    """And is not printed; progress is."""
+    agent.answer(PROGRESS)
+    done = cli("operator", "unseal", "-o", "json", stdin="YQ==\n")
+    assert done.json == {"sealed": True, "t": 3, "n": 5, "progress": 1}
+    assert agent.asked == [("PUT", "/v1/sys/unseal", {"key": "YQ=="})]
+
+
+def test_shares_given_so_far_can_be_forgotten(agent: FakeAgent, cli: Run) -> None:
+    """Without reading one."""
+    agent.answer(PROGRESS)
+    assert cli("operator", "unseal", "--reset").code == 0
+    assert agent.asked == [("PUT", "/v1/sys/unseal", {"reset": True})]
+
+
+def test_the_rest_is_one_request_each(agent: FakeAgent, cli: Run) -> None:
+    """Seal says nothing, the others show the answer."""
+    answers = (None, {"generation": 2}, {"uses": 1}, {"actors": [{"name": "store"}]})
+    for answer in answers:
+        agent.answer(answer)
+    assert cli("operator", "seal").out == ""
+    assert cli("operator", "rotate", "-o", "json").json == {"generation": 2}
+    assert cli("operator", "key-status", "-o", "json").json == {"uses": 1}
+    assert cli("operator", "actors").out == "name\nstore\n"
+    assert [(method, path) for method, path, _ in agent.asked] == [
+        ("POST", "/api/v1/system/seal"),
+        ("POST", "/api/v1/system/rotate"),
+        ("GET", "/api/v1/system/key-status"),
+        ("GET", "/api/v1/system/actors"),
+    ]

@@ -1,0 +1,46 @@
+from pathlib import Path
+
+from tests.unit.ui.cli.conftest import FakeAgent, Run
+
+POLICY = {"name": "p", "rules": []}
+
+
+def test_a_policy_is_written_from_stdin_or_a_file(
+    agent: FakeAgent, cli: Run, tmp_path: Path
+) -> None:
+    """As the JSON that it is."""
+    file = tmp_path / "p.json"
+    file.write_text('{"rules": []}')
+    for _ in range(2):
+        agent.answer({"name": "p", "version": 1})
+    assert cli("policy", "write", "p", stdin='{"rules": []}').code == 0
+    assert cli("policy", "write", "p", "--file", str(file)).code == 0
+    assert agent.asked == [("PUT", "/api/v1/policies/p", {"rules": []})] * 2
+
+
+def test_what_is_no_json_is_not_sent(agent: FakeAgent, cli: Run) -> None:
+    """One line, exit 1."""
+    assert cli("policy", "write", "p", stdin="{").code == 1
+    assert agent.seen == []
+
+
+def test_policies_are_json_and_names_are_lines(agent: FakeAgent, cli: Run) -> None:
+    """What is read can be written back."""
+    for answer in (POLICY, {"root": True}, {"policies": ["a", "b"]}, None):
+        agent.answer(answer)
+    assert cli("policy", "read", "p").json == POLICY
+    assert cli("policy", "effective").json == {"root": True}
+    assert cli("policy", "list").out == "a\nb\n"
+    assert cli("policy", "delete", "p").code == 0
+
+
+def test_check_tells_by_its_exit_code(agent: FakeAgent, cli: Run) -> None:
+    """0: it would be allowed; 4: it would not, and what is missing."""
+    agent.answer({"allowed": True, "rule": "p/rules[0]"})
+    assert cli("policy", "check", "read", "secret/a", "--user", "bob", "--policy", "p").code == 0
+    agent.answer({"allowed": False, "missing": ["no rule"]})
+    done = cli("policy", "check", "read", "secret/a")
+    assert done.code == 4
+    assert "no rule" in done.out
+    body = {"capability": "read", "path": "secret/a"}
+    assert [seen.body for seen in agent.seen] == [body | {"user": "bob", "policies": ["p"]}, body]

@@ -1,0 +1,147 @@
+import pytest
+
+from tests.unit.ui.cli.conftest import FakeAgent, Run
+
+HEAD = {"name": "secret/a", "version": 1, "status": "active"}
+ABSENT = {"message": "there is no secret of this name"}
+AT = "/api/v1/secrets/secret/a"
+
+
+def test_put_writes_a_version(agent: FakeAgent, cli: Run) -> None:
+    """The value of stdin, with what describes it; it is not printed."""
+    agent.answer(HEAD | {"version": 2})
+    done = cli("secret", "put", "secret/a", "--tag", "x", "-m", "k=v", stdin="s3cret\n")
+    assert "s3cret" not in done.out + done.err
+    body = {"value": "s3cret", "tags": ["x"], "metadata": {"k": "v"}, "cas": None}
+    assert agent.asked == [("PUT", AT, body)]
+
+
+def test_put_creates_what_is_not_there(agent: FakeAgent, cli: Run) -> None:
+    """In a second request, which fails if somebody else was faster."""
+    agent.answer(ABSENT, 404)
+    agent.answer(HEAD, 201)
+    assert cli("secret", "put", "secret/a", "--json", stdin='{"a": 1}').code == 0
+    assert agent.asked[1] == ("POST", "/api/v1/secrets", {"name": "secret/a", "value": {"a": 1}})
+
+
+def test_check_and_set_is_never_loosened(agent: FakeAgent, cli: Run) -> None:
+    """With a version it does not create, with 0 it does nothing else."""
+    agent.answer(ABSENT, 404)
+    assert cli("secret", "put", "secret/a", "--cas", "3", stdin="x").code == 3
+    agent.answer({"message": "exists"}, 409)
+    assert cli("secret", "put", "secret/a", "--cas", "0", stdin="x").code == 5
+    assert [method for method, _, _ in agent.asked] == ["PUT", "POST"]
+
+
+def test_a_refused_write_is_not_tried_otherwise(agent: FakeAgent, cli: Run) -> None:
+    """A denial stays one."""
+    agent.answer({"message": "permission denied"}, 403)
+    assert cli("secret", "put", "secret/a", stdin="x").code == 4
+
+
+def test_patch_is_a_merge(agent: FakeAgent, cli: Run) -> None:
+    """Nulls go through."""
+    agent.answer(HEAD)
+    assert cli("secret", "patch", "secret/a", "--cas", "1", stdin='{"a": null}').code == 0
+    assert agent.asked == [("PATCH", f"{AT}?cas=1", {"a": None})]
+
+
+@pytest.mark.parametrize(
+    ("value", "words", "shown"),
+    [
+        ("text", ("--raw",), "text\n"),
+        ("text", ("--raw", "-o", "json"), '"text"\n'),
+        ({"a": "é"}, ("--raw",), '{"a": "é"}\n'),
+        ({"a": "x"}, ("--field", "a"), "x\n"),
+        ({"a": [1]}, ("--field", "a"), "[1]\n"),
+    ],
+)
+def test_get_can_print_the_value_alone(
+    value: object, words: tuple[str, ...], shown: str, agent: FakeAgent, cli: Run
+) -> None:
+    """For pipes: text as it is, everything else as JSON."""
+    agent.answer(HEAD | {"value": value})
+    assert cli("secret", "get", "secret/a", *words).out == shown
+
+
+def test_get_reads_a_version(agent: FakeAgent, cli: Run) -> None:
+    """And shows what belongs to it."""
+    agent.answer(HEAD | {"value": "old"})
+    assert cli("secret", "get", "secret/a", "--version", "1", "-o", "json").json["value"] == "old"
+    assert agent.asked == [("GET", f"{AT}?version=1", None)]
+
+
+@pytest.mark.parametrize("value", ["text", {"b": 1}])
+def test_a_field_that_is_not_there_is_3(value: object, agent: FakeAgent, cli: Run) -> None:
+    """And the value is not printed instead."""
+    agent.answer(HEAD | {"value": value})
+    done = cli("secret", "get", "secret/a", "--field", "a")
+    assert (done.code, done.out) == (3, "")
+
+
+def test_list_sends_its_filters_and_shows_a_row_each(agent: FakeAgent, cli: Run) -> None:
+    """All of them, or as many as wanted."""
+    agent.answer({"secrets": [HEAD, HEAD | {"name": "secret/b"}], "cursor": "c"})
+    done = cli(
+        "secret", "list", "secret/", "--tag", "x", "--tag", "y", "--metadata", "k=v",
+        "--limit", "1", "--status", "active",
+    )  # fmt: skip
+    assert [line.split()[0] for line in done.out.splitlines()] == ["name", "secret/a"]
+    assert agent.seen[0].path == (
+        "/api/v1/secrets?prefix=secret%2F&tags=x%2Cy&metadata=k%3Av&status=active"
+    )
+
+
+@pytest.mark.parametrize("verb", ["delete", "undelete", "destroy"])
+def test_versions_are_edited(verb: str, agent: FakeAgent, cli: Run) -> None:
+    """Those that were named, else the current one."""
+    agent.answer(HEAD)
+    agent.answer(HEAD)
+    assert cli("secret", verb, "secret/a").code == 0
+    assert cli("secret", verb, "secret/a", "--version", "1", "--version", "2").code == 0
+    assert agent.asked == [
+        ("POST", f"/api/v1/{verb}/secret/a", {"versions": []}),
+        ("POST", f"/api/v1/{verb}/secret/a", {"versions": [1, 2]}),
+    ]
+
+
+def test_rollback_and_versions(agent: FakeAgent, cli: Run) -> None:
+    """One request each."""
+    agent.answer([{"version": 1, "created_by": "bob"}])
+    assert "bob" in cli("secret", "versions", "secret/a").out
+    agent.answer(HEAD)
+    assert cli("secret", "rollback", "secret/a", "1", "--cas", "2").code == 0
+    assert agent.asked[1] == ("POST", "/api/v1/rollback/secret/a", {"version": 1, "cas": 2})
+
+
+def test_purge_asks_first(agent: FakeAgent, cli: Run) -> None:
+    """No answer is no."""
+    assert cli("secret", "purge", "secret/a").code == 130
+    assert agent.seen == []
+    agent.answer(None, 204)
+    assert cli("secret", "purge", "secret/a", "--yes").code == 0
+    assert agent.asked == [("DELETE", "/api/v1/metadata/secret/a", None)]
+
+
+def test_metadata_is_flat_for_people_and_whole_for_programs(agent: FakeAgent, cli: Run) -> None:
+    """Nothing is left out of JSON."""
+    told = {"secret": HEAD, "versions": [], "max_versions": 3}
+    agent.answer(told)
+    agent.answer(told)
+    assert cli("secret", "metadata", "secret/a", "-o", "json").json == told
+    rows = dict(line.split() for line in cli("secret", "metadata", "secret/a").out.splitlines())
+    assert rows == {"key": "value", "name": "secret/a", "version": "1", "status": "active",
+                    "max_versions": "3"}  # fmt: skip
+
+
+def test_metadata_changes_what_was_given(agent: FakeAgent, cli: Run) -> None:
+    """An empty time means never, a dropped key is a null, false is a value."""
+    agent.answer(HEAD)
+    done = cli(
+        "secret", "metadata", "secret/a", "-m", "k=v", "--drop", "old", "--expires-at", "",
+        "--no-cas-required", "--max-versions", "0",
+    )  # fmt: skip
+    assert done.code == 0
+    body = {"metadata": {"k": "v", "old": None}, "expires_at": "", "cas_required": False,
+            "max_versions": 0}  # fmt: skip
+    assert agent.asked == [("PATCH", "/api/v1/metadata/secret/a", body)]
