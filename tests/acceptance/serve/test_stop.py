@@ -1,0 +1,79 @@
+"""SIGTERM under load: what was taken is finished, the process ends well, nothing is lost."""
+
+import http.client
+import itertools
+import threading
+from collections import Counter
+from pathlib import Path
+
+from tests.acceptance.agent import Agent, dev_agent, running
+
+WRITERS = 8
+WARM = 40  # acknowledged writes before the signal comes
+
+
+class Load:
+    """Writers on a connection each, until the agent goes, and what became of their writes."""
+
+    def __init__(self, agent: Agent) -> None:
+        self.acknowledged: list[str] = []
+        self.unanswered: list[str] = []
+        self.ends: Counter[str] = Counter()
+        self.warm = threading.Event()
+        self._agent = agent
+        self._threads = [threading.Thread(target=self._write, args=(n,)) for n in range(WRITERS)]
+        for thread in self._threads:
+            thread.start()
+
+    def join(self) -> None:
+        """Return when the last writer has noticed."""
+        for thread in self._threads:
+            thread.join()
+
+    def _write(self, number: int) -> None:
+        with self._agent.client() as client:
+            for turn in itertools.count():
+                name = f"{number}-{turn}"
+                try:
+                    answer = client.call("POST", f"/v1/secret/data/{name}", {"data": {"n": name}})
+                except (ConnectionError, http.client.RemoteDisconnected):
+                    self.ends["closed"] += 1
+                    self.unanswered.append(name)
+                    return
+                except Exception as error:  # noqa: BLE001  # an answer that was cut, however
+                    self.ends[repr(error)] += 1
+                    return
+                if answer.status != 200:
+                    self.ends[str(answer)] += 1
+                    return
+                self.acknowledged.append(name)
+                if len(self.acknowledged) > WARM:
+                    self.warm.set()
+
+
+def test_sigterm_finishes_what_was_taken(folder: Path) -> None:
+    """Exit code 0, no traceback; what was acknowledged is there, and what was not is not."""
+    agent = dev_agent(folder)
+    agent.start()
+    load = Load(agent)
+    load.warm.wait(30)
+    code = agent.stop()
+    load.join()
+    assert code == 0
+    assert "Traceback" not in agent.output()
+    assert load.ends.keys() == {"closed"}
+    assert agent.verify().returncode == 0
+    with running(agent), agent.client() as client:
+        for name in load.acknowledged:
+            assert client.call("GET", f"/v1/secret/data/{name}").json["data"]["data"] == {"n": name}
+        for name in load.unanswered:
+            assert client.call("GET", f"/v1/secret/data/{name}").status == 404
+        assert agent.stop() == 0
+
+
+def test_sigterm_right_after_the_start_is_heard(folder: Path) -> None:
+    """Whoever is told that the agent is ready may stop it at once, and it stops in order."""
+    agent = dev_agent(folder)
+    for _ in range(2):
+        agent.start()
+        assert agent.stop() == 0
