@@ -44,7 +44,7 @@ def grant(*, ttl: int, explicit_max_ttl: int, period: int, root: bool) -> Lifeti
 
 
 def renew(row: TokenRow, increment: int, now: int) -> tuple[TokenRow, tuple[str, ...]]:
-    """Return the token as renewed at `now`, and warnings; `increment` 0: for its `ttl` again.
+    """Return the token as renewed at `now`, and warnings; `increment` 0: for as long as last time.
 
     Raises `ValidationError` when it is not renewable. A renewal counts from now and may shorten.
     """
@@ -59,7 +59,7 @@ def renew(row: TokenRow, increment: int, now: int) -> tuple[TokenRow, tuple[str,
         granted, warnings = _cap("period", row.period, most)
     else:
         most = row.created_at + min(row.explicit_max_ttl or MAX_TTL, MAX_TTL) - now
-        granted, warnings = _cap("TTL", increment or row.ttl, most)
+        granted, warnings = _cap("TTL", increment or row.expires_at - row.issued_at, most)
     return replace(row, issued_at=now, expires_at=now + granted), warnings
 
 

@@ -8,15 +8,16 @@ from msgspec.structs import replace
 
 from actors.world import World
 from vault.authz.authorizer import Authorizer
-from vault.barrier import ACCESS, MOUNTS, SECRETS, VERSIONS, Barrier, Query, VaultTx
+from vault.barrier import MOUNTS, SECRETS, Barrier, Query, VaultTx
 from vault.errors import AuthorizationError, ConflictError, NotFoundError, ValidationError
 from vault.handlers.handler import Call, Handler, Handlers
 from vault.handlers.settings import checked_versions
+from vault.handlers.versions import erase
 from vault.model.mounts import MountBook
 from vault.model.operation import Capability
 from vault.model.path import RESERVED, ResourcePath
 from vault.model.payloads import TuneMount, WriteMount
-from vault.model.records import MountRow, SecretRow
+from vault.model.records import MountRow
 
 PREFIX: Final = "sys/mounts/"  # where a mount lies in the path space of policies
 MOST_MOUNTS: Final = 1_000  # held in memory, and read whole at unseal and at each change
@@ -140,7 +141,7 @@ class Mounts:
         def change(tx: VaultTx) -> bool:
             secrets = tx.select(SECRETS, Query(prefix=("name", path), limit=ERASED_AT_ONCE))
             for secret in secrets:
-                _erase(tx, secret)
+                erase(tx, secret)
             done = len(secrets) < ERASED_AT_ONCE
             if done and tx.get(MOUNTS, path) is not None:
                 tx.delete(MOUNTS, path)
@@ -176,10 +177,3 @@ def _tuned(row: MountRow, payload: TuneMount) -> MountRow:
     fields = ("version", "description", "max_versions", "cas_required", "delete_version_after")
     given = {name: getattr(payload, name) for name in fields}
     return replace(row, **{name: value for name, value in given.items() if value is not None})
-
-
-def _erase(tx: VaultTx, secret: SecretRow) -> None:
-    for number in range(max(secret.oldest_version, 1), secret.current_version + 1):
-        tx.delete(VERSIONS, secret.id, number)
-    tx.delete(ACCESS, secret.id)
-    tx.delete(SECRETS, secret.name)

@@ -30,6 +30,8 @@ class VersionLife:
             "secret.undelete": _handler(self.undelete, Capability.DELETE),
             "secret.destroy": _handler(self.destroy, Capability.DESTROY),
             "secret.purge": _handler(self.purge, Capability.DESTROY),
+            # KV v1 has no way back: there, deleting is erasing, and takes no more than `delete`.
+            "secret.remove": _handler(self.purge, Capability.DELETE),
         }
 
     async def delete(self, call: Call) -> SecretRow:
@@ -51,10 +53,7 @@ class VersionLife:
             secret = tx.get(SECRETS, call.op.path)
             if secret is None:
                 raise no_secret()
-            for number in range(max(secret.oldest_version, 1), secret.current_version + 1):
-                tx.delete(VERSIONS, secret.id, number)
-            tx.delete(ACCESS, secret.id)
-            tx.delete(SECRETS, call.op.path)
+            erase(tx, secret)
             return secret
 
         return await self.barrier.commit(change)
@@ -77,6 +76,14 @@ class VersionLife:
             return head
 
         return await self.barrier.commit(change)
+
+
+def erase(tx: VaultTx, secret: SecretRow) -> None:
+    """Remove a secret with all that belongs to it."""
+    for number in range(max(secret.oldest_version, 1), secret.current_version + 1):
+        tx.delete(VERSIONS, secret.id, number)
+    tx.delete(ACCESS, secret.id)
+    tx.delete(SECRETS, secret.name)
 
 
 def _handler(run: Callable[[Call], Awaitable[SecretRow]], capability: Capability) -> Handler:

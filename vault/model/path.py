@@ -42,8 +42,7 @@ class ResourcePath(str):
     @classmethod
     def parse_folder(cls, text: str) -> "ResourcePath":
         """Return a folder: empty (everything), or a canonical path followed by one `/`."""
-        stripped = text.removesuffix("/")
-        return str.__new__(cls, f"{_parse(stripped)}/" if stripped else "")
+        return str.__new__(cls, f"{_parse(text.removesuffix('/'))}/" if text else "")
 
     @property
     def is_folder(self) -> bool:

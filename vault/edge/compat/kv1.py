@@ -62,7 +62,7 @@ async def write(dialect: Dialect, request: Request, mount: MountRow, path: str =
 async def delete(dialect: Dialect, request: Request, mount: MountRow, path: str) -> Reply:
     """Erase the secret: there is no version to keep."""
     with suppress(NotFoundError):
-        await dialect.run(request, "secret.purge", secret_name(mount, path), Nothing())
+        await dialect.run(request, "secret.remove", secret_name(mount, path), Nothing())
     return DONE
 
 

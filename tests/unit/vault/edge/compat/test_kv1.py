@@ -68,9 +68,9 @@ async def test_a_folder_is_no_place_for_a_value(wire: Wire) -> None:
 
 async def test_delete_is_for_good_and_idempotent(wire: Wire) -> None:
     """There is no version to keep."""
-    wire.gate.answers["secret.purge"] = NotFoundError("secret_not_found", "no")
+    wire.gate.answers["secret.remove"] = NotFoundError("secret_not_found", "no")
     assert (await wire.ask("DELETE", "old/x")).status == 204
-    assert (wire.last.name, wire.last.path) == ("secret.purge", "old/x")
+    assert (wire.last.name, wire.last.path) == ("secret.remove", "old/x")
 
 
 async def test_list(wire: Wire) -> None:
