@@ -1,0 +1,89 @@
+import json
+from pathlib import Path
+
+from tests.acceptance.agent import Agent
+from tests.acceptance.cli.conftest import Command, commands, decoded
+
+READ_APP = {
+    "rules": [
+        {"effect": "allow", "paths": ["secret/app/*"], "capabilities": ["read", "list"]},
+        {"effect": "deny", "paths": ["secret/app/root"], "capabilities": ["*"]},
+    ]
+}
+
+
+def test_a_user_may_what_his_policy_allows(
+    shared_agent: Agent, shared: Command, tmp_path: Path
+) -> None:
+    """From policy, role and user to a key that reads one folder, until it is revoked."""
+    shared("secret", "put", "secret/app/db", stdin="x")
+    shared("secret", "put", "secret/app/root", stdin="x")
+    shared("secret", "put", "secret/other", stdin="x")
+    shared("policy", "write", "app-read", stdin=json.dumps(READ_APP))
+    shared("role", "write", "reader", "--policy", "app-read")
+    shared("user", "create", "ann", "--role", "reader")
+    made = decoded(shared("key", "create", "ann", "laptop", "-o", "json"))
+    ann = commands(shared_agent, tmp_path, made["key"])
+
+    assert ann("secret", "get", "secret/app/db", "--raw").stdout == "x\n"
+    for words in (("get", "secret/app/root"), ("get", "secret/other"), ("delete", "secret/app/db")):
+        ann("secret", *words, code=4)
+    ann("secret", "put", "secret/app/db", stdin="y", code=4)
+    ann("user", "list", code=4)
+    listed = decoded(ann("secret", "list", "secret/app", "-o", "json"))
+    assert [secret["name"] for secret in listed] == ["secret/app/db"]
+
+    allowed = shared("policy", "check", "read", "secret/app/db", "--user", "ann", "-o", "json")
+    assert decoded(allowed)["rule"] == "app-read/rules[0]"
+    refused = shared("policy", "check", "read", "secret/app/root", "--user", "ann", code=4)
+    assert "app-read/rules[1]" in refused.stdout
+
+    [key] = decoded(shared("key", "list", "ann", "-o", "json"))
+    assert key["uses"] >= 1
+    shared("user", "update", "ann", "--disable")
+    ann("secret", "get", "secret/app/db", code=4)
+    shared("user", "update", "ann", "--enable")
+    ann("secret", "get", "secret/app/db")
+    shared("key", "revoke", made["id"])
+    ann("secret", "get", "secret/app/db", code=4)
+
+
+def test_login_keeps_a_token_until_logout(
+    shared_agent: Agent, shared: Command, tmp_path: Path
+) -> None:
+    """A file of its owner only; a wrong token is not kept."""
+    made = decoded(shared("token", "create", "--ttl", "1h", "-o", "json"))
+    nobody = commands(shared_agent, tmp_path, "")
+    nobody("secret", "list", code=4)
+    nobody("login", stdin="wrong\n", code=4)
+    assert not (tmp_path / ".freehold-token").exists()
+    nobody("login", stdin=f"{made['token']}\n")
+    assert (tmp_path / ".freehold-token").stat().st_mode & 0o777 == 0o600
+    assert decoded(nobody("token", "show", "-o", "json"))["accessor"] == made["accessor"]
+    nobody("token", "renew")
+    nobody("token", "revoke", "--self")
+    nobody("secret", "list", code=4)
+    nobody("logout")
+    assert not (tmp_path / ".freehold-token").exists()
+
+
+def test_tokens_end_with_their_parent(shared_agent: Agent, shared: Command, tmp_path: Path) -> None:
+    """By accessor, or by the text from stdin."""
+    parent = decoded(shared("token", "create", "--ttl", "1h", "-o", "json"))
+    as_parent = commands(shared_agent, tmp_path, parent["token"])
+    child = decoded(as_parent("token", "create", "-o", "json"))
+    assert child["accessor"] in shared("token", "list").stdout.split()
+    shared("token", "show", "--stdin", stdin=child["token"])
+    shared("token", "revoke", parent["accessor"])
+    shared("token", "show", child["accessor"], code=3)
+
+
+def test_a_mount_is_made_and_erased(shared: Command) -> None:
+    """With what was in it."""
+    shared("mount", "create", "kv1", "--version", "1", "--description", "plain")
+    shared("secret", "put", "kv1/a", stdin="x")
+    assert decoded(shared("mount", "show", "kv1", "-o", "json"))["version"] == 1
+    shared("mount", "update", "secret", "--max-versions", "7")
+    assert "7" in shared("mount", "list").stdout
+    shared("mount", "erase", "kv1", "--yes")
+    shared("secret", "get", "kv1/a", code=3)

@@ -1,0 +1,78 @@
+from pathlib import Path
+
+from tests.acceptance.cli.conftest import Command, decoded
+
+
+def test_the_whole_life_of_a_secret(shared: Command, tmp_path: Path) -> None:
+    """Stored, read, changed, rolled back, deleted, brought back, destroyed and purged."""
+    name = "secret/life/db"
+    shared("secret", "put", name, "--tag", "prod", "-m", "team=a b", stdin="one\n")
+    file = tmp_path / "two.json"
+    file.write_text('{"user": "app", "n": 2}')
+    shared("secret", "put", name, "--json", "--file", str(file), "--cas", "1")
+    shared("secret", "put", name, "--cas", "1", stdin="late", code=5)
+    shared("secret", "put", name, "--cas", "0", stdin="late", code=5)
+    assert shared("secret", "get", name, "--field", "user").stdout == "app\n"
+    assert shared("secret", "get", name, "--version", "1", "--raw").stdout == "one\n"
+    shared("secret", "patch", name, stdin='{"n": null, "host": "db"}')
+    assert decoded(shared("secret", "get", name, "--raw")) == {"user": "app", "host": "db"}
+    assert decoded(shared("secret", "rollback", name, "1", "-o", "json"))["version"] == 4
+    assert shared("secret", "get", name, "--raw").stdout == "one\n"
+
+    shared("secret", "delete", name)
+    shared("secret", "get", name, code=3)
+    shared("secret", "undelete", name, "--version", "4")
+    shared("secret", "destroy", name, "--version", "1")
+    shared("secret", "undelete", name, "--version", "1")
+    shared("secret", "get", name, "--version", "1", code=3)
+    rows = decoded(shared("secret", "versions", name, "-o", "json"))
+    assert [(row["version"], row["destroyed"]) for row in rows] == [
+        (1, True), (2, False), (3, False), (4, False)
+    ]  # fmt: skip
+
+    shared("secret", "metadata", name, "--drop", "team", "-m", "env=prod", "--max-versions", "2")
+    told = decoded(shared("secret", "metadata", name, "-o", "json"))
+    assert told["secret"]["metadata"] == {"env": "prod"}
+    assert told["max_versions"] == 2
+    shared("secret", "purge", name, stdin="n\n", code=130)
+    shared("secret", "purge", name, "--yes")
+    shared("secret", "get", name, code=3)
+
+
+def test_a_list_is_filtered(shared: Command) -> None:
+    """By prefix, tag and metadata; a table has a row each."""
+    for which in ("a", "b"):
+        shared("secret", "put", f"secret/list/{which}", "--tag", which, "-m", "k=v", stdin="x")
+    found = decoded(shared("secret", "list", "secret/list", "-o", "json"))
+    assert [secret["name"] for secret in found] == ["secret/list/a", "secret/list/b"]
+    for words in (("--tag", "b"), ("--tag", "b", "--metadata", "k=v")):
+        rows = shared("secret", "list", "secret/list", *words).stdout.splitlines()
+        assert [row.split()[0] for row in rows] == ["name", "secret/list/b"]
+    assert len(decoded(shared("secret", "list", "--limit", "1", "-o", "json"))) == 1
+
+
+def test_a_name_of_any_letters_comes_back(shared: Command) -> None:
+    """Blanks and signs that a URL would take for its own."""
+    name = "secret/odd/ä b?c#d%"
+    shared("secret", "put", name, stdin="x")
+    assert shared("secret", "get", name, "--raw").stdout == "x\n"
+
+
+def test_bad_names_and_values_are_one_line(shared: Command) -> None:
+    """Nothing is stored."""
+    for name in ("secret/../x", "secret//x", "secret/x/", "secret/a%2Fb"):
+        done = shared("secret", "put", name, stdin="canary-value", code=1)
+        assert done.stderr.count("\n") == 1
+        assert "canary-value" not in done.stderr
+    shared("secret", "put", "secret/big", stdin="x" * (1 << 20) + "x", code=1)
+
+
+def test_a_program_gets_secrets_and_not_our_token(shared: Command) -> None:
+    """`run` becomes the program: its output and exit code are the program's."""
+    shared("secret", "put", "secret/run/env", "--json", stdin='{"DB": "x", "N": 1}')
+    script = 'echo "$DB $N $V ${FREEHOLD_TOKEN-none} ${VAULT_TOKEN-none}"; exit 9'
+    done = shared("run", "-s", "secret/run/env", "-e", "V=secret/run/env#DB", "--",
+                  "sh", "-c", script, code=9, env={"VAULT_TOKEN": "t"})  # fmt: skip
+    assert done.stdout == "x 1 x none none\n"
+    shared("run", "-e", "V=secret/nosuch", "--", "true", code=3)
+    shared("run", "--", "no-such-program", code=127)

@@ -1,0 +1,100 @@
+import base64
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from tests.unit.ui.cli.conftest import FakeAgent, Run
+from vault.audit.proof import prove
+from vault.audit.testing import make_keys, write_log
+
+KEYS = make_keys()
+KEY = base64.b64encode(KEYS.public).decode()
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    """A log of a few records."""
+    path = tmp_path / "audit.log"
+    write_log(path, 3)
+    return path
+
+
+def test_a_whole_log_is_0_with_size_and_root(cli: Run, log: Path) -> None:
+    """With or without the key, and without any agent."""
+    for words in ((), ("--key", KEY)):
+        done = cli("audit", "verify", "--log", str(log), *words, "-o", "json")
+        assert done.code == 0
+        assert done.json.keys() == {"size", "root", "public_key"}
+        assert done.json["public_key"] == KEY
+
+
+def test_a_changed_log_is_1_and_says_where(cli: Run, log: Path) -> None:
+    """File, line and record."""
+    log.write_text(log.read_text().replace("alice", "mally", 1))
+    done = cli("audit", "verify", "--log", str(log))
+    assert (done.code, done.out) == (1, "")
+    assert "audit.log, line 2" in done.err
+
+
+def test_a_log_of_another_key_is_1(cli: Run, log: Path) -> None:
+    """Whoever replaced everything did not have the key."""
+    other = base64.b64encode(make_keys(b"other").public).decode()
+    assert cli("audit", "verify", "--log", str(log), "--key", other).code == 1
+
+
+def test_a_log_that_cannot_be_read_is_told(cli: Run, tmp_path: Path) -> None:
+    """By its name."""
+    folder = tmp_path / "audit.log"
+    folder.mkdir()
+    done = cli("audit", "verify", "--log", str(folder))
+    assert (done.code, done.err.count("\n")) == (1, 1)
+    assert "audit.log" in done.err
+
+
+def test_the_key_is_printed_alone(cli: Run, log: Path) -> None:
+    """To be kept elsewhere; not of a log that is not whole."""
+    assert cli("audit", "key", "--log", str(log)).out == f"{KEY}\n"
+    log.write_text(log.read_text().replace("alice", "mally", 1))
+    assert cli("audit", "key", "--log", str(log)).code == 1
+
+
+def test_a_proof_is_checked_with_nothing_but_the_key(cli: Run, log: Path) -> None:
+    """Its record is printed; a changed one is 1."""
+    proof = msgspec.json.encode(prove(log, 2, KEYS)).decode()
+    done = cli("audit", "check", "--key", KEY, stdin=proof)
+    assert (done.code, done.json["seq"]) == (0, 2)
+    for bad in (proof.replace("alice", "mally"), '{"seq": 2}', "[]"):
+        assert cli("audit", "check", "--key", KEY, stdin=bad).code == 1
+
+
+@pytest.mark.parametrize("key", ["!", "YQ", "é"])
+def test_a_key_that_is_none_is_wrong_usage(key: str, cli: Run, log: Path) -> None:
+    """It is never taken for no key at all."""
+    assert cli("audit", "verify", "--log", str(log), "--key", key).code == 64
+
+
+def test_query_sends_its_filters(agent: FakeAgent, cli: Run) -> None:
+    """By the names of the API; a table has what one looks for first."""
+    agent.answer({"events": [{"seq": 7, "operation": "secret.read", "ip": "::1"}], "cursor": "c"})
+    done = cli("audit", "query", "--actor", "a", "--path", "secret/", "--request", "r",
+               "--result", "denied", "--limit", "1")  # fmt: skip
+    assert "secret.read" in done.out
+    assert "::1" not in done.out
+    assert agent.seen[0].path == (
+        "/api/v1/audit/events?actor_id=a&path=secret%2F&result=denied&request_id=r"
+    )
+
+
+def test_the_rest_is_one_request_each(agent: FakeAgent, cli: Run) -> None:
+    """A proof is JSON in any case, so that it can be kept."""
+    for answer in ({"size": 3}, {"seq": 2}, {"hash": "hmac-sha256:00"}):
+        agent.answer(answer)
+    assert cli("audit", "status", "-o", "json").json == {"size": 3}
+    assert cli("audit", "prove", "2").json == {"seq": 2}
+    assert cli("audit", "hash", stdin="s3cret").out == "hmac-sha256:00\n"
+    assert agent.asked == [
+        ("GET", "/api/v1/audit/status", None),
+        ("GET", "/api/v1/audit/proofs/2", None),
+        ("POST", "/api/v1/audit/hash", {"value": "s3cret"}),
+    ]
