@@ -19,7 +19,7 @@ from vault.crypto.kek.file import FileRootKey
 from vault.crypto.kek.shamir import Progress, ShamirRootKey
 from vault.crypto.keyring import Keyring
 from vault.crypto.unseal import SealConfig
-from vault.errors import ConflictError, UnavailableError, ValidationError, VaultError
+from vault.errors import ConflictError, TamperedError, UnavailableError, ValidationError, VaultError
 from vault.model.mounts import MountBook
 from vault.model.operation import Operation
 from vault.model.records import SystemRow
@@ -218,6 +218,11 @@ class Gate:
                     "unseal_failed",
                     "the shares do not fit together: at least one is wrong; start again",
                     field="key",
+                ) from None
+            except CryptoError:
+                raise TamperedError(
+                    "keyring_tampered",
+                    "the stored keyring is damaged; restore the database from a backup",
                 ) from None
             if not isinstance(outcome, Progress):
                 await self._open(outcome)

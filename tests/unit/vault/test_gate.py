@@ -1,0 +1,416 @@
+"""Tests of the gate: init, unseal, run, seal, and open again."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+import trio.testing
+
+from actors.testing import FakeWorld
+from vault.crypto import shamir
+from vault.crypto.kek.file import FileRootKey
+from vault.crypto.keyring import Keyring
+from vault.errors import (
+    ConflictError,
+    TamperedError,
+    UnavailableError,
+    ValidationError,
+    VaultError,
+)
+from vault.gate import DRAIN, KEYRING_ROW, Gate, Initialised, Unit
+from vault.model.mounts import MountBook
+from vault.model.operation import Operation, Origin
+from vault.model.path import ResourcePath
+from vault.model.payloads import Nothing
+from vault.model.records import SystemRow
+
+OP = Operation(
+    name="op", path=ResourcePath.parse("s/a"), payload=Nothing(), request_id="r",
+    credential=None, origin=Origin(ip=""),
+)  # fmt: skip
+
+
+class FakeSystem:
+    """The system rows, in memory."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, bytes] = {}
+        self.root_tokens: list[str | None] = []
+
+    async def load(self) -> dict[str, bytes]:
+        """As they are."""
+        await trio.lowlevel.checkpoint()
+        return dict(self.rows)
+
+    async def create(self, _keyring: Keyring, rows: list[SystemRow], root_token: str | None) -> str:
+        """All of them."""
+        await trio.lowlevel.checkpoint()
+        self.rows |= {row.name: row.value for row in rows}
+        self.root_tokens.append(root_token)
+        return root_token or "s.minted"
+
+
+class FakeUnit:
+    """A data path that notes when it is built and taken down, and runs what it is told."""
+
+    def __init__(self) -> None:
+        self.diary: list[str] = []
+        self.keyrings: list[Keyring] = []
+        self.refuse: Exception | None = None
+        self.work: Callable[[], Any] | None = None
+
+    @asynccontextmanager
+    async def open(self, keyring: Keyring, _root_key: bytes) -> AsyncIterator[Unit]:
+        """Build it."""
+        await trio.lowlevel.checkpoint()
+        if self.refuse is not None:
+            raise self.refuse
+        self.keyrings.append(keyring)
+        self.diary.append("built")
+        try:
+            yield Unit(self, MountBook())
+        finally:
+            self.diary.append("taken down")
+
+    async def run(self, op: Operation) -> object:
+        """One operation."""
+        await trio.lowlevel.checkpoint()
+        self.diary.append(f"run {op.name}")
+        if self.work is not None:
+            await self.work()
+        self.diary.append(f"done {op.name}")
+        return "answer"
+
+
+class Vault:
+    """A gate and its fakes."""
+
+    def __init__(self, nursery: trio.Nursery, key_file: FileRootKey | None) -> None:
+        self.system, self.unit, self.nursery = FakeSystem(), FakeUnit(), nursery
+        self.gate = self.make(key_file)
+
+    def make(self, key_file: FileRootKey | None = None) -> Gate:
+        """Another process on the same database."""
+        return Gate(
+            system=self.system,
+            open_unit=self.unit.open,
+            key_file=key_file,
+            org="org",
+            world=FakeWorld(),
+        )
+
+    async def init(self, shares: int = 3, threshold: int = 2) -> Initialised:
+        """A new vault whose gate is served."""
+        await self.nursery.start(self.gate.run_until_cancelled)
+        return await self.gate.initialise(shares, threshold)
+
+    async def opened(self) -> Initialised:
+        """A new vault, unsealed."""
+        made = await self.init()
+        for share in made.shares[:2]:
+            await self.gate.unseal(share)
+        return made
+
+
+@pytest.fixture
+async def vault(nursery: trio.Nursery) -> Vault:
+    """One that unseals with shares."""
+    return Vault(nursery, None)
+
+
+async def test_before_init(vault: Vault) -> None:
+    """Nothing is served, nothing can be unsealed, and the status says so."""
+    await vault.gate.load()
+    status = vault.gate.status()
+    assert (status.type, status.initialized, status.sealed) == ("shamir", False, True)
+    with pytest.raises(UnavailableError, match="sealed"):
+        await vault.gate.run(OP)
+    with pytest.raises(UnavailableError, match="sealed"):
+        _ = vault.gate.mounts
+    with pytest.raises(ValidationError, match="not_initialized"):
+        await vault.gate.unseal(bytes(33))
+    assert vault.gate.reset_unseal().progress == 0
+
+
+async def test_init(vault: Vault) -> None:
+    """Shares and root token are handed out once; the vault is sealed, and no share is stored."""
+    made = await vault.init(5, 3)
+    assert (len(made.shares), made.root_token) == (5, "s.minted")
+    status = vault.gate.status()
+    assert (status.initialized, status.sealed) == (True, True)
+    assert (status.shares, status.threshold, status.progress) == (5, 3, 0)
+    assert not any(share in row for share in made.shares for row in vault.system.rows.values())
+    assert made.root_token not in repr(vault.system.rows)
+
+
+async def test_init_happens_once(vault: Vault) -> None:
+    """Also when two ask at the same moment."""
+    outcomes: list[str] = []
+
+    async def ask() -> None:
+        try:
+            await vault.gate.initialise(3, 2)
+            outcomes.append("made")
+        except ConflictError:
+            outcomes.append("refused")
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(ask)
+        nursery.start_soon(ask)
+    assert sorted(outcomes) == ["made", "refused"]
+
+
+@pytest.mark.parametrize(("shares", "threshold"), [(0, 0), (2, 3), (3, 1), (256, 2), (-1, -1)])
+async def test_impossible_numbers(vault: Vault, shares: int, threshold: int) -> None:
+    """Refused, and nothing is stored."""
+    with pytest.raises(ValidationError, match="seal_config_invalid"):
+        await vault.gate.initialise(shares, threshold)
+    assert vault.system.rows == {}
+
+
+async def test_a_chosen_root_token(vault: Vault) -> None:
+    """Development hands its own in."""
+    assert (await vault.gate.initialise(1, 1, "chosen")).root_token == "chosen"
+    assert vault.system.root_tokens == ["chosen"]
+
+
+async def test_k_of_n_unseal(vault: Vault) -> None:
+    """Any two of three; the same share twice counts once; after that operations run."""
+    made = await vault.init()
+    first = await vault.gate.unseal(made.shares[2])
+    assert (first.sealed, first.progress) == (True, 1)
+    again = await vault.gate.unseal(made.shares[2])
+    assert (again.sealed, again.progress, again.nonce) == (True, 1, first.nonce)
+    last = await vault.gate.unseal(made.shares[0])
+    assert (last.sealed, last.progress) == (False, 0)
+    assert vault.gate.is_open
+    assert await vault.gate.run(OP) == "answer"
+    assert vault.gate.mounts.all() == []
+    assert not (await vault.gate.unseal(b"whatever")).sealed  # asked of an open vault: no error
+
+
+async def test_a_wrong_share(vault: Vault) -> None:
+    """At the end of the set it is refused, without saying which, and everything starts again."""
+    made = await vault.init()
+    wrong = bytes([made.shares[1][0] ^ 1]) + made.shares[1][1:]
+    await vault.gate.unseal(made.shares[0])
+    with pytest.raises(ValidationError, match="unseal_failed"):
+        await vault.gate.unseal(wrong)
+    assert vault.gate.status().progress == 0
+    assert vault.unit.diary == []
+    for share in made.shares[:2]:
+        await vault.gate.unseal(share)
+    assert vault.gate.is_open
+
+
+@pytest.mark.parametrize("share", [b"", b"short", bytes(32), bytes(34), bytes(33)])
+async def test_a_malformed_share(vault: Vault, share: bytes) -> None:
+    """Refused at once; those that were offered before still count."""
+    made = await vault.init()
+    await vault.gate.unseal(made.shares[0])
+    with pytest.raises(ValidationError, match="share_invalid"):
+        await vault.gate.unseal(share)
+    assert vault.gate.status().progress == 1
+
+
+async def test_reset(vault: Vault) -> None:
+    """The shares offered so far are forgotten."""
+    made = await vault.init()
+    await vault.gate.unseal(made.shares[0])
+    assert vault.gate.reset_unseal().progress == 0
+    assert (await vault.gate.unseal(made.shares[1])).sealed
+
+
+@pytest.mark.parametrize("cut", [0, 20, -1])
+async def test_a_damaged_keyring(vault: Vault, cut: int) -> None:
+    """The right shares and a keyring that is cut short: an error that a person can act on."""
+    made = await vault.init()
+    blob = vault.system.rows[KEYRING_ROW]
+    vault.system.rows[KEYRING_ROW] = blob[:cut]
+    await vault.gate.load()
+    await vault.gate.unseal(made.shares[0])
+    with pytest.raises((TamperedError, ValidationError)):
+        await vault.gate.unseal(made.shares[1])
+    assert not vault.gate.is_open
+
+
+async def test_another_process_finds_the_vault(vault: Vault, nursery: trio.Nursery) -> None:
+    """What was stored is enough to open it again with the shares."""
+    made = await vault.init()
+    gate = vault.make()
+    await gate.load()
+    assert gate.status().initialized
+    await nursery.start(gate.run_until_cancelled)
+    for share in made.shares[1:]:
+        await gate.unseal(share)
+    assert gate.is_open
+
+
+async def test_seal(vault: Vault) -> None:
+    """The data path is taken down; nothing runs until it is unsealed again, with new parts."""
+    made = await vault.opened()
+    vault.gate.want_seal()
+    await vault.gate.wait_sealed()
+    assert vault.unit.diary == ["built", "taken down"]
+    assert vault.gate.status().sealed
+    with pytest.raises(UnavailableError, match="sealed"):
+        await vault.gate.run(OP)
+    for share in made.shares[:2]:
+        await vault.gate.unseal(share)
+    assert await vault.gate.run(OP) == "answer"
+    assert vault.unit.diary[2] == "built"
+
+
+async def test_sealing_waits_for_operations_in_flight(
+    vault: Vault, autojump_clock: trio.testing.MockClock
+) -> None:
+    """Those that run are finished first; those that come meanwhile are refused."""
+    await vault.opened()
+    goes_on = trio.Event()
+    vault.unit.work = goes_on.wait
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(vault.gate.run, OP)
+        await trio.testing.wait_all_tasks_blocked()
+        vault.gate.want_seal()
+        await trio.testing.wait_all_tasks_blocked()
+        with pytest.raises(UnavailableError, match="sealed"):
+            await vault.gate.run(OP)
+        assert vault.unit.diary == ["built", "run op"]
+        goes_on.set()
+        await vault.gate.wait_sealed()
+    assert vault.unit.diary == ["built", "run op", "done op", "taken down"]
+
+
+async def test_sealing_waits_a_bounded_time(
+    vault: Vault, autojump_clock: trio.testing.MockClock
+) -> None:
+    """An operation that hangs does not keep the keys in memory for ever."""
+    await vault.opened()
+    vault.unit.work = trio.sleep_forever
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(vault.gate.run, OP)
+        await trio.testing.wait_all_tasks_blocked()
+        begun = trio.current_time()
+        vault.gate.want_seal()
+        await vault.gate.wait_sealed()
+        assert trio.current_time() - begun == pytest.approx(DRAIN)
+        nursery.cancel_scope.cancel()
+
+
+async def test_an_operation_can_ask_for_the_seal(vault: Vault) -> None:
+    """`sys.seal` runs behind the gate: it is answered, and then the vault seals."""
+    await vault.opened()
+
+    async def seal() -> None:
+        vault.gate.want_seal()
+
+    vault.unit.work = seal
+    assert await vault.gate.run(OP) == "answer"
+    await vault.gate.wait_sealed()
+    assert vault.unit.diary == ["built", "run op", "done op", "taken down"]
+
+
+async def test_a_vault_that_cannot_open_says_why(vault: Vault) -> None:
+    """The reason reaches whoever unseals, out of its groups; the vault stays sealed and usable."""
+    made = await vault.init()
+    damaged = TamperedError("audit_tampered", "the audit log is damaged")
+    vault.unit.refuse = ExceptionGroup("nursery", [ExceptionGroup("inner", [damaged])])
+    await vault.gate.unseal(made.shares[0])
+    with pytest.raises(TamperedError) as caught:
+        await vault.gate.unseal(made.shares[1])
+    assert caught.value is damaged
+    assert vault.gate.status().sealed
+    vault.unit.refuse = None
+    for share in made.shares[:2]:
+        await vault.gate.unseal(share)
+    assert vault.gate.is_open
+
+
+async def test_a_fault_of_ours_while_opening_is_not_hidden() -> None:
+    """What is no answer to anybody ends the gate's task, and with it the agent."""
+    with pytest.RaisesGroup(pytest.RaisesExc(KeyError), flatten_subgroups=True):
+        async with trio.open_nursery() as nursery:
+            vault = Vault(nursery, None)
+            made = await vault.init()
+            vault.unit.refuse = KeyError("a bug")
+            for share in made.shares[:2]:
+                await vault.gate.unseal(share)
+
+
+async def test_a_rotated_keyring_is_read_anew(vault: Vault) -> None:
+    """What a rotation stored while the vault was open counts at the next unseal."""
+    made = await vault.opened()
+    keyring = vault.unit.keyrings[0].rotate(2)
+    root_key = _root_key(made)
+    vault.system.rows[KEYRING_ROW] = keyring.encode(root_key)
+    vault.gate.want_seal()
+    await vault.gate.wait_sealed()
+    for share in made.shares[:2]:
+        await vault.gate.unseal(share)
+    assert vault.unit.keyrings[1].active == 2
+
+
+def _root_key(made: Initialised) -> bytes:
+    return shamir.combine(made.shares[:2])
+
+
+async def test_a_key_file_unseals_alone(tmp_path: Path, nursery: trio.Nursery) -> None:
+    """At init the key goes into the file, and nobody gets a share."""
+    vault = Vault(nursery, FileRootKey(tmp_path / "root.key"))
+    assert not await vault.gate.unseal_alone()  # there is nothing yet
+    made = await vault.init()
+    assert made.shares == ()
+    assert await vault.gate.unseal_alone()
+    assert vault.gate.is_open
+    assert vault.gate.status().type == "file"
+    assert not await vault.gate.unseal_alone()  # open already
+
+
+async def test_a_key_file_takes_no_shares(tmp_path: Path, nursery: trio.Nursery) -> None:
+    """Said as what it is."""
+    vault = Vault(nursery, FileRootKey(tmp_path / "root.key"))
+    await vault.init()
+    with pytest.raises(ValidationError, match="unseal_unneeded"):
+        await vault.gate.unseal(bytes(32))
+
+
+@pytest.mark.parametrize("fault", ["gone", "open", "other"])
+async def test_a_key_file_that_does_not_do(
+    tmp_path: Path, nursery: trio.Nursery, fault: str
+) -> None:
+    """Missing, readable by others, or of another vault: refused, and it says what."""
+    path = tmp_path / "root.key"
+    vault = Vault(nursery, FileRootKey(path))
+    await vault.init()
+    if fault == "gone":
+        path.unlink()
+    elif fault == "open":
+        path.chmod(0o644)
+    else:
+        path.write_bytes(bytes(32))
+    with pytest.raises(UnavailableError, match="key_file") as caught:
+        await vault.gate.unseal_alone()
+    assert not vault.gate.is_open
+    assert isinstance(caught.value, VaultError)
+
+
+async def test_an_unwritable_key_file(tmp_path: Path, nursery: trio.Nursery) -> None:
+    """Init fails, and leaves nothing behind."""
+    vault = Vault(nursery, FileRootKey(tmp_path / "none" / "root.key"))
+    with pytest.raises(UnavailableError, match="key_file"):
+        await vault.gate.initialise(1, 1)
+    assert vault.system.rows == {}
+
+
+async def test_a_configuration_of_another_kind(
+    vault: Vault, tmp_path: Path, nursery: trio.Nursery
+) -> None:
+    """A vault made with shares is not opened by a key file that the configuration names later."""
+    await vault.init()
+    gate = vault.make(FileRootKey(tmp_path / "root.key"))
+    await gate.load()
+    with pytest.raises(UnavailableError, match="seal_mismatch"):
+        await gate.unseal_alone()
