@@ -1,0 +1,292 @@
+"""Tests of the barrier: what lies below it is not believed."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from actors.testing import FakeWorld
+from vault.barrier import SECRETS, VERSIONS, Barrier, RowGuard, VaultTx
+from vault.crypto.keyring import Keyring
+from vault.crypto.uses import BLOCK
+from vault.errors import TamperedError, UnavailableError, ValidationError
+from vault.model.records import SecretRow, SystemRow, UserRow, VersionRow
+from vault.store.interface import Writes
+from vault.store.memory import MemoryBackend
+from vault.store.store import Store, open_store
+from vault.store.tables import SYSTEM
+
+NOW = 1_800_000_000 * 10**9
+ROOT_KEY = bytes(range(32))
+USER = UserRow(
+    id="u", username="ann", name_key="ann", policies=["p"], created_at=NOW, updated_at=NOW
+)
+
+
+@dataclass
+class Vault:
+    """A barrier, and what lies below it."""
+
+    barrier: Barrier
+    store: Store
+    keyring: Keyring
+    world: FakeWorld
+    backend: MemoryBackend
+
+    async def put(self, value: bytes = b'"v"', secret_id: str = "i", number: int = 1) -> VersionRow:
+        """A sealed version."""
+
+        def change(tx: VaultTx) -> VersionRow:
+            wrapped, box, generation = tx.seal(secret_id, number, value)
+            row = VersionRow(
+                secret_id=secret_id, version=number, wrapped_dek=wrapped, box=box,
+                kek_generation=generation, created_at=NOW, created_by="x",
+            )  # fmt: skip
+            if tx.get(SECRETS, f"s/{secret_id}") is None:
+                tx.put(SECRETS, _head(secret_id))
+            tx.put(VERSIONS, row)
+            return row
+
+        return await self.barrier.commit(change, seals=1)
+
+
+def _head(secret_id: str) -> SecretRow:
+    name = f"s/{secret_id}"
+    return SecretRow(name=name, id=secret_id, created_at=NOW, updated_at=NOW, created_by="x")
+
+
+@pytest.fixture
+async def vault() -> AsyncIterator[Vault]:
+    """An open, empty one."""
+    keyring, world, backend = Keyring.create(NOW, org="o", vault="v"), FakeWorld(), MemoryBackend()
+    async with open_store(backend, RowGuard(keyring), world) as store:
+        barrier = Barrier(store, keyring, ROOT_KEY, world)
+        await barrier.open()
+        yield Vault(barrier, store, keyring, world, backend)
+
+
+# Rows.
+
+
+def guard(org: str = "o", vault: str = "v") -> RowGuard:
+    """Of a vault with a key of its own."""
+    return RowGuard(Keyring.create(NOW, org=org, vault=vault))
+
+
+def test_a_stamped_row_is_believed() -> None:
+    """By the vault that stamped it, and by no other."""
+    own = guard()
+    row = own.stamp("users", USER)
+    own.check("users", row)
+    with pytest.raises(TamperedError):
+        guard().check("users", row)
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        {"id": "u2"}, {"username": "bob"}, {"policies": ["root"]}, {"policies": []},
+        {"status": "disabled"}, {"updated_at": NOW + 1}, {"mac": b""}, {"mac": bytes(32)},
+    ],
+)  # fmt: skip
+def test_an_edited_row_is_refused(edit: dict[str, Any]) -> None:
+    """Whichever column somebody wrote to, its key among them; the error names the table only."""
+    own = guard()
+    with pytest.raises(TamperedError) as caught:
+        own.check("users", replace(own.stamp("users", USER), **edit))
+    assert caught.value.details == {"table": "users"}
+
+
+def test_every_bit_of_a_stamp_counts() -> None:
+    """No flipped bit passes."""
+    own = guard()
+    row = own.stamp("users", USER)
+    for bit in range(8 * len(row.mac)):
+        mac = bytearray(row.mac)
+        mac[bit // 8] ^= 1 << bit % 8
+        with pytest.raises(TamperedError):
+            own.check("users", replace(row, mac=bytes(mac)))
+
+
+def test_a_row_does_not_move_to_another_table() -> None:
+    """The stamp is over the table too."""
+    own = guard()
+    with pytest.raises(TamperedError):
+        own.check("roles", own.stamp("users", USER))
+
+
+def test_a_row_does_not_move_to_another_vault() -> None:
+    """Nor organization, even under the same key."""
+    keyring = Keyring.create(NOW, org="o", vault="v")
+    row = RowGuard(keyring).stamp("users", USER)
+    for other in (replace(keyring, org="o2"), replace(keyring, vault="v2")):
+        with pytest.raises(TamperedError):
+            RowGuard(other).check("users", row)
+
+
+async def test_a_row_edited_below_is_refused(vault: Vault) -> None:
+    """As a whole: somebody writes to the database behind the agent's back."""
+    await vault.put()
+    head = await vault.store.get(SECRETS, "s/i")
+    assert head is not None
+    forged = replace(head, current_version=9)
+    vault.backend.write(lambda _: Writes(updates={SECRETS: [forged]}))
+    async with open_store(vault.backend, RowGuard(vault.keyring), vault.world) as cold:
+        with pytest.raises(TamperedError):
+            await cold.get(SECRETS, "s/i")
+
+
+# Values.
+
+
+async def test_what_is_sealed_opens(vault: Vault) -> None:
+    """And only its own place holds it."""
+    row = await vault.put(b'{"a":1}')
+    assert vault.barrier.open_value(row) == b'{"a":1}'
+    assert b'{"a":1}' not in row.box + row.wrapped_dek
+
+
+async def test_every_flipped_bit_is_found(vault: Vault) -> None:
+    """In the wrapped key and in the box."""
+    row = await vault.put(b"1")
+    for name in ("wrapped_dek", "box"):
+        data: bytes = getattr(row, name)
+        for bit in range(8 * len(data)):
+            flipped = bytearray(data)
+            flipped[bit // 8] ^= 1 << bit % 8
+            with pytest.raises(UnavailableError, match="value_tampered"):
+                vault.barrier.open_value(replace(row, **{name: bytes(flipped)}))
+
+
+async def test_values_do_not_change_places(vault: Vault) -> None:
+    """Not between versions, not between secrets, not in parts."""
+    one, two = await vault.put(b"1"), await vault.put(b"2", number=2)
+    other = await vault.put(b"3", secret_id="j")
+    swaps = [
+        replace(one, version=2), replace(one, secret_id="j"),
+        replace(one, wrapped_dek=two.wrapped_dek, box=two.box), replace(one, box=two.box),
+        replace(one, wrapped_dek=other.wrapped_dek), replace(one, box=b"", wrapped_dek=b""),
+    ]  # fmt: skip
+    for row in swaps:
+        with pytest.raises(TamperedError):
+            vault.barrier.open_value(row)
+
+
+async def test_two_seals_of_one_value_differ(vault: Vault) -> None:
+    """Equal values cannot be told from the database."""
+    assert (await vault.put(b"1")).box != (await vault.put(b"1", number=2)).box
+
+
+# Rotation.
+
+
+async def test_rotation_is_durable_before_it_counts(vault: Vault) -> None:
+    """The stored keyring opens what the new generation sealed; old values open too."""
+    old = await vault.put(b"1")
+    assert await vault.barrier.rotate() == 2
+    new = await vault.put(b"2", number=2)
+    assert (old.kek_generation, new.kek_generation) == (1, 2)
+    stored = await vault.store.get(SYSTEM, "keyring")
+    assert stored is not None
+    keyring = Keyring.decode(ROOT_KEY, stored.value, org="o", vault="v")
+    later = Barrier(vault.store, keyring, ROOT_KEY, vault.world)
+    assert [later.open_value(row) for row in (old, new)] == [b"1", b"2"]
+
+
+async def test_rewrap_moves_the_key_alone(vault: Vault) -> None:
+    """The ciphertext stays, the value opens, and no other place's row is taken for it."""
+    row = await vault.put(b"1")
+    await vault.barrier.rotate()
+    moved = await vault.barrier.commit(lambda tx: tx.rewrap(row), seals=1)
+    assert (moved.kek_generation, moved.box) == (2, row.box)
+    assert vault.barrier.open_value(moved) == b"1"
+    with pytest.raises(TamperedError):
+        await vault.barrier.commit(lambda tx: tx.rewrap(replace(row, version=7)), seals=1)
+
+
+async def test_rotation_due(vault: Vault) -> None:
+    """At its age, whatever else."""
+    young = Barrier(vault.store, vault.keyring, ROOT_KEY, vault.world, rotation_interval=10 * 10**9)
+    assert not young.rotation_due
+    vault.world.advance(10 + (NOW - vault.world.now()) / 10**9)
+    assert young.rotation_due
+    assert young.keyring_state["rotation_due"]
+    assert not vault.barrier.rotation_due
+
+
+# The count of uses.
+
+
+async def _reserved(vault: Vault) -> int:
+    row = await vault.store.get(SYSTEM, "kek-uses/1")
+    return 0 if row is None else int.from_bytes(row.value)
+
+
+async def test_uses_are_reserved_before_they_happen(vault: Vault) -> None:
+    """A block at a time, durably, so that a crash counts too many and never too few."""
+    assert await _reserved(vault) == 0
+    await vault.put()
+    assert await _reserved(vault) == BLOCK
+    assert vault.barrier.keyring_state["encryptions"] == 1
+    after_a_crash = Barrier(vault.store, vault.keyring, ROOT_KEY, vault.world)
+    await after_a_crash.open()
+    assert after_a_crash.keyring_state["encryptions"] == BLOCK
+
+
+async def test_a_change_that_seals_more_than_it_said_is_counted(vault: Vault) -> None:
+    """A batch that is run again seals again; the count follows."""
+
+    def twice(tx: VaultTx) -> None:
+        for number in (1, 2, 3):
+            tx.seal("i", number, b"1")
+
+    await vault.barrier.commit(twice, seals=1)
+    assert vault.barrier.keyring_state["encryptions"] == 3
+
+
+async def test_a_late_reservation_lowers_nothing(vault: Vault) -> None:
+    """Two agents on one database: the larger count stays."""
+    row = SystemRow(name="kek-uses/1", value=(5 * BLOCK).to_bytes(8))
+    await vault.store.commit(lambda tx: tx.put(SYSTEM, row))
+    await vault.put()
+    assert await _reserved(vault) == 5 * BLOCK
+
+
+async def test_each_generation_has_its_own_count(vault: Vault) -> None:
+    """A new KEK starts from nothing."""
+    await vault.put()
+    await vault.barrier.rotate()
+    assert vault.barrier.keyring_state["encryptions"] == 0
+    await vault.put(number=2)
+    assert await vault.store.get(SYSTEM, "kek-uses/2") is not None
+
+
+# Transactions and cursors.
+
+
+async def test_a_change_that_fails_leaves_nothing(vault: Vault) -> None:
+    """Its error comes out as it is."""
+
+    def change(tx: VaultTx) -> None:
+        tx.put(SECRETS, _head("i"))
+        raise ValidationError("x", "no")
+
+    with pytest.raises(ValidationError):
+        await vault.barrier.commit(change)
+    assert await vault.barrier.get(SECRETS, "s/i") is None
+
+
+async def test_a_cursor_is_sealed(vault: Vault) -> None:
+    """It opens to its position, shows nothing of it, and no other text passes for one."""
+    cursor = vault.barrier.seal_cursor("s/hidden")
+    assert vault.barrier.open_cursor(cursor) == "s/hidden"
+    assert b"s/hidden".hex() not in cursor
+    other = Barrier(vault.store, Keyring.create(NOW, org="o", vault="v"), ROOT_KEY, vault.world)
+    flipped = f"{int(cursor[-1], 16) ^ 1:x}"
+    for bad in ("", "zz", "é", cursor[:-1], cursor[:-1] + flipped, cursor + "00"):
+        with pytest.raises(ValidationError, match="cursor_invalid"):
+            vault.barrier.open_cursor(bad)
+    with pytest.raises(ValidationError):
+        other.open_cursor(cursor)
