@@ -1,13 +1,15 @@
 #!/usr/bin/env bash
 # `make run`: an agent for development, and the first steps with it.
 #
-#   tools/run.sh FREEHOLD PORT [DIR]
+#   [ONCE=1] tools/run.sh FREEHOLD PORT [DIR]
 #
-# Everything it keeps is in DIR (.run, which `make clean` removes).
+# Everything it keeps is in DIR (.run, which `make clean` removes). With ONCE=1 it ends after the
+# first secret, for scripts that only want to know whether it works.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 freehold=$1
+bin=$(dirname "$freehold")
 address=http://127.0.0.1:$2
 dir=${3:-.run}
 umask 077
@@ -53,19 +55,28 @@ echo "An agent for development listens on $address; its data is in $dir/data."
 echo "A first secret, stored and read:"
 call -d '{"data": {"greeting": "hello"}}' "$address/v1/secret/data/first"
 call "$address/v1/secret/data/first"
+[ -z "${ONCE:-}" ] || exit 0
 cat <<EOF
 
-To go on, in another terminal and this folder:
+To go on, in another terminal and this folder (docs/cli.md has the rest of the command line):
 
   export FREEHOLD_ADDR=$address FREEHOLD_TOKEN=\$(cat $dir/token)
   printf 's3cret' | $freehold secret put secret/app/db
   $freehold secret get secret/app/db
-  $freehold --help
 
-Vault's own clients work too:
+Plain HTTP, here with the token from a file (a command line can be read by others):
+
+  curl -H @$dir/header $address/api/v1/secrets/secret/app/db
+
+Clients of Vault, unchanged:
 
   export VAULT_ADDR=$address VAULT_TOKEN=\$(cat $dir/token)
-  $(dirname "$freehold")/bao kv get secret/first
+  $bin/bao kv get secret/first
+  $bin/python -c 'import hvac; print(hvac.Client().secrets.kv.v2.read_secret("first"))'
+
+Is the audit log whole?
+
+  $freehold audit verify --log $dir/data/audit.log
 
 The agent's log is $dir/agent.log. Ctrl-C stops the agent.
 EOF

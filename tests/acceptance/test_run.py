@@ -70,8 +70,10 @@ def test_the_way_on_works_as_printed(root: Path, freehold: Path, port: int, tmp_
     """Every line that a newcomer is told to type is typed."""
     with tour(root, freehold, port, tmp_path / "run") as (said, _):
         typed = [line.strip() for line in said.splitlines() if line.startswith("  ")]
-        bao = Path(sys.executable).with_name("bao")
-        script = "\n".join(["set -e", *typed]).replace(str(freehold.with_name("bao")), str(bao))
+        script = "\n".join(["set -e", *typed])
+        for tool in ("bao", "python"):
+            ours = Path(sys.executable).with_name(tool)
+            script = script.replace(str(freehold.with_name(tool)), str(ours))
         done = subprocess.run(
             ["bash", "-c", script], cwd=root, check=False, capture_output=True, text=True,
             timeout=120, env={**os.environ, "PYTHONPATH": str(root)},

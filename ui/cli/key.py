@@ -25,12 +25,17 @@ def create(
         list[str] | None,
         typer.Option(help="Cut it down: capability,capability:path; may be repeated."),
     ] = None,
+    raw: Annotated[bool, typer.Option("--raw", help="The key alone, for scripts.")] = False,
 ) -> None:
     """Make a key. It is shown once."""
     current = session(context)
     permissions = [_permission(text) for text in allow or []]
     body = given(user=user, name=name, expires_at=expires_at, permissions=permissions)
-    current.show(current.client.call("POST", route("keys"), body))
+    made = current.client.call("POST", route("keys"), body)
+    if raw:
+        typer.echo(made["key"])
+        return
+    current.show(made)
     tell("Keep the key now; it cannot be shown again.")
 
 

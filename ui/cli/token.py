@@ -34,6 +34,7 @@ def create(
     orphan: Annotated[bool, typer.Option("--orphan", help="Not to end with yours.")] = False,
     renewable: bool = True,
     default_policy: bool = True,
+    raw: Annotated[bool, typer.Option("--raw", help="The token alone, for scripts.")] = False,
 ) -> None:
     """Make a token. Its text is shown once."""
     current = session(context)
@@ -49,7 +50,11 @@ def create(
         renewable=renewable,
         no_default_policy=not default_policy,
     )
-    current.show(current.client.call("POST", route("tokens"), body))
+    made = current.client.call("POST", route("tokens"), body)
+    if raw:
+        typer.echo(made["token"])
+        return
+    current.show(made)
     tell("Keep the token now; it cannot be shown again.")
 
 

@@ -32,3 +32,10 @@ def test_keys_are_listed_shown_and_revoked(agent: FakeAgent, cli: Run) -> None:
         ("GET", "/api/v1/keys/k1"),
         ("DELETE", "/api/v1/keys/k1"),
     ]
+
+
+def test_a_script_gets_the_key_alone(agent: FakeAgent, cli: Run) -> None:
+    """As it is, and nothing beside it."""
+    agent.answer(KEY | {"key": "fh_k1_x"}, 201)
+    done = cli("key", "create", "bob", "laptop", "--raw")
+    assert (done.out, done.err) == ("fh_k1_x\n", "")

@@ -61,3 +61,10 @@ def test_it_must_be_clear_which_token_ends(
     """Nothing is revoked by a guess."""
     assert cli("token", "revoke", *words).code == 64
     assert agent.seen == []
+
+
+def test_a_script_gets_the_token_alone(agent: FakeAgent, cli: Run) -> None:
+    """As it is, and nothing beside it."""
+    agent.answer({"token": "s.x"}, 201)
+    done = cli("token", "create", "--raw")
+    assert (done.out, done.err) == ("s.x\n", "")
