@@ -20,7 +20,7 @@ from vault.errors import (
 )
 
 PREFIX: Final = "/v1/"
-MAX_BODY: Final = 32 << 20  # OpenBao's max_request_size
+MAX_BODY: Final = 2 << 20  # as native: it is read before we know the caller, a value has 1 MiB
 
 _LISTED: Final = "1 error occurred:\n\t* {}\n\n"  # Go's multierror: clients print and match it
 _ENGINES: Final = {1: kv1.routes, 2: Router.of(kv2.routes, kv2_metadata.routes)}
