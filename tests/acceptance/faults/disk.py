@@ -1,0 +1,140 @@
+"""A disk that is really full, under the running agent.
+
+Run by `test_full_disk.py` in a mount namespace of its own, so that the mount is gone with this
+process, however that ends.
+
+`python -m tests.acceptance.faults.disk data|audit FOLDER`
+"""
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.acceptance.agent import Agent, Answer, running, served_agent
+
+SIZE = "96m"  # more than the audit log's reserve of 64 MiB
+PAYLOAD = "x" * 2000
+FREED_WITHIN = 15.0  # seconds from free space to service, the longest back-off included
+FAILURES = 5
+
+
+def main(what: str, folder: Path) -> None:
+    """Tell one story. Raises `AssertionError` when it goes otherwise."""
+    small = folder / "small"
+    small.mkdir()
+    subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={SIZE},mode=700", "tmpfs", str(small)], check=True
+    )
+    agent = _agent(what, folder, small)
+    with running(agent):
+        _furnish(agent)
+        kept = [n for n in range(10) if _write(agent, n).status == 200]
+        assert len(kept) == 10
+        _fill(small / "filler")
+        kept += _until_refused(agent)
+        _full(agent, reads_go_on=what == "data")
+        (small / "filler").unlink()
+        kept.append(_until_served(agent))
+        _need_kept(agent, kept)
+    with running(agent):
+        _need_kept(agent, kept)
+    assert agent.verify().returncode == 0
+    assert "Traceback" not in agent.output()
+
+
+def _agent(what: str, folder: Path, small: Path) -> Agent:
+    data, log = (small, folder) if what == "data" else (folder, small)
+    agent = served_agent(
+        folder,
+        {
+            "storage": {"type": "sqlite", "connection_string": f"sqlite:///{data}/vault.db"},
+            "audit": {"enabled": True, "log_file": f"{log}/audit.log"},
+            "encryption": {"key_management": "file", "key_file": f"{folder}/root.key"},
+        },
+    )
+    agent.data = log
+    return agent
+
+
+def _furnish(agent: Agent) -> None:
+    made = agent.call("PUT", "/v1/sys/init", {"secret_shares": 1, "secret_threshold": 1})
+    agent.token = made.json["root_token"]
+    mount = {"type": "kv", "options": {"version": "2"}}
+    assert agent.call("POST", "/v1/sys/mounts/secret", mount).status == 204
+
+
+def _write(agent: Agent, number: int) -> Answer:
+    body = {"data": {"n": number, "more": PAYLOAD}}
+    return agent.call("POST", f"/v1/secret/data/n{number}", body)
+
+
+def _fill(file: Path) -> None:
+    """Until not a byte more fits."""
+    with file.open("ab", buffering=0) as filler:
+        for size in (1 << 20, 1 << 12, 1):
+            try:
+                while True:
+                    filler.write(b"x" * size)
+            except OSError:
+                continue
+
+
+def _until_refused(agent: Agent) -> list[int]:
+    """Write until the disk says no; those that were acknowledged before."""
+    done: list[int] = []
+    for number in range(100, 1_000):
+        answer = _write(agent, number)
+        if answer.status != 200:
+            _need_clear(answer)
+            return done
+        done.append(number)
+    raise AssertionError("the disk was never full")
+
+
+def _full(agent: Agent, *, reads_go_on: bool) -> None:
+    """Nothing is acknowledged; values are read on exactly if their records can be kept."""
+    for number in range(2_000, 2_000 + FAILURES):
+        _need_clear(_write(agent, number))
+    _need_clear(agent.call("PUT", "/api/v1/secrets/secret/n1", {"value": 1}))
+    for path in ("/v1/secret/data/n1", "/api/v1/secrets/secret/n2"):
+        answer = agent.call("GET", path)
+        if reads_go_on:
+            assert answer.status == 200, answer
+        else:
+            _need_clear(answer)
+            assert PAYLOAD.encode() not in answer.body
+    assert agent.call("GET", "/health/live").status == 200
+
+
+def _need_clear(answer: Answer) -> None:
+    assert answer.status == 503, answer
+    assert b"disk" in answer.body, answer
+    assert b"full" in answer.body, answer
+    assert answer.headers["retry-after"]
+
+
+def _until_served(agent: Agent) -> int:
+    """Write until it is taken again, without a restart; the number that was."""
+    numbers = iter(range(3_000, 4_000))
+    _eventually(lambda: _write(agent, next(numbers)).status == 200)
+    return next(numbers) - 1
+
+
+def _need_kept(agent: Agent, numbers: list[int]) -> None:
+    for number in numbers:
+        answer = agent.call("GET", f"/v1/secret/data/n{number}")
+        assert answer.status == 200, answer
+        assert answer.json["data"]["data"]["n"] == number
+
+
+def _eventually(holds: Callable[[], bool]) -> None:
+    end = time.monotonic() + FREED_WITHIN
+    while not holds():
+        assert time.monotonic() < end, "not again within the time allowed"
+        time.sleep(0.1)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]))
