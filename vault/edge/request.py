@@ -14,6 +14,7 @@ MAX_QUERY_FIELDS: Final = 100
 MAX_DEPTH: Final = 32  # of JSON; with the next, the memory bounds of `security.md`
 MAX_STRINGS: Final = 10_000
 
+_SINGLE: Final = (b"authorization", b"x-vault-token", b"x-vault-namespace", b"content-type")
 _BRACKETS: Final = re.compile(
     rb'"(?:[^"\\]|\\.)*+"|[][{}]', re.DOTALL
 )  # strings are passed over whole
@@ -77,9 +78,10 @@ async def read_request(
 ) -> Request:
     """Read and check what an ASGI scope and its body hold.
 
-    Raises `ValidationError` for an ambiguous path, `TooLargeError` for a body over `max_body`.
+    Raises `ValidationError` for an ambiguous path or header and for a body that was cut short,
+    `TooLargeError` for a body over `max_body`.
     """
-    headers = dict(scope["headers"])
+    headers = _headers(scope["headers"])
     client = scope.get("client")
     tls = scope.get("extensions", {}).get("tls", {})
     origin = Origin(
@@ -97,6 +99,17 @@ async def read_request(
         body=await _body(receive, max_body),
         origin=origin,
     )
+
+
+def _headers(pairs: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+    headers = dict(pairs)
+    if len(headers) != len(pairs):
+        names = [name for name, _ in pairs]
+        for name in _SINGLE:
+            if names.count(name) > 1:
+                # Whoever checked the request on its way may have looked at the other one.
+                raise ValidationError("header_invalid", f"{name.decode()} is given twice")
+    return headers
 
 
 def _path(raw: bytes) -> str:
@@ -133,20 +146,18 @@ def _query(raw: bytes) -> dict[str, str]:
 
 
 async def _body(receive: Receive, limit: int) -> bytes:
-    message = await receive()
-    if not message.get("more_body") and len(message.get("body", b"")) <= limit:
-        return bytes(message.get("body", b""))
     parts, size = [], 0
     while True:
-        if message["type"] == "http.disconnect":
+        message = await receive()
+        if message["type"] != "http.request":
             raise ValidationError("body_cut", "the body ended before it was complete")
-        parts.append(message.get("body", b""))
-        size += len(parts[-1])
+        part: bytes = message.get("body", b"")
+        size += len(part)
         if size > limit:
             raise TooLargeError("body_too_large", f"a body may have at most {limit} bytes")
+        parts.append(part)
         if not message.get("more_body"):
             return b"".join(parts)
-        message = await receive()
 
 
 def _check_depth(body: bytes) -> None:
