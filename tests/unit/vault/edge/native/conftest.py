@@ -1,6 +1,7 @@
 """The native dialect over a gate that answers as it is told and remembers what it was asked."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,7 +10,8 @@ import pytest
 from actors.testing import FakeWorld
 from vault.edge.native.dialect import Native
 from vault.edge.reply import Reply
-from vault.model.operation import Operation
+from vault.edge.request import Request
+from vault.model.operation import Operation, Origin
 
 
 class FakeGate:
@@ -73,3 +75,16 @@ class Wire:
 def wire() -> Wire:
     """A client with a token."""
     return Wire()
+
+
+@pytest.fixture
+def make_request() -> Callable[..., Request]:
+    """A request that has been read; keywords are its query."""
+
+    def make(method: str, path: str, body: bytes = b"", **query: str) -> Request:
+        return Request(
+            id="r1", method=method, path=path, query=query, headers={}, body=body,
+            origin=Origin(ip="10.0.0.1"),
+        )  # fmt: skip
+
+    return make
