@@ -1,0 +1,182 @@
+"""Tests of what every dialect does alike."""
+
+import logging
+from typing import Any, ClassVar
+
+import pytest
+
+from actors.testing import FakeWorld
+from vault.edge.dialect import RETRY_AFTER, UNMATCHED, Dialect
+from vault.edge.reply import Reply
+from vault.edge.request import Request
+from vault.edge.router import Router
+from vault.errors import (
+    NotFoundError,
+    RateLimitError,
+    TamperedError,
+    UnavailableError,
+    VaultError,
+)
+from vault.model.operation import Operation
+from vault.model.path import ResourcePath
+from vault.model.payloads import Nothing
+
+_router = Router()
+
+
+class Plain(Dialect):
+    """Tells an error as its code."""
+
+    name = "plain"
+    prefix = "/p/"
+    router: ClassVar[Router] = _router
+    max_body = 100
+
+    def error(self, error: VaultError, request_id: str) -> Reply:
+        """The code, and whose it is."""
+        return Reply(error.status, f"{error.code} {request_id}".encode())
+
+
+@_router.add("POST", template="raise/{what}")
+async def _raise(dialect: Plain, request: Request, what: str) -> Reply:
+    errors: dict[str, Exception] = {
+        "limit": RateLimitError("rate_limited", "wait", retry_after=7),
+        "sealed": UnavailableError("sealed", "Vault is sealed"),
+        "tampered": TamperedError("row_tampered", "a row"),
+        "fault": RuntimeError("canary-5"),
+        "none": NotFoundError("none", "none"),
+    }
+    raise errors[what]
+
+
+@_router.add("GET", "POST", template="run/{path}")
+async def _run(dialect: Plain, request: Request, path: str) -> Reply:
+    result = await dialect.run(request, "op", ResourcePath.parse(path), Nothing())
+    return Reply(200, str(result).encode())
+
+
+class FakeGate:
+    """Remembers the last operation."""
+
+    def __init__(self) -> None:
+        self.asked: list[Operation] = []
+
+    async def run(self, op: Operation) -> object:
+        """Done."""
+        self.asked.append(op)
+        return "done"
+
+
+class Wire:
+    """A client."""
+
+    def __init__(self) -> None:
+        self.gate = FakeGate()
+        self.dialect = Plain(self.gate, FakeWorld())  # type: ignore[arg-type]  # what it asks of one
+
+    async def ask(
+        self, method: str, path: str, body: bytes = b"", **headers: str
+    ) -> tuple[Reply, str]:
+        """One request."""
+        scope = {
+            "method": method, "raw_path": path.encode(), "query_string": b"",
+            "headers": [(k.encode(), v.encode()) for k, v in headers.items()], "client": None,
+        }  # fmt: skip
+
+        async def receive() -> dict[str, Any]:
+            return {"type": "http.request", "body": body}
+
+        return await self.dialect.answer(scope, receive)
+
+
+@pytest.fixture
+def wire() -> Wire:
+    """A client."""
+    return Wire()
+
+
+async def test_an_operation_is_built_from_the_request(wire: Wire) -> None:
+    """Its credential, its id, the path as decoded; the id is in the answer too."""
+    reply, endpoint = await wire.ask("GET", "/p/run/a%20b/c", authorization="Bearer s.text")
+    (op,) = wire.gate.asked
+    assert (op.name, op.path, op.credential) == ("op", "a b/c", "s.text")
+    assert (reply.body, endpoint) == (b"done", "/p/run/{path}")
+    assert (b"x-request-id", op.request_id.encode()) in reply.headers
+
+
+@pytest.mark.parametrize(
+    ("header", "credential"),
+    [
+        ("Bearer x", "x"), ("bearer  x ", "x"), ("Basic x", None), ("Bearer", None),
+        ("Bearer ", None), ("", None),
+    ],
+)  # fmt: skip
+async def test_bearer(wire: Wire, header: str, credential: str | None) -> None:
+    """RFC 6750, section 2.1; anything else is no credential."""
+    await wire.ask("GET", "/p/run/a", authorization=header)
+    assert wire.gate.asked[0].credential == credential
+
+
+async def test_a_vault_token_comes_first(wire: Wire) -> None:
+    """As in OpenBao: `X-Vault-Token`, else a bearer."""
+    await wire.ask("GET", "/p/run/a", **{"x-vault-token": "one", "authorization": "Bearer two"})
+    assert wire.gate.asked[0].credential == "one"
+
+
+@pytest.mark.parametrize(
+    ("what", "status", "wait"),
+    [
+        ("limit", 429, b"7"), ("sealed", 503, b"%d" % RETRY_AFTER),
+        ("tampered", 503, b"%d" % RETRY_AFTER), ("none", 404, None), ("fault", 500, None),
+    ],
+)  # fmt: skip
+async def test_every_error_names_the_request(
+    wire: Wire, what: str, status: int, wait: bytes | None
+) -> None:
+    """And whoever has to wait hears how long."""
+    reply, endpoint = await wire.ask("POST", f"/p/raise/{what}")
+    headers = dict(reply.headers)
+    assert (reply.status, endpoint) == (status, "/p/raise/{what}")
+    assert reply.body.endswith(headers[b"x-request-id"])
+    assert headers.get(b"retry-after") == wait
+
+
+async def test_a_fault_of_ours_is_told_without_its_text(
+    wire: Wire, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Neither to the caller nor in the log."""
+    caplog.set_level(logging.DEBUG)
+    reply, _ = await wire.ask("POST", "/p/raise/fault")
+    assert reply.body.startswith(b"internal ")
+    assert "RuntimeError" in caplog.text
+    assert "canary-5" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "code"),
+    [
+        ("GET", "/p/none", b"route_not_found"), ("PUT", "/p/run/a", b"method_not_allowed"),
+        ("GET", "/p/run/%2f", b"path_invalid"), ("GET", "/p/run/a//b", b"path_invalid"),
+    ],
+)  # fmt: skip
+async def test_what_leads_nowhere(wire: Wire, method: str, path: str, code: bytes) -> None:
+    """Is an error of the dialect, and nothing is run; the label in metrics stays bounded."""
+    reply, endpoint = await wire.ask(method, path)
+    assert reply.body.startswith(code)
+    assert wire.gate.asked == []
+    assert endpoint in {UNMATCHED, "/p/run/{path}"}
+
+
+async def test_the_body_is_bounded(wire: Wire) -> None:
+    """By the dialect's own bound."""
+    assert (await wire.ask("POST", "/p/run/a", b"x" * 100))[0].status == 200
+    assert (await wire.ask("POST", "/p/run/a", b"x" * 101))[0].status == 413
+
+
+async def test_each_request_has_its_own_id(wire: Wire) -> None:
+    """Given by us: one that a client sends is not believed."""
+    first, _ = await wire.ask("GET", "/p/run/a", **{"x-request-id": "mine"})
+    second, _ = await wire.ask("GET", "/p/run/a")
+    ids = {dict(reply.headers)[b"x-request-id"] for reply in (first, second)}
+    assert len(ids) == 2
+    assert b"mine" not in ids

@@ -1,0 +1,76 @@
+"""Tests of health and metrics."""
+
+import json
+from typing import Any
+
+import pytest
+
+from actors.testing import FakeWorld
+from vault.edge.native.dialect import Native
+from vault.edge.ops import Ops
+from vault.edge.reply import Reply
+from vault.gate import SealStatus
+from vault.metrics import Metrics
+
+
+class FakeGate:
+    """In some state."""
+
+    def __init__(self, *, initialized: bool, sealed: bool) -> None:
+        self._status = SealStatus(type="shamir", initialized=initialized, sealed=sealed)
+
+    def status(self) -> SealStatus:
+        """This one."""
+        return self._status
+
+
+async def ask(
+    path: str, *, initialized: bool = True, sealed: bool = False, enabled: bool = True
+) -> Reply:
+    """One request without a credential."""
+    gate: Any = FakeGate(initialized=initialized, sealed=sealed)
+    world = FakeWorld()
+    ops = Ops(gate, world, Metrics(enabled=enabled), Native(gate, world))
+    scope = {
+        "method": "GET", "raw_path": path.encode(), "query_string": b"", "headers": [],
+        "client": None,
+    }  # fmt: skip
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request"}
+
+    reply, _ = await ops.answer(scope, receive)
+    return reply
+
+
+@pytest.mark.parametrize(
+    ("initialized", "sealed", "status", "state"),
+    [
+        (True, False, 200, "ready"), (True, True, 503, "sealed"),
+        (False, True, 503, "uninitialized"),
+    ],
+)  # fmt: skip
+async def test_ready(*, initialized: bool, sealed: bool, status: int, state: str) -> None:
+    """Only an agent that serves is ready, and it says what keeps it."""
+    reply = await ask("/health/ready", initialized=initialized, sealed=sealed)
+    assert (reply.status, json.loads(reply.body)) == (status, {"status": state})
+
+
+async def test_live() -> None:
+    """Sealed is alive: a restart would not help."""
+    assert (await ask("/health/live", sealed=True)).status == 200
+
+
+async def test_metrics() -> None:
+    """In Prometheus' format; not there when they are switched off."""
+    reply = await ask("/metrics")
+    assert reply.content_type.startswith(b"text/plain; version=0.0.4")
+    assert b"vault_secret_operations_total" in reply.body
+    assert (await ask("/metrics", enabled=False)).status == 404
+
+
+async def test_everything_else() -> None:
+    """Is told as the native dialect tells it."""
+    reply = await ask("/robots.txt")
+    assert reply.status == 404
+    assert json.loads(reply.body)["code"] == "route_not_found"
