@@ -7,7 +7,7 @@ counts is the log.
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 import msgspec
 import trio
@@ -27,7 +27,8 @@ from vault.store.tx import Tx
 T = TypeVar("T")
 
 CHUNK: Final = 256  # rows a transaction
-REST: Final = 0.1  # seconds between chunks: under load the index yields to requests, and lags
+REST: Final = 0.1  # seconds between transactions: the disk is the log's, and the index may lag
+CATCH_UP: Final = 1.0  # seconds that a search waits for what was in the log when it was asked
 RETRY: Final = 5.0  # seconds until a database that failed is tried again
 _NAMES: Final = tuple(
     name for name in AuditRow.__struct_fields__ if name not in {"log", "seq", "time"}
@@ -59,6 +60,7 @@ class Index:
         self._world = world
         self._size = 0  # acknowledged records
         self._moved = trio.Event()
+        self._grown = trio.Event()
         self.indexed = 0
         """Records that are in the index; the log's size less this is how far it lags."""
         self.error = ""
@@ -76,9 +78,11 @@ class Index:
     async def search(self, query: AuditQuery) -> Page:
         """One page of events, newest first.
 
+        What was on record when it is asked is found, unless the index lags by more than a second.
         Times are those of the records, which follow the agent's clock: it never runs backwards
         within a run. Raises `ValidationError`, and what the store raises.
         """
+        await self._catch_up(self._size)
         below = query.check()
         found = await self._rows.select(
             self._table,
@@ -111,6 +115,11 @@ class Index:
                 await self._world.sleep(RETRY)
                 self._moved.set()
 
+    async def _catch_up(self, size: int) -> None:
+        with trio.move_on_after(CATCH_UP):
+            while self.indexed < size and not self.error:
+                await self._grown.wait()
+
     async def _next(self) -> int:
         last = await self._rows.select(
             self._table, Query(equals={"log": self._log}, descending=True, limit=1)
@@ -119,17 +128,27 @@ class Index:
         return self.indexed
 
     async def _follow(self, tail: Tail) -> None:
-        while records := await self._world.run_sync(tail.read, self._size, CHUNK):
-            rows = [row for entry in records if (row := self._row(entry)) is not None]
-            if rows:
-                await self._rows.commit(_Put(self._table, rows))
-            for entry in records:
-                if entry.kind == "retention":
-                    retention: Retention = body_as(entry, Retention)
-                    await self._forget(retention.first)
-            self.indexed, self.error = records[-1].seq + 1, ""
-            if len(records) == CHUNK:
-                await self._world.sleep(REST)
+        while (chunk := await self._world.run_sync(self._read, tail)) is not None:
+            if chunk.rows:
+                await self._rows.commit(_Put(self._table, chunk.rows))
+            if chunk.gone_before:
+                await self._forget(chunk.gone_before)
+            self.indexed, self.error = chunk.end, ""
+            self._grown.set()
+            self._grown = trio.Event()
+            await self._world.sleep(REST)
+
+    def _read(self, tail: Tail) -> "_Chunk | None":
+        """What comes next, as rows; in a thread, so that no request waits for it."""
+        records = tail.read(self._size, CHUNK)
+        if not records:
+            return None
+        kept: list[Retention] = [body_as(e, Retention) for e in records if e.kind == "retention"]
+        return _Chunk(
+            rows=[row for entry in records if (row := self._row(entry)) is not None],
+            gone_before=kept[-1].first if kept else 0,
+            end=records[-1].seq + 1,
+        )
 
     async def _forget(self, first: int) -> None:
         """Remove the rows of records that retention has removed from the log."""
@@ -149,6 +168,14 @@ class Index:
         texts = {name: _fit(str(body.get(name, ""))) for name in _NAMES}
         time = parse_rfc3339(entry.time, "time")
         return AuditRow(log=self._log, seq=entry.seq, time=time, **texts)
+
+
+class _Chunk(NamedTuple):
+    """Some of the log: its events, the first record that retention kept, the number behind it."""
+
+    rows: list[AuditRow]
+    gone_before: int
+    end: int
 
 
 class _Put:
