@@ -70,7 +70,7 @@ class Api:
             self.base + path,
             method=method,
             data=None if body is None else json.dumps(body).encode(),
-            headers={"X-Vault-Token": self.token, "Content-Type": "application/json"},
+            headers={"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"},
         )
         with urllib.request.urlopen(request, context=self._tls, timeout=30) as reply:  # noqa: S310
             text = reply.read()
