@@ -41,7 +41,7 @@ from vault.config import Settings
 from vault.crypto import credentials
 from vault.crypto.digest import sha256
 from vault.crypto.keyring import Keyring
-from vault.crypto.mac import hmac_sha256
+from vault.crypto.mac import MacKey
 from vault.crypto.note import NoteKey, is_signed
 from vault.errors import NotFoundError, TamperedError
 from vault.gate import Unit
@@ -260,7 +260,7 @@ def audit_keys(keyring: Keyring) -> AuditKeys:
     return AuditKeys(
         digest=sha256,
         verify=is_signed,
-        mac=partial(hmac_sha256, keyring.audit_mac),
+        mac=MacKey(keyring.audit_mac).tag,
         sign=note.sign,
         public=note.public,
     )

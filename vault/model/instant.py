@@ -2,6 +2,7 @@
 
 import re
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Final
 
 from vault.errors import ValidationError
@@ -29,8 +30,13 @@ _UNITS: Final = {
 def rfc3339(ns: int) -> str:
     """Write an instant as RFC 3339 in UTC, trailing zeros cut (Go's RFC3339Nano)."""
     seconds, fraction = divmod(ns, SECOND)
-    text = datetime.fromtimestamp(seconds, UTC).isoformat().removesuffix("+00:00")
-    return f"{text}.{fraction:09d}".rstrip("0").rstrip(".") + "Z" if fraction else f"{text}Z"
+    text = _whole(seconds)
+    return f"{text}.{fraction:09d}".rstrip("0") + "Z" if fraction else f"{text}Z"
+
+
+@lru_cache(maxsize=256)  # every record of a second has the same, and so has a hot secret
+def _whole(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat().removesuffix("+00:00")
 
 
 def parse_rfc3339(text: str, field: str) -> int:

