@@ -1,4 +1,4 @@
-"""The two servers under comparison, each as its own process with TLS, file audit and durable storage.
+"""The two servers under comparison, each a process with TLS, file audit and durable storage.
 
 Both listen on loopback on a port that the kernel chose, in a temporary folder, and are stopped and
 waited for at the end.

@@ -1,17 +1,18 @@
-"""`make bench`: KV v2 reads over TLS, Freehold beside OpenBao, interleaved A/B/A/B in one run.
+"""`make bench`: KV v2 reads and writes over TLS, Freehold beside OpenBao, taking turns in one run.
 
 A round counts only if every answer was 2xx and the audit log grew by at least one line a request.
 Prints each round, then medians and ratios.
 """
 
 import argparse
+import os
 import re
 import statistics
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,6 +20,7 @@ from pathlib import Path
 from loadtests.servers import Server, freehold, openbao
 
 WARM_UP = 2  # seconds, not counted
+WRITES = Path(__file__).with_name("write.lua")
 _TO_MS = {"us": 0.001, "ms": 1.0, "s": 1000.0}
 
 
@@ -32,11 +34,18 @@ class Round:
 
 def wrk_read(server: Server, seconds: int) -> Round:
     """`wrk -t1 -c32` over HTTP/1.1. Raises `RuntimeError` for a void run."""
+    return _wrk(server, seconds, "-H", f"X-Vault-Token: {server.token}", server.read_url)
+
+
+def wrk_write(server: Server, seconds: int) -> Round:
+    """The same with writes to 2,000 names. Raises `RuntimeError` for a void run."""
+    os.environ["BENCH_TOKEN"] = server.token
+    return _wrk(server, seconds, "-s", str(WRITES), server.read_url)
+
+
+def _wrk(server: Server, seconds: int, *what: str) -> Round:
     before = server.audit_lines()
-    text = _run(
-        "wrk", "-t1", "-c32", f"-d{seconds}s", "--latency",
-        "-H", f"X-Vault-Token: {server.token}", server.read_url,
-    )  # fmt: skip
+    text = _run("wrk", "-t1", "-c32", f"-d{seconds}s", "--latency", *what)
     done = int(_find(r"(\d+) requests in", text))
     if "Non-2xx" in text or "Socket errors" in text:
         raise RuntimeError(f"void, {server.name} answered with errors:\n{text}")
@@ -63,8 +72,13 @@ def h2load_read(server: Server, seconds: int) -> Round:
     )
 
 
+Start = Callable[[Path], AbstractContextManager[Server]]
 Load = Callable[[Server, int], Round]
-LOADS: dict[str, Load] = {"HTTP/1.1, wrk -t1 -c32": wrk_read, "HTTP/2, h2load -c8 -m8": h2load_read}
+LOADS: dict[str, Load] = {
+    "read, HTTP/1.1, wrk -t1 -c32": wrk_read,
+    "read, HTTP/2, h2load -c8 -m8": h2load_read,
+    "write, HTTP/1.1, wrk -t1 -c32": wrk_write,
+}
 
 
 def main() -> int:
@@ -74,7 +88,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3)
     chosen = parser.parse_args()
     with ExitStack() as stack:
-        starts = {
+        starts: dict[str, Start] = {
             "openbao": openbao,
             "freehold": partial(freehold, durability="write"),
             "freehold, audit fsync": partial(freehold, durability="fsync"),
@@ -90,7 +104,7 @@ def main() -> int:
 
 
 def _compare(label: str, load: Load, servers: dict[str, Server], seconds: int, rounds: int) -> None:
-    print(f"\nKV v2 read over TLS, {label}, {seconds} s a round")
+    print(f"\nKV v2 over TLS, {label}, {seconds} s a round")
     measured: dict[str, list[Round]] = {name: [] for name in servers}
     for server in servers.values():
         load(server, WARM_UP)
@@ -103,7 +117,7 @@ def _compare(label: str, load: Load, servers: dict[str, Server], seconds: int, r
     for name, results in measured.items():
         rate = statistics.median(r.requests_per_second for r in results)
         tail = statistics.median(r.p99_ms for r in results)
-        kind = "p99" if load is wrk_read else "slowest"
+        kind = "slowest" if load is h2load_read else "p99"
         print(f"  median   {name:22} {rate:9.0f} req/s  {kind} {tail:7.1f} ms  {rate / base:5.2f}x")
 
 
