@@ -169,7 +169,7 @@ class Gate:
             return
         self._record = record = msgspec.json.decode(rows[SEAL_ROW], type=SealRecord)
         self._keyring_blob = rows[KEYRING_ROW]
-        if record.type == ShamirRootKey.kind:
+        if record.type == ShamirRootKey.kind and self._shares is None:
             self._shares = ShamirRootKey(SealConfig(record.shares, record.threshold))
 
     async def initialise(
@@ -304,9 +304,9 @@ class Gate:
                 await self._drained.wait()
 
     async def _closed(self) -> None:
+        await self.load()  # a rotation may have changed the keyring since
         self._unit = None
         self._opened = trio.Event()
-        await self.load()  # a rotation may have changed the keyring since
         async with self._idle:
             self._idle.notify_all()
 
