@@ -260,3 +260,15 @@ async def test_a_real_database_takes_and_finds_them(log: Path, tmp_path: Path) -
         left = (await index.search(AuditQuery(limit=500))).events
     assert len(left) < 30
     assert left[-1].seq >= verify(log, KEYS).first
+
+
+async def test_a_search_finds_what_was_just_recorded(log: Path) -> None:
+    """Whoever asks after his own record is answered finds it: the search waits for the index."""
+    rows, world = Rows(), FakeWorld()
+    async with _running(log, rows, world) as (broker, index):
+        await broker.record(make_event(7))
+        assert index.indexed < broker.state().size
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_caught_up, broker, index, world)
+            page = await index.search(AuditQuery(request_id="request-7"))
+    assert [row.request_id for row in page.events] == ["request-7"]
