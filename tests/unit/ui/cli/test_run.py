@@ -59,7 +59,7 @@ def test_fields_and_values_become_variables(
         ({"a": 1}, ("-e", "A=secret/a#f"), 3),
     ],
 )
-def test_what_is_no_variable_starts_nothing(  # noqa: PLR0917  # pytest gives them by name
+def test_what_is_no_variable_starts_nothing(
     value: object, words: tuple[str, ...], code: int, agent: FakeAgent, cli: Run, started: Started
 ) -> None:
     """Nor is a value shown."""
