@@ -137,6 +137,16 @@ class Agent:
             self.process = subprocess.Popen(self.command, stdout=out, stderr=out, env=environment)
         self.port = self._await_port(self.manager, self.process)
 
+    def refused_start(self) -> str:
+        """Start it where it must refuse; what it wrote. Raises `AgentError` when it starts."""
+        self.output_file.write_bytes(b"")
+        try:
+            self.start()
+        except AgentError as refused:
+            return str(refused)
+        self.kill()
+        raise AgentError(f"it started: {self.output()}")
+
     def _await_port(self, manager: socket.socket, process: subprocess.Popen[bytes]) -> int:
         manager.settimeout(0.1)
         for _ in range(int(READY_WITHIN / 0.1)):
