@@ -17,7 +17,7 @@ VOLATILE = (
     (re.compile(r"\b[0-9a-f]{64}\b"), "HASH"),
     (re.compile(r"[A-Za-z0-9+/]{43}="), "KEY"),
     (re.compile(r"size +\d+"), "size N"),
-    (re.compile(r"line \d+, record \d+"), "line N, record N"),
+    (re.compile(r"line \d+, record \d+: .*"), "line N, record N: WHY"),
     (re.compile(r"^\d+ +TIME", re.MULTILINE), "N TIME"),
     (re.compile(r"[ -]{2,}"), " "),  # the width of a column follows from what is in it
     (re.compile(r" +$", re.MULTILINE), ""),
