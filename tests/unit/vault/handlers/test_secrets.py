@@ -160,6 +160,7 @@ async def test_a_lower_bound_prunes_at_the_next_write(house: House) -> None:
     await house.do("secret.metadata.write", APP, WriteMetadata(max_versions=2))
     head = (await house.write(APP)).secret
     assert head.oldest_version == 5
+    assert [await house.version(head.id, n) for n in range(1, 5)] == [None] * 4
     with pytest.raises(NotFoundError):
         await read(house, 4)
 

@@ -86,6 +86,20 @@ async def test_what_is_not_declared_is_refused(
         await ask(make_request(method, "things/a", body, **query), things)
 
 
+async def test_a_loose_body_must_be_there(make_request: Any) -> None:
+    """A document that its handler validates: none at all is no empty one, which would erase."""
+    things = Endpoints("things", "Things.")
+
+    @things.add("PUT", "things/{name}", "Write", body=dict[str, Any], returns=dict)
+    async def write(_: Any, __: Any, name: str, *, body: dict[str, Any]) -> dict[str, Any]:
+        return {name: body}
+
+    with pytest.raises(ValidationError, match="body_missing"):
+        await ask(make_request("PUT", "things/a"), things)
+    reply = await ask(make_request("PUT", "things/a", b"{}"), things)
+    assert json.loads(reply.body) == {"a": {}}
+
+
 async def test_faults_are_not_for_everybody(things: Endpoints, make_request: Any) -> None:
     """Without a credential the answer is only that one is missing."""
     with pytest.raises(Exception, match="permission denied"):
