@@ -2,6 +2,7 @@
 
 import errno
 import logging
+import resource
 from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -72,6 +73,7 @@ def _run(agent: Callable[[], Awaitable[None]]) -> None:
 
     from vault.errors import VaultError
 
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core file would hold the keys
     logging.basicConfig(level=logging.INFO, format="%(name)s %(levelname)s %(message)s")
     logging.getLogger("alembic").setLevel(logging.WARNING)  # its steps are of no use to a reader
     try:

@@ -7,7 +7,7 @@ The subkeys are drawn at random once and are not derived from the KEKs, so rotat
 KEK changes none of them: credentials stay valid and MACs stay checkable.
 
 `epoch` grows by one with each change. It is authenticated, so whoever remembers the last epoch
-outside the database (the anchor) notices an old keyring put back.
+outside the database notices an old keyring put back.
 """
 
 from struct import Struct as Packing

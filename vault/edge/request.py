@@ -13,6 +13,7 @@ from vault.model.operation import Origin
 MAX_QUERY_FIELDS: Final = 100
 MAX_DEPTH: Final = 32  # of JSON; with the next, the memory bounds of `security.md`
 MAX_STRINGS: Final = 10_000
+MAX_BRACKETS: Final = 10_000  # opening ones, those inside strings included
 
 _SINGLE: Final = (b"authorization", b"x-vault-token", b"x-vault-namespace", b"content-type")
 _BRACKETS: Final = re.compile(
@@ -162,8 +163,11 @@ async def _body(receive: Receive, limit: int) -> bytes:
 
 def _check_depth(body: bytes) -> None:
     """Bound the nesting before a decoder recurses into it."""
-    if body.count(b"{") + body.count(b"[") <= MAX_DEPTH:
+    brackets = body.count(b"{") + body.count(b"[")
+    if brackets <= MAX_DEPTH:
         return
+    if brackets > MAX_BRACKETS:  # before the loop: it would hold up everybody else
+        raise ValidationError("body_invalid", f"a body may hold at most {MAX_BRACKETS} brackets")
     depth = 0
     for token in _BRACKETS.finditer(body):
         depth += _STEP.get(token[0], 0)

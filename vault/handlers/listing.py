@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from actors.world import World
+from vault.authz.access import Access
 from vault.authz.authorizer import Authorizer
 from vault.barrier import SECRETS, Barrier, Query
 from vault.errors import ValidationError
@@ -48,7 +49,11 @@ class Listing:
         }
 
     async def search(self, call: Call) -> Page:
-        """The visible secrets below the folder for which all filters hold, in name order."""
+        """The visible secrets below the folder for which all filters hold, in name order.
+
+        Of one whose metadata the caller may not read there is the name alone, and no filter finds
+        it: `list` is not `read_metadata`.
+        """
         payload: ListSecrets = call.payload
         if not 1 <= payload.limit <= MOST_SHOWN:
             raise ValidationError(
@@ -57,12 +62,16 @@ class Listing:
         after = self.barrier.open_cursor(payload.cursor) if payload.cursor else ""
         visible = self._visible(call)
         shown: list[SecretRow] = []
+        readable = self._readable(call)
         scanned = 0
         while page := await self._page(call.op.path, after):
             for row in page:
                 scanned += 1
-                if _matches(row, payload) and visible(ResourcePath.parse(row.name), facts_of(row)):
-                    shown.append(row)
+                path, facts = ResourcePath.parse(row.name), facts_of(row)
+                if visible(path, facts):
+                    known = row if readable(path, facts) else _name_only(row)
+                    if _matches(known, payload):
+                        shown.append(known)
                 if len(shown) == payload.limit or scanned == MOST_SCANNED:
                     return Page(secrets=shown, cursor=self.barrier.seal_cursor(row.name))
             after = page[-1].name
@@ -89,6 +98,27 @@ class Listing:
 
     def _visible(self, call: Call) -> Visible:
         return self.authorizer.visible(call.identity, call.op.origin, self.world.now())
+
+    def _readable(self, call: Call) -> Visible:
+        """Whether the caller would be shown a secret's metadata if he asked for it."""
+        now = self.world.now()
+
+        def readable(path: ResourcePath, facts: Facts) -> bool:
+            return any(
+                self.authorizer.decide(
+                    Access(
+                        capability=capability,
+                        path=path,
+                        identity=call.identity,
+                        origin=call.op.origin,
+                        facts=facts,
+                        now=now,
+                    )
+                ).allowed
+                for capability in (Capability.READ_METADATA, Capability.READ)
+            )
+
+        return readable
 
     async def _page(self, folder: str, after: str) -> list[SecretRow]:
         """Secrets below `folder` whose names come after `after`, in byte order."""
@@ -119,6 +149,10 @@ def _last_below(folder: str, child: str) -> str:
 def facts_of(row: SecretRow) -> Facts:
     """What a policy condition may ask about this secret."""
     return Facts(exists=True, tags=frozenset(row.tags), metadata=row.metadata)
+
+
+def _name_only(row: SecretRow) -> SecretRow:
+    return SecretRow(name=row.name, id="", status="", created_at=0, updated_at=0, created_by="")
 
 
 def _matches(row: SecretRow, want: ListSecrets) -> bool:

@@ -1,7 +1,6 @@
 """Values: read, write, patch, roll back. Each write makes a version; none is ever overwritten."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import msgspec
 from msgspec.structs import replace
@@ -124,13 +123,11 @@ class Secrets:
     async def patch(self, call: Call) -> Written:
         """A new version: the current value with a JSON merge patch applied (RFC 7396)."""
         payload: PatchSecret = call.payload
-        patch = msgspec.json.decode(payload.patch)
 
         def change(tx: VaultTx) -> Written:
             secret, current = self._live_version(tx, call.op.path, 0)
             self._check_cas(call.op.path, secret, payload.cas)
-            merged = _merge(msgspec.json.decode(tx.open_value(current)), patch)
-            value = msgspec.json.encode(merged)
+            value = _merge(tx.open_value(current), payload.patch)
             _check_size(value)
             return self._store_head(tx, self._append(tx, call, secret, value))
 
@@ -226,17 +223,21 @@ def _keep(new: int | None, old: int) -> int:
     return old if new is None else new
 
 
-def _merge(target: Any, patch: Any) -> Any:
-    """RFC 7396, section 2; the depth is bounded by the JSON decoder's own recursion limit."""
-    if not isinstance(patch, dict):
+def _merge(target: bytes, patch: bytes) -> bytes:
+    """RFC 7396, section 2, on the bytes: what is not patched stays as it was written.
+
+    The depth is that of the patch, which the dialect has bounded.
+    """
+    if not patch.lstrip().startswith(b"{"):
         return patch
-    result = dict(target) if isinstance(target, dict) else {}
-    for key, value in patch.items():
-        if value is None:
+    is_object = target.lstrip().startswith(b"{")
+    result = msgspec.json.decode(target, type=dict[str, msgspec.Raw]) if is_object else {}
+    for key, value in msgspec.json.decode(patch, type=dict[str, msgspec.Raw]).items():
+        if bytes(value) == b"null":
             result.pop(key, None)
         else:
-            result[key] = _merge(result.get(key), value)
-    return result
+            result[key] = msgspec.Raw(_merge(bytes(result.get(key, b"")), bytes(value)))
+    return msgspec.json.encode(result)
 
 
 def _seen(result: SecretValue | Written) -> object:

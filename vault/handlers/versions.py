@@ -2,16 +2,20 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Final
 
 from msgspec.structs import replace
 
 from actors.world import World
 from vault.barrier import ACCESS, SECRETS, VERSIONS, Barrier, VaultTx
+from vault.errors import ValidationError
 from vault.handlers.handler import Call, Handler, Handlers
 from vault.handlers.secrets import is_live, no_secret
 from vault.model.operation import Capability
 from vault.model.payloads import Versions
 from vault.model.records import SecretRow, Status, VersionRow
+
+MOST_AT_ONCE: Final = 1_000  # versions that one operation changes
 
 Edit = Callable[[VersionRow, int], VersionRow]
 
@@ -60,13 +64,19 @@ class VersionLife:
 
     async def _edit(self, call: Call, edit: Edit) -> SecretRow:
         payload: Versions = call.payload
+        wanted = frozenset(payload.versions)
+        if len(wanted) > MOST_AT_ONCE:  # the writer is held for as long as this takes
+            raise ValidationError(
+                "versions_invalid", f"at most {MOST_AT_ONCE} versions at once", field="versions"
+            )
 
         def change(tx: VaultTx) -> SecretRow:
             secret = tx.get(SECRETS, call.op.path)
             if secret is None:
                 raise no_secret()
             now = self.world.now()
-            for number in payload.versions or (secret.current_version,):
+            kept = range(secret.oldest_version, secret.current_version + 1)
+            for number in sorted(n for n in wanted or (secret.current_version,) if n in kept):
                 version = tx.get(VERSIONS, secret.id, number)
                 if version is not None and (edited := edit(version, now)) is not version:
                     tx.put(VERSIONS, edited)

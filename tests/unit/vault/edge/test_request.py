@@ -9,7 +9,7 @@ import pytest
 from msgspec import Meta, Struct
 
 from vault.edge.dialect import convert
-from vault.edge.request import MAX_DEPTH, MAX_STRINGS, Request, read_request
+from vault.edge.request import MAX_BRACKETS, MAX_DEPTH, MAX_STRINGS, Request, read_request
 from vault.errors import MediaTypeError, TooLargeError, ValidationError
 from vault.model.path import ResourcePath
 
@@ -294,3 +294,13 @@ async def test_media_types(label: bytes) -> None:
     for other in ("application/json", "application/xy"):
         with pytest.raises(MediaTypeError):
             request.need_media_type(other)
+
+
+async def test_many_brackets_are_refused_before_they_are_counted_through() -> None:
+    """A flat body of very many brackets costs no more than its refusal."""
+    request = await body(b"{}")
+    request.body = b"[" + b",".join([b"[]"] * MAX_BRACKETS) + b"]"
+    with pytest.raises(ValidationError, match="brackets"):
+        request.json(list[list[str]])
+    request.body = b"[" + b",".join([b"[]"] * (MAX_BRACKETS - 1)) + b"]"
+    assert len(request.json(list[list[str]])) == MAX_BRACKETS - 1

@@ -177,3 +177,22 @@ async def test_what_listing_asks_for(house: House) -> None:
     """A folder takes `list` on it; a search is open to all and shows each only his own."""
     assert house.handlers["secret.keys"].capability is Capability.LIST
     assert house.handlers["secret.list"].capability is None
+
+
+async def test_list_is_not_read_metadata(house: House) -> None:
+    """Whoever may only list sees names alone, and no filter tells him more."""
+    await house.write("s/a", tags=["pci"], metadata={"owner": "x"}, expires_at=NOW + SECOND)
+    lister = await house.allow("lister", "s/*", capabilities=("list",))
+    reader = await house.allow("reader", "s/*", capabilities=("list", "read_metadata"))
+    [bare] = (await search(house, by=lister)).secrets
+    assert (bare.name, bare.tags, bare.metadata) == ("s/a", [], {})
+    assert (bare.id, bare.created_by, bare.created_at, bare.expires_at) == ("", "", 0, 0)
+    for filters in (
+        {"tags": ("pci",)},
+        {"metadata": {"owner": "x"}},
+        {"status": "active"},
+        {"expiring_before": NOW + 2 * SECOND},
+    ):
+        assert await names(house, by=lister, **filters) == []
+        assert await names(house, by=reader, **filters) == ["s/a"]
+    assert (await search(house, by=reader)).secrets[0].tags == ["pci"]

@@ -252,3 +252,11 @@ async def test_the_audit_views_hold_no_value_of_the_answer(house: House) -> None
     view = house.handlers["secret.read"].response
     assert view is not None
     assert view(await read(house)) == {"secret_id": written.secret.id, "version": 1}
+
+
+async def test_a_patch_leaves_the_rest_as_it_was_written(house: House) -> None:
+    """Numbers that a decoder would round stay as they are, also beside a nested change."""
+    await house.write(APP, b'{"n":0.10000000000000000001,"e":1e2,"o":{"x":1.50,"y":2}}')
+    await house.do("secret.patch", APP, PatchSecret(patch=b'{"o":{"y":null,"z":3.0}}'))
+    found = await house.do("secret.read", APP, ReadSecret())
+    assert found.value == b'{"n":0.10000000000000000001,"e":1e2,"o":{"x":1.50,"z":3.0}}'
