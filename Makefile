@@ -55,6 +55,10 @@ format: setup ## let ruff write the style that `make lint` asks for
 bench: setup ## Freehold beside OpenBao in one run: medians and ratios
 	@$(PY) -m loadtests.side_by_side
 
+.PHONY: durability
+durability: setup ## kill -9 at random moments under 16 writers, 20 rounds, and what must hold afterwards
+	@$(PY) -m loadtests.durability --rounds 20
+
 .PHONY: lock
 lock: ## choose and pin the newest versions that pyproject.toml and requirements/*.in allow (needs uv)
 	@tools/lock.sh

@@ -6,7 +6,7 @@ serve ─ backend ─ gate ─ HTTP server
 
 import logging
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Final
@@ -94,7 +94,8 @@ async def _until_stopped(handle: ServerHandle, gate: Gate, nursery: trio.Nursery
     service = Service.from_environment()
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
         # Ready only now: whoever hears it may send a signal at once.
-        service.ready(f"listening on port {handle.port}, {'open' if gate.is_open else 'sealed'}")
+        state = "open" if gate.is_open else "sealed"
+        _tell(service.ready, f"listening on port {handle.port}, {state}")
         nursery.start_soon(_watchdog, service)
         async for received in signals:
             if received != signal.SIGHUP:
@@ -103,14 +104,22 @@ async def _until_stopped(handle: ServerHandle, gate: Gate, nursery: trio.Nursery
                 handle.reload_tls()
             except TlsConfigError as error:
                 log.error("certificates not reloaded, the old ones stay in force: %s", error)  # noqa: TRY400  # one line tells all
-    service.stopping()
+    _tell(service.stopping)
     await handle.drain(DRAIN_GRACE)
+
+
+def _tell(message: Callable[..., None], *words: str) -> None:
+    """Tell the service manager; one that does not listen keeps us from nothing."""
+    try:
+        message(*words)
+    except OSError as error:
+        log.warning("the service manager does not take our messages: %s", error.strerror)
 
 
 async def _watchdog(service: Service) -> None:
     """Tell systemd that the event loop turns, at half of what it waits for."""
     while service.watchdog:
-        service.alive()
+        _tell(service.alive)
         await trio.sleep(service.watchdog / 2)
 
 

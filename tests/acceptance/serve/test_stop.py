@@ -77,3 +77,16 @@ def test_sigterm_right_after_the_start_is_heard(folder: Path) -> None:
     for _ in range(2):
         agent.start()
         assert agent.stop() == 0
+
+
+def test_a_manager_that_went_away_changes_nothing(folder: Path) -> None:
+    """With nobody at the notification socket any more, the stop is as orderly as ever."""
+    agent = dev_agent(folder)
+    agent.start()
+    assert agent.manager is not None
+    agent.manager.close()
+    with agent.client() as client:
+        answer = client.call("POST", "/v1/secret/data/last", {"data": {"n": "1"}})
+    assert answer.status == 200
+    assert agent.stop() == 0
+    assert "Traceback" not in agent.output()
