@@ -29,7 +29,7 @@ T = TypeVar("T")
 CHUNK: Final = 256  # rows a transaction
 REST: Final = 0.1  # seconds between transactions: the disk is the log's, and the index may lag
 CATCH_UP: Final = 1.0  # seconds that a search waits for what was in the log when it was asked
-RETRY: Final = 5.0  # seconds until a database that failed is tried again
+RETRY: Final = 1.0  # seconds until a database that failed is tried again
 _NAMES: Final = tuple(
     name for name in AuditRow.__struct_fields__ if name not in {"log", "seq", "time"}
 )
@@ -106,6 +106,8 @@ class Index:
         while True:
             await self._moved.wait()
             self._moved = trio.Event()
+            if not self._size:
+                continue  # the log's first record is still being written
             try:
                 tail = tail or Tail(self._layout, await self._next())
                 await self._follow(tail)
@@ -117,7 +119,7 @@ class Index:
 
     async def _catch_up(self, size: int) -> None:
         with trio.move_on_after(CATCH_UP):
-            while self.indexed < size and not self.error:
+            while self.indexed < size:
                 await self._grown.wait()
 
     async def _next(self) -> int:
