@@ -51,9 +51,14 @@ class Server:
         )
 
     def audit_lines(self) -> int:
-        """Lines that the audit log holds now."""
-        with self.audit_log.open("rb") as log:
-            return sum(chunk.count(b"\n") for chunk in iter(lambda: log.read(1 << 20), b""))
+        """Lines that the audit log holds now, in the files that were rotated away too."""
+        closed = self.audit_log.parent.glob(f"{self.audit_log.name}.[0-9]*")
+        return sum(_lines(path) for path in (self.audit_log, *closed))
+
+
+def _lines(path: Path) -> int:
+    with path.open("rb") as log:
+        return sum(chunk.count(b"\n") for chunk in iter(lambda: log.read(1 << 20), b""))
 
 
 class Api:
