@@ -40,10 +40,10 @@ apt_install() {
 }
 
 install_packages() {
-  local package command reason missing=()
-  while read -r package command reason; do
+  local package proof reason missing=()
+  while read -r package proof reason; do
     case $package in '' | '#'*) continue ;; esac
-    command -v "$command" >/dev/null || missing+=("$package")
+    [ -e "$proof" ] || command -v "$proof" >/dev/null || missing+=("$package")
   done <tools/apt-packages.txt
   [ ${#missing[@]} -eq 0 ] && return
   apt_install "${missing[@]}" || {
