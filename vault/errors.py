@@ -1,118 +1,37 @@
-"""The one family of errors that a caller can meet: what is wrong, and what to do about it.
+"""The errors that an agent's caller can meet: the family that every wire of ours shares."""
 
-A message never holds a value that a caller sent or a secret: it names the field and the rule.
-Dialects translate a `VaultError` to their wire; nothing else crosses the pipeline's edge.
-"""
+from protocols.errors import (
+    ApiError,
+    AuthenticationError,
+    AuthorizationError,
+    ConflictError,
+    ErrorType,
+    InternalError,
+    MediaTypeError,
+    MethodError,
+    NotFoundError,
+    RateLimitError,
+    TamperedError,
+    TooLargeError,
+    UnavailableError,
+    ValidationError,
+)
 
-from collections.abc import Mapping, Sequence
-from enum import StrEnum
-from typing import ClassVar
+__all__ = [
+    "AuthenticationError",
+    "AuthorizationError",
+    "ConflictError",
+    "ErrorType",
+    "InternalError",
+    "MediaTypeError",
+    "MethodError",
+    "NotFoundError",
+    "RateLimitError",
+    "TamperedError",
+    "TooLargeError",
+    "UnavailableError",
+    "ValidationError",
+    "VaultError",
+]
 
-
-class ErrorType(StrEnum):
-    """The seed's error types; each has one HTTP status."""
-
-    VALIDATION = "validation"
-    AUTHENTICATION = "authentication"
-    AUTHORIZATION = "authorization"
-    NOT_FOUND = "not_found"
-    CONFLICT = "conflict"
-    RATE_LIMIT = "rate_limit"
-    INTERNAL = "internal"
-    UNAVAILABLE = "unavailable"
-
-
-class VaultError(Exception):
-    """An answer that is an error: `code` is stable and for programs, `message` is for people."""
-
-    type: ClassVar[ErrorType] = ErrorType.INTERNAL
-    status: ClassVar[int] = 500
-
-    def __init__(self, code: str, message: str, **details: object) -> None:
-        super().__init__(code, message)
-        self.code = code
-        self.message = message
-        self.details: Mapping[str, object] = details
-
-    def __str__(self) -> str:
-        """`code: message`, safe to log."""
-        return f"{self.code}: {self.message}"
-
-
-class ValidationError(VaultError):
-    """The request is malformed; `details["field"]` names the faulty field where there is one."""
-
-    type = ErrorType.VALIDATION
-    status = 400
-
-
-class TooLargeError(ValidationError):
-    """The body or the value is over its bound; the message names the bound."""
-
-    status = 413
-
-
-class MethodError(ValidationError):
-    """The path exists, the method does not; `allow` are those that do."""
-
-    status = 405
-
-    def __init__(self, code: str, message: str, *, allow: Sequence[str] = ()) -> None:
-        super().__init__(code, message, allow=list(allow))
-        self.allow = tuple(allow)
-
-
-class MediaTypeError(ValidationError):
-    """The body is of a type that this route does not take."""
-
-    status = 415
-
-
-class AuthenticationError(VaultError):
-    """No credential, or one that does not (or no longer) count."""
-
-    type = ErrorType.AUTHENTICATION
-    status = 401
-
-
-class AuthorizationError(VaultError):
-    """The caller is known and may not do this."""
-
-    type = ErrorType.AUTHORIZATION
-    status = 403
-
-
-class NotFoundError(VaultError):
-    """There is nothing here that the caller may see."""
-
-    type = ErrorType.NOT_FOUND
-    status = 404
-
-
-class ConflictError(VaultError):
-    """The state is not the one that the request was made for (check-and-set, already exists)."""
-
-    type = ErrorType.CONFLICT
-    status = 409
-
-
-class RateLimitError(VaultError):
-    """Too many requests; `details["retry_after"]` is in seconds."""
-
-    type = ErrorType.RATE_LIMIT
-    status = 429
-
-
-class InternalError(VaultError):
-    """Our fault. The message names the request id to look for in the log, and nothing else."""
-
-
-class UnavailableError(VaultError):
-    """Not now: sealed, audit refused, store or disk gone. Nothing was done unless it says so."""
-
-    type = ErrorType.UNAVAILABLE
-    status = 503
-
-
-class TamperedError(UnavailableError):
-    """Stored data fails its authentication: the row is refused and somebody must look."""
+VaultError = ApiError

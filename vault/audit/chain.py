@@ -5,8 +5,8 @@ The chain tells where a line was touched, the tree proves one line without showi
 
 from typing import Final, Self
 
+from protocols.merkle import Frontier
 from vault.audit.keys import Digest
-from vault.audit.merkle import Frontier
 
 START: Final = bytes(32)  # what the first record's `prev` says
 

@@ -4,7 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
-Digest: TypeAlias = Callable[[bytes], bytes]  # SHA-256
+from protocols.merkle import Digest as Digest
+
 Mac: TypeAlias = Callable[[bytes], bytes]  # HMAC-SHA256 under the vault's audit key
 Sign: TypeAlias = Callable[
     [bytes], bytes

@@ -4,11 +4,11 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from protocols.merkle import Collector, inclusion_ranges, leaf_hash, verify_inclusion
 from vault.audit import record
 from vault.audit.checkpoint import open_note, origin_of
 from vault.audit.keys import VerifyKeys
 from vault.audit.layout import Layout
-from vault.audit.merkle import Collector, inclusion_ranges, leaf_hash, verify_inclusion
 from vault.audit.record import Record
 from vault.audit.verify import Verifier
 

@@ -6,11 +6,11 @@ The same rules for the writer's start and for the verifier. Pure.
 import base64
 import binascii
 
+from protocols.merkle import Frontier
 from vault.audit import record
 from vault.audit.chain import Chain
 from vault.audit.checkpoint import Head, open_note, origin_of
 from vault.audit.keys import VerifyKeys
-from vault.audit.merkle import Frontier
 from vault.audit.record import Record
 
 _SNAPSHOTS = {

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from protocols.merkle import Frontier
 from vault.audit import record, replay
 from vault.audit.chain import Chain
 from vault.audit.checkpoint import Head, origin_of
@@ -16,7 +17,6 @@ from vault.audit.fault import BadLogError
 from vault.audit.headfile import Stored, read_head
 from vault.audit.keys import VerifyKeys
 from vault.audit.layout import Layout, Line, read_lines
-from vault.audit.merkle import Frontier
 from vault.audit.record import Record
 
 PATIENCE: Final = 200  # looks at the head, of about 0.1 ms: longer than a batch's fsync takes

@@ -1,32 +1,18 @@
-"""From a file and the environment to settings, or to one error that names all that is wrong.
-
-`FREEHOLD_AGENT_SERVER__TLS__CERT_FILE=…` sets `server.tls.cert_file` over the file. A variable
-with our prefix that names no key is an error like an unknown key in the file: a misspelt setting
-that is silently ignored is how a vault ends up listening where it should not.
-"""
+"""The agent's settings from a file and the environment, or for a developer from two arguments."""
 
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 from urllib.parse import quote
 
-import yaml
 from pydantic import SecretStr, ValidationError
 
+from protocols.settings.load import ConfigError as ConfigError
+from protocols.settings.load import explain, load
 from vault.config.settings import Audit, Encryption, Server, Settings, Storage, Tls
 
 PREFIX: Final = "FREEHOLD_AGENT_"
-MAX_BYTES: Final = 1 << 20  # a settings file is a few KiB; the rest is somebody's mistake
-
-_TELL: Final = {
-    "extra_forbidden": "is not a key of this file; is it misspelt?",
-    "missing": "is missing",
-}
-
-
-class ConfigError(Exception):
-    """The settings cannot be used. Says in which file, at which keys, and what to do; no values."""
 
 
 def load_settings(file: Path, environment: Mapping[str, str] = os.environ) -> Settings:
@@ -34,12 +20,7 @@ def load_settings(file: Path, environment: Mapping[str, str] = os.environ) -> Se
 
     Paths are as seen from the file's folder. Raises `ConfigError`.
     """
-    data = _read(file)
-    origin = _overlay(data, environment)
-    try:
-        return Settings.model_validate(data, context={"folder": file.absolute().parent})
-    except ValidationError as error:
-        raise ConfigError(_explain(str(file), error, origin)) from None
+    return load(Settings, file, PREFIX, environment)
 
 
 def dev_settings(listen: str, folder: Path) -> Settings:
@@ -58,84 +39,4 @@ def dev_settings(listen: str, folder: Path) -> Settings:
             audit=Audit(log_file=folder / "audit.log"),
         )
     except ValidationError as error:
-        raise ConfigError(_explain("--listen", error, {})) from None
-
-
-def _read(file: Path) -> dict[str, Any]:
-    try:
-        with file.open("rb") as stream:
-            content = stream.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise ConfigError(f"{file}: cannot be read: {error.strerror}") from error
-    if len(content) > MAX_BYTES:
-        raise ConfigError(f"{file}: is over {MAX_BYTES} bytes; is it the right file?")
-    try:
-        data = yaml.load(content, _Loader)  # noqa: S506  # a SafeLoader that is stricter
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{file}: {_where(error)}") from None
-    if not isinstance(data, dict):
-        raise ConfigError(f"{file}: is not a YAML mapping of sections such as server: and storage:")
-    return data
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML without repeated keys, of which the last would silently win."""
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-        seen = set()
-        for key, _ in node.value:
-            name = self.construct_object(key, deep=True)
-            if not isinstance(name, str):
-                raise yaml.constructor.ConstructorError(
-                    None, None, "a key that is not text", key.start_mark
-                )
-            if name in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"{name} is there twice", key.start_mark
-                )
-            seen.add(name)
-        return super().construct_mapping(node, deep)
-
-
-def _where(error: yaml.YAMLError) -> str:
-    """Line and problem, without the text around it."""
-    mark = getattr(error, "problem_mark", None)
-    problem = getattr(error, "problem", None) or "not UTF-8 text"
-    return f"line {mark.line + 1}: {problem}" if mark is not None else f"is not YAML: {problem}"
-
-
-def _overlay(data: dict[str, Any], environment: Mapping[str, str]) -> dict[tuple[str, ...], str]:
-    """Put the environment's settings into `data`; returns key → variable, for errors."""
-    origin = {}
-    for variable in sorted(environment):
-        if not variable.startswith(PREFIX):
-            continue
-        *sections, key = path = variable.removeprefix(PREFIX).lower().split("__")
-        at: Any = data
-        for section in sections:
-            if not isinstance(at.get(section), dict):
-                at[section] = {}
-            at = at[section]
-        at[key] = _value(variable, environment[variable])
-        origin[tuple(path)] = variable
-    return origin
-
-
-def _value(variable: str, text: str) -> Any:
-    """As the same text would read in the file."""
-    try:
-        return yaml.load(text, _Loader)  # noqa: S506  # a SafeLoader that is stricter
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{variable}: {_where(error)}") from None
-
-
-def _explain(file: str, error: ValidationError, origin: Mapping[tuple[str, ...], str]) -> str:
-    """A line for each fault: where it was said, the key, what is wrong."""
-    lines = []
-    for fault in error.errors(include_url=False, include_context=False, include_input=False):
-        path = tuple(str(part) for part in fault["loc"])
-        key = ".".join(path)
-        source = origin.get(path, file)
-        message = _TELL.get(fault["type"], fault["msg"].removeprefix("Value error, "))
-        lines.append(f"{source}: {key}: {message}" if key else f"{source}: {message}")
-    return "\n".join(lines)
+        raise ConfigError(explain("--listen", error, {})) from None

@@ -7,7 +7,7 @@ from urllib.parse import unquote, urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
-from vault.config.units import Duration, FilePath, Section, Size, not_yet, off_until
+from protocols.settings.units import Duration, FilePath, Section, Size, not_yet, off_until
 from vault.model.instant import SECOND
 
 DAY: Final = 86_400 * SECOND

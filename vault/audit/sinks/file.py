@@ -10,6 +10,7 @@ import errno
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
+from protocols.merkle import Frontier
 from vault.audit import record
 from vault.audit.chain import START
 from vault.audit.checkpoint import Head, origin_of, sign
@@ -17,7 +18,6 @@ from vault.audit.headfile import SLOTS, SPACING, encode_slot
 from vault.audit.keys import AuditKeys
 from vault.audit.layout import Layout, first_record
 from vault.audit.ledger import Batch
-from vault.audit.merkle import Frontier
 from vault.audit.recovery import Recovered, damaged, recover
 from vault.audit.sinks.copy import bring_up
 from vault.audit.sinks.disk import Disk, is_full

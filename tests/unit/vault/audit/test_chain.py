@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from protocols.merkle import Frontier, leaf_hash
 from vault.audit.chain import START, Chain
-from vault.audit.merkle import Frontier, leaf_hash
 from vault.crypto.digest import sha256
 
 lines = st.lists(st.binary(max_size=20), max_size=30)

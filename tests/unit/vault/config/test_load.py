@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
+from protocols.settings.load import MAX_BYTES
 from vault.config import ConfigError, dev_settings, load_settings
-from vault.config.load import MAX_BYTES
 
 GOOD = """
 server:

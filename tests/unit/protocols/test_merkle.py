@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vault.audit.merkle import (
+from protocols.merkle import (
     Collector,
     Frontier,
     consistency_ranges,

@@ -4,11 +4,10 @@ A proof is a list of node hashes, and each node covers a range of leaves. So a p
 ranges it needs (`inclusion_ranges`, `consistency_ranges`) and feeds the log through once.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Self, TypeAlias
 
-from vault.audit.keys import Digest
-
+Digest: TypeAlias = Callable[[bytes], bytes]  # SHA-256
 Range: TypeAlias = tuple[int, int]  # leaves start ≤ index < end
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from vault import errors
-from vault.errors import ErrorType, VaultError
+from protocols import errors
+from protocols.errors import ApiError, ErrorType
 
 STATUS = {
     errors.ValidationError: (ErrorType.VALIDATION, 400),
@@ -23,13 +23,13 @@ STATUS = {
 
 def test_every_error_has_its_type_and_status() -> None:
     """No error of the family is left without the type and status that a caller is promised."""
-    family = {e for e in vars(errors).values() if isinstance(e, type) and issubclass(e, VaultError)}
-    assert family - {VaultError} == set(STATUS)
+    family = {e for e in vars(errors).values() if isinstance(e, type) and issubclass(e, ApiError)}
+    assert family - {ApiError} == set(STATUS)
     assert {kind: (kind.type, kind.status) for kind in STATUS} == STATUS
 
 
 @pytest.mark.parametrize("kind", [kind for kind in STATUS if kind is not errors.MethodError])
-def test_an_error_says_what_it_was_given(kind: type[VaultError]) -> None:
+def test_an_error_says_what_it_was_given(kind: type[ApiError]) -> None:
     """Code, message and details are kept; the text is code and message and no detail."""
     error = kind("some_code", "do this instead", field="rules[0]")
     assert (error.code, error.message) == ("some_code", "do this instead")

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vault.errors import ValidationError
-from vault.model.instant import (
+from protocols.errors import ValidationError
+from protocols.instant import (
     MAX,
     SECOND,
     go_duration,

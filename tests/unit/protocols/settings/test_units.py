@@ -4,7 +4,15 @@ from typing import Annotated, Literal
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from vault.config.units import Duration, FilePath, Section, Size, not_yet, off_until, parse_size
+from protocols.settings.units import (
+    Duration,
+    FilePath,
+    Section,
+    Size,
+    not_yet,
+    off_until,
+    parse_size,
+)
 
 
 class Sample(Section):

@@ -1,0 +1,35 @@
+"""The control plane's primitives: a digest, randomness, and the bearer secrets made of both.
+
+A bearer secret holds 256 random bits, so its SHA-256 digest is as good as the secret to whoever
+wants to check it and worth nothing to whoever steals the database (`security.md`, Credentials).
+"""
+
+import os
+from typing import Final
+
+from cryptography.hazmat.primitives.hashes import SHA256, Hash
+
+SECRET_BYTES: Final = 32
+_BASE62: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_WIDTH: Final = 43  # base62 digits that hold any 32 bytes
+_SHA256: Final = SHA256()
+
+
+def sha256(data: bytes) -> bytes:
+    """The 32-byte digest (FIPS 180-4)."""
+    return Hash.hash(_SHA256, data)
+
+
+def mint(prefix: str) -> str:
+    """A new bearer secret: `prefix_` and 256 bits from the operating system, in base62."""
+    number = int.from_bytes(os.urandom(SECRET_BYTES), "big")
+    digits = []
+    for _ in range(_WIDTH):
+        number, digit = divmod(number, 62)
+        digits.append(_BASE62[digit])
+    return f"{prefix}_{''.join(reversed(digits))}"
+
+
+def digest_of(secret: str) -> bytes:
+    """What is stored of a bearer secret, and what it is looked up by."""
+    return sha256(secret.encode("utf-8", "surrogatepass"))

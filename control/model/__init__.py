@@ -1,0 +1,1 @@
+"""What the control plane knows: frozen values, no behaviour but their own consistency."""

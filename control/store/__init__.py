@@ -1,0 +1,1 @@
+"""The database: SQLAlchemy Core on SQLite or PostgreSQL, behind one asynchronous interface."""

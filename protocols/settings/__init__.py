@@ -1,0 +1,1 @@
+"""Settings files: strict YAML with the environment over it, the same for every process of ours."""
