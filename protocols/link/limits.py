@@ -1,0 +1,34 @@
+"""Every bound of the link, in one place. Both sides keep them; docs/spec/link.md states them."""
+
+from typing import Final
+
+KIB: Final = 1024
+
+VERSION: Final = 1
+"""The version of the link that this code speaks; `Hello` offers all it speaks."""
+SUBPROTOCOL: Final = "freehold-link-v1"
+PATH: Final = "/link/v1"
+
+MAX_FRAME: Final = 256 * KIB
+"""Bytes of a frame: the signature and the envelope."""
+MAX_BUNDLE: Final = 192 * KIB
+"""Bytes of a policy bundle without its signature: with its envelope it fits into a frame."""
+MAX_INT: Final = 2**63 - 1
+"""Numbers are 0 to this: what a BIGINT of every database holds."""
+
+WINDOW: Final = 64
+"""Durable frames that may be on their way without an acknowledgement, in each direction."""
+WINDOW_BYTES: Final = 1024 * KIB
+"""And their bytes; a single frame may always be under way."""
+MAX_QUEUED: Final = 256
+"""Frames that a session holds for its writer; a live writer never comes near it."""
+
+PING_SECONDS: Final = 10.0
+DEAD_SECONDS: Final = 30.0
+"""A peer that was not heard for this long is gone, whatever TCP believes."""
+HELLO_SECONDS: Final = 10.0
+"""From the connection to the peer's first frame of the session."""
+DRAIN_SECONDS: Final = 5.0
+"""From our `Bye` to the end, for what is under way to be acknowledged."""
+CLOCK_SKEW_MS: Final = 300_000
+"""A frame's time may differ from ours by this much: sanity, not the protection from replay."""

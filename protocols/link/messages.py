@@ -1,0 +1,354 @@
+"""Every message of the link: the allow-list. What has no type here cannot be sent.
+
+An agent's messages are numbers, words of a closed list, random ids, hashes and names that the
+receiver knows already (`protocols.link.fields` says for each kind why it is safe): there is no
+field that a secret's value, name or path would fit into. All fields are always present, all
+numbers are whole. `KINDS` says who sends what and how it is delivered.
+"""
+
+from dataclasses import dataclass
+from enum import Enum, StrEnum, auto, unique
+from typing import Annotated, Final, TypeAlias
+
+from msgspec import Meta, Struct
+
+from protocols.link import vocabulary as words
+from protocols.link.fields import (
+    Bundle,
+    Cosignature,
+    Hash,
+    Id,
+    LinkVersion,
+    Millis,
+    Number,
+    Ordinal,
+    Release,
+    Slug,
+    TreeHead,
+)
+
+
+class Message(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Base of every payload: a frozen struct whose unknown fields are refused."""
+
+
+# --- the session itself, either way ---------------------------------------------------------------
+
+
+class Cursor(Message):
+    """How far a receiver has applied one durable stream: every id up to `applied`."""
+
+    stream: Id
+    applied: Number
+
+
+class Hello(Message):
+    """The agent's first frame. Its envelope has session 0, sequence 0 and id 0."""
+
+    versions: Annotated[tuple[LinkVersion, ...], Meta(min_length=1, max_length=8)]
+    org: Slug
+    nonce: Id
+    stream: Id
+    """Of the agent's outbox; a new outbox has a new one."""
+    newest: Number
+    """The highest id that the outbox has given; 0 before the first."""
+    received: Cursor
+    """Of the control plane's outbox, as far as the agent knows it (zeros if it does not)."""
+
+
+class Welcome(Message):
+    """The control plane's answer, the first frame of the session."""
+
+    version: LinkVersion
+    agent_nonce: Id
+    nonce: Id
+    stream: Id
+    newest: Number
+    received: Cursor
+
+
+class Ping(Message):
+    """Are you there? Answered by `Pong` with the same number."""
+
+    number: Number
+
+
+class Pong(Message):
+    """The answer to the newest `Ping`."""
+
+    number: Number
+
+
+class Ack(Message):
+    """Nothing but its envelope's `ack`."""
+
+
+class Skipped(Message):
+    """The ids `first` to its envelope's id never come."""
+
+    first: Ordinal
+    reason: words.SkipReason
+
+
+class Bye(Message):
+    """The session ends in order; nothing durable follows. The peer answers with its own."""
+
+    reason: words.ByeReason
+    spread: Number
+    """Milliseconds over which peers that come back should spread themselves."""
+
+
+# --- agent to control plane -----------------------------------------------------------------------
+
+
+class Registration(Message):
+    """What the agent is; the first message after `Welcome`."""
+
+    release: Release
+    platform: words.Platform
+    backend: words.Backend
+    key_holder: words.KeyHolder
+    started_at: Millis
+    policy_version: Number
+    policy_hash: Hash
+    """Of the bundle in force; 32 zero bytes without one."""
+    audit_size: Number
+
+
+class Heartbeat(Message):
+    """The agent lives."""
+
+    health: words.Health
+    uptime: Number
+    """Seconds."""
+    policy_version: Number
+    audit_size: Number
+    secrets: Number
+    outbox_messages: Number
+    outbox_bytes: Number
+
+
+class CounterValue(Message):
+    """A total."""
+
+    name: words.CounterName
+    value: Number
+
+
+class GaugeValue(Message):
+    """A state."""
+
+    name: words.GaugeName
+    value: Number
+
+
+class HistogramValue(Message):
+    """Times: how many in each of `BUCKETS_US` (not cumulative) and above, and their sum."""
+
+    name: words.HistogramName
+    counts: Annotated[
+        tuple[Number, ...],
+        Meta(min_length=len(words.BUCKETS_US) + 1, max_length=len(words.BUCKETS_US) + 1),
+    ]
+    sum_us: Number
+
+
+class Metrics(Message):
+    """The agent's figures over a window. A name comes at most once."""
+
+    since: Millis
+    until: Millis
+    counters: Annotated[tuple[CounterValue, ...], Meta(max_length=len(words.CounterName))]
+    gauges: Annotated[tuple[GaugeValue, ...], Meta(max_length=len(words.GaugeName))]
+    histograms: Annotated[tuple[HistogramValue, ...], Meta(max_length=len(words.HistogramName))]
+
+
+class Alert(Message):
+    """Somebody should look. `subject` names a thing by the agent's random id for it; or zeros."""
+
+    alert_id: Id
+    code: words.AlertCode
+    severity: words.Severity
+    raised_at: Millis
+    subject: Id
+    count: Ordinal
+    """How often since it was last reported."""
+
+
+class AuditCheckpoint(Message):
+    """A signed state of the audit log, and the proof that it begins with an earlier one."""
+
+    old_size: Number
+    """The size that the proof starts from: the last cosigned one; 0 for none, without a proof."""
+    size: Ordinal
+    root: Hash
+    note: TreeHead
+    proof: Annotated[tuple[Hash, ...], Meta(max_length=64)]
+    """RFC 9162, 2.1.4.1: at most one hash a bit of the size."""
+
+
+class PolicyStatus(Message):
+    """What became of a bundle."""
+
+    version: Ordinal
+    bundle_hash: Hash
+    phase: words.PolicyPhase
+    reason: words.PolicyReason
+    narrowed: Number
+    """Rules of the bundle that the local ceiling cut."""
+    at: Millis
+
+
+class SyncState(Message):
+    """The agent's own view of its link over the time that the control plane did not see."""
+
+    phase: words.SyncPhase
+    since: Millis
+    pending: Number
+    """Durable messages not yet acknowledged."""
+    dropped: Number
+    """Metrics that the outbox let go since it was made."""
+
+
+class CommandResult(Message):
+    """What became of a command."""
+
+    command_id: Id
+    outcome: words.CommandOutcome
+    at: Millis
+
+
+# --- control plane to agent -----------------------------------------------------------------------
+
+
+class PolicyUpdate(Message):
+    """A signed bundle (`protocols.link.bundle`), as the policy key's holder made it."""
+
+    bundle: Bundle
+
+
+class Notification(Message):
+    """Something that the agent's operator should know."""
+
+    notification_id: Id
+    code: words.NotificationCode
+    severity: words.Severity
+    at: Millis
+
+
+class Command(Message):
+    """Please do this. `command_id` is its idempotency key; no command takes an argument."""
+
+    command_id: Id
+    command: words.CommandName
+    expires_at: Millis
+
+
+class CheckpointCosignature(Message):
+    """The witness's line for a checkpoint (C2SP tlog-cosignature), as it is kept beside it."""
+
+    size: Ordinal
+    root: Hash
+    cosignature: Cosignature
+
+
+# --- who sends what -------------------------------------------------------------------------------
+
+
+@unique
+class Direction(Enum):
+    """Which way a frame goes; its value separates the signatures of the two ways."""
+
+    TO_CONTROL = b"\x01"
+    TO_AGENT = b"\x02"
+
+    @property
+    def back(self) -> "Direction":
+        """The other way."""
+        return Direction.TO_AGENT if self is Direction.TO_CONTROL else Direction.TO_CONTROL
+
+
+@unique
+class Delivery(Enum):
+    """What the outbox owes a message."""
+
+    EPHEMERAL = auto()
+    """Sent once, with id 0; lost with its connection."""
+    DROPPABLE = auto()
+    """Durable, but the oldest go first when the outbox is full."""
+    SUPERSEDED = auto()
+    """Durable, but may go once a newer one of its type waits."""
+    EVIDENCE = auto()
+    """Durable; never dropped."""
+
+
+@unique
+class MessageType(StrEnum):
+    """A message's name in the envelope."""
+
+    HELLO = "hello"
+    WELCOME = "welcome"
+    PING = "ping"
+    PONG = "pong"
+    ACK = "ack"
+    SKIPPED = "skipped"
+    BYE = "bye"
+    REGISTRATION = "registration"
+    HEARTBEAT = "heartbeat"
+    METRICS = "metrics"
+    ALERT = "alert"
+    AUDIT_CHECKPOINT = "audit_checkpoint"
+    POLICY_STATUS = "policy_status"
+    SYNC_STATE = "sync_state"
+    COMMAND_RESULT = "command_result"
+    POLICY_UPDATE = "policy_update"
+    NOTIFICATION = "notification"
+    COMMAND = "command"
+    CHECKPOINT_COSIGNATURE = "checkpoint_cosignature"
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One row of the allow-list. `session`: the protocol's own, not a caller's to send."""
+
+    name: MessageType
+    shape: type[Message]
+    directions: frozenset[Direction]
+    delivery: Delivery
+    session: bool = False
+
+
+_UP: Final = frozenset({Direction.TO_CONTROL})
+_DOWN: Final = frozenset({Direction.TO_AGENT})
+_T: TypeAlias = MessageType
+_D: TypeAlias = Delivery
+
+_TABLE: Final = (
+    Kind(_T.HELLO, Hello, _UP, _D.EPHEMERAL, session=True),
+    Kind(_T.WELCOME, Welcome, _DOWN, _D.EPHEMERAL, session=True),
+    Kind(_T.PING, Ping, _UP | _DOWN, _D.EPHEMERAL, session=True),
+    Kind(_T.PONG, Pong, _UP | _DOWN, _D.EPHEMERAL, session=True),
+    Kind(_T.ACK, Ack, _UP | _DOWN, _D.EPHEMERAL, session=True),
+    Kind(_T.SKIPPED, Skipped, _UP | _DOWN, _D.EVIDENCE, session=True),
+    Kind(_T.BYE, Bye, _UP | _DOWN, _D.EPHEMERAL, session=True),
+    Kind(_T.REGISTRATION, Registration, _UP, _D.EPHEMERAL),
+    Kind(_T.HEARTBEAT, Heartbeat, _UP, _D.EPHEMERAL),
+    Kind(_T.SYNC_STATE, SyncState, _UP, _D.EPHEMERAL),
+    Kind(_T.METRICS, Metrics, _UP, _D.DROPPABLE),
+    Kind(_T.ALERT, Alert, _UP, _D.EVIDENCE),
+    Kind(_T.AUDIT_CHECKPOINT, AuditCheckpoint, _UP, _D.EVIDENCE),
+    Kind(_T.POLICY_STATUS, PolicyStatus, _UP, _D.EVIDENCE),
+    Kind(_T.COMMAND_RESULT, CommandResult, _UP, _D.EVIDENCE),
+    Kind(_T.POLICY_UPDATE, PolicyUpdate, _DOWN, _D.SUPERSEDED),
+    Kind(_T.NOTIFICATION, Notification, _DOWN, _D.EVIDENCE),
+    Kind(_T.COMMAND, Command, _DOWN, _D.EVIDENCE),
+    Kind(_T.CHECKPOINT_COSIGNATURE, CheckpointCosignature, _DOWN, _D.SUPERSEDED),
+)
+
+KINDS: Final = {kind.name: kind for kind in _TABLE}
+_KIND_OF: Final = {kind.shape: kind for kind in _TABLE}
+
+
+def kind_of(message: Message) -> Kind:
+    """The row of this message. Raises `KeyError` for a struct that is no message of its own."""
+    return _KIND_OF[type(message)]

@@ -1,0 +1,242 @@
+"""The closed lists of words on the link. A new word is a new version of the link."""
+
+from enum import StrEnum, unique
+from typing import Final
+
+
+@unique
+class Platform(StrEnum):
+    """What the agent runs on."""
+
+    LINUX_AMD64 = "linux_amd64"
+    LINUX_ARM64 = "linux_arm64"
+    OTHER = "other"
+
+
+@unique
+class Backend(StrEnum):
+    """What the agent stores in."""
+
+    SQLITE = "sqlite"
+    POSTGRESQL = "postgresql"
+    MYSQL = "mysql"
+
+
+@unique
+class KeyHolder(StrEnum):
+    """What guards the agent's root key."""
+
+    FILE = "file"
+    SHAMIR = "shamir"
+    PKCS11 = "pkcs11"
+    CLOUD = "cloud"
+
+
+@unique
+class Health(StrEnum):
+    """Whether the agent serves."""
+
+    SERVING = "serving"
+    SEALED = "sealed"
+    REFUSING = "refusing"
+    """Up, but refusing: audit, store or disk does not accept."""
+
+
+@unique
+class SyncPhase(StrEnum):
+    """The agent's own view of its link, as the seed's diagram has it."""
+
+    ONLINE = "online"
+    SYNCING = "syncing"
+    OFFLINE = "offline"
+    QUEUEING = "queueing"
+
+
+@unique
+class CounterName(StrEnum):
+    """Totals since the agent was started."""
+
+    REQUESTS = "requests"
+    READS = "reads"
+    WRITES = "writes"
+    DELETES = "deletes"
+    LISTS = "lists"
+    LOGINS = "logins"
+    LOGIN_FAILURES = "login_failures"
+    DENIALS = "denials"
+    RATE_LIMITED = "rate_limited"
+    CLIENT_ERRORS = "client_errors"
+    SERVER_ERRORS = "server_errors"
+    AUDIT_RECORDS = "audit_records"
+    AUDIT_REFUSALS = "audit_refusals"
+    ROTATIONS = "rotations"
+    ROTATION_FAILURES = "rotation_failures"
+    BACKUPS = "backups"
+    BACKUP_FAILURES = "backup_failures"
+    ACTOR_RESTARTS = "actor_restarts"
+    POLICY_DENIALS = "policy_denials"
+
+
+@unique
+class GaugeName(StrEnum):
+    """States at the end of the window."""
+
+    ACTIVE_CONNECTIONS = "active_connections"
+    CACHE_HIT_PERMILLE = "cache_hit_permille"
+    CACHE_BYTES = "cache_bytes"
+    SEALED = "sealed"
+    SECRETS = "secrets"
+    SECRETS_EXPIRING = "secrets_expiring"
+    ROTATIONS_DUE = "rotations_due"
+    USERS = "users"
+    API_KEYS = "api_keys"
+    STORE_BYTES = "store_bytes"
+    AUDIT_BYTES = "audit_bytes"
+    DISK_FREE_BYTES = "disk_free_bytes"
+    MEMORY_BYTES = "memory_bytes"
+    CPU_PERMILLE = "cpu_permille"
+    AUDIT_SINKS_FAILING = "audit_sinks_failing"
+    OUTBOX_MESSAGES = "outbox_messages"
+    OUTBOX_BYTES = "outbox_bytes"
+
+
+@unique
+class HistogramName(StrEnum):
+    """Times, as totals since the agent was started."""
+
+    REQUEST_DURATION = "request_duration"
+    AUDIT_COMMIT = "audit_commit"
+    STORE_COMMIT = "store_commit"
+
+
+BUCKETS_US: Final = (
+    *(5_000, 10_000, 25_000, 50_000, 75_000, 100_000, 250_000, 500_000, 750_000),
+    *(1_000_000, 2_500_000, 5_000_000, 7_500_000, 10_000_000),
+)
+"""Upper bounds of a histogram's buckets in microseconds: prometheus-client's defaults. One bucket
+more counts what is above."""
+
+
+@unique
+class AlertCode(StrEnum):
+    """What an agent raises."""
+
+    AUDIT_SINK_FAILED = "audit_sink_failed"
+    AUDIT_TAMPERED = "audit_tampered"
+    STORE_TAMPERED = "store_tampered"
+    STORE_ROLLED_BACK = "store_rolled_back"
+    STORE_FAILED = "store_failed"
+    DISK_LOW = "disk_low"
+    SEALED = "sealed"
+    UNSEALED = "unsealed"
+    LOCKOUT = "lockout"
+    SECRET_EXPIRING = "secret_expiring"
+    SECRET_EXPIRED = "secret_expired"
+    ROTATION_FAILED = "rotation_failed"
+    BACKUP_FAILED = "backup_failed"
+    CERTIFICATE_EXPIRING = "certificate_expiring"
+    CLOCK_SET_BACK = "clock_set_back"
+    POLICY_REFUSED = "policy_refused"
+    POLICY_EXPIRED = "policy_expired"
+    METRICS_DROPPED = "metrics_dropped"
+    POLICY_ALERT = "policy_alert"
+
+
+@unique
+class Severity(StrEnum):
+    """How soon somebody should look."""
+
+    INFO = "info"
+    WARNING = "warning"
+    CRITICAL = "critical"
+
+
+@unique
+class PolicyPhase(StrEnum):
+    """Where a bundle is at an agent."""
+
+    RECEIVED = "received"
+    APPLIED = "applied"
+    REFUSED = "refused"
+
+
+@unique
+class PolicyReason(StrEnum):
+    """Why a bundle was refused; `none` otherwise. The first are `protocols.link.bundle`'s."""
+
+    NONE = "none"
+    SIZE = "size"
+    SIGNATURE = "signature"
+    MALFORMED = "malformed"
+    NOT_CANONICAL = "not_canonical"
+    WRONG_ORG = "wrong_org"
+    WRONG_VAULT = "wrong_vault"
+    OLDER = "older"
+    EQUIVOCATION = "equivocation"
+    BROKEN_CHAIN = "broken_chain"
+    NOT_YET_VALID = "not_yet_valid"
+    EXPIRED = "expired"
+    INVALID_RULE = "invalid_rule"
+    ABOVE_CEILING = "above_ceiling"
+    STORE_FAILED = "store_failed"
+
+
+@unique
+class CommandName(StrEnum):
+    """What a control plane may ask for; each agent may still refuse. None takes an argument."""
+
+    SEND_METRICS = "send_metrics"
+    SEND_CHECKPOINT = "send_checkpoint"
+    SEND_POLICY_STATUS = "send_policy_status"
+    RENEW_CERTIFICATE = "renew_certificate"
+    ROTATE_KEK = "rotate_kek"
+    RUN_BACKUP = "run_backup"
+
+
+@unique
+class CommandOutcome(StrEnum):
+    """What became of a command."""
+
+    DONE = "done"
+    FAILED = "failed"
+    REFUSED = "refused"
+    UNSUPPORTED = "unsupported"
+    EXPIRED = "expired"
+
+
+@unique
+class NotificationCode(StrEnum):
+    """What a control plane tells an agent's operator."""
+
+    POLICY_PENDING = "policy_pending"
+    CERTIFICATE_EXPIRING = "certificate_expiring"
+    AUTHORITY_CHANGING = "authority_changing"
+    VAULT_LOCKED = "vault_locked"
+    VAULT_RETIRED = "vault_retired"
+    AUDIT_FORK = "audit_fork"
+    AUDIT_ROLLBACK = "audit_rollback"
+    RELEASE_AVAILABLE = "release_available"
+
+
+@unique
+class SkipReason(StrEnum):
+    """Why ids never come."""
+
+    DROPPED = "dropped"
+    """The sender let droppable messages go: its outbox was full, or newer ones replaced them."""
+    ACKNOWLEDGED = "acknowledged"
+    """The receiver had acknowledged them, the sender has deleted them: the receiver went back."""
+
+
+@unique
+class ByeReason(StrEnum):
+    """Why a peer ends the session in order."""
+
+    SHUTDOWN = "shutdown"
+    RESTART = "restart"
+    OVERLOAD = "overload"
+    REPLACED = "replaced"
+    """A newer session of the same vault took over."""
+    LOCKED = "locked"
+    RENEWED = "renewed"
+    """The agent comes back with a new certificate."""
