@@ -51,9 +51,25 @@ format: setup ## let ruff write the style that `make lint` asks for
 	@$(BIN)/ruff check --fix --quiet
 	@$(BIN)/ruff format --quiet
 
+# The opponent and the load generators live in an environment of their own.
+BENCH := .bench/venv/bin/python
+.bench/venv/.stamp: requirements/bench.txt | setup
+	@$(PY) -m venv --clear .bench/venv
+	@$(BENCH) -m pip --disable-pip-version-check --quiet install --require-hashes -r $<
+	@touch $@
+
 .PHONY: bench
-bench: setup ## Freehold beside OpenBao in one run: medians and ratios
-	@$(PY) -m loadtests.side_by_side
+bench: .bench/venv/.stamp ## Freehold beside OpenBao in one run (QUICK=1, FULL=1, MILLION=1): docs/benchmarks
+	@FREEHOLD=$(BIN)/freehold $(BENCH) -m loadtests.bench \
+	  $(if $(QUICK),--quick) $(if $(FULL),--full) $(if $(MILLION),--million)
+
+.PHONY: overload
+overload: .bench/venv/.stamp ## both past their capacity, with slow clients and sick disks (QUICK=1): docs/benchmarks
+	@FREEHOLD=$(BIN)/freehold $(BENCH) -m loadtests.overload $(if $(QUICK),--quick)
+
+.PHONY: locust
+locust: .bench/venv/.stamp ## users, jobs and administrators at 1,000 requests a second; fails when the bar is missed
+	@FREEHOLD=$(BIN)/freehold $(BENCH) -m loadtests.people $(if $(QUICK),--quick)
 
 .PHONY: durability
 durability: setup ## kill -9 at random moments under 16 writers, 20 rounds, and what must hold afterwards

@@ -11,3 +11,4 @@ compile() {
 compile pyproject.toml -o requirements/base.txt
 compile requirements/build.in -o requirements/build.txt
 compile pyproject.toml requirements/dev.in -o requirements/dev.txt
+compile requirements/bench.in -o requirements/bench.txt
