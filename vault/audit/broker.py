@@ -4,7 +4,7 @@ Values are hashed in the asker's own task; one writer numbers, chains and writes
 a moment have queued (group commit), so one fsync serves them all.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -122,10 +122,12 @@ async def open_audit(
     world: World,
     *,
     followers: Sequence[Follower] = (),
+    commits: Callable[[], int] = int,
 ) -> AsyncIterator[Broker]:
     """The broker of one log for the length of the block; on exit the log's end is signed.
 
-    At least one of `sinks` must take each record; `followers` are told afterwards. Raises
+    At least one of `sinks` must take each record; `followers` are told afterwards. `commits` is the
+    store's count of durable commits, which every signed head carries. Raises
     `ValueError` for a vault id that cannot stand in a checkpoint's first line, `TamperedError` when
     a log is damaged, `UnavailableError` when none can be opened.
     """
@@ -134,7 +136,7 @@ async def open_audit(
         raise ValueError("a vault id is at most 64 ASCII letters, digits and hyphens")
     opened = await open_sinks(sinks, keys, vault_id, world)
     async with trio.open_nursery() as nursery:
-        shared = Shared(sinks, followers, nursery, opened)
+        shared = Shared(sinks, followers, nursery, opened, commits=commits)
         factory = partial(Writer, shared, keys, vault_id, world, config)
         child = Child("writer", factory, mailbox=config.queue, stop_grace=config.deadline)
         async with supervise("audit", [child], world=world) as tree:

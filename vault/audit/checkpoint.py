@@ -1,7 +1,7 @@
 """Signed checkpoints in the form of C2SP tlog-checkpoint, so that any witness can cosign them.
 
-A checkpoint is a signed note (C2SP signed-note, Ed25519): origin, size and root, then two extension
-lines: the head of the hash chain, and the time.
+A checkpoint is a signed note (C2SP signed-note, Ed25519): origin, size and root, then extension
+lines: the head of the hash chain, the time, and how often the store had committed (none: never).
 """
 
 import base64
@@ -25,32 +25,38 @@ def origin_of(vault_id: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """A state of the log: `size` records, Merkle `root`, chain `head`, at `time` (RFC 3339)."""
+    """A state of the log: `size` records, Merkle `root`, chain `head`, at `time` (RFC 3339).
+
+    `store`: the store's count of commits then, so that an older database is noticed by the log.
+    """
 
     origin: str
     size: int
     root: bytes
     head: bytes
     time: str
+    store: int = 0
 
     def text(self) -> bytes:
         """The note's text: what is signed, its last newline included."""
         root = base64.b64encode(self.root).decode()
+        store = f"store {self.store}\n" if self.store else ""
         return (
-            f"{self.origin}\n{self.size}\n{root}\nhead {self.head.hex()}\ntime {self.time}\n"
+            f"{self.origin}\n{self.size}\n{root}\nhead {self.head.hex()}\ntime {self.time}\n{store}"
         ).encode()
 
     @classmethod
     def parse(cls, text: bytes) -> Self:
         """The inverse of `text`, and nothing else. Raises `ValueError`."""
         try:
-            origin, size, root, head, time = text.decode().removesuffix("\n").split("\n")
+            origin, size, root, head, time, *store = text.decode().removesuffix("\n").split("\n")
             parsed = cls(
                 origin=origin,
                 size=int(size),
                 root=base64.b64decode(root, validate=True),
                 head=bytes.fromhex(head.removeprefix("head ")),
                 time=time.removeprefix("time "),
+                store=int(store[0].removeprefix("store ")) if store else 0,
             )
         except (ValueError, binascii.Error):
             raise ValueError("not a checkpoint") from None

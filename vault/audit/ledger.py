@@ -5,7 +5,7 @@ its place. So two sinks, or a sink and its own past, can never hold different re
 """
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -58,12 +58,20 @@ class Ledger:
     """The end of one log. One owner, who writes each batch before he asks for the next."""
 
     def __init__(
-        self, keys: AuditKeys, vault_id: str, position: Position, *, rotation_bytes: int
+        self,
+        keys: AuditKeys,
+        vault_id: str,
+        position: Position,
+        *,
+        rotation_bytes: int,
+        commits: Callable[[], int] = int,
     ) -> None:
+        """`commits`: the store's count of durable commits now; it goes into each signed head."""
         self._keys = keys
         self._vault = vault_id
         self._origin = origin_of(vault_id)
         self._rotation = rotation_bytes
+        self._commits = commits
         self._chain = position.chain
         self._segment = position.segment
         self._length = position.length
@@ -139,7 +147,8 @@ class Ledger:
         return record.encode_body(record.Checkpoint(note, frontier))
 
     def _head(self, chain: Chain, time: str) -> Head:
-        return Head(self._origin, chain.size, chain.tree.root(), chain.head, time)
+        root = chain.tree.root()
+        return Head(self._origin, chain.size, root, chain.head, time, self._commits())
 
     def _is_due(self, size: int, now: int) -> bool:
         return (

@@ -1,6 +1,6 @@
 """The one owner of the log's end: an actor that turns all that is queued into one batch."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -55,6 +55,7 @@ class Shared:
     failed: dict[str, str] = field(default_factory=dict)  # sinks that could not be opened
     size: int = 0  # acknowledged records
     trouble: str = ""  # why the last look at retention failed
+    commits: Callable[[], int] = int  # the store's count of durable commits
 
 
 def unavailable(why: str = "no audit sink accepts records") -> UnavailableError:
@@ -95,7 +96,11 @@ class Writer(BatchActor[Draft]):
         shared.opened, shared.failed = None, opened.failed
         position = opened.recovered.position
         self._ledger = Ledger(
-            self._keys, self._vault, position, rotation_bytes=self._config.rotation_bytes
+            self._keys,
+            self._vault,
+            position,
+            rotation_bytes=self._config.rotation_bytes,
+            commits=shared.commits,
         )
         shared.size = position.chain.size
         self._replicas = shared.replicas = [

@@ -30,7 +30,7 @@ from vault.store.interface import UNKNOWN, Backend
 from vault.store.query import check
 from vault.store.table import Query, Table
 from vault.store.tx import Tx
-from vault.store.writer import Counts, Writer
+from vault.store.writer import Counts, Mark, Writer
 
 R = TypeVar("R", bound=Struct)
 T = TypeVar("T")
@@ -164,16 +164,18 @@ async def open_store(
     *,
     cache_bytes: int = DEFAULT_BYTES,
     report: Reporter = log_failure,
+    mark: Mark | None = None,
 ) -> AsyncIterator[Store]:
     """A store for the length of the block. A backend that is not open is opened, and closed again.
 
-    Raises what `Backend.open` raises. `report` hears of every crash of the writer.
+    Raises what `Backend.open` raises. `report` hears of every crash of the writer; `mark` stamps
+    each of its transactions.
     """
     cache = Cache(cache_bytes if backend.exclusive else 0)
     counts = Counts()
 
     def writer() -> Writer:
-        return Writer(backend, guard, cache, world, counts)
+        return Writer(backend, guard, cache, world, counts, mark=mark)
 
     child = Child("writer", writer, mailbox=MAX_WAITING, overflow=Overflow.REFUSE)
     async with (

@@ -8,7 +8,7 @@ success for pages that the kernel has already dropped.
 
 from collections.abc import Callable, Sequence
 from copy import copy
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import trio
 
@@ -19,6 +19,21 @@ from vault.store.interface import Backend, BackendError, ConstraintError, Sessio
 from vault.store.tx import Batch, Tx
 
 Change = Callable[[Tx], Any]
+
+
+class Mark(Protocol):
+    """What every transaction leaves in the database, so that an older copy of it is noticed."""
+
+    def stamp(self, tx: Tx, /) -> None:
+        """The last change of a transaction; may run again, and the transaction may come to nothing.
+
+        On the writer's thread.
+        """
+        ...
+
+    def stored(self) -> None:
+        """The transaction that was stamped last is durable."""
+        ...
 
 
 class Counts:
@@ -43,8 +58,16 @@ class Writer(BatchActor[Change]):
     max_batch: ClassVar[int] = 256
 
     def __init__(
-        self, backend: Backend, guard: Guard, cache: Cache, world: World, counts: Counts
+        self,
+        backend: Backend,
+        guard: Guard,
+        cache: Cache,
+        world: World,
+        counts: Counts,
+        *,
+        mark: Mark | None = None,
     ) -> None:
+        self._mark = mark
         self._backend = backend
         self._guard = guard
         self._cache = cache
@@ -87,6 +110,8 @@ class Writer(BatchActor[Change]):
             batch = Batch(session, self._guard, self._cache)
             batches.append(batch)
             results[:] = [_outcome(batch, change) for change in changes]
+            if self._mark is not None:
+                batch.run(self._mark.stamp)
             return batch.writes()
 
         try:
@@ -95,6 +120,8 @@ class Writer(BatchActor[Change]):
             for batch in batches:  # stored or not: nobody may answer from memory what they are now
                 self._cache.forget(batch.written())
             raise
+        if self._mark is not None:
+            self._mark.stored()
         self._cache.replace(batches[-1].seen())
         self._counts.add(len(changes))
         return results
