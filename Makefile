@@ -73,7 +73,7 @@ locust: .bench/venv/.stamp ## users, jobs and administrators at 1,000 requests a
 
 .PHONY: durability
 durability: setup ## kill -9 at random moments under 16 writers, 20 rounds, and what must hold afterwards
-	@$(PY) -m loadtests.durability --rounds 20
+	@$(PY) -m loadtests.durability --rounds 200
 
 .PHONY: lock
 lock: ## choose and pin the newest versions that pyproject.toml and requirements/*.in allow (needs uv)

@@ -1,0 +1,29 @@
+"""The process dies: SIGKILL."""
+
+from pathlib import Path
+
+from loadtests.durability.process import make_agent
+
+
+class Killed:
+    """An agent whose process ends at once; what it gave to the kernel stays."""
+
+    def __init__(self, folder: Path) -> None:
+        self.agent = make_agent(folder, folder / "data")
+
+    def strike(self) -> None:
+        """Kill it, from another thread."""
+        self.agent.strike()
+
+    def mend(self) -> None:
+        """Wait for its end; it can be started again."""
+        self.agent.kill()
+
+    def close(self) -> None:
+        """Leave nothing running."""
+        self.agent.kill()
+
+
+def why_not() -> str:
+    """Why this machine cannot do it; it always can."""
+    return ""

@@ -1,0 +1,79 @@
+"""The oracle of the design: what must hold after a fault, whatever it was.
+
+Every acknowledged write is there with its value; one of which nobody heard is there at most once;
+refused ones are not there; versions have no gap; the audit log verifies, Merkle root included, and
+holds an intent and an outcome for every acknowledged write.
+"""
+
+import http.client
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from loadtests.durability.history import Write
+from tests.acceptance.agent import Agent, Client
+
+PHASES: Final = {"intent", "outcome"}
+
+
+def judge(agent: Agent, writes: list[Write]) -> list[str]:
+    """What is wrong, nothing when all holds. The agent runs."""
+    findings = [*judge_log(agent, (write for write in writes if write.state == "ok"))]
+    by_name: dict[str, list[Write]] = defaultdict(list)
+    for write in writes:
+        by_name[write.name].append(write)
+    with agent.client() as client:
+        for name, of_name in by_name.items():
+            findings += judge_name(_stored(client, name), of_name)
+    return findings
+
+
+def judge_log(agent: Agent, acknowledged: Iterable[Write]) -> Iterator[str]:
+    """What is wrong with the audit log, given what it must hold."""
+    verdict = agent.verify()
+    if verdict.returncode != 0:
+        yield f"audit verify: {verdict.stderr}"
+    phases = _phases(agent)
+    for write in acknowledged:
+        if phases[write.request_id] != PHASES:
+            yield f"{write}: audited {sorted(phases[write.request_id])}"
+
+
+def judge_name(stored: dict[int, str], writes: list[Write]) -> Iterator[str]:
+    """What is wrong with one secret (version → value), given all writes to it."""
+    if sorted(stored) != list(range(1, len(stored) + 1)):
+        yield f"{writes[0].name}: versions have a gap: {sorted(stored)}"
+    times = Counter(stored.values())
+    for write in writes:
+        if write.state == "ok" and stored.get(write.version) != write.value:
+            yield f"{write}: lost, that version holds {stored.get(write.version)}"
+        if write.state == "refused" and times[write.value]:
+            yield f"{write}: was refused and is there"
+        if times[write.value] > 1:
+            yield f"{write}: is there {times[write.value]} times"
+    for value in times.keys() - {write.value for write in writes}:
+        yield f"{writes[0].name}: holds {value}, which nobody wrote"
+
+
+def _stored(client: Client, name: str) -> dict[int, str]:
+    """Version → value, read version by version."""
+    listed = client.call("GET", f"/api/v1/versions/{name}")
+    if listed.status == http.HTTPStatus.NOT_FOUND:
+        return {}
+    return {
+        number: client.call("GET", f"/api/v1/secrets/{name}?version={number}").json["value"]["w"]
+        for number in (version["version"] for version in listed.json)
+    }
+
+
+def _phases(agent: Agent) -> dict[str, set[str]]:
+    """Request id → the phases of the events in the log, its closed segments included."""
+    phases: dict[str, set[str]] = defaultdict(set)
+    closed = agent.audit_log.parent.glob(f"{agent.audit_log.name}.[0-9]*")
+    for log in (*closed, agent.audit_log):
+        for line in log.read_text().splitlines():
+            record = json.loads(line)
+            if record["kind"] == "event":
+                phases[record["body"]["request_id"]].add(record["body"]["phase"])
+    return phases

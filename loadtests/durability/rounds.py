@@ -1,0 +1,102 @@
+"""Rounds: a fault at a random moment under writers, then a start, then the oracle."""
+
+import contextlib
+import random
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Final, Protocol
+
+from loadtests.durability.history import Round, Write
+from loadtests.durability.oracle import judge
+from loadtests.durability.process import Weakness, begin
+from loadtests.durability.writers import writing
+from tests.acceptance.agent import Agent, AgentError
+
+LONGEST: Final = 1.5  # seconds of writing before the fault
+STRUCK_STARTS: Final = 4  # every so many rounds the start after the fault is struck as well
+START: Final = 1.2  # seconds that a start takes at least
+LIFE: Final = 25  # rounds of one vault: its log is read whole after each
+
+
+class Victim(Protocol):
+    """An agent, what befalls it, and how it is brought back."""
+
+    agent: Agent
+
+    def strike(self) -> None:
+        """The fault; may be called while another thread waits for the agent."""
+
+    def mend(self) -> None:
+        """After it: the agent is down and can be started."""
+
+    def close(self) -> None:
+        """Leave nothing behind."""
+
+
+MakeVictim = Callable[[Path], Victim]
+
+
+def run(
+    make: MakeVictim,
+    folder: Path,
+    *,
+    rounds: int,
+    chance: random.Random,
+    weakness: Weakness = "",
+) -> Iterator[Round]:
+    """That many rounds, on a new vault every `LIFE` of them. Raises `AgentError` without one."""
+    number = 0
+    while number < rounds:
+        here = folder / f"life-{number}"
+        here.mkdir()
+        victim = make(here)
+        try:
+            begin(victim.agent, weakness)
+            for this in _life(victim, min(LIFE, rounds - number), chance):
+                number += 1
+                yield this
+        finally:
+            victim.close()
+
+
+def _life(victim: Victim, rounds: int, chance: random.Random) -> Iterator[Round]:
+    """Rounds on one vault; at the last the oracle is asked about all of its writes."""
+    everything: list[Write] = []
+    for number in range(1, rounds + 1):
+        this = Round(_write_until_struck(victim, number, chance))
+        everything += this.writes
+        if number % STRUCK_STARTS == 0:
+            _strike_a_start(victim, chance)
+        try:
+            victim.agent.start()
+        except AgentError as error:
+            this.findings = [f"the agent does not start again: {str(error).splitlines()[-1:]}"]
+            yield this
+            return  # there is nothing to go on with
+        this.findings = judge(victim.agent, everything if number == rounds else this.writes)
+        yield this
+
+
+def _write_until_struck(victim: Victim, number: int, chance: random.Random) -> list[Write]:
+    with writing(victim.agent, number, chance) as writes:
+        time.sleep(chance.uniform(0.05, LONGEST))
+        victim.strike()
+    victim.mend()
+    return writes
+
+
+def _strike_a_start(victim: Victim, chance: random.Random) -> None:
+    """The fault once more, during the start and its recovery."""
+
+    def strike() -> None:
+        time.sleep(chance.uniform(0.3, START))
+        victim.strike()
+
+    with ThreadPoolExecutor(1) as other:
+        struck = other.submit(strike)
+        with contextlib.suppress(AgentError):  # struck before it was ready, as was meant
+            victim.agent.start()
+        struck.result()
+    victim.mend()

@@ -1,0 +1,89 @@
+"""Clients that write over both dialects until nobody answers, to names of their own and shared."""
+
+import http.client
+import itertools
+import random
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from loadtests.durability.history import Write
+from tests.acceptance.agent import Agent, Client
+
+WRITERS: Final = 16
+SHARED_NAMES: Final = 4  # contended by all writers of a round
+BODY_PREFIX: Final = "secret/"
+
+
+@contextmanager
+def writing(agent: Agent, number: int, chance: random.Random) -> Iterator[list[Write]]:
+    """Writers at work during the block; whoever ends it has ended the agent.
+
+    The list holds their writes once the block is left.
+    """
+    done: list[Write] = []
+    stop = threading.Event()
+    logs: list[list[Write]] = [[] for _ in range(WRITERS)]
+    threads = [
+        threading.Thread(
+            target=_writer,
+            args=(agent, stop, f"{number}-{writer}", log),
+            kwargs={"seed": chance.random()},
+        )
+        for writer, log in enumerate(logs)
+    ]
+    for thread in threads:
+        thread.start()
+    try:
+        yield done
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+        done += [write for log in logs for write in log]
+
+
+def send(client: Client, write: Write, cas: int | None = None, *, native: bool = False) -> int:
+    """One write, its end noted in `write`; returns the status. `cas` may make it refused.
+
+    Raises `OSError` or `http.client.HTTPException` when nobody answers: it stays unknown.
+    """
+    value = {"w": write.value}
+    if native:
+        body = {"value": value} if cas is None else {"value": value, "cas": cas}
+        answer = client.call("PUT", f"/api/v1/secrets/{write.name}", body)
+    else:
+        path = write.name.replace(BODY_PREFIX, "/v1/secret/data/", 1)
+        options = {} if cas is None else {"cas": cas}
+        answer = client.call("POST", path, {"data": value, "options": options})
+    write.request_id = answer.request_id
+    if answer.status in {http.HTTPStatus.OK, http.HTTPStatus.CREATED}:
+        told = answer.json if native else answer.json["data"]
+        write.version, write.state = told["version"], "ok"
+    elif answer.status < http.HTTPStatus.INTERNAL_SERVER_ERROR:
+        write.state = "refused"
+    elif native and answer.json.get("details", {}).get("outcome") == "none":
+        write.state = "refused"  # the agent vouches for it: nothing was stored
+    return answer.status
+
+
+def _writer(
+    agent: Agent, stop: threading.Event, who: str, log: list[Write], *, seed: float
+) -> None:
+    """`who` is round and writer; `seed` chooses names, dialects and check-and-set."""
+    chance = random.Random(seed)  # noqa: S311  # chance of a test, not a key
+    names = [f"shared-{number}" for number in range(SHARED_NAMES)]
+    with agent.client() as client:
+        for turn in itertools.count():
+            if stop.is_set():
+                return
+            last = who if chance.random() < 1 / 2 else chance.choice(names)
+            folder = f"{BODY_PREFIX}round-{who.partition('-')[0]}"
+            write = Write(f"{folder}/{last}", f"{who}-{turn}")
+            log.append(write)
+            cas = chance.randrange(20) if chance.random() < 1 / 4 else None
+            try:
+                send(client, write, cas, native=chance.random() < 1 / 2)
+            except (OSError, http.client.HTTPException):
+                return

@@ -1,0 +1,22 @@
+"""The oracle notices each kind of wrong."""
+
+from loadtests.durability.history import Round, Write
+from loadtests.durability.oracle import judge_name
+
+
+def test_the_oracle_sees_each_kind_of_wrong() -> None:
+    """A lost, a doubled, an invented, a refused but present write and a gap are all told."""
+    ok = Write("secret/a", "ok", "ok", version=1)
+    refused = Write("secret/a", "refused", "refused")
+    unknown = Write("secret/a", "unknown")
+    writes = [ok, refused, unknown]
+    told = {
+        "lost": judge_name({1: "unknown"}, writes),
+        "was refused": judge_name({1: "ok", 2: "refused"}, writes),
+        "2 times": judge_name({1: "ok", 2: "unknown", 3: "unknown"}, writes),
+        "gap": judge_name({1: "ok", 3: "unknown"}, writes),
+        "nobody wrote": judge_name({1: "ok", 2: "other"}, writes),
+    }
+    assert {word: len(list(found)) for word, found in told.items()} == dict.fromkeys(told, 1)
+    assert not list(judge_name({1: "ok", 2: "unknown"}, writes))
+    assert Round(writes).count("ok") == 1
