@@ -4,7 +4,7 @@ Synchronous: a backend is called in the store's own threads only. Every implemen
 wrapper of one) passes the same contract suite, `tests/contract/store`.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any, Final, Protocol, TypeVar
 
@@ -73,6 +73,14 @@ class Session(Protocol):
 
     def existing(self, table: Table[R], keys: Iterable[Key]) -> set[Key]:
         """Those of the keys that have a row, be it readable or not."""
+        ...
+
+    def stamps(self, table: Table[Any], keys: Iterable[Key]) -> dict[Key, bytes]:
+        """The `mac` of those that have a row, be it readable or not; for a guarded table."""
+        ...
+
+    def every_stamp(self, table: Table[Any]) -> Iterator[bytes]:
+        """The `mac` of every row of a guarded table, in no order; to be read within the session."""
         ...
 
     def select(self, table: Table[R], query: Query) -> list[R]:

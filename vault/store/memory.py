@@ -92,6 +92,12 @@ class _MemorySession:
     def existing(self, table: Table[R], keys: Iterable[Key]) -> set[Key]:
         return self._tables[table.name].keys() & set(keys)
 
+    def stamps(self, table: Table[Any], keys: Iterable[Key]) -> dict[Key, bytes]:
+        return {key: row.mac for key, row in self.get_many(table, keys).items()}
+
+    def every_stamp(self, table: Table[Any]) -> Iterator[bytes]:
+        return (row.mac for row in self.rows(table))
+
     def select(self, table: Table[R], query: Query) -> list[R]:
         return arrange(table, query, self.rows(table))
 

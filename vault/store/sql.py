@@ -21,6 +21,8 @@ R = TypeVar("R", bound=Struct)
 READERS: Final = 8  # connections for reads, and the threads that may use them
 _KEYS_A_STATEMENT: Final = 400  # two parameters each at most; SQLite's oldest limit is 999
 
+_STAMPS_AT_ONCE: Final = 5_000  # of 32 bytes
+
 _STATEMENTS: Final = {table: Statements(table) for table in ALL}
 
 
@@ -55,6 +57,24 @@ class SqlSession:
             records = self._records(table, statements.existing, statements.keys(some))
             found |= {tuple(record) for record in records}
         return found
+
+    def stamps(self, table: Table[Any], keys: Iterable[Key]) -> dict[Key, bytes]:
+        """The stamps of the rows that exist, a few hundred a statement."""
+        statements = _STATEMENTS[table]
+        found: dict[Key, bytes] = {}
+        for some in _chunks(keys):
+            for record in self._records(table, statements.stamps, statements.keys(some)):
+                found[tuple(record[:-1])] = _stamp(record[-1])
+        return found
+
+    def every_stamp(self, table: Table[Any]) -> Iterator[bytes]:
+        """The stamps of all rows, a few thousand in memory at a time."""
+        statement = _STATEMENTS[table].every_stamp.execution_options(yield_per=_STAMPS_AT_ONCE)
+        try:
+            for stamp in self._connection.execute(statement).scalars():
+                yield _stamp(stamp)
+        except sa.exc.SQLAlchemyError as error:
+            raise self._fault(error) from error
 
     def select(self, table: Table[R], query: Query) -> list[R]:
         """The rows of the query, in its order."""
@@ -266,6 +286,11 @@ class SqlBackend(ABC):
         if isinstance(fault, BackendError):
             return BackendError(fault.code, fault.message, UNKNOWN)
         return fault
+
+
+def _stamp(cell: object) -> bytes:
+    """The cell; what is no stamp at all counts as an empty one, which no row has."""
+    return cell if isinstance(cell, bytes) else b""
 
 
 def _chunks(keys: Iterable[Key]) -> Iterator[list[Key]]:

@@ -32,6 +32,9 @@ class Statements:
         self.get = sa.select(sql).where(is_key)
         self.get_many = sa.select(sql).where(among)
         self.existing = sa.select(*keys).where(among)
+        stamp = [sql.c.mac] if table.guarded else []
+        self.stamps = sa.select(*keys, *stamp).where(among)
+        self.every_stamp = sa.select(*stamp)
         self.insert = sa.insert(sql)
         self.update = sa.update(sql).where(is_key).values(rest)
         self.delete = sa.delete(sql).where(is_key)
@@ -44,7 +47,7 @@ class Statements:
         return dict(zip(self._key_names, map(plain, key), strict=True))
 
     def keys(self, keys: Iterable[Key]) -> Parameters:
-        """The parameters of `get_many` and `existing`."""
+        """The parameters of `get_many`, `existing` and `stamps`."""
         if len(self._key_names) == 1:
             return {"keys": [plain(key[0]) for key in keys]}
         return {"keys": [tuple(map(plain, key)) for key in keys]}

@@ -72,6 +72,7 @@ class Batch:
         self._below: _Overlay = {}  # rows as they were before this transaction
         self._above: _Overlay = {}  # rows as the changes left them
         self._loaded: list[Touched] = []
+        self._stamps: dict[Table[Any], dict[Key, bytes]] = {}  # of rows that were not loaded
 
     def run(self, change: Callable[[Tx], T]) -> T:
         """Run one change and keep what it wrote; raises what it raises and then keeps nothing."""
@@ -85,9 +86,7 @@ class Batch:
         """What the transaction has to store."""
         writes = Writes()
         for table, rows in self._above.items():
-            below = self._below.get(table, {})
-            there = {key for key, row in below.items() if row is not None}
-            there |= self._session.existing(table, [key for key in rows if key not in below])
+            there = self._there(table, rows)
             for key, row in rows.items():
                 if row is None:
                     if key in there:
@@ -96,6 +95,15 @@ class Batch:
                     part = writes.updates if key in there else writes.inserts
                     part.setdefault(table, []).append(row)
         return writes
+
+    def exchanged(self) -> dict[Table[Any], tuple[list[bytes], list[bytes]]]:
+        """By guarded table: the stamps of rows that go, and of those that come in their place."""
+        stamps = {}
+        for table, rows in self._above.items():
+            if table.guarded:
+                gone = list(self._old_stamps(table, rows).values())
+                stamps[table] = gone, [row.mac for row in rows.values() if row is not None]
+        return stamps
 
     def written(self) -> list[Touched]:
         """The rows that the transaction changes."""
@@ -148,6 +156,24 @@ class Batch:
     def stamp(self, table: Table[R], row: R) -> R:
         """The row as the guard wants it stored."""
         return stamped(self._guard, table, row)
+
+    def _there(self, table: Table[Any], rows: Iterable[Key]) -> set[Key]:
+        """Those of the keys that had a row before."""
+        if table.guarded:
+            return set(self._old_stamps(table, rows))
+        below = self._below.get(table, {})
+        there = {key for key, row in below.items() if row is not None}
+        return there | self._session.existing(table, [key for key in rows if key not in below])
+
+    def _old_stamps(self, table: Table[Any], rows: Iterable[Key]) -> dict[Key, bytes]:
+        """The stamps of those that had a row before, be it readable or not."""
+        below = self._below.get(table, {})
+        read = self._stamps.get(table)
+        if read is None:
+            lacking = [key for key in rows if key not in below]
+            read = self._stamps[table] = self._session.stamps(table, lacking) if lacking else {}
+        known = {key: row.mac for key in rows if (row := below.get(key)) is not None}
+        return known | read
 
     def _load(self, table: Table[R], key: Key, row: R | None) -> R | None:
         if row is not None:

@@ -24,8 +24,8 @@ Change = Callable[[Tx], Any]
 class Mark(Protocol):
     """What every transaction leaves in the database, so that an older copy of it is noticed."""
 
-    def stamp(self, tx: Tx, /) -> None:
-        """The last change of a transaction; may run again, and the transaction may come to nothing.
+    def stamp(self, batch: Batch, /) -> None:
+        """Add to a transaction whose changes are done; it may come to nothing, and be done again.
 
         On the writer's thread.
         """
@@ -111,7 +111,7 @@ class Writer(BatchActor[Change]):
             batches.append(batch)
             results[:] = [_outcome(batch, change) for change in changes]
             if self._mark is not None:
-                batch.run(self._mark.stamp)
+                self._mark.stamp(batch)
             return batch.writes()
 
         try:

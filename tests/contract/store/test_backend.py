@@ -152,6 +152,20 @@ class TestKeys:
         assert len(found) == 2 * 349
         assert all(VERSIONS.key_of(row) == key for key, row in found.items())
 
+    def test_stamps(self, backend: Backend) -> None:
+        """The stamp of each row by key, and of all rows of a table, without reading the rows."""
+        head = secret("a", id="a")
+        store(backend, SECRETS, head)
+        rows = [version("a", n) for n in range(1, 1200)]
+        store(backend, VERSIONS, *rows)
+        stamp = {("a", row.version): StampGuard().stamp("secret_versions", row).mac for row in rows}
+        with backend.read() as session:
+            found = session.stamps(VERSIONS, [("a", n) for n in range(0, 2400, 2)] + [("b", 1)])
+            assert found == {key: mac for key, mac in stamp.items() if key[1] % 2 == 0}
+            assert session.stamps(VERSIONS, []) == {}
+            assert sorted(session.every_stamp(VERSIONS)) == sorted(stamp.values())
+            assert list(session.every_stamp(SECRETS)) == [StampGuard().stamp("secrets", head).mac]
+
     def test_no_two_keys_are_alike(self, backend: Backend) -> None:
         """Case, closing spaces, accents and normal forms all tell keys and unique columns apart."""
         store(backend, SYSTEM, *(system(name, name.encode()) for name in NAMES))

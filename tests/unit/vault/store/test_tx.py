@@ -191,3 +191,36 @@ def test_transact_while_sealed() -> None:
     with pytest.raises(UnavailableError) as caught:
         transact(backend, put(SECRETS, secret("a")))
     assert caught.value.code == "sealed"
+
+
+@pytest.mark.parametrize("is_read_first", [True, False])
+def test_what_a_transaction_exchanges(*, is_read_first: bool) -> None:
+    """The stamps that go and that come, whether the rows were read before or not."""
+    backend, guard = MemoryBackend(), StampGuard()
+    old = {name: secret(name) for name in "abc"}
+    transact(backend, put(SECRETS, *old.values()), guard)
+    told: list[Any] = []
+
+    def change(tx: Tx) -> None:
+        if is_read_first:
+            tx.get_many(SECRETS, [("a",), ("d",)])
+        tx.put(SYSTEM, system("x"))
+        tx.put(SECRETS, secret("a", max_versions=3))
+        tx.put(SECRETS, secret("d"))
+        tx.delete(SECRETS, "b")
+        tx.delete(SECRETS, "never there")
+
+    def apply(session: Session) -> Writes:
+        batch = Batch(session, guard, None)
+        batch.run(change)
+        told.append(batch.exchanged())
+        return batch.writes()
+
+    backend.write(apply)
+    ((gone, come),) = (sides for sides in told[0].values())
+    assert list(told[0]) == [SECRETS]
+    assert sorted(gone) == sorted(guard.stamp("secrets", old[name]).mac for name in "ab")
+    new = [secret("a", max_versions=3), secret("d")]
+    assert sorted(come) == sorted(guard.stamp("secrets", row).mac for row in new)
+    with backend.read() as session:
+        assert {row.name for row in session.select(SECRETS, Query())} == {"a", "c", "d"}
