@@ -5,18 +5,15 @@ from typing import Any
 
 import msgspec
 import sqlalchemy as sa
-from msgspec import Struct
 
 from vault.errors import TamperedError
 from vault.store.query import beyond_prefix
 from vault.store.schema import SQL_TABLES
 from vault.store.table import Key, Kind, Query, Table
 
-Parameters = dict[str, Any]
-
 
 class Statements:
-    """SQL for one table, and the way of its rows to parameters and back."""
+    """SQL for one table, and the way of its records to rows; `Prepared` runs it."""
 
     def __init__(self, table: Table[Any]) -> None:
         self.table = table
@@ -38,30 +35,10 @@ class Statements:
         self.insert = sa.insert(sql)
         self.update = sa.update(sql).where(is_key).values(rest)
         self.delete = sa.delete(sql).where(is_key)
-        self._key_names = [f"key_{name}" for name in table.key]
         self._decoders = [(i, _decoder(c.type)) for i, c in _json(table)]
         self._names = [column.name for column in table.columns]
-
-    def key(self, key: Key) -> Parameters:
-        """The parameters of `get` and `delete`."""
-        return dict(zip(self._key_names, map(plain, key), strict=True))
-
-    def keys(self, keys: Iterable[Key]) -> Parameters:
-        """The parameters of `get_many`, `existing` and `stamps`."""
-        if len(self._key_names) == 1:
-            return {"keys": [plain(key[0]) for key in keys]}
-        return {"keys": [tuple(map(plain, key)) for key in keys]}
-
-    def row(self, row: Struct) -> Parameters:
-        """The parameters of `insert`."""
-        return msgspec.structs.asdict(row)
-
-    def changed(self, row: Struct) -> Parameters:
-        """The parameters of `update`."""
-        parameters = msgspec.structs.asdict(row)
-        for name, bound in zip(self.table.key, self._key_names, strict=True):
-            parameters[bound] = parameters.pop(name)
-        return parameters
+        self.columns = {name: name for name in self._names} | {f"key_{n}": n for n in table.key}
+        """Which column is bound under each name, in `insert` and `update`."""
 
     def read(self, record: Iterable[Any]) -> Any:
         """The row struct of a record; raises `TamperedError` if it is not one."""

@@ -3,14 +3,15 @@
 from typing import Any
 
 import pytest
+from msgspec.structs import asdict
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 
-from tests.contract.store.samples import secret, version
+from tests.contract.store.samples import secret
 from vault.errors import TamperedError
 from vault.model.path import ResourcePath
 from vault.store.statements import Statements, encode_json, leave_json, plain
 from vault.store.table import Query
-from vault.store.tables import ALL, SECRETS, VERSIONS
+from vault.store.tables import ALL, API_KEYS, SECRETS, VERSIONS
 
 HEADS, OLD = Statements(SECRETS), Statements(VERSIONS)
 
@@ -33,19 +34,13 @@ def test_cursor_of_two_parts() -> None:
     assert "secret_id" in sql.partition(">=")[0]
 
 
-def test_parameters() -> None:
-    """Keys are bound under names of their own, and as plain values."""
-    row = version("s", 3)
-    assert OLD.key(("s", 3)) == {"key_secret_id": "s", "key_version": 3}
-    assert OLD.keys([("s", 3)]) == {"keys": [("s", 3)]}
-    assert HEADS.keys([("a",)]) == {"keys": ["a"]}
-    assert OLD.row(row)["secret_id"] == "s"
-    changed = OLD.changed(row)
-    assert changed["key_version"] == 3
-    assert "version" not in changed
-    path = ResourcePath.parse("a/b")
-    assert type(HEADS.key((path,))["key_name"]) is str
-    assert type(plain(path)) is str
+def test_names() -> None:
+    """Each bound name stands for one column, whatever other columns are called."""
+    assert OLD.columns["key_secret_id"] == OLD.columns["secret_id"] == "secret_id"
+    keys = Statements(API_KEYS).columns  # `key_id` is bound to find the row, `key_hash` is a column
+    assert keys["key_id"] == "id"
+    assert keys["key_hash"] == "key_hash"
+    assert type(plain(ResourcePath.parse("a/b"))) is str
     assert plain(3) == 3
 
 
@@ -57,7 +52,7 @@ def test_json() -> None:
 
 def record(**changes: Any) -> list[Any]:
     """A record as a database returns it, some cells of it other."""
-    cells = HEADS.row(secret("a")) | {"metadata": '{"k":"v"}', "tags": '["t"]'} | changes
+    cells = asdict(secret("a")) | {"metadata": '{"k":"v"}', "tags": '["t"]'} | changes
     return list(cells.values())
 
 

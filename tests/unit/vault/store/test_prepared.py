@@ -1,0 +1,113 @@
+"""vault.store.prepared: what a driver is given is what SQLAlchemy would have given it."""
+
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from msgspec.structs import asdict, replace
+from sqlalchemy.dialects import mysql, postgresql, sqlite
+
+from tests.contract.store.samples import secret, version
+from vault.model.path import ResourcePath
+from vault.store.prepared import Prepared
+from vault.store.statements import Statements, encode_json, leave_json
+from vault.store.tables import ALL, SECRETS, VERSIONS
+
+JSON = {"json_serializer": encode_json, "json_deserializer": leave_json}
+DIALECTS: dict[str, Any] = {
+    "sqlite": sqlite.dialect(**JSON),
+    "postgresql": postgresql.psycopg.dialect(paramstyle="format", **JSON),
+    "mysql": mysql.pymysql.dialect(paramstyle="format", **JSON),
+}
+SQLITE = DIALECTS["sqlite"]
+
+
+@pytest.fixture(params=DIALECTS.values(), ids=DIALECTS.keys())
+def dialect(request: pytest.FixtureRequest) -> Any:
+    """Each of the databases."""
+    return request.param
+
+
+def test_as_sqlalchemy(dialect: Any) -> None:
+    """Text and parameters of an insert and an update are those that SQLAlchemy makes."""
+    row = secret("a", metadata={"k": "v"}, tags=["t"], cas_required=True)
+    statements, prepared = Statements(SECRETS), Prepared(Statements(SECRETS), dialect)
+    for statement, ours in (
+        (statements.insert, prepared.insert),
+        (statements.update, prepared.update),
+    ):
+        compiled: Any = statement.compile(dialect=dialect)
+        values = compiled.construct_params(asdict(row) | {"key_name": row.name})
+        processors = compiled._bind_processors
+        expected = [processors.get(n, lambda v: v)(values[n]) for n in compiled.positiontup]
+        assert ours.text == compiled.string
+        assert list(map(repr, ours.bound([row])[0])) == list(map(repr, expected))
+
+
+def test_every_table(dialect: Any) -> None:
+    """All statements of all tables have a form with positions."""
+    for table in ALL:
+        prepared = Prepared(Statements(table), dialect)
+        marks = prepared.get.count("?") + prepared.get.count("%s")
+        assert marks == len(table.key)
+        assert prepared.delete.count(" = ") == len(table.key)
+        assert prepared.insert.text.split()[2].strip("`") == table.name
+        assert prepared.update.text.split()[1].strip("`") == table.name
+
+
+def test_needs_positions() -> None:
+    """A dialect with named parameters is a fault of the program, found at once."""
+    named = postgresql.psycopg.dialect()
+    with pytest.raises(ValueError, match="positional"):
+        Prepared(Statements(SECRETS), named)
+
+
+def test_keys(dialect: Any) -> None:
+    """Keys are bound as the column's type says, and as plain values."""
+    prepared = Prepared(Statements(SECRETS), dialect)
+    (name,) = prepared.key((ResourcePath.parse("a/ä"),))
+    assert name == ("a/ä".encode() if dialect.name == "mysql" else "a/ä")
+    assert type(name) in {str, bytes}
+
+
+@pytest.mark.parametrize(("count", "sizes"), [(0, []), (1, [1]), (9, [64]), (401, [400, 1])])
+def test_among(count: int, sizes: list[int]) -> None:
+    """Few different texts; one that has more room than keys repeats the last."""
+    prepared = Prepared(Statements(VERSIONS), SQLITE)
+    keys = [("s", n) for n in range(count)]
+    asked = list(prepared.among(keys, "existing"))
+    assert [text.count("?") // 2 for text, _ in asked] == sizes
+    bound = [part for _, bound in asked for part in bound]
+    assert set(zip(bound[::2], bound[1::2], strict=True)) == set(keys)
+    if count == 9:
+        assert asked[0][1][-2:] == ("s", 8)
+
+
+def test_among_is_read_back() -> None:
+    """The texts find the rows of their keys, and no other."""
+    engine = sa.create_engine("sqlite://", **JSON)
+    prepared, statements = Prepared(Statements(VERSIONS), engine.dialect), Statements(VERSIONS)
+    with engine.connect() as connection:
+        statements.sql.create(connection)
+        driver = connection.connection.cursor()
+        rows = [version("s", n) for n in range(1, 20)]
+        driver.executemany(prepared.insert.text, prepared.insert.bound(rows))
+        [(text, bound)] = prepared.among([("s", n) for n in range(10, 30)], "get_many")
+        found = [prepared.read(record) for record in driver.execute(text, bound).fetchall()]
+        assert found == rows[9:]
+        driver.executemany(
+            prepared.update.text, prepared.update.bound([replace(rows[0], destroyed=True)])
+        )
+        record = driver.execute(prepared.get, prepared.key(("s", 1))).fetchone()
+        assert prepared.read(record) == replace(rows[0], destroyed=True)
+    engine.dispose()
+
+
+def test_cells_of_a_dialect() -> None:
+    """What a dialect makes of a cell is done before a row or a key is read."""
+    prepared = Prepared(Statements(SECRETS), DIALECTS["mysql"])
+    assert prepared.read_key([b"a/\xc3\xa4"]) == ("a/ä",)
+    cells = asdict(secret("a")) | {"metadata": "{}", "tags": "[]"}
+    names = [c.name for c in SECRETS.columns if c.kind.value == "name"]
+    cells |= {name: cells[name].encode() for name in names}
+    assert prepared.read(list(cells.values())) == secret("a")

@@ -1,0 +1,75 @@
+"""vault.store.session: what a driver says is told in the store's words."""
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.contract.store.samples import StampGuard, put, secret, system
+from vault.errors import TamperedError
+from vault.store.interface import BackendError, ConstraintError, Session, Writes
+from vault.store.session import SqlSession
+from vault.store.sqlite import SqliteBackend
+from vault.store.tables import SECRETS, SYSTEM
+from vault.store.tx import transact
+
+
+@pytest.fixture
+def backend(tmp_path: Path) -> Iterator[SqliteBackend]:
+    """An open one with one secret and one system row."""
+    made = SqliteBackend(f"sqlite:///{tmp_path}/vault.db")
+    made.open()
+    transact(made, put(SYSTEM, system("a")))
+    transact(made, put(SECRETS, secret("a")), StampGuard())
+    yield made
+    made.close()
+
+
+def driver(backend: SqliteBackend) -> sqlite3.Connection:
+    """A second connection to the same file."""
+    return sqlite3.connect(backend._path)
+
+
+def test_undecodable(backend: SqliteBackend) -> None:
+    """Text that is no UTF-8 is tampering, and the error names the table."""
+    with driver(backend) as database:
+        database.execute("UPDATE secrets SET id = CAST(x'ff' AS TEXT)")
+    database.close()
+    with backend.read() as session, pytest.raises(TamperedError) as caught:
+        session.get(SECRETS, ("a",))
+    assert caught.value.details == {"table": "secrets"}
+
+
+def test_stamp_that_is_none(backend: SqliteBackend) -> None:
+    """A stamp that is not even bytes counts as an empty one."""
+    with driver(backend) as database:
+        database.execute("UPDATE secrets SET mac = 'text'")
+    database.close()
+    with backend.read() as session:
+        assert session.stamps(SECRETS, [("a",), ("b",)]) == {("a",): b""}
+        assert list(session.every_stamp(SECRETS)) == [b""]
+
+
+def test_update_of_nothing(backend: SqliteBackend) -> None:
+    """An update that meets no row contradicts what is stored; nothing of it stays."""
+    with pytest.raises(ConstraintError):
+        backend.write(lambda _: Writes(updates={SYSTEM: [system("a", b"new"), system("b")]}))
+    with backend.read() as session:
+        assert session.get(SYSTEM, ("a",)) == system("a")
+
+
+def test_driver_fault(backend: SqliteBackend) -> None:
+    """What the driver raises is the store's fault, whichever way the statement was run."""
+
+    def lose(session: Session) -> Writes:
+        assert isinstance(session, SqlSession)
+        session._connection.exec_driver_sql("DROP TABLE credential_usage")
+        session._connection.exec_driver_sql("DROP TABLE system")
+        session.get(SYSTEM, ("a",))
+        return Writes()
+
+    with pytest.raises(BackendError):
+        backend.write(lose)
+    with backend.read() as session:
+        assert session.get(SYSTEM, ("a",)) == system("a")

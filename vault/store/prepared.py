@@ -1,0 +1,152 @@
+"""The statements of one table as one database's driver takes them: compiled once, run directly.
+
+SQLAlchemy says what the SQL is and how each value is bound. To have it execute them too was most of
+the writer's time that was not the commit itself (`docs/decisions`, "The write path").
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cached_property
+from itertools import islice
+from operator import attrgetter
+from typing import Any, Final, TypeAlias
+
+import sqlalchemy as sa
+from msgspec import Struct
+
+from vault.store.statements import Statements, plain
+from vault.store.table import Key
+
+Bound: TypeAlias = tuple[Any, ...]  # the parameters of a statement, in its order
+_Processor: TypeAlias = Callable[[Any], Any]
+
+# Keys a statement: the next larger of these, filled up with the last key, so that a database sees
+# few different texts. Two parameters each at most; SQLite's oldest limit is 999.
+_SIZES: Final = (1, 8, 64, 400)
+
+
+class Prepared:
+    """One table's statements for one dialect, which must be made with a positional `paramstyle`."""
+
+    def __init__(self, statements: Statements, dialect: sa.Dialect) -> None:
+        if not dialect.positional:
+            raise ValueError(
+                "the dialect is not positional: make its engine with paramstyle='format'"
+            )
+        self._statements = statements
+        self._dialect = dialect
+        self._among: dict[tuple[str, int], str] = {}
+        table = statements.table
+        self._columns = statements.columns
+        self._keys = [_binder(statements.sql.c[name].type, dialect) for name in table.key]
+        self._readers = _readers(statements.sql.c, dialect)
+        self._key_readers = _readers([statements.sql.c[name] for name in table.key], dialect)
+
+    @cached_property
+    def insert(self) -> "ByRow":
+        """Add a row."""
+        return ByRow(self._statements.insert, self._columns, self._dialect)
+
+    @cached_property
+    def update(self) -> "ByRow":
+        """Replace the row of the same key."""
+        return ByRow(self._statements.update, self._columns, self._dialect)
+
+    @cached_property
+    def get(self) -> str:
+        """Select the row of a key; its parameters are those of `key`."""
+        return self._statements.get.compile(dialect=self._dialect).string
+
+    @cached_property
+    def delete(self) -> str:
+        """Remove the row of a key; its parameters are those of `key`."""
+        return self._statements.delete.compile(dialect=self._dialect).string
+
+    def key(self, key: Key) -> Bound:
+        """The parameters of a key."""
+        return tuple(
+            plain(part) if bind is None else bind(plain(part))
+            for part, bind in zip(key, self._keys, strict=True)
+        )
+
+    def among(self, keys: Iterable[Key], what: str) -> Iterator[tuple[str, Bound]]:
+        """Statements with parameters that together select `what` (see `Statements`) of the keys."""
+        rest = iter(keys)
+        while some := list(islice(rest, _SIZES[-1])):
+            size = next(size for size in _SIZES if size >= len(some))
+            bound = [part for key in some for part in self.key(key)]
+            last = bound[-len(self._keys) :]
+            yield self._text(what, size), (*bound, *last * (size - len(some)))
+
+    def read(self, record: Sequence[Any]) -> Any:
+        """The row struct of a record of all columns. Raises as `Statements.read`."""
+        return self._statements.read(_converted(record, self._readers))
+
+    def read_key(self, record: Sequence[Any]) -> Key:
+        """The key in a record of the key's columns."""
+        return tuple(_converted(record, self._key_readers))
+
+    def _text(self, what: str, size: int) -> str:
+        text = self._among.get((what, size))
+        if text is None:
+            width = len(self._keys)
+            some: list[Any] = [("",) * width if width > 1 else ""] * size  # stand for keys
+            statement = getattr(self._statements, what).params(keys=some)
+            compiled = statement.compile(
+                dialect=self._dialect, compile_kwargs={"render_postcompile": True}
+            )
+            text = self._among[what, size] = compiled.string
+        return text
+
+
+class ByRow:
+    """A statement whose parameters are fields of a row."""
+
+    def __init__(
+        self, statement: sa.Executable, columns: dict[str, str], dialect: sa.Dialect
+    ) -> None:
+        """`columns`: which field each bound name is."""
+        compiled: Any = statement.compile(dialect=dialect)  # type: ignore[attr-defined]  # an executable clause
+        names: list[str] = compiled.positiontup
+        self.text: str = compiled.string
+        self._fields = attrgetter(*(columns[name] for name in names))
+        self._binders = [
+            (i, bind)
+            for i, name in enumerate(names)
+            if (bind := _binder(compiled.binds[name].type, dialect))
+        ]
+
+    def bound(self, rows: Iterable[Struct]) -> list[Bound]:
+        """The parameters of each row."""
+        if not self._binders:
+            return [self._fields(row) for row in rows]
+        return [self._bind(row) for row in rows]
+
+    def _bind(self, row: Struct) -> Bound:
+        values = list(self._fields(row))
+        for position, bind in self._binders:
+            values[position] = bind(values[position])
+        return tuple(values)
+
+
+def _readers(
+    columns: Iterable[sa.Column[Any]], dialect: sa.Dialect
+) -> list[tuple[int, _Processor]]:
+    """By position, what the dialect does to a cell before anybody sees it, where it does."""
+    return [
+        (i, convert)
+        for i, column in enumerate(columns)
+        if (convert := column.type.dialect_impl(dialect).result_processor(dialect, None))
+    ]
+
+
+def _converted(record: Sequence[Any], readers: list[tuple[int, _Processor]]) -> Sequence[Any]:
+    if not readers:
+        return record
+    values = list(record)
+    for position, convert in readers:
+        values[position] = convert(values[position])
+    return values
+
+
+def _binder(kind: sa.types.TypeEngine[Any], dialect: sa.Dialect) -> _Processor | None:
+    return kind.dialect_impl(dialect).bind_processor(dialect)

@@ -1,0 +1,130 @@
+"""One transaction of one connection: rows by key and by query, and the flush of a batch."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from typing import Any, Final, TypeVar
+
+import sqlalchemy as sa
+from msgspec import Struct
+
+from vault.errors import TamperedError
+from vault.store.interface import ConstraintError, Writes
+from vault.store.prepared import Bound, Prepared
+from vault.store.statements import Statements
+from vault.store.table import Key, Query, Table
+from vault.store.tables import ALL
+
+R = TypeVar("R", bound=Struct)
+
+STATEMENTS: Final = {table: Statements(table) for table in ALL}
+_STAMPS_AT_ONCE: Final = 5_000  # of 32 bytes
+
+
+class SqlSession:
+    """A transaction that was begun. `fault` names a driver's exception as the interface does."""
+
+    def __init__(
+        self,
+        connection: sa.Connection,
+        prepared: Mapping[Table[Any], Prepared],
+        fault: Callable[[Exception], Exception],
+    ) -> None:
+        self._connection = connection
+        self._prepared = prepared
+        self._fault = fault
+
+    def get(self, table: Table[R], key: Key) -> R | None:
+        """The row, or None."""
+        prepared = self._prepared[table]
+        records = self._driver_records(table, prepared.get, prepared.key(key))
+        return prepared.read(records[0]) if records else None
+
+    def get_many(self, table: Table[R], keys: Iterable[Key]) -> dict[Key, R]:
+        """The rows that exist, a few hundred a statement."""
+        read = self._prepared[table].read
+        rows = [read(record) for record in self._among(table, keys, "get_many")]
+        return {table.key_of(row): row for row in rows}
+
+    def existing(self, table: Table[R], keys: Iterable[Key]) -> set[Key]:
+        """The keys that exist, a few hundred a statement."""
+        key = self._prepared[table].read_key
+        return {key(record) for record in self._among(table, keys, "existing")}
+
+    def stamps(self, table: Table[Any], keys: Iterable[Key]) -> dict[Key, bytes]:
+        """The stamps of the rows that exist, a few hundred a statement."""
+        key = self._prepared[table].read_key
+        records = self._among(table, keys, "stamps")
+        return {key(record[:-1]): _stamp(record[-1]) for record in records}
+
+    def every_stamp(self, table: Table[Any]) -> Iterator[bytes]:
+        """The stamps of all rows, a few thousand in memory at a time."""
+        statement = STATEMENTS[table].every_stamp.execution_options(yield_per=_STAMPS_AT_ONCE)
+        try:
+            for stamp in self._connection.execute(statement).scalars():
+                yield _stamp(stamp)
+        except sa.exc.SQLAlchemyError as error:
+            raise self._fault(error) from error
+
+    def select(self, table: Table[R], query: Query) -> list[R]:
+        """The rows of the query, in its order."""
+        statements = STATEMENTS[table]
+        select = statements.select(query)
+        records = self._guarded(table, lambda: self._connection.execute(select).all())
+        return [statements.read(record) for record in records]
+
+    def flush(self, writes: Writes) -> None:
+        """One executemany for each table and kind of change. Raises `ConstraintError`."""
+        for table in reversed(ALL):
+            if keys := writes.deletes.get(table):
+                prepared = self._prepared[table]
+                self._many(table, prepared.delete, [prepared.key(key) for key in keys])
+        for table in ALL:
+            if rows := writes.updates.get(table):
+                update = self._prepared[table].update
+                if self._many(table, update.text, update.bound(rows)) != len(rows):
+                    raise ConstraintError(table.name)
+            if rows := writes.inserts.get(table):
+                insert = self._prepared[table].insert
+                self._many(table, insert.text, insert.bound(rows))
+
+    def _among(self, table: Table[Any], keys: Iterable[Key], what: str) -> Iterator[Sequence[Any]]:
+        for text, bound in self._prepared[table].among(keys, what):
+            yield from self._driver_records(table, text, bound)
+
+    def _driver_records(self, table: Table[Any], text: str, bound: Bound) -> Sequence[Any]:
+        def fetch() -> Sequence[Any]:
+            with closing(self._connection.connection.cursor()) as cursor:
+                cursor.execute(text, bound)
+                return cursor.fetchall()
+
+        return self._guarded(table, fetch)
+
+    def _guarded(self, table: Table[Any], fetch: Callable[[], Sequence[Any]]) -> Sequence[Any]:
+        try:
+            return fetch()
+        except (UnicodeEncodeError, OverflowError):
+            return []  # a key that cannot be stored is not there
+        except Exception as error:
+            fault = self._fault(error)
+            if isinstance(fault, TamperedError):  # the driver met it before `read` could
+                fault = TamperedError(
+                    fault.code, f"{table.name}: {fault.message}", table=table.name
+                )
+            raise fault from error
+
+    def _many(self, table: Table[Any], text: str, rows: list[Bound]) -> int:
+        """How many rows it met. Raises `ConstraintError`."""
+        driver = self._connection.dialect.loaded_dbapi
+        try:
+            with closing(self._connection.connection.cursor()) as cursor:
+                cursor.executemany(text, rows)
+                return cursor.rowcount
+        except driver.IntegrityError as error:
+            raise ConstraintError(table.name) from error
+        except Exception as error:
+            raise self._fault(error) from error
+
+
+def _stamp(cell: object) -> bytes:
+    """The cell; what is no stamp at all counts as an empty one, which no row has."""
+    return cell if isinstance(cell, bytes) else b""
