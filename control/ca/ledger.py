@@ -47,7 +47,7 @@ class Agent(Struct, frozen=True, kw_only=True):
     name: AgentName
     state: AgentState
     generation: int
-    """Of its newest certificate. The first is 1; each further one adds 1, also after a new enrolment."""
+    """Of its newest certificate: 1 for the first, then 1 more each time, whatever the way."""
     confirmed: int
     """The newest generation that it has been seen with: an older one is in wrong hands."""
     link_key: bytes

@@ -9,43 +9,43 @@ class PkiError(Exception):
     code: ClassVar[str] = "pki_invalid"
 
 
-class BadName(PkiError):
+class PkiNameError(PkiError):
     """Not a name of this scheme, or not written in its one way."""
 
     code = "name_invalid"
 
 
-class BadKey(PkiError):
+class PkiKeyError(PkiError):
     """A key file that cannot be used, or a key of a kind that is not taken."""
 
     code = "key_invalid"
 
 
-class BadRequest(PkiError):
+class RequestError(PkiError):
     """A certificate request that asks for what it may not, or does not prove its key."""
 
     code = "request_invalid"
 
 
-class BadChain(PkiError):
+class ChainError(PkiError):
     """A certificate that does not lead to a trusted root, or not for this use."""
 
     code = "certificate_invalid"
 
 
-class Revoked(BadChain):
+class RevokedError(ChainError):
     """A certificate that leads to a trusted root and was withdrawn."""
 
     code = "certificate_revoked"
 
 
-class BadPin(PkiError):
+class PinError(PkiError):
     """A pin that cannot be read, or an authority that is not the pinned one."""
 
     code = "pin_mismatch"
 
 
-class BadAuthority(PkiError):
+class AuthorityError(PkiError):
     """Authority files that do not fit together, or a certificate they may not issue."""
 
     code = "authority_invalid"

@@ -12,7 +12,7 @@ No organization's slug can be mistaken for the control plane: its URI has no pat
 import re
 from typing import Final, NamedTuple, Self
 
-from protocols.pki.errors import BadName
+from protocols.pki.errors import PkiNameError
 
 SLUG: Final = r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?"
 SLUG_MAX: Final = 64
@@ -32,15 +32,15 @@ class AgentName(NamedTuple):
 
     @classmethod
     def of(cls, org: str, vault: str) -> Self:
-        """The name of these two slugs. Raises `BadName`, which says which of them is none."""
+        """The name of these two slugs. Raises `PkiNameError`, which says which of them is none."""
         return cls(slug(org, "organization"), slug(vault, "vault"))
 
     @classmethod
     def parse(cls, uri: str) -> Self:
-        """The name in an agent's SAN URI. Raises `BadName` for any other text."""
+        """The name in an agent's SAN URI. Raises `PkiNameError` for any other text."""
         match = _AGENT.fullmatch(uri)
         if match is None:
-            raise BadName("not the URI of an agent: freehold://<org>/vaults/<vault>")
+            raise PkiNameError("not the URI of an agent: freehold://<org>/vaults/<vault>")
         return cls(*match.groups())
 
     @property
@@ -50,9 +50,9 @@ class AgentName(NamedTuple):
 
 
 def slug(text: str, field: str) -> str:
-    """`text` when it is a slug. Raises `BadName`, which names `field` and not the text."""
+    """`text` when it is a slug. Raises `PkiNameError`, which names `field` and not the text."""
     if _SLUG.fullmatch(text) is None:
-        raise BadName(
+        raise PkiNameError(
             f"{field} must be 1 to {SLUG_MAX} lower-case letters, digits and hyphens, "
             "with no hyphen at either end"
         )

@@ -1,0 +1,99 @@
+"""What a root key is taken out for: to certify itself, an intermediate, or the root after it."""
+
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+from cryptography.x509 import (
+    AuthorityKeyIdentifier,
+    Certificate,
+    CertificateBuilder,
+    Name,
+    SubjectKeyIdentifier,
+    random_serial_number,
+)
+
+from protocols.pki import profile
+from protocols.pki.authority import Root
+from protocols.pki.certificates import extension, moment, public_key, validity
+from protocols.pki.errors import AuthorityError
+from protocols.pki.keys import KeyKind, PublicKey, kind_of
+from protocols.pki.requests import check_authority_request
+
+
+def new_root(key: EllipticCurvePrivateKey, label: str, now: int) -> Root:
+    """A self-signed root named `label`. Raises `AuthorityError` for a key that is not P-384."""
+    if kind_of(key) is not KeyKind.AUTHORITY:
+        raise AuthorityError("a root's key must be P-384")
+    name = profile.authority_name(label)
+    identifier = SubjectKeyIdentifier.from_public_key(key.public_key())
+    end = now + profile.ROOT_LIFE
+    builder = _draft(name, key.public_key(), identifier, profile.ROOT_PATH, now=now, end=end)
+    return Root(key, _signed(builder.issuer_name(name), key, identifier))
+
+
+def sign_intermediate(root: Root, request: bytes, now: int) -> Certificate:
+    """The intermediate that a request in PEM asks for, of path length 0, for a year.
+
+    Raises `RequestError` for a bad request, `AuthorityError` when the root has expired.
+    """
+    key, subject = check_authority_request(request)
+    identifier = SubjectKeyIdentifier.from_public_key(key)
+    end = _end(root, now, profile.INTERMEDIATE_LIFE)
+    builder = _draft(subject, key, identifier, profile.INTERMEDIATE_PATH, now=now, end=end)
+    return _issued(builder, root)
+
+
+def cross_sign(root: Root, successor: Certificate, now: int) -> Certificate:
+    """The next root's key and name, certified by this one: the proof that it is the next.
+
+    Who trusts only this root then trusts what the next one issues, and may take it for a root
+    (`Trust.follow`). Nobody but the holder of this root's key can make it.
+    """
+    identifier = extension(successor, SubjectKeyIdentifier)
+    if identifier is None:
+        raise AuthorityError("a root needs a subject key identifier")
+    end = min(_end(root, now, profile.ROOT_LIFE), validity(successor)[1])
+    key = public_key(successor)
+    builder = _draft(successor.subject, key, identifier, profile.CROSS_PATH, now=now, end=end)
+    return _issued(builder, root)
+
+
+def _end(root: Root, now: int, life: int) -> int:
+    end = min(now + life, validity(root.certificate)[1])
+    if end <= now:
+        raise AuthorityError("the root has expired; start a rollover to a new one")
+    return end
+
+
+def _draft(
+    subject: Name,
+    key: PublicKey,
+    identifier: SubjectKeyIdentifier,
+    path: int,
+    *,
+    now: int,
+    end: int,
+) -> CertificateBuilder:
+    return (
+        CertificateBuilder()
+        .subject_name(subject)
+        .public_key(key)
+        .serial_number(random_serial_number())
+        .not_valid_before(moment(now - profile.SKEW))
+        .not_valid_after(moment(end))
+        .add_extension(profile.authority_constraints(path), critical=True)
+        .add_extension(profile.authority_usage(), critical=True)
+        .add_extension(identifier, critical=False)
+    )
+
+
+def _issued(builder: CertificateBuilder, root: Root) -> Certificate:
+    identifier = extension(root.certificate, SubjectKeyIdentifier)
+    if identifier is None:
+        raise AuthorityError("a root needs a subject key identifier")
+    return _signed(builder.issuer_name(root.certificate.subject), root.key, identifier)
+
+
+def _signed(
+    builder: CertificateBuilder, key: EllipticCurvePrivateKey, issuer: SubjectKeyIdentifier
+) -> Certificate:
+    issuer_id = AuthorityKeyIdentifier.from_issuer_subject_key_identifier(issuer)
+    return builder.add_extension(issuer_id, critical=False).sign(key, profile.AUTHORITY_DIGEST)

@@ -1,0 +1,77 @@
+"""The roots that an agent or the control plane trusts: one, and in a rollover two."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Self
+
+from cryptography.x509 import Certificate
+
+from protocols.pki import pin
+from protocols.pki.authority import is_signed, same_authority
+from protocols.pki.certificates import der, parse, parse_pem, pem
+from protocols.pki.errors import ChainError, PinError
+
+MAX_ROOTS: Final = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """An immutable set of roots, in the order in which they came to be trusted."""
+
+    roots: tuple[Certificate, ...]
+
+    @classmethod
+    def of(cls, roots: Sequence[Certificate]) -> Self:
+        """The trust in these. Raises `ChainError` for none or more than `MAX_ROOTS`."""
+        unique = tuple(dict.fromkeys(roots))
+        if not 0 < len(unique) <= MAX_ROOTS:
+            raise ChainError(f"a trust store has 1 to {MAX_ROOTS} roots")
+        return cls(unique)
+
+    @classmethod
+    def from_pem(cls, data: bytes) -> Self:
+        """The trust in the roots of a PEM file. Raises `ChainError`."""
+        return cls.of(parse_pem(data))
+
+    @classmethod
+    def pinned(cls, chain: Sequence[bytes], pin_text: str) -> Self:
+        """The trust in that certificate of a peer's chain whose key is the pinned one.
+
+        It need not be self-signed: a cross-certificate of the pinned key does as well. Raises
+        `PinError` when none is, or the pin is none; `ChainError` for what cannot be read.
+        """
+        digest = pin.parse_pin(pin_text)
+        found = [c for c in map(parse, chain[1:]) if pin.matches(c, digest)]
+        if not found:
+            raise PinError("no authority in the peer's chain is the pinned one: wrong peer or pin")
+        return cls.of(found[:1])
+
+    def follow(self, roots: Sequence[Certificate], cross: Certificate | None) -> Self:
+        """The trust that an agent has after it was told that `roots` are trusted now.
+
+        A root that is new to it counts only when `cross` is a certificate of that root by one that
+        it trusts: whoever holds the control plane without its roots' keys cannot add one. It
+        forgets roots that are not told any more, but never all. Raises `ChainError` otherwise.
+        """
+        for root in roots:
+            if root in self.roots:
+                continue
+            if cross is None or not same_authority(cross, root) or not self._signed(cross):
+                raise ChainError("a new root must be certified by one that is trusted already")
+        return type(self).of(roots)
+
+    def to_pem(self) -> bytes:
+        """A PEM file of the roots."""
+        return pem(self.roots)
+
+    def to_der(self) -> list[bytes]:
+        """The roots in DER."""
+        return [der(root) for root in self.roots]
+
+    @property
+    def pins(self) -> list[str]:
+        """The roots' pins."""
+        return [pin.pin_of(root) for root in self.roots]
+
+    def _signed(self, certificate: Certificate) -> bool:
+        return any(is_signed(certificate, root) for root in self.roots)
