@@ -82,6 +82,7 @@ class VaultTx:
         self._sealed = sealed
         self.get = tx.get
         self.put = tx.put
+        self.add = tx.add
         self.delete = tx.delete
         self.select = tx.select
 
@@ -187,6 +188,11 @@ class Barrier:
     def active_generation(self) -> int:
         """The KEK generation that seals now."""
         return self._keyring.active
+
+    @property
+    def epoch(self) -> int:
+        """The keyring's: it grows by each change."""
+        return self._keyring.epoch
 
     @property
     def keyring_state(self) -> dict[str, Any]:

@@ -1,18 +1,21 @@
 """The few rows that must be readable while sealed, and the first rows of a new vault."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from actors import World
+from vault.anchor.mark import Base, Marker
+from vault.anchor.rows import Totals
 from vault.barrier import KEYRING_ROW, RowGuard
 from vault.crypto import credentials
+from vault.crypto.anchoring import AnchoringKeys
 from vault.crypto.keyring import Keyring
 from vault.model.identity import ROOT_POLICY
 from vault.model.records import SystemRow, TokenRow
-from vault.store.interface import Backend
+from vault.store.interface import Backend, Session, Writes
 from vault.store.store import Store
 from vault.store.tables import SYSTEM, TOKENS
-from vault.store.tx import Tx, transact
+from vault.store.tx import Batch, Tx
 
 SEAL_ROW: Final = "seal"
 CLOCK_ROW: Final = "clock"
@@ -44,8 +47,20 @@ class Genesis:
                 tx.put(SYSTEM, row)
             tx.put(TOKENS, token)
 
-        await self._world.run_sync(transact, self._backend, change, RowGuard(keyring))
+        await self._world.run_sync(self._create, keyring, change)
         return minted.text
+
+    def _create(self, keyring: Keyring, change: Callable[[Tx], None]) -> None:
+        """The first transaction; its mark is what all later ones count on from."""
+        marker = Marker(AnchoringKeys(keyring), base=Base(0, Totals()), written=b"")
+
+        def apply(session: Session) -> Writes:
+            batch = Batch(session, RowGuard(keyring), None)
+            batch.run(change)
+            marker.stamp(batch)
+            return batch.writes()
+
+        self._backend.write(apply)
 
     def _load(self) -> dict[str, bytes]:
         with self._backend.read() as session:

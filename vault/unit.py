@@ -13,6 +13,7 @@ from functools import partial
 from typing import Final
 
 from actors import Node, World
+from vault.anchor.keeper import keeping
 from vault.audit.broker import Broker, open_audit
 from vault.audit.fault import BadLogError
 from vault.audit.keys import AuditKeys
@@ -44,6 +45,7 @@ from vault.crypto.keyring import Keyring
 from vault.crypto.mac import MacKey
 from vault.crypto.note import NoteKey, is_signed
 from vault.errors import NotFoundError, TamperedError
+from vault.footing import Footing, Places, find_footing
 from vault.gate import Unit
 from vault.genesis import keep_clock
 from vault.handlers.access import AccessCounters
@@ -130,13 +132,20 @@ async def open_unit(
 ) -> AsyncIterator[Unit]:
     """The data path of an unsealed vault, for the length of the block."""
     world = parts.world
+    places = Places(parts.settings.anchor_file, parts.settings.audit_log)
+    footing = await find_footing(places, parts.backend, keyring, audit_keys(keyring), world)
+    keyring, keeper = footing.keyring, footing.keeper
     async with (
-        open_store(parts.backend, RowGuard(keyring), world) as store,
-        _open_audit(parts.settings, keyring, store, world) as (audit, index),
+        keeping(keeper),
+        open_store(parts.backend, RowGuard(keyring), world, mark=footing.marker) as store,
+        footing.taken(store, root_key),
+        _open_audit(parts.settings, keyring, store, footing, world) as (audit, index),
     ):
+        await footing.confirm(audit)
         interval = parts.settings.encryption.rotation_interval
         barrier = Barrier(store, keyring, root_key, world, rotation_interval=interval)
         await barrier.open()
+        footing.marker.follow_epoch(lambda: barrier.epoch)
         branches: Branches = [store.tree]
         tree = partial(_tree, branches)
         prover = _prover(parts.settings, keyring, world)
@@ -233,7 +242,7 @@ def _pipeline(base: Base, authorizer: Authorizer, usage: Usage, handlers: Handle
 
 @asynccontextmanager
 async def _open_audit(
-    settings: Settings, keyring: Keyring, store: Store, world: World
+    settings: Settings, keyring: Keyring, store: Store, footing: Footing, world: World
 ) -> AsyncIterator[tuple[Broker, Index]]:
     """The audit log in its file, with its index in the database and its copy to syslog."""
     log = settings.audit_log
@@ -245,12 +254,20 @@ async def _open_audit(
         index = await stack.enter_async_context(
             open_index(store, AUDIT, Layout(log), keyring.vault, world)
         )
-        followers: list[Follower] = [index]
+        followers: list[Follower] = [footing.keeper, index]
         if settings.audit.forward_to_syslog:
             syslog = SyslogConfig(hostname=socket.gethostname())
             followers.append(await stack.enter_async_context(open_syslog(syslog, world)))
         keys = audit_keys(keyring)
-        opening = open_audit(config, keys, keyring.vault, [sink], world, followers=followers)
+        opening = open_audit(
+            config,
+            keys,
+            keyring.vault,
+            [sink],
+            world,
+            followers=followers,
+            commits=lambda: footing.marker.commits,
+        )
         yield await stack.enter_async_context(opening), index
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ui.cli.anchor import Config, anchor_beside, anchor_of
 from ui.cli.errors import CliError
 from ui.cli.output import document
 from ui.cli.paging import every
@@ -31,13 +32,19 @@ def verify(
     key: Annotated[
         str, typer.Option(help="The agent's public key in base64, from an earlier `audit key`.")
     ] = "",
+    anchor: Annotated[
+        Path | None, typer.Option(help="The agent's anchor, else the one beside the log.")
+    ] = None,
+    config: Config = None,
 ) -> None:
     """Check every record, segment and signature. Exit 1 and the first bad record if one is bad.
 
     Without --key the log is held against the key that it names itself: whoever can write the whole
-    folder could have made both. Keep the key elsewhere.
+    folder could have made both. Keep the key elsewhere. The anchor (named, as --config says, or
+    vault.anchor beside the log) tells when the log was cut and its head file set back with it.
     """
-    verdict = _verified(log, _key(key) if key else None)
+    file = anchor_of(config, anchor) or anchor_beside(log)
+    verdict = _verified(log, _key(key) if key else None, _witness(file) if file else "")
     public = base64.b64encode(verdict.public).decode()
     session(context).show({"size": verdict.size, "root": verdict.root, "public_key": public})
 
@@ -125,7 +132,19 @@ def hash_(
     typer.echo(session(context).client.call("POST", route("audit/hash"), body)["hash"])
 
 
-def _verified(log: Path, key: bytes | None) -> "Verdict":
+def _witness(file: Path) -> str:
+    """The signed checkpoint in the anchor: read before the log, which only grows."""
+    from vault.anchor.file import look
+
+    try:
+        return look(file).checkpoint
+    except ValueError as error:
+        raise CliError(f"{file}: {error}") from None
+    except OSError as error:
+        raise CliError(f"cannot read {file}: {error.strerror}") from None
+
+
+def _verified(log: Path, key: bytes | None, witness: str = "") -> "Verdict":
     from vault.audit.fault import BadLogError
     from vault.audit.keys import VerifyKeys
     from vault.audit.verify import verify as verify_log
@@ -133,7 +152,7 @@ def _verified(log: Path, key: bytes | None) -> "Verdict":
     from vault.crypto.note import is_signed
 
     try:
-        return verify_log(log, VerifyKeys(sha256, is_signed), key)
+        return verify_log(log, VerifyKeys(sha256, is_signed), key, witness)
     except BadLogError as error:
         raise CliError(f"the log is not whole: {error}") from None
     except OSError as error:

@@ -1,9 +1,12 @@
 """`freehold operator …`: initialise, unseal, seal, rotate; look at the running agent."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from ui.cli.anchor import Config, anchor_of
+from ui.cli.errors import CliError
 from ui.cli.output import tell
 from ui.cli.route import route
 from ui.cli.session import session, shown
@@ -52,6 +55,32 @@ def rotate(context: typer.Context) -> None:
     """Make a new key-encryption key; older values keep theirs and stay readable."""
     current = session(context)
     current.show(current.client.call("POST", route("system/rotate")))
+
+
+@app.command("accept-rollback")
+def accept_rollback(
+    reason: Annotated[str, typer.Option(help="Why it is meant; goes into the audit log.")],
+    config: Config = None,
+    anchor: Annotated[Path | None, typer.Option(help="The anchor file, instead.")] = None,
+) -> None:
+    """Let the vault open once although database, audit log or anchor was set back.
+
+    Run it on the agent's machine, as the agent's user, after reading why it stays sealed; then
+    start or unseal it. It counts for an hour and one opening, which is on record in the audit log.
+    """
+    from actors.world import SystemWorld
+    from vault.anchor import acceptance
+
+    file = anchor_of(config, anchor)
+    if file is None:
+        raise typer.BadParameter("give the agent's --config, or the --anchor file itself")
+    if not 1 <= len(reason) <= acceptance.MAX_REASON:
+        raise typer.BadParameter(f"--reason takes 1 to {acceptance.MAX_REASON} characters")
+    try:
+        acceptance.write(file, acceptance.Acceptance(SystemWorld().now(), reason))
+    except OSError as error:
+        raise CliError(f"cannot write {acceptance.path_of(file)}: {error.strerror}") from None
+    tell(f"Accepted for one hour and one opening: {acceptance.path_of(file)}")
 
 
 @app.command("key-status")

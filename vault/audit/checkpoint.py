@@ -95,5 +95,10 @@ def open_note(note: str, keys: VerifyKeys, public: bytes) -> Head:
     return head
 
 
+def unsigned_head(note: str) -> Head:
+    """The head in a note that something else vouches for. Raises `ValueError`."""
+    return Head.parse((note.partition("\n\n— ")[0] + "\n").encode())
+
+
 def _key_id(digest: Digest, name: str, public: bytes) -> bytes:
     return digest(name.encode() + b"\n" + _ED25519 + public)[:_KEY_ID]

@@ -34,6 +34,7 @@ class Recovered:
     adopted: int
     dropped: int
     last: bytes  # the last line of `audit.log`, without its newline
+    commits: int = 0  # of the store, as the newest signed heads in the log say
 
 
 def recover(layout: Layout, keys: AuditKeys, vault: str) -> Recovered:
@@ -74,7 +75,8 @@ def damaged(place: str, what: str) -> TamperedError:
 
 def _fresh(keys: AuditKeys, stored: Stored | None, garbage: int) -> Recovered:
     position = Position(Chain(keys.digest), 0, 0, 0, closed=True, checkpoint=0)
-    return Recovered(position, stored, keep=0, adopted=0, dropped=garbage, last=b"")
+    commits = stored.head.store if stored else 0
+    return Recovered(position, stored, 0, 0, dropped=garbage, last=b"", commits=commits)
 
 
 @dataclass(slots=True)
@@ -89,6 +91,7 @@ class _Scan:
     mark: int = 0
     checkpoint: int = 0
     last: bytes = b""
+    commits: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +147,7 @@ def _follow(scan: _Scan, garbage: int, *, is_open: bool) -> Recovered | None:
         adopted=committed.position.chain.size - covered,
         dropped=dropped if is_open else garbage,
         last=committed.last if is_open else b"",
+        commits=max(scan.commits, scan.stored.head.store),
     )
 
 
@@ -155,7 +159,8 @@ def _step(scan: _Scan, line: Line) -> str:
         before = scan.chain.copy()
         entry = replay.admit(scan.chain, line.data, scan.vault)
         if replay.is_snapshot(entry):
-            replay.check_snapshot(before, entry, scan.keys, scan.keys.public)
+            head = replay.check_snapshot(before, entry, scan.keys, scan.keys.public)
+            scan.commits = max(scan.commits, head.store)
             scan.mark, scan.checkpoint = scan.offset, scan.chain.size
     except ValueError as error:
         return str(error)

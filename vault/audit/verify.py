@@ -12,7 +12,7 @@ from typing import Final
 from protocols.merkle import Frontier
 from vault.audit import record, replay
 from vault.audit.chain import Chain
-from vault.audit.checkpoint import Head, origin_of
+from vault.audit.checkpoint import Head, open_note, origin_of
 from vault.audit.fault import BadLogError
 from vault.audit.headfile import Stored, read_head
 from vault.audit.keys import VerifyKeys
@@ -42,13 +42,15 @@ class Seen:
     record: Record
 
 
-def verify(log: Path, keys: VerifyKeys, public: bytes | None = None) -> Verdict:
+def verify(log: Path, keys: VerifyKeys, public: bytes | None = None, witness: str = "") -> Verdict:
     """Check the log `log` (its active file), its closed segments and its head file.
+
+    `witness` is a signed checkpoint that was kept elsewhere: the log must hold what it is over.
 
     Raises `BadLogError` for the first bad record, `OSError` when a file cannot be read. A log that
     is being written meanwhile is checked up to the head at the start.
     """
-    verifier = Verifier(Layout(log), keys, public)
+    verifier = Verifier(Layout(log), keys, public, witness)
     for _ in verifier.records():
         pass
     return verifier.verdict()
@@ -57,10 +59,14 @@ def verify(log: Path, keys: VerifyKeys, public: bytes | None = None) -> Verdict:
 class Verifier:
     """One pass over one log. `records` must be run to its end before `verdict`."""
 
-    def __init__(self, layout: Layout, keys: VerifyKeys, public: bytes | None) -> None:
+    def __init__(
+        self, layout: Layout, keys: VerifyKeys, public: bytes | None, witness: str = ""
+    ) -> None:
         self._layout = layout
         self._keys = keys
         self._public = public
+        self._witness_note = witness
+        self._witness: Head | None = None
         self._stored: Stored | None = None
         self._begin_tree = Frontier(keys.digest)
         self._root = b""
@@ -113,7 +119,10 @@ class Verifier:
 
     def _lines(self) -> Iterator[Line]:
         for path in self._layout.files():
-            yield from read_lines(path)
+            # The agent may have closed the active file since: then it has its number for a name.
+            closed = self._layout.closed(self._segment + 1)
+            is_closed_now = path == self._layout.log and self._segment and closed.exists()
+            yield from read_lines(closed if is_closed_now else path)
 
     def _is_being_written(self, line: Line, following: Line | None) -> bool:
         """Whether this is half a line behind the head, at the very end: a batch on its way."""
@@ -147,6 +156,8 @@ class Verifier:
             self._meet_head(head)
         elif self._chain.size == head.size + 1:
             self._uncovered = self._place
+        if self._witness is not None and self._chain.size == self._witness.size:
+            self._meet_witness(self._witness)
         return entry
 
     def _begin(self, entry: Record) -> None:
@@ -162,6 +173,8 @@ class Verifier:
         self._first = self._signed = self._chain.size
         self._begin_tree = self._chain.tree.copy()
         self._stored = self._read_head()
+        if self._witness_note:
+            self._witness = self._open_witness(self._witness_note, named)
         if self._first and self._stored.head.size <= self._first:
             raise self._old_head(self._stored.head.size)
 
@@ -240,6 +253,24 @@ class Verifier:
             raise BadLogError(*self._place, head.size - 1, self._rebuilt(error)) from None
         self._root = self._chain.tree.root()
 
+    def _open_witness(self, note: str, public: bytes) -> Head:
+        try:
+            head = open_note(note, self._keys, public)
+        except ValueError as error:
+            raise ValueError(f"the anchor is not of this log: {error}") from None
+        if head.origin != origin_of(self._vault):
+            raise ValueError("the anchor is of another vault's log")
+        return head
+
+    def _meet_witness(self, head: Head) -> None:
+        try:
+            replay.check_head(self._chain, head)
+        except ValueError:
+            what = (
+                f"not the {head.size} records that the anchor has seen: the log has been replaced"
+            )
+            raise BadLogError(*self._place, head.size - 1, what) from None
+
     def _finish(self) -> None:
         file, line = self._place
         if self._stored is None:
@@ -249,6 +280,9 @@ class Verifier:
             what = f"the log ends here; {head.size} records were signed"
             file, line = self._after_end()
             raise BadLogError(file, line, self._chain.size, what)
+        if self._witness is not None and self._witness.size > self._chain.size:
+            what = f"the log ends here; the anchor has seen {self._witness.size} records"
+            raise BadLogError(*self._after_end(), self._chain.size, what)
         if self._first > self._released:
             name = self._layout.closed(max(self._segment - self._segments, 1)).name
             raise BadLogError(name, 1, self._first - 1, "gone, and no retention record says so")

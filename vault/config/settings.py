@@ -14,6 +14,7 @@ DAY: Final = 86_400 * SECOND
 HOUR: Final = 3_600 * SECOND
 MIB: Final = 1 << 20
 MAX_PORT: Final = 65_535
+ANCHOR_NAME: Final = "vault.anchor"  # no pattern for the log's or the database's files takes it
 
 ClientAuth = Literal["none", "optional", "required"]
 Method = Literal["api_key", "token"]
@@ -178,6 +179,12 @@ class Audit(Section):
         return value
 
 
+class Anchor(Section):
+    """What is remembered outside database and audit log, so that older copies are noticed."""
+
+    file: FilePath | None = None
+
+
 class Destination(Section):
     """Where a backup goes."""
 
@@ -252,6 +259,7 @@ class Settings(Section):
     encryption: Encryption = Encryption()
     authentication: Authentication = Authentication()
     audit: Audit = Audit()
+    anchor: Anchor = Anchor()
     backup: Backup = Backup()
     monitoring: Monitoring = Monitoring()
     control_plane: ControlPlane = ControlPlane()
@@ -261,6 +269,11 @@ class Settings(Section):
     def audit_log(self) -> Path:
         """The audit log; beside the database unless the file says where."""
         return self.audit.log_file or self.storage.path.with_name("audit.log")
+
+    @property
+    def anchor_file(self) -> Path:
+        """The anchor; beside the audit log unless the file says where."""
+        return self.anchor.file or self.audit_log.with_name(ANCHOR_NAME)
 
 
 def _split(listen: str) -> tuple[str, int]:

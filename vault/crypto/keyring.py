@@ -117,6 +117,15 @@ class Keyring(Struct, frozen=True, eq=False):
         new = Generation(now, Kek(self.active + 1, random_bytes(KEY_SIZE)))
         return replace(self, epoch=self.epoch + 1, generations=(*self.generations, new))
 
+    def raised(self, epoch: int) -> Self:
+        """The same keys at a later epoch: what was set back before then is recognisably old.
+
+        Raises `ValueError` unless it is later.
+        """
+        if epoch <= self.epoch:
+            raise ValueError("an epoch only grows")
+        return replace(self, epoch=epoch)
+
     def retire(self, generation: int) -> Self:
         """The next epoch, without that generation's key. Only when nothing needs it any more.
 

@@ -14,7 +14,7 @@ import pytest
 from tests.acceptance.agent import Agent, dev_agent, own_folder, running
 
 NAMES: Final = (
-    "untouched", "box", "dek", "mac", "flag", "version head", "tags", "swapped 1", "swapped 2",
+    "untouched", "box", "dek", "flag", "version head", "tags", "swapped 1", "swapped 2",
     "reordered", "moved",
 )  # fmt: skip
 RULE: Final = {"effect": "allow", "paths": ["secret/*"], "capabilities": ["read"]}
@@ -53,7 +53,7 @@ def spoil_secrets(db: sqlite3.Connection) -> None:
     ids = dict(db.execute("SELECT name, id FROM secrets"))
     own = {name: ids[f"secret/{name}"] for name in NAMES}
     at = "WHERE secret_id = ? AND version = 2"
-    for name, column in (("box", "box"), ("dek", "wrapped_dek"), ("mac", "mac")):
+    for name, column in (("box", "box"), ("dek", "wrapped_dek")):
         read = f"SELECT {column} FROM secret_versions {at}"  # noqa: S608  # our own columns
         ((blob,),) = db.execute(read, (own[name],))
         write = f"UPDATE secret_versions SET {column} = ? {at}"  # noqa: S608  # as above

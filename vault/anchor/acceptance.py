@@ -1,0 +1,57 @@
+"""The operator's way out: a file beside the anchor that says "I know, go on from here". Blocks.
+
+Whoever can write it could remove the anchor as well, so it gives nobody more than he has. It counts
+for an hour and for one opening: an acceptance that lies about could hide the next attack.
+"""
+
+from pathlib import Path
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from vault.anchor.file import replace, sync_folder
+from vault.model.instant import SECOND
+
+VALID: Final = 3_600 * SECOND
+MAX_REASON: Final = 200  # characters; it goes into the audit log
+_MAX_BYTES: Final = 4096
+
+
+class Acceptance(Struct, frozen=True, forbid_unknown_fields=True):
+    """`time` in Unix nanoseconds."""
+
+    time: int
+    reason: str
+
+
+def path_of(anchor: Path) -> Path:
+    """Where the acceptance for this anchor lies."""
+    return anchor.with_name(anchor.name + ".accept")
+
+
+def write(anchor: Path, acceptance: Acceptance) -> None:
+    """Leave it for the next opening. Raises `OSError`."""
+    anchor.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    replace(path_of(anchor), msgspec.json.encode(acceptance))
+
+
+def read(anchor: Path, now: int) -> Acceptance | None:
+    """The acceptance that counts now; None when there is none, or one that has run out.
+
+    Raises `OSError`.
+    """
+    try:
+        with path_of(anchor).open("rb") as file:
+            found = msgspec.json.decode(file.read(_MAX_BYTES), type=Acceptance)
+    except (FileNotFoundError, msgspec.MsgspecError):
+        return None
+    return found if found.time <= now < found.time + VALID else None
+
+
+def remove(anchor: Path) -> None:
+    """It is used up. Raises `OSError`."""
+    path = path_of(anchor)
+    if path.exists():
+        path.unlink()
+        sync_folder(path.parent)

@@ -1,0 +1,90 @@
+"""The keeper writes the anchor, behind the audit log and never beside it: no request waits.
+
+It follows the log's batches and writes about once a second while there is something to say, and
+once more when log and store have come to their end.
+"""
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Final
+
+import trio
+
+from actors import World
+from vault.anchor.file import AnchorFile
+from vault.anchor.keys import AnchorKeys
+from vault.anchor.mark import Marker
+from vault.anchor.opening import unavailable
+from vault.anchor.state import Anchor
+from vault.audit.ledger import Batch
+from vault.errors import UnavailableError
+
+log: Final = logging.getLogger("freehold.anchor")
+PERIOD: Final = 1.0  # seconds between writes: what an attacker who sets all else back can hide
+
+
+class Keeper:
+    """A follower of the log. Made by `keeping`."""
+
+    def __init__(self, file: AnchorFile, keys: AnchorKeys, marker: Marker, world: World) -> None:
+        self._file = file
+        self._keys = keys
+        self._marker = marker
+        self._writing = trio.Lock()
+        self._world = world
+        self._moved = trio.Event()
+        self.error = ""
+        """Why the anchor was not written at the last attempt; empty when it was."""
+
+    def begin(self, size: int) -> None:
+        """The log was opened: nothing to say before its next batch."""
+
+    def offer(self, batch: Batch) -> None:
+        """The log has grown: the next marks say so, and the next anchor."""
+        self._marker.checkpoint = batch.note
+        self._moved.set()
+
+    async def write(self) -> None:
+        """Write the anchor as things stand. Raises `UnavailableError` (`anchor_unavailable`)."""
+        marker = self._marker
+        async with self._writing:
+            anchor = Anchor(
+                vault=self._keys.vault,
+                epoch=marker.epoch,
+                commits=marker.commits,
+                checkpoint=marker.checkpoint,
+            )
+            try:
+                await self._world.run_sync(self._file.write, anchor, self._keys)
+            except OSError as error:
+                self.error = f"{type(error).__name__}: {error.strerror}"
+                raise unavailable(error) from error
+            self.error = ""
+            marker.anchored = True
+
+    async def run(self) -> None:
+        """Write when there is something to say, until cancelled. A write that fails is retried."""
+        while True:
+            await self._moved.wait()
+            self._moved = trio.Event()
+            try:
+                await self.write()
+            except UnavailableError as error:
+                log.error("%s", error)  # noqa: TRY400  # one line tells all
+                self._moved.set()
+            await self._world.sleep(PERIOD)
+
+
+@asynccontextmanager
+async def keeping(keeper: Keeper) -> AsyncIterator[Keeper]:
+    """Keep the anchor for the length of the block, which log and store lie within.
+
+    An orderly exit leaves it up to date. If that fails it is only older, which contradicts nothing.
+    """
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(keeper.run)
+        yield keeper
+        nursery.cancel_scope.cancel()
+    with suppress(UnavailableError):
+        await keeper.write()

@@ -1,0 +1,119 @@
+"""The mark: what each transaction leaves in the database, in the transaction itself.
+
+It counts the commits, holds the last signed head of the audit log, and the totals of all authority
+rows. So it costs a write no further wait.
+"""
+
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from vault.anchor.keys import AnchorKeys
+from vault.anchor.rows import Totals
+from vault.anchor.state import Mark, decode, encode
+from vault.errors import TamperedError
+from vault.model.records import SystemRow
+from vault.store.interface import Session
+from vault.store.tables import SYSTEM
+from vault.store.tx import Batch, Tx
+
+MARK_ROW: Final = "mark"
+
+
+class Base(NamedTuple):
+    """What the next mark counts on from."""
+
+    commits: int
+    totals: Totals
+
+
+class Marker:
+    """`vault.store.writer.Mark`. `commits` is what is known to be durable.
+
+    `checkpoint` and `anchored` are set by the keeper. They and `commits` are whole values, and all
+    else belongs to the writer's thread.
+    """
+
+    def __init__(
+        self,
+        keys: AnchorKeys,
+        *,
+        base: Base,
+        written: bytes,
+        epoch: int = 1,
+        checkpoint: str = "",
+        anchored: bool = False,
+    ) -> None:
+        """`base` is what the row `written` says; empty: count on from it, whatever the row says.
+
+        In that case a first commit whose outcome is unknown must end this marker's life.
+        """
+        self._epoch: Callable[[], int] = lambda: epoch
+        self.checkpoint = checkpoint
+        self.anchored = anchored
+        self.commits = base.commits
+        self._keys = keys
+        self._base, self._written = base, written
+        self._next, self._next_written = base, written
+
+    @property
+    def epoch(self) -> int:
+        """The keyring's, as far as it is known here: never above what is durable."""
+        return self._epoch()
+
+    def follow_epoch(self, epoch: Callable[[], int]) -> None:
+        """Take the epoch from here from now on."""
+        self._epoch = epoch
+
+    def stamp(self, batch: Batch) -> None:
+        """Count the transaction, and say what it makes of the rows. Raises `TamperedError`."""
+        base = self._on(batch)
+        totals = base.totals.exchanged(batch.exchanged(), self._keys)
+        self._next, epoch = Base(base.commits + 1, totals), self.epoch
+        mark = Mark(
+            vault=self._keys.vault,
+            epoch=epoch,
+            commits=self._next.commits,
+            checkpoint=self.checkpoint,
+            anchored=self.anchored,
+            rows=self._keys.seal(epoch, totals.to_bytes()),
+        )
+        self._next_written = encode(mark, self._keys)
+        row = SystemRow(name=MARK_ROW, value=self._next_written)
+
+        def change(tx: Tx) -> None:
+            tx.put(SYSTEM, row)
+
+        batch.run(change)
+
+    def stored(self) -> None:
+        """It is durable."""
+        self._base, self._written = self._next, self._next_written
+        self.commits = self._base.commits
+
+    def _on(self, batch: Batch) -> Base:
+        """The state before the transaction: ours, or that of the row after a commit in doubt."""
+        if not self._written:
+            return self._base
+        row = batch.get(SYSTEM, (MARK_ROW,))
+        if row is not None and row.value == self._written:
+            return self._base
+        try:
+            return base_of(decode(b"" if row is None else row.value, Mark, self._keys), self._keys)
+        except ValueError as error:
+            raise damaged(str(error)) from None
+
+
+def read_mark(session: Session, keys: AnchorKeys) -> Mark | None:
+    """The mark in the database, None if there is none. Raises `ValueError` for one not ours."""
+    row = session.get(SYSTEM, (MARK_ROW,))
+    return None if row is None else decode(row.value, Mark, keys)
+
+
+def base_of(mark: Mark, keys: AnchorKeys) -> Base:
+    """What the next mark counts on from. Raises `ValueError`."""
+    return Base(mark.commits, Totals.from_bytes(keys.open_(mark.epoch, mark.rows)))
+
+
+def damaged(what: str) -> TamperedError:
+    """The error for a mark that is not ours."""
+    return TamperedError("storage_mark_damaged", f"the mark in the database: {what}")

@@ -1,0 +1,76 @@
+"""The remembered states and their form: one line of JSON, its MAC in hex on the next. Pure.
+
+The anchor's form is readable, since people look at it when something is wrong.
+"""
+
+import hmac
+from typing import Final, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from vault.anchor.keys import AnchorKeys
+from vault.audit.checkpoint import Head, unsigned_head
+
+FORMAT: Final = 1
+MAX_BYTES: Final = 65_536  # a state is about 1 KiB; what is longer is none
+_LABELS: Final = {"Anchor": b"freehold-anchor-v1\n", "Mark": b"freehold-mark-v1\n"}
+_HEX: Final = 64
+
+
+class Anchor(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The file outside the database.
+
+    `epoch` is the keyring's, `commits` counts the store's transactions, `checkpoint` is the signed
+    head of the audit log (empty before the first).
+    """
+
+    format: int = FORMAT
+    vault: str
+    epoch: int
+    commits: int
+    checkpoint: str
+
+    @property
+    def head(self) -> Head | None:
+        """The log as it was. What signs this state vouches for it: the signature is not checked."""
+        return unsigned_head(self.checkpoint) if self.checkpoint else None
+
+
+class Mark(Anchor, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The row in the database. `anchored`: there is an anchor; `rows`: totals of rows, sealed."""
+
+    anchored: bool
+    rows: bytes
+
+
+S = TypeVar("S", bound=Anchor)
+
+
+def encode(state: Anchor, keys: AnchorKeys) -> bytes:
+    """The two lines."""
+    body = msgspec.json.encode(state)
+    return body + b"\n" + keys.mac(_LABELS[type(state).__name__] + body).hex().encode() + b"\n"
+
+
+def decode(data: bytes, kind: type[S], keys: AnchorKeys) -> S:
+    """The state that this vault wrote. Raises `ValueError` for anything else."""
+    body, _, rest = data.partition(b"\n")
+    mac = keys.mac(_LABELS[kind.__name__] + body).hex().encode() + b"\n"
+    if not hmac.compare_digest(mac, rest):
+        raise ValueError("it is damaged, or of another vault")
+    state = msgspec.json.decode(body, type=kind)
+    if state.format != FORMAT:
+        raise ValueError(f"format {state.format} is not known")
+    return state
+
+
+def read_unchecked(data: bytes) -> Anchor:
+    """An anchor without its MAC, which takes the keys. Raises `ValueError`."""
+    body, _, mac = data.partition(b"\n")
+    if len(mac.strip()) != _HEX:
+        raise ValueError("not an anchor")
+    try:
+        return msgspec.json.decode(body, type=Anchor)
+    except msgspec.MsgspecError:
+        raise ValueError("not an anchor") from None
