@@ -1,9 +1,29 @@
 """Reading a log that is being written, from any record on, across rotations."""
 
 from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import Struct
 
 from vault.audit.layout import Layout, first_record, read_lines
-from vault.audit.record import Record, Segment, body_as, decode
+from vault.audit.record import Segment, body_as
+
+
+class Outline(Struct, frozen=True):
+    """A record but for its commitments; `body` is left as it is written."""
+
+    seq: int
+    time: str
+    kind: str
+    body: msgspec.Raw
+
+    def body_as(self, shape: type[Any]) -> Any:
+        """The body as a struct, which need not name all of it. Raises `ValueError`."""
+        return msgspec.json.decode(self.body, type=shape)
+
+
+_decode = msgspec.json.Decoder(Outline).decode
 
 
 class Tail:
@@ -20,7 +40,7 @@ class Tail:
         self._number = 0  # of the segment; 0: not found yet
         self._offset = 0
 
-    def read(self, until: int, limit: int) -> list[Record]:
+    def read(self, until: int, limit: int) -> list[Outline]:
         """The next records, at most `limit`, none with the number `until` or above."""
         if not self._number and not self._find():
             return []
@@ -42,11 +62,11 @@ class Tail:
         self._seq = max(self._seq, first)  # what lies before is gone by retention
         return bool(self._number)
 
-    def _read(self, until: int, limit: int) -> list[Record]:
-        records: list[Record] = []
+    def _read(self, until: int, limit: int) -> list[Outline]:
+        records: list[Outline] = []
         offset = self._offset
         for line in read_lines(self._path(), offset):
-            entry = decode(line.data) if line.whole and len(records) < limit else None
+            entry = _decode(line.data) if line.whole and len(records) < limit else None
             if entry is None or entry.seq >= until:
                 break
             offset += len(line.data) + 1

@@ -186,7 +186,7 @@ class Secrets:
             kek_generation=generation, created_at=now, created_by=call.identity.name,
             deletion_time=min(now + settings.delete_after, MAX) if settings.delete_after else 0,
         )  # fmt: skip
-        tx.put(VERSIONS, version)
+        tx.add(VERSIONS, [version])
         oldest = max(head.oldest_version, 1)
         keep_from = max(oldest, number - settings.max_versions + 1)
         for pruned in range(oldest, keep_from):

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from vault.store.cache import MISSING, Cache, Touched
 from vault.store.guard import SEALED, Guard, checked, stamped
-from vault.store.interface import Backend, Session, Writes
+from vault.store.interface import Backend, ConstraintError, Session, Writes
 from vault.store.query import arrange, check
 from vault.store.table import Key, Query, Table
 
@@ -28,6 +28,7 @@ class Tx:
     def __init__(self, batch: "Batch") -> None:
         self._batch = batch
         self.written: _Overlay = {}
+        self.added: dict[Table[Any], set[Key]] = {}
 
     def get(self, table: Table[R], *key: str | int) -> R | None:
         """The row as this change left it. Raises `TamperedError` for a row that fails its guard."""
@@ -47,6 +48,17 @@ class Tx:
         """Insert or replace. Raises `ValidationError` for a row that a database could not hold."""
         row = self._batch.stamp(table, table.admit(row))
         self.written.setdefault(table, {})[table.key_of(row)] = row
+
+    def add(self, table: Table[R], rows: Iterable[R]) -> None:
+        """Insert rows whose keys are new by how they are made, as the next number of a sequence is.
+
+        So nobody looks whether they are there; one that is makes the commit raise
+        `ConstraintError`. Raises `ValidationError` as `put`.
+        """
+        stamp, admit, key_of = self._batch.stamp, table.admit, table.key_of
+        new = {key_of(row): stamp(table, admit(row)) for row in rows}
+        self.written.setdefault(table, {}).update(new)
+        self.added.setdefault(table, set()).update(new)
 
     def delete(self, table: Table[Any], *key: str | int) -> None:
         """Remove the row if it is there."""
@@ -78,6 +90,8 @@ class Batch:
         """Run one change and keep what it wrote; raises what it raises and then keeps nothing."""
         tx = Tx(self)
         result = change(tx)
+        for table, added in tx.added.items():
+            self._assume_absent(table, added)
         for table, rows in tx.written.items():
             self._above.setdefault(table, {}).update(rows)
         return result
@@ -157,13 +171,21 @@ class Batch:
         """The row as the guard wants it stored."""
         return stamped(self._guard, table, row)
 
+    def _assume_absent(self, table: Table[Any], keys: Iterable[Key]) -> None:
+        above, below = self._above.get(table, {}), self._below.setdefault(table, {})
+        for key in keys:
+            if (above if key in above else below).get(key) is not None:
+                raise ConstraintError(table.name)
+            below.setdefault(key, None)
+
     def _there(self, table: Table[Any], rows: Iterable[Key]) -> set[Key]:
         """Those of the keys that had a row before."""
         if table.guarded:
             return set(self._old_stamps(table, rows))
         below = self._below.get(table, {})
-        there = {key for key, row in below.items() if row is not None}
-        return there | self._session.existing(table, [key for key in rows if key not in below])
+        there = {key for key in rows if below.get(key) is not None}
+        unknown = [key for key in rows if key not in below]
+        return there | self._session.existing(table, unknown) if unknown else there
 
     def _old_stamps(self, table: Table[Any], rows: Iterable[Key]) -> dict[Key, bytes]:
         """The stamps of those that had a row before, be it readable or not."""

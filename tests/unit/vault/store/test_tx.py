@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tests.contract.store.samples import StampGuard, put, secret, system
 from vault.errors import TamperedError, UnavailableError
 from vault.store.cache import MISSING, Cache
-from vault.store.interface import Session, Writes
+from vault.store.interface import ConstraintError, Session, Writes
 from vault.store.memory import MemoryBackend
 from vault.store.query import arrange
 from vault.store.table import Query
@@ -224,3 +224,55 @@ def test_what_a_transaction_exchanges(*, is_read_first: bool) -> None:
     assert sorted(come) == sorted(guard.stamp("secrets", row).mac for row in new)
     with backend.read() as session:
         assert {row.name for row in session.select(SECRETS, Query())} == {"a", "c", "d"}
+
+
+def test_added_rows_are_not_looked_up() -> None:
+    """`add` inserts without a look at the database; `put` of the same key looks."""
+    backend = MemoryBackend()
+    asked: list[Any] = []
+
+    def apply(session: Session) -> Writes:
+        existing = session.existing
+        session.existing = lambda table, keys: asked.append(keys) or existing(table, keys)  # type: ignore[method-assign]
+        batch = Batch(session, StampGuard(), None)
+        batch.run(lambda tx: tx.add(SYSTEM, [system("a"), system("b")]))
+        return batch.writes()
+
+    backend.write(apply)
+    assert [keys for keys in asked if keys] == []
+    assert transact(backend, lambda tx: tx.get(SYSTEM, "b")) == system("b")
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_added_row_that_is_there(known: bool) -> None:
+    """It is a contradiction, whether the database or the transaction itself knows of the row."""
+    backend = MemoryBackend()
+    transact(backend, put(SYSTEM, system("a", b"old")))
+
+    def change(tx: Tx) -> None:
+        if known:
+            assert tx.get(SYSTEM, "a") is not None
+        tx.add(SYSTEM, [system("a", b"new")])
+
+    with pytest.raises(ConstraintError):
+        transact(backend, change)
+    assert transact(backend, lambda tx: tx.get(SYSTEM, "a")) == system("a", b"old")
+
+
+def test_added_rows_are_seen_by_later_changes() -> None:
+    """What one change adds, the next reads, replaces or deletes; and may then add anew."""
+    backend = MemoryBackend()
+
+    def apply(session: Session) -> Writes:
+        batch = Batch(session, StampGuard(), None)
+        batch.run(lambda tx: tx.add(SYSTEM, [system("a"), system("b"), system("c")]))
+        with pytest.raises(ConstraintError):
+            batch.run(lambda tx: tx.add(SYSTEM, [system("d"), system("a")]))
+        batch.run(put(SYSTEM, system("b", b"new")))
+        batch.run(lambda tx: tx.delete(SYSTEM, "c"))
+        batch.run(lambda tx: tx.add(SYSTEM, [system("c", b"again")]))
+        return batch.writes()
+
+    backend.write(apply)
+    rows = transact(backend, lambda tx: tx.select(SYSTEM, Query()))
+    assert rows == [system("a"), system("b", b"new"), system("c", b"again")]

@@ -1,6 +1,6 @@
 """The index: behind the log, resumable, searchable, and never in the way."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -50,9 +50,11 @@ class Rows:
         self.commits += 1
         return change(self)
 
-    def put(self, table: Table[AuditRow], row: AuditRow) -> None:
+    def add(self, table: Table[AuditRow], rows: Iterable[AuditRow]) -> None:
         """As a transaction's."""
-        self.rows[table.key_of(row)] = table.admit(row)
+        new = {table.key_of(row): table.admit(row) for row in rows}
+        assert not new.keys() & self.rows.keys()
+        self.rows |= new
 
     def delete(self, _table: Table[AuditRow], *key: str | int) -> None:
         """As a transaction's."""
