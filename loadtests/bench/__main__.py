@@ -1,0 +1,73 @@
+"""Freehold beside OpenBao in one run: tables, plots and raw figures under docs/benchmarks.
+
+A quick run writes under .bench/quick instead, so that it does not replace published figures.
+Exits with 1 when a run was void.
+"""
+
+import argparse
+import sys
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from loadtests import machine
+from loadtests.bench import report, stage
+from loadtests.bench.measure import say
+from loadtests.bench.plan import PROFILES, Depth, Profile
+from loadtests.bench.results import Results
+from loadtests.servers import own_folder, running
+
+DOCS = Path("docs/benchmarks")
+README = Path("README.md")
+TRIAL = Path(".bench/quick")
+MILLION = 1_000_000
+
+
+def main() -> int:
+    """Run the comparison; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="the main rows, within 3 minutes")
+    parser.add_argument("--full", action="store_true", help="every row, longer and more often")
+    parser.add_argument("--million", action="store_true", help="with 1,000,000 secrets as well")
+    parser.add_argument("--seconds", type=int, help="of one run")
+    parser.add_argument("--rounds", type=int)
+    parser.add_argument("--out", type=Path, help="folder to write to; the README stays as it is")
+    chosen = parser.parse_args()
+    profile = _profile(chosen)
+    results = _measure(profile)
+    folder = chosen.out or (TRIAL if chosen.quick else DOCS)
+    folder.mkdir(parents=True, exist_ok=True)
+    report.write(results, folder, README if folder == DOCS else None)
+    say(f"\nwritten: {folder}/results.md")
+    for void in results.voids:
+        say(f"VOID {void}")
+    return 1 if results.voids else 0
+
+
+def _profile(chosen: argparse.Namespace) -> Profile:
+    depth = Depth.FULL if chosen.full else Depth.QUICK if chosen.quick else Depth.DEFAULT
+    profile = PROFILES[depth]
+    return replace(
+        profile,
+        seconds=chosen.seconds or profile.seconds,
+        rounds=chosen.rounds or profile.rounds,
+        stored=(*profile.stored, MILLION) if chosen.million else profile.stored,
+    )
+
+
+def _measure(profile: Profile) -> Results:
+    with own_folder() as folder:
+        taken = datetime.now(UTC).isoformat(timespec="seconds")
+        results = Results(taken, machine.describe(folder), asdict(profile))
+        say(machine.sentence(results.machine))
+        servers = stage.Contestants(folder)
+        with running(*servers.all):
+            servers.set_up()
+            for stored in profile.stored:
+                servers.store(stored)
+                stage.run(stored, servers, profile, results)
+        return results
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,77 @@
+"""One run of a load against a server, and rounds in which servers take turns."""
+
+import resource
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+from loadtests import batch, h2load, process, wrk
+from loadtests.bench.results import BASE, Comparison
+from loadtests.load import Load, Sample, VoidError
+from loadtests.servers import Server
+
+WARM_UP = 1  # seconds, not counted
+
+
+def compare(
+    stored: int, load: Load, servers: Sequence[Server], *, seconds: int, rounds: int
+) -> Comparison:
+    """A/B/A/B: each round runs every server once. A void run takes its server out of the row."""
+    row = Comparison(stored, load)
+    if load.operation == "batch" and not all(
+        batch.is_served(server.api()) for server in servers if server.kind != BASE
+    ):
+        row.skipped = f"{batch.PATH} is not served"
+        return row
+    for number in range(rounds + 1):
+        for server in servers:
+            if server.name in row.void:
+                continue
+            try:
+                sample = run(server, load, seconds if number else WARM_UP, row.others)
+            except VoidError as void:
+                row.void[server.name] = str(void)
+                continue
+            if number:
+                row.rounds.setdefault(server.name, []).append(sample)
+    return row
+
+
+def run(server: Server, load: Load, seconds: int, others: list[float]) -> Sample:
+    """One run; adds to `others` what share of the CPU time somebody else had.
+
+    Raises `VoidError` for one answer that is not 2xx, and for an audit log that did not grow by
+    at least a record for each request.
+    """
+    asked = replace(load, operation="read") if _singles(server, load) else load
+    lines, cpu, clock = server.audit_log.lines(), server.cpu_seconds(), time.monotonic()
+    busy, generator = process.busy_seconds(), _generator_seconds()
+    generate = wrk.run if load.http == 1 else h2load.run
+    sample = generate(server, asked, seconds)
+    took, spent = time.monotonic() - clock, server.cpu_seconds() - cpu
+    rest = process.busy_seconds() - busy - spent - (_generator_seconds() - generator)
+    others.append(round(max(0.0, rest) / took / process.CORES, 3))
+    need_audited(server.audit_log.lines() - lines, sample.requests * asked.per_request)
+    return replace(sample, cpu_us=spent / sample.requests * 1e6)
+
+
+def need_audited(grown: int, asked: int) -> None:
+    """Raises `VoidError` when the log grew by fewer lines than what was asked for."""
+    if grown < asked:
+        raise VoidError(f"{asked} answers, and the audit log grew by {grown} lines")
+
+
+def _singles(server: Server, load: Load) -> bool:
+    """OpenBao has no batch read: beside a batch of N stand N single reads."""
+    return load.operation == "batch" and server.kind == BASE
+
+
+def _generator_seconds() -> float:
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+def say(words: str) -> None:
+    """One line of progress, at once."""
+    print(words, flush=True, file=sys.stdout)

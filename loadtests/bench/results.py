@@ -1,0 +1,88 @@
+"""Everything that a run found, as it stands in results.json."""
+
+import json
+import statistics
+from dataclasses import asdict, dataclass, field
+
+from loadtests.load import Load, Sample
+
+BASE = "OpenBao"
+
+
+@dataclass
+class Comparison:
+    """One row: every round of every server, or why there is none."""
+
+    stored: int
+    load: Load
+    rounds: dict[str, list[Sample]] = field(default_factory=dict)
+    void: dict[str, str] = field(default_factory=dict)  # server → why its runs do not count
+    skipped: str = ""
+    others: list[float] = field(default_factory=list)
+    """Of each run, the share of the machine's CPU time that neither side of it had."""
+
+    @property
+    def label(self) -> str:
+        """What was asked, without the number of stored secrets."""
+        size = "" if self.load.value_bytes == 100 else f" {_size(self.load.value_bytes)}"  # noqa: PLR2004
+        what = {"mixed": "90 % read, 10 % write", "batch": "batch read"}.get(
+            self.load.operation, self.load.operation
+        )
+        return f"{what}{size}, HTTP/{'2' if self.load.http == 2 else '1.1'}"  # noqa: PLR2004
+
+    def rate(self, server: str) -> float | None:
+        """The median of secrets a second; none without rounds that count."""
+        return self._median(server, "rate", self.load.per_request)
+
+    def p99(self, server: str) -> float | None:
+        """The median of p99, in milliseconds."""
+        return self._median(server, "p99_ms")
+
+    def cpu(self, server: str) -> float | None:
+        """The median of CPU time for one secret, in microseconds."""
+        return self._median(server, "cpu_us", 1 / self.load.per_request)
+
+    def ratio(self, server: str) -> float | None:
+        """Throughput beside OpenBao's."""
+        rate, base = self.rate(server), self.rate(BASE)
+        return rate / base if rate and base else None
+
+    def _median(self, server: str, name: str, factor: float = 1) -> float | None:
+        rounds = self.rounds.get(server)
+        if not rounds or server in self.void:
+            return None
+        values: list[float] = [getattr(sample, name) for sample in rounds]
+        single = self.load.operation == "batch" and server == BASE  # it has none: single reads
+        return statistics.median(values) * (1 if single else factor)
+
+
+@dataclass
+class Results:
+    """One run of the benchmark."""
+
+    taken: str
+    machine: dict[str, str]
+    profile: dict[str, object]
+    comparisons: list[Comparison] = field(default_factory=list)
+    memory: dict[int, dict[str, int]] = field(default_factory=dict)
+    """Stored secrets → server → resident bytes, freshly started, after reads of 10,000 of them."""
+    starts: dict[str, dict[int, dict[str, list[float]]]] = field(default_factory=dict)
+    """How it ended before → stored secrets → server → seconds from start to the first read."""
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def voids(self) -> list[str]:
+        """Every run that does not count, and why."""
+        return [
+            f"{row.label}, {row.load.client}, {row.stored:,} stored, {server}: {why}"
+            for row in self.comparisons
+            for server, why in row.void.items()
+        ]
+
+    def to_json(self) -> str:
+        """All raw figures."""
+        return json.dumps(asdict(self), indent=1, ensure_ascii=False) + "\n"
+
+
+def _size(count: int) -> str:
+    return f"{count >> 10} KiB"

@@ -1,0 +1,105 @@
+"""The servers with a number of secrets stored: seeding, starting, memory, rows."""
+
+import shutil
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from loadtests import h2load
+from loadtests.bench import startup
+from loadtests.bench.measure import compare, say
+from loadtests.bench.plan import OTHER_SIZES, SMALL, Profile, rows
+from loadtests.bench.results import Results
+from loadtests.load import data_path
+from loadtests.servers import Freehold, OpenBao, Server
+
+READ_FOR_MEMORY = 10_000
+SEED_PIECE = 20_000  # secrets of one h2load, whose log is held in memory
+
+
+class Contestants:
+    """OpenBao, Freehold with an audit log that is written, and a copy of it that fsyncs its log.
+
+    OpenBao does not sync its audit file: beside it stands the second, and the third, which is
+    Freehold's default, keeps more.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        def own(name: str) -> Path:
+            (folder / name).mkdir()
+            return folder / name
+
+        self.bao = OpenBao(own("bao"))
+        self.written = Freehold(own("written"), durability="write")
+        self.fsynced = Freehold(own("fsynced"), name="Freehold, fsynced", durability="fsync")
+        self.all: tuple[Server, ...] = (self.bao, self.written, self.fsynced)
+        self._stored = 0
+
+    def set_up(self) -> None:
+        """Start both kinds, with the secrets of other sizes in place."""
+        for server in (self.bao, self.written):
+            server.set_up()
+            for folder, (names, size) in OTHER_SIZES.items():
+                h2load.seed(server, [data_path(folder, i) for i in range(names)], size, streams=8)
+
+    def store(self, count: int) -> None:
+        """Fill up to so many small secrets, through the API, and copy to the third."""
+        new = [data_path(SMALL, i) for i in range(self._stored, count)]
+        with ThreadPoolExecutor() as pool:
+            for done in [pool.submit(_seed, server, new) for server in (self.bao, self.written)]:
+                done.result()
+        self._stored = count
+        self.fsynced.stop()
+        self.written.stop()
+        shutil.rmtree(self.fsynced.folder)
+        self.fsynced.take_over(self.written)
+        for server in (self.written, self.fsynced):
+            server.start()
+            server.unseal()
+
+
+def run(stored: int, servers: Contestants, profile: Profile, results: Results) -> None:
+    """Everything that the profile measures with so many secrets stored."""
+    say(f"\n{stored:,} secrets stored")
+    _measure_starts(stored, servers.all, profile.starts, results)
+    results.memory[stored] = {server.name: _memory(server, stored) for server in servers.all}
+    for name, size in results.memory[stored].items():
+        say(f"  resident, {name}: {size >> 20} MiB")
+    for row in rows(profile, stored):
+        taking_turns = servers.all if row.fsynced else (servers.bao, servers.written)
+        result = compare(
+            stored, row.load, taking_turns, seconds=profile.seconds, rounds=profile.rounds
+        )
+        results.comparisons.append(result)
+        say(f"  {result.label}, {row.load.client}")
+        for server in taking_turns:
+            rate = result.rate(server.name)
+            said = result.skipped or f"void: {result.void.get(server.name)}"
+            if rate:
+                said = f"{rate:9,.0f}/s  p99 {result.p99(server.name):7.1f} ms"
+                said += f"  CPU {result.cpu(server.name):6.0f} us"
+                said += f"  {result.ratio(server.name) or 0:5.2f}x"
+            say(f"    {server.name:18} {said}")
+
+
+def _measure_starts(stored: int, servers: Sequence[Server], times: int, results: Results) -> None:
+    for how, measure in (("stopped", startup.after_stop), ("kill -9", startup.after_kill)):
+        found = results.starts.setdefault(how, {}).setdefault(stored, {})
+        for _ in range(times):
+            for server in servers:
+                found.setdefault(server.name, []).append(round(measure(server), 3))
+        say(f"  start to first read after {how}: {found}")
+
+
+def _memory(server: Server, stored: int) -> int:
+    """Freshly started, after reads of 10,000 of them."""
+    startup.after_stop(server)
+    count = min(stored, READ_FOR_MEMORY)
+    paths = [data_path(SMALL, i * stored // count) for i in range(count)]
+    h2load.fire(server, paths, None, "-c1", "-m16", f"-n{count}", patience=600)
+    return server.resident()
+
+
+def _seed(server: Server, paths: Sequence[str]) -> None:
+    for start in range(0, len(paths), SEED_PIECE):
+        h2load.seed(server, paths[start : start + SEED_PIECE], 100)

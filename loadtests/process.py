@@ -1,0 +1,43 @@
+"""What the kernel counts of a process and of all that it started (/proc; proc(5))."""
+
+import os
+from pathlib import Path
+
+TICKS = os.sysconf("SC_CLK_TCK")
+CORES = os.cpu_count() or 1
+
+
+def family(pid: int) -> list[int]:
+    """The process and its descendants, as they are now."""
+    found = [pid]
+    for member in found:
+        for children in Path(f"/proc/{member}/task").glob("*/children"):
+            found += [int(child) for child in children.read_text().split()]
+    return found
+
+
+def resident(pid: int) -> int:
+    """Bytes of resident memory; what several processes share counts for each of them."""
+    return sum(_resident(member) for member in family(pid))
+
+
+def cpu_seconds(pid: int) -> float:
+    """User and system time so far, ended children included."""
+    return sum(_ticks(Path(f"/proc/{member}/stat").read_text()) for member in family(pid)) / TICKS
+
+
+def _resident(pid: int) -> int:
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.partition("VmRSS:")[2].split()[0]) << 10
+
+
+def _ticks(stat: str) -> int:
+    """The fields utime, stime, cutime and cstime; the name before them may hold spaces."""
+    return sum(int(field) for field in stat.rpartition(")")[2].split()[11:15])
+
+
+def busy_seconds() -> float:
+    """CPU seconds of the whole machine that were not idle, since it started; stolen ones count."""
+    first = Path("/proc/stat").read_text().partition("\n")[0].split()
+    user, nice, system, _idle, _iowait, *rest = map(int, first[1:9])
+    return (user + nice + system + sum(rest)) / TICKS
