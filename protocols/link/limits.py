@@ -32,3 +32,17 @@ DRAIN_SECONDS: Final = 5.0
 """From our `Bye` to the end, for what is under way to be acknowledged."""
 CLOCK_SKEW_MS: Final = 300_000
 """A frame's time may differ from ours by this much: sanity, not the protection from replay."""
+
+CONNECT_SECONDS: Final = 10.0
+"""For TCP, TLS and the websocket's handshake together, at either end."""
+WRITE_SECONDS: Final = 20.0
+"""For one frame; a reader who needs longer is cut, before he counts as dead."""
+CLOSE_SECONDS: Final = 2.0
+"""For the websocket's closing handshake; then the socket is closed."""
+MAX_UNREAD: Final = 4 * MAX_FRAME
+"""Bytes on the wire from one frame taken to the next: what an endless series of fragments or of
+websocket pings may cost. Three frames can lie in buffers."""
+MAX_CONNECTIONS: Final = 20_000
+"""Of a server; twice the fleet that one is measured with."""
+MAX_HANDSHAKES: Final = 64
+"""TLS and websocket handshakes at a time; others wait, which spreads a stampede."""

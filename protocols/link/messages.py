@@ -35,14 +35,14 @@ class Message(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 # --- the session itself, either way ---------------------------------------------------------------
 
 
-class Cursor(Message):
+class Cursor(Message, frozen=True, kw_only=True):
     """How far a receiver has applied one durable stream: every id up to `applied`."""
 
     stream: Id
     applied: Number
 
 
-class Hello(Message):
+class Hello(Message, frozen=True, kw_only=True):
     """The agent's first frame. Its envelope has session 0, sequence 0 and id 0."""
 
     versions: Annotated[tuple[LinkVersion, ...], Meta(min_length=1, max_length=8)]
@@ -56,7 +56,7 @@ class Hello(Message):
     """Of the control plane's outbox, as far as the agent knows it (zeros if it does not)."""
 
 
-class Welcome(Message):
+class Welcome(Message, frozen=True, kw_only=True):
     """The control plane's answer, the first frame of the session."""
 
     version: LinkVersion
@@ -67,30 +67,30 @@ class Welcome(Message):
     received: Cursor
 
 
-class Ping(Message):
+class Ping(Message, frozen=True, kw_only=True):
     """Are you there? Answered by `Pong` with the same number."""
 
     number: Number
 
 
-class Pong(Message):
+class Pong(Message, frozen=True, kw_only=True):
     """The answer to the newest `Ping`."""
 
     number: Number
 
 
-class Ack(Message):
+class Ack(Message, frozen=True, kw_only=True):
     """Nothing but its envelope's `ack`."""
 
 
-class Skipped(Message):
+class Skipped(Message, frozen=True, kw_only=True):
     """The ids `first` to its envelope's id never come."""
 
     first: Ordinal
     reason: words.SkipReason
 
 
-class Bye(Message):
+class Bye(Message, frozen=True, kw_only=True):
     """The session ends in order; nothing durable follows. The peer answers with its own."""
 
     reason: words.ByeReason
@@ -101,7 +101,7 @@ class Bye(Message):
 # --- agent to control plane -----------------------------------------------------------------------
 
 
-class Registration(Message):
+class Registration(Message, frozen=True, kw_only=True):
     """What the agent is; the first message after `Welcome`."""
 
     release: Release
@@ -115,7 +115,7 @@ class Registration(Message):
     audit_size: Number
 
 
-class Heartbeat(Message):
+class Heartbeat(Message, frozen=True, kw_only=True):
     """The agent lives."""
 
     health: words.Health
@@ -128,21 +128,21 @@ class Heartbeat(Message):
     outbox_bytes: Number
 
 
-class CounterValue(Message):
+class CounterValue(Message, frozen=True, kw_only=True):
     """A total."""
 
     name: words.CounterName
     value: Number
 
 
-class GaugeValue(Message):
+class GaugeValue(Message, frozen=True, kw_only=True):
     """A state."""
 
     name: words.GaugeName
     value: Number
 
 
-class HistogramValue(Message):
+class HistogramValue(Message, frozen=True, kw_only=True):
     """Times: how many in each of `BUCKETS_US` (not cumulative) and above, and their sum."""
 
     name: words.HistogramName
@@ -153,8 +153,8 @@ class HistogramValue(Message):
     sum_us: Number
 
 
-class Metrics(Message):
-    """The agent's figures over a window. A name comes at most once."""
+class Metrics(Message, frozen=True, kw_only=True):
+    """The agent's figures over a window. Each name comes at most once."""
 
     since: Millis
     until: Millis
@@ -162,8 +162,14 @@ class Metrics(Message):
     gauges: Annotated[tuple[GaugeValue, ...], Meta(max_length=len(words.GaugeName))]
     histograms: Annotated[tuple[HistogramValue, ...], Meta(max_length=len(words.HistogramName))]
 
+    def __post_init__(self) -> None:
+        """Refuse a name that comes twice (`ValueError`, which decoding makes its own error)."""
+        for values in (self.counters, self.gauges, self.histograms):
+            if len({value.name for value in values}) != len(values):
+                raise ValueError("a metric comes twice")
 
-class Alert(Message):
+
+class Alert(Message, frozen=True, kw_only=True):
     """Somebody should look. `subject` names a thing by the agent's random id for it; or zeros."""
 
     alert_id: Id
@@ -175,7 +181,7 @@ class Alert(Message):
     """How often since it was last reported."""
 
 
-class AuditCheckpoint(Message):
+class AuditCheckpoint(Message, frozen=True, kw_only=True):
     """A signed state of the audit log, and the proof that it begins with an earlier one."""
 
     old_size: Number
@@ -187,7 +193,7 @@ class AuditCheckpoint(Message):
     """RFC 9162, 2.1.4.1: at most one hash a bit of the size."""
 
 
-class PolicyStatus(Message):
+class PolicyStatus(Message, frozen=True, kw_only=True):
     """What became of a bundle."""
 
     version: Ordinal
@@ -199,7 +205,7 @@ class PolicyStatus(Message):
     at: Millis
 
 
-class SyncState(Message):
+class SyncState(Message, frozen=True, kw_only=True):
     """The agent's own view of its link over the time that the control plane did not see."""
 
     phase: words.SyncPhase
@@ -210,7 +216,7 @@ class SyncState(Message):
     """Metrics that the outbox let go since it was made."""
 
 
-class CommandResult(Message):
+class CommandResult(Message, frozen=True, kw_only=True):
     """What became of a command."""
 
     command_id: Id
@@ -221,13 +227,13 @@ class CommandResult(Message):
 # --- control plane to agent -----------------------------------------------------------------------
 
 
-class PolicyUpdate(Message):
+class PolicyUpdate(Message, frozen=True, kw_only=True):
     """A signed bundle (`protocols.link.bundle`), as the policy key's holder made it."""
 
     bundle: Bundle
 
 
-class Notification(Message):
+class Notification(Message, frozen=True, kw_only=True):
     """Something that the agent's operator should know."""
 
     notification_id: Id
@@ -236,7 +242,7 @@ class Notification(Message):
     at: Millis
 
 
-class Command(Message):
+class Command(Message, frozen=True, kw_only=True):
     """Please do this. `command_id` is its idempotency key; no command takes an argument."""
 
     command_id: Id
@@ -244,7 +250,7 @@ class Command(Message):
     expires_at: Millis
 
 
-class CheckpointCosignature(Message):
+class CheckpointCosignature(Message, frozen=True, kw_only=True):
     """The witness's line for a checkpoint (C2SP tlog-cosignature), as it is kept beside it."""
 
     size: Ordinal

@@ -1,0 +1,381 @@
+"""One session of the link, either end, without I/O.
+
+Frames go in, events come out; messages go in, frames come out. The owner brings a connection
+(`protocols.link.pipe`), an `Outbox` and an `Inbox`, a nonce that was never used, and the time:
+
+    end = End(channel=…, nonce=…, outbox=await outbox.state(), cursor=await inbox.cursor(), …)
+    session = Session.agent(end, now())
+
+    for event in session.receive(frame, now()):           # a frame came
+        match event:
+            case Opened():
+                session.send(registration)                # no outbox: lost with the connection
+            case Received(id=0, message=message):
+                handle(message)
+            case Received(id=id, message=message):        # effect and cursor in one transaction,
+                await inbox.apply(session.peer_stream, id, message)
+                session.applied(id)                       # and only then acknowledge
+            case Missed(last=last):
+                await inbox.apply(session.peer_stream, last, None)
+                session.applied(last)
+            case Acknowledged(through=through):
+                await outbox.acknowledge(through)
+
+    session.tick(now())                                   # at session.deadline at the latest
+
+    while (room := session.room):                         # the outbox has something
+        batch = await outbox.read(session.sent, room)
+        if batch.through == session.sent:
+            break
+        session.offer(batch)
+
+    for frame in session.frames(now()):                   # after each of these, from one task
+        await pipe.send(frame)
+    if session.ended:
+        await pipe.aclose()
+
+`RemoteFaultError` (from `receive` and `tick`): close the connection, take nothing of that frame,
+report its `fault`. `LocalFaultError`: our bug, nothing was sent; but `OutboxRolledBackError` asks
+for a new stream. Calls are quick and none waits. The control plane's end is `Session.control`,
+used alike. Two sessions of one vault can overlap: `Inbox.apply` refuses what is applied already.
+"""
+
+from collections import deque
+from typing import Self
+
+from msgspec import Raw
+
+from protocols.link import codec, handshake
+from protocols.link import messages as m
+from protocols.link.delivery import Batch, Entry, Receiver, Sender
+from protocols.link.ends import End, Moment
+from protocols.link.envelope import EPHEMERAL, NO_SESSION, Envelope
+from protocols.link.errors import Fault, LinkError, LocalFaultError, RemoteFaultError
+from protocols.link.events import Acknowledged, CaughtUp, Event, Leaving, Missed, Opened, Received
+from protocols.link.frame import open_frame, seal
+from protocols.link.limits import (
+    DEAD_SECONDS,
+    DRAIN_SECONDS,
+    HELLO_SECONDS,
+    MAX_QUEUED,
+    PING_SECONDS,
+    VERSION,
+)
+from protocols.link.messages import Direction, Message, MessageType
+from protocols.link.replay import ReplayGuard
+from protocols.link.states import LAST_WORDS, RECEIVABLE, SENDABLE, State, Step, step
+from protocols.link.vocabulary import ByeReason
+
+
+class Session:
+    """See the module. Attributes without a leading underscore are for reading."""
+
+    def __init__(self, direction: Direction, end: End, now: Moment) -> None:
+        """Use `agent` or `control`. `direction`: the way of our own frames."""
+        self.state = State.CONNECTING
+        self.id = NO_SESSION
+        self.round_trip: float | None = None
+        """Seconds from our last ping to its answer."""
+        self._out = direction
+        self._channel = end.channel
+        self._end = end
+        self._nonce = handshake.check_nonce(end.nonce)
+        self._sender: Sender | None = None
+        self._receiver: Receiver | None = None
+        self._guard = ReplayGuard(end.channel.vault, NO_SESSION, 0)
+        self._seq = 0 if direction is Direction.TO_CONTROL else 1
+        self._queue: deque[tuple[MessageType, bytes, int]] = deque()
+        self._pong: int | None = None
+        self._proof_due = False
+        self._peer_newest = 0
+        self._peer_left = False
+        self._began = self._heard = self._pinged = now.monotonic
+        self._pings = 0
+        self._left = 0.0
+
+    @classmethod
+    def agent(cls, end: End, now: Moment) -> Self:
+        """The agent's end; its `Hello` is among the first `frames`."""
+        session = cls(Direction.TO_CONTROL, end, now)
+        hello = m.Hello(
+            versions=(VERSION,),
+            org=end.channel.org,
+            nonce=end.nonce,
+            stream=end.outbox.stream,
+            newest=end.outbox.newest,
+            received=end.cursor,
+        )
+        session._queue_message(hello)
+        session._step(Step.GREET)
+        return session
+
+    @classmethod
+    def control(cls, end: End, now: Moment) -> Self:
+        """The control plane's end; it waits for the `Hello` of the agent in `end.channel`."""
+        return cls(Direction.TO_AGENT, end, now)
+
+    # --- what the owner looks at ------------------------------------------------------------------
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will come: after the last `frames`, close the connection."""
+        return self.state is State.CLOSED
+
+    @property
+    def peer_stream(self) -> bytes:
+        """The stream that received ids belong to. Only once `Opened` has come."""
+        return self._met()[1].stream
+
+    @property
+    def sent(self) -> int:
+        """The highest id that was put on its way: read the outbox behind it."""
+        return self._met()[0].sent
+
+    @property
+    def room(self) -> int:
+        """How many durable messages can be offered now."""
+        if self._sender is None or self.state not in SENDABLE:
+            return 0
+        return max(0, min(self._sender.room, MAX_QUEUED - len(self._queue)))
+
+    @property
+    def deadline(self) -> float:
+        """When `tick` is due, on the monotonic clock, if nothing happens before."""
+        match self.state:
+            case State.CONNECTING | State.HELLO_SENT:
+                return self._began + HELLO_SECONDS
+            case State.DRAINING:
+                return self._left + DRAIN_SECONDS
+            case State.CLOSED:
+                return float("inf")
+        ping = max(self._heard, self._pinged) + PING_SECONDS
+        return min(ping, self._heard + DEAD_SECONDS)
+
+    # --- what the owner does ----------------------------------------------------------------------
+
+    def receive(self, frame: bytes, now: Moment) -> list[Event]:
+        """What a received frame means. Raises `RemoteFaultError`, and is closed then."""
+        if self.state is State.CLOSED:
+            raise LocalFaultError("the session is closed")
+        try:
+            return self._receive(frame, now)
+        except LinkError:
+            self._fail()
+            raise
+
+    def tick(self, now: Moment) -> None:
+        """Ping, or give up. Raises `RemoteFaultError` (`timeout`) when the peer is dead."""
+        if now.monotonic < self.deadline:
+            return
+        if self.state is State.DRAINING:
+            self._step(Step.END)
+        elif self.state not in SENDABLE or now.monotonic >= self._heard + DEAD_SECONDS:
+            self._fail()
+            raise RemoteFaultError(Fault.TIMEOUT, "the peer has fallen silent")
+        else:
+            self._pings += 1
+            self._pinged = now.monotonic
+            self._queue_message(m.Ping(number=self._pings))
+
+    def send(self, message: Message) -> None:
+        """Queue a message that is not durable. Raises `LocalFaultError`; nothing is queued then."""
+        kind = m.KINDS[codec.name_of(message)]
+        if kind.session or kind.delivery is not m.Delivery.EPHEMERAL:
+            raise LocalFaultError(f"{kind.name} is not a message to send: see its delivery")
+        if self._out not in kind.directions:
+            raise LocalFaultError(f"{kind.name} does not go this way")
+        self._check_sendable()
+        self._queue_message(message)
+
+    def offer(self, batch: Batch) -> None:
+        """Queue what an outbox has behind `sent`, as far as there is room."""
+        self._check_sendable()
+        for id_, item in self._met()[0].frames(batch):
+            if isinstance(item, Entry):
+                self._queue.append((item.name, item.payload, id_))
+            else:
+                self._queue_message(item, id_)
+
+    def applied(self, through: int) -> list[Event]:
+        """All received ids up to `through` are applied and durable: acknowledge them."""
+        self._met()[1].apply(through)
+        return self._progress()
+
+    def leave(self, reason: ByeReason, now: Moment, spread: int = 0) -> None:
+        """End in order. `spread`: milliseconds over which peers should spread their return."""
+        if self.state in SENDABLE:
+            self._step(Step.LEAVE)
+            self._left = now.monotonic
+            self._queue_message(m.Bye(reason=reason, spread=spread))
+        elif self.state is not State.DRAINING:
+            self._fail()
+
+    def frames(self, now: Moment) -> list[bytes]:
+        """Everything that is due, signed, in the order in which it must be written."""
+        if self._pong is not None:
+            self._queue_message(m.Pong(number=self._pong))
+            self._pong = None
+        receiver = self._receiver
+        untold = receiver is not None and receiver.told != receiver.applied
+        if not self._queue and self.state is not State.CLOSED and (untold or self._proof_due):
+            self._queue_message(m.Ack())
+        sealed = [self._seal(*item, now) for item in self._queue]
+        self._queue.clear()
+        self._settle()
+        return sealed
+
+    # --- receiving --------------------------------------------------------------------------------
+
+    def _receive(self, frame: bytes, now: Moment) -> list[Event]:
+        opened = open_frame(frame, self._out.back, self._end.verifier)
+        envelope, message = opened.envelope, opened.message
+        allowed = RECEIVABLE.get((self.state, self._out.back), frozenset())
+        if envelope.message_type not in (allowed & LAST_WORDS if self._peer_left else allowed):
+            raise RemoteFaultError(Fault.STATE, f"{envelope.message_type} is out of place")
+        match message:
+            case m.Hello():
+                self._hello(envelope, message, now)
+                return []
+            case m.Welcome():
+                events = self._welcome(envelope, message, now)
+            case _:
+                self._guard.check(envelope, now.wall_ms)
+                events = self._in_session(envelope, message, now)
+        self._heard = now.monotonic
+        events += self._progress()
+        self._settle()
+        return events
+
+    def _hello(self, envelope: Envelope, hello: m.Hello, now: Moment) -> None:
+        self._guard.check(envelope, now.wall_ms)
+        handshake.check_hello(hello, envelope.vault_id, self._channel)
+        self._begin(envelope, hello, handshake.session_id(self._channel, hello.nonce, self._nonce))
+        self._guard = ReplayGuard(self._channel.vault, self.id, 1)
+        welcome = m.Welcome(
+            version=VERSION,
+            agent_nonce=hello.nonce,
+            nonce=self._nonce,
+            stream=self._end.outbox.stream,
+            newest=self._end.outbox.newest,
+            received=self._end.cursor,
+        )
+        self._queue_message(welcome)
+        self._step(Step.GREET)
+
+    def _welcome(self, envelope: Envelope, welcome: m.Welcome, now: Moment) -> list[Event]:
+        handshake.check_welcome(welcome, self._nonce)
+        session = handshake.session_id(self._channel, self._nonce, welcome.nonce)
+        self._guard = ReplayGuard(self._channel.vault, session, 1)
+        self._guard.check(envelope, now.wall_ms)
+        self._begin(envelope, welcome, session)
+        if welcome.newest < self._met()[1].applied:
+            raise RemoteFaultError(Fault.ROLLBACK, "the peer's outbox is older than our cursor")
+        self._proof_due = True
+        return self._prove()
+
+    def _begin(self, envelope: Envelope, peer: m.Hello | m.Welcome, session: bytes) -> None:
+        if envelope.ack:
+            raise RemoteFaultError(Fault.ACK, "a greeting acknowledges by its cursor")
+        self._sender = Sender(self._end.outbox, peer.received)
+        self._receiver = Receiver(peer.stream, self._end.cursor)
+        self._peer_newest = peer.newest
+        self.id = session
+
+    def _prove(self) -> list[Event]:
+        self._step(Step.PROVE)
+        events: list[Event] = [Opened(self.id)]
+        through = self._met()[0].acknowledged
+        if through > self._end.outbox.acknowledged:
+            events.append(Acknowledged(through))
+        return events
+
+    def _in_session(self, envelope: Envelope, message: Message, now: Moment) -> list[Event]:
+        sender, receiver = self._met()
+        events = self._prove() if self.state is State.HELLO_SENT else []
+        if sender.acknowledge(envelope.ack):
+            events.append(Acknowledged(sender.acknowledged))
+        if envelope.id != EPHEMERAL:
+            receiver.accept(envelope.id, message)
+        match message:
+            case m.Ack():
+                pass
+            case m.Ping(number=number):
+                self._pong = number
+            case m.Pong(number=number):
+                self._answered(number, now)
+            case m.Bye(reason=reason, spread=spread):
+                self._peer_left = True
+                self.leave(reason, now)
+                events.append(Leaving(reason, spread))
+            case m.Skipped(first=first, reason=why):
+                events.append(Missed(first, envelope.id, why))
+            case _:
+                events.append(Received(envelope.id, message))
+        return events
+
+    def _answered(self, number: int, now: Moment) -> None:
+        if not 0 < number <= self._pings:
+            raise RemoteFaultError(Fault.STATE, "a pong without its ping")
+        if number == self._pings:
+            self.round_trip = now.monotonic - self._pinged
+
+    # --- moving on --------------------------------------------------------------------------------
+
+    def _progress(self) -> list[Event]:
+        if self.state is not State.SYNCING:
+            return []
+        sender, receiver = self._met()
+        if sender.acknowledged < self._end.outbox.newest or receiver.applied < self._peer_newest:
+            return []
+        self._step(Step.CATCH_UP)
+        return [CaughtUp()]
+
+    def _settle(self) -> None:
+        """Close once both have left and nothing is on its way."""
+        if self.state is not State.DRAINING or not self._peer_left or self._queue:
+            return
+        sender, receiver = self._met()
+        if sender.idle and receiver.idle:
+            self._step(Step.END)
+
+    def _step(self, by: Step) -> None:
+        self.state = step(self.state, by)
+
+    def _fail(self) -> None:
+        self._queue.clear()
+        self._pong = None
+        self._step(Step.END)
+
+    def _met(self) -> tuple[Sender, Receiver]:
+        if self._sender is None or self._receiver is None:
+            raise LocalFaultError("the peer has not greeted yet")
+        return self._sender, self._receiver
+
+    def _check_sendable(self) -> None:
+        if self.state not in SENDABLE:
+            raise LocalFaultError(f"nothing can be sent while the session is {self.state}")
+
+    # --- sending ----------------------------------------------------------------------------------
+
+    def _queue_message(self, message: Message, id_: int = EPHEMERAL) -> None:
+        if len(self._queue) > MAX_QUEUED:
+            raise LocalFaultError("nobody writes the frames of this session")
+        self._queue.append((codec.name_of(message), codec.encode_payload(message), id_))
+
+    def _seal(self, name: MessageType, payload: bytes, id_: int, now: Moment) -> bytes:
+        greeting = name in {MessageType.HELLO, MessageType.WELCOME}
+        envelope = Envelope(
+            version=VERSION,
+            timestamp=now.wall_ms,
+            vault_id=self._channel.vault,
+            session=NO_SESSION if name is MessageType.HELLO else self.id,
+            seq=self._seq,
+            ack=0 if greeting else self._met()[1].tell(),
+            id=id_,
+            message_type=name,
+            payload=Raw(payload),
+        )
+        frame = seal(envelope, self._out, self._end.signer)
+        self._seq += 1
+        self._proof_due &= greeting
+        return frame

@@ -1,0 +1,338 @@
+"""The link over the network: websockets on TLS on Trio. The only module here with sockets.
+
+trio-websocket runs a reader task that fails by its own exceptions, and waits for handshakes
+without end. So each connection has a nursery of its own, every wait on the peer but `receive` is
+under a time limit, and what the reader dies of becomes the `PipeError` of its pipe: no connection
+can harm another.
+"""
+
+import ssl
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final, Self, cast
+
+import trio
+import trio_websocket as ws
+
+from protocols.link import limits
+from protocols.link.errors import PipeError
+
+Handler = Callable[["WebSocketPipe"], Awaitable[None]]
+Report = Callable[[BaseException], None]
+
+_NORMAL: Final = 1000
+_POLICY: Final = 1008  # RFC 6455, 7.4.1: "a message that violates its policy"
+
+
+class _Metered(trio.abc.Stream):
+    """A stream that breaks when too much comes in without a frame being taken."""
+
+    def __init__(self, stream: "trio.SSLStream[trio.SocketStream]") -> None:
+        self._stream = stream
+        self.unread = 0
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        await self._stream.send_all(data)
+
+    async def wait_send_all_might_not_block(self) -> None:
+        await self._stream.wait_send_all_might_not_block()
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        data = await self._stream.receive_some(max_bytes)
+        self.unread += len(data)
+        if self.unread > limits.MAX_UNREAD:
+            raise trio.BrokenResourceError("too much came without a whole frame")
+        return bytes(data)
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+
+class WebSocketPipe:
+    """A `Pipe` over a websocket."""
+
+    def __init__(self, connection: ws.WebSocketConnection, wire: _Metered, peer: bytes) -> None:
+        """Use `connect` or `serve`."""
+        self._connection = connection
+        self._wire = wire
+        self._broken = False
+        self.peer_certificate = peer
+        self.failure: BaseException | None = None
+        """What the reader died of."""
+        self.closed = trio.Event()
+
+    async def send(self, frame: bytes) -> None:
+        """See `Pipe`. Raises `PipeError`: `closed`, `slow`."""
+        if self._broken:
+            raise self._gone()
+        self._broken = True  # until the whole frame is written
+        with trio.move_on_after(limits.WRITE_SECONDS) as scope:
+            try:
+                await self._connection.send_message(frame)
+            except ws.ConnectionClosed:
+                raise self._gone() from self.failure
+        if scope.cancelled_caught:
+            await self.aclose()
+            raise PipeError("slow", "the peer does not read")
+        self._broken = False
+
+    async def receive(self) -> bytes:
+        """See `Pipe`. Raises `PipeError`: `closed`, `text`."""
+        try:
+            frame = await self._connection.get_message()
+        except ws.ConnectionClosed:
+            raise self._gone() from self.failure
+        self._wire.unread = 0
+        if isinstance(frame, bytes):
+            return frame
+        await self.aclose("text")
+        raise PipeError("text", "frames are binary messages")
+
+    async def aclose(self, fault: str = "") -> None:
+        """See `Pipe`."""
+        try:
+            with trio.move_on_after(limits.CLOSE_SECONDS):
+                await self._connection.aclose(_POLICY if fault else _NORMAL, fault or None)
+        finally:
+            self.closed.set()
+            await trio.aclose_forcefully(self._wire)
+
+    def _gone(self) -> PipeError:
+        why = self._connection.closed
+        told = f" ({why.code} {why.reason or ''})" if why is not None else ""
+        return PipeError("closed", f"the connection is closed{told}")
+
+
+async def connect(
+    nursery: trio.Nursery,
+    host: str,
+    port: int,
+    context: ssl.SSLContext,
+    *,
+    server_name: str | None = None,
+) -> WebSocketPipe:
+    """An agent's connection; its reader lives in `nursery`, where it never fails.
+
+    `context` brings our certificate and trusts the control plane's authority only; `server_name`
+    is what its certificate must say, if not `host`. Raises `PipeError`: `unreachable`, `tls`,
+    `refused`, `timeout`, `broken`.
+    """
+    open_ = partial(_open_client, host, port, context, server_name or host)
+    pipe: WebSocketPipe = await nursery.start(_hold, open_)
+    return pipe
+
+
+async def _hold(
+    open_: Callable[[trio.Nursery], Awaitable[WebSocketPipe]],
+    *,
+    task_status: trio.TaskStatus[WebSocketPipe],
+) -> None:
+    """Own a client's reader until its pipe is closed."""
+    pipe = None
+    try:
+        async with trio.open_nursery() as readers:
+            pipe = await _in_time(open_, readers)
+            task_status.started(pipe)
+            await pipe.closed.wait()
+            readers.cancel_scope.cancel()
+    except BaseExceptionGroup as group:
+        failure = _only_failure(group)
+        if pipe is None:
+            raise _as_pipe_error(failure) from failure
+        pipe.failure = failure
+
+
+async def _in_time(
+    open_: Callable[[trio.Nursery], Awaitable[WebSocketPipe]], readers: trio.Nursery
+) -> WebSocketPipe:
+    with trio.move_on_after(limits.CONNECT_SECONDS):
+        return await open_(readers)
+    raise PipeError("timeout", "the peer did not finish its handshake in time")
+
+
+async def _open_client(
+    host: str, port: int, context: ssl.SSLContext, name: str, readers: trio.Nursery
+) -> WebSocketPipe:
+    try:
+        tcp = await trio.open_tcp_stream(host, port)
+    except OSError as error:
+        raise PipeError("unreachable", "no connection to the control plane") from error
+    tls = trio.SSLStream(tcp, context, server_hostname=name)
+    try:
+        peer = await _handshake(tls)
+        wire = _Metered(tls)
+        connection = await ws.wrap_client_stream(
+            readers,
+            cast("trio.SSLStream[trio.SocketStream]", wire),
+            name,
+            limits.PATH,
+            subprotocols=[limits.SUBPROTOCOL],
+            max_message_size=limits.MAX_FRAME,
+        )
+        _check_spoken(connection.subprotocol)
+    except BaseException:
+        await trio.aclose_forcefully(tls)
+        raise
+    return WebSocketPipe(connection, wire, peer)
+
+
+def _check_spoken(subprotocol: str | None) -> None:
+    if subprotocol != limits.SUBPROTOCOL:
+        raise PipeError("refused", f"the peer does not speak {limits.SUBPROTOCOL}")
+
+
+async def _handshake(tls: "trio.SSLStream[trio.SocketStream]") -> bytes:
+    """The peer's certificate, which it must have."""
+    try:
+        await tls.do_handshake()
+    except trio.BrokenResourceError as error:
+        raise PipeError("tls", "the TLS handshake failed") from error
+    peer: bytes | None = cast("Any", tls).getpeercert(binary_form=True)
+    if not peer:
+        raise PipeError("tls", "the peer has no certificate")
+    return peer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bounds:
+    """What a server grants; times and sizes are `protocols.link.limits`."""
+
+    connections: int = limits.MAX_CONNECTIONS
+    handshakes: int = limits.MAX_HANDSHAKES
+
+
+class LinkServer:
+    """Accepts agents' connections until it is drained; see `serve`."""
+
+    def __init__(
+        self,
+        handler: Handler,
+        listeners: Sequence[trio.SocketListener],
+        context: Callable[[], ssl.SSLContext],
+        report: Report,
+        bounds: Bounds,
+    ) -> None:
+        """Use `serve`."""
+        self._handler = handler
+        self._listeners = listeners
+        self._context = context
+        self._report = report
+        self._bounds = bounds
+        self._handshakes = trio.CapacityLimiter(bounds.handshakes)
+        self._accepting = trio.CancelScope()
+        self._all = trio.CancelScope()
+        self._empty = trio.Event()
+        self.connections = 0
+        self.refused = 0
+        """Connections closed at once because there were too many."""
+
+    @property
+    def ports(self) -> list[int]:
+        """The TCP ports that it listens on."""
+        return [listener.socket.getsockname()[1] for listener in self._listeners]
+
+    async def drain(self, grace: float) -> None:
+        """Accept nothing more, and give the handlers `grace` seconds to end; then cancel them.
+
+        Telling the agents (`Session.leave`) is the handlers' part.
+        """
+        self._accepting.cancel()
+        with trio.move_on_after(grace):
+            while self.connections:
+                self._empty = trio.Event()
+                await self._empty.wait()
+        self._all.cancel()
+
+    async def run(self, *, task_status: trio.TaskStatus[Self]) -> None:
+        """Serve until drained or cancelled."""
+        with self._all:
+            async with trio.open_nursery() as nursery:
+                task_status.started(self)
+                with self._accepting:
+                    await trio.serve_listeners(
+                        self._connection, list(self._listeners), handler_nursery=nursery
+                    )
+
+    async def _connection(self, tcp: trio.SocketStream) -> None:
+        """One connection from its first byte to its last; nothing but cancellation leaves it."""
+        if self.connections >= self._bounds.connections:
+            self.refused += 1
+            await trio.aclose_forcefully(tcp)
+            return
+        self.connections += 1
+        try:
+            await self._serve(tcp)
+        except BaseExceptionGroup as group:
+            self._report(_only_failure(group))
+        except Exception as error:  # noqa: BLE001 - reported; one connection must not end the others
+            self._report(error)
+        finally:
+            self.connections -= 1
+            if not self.connections:
+                self._empty.set()
+            await trio.aclose_forcefully(tcp)
+
+    async def _serve(self, tcp: trio.SocketStream) -> None:
+        async with trio.open_nursery() as readers:
+            pipe = await _in_time(partial(self._open, tcp), readers)
+            try:
+                await self._handler(pipe)
+            finally:
+                with trio.CancelScope(shield=True):  # bounded by CLOSE_SECONDS
+                    await pipe.aclose()
+            readers.cancel_scope.cancel()
+
+    async def _open(self, tcp: trio.SocketStream, readers: trio.Nursery) -> WebSocketPipe:
+        tls = trio.SSLStream(tcp, self._context(), server_side=True)
+        async with self._handshakes:
+            peer = await _handshake(tls)
+            wire = _Metered(tls)
+            request = await ws.wrap_server_stream(readers, wire, max_message_size=limits.MAX_FRAME)
+            if request.path != limits.PATH:
+                await request.reject(404)
+                raise PipeError("refused", "another path was asked for")
+            if limits.SUBPROTOCOL not in request.proposed_subprotocols:
+                await request.reject(400)
+                raise PipeError("refused", f"{limits.SUBPROTOCOL} was not offered")
+            connection = await request.accept(subprotocol=limits.SUBPROTOCOL)
+        return WebSocketPipe(connection, wire, peer)
+
+
+async def serve(
+    nursery: trio.Nursery,
+    handler: Handler,
+    listeners: Sequence[trio.SocketListener],
+    context: Callable[[], ssl.SSLContext],
+    *,
+    report: Report,
+    bounds: Bounds | None = None,
+) -> LinkServer:
+    """Serve agents in `nursery`; each connection's `handler` gets its pipe and ends with it.
+
+    `context` is asked for each connection, so that certificates and trust can change live; it must
+    require client certificates and give no session tickets. `report` gets what a connection failed
+    of: a `PipeError` when the peer is to blame, anything else is the handler's own.
+    """
+    server = LinkServer(handler, listeners, context, report, bounds or Bounds())
+    started: LinkServer = await nursery.start(server.run)
+    return started
+
+
+def _only_failure(group: "BaseExceptionGroup[BaseException]") -> BaseException:
+    """The failure of a connection. What is no `Exception` (cancellation above all) is raised on."""
+    _, fatal = group.split(Exception)
+    if fatal is not None:
+        raise fatal
+    inner: BaseException = group
+    while isinstance(inner, BaseExceptionGroup) and len(inner.exceptions) == 1:
+        inner = inner.exceptions[0]
+    return inner
+
+
+def _as_pipe_error(failure: BaseException) -> PipeError:
+    if isinstance(failure, PipeError):
+        return failure
+    if isinstance(failure, ws.ConnectionRejected):
+        return PipeError("refused", f"the peer answered {failure.status_code}")
+    return PipeError("broken", "the websocket handshake failed")

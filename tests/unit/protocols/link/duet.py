@@ -1,0 +1,148 @@
+"""Two ends of a link, their keys and a clock, for the tests beside."""
+
+import hashlib
+from dataclasses import dataclass, field, replace
+
+from protocols.link import messages as m
+from protocols.link import vocabulary as words
+from protocols.link.delivery import NO_CURSOR, OutboxState
+from protocols.link.ends import End, Moment
+from protocols.link.events import Event
+from protocols.link.handshake import Channel
+from protocols.link.messages import Direction
+from protocols.link.session import Session
+from protocols.link.signing import LinkKey, Verifier
+
+WALL = 1_790_000_000_000
+AGENT_KEY = LinkKey.from_seed(b"a" * 32)
+CONTROL_KEY = LinkKey.from_seed(b"c" * 32)
+CHANNEL = Channel(
+    org="acme", vault="prod", agent_certificate=b"A" * 32, control_certificate=b"C" * 32
+)
+UP, DOWN = b"u" * 16, b"d" * 16
+"""The streams of the agent's and of the control plane's outbox."""
+
+
+def fixed(label: str, size: int = 16) -> bytes:
+    """Bytes that look random and are the same every time."""
+    return hashlib.shake_256(label.encode()).digest(size)
+
+
+def at(seconds: float) -> Moment:
+    """So many seconds after the beginning."""
+    return Moment(1000.0 + seconds, WALL + int(seconds * 1000))
+
+
+def agent_end(outbox: OutboxState | None = None, cursor: m.Cursor = NO_CURSOR) -> End:
+    """The agent's, its outbox empty unless given."""
+    return End(
+        channel=CHANNEL,
+        signer=AGENT_KEY,
+        verifier=Verifier([CONTROL_KEY.public]),
+        nonce=fixed("agent nonce"),
+        outbox=outbox or OutboxState(UP, 0, 0),
+        cursor=cursor,
+    )
+
+
+def control_end(outbox: OutboxState | None = None, cursor: m.Cursor = NO_CURSOR) -> End:
+    """The control plane's."""
+    return replace(
+        agent_end(),
+        signer=CONTROL_KEY,
+        verifier=Verifier([AGENT_KEY.public]),
+        nonce=fixed("control nonce"),
+        outbox=outbox or OutboxState(DOWN, 0, 0),
+        cursor=cursor,
+    )
+
+
+@dataclass
+class Duet:
+    """Two sessions with nothing between them; `heard` is what each was told, in order."""
+
+    agent: Session
+    control: Session
+    heard: dict[Direction, list[Event]] = field(
+        default_factory=lambda: {direction: [] for direction in Direction}
+    )
+
+    @classmethod
+    def of(cls, agent: End | None = None, control: End | None = None) -> "Duet":
+        """Sessions that have not exchanged anything."""
+        return cls(
+            Session.agent(agent or agent_end(), at(0)),
+            Session.control(control or control_end(), at(0)),
+        )
+
+    def pump(self, now: Moment = at(0)) -> None:
+        """Carry frames both ways until nobody has any."""
+        moved = True
+        while moved:
+            moved = False
+            for source, sink, direction in (
+                (self.agent, self.control, Direction.TO_CONTROL),
+                (self.control, self.agent, Direction.TO_AGENT),
+            ):
+                for frame in source.frames(now):
+                    moved = True
+                    if not sink.ended:
+                        self.heard[direction] += sink.receive(frame, now)
+
+    @classmethod
+    def live(cls, agent: End | None = None, control: End | None = None) -> "Duet":
+        """Sessions that have greeted and are live; what they were told is forgotten."""
+        duet = cls.of(agent, control)
+        duet.pump()
+        for events in duet.heard.values():
+            events.clear()
+        return duet
+
+
+def heartbeat(number: int = 0) -> m.Heartbeat:
+    """An ephemeral message."""
+    return m.Heartbeat(
+        health=words.Health.SERVING,
+        uptime=number,
+        policy_version=1,
+        audit_size=2,
+        secrets=3,
+        outbox_messages=4,
+        outbox_bytes=5,
+    )
+
+
+def alert(number: int = 1) -> m.Alert:
+    """Evidence."""
+    return m.Alert(
+        alert_id=fixed(f"alert {number}"),
+        code=words.AlertCode.LOCKOUT,
+        severity=words.Severity.WARNING,
+        raised_at=WALL,
+        subject=bytes(16),
+        count=number,
+    )
+
+
+def metrics(number: int = 0) -> m.Metrics:
+    """Droppable."""
+    return m.Metrics(
+        since=WALL - 1000,
+        until=WALL,
+        counters=(m.CounterValue(name=words.CounterName.READS, value=number),),
+        gauges=(m.GaugeValue(name=words.GaugeName.SECRETS, value=7),),
+        histograms=(
+            m.HistogramValue(
+                name=words.HistogramName.REQUEST_DURATION, counts=(1,) * 15, sum_us=15
+            ),
+        ),
+    )
+
+
+def command(number: int = 1) -> m.Command:
+    """Evidence, downwards."""
+    return m.Command(
+        command_id=fixed(f"command {number}"),
+        command=words.CommandName.SEND_METRICS,
+        expires_at=WALL + 60_000,
+    )
