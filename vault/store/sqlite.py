@@ -15,9 +15,9 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import sqlalchemy as sa
 from sqlalchemy.pool import NullPool, QueuePool
 
+from protocols.lockfile import LockFile
 from vault.errors import TamperedError, UnavailableError, ValidationError
 from vault.store.interface import BackendError
-from vault.store.lockfile import LockFile
 from vault.store.migrate import migrate
 from vault.store.sql import READERS, SqlBackend
 from vault.store.statements import encode_json, leave_json

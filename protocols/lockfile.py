@@ -4,7 +4,7 @@ import fcntl
 import os
 from pathlib import Path
 
-from vault.errors import UnavailableError
+from protocols.errors import UnavailableError
 
 
 class LockFile:

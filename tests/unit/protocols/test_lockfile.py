@@ -1,12 +1,12 @@
-"""vault.store.lockfile: one holder."""
+"""protocols.lockfile: one holder."""
 
 import os
 from pathlib import Path
 
 import pytest
 
-from vault.errors import UnavailableError
-from vault.store.lockfile import LockFile
+from protocols.errors import UnavailableError
+from protocols.lockfile import LockFile
 
 
 def test_one_holder(tmp_path: Path) -> None:
