@@ -12,7 +12,6 @@ from vault.anchor.rows import Totals
 from vault.anchor.state import Mark, decode, encode
 from vault.errors import TamperedError
 from vault.model.records import SystemRow
-from vault.store.interface import Session
 from vault.store.tables import SYSTEM
 from vault.store.tx import Batch, Tx
 
@@ -101,12 +100,6 @@ class Marker:
             return base_of(decode(b"" if row is None else row.value, Mark, self._keys), self._keys)
         except ValueError as error:
             raise damaged(str(error)) from None
-
-
-def read_mark(session: Session, keys: AnchorKeys) -> Mark | None:
-    """The mark in the database, None if there is none. Raises `ValueError` for one not ours."""
-    row = session.get(SYSTEM, (MARK_ROW,))
-    return None if row is None else decode(row.value, Mark, keys)
 
 
 def base_of(mark: Mark, keys: AnchorKeys) -> Base:

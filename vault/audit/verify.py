@@ -266,9 +266,7 @@ class Verifier:
         try:
             replay.check_head(self._chain, head)
         except ValueError:
-            what = (
-                f"not the {head.size} records that the anchor has seen: the log has been replaced"
-            )
+            what = f"not the {head.size} records that the anchor has seen: the log was replaced"
             raise BadLogError(*self._place, head.size - 1, what) from None
 
     def _finish(self) -> None:

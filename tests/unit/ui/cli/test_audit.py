@@ -43,6 +43,19 @@ def test_a_log_of_another_key_is_1(cli: Run, log: Path) -> None:
     assert cli("audit", "verify", "--log", str(log), "--key", other).code == 1
 
 
+def test_an_anchor_beside_the_log_is_minded(cli: Run, log: Path) -> None:
+    """And one that is named; what is no anchor is told by its name."""
+    anchor = log.with_name("vault.anchor")
+    for content, words in ((b"nonsense", ()), (b"nonsense", ("--anchor", str(anchor)))):
+        anchor.write_bytes(content)
+        done = cli("audit", "verify", "--log", str(log), *words)
+        assert done.code == 1
+        assert "vault.anchor: not an anchor" in done.err
+    done = cli("audit", "verify", "--log", str(log), "--anchor", str(anchor) + "x")
+    assert done.code == 1
+    assert "cannot read" in done.err
+
+
 def test_a_log_that_cannot_be_read_is_told(cli: Run, tmp_path: Path) -> None:
     """By its name."""
     folder = tmp_path / "audit.log"

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 from tests.unit.ui.cli.conftest import FakeAgent, Run
 
 PROGRESS = {"sealed": True, "t": 3, "n": 5, "progress": 1, "nonce": "x", "type": "shamir"}
@@ -42,3 +44,20 @@ def test_the_rest_is_one_request_each(agent: FakeAgent, cli: Run) -> None:
         ("GET", "/api/v1/system/key-status"),
         ("GET", "/api/v1/system/actors"),
     ]
+
+
+def test_an_acceptance_needs_no_agent(cli: Run, tmp_path: Path) -> None:
+    """It is left beside the anchor, with its reason."""
+    anchor = tmp_path / "vault.anchor"
+    words = ("operator", "accept-rollback", "--anchor", str(anchor), "--reason")
+    done = cli(*words, "a fire")
+    assert done.code == 0
+    left = tmp_path / "vault.anchor.accept"
+    assert '"reason":"a fire"' in left.read_text()
+    assert str(left) in done.err
+    assert cli(*words, "").code == 64
+    assert cli(*words, "x" * 201).code == 64
+    assert cli("operator", "accept-rollback", "--reason", "x").code == 64
+    (tmp_path / "file").touch()
+    refused = cli("operator", "accept-rollback", "--anchor", f"{tmp_path}/file/a", "--reason", "x")
+    assert (refused.code, refused.err.count("\n")) == (1, 1)

@@ -1,10 +1,12 @@
 """Checkpoints: the C2SP form, signed, and nothing else is accepted."""
 
 import base64
+from dataclasses import replace
 
 import pytest
 
-from vault.audit.checkpoint import Head, open_note, origin_of, sign
+from vault.audit.checkpoint import Head, open_note, origin_of, sign, unsigned_head
+from vault.audit.headfile import SECTOR, encode_slot
 from vault.audit.testing import make_keys
 from vault.crypto.digest import sha256
 
@@ -85,3 +87,27 @@ def test_a_short_root_is_refused() -> None:
     short = Head(HEAD.origin, 42, b"short", HEAD.head, HEAD.time)
     with pytest.raises(ValueError, match="canonical"):
         Head.parse(short.text())
+
+
+def test_the_stores_count_is_a_line_of_its_own() -> None:
+    """Signed with the rest; absent before the first commit, and then it may not be written as 0."""
+    counted = replace(HEAD, store=7)
+    assert counted.text() == HEAD.text() + b"store 7\n"
+    assert open_note(sign(counted, KEYS), KEYS, KEYS.public) == counted
+    for wrong in (b"store 0\n", b"store 07\n", b"store 7\nstore 7\n", b"store x\n", b"\n"):
+        with pytest.raises(ValueError, match="checkpoint"):
+            Head.parse(HEAD.text() + wrong)
+
+
+def test_the_longest_head_fits_into_its_sector() -> None:
+    """Of the longest vault id, with the largest numbers there can be."""
+    origin = origin_of("v" * 64)
+    longest = replace(HEAD, origin=origin, size=10**12, time="2027-01-15T08:00:00.123456789Z")
+    assert len(encode_slot(sign(replace(longest, store=10**12), KEYS), 10**9)) == SECTOR
+
+
+def test_a_head_is_read_from_a_note_that_something_else_vouches_for() -> None:
+    """Whatever its signature."""
+    assert unsigned_head(NOTE) == HEAD
+    with pytest.raises(ValueError, match="checkpoint"):
+        unsigned_head("nothing")

@@ -248,3 +248,26 @@ def test_a_new_segment_that_was_never_acknowledged_is_dropped(log: Path) -> None
 def test_damaged_names_the_place() -> None:
     """The error says which file, and nothing of what is in it."""
     assert str(damaged("audit.log", "gone")) == "audit_log_damaged: audit log, audit.log: gone"
+
+
+def test_the_stores_count_is_the_highest_that_was_signed(tmp_path: Path) -> None:
+    """In the head, or in a checkpoint behind a head that was set back."""
+    path, keys = tmp_path / "audit.log", KEYS
+    sink = FileSink(path, reserve_bytes=0, durability="write")
+    commits = [0]
+    ledger = Ledger(
+        keys, VAULT, sink.load(keys, VAULT).position, rotation_bytes=2**30,
+        commits=lambda: commits[-1],
+    )  # fmt: skip
+    heads = []
+    for count in (3, 5, 8):
+        commits.append(count)
+        sink.write((ledger.compose([make_draft()], NOW, settle=True),))
+        heads.append(Layout(path).head.read_bytes())
+    sink.close()
+    assert _recover(path).commits == 8
+    Layout(path).head.write_bytes(heads[1])
+    assert _recover(path).commits == 8
+    for file in (path, Layout(path).head):
+        file.unlink()
+    assert _recover(path).commits == 0

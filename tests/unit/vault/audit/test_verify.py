@@ -2,6 +2,7 @@
 
 import base64
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -9,7 +10,9 @@ import pytest
 
 from vault.audit import record
 from vault.audit.chain import Chain
+from vault.audit.checkpoint import origin_of, sign
 from vault.audit.fault import BadLogError
+from vault.audit.headfile import read_head
 from vault.audit.layout import Layout
 from vault.audit.testing import make_draft, make_keys, write_log
 from vault.audit.verify import Verifier, verify
@@ -333,3 +336,42 @@ def test_a_verdict_needs_a_reading(log: Path) -> None:
     """Nothing is said about a log that was not read."""
     with pytest.raises(ValueError, match="no record"):
         Verifier(Layout(log), KEYS, None).verdict()
+
+
+def test_a_kept_checkpoint_is_held_against_the_log(original: Path, log: Path) -> None:
+    """A log that was cut with its head set back, and one that was replaced by another of ours."""
+    witness = read_head(Layout(original / "audit.log").head, KEYS, KEYS.public).note
+    assert verify(log, KEYS, witness=witness).size > 0
+    shorter = log.parent / "shorter" / "audit.log"
+    shorter.parent.mkdir()
+    write_log(shorter, 40, batch=4, rotation=45_000)
+    verify(shorter, KEYS)
+    with pytest.raises(BadLogError, match="the log ends here; the anchor has seen"):
+        verify(shorter, KEYS, witness=witness)
+    write_log(shorter, 20, batch=3, rotation=45_000)
+    verify(shorter, KEYS)
+    with pytest.raises(BadLogError, match="the log was replaced"):
+        verify(shorter, KEYS, witness=witness)
+
+
+def test_a_kept_checkpoint_of_another_log_is_told(log: Path) -> None:
+    """Of another key, or no checkpoint at all; an older one of this log is met on the way."""
+    head = read_head(Layout(log).head, KEYS, KEYS.public)
+    for witness in (sign(head.head, make_keys(b"other")), "nonsense"):
+        with pytest.raises(BadLogError, match="the anchor is not of this log"):
+            verify(log, KEYS, witness=witness)
+    other = sign(replace(head.head, origin=origin_of("vault-2")), KEYS)
+    with pytest.raises(BadLogError, match="another vault"):
+        verify(log, KEYS, witness=other)
+
+
+def test_a_segment_that_is_closed_meanwhile_is_read_on(log: Path) -> None:
+    """The active file has another name when the reader comes to it, and its place is taken."""
+    verifier = Verifier(Layout(log), KEYS, None)
+    records = verifier.records()
+    next(records)
+    write_log(log, 60, batch=4, rotation=45_000)
+    assert len(Layout(log).files()) > len(FILES)
+    for _ in records:
+        pass
+    assert verifier.verdict().size > 0

@@ -30,6 +30,7 @@ def test_defaults_are_the_seeds_and_safe() -> None:
     assert found.encryption.key_management == "shamir"
     assert found.encryption.rotation_interval == 90 * DAY
     assert found.audit_log == Path("/data/audit.log")
+    assert found.anchor_file == Path("/data/vault.anchor")
     assert found.audit.durability == "fsync"
     assert found.audit.rotation_size == 100_000_000
     assert found.audit.retention_days == 365

@@ -109,6 +109,17 @@ def test_rotation_keeps_what_was() -> None:
     assert (old.active, old.epoch) == (1, 1)
 
 
+def test_an_epoch_is_only_raised() -> None:
+    """The keys stay; an epoch that is not later is refused."""
+    keyring = Keyring.create(1, org="o", vault="v")
+    raised = keyring.raised(9)
+    assert raised.epoch == 9
+    assert raised.row_mac == keyring.row_mac
+    for epoch in (9, 8, 0):
+        with pytest.raises(ValueError, match="only grows"):
+            raised.raised(epoch)
+
+
 def test_retiring_drops_the_key_and_keeps_the_number() -> None:
     """The key is gone from the value and from its encoding; others keep their numbers."""
     keyring = make().rotate(NOW)

@@ -1,0 +1,91 @@
+"""The mark counts every transaction and every row, and is right again after one in doubt."""
+
+import pytest
+
+from tests.contract.store.samples import put, remove, secret, user
+from tests.unit.vault.anchor.places import KEYRING, KEYS, commit, new_marker
+from vault.anchor.mark import MARK_ROW, Base, Marker, base_of, damaged
+from vault.anchor.rows import count
+from vault.anchor.state import Mark, decode
+from vault.barrier import RowGuard
+from vault.errors import TamperedError
+from vault.model.records import SystemRow
+from vault.store.interface import Session, Writes
+from vault.store.memory import MemoryBackend
+from vault.store.tables import SECRETS, SYSTEM, USERS
+from vault.store.tx import Batch, transact
+
+
+def mark_in(backend: MemoryBackend) -> Mark:
+    """The mark, whose totals are those of the rows."""
+    with backend.read() as session:
+        row = session.get(SYSTEM, (MARK_ROW,))
+        assert row is not None
+        mark = decode(row.value, Mark, KEYS)
+        assert base_of(mark, KEYS).totals.differing(count(session, KEYS)) == []
+    return mark
+
+
+def test_every_transaction_is_counted() -> None:
+    """With what it makes of the rows, and with the log as it was."""
+    backend, marker = MemoryBackend(), new_marker()
+    commit(backend, marker, put(SECRETS, secret("a"), secret("b")), put(USERS, user("u")))
+    marker.checkpoint, marker.anchored = "note", True
+    assert (marker.commits, mark_in(backend).checkpoint) == (1, "")
+    commit(backend, marker, put(SECRETS, secret("a", max_versions=3)), remove(SECRETS, "b"))
+    mark = mark_in(backend)
+    assert (mark.commits, mark.checkpoint, mark.anchored, mark.epoch) == (2, "note", True, 1)
+    marker.follow_epoch(lambda: 7)
+    commit(backend, marker)
+    assert (marker.commits, mark_in(backend).epoch) == (3, 7)
+
+
+@pytest.mark.parametrize("is_stored", [True, False])
+def test_a_commit_in_doubt_leaves_it_right(*, is_stored: bool) -> None:
+    """Whether it was stored or not: the next one counts on from what the database says."""
+    backend, marker = MemoryBackend(), new_marker()
+    commit(backend, marker, put(USERS, user("u")))
+
+    def apply(session: Session) -> Writes:
+        batch = Batch(session, RowGuard(KEYRING), None)
+        batch.run(put(USERS, user("v")))
+        marker.stamp(batch)
+        return batch.writes() if is_stored else Writes()
+
+    backend.write(apply)  # and nobody is told that it was
+    assert marker.commits == 1
+    commit(backend, marker, put(USERS, user("w")))
+    assert mark_in(backend).commits == marker.commits == (3 if is_stored else 2)
+
+
+def test_a_marker_goes_on_from_a_row() -> None:
+    """As after a start."""
+    backend = MemoryBackend()
+    commit(backend, new_marker(), put(USERS, user("u")))
+    with backend.read() as session:
+        row = session.get(SYSTEM, (MARK_ROW,))
+    assert row is not None
+    marker = Marker(KEYS, base=base_of(mark_in(backend), KEYS), written=row.value)
+    commit(backend, marker, remove(USERS, "u"))
+    assert mark_in(backend).commits == 2
+
+
+def test_after_an_acceptance_the_row_does_not_matter() -> None:
+    """The first commit replaces it whatever it says."""
+    backend = MemoryBackend()
+    commit(backend, new_marker(), put(USERS, user("u")))
+    with backend.read() as session:
+        totals = count(session, KEYS)
+    marker = Marker(KEYS, base=Base(50, totals), written=b"")
+    commit(backend, marker)
+    assert mark_in(backend).commits == 51
+
+
+def test_a_mark_that_somebody_changed_ends_all_writing() -> None:
+    """While the agent runs nobody else writes the database; whatever did is not built upon."""
+    backend, marker = MemoryBackend(), new_marker()
+    commit(backend, marker)
+    transact(backend, put(SYSTEM, SystemRow(name=MARK_ROW, value=b"{}\n")))
+    with pytest.raises(TamperedError, match="storage_mark_damaged"):
+        commit(backend, marker)
+    assert damaged("x").code == "storage_mark_damaged"

@@ -1,0 +1,61 @@
+"""Totals of rows: the same whichever way the rows came, another for every other set of rows."""
+
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.contract.store.samples import put, secret, user
+from tests.unit.vault.anchor.places import KEYRING, KEYS
+from vault.anchor.rows import GUARDED, Totals, count
+from vault.barrier import RowGuard
+from vault.store.memory import MemoryBackend
+from vault.store.tables import AUDIT, SECRETS, SYSTEM, TOKENS, USERS
+from vault.store.tx import transact
+
+STAMPS = st.sets(st.binary(min_size=32, max_size=32), max_size=6)
+
+
+def of(**tables: set[bytes]) -> Totals:
+    """The totals of rows with these stamps."""
+    by_name = {table.name: table for table in GUARDED}
+    stamps: Any = {by_name[name]: ([], list(found)) for name, found in tables.items()}
+    return Totals().exchanged(stamps, KEYS)
+
+
+@given(STAMPS, STAMPS, STAMPS)
+def test_a_change_gives_the_totals_of_what_is_left(
+    stay: set[bytes], go: set[bytes], come: set[bytes]
+) -> None:
+    """Whatever went and came: only what is there counts."""
+    go, come = go - stay, come - stay
+    changed = of(users=stay | go).exchanged({USERS: (list(go), list(come))}, KEYS)
+    assert changed.differing(of(users=stay | come)) == []
+
+
+def test_the_tables_that_differ_are_named() -> None:
+    """A row less, another row, a row in another table."""
+    whole = of(users={b"a", b"b"}, tokens={b"c"})
+    assert whole.differing(of(users={b"a"}, tokens={b"c"})) == ["users"]
+    assert whole.differing(of(users={b"a", b"x"})) == ["tokens", "users"]
+    assert whole.differing(of(users={b"a", b"b", b"c"})) == ["tokens", "users"]
+
+
+def test_they_are_read_back() -> None:
+    """An empty table is one that is not named."""
+    totals = of(users={b"a"}, tokens=set())
+    assert Totals.from_bytes(totals.to_bytes()).differing(totals) == []
+    assert totals.exchanged({USERS: ([b"a"], [])}, KEYS).to_bytes() == Totals().to_bytes()
+
+
+def test_all_that_gives_authority_is_counted() -> None:
+    """And what is only a help or is counted elsewhere is not."""
+    assert {SECRETS, USERS, TOKENS} < set(GUARDED)
+    assert not {SYSTEM, AUDIT} & set(GUARDED)
+    backend, guard = MemoryBackend(), RowGuard(KEYRING)
+    transact(backend, put(SECRETS, secret("a")), guard)
+    transact(backend, put(USERS, user("u")), guard)
+    with backend.read() as session:
+        found = count(session, KEYS)
+        stamps = {t.name: set(session.every_stamp(t)) for t in (SECRETS, USERS)}
+    assert found.differing(of(**stamps)) == []

@@ -1,0 +1,107 @@
+"""What an opening stands on: found before it, taken with it, confirmed once the log is open."""
+
+from pathlib import Path
+
+import pytest
+
+from actors.testing import FakeWorld
+from tests.unit.vault.anchor.places import AUDIT_KEYS, KEYRING, Log, commit, new_marker
+from vault.anchor import acceptance
+from vault.anchor.acceptance import Acceptance
+from vault.audit.broker import open_audit
+from vault.audit.record import decode
+from vault.audit.sinks.file import FileSink
+from vault.audit.testing import NOW, VAULT
+from vault.audit.writer import AuditConfig
+from vault.barrier import KEYRING_ROW, RowGuard
+from vault.crypto.keyring import Keyring
+from vault.errors import TamperedError, UnavailableError
+from vault.footing import Footing, Places, find_footing
+from vault.store.memory import MemoryBackend
+from vault.store.store import open_store
+from vault.store.tables import SYSTEM
+
+ROOT_KEY = bytes(32)
+
+
+class Vault:
+    """A database with a mark, and places for the rest."""
+
+    def __init__(self, folder: Path) -> None:
+        self.places = Places(folder / "vault.anchor", folder / "audit.log")
+        self.backend, self.world = MemoryBackend(), FakeWorld(now=NOW)
+        commit(self.backend, new_marker())
+
+    async def footing(self, keyring: Keyring = KEYRING) -> Footing:
+        """As an opening finds it."""
+        return await find_footing(self.places, self.backend, keyring, AUDIT_KEYS, self.world)
+
+    async def open(self, keyring: Keyring = KEYRING) -> Footing:
+        """Open store and log on it and close them again."""
+        found = await self.footing(keyring)
+        sink = FileSink(self.places.log, reserve_bytes=0, durability="write")
+        guard = RowGuard(keyring)
+        async with (
+            open_store(self.backend, guard, self.world, mark=found.marker) as store,
+            found.taken(store, ROOT_KEY),
+            open_audit(
+                AuditConfig(), AUDIT_KEYS, VAULT, [sink], self.world,
+                followers=[found.keeper], commits=lambda: found.marker.commits,
+            ) as audit,
+        ):  # fmt: skip
+            await found.confirm(audit)
+        await found.keeper.write()
+        return found
+
+    def events(self) -> list[str]:
+        """The operations on record."""
+        lines = self.places.log.read_bytes().splitlines()
+        records = [decode(line) for line in lines]
+        return [record.body["operation"] for record in records if record.kind == "event"]
+
+
+@pytest.fixture
+def vault(tmp_path: Path) -> Vault:
+    """A new one."""
+    return Vault(tmp_path)
+
+
+async def test_a_new_vault_gets_its_anchor(vault: Vault) -> None:
+    """At its first opening; the second finds it. Nothing is on record for it."""
+    for _ in range(2):
+        found = await vault.open()
+        assert found.standing.accepted == ()
+        assert found.keyring is KEYRING
+        assert vault.places.anchor.exists()
+    assert vault.events() == []
+
+
+async def test_an_acceptance_is_written_down_everywhere(vault: Vault) -> None:
+    """In the keyring's row, in the log, in the anchor; then it is used up."""
+    await vault.open()
+    older = MemoryBackend()
+    commit(older, new_marker())
+    log = Log(vault.places.log, lambda: 9)
+    log.grow()
+    log.close()
+    vault.backend = older
+    with pytest.raises(TamperedError, match="storage_rolled_back"):
+        await vault.footing()
+    acceptance.write(vault.places.anchor, Acceptance(NOW, "a fire"))
+    found = await vault.open()
+    assert found.keyring.epoch == 2
+    assert vault.events()[-1] == "sys.accept_rollback"
+    assert acceptance.read(vault.places.anchor, NOW) is None
+    with vault.backend.read() as session:
+        row = session.get(SYSTEM, (KEYRING_ROW,))
+    assert row is not None
+    stored = Keyring.decode(ROOT_KEY, row.value, org="o", vault=VAULT)
+    assert stored.epoch == 2
+    assert (await vault.footing(stored)).standing.accepted == ()
+
+
+async def test_a_log_that_cannot_be_read_is_told(vault: Vault) -> None:
+    """It is not taken for a new one."""
+    vault.places.log.with_name("audit.log.head").mkdir()
+    with pytest.raises(UnavailableError, match="audit_unavailable"):
+        await vault.footing()
