@@ -1,0 +1,60 @@
+"""Agents as the control plane knows them, and the table of their life."""
+
+from enum import StrEnum
+from typing import Final
+
+from msgspec import Struct
+
+
+class Life(StrEnum):
+    """Where an agent is in its life; a person decides."""
+
+    PENDING = "pending"
+    ACTIVE = "active"
+    LOCKED = "locked"
+    RETIRED = "retired"
+
+
+NEXT: Final[dict[Life, frozenset[Life]]] = {
+    Life.PENDING: frozenset({Life.ACTIVE, Life.RETIRED}),
+    Life.ACTIVE: frozenset({Life.LOCKED, Life.RETIRED}),
+    Life.LOCKED: frozenset({Life.ACTIVE, Life.RETIRED}),
+    Life.RETIRED: frozenset(),
+}
+"""What may follow what. Retired is for good: a name that comes back would inherit a history."""
+
+
+class Presence(StrEnum):
+    """Whether an agent is heard; its silence decides."""
+
+    UNKNOWN = "unknown"
+    """Never heard."""
+    ONLINE = "online"
+    LATE = "late"
+    OFFLINE = "offline"
+
+
+class Agent(Struct, frozen=True):
+    """One vault of one organization. `last_seen` is 0 before the first word."""
+
+    org: str
+    vault: str
+    life: Life
+    reason: str
+    tags: tuple[str, ...]
+    presence: Presence
+    last_seen: int
+    facts: dict[str, str | int]
+    """What its registration said: release, platform, backend and so on."""
+    created_at: int
+    changed_at: int
+
+
+class AgentFilter(Struct, frozen=True, kw_only=True):
+    """Which agents of an organization; unset means any. In the order of their names."""
+
+    tag: str = ""
+    life: Life | None = None
+    presence: Presence | None = None
+    after: str = ""
+    limit: int = 100

@@ -1,0 +1,50 @@
+"""Names: one spelling each, so that no second spelling can mean somebody else."""
+
+import re
+from typing import Annotated, Final
+
+from msgspec import Meta
+
+from control.errors import ValidationError
+
+MAX_TAGS: Final = 32  # of one agent
+MAX_PAGE: Final = 500  # things of one answer; a longer list is read page by page
+
+SLUG: Final = "[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?"
+_SLUG: Final = re.compile(SLUG, re.ASCII)
+_TAG: Final = re.compile(r"[a-z0-9][a-z0-9._:=/-]{0,63}", re.ASCII)
+
+# For documents and decoders. `$` would let a final newline pass in Python, so `slug` looks again.
+Slug = Annotated[str, Meta(min_length=1, max_length=64, pattern=f"^{SLUG}$")]
+Tag = Annotated[str, Meta(min_length=1, max_length=64, pattern="^[a-z0-9][a-z0-9._:=/-]{0,63}$")]
+Tags = Annotated[tuple[Tag, ...], Meta(max_length=MAX_TAGS)]
+Prose = Annotated[str, Meta(max_length=1024)]
+Limit = Annotated[int, Meta(ge=1, le=MAX_PAGE)]
+
+
+def is_slug(text: str) -> bool:
+    """Whether it can name an organization, a vault, a user or a policy."""
+    return _SLUG.fullmatch(text) is not None
+
+
+def slug(text: str, field: str) -> str:
+    """The text, if it is a slug. Raises `ValidationError` naming `field`."""
+    if not is_slug(text):
+        raise ValidationError(
+            "name_invalid",
+            f"{field} must be 1 to 64 of a-z, 0-9 and '-', '-' neither first nor last",
+            field=field,
+        )
+    return text
+
+
+def tags(given: tuple[str, ...]) -> tuple[str, ...]:
+    """The tags, sorted, each once. Raises `ValidationError`."""
+    for tag in given:
+        if not _TAG.fullmatch(tag):
+            raise ValidationError(
+                "tag_invalid",
+                "a tag is 1 to 64 of a-z, 0-9 and '._:=/-', a letter or digit first",
+                field="tags",
+            )
+    return tuple(sorted(set(given)))

@@ -1,0 +1,93 @@
+"""People: who may sign in, as what, and with which credential."""
+
+from enum import StrEnum
+from typing import Final
+
+from msgspec import Struct
+
+PLATFORM: Final = "platform"
+"""The organization of those who run the control plane. Its users with the role `owner` are the
+platform's super-admins: they may do everything in every organization."""
+
+
+class Role(StrEnum):
+    """What a user may do in the own organization; each includes the ones before."""
+
+    VIEWER = "viewer"
+    OPERATOR = "operator"
+    ADMIN = "admin"
+    OWNER = "owner"
+
+    @property
+    def rank(self) -> int:
+        """Higher may more."""
+        return _RANKS[self]
+
+    def covers(self, other: "Role") -> bool:
+        """Whether this role may whatever the other may."""
+        return self.rank >= other.rank
+
+
+_RANKS: Final = {role: rank for rank, role in enumerate(Role)}
+
+
+class Organization(Struct, frozen=True):
+    """A tenant. Nothing of it is seen from another one. Times are Unix nanoseconds everywhere."""
+
+    id: str
+    title: str
+    created_at: int
+
+
+class User(Struct, frozen=True):
+    """A person of one organization. `password` is an Argon2id hash in PHC form."""
+
+    org: str
+    name: str
+    role: Role
+    password: str
+    disabled: bool
+    created_at: int
+    changed_at: int
+    last_login: int
+
+
+class TokenKind(StrEnum):
+    """How a credential came to be."""
+
+    SESSION = "session"
+    API = "api"
+
+
+class Token(Struct, frozen=True):
+    """A bearer credential of a user; `digest` is all that is kept of it."""
+
+    digest: bytes
+    id: str
+    org: str
+    user: str
+    kind: TokenKind
+    label: str
+    role: Role
+    created_at: int
+    expires_at: int
+
+
+class Caller(Struct, frozen=True):
+    """Who is asking: the user behind a credential, with the smaller of both roles."""
+
+    org: str
+    name: str
+    role: Role
+    token: str
+    """Its id, not the credential."""
+
+    @property
+    def is_platform(self) -> bool:
+        """Whether this is a super-admin."""
+        return self.org == PLATFORM and self.role is Role.OWNER
+
+    @property
+    def actor(self) -> str:
+        """As audit records name the caller."""
+        return f"{self.org}/{self.name}"

@@ -1,0 +1,160 @@
+"""The two databases: SQLite in a file of ours, PostgreSQL at an address.
+
+A commit must be durable, so what is weaker is refused: SQLite below `synchronous=FULL` (15 real
+power cuts cost NORMAL 3,652 acknowledged rows: `docs/decisions/0004-store.md`), PostgreSQL with
+`fsync`, `full_page_writes` or `synchronous_commit` off.
+"""
+
+import os
+import sqlite3
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import unquote, urlsplit
+
+import sqlalchemy as sa
+from sqlalchemy.pool import NullPool, QueuePool
+
+from control.errors import UnavailableError, ValidationError
+from protocols.lockfile import LockFile
+
+READERS: Final = 8
+_BUSY_MS: Final = 5000
+_POOL_SECONDS: Final = 30.0
+_STATEMENT_MS: Final = 30_000  # a query that hangs gives its thread back
+_SQLITE: Final = (
+    f"PRAGMA busy_timeout={_BUSY_MS}",
+    "PRAGMA journal_mode=WAL",
+    "PRAGMA synchronous=FULL",
+    "PRAGMA fullfsync=ON",
+    "PRAGMA trusted_schema=OFF",
+    "PRAGMA journal_size_limit=67108864",
+)
+_SQLITE_READER: Final = (f"PRAGMA busy_timeout={_BUSY_MS}", "PRAGMA query_only=ON")
+_FULL: Final = 2
+_DURABLE: Final = {
+    "fsync": {"on"},
+    "full_page_writes": {"on"},
+    "synchronous_commit": {"on", "local", "remote_write", "remote_apply"},
+}
+
+
+class Engines:
+    """A database that is in use: `reads` is a pool, `writes` one connection at a time."""
+
+    def __init__(
+        self, reads: sa.Engine, writes: sa.Engine, readers: int, lock: LockFile | None = None
+    ) -> None:
+        self.reads = reads
+        self.writes = writes
+        self.readers = readers
+        self._lock = lock
+
+    def verify(self, connection: sa.Connection) -> None:
+        """Raises `UnavailableError` (`store_unsafe`) unless a commit there is durable."""
+        if connection.dialect.name == "sqlite":
+            level = connection.exec_driver_sql("PRAGMA synchronous").scalar()
+            mode = connection.exec_driver_sql("PRAGMA journal_mode").scalar()
+            if not isinstance(level, int) or level < _FULL or mode != "wal":
+                raise _unsafe("it does not write through to the disk")
+            return
+        for setting, fine in _DURABLE.items():
+            if connection.exec_driver_sql(f"SHOW {setting}").scalar() not in fine:
+                raise _unsafe(f"its setting {setting} loses what was acknowledged")
+
+    def close(self) -> None:
+        """Close all connections and give the file back."""
+        self.reads.dispose()
+        self.writes.dispose()
+        if self._lock is not None:
+            self._lock.release()
+
+
+def open_engines(url: str, readers: int = READERS) -> Engines:
+    """Engines for `sqlite:////absolute/path` or `postgresql://…`.
+
+    Raises `ValidationError` (`storage_invalid`), `UnavailableError` (`store_locked`), `OSError`.
+    """
+    scheme = urlsplit(url).scheme
+    if scheme == "sqlite":
+        return _sqlite(_path(url), readers)
+    if scheme == "postgresql":
+        return _postgresql(url, readers)
+    raise _refused("it is neither sqlite:////DIR/control.db nor postgresql://…")
+
+
+def _path(url: str) -> Path:
+    parts = urlsplit(url)
+    path = unquote(parts.path.removeprefix("/"))
+    if parts.netloc or parts.query or parts.fragment or not path.startswith("/") or "\0" in path:
+        raise _refused("it is not of the form sqlite:////DIR/control.db")
+    return Path(path)
+
+
+def _sqlite(path: Path, readers: int) -> Engines:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    lock = LockFile(path.with_name(path.name + ".lock"))
+    lock.acquire()
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+
+    def connect(settings: tuple[str, ...]) -> sqlite3.Connection:
+        database = sqlite3.connect(
+            f"{path.as_uri()}?mode=rw",
+            uri=True,
+            isolation_level=None,  # BEGIN is ours to say
+            check_same_thread=False,
+        )
+        for setting in settings:
+            database.execute(setting).fetchone()
+        return database
+
+    reads = _engine(
+        "sqlite://",
+        creator=lambda: connect(_SQLITE_READER),
+        poolclass=QueuePool,
+        pool_size=readers,
+        max_overflow=0,
+        pool_timeout=_POOL_SECONDS,
+    )
+    writes = _engine("sqlite://", creator=lambda: connect(_SQLITE), poolclass=NullPool)
+    _begin_with(reads, "BEGIN")
+    _begin_with(writes, "BEGIN IMMEDIATE")
+    return Engines(reads, writes, readers, lock)
+
+
+def _postgresql(url: str, readers: int) -> Engines:
+    driver = "postgresql+psycopg" + url.removeprefix("postgresql")
+    options = f"-c statement_timeout={_STATEMENT_MS} -c timezone=UTC"
+    arguments: dict[str, Any] = {"connect_args": {"options": options, "connect_timeout": 10}}
+    # SERIALIZABLE gives two processes what BEGIN IMMEDIATE gives one: what was checked still holds
+    # at the commit, or the transaction begins again.
+    reads = _engine(
+        driver,
+        isolation_level="REPEATABLE READ",
+        poolclass=QueuePool,
+        pool_size=readers,
+        max_overflow=0,
+        pool_timeout=_POOL_SECONDS,
+        pool_pre_ping=True,
+        **arguments,
+    )
+    writes = _engine(driver, isolation_level="SERIALIZABLE", poolclass=NullPool, **arguments)
+    return Engines(reads, writes, readers)
+
+
+def _engine(url: str, **options: Any) -> sa.Engine:
+    return sa.create_engine(url, hide_parameters=True, **options)
+
+
+def _begin_with(engine: sa.Engine, statement: str) -> None:
+    def begin(connection: sa.Connection) -> None:
+        connection.exec_driver_sql(statement)
+
+    sa.event.listen(engine, "begin", begin)
+
+
+def _refused(why: str) -> ValidationError:
+    return ValidationError("storage_invalid", f"database.url: {why}", field="database.url")
+
+
+def _unsafe(why: str) -> UnavailableError:
+    return UnavailableError("store_unsafe", f"this database is refused: {why}")

@@ -1,0 +1,191 @@
+"""`control.ca.ledger.Ledger` over the store: what the CA keeps, beside everything else."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final, TypeVar
+
+import sqlalchemy as sa
+from msgspec import Struct
+
+from control.ca.ledger import Agent, Issued, Join, JoinState, LedgerTx, Token
+from control.store.rows import Tx, plain, shaped, upsert
+from control.store.store import Store
+from control.store.tables import ca_agents, ca_certificates, ca_joins, ca_tokens
+from protocols.pki.names import AgentName
+
+T = TypeVar("T")
+R = TypeVar("R", bound=Struct)
+
+_NO_NAME: Final = ""
+
+
+class SqlLedger:
+    """The door."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def transact(self, step: Callable[[LedgerTx], T]) -> T:
+        """See `Ledger`; raises `UnavailableError` when the database does not work."""
+        return await self._store.write(lambda tx: step(SqlLedgerTx(tx)))
+
+
+class SqlLedgerTx:
+    """One transaction; also for steps that change more than the CA's own tables."""
+
+    def __init__(self, tx: Tx) -> None:
+        self._tx = tx
+
+    def token(self, token_hash: bytes) -> Token | None:
+        """The token with this hash."""
+        return self._first(Token, sa.select(ca_tokens).where(ca_tokens.c.hash == token_hash))
+
+    def tokens(self, org: str, limit: int) -> Sequence[Token]:
+        """Newest first."""
+        t = ca_tokens.c
+        chosen = sa.select(ca_tokens).where(t.org == org)
+        return self._every(Token, chosen.order_by(t.created_at.desc(), t.id.desc()).limit(limit))
+
+    def put_token(self, token: Token) -> None:
+        """Add or replace."""
+        self._put(ca_tokens, ("id",), _flat(token))
+
+    def drop_token(self, org: str, token_id: str) -> bool:
+        """Remove; whether it was there."""
+        t = ca_tokens.c
+        return (
+            self._tx.execute(ca_tokens.delete().where(t.org == org, t.id == token_id)).rowcount > 0
+        )
+
+    def agent(self, name: AgentName) -> Agent | None:
+        """The agent of this name."""
+        return self._first(Agent, sa.select(ca_agents).where(*_named(ca_agents, name)))
+
+    def put_agent(self, agent: Agent) -> None:
+        """Add or replace."""
+        self._put(ca_agents, ("org", "vault"), _flat(agent))
+
+    def certificate(self, serial: str) -> Issued | None:
+        """By serial."""
+        chosen = sa.select(ca_certificates).where(ca_certificates.c.serial == serial)
+        return self._first(Issued, chosen)
+
+    def certificate_of(self, key: bytes) -> Issued | None:
+        """By key."""
+        return self._first(Issued, sa.select(ca_certificates).where(ca_certificates.c.key == key))
+
+    def certificates(self, name: AgentName, now: int) -> Sequence[Issued]:
+        """Unexpired ones, by generation."""
+        t = ca_certificates.c
+        chosen = sa.select(ca_certificates).where(
+            *_named(ca_certificates, name), t.not_after >= now
+        )
+        return self._every(Issued, chosen.order_by(t.generation, t.serial))
+
+    def put_certificate(self, issued: Issued) -> None:
+        """Add or replace. Raises `ValueError` for a key that another one has."""
+        other = self.certificate_of(issued.key)
+        if other is not None and other.serial != issued.serial:
+            raise ValueError("this key has a certificate already")
+        self._put(ca_certificates, ("serial",), _flat(issued))
+
+    def revoked(self, now: int) -> Sequence[Issued]:
+        """Revoked and unexpired, by serial."""
+        t = ca_certificates.c
+        chosen = sa.select(ca_certificates).where(t.revoked_at.is_not(None), t.not_after >= now)
+        return self._every(Issued, chosen.order_by(t.serial))
+
+    def join(self, join_id: str) -> Join | None:
+        """By id."""
+        return self._join(sa.select(ca_joins).where(ca_joins.c.id == join_id))
+
+    def join_of(self, key: bytes) -> Join | None:
+        """By key."""
+        return self._join(sa.select(ca_joins).where(ca_joins.c.key == key))
+
+    def put_join(self, join: Join) -> None:
+        """Add or replace. Raises `ValueError` for a key that another one has."""
+        other = self.join_of(join.key)
+        if other is not None and other.id != join.id:
+            raise ValueError("this key asks already")
+        row = plain(join)
+        name: AgentName | None = row.pop("name")
+        row["given_org"] = _NO_NAME if name is None else name.org
+        row["given_vault"] = _NO_NAME if name is None else name.vault
+        self._put(ca_joins, ("id",), row)
+
+    def joins(self, org: str | None, state: JoinState, now: int, limit: int) -> Sequence[Join]:
+        """Unexpired, oldest first."""
+        t = ca_joins.c
+        chosen = sa.select(ca_joins).where(t.state == state, t.expires_at > now)
+        if org is not None:
+            chosen = chosen.where(t.org == org)
+        rows = self._tx.execute(chosen.order_by(t.requested_at, t.id).limit(limit)).mappings()
+        return [_join(row) for row in rows]
+
+    def count_joins(self, now: int, source: str | None = None) -> int:
+        """Unexpired and pending."""
+        t = ca_joins.c
+        chosen = sa.select(sa.func.count()).where(t.state == JoinState.PENDING, t.expires_at > now)
+        if source is not None:
+            chosen = chosen.where(t.source == source)
+        return int(self._tx.execute(chosen).scalar_one())
+
+    def joins_since(self, instant: int) -> int:
+        """Whatever their state."""
+        chosen = sa.select(sa.func.count()).where(ca_joins.c.requested_at >= instant)
+        return int(self._tx.execute(chosen).scalar_one())
+
+    def forget(self, before: int) -> int:
+        """Remove what expired before; an agent's newest certificate stays."""
+        old, newer = ca_certificates, ca_certificates.alias()
+        superseded = sa.exists().where(
+            newer.c.org == old.c.org,
+            newer.c.vault == old.c.vault,
+            newer.c.generation > old.c.generation,
+        )
+        return sum(
+            self._tx.execute(statement).rowcount
+            for statement in (
+                ca_tokens.delete().where(ca_tokens.c.expires_at < before),
+                ca_joins.delete().where(ca_joins.c.expires_at < before),
+                old.delete().where(old.c.not_after < before, superseded),
+            )
+        )
+
+    def _join(self, statement: sa.Select[Any]) -> Join | None:
+        row = self._tx.execute(statement).mappings().first()
+        return None if row is None else _join(row)
+
+    def _first(self, shape: type[R], statement: sa.Select[Any]) -> R | None:
+        row = self._tx.execute(statement).mappings().first()
+        return None if row is None else _named_row(shape, row)
+
+    def _every(self, shape: type[R], statement: sa.Select[Any]) -> list[R]:
+        return [_named_row(shape, row) for row in self._tx.execute(statement).mappings()]
+
+    def _put(self, table: sa.Table, keys: tuple[str, ...], row: dict[str, Any]) -> None:
+        insert = upsert(self._tx, table)
+        others = {name: insert.excluded[name] for name in row if name not in keys}
+        self._tx.execute(
+            insert.on_conflict_do_update(index_elements=list(keys), set_=others), [row]
+        )
+
+
+def _named(table: sa.Table, name: AgentName) -> tuple[sa.ColumnElement[bool], ...]:
+    return (table.c.org == name.org, table.c.vault == name.vault)
+
+
+def _flat(row: Struct) -> dict[str, Any]:
+    """The struct's fields, its name as two columns."""
+    fields = plain(row)
+    name: AgentName = fields.pop("name")
+    return {**fields, "org": name.org, "vault": name.vault}
+
+
+def _named_row(shape: type[R], row: sa.RowMapping) -> R:
+    return shaped(shape, row, name=AgentName(row["org"], row["vault"]))
+
+
+def _join(row: sa.RowMapping) -> Join:
+    org, vault = row["given_org"], row["given_vault"]
+    return shaped(Join, row, name=None if org == _NO_NAME else AgentName(org, vault))

@@ -1,0 +1,132 @@
+"""Organizations, their users, and what these sign in with."""
+
+import sqlalchemy as sa
+
+from control.model.people import Organization, Role, Token, User
+from control.store.rows import Tx, add, every, first, put
+from control.store.tables import login_failures, organizations, tokens, users
+
+
+def add_organization(tx: Tx, organization: Organization) -> None:
+    """Add it; conflicts with one of its id."""
+    add(tx, organizations, organization)
+
+
+def organization(tx: Tx, org: str) -> Organization | None:
+    """The organization of this id."""
+    return first(tx, Organization, sa.select(organizations).where(organizations.c.id == org))
+
+
+def all_organizations(tx: Tx, after: str, limit: int) -> list[Organization]:
+    """By id, beginning behind `after`."""
+    t = organizations.c
+    return every(
+        tx,
+        Organization,
+        sa.select(organizations).where(t.id > after).order_by(t.id).limit(limit),
+    )
+
+
+def add_user(tx: Tx, user: User) -> None:
+    """Add; conflicts with one of the name."""
+    add(tx, users, user)
+
+
+def put_user(tx: Tx, user: User) -> None:
+    """Replace the user of this name."""
+    put(tx, users, user)
+
+
+def user(tx: Tx, org: str, name: str) -> User | None:
+    """The user of this name."""
+    return first(tx, User, sa.select(users).where(users.c.org == org, users.c.name == name))
+
+
+def users_of(tx: Tx, org: str, after: str, limit: int) -> list[User]:
+    """By name, beginning behind `after`."""
+    t = users.c
+    chosen = sa.select(users).where(t.org == org, t.name > after).order_by(t.name).limit(limit)
+    return every(tx, User, chosen)
+
+
+def count_owners(tx: Tx, org: str) -> int:
+    """How many owners may sign in."""
+    t = users.c
+    chosen = sa.select(sa.func.count()).where(
+        t.org == org, t.role == Role.OWNER, sa.not_(t.disabled)
+    )
+    return int(tx.execute(chosen).scalar_one())
+
+
+def drop_user(tx: Tx, org: str, name: str) -> bool:
+    """Remove the user with all credentials; whether there was one."""
+    drop_tokens_of(tx, org, name)
+    clear_failures(tx, org, name)
+    gone = tx.execute(users.delete().where(users.c.org == org, users.c.name == name))
+    return gone.rowcount > 0
+
+
+def add_token(tx: Tx, token: Token) -> None:
+    """Add a credential."""
+    add(tx, tokens, token)
+
+
+def token(tx: Tx, digest: bytes) -> Token | None:
+    """The credential with this digest."""
+    return first(tx, Token, sa.select(tokens).where(tokens.c.digest == digest))
+
+
+def tokens_of(tx: Tx, org: str, user_name: str = "") -> list[Token]:
+    """The organization's credentials, or one user's, oldest first."""
+    t = tokens.c
+    chosen = sa.select(tokens).where(t.org == org)
+    if user_name:
+        chosen = chosen.where(t.user == user_name)
+    return every(tx, Token, chosen.order_by(t.created_at, t.id))
+
+
+def drop_token(tx: Tx, org: str, token_id: str) -> bool:
+    """End a credential; whether there was one."""
+    gone = tx.execute(tokens.delete().where(tokens.c.org == org, tokens.c.id == token_id))
+    return gone.rowcount > 0
+
+
+def drop_tokens_of(tx: Tx, org: str, user_name: str) -> None:
+    """End every credential of a user."""
+    tx.execute(tokens.delete().where(tokens.c.org == org, tokens.c.user == user_name))
+
+
+def sweep_tokens(tx: Tx, now: int) -> int:
+    """Remove what has expired; how many."""
+    return tx.execute(tokens.delete().where(tokens.c.expires_at <= now)).rowcount
+
+
+def failures(tx: Tx, org: str, name: str) -> tuple[int, int]:
+    """How often a wrong password was given in a row, and when last."""
+    t = login_failures.c
+    row = tx.execute(sa.select(t.count, t.last_at).where(t.org == org, t.name == name)).first()
+    return (0, 0) if row is None else (row[0], row[1])
+
+
+def put_failures(tx: Tx, org: str, name: str, count: int, last_at: int) -> None:
+    """Note it."""
+    clear_failures(tx, org, name)
+    tx.execute(login_failures.insert().values(org=org, name=name, count=count, last_at=last_at))
+
+
+def clear_failures(tx: Tx, org: str, name: str) -> None:
+    """Forget it."""
+    t = login_failures.c
+    tx.execute(login_failures.delete().where(t.org == org, t.name == name))
+
+
+def sweep_failures(tx: Tx, before: int) -> int:
+    """Forget those that are older: names that somebody made up must not fill the disk."""
+    return tx.execute(login_failures.delete().where(login_failures.c.last_at < before)).rowcount
+
+
+def signed_in(tx: Tx, org: str, name: str, now: int) -> None:
+    """Note the time."""
+    tx.execute(
+        users.update().where(users.c.org == org, users.c.name == name).values(last_login=now)
+    )

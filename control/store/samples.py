@@ -1,0 +1,75 @@
+"""Figures in time: series, and their samples at three resolutions."""
+
+from collections.abc import Iterable
+
+import sqlalchemy as sa
+
+from control.model.records import Sample
+from control.store.rows import Tx, every, upsert
+from control.store.tables import samples, series
+
+_MERGED = ("count", "total")
+
+
+def series_of(tx: Tx, org: str, vault: str) -> dict[str, int]:
+    """Name to number of each series that this agent has."""
+    t = series.c
+    return {
+        row.name: row.id
+        for row in tx.execute(sa.select(t.name, t.id).where(t.org == org, t.vault == vault))
+    }
+
+
+def add_series(tx: Tx, org: str, vault: str, names: Iterable[str]) -> dict[str, int]:
+    """Add series; name to number."""
+    added = {}
+    for name in names:
+        made = tx.execute(series.insert().values(org=org, vault=vault, name=name))
+        key = made.inserted_primary_key
+        added[name] = 0 if key is None else int(key[0])
+    return added
+
+
+def merge(tx: Tx, rows: Iterable[tuple[int, int, Sample]]) -> None:
+    """Put samples (series, resolution, sample) into their buckets; what is there is added to."""
+    values = [
+        {"series": number, "resolution": resolution, **_fields(sample)}
+        for number, resolution, sample in rows
+    ]
+    if not values:
+        return
+    insert, t = upsert(tx, samples), samples.c
+    new = insert.excluded
+    lowest, highest = ("least", "greatest") if tx.dialect.name == "postgresql" else ("min", "max")
+    merged = {name: t[name] + new[name] for name in _MERGED}
+    insert = insert.on_conflict_do_update(
+        index_elements=["series", "resolution", "at"],
+        set_={
+            **merged,
+            "low": getattr(sa.func, lowest)(t.low, new.low),
+            "high": getattr(sa.func, highest)(t.high, new.high),
+            "last": new.last,
+        },
+    )
+    tx.execute(insert, values)
+
+
+def between(
+    tx: Tx, number: int, resolution: int, *, since: int, until: int, limit: int
+) -> list[Sample]:
+    """Samples with `since` <= at < `until` (Unix seconds), in order."""
+    t = samples.c
+    chosen = sa.select(t.at, t.count, t.total, t.low, t.high, t.last).where(
+        t.series == number, t.resolution == resolution, t.at >= since, t.at < until
+    )
+    return every(tx, Sample, chosen.order_by(t.at).limit(limit))
+
+
+def sweep(tx: Tx, resolution: int, before: int) -> int:
+    """Remove samples that are older than `before` (Unix seconds); how many."""
+    t = samples.c
+    return tx.execute(samples.delete().where(t.resolution == resolution, t.at < before)).rowcount
+
+
+def _fields(sample: Sample) -> dict[str, float]:
+    return {field: getattr(sample, field) for field in sample.__struct_fields__}

@@ -1,0 +1,99 @@
+"""The store: reads in threads, changes through the one writer, both functions of a transaction.
+
+A change runs together with others and may run more than once, so it is a function of its `Tx` and
+of what it captured: no clock, no chance, no effect but on the database.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Final, TypeVar, cast
+
+import sqlalchemy as sa
+import trio
+
+from actors import ActorError, Child, MailboxFull, Node, Overflow, RestartPolicy, World, supervise
+from actors.ref import Ref
+from control.store.engines import READERS, Engines, open_engines
+from control.store.faults import StoreError, fault
+from control.store.migrate import migrate
+from control.store.rows import Tx
+from control.store.writer import Change, Writer
+
+T = TypeVar("T")
+
+COMMIT_SECONDS: Final = 30.0
+MAX_WAITING: Final = 16_384  # changes: one for each of 10,000 agents that report at once
+_RESTARTS: Final = RestartPolicy(
+    intensity=1000, window=60.0, backoff_base=0.01, backoff_cap=1.0
+)  # a database that comes back after minutes is waited for; reads fail or work on meanwhile
+
+
+class Store:
+    """Made by `open_store`."""
+
+    def __init__(
+        self, engines: Engines, writer: Ref[Change], world: World, tree: Callable[[], Node]
+    ) -> None:
+        self._engines = engines
+        self._writer = writer
+        self._world = world
+        self._readers = trio.CapacityLimiter(engines.readers)
+        self.tree = tree
+
+    async def read(self, query: Callable[[Tx], T]) -> T:
+        """What `query` finds in one consistent view of what is committed. Raises `StoreError`."""
+        return await self._world.run_sync(self._read, query, limiter=self._readers)
+
+    async def write(self, change: Callable[[Tx], T], *, deadline: float = COMMIT_SECONDS) -> T:
+        """Run `change` in a transaction; its result once that is durable.
+
+        Raises what it raises (then nothing of it is stored), `ConflictError` for what exists, or
+        `UnavailableError` whose `details["outcome"]` is `none` or `unknown`.
+        """
+        try:
+            return cast("T", await self._writer.ask(change, deadline))
+        except MailboxFull:
+            raise StoreError("store_busy", "too many changes wait for the database") from None
+        except ActorError:
+            raise StoreError(
+                "store_timeout", "the database did not answer in time: stored or not", "unknown"
+            ) from None
+
+    def _read(self, query: Callable[[Tx], T]) -> T:
+        try:
+            with self._engines.reads.connect() as connection:
+                return query(connection)
+        except sa.exc.SQLAlchemyError as error:
+            raise fault(error) from error
+
+
+@asynccontextmanager
+async def open_store(url: str, world: World, *, readers: int = READERS) -> AsyncIterator[Store]:
+    """The store at `url`, its schema brought up to date, for the length of the block.
+
+    Raises `ValidationError`, `UnavailableError` and `OSError` for a database that cannot be used.
+    """
+    engines = await world.run_sync(open_engines, url, readers)
+    try:
+        await world.run_sync(_prepare, engines)
+        child = Child(
+            "writer",
+            lambda: Writer(engines, world),
+            mailbox=MAX_WAITING,
+            overflow=Overflow.REFUSE,
+        )
+        async with supervise("store", [child], world=world, policy=_RESTARTS) as tree:
+            yield Store(engines, tree.ref("writer"), world, tree.snapshot)
+    finally:
+        with trio.CancelScope(shield=True):
+            await world.run_sync(engines.close)
+
+
+def _prepare(engines: Engines) -> None:
+    try:
+        with engines.writes.connect() as connection:
+            with connection.begin():
+                engines.verify(connection)
+            migrate(connection)
+    except sa.exc.SQLAlchemyError as error:
+        raise fault(error) from error

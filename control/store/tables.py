@@ -1,0 +1,243 @@
+"""The tables. Keys begin with the organization: what has no organization in its query is not found.
+
+Times are Unix nanoseconds, but for samples (seconds). Nothing is deleted by cascade.
+"""
+
+from typing import Final
+
+import sqlalchemy as sa
+
+from control.store.columns import Json, big, blob, flag, maybe_big, maybe_blob, name, number, prose
+
+metadata: Final = sa.MetaData()
+
+
+def _table(title: str, *columns: sa.schema.SchemaItem) -> sa.Table:
+    return sa.Table(title, metadata, *columns)
+
+
+organizations: Final = _table(
+    "organizations", name("id", key=True), prose("title"), big("created_at")
+)
+users: Final = _table(
+    "users",
+    name("org", key=True),
+    name("name", key=True),
+    name("role"),
+    prose("password"),
+    flag("disabled"),
+    big("created_at"),
+    big("changed_at"),
+    big("last_login"),
+)
+login_failures: Final = _table(
+    "login_failures", name("org", key=True), name("name", key=True), big("count"), big("last_at")
+)
+tokens: Final = _table(
+    "tokens",
+    blob("digest", key=True),
+    name("id"),
+    name("org"),
+    name("user"),
+    name("kind"),
+    prose("label"),
+    name("role"),
+    big("created_at"),
+    big("expires_at"),
+    sa.UniqueConstraint("org", "id", name="uq_tokens_id"),
+    sa.Index("ix_tokens_user", "org", "user"),
+)
+agents: Final = _table(
+    "agents",
+    name("org", key=True),
+    name("vault", key=True),
+    name("life"),
+    prose("reason"),
+    Json.column("tags"),
+    name("presence"),
+    big("last_seen"),
+    Json.column("facts"),
+    big("created_at"),
+    big("changed_at"),
+)
+agent_tags: Final = _table(
+    "agent_tags", name("org", key=True), name("tag", key=True), name("vault", key=True)
+)
+policies: Final = _table(
+    "policies",
+    name("org", key=True),
+    name("name", key=True),
+    big("head"),
+    big("stable"),
+    Json.column("targets"),
+    big("created_at"),
+    big("changed_at"),
+)
+policy_versions: Final = _table(
+    "policy_versions",
+    name("org", key=True),
+    name("name", key=True),
+    big("version", key=True),
+    Json.column("document"),
+    prose("comment"),
+    name("created_by"),
+    big("created_at"),
+)
+rollouts: Final = _table(
+    "rollouts",
+    name("org", key=True),
+    name("id", key=True),
+    name("policy"),
+    big("version"),
+    big("previous"),
+    Json.column("plan"),
+    big("step"),
+    name("state"),
+    prose("reason"),
+    name("created_by"),
+    big("created_at"),
+    big("changed_at"),
+    sa.Index("ix_rollouts_policy", "org", "policy", "created_at"),
+    sa.Index("ix_rollouts_state", "state"),
+)
+assignments: Final = _table(
+    "assignments",
+    name("org", key=True),
+    name("vault", key=True),
+    big("version"),
+    Json.column("contents"),
+    blob("digest"),
+    blob("bundle"),
+    name("outcome"),
+    prose("reason"),
+    big("applied"),
+    big("changed_at"),
+)
+series: Final = _table(
+    "series",
+    big("id", key=True),
+    name("org"),
+    name("vault"),
+    name("name"),
+    sa.UniqueConstraint("org", "vault", "name", name="uq_series"),
+)
+samples: Final = _table(
+    "samples",
+    big("series", key=True),
+    big("resolution", key=True),
+    big("at", key=True),
+    big("count"),
+    number("total"),
+    number("low"),
+    number("high"),
+    number("last"),
+    sa.Index("ix_samples_age", "resolution", "at"),
+)
+alerts: Final = _table(
+    "alerts",
+    name("org", key=True),
+    name("id", key=True),
+    name("vault"),
+    name("code"),
+    name("severity"),
+    prose("message"),
+    big("at"),
+    name("acknowledged_by"),
+    big("acknowledged_at"),
+    sa.Index("ix_alerts_at", "org", "at"),
+)
+audit: Final = _table(
+    "audit",
+    name("org", key=True),
+    big("seq", key=True),
+    big("at"),
+    name("request_id"),
+    name("actor"),
+    name("token"),
+    name("ip"),
+    name("operation"),
+    prose("target"),
+    name("phase"),
+    name("result"),
+    name("code"),
+    Json.column("detail"),
+    blob("previous"),
+    blob("hash"),
+)
+witnessed: Final = _table(
+    "witnessed",
+    name("org", key=True),
+    name("vault", key=True),
+    big("size"),
+    blob("root"),
+    prose("note"),
+    prose("cosignature"),
+    big("at"),
+    name("fault"),
+)
+
+# What the CA keeps (`control.ca.ledger`).
+
+ca_tokens: Final = _table(
+    "ca_tokens",
+    name("id", key=True),
+    blob("hash"),
+    name("org"),
+    name("vault"),
+    flag("replace"),
+    name("created_by"),
+    big("created_at"),
+    big("expires_at"),
+    maybe_big("used_at"),
+    maybe_blob("used_by"),
+    sa.UniqueConstraint("hash", name="uq_ca_tokens_hash"),
+    sa.Index("ix_ca_tokens_org", "org", "created_at"),
+)
+ca_agents: Final = _table(
+    "ca_agents",
+    name("org", key=True),
+    name("vault", key=True),
+    name("state"),
+    big("generation"),
+    big("confirmed"),
+    blob("link_key"),
+    big("enrolled_at"),
+    big("changed_at"),
+    prose("reason"),
+)
+ca_certificates: Final = _table(
+    "ca_certificates",
+    name("serial", key=True),
+    blob("key"),
+    name("org"),
+    name("vault"),
+    big("generation"),
+    blob("der"),
+    name("issuer"),
+    big("not_before"),
+    big("not_after"),
+    maybe_big("revoked_at"),
+    sa.UniqueConstraint("key", name="uq_ca_certificates_key"),
+    sa.Index("ix_ca_certificates_agent", "org", "vault", "generation"),
+    sa.Index("ix_ca_certificates_end", "not_after"),
+)
+ca_joins: Final = _table(
+    "ca_joins",
+    name("id", key=True),
+    blob("key"),
+    blob("link_key"),
+    name("org"),
+    prose("label"),
+    name("source"),
+    big("requested_at"),
+    big("expires_at"),
+    name("state"),
+    name("given_org"),
+    name("given_vault"),
+    flag("replace"),
+    name("decided_by"),
+    maybe_big("decided_at"),
+    sa.UniqueConstraint("key", name="uq_ca_joins_key"),
+    sa.Index("ix_ca_joins_state", "state", "requested_at"),
+    sa.Index("ix_ca_joins_requested", "requested_at"),
+)

@@ -1,0 +1,33 @@
+"""The databases that have to keep the contract."""
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from actors import SystemWorld
+from control.store.store import Store, open_store
+from tests.contract.control.postgres import Postgres, postgres
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Postgres]:
+    """One PostgreSQL for all tests of a run."""
+    with postgres() as running:
+        yield running
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database of each kind."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/control.db"
+    running: Postgres = request.getfixturevalue("server")
+    return running.database()
+
+
+@pytest.fixture
+async def store(url: str) -> AsyncIterator[Store]:
+    """An open store on it."""
+    async with open_store(url, SystemWorld()) as opened:
+        yield opened

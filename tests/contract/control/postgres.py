@@ -1,0 +1,84 @@
+"""A real PostgreSQL of our own: in a folder of its own, on a socket only, stopped afterwards."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import quote
+
+BINARIES = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+START_SECONDS = 60
+SETTINGS = "-c listen_addresses='' -c max_connections=60 -c shared_buffers=16MB"
+
+
+def _as_postgres(*command: str) -> None:
+    """Run it as the user whom PostgreSQL accepts: it refuses root."""
+    prefix = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
+    subprocess.run(
+        [*(prefix if os.geteuid() == 0 else []), *command],
+        check=True,
+        cwd="/",
+        stdout=subprocess.DEVNULL,
+        timeout=START_SECONDS * 2,
+    )
+
+
+class Postgres:
+    """A server; each test has a database of its own in it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._data = folder / "data"
+        self._binaries = BINARIES[-1]
+        self._count = 0
+
+    def start(self, *settings: str) -> None:
+        """Start it; returns when it accepts connections."""
+        options = " ".join([SETTINGS, f"-k {self._folder}", *settings])
+        log = str(self._folder / "log")
+        _as_postgres(
+            str(self._binaries / "pg_ctl"), "start", "-w", "-t", str(START_SECONDS),
+            "-D", str(self._data), "-l", log, "-o", options,
+        )  # fmt: skip
+
+    def stop(self, mode: str = "immediate") -> None:
+        """Stop it; `immediate` is a crash that the log recovers from."""
+        _as_postgres(
+            str(self._binaries / "pg_ctl"), "stop", "-w", "-m", mode, "-D", str(self._data)
+        )
+
+    def create(self) -> None:
+        """Make the cluster."""
+        if os.geteuid() == 0:
+            shutil.chown(self._folder, "postgres", "postgres")
+        _as_postgres(
+            str(self._binaries / "initdb"), "-D", str(self._data), "-U", "postgres",
+            "--auth=trust", "--no-instructions", "--locale=C", "--encoding=UTF8",
+        )  # fmt: skip
+
+    def database(self) -> str:
+        """The URL of a new, empty database."""
+        self._count += 1
+        name = f"freehold{self._count}"
+        _as_postgres(
+            str(self._binaries / "createdb"), "-h", str(self._folder), "-U", "postgres", name
+        )
+        return f"postgresql://postgres@/{name}?host={quote(str(self._folder))}"
+
+
+@contextmanager
+def postgres() -> Iterator[Postgres]:
+    """A running server for the length of the block."""
+    with tempfile.TemporaryDirectory(
+        prefix="freehold-pg-", dir="/tmp", ignore_cleanup_errors=True
+    ) as name:
+        server = Postgres(Path(name))
+        server.create()
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()

@@ -1,0 +1,252 @@
+"""What every database of the control plane promises to its services."""
+
+from functools import partial
+
+import pytest
+import trio
+from msgspec.structs import replace
+
+from actors import SystemWorld
+from control.errors import ConflictError, UnavailableError
+from control.model.agents import Agent, AgentFilter, Life, Presence
+from control.model.people import Organization, Role, Token, TokenKind, User
+from control.model.policies import (
+    Assignment,
+    Outcome,
+    Plan,
+    Policy,
+    PolicyVersion,
+    Rollout,
+    RolloutState,
+    Target,
+)
+from control.model.records import Alert, Sample, Severity, Witnessed
+from control.store import agents, people, policies, records, samples
+from control.store.rows import Tx
+from control.store.store import Store, open_store
+
+
+def agent(vault: str = "v1", org: str = "acme", **fields: object) -> Agent:
+    """An agent with some fields chosen."""
+    plain = Agent(org, vault, Life.ACTIVE, "", (), Presence.UNKNOWN, 0, {}, 1, 1)
+    return replace(plain, **fields)
+
+
+def token(digest: bytes, org: str = "acme", user: str = "ann", expires_at: int = 100) -> Token:
+    """A credential."""
+    return Token(digest, digest.hex(), org, user, TokenKind.API, "", Role.VIEWER, 1, expires_at)
+
+
+async def test_a_change_is_there_after_it_was_acknowledged(url: str) -> None:
+    """And after the process ended and another one began."""
+    async with open_store(url, SystemWorld()) as store:
+        await store.write(lambda tx: agents.add_agent(tx, agent(tags=("a", "b"), facts={"x": 1})))
+    async with open_store(url, SystemWorld()) as store:
+        found = await store.read(lambda tx: agents.agent(tx, "acme", "v1"))
+    assert found == agent(tags=("a", "b"), facts={"x": 1})
+
+
+async def test_a_change_that_fails_leaves_nothing(store: Store) -> None:
+    """What it did before it failed is gone, and its neighbours in the batch are not."""
+
+    def fails(tx: Tx) -> None:
+        agents.add_agent(tx, agent("half"))
+        raise ZeroDivisionError
+
+    async def failing() -> None:
+        with pytest.raises(ZeroDivisionError):
+            await store.write(fails)
+
+    async with trio.open_nursery() as nursery:
+        for number in range(20):
+            nursery.start_soon(failing)
+            change = partial(_add, agent(f"v{number}"))
+            nursery.start_soon(store.write, change)
+    found = await store.read(lambda tx: agents.of_organization(tx, "acme"))
+    assert sorted(a.vault for a in found) == sorted(f"v{number}" for number in range(20))
+
+
+def _add(row: Agent, tx: Tx) -> None:
+    agents.add_agent(tx, row)
+
+
+async def test_what_exists_is_a_conflict(store: Store) -> None:
+    """The second one is told, and the first one stays."""
+    await store.write(lambda tx: agents.add_agent(tx, agent(reason="first")))
+    with pytest.raises(ConflictError):
+        await store.write(lambda tx: agents.add_agent(tx, agent(reason="second")))
+    found = await store.read(lambda tx: agents.agent(tx, "acme", "v1"))
+    assert found is not None
+    assert found.reason == "first"
+
+
+async def test_organizations_do_not_see_each_other(store: Store) -> None:
+    """The same name in another organization is another thing, everywhere."""
+    for org in ("acme", "other"):
+        await store.write(lambda tx, org=org: agents.add_agent(tx, agent(org=org, tags=(org,))))
+    assert await store.read(lambda tx: agents.find(tx, "acme", AgentFilter(tag="other"))) == []
+    [mine] = await store.read(lambda tx: agents.find(tx, "acme", AgentFilter(tag="acme")))
+    assert mine.org == "acme"
+    assert await store.read(lambda tx: agents.agent(tx, "third", "v1")) is None
+
+
+async def test_agents_are_found_by_what_they_are(store: Store) -> None:
+    """Tag, life, presence, and page by page in the order of their names."""
+    rows = [
+        agent("a", tags=("prod",), presence=Presence.ONLINE),
+        agent("b", tags=("prod", "eu"), life=Life.LOCKED),
+        agent("c-1"),
+        agent("c"),
+    ]
+
+    def add(tx: Tx) -> None:
+        for row in rows:
+            agents.add_agent(tx, row)
+
+    await store.write(add)
+
+    async def names(**wanted: object) -> list[str]:
+        chosen = AgentFilter(**wanted)  # type: ignore[arg-type]
+        return [a.vault for a in await store.read(lambda tx: agents.find(tx, "acme", chosen))]
+
+    assert await names() == ["a", "b", "c", "c-1"]
+    assert await names(tag="prod") == ["a", "b"]
+    assert await names(tag="prod", life=Life.LOCKED) == ["b"]
+    assert await names(presence=Presence.ONLINE) == ["a"]
+    assert await names(after="b", limit=1) == ["c"]
+    await store.write(lambda tx: agents.put_agent(tx, agent("a", tags=("test",))))
+    assert await names(tag="prod") == ["b"]
+
+
+async def test_many_last_words_are_one_change(store: Store) -> None:
+    """Presence and time of each, and of nobody else."""
+    for name in ("a", "b", "c"):
+        await store.write(lambda tx, name=name: agents.add_agent(tx, agent(name)))
+    heard = [("acme", "a", Presence.ONLINE, 7), ("acme", "b", Presence.LATE, 8)]
+    await store.write(lambda tx: agents.heard(tx, heard))
+    found = await store.read(lambda tx: agents.of_organization(tx, "acme"))
+    assert [(a.presence, a.last_seen) for a in found] == [
+        (Presence.ONLINE, 7),
+        (Presence.LATE, 8),
+        (Presence.UNKNOWN, 0),
+    ]
+
+
+async def test_people_and_their_credentials(store: Store) -> None:
+    """A user that goes takes every credential along; expired ones are swept."""
+    await store.write(lambda tx: people.add_organization(tx, Organization("acme", "Acme", 1)))
+    ann = User(
+        "acme", "ann", Role.OWNER, "hash", disabled=False, created_at=1, changed_at=1, last_login=0
+    )
+    await store.write(lambda tx: people.add_user(tx, ann))
+    await store.write(lambda tx: people.add_user(tx, replace(ann, name="bob")))
+    assert await store.read(lambda tx: people.count_owners(tx, "acme")) == 2
+    for row in (token(b"1"), token(b"2", user="bob"), token(b"3", user="bob", expires_at=5)):
+        await store.write(lambda tx, row=row: people.add_token(tx, row))
+    assert await store.write(lambda tx: people.sweep_tokens(tx, 5)) == 1
+    assert await store.write(lambda tx: people.drop_user(tx, "acme", "ann"))
+    assert not await store.write(lambda tx: people.drop_user(tx, "acme", "ann"))
+    assert await store.read(lambda tx: people.token(tx, b"1")) is None
+    assert await store.read(lambda tx: people.token(tx, b"2")) == token(b"2", user="bob")
+    assert not await store.write(lambda tx: people.drop_token(tx, "other", b"2".hex()))
+    assert [u.name for u in await store.read(lambda tx: people.users_of(tx, "acme", "", 9))] == [
+        "bob"
+    ]
+
+
+async def test_failed_logins_are_counted(store: Store) -> None:
+    """By user, until somebody clears or sweeps them."""
+    await store.write(lambda tx: people.put_failures(tx, "acme", "ann", 1, 5))
+    await store.write(lambda tx: people.put_failures(tx, "acme", "ann", 2, 6))
+    assert await store.read(lambda tx: people.failures(tx, "acme", "ann")) == (2, 6)
+    assert await store.read(lambda tx: people.failures(tx, "other", "ann")) == (0, 0)
+    assert await store.write(lambda tx: people.sweep_failures(tx, 7)) == 1
+
+
+async def test_policies_versions_and_rollouts(store: Store) -> None:
+    """Documents come back as they were; open roll-outs are found."""
+    policy = Policy("acme", "p", 1, 0, (Target(tag="prod"), Target(all=True)), 1, 1)
+    version = PolicyVersion("acme", "p", 1, {"rules": [{"é": [1, None]}]}, "why", "ann", 1)
+    plan = Plan(canary=1, percentages=(10, 50))
+    rollout = Rollout("r", "acme", "p", 1, 0, plan, 0, RolloutState.RUNNING, "", "ann", 1, 1)
+    await store.write(lambda tx: policies.put_policy(tx, policy))
+    await store.write(lambda tx: policies.add_version(tx, version))
+    await store.write(lambda tx: policies.put_rollout(tx, rollout))
+    assert await store.read(lambda tx: policies.policies_of(tx, "acme")) == [policy]
+    assert await store.read(lambda tx: policies.version(tx, "acme", "p", 1)) == version
+    assert await store.read(lambda tx: policies.open_rollouts(tx, "acme")) == [rollout]
+    assert await store.read(policies.organizations_rolling) == ["acme"]
+    done = replace(rollout, state=RolloutState.DONE)
+    await store.write(lambda tx: policies.put_rollout(tx, done))
+    assert await store.read(lambda tx: policies.open_rollouts(tx, "acme")) == []
+    assert await store.read(lambda tx: policies.rollouts_of(tx, "acme", "p", 9)) == [done]
+
+
+async def test_assignments_are_replaced(store: Store) -> None:
+    """The newest of each agent is what it should have."""
+    row = Assignment("acme", "v", 2**62, {"p": 1}, b"d", b"\0b", Outcome.WANTED, "", 0, 1)
+    await store.write(lambda tx: policies.put_assignments(tx, row, replace(row, vault="w")))
+    changed = replace(row, outcome=Outcome.FAILED, reason="ceiling")
+    await store.write(lambda tx: policies.put_assignments(tx, changed))
+    found = await store.read(lambda tx: policies.assignments_of(tx, "acme"))
+    assert found == [changed, replace(row, vault="w")]
+
+
+async def test_samples_are_added_up(store: Store) -> None:
+    """A bucket holds how many, their sum, the lowest, the highest and the last."""
+    ids = await store.write(lambda tx: samples.add_series(tx, "acme", "v", ["reads", "cpu"]))
+    assert await store.read(lambda tx: samples.series_of(tx, "acme", "v")) == ids
+    reads = ids["reads"]
+    for value in (3.0, 1.0, 2.0):
+        one = Sample(60, 1, value, value, value, value)
+        await store.write(lambda tx, one=one: samples.merge(tx, [(reads, 60, one)]))
+    found = await store.read(lambda tx: samples.between(tx, reads, 60, since=0, until=61, limit=9))
+    assert found == [Sample(60, 3, 6.0, 1.0, 3.0, 2.0)]
+    assert await store.write(lambda tx: samples.sweep(tx, 60, 61)) == 1
+
+
+async def test_alerts_and_checkpoints(store: Store) -> None:
+    """Newest first; what was acknowledged can be left out, and is swept when old."""
+    first = Alert("1", "acme", "v", "offline", Severity.CRITICAL, "gone", 1, "", 0)
+    second = replace(first, id="2", vault="w", at=2)
+    await store.write(lambda tx: records.add_alerts(tx, first, second))
+    acknowledged = replace(first, acknowledged_by="ann", acknowledged_at=3)
+    await store.write(lambda tx: records.put_alert(tx, acknowledged))
+
+    async def ids(vault: str = "", *, unacknowledged: bool = False, before: int = 0) -> list[str]:
+        found = await store.read(
+            lambda tx: records.alerts_of(
+                tx, "acme", vault=vault, unacknowledged=unacknowledged, before=before, limit=9
+            )
+        )
+        return [alert.id for alert in found]
+
+    assert await ids() == ["2", "1"]
+    assert await ids(unacknowledged=True) == ["2"]
+    assert await ids(vault="v") == ["1"]
+    assert await ids(before=2) == ["1"]
+    assert await store.write(lambda tx: records.sweep_alerts(tx, 10)) == 1
+    seen = Witnessed("acme", "v", 2**40, b"r" * 32, "note", "— line", 1, "")
+    await store.write(lambda tx: records.put_checkpoint(tx, seen))
+    assert await store.read(lambda tx: records.checkpoint(tx, "acme", "v")) == seen
+
+
+async def test_two_processes_do_not_overwrite_each_other(url: str) -> None:
+    """A counter that two of them raise counts every time; SQLite lets no second process in."""
+    world = SystemWorld()
+
+    def raise_it(tx: Tx) -> None:
+        count, _ = people.failures(tx, "acme", "ann")
+        people.put_failures(tx, "acme", "ann", count + 1, 1)
+
+    async with open_store(url, world) as one:
+        if url.startswith("sqlite"):
+            with pytest.raises(UnavailableError, match="store_locked"):
+                async with open_store(url, world):
+                    pytest.fail("it is open twice")
+            return
+        async with open_store(url, world) as two, trio.open_nursery() as nursery:
+            for _ in range(25):
+                nursery.start_soon(one.write, raise_it)
+                nursery.start_soon(two.write, raise_it)
+        assert await one.read(lambda tx: people.failures(tx, "acme", "ann")) == (50, 1)
