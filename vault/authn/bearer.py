@@ -7,9 +7,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from actors.world import World
+from vault.authn.judgements import Judgements
 from vault.authn.lockout import Lockout
 from vault.authn.scheme import CredentialScheme, Located
-from vault.authn.standing import Judge, judge, judge_key, judge_token
+from vault.authn.standing import Judge, judge_key, judge_token
 from vault.model.identity import Identity
 from vault.model.operation import Origin
 from vault.model.records import ApiKeyRow, TokenRow
@@ -43,7 +44,7 @@ class Bearer(Generic[R]):
         self._world = world
         self._table = table
         self._stored = stored
-        self._rule = rule
+        self._judgements: Judgements[R] = Judgements(store, rule)
         self._spend = spend
 
     async def identify(self, located: Located, origin: Origin) -> Identity | None:
@@ -61,7 +62,7 @@ class Bearer(Generic[R]):
             self._lockout.fail(pair, now)
             return None
         self._lockout.succeed(pair)
-        identity = await judge(self._store, self._rule, row, now)
+        identity = await self._judgements.of(located.id, row, now)
         if identity is None or self._spend is None:
             return identity
         return identity if await self._spend(row) else None

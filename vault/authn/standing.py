@@ -6,7 +6,7 @@ and deleted for a revocation to count: the next request looks up the line and en
 """
 
 from collections.abc import Callable
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeAlias, TypeVar
 
 from msgspec import Struct
 
@@ -30,6 +30,7 @@ class Get(Protocol):
 
 
 Judge = Callable[[Get, Any, int], Identity | None]
+Seen: TypeAlias = tuple[Table[Any], Key, Any]  # what a rule looked up, and found: None is no row
 
 
 def expired(expires_at: int, now: int) -> bool:
@@ -132,19 +133,27 @@ class _Absent(Exception):  # noqa: N818  # a signal, not an error: look it up an
         self.key = key
 
 
-async def judge(store: Store, rule: Judge, row: Struct, now: int) -> Identity | None:
-    """Apply a rule on the store: without a wait when all it asks for is in the cache."""
+async def judge(
+    store: Store, rule: Judge, row: Struct, now: int, seen: list[Seen] | None = None
+) -> Identity | None:
+    """Apply a rule on the store: without a wait when all it asks for is in the cache.
+
+    `seen` is given the rows that the judgement was made from, beside `row` itself.
+    """
+    seen = [] if seen is None else seen
     loaded: dict[tuple[str, Key], Any] = {}
 
     def get(table: Table[Any], *key: str | int) -> Any:
         found = store.cached(table, *key)
-        if found is not MISSING:
-            return found
-        if (table.name, key) not in loaded:
-            raise _Absent(table, key)
-        return loaded[table.name, key]
+        if found is MISSING:
+            if (table.name, key) not in loaded:
+                raise _Absent(table, key)
+            found = loaded[table.name, key]
+        seen.append((table, key, found))
+        return found
 
     while True:  # each turn loads one more row, and a rule asks for a bounded number
+        seen.clear()
         try:
             return rule(get, row, now)
         except _Absent as absent:

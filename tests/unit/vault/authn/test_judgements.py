@@ -1,0 +1,139 @@
+"""A remembered judgement counts only while every row that it was made from is unchanged."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from vault.authn import judgements
+from vault.authn.judgements import Judgements
+from vault.authn.standing import judge_token
+from vault.errors import AuthenticationError
+from vault.model.identity import Identity, Method
+from vault.model.instant import SECOND
+from vault.model.records import Status
+from vault.store.cache import MISSING
+from vault.store.tables import ROLES, TOKENS
+
+ROOT = Identity(id="r", name="root", method=Method.SERVICE, policies=("root",))
+
+
+class _Line:
+    """A user with a role and a key, a token that the key made, and a child of that token."""
+
+    def __init__(self, desk: Any) -> None:
+        self.desk = desk
+
+    async def make(self) -> None:
+        desk = self.desk
+        await desk.roles.put(ROOT, "ops", policies=["ops"])
+        self.user = await desk.users.create(ROOT, "ann", roles=["ops"], policies=["app"])
+        self.key, holder = await desk.key(self.user.id)
+        text, self.parent = await desk.token(holder, "app", "ops", ttl=100 * SECOND)
+        self.token, self.child = await desk.token(self.parent, "app", "ops", ttl=1000 * SECOND)
+        self.parent_text = text
+
+    async def disable_the_user(self) -> None:
+        await self.desk.users.update(ROOT, self.user.id, status=Status.DISABLED)
+
+    async def revoke_the_key(self) -> None:
+        await self.desk.keys.revoke(ROOT, self.desk.scheme.locate(self.key).id)
+
+    async def revoke_the_token(self) -> None:
+        await self.desk.tokens.revoke(await self.desk.tokens.find(self.token))
+
+    async def revoke_the_parent(self) -> None:
+        await self.desk.tokens.revoke(await self.desk.tokens.find(self.parent_text))
+
+    async def let_the_parent_expire(self) -> None:
+        self.desk.world.time += 100 * SECOND
+
+
+@pytest.fixture
+async def line(desk: Any) -> _Line:
+    """A line of everything that a token can stand on."""
+    line = _Line(desk)
+    await line.make()
+    return line
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        _Line.disable_the_user,
+        _Line.revoke_the_key,
+        _Line.revoke_the_token,
+        _Line.revoke_the_parent,
+        _Line.let_the_parent_expire,
+    ],
+)
+async def test_the_next_request_is_refused(
+    line: _Line, event: Callable[[_Line], Awaitable[None]]
+) -> None:
+    """Whatever ends the credential, or anything that it stands on, ends it for the next request."""
+    assert await line.desk.who(line.token) is await line.desk.who(line.token)
+    await event(line)
+    with pytest.raises(AuthenticationError):
+        await line.desk.who(line.token)
+
+
+async def test_what_the_user_lost_is_lost(line: _Line) -> None:
+    """A policy that a role or a user loses, or gets back, counts from the next request on."""
+    desk = line.desk
+    assert "ops" in (await desk.who(line.token)).policies
+    await desk.roles.put(ROOT, "ops", policies=["other"])
+    assert "ops" not in (await desk.who(line.token)).policies
+    await desk.users.update(ROOT, line.user.id, policies=["app", "ops"])
+    assert "ops" in (await desk.who(line.token)).policies
+
+
+async def test_a_row_that_was_not_there(line: _Line) -> None:
+    """A judgement stands on the absence of a row as well: a role that comes to be counts."""
+    desk = line.desk
+    role = await desk.roles.get("ops")
+    await desk.store.commit(lambda tx: tx.delete(ROLES, "ops"))
+    assert "ops" not in (await desk.who(line.token)).policies
+    assert "ops" not in (await desk.who(line.token)).policies
+    await desk.store.commit(lambda tx: tx.put(ROLES, role))
+    assert "ops" in (await desk.who(line.token)).policies
+
+
+async def test_a_renewed_token(desk: Any) -> None:
+    """A row that is replaced is judged anew, also for the better."""
+    _, root = await desk.root()
+    text, _ = await desk.token(root, "app", ttl=100 * SECOND)
+    row = await desk.tokens.find(text)
+    end = desk.world.time + 500 * SECOND
+    await desk.store.commit(lambda tx: tx.put(TOKENS, replace(row, expires_at=end)))
+    desk.world.time += 400 * SECOND
+    assert await desk.who(text)
+    desk.world.time = end
+    with pytest.raises(AuthenticationError):
+        await desk.who(text)
+
+
+async def test_without_a_cache(desk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the cache cannot vouch for a row (evicted, or a shared database) it is judged anew."""
+    _, root = await desk.root()
+    text, first = await desk.token(root, "app")
+    kept = Judgements(desk.store, judge_token)
+    row = await desk.tokens.find(text)
+    assert await kept.of(row.id, row, desk.world.time) is await kept.of(row.id, row, 1)
+    monkeypatch.setattr(desk.store, "cached", lambda *_: MISSING)
+    again = await kept.of(row.id, row, desk.world.time)
+    assert again == first
+    assert again is not await kept.of(row.id, row, desk.world.time)
+
+
+async def test_bound(desk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No more judgements are kept than the bound says."""
+    monkeypatch.setattr(judgements, "MOST", 2)
+    _, root = await desk.root()
+    kept = Judgements(desk.store, judge_token)
+    rows = [await desk.tokens.find((await desk.token(root, "app"))[0]) for _ in range(3)]
+    first = [await kept.of(row.id, row, desk.world.time) for row in rows]
+    again = [await kept.of(row.id, row, desk.world.time) for row in reversed(rows)]
+    assert [one is two for one, two in zip(first, reversed(again), strict=True)] == [
+        False, True, True,
+    ]  # fmt: skip
