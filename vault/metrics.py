@@ -29,6 +29,8 @@ GAUGES: Final[Mapping[str, str]] = {
     "sealed": "1 while the agent is sealed, 0 while it serves",
     "audit_records": "Records in the audit log of this agent since it was made",
     "audit_sinks_failing": "Audit sinks that did not accept the last record",
+    "audit_damaged": "1 when the last reading of the whole audit log found damage",
+    "anchor_failing": "1 while the anchor outside the database cannot be written",
 }
 """Name without its `vault_` → help. The first two are the seed's."""
 

@@ -7,15 +7,21 @@ It exists while the vault is unsealed, and is taken down in reverse.
 
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    contextmanager,
+)
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
 from actors import Node, World
-from vault.anchor.keeper import keeping
+from vault.anchor.keeper import Keeper, keeping
 from vault.audit.broker import Broker, open_audit
 from vault.audit.fault import BadLogError
+from vault.audit.inspection import Inspection, inspecting
 from vault.audit.keys import AuditKeys
 from vault.audit.layout import Layout
 from vault.audit.proof import Proof, prove
@@ -140,6 +146,7 @@ async def open_unit(
         open_store(parts.backend, RowGuard(keyring), world, mark=footing.marker) as store,
         footing.taken(store, root_key),
         _open_audit(parts.settings, keyring, store, footing, world) as (audit, index),
+        _inspecting(parts, keyring, footing) as inspection,
     ):
         await footing.confirm(audit)
         interval = parts.settings.encryption.rotation_interval
@@ -151,12 +158,19 @@ async def open_unit(
         prover = _prover(parts.settings, keyring, world)
         base = Base(parts, store, barrier, audit, Scheme(keyring.pepper))
         system = System(barrier, want_seal, tree)
-        wired = await _wire(base, system, Audits(audit, index, prover))
+        trouble = partial(_trouble, inspection, keeper)
+        wired = await _wire(base, system, Audits(audit, index, prover, trouble))
         async with working(wired.jobs, world) as work:
             branches.append(work.snapshot)
             if parts.dev_token:
                 await _furnish(parts.dev_token, wired)
-            with _followed(parts.metrics, store, audit, tree):
+            with (
+                _followed(parts.metrics, store, audit, tree),
+                parts.metrics.follow(
+                    audit_damaged=lambda: float(bool(inspection.damage)),
+                    anchor_failing=lambda: float(bool(keeper.error)),
+                ),
+            ):
                 yield Unit(wired.pipeline, wired.mounts.mounts)
 
 
@@ -281,6 +295,20 @@ def audit_keys(keyring: Keyring) -> AuditKeys:
         sign=note.sign,
         public=note.public,
     )
+
+
+def _inspecting(
+    parts: Parts, keyring: Keyring, footing: Footing
+) -> AbstractAsyncContextManager[Inspection]:
+    layout, witness = Layout(parts.settings.audit_log), footing.standing.checkpoint
+    return inspecting(layout, audit_keys(keyring), witness, parts.world)
+
+
+def _trouble(inspection: Inspection, keeper: Keeper) -> str:
+    """What is wrong with audit log and anchor, for people."""
+    damage = f"the log is damaged: {inspection.damage}" if inspection.damage else ""
+    failing = f"the anchor cannot be written: {keeper.error}" if keeper.error else ""
+    return "; ".join(filter(None, (damage, failing)))
 
 
 def _prover(settings: Settings, keyring: Keyring, world: World) -> Prove:

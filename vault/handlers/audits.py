@@ -1,7 +1,7 @@
 """The audit log: search it, prove that a record is in it, see whether it is well."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from vault.audit.broker import Broker, BrokerState
@@ -30,6 +30,8 @@ class Audits:
     broker: Broker
     index: AuditSearch
     prover: Prove
+    trouble: Callable[[], str]
+    """What else is wrong with log or anchor, empty when nothing is."""
 
     def handlers(self) -> Handlers:
         """The operations this file serves."""
@@ -56,8 +58,10 @@ class Audits:
         return await self.prover(payload.seq)
 
     async def status(self, _: Call) -> BrokerState:
-        """How many records there are, and how each sink does."""
-        return self.broker.state()
+        """How many records there are, how each sink does, and what is wrong."""
+        state = self.broker.state()
+        troubles = (state.trouble, self.trouble())
+        return replace(state, trouble="; ".join(filter(None, troubles)))
 
     async def hash_value(self, call: Call) -> str:
         """What a value reads as in every record, so that it can be looked for."""

@@ -18,6 +18,7 @@ NAMES: Final = (
     "reordered", "moved",
 )  # fmt: skip
 RULE: Final = {"effect": "allow", "paths": ["secret/*"], "capabilities": ["read"]}
+PATIENCE: Final = 500  # looks at the metrics, of some milliseconds
 Spoil = Callable[[list[bytes]], list[bytes]]
 TAMPERED: Final = {"row_tampered", "value_tampered"}
 
@@ -194,12 +195,18 @@ def test_a_log_that_lacks_something_is_not_written_on(
 
 @pytest.mark.parametrize("spoil", [_swap, _exchange])
 def test_old_damage_stays_visible(folder: Path, written: Path, spoil: Spoil) -> None:
-    """A start reads from the last checkpoint on; `audit verify` finds what was done before it."""
+    """A start reads from the last checkpoint on; `audit verify` finds what was done before it.
+
+    So does the agent itself, which reads the whole log behind its requests, and tells.
+    """
     agent = dev_agent(folder, copytree(written, folder / "data"))
     _spoil_log(agent, spoil)
     _need_found(agent)
     with running(agent):
         assert agent.call("POST", _compat("more"), {"data": {}}).status == 200
+        _await_alarm(agent)
+        told = agent.call("GET", "/api/v1/audit/status").json["trouble"]
+        assert "the log is damaged: audit.log, line" in told
     _need_found(agent)
 
 
@@ -208,6 +215,13 @@ def _spoil_log(agent: Agent, spoil: Spoil) -> None:
     spoiled = spoil(lines)
     assert spoiled != lines
     agent.audit_log.write_bytes(b"".join(spoiled))
+
+
+def _await_alarm(agent: Agent) -> None:
+    for _ in range(PATIENCE):
+        if b"\nvault_audit_damaged 1.0\n" in agent.call("GET", "/metrics").body:
+            return
+    pytest.fail("the agent has not told of the damage")
 
 
 def _need_found(agent: Agent) -> None:

@@ -18,7 +18,7 @@ class FakeLog:
 
     def state(self) -> BrokerState:
         """Of seven records."""
-        return BrokerState(7, (), "")
+        return BrokerState(7, (), "retention")
 
     def hash_value(self, value: object) -> str:
         """Recognisable."""
@@ -28,6 +28,10 @@ class FakeLog:
         """Nothing, and the question as cursor."""
         return Page([], wanted.operation)
 
+    def trouble(self) -> str:
+        """Of the anchor."""
+        return "anchor"
+
     async def prove(self, seq: int) -> Proof:
         """Of this record."""
         return Proof("record", seq, [], "note")
@@ -36,7 +40,7 @@ class FakeLog:
 async def ask(name: str, payload: object) -> Any:
     """Run one."""
     log = FakeLog()
-    handler = Audits(log, log, log.prove).handlers()[name]  # type: ignore[arg-type]  # what it uses
+    handler = Audits(log, log, log.prove, log.trouble).handlers()[name]  # type: ignore[arg-type]  # what it uses
     op = Operation(
         name=name, path=ResourcePath.parse("sys/audit"), payload=payload, request_id="r",
         credential=None, origin=HERE,
@@ -48,14 +52,14 @@ async def test_each_is_asked_of_its_part() -> None:
     """Query, proof, status and hash."""
     assert await ask("audit.query", AuditQuery(operation="x")) == Page([], "x")
     assert (await ask("audit.proof", AuditRecord(seq=3))).seq == 3
-    assert (await ask("audit.status", Nothing())).size == 7
+    assert await ask("audit.status", Nothing()) == BrokerState(7, (), "retention; anchor")
     assert await ask("audit.hash", HashValue(value=4)) == "hash of 4"
 
 
 async def test_a_value_that_is_looked_for_is_not_recorded() -> None:
     """Its record would have the same hash, so that the search would find itself."""
     log = FakeLog()
-    table = Audits(log, log, log.prove).handlers()  # type: ignore[arg-type]  # what it uses
+    table = Audits(log, log, log.prove, log.trouble).handlers()  # type: ignore[arg-type]  # what it uses
     view = table["audit.hash"].request
     assert view is not None
     assert view(HashValue(value="secret")) is None
