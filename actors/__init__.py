@@ -29,7 +29,7 @@ from actors.report import FailureReport, Verdict, log_failure
 from actors.restart import Escalate, Restart, RestartAfter, RestartPolicy, decide
 from actors.supervisor import Supervisor, supervise
 from actors.tree import MailboxStats, Node
-from actors.world import SystemWorld, World
+from actors.world import SystemWorld, Worker, World
 
 __all__ = [
     "Actor",
@@ -66,6 +66,7 @@ __all__ = [
     "SupervisorFailed",
     "SystemWorld",
     "Verdict",
+    "Worker",
     "World",
     "decide",
     "log_failure",

@@ -27,6 +27,21 @@ _MMIX_A = 6364136223846793005
 _MMIX_C = 1442695040888963407
 
 
+class InlineWorker:
+    """A `Worker` that runs its calls in the caller's task, one after the other."""
+
+    def __init__(self) -> None:
+        self._one = trio.Lock()
+
+    async def run(self, fn: Callable[..., T], *args: object) -> T:
+        """The call, inline after a checkpoint."""
+        async with self._one:
+            return fn(*args)
+
+    def close(self) -> None:
+        """Nothing to end."""
+
+
 class FakeWorld:
     """A `World` whose clock moves only when told, and whose chance repeats.
 
@@ -86,6 +101,10 @@ class FakeWorld:
         """The call, inline after a checkpoint."""
         await trio.lowlevel.checkpoint()
         return fn(*args)
+
+    def worker(self, name: str) -> InlineWorker:  # noqa: ARG002  # the protocol's
+        """One without a thread."""
+        return InlineWorker()
 
     @property
     def sleepers(self) -> int:

@@ -11,9 +11,26 @@ from typing import Final, Protocol, TypeVar
 
 import trio
 
+from actors.worker import ThreadWorker
+
 T = TypeVar("T")
 
 _VARIANT: Final = "89ab"  # the digit whose two upper bits say which kind of UUID it is
+
+
+class Worker(Protocol):
+    """A thread of one owner's; see `actors.worker`."""
+
+    async def run(self, fn: Callable[..., T], *args: object) -> T:
+        """Run a blocking call after those before it and return its result or raise its exception.
+
+        A cancelled caller still waits for the call to end.
+        """
+        ...
+
+    def close(self) -> None:
+        """Have the thread end; no call may be running or follow."""
+        ...
 
 
 class World(Protocol):
@@ -46,6 +63,10 @@ class World(Protocol):
 
         A cancelled caller still waits for the call to end: a thread is never abandoned.
         """
+        ...
+
+    def worker(self, name: str) -> Worker:
+        """A thread for whoever has one blocking call after the other; to be closed again."""
         ...
 
 
@@ -87,3 +108,7 @@ class SystemWorld:
     ) -> T:
         """A worker thread, at most `limiter` at a time (Trio's default limiter is 40)."""
         return await trio.to_thread.run_sync(partial(fn, *args), limiter=limiter)
+
+    def worker(self, name: str) -> Worker:
+        """A thread."""
+        return ThreadWorker(name)

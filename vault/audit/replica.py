@@ -68,9 +68,8 @@ class Replica:
         self.behind = False
         self.idle = True  # nothing is being tried
         self.ended = trio.Event()
-        self._world = world
         self._changed = changed
-        self._limiter = trio.CapacityLimiter(1)
+        self._thread = world.worker("audit sink")
         self._backlog: deque[Batch] = deque()
         self._work = trio.Event()
         self._ending = False
@@ -112,14 +111,15 @@ class Replica:
                     ending = self._ending
                     await self._catch_up()
             finally:
-                await self._world.run_sync(self.sink.close, limiter=self._limiter)
+                await self._thread.run(self.sink.close)
+                self._thread.close()
                 self.ended.set()
 
     async def _catch_up(self) -> None:
         tried: tuple[Batch, ...] = ()
         try:
             while tried := tuple(self._backlog):
-                await self._world.run_sync(self.sink.write, tried, limiter=self._limiter)
+                await self._thread.run(self.sink.write, tried)
                 for _ in tried[: len(self._backlog)]:
                     self._backlog.popleft()
                 self.durable, self.error = tried[-1].size, ""
@@ -133,4 +133,4 @@ class Replica:
     async def _tend(self, batches: tuple[Batch, ...]) -> None:
         for batch in batches:
             if batch.expire or (batch.settles and self.sink.on_reserve):
-                await self._world.run_sync(self.sink.tend, batch, limiter=self._limiter)
+                await self._thread.run(self.sink.tend, batch)

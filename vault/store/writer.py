@@ -10,9 +10,7 @@ from collections.abc import Callable, Sequence
 from copy import copy
 from typing import Any, ClassVar, Protocol
 
-import trio
-
-from actors import BatchActor, Failure, World
+from actors import BatchActor, Failure, Worker, World
 from vault.store.cache import Cache
 from vault.store.guard import Guard
 from vault.store.interface import Backend, BackendError, ConstraintError, Session, Writes
@@ -73,15 +71,24 @@ class Writer(BatchActor[Change]):
         self._cache = cache
         self._world = world
         self._counts = counts
-        self._thread = trio.CapacityLimiter(1)
+        self._thread: Worker
 
     async def on_start(self) -> None:
         """Ready with a fresh connection whose durability was read back. Raises `BackendError`."""
-        await self._world.run_sync(self._backend.connect, limiter=self._thread)
+        self._thread = self._world.worker("store writer")
+        try:
+            await self._thread.run(self._backend.connect)
+        except BaseException:
+            self._thread.close()
+            raise
 
     async def receive_batch(self, batch: Sequence[Change]) -> Sequence[object]:
         """Commit the changes together; raises `BackendError` when none of them was stored."""
-        return await self._world.run_sync(self._commit, batch, limiter=self._thread)
+        return await self._thread.run(self._commit, batch)
+
+    async def on_stop(self) -> None:
+        """Let the thread go."""
+        self._thread.close()
 
     def _commit(self, changes: Sequence[Change]) -> list[object]:
         """Results in order. One change that contradicts the schema does not fail its neighbours.

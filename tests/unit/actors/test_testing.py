@@ -71,6 +71,15 @@ async def test_ids_and_jitter_repeat() -> None:
     assert a.jitter() == b.jitter() != c.jitter()
 
 
+async def test_worker_is_inline() -> None:
+    """A worker's calls run in the caller's task, results and errors come back."""
+    worker = FakeWorld().worker("scribe")
+    assert await worker.run(divmod, 7, 2) == (3, 1)
+    with pytest.raises(ZeroDivisionError):
+        await worker.run(divmod, 7, 0)
+    worker.close()
+
+
 async def test_run_sync_is_inline() -> None:
     """No thread: a test's order of events is the program's."""
     with trio.testing.assert_checkpoints():

@@ -81,3 +81,11 @@ async def test_run_sync_is_not_abandoned_on_cancel() -> None:
         nursery.cancel_scope.cancel()
         release.set()
     assert done == ["done"]
+
+
+async def test_worker_is_one_thread() -> None:
+    """Its calls run in one thread that is not the loop's."""
+    worker = SystemWorld().worker("scribe")
+    threads = {await worker.run(threading.get_ident) for _ in range(3)}
+    worker.close()
+    assert len(threads | {threading.get_ident()}) == 2

@@ -37,6 +37,7 @@ async def test_one_transaction_a_batch() -> None:
 async def test_what_was_read_is_cached() -> None:
     """Rows that a change loaded, and those that it found absent, are known afterwards."""
     actor, backend, cache, _ = writer()
+    await actor.on_start()
     await actor.receive_batch([put(SYSTEM, system("a"))])
     cache.forget([(SYSTEM, ("a",), None)])
     await actor.receive_batch([lambda tx: tx.get(SYSTEM, "a") or tx.get(SYSTEM, "b")])
@@ -49,6 +50,7 @@ async def test_what_was_read_is_cached() -> None:
 async def test_culprit_is_found_by_halving() -> None:
     """One contradiction among 64 costs a few transactions, and fails alone."""
     actor, backend, cache, _ = writer()
+    await actor.on_start()
     await actor.receive_batch([put(USERS, user("ann"))])
     changes = [put(SYSTEM, system(f"{i:02}")) for i in range(63)]
     changes.insert(37, put(USERS, user("bob", name_key="ann")))
