@@ -7,6 +7,7 @@ and never a key.
 
 from collections.abc import Callable
 from functools import partial
+from hmac import compare_digest
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -14,11 +15,11 @@ from msgspec.structs import replace
 
 from actors.world import World
 from vault.crypto import aead
-from vault.crypto.encoding import length_prefixed
+from vault.crypto.encoding import prefixed_last
 from vault.crypto.envelope import open_value, rewrap, seal_value
 from vault.crypto.errors import CryptoError, RetiredGeneration
 from vault.crypto.keyring import Keyring
-from vault.crypto.mac import hmac_sha256, verify_hmac_sha256
+from vault.crypto.mac import MacKey
 from vault.crypto.sealed import Place, Sealed
 from vault.crypto.uses import MAX_AGE, ReservationNeeded, UseCounter
 from vault.errors import TamperedError, UnavailableError, ValidationError
@@ -26,9 +27,9 @@ from vault.model.records import SystemRow, VersionRow
 from vault.store.store import Store
 from vault.store.table import Query, Table
 from vault.store.tables import ACCESS as ACCESS
+from vault.store.tables import ALL, SYSTEM, VERSIONS
 from vault.store.tables import MOUNTS as MOUNTS
 from vault.store.tables import SECRETS as SECRETS
-from vault.store.tables import SYSTEM, VERSIONS
 from vault.store.tx import Tx
 
 R = TypeVar("R", bound=msgspec.Struct)
@@ -48,8 +49,9 @@ class RowGuard:
     """
 
     def __init__(self, keyring: Keyring) -> None:
-        self._key = keyring.row_mac
-        self._scope = (keyring.org.encode(), keyring.vault.encode())
+        scope = [_ROW_LABEL, keyring.org.encode(), keyring.vault.encode()]
+        self._tag = MacKey(keyring.row_mac).tag
+        self._contents = {t.name: prefixed_last([*scope, t.name.encode()]) for t in ALL}
 
     def stamp(self, table: str, row: R) -> R:
         """The row with its MAC."""
@@ -58,8 +60,7 @@ class RowGuard:
     def check(self, table: str, row: msgspec.Struct) -> None:
         """Raises `TamperedError` when the row was not written by this vault as it stands."""
         mac: bytes = row.mac  # type: ignore[attr-defined]  # guarded rows have one: Table.guarded
-        content = self._content(table, replace(row, mac=b""))
-        if not verify_hmac_sha256(self._key, content, mac):
+        if not compare_digest(self._mac(table, row), mac):
             raise TamperedError(
                 "row_tampered",
                 f"a row of table {table} fails its authentication and is refused; "
@@ -68,10 +69,8 @@ class RowGuard:
             )
 
     def _mac(self, table: str, row: msgspec.Struct) -> bytes:
-        return hmac_sha256(self._key, self._content(table, replace(row, mac=b"")))
-
-    def _content(self, table: str, row: msgspec.Struct) -> bytes:
-        return length_prefixed([_ROW_LABEL, *self._scope, table.encode(), _encode_row(row)])
+        bare = replace(row, mac=b"") if row.mac else row  # type: ignore[attr-defined]  # as above
+        return self._tag(self._contents[table](_encode_row(bare)))
 
 
 class VaultTx:

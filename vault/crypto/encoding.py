@@ -1,6 +1,6 @@
 """Injective encodings: two different inputs never give the same bytes."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from struct import Struct
 
 _U32 = Struct(">I")
@@ -24,6 +24,15 @@ def length_prefixed(fields: Sequence[bytes]) -> bytes:
         parts.append(pack(len(field)))
         parts.append(field)
     return b"".join(parts)
+
+
+def prefixed_last(first: Sequence[bytes]) -> Callable[[bytes], bytes]:
+    """`length_prefixed([*first, last])` as a function of `last`: the rest is packed once."""
+    pack = _U32.pack
+    head = b"".join(
+        [pack(len(first) + 1), *(part for field in first for part in (pack(len(field)), field))]
+    )
+    return lambda last: head + pack(len(last)) + last
 
 
 def base62_width(size: int) -> int:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vault.crypto.encoding import BASE62, base62, base62_width, length_prefixed
+from vault.crypto.encoding import BASE62, base62, base62_width, length_prefixed, prefixed_last
 
 VECTORS = json.loads((Path(__file__).parents[3] / "vectors" / "length_prefixed.json").read_text())[
     "cases"
@@ -22,6 +22,12 @@ def test_vectors(case: dict[str, Any]) -> None:
     """The encoding is the specified one."""
     fields = [bytes.fromhex(field) for field in case["fields"]]
     assert length_prefixed(fields).hex() == case["encoded"]
+
+
+@given(FIELDS, st.binary(max_size=6))
+def test_prefixed_last(first: list[bytes], last: bytes) -> None:
+    """It is the same list, its last field given later."""
+    assert prefixed_last(first)(last) == length_prefixed([*first, last])
 
 
 def decode(data: bytes) -> tuple[list[bytes], bytes]:
