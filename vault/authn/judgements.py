@@ -28,7 +28,7 @@ class _Judgement(Struct, frozen=True, eq=False):
     def holds(self, store: Store, row: Struct, now: int) -> bool:
         if self.row is not row or expired(self.until, now):
             return False
-        for table, key, was in self.seen:
+        for table, key, was in self.seen:  # noqa: SIM110  # no generator in a hot path
             if store.cached(table, *key) is not was:
                 return False
         return True

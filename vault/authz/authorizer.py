@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from vault.authz.access import Access, Decision
 from vault.authz.book import PolicyBook
-from vault.authz.evaluate import evaluate, explain, shows
+from vault.authz.evaluate import explain, shows
 from vault.authz.reach import reaches
 from vault.model.identity import Identity
 from vault.model.operation import Capability, Facts, Origin
@@ -19,8 +19,7 @@ class Authorizer:
 
     def decide(self, access: Access) -> Decision:
         """Say whether the access is allowed, and by which rule."""
-        found = self._book.snapshot.compiled(access.identity)
-        return evaluate(found.rules, found.grants, access)
+        return self._book.snapshot.compiled(access.identity).decide(access)
 
     def dry_run(self, access: Access) -> Decision:
         """Decide as `decide` would, and for a no say what is missing."""

@@ -12,11 +12,14 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from actors.world import World
+from vault.authz.access import Access, Decision
 from vault.authz.compile import Grant, RuleSet, compile_permissions, compile_policies
+from vault.authz.evaluate import evaluate
 from vault.authz.policy import Effect, Policy, Rule, document, validate
 from vault.errors import ConflictError, NotFoundError, UnavailableError, ValidationError
 from vault.model.identity import DEFAULT_POLICY, ROOT_POLICY, Identity
 from vault.model.name import canonical_name
+from vault.model.operation import Capability
 from vault.model.records import PolicyRow
 from vault.store.store import Store
 from vault.store.table import Key, Query
@@ -27,6 +30,7 @@ T = TypeVar("T")
 
 MAX_POLICIES: Final = 10_000  # read and compiled at unseal; about 10 s at the size of a large one
 MAX_SETS: Final = 1_024  # compiled sets of one snapshot; callers share few combinations of policies
+MAX_DECISIONS: Final = 4_096  # kept for each compiled set: capability and path, some 200 bytes
 MAX_WEIGHT: Final = 200_000  # filed patterns of those sets together; about 60 MB
 _PAGE: Final = 1_000
 
@@ -65,6 +69,23 @@ class Compiled(Struct, frozen=True):
 
     rules: RuleSet
     grants: tuple[Grant, ...]
+    decisions: dict[tuple[Capability, str], Decision] = {}
+
+    def decide(self, access: Access) -> Decision:
+        """Evaluate, or return what is known: where no rule has a condition, the path says it all.
+
+        What is known goes with the snapshot, so it never outlives a change of any policy.
+        """
+        table = self.rules.tables.get(access.capability)
+        if table is None or table.conditional:
+            return evaluate(self.rules, self.grants, access)
+        known = self.decisions.get((access.capability, access.path))
+        if known is None:
+            known = evaluate(self.rules, self.grants, access)
+            if len(self.decisions) >= MAX_DECISIONS:
+                self.decisions.clear()
+            self.decisions[access.capability, access.path] = known
+        return known
 
     @property
     def weight(self) -> int:

@@ -52,6 +52,7 @@ class Table(Struct, frozen=True):
     lengths: tuple[int, ...]
     prefixes: dict[str, tuple[CompiledRule, ...]]
     segments: tuple[tuple[Pattern, CompiledRule], ...]
+    conditional: bool  # some rule asks for more than the path
 
     def matching(self, path: str) -> Iterator[CompiledRule]:
         """Yield the rules whose pattern covers `path`; a rule may come more than once."""
@@ -147,9 +148,11 @@ def _table(capability: Capability, rules: tuple[CompiledRule, ...]) -> Table:
     exact: defaultdict[str, list[CompiledRule]] = defaultdict(list)
     prefixes: defaultdict[str, list[CompiledRule]] = defaultdict(list)
     segments: list[tuple[Pattern, CompiledRule]] = []
+    conditional = False
     for rule in rules:
         if capability not in rule.capabilities:
             continue
+        conditional = conditional or bool(rule.checks)
         for pattern in rule.patterns:
             if pattern.parts:
                 segments.append((pattern, rule))
@@ -160,4 +163,5 @@ def _table(capability: Capability, rules: tuple[CompiledRule, ...]) -> Table:
         lengths=tuple(sorted({len(prefix) for prefix in prefixes})),
         prefixes={prefix: tuple(found) for prefix, found in prefixes.items()},
         segments=tuple(segments),
+        conditional=conditional,
     )

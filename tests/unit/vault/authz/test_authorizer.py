@@ -3,6 +3,9 @@
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
+from vault.authz import book as book_module
 from vault.authz.access import Access
 from vault.authz.authorizer import Authorizer
 from vault.authz.book import PolicyBook
@@ -65,3 +68,46 @@ async def test_default_policy(store: Any, world: Any, make_access: Callable[...,
         ("update", "auth/token/revoke-self"),
     ]
     assert not authorizer.needs_facts(own)
+
+
+async def test_what_is_known_follows_the_book(
+    store: Any, world: Any, make_access: Callable[..., Access]
+) -> None:
+    """A decision that was made before is made anew when any policy changed, for each capability."""
+    book = PolicyBook(store, world)
+    authorizer = Authorizer(book)
+    read, update = make_access(identity=ANN), make_access("update", identity=ANN)
+    await book.put(_document("read"), by="root")
+    for _ in range(2):
+        assert authorizer.decide(read).allowed
+        assert not authorizer.decide(update).allowed
+    await book.put(_document("update"), by="root")
+    for _ in range(2):
+        assert not authorizer.decide(read).allowed
+        assert authorizer.decide(update).allowed
+
+
+async def test_conditions_are_asked_each_time(
+    store: Any, world: Any, make_access: Callable[..., Access]
+) -> None:
+    """Where a condition has a say, nothing is taken as known: address and facts count each time."""
+    book = PolicyBook(store, world)
+    authorizer = Authorizer(book)
+    inside = [{"type": "source_network", "networks": ["10.0.0.0/8"]}]
+    await book.put(_document("read", conditions=inside), by="root")
+    for ip, allowed in [("10.1.2.3", True), ("192.0.2.1", False), ("10.1.2.3", True)]:
+        assert authorizer.decide(make_access(identity=ANN, ip=ip)).allowed is allowed
+
+
+async def test_what_is_known_is_bounded(
+    store: Any, world: Any, make_access: Callable[..., Access], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As many decisions are kept as the bound says, and forgetting them changes none."""
+    monkeypatch.setattr(book_module, "MAX_DECISIONS", 2)
+    book = PolicyBook(store, world)
+    authorizer = Authorizer(book)
+    await book.put(_document("read"), by="root")
+    for number in range(5):
+        access = make_access(path=f"secret/app/{number}", identity=ANN)
+        assert authorizer.decide(access).allowed
+        assert len(book.snapshot.compiled(ANN).decisions) <= 2
