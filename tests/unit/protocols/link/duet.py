@@ -2,12 +2,21 @@
 
 import hashlib
 from dataclasses import dataclass, field, replace
+from typing import Any
+
+import msgspec
+import pytest
+from msgspec import Raw
 
 from protocols.link import messages as m
 from protocols.link import vocabulary as words
-from protocols.link.delivery import NO_CURSOR, OutboxState
+from protocols.link.codec import decode, encode_payload, name_of
+from protocols.link.delivery import NO_CURSOR, Batch, Entry, OutboxState
 from protocols.link.ends import End, Moment
+from protocols.link.envelope import Envelope
+from protocols.link.errors import Fault, LocalFaultError, RemoteFaultError
 from protocols.link.events import Event
+from protocols.link.frame import seal
 from protocols.link.handshake import Channel
 from protocols.link.messages import Direction
 from protocols.link.session import Session
@@ -75,8 +84,9 @@ class Duet:
             Session.control(control or control_end(), at(0)),
         )
 
-    def pump(self, now: Moment = at(0)) -> None:
+    def pump(self, seconds: float = 0) -> None:
         """Carry frames both ways until nobody has any."""
+        now = at(seconds)
         moved = True
         while moved:
             moved = False
@@ -146,3 +156,37 @@ def command(number: int = 1) -> m.Command:
         command=words.CommandName.SEND_METRICS,
         expires_at=WALL + 60_000,
     )
+
+
+def batch(after: int, *messages: m.Message) -> Batch:
+    """These messages behind an id."""
+    entries = tuple(
+        Entry(id_, name_of(message), encode_payload(message))
+        for id_, message in enumerate(messages, after + 1)
+    )
+    return Batch(after, after + len(messages), entries)
+
+
+def altered(frame: bytes, direction: Direction, **changes: Any) -> bytes:
+    """The frame with changes in its envelope, properly signed by its sender."""
+    envelope = msgspec.structs.replace(decode(frame[64:], Envelope), **changes)
+    return seal(
+        envelope, direction, AGENT_KEY if direction is Direction.TO_CONTROL else CONTROL_KEY
+    )
+
+
+def said(frame: bytes, message: m.Message, direction: Direction, **changes: Any) -> bytes:
+    """The frame with another message in its place."""
+    payload = Raw(encode_payload(message))
+    return altered(frame, direction, message_type=name_of(message), payload=payload, **changes)
+
+
+def refusal(session: Session, frame: bytes, seconds: float = 0) -> Fault:
+    """Why the frame is refused; the session is closed and silent then."""
+    with pytest.raises(RemoteFaultError) as caught:
+        session.receive(frame, at(seconds))
+    assert session.ended
+    assert session.frames(at(seconds)) == []
+    with pytest.raises(LocalFaultError):
+        session.receive(frame, at(seconds))
+    return caught.value.fault

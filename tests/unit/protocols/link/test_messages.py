@@ -1,0 +1,124 @@
+"""The allow-list: what an agent can say, and that no secret fits into it."""
+
+from typing import Any
+
+import msgspec
+import pytest
+from msgspec import inspect
+
+from protocols.link import codec
+from protocols.link import messages as m
+from protocols.link.envelope import Envelope
+from protocols.link.errors import LocalFaultError
+from protocols.link.messages import KINDS, Delivery, Direction, MessageType
+from tests.unit.protocols.link.duet import metrics
+
+LONGEST_TEXT = 512  # a signed tree head, in its fixed form
+LONGEST_BYTES = 32
+
+
+def faults(kind: Any, place: str, safe: bool = False) -> list[str]:
+    """What is wrong with a field's type: unbounded, free, or without the reason why it is safe."""
+    match kind:
+        case inspect.Metadata(type=inner, extra_json_schema=extra):
+            return faults(inner, place, safe or bool((extra or {}).get("description")))
+        case inspect.EnumType() | inspect.BoolType():
+            return []
+        case inspect.StructType(cls=cls, fields=fields, forbid_unknown_fields=strict):
+            found = [] if strict and cls.__struct_config__.frozen else [f"{place} is not strict"]
+            for field in fields:
+                where = f"{place}.{field.name}"
+                found += [] if field.required else [f"{where} is optional"]
+                found += faults(field.type, where)
+            return found
+        case inspect.VarTupleType(item_type=item, max_length=int(bound)) if bound <= 64:
+            return faults(item, place + "[]")
+        case inspect.IntType(ge=0 | 1, le=int()) if safe:
+            return []
+        case inspect.StrType(pattern=str(pattern), max_length=int(bound)) if safe:
+            anchored = pattern.startswith(r"\A") and pattern.endswith(r"\Z")
+            return [] if anchored and bound <= LONGEST_TEXT else [f"{place} is free text"]
+        case inspect.BytesType(min_length=int(low), max_length=int(high)) if safe:
+            return [] if low == high <= LONGEST_BYTES else [f"{place} is free bytes"]
+    return [f"{place} is {type(kind).__name__}, or nothing says why it is safe"]
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=lambda kind: kind.name)
+def test_an_agents_messages_cannot_hold_a_secret(kind: m.Kind):
+    """What an agent sends is bounded numbers, listed words, hashes, ids and set forms."""
+    if Direction.TO_CONTROL in kind.directions:
+        assert faults(inspect.type_info(kind.shape), kind.name) == []
+
+
+def test_the_envelope_cannot_hold_a_secret_either():
+    """What surrounds the payload keeps to the same rule."""
+    fields = {f.encode_name: f.type for f in inspect.type_info(Envelope).fields}  # type: ignore[attr-defined]
+    del fields["payload"]  # a message, which has its own test
+    for name, kind in fields.items():
+        assert faults(kind, name) == []
+
+
+@pytest.mark.parametrize(
+    "annotation",
+    [str, bytes, int, float, dict[str, int], dict[str, Any], Any, tuple[int, ...], list[str]],
+)
+def test_the_walk_itself_refuses_what_is_free(annotation: Any):
+    """The test above can fail: none of these passes it."""
+    shape = msgspec.defstruct("Leak", [("x", annotation)], frozen=True, forbid_unknown_fields=True)
+    assert faults(inspect.type_info(shape), "leak")
+
+
+def test_every_type_has_one_row():
+    """The table names each type once, each shape once, and each has a way to go."""
+    assert set(KINDS) == set(MessageType)
+    assert len({kind.shape for kind in KINDS.values()}) == len(KINDS)
+    assert all(kind.directions for kind in KINDS.values())
+    assert m.kind_of(metrics()) is KINDS[MessageType.METRICS]
+
+
+def test_evidence_is_never_droppable():
+    """What an auditor or operator must see is not in the classes that may be let go."""
+    evidence = {kind.name for kind in KINDS.values() if kind.delivery is Delivery.EVIDENCE}
+    assert evidence >= {
+        MessageType.ALERT,
+        MessageType.AUDIT_CHECKPOINT,
+        MessageType.POLICY_STATUS,
+        MessageType.COMMAND_RESULT,
+        MessageType.COMMAND,
+    }
+    droppable = [kind.name for kind in KINDS.values() if kind.delivery is Delivery.DROPPABLE]
+    assert droppable == [MessageType.METRICS]
+
+
+def test_a_metric_comes_once():
+    """Two values of one name would leave open which counts."""
+    twice = metrics()
+    with pytest.raises(ValueError, match="twice"):
+        msgspec.structs.replace(twice, counters=twice.counters * 2)
+    bad = msgspec.to_builtins(twice, builtin_types=(bytes,))
+    bad["gauges"] = bad["gauges"] * 2
+    with pytest.raises(Exception, match="malformed"):
+        codec.decode(msgspec.msgpack.encode(bad, order="sorted"), m.Metrics)
+
+
+def test_no_command_takes_an_argument():
+    """A command is a word, an idempotency key and a time: nothing that names code, path or host."""
+    assert [f.name for f in msgspec.structs.fields(m.Command)] == [
+        "command_id",
+        "command",
+        "expires_at",
+    ]
+
+
+def test_directions_are_each_others_back():
+    """Two ways, and no third."""
+    assert Direction.TO_AGENT.back is Direction.TO_CONTROL
+    assert Direction.TO_CONTROL.back is Direction.TO_AGENT
+
+
+def test_a_part_of_a_message_is_no_message():
+    """A struct that only lives inside others has no row, and cannot be sent."""
+    with pytest.raises(KeyError):
+        m.kind_of(m.Cursor(stream=bytes(16), applied=0))
+    with pytest.raises(LocalFaultError, match="not a message"):
+        codec.name_of(m.Cursor(stream=bytes(16), applied=0))
