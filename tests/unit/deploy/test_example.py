@@ -23,6 +23,7 @@ def test_the_example_shows_the_defaults(root: Path) -> None:
         "server": written["server"],
         "storage": {"connection_string": written["storage"]["connection_string"]},
         "audit": {"log_file": written["audit"]["log_file"]},
+        "anchor": {"file": written["anchor"]["file"]},
     }
     assert shown == Settings.model_validate(least)
 
