@@ -11,11 +11,13 @@ from typing import Any, Final
 import msgspec
 
 from vault.audit.keys import Mac
+from vault.model.reference import Reference
 
 PREFIX: Final = "hmac-sha256:"
 MAX_DEPTH: Final = 32  # security.md, "Memory DoS": a body's depth
 MAX_VALUES: Final = 1000  # security.md, "Memory DoS": a body's strings
 MAX_KEY: Final = 256  # characters; longer than any name a person gives a field
+MAX_KNOWN: Final = 4096  # renderings of references, about 400 bytes each
 
 _INT_BITS: Final = 64  # wider integers are written in hexadecimal
 _CANONICAL: Final = msgspec.json.Encoder(order="sorted")
@@ -24,10 +26,11 @@ _CANONICAL: Final = msgspec.json.Encoder(order="sorted")
 class ValueHasher:
     """`redact` for records, `value` for whoever looks for one (`sys/audit-hash`)."""
 
-    __slots__ = ("_mac", "_plain")
+    __slots__ = ("_known", "_mac", "_plain")
 
     def __init__(self, mac: Mac) -> None:
         self._mac = mac
+        self._known: dict[Reference, msgspec.Raw] = {}
         # The three values that no secret hides behind: every other one is hashed afresh.
         self._plain = {literal: self._tag(_scalar(literal)) for literal in (True, False, None)}
 
@@ -45,7 +48,17 @@ class ValueHasher:
         sorted), so the result has a bounded size. Raises `TypeError` for what JSON has no word for,
         `RecursionError` for what is nested a thousand deep.
         """
-        return self._walk(_plain(data), MAX_DEPTH, [MAX_VALUES])
+        if not isinstance(data, Reference):
+            return self._walk(_plain(data), MAX_DEPTH, [MAX_VALUES])
+        known = self._known.get(data)
+        if known is None:
+            known = msgspec.Raw(
+                msgspec.json.encode(self._walk(_plain(data), MAX_DEPTH, [MAX_VALUES]))
+            )
+            self._known[data] = known
+            if len(self._known) > MAX_KNOWN:
+                del self._known[next(iter(self._known))]
+        return known
 
     def _walk(self, data: Any, depth: int, budget: list[int]) -> object:
         kind = type(data)

@@ -27,7 +27,15 @@ from vault.model.operation import Capability
 from vault.model.path import ResourcePath
 from vault.model.payloads import PatchSecret, ReadSecret, Rollback, WriteSecret
 from vault.model.records import SecretRow, Status, VersionRow
+from vault.model.reference import Reference
 from vault.model.results import SecretValue, Written
+
+
+class Seen(Reference, frozen=True):
+    """Which value an answer had."""
+
+    secret_id: str
+    version: int
 
 
 @dataclass(frozen=True)
@@ -242,7 +250,7 @@ def _merge(target: bytes, patch: bytes) -> bytes:
 
 def _seen(result: SecretValue | Written) -> object:
     """What the audit record tells of the answer: which value it was, not the value."""
-    return {"secret_id": result.secret.id, "version": result.version.version}
+    return Seen(result.secret.id, result.version.version)
 
 
 def _write_request(payload: WriteSecret) -> object:

@@ -8,6 +8,8 @@ from typing import Final
 
 from msgspec import Struct
 
+from vault.model.reference import Reference
+
 MOST_SHOWN: Final = 1_000  # rows of one page of a list
 MOST_VERSIONS: Final = 10_000  # of one secret; bounds what one write may have to prune
 
@@ -16,7 +18,7 @@ class Nothing(Struct, frozen=True, forbid_unknown_fields=True):
     """For operations that take no parameters."""
 
 
-class ReadSecret(Struct, frozen=True, kw_only=True):
+class ReadSecret(Reference, frozen=True, kw_only=True):
     """Read a version's value; 0 is the current one."""
 
     version: int = 0

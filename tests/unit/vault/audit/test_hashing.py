@@ -9,8 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Struct
 
+from vault.audit import hashing
 from vault.audit.hashing import MAX_DEPTH, MAX_KEY, MAX_VALUES, PREFIX, ValueHasher
 from vault.audit.testing import make_keys
+from vault.model.reference import Reference
 
 HASHER = ValueHasher(make_keys().mac)
 scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary()
@@ -143,3 +145,40 @@ def test_what_has_no_json_is_refused() -> None:
 def test_keys_that_are_not_text_become_text() -> None:
     """Integer keys, as of a map of versions, stand as JSON has them."""
     assert HASHER.redact({1: "a"}) == {"1": HASHER.value("a")}
+
+
+class _Name(Reference, frozen=True):
+    id: str
+    version: int
+
+
+class _OtherName(Reference, frozen=True):
+    id: str
+    version: int
+
+
+def test_a_reference_reads_as_any_struct_each_time() -> None:
+    """What is remembered is what would be made anew, field by field and kind by kind."""
+    made: list[str] = []
+
+    def mac(data: bytes) -> bytes:
+        made.append("")
+        return make_keys().mac(data)
+
+    hasher = ValueHasher(mac)
+    for name in [_Name("a", 1), _Name("a", 2), _OtherName("a", 1), _Name("a", 1)]:
+        plain = ValueHasher(make_keys().mac).redact({"id": name.id, "version": name.version})
+        assert msgspec.json.decode(msgspec.json.encode(hasher.redact(name))) == plain
+    before = len(made)
+    hasher.redact(_Name("a", 1))
+    assert len(made) == before
+
+
+def test_what_is_remembered_is_bounded_and_no_payload(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The memory holds as many references as its bound says, and never anything else."""
+    monkeypatch.setattr(hashing, "MAX_KNOWN", 2)
+    hasher = ValueHasher(make_keys().mac)
+    hasher.redact({"password": "hunter2"})
+    for number in range(5):
+        hasher.redact(_Name("a", number))
+    assert list(hasher._known) == [_Name("a", 3), _Name("a", 4)]
