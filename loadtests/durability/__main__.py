@@ -1,4 +1,4 @@
-"""The command: `python -m loadtests.durability [kill] [power] [points] [--rounds N] [--seed S]`.
+"""The command: `python -m loadtests.durability [kill] [power] [points] [--rounds N]`.
 
 A kind of fault that this machine cannot do is named and not counted; with CI set it is a failure,
 since nobody looks there at what was not proven.
@@ -8,19 +8,19 @@ import argparse
 import os
 import random
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Final, get_args
 
-from loadtests.durability import report, rounds
-from loadtests.durability.faults import kill, power
-from loadtests.durability.history import Round
+from loadtests.durability import report, rounds, sweep
+from loadtests.durability.faults import gate, kill, power
 from loadtests.durability.process import Weakness
 from tests.acceptance.agent import own_folder
 
 ROUNDS: Final = 200
-KINDS: Final = ("kill", "power")
+STORIES: Final = sweep.Plan().stories
+KINDS: Final = ("kill", "power", "points")
 OWN_MOUNTS: Final = "FREEHOLD_OWN_MOUNTS"  # set once we have them
 
 
@@ -31,45 +31,59 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="of kill and of power, each")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 32))
     parser.add_argument("--weaken", choices=get_args(Weakness), default="", help="the agent")
+    parser.add_argument("--story", action="append", choices=STORIES, help="of points, these only")
+    parser.add_argument("--every", action="store_true", help="of equal calls in a row, all")
+    parser.add_argument("--most", type=int, default=sweep.NEVER, help="positions of each story")
     chosen = parser.parse_args()
     if unknown := set(chosen.kinds) - set(KINDS):
         parser.error(f"no such kind: {', '.join(sorted(unknown))}")
     _leave_no_mounts()
     print(f"seed {chosen.seed}", flush=True)
-    tallies = [_tally(kind, chosen) for kind in chosen.kinds or KINDS]
+    tallies = [tally for kind in chosen.kinds or KINDS for tally in _run(kind, chosen)]
     print(report.table(tallies))
     return int(any(tally.failed or (tally.undone and os.environ.get("CI")) for tally in tallies))
 
 
-def _tally(kind: str, chosen: argparse.Namespace) -> report.Tally:
-    tally = report.Tally(kind)
-    tally.undone = WHY_NOT[kind]()
-    if tally.undone:
-        print(f"{kind}: not done here: {tally.undone}")
-        return tally
+def _run(kind: str, chosen: argparse.Namespace) -> list[report.Tally]:
+    """One kind; the sweep has a tally for each story and fault."""
+    if why_not := WHY_NOT[kind]():
+        print(f"{kind}: not done here: {why_not}")
+        return [report.Tally(kind, undone=why_not)]
+    tallies: dict[str, report.Tally] = {}
     chance = random.Random(chosen.seed)  # noqa: S311  # chance of a test, not a key
     with own_folder() as folder:
-        for label, this in RUN[kind](folder, chosen, chance):
-            tally.add(this)
-            print(report.line(f"{kind} {label}", this), flush=True)
-    return tally
-
-
-Labelled = Iterator[tuple[str, Round]]
+        for group, label, this in RUN[kind](folder, chosen, chance):
+            tallies.setdefault(group, report.Tally(group)).add(this)
+            print(report.line(f"{group} {label}", this), flush=True)
+    return list(tallies.values()) or [report.Tally(kind)]
 
 
 def _rounds(
-    make: rounds.MakeVictim, folder: Path, chosen: argparse.Namespace, chance: random.Random
-) -> Labelled:
+    kind: str,
+    make: rounds.MakeVictim,
+    folder: Path,
+    chosen: argparse.Namespace,
+    chance: random.Random,
+) -> sweep.Labelled:
     found = rounds.run(make, folder, rounds=chosen.rounds, chance=chance, weakness=chosen.weaken)
-    return ((str(number), this) for number, this in enumerate(found, 1))
+    return ((kind, str(number), this) for number, this in enumerate(found, 1))
 
 
-RUN: Final[dict[str, Callable[[Path, argparse.Namespace, random.Random], Labelled]]] = {
-    "kill": partial(_rounds, kill.Killed),
-    "power": partial(_rounds, power.PoweredOff),
+def _points(folder: Path, chosen: argparse.Namespace, _chance: random.Random) -> sweep.Labelled:
+    plan = sweep.Plan(chosen.story or STORIES, every=chosen.every, most=chosen.most)
+    return sweep.run(folder, plan)
+
+
+RUN: Final[dict[str, Callable[[Path, argparse.Namespace, random.Random], sweep.Labelled]]] = {
+    "kill": partial(_rounds, "kill", kill.Killed),
+    "power": partial(_rounds, "power", power.PoweredOff),
+    "points": _points,
 }
-WHY_NOT: Final[dict[str, Callable[[], str]]] = {"kill": kill.why_not, "power": power.why_not}
+WHY_NOT: Final[dict[str, Callable[[], str]]] = {
+    "kill": kill.why_not,
+    "power": power.why_not,
+    "points": gate.why_not,
+}
 
 
 def _leave_no_mounts() -> None:

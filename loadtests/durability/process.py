@@ -15,8 +15,13 @@ Weakness = Literal["", "synchronous", "fdatasync"]
 def make_agent(folder: Path, data: Path) -> Agent:
     """A development agent with its data elsewhere, not started."""
     agent = dev_agent(folder, data)
-    agent.environment = {k: v for k, v in os.environ.items() if k == "PYTHONPATH"}
+    inherit(agent)
     return agent
+
+
+def inherit(agent: Agent) -> None:
+    """It runs the code that this process runs, wherever that was imported from."""
+    agent.environment = {k: v for k, v in os.environ.items() if k == "PYTHONPATH"}
 
 
 def begin(agent: Agent, weakness: Weakness = "") -> None:

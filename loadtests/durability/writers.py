@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from loadtests.durability.history import Write
-from tests.acceptance.agent import Agent, Client
+from tests.acceptance.agent import Agent, Answer, Client
 
 WRITERS: Final = 16
 SHARED_NAMES: Final = 4  # contended by all writers of a round
@@ -44,8 +44,8 @@ def writing(agent: Agent, number: int, chance: random.Random) -> Iterator[list[W
         done += [write for log in logs for write in log]
 
 
-def send(client: Client, write: Write, cas: int | None = None, *, native: bool = False) -> int:
-    """One write, its end noted in `write`; returns the status. `cas` may make it refused.
+def send(client: Client, write: Write, cas: int | None = None, *, native: bool = False) -> Answer:
+    """One write, its end noted in `write`; returns the answer. `cas` may make it refused.
 
     Raises `OSError` or `http.client.HTTPException` when nobody answers: it stays unknown.
     """
@@ -65,7 +65,7 @@ def send(client: Client, write: Write, cas: int | None = None, *, native: bool =
         write.state = "refused"
     elif native and answer.json.get("details", {}).get("outcome") == "none":
         write.state = "refused"  # the agent vouches for it: nothing was stored
-    return answer.status
+    return answer
 
 
 def _writer(

@@ -1,0 +1,210 @@
+"""The gate: every change that an agent makes to its files passes here, and one may meet a fault.
+
+Positions are counted over all threads of the agent, from `arm` on. The agent itself knows nothing
+of it: no hook, no preloaded library, and what did not pass was never seen by the kernel.
+"""
+
+import errno
+import os
+import platform
+import select
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+from loadtests.durability.faults import calls, seccomp
+from loadtests.durability.faults.calls import Call
+from loadtests.durability.faults.seccomp import Notification
+
+Kind = Literal["kill", "tear", "EIO", "EIO stays", "ENOSPC", "ENOSPC stays", "short", "delay"]
+LETHAL: Final = frozenset({"kill", "tear"})
+_OF_WRITES: Final = frozenset({"tear", "short"})
+_RELEASED_WITHIN: Final = 30.0  # seconds; a call that nobody releases would hang the agent
+
+
+@dataclass
+class Fault:
+    """What strikes at the `at`th call (from 1) since the first that `begins` is true of.
+
+    kill: the process dies instead of the call. tear: it dies after half of a write. EIO, ENOSPC:
+    the call fails, once or (stays) with all after it. short: half is written. delay: it is held
+    until the gate lets it go. tear and short count writes only, the others every call.
+    """
+
+    kind: Kind
+    at: int
+    begins: Callable[[Call], bool] = lambda _call: True
+    count: int = 0
+    begun: bool = False
+    struck: Call | None = None
+
+    def strikes(self, call: Call) -> bool:
+        """Whether it is now; counts the call."""
+        self.begun = self.begun or self.begins(call)
+        if not self.begun or (self.kind in _OF_WRITES and call.name not in calls.WRITES):
+            return False
+        self.count += 1
+        return self.count == self.at or (self.kind.endswith("stays") and self.count > self.at)
+
+
+class Gate:
+    """Made by `gate`. One thread; what it knows is read and changed under its lock."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._name = f"freehold-gate-{os.getpid()}-{id(self)}"
+        self._door = socket.socket(socket.AF_UNIX)
+        self._door.bind(f"\0{self._name}")
+        self._door.listen()
+        self._lock = threading.Lock()
+        self._fault: Fault | None = None
+        self._trace: list[Call] = []
+        self._process = 0  # the agent that is behind the gate, if one is
+        self._held = threading.Event()
+        self._release = threading.Event()
+        self.failure: BaseException | None = None
+        """Why the gate ended, if it was not told to."""
+
+    def command(self, command: list[str]) -> list[str]:
+        """The same behind this gate."""
+        return [sys.executable, "-m", "loadtests.durability.faults.gated", self._name, *command]
+
+    def arm(self, fault: Fault) -> None:
+        """From now on; forgets the trace."""
+        self._held.clear()
+        self._release.clear()
+        with self._lock:
+            self._fault, self._trace = fault, []
+
+    def disarm(self) -> list[Call]:
+        """Nothing strikes any more; returns the calls since `arm`."""
+        with self._lock:
+            self._fault = None
+            trace, self._trace = self._trace, []
+        self._release.set()
+        return trace
+
+    def saw(self, name: str, file: str) -> bool:
+        """Whether such a call passed since `arm`."""
+        with self._lock:
+            return any(call.name == name and call.path.name == file for call in self._trace)
+
+    def wait_held(self, seconds: float) -> bool:
+        """Whether a `delay` holds a call, waiting that long for it."""
+        return self._held.wait(seconds)
+
+    def release(self) -> None:
+        """Let the held call go."""
+        self._release.set()
+
+    def serve(self) -> None:
+        """One agent after the other, until `close`."""
+        try:
+            while True:
+                with suppress(ConnectionError):
+                    self._admit()
+        except BaseException as error:  # noqa: BLE001  # told where the gate is closed
+            self.failure = error
+
+    def close(self) -> None:
+        """No further agent; one that still runs, because something else failed, is killed."""
+        with self._lock:
+            if self._process:
+                os.kill(self._process, signal.SIGKILL)
+        with suppress(OSError):
+            self._door.shutdown(socket.SHUT_RDWR)
+        self._door.close()
+
+    def _admit(self) -> None:
+        agent, _ = self._door.accept()
+        with agent:
+            _, (listener,), _, _ = socket.recv_fds(agent, 1, 1)
+            credentials = agent.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+            agent.send(b"x")
+        with self._lock:
+            self._process = int.from_bytes(credentials[:4], sys.byteorder)
+        try:
+            self._answer_all(listener, self._process)
+        finally:
+            with self._lock:
+                self._process = 0
+            os.close(listener)
+
+    def _answer_all(self, listener: int, process: int) -> None:
+        poll = select.poll()
+        poll.register(listener, select.POLLIN)
+        while poll.poll()[0][1] & select.POLLIN:  # else the last thread of it is gone
+            asked = seccomp.receive(listener)
+            if asked is not None:
+                self._answer(listener, process, asked)
+
+    def _answer(self, listener: int, process: int, asked: Notification) -> None:
+        call = calls.of(asked, self._folder)
+        with self._lock:
+            fault = self._fault
+            if call is None or fault is None:
+                seccomp.let_pass(listener, asked)
+                return
+            self._trace.append(call)
+            if not fault.strikes(call):
+                seccomp.let_pass(listener, asked)
+                return
+            call.fault = fault.kind
+            fault.struck = fault.struck or call
+        self._strike(listener, process, asked, fault.kind)
+
+    def _strike(self, listener: int, process: int, asked: Notification, kind: Kind) -> None:
+        if kind == "tear":
+            calls.write_half(asked)
+        if kind in LETHAL:
+            os.kill(process, signal.SIGKILL)
+        elif kind.startswith(("EIO", "ENOSPC")):
+            code = errno.EIO if kind.startswith("EIO") else errno.ENOSPC
+            seccomp.fail(listener, asked, code)
+        elif kind == "short":
+            seccomp.succeed(listener, asked, calls.write_half(asked))
+        else:
+            threading.Thread(target=self._hold, args=(os.dup(listener), asked)).start()
+
+    def _hold(self, listener: int, asked: Notification) -> None:
+        self._held.set()
+        self._release.wait(_RELEASED_WITHIN)
+        seccomp.let_pass(listener, asked)
+        os.close(listener)
+
+
+@contextmanager
+def gate(folder: Path) -> Iterator[Gate]:
+    """A gate for agents with their data in this folder; none outlives the block.
+
+    Raises what ended the gate before its time.
+    """
+    opened = Gate(folder)
+    thread = threading.Thread(target=opened.serve)
+    thread.start()
+    try:
+        yield opened
+    finally:
+        opened.disarm()
+        opened.close()
+        thread.join()
+    if opened.failure is not None and not isinstance(opened.failure, OSError):
+        raise opened.failure
+
+
+def why_not() -> str:
+    """Why this machine cannot do it, empty when it can."""
+    if not seccomp.supported():
+        return f"system calls of {platform.machine()} are not known here"
+    probe = "from loadtests.durability.faults import seccomp; seccomp.install()"
+    told = subprocess.run(  # noqa: S603  # our own
+        [sys.executable, "-c", probe], capture_output=True, text=True, check=False
+    )
+    return told.stderr.strip().rpartition("\n")[2]

@@ -1,0 +1,151 @@
+"""One agent behind the gate with one client, for faults at chosen system calls of one operation."""
+
+import http.client
+import itertools
+import json
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from loadtests.durability.faults.gate import Fault, Gate
+from loadtests.durability.history import Write
+from loadtests.durability.process import KEPT_VERSIONS, inherit
+from loadtests.durability.writers import send
+from tests.acceptance.agent import Agent, AgentError, Answer, Client, served_agent
+
+NAME: Final = "secret/points/box"
+HEALED_WITHIN: Final = 20.0  # seconds from a working disk to service; the longest back-off is 1 s
+DEAD_WITHIN: Final = 20.0  # seconds until the kernel has taken a killed process apart
+UNAVAILABLE: Final = {http.HTTPStatus.SERVICE_UNAVAILABLE, http.HTTPStatus.INSUFFICIENT_STORAGE}
+TYPED: Final = {"type", "code", "message", "request_id"}
+FIRST_WRITES: Final = 20
+TOLD: Final = 500  # characters of an agent's output
+_RESERVE: Final = "audit.log.reserve"  # 64 MiB that say nothing; the agent takes them anew
+
+
+@dataclass(frozen=True)
+class Vault:
+    """A vault that is down, to be copied: its data, its root token, what was written to it."""
+
+    data: Path
+    token: str
+    writes: tuple[Write, ...]
+
+
+class Stage:
+    """A copy of a vault, its agent behind a gate, and the history of the one client."""
+
+    def __init__(self, folder: Path, gate: Gate, vault: Vault) -> None:
+        self.gate = gate
+        self.agent = _agent(folder, gate)
+        self.agent.token = vault.token
+        if vault.data.exists():
+            shutil.copytree(vault.data, self.agent.data, ignore=lambda *_: {_RESERVE})
+        self.writes = list(vault.writes)
+        self.fault: Fault | None = None
+        self._numbers = itertools.count()
+        self._odd: list[str] = []
+
+    def put(self, size: int = 0) -> bool:
+        """Write once, `size` characters more than needed; whether it was acknowledged."""
+        number = next(self._numbers)
+        exists = any(write.state == "ok" for write in self.writes)  # the native PUT does not create
+        write = Write(NAME, f"{self.agent.data.parent.name}-{number}-{'x' * size}")
+        self.writes.append(write)
+        try:
+            with self._client() as client:
+                self._note(send(client, write, native=exists))
+        except (OSError, http.client.HTTPException):
+            return False
+        return write.state == "ok"
+
+    def ask(self, method: str, path: str, body: object = None, **more: Any) -> Answer | None:
+        """Any other request; None when nobody answers."""
+        try:
+            with self._client() as client:
+                answer = client.call(method, path, body, **more)
+        except (OSError, http.client.HTTPException):
+            return None
+        self._note(answer)
+        return answer
+
+    def odd(self) -> list[str]:
+        """Answers since the last time that a fault does not excuse."""
+        odd, self._odd = self._odd, []
+        return odd
+
+    def recover(self) -> list[str]:
+        """The disk works again: a write is taken within a time, by the same process."""
+        end = time.monotonic() + HEALED_WITHIN
+        while not self.put():
+            if self.is_dead():
+                return [f"the agent died of it: {self.agent.output()[-TOLD:]}"]
+            if time.monotonic() > end:
+                return [f"no write is taken {HEALED_WITHIN} s after the fault"]
+            time.sleep(0.05)
+        return []
+
+    def is_dead(self) -> bool:
+        """Whether the process has ended."""
+        return self.agent.process is None or self.agent.process.poll() is not None
+
+    def bury(self) -> None:
+        """Wait for a process that was killed. Raises `subprocess.TimeoutExpired`."""
+        if self.agent.process is not None:
+            self.agent.process.wait(DEAD_WITHIN)
+        self.agent.kill()
+
+    def start(self) -> list[str]:
+        """Start it where it must start; what is wrong."""
+        try:
+            self.agent.start()
+        except AgentError as error:
+            return [f"it does not start again: {str(error)[-TOLD:]}"]
+        return []
+
+    def _client(self) -> Client:
+        return self.agent.client()
+
+    def _note(self, answer: Answer) -> None:
+        if answer.status < http.HTTPStatus.INTERNAL_SERVER_ERROR:
+            return
+        told = json.loads(answer.body)
+        typed = told.keys() >= TYPED or told.keys() == {"errors"}
+        if answer.status not in UNAVAILABLE or not typed:
+            self._odd.append(f"answered {answer.status} {answer.body!r}")
+
+
+def make_vault(folder: Path, gate: Gate, *, cleanly: bool) -> Vault:
+    """A vault with some writes, its agent stopped (`cleanly`) or killed."""
+    stage = Stage(folder, gate, Vault(folder / "none", "", ()))
+    agent = stage.agent
+    agent.start()
+    made = agent.call("PUT", "/v1/sys/init", {"secret_shares": 1, "secret_threshold": 1})
+    agent.token = made.json["root_token"]
+    agent.call("POST", "/v1/sys/mounts/secret", {"type": "kv", "options": {"version": "2"}})
+    agent.call("POST", "/v1/secret/config", {"max_versions": KEPT_VERSIONS})
+    if not all(stage.put() for _ in range(FIRST_WRITES)):
+        raise AgentError(f"a write was not taken: {agent.output()}")
+    if cleanly:
+        agent.stop()
+    else:
+        agent.kill()
+    return Vault(agent.data, agent.token, tuple(stage.writes))
+
+
+def _agent(folder: Path, gate: Gate) -> Agent:
+    data = folder / "data"
+    agent = served_agent(
+        folder,
+        {
+            "storage": {"type": "sqlite", "connection_string": f"sqlite:///{data}/vault.db"},
+            "audit": {"log_file": f"{data}/audit.log", "rotation_size": "1MiB"},
+            "encryption": {"key_management": "file", "key_file": f"{data}/root.key"},
+        },
+    )
+    agent.data = data
+    agent.command = gate.command(agent.command)
+    inherit(agent)
+    return agent

@@ -1,0 +1,99 @@
+"""The operations whose every step is struck: what leads up to each, and the operation itself."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from loadtests.durability.faults.calls import Call
+from loadtests.durability.stage import NAME, Stage
+
+SEGMENT: Final = 1 << 20  # bytes; the audit log's rotation size on the stage
+CHECKPOINT_AGE: Final = 1.1  # seconds; a checkpoint is due one second after the last
+PAGES: Final = 16 << 10  # characters of a value, so that the write-ahead log grows fast
+MOST_WRITES: Final = 500  # until SQLite copies its log back: 1,000 pages by default
+LONG_AGENT: Final = "a" * 4000  # a header that makes records long
+
+Act = Callable[[Stage], None]
+
+
+def nothing(_stage: Stage) -> None:
+    """No preparation."""
+
+
+def any_call(_call: Call) -> bool:
+    """Positions count from the first call."""
+    return True
+
+
+@dataclass(frozen=True)
+class Story:
+    """`ready` leads up to it; positions count in `act`, from the first call that `begins` it."""
+
+    name: str
+    act: Act
+    ready: Act = nothing
+    begins: Callable[[Call], bool] = any_call
+
+
+def write(stage: Stage) -> None:
+    """Intent, transaction, outcome."""
+    stage.put()
+
+
+def read(stage: Stage) -> None:
+    """One audit record."""
+    stage.ask("GET", f"/api/v1/secrets/{NAME}")
+
+
+def wait_for_checkpoint(_stage: Stage) -> None:
+    """The next record is followed by a signed checkpoint."""
+    time.sleep(CHECKPOINT_AGE)
+
+
+def rotate(stage: Stage) -> None:
+    """A new key-encryption key."""
+    stage.ask("POST", "/api/v1/system/rotate")
+
+
+def rewrap(stage: Stage) -> None:
+    """Every data key under the new one."""
+    stage.ask("POST", "/api/v1/system/rewrap")
+
+
+def fill_segment(stage: Stage) -> None:
+    """The next record opens a segment."""
+    log = stage.agent.audit_log
+    while log.stat().st_size < SEGMENT:
+        stage.ask("GET", f"/api/v1/secrets/{NAME}", headers={"User-Agent": LONG_AGENT})
+
+
+def write_until_copied_back(stage: Stage) -> None:
+    """Write until SQLite has copied its write-ahead log into the database, or the fault struck."""
+    for _ in range(MOST_WRITES):
+        if stage.gate.saw("fdatasync", "vault.db") or (stage.fault and stage.fault.struck):
+            return
+        stage.put(PAGES)
+
+
+def is_copy_back(call: Call) -> bool:
+    """A page goes into the database itself."""
+    return call.name == "pwrite" and call.path.name == "vault.db"
+
+
+LIVE: Final = (
+    Story("write", write),
+    Story("audit record", read),
+    Story("audit checkpoint", read, ready=wait_for_checkpoint),
+    Story("segment rotation", read, ready=fill_segment),
+    Story("key rotation", rotate),
+    Story("rewrap", rewrap, ready=rotate),
+    Story("WAL checkpoint", write_until_copied_back, begins=is_copy_back),
+)
+"""Operations of a running agent."""
+
+FIRST_START: Final = "first start"  # schema, root key, keyring, audit log: an empty folder before
+NEXT_START: Final = "start after a kill"  # recovery of the database and of the log's end
+STOP: Final = "stop"  # counters, the log's last signature, the database's log copied back
+STARTS: Final = (FIRST_START, NEXT_START, STOP)
+"""The agent's own beginnings and ends: a process for each position."""
