@@ -45,18 +45,29 @@ class Api:
             return 0
         return http.client.OK
 
-    def wait(self, answered: Callable[[int], bool], method: str, path: str) -> None:
-        """Ask until the status is one that was wanted. Raises `TimeoutError`."""
+    def wait(
+        self,
+        answered: Callable[[int], bool],
+        method: str,
+        path: str,
+        *,
+        alive: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Ask until the status is one that was wanted. Raises `TimeoutError`, or as `alive` does.
+
+        `alive` is asked each time; it raises when waiting has become pointless.
+        """
         end = time.monotonic() + READY_WITHIN
         while time.monotonic() < end:
             if answered(self.status(method, path)):
                 return
+            alive()
             time.sleep(PAUSE)
         raise TimeoutError(f"{self.base}{path} did not answer as hoped within {READY_WITHIN} s")
 
-    def wait_listening(self) -> None:
+    def wait_listening(self, alive: Callable[[], None] = lambda: None) -> None:
         """Until it answers at all; sealed or uninitialised is an answer, too."""
-        self.wait(bool, "GET", "/v1/sys/health")
+        self.wait(bool, "GET", "/v1/sys/health", alive=alive)
 
     def wait_active(self) -> None:
         """Until it is unsealed and serves."""

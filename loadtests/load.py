@@ -47,6 +47,7 @@ class Sample:
     p50_ms: float
     p95_ms: float
     p99_ms: float
+    failed: int = 0  # of the requests; a run that is to count has none
     cpu_us: float = 0.0  # user and system time of the server, for each request
 
     @property

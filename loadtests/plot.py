@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from html import escape
 
 WIDTH = 760
-LEFT = 210  # pixels for the labels of bars
+LEFT = 230  # pixels for the labels of bars
 RIGHT = 110  # for the figure behind a bar
 BAR = 18
 TOP = 58

@@ -40,7 +40,7 @@ class Server(ABC):
         self.root_token = ""
         self.unseal_key = ""
         self.audit_log = AuditLog(folder / "audit.log")
-        self.under: tuple[str, ...] = ()  # a command that runs the server's, as strace does
+        self.under: tuple[str, ...] = ()  # runs the command as its child, as strace does
         self._process: subprocess.Popen[bytes] | None = None
 
     @abstractmethod
@@ -77,7 +77,7 @@ class Server(ABC):
         _certify(self.folder)
         self.start()
         api = self.api("")
-        api.wait_listening()
+        api.wait_listening(self._need_alive)
         made = api.call("PUT", "/v1/sys/init", {"secret_shares": 1, "secret_threshold": 1})
         self.root_token = api.token = made["root_token"]
         self.unseal_key = made["keys"][0]
@@ -100,7 +100,7 @@ class Server(ABC):
     def unseal(self) -> None:
         """Unseal, and return when it serves."""
         api = self.api("")
-        api.wait_listening()
+        api.wait_listening(self._need_alive)
         api.call("PUT", "/v1/sys/unseal", {"key": self.unseal_key})
         api.wait_active()
 
@@ -126,6 +126,11 @@ class Server(ABC):
         self.token, self.root_token = other.token, other.root_token
         self.unseal_key = other.unseal_key
         return self
+
+    def _need_alive(self) -> None:
+        if self._process is not None and self._process.poll() is not None:
+            said = (self.folder / "server.out").read_text(errors="replace")
+            raise ProcessLookupError(f"{self.name} ended: {said[-2000:]}")
 
     def _end(self, with_signal: signal.Signals) -> None:
         ending, self._process = self._process, None

@@ -25,7 +25,7 @@ class Comparison:
     def label(self) -> str:
         """What was asked, without the number of stored secrets."""
         size = "" if self.load.value_bytes == 100 else f" {_size(self.load.value_bytes)}"  # noqa: PLR2004
-        what = {"mixed": "90 % read, 10 % write", "batch": "batch read"}.get(
+        what = {"mixed": "90/10 mixed", "batch": "batch read"}.get(
             self.load.operation, self.load.operation
         )
         return f"{what}{size}, HTTP/{'2' if self.load.http == 2 else '1.1'}"  # noqa: PLR2004
