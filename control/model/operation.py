@@ -18,7 +18,7 @@ class Operation(Struct, frozen=True, kw_only=True):
     """One request: `role` is the least that the caller must be in `org`.
 
     `org` empty: of no organization, for the platform's super-admins alone; `anyone`: whoever is
-    signed in. `detail` is recorded and holds no secret.
+    signed in; `public`: whoever comes. `detail` is recorded and holds no secret.
     """
 
     name: str
@@ -28,6 +28,7 @@ class Operation(Struct, frozen=True, kw_only=True):
     org: str = ""
     role: Role = Role.VIEWER
     anyone: bool = False
+    public: bool = False
     target: str = ""
     mutates: bool = False
     detail: dict[str, Any] = {}

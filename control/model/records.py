@@ -62,14 +62,13 @@ class AuditEvent(Struct, frozen=True):
 
 
 class Witnessed(Struct, frozen=True):
-    """The newest checkpoint of an agent's audit log that was cosigned, and our line for it."""
+    """The newest checkpoint of an agent's audit log that was cosigned, at that time."""
 
     org: str
     vault: str
     size: int
     root: bytes
     note: str
-    cosignature: str
     at: int
     fault: str
     """`fork` or `rollback` once the agent showed a log that contradicts; else empty."""

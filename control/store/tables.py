@@ -171,7 +171,6 @@ witnessed: Final = _table(
     big("size"),
     blob("root"),
     prose("note"),
-    prose("cosignature"),
     big("at"),
     name("fault"),
 )

@@ -240,7 +240,6 @@ def _witnessed() -> None:
         big("size"),
         blob("root"),
         prose("note"),
-        prose("cosignature"),
         big("at"),
         name("fault"),
     )

@@ -1,0 +1,130 @@
+"""Users of an organization. Nobody touches the account of somebody who is above."""
+
+from msgspec.structs import replace
+
+from actors import World
+from control.authn.passwords import Passwords
+from control.errors import AuthorizationError, ConflictError, NotFoundError
+from control.model.names import slug
+from control.model.people import Caller, Organization, Role, User
+from control.store import people
+from control.store.rows import Tx
+from control.store.store import Store
+
+
+class Users:
+    """Accounts and organizations."""
+
+    def __init__(self, store: Store, passwords: Passwords, world: World) -> None:
+        self._store = store
+        self._passwords = passwords
+        self._world = world
+
+    async def create_organization(self, org: str, title: str) -> Organization:
+        """A new tenant. Raises `ConflictError`."""
+        made = Organization(slug(org, "id"), title, self._world.now())
+        await self._store.write(lambda tx: people.add_organization(tx, made))
+        return made
+
+    async def organization(self, org: str) -> Organization:
+        """Raises `NotFoundError`."""
+        found = await self._store.read(lambda tx: people.organization(tx, org))
+        if found is None:
+            raise NotFoundError("not_found", "there is no such organization")
+        return found
+
+    async def organizations(self, after: str, limit: int) -> list[Organization]:
+        """All of them, page by page."""
+        return await self._store.read(lambda tx: people.all_organizations(tx, after, limit))
+
+    async def create(
+        self, by: Caller | None, org: str, name: str, role: Role, password: str
+    ) -> User:
+        """A new user. `by` None: the control plane itself, at its first start."""
+        slug(name, "name")
+        _check_rank(by, role)
+        hashed, now = await self._passwords.hash(password), self._world.now()
+        made = User(
+            org, name, role, hashed, disabled=False, created_at=now, changed_at=now, last_login=0
+        )
+
+        def change(tx: Tx) -> None:
+            if people.organization(tx, org) is None:
+                raise NotFoundError("not_found", "there is no such organization")
+            people.add_user(tx, made)
+
+        await self._store.write(change)
+        return made
+
+    async def get(self, org: str, name: str) -> User:
+        """Raises `NotFoundError`."""
+        return await self._store.read(lambda tx: _user(tx, org, name))
+
+    async def page(self, org: str, after: str, limit: int) -> list[User]:
+        """By name, page by page."""
+        return await self._store.read(lambda tx: people.users_of(tx, org, after, limit))
+
+    async def change(
+        self, by: Caller, org: str, name: str, *, role: Role | None, disabled: bool | None
+    ) -> User:
+        """Another role, or the right to sign in. What the user held as credentials ends."""
+        now = self._world.now()
+
+        def change(tx: Tx) -> User:
+            user = _user(tx, org, name)
+            _check_rank(by, user.role)
+            changed = replace(
+                user,
+                role=user.role if role is None else role,
+                disabled=user.disabled if disabled is None else disabled,
+                changed_at=max(now, user.changed_at + 1),
+            )
+            _check_rank(by, changed.role)
+            people.put_user(tx, changed)
+            _keep_an_owner(tx, org)
+            people.drop_tokens_of(tx, org, name)
+            return changed
+
+        return await self._store.write(change)
+
+    async def set_password(self, by: Caller, org: str, name: str, password: str) -> None:
+        """Another password; every credential of the user ends, so that a thief's does too."""
+        await self._store.read(lambda tx: _check_rank(by, _user(tx, org, name).role))
+        hashed, now = await self._passwords.hash(password), self._world.now()
+
+        def change(tx: Tx) -> None:
+            user = _user(tx, org, name)
+            _check_rank(by, user.role)
+            changed_at = max(now, user.changed_at + 1)
+            people.put_user(tx, replace(user, password=hashed, changed_at=changed_at))
+            people.drop_tokens_of(tx, org, name)
+            people.clear_failures(tx, org, name)
+
+        await self._store.write(change)
+
+    async def delete(self, by: Caller, org: str, name: str) -> None:
+        """Remove the account with its credentials; its name stays in the audit trail."""
+
+        def change(tx: Tx) -> None:
+            _check_rank(by, _user(tx, org, name).role)
+            people.drop_user(tx, org, name)
+            _keep_an_owner(tx, org)
+
+        await self._store.write(change)
+
+
+def _user(tx: Tx, org: str, name: str) -> User:
+    user = people.user(tx, org, name)
+    if user is None:
+        raise NotFoundError("not_found", "there is no such user")
+    return user
+
+
+def _check_rank(by: Caller | None, role: Role) -> None:
+    if by is not None and not by.is_platform and not by.role.covers(role):
+        raise AuthorizationError("role_above_own", "this user is, or would be, above your role")
+
+
+def _keep_an_owner(tx: Tx, org: str) -> None:
+    if people.count_owners(tx, org) == 0:
+        raise ConflictError("last_owner", "an organization keeps at least one owner")

@@ -1,0 +1,120 @@
+"""The one way through the control plane: every call of the API takes these steps.
+
+    1 authenticate → 2 authorize → 3 record intent → 4 handle → 5 record outcome → 6 reply
+
+A mutation's intent is durable before anything changes, its outcome before the caller hears of it.
+Reads are not on record, refusals to somebody who is known are; so are logins, good and bad.
+"""
+
+import logging
+import traceback
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar
+
+import trio
+
+from control.authn.accounts import Accounts
+from control.errors import (
+    AuthorizationError,
+    ControlError,
+    InternalError,
+    NotFoundError,
+    UnavailableError,
+)
+from control.model.operation import Operation
+from control.model.people import Caller, Role
+from control.services.trail import Trail
+
+T = TypeVar("T")
+Handle = Callable[[Caller], Awaitable[T]]
+
+NOBODY: Final = Caller("", "", Role.VIEWER, "")
+log: Final = logging.getLogger("freehold.control.pipeline")
+
+
+class Pipeline:
+    """Runs operations."""
+
+    def __init__(self, accounts: Accounts, trail: Trail) -> None:
+        self._accounts = accounts
+        self._trail = trail
+
+    async def run(self, op: Operation, handle: Handle[T]) -> T:
+        """What `handle` returns for the caller, or a `ControlError`."""
+        caller = NOBODY
+        try:
+            if not op.public:
+                caller = await self._accounts.authenticate(op.credential)  # 1
+                authorize(op, caller)  # 2
+            if not op.mutates:
+                return await handle(caller)  # 4, 6
+        except Exception as error:  # noqa: BLE001  # whatever failed: recorded, then told
+            raise await self._refused(op, caller, error) from None
+        return await self._mutate(op, caller, handle)
+
+    async def _mutate(self, op: Operation, caller: Caller, handle: Handle[T]) -> T:
+        """Steps 3 to 5, whole: a caller who leaves does not cut a change in two."""
+        with trio.CancelScope(shield=True):
+            if not op.public:
+                await self._trail.record(op, caller, "intent", "ok")  # 3
+            try:
+                result = await handle(caller)  # 4
+            except Exception as error:  # noqa: BLE001
+                told = _told(op, error)
+                await self._trail.record(op, caller, "outcome", _result(told), told.code)  # 5
+                raise told from None
+            await self._done(op, caller)  # 5
+        return result  # 6
+
+    async def _done(self, op: Operation, caller: Caller) -> None:
+        try:
+            await self._trail.record(op, caller, "outcome", "ok")
+        except Exception as error:  # noqa: BLE001
+            log.error("request %s: outcome not recorded: %s", op.request_id, _where(error))
+            raise UnavailableError(
+                "outcome_unrecorded",
+                "it was done, but its outcome is not on record; look before you repeat it",
+            ) from None
+
+    async def _refused(self, op: Operation, caller: Caller, error: Exception) -> ControlError:
+        told = _told(op, error)
+        if caller is not NOBODY and isinstance(told, AuthorizationError):
+            with trio.CancelScope(shield=True):
+                await self._trail.record(op, caller, "outcome", "denied", told.code)
+        return told
+
+
+def authorize(op: Operation, caller: Caller) -> None:
+    """Raises `AuthorizationError`, or `NotFoundError` for what is another organization's.
+
+    Whether an organization that is not the caller's exists is not told: it is not found.
+    """
+    if op.anyone or caller.is_platform:
+        return
+    if op.org and caller.org != op.org:
+        raise NotFoundError("not_found", "there is no such organization")
+    if not op.org or not caller.role.covers(op.role):
+        raise AuthorizationError("permission_denied", f"this takes the role {op.role}")
+
+
+def _result(error: ControlError) -> str:
+    return "denied" if error.status in (401, 403) else "failed"
+
+
+def _told(op: Operation, error: Exception) -> ControlError:
+    if isinstance(error, ControlError):
+        return error
+    log.error("request %s: %s failed with %s", op.request_id, op.name, _where(error))
+    return InternalError(
+        "internal",
+        f"internal error; the control plane's log has it under request id {op.request_id}",
+    )
+
+
+def _where(error: BaseException) -> str:
+    """Type and place of an error, and of those inside a group, without its text."""
+    if isinstance(error, BaseExceptionGroup):
+        return "[" + ", ".join(_where(inner) for inner in error.exceptions) + "]"
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "unknown place"
+    return f"{type(error).__name__} at {place}"

@@ -1,0 +1,75 @@
+"""Alerts: raised once, seen and acknowledged by people. Channels to send them by come later."""
+
+from msgspec.structs import replace
+
+from actors import World
+from control.errors import NotFoundError
+from control.model.records import Alert, Severity
+from control.services.events import Bus, Event, Topic
+from control.store import records
+from control.store.rows import Tx
+from control.store.store import Store
+from protocols.instant import SECOND
+
+
+class Alerts:
+    """Raise, list, acknowledge."""
+
+    def __init__(self, store: Store, bus: Bus, world: World) -> None:
+        self._store = store
+        self._bus = bus
+        self._world = world
+
+    def make(self, org: str, vault: str, code: str, severity: Severity, message: str) -> Alert:
+        """An alert of now, not yet stored."""
+        return Alert(
+            id=self._world.new_id(),
+            org=org,
+            vault=vault,
+            code=code,
+            severity=severity,
+            message=message,
+            at=self._world.now(),
+            acknowledged_by="",
+            acknowledged_at=0,
+        )
+
+    async def raise_(self, *alerts: Alert) -> None:
+        """Store them, then tell."""
+        await self._store.write(lambda tx: records.add_alerts(tx, *alerts))
+        self.tell(*alerts)
+
+    def tell(self, *alerts: Alert) -> None:
+        """Publish alerts that are stored."""
+        self._bus.publish(*(Event(Topic.ALERT, a.org, a.vault, a.id) for a in alerts))
+
+    async def page(
+        self, org: str, *, vault: str, unacknowledged: bool, before: int, limit: int
+    ) -> list[Alert]:
+        """The newest first."""
+        return await self._store.read(
+            lambda tx: records.alerts_of(
+                tx, org, vault=vault, unacknowledged=unacknowledged, before=before, limit=limit
+            )
+        )
+
+    async def acknowledge(self, org: str, alert_id: str, by: str) -> Alert:
+        """Somebody has seen it; the first to do so stays on record. Raises `NotFoundError`."""
+        now = self._world.now()
+
+        def change(tx: Tx) -> Alert:
+            alert = records.alert(tx, org, alert_id)
+            if alert is None:
+                raise NotFoundError("not_found", "there is no such alert")
+            if alert.acknowledged_at:
+                return alert
+            seen = replace(alert, acknowledged_by=by, acknowledged_at=now)
+            records.put_alert(tx, seen)
+            return seen
+
+        return await self._store.write(change)
+
+    async def sweep(self, days: int) -> None:
+        """Remove acknowledged alerts after so many days."""
+        before = self._world.now() - days * 86_400 * SECOND
+        await self._store.write(lambda tx: records.sweep_alerts(tx, before))

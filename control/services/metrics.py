@@ -1,0 +1,111 @@
+"""What agents measure: kept singly for a while, by the minute longer, by the hour for long.
+
+Each figure goes into its minute and its hour when it comes, not in a later run: one that an agent
+brings after weeks offline finds its place like any other.
+"""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Final
+
+from msgspec import Struct
+
+from actors import World
+from control.errors import NotFoundError, ValidationError
+from control.model.records import Sample
+from control.store import agents, samples
+from control.store.rows import Tx
+from control.store.store import Store
+from protocols.instant import SECOND
+
+RESOLUTIONS: Final = (0, 60, 3600)  # seconds; 0: every figure by itself
+MAX_SERIES: Final = 512  # of one agent; the link's vocabulary has far fewer names
+MAX_SAMPLES: Final = 5000  # of one answer
+FUTURE: Final = 300  # seconds; the link's own bound on clock skew
+
+
+class Retention(Struct, frozen=True):
+    """Seconds for which each resolution is kept."""
+
+    raw: int = 6 * 3600
+    minutes: int = 14 * 86_400
+    hours: int = 400 * 86_400
+
+    def of(self, resolution: int) -> int:
+        """Of this resolution."""
+        return {0: self.raw, 60: self.minutes, 3600: self.hours}[resolution]
+
+
+def ingest(tx: Tx, org: str, vault: str, at: int, figures: Mapping[str, float], *, now: int) -> int:
+    """Store the figures of one moment (`at`, `now`: Unix seconds); how many were taken.
+
+    A moment in the future counts as now. Series beyond the bound are not begun.
+    """
+    at = min(at, now + FUTURE)
+    known = samples.series_of(tx, org, vault)
+    new = [name for name in figures if name not in known][: max(MAX_SERIES - len(known), 0)]
+    known |= samples.add_series(tx, org, vault, new)
+    rows = [
+        (known[name], resolution, Sample(_start(at, resolution), 1, *(float(value),) * 4))
+        for name, value in figures.items()
+        if name in known
+        for resolution in RESOLUTIONS
+    ]
+    samples.merge(tx, rows)
+    return len(rows) // len(RESOLUTIONS)
+
+
+class Metrics:
+    """Answers questions about the figures, and lets the old ones go."""
+
+    def __init__(self, store: Store, retention: Retention, world: World) -> None:
+        self._store = store
+        self._retention = retention
+        self._world = world
+
+    async def names(self, org: str, vault: str) -> list[str]:
+        """The series of an agent. Raises `NotFoundError`."""
+
+        def find(tx: Tx) -> list[str]:
+            _require(tx, org, vault)
+            return sorted(samples.series_of(tx, org, vault))
+
+        return await self._store.read(find)
+
+    async def query(
+        self, org: str, vault: str, name: str, *, resolution: int, since: int, until: int
+    ) -> list[Sample]:
+        """Samples with `since` <= at < `until`, at most `MAX_SAMPLES`. Raises `NotFoundError`."""
+        if resolution not in RESOLUTIONS:
+            raise ValidationError("resolution_invalid", "resolution is 0, 60 or 3600")
+
+        def find(tx: Tx) -> list[Sample]:
+            _require(tx, org, vault)
+            number = samples.series_of(tx, org, vault).get(name)
+            if number is None:
+                raise NotFoundError("not_found", "there is no such series")
+            return samples.between(
+                tx, number, resolution, since=since, until=until, limit=MAX_SAMPLES
+            )
+
+        return await self._store.read(find)
+
+    async def sweep(self) -> None:
+        """Remove what is older than its retention."""
+        now = self._world.now() // SECOND
+        for resolution in RESOLUTIONS:
+            before = now - self._retention.of(resolution)
+            await self._store.write(partial(_sweep, resolution, before))
+
+
+def _sweep(resolution: int, before: int, tx: Tx) -> int:
+    return samples.sweep(tx, resolution, before)
+
+
+def _start(at: int, resolution: int) -> int:
+    return at - at % resolution if resolution else at
+
+
+def _require(tx: Tx, org: str, vault: str) -> None:
+    if agents.agent(tx, org, vault) is None:
+        raise NotFoundError("not_found", "there is no such agent")

@@ -1,0 +1,132 @@
+"""The agents of each organization and their life."""
+
+from msgspec.structs import replace
+
+from actors import World
+from control.ca.ledger import AgentState
+from control.errors import ConflictError, NotFoundError
+from control.model.agents import NEXT, Agent, AgentFilter, Life, Presence
+from control.model.names import slug, tags
+from control.services.events import Bus, Event, Topic
+from control.services.presence import Watch
+from control.store import agents, people
+from control.store.ledger import SqlLedgerTx
+from control.store.rows import Tx
+from control.store.store import Store
+from protocols.pki.names import AgentName
+
+
+class Registry:
+    """Registers, finds, tags, locks, retires."""
+
+    def __init__(self, store: Store, bus: Bus, watch: Watch, world: World) -> None:
+        self._store = store
+        self._bus = bus
+        self._watch = watch
+        self._world = world
+
+    async def register(self, org: str, vault: str, given: tuple[str, ...]) -> Agent:
+        """Expect an agent: it is pending until it enrols. Raises `ConflictError`."""
+        made = pending(org, slug(vault, "vault"), tags(given), self._world.now())
+
+        def change(tx: Tx) -> None:
+            if people.organization(tx, org) is None:
+                raise NotFoundError("not_found", "there is no such organization")
+            agents.add_agent(tx, made)
+
+        await self._store.write(change)
+        return made
+
+    async def get(self, org: str, vault: str) -> Agent:
+        """As of this moment. Raises `NotFoundError`."""
+        found = await self._store.read(lambda tx: _agent(tx, org, vault))
+        return self._live(found)
+
+    async def find(self, org: str, wanted: AgentFilter) -> list[Agent]:
+        """A page, by name. The filter on presence is as of the last batch, seconds ago."""
+        found = await self._store.read(lambda tx: agents.find(tx, org, wanted))
+        return [self._live(agent) for agent in found]
+
+    async def tag(self, org: str, vault: str, given: tuple[str, ...]) -> Agent:
+        """Replace the tags; policies by tag follow (`Policies.refresh`)."""
+        now, chosen = self._world.now(), tags(given)
+
+        def change(tx: Tx) -> Agent:
+            tagged = replace(_agent(tx, org, vault), tags=chosen, changed_at=now)
+            agents.put_agent(tx, tagged)
+            return tagged
+
+        return await self._store.write(change)
+
+    async def move(self, org: str, vault: str, to: Life, reason: str) -> Agent:
+        """Lock, unlock, retire. Raises `ConflictError` where its life does not go that way."""
+        now = self._world.now()
+
+        def change(tx: Tx) -> Agent:
+            return moved(tx, org, vault, to, reason, now=now)
+
+        agent = await self._store.write(change)
+        self.follow(agent)
+        return agent
+
+    def follow(self, agent: Agent) -> None:
+        """Tell the process that an agent's life has changed, once that is stored."""
+        if agent.life is not Life.ACTIVE:
+            self._watch.forget(agent.org, agent.vault)
+        self._bus.publish(Event(Topic.LIFE, agent.org, agent.vault, str(agent.life)))
+
+    def _live(self, agent: Agent) -> Agent:
+        now = self._watch.presence(agent.org, agent.vault)
+        return agent if now is None else replace(agent, presence=now[0], last_seen=now[1])
+
+
+def pending(org: str, vault: str, given: tuple[str, ...], now: int) -> Agent:
+    """An agent that is expected."""
+    return Agent(
+        org=org,
+        vault=vault,
+        life=Life.PENDING,
+        reason="",
+        tags=given,
+        presence=Presence.UNKNOWN,
+        last_seen=0,
+        facts={},
+        created_at=now,
+        changed_at=now,
+    )
+
+
+def moved(tx: Tx, org: str, vault: str, to: Life, reason: str, *, now: int) -> Agent:
+    """The step in its table, for the registry and for the CA's certificates alike."""
+    agent = _agent(tx, org, vault)
+    if to not in NEXT[agent.life]:
+        raise ConflictError("life_conflict", f"an agent that is {agent.life} cannot become {to}")
+    if agent.life is Life.PENDING and to is Life.ACTIVE:
+        raise ConflictError("not_enrolled", "an agent becomes active by enrolling")
+    changed = replace(agent, life=to, reason=reason, changed_at=now)
+    agents.put_agent(tx, changed)
+    ledger = SqlLedgerTx(tx)
+    enrolled = ledger.agent(AgentName(org, vault))
+    if enrolled is not None:
+        state = AgentState(to.value)
+        ledger.put_agent(replace(enrolled, state=state, reason=reason, changed_at=now))
+    return changed
+
+
+def registered(
+    tx: Tx, org: str, vault: str, facts: dict[str, str | int], *, now: int
+) -> Agent | None:
+    """Note what an agent's registration says of it; None for one that is not known."""
+    agent = agents.agent(tx, org, vault)
+    if agent is None or agent.facts == facts:
+        return agent
+    changed = replace(agent, facts=facts, changed_at=now)
+    agents.put_agent(tx, changed)
+    return changed
+
+
+def _agent(tx: Tx, org: str, vault: str) -> Agent:
+    agent = agents.agent(tx, org, vault)
+    if agent is None:
+        raise NotFoundError("not_found", "there is no such agent")
+    return agent

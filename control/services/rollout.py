@@ -1,0 +1,77 @@
+"""How far a roll-out reaches and what comes next: pure decisions.
+
+The order of agents is that of SHA-256(roll-out's id ‖ name): fixed for one roll-out, different for
+the next, so that it is not always the same agents that try everything first.
+"""
+
+from collections.abc import Iterable, Sequence
+from enum import Enum, auto
+
+from msgspec import Struct
+
+from control.crypto import sha256
+from control.model.policies import Outcome, Plan, Rollout
+
+
+class Next(Enum):
+    """What a running roll-out does now."""
+
+    WAIT = auto()
+    ADVANCE = auto()
+    HALT = auto()
+    FINISH = auto()
+
+
+class Progress(Struct, frozen=True):
+    """Of the agents that the current step reaches."""
+
+    wanted: int = 0
+    applied: int = 0
+    failed: int = 0
+
+
+def steps(plan: Plan) -> int:
+    """How many there are: the canary, each percentage, everybody."""
+    return (1 if plan.canary else 0) + len(_percentages(plan)) + 1
+
+
+def reach(plan: Plan, step: int, total: int) -> int:
+    """How many of `total` agents the step (from 0) reaches; never fewer than the one before."""
+    sizes = [plan.canary] if plan.canary else []
+    sizes += [-(-total * percent // 100) for percent in _percentages(plan)]
+    sizes.append(total)
+    return min(total, max(sizes[: step + 1]))
+
+
+def order(rollout_id: str, vaults: Iterable[str]) -> list[str]:
+    """The agents in the order in which the roll-out comes to them."""
+    return sorted(vaults, key=lambda vault: sha256(f"{rollout_id}\0{vault}".encode()))
+
+
+def reached(rollout: Rollout, vaults: Sequence[str]) -> frozenset[str]:
+    """Which of the targeted agents should have the new version now."""
+    count = reach(rollout.plan, rollout.step, len(vaults))
+    return frozenset(order(rollout.id, vaults)[:count])
+
+
+def judge(rollout: Rollout, progress: Progress) -> Next:
+    """What follows from how the reached agents fare."""
+    if progress.failed > rollout.plan.max_failures:
+        return Next.HALT
+    if progress.wanted:
+        return Next.WAIT
+    if rollout.step + 1 >= steps(rollout.plan):
+        return Next.FINISH
+    return Next.ADVANCE if rollout.plan.automatic else Next.WAIT
+
+
+def tally(outcomes: Iterable[Outcome]) -> Progress:
+    """Count them."""
+    counts = dict.fromkeys(Outcome, 0)
+    for outcome in outcomes:
+        counts[outcome] += 1
+    return Progress(counts[Outcome.WANTED], counts[Outcome.APPLIED], counts[Outcome.FAILED])
+
+
+def _percentages(plan: Plan) -> list[int]:
+    return sorted({percent for percent in plan.percentages if percent < 100})  # noqa: PLR2004  # everybody

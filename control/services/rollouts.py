@@ -1,0 +1,202 @@
+"""Roll-outs: a version reaches more agents step by step, and stops when too many refuse it."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+
+from msgspec.structs import replace
+
+from actors import World
+from control.errors import ConflictError, NotFoundError
+from control.model.policies import Plan, Rollout, RolloutState
+from control.model.records import Alert, Severity
+from control.services.alerts import Alerts
+from control.services.policies import Policies, require_policy, require_version
+from control.services.rollout import Next, Progress, judge, reached, steps, tally
+from control.services.wanting import targeted
+from control.store import agents, policies, records
+from control.store.rows import Tx
+from control.store.store import Store
+
+Step = Callable[[Tx, Rollout], Rollout]
+
+OPEN: Final = frozenset({RolloutState.RUNNING, RolloutState.HALTED})
+
+
+class Rollouts:
+    """Starts, advances, halts, rolls back; `tick` does by itself what no person has to."""
+
+    def __init__(self, store: Store, policies_: Policies, alerts: Alerts, world: World) -> None:
+        self._store = store
+        self._policies = policies_
+        self._alerts = alerts
+        self._world = world
+
+    async def start(self, org: str, name: str, version: int, plan: Plan, by: str) -> Rollout:
+        """Begin with the first step. One policy has one open roll-out at a time."""
+        now, rollout_id = self._world.now(), self._world.new_id()
+
+        def change(tx: Tx) -> Rollout:
+            policy = require_policy(tx, org, name)
+            require_version(tx, org, name, version)
+            if any(r.policy == name for r in policies.open_rollouts(tx, org)):
+                raise ConflictError("rollout_open", "this policy has a roll-out on its way")
+            made = Rollout(
+                id=rollout_id,
+                org=org,
+                policy=name,
+                version=version,
+                previous=policy.stable,
+                plan=plan,
+                step=0,
+                state=RolloutState.RUNNING,
+                reason="",
+                created_by=by,
+                created_at=now,
+                changed_at=now,
+            )
+            policies.put_rollout(tx, made)
+            return made
+
+        made = await self._store.write(change)
+        await self._policies.refresh(org)
+        return made
+
+    async def of_policy(self, org: str, name: str, limit: int) -> list[Rollout]:
+        """The newest first. Raises `NotFoundError`."""
+
+        def find(tx: Tx) -> list[Rollout]:
+            require_policy(tx, org, name)
+            return policies.rollouts_of(tx, org, name, limit)
+
+        return await self._store.read(find)
+
+    async def get(self, org: str, rollout_id: str) -> tuple[Rollout, Progress]:
+        """With how the agents of its step fare. Raises `NotFoundError`."""
+
+        def find(tx: Tx) -> tuple[Rollout, Progress]:
+            rollout = _rollout(tx, org, rollout_id)
+            return rollout, progress(tx, rollout)
+
+        return await self._store.read(find)
+
+    async def advance(self, org: str, rollout_id: str) -> Rollout:
+        """To the next step, whoever is still waited for; a halted one goes on with it."""
+
+        def next_step(_: Tx, rollout: Rollout) -> Rollout:
+            if rollout.step + 1 >= steps(rollout.plan):
+                raise ConflictError("last_step", "it reaches everybody already")
+            return replace(rollout, step=rollout.step + 1, state=RolloutState.RUNNING, reason="")
+
+        return await self._change(org, rollout_id, next_step)
+
+    async def halt(self, org: str, rollout_id: str, reason: str) -> Rollout:
+        """Stay where it is; who has the new version keeps it."""
+        return await self._change(
+            org,
+            rollout_id,
+            lambda _, rollout: replace(rollout, state=RolloutState.HALTED, reason=reason),
+        )
+
+    async def roll_back(self, org: str, rollout_id: str, reason: str) -> Rollout:
+        """Everybody gets the previous version again, in a new bundle; also after it was done."""
+
+        def back(tx: Tx, rollout: Rollout) -> Rollout:
+            policy = require_policy(tx, org, rollout.policy)
+            if rollout.state is RolloutState.DONE:
+                if policy.stable != rollout.version:
+                    raise ConflictError("superseded", "another version is stable by now")
+                policies.put_policy(tx, replace(policy, stable=rollout.previous))
+            return replace(rollout, state=RolloutState.ROLLED_BACK, reason=reason)
+
+        return await self._change(org, rollout_id, back, also=RolloutState.DONE)
+
+    async def tick(self) -> None:
+        """Look at every roll-out that runs, once."""
+        for org in await self._store.read(policies.organizations_rolling):
+            now = self._world.now()
+            for rollout in await self._store.read(partial(_open, org)):
+                if rollout.state is RolloutState.RUNNING:
+                    await self._step(rollout, now)
+            await self._policies.refresh(org)
+
+    async def _step(self, rollout: Rollout, now: int) -> None:
+        alert = self._alerts.make(
+            rollout.org,
+            "",
+            "rollout_halted",
+            Severity.WARNING,
+            f"the roll-out of policy {rollout.policy} version {rollout.version} halted: "
+            "more agents refused it than its plan allows",
+        )
+
+        def change(tx: Tx) -> Alert | None:
+            current = _rollout(tx, rollout.org, rollout.id)
+            if current.state is not RolloutState.RUNNING:
+                return None
+            return settle(tx, current, alert, now)
+
+        if raised := await self._store.write(change):
+            self._alerts.tell(raised)
+
+    async def _change(
+        self, org: str, rollout_id: str, step: Step, also: RolloutState | None = None
+    ) -> Rollout:
+        now = self._world.now()
+
+        def change(tx: Tx) -> Rollout:
+            rollout = _rollout(tx, org, rollout_id)
+            if rollout.state not in OPEN and rollout.state is not also:
+                raise ConflictError("rollout_over", f"this roll-out is {rollout.state}")
+            changed = replace(step(tx, rollout), changed_at=now)
+            policies.put_rollout(tx, changed)
+            return changed
+
+        changed = await self._store.write(change)
+        await self._policies.refresh(org)
+        return changed
+
+
+def settle(tx: Tx, rollout: Rollout, alert: Alert, now: int) -> Alert | None:
+    """Do what follows for a roll-out that runs; the alert if that is a halt."""
+    match judge(rollout, progress(tx, rollout)):
+        case Next.HALT:
+            reason = "more agents refused it than the plan allows"
+            halted = replace(rollout, state=RolloutState.HALTED, reason=reason, changed_at=now)
+            policies.put_rollout(tx, halted)
+            records.add_alerts(tx, alert)
+            return alert
+        case Next.FINISH:
+            policy = require_policy(tx, rollout.org, rollout.policy)
+            policies.put_policy(tx, replace(policy, stable=rollout.version, changed_at=now))
+            policies.put_rollout(tx, replace(rollout, state=RolloutState.DONE, changed_at=now))
+        case Next.ADVANCE:
+            policies.put_rollout(tx, replace(rollout, step=rollout.step + 1, changed_at=now))
+        case Next.WAIT:
+            pass
+    return None
+
+
+def progress(tx: Tx, rollout: Rollout) -> Progress:
+    """How the agents that the step reaches fare; one without its bundle yet is waited for."""
+    policy = require_policy(tx, rollout.org, rollout.policy)
+    vaults = targeted(policy, agents.of_organization(tx, rollout.org))
+    within = reached(rollout, vaults)
+    having = {
+        a.vault: a.outcome
+        for a in policies.assignments_of(tx, rollout.org)
+        if a.contents.get(rollout.policy) == rollout.version
+    }
+    counted = tally(having[vault] for vault in within if vault in having)
+    return replace(counted, wanted=counted.wanted + len(within - having.keys()))
+
+
+def _open(org: str, tx: Tx) -> list[Rollout]:
+    return policies.open_rollouts(tx, org)
+
+
+def _rollout(tx: Tx, org: str, rollout_id: str) -> Rollout:
+    found = policies.rollout(tx, org, rollout_id)
+    if found is None:
+        raise NotFoundError("not_found", "there is no such roll-out")
+    return found

@@ -1,0 +1,107 @@
+"""What people did, one hash chain for each organization.
+
+`hash = SHA-256(previous ‖ canonical msgpack of all other fields)`: who edits, drops or inserts a
+record breaks the chain behind it. It shows tampering only against a head that somebody kept
+outside; `verify` returns the head for that.
+"""
+
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from actors import World
+from control.crypto import sha256
+from control.model.operation import Operation
+from control.model.people import PLATFORM, Caller
+from control.model.records import AuditEvent
+from control.store import people, records
+from control.store.rows import Tx, plain
+from control.store.store import Store
+
+START: Final = bytes(32)
+PAGE: Final = 1000
+_encode: Final = msgspec.msgpack.Encoder(order="sorted").encode
+
+
+class Verdict(Struct, frozen=True):
+    """`broken_at`: the first record that does not fit, 0 when all do."""
+
+    size: int
+    head: bytes
+    broken_at: int
+
+
+class Trail:
+    """Appends, pages, verifies."""
+
+    def __init__(self, store: Store, world: World) -> None:
+        self._store = store
+        self._world = world
+
+    async def record(
+        self, op: Operation, caller: Caller | None, phase: str, result: str, code: str = ""
+    ) -> None:
+        """Append, durably. What concerns no existing organization goes to the platform's chain."""
+        event = AuditEvent(
+            org=op.org or PLATFORM,
+            seq=0,
+            at=self._world.now(),
+            request_id=op.request_id,
+            actor="" if caller is None else caller.actor,
+            token="" if caller is None else caller.token,
+            ip=op.origin.ip,
+            operation=op.name,
+            target=op.target,
+            phase=phase,
+            result=result,
+            code=code,
+            detail=op.detail,
+            previous=START,
+            hash=START,
+        )
+        await self._store.write(lambda tx: append(tx, event))
+
+    async def newest(self, org: str, before: int, limit: int) -> list[AuditEvent]:
+        """The newest first, before the sequence number `before` unless that is 0."""
+        return await self._store.read(
+            lambda tx: records.newest_events(tx, org, before=before, limit=limit)
+        )
+
+    async def verify(self, org: str) -> Verdict:
+        """Go through the whole chain, a page at a time."""
+        size, head = 0, START
+        while page := await self._page(org, size):
+            for event in page:
+                if event.seq != size + 1 or not fits(event, head):
+                    return Verdict(size, head, size + 1)
+                size, head = event.seq, event.hash
+        return Verdict(size, head, 0)
+
+    async def _page(self, org: str, after: int) -> list[AuditEvent]:
+        return await self._store.read(lambda tx: records.events(tx, org, after=after, limit=PAGE))
+
+
+def append(tx: Tx, event: AuditEvent) -> AuditEvent:
+    """The event with its place in the chain of its organization."""
+    if people.organization(tx, event.org) is None:
+        event = replace(event, org=PLATFORM)
+    last = records.last_event(tx, event.org)
+    seq, previous = (1, START) if last is None else (last.seq + 1, last.hash)
+    placed = replace(event, seq=seq, previous=previous)
+    sealed = replace(placed, hash=hash_of(placed))
+    records.add_event(tx, sealed)
+    return sealed
+
+
+def hash_of(event: AuditEvent) -> bytes:
+    """What commits to the event and all before it."""
+    fields: dict[str, Any] = plain(event)
+    del fields["hash"]
+    return sha256(event.previous + _encode(fields))
+
+
+def fits(event: AuditEvent, head: bytes) -> bool:
+    """Whether the event follows `head` and is as it was written."""
+    return event.previous == head and hash_of(event) == event.hash  # not secret: a public chain

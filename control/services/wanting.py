@@ -1,0 +1,44 @@
+"""Which version of which policy each agent should have: a pure function of what is stored."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from control.model.agents import Agent, Life
+from control.model.policies import Policy, Rollout, Target
+from control.services.rollout import reached
+
+HAVING = frozenset({Life.ACTIVE, Life.LOCKED})
+"""Agents that keep policies: a locked one that comes back must not come back without."""
+
+
+def hits(target: Target, agent: Agent) -> bool:
+    """Whether the target means this agent."""
+    return target.all or target.vault == agent.vault or target.tag in agent.tags
+
+
+def targeted(policy: Policy, agents: Iterable[Agent]) -> list[str]:
+    """The agents that the policy is for, as they are given."""
+    return [
+        agent.vault
+        for agent in agents
+        if agent.life in HAVING and any(hits(target, agent) for target in policy.targets)
+    ]
+
+
+def contents(
+    policies: Sequence[Policy], rollouts: Iterable[Rollout], agents: Sequence[Agent]
+) -> Mapping[str, dict[str, int]]:
+    """Agent → policy → version, for every agent that keeps policies.
+
+    `rollouts` are those that run or are halted: a halted one stays where it is.
+    """
+    wanted: dict[str, dict[str, int]] = {a.vault: {} for a in agents if a.life in HAVING}
+    moving = {rollout.policy: rollout for rollout in rollouts}
+    for policy in sorted(policies, key=lambda policy: policy.name):
+        vaults = targeted(policy, agents)
+        rollout = moving.get(policy.name)
+        new = reached(rollout, vaults) if rollout is not None else frozenset()
+        for vault in vaults:
+            version = rollout.version if rollout and vault in new else policy.stable
+            if version:
+                wanted[vault][policy.name] = version
+    return wanted

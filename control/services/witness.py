@@ -1,0 +1,142 @@
+"""The audit witness: it cosigns a checkpoint only if the log begins with the one cosigned before.
+
+After C2SP tlog-witness: what is cosigned is stored before the signature exists, so no crash lets an
+agent obtain signatures on two histories. A log that went back or split is an alert and gets
+nothing any more until a person has looked.
+"""
+
+import base64
+import binascii
+import hmac
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from control.crypto import sha256
+from control.errors import ConflictError, ValidationError
+from control.model.records import Witnessed
+from control.store import records
+from control.store.rows import Tx
+from protocols.instant import SECOND
+from protocols.merkle import verify_consistency
+
+Sign = Callable[[bytes], bytes]
+
+FORK: Final = "fork"
+ROLLBACK: Final = "rollback"
+_COSIGNATURE: Final = b"\x04"  # C2SP signed-note: timestamped Ed25519 witness cosignature
+
+
+class Shown(Struct, frozen=True):
+    """What an agent shows: the signed note, and the proof that it grew from `old_size`."""
+
+    note: str
+    old_size: int
+    proof: Sequence[bytes]
+
+
+class Head(Struct, frozen=True):
+    """What the note's text says; `text` is all of it that is signed."""
+
+    origin: str
+    size: int
+    root: bytes
+    text: bytes
+
+
+class Fault(Struct, frozen=True):
+    """The log contradicts what was cosigned."""
+
+    kind: str
+    cosigned: int
+    shown: int
+
+
+class Witness:
+    """`name` and `public` are what verifiers know us by, `sign` is plain Ed25519."""
+
+    def __init__(self, name: str, public: bytes, sign: Sign) -> None:
+        self._name = name
+        self._sign = sign
+        self._key_id = sha256(name.encode() + b"\n" + _COSIGNATURE + public)[:4]
+
+    def cosign(self, tx: Tx, org: str, vault: str, shown: Shown, *, now: int) -> Witnessed | Fault:
+        """The cosigned checkpoint, or why there is none.
+
+        Raises `ValidationError` for what is no checkpoint of this agent, `ConflictError`
+        (`proof_stale`) when the proof starts from another size than ours: try again from
+        `details["size"]`, and (`log_faulty`) for a log that has a fault on record.
+        """
+        head = parse(shown.note)
+        if head.origin != f"freehold.audit/{vault}":
+            raise ValidationError("checkpoint_invalid", "this is the checkpoint of another log")
+        last = records.checkpoint(tx, org, vault)
+        if last is not None:
+            if last.fault:
+                raise ConflictError("log_faulty", "this log contradicts what was cosigned")
+            if fault := contradiction(last, head, shown):
+                records.put_checkpoint(tx, replace(last, fault=fault.kind))
+                return fault
+        seen = Witnessed(org, vault, head.size, head.root, shown.note, now, "")
+        records.put_checkpoint(tx, seen)
+        return seen
+
+    def sign(self, seen: Witnessed) -> str:
+        """Our line for a checkpoint that is stored: call it only after the commit."""
+        seconds = seen.at // SECOND
+        text = parse(seen.note).text
+        signature = self._sign(b"cosignature/v1\ntime %d\n" % seconds + text)
+        blob = self._key_id + seconds.to_bytes(8, "big") + signature
+        return f"— {self._name} {base64.b64encode(blob).decode()}\n"
+
+
+def accept(tx: Tx, org: str, vault: str) -> bool:
+    """A person has looked: the log may begin anew. Whether there was a fault."""
+    last = records.checkpoint(tx, org, vault)
+    if last is None or not last.fault:
+        return False
+    records.put_checkpoint(tx, replace(last, fault="", size=0, root=b""))
+    return True
+
+
+def contradiction(last: Witnessed, head: Head, shown: Shown) -> Fault | None:
+    """Whether a log with this head cannot have grown from the cosigned one (RFC 9162, 2.1.4.2)."""
+    if last.size == 0:
+        return None
+    if head.size < last.size:
+        return Fault(ROLLBACK, last.size, head.size)
+    if head.size == last.size:
+        same = hmac.compare_digest(head.root, last.root)
+        return None if same else Fault(FORK, last.size, head.size)
+    if shown.old_size != last.size:
+        raise ConflictError("proof_stale", "prove from the cosigned size", size=last.size)
+    grown = verify_consistency(
+        sha256,
+        old=last.size,
+        old_root=last.root,
+        new=head.size,
+        new_root=head.root,
+        path=shown.proof,
+    )
+    return None if grown else Fault(FORK, last.size, head.size)
+
+
+def parse(note: str) -> Head:
+    """The head that a signed note is about (C2SP tlog-checkpoint). Raises `ValidationError`."""
+    text, blank, _ = note.partition("\n\n— ")
+    lines = text.split("\n")
+    try:
+        origin, size, root, *_ = lines
+        decoded = base64.b64decode(root, validate=True)
+        number = int(size) if size.isascii() and size.isdigit() else -1
+    except (ValueError, binascii.Error):
+        raise _malformed() from None
+    if not blank or len(decoded) != 32 or number < 1 or str(number) != size:  # noqa: PLR2004  # SHA-256
+        raise _malformed()
+    return Head(origin, number, decoded, (text + "\n").encode())
+
+
+def _malformed() -> ValidationError:
+    return ValidationError("checkpoint_invalid", "this is not a signed checkpoint")
