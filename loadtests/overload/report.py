@@ -122,13 +122,19 @@ def _figures(sample: Sample) -> str:
 
 
 def _full(found: Mapping[str, FullDisk | None]) -> str:
-    head = ["Server", "reads while full (status: how many)", "longest wait", "health", "after"]
+    head = [
+        "Server",
+        "reads while full (status: how many)",
+        "longest wait",
+        "health",
+        "answers again",
+    ]
     rows = []
     for server, disk in found.items():
         if disk is None:
             rows.append([server, "not run: this user may not mount a small disk", "", "", ""])
             continue
         reads = ", ".join(f"{status}: {count}" for status, count in disk.reads.items())
-        back = f"{disk.recovery:.2f} s"
+        back = "did not" if disk.recovery is None else f"after {disk.recovery:.2f} s"
         rows.append([server, reads, f"{disk.longest:.2f} s", str(disk.health), back])
     return table(head, rows)
