@@ -55,6 +55,8 @@ class Writes(Struct, frozen=True):
     inserts: dict[Table[Any], list[Any]] = msgspec.field(default_factory=dict)
     updates: dict[Table[Any], list[Any]] = msgspec.field(default_factory=dict)
     deletes: dict[Table[Any], list[Key]] = msgspec.field(default_factory=dict)
+    known: dict[Table[Any], dict[Key, Any]] = msgspec.field(default_factory=dict)
+    """Rows as they were, of those that were looked at: a backend may spare what stays the same."""
 
 
 class Session(Protocol):

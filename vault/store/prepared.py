@@ -52,6 +52,11 @@ class Prepared:
         return ByRow(self._statements.update, self._columns, self._dialect)
 
     @cached_property
+    def update_rest(self) -> "ByRow":
+        """Replace the row of the same key whose searched columns are what they are to be."""
+        return ByRow(self._statements.update_rest, self._columns, self._dialect)
+
+    @cached_property
     def get(self) -> str:
         """Select the row of a key; its parameters are those of `key`."""
         return self._statements.get.compile(dialect=self._dialect).string

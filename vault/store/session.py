@@ -80,12 +80,23 @@ class SqlSession:
                 self._many(table, prepared.delete, [prepared.key(key) for key in keys])
         for table in ALL:
             if rows := writes.updates.get(table):
-                update = self._prepared[table].update
-                if self._many(table, update.text, update.bound(rows)) != len(rows):
-                    raise ConstraintError(table.name)
+                self._update(table, rows, writes.known.get(table, {}))
             if rows := writes.inserts.get(table):
                 insert = self._prepared[table].insert
                 self._many(table, insert.text, insert.bound(rows))
+
+    def _update(self, table: Table[Any], rows: list[Any], known: dict[Key, Any]) -> None:
+        """Set all columns of a row, or, where its searched ones stay as they were, the others."""
+        searched_of, key_of, prepared = table.searched_of, table.key_of, self._prepared[table]
+        whole: list[Any] = []
+        rest: list[Any] = []
+        for row in rows:
+            old = known.get(key_of(row))
+            stays = old is not None and searched_of(old) == searched_of(row)
+            (rest if stays else whole).append(row)
+        for update, some in ((prepared.update, whole), (prepared.update_rest, rest)):
+            if some and self._many(table, update.text, update.bound(some)) != len(some):
+                raise ConstraintError(table.name)
 
     def _among(self, table: Table[Any], keys: Iterable[Key], what: str) -> Iterator[Sequence[Any]]:
         for text, bound in self._prepared[table].among(keys, what):

@@ -34,11 +34,19 @@ class Statements:
         self.every_stamp = sa.select(*stamp)
         self.insert = sa.insert(sql)
         self.update = sa.update(sql).where(is_key).values(rest)
+        # An index whose column is set is written anew, be the value the same or not: half of all
+        # that writing a secret again had to make durable. So the columns with an index are left
+        # alone where they stay the same, and the row must still have them as they were.
+        stays = [sql.c[name] == sa.bindparam(f"key_{name}") for name in table.searched]
+        others = {name: value for name, value in rest.items() if name not in table.searched}
+        self.update_rest = sa.update(sql).where(is_key, *stays).values(others or rest)
         self.delete = sa.delete(sql).where(is_key)
         self._decoders = [(i, _decoder(c.type)) for i, c in _json(table)]
         self._names = [column.name for column in table.columns]
-        self.columns = {name: name for name in self._names} | {f"key_{n}": n for n in table.key}
-        """Which column is bound under each name, in `insert` and `update`."""
+        self.columns = {name: name for name in self._names} | {
+            f"key_{name}": name for name in (*table.key, *table.searched)
+        }
+        """Which column is bound under each name, in `insert`, `update` and `update_rest`."""
 
     def read(self, record: Iterable[Any]) -> Any:
         """The row struct of a record; raises `TamperedError` if it is not one."""

@@ -79,7 +79,14 @@ class Table(Generic[R]):
         self.columns = tuple(_column(field, texts) for field in msgspec.structs.fields(row))
         self.kinds = {column.name: column.kind for column in self.columns}
         self.guarded = "mac" in self.kinds
-        self.key_of = _key_getter(key)
+        self.key_of = _getter(key)
+        self.searched = tuple(
+            c.name
+            for c in self.columns
+            if c.name in {*unique, *indexes, *self.references} and c.name not in key
+        )
+        """Columns beside the key that have an index."""
+        self.searched_of = _getter(self.searched)
         self._strings = tuple(c.name for c in self.columns if c.type is str)
         self._integers = tuple(c.name for c in self.columns if c.kind is Kind.INTEGER)
 
@@ -144,10 +151,12 @@ def _column(field: msgspec.structs.FieldInfo, texts: tuple[str, ...]) -> Column:
     return Column(field.name, kind, field.type, nullable=field.default is None)
 
 
-def _key_getter(key: tuple[str, ...]) -> Callable[[Struct], Key]:
-    if len(key) > 1:
-        return cast("Callable[[Struct], Key]", attrgetter(*key))
-    getter = attrgetter(key[0])
+def _getter(names: tuple[str, ...]) -> Callable[[Struct], tuple[Any, ...]]:
+    if len(names) > 1:
+        return cast("Callable[[Struct], tuple[Any, ...]]", attrgetter(*names))
+    if not names:
+        return lambda _: ()
+    getter = attrgetter(names[0])
     return lambda row: (getter(row),)
 
 

@@ -98,7 +98,7 @@ class Batch:
 
     def writes(self) -> Writes:
         """What the transaction has to store."""
-        writes = Writes()
+        writes = Writes(known=self._below)
         for table, rows in self._above.items():
             there = self._there(table, rows)
             for key, row in rows.items():

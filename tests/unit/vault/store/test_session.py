@@ -5,9 +5,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
+from msgspec.structs import replace
 
 from tests.contract.store.samples import StampGuard, put, secret, system
 from vault.errors import TamperedError
+from vault.model.records import SecretRow
 from vault.store.interface import BackendError, ConstraintError, Session, Writes
 from vault.store.session import SqlSession
 from vault.store.sqlite import SqliteBackend
@@ -57,6 +60,38 @@ def test_update_of_nothing(backend: SqliteBackend) -> None:
         backend.write(lambda _: Writes(updates={SYSTEM: [system("a", b"new"), system("b")]}))
     with backend.read() as session:
         assert session.get(SYSTEM, ("a",)) == system("a")
+
+
+def test_what_stays_is_spared(backend: SqliteBackend) -> None:
+    """A known row keeps its indexed columns, and its update is refused if they are not as known.
+
+    So a row that somebody else has changed meanwhile is not left half his and half ours.
+    """
+    said: list[str] = []
+    old = secret("a")
+    new = replace(old, current_version=2, tags=["t"])
+    moved = replace(new, expires_at=7)
+
+    def write(row: SecretRow, known: SecretRow) -> None:
+        backend.write(lambda _: Writes(updates={SECRETS: [row]}, known={SECRETS: {("a",): known}}))
+
+    assert backend._writer is not None
+    listening(backend._writer, said)
+    write(new, old)
+    assert "expires_at=" not in said[-1]
+    write(moved, new)
+    assert "expires_at=" in said[-1]
+    with pytest.raises(ConstraintError):
+        write(replace(new, current_version=3), new)
+    with backend.read() as session:
+        assert session.get(SECRETS, ("a",)) == moved
+
+
+def listening(connection: sa.Connection, said: list[str]) -> None:
+    """Note each update that the driver runs."""
+    database = connection.connection.dbapi_connection
+    assert isinstance(database, sqlite3.Connection)
+    database.set_trace_callback(lambda text: said.append(text) if "UPDATE" in text else None)
 
 
 def test_driver_fault(backend: SqliteBackend) -> None:

@@ -21,7 +21,15 @@ def test_portable(dialect: Any) -> None:
     """Each statement compiles for each database, and none relies on RETURNING."""
     for statements in map(Statements, ALL):
         s = statements
-        for statement in (s.get, s.get_many, s.existing, s.insert, s.update, s.delete):
+        for statement in (
+            s.get,
+            s.get_many,
+            s.existing,
+            s.insert,
+            s.update,
+            s.update_rest,
+            s.delete,
+        ):
             assert "RETURNING" not in str(statement.compile(dialect=dialect.dialect()))
         assert s.select(Query()).compile(dialect=dialect.dialect())
 
