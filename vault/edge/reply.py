@@ -4,7 +4,6 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 Send = Callable[[Any], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
@@ -24,8 +23,9 @@ class Reply(Struct, frozen=True):
 
     def with_header(self, name: bytes, value: str) -> "Reply":
         """The reply with this header, in place of one of that name."""
-        others = tuple(header for header in self.headers if header[0] != name)
-        return replace(self, headers=(*others, (name, value.encode())))
+        headers = self.headers and tuple(h for h in self.headers if h[0] != name)
+        added = (*headers, (name, value.encode()))
+        return Reply(self.status, self.body, self.content_type, added)
 
 
 async def send_reply(send: Send, reply: Reply) -> None:
@@ -33,6 +33,6 @@ async def send_reply(send: Send, reply: Reply) -> None:
     headers: Headers = [NO_STORE, *reply.headers]
     if reply.status != NO_CONTENT:
         headers.append((b"content-type", reply.content_type))
-        headers.append((b"content-length", str(len(reply.body)).encode()))
+        headers.append((b"content-length", b"%d" % len(reply.body)))
     await send({"type": "http.response.start", "status": reply.status, "headers": headers})
     await send({"type": "http.response.body", "body": reply.body})
