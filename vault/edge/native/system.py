@@ -114,6 +114,7 @@ class MountChanges(Struct, frozen=True, forbid_unknown_fields=True):
 )
 async def seal(dialect: Dialect, request: Request) -> None:
     await dialect.run(request, "sys.seal", system_path("seal"), Nothing())
+    await dialect.gate.wait_sealed()  # answered when it is so
 
 
 @system.add("POST", "system/rotate", "Make a new key-encryption key", returns=Rotated)
