@@ -11,6 +11,8 @@ MAKEFLAGS += --no-print-directory
 PYTHON ?=
 VENV ?= .venv
 PORT ?= 8200
+# Of each kind of fault in `make durability`.
+ROUNDS ?= 200
 # The same machine's other interpreter, for `make test-both`.
 OTHER ?= python3.11
 
@@ -72,8 +74,8 @@ locust: .bench/venv/.stamp ## users, jobs and administrators at 1,000 requests a
 	@FREEHOLD=$(BIN)/freehold $(BENCH) -m loadtests.people $(if $(QUICK),--quick)
 
 .PHONY: durability
-durability: setup ## kill -9 at random moments under 16 writers, 20 rounds, and what must hold afterwards
-	@$(PY) -m loadtests.durability --rounds 200
+durability: setup ## kill -9, power cuts and failing system calls, and what must hold (ROUNDS=200; QUICK=1: short)
+	@$(PY) -m loadtests.durability --rounds $(if $(QUICK),3 --story write --most 2,$(ROUNDS))
 
 .PHONY: lock
 lock: ## choose and pin the newest versions that pyproject.toml and requirements/*.in allow (needs uv)

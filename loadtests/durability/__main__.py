@@ -32,6 +32,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 32))
     parser.add_argument("--weaken", choices=get_args(Weakness), default="", help="the agent")
     parser.add_argument("--story", action="append", choices=STORIES, help="of points, these only")
+    parser.add_argument("--fault", action="append", choices=sweep.KINDS, help="the same")
     parser.add_argument("--every", action="store_true", help="of equal calls in a row, all")
     parser.add_argument("--most", type=int, default=sweep.NEVER, help="positions of each story")
     chosen = parser.parse_args()
@@ -70,7 +71,12 @@ def _rounds(
 
 
 def _points(folder: Path, chosen: argparse.Namespace, _chance: random.Random) -> sweep.Labelled:
-    plan = sweep.Plan(chosen.story or STORIES, every=chosen.every, most=chosen.most)
+    plan = sweep.Plan(
+        chosen.story or STORIES,
+        chosen.fault or sweep.KINDS,
+        every=chosen.every,
+        most=chosen.most,
+    )
     return sweep.run(folder, plan)
 
 

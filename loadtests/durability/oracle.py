@@ -70,9 +70,10 @@ def _stored(client: Client, name: str) -> dict[int, str]:
 def _phases(agent: Agent) -> dict[str, set[str]]:
     """Request id → the phases of the events in the log, its closed segments included."""
     phases: dict[str, set[str]] = defaultdict(set)
-    closed = agent.audit_log.parent.glob(f"{agent.audit_log.name}.[0-9]*")
-    for log in (*closed, agent.audit_log):
-        for line in log.read_text().splitlines():
+    log = agent.audit_log  # which is not there between two segments
+    segments = [*log.parent.glob(f"{log.name}.[0-9]*"), *log.parent.glob(log.name)]
+    for segment in segments:
+        for line in segment.read_text().splitlines():
             record = json.loads(line)
             if record["kind"] == "event":
                 phases[record["body"]["request_id"]].add(record["body"]["phase"])

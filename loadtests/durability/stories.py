@@ -64,7 +64,7 @@ def rewrap(stage: Stage) -> None:
 def fill_segment(stage: Stage) -> None:
     """The next record opens a segment."""
     log = stage.agent.audit_log
-    while log.stat().st_size < SEGMENT:
+    while not log.exists() or log.stat().st_size < SEGMENT:
         stage.ask("GET", f"/api/v1/secrets/{NAME}", headers={"User-Agent": LONG_AGENT})
 
 

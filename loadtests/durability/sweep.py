@@ -64,7 +64,7 @@ def positions(trace: Sequence[Call], kind: Kind, plan: Plan) -> list[int]:
         chosen |= {at + step for step in steps if step <= length}
         at += length
     ordered = sorted(chosen)
-    stride = -(-len(ordered) // plan.most)
+    stride = max(1, -(-len(ordered) // plan.most))
     return ordered[::stride]
 
 

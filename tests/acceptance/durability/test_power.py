@@ -1,0 +1,42 @@
+"""Power cuts: `make durability` in short, and that it notices an agent that loses something."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from loadtests.durability.faults import power
+
+ROUNDS = 2
+
+
+@pytest.fixture(autouse=True)
+def _capable() -> None:
+    if why_not := power.why_not():
+        pytest.skip(why_not)
+
+
+def harness(root: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    """The command, in a mount namespace of its own."""
+    command = [sys.executable, "-m", "loadtests.durability", "power", "--seed", "20", *options]
+    return subprocess.run(
+        command, cwd=root, capture_output=True, text=True, timeout=180, check=False
+    )
+
+
+def test_after_a_power_cut_nothing_acknowledged_is_lost(root: Path) -> None:
+    """The disk forgets all that was not flushed; the agent starts, and the oracle is content."""
+    told = harness(root, "--rounds", str(ROUNDS))
+    assert told.returncode == 0, told.stdout + told.stderr
+    assert f"| power | {ROUNDS} |" in told.stdout
+
+
+@pytest.mark.parametrize("weakness", ["synchronous", "fdatasync"])
+def test_the_harness_fails_for_an_agent_that_does_not_sync(root: Path, weakness: str) -> None:
+    """With `synchronous=NORMAL`, or without the audit log's sync, it tells what was lost."""
+    told = harness(root, "--rounds", "1", "--weaken", weakness)
+    assert told.returncode == 1, told.stdout + told.stderr
+    found = {"synchronous": ("lost, that version holds None", "does not start again"),
+             "fdatasync": ("audited []", "does not start again")}[weakness]  # fmt: skip
+    assert any(words in told.stdout for words in found), told.stdout
