@@ -20,6 +20,7 @@ class FakeGate:
     def __init__(self) -> None:
         self.answers: dict[str, Any] = {}
         self.asked: list[Operation] = []
+        self.waited: list[str] = []
 
     async def run(self, op: Operation) -> object:
         """One operation."""
@@ -28,6 +29,10 @@ class FakeGate:
         if isinstance(answer, Exception):
             raise answer
         return answer
+
+    async def wait_sealed(self) -> None:
+        """Remembered."""
+        self.waited.append("sealed")
 
 
 @dataclass

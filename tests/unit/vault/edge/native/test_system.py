@@ -24,10 +24,11 @@ MOUNT = MountRow(path="kv/", id="m", accessor="kv_m", created_at=10**18)
 async def test_what_changes_keys(
     wire: Any, path: str, asked: tuple[str, str], answer: object, body: object
 ) -> None:
-    """Each is a POST to its own path."""
+    """Each is a POST to its own path; a seal is answered once the vault is sealed."""
     wire.gate.answers[asked[0]] = answer
     reply = await wire.ask("POST", f"system/{path}")
     assert wire.asked == asked
+    assert wire.gate.waited == (["sealed"] if path == "seal" else [])
     assert (json.loads(reply.body) if reply.body else None) == body
 
 
