@@ -5,14 +5,17 @@ wants to check it and worth nothing to whoever steals the database (`security.md
 """
 
 import os
-from typing import Final
+from typing import Final, TypeAlias
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.hashes import SHA256, Hash
 
 SECRET_BYTES: Final = 32
 _BASE62: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _WIDTH: Final = 43  # base62 digits that hold any 32 bytes
 _SHA256: Final = SHA256()
+
+SigningKey: TypeAlias = Ed25519PrivateKey
 
 
 def sha256(data: bytes) -> bytes:

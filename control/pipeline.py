@@ -70,7 +70,7 @@ class Pipeline:
         try:
             await self._trail.record(op, caller, "outcome", "ok")
         except Exception as error:  # noqa: BLE001
-            log.error("request %s: outcome not recorded: %s", op.request_id, _where(error))
+            log.error("request %s: outcome not recorded: %s", op.request_id, _where(error))  # noqa: TRY400  # its text could hold a secret
             raise UnavailableError(
                 "outcome_unrecorded",
                 "it was done, but its outcome is not on record; look before you repeat it",

@@ -18,6 +18,7 @@ from functools import partial
 from typing import Final
 
 from actors import Node, World
+from actors.periodic import Job, working
 from vault.anchor.keeper import Keeper, keeping
 from vault.audit.broker import Broker, open_audit
 from vault.audit.fault import BadLogError
@@ -76,7 +77,6 @@ from vault.pipeline import Pipeline
 from vault.store.sqlite import SqliteBackend
 from vault.store.store import Store, open_store
 from vault.store.tables import AUDIT
-from vault.work.periodic import Job, working
 from vault.work.rotation import KeyRotation
 
 FLUSH_EVERY: Final = 10.0  # seconds; what a crash may lose of counters that the audit log has too

@@ -31,7 +31,7 @@ def dev(
     from vault.app import serve
     from vault.config.load import dev_settings
 
-    _require_private(data_dir)
+    require_private(data_dir)
     settings = _checked(partial(dev_settings, listen, data_dir))
     tell(f"freehold: development agent on http://{listen}, data in {data_dir}")
     known = root_token if root_token == DEV_TOKEN else "…"  # not secret: the default
@@ -59,7 +59,7 @@ def _checked(load: Callable[[], "Settings"]) -> "Settings":
         raise CliError(str(error)) from None
 
 
-def _require_private(folder: Path) -> None:
+def require_private(folder: Path) -> None:
     """Make the data folder for its owner only, whatever the umask is."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -79,14 +79,15 @@ def _run(agent: Callable[[], Awaitable[None]]) -> None:
     try:
         trio.run(agent)
     except* (VaultError, OSError) as group:
-        told = "; ".join(dict.fromkeys(_leaves(group)))
+        told = "; ".join(dict.fromkeys(leaves(group)))
         raise CliError(told) from None
 
 
-def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[str]:
+def leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[str]:
+    """What each error in the group says, a line each."""
     for error in group.exceptions:
         if isinstance(error, BaseExceptionGroup):
-            yield from _leaves(error)
+            yield from leaves(error)
         elif isinstance(error, OSError):
             yield _told(error)
         else:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from ui.cli import agent, audit, key, mount, operator, policy, role, secret, token, user
+from ui.cli import agent, audit, control, key, mount, operator, policy, role, secret, token, user
 from ui.cli.errors import CliError, Exit
 from ui.cli.login import login, logout, status
 from ui.cli.output import Format, tell
@@ -34,6 +34,7 @@ app.add_typer(mount.app, name="mount")
 app.add_typer(audit.app, name="audit")
 app.add_typer(operator.app, name="operator")
 app.add_typer(agent.app, name="agent")
+app.add_typer(control.app, name="control")
 
 
 def _version(asked: bool) -> None:

@@ -4,7 +4,7 @@ import trio
 from trio.testing import MockClock
 
 from actors.testing import FakeWorld
-from vault.work.periodic import Job, working
+from actors.periodic import Job, working
 
 
 class Count:

@@ -1,0 +1,98 @@
+"""An endpoint: one declaration says how it is decoded, who may call it, and how it is documented.
+
+There is no other way to add a route, and no endpoint without a role: what is open to everybody
+says `public`, and a test holds the list of those.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+
+from control.api.plane import Plane
+from control.model.people import Caller, Role
+from protocols.openapi import JSON
+
+Answer = Callable[..., Awaitable[Any]]
+
+
+class Nothing(Struct, frozen=True, forbid_unknown_fields=True):
+    """No body, no query."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What an endpoint's function gets first."""
+
+    plane: Plane
+    caller: Caller
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """`name` is its operation in audit records; `unrecorded` are fields of the body to leave out.
+
+    A path with `{org}` is for callers with `role` in that organization; one without it for the
+    platform's super-admins, unless it says `anyone` (signed in) or `public`.
+    """
+
+    method: str
+    template: str
+    summary: str
+    answer: Answer
+    tag: str
+    name: str
+    role: Role = Role.VIEWER
+    anyone: bool = False
+    public: bool = False
+    mutates: bool = False
+    body: Any = Nothing
+    unrecorded: tuple[str, ...] = ()
+    query: type[Struct] = Nothing
+    returns: Any = None
+    status: int = 200
+    errors: tuple[int, ...] = ()
+    schema: Any = None
+    media_type: str = JSON
+
+    @property
+    def needs_body(self) -> bool:
+        """Whether a request without a body is refused."""
+        return any(field.required for field in msgspec.structs.fields(self.body))
+
+
+class Endpoints:
+    """The endpoints of one resource."""
+
+    def __init__(self, tag: str, about: str) -> None:
+        self.tag = tag
+        self.about = about
+        self.all: list[Endpoint] = []
+
+    def add(
+        self, method: str, template: str, summary: str, **declared: Any
+    ) -> Callable[[Answer], Answer]:
+        """Decorate an endpoint's function: `(call, *path values, body=, query=)`."""
+
+        def register(answer: Answer) -> Answer:
+            name = answer.__name__.rstrip("_")
+            endpoint = Endpoint(
+                method=method,
+                template=template,
+                summary=summary,
+                answer=answer,
+                tag=self.tag,
+                name=f"{self.tag}.{name}",
+                **{"mutates": method != "GET", **declared},
+            )
+            self.all.append(endpoint)
+            return answer
+
+        return register
+
+
+NO_CONTENT: Final = 204
+CREATED: Final = 201

@@ -1,0 +1,261 @@
+"""Agents, what they measure and report, and what people did."""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from control.api import views
+from control.api.endpoint import CREATED, NO_CONTENT, Call, Endpoints
+from control.errors import NotFoundError
+from control.model.agents import AgentFilter, Life, Presence
+from control.model.names import Limit, Prose, Slug, Tags
+from control.model.people import Role
+from control.services.witness import accept
+from control.store import records
+from protocols.instant import rfc3339
+
+agents = Endpoints("agents", "The vault agents of an organization.")
+metrics = Endpoints("metrics", "What agents measure.")
+alerts = Endpoints("alerts", "What a person should know.")
+audit = Endpoints("audit", "What people did: a hash chain for each organization.")
+
+Seconds = Annotated[int, Meta(ge=0, le=2**33)]
+Name = Annotated[str, Meta(max_length=64, pattern="^[a-z0-9-]*$")]
+
+
+class Wanted(Struct, frozen=True, forbid_unknown_fields=True):
+    """Which agents."""
+
+    tag: Annotated[str, Meta(max_length=64, pattern="^[a-z0-9._:=/-]*$")] = ""
+    life: Life | None = None
+    presence: Presence | None = None
+    after: Name = ""
+    limit: Limit = 100
+
+
+class NewAgent(Struct, frozen=True, forbid_unknown_fields=True):
+    """An agent to be expected."""
+
+    vault: Slug
+    tags: Tags = ()
+
+
+class NewTags(Struct, frozen=True, forbid_unknown_fields=True):
+    """All tags there are to be."""
+
+    tags: Tags
+
+
+class Because(Struct, frozen=True, forbid_unknown_fields=True):
+    """Why."""
+
+    reason: Prose = ""
+
+
+class Span(Struct, frozen=True, forbid_unknown_fields=True):
+    """Which samples: Unix seconds, `until` excluded; resolution in seconds, 0 for single ones."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=128, pattern="^[a-z0-9_.:-]+$")]
+    since: Seconds = 0
+    until: Seconds = 2**33
+    resolution: Literal[0, 60, 3600] = 60
+
+
+class Newest(Struct, frozen=True, forbid_unknown_fields=True):
+    """A page of the newest; `before` is the sequence number of the last one seen."""
+
+    before: Annotated[int, Meta(ge=0, le=2**62)] = 0
+    limit: Limit = 100
+
+
+class AlertsWanted(Struct, frozen=True, forbid_unknown_fields=True):
+    """Which alerts; `before`: Unix seconds."""
+
+    vault: Name = ""
+    unacknowledged: bool = False
+    before: Seconds = 0
+    limit: Limit = 100
+
+
+class Verdict(Struct, frozen=True):
+    """Whether the chain is whole; `head` is worth keeping elsewhere. `broken_at`: 0, or where."""
+
+    size: int
+    head: str
+    broken_at: int
+
+
+class Checkpoint(Struct, frozen=True):
+    """The agent's newest cosigned checkpoint; `fault` is `fork` or `rollback` if it went wrong."""
+
+    size: int
+    root: str
+    note: str
+    cosignature: str
+    at: str
+    fault: str
+
+
+_AGENTS = "organizations/{org}/agents"
+
+
+@agents.add("GET", _AGENTS, "Agents by name", query=Wanted, returns=list[views.AgentView])
+async def find(call: Call, org: str, *, query: Wanted) -> list[views.AgentView]:
+    wanted = AgentFilter(
+        tag=query.tag,
+        life=query.life,
+        presence=query.presence,
+        after=query.after,
+        limit=query.limit,
+    )
+    return [views.agent(row) for row in await call.plane.registry.find(org, wanted)]
+
+
+@agents.add(
+    "POST", _AGENTS, "Expect an agent: pending until it enrols", role=Role.OPERATOR, body=NewAgent,
+    status=CREATED, returns=views.AgentView, errors=(409,),
+)  # fmt: skip
+async def register(call: Call, org: str, *, body: NewAgent) -> views.AgentView:
+    return views.agent(await call.plane.registry.register(org, body.vault, body.tags))
+
+
+@agents.add("GET", _AGENTS + "/{vault}", "One agent", returns=views.AgentView)
+async def get(call: Call, org: str, vault: str) -> views.AgentView:
+    return views.agent(await call.plane.registry.get(org, vault))
+
+
+@agents.add(
+    "PUT", _AGENTS + "/{vault}/tags", "Replace its tags; policies by tag follow",
+    role=Role.OPERATOR, body=NewTags, returns=views.AgentView,
+)  # fmt: skip
+async def tag(call: Call, org: str, vault: str, *, body: NewTags) -> views.AgentView:
+    tagged = await call.plane.registry.tag(org, vault, body.tags)
+    await call.plane.policies.refresh(org)
+    return views.agent(tagged)
+
+
+@agents.add(
+    "POST", _AGENTS + "/{vault}/lock", "Lock it: its certificates count no more",
+    role=Role.OPERATOR, body=Because, returns=views.AgentView, errors=(409,),
+)  # fmt: skip
+async def lock(call: Call, org: str, vault: str, *, body: Because) -> views.AgentView:
+    return await _move(call, org, vault, Life.LOCKED, body.reason)
+
+
+@agents.add(
+    "POST", _AGENTS + "/{vault}/unlock", "Let it in again", role=Role.ADMIN, body=Because,
+    returns=views.AgentView, errors=(409,),
+)  # fmt: skip
+async def unlock(call: Call, org: str, vault: str, *, body: Because) -> views.AgentView:
+    return await _move(call, org, vault, Life.ACTIVE, body.reason)
+
+
+@agents.add(
+    "POST", _AGENTS + "/{vault}/retire", "Retire it, for good", role=Role.ADMIN, body=Because,
+    returns=views.AgentView, errors=(409,),
+)  # fmt: skip
+async def retire(call: Call, org: str, vault: str, *, body: Because) -> views.AgentView:
+    return await _move(call, org, vault, Life.RETIRED, body.reason)
+
+
+@agents.add(
+    "GET", _AGENTS + "/{vault}/policy", "What it should have and has, and why not",
+    returns=views.AssignmentView,
+)  # fmt: skip
+async def policy(call: Call, org: str, vault: str) -> views.AssignmentView:
+    await call.plane.registry.get(org, vault)
+    row = await call.plane.policies.assignment(org, vault)
+    if row is None:
+        raise NotFoundError("not_found", "this agent has no policy")
+    return views.assignment(row)
+
+
+@agents.add(
+    "GET", _AGENTS + "/{vault}/checkpoint", "Its newest cosigned audit checkpoint",
+    returns=Checkpoint,
+)  # fmt: skip
+async def checkpoint(call: Call, org: str, vault: str) -> Checkpoint:
+    await call.plane.registry.get(org, vault)
+    seen = await call.plane.store.read(lambda tx: records.checkpoint(tx, org, vault))
+    if seen is None or not seen.size:
+        raise NotFoundError("not_found", "nothing of its audit log is cosigned")
+    line = call.plane.witness.sign(seen)
+    return Checkpoint(seen.size, seen.root.hex(), seen.note, line, rfc3339(seen.at), seen.fault)
+
+
+@agents.add(
+    "POST", _AGENTS + "/{vault}/checkpoint/accept",
+    "After a fork or rollback was looked into: witness its log anew", role=Role.ADMIN,
+    body=Because, status=NO_CONTENT,
+)  # fmt: skip
+async def accept_log(call: Call, org: str, vault: str, *, body: Because) -> None:  # noqa: ARG001  # recorded
+    if not await call.plane.store.write(lambda tx: accept(tx, org, vault)):
+        raise NotFoundError("not_found", "this agent's log has no fault")
+
+
+@metrics.add("GET", _AGENTS + "/{vault}/metrics", "The names of its series", returns=list[str])
+async def names(call: Call, org: str, vault: str) -> list[str]:
+    return await call.plane.metrics.names(org, vault)
+
+
+@metrics.add(
+    "GET", _AGENTS + "/{vault}/metrics/samples", "Samples of one series in time", query=Span,
+    returns=list[views.SampleView],
+)  # fmt: skip
+async def samples(call: Call, org: str, vault: str, *, query: Span) -> list[views.SampleView]:
+    found = await call.plane.metrics.query(
+        org,
+        vault,
+        query.name,
+        resolution=query.resolution,
+        since=query.since,
+        until=query.until,
+    )
+    return views.samples(found)
+
+
+@alerts.add(
+    "GET", "organizations/{org}/alerts", "The newest alerts first", query=AlertsWanted,
+    returns=list[views.AlertView],
+)  # fmt: skip
+async def list_(call: Call, org: str, *, query: AlertsWanted) -> list[views.AlertView]:
+    found = await call.plane.alerts.page(
+        org,
+        vault=query.vault,
+        unacknowledged=query.unacknowledged,
+        before=query.before * 10**9,
+        limit=query.limit,
+    )
+    return [views.alert(row) for row in found]
+
+
+@alerts.add(
+    "POST", "organizations/{org}/alerts/{alert}/acknowledge", "It was seen", role=Role.OPERATOR,
+    returns=views.AlertView,
+)  # fmt: skip
+async def acknowledge(call: Call, org: str, alert: str) -> views.AlertView:
+    return views.alert(await call.plane.alerts.acknowledge(org, alert, call.caller.actor))
+
+
+@audit.add(
+    "GET", "organizations/{org}/audit", "The newest records first", role=Role.ADMIN, query=Newest,
+    returns=list[views.EventView],
+)  # fmt: skip
+async def newest(call: Call, org: str, *, query: Newest) -> list[views.EventView]:
+    found = await call.plane.trail.newest(org, query.before, query.limit)
+    return [views.event(row) for row in found]
+
+
+@audit.add(
+    "GET", "organizations/{org}/audit/verify", "Go through the whole chain", role=Role.ADMIN,
+    returns=Verdict,
+)  # fmt: skip
+async def verify(call: Call, org: str) -> Verdict:
+    verdict = await call.plane.trail.verify(org)
+    return Verdict(verdict.size, verdict.head.hex(), verdict.broken_at)
+
+
+async def _move(call: Call, org: str, vault: str, to: Life, reason: str) -> views.AgentView:
+    moved = await call.plane.registry.move(org, vault, to, reason)
+    await call.plane.policies.refresh(org)
+    return views.agent(moved)

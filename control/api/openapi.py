@@ -1,0 +1,40 @@
+"""The OpenAPI document of the control plane."""
+
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from control.api.endpoint import Endpoints
+from control.model.names import SLUG
+from protocols.openapi import About, Schema, document
+
+PREFIX: Final = "/api/v1/"
+_SLUG: Final[Schema] = {"type": "string", "pattern": f"^{SLUG}$", "maxLength": 64}
+
+ABOUT: Final = About(
+    title="Freehold control plane",
+    description="Who the agents are, what they are to do, and what they tell. No secret, ever.",
+    version="1",
+    prefix=PREFIX,
+    credential="A session of `login`, or an API token.",
+    errors={
+        400: "The request is malformed; `details.field` names the faulty field",
+        401: "No credential, or one that does not count",
+        403: "The caller may not do this",
+        404: "There is nothing here that the caller may see",
+        409: "The state is not the one that the request was made for",
+        413: "The body is too large",
+        415: "The body is not JSON",
+        429: "Too many requests; try again after `Retry-After` seconds",
+        500: "A fault of the control plane; its log has more under the request id",
+        503: "Not now: the database does not work; `details.outcome` says if anything was stored",
+    },
+    segments=dict.fromkeys(("org", "user", "token", "vault", "policy", "rollout", "alert"), _SLUG)
+    | {"number": {"type": "string", "pattern": "^[0-9]{1,15}$"}},
+)
+
+
+def encoded(resources: Sequence[Endpoints]) -> bytes:
+    """The document as it is served."""
+    return msgspec.json.encode(document(resources, ABOUT))

@@ -1,0 +1,65 @@
+"""Health and figures, for load balancers and Prometheus: beside the API, without a credential."""
+
+from typing import Any, Final
+
+import trio
+
+from control.api.plane import Plane
+from control.errors import ControlError
+from control.metrics import CONTENT_TYPE, Metrics
+from control.model.people import PLATFORM
+from control.store import people
+
+READY_SECONDS: Final = 5.0
+JSON: Final = "application/json"
+
+
+class Ops:
+    """An ASGI application in front of the API's."""
+
+    def __init__(self, app: Any, plane: Plane, metrics: Metrics) -> None:
+        self._app = app
+        self._plane = plane
+        self._metrics = metrics
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Answer what is ours, and count what the API answers."""
+        path: bytes = scope["raw_path"]
+        if path == b"/health/live":
+            await _reply(send, 200, JSON, b'{"status":"live"}')
+        elif path == b"/health/ready":
+            ready = await self._ready()
+            body = b'{"status":"ready"}' if ready else b'{"status":"database"}'
+            await _reply(send, 200 if ready else 503, JSON, body)
+        elif path == b"/metrics":
+            await _reply(send, 200, CONTENT_TYPE, self._metrics.render())
+        else:
+            await self._app(scope, receive, self._counting(scope["method"], send))
+
+    async def _ready(self) -> bool:
+        """Whether the database answers."""
+        with trio.move_on_after(READY_SECONDS):
+            try:
+                await self._plane.store.read(lambda tx: people.organization(tx, PLATFORM))
+            except ControlError:
+                return False
+            return True
+        return False
+
+    def _counting(self, method: str, send: Any) -> Any:
+        async def counted(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                self._metrics.request(method, message["status"])
+            await send(message)
+
+        return counted
+
+
+async def _reply(send: Any, status: int, content_type: str, body: bytes) -> None:
+    headers = [
+        (b"content-type", content_type.encode()),
+        (b"content-length", str(len(body)).encode()),
+        (b"cache-control", b"no-store"),
+    ]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,198 @@
+"""Signing in and out, organizations, users, API tokens."""
+
+from typing import Annotated
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from control.api import views
+from control.api.endpoint import CREATED, NO_CONTENT, Call, Endpoints
+from control.model.names import Limit, Prose, Slug
+from control.model.people import Role
+
+sessions = Endpoints("sessions", "Signing in and out.")
+organizations = Endpoints("organizations", "Tenants; for the platform's super-admins.")
+users = Endpoints("users", "The people of an organization.")
+tokens = Endpoints("tokens", "Credentials of people and programs.")
+
+Password = Annotated[str, Meta(max_length=1024)]
+
+
+class Login(Struct, frozen=True, forbid_unknown_fields=True):
+    """Who one is."""
+
+    organization: Annotated[str, Meta(max_length=64)]
+    name: Annotated[str, Meta(max_length=64)]
+    password: Password
+
+
+class Me(Struct, frozen=True):
+    """Who one is to the control plane."""
+
+    organization: str
+    name: str
+    role: Role
+    token: str
+
+
+class After(Struct, frozen=True, forbid_unknown_fields=True):
+    """A page of a list in the order of names."""
+
+    after: Annotated[str, Meta(max_length=64, pattern="^[a-z0-9-]*$")] = ""
+    limit: Limit = 100
+
+
+class NewOrganization(Struct, frozen=True, forbid_unknown_fields=True):
+    """A tenant to be."""
+
+    id: Slug
+    title: Prose = ""
+
+
+class NewUser(Struct, frozen=True, forbid_unknown_fields=True):
+    """A person to be."""
+
+    name: Slug
+    role: Role
+    password: Password
+
+
+class UserChange(Struct, frozen=True, forbid_unknown_fields=True):
+    """What is to be different."""
+
+    role: Role | UnsetType = UNSET
+    disabled: bool | UnsetType = UNSET
+
+
+class NewPassword(Struct, frozen=True, forbid_unknown_fields=True):
+    """A password to be."""
+
+    password: Password
+
+
+class NewToken(Struct, frozen=True, forbid_unknown_fields=True):
+    """A token to be; `ttl` in seconds."""
+
+    role: Role
+    ttl: Annotated[int, Meta(ge=1, le=366 * 86_400)]
+    label: Annotated[str, Meta(max_length=256)] = ""
+
+
+@sessions.add(
+    "POST", "login", "Sign in", public=True, body=Login, unrecorded=("password",),
+    returns=views.Secret, errors=(401, 503),
+)  # fmt: skip
+async def login(call: Call, *, body: Login) -> views.Secret:
+    accounts = call.plane.accounts
+    secret, token = await accounts.login(body.organization, body.name, body.password)
+    return views.Secret(secret, views.token(token))
+
+
+@sessions.add("POST", "logout", "End the credential one comes with", anyone=True, status=NO_CONTENT)
+async def logout(call: Call) -> None:
+    await call.plane.accounts.logout(call.caller)
+
+
+@sessions.add("GET", "whoami", "Who one is", anyone=True, returns=Me)
+async def whoami(call: Call) -> Me:
+    caller = call.caller
+    return Me(caller.org, caller.name, caller.role, caller.token)
+
+
+@organizations.add(
+    "GET", "organizations", "Organizations by id", query=After,
+    returns=list[views.OrganizationView],
+)  # fmt: skip
+async def list_(call: Call, *, query: After) -> list[views.OrganizationView]:
+    found = await call.plane.users.organizations(query.after, query.limit)
+    return [views.organization(row) for row in found]
+
+
+@organizations.add(
+    "POST", "organizations", "A new organization", body=NewOrganization, status=CREATED,
+    returns=views.OrganizationView, errors=(409,),
+)  # fmt: skip
+async def create(call: Call, *, body: NewOrganization) -> views.OrganizationView:
+    made = await call.plane.users.create_organization(body.id, body.title)
+    return views.organization(made)
+
+
+@organizations.add("GET", "organizations/{org}", "One organization", returns=views.OrganizationView)
+async def get(call: Call, org: str) -> views.OrganizationView:
+    return views.organization(await call.plane.users.organization(org))
+
+
+@users.add(
+    "GET", "organizations/{org}/users", "Users by name", query=After, returns=list[views.UserView]
+)
+async def list_users(call: Call, org: str, *, query: After) -> list[views.UserView]:
+    found = await call.plane.users.page(org, query.after, query.limit)
+    return [views.user(row) for row in found]
+
+
+@users.add(
+    "POST", "organizations/{org}/users", "A new user", role=Role.ADMIN, body=NewUser,
+    unrecorded=("password",), status=CREATED, returns=views.UserView, errors=(409,),
+)  # fmt: skip
+async def create_user(call: Call, org: str, *, body: NewUser) -> views.UserView:
+    made = await call.plane.users.create(call.caller, org, body.name, body.role, body.password)
+    return views.user(made)
+
+
+@users.add("GET", "organizations/{org}/users/{user}", "One user", returns=views.UserView)
+async def get_user(call: Call, org: str, user: str) -> views.UserView:
+    return views.user(await call.plane.users.get(org, user))
+
+
+@users.add(
+    "PATCH", "organizations/{org}/users/{user}", "Another role, or the right to sign in",
+    role=Role.ADMIN, body=UserChange, returns=views.UserView, errors=(409,),
+)  # fmt: skip
+async def change_user(call: Call, org: str, user: str, *, body: UserChange) -> views.UserView:
+    changed = await call.plane.users.change(
+        call.caller,
+        org,
+        user,
+        role=None if body.role is UNSET else body.role,
+        disabled=None if body.disabled is UNSET else body.disabled,
+    )
+    return views.user(changed)
+
+
+@users.add(
+    "PUT", "organizations/{org}/users/{user}/password",
+    "Another password; all credentials of the user end", role=Role.ADMIN, body=NewPassword,
+    unrecorded=("password",), status=NO_CONTENT,
+)  # fmt: skip
+async def set_password(call: Call, org: str, user: str, *, body: NewPassword) -> None:
+    await call.plane.users.set_password(call.caller, org, user, body.password)
+
+
+@users.add(
+    "DELETE", "organizations/{org}/users/{user}", "Remove the user with all credentials",
+    role=Role.ADMIN, status=NO_CONTENT, errors=(409,),
+)  # fmt: skip
+async def delete_user(call: Call, org: str, user: str) -> None:
+    await call.plane.users.delete(call.caller, org, user)
+
+
+@tokens.add(
+    "GET", "organizations/{org}/tokens", "One's own tokens; as an admin, everybody's",
+    returns=list[views.TokenView],
+)  # fmt: skip
+async def list_tokens(call: Call, org: str) -> list[views.TokenView]:
+    return [views.token(row) for row in await call.plane.accounts.tokens(call.caller, org)]
+
+
+@tokens.add(
+    "POST", "tokens", "A new API token of one's own", anyone=True, body=NewToken, status=CREATED,
+    returns=views.Secret,
+)  # fmt: skip
+async def create_token(call: Call, *, body: NewToken) -> views.Secret:
+    accounts = call.plane.accounts
+    secret, token = await accounts.create_token(call.caller, body.label, body.role, body.ttl)
+    return views.Secret(secret, views.token(token))
+
+
+@tokens.add("DELETE", "organizations/{org}/tokens/{token}", "End a token", status=NO_CONTENT)
+async def revoke(call: Call, org: str, token: str) -> None:
+    await call.plane.accounts.revoke(call.caller, org, token)

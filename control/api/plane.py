@@ -1,0 +1,38 @@
+"""What the API speaks to: the services of one control plane, by name."""
+
+from dataclasses import dataclass
+
+from actors import World
+from control.authn.accounts import Accounts
+from control.authn.users import Users
+from control.pipeline import Pipeline
+from control.services.alerts import Alerts
+from control.services.events import Bus
+from control.services.metrics import Metrics
+from control.services.policies import Policies
+from control.services.presence import Watch
+from control.services.registry import Registry
+from control.services.rollouts import Rollouts
+from control.services.trail import Trail
+from control.services.witness import Witness
+from control.store.store import Store
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plane:
+    """Everything that is open while the control plane runs."""
+
+    world: World
+    store: Store
+    bus: Bus
+    pipeline: Pipeline
+    accounts: Accounts
+    users: Users
+    trail: Trail
+    registry: Registry
+    watch: Watch
+    policies: Policies
+    rollouts: Rollouts
+    metrics: Metrics
+    alerts: Alerts
+    witness: Witness

@@ -1,0 +1,183 @@
+"""Policies, their versions, and roll-outs."""
+
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from control.api import views
+from control.api.endpoint import CREATED, Call, Endpoints
+from control.errors import NotFoundError
+from control.model.documents import Document, checked
+from control.model.names import Limit, Prose
+from control.model.people import Role
+from control.model.policies import MAX_TARGETS, Plan, Target
+
+policies = Endpoints("policies", "What agents enforce, in versions.")
+rollouts = Endpoints("rollouts", "A version on its way to the agents.")
+
+Number = Annotated[int, Meta(ge=1, le=2**53)]
+_POLICIES = "organizations/{org}/policies"
+_ROLLOUTS = "organizations/{org}/rollouts/{rollout}"
+
+
+class NewVersion(Struct, frozen=True, forbid_unknown_fields=True):
+    """A document to be the next version."""
+
+    document: Document
+    comment: Prose = ""
+
+
+class Targets(Struct, frozen=True, forbid_unknown_fields=True):
+    """Whom a policy is for; none: nobody."""
+
+    targets: Annotated[tuple[Target, ...], Meta(max_length=MAX_TARGETS)]
+
+
+class NewRollout(Struct, frozen=True, forbid_unknown_fields=True):
+    """A version to be rolled out."""
+
+    version: Number
+    plan: Plan = Plan()
+
+
+class Between(Struct, frozen=True, forbid_unknown_fields=True):
+    """Two versions."""
+
+    old: Number
+    new: Number
+
+
+class Diff(Struct, frozen=True):
+    """A unified diff, a line each."""
+
+    lines: list[str]
+
+
+class Because(Struct, frozen=True, forbid_unknown_fields=True):
+    """Why."""
+
+    reason: Prose = ""
+
+
+class Page(Struct, frozen=True, forbid_unknown_fields=True):
+    """How many."""
+
+    limit: Limit = 50
+
+
+@policies.add("GET", _POLICIES, "Policies by name", returns=list[views.PolicyView])
+async def list_(call: Call, org: str) -> list[views.PolicyView]:
+    return [views.policy(row) for row in await call.plane.policies.every(org)]
+
+
+@policies.add("GET", _POLICIES + "/{policy}", "One policy", returns=views.PolicyView)
+async def get(call: Call, org: str, policy: str) -> views.PolicyView:
+    return views.policy(await call.plane.policies.get(org, policy))
+
+
+@policies.add(
+    "POST", _POLICIES + "/{policy}/validate", "Look for faults, change nothing", mutates=False,
+    role=Role.OPERATOR, body=Document, returns=Document,
+)  # fmt: skip
+async def validate(call: Call, org: str, policy: str, *, body: Document) -> Document:  # noqa: ARG001
+    return checked(body, policy)
+
+
+@policies.add(
+    "POST", _POLICIES + "/{policy}/versions", "The next version; a roll-out brings it to agents",
+    role=Role.OPERATOR, body=NewVersion, unrecorded=("document",), status=CREATED,
+    returns=views.VersionView,
+)  # fmt: skip
+async def write(call: Call, org: str, policy: str, *, body: NewVersion) -> views.VersionView:
+    made = await call.plane.policies.write(
+        org, policy, body.document, body.comment, call.caller.actor
+    )
+    return views.version(made)
+
+
+@policies.add(
+    "GET", _POLICIES + "/{policy}/versions", "The newest versions first", query=Page,
+    returns=list[views.VersionView],
+)  # fmt: skip
+async def versions(call: Call, org: str, policy: str, *, query: Page) -> list[views.VersionView]:
+    found = await call.plane.policies.versions(org, policy, query.limit)
+    return [views.version(row) for row in found]
+
+
+@policies.add(
+    "GET", _POLICIES + "/{policy}/versions/{number}", "One version", returns=views.VersionView
+)
+async def version(call: Call, org: str, policy: str, number: str) -> views.VersionView:
+    if not (number.isascii() and number.isdigit() and len(number) <= 15):  # noqa: PLR2004  # below 2**53
+        raise NotFoundError("not_found", "there is no such version")
+    return views.version(await call.plane.policies.version(org, policy, int(number)))
+
+
+@policies.add(
+    "GET", _POLICIES + "/{policy}/diff", "What is different in `new`", query=Between, returns=Diff
+)
+async def diff(call: Call, org: str, policy: str, *, query: Between) -> Diff:
+    return Diff(await call.plane.policies.diff(org, policy, query.old, query.new))
+
+
+@policies.add(
+    "PUT", _POLICIES + "/{policy}/targets", "Whom it is for: agents, tags, or all",
+    role=Role.OPERATOR, body=Targets, returns=views.PolicyView,
+)  # fmt: skip
+async def point(call: Call, org: str, policy: str, *, body: Targets) -> views.PolicyView:
+    return views.policy(await call.plane.policies.point(org, policy, body.targets))
+
+
+@policies.add(
+    "GET", _POLICIES + "/{policy}/status", "What became of it at each agent",
+    returns=list[views.AssignmentView],
+)  # fmt: skip
+async def status(call: Call, org: str, policy: str) -> list[views.AssignmentView]:
+    return [views.assignment(row) for row in await call.plane.policies.status(org, policy)]
+
+
+@rollouts.add(
+    "POST", _POLICIES + "/{policy}/rollouts", "Begin to roll out a version", role=Role.OPERATOR,
+    body=NewRollout, status=CREATED, returns=views.RolloutView, errors=(409,),
+)  # fmt: skip
+async def start(call: Call, org: str, policy: str, *, body: NewRollout) -> views.RolloutView:
+    made = await call.plane.rollouts.start(org, policy, body.version, body.plan, call.caller.actor)
+    return views.rollout(made)
+
+
+@rollouts.add(
+    "GET", _POLICIES + "/{policy}/rollouts", "Roll-outs, the newest first", query=Page,
+    returns=list[views.RolloutView],
+)  # fmt: skip
+async def of_policy(call: Call, org: str, policy: str, *, query: Page) -> list[views.RolloutView]:
+    found = await call.plane.rollouts.of_policy(org, policy, query.limit)
+    return [views.rollout(row) for row in found]
+
+
+@rollouts.add("GET", _ROLLOUTS, "One roll-out, and how it fares", returns=views.RolloutView)
+async def get_rollout(call: Call, org: str, rollout: str) -> views.RolloutView:
+    return views.rollout(*await call.plane.rollouts.get(org, rollout))
+
+
+@rollouts.add(
+    "POST", _ROLLOUTS + "/advance", "To the next step now; a halted one goes on",
+    role=Role.OPERATOR, returns=views.RolloutView, errors=(409,),
+)  # fmt: skip
+async def advance(call: Call, org: str, rollout: str) -> views.RolloutView:
+    return views.rollout(await call.plane.rollouts.advance(org, rollout))
+
+
+@rollouts.add(
+    "POST", _ROLLOUTS + "/halt", "Stay where it is", role=Role.OPERATOR, body=Because,
+    returns=views.RolloutView, errors=(409,),
+)  # fmt: skip
+async def halt(call: Call, org: str, rollout: str, *, body: Because) -> views.RolloutView:
+    return views.rollout(await call.plane.rollouts.halt(org, rollout, body.reason))
+
+
+@rollouts.add(
+    "POST", _ROLLOUTS + "/rollback", "Everybody gets the previous version again",
+    role=Role.OPERATOR, body=Because, returns=views.RolloutView, errors=(409,),
+)  # fmt: skip
+async def roll_back(call: Call, org: str, rollout: str, *, body: Because) -> views.RolloutView:
+    return views.rollout(await call.plane.rollouts.roll_back(org, rollout, body.reason))

@@ -1,0 +1,280 @@
+"""How things look to a caller: no digest, no password, times as RFC 3339."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from msgspec import Struct
+
+from control.model.agents import Agent, Life, Presence
+from control.model.people import Organization, Role, Token, TokenKind, User
+from control.model.policies import (
+    Assignment,
+    Outcome,
+    Plan,
+    Policy,
+    PolicyVersion,
+    Rollout,
+    RolloutState,
+    Target,
+)
+from control.model.records import Alert, AuditEvent, Sample, Severity
+from control.services.rollout import Progress
+from protocols.instant import rfc3339
+
+
+class OrganizationView(Struct, frozen=True):
+    """A tenant."""
+
+    id: str
+    title: str
+    created_at: str
+
+
+class UserView(Struct, frozen=True):
+    """A person."""
+
+    name: str
+    role: Role
+    disabled: bool
+    created_at: str
+    last_login: str | None
+
+
+class TokenView(Struct, frozen=True):
+    """A credential, without its secret."""
+
+    id: str
+    user: str
+    kind: TokenKind
+    label: str
+    role: Role
+    created_at: str
+    expires_at: str
+
+
+class Secret(Struct, frozen=True):
+    """A new credential. `secret` is shown this once."""
+
+    secret: str
+    token: TokenView
+
+
+class AgentView(Struct, frozen=True):
+    """An agent as of this moment."""
+
+    vault: str
+    life: Life
+    reason: str
+    tags: tuple[str, ...]
+    presence: Presence
+    last_seen: str | None
+    facts: dict[str, str | int]
+    created_at: str
+
+
+class PolicyView(Struct, frozen=True):
+    """A policy: its newest version, the one in general use (0: none), and whom it is for."""
+
+    name: str
+    head: int
+    stable: int
+    targets: tuple[Target, ...]
+    changed_at: str
+
+
+class VersionView(Struct, frozen=True):
+    """One document."""
+
+    version: int
+    document: dict[str, Any]
+    comment: str
+    created_by: str
+    created_at: str
+
+
+class RolloutView(Struct, frozen=True):
+    """A roll-out; `progress` counts the agents that its step reaches."""
+
+    id: str
+    policy: str
+    version: int
+    previous: int
+    plan: Plan
+    step: int
+    state: RolloutState
+    reason: str
+    created_by: str
+    created_at: str
+    progress: Progress | None
+
+
+class AssignmentView(Struct, frozen=True):
+    """What an agent should have, what it has, and why not."""
+
+    vault: str
+    bundle_version: int
+    policies: dict[str, int]
+    outcome: Outcome
+    reason: str
+    applied_version: int
+    changed_at: str
+
+
+class AlertView(Struct, frozen=True):
+    """An alert."""
+
+    id: str
+    vault: str
+    code: str
+    severity: Severity
+    message: str
+    at: str
+    acknowledged_by: str
+    acknowledged_at: str | None
+
+
+class EventView(Struct, frozen=True):
+    """An audit record; hashes in hex."""
+
+    seq: int
+    at: str
+    request_id: str
+    actor: str
+    token: str
+    ip: str
+    operation: str
+    target: str
+    phase: str
+    result: str
+    code: str
+    detail: dict[str, Any]
+    previous: str
+    hash: str
+
+
+class SampleView(Struct, frozen=True):
+    """Figures from `at` on (Unix seconds)."""
+
+    at: int
+    count: int
+    total: float
+    low: float
+    high: float
+    last: float
+
+
+def organization(row: Organization) -> OrganizationView:
+    """As a caller sees it."""
+    return OrganizationView(row.id, row.title, rfc3339(row.created_at))
+
+
+def user(row: User) -> UserView:
+    """As a caller sees it."""
+    return UserView(
+        row.name, row.role, row.disabled, rfc3339(row.created_at), _maybe(row.last_login)
+    )
+
+
+def token(row: Token) -> TokenView:
+    """As a caller sees it."""
+    times = rfc3339(row.created_at), rfc3339(row.expires_at)
+    return TokenView(row.id, row.user, row.kind, row.label, row.role, *times)
+
+
+def agent(row: Agent) -> AgentView:
+    """As a caller sees it."""
+    return AgentView(
+        vault=row.vault,
+        life=row.life,
+        reason=row.reason,
+        tags=row.tags,
+        presence=row.presence,
+        last_seen=_maybe(row.last_seen),
+        facts=row.facts,
+        created_at=rfc3339(row.created_at),
+    )
+
+
+def policy(row: Policy) -> PolicyView:
+    """As a caller sees it."""
+    return PolicyView(row.name, row.head, row.stable, row.targets, rfc3339(row.changed_at))
+
+
+def version(row: PolicyVersion) -> VersionView:
+    """As a caller sees it."""
+    return VersionView(
+        row.version, row.document, row.comment, row.created_by, rfc3339(row.created_at)
+    )
+
+
+def rollout(row: Rollout, progress: Progress | None = None) -> RolloutView:
+    """As a caller sees it."""
+    return RolloutView(
+        id=row.id,
+        policy=row.policy,
+        version=row.version,
+        previous=row.previous,
+        plan=row.plan,
+        step=row.step,
+        state=row.state,
+        reason=row.reason,
+        created_by=row.created_by,
+        created_at=rfc3339(row.created_at),
+        progress=progress,
+    )
+
+
+def assignment(row: Assignment) -> AssignmentView:
+    """As a caller sees it."""
+    return AssignmentView(
+        vault=row.vault,
+        bundle_version=row.version,
+        policies=row.contents,
+        outcome=row.outcome,
+        reason=row.reason,
+        applied_version=row.applied,
+        changed_at=rfc3339(row.changed_at),
+    )
+
+
+def alert(row: Alert) -> AlertView:
+    """As a caller sees it."""
+    return AlertView(
+        id=row.id,
+        vault=row.vault,
+        code=row.code,
+        severity=row.severity,
+        message=row.message,
+        at=rfc3339(row.at),
+        acknowledged_by=row.acknowledged_by,
+        acknowledged_at=_maybe(row.acknowledged_at),
+    )
+
+
+def event(row: AuditEvent) -> EventView:
+    """As a caller sees it."""
+    return EventView(
+        seq=row.seq,
+        at=rfc3339(row.at),
+        request_id=row.request_id,
+        actor=row.actor,
+        token=row.token,
+        ip=row.ip,
+        operation=row.operation,
+        target=row.target,
+        phase=row.phase,
+        result=row.result,
+        code=row.code,
+        detail=row.detail,
+        previous=row.previous.hex(),
+        hash=row.hash.hex(),
+    )
+
+
+def samples(rows: Sequence[Sample]) -> list[SampleView]:
+    """As a caller sees them."""
+    return [SampleView(r.at, r.count, r.total, r.low, r.high, r.last) for r in rows]
+
+
+def _maybe(instant: int) -> str | None:
+    return rfc3339(instant) if instant else None

@@ -1,0 +1,93 @@
+"""The control plane as a process: services, REST listener, health, signals."""
+
+import logging
+import signal
+from collections.abc import Callable
+from typing import Any, Final
+
+import trio
+
+from actors import SystemWorld
+from control.api.ops import Ops
+from control.api.request import MAX_BODY
+from control.api.web import build
+from control.config.settings import Settings
+from control.genesis import first_admin
+from control.metrics import Metrics
+from control.unit import open_plane
+from protocols.http import Limits, ServerHandle, TlsConfig
+from protocols.http import serve as serve_http
+from protocols.http.errors import TlsConfigError
+from protocols.systemd import Service
+
+DRAIN_GRACE: Final = 10.0  # seconds for answers in flight at SIGTERM
+log: Final = logging.getLogger("freehold.control")
+
+
+async def serve(settings: Settings, tell: Callable[[str], None]) -> None:
+    """Run until SIGTERM or SIGINT. `tell`: where the first account's password is shown, once.
+
+    Raises `ControlError`, `PkiKeyError` or `OSError` when it cannot run.
+    """
+    world, metrics = SystemWorld(), Metrics()
+    async with open_plane(settings, world) as plane, trio.open_nursery() as nursery:
+        app = build(plane)
+        app.nursery = nursery
+        await app.startup()
+        if password := await first_admin(plane):
+            tell(f"first account: organization platform, user admin, password {password}")
+        ops = Ops(app, plane, metrics)
+        handle = await nursery.start(_listen, ops, settings, world.now)
+        gauges = {"connections": lambda: float(handle.connections())}
+        with metrics.follow(lambda: {str(k): v for k, v in plane.watch.counts().items()}, gauges):
+            await _until_stopped(handle, nursery)
+        await app.shutdown()
+        nursery.cancel_scope.cancel()
+
+
+async def _listen(
+    app: Any,
+    settings: Settings,
+    now: Callable[[], int],
+    task_status: trio.TaskStatus[ServerHandle],
+) -> None:
+    host, port = settings.server.address
+    tls = settings.server.tls
+    config = None
+    if tls.enabled and tls.cert_file and tls.key_file:
+        config = TlsConfig(
+            cert_file=tls.cert_file, key_file=tls.key_file, ca_file=None, client_auth="none"
+        )
+    await serve_http(
+        app,
+        host=host,
+        port=port,
+        tls=config,
+        limits=Limits(body_bytes=MAX_BODY),
+        wall_clock=lambda: now() / 1e9,
+        task_status=task_status,
+    )
+
+
+async def _until_stopped(handle: ServerHandle, nursery: trio.Nursery) -> None:
+    """Tell systemd, reload certificates at SIGHUP; at SIGTERM or SIGINT let answers finish."""
+    service = Service.from_environment()
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
+        service.ready(f"listening on port {handle.port}, open")
+        nursery.start_soon(_watchdog, service)
+        async for received in signals:
+            if received != signal.SIGHUP:
+                break
+            try:
+                handle.reload_tls()
+            except TlsConfigError as error:
+                log.error("certificates not reloaded, the old ones stay in force: %s", error)  # noqa: TRY400
+    service.stopping()
+    await handle.drain(DRAIN_GRACE)
+
+
+async def _watchdog(service: Service) -> None:
+    """Tell systemd that the event loop turns, at half of what it waits for."""
+    while service.watchdog:
+        service.alive()
+        await trio.sleep(service.watchdog / 2)

@@ -1,0 +1,33 @@
+"""The control plane's settings from a file and the environment, or for a developer."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+from urllib.parse import quote
+
+from pydantic import SecretStr, ValidationError
+
+from control.config.settings import Database, Keys, Server, Settings, Tls
+from protocols.settings.load import ConfigError as ConfigError
+from protocols.settings.load import explain, load
+
+PREFIX: Final = "FREEHOLD_CONTROL_"
+
+
+def load_settings(file: Path, environment: Mapping[str, str] = os.environ) -> Settings:
+    """The settings in `file`, those in `environment` over them. Raises `ConfigError`."""
+    return load(Settings, file, PREFIX, environment)
+
+
+def dev_settings(listen: str, folder: Path) -> Settings:
+    """Plain HTTP on loopback, everything in `folder`. Raises `ConfigError`."""
+    folder = folder.absolute()
+    try:
+        return Settings(
+            server=Server(listen=listen, tls=Tls(enabled=False)),
+            database=Database(url=SecretStr(f"sqlite:///{quote(str(folder))}/control.db")),
+            keys=Keys(folder=folder / "keys"),
+        )
+    except ValidationError as error:
+        raise ConfigError(explain("--listen", error, {})) from None

@@ -1,0 +1,111 @@
+"""`control.yaml`: each key is accepted, or refused with what to do."""
+
+import ipaddress
+from typing import Final, Self
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+
+from protocols.instant import SECOND
+from protocols.settings.units import Duration, FilePath, Section
+
+HOUR: Final = 3600 * SECOND
+DAY: Final = 24 * HOUR
+MAX_PORT: Final = 65_535
+
+
+class Tls(Section):
+    """How the REST listener proves who it is."""
+
+    enabled: bool = True
+    cert_file: FilePath | None = None
+    key_file: FilePath | None = None
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if self.enabled and (self.cert_file is None or self.key_file is None):
+            raise ValueError("needs cert_file and key_file (or, on loopback only, enabled: false)")
+        return self
+
+
+class Server(Section):
+    """Where the REST API listens. Without TLS only if the file says so, and only on loopback."""
+
+    listen: str = Field(min_length=3)
+    tls: Tls
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port."""
+        host, _, port = self.listen.rpartition(":")
+        return host.strip("[]"), int(port)
+
+    @model_validator(mode="after")
+    def _reachable(self) -> Self:
+        host, _, port = self.listen.rpartition(":")
+        if not host or not port.isdigit() or int(port) > MAX_PORT:
+            raise ValueError("listen is host:port")
+        if not self.tls.enabled and not _is_loopback(host.strip("[]")):
+            raise ValueError("without TLS, listen on 127.0.0.1 or ::1")
+        return self
+
+
+class Database(Section):
+    """`sqlite:////DIR/control.db` for one process, or `postgresql://…`."""
+
+    url: SecretStr
+    max_connections: int = Field(default=8, ge=1, le=100)
+
+    @field_validator("url")
+    @classmethod
+    def _known(cls, value: SecretStr) -> SecretStr:
+        if not value.get_secret_value().startswith(("sqlite:////", "postgresql://")):
+            raise ValueError("is neither sqlite:////DIR/control.db nor postgresql://…")
+        return value
+
+
+class Presence(Section):
+    """When an agent counts as late (two heartbeats missed) and as offline."""
+
+    heartbeat: Duration = 60 * SECOND
+    offline_after: Duration = 300 * SECOND
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.offline_after < 2 * self.heartbeat:
+            raise ValueError("offline_after is at least two heartbeats")
+        return self
+
+
+class Retention(Section):
+    """How long figures and acknowledged alerts are kept."""
+
+    metrics_raw: Duration = 6 * HOUR
+    metrics_minutes: Duration = 14 * DAY
+    metrics_hours: Duration = 400 * DAY
+    alerts: Duration = 365 * DAY
+
+
+class Keys(Section):
+    """Signing keys: made in `folder` at the first start, one file each, for this user alone."""
+
+    folder: FilePath
+    bundle_life: Duration = 90 * DAY
+    """How long a policy bundle may be accepted; one in force stays in force."""
+    witness_name: str = Field(default="freehold.control/witness", pattern=r"\A[!-*,-~]{1,128}\Z")
+
+
+class Settings(Section):
+    """The whole file."""
+
+    server: Server
+    database: Database
+    keys: Keys
+    presence: Presence = Presence()
+    retention: Retention = Retention()
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,238 @@
+"""An OpenAPI 3.1 document, made from the declarations that decode the requests."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol
+
+import msgspec
+from msgspec import Struct
+
+from protocols.errors import ErrorType
+
+JSON: Final = "application/json"
+NO_CONTENT: Final = 204
+_SEGMENT: Final = {"type": "string", "minLength": 1}
+_ALWAYS: Final = (400, 413, 500)
+_WITH_CREDENTIAL: Final = (401, 403, 429, 503)
+_LATER: Final = (429, 503)  # those that say when to try again
+
+Schema = dict[str, Any]
+
+
+class Described(Protocol):
+    """What has to be known of an endpoint. `query`, `body`: a struct without fields if none."""
+
+    @property
+    def method(self) -> str: ...
+    @property
+    def template(self) -> str: ...
+    @property
+    def summary(self) -> str: ...
+    @property
+    def tag(self) -> str: ...
+    @property
+    def answer(self) -> Callable[..., Any]: ...
+    @property
+    def body(self) -> Any: ...
+    @property
+    def schema(self) -> Any: ...
+    @property
+    def media_type(self) -> str: ...
+    @property
+    def query(self) -> type[Struct]: ...
+    @property
+    def returns(self) -> Any: ...
+    @property
+    def status(self) -> int: ...
+    @property
+    def public(self) -> bool: ...
+    @property
+    def errors(self) -> tuple[int, ...]: ...
+    @property
+    def needs_body(self) -> bool: ...
+
+
+class Resource(Protocol):
+    """Endpoints that belong together."""
+
+    @property
+    def tag(self) -> str: ...
+    @property
+    def about(self) -> str: ...
+    @property
+    def all(self) -> Sequence[Described]: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class About:
+    """What is said of the whole API. `errors`: status to description, `segments`: of paths."""
+
+    title: str
+    description: str
+    version: str
+    prefix: str
+    credential: str
+    errors: Mapping[int, str]
+    segments: Mapping[str, Schema] = field(default_factory=dict)
+
+
+class ErrorBody(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The seed's APIError: `code` is stable and for programs, `message` is for people."""
+
+    type: ErrorType
+    code: str
+    message: str
+    request_id: str
+    timestamp: str
+    details: dict[str, Any] = {}
+
+
+class ApiDocument(Struct, frozen=True):
+    """An OpenAPI document."""
+
+    openapi: str
+    info: dict[str, Any]
+    paths: dict[str, Any]
+    components: dict[str, Any]
+
+
+def document(resources: Iterable[Resource], about: About) -> Schema:
+    """The document, as plain data."""
+    resources = list(resources)
+    endpoints = [endpoint for resource in resources for endpoint in resource.all]
+    schemas = _Schemas(endpoints)
+    paths: dict[str, Schema] = {}
+    for endpoint in endpoints:
+        path = paths.setdefault(about.prefix + endpoint.template, {})
+        path[endpoint.method.lower()] = _operation(endpoint, schemas, about)
+    whole = {
+        "openapi": "3.1.0",
+        "info": {
+            "title": about.title,
+            "version": about.version,
+            "description": about.description,
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "security": [{"token": []}],
+        "tags": [{"name": r.tag, "description": r.about} for r in resources],
+        "paths": paths,
+        "components": {
+            "schemas": schemas.components,
+            "responses": {
+                f"Error{status}": _error(status, text, schemas)
+                for status, text in about.errors.items()
+            },
+            "headers": {
+                "RequestId": _header("The request's id, as in the log and the audit log"),
+                "RetryAfter": _header("Seconds to wait", {"type": "string", "pattern": "^[0-9]+$"}),
+            },
+            "securitySchemes": {
+                "token": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": about.credential,
+                }
+            },
+        },
+    }
+    plain: Schema = msgspec.json.decode(msgspec.json.encode(whole))  # defaults are tuples, structs
+    return plain
+
+
+class _Schemas:
+    """The schema of every type that the endpoints name."""
+
+    def __init__(self, endpoints: Iterable[Described]) -> None:
+        types = [ErrorBody, *dict.fromkeys(t for e in endpoints for t in _types(e))]
+        found, self.components = msgspec.json.schema_components(
+            types, ref_template="#/components/schemas/{name}"
+        )
+        self._found = dict(zip(map(repr, types), found, strict=True))
+
+    def of(self, shape: Any) -> Schema:
+        """A schema, or a reference to one."""
+        return self._found[repr(shape)]
+
+    def fields(self, shape: type[Struct]) -> tuple[dict[str, Schema], list[str]]:
+        """The properties of a struct, and which of them are required."""
+        schema = self.components[self.of(shape)["$ref"].rpartition("/")[2]]
+        return schema["properties"], schema.get("required", [])
+
+
+def _types(endpoint: Described) -> Iterator[Any]:
+    yield endpoint.schema or endpoint.body
+    yield endpoint.query
+    if endpoint.returns is not None:
+        yield endpoint.returns
+
+
+def _operation(endpoint: Described, schemas: _Schemas, about: About) -> Schema:
+    operation: Schema = {
+        "operationId": f"{endpoint.tag}_{endpoint.answer.__name__.rstrip('_')}",
+        "summary": endpoint.summary,
+        "tags": [endpoint.tag],
+        "parameters": [*_path_parameters(endpoint, about), *_query_parameters(endpoint, schemas)],
+        "responses": _responses(endpoint, schemas),
+    }
+    if endpoint.public:
+        operation["security"] = []
+    if not _is_empty(endpoint.body):
+        schema = schemas.of(endpoint.schema or endpoint.body)
+        operation["requestBody"] = {
+            "required": endpoint.needs_body,
+            "content": {endpoint.media_type: {"schema": schema}},
+        }
+    return operation
+
+
+def _path_parameters(endpoint: Described, about: About) -> Iterator[Schema]:
+    for part in endpoint.template.split("/"):
+        if part.startswith("{"):
+            name = part.strip("{}")
+            yield {
+                "name": name,
+                "in": "path",
+                "required": True,
+                "schema": about.segments.get(name, _SEGMENT),
+            }
+
+
+def _query_parameters(endpoint: Described, schemas: _Schemas) -> Iterator[Schema]:
+    properties, required = schemas.fields(endpoint.query)
+    for name, schema in properties.items():
+        yield {"name": name, "in": "query", "required": name in required, "schema": schema}
+
+
+def _responses(endpoint: Described, schemas: _Schemas) -> Schema:
+    success: Schema = {"description": "Done", "headers": _headers(endpoint.status)}
+    if endpoint.status != NO_CONTENT:
+        success["content"] = {JSON: {"schema": schemas.of(endpoint.returns)}}
+    statuses = {*_ALWAYS, *endpoint.errors}
+    statuses.update(() if endpoint.public else _WITH_CREDENTIAL)
+    statuses.update((404,) if "{" in endpoint.template else ())
+    refused = {str(s): {"$ref": f"#/components/responses/Error{s}"} for s in sorted(statuses)}
+    return {str(endpoint.status): success, **refused}
+
+
+def _error(status: int, text: str, schemas: _Schemas) -> Schema:
+    return {
+        "description": text,
+        "headers": _headers(status),
+        "content": {JSON: {"schema": schemas.of(ErrorBody)}},
+    }
+
+
+def _headers(status: int) -> Schema:
+    found = {"X-Request-Id": {"$ref": "#/components/headers/RequestId"}}
+    if status in _LATER:
+        found["Retry-After"] = {"$ref": "#/components/headers/RetryAfter"}
+    return found
+
+
+def _header(description: str, schema: Schema | None = None) -> Schema:
+    return {"description": description, "required": True, "schema": schema or {"type": "string"}}
+
+
+def _is_empty(shape: Any) -> bool:
+    """Whether it is a struct without fields: nothing is asked for."""
+    return isinstance(shape, type) and issubclass(shape, Struct) and not shape.__struct_fields__

@@ -1,0 +1,72 @@
+"""`freehold control …`: run the control plane."""
+
+import logging
+import resource
+from collections.abc import Awaitable, Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ui.cli.agent import leaves, require_private
+from ui.cli.errors import CliError
+from ui.cli.output import tell
+
+if TYPE_CHECKING:
+    from control.config.settings import Settings
+
+app = typer.Typer(help="Run a control plane.", no_args_is_help=True)
+
+
+@app.command()
+def dev(
+    listen: Annotated[str, typer.Option(help="host:port, loopback only.")] = "127.0.0.1:8300",
+    data_dir: Annotated[Path, typer.Option(help="Where the data is kept.")] = Path(
+        ".freehold-control"
+    ),
+) -> None:
+    """Run for development: plain HTTP on loopback, SQLite, keys and first account made."""
+    from control.app import serve
+    from control.config.load import dev_settings
+
+    require_private(data_dir)
+    settings = _checked(partial(dev_settings, listen, data_dir))
+    tell(f"freehold: development control plane on http://{listen}, data in {data_dir}")
+    _run(partial(serve, settings, tell))
+
+
+@app.command("serve")
+def serve_(
+    config: Annotated[Path, typer.Option(help="The configuration file.", dir_okay=False)],
+) -> None:
+    """Run in production, as the configuration file says."""
+    from control.app import serve
+    from control.config.load import load_settings
+
+    _run(partial(serve, _checked(partial(load_settings, config)), tell))
+
+
+def _checked(load: Callable[[], "Settings"]) -> "Settings":
+    from protocols.settings.load import ConfigError
+
+    try:
+        return load()
+    except ConfigError as error:
+        raise CliError(str(error)) from None
+
+
+def _run(plane: Callable[[], Awaitable[None]]) -> None:
+    """Run it; what it cannot start with is one line, not a traceback."""
+    import trio
+
+    from protocols.errors import ApiError
+    from protocols.pki.errors import PkiError
+
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core file would hold signing keys
+    logging.basicConfig(level=logging.INFO, format="%(name)s %(levelname)s %(message)s")
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    try:
+        trio.run(plane)
+    except* (ApiError, PkiError, OSError) as group:
+        raise CliError("; ".join(dict.fromkeys(leaves(group)))) from None
