@@ -1,6 +1,7 @@
 """What the kernel counts of a process and of all that it started (/proc; proc(5))."""
 
 import os
+import resource
 from pathlib import Path
 
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -34,6 +35,12 @@ def _resident(pid: int) -> int:
 def _ticks(stat: str) -> int:
     """The fields utime, stime, cutime and cstime; the name before them may hold spaces."""
     return sum(int(field) for field in stat.rpartition(")")[2].split()[11:15])
+
+
+def children_seconds() -> float:
+    """CPU seconds of this process's children that have ended: of load generators."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def busy_seconds() -> float:

@@ -1,6 +1,5 @@
 """One run of a load against a server, and rounds in which servers take turns."""
 
-import resource
 import sys
 import time
 from collections.abc import Sequence
@@ -46,11 +45,11 @@ def run(server: Server, load: Load, seconds: int, others: list[float]) -> Sample
     """
     asked = replace(load, operation="read") if _singles(server, load) else load
     lines, cpu, clock = server.audit_log.lines(), server.cpu_seconds(), time.monotonic()
-    busy, generator = process.busy_seconds(), _generator_seconds()
+    busy, generator = process.busy_seconds(), process.children_seconds()
     generate = wrk.run if load.http == 1 else h2load.run
     sample = generate(server, asked, seconds)
     took, spent = time.monotonic() - clock, server.cpu_seconds() - cpu
-    rest = process.busy_seconds() - busy - spent - (_generator_seconds() - generator)
+    rest = process.busy_seconds() - busy - spent - (process.children_seconds() - generator)
     others.append(round(max(0.0, rest) / took / process.CORES, 3))
     need_audited(server.audit_log.lines() - lines, sample.requests * asked.per_request)
     return replace(sample, cpu_us=spent / sample.requests * 1e6)
@@ -65,11 +64,6 @@ def need_audited(grown: int, asked: int) -> None:
 def _singles(server: Server, load: Load) -> bool:
     """OpenBao has no batch read: beside a batch of N stand N single reads."""
     return load.operation == "batch" and server.kind == BASE
-
-
-def _generator_seconds() -> float:
-    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return usage.ru_utime + usage.ru_stime
 
 
 def say(words: str) -> None:

@@ -1,0 +1,7 @@
+"""What Locust loads: every kind of user, and the shape."""
+
+from loadtests.people.http2 import Http2Application
+from loadtests.people.shapes import Shape
+from loadtests.people.users import Administrator, Application, Job
+
+__all__ = ["Administrator", "Application", "Http2Application", "Job", "Shape"]
