@@ -2,17 +2,19 @@
 
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final
 
-from loadtests.durability.faults.calls import Call
+from loadtests.durability.faults.calls import SYNCS, Call
 from loadtests.durability.stage import NAME, Stage
 
 SEGMENT: Final = 1 << 20  # bytes; the audit log's rotation size on the stage
 CHECKPOINT_AGE: Final = 1.1  # seconds; a checkpoint is due one second after the last
 PAGES: Final = 16 << 10  # characters of a value, so that the write-ahead log grows fast
 MOST_WRITES: Final = 500  # until SQLite copies its log back: 1,000 pages by default
-LONG_AGENT: Final = "a" * 4000  # a header that makes records long
+LONG_NAME: Final = "n" * 400  # of no secret; it makes records long
+FILLERS: Final = 8  # clients at once: their records share a sync
 
 Act = Callable[[Stage], None]
 
@@ -64,8 +66,15 @@ def rewrap(stage: Stage) -> None:
 def fill_segment(stage: Stage) -> None:
     """The next record opens a segment."""
     log = stage.agent.audit_log
-    while not log.exists() or log.stat().st_size < SEGMENT:
-        stage.ask("GET", f"/api/v1/secrets/{NAME}", headers={"User-Agent": LONG_AGENT})
+
+    def fill() -> None:
+        with stage.agent.client() as client:
+            while not log.exists() or log.stat().st_size < SEGMENT:
+                client.call("GET", f"/api/v1/secrets/secret/{LONG_NAME}")
+
+    with ThreadPoolExecutor(FILLERS) as pool:
+        for filled in [pool.submit(fill) for _ in range(FILLERS)]:
+            filled.result()
 
 
 def write_until_copied_back(stage: Stage) -> None:
@@ -76,9 +85,21 @@ def write_until_copied_back(stage: Stage) -> None:
         stage.put(PAGES)
 
 
+def write_on_afterwards(stage: Stage) -> None:
+    """The same, and the first writes that begin the log anew."""
+    write_until_copied_back(stage)
+    stage.put()
+    stage.put()
+
+
 def is_copy_back(call: Call) -> bool:
     """A page goes into the database itself."""
     return call.name == "pwrite" and call.path.name == "vault.db"
+
+
+def is_end_of_copy_back(call: Call) -> bool:
+    """All pages are there; how many there were differs from time to time."""
+    return call.name in {"ftruncate", *SYNCS} and call.path.name == "vault.db"
 
 
 LIVE: Final = (
@@ -89,6 +110,7 @@ LIVE: Final = (
     Story("key rotation", rotate),
     Story("rewrap", rewrap, ready=rotate),
     Story("WAL checkpoint", write_until_copied_back, begins=is_copy_back),
+    Story("WAL checkpoint's end", write_on_afterwards, begins=is_end_of_copy_back),
 )
 """Operations of a running agent."""
 
