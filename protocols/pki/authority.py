@@ -25,6 +25,14 @@ class Root(NamedTuple):
     certificate: Certificate
 
 
+class Cross(NamedTuple):
+    """A root as certified by the root before it."""
+
+    certificate: Certificate
+    signer: Certificate
+    """The root before it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Authority:
     """An intermediate and its key. Make one with `of`, which checks that it may issue."""
@@ -32,8 +40,8 @@ class Authority:
     key: EllipticCurvePrivateKey
     certificate: Certificate
     root: Certificate
-    cross: Certificate | None = None
-    """The root as certified by the root before it, while agents trust only that one."""
+    cross: Cross | None = None
+    """Leads to the root before, for as long as there are agents that trust only that one."""
 
     @classmethod
     def of(
@@ -41,19 +49,21 @@ class Authority:
         key: EllipticCurvePrivateKey,
         certificate: Certificate,
         root: Certificate,
-        cross: Certificate | None = None,
+        cross: Cross | None = None,
     ) -> Self:
         """The authority these make.
 
         Raises `AuthorityError` when the certificate is not of this key, not an authority of path
-        length 0 that may sign certificates, or not signed by the root; or when `cross` is not a
-        certificate of the root's key and name.
+        length 0 that may sign certificates, or not signed by the root; or when `cross` is not the
+        root's key and name as certified by its signer.
         """
         if key_hash(key.public_key()) != key_hash(public_key(certificate)):
             raise AuthorityError("the intermediate's certificate is for another key")
         check_intermediate(certificate, root)
-        if cross is not None and not same_authority(cross, root):
-            raise AuthorityError("the cross-certificate is for another root")
+        if cross is not None:
+            if not same_authority(cross.certificate, root):
+                raise AuthorityError("the cross-certificate is for another root")
+            check_signed(cross.certificate, cross.signer)
         return cls(key, certificate, root, cross)
 
     @property
@@ -66,7 +76,7 @@ class Authority:
         """What a TLS peer shows after its leaf: everything up to a root that any peer trusts."""
         if self.cross is None:
             return (self.certificate, self.root)
-        return (self.certificate, self.cross)
+        return (self.certificate, *self.cross)
 
     @property
     def not_after(self) -> int:

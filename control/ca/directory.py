@@ -1,0 +1,220 @@
+"""The authority's files: what the control plane needs to issue, and nothing of a root but its face.
+
+    state.json                    `Rollover`: which authority issues, which one is trusted beside it
+    <id>/root.pem                 the root's certificate; its key is elsewhere
+    <id>/intermediate.key         P-384, mode 0600
+    <id>/intermediate.csr         what a root was asked to sign
+    <id>/intermediate.pem         once it has
+    <id>/cross.pem                root certified by the root before, then that root; in a rollover
+    server.pem, server.key        the listener's
+
+The directory has mode 0700. A file is written whole or not at all, and `state.json` last: a
+crash leaves the state before or the state after.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import msgspec
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+from cryptography.x509 import Certificate
+
+from control.ca.issuer import Standing
+from control.ca.rollover import Phase, Rollover, finish, start, switch
+from control.errors import ConflictError, NotFoundError, UnavailableError
+from protocols.pki.authority import Authority, Cross, Root
+from protocols.pki.ceremony import cross_sign, new_root, sign_intermediate
+from protocols.pki.certificates import parse_pem, pem, public_key
+from protocols.pki.contexts import Identity
+from protocols.pki.errors import ChainError, PkiError, PkiKeyError
+from protocols.pki.files import PUBLIC, SECRET, read, sync_directory, write
+from protocols.pki.issuing import Host, issue_server
+from protocols.pki.keys import KeyKind, key_hash, load_curve_key, new_curve_key, store_key
+from protocols.pki.requests import make_authority_request
+from protocols.pki.trust import Trust
+
+DIRECTORY: Final = 0o700
+STATE: Final = "state.json"
+FIRST: Final = "1"
+
+
+class CaDirectory:
+    """One authority directory. Its operations are an operator's: seldom, one at a time."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def state(self) -> Rollover:
+        """Raises `NotFoundError` before `init`, `UnavailableError` for a file that is damaged."""
+        file = self.path / STATE
+        if not file.exists():
+            raise NotFoundError("ca_missing", f"no authority in {self.path}; make one first")
+        try:
+            return msgspec.json.decode(read(file), type=Rollover)
+        except (msgspec.DecodeError, PkiError) as error:
+            raise UnavailableError("ca_damaged", f"{file} cannot be read") from error
+
+    def request(self, authority_id: str, label: str) -> bytes:
+        """Make an intermediate's key and the request for it, in PEM; the same when it is there.
+
+        Raises `PkiKeyError` when a file cannot be written.
+        """
+        folder = self._folder(authority_id)
+        request = folder / "intermediate.csr"
+        if not request.exists():
+            key_file = folder / "intermediate.key"
+            if not key_file.exists():
+                store_key(key_file, new_curve_key(KeyKind.AUTHORITY))
+            key = load_curve_key(key_file, KeyKind.AUTHORITY)
+            write(request, make_authority_request(key, label), PUBLIC)
+        return read(request)
+
+    def install(self, authority_id: str, intermediate: bytes, root: bytes) -> None:
+        """Take what a root signed, in PEM. The first authority is active from then on.
+
+        Raises `PkiError` when they do not fit the key or the profile; nothing is written then.
+        """
+        folder = self._folder(authority_id)
+        key = load_curve_key(folder / "intermediate.key", KeyKind.AUTHORITY)
+        signed, above = first(intermediate), first(root)
+        Authority.of(key, signed, above)
+        write(folder / "root.pem", pem([above]), PUBLIC, replace=True)
+        write(folder / "intermediate.pem", pem([signed]), PUBLIC, replace=True)
+        if not (self.path / STATE).exists():
+            self._save(Rollover(phase=Phase.STEADY, active=authority_id))
+
+    def init(self, root_folder: Path, label: str, now: int) -> Authority:
+        """Make a root in `root_folder` (to be taken away) and an intermediate here.
+
+        Raises `ConflictError` when there is an authority here, `PkiKeyError` for files.
+        """
+        if (self.path / STATE).exists():
+            raise ConflictError("ca_exists", f"{self.path} has an authority; see rollover")
+        root = make_root(root_folder, label, now)
+        self._sign(FIRST, root, label, now)
+        return self.authority(FIRST)
+
+    def rollover_start(self, old: Root, new_folder: Path, label: str, now: int) -> Rollover:
+        """Make the next root in `new_folder`, certified by the old one, and announce it.
+
+        Raises `ConflictError` during a rollover, and when `old` is not the root that is active.
+        """
+        state = self.state()
+        incoming = str(int(state.active) + 1)
+        announced = start(state, incoming, now)
+        if old.certificate != self.authority(state.active).root:
+            raise ConflictError("root_mismatch", "this is not the root that is active")
+        root = make_root(new_folder, label, now)
+        self._sign(incoming, root, label, now)
+        cross = pem([cross_sign(old, root.certificate, now), old.certificate])
+        write(self._folder(incoming) / "cross.pem", cross, PUBLIC, replace=True)
+        return self._save(announced)
+
+    def rollover_switch(self, now: int, *, force: bool = False) -> Rollover:
+        """Issue from the next authority (`rollover.switch`)."""
+        return self._save(switch(self.state(), now, force=force))
+
+    def rollover_finish(self, now: int, *, force: bool = False) -> Rollover:
+        """Trust the old root no more (`rollover.finish`).
+
+        Agents that were away and trust only the old root are still led to the new one, unless
+        `force` says that the old root is not to be believed.
+        """
+        state = self.state()
+        finished = finish(state, now, force=force)
+        if force:
+            (self._folder(state.active) / "cross.pem").unlink(missing_ok=True)
+            sync_directory(self._folder(state.active))
+        return self._save(finished)
+
+    def standing(self) -> Standing:
+        """What to issue with and whom to trust now. Raises as `state`, and `PkiError`."""
+        state = self.state()
+        active = self.authority(state.active)
+        if not state.other:
+            return Standing(active, Trust.of([active.root]), (), active.cross)
+        other = self.authority(state.other)
+        newer = active if state.phase is Phase.SWITCHED else other
+        trust = Trust.of([active.root, other.root])
+        return Standing(active, trust, (other.certificate,), newer.cross)
+
+    def authority(self, authority_id: str) -> Authority:
+        """One of them. Raises `PkiError` for files that are missing or do not fit."""
+        cross_file = self._folder(authority_id) / "cross.pem"
+        cross = Cross(*parse_pem(read(cross_file))) if cross_file.exists() else None
+        return Authority.of(*self._parts(authority_id), cross)
+
+    def server(self, hosts: Sequence[Host], now: int) -> Identity:
+        """A new key and certificate for the listener. Raises `PkiError`."""
+        authority = self.standing().authority
+        key = new_curve_key(KeyKind.LEAF)
+        leaf = issue_server(authority, hosts, key.public_key(), now)
+        identity = Identity(self.path / "server.pem", self.path / "server.key")
+        store_key(identity.key, key, replace=True)
+        write(identity.chain, pem([leaf, *authority.issuers]), PUBLIC, replace=True)
+        return identity
+
+    def _sign(self, authority_id: str, root: Root, label: str, now: int) -> None:
+        request = self.request(authority_id, f"{label} intermediate {authority_id}")
+        signed = sign_intermediate(root, request, now)
+        self.install(authority_id, pem([signed]), pem([root.certificate]))
+
+    def _parts(self, authority_id: str) -> tuple[EllipticCurvePrivateKey, Certificate, Certificate]:
+        folder = self.path / authority_id
+        key = load_curve_key(folder / "intermediate.key", KeyKind.AUTHORITY)
+        signed, root = (first(read(folder / name)) for name in ("intermediate.pem", "root.pem"))
+        return key, signed, root
+
+    def _folder(self, authority_id: str) -> Path:
+        folder = self.path / authority_id
+        make_folder(self.path)
+        make_folder(folder)
+        return folder
+
+    def _save(self, state: Rollover) -> Rollover:
+        write(self.path / STATE, msgspec.json.encode(state), SECRET, replace=True)
+        return state
+
+
+def make_root(folder: Path, label: str, now: int) -> Root:
+    """A new root: `root.key` (mode 0600) and `root.pem` in a folder that is then taken away.
+
+    Raises `PkiKeyError` when there is one already: a root's key is never replaced.
+    """
+    make_folder(folder)
+    key = new_curve_key(KeyKind.AUTHORITY)
+    store_key(folder / "root.key", key)
+    # The name tells roots apart: a verifier looks for an issuer by its name.
+    root = new_root(key, f"{label} root {key_hash(key.public_key()).hex()[:8]}", now)
+    write(folder / "root.pem", pem([root.certificate]), PUBLIC)
+    return root
+
+
+def load_root(folder: Path) -> Root:
+    """The root that `make_root` left in a folder. Raises `PkiError`."""
+    key = load_curve_key(folder / "root.key", KeyKind.AUTHORITY)
+    certificate = first(read(folder / "root.pem"))
+    if key_hash(key.public_key()) != key_hash(public_key(certificate)):
+        raise ConflictError("root_mismatch", f"key and certificate in {folder} are two roots'")
+    return Root(key, certificate)
+
+
+def make_folder(folder: Path) -> None:
+    """A folder of mode 0700, whatever the umask. Raises `PkiKeyError`."""
+    if folder.is_dir():
+        return
+    try:
+        folder.mkdir(mode=DIRECTORY, parents=True)
+        folder.chmod(DIRECTORY)
+    except OSError as error:
+        raise PkiKeyError(f"cannot make {folder}: {error.strerror}") from error
+    sync_directory(folder.parent)
+
+
+def first(data: bytes) -> Certificate:
+    """The first certificate of a PEM file: its subject; others are its issuers."""
+    found = parse_pem(data)
+    if not found:
+        raise ChainError("a PEM file without a certificate")
+    return found[0]

@@ -1,0 +1,166 @@
+"""Enrolment: a token that a person made lets one agent in, once.
+
+The token is burnt and the certificate recorded in one transaction. Whoever repeats the request,
+with the same key, gets the same answer: a lost reply or a crash of either side costs nothing.
+"""
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from msgspec.structs import replace
+
+from actors.world import World
+from control.ca.issuer import Asker, Issuer, asker_of
+from control.ca.ledger import Agent, AgentState, Issued, Ledger, LedgerTx, Token
+from control.crypto import digest_of, mint
+from control.errors import (
+    AuthenticationError,
+    ConflictError,
+    NotFoundError,
+    RateLimitError,
+    ValidationError,
+)
+from protocols.pki.errors import PkiNameError, RequestError
+from protocols.pki.messages import EnrolRequest, Grant
+from protocols.pki.names import AgentName
+from protocols.pki.proof import check_bind
+
+PREFIX: Final = "fhe"
+LIFE: Final = 600 * 1_000_000_000
+MAX_TOKENS: Final = 1_000
+"""Tokens of one organization, used and expired ones among them until `tidy` removes them."""
+
+_REFUSED: Final = "the token is unknown, used or expired; ask for a new one"
+
+
+class NewToken(NamedTuple):
+    """A token as it is shown, once."""
+
+    text: str
+    record: Token
+    pin: str
+    """Of the authority that the agent must find at the other end."""
+
+    def __repr__(self) -> str:
+        return f"NewToken(record={self.record!r})"
+
+
+class Enrolment:
+    """Makes tokens and takes them."""
+
+    def __init__(self, ledger: Ledger, issuer: Issuer, world: World) -> None:
+        self._ledger = ledger
+        self._issuer = issuer
+        self._world = world
+
+    async def create(
+        self, org: str, vault: str, created_by: str, *, replace_agent: bool = False
+    ) -> NewToken:
+        """A token for this name, good for 600 s.
+
+        Raises `ValidationError` for a name that is none, `ConflictError` when the agent exists and
+        may not be replaced, `RateLimitError` when the organization has too many tokens.
+        """
+        now, text = self._world.now(), mint(PREFIX)
+        token = Token(
+            id=self._world.new_id(),
+            hash=digest_of(text),
+            name=name_of(org, vault),
+            replace=replace_agent,
+            created_by=created_by,
+            created_at=now,
+            expires_at=now + LIFE,
+        )
+
+        def step(tx: LedgerTx) -> None:
+            check_place(tx.agent(token.name), replace_agent=replace_agent)
+            if len(tx.tokens(org, MAX_TOKENS)) >= MAX_TOKENS:
+                raise RateLimitError(
+                    "too_many_tokens", "the organization has too many tokens", retry_after=600
+                )
+            tx.put_token(token)
+
+        await self._ledger.transact(step)
+        return NewToken(text, token, self._issuer.pin)
+
+    async def list(self, org: str) -> Sequence[Token]:
+        """The organization's tokens, newest first."""
+        return await self._ledger.transact(lambda tx: tx.tokens(org, MAX_TOKENS))
+
+    async def withdraw(self, org: str, token_id: str) -> None:
+        """Make a token worthless. Raises `NotFoundError`."""
+        if not await self._ledger.transact(lambda tx: tx.drop_token(org, token_id)):
+            raise NotFoundError("not_found", "there is no such token")
+
+    async def enrol(self, request: EnrolRequest) -> Grant:
+        """Let the agent in that the token names.
+
+        Raises `ValidationError` for a faulty request, `AuthenticationError` for a token that does
+        not count (which of the reasons is not told), `ConflictError` when its agent exists and may
+        not be replaced or when the key has had a certificate.
+        """
+        asker = asker_of(request.csr)
+        check_binding(request.link_key, request.csr, request.proof)
+        token_hash, now = digest_of(request.token), self._world.now()
+
+        def step(tx: LedgerTx) -> Issued:
+            token = tx.token(token_hash)
+            if token is None:
+                raise AuthenticationError("token_refused", _REFUSED)
+            if token.used_at is not None:
+                return _again(tx, token, asker, request.link_key, now)
+            if token.expires_at <= now:
+                raise AuthenticationError("token_refused", _REFUSED)
+            check_place(tx.agent(token.name), replace_agent=token.replace)
+            issued = self._issuer.enrol(tx, token.name, asker, request.link_key, now)
+            tx.put_token(replace(token, used_at=now, used_by=asker.hash))
+            return issued
+
+        return self._issuer.grant(await self._ledger.transact(step))
+
+    async def tidy(self, before: int) -> int:
+        """Remove what expired before the instant (`LedgerTx.forget`); returns how many rows."""
+        return await self._ledger.transact(lambda tx: tx.forget(before))
+
+
+def name_of(org: str, vault: str) -> AgentName:
+    """The name. Raises `ValidationError`."""
+    try:
+        return AgentName.of(org, vault)
+    except PkiNameError as error:
+        raise ValidationError(error.code, str(error), field="name") from None
+
+
+def check_place(agent: Agent | None, *, replace_agent: bool) -> None:
+    """Return if a new agent may have this name. Raises `ConflictError`."""
+    if agent is None:
+        return
+    if agent.state is AgentState.RETIRED:
+        raise ConflictError("agent_retired", "the agent was retired: its name is not given again")
+    if not replace_agent:
+        raise ConflictError("agent_exists", "the agent exists; say that it is to be replaced")
+
+
+def check_binding(link_key: bytes, csr: bytes, proof: bytes) -> None:
+    """Return if the asker has the link key. Raises `ValidationError`."""
+    try:
+        check_bind(link_key, csr, proof)
+    except RequestError as error:
+        raise ValidationError(error.code, str(error), field="proof") from None
+
+
+def _again(tx: LedgerTx, token: Token, asker: Asker, link_key: bytes, now: int) -> Issued:
+    """The answer to a token that was used: the same one to who used it, as long as it counts."""
+    issued, agent = tx.certificate_of(asker.hash), tx.agent(token.name)
+    same = token.used_by == asker.hash and issued is not None and agent is not None
+    if not same or issued is None or agent is None or agent.link_key != link_key:
+        raise AuthenticationError("token_refused", _REFUSED)
+    if not counts(agent, issued, now) or issued.generation != agent.generation:
+        raise AuthenticationError("token_refused", _REFUSED)
+    return issued
+
+
+def counts(agent: Agent, issued: Issued, now: int) -> bool:
+    """Whether the certificate lets the agent in."""
+    valid = issued.revoked_at is None and now <= issued.not_after
+    return valid and agent.state is AgentState.ACTIVE and issued.name == agent.name

@@ -1,0 +1,175 @@
+"""Issuing inside a ledger's step: what every way in has in common once it has let somebody in.
+
+A key is certified once, ever. So asking again with the same key is answered with the same
+certificate, whichever way in it came, and a retry after a lost answer changes nothing.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple, TypeAlias
+
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+from cryptography.x509 import Certificate
+from msgspec.structs import replace
+
+from control.ca.ledger import Agent, AgentState, Issued, LedgerTx
+from control.errors import ConflictError, UnavailableError, ValidationError
+from protocols.pki.authority import Authority, Cross
+from protocols.pki.certificates import der, key_identifier, serial_of, validity
+from protocols.pki.errors import AuthorityError, RequestError
+from protocols.pki.issuing import issue_agent
+from protocols.pki.keys import key_hash
+from protocols.pki.messages import Grant
+from protocols.pki.names import AgentName
+from protocols.pki.pin import pin_of
+from protocols.pki.requests import check_request
+from protocols.pki.trust import Trust
+
+Follow: TypeAlias = Callable[[LedgerTx, Agent], None]
+"""Told in the same transaction of each agent that enrols or whose state changes."""
+
+
+class Asker(NamedTuple):
+    """Who asks: a key that was proven by its request."""
+
+    public: EllipticCurvePublicKey
+    hash: bytes
+
+
+class Standing(NamedTuple):
+    """What certificates are issued with: replaced as a whole in a rollover."""
+
+    authority: Authority
+    trust: Trust
+    elders: tuple[Certificate, ...] = ()
+    """Other intermediates whose certificates still count."""
+    cross: Cross | None = None
+    """How who trusts only the root before comes to trust the newest."""
+
+
+class ControlKeys(NamedTuple):
+    """The control plane's Ed25519 public keys, 32 bytes each."""
+
+    link: bytes
+    policy: bytes
+
+
+def nobody(_tx: LedgerTx, _agent: Agent) -> None:
+    """A `Follow` that does nothing."""
+
+
+class Issuer:
+    """The intermediate at work."""
+
+    def __init__(self, standing: Standing, keys: ControlKeys, follow: Follow = nobody) -> None:
+        self.standing = standing
+        self._keys = keys
+        self._follow = follow
+
+    @property
+    def pin(self) -> str:
+        """Of the root that the control plane's servers lead to: what an agent must find."""
+        return pin_of(self.standing.authority.root)
+
+    def enrol(
+        self, tx: LedgerTx, name: AgentName, asker: Asker, link_key: bytes, now: int
+    ) -> Issued:
+        """Record an agent that starts anew: whatever certificates its name had are revoked.
+
+        An agent that was locked counts again. Raises as `renew`.
+        """
+        before = tx.agent(name)
+        issued = self._issue(tx, name, asker, (before.generation if before else 0) + 1, now)
+        for old in tx.certificates(name, now):
+            if old.revoked_at is None:
+                tx.put_certificate(replace(old, revoked_at=now))
+        tx.put_certificate(issued)
+        agent = Agent(
+            name=name,
+            state=AgentState.ACTIVE,
+            generation=issued.generation,
+            confirmed=issued.generation,
+            link_key=link_key,
+            enrolled_at=now,
+            changed_at=now,
+        )
+        tx.put_agent(agent)
+        self._follow(tx, agent)
+        return issued
+
+    def renew(self, tx: LedgerTx, agent: Agent, asker: Asker, now: int) -> Issued:
+        """Record the agent's next certificate; the present one is confirmed by the asking.
+
+        Raises `ConflictError` when the key has been certified before, `UnavailableError` when the
+        authority has expired.
+        """
+        issued = self._issue(tx, agent.name, asker, agent.generation + 1, now)
+        tx.put_certificate(issued)
+        tx.put_agent(
+            replace(agent, generation=issued.generation, confirmed=agent.generation, changed_at=now)
+        )
+        return issued
+
+    def end(self, tx: LedgerTx, agent: Agent, state: AgentState, reason: str, now: int) -> Agent:
+        """The agent no longer counts: it is `state`, and all its certificates are revoked."""
+        for issued in tx.certificates(agent.name, now):
+            if issued.revoked_at is None:
+                tx.put_certificate(replace(issued, revoked_at=now))
+        ended = replace(agent, state=state, reason=reason, changed_at=now)
+        tx.put_agent(ended)
+        self._follow(tx, ended)
+        return ended
+
+    def grant(self, issued: Issued) -> Grant:
+        """The answer that hands a certificate out.
+
+        Raises `ConflictError` for one of an authority that is gone (a rollover has ended).
+        """
+        cross = self.standing.cross
+        return Grant(
+            org=issued.name.org,
+            vault=issued.name.vault,
+            generation=issued.generation,
+            chain=[issued.der, der(self._signer(issued))],
+            roots=self.standing.trust.to_der(),
+            cross=None if cross is None else der(cross.certificate),
+            link_key=self._keys.link,
+            policy_key=self._keys.policy,
+        )
+
+    def _issue(
+        self, tx: LedgerTx, name: AgentName, asker: Asker, generation: int, now: int
+    ) -> Issued:
+        if tx.certificate_of(asker.hash) is not None:
+            raise ConflictError("key_used", "this key has had a certificate; make a new key")
+        authority = self.standing.authority
+        try:
+            leaf = issue_agent(authority, name, asker.public, now)
+        except AuthorityError as error:
+            raise UnavailableError("authority_expired", str(error)) from None
+        begin, end = validity(leaf)
+        return Issued(
+            serial=serial_of(leaf),
+            key=asker.hash,
+            name=name,
+            generation=generation,
+            der=der(leaf),
+            issuer=authority.id,
+            not_before=begin,
+            not_after=end,
+        )
+
+    def _signer(self, issued: Issued) -> Certificate:
+        authority, elders = self.standing.authority, self.standing.elders
+        for candidate in (authority.certificate, *elders):
+            if key_identifier(candidate) == issued.issuer:
+                return candidate
+        raise ConflictError("authority_gone", "its authority is no longer in use; make a new key")
+
+
+def asker_of(csr: bytes) -> Asker:
+    """Who asks. Raises `ValidationError` for a request that `check_request` refuses."""
+    try:
+        public = check_request(csr)
+    except RequestError as error:
+        raise ValidationError(error.code, str(error), field="csr") from None
+    return Asker(public, key_hash(public))

@@ -1,0 +1,182 @@
+"""Discovery: an agent that has an address and a pin, and no token, asks; a person decides.
+
+What is approved is the pair of keys that asked, which the person compares by fingerprint. The agent
+asks again with the same request until there is an answer, and only then is it certified: its day
+begins when it collects the certificate.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from msgspec.structs import replace
+
+from actors.world import World
+from control.ca.enrolment import check_binding, check_place, counts, name_of
+from control.ca.issuer import Asker, Issuer, asker_of
+from control.ca.ledger import Issued, Join, JoinState, Ledger, LedgerTx
+from control.crypto import sha256
+from control.errors import AuthorizationError, ConflictError, NotFoundError, RateLimitError
+from protocols.pki.messages import Grant, JoinRequest, Pending
+
+SECOND: Final = 1_000_000_000
+LIFE: Final = 24 * 3600 * SECOND
+"""Of a request, and of an approval that is not collected."""
+MAX_PENDING: Final = 1_000
+MAX_FROM_SOURCE: Final = 16
+"""Pending requests of one address: a site behind one gateway brings up its agents together."""
+MAX_PER_MINUTE: Final = 60
+RETRY_AFTER: Final = 10
+"""Seconds between two questions of an agent that waits."""
+
+
+class Joining:
+    """Takes requests, shows them, and lets in what a person approved."""
+
+    def __init__(self, ledger: Ledger, issuer: Issuer, world: World) -> None:
+        self._ledger = ledger
+        self._issuer = issuer
+        self._world = world
+
+    async def ask(self, request: JoinRequest, source: str) -> Grant | Pending:
+        """Take a request, or answer one that was decided.
+
+        Raises `ValidationError` for a faulty request, `RateLimitError` when too many are pending,
+        `AuthorizationError` when it was refused, `ConflictError` when its name is taken meanwhile.
+        """
+        asker = asker_of(request.csr)
+        check_binding(request.link_key, request.csr, request.proof)
+        now, join_id = self._world.now(), self._world.new_id()
+
+        def step(tx: LedgerTx) -> Join | Issued:
+            known = tx.join_of(asker.hash)
+            if known is None or known.expires_at <= now:
+                fresh = _fresh(request, asker, source, now, known.id if known else join_id)
+                return _take(tx, fresh)
+            if known.link_key != request.link_key:
+                raise AuthorizationError("join_refused", "the request was made with another key")
+            return self._decided(tx, known, asker, now)
+
+        outcome = await self._ledger.transact(step)
+        if isinstance(outcome, Issued):
+            return self._issuer.grant(outcome)
+        return Pending(id=outcome.id, fingerprint=fingerprint(outcome), retry_after=RETRY_AFTER)
+
+    async def pending(self, org: str | None, limit: int) -> Sequence[Join]:
+        """Those that wait for a decision, oldest first; `org` as in `LedgerTx.joins`."""
+        now = self._world.now()
+        return await self._ledger.transact(
+            lambda tx: tx.joins(org, JoinState.PENDING, now, min(limit, MAX_PENDING))
+        )
+
+    async def approve(
+        self,
+        join_id: str,
+        shown: str,
+        *,
+        org: str,
+        vault: str,
+        by: str,
+        replace_agent: bool = False,
+    ) -> Join:
+        """Let the request in under this name; `shown` is the fingerprint that the person compared.
+
+        Raises `NotFoundError`, `ConflictError` when it was decided already, the fingerprint is
+        another one or the name is taken.
+        """
+        name, now = name_of(org, vault), self._world.now()
+
+        def step(tx: LedgerTx) -> Join:
+            join = _undecided(tx, join_id, now)
+            if fingerprint(join) != shown:
+                raise ConflictError(
+                    "fingerprint_mismatch", "this is not the fingerprint that the agent shows"
+                )
+            check_place(tx.agent(name), replace_agent=replace_agent)
+            approved = replace(
+                _decision(join, JoinState.APPROVED, by, now), name=name, replace=replace_agent
+            )
+            tx.put_join(approved)
+            return approved
+
+        return await self._ledger.transact(step)
+
+    async def refuse(self, join_id: str, by: str) -> Join:
+        """Turn it away; its key stays refused for a day. Raises as `approve`."""
+        now = self._world.now()
+
+        def step(tx: LedgerTx) -> Join:
+            refused = _decision(_undecided(tx, join_id, now), JoinState.REFUSED, by, now)
+            tx.put_join(refused)
+            return refused
+
+        return await self._ledger.transact(step)
+
+    async def find(self, join_id: str) -> Join:
+        """The request. Raises `NotFoundError`."""
+        found = await self._ledger.transact(lambda tx: tx.join(join_id))
+        if found is None:
+            raise NotFoundError("not_found", "there is no such request")
+        return found
+
+    def _decided(self, tx: LedgerTx, join: Join, asker: Asker, now: int) -> Join | Issued:
+        if join.state is JoinState.PENDING:
+            return join
+        if join.state is JoinState.REFUSED or join.name is None:
+            raise AuthorizationError("join_refused", "a person refused this request")
+        agent, issued = tx.agent(join.name), tx.certificate_of(asker.hash)
+        if issued is not None:
+            if agent is None or not counts(agent, issued, now):
+                raise AuthorizationError("join_refused", "the certificate does not count any more")
+            return issued
+        check_place(agent, replace_agent=join.replace)
+        return self._issuer.enrol(tx, join.name, asker, join.link_key, now)
+
+
+def fingerprint(join: Join) -> str:
+    """What a person compares: 80 bits over both keys, as five groups of four hex digits.
+
+    An attacker would have to find a second pair with the same 80 bits while a person waits.
+    """
+    digits = sha256(join.key + join.link_key).hex()[:20]
+    return "-".join(digits[i : i + 4] for i in range(0, 20, 4))
+
+
+def _take(tx: LedgerTx, join: Join) -> Join:
+    now = join.requested_at
+    full = (
+        tx.count_joins(now) >= MAX_PENDING
+        or tx.count_joins(now, join.source) >= MAX_FROM_SOURCE
+        or tx.joins_since(now - 60 * SECOND) >= MAX_PER_MINUTE
+    )
+    if full:
+        raise RateLimitError(
+            "too_many_joins", "too many agents ask to join; try later", retry_after=60
+        )
+    tx.put_join(join)
+    return join
+
+
+def _fresh(request: JoinRequest, asker: Asker, source: str, now: int, join_id: str) -> Join:
+    return Join(
+        id=join_id,
+        key=asker.hash,
+        link_key=request.link_key,
+        org=request.org,
+        label=request.label,
+        source=source,
+        requested_at=now,
+        expires_at=now + LIFE,
+    )
+
+
+def _undecided(tx: LedgerTx, join_id: str, now: int) -> Join:
+    join = tx.join(join_id)
+    if join is None or join.expires_at <= now:
+        raise NotFoundError("not_found", "there is no such request")
+    if join.state is not JoinState.PENDING:
+        raise ConflictError("join_decided", f"the request is {join.state} already")
+    return join
+
+
+def _decision(join: Join, state: JoinState, by: str, now: int) -> Join:
+    return replace(join, state=state, decided_by=by, decided_at=now, expires_at=now + LIFE)

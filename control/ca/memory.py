@@ -1,0 +1,161 @@
+"""A ledger in memory: for simulations and tests, held to the store's promises by its contract."""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
+
+import trio
+
+from control.ca.ledger import Agent, Issued, Join, JoinState, LedgerTx, Token
+from protocols.pki.names import AgentName
+
+T = TypeVar("T")
+
+
+class MemoryLedger:
+    """Transactions one after the other, each on a copy."""
+
+    def __init__(self) -> None:
+        self._committed = MemoryTx()
+
+    async def transact(self, step: Callable[[LedgerTx], T]) -> T:
+        """See `Ledger`. A checkpoint; then no other task runs until it is done."""
+        await trio.lowlevel.checkpoint()
+        tx = self._committed.copy()
+        result = step(tx)
+        self._committed = tx
+        return result
+
+
+class MemoryTx:
+    """See `LedgerTx`."""
+
+    def __init__(self) -> None:
+        self._tokens: dict[str, Token] = {}
+        self._agents: dict[AgentName, Agent] = {}
+        self._certificates: dict[str, Issued] = {}
+        self._serials: dict[bytes, str] = {}
+        self._joins: dict[str, Join] = {}
+
+    def copy(self) -> "MemoryTx":
+        """The same rows; they are frozen, so copying the tables is enough."""
+        made = MemoryTx()
+        for table, rows in vars(self).items():
+            setattr(made, table, dict(rows))
+        return made
+
+    def token(self, token_hash: bytes) -> Token | None:
+        """By hash."""
+        return _first(
+            t for t in self._tokens.values() if t.hash == token_hash
+        )  # not secret: a test's
+
+    def tokens(self, org: str, limit: int) -> Sequence[Token]:
+        """Newest first."""
+        own = [t for t in self._tokens.values() if t.name.org == org]
+        return sorted(own, key=lambda t: (t.created_at, t.id), reverse=True)[:limit]
+
+    def put_token(self, token: Token) -> None:
+        """Add or replace."""
+        self._tokens[token.id] = token
+
+    def drop_token(self, org: str, token_id: str) -> bool:
+        """Remove; whether it was there."""
+        token = self._tokens.get(token_id)
+        if token is None or token.name.org != org:
+            return False
+        del self._tokens[token_id]
+        return True
+
+    def agent(self, name: AgentName) -> Agent | None:
+        """By name."""
+        return self._agents.get(name)
+
+    def put_agent(self, agent: Agent) -> None:
+        """Add or replace."""
+        self._agents[agent.name] = agent
+
+    def certificate(self, serial: str) -> Issued | None:
+        """By serial."""
+        return self._certificates.get(serial)
+
+    def certificate_of(self, key: bytes) -> Issued | None:
+        """By key."""
+        serial = self._serials.get(key)
+        return None if serial is None else self._certificates[serial]
+
+    def certificates(self, name: AgentName, now: int) -> Sequence[Issued]:
+        """Unexpired ones, by generation."""
+        own = [i for i in self._certificates.values() if i.name == name and i.not_after >= now]
+        return sorted(own, key=lambda i: (i.generation, i.serial))
+
+    def put_certificate(self, issued: Issued) -> None:
+        """Add or replace. Raises `ValueError` for a key that another one has."""
+        if self._serials.get(issued.key, issued.serial) != issued.serial:
+            raise ValueError("this key has a certificate already")
+        self._certificates[issued.serial] = issued
+        self._serials[issued.key] = issued.serial
+
+    def revoked(self, now: int) -> Sequence[Issued]:
+        """Revoked and unexpired, by serial."""
+        found = (i for i in self._certificates.values() if i.revoked_at is not None)
+        return sorted((i for i in found if i.not_after >= now), key=lambda i: i.serial)
+
+    def join(self, join_id: str) -> Join | None:
+        """By id."""
+        return self._joins.get(join_id)
+
+    def join_of(self, key: bytes) -> Join | None:
+        """By key."""
+        return _first(j for j in self._joins.values() if j.key == key)
+
+    def put_join(self, join: Join) -> None:
+        """Add or replace. Raises `ValueError` for a key that another one has."""
+        other = self.join_of(join.key)
+        if other is not None and other.id != join.id:
+            raise ValueError("this key asks already")
+        self._joins[join.id] = join
+
+    def joins(self, org: str | None, state: JoinState, now: int, limit: int) -> Sequence[Join]:
+        """Unexpired, oldest first."""
+        found = [j for j in self._live(state, now) if org is None or j.org == org]
+        return sorted(found, key=lambda j: (j.requested_at, j.id))[:limit]
+
+    def count_joins(self, now: int, source: str | None = None) -> int:
+        """Unexpired and pending."""
+        pending = self._live(JoinState.PENDING, now)
+        return sum(1 for j in pending if source is None or j.source == source)
+
+    def joins_since(self, instant: int) -> int:
+        """Whatever their state."""
+        return sum(1 for j in self._joins.values() if j.requested_at >= instant)
+
+    def forget(self, before: int) -> int:
+        """Remove what expired before; an agent's newest certificate stays."""
+        tokens = [t.id for t in self._tokens.values() if t.expires_at < before]
+        joins = [j.id for j in self._joins.values() if j.expires_at < before]
+        newest = self._newest()
+        old = [
+            i
+            for i in self._certificates.values()
+            if i.not_after < before and i.generation < newest[i.name]
+        ]
+        for token_id in tokens:
+            del self._tokens[token_id]
+        for join_id in joins:
+            del self._joins[join_id]
+        for issued in old:
+            del self._certificates[issued.serial], self._serials[issued.key]
+        return len(tokens) + len(joins) + len(old)
+
+    def _live(self, state: JoinState, now: int) -> Iterable[Join]:
+        return (j for j in self._joins.values() if j.state is state and j.expires_at > now)
+
+    def _newest(self) -> dict[AgentName, int]:
+        newest: dict[AgentName, int] = {}
+        for issued in self._certificates.values():
+            newest[issued.name] = max(newest.get(issued.name, 0), issued.generation)
+        return newest
+
+
+def _first(found: Iterable[T]) -> T | None:
+    return next(iter(found), None)

@@ -1,0 +1,99 @@
+"""Renewal: a certificate is exchanged for the next, before it expires or after.
+
+Before: the TLS connection shows the present one (`renew`). After: the link key that was bound at
+enrolment signs (`rejoin`), for an agent that was offline for longer than a certificate lives.
+When to renew is the agent's to decide (`due`), so a fleet does not come all at once.
+"""
+
+from typing import Final
+
+from actors.world import World
+from control.ca.enrolment import name_of
+from control.ca.issuer import Asker, Issuer, asker_of
+from control.ca.ledger import Agent, AgentState, Issued, Ledger, LedgerTx
+from control.ca.revocation import Locked, Revocation, presented
+from control.errors import AuthenticationError, ConflictError
+from protocols.pki.chain import Agent as Peer
+from protocols.pki.errors import RequestError
+from protocols.pki.messages import Grant, RejoinRequest, RenewRequest
+from protocols.pki.proof import check_rejoin
+
+_UNKNOWN: Final = "not an agent that may come back; a person must enrol it"
+
+
+class Renewal:
+    """Gives an agent its next certificate."""
+
+    def __init__(
+        self, ledger: Ledger, issuer: Issuer, revocation: Revocation, world: World
+    ) -> None:
+        self._ledger = ledger
+        self._issuer = issuer
+        self._revocation = revocation
+        self._world = world
+
+    async def renew(self, peer: Peer, request: RenewRequest) -> Grant:
+        """The next certificate of the peer, whose chain TLS has verified.
+
+        The agent stores its new key before it asks, and asks again with the same key if no answer
+        comes. Raises `ValidationError` for a faulty request, `AuthorizationError` for a certificate
+        that does not count (a stolen one locks the agent), `ConflictError` for a key that has had
+        another certificate.
+        """
+        asker, now = asker_of(request.csr), self._world.now()
+
+        def step(tx: LedgerTx) -> Issued | Locked:
+            agent, issued = presented(tx, peer, now)
+            return self._next(tx, agent, issued, asker, now)
+
+        outcome = await self._ledger.transact(step)
+        return self._issuer.grant(self._revocation.unlocked(outcome))
+
+    async def rejoin(self, request: RejoinRequest) -> Grant:
+        """A certificate for an agent whose last has expired, proven by its link key.
+
+        A request that is replayed names a key that has had its certificate: it gets that one, or
+        nothing, and locks nobody. Raises as `renew`; `AuthenticationError` for a wrong proof and
+        an unknown agent alike.
+        """
+        asker, now = asker_of(request.csr), self._world.now()
+        name = name_of(request.org, request.vault)
+
+        def step(tx: LedgerTx) -> Issued | Locked:
+            agent, issued = tx.agent(name), tx.certificate(request.serial)
+            if agent is None or not _proves(agent, request):
+                raise AuthenticationError("rejoin_refused", _UNKNOWN)
+            if issued is None or issued.name != name or issued.revoked_at is not None:
+                raise AuthenticationError("rejoin_refused", _UNKNOWN)
+            if agent.state is not AgentState.ACTIVE:
+                raise AuthenticationError("rejoin_refused", _UNKNOWN)
+            return self._next(tx, agent, issued, asker, now)
+
+        outcome = await self._ledger.transact(step)
+        return self._issuer.grant(self._revocation.unlocked(outcome))
+
+    def _next(
+        self, tx: LedgerTx, agent: Agent, shown: Issued, asker: Asker, now: int
+    ) -> Issued | Locked:
+        known = tx.certificate_of(asker.hash)
+        if known is not None:
+            return _again(agent, known, now)
+        if shown.generation != agent.generation:
+            return self._revocation.lock(tx, agent, now)
+        return self._issuer.renew(tx, agent, asker, now)
+
+
+def _again(agent: Agent, known: Issued, now: int) -> Issued:
+    """The certificate that this key has, when it is the agent's newest and still counts."""
+    newest = known.name == agent.name and known.generation == agent.generation
+    if not newest or known.revoked_at is not None or known.not_after < now:
+        raise ConflictError("key_used", "this key has had a certificate; make a new key")
+    return known
+
+
+def _proves(agent: Agent, request: RejoinRequest) -> bool:
+    try:
+        check_rejoin(agent.link_key, agent.name, request.serial, request.csr, request.proof)
+    except RequestError:
+        return False
+    return True

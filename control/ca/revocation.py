@@ -1,0 +1,129 @@
+"""Who no longer counts, and the noticing of certificates in wrong hands.
+
+Each certificate of an agent has a generation, kept beside its serial. Once an agent has been seen
+with generation n, whoever shows an older one has a copy; and two who renew the same certificate
+with different keys are two. Either way nobody can tell which of them is the agent: it is locked,
+all its certificates are revoked, its connection ends, and a person enrols it anew.
+"""
+
+from collections.abc import Callable
+from typing import Final, NamedTuple, TypeAlias, TypeVar
+
+from msgspec.structs import replace
+
+from actors.world import World
+from control.ca.issuer import Issuer
+from control.ca.ledger import Agent, AgentState, Issued, Ledger, LedgerTx
+from control.errors import AuthorizationError, ConflictError, NotFoundError
+from protocols.pki.chain import Agent as Peer
+from protocols.pki.names import AgentName
+
+T = TypeVar("T")
+
+STOLEN: Final = "an older certificate was used after a newer one: one of them was stolen"
+
+_REFUSED: Final = "the certificate does not count any more; a person must enrol the agent anew"
+
+
+class Ended(NamedTuple):
+    """An agent whose live connection must end now."""
+
+    name: AgentName
+    state: AgentState
+    reason: str
+
+
+OnEnd: TypeAlias = Callable[[Ended], None]
+"""Called after the commit; must not block (`tell_nowait` to the gateway)."""
+
+
+class Locked(NamedTuple):
+    """A step that found a stolen certificate: it has locked the agent and must commit."""
+
+    agent: Agent
+
+
+class Revocation:
+    """Admits peers, and ends agents."""
+
+    def __init__(self, ledger: Ledger, issuer: Issuer, on_end: OnEnd, world: World) -> None:
+        self._ledger = ledger
+        self._issuer = issuer
+        self._on_end = on_end
+        self._world = world
+
+    async def admit(self, peer: Peer) -> Agent:
+        """The agent behind a TLS connection whose chain was verified; asked at each handshake.
+
+        Raises `AuthorizationError` when its certificate or itself does not count; when the
+        certificate is a stolen one, the agent has been locked.
+        """
+        now = self._world.now()
+
+        def step(tx: LedgerTx) -> Agent | Locked:
+            agent, issued = presented(tx, peer, now)
+            if issued.generation < agent.confirmed:
+                return self.lock(tx, agent, now)
+            if issued.generation > agent.confirmed:
+                agent = replace(agent, confirmed=issued.generation)
+                tx.put_agent(agent)
+            return agent
+
+        return self.unlocked(await self._ledger.transact(step))
+
+    async def revoke(self, name: AgentName, reason: str) -> None:
+        """Lock an agent: a person's decision. Raises `NotFoundError`, `ConflictError`."""
+        await self._end(name, AgentState.LOCKED, reason)
+
+    async def retire(self, name: AgentName, reason: str) -> None:
+        """End an agent for good. Raises `NotFoundError`, `ConflictError`."""
+        await self._end(name, AgentState.RETIRED, reason)
+
+    async def revoked(self) -> frozenset[str]:
+        """Serials that are revoked and unexpired: for `verify_agent` where no ledger is at hand."""
+        now = self._world.now()
+        return frozenset(i.serial for i in await self._ledger.transact(lambda tx: tx.revoked(now)))
+
+    def lock(self, tx: LedgerTx, agent: Agent, now: int) -> Locked:
+        """Inside a step: a stolen certificate. The step returns this, for raising rolls back."""
+        return Locked(self._issuer.end(tx, agent, AgentState.LOCKED, STOLEN, now))
+
+    def unlocked(self, outcome: T | Locked) -> T:
+        """What a step returned. Tells of a lock and raises `AuthorizationError` for it."""
+        if isinstance(outcome, Locked):
+            self.tell(outcome.agent)
+            raise AuthorizationError("agent_locked", f"{STOLEN}; a person must enrol it anew")
+        return outcome
+
+    def tell(self, agent: Agent) -> None:
+        """Have the agent's live connection ended."""
+        self._on_end(Ended(agent.name, agent.state, agent.reason))
+
+    async def _end(self, name: AgentName, state: AgentState, reason: str) -> None:
+        now = self._world.now()
+
+        def step(tx: LedgerTx) -> Agent:
+            agent = tx.agent(name)
+            if agent is None:
+                raise NotFoundError("not_found", "there is no such agent")
+            if agent.state is AgentState.RETIRED:
+                raise ConflictError("agent_retired", "the agent was retired")
+            return self._issuer.end(tx, agent, state, reason, now)
+
+        self.tell(await self._ledger.transact(step))
+
+
+def presented(tx: LedgerTx, peer: Peer, now: int) -> tuple[Agent, Issued]:
+    """The agent and the certificate that a peer shows, both good at this moment.
+
+    Raises `AuthorizationError`, also for a certificate that was never recorded: whoever has the
+    intermediate's key and not the ledger cannot let anybody in.
+    """
+    issued, agent = tx.certificate(peer.leaf.serial), tx.agent(peer.name)
+    if issued is None or agent is None or issued.name != peer.name or issued.key != peer.leaf.key:
+        raise AuthorizationError("certificate_refused", _REFUSED)
+    if agent.state is not AgentState.ACTIVE or issued.revoked_at is not None:
+        raise AuthorizationError("certificate_refused", _REFUSED)
+    if not issued.not_before <= now <= issued.not_after:
+        raise AuthorizationError("certificate_expired", "the certificate is not valid now")
+    return agent, issued

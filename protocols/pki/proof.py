@@ -1,0 +1,55 @@
+"""Proofs of the link key (Ed25519, RFC 8032) that go with certificate requests.
+
+What is signed begins with a label of its own, so no signature of the link (or of anything else
+under the same key) passes for one; fields are length-prefixed (u32, big-endian), so two different
+statements never have the same bytes.
+"""
+
+from collections.abc import Sequence
+from struct import Struct
+from typing import Final
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from protocols.pki.errors import RequestError
+from protocols.pki.names import AgentName
+
+_BIND: Final = b"freehold-pki-bind-v1\0"
+_REJOIN: Final = b"freehold-pki-rejoin-v1\0"
+_U32 = Struct(">I")
+
+
+def bind(key: Ed25519PrivateKey, csr: bytes) -> bytes:
+    """The proof for enrolling and joining: this link key goes with this request."""
+    return key.sign(_statement(_BIND, [csr]))
+
+
+def check_bind(link_key: bytes, csr: bytes, proof: bytes) -> None:
+    """Return if `proof` is `bind`'s. Raises `RequestError`."""
+    _check(link_key, _statement(_BIND, [csr]), proof)
+
+
+def rejoin(key: Ed25519PrivateKey, name: AgentName, serial: str, csr: bytes) -> bytes:
+    """The proof for coming back: who asks is `name`, whose newest certificate is `serial`."""
+    return key.sign(_statement(_REJOIN, _rejoining(name, serial, csr)))
+
+
+def check_rejoin(link_key: bytes, name: AgentName, serial: str, csr: bytes, proof: bytes) -> None:
+    """Return if `proof` is `rejoin`'s. Raises `RequestError`."""
+    _check(link_key, _statement(_REJOIN, _rejoining(name, serial, csr)), proof)
+
+
+def _rejoining(name: AgentName, serial: str, csr: bytes) -> Sequence[bytes]:
+    return [name.org.encode(), name.vault.encode(), serial.encode(), csr]
+
+
+def _statement(label: bytes, fields: Sequence[bytes]) -> bytes:
+    return label + b"".join(_U32.pack(len(field)) + field for field in fields)
+
+
+def _check(link_key: bytes, statement: bytes, proof: bytes) -> None:
+    try:
+        Ed25519PublicKey.from_public_bytes(link_key).verify(proof, statement)
+    except (InvalidSignature, ValueError):
+        raise RequestError("the proof was not made by this link key for this request") from None

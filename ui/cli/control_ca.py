@@ -1,0 +1,179 @@
+"""`freehold control ca …`: the authority's files, on the machine where they are."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ui.cli.errors import CliError, Exit
+from ui.cli.output import tell
+from ui.cli.session import session, shown
+
+app = typer.Typer(help="The control plane's certificate authority.", no_args_is_help=True)
+rollover = typer.Typer(help="From one root to the next.", no_args_is_help=True)
+app.add_typer(rollover, name="rollover")
+
+Directory = Annotated[
+    Path, typer.Option("--directory", "-d", help="The authority's directory.", envvar="FREEHOLD_CA")
+]
+RootFolder = Annotated[
+    Path, typer.Option(help="Folder for the root's key: take it away afterwards.")
+]
+Label = Annotated[str, typer.Option(help="What its certificates are called.")]
+Force = Annotated[bool, typer.Option("--force", help="Without the wait.")]
+
+DEFAULT = Path("ca")
+LABEL = "Freehold"
+
+
+@app.command()
+@shown
+def init(
+    context: typer.Context,
+    root: RootFolder,
+    directory: Directory = DEFAULT,
+    label: Label = LABEL,
+) -> None:
+    """Make a root and an intermediate; the root's key goes to a folder of its own."""
+    with _told():
+        _directory(directory).init(root, label, _now())
+        session(context).show(_summary(directory))
+    _take_away(root)
+
+
+@app.command()
+@shown
+def show(context: typer.Context, directory: Directory = DEFAULT) -> None:
+    """Show the pin that agents need, the phase, and when each authority expires."""
+    with _told():
+        session(context).show(_summary(directory))
+
+
+@app.command("intermediate-request")
+def intermediate_request(
+    directory: Directory = DEFAULT,
+    label: Label = LABEL,
+) -> None:
+    """Make the intermediate's key and print the request that your own root is to sign."""
+    from control.ca.directory import FIRST
+
+    with _told():
+        request = _directory(directory).request(FIRST, f"{label} intermediate")
+    typer.echo(request.decode(), nl=False)
+
+
+@app.command("intermediate-install")
+@shown
+def intermediate_install(
+    context: typer.Context,
+    certificate: Annotated[Path, typer.Argument(help="What your root signed, in PEM.")],
+    root: Annotated[Path, typer.Argument(help="Your root's certificate, in PEM.")],
+    directory: Directory = DEFAULT,
+) -> None:
+    """Take the intermediate that your own root signed."""
+    from control.ca.directory import FIRST
+    from protocols.pki.files import read
+
+    with _told():
+        _directory(directory).install(FIRST, read(certificate), read(root))
+        session(context).show(_summary(directory))
+
+
+@rollover.command()
+@shown
+def start(
+    context: typer.Context,
+    old_root: Annotated[Path, typer.Option(help="Folder with the present root's key.")],
+    new_root: Annotated[Path, typer.Option(help="Folder for the next root's key.")],
+    directory: Directory = DEFAULT,
+    label: Label = LABEL,
+) -> None:
+    """Make the next root, have the present one certify it, and announce it to agents."""
+    from control.ca.directory import load_root
+
+    with _told():
+        _directory(directory).rollover_start(load_root(old_root), new_root, label, _now())
+        session(context).show(_summary(directory))
+    _take_away(new_root)
+
+
+@rollover.command()
+@shown
+def switch(
+    context: typer.Context,
+    directory: Directory = DEFAULT,
+    force: Force = False,
+) -> None:
+    """Issue from the next authority, once every agent knows its root."""
+    _move(context, directory, lambda ca: ca.rollover_switch(_now(), force=force))
+
+
+@rollover.command()
+@shown
+def finish(
+    context: typer.Context,
+    directory: Directory = DEFAULT,
+    force: Force = False,
+) -> None:
+    """Trust the old root no more. With --force, not even to lead stragglers to the new one."""
+    _move(context, directory, lambda ca: ca.rollover_finish(_now(), force=force))
+
+
+def _move(context: typer.Context, directory: Path, step: Callable[[Any], object]) -> None:
+    with _told():
+        step(_directory(directory))
+        session(context).show(_summary(directory))
+
+
+def _directory(path: Path) -> Any:
+    from control.ca.directory import CaDirectory
+
+    return CaDirectory(path)
+
+
+def _summary(path: Path) -> dict[str, object]:
+    from protocols.instant import rfc3339
+    from protocols.pki.certificates import validity
+    from protocols.pki.pin import pin_of
+
+    directory = _directory(path)
+    state, standing = directory.state(), directory.standing()
+    authority = standing.authority
+    return {
+        "pin": pin_of(authority.root),
+        "phase": state.phase.value,
+        "since": rfc3339(state.since) if state.since else "",
+        "trusted": standing.trust.pins,
+        "root_expires": rfc3339(validity(authority.root)[1]),
+        "intermediate_expires": rfc3339(validity(authority.certificate)[1]),
+    }
+
+
+def _now() -> int:
+    from actors.world import SystemWorld
+
+    return SystemWorld().now()
+
+
+def _take_away(folder: Path) -> None:
+    tell(f"Take {folder} away from this machine: its key can make any authority.")
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """The library's errors as this command's."""
+    from control.errors import ConflictError, ControlError, NotFoundError
+    from protocols.pki.errors import PkiError
+
+    try:
+        yield
+    except NotFoundError as error:
+        raise CliError(error.message, Exit.NOT_FOUND) from None
+    except ConflictError as error:
+        raise CliError(error.message, Exit.CONFLICT) from None
+    except ControlError as error:
+        raise CliError(error.message) from None
+    except PkiError as error:
+        raise CliError(str(error)) from None
