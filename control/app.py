@@ -3,12 +3,13 @@
 import logging
 import signal
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 import trio
 
-from actors import SystemWorld
-from control.api.ops import Ops
+from actors import SystemWorld, World
+from control.api.ops import Ops, refusal
 from control.api.request import MAX_BODY
 from control.api.web import build
 from control.config.settings import Settings
@@ -37,7 +38,7 @@ async def serve(settings: Settings, tell: Callable[[str], None]) -> None:
         if password := await first_admin(plane):
             tell(f"first account: organization platform, user admin, password {password}")
         ops = Ops(app, plane, metrics)
-        handle = await nursery.start(_listen, ops, settings, world.now)
+        handle = await nursery.start(_listen, ops, settings, world)
         gauges = {"connections": lambda: float(handle.connections())}
         with metrics.follow(lambda: {str(k): v for k, v in plane.watch.counts().items()}, gauges):
             await _until_stopped(handle, nursery)
@@ -48,7 +49,7 @@ async def serve(settings: Settings, tell: Callable[[str], None]) -> None:
 async def _listen(
     app: Any,
     settings: Settings,
-    now: Callable[[], int],
+    world: World,
     task_status: trio.TaskStatus[ServerHandle],
 ) -> None:
     host, port = settings.server.address
@@ -64,7 +65,8 @@ async def _listen(
         port=port,
         tls=config,
         limits=Limits(body_bytes=MAX_BODY),
-        wall_clock=lambda: now() / 1e9,
+        refuse=partial(refusal, world),
+        wall_clock=lambda: world.now() / 1e9,
         task_status=task_status,
     )
 

@@ -2,13 +2,19 @@
 
 from typing import Any, Final
 
+import msgspec
 import trio
 
+from actors import World
 from control.api.plane import Plane
 from control.errors import ControlError
 from control.metrics import CONTENT_TYPE, Metrics
 from control.model.people import PLATFORM
 from control.store import people
+from protocols.errors import ErrorType
+from protocols.http.scope import Headers
+from protocols.instant import SECOND, rfc3339
+from protocols.openapi import ErrorBody
 
 READY_SECONDS: Final = 5.0
 JSON: Final = "application/json"
@@ -53,6 +59,16 @@ class Ops:
             await send(message)
 
         return counted
+
+
+def refusal(world: World, status: int, code: str, message: str) -> tuple[Headers, bytes]:
+    """What the server itself refuses (too large, malformed HTTP), told as the API tells it."""
+    request_id = world.new_id()
+    kind = ErrorType.UNAVAILABLE if status >= 500 else ErrorType.VALIDATION  # noqa: PLR2004
+    now = rfc3339(world.now() // SECOND * SECOND)
+    body = ErrorBody(type=kind, code=code, message=message, request_id=request_id, timestamp=now)
+    headers = [(b"content-type", JSON.encode()), (b"x-request-id", request_id.encode())]
+    return headers, msgspec.json.encode(body)
 
 
 async def _reply(send: Any, status: int, content_type: str, body: bytes) -> None:

@@ -6,7 +6,7 @@ connection's fault from the others (`docs/decisions/0012-quart-on-our-own-server
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import msgspec
 from quart import Response, g, request
@@ -97,8 +97,8 @@ async def _answer(plane: Plane, endpoint: Endpoint, **values: str) -> Response:
     arguments: dict[str, Any] = {}
     malformed: ControlError | None = None
     try:
-        body = await request.get_data(as_text=False)
-        arguments = decoded(endpoint, bytes(body), request.query_string, request.content_type or "")
+        body = cast("bytes", await request.get_data(as_text=False))
+        arguments = decoded(endpoint, body, request.query_string, request.content_type or "")
     except ValidationError as error:
         malformed = _typed(error)
     if not path_is_fine(values):

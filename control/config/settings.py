@@ -91,7 +91,7 @@ class Keys(Section):
     folder: FilePath
     bundle_life: Duration = 90 * DAY
     """How long a policy bundle may be accepted; one in force stays in force."""
-    witness_name: str = Field(default="freehold.control/witness", pattern=r"\A[!-*,-~]{1,128}\Z")
+    witness_name: str = Field(default="freehold.control/witness", pattern=r"^[!-*,-~]{1,128}$")
 
 
 class Settings(Section):
