@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from tests.acceptance.agent import Agent, own_folder, running, served_agent
+from tests.acceptance.agent import Agent, freehold, own_folder, running, served_agent
 
 SECRET = "/v1/secret/data/app"
 READS = ("/v1/secret/data/app", "/api/v1/secrets/secret/app", "/api/v1/secrets", "/v1/sys/mounts")
@@ -156,3 +156,32 @@ def test_a_broken_configuration_is_one_line(folder: Path) -> None:
         refused = agent.refused_start()
         assert re.search(word, refused)
         assert "Traceback" not in refused
+
+
+def test_an_older_database_stays_sealed_until_somebody_owns_up(folder: Path) -> None:
+    """The last share is answered with why; once it is accepted the same running agent opens."""
+    agent = served_agent(folder)
+    with running(agent):
+        shares = initialise(agent, 2, 2)
+        unseal(agent, shares)
+        furnish(agent)
+    older = (folder / "vault.db").read_bytes()
+    with running(agent):
+        unseal(agent, shares)
+        assert agent.call("POST", SECRET, {"data": {"a": 2}}).status == 200
+    (folder / "vault.db").write_bytes(older)
+    with running(agent):
+        assert offer(agent, shares[0])[0] == 200
+        status, body = offer(agent, shares[1])
+        assert status == 503
+        assert "accept-rollback" in body["errors"][0]
+        assert health(agent) == 503
+        need_shut(agent)
+        config = str(folder / "vault.yaml")
+        words = ("operator", "accept-rollback", "--config", config, "--reason", "a restore")
+        assert freehold(*words).returncode == 0
+        unseal(agent, shares)
+        assert agent.call("GET", SECRET).json["data"]["data"] == {"a": 1}
+        assert agent.call("POST", SECRET, {"data": {"a": 3}}).status == 200
+    with running(agent):
+        unseal(agent, shares)
