@@ -2,7 +2,8 @@
 
 h2 validates headers byte by byte in Python; the same rules are regular expressions here, so h2's
 own are off. h2 takes a GOAWAY, sent or received, for the end of the connection, while the RFC lets
-streams in flight finish; and it lets the peer choose how large our compression table grows.
+streams in flight finish; and its compression, which lets the peer choose how large our table grows,
+costs more than it saves on answers such as ours (`blocks`).
 """
 
 from collections.abc import Iterable
@@ -14,7 +15,6 @@ from h2.events import (
     ConnectionTerminated,
     DataReceived,
     Event,
-    RemoteSettingsChanged,
     RequestReceived,
     StreamEnded,
     StreamReset,
@@ -24,6 +24,7 @@ from h2.exceptions import ProtocolError
 from h2.settings import SettingCodes, Settings
 from hyperframe.frame import GoAwayFrame
 
+from protocols.http.blocks import BlockDecoder, BlockEncoder
 from protocols.http.errors import ProtocolViolationError
 from protocols.http.frames import RESET_COST, FrameMeter
 from protocols.http.limits import Limits
@@ -40,7 +41,6 @@ __all__ = [
 
 NO_ERROR, INTERNAL_ERROR, REFUSED_STREAM, CANCEL = 0x0, 0x2, 0x7, 0x8  # RFC 9113 section 7
 _DEFAULT_WINDOW = 65_535  # RFC 9113 section 6.9.2
-_TABLE = 4_096  # RFC 9113 section 6.5.2: the default; we never compress with more
 _CLOSED_STREAMS = 1_024  # h2 remembers 65,536 a connection, some 6 MiB
 _DATA_FRAME = 16 * 1024  # RFC 9113 section 6.5.2: what every peer must accept
 _LAST_STREAM = 2**31 - 1
@@ -75,6 +75,7 @@ class H2Machine:
                 SettingCodes.MAX_HEADER_LIST_SIZE: limits.header_bytes,
             },
         )
+        self._engine.encoder, self._engine.decoder = BlockEncoder(), BlockDecoder()
         # Between the limit and twice as much a request can still be answered with 431.
         self._engine.decoder.max_header_list_size = 2 * limits.header_bytes
         self._engine.initiate_connection()
@@ -165,10 +166,7 @@ class H2Machine:
         self.goaway(NO_ERROR, last=_LAST_STREAM)
 
     def _look_at(self, event: Event) -> None:
-        if isinstance(event, RemoteSettingsChanged):
-            encoder = self._engine.encoder
-            encoder.header_table_size = min(encoder.header_table_size, _TABLE)
-        elif isinstance(event, StreamReset) and not event.remote_reset:
+        if isinstance(event, StreamReset) and not event.remote_reset:
             self.meter.spend(RESET_COST)
         elif isinstance(event, ConnectionTerminated):
             self._engine.state_machine.state = ConnectionState.SERVER_OPEN
