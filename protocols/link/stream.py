@@ -10,7 +10,7 @@ import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final, Self, cast
+from typing import Any, Final, Self, TypeVar, cast
 
 import trio
 import trio_websocket as ws
@@ -18,6 +18,7 @@ import trio_websocket as ws
 from protocols.link import limits
 from protocols.link.errors import PipeError
 
+T = TypeVar("T")
 Handler = Callable[["WebSocketPipe"], Awaitable[None]]
 Report = Callable[[BaseException], None]
 
@@ -31,6 +32,8 @@ class _Metered(trio.abc.Stream):
     def __init__(self, stream: "trio.SSLStream[trio.SocketStream]") -> None:
         self._stream = stream
         self.unread = 0
+        self.on_end: Callable[[], None] = _nothing
+        """Called when the peer is gone: trio-websocket's handshakes do not notice."""
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         await self._stream.send_all(data)
@@ -39,7 +42,13 @@ class _Metered(trio.abc.Stream):
         await self._stream.wait_send_all_might_not_block()
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        data = await self._stream.receive_some(max_bytes)
+        try:
+            data = await self._stream.receive_some(max_bytes)
+        except trio.BrokenResourceError:
+            self.on_end()
+            raise
+        if not data:
+            self.on_end()
         self.unread += len(data)
         if self.unread > limits.MAX_UNREAD:
             raise trio.BrokenResourceError("too much came without a whole frame")
@@ -95,8 +104,12 @@ class WebSocketPipe:
             with trio.move_on_after(limits.CLOSE_SECONDS):
                 await self._connection.aclose(_POLICY if fault else _NORMAL, fault or None)
         finally:
-            self.closed.set()
-            await trio.aclose_forcefully(self._wire)
+            await self.abort()
+
+    async def abort(self) -> None:
+        """Close at once, also when cancelled, without a word to the peer."""
+        self.closed.set()
+        await trio.aclose_forcefully(self._wire)
 
     def _gone(self) -> PipeError:
         why = self._connection.closed
@@ -134,7 +147,10 @@ async def _hold(
         async with trio.open_nursery() as readers:
             pipe = await _in_time(open_, readers)
             task_status.started(pipe)
-            await pipe.closed.wait()
+            try:
+                await pipe.closed.wait()
+            finally:
+                await pipe.abort()
             readers.cancel_scope.cancel()
     except BaseExceptionGroup as group:
         failure = _only_failure(group)
@@ -151,6 +167,20 @@ async def _in_time(
     raise PipeError("timeout", "the peer did not finish its handshake in time")
 
 
+async def _while_connected(wire: _Metered, opening: Callable[[], Awaitable[T]]) -> T:
+    """The opened websocket, or `PipeError` at once when the peer leaves meanwhile."""
+    with trio.CancelScope() as scope:
+        wire.on_end = scope.cancel
+        opened = await opening()
+        wire.on_end = _nothing
+        return opened
+    raise PipeError("refused", "the peer closed the connection during the handshake")
+
+
+def _nothing() -> None:
+    """Nobody waits for the end."""
+
+
 async def _open_client(
     host: str, port: int, context: ssl.SSLContext, name: str, readers: trio.Nursery
 ) -> WebSocketPipe:
@@ -162,7 +192,8 @@ async def _open_client(
     try:
         peer = await _handshake(tls)
         wire = _Metered(tls)
-        connection = await ws.wrap_client_stream(
+        opening = partial(
+            ws.wrap_client_stream,
             readers,
             cast("trio.SSLStream[trio.SocketStream]", wire),
             name,
@@ -170,6 +201,7 @@ async def _open_client(
             subprotocols=[limits.SUBPROTOCOL],
             max_message_size=limits.MAX_FRAME,
         )
+        connection = await _while_connected(wire, opening)
         _check_spoken(connection.subprotocol)
     except BaseException:
         await trio.aclose_forcefully(tls)
@@ -223,14 +255,10 @@ class LinkServer:
         self._accepting = trio.CancelScope()
         self._all = trio.CancelScope()
         self._empty = trio.Event()
+        self.ports = [listener.socket.getsockname()[1] for listener in listeners]
         self.connections = 0
         self.refused = 0
         """Connections closed at once because there were too many."""
-
-    @property
-    def ports(self) -> list[int]:
-        """The TCP ports that it listens on."""
-        return [listener.socket.getsockname()[1] for listener in self._listeners]
 
     async def drain(self, grace: float) -> None:
         """Accept nothing more, and give the handlers `grace` seconds to end; then cancel them.
@@ -288,7 +316,10 @@ class LinkServer:
         async with self._handshakes:
             peer = await _handshake(tls)
             wire = _Metered(tls)
-            request = await ws.wrap_server_stream(readers, wire, max_message_size=limits.MAX_FRAME)
+            asking = partial(
+                ws.wrap_server_stream, readers, wire, max_message_size=limits.MAX_FRAME
+            )
+            request = await _while_connected(wire, asking)
             if request.path != limits.PATH:
                 await request.reject(404)
                 raise PipeError("refused", "another path was asked for")
