@@ -11,6 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from argon2 import PasswordHasher
+
 from actors import World
 from actors.periodic import Job, working
 from control.api.plane import Plane
@@ -41,7 +43,9 @@ SWEEP_EVERY: Final = 300.0
 
 
 @asynccontextmanager
-async def open_plane(settings: Settings, world: World) -> AsyncIterator[Plane]:
+async def open_plane(
+    settings: Settings, world: World, hasher: PasswordHasher | None = None
+) -> AsyncIterator[Plane]:
     """Everything, for the length of the block. Raises what `open_store` raises, `PkiKeyError`."""
     folder = settings.keys.folder
     policy = await world.run_sync(signing_key, folder, "policy")
@@ -49,7 +53,8 @@ async def open_plane(settings: Settings, world: World) -> AsyncIterator[Plane]:
     url = settings.database.url.get_secret_value()
     readers = settings.database.max_connections
     async with open_store(url, world, readers=readers) as store:
-        plane = _wire(settings, store, world, PolicyKey(policy), witness)
+        passwords = Passwords(world, hasher)
+        plane = _wire(settings, store, passwords, PolicyKey(policy), witness)
         await plane.watch.load()
         async with working(_jobs(plane, settings), world):
             yield plane
@@ -67,12 +72,11 @@ def signing_key(folder: Path, name: str) -> SigningKey:
 def _wire(
     settings: Settings,
     store: Store,
-    world: World,
+    passwords: Passwords,
     policy: PolicyKey,
     witness: SigningKey,
 ) -> Plane:
-    bus = Bus()
-    passwords = Passwords(world)
+    bus, world = Bus(), passwords.world
     accounts, trail = Accounts(store, passwords, world), Trail(store, world)
     presence, kept = settings.presence, settings.retention
     watch = Watch(store, bus, Rule(presence.heartbeat, presence.offline_after), world)

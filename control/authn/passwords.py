@@ -22,7 +22,7 @@ class Passwords:
     """Hashes and checks. `hasher`: argon2-cffi's defaults are RFC 9106's second choice."""
 
     def __init__(self, world: World, hasher: PasswordHasher | None = None) -> None:
-        self._world = world
+        self.world = world
         self._hasher = hasher or PasswordHasher()
         self._limiter = trio.CapacityLimiter(AT_ONCE)
         self._dummy = ""
@@ -41,13 +41,13 @@ class Passwords:
         """Whether it is the one; the same work when nothing is stored."""
         if not self._dummy:
             self._dummy = await self._hash(_NOBODYS)
-        fine = await self._world.run_sync(
+        fine = await self.world.run_sync(
             self._verify, stored or self._dummy, password, limiter=self._limiter
         )
         return fine and stored is not None
 
     async def _hash(self, password: str) -> str:
-        return await self._world.run_sync(
+        return await self.world.run_sync(
             self._hasher.hash, password.encode("utf-8", "surrogatepass"), limiter=self._limiter
         )
 

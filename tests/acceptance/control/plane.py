@@ -1,0 +1,58 @@
+"""The control plane as a process of its own, and people who are signed in."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.acceptance.agent import FREEHOLD, Agent, Answer
+
+PASSWORD = "correct horse battery"
+API = "/api/v1/"
+
+
+@dataclass
+class Plane(Agent):
+    """`freehold control dev` on one folder; `token` is the super-admin's session."""
+
+    people: dict[tuple[str, str], str] = field(default_factory=dict)
+
+    def ask(self, method: str, path: str, body: object = None, token: str | None = None) -> Answer:
+        """One request with a JSON body, as the super-admin unless another token is given."""
+        headers: Mapping[str, str] = {"Content-Type": "application/json"}
+        with self.client(self.token if token is None else token) as client:
+            return client.call(method, API + path, body, headers=headers)
+
+    def want(self, status: int, method: str, path: str, body: object = None, **more: Any) -> Any:
+        """The same, where the status is known."""
+        answer = self.ask(method, path, body, **more)
+        assert answer.status == status, (method, path, answer.status, answer.body)
+        return answer.json
+
+    def sign_in(self) -> None:
+        """Take the first password from what the first start printed."""
+        password = self.output().partition("password ")[2].split()[0]
+        self.token = self.login("platform", "admin", password)
+
+    def login(self, org: str, name: str, password: str = PASSWORD) -> str:
+        """A session's secret."""
+        body = {"organization": org, "name": name, "password": password}
+        secret: str = self.want(200, "POST", "login", body, token="")["secret"]
+        return secret
+
+    def organization(self, org: str, *roles: str) -> None:
+        """Make it, with one user for each role, named after it and signed in."""
+        self.want(201, "POST", "organizations", {"id": org, "title": org})
+        for role in ("owner", *roles):
+            body = {"name": role, "role": role, "password": PASSWORD}
+            self.want(201, "POST", f"organizations/{org}/users", body)
+            self.people[org, role] = self.login(org, role)
+
+
+def dev_plane(folder: Path) -> Plane:
+    """Not started."""
+    data = folder / "data"
+    command = [
+        FREEHOLD, "control", "dev", "--listen", "127.0.0.1:0", "--data-dir", str(data),
+    ]  # fmt: skip
+    return Plane(folder, command, token="", data=data)
