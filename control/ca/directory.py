@@ -55,34 +55,23 @@ class CaDirectory:
         except (msgspec.DecodeError, PkiError) as error:
             raise UnavailableError("ca_damaged", f"{file} cannot be read") from error
 
-    def request(self, authority_id: str, label: str) -> bytes:
-        """Make an intermediate's key and the request for it, in PEM; the same when it is there.
+    def request(self, label: str) -> bytes:
+        """Make the intermediate's key and the request for it, in PEM; the same when it is there.
 
         Raises `PkiKeyError` when a file cannot be written.
         """
-        folder = self._folder(authority_id)
-        request = folder / "intermediate.csr"
-        if not request.exists():
-            key_file = folder / "intermediate.key"
-            if not key_file.exists():
-                store_key(key_file, new_curve_key(KeyKind.AUTHORITY))
-            key = load_curve_key(key_file, KeyKind.AUTHORITY)
-            write(request, make_authority_request(key, label), PUBLIC)
-        return read(request)
+        return self._request(self._active(), label)
 
-    def install(self, authority_id: str, intermediate: bytes, root: bytes) -> None:
+    def install(self, intermediate: bytes, root: bytes) -> None:
         """Take what a root signed, in PEM. The first authority is active from then on.
 
         Raises `PkiError` when they do not fit the key or the profile; nothing is written then.
         """
-        folder = self._folder(authority_id)
-        key = load_curve_key(folder / "intermediate.key", KeyKind.AUTHORITY)
-        signed, above = first(intermediate), first(root)
-        Authority.of(key, signed, above)
-        write(folder / "root.pem", pem([above]), PUBLIC, replace=True)
-        write(folder / "intermediate.pem", pem([signed]), PUBLIC, replace=True)
-        if not (self.path / STATE).exists():
-            self._save(Rollover(phase=Phase.STEADY, active=authority_id))
+        self._install(self._active(), intermediate, root)
+
+    def renew(self, root: Root, now: int) -> None:
+        """Have the active intermediate certified for another year. Raises `PkiError`."""
+        self._sign(self._active(), root, "", now)
 
     def init(self, root_folder: Path, label: str, now: int) -> Authority:
         """Make a root in `root_folder` (to be taken away) and an intermediate here.
@@ -156,15 +145,39 @@ class CaDirectory:
         return identity
 
     def _sign(self, authority_id: str, root: Root, label: str, now: int) -> None:
-        request = self.request(authority_id, f"{label} intermediate {authority_id}")
+        request = self._request(authority_id, f"{label} intermediate {authority_id}")
         signed = sign_intermediate(root, request, now)
-        self.install(authority_id, pem([signed]), pem([root.certificate]))
+        self._install(authority_id, pem([signed]), pem([root.certificate]))
+
+    def _request(self, authority_id: str, label: str) -> bytes:
+        folder = self._folder(authority_id)
+        request = folder / "intermediate.csr"
+        if not request.exists():
+            key_file = folder / "intermediate.key"
+            if not key_file.exists():
+                store_key(key_file, new_curve_key(KeyKind.AUTHORITY))
+            key = load_curve_key(key_file, KeyKind.AUTHORITY)
+            write(request, make_authority_request(key, label), PUBLIC)
+        return read(request)
+
+    def _install(self, authority_id: str, intermediate: bytes, root: bytes) -> None:
+        folder = self._folder(authority_id)
+        key = load_curve_key(folder / "intermediate.key", KeyKind.AUTHORITY)
+        signed, above = first(intermediate), first(root)
+        Authority.of(key, signed, above)
+        write(folder / "root.pem", pem([above]), PUBLIC, replace=True)
+        write(folder / "intermediate.pem", pem([signed]), PUBLIC, replace=True)
+        if not (self.path / STATE).exists():
+            self._save(Rollover(phase=Phase.STEADY, active=authority_id))
 
     def _parts(self, authority_id: str) -> tuple[EllipticCurvePrivateKey, Certificate, Certificate]:
         folder = self.path / authority_id
         key = load_curve_key(folder / "intermediate.key", KeyKind.AUTHORITY)
         signed, root = (first(read(folder / name)) for name in ("intermediate.pem", "root.pem"))
         return key, signed, root
+
+    def _active(self) -> str:
+        return self.state().active if (self.path / STATE).exists() else FIRST
 
     def _folder(self, authority_id: str) -> Path:
         folder = self.path / authority_id

@@ -57,10 +57,8 @@ def intermediate_request(
     label: Label = LABEL,
 ) -> None:
     """Make the intermediate's key and print the request that your own root is to sign."""
-    from control.ca.directory import FIRST
-
     with _told():
-        request = _directory(directory).request(FIRST, f"{label} intermediate")
+        request = _directory(directory).request(f"{label} intermediate")
     typer.echo(request.decode(), nl=False)
 
 
@@ -73,12 +71,25 @@ def intermediate_install(
     directory: Directory = DEFAULT,
 ) -> None:
     """Take the intermediate that your own root signed."""
-    from control.ca.directory import FIRST
     from protocols.pki.files import read
 
     with _told():
-        _directory(directory).install(FIRST, read(certificate), read(root))
+        _directory(directory).install(read(certificate), read(root))
         session(context).show(_summary(directory))
+
+
+@app.command("intermediate-renew")
+@shown
+def intermediate_renew(
+    context: typer.Context,
+    root: Annotated[Path, typer.Option(help="Folder with the root's key.")],
+    directory: Directory = DEFAULT,
+) -> None:
+    """Certify the intermediate for another year, with the root's key brought back for it."""
+    from control.ca.directory import load_root
+
+    _move(context, directory, lambda ca: ca.renew(load_root(root), _now()))
+    _take_away(root)
 
 
 @rollover.command()

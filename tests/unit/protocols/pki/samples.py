@@ -1,0 +1,115 @@
+"""Authorities and leaves as the tests want them, and forgeries that no function of ours makes."""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import NamedTuple
+
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.x509 import (
+    AuthorityKeyIdentifier,
+    BasicConstraints,
+    Certificate,
+    CertificateBuilder,
+    ExtendedKeyUsage,
+    GeneralName,
+    Name,
+    SubjectAlternativeName,
+    SubjectKeyIdentifier,
+    UniformResourceIdentifier,
+    random_serial_number,
+)
+
+from protocols.pki import profile
+from protocols.pki.authority import Authority, Root
+from protocols.pki.ceremony import new_root, sign_intermediate
+from protocols.pki.certificates import der, moment
+from protocols.pki.issuing import issue_agent, issue_server
+from protocols.pki.keys import KeyKind, new_curve_key
+from protocols.pki.names import AgentName
+from protocols.pki.requests import make_authority_request
+from protocols.pki.trust import Trust
+
+NOW = 1_800_000_000 * profile.SECOND
+NAME = AgentName.of("acme", "prod")
+
+
+class Pki(NamedTuple):
+    """A root in hand, and the intermediate below it."""
+
+    root: Root
+    authority: Authority
+
+    @property
+    def trust(self) -> Trust:
+        """In this root alone."""
+        return Trust.of([self.root.certificate])
+
+
+class Holder(NamedTuple):
+    """A key and its chain."""
+
+    key: EllipticCurvePrivateKey
+    chain: tuple[Certificate, ...]
+
+    @property
+    def ders(self) -> list[bytes]:
+        """The chain as TLS carries it."""
+        return [der(certificate) for certificate in self.chain]
+
+
+@lru_cache
+def make_pki(label: str, now: int = NOW) -> Pki:
+    """The same for the same label."""
+    root = new_root(new_curve_key(KeyKind.AUTHORITY), f"{label} root", now)
+    key = new_curve_key(KeyKind.AUTHORITY)
+    signed = sign_intermediate(root, make_authority_request(key, f"{label} intermediate"), now)
+    return Pki(root, Authority.of(key, signed, root.certificate))
+
+
+def make_agent(pki: Pki, name: AgentName = NAME, now: int = NOW) -> Holder:
+    """An agent of this authority."""
+    key = new_curve_key(KeyKind.LEAF)
+    leaf = issue_agent(pki.authority, name, key.public_key(), now)
+    return Holder(key, (leaf, pki.authority.certificate))
+
+
+def make_server(pki: Pki, now: int = NOW) -> Holder:
+    """The control plane's server under this authority."""
+    key = new_curve_key(KeyKind.LEAF)
+    leaf = issue_server(pki.authority, ["localhost"], key.public_key(), now)
+    return Holder(key, (leaf, *pki.authority.issuers))
+
+
+def forge(
+    pki: Pki,
+    names: Sequence[GeneralName],
+    use: ExtendedKeyUsage = profile.AGENT_USE,
+    subject: Name | None = None,
+    kind: KeyKind = KeyKind.LEAF,
+    constraints: BasicConstraints | None = None,
+) -> Holder:
+    """A leaf with the authority's true signature and anything in it."""
+    key, authority = new_curve_key(kind), pki.authority
+    identifier = AuthorityKeyIdentifier(bytes.fromhex(authority.id), None, None)
+    builder = (
+        CertificateBuilder()
+        .subject_name(subject or Name([]))
+        .issuer_name(authority.certificate.subject)
+        .public_key(key.public_key())
+        .serial_number(random_serial_number())
+        .not_valid_before(moment(NOW))
+        .not_valid_after(moment(NOW + profile.AGENT_LIFE))
+        .add_extension(constraints or BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(profile.leaf_usage(), critical=True)
+        .add_extension(use, critical=True)
+        .add_extension(SubjectAlternativeName(names), critical=subject is None)
+        .add_extension(SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(identifier, critical=False)
+    )
+    return Holder(key, (builder.sign(authority.key, SHA256()), authority.certificate))
+
+
+def uris(*texts: str) -> list[GeneralName]:
+    """SAN entries, whatever the texts."""
+    return [UniformResourceIdentifier._init_without_validation(text) for text in texts]
