@@ -18,6 +18,7 @@ EXCEPTIONS: Final = {
     "control/store/ledger.py": "queries: tests/contract asks them of every database",
     "vault/app.py": "the process: tests/acceptance run it as the whole agent that it is",
     "vault/unit.py": "the wiring: tests/acceptance run it as the whole agent that it is",
+    "tools/make_vectors_link.py": "what it writes is what the tests of protocols.link read",
     "tools/make_vectors.py": "what it writes is what the tests of vault.crypto read",
 }
 """Path (or folder with its `/`) → why it has no unit test of its own."""
