@@ -138,7 +138,7 @@ def open_bundle(
     """The bundle, if this agent may take it now. Raises `BundleError` by the first check it fails.
 
     In this order: `size`, `signature`, `malformed`, `not_canonical`, `wrong_org`, `wrong_vault`,
-    `older`, `equivocation`, `broken_chain`, `not_yet_valid`, `expired`. The stored bundle itself
+    `equivocation`, `older`, `broken_chain`, `not_yet_valid`, `expired`. The stored bundle itself
     is `older`: nothing to do.
     """
     if not SIGNATURE_SIZE < len(signed) <= SIGNATURE_SIZE + MAX_BUNDLE:
