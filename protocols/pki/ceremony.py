@@ -3,6 +3,7 @@
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from cryptography.x509 import (
     AuthorityKeyIdentifier,
+    BasicConstraints,
     Certificate,
     CertificateBuilder,
     Name,
@@ -45,11 +46,13 @@ def cross_sign(root: Root, successor: Certificate, now: int) -> Certificate:
     """The next root's key and name, certified by this one: the proof that it is the next.
 
     Who trusts only this root then trusts what the next one issues, and may take it for a root
-    (`Trust.follow`). Nobody but the holder of this root's key can make it.
+    (`Trust.follow`). Nobody but the holder of this root's key can make it. Raises `AuthorityError`
+    when this root has expired or the next is no authority.
     """
     identifier = extension(successor, SubjectKeyIdentifier)
-    if identifier is None:
-        raise AuthorityError("a root needs a subject key identifier")
+    constraints = extension(successor, BasicConstraints)
+    if identifier is None or constraints is None or not constraints.ca:
+        raise AuthorityError("the next root must be an authority with a subject key identifier")
     end = min(_end(root, now, profile.ROOT_LIFE), validity(successor)[1])
     key = public_key(successor)
     builder = _draft(successor.subject, key, identifier, profile.CROSS_PATH, now=now, end=end)

