@@ -1,6 +1,6 @@
 """`MountBook`: the current mounts. A mount is a prefix of the name space with KV settings."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from vault.model.path import ResourcePath
 from vault.model.records import MountRow
@@ -11,6 +11,11 @@ class MountBook:
 
     def __init__(self, rows: Iterable[MountRow] = ()) -> None:
         self._rows = {row.path: row for row in rows}
+
+    @property
+    def rows(self) -> Mapping[str, MountRow]:
+        """The mounts by path: another mapping, not a changed one, after each `replace`."""
+        return self._rows
 
     def replace(self, rows: Iterable[MountRow]) -> None:
         """Take over a new set of mounts, all at once."""

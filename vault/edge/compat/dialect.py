@@ -1,7 +1,9 @@
 """How this dialect reads a request, which route it takes, and how it tells an error."""
 
-from typing import Any, ClassVar, Final
+from collections.abc import Mapping
+from typing import Any, ClassVar, Final, TypeAlias
 
+from actors.world import World
 from vault.edge.compat import health, kv1, kv2, kv2_metadata, mounts, seal, token
 from vault.edge.compat.envelope import failed
 from vault.edge.compat.fields import parse_bool
@@ -18,9 +20,17 @@ from vault.errors import (
     ValidationError,
     VaultError,
 )
+from vault.gate import Gate
+from vault.model.mounts import MountBook
+from vault.model.path import MAX_BYTES
+from vault.model.records import MountRow
 
 PREFIX: Final = "/v1/"
 MAX_BODY: Final = 2 << 20  # as native: it is read before we know the caller, a value has 1 MiB
+
+MOST_FOUND: Final = 4096  # routes that are remembered; a path and some 300 bytes each
+
+Found: TypeAlias = tuple[Route, tuple[Any, ...]]
 
 _LISTED: Final = "1 error occurred:\n\t* {}\n\n"  # Go's multierror: clients print and match it
 _ENGINES: Final = {1: kv1.routes, 2: Router.of(kv2.routes, kv2_metadata.routes)}
@@ -34,17 +44,26 @@ class Compat(Dialect):
     router: ClassVar[Router] = Router.of(health.routes, seal.routes, mounts.routes, token.routes)
     max_body = MAX_BODY
 
-    def find(self, request: Request, path: str) -> tuple[Route, tuple[Any, ...]]:
+    def __init__(self, gate: Gate, world: World) -> None:
+        super().__init__(gate, world)
+        self._mounts: Mapping[str, MountRow] = {}  # those that `_found` was found in
+        self._found: dict[tuple[str, str], Found] = {}
+
+    def find(self, request: Request, path: str) -> Found:
         """The agent's own routes first; then those of the engine in whose mount the path lies."""
         _refuse_unkept(request)
         verb = _verb(request)
         if is_reserved(path):
             return self.router.match(verb, path)
-        mount = self.gate.mounts.match(path if path.endswith("/") else path + "/")
-        if mount is None:
-            return NOWHERE, (path,)
-        route, values = _ENGINES[mount.version].match(verb, path[len(mount.path) :])
-        return route, (mount, *values)
+        book = self.gate.mounts
+        if self._mounts is not book.rows or len(self._found) >= MOST_FOUND:
+            self._mounts, self._found = book.rows, {}
+        found = self._found.get((verb, path))
+        if found is None:
+            found = _in_mount(book, verb, path)
+            if found[0] is not NOWHERE and len(path) <= MAX_BYTES:  # anybody may send the others
+                self._found[verb, path] = found
+        return found
 
     def error(self, error: VaultError, request_id: str) -> Reply:  # noqa: ARG002  # errors have no id here
         """OpenBao's statuses and words, where clients go by them."""
@@ -60,6 +79,15 @@ class Compat(Dialect):
         if error.code in _IN_A_LIST:
             return failed(error.status, _LISTED.format(error.message))
         return failed(error.status, error.message)
+
+
+def _in_mount(book: MountBook, verb: str, path: str) -> Found:
+    """The route of the engine in whose mount the path lies."""
+    mount = book.match(path if path.endswith("/") else path + "/")
+    if mount is None:
+        return NOWHERE, (path,)
+    route, values = _ENGINES[mount.version].match(verb, path[len(mount.path) :])
+    return route, (mount, *values)
 
 
 _IN_A_LIST: Final = frozenset({"permission_denied", "invalid_accessor", "missing_accessor"})

@@ -116,6 +116,9 @@ class Wire:
     world: FakeWorld = field(default_factory=FakeWorld)
     token: str = "s.token"
 
+    def __post_init__(self) -> None:
+        self.compat = Compat(self.gate, self.world)  # type: ignore[arg-type]  # the fake has what it asks
+
     async def ask(
         self, method: str, path: str, body: object = b"", headers: dict[str, str] | None = None
     ) -> Answer:
@@ -134,8 +137,7 @@ class Wire:
         async def receive() -> dict[str, object]:
             return {"type": "http.request", "body": content, "more_body": False}
 
-        dialect = Compat(self.gate, self.world)  # type: ignore[arg-type]  # the fake has what it asks
-        reply, endpoint = await dialect.answer(scope, receive)
+        reply, endpoint = await self.compat.answer(scope, receive)
         return Answer(reply.status, reply.body, dict(reply.headers), endpoint)
 
     @property

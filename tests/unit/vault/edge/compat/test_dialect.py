@@ -1,8 +1,10 @@
 """Tests of what every route has in common: credential, verbs, refusals, errors."""
 
 import pytest
+from msgspec.structs import replace
 
 from tests.unit.vault.edge.compat.conftest import Wire
+from vault.edge.compat import dialect
 from vault.errors import (
     AuthenticationError,
     AuthorizationError,
@@ -16,6 +18,7 @@ from vault.errors import (
     VaultError,
 )
 from vault.gate import SealStatus
+from vault.model.path import MAX_BYTES
 from vault.model.results import Keys
 
 SEALED = SealStatus(type="shamir", initialized=True, sealed=True)
@@ -146,3 +149,35 @@ async def test_endpoints_for_the_metrics(wire: Wire) -> None:
     wire.gate.answers["secret.read"] = NotFoundError("secret_not_found", "no")
     assert (await wire.ask("GET", "secret/data/app/db")).endpoint == "/v1/data/{path}"
     assert (await wire.ask("GET", "sys/nothing")).endpoint == "unmatched"
+
+
+async def test_a_changed_mount_counts_for_the_next_request(wire: Wire) -> None:
+    """A route that was found before is found anew once the mounts are others."""
+    wire.gate.answers["secret.read"] = NotFoundError("secret_not_found", "no")
+    wire.gate.answers["mount.preflight"] = NotFoundError("mount_not_found", "no")
+    mount = wire.gate.book.get("secret/")
+    assert mount is not None
+    for _ in range(2):
+        await wire.ask("GET", "secret/data/x")
+        assert wire.last.path == "secret/x"
+    wire.gate.book.replace([replace(mount, version=1)])
+    await wire.ask("GET", "secret/data/x")
+    assert wire.last.path == "secret/data/x"
+    wire.gate.book.replace([])
+    await wire.ask("GET", "secret/data/x")
+    assert wire.last.name == "mount.preflight"
+    wire.gate.state = SEALED
+    assert (await wire.ask("GET", "secret/data/x")).status == 503
+
+
+async def test_what_was_found_is_bounded(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Names that callers think of fill no memory; those in no mount and long ones are not kept."""
+    monkeypatch.setattr(dialect, "MOST_FOUND", 3)
+    wire.gate.answers["secret.read"] = NotFoundError("secret_not_found", "no")
+    wire.gate.answers["mount.preflight"] = NotFoundError("mount_not_found", "no")
+    for number in range(10):
+        await wire.ask("GET", f"secret/data/{number}")
+        await wire.ask("GET", f"nowhere/{number}")
+        await wire.ask("GET", f"secret/data/{number}/" + "x" * MAX_BYTES)
+        assert len(wire.compat._found) <= 3
+    assert all(len(path) <= MAX_BYTES for _, path in wire.compat._found)
