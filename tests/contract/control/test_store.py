@@ -226,7 +226,7 @@ async def test_alerts_and_checkpoints(store: Store) -> None:
     assert await ids(vault="v") == ["1"]
     assert await ids(before=2) == ["1"]
     assert await store.write(lambda tx: records.sweep_alerts(tx, 10)) == 1
-    seen = Witnessed("acme", "v", 2**40, b"r" * 32, "note", "— line", 1, "")
+    seen = Witnessed("acme", "v", 2**40, b"r" * 32, "note", 1, "")
     await store.write(lambda tx: records.put_checkpoint(tx, seen))
     assert await store.read(lambda tx: records.checkpoint(tx, "acme", "v")) == seen
 
