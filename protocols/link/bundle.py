@@ -175,9 +175,10 @@ def _check_place(bundle: Bundle, digest: bytes, stored: Stored) -> None:
     Versions may be left out, because a newer bundle supersedes those before it. Two different
     bundles of one version mean that the policy key signs two histories: `equivocation`.
     """
-    if bundle.version == stored.version and digest != stored.hash:
+    if bundle.version == stored.version and digest != stored.hash:  # not secret: public hashes
         raise BundleError(PolicyReason.EQUIVOCATION, "another bundle of the stored version")
     if bundle.version <= stored.version:
         raise BundleError(PolicyReason.OLDER, "the bundle is not newer than the stored one")
-    if bundle.version == stored.version + 1 and bundle.prev_hash != stored.hash:
+    follows = bundle.prev_hash == stored.hash  # not secret: public hashes
+    if bundle.version == stored.version + 1 and not follows:
         raise BundleError(PolicyReason.BROKEN_CHAIN, "the bundle does not follow the stored one")
