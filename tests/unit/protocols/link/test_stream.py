@@ -124,7 +124,7 @@ async def test_frames_go_both_ways_whole():
 
 async def test_nobody_comes_in_without_a_certificate_of_the_authority():
     """None, or another authority's: the server never calls its handler."""
-    called = []
+    called: list[WebSocketPipe] = []
 
     async def handler(pipe: WebSocketPipe) -> None:
         called.append(pipe)
