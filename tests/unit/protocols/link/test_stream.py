@@ -115,10 +115,9 @@ async def test_frames_go_both_ways_whole():
         assert pipe.peer_certificate[:1] == seen[0][:1] == b"\x30"  # DER
         assert pipe.peer_certificate != seen[0]
         await pipe.aclose()
-        with pytest.raises(PipeError):
-            await pipe.send(b"late")
-        with pytest.raises(PipeError):
-            await pipe.receive()
+        for late in (lambda: pipe.send(b"late"), pipe.receive):
+            with pytest.raises(PipeError):
+                await late()
     assert site.reports == []
 
 
