@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from loadtests.durability.faults.calls import SYNCS, Call
@@ -69,12 +70,20 @@ def fill_segment(stage: Stage) -> None:
 
     def fill() -> None:
         with stage.agent.client() as client:
-            while not log.exists() or log.stat().st_size < SEGMENT:
+            while _size(log) < SEGMENT:
                 client.call("GET", f"/api/v1/secrets/secret/{LONG_NAME}")
 
     with ThreadPoolExecutor(FILLERS) as pool:
         for filled in [pool.submit(fill) for _ in range(FILLERS)]:
             filled.result()
+
+
+def _size(file: Path) -> int:
+    """In bytes; 0 between two segments, when there is no such file."""
+    try:
+        return file.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def write_until_copied_back(stage: Stage) -> None:

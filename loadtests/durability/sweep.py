@@ -164,11 +164,10 @@ def _survive(stage: Stage, fault: Fault) -> Iterator[str]:
 
 def _revive(stage: Stage, fault: Fault) -> list[str]:
     """After a death: it starts and the oracle is content."""
+    stage.gate.disarm()  # before we look: work in the background may reach the position late
     if fault.struck is None:
-        stage.gate.disarm()
         return []
     stage.bury()
-    stage.gate.disarm()
     return stage.start() or judge(stage.agent, stage.writes)
 
 

@@ -66,7 +66,7 @@ class Gate:
         self._lock = threading.Lock()
         self._fault: Fault | None = None
         self._trace: list[Call] = []
-        self._process = 0  # the agent that is behind the gate, if one is
+        self._process: int | None = None  # pidfd of the agent behind the gate, if one is
         self._held = threading.Event()
         self._release = threading.Event()
         self.failure: BaseException | None = None
@@ -116,8 +116,8 @@ class Gate:
     def close(self) -> None:
         """No further agent; one that still runs, because something else failed, is killed."""
         with self._lock:
-            if self._process:
-                os.kill(self._process, signal.SIGKILL)
+            if self._process is not None:
+                _kill(self._process)
         with suppress(OSError):
             self._door.shutdown(socket.SHUT_RDWR)
         self._door.close()
@@ -125,17 +125,21 @@ class Gate:
     def _admit(self) -> None:
         agent, _ = self._door.accept()
         with agent:
-            _, (listener,), _, _ = socket.recv_fds(agent, 1, 1)
+            _, listeners, _, _ = socket.recv_fds(agent, 1, 1)
+            if not listeners:
+                return  # killed before it was behind the gate
             credentials = agent.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+            process = os.pidfd_open(int.from_bytes(credentials[:4], sys.byteorder))
             agent.send(b"x")
         with self._lock:
-            self._process = int.from_bytes(credentials[:4], sys.byteorder)
+            self._process = process
         try:
-            self._answer_all(listener, self._process)
+            self._answer_all(listeners[0], process)
         finally:
             with self._lock:
-                self._process = 0
-            os.close(listener)
+                self._process = None
+            os.close(process)
+            os.close(listeners[0])
 
     def _answer_all(self, listener: int, process: int) -> None:
         poll = select.poll()
@@ -164,7 +168,7 @@ class Gate:
         if kind == "tear":
             calls.write_half(asked)
         if kind in LETHAL:
-            os.kill(process, signal.SIGKILL)
+            _kill(process)
         elif kind.startswith(("EIO", "ENOSPC")):
             code = errno.EIO if kind.startswith("EIO") else errno.ENOSPC
             seccomp.fail(listener, asked, code)
@@ -178,6 +182,12 @@ class Gate:
         self._release.wait(_RELEASED_WITHIN)
         seccomp.let_pass(listener, asked)
         os.close(listener)
+
+
+def _kill(process: int) -> None:
+    """By its pidfd, which is never somebody else; it may be gone already."""
+    with suppress(ProcessLookupError):
+        signal.pidfd_send_signal(process, signal.SIGKILL)
 
 
 @contextmanager
