@@ -10,6 +10,7 @@ from msgspec import Struct
 from vault.errors import TamperedError
 from vault.store.interface import ConstraintError, Writes
 from vault.store.prepared import Bound, Prepared
+from vault.store.query import storable
 from vault.store.statements import Statements
 from vault.store.table import Key, Query, Table
 from vault.store.tables import ALL
@@ -99,7 +100,8 @@ class SqlSession:
                 raise ConstraintError(table.name)
 
     def _among(self, table: Table[Any], keys: Iterable[Key], what: str) -> Iterator[Sequence[Any]]:
-        for text, bound in self._prepared[table].among(keys, what):
+        some = [key for key in keys if all(map(storable, key))]  # another is not there
+        for text, bound in self._prepared[table].among(some, what):
             yield from self._driver_records(table, text, bound)
 
     def _driver_records(self, table: Table[Any], text: str, bound: Bound) -> Sequence[Any]:

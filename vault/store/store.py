@@ -1,4 +1,6 @@
-"""The store: what everybody else sees of the database. Reads in threads, writes through one actor.
+"""The store: what everybody else sees of the database.
+
+Rows are loaded together by one actor and written together by another; queries have a thread each.
 
 Whoever reads after an acknowledged commit sees it, from the cache or from the database. A `select`
 reads the database and may show a commit a moment before it is acknowledged.
@@ -27,6 +29,7 @@ from vault.errors import UnavailableError
 from vault.store.cache import DEFAULT_BYTES, MISSING, Cache, CacheStats, Missing
 from vault.store.guard import Guard, checked
 from vault.store.interface import UNKNOWN, Backend
+from vault.store.loader import Loader
 from vault.store.query import check
 from vault.store.table import Query, Table
 from vault.store.tx import Tx
@@ -36,7 +39,8 @@ R = TypeVar("R", bound=Struct)
 T = TypeVar("T")
 
 COMMIT_SECONDS: Final = 30.0  # the time-out of the slowest client we know of is 60 s (bao, hvac)
-MAX_WAITING: Final = 4096  # changes; at 20 µs each that is a queue of 0.1 s, and 16 batches
+LOAD_SECONDS: Final = 30.0  # the same
+MAX_WAITING: Final = 4096  # messages; at 20 µs each that is a queue of 0.1 s, and 16 batches
 _RESTARTS: Final = RestartPolicy(
     # A full disk is waited out, at most a second at a time: reads go on meanwhile, so it never
     # escalates. 60 s hold fewer than 150 restarts at the cap.
@@ -76,7 +80,8 @@ class Store:
         self._counts = counts
         self._tree = tree
         self._writer = tree.ref("writer")
-        self._readers = trio.CapacityLimiter(backend.readers)
+        self._loader = tree.ref("loader")
+        self._queries = trio.CapacityLimiter(max(backend.readers - 1, 1))  # the loader reads, too
 
     def cached(self, table: Table[R], *key: str | int) -> R | Missing | None:
         """The row, or None when it does not exist, or `MISSING` when only the database can say."""
@@ -85,12 +90,17 @@ class Store:
     async def get(self, table: Table[R], *key: str | int) -> R | None:
         """The row; without a checkpoint when it is cached: a read has several, and waits anyway.
 
-        Raises `TamperedError` and `BackendError`.
+        Raises `TamperedError`, and `UnavailableError` when the database does not answer.
         """
         row = self._cache.lookup(table, key)
-        if row is MISSING:
-            return await self._in_thread(self._load, table, key)
-        return row
+        if row is not MISSING:
+            return row
+        try:
+            return cast("R | None", await self._loader.ask((table, key), LOAD_SECONDS))
+        except MailboxFull:
+            raise UnavailableError("store_busy", "too many reads wait for the database") from None
+        except ActorError:
+            raise UnavailableError("store_timeout", "the database did not answer in time") from None
 
     async def select(self, table: Table[R], query: Query) -> list[R]:
         """The rows of the query, from the database. Raises as `get`, naming the damaged row.
@@ -133,22 +143,11 @@ class Store:
         )
 
     def tree(self) -> Node:
-        """The writer as an actor: mailbox depth, restarts, time per change."""
+        """Writer and loader as actors: mailbox depth, restarts, time per message."""
         return self._tree.snapshot()
 
     async def _in_thread(self, fn: Callable[..., T], *args: object) -> T:
-        return await self._world.run_sync(fn, *args, limiter=self._readers)
-
-    def _load(self, table: Table[R], key: tuple[str | int, ...]) -> R | None:
-        load = self._cache.begin(table, key)
-        result: R | Missing | None = MISSING
-        try:
-            with self._backend.read() as session:
-                row = session.get(table, key)
-            result = row if row is None else checked(self._guard, table, row)
-            return row
-        finally:
-            self._cache.end(load, table, result)
+        return await self._world.run_sync(fn, *args, limiter=self._queries)
 
     def _select(self, table: Table[R], query: Query) -> list[R]:
         with self._backend.read() as session:
@@ -177,10 +176,16 @@ async def open_store(
     def writer() -> Writer:
         return Writer(backend, guard, cache, world, counts, mark=mark)
 
-    child = Child("writer", writer, mailbox=MAX_WAITING, overflow=Overflow.REFUSE)
+    def loader() -> Loader:
+        return Loader(backend, guard, cache, world)
+
+    children = [
+        Child(name, factory, mailbox=MAX_WAITING, overflow=Overflow.REFUSE)
+        for name, factory in (("writer", writer), ("loader", loader))
+    ]
     async with (
         _opened(backend, world),
-        supervise("store", [child], world=world, policy=_RESTARTS, report=report) as tree,
+        supervise("store", children, world=world, policy=_RESTARTS, report=report) as tree,
     ):
         yield Store(backend, guard, world, cache=cache, counts=counts, tree=tree)
 

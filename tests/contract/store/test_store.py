@@ -87,13 +87,15 @@ class TestReads:
 
     async def test_overtaken_load(self, backend: Backend) -> None:
         """An old row in a reader's hand never replaces the newer one of a commit meanwhile."""
-        faulty = FaultyBackend(backend)
+        faulty, token = FaultyBackend(backend), trio.lowlevel.current_trio_token()
         async with opened(faulty) as store:
             transact(backend, put(SYSTEM, system("a", b"old")))
 
             def commit_meanwhile() -> None:
                 faulty.on_read = lambda: None
-                trio.from_thread.run(store.commit, put(SYSTEM, system("a", b"new")))
+                trio.from_thread.run(
+                    store.commit, put(SYSTEM, system("a", b"new")), trio_token=token
+                )
 
             faulty.on_read = commit_meanwhile
             assert await store.get(SYSTEM, "a") == system("a", b"old")
@@ -102,13 +104,13 @@ class TestReads:
 
     async def test_overtaken_deletion(self, backend: Backend) -> None:
         """Nor does it come back after it was deleted."""
-        faulty = FaultyBackend(backend)
+        faulty, token = FaultyBackend(backend), trio.lowlevel.current_trio_token()
         async with opened(faulty) as store:
             transact(backend, put(SYSTEM, system("a", b"old")))
 
             def delete_meanwhile() -> None:
                 faulty.on_read = lambda: None
-                trio.from_thread.run(store.commit, remove(SYSTEM, "a"))
+                trio.from_thread.run(store.commit, remove(SYSTEM, "a"), trio_token=token)
 
             faulty.on_read = delete_meanwhile
             await store.get(SYSTEM, "a")

@@ -54,6 +54,14 @@ def test_stamp_that_is_none(backend: SqliteBackend) -> None:
         assert list(session.every_stamp(SECRETS)) == [b""]
 
 
+def test_impossible_keys(backend: SqliteBackend) -> None:
+    """A key that cannot be stored is not there, and does not hide those asked for beside it."""
+    keys = [("\ud800",), ("a",)]
+    with backend.read() as session:
+        assert session.get_many(SYSTEM, keys) == {("a",): system("a")}
+        assert session.existing(SYSTEM, keys) == {("a",)}
+
+
 def test_update_of_nothing(backend: SqliteBackend) -> None:
     """An update that meets no row contradicts what is stored; nothing of it stays."""
     with pytest.raises(ConstraintError):
