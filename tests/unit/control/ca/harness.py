@@ -1,0 +1,102 @@
+"""The CA's services over a ledger in memory, and agents that ask them."""
+
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+
+from actors.testing import FakeWorld
+from control.ca.enrolment import Enrolment
+from control.ca.issuer import ControlKeys, Issuer, Standing
+from control.ca.joining import Joining
+from control.ca.ledger import Agent, Ledger, LedgerTx
+from control.ca.memory import MemoryLedger
+from control.ca.renewal import Renewal
+from control.ca.revocation import Ended, Revocation
+from protocols.pki.chain import Agent as Peer
+from protocols.pki.chain import verify_agent
+from protocols.pki.keys import KeyKind, new_curve_key, new_signing_key
+from protocols.pki.messages import EnrolRequest, Grant, JoinRequest, RejoinRequest, RenewRequest
+from protocols.pki.names import AgentName
+from protocols.pki.proof import bind, rejoin
+from protocols.pki.requests import make_request
+from tests.unit.protocols.pki.samples import NOW, make_pki
+
+PKI = make_pki("ca")
+NAME = AgentName.of("acme", "prod")
+
+
+class Ca:
+    """Everything, with a clock that is told."""
+
+    def __init__(self, ledger: Ledger | None = None) -> None:
+        self.world = FakeWorld(NOW)
+        self.ledger = ledger or MemoryLedger()
+        self.followed: list[Agent] = []
+        self.ended: list[Ended] = []
+        standing = Standing(PKI.authority, PKI.trust)
+        self.issuer = Issuer(standing, ControlKeys(b"l" * 32, b"p" * 32), self._follow)
+        self.enrolment = Enrolment(self.ledger, self.issuer, self.world)
+        self.revocation = Revocation(self.ledger, self.issuer, self.ended.append, self.world)
+        self.renewal = Renewal(self.ledger, self.issuer, self.revocation, self.world)
+        self.joining = Joining(self.ledger, self.issuer, self.world)
+
+    def _follow(self, _tx: LedgerTx, agent: Agent) -> None:
+        self.followed.append(agent)
+
+    async def token(self, *, replace_agent: bool = False, name: AgentName = NAME) -> str:
+        """A token's text."""
+        made = await self.enrolment.create(*name, "alice", replace_agent=replace_agent)
+        return made.text
+
+    async def agent(self, name: AgentName = NAME) -> Agent:
+        """As the ledger has it."""
+        found = await self.ledger.transact(lambda tx: tx.agent(name))
+        assert found is not None
+        return found
+
+    async def enrolled(self, name: AgentName = NAME) -> "Asking":
+        """An agent with a certificate."""
+        asking = Asking()
+        asking.took(await self.enrolment.enrol(asking.enrol(await self.token(name=name))), self)
+        return asking
+
+
+class Asking:
+    """An agent: its keys, and what it sends."""
+
+    def __init__(self) -> None:
+        self.link_key = new_signing_key()
+        self.key: EllipticCurvePrivateKey = new_curve_key(KeyKind.LEAF)
+        self.peer: Peer | None = None
+
+    def took(self, grant: Grant, ca: Ca) -> Peer:
+        """Keep a grant, after verifying it as TLS would."""
+        self.peer = verify_agent(grant.chain, PKI.trust, ca.world.now())
+        return self.peer
+
+    def shown(self) -> Peer:
+        """What it shows in a handshake."""
+        assert self.peer is not None
+        return self.peer
+
+    def fresh(self) -> RenewRequest:
+        """A request with a new key."""
+        self.key = new_curve_key(KeyKind.LEAF)
+        return RenewRequest(csr=make_request(self.key))
+
+    def enrol(self, token: str) -> EnrolRequest:
+        """With its present key."""
+        csr = make_request(self.key)
+        public = self.link_key.public_key().public_bytes_raw()
+        return EnrolRequest(token=token, csr=csr, link_key=public, proof=bind(self.link_key, csr))
+
+    def join(self, org: str = "acme") -> JoinRequest:
+        """With its present key."""
+        csr = make_request(self.key)
+        public = self.link_key.public_key().public_bytes_raw()
+        proof = bind(self.link_key, csr)
+        return JoinRequest(csr=csr, link_key=public, proof=proof, org=org, label="host")
+
+    def rejoin(self, *, name: AgentName = NAME) -> RejoinRequest:
+        """With a new key."""
+        csr, serial = self.fresh().csr, self.shown().leaf.serial
+        proof = rejoin(self.link_key, name, serial, csr)
+        return RejoinRequest(org=name.org, vault=name.vault, serial=serial, csr=csr, proof=proof)

@@ -1,0 +1,89 @@
+import pytest
+
+from control.ca.ledger import AgentState
+from control.ca.revocation import Locked, presented
+from control.errors import AuthorizationError, ConflictError, NotFoundError
+from protocols.pki.chain import Agent as Peer
+from protocols.pki.names import AgentName
+from tests.unit.control.ca.harness import NAME, Asking, Ca
+from tests.unit.protocols.pki.samples import NOW, make_agent, make_pki
+
+
+async def test_a_newer_certificate_that_was_seen_ends_the_older() -> None:
+    """Until then either may come, for an answer may have been lost."""
+    ca = Ca()
+    asking = await ca.enrolled()
+    old = asking.shown()
+    new = asking.took(await ca.renewal.renew(old, asking.fresh()), ca)
+    assert (await ca.revocation.admit(old)).confirmed == 1
+    assert (await ca.revocation.admit(new)).confirmed == 2
+    with pytest.raises(AuthorizationError) as told:
+        await ca.revocation.admit(old)
+    assert told.value.code == "agent_locked"
+    assert [(e.name, e.state) for e in ca.ended] == [(NAME, AgentState.LOCKED)]
+    with pytest.raises(AuthorizationError):
+        await ca.revocation.admit(new)
+
+
+async def test_a_certificate_that_was_never_recorded_is_refused() -> None:
+    """Whoever stole the intermediate's key has not the ledger."""
+    ca = Ca()
+    await ca.enrolled()
+    from protocols.pki.chain import read_agent
+
+    peer = read_agent(make_agent(make_pki("ca")).ders[0])
+    with pytest.raises(AuthorizationError):
+        await ca.revocation.admit(peer)
+
+
+async def test_a_recorded_serial_with_another_key_or_name_is_refused() -> None:
+    """All of it must be as recorded; and valid at this moment."""
+    ca = Ca()
+    peer = (await ca.enrolled()).shown()
+    for wrong in (
+        Peer(AgentName.of("acme", "dev"), peer.leaf),
+        Peer(NAME, peer.leaf._replace(key=bytes(32))),
+        Peer(NAME, peer.leaf._replace(serial="0" * 40)),
+    ):
+        with pytest.raises(AuthorizationError):
+            await ca.revocation.admit(wrong)
+    ca.world.advance(86_401)
+    with pytest.raises(AuthorizationError, match="expired"):
+        await ca.revocation.admit(peer)
+
+
+@pytest.mark.parametrize("state", [AgentState.LOCKED, AgentState.RETIRED])
+async def test_a_person_ends_an_agent(state: AgentState) -> None:
+    """From the commit on nothing of it counts, and its connection is ended."""
+    ca = Ca()
+    peer = (await ca.enrolled()).shown()
+    end = ca.revocation.revoke if state is AgentState.LOCKED else ca.revocation.retire
+    await end(NAME, "lost")
+    assert [(e.state, e.reason) for e in ca.ended] == [(state, "lost")]
+    assert await ca.revocation.revoked() == {peer.leaf.serial}
+    assert ca.followed[-1].state is state
+    with pytest.raises(AuthorizationError):
+        await ca.revocation.admit(peer)
+    with pytest.raises(NotFoundError):
+        await end(AgentName.of("acme", "nobody"), "x")
+
+
+async def test_a_retired_agent_stays_retired() -> None:
+    """It is not locked afterwards."""
+    ca = Ca()
+    await ca.enrolled()
+    await ca.revocation.retire(NAME, "done")
+    with pytest.raises(ConflictError):
+        await ca.revocation.revoke(NAME, "again")
+
+
+async def test_what_a_step_found() -> None:
+    """A lock is raised after its commit; anything else passes."""
+    ca = Ca()
+    asking: Asking = await ca.enrolled()
+    agent = await ca.agent()
+    assert ca.revocation.unlocked(5) == 5
+    with pytest.raises(AuthorizationError):
+        ca.revocation.unlocked(Locked(agent))
+    found, issued = await ca.ledger.transact(lambda tx: presented(tx, asking.shown(), NOW))
+    assert (found, issued.generation) == (agent, 1)
