@@ -1,7 +1,7 @@
 """The statements of one table as one database's driver takes them: compiled once, run directly.
 
 SQLAlchemy says what the SQL is and how each value is bound. To have it execute them too was most of
-the writer's time that was not the commit itself (`docs/decisions`, "The write path").
+the writer's time that was not the commit itself (`docs/decisions`, "0011").
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
