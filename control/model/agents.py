@@ -50,6 +50,22 @@ class Agent(Struct, frozen=True):
     changed_at: int
 
 
+def newcomer(org: str, vault: str, life: Life, *, now: int, tags: tuple[str, ...] = ()) -> Agent:
+    """An agent that was never heard."""
+    return Agent(
+        org=org,
+        vault=vault,
+        life=life,
+        reason="",
+        tags=tags,
+        presence=Presence.UNKNOWN,
+        last_seen=0,
+        facts={},
+        created_at=now,
+        changed_at=now,
+    )
+
+
 class AgentFilter(Struct, frozen=True, kw_only=True):
     """Which agents of an organization; unset means any. In the order of their names."""
 

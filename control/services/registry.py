@@ -5,7 +5,7 @@ from msgspec.structs import replace
 from actors import World
 from control.ca.ledger import AgentState
 from control.errors import ConflictError, NotFoundError
-from control.model.agents import NEXT, Agent, AgentFilter, Life, Presence
+from control.model.agents import NEXT, Agent, AgentFilter, Life, newcomer
 from control.model.names import slug, tags
 from control.services.events import Bus, Event, Topic
 from control.services.presence import Watch
@@ -27,7 +27,8 @@ class Registry:
 
     async def register(self, org: str, vault: str, given: tuple[str, ...]) -> Agent:
         """Expect an agent: it is pending until it enrols. Raises `ConflictError`."""
-        made = pending(org, slug(vault, "vault"), tags(given), self._world.now())
+        name = slug(vault, "vault")
+        made = newcomer(org, name, Life.PENDING, now=self._world.now(), tags=tags(given))
 
         def change(tx: Tx) -> None:
             if people.organization(tx, org) is None:
@@ -78,22 +79,6 @@ class Registry:
     def _live(self, agent: Agent) -> Agent:
         now = self._watch.presence(agent.org, agent.vault)
         return agent if now is None else replace(agent, presence=now[0], last_seen=now[1])
-
-
-def pending(org: str, vault: str, given: tuple[str, ...], now: int) -> Agent:
-    """An agent that is expected."""
-    return Agent(
-        org=org,
-        vault=vault,
-        life=Life.PENDING,
-        reason="",
-        tags=given,
-        presence=Presence.UNKNOWN,
-        last_seen=0,
-        facts={},
-        created_at=now,
-        changed_at=now,
-    )
 
 
 def moved(tx: Tx, org: str, vault: str, to: Life, reason: str, *, now: int) -> Agent:

@@ -5,8 +5,11 @@ from typing import Any, Final, TypeVar
 
 import sqlalchemy as sa
 from msgspec import Struct
+from msgspec.structs import replace
 
 from control.ca.ledger import Agent, Issued, Join, JoinState, LedgerTx, Token
+from control.model.agents import Life, newcomer
+from control.store import agents
 from control.store.rows import Tx, plain, shaped, upsert
 from control.store.store import Store
 from control.store.tables import ca_agents, ca_certificates, ca_joins, ca_tokens
@@ -63,6 +66,17 @@ class SqlLedgerTx:
     def put_agent(self, agent: Agent) -> None:
         """Add or replace."""
         self._put(ca_agents, ("org", "vault"), _flat(agent))
+        self._follow(agent)
+
+    def _follow(self, agent: Agent) -> None:
+        """The registry knows the same agent by the same life, from the same transaction."""
+        life = Life(agent.state.value)
+        known = agents.agent(self._tx, *agent.name)
+        if known is None:
+            agents.add_agent(self._tx, newcomer(*agent.name, life, now=agent.changed_at))
+        elif known.life is not life:
+            changed = replace(known, life=life, reason=agent.reason, changed_at=agent.changed_at)
+            agents.put_agent(self._tx, changed)
 
     def certificate(self, serial: str) -> Issued | None:
         """By serial."""

@@ -1,0 +1,99 @@
+"""Signing in, being known, and no longer."""
+
+import pytest
+import trio
+
+from actors.testing import FakeWorld
+from control.api.plane import Plane
+from control.authn.accounts import MAX_TOKENS
+from control.authn.lockout import FAILURES
+from control.errors import AuthenticationError, AuthorizationError, NotFoundError, ValidationError
+from control.model.people import Caller, Role
+from control.store import people
+from tests.unit.control.conftest import PASSWORD
+
+
+async def signed_in(plane: Plane) -> tuple[str, Caller]:
+    """Ann."""
+    secret, _ = await plane.accounts.login("acme", "ann", PASSWORD)
+    return secret, await plane.accounts.authenticate(secret)
+
+
+async def test_a_session_ends_by_itself_and_by_logout(plane: Plane, world: FakeWorld) -> None:
+    """And the credential is worth nothing then."""
+    secret, caller = await signed_in(plane)
+    assert (caller.org, caller.name, caller.role) == ("acme", "ann", Role.OWNER)
+    await plane.accounts.logout(caller)
+    other, _ = await signed_in(plane)
+    with pytest.raises(AuthenticationError):
+        await plane.accounts.authenticate(secret)
+    world.advance(12 * 3600)
+    with pytest.raises(AuthenticationError):
+        await plane.accounts.authenticate(other)
+
+
+@pytest.mark.parametrize("credential", [None, "", "fhs_nonsense", "\udcff"])
+async def test_what_is_no_credential_is_refused(plane: Plane, credential: str | None) -> None:
+    """Always the same error."""
+    with pytest.raises(AuthenticationError, match="do not count"):
+        await plane.accounts.authenticate(credential)
+
+
+async def test_a_hundred_guesses_at_once_are_five(plane: Plane) -> None:
+    """The attempt is counted before the password is looked at; time heals it."""
+
+    async def guess() -> None:
+        with pytest.raises(AuthenticationError):
+            await plane.accounts.login("acme", "ann", "wrong")
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(100):
+            nursery.start_soon(guess)
+    found = await plane.store.read(lambda tx: people.failures(tx, "acme", "ann"))
+    assert found[0] == FAILURES
+    with pytest.raises(AuthenticationError):
+        await plane.accounts.login("acme", "ann", PASSWORD)
+
+
+async def test_the_lock_ends(plane: Plane, world: FakeWorld) -> None:
+    """After fifteen minutes, and a success forgets the failures before it."""
+    for _ in range(6):
+        with pytest.raises(AuthenticationError):
+            await plane.accounts.login("acme", "ann", "wrong")
+    world.advance(15 * 60)
+    await signed_in(plane)
+    for _ in range(4):
+        with pytest.raises(AuthenticationError):
+            await plane.accounts.login("acme", "ann", "wrong")
+    await signed_in(plane)
+
+
+async def test_tokens_do_no_more_than_their_owner(plane: Plane, world: FakeWorld) -> None:
+    """A smaller role holds; a larger one is refused; the time is bounded."""
+    _, caller = await signed_in(plane)
+    secret, token = await plane.accounts.create_token(caller, "ci", Role.VIEWER, 60)
+    viewer = await plane.accounts.authenticate(secret)
+    assert viewer.role is Role.VIEWER
+    with pytest.raises(AuthorizationError):
+        await plane.accounts.create_token(viewer, "", Role.OWNER, 60)
+    with pytest.raises(ValidationError):
+        await plane.accounts.create_token(caller, "", Role.OWNER, 367 * 86_400)
+    with pytest.raises(NotFoundError):
+        await plane.accounts.revoke(caller, "other", token.id)
+    await plane.accounts.revoke(viewer, "acme", token.id)
+    with pytest.raises(AuthenticationError):
+        await plane.accounts.authenticate(secret)
+
+
+async def test_sessions_make_room_for_new_ones(plane: Plane, world: FakeWorld) -> None:
+    """The oldest goes; what a user holds is bounded."""
+    first, _ = await signed_in(plane)
+    for _ in range(MAX_TOKENS):
+        world.advance(1)
+        _, caller = await signed_in(plane)
+    with pytest.raises(AuthenticationError):
+        await plane.accounts.authenticate(first)
+    assert len(await plane.accounts.tokens(caller, "acme")) == MAX_TOKENS
+    world.advance(13 * 3600)
+    await plane.accounts.sweep()
+    assert await plane.accounts.tokens(caller, "acme") == []

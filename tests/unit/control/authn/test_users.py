@@ -1,0 +1,67 @@
+"""Accounts, and who may touch whose."""
+
+import pytest
+
+from control.api.plane import Plane
+from control.errors import AuthenticationError, AuthorizationError, ConflictError, NotFoundError
+from control.model.people import Caller, Role
+from tests.unit.control.conftest import PASSWORD, ROOT
+
+ANN = Caller("acme", "ann", Role.OWNER, "t")
+ADMIN = Caller("acme", "adm", Role.ADMIN, "t")
+
+
+async def test_nobody_touches_a_superior(plane: Plane) -> None:
+    """Not the role, the password or the account, and makes none either."""
+    users = plane.users
+    with pytest.raises(AuthorizationError):
+        await users.create(ADMIN, "acme", "boss", Role.OWNER, PASSWORD)
+    with pytest.raises(AuthorizationError):
+        await users.change(ADMIN, "acme", "ann", role=Role.VIEWER, disabled=None)
+    with pytest.raises(AuthorizationError):
+        await users.set_password(ADMIN, "acme", "ann", PASSWORD)
+    with pytest.raises(AuthorizationError):
+        await users.delete(ADMIN, "acme", "ann")
+    await users.create(ADMIN, "acme", "bob", Role.VIEWER, PASSWORD)
+    with pytest.raises(AuthorizationError):
+        await users.change(ADMIN, "acme", "bob", role=Role.OWNER, disabled=None)
+
+
+async def test_an_organization_keeps_an_owner(plane: Plane) -> None:
+    """Its last one is neither deleted, nor disabled, nor made less."""
+    for attempt in (
+        lambda: plane.users.delete(ANN, "acme", "ann"),
+        lambda: plane.users.change(ANN, "acme", "ann", role=None, disabled=True),
+        lambda: plane.users.change(ROOT, "acme", "ann", role=Role.ADMIN, disabled=None),
+    ):
+        with pytest.raises(ConflictError, match="last_owner"):
+            await attempt()  # type: ignore[no-untyped-call]
+    assert (await plane.users.get("acme", "ann")).role is Role.OWNER
+
+
+async def test_every_change_ends_what_the_user_held(plane: Plane) -> None:
+    """Password, role, disabling, deletion: a session from before is worth nothing."""
+    await plane.users.create(ANN, "acme", "bob", Role.ADMIN, PASSWORD)
+    users = plane.users
+    for change in (
+        lambda: users.set_password(ANN, "acme", "bob", PASSWORD),
+        lambda: users.change(ANN, "acme", "bob", role=Role.VIEWER, disabled=None),
+        lambda: users.delete(ANN, "acme", "bob"),
+    ):
+        secret, _ = await plane.accounts.login("acme", "bob", PASSWORD)
+        await change()  # type: ignore[no-untyped-call]
+        with pytest.raises(AuthenticationError):
+            await plane.accounts.authenticate(secret)
+
+
+async def test_organizations_are_apart(plane: Plane) -> None:
+    """One that is not there has no users, and a name counts in its own."""
+    with pytest.raises(NotFoundError):
+        await plane.users.create(ROOT, "nowhere", "bob", Role.VIEWER, PASSWORD)
+    await plane.users.create_organization("other", "Other")
+    await plane.users.create(ROOT, "other", "ann", Role.VIEWER, PASSWORD)
+    assert (await plane.users.get("other", "ann")).role is Role.VIEWER
+    assert [o.id for o in await plane.users.organizations("acme", 9)] == ["other", "platform"]
+    with pytest.raises(NotFoundError):
+        await plane.users.organization("nowhere")
+    assert [u.name for u in await plane.users.page("acme", "", 9)] == ["ann"]

@@ -1,0 +1,35 @@
+"""A whole control plane on SQLite, under a clock that moves only when told."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from argon2 import PasswordHasher
+
+from actors.testing import FakeWorld
+from control.api.plane import Plane
+from control.config.load import dev_settings
+from control.model.people import PLATFORM, Caller, Organization, Role
+from control.store import people
+from control.unit import open_plane
+
+ROOT = Caller(PLATFORM, "admin", Role.OWNER, "t")
+PASSWORD = "correct horse battery"
+
+
+@pytest.fixture
+def world() -> FakeWorld:
+    """The clock."""
+    return FakeWorld()
+
+
+@pytest.fixture
+async def plane(tmp_path: Path, world: FakeWorld) -> AsyncIterator[Plane]:
+    """With the organizations `acme` and `platform`, and the owner `acme/ann`."""
+    cheap = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+    async with open_plane(dev_settings("127.0.0.1:0", tmp_path), world, cheap) as opened:
+        for org in (PLATFORM, "acme"):
+            row = Organization(org, org, world.now())
+            await opened.store.write(lambda tx, row=row: people.add_organization(tx, row))
+        await opened.users.create(None, "acme", "ann", Role.OWNER, PASSWORD)
+        yield opened

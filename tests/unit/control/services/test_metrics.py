@@ -1,0 +1,74 @@
+"""Figures by themselves, by the minute and by the hour; bounded, and late ones find their place."""
+
+import pytest
+
+from actors.testing import FakeWorld
+from control.api.plane import Plane
+from control.errors import NotFoundError, ValidationError
+from control.model.records import Sample
+from control.services.metrics import MAX_SERIES, ingest
+from protocols.instant import SECOND
+from tests.unit.control.fleet import enrolled
+
+
+async def put(plane: Plane, world: FakeWorld, at: int, **figures: float) -> int:
+    """What v1 says."""
+    now = world.now() // SECOND
+    return await plane.store.write(lambda tx: ingest(tx, "acme", "v1", at, figures, now=now))
+
+
+async def query(plane: Plane, resolution: int) -> list[Sample]:
+    """All of `cpu`."""
+    return await plane.metrics.query(
+        "acme", "v1", "cpu", resolution=resolution, since=0, until=2**40
+    )
+
+
+async def test_three_resolutions(plane: Plane, world: FakeWorld) -> None:
+    """The late one is in its hour, and one from the future is now's."""
+    await enrolled(plane, world, "v1")
+    hour = world.now() // SECOND // 3600 * 3600
+    for offset, value in ((0, 4.0), (59, 2.0), (60, 9.0), (-7200, 1.0)):
+        await put(plane, world, hour + offset, cpu=value)
+    assert len(await query(plane, 0)) == 4
+    assert await query(plane, 3600) == [
+        Sample(hour - 7200, 1, 1.0, 1.0, 1.0, 1.0),
+        Sample(hour, 3, 15.0, 2.0, 9.0, 9.0),
+    ]
+    assert [s.count for s in await query(plane, 60)] == [1, 2, 1]
+    await put(plane, world, hour + 10**9, cpu=1.0)
+    assert (await query(plane, 0))[-1].at == world.now() // SECOND + 300
+
+
+async def test_series_are_bounded(plane: Plane, world: FakeWorld) -> None:
+    """An agent that invents names gets no further than this."""
+    await enrolled(plane, world, "v1")
+    figures = {f"x{number}": 1.0 for number in range(MAX_SERIES + 10)}
+    assert await put(plane, world, 60, **figures) == MAX_SERIES
+    assert await put(plane, world, 60, another=1.0) == 0
+
+
+async def test_old_ones_go_by_resolution(plane: Plane, world: FakeWorld) -> None:
+    """Single figures first, hours last."""
+    await enrolled(plane, world, "v1")
+    await put(plane, world, world.now() // SECOND, cpu=1.0)
+    for seconds, left in (
+        (7 * 3600, (0, 1, 1)),
+        (15 * 86_400, (0, 0, 1)),
+        (400 * 86_400, (0, 0, 0)),
+    ):
+        world.advance(seconds)
+        await plane.metrics.sweep()
+        assert tuple([len(await query(plane, r)) for r in (0, 60, 3600)]) == left
+
+
+async def test_what_is_not_there(plane: Plane, world: FakeWorld) -> None:
+    """Agent, series or resolution."""
+    await enrolled(plane, world, "v1")
+    with pytest.raises(NotFoundError):
+        await plane.metrics.names("other", "v1")
+    with pytest.raises(NotFoundError):
+        await query(plane, 60)
+    with pytest.raises(ValidationError):
+        await query(plane, 61)
+    assert await plane.metrics.names("acme", "v1") == []

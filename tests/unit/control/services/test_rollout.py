@@ -1,0 +1,63 @@
+"""How far a roll-out reaches, and what comes next."""
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from control.model.policies import Outcome, Plan, Rollout, RolloutState
+from control.services.rollout import Next, Progress, judge, order, reach, reached, steps, tally
+
+PLAN = Plan(canary=1, percentages=(10, 50))
+ROLLOUT = Rollout("r1", "acme", "p", 2, 1, PLAN, 0, RolloutState.RUNNING, "", "ann", 1, 1)
+plans = st.builds(
+    Plan,
+    canary=st.integers(0, 50),
+    percentages=st.lists(st.integers(1, 100), max_size=5).map(tuple),
+)
+
+
+def test_canary_percentages_everybody() -> None:
+    """Rounded up, and the last step is all of them."""
+    assert steps(PLAN) == 4
+    assert [reach(PLAN, step, 15) for step in range(4)] == [1, 2, 8, 15]
+    assert [reach(Plan(), step, 15) for step in range(steps(Plan()))] == [15]
+
+
+@given(plans, st.integers(0, 500))
+def test_a_step_never_reaches_fewer(plan: Plan, total: int) -> None:
+    """Nobody loses the new version because the roll-out went on; the end is everybody."""
+    sizes = [reach(plan, step, total) for step in range(steps(plan))]
+    assert sizes == sorted(sizes)
+    assert sizes[-1] == total
+
+
+def test_the_order_is_the_roll_outs_own() -> None:
+    """Fixed for one, different for another, and each step includes the ones before."""
+    vaults = [f"v{number}" for number in range(40)]
+    assert order("r1", vaults) == order("r1", reversed(vaults)) != order("r2", vaults)
+    waves = [reached(replace(ROLLOUT, step=step), vaults) for step in range(4)]
+    assert all(before <= after for before, after in pairwise(waves))
+
+
+@pytest.mark.parametrize(
+    ("rollout", "progress", "then"),
+    [
+        (ROLLOUT, Progress(wanted=1), Next.WAIT),
+        (ROLLOUT, Progress(applied=1), Next.ADVANCE),
+        (ROLLOUT, Progress(wanted=1, failed=1), Next.HALT),
+        (replace(ROLLOUT, plan=Plan(canary=1, max_failures=1)), Progress(failed=1), Next.ADVANCE),
+        (replace(ROLLOUT, plan=Plan(canary=1, automatic=False)), Progress(applied=1), Next.WAIT),
+        (replace(ROLLOUT, step=3), Progress(applied=15), Next.FINISH),
+    ],
+)
+def test_what_comes_next(rollout: Rollout, progress: Progress, then: Next) -> None:
+    """It waits for all, stops at too many refusals, and goes on by itself if it may."""
+    assert judge(rollout, progress) is then
+
+
+def test_outcomes_are_counted() -> None:
+    """Each once."""
+    assert tally([Outcome.APPLIED, Outcome.APPLIED, Outcome.FAILED]) == Progress(0, 2, 1)

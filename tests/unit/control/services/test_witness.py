@@ -1,0 +1,109 @@
+"""The witness signs what grew, and nothing that went back or split."""
+
+import base64
+from collections.abc import Sequence
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from actors.testing import FakeWorld
+from control.api.plane import Plane
+from control.crypto import sha256
+from control.errors import ConflictError, ValidationError
+from control.model.records import Witnessed
+from control.services.witness import Fault, Shown, Witness, accept, parse
+from protocols.instant import SECOND
+from protocols.merkle import Collector, Frontier, consistency_ranges, leaf_hash
+
+KEY = Ed25519PrivateKey.generate()
+PUBLIC = KEY.public_key().public_bytes_raw()
+
+
+def leaves(count: int, seed: str = "") -> list[bytes]:
+    """A log's leaves."""
+    return [leaf_hash(sha256, f"{seed}{number}".encode()) for number in range(count)]
+
+
+def shown(log: Sequence[bytes], old: int, vault: str = "v1") -> Shown:
+    """The log's checkpoint, proven from `old`."""
+    tree = Frontier(sha256)
+    for leaf in log:
+        tree.append(leaf)
+    root = base64.b64encode(tree.root()).decode()
+    note = f"freehold.audit/{vault}\n{len(log)}\n{root}\nhead 00\ntime t\n\n— x sig\n"
+    proof: list[bytes] = []
+    if 0 < old < len(log):
+        collector = Collector(sha256, consistency_ranges(old, len(log)), Frontier(sha256))
+        for leaf in log:
+            collector.feed(leaf)
+        proof = list(collector.hashes())
+    return Shown(note, old, proof)
+
+
+async def cosign(plane: Plane, world: FakeWorld, what: Shown) -> Witnessed | Fault:
+    """By a witness of ours."""
+    witness = Witness("w", PUBLIC, KEY.sign)
+    return await plane.store.write(
+        lambda tx: witness.cosign(tx, "acme", "v1", what, now=world.now())
+    )
+
+
+async def test_a_log_that_grows_is_cosigned(plane: Plane, world: FakeWorld) -> None:
+    """Also when it is shown twice, or with a proof over several sizes."""
+    log = leaves(12)
+    for size, old in ((3, 0), (3, 3), (7, 3), (12, 7)):
+        seen = await cosign(plane, world, shown(log[:size], old))
+        assert isinstance(seen, Witnessed)
+        assert seen.size == size
+
+
+@pytest.mark.parametrize(
+    ("log", "old", "kind"),
+    [(leaves(5), 7, "rollback"), (leaves(7, "x"), 7, "fork"), (leaves(9, "x"), 7, "fork")],
+)
+async def test_a_log_that_contradicts_is_told(
+    plane: Plane, world: FakeWorld, log: list[bytes], old: int, kind: str
+) -> None:
+    """It gets nothing any more, not even for the true log, until a person has looked."""
+    await cosign(plane, world, shown(leaves(7), 0))
+    fault = await cosign(plane, world, shown(log, old))
+    assert isinstance(fault, Fault)
+    assert fault.kind == kind
+    with pytest.raises(ConflictError, match="log_faulty"):
+        await cosign(plane, world, shown(leaves(8), 7))
+    assert await plane.store.write(lambda tx: accept(tx, "acme", "v1"))
+    assert isinstance(await cosign(plane, world, shown(leaves(8), 0)), Witnessed)
+
+
+async def test_a_stale_proof_is_no_fork(plane: Plane, world: FakeWorld) -> None:
+    """The agent did not hear of our last line; it is told where to prove from."""
+    await cosign(plane, world, shown(leaves(7), 0))
+    with pytest.raises(ConflictError) as stale:
+        await cosign(plane, world, shown(leaves(9), 3))
+    assert stale.value.details["size"] == 7
+
+
+@pytest.mark.parametrize("note", ["", "a\n1\nAA==\n\n— x y\n", "a\n01\n" + "A" * 43 + "=\n\n— x\n"])
+def test_what_is_no_checkpoint_is_refused(note: str) -> None:
+    """With a typed error."""
+    with pytest.raises(ValidationError):
+        parse(note)
+
+
+async def test_another_agents_log_is_refused(plane: Plane, world: FakeWorld) -> None:
+    """The origin names the vault, and the certificate says which vault this is."""
+    with pytest.raises(ValidationError, match="another log"):
+        await cosign(plane, world, shown(leaves(3), 0, vault="v2"))
+
+
+async def test_the_line_verifies_as_c2sp_has_it(plane: Plane, world: FakeWorld) -> None:
+    """Key id, time and a signature over `cosignature/v1`, the time and the note's text."""
+    seen = await cosign(plane, world, shown(leaves(3), 0))
+    assert isinstance(seen, Witnessed)
+    line = Witness("w", PUBLIC, KEY.sign).sign(seen)
+    blob = base64.b64decode(line.split(" ")[2])
+    seconds = int.from_bytes(blob[4:12], "big")
+    assert (seconds, line[:4]) == (world.now() // SECOND, "— w ")
+    assert blob[:4] == sha256(b"w\n\x04" + PUBLIC)[:4]
+    text = seen.note.split("\n\n")[0].encode() + b"\n"
+    KEY.public_key().verify(blob[12:], f"cosignature/v1\ntime {seconds}\n".encode() + text)

@@ -1,0 +1,114 @@
+"""The one way through: who, whether, on record before and after."""
+
+import pytest
+
+from control.api.plane import Plane
+from control.errors import (
+    AuthenticationError,
+    AuthorizationError,
+    ConflictError,
+    InternalError,
+    NotFoundError,
+    UnavailableError,
+)
+from control.model.operation import Operation, Origin
+from control.model.people import PLATFORM, Caller, Role
+from control.pipeline import authorize
+from tests.unit.control.conftest import PASSWORD, ROOT
+
+
+def operation(credential: str | None = None, **fields: object) -> Operation:
+    """One in acme."""
+    plain = {"name": "t.op", "request_id": "r", "origin": Origin(), "org": "acme", **fields}
+    return Operation(credential=credential, **plain)  # type: ignore[arg-type]
+
+
+async def session(plane: Plane) -> str:
+    """Ann's."""
+    secret, _ = await plane.accounts.login("acme", "ann", PASSWORD)
+    return secret
+
+
+async def phases(plane: Plane) -> list[tuple[str, str, str]]:
+    """What is on record, oldest first."""
+    found = await plane.trail.newest("acme", 0, 99)
+    return [(e.phase, e.result, e.code) for e in reversed(found)]
+
+
+def test_who_may_what() -> None:
+    """Own organization by role; another one is not found; the platform's owner may all."""
+    viewer = Caller("acme", "v", Role.VIEWER, "t")
+    authorize(operation(), viewer)
+    authorize(operation(org="other", role=Role.OWNER), ROOT)
+    authorize(operation(org="other", anyone=True), viewer)
+    with pytest.raises(AuthorizationError):
+        authorize(operation(role=Role.OPERATOR), viewer)
+    with pytest.raises(AuthorizationError):
+        authorize(operation(org=""), viewer)
+    for stranger in (Caller("other", "o", Role.OWNER, "t"), Caller(PLATFORM, "a", Role.ADMIN, "t")):
+        with pytest.raises(NotFoundError):
+            authorize(operation(), stranger)
+
+
+async def test_a_change_is_on_record_before_and_after(plane: Plane) -> None:
+    """The intent is there while it happens; a failure says so; a read leaves nothing."""
+    seen = []
+
+    async def handle(_: Caller) -> str:
+        seen.extend(await phases(plane))
+        return "done"
+
+    async def fail(_: Caller) -> str:
+        raise ConflictError("clash", "no")
+
+    secret = await session(plane)
+    assert await plane.pipeline.run(operation(secret), handle) == "done"
+    assert seen == []
+    assert await plane.pipeline.run(operation(secret, mutates=True), handle) == "done"
+    assert seen == [("intent", "ok", "")]
+    with pytest.raises(ConflictError):
+        await plane.pipeline.run(operation(secret, mutates=True), fail)
+    assert (await phases(plane))[1:] == [
+        ("outcome", "ok", ""),
+        ("intent", "ok", ""),
+        ("outcome", "failed", "clash"),
+    ]
+
+
+async def test_refusals_of_the_known_are_on_record(plane: Plane) -> None:
+    """Those of strangers are not: they could fill the disk."""
+
+    async def handle(_: Caller) -> None:
+        raise AssertionError
+
+    with pytest.raises(AuthenticationError):
+        await plane.pipeline.run(operation("nonsense", mutates=True), handle)
+    assert await phases(plane) == []
+    with pytest.raises(AuthorizationError):
+        await plane.pipeline.run(operation(await session(plane), org=""), handle)
+    [event] = await plane.trail.newest(PLATFORM, 0, 9)
+    assert (event.result, event.actor) == ("denied", "acme/ann")
+
+
+async def test_our_fault_keeps_its_text_to_itself(plane: Plane) -> None:
+    """The caller gets a request id, not what went wrong."""
+
+    async def handle(_: Caller) -> None:
+        raise RuntimeError("canary")
+
+    with pytest.raises(InternalError) as told:
+        await plane.pipeline.run(operation(await session(plane)), handle)
+    assert "canary" not in str(told.value)
+
+
+async def test_done_but_not_on_record_says_so(plane: Plane) -> None:
+    """The change has happened: nobody may take the answer for a refusal."""
+
+    async def handle(_: Caller) -> None:
+        async def refuse(*_: object, **__: object) -> None:
+            raise UnavailableError("store_unavailable", "gone")
+
+        plane.trail.record = refuse  # type: ignore[method-assign]
+
+    with pytest.raises(UnavailableError, match="outcome_unrecorded"):
+        await plane.pipeline.run(operation(await session(plane), mutates=True), handle)
