@@ -1,0 +1,24 @@
+"""Settings for a developer, and the environment's name."""
+
+from pathlib import Path
+
+import pytest
+
+from control.config.load import ConfigError, dev_settings, load_settings
+from tests.unit.control.config.test_settings import GOOD
+
+
+def test_development_is_on_loopback(tmp_path: Path) -> None:
+    """Everything in one folder."""
+    settings = dev_settings("127.0.0.1:0", tmp_path)
+    assert str(tmp_path) in settings.database.url.get_secret_value()
+    with pytest.raises(ConfigError):
+        dev_settings("0.0.0.0:0", tmp_path)
+
+
+def test_the_environment_wins(tmp_path: Path) -> None:
+    """By its own prefix."""
+    file = tmp_path / "c.yaml"
+    file.write_text(GOOD)
+    found = load_settings(file, {"FREEHOLD_CONTROL_PRESENCE__HEARTBEAT": "5s"})
+    assert found.presence.heartbeat == 5 * 10**9

@@ -1,0 +1,48 @@
+"""`control.yaml` is strict."""
+
+from pathlib import Path
+
+import pytest
+
+from control.config.load import ConfigError, load_settings
+
+GOOD = """
+server: {listen: "127.0.0.1:1", tls: {enabled: false}}
+database: {url: "sqlite:////data/control.db"}
+keys: {folder: keys}
+"""
+
+
+def read(folder: Path, text: str, **environment: str) -> str:
+    """The refusal, empty if it is fine."""
+    file = folder / "control.yaml"
+    file.write_text(text)
+    try:
+        load_settings(file, environment)
+    except ConfigError as error:
+        return str(error)
+    return ""
+
+
+def test_good_ones(tmp_path: Path) -> None:
+    """Also PostgreSQL, and a port on every interface with TLS."""
+    assert read(tmp_path, GOOD) == ""
+    assert read(tmp_path, GOOD.replace("sqlite:////data/control.db", "postgresql://h/d")) == ""
+    tls = '"0.0.0.0:1", tls: {cert_file: a, key_file: b}'
+    assert read(tmp_path, GOOD.replace('"127.0.0.1:1", tls: {enabled: false}', tls)) == ""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("127.0.0.1:1", "0.0.0.0:1", "without TLS"),
+        ("127.0.0.1:1", "127.0.0.1", "host:port"),
+        ("enabled: false", "enabled: true", "cert_file"),
+        ("sqlite:////data", "sqlite:///data", "neither"),
+        ("keys: {", "presence: {heartbeat: 200s}\nkeys: {", "two heartbeats"),
+        ("keys: {", "redis: {url: x}\nkeys: {", "redis"),
+    ],
+)
+def test_bad_ones_name_the_fault(tmp_path: Path, old: str, new: str, said: str) -> None:
+    """And the process does not start."""
+    assert said in read(tmp_path, GOOD.replace(old, new))

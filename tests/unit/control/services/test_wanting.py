@@ -1,0 +1,38 @@
+"""Who should have which version: targets, life and roll-outs, as a pure function."""
+
+from control.model.agents import Life, newcomer
+from control.model.policies import Plan, Policy, Rollout, RolloutState, Target
+from control.services.wanting import contents, targeted
+
+AGENTS = [
+    newcomer("acme", "a", Life.ACTIVE, now=1, tags=("prod",)),
+    newcomer("acme", "b", Life.LOCKED, now=1, tags=("prod", "eu")),
+    newcomer("acme", "c", Life.ACTIVE, now=1),
+    newcomer("acme", "d", Life.RETIRED, now=1, tags=("prod",)),
+    newcomer("acme", "e", Life.PENDING, now=1, tags=("prod",)),
+]
+
+
+def policy(name: str, stable: int, *targets: Target) -> Policy:
+    """One policy."""
+    return Policy("acme", name, 2, stable, targets, 1, 1)
+
+
+def test_targets_mean_agents() -> None:
+    """By tag, by name, all; the retired and the pending have none, a locked one keeps its own."""
+    assert targeted(policy("p", 1, Target(tag="prod")), AGENTS) == ["a", "b"]
+    assert targeted(policy("p", 1, Target(vault="c")), AGENTS) == ["c"]
+    assert targeted(policy("p", 1, Target(all=True)), AGENTS) == ["a", "b", "c"]
+    assert targeted(policy("p", 1), AGENTS) == []
+
+
+def test_stable_for_all_but_those_a_roll_out_reaches() -> None:
+    """A version 0 is nothing; an agent that no policy means should have nothing."""
+    new = policy("new", 0, Target(all=True))
+    old = policy("old", 1, Target(tag="prod"))
+    plan = Plan(canary=1)
+    rollout = Rollout("r", "acme", "old", 2, 1, plan, 0, RolloutState.HALTED, "", "x", 1, 1)
+    wanted = contents([new, old], [rollout], AGENTS)
+    assert wanted["c"] == {}
+    assert sorted(w["old"] for w in (wanted["a"], wanted["b"])) == [1, 2]
+    assert set(wanted) == {"a", "b", "c"}

@@ -1,0 +1,33 @@
+"""The schema is brought up to date, and is the one that the tables say."""
+
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from control.errors import UnavailableError
+from control.store.engines import open_engines
+from control.store.migrate import migrate
+from control.store.tables import metadata
+
+
+def test_the_steps_lead_to_the_tables(tmp_path: Path) -> None:
+    """Same tables, columns and keys; a second run does nothing; a newer database is refused."""
+    engines = open_engines(f"sqlite:///{tmp_path}/control.db")
+    with engines.writes.connect() as connection:
+        migrate(connection)
+        migrate(connection)
+        inspector = sa.inspect(connection)
+        for table in metadata.tables.values():
+            found = {column["name"] for column in inspector.get_columns(table.name)}
+            assert found == {column.name for column in table.columns}
+            keys = inspector.get_pk_constraint(table.name)["constrained_columns"]
+            assert keys == [column.name for column in table.primary_key]
+            indexes = {index["name"] for index in inspector.get_indexes(table.name)}
+            assert {index.name for index in table.indexes} <= indexes
+        connection.rollback()
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+        connection.commit()
+        with pytest.raises(UnavailableError, match="store_newer"):
+            migrate(connection)
+    engines.close()
