@@ -54,7 +54,7 @@ async def test_two_who_renew_one_certificate_are_a_theft() -> None:
 async def test_a_certificate_renews_its_own_agent_only() -> None:
     """Another agent's certificate with the name of this one is not recorded as such."""
     ca = Ca()
-    asking, other = await ca.enrolled(), await ca.enrolled(OTHER)
+    _, other = await ca.enrolled(), await ca.enrolled(OTHER)
     forged = other.shown()._replace(name=NAME)
     with pytest.raises(AuthorizationError):
         await ca.renewal.renew(forged, other.fresh())

@@ -1,0 +1,119 @@
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from control.ca.directory import STATE, CaDirectory, first, load_root, make_folder, make_root
+from control.ca.rollover import WAIT, Phase
+from control.errors import ConflictError, NotFoundError, UnavailableError
+from protocols.pki.ceremony import sign_intermediate
+from protocols.pki.certificates import der, parse_pem, pem, validity
+from protocols.pki.chain import verify_control_plane
+from protocols.pki.errors import ChainError, PkiError, PkiKeyError
+from protocols.pki.files import read
+from protocols.pki.pin import pin_of
+from protocols.pki.profile import DAY
+from protocols.pki.trust import Trust
+from tests.unit.protocols.pki.samples import NOW, make_pki
+
+
+@pytest.fixture
+def ca(tmp_path: Path) -> CaDirectory:
+    """With a root in `r1`."""
+    made = CaDirectory(tmp_path / "ca")
+    made.init(tmp_path / "r1", "Test", NOW)
+    return made
+
+
+def _shown(ca: CaDirectory) -> list[bytes]:
+    chain = parse_pem(read(ca.server(["localhost"], NOW).chain))
+    return [der(certificate) for certificate in chain]
+
+
+def test_no_key_of_a_root_stays_and_modes_are_tight(tmp_path: Path) -> None:
+    """Whatever the umask."""
+    before = os.umask(0)
+    try:
+        CaDirectory(tmp_path / "ca").init(tmp_path / "r1", "Test", NOW)
+    finally:
+        os.umask(before)
+    keys = list(tmp_path.rglob("*.key"))
+    assert {path.parent.name for path in keys} == {"r1", "1"}
+    assert not list((tmp_path / "ca").rglob("root.key"))
+    assert {stat.S_IMODE(path.stat().st_mode) for path in keys} == {0o600}
+    folders = {path.parent for path in keys} | {tmp_path / "ca"}
+    assert {stat.S_IMODE(folder.stat().st_mode) for folder in folders} == {0o700}
+
+
+def test_a_rollover_leads_both_kinds_of_agents(ca: CaDirectory, tmp_path: Path) -> None:
+    """Who trusts the old root alone follows the cross-certificate, until a forced end."""
+    old = ca.standing().trust
+    ca.rollover_start(load_root(tmp_path / "r1"), tmp_path / "r2", "Test", NOW)
+    standing = ca.standing()
+    assert standing.cross is not None
+    both = old.follow(list(standing.trust.roots), standing.cross.certificate)
+    assert len(both.roots) == 2
+    assert standing.authority.root == old.roots[0]
+    with pytest.raises(ConflictError):
+        ca.rollover_switch(NOW + WAIT - 1)
+    ca.rollover_switch(NOW + WAIT)
+    new = Trust.of([ca.standing().authority.root])
+    for trust in (old, both, new, Trust.pinned(_shown(ca), old.pins[0])):
+        verify_control_plane(_shown(ca), trust, NOW)
+    verify_control_plane(_shown(ca), Trust.pinned(_shown(ca), new.pins[0]), NOW)
+    ca.rollover_finish(NOW + WAIT, force=True)
+    assert (ca.state().phase, ca.standing().trust) == (Phase.STEADY, new)
+    with pytest.raises(ChainError):
+        verify_control_plane(_shown(ca), old, NOW)
+
+
+def test_a_rollover_needs_the_active_root(ca: CaDirectory, tmp_path: Path) -> None:
+    """Another root's key announces nothing."""
+    other = make_root(tmp_path / "other", "x", NOW)
+    with pytest.raises(ConflictError, match="not the root"):
+        ca.rollover_start(other, tmp_path / "r2", "Test", NOW)
+    assert ca.state().phase is Phase.STEADY
+
+
+def test_the_users_own_root_signs_what_we_ask(tmp_path: Path) -> None:
+    """And what another signed, or for another key, is not installed."""
+    ca, mine, other = CaDirectory(tmp_path / "ca"), make_pki("mine"), make_pki("other")
+    request = ca.request("ours")
+    assert ca.request("ours") == request
+    signed = pem([sign_intermediate(mine.root, request, NOW)])
+    for wrong, root in (
+        (signed, other.root.certificate),
+        (pem([mine.authority.certificate]), mine.root.certificate),
+    ):
+        with pytest.raises(PkiError):
+            ca.install(wrong, pem([root]))
+    ca.install(signed, pem([mine.root.certificate]))
+    assert ca.standing().trust.pins == [pin_of(mine.root.certificate)]
+
+
+def test_an_intermediate_is_certified_again(ca: CaDirectory, tmp_path: Path) -> None:
+    """With the same key, so that its certificates go on."""
+    before = ca.standing().authority
+    ca.renew(load_root(tmp_path / "r1"), NOW + 300 * DAY)
+    after = ca.standing().authority
+    assert after.id == before.id
+    assert validity(after.certificate)[1] == NOW + 665 * DAY
+
+
+def test_what_is_missing_damaged_or_there_is_told(ca: CaDirectory, tmp_path: Path) -> None:
+    """As typed errors."""
+    with pytest.raises(ConflictError):
+        ca.init(tmp_path / "r9", "x", NOW)
+    with pytest.raises(NotFoundError):
+        CaDirectory(tmp_path / "none").state()
+    with pytest.raises(PkiKeyError):
+        make_root(tmp_path / "r1", "x", NOW)
+    (tmp_path / "file").touch()
+    with pytest.raises(PkiKeyError):
+        make_folder(tmp_path / "file" / "below")
+    with pytest.raises(ChainError):
+        first(b"")
+    (ca.path / STATE).write_text("{}")
+    with pytest.raises(UnavailableError):
+        ca.state()
