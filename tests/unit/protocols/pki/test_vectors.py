@@ -1,0 +1,51 @@
+"""`tests/vectors/pki.json`, made from docs/spec/pki.md by hand and not by this code."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from control.ca.joining import fingerprint
+from control.ca.ledger import Join
+from protocols.pki.errors import PkiNameError
+from protocols.pki.names import AgentName
+from protocols.pki.pin import parse_pin, write_pin
+from protocols.pki.proof import bind, rejoin
+
+
+@pytest.fixture
+def vectors(root: Path) -> Any:
+    """The file."""
+    return json.loads((root / "tests/vectors/pki.json").read_text())
+
+
+def test_names_and_pins(vectors: Any) -> None:
+    """Each as it says."""
+    for case in vectors["names"]:
+        if case["expect"] == "success":
+            assert AgentName.parse(case["uri"]) == (case["org"], case["vault"])
+            continue
+        with pytest.raises(PkiNameError) as told:
+            AgentName.parse(case["uri"])
+        assert told.value.code == case["expect"]
+    for case in vectors["pins"]:
+        assert write_pin(bytes.fromhex(case["digest"])) == case["pin"]
+        assert parse_pin(case["pin"]).hex() == case["digest"]
+
+
+def test_proofs_and_fingerprints(vectors: Any) -> None:
+    """Ed25519 is deterministic: the same bytes, signed by the same key, give the same proof."""
+    for case in vectors["bind"]:
+        key = Ed25519PrivateKey.from_private_bytes(bytes.fromhex(case["seed"]))
+        assert bind(key, bytes.fromhex(case["csr"])).hex() == case["proof"]
+    for case in vectors["rejoin"]:
+        key = Ed25519PrivateKey.from_private_bytes(bytes.fromhex(case["seed"]))
+        name = AgentName.of(case["org"], case["vault"])
+        made = rejoin(key, name, case["serial"], bytes.fromhex(case["csr"]))
+        assert made.hex() == case["proof"]
+    for case in vectors["fingerprints"]:
+        keys = {name: bytes.fromhex(case[name]) for name in ("key", "link_key")}
+        join = Join(id="", org="", label="", source="", requested_at=0, expires_at=0, **keys)
+        assert fingerprint(join) == case["fingerprint"]
