@@ -73,7 +73,7 @@ def add_token(tx: Tx, token: Token) -> None:
 
 def token(tx: Tx, digest: bytes) -> Token | None:
     """The credential with this digest."""
-    return first(tx, Token, sa.select(tokens).where(tokens.c.digest == digest))
+    return first(tx, Token, sa.select(tokens).where(tokens.c.digest == digest))  # not secret: SQL
 
 
 def tokens_of(tx: Tx, org: str, user_name: str = "") -> list[Token]:

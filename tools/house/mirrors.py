@@ -20,6 +20,7 @@ EXCEPTIONS: Final = {
     "control/app.py": "the process: tests/acceptance/control run it as the whole it is",
     "control/unit.py": "the wiring: every test of tests/unit/control is given what it opens",
     "control/store/columns.py": "columns: tests/contract/control stores every kind of them",
+    "control/store/tables.py": "tables: tests/unit/control/store/test_migrate.py compares them",
     "control/store/rows.py": "rows: tests/contract/control stores and reads every struct",
     "control/store/store.py": "the store: tests/contract/control runs it on every database",
     "control/store/writer.py": "the writer: tests/contract/control runs it on every database",
