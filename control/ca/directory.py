@@ -208,7 +208,7 @@ def load_root(folder: Path) -> Root:
     """The root that `make_root` left in a folder. Raises `PkiError`."""
     key = load_curve_key(folder / "root.key", KeyKind.AUTHORITY)
     certificate = first(read(folder / "root.pem"))
-    if key_hash(key.public_key()) != key_hash(public_key(certificate)):
+    if key_hash(key.public_key()) != key_hash(public_key(certificate)):  # not secret: public
         raise ConflictError("root_mismatch", f"key and certificate in {folder} are two roots'")
     return Root(key, certificate)
 

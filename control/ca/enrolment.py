@@ -152,7 +152,8 @@ def check_binding(link_key: bytes, csr: bytes, proof: bytes) -> None:
 def _again(tx: LedgerTx, token: Token, asker: Asker, link_key: bytes, now: int) -> Issued:
     """The answer to a token that was used: the same one to who used it, as long as it counts."""
     issued, agent = tx.certificate_of(asker.hash), tx.agent(token.name)
-    same = token.used_by == asker.hash and issued is not None and agent is not None
+    same = token.used_by == asker.hash  # not secret: a public key
+    same = same and issued is not None and agent is not None
     if not same or issued is None or agent is None or agent.link_key != link_key:
         raise AuthenticationError("token_refused", _REFUSED)
     if not counts(agent, issued, now) or issued.generation != agent.generation:

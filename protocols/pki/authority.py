@@ -57,7 +57,7 @@ class Authority:
         length 0 that may sign certificates, or not signed by the root; or when `cross` is not the
         root's key and name as certified by its signer.
         """
-        if key_hash(key.public_key()) != key_hash(public_key(certificate)):
+        if key_hash(key.public_key()) != key_hash(public_key(certificate)):  # not secret: public
             raise AuthorityError("the intermediate's certificate is for another key")
         check_intermediate(certificate, root)
         if cross is not None:
@@ -119,7 +119,7 @@ def _check_signer(certificate: Certificate) -> None:
 
 def same_authority(one: Certificate, other: Certificate) -> bool:
     """Whether two certificates are of one key under one name, whoever signed them."""
-    same_key = key_hash(public_key(one)) == key_hash(public_key(other))
+    same_key = key_hash(public_key(one)) == key_hash(public_key(other))  # not secret: public
     return same_key and one.subject == other.subject
 
 
