@@ -40,9 +40,8 @@ class SqlLedgerTx:
 
     def token(self, token_hash: bytes) -> Token | None:
         """The token with this hash."""
-        return self._first(
-            Token, sa.select(ca_tokens).where(ca_tokens.c.hash == token_hash)
-        )  # not secret: SQL
+        chosen = sa.select(ca_tokens).where(ca_tokens.c.hash == token_hash)  # not secret: SQL
+        return self._first(Token, chosen)
 
     def tokens(self, org: str, limit: int) -> Sequence[Token]:
         """Newest first."""
