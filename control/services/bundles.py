@@ -4,11 +4,13 @@ Versions of one agent's bundles only grow, each names the hash of the one before
 is ahead of us (our database came from a backup) gets a version above its own.
 """
 
+from collections.abc import Mapping
 from typing import Final
 
 import msgspec
 from msgspec import Struct
 
+from control.errors import NotFoundError
 from control.model.policies import Assignment, Outcome
 from control.store import policies
 from control.store.rows import Tx
@@ -29,23 +31,54 @@ class Terms(Struct, frozen=True):
 
 
 def assign(
-    tx: Tx, terms: Terms, org: str, vault: str, contents: dict[str, int], *, now: int
-) -> Assignment | None:
-    """Store the agent's next bundle; None when it should have what it should have already."""
-    last = policies.assignment(tx, org, vault)
-    if last is None:
-        if not contents:
-            return None
-        last = _nothing(org, vault)
-    elif last.contents == contents:
-        return None
-    return renew(tx, terms, last, contents, now=now)
+    tx: Tx, terms: Terms, org: str, wanted: Mapping[str, dict[str, int]], *, now: int
+) -> list[Assignment]:
+    """Store the next bundle of each agent (vault → contents) that should have another one."""
+    known = {row.vault: row for row in policies.assignments_among(tx, org, list(wanted))}
+    documents = Documents(tx, org)
+    made = []
+    for vault, contents in wanted.items():
+        last = known.get(vault) or _nothing(org, vault)
+        if last.contents != contents:
+            made.append(_next(documents, terms, last, contents, now=now))
+    policies.put_assignments(tx, *made)
+    return made
 
 
 def renew(
     tx: Tx, terms: Terms, last: Assignment, contents: dict[str, int], *, now: int
 ) -> Assignment:
     """Store a bundle above `last` and above what the agent says it has."""
+    made = _next(Documents(tx, last.org), terms, last, contents, now=now)
+    policies.put_assignments(tx, made)
+    return made
+
+
+class Documents:
+    """Documents as bundles carry them, each read once in a transaction."""
+
+    def __init__(self, tx: Tx, org: str) -> None:
+        self._tx = tx
+        self._org = org
+        self._found: dict[tuple[str, int], bytes] = {}
+
+    def of(self, contents: dict[str, int]) -> tuple[bytes, ...]:
+        """UTF-8 JSON of each policy, by name."""
+        return tuple(self._encoded(name, number) for name, number in sorted(contents.items()))
+
+    def _encoded(self, name: str, number: int) -> bytes:
+        found = self._found.get((name, number))
+        if found is None:
+            version = policies.version(self._tx, self._org, name, number)
+            if version is None:
+                raise NotFoundError("not_found", "there is no such version")
+            found = self._found[name, number] = msgspec.json.encode(version.document)
+        return found
+
+
+def _next(
+    documents: Documents, terms: Terms, last: Assignment, contents: dict[str, int], *, now: int
+) -> Assignment:
     version = last.version + 1
     if last.applied > last.version:  # we went back: leave a gap, for we lack the hash it follows
         version = last.applied + 2
@@ -56,10 +89,10 @@ def renew(
         prev_hash=last.digest if version == last.version + 1 else NO_BUNDLE,
         not_before=(now - EARLY) // _MILLI,
         expires=(now + terms.life) // _MILLI,
-        rules=tuple(_documents(tx, last.org, contents)),
+        rules=documents.of(contents),
     )
     signed = sign_bundle(bundle, terms.signer)
-    made = Assignment(
+    return Assignment(
         org=last.org,
         vault=last.vault,
         version=version,
@@ -71,13 +104,6 @@ def renew(
         applied=last.applied,
         changed_at=now,
     )
-    policies.put_assignments(tx, made)
-    return made
-
-
-def _documents(tx: Tx, org: str, contents: dict[str, int]) -> list[bytes]:
-    found = (policies.version(tx, org, name, number) for name, number in sorted(contents.items()))
-    return [msgspec.json.encode(version.document) for version in found if version is not None]
 
 
 def _nothing(org: str, vault: str) -> Assignment:

@@ -160,8 +160,7 @@ class Policies:
     def _assign(
         self, org: str, wanted: dict[str, dict[str, int]], now: int, tx: Tx
     ) -> list[Assignment]:
-        made = (assign(tx, self._terms, org, vault, wanted[vault], now=now) for vault in wanted)
-        return [row for row in made if row is not None]
+        return assign(tx, self._terms, org, wanted, now=now)
 
 
 class Report(msgspec.Struct, frozen=True):

@@ -87,6 +87,12 @@ def assignments_of(tx: Tx, org: str) -> list[Assignment]:
     return every(tx, Assignment, sa.select(assignments).where(t.org == org).order_by(t.vault))
 
 
+def assignments_among(tx: Tx, org: str, vaults: list[str]) -> list[Assignment]:
+    """What these agents should have; at most a few hundred of them."""
+    t = assignments.c
+    return every(tx, Assignment, sa.select(assignments).where(t.org == org, t.vault.in_(vaults)))
+
+
 def put_assignments(tx: Tx, *rows: Assignment) -> None:
     """Add, or replace those of these agents."""
     put(tx, assignments, *rows)

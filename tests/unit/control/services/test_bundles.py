@@ -19,14 +19,13 @@ TERMS = Terms(KEY, 10**18)
 async def given(plane: Plane, world: FakeWorld, version: int) -> Assignment:
     """The bundle after `v1` should have this version of `p`."""
 
-    def change(tx: Tx) -> Assignment | None:
+    def change(tx: Tx) -> list[Assignment]:
         if policies.version(tx, "acme", "p", version) is None:
             row = PolicyVersion("acme", "p", version, {"name": "p"}, "", "ann", 1)
             policies.add_version(tx, row)
-        return assign(tx, TERMS, "acme", "v1", {"p": version}, now=world.now())
+        return assign(tx, TERMS, "acme", {"v1": {"p": version}}, now=world.now())
 
-    made = await plane.store.write(change)
-    assert made is not None
+    [made] = await plane.store.write(change)
     return made
 
 
@@ -52,9 +51,9 @@ async def test_the_same_contents_are_no_new_bundle(plane: Plane, world: FakeWorl
     """Nothing is signed or sent twice."""
     await given(plane, world, 1)
     again = await plane.store.write(
-        lambda tx: assign(tx, TERMS, "acme", "v1", {"p": 1}, now=world.now())
+        lambda tx: assign(tx, TERMS, "acme", {"v1": {"p": 1}}, now=world.now())
     )
-    assert again is None
+    assert again == []
 
 
 async def test_a_database_from_a_backup_catches_up(plane: Plane, world: FakeWorld) -> None:
