@@ -19,12 +19,18 @@ from vault.audit.recovery import Recovered
 
 MAX_BACKLOG: Final = 64  # batches; a few MiB, and more than a second of a slow disk's fsyncs
 
+RETRY_EVERY: Final = 0.5  # seconds
+
 
 class DurableSink(Protocol):
     """What the writer needs of a copy. Synchronous; one thread at a time. See `FileSink`."""
 
     layout: Layout
-    on_reserve: bool
+
+    @property
+    def on_reserve(self) -> bool:
+        """Whether the last room was given up, so that only what runs may be ended."""
+        ...
 
     @property
     def name(self) -> str:
@@ -45,6 +51,10 @@ class DurableSink(Protocol):
 
     def tend(self, batch: Batch) -> None:
         """Do what can wait, after the batch was acknowledged."""
+        ...
+
+    def regain(self) -> None:
+        """Take the last room back, if it was given up and can be."""
         ...
 
     def expired(self, before: int) -> Retention | None:
@@ -69,6 +79,7 @@ class Replica:
         self.idle = True  # nothing is being tried
         self.ended = trio.Event()
         self._changed = changed
+        self._world = world
         self._thread = world.worker("audit sink")
         self._backlog: deque[Batch] = deque()
         self._work = trio.Event()
@@ -99,21 +110,34 @@ class Replica:
     async def run(self) -> None:
         """Write whatever is offered until `end`; closes the sink.
 
+        A sink that is in trouble is tried again every `RETRY_EVERY`, asked or not: while its disk
+        is full nobody is let through who could ask.
         Shielded: its writer ends it. Were it cancelled first, the writer would wait for it in vain
         and the log's end would never be signed.
         """
         with trio.CancelScope(shield=True):
             try:
-                ending = False
-                while not ending:
-                    await self._work.wait()
-                    self._work = trio.Event()
-                    ending = self._ending
-                    await self._catch_up()
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._remind)
+                    ending = False
+                    while not ending:
+                        await self._work.wait()
+                        self._work = trio.Event()
+                        ending = self._ending
+                        await self._catch_up()
+                    nursery.cancel_scope.cancel()
             finally:
                 await self._thread.run(self.sink.close)
                 self._thread.close()
                 self.ended.set()
+
+    async def _remind(self) -> None:
+        while True:
+            await self._world.sleep(RETRY_EVERY)
+            if self.sink.on_reserve:
+                self._work.set()
+            else:
+                self.retry()
 
     async def _catch_up(self) -> None:
         tried: tuple[Batch, ...] = ()
@@ -125,6 +149,8 @@ class Replica:
                 self.durable, self.error = tried[-1].size, ""
                 self._changed()
                 await self._tend(tried)
+            if self.sink.on_reserve:
+                await self._thread.run(self.sink.regain)
         except OSError as error:
             self.error = f"{type(error).__name__}: {error.strerror}"
         self.idle = not self._work.is_set()
@@ -132,5 +158,5 @@ class Replica:
 
     async def _tend(self, batches: tuple[Batch, ...]) -> None:
         for batch in batches:
-            if batch.expire or (batch.settles and self.sink.on_reserve):
+            if batch.expire:
                 await self._thread.run(self.sink.tend, batch)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 _PRIVATE: Final = 0o600
+_BLOCK: Final = 512  # bytes; what st_blocks counts in, see stat(2)
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
@@ -52,6 +53,15 @@ class Disk:
         """The file's length; -1 when it has no name any more."""
         status = os.fstat(fd)
         return status.st_size if status.st_nlink else -1
+
+    def allocated(self, fd: int) -> int:
+        """How much of the disk the file takes, in bytes."""
+        return os.fstat(fd).st_blocks * _BLOCK
+
+    def room(self, folder: Path) -> tuple[int, int]:
+        """The disk's size and what is free of it for us, in bytes; 0 and 0 when it does not say."""
+        found = os.statvfs(folder)
+        return found.f_blocks * found.f_frsize, found.f_bavail * found.f_frsize
 
     def allocate(self, fd: int, size: int) -> None:
         """Take this much room on the disk."""

@@ -21,6 +21,7 @@ from vault.audit.ledger import Batch
 from vault.audit.recovery import Recovered, damaged, recover
 from vault.audit.sinks.copy import bring_up
 from vault.audit.sinks.disk import Disk, is_full
+from vault.audit.sinks.reserve import Reserve
 from vault.model.instant import parse_rfc3339
 
 RESERVE: Final = 64 * 2**20  # bytes; security.md, "Audit tampering"
@@ -42,11 +43,9 @@ class FileSink:
         disk: Disk | None = None,
     ) -> None:
         self.layout = Layout(log)
-        self.on_reserve = False
-        """Whether the reserve is given up: the disk is full but for that."""
         self._syncs = durability == "fsync"
-        self._reserve = reserve_bytes
         self._disk = disk or Disk()
+        self._reserve = Reserve(self.layout.reserve, reserve_bytes, self._disk)
         self._log: int | None = None
         self._head: int | None = None
         self._size = 0  # of the log, in records, acknowledged
@@ -60,6 +59,11 @@ class FileSink:
     def name(self) -> str:
         """The path of the log."""
         return str(self.layout.log)
+
+    @property
+    def on_reserve(self) -> bool:
+        """Whether the reserve is given up: the disk is full but for that."""
+        return self._reserve.given_up
 
     def load(self, keys: AuditKeys, vault_id: str) -> Recovered:
         """Lock the log, find its end and cut off what was never acknowledged.
@@ -82,7 +86,7 @@ class FileSink:
             self._disk.sync_folder(self.layout.log.parent)
         else:
             self._open_log()
-        self.on_reserve = not self._take_reserve()
+        self._reserve.open()
         return found
 
     def bring_up(self, ahead: Layout) -> None:
@@ -115,17 +119,19 @@ class FileSink:
         return found
 
     def tend(self, batch: Batch) -> None:
-        """What can wait until a batch was acknowledged: remove old segments, refill the reserve.
+        """What can wait until a batch was acknowledged: remove the segments that it lets go.
 
         Raises `OSError`; the batch is durable all the same.
         """
-        if batch.settles and self.on_reserve:
-            self.on_reserve = not self._take_reserve()
         old = [number for number in self.layout.numbers() if number <= batch.expire]
         for number in old:
             self._disk.unlink(self.layout.closed(number))
         if old:
             self._disk.sync_folder(self.layout.log.parent)
+
+    def regain(self) -> None:
+        """Take the reserve back if there is room again. Raises `OSError`."""
+        self._reserve.regain()
 
     def close(self) -> None:
         """Give up the descriptors and the lock."""
@@ -141,7 +147,7 @@ class FileSink:
             self._attempt(batch)
         except OSError as error:
             self.close()
-            if not is_full(error) or not self._release_reserve():
+            if not is_full(error) or not self._reserve.release():
                 raise
             try:
                 self._attempt(batch)
@@ -232,29 +238,3 @@ class FileSink:
             self._disk.read(fd, len(tail), self._end - len(tail)) != tail
         ):
             raise OSError(errno.ESTALE, "the end of the audit log is not as it was left")
-
-    # Room.
-
-    def _take_reserve(self) -> bool:
-        """Fill the reserve file up; False when there is no room for it."""
-        if not self._reserve:
-            return True
-        fd = self._disk.open(self.layout.reserve, create=True)
-        try:
-            self._disk.allocate(fd, self._reserve)
-        except OSError as error:
-            if not is_full(error):
-                raise
-            self._disk.unlink(self.layout.reserve)
-            return False
-        finally:
-            self._disk.close(fd)
-        return True
-
-    def _release_reserve(self) -> bool:
-        """Give the reserve up; False when there is none (any more)."""
-        if self.on_reserve or not self._reserve:
-            return False
-        self._disk.unlink(self.layout.reserve)
-        self.on_reserve = True
-        return True

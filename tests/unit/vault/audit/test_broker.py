@@ -15,6 +15,7 @@ from vault.audit.hashing import ValueHasher
 from vault.audit.layout import Layout
 from vault.audit.ledger import Batch
 from vault.audit.record import AuditEvent
+from vault.audit.replica import RETRY_EVERY
 from vault.audit.sinks.file import FileSink
 from vault.audit.testing import VAULT, FaultyDisk, make_event, make_keys
 from vault.audit.verify import verify
@@ -30,6 +31,7 @@ class Disks:
 
     def __init__(self, folder: Path, count: int = 1, reserve: int = 0) -> None:
         self.codes: list[int] = [0] * count
+        self.once = False  # the next fault is the last
         self.logs = [folder / str(i) / "audit.log" for i in range(count)]
         self.sinks = [
             FileSink(log, reserve_bytes=reserve, disk=FaultyDisk(self._fault(i)))
@@ -42,6 +44,8 @@ class Disks:
             if code == errno.ENOSPC and not Layout(self.logs[index]).reserve.exists():
                 return None
             strikes = code and operation in {"write", "allocate"}
+            if strikes and self.once:
+                self.codes[index] = 0
             return OSError(code, "faulty") if strikes else None
 
         return fault
@@ -260,12 +264,24 @@ async def test_on_a_full_disk_only_what_runs_is_ended(tmp_path: Path) -> None:
         ):
             await broker.record(ended)
         disks.codes[0] = 0
-        world.advance(2)  # a checkpoint is due: the reserve is filled up again
-        await broker.record(make_event(7, result="denied"))
+        world.advance(RETRY_EVERY)  # nobody asks: the sink itself looks for room
         while broker.state().sinks[0].on_reserve:
             await trio.lowlevel.checkpoint()
-        await broker.record(make_event(8))
-    assert len(_events(disks.logs[0])) == 8
+        await broker.record(make_event(7))
+    assert len(_events(disks.logs[0])) == 7
+
+
+async def test_a_moment_without_room_refuses_nobody(tmp_path: Path) -> None:
+    """A disk that is full once gives the reserve back at once, and the next work is begun."""
+    disks = Disks(tmp_path, reserve=100_000)
+    async with _audit(disks) as broker:
+        disks.codes[0] = errno.ENOSPC
+        disks.once = True
+        await broker.record(make_event(0))
+        while broker.state().sinks[0].on_reserve:
+            await trio.lowlevel.checkpoint()
+        await broker.record(make_event(1))
+    assert len(_events(disks.logs[0])) == 2
 
 
 async def test_a_fault_in_one_event_is_its_own(tmp_path: Path) -> None:

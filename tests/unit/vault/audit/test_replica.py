@@ -12,7 +12,7 @@ from vault.audit.layout import Layout
 from vault.audit.ledger import Batch, Ledger, Position
 from vault.audit.record import Retention
 from vault.audit.recovery import Recovered
-from vault.audit.replica import MAX_BACKLOG, Replica
+from vault.audit.replica import MAX_BACKLOG, RETRY_EVERY, Replica
 from vault.audit.testing import NOW, VAULT, make_draft, make_keys
 from vault.crypto.digest import sha256
 
@@ -49,6 +49,10 @@ class Sink:
     def tend(self, batch: Batch) -> None:
         """Remember it."""
         self.tended.append(batch.size)
+
+    def regain(self) -> None:
+        """There is room."""
+        self.on_reserve = False
 
     def expired(self, _before: int) -> Retention | None:
         """Nothing."""
@@ -122,7 +126,7 @@ async def test_a_backlog_is_bounded() -> None:
 
 
 async def test_tending_comes_after_the_acknowledgement() -> None:
-    """Old segments and the reserve are seen to once a batch is durable, not before."""
+    """Old segments are seen to once a batch is durable, not before."""
     sink, ledger, seen = Sink(), _ledger(), list[int]()
     replica = Replica(sink, FakeWorld(), 0, lambda: seen.append(len(sink.tended)))
     async with trio.open_nursery() as nursery:
@@ -136,4 +140,27 @@ async def test_tending_comes_after_the_acknowledgement() -> None:
         await trio.testing.wait_all_tasks_blocked()
         assert sink.tended == [expiring.size]
         assert 0 in seen[2:]
+        replica.end()
+
+
+async def test_a_sink_in_trouble_is_tried_again_by_itself() -> None:
+    """What nobody may ask for any more, or nobody happens to ask for, does not stay broken."""
+    sink, ledger, world = Sink(), _ledger(), FakeWorld()
+    replica = Replica(sink, world, 0, lambda: None)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(replica.run)
+        sink.error = OSError(28, "full")
+        sink.on_reserve = True
+        batch = ledger.compose([make_draft()], NOW)
+        replica.offer(batch)
+        await trio.testing.wait_all_tasks_blocked()
+        assert (sink.on_reserve, replica.durable) == (True, 0)
+        sink.error = None
+        world.advance(RETRY_EVERY)
+        await trio.testing.wait_all_tasks_blocked()
+        assert (sink.on_reserve, replica.durable, replica.error) == (False, batch.size, "")
+        sink.on_reserve = True
+        world.advance(RETRY_EVERY)
+        await trio.testing.wait_all_tasks_blocked()
+        assert not sink.on_reserve
         replica.end()

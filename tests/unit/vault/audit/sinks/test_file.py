@@ -303,7 +303,7 @@ class FullDisk:
 
 
 def test_the_reserve_is_given_up_on_a_full_disk(log: Path) -> None:
-    """A full disk costs the reserve first, and that is known; room restores it at a checkpoint."""
+    """A full disk costs the reserve first, and that is known; `regain` restores it."""
     full = FullDisk(log)
     run = Run(log, FaultyDisk(full), reserve=8192)
     run.start()
@@ -316,7 +316,7 @@ def test_the_reserve_is_given_up_on_a_full_disk(log: Path) -> None:
     full.full = False
     batch = run.ledger.compose([], NOW, settle=True)
     run.sink.write((batch,))
-    run.sink.tend(batch)
+    run.sink.regain()
     assert [*states, run.sink.on_reserve] == [False, True, False]
     assert full.reserve.stat().st_size == 8192
     run.sink.close()
