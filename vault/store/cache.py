@@ -1,4 +1,4 @@
-"""The cache: rows as they are stored, the most recently used of them, within a bound of bytes.
+"""The cache: rows as they are stored, within a bound of bytes; never a value in the clear.
 
 It is only true while nobody else writes the database (`Backend.exclusive`). Two rules keep it so:
 
@@ -6,39 +6,48 @@ It is only true while nobody else writes the database (`Backend.exclusive`). Two
   acknowledgement reads that or something newer;
 - a reader announces a load before it opens its view of the database. A commit marks the announced
   loads of its rows as stale, and a stale load is not kept: an old row never replaces a newer one.
+
+Neither leans on which rows make room or when they expire, so every policy is as true as any other.
 """
 
-from collections import OrderedDict
-from collections.abc import Iterable
-from enum import Enum
+from collections.abc import Callable, Iterable
 from threading import Lock
-from typing import Any, Final, Literal, TypeAlias, TypeVar, cast
+from typing import Any, Final, TypeAlias, TypeVar
 
 from msgspec import Struct
 
+from vault.store.shelf import MISSING as MISSING
+from vault.store.shelf import Missing as Missing
+from vault.store.shelf import Policy, Shelf, Slot
 from vault.store.table import Key, Table
 
 R = TypeVar("R", bound=Struct)
-
-
-class _Missing(Enum):
-    MISSING = "missing"
-
-
-Missing: TypeAlias = Literal[_Missing.MISSING]
-MISSING: Final = _Missing.MISSING
-"""Not in the cache; None says that the row is known not to exist."""
 
 Touched: TypeAlias = tuple[Table[Any], Key, Any]  # a row as it is now; None: it is gone
 
 DEFAULT_BYTES: Final = 64 * 2**20
 ABSENT_SHARE: Final = 16  # guesses at names may push out other guesses, never a row
-_ENTRY_BYTES: Final = 500  # key tuple, its text, two hash slots; measured by the cache's test
+_ENTRY_BYTES: Final = 600  # key tuple, its text, three hash slots; measured by the cache's test
 _FIELD_BYTES: Final = 40  # an object header for each field
 
 
+class CacheConfig(Struct, frozen=True, kw_only=True):
+    """How much is kept, who makes room, and for how long (ns; 0: until it makes room)."""
+
+    max_bytes: int = DEFAULT_BYTES
+    policy: Policy = Policy.LRU
+    ttl: int = 0
+
+
+DEFAULT: Final = CacheConfig()
+
+
 class CacheStats(Struct, frozen=True):
-    """Counts since the start, and what is held now. A miss is a load from the database."""
+    """Counts since the start, and what is held now.
+
+    A miss is a load from the database that somebody waited for; an eviction is a row that made room
+    or was found to have expired.
+    """
 
     hits: int
     misses: int
@@ -47,13 +56,18 @@ class CacheStats(Struct, frozen=True):
     bytes: int
     max_bytes: int
 
+    @property
+    def hit_rate(self) -> float:
+        """Percent; 0 before the first look."""
+        return 100.0 * self.hits / max(self.hits + self.misses, 1)
+
 
 class Load:
     """One read on its way from the database; `fresh` until a commit touches its row."""
 
     __slots__ = ("fresh", "slot")
 
-    def __init__(self, slot: tuple[str, Key]) -> None:
+    def __init__(self, slot: Slot) -> None:
         self.slot = slot
         self.fresh = True
 
@@ -61,10 +75,13 @@ class Load:
 class Cache:
     """Thread-safe. Rows are shared: nobody changes what he finds."""
 
-    def __init__(self, max_bytes: int = DEFAULT_BYTES) -> None:
+    def __init__(self, config: CacheConfig = DEFAULT, clock: Callable[[], int] = int) -> None:
+        """`clock` gives nanoseconds, in any thread; it is asked only where rows expire."""
+        self.config = config
+        absent = config.max_bytes // ABSENT_SHARE
         self._lock = Lock()
-        self._rows = _Shelf(max_bytes - max_bytes // ABSENT_SHARE)
-        self._absent = _Shelf(max_bytes // ABSENT_SHARE)
+        self._rows = Shelf(config.max_bytes - absent, config.policy, config.ttl, clock)
+        self._absent = Shelf(absent, config.policy, config.ttl, clock)
         self._loads: set[Load] = set()
         self._hits = 0
         self._misses = 0
@@ -78,13 +95,16 @@ class Cache:
                 row = self._absent.find(slot)
             if row is not MISSING:
                 self._hits += 1
-        return cast("R | Missing | None", row)
+        return row  # type: ignore[return-value]  # what is on this slot is of this table
 
-    def begin(self, table: Table[Any], key: Key) -> Load:
-        """Announce a load; call it before the view of the database is opened, and `end` after."""
+    def begin(self, table: Table[Any], key: Key, *, wanted: bool = True) -> Load:
+        """Announce a load; call it before the view of the database is opened, and `end` after.
+
+        One that nobody waits for is not `wanted`: it is no miss.
+        """
         load = Load((table.name, key))
         with self._lock:
-            self._misses += 1
+            self._misses += wanted
             self._loads.add(load)
         return load
 
@@ -120,56 +140,23 @@ class Cache:
                 hits=self._hits,
                 misses=self._misses,
                 evictions=self._rows.evictions + self._absent.evictions,
-                entries=len(self._rows.entries) + len(self._absent.entries),
+                entries=len(self._rows) + len(self._absent),
                 bytes=self._rows.bytes + self._absent.bytes,
-                max_bytes=self._rows.max_bytes + self._absent.max_bytes,
+                max_bytes=self.config.max_bytes,
             )
 
-    def _overtake(self, slots: set[tuple[str, Key]]) -> None:
+    def _overtake(self, slots: set[Slot]) -> None:
         for load in self._loads:  # as many as there are reader threads
             if load.slot in slots:
                 load.fresh = False
 
-    def _keep(self, slot: tuple[str, Key], row: Struct | None, size: int) -> None:
+    def _keep(self, slot: Slot, row: Struct | None, size: int) -> None:
         shelf, other = (self._absent, self._rows) if row is None else (self._rows, self._absent)
         other.remove(slot)
         shelf.put(slot, row, size)
 
 
-class _Shelf:
-    """One LRU list within its bound."""
-
-    def __init__(self, max_bytes: int) -> None:
-        self.max_bytes = max_bytes
-        self.entries: OrderedDict[tuple[str, Key], tuple[Struct | None, int]] = OrderedDict()
-        self.bytes = 0
-        self.evictions = 0
-
-    def find(self, slot: tuple[str, Key]) -> Struct | Missing | None:
-        entry = self.entries.get(slot)
-        if entry is None:
-            return MISSING
-        self.entries.move_to_end(slot)
-        return entry[0]
-
-    def remove(self, slot: tuple[str, Key]) -> None:
-        entry = self.entries.pop(slot, None)
-        if entry is not None:
-            self.bytes -= entry[1]
-
-    def put(self, slot: tuple[str, Key], row: Struct | None, size: int) -> None:
-        self.remove(slot)
-        if size > self.max_bytes:
-            return
-        self.entries[slot] = (row, size)
-        self.bytes += size
-        while self.bytes > self.max_bytes:
-            _, (_, freed) = self.entries.popitem(last=False)
-            self.bytes -= freed
-            self.evictions += 1
-
-
-def _size(table: Table[R], slot: tuple[str, Key], row: R | Missing | None) -> int:
+def _size(table: Table[R], slot: Slot, row: R | Missing | None) -> int:
     key = sum(len(part) * 4 if isinstance(part, str) else 32 for part in slot[1])
     if row is None or row is MISSING:
         return _ENTRY_BYTES + key

@@ -26,7 +26,7 @@ from actors import (
 )
 from actors.report import Reporter, log_failure
 from vault.errors import UnavailableError
-from vault.store.cache import DEFAULT_BYTES, MISSING, Cache, CacheStats, Missing
+from vault.store.cache import DEFAULT, MISSING, Cache, CacheConfig, CacheStats, Missing
 from vault.store.guard import Guard, checked
 from vault.store.interface import UNKNOWN, Backend
 from vault.store.loader import Loader
@@ -72,6 +72,7 @@ class Store:
         cache: Cache,
         counts: Counts,
         tree: Supervisor,
+        writes: bool = True,
     ) -> None:
         self._backend = backend
         self._guard = guard
@@ -79,7 +80,7 @@ class Store:
         self._cache = cache
         self._counts = counts
         self._tree = tree
-        self._writer = tree.ref("writer")
+        self._writer = tree.ref("writer") if writes else None
         self._loader = tree.ref("loader")
         self._queries = trio.CapacityLimiter(max(backend.readers - 1, 1))  # the loader reads, too
 
@@ -118,6 +119,8 @@ class Store:
         is stored), `ConstraintError`, or `UnavailableError`, whose `details["outcome"]` is `none`
         when nothing was stored, else `unknown`. A cancelled commit may still be stored.
         """
+        if self._writer is None:
+            raise UnavailableError("store_read_only", "another process writes", outcome="none")
         try:
             return cast("T", await self._writer.ask(change, deadline))
         except MailboxFull:
@@ -161,33 +164,39 @@ async def open_store(
     guard: Guard,
     world: World,
     *,
-    cache_bytes: int = DEFAULT_BYTES,
+    cache: Cache | CacheConfig = DEFAULT,
     report: Reporter = log_failure,
     mark: Mark | None = None,
+    writes: bool = True,
 ) -> AsyncIterator[Store]:
     """A store for the length of the block. A backend that is not open is opened, and closed again.
 
     Raises what `Backend.open` raises. `report` hears of every crash of the writer; `mark` stamps
-    each of its transactions.
+    each of its transactions. A `cache` that is given ready is true by whoever fills it; one that is
+    described holds nothing where others may write the database too.
     """
-    cache = Cache(cache_bytes if backend.exclusive else 0)
+    kept = cache if isinstance(cache, Cache) else _cache(cache, backend, world)
     counts = Counts()
 
     def writer() -> Writer:
-        return Writer(backend, guard, cache, world, counts, mark=mark)
+        return Writer(backend, guard, kept, world, counts, mark=mark)
 
     def loader() -> Loader:
-        return Loader(backend, guard, cache, world)
+        return Loader(backend, guard, kept, world)
 
     children = [
         Child(name, factory, mailbox=MAX_WAITING, overflow=Overflow.REFUSE)
-        for name, factory in (("writer", writer), ("loader", loader))
+        for name, factory in (("writer", writer), ("loader", loader))[not writes :]
     ]
     async with (
         _opened(backend, world),
         supervise("store", children, world=world, policy=_RESTARTS, report=report) as tree,
     ):
-        yield Store(backend, guard, world, cache=cache, counts=counts, tree=tree)
+        yield Store(backend, guard, world, cache=kept, counts=counts, tree=tree, writes=writes)
+
+
+def _cache(config: CacheConfig, backend: Backend, world: World) -> Cache:
+    return Cache(config if backend.exclusive else CacheConfig(max_bytes=0), world.now)
 
 
 @asynccontextmanager

@@ -3,7 +3,7 @@
 import tracemalloc
 
 from tests.contract.store.samples import secret, system, version
-from vault.store.cache import ABSENT_SHARE, MISSING, Cache
+from vault.store.cache import ABSENT_SHARE, MISSING, Cache, CacheConfig
 from vault.store.tables import SECRETS, SYSTEM, VERSIONS
 
 KEY = ("a",)
@@ -83,7 +83,7 @@ def test_forget() -> None:
 
 def test_least_recently_used_goes() -> None:
     """When it is full, the row that nobody asked for the longest makes room."""
-    cache = Cache(40_000)
+    cache = Cache(CacheConfig(max_bytes=40_000))
     for i in range(100):
         cache.replace([(SYSTEM, (f"{i}",), system(f"{i}", b"x" * 1000))])
         assert cache.lookup(SYSTEM, ("0",)) is not MISSING
@@ -97,7 +97,7 @@ def test_least_recently_used_goes() -> None:
 
 def test_oversized_row() -> None:
     """A row larger than the whole cache displaces nothing but its own former self."""
-    cache = Cache(20_000)
+    cache = Cache(CacheConfig(max_bytes=20_000))
     cache.replace([(SYSTEM, KEY, system("a")), (SYSTEM, ("b",), system("b"))])
     cache.replace([(SYSTEM, KEY, system("a", b"x" * 20_000))])
     assert cache.lookup(SYSTEM, KEY) is MISSING
@@ -106,7 +106,7 @@ def test_oversized_row() -> None:
 
 def test_guesses_displace_no_row() -> None:
     """Whoever asks for a million names that do not exist cannot empty the cache of rows."""
-    cache = Cache(64_000)
+    cache = Cache(CacheConfig(max_bytes=64_000))
     cache.replace([(SYSTEM, KEY, system("a"))])
     for i in range(1000):
         cache.end(cache.begin(SYSTEM, (f"guess {i}",)), SYSTEM, None)
@@ -116,7 +116,7 @@ def test_guesses_displace_no_row() -> None:
 
 def test_zero_bytes() -> None:
     """A cache of no bytes holds nothing: the cache of a database that others write."""
-    cache = Cache(0)
+    cache = Cache(CacheConfig(max_bytes=0))
     cache.replace([(SYSTEM, KEY, system("a")), (SYSTEM, ("b",), None)])
     cache.end(cache.begin(SYSTEM, KEY), SYSTEM, system("a"))
     assert cache.lookup(SYSTEM, KEY) is MISSING
@@ -125,7 +125,7 @@ def test_zero_bytes() -> None:
 
 def test_statistics() -> None:
     """Hits are answers from memory, misses are loads."""
-    cache = Cache(1_000_000)
+    cache = Cache(CacheConfig(max_bytes=1_000_000))
     cache.lookup(SYSTEM, KEY)
     cache.end(cache.begin(SYSTEM, KEY), SYSTEM, system("a"))
     cache.lookup(SYSTEM, KEY)
@@ -138,7 +138,7 @@ def test_statistics() -> None:
 def test_bound_is_of_real_memory() -> None:
     """The bytes it counts are about those it takes, for heads, versions and absences."""
     bound = 4 * 2**20
-    cache = Cache(bound)
+    cache = Cache(CacheConfig(max_bytes=bound))
     tracemalloc.start()
     try:
         for i in range(3000):

@@ -3,6 +3,7 @@
 from actors import SystemWorld
 from actors.testing import FakeWorld
 from tests.contract.store.samples import StampGuard, put, system
+from vault.store.cache import CacheConfig
 from vault.store.memory import MemoryBackend
 from vault.store.store import open_store
 from vault.store.table import Query
@@ -23,7 +24,9 @@ async def test_statistics() -> None:
     """Commits, and the cache's hits and loads, are counted."""
     backend = MemoryBackend()
     transact(backend, put(SYSTEM, system("a")))
-    async with open_store(backend, StampGuard(), SystemWorld(), cache_bytes=50_000) as store:
+    async with open_store(
+        backend, StampGuard(), SystemWorld(), cache=CacheConfig(max_bytes=50_000)
+    ) as store:
         await store.get(SYSTEM, "a")
         await store.get(SYSTEM, "a")
         await store.commit(put(SYSTEM, system("b")))
