@@ -8,12 +8,11 @@ durable before the caller hears of it. When no audit sink accepts, the caller ge
 
 import logging
 import traceback
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import trio
 
 from actors.world import World
-from vault.audit.broker import Broker
 from vault.audit.record import AuditEvent
 from vault.authn.authenticator import Authenticator
 from vault.authz.access import Access, Decision
@@ -38,10 +37,18 @@ log: Final = logging.getLogger("freehold.pipeline")
 ALLOWED: Final = Decision(allowed=True)
 
 
+class Recorder(Protocol):
+    """What the pipeline asks of the audit log."""
+
+    async def record(self, event: AuditEvent) -> None:
+        """As `vault.audit.broker.Broker.record`: durable on return."""
+        ...
+
+
 class Trail:
     """What is known so far of one operation on its way, for its audit records."""
 
-    __slots__ = ("capability", "decision", "done", "handler", "identity", "op")
+    __slots__ = ("capability", "decision", "decisive", "done", "handler", "identity", "op")
 
     def __init__(self, op: Operation, handler: Handler) -> None:
         self.op = op
@@ -49,6 +56,7 @@ class Trail:
         self.identity: Identity = ANONYMOUS
         self.decision: Decision = ALLOWED
         self.capability: str = ""
+        self.decisive = False  # tags or metadata of the secret can have a say
         self.done = False  # a mutation has happened, whatever comes of its record
 
     def intent(self) -> AuditEvent:
@@ -102,7 +110,7 @@ class Pipeline:
         authenticator: Authenticator,
         authorizer: Authorizer,
         limits: RateLimits,
-        audit: Broker,
+        audit: Recorder,
         barrier: Barrier,
         handlers: Handlers,
         metrics: Metrics,
@@ -125,7 +133,7 @@ class Pipeline:
             self._limits.take(trail.identity.id)
             facts = await self._facts(trail)
             trail.decision = self._authorize(trail, facts)  # 2
-            call = Call(op, trail.identity, facts)
+            call = Call(op, trail.identity, facts, trail.decisive)
             if trail.handler.mutates:
                 return await self._mutate(trail, call)
             result = await trail.handler.run(call)  # 4
@@ -165,7 +173,7 @@ class Pipeline:
         wanted = handler.capability
         trail.capability = wanted(facts) if callable(wanted) else wanted
         self._decide(trail, facts)
-        if handler.proposes is not None and self._authorizer.needs_facts(trail.identity):
+        if handler.proposes is not None and trail.decisive:
             self._decide(trail, handler.proposes(op.payload, facts))
         return trail.decision
 
@@ -187,7 +195,8 @@ class Pipeline:
         handler = trail.handler
         if not handler.on_secret:
             return NO_FACTS
-        if not callable(handler.capability) and not self._authorizer.needs_facts(trail.identity):
+        trail.decisive = self._authorizer.needs_facts(trail.identity)
+        if not callable(handler.capability) and not trail.decisive:
             return NO_FACTS
         row = await self._barrier.get(SECRETS, trail.op.path)
         return NO_FACTS if row is None else facts_of(row)

@@ -12,11 +12,15 @@ from vault.model.operation import NO_FACTS, Capability, Facts, Operation
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One authorized operation on its way into a handler."""
+    """One authorized operation on its way into a handler.
+
+    `decisive`: tags and metadata may have decided, so they must still be `facts` when it happens.
+    """
 
     op: Operation
     identity: Identity
     facts: Facts = NO_FACTS
+    decisive: bool = False
 
     @property
     def payload(self) -> Any:

@@ -8,7 +8,7 @@ from actors.world import World
 from vault.barrier import SECRETS, VERSIONS, Barrier, Query, VaultTx
 from vault.handlers.access import AccessCounters
 from vault.handlers.handler import Call, Handler, Handlers, create_or_update, retagged
-from vault.handlers.secrets import check_upsert, no_secret
+from vault.handlers.secrets import check_decided, check_upsert, no_secret
 from vault.handlers.settings import checked_metadata, checked_tags, checked_versions
 from vault.model.mounts import MountBook
 from vault.model.operation import Capability, Facts
@@ -50,6 +50,7 @@ class Metadata:
     async def read(self, call: Call) -> SecretInfo:
         """The head, its versions with who wrote each, and the access counts."""
         secret = await self.barrier.get(SECRETS, call.op.path)
+        check_decided(call, secret)
         if secret is None:
             raise no_secret()
         versions = await self._versions(secret)

@@ -9,7 +9,13 @@ from msgspec.structs import replace
 from actors.world import World
 from vault.authz.authorizer import Authorizer
 from vault.barrier import MOUNTS, SECRETS, Barrier, Query, VaultTx
-from vault.errors import AuthorizationError, ConflictError, NotFoundError, ValidationError
+from vault.errors import (
+    AuthorizationError,
+    ConflictError,
+    NotFoundError,
+    UnavailableError,
+    ValidationError,
+)
 from vault.handlers.handler import Call, Handler, Handlers
 from vault.handlers.settings import checked_versions
 from vault.handlers.versions import erase
@@ -22,6 +28,7 @@ from vault.model.records import MountRow
 PREFIX: Final = "sys/mounts/"  # where a mount lies in the path space of policies
 MOST_MOUNTS: Final = 1_000  # held in memory, and read whole at unseal and at each change
 ERASED_AT_ONCE: Final = 100  # secrets a transaction, so that a large mount never holds the writer
+MOST_TURNS: Final = 1_000  # transactions of one delete: nobody waits for the end of endless writes
 
 
 @dataclass(frozen=True)
@@ -133,7 +140,10 @@ class Mounts:
                 await self.reload()
 
     async def delete(self, call: Call) -> None:
-        """Erase a mount with all secrets in it, some at a time; one cut short can be repeated."""
+        """Erase a mount with all secrets in it, some at a time; one cut short can be repeated.
+
+        Raises `UnavailableError` (`mount_not_empty`) after 100,000 secrets when there are more.
+        """
         path = _path(call)
         if self.mounts.get(path) is None:
             raise _no_mount()
@@ -149,10 +159,15 @@ class Mounts:
 
         async with self._changing:
             try:
-                while not await self.barrier.commit(change):
-                    pass
+                for _ in range(MOST_TURNS):
+                    if await self.barrier.commit(change):
+                        return
             finally:
                 await self.reload()
+        raise UnavailableError(
+            "mount_not_empty",
+            f"{MOST_TURNS * ERASED_AT_ONCE:,} secrets are erased, more are left: delete it again",
+        )
 
     async def reload(self) -> None:
         """Take the book to what is stored; `finally`, because a failed commit may have happened."""

@@ -15,6 +15,7 @@ from vault.errors import (
 )
 from vault.handlers.access import AccessCounters
 from vault.handlers.handler import Call, Handler, Handlers, create_or_update, retagged
+from vault.handlers.listing import facts_of
 from vault.handlers.settings import (
     MAX_VALUE,
     checked_metadata,
@@ -23,7 +24,7 @@ from vault.handlers.settings import (
 )
 from vault.model.instant import MAX
 from vault.model.mounts import MountBook
-from vault.model.operation import Capability
+from vault.model.operation import NO_FACTS, Capability
 from vault.model.path import ResourcePath
 from vault.model.payloads import PatchSecret, ReadSecret, Rollback, WriteSecret
 from vault.model.records import SecretRow, Status, VersionRow
@@ -86,6 +87,7 @@ class Secrets:
         """
         payload: ReadSecret = call.payload
         secret = await self.barrier.get(SECRETS, call.op.path)
+        check_decided(call, secret)
         if secret is None:
             raise no_secret()
         now = self.world.now()
@@ -133,7 +135,7 @@ class Secrets:
         payload: PatchSecret = call.payload
 
         def change(tx: VaultTx) -> Written:
-            secret, current = self._live_version(tx, call.op.path, 0)
+            secret, current = self._live_version(tx, call, 0)
             self._check_cas(call.op.path, secret, payload.cas)
             value = _merge(tx.open_value(current), payload.patch)
             _check_size(value)
@@ -146,7 +148,7 @@ class Secrets:
         payload: Rollback = call.payload
 
         def change(tx: VaultTx) -> Written:
-            secret, old = self._live_version(tx, call.op.path, payload.version)
+            secret, old = self._live_version(tx, call, payload.version)
             self._check_cas(call.op.path, secret, payload.cas)
             return self._store_head(tx, self._append(tx, call, secret, tx.open_value(old)))
 
@@ -156,10 +158,9 @@ class Secrets:
         tx.put(SECRETS, written.secret)
         return written
 
-    def _live_version(
-        self, tx: VaultTx, path: ResourcePath, number: int
-    ) -> tuple[SecretRow, VersionRow]:
-        secret = tx.get(SECRETS, path)
+    def _live_version(self, tx: VaultTx, call: Call, number: int) -> tuple[SecretRow, VersionRow]:
+        secret = tx.get(SECRETS, call.op.path)
+        check_decided(call, secret)
         if secret is None:
             raise no_secret()
         version = tx.get(VERSIONS, secret.id, number or secret.current_version)
@@ -214,7 +215,18 @@ def no_secret() -> NotFoundError:
 def check_upsert(call: Call, secret: SecretRow | None) -> None:
     """Refuse when the secret came or went since step 2 asked for `create` or `update`."""
     if (secret is not None) != call.facts.exists:
-        raise ConflictError("changed_meanwhile", "the secret was changed meanwhile; try again")
+        raise _changed()
+    check_decided(call, secret)
+
+
+def check_decided(call: Call, secret: SecretRow | None) -> None:
+    """Refuse when tags or metadata that step 2 may have decided on are no longer those."""
+    if call.decisive and call.facts != (NO_FACTS if secret is None else facts_of(secret)):
+        raise _changed()
+
+
+def _changed() -> ConflictError:
+    return ConflictError("changed_meanwhile", "the secret was changed meanwhile; try again")
 
 
 def is_live(version: VersionRow, now: int) -> bool:

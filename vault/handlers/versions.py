@@ -10,7 +10,7 @@ from actors.world import World
 from vault.barrier import ACCESS, SECRETS, VERSIONS, Barrier, VaultTx
 from vault.errors import ValidationError
 from vault.handlers.handler import Call, Handler, Handlers
-from vault.handlers.secrets import is_live, no_secret
+from vault.handlers.secrets import check_decided, is_live, no_secret
 from vault.model.operation import Capability
 from vault.model.payloads import Versions
 from vault.model.records import SecretRow, Status, VersionRow
@@ -55,6 +55,7 @@ class VersionLife:
 
         def change(tx: VaultTx) -> SecretRow:
             secret = tx.get(SECRETS, call.op.path)
+            check_decided(call, secret)
             if secret is None:
                 raise no_secret()
             erase(tx, secret)
@@ -72,6 +73,7 @@ class VersionLife:
 
         def change(tx: VaultTx) -> SecretRow:
             secret = tx.get(SECRETS, call.op.path)
+            check_decided(call, secret)
             if secret is None:
                 raise no_secret()
             now = self.world.now()

@@ -236,6 +236,20 @@ async def test_facts_are_looked_up_when_a_policy_asks(parts: Parts, *, needed: b
     assert parts.accesses[0].facts.tags == (frozenset({"old"}) if needed else frozenset())
 
 
+@pytest.mark.parametrize("needed", [False, True])
+async def test_a_handler_knows_whether_facts_decided(parts: Parts, *, needed: bool) -> None:
+    """Then it holds them against what is there in its own transaction."""
+    parts.row, parts.facts_needed = SECRET, needed
+    seen: list[bool] = []
+
+    async def run(call: Call) -> None:
+        seen.append(call.decisive)
+
+    read = Handler(run=run, capability=Capability.READ, on_secret=True)
+    await parts.pipeline(op=read).run(op())
+    assert seen == [needed]
+
+
 async def test_new_facts_are_decided_on_too(parts: Parts) -> None:
     """Whoever may write tags cannot tag a thing out of the rule that protects it."""
     parts.row, parts.facts_needed = SECRET, True

@@ -82,7 +82,14 @@ class House:
     sealings: list[str]
 
     async def do(
-        self, name: str, path: str, payload: object = None, *, by: Identity = ROOT, **facts: Any
+        self,
+        name: str,
+        path: str,
+        payload: object = None,
+        *,
+        by: Identity = ROOT,
+        decisive: bool = False,
+        **facts: Any,
     ) -> Any:
         """Run a handler; of a secret, with the facts that the pipeline would have looked up."""
         handler = self.handlers[name]
@@ -97,7 +104,7 @@ class House:
             name=name, path=place, payload=Nothing() if payload is None else payload,
             request_id="r", credential=None, origin=HERE,
         )  # fmt: skip
-        return await handler.run(Call(op, by, found))
+        return await handler.run(Call(op, by, found, decisive))
 
     async def write(self, path: str, value: bytes = b'{"a":1}', **more: Any) -> Written:
         """A version of a secret."""

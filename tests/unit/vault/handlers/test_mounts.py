@@ -210,6 +210,23 @@ async def test_delete_erases_what_is_in_it(house: House, monkeypatch: pytest.Mon
     assert await house.rows(MOUNTS) == house.book.all() == []
 
 
+async def test_a_delete_ends_though_others_write(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It stops after so many and says so; told again it goes on, and the mount goes last."""
+    monkeypatch.setattr(module, "ERASED_AT_ONCE", 1)
+    monkeypatch.setattr(module, "MOST_TURNS", 2)
+    await house.mount("a")
+    for name in ("a/1", "a/2", "a/3"):
+        await house.secret(name)
+    with pytest.raises(UnavailableError, match="2 secrets are erased, more are left"):
+        await house.do("delete", "sys/mounts/a")
+    assert [row.name for row in await house.rows(SECRETS)] == ["a/3"]
+    assert house.book.get("a/") is not None
+    await house.do("delete", "sys/mounts/a")
+    assert await house.rows(SECRETS) == house.book.all() == []
+
+
 async def test_a_delete_cut_short_can_be_repeated(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:

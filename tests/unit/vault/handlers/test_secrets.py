@@ -10,6 +10,7 @@ from vault.errors import ConflictError, NotFoundError, TooLargeError, Validation
 from vault.handlers.settings import MAX_VALUE
 from vault.model.instant import MAX
 from vault.model.payloads import (
+    Nothing,
     PatchSecret,
     ReadSecret,
     Rollback,
@@ -104,6 +105,49 @@ async def test_an_upsert_does_what_was_authorized(house: House, *, exists: bool)
         await house.write(APP)
     with pytest.raises(ConflictError, match="changed_meanwhile"):
         await house.do("secret.write", APP, WriteSecret(value=b"1"), exists=exists)
+
+
+OLD_TAGS = frozenset({"old"})
+ON_ONE_SECRET: list[tuple[str, object]] = [
+    ("secret.read", ReadSecret()),
+    ("secret.write", WriteSecret(value=b"1")),
+    ("secret.patch", PatchSecret(patch=b"{}")),
+    ("secret.rollback", Rollback(version=1)),
+    ("secret.metadata.read", Nothing()),
+    ("secret.metadata.write", WriteMetadata(tags=["mine"])),
+    ("secret.delete", Versions()),
+    ("secret.undelete", Versions()),
+    ("secret.destroy", Versions()),
+    ("secret.purge", Nothing()),
+    ("secret.remove", Nothing()),
+]
+
+
+async def test_every_operation_on_a_secret_is_among_those(house: House) -> None:
+    """A new one has to be added above, and so to check what was decided on."""
+    assert {name for name, _ in ON_ONE_SECRET} == {
+        name for name, handler in house.handlers.items() if handler.on_secret
+    }
+
+
+@pytest.mark.parametrize(("name", "payload"), ON_ONE_SECRET)
+async def test_tags_that_decided_must_still_be_there(
+    house: House, name: str, payload: object
+) -> None:
+    """Retagged, or gone, between the decision and the deed: a conflict, and nothing is done."""
+    await house.write(APP, b'{"a":1}', tags=["new"])
+    before = await house.head(APP)
+    for facts in ({"tags": OLD_TAGS}, {"metadata": {"a": "b"}}, {"exists": False, "tags": set()}):
+        with pytest.raises(ConflictError, match="changed_meanwhile"):
+            await house.do(name, APP, payload, decisive=True, **facts)
+    assert await house.head(APP) == before
+    await house.do(name, APP, payload, decisive=True)
+
+
+async def test_tags_that_nobody_asks_for_may_change(house: House) -> None:
+    """Two writers without conditions do not get into each other's way."""
+    await house.write(APP, tags=["new"])
+    await house.do("secret.write", APP, WriteSecret(value=b"1"), tags=OLD_TAGS)
 
 
 async def test_a_write_keeps_what_it_does_not_name(house: House) -> None:
