@@ -20,7 +20,7 @@ from vault.audit.opening import open_sinks
 from vault.audit.record import AuditEvent
 from vault.audit.replica import DurableSink
 from vault.audit.writer import AuditConfig, Follower, Shared, Writer, unavailable
-from vault.errors import VaultError
+from vault.errors import UnavailableError, VaultError
 from vault.model.operation import Capability
 
 _MAX_VAULT_ID: Final = 64  # so that a signed head fits into a disk sector
@@ -59,7 +59,7 @@ class Broker:
         config: AuditConfig,
     ) -> None:
         self._tree = tree
-        self._ref: Ref[Draft] = tree.ref("writer")
+        self._ref: Ref[Draft | list[Draft]] = tree.ref("writer")
         self._shared = shared
         self._world = world
         self._config = config
@@ -72,11 +72,17 @@ class Broker:
         the same. On a full disk only the reserve is left: then nothing new is begun, while refusals
         and the ends of what runs are still recorded.
         """
-        if self._is_on_reserve() and self._begins_work(event):
-            raise unavailable("the audit log's disk is full")
-        draft = draft_event(event, self._world.now(), self._hasher)
+        if self.is_on_reserve() and begins_work(event, self._config.essential):
+            raise disk_full()
+        await self._write(draft_event(event, self._world.now(), self._hasher))
+
+    async def record_together(self, drafts: list[Draft]) -> None:
+        """As `record`, for events that were drafted elsewhere: all are durable, or it raises."""
+        await self._write(drafts)
+
+    async def _write(self, message: Draft | list[Draft]) -> None:
         try:
-            await self._ref.ask(draft, self._config.deadline)
+            await self._ref.ask(message, self._config.deadline)
         except VaultError:
             raise
         except ActorError as error:
@@ -104,13 +110,21 @@ class Broker:
         """The writer as an actor: mailbox depth, restarts, time per record."""
         return self._tree.snapshot()
 
-    def _is_on_reserve(self) -> bool:
+    def is_on_reserve(self) -> bool:
+        """Whether every sink's disk is full, so that nothing new may be begun."""
         return all(replica.sink.on_reserve for replica in self._shared.replicas)
 
-    def _begins_work(self, event: AuditEvent) -> bool:
-        if event.operation in self._config.essential:
-            return False
-        return event.phase == "intent" or (event.result == "ok" and event.capability in _READS)
+
+def begins_work(event: AuditEvent, essential: frozenset[str]) -> bool:
+    """Whether this is the record of something that a full disk stops."""
+    if event.operation in essential:
+        return False
+    return event.phase == "intent" or (event.result == "ok" and event.capability in _READS)
+
+
+def disk_full() -> UnavailableError:
+    """The error for what is not begun."""
+    return unavailable("the audit log's disk is full")
 
 
 @asynccontextmanager

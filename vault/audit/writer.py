@@ -63,8 +63,8 @@ def unavailable(why: str = "no audit sink accepts records") -> UnavailableError:
     return UnavailableError("audit_unavailable", f"{why}; nothing is served without a record")
 
 
-class Writer(BatchActor[Draft]):
-    """Composes a batch, waits until one sink has it, answers.
+class Writer(BatchActor[Draft | list[Draft]]):
+    """Composes a batch, waits until one sink has it, answers. A list is answered as one.
 
     A batch that no sink accepted stays pending: everybody in it was refused, and it is written
     first, unchanged, once a sink works again. Until then nothing new gets a number.
@@ -113,17 +113,17 @@ class Writer(BatchActor[Draft]):
             follower.begin(shared.size)
         await self._write_opening(opened)
 
-    async def receive_batch(self, batch: Sequence[Draft]) -> Sequence[object]:
-        """None for each draft once it is durable, or `UnavailableError` for all."""
+    async def receive_batch(self, batch: Sequence[Draft | list[Draft]]) -> Sequence[object]:
+        """None for each message once it is durable, or `UnavailableError` for all."""
         if not await self._write_pending():
             return [Failure(unavailable()) for _ in batch]
         now = self._world.now()
         expired = await self._expired(now) if now >= self._next_sweep else None
         if expired is None:
-            composed = self._ledger.compose(batch, now)
+            composed = self._ledger.compose(_drafts(batch), now)
         else:
             draft = Draft(now, "retention", record.encode_body(expired))
-            composed = self._ledger.compose([*batch, draft], now, expire=expired.through)
+            composed = self._ledger.compose([*_drafts(batch), draft], now, expire=expired.through)
         if await self._write(composed):
             return [None] * len(batch)
         return [Failure(unavailable()) for _ in batch]
@@ -185,3 +185,13 @@ class Writer(BatchActor[Draft]):
             replica.end()
         for replica in self._replicas:
             await replica.ended.wait()
+
+
+def _drafts(batch: Sequence[Draft | list[Draft]]) -> list[Draft]:
+    drafts: list[Draft] = []
+    for message in batch:
+        if isinstance(message, list):
+            drafts += message
+        else:
+            drafts.append(message)
+    return drafts

@@ -46,6 +46,18 @@ class Usage:
         for credential_id in credential_ids:
             self._pending.pop(credential_id, None)
 
+    def drain(self) -> dict[str, tuple[int, int]]:
+        """What is pending, for another's `add`; nothing is pending then."""
+        pending, self._pending = self._pending, {}
+        return pending
+
+    def add(self, counts: dict[str, tuple[int, int]]) -> None:
+        """Count what another process has counted."""
+        for key, (uses, last) in counts.items():
+            if key in self._pending or len(self._pending) < MOST_PENDING:
+                now_uses, now_last = self._pending.get(key, (0, 0))
+                self._pending[key] = (uses + now_uses, max(last, now_last))
+
     async def flush(self) -> None:
         """Write what is pending. On an error the uses stay pending; raises what the store does."""
         while self._pending:

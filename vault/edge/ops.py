@@ -11,7 +11,7 @@ from vault.edge.reply import Reply
 from vault.edge.request import Request
 from vault.edge.router import Router
 from vault.errors import NotFoundError, VaultError
-from vault.gate import Gate
+from vault.gate import Door
 from vault.metrics import Metrics
 
 MAX_BODY: Final = 1 << 10
@@ -28,7 +28,7 @@ class Ops(Dialect):
     router: ClassVar[Router] = _router
     max_body = MAX_BODY
 
-    def __init__(self, gate: Gate, world: World, metrics: Metrics, native: Native) -> None:
+    def __init__(self, gate: Door, world: World, metrics: Metrics, native: Native) -> None:
         super().__init__(gate, world)
         self.metrics = metrics
         self._native = native

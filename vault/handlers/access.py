@@ -4,6 +4,7 @@ Reads of the value and of the metadata are told apart, so that browsing never lo
 A crash loses at most the counts since the last flush; the audit log has every read.
 """
 
+from collections.abc import Iterable
 from typing import Final
 
 from msgspec.structs import replace
@@ -44,6 +45,17 @@ class AccessCounters:
         """The counts of a secret, those not yet flushed included."""
         stored = await self._barrier.get(ACCESS, secret_id)
         return _sum(stored, self._pending.get(secret_id) or AccessRow(secret_id=secret_id))
+
+    def drain(self) -> list[AccessRow]:
+        """What is pending, for another's `add`; nothing is pending then."""
+        pending, self._pending = self._pending, {}
+        return list(pending.values())
+
+    def add(self, counts: Iterable[AccessRow]) -> None:
+        """Count what another process has counted."""
+        for row in counts:
+            if self._row(row.secret_id) is not None:
+                self._pending[row.secret_id] = _sum(self._pending.get(row.secret_id), row)
 
     async def flush(self) -> None:
         """Write what is pending. On an error the counts stay pending; raises as the store does."""

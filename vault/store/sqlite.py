@@ -97,7 +97,12 @@ class SqliteBackend(SqlBackend):
             _create(self._path)
         except OSError as error:
             raise self._fault(error) from error
-        reads = _engine(
+        reads = self._read_engine()
+        writes = _engine(lambda: self._connection(_SETTINGS), "BEGIN IMMEDIATE", poolclass=NullPool)
+        return reads, writes
+
+    def _read_engine(self) -> sa.Engine:
+        return _engine(
             lambda: self._connection(_READ_ONLY),
             "BEGIN",
             poolclass=QueuePool,
@@ -105,8 +110,6 @@ class SqliteBackend(SqlBackend):
             max_overflow=0,
             pool_timeout=_POOL_SECONDS,
         )
-        writes = _engine(lambda: self._connection(_SETTINGS), "BEGIN IMMEDIATE", poolclass=NullPool)
-        return reads, writes
 
     def _release(self) -> None:
         self._lock.release()
@@ -156,6 +159,14 @@ class SqliteBackend(SqlBackend):
         if isinstance(error, sqlite3.Error | OSError | sa.exc.SQLAlchemyError):
             return BackendError("store_unavailable", "the database does not answer as it should")
         return error
+
+
+class SqliteReader(SqliteBackend):
+    """The same file in a process that only reads, while a process of the same agent holds it."""
+
+    def open(self) -> None:
+        """Nothing is taken, migrated or verified: whoever holds the file has done so."""
+        self._reads = self._read_engine()
 
 
 def _engine(connect: Callable[[], sqlite3.Connection], begin: str, **pool: object) -> sa.Engine:

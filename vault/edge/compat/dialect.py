@@ -20,7 +20,7 @@ from vault.errors import (
     ValidationError,
     VaultError,
 )
-from vault.gate import Gate
+from vault.gate import Door
 from vault.model.mounts import MountBook
 from vault.model.path import MAX_BYTES
 from vault.model.records import MountRow
@@ -44,7 +44,7 @@ class Compat(Dialect):
     router: ClassVar[Router] = Router.of(health.routes, seal.routes, mounts.routes, token.routes)
     max_body = MAX_BODY
 
-    def __init__(self, gate: Gate, world: World) -> None:
+    def __init__(self, gate: Door, world: World) -> None:
         super().__init__(gate, world)
         self._mounts: Mapping[str, MountRow] = {}  # those that `_found` was found in
         self._found: dict[tuple[str, str], Found] = {}
