@@ -13,8 +13,10 @@ from msgspec.structs import replace
 
 from actors.world import World
 from vault.authz.access import Access, Decision
-from vault.authz.compile import Grant, RuleSet, compile_permissions, compile_policies
+from vault.authz.ceiling import NO_CEILING, bound
+from vault.authz.compile import Bound, Grant, RuleSet, compile_permissions, compile_policies
 from vault.authz.evaluate import evaluate
+from vault.authz.fleet import BUNDLE_ROW, NO_FLEET, Fleet, keep, recall
 from vault.authz.policy import Effect, Policy, Rule, document, validate
 from vault.errors import ConflictError, NotFoundError, UnavailableError, ValidationError
 from vault.model.identity import DEFAULT_POLICY, ROOT_POLICY, Identity
@@ -62,6 +64,7 @@ class Effective(Struct, frozen=True, kw_only=True):
     root: bool
     policies: tuple[Policy, ...]
     unknown: tuple[str, ...]
+    fleet: tuple[Policy, ...] = ()  # those of a control plane's bundle, held down by the ceiling
 
 
 class Compiled(Struct, frozen=True):
@@ -96,8 +99,17 @@ class Compiled(Struct, frozen=True):
 class Snapshot:
     """All policies at one moment, and the compiled sets that were asked for so far."""
 
-    def __init__(self, policies: Iterable[Policy] = ()) -> None:
+    def __init__(
+        self,
+        policies: Iterable[Policy] = (),
+        fleet: Fleet = NO_FLEET,
+        ceiling: Bound | None = None,
+    ) -> None:
+        """`fleet` counts within `ceiling`; a policy of its may have the name of a local one."""
         self.policies = {DEFAULT_POLICY: DEFAULT} | {policy.name: policy for policy in policies}
+        self.fleet = fleet
+        self._ceiling = ceiling
+        self._central = {policy.name: policy for policy in fleet.policies}
         self._sets: dict[tuple[object, object], Compiled] = {}
         self._weight = 0
 
@@ -115,12 +127,27 @@ class Snapshot:
     def replaced(self, name: str, policy: Policy | None) -> "Snapshot":
         """Return a snapshot with this policy for `name`; None: none, or the built-in `default`."""
         others = [p for p in self.policies.values() if p.name != name and p is not DEFAULT]
-        return Snapshot([*others, policy] if policy is not None else others)
+        policies = [*others, policy] if policy is not None else others
+        return Snapshot(policies, self.fleet, self._ceiling)
+
+    def bundled(self, fleet: Fleet) -> "Snapshot":
+        """Return a snapshot with this bundle in place of the present one."""
+        local = [p for p in self.policies.values() if p is not DEFAULT]
+        return Snapshot(local, fleet, self._ceiling)
+
+    def central(self, names: Iterable[str]) -> tuple[Policy, ...]:
+        """Return the bundle's policies of these names."""
+        return tuple(self._central[n] for n in dict.fromkeys(names) if n in self._central)
 
     def _compile(self, identity: Identity) -> Compiled:
         known = [self.policies[n] for n in dict.fromkeys(identity.policies) if n in self.policies]
         return Compiled(
-            compile_policies(known, root=ROOT_POLICY in identity.policies),
+            compile_policies(
+                known,
+                root=ROOT_POLICY in identity.policies,
+                fleet=self.central(identity.policies),
+                bound=self._ceiling,
+            ),
             compile_permissions(identity.permissions),
         )
 
@@ -128,32 +155,41 @@ class Snapshot:
 class PolicyBook:
     """The current policies and the only way to change them."""
 
-    def __init__(self, store: Store, world: World) -> None:
+    def __init__(self, store: Store, world: World, ceiling: Policy = NO_CEILING) -> None:
+        """`ceiling`: what a control plane's bundle may grant at most."""
         self._store = store
         self._world = world
         self._writing = trio.Lock()
-        self.snapshot = Snapshot()
+        self.ceiling = ceiling
+        self.snapshot = Snapshot(ceiling=bound(ceiling))
 
     async def reload(self) -> None:
         """Read all policies anew. Raises `UnavailableError` if one of them cannot be understood."""
-        self.snapshot = Snapshot([_policy(row) for row in await self.rows()])
+        policies = [_policy(row) for row in await self.rows()]
+        fleet = await self._stored_fleet()
+        self.snapshot = Snapshot(policies, fleet, bound(self.ceiling))
 
     async def rows(self) -> list[PolicyRow]:
         """Return the stored policies by name."""
         found: list[PolicyRow] = []
         after: Key | None = None
         while page := await self._store.select(POLICIES, Query(after=after, limit=_PAGE)):
-            found += page
+            found += [row for row in page if row.name != BUNDLE_ROW]
             after = (page[-1].name,)
         return found
 
     def names(self) -> list[str]:
-        """Return the names of all policies, the built-in ones among them."""
-        return sorted({*self.snapshot.policies, ROOT_POLICY})
+        """Return the names of all policies, the built-in and the control plane's among them."""
+        central = (policy.name for policy in self.snapshot.fleet.policies)
+        return sorted({*self.snapshot.policies, *central, ROOT_POLICY})
 
     def get(self, name: str) -> Policy:
-        """Return a policy; raises `NotFoundError`. `root` has no document."""
-        found = self.snapshot.policies.get(canonical_name(name, "name"))
+        """Return a policy, a local one before the control plane's; raises `NotFoundError`.
+
+        `root` has no document.
+        """
+        name = canonical_name(name, "name")
+        found = self.snapshot.policies.get(name) or next(iter(self.snapshot.central([name])), None)
         if found is None:
             raise NotFoundError("policy_not_found", "no such policy")
         return found
@@ -210,8 +246,51 @@ class PolicyBook:
         return Effective(
             root=ROOT_POLICY in names,
             policies=tuple(policies[name] for name in names if name in policies),
-            unknown=tuple(n for n in names if n not in policies and n != ROOT_POLICY),
+            unknown=tuple(
+                n
+                for n in names
+                if n not in policies and n != ROOT_POLICY and not self.snapshot.central([n])
+            ),
+            fleet=self.snapshot.central(names),
         )
+
+    async def put_bundle(self, fleet: Fleet, *, by: str) -> Fleet:
+        """Store an agent's next bundle; it is in force on return. The same one again: no change.
+
+        Raises `ConflictError` (`bundle_older`) when one of this version or above is stored.
+        """
+        now = self._world.now()
+        row = PolicyRow(
+            name=BUNDLE_ROW,
+            id=self._world.new_id(),
+            version=fleet.version,
+            document=keep(fleet),
+            created_at=now,
+            updated_at=now,
+            created_by=by,
+        )
+
+        def change(tx: Tx) -> None:
+            old = tx.get(POLICIES, BUNDLE_ROW)
+            there = NO_FLEET if old is None else recall(old.document)
+            stored = there.stored(fleet.org, fleet.vault)
+            if (stored.version, stored.hash) == (fleet.version, fleet.hash):
+                return
+            if stored.version >= fleet.version:
+                raise ConflictError("bundle_older", "a newer bundle is in force")
+            tx.put(POLICIES, row)
+
+        with trio.CancelScope(shield=True):  # as in `_write`
+            async with self._writing:
+                try:
+                    await self._store.commit(change)
+                finally:
+                    self.snapshot = self.snapshot.bundled(await self._stored_fleet())
+        return self.snapshot.fleet
+
+    async def _stored_fleet(self) -> Fleet:
+        row = await self._store.get(POLICIES, BUNDLE_ROW)
+        return NO_FLEET if row is None else recall(row.document)
 
     async def _write(self, name: str, change: Callable[[Tx], T]) -> T:
         # Shielded, and read back whatever came of it: a caller who leaves, or a commit of unknown

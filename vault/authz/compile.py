@@ -7,7 +7,7 @@ first of those that apply.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
 from msgspec import Struct
@@ -19,6 +19,16 @@ from vault.authz.pattern import Pattern, parse_pattern
 from vault.authz.policy import ANY, Effect, Policy
 from vault.model.identity import ROOT_POLICY, Permission
 from vault.model.operation import Capability
+
+CEILING: Final = "ceiling"  # the name of the bound among a rule's conditions, for a dry run
+
+
+class Bound(Struct, frozen=True, kw_only=True):
+    """What holds the allow rules of a control plane's bundle down (`vault.authz.ceiling`)."""
+
+    check: Check
+    reaches: Callable[[str], bool]
+    needs_facts: bool
 
 
 class CompiledRule(Struct, frozen=True, kw_only=True):
@@ -32,6 +42,7 @@ class CompiledRule(Struct, frozen=True, kw_only=True):
     checks: tuple[tuple[Check, str], ...]  # with the condition's name, for a dry run
     order: int
     decision: Decision
+    bound: Bound | None = None  # of an allow rule that a bundle brought; it is among the checks
 
     def holds(self, access: Access) -> bool:
         """Say whether all conditions do; one that cannot be decided counts as what refuses."""
@@ -83,23 +94,51 @@ class Grant(Struct, frozen=True):
     patterns: tuple[Pattern, ...]
 
 
-def compile_policies(policies: Sequence[Policy], *, root: bool = False) -> RuleSet:
+class Part(Struct, frozen=True):
+    """One rule of one policy; `bound` is set for those of a bundle."""
+
+    policy: Policy
+    index: int
+    bound: Bound | None
+
+    @property
+    def deny(self) -> bool:
+        """Whether the rule denies."""
+        return self.policy.rules[self.index].effect is Effect.DENY
+
+
+def compile_policies(
+    policies: Sequence[Policy],
+    *,
+    root: bool = False,
+    fleet: Sequence[Policy] = (),
+    bound: Bound | None = None,
+) -> RuleSet:
     """Compile validated policies; disabled ones count for nothing. `root`: everything is allowed.
 
-    `root` is the caller's word, since no document can be named so.
+    `root` is the caller's word, since no document can be named so. `fleet`: policies of a bundle,
+    whose allow rules count only within `bound`; without one they do not count at all.
     """
+    local = [(policy, None) for policy in policies]
     enabled = sorted(
-        (p for p in policies if p.enabled and p.name != ROOT_POLICY),
-        key=lambda p: (-p.priority, p.name),
+        (
+            part
+            for part in [*local, *((policy, bound or NOTHING) for policy in fleet)]
+            if part[0].enabled and part[0].name != ROOT_POLICY
+        ),
+        key=lambda part: (-part[0].priority, part[0].name),  # stable: the local one of a name first
     )
-    parts = [(policy, i) for policy in enabled for i in range(len(policy.rules))]
-    parts.sort(key=lambda part: part[0].rules[part[1]].effect is not Effect.DENY)  # stable
-    rules = tuple(_rule(policy, i, order) for order, (policy, i) in enumerate(parts))
+    parts = [Part(policy, i, held) for policy, held in enabled for i in range(len(policy.rules))]
+    parts.sort(key=lambda part: not part.deny)  # stable
+    rules = tuple(_rule(part, order) for order, part in enumerate(parts))
     return RuleSet(
         root=root,
         needs_facts=any(
-            conditions.needs_facts(c) for policy, i in parts for c in _conditions(policy, i)
-        ),
+            conditions.needs_facts(c)
+            for part in parts
+            for c in _conditions(part.policy, part.index)
+        )
+        or any(rule.bound is not None and rule.bound.needs_facts for rule in rules),
         rules=rules,
         tables={capability: _table(capability, rules) for capability in Capability},
     )
@@ -116,6 +155,7 @@ def compile_permissions(permissions: Iterable[Permission]) -> tuple[Grant, ...]:
 
 
 EVERY: Final = frozenset(Capability)
+NOTHING: Final = Bound(check=lambda _: False, reaches=lambda _: False, needs_facts=False)
 
 
 def _capabilities(names: tuple[str, ...]) -> frozenset[Capability]:
@@ -126,21 +166,24 @@ def _conditions(policy: Policy, index: int) -> tuple[Condition, ...]:
     return policy.conditions + policy.rules[index].conditions
 
 
-def _rule(policy: Policy, index: int, order: int) -> CompiledRule:
-    rule = policy.rules[index]
-    deny = rule.effect is Effect.DENY
-    label, alert = f"{policy.name}/rules[{index}]", bool(policy.actions)
+def _rule(part: Part, order: int) -> CompiledRule:
+    policy, index, deny = part.policy, part.index, part.deny
+    rule, bound = policy.rules[index], None if deny else part.bound
+    label = f"{'' if part.bound is None else 'fleet:'}{policy.name}/rules[{index}]"
+    alert = bool(policy.actions)
+    checks = [(conditions.compile_check(c), conditions.kind(c)) for c in _conditions(policy, index)]
+    if bound is not None:
+        checks.append((bound.check, CEILING))
     return CompiledRule(
         label=label,
         deny=deny,
         alert=alert,
         capabilities=_capabilities(rule.capabilities),
         patterns=tuple(dict.fromkeys(parse_pattern(text, "paths") for text in rule.paths)),
-        checks=tuple(
-            (conditions.compile_check(c), conditions.kind(c)) for c in _conditions(policy, index)
-        ),
+        checks=tuple(checks),
         order=order,
         decision=Decision(not deny, label, DENY_RULE if deny else ALLOWED, (), alert),
+        bound=bound,
     )
 
 

@@ -11,7 +11,10 @@ from vault.authz.pattern import SEGMENT, Pattern
 def reaches(rules: RuleSet, grants: tuple[Grant, ...], folder: str) -> bool:
     """Say whether an allow rule meets `folder` (closing slash and all), and one of any grants."""
     allowed = rules.root or any(
-        meets(pattern, folder) for rule in rules.rules if not rule.deny for pattern in rule.patterns
+        meets(pattern, folder)
+        for rule in rules.rules
+        if not rule.deny and (rule.bound is None or rule.bound.reaches(folder))
+        for pattern in rule.patterns
     )
     return allowed and (
         not grants or any(meets(pattern, folder) for grant in grants for pattern in grant.patterns)

@@ -6,6 +6,7 @@ import pytest
 
 from vault.authz import book as module
 from vault.authz.book import PolicyBook, Snapshot
+from vault.authz.fleet import Fleet
 from vault.authz.policy import validate
 from vault.errors import ConflictError, NotFoundError, UnavailableError, ValidationError
 from vault.model.identity import Identity, Method, Permission
@@ -162,3 +163,52 @@ async def test_full(store: Any, world: Any, monkeypatch: pytest.MonkeyPatch) -> 
     with pytest.raises(ValidationError, match="2 policies"):
         await book.put(_document("b"), by="ann")
     await book.put(_document("a", "kv/*"), by="ann")
+
+
+def _fleet(version: int, *documents: dict[str, Any], org: str = "acme") -> Fleet:
+    policies = tuple(validate(document) for document in documents)
+    return Fleet(
+        org=org, vault="prod", version=version, hash=bytes([version]) * 32, policies=policies
+    )
+
+
+async def test_a_bundle_counts_beside_local_policies_and_survives(store: Any, world: Any) -> None:
+    """A bundle is in force when `put_bundle` returns, for names held, and after a restart."""
+    ceiling = validate(_document("ceiling"))
+    book = PolicyBook(store, world, ceiling)
+    await book.put(_document("local", "kv/*"), by="ann")
+    await book.put_bundle(_fleet(1, _document("app"), _document("default")), by="fleet")
+    for opened in (book, PolicyBook(store, world, ceiling)):
+        await opened.reload()
+        assert opened.names() == ["app", "default", "local", "root"]
+        assert opened.get("app").name == "app"
+        labels = [
+            r.label for r in opened.snapshot.compiled(_identity("app", "default")).rules.rules
+        ]
+        assert "fleet:app/rules[0]" in labels
+        assert "default/rules[0]" in labels
+        assert opened.effective(_identity("app", "none")).unknown == ("none",)
+        assert [p.name for p in opened.effective(_identity("app")).fleet] == ["app"]
+        assert [row.name for row in await opened.rows()] == ["local"]
+
+
+async def test_a_bundle_never_goes_back(store: Any, world: Any) -> None:
+    """An older one is refused, the same one changes nothing, another agent's counts from 0."""
+    book = PolicyBook(store, world)
+    await book.put_bundle(_fleet(5, _document("app")), by="fleet")
+    assert (await book.put_bundle(_fleet(5, _document("app")), by="fleet")).version == 5
+    for older in (_fleet(4), Fleet(org="acme", vault="prod", version=5, hash=b"x" * 32)):
+        with pytest.raises(ConflictError):
+            await book.put_bundle(older, by="fleet")
+    assert book.snapshot.fleet.version == 5
+    assert (await book.put_bundle(_fleet(1, org="other"), by="fleet")).org == "other"
+
+
+async def test_a_local_write_keeps_the_bundle(store: Any, world: Any) -> None:
+    """Writing and deleting local policies leaves the control plane's in force."""
+    book = PolicyBook(store, world)
+    await book.put_bundle(_fleet(1, _document("app")), by="fleet")
+    await book.put(_document("app", "kv/*"), by="ann")
+    await book.delete("app")
+    assert book.snapshot.fleet.version == 1
+    assert book.get("app").rules[0].paths == ("secret/*",)
