@@ -51,6 +51,11 @@ class Footing:
     anchor: Path
     world: World
 
+    @property
+    def is_first(self) -> bool:
+        """Whether nobody has stood here before: there is no log, and none is missing."""
+        return not self.standing.accepted and not self.found.position.chain.size
+
     @asynccontextmanager
     async def taken(self, store: Store, root_key: bytes) -> AsyncIterator[None]:
         """After an acceptance: the new epoch is the store's first commit. Else nothing to do."""

@@ -73,6 +73,7 @@ from vault.metrics import Metrics
 from vault.model.mounts import MountBook
 from vault.model.path import ResourcePath
 from vault.model.payloads import WriteMount
+from vault.opened import record_opening
 from vault.pipeline import Pipeline
 from vault.store.sqlite import SqliteBackend
 from vault.store.store import Store, open_store
@@ -149,6 +150,7 @@ async def open_unit(
         _inspecting(parts, keyring, footing) as inspection,
     ):
         await footing.confirm(audit)
+        await record_opening(audit, store, world, first=footing.is_first)
         interval = parts.settings.encryption.rotation_interval
         barrier = Barrier(store, keyring, root_key, world, rotation_interval=interval)
         await barrier.open()

@@ -68,8 +68,9 @@ def vault(tmp_path: Path) -> Vault:
 
 async def test_a_new_vault_gets_its_anchor(vault: Vault) -> None:
     """At its first opening; the second finds it. Nothing is on record for it."""
-    for _ in range(2):
+    for is_first in (True, False):
         found = await vault.open()
+        assert found.is_first == is_first
         assert found.standing.accepted == ()
         assert found.keyring is KEYRING
         assert vault.places.anchor.exists()

@@ -1,0 +1,55 @@
+"""That a vault was made, and who opened it, is on record as soon as there is a log."""
+
+import msgspec
+import pytest
+
+from actors.testing import FakeWorld
+from tests.unit.vault.anchor.places import KEYRING
+from vault.audit.record import AuditEvent
+from vault.barrier import RowGuard
+from vault.gate import SEAL_ROW, SealRecord
+from vault.model.records import SystemRow
+from vault.opened import record_opening
+from vault.store.memory import MemoryBackend
+from vault.store.store import open_store
+from vault.store.tables import SYSTEM
+
+MADE = 1_800_000_000 * 10**9
+
+
+class Log:
+    """What was recorded."""
+
+    def __init__(self) -> None:
+        self.events: list[AuditEvent] = []
+
+    async def record(self, event: AuditEvent) -> None:
+        """As the broker's."""
+        self.events.append(event)
+
+
+async def opened(kind: str, *, first: bool) -> list[AuditEvent]:
+    """The records of an opening of a vault with 3 of 5 shares, or a key file."""
+    seal = SealRecord(type=kind, shares=5, threshold=3, org="o", vault="v", created_at=MADE)
+    row = SystemRow(name=SEAL_ROW, value=msgspec.json.encode(seal))
+    log = Log()
+    async with open_store(MemoryBackend(), RowGuard(KEYRING), FakeWorld()) as store:
+        await store.commit(lambda tx: tx.put(SYSTEM, row))
+        await record_opening(log, store, FakeWorld(), first=first)  # type: ignore[arg-type]  # as far as it is asked
+    return log.events
+
+
+async def test_the_first_opening_tells_of_the_making_too() -> None:
+    """When and with how many shares; then that it was opened."""
+    made, unsealed = await opened("shamir", first=True)
+    assert (made.operation, made.path, made.result) == ("sys.init", "sys/init", "ok")
+    assert made.rule == "shamir, 3 of 5, at 2027-01-15T08:00:00Z"
+    assert (unsealed.operation, unsealed.path) == ("sys.unseal", "sys/unseal")
+    assert made.request_id != unsealed.request_id
+
+
+@pytest.mark.parametrize(("kind", "actor"), [("shamir", "operator"), ("file", "service:file")])
+async def test_each_opening_is_on_record(kind: str, actor: str) -> None:
+    """By people with shares, or by the agent itself with its file."""
+    (unsealed,) = await opened(kind, first=False)
+    assert (unsealed.operation, unsealed.actor_name, unsealed.method) == ("sys.unseal", actor, kind)
