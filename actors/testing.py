@@ -63,6 +63,10 @@ class FakeWorld:
         self._ratchet = max(self._ratchet, self._wall)
         return self._ratchet
 
+    def wall(self) -> int:
+        """Unix nanoseconds, also when stepped back."""
+        return self._wall
+
     def monotonic(self) -> float:
         """Seconds advanced so far."""
         return self._monotonic

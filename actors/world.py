@@ -40,6 +40,14 @@ class World(Protocol):
         """Unix time in nanoseconds; never smaller than an earlier answer of the same world."""
         ...
 
+    def wall(self) -> int:
+        """Unix time in nanoseconds as the machine has it at this moment: it can be set back.
+
+        For telling others the time; expiry and order go by `now`, which a clock that once was
+        ahead holds up until time has caught up with it.
+        """
+        ...
+
     def monotonic(self) -> float:
         """Seconds on a clock that only moves forward; only differences mean anything."""
         ...
@@ -82,6 +90,10 @@ class SystemWorld:
         """Unix nanoseconds. A wall clock that is set back stands still here until it catches up."""
         self._last = max(self._last, time.time_ns())
         return self._last
+
+    def wall(self) -> int:
+        """The machine's clock."""
+        return time.time_ns()
 
     def monotonic(self) -> float:
         """Trio's own clock, so that deadlines and measurements agree (also under `MockClock`)."""

@@ -32,11 +32,11 @@ async def test_clock_moves_only_when_told() -> None:
 
 
 async def test_wall_stepped_back_keeps_the_ratchet() -> None:
-    """now() stands still like the real one's; the monotonic clock does not notice."""
+    """now() stands still like the real one's, wall() does not, monotonic() does not notice."""
     world = FakeWorld(now=10**9)
     assert world.now() == 10**9
     world.step_wall(-0.5)
-    assert (world.now(), world.monotonic()) == (10**9, 0.0)
+    assert (world.now(), world.wall(), world.monotonic()) == (10**9, 5 * 10**8, 0.0)
     world.step_wall(1)
     assert world.now() == 1_500_000_000
 

@@ -33,6 +33,14 @@ def test_now_never_goes_back(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [world.now() for _ in range(3)] == [10, 10, 11]
 
 
+def test_wall_is_the_machines_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What others are told goes back with it, whatever `now` holds on to."""
+    wall = iter([10, 10, 5, 5])
+    monkeypatch.setattr("actors.world.time.time_ns", lambda: next(wall))
+    world = SystemWorld()
+    assert [(world.now(), world.wall()) for _ in range(2)] == [(10, 10), (10, 5)]
+
+
 def test_ids_are_random_uuids() -> None:
     """Version 4, RFC variant, never the same twice."""
     ids = [SystemWorld().new_id() for _ in range(100)]

@@ -1,0 +1,79 @@
+"""`python -m tests.simulation`: play seeds, say what they showed and how to repeat a failure."""
+
+import argparse
+import sys
+from dataclasses import replace
+
+from tests.simulation.scenario import Outcome, Plan, play
+from tests.simulation.shrink import shrink
+
+
+def main() -> int:
+    """The exit code: 1 when a seed failed."""
+    arguments = _arguments()
+    plan = Plan(
+        seed=0,
+        agents=arguments.agents,
+        hours=arguments.hours,
+        faults_per_hour=arguments.faults,
+        quick=not arguments.real_keys,
+    )
+    if arguments.seed is not None:
+        return _again(replace(plan, seed=arguments.seed), trace=arguments.trace)
+    outcomes = []
+    for seed in range(arguments.first, arguments.first + arguments.seeds):
+        outcome = play(replace(plan, seed=seed))
+        outcomes.append(outcome)
+        if outcome.failure is not None:
+            print(f"seed {seed} failed: {outcome.failure}\n  again: {_command(outcome.plan)}")
+    _sum_up(outcomes)
+    return 1 if any(outcome.failure for outcome in outcomes) else 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
+    parser.add_argument("--seeds", type=int, default=100, help="how many")
+    parser.add_argument("--first", type=int, default=0, help="the first of them")
+    parser.add_argument("--seed", type=int, help="this one only, and shrink its faults if it fails")
+    parser.add_argument("--agents", type=int, default=4)
+    parser.add_argument("--hours", type=float, default=1.0, help="virtual, of each seed")
+    parser.add_argument("--faults", type=float, default=20.0, help="an hour and agent")
+    parser.add_argument("--real-keys", action="store_true", help="Ed25519, half as quick")
+    parser.add_argument("--trace", action="store_true", help="print every line of it")
+    return parser.parse_args()
+
+
+def _again(plan: Plan, *, trace: bool) -> int:
+    outcome = play(plan, echo=print if trace else None)
+    if outcome.failure is None:
+        print(f"seed {plan.seed} holds, trace {outcome.digest}, {outcome.lines} lines")
+        return 0
+    print("\n".join(outcome.last))
+    print(f"seed {plan.seed} failed: {outcome.failure!r}, trace {outcome.digest}")
+    print("it takes these faults:")
+    for fault in shrink(outcome):
+        print(f"  {fault}")
+    return 1
+
+
+def _command(plan: Plan) -> str:
+    keys = "" if plan.quick else " --real-keys"
+    return (
+        f"python -m tests.simulation --seed {plan.seed} --agents {plan.agents}"
+        f" --hours {plan.hours} --faults {plan.faults_per_hour}{keys}"
+    )
+
+
+def _sum_up(outcomes: list[Outcome]) -> None:
+    hours = sum(outcome.agent_hours for outcome in outcomes)
+    cpu = sum(outcome.cpu for outcome in outcomes) / 3600
+    failed = sum(outcome.failure is not None for outcome in outcomes)
+    print(
+        f"{len(outcomes)} seeds, {hours:,.0f} agent-hours, "
+        f"{sum(outcome.faults for outcome in outcomes):,} faults, "
+        f"{hours / cpu:,.0f} agent-hours a core-hour, {failed} failed"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
