@@ -8,13 +8,14 @@ import logging
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from typing import Final
 
 import trio
 
 from actors import SystemWorld, World
-from protocols.http import ServerHandle, TlsConfig
+from protocols.http import Limits, ServerHandle, TlsConfig
 from protocols.http import serve as serve_http
 from protocols.http.errors import TlsConfigError
 from protocols.systemd import Service
@@ -27,6 +28,7 @@ from vault.edge.ops import Ops
 from vault.gate import Gate
 from vault.genesis import Genesis, kept_clock
 from vault.metrics import Metrics
+from vault.model.instant import SECOND
 from vault.store.sqlite import SqliteBackend
 from vault.unit import Parts, open_unit
 
@@ -56,6 +58,7 @@ async def serve(settings: Settings, *, dev_token: str = "") -> None:
             [Compat(gate, world), native, Ops(gate, world, metrics, native)], metrics, world
         )
         handle = await nursery.start(partial(_listen, edge, settings, world))
+        metrics.count(requests_shed=handle.shed)
         with metrics.follow(
             active_connections=handle.connections, sealed=lambda: float(not gate.is_open)
         ):
@@ -79,8 +82,16 @@ async def _listen(
             ca_file=tls.ca_file,
             client_auth=tls.client_auth,
         )
+    limits = settings.limits
     await serve_http(
         edge,
+        limits=replace(
+            Limits(),
+            connections=limits.connections,
+            in_hand=limits.in_hand,
+            delay_seconds=limits.max_delay / SECOND,
+        ),
+        turn_away=edge.turn_away,
         host=host,
         port=port,
         tls=config,

@@ -43,6 +43,11 @@ GAUGES: Final[Mapping[str, str]] = {
 }
 """Name without its `vault_` → help. The first two are the seed's."""
 
+COUNTERS: Final[Mapping[str, str]] = {
+    "requests_shed": "Requests turned away because too many were in hand",
+}
+"""The same, of what is counted elsewhere; Prometheus adds `_total`."""
+
 
 class Metrics:
     """Counts and times. Observing costs less than a microsecond and never awaits or fails."""
@@ -57,6 +62,8 @@ class Metrics:
             name: Gauge(f"vault_{name}", text, registry=self._registry)
             for name, text in GAUGES.items()
         }
+        self._counts = CountCollector()
+        self._registry.register(self._counts)
         self.operation = self._requests.operation
         self.request = self._requests.request
 
@@ -74,6 +81,11 @@ class Metrics:
         finally:
             for gauge, _ in gauges:
                 gauge.set_function(_zero)
+
+    def count(self, **readers: Reader) -> None:
+        """Let counters read from these functions from now on. Names are those of `COUNTERS`."""
+        for name, reader in readers.items():
+            self._counts.readers[name] = (COUNTERS[name], reader)
 
     @contextmanager
     def follow_actors(self, snapshot: Callable[[], Node]) -> Iterator[None]:
@@ -155,6 +167,22 @@ class RequestCollector(Collector):
             buckets = [("+Inf" if bound == inf else str(bound), count) for bound, count in sums]
             durations.add_metric(labels, buckets, series.total)
         yield from (operations, durations)
+
+
+class CountCollector(Collector):
+    """Counters that their owners keep, read when Prometheus asks."""
+
+    def __init__(self) -> None:
+        self.readers: dict[str, tuple[str, Reader]] = {}
+
+    def describe(self) -> list[Metric]:
+        """Nothing: the names are no one else's."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """As they are now."""
+        for name, (text, reader) in self.readers.items():
+            yield CounterMetricFamily(f"vault_{name}", text, value=reader())
 
 
 def is_full(series: Mapping[tuple[str, str], object]) -> bool:

@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import Any
 
 from hpack import Decoder, Encoder, HeaderTuple
+from hpack.exceptions import HPACKError
 from hpack.hpack import encode_integer
 from hpack.table import HeaderTable
 
@@ -66,9 +67,32 @@ class BlockDecoder(Decoder):
     def __init__(self) -> None:
         super().__init__()
         self._known: dict[bytes, tuple[HeaderTuple, ...]] = {}
+        self._foreseen: list[HeaderTuple] | HPACKError | None = None
+
+    def foresee(self, data: bytes) -> list[HeaderTuple] | None:
+        """The fields of the block that comes next; None if it is broken.
+
+        `decode` gives the same for it (or raises what is wrong) without touching the table twice;
+        `forget` says that it will not be asked.
+        """
+        try:
+            self._foreseen = fields = self.decode(data, raw=True)
+        except HPACKError as error:
+            self._foreseen = error
+            return None
+        return fields
+
+    def forget(self) -> None:
+        """The block that was foreseen is dealt with."""
+        self._foreseen = None
 
     def decode(self, data: bytes, raw: bool = False) -> list[HeaderTuple]:
         """The fields of a block. Raises what hpack raises."""
+        if (foreseen := self._foreseen) is not None:
+            self._foreseen = None
+            if isinstance(foreseen, HPACKError):
+                raise foreseen
+            return foreseen
         if not data or min(data) < _INDEXED:
             self._known.clear()  # a literal may enter the table, and moves what is in it
             return list(super().decode(data, raw=raw))

@@ -57,6 +57,11 @@ class FrameMeter:
             self._skip = int.from_bytes(head[:3], "big")
             self._count(self._skip, head[3], head[4])
 
+    @property
+    def at_boundary(self) -> bool:
+        """Whether a frame begins with the next byte, and not one that goes on with a block."""
+        return not (self._skip or self._head or self.in_block)
+
     def spend(self, cost: float) -> None:
         """Take from the budget. Raises ProtocolViolationError when it is used up."""
         self._budget -= cost

@@ -68,11 +68,22 @@ class H1Connection:
             return False
         shared = self.shared
         self._method = head.method
-        scope = build_scope(self.peer, head.version, head.method, head.target, head.headers)
+        answer = shared.overloaded(head.target)
         exchange = Exchange(self, head)
+        if answer is not None:
+            await exchange.turn_away(*answer)
+            return await exchange.complete()
+        try:
+            return await self._handle(head, exchange)
+        finally:
+            exchange.leave()
+
+    async def _handle(self, head: RequestHead, exchange: Exchange) -> bool:
+        """Have the application answer; whether the connection can carry another request."""
+        scope = build_scope(self.peer, head.version, head.method, head.target, head.headers)
         self._handling = True
         try:
-            await shared.app(scope, exchange.receive, exchange.send)
+            await self.shared.app(scope, exchange.receive, exchange.send)
         except Exception as error:  # noqa: BLE001 - whatever the app raises ends here, and is logged
             exchange.failed(error)
         finally:

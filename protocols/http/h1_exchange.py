@@ -10,7 +10,7 @@ from protocols.http.h1 import RequestHead, RequestReader
 from protocols.http.pace import Pace
 from protocols.http.pulse import NEVER
 from protocols.http.response import CONTINUE, Response
-from protocols.http.scope import Message, Peer
+from protocols.http.scope import Headers, Message, Peer
 from protocols.http.shared import Shared
 from protocols.http.transport import Transport
 
@@ -31,12 +31,14 @@ class Exchange:
     """The two ASGI callables of one request, and what is left to do when its handler has ended."""
 
     __slots__ = (
-        "_body", "_connection", "_delivered", "_expects", "_failed", "_left", "_pace", "_refusal",
-        "_response", "_transport", "_waiting",
+        "_admission", "_body", "_connection", "_delivered", "_expects", "_failed", "_inside",
+        "_left", "_pace", "_refusal", "_response", "_transport", "_waiting",
     )  # fmt: skip
 
     def __init__(self, connection: Carrier, head: RequestHead) -> None:
         self._connection = connection
+        self._admission = connection.shared.admission
+        self._inside = True  # counted among the requests in hand
         self._transport = connection.transport
         self._body = head.body
         self._expects = head.expects_continue
@@ -84,6 +86,8 @@ class Exchange:
         if self._expects and not self._body.done:
             response.keep_alive = False  # the body may come or not: only closing is unambiguous
         data = response.encode(message)
+        if response.done:
+            self.leave()
         if data and not self._transport.gone:
             try:
                 await self._transport.send(data)
@@ -94,6 +98,18 @@ class Exchange:
                 await trio.lowlevel.checkpoint()
         elif self._waiting:
             self._transport.interrupt()
+
+    def leave(self) -> None:
+        """No longer in hand: what is left to do is the client's. May be repeated."""
+        if self._inside:
+            self._inside = False
+            self._admission.leave()
+
+    async def turn_away(self, headers: Headers, body: bytes) -> None:
+        """Answer 503 in the handler's place: too many requests are in hand, and not this one."""
+        self._inside = False
+        await self.send({"type": "http.response.start", "status": 503, "headers": headers})
+        await self.send({"type": "http.response.body", "body": body})
 
     def failed(self, error: Exception) -> None:
         """The handler raised: log it; the client gets a 500 if it has nothing yet."""
@@ -142,12 +158,21 @@ class Exchange:
         """One read, at the pace that the limits ask for."""
         transport, pace = self._transport, self._pace
         transport.read_by = self._connection.shared.pulse.after(pace.wait())
-        data = await transport.receive()
+        data = await self._wait_for_client()
         transport.read_by = NEVER
         if not data and transport.read_expired:
             raise RefusedError(408, "body_timeout", "request body did not arrive in time")
         pace.waited(len(data))
         return data
+
+    async def _wait_for_client(self) -> bytes:
+        if not self._inside:
+            return await self._transport.receive()
+        self._admission.step_out()
+        try:
+            return await self._transport.receive()
+        finally:
+            self._admission.step_in()
 
     async def _disconnected(self) -> Message:
         """Wait until the client leaves or has its answer; hold some of what it pipelines."""

@@ -27,7 +27,9 @@ from hyperframe.frame import GoAwayFrame
 from protocols.http.blocks import BlockDecoder, BlockEncoder
 from protocols.http.errors import ProtocolViolationError
 from protocols.http.frames import RESET_COST, FrameMeter
+from protocols.http.h2_door import Decide, Door
 from protocols.http.limits import Limits
+from protocols.http.scope import Headers
 
 __all__ = [
     "DataReceived",
@@ -43,6 +45,7 @@ NO_ERROR, INTERNAL_ERROR, REFUSED_STREAM, CANCEL = 0x0, 0x2, 0x7, 0x8  # RFC 911
 _DEFAULT_WINDOW = 65_535  # RFC 9113 section 6.9.2
 _CLOSED_STREAMS = 1_024  # h2 remembers 65,536 a connection, some 6 MiB
 _DATA_FRAME = 16 * 1024  # RFC 9113 section 6.5.2: what every peer must accept
+_HEAD = 128  # about what the head of an answer takes
 _LAST_STREAM = 2**31 - 1
 
 
@@ -75,7 +78,9 @@ class H2Machine:
                 SettingCodes.MAX_HEADER_LIST_SIZE: limits.header_bytes,
             },
         )
-        self._engine.encoder, self._engine.decoder = BlockEncoder(), BlockDecoder()
+        decoder = BlockDecoder()
+        self._engine.encoder, self._engine.decoder = BlockEncoder(), decoder
+        self._door = Door(self._engine, decoder)
         # Between the limit and twice as much a request can still be answered with 431.
         self._engine.decoder.max_header_list_size = 2 * limits.header_bytes
         self._engine.initiate_connection()
@@ -84,13 +89,18 @@ class H2Machine:
             self._engine.increment_flow_control_window(more)
         self._saved = bytearray()  # output that h2 would drop when a GOAWAY comes in
 
-    def feed(self, data: bytes, now: float) -> list[Event]:
-        """Events in `data`. Raises ProtocolViolationError; `output` then ends with a GOAWAY."""
+    def feed(self, data: bytes, now: float, decide: Decide | None = None) -> list[Event]:
+        """Events in `data`. Raises ProtocolViolationError; `output` then ends with a GOAWAY.
+
+        With `decide` it is asked about each request that comes whole, and those that it turns away
+        are answered without an event.
+        """
         engine = self._engine
         self._saved += engine.data_to_send()
+        sifting = decide if self.meter.at_boundary else None
         try:
             self.meter.feed(data, now)
-            events = engine.receive_data(data)
+            events = engine.receive_data(data) if sifting is None else self._sift(data, sifting)
             for event in events:
                 self._look_at(event)
         except ProtocolViolationError as error:
@@ -98,6 +108,14 @@ class H2Machine:
             raise
         except ProtocolError as error:
             raise ProtocolViolationError(int(error.error_code), type(error).__name__) from error
+        return events
+
+    def _sift(self, data: bytes, decide: Decide) -> list[Event]:
+        events: list[Event] = []
+        for rest, answer in self._door.sift(data, decide):
+            if rest:
+                events += self._engine.receive_data(rest)
+            self._saved += answer
         return events
 
     def output(self) -> bytes:
@@ -152,6 +170,13 @@ class H2Machine:
         except ProtocolViolationError as error:
             self.goaway(error.code)
             raise
+
+    def turn_away(self, stream: int, headers: Headers, body: bytes) -> int:
+        """Answer a new stream with 503, unprocessed; returns about how many bytes that takes."""
+        self.start(stream, 503, headers)
+        self.data(stream, body, end=True)
+        self.reset(stream, NO_ERROR)  # RFC 9113 section 8.1: the rest of it is not needed
+        return len(body) + _HEAD
 
     def goaway(self, code: int, *, last: int | None = None) -> None:
         """Announce the end; streams up to `last` (default: the newest seen) still finish."""

@@ -1,5 +1,7 @@
 """One HTTP/2 connection: a reader, a writer, and a task for each stream's handler."""
 
+from collections.abc import Iterable
+
 import trio
 
 from protocols.http.errors import AppError, PeerLeftError, ProtocolViolationError, RefusedError
@@ -18,9 +20,11 @@ from protocols.http.h2 import (
 from protocols.http.h2_request import vet_request
 from protocols.http.h2_stream import H2Stream
 from protocols.http.pulse import NEVER
-from protocols.http.scope import Peer, build_scope
+from protocols.http.scope import Headers, Peer, build_scope
 from protocols.http.shared import Shared
 from protocols.http.transport import Transport
+
+_ANSWER = 128  # bytes, about what a refusal takes beside its body
 
 
 class H2Connection:
@@ -110,7 +114,8 @@ class H2Connection:
                 transport.read_by = NEVER
             if self._in_flight:  # answers to what we read pile up behind a slow reader
                 self._queued += len(data)
-            for event in self.machine.feed(data, pulse.now):
+            decide = self._decide if self.shared.admission.full else None
+            for event in self.machine.feed(data, pulse.now, decide):
                 self._on_event(event, nursery)
             self.wrote(0)
             self._set_deadline()
@@ -156,9 +161,22 @@ class H2Connection:
         if len(self._streams) >= self.shared.limits.streams:
             self.machine.refuse(number)
             return
+        answer = self.shared.overloaded(_target(event.headers))
+        if answer is not None:
+            self.wrote(self.machine.turn_away(number, *answer))
+            return
         stream = H2Stream(self, number)
         self._streams[number] = stream
         nursery.start_soon(self._handle, stream, event)
+
+    def _decide(self, fields: Iterable[tuple[bytes, bytes]]) -> tuple[Headers, bytes] | None:
+        """The refusal of a request before it is one; None to let it in, as `_on_request` will."""
+        shared = self.shared
+        answer = shared.turn_away(_target(fields)) if shared.admission.full else None
+        if answer is not None:
+            shared.admission.refuse()
+            self._queued += len(answer[1]) + _ANSWER
+        return answer
 
     # Handlers.
 
@@ -244,3 +262,7 @@ class H2Connection:
         await self._finished.wait()
         await self.transport.finish()
         self.transport.abort()
+
+
+def _target(headers: Iterable[tuple[bytes, bytes]] | None) -> bytes:
+    return next((value for name, value in headers or () if name == b":path"), b"")

@@ -67,6 +67,7 @@ class H2Stream:
         self._to_come = -1  # declared bytes still to be sent; -1: not declared
         self._started = False
         self._done = False
+        self._inside = True  # counted among the requests in hand
 
     def begin(self, request: Request) -> None:
         """The request was found acceptable."""
@@ -98,6 +99,12 @@ class H2Stream:
             self.left = True
             self._left_at = self._carrier.shared.pulse.after(self._limits.linger_seconds)
         self._arrival.unpark_all()
+
+    def leave(self) -> None:
+        """No longer in hand: what is left to do is the client's. May be repeated."""
+        if self._inside:
+            self._inside = False
+            self._carrier.shared.admission.leave()
 
     def tick(self, now: float) -> None:
         """A handler whose client left has had its time."""
@@ -172,6 +179,7 @@ class H2Stream:
 
     def close(self) -> None:
         """The handler has ended: let go of what it did not read or finish."""
+        self.leave()
         if self._deaf:
             return
         self._drop_body()
@@ -198,10 +206,21 @@ class H2Stream:
             self._carrier.wrote(_FRAME)
         before = self._received
         with trio.move_on_after(self._pace.wait()) as scope:
-            await self._arrival.park()
+            await self._client()
         self._pace.waited(self._received - before)
         if scope.cancelled_caught and self._received == before:
             self._refuse(RefusedError(408, "body_timeout", "request body did not arrive in time"))
+
+    async def _client(self) -> None:
+        if not self._inside:
+            await self._arrival.park()
+            return
+        admission = self._carrier.shared.admission
+        admission.step_out()
+        try:
+            await self._arrival.park()
+        finally:
+            admission.step_in()
 
     def _refuse(self, error: RefusedError) -> None:
         self._refusal = error
@@ -216,6 +235,8 @@ class H2Stream:
     # Sending.
 
     async def _send_body(self, data: bytes, *, more: bool) -> None:
+        if not more:
+            self.leave()
         if self._refusal is not None:
             return
         try:

@@ -48,6 +48,17 @@ class Limits:
     """How long a refused client may go on sending before the connection is reset, so that the
     refusal itself is not lost to a TCP reset (RFC 9112 section 9.6)."""
 
+    # Overload; see `admission`.
+    in_hand: int = 512
+    """Requests that are in hand at once whatever they cost; 64 ms of the loop at 125 us each."""
+    delay_seconds: float = 0.1
+    """More are let in while they do not have to wait longer than this for one another."""
+    urgent_in_hand: int = 64
+    """Requests of operators that still get through when others are turned away."""
+    handshakes: int = 8
+    """TLS handshakes computed in one turn of the loop, so that a flood of new connections leaves
+    time for those that are open; measured: 0.4 ms each with an ECDSA certificate."""
+
     # Counts.
     connections: int = 10_000
     """Measured: 40 KiB an idle TLS connection, 60 with HTTP/2, so at most some 600 MiB. Above it,

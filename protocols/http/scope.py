@@ -14,6 +14,8 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 Refuse = Callable[[int, str, str], tuple[Headers, bytes]]
+TurnAway = Callable[[bytes], tuple[Headers, bytes] | None]
+"""Headers and body of the 503 for a request target; None for what must get through."""
 Address = tuple[str, int]
 
 ASGI = {"version": "3.0", "spec_version": "2.4"}

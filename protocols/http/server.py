@@ -9,14 +9,16 @@ from typing import Self
 
 import trio
 
+from protocols.http.admission import Admission
+from protocols.http.busy import BusyMeter
 from protocols.http.errors import PeerLeftError
 from protocols.http.events import connection_failed, report
 from protocols.http.h1_connection import H1Connection
 from protocols.http.h2_connection import H2Connection
 from protocols.http.limits import Limits
 from protocols.http.pulse import Pulse
-from protocols.http.scope import Address, App, Peer, Refuse
-from protocols.http.shared import Shared, refuse_as_json
+from protocols.http.scope import Address, App, Peer, Refuse, TurnAway
+from protocols.http.shared import Shared, refuse_as_json, turn_all_away
 from protocols.http.tls import TlsConfig, build_context
 from protocols.http.transport import TlsTransport, Transport
 
@@ -116,6 +118,10 @@ class ServerHandle:
         """How many connections are open now, handshakes included."""
         return len(self._live)
 
+    def shed(self) -> int:
+        """How many requests were turned away because too many were in hand."""
+        return self._shared.admission.refused
+
     async def drain(self, grace: float) -> None:
         """Stop: accept no more, let answers in flight end for up to `grace` seconds, cut the rest.
 
@@ -150,9 +156,27 @@ class ServerHandle:
             nursery.cancel_scope.cancel()
 
     async def _beat(self) -> None:
-        pulse = self._shared.pulse
+        pulse, admission, meter = self._shared.pulse, self._shared.admission, BusyMeter()
+        trio.lowlevel.add_instrument(meter)
+        try:
+            await self._tick(pulse, admission, meter)
+        finally:
+            trio.lowlevel.remove_instrument(meter)
+
+    async def _tick(self, pulse: Pulse, admission: Admission, meter: BusyMeter) -> None:
+        refused = 0
         while True:
             now = pulse.beat()
+            admission.measure(meter.take())
+            if admission.refused > refused:
+                report(
+                    logging.WARNING,
+                    "overloaded",
+                    refused=admission.refused - refused,
+                    in_hand=admission.inside,
+                    limit=admission.limit,
+                )
+                refused = admission.refused
             for serving in list(self._live.values()):
                 serving.tick(now)
             await trio.sleep(pulse.tick)
@@ -238,6 +262,7 @@ async def serve(
     tls: TlsConfig | None,
     limits: Limits = Limits(),  # noqa: B008 - frozen
     refuse: Refuse | None = None,
+    turn_away: TurnAway | None = None,
     on_connections: Callable[[int], None] | None = None,
     wall_clock: Callable[[], float] | None = None,
     task_status: trio.TaskStatus[ServerHandle] = trio.TASK_STATUS_IGNORED,
@@ -245,14 +270,22 @@ async def serve(
     """Serve `app` (ASGI 3, type "http"; no lifespan) until cancelled or drained.
 
     `refuse(status, code, message)` gives headers and body of the answers that the server makes
-    itself. `on_connections` is told the number of open connections whenever it changes.
-    `wall_clock` (seconds since the epoch) fills the Date header; without one there is none, as
-    RFC 9110 section 6.6.1 has it for a server without a clock.
+    itself; `turn_away(target)` those of the 503 when too many requests are in hand, or None for
+    what must get through even so (see `Limits.in_hand`). `on_connections` is told the number of
+    open connections whenever it changes. `wall_clock` (seconds since the epoch) fills the Date
+    header; without one there is none, as RFC 9110 section 6.6.1 has it for a server without one.
 
     Starts with a ServerHandle once connections are accepted. Raises OSError when the address
     cannot be bound, TlsConfigError when the certificate, key or trust store cannot be used.
     """
-    shared = Shared(app, limits, Pulse(limits, wall_clock), refuse or refuse_as_json)
+    shared = Shared(
+        app,
+        limits,
+        Pulse(limits, wall_clock),
+        refuse or refuse_as_json,
+        Admission(limits),
+        turn_away or turn_all_away,
+    )
     with await Listener.bind(host, port, limits.backlog) as listener:
         handle = ServerHandle(shared, listener, tls, on_connections)
         task_status.started(handle)

@@ -3,9 +3,10 @@
 import json
 from dataclasses import dataclass
 
+from protocols.http.admission import Admission
 from protocols.http.limits import Limits
 from protocols.http.pulse import Pulse
-from protocols.http.scope import App, Headers, Refuse
+from protocols.http.scope import App, Headers, Refuse, TurnAway
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,8 +17,31 @@ class Shared:
     limits: Limits
     pulse: Pulse
     refuse: Refuse
+    admission: Admission
+    turn_away: TurnAway
+
+    def overloaded(self, target: bytes) -> tuple[Headers, bytes] | None:
+        """None when a request was let in, else what to answer with 503.
+
+        Whoever was let in is counted in `admission` until `leave`.
+        """
+        if self.admission.enter():
+            return None
+        answer = self.turn_away(target)
+        if answer is None:
+            if self.admission.enter_urgently():
+                return None
+            answer = turn_all_away(target)
+        self.admission.refuse()
+        return answer
 
 
 def refuse_as_json(status: int, code: str, message: str) -> tuple[Headers, bytes]:  # noqa: ARG001 - Refuse's shape
     """The default answer to a refused request: `{"errors": [message]}`."""
     return [(b"content-type", b"application/json")], json.dumps({"errors": [message]}).encode()
+
+
+def turn_all_away(target: bytes) -> tuple[Headers, bytes]:  # noqa: ARG001 - TurnAway's shape
+    """The default: nothing is urgent."""
+    headers, body = refuse_as_json(503, "overloaded", "too many requests; wait and try again")
+    return [*headers, (b"retry-after", b"1")], body

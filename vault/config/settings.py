@@ -12,6 +12,7 @@ from vault.model.instant import SECOND
 
 DAY: Final = 86_400 * SECOND
 HOUR: Final = 3_600 * SECOND
+MILLISECOND: Final = SECOND // 1000
 MIB: Final = 1 << 20
 MAX_PORT: Final = 65_535
 ANCHOR_NAME: Final = "vault.anchor"  # no pattern for the log's or the database's files takes it
@@ -246,9 +247,12 @@ class Rate(Section):
 
 
 class Limits(Section):
-    """What one caller may ask of the agent."""
+    """What one caller may ask of the agent, and what all of them together may."""
 
     rate: Rate = Rate()
+    connections: int = Field(default=10_000, ge=16, le=1_000_000)
+    in_hand: int = Field(default=512, ge=16, le=100_000)
+    max_delay: Duration = 100 * MILLISECOND
 
 
 class Settings(Section):

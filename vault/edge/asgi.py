@@ -1,13 +1,31 @@
 """The agent's ASGI application: picks the dialect by the path and measures every request."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from actors.world import World
 from vault.edge.dialect import Dialect
-from vault.edge.reply import Send, send_reply
+from vault.edge.reply import Headers, Send, headers_of, send_reply
 from vault.edge.request import Receive
 from vault.metrics import Metrics
+
+URGENT: Final = frozenset(
+    {
+        b"/health/live",
+        b"/health/ready",
+        b"/metrics",
+        b"/v1/sys/health",
+        b"/v1/sys/seal-status",
+        b"/v1/sys/seal",
+        b"/v1/sys/unseal",
+        b"/v1/auth/token/lookup-self",
+        b"/api/v1/system/seal",
+        b"/api/v1/system/actors",
+        b"/api/v1/tokens/self",
+        b"/api/v1/audit/status",
+    }
+)
+"""What whoever looks after an overloaded agent needs: see it, log in, stop it."""
 
 
 class Edge:
@@ -18,14 +36,35 @@ class Edge:
         self._other = dialects[-1]
         self._metrics = metrics
         self._world = world
+        self._refusals: tuple[int, dict[str, tuple[Headers, bytes]]] = (-1, {})
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""
         started = self._world.monotonic()
         path: bytes = scope["raw_path"]
-        matching = (d for prefix, d in self._dialects if path.startswith(prefix))
-        dialect = next(matching, self._other)
+        dialect = self._dialect(path)
         reply, endpoint = await dialect.answer(scope, receive)
         await send_reply(send, reply)
         elapsed = self._world.monotonic() - started
         self._metrics.request(scope["method"], endpoint, elapsed)
+
+    def turn_away(self, target: bytes) -> tuple[Headers, bytes] | None:
+        """The 503 for a request when too many are in hand; None for one that is `URGENT`.
+
+        Made once a second for each dialect: it says nothing of the request, and has to be cheap.
+        """
+        path = target.partition(b"?")[0]
+        if path in URGENT:
+            return None
+        dialect, second = self._dialect(path), int(self._world.monotonic())
+        if self._refusals[0] != second:
+            self._refusals = second, {}
+        answers = self._refusals[1]
+        if (answer := answers.get(dialect.name)) is None:
+            reply = dialect.overloaded()
+            answer = answers[dialect.name] = headers_of(reply), reply.body
+        return answer
+
+    def _dialect(self, path: bytes) -> Dialect:
+        matching = (d for prefix, d in self._dialects if path.startswith(prefix))
+        return next(matching, self._other)

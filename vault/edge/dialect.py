@@ -63,6 +63,12 @@ class Dialect:
         scheme, _, text = request.header(b"authorization").partition(" ")
         return text.strip() or None if scheme.lower() == "bearer" else None
 
+    def overloaded(self) -> Reply:
+        """The refusal of a request that was not looked at, because too many are in hand."""
+        request_id = self.world.new_id()
+        error = UnavailableError("overloaded", "too many requests; wait and try again")
+        return self._refusal(error, request_id).with_header(b"x-request-id", request_id)
+
     def error(self, error: VaultError, request_id: str) -> Reply:
         """How this dialect tells an error."""
         raise NotImplementedError

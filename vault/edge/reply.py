@@ -30,9 +30,15 @@ class Reply(Struct, frozen=True):
 
 async def send_reply(send: Send, reply: Reply) -> None:
     """Write a reply as two ASGI messages; the server joins them into one write."""
+    headers = headers_of(reply)
+    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+    await send({"type": "http.response.body", "body": reply.body})
+
+
+def headers_of(reply: Reply) -> Headers:
+    """All of a reply's headers."""
     headers: Headers = [NO_STORE, *reply.headers]
     if reply.status != NO_CONTENT:
         headers.append((b"content-type", reply.content_type))
         headers.append((b"content-length", b"%d" % len(reply.body)))
-    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
-    await send({"type": "http.response.body", "body": reply.body})
+    return headers

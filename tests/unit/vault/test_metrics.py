@@ -105,3 +105,14 @@ def test_switched_off_is_said() -> None:
     """Whoever serves `/metrics` asks here; counting goes on either way."""
     assert Metrics().enabled
     assert not Metrics(enabled=False).enabled
+
+
+def test_counters_are_read_where_they_are_kept() -> None:
+    """At each scrape; a name that nobody declared is an error."""
+    metrics, shed = Metrics(), 3.0
+    metrics.count(requests_shed=lambda: shed)
+    assert samples(metrics)["vault_requests_shed_total{}"] == 3
+    shed = 5.0
+    assert samples(metrics)["vault_requests_shed_total{}"] == 5
+    with pytest.raises(KeyError):
+        metrics.count(made_up=float)

@@ -12,16 +12,23 @@ from h2.config import H2Configuration
 from h2.connection import H2Connection as H2Engine
 from h2.events import ConnectionTerminated, DataReceived, ResponseReceived, StreamEnded, StreamReset
 
+from protocols.http.admission import Admission
 from protocols.http.h1_connection import H1Connection
 from protocols.http.h2_connection import H2Connection
 from protocols.http.limits import Limits
 from protocols.http.pulse import Pulse
-from protocols.http.scope import App, Peer
-from protocols.http.shared import Shared, refuse_as_json
+from protocols.http.scope import App, Headers, Peer
+from protocols.http.shared import Shared, refuse_as_json, turn_all_away
 from protocols.http.transport import Transport
 
 PEER = Peer(("10.0.0.7", 4711), ("10.0.0.1", 8200), "http")
+URGENT = b"/urgent"
 JUMP = 0.01  # real seconds without anything happening, after which time jumps
+
+
+def turn_away(target: bytes) -> tuple[Headers, bytes] | None:
+    """All but one path."""
+    return None if target == URGENT else turn_all_away(target)
 
 
 @dataclass
@@ -120,13 +127,19 @@ class H2Client:
         """Send what the engine holds."""
         await self.wire.send(self.engine.data_to_send())
 
-    def request(self, *more: tuple[bytes, bytes], end: bool = True, method: bytes = b"GET") -> int:
+    def request(
+        self,
+        *more: tuple[bytes, bytes],
+        end: bool = True,
+        method: bytes = b"GET",
+        path: bytes = b"/",
+    ) -> int:
         """Prepare a request; returns its stream."""
         stream: int = self.engine.get_next_available_stream_id()
         pseudo = [
             (b":method", method),
             (b":scheme", b"http"),
-            (b":path", b"/"),
+            (b":path", path),
             (b":authority", b"a"),
         ]
         self.engine.send_headers(stream, [*pseudo, *more], end_stream=end)
@@ -201,7 +214,8 @@ async def wired(nursery: trio.Nursery, pair: tuple[socket.socket, socket.socket]
         bounds = Limits(**limits)  # type: ignore[arg-type]  # ints and floats, by name
         pulse = Pulse(bounds, None)
         transport = Transport(pair[0], bounds, pulse)
-        connection = speak(Shared(app, bounds, pulse, refuse_as_json), transport, PEER)
+        shared = Shared(app, bounds, pulse, refuse_as_json, Admission(bounds), turn_away)
+        connection = speak(shared, transport, PEER)
         wire = Wire(trio.SocketStream(trio.socket.from_stdlib_socket(pair[1])), connection)
 
         async def run() -> None:

@@ -67,3 +67,20 @@ def test_nothing_is_shared() -> None:
     decoder = BlockDecoder()
     decoder.decode(b"\x82", raw=True).clear()
     assert decoder.decode(b"\x82", raw=True) == [(b":method", b"GET")]
+
+
+def test_a_block_that_was_foreseen_is_decoded_once() -> None:
+    """`decode` gives the same fields and the table has them once; a broken block fails later."""
+    encoder, decoder = Encoder(), BlockDecoder()
+    fields = [(b"x-name", b"value")]
+    block = encoder.encode(fields)
+    assert decoder.foresee(block) == fields
+    assert decoder.decode(block, raw=True) == fields
+    assert len(decoder.header_table.dynamic_entries) == 1
+    assert decoder.decode(encoder.encode(fields), raw=True) == fields
+    assert decoder.foresee(encoder.encode([(b"x-other", b"1")])) is not None
+    decoder.forget()
+    assert decoder.decode(encoder.encode(fields), raw=True) == fields
+    assert decoder.foresee(b"\xff\xff\xff\xff\x7f") is None
+    with pytest.raises(HPACKDecodingError):
+        decoder.decode(b"\xff\xff\xff\xff\x7f", raw=True)

@@ -252,3 +252,54 @@ async def test_drain_lets_an_answer_end_and_says_that_it_is_the_last(
     answers = await wire.answers(2)
     assert [answer.body for answer in answers] == [b"late"]
     assert answers[0].headers[b"connection"] == b"close"
+
+
+async def test_too_many_requests_are_turned_away(wired: Wired, clock: Clock) -> None:
+    """503 at once while others are in hand; the connection goes on, also behind a body."""
+    go, begun = trio.Event(), 0
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        nonlocal begun
+        begun += 1
+        await read_all(receive)
+        await go.wait()
+        await reply(send, b"done")
+
+    wire = await wired(app, in_hand=1, urgent_in_hand=1)
+    admission = wire.connection.shared.admission
+    assert admission.enter()  # somebody else's
+    await wire.send(GET + post(b"Content-Length: 3", body=b"abc") + GET)
+    answers = await wire.answers(3)
+    assert [answer.status for answer in answers] == [503, 503, 503]
+    assert answers[0].headers[b"retry-after"] == b"1"
+    assert (begun, admission.refused) == (0, 3)
+    await wire.send(b"GET /urgent HTTP/1.1\r\nHost: a\r\n\r\n")
+    await trio.testing.wait_all_tasks_blocked()
+    assert (begun, admission.inside) == (1, 2)
+    go.set()
+    assert [answer.status for answer in await wire.answers()] == [200]
+    admission.leave()
+    assert (await wire.ask(GET)).status == 200
+    assert admission.inside == 0
+
+
+async def test_a_slow_client_takes_no_place(wired: Wired, clock: Clock) -> None:
+    """While a body is awaited, its request is not in hand; when it is here, it is."""
+    go = trio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await read_all(receive)
+        await go.wait()
+        await reply(send)
+
+    wire = await wired(app, in_hand=1)
+    admission = wire.connection.shared.admission
+    await wire.send(post(b"Content-Length: 3", body=b"a"))
+    await trio.testing.wait_all_tasks_blocked()
+    assert admission.inside == 0
+    await wire.send(b"bc")
+    await trio.testing.wait_all_tasks_blocked()
+    assert admission.inside == 1
+    go.set()
+    assert (await wire.answers())[0].status == 200
+    assert admission.inside == 0

@@ -257,3 +257,59 @@ async def test_answers_to_a_peer_that_does_not_read_are_bounded(dial: Dial, cloc
     assert scope.cancelled_caught
     connection = client.wire.connection
     assert connection._queued + connection._in_flight < 300_000
+
+
+async def test_too_many_requests_are_turned_away(dial: Dial, clock: Clock) -> None:
+    """503 at once, with a body or without; what is urgent, and what is in hand, is answered."""
+    go = trio.Event()
+    client = await dial(waiting(go), in_hand=2, urgent_in_hand=1)
+    admission = client.wire.connection.shared.admission
+    taken = [client.request(), client.request()]
+    await client.flush()
+    await trio.testing.wait_all_tasks_blocked()
+    refused = [client.request(), client.request(end=False, method=b"POST"), client.request()]
+    client.engine.send_data(refused[1], b"x" * 100)
+    answers = [await client.answer(stream) for stream in refused]
+    assert [answer.status for answer in answers] == [503, 503, 503]
+    assert {answer.headers[b"retry-after"] for answer in answers} == {b"1"}
+    urgent = client.request(path=b"/urgent")
+    await client.flush()
+    await trio.testing.wait_all_tasks_blocked()
+    assert (admission.inside, admission.refused) == (3, 3)
+    go.set()
+    assert [(await client.answer(s)).status for s in (*taken, urgent)] == [200] * 3
+    await trio.testing.wait_all_tasks_blocked()
+    assert admission.inside == 0
+
+
+async def test_a_burst_in_one_read_is_cut_at_the_limit(dial: Dial, clock: Clock) -> None:
+    """The requests of one packet are counted one by one."""
+    go = trio.Event()
+    client = await dial(waiting(go), in_hand=3)
+    streams = [client.request() for _ in range(10)]
+    await client.flush()
+    await trio.testing.wait_all_tasks_blocked()
+    go.set()
+    statuses = [(await client.answer(stream)).status for stream in streams]
+    assert statuses == [200] * 3 + [503] * 7
+
+
+async def test_a_slow_upload_takes_no_place(dial: Dial, clock: Clock) -> None:
+    """While a body is awaited, its request is not in hand."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        while (await receive()).get("more_body"):
+            pass
+        await hello(scope, receive, send)
+
+    client = await dial(app, in_hand=1)
+    admission = client.wire.connection.shared.admission
+    slow = client.request(end=False, method=b"POST")
+    await client.flush()
+    await trio.testing.wait_all_tasks_blocked()
+    assert admission.inside == 0
+    assert (await client.answer(client.request())).status == 200
+    client.engine.end_stream(slow)
+    assert (await client.answer(slow)).status == 200
+    await trio.testing.wait_all_tasks_blocked()
+    assert admission.inside == 0

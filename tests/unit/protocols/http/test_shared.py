@@ -2,7 +2,7 @@
 
 import json
 
-from protocols.http.shared import refuse_as_json
+from protocols.http.shared import refuse_as_json, turn_all_away
 
 
 def test_default_refusal_has_vaults_shape() -> None:
@@ -10,3 +10,10 @@ def test_default_refusal_has_vaults_shape() -> None:
     headers, body = refuse_as_json(400, "malformed", 'say "please"')
     assert headers == [(b"content-type", b"application/json")]
     assert json.loads(body) == {"errors": ['say "please"']}
+
+
+def test_the_default_refusal_of_an_overload() -> None:
+    """With `Retry-After`, so that clients wait."""
+    headers, body = turn_all_away(b"/any")
+    assert (b"retry-after", b"1") in headers
+    assert "wait" in json.loads(body)["errors"][0]

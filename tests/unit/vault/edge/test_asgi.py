@@ -5,7 +5,10 @@ from typing import Any
 import pytest
 
 from actors.testing import FakeWorld
-from vault.edge.asgi import Edge
+from vault.edge.asgi import URGENT, Edge
+from vault.edge.compat import Compat
+from vault.edge.native.dialect import Native
+from vault.edge.ops import Ops
 from vault.edge.reply import Reply
 
 
@@ -55,3 +58,47 @@ async def test_the_dialect_is_chosen_by_the_path_as_sent(path: bytes, prefix: st
     await edge({"raw_path": path, "method": "GET"}, receive, send)
     assert messages[1]["body"] == prefix.encode()
     assert metrics.seen == [("GET", f"{prefix}{{x}}", 0.5)]
+
+
+class Turning(FakeDialect):
+    """Counts how often it makes its refusal."""
+
+    made = 0
+
+    def __init__(self, prefix: str, world: FakeWorld) -> None:
+        super().__init__(prefix, world)
+        self.name = prefix
+
+    def overloaded(self) -> Reply:
+        """In its own words."""
+        self.made += 1
+        return Reply(503, self.prefix.encode(), headers=((b"retry-after", b"1"),))
+
+
+def test_each_dialect_turns_away_in_its_own_words_but_nothing_urgent() -> None:
+    """Made once a second; what operators need is let through, with a query or without."""
+    world = FakeWorld()
+    dialects: Any = [Turning(each, world) for each in ("/v1/", "/api/v1/", "/")]
+    edge = Edge(dialects, FakeMetrics(), world)  # type: ignore[arg-type]  # what it asks of them
+    for path, prefix in ((b"/v1/a", b"/v1/"), (b"/api/v1/a?x=1", b"/api/v1/"), (b"/x", b"/")):
+        answer = edge.turn_away(path)
+        assert answer is not None
+        assert answer[1] == prefix
+        assert (b"retry-after", b"1") in answer[0]
+        assert edge.turn_away(path) is answer
+    world.advance(1)
+    edge.turn_away(b"/v1/a")
+    assert [dialect.made for dialect in dialects] == [2, 1, 1]
+    assert edge.turn_away(b"/v1/sys/health?standbyok=true") is None
+    assert edge.turn_away(b"/v1/sys/seal") is None
+    assert edge.turn_away(b"/v1/sys/sealx") is not None
+
+
+def test_what_is_urgent_exists() -> None:
+    """No path in the list is one that was renamed."""
+    known = {
+        (dialect.prefix + route.template).encode()
+        for dialect in (Compat, Native, Ops)
+        for route in dialect.router.routes()
+    }
+    assert known >= URGENT

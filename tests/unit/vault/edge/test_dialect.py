@@ -180,3 +180,13 @@ async def test_each_request_has_its_own_id(wire: Wire) -> None:
     ids = {dict(reply.headers)[b"x-request-id"] for reply in (first, second)}
     assert len(ids) == 2
     assert b"mine" not in ids
+
+
+async def test_the_refusal_of_an_overload_says_when_to_come_back() -> None:
+    """In the dialect's own shape, with an id and `Retry-After`."""
+    reply = Plain(FakeGate(), FakeWorld()).overloaded()  # type: ignore[arg-type]  # not asked
+    headers = dict(reply.headers)
+    assert reply.status == 503
+    assert headers[b"retry-after"] == b"%d" % RETRY_AFTER
+    assert reply.body.startswith(b"overloaded ")
+    assert headers[b"x-request-id"] in reply.body

@@ -1,0 +1,75 @@
+"""How many requests may be in hand at once: what comes on top would only make all of them wait.
+
+By Little's law n requests in hand, each of which costs c seconds of the event loop, keep the last
+of them waiting for about n * c. So the limit is the longest wait that is allowed divided by the
+measured c. Waiting for a disk or for a client costs the loop nothing and lowers no limit: a slow
+disk is no reason to refuse, and a slow client is not counted while the server waits for it.
+"""
+
+from protocols.http.limits import Limits
+
+_SMOOTHING = 4  # measurements that the estimate of c reaches back over, about
+_FEW = 32  # requests that a measurement needs to say anything
+
+
+class Admission:
+    """One server's count of requests in hand, and whether the next one may join them. Pure."""
+
+    __slots__ = ("_cost", "_ended", "_limits", "inside", "limit", "refused")
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._cost = 0.0  # seconds of the loop a request; 0: not measured yet
+        self._ended = 0  # since the last `measure`
+        self.inside = 0
+        self.limit = limits.in_hand
+        self.refused = 0
+
+    @property
+    def full(self) -> bool:
+        """Whether as many as the limit are in hand."""
+        return self.inside >= self.limit
+
+    def enter(self) -> bool:
+        """Count the next request in, unless as many as the limit are in hand."""
+        if self.inside >= self.limit:
+            return False
+        self.inside += 1
+        return True
+
+    def enter_urgently(self) -> bool:
+        """The same for what operators need; a lane of `urgent_in_hand` is kept free for it."""
+        if self.inside >= self.limit + self._limits.urgent_in_hand:
+            return False
+        self.inside += 1
+        return True
+
+    def step_out(self) -> None:
+        """A request in hand waits for its client from here on."""
+        self.inside -= 1
+
+    def step_in(self) -> None:
+        """It goes on: let in already, so not asked again."""
+        self.inside += 1
+
+    def leave(self) -> None:
+        """A request in hand is done but for what its client has to read."""
+        self.inside -= 1
+        self._ended += 1
+
+    def refuse(self) -> None:
+        """Count a request that was turned away."""
+        self.refused += 1
+
+    def measure(self, busy: float) -> None:
+        """Take into account that the loop was busy for so many seconds since the last time.
+
+        Under load that includes refusing others, which those in hand wait for as well.
+        """
+        if self._ended < _FEW:
+            return
+        cost = busy / self._ended
+        self._ended = 0
+        self._cost += (cost - self._cost) / _SMOOTHING if self._cost else cost
+        allowed = self._limits.delay_seconds / self._cost if self._cost else 0.0
+        self.limit = max(self._limits.in_hand, int(allowed))
