@@ -10,12 +10,14 @@ import trio
 
 from actors import SystemWorld, World
 from control.api.ops import Ops, refusal
+from control.api.plane import Plane
 from control.api.request import MAX_BODY
 from control.api.web import build
 from control.config.settings import Settings
+from control.gateway.door import Door
 from control.genesis import first_admin
 from control.metrics import Metrics
-from control.unit import open_plane
+from control.unit import open_link, open_plane
 from protocols.http import Limits, ServerHandle, TlsConfig
 from protocols.http import serve as serve_http
 from protocols.http.errors import TlsConfigError
@@ -39,9 +41,10 @@ async def serve(settings: Settings, tell: Callable[[str], None]) -> None:
             tell(f"first account: organization platform, user admin, password {password}")
         ops = Ops(app, plane, metrics)
         handle = await nursery.start(_listen, ops, settings, world)
-        gauges = {"connections": lambda: float(handle.connections())}
-        with metrics.follow(lambda: {str(k): v for k, v in plane.watch.counts().items()}, gauges):
-            await _until_stopped(handle, nursery)
+        async with open_link(plane, settings) as door:
+            gauges = {"connections": lambda: float(handle.connections()), **_gauges(door)}
+            with metrics.follow(partial(_by_presence, plane), gauges):
+                await _until_stopped(handle, nursery, _told(door))
         await app.shutdown()
         nursery.cancel_scope.cancel()
 
@@ -71,11 +74,32 @@ async def _listen(
     )
 
 
-async def _until_stopped(handle: ServerHandle, nursery: trio.Nursery) -> None:
+def _by_presence(plane: Plane) -> dict[str, int]:
+    return {str(presence): count for presence, count in plane.watch.counts().items()}
+
+
+def _gauges(door: Door | None) -> dict[str, Callable[[], float]]:
+    """Agents that are linked, and what was turned away since the start."""
+    if door is None:
+        return {}
+    gateway, link = door.gateway, door.link
+    return {
+        "links": lambda: float(len(gateway.roster)),
+        "link_connections": lambda: float(link.connections),
+        "link_faults": lambda: float(gateway.faults),
+        "link_refusals": lambda: float(gateway.refused + link.refused),
+    }
+
+
+def _told(door: Door | None) -> str:
+    return "" if door is None else f"link on port {door.port}, "
+
+
+async def _until_stopped(handle: ServerHandle, nursery: trio.Nursery, told: str) -> None:
     """Tell systemd, reload certificates at SIGHUP; at SIGTERM or SIGINT let answers finish."""
     service = Service.from_environment()
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
-        service.ready(f"listening on port {handle.port}, open")
+        service.ready(f"listening on port {handle.port}, {told}open")
         nursery.start_soon(_watchdog, service)
         async for received in signals:
             if received != signal.SIGHUP:

@@ -1,8 +1,13 @@
-"""The first start: the platform's organization, and the one account that can make all others."""
+"""The first start: the platform's organization, and the one account that can make all others.
 
+For development also the authority, which elsewhere a person makes (`freehold control ca init`).
+"""
+
+from pathlib import Path
 from typing import Final
 
 from control.api.plane import Plane
+from control.ca.directory import STATE, CaDirectory
 from control.crypto import mint
 from control.model.people import PLATFORM, Organization, Role
 from control.store import people
@@ -25,3 +30,13 @@ async def first_admin(plane: Plane) -> str | None:
     password = mint("first")
     await plane.users.create(None, PLATFORM, ADMIN, Role.OWNER, password)
     return password
+
+
+def dev_authority(folder: Path, now: int) -> None:
+    """An authority in `folder/ca`, its root in `folder/root`, unless there is one.
+
+    Raises `PkiError`.
+    """
+    directory = CaDirectory(folder / "ca")
+    if not (directory.path / STATE).exists():
+        directory.init(folder / "root", "Freehold development", now)

@@ -1,15 +1,17 @@
 """The running control plane: every part wired to the ones it may use, from the bottom up.
 
     store ─ services ─ authn, trail ─ pipeline ─ background work
+                    └─ gateway ─ door, where agents come
 
-What joins later (the agents' gateway, the dashboard's feed) gets the `Plane` and its bus.
+What joins later (the dashboard's feed) gets the `Plane` and its bus.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
+from ipaddress import ip_address
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from argon2 import PasswordHasher
 
@@ -19,12 +21,23 @@ from control.api.plane import Plane
 from control.authn.accounts import Accounts
 from control.authn.passwords import Passwords
 from control.authn.users import Users
+from control.ca.directory import CaDirectory
+from control.ca.issuer import ControlKeys
+from control.ca.office import Office
+from control.ca.revocation import OnEnd
 from control.config.settings import Settings
 from control.crypto import SigningKey
+from control.gateway.certificate import Certificate
+from control.gateway.desk import Desk
+from control.gateway.door import Door, open_door
+from control.gateway.ends import Ends
+from control.gateway.gateway import Gateway
 from control.pipeline import Pipeline
+from control.services.aftermath import Aftermath
 from control.services.alerts import Alerts
 from control.services.bundles import Terms
 from control.services.events import Bus
+from control.services.intake import Intake
 from control.services.metrics import Metrics, Retention
 from control.services.policies import Policies
 from control.services.presence import Rule, Watch
@@ -32,14 +45,19 @@ from control.services.registry import Registry
 from control.services.rollouts import Rollouts
 from control.services.trail import Trail
 from control.services.witness import Witness
+from control.store.ledger import SqlLedger
 from control.store.store import Store, open_store
 from protocols.instant import SECOND
 from protocols.link.bundle import PolicyKey
+from protocols.link.signing import LinkKey
+from protocols.pki.issuing import Host
 from protocols.pki.keys import load_signing_key, new_signing_key, store_key
 
 WATCH_EVERY: Final = 1.0  # seconds; how exact "late" and "offline" are
 ROLL_EVERY: Final = 1.0
+FOLLOW_EVERY: Final = 0.5  # seconds until a newcomer's policies are on their way
 SWEEP_EVERY: Final = 300.0
+KEPT: Final = 86_400 * SECOND  # what has expired can be looked at for a day
 
 
 @asynccontextmanager
@@ -48,16 +66,29 @@ async def open_plane(
 ) -> AsyncIterator[Plane]:
     """Everything, for the length of the block. Raises what `open_store` raises, `PkiKeyError`."""
     folder = settings.keys.folder
-    policy = await world.run_sync(signing_key, folder, "policy")
-    witness = await world.run_sync(signing_key, folder, "witness")
+    keys = await world.run_sync(signing_keys, folder)
     url = settings.database.url.get_secret_value()
     readers = settings.database.max_connections
     async with open_store(url, world, readers=readers) as store:
         passwords = Passwords(world, hasher)
-        plane = _wire(settings, store, passwords, PolicyKey(policy), witness)
+        plane = _wire(settings, store, passwords, keys)
         await plane.watch.load()
+        await plane.aftermath.load()
         async with working(_jobs(plane, settings), world):
             yield plane
+
+
+class SigningKeys(NamedTuple):
+    """Ed25519, each for one use: policy bundles, audit cosignatures, frames of the link."""
+
+    policy: SigningKey
+    witness: SigningKey
+    link: SigningKey
+
+
+def signing_keys(folder: Path) -> SigningKeys:
+    """All of them. Raises `PkiKeyError`."""
+    return SigningKeys(*(signing_key(folder, name) for name in SigningKeys._fields))
 
 
 def signing_key(folder: Path, name: str) -> SigningKey:
@@ -69,25 +100,49 @@ def signing_key(folder: Path, name: str) -> SigningKey:
     return load_signing_key(path)
 
 
-def _wire(
-    settings: Settings,
-    store: Store,
-    passwords: Passwords,
-    policy: PolicyKey,
-    witness: SigningKey,
-) -> Plane:
+@asynccontextmanager
+async def open_link(plane: Plane, settings: Settings) -> AsyncIterator[Door | None]:
+    """Let agents in for the length of the block, if the settings say where.
+
+    Raises `OSError`, `PkiError`, `ControlError`.
+    """
+    if settings.link is None or plane.office is None:
+        yield None
+        return
+    world, office = plane.world, plane.office
+    key = await world.run_sync(signing_key, settings.keys.folder, "link")
+    intake = Intake(plane.policies, plane.witness, world)
+    gateway = Gateway(
+        store=plane.store,
+        bus=plane.bus,
+        watch=plane.watch,
+        revocation=office.revocation,
+        ends=Ends(plane.store, plane.bus, intake, plane.witness, world),
+        signer=LinkKey(key),
+        world=world,
+    )
+    desk = Desk(office, plane.trail, world, plane.aftermath.admitted)
+    hosts = [as_host(host) for host in settings.link.hosts]
+    certificate = await world.run_sync(Certificate, office, hosts, world)
+    async with open_door(settings.link, gateway, desk, certificate, world) as door:
+        yield door
+
+
+def _wire(settings: Settings, store: Store, passwords: Passwords, keys: SigningKeys) -> Plane:
     bus, world = Bus(), passwords.world
     accounts, trail = Accounts(store, passwords, world), Trail(store, world)
     presence, kept = settings.presence, settings.retention
     watch = Watch(store, bus, Rule(presence.heartbeat, presence.offline_after), world)
     alerts = Alerts(store, bus, world)
-    policies = Policies(store, bus, Terms(policy, settings.keys.bundle_life), world)
+    policy_key = PolicyKey(keys.policy)
+    policies = Policies(store, bus, Terms(policy_key, settings.keys.bundle_life), world)
+    aftermath = Aftermath(store, bus, watch, policies, alerts)
+    public_keys = ControlKeys(public(keys.link), policy_key.public)
     retention = Retention(
         raw=kept.metrics_raw // SECOND,
         minutes=kept.metrics_minutes // SECOND,
         hours=kept.metrics_hours // SECOND,
     )
-    public = witness.public_key().public_bytes_raw()
     return Plane(
         world=world,
         store=store,
@@ -102,8 +157,32 @@ def _wire(
         rollouts=Rollouts(store, policies, alerts, world),
         metrics=Metrics(store, retention, world),
         alerts=alerts,
-        witness=Witness(settings.keys.witness_name, public, witness.sign),
+        witness=Witness(settings.keys.witness_name, public(keys.witness), keys.witness.sign),
+        aftermath=aftermath,
+        office=_office(settings, store, public_keys, aftermath.ended, world),
     )
+
+
+def _office(
+    settings: Settings, store: Store, keys: ControlKeys, on_end: OnEnd, world: World
+) -> Office | None:
+    if settings.link is None:
+        return None
+    directory = CaDirectory(settings.link.authority)
+    return Office.open(directory, SqlLedger(store), keys, on_end, world)
+
+
+def public(key: SigningKey) -> bytes:
+    """The raw 32-byte public key."""
+    return key.public_key().public_bytes_raw()
+
+
+def as_host(text: str) -> Host:
+    """A name, or an address, for a certificate."""
+    try:
+        return ip_address(text)
+    except ValueError:
+        return text
 
 
 def _jobs(plane: Plane, settings: Settings) -> list[Job]:
@@ -113,9 +192,17 @@ def _jobs(plane: Plane, settings: Settings) -> list[Job]:
         "metrics": plane.metrics.sweep,
         "alerts": partial(plane.alerts.sweep, days),
     }
+    if plane.office is not None:
+        sweeps["enrolments"] = partial(_tidy, plane.office, world=plane.world)
     return [
         Job("presence", WATCH_EVERY, plane.watch.tick),
         Job("last-words", 3600.0, plane.watch.flush, at_end=True),
         Job("rollouts", ROLL_EVERY, plane.rollouts.tick),
+        Job("aftermath", FOLLOW_EVERY, plane.aftermath.tick),
         *(Job(f"sweep-{name}", SWEEP_EVERY, run) for name, run in sweeps.items()),
     ]
+
+
+async def _tidy(office: Office, world: World) -> None:
+    """Let go of tokens, requests and certificates that nobody can use any more."""
+    await office.enrolment.tidy(world.now() - KEPT)

@@ -135,19 +135,11 @@ async def tag(call: Call, org: str, vault: str, *, body: NewTags) -> views.Agent
 
 
 @agents.add(
-    "POST", _AGENTS + "/{vault}/lock", "Lock it: its certificates count no more",
+    "POST", _AGENTS + "/{vault}/lock", "Lock it: only a token that may replace lets it in again",
     role=Role.OPERATOR, body=Because, returns=views.AgentView, errors=(409,),
 )  # fmt: skip
 async def lock(call: Call, org: str, vault: str, *, body: Because) -> views.AgentView:
     return await _move(call, org, vault, Life.LOCKED, body.reason)
-
-
-@agents.add(
-    "POST", _AGENTS + "/{vault}/unlock", "Let it in again", role=Role.ADMIN, body=Because,
-    returns=views.AgentView, errors=(409,),
-)  # fmt: skip
-async def unlock(call: Call, org: str, vault: str, *, body: Because) -> views.AgentView:
-    return await _move(call, org, vault, Life.ACTIVE, body.reason)
 
 
 @agents.add(

@@ -30,7 +30,9 @@ ABOUT: Final = About(
         500: "A fault of the control plane; its log has more under the request id",
         503: "Not now: the database does not work; `details.outcome` says if anything was stored",
     },
-    segments=dict.fromkeys(("org", "user", "token", "vault", "policy", "rollout", "alert"), _SLUG)
+    segments=dict.fromkeys(
+        ("org", "user", "token", "vault", "policy", "rollout", "alert", "join"), _SLUG
+    )
     | {"number": {"type": "string", "pattern": "^[0-9]{1,15}$"}},
 )
 

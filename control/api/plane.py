@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from actors import World
 from control.authn.accounts import Accounts
 from control.authn.users import Users
+from control.ca.office import Office
 from control.pipeline import Pipeline
+from control.services.aftermath import Aftermath
 from control.services.alerts import Alerts
 from control.services.events import Bus
 from control.services.metrics import Metrics
@@ -36,3 +38,6 @@ class Plane:
     metrics: Metrics
     alerts: Alerts
     witness: Witness
+    aftermath: Aftermath
+    office: Office | None
+    """None where no authority is configured: then no agent can come."""

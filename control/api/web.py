@@ -13,7 +13,7 @@ from quart import Response, g, request
 from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
-from control.api import fleet, people, policies
+from control.api import enrolment, fleet, people, policies
 from control.api.endpoint import NO_CONTENT, Call, Endpoint, Endpoints
 from control.api.openapi import PREFIX, encoded
 from control.api.plane import Plane
@@ -52,6 +52,8 @@ RESOURCES: Final[Sequence[Endpoints]] = (
     fleet.metrics,
     fleet.alerts,
     fleet.audit,
+    enrolment.tokens,
+    enrolment.joins,
     policies.policies,
     policies.rollouts,
     api,

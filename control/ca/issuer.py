@@ -111,11 +111,7 @@ class Issuer:
 
     def end(self, tx: LedgerTx, agent: Agent, state: AgentState, reason: str, now: int) -> Agent:
         """The agent no longer counts: it is `state`, and all its certificates are revoked."""
-        for issued in tx.certificates(agent.name, now):
-            if issued.revoked_at is None:
-                tx.put_certificate(replace(issued, revoked_at=now))
-        ended = replace(agent, state=state, reason=reason, changed_at=now)
-        tx.put_agent(ended)
+        ended = end(tx, agent, state, reason, now=now)
         self._follow(tx, ended)
         return ended
 
@@ -164,6 +160,16 @@ class Issuer:
             if key_identifier(candidate) == issued.issuer:
                 return candidate
         raise ConflictError("authority_gone", "its authority is no longer in use; make a new key")
+
+
+def end(tx: LedgerTx, agent: Agent, state: AgentState, reason: str, *, now: int) -> Agent:
+    """The agent as it is once it no longer counts, its certificates revoked."""
+    for issued in tx.certificates(agent.name, now):
+        if issued.revoked_at is None:
+            tx.put_certificate(replace(issued, revoked_at=now))
+    ended = replace(agent, state=state, reason=reason, changed_at=now)
+    tx.put_agent(ended)
+    return ended
 
 
 def asker_of(csr: bytes) -> Asker:

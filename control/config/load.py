@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from pydantic import SecretStr, ValidationError
 
-from control.config.settings import Database, Keys, Server, Settings, Tls
+from control.config.settings import Database, Keys, Link, Presence, Server, Settings, Tls
 from protocols.settings.load import ConfigError as ConfigError
 from protocols.settings.load import explain, load
 
@@ -20,12 +20,24 @@ def load_settings(file: Path, environment: Mapping[str, str] = os.environ) -> Se
     return load(Settings, file, PREFIX, environment)
 
 
-def dev_settings(listen: str, folder: Path) -> Settings:
-    """Plain HTTP on loopback, everything in `folder`. Raises `ConfigError`."""
+def dev_settings(
+    listen: str, folder: Path, presence: tuple[str, str] = ("60s", "300s")
+) -> Settings:
+    """Plain HTTP on loopback, everything in `folder`. Raises `ConfigError`.
+
+    Agents come to the next port. `presence`: heartbeat, offline.
+    """
     folder = folder.absolute()
     try:
+        server = Server(listen=listen, tls=Tls(enabled=False))
+        host, port = server.address
+        link = f"{host}:{port + 1 if port else 0}"
         return Settings(
-            server=Server(listen=listen, tls=Tls(enabled=False)),
+            server=server,
+            link=Link(listen=link, hosts=(host,), authority=folder / "ca"),
+            presence=Presence.model_validate(
+                {"heartbeat": presence[0], "offline_after": presence[1]}
+            ),
             database=Database(url=SecretStr(f"sqlite:///{quote(str(folder))}/control.db")),
             keys=Keys(folder=folder / "keys"),
         )

@@ -36,17 +36,36 @@ class Server(Section):
     @property
     def address(self) -> tuple[str, int]:
         """Host and port."""
-        host, _, port = self.listen.rpartition(":")
-        return host.strip("[]"), int(port)
+        return split_address(self.listen)
 
     @model_validator(mode="after")
     def _reachable(self) -> Self:
-        host, _, port = self.listen.rpartition(":")
-        if not host or not port.isdigit() or int(port) > MAX_PORT:
-            raise ValueError("listen is host:port")
-        if not self.tls.enabled and not _is_loopback(host.strip("[]")):
+        host, _ = split_address(self.listen)
+        if not self.tls.enabled and not _is_loopback(host):
             raise ValueError("without TLS, listen on 127.0.0.1 or ::1")
         return self
+
+
+class Link(Section):
+    """Where agents come: for their certificates (HTTPS) and for the link (mutual TLS), one port.
+
+    It shows a certificate that the authority in `authority` issues by itself, for these `hosts`.
+    """
+
+    listen: str = Field(min_length=3)
+    hosts: tuple[str, ...] = Field(min_length=1, max_length=32)
+    authority: FilePath
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port."""
+        return split_address(self.listen)
+
+    @field_validator("listen")
+    @classmethod
+    def _reachable(cls, value: str) -> str:
+        split_address(value)
+        return value
 
 
 class Database(Section):
@@ -95,13 +114,22 @@ class Keys(Section):
 
 
 class Settings(Section):
-    """The whole file."""
+    """The whole file. Without `link` no agent can come: people and policies alone."""
 
     server: Server
+    link: Link | None = None
     database: Database
     keys: Keys
     presence: Presence = Presence()
     retention: Retention = Retention()
+
+
+def split_address(listen: str) -> tuple[str, int]:
+    """Host and port of `host:port`; raises `ValueError`."""
+    host, _, port = listen.rpartition(":")
+    if not host or not (port.isascii() and port.isdigit()) or int(port) > MAX_PORT:
+        raise ValueError("is host:port")
+    return host.strip("[]"), int(port)
 
 
 def _is_loopback(host: str) -> bool:

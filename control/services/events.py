@@ -23,10 +23,11 @@ class Topic(StrEnum):
     POLICY = "policy"
     ALERT = "alert"
     PRESENCE = "presence"
+    OUTBOX = "outbox"
 
 
 class Event(Struct, frozen=True):
-    """`subject`: the new life or presence, the version of a bundle, or the alert's id."""
+    """`subject`: the new life or presence, a bundle's version, an alert's or a message's id."""
 
     topic: Topic
     org: str

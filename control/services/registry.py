@@ -3,6 +3,7 @@
 from msgspec.structs import replace
 
 from actors import World
+from control.ca.issuer import end
 from control.ca.ledger import AgentState
 from control.errors import ConflictError, NotFoundError
 from control.model.agents import NEXT, Agent, AgentFilter, Life, newcomer
@@ -60,7 +61,7 @@ class Registry:
         return await self._store.write(change)
 
     async def move(self, org: str, vault: str, to: Life, reason: str) -> Agent:
-        """Lock, unlock, retire. Raises `ConflictError` where its life does not go that way."""
+        """Lock or retire. Raises `ConflictError` where its life does not go that way."""
         now = self._world.now()
 
         def change(tx: Tx) -> Agent:
@@ -82,19 +83,18 @@ class Registry:
 
 
 def moved(tx: Tx, org: str, vault: str, to: Life, reason: str, *, now: int) -> Agent:
-    """The step in its table, for the registry and for the CA's certificates alike."""
+    """The step in its table; its certificates are revoked with it."""
     agent = _agent(tx, org, vault)
     if to not in NEXT[agent.life]:
         raise ConflictError("life_conflict", f"an agent that is {agent.life} cannot become {to}")
-    if agent.life is Life.PENDING and to is Life.ACTIVE:
+    if to is Life.ACTIVE:
         raise ConflictError("not_enrolled", "an agent becomes active by enrolling")
     changed = replace(agent, life=to, reason=reason, changed_at=now)
     agents.put_agent(tx, changed)
     ledger = SqlLedgerTx(tx)
     enrolled = ledger.agent(AgentName(org, vault))
     if enrolled is not None:
-        state = AgentState(to.value)
-        ledger.put_agent(replace(enrolled, state=state, reason=reason, changed_at=now))
+        end(ledger, enrolled, AgentState(to.value), reason, now=now)
     return changed
 
 

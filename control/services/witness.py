@@ -24,6 +24,7 @@ from protocols.merkle import verify_consistency
 
 Sign = Callable[[bytes], bytes]
 
+_ORIGIN: Final = "freehold.audit/"
 FORK: Final = "fork"
 ROLLBACK: Final = "rollback"
 _COSIGNATURE: Final = b"\x04"  # C2SP signed-note: timestamped Ed25519 witness cosignature
@@ -63,14 +64,14 @@ class Witness:
         self._key_id = sha256(name.encode() + b"\n" + _COSIGNATURE + public)[:4]
 
     def cosign(self, tx: Tx, org: str, vault: str, shown: Shown, *, now: int) -> Witnessed | Fault:
-        """The cosigned checkpoint, or why there is none.
+        """The cosigned checkpoint, or why there is none. The agent's first one names its log.
 
         Raises `ValidationError` for what is no checkpoint of this agent, `ConflictError`
         (`proof_stale`) when the proof starts from another size than ours: try again from
         `details["size"]`, and (`log_faulty`) for a log that has a fault on record.
         """
         head = parse(shown.note)
-        if head.origin != f"freehold.audit/{vault}":
+        if not head.origin.startswith(_ORIGIN):
             raise ValidationError("checkpoint_invalid", "this is the checkpoint of another log")
         last = records.checkpoint(tx, org, vault)
         if last is not None:
@@ -105,6 +106,8 @@ def contradiction(last: Witnessed, head: Head, shown: Shown) -> Fault | None:
     """Whether a log with this head cannot have grown from the cosigned one (RFC 9162, 2.1.4.2)."""
     if last.size == 0:
         return None
+    if head.origin != parse(last.note).origin:  # an agent has one log: its vault's
+        return Fault(FORK, last.size, head.size)
     if head.size < last.size:
         return Fault(ROLLBACK, last.size, head.size)
     if head.size == last.size:

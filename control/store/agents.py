@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import sqlalchemy as sa
 
-from control.model.agents import Agent, AgentFilter, Presence
+from control.model.agents import Agent, AgentFilter, Life, Presence
 from control.store.rows import Tx, add, every, first, put
 from control.store.tables import agent_tags, agents
 
@@ -51,6 +51,12 @@ def of_organization(tx: Tx, org: str) -> list[Agent]:
 def everywhere(tx: Tx) -> list[Agent]:
     """Of all organizations: for the work that the control plane does by itself."""
     return every(tx, Agent, sa.select(agents))
+
+
+def active(tx: Tx) -> frozenset[tuple[str, str]]:
+    """Organization and vault of every agent whose link may be up."""
+    chosen = sa.select(agents.c.org, agents.c.vault).where(agents.c.life == Life.ACTIVE)
+    return frozenset((row.org, row.vault) for row in tx.execute(chosen))
 
 
 def heard(tx: Tx, changes: Iterable[tuple[str, str, Presence, int]]) -> None:

@@ -19,6 +19,12 @@ def policies_of(tx: Tx, org: str) -> list[Policy]:
     return every(tx, Policy, sa.select(policies).where(t.org == org).order_by(t.name))
 
 
+def organizations(tx: Tx) -> list[str]:
+    """Every organization that has a policy, in order."""
+    chosen = sa.select(policies.c.org).distinct().order_by(policies.c.org)
+    return list(tx.execute(chosen).scalars())
+
+
 def put_policy(tx: Tx, row: Policy) -> None:
     """Add, or replace the one of its name."""
     put(tx, policies, row)

@@ -175,6 +175,44 @@ witnessed: Final = _table(
     name("fault"),
 )
 
+# The agents' links.
+
+links: Final = _table(
+    "links",
+    name("org", key=True),
+    name("vault", key=True),
+    blob("stream"),
+    big("newest"),
+    big("acknowledged"),
+    big("bundle"),
+    big("bundle_id"),
+    big("checkpoint"),
+    big("checkpoint_id"),
+    blob("peer"),
+    big("applied"),
+)
+outgoing: Final = _table(
+    "outgoing",
+    name("org", key=True),
+    name("vault", key=True),
+    big("id", key=True),
+    name("name"),
+    blob("payload"),
+)
+commands: Final = _table(
+    "commands",
+    name("org", key=True),
+    name("id", key=True),
+    name("vault"),
+    name("command"),
+    name("created_by"),
+    big("created_at"),
+    big("expires_at"),
+    name("outcome"),
+    big("done_at"),
+    sa.Index("ix_commands_vault", "org", "vault", "created_at"),
+)
+
 # What the CA keeps (`control.ca.ledger`).
 
 ca_tokens: Final = _table(

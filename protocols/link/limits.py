@@ -46,3 +46,5 @@ MAX_CONNECTIONS: Final = 20_000
 """Of a server; twice the fleet that one is measured with."""
 MAX_HANDSHAKES: Final = 64
 """TLS and websocket handshakes at a time; others wait, which spreads a stampede."""
+MAX_REQUESTS: Final = 64
+"""Requests for certificates that are answered at a time; others wait."""

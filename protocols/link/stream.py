@@ -15,7 +15,7 @@ from typing import Any, Final, Self, TypeVar, cast
 import trio
 import trio_websocket as ws
 
-from protocols.link import limits
+from protocols.link import limits, post
 from protocols.link.errors import PipeError
 
 T = TypeVar("T")
@@ -29,8 +29,10 @@ _POLICY: Final = 1008  # RFC 6455, 7.4.1: "a message that violates its policy"
 class _Metered(trio.abc.Stream):
     """A stream that breaks when too much comes in without a frame being taken."""
 
-    def __init__(self, stream: "trio.SSLStream[trio.SocketStream]") -> None:
+    def __init__(self, stream: "trio.SSLStream[trio.SocketStream]", head: bytes = b"") -> None:
+        """`head`: what was read already, to be read again."""
         self._stream = stream
+        self._head = head
         self.unread = 0
         self.on_end: Callable[[], None] = _nothing
         """Called when the peer is gone: trio-websocket's handshakes do not notice."""
@@ -42,6 +44,9 @@ class _Metered(trio.abc.Stream):
         await self._stream.wait_send_all_might_not_block()
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        if self._head:
+            head, self._head = self._head, b""
+            return head
         try:
             data = await self._stream.receive_some(max_bytes)
         except trio.BrokenResourceError:
@@ -61,12 +66,20 @@ class _Metered(trio.abc.Stream):
 class WebSocketPipe:
     """A `Pipe` over a websocket."""
 
-    def __init__(self, connection: ws.WebSocketConnection, wire: _Metered, peer: bytes) -> None:
+    def __init__(
+        self,
+        connection: ws.WebSocketConnection,
+        wire: _Metered,
+        peer: bytes,
+        context: ssl.SSLContext,
+    ) -> None:
         """Use `connect` or `serve`."""
         self._connection = connection
         self._wire = wire
         self._broken = False
         self.peer_certificate = peer
+        self.context = context
+        """What the TLS handshake was made with: says which certificate of ours the peer saw."""
         self.failure: BaseException | None = None
         """What the reader died of."""
         self.closed = trio.Event()
@@ -159,9 +172,7 @@ async def _hold(
         pipe.failure = failure
 
 
-async def _in_time(
-    open_: Callable[[trio.Nursery], Awaitable[WebSocketPipe]], readers: trio.Nursery
-) -> WebSocketPipe:
+async def _in_time(open_: Callable[[trio.Nursery], Awaitable[T]], readers: trio.Nursery) -> T:
     with trio.move_on_after(limits.CONNECT_SECONDS):
         return await open_(readers)
     raise PipeError("timeout", "the peer did not finish its handshake in time")
@@ -190,7 +201,7 @@ async def _open_client(
         raise PipeError("unreachable", "no connection to the control plane") from error
     tls = trio.SSLStream(tcp, context, server_hostname=name)
     try:
-        peer = await _handshake(tls)
+        peer = _known(await _handshake(tls))
         wire = _Metered(tls)
         opening = partial(
             ws.wrap_client_stream,
@@ -206,7 +217,7 @@ async def _open_client(
     except BaseException:
         await trio.aclose_forcefully(tls)
         raise
-    return WebSocketPipe(connection, wire, peer)
+    return WebSocketPipe(connection, wire, peer, context)
 
 
 def _check_spoken(subprotocol: str | None) -> None:
@@ -214,16 +225,31 @@ def _check_spoken(subprotocol: str | None) -> None:
         raise PipeError("refused", f"the peer does not speak {limits.SUBPROTOCOL}")
 
 
-async def _handshake(tls: "trio.SSLStream[trio.SocketStream]") -> bytes:
-    """The peer's certificate, which it must have."""
+async def _handshake(tls: "trio.SSLStream[trio.SocketStream]") -> bytes | None:
+    """The peer's certificate, if it shows one."""
     try:
         await tls.do_handshake()
     except trio.BrokenResourceError as error:
         raise PipeError("tls", "the TLS handshake failed") from error
     peer: bytes | None = cast("Any", tls).getpeercert(binary_form=True)
-    if not peer:
+    return peer or None
+
+
+def _known(peer: bytes | None) -> bytes:
+    if peer is None:
         raise PipeError("tls", "the peer has no certificate")
     return peer
+
+
+async def _beginning(tls: "trio.SSLStream[trio.SocketStream]") -> bytes:
+    """The first bytes, enough to tell a request from a websocket."""
+    head = b""
+    while len(head) < len(post.METHOD):
+        more = await tls.receive_some()
+        if not more:
+            raise PipeError("refused", "the peer closed the connection during the handshake")
+        head += more
+    return head
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -232,6 +258,7 @@ class Bounds:
 
     connections: int = limits.MAX_CONNECTIONS
     handshakes: int = limits.MAX_HANDSHAKES
+    requests: int = limits.MAX_REQUESTS
 
 
 class LinkServer:
@@ -242,8 +269,10 @@ class LinkServer:
         handler: Handler,
         listeners: Sequence[trio.SocketListener],
         context: Callable[[], ssl.SSLContext],
+        *,
         report: Report,
         bounds: Bounds,
+        answer: post.Answer | None,
     ) -> None:
         """Use `serve`."""
         self._handler = handler
@@ -251,6 +280,8 @@ class LinkServer:
         self._context = context
         self._report = report
         self._bounds = bounds
+        self._answer = answer
+        self._requests = trio.CapacityLimiter(bounds.requests)
         self._handshakes = trio.CapacityLimiter(bounds.handshakes)
         self._accepting = trio.CancelScope()
         self._all = trio.CancelScope()
@@ -304,6 +335,9 @@ class LinkServer:
     async def _serve(self, tcp: trio.SocketStream) -> None:
         async with trio.open_nursery() as readers:
             pipe = await _in_time(partial(self._open, tcp), readers)
+            if isinstance(pipe, _Request):
+                await self._reply(pipe)
+                return
             try:
                 await self._handler(pipe)
             finally:
@@ -311,23 +345,53 @@ class LinkServer:
                     await pipe.aclose()
             readers.cancel_scope.cancel()
 
-    async def _open(self, tcp: trio.SocketStream, readers: trio.Nursery) -> WebSocketPipe:
-        tls = trio.SSLStream(tcp, self._context(), server_side=True)
+    async def _open(
+        self, tcp: trio.SocketStream, readers: trio.Nursery
+    ) -> "WebSocketPipe | _Request":
+        context = self._context()
+        tls = trio.SSLStream(tcp, context, server_side=True)
         async with self._handshakes:
             peer = await _handshake(tls)
-            wire = _Metered(tls)
-            asking = partial(
-                ws.wrap_server_stream, readers, wire, max_message_size=limits.MAX_FRAME
-            )
-            request = await _while_connected(wire, asking)
-            if request.path != limits.PATH:
-                await request.reject(404)
-                raise PipeError("refused", "another path was asked for")
-            if limits.SUBPROTOCOL not in request.proposed_subprotocols:
-                await request.reject(400)
-                raise PipeError("refused", f"{limits.SUBPROTOCOL} was not offered")
-            connection = await request.accept(subprotocol=limits.SUBPROTOCOL)
-        return WebSocketPipe(connection, wire, peer)
+            head = await _beginning(tls)
+            wire = _Metered(tls, head)
+            if head.startswith(post.METHOD) and self._answer is not None:
+                return _Request(wire, await post.read(wire, peer, _source(tcp)))
+            return await _accept(wire, _known(peer), context, readers)
+
+    async def _reply(self, request: "_Request") -> None:
+        if self._answer is None:
+            raise PipeError("refused", "nobody answers requests")
+        async with self._requests:
+            with trio.move_on_after(post.ANSWER_SECONDS):
+                await post.write(request.wire, await self._answer(request.asked))
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    wire: _Metered
+    asked: post.Asked
+
+
+async def _accept(
+    wire: _Metered, peer: bytes, context: ssl.SSLContext, readers: trio.Nursery
+) -> WebSocketPipe:
+    asking = partial(ws.wrap_server_stream, readers, wire, max_message_size=limits.MAX_FRAME)
+    request = await _while_connected(wire, asking)
+    if request.path != limits.PATH:
+        await request.reject(404)
+        raise PipeError("refused", "another path was asked for")
+    if limits.SUBPROTOCOL not in request.proposed_subprotocols:
+        await request.reject(400)
+        raise PipeError("refused", f"{limits.SUBPROTOCOL} was not offered")
+    connection = await request.accept(subprotocol=limits.SUBPROTOCOL)
+    return WebSocketPipe(connection, wire, peer, context)
+
+
+def _source(tcp: trio.SocketStream) -> str:
+    try:
+        return str(tcp.socket.getpeername()[0])
+    except OSError:
+        return ""
 
 
 async def serve(
@@ -338,14 +402,18 @@ async def serve(
     *,
     report: Report,
     bounds: Bounds | None = None,
+    answer: post.Answer | None = None,
 ) -> LinkServer:
     """Serve agents in `nursery`; each connection's `handler` gets its pipe and ends with it.
 
     `context` is asked for each connection, so that certificates and trust can change live; it must
-    require client certificates and give no session tickets. `report` gets what a connection failed
-    of: a `PipeError` when the peer is to blame, anything else is the handler's own.
+    verify client certificates and give no session tickets. Who shows none is served by `answer`
+    alone: requests by `POST` on the same port; without it there are none. `report` gets what a
+    connection failed of: a `PipeError` when the peer is to blame, anything else is the handler's.
     """
-    server = LinkServer(handler, listeners, context, report, bounds or Bounds())
+    server = LinkServer(
+        handler, listeners, context, report=report, bounds=bounds or Bounds(), answer=answer
+    )
     started: LinkServer = await nursery.start(server.run)
     return started
 

@@ -95,6 +95,7 @@ class Agent:
     data: Path = Path()
     environment: dict[str, str] = field(default_factory=dict)
     port: int = 0
+    told: str = ""  # what it said to systemd when it was ready
     process: subprocess.Popen[bytes] | None = None
     manager: socket.socket | None = None  # stands for systemd
 
@@ -157,6 +158,7 @@ class Agent:
                     continue
                 self.kill()
                 raise AgentError(self.output()) from None
+            self.told = told
             return int(told.partition("listening on port ")[2].partition(",")[0])
         self.kill()
         raise AgentError(f"not ready within {READY_WITHIN} s: {self.output()}")

@@ -27,15 +27,31 @@ def dev(
     data_dir: Annotated[Path, typer.Option(help="Where the data is kept.")] = Path(
         ".freehold-control"
     ),
+    heartbeat: Annotated[
+        str, typer.Option(help="How often agents are heard; late after two.")
+    ] = "60s",
+    offline_after: Annotated[str, typer.Option(help="The silence that means offline.")] = "300s",
 ) -> None:
-    """Run for development: plain HTTP on loopback, SQLite, keys and first account made."""
+    """Run for development: plain HTTP on loopback, SQLite, authority and first account made.
+
+    Agents come to the next port, with TLS.
+    """
     from control.app import serve
     from control.config.load import dev_settings
 
     require_private(data_dir)
-    settings = _checked(partial(dev_settings, listen, data_dir))
+    settings = _checked(partial(dev_settings, listen, data_dir, (heartbeat, offline_after)))
     tell(f"freehold: development control plane on http://{listen}, data in {data_dir}")
-    _run(partial(serve, settings, tell))
+    _run(partial(_with_authority, data_dir.absolute(), partial(serve, settings, tell)))
+
+
+async def _with_authority(data_dir: Path, serve: Callable[[], Awaitable[None]]) -> None:
+    from actors import SystemWorld
+    from control.genesis import dev_authority
+
+    world = SystemWorld()
+    await world.run_sync(dev_authority, data_dir, world.now())
+    await serve()
 
 
 @app.command("serve")

@@ -17,6 +17,11 @@ class Plane(Agent):
 
     people: dict[tuple[str, str], str] = field(default_factory=dict)
 
+    @property
+    def link_port(self) -> int:
+        """Where agents come."""
+        return int(self.told.partition("link on port ")[2].partition(",")[0])
+
     def ask(self, method: str, path: str, body: object = None, token: str | None = None) -> Answer:
         """One request with a JSON body, as the super-admin unless another token is given."""
         headers: Mapping[str, str] = {"Content-Type": "application/json"}

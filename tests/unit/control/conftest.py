@@ -9,6 +9,7 @@ from argon2 import PasswordHasher
 from actors.testing import FakeWorld
 from control.api.plane import Plane
 from control.config.load import dev_settings
+from control.genesis import dev_authority
 from control.model.people import PLATFORM, Caller, Organization, Role
 from control.store import people
 from control.unit import open_plane
@@ -26,6 +27,7 @@ def world() -> FakeWorld:
 @pytest.fixture
 async def plane(tmp_path: Path, world: FakeWorld) -> AsyncIterator[Plane]:
     """With the organizations `acme` and `platform`, and the owner `acme/ann`."""
+    dev_authority(tmp_path, world.now())
     cheap = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
     async with open_plane(dev_settings("127.0.0.1:0", tmp_path), world, cheap) as opened:
         for org in (PLATFORM, "acme"):

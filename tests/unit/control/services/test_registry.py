@@ -44,7 +44,10 @@ async def test_a_lock_holds_for_certificates_too(plane: Plane, world: FakeWorld)
     found = await plane.store.read(lambda tx: SqlLedgerTx(tx).agent(NAME))
     assert found is not None
     assert (found.state, found.reason) == (AgentState.LOCKED, "stolen")
-    await plane.registry.move("acme", "v1", Life.ACTIVE, "found")
+    with pytest.raises(ConflictError, match="not_enrolled"):
+        await plane.registry.move("acme", "v1", Life.ACTIVE, "found")
+    await ledger.transact(lambda tx: tx.put_agent(certified(world.now())))
+    assert (await plane.registry.get("acme", "v1")).life is Life.ACTIVE
     await ledger.transact(lambda tx: tx.put_agent(certified(world.now(), AgentState.LOCKED)))
     assert (await plane.registry.get("acme", "v1")).life is Life.LOCKED
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from msgspec.structs import replace
 
 from actors.testing import FakeWorld
 from control.api.plane import Plane
@@ -91,9 +92,12 @@ def test_what_is_no_checkpoint_is_refused(note: str) -> None:
 
 
 async def test_another_agents_log_is_refused(plane: Plane, world: FakeWorld) -> None:
-    """The origin names the vault, and the certificate says which vault this is."""
+    """The first checkpoint names the log; a second log is a fork, another kind is nothing."""
+    odd = shown(leaves(3), 0)
     with pytest.raises(ValidationError, match="another log"):
-        await cosign(plane, world, shown(leaves(3), 0, vault="v2"))
+        await cosign(plane, world, replace(odd, note=odd.note.replace("freehold.audit/", "x/")))
+    assert isinstance(await cosign(plane, world, odd), Witnessed)
+    assert isinstance(await cosign(plane, world, shown(leaves(5), 3, vault="v2")), Fault)
 
 
 async def test_the_line_verifies_as_c2sp_has_it(plane: Plane, world: FakeWorld) -> None:

@@ -1,0 +1,39 @@
+"""The CA at work: its services over one ledger, and the authority they issue with."""
+
+from typing import NamedTuple, Self
+
+from actors.world import World
+from control.ca.directory import CaDirectory
+from control.ca.enrolment import Enrolment
+from control.ca.issuer import ControlKeys, Issuer
+from control.ca.joining import Joining
+from control.ca.ledger import Ledger
+from control.ca.renewal import Renewal
+from control.ca.revocation import OnEnd, Revocation
+
+
+class Office(NamedTuple):
+    """Everything that lets an agent in or out."""
+
+    directory: CaDirectory
+    issuer: Issuer
+    enrolment: Enrolment
+    renewal: Renewal
+    joining: Joining
+    revocation: Revocation
+
+    @classmethod
+    def open(
+        cls, directory: CaDirectory, ledger: Ledger, keys: ControlKeys, on_end: OnEnd, world: World
+    ) -> Self:
+        """Raises `NotFoundError` where there is no authority, `PkiError` for damaged files."""
+        issuer = Issuer(directory.standing(), keys)
+        revocation = Revocation(ledger, issuer, on_end, world)
+        return cls(
+            directory,
+            issuer,
+            Enrolment(ledger, issuer, world),
+            Renewal(ledger, issuer, revocation, world),
+            Joining(ledger, issuer, world),
+            revocation,
+        )

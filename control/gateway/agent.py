@@ -1,0 +1,227 @@
+"""One connected agent: an actor whose mailbox is its wire and one wake-up call.
+
+Two tasks share the session, which never waits: one reads frames and has them applied, the other
+writes whatever is due. A crash ends the connection and nothing else; the agent's own reconnecting
+is the restart, and everything durable is in the store.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Final, NamedTuple, Protocol
+
+import trio
+
+from actors import World
+from control.errors import ControlError
+from control.model.links import Link
+from control.services.presence import Watch
+from protocols.link import events as e
+from protocols.link import messages as m
+from protocols.link.delivery import Batch
+from protocols.link.ends import End, Moment
+from protocols.link.errors import LinkError, OutboxRolledBackError, PipeError
+from protocols.link.messages import MessageType
+from protocols.link.pipe import Pipe
+from protocols.link.session import Session
+from protocols.link.states import SENDABLE
+from protocols.link.vocabulary import ByeReason, SkipReason
+from protocols.pki.chain import Agent as Peer
+from protocols.pki.names import AgentName
+
+_WAITING: Final = frozenset({MessageType.COMMAND, MessageType.NOTIFICATION})
+_MILLI: Final = 10**6
+
+
+class Durable(Protocol):
+    """What it needs of `control.gateway.ends.Ends`."""
+
+    async def begin_anew(self, name: AgentName) -> None:
+        """See `Ends`."""
+        ...
+
+    async def read(self, name: AgentName, after: int, limit: int) -> Batch:
+        """See `Ends`."""
+        ...
+
+    async def apply(
+        self, name: AgentName, stream: bytes, through: int, message: m.Message | None
+    ) -> None:
+        """See `Ends`."""
+        ...
+
+    async def lost(self, name: AgentName, stream: bytes, first: int, last: int) -> None:
+        """See `Ends`."""
+        ...
+
+    async def registered(self, name: AgentName, message: m.Registration, acknowledged: int) -> None:
+        """See `Ends`."""
+        ...
+
+    async def acknowledge(self, name: AgentName, through: int) -> None:
+        """See `Ends`."""
+        ...
+
+
+class Around(NamedTuple):
+    """What all connections share."""
+
+    ends: Durable
+    watch: Watch
+    world: World
+    opened: Callable[["LiveAgent"], None]
+    """Called when an agent has proven itself."""
+
+
+class LiveAgent:
+    """One connection. Attributes without a leading underscore are for reading."""
+
+    __slots__ = (
+        *("_acknowledged", "_around", "_expires", "_failure", "_newest", "_owing", "_pipe"),
+        *("_ready", "_session", "_wake", "bundle", "health", "name", "since", "sync"),
+    )
+
+    def __init__(self, peer: Peer, pipe: Pipe, link: Link, end: End, around: Around) -> None:
+        """`peer` was admitted; `link` is where its streams stand, and so is `end`."""
+        self.name = peer.name
+        self.bundle = link.bundle
+        """Version of the bundle that it was offered last."""
+        self.health = ""
+        self.sync = ""
+        self.since = around.world.now()
+        self._pipe = pipe
+        self._around = around
+        self._expires = peer.leaf.not_after
+        self._newest = link.newest
+        self._ready: Batch | None = None
+        self._acknowledged = link.acknowledged
+        self._owing = link.newest > link.acknowledged
+        self._failure: Exception | None = None
+        self._wake = trio.Event()
+        self._session = Session.control(end, self._now())
+
+    async def run(self) -> None:
+        """Until the connection is over.
+
+        Raises `RemoteFaultError` when the agent broke the protocol, `PipeError` when it is gone,
+        `ControlError` when the store does not work: what was acknowledged is durable either way.
+        """
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._guarded, self._write, nursery)
+            await self._guarded(self._read, nursery)
+        if isinstance(self._failure, OutboxRolledBackError):
+            await self._around.ends.begin_anew(self.name)
+        if self._failure is not None:
+            raise self._failure
+
+    def poke(self, newest: int, ready: Batch | None = None) -> None:
+        """Something waits for the agent, up to the id `newest`; `ready` if it is at hand."""
+        self._newest = max(self._newest, newest)
+        self._ready = ready
+        self._wake.set()
+
+    def leave(self, reason: ByeReason, spread: int = 0) -> None:
+        """End in order. `spread`: milliseconds over which the agent should spread its return."""
+        self._session.leave(reason, self._now(), spread)
+        self._wake.set()
+
+    async def _guarded(self, task: Callable[[], Awaitable[None]], nursery: trio.Nursery) -> None:
+        try:
+            await task()
+        except (LinkError, ControlError) as error:
+            self._failure = self._failure or error
+        nursery.cancel_scope.cancel()
+
+    # --- writing ----------------------------------------------------------------------------------
+
+    async def _write(self) -> None:
+        session = self._session
+        while True:
+            self._wake = trio.Event()
+            await self._fill()
+            for frame in session.frames(self._now()):
+                await self._pipe.send(frame)
+            if session.ended:
+                return
+            await self._rest()
+            session.tick(self._now())
+
+    async def _rest(self) -> None:
+        left = self._session.deadline - self._around.world.monotonic()
+        expiry = (self._expires - self._around.world.now()) / 1e9
+        with trio.move_on_after(max(0.0, min(left, expiry))):
+            await self._wake.wait()
+        if self._around.world.now() >= self._expires:
+            raise PipeError("expired", "the agent's certificate has expired")
+
+    async def _fill(self) -> None:
+        """Have the session send what waits, as far as there is room."""
+        session = self._session
+        while session.state in SENDABLE and session.sent < self._newest and session.room:
+            ready, self._ready = self._ready, None
+            if ready is None or ready.after != session.sent:
+                ready = await self._around.ends.read(self.name, session.sent, session.room)
+            if ready.through == session.sent or session.state not in SENDABLE:
+                return
+            self._owing = self._owing or any(x.name in _WAITING for x in ready.entries)
+            session.offer(ready)
+            for frame in session.frames(self._now()):
+                await self._pipe.send(frame)
+
+    # --- reading ----------------------------------------------------------------------------------
+
+    async def _read(self) -> None:
+        while True:
+            frame = await self._pipe.receive()
+            if self._session.ended:
+                await (
+                    trio.sleep_forever()
+                )  # its last words are being written, then we are cancelled
+            for event in self._session.receive(frame, self._now()):
+                await self._meet(event)
+            self._wake.set()
+
+    async def _meet(self, event: e.Event) -> None:
+        match event:
+            case e.Opened():
+                self._around.opened(self)
+            case e.Received(id=0, message=message):
+                await self._hear(message)
+            case e.Received(id=id_, message=message):
+                self._heard()
+                await self._around.ends.apply(self.name, self._session.peer_stream, id_, message)
+                self._applied(id_)
+            case e.Missed(first=first, last=last, reason=reason):
+                stream = self._session.peer_stream
+                if reason is SkipReason.ACKNOWLEDGED:
+                    await self._around.ends.lost(self.name, stream, first, last)
+                else:
+                    await self._around.ends.apply(self.name, stream, last, None)
+                self._applied(last)
+            case e.Acknowledged(through=through):
+                self._acknowledged = through
+                if self._owing:
+                    await self._around.ends.acknowledge(self.name, through)
+                    self._owing = through < self._newest
+            case _:
+                pass
+
+    async def _hear(self, message: m.Message) -> None:
+        self._heard()
+        match message:
+            case m.Registration():
+                await self._around.ends.registered(self.name, message, self._acknowledged)
+            case m.Heartbeat():
+                self.health = str(message.health)
+            case m.SyncState():
+                self.sync = str(message.phase)
+            case _:
+                pass
+
+    def _applied(self, id_: int) -> None:
+        if not self._session.ended:
+            self._session.applied(id_)
+
+    def _heard(self) -> None:
+        self._around.watch.heard(*self.name)
+
+    def _now(self) -> Moment:
+        return Moment(self._around.world.monotonic(), self._around.world.wall() // _MILLI)

@@ -1,0 +1,67 @@
+"""The listener's certificate: made at the start, made anew in time, and after each rollover step.
+
+Connections made after a change have the new certificate and the new trust; those that are open
+stay as they are. Nothing needs a restart, and `freehold control ca rollover …` needs no word to
+this process: it looks at the authority's state.
+"""
+
+import ssl
+from collections.abc import Sequence
+from typing import Final
+from weakref import WeakKeyDictionary
+
+from actors import World
+from control.ca.office import Office
+from protocols.pki.certificates import der, parse_pem, validity
+from protocols.pki.contexts import server_context
+from protocols.pki.files import read
+from protocols.pki.issuing import Host
+from protocols.pki.keys import sha256
+from protocols.pki.renewing import renew_at
+
+LOOK_EVERY: Final = 30.0
+"""Seconds; after a rollover step it may take as long until new connections see it."""
+
+
+class Certificate:
+    """Reads and writes files when it is made. Raises `PkiError` and `ControlError`."""
+
+    def __init__(self, office: Office, hosts: Sequence[Host], world: World) -> None:
+        self._office = office
+        self._hosts = hosts
+        self._world = world
+        self._leaves: WeakKeyDictionary[ssl.SSLContext, bytes] = WeakKeyDictionary()
+        self._due = 0
+        self._state = office.directory.state()
+        self._context = self._make()
+
+    @property
+    def context(self) -> ssl.SSLContext:
+        """For connections from now on. Who shows no certificate may only ask for one."""
+        return self._context
+
+    def shown(self, context: ssl.SSLContext) -> bytes:
+        """SHA-256 over the certificate that connections of this context have seen."""
+        return self._leaves[context]
+
+    async def look(self) -> None:
+        """Renew what is due; follow a rollover. Raises `PkiError`, `ControlError`."""
+        await self._world.run_sync(self._look)
+
+    def _look(self) -> None:
+        state = self._office.directory.state()
+        if state == self._state and self._world.now() < self._due:
+            return
+        self._office.issuer.standing = self._office.directory.standing()
+        self._context = self._make()
+        self._state = state
+
+    def _make(self) -> ssl.SSLContext:
+        directory, now = self._office.directory, self._world.now()
+        identity = directory.server(self._hosts, now)
+        trust = directory.standing().trust
+        context = server_context(identity, trust, clients=ssl.CERT_OPTIONAL)
+        leaf = parse_pem(read(identity.chain))[0]
+        self._leaves[context] = sha256(der(leaf))
+        self._due = renew_at(now, validity(leaf)[1], self._world.jitter())
+        return context

@@ -1,0 +1,166 @@
+"""The desk: certificates over HTTPS, in four ways (docs/spec/pki.md, Messages).
+
+It is not the REST API's: its callers are agents, which are let in by a
+token, a person, a certificate or a link key. What it grants is on record before it is handed out.
+"""
+
+import logging
+import traceback
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final, TypeAlias
+
+import msgspec
+
+from actors import World
+from control.ca.office import Office
+from control.errors import (
+    AuthenticationError,
+    ControlError,
+    InternalError,
+    MethodError,
+    NotFoundError,
+    RateLimitError,
+    UnavailableError,
+    ValidationError,
+)
+from control.model.operation import Operation, Origin
+from control.services.trail import Trail
+from protocols.instant import SECOND, rfc3339
+from protocols.link.post import Answered, Asked
+from protocols.openapi import JSON, ErrorBody
+from protocols.pki.chain import Agent, read_agent
+from protocols.pki.errors import ChainError, RequestError
+from protocols.pki.messages import (
+    EnrolRequest,
+    Grant,
+    JoinRequest,
+    Pending,
+    RejoinRequest,
+    RenewRequest,
+    decode,
+    encode,
+)
+
+PREFIX: Final = "/link/v1/"
+RETRY_AFTER: Final = 5  # seconds
+
+Way: TypeAlias = Callable[[Asked], Awaitable[Grant | Pending]]
+log: Final = logging.getLogger("freehold.control.desk")
+
+
+class Desk:
+    """`admitted` is told of the organization whose agents have become more."""
+
+    def __init__(
+        self, office: Office, trail: Trail, world: World, admitted: Callable[[str], None]
+    ) -> None:
+        self._office = office
+        self._trail = trail
+        self._world = world
+        self._admitted = admitted
+        self._ways: Mapping[str, Way] = {
+            "enrol": self._enrol,
+            "join": self._join,
+            "renew": self._renew,
+            "rejoin": self._rejoin,
+        }
+
+    async def __call__(self, asked: Asked) -> Answered:
+        """Answer one request; never raises for what a client sends."""
+        request_id = self._world.new_id()
+        try:
+            answer = await self._answer(asked, request_id)
+        except Exception as error:  # noqa: BLE001  # logged, and told as ours
+            return self._refusal(_told(error, request_id), request_id)
+        status = 202 if isinstance(answer, Pending) else 200
+        return Answered(status, _headers(request_id), encode(answer))
+
+    def _refusal(self, told: ControlError, request_id: str) -> Answered:
+        headers = _headers(request_id)
+        if isinstance(told, RateLimitError | UnavailableError):
+            after = told.details.get("retry_after", RETRY_AFTER)
+            headers.append((b"retry-after", str(after).encode()))
+        if isinstance(told, MethodError):
+            headers.append((b"allow", b"POST"))
+        body = ErrorBody(
+            type=told.type,
+            code=told.code,
+            message=told.message,
+            request_id=request_id,
+            timestamp=rfc3339(self._world.now() // SECOND * SECOND),
+            details=dict(told.details),
+        )
+        return Answered(told.status, headers, msgspec.json.encode(body))
+
+    async def _answer(self, asked: Asked, request_id: str) -> Grant | Pending:
+        way = asked.path.removeprefix(PREFIX)
+        if PREFIX + way != asked.path or way not in self._ways:
+            raise NotFoundError("not_found", "there is no such path")
+        if asked.method != "POST":
+            raise MethodError("method_not_allowed", "this path has POST alone", allow=["POST"])
+        try:
+            answer = await self._ways[way](asked)
+        except RequestError as error:
+            raise ValidationError(error.code, str(error)) from None
+        if isinstance(answer, Grant):
+            await self._record(way, answer, asked, request_id)
+        return answer
+
+    async def _record(self, way: str, grant: Grant, asked: Asked, request_id: str) -> None:
+        op = Operation(
+            name=f"link.{way}",
+            request_id=request_id,
+            credential=None,
+            origin=Origin(ip=asked.source),
+            org=grant.org,
+            target=grant.vault,
+            mutates=True,
+            detail={"generation": grant.generation},
+        )
+        await self._trail.record(op, None, "outcome", "ok")
+        if way in {"enrol", "join"}:
+            self._admitted(grant.org)
+
+    async def _enrol(self, asked: Asked) -> Grant:
+        return await self._office.enrolment.enrol(decode(EnrolRequest, asked.body))
+
+    async def _join(self, asked: Asked) -> Grant | Pending:
+        return await self._office.joining.ask(decode(JoinRequest, asked.body), asked.source)
+
+    async def _renew(self, asked: Asked) -> Grant:
+        return await self._office.renewal.renew(
+            _peer(asked.certificate), decode(RenewRequest, asked.body)
+        )
+
+    async def _rejoin(self, asked: Asked) -> Grant:
+        return await self._office.renewal.rejoin(decode(RejoinRequest, asked.body))
+
+
+def _peer(certificate: bytes | None) -> Agent:
+    """The agent whose certificate TLS has verified. Raises `AuthenticationError`."""
+    if certificate is None:
+        raise AuthenticationError("certificate_missing", "show the agent's present certificate")
+    try:
+        return read_agent(certificate)
+    except ChainError:
+        raise AuthenticationError("certificate_refused", "this is not an agent's") from None
+
+
+def _told(error: Exception, request_id: str) -> ControlError:
+    if isinstance(error, ControlError):
+        return error
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "unknown place"
+    log.error("request %s failed with %s at %s", request_id, type(error).__name__, place)
+    return InternalError(
+        "internal",
+        f"internal error; the control plane's log has it under request id {request_id}",
+    )
+
+
+def _headers(request_id: str) -> list[tuple[bytes, bytes]]:
+    return [
+        (b"content-type", JSON.encode()),
+        (b"cache-control", b"no-store"),
+        (b"x-request-id", request_id.encode()),
+    ]

@@ -1,0 +1,225 @@
+"""The gateway: admits agents, runs each connection, and brings what is new to who is connected.
+
+Fan-out is state: who has a bundle that it was not offered is found in the store, in chunks, one
+transaction for a chunk. An event only says when to look; losing one costs time, nothing else.
+"""
+
+import logging
+from collections.abc import Iterable, Sequence
+from functools import partial
+from itertools import groupby
+from typing import Final
+
+import trio
+
+from actors import World
+from control.ca.revocation import Revocation
+from control.errors import AuthorizationError, ControlError
+from control.gateway.agent import Around, LiveAgent
+from control.gateway.ends import Ends, cursor, fresh_id, state
+from control.gateway.roster import Roster
+from control.model.agents import Life
+from control.services import outbox
+from control.services.events import Bus, Event, Topic
+from control.services.presence import Watch
+from control.store import agents
+from control.store.rows import Tx
+from control.store.store import Store
+from protocols.link.delivery import Batch
+from protocols.link.ends import End
+from protocols.link.errors import PipeError, RemoteFaultError
+from protocols.link.handshake import Channel
+from protocols.link.pipe import Pipe
+from protocols.link.signing import Signer, Verifier, sha256
+from protocols.link.vocabulary import ByeReason
+from protocols.pki.chain import Agent as Peer
+from protocols.pki.names import AgentName
+
+CHUNK: Final = 250
+"""Agents of one fan-out transaction; it holds the writer for some 10 ms."""
+LOOK_EVERY: Final = 15.0
+"""Seconds; how long what another process has changed, or an event that was lost, may wait."""
+RETURNS_A_SECOND: Final = 500
+"""How many agents we ask to come back in a second when we end."""
+
+log: Final = logging.getLogger("freehold.control.gateway")
+
+
+class Gateway:
+    """One of a process. `attend` is the task of a connection, `run` is the gateway's own."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        bus: Bus,
+        watch: Watch,
+        revocation: Revocation,
+        ends: Ends,
+        signer: Signer,
+        world: World,
+    ) -> None:
+        self._store = store
+        self._bus = bus
+        self._watch = watch
+        self._revocation = revocation
+        self._ends = ends
+        self._signer = signer
+        self._world = world
+        self._around = Around(ends, watch, world, self._opened)
+        self._closing = False
+        self.roster = Roster()
+        self.faults = 0
+        """Connections that ended by a fault of the agent."""
+        self.refused = 0
+        """Connections of agents that do not count."""
+
+    async def attend(self, pipe: Pipe, peer: Peer, ours: bytes) -> None:
+        """Serve one connection until it is over. Raises `PipeError`.
+
+        `peer` is what TLS has proven, `ours` SHA-256 over the certificate that we showed.
+        """
+        try:
+            with self.roster.seat(peer.name):
+                await self._attend(pipe, peer, ours)
+        except AuthorizationError as error:
+            self.refused += 1
+            log.warning("agent %s/%s refused: %s", *peer.name, error.code)
+            await pipe.aclose("refused")
+        except RemoteFaultError as error:
+            self.faults += 1
+            log.warning("agent %s/%s broke the protocol: %s", *peer.name, error.fault)
+            await pipe.aclose(str(error.fault))
+        except ControlError as error:
+            log.error("agent %s/%s disconnected: %s", *peer.name, error.code)  # noqa: TRY400
+            await pipe.aclose()
+
+    async def run(self) -> None:
+        """Bring what is new, and cut who no longer counts, until cancelled."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._follow_lives)
+            nursery.start_soon(self._follow_changes)
+            nursery.start_soon(self._look_around)
+
+    def leave(self) -> None:
+        """Tell every agent that we end, and over how long to spread their return."""
+        self._closing = True
+        everybody = self.roster.all()
+        spread = 1000 + 1000 * len(everybody) // RETURNS_A_SECOND
+        for agent in everybody:
+            agent.leave(ByeReason.RESTART, spread)
+
+    # --- one connection ---------------------------------------------------------------------------
+
+    async def _attend(self, pipe: Pipe, peer: Peer, ours: bytes) -> None:
+        known = await self._revocation.admit(peer)
+        link = await self._ends.begin(peer.name)
+        channel = Channel(
+            org=peer.name.org,
+            vault=peer.name.vault,
+            agent_certificate=sha256(pipe.peer_certificate),
+            control_certificate=ours,
+        )
+        end = End(
+            channel=channel,
+            signer=self._signer,
+            verifier=Verifier([known.link_key]),
+            nonce=fresh_id(self._world),
+            outbox=state(link),
+            cursor=cursor(link),
+        )
+        agent = LiveAgent(peer, pipe, link, end, self._around)
+        try:
+            await agent.run()
+        finally:
+            self.roster.remove(agent)
+
+    def _opened(self, agent: LiveAgent) -> None:
+        self._watch.heard(*agent.name)
+        if self._closing:
+            agent.leave(ByeReason.RESTART, 1000)
+            return
+        self.roster.promote(agent)
+
+    # --- what is new ------------------------------------------------------------------------------
+
+    async def _follow_lives(self) -> None:
+        with self._bus.subscribed(Topic.LIFE) as lives:
+            while True:
+                events, lost = await lives.take()
+                for event in events:
+                    if event.subject != str(Life.ACTIVE):
+                        self.roster.cut(AgentName(event.org, event.vault))
+                if lost:
+                    await self.check_lives()
+
+    async def _follow_changes(self) -> None:
+        with self._bus.subscribed(Topic.POLICY, Topic.OUTBOX) as changes:
+            while True:
+                events, lost = await changes.take()
+                await self._bring(events)
+                if lost:
+                    await self.bring_bundles(self.roster.all())
+
+    async def _bring(self, events: Sequence[Event]) -> None:
+        due = []
+        for event in events:
+            agent = self.roster.get(event.org, event.vault)
+            if agent is None or not isinstance(event.subject, int):
+                continue
+            if event.topic is Topic.OUTBOX:
+                agent.poke(event.subject)
+            elif event.subject > agent.bundle:
+                due.append(agent)
+        await self.bring_bundles(due)
+
+    async def bring_bundles(self, due: Iterable[LiveAgent]) -> None:
+        """Offer these agents the bundles that they were not offered yet."""
+        named = {agent.name: agent for agent in due}
+        for org, names in groupby(sorted(named), key=lambda name: name.org):
+            vaults = [name.vault for name in names]
+            for start in range(0, len(vaults), CHUNK):
+                await self._bring_some(org, vaults[start : start + CHUNK], named)
+
+    async def _bring_some(
+        self, org: str, vaults: list[str], named: dict[AgentName, LiveAgent]
+    ) -> None:
+        try:
+            found = await self._store.write(partial(_offer, org, vaults))
+        except ControlError as error:
+            log.warning("fan-out waits for the database: %s", error.code)
+            return  # `_look_around` finds them again
+        for link, row in found:
+            agent = named[AgentName(org, link.vault)]
+            agent.bundle = link.bundle
+            entry = outbox.bundle_entry(link, row)
+            agent.poke(link.newest, Batch(link.newest - 1, link.newest, (entry,)))
+
+    async def _look_around(self) -> None:
+        while True:
+            await self._world.sleep(LOOK_EVERY)
+            await self.check_lives()
+            await self.bring_bundles(self.roster.all())
+
+    async def check_lives(self) -> None:
+        """Cut who no longer counts by the store's word, whoever has changed it."""
+        try:
+            active = await self._store.read(agents.active)
+        except ControlError as error:
+            log.warning("the database does not answer: %s", error.code)
+            return
+        for agent in self.roster.all():
+            if tuple(agent.name) not in active:
+                self.roster.cut(agent.name)
+
+
+def _offer(org: str, vaults: list[str], tx: Tx) -> list[outbox.Offered]:
+    return outbox.offer_bundles(tx, org, vaults)
+
+
+def gone(error: BaseException) -> None:
+    """What a connection failed of: the wire is the agent's matter, anything else is ours."""
+    if isinstance(error, PipeError):
+        log.debug("connection ended: %s", error.reason)
+    else:
+        log.error("connection failed: %s", type(error).__name__, exc_info=error)

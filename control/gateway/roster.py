@@ -1,0 +1,70 @@
+"""Who is connected: every connection by its agent's name, and the one that counts."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import trio
+
+from control.gateway.agent import LiveAgent
+from protocols.link.errors import PipeError
+from protocols.link.vocabulary import ByeReason
+from protocols.pki.names import AgentName
+
+MAX_OF_ONE: Final = 4
+"""Connections of one agent: one that counts, one that ends, and two that greet."""
+
+
+class Roster:
+    """In memory, for this process."""
+
+    def __init__(self) -> None:
+        self._scopes: dict[AgentName, list[trio.CancelScope]] = {}
+        self._live: dict[AgentName, LiveAgent] = {}
+
+    @contextmanager
+    def seat(self, name: AgentName) -> Iterator[None]:
+        """A connection of this agent, for the length of the block; `cut` ends the block.
+
+        To be taken before it is asked whether the agent counts: then one that is locked meanwhile
+        is found here. Raises `PipeError` (`crowded`) when the agent has too many.
+        """
+        scopes = self._scopes.setdefault(name, [])
+        if len(scopes) >= MAX_OF_ONE:
+            raise PipeError("crowded", "this agent has too many connections")
+        with trio.CancelScope() as scope:
+            scopes.append(scope)
+            try:
+                yield
+            finally:
+                scopes.remove(scope)
+                if not scopes:
+                    del self._scopes[name]
+
+    def promote(self, agent: LiveAgent) -> None:
+        """This connection has proven itself: it counts from now on, and the one before ends."""
+        before = self._live.get(agent.name)
+        self._live[agent.name] = agent
+        if before is not None and before is not agent:
+            before.leave(ByeReason.REPLACED)
+
+    def remove(self, agent: LiveAgent) -> None:
+        """This connection is over."""
+        if self._live.get(agent.name) is agent:
+            del self._live[agent.name]
+
+    def cut(self, name: AgentName) -> None:
+        """End all connections of this agent now."""
+        for scope in self._scopes.get(name, ()):
+            scope.cancel()
+
+    def get(self, org: str, vault: str) -> LiveAgent | None:
+        """The connection that counts."""
+        return self._live.get(AgentName(org, vault))
+
+    def all(self) -> list[LiveAgent]:
+        """Those that count, as of now."""
+        return list(self._live.values())
+
+    def __len__(self) -> int:
+        return len(self._live)

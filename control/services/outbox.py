@@ -1,0 +1,136 @@
+"""What we owe each agent: the stream that its link carries, whether it is connected or not.
+
+Bundles and cosignatures are state: the newest counts, so the link's row says which id it has and
+`read` takes it from where it is kept anyway. An id is given once for each new state, in the
+transaction that notes it; a state that was superseded meanwhile is skipped. Commands and
+notifications wait one by one.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Final, TypeAlias
+
+from msgspec.structs import replace
+
+from control.errors import UnavailableError
+from control.model.links import Link, Outgoing
+from control.model.policies import Assignment
+from control.model.records import Witnessed
+from control.store import links, policies, records
+from control.store.rows import Tx
+from protocols.link import codec
+from protocols.link.delivery import NO_STREAM, Batch, Entry
+from protocols.link.messages import CheckpointCosignature, Message, MessageType, PolicyUpdate
+
+MAX_WAITING: Final = 256
+"""Commands and notifications of one agent that is away: a person who sends more is told."""
+
+Sign: TypeAlias = Callable[[Witnessed], str]
+Offered: TypeAlias = tuple[Link, Assignment]
+
+
+def ensure(tx: Tx, org: str, vault: str, stream: bytes) -> Link:
+    """The agent's link; a new one has this stream."""
+    found = links.link(tx, org, vault)
+    if found is None:
+        found = Link(org, vault, stream, 0, 0, 0, 0, 0, 0, NO_STREAM, 0)
+        links.put_link(tx, found)
+    return found
+
+
+def append(tx: Tx, link: Link, message: Message) -> Link:
+    """Have a command or notification wait. Raises `UnavailableError` when too many do."""
+    if links.count_waiting(tx, link.org, link.vault) >= MAX_WAITING:
+        raise UnavailableError(
+            "agent_busy", f"{MAX_WAITING} messages wait for this agent; is it connected?"
+        )
+    grown = replace(link, newest=link.newest + 1)
+    links.put_link(tx, grown)
+    payload = codec.encode_payload(message)
+    row = Outgoing(link.org, link.vault, grown.newest, codec.name_of(message), payload)
+    links.add_outgoing(tx, row)
+    return grown
+
+
+def offer_bundles(tx: Tx, org: str, vaults: Sequence[str]) -> list[Offered]:
+    """Give an id to the bundle of each agent that has a newer one than it was offered."""
+    found = [
+        (replace(link, newest=link.newest + 1, bundle=row.version, bundle_id=link.newest + 1), row)
+        for link, row in links.unoffered(tx, org, list(vaults))
+    ]
+    links.offer_bundles(tx, (link for link, _ in found))
+    return found
+
+
+def offer_again(tx: Tx, link: Link) -> Link:
+    """Send the bundle once more: the agent has acknowledged it and does not have it."""
+    again = replace(link, newest=link.newest + 1, bundle_id=link.newest + 1)
+    links.put_link(tx, again)
+    return again
+
+
+def offer_cosignature(tx: Tx, link: Link, size: int) -> Link:
+    """Give an id to the newest cosigned checkpoint."""
+    newest = link.newest + 1
+    offered = replace(link, newest=newest, checkpoint=size, checkpoint_id=newest)
+    links.put_link(tx, offered)
+    return offered
+
+
+def begin_anew(tx: Tx, link: Link, stream: bytes) -> Link:
+    """A new stream with all that is owed: the agent knows ids that we never gave (a restored copy).
+
+    State that has an id gets a new one; a bundle is offered by whoever connects the agent.
+    """
+    waiting = links.renumber(tx, link.org, link.vault)
+    anew = replace(
+        link,
+        stream=stream,
+        newest=waiting,
+        acknowledged=0,
+        bundle=0,
+        bundle_id=0,
+        checkpoint=0,
+        checkpoint_id=0,
+    )
+    links.put_link(tx, anew)
+    return anew
+
+
+def read(tx: Tx, org: str, vault: str, *, after: int, limit: int, sign: Sign) -> Batch:
+    """Up to `limit` messages behind `after`, in order (`protocols.link.delivery.Outbox.read`)."""
+    link = links.link(tx, org, vault)
+    if link is None or link.newest <= after:
+        return Batch(after, after, ())
+    rows = links.waiting(tx, org, vault, after=after, limit=limit)
+    entries = [Entry(row.id, MessageType(row.name), row.payload) for row in rows]
+    entries += _bundle(tx, link, after) + _cosignature(tx, link, after, sign)
+    entries = sorted(entries, key=lambda entry: entry.id)
+    through = link.newest if len(entries) <= limit and len(rows) < limit else entries[limit - 1].id
+    return Batch(after, through, tuple(entry for entry in entries if entry.id <= through))
+
+
+def bundle_entry(link: Link, row: Assignment) -> Entry:
+    """The bundle as it is sent."""
+    payload = codec.encode_payload(PolicyUpdate(bundle=row.bundle))
+    return Entry(link.bundle_id, MessageType.POLICY_UPDATE, payload)
+
+
+def _bundle(tx: Tx, link: Link, after: int) -> list[Entry]:
+    if link.bundle_id <= after:
+        return []
+    row = policies.assignment(tx, link.org, link.vault)
+    if row is None or row.version != link.bundle:  # a newer one is about to have its own id
+        return []
+    return [bundle_entry(link, row)]
+
+
+def _cosignature(tx: Tx, link: Link, after: int, sign: Sign) -> list[Entry]:
+    if link.checkpoint_id <= after:
+        return []
+    seen = records.checkpoint(tx, link.org, link.vault)
+    if seen is None or seen.size != link.checkpoint:
+        return []
+    line = CheckpointCosignature(size=seen.size, root=seen.root, cosignature=sign(seen))
+    return [
+        Entry(link.checkpoint_id, MessageType.CHECKPOINT_COSIGNATURE, codec.encode_payload(line))
+    ]
