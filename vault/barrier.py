@@ -204,6 +204,12 @@ class Barrier:
             "rotation_due": self.rotation_due,
         }
 
+    @property
+    def cache_state(self) -> dict[str, Any]:
+        """What may be told of the cache of sealed rows: its settings and its counts."""
+        cache = self._store.statistics().cache
+        return msgspec.structs.asdict(cache) | {"hit_rate": cache.hit_rate}
+
     async def rotate(self) -> int:
         """Make a new KEK generation, durably, and seal with it from now on. Returns its number."""
         now = self._world.now()
@@ -213,6 +219,10 @@ class Barrier:
         self._keyring = keyring
         self._uses = UseCounter(keyring.active, now)
         return keyring.active
+
+    def adopt(self, keyring: Keyring) -> None:
+        """Go on with this vault's keyring as another process has changed it."""
+        self._keyring = keyring
 
     async def _count_use(self, uses: UseCounter) -> None:
         while (needed := uses.take()) is not None:

@@ -33,7 +33,6 @@ from vault.audit.writer import AuditConfig, Follower
 from vault.authn.api_keys import ApiKeys
 from vault.authn.authenticator import Authenticator, CredentialMethod
 from vault.authn.bearer import api_key_method, token_method
-from vault.authn.lockout import Lockout
 from vault.authn.revocation import Revoker
 from vault.authn.roles import Roles
 from vault.authn.scheme import API_KEY, TOKEN, Located
@@ -45,7 +44,9 @@ from vault.authz.authorizer import Authorizer
 from vault.authz.book import PolicyBook
 from vault.authz.limits import RateLimits
 from vault.barrier import Barrier, RowGuard
+from vault.beside import ALONE, Beside, Opening
 from vault.config import Settings
+from vault.config.caching import Cache as Caching
 from vault.crypto import credentials
 from vault.crypto.digest import sha256
 from vault.crypto.keyring import Keyring
@@ -75,9 +76,12 @@ from vault.model.path import ResourcePath
 from vault.model.payloads import WriteMount
 from vault.opened import record_opening
 from vault.pipeline import Pipeline
+from vault.store.cache import CacheConfig
+from vault.store.shelf import Policy
 from vault.store.sqlite import SqliteBackend
 from vault.store.store import Store, open_store
 from vault.store.tables import AUDIT
+from vault.store.warmup import warming
 from vault.work.rotation import KeyRotation
 
 FLUSH_EVERY: Final = 10.0  # seconds; what a crash may lose of counters that the audit log has too
@@ -131,6 +135,7 @@ class Parts:
     metrics: Metrics
     world: World
     dev_token: str = ""  # development: make sure that this root token and KV v2 at secret/ exist
+    beside: Beside = ALONE
 
 
 @asynccontextmanager
@@ -142,9 +147,16 @@ async def open_unit(
     places = Places(parts.settings.anchor_file, parts.settings.audit_log)
     footing = await find_footing(places, parts.backend, keyring, audit_keys(keyring), world)
     keyring, keeper = footing.keyring, footing.keeper
+    cache, mark = parts.beside.fenced(footing.marker, cache_config(parts.settings.cache))
     async with (
         keeping(keeper),
-        open_store(parts.backend, RowGuard(keyring), world, mark=footing.marker) as store,
+        open_store(
+            parts.backend,
+            RowGuard(keyring),
+            world,
+            cache=cache,
+            mark=mark,
+        ) as store,
         footing.taken(store, root_key),
         _open_audit(parts.settings, keyring, store, footing, world) as (audit, index),
         _inspecting(parts, keyring, footing) as inspection,
@@ -162,7 +174,10 @@ async def open_unit(
         system = System(barrier, want_seal, tree)
         trouble = partial(_trouble, inspection, keeper)
         wired = await _wire(base, system, Audits(audit, index, prover, trouble))
-        async with working(wired.jobs, world) as work:
+        async with (
+            working(wired.jobs, world) as work,
+            warming(store, world, enabled=parts.settings.cache.warmup_enabled),
+        ):
             branches.append(work.snapshot)
             if parts.dev_token:
                 await _furnish(parts.dev_token, wired)
@@ -173,7 +188,12 @@ async def open_unit(
                     anchor_failing=lambda: float(bool(keeper.error)),
                 ),
             ):
-                yield Unit(wired.pipeline, wired.mounts.mounts)
+                opening = Opening(
+                    root_key, keyring.org, keyring.vault, barrier.epoch,
+                    audit, wired.access, wired.usage,
+                )  # fmt: skip
+                async with parts.beside.opened(opening):
+                    yield Unit(wired.pipeline, wired.mounts.mounts)
 
 
 @dataclass(frozen=True)
@@ -194,6 +214,8 @@ class Wired:
     pipeline: Pipeline
     mounts: Mounts
     tokens: Tokens
+    access: AccessCounters
+    usage: Usage
     jobs: list[Job]
 
 
@@ -232,11 +254,11 @@ async def _wire(base: Base, system: System, audits: Audits) -> Wired:
         Job("clock", CLOCK_EVERY, partial(keep_clock, store, world), at_end=True),
         Job("key-rotation", ROTATION_EVERY, rotation),
     ]
-    return Wired(pipeline, mounts, tokens, jobs)
+    return Wired(pipeline, mounts, tokens, access, usage, jobs)
 
 
 def _pipeline(base: Base, authorizer: Authorizer, usage: Usage, handlers: Handlers) -> Pipeline:
-    parts, world, lockout = base.parts, base.parts.world, Lockout()
+    parts, world, lockout = base.parts, base.parts.world, base.parts.beside.lockout()
     known: dict[str, CredentialMethod] = {
         TOKEN: token_method(base.store, base.scheme, lockout, world),
         API_KEY: api_key_method(base.store, base.scheme, lockout, world),
@@ -347,7 +369,7 @@ def _followed(
     """Gauges that read from the open data path while it is open."""
     with (
         metrics.follow(
-            cache_hit_rate=lambda: _hit_rate(store),
+            cache_hit_rate=lambda: store.statistics().cache.hit_rate,
             cache_bytes=lambda: store.statistics().cache.bytes,
             audit_records=lambda: audit.state().size,
             audit_sinks_failing=lambda: sum(bool(s.error) for s in audit.state().sinks),
@@ -357,7 +379,7 @@ def _followed(
         yield
 
 
-def _hit_rate(store: Store) -> float:
-    """Percent, 0 before the first look-up."""
-    cache = store.statistics().cache
-    return 100.0 * cache.hits / max(cache.hits + cache.misses, 1)
+def cache_config(cache: Caching) -> CacheConfig:
+    """The `cache` section as the store takes it."""
+    policy = Policy(cache.eviction_policy)
+    return CacheConfig(max_bytes=cache.max_size, policy=policy, ttl=cache.ttl or 0)

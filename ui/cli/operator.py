@@ -93,6 +93,14 @@ def key_status(context: typer.Context) -> None:
 
 @app.command()
 @shown
+def cache(context: typer.Context) -> None:
+    """Show how the cache of sealed rows is set, and how it does."""
+    current = session(context)
+    current.show(current.client.call("GET", route("system/cache")))
+
+
+@app.command()
+@shown
 def actors(context: typer.Context) -> None:
     """Show the agent's actors: mailbox depth, restarts, time per message."""
     current = session(context)

@@ -1,6 +1,8 @@
 """The settings after the seed's `vault.yaml`: each key is accepted, or refused with what to do."""
 
 import ipaddress
+import platform
+import sys
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 from urllib.parse import unquote, urlsplit
@@ -8,6 +10,7 @@ from urllib.parse import unquote, urlsplit
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from protocols.settings.units import Duration, FilePath, Section, Size, not_yet, off_until
+from vault.config.caching import Cache
 from vault.model.instant import SECOND
 
 DAY: Final = 86_400 * SECOND
@@ -15,6 +18,7 @@ HOUR: Final = 3_600 * SECOND
 MILLISECOND: Final = SECOND // 1000
 MIB: Final = 1 << 20
 MAX_PORT: Final = 65_535
+MAX_WORKERS: Final = 64  # processes
 ANCHOR_NAME: Final = "vault.anchor"  # no pattern for the log's or the database's files takes it
 
 ClientAuth = Literal["none", "optional", "required"]
@@ -52,6 +56,7 @@ class Server(Section):
 
     listen: str = ""
     port: int | None = Field(default=None, ge=0, le=MAX_PORT)
+    workers: int = Field(default=1, ge=1, le=MAX_WORKERS)
     tls: Tls
 
     @property
@@ -60,6 +65,13 @@ class Server(Section):
         if self.listen:
             return _split(self.listen)
         return "0.0.0.0" if self.tls.enabled else "127.0.0.1", self.port or 0  # noqa: S104  # TLS
+
+    @field_validator("workers")
+    @classmethod
+    def _ordered(cls, value: int) -> int:
+        if value > 1 and (sys.platform, platform.machine()) != ("linux", "x86_64"):
+            raise ValueError("more than 1 is for Linux on x86-64; leave it at 1 on this machine")
+        return value
 
     @model_validator(mode="after")
     def _reachable(self) -> Self:
@@ -268,6 +280,7 @@ class Settings(Section):
     monitoring: Monitoring = Monitoring()
     control_plane: ControlPlane = ControlPlane()
     limits: Limits = Limits()
+    cache: Cache = Cache()
 
     @property
     def audit_log(self) -> Path:

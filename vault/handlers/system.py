@@ -30,6 +30,7 @@ class System:
             "sys.rewrap": Handler(run=self.rewrap, capability=Capability.SUDO, mutates=True),
             "sys.key_status": Handler(run=self.key_status, capability=Capability.READ),
             "sys.tree": Handler(run=self.actors, capability=Capability.READ),
+            "sys.cache": Handler(run=self.cache, capability=Capability.READ),
         }
 
     async def seal(self, _: Call) -> None:
@@ -67,6 +68,10 @@ class System:
     async def actors(self, _: Call) -> Node:
         """Every actor with its mailbox depth, restarts and time per message."""
         return self.tree()
+
+    async def cache(self, _: Call) -> dict[str, Any]:
+        """How the cache of sealed rows is set, and how it does."""
+        return self.barrier.cache_state
 
 
 def _rewrapped(keys: list[tuple[str, int]], generation: int, tx: VaultTx) -> int:

@@ -43,7 +43,7 @@ DEFAULT: Final = CacheConfig()
 
 
 class CacheStats(Struct, frozen=True):
-    """Counts since the start, and what is held now.
+    """Counts since the start, what is held now, and by which rule (`ttl` in ns, 0: none).
 
     A miss is a load from the database that somebody waited for; an eviction is a row that made room
     or was found to have expired.
@@ -55,6 +55,8 @@ class CacheStats(Struct, frozen=True):
     entries: int
     bytes: int
     max_bytes: int
+    policy: Policy = Policy.LRU
+    ttl: int = 0
 
     @property
     def hit_rate(self) -> float:
@@ -143,6 +145,8 @@ class Cache:
                 entries=len(self._rows) + len(self._absent),
                 bytes=self._rows.bytes + self._absent.bytes,
                 max_bytes=self.config.max_bytes,
+                policy=self.config.policy,
+                ttl=self.config.ttl,
             )
 
     def _overtake(self, slots: set[Slot]) -> None:

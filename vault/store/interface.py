@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from vault.errors import ConflictError, UnavailableError
-from vault.store.table import Key, Query, Table
+from vault.store.table import Key, Query, Ranking, Table
 
 R = TypeVar("R", bound=Struct)
 
@@ -87,6 +87,10 @@ class Session(Protocol):
 
     def select(self, table: Table[R], query: Query) -> list[R]:
         """The rows of the query, in its order."""
+        ...
+
+    def ranked(self, ranking: Ranking) -> list[Key]:
+        """The keys of its rows, in its order; equal ones by the key of `by`."""
         ...
 
 

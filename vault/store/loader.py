@@ -19,33 +19,20 @@ Slot: TypeAlias = tuple[Table[Any], Key]
 _Found: TypeAlias = dict[Slot, Any]  # a row, None, or a `Failure`
 
 
-class Loader(BatchActor[Slot]):
-    """Its messages are places of rows, its replies the rows, or None; one that is damaged fails."""
+class Loading:
+    """Loads rows into a cache, in the thread of whoever asks."""
 
-    # The longest that a read waits for its neighbours: ~5 ms of them at 20 µs each.
-    max_batch: ClassVar[int] = 256
-
-    def __init__(self, backend: Backend, guard: Guard, cache: Cache, world: World) -> None:
+    def __init__(self, backend: Backend, guard: Guard, cache: Cache) -> None:
         self._backend = backend
         self._guard = guard
         self._cache = cache
-        self._world = world
-        self._thread: Worker
 
-    async def on_start(self) -> None:
-        """Take a thread."""
-        self._thread = self._world.worker("store loader")
+    def load(self, slots: Sequence[Slot], *, wanted: bool = True) -> list[object]:
+        """The rows, None for one that is not there, `Failure` for one that cannot be told.
 
-    async def receive_batch(self, batch: Sequence[Slot]) -> Sequence[object]:
-        """Load them together; a database that fails is told to each, and asked again next time."""
-        return await self._thread.run(self._load, batch)
-
-    async def on_stop(self) -> None:
-        """Let the thread go."""
-        self._thread.close()
-
-    def _load(self, slots: Sequence[Slot]) -> list[object]:
-        loads = {slot: self._cache.begin(*slot) for slot in dict.fromkeys(slots)}
+        `wanted`: somebody waits for them, so that each is a miss of the cache.
+        """
+        loads = {slot: self._cache.begin(*slot, wanted=wanted) for slot in dict.fromkeys(slots)}
         found: _Found = {}
         try:
             with self._backend.read() as session:
@@ -90,3 +77,27 @@ class Loader(BatchActor[Slot]):
             except TamperedError as error:
                 rows[key] = Failure(error)
         return rows
+
+
+class Loader(BatchActor[Slot]):
+    """Its messages are places of rows, its replies the rows, or None; one that is damaged fails."""
+
+    # The longest that a read waits for its neighbours: ~5 ms of them at 20 µs each.
+    max_batch: ClassVar[int] = 256
+
+    def __init__(self, loading: Loading, world: World) -> None:
+        self._loading = loading
+        self._world = world
+        self._thread: Worker
+
+    async def on_start(self) -> None:
+        """Take a thread."""
+        self._thread = self._world.worker("store loader")
+
+    async def receive_batch(self, batch: Sequence[Slot]) -> Sequence[object]:
+        """Load them together; a database that fails is told to each, and asked again next time."""
+        return await self._thread.run(self._loading.load, batch)
+
+    async def on_stop(self) -> None:
+        """Let the thread go."""
+        self._thread.close()

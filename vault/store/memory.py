@@ -15,7 +15,7 @@ from msgspec import Struct
 from vault.errors import TamperedError
 from vault.store.interface import ConstraintError, Session, Writes
 from vault.store.query import arrange
-from vault.store.table import Key, Query, Table
+from vault.store.table import Key, Query, Ranking, Table
 from vault.store.tables import ALL
 
 R = TypeVar("R", bound=Struct)
@@ -100,6 +100,13 @@ class _MemorySession:
 
     def select(self, table: Table[R], query: Query) -> list[R]:
         return arrange(table, query, self.rows(table))
+
+    def ranked(self, ranking: Ranking) -> list[Key]:
+        by, table = ranking.by, ranking.table
+        numbers = [(-getattr(row, ranking.column), by.key_of(row)) for row in self.rows(by)]
+        first = sorted(entry for entry in numbers if entry[0] < 0)[: ranking.limit]
+        there = {getattr(row, ranking.link): table.key_of(row) for row in self.rows(table)}
+        return [there[about] for _, (about,) in first if about in there]
 
     def rows(self, table: Table[R]) -> list[R]:
         return [_decode(table, key, data) for key, data in self._tables[table.name].items()]

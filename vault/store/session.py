@@ -11,8 +11,8 @@ from vault.errors import TamperedError
 from vault.store.interface import ConstraintError, Writes
 from vault.store.prepared import Bound, Prepared
 from vault.store.query import storable
-from vault.store.statements import Statements
-from vault.store.table import Key, Query, Table
+from vault.store.statements import Statements, ranked
+from vault.store.table import Key, Query, Ranking, Table
 from vault.store.tables import ALL
 
 R = TypeVar("R", bound=Struct)
@@ -72,6 +72,12 @@ class SqlSession:
         select = statements.select(query)
         records = self._guarded(table, lambda: self._connection.execute(select).all())
         return [statements.read(record) for record in records]
+
+    def ranked(self, ranking: Ranking) -> list[Key]:
+        """The keys of its rows, in its order."""
+        select = ranked(ranking)
+        records = self._guarded(ranking.table, lambda: self._connection.execute(select).all())
+        return [tuple(record) for record in records]
 
     def flush(self, writes: Writes) -> None:
         """One executemany for each table and kind of change. Raises `ConstraintError`."""

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from vault.errors import TamperedError
 from vault.store.query import beyond_prefix
 from vault.store.schema import SQL_TABLES
-from vault.store.table import Key, Kind, Query, Table
+from vault.store.table import Key, Kind, Query, Ranking, Table
 
 
 class Statements:
@@ -89,6 +89,24 @@ class Statements:
             behind = _behind(self.sql, names, query.after, descending=query.descending)
             statement = statement.where(behind)
         return statement
+
+
+def ranked(ranking: Ranking) -> sa.Select[Any]:
+    """The keys of the ranking's rows. The greatest are picked before anything is joined."""
+    by, sql = SQL_TABLES[ranking.by], SQL_TABLES[ranking.table]
+    number, about = by.c[ranking.column], by.c[ranking.by.key[0]]
+    first = (
+        sa.select(about.label("about"), number.label("number"))
+        .where(number > 0)
+        .order_by(number.desc(), about)
+        .limit(ranking.limit)
+        .subquery()
+    )
+    return (
+        sa.select(*(sql.c[name] for name in ranking.table.key))
+        .join_from(first, sql, sql.c[ranking.link] == first.c.about)
+        .order_by(first.c.number.desc(), first.c.about)
+    )
 
 
 def plain(value: Any) -> Any:

@@ -6,9 +6,9 @@ Whoever reads after an acknowledged commit sees it, from the cache or from the d
 reads the database and may show a commit a moment before it is acknowledged.
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Final, TypeVar, cast
+from typing import Any, Final, TypeVar, cast
 
 import trio
 from msgspec import Struct
@@ -16,6 +16,7 @@ from msgspec import Struct
 from actors import (
     ActorError,
     Child,
+    Failure,
     MailboxFull,
     Node,
     Overflow,
@@ -29,9 +30,9 @@ from vault.errors import UnavailableError
 from vault.store.cache import DEFAULT, MISSING, Cache, CacheConfig, CacheStats, Missing
 from vault.store.guard import Guard, checked
 from vault.store.interface import UNKNOWN, Backend
-from vault.store.loader import Loader
+from vault.store.loader import Loader, Loading
 from vault.store.query import check
-from vault.store.table import Query, Table
+from vault.store.table import Key, Query, Ranking, Table
 from vault.store.tx import Tx
 from vault.store.writer import Counts, Mark, Writer
 
@@ -82,6 +83,7 @@ class Store:
         self._tree = tree
         self._writer = tree.ref("writer") if writes else None
         self._loader = tree.ref("loader")
+        self._loading = Loading(backend, guard, cache)
         self._queries = trio.CapacityLimiter(max(backend.readers - 1, 1))  # the loader reads, too
 
     def cached(self, table: Table[R], *key: str | int) -> R | Missing | None:
@@ -110,6 +112,17 @@ class Store:
         """
         check(table, query)
         return await self._in_thread(self._select, table, query)
+
+    async def ranked(self, ranking: Ranking) -> list[Key]:
+        """The keys of the ranking's rows, in its order. Raises as `get`."""
+        return await self._in_thread(self._ranked, ranking)
+
+    async def warm(self, table: Table[R], keys: Sequence[Key]) -> list[R]:
+        """Load rows into the cache that nobody asked for yet, in one view of the database.
+
+        Those that are not there or cannot be told are left for whoever asks for them.
+        """
+        return cast("list[R]", await self._in_thread(self._warm, table, keys))
 
     async def commit(self, change: Callable[[Tx], T], *, deadline: float = COMMIT_SECONDS) -> T:
         """Run `change` in a transaction and return its result once it is durable.
@@ -152,6 +165,14 @@ class Store:
     async def _in_thread(self, fn: Callable[..., T], *args: object) -> T:
         return await self._world.run_sync(fn, *args, limiter=self._queries)
 
+    def _ranked(self, ranking: Ranking) -> list[Key]:
+        with self._backend.read() as session:
+            return session.ranked(ranking)
+
+    def _warm(self, table: Table[Any], keys: Sequence[Key]) -> list[object]:
+        rows = self._loading.load([(table, key) for key in keys], wanted=False)
+        return [row for row in rows if row is not None and type(row) is not Failure]
+
     def _select(self, table: Table[R], query: Query) -> list[R]:
         with self._backend.read() as session:
             rows = session.select(table, query)
@@ -182,7 +203,7 @@ async def open_store(
         return Writer(backend, guard, kept, world, counts, mark=mark)
 
     def loader() -> Loader:
-        return Loader(backend, guard, kept, world)
+        return Loader(Loading(backend, guard, kept), world)
 
     children = [
         Child(name, factory, mailbox=MAX_WAITING, overflow=Overflow.REFUSE)

@@ -162,3 +162,17 @@ def _getter(names: tuple[str, ...]) -> Callable[[Struct], tuple[Any, ...]]:
 
 def _utf8_length(text: str) -> int:
     return len(text.encode("utf-8", "surrogatepass"))
+
+
+class Ranking(Struct, frozen=True, kw_only=True):
+    """Rows of `table` by a number that `by` keeps of them, the greatest first.
+
+    A row of `by` is about the row whose unique field `link` is its key, which is of one field. Rows
+    whose number is 0 or below, or that are not there, are left out.
+    """
+
+    table: Table[Any]
+    link: str
+    by: Table[Any]
+    column: str
+    limit: int

@@ -57,6 +57,23 @@ class ActorList(Struct, frozen=True):
     actors: list[ActorBody]
 
 
+class CacheBody(Struct, frozen=True, kw_only=True):
+    """The cache of sealed rows: how it is set, and how it does since the vault was opened.
+
+    A miss is a load from the database that somebody waited for; `hit_rate` is in percent.
+    """
+
+    eviction_policy: str
+    ttl_seconds: float
+    max_bytes: int
+    bytes: int
+    entries: int
+    hits: int
+    misses: int
+    evictions: int
+    hit_rate: float
+
+
 class MountBody(Struct, frozen=True, kw_only=True):
     """A prefix of the name space, with the settings that its secrets inherit."""
 
@@ -151,6 +168,13 @@ async def key_status(dialect: Dialect, request: Request) -> KeyStatus:
 async def actors(dialect: Dialect, request: Request) -> ActorList:
     tree = await dialect.run(request, "sys.tree", system_path("tree"), Nothing())
     return ActorList(actors=[_actor(node) for node in tree.walk()])
+
+
+@system.add("GET", "system/cache", "The cache of sealed rows", returns=CacheBody)
+async def cache(dialect: Dialect, request: Request) -> CacheBody:
+    state = await dialect.run(request, "sys.cache", system_path("cache"), Nothing())
+    policy, ttl = state.pop("policy"), state.pop("ttl")
+    return CacheBody(eviction_policy=policy, ttl_seconds=ttl / SECOND, **state)
 
 
 @system.add("GET", "system/mounts", "List the mounts", returns=MountList)

@@ -2,8 +2,11 @@
 
 import tracemalloc
 
+import pytest
+
 from tests.contract.store.samples import secret, system, version
 from vault.store.cache import ABSENT_SHARE, MISSING, Cache, CacheConfig
+from vault.store.shelf import Policy
 from vault.store.tables import SECRETS, SYSTEM, VERSIONS
 
 KEY = ("a",)
@@ -135,10 +138,29 @@ def test_statistics() -> None:
     assert 0 < stats.bytes < 2000
 
 
-def test_bound_is_of_real_memory() -> None:
+def test_what_nobody_waits_for_is_no_miss() -> None:
+    """Rows that are loaded in advance count when they are asked for."""
+    cache = Cache()
+    assert cache.statistics().hit_rate == 0
+    cache.end(cache.begin(SYSTEM, KEY, wanted=False), SYSTEM, system("a"))
+    assert cache.statistics().misses == 0
+    for name in "abaa":
+        if cache.lookup(SYSTEM, (name,)) is MISSING:
+            cache.begin(SYSTEM, (name,))
+    assert cache.statistics().hit_rate == 75
+
+
+def test_settings_are_told() -> None:
+    """Bound, policy and time are as they were given."""
+    stats = Cache(CacheConfig(max_bytes=7, policy=Policy.LFU, ttl=5)).statistics()
+    assert (stats.max_bytes, stats.policy, stats.ttl) == (7, "lfu", 5)
+
+
+@pytest.mark.parametrize("policy", Policy)
+def test_bound_is_of_real_memory(policy: Policy) -> None:
     """The bytes it counts are about those it takes, for heads, versions and absences."""
     bound = 4 * 2**20
-    cache = Cache(CacheConfig(max_bytes=bound))
+    cache = Cache(CacheConfig(max_bytes=bound, policy=policy))
     tracemalloc.start()
     try:
         for i in range(3000):

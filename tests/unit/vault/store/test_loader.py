@@ -9,7 +9,7 @@ from tests.contract.store.samples import StampGuard, put, secret, system
 from vault.errors import TamperedError
 from vault.store.cache import MISSING, Cache
 from vault.store.interface import BackendError, Writes
-from vault.store.loader import Loader, Slot
+from vault.store.loader import Loader, Loading, Slot
 from vault.store.memory import MemoryBackend
 from vault.store.tables import SECRETS, SYSTEM
 from vault.store.tx import transact
@@ -28,7 +28,7 @@ def backend() -> FaultyBackend:
 
 async def load(backend: FaultyBackend, cache: Cache, *slots: Slot) -> list[object]:
     """What a batch of these is answered."""
-    loader = Loader(backend, StampGuard(), cache, FakeWorld())
+    loader = Loader(Loading(backend, StampGuard(), cache), FakeWorld())
     await loader.on_start()
     results = await loader.receive_batch(slots)
     await loader.on_stop()

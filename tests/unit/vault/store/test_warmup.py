@@ -1,0 +1,148 @@
+"""vault.store.warmup: the lately read first, within its share and its time, and in nobody's way."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+import trio
+from trio.testing import wait_all_tasks_blocked
+
+from actors.testing import FakeWorld
+from tests.contract.store.faulty import FaultyBackend
+from tests.contract.store.samples import StampGuard, put, secret, version
+from vault.model.records import AccessRow
+from vault.store import warmup
+from vault.store.cache import MISSING, CacheConfig
+from vault.store.interface import BackendError, Writes
+from vault.store.memory import MemoryBackend
+from vault.store.store import Store, open_store
+from vault.store.tables import ACCESS, SECRETS, VERSIONS
+from vault.store.tx import transact
+from vault.store.warmup import SECONDS, STEP, Warmup, warming
+
+COUNT = 10 * STEP
+
+
+def name(i: int) -> str:
+    """Of a secret; the higher its number, the later it was read; number 0 never was."""
+    return f"secret/{i:04}"
+
+
+@pytest.fixture
+def backend() -> FaultyBackend:
+    """Secrets with two versions each."""
+    made = FaultyBackend(MemoryBackend())
+    for i in range(COUNT):
+        head = secret(name(i), current_version=2)
+        rows = [version(head.id, n, box=bytes(500)) for n in (1, 2)]
+        transact(made, put(SECRETS, head), StampGuard())
+        transact(made, put(VERSIONS, *rows), StampGuard())
+        transact(made, put(ACCESS, AccessRow(secret_id=head.id, last_value_read=i)), StampGuard())
+    return made
+
+
+@pytest.fixture
+def world() -> FakeWorld:
+    """Time stands still."""
+    return FakeWorld()
+
+
+@pytest.fixture
+async def store(backend: FaultyBackend, world: FakeWorld) -> AsyncIterator[Store]:
+    """With room for all."""
+    async with open_store(backend, StampGuard(), world) as made:
+        yield made
+
+
+def warm(store: Store) -> list[int]:
+    """Which secrets can be read without the database."""
+    heads = [i for i in range(COUNT) if store.cached(SECRETS, name(i)) is not MISSING]
+    versions = [
+        i for i in range(COUNT) if store.cached(VERSIONS, f"id-{name(i)}", 2) is not MISSING
+    ]
+    assert versions == heads
+    return heads
+
+
+async def test_all_that_was_read(store: Store, world: FakeWorld) -> None:
+    """Head and current version of each secret that was ever read; no look is counted as a miss."""
+    run = Warmup(store, world)
+    await run.run()
+    assert run.done.is_set()
+    assert run.loaded == COUNT - 1
+    assert warm(store) == list(range(1, COUNT))
+    assert store.cached(VERSIONS, f"id-{name(5)}", 1) is MISSING
+    assert store.statistics().cache.misses == 0
+
+
+async def test_lately_read_first_within_a_share(backend: FaultyBackend, world: FakeWorld) -> None:
+    """A small cache gets those that were read last, and keeps room for what is asked for."""
+    config = CacheConfig(max_bytes=400_000)
+    async with open_store(backend, StampGuard(), world, cache=config) as store:
+        await Warmup(store, world).run()
+        found = warm(store)
+        stats = store.statistics().cache
+    assert 0 < len(found) < COUNT
+    assert found == list(range(COUNT - len(found), COUNT))
+    assert stats.evictions == 0
+    assert warmup.SHARE * stats.max_bytes <= stats.bytes < stats.max_bytes
+
+
+async def test_time_is_bounded(
+    store: Store, world: FakeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a step it rests for longer than that took; when its time is over it ends."""
+    run, load = Warmup(store, world), store.warm
+
+    async def slow(*args: object) -> list[object]:
+        world.advance(0.5)
+        return await load(*args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(store, "warm", slow)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(run.run)
+        await wait_all_tasks_blocked()
+        assert (run.loaded, world.sleepers) == (STEP, 1)
+        world.advance(2.9)
+        await wait_all_tasks_blocked()
+        assert run.loaded == STEP
+        world.advance(0.1)
+        await wait_all_tasks_blocked()
+        assert run.loaded == 2 * STEP
+        world.advance(SECONDS)
+    assert run.loaded == 2 * STEP
+
+
+async def test_what_is_damaged_is_left(backend: FaultyBackend, world: FakeWorld) -> None:
+    """A damaged row is not cached and stops nothing; whoever asks for it is told."""
+    head = StampGuard().stamp("secrets", secret(name(7), current_version=2))
+    forged = secret(name(7), current_version=9, mac=head.mac)
+    backend.inner.write(lambda _: Writes(updates={SECRETS: [forged]}))
+    async with open_store(backend, StampGuard(), world) as store:
+        await Warmup(store, world).run()
+        assert warm(store) == [i for i in range(1, COUNT) if i != 7]
+
+
+async def test_failing_database(
+    backend: FaultyBackend, world: FakeWorld, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is logged and costs the warmth only."""
+    async with open_store(backend, StampGuard(), world) as store:
+        backend.faults.append(("read", BackendError("store_unavailable", "no answer")))
+        run = Warmup(store, world)
+        await run.run()
+        assert run.done.is_set()
+        assert "no answer" in caplog.text
+        assert await store.get(SECRETS, name(3)) is not None
+
+
+async def test_nobody_waits_for_it(store: Store, world: FakeWorld) -> None:
+    """The block goes on at once; leaving it ends the run, and `enabled` is asked."""
+    async with warming(store, world, enabled=False) as off:
+        await wait_all_tasks_blocked()
+        assert off.loaded == 0
+    async with warming(store, world) as on:
+        assert on.loaded == 0
+        await on.done.wait()
+    async with warming(store, world) as cut:
+        pass
+    assert not cut.done.is_set()

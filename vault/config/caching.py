@@ -1,0 +1,49 @@
+"""The `cache` section, after the seed's `CacheConfig`."""
+
+from typing import Annotated, Any, Final, Literal, Self, get_args
+
+from pydantic import BeforeValidator, Field, field_validator, model_validator
+
+from protocols.settings.units import Duration, Section, Size
+
+MIB: Final = 1 << 20
+
+Event = Literal["write", "delete", "revoke", "policy", "rotate", "seal"]
+EVENTS: Final[tuple[Event, ...]] = get_args(Event)
+"""What makes the cache forget: new and edited versions; versions and secrets that are deleted or
+destroyed; credentials, users and roles that are revoked or changed; policies; keys; sealing."""
+
+
+def _lower(value: Any) -> Any:
+    return value.lower() if isinstance(value, str) else value
+
+
+class Cache(Section):
+    """How much of the database is kept in memory, sealed as it lies there, and for how long.
+
+    Under every setting an answer is as the last acknowledged commit left it: a `ttl` only says how
+    long memory is held. Without one a row stays until it has to make room.
+    """
+
+    max_size: Size = Field(default=64 * MIB, ge=1 * MIB)
+    eviction_policy: Annotated[Literal["lru", "lfu", "ttl"], BeforeValidator(_lower)] = "lru"
+    ttl: Duration | None = None
+    invalidation_events: tuple[Event, ...] = EVENTS
+    warmup_enabled: bool = True
+
+    @field_validator("invalidation_events")
+    @classmethod
+    def _all(cls, value: tuple[Event, ...]) -> tuple[Event, ...]:
+        lacking = [event for event in EVENTS if event not in value]
+        if lacking:
+            raise ValueError(
+                f"cannot leave out {', '.join(lacking)}: what is gone would still be served; "
+                "name all events, or leave the key out"
+            )
+        return value
+
+    @model_validator(mode="after")
+    def _time(self) -> Self:
+        if self.eviction_policy == "ttl" and self.ttl is None:
+            raise ValueError("eviction_policy: ttl needs ttl, such as 5m")
+        return self
