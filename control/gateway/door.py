@@ -13,8 +13,9 @@ from control.gateway.certificate import LOOK_EVERY, Certificate
 from control.gateway.desk import Desk
 from control.gateway.gateway import Gateway, gone
 from protocols.link.errors import PipeError
-from protocols.link.stream import LinkServer, WebSocketPipe
+from protocols.link.stream import LinkServer
 from protocols.link.stream import serve as serve_link
+from protocols.link.websocket import WebSocketPipe
 from protocols.pki.chain import read_agent
 from protocols.pki.errors import ChainError
 

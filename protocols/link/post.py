@@ -68,7 +68,7 @@ async def read(stream: trio.abc.Stream, certificate: bytes | None, source: str) 
         raise PipeError("broken", "this is not HTTP") from None
 
 
-async def write(stream: trio.abc.Stream, answered: Answered) -> None:
+async def write(stream: trio.abc.SendStream, answered: Answered) -> None:
     """Send the answer, and that the connection ends. Raises `PipeError` (`slow`)."""
     wire = h11.Connection(h11.SERVER)
     length = (b"content-length", str(len(answered.body)).encode())

@@ -1,4 +1,4 @@
-"""The link over the network: websockets on TLS on Trio. The only module here with sockets.
+"""The link over the network: websockets on TLS on Trio. The one module here with sockets.
 
 trio-websocket runs a reader task that fails by its own exceptions, and waits for handshakes
 without end. So each connection has a nursery of its own, every wait on the peer but `receive` is
@@ -10,124 +10,18 @@ import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final, Self, TypeVar, cast
+from typing import Any, Self, TypeVar, cast
 
 import trio
 import trio_websocket as ws
 
 from protocols.link import limits, post
 from protocols.link.errors import PipeError
+from protocols.link.websocket import Metered, WebSocketPipe, nothing
 
 T = TypeVar("T")
 Handler = Callable[["WebSocketPipe"], Awaitable[None]]
 Report = Callable[[BaseException], None]
-
-_NORMAL: Final = 1000
-_POLICY: Final = 1008  # RFC 6455, 7.4.1: "a message that violates its policy"
-
-
-class _Metered(trio.abc.Stream):
-    """A stream that breaks when too much comes in without a frame being taken."""
-
-    def __init__(self, stream: "trio.SSLStream[trio.SocketStream]", head: bytes = b"") -> None:
-        """`head`: what was read already, to be read again."""
-        self._stream = stream
-        self._head = head
-        self.unread = 0
-        self.on_end: Callable[[], None] = _nothing
-        """Called when the peer is gone: trio-websocket's handshakes do not notice."""
-
-    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        await self._stream.send_all(data)
-
-    async def wait_send_all_might_not_block(self) -> None:
-        await self._stream.wait_send_all_might_not_block()
-
-    async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        if self._head:
-            head, self._head = self._head, b""
-            return head
-        try:
-            data = await self._stream.receive_some(max_bytes)
-        except trio.BrokenResourceError:
-            self.on_end()
-            raise
-        if not data:
-            self.on_end()
-        self.unread += len(data)
-        if self.unread > limits.MAX_UNREAD:
-            raise trio.BrokenResourceError("too much came without a whole frame")
-        return bytes(data)
-
-    async def aclose(self) -> None:
-        await self._stream.aclose()
-
-
-class WebSocketPipe:
-    """A `Pipe` over a websocket."""
-
-    def __init__(
-        self,
-        connection: ws.WebSocketConnection,
-        wire: _Metered,
-        peer: bytes,
-        context: ssl.SSLContext,
-    ) -> None:
-        """Use `connect` or `serve`."""
-        self._connection = connection
-        self._wire = wire
-        self._broken = False
-        self.peer_certificate = peer
-        self.context = context
-        """What the TLS handshake was made with: says which certificate of ours the peer saw."""
-        self.failure: BaseException | None = None
-        """What the reader died of."""
-        self.closed = trio.Event()
-
-    async def send(self, frame: bytes) -> None:
-        """See `Pipe`. Raises `PipeError`: `closed`, `slow`."""
-        if self._broken:
-            raise self._gone()
-        self._broken = True  # until the whole frame is written
-        with trio.move_on_after(limits.WRITE_SECONDS) as scope:
-            try:
-                await self._connection.send_message(frame)
-            except ws.ConnectionClosed:
-                raise self._gone() from self.failure
-        if scope.cancelled_caught:
-            await self.aclose()
-            raise PipeError("slow", "the peer does not read")
-        self._broken = False
-
-    async def receive(self) -> bytes:
-        """See `Pipe`. Raises `PipeError`: `closed`, `text`."""
-        try:
-            frame = await self._connection.get_message()
-        except ws.ConnectionClosed:
-            raise self._gone() from self.failure
-        self._wire.unread = 0
-        if isinstance(frame, bytes):
-            return frame
-        await self.aclose("text")
-        raise PipeError("text", "frames are binary messages")
-
-    async def aclose(self, fault: str = "") -> None:
-        """See `Pipe`."""
-        try:
-            with trio.move_on_after(limits.CLOSE_SECONDS):
-                await self._connection.aclose(_POLICY if fault else _NORMAL, fault or None)
-        finally:
-            await self.abort()
-
-    async def abort(self) -> None:
-        """Close at once, also when cancelled, without a word to the peer."""
-        self.closed.set()
-        await trio.aclose_forcefully(self._wire)
-
-    def _gone(self) -> PipeError:
-        why = self._connection.closed
-        told = f" ({why.code} {why.reason or ''})" if why is not None else ""
-        return PipeError("closed", f"the connection is closed{told}")
 
 
 async def connect(
@@ -178,18 +72,14 @@ async def _in_time(open_: Callable[[trio.Nursery], Awaitable[T]], readers: trio.
     raise PipeError("timeout", "the peer did not finish its handshake in time")
 
 
-async def _while_connected(wire: _Metered, opening: Callable[[], Awaitable[T]]) -> T:
+async def _while_connected(wire: Metered, opening: Callable[[], Awaitable[T]]) -> T:
     """The opened websocket, or `PipeError` at once when the peer leaves meanwhile."""
     with trio.CancelScope() as scope:
         wire.on_end = scope.cancel
         opened = await opening()
-        wire.on_end = _nothing
+        wire.on_end = nothing
         return opened
     raise PipeError("refused", "the peer closed the connection during the handshake")
-
-
-def _nothing() -> None:
-    """Nobody waits for the end."""
 
 
 async def _open_client(
@@ -202,7 +92,7 @@ async def _open_client(
     tls = trio.SSLStream(tcp, context, server_hostname=name)
     try:
         peer = _known(await _handshake(tls))
-        wire = _Metered(tls)
+        wire = Metered(tls)
         opening = partial(
             ws.wrap_client_stream,
             readers,
@@ -353,7 +243,7 @@ class LinkServer:
         async with self._handshakes:
             peer = await _handshake(tls)
             head = await _beginning(tls)
-            wire = _Metered(tls, head)
+            wire = Metered(tls, head)
             if head.startswith(post.METHOD) and self._answer is not None:
                 return _Request(wire, await post.read(wire, peer, _source(tcp)))
             return await _accept(wire, _known(peer), context, readers)
@@ -368,12 +258,12 @@ class LinkServer:
 
 @dataclass(frozen=True, slots=True)
 class _Request:
-    wire: _Metered
+    wire: Metered
     asked: post.Asked
 
 
 async def _accept(
-    wire: _Metered, peer: bytes, context: ssl.SSLContext, readers: trio.Nursery
+    wire: Metered, peer: bytes, context: ssl.SSLContext, readers: trio.Nursery
 ) -> WebSocketPipe:
     asking = partial(ws.wrap_server_stream, readers, wire, max_message_size=limits.MAX_FRAME)
     request = await _while_connected(wire, asking)

@@ -28,7 +28,8 @@ from protocols.link.handshake import Channel
 from protocols.link.memory import MemoryInbox, MemoryOutbox
 from protocols.link.session import Session
 from protocols.link.signing import LinkKey, Verifier, sha256
-from protocols.link.stream import WebSocketPipe, connect
+from protocols.link.stream import connect
+from protocols.link.websocket import WebSocketPipe
 from protocols.pki.certificates import parse, pem
 from protocols.pki.contexts import Identity, agent_context, pinned_context
 from protocols.pki.keys import KeyKind, new_curve_key, new_signing_key, store_key

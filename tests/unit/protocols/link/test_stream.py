@@ -12,7 +12,8 @@ import trustme
 
 from protocols.link import limits
 from protocols.link.errors import PipeError
-from protocols.link.stream import Bounds, LinkServer, WebSocketPipe, connect, serve
+from protocols.link.stream import Bounds, LinkServer, connect, serve
+from protocols.link.websocket import WebSocketPipe
 
 HOST = "127.0.0.1"
 
