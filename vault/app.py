@@ -15,10 +15,11 @@ from typing import Final
 import trio
 
 from actors import SystemWorld, World
-from protocols.http import Limits, ServerHandle, TlsConfig
+from protocols.http import Limits, Listener, ServerHandle, TlsConfig
 from protocols.http import serve as serve_http
 from protocols.http.errors import TlsConfigError
 from protocols.systemd import Service
+from vault.beside import ALONE
 from vault.config import Settings
 from vault.crypto.kek.file import FileRootKey
 from vault.edge.asgi import Edge
@@ -31,6 +32,10 @@ from vault.metrics import Metrics
 from vault.model.instant import SECOND
 from vault.store.sqlite import SqliteBackend
 from vault.unit import Parts, open_unit
+from vault.workers import worker
+from vault.workers.fleet import Fleet
+from vault.workers.relay import WorkerApp
+from vault.workers.zygote import Zygote
 
 DRAIN_GRACE: Final = 10.0  # seconds for answers in flight at SIGTERM; systemd waits longer
 ORG: Final = "local"  # until an agent is enrolled with an organization
@@ -38,7 +43,17 @@ ORG: Final = "local"  # until an agent is enrolled with an organization
 log: Final = logging.getLogger("freehold.agent")
 
 
-async def serve(settings: Settings, *, dev_token: str = "") -> None:
+def fork_workers(settings: Settings) -> Zygote | None:
+    """What `serve` starts worker processes from; None when there are to be none.
+
+    To be called before Trio and any thread is started.
+    """
+    if settings.server.workers == 1:
+        return None
+    return Zygote.fork(partial(worker.run, settings, _listen))
+
+
+async def serve(settings: Settings, *, dev_token: str = "", zygote: Zygote | None = None) -> None:
     """Run an agent until SIGTERM or SIGINT. Raises `VaultError` or `OSError` when it cannot."""
     metrics = Metrics(enabled=settings.monitoring.metrics_enabled)
     storage = settings.storage
@@ -46,7 +61,8 @@ async def serve(settings: Settings, *, dev_token: str = "") -> None:
     backend = SqliteBackend(url, readers=storage.max_connections)
     async with _opened(backend, SystemWorld()), trio.open_nursery() as nursery:
         world = SystemWorld(floor=await trio.to_thread.run_sync(kept_clock, backend))
-        parts = Parts(settings, backend, metrics, world, dev_token)
+        fleet = Fleet(zygote, settings.server.workers, metrics, world) if zygote else None
+        parts = Parts(settings, backend, metrics, world, dev_token, fleet or ALONE)
         gate = _gate(parts)
         await nursery.start(gate.run_until_cancelled)
         await gate.load()
@@ -57,7 +73,8 @@ async def serve(settings: Settings, *, dev_token: str = "") -> None:
         edge = Edge(
             [Compat(gate, world), native, Ops(gate, world, metrics, native)], metrics, world
         )
-        handle = await nursery.start(partial(_listen, edge, settings, world))
+        start = partial(_share, fleet) if fleet else _listen
+        handle = await nursery.start(start, edge, settings, world)
         metrics.count(requests_shed=handle.shed)
         with metrics.follow(
             active_connections=handle.connections, sealed=lambda: float(not gate.is_open)
@@ -69,8 +86,20 @@ async def serve(settings: Settings, *, dev_token: str = "") -> None:
         nursery.cancel_scope.cancel()
 
 
+async def _share(
+    fleet: Fleet, edge: Edge, settings: Settings, _world: World, task_status: trio.TaskStatus[Fleet]
+) -> None:
+    """Bind, and have the workers accept."""
+    with await Listener.bind(*settings.server.address, Limits().backlog) as listener:
+        await fleet.run(edge, listener.fileno(), listener.port, task_status)
+
+
 async def _listen(
-    edge: Edge, settings: Settings, world: World, task_status: trio.TaskStatus[ServerHandle]
+    edge: Edge | WorkerApp,
+    settings: Settings,
+    world: World,
+    listener: Listener | None = None,
+    task_status: trio.TaskStatus[ServerHandle] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     host, port = settings.server.address
     tls = settings.server.tls
@@ -95,12 +124,13 @@ async def _listen(
         host=host,
         port=port,
         tls=config,
+        listener=listener,
         wall_clock=lambda: world.now() / 1e9,
         task_status=task_status,
     )
 
 
-async def _until_stopped(handle: ServerHandle, gate: Gate, nursery: trio.Nursery) -> None:
+async def _until_stopped(handle: ServerHandle | Fleet, gate: Gate, nursery: trio.Nursery) -> None:
     """Tell systemd, reload certificates at SIGHUP; at SIGTERM or SIGINT let answers finish."""
     service = Service.from_environment()
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:

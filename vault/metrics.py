@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import accumulate
 from math import inf
-from typing import Final
+from typing import Final, TypeAlias
 
 from prometheus_client import CollectorRegistry, Gauge, Histogram, generate_latest
 from prometheus_client.core import (
@@ -23,6 +23,8 @@ from prometheus_client.registry import Collector
 from actors.tree import Node
 
 Reader = Callable[[], float]
+Operations: TypeAlias = tuple[str, str, int]  # operation, status, how often
+Requests: TypeAlias = tuple[str, str, list[int], float]  # method, endpoint, by bucket, seconds
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "LIST", "OPTIONS"})
 MAX_SERIES: Final = 1_000
 """Label sets a metric may grow to; what comes later is counted under `other`. The agent has about
@@ -66,6 +68,8 @@ class Metrics:
         self._registry.register(self._counts)
         self.operation = self._requests.operation
         self.request = self._requests.request
+        self.drain = self._requests.drain
+        self.add = self._requests.add
 
     @contextmanager
     def follow(self, **readers: Reader) -> Iterator[None]:
@@ -138,6 +142,24 @@ class RequestCollector(Collector):
             series = self._new_series(method, endpoint)
         series.counts[bisect_left(BOUNDS, seconds)] += 1
         series.total += seconds
+
+    def drain(self) -> tuple[list[Operations], list[Requests]]:
+        """All of it, for another's `add`; here counting begins anew."""
+        operations = [(*labels, count) for labels, count in self._operations.items()]
+        requests = [(*key, one.counts, one.total) for key, one in self._durations.items()]
+        self._operations, self._durations = {}, {}
+        return operations, requests
+
+    def add(self, operations: list[Operations], requests: list[Requests]) -> None:
+        """Count what another process has counted."""
+        for operation, status, count in operations:
+            self._operations[operation, status] = (
+                self._operations.get((operation, status), 0) + count
+            )
+        for method, endpoint, counts, total in requests:
+            series = self._durations.get((method, endpoint)) or self._new_series(method, endpoint)
+            series.counts = [a + b for a, b in zip(series.counts, counts, strict=True)]
+            series.total += total
 
     def _new_series(self, method: str, endpoint: str) -> Durations:
         if method not in METHODS or is_full(self._durations):

@@ -235,16 +235,16 @@ def service_identity(name: str) -> Identity:
 
 def unexpected(request_id: str, doing: str, error: BaseException) -> InternalError:
     """Our fault: type and place are logged under the request id; the text could hold a secret."""
-    log.error("request %s: %s failed with %s", request_id, doing, _where(error))
+    log.error("request %s: %s failed with %s", request_id, doing, where(error))
     return InternalError(
         "internal", f"internal error; the agent's log has it under request id {request_id}"
     )
 
 
-def _where(error: BaseException) -> str:
+def where(error: BaseException) -> str:
     """Type and place of an error (and of those inside a group), without its text."""
     if isinstance(error, BaseExceptionGroup):
-        return "[" + ", ".join(_where(inner) for inner in error.exceptions) + "]"
+        return "[" + ", ".join(where(inner) for inner in error.exceptions) + "]"
     frames = traceback.extract_tb(error.__traceback__)
     place = f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "unknown place"
     return f"{type(error).__name__} at {place}"

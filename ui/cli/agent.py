@@ -3,7 +3,7 @@
 import errno
 import logging
 import resource
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -26,17 +26,17 @@ def dev(
     listen: Annotated[str, typer.Option(help="host:port, loopback only.")] = "127.0.0.1:8200",
     root_token: Annotated[str, typer.Option(help="The root token, for development.")] = DEV_TOKEN,
     data_dir: Annotated[Path, typer.Option(help="Where the data is kept.")] = Path(".freehold-dev"),
+    workers: Annotated[int, typer.Option(help="Processes that serve.")] = 1,
 ) -> None:
     """Run for development: plain HTTP on loopback, initialised and unsealed, KV v2 at secret/."""
-    from vault.app import serve
     from vault.config.load import dev_settings
 
     require_private(data_dir)
-    settings = _checked(partial(dev_settings, listen, data_dir))
+    settings = _checked(partial(dev_settings, listen, data_dir, workers))
     tell(f"freehold: development agent on http://{listen}, data in {data_dir}")
     known = root_token if root_token == DEV_TOKEN else "…"  # not secret: the default
     tell(f"  export FREEHOLD_ADDR=http://{listen} FREEHOLD_TOKEN={known}")
-    _run(partial(serve, settings, dev_token=root_token))
+    _run(settings, dev_token=root_token)
 
 
 @app.command("serve")
@@ -44,10 +44,9 @@ def serve_(
     config: Annotated[Path, typer.Option(help="The configuration file.", dir_okay=False)],
 ) -> None:
     """Run in production, as the configuration file says."""
-    from vault.app import serve
     from vault.config.load import load_settings
 
-    _run(partial(serve, _checked(partial(load_settings, config))))
+    _run(_checked(partial(load_settings, config)))
 
 
 def _checked(load: Callable[[], "Settings"]) -> "Settings":
@@ -67,17 +66,19 @@ def require_private(folder: Path) -> None:
         raise CliError(f"cannot make {folder}: {error.strerror}") from None
 
 
-def _run(agent: Callable[[], Awaitable[None]]) -> None:
+def _run(settings: "Settings", *, dev_token: str = "") -> None:
     """Run the agent; what it cannot start with is one line, not a traceback."""
     import trio
 
+    from vault.app import fork_workers, serve
     from vault.errors import VaultError
 
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core file would hold the keys
     logging.basicConfig(level=logging.INFO, format="%(name)s %(levelname)s %(message)s")
     logging.getLogger("alembic").setLevel(logging.WARNING)  # its steps are of no use to a reader
+    zygote = fork_workers(settings)
     try:
-        trio.run(agent)
+        trio.run(partial(serve, settings, dev_token=dev_token, zygote=zygote))
     except* (VaultError, OSError) as group:
         told = "; ".join(dict.fromkeys(leaves(group)))
         raise CliError(told) from None

@@ -23,7 +23,7 @@ def load_settings(file: Path, environment: Mapping[str, str] = os.environ) -> Se
     return load(Settings, file, PREFIX, environment)
 
 
-def dev_settings(listen: str, folder: Path) -> Settings:
+def dev_settings(listen: str, folder: Path, workers: int = 1) -> Settings:
     """For a developer: plain HTTP on loopback, everything in `folder`, unsealed by a key file.
 
     Raises `ConfigError`, for an address that is not on loopback too.
@@ -31,7 +31,7 @@ def dev_settings(listen: str, folder: Path) -> Settings:
     folder = folder.absolute()
     try:
         return Settings(
-            server=Server(listen=listen, tls=Tls(enabled=False)),
+            server=Server(listen=listen, workers=workers, tls=Tls(enabled=False)),
             storage=Storage(
                 connection_string=SecretStr(f"sqlite:///{quote(str(folder))}/vault.db")
             ),

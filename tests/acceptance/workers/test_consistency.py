@@ -1,0 +1,188 @@
+"""What one worker has answered, the next request on any other sees."""
+
+import re
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.agent import Agent, Client, own_folder, running
+from tests.acceptance.workers.fleet import fleet_agent, pinned
+
+READER = {"rules": [{"effect": "allow", "paths": ["secret/*"], "capabilities": ["read", "list"]}]}
+NOTHING = {"rules": [{"effect": "deny", "paths": ["secret/*"], "capabilities": ["read"]}]}
+
+
+@pytest.fixture(scope="module")
+def agent() -> Iterator[Agent]:
+    """Two workers."""
+    with own_folder() as folder, running(fleet_agent(folder)) as started:
+        yield started
+
+
+def read(client: Client, name: str) -> object:
+    """The value, or the status."""
+    answer = client.call("GET", f"/v1/secret/data/{name}")
+    return answer.json["data"]["data"]["v"] if answer.status == 200 else answer.status
+
+
+def write(client: Client, name: str, value: object) -> None:
+    """A new version."""
+    assert client.call("POST", f"/v1/secret/data/{name}", {"data": {"v": value}}).status == 200
+
+
+def a_reader(client: Client) -> str:
+    """The text of a new token that may read."""
+    assert client.call("PUT", "/api/v1/policies/reader", READER).status == 200
+    asked = {"policies": ["reader"]}
+    made = client.call("POST", "/v1/auth/token/create", asked)
+    return str(made.json["auth"]["client_token"])
+
+
+def altered(key: str) -> str:
+    """An API key of the same id with another secret, its checksum right."""
+    body = key[:-9]
+    other = body[:-1] + ("a" if body[-1] != "a" else "b")
+    return f"{other}_{zlib.crc32(other.encode()):08x}"
+
+
+def value_reads(client: Client, name: str) -> int:
+    """How often its value was read, as its metadata says."""
+    shown = client.call("GET", f"/api/v1/metadata/secret/{name}").json
+    return int(shown["access_count"])
+
+
+def await_equal(ask: Callable[[], object], wanted: object) -> None:
+    """Ask until it is so, or fail."""
+    end = time.monotonic() + 10.0
+    while (last := ask()) != wanted:
+        assert time.monotonic() < end, last
+        time.sleep(0.05)
+
+
+def test_a_write_is_read_on_every_worker(agent: Agent) -> None:
+    """Each of many versions, written on one and read on both, hot in both caches."""
+    with pinned(agent) as (one, two):
+        for number in range(60):
+            writer, other = (one, two) if number % 2 else (two, one)
+            write(writer, "hot", number)
+            assert [read(other, "hot"), read(writer, "hot")] == [number, number]
+
+
+def test_what_was_absent_is_there_and_gone_again_on_every_worker(agent: Agent) -> None:
+    """A name known not to exist is not remembered beyond its making, nor a value its erasing."""
+    with pinned(agent) as (one, two):
+        assert [read(one, "new"), read(two, "new")] == [404, 404]
+        write(one, "new", 1)
+        assert [read(two, "new"), read(one, "new")] == [1, 1]
+        assert two.call("DELETE", "/v1/secret/metadata/new").status == 204
+        assert [read(one, "new"), read(two, "new")] == [404, 404]
+
+
+def test_a_revoked_token_is_refused_on_every_worker(agent: Agent) -> None:
+    """Both have judged it good before."""
+    with pinned(agent) as (one, _):
+        write(one, "revoked", 1)
+        token = a_reader(one)
+        with pinned(agent, token) as others:
+            assert [read(other, "revoked") for other in others] == [1, 1]
+            done = one.call("POST", "/v1/auth/token/revoke", {"token": token})
+            assert done.status == 204
+            assert [read(other, "revoked") for other in reversed(others)] == [403, 403]
+
+
+def test_a_changed_policy_counts_on_every_worker(agent: Agent) -> None:
+    """Denied on both, and allowed again on both."""
+    with pinned(agent) as (one, two):
+        write(one, "policy", 1)
+        with pinned(agent, a_reader(one)) as others:
+            for _ in range(3):
+                assert [read(other, "policy") for other in others] == [1, 1]
+                assert one.call("PUT", "/api/v1/policies/reader", NOTHING).status == 200
+                assert [read(other, "policy") for other in others] == [403, 403]
+                assert two.call("PUT", "/api/v1/policies/reader", READER).status == 200
+
+
+def test_a_new_mount_is_known_to_every_worker(agent: Agent) -> None:
+    """The one that did not make it finds secrets in it."""
+    with pinned(agent) as (one, two):
+        assert two.call("GET", "/v1/kv/data/x").status == 404
+        made = one.call("POST", "/v1/sys/mounts/kv", {"type": "kv", "options": {"version": "2"}})
+        assert made.status == 204
+        assert one.call("POST", "/v1/kv/data/x", {"data": {"v": 1}}).status == 200
+        assert two.call("GET", "/v1/kv/data/x").json["data"]["data"] == {"v": 1}
+
+
+def test_a_value_under_a_new_key_is_read_on_every_worker(agent: Agent) -> None:
+    """After a rotation every worker has the new key before a value is sealed with it."""
+    with pinned(agent) as (one, two):
+        for number in range(3):
+            assert one.call("POST", "/v1/sys/rotate").status == 204
+            write(one, "rotated", number)
+            assert [read(two, "rotated"), read(one, "rotated")] == [number, number]
+
+
+def test_a_limited_token_has_its_uses_once_for_all(agent: Agent) -> None:
+    """Three uses are three, on whichever workers."""
+    with pinned(agent) as (one, two):
+        write(one, "limited", 1)
+        a_reader(one)
+        asked = {"policies": ["reader"], "num_uses": 3}
+        token = one.call("POST", "/v1/auth/token/create", asked).json["auth"]["client_token"]
+        answers = [
+            client.call("GET", "/v1/secret/data/limited", token=token).status
+            for client in (one, two, one, two, one)
+        ]
+        assert answers == [200, 200, 200, 403, 403]
+
+
+def test_a_locked_out_credential_is_refused_on_every_worker(agent: Agent) -> None:
+    """Five wrong secrets, spread over the workers, lock the right one out on both."""
+    with pinned(agent) as (one, two):
+        write(one, "locked", 1)
+        user = one.call("POST", "/api/v1/users", {"username": "locked-out", "policies": ["reader"]})
+        assert user.status == 201
+        made = one.call("POST", "/api/v1/keys", {"user": "locked-out", "name": "its"})
+        key = made.json["key"]
+        wrong = altered(key)
+        path = "/v1/secret/data/locked"
+        assert [c.call("GET", path, token=key).status for c in (one, two)] == [200, 200]
+        for client in (one, two, one, two, one):
+            assert client.call("GET", path, token=wrong).status == 403
+        assert [c.call("GET", path, token=key).status for c in (one, two)] == [403, 403]
+
+
+def test_one_log_has_every_answer_in_one_order(agent: Agent) -> None:
+    """Reads of both workers and writes of the leader are in the one log, which verifies."""
+    with pinned(agent) as clients:
+        write(clients[0], "logged", 1)
+        answers = [client.call("GET", "/v1/secret/data/logged") for client in clients * 5]
+    log = agent.audit_log.read_text()
+    assert all(log.count(answer.request_id) == 1 for answer in answers)
+    verified = agent.verify()
+    assert verified.returncode == 0, verified.stderr
+
+
+def test_counts_of_all_workers_are_added_up(agent: Agent) -> None:
+    """After a while the secret and `/metrics` have the reads of both."""
+    with pinned(agent) as (one, two):
+        write(one, "counted", 1)
+        assert [read(client, "counted") for client in (one, two, two)] == [1, 1, 1]
+        await_equal(lambda: value_reads(one, "counted"), 3)
+        await_equal(lambda: value_reads(two, "counted"), 3)
+        text = two.call("GET", "/metrics").body.decode()
+    counts = re.findall(r'operation="secret.read",status="ok"} (\d+)', text)
+    assert int(float(counts[0])) >= 3
+
+
+def test_sealing_ends_reads_on_every_worker(folder: Path) -> None:
+    """All answer 503 once it is sealed, and none has read its keys back by itself."""
+    with running(fleet_agent(folder)) as agent, pinned(agent) as clients:
+        write(clients[0], "sealed", 1)
+        assert [read(client, "sealed") for client in clients] == [1, 1]
+        assert clients[0].call("POST", "/v1/sys/seal").status == 204
+        assert [read(client, "sealed") for client in reversed(clients)] == [503, 503]
+        assert clients[1].call("POST", "/v1/sys/unseal", {}).status == 200
+        assert [read(client, "sealed") for client in clients] == [1, 1]

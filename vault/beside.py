@@ -1,0 +1,60 @@
+"""Other processes of this agent, which read what this one writes: what they are told."""
+
+from contextlib import AbstractAsyncContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from vault.audit.broker import Broker
+from vault.authn.lockout import Lockout
+from vault.authn.usage import Usage
+from vault.handlers.access import AccessCounters
+from vault.store.cache import Cache, CacheConfig
+from vault.store.writer import Mark
+
+
+@dataclass(frozen=True)
+class Opening:
+    """What they are given, and who takes in what they record and count."""
+
+    root_key: bytes
+    org: str
+    vault: str
+    epoch: int
+    audit: Broker
+    access: AccessCounters
+    usage: Usage
+
+
+class Beside(Protocol):
+    """The others."""
+
+    def fenced(self, mark: Mark, config: CacheConfig) -> tuple[Cache | CacheConfig, Mark]:
+        """Cache and mark for the store that writes, so that they hear of each change."""
+        ...
+
+    def lockout(self) -> Lockout:
+        """The count of wrong secrets, so that they hear of it."""
+        ...
+
+    def opened(self, opening: Opening) -> AbstractAsyncContextManager[None]:
+        """Have them read for the length of the block; after it their keys are gone."""
+        ...
+
+
+class Nobody:
+    """One process alone."""
+
+    def fenced(self, mark: Mark, config: CacheConfig) -> tuple[Cache | CacheConfig, Mark]:
+        """As they are."""
+        return config, mark
+
+    def lockout(self) -> Lockout:
+        """One of its own."""
+        return Lockout()
+
+    def opened(self, opening: Opening) -> AbstractAsyncContextManager[None]:  # noqa: ARG002
+        """Nobody to tell."""
+        return nullcontext()
+
+
+ALONE: Final[Beside] = Nobody()

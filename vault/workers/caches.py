@@ -1,0 +1,135 @@
+"""Caches of several processes over one database: see `journal` for why they stay true."""
+
+from collections.abc import Callable, Iterable
+from threading import Lock
+from typing import Any, Final
+
+from vault.store.cache import DEFAULT, MISSING, Cache, CacheConfig, Load, Missing, Touched
+from vault.store.table import Key, Table
+from vault.store.tables import ACCESS, ALL, AUDIT, USAGE
+from vault.store.tx import Batch
+from vault.store.writer import Mark
+from vault.workers.journal import JournalWriter, Slot
+
+_TABLES: Final = {table.name: table for table in ALL}
+UNTOLD: Final = frozenset({ACCESS.name, AUDIT.name, USAGE.name})
+"""Tables whose changes are not announced, since they are many and workers do not read them by key:
+a worker's cache keeps none of their rows."""
+
+
+class FencedCache(Cache):
+    """A cache that keeps nothing of the rows that are being changed at the moment."""
+
+    def __init__(self, config: CacheConfig = DEFAULT, clock: Callable[[], int] = int) -> None:
+        super().__init__(config, clock)
+        self._fenced: frozenset[Slot] = frozenset()
+
+    def hold(self, slots: Iterable[Slot]) -> None:
+        """Forget these rows, and keep none of them until `release`."""
+        self._fenced = frozenset(slots)
+        super().forget([(_TABLES[name], key, None) for name, key in self._fenced])
+
+    def release(self) -> None:
+        """The transaction has ended: rows that are loaded from now on are kept."""
+        self._fenced = frozenset()
+
+    def begin(self, table: Table[Any], key: Key, **more: Any) -> Load:
+        """As `Cache.begin`; what is loaded behind the fence is not kept."""
+        load = super().begin(table, key, **more)
+        if load.slot in self._fenced:
+            load.fresh = False
+        return load
+
+
+class WorkerCache(FencedCache):
+    """A worker's: it holds nothing of the tables that it is told nothing of."""
+
+    def __init__(self, config: CacheConfig = DEFAULT, clock: Callable[[], int] = int) -> None:
+        super().__init__(config, clock)
+        self._clock = clock
+        self._loading: set[Load] = set()
+        self._closed = False  # a fence around everything
+        self._guard = Lock()
+
+    def hold_all(self) -> None:
+        """Forget everything, and keep nothing until `release`."""
+        with self._guard:
+            for load in self._loading:
+                load.fresh = False
+            super().__init__(self.config, self._clock)  # new shelves, with the loader kept out
+            self._closed = True
+
+    def release(self) -> None:
+        """As `FencedCache.release`."""
+        super().release()
+        self._closed = False
+
+    def begin(self, table: Table[Any], key: Key, **more: Any) -> Load:
+        """As `FencedCache.begin`."""
+        with self._guard:
+            load = super().begin(table, key, **more)
+            self._loading.add(load)
+            if self._closed or table.name in UNTOLD:
+                load.fresh = False
+            return load
+
+    def end(self, load: Load, table: Table[Any], row: Any | Missing | None) -> None:
+        """As `Cache.end`."""
+        with self._guard:
+            self._loading.discard(load)
+            super().end(load, table, row if load.fresh else MISSING)
+
+
+class LeaderCache(FencedCache):
+    """The leader's: tells the workers what its store's writer tells it."""
+
+    def __init__(
+        self,
+        journal: JournalWriter,
+        config: CacheConfig = DEFAULT,
+        clock: Callable[[], int] = int,
+    ) -> None:
+        super().__init__(config, clock)
+        self._journal = journal
+        self._announced = False
+
+    def fence(self, touched: Iterable[Touched]) -> None:
+        """Announce what is about to be committed."""
+        slots = [(table.name, key) for table, key, _ in touched if table.name not in UNTOLD]
+        if slots:
+            self._announced = True
+            self.hold(slots)
+            self._journal.fence(slots)
+
+    def replace(self, touched: Iterable[Touched]) -> None:
+        """These are committed now."""
+        super().replace(touched)
+        self._settle()
+
+    def forget(self, touched: Iterable[Touched]) -> None:
+        """Nobody knows what these are now."""
+        super().forget(touched)
+        self._settle()
+
+    def _settle(self) -> None:
+        if self._announced:
+            self._announced = False
+            self.release()
+            self._journal.settle()
+
+
+class FencingMark:
+    """A `Mark` that, once a transaction's changes are done, has the cache announce them."""
+
+    def __init__(self, mark: Mark, cache: LeaderCache) -> None:
+        self._mark = mark
+        self._cache = cache
+
+    def stamp(self, batch: Batch) -> None:
+        """As the mark below; its own row is announced too."""
+        self._mark.stamp(batch)
+        self._cache.fence(batch.written())
+
+    def stored(self) -> None:
+        """As the mark below."""
+        self._mark.stored()

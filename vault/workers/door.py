@@ -1,0 +1,98 @@
+"""What a worker's dialects have for a gate: reads go through, all else is the leader's."""
+
+from typing import Final, NoReturn
+
+import trio
+
+from vault.gate import DRAIN, Initialised, SealStatus
+from vault.model.mounts import MountBook
+from vault.model.operation import Operation
+from vault.workers.elsewhere import Elsewhere
+from vault.workers.reading import LOCAL, Reading
+
+METHODS: Final = frozenset({"GET", "HEAD", "LIST"})  # of requests that may be reads at all
+
+
+class WorkerDoor:
+    """`vault.gate.Door` in a worker: raises `Elsewhere` for what it does not do itself."""
+
+    def __init__(self) -> None:
+        self._reading: Reading | None = None
+        self._in_flight = 0
+        self._idle = trio.Event()
+
+    async def serves(self) -> bool:
+        """Whether a read may be answered here, on what every process agrees on now.
+
+        To be asked when a request begins, and not again before its answer leaves: what changes in
+        between happens beside the request, and either order of the two is right.
+        """
+        reading = self._reading
+        return reading is not None and await reading.follower.is_current()
+
+    async def run(self, op: Operation) -> object:
+        """Run a read; `Elsewhere` for anything else."""
+        reading = self._reading
+        if reading is None or op.name not in LOCAL:
+            raise Elsewhere
+        self._in_flight += 1
+        try:
+            return await reading.pipeline.run(op)
+        finally:
+            self._in_flight -= 1
+            if not self._in_flight:
+                self._idle.set()
+
+    @property
+    def mounts(self) -> MountBook:
+        """The current mounts."""
+        if self._reading is None:
+            raise Elsewhere
+        return self._reading.mounts
+
+    def open(self, reading: Reading) -> None:
+        """Let reads in."""
+        self._reading = reading
+
+    async def shut(self) -> None:
+        """Let none in any more, and give those in flight their time."""
+        self._reading = None
+        self._idle = trio.Event()
+        with trio.move_on_after(DRAIN):
+            if self._in_flight:
+                await self._idle.wait()
+
+    @property
+    def is_open(self) -> bool:
+        """The leader knows."""
+        raise Elsewhere
+
+    def status(self) -> SealStatus:
+        """The leader knows."""
+        raise Elsewhere
+
+    async def initialise(
+        self, shares: int, threshold: int, root_token: str | None = None
+    ) -> Initialised:
+        """The leader does."""
+        _elsewhere(shares, threshold, root_token)
+
+    async def unseal(self, share: bytes) -> SealStatus:
+        """The leader does."""
+        _elsewhere(share)
+
+    def reset_unseal(self) -> SealStatus:
+        """The leader does."""
+        raise Elsewhere
+
+    async def unseal_alone(self) -> bool:
+        """The leader does."""
+        raise Elsewhere
+
+    async def wait_sealed(self) -> None:
+        """The leader knows."""
+        raise Elsewhere
+
+
+def _elsewhere(*_: object) -> NoReturn:
+    raise Elsewhere

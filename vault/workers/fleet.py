@@ -1,0 +1,201 @@
+"""The fleet: the leader's workers, opened and sealed together, replaced when they die."""
+
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Final, Self
+
+import trio
+
+from actors import RestartAfter, RestartPolicy, World, decide
+from vault.audit.broker import Broker
+from vault.beside import Opening
+from vault.errors import UnavailableError
+from vault.gate import DRAIN
+from vault.metrics import Metrics
+from vault.store.cache import Cache, CacheConfig
+from vault.store.writer import Mark
+from vault.workers import page
+from vault.workers.caches import FencingMark, LeaderCache
+from vault.workers.desk import App
+from vault.workers.journal import JournalWriter
+from vault.workers.lockout import LeaderLockout
+from vault.workers.seat import Seat, Staff, WorkerGone
+from vault.workers.wire import Counts, Drain, Open, Opened, Reload, Seal
+from vault.workers.zygote import Zygote
+
+OPEN_SECONDS: Final = 30.0  # a large book of policies takes 10
+SEAL_SECONDS: Final = DRAIN + 5.0
+_POLICY: Final = RestartPolicy(intensity=20, window=60.0, backoff_base=0.05, backoff_cap=2.0)
+
+log: Final = logging.getLogger("freehold.workers")
+
+
+class Fleet:
+    """Made before the vault opens; `run` starts the processes. Also what stops and counts them."""
+
+    def __init__(self, zygote: Zygote, count: int, metrics: Metrics, world: World) -> None:
+        self._zygote = zygote
+        self._count = count
+        self._metrics = metrics
+        self._world = world
+        self._page_fd = page.create()
+        self._page = page.Page(self._page_fd)
+        self._journal = JournalWriter(self._page)
+        self._seats: set[Seat] = set()
+        self._counts: dict[int, Counts] = {}
+        self._opening: Opening | None = None
+        self._openings = 0
+        self._changing = trio.Lock()  # one opening, sealing or arrival of a worker at a time
+        self._stopping = False
+        self._gone = trio.Event()
+        self._shed_before = 0
+        self.port = 0
+
+    # What the leader's own data path is built with.
+
+    def fenced(self, mark: Mark, config: CacheConfig) -> tuple[Cache | CacheConfig, Mark]:
+        """The leader's cache and its store's mark; the workers hear of each change."""
+        cache = LeaderCache(self._journal, config, self._world.now)
+        return cache, FencingMark(mark, cache)
+
+    def lockout(self) -> LeaderLockout:
+        """The count of wrong secrets, of which the workers hear."""
+        return LeaderLockout(self._journal)
+
+    @asynccontextmanager
+    async def opened(self, opening: Opening) -> AsyncIterator[None]:
+        """The vault is open for the length of the block: workers read, and then drop the keys."""
+        async with self._changing:
+            self._opening = opening
+            self._openings += 1
+            await self._all(self._open)
+            self._page.words[page.OPENING] = self._openings
+        try:
+            yield
+        finally:
+            with trio.CancelScope(shield=True):
+                async with self._changing:
+                    self._page.words[page.OPENING] = 0  # from here on nobody answers by himself
+                    await self._all(self._seal)
+                    self._opening = None
+
+    # Their life.
+
+    async def run(
+        self,
+        app: App,
+        listener: int,
+        port: int,
+        task_status: trio.TaskStatus[Self] = trio.TASK_STATUS_IGNORED,
+    ) -> None:
+        """Start all and replace those that die, until drained or cancelled.
+
+        `app` answers what they relay, `listener` is the listening socket's descriptor. Started
+        when all accept connections. Raises `UnavailableError` (`workers_failing`) when they die too
+        often, `OSError` when none can be started.
+        """
+        self.port = port
+        staff = Staff(self._zygote, self._page_fd, listener, app, self._broker, self._counted)
+        async with trio.open_nursery() as nursery:
+            for number in range(1, self._count + 1):
+                await nursery.start(self._keep, number, staff)
+            task_status.started(self)
+        self._gone.set()
+
+    async def drain(self, grace: float) -> None:
+        """Let answers in flight end for up to `grace` seconds; return when all have ended."""
+        self._stopping = True
+        for seat in self._seats:
+            seat.tell(Drain(grace))
+        with trio.move_on_after(grace + 2.0):
+            await self._gone.wait()
+        for seat in self._seats:
+            seat.kill()
+        await self._gone.wait()
+
+    def reload_tls(self) -> None:
+        """Have all read their certificates again; each logs what is wrong with them."""
+        for seat in self._seats:
+            seat.tell(Reload())
+
+    def connections(self) -> int:
+        """How many are open, as of a second ago."""
+        return sum(counts.connections for counts in self._counts.values())
+
+    def shed(self) -> int:
+        """How many requests were turned away, as of a second ago."""
+        return self._shed_before + sum(counts.shed for counts in self._counts.values())
+
+    async def _keep(self, number: int, staff: Staff, task_status: trio.TaskStatus[None]) -> None:
+        """One worker after the other; the first has begun when this has."""
+        deaths: list[float] = []
+        while True:
+            await self._one(Seat(number, staff), task_status)
+            task_status = trio.TASK_STATUS_IGNORED
+            if self._stopping:
+                return
+            deaths.append(self._world.monotonic())
+            verdict = decide(_POLICY, deaths, deaths[-1], self._world.jitter())
+            if not isinstance(verdict, RestartAfter):
+                raise UnavailableError("workers_failing", f"worker {number} ends again and again")
+            log.error("worker %d has ended and is replaced", number)
+            await self._world.sleep(verdict.delay)
+
+    async def _one(self, seat: Seat, task_status: trio.TaskStatus[None]) -> None:
+        async with trio.open_nursery() as nursery:
+            await nursery.start(seat.run, self._world.now())
+            async with self._changing:
+                if self._opening is None or await self._open(seat):
+                    self._seats.add(seat)
+            task_status.started()
+        self._seats.discard(seat)
+        last = self._counts.pop(seat.number, None)
+        self._shed_before += last.shed if last else 0
+
+    # What they are told.
+
+    async def _all(self, do: Callable[[Seat], Awaitable[object]]) -> None:
+        async with trio.open_nursery() as nursery:
+            for seat in self._seats:
+                nursery.start_soon(do, seat)
+
+    async def _open(self, seat: Seat) -> bool:
+        """Whether it reads now; one that does not is ended, and replaced."""
+        opening = self._opening
+        if opening is None:
+            raise RuntimeError("nothing is open")
+        order = Open(
+            opening=self._openings,
+            root_key=opening.root_key,
+            org=opening.org,
+            vault=opening.vault,
+            epoch=opening.epoch,
+        )
+        try:
+            answer = await seat.ask(order, OPEN_SECONDS)
+        except WorkerGone:
+            return False
+        if isinstance(answer, Opened) and not answer.error:
+            return True
+        log.error("worker %d cannot read: %s", seat.number, getattr(answer, "error", "confused"))
+        seat.kill()
+        return False
+
+    async def _seal(self, seat: Seat) -> None:
+        try:
+            await seat.ask(Seal(), SEAL_SECONDS)
+        except WorkerGone:  # then its keys are gone with it
+            return
+
+    # What they tell.
+
+    def _broker(self) -> Broker | None:
+        return None if self._opening is None else self._opening.audit
+
+    def _counted(self, number: int, counts: Counts) -> None:
+        self._counts[number] = counts
+        self._metrics.add(counts.operations, counts.requests)
+        if self._opening is not None:
+            self._opening.access.add(counts.access)
+            self._opening.usage.add(counts.usage)

@@ -1,0 +1,112 @@
+"""A worker's state kept true: what the journal says is applied before a request is answered."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final
+
+import trio
+
+from vault.errors import VaultError
+from vault.store.tables import MOUNTS, POLICIES, SYSTEM
+from vault.workers.caches import WorkerCache
+from vault.workers.journal import LOST, Cleared, Entry, Failed, Fence, JournalReader, Settled, Slot
+from vault.workers.lockout import WorkerLockout
+from vault.workers.page import OPENING, Page
+
+KEYRING_SLOT: Final[Slot] = (SYSTEM.name, ("keyring",))
+SNAPSHOTS: Final = (POLICIES.name, MOUNTS.name, SYSTEM.name)
+"""Tables that a worker holds in another form than its cache, by their names."""
+
+Reload = Callable[[], Awaitable[None]]
+
+
+class Follower:
+    """Applies the journal to the cache, the lockouts and the snapshots of one opening."""
+
+    def __init__(
+        self, page: Page, opening: int, cache: WorkerCache, lockout: WorkerLockout
+    ) -> None:
+        self._words = page.words
+        self._opening = opening
+        self._cache = cache
+        self._lockout = lockout
+        self._reader = JournalReader(page)
+        self._changing: set[str] = set()  # snapshots that the transaction under way changes
+        self._stale: set[str] = set()
+        self._reload: Mapping[str, Reload] = {}
+        self._one = trio.Lock()
+
+    async def begin(self, reload: Mapping[str, Reload]) -> None:
+        """Load every snapshot for the first time. `reload` has a function for each of them.
+
+        Raises what these raise.
+        """
+        self._reload = reload
+        self._stale.update(SNAPSHOTS)
+        await self._refresh()
+
+    async def is_current(self) -> bool:
+        """Whether a request that begins now may be answered from here; catches up if need be.
+
+        No while the vault is sealed, or while what decides on a request is being changed: then the
+        leader alone knows.
+        """
+        if self._words[OPENING] != self._opening:
+            return False
+        if self._stale or self._reader.is_behind():
+            try:
+                async with self._one:
+                    self._catch_up()
+                    await self._refresh()
+            except VaultError:
+                return False  # the database fails us: let the leader tell what is wrong
+        return not self._changing
+
+    def _catch_up(self) -> None:
+        while self._reader.is_behind():
+            entries = self._reader.read()
+            if entries is LOST:
+                self._start_over()
+                continue
+            for entry in entries:
+                self._apply(entry)
+
+    async def _refresh(self) -> None:
+        for name in [name for name in SNAPSHOTS if name in self._stale]:
+            await self._reload[name]()
+            self._stale.discard(name)
+
+    def _apply(self, entry: Entry) -> None:
+        match entry:
+            case Fence(slots):
+                self._hold(slots)
+            case Settled():
+                self._cache.release()
+                self._stale |= self._changing
+                self._changing.clear()
+            case Failed(pair=pair):
+                self._lockout.note(pair)
+            case Cleared(pair=pair):
+                self._lockout.clear(pair)
+
+    def _hold(self, slots: tuple[Slot, ...] | None) -> None:
+        if slots is None:
+            self._cache.hold_all()
+            self._changing.update(SNAPSHOTS)
+        else:
+            self._cache.hold(slots)
+            self._changing.update(_snapshots(slots))
+
+    def _start_over(self) -> None:
+        self._cache.hold_all()
+        self._cache.release()  # a transaction that is under way comes next, from where we joined
+        self._lockout.lost()
+        self._changing.clear()
+        self._stale.update(SNAPSHOTS)
+
+
+def _snapshots(slots: tuple[Slot, ...]) -> set[str]:
+    return {
+        slot[0]
+        for slot in slots
+        if slot[0] in SNAPSHOTS and (slot[0] != SYSTEM.name or slot == KEYRING_SLOT)
+    }

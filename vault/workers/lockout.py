@@ -1,0 +1,69 @@
+"""Wrong secrets, counted once for all processes: by the leader.
+
+A pair of credential and address that has failures is the leader's case, right or wrong, until it
+has succeeded there. So no worker lets in whom the leader locked out, and none counts by itself.
+"""
+
+from vault.authn.lockout import DURATION, MAX_KEYS, RESET, Key, Lockout
+from vault.workers.elsewhere import Elsewhere
+from vault.workers.journal import JournalWriter
+from vault.workers.page import FAILED_AT, Page
+
+
+class LeaderLockout(Lockout):
+    """Counts, and tells the workers whose failures it remembers."""
+
+    def __init__(self, journal: JournalWriter, max_keys: int = MAX_KEYS) -> None:
+        super().__init__(max_keys)
+        self._journal = journal
+
+    def fail(self, key: Key, now: int) -> None:
+        """As `Lockout.fail`."""
+        super().fail(key, now)
+        self._journal.failed(key, now)
+
+    def succeed(self, key: Key) -> None:
+        """As `Lockout.succeed`."""
+        if key in self._failed:
+            super().succeed(key)
+            self._journal.cleared(key)
+
+
+class WorkerLockout(Lockout):
+    """Knows the pairs with failures; one that it may have missed counts as one, too."""
+
+    def __init__(self, page: Page) -> None:
+        super().__init__()
+        self._words = page.words
+        self._pairs: set[Key] = set()
+        self._sure_from = 0
+        self.lost()
+
+    def locked(self, key: Key, now: int) -> bool:
+        """Raise `Elsewhere` for a pair with failures; False for others."""
+        if key in self._pairs or now < self._sure_from:
+            raise Elsewhere
+        return False
+
+    def fail(self, key: Key, now: int) -> None:  # noqa: ARG002  # the leader looks itself
+        """Raise `Elsewhere`: the leader looks again, counts and refuses."""
+        raise Elsewhere
+
+    def succeed(self, key: Key) -> None:
+        """Nothing to forget: a pair with failures does not come this far."""
+
+    def note(self, key: Key) -> None:
+        """It has failures now."""
+        self._pairs.add(key)
+        if len(self._pairs) > MAX_KEYS:
+            self.lost()
+
+    def clear(self, key: Key) -> None:
+        """It has none any more."""
+        self._pairs.discard(key)
+
+    def lost(self) -> None:
+        """Some may have been missed: until the last failure is forgotten, every pair is a case."""
+        self._pairs.clear()
+        last = self._words[FAILED_AT]
+        self._sure_from = last + max(DURATION, RESET) if last else 0

@@ -1,0 +1,41 @@
+"""The page: memory that leader and workers share, with one writer for each word of it.
+
+The leader writes all of it: `WRITTEN`, `RESERVED`, `BEGUN` and the ring by the journal (`journal`),
+`OPENING` by the fleet. Words are 64 bits, aligned, and stored and loaded by one instruction; that
+stores become visible in their order is what x86-64 guarantees and others do not (Intel SDM volume
+3, section 9.2.2), so other machines are refused by the settings.
+"""
+
+import mmap
+import os
+from typing import Final
+
+WRITTEN: Final = 0  # the journal's end
+RESERVED: Final = 1  # as far as its bytes may be changing
+BEGUN: Final = 2  # where the transaction that is under way was announced; 0: none is
+OPENING: Final = 3  # which opening of the vault it is; 0: sealed
+FAILED_AT: Final = 4  # Unix ns of the last wrong secret that was counted
+
+RING: Final = (
+    1 << 20
+)  # bytes; some 10,000 changed rows: a worker that is further behind starts over
+_HEADER: Final = 4096
+_SIZE: Final = _HEADER + RING
+
+
+class Page:
+    """A mapping of the memory behind a descriptor."""
+
+    def __init__(self, fd: int) -> None:
+        """`fd` from `create`, in this process or inherited; it is not needed afterwards."""
+        self._memory = mmap.mmap(fd, _SIZE)
+        view = memoryview(self._memory)
+        self.words = view[:_HEADER].cast("Q")
+        self.ring = view[_HEADER:]
+
+
+def create() -> int:
+    """New anonymous memory, all zero; its descriptor."""
+    fd = os.memfd_create("freehold-page", os.MFD_CLOEXEC)
+    os.ftruncate(fd, _SIZE)
+    return fd

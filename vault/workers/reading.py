@@ -1,0 +1,176 @@
+"""A worker's data path: what reads need, over a store that only reads.
+
+    store ─ barrier ─ authn, authz ─ handlers ─ pipeline
+
+It is made of the parts that the leader's is made of; those that would write are the leader's.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from actors import Ref, World
+from vault.audit.hashing import ValueHasher
+from vault.authn.authenticator import Authenticator, CredentialMethod
+from vault.authn.bearer import Bearer, api_key_method
+from vault.authn.scheme import API_KEY, TOKEN, Located
+from vault.authn.standing import judge_token
+from vault.authn.usage import Usage
+from vault.authz.authorizer import Authorizer
+from vault.authz.book import PolicyBook
+from vault.authz.limits import RateLimits
+from vault.barrier import KEYRING_ROW, Barrier, RowGuard
+from vault.config import Settings
+from vault.crypto.keyring import Keyring
+from vault.errors import TamperedError
+from vault.handlers.access import AccessCounters
+from vault.handlers.listing import Listing
+from vault.handlers.mounts import Mounts
+from vault.handlers.secrets import Secrets
+from vault.metrics import Metrics
+from vault.model.identity import Identity
+from vault.model.mounts import MountBook
+from vault.model.operation import Origin
+from vault.model.records import TokenRow
+from vault.pipeline import Pipeline
+from vault.store.interface import Backend
+from vault.store.store import Store, open_store
+from vault.store.tables import MOUNTS, POLICIES, SYSTEM, TOKENS
+from vault.unit import Scheme, audit_keys, cache_config
+from vault.workers.audit import RemoteAudit
+from vault.workers.caches import WorkerCache
+from vault.workers.elsewhere import Elsewhere
+from vault.workers.follower import Follower
+from vault.workers.lockout import WorkerLockout
+from vault.workers.page import Page
+from vault.workers.wire import Drafted, Open
+
+LOCAL: Final = frozenset({"secret.read", "secret.list", "secret.keys"})
+"""Operations that a worker runs. None of them changes anything; all others are the leader's."""
+
+
+@dataclass(frozen=True)
+class WorkerParts:
+    """What outlives an opening."""
+
+    settings: Settings
+    backend: Backend
+    metrics: Metrics
+    page: Page
+    audit: Ref[Drafted]
+    world: World
+
+
+@dataclass(frozen=True)
+class Reading:
+    """An open data path for reads."""
+
+    pipeline: Pipeline
+    mounts: MountBook
+    follower: Follower
+    access: AccessCounters
+    usage: Usage
+
+
+@asynccontextmanager
+async def open_reading(parts: WorkerParts, order: Open) -> AsyncIterator[Reading]:
+    """For the length of the block. Raises `VaultError` when it cannot be built."""
+    world, page = parts.world, parts.page
+    cache = WorkerCache(cache_config(parts.settings.cache), world.now)
+    lockout = WorkerLockout(page)
+    follower = Follower(page, order.opening, cache, lockout)  # before anything is loaded
+
+    def keyring_of_now() -> Keyring:
+        return _load_keyring(parts.backend, order)
+
+    keyring = await world.run_sync(keyring_of_now)
+    async with open_store(
+        parts.backend, RowGuard(keyring), world, cache=cache, writes=False
+    ) as store:
+        barrier = Barrier(store, keyring, order.root_key, world)
+        book = PolicyBook(store, world)
+        authorizer = Authorizer(book)
+        mounts = Mounts(barrier, MountBook(), authorizer, world)
+        access, usage = AccessCounters(barrier, world), Usage(store, world)
+
+        async def renew_keyring() -> None:
+            barrier.adopt(await world.run_sync(keyring_of_now))
+
+        await follower.begin(
+            {POLICIES.name: book.reload, MOUNTS.name: mounts.reload, SYSTEM.name: renew_keyring}
+        )
+        audit = RemoteAudit(parts.audit, ValueHasher(audit_keys(keyring).mac), world)
+        rate = parts.settings.limits.rate
+        pipeline = Pipeline(
+            authenticator=_authenticator(parts, store, keyring, lockout, usage),
+            authorizer=authorizer,
+            limits=RateLimits(rate.requests_per_second, rate.burst_size, world.now),
+            audit=audit,
+            barrier=barrier,
+            handlers={
+                name: handler
+                for name, handler in (
+                    Secrets(barrier, mounts.mounts, access, world).handlers()
+                    | Listing(barrier, authorizer, world).handlers()
+                ).items()
+                if name in LOCAL
+            },
+            metrics=parts.metrics,
+            world=world,
+        )
+        yield Reading(pipeline, mounts.mounts, follower, access, usage)
+
+
+def _authenticator(
+    parts: WorkerParts, store: Store, keyring: Keyring, lockout: WorkerLockout, usage: Usage
+) -> Authenticator:
+    scheme, world = Scheme(keyring.pepper), parts.world
+    tokens: Bearer[TokenRow] = Bearer(
+        store,
+        scheme,
+        lockout,
+        world,
+        table=TOKENS,
+        stored=lambda row: row.secret_hash,
+        rule=judge_token,
+        spend=_unlimited,
+    )
+    known: dict[str, CredentialMethod] = {
+        TOKEN: _Proven(tokens),
+        API_KEY: _Proven(api_key_method(store, scheme, lockout, world)),
+    }
+    chosen = {name.replace("_", "-") for name in parts.settings.authentication.methods}
+    methods = {name: method for name, method in known.items() if name in chosen}
+    return Authenticator(scheme, methods, usage, world)
+
+
+async def _unlimited(row: TokenRow) -> bool:
+    """A use of a limited token is a write, which the leader does."""
+    if row.num_uses:
+        raise Elsewhere
+    return True
+
+
+class _Proven:
+    """A method whose refusals the leader pronounces: it counts wrong secrets."""
+
+    def __init__(self, method: CredentialMethod) -> None:
+        self._method = method
+
+    async def identify(self, located: Located, origin: Origin) -> Identity:
+        identity = await self._method.identify(located, origin)
+        if identity is None:
+            raise Elsewhere
+        return identity
+
+
+def _load_keyring(backend: Backend, order: Open) -> Keyring:
+    with backend.read() as session:
+        row = session.get(SYSTEM, (KEYRING_ROW,))
+    if row is None:
+        raise TamperedError("keyring_tampered", "the stored keyring is gone; restore a backup")
+    keyring = Keyring.decode(order.root_key, row.value, org=order.org, vault=order.vault)
+    if keyring.epoch < order.epoch:
+        raise TamperedError("keyring_tampered", "the stored keyring is an older one")
+    return keyring

@@ -1,0 +1,141 @@
+"""The worker's side of relaying: a request that is not a read here goes to the leader whole."""
+
+from typing import Any, Final
+
+import trio
+
+from vault.edge.asgi import Edge
+from vault.edge.compat.dialect import MAX_BODY as COMPAT_BODY
+from vault.edge.native.dialect import MAX_BODY as NATIVE_BODY
+from vault.edge.reply import Send
+from vault.edge.request import Receive
+from vault.workers.door import METHODS, WorkerDoor
+from vault.workers.elsewhere import Elsewhere
+from vault.workers.wire import Answered, Lane, Relayed
+
+MOST_BODY: Final = max(COMPAT_BODY, NATIVE_BODY) + 1
+"""Bytes of a body that are passed on: enough for the leader to see that it is too large."""
+MOST_RELAYED: Final = 1024  # requests at the leader at a time, for each worker; the others wait
+DEADLINE: Final = 75.0  # seconds; above every deadline of the leader's own
+_BUSY: Final = b'{"errors":["the agent does not answer in time; look before you repeat it"]}'
+
+
+class Relay:
+    """Asks the leader and waits for its answer. `run` must run meanwhile."""
+
+    def __init__(self, lane: Lane[Answered]) -> None:
+        self._lane = lane
+        self._slots: dict[int, _Slot] = {}
+        self._places = trio.CapacityLimiter(MOST_RELAYED)
+        self._last = 0
+
+    async def run(self) -> None:
+        """Hand out answers, until the lane closes."""
+        while True:
+            answer = await self._lane.receive()
+            slot = self._slots.get(answer.id)
+            if slot is not None:  # else nobody waits any more
+                slot.answer = answer
+                slot.there.set()
+
+    async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
+        """Answer one request with what the leader says."""
+        body = await _read(receive)
+        if body is None:
+            return  # the client has gone
+        answer = None
+        with trio.move_on_after(DEADLINE):
+            async with self._places:
+                answer = await self._ask(scope, body)
+        if answer is None:
+            headers = [(b"content-type", b"application/json"), (b"retry-after", b"1")]
+            answer = Answered(0, 503, [*headers, (b"content-length", b"%d" % len(_BUSY))], _BUSY)
+        start = {"type": "http.response.start", "status": answer.status, "headers": answer.headers}
+        await send(start)
+        await send({"type": "http.response.body", "body": answer.body})
+
+    async def _ask(self, scope: Any, body: bytes) -> Answered | None:
+        self._last = number = self._last + 1
+        slot = self._slots[number] = _Slot()
+        try:
+            self._lane.post(_relayed(number, scope, body))
+            await slot.there.wait()
+        finally:
+            del self._slots[number]
+        return slot.answer
+
+
+class _Slot:
+    __slots__ = ("answer", "there")
+
+    def __init__(self) -> None:
+        self.answer: Answered | None = None
+        self.there = trio.Event()
+
+
+class WorkerApp:
+    """ASGI: the edge for what may be a read, the relay for the rest."""
+
+    def __init__(self, edge: Edge, door: WorkerDoor, relay: Relay) -> None:
+        self._edge = edge
+        self._door = door
+        self._relay = relay
+        self.turn_away = edge.turn_away
+
+    async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
+        """Answer one HTTP request. Here, and only here, it is decided by whom."""
+        if scope["method"] in METHODS and await self._door.serves():
+            heard = _Heard(receive)
+            try:
+                await self._edge(scope, heard, send)
+            except Elsewhere:
+                receive = heard.again
+            else:
+                return
+        await self._relay(scope, receive, send)
+
+
+class _Heard:
+    """`receive`, remembered: what the edge has read of a body is there for the relay."""
+
+    __slots__ = ("_messages", "_receive")
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._messages: list[Any] = []
+
+    async def __call__(self) -> Any:
+        message = await self._receive()
+        self._messages.append(message)
+        return message
+
+    async def again(self) -> Any:
+        """From the beginning."""
+        return self._messages.pop(0) if self._messages else await self._receive()
+
+
+async def _read(receive: Receive) -> bytes | None:
+    parts, size, more = [], 0, True
+    while more and size < MOST_BODY:
+        message = await receive()
+        if message["type"] != "http.request":
+            return None
+        part = message.get("body", b"")
+        size += len(part)
+        parts.append(part)
+        more = message.get("more_body", False)
+    return b"".join(parts)
+
+
+def _relayed(number: int, scope: Any, body: bytes) -> Relayed:
+    tls = scope.get("extensions", {}).get("tls", {})
+    return Relayed(
+        number,
+        scope["method"],
+        scope["raw_path"],
+        scope["query_string"],
+        scope["headers"],
+        scope.get("client"),
+        tls.get("peer_certificate"),
+        body[:MOST_BODY],
+    )

@@ -1,0 +1,201 @@
+"""The wire between leader and workers: msgpack frames over socket pairs, three lanes a worker.
+
+- control: keys and life (leader → worker), readiness and counts (worker → leader);
+- audit: one frame of drafts, one frame of what became of them, in turn;
+- relay: requests that only the leader may answer, many at a time.
+
+A lane each, so that none waits behind a large body. Both ends are processes of one program.
+"""
+
+from typing import Final, Generic, TypeAlias, TypeVar
+
+import msgspec
+import trio
+from msgspec import Struct
+
+from vault.model.records import AccessRow
+
+LENGTH: Final = 4  # bytes of a frame's length
+MOST: Final = 1 << 26  # bytes of a frame; 256 records of the largest size are half of that
+_CHUNK: Final = 1 << 16
+
+M = TypeVar("M")
+
+
+class Open(Struct, frozen=True, kw_only=True, tag="open"):
+    """Leader: the vault is open; here is what opens the keyring. Answered with `Opened`."""
+
+    opening: int
+    root_key: bytes
+    org: str
+    vault: str
+    epoch: int  # a keyring below it was put back, and does not count
+
+    def __repr__(self) -> str:
+        return f"Open(opening={self.opening})"
+
+
+class Seal(Struct, frozen=True, tag="seal"):
+    """Leader: drop the keys. Answered with `Sealed`."""
+
+
+class Reload(Struct, frozen=True, tag="reload"):
+    """Leader: read the certificates again."""
+
+
+class Drain(Struct, frozen=True, tag="drain"):
+    """Leader: accept no more, let answers end for so many seconds, and exit."""
+
+    grace: float
+
+
+class Serving(Struct, frozen=True, tag="serving"):
+    """Worker: it accepts connections."""
+
+
+class Opened(Struct, frozen=True, tag="opened"):
+    """Worker: it reads by itself; `error` says why not, and is empty when it does."""
+
+    error: str = ""
+
+
+class Sealed(Struct, frozen=True, tag="sealed"):
+    """Worker: the keys are gone."""
+
+
+class Counts(Struct, frozen=True, tag="counts"):
+    """Worker: what it has counted since the last time."""
+
+    access: list[AccessRow]
+    usage: dict[str, tuple[int, int]]  # uses and last time by credential
+    operations: list[tuple[str, str, int]]
+    requests: list[tuple[str, str, list[int], float]]
+    connections: int  # open now
+    shed: int  # turned away since the worker began
+
+
+Order: TypeAlias = Open | Seal | Reload | Drain
+Report: TypeAlias = Serving | Opened | Sealed | Counts
+
+
+class Spawn(Struct, frozen=True):
+    """What a worker is told at its birth, beside its descriptors (`LANES`, page, listener)."""
+
+    number: int
+    floor: int  # Unix ns, below which its clock never answers
+
+
+class Drafted(Struct, frozen=True, array_like=True):
+    """A record but for its place in the log. `begins`: not to be taken from a disk's reserve."""
+
+    time: int
+    body: bytes
+    begins: bool
+
+
+class Recorded(Struct, frozen=True, array_like=True):
+    """What became of a frame of drafts. `error` is of all but the `refused`, by their places."""
+
+    error: str = ""
+    refused: tuple[int, ...] = ()
+
+
+class Relayed(Struct, frozen=True, array_like=True):
+    """A request as ASGI has it."""
+
+    id: int
+    method: str
+    raw_path: bytes
+    query: bytes
+    headers: list[tuple[bytes, bytes]]
+    client: tuple[str, int] | None
+    certificate: bytes | None  # of the client, DER
+    body: bytes
+
+
+class Answered(Struct, frozen=True, array_like=True):
+    """The answer to the request with this id."""
+
+    id: int
+    status: int
+    headers: list[tuple[bytes, bytes]]
+    body: bytes
+
+
+class LaneClosed(Exception):  # noqa: N818  # what happened, and not always a fault
+    """The other process has gone."""
+
+
+class Lane(Generic[M]):
+    """One end of one lane. `M` is what comes in."""
+
+    def __init__(self, stream: trio.SocketStream, shape: type[M]) -> None:
+        self._stream = stream
+        self._decode = msgspec.msgpack.Decoder(shape).decode
+        self._encode = msgspec.msgpack.Encoder().encode
+        self._buffer = bytearray()
+        self._waiting: list[bytes] = []
+        self._wake = trio.Event()
+        self._sent = trio.Event()
+
+    async def send(self, message: object) -> None:
+        """Send now; for a lane with one sender. Raises `LaneClosed`."""
+        await self._send_all(self._framed(message))
+
+    def post(self, message: object) -> None:
+        """Send soon, in order, together with what others post; by `run`."""
+        self._waiting.append(self._framed(message))
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Send what is posted, until cancelled. Raises `LaneClosed`."""
+        while True:
+            await self._wake.wait()
+            self._wake = trio.Event()
+            waiting, self._waiting = self._waiting, []
+            await self._send_all(b"".join(waiting))
+            if not self._waiting:
+                self._sent.set()
+
+    async def flush(self) -> None:
+        """Return when all that was posted is sent; while `run` runs."""
+        if self._waiting:
+            self._sent = trio.Event()
+            await self._sent.wait()
+
+    async def receive(self) -> M:
+        """The next message. Raises `LaneClosed`, and `ValueError` for what is none."""
+        buffer = self._buffer
+        while len(buffer) < LENGTH:
+            await self._fill()
+        end = LENGTH + int.from_bytes(buffer[:LENGTH])
+        if end > MOST:
+            raise ValueError("a frame is over its bound")
+        while len(buffer) < end:
+            await self._fill()
+        message = self._decode(memoryview(buffer)[LENGTH:end].tobytes())
+        del buffer[:end]
+        return message
+
+    async def aclose(self) -> None:
+        """Close this end."""
+        await self._stream.aclose()
+
+    async def _fill(self) -> None:
+        try:
+            data = await self._stream.receive_some(_CHUNK)
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            data = b""
+        if not data:
+            raise LaneClosed
+        self._buffer += data
+
+    async def _send_all(self, data: bytes) -> None:
+        try:
+            await self._stream.send_all(data)
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            raise LaneClosed from None
+
+    def _framed(self, message: object) -> bytes:
+        data = self._encode(message)
+        return len(data).to_bytes(LENGTH) + data

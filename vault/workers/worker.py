@@ -1,0 +1,188 @@
+"""A worker process: its lanes, its server, and the orders it takes."""
+
+import logging
+import os
+import socket
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import msgspec
+import trio
+import trio.lowlevel
+
+from actors import Child, SystemWorld, World, supervise
+from protocols.http import Listener, ServerHandle
+from protocols.http.errors import TlsConfigError
+from vault.config import Settings
+from vault.edge.asgi import Edge
+from vault.edge.compat import Compat
+from vault.edge.native.dialect import Native
+from vault.edge.ops import Ops
+from vault.errors import VaultError
+from vault.metrics import Metrics
+from vault.store.sqlite import SqliteReader
+from vault.workers.audit import AuditLane
+from vault.workers.door import WorkerDoor
+from vault.workers.elsewhere import Elsewhere
+from vault.workers.page import Page
+from vault.workers.reading import Reading, WorkerParts, open_reading
+from vault.workers.relay import Relay, WorkerApp
+from vault.workers.wire import (
+    Answered,
+    Counts,
+    Drain,
+    Lane,
+    LaneClosed,
+    Open,
+    Opened,
+    Order,
+    Recorded,
+    Reload,
+    Seal,
+    Sealed,
+    Serving,
+    Spawn,
+)
+
+COUNT_EVERY: Final = 1.0  # seconds between two messages of counts; what a crash loses of them
+
+Listen = Callable[..., Awaitable[None]]
+"""`(app, settings, world, listener, task_status)`: serve on a socket that is bound already."""
+
+log: Final = logging.getLogger("freehold.workers")
+
+
+def run(settings: Settings, listen: Listen, message: bytes, fds: list[int]) -> None:
+    """Be a worker, until the leader says or ceases: what the zygote's children run."""
+    spawn = msgspec.msgpack.decode(message, type=Spawn)
+    trio.run(_work, settings, listen, spawn, fds)
+
+
+async def _work(settings: Settings, listen: Listen, spawn: Spawn, fds: list[int]) -> None:
+    *lanes, page, listener = fds
+    control, audit, relayed = (
+        trio.SocketStream(trio.socket.from_stdlib_socket(socket.socket(fileno=fd))) for fd in lanes
+    )
+    world = SystemWorld(floor=spawn.floor)
+    metrics = WorkerMetrics(enabled=settings.monitoring.metrics_enabled)
+    storage = settings.storage
+    backend = SqliteReader(
+        storage.connection_string.get_secret_value(), readers=storage.max_connections
+    )
+    backend.open()
+    audit_lane: Lane[Recorded] = Lane(audit, Recorded)
+    child = Child("lane", lambda: AuditLane(audit_lane), mailbox=4096, stop_grace=10.0)
+    async with supervise("audit", [child], world=world) as tree, trio.open_nursery() as nursery:
+        relay_lane = Lane(relayed, Answered)
+        relay = Relay(relay_lane)
+        parts = WorkerParts(settings, backend, metrics, Page(page), tree.ref("lane"), world)
+        worker = Worker(parts, Lane(control, Order), nursery)  # type: ignore[arg-type]
+        app = WorkerApp(_edge(worker.door, metrics, world), worker.door, relay)
+        nursery.start_soon(_until_closed, relay.run)
+        nursery.start_soon(_until_closed, relay_lane.run)
+        nursery.start_soon(_until_closed, worker.control.run)
+        bound = Listener(socket.socket(fileno=listener), shared=True)
+        worker.handle = await nursery.start(listen, app, settings, world, bound)
+        worker.control.post(Serving())
+        nursery.start_soon(worker.count)
+        await _until_closed(worker.obey)
+        os._exit(0)  # drained: nothing is in flight, and the leader has all that was counted
+
+
+async def _until_closed(run: Callable[[], Awaitable[None]]) -> None:
+    """Without the leader nothing can be answered: end at once."""
+    try:
+        await run()
+    except LaneClosed:
+        os._exit(1)
+
+
+class WorkerMetrics(Metrics):
+    """Counts for the leader, who shows the sums."""
+
+    def render(self) -> bytes:
+        """The leader does."""
+        raise Elsewhere
+
+
+def _edge(door: WorkerDoor, metrics: Metrics, world: World) -> Edge:
+    native = Native(door, world)
+    return Edge([Compat(door, world), native, Ops(door, world, metrics, native)], metrics, world)
+
+
+class Worker:
+    """Takes orders. `handle` is set once it serves."""
+
+    def __init__(self, parts: WorkerParts, control: Lane[Order], nursery: trio.Nursery) -> None:
+        self.control = control
+        self.door = WorkerDoor()
+        self.handle: ServerHandle
+        self._parts = parts
+        self._nursery = nursery
+        self._reading: Reading | None = None
+        self._shut = trio.Event()
+
+    async def obey(self) -> None:
+        """Until drained. Raises `LaneClosed`."""
+        while True:
+            match await self.control.receive():
+                case Open() as order:
+                    self._shut = trio.Event()
+                    self._nursery.start_soon(self._stay_open, order, self._shut)
+                case Seal():
+                    self._shut.set()
+                    if self._reading is None:
+                        self.control.post(Sealed())
+                case Reload():
+                    self._reload()
+                case Drain(grace=grace):
+                    await self.handle.drain(grace)
+                    self._send_counts()
+                    await trio.lowlevel.checkpoint()  # the sender's turn
+                    return
+
+    async def count(self) -> None:
+        """Tell the leader what was counted, from time to time."""
+        while True:
+            await trio.sleep(COUNT_EVERY)
+            self._send_counts()
+
+    async def _stay_open(self, order: Open, shut: trio.Event) -> None:
+        refused = ""
+        try:
+            async with open_reading(self._parts, order) as reading:
+                await self._read(reading, shut)
+        except* VaultError as group:
+            if self._reading is not None:
+                raise
+            refused = "; ".join(str(error) for error in group.exceptions)
+        self._reading = None
+        self.control.post(Opened(refused) if refused else Sealed())
+
+    async def _read(self, reading: Reading, shut: trio.Event) -> None:
+        self._reading = reading
+        self.door.open(reading)
+        self.control.post(Opened())
+        await shut.wait()
+        await self.door.shut()
+        self._send_counts()
+
+    def _reload(self) -> None:
+        try:
+            self.handle.reload_tls()
+        except TlsConfigError as error:
+            log.error("certificates not reloaded, the old ones stay in force: %s", error)  # noqa: TRY400  # one line tells all
+
+    def _send_counts(self) -> None:
+        reading = self._reading
+        operations, requests = self._parts.metrics.drain()
+        self.control.post(
+            Counts(
+                access=[] if reading is None else reading.access.drain(),
+                usage={} if reading is None else reading.usage.drain(),
+                operations=operations,
+                requests=requests,
+                connections=self.handle.connections(),
+                shed=int(self.handle.shed()),
+            )
+        )
