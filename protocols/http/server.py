@@ -29,8 +29,10 @@ _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS}
 class Listener:
     """A bound, listening, non-blocking TCP socket."""
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, *, shared: bool = False) -> None:
+        """`shared`: with other processes, each of which is to have its part of the connections."""
         self._sock = sock
+        self.at_once = 1 if shared else _ACCEPT_BATCH
 
     @classmethod
     async def bind(cls, host: str, port: int, backlog: int) -> Self:
@@ -58,6 +60,10 @@ class Listener:
         """The port in use."""
         port: int = self._sock.getsockname()[1]
         return port
+
+    def fileno(self) -> int:
+        """The descriptor, for other processes that are to accept from it."""
+        return self._sock.fileno()
 
     async def wait(self) -> None:
         """Until somebody knocks. Raises trio.ClosedResourceError once closed."""
@@ -185,7 +191,7 @@ class ServerHandle:
         while not self._draining:
             try:
                 await self._listener.wait()
-                for _ in range(_ACCEPT_BATCH):
+                for _ in range(self._listener.at_once):
                     sock = self._listener.accept()
                     if sock is None:
                         break
@@ -265,9 +271,13 @@ async def serve(
     turn_away: TurnAway | None = None,
     on_connections: Callable[[int], None] | None = None,
     wall_clock: Callable[[], float] | None = None,
+    listener: Listener | None = None,
     task_status: trio.TaskStatus[ServerHandle] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve `app` (ASGI 3, type "http"; no lifespan) until cancelled or drained.
+
+    On `host` and `port`, or on a `listener` that is bound already and that other processes may
+    accept from, too; it is closed in the end.
 
     `refuse(status, code, message)` gives headers and body of the answers that the server makes
     itself; `turn_away(target)` those of the 503 when too many requests are in hand, or None for
@@ -286,7 +296,7 @@ async def serve(
         Admission(limits),
         turn_away or turn_all_away,
     )
-    with await Listener.bind(host, port, limits.backlog) as listener:
-        handle = ServerHandle(shared, listener, tls, on_connections)
+    with listener or await Listener.bind(host, port, limits.backlog) as bound:
+        handle = ServerHandle(shared, bound, tls, on_connections)
         task_status.started(handle)
         await handle._run()  # noqa: SLF001 - the handle's owner is told only what it may do

@@ -9,7 +9,7 @@ from vault.edge.reply import Reply
 from vault.edge.request import Receive, Request, read_request, told
 from vault.edge.router import Route, Router
 from vault.errors import UnavailableError, ValidationError, VaultError
-from vault.gate import Gate
+from vault.gate import Door
 from vault.model.operation import Operation
 from vault.model.path import ResourcePath
 from vault.pipeline import unexpected
@@ -28,7 +28,7 @@ class Dialect:
     router: ClassVar[Router]
     max_body: ClassVar[int]
 
-    def __init__(self, gate: Gate, world: World) -> None:
+    def __init__(self, gate: Door, world: World) -> None:
         self.gate = gate
         self.world = world
 
