@@ -1,11 +1,16 @@
-"""Where an agent's anchor is: named, as its configuration says, or beside its audit log."""
+"""Where an agent's anchor and database are: as its configuration says, or beside its audit log."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from ui.cli.errors import CliError
+
+if TYPE_CHECKING:
+    from vault.config import Settings
+
+DATABASE_NAME: Final = "vault.db"
 
 Config = Annotated[
     Path | None, typer.Option(help="The agent's configuration file.", dir_okay=False)
@@ -14,19 +19,28 @@ Config = Annotated[
 
 def anchor_of(config: Path | None, anchor: Path | None) -> Path | None:
     """The anchor file, if either is given. Raises `CliError` for a bad configuration."""
-    from vault.config.load import ConfigError, load_settings
-
     if anchor is not None or config is None:
         return anchor
-    try:
-        return load_settings(config).anchor_file
-    except ConfigError as error:
-        raise CliError(str(error)) from None
+    return _settings(config).anchor_file
 
 
-def anchor_beside(log: Path) -> Path | None:
-    """The anchor where it is by default, if it is there."""
+def beside(log: Path) -> tuple[Path | None, Path | None]:
+    """Anchor and database where they are by default, each if it is there."""
     from vault.config.settings import ANCHOR_NAME
 
-    file = log.with_name(ANCHOR_NAME)
-    return file if file.exists() else None
+    anchor, database = log.with_name(ANCHOR_NAME), log.with_name(DATABASE_NAME)
+    return anchor if anchor.exists() else None, database if database.exists() else None
+
+
+def database_of(config: Path | None) -> Path | None:
+    """The database file, if a configuration is given. Raises `CliError` for a bad one."""
+    return None if config is None else _settings(config).storage.path
+
+
+def _settings(config: Path) -> "Settings":
+    from vault.config.load import ConfigError, load_settings
+
+    try:
+        return load_settings(config)
+    except ConfigError as error:
+        raise CliError(str(error)) from None

@@ -2,14 +2,15 @@
 
 import base64
 import binascii
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ui.cli.anchor import Config, anchor_beside, anchor_of
+from ui.cli.anchor import Config, anchor_of, beside, database_of
 from ui.cli.errors import CliError
-from ui.cli.output import document
+from ui.cli.output import document, tell
 from ui.cli.paging import every
 from ui.cli.pairs import given
 from ui.cli.route import route
@@ -17,6 +18,7 @@ from ui.cli.session import session, shown
 from ui.cli.source import read_value
 
 if TYPE_CHECKING:
+    from vault.anchor.witness import Witness
     from vault.audit.verify import Verdict
 
 app = typer.Typer(help="Look at the audit log and prove that it is whole.", no_args_is_help=True)
@@ -40,11 +42,20 @@ def verify(
     """Check every record, segment and signature. Exit 1 and the first bad record if one is bad.
 
     Without --key the log is held against the key that it names itself: whoever can write the whole
-    folder could have made both. Keep the key elsewhere. The anchor (named, as --config says, or
-    vault.anchor beside the log) tells when the log was cut and its head file set back with it.
+    folder could have made both. Keep the key elsewhere. The anchor and the database (as --config
+    says, or vault.anchor and vault.db beside the log) tell when the log was cut and its head file
+    set back with it.
     """
-    file = anchor_of(config, anchor) or anchor_beside(log)
-    verdict = _verified(log, _key(key) if key else None, _witness(file) if file else "")
+    near_anchor, near_database = beside(log)
+    witness = _witness(
+        anchor_of(config, anchor) or near_anchor, database_of(config) or near_database
+    )
+    verdict = _verified(log, _key(key) if key else None, witness)
+    if witness is None:
+        tell(
+            "freehold: no anchor and no database to hold the log against: an older copy of all its "
+            "files would pass; name them by --config"
+        )
     public = base64.b64encode(verdict.public).decode()
     session(context).show({"size": verdict.size, "root": verdict.root, "public_key": public})
 
@@ -132,19 +143,26 @@ def hash_(
     typer.echo(session(context).client.call("POST", route("audit/hash"), body)["hash"])
 
 
-def _witness(file: Path) -> str:
-    """The signed checkpoint in the anchor: read before the log, which only grows."""
-    from vault.anchor.file import look
+def _witness(anchor: Path | None, database: Path | None) -> "Witness | None":
+    """Who has seen the most of the log: asked before the log is read, which only grows."""
+    from vault.anchor.witness import in_anchor, in_database
+
+    found = [_asked(in_anchor, anchor), _asked(in_database, database)]
+    return max(filter(None, found), key=lambda witness: witness.size, default=None)
+
+
+def _asked(ask: Callable[[Path], "Witness | None"], file: Path | None) -> "Witness | None":
+    from vault.errors import VaultError
 
     try:
-        return look(file).checkpoint
-    except ValueError as error:
+        return None if file is None else ask(file)
+    except (ValueError, VaultError) as error:
         raise CliError(f"{file}: {error}") from None
     except OSError as error:
         raise CliError(f"cannot read {file}: {error.strerror}") from None
 
 
-def _verified(log: Path, key: bytes | None, witness: str = "") -> "Verdict":
+def _verified(log: Path, key: bytes | None, witness: "Witness | None" = None) -> "Verdict":
     from vault.audit.fault import BadLogError
     from vault.audit.keys import VerifyKeys
     from vault.audit.verify import verify as verify_log
@@ -152,9 +170,11 @@ def _verified(log: Path, key: bytes | None, witness: str = "") -> "Verdict":
     from vault.crypto.note import is_signed
 
     try:
-        return verify_log(log, VerifyKeys(sha256, is_signed), key, witness)
+        note = witness.note if witness else ""
+        return verify_log(log, VerifyKeys(sha256, is_signed), key, note)
     except BadLogError as error:
-        raise CliError(f"the log is not whole: {error}") from None
+        seen_by = f" (witness: {witness.file})" if witness else ""
+        raise CliError(f"the log is not whole: {error}{seen_by}") from None
     except OSError as error:
         raise CliError(f"cannot read {error.filename or log}: {error.strerror}") from None
 

@@ -31,7 +31,7 @@ class AnchorFile:
 
 def look(path: Path) -> Anchor:
     """What an anchor says to somebody without keys. Raises `ValueError` and `OSError`."""
-    return read_unchecked(_content(path))
+    return read_unchecked(_content(path), Anchor)
 
 
 def replace(path: Path, content: bytes) -> None:

@@ -15,6 +15,7 @@ from vault.audit.checkpoint import Head, unsigned_head
 FORMAT: Final = 1
 MAX_BYTES: Final = 65_536  # a state is about 1 KiB; what is longer is none
 _LABELS: Final = {"Anchor": b"freehold-anchor-v1\n", "Mark": b"freehold-mark-v1\n"}
+_NAMES: Final = {"Anchor": "an anchor", "Mark": "a mark"}
 _HEX: Final = 64
 
 
@@ -65,12 +66,12 @@ def decode(data: bytes, kind: type[S], keys: AnchorKeys) -> S:
     return state
 
 
-def read_unchecked(data: bytes) -> Anchor:
-    """An anchor without its MAC, which takes the keys. Raises `ValueError`."""
+def read_unchecked(data: bytes, kind: type[S]) -> S:
+    """A state without its MAC, which takes the keys. Raises `ValueError`."""
     body, _, mac = data.partition(b"\n")
     if len(mac.strip()) != _HEX:
-        raise ValueError("not an anchor")
+        raise ValueError(f"not {_NAMES[kind.__name__]}")
     try:
-        return msgspec.json.decode(body, type=Anchor)
+        return msgspec.json.decode(body, type=kind)
     except msgspec.MsgspecError:
-        raise ValueError("not an anchor") from None
+        raise ValueError(f"not {_NAMES[kind.__name__]}") from None

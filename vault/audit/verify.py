@@ -257,16 +257,16 @@ class Verifier:
         try:
             head = open_note(note, self._keys, public)
         except ValueError as error:
-            raise ValueError(f"the anchor is not of this log: {error}") from None
+            raise ValueError(f"the witness is not of this log: {error}") from None
         if head.origin != origin_of(self._vault):
-            raise ValueError("the anchor is of another vault's log")
+            raise ValueError("the witness is of another vault's log")
         return head
 
     def _meet_witness(self, head: Head) -> None:
         try:
             replay.check_head(self._chain, head)
         except ValueError:
-            what = f"not the {head.size} records that the anchor has seen: the log was replaced"
+            what = f"not the {head.size} records that the witness has seen: the log was replaced"
             raise BadLogError(*self._place, head.size - 1, what) from None
 
     def _finish(self) -> None:
@@ -279,7 +279,7 @@ class Verifier:
             file, line = self._after_end()
             raise BadLogError(file, line, self._chain.size, what)
         if self._witness is not None and self._witness.size > self._chain.size:
-            what = f"the log ends here; the anchor has seen {self._witness.size} records"
+            what = f"the log ends here; the witness has seen {self._witness.size} records"
             raise BadLogError(*self._after_end(), self._chain.size, what)
         if self._first > self._released:
             name = self._layout.closed(max(self._segment - self._segments, 1)).name

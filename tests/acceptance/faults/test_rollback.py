@@ -172,20 +172,46 @@ def test_an_acceptance_runs_out(agent: Agent, past: Path) -> None:
     assert CODE.findall(agent.refused_start()) == ["storage_rolled_back"]
 
 
-def test_verify_holds_a_log_against_the_anchor(agent: Agent, past: Path) -> None:
-    """Beside the log it is found by itself; elsewhere it is named."""
+@pytest.mark.parametrize(
+    ("back", "witness"),
+    [
+        (LOG, "vault"),  # both know of it
+        ((*LOG, *ANCHOR), "vault.db"),
+        ((*LOG, *DATABASE), "vault.anchor"),
+    ],
+    ids=["log", "log and anchor", "log and database"],
+)
+@pytest.mark.parametrize("gone", [False, True], ids=["older", "removed"])
+def test_verify_finds_a_log_that_was_cut_with_its_head(
+    agent: Agent, past: Path, back: tuple[str, ...], witness: str, *, gone: bool
+) -> None:
+    """It is held against what lies beside it, and says who has seen more of it."""
     assert agent.verify().returncode == 0
-    _copy(past / "early", agent.data, LOG)
+    _copy(past / "early", agent.data, back)
+    if gone:  # what could have told of it, too
+        for name in set(back) - set(LOG):
+            (agent.data / name).unlink(missing_ok=True)
     found = agent.verify()
     assert found.returncode == 1
     assert re.search(
-        r"audit\.log, line \d+, record \d+: the log ends here; the anchor", found.stderr
+        rf"audit\.log, line \d+, record \d+: the log ends here; the witness has seen \d+ records "
+        rf"\(witness: .*/{re.escape(witness)}",
+        found.stderr,
     )
+
+
+def test_verify_takes_an_anchor_from_elsewhere(agent: Agent, past: Path) -> None:
+    """Without it nothing tells that log, head and database are older copies; and that is said."""
+    _copy(past / "early", agent.data, (*LOG, *DATABASE))
+    for name in DATABASE:
+        (agent.data / name).unlink(missing_ok=True)
     elsewhere = agent.folder / "elsewhere"
     (agent.data / "vault.anchor").rename(elsewhere)
-    assert agent.verify().returncode == 0
+    alone = agent.verify()
+    assert alone.returncode == 0
+    assert "no anchor and no database" in alone.stderr
     words = ("audit", "verify", "--log", str(agent.audit_log), "--anchor", str(elsewhere))
-    assert "the anchor has seen" in freehold(*words).stderr
+    assert "the witness has seen" in freehold(*words).stderr
 
 
 def _copy(source: Path, target: Path, names: tuple[str, ...]) -> None:

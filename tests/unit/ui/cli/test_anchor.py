@@ -1,11 +1,11 @@
-"""Where an agent's anchor is."""
+"""Where an agent's anchor and database are."""
 
 import json
 from pathlib import Path
 
 import pytest
 
-from ui.cli.anchor import anchor_beside, anchor_of
+from ui.cli.anchor import anchor_of, beside, database_of
 from ui.cli.errors import CliError
 
 
@@ -23,14 +23,17 @@ def test_it_is_named_or_configured_or_not_known(tmp_path: Path) -> None:
     )
     assert anchor_of(config, None) == tmp_path / "apart" / "a"
     assert anchor_of(config, tmp_path / "b") == tmp_path / "b"
-    assert anchor_of(None, None) is None
+    assert anchor_of(None, None) is database_of(None) is None
+    assert database_of(config) == tmp_path / "vault.db"
     with pytest.raises(CliError, match="cannot be read"):
         anchor_of(tmp_path / "nosuch", None)
 
 
-def test_beside_the_log_it_is_found_by_its_name(tmp_path: Path) -> None:
-    """If it is there."""
+def test_beside_the_log_they_are_found_by_their_names(tmp_path: Path) -> None:
+    """Each if it is there."""
     log = tmp_path / "audit.log"
-    assert anchor_beside(log) is None
+    assert beside(log) == (None, None)
     (tmp_path / "vault.anchor").touch()
-    assert anchor_beside(log) == tmp_path / "vault.anchor"
+    assert beside(log) == (tmp_path / "vault.anchor", None)
+    (tmp_path / "vault.db").touch()
+    assert beside(log) == (tmp_path / "vault.anchor", tmp_path / "vault.db")

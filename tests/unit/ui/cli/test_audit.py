@@ -56,6 +56,21 @@ def test_an_anchor_beside_the_log_is_minded(cli: Run, log: Path) -> None:
     assert "cannot read" in done.err
 
 
+def test_a_database_beside_the_log_is_minded_too(cli: Run, log: Path) -> None:
+    """What is none is told by its name."""
+    log.with_name("vault.db").write_bytes(b"nonsense" * 1000)
+    done = cli("audit", "verify", "--log", str(log))
+    assert (done.code, done.out) == (1, "")
+    assert "vault.db: store_" in done.err
+
+
+def test_a_log_alone_is_said_to_be_alone(cli: Run, log: Path) -> None:
+    """Whole in itself is all that can be said then: an older copy of all of it is whole too."""
+    done = cli("audit", "verify", "--log", str(log))
+    assert done.code == 0
+    assert "no anchor and no database to hold the log against" in done.err
+
+
 def test_a_log_that_cannot_be_read_is_told(cli: Run, tmp_path: Path) -> None:
     """By its name."""
     folder = tmp_path / "audit.log"

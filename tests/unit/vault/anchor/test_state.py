@@ -55,7 +55,7 @@ def test_a_later_format_is_not_guessed_at() -> None:
 
 def test_it_is_readable_without_keys() -> None:
     """For people and for `audit verify`; what is no anchor is told."""
-    assert read_unchecked(encode(ANCHOR, KEYS)) == ANCHOR
+    assert read_unchecked(encode(ANCHOR, KEYS), Anchor) == ANCHOR
     for wrong in (b"", b"{}\n" + b"0" * 64, b"\xff\n" + b"0" * 64, encode(MARK, KEYS)):
         with pytest.raises(ValueError, match="not an anchor"):
-            read_unchecked(wrong)
+            read_unchecked(wrong, Anchor)

@@ -346,7 +346,7 @@ def test_a_kept_checkpoint_is_held_against_the_log(original: Path, log: Path) ->
     shorter.parent.mkdir()
     write_log(shorter, 40, batch=4, rotation=45_000)
     verify(shorter, KEYS)
-    with pytest.raises(BadLogError, match="the log ends here; the anchor has seen"):
+    with pytest.raises(BadLogError, match="the log ends here; the witness has seen"):
         verify(shorter, KEYS, witness=witness)
     write_log(shorter, 20, batch=3, rotation=45_000)
     verify(shorter, KEYS)
@@ -358,7 +358,7 @@ def test_a_kept_checkpoint_of_another_log_is_told(log: Path) -> None:
     """Of another key, or no checkpoint at all; an older one of this log is met on the way."""
     head = read_head(Layout(log).head, KEYS, KEYS.public)
     for witness in (sign(head.head, make_keys(b"other")), "nonsense"):
-        with pytest.raises(BadLogError, match="the anchor is not of this log"):
+        with pytest.raises(BadLogError, match="the witness is not of this log"):
             verify(log, KEYS, witness=witness)
     other = sign(replace(head.head, origin=origin_of("vault-2")), KEYS)
     with pytest.raises(BadLogError, match="another vault"):
