@@ -11,6 +11,7 @@ from protocols.errors import ErrorType
 
 JSON: Final = "application/json"
 NO_CONTENT: Final = 204
+PARTLY: Final = "Done in part: the answer tells of each"
 _SEGMENT: Final = {"type": "string", "minLength": 1}
 _ALWAYS: Final = (400, 413, 500)
 _WITH_CREDENTIAL: Final = (401, 403, 429, 503)
@@ -44,6 +45,8 @@ class Described(Protocol):
     def returns(self) -> Any: ...
     @property
     def status(self) -> int: ...
+    @property
+    def also(self) -> tuple[int, ...]: ...
     @property
     def public(self) -> bool: ...
     @property
@@ -204,14 +207,20 @@ def _query_parameters(endpoint: Described, schemas: _Schemas) -> Iterator[Schema
 
 
 def _responses(endpoint: Described, schemas: _Schemas) -> Schema:
-    success: Schema = {"description": "Done", "headers": _headers(endpoint.status)}
-    if endpoint.status != NO_CONTENT:
-        success["content"] = {JSON: {"schema": schemas.of(endpoint.returns)}}
+    done = {str(endpoint.status): _success(endpoint.status, "Done", endpoint, schemas)}
+    done |= {str(also): _success(also, PARTLY, endpoint, schemas) for also in endpoint.also}
     statuses = {*_ALWAYS, *endpoint.errors}
     statuses.update(() if endpoint.public else _WITH_CREDENTIAL)
     statuses.update((404,) if "{" in endpoint.template else ())
     refused = {str(s): {"$ref": f"#/components/responses/Error{s}"} for s in sorted(statuses)}
-    return {str(endpoint.status): success, **refused}
+    return {**done, **refused}
+
+
+def _success(status: int, text: str, endpoint: Described, schemas: _Schemas) -> Schema:
+    success: Schema = {"description": text, "headers": _headers(status)}
+    if status != NO_CONTENT:
+        success["content"] = {JSON: {"schema": schemas.of(endpoint.returns)}}
+    return success
 
 
 def _error(status: int, text: str, schemas: _Schemas) -> Schema:

@@ -54,6 +54,7 @@ class Endpoint:
     query: type[Struct] = Nothing
     returns: Any = None
     status: int = 200
+    also: tuple[int, ...] = ()  # further statuses with the same body
     errors: tuple[int, ...] = ()
     schema: Any = None
     media_type: str = JSON

@@ -80,14 +80,19 @@ class Dialect:
             wait = RETRY_AFTER
         return reply if wait is None else reply.with_header(b"retry-after", str(wait))
 
-    async def run(self, request: Request, name: str, path: ResourcePath, payload: object) -> Any:
-        """Run one operation with the request's credential; returns the handler's result."""
+    async def run(
+        self, request: Request, name: str, path: ResourcePath, payload: object, *, part: str = ""
+    ) -> Any:
+        """Run one operation with the request's credential; returns the handler's result.
+
+        `part` is added to the request's id where a request has several operations.
+        """
         return await self.gate.run(
             Operation(
                 name=name,
                 path=path,
                 payload=payload,
-                request_id=request.id,
+                request_id=request.id + part,
                 credential=self.credential(request),
                 origin=request.origin,
             )

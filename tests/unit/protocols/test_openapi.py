@@ -38,6 +38,7 @@ class Endpoint:
     query: type[Struct] = Nothing
     returns: Any = Thing
     status: int = 201
+    also: tuple[int, ...] = (207,)
     public: bool = False
     errors: tuple[int, ...] = (409,)
     needs_body: bool = True
@@ -64,6 +65,7 @@ def test_a_declaration_is_described() -> None:
     validate(found)
     made = found["paths"]["/x/things/{name}"]["post"]
     assert {"201", "401", "404", "409", "503"} <= set(made["responses"])
+    assert made["responses"]["207"]["content"] == made["responses"]["201"]["content"]
     assert made["requestBody"]["required"]
     asked = found["paths"]["/x/open"]["get"]
     assert asked["security"] == []

@@ -6,9 +6,11 @@ import msgspec
 
 from vault.edge.dialect import Dialect
 from vault.edge.native.audit import audit
+from vault.edge.native.batch import batch
 from vault.edge.native.endpoint import routed
+from vault.edge.native.errors import error_body
 from vault.edge.native.keys import keys
-from vault.edge.native.openapi import ErrorBody, describe
+from vault.edge.native.openapi import describe
 from vault.edge.native.policies import policies
 from vault.edge.native.roles import roles
 from vault.edge.native.secrets import secrets
@@ -18,22 +20,14 @@ from vault.edge.native.users import users
 from vault.edge.reply import Reply
 from vault.edge.router import Router
 from vault.errors import AuthenticationError, MethodError, VaultError
-from vault.model.instant import SECOND, rfc3339
 
 PREFIX: Final = "/api/v1/"
 MAX_BODY: Final = 1 << 21  # a value of 1 MiB, escaped and with its metadata
 
-
+_DESCRIBED: Final = (secrets, batch, policies, users, roles, keys, tokens, audit, system)
 RESOURCES: Final = (
-    secrets,
-    policies,
-    users,
-    roles,
-    keys,
-    tokens,
-    audit,
-    system,
-    describe((secrets, policies, users, roles, keys, tokens, audit, system)),
+    *_DESCRIBED,
+    describe(_DESCRIBED),
 )
 
 
@@ -47,14 +41,7 @@ class Native(Dialect):
 
     def error(self, error: VaultError, request_id: str) -> Reply:
         """The typed error, with what HTTP asks to be beside it."""
-        body = ErrorBody(
-            type=error.type,
-            code=error.code,
-            message=error.message,
-            request_id=request_id,
-            timestamp=rfc3339(self.world.now() // SECOND * SECOND),
-            details=dict(error.details),
-        )
+        body = error_body(error, request_id, self.world.now())
         return Reply(error.status, msgspec.json.encode(body), headers=_headers(error))
 
 

@@ -30,7 +30,8 @@ class Endpoint:
 
     `body` and `query` are the types that the request is decoded to, `schema` is how a body is
     documented where that says more than the type; `returns` is what the answer looks like, `status`
-    its status; `errors` are the statuses that may come beside those that every endpoint has.
+    its status, `also` are others that it may have; `errors` are the statuses of refusals that may
+    come beside those that every endpoint has.
     """
 
     method: str
@@ -44,6 +45,7 @@ class Endpoint:
     query: type[Struct] = Nothing
     returns: Any = None
     status: int = 200
+    also: tuple[int, ...] = ()
     public: bool = False
     errors: tuple[int, ...] = ()
 
@@ -120,9 +122,14 @@ def _answering(endpoint: Endpoint) -> Answer:
             return result
         if endpoint.status == NO_CONTENT:
             return Reply(NO_CONTENT)
-        return Reply(endpoint.status, _encode(result))
+        return encoded(result, endpoint.status)
 
     return answer
+
+
+def encoded(result: object, status: int) -> Reply:
+    """What an endpoint returns, on its way to the wire."""
+    return Reply(status, _encode(result))
 
 
 def _decoded(endpoint: Endpoint, request: Request) -> dict[str, object]:

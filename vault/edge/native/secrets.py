@@ -33,6 +33,7 @@ from vault.model.payloads import (
     WriteMetadata,
     WriteSecret,
 )
+from vault.model.results import SecretValue
 
 secrets = Endpoints("secrets", "Values with their versions, metadata and tags.")
 named = ResourcePath.parse_secret
@@ -116,7 +117,7 @@ async def list_(dialect: Dialect, request: Request, *, query: ListQuery) -> Page
         tags=tuple(tag for tag in query.tags.split(",") if tag),
         metadata=_pairs(query.metadata),
         status=query.status,
-        expiring_before=_instant(query.expiring_before, "expiring_before") or 0,
+        expiring_before=instant_of(query.expiring_before, "expiring_before") or 0,
         cursor=query.cursor,
         limit=query.limit,
     )
@@ -136,10 +137,10 @@ async def list_(dialect: Dialect, request: Request, *, query: ListQuery) -> Page
 )
 async def create(dialect: Dialect, request: Request, *, body: CreateSecret) -> SecretBody:
     payload = WriteSecret(
-        value=_value(body.value),
+        value=value_of(body.value),
         metadata=body.metadata,
         tags=body.tags,
-        expires_at=_instant(body.expires_at, "expires_at"),
+        expires_at=instant_of(body.expires_at, "expires_at"),
         create_only=True,
     )
     written = await dialect.run(request, "secret.write", named(body.name), payload)
@@ -151,9 +152,7 @@ async def read(dialect: Dialect, request: Request, name: str, *, query: ReadQuer
     result = await dialect.run(
         request, "secret.read", named(name), ReadSecret(version=query.version)
     )
-    if result.value is None:
-        raise NotFoundError("version_deleted", "this version is deleted or destroyed")
-    return value_body(result)
+    return read_body(result)
 
 
 @secrets.add(
@@ -163,11 +162,11 @@ async def update(
     dialect: Dialect, request: Request, name: str, *, body: UpdateSecret
 ) -> SecretBody:
     payload = WriteSecret(
-        value=_value(body.value),
+        value=value_of(body.value),
         cas=body.cas,
         metadata=body.metadata,
         tags=body.tags,
-        expires_at=_instant(body.expires_at, "expires_at"),
+        expires_at=instant_of(body.expires_at, "expires_at"),
         must_exist=True,
     )
     written = await dialect.run(request, "secret.write", named(name), payload)
@@ -261,7 +260,7 @@ async def write_metadata(
         metadata=body.metadata,
         merge=True,
         tags=body.tags,
-        expires_at=_instant(body.expires_at, "expires_at"),
+        expires_at=instant_of(body.expires_at, "expires_at"),
         max_versions=body.max_versions,
         cas_required=body.cas_required,
         delete_version_after=None
@@ -284,7 +283,14 @@ async def _edit(
     return secret_body(await dialect.run(request, operation, named(name), payload))
 
 
-def _value(raw: Raw) -> bytes:
+def read_body(result: SecretValue) -> SecretBody:
+    """A value that was read. Raises `NotFoundError` where its version is deleted or destroyed."""
+    if result.value is None:
+        raise NotFoundError("version_deleted", "this version is deleted or destroyed")
+    return value_body(result)
+
+
+def value_of(raw: Raw) -> bytes:
     """The bytes of a value, read once in full: what is sealed can be read again."""
     try:
         msgspec.json.decode(raw)
@@ -295,7 +301,7 @@ def _value(raw: Raw) -> bytes:
     return bytes(raw)
 
 
-def _instant(text: str | None, field: str) -> int | None:
+def instant_of(text: str | None, field: str) -> int | None:
     """None: leave it; "" : never; else an RFC 3339 time."""
     if text is None:
         return None

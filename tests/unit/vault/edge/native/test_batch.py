@@ -1,0 +1,248 @@
+"""`/api/v1/batch`: each item by itself, bounds on all of them together."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import trio
+
+from vault.edge.native.batch import AT_ONCE, MAX_ANSWER, MOST
+from vault.errors import (
+    AuthenticationError,
+    AuthorizationError,
+    ConflictError,
+    NotFoundError,
+    RateLimitError,
+    UnavailableError,
+    VaultError,
+)
+from vault.model.operation import Operation
+from vault.model.payloads import ReadSecret
+from vault.model.records import SecretRow, VersionRow
+from vault.model.results import SecretValue, Written
+
+UNKNOWN = AuthenticationError("unauthenticated", "permission denied")
+
+
+def secret(op: Operation) -> SecretRow:
+    """The head that an operation is about."""
+    return SecretRow(
+        name=op.path, id="s", current_version=1, created_at=1, updated_at=1, created_by="u"
+    )
+
+
+def version(**fields: Any) -> VersionRow:
+    """Its first version."""
+    row = {"wrapped_dek": b"", "box": b"", "kek_generation": 1, "created_at": 1, "created_by": "u"}
+    return VersionRow(secret_id="s", version=1, **{**row, **fields})
+
+
+def value(op: Operation, content: bytes | None = b'"v"') -> SecretValue:
+    """What a read answers."""
+    return SecretValue(secret=secret(op), version=version(), value=content)
+
+
+class Gate:
+    """Answers each operation by the end of its path, all that are under way at once."""
+
+    def __init__(self) -> None:
+        self.by_name: dict[str, VaultError] = {}
+        self.of_all: VaultError | None = None
+        self.content: bytes | None = b'"v"'
+        self.ops: list[Operation] = []
+        self.most = 0
+        self._now = 0
+
+    async def run(self, op: Operation) -> object:
+        """One operation."""
+        self.ops.append(op)
+        self._now += 1
+        self.most = max(self.most, self._now)
+        await trio.lowlevel.checkpoint()
+        self._now -= 1
+        error = self.of_all or self.by_name.get(op.path.rpartition("/")[2])
+        if error is not None:
+            raise error
+        if op.name == "secret.read":
+            return value(op, self.content)
+        return Written(secret=secret(op), version=version())
+
+
+@pytest.fixture
+def gate(wire: Any) -> Gate:
+    """Behind the wire."""
+    wire.gate = Gate()
+    gate: Gate = wire.gate
+    return gate
+
+
+def names(count: int) -> list[str]:
+    """Of as many secrets."""
+    return [f"secret/{i}" for i in range(count)]
+
+
+async def test_each_in_order(wire: Any, gate: Gate) -> None:
+    """Every item is an operation of its own, under an id made from the request's."""
+    reply = await wire.ask("POST", "batch/read", {"names": names(3)})
+    told = json.loads(reply.body)
+    assert (reply.status, told["failed"]) == (200, 0)
+    assert [item["name"] for item in told["results"]] == names(3)
+    assert all(item["status"] == 200 for item in told["results"])
+    assert [item["secret"]["value"] for item in told["results"]] == ["v"] * 3
+    request_id = dict(reply.headers)[b"x-request-id"].decode()
+    ops = sorted(gate.ops, key=lambda op: op.request_id)
+    assert [op.request_id for op in ops] == [f"{request_id}.{i}" for i in range(3)]
+    assert [op.path for op in ops] == names(3)
+    assert {(op.name, op.credential, op.payload) for op in ops} == {
+        ("secret.read", "s.token", ReadSecret())
+    }
+
+
+async def test_partial_failure(wire: Any, gate: Gate) -> None:
+    """207; each failure has the status and the error that it would have had alone."""
+    gate.by_name = {
+        "1": AuthorizationError("permission_denied", "permission denied"),
+        "2": NotFoundError("secret_not_found", "there is no secret of this name"),
+        "3": RateLimitError("rate_limited", "wait", retry_after=7),
+    }
+    reply = await wire.ask("POST", "batch/read", {"names": [*names(4), "sys/x"]})
+    told = json.loads(reply.body)
+    assert (reply.status, told["failed"]) == (207, 4)
+    assert [item["status"] for item in told["results"]] == [200, 403, 404, 429, 400]
+    assert [item.get("error", {}).get("code") for item in told["results"]] == [
+        None, "permission_denied", "secret_not_found", "rate_limited", "path_reserved",
+    ]  # fmt: skip
+    limited = told["results"][3]["error"]
+    assert limited["details"] == {"retry_after": 7}
+    assert limited["request_id"].endswith(".3")
+    assert all(("secret" in item) != ("error" in item) for item in told["results"])
+
+
+async def test_a_deleted_version(wire: Any, gate: Gate) -> None:
+    """Is not found, as when it is read alone."""
+    gate.content = None
+    reply = await wire.ask("POST", "batch/read", {"names": names(1)})
+    assert reply.status == 207
+    assert json.loads(reply.body)["results"][0]["error"]["code"] == "version_deleted"
+
+
+async def test_side_by_side_within_a_bound(wire: Any, gate: Gate) -> None:
+    """Many are under way at once, so that they share an fsync; never more than the bound."""
+    reply = await wire.ask("POST", "batch/read", {"names": names(MOST)})
+    assert reply.status == 200
+    assert gate.most == AT_ONCE
+    assert len(gate.ops) == MOST
+
+
+async def test_a_name_twice(wire: Any, gate: Gate) -> None:
+    """Is read twice; to write it twice has no order and is refused before anything is written."""
+    reply = await wire.ask("POST", "batch/read", {"names": ["secret/a", "secret/a"]})
+    assert (reply.status, len(gate.ops)) == (200, 2)
+    twice = [{"name": "secret/a", "value": 1}, {"name": "secret/a", "value": 2}]
+    reply = await wire.ask("POST", "batch/write", {"secrets": twice})
+    assert (reply.status, json.loads(reply.body)["code"]) == (400, "batch_duplicate")
+    assert len(gate.ops) == 2
+
+
+async def test_writes(wire: Any, gate: Gate) -> None:
+    """What an item says is written; what it leaves out stays; no value is answered."""
+    items = [
+        {"name": "secret/a", "value": {"b": 1.10}, "cas": 0, "tags": ["t"], "metadata": {"k": "v"}},
+        {"name": "secret/b", "value": None, "expires_at": ""},
+        {"name": "secret/c", "value": 1, "expires_at": "tomorrow"},
+        {"name": "secret/d", "value": 1, "cas": 7},
+    ]
+    gate.by_name = {"d": ConflictError("cas_mismatch", "not the current version")}
+    reply = await wire.ask("POST", "batch/write", {"secrets": items})
+    told = json.loads(reply.body)
+    assert reply.status == 207
+    assert [item["status"] for item in told["results"]] == [200, 200, 400, 409]
+    assert told["results"][2]["error"]["code"] == "time_invalid"
+    assert "value" not in told["results"][0]["secret"]
+    assert {op.name for op in gate.ops} == {"secret.write"}
+    by_name: dict[str, Any] = {str(op.path): op.payload for op in gate.ops}
+    first, second = by_name["secret/a"], by_name["secret/b"]
+    assert (json.loads(first.value), first.cas, first.tags) == ({"b": 1.1}, 0, ["t"])
+    assert (first.metadata, first.expires_at) == ({"k": "v"}, None)
+    assert (second.value, second.cas, second.tags, second.expires_at) == (b"null", None, None, 0)
+    assert not first.create_only
+    assert not first.must_exist
+
+
+async def test_answer_is_bounded(wire: Any, gate: Gate) -> None:
+    """When the values have reached the bound, no more are read, and that is told of each."""
+    gate.content = b'"' + b"x" * (MAX_ANSWER // 10) + b'"'
+    reply = await wire.ask("POST", "batch/read", {"names": names(MOST)})
+    told = json.loads(reply.body)
+    assert reply.status == 207
+    assert len(reply.body) < MAX_ANSWER + 1_000 * MOST
+    done = [item for item in told["results"] if item["status"] == 200]
+    refused = [item for item in told["results"] if item["status"] == 413]
+    assert (len(done), len(refused)) == (9, MOST - 9)
+    assert {item["error"]["code"] for item in refused} == {"answer_full"}
+    assert len(gate.ops) <= 2 * AT_ONCE
+
+
+@pytest.mark.parametrize(
+    "error",
+    [UNKNOWN, UnavailableError("sealed", "Vault is sealed"), RateLimitError("rate_limited", "x")],
+)
+async def test_what_is_no_items_own(wire: Any, gate: Gate, error: VaultError) -> None:
+    """A refusal of the whole is the request's, with its own status and headers."""
+    gate.of_all = error
+    reply = await wire.ask("POST", "batch/read", {"names": names(3)})
+    assert (reply.status, json.loads(reply.body)["code"]) == (error.status, error.code)
+
+
+async def test_an_unknown_credential_is_asked_for_once(wire: Any, gate: Gate) -> None:
+    """It is not tried, and put on record, a thousand times."""
+    gate.of_all = UNKNOWN
+    await wire.ask("POST", "batch/read", {"names": names(MOST)})
+    assert len(gate.ops) == AT_ONCE
+
+
+async def test_a_credential_that_ends(wire: Any, gate: Gate) -> None:
+    """What was done stays told; what comes after is refused without being tried."""
+    gate.by_name = {"5": UNKNOWN}
+    reply = await wire.ask("POST", "batch/read", {"names": names(MOST)})
+    told = json.loads(reply.body)
+    assert reply.status == 207
+    assert [item["status"] for item in told["results"][:6]] == [200] * 5 + [401]
+    assert told["failed"] == sum(item["status"] == 401 for item in told["results"])
+    assert len(gate.ops) < 2 * AT_ONCE + 1
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("batch/read", {"names": []}),
+        ("batch/read", {"names": names(MOST + 1)}),
+        ("batch/read", {"names": [""]}),
+        ("batch/read", {"names": ["secret/a"], "version": 1}),
+        ("batch/read", {}),
+        ("batch/write", {"secrets": []}),
+        ("batch/write", {"secrets": [{"name": "secret/a"}]}),
+        ("batch/write", {"secrets": [{"name": "secret/a", "value": 1, "cas": -1}]}),
+    ],
+)
+async def test_bounds(wire: Any, gate: Gate, path: str, body: object) -> None:
+    """At least one item, at most a thousand, each as it is documented; else nothing is done."""
+    reply = await wire.ask("POST", path, body)
+    assert reply.status == 400
+    assert not gate.ops
+
+
+async def test_a_fault_is_not_an_items_answer(
+    wire: Any, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What nobody expected is the agent's fault, and told as such."""
+
+    async def broken(_op: Operation) -> object:
+        raise RuntimeError("canary")
+
+    run: Callable[..., Any] = broken
+    monkeypatch.setattr(gate, "run", run)
+    reply = await wire.ask("POST", "batch/read", {"names": names(2)})
+    assert (reply.status, json.loads(reply.body)["code"]) == (500, "internal")
+    assert b"canary" not in reply.body

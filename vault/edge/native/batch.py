@@ -1,0 +1,189 @@
+"""`/api/v1/batch/read` and `/api/v1/batch/write`: many secrets in one request.
+
+Each item is an operation of its own: authorized, recorded, counted by the rate limit and answered
+by itself. They run side by side, so that one fsync serves many of them; nothing ties them together:
+one that is refused takes none with it.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Annotated, Final, TypeAlias
+
+import trio
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
+
+from vault.edge.dialect import Dialect
+from vault.edge.native.endpoint import Endpoints, encoded
+from vault.edge.native.errors import error_body
+from vault.edge.native.openapi import ErrorBody
+from vault.edge.native.secrets import Number, instant_of, named, read_body, value_of
+from vault.edge.native.views import SecretBody, secret_body
+from vault.edge.reply import Reply
+from vault.edge.request import Request
+from vault.errors import AuthenticationError, TooLargeError, ValidationError, VaultError
+from vault.model.path import MAX_BYTES
+from vault.model.payloads import ReadSecret, WriteSecret
+
+batch = Endpoints(
+    "batch", "Many secrets in one request, each authorized, recorded and answered by itself."
+)
+
+MOST: Final = 1_000  # items of one request
+AT_ONCE: Final = 128  # of them under way: half a batch of the store's writer, and as many values
+MAX_ANSWER: Final = 8 << 20  # bytes of values, and those of what was under way when it was full
+ALL_DONE: Final = 200
+SOME_FAILED: Final = 207  # Multi-Status, as RFC 4918, section 13 has it: look at each
+_OF_ALL: Final = frozenset({429, 503})  # refusals that are the request's when all items have them
+
+Name = Annotated[str, Meta(min_length=1, max_length=MAX_BYTES)]
+Outcome: TypeAlias = SecretBody | VaultError
+Do: TypeAlias = Callable[[int], Awaitable[SecretBody]]
+
+
+class ReadBatch(Struct, frozen=True, forbid_unknown_fields=True):
+    """Names of secrets, whose current versions are read. One that is named twice is read twice."""
+
+    names: Annotated[list[Name], Meta(min_length=1, max_length=MOST)]
+
+
+class BatchWrite(Struct, frozen=True, forbid_unknown_fields=True):
+    """A new version, of a new secret where there is none; what is left out stays.
+
+    `cas` is the version that must be current, 0 for none.
+    """
+
+    name: Name
+    value: Raw
+    cas: Number | None = None
+    metadata: dict[str, str] | None = None
+    tags: list[str] | None = None
+    expires_at: str | None = None
+
+
+class WriteBatch(Struct, frozen=True, forbid_unknown_fields=True):
+    """What is to be written. They are written side by side, so no name may be there twice."""
+
+    secrets: Annotated[list[BatchWrite], Meta(min_length=1, max_length=MOST)]
+
+
+class ItemBody(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What came of one item: `secret` with 200, `error` with the status it had alone."""
+
+    name: str
+    status: int
+    secret: SecretBody | UnsetType = UNSET
+    error: ErrorBody | UnsetType = UNSET
+
+
+class BatchBody(Struct, frozen=True, kw_only=True):
+    """What came of each item, in the order in which they were asked; `failed` of them did not."""
+
+    failed: int
+    results: list[ItemBody]
+
+
+@batch.add(
+    "POST", "batch/read", "Read many secrets", body=ReadBatch, returns=BatchBody,
+    also=(SOME_FAILED,),
+)  # fmt: skip
+async def read(dialect: Dialect, request: Request, *, body: ReadBatch) -> Reply:
+    room = MAX_ANSWER
+
+    async def one(i: int) -> SecretBody:
+        nonlocal room
+        _need_room(room)
+        path = named(body.names[i])
+        result = await dialect.run(request, "secret.read", path, ReadSecret(), part=_part(i))
+        room -= len(result.value or b"")
+        _need_room(room)
+        return read_body(result)
+
+    return _told(dialect, request, body.names, await _each(len(body.names), one))
+
+
+@batch.add(
+    "POST", "batch/write", "Write many secrets", body=WriteBatch, returns=BatchBody,
+    also=(SOME_FAILED,),
+)  # fmt: skip
+async def write(dialect: Dialect, request: Request, *, body: WriteBatch) -> Reply:
+    names = [item.name for item in body.secrets]
+    if len(set(names)) != len(names):  # a name has one spelling: another is no name
+        raise ValidationError(
+            "batch_duplicate", "a name may be written once in a batch", field="secrets"
+        )
+
+    async def one(i: int) -> SecretBody:
+        item = body.secrets[i]
+        payload = WriteSecret(
+            value=value_of(item.value),
+            cas=item.cas,
+            metadata=item.metadata,
+            tags=item.tags,
+            expires_at=instant_of(item.expires_at, "expires_at"),
+        )
+        path = named(item.name)
+        written = await dialect.run(request, "secret.write", path, payload, part=_part(i))
+        return secret_body(written.secret)
+
+    return _told(dialect, request, names, await _each(len(names), one))
+
+
+async def _each(count: int, do: Do) -> list[Outcome]:
+    """What `do` returned or was refused with for each index, begun in order, some at a time.
+
+    Once the credential does not count none is begun any more: that is told, and recorded, of those
+    that were under way, not a thousand times.
+    """
+    outcomes: dict[int, Outcome] = {}
+    rest = iter(range(count))
+    unknown: AuthenticationError | None = None
+
+    async def work() -> None:
+        nonlocal unknown
+        for i in rest:
+            try:
+                outcomes[i] = unknown or await do(i)
+            except AuthenticationError as error:
+                outcomes[i] = unknown = error
+            except VaultError as error:
+                outcomes[i] = error
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(min(AT_ONCE, count)):
+            nursery.start_soon(work)
+    return [outcomes[i] for i in range(count)]
+
+
+def _told(
+    dialect: Dialect, request: Request, names: Sequence[str], outcomes: list[Outcome]
+) -> Reply:
+    """The answer; raises what was all items' in common, and is no item's own."""
+    errors = [outcome for outcome in outcomes if isinstance(outcome, VaultError)]
+    if len(errors) == len(outcomes) and len({error.code for error in errors}) == 1:
+        first = errors[0]
+        if isinstance(first, AuthenticationError) or first.status in _OF_ALL:
+            raise first
+    now = dialect.world.now()
+    results = [
+        ItemBody(
+            name=name,
+            status=outcome.status,
+            error=error_body(outcome, request.id + _part(i), now),
+        )
+        if isinstance(outcome, VaultError)
+        else ItemBody(name=name, status=ALL_DONE, secret=outcome)
+        for i, (name, outcome) in enumerate(zip(names, outcomes, strict=True))
+    ]
+    told = BatchBody(failed=len(errors), results=results)
+    return encoded(told, SOME_FAILED if errors else ALL_DONE)
+
+
+def _part(i: int) -> str:
+    """What an item's request id has behind the request's own."""
+    return f".{i}"
+
+
+def _need_room(room: int) -> None:
+    if room < 0:
+        raise TooLargeError(
+            "answer_full", f"the values of a batch may have {MAX_ANSWER} bytes; ask for this again"
+        )
