@@ -119,6 +119,7 @@ async def _listen(
             connections=limits.connections,
             in_hand=limits.in_hand,
             delay_seconds=limits.max_delay / SECOND,
+            bodies_bytes=limits.body_bytes,
         ),
         turn_away=edge.turn_away,
         host=host,

@@ -31,6 +31,7 @@ class H1Connection:
         self._left_at = NEVER  # when the handler of a client that left is cancelled
         self._idle = True
         self._method = "GET"  # of the request in hand, for the server's own answers
+        self._target = b""
 
     async def run(self) -> None:
         """Serve until the end; the caller closes the transport."""
@@ -67,7 +68,7 @@ class H1Connection:
         if head is None:
             return False
         shared = self.shared
-        self._method = head.method
+        self._method, self._target = head.method, head.target
         answer = shared.overloaded(head.target)
         exchange = Exchange(self, head)
         if answer is not None:
@@ -77,6 +78,7 @@ class H1Connection:
             return await self._handle(head, exchange)
         finally:
             exchange.leave()
+            exchange.release()
 
     async def _handle(self, head: RequestHead, exchange: Exchange) -> bool:
         """Have the application answer; whether the connection can carry another request."""
@@ -121,7 +123,7 @@ class H1Connection:
 
     async def _answer_refusal(self, error: RefusedError) -> None:
         refused(error, self.peer)
-        headers, body = self.shared.refuse(error.status, error.code, error.message)
+        headers, body = self.shared.refusal(error, self._target)
         try:
             await self.transport.send(
                 whole(error.status, headers, body, self.shared.pulse.date_line, self._method)

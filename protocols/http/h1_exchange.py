@@ -31,14 +31,15 @@ class Exchange:
     """The two ASGI callables of one request, and what is left to do when its handler has ended."""
 
     __slots__ = (
-        "_admission", "_body", "_connection", "_delivered", "_expects", "_failed", "_inside",
-        "_left", "_pace", "_refusal", "_response", "_transport", "_waiting",
+        "_admission", "_body", "_connection", "_delivered", "_expects", "_failed", "_held",
+        "_inside", "_left", "_pace", "_refusal", "_response", "_transport", "_waiting",
     )  # fmt: skip
 
     def __init__(self, connection: Carrier, head: RequestHead) -> None:
         self._connection = connection
         self._admission = connection.shared.admission
         self._inside = True  # counted among the requests in hand
+        self._held = 0  # bytes of the body that the app was given
         self._transport = connection.transport
         self._body = head.body
         self._expects = head.expects_continue
@@ -73,6 +74,11 @@ class Exchange:
         if not data and not body.done:
             self._left = True
             return {"type": "http.disconnect"}
+        if not self._connection.shared.bodies.take(self._held, len(data)):
+            self._refusal = RefusedError(503, "bodies_full", "too many request bodies")
+            self._left = True
+            return {"type": "http.disconnect"}
+        self._held += len(data)
         self._delivered = body.done
         return {"type": "http.request", "body": data, "more_body": not body.done}
 
@@ -104,6 +110,12 @@ class Exchange:
         if self._inside:
             self._inside = False
             self._admission.leave()
+
+    def release(self) -> None:
+        """The handler has ended and holds no body any more."""
+        if self._held:
+            self._connection.shared.bodies.give(self._held)
+            self._held = 0
 
     async def turn_away(self, headers: Headers, body: bytes) -> None:
         """Answer 503 in the handler's place: too many requests are in hand, and not this one."""

@@ -215,9 +215,8 @@ class H2Connection:
             error = stream.refusal()
         if error is not None:
             refused(error, self.peer)
-            await stream.answer(
-                error.status, *shared.refuse(error.status, error.code, error.message)
-            )
+            answer = shared.refusal(error, _target(event.headers))
+            await stream.answer(error.status, *answer)
 
     # The writer, and the end.
 

@@ -68,6 +68,7 @@ class H2Stream:
         self._started = False
         self._done = False
         self._inside = True  # counted among the requests in hand
+        self._held = 0  # bytes of the body that have come
 
     def begin(self, request: Request) -> None:
         """The request was found acceptable."""
@@ -81,6 +82,8 @@ class H2Stream:
         self._received += len(data)
         if self._received > self._limits.body_bytes and self._refusal is None:
             self._refuse(RefusedError(413, "body_too_large", "request body is too large"))
+        elif self._refusal is None and not self._take(len(data)):
+            self._refuse(RefusedError(503, "bodies_full", "too many request bodies"))
         if self._refusal is not None or self._done or not data:
             self._machine.acknowledge(self.number, size)
         else:
@@ -180,6 +183,9 @@ class H2Stream:
     def close(self) -> None:
         """The handler has ended: let go of what it did not read or finish."""
         self.leave()
+        if self._held:
+            self._carrier.shared.bodies.give(self._held)
+            self._held = 0
         if self._deaf:
             return
         self._drop_body()
@@ -221,6 +227,12 @@ class H2Stream:
             await self._arrival.park()
         finally:
             admission.step_in()
+
+    def _take(self, size: int) -> bool:
+        if not self._carrier.shared.bodies.take(self._held, size):
+            return False
+        self._held += size
+        return True
 
     def _refuse(self, error: RefusedError) -> None:
         self._refusal = error

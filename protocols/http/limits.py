@@ -49,8 +49,8 @@ class Limits:
     refusal itself is not lost to a TCP reset (RFC 9112 section 9.6)."""
 
     # Overload; see `admission`.
-    in_hand: int = 512
-    """Requests that are in hand at once whatever they cost; 64 ms of the loop at 125 us each."""
+    in_hand: int = 320
+    """Requests that are in hand at once whatever they cost; 40 ms of the loop at 125 us each."""
     delay_seconds: float = 0.1
     """More are let in while they do not have to wait longer than this for one another."""
     urgent_in_hand: int = 64
@@ -58,6 +58,8 @@ class Limits:
     handshakes: int = 8
     """TLS handshakes computed in one turn of the loop, so that a flood of new connections leaves
     time for those that are open; measured: 0.4 ms each with an ECDSA certificate."""
+    bodies_bytes: int = 128 * MIB
+    """Request bodies of all connections together; see `bodies`."""
 
     # Counts.
     connections: int = 10_000

@@ -10,6 +10,7 @@ from typing import Self
 import trio
 
 from protocols.http.admission import Admission
+from protocols.http.bodies import Bodies
 from protocols.http.busy import BusyMeter
 from protocols.http.errors import PeerLeftError
 from protocols.http.events import connection_failed, report
@@ -115,6 +116,7 @@ class ServerHandle:
         self._context = build_context(tls) if tls is not None else None
         self._on_connections = on_connections
         self._live: dict[Transport, H1Connection | H2Connection | Transport] = {}
+        self._handshakes = trio.Semaphore(shared.limits.handshakes)
         self._draining = False
         self._empty = trio.lowlevel.ParkingLot()
         self._stopped = trio.Event()
@@ -239,7 +241,7 @@ class ServerHandle:
     async def _connection(self, transport: Transport, peer: Peer) -> None:
         protocol: str | None = None
         if isinstance(transport, TlsTransport):
-            protocol = await transport.handshake()
+            protocol = await transport.handshake(self._handshakes)
             peer.extensions["tls"] = transport.facts()
         speak = H2Connection if protocol == "h2" else H1Connection
         connection = speak(self._shared, transport, peer)
@@ -294,6 +296,7 @@ async def serve(
         Pulse(limits, wall_clock),
         refuse or refuse_as_json,
         Admission(limits),
+        Bodies(limits),
         turn_away or turn_all_away,
     )
     with listener or await Listener.bind(host, port, limits.backlog) as bound:

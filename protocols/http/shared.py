@@ -4,6 +4,8 @@ import json
 from dataclasses import dataclass
 
 from protocols.http.admission import Admission
+from protocols.http.bodies import Bodies
+from protocols.http.errors import RefusedError
 from protocols.http.limits import Limits
 from protocols.http.pulse import Pulse
 from protocols.http.scope import App, Headers, Refuse, TurnAway
@@ -18,7 +20,14 @@ class Shared:
     pulse: Pulse
     refuse: Refuse
     admission: Admission
+    bodies: Bodies
     turn_away: TurnAway
+
+    def refusal(self, error: RefusedError, target: bytes) -> tuple[Headers, bytes]:
+        """Headers and body of the server's own answer to a request for `target`."""
+        if error.status == 503:  # noqa: PLR2004 - not the client's fault, so it hears when to return
+            return self.turn_away(target) or turn_all_away(target)
+        return self.refuse(error.status, error.code, error.message)
 
     def overloaded(self, target: bytes) -> tuple[Headers, bytes] | None:
         """None when a request was let in, else what to answer with 503.

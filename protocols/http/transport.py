@@ -190,10 +190,11 @@ class TlsTransport(Transport):
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
         self._first = True
 
-    async def handshake(self) -> str | None:
+    async def handshake(self, turns: trio.Semaphore) -> str | None:
         """Returns the protocol agreed on by ALPN.
 
-        Raises PeerLeftError when the peer fails it, leaves or is too slow.
+        No more of them are computed in one turn of the event loop than `turns` allows. Raises
+        PeerLeftError when the peer fails it, leaves or is too slow, or its turn came too late.
         """
         self.read_by = self._pulse.after(self._limits.handshake_seconds)
         while True:
@@ -209,6 +210,10 @@ class TlsTransport(Transport):
             if not data:
                 raise PeerLeftError
             self._incoming.write(data)
+            async with turns:
+                await trio.lowlevel.checkpoint()
+            if self._over():
+                raise PeerLeftError
         await self._send_control()
         self.read_by = NEVER
         return self._tls.selected_alpn_protocol()

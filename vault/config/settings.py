@@ -263,8 +263,9 @@ class Limits(Section):
 
     rate: Rate = Rate()
     connections: int = Field(default=10_000, ge=16, le=1_000_000)
-    in_hand: int = Field(default=512, ge=16, le=100_000)
+    in_hand: int = Field(default=320, ge=16, le=100_000)
     max_delay: Duration = 100 * MILLISECOND
+    body_bytes: Size = Field(default=128 * MIB, ge=16 * MIB)
 
 
 class Settings(Section):

@@ -13,6 +13,7 @@ from h2.connection import H2Connection as H2Engine
 from h2.events import ConnectionTerminated, DataReceived, ResponseReceived, StreamEnded, StreamReset
 
 from protocols.http.admission import Admission
+from protocols.http.bodies import Bodies
 from protocols.http.h1_connection import H1Connection
 from protocols.http.h2_connection import H2Connection
 from protocols.http.limits import Limits
@@ -214,7 +215,8 @@ async def wired(nursery: trio.Nursery, pair: tuple[socket.socket, socket.socket]
         bounds = Limits(**limits)  # type: ignore[arg-type]  # ints and floats, by name
         pulse = Pulse(bounds, None)
         transport = Transport(pair[0], bounds, pulse)
-        shared = Shared(app, bounds, pulse, refuse_as_json, Admission(bounds), turn_away)
+        admission, bodies = Admission(bounds), Bodies(bounds)
+        shared = Shared(app, bounds, pulse, refuse_as_json, admission, bodies, turn_away)
         connection = speak(shared, transport, PEER)
         wire = Wire(trio.SocketStream(trio.socket.from_stdlib_socket(pair[1])), connection)
 

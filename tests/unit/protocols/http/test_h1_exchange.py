@@ -301,3 +301,19 @@ async def test_streaming_lets_others_run(wired: Wired, clock: Clock) -> None:
 
     wire = await wired(app)
     assert (await wire.ask(GET)).body == b"xxx"
+
+
+async def test_bodies_beyond_the_budget_are_refused(wired: Wired, clock: Clock) -> None:
+    """503 with a time to come back; the budget is whole again afterwards."""
+    wire = await wired(echo, bodies_bytes=200_000)
+    bodies = wire.connection.shared.bodies
+    assert (await wire.ask(post(b"Content-Length: 20000", body=b"x" * 20_000))).status == 200
+    assert bodies.held == 0
+    assert bodies.take(0, 140_000)  # somebody else's
+    answer = await wire.ask(post(b"Content-Length: 20000", body=b"x" * 20_000))
+    assert answer.status == 503
+    assert answer.headers[b"retry-after"] == b"1"
+    assert answer.headers[b"connection"] == b"close"
+    await wire.stream.aclose()
+    await wire.ended.wait()
+    assert bodies.held == 140_000

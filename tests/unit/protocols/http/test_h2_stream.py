@@ -386,3 +386,28 @@ async def test_window_of_one_byte_is_served(dial: Dial, clock: Clock) -> None:
     client.engine.update_settings({SettingCodes.INITIAL_WINDOW_SIZE: 1})
     await client.until(lambda: client.engine.local_settings.initial_window_size == 1)
     assert (await client.answer(client.request())).body == b"GET "
+
+
+async def test_bodies_beyond_the_budget_are_refused(
+    dial: Dial, clock: trio.testing.MockClock
+) -> None:
+    """503 with a time to come back, on that stream alone; the budget is whole again afterwards."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await read_all(receive)
+        await reply(send, b"done")
+
+    client = await dial(app, bodies_bytes=200_000)
+    bodies = client.wire.connection.shared.bodies
+    statuses = []
+    for others in (0, 140_000, 0):
+        assert bodies.take(0, others)
+        stream = client.request(method=b"POST", end=False)
+        client.engine.send_data(stream, b"x" * 16_000)
+        client.engine.send_data(stream, b"x" * 4_000, end_stream=True)
+        answer = await client.answer(stream)
+        statuses.append((answer.status, answer.headers.get(b"retry-after")))
+        await trio.testing.wait_all_tasks_blocked()
+        assert bodies.held == others
+        bodies.give(others)
+    assert statuses == [(200, None), (503, b"1"), (200, None)]

@@ -203,7 +203,7 @@ async def test_tls_bytes_go_both_ways(
     )
     body = bytes(range(256)) * 4_000
     nursery.start_soon(client.send_all, b"first")
-    assert await transport.handshake() == "h2"
+    assert await transport.handshake(trio.Semaphore(1)) == "h2"
     facts = transport.facts()
     assert (facts["version"], facts["peer_certificate"]) == ("TLSv1.3", None)
     assert await transport.receive() == b"first"
@@ -230,7 +230,7 @@ async def test_close_notify_ends_though_tcp_stays(
     transport = secure(pair, contexts[0])
     client = trio.SSLStream(client_of(pair), contexts[1], server_hostname="agent.test")
     nursery.start_soon(client.do_handshake)
-    await transport.handshake()
+    await transport.handshake(trio.Semaphore(1))
     async with trio.open_nursery() as inner:
         inner.start_soon(client.unwrap)
         with trio.fail_after(1):
@@ -251,7 +251,7 @@ async def test_failed_handshake_is_the_peers_end(
         await client.send_all(data)
     await client.send_eof()
     with pytest.raises(PeerLeftError):
-        await transport.handshake()
+        await transport.handshake(trio.Semaphore(1))
     transport.close()
     await client.aclose()
 
@@ -269,7 +269,7 @@ async def test_slow_handshake_is_cut(
     ticking(nursery, transport, pulse)
     began = trio.current_time()
     with pytest.raises(PeerLeftError):
-        await transport.handshake()
+        await transport.handshake(trio.Semaphore(1))
     assert 3 <= trio.current_time() - began <= 3 + 2 * pulse.tick
     transport.close()
     pair[1].close()
@@ -282,10 +282,54 @@ async def test_garbage_after_the_handshake_ends_the_session(
     transport = secure(pair, contexts[0])
     client = trio.SSLStream(client_of(pair), contexts[1], server_hostname="agent.test")
     nursery.start_soon(client.do_handshake)
-    await transport.handshake()
+    await transport.handshake(trio.Semaphore(1))
     await trio.testing.wait_all_tasks_blocked()
     await client.transport_stream.send_all(b"\x17\x03\x03\x00\x20" + b"x" * 32)
     assert await transport.receive() == b""
     assert transport.ended
     transport.close()
     await client.transport_stream.aclose()
+
+
+async def test_handshakes_wait_for_their_turn(
+    pair: Pair, contexts: tuple[ssl.SSLContext, ssl.SSLContext], nursery: trio.Nursery
+) -> None:
+    """A hello is not computed on before its turn; a silent client never takes one."""
+    transport, turns, done = secure(pair, contexts[0]), trio.Semaphore(1), trio.Event()
+    client = trio.SSLStream(client_of(pair), contexts[1], server_hostname="agent.test")
+
+    async def handshake() -> None:
+        await transport.handshake(turns)
+        done.set()
+
+    nursery.start_soon(handshake)
+    await trio.testing.wait_all_tasks_blocked()
+    assert turns.value == 1
+    turns.acquire_nowait()  # somebody else's turn
+    nursery.start_soon(client.do_handshake)
+    await trio.testing.wait_all_tasks_blocked()
+    assert not done.is_set()
+    turns.release()
+    await done.wait()
+    assert turns.value == 1
+    transport.close()
+
+
+async def test_a_turn_that_comes_too_late_is_not_used(
+    pair: Pair, contexts: tuple[ssl.SSLContext, ssl.SSLContext], nursery: trio.Nursery
+) -> None:
+    """Whoever was cut while it waited costs no computation any more."""
+    transport, turns, left = secure(pair, contexts[0]), trio.Semaphore(0), trio.Event()
+
+    async def handshake() -> None:
+        with pytest.raises(PeerLeftError):
+            await transport.handshake(turns)
+        left.set()
+
+    nursery.start_soon(handshake)
+    await client_of(pair).send_all(b"\x16\x03\x01\x00\x05hello")
+    await trio.testing.wait_all_tasks_blocked()
+    transport.abort()
+    turns.release()
+    await left.wait()
+    transport.close()

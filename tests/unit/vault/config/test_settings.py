@@ -146,3 +146,11 @@ def test_what_this_version_cannot_do_is_refused_with_a_way_on(
 ) -> None:
     """A key of the seed's file is never accepted and then not honoured."""
     assert message in refusal(**{section: values})
+
+
+def test_the_limits_of_all_callers_together() -> None:
+    """Each has a default that serves, and a floor below which nothing would."""
+    limits = settings(limits={"max_delay": "50ms", "body_bytes": "64MiB"}).limits
+    assert (limits.max_delay, limits.body_bytes) == (50_000_000, 64 << 20)
+    assert (limits.in_hand, limits.connections) == (320, 10_000)
+    assert "greater than or equal to 16" in refusal(limits={"in_hand": 1})
