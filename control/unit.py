@@ -36,6 +36,7 @@ from control.pipeline import Pipeline
 from control.services.aftermath import Aftermath
 from control.services.alerts import Alerts
 from control.services.bundles import Terms
+from control.services.commands import Commands
 from control.services.events import Bus
 from control.services.intake import Intake
 from control.services.metrics import Metrics, Retention
@@ -158,6 +159,7 @@ def _wire(settings: Settings, store: Store, passwords: Passwords, keys: SigningK
         metrics=Metrics(store, retention, world),
         alerts=alerts,
         witness=Witness(settings.keys.witness_name, public(keys.witness), keys.witness.sign),
+        commands=Commands(store, bus, world),
         aftermath=aftermath,
         office=_office(settings, store, public_keys, aftermath.ended, world),
     )
@@ -191,6 +193,7 @@ def _jobs(plane: Plane, settings: Settings) -> list[Job]:
         "credentials": plane.accounts.sweep,
         "metrics": plane.metrics.sweep,
         "alerts": partial(plane.alerts.sweep, days),
+        "commands": plane.commands.sweep,
     }
     if plane.office is not None:
         sweeps["enrolments"] = partial(_tidy, plane.office, world=plane.world)

@@ -13,6 +13,7 @@ from control.model.people import Role
 from control.services.witness import accept
 from control.store import records
 from protocols.instant import rfc3339
+from protocols.link.vocabulary import CommandName
 
 agents = Endpoints("agents", "The vault agents of an organization.")
 metrics = Endpoints("metrics", "What agents measure.")
@@ -50,6 +51,18 @@ class Because(Struct, frozen=True, forbid_unknown_fields=True):
     """Why."""
 
     reason: Prose = ""
+
+
+class NewCommand(Struct, frozen=True, forbid_unknown_fields=True):
+    """A listed word; there is no argument."""
+
+    command: CommandName
+
+
+class Assigned(Struct, frozen=True, forbid_unknown_fields=True):
+    """Of one agent, or of all."""
+
+    vault: Name = ""
 
 
 class Span(Struct, frozen=True, forbid_unknown_fields=True):
@@ -160,6 +173,36 @@ async def policy(call: Call, org: str, vault: str) -> views.AssignmentView:
     if row is None:
         raise NotFoundError("not_found", "this agent has no policy")
     return views.assignment(row)
+
+
+@agents.add(
+    "POST", _AGENTS + "/{vault}/commands", "Ask it to do something; it may refuse",
+    role=Role.OPERATOR, body=NewCommand, status=CREATED, returns=views.CommandView,
+    errors=(409, 503),
+)  # fmt: skip
+async def command(call: Call, org: str, vault: str, *, body: NewCommand) -> views.CommandView:
+    asked = await call.plane.commands.ask(org, vault, body.command, call.caller.actor)
+    return views.command(asked)
+
+
+@agents.add(
+    "GET", _AGENTS + "/{vault}/commands", "What it was asked to do, the newest first",
+    returns=list[views.CommandView],
+)  # fmt: skip
+async def commands(call: Call, org: str, vault: str) -> list[views.CommandView]:
+    await call.plane.registry.get(org, vault)
+    return [views.command(row) for row in await call.plane.commands.of(org, vault)]
+
+
+@agents.add(
+    "GET", "organizations/{org}/assignments", "What agents should have and have, by name",
+    query=Assigned, returns=list[views.AssignmentView],
+)  # fmt: skip
+async def assignments(call: Call, org: str, *, query: Assigned) -> list[views.AssignmentView]:
+    if query.vault:
+        row = await call.plane.policies.assignment(org, query.vault)
+        return [] if row is None else [views.assignment(row)]
+    return [views.assignment(row) for row in await call.plane.policies.status(org)]
 
 
 @agents.add(

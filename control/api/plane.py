@@ -9,6 +9,7 @@ from control.ca.office import Office
 from control.pipeline import Pipeline
 from control.services.aftermath import Aftermath
 from control.services.alerts import Alerts
+from control.services.commands import Commands
 from control.services.events import Bus
 from control.services.metrics import Metrics
 from control.services.policies import Policies
@@ -38,6 +39,7 @@ class Plane:
     metrics: Metrics
     alerts: Alerts
     witness: Witness
+    commands: Commands
     aftermath: Aftermath
     office: Office | None
     """None where no authority is configured: then no agent can come."""

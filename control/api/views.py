@@ -6,6 +6,7 @@ from typing import Any
 from msgspec import Struct
 
 from control.model.agents import Agent, Life, Presence
+from control.model.links import Command
 from control.model.people import Organization, Role, Token, TokenKind, User
 from control.model.policies import (
     Assignment,
@@ -118,6 +119,19 @@ class AssignmentView(Struct, frozen=True):
     reason: str
     applied_version: int
     changed_at: str
+
+
+class CommandView(Struct, frozen=True):
+    """What an agent was asked to do; `outcome` is empty until it tells."""
+
+    id: str
+    vault: str
+    command: str
+    created_by: str
+    created_at: str
+    expires_at: str
+    outcome: str
+    done_at: str | None
 
 
 class AlertView(Struct, frozen=True):
@@ -234,6 +248,14 @@ def assignment(row: Assignment) -> AssignmentView:
         reason=row.reason,
         applied_version=row.applied,
         changed_at=rfc3339(row.changed_at),
+    )
+
+
+def command(row: Command) -> CommandView:
+    """As a caller sees it."""
+    times = rfc3339(row.created_at), rfc3339(row.expires_at)
+    return CommandView(
+        row.id, row.vault, row.command, row.created_by, *times, row.outcome, _maybe(row.done_at)
     )
 
 

@@ -4,6 +4,8 @@ A message's effect and the cursor that says it is applied are one transaction (`
 what follows for others in this process is published once that is durable.
 """
 
+from msgspec.structs import replace
+
 from actors import World
 from control.model.links import Link
 from control.services import outbox
@@ -87,7 +89,8 @@ class Ends:
             if link.peer == stream and through <= link.applied:  # not secret: random ids
                 return ()
             links.move_cursor(tx, *name, stream, through)
-            return () if effect is None else effect(tx, link)
+            moved = replace(link, peer=stream, applied=through)  # an effect may put the row back
+            return () if effect is None else effect(tx, moved)
 
         self._bus.publish(*await self._store.write(change))
 

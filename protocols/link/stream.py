@@ -17,7 +17,8 @@ import trio_websocket as ws
 
 from protocols.link import limits, post
 from protocols.link.errors import PipeError
-from protocols.link.websocket import Metered, WebSocketPipe, nothing
+from protocols.link.websocket import Metered, nothing
+from protocols.link.websocket import WebSocketPipe as WebSocketPipe
 
 T = TypeVar("T")
 Handler = Callable[["WebSocketPipe"], Awaitable[None]]

@@ -25,10 +25,11 @@ _MERGE_PATCH: Final = {"Content-Type": "application/merge-patch+json"}  # RFC 73
 
 
 class Client:
-    """Talks to one agent. A test gives a `transport` of its own."""
+    """Talks to one agent or control plane. A test gives a `transport` of its own."""
 
     def __init__(self, settings: Settings, transport: httpx2.BaseTransport | None = None) -> None:
         self._address = settings.address
+        self._peer = settings.peer
         self._has_token = bool(settings.token)
         headers = {"User-Agent": USER_AGENT}  # it is in the audit log
         if self._has_token:
@@ -78,8 +79,8 @@ class Client:
             return told
         if not isinstance(told, dict):
             raise CliError(
-                f"{self._address} answers {reply.status_code}, and not as a Freehold agent does; "
-                "is FREEHOLD_ADDR right?",
+                f"{self._address} answers {reply.status_code}, and not as a Freehold "
+                f"{self._peer.name} does; is {self._peer.prefix}ADDR right?",
                 Exit.UNREACHABLE,
             )
         raise self._failure(reply.status_code, told)
@@ -92,18 +93,15 @@ class Client:
             code = Exit.SEALED
             text += "; unseal it with `freehold operator unseal`"
         elif status == _REFUSED:
-            text += (
-                "; the token is unknown or expired: `freehold login`, or set FREEHOLD_TOKEN"
-                if self._has_token
-                else "; there is no token: `freehold login`, or set FREEHOLD_TOKEN"
-            )
+            why = "the token is unknown or expired" if self._has_token else "there is no token"
+            text += f"; {why}: `{self._peer.login}`, or set {self._peer.prefix}TOKEN"
         request = f" (request {told['request_id']})" if told.get("request_id") else ""
         return CliError(f"{text}{request}", code)
 
     def _unreachable(self, why: str) -> CliError:
         return CliError(
-            f"cannot reach {self._address}: {why}; is the agent running, and are FREEHOLD_ADDR "
-            "and FREEHOLD_CACERT right?",
+            f"cannot reach {self._address}: {why}; is the {self._peer.name} running, and are "
+            f"{self._peer.prefix}ADDR and {self._peer.prefix}CACERT right?",
             Exit.UNREACHABLE,
         )
 

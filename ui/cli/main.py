@@ -8,7 +8,20 @@ from typing import Annotated
 
 import typer
 
-from ui.cli import agent, audit, control, key, mount, operator, policy, role, secret, token, user
+from ui.cli import (
+    agent,
+    audit,
+    control,
+    fleet,
+    key,
+    mount,
+    operator,
+    policy,
+    role,
+    secret,
+    token,
+    user,
+)
 from ui.cli.errors import CliError, Exit
 from ui.cli.login import login, logout, status
 from ui.cli.output import Format, tell
@@ -35,6 +48,7 @@ app.add_typer(audit.app, name="audit")
 app.add_typer(operator.app, name="operator")
 app.add_typer(agent.app, name="agent")
 app.add_typer(control.app, name="control")
+app.add_typer(fleet.app, name="fleet")
 
 
 def _version(asked: bool) -> None:

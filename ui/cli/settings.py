@@ -11,8 +11,24 @@ from typing import Final
 from ui.cli.errors import CliError, Exit
 
 DEFAULT_ADDRESS: Final = "https://127.0.0.1:8200"
+DEFAULT_PLANE: Final = "http://127.0.0.1:8300"
 TOKEN_FILE: Final = ".freehold-token"
+PLANE_TOKEN_FILE: Final = ".freehold-control-token"
+_NAMES: Final = ("ADDR", "TOKEN", "CACERT", "CLIENT_CERT", "CLIENT_KEY")
 _OTHERS: Final = 0o077
+
+
+@dataclass(frozen=True)
+class Peer:
+    """Whom the commands speak to, for messages: its name, and what a person sets and types."""
+
+    name: str
+    prefix: str
+    login: str
+
+
+AGENT: Final = Peer("agent", "FREEHOLD_", "freehold login")
+PLANE: Final = Peer("control plane", "FREEHOLD_CONTROL_", "freehold fleet login")
 
 
 @dataclass(frozen=True, repr=False)
@@ -24,6 +40,20 @@ class Settings:
     ca_file: str
     client_cert: str
     client_key: str
+    peer: Peer = AGENT
+
+    @classmethod
+    def for_plane(cls, address: str | None = None, *, saved: bool = True) -> "Settings":
+        """As `from_environment`, for a control plane: FREEHOLD_CONTROL_*. Raises `CliError`."""
+        told = {name: os.environ.get(PLANE.prefix + name, "") for name in _NAMES}
+        return cls(
+            address=(address or told["ADDR"] or DEFAULT_PLANE).rstrip("/"),
+            token=told["TOKEN"] or (_saved_token(PLANE) if saved else ""),
+            ca_file=told["CACERT"],
+            client_cert=told["CLIENT_CERT"],
+            client_key=told["CLIENT_KEY"],
+            peer=PLANE,
+        )
 
     @classmethod
     def from_environment(cls, address: str | None = None, *, saved: bool = True) -> "Settings":
@@ -40,14 +70,14 @@ class Settings:
         )
 
 
-def token_path() -> Path:
+def token_path(peer: Peer = AGENT) -> Path:
     """Where `freehold login` keeps the token."""
-    return Path.home() / TOKEN_FILE
+    return Path.home() / (TOKEN_FILE if peer is AGENT else PLANE_TOKEN_FILE)
 
 
-def save_token(token: str) -> None:
+def save_token(token: str, peer: Peer = AGENT) -> None:
     """Keep a token for later commands, readable by its owner only whatever the umask is."""
-    path = token_path()
+    path = token_path(peer)
     try:
         path.unlink(missing_ok=True)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -58,9 +88,9 @@ def save_token(token: str) -> None:
         raise CliError(f"cannot keep the token in {path}: {error.strerror}") from None
 
 
-def forget_token() -> None:
+def forget_token(peer: Peer = AGENT) -> None:
     """Remove the kept token, if there is one."""
-    path = token_path()
+    path = token_path(peer)
     try:
         path.unlink(missing_ok=True)
     except OSError as error:
@@ -71,8 +101,8 @@ def _first(name: str) -> str:
     return os.environ.get(f"FREEHOLD_{name}") or os.environ.get(f"VAULT_{name}") or ""
 
 
-def _saved_token() -> str:
-    path = token_path()
+def _saved_token(peer: Peer = AGENT) -> str:
+    path = token_path(peer)
     try:
         if path.stat().st_mode & _OTHERS:
             raise CliError(f"{path} can be read by others: chmod 600 it", Exit.DENIED)
@@ -80,4 +110,4 @@ def _saved_token() -> str:
     except FileNotFoundError:
         return ""
     except (OSError, UnicodeDecodeError):
-        raise CliError(f"cannot read {path}; remove it and `freehold login` again") from None
+        raise CliError(f"cannot read {path}; remove it and `{peer.login}` again") from None

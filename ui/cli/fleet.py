@@ -1,0 +1,185 @@
+"""`freehold fleet …`: the agents of an organization, through its control plane."""
+
+from collections.abc import Iterator
+from typing import Annotated, Any, Final
+
+import typer
+
+from ui.cli import fleet_entry, fleet_policy
+from ui.cli.output import tell
+from ui.cli.pairs import given
+from ui.cli.plane import PAGE, Fleet, fleet
+from ui.cli.route import route
+from ui.cli.session import session, shown
+from ui.cli.settings import PLANE, Settings, forget_token, save_token, token_path
+from ui.cli.source import read_line
+
+app = typer.Typer(help="The agents of an organization, and their policies.", no_args_is_help=True)
+app.add_typer(fleet_policy.app, name="policy")
+app.add_typer(fleet_policy.rollouts, name="rollout")
+app.add_typer(fleet_entry.tokens, name="enrolment-token")
+app.command("pending")(fleet_entry.pending)
+app.command("approve")(fleet_entry.approve)
+app.command("refuse")(fleet_entry.refuse)
+
+COLUMNS: Final = ("vault", "life", "presence", "last_seen", "policy", "tags")
+ALERTS: Final = ("at", "severity", "vault", "code", "message", "id")
+Vault = Annotated[str, typer.Argument(help="Name of the agent's vault.")]
+Reason = Annotated[str, typer.Option(help="Kept with the agent and in the audit trail.")]
+
+
+@app.command()
+@shown
+def login(
+    context: typer.Context,
+    organization: Annotated[str, typer.Argument(help="Its id; `platform` for super-admins.")],
+    name: Annotated[str, typer.Argument(help="Your user name there.")],
+) -> None:
+    """Sign in with a password (asked for without echo, or from stdin) and keep the session."""
+    from ui.cli.client import Client
+
+    client = Client(Settings.for_plane(session(context).address, saved=False))
+    body = {"organization": organization, "name": name, "password": read_line("Password")}
+    made = client.call("POST", route("login"), body)
+    save_token(made["secret"], PLANE)
+    tell(f"kept in {token_path(PLANE)}")
+    session(context).show({"user": f"{organization}/{name}", "role": made["token"]["role"]})
+
+
+@app.command()
+def logout(context: typer.Context) -> None:
+    """End the session that `login` kept."""
+    fleet(context).client.call("POST", route("logout"))
+    forget_token(PLANE)
+
+
+@app.command("create-org")
+@shown
+def create_org(
+    context: typer.Context,
+    organization: Annotated[str, typer.Argument(help="Its id: a-z, 0-9, '-'.")],
+    title: Annotated[str, typer.Option(help="For people.")] = "",
+) -> None:
+    """Make an organization; for super-admins."""
+    current = fleet(context)
+    body = given(id=organization, title=title)
+    current.show(current.client.call("POST", route("organizations"), body))
+
+
+@app.command("list")
+@shown
+def list_(
+    context: typer.Context,
+    tag: Annotated[str, typer.Option(help="Only those with this tag.")] = "",
+    life: Annotated[str, typer.Option(help="pending, active, locked, retired")] = "",
+    presence: Annotated[str, typer.Option(help="online, late, offline, unknown")] = "",
+) -> None:
+    """List the agents: who is live, and whether the policy that each should have is applied."""
+    current = fleet(context)
+    policies = {row["vault"]: row for row in current.call("GET", "assignments")}
+    rows = [
+        {**row, "policy": _policy(policies.get(row["vault"]))}
+        for row in _agents(current, given(tag=tag, life=life, presence=presence))
+    ]
+    current.show(rows, COLUMNS)
+
+
+@app.command()
+@shown
+def show(context: typer.Context, vault: Vault) -> None:
+    """Show one agent: what it is, and what it should and does enforce."""
+    current = fleet(context)
+    row = current.call("GET", "agents", vault)
+    rows = current.call("GET", "assignments", query={"vault": vault})
+    current.show({**row, "policy": _policy(rows[0] if rows else None)})
+
+
+@app.command()
+@shown
+def tag(
+    context: typer.Context,
+    vault: Vault,
+    tags: Annotated[list[str] | None, typer.Argument(help="All that it is to have.")] = None,
+) -> None:
+    """Replace an agent's tags; policies by tag follow."""
+    current = fleet(context)
+    current.show(current.call("PUT", "agents", vault, "tags", body={"tags": tags or []}))
+
+
+@app.command()
+@shown
+def lock(context: typer.Context, vault: Vault, reason: Reason = "") -> None:
+    """Cut an agent off: its certificates count no more, until a token that replaces lets it in."""
+    current = fleet(context)
+    current.show(current.call("POST", "agents", vault, "lock", body={"reason": reason}))
+
+
+@app.command()
+@shown
+def retire(context: typer.Context, vault: Vault, reason: Reason = "") -> None:
+    """Cut an agent off for good; its name is not given again."""
+    current = fleet(context)
+    current.show(current.call("POST", "agents", vault, "retire", body={"reason": reason}))
+
+
+@app.command()
+@shown
+def alerts(
+    context: typer.Context,
+    vault: Annotated[str, typer.Option(help="Only of this agent.")] = "",
+    every: Annotated[bool, typer.Option("--all", help="Also those that were seen.")] = False,
+) -> None:
+    """List the newest alerts."""
+    current = fleet(context)
+    query = given(vault=vault) | {"unacknowledged": "false" if every else "true"}
+    current.show(current.call("GET", "alerts", query=query), ALERTS)
+
+
+@app.command("ack")
+@shown
+def acknowledge(
+    context: typer.Context, alert: Annotated[str, typer.Argument(help="Its id.")]
+) -> None:
+    """Say that an alert was seen."""
+    current = fleet(context)
+    current.show(current.call("POST", "alerts", alert, "acknowledge"))
+
+
+@app.command()
+@shown
+def command(
+    context: typer.Context,
+    vault: Vault,
+    word: Annotated[str, typer.Argument(help="send_metrics, send_checkpoint, run_backup, …")],
+) -> None:
+    """Ask an agent to do something; it may refuse. `commands` shows what became of it."""
+    current = fleet(context)
+    current.show(current.call("POST", "agents", vault, "commands", body={"command": word}))
+
+
+@app.command()
+@shown
+def commands(context: typer.Context, vault: Vault) -> None:
+    """List what an agent was asked to do, the newest first."""
+    current = fleet(context)
+    current.show(current.call("GET", "agents", vault, "commands"))
+
+
+def _agents(current: Fleet, wanted: dict[str, object]) -> Iterator[dict[str, Any]]:
+    after = ""
+    while True:
+        query = {**wanted, "after": after, "limit": PAGE}
+        page = current.call("GET", "agents", query=query)
+        yield from page
+        if len(page) < PAGE:
+            return
+        after = page[-1]["vault"]
+
+
+def _policy(row: dict[str, Any] | None) -> str:
+    """How far the bundle is that an agent should have."""
+    if row is None:
+        return "none"
+    names = ", ".join(f"{name} v{version}" for name, version in sorted(row["policies"].items()))
+    why = f": {row['reason']}" if row["reason"] else ""
+    return f"{row['outcome']}{why} ({names or 'no policy'})"

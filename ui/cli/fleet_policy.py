@@ -1,0 +1,107 @@
+"""Policies for a fleet: `freehold fleet policy …` and `freehold fleet rollout …`."""
+
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+
+from ui.cli.pairs import given
+from ui.cli.plane import fleet
+from ui.cli.session import shown
+from ui.cli.source import read_value
+
+app = typer.Typer(help="Policies: written in versions, brought to agents.", no_args_is_help=True)
+rollouts = typer.Typer(help="A policy's version on its way.", no_args_is_help=True)
+
+POLICIES: Final = ("name", "head", "stable", "targets", "changed_at")
+STATUS: Final = ("vault", "outcome", "reason", "bundle_version", "applied_version")
+Name = Annotated[str, typer.Argument(help="Name of the policy.")]
+Rollout = Annotated[str, typer.Argument(help="Id of the roll-out.")]
+Reason = Annotated[str, typer.Option(help="Kept with it.")]
+
+
+@app.command("list")
+@shown
+def list_(context: typer.Context) -> None:
+    """List the policies: newest version, version in general use, and whom each is for."""
+    current = fleet(context)
+    current.show(current.call("GET", "policies"), POLICIES)
+
+
+@app.command()
+@shown
+def push(
+    context: typer.Context,
+    name: Name,
+    file: Annotated[Path | None, typer.Option("--file", "-f", help="JSON; else stdin.")] = None,
+    everybody: Annotated[bool, typer.Option("--all", help="For every agent.")] = False,
+    tag: Annotated[list[str] | None, typer.Option(help="For agents with this tag.")] = None,
+    vault: Annotated[list[str] | None, typer.Option(help="For this agent.")] = None,
+    canary: Annotated[int, typer.Option(help="So many agents first.", min=0)] = 0,
+    percent: Annotated[list[int] | None, typer.Option(help="Then this share; repeat.")] = None,
+    max_failures: Annotated[int, typer.Option(help="More that refuse halt it.", min=0)] = 0,
+    comment: Annotated[str, typer.Option(help="Why; kept with the version.")] = "",
+) -> None:
+    """Write the next version of a policy and bring it to its agents.
+
+    Without --all, --tag or --vault it is for whom it was for before.
+    """
+    current = fleet(context)
+    document = read_value(file, None, as_json=True)
+    body = {"document": document, **given(comment=comment)}
+    version = current.call("POST", "policies", name, "versions", body=body)["version"]
+    targets: list[dict[str, Any]] = [{"tag": one} for one in tag or []]
+    targets += [{"vault": one} for one in vault or []] + ([{"all": True}] if everybody else [])
+    if targets:
+        current.call("PUT", "policies", name, "targets", body={"targets": targets})
+    plan = {"canary": canary, "percentages": percent or [], "max_failures": max_failures}
+    begin = {"version": version, "plan": plan}
+    current.show(current.call("POST", "policies", name, "rollouts", body=begin))
+
+
+@app.command()
+@shown
+def status(context: typer.Context, name: Name) -> None:
+    """Show what became of a policy at each agent, and why not."""
+    current = fleet(context)
+    current.show(current.call("GET", "policies", name, "status"), STATUS)
+
+
+@rollouts.command()
+@shown
+def show(context: typer.Context, rollout: Rollout) -> None:
+    """Show a roll-out and how it fares."""
+    current = fleet(context)
+    current.show(current.call("GET", "rollouts", rollout))
+
+
+@rollouts.command("list")
+@shown
+def rollouts_of(context: typer.Context, name: Name) -> None:
+    """List a policy's roll-outs, the newest first."""
+    current = fleet(context)
+    current.show(current.call("GET", "policies", name, "rollouts"))
+
+
+@rollouts.command()
+@shown
+def advance(context: typer.Context, rollout: Rollout) -> None:
+    """Go to the next step now; a halted one goes on."""
+    current = fleet(context)
+    current.show(current.call("POST", "rollouts", rollout, "advance"))
+
+
+@rollouts.command()
+@shown
+def halt(context: typer.Context, rollout: Rollout, reason: Reason = "") -> None:
+    """Stay where it is."""
+    current = fleet(context)
+    current.show(current.call("POST", "rollouts", rollout, "halt", body={"reason": reason}))
+
+
+@rollouts.command()
+@shown
+def rollback(context: typer.Context, rollout: Rollout, reason: Reason = "") -> None:
+    """Give everybody the previous version again."""
+    current = fleet(context)
+    current.show(current.call("POST", "rollouts", rollout, "rollback", body={"reason": reason}))
