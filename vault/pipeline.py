@@ -4,6 +4,7 @@
 
 A mutation's intent is durable before anything changes; every outcome, a refusal included, is
 durable before the caller hears of it. When no audit sink accepts, the caller gets 503 and no value.
+Only failed authentications beyond their pace share a record (`authz.failures`).
 """
 
 import logging
@@ -17,6 +18,7 @@ from vault.audit.record import AuditEvent
 from vault.authn.authenticator import Authenticator
 from vault.authz.access import Access, Decision
 from vault.authz.authorizer import Authorizer
+from vault.authz.failures import FailureLimits, TooManyFailuresError
 from vault.authz.limits import RateLimits
 from vault.barrier import SECRETS, Barrier
 from vault.errors import (
@@ -115,10 +117,12 @@ class Pipeline:
         handlers: Handlers,
         metrics: Metrics,
         world: World,
+        failures: FailureLimits | None = None,
     ) -> None:
         self._authenticator = authenticator
         self._authorizer = authorizer
         self._limits = limits
+        self._failures = failures
         self._audit = audit
         self._barrier = barrier
         self._handlers = handlers
@@ -147,7 +151,12 @@ class Pipeline:
         """The caller; background work is one too, and is recorded under its own name."""
         if op.service:
             return service_identity(op.service)
-        return await self._authenticator.authenticate(op.credential, op.origin)
+        try:
+            return await self._authenticator.authenticate(op.credential, op.origin)
+        except AuthenticationError:
+            if self._failures is not None:
+                self._failures.fail(op.origin.ip)
+            raise
 
     async def _mutate(self, trail: Trail, call: Call) -> object:
         """Steps 3 to 5 of a mutation, whole: a caller who leaves does not cut them in two.
@@ -214,7 +223,7 @@ class Pipeline:
                 "it was done, but its outcome is not on record; look before you repeat it",
             )
         self._count(trail.op.name, told.type)
-        if not trail.done:
+        if not trail.done and not isinstance(told, TooManyFailuresError):
             with trio.CancelScope(shield=True):
                 await self._audit.record(trail.failed(told))
         return told

@@ -42,6 +42,7 @@ from vault.authn.usage import Usage
 from vault.authn.users import Users
 from vault.authz.authorizer import Authorizer
 from vault.authz.book import PolicyBook
+from vault.authz.failures import FailureLimits
 from vault.authz.limits import RateLimits
 from vault.barrier import Barrier, RowGuard
 from vault.beside import ALONE, Beside, Opening
@@ -82,11 +83,13 @@ from vault.store.sqlite import SqliteBackend
 from vault.store.store import Store, open_store
 from vault.store.tables import AUDIT
 from vault.store.warmup import warming
+from vault.work.failures import FailureReport
 from vault.work.rotation import KeyRotation
 
 FLUSH_EVERY: Final = 10.0  # seconds; what a crash may lose of counters that the audit log has too
 SWEEP_EVERY: Final = 60.0  # seconds; expired tokens are refused at once, and cleared away by this
 CLOCK_EVERY: Final = 60.0  # seconds; how far a clock that was set back can reach at most
+REFUSED_EVERY: Final = 60.0  # seconds that one record of refused authentications stands for
 ROTATION_EVERY: Final = 3600.0  # seconds between looks at whether the KEK is due
 DEV_MOUNT: Final = "secret/"
 
@@ -245,7 +248,9 @@ async def _wire(base: Base, system: System, audits: Audits) -> Wired:
         **audits.handlers(),
         **system.handlers(),
     }
-    pipeline = _pipeline(base, authorizer, usage, handlers)
+    failed = base.parts.settings.limits.failures
+    failures = FailureLimits(failed.per_second, failed.burst_size, failed.share, world.now)
+    pipeline = _pipeline(base, authorizer, usage, handlers, failures)
     rotation = KeyRotation(pipeline.run, lambda: barrier.rotation_due, world)
     jobs = [
         Job("access-counts", FLUSH_EVERY, access.flush, at_end=True),
@@ -253,11 +258,19 @@ async def _wire(base: Base, system: System, audits: Audits) -> Wired:
         Job("expired-tokens", SWEEP_EVERY, revoker.sweep),
         Job("clock", CLOCK_EVERY, partial(keep_clock, store, world), at_end=True),
         Job("key-rotation", ROTATION_EVERY, rotation),
+        Job(
+            "refused-authentications",
+            REFUSED_EVERY,
+            FailureReport(failures, base.audit.record, world),
+            at_end=True,
+        ),
     ]
     return Wired(pipeline, mounts, tokens, access, usage, jobs)
 
 
-def _pipeline(base: Base, authorizer: Authorizer, usage: Usage, handlers: Handlers) -> Pipeline:
+def _pipeline(
+    base: Base, authorizer: Authorizer, usage: Usage, handlers: Handlers, failures: FailureLimits
+) -> Pipeline:
     parts, world, lockout = base.parts, base.parts.world, base.parts.beside.lockout()
     known: dict[str, CredentialMethod] = {
         TOKEN: token_method(base.store, base.scheme, lockout, world),
@@ -275,6 +288,7 @@ def _pipeline(base: Base, authorizer: Authorizer, usage: Usage, handlers: Handle
         handlers=handlers,
         metrics=parts.metrics,
         world=world,
+        failures=failures,
     )
 
 

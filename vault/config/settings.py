@@ -258,10 +258,22 @@ class Rate(Section):
     burst_size: int = Field(default=50_000, ge=1, le=1_000_000)
 
 
+class Failures(Section):
+    """How often authentication may fail for one address, and for all of them (`share` times that).
+
+    Each failure leaves a durable record of some 600 bytes: by default at most 2.6 GB a day.
+    """
+
+    per_second: float = Field(default=1.0, gt=0, le=1_000_000)
+    burst_size: int = Field(default=100, ge=1, le=1_000_000)
+    share: int = Field(default=50, ge=1, le=65_536)
+
+
 class Limits(Section):
     """What one caller may ask of the agent, and what all of them together may."""
 
     rate: Rate = Rate()
+    failures: Failures = Failures()
     connections: int = Field(default=10_000, ge=16, le=1_000_000)
     in_hand: int = Field(default=320, ge=16, le=100_000)
     max_delay: Duration = 100 * MILLISECOND

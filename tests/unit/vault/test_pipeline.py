@@ -11,6 +11,7 @@ import trio
 from actors.testing import FakeWorld
 from vault.audit.record import AuditEvent
 from vault.authz.access import Access, Decision
+from vault.authz.failures import FailureLimits, TooManyFailuresError
 from vault.errors import (
     AuthenticationError,
     AuthorizationError,
@@ -46,6 +47,7 @@ class Parts:
     counts: list[tuple[str, str]] = field(default_factory=list)
     who: Identity | VaultError = ANN
     limit: VaultError | None = None
+    failures: FailureLimits | None = None
     decide_: Callable[[Access], Decision] = lambda _: Decision(allowed=True, rule="p/rules[0]")
     facts_needed: bool = False
     row: SecretRow | None = None
@@ -100,6 +102,7 @@ class Parts:
         return Pipeline(
             authenticator=everything, authorizer=everything, limits=everything, audit=everything,
             barrier=everything, handlers=handlers, metrics=everything, world=FakeWorld(),
+            failures=self.failures,
         )  # fmt: skip
 
 
@@ -387,3 +390,18 @@ def test_unexpected_names_type_and_place(caplog: pytest.LogCaptureFixture) -> No
     assert "ValueError at" in caplog.text
     assert __file__ in caplog.text
     assert "canary" not in caplog.text + told.message
+
+
+async def test_failures_beyond_the_pace_leave_no_record(parts: Parts) -> None:
+    """The first is refused and recorded, the next is told to wait; who is known is not asked."""
+    parts.failures = FailureLimits(1, 1, 10, lambda: 0)
+    pipeline = parts.pipeline(op=handler(parts))
+    parts.who = AuthenticationError("unauthenticated", "permission denied")
+    with pytest.raises(AuthenticationError):
+        await pipeline.run(op())
+    with pytest.raises(TooManyFailuresError):
+        await pipeline.run(op())
+    assert [event.code for event in parts.events] == ["unauthenticated"]
+    assert parts.counts == [("op", "authentication"), ("op", "rate_limit")]
+    parts.who = ANN
+    assert await pipeline.run(op()) == "done"
