@@ -1,0 +1,152 @@
+"""The uplink as a whole, against a control plane that speaks the protocol."""
+
+from typing import Any
+
+import pytest
+import trio
+
+from protocols.link import messages as m
+from protocols.link import vocabulary as words
+from tests.unit.vault.uplink.scene import (
+    FakeEnroller,
+    FakeHost,
+    Plane,
+    TrioWorld,
+    bundle,
+    credential,
+    digest_of,
+    fixed,
+    staged,
+)
+from vault.uplink.uplink import UplinkConfig
+
+
+@pytest.fixture
+def plane() -> Plane:
+    """A control plane on Trio's clock, which jumps in each test."""
+    return Plane(TrioWorld())
+
+
+def of(kind: type[Any], messages: list[m.Message]) -> list[Any]:
+    """The messages of one kind."""
+    return [message for message in messages if isinstance(message, kind)]
+
+
+async def test_it_connects_and_tells_of_itself(plane: Plane, autojump_clock: object) -> None:
+    """Within a moment the agent is registered and online; then it beats and reports."""
+    async with staged(plane) as stage:
+        await plane.until(lambda: bool(of(m.Heartbeat, plane.heard)))
+        assert isinstance(plane.heard[0], m.Registration)
+        await plane.until(lambda: stage.uplink.status().state == "online")
+        status = stage.uplink.status()
+        assert (status.standing, status.connected, status.org) == ("enrolled", True, "acme")
+        await trio.sleep(600)
+        assert len(of(m.Heartbeat, plane.heard)) >= 9
+        assert len(of(m.Metrics, plane.applied)) >= 9
+        assert plane.sessions == 1
+
+
+async def test_a_bundle_is_applied_and_reported(plane: Plane, autojump_clock: object) -> None:
+    """Pushed, applied through the vault, reported as applied with what the ceiling cut."""
+    async with staged(plane) as stage:
+        await plane.push(m.PolicyUpdate(bundle=bundle(1)))
+        await plane.until(lambda: bool(of(m.PolicyStatus, plane.applied)))
+        told = of(m.PolicyStatus, plane.applied)[0]
+        assert (told.version, told.phase, told.narrowed) == (1, words.PolicyPhase.APPLIED, 1)
+        assert told.bundle_hash == digest_of(bundle(1))
+        assert stage.host.applied == [bundle(1)]
+
+
+async def test_a_sealed_vault_is_linked_and_applies_later(
+    plane: Plane, autojump_clock: object
+) -> None:
+    """Sealed is told, what cannot be done waits, and is done once the vault is open."""
+    host = FakeHost(plane.world, is_open=False)
+    async with staged(plane, host=host) as stage:
+        await plane.push(m.PolicyUpdate(bundle=bundle(1)))
+        await plane.until(lambda: not plane.outbox.entries)
+        await trio.sleep(60)
+        assert plane.heard[-1].health is words.Health.SEALED  # type: ignore[attr-defined]
+        assert not host.applied
+        assert stage.uplink.status().state == "syncing"
+        host.is_open = True
+        await plane.until(lambda: bool(of(m.PolicyStatus, plane.applied)))
+        await plane.until(lambda: bool(of(m.Alert, plane.applied)))
+        assert of(m.Alert, plane.applied)[0].code is words.AlertCode.UNSEALED
+        assert stage.uplink.status().state == "online"
+
+
+async def test_hours_offline_lose_and_repeat_nothing(plane: Plane, autojump_clock: object) -> None:
+    """Back after hours: alerts all there once, order kept, the oldest metrics gone and told."""
+    config = UplinkConfig(outbox_bytes=16 * 1024)
+    async with staged(plane, config=config) as stage:
+        await plane.until(lambda: stage.uplink.status().state == "online")
+        plane.away = True
+        plane.cut()
+        for hour in range(6):
+            stage.uplink.raise_alert(words.AlertCode.LOCKOUT, words.Severity.WARNING)
+            await trio.sleep(3600)
+            assert stage.uplink.status().state == "queueing", hour
+        status = stage.uplink.status()
+        assert status.dropped > 0
+        assert status.outbox_bytes <= 16 * 1024
+        plane.away = False
+        await plane.until(lambda: stage.uplink.status().state == "online")
+        await plane.until(lambda: not stage.uplink.status().outbox_messages or plane.away)
+        alerts = of(m.Alert, plane.applied)
+        assert sum(alert.count for alert in alerts) == 6
+        ids = [id_ for id_, _ in plane.inbox.applied]
+        assert ids == sorted(set(ids))
+
+
+async def test_a_commands_effect_is_once_whatever_is_cut(
+    plane: Plane, autojump_clock: object
+) -> None:
+    """A command repeated under new ids, over cuts, runs once and is answered once."""
+    command = m.Command(
+        command_id=fixed("c"), command=words.CommandName.ROTATE_KEK, expires_at=2**60
+    )
+    config = UplinkConfig(allowed=(words.CommandName.ROTATE_KEK,))
+    async with staged(plane, config=config) as stage:
+        for _ in range(3):
+            await plane.push(command)
+            await plane.until(lambda: not plane.outbox.entries)
+            plane.cut()
+        await plane.until(lambda: bool(of(m.CommandResult, plane.applied)))
+        await trio.sleep(120)
+        assert stage.host.rotations == 1
+        results = of(m.CommandResult, plane.applied)
+        assert [r.outcome for r in results] == [words.CommandOutcome.DONE]
+
+
+async def test_a_renewed_certificate_is_used_at_once(plane: Plane, autojump_clock: object) -> None:
+    """The session ends in order, and the next one is as the new certificate's."""
+    enroller = FakeEnroller(plane.world, credential(plane.world, life=600))
+    async with staged(plane, enroller=enroller) as stage:
+        await trio.sleep(900)
+        assert enroller.renewals >= 1
+        status = stage.uplink.status()
+        assert (status.generation, status.connected) == (enroller.renewals + 1, True)
+        assert plane.sessions == enroller.renewals + 1
+
+
+async def test_nothing_is_sent_that_is_not_on_the_ledger(
+    plane: Plane, autojump_clock: object
+) -> None:
+    """Every frame on the wire was recorded before, in its order."""
+    async with staged(plane) as stage:
+        await plane.push(m.PolicyUpdate(bundle=bundle(1)))
+        await trio.sleep(300)
+        assert plane.wire
+        assert stage.egress.entries[: len(plane.wire)] == plane.wire
+
+
+async def test_it_says_goodbye(plane: Plane, autojump_clock: object) -> None:
+    """At an orderly stop what is owed arrives first, and no session follows."""
+    async with staged(plane) as stage:
+        await plane.until(lambda: stage.uplink.status().state == "online")
+        await stage.uplink.leave()
+        assert plane.session is not None
+        await trio.sleep(300)
+        assert plane.session.ended
+        assert plane.sessions == 1

@@ -1,0 +1,47 @@
+"""How the agent stands with its control plane, for people and programs."""
+
+from msgspec import Struct
+
+
+class LinkNotification(Struct, frozen=True, kw_only=True):
+    """Something that the control plane has told. `at`: Unix milliseconds."""
+
+    code: str
+    severity: str
+    at: int
+
+
+class LinkStatus(Struct, frozen=True, kw_only=True):
+    """All of it in one look. Times: Unix nanoseconds, 0 for never.
+
+    `state`: the seed's: online, syncing, offline, queueing. `standing`: unenrolled, pending,
+    enrolled, expired. `trouble`: why it is not better, for people.
+    """
+
+    enabled: bool
+    state: str = "offline"
+    since: int = 0
+    standing: str = "unenrolled"
+    endpoint: str = ""
+    org: str = ""
+    vault: str = ""
+    fingerprint: str = ""
+    generation: int = 0
+    certificate_expires: int = 0
+    connected: bool = False
+    connected_at: int = 0
+    round_trip: float = 0.0
+    attempts: int = 0
+    outbox_messages: int = 0
+    outbox_bytes: int = 0
+    dropped: int = 0
+    egress_bytes: int = 0
+    cosigned_size: int = 0
+    policy_version: int = 0
+    policy_expires: int = 0
+    policy_trouble: str = ""
+    trouble: str = ""
+    notifications: tuple[LinkNotification, ...] = ()
+
+
+DISABLED = LinkStatus(enabled=False)

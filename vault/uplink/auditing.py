@@ -1,0 +1,108 @@
+"""The audit log as the uplink sees it: its newest signed head, and the proof from a cosigned one.
+
+It follows the log's batches (`vault.audit.writer.Follower`), across sealing too. Only after a start
+the lines behind the cosigned size are read once, a slice at a time with rests in between.
+"""
+
+from collections.abc import Iterator
+from itertools import islice
+from typing import Final
+
+from actors import World
+from protocols.link import messages as m
+from vault.audit.checkpoint import unsigned_head
+from vault.audit.layout import Layout
+from vault.audit.ledger import Batch
+from vault.uplink.growth import Growth, read_growth
+
+SLICE: Final = 500  # lines, about 2 ms
+REST: Final = 0.02  # seconds between slices
+TRIES: Final = 3  # a file may be closed just then
+MAX_MISSED: Final = 8 * 1024 * 1024  # bytes of batches that come while the log is read
+
+
+class AuditView:
+    """Told of each batch; asked for checkpoints."""
+
+    def __init__(self, layout: Layout, world: World) -> None:
+        self._layout = layout
+        self._world = world
+        self._note = ""
+        self._growth: Growth | None = None
+        self._missed: list[Batch] | None = None
+        self.size = 0
+
+    def begin(self, size: int) -> None:
+        """See `Follower`. The log was opened: what was fed before may not be all of it."""
+        self.size, self._note = size, ""
+        self._growth, self._missed = None, None
+
+    def offer(self, batch: Batch) -> None:
+        """See `Follower`."""
+        if self._growth is not None:
+            for line in batch.lines():
+                self._growth.feed(line)
+        if self._missed is not None:
+            self._missed.append(batch)
+            if sum(len(missed.data) for missed in self._missed) > MAX_MISSED:
+                self._missed = None
+        self.size, self._note = batch.size, batch.note
+
+    async def checkpoint(self, old: int, old_root: bytes) -> m.AuditCheckpoint | None:
+        """The newest signed state with its proof; None when it says nothing new.
+
+        A log that does not begin with what was cosigned is told without a proof: the witness must
+        see that.
+        """
+        if not self._note or self.size == old:
+            return None
+        growth = await self._growth_from(old)
+        if not self._note:
+            return None
+        head = unsigned_head(self._note)
+        proof: tuple[bytes, ...] = ()
+        if growth is not None and growth.size == head.size and growth.base_root == old_root:
+            proof = growth.proof()
+            growth.mark()  # it may come back cosigned
+        return m.AuditCheckpoint(
+            old_size=old, size=head.size, root=head.root, note=self._note, proof=proof
+        )
+
+    async def _growth_from(self, old: int) -> Growth | None:
+        if old > self.size:
+            return None
+        growth = self._growth
+        if growth is None or (growth.base != old and not growth.rebase(old)):
+            self._growth = growth = await self._read(old)
+        return growth
+
+    async def _read(self, old: int) -> Growth | None:
+        """From the files; None when they do not hold it, or change too quickly."""
+        for _ in range(TRIES):
+            missed: list[Batch] = []
+            self._missed = missed
+            try:
+                growth = await self._slices(read_growth(self._layout, old, self.size))
+            except (ValueError, OSError):
+                await self._world.sleep(REST)
+                continue
+            if self._missed is not missed:  # too much came, or the log was opened anew
+                continue
+            self._missed = None
+            for batch in missed:
+                for line in batch.lines():
+                    growth.feed(line)
+            return growth
+        self._missed = None
+        return None
+
+    async def _slices(self, reading: Iterator[Growth | None]) -> Growth:
+        while True:
+            some = await self._world.run_sync(_slice, reading)
+            if (last := some[-1]) is not None:
+                return last
+            await self._world.sleep(REST)
+
+
+def _slice(reading: Iterator[Growth | None]) -> list[Growth | None]:
+    return list(islice(reading, SLICE))

@@ -1,0 +1,205 @@
+"""Keeps the agent linked: connect, talk, after a loss come back with backoff and full jitter."""
+
+import logging
+from collections.abc import Callable
+from functools import partial
+from typing import Final, Protocol
+from uuid import UUID
+
+import trio
+
+from actors import World
+from protocols.link import backoff
+from protocols.link.ends import End
+from protocols.link.errors import LinkError, OutboxRolledBackError
+from protocols.link.handshake import Channel
+from protocols.link.pipe import Pipe
+from protocols.link.signing import Verifier, sha256
+from protocols.link.vocabulary import AlertCode, ByeReason, Severity, SyncPhase
+from vault.errors import UnavailableError
+from vault.uplink.conversation import Conversation, first_of
+from vault.uplink.egress import Sending
+from vault.uplink.identity import Credential
+from vault.uplink.inbox import SqlInbox
+from vault.uplink.ledger import Egress
+from vault.uplink.outbox import SqlOutbox
+from vault.uplink.states import Step, step
+
+log: Final = logging.getLogger("freehold.uplink")
+NO_FAULT: Final = ""
+
+
+class Dial(Protocol):
+    """Connects to the control plane: `network.Network`, or a pipe within the process."""
+
+    async def __call__(self, nursery: trio.Nursery, credential: Credential) -> Pipe:
+        """A pipe whose peer is proven to be the control plane. Raises `PipeError`."""
+        ...
+
+
+class Phase:
+    """The agent's view of its link, and since when (Unix nanoseconds)."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self.current = SyncPhase.OFFLINE
+        self.since = world.now()
+
+    def step(self, by: Step) -> None:
+        """Move on, if that moves anything."""
+        found = step(self.current, by)
+        if found is not self.current:
+            self.current, self.since = found, self._world.now()
+
+
+class Connector:
+    """One connection at a time, for as long as there is a credential."""
+
+    def __init__(
+        self,
+        *,
+        dial: Dial,
+        outbox: SqlOutbox,
+        inbox: SqlInbox,
+        egress: Egress,
+        phase: Phase,
+        opened: Callable[[Conversation], None],
+        alert: Callable[[AlertCode, Severity], None],
+        world: World,
+    ) -> None:
+        self._dial = dial
+        self._outbox = outbox
+        self._inbox = inbox
+        self._egress = egress
+        self._phase = phase
+        self._opened = opened
+        self._alert = alert
+        self._world = world
+        self._credential: Credential | None = None
+        self._changed = trio.Event()
+        self._ended = trio.Event()
+        self._over = False
+        self.conversation: Conversation | None = None
+        """The one that is open now."""
+        self.connected_at = 0
+        self.attempts = 0
+        """Since the last session was open."""
+        self.trouble = ""
+        """Why the last attempt or session ended; empty while one is open."""
+
+    def use(self, credential: Credential) -> None:
+        """From now on be this; an open session ends in order and comes back as it."""
+        self._credential = credential
+        self._changed.set()
+        if self.conversation is not None:
+            self.conversation.leave(ByeReason.RENEWED)
+
+    def stir(self) -> None:
+        """The outbox has something new."""
+        if self.conversation is not None:
+            self.conversation.stir()
+
+    async def end(self) -> None:
+        """End the open session in order, and begin no other. Returns once it is gone."""
+        self._over = True
+        if self.conversation is not None:
+            self.conversation.leave(ByeReason.SHUTDOWN)
+            await self._ended.wait()
+
+    async def run(self) -> None:
+        """Stay linked until it is ended or cancelled."""
+        while not self._over:
+            if self._credential is None:
+                await self._changed.wait()
+            self._changed = trio.Event()
+            if (credential := self._credential) is None:
+                continue
+            spread = await self._attempt(credential)
+            pause = backoff.delay(self.attempts, self._world.jitter(), spread)
+            self.attempts += 1
+            await first_of(self._changed.wait, partial(self._world.sleep, pause))
+
+    async def _attempt(self, credential: Credential) -> int:
+        """One connection from its beginning to its end; returns the peer's wish to spread."""
+        conversation = None
+        try:
+            async with trio.open_nursery() as nursery:
+                pipe = await self._dial(nursery, credential)
+                conversation = await self._begin(credential, pipe)
+                await conversation.run()
+                nursery.cancel_scope.cancel()
+            self.trouble = "the session was ended in order"
+        except* OutboxRolledBackError:
+            log.warning("the outbox is an older copy than the control plane has met: a new stream")
+            await self._outbox.restart()
+        except* (LinkError, UnavailableError) as group:
+            self.trouble = "; ".join(dict.fromkeys(str(error) for error in _flat(group)))
+        finally:
+            self.conversation = None
+            self._phase.step(Step.LOST)
+            self._ended.set()
+        return 0 if conversation is None else conversation.spread
+
+    async def _begin(self, credential: Credential, pipe: Pipe) -> Conversation:
+        enrolment = credential.enrolment
+        channel = Channel(
+            org=enrolment.org,
+            vault=enrolment.vault,
+            agent_certificate=credential.fingerprint,
+            control_certificate=sha256(pipe.peer_certificate),
+        )
+        end = End(
+            channel=channel,
+            signer=credential.signer,
+            verifier=Verifier([enrolment.link_key]),
+            nonce=UUID(self._world.new_id()).bytes,
+            outbox=await self._outbox.state(),
+            cursor=await self._inbox.cursor(),
+        )
+        sending = Sending(
+            kind="frame",
+            peer=enrolment.endpoint,
+            path="/link/v1",
+            connection=self._world.new_id(),
+        )
+        return Conversation(
+            pipe=pipe,
+            end=end,
+            outbox=self._outbox,
+            inbox=self._inbox,
+            egress=self._egress,
+            sending=sending,
+            owner=self,
+            world=self._world,
+        )
+
+    # --- what a conversation tells (`Owner`) ------------------------------------------------------
+
+    def opened(self, conversation: Conversation) -> None:
+        """See `Owner`."""
+        self.conversation, self._ended = conversation, trio.Event()
+        self.connected_at = self._world.now()
+        self.attempts, self.trouble = 0, NO_FAULT
+        self._phase.step(Step.OPENED)
+        self._opened(conversation)
+
+    def caught_up(self) -> None:
+        """See `Owner`."""
+        self._phase.step(Step.CAUGHT_UP)
+
+    async def acknowledged(self) -> None:
+        """See `Owner`."""
+        if not (await self._outbox.backlog()).messages:
+            self._phase.step(Step.EMPTIED)
+
+    async def lost(self) -> None:
+        """See `Owner`."""
+        log.error("the control plane has lost what it had acknowledged, or we have")
+        self._alert(AlertCode.STORE_ROLLED_BACK, Severity.CRITICAL)
+
+
+def _flat(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
+    found: list[BaseException] = []
+    for error in group.exceptions:
+        found += _flat(error) if isinstance(error, BaseExceptionGroup) else [error]
+    return found

@@ -1,0 +1,216 @@
+"""One session with the control plane, from `Hello` to the end of its connection.
+
+Two tasks share the session, whose calls never wait: one takes what comes and applies it, the other
+writes what is due, each frame on the egress ledger before it is on the wire.
+"""
+
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Final, Protocol
+
+import trio
+
+from actors import World
+from protocols.link.delivery import Inbox, Outbox
+from protocols.link.ends import End, Moment
+from protocols.link.errors import PipeError, RemoteFaultError
+from protocols.link.events import Acknowledged, CaughtUp, Event, Leaving, Missed, Opened, Received
+from protocols.link.messages import Message
+from protocols.link.pipe import Pipe
+from protocols.link.session import Session
+from protocols.link.states import SENDABLE, State
+from protocols.link.vocabulary import ByeReason, SkipReason
+from vault.uplink.egress import Sending
+from vault.uplink.ledger import Egress
+
+GRAIN: Final = 0.001
+"""Seconds waited at least: the rest of a wait could be less than the clock can tell."""
+BATCH: Final = 16
+"""Frames that are recorded with one sync of the ledger."""
+
+
+class Owner(Protocol):
+    """Who is told how it goes; nothing here waits for the peer."""
+
+    def opened(self, conversation: "Conversation") -> None:
+        """Both ends have proven themselves: say what is to be said first."""
+        ...
+
+    def caught_up(self) -> None:
+        """What waited on either side is through."""
+        ...
+
+    async def acknowledged(self) -> None:
+        """The outbox has become shorter."""
+        ...
+
+    async def lost(self) -> None:
+        """The control plane has acknowledged messages of ours, or we of its, and lost that."""
+        ...
+
+
+class Conversation:
+    """A session, its pipe and its two tasks."""
+
+    def __init__(
+        self,
+        *,
+        pipe: Pipe,
+        end: End,
+        outbox: Outbox,
+        inbox: Inbox,
+        egress: Egress,
+        sending: Sending,
+        owner: Owner,
+        world: World,
+    ) -> None:
+        self._pipe = pipe
+        self._outbox = outbox
+        self._inbox = inbox
+        self._egress = egress
+        self._sending = sending
+        self._owner = owner
+        self._world = world
+        self._stir = trio.Event()
+        self.session = Session.agent(end, self._now())
+        self.spread = 0
+        """Milliseconds over which the peer wants its agents to spread their return."""
+        self.was_open = False
+
+    async def run(self) -> None:
+        """Talk until one side ends it. Raises `PipeError`, `LinkError`; the pipe is closed then."""
+        fault = ""
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._listen)
+                await self._write()
+                nursery.cancel_scope.cancel()
+        except BaseExceptionGroup as group:
+            failure = _only(group)
+            fault = failure.fault.value if isinstance(failure, RemoteFaultError) else ""
+            raise failure from None
+        finally:
+            with trio.CancelScope(shield=True):  # bounded by the pipe
+                await self._pipe.aclose(fault)
+
+    @property
+    def is_live(self) -> bool:
+        """Whether what waited on either side at the beginning is through."""
+        return self.session.state is State.LIVE
+
+    def send(self, message: Message) -> None:
+        """Say something that is lost with the connection. Nothing happens once it is over."""
+        if self.session.state in SENDABLE:
+            self.session.send(message)
+            self.stir()
+
+    def leave(self, reason: ByeReason) -> None:
+        """End in order, with everything under way."""
+        self.session.leave(reason, self._now())
+        self.stir()
+
+    def stir(self) -> None:
+        """Look at the outbox: there may be something new."""
+        self._stir.set()
+
+    async def _listen(self) -> None:
+        try:
+            while not self.session.ended:
+                frame = await self._pipe.receive()
+                for event in self.session.receive(frame, self._now()):
+                    await self._handle(event)
+                self.stir()
+        except PipeError:
+            if not self.session.ended:
+                raise
+
+    async def _write(self) -> None:
+        while True:
+            self._stir = trio.Event()
+            self.session.tick(self._now())
+            await self._offer()
+            frames = self.session.frames(self._now())
+            for start in range(0, len(frames), BATCH):
+                some = frames[start : start + BATCH]
+                await self._egress.record(self._sending, some)
+                for frame in some:
+                    await self._pipe.send(frame)
+            if self.session.ended:
+                return
+            if not frames:
+                await self._wait(self.session.deadline - self._world.monotonic())
+
+    async def _offer(self) -> None:
+        while room := self.session.room:
+            batch = await self._outbox.read(self.session.sent, room)
+            if batch.through == self.session.sent or not self.session.room:
+                break
+            self.session.offer(batch)
+
+    async def _handle(self, event: Event) -> None:
+        match event:
+            case Opened():
+                self.was_open = True
+                self._owner.opened(self)
+            case CaughtUp():
+                self._owner.caught_up()
+            case Received(id=0):
+                pass  # nothing that a control plane sends is for the moment only
+            case Received(id=id_, message=message):
+                await self._apply(id_, message)
+            case Missed(last=last, reason=reason):
+                await self._apply(last, None)
+                if reason is SkipReason.ACKNOWLEDGED:
+                    await self._owner.lost()
+            case Acknowledged(through=through):
+                await self._outbox.acknowledge(through)
+                await self._owner.acknowledged()
+            case Leaving(spread=spread):
+                self.spread = spread
+
+    async def _apply(self, through: int, message: Message | None) -> None:
+        await self._inbox.apply(self.session.peer_stream, through, message)
+        for event in self.session.applied(through):
+            await self._handle(event)
+
+    async def _wait(self, seconds: float) -> None:
+        """Until something stirs, or the session's clock is due."""
+        await first_of(self._stir.wait, lambda: self._world.sleep(max(GRAIN, seconds)))
+
+    def _now(self) -> Moment:
+        return Moment(self._world.monotonic(), self._world.wall() // 1_000_000)
+
+
+async def first_of(*waits: Callable[[], Awaitable[object]]) -> None:
+    """Return when one of these has; the others are cancelled."""
+    async with trio.open_nursery() as nursery:
+
+        async def one(wait: Callable[[], Awaitable[object]]) -> None:
+            await wait()
+            nursery.cancel_scope.cancel()
+
+        for wait in waits:
+            nursery.start_soon(one, wait)
+
+
+def _only(group: BaseExceptionGroup[BaseException]) -> Exception:
+    """The failure of a connection: a fault before the broken pipe that follows from it.
+
+    What is no `Exception` (cancellation above all) and what is more than one failure of its own is
+    raised on as it is.
+    """
+    _, fatal = group.split(Exception)
+    if fatal is not None:
+        raise fatal
+    found = list(_leaves(group))
+    chosen = [error for error in found if not isinstance(error, PipeError)] or found[:1]
+    if len(chosen) > 1:
+        raise group
+    return chosen[0]
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[Exception]:
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _leaves(error)
+        elif isinstance(error, Exception):
+            yield error

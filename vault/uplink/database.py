@@ -1,0 +1,136 @@
+"""The uplink's own small database: outbox, cursor, staged effects. SQLite, a file of its own.
+
+It is not the vault's store, because it must be open while the vault is sealed, and because nothing
+in it is a secret or an authority: bundles are signed, and messages are what leaves anyway. One
+thread owns the connection; in a simulation the world runs it inline.
+"""
+
+import os
+import sqlite3
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final, TypeAlias, TypeVar
+
+import trio
+
+from actors import World
+from vault.errors import UnavailableError
+
+T = TypeVar("T")
+Tx: TypeAlias = sqlite3.Connection
+"""A connection within a transaction: to be used in the function that is given it, and not kept."""
+
+VERSION: Final = 1
+_SCHEMA: Final = """
+CREATE TABLE outbox_state (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    stream BLOB NOT NULL, newest INTEGER NOT NULL, acknowledged INTEGER NOT NULL,
+    bytes INTEGER NOT NULL, messages INTEGER NOT NULL, dropped INTEGER NOT NULL
+) STRICT;
+CREATE TABLE outbox (
+    id INTEGER PRIMARY KEY, name TEXT NOT NULL, topic TEXT NOT NULL, payload BLOB NOT NULL
+) STRICT;
+CREATE TABLE inbox (
+    one INTEGER PRIMARY KEY CHECK (one = 1), stream BLOB NOT NULL, applied INTEGER NOT NULL
+) STRICT;
+CREATE TABLE staged_bundle (
+    one INTEGER PRIMARY KEY CHECK (one = 1), signed BLOB NOT NULL
+) STRICT;
+CREATE TABLE commands (
+    id BLOB PRIMARY KEY, number INTEGER NOT NULL, command TEXT NOT NULL,
+    expires_at INTEGER NOT NULL, state TEXT NOT NULL
+) STRICT;
+CREATE TABLE notifications (
+    id BLOB PRIMARY KEY, number INTEGER NOT NULL, code TEXT NOT NULL, severity TEXT NOT NULL,
+    at INTEGER NOT NULL
+) STRICT;
+CREATE TABLE witnessed (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    size INTEGER NOT NULL, root BLOB NOT NULL, cosignature TEXT NOT NULL
+) STRICT;
+"""
+
+
+class Database:
+    """Made by `opened`."""
+
+    def __init__(self, path: Path | None, world: World) -> None:
+        """Without a path it is in memory, and lives as long as the object: for a simulation."""
+        self._path = path
+        self._worker = world.worker("uplink database")
+        self._connection: sqlite3.Connection | None = None
+
+    async def open(self) -> None:
+        """Raises `UnavailableError` (`uplink_store`), as all methods."""
+        await self._worker.run(self._told, self._open)
+
+    async def close(self) -> None:
+        """Give up the connection and its thread."""
+        with trio.CancelScope(shield=True):
+            await self._worker.run(self._close)
+        self._worker.close()
+
+    async def transact(self, change: Callable[[Tx], T]) -> T:
+        """Run `change` in one durable transaction, all of it or nothing, and return its result."""
+        return await self._worker.run(self._told, lambda: self._transact(change))
+
+    def _open(self) -> None:
+        if self._path is not None:
+            # Its owner's alone from its first byte on, whatever the umask.
+            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        connection = sqlite3.connect(
+            self._path or ":memory:", isolation_level=None, check_same_thread=False
+        )
+        self._connection = connection
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        found = connection.execute("PRAGMA user_version").fetchone()[0]
+        if found > VERSION:
+            raise UnavailableError(
+                "uplink_store", f"{self._path} was written by a later version of Freehold"
+            )
+        if not found:
+            script = f"BEGIN; {_SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;"
+            connection.executescript(script)
+
+    def _close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _transact(self, change: Callable[[Tx], T]) -> T:
+        connection = self._connection
+        if connection is None:
+            raise UnavailableError("uplink_store", "the uplink's database is closed")
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            result = change(connection)
+        except BaseException:
+            connection.execute("ROLLBACK")
+            raise
+        connection.execute("COMMIT")
+        return result
+
+    def _told(self, work: Callable[[], T]) -> T:
+        try:
+            return work()
+        except sqlite3.Error as error:
+            raise UnavailableError(
+                "uplink_store", f"the uplink's database {self._path}: {error}"
+            ) from error
+        except OSError as error:
+            raise UnavailableError(
+                "uplink_store", f"the uplink's database {self._path}: {error.strerror}"
+            ) from error
+
+
+@asynccontextmanager
+async def opened(path: Path | None, world: World) -> AsyncIterator[Database]:
+    """The database for the length of the block."""
+    database = Database(path, world)
+    try:
+        await database.open()
+        yield database
+    finally:
+        await database.close()

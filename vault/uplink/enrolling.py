@@ -1,0 +1,182 @@
+"""How the agent asks to be let in, and for each further certificate, over HTTPS.
+
+`POST /link/v1/{enrol,join,renew,rejoin}` (docs/spec/pki.md). Every body is on the egress ledger
+before it is sent.
+"""
+
+import ssl
+from collections.abc import Callable
+from typing import Final, Protocol
+
+import httpx2
+import msgspec
+from msgspec import Struct
+
+from actors import World
+from protocols.pki import contexts
+from protocols.pki.messages import (
+    MAX_ANSWER,
+    EnrolRequest,
+    Grant,
+    JoinRequest,
+    Pending,
+    RejoinRequest,
+    RenewRequest,
+    decode_answer,
+    encode,
+)
+from protocols.pki.trust import Trust
+from vault.uplink.egress import Sending
+from vault.uplink.identity import Credential, IdentityStore
+from vault.uplink.ledger import Egress
+
+TIMEOUT: Final = 20.0  # seconds for each of connecting, writing and reading
+_KEY_IN_USE: Final = 409
+
+
+class EnrolError(Exception):
+    """The control plane was not reached or did not agree. `status` is 0 or HTTP's."""
+
+    def __init__(self, message: str, status: int = 0) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class Post(Protocol):
+    """Sends one request body to the control plane; `post` over the network, or a double."""
+
+    async def __call__(
+        self, context: ssl.SSLContext, endpoint: str, path: str, body: bytes
+    ) -> bytes:
+        """The body of a 200 or 202. Raises `EnrolError`."""
+        ...
+
+
+class Door(Struct, frozen=True, kw_only=True):
+    """Where the control plane is, and how it is known before anything is trusted."""
+
+    endpoint: str
+    pin: str
+
+
+class Enroller:
+    """Asks, takes what is granted, and stores it."""
+
+    def __init__(
+        self, store: IdentityStore, egress: Egress, world: World, send: Post | None = None
+    ) -> None:
+        self._store = store
+        self._egress = egress
+        self._world = world
+        self._send = send or post
+
+    async def enrol(self, door: Door, token: str) -> None:
+        """Be let in by a token. Raises `EnrolError`, `PkiError`."""
+        csr, link_key, bound = await self._world.run_sync(self._bound_request)
+        request = EnrolRequest(token=token, csr=csr, link_key=link_key, proof=bound)
+        answer = await self._ask_by_pin(door, "enrol", encode(request))
+        if isinstance(answer, Pending):
+            raise EnrolError("the control plane keeps us waiting though we have a token")
+
+    async def join(self, door: Door, *, org: str = "", label: str = "") -> Pending | None:
+        """Ask a person to let us in; None once it is done. Raises as `enrol`."""
+        csr, link_key, bound = await self._world.run_sync(self._bound_request)
+        request = JoinRequest(csr=csr, link_key=link_key, proof=bound, org=org, label=label)
+        answer = await self._ask_by_pin(door, "join", encode(request))
+        return answer if isinstance(answer, Pending) else None
+
+    async def renew(self, held: Credential) -> None:
+        """Get the next certificate: by the present one, or after its end by the link key."""
+        if self._world.now() < held.expires:
+            await self._ask(held, "renew", held.identity, self._renewal)
+        else:
+            await self._ask(held, "rejoin", None, lambda: self._return(held))
+
+    async def _ask_by_pin(self, door: Door, path: str, body: bytes) -> Grant | Pending:
+        context = contexts.pinned_context(door.pin, self._world.now)
+        answer = await self._exchange(context, door.endpoint, path, body)
+        if isinstance(answer, Grant):
+            trust = Trust.pinned([answer.chain[0], *answer.roots], door.pin)
+            await self._world.run_sync(
+                self._store.enrol, answer, door.endpoint, trust, self._world.now()
+            )
+        return answer
+
+    async def _ask(
+        self,
+        held: Credential,
+        path: str,
+        identity: contexts.Identity | None,
+        make: Callable[[], bytes],
+    ) -> None:
+        body = await self._world.run_sync(make)
+        context = contexts.agent_context(identity, held.trust, self._world.now)
+        try:
+            answer = await self._exchange(context, held.enrolment.endpoint, path, body)
+        except EnrolError as error:
+            if error.status == _KEY_IN_USE:  # our key has had its certificate, and that is over
+                await self._world.run_sync(self._store.forget_next)
+            raise
+        if isinstance(answer, Pending):
+            raise EnrolError("the control plane answers a renewal as if we had joined")
+        await self._world.run_sync(self._store.renew, answer, self._world.now())
+
+    async def _exchange(
+        self, context: ssl.SSLContext, endpoint: str, path: str, body: bytes
+    ) -> Grant | Pending:
+        sending = Sending(
+            kind="request",
+            peer=endpoint,
+            path=f"/link/v1/{path}",
+            connection=self._world.new_id(),
+        )
+        await self._egress.record(sending, [body])
+        return decode_answer(await self._send(context, endpoint, sending.path, body))
+
+    def _bound_request(self) -> tuple[bytes, bytes, bytes]:
+        self._store.prepare()
+        csr = self._store.request()
+        return csr, *self._store.bind(csr)
+
+    def _renewal(self) -> bytes:
+        return encode(RenewRequest(csr=self._store.request()))
+
+    def _return(self, held: Credential) -> bytes:
+        csr = self._store.request()
+        request = RejoinRequest(
+            org=held.name.org,
+            vault=held.name.vault,
+            serial=held.serial,
+            csr=csr,
+            proof=self._store.rejoin(held, csr),
+        )
+        return encode(request)
+
+
+async def post(context: ssl.SSLContext, endpoint: str, path: str, body: bytes) -> bytes:
+    """One request on a connection of its own. Raises `EnrolError`."""
+    headers = {"Content-Type": "application/json"}
+    try:
+        async with (
+            httpx2.AsyncClient(verify=context, timeout=TIMEOUT, trust_env=False) as client,
+            client.stream("POST", endpoint + path, content=body, headers=headers) as reply,
+        ):
+            answer = b""
+            async for part in reply.aiter_bytes():
+                answer += part
+                if len(answer) > MAX_ANSWER:
+                    raise EnrolError("the control plane's answer is too long")
+    except (httpx2.HTTPError, httpx2.InvalidURL, ssl.SSLError, OSError) as error:
+        raise EnrolError(f"cannot reach {endpoint}: {error}") from error
+    if reply.status_code not in {200, 202}:
+        raise EnrolError(_told(reply.status_code, answer), reply.status_code)
+    return answer
+
+
+def _told(status: int, answer: bytes) -> str:
+    """The control plane's own words, if they are an error of ours."""
+    try:
+        told = msgspec.json.decode(answer)
+        return f"the control plane refuses: {told['message']}"
+    except (msgspec.DecodeError, KeyError, TypeError, IndexError):
+        return f"the control plane answers {status}"

@@ -1,0 +1,130 @@
+"""What the control plane has sent, applied exactly once.
+
+A message's effect here is to be staged: a bundle to apply, a command to run, a line to keep. That
+and the cursor move in one transaction. What follows from it outside this database (the vault's
+policies, a rotation) is done by `bundles` and `commands`, which can repeat it without harm.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from protocols.link import messages as m
+from protocols.link import vocabulary as words
+from protocols.link.delivery import NO_CURSOR
+from protocols.link.messages import Cursor, Message
+from vault.uplink.database import Database, Tx
+
+MAX_KEPT: Final = 200
+"""Notifications, and commands that are done: their ids are what a repeated one is known by."""
+
+
+@dataclass(frozen=True, slots=True)
+class Witnessed:
+    """The newest checkpoint that the control plane has cosigned; size 0 for none."""
+
+    size: int = 0
+    root: bytes = b""
+    cosignature: str = ""
+
+
+class SqlInbox:
+    """`protocols.link.delivery.Inbox` in the uplink's database."""
+
+    def __init__(self, database: Database, stirred: Callable[[], None]) -> None:
+        """`stirred` is called after each effect: somebody has something to do."""
+        self._database = database
+        self._stirred = stirred
+
+    async def cursor(self) -> Cursor:
+        """See `Inbox`."""
+        return await self._database.transact(_cursor)
+
+    async def apply(self, stream: bytes, through: int, message: Message | None) -> bool:
+        """See `Inbox`."""
+        applied = await self._database.transact(lambda tx: _apply(tx, stream, through, message))
+        if applied and message is not None:
+            self._stirred()
+        return applied
+
+    async def witnessed(self) -> Witnessed:
+        """The newest cosigned checkpoint."""
+        return await self._database.transact(witnessed)
+
+    async def notifications(self) -> list[m.Notification]:
+        """The newest ones, newest first."""
+        return await self._database.transact(_notifications)
+
+
+def witnessed(tx: Tx) -> Witnessed:
+    """See `SqlInbox.witnessed`."""
+    row = tx.execute("SELECT size, root, cosignature FROM witnessed").fetchone()
+    return Witnessed(*row) if row else Witnessed()
+
+
+def _cursor(tx: Tx) -> Cursor:
+    row = tx.execute("SELECT stream, applied FROM inbox").fetchone()
+    return Cursor(stream=row[0], applied=row[1]) if row else NO_CURSOR
+
+
+def _apply(tx: Tx, stream: bytes, through: int, message: Message | None) -> bool:
+    cursor = _cursor(tx)
+    if stream == cursor.stream and through <= cursor.applied:
+        return False
+    if message is not None:
+        _stage(tx, message)
+    tx.execute("INSERT OR REPLACE INTO inbox VALUES (1, ?, ?)", [stream, through])
+    return True
+
+
+def _stage(tx: Tx, message: Message) -> None:
+    match message:
+        case m.PolicyUpdate(bundle=signed):
+            tx.execute("INSERT OR REPLACE INTO staged_bundle VALUES (1, ?)", [signed])
+        case m.Command():
+            _stage_command(tx, message)
+        case m.Notification():
+            _keep_notification(tx, message)
+        case m.CheckpointCosignature(size=size, root=root, cosignature=line):
+            tx.execute("INSERT OR REPLACE INTO witnessed VALUES (1, ?, ?, ?)", [size, root, line])
+        case _:
+            raise TypeError(f"{type(message).__name__} is not a durable message to an agent")
+
+
+def _stage_command(tx: Tx, command: m.Command) -> None:
+    """Once for each id, whatever else a repeated one says."""
+    tx.execute(
+        "INSERT OR IGNORE INTO commands SELECT ?, ifnull(max(number), 0) + 1, ?, ?, 'new' "
+        "FROM commands",
+        [command.command_id, command.command, command.expires_at],
+    )
+    tx.execute(
+        "DELETE FROM commands WHERE state = 'done' AND "
+        "number <= (SELECT max(number) FROM commands) - ?",
+        [MAX_KEPT],
+    )
+
+
+def _keep_notification(tx: Tx, told: m.Notification) -> None:
+    tx.execute(
+        "INSERT OR IGNORE INTO notifications SELECT ?, ifnull(max(number), 0) + 1, ?, ?, ? "
+        "FROM notifications",
+        [told.notification_id, told.code, told.severity, told.at],
+    )
+    tx.execute(
+        "DELETE FROM notifications WHERE number <= (SELECT max(number) FROM notifications) - ?",
+        [MAX_KEPT],
+    )
+
+
+def _notifications(tx: Tx) -> list[m.Notification]:
+    rows = tx.execute("SELECT id, code, severity, at FROM notifications ORDER BY number DESC")
+    return [
+        m.Notification(
+            notification_id=id_,
+            code=words.NotificationCode(code),
+            severity=words.Severity(severity),
+            at=at,
+        )
+        for id_, code, severity, at in rows
+    ]

@@ -1,0 +1,243 @@
+"""The egress ledger's files: appended and synced before anything is sent, rotated, bounded.
+
+`egress.log` is being written; full ones are `egress.log.00000001` and so on. When all together are
+over the bound, the oldest go: the header of the next says how much there was. If a line cannot be
+written, nothing is sent.
+"""
+
+import os
+import re
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Final, Protocol
+
+import trio
+
+from actors import World
+from vault.errors import TamperedError, UnavailableError
+from vault.uplink import egress
+from vault.uplink.egress import BadLedgerError, Chain, Entry, Header, Sending
+
+FILE_BYTES: Final = 8 * 1024 * 1024
+FILES: Final = 16
+"""Closed files that are kept: with `FILE_BYTES` some weeks of a busy agent."""
+
+
+class Egress(Protocol):
+    """What records before sending; `EgressLedger`, or a list in a test."""
+
+    async def record(self, sending: Sending, contents: Sequence[bytes]) -> None:
+        """Return once all of it is durable. Raises `UnavailableError`; then send nothing."""
+        ...
+
+
+class EgressLedger:
+    """The ledger at one path; one writer."""
+
+    def __init__(
+        self, path: Path, world: World, *, file_bytes: int = FILE_BYTES, files: int = FILES
+    ) -> None:
+        self._path = path
+        self._world = world
+        self._worker = world.worker("egress ledger")
+        self._file_bytes = file_bytes
+        self._files = files
+        self._chain = Chain()
+        self._number = 0
+        self._fd = -1
+        self._length = 0
+
+    async def open(self) -> None:
+        """Find the end; cut off a line that a crash left unfinished: it was never sent.
+
+        Raises `UnavailableError`, `TamperedError` when the last file is not whole.
+        """
+        await self._worker.run(self._told, self._open)
+
+    async def close(self) -> None:
+        """Give up file and thread."""
+        with trio.CancelScope(shield=True):
+            await self._worker.run(self._close)
+        self._worker.close()
+
+    async def record(self, sending: Sending, contents: Sequence[bytes]) -> None:
+        """See `Egress`."""
+        if contents:
+            now = self._world.now()
+            await self._worker.run(self._told, lambda: self._append(sending, contents, now))
+
+    @property
+    def total(self) -> int:
+        """Bytes that were recorded since the ledger was begun."""
+        return self._chain.bytes
+
+    def _open(self) -> None:
+        chain, whole, number = Chain(), 0, 0
+        for chain, whole, number in _replay(self._path):  # noqa: B007  # the last is the end
+            pass
+        self._chain, self._number = chain, number or _last_closed(self._path) + 1
+        flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        self._fd = os.open(self._path, flags, 0o600)
+        os.ftruncate(self._fd, whole)
+        os.lseek(self._fd, whole, os.SEEK_SET)
+        self._length = whole
+        if not whole:
+            self._begin()
+
+    def _begin(self) -> None:
+        self._write(self._chain.header(self._number))
+        _sync_folder(self._path.parent)
+
+    def _append(self, sending: Sending, contents: Sequence[bytes], now: int) -> None:
+        if self._length >= self._file_bytes:
+            self._rotate()
+        chain, offset, length = self._chain.copy(), sending.offset, self._length
+        try:
+            self._write(egress.lines(self._chain, sending, contents, now))
+        except BaseException:
+            self._chain, sending.offset = chain, offset
+            os.ftruncate(self._fd, length)
+            os.lseek(self._fd, length, os.SEEK_SET)
+            self._length = length
+            raise
+
+    def _write(self, data: bytes) -> None:
+        view = memoryview(data)
+        while view:
+            view = view[os.write(self._fd, view) :]
+        os.fdatasync(self._fd)
+        self._length += len(data)
+
+    def _rotate(self) -> None:
+        os.close(self._fd)
+        self._fd = -1
+        self._path.replace(_closed(self._path, self._number))
+        self._number += 1
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+        self._fd = os.open(self._path, flags, 0o600)
+        self._length = 0
+        self._begin()
+        for old in closed_files(self._path)[: -self._files]:
+            old.unlink()
+
+    def _close(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def _told(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except BadLedgerError as error:
+            raise TamperedError("egress_tampered", f"the egress ledger {error}") from None
+        except OSError as error:
+            raise UnavailableError(
+                "egress_unavailable",
+                f"the egress ledger {self._path} cannot be written ({error.strerror}): "
+                "nothing is sent to the control plane",
+            ) from error
+
+
+def files(path: Path) -> list[Path]:
+    """All files of a ledger, oldest first. Raises `OSError`."""
+    return [*closed_files(path), *([path] if path.exists() else [])]
+
+
+def closed_files(path: Path) -> list[Path]:
+    """The full ones, oldest first. Raises `OSError`."""
+    pattern = re.compile(re.escape(path.name) + r"\.(\d{8,})")
+    found = [(int(match[1]), other) for other in path.parent.iterdir()
+             if (match := pattern.fullmatch(other.name))]  # fmt: skip
+    return [other for _, other in sorted(found)]
+
+
+def read(path: Path) -> Iterator[Entry]:
+    """Every entry that is here, oldest first, each checked with its place in the chain.
+
+    An unfinished line at the very end is left out: the agent is writing it, or was stopped before
+    it sent anything of it. Raises `BadLedgerError` with file and line, `OSError`.
+    """
+    chain: Chain | None = None
+    for file in files(path):
+        number = 0
+        for number, line in enumerate(_lines(file), 1):
+            try:
+                if not line.endswith(b"\n"):
+                    if file != path:
+                        raise BadLedgerError("is cut off")  # noqa: TRY301  # placed below
+                    return
+                if chain is None:
+                    chain = _resumed(line[:-1])
+                    continue
+                found = chain.follow(line[:-1])
+                if isinstance(found, Header) != (number == 1):
+                    raise BadLedgerError("is not where it belongs")  # noqa: TRY301  # as above
+            except BadLedgerError as error:
+                raise BadLedgerError(f"{file.name}, line {number}: {error}") from None
+            if isinstance(found, Entry):
+                yield found
+
+
+def _replay(path: Path) -> Iterator[tuple[Chain, int, int]]:
+    """The state behind each whole line of the last file: chain, bytes, number of the file."""
+    if not path.exists():
+        yield _end_of_closed(path), 0, 0
+        return
+    chain: Chain | None = None
+    whole = number = 0
+    for line in _lines(path):
+        if not line.endswith(b"\n"):
+            break
+        if chain is None:
+            header = egress.decode(line[:-1])
+            if not isinstance(header, Header):
+                raise BadLedgerError("begins without a header")
+            chain, number = egress.resume(header, line[:-1]), header.number
+        else:
+            chain.follow(line[:-1])
+        whole += len(line)
+        yield chain, whole, number
+    if chain is None:  # a crash before the header was whole
+        yield _end_of_closed(path), 0, 0
+
+
+def _end_of_closed(path: Path) -> Chain:
+    """Where the last closed file ends. Raises `BadLedgerError`."""
+    chain = Chain()
+    for file in closed_files(path)[-1:]:
+        for number, line in enumerate(_lines(file)):
+            if number:
+                chain.follow(line.removesuffix(b"\n"))
+            else:
+                chain = _resumed(line.removesuffix(b"\n"))
+    return chain
+
+
+def _resumed(line: bytes) -> Chain:
+    header = egress.decode(line)
+    if not isinstance(header, Header):
+        raise BadLedgerError("is not a header")
+    return egress.resume(header, line)
+
+
+def _lines(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        while line := file.readline(egress.MAX_LINE + 1):
+            yield line
+
+
+def _closed(path: Path, number: int) -> Path:
+    return path.with_name(f"{path.name}.{number:08d}")
+
+
+def _last_closed(path: Path) -> int:
+    found = closed_files(path)
+    return int(found[-1].name.rpartition(".")[2]) if found else 0
+
+
+def _sync_folder(folder: Path) -> None:
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

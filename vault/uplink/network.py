@@ -1,0 +1,47 @@
+"""The way to the control plane over the network: TLS with the agent's certificate, a websocket."""
+
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+import trio
+
+from actors import World
+from protocols.link.errors import PipeError
+from protocols.link.stream import WebSocketPipe, connect
+from protocols.pki.contexts import agent_context
+from protocols.pki.errors import PkiError
+from vault.uplink.identity import Credential
+
+PORT: Final = 443
+
+
+class Network:
+    """`connecting.Dial`. `keylog`: where TLS secrets go so that the owner can decrypt a capture."""
+
+    def __init__(self, world: World, keylog: Path | None = None) -> None:
+        self._world = world
+        self._keylog = keylog
+
+    async def __call__(self, nursery: trio.Nursery, credential: Credential) -> WebSocketPipe:
+        """See `Dial`."""
+        host, port = address_of(credential.enrolment.endpoint)
+        try:
+            context = await self._world.run_sync(
+                agent_context, credential.identity, credential.trust, self._world.now
+            )
+        except PkiError as error:
+            raise PipeError("tls", str(error)) from error
+        if self._keylog is not None:
+            context.keylog_filename = str(self._keylog)
+        return await connect(nursery, host, port, context)
+
+
+def address_of(endpoint: str) -> tuple[str, int]:
+    """Host and port of `https://HOST[:PORT]`. Raises `ValueError` for anything else."""
+    parts = urlsplit(endpoint)
+    if parts.scheme != "https" or not parts.hostname or parts.username or parts.query:
+        raise ValueError("the control plane's address is https://HOST or https://HOST:PORT")
+    if parts.path not in {"", "/"} or parts.fragment:
+        raise ValueError("the control plane's address has no path")
+    return parts.hostname, parts.port or PORT

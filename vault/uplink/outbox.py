@@ -1,0 +1,187 @@
+"""The durable outbox: what the control plane is still owed, bounded in bytes.
+
+`append` takes part in the caller's transaction, so that an effect and the report of it are one.
+Over the bound the oldest metrics go first (`protocols.link.delivery.victims`), then evidence of one
+topic is merged (`vault.uplink.coalesce`). Evidence itself never goes.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+from uuid import UUID
+
+from actors import World
+from protocols.link import codec
+from protocols.link.delivery import Batch, Entry, OutboxState, victims
+from protocols.link.errors import LocalFaultError
+from protocols.link.messages import Delivery, Message, MessageType, kind_of
+from vault.uplink import coalesce
+from vault.uplink.database import Database, Tx
+
+BOUND: Final = 16 * 1024 * 1024
+"""Bytes of payload: some weeks of metrics, one a minute."""
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What waits. `dropped`: messages let go since the outbox was made."""
+
+    messages: int
+    bytes: int
+    dropped: int
+
+
+class SqlOutbox:
+    """`protocols.link.delivery.Outbox` in the uplink's database."""
+
+    def __init__(self, database: Database, world: World, bound: int = BOUND) -> None:
+        self._database = database
+        self._world = world
+        self._bound = bound
+
+    async def open(self) -> None:
+        """Begin a stream if there is none yet."""
+        await self._database.transact(lambda tx: _begin(tx, self._new_stream()))
+
+    async def restart(self) -> None:
+        """Begin a new stream with what is owed still: the peer has met a later state of this."""
+        await self._database.transact(lambda tx: _restart(tx, self._new_stream()))
+
+    async def state(self) -> OutboxState:
+        """See `Outbox`."""
+        return await self._database.transact(_state)
+
+    async def backlog(self) -> Backlog:
+        """What waits."""
+        return await self._database.transact(_backlog)
+
+    async def append(self, message: Message) -> int:
+        """See `Outbox`."""
+        return await self._database.transact(lambda tx: self.put(tx, message))
+
+    async def read(self, after: int, limit: int) -> Batch:
+        """See `Outbox`."""
+        return await self._database.transact(lambda tx: _read(tx, after, limit))
+
+    async def acknowledge(self, through: int) -> None:
+        """See `Outbox`."""
+        await self._database.transact(lambda tx: _acknowledge(tx, through))
+
+    def put(self, tx: Tx, message: Message) -> int:
+        """As `append`, in the caller's transaction."""
+        if kind_of(message).delivery is Delivery.EPHEMERAL:
+            raise LocalFaultError("an outbox holds durable messages only")
+        topic = coalesce.topic(message)
+        if topic and coalesce.at_once(message):
+            _forget(tx, [row[0] for row in _of_topic(tx, topic)], dropped=False)
+        id_ = _insert(tx, message, topic)
+        self._shrink(tx)
+        return id_
+
+    def _shrink(self, tx: Tx) -> None:
+        excess = _backlog(tx).bytes - self._bound
+        if excess <= 0:
+            return
+        # A little more than it must, so that not every message that follows looks at all again.
+        _forget(tx, list(victims(_entries(tx), excess + self._bound // 32)))
+        if _backlog(tx).bytes > self._bound:
+            _merge(tx)
+
+    def _new_stream(self) -> bytes:
+        return UUID(self._world.new_id()).bytes
+
+
+def _begin(tx: Tx, stream: bytes) -> None:
+    tx.execute("INSERT OR IGNORE INTO outbox_state VALUES (1, ?, 0, 0, 0, 0, 0)", [stream])
+
+
+def _restart(tx: Tx, stream: bytes) -> None:
+    entries = _entries(tx)
+    tx.execute("DELETE FROM outbox")
+    tx.execute(
+        "UPDATE outbox_state SET stream = ?, newest = 0, acknowledged = 0, bytes = 0, messages = 0",
+        [stream],
+    )
+    for entry in entries:
+        message = codec.decode_payload(entry.name, entry.payload)
+        _insert(tx, message, coalesce.topic(message))
+
+
+def _state(tx: Tx) -> OutboxState:
+    row = tx.execute("SELECT stream, newest, acknowledged FROM outbox_state").fetchone()
+    return OutboxState(*row)
+
+
+def _backlog(tx: Tx) -> Backlog:
+    row = tx.execute("SELECT messages, bytes, dropped FROM outbox_state").fetchone()
+    return Backlog(*row)
+
+
+def _entries(tx: Tx) -> list[Entry]:
+    found = tx.execute("SELECT id, name, payload FROM outbox ORDER BY id")
+    return [Entry(id_, MessageType(name), payload) for id_, name, payload in found]
+
+
+def _of_topic(tx: Tx, topic: str) -> list[tuple[int, str, bytes]]:
+    return tx.execute(
+        "SELECT id, name, payload FROM outbox WHERE topic = ? ORDER BY id", [topic]
+    ).fetchall()
+
+
+def _insert(tx: Tx, message: Message, topic: str) -> int:
+    payload = codec.encode_payload(message)
+    id_: int = tx.execute("SELECT newest + 1 FROM outbox_state").fetchone()[0]
+    name = codec.name_of(message)
+    tx.execute("INSERT INTO outbox VALUES (?, ?, ?, ?)", [id_, name, topic, payload])
+    tx.execute(
+        "UPDATE outbox_state SET newest = ?, bytes = bytes + ?, messages = messages + 1",
+        [id_, len(payload)],
+    )
+    return id_
+
+
+def _forget(tx: Tx, ids: Sequence[int], *, dropped: bool = True) -> None:
+    for id_ in ids:
+        size = tx.execute("SELECT length(payload) FROM outbox WHERE id = ?", [id_]).fetchone()[0]
+        tx.execute("DELETE FROM outbox WHERE id = ?", [id_])
+        tx.execute(
+            "UPDATE outbox_state SET bytes = bytes - ?, messages = messages - 1, "
+            "dropped = dropped + ?",
+            [size, int(dropped)],
+        )
+
+
+def _merge(tx: Tx) -> None:
+    """Make one message of all of one topic, in the newest one's place."""
+    topics = tx.execute(
+        "SELECT topic FROM outbox WHERE topic != '' GROUP BY topic HAVING count(*) > 1"
+    ).fetchall()
+    for (topic,) in topics:
+        rows = _of_topic(tx, topic)
+        messages = [codec.decode_payload(MessageType(name), data) for _, name, data in rows]
+        whole = messages[0]
+        for message in messages[1:]:
+            whole = coalesce.merged(whole, message)
+        _forget(tx, [row[0] for row in rows[:-1]], dropped=False)
+        _replace(tx, rows[-1][0], codec.encode_payload(whole))
+
+
+def _replace(tx: Tx, id_: int, payload: bytes) -> None:
+    size = tx.execute("SELECT length(payload) FROM outbox WHERE id = ?", [id_]).fetchone()[0]
+    tx.execute("UPDATE outbox SET payload = ? WHERE id = ?", [payload, id_])
+    tx.execute("UPDATE outbox_state SET bytes = bytes + ?", [len(payload) - size])
+
+
+def _read(tx: Tx, after: int, limit: int) -> Batch:
+    rows = tx.execute(
+        "SELECT id, name, payload FROM outbox WHERE id > ? ORDER BY id LIMIT ?", [after, limit + 1]
+    ).fetchall()
+    entries = tuple(Entry(id_, MessageType(name), data) for id_, name, data in rows[:limit])
+    through = entries[-1].id if len(rows) > limit else _state(tx).newest
+    return Batch(after, max(after, through), entries)
+
+
+def _acknowledge(tx: Tx, through: int) -> None:
+    ids = [row[0] for row in tx.execute("SELECT id FROM outbox WHERE id <= ?", [through])]
+    _forget(tx, ids, dropped=False)
+    tx.execute("UPDATE outbox_state SET acknowledged = max(acknowledged, ?)", [through])

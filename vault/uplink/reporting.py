@@ -1,0 +1,75 @@
+"""Typed messages from what the vault says of itself: pure. Nothing else finds its way into them."""
+
+from uuid import UUID
+
+from protocols.instant import SECOND
+from protocols.link import messages as m
+from protocols.link import vocabulary as words
+from vault.uplink.host import Facts, Figures
+from vault.uplink.outbox import Backlog
+
+MILLI = SECOND // 1000
+
+
+def registration(facts: Facts) -> m.Registration:
+    """What the agent is; the first message of a session."""
+    return m.Registration(
+        release=facts.release,
+        platform=facts.platform,
+        backend=facts.backend,
+        key_holder=facts.key_holder,
+        started_at=facts.started_at,
+        policy_version=facts.policy.version,
+        policy_hash=facts.policy.hash,
+        audit_size=facts.audit_size,
+    )
+
+
+def heartbeat(facts: Facts, backlog: Backlog) -> m.Heartbeat:
+    """The agent lives."""
+    return m.Heartbeat(
+        health=facts.health,
+        uptime=facts.uptime,
+        policy_version=facts.policy.version,
+        audit_size=facts.audit_size,
+        secrets=facts.secrets,
+        outbox_messages=backlog.messages,
+        outbox_bytes=backlog.bytes,
+    )
+
+
+def sync_state(phase: words.SyncPhase, since: int, backlog: Backlog) -> m.SyncState:
+    """The agent's own view of its link. `since`: Unix milliseconds."""
+    return m.SyncState(phase=phase, since=since, pending=backlog.messages, dropped=backlog.dropped)
+
+
+def metrics(figures: Figures, since: int, until: int) -> m.Metrics:
+    """The figures over a window, Unix milliseconds."""
+    return m.Metrics(
+        since=since,
+        until=until,
+        counters=tuple(
+            m.CounterValue(name=name, value=value) for name, value in figures.counters.items()
+        ),
+        gauges=tuple(
+            m.GaugeValue(name=name, value=value) for name, value in figures.gauges.items()
+        ),
+        histograms=tuple(
+            m.HistogramValue(name=name, counts=counts, sum_us=total)
+            for name, (counts, total) in figures.histograms.items()
+        ),
+    )
+
+
+def alert(
+    code: words.AlertCode, severity: words.Severity, id_: str, now: int, subject: bytes = bytes(16)
+) -> m.Alert:
+    """Somebody should look. `id_`: a fresh UUID; `now`: Unix nanoseconds."""
+    return m.Alert(
+        alert_id=UUID(id_).bytes,
+        code=code,
+        severity=severity,
+        raised_at=now // MILLI,
+        subject=subject,
+        count=1,
+    )

@@ -1,0 +1,323 @@
+"""The uplink as one thing: its tasks, what it tells of itself, and its end.
+
+certificates ─ connection ─ effects (bundles, commands) ─ beats (heartbeat, metrics, checkpoints)
+
+None of the tasks is waited for by the data path. One that fails is reported and begun again.
+"""
+
+import logging
+import traceback
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Final
+
+import trio
+from msgspec import Struct
+
+from actors import World
+from protocols.link.vocabulary import AlertCode, CommandName, Severity
+from protocols.pki.errors import PkiError
+from vault.errors import VaultError
+from vault.model.link import LinkNotification, LinkStatus
+from vault.uplink import reporting
+from vault.uplink.bundles import Bundles
+from vault.uplink.commands import Commands
+from vault.uplink.connecting import Connector, Dial, Phase
+from vault.uplink.conversation import Conversation, first_of
+from vault.uplink.database import Database
+from vault.uplink.enrolling import Door
+from vault.uplink.host import Applied, Host
+from vault.uplink.identity import Credential
+from vault.uplink.inbox import SqlInbox, Witnessed
+from vault.uplink.keeping import Enrols, Keeper
+from vault.uplink.ledger import Egress
+from vault.uplink.outbox import BOUND, Backlog, SqlOutbox
+from vault.uplink.states import Step
+
+log: Final = logging.getLogger("freehold.uplink")
+RETRY: Final = 5.0
+"""Seconds until a task that failed is begun again, or what could not be done is tried again."""
+IDLE: Final = 30.0
+"""Seconds between looks at the vault when nothing has stirred."""
+DRAIN: Final = 5.0
+"""Seconds for the last words at the end; the session's own bound."""
+
+
+class UplinkConfig(Struct, frozen=True, kw_only=True):
+    """Seconds and bytes."""
+
+    heartbeat: float = 60.0
+    metrics: float = 60.0
+    checkpoints: float = 60.0
+    outbox_bytes: int = BOUND
+    allowed: tuple[CommandName, ...] = ()
+    door: Door | None = None
+    label: str = ""
+
+
+class Parts(Struct, frozen=True, kw_only=True):
+    """What the uplink is made from; a simulation brings others."""
+
+    database: Database
+    egress: Egress
+    dial: Dial
+    enroller: Enrols
+    load: Callable[[], Credential | None]
+    host: Host
+    world: World
+    egress_total: Callable[[], int] = int
+
+
+class Uplink:
+    """Made once a process; `run` it until cancelled."""
+
+    def __init__(self, parts: Parts, config: UplinkConfig) -> None:
+        world, database = parts.world, parts.database
+        self._parts = parts
+        self._config = config
+        self._world = world
+        self._host = parts.host
+        self._stirred = trio.Event()
+        self._alerts: list[tuple[AlertCode, Severity]] = []
+        self._begun = world.now()
+        self._expired_told = 0
+        self._backlog = Backlog(0, 0, 0)
+        self._witnessed = Witnessed()
+        self._notifications: tuple[LinkNotification, ...] = ()
+        self._was_open: bool | None = None
+        self._outbox = SqlOutbox(database, world, config.outbox_bytes)
+        self._inbox = SqlInbox(database, self._stir)
+        self._phase = Phase(world)
+        self._bundles = Bundles(
+            database=database,
+            outbox=self._outbox,
+            host=parts.host,
+            world=world,
+            queued=self._queued,
+        )
+        self._connector = Connector(
+            dial=parts.dial,
+            outbox=self._outbox,
+            inbox=self._inbox,
+            egress=parts.egress,
+            phase=self._phase,
+            opened=self._opened,
+            alert=self.raise_alert,
+            world=world,
+        )
+        self._keeper = Keeper(
+            load=parts.load,
+            enroller=parts.enroller,
+            door=config.door,
+            label=config.label,
+            use=self._connector.use,
+            alert=self.raise_alert,
+            world=world,
+        )
+        self._commands = Commands(
+            database=database,
+            outbox=self._outbox,
+            runners=self._runners(),
+            allowed=config.allowed,
+            world=world,
+            queued=self._queued,
+        )
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Until cancelled; the database is open."""
+        await self._outbox.open()
+        async with trio.open_nursery() as nursery:
+            for task in (
+                self._keeper.run,
+                self._connector.run,
+                self._effects,
+                partial(self._every, self._config.heartbeat, self._beat),
+                partial(self._every, self._config.metrics, self._report),
+                partial(self._every, self._config.checkpoints, self._checkpoint),
+            ):
+                nursery.start_soon(self._steadily, task)
+            task_status.started()
+
+    async def leave(self) -> None:
+        """Say that the agent stops, and give what is under way a moment to arrive."""
+        with trio.move_on_after(DRAIN):
+            await self._connector.end()
+
+    def raise_alert(self, code: AlertCode, severity: Severity) -> None:
+        """Tell the control plane that somebody should look; waits for nothing."""
+        self._alerts.append((code, severity))
+        self._stir()
+
+    def status(self) -> LinkStatus:
+        """As of now, in one look."""
+        held, phase, facts = self._keeper.held, self._phase, self._host.facts()
+        conversation = self._connector.conversation
+        return LinkStatus(
+            enabled=True,
+            state=phase.current,
+            since=phase.since,
+            standing=self._keeper.standing,
+            endpoint=held.enrolment.endpoint if held else self._door_endpoint,
+            org=held.name.org if held else "",
+            vault=held.name.vault if held else "",
+            fingerprint=self._keeper.fingerprint if held is None else "",
+            generation=held.enrolment.generation if held else 0,
+            certificate_expires=held.expires if held else 0,
+            connected=conversation is not None,
+            connected_at=self._connector.connected_at,
+            round_trip=(conversation.session.round_trip or 0.0) if conversation else 0.0,
+            attempts=self._connector.attempts,
+            outbox_messages=self._backlog.messages,
+            outbox_bytes=self._backlog.bytes,
+            dropped=self._backlog.dropped,
+            egress_bytes=self._parts.egress_total(),
+            cosigned_size=self._witnessed.size,
+            policy_version=facts.policy.version,
+            policy_expires=facts.policy_expires * reporting.MILLI,
+            policy_trouble=self._bundles.trouble,
+            trouble=self._keeper.trouble or self._connector.trouble,
+            notifications=self._notifications,
+        )
+
+    @property
+    def _door_endpoint(self) -> str:
+        return self._config.door.endpoint if self._config.door else ""
+
+    # --- tasks ------------------------------------------------------------------------------------
+
+    async def _steadily(self, task: Callable[[], Awaitable[None]]) -> None:
+        """Run a task to its end. What it fails of is told, and it is begun again."""
+        while True:
+            try:
+                return await task()
+            except (VaultError, PkiError) as error:
+                log.error("the uplink cannot go on for now: %s", error)  # noqa: TRY400  # one line
+            except Exception as error:  # noqa: BLE001  # told; its text could hold anything
+                log.error("the uplink failed: %s", _place(error))  # noqa: TRY400  # as above
+            await self._world.sleep(RETRY)
+
+    async def _every(self, period: float, work: Callable[[], Awaitable[None]]) -> None:
+        await self._world.sleep(period * self._world.jitter())
+        while True:
+            await work()
+            await self._world.sleep(period)
+
+    async def _effects(self) -> None:
+        """Do what was staged, in the order of its weight: alerts, bundles, commands."""
+        while True:
+            self._stirred = trio.Event()
+            await self._owe_alerts()
+            await self._tell_of_vault()
+            done = await self._bundles.apply()
+            self._settle(done=done)
+            await self._commands.run()
+            await self._look()
+            pause = IDLE if done else RETRY
+            await first_of(self._stirred.wait, partial(self._world.sleep, pause))
+
+    async def _beat(self) -> None:
+        await self._look()
+        conversation = self._connector.conversation
+        if conversation is not None:
+            conversation.send(reporting.heartbeat(self._host.facts(), self._backlog))
+
+    async def _report(self) -> None:
+        now = self._world.now()
+        message = reporting.metrics(
+            self._host.figures(), self._begun // reporting.MILLI, now // reporting.MILLI
+        )
+        self._begun = now
+        await self._outbox.append(message)
+        self._queued()
+
+    async def _checkpoint(self) -> None:
+        cosigned = await self._inbox.witnessed()
+        message = await self._host.checkpoint(cosigned.size, cosigned.root)
+        if message is not None:
+            await self._outbox.append(message)
+            self._queued()
+
+    def stir(self) -> None:
+        """Look at the vault now: it was sealed or unsealed, for instance."""
+        self._stir()
+
+    # --- what they share --------------------------------------------------------------------------
+
+    def _opened(self, conversation: Conversation) -> None:
+        facts = self._host.facts()
+        conversation.send(reporting.registration(facts))
+        conversation.send(
+            reporting.sync_state(
+                self._phase.current, self._phase.since // reporting.MILLI, self._backlog
+            )
+        )
+        conversation.send(reporting.heartbeat(facts, self._backlog))
+
+    def _stir(self) -> None:
+        self._stirred.set()
+
+    def _queued(self) -> None:
+        self._phase.step(Step.QUEUED)
+        self._connector.stir()
+
+    def _settle(self, *, done: bool) -> None:
+        """Online means that no policy waits either."""
+        conversation = self._connector.conversation
+        if not done:
+            self._phase.step(Step.POLICY)
+        elif conversation is not None and conversation.is_live:
+            self._phase.step(Step.CAUGHT_UP)
+
+    async def _owe_alerts(self) -> None:
+        while self._alerts:
+            code, severity = self._alerts[0]
+            await self._outbox.append(
+                reporting.alert(code, severity, self._world.new_id(), self._world.now())
+            )
+            self._alerts.pop(0)
+            self._queued()
+
+    async def _tell_of_vault(self) -> None:
+        """Alerts about what is seen rather than told: sealed, unsealed, a bundle that expired."""
+        if self._was_open is not None and self._was_open != self._host.is_open:
+            code = AlertCode.UNSEALED if self._host.is_open else AlertCode.SEALED
+            self.raise_alert(code, Severity.INFO)
+        self._was_open = self._host.is_open
+        facts = self._host.facts()
+        now = self._world.now() // reporting.MILLI
+        if 0 < facts.policy_expires <= now and self._expired_told != facts.policy.version:
+            self._expired_told = facts.policy.version
+            self.raise_alert(AlertCode.POLICY_EXPIRED, Severity.WARNING)
+
+    async def _look(self) -> None:
+        self._backlog = await self._outbox.backlog()
+        self._witnessed = await self._inbox.witnessed()
+        self._notifications = tuple(
+            LinkNotification(code=told.code, severity=told.severity, at=told.at)
+            for told in await self._inbox.notifications()
+        )
+
+    def _runners(self) -> dict[CommandName, Callable[[], Awaitable[None]]]:
+        return {
+            CommandName.SEND_METRICS: self._report,
+            CommandName.SEND_CHECKPOINT: self._checkpoint,
+            CommandName.SEND_POLICY_STATUS: self._repeat_status,
+            CommandName.RENEW_CERTIFICATE: self._renew,
+            CommandName.ROTATE_KEK: self._host.rotate_kek,
+        }
+
+    async def _repeat_status(self) -> None:
+        facts = self._host.facts()
+        await self._bundles.report(Applied(facts.policy, facts.narrowed))
+
+    async def _renew(self) -> None:
+        self._keeper.renew_now()
+
+
+def _place(error: BaseException) -> str:
+    """Type and place of an error, and of those inside a group."""
+    if isinstance(error, BaseExceptionGroup):
+        return "[" + ", ".join(_place(inner) for inner in error.exceptions) + "]"
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" at {frames[-1].filename}:{frames[-1].lineno}" if frames else ""
+    return f"{type(error).__name__}{place}"
