@@ -1,0 +1,24 @@
+"""A gateway that runs."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import trio
+
+from actors.testing import FakeWorld
+from control.api.plane import Plane
+from control.unit import signing_key
+from protocols.link.signing import LinkKey
+from tests.unit.control.gateway.wired import Hub
+
+
+@pytest.fixture
+async def hub(plane: Plane, world: FakeWorld, tmp_path: Path) -> AsyncIterator[Hub]:
+    """Over the plane's store, its own tasks running."""
+    made = Hub(plane, world, LinkKey(signing_key(tmp_path / "keys", "link")))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(made.gateway.run)
+        await trio.testing.wait_all_tasks_blocked()
+        yield made
+        nursery.cancel_scope.cancel()

@@ -1,0 +1,189 @@
+"""Agents are admitted, brought what is theirs, and cut when they no longer count."""
+
+import trio
+
+from actors.testing import FakeWorld
+from control.gateway.gateway import LOOK_EVERY
+from control.model.agents import Life, Presence
+from control.model.documents import Document, Rule
+from control.model.policies import Outcome, Plan, Target
+from protocols.link import messages as m
+from protocols.link import vocabulary as words
+from protocols.pki.names import AgentName
+from tests.unit.control.gateway.wired import Hub
+
+RULE = Rule(effect="allow", paths=("secret/*",), capabilities=("read",))
+
+
+async def pushed(hub: Hub, text: str) -> str:
+    """The next version of a policy for everybody, rolled out at once; the roll-out's id."""
+    policies, rollouts = hub.plane.policies, hub.plane.rollouts
+    made = await policies.write("acme", "p", Document(description=text, rules=(RULE,)), "", "x")
+    if made.version == 1:
+        await policies.point("acme", "p", (Target(all=True),))
+    return (await rollouts.start("acme", "p", made.version, Plan(), "x")).id
+
+
+async def outcome(hub: Hub, vault: str) -> tuple[Outcome, int]:
+    """What is on record of the agent's bundle."""
+    row = await hub.plane.policies.assignment("acme", vault)
+    assert row is not None
+    return row.outcome, row.applied
+
+
+async def test_a_policy_reaches_every_live_agent_and_is_shown_as_applied(hub: Hub) -> None:
+    """Each gets its own bundle, once, and what it says of it is on record."""
+    one, two = await hub.enrolled("one"), await hub.enrolled("two")
+    async with hub.connected(one) as first, hub.connected(two) as second:
+        await pushed(hub, "v1")
+        await first.until(lambda: one.bundles == [1])
+        await second.until(lambda: two.bundles == [1])
+        await first.delivered()
+        await second.delivered()
+        for vault in ("one", "two"):
+            assert await outcome(hub, vault) == (Outcome.APPLIED, 1)
+        await hub.plane.rollouts.tick()
+        assert [p.stable for p in await hub.plane.policies.every("acme")] == [1]
+
+
+async def test_an_agent_that_was_away_gets_the_newest_alone(hub: Hub) -> None:
+    """What was superseded meanwhile is skipped, not sent."""
+    one = await hub.enrolled("one")
+    await pushed(hub, "v1")
+    await hub.plane.rollouts.tick()
+    async with hub.connected(one) as talk:
+        await talk.until(lambda: one.bundles == [1])
+        await talk.delivered()
+    await hub.plane.rollouts.tick()
+    await hub.plane.rollouts.roll_back("acme", await pushed(hub, "v2"), "no")
+    async with hub.connected(one) as talk:
+        await talk.until(lambda: one.bundles == [1, 3])
+        await talk.delivered()
+        assert await outcome(hub, "one") == (Outcome.APPLIED, 3)
+
+
+async def test_a_refusal_is_that_agents_failure(hub: Hub) -> None:
+    """With its reason, and the roll-out halts."""
+    one = await hub.enrolled("one")
+    one.refuse = True
+    async with hub.connected(one) as talk:
+        await pushed(hub, "v1")
+        await talk.until(lambda: one.outbox.newest and not one.outbox.entries)
+        row = await hub.plane.policies.assignment("acme", "one")
+        assert row is not None
+        assert (row.outcome, row.reason) == (Outcome.FAILED, "above_ceiling")
+        await hub.plane.rollouts.tick()
+        [rollout] = await hub.plane.rollouts.of_policy("acme", "p", 5)
+        assert rollout.state == "halted"
+
+
+async def test_an_agent_that_lost_its_bundle_gets_it_again(hub: Hub) -> None:
+    """Its registration says what it enforces; what it had acknowledged does not count then."""
+    one = await hub.enrolled("one")
+    async with hub.connected(one) as talk:
+        await pushed(hub, "v1")
+        await talk.until(lambda: one.bundles == [1])
+        await talk.delivered()
+    one.stored = type(one.stored)()
+    async with hub.connected(one) as talk:
+        await talk.until(lambda: one.bundles == [1, 1])
+
+
+async def test_a_word_makes_an_agent_online(hub: Hub) -> None:
+    """From the moment that it has proven itself."""
+    one = await hub.enrolled("one")
+    async with hub.connected(one):
+        found = await hub.plane.registry.get("acme", "one")
+        assert found.presence is Presence.ONLINE
+
+
+async def test_a_locked_agent_is_cut_at_once_and_stays_out(hub: Hub) -> None:
+    """By a person's lock, which revokes its certificates."""
+    one = await hub.enrolled("one")
+    async with hub.connected(one) as talk:
+        await hub.plane.registry.move("acme", "one", Life.LOCKED, "lost")
+        await talk.until(lambda: talk.ended)
+    async with hub.connected(one) as talk:
+        await talk.until(lambda: talk.ended)
+        assert not talk.opened
+    assert (hub.gateway.refused, len(hub.gateway.roster)) == (1, 0)
+
+
+async def test_a_revocation_cuts_too(hub: Hub) -> None:
+    """The CA's own word, through the aftermath."""
+    one = await hub.enrolled("one")
+    async with hub.connected(one) as talk:
+        await hub.office.revocation.revoke(AgentName("acme", "one"), "stolen")
+        await talk.until(lambda: talk.ended)
+
+
+async def test_what_another_process_has_changed_is_found(hub: Hub, world: FakeWorld) -> None:
+    """Without an event: a lock and a bundle are seen at the next look around."""
+    one, two = await hub.enrolled("one"), await hub.enrolled("two")
+    async with hub.connected(one) as first, hub.connected(two) as second:
+        hub.plane.bus.publish = lambda *_: None  # type: ignore[method-assign]
+        await hub.plane.registry.move("acme", "one", Life.LOCKED, "")
+        await pushed(hub, "v1")
+        await trio.testing.wait_all_tasks_blocked()
+        assert not first.ended
+        world.advance(LOOK_EVERY)
+        await first.until(lambda: first.ended)
+        await second.until(lambda: two.bundles == [1])
+
+
+async def test_a_second_connection_supersedes_the_first(hub: Hub) -> None:
+    """The first is told; the second gets what comes."""
+    one = await hub.enrolled("one")
+    async with hub.connected(one) as first, hub.connected(one) as second:
+        await first.until(lambda: first.ended)
+        assert first.left is words.ByeReason.REPLACED
+        await pushed(hub, "v1")
+        await second.until(lambda: one.bundles == [1])
+    assert len(hub.gateway.roster) == 0
+
+
+async def test_a_copied_certificate_locks_the_agent(hub: Hub) -> None:
+    """An older generation after a newer one was seen: nobody knows which is the agent."""
+    old = await hub.enrolled("one")
+    newer = await hub.enrolled("one")
+    async with hub.connected(newer):
+        pass
+    async with hub.connected(old) as talk:
+        await talk.until(lambda: talk.ended)
+        assert not talk.opened
+
+
+async def test_a_forged_frame_ends_the_connection(hub: Hub) -> None:
+    """Nothing of it is taken, and it is counted."""
+    one = await hub.enrolled("one")
+    async with hub.connected(one) as talk:
+        await talk.pipe.send(bytes(200))
+        await talk.until(lambda: talk.ended)
+    assert hub.gateway.faults == 1
+
+
+async def test_a_command_waits_for_the_agent_and_its_result_is_on_record(hub: Hub) -> None:
+    """Once, across connections."""
+    one = await hub.enrolled("one")
+    asked = await hub.plane.commands.ask("acme", "one", words.CommandName.RUN_BACKUP, "ann")
+    async with hub.connected(one) as talk:
+        await talk.until(lambda: any(isinstance(x, m.Command) for x in one.heard))
+        result = m.CommandResult(
+            command_id=bytes.fromhex(asked.id), outcome=words.CommandOutcome.DONE, at=5
+        )
+        await talk.say(result)
+        await talk.delivered()
+    async with hub.connected(one):
+        pass
+    assert len([x for x in one.heard if isinstance(x, m.Command)]) == 1
+    [row] = await hub.plane.commands.of("acme", "one")
+    assert (row.outcome, row.done_at) == ("done", 5 * 10**6)
+
+
+async def test_everybody_is_told_when_to_come_back(hub: Hub) -> None:
+    """An end in order spreads the return."""
+    one = await hub.enrolled("one")
+    async with hub.connected(one) as talk:
+        hub.gateway.leave()
+        await talk.until(lambda: talk.ended)
+        assert talk.left is words.ByeReason.RESTART

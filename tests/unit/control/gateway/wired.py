@@ -1,0 +1,260 @@
+"""A gateway over a real store, and agents that reach it through memory."""
+
+import hashlib
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import trio
+
+from actors.testing import FakeWorld
+from control.api.plane import Plane
+from control.gateway.ends import Ends
+from control.gateway.gateway import Gateway
+from control.services.intake import Intake
+from protocols.link import messages as m
+from protocols.link import vocabulary as words
+from protocols.link.bundle import Stored, open_bundle
+from protocols.link.ends import End, Moment
+from protocols.link.errors import PipeError, RemoteFaultError
+from protocols.link.events import Acknowledged, Leaving, Missed, Opened, Received
+from protocols.link.handshake import Channel
+from protocols.link.memory import MemoryInbox, MemoryOutbox, MemoryPipe, pipe_pair
+from protocols.link.session import Session
+from protocols.link.signing import LinkKey, Verifier
+from protocols.pki.chain import Agent as Peer
+from protocols.pki.chain import read_agent
+from protocols.pki.keys import KeyKind, new_curve_key, new_signing_key
+from protocols.pki.messages import EnrolRequest, Grant
+from protocols.pki.proof import bind
+from protocols.pki.requests import make_request
+
+CONTROL = hashlib.sha256(b"control").digest()
+PATIENCE = 20.0
+
+
+@dataclass
+class Vault:
+    """An enrolled agent. `refuse`: it takes no bundle. `crash`: it dies before it applies."""
+
+    grant: Grant
+    key: LinkKey
+    outbox: MemoryOutbox = field(default_factory=lambda: MemoryOutbox(os.urandom(16)))
+    inbox: MemoryInbox = field(default_factory=MemoryInbox)
+    stored: Stored = field(default_factory=Stored)
+    heard: list[m.Message] = field(default_factory=list)
+    bundles: list[int] = field(default_factory=list)
+    refuse: bool = False
+
+    @property
+    def peer(self) -> Peer:
+        """As TLS has proven it."""
+        return read_agent(self.grant.chain[0])
+
+
+class Hub:
+    """The gateway, and what a test needs beside it."""
+
+    def __init__(self, plane: Plane, world: FakeWorld, link_key: LinkKey) -> None:
+        assert plane.office is not None
+        self.plane, self.world, self.office = plane, world, plane.office
+        intake = Intake(plane.policies, plane.witness, world)
+        self.ends = Ends(plane.store, plane.bus, intake, plane.witness, world)
+        self.gateway = Gateway(
+            store=plane.store,
+            bus=plane.bus,
+            watch=plane.watch,
+            revocation=plane.office.revocation,
+            ends=self.ends,
+            signer=link_key,
+            world=world,
+        )
+
+    async def enrolled(self, vault: str) -> Vault:
+        """By a token, through the CA."""
+        made = await self.office.enrolment.create("acme", vault, "ann", replace_agent=True)
+        signing, leaf = new_signing_key(), new_curve_key(KeyKind.LEAF)
+        csr = make_request(leaf)
+        public = signing.public_key().public_bytes_raw()
+        request = EnrolRequest(token=made.text, csr=csr, link_key=public, proof=bind(signing, csr))
+        return Vault(await self.office.enrolment.enrol(request), LinkKey(signing))
+
+    @asynccontextmanager
+    async def connected(self, vault: Vault) -> AsyncIterator["Talk"]:
+        """A session for the length of the block."""
+        async with trio.open_nursery() as nursery:
+            talk = self.dial(vault, nursery)
+            nursery.start_soon(talk.run)
+            await talk.until(lambda: talk.opened or talk.ended)
+            yield talk
+            nursery.cancel_scope.cancel()
+
+    def dial(self, vault: Vault, nursery: trio.Nursery) -> "Talk":
+        """A connection; the gateway serves it."""
+        ours, theirs = pipe_pair(vault.grant.chain[0], b"control")
+        talk = Talk(self, vault, ours)
+        nursery.start_soon(self._attend, theirs, vault.peer)
+        return talk
+
+    async def _attend(self, pipe: MemoryPipe, peer: Peer) -> None:
+        try:
+            await self.gateway.attend(pipe, peer, CONTROL)
+        except PipeError:
+            pass
+        finally:
+            with trio.CancelScope(shield=True):
+                await pipe.aclose()
+
+    def moment(self) -> Moment:
+        """Now."""
+        return Moment(self.world.monotonic(), self.world.wall() // 10**6)
+
+
+class Talk:
+    """The agent's side of one session."""
+
+    def __init__(self, hub: Hub, vault: Vault, pipe: MemoryPipe) -> None:
+        self.hub, self.vault, self.pipe = hub, vault, pipe
+        self.opened = self.ended = False
+        self.left: words.ByeReason | None = None
+        self.session: Session | None = None
+        self._met = trio.Condition()
+        self._wake = trio.Event()
+
+    async def until(self, true: Callable[[], object]) -> None:
+        """Wait for it, looking after each event."""
+        with trio.fail_after(PATIENCE):
+            async with self._met:
+                while not true():
+                    await self._met.wait()
+
+    async def say(self, message: m.Message) -> None:
+        """Ephemeral or durable."""
+        assert self.session is not None
+        if m.kind_of(message).delivery is m.Delivery.EPHEMERAL:
+            self.session.send(message)
+        else:
+            await self.vault.outbox.append(message)
+        self._wake.set()
+
+    async def delivered(self) -> None:
+        """All that was said is acknowledged."""
+        await self.until(lambda: not self.vault.outbox.entries)
+
+    async def run(self) -> None:
+        """Until it is over."""
+        self.session = Session.agent(await self._end(), self.hub.moment())
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._write, self.session)
+            try:
+                while True:
+                    await self._take(self.session, await self.pipe.receive())
+            except (PipeError, RemoteFaultError):
+                pass
+            self.ended = True
+            await self._tell()
+            nursery.cancel_scope.cancel()
+
+    async def _end(self) -> End:
+        vault = self.vault
+        return End(
+            channel=Channel(
+                org=vault.grant.org,
+                vault=vault.grant.vault,
+                agent_certificate=hashlib.sha256(vault.grant.chain[0]).digest(),
+                control_certificate=CONTROL,
+            ),
+            signer=vault.key,
+            verifier=Verifier([vault.grant.link_key]),
+            nonce=os.urandom(16),
+            outbox=await vault.outbox.state(),
+            cursor=await vault.inbox.cursor(),
+        )
+
+    async def _take(self, session: Session, frame: bytes) -> None:
+        for event in session.receive(frame, self.hub.moment()):
+            match event:
+                case Opened():
+                    self.opened = True
+                    session.send(registration(self.vault))
+                case Received(id=0, message=message):
+                    self.vault.heard.append(message)
+                case Received(id=id_, message=message):
+                    if await self.vault.inbox.apply(session.peer_stream, id_, message):
+                        await self._effect(message)
+                    session.applied(id_)
+                case Missed(last=last):
+                    await self.vault.inbox.apply(session.peer_stream, last, None)
+                    session.applied(last)
+                case Acknowledged(through=through):
+                    await self.vault.outbox.acknowledge(through)
+                case Leaving(reason=reason):
+                    self.left = reason
+                case _:
+                    pass
+        self._wake.set()
+        await self._tell()
+
+    async def _effect(self, message: m.Message) -> None:
+        vault = self.vault
+        vault.heard.append(message)
+        if not isinstance(message, m.PolicyUpdate):
+            return
+        taken = open_bundle(
+            message.bundle,
+            [vault.grant.policy_key],
+            org=vault.grant.org,
+            vault=vault.grant.vault,
+            stored=vault.stored,
+            now_ms=self.hub.moment().wall_ms,
+        )
+        if not vault.refuse:
+            vault.stored = Stored(taken.bundle.version, taken.hash)
+            vault.bundles.append(taken.bundle.version)
+        await vault.outbox.append(status(taken.bundle.version, taken.hash, refuse=vault.refuse))
+
+    async def _tell(self) -> None:
+        async with self._met:
+            self._met.notify_all()
+
+    async def _write(self, session: Session) -> None:
+        while True:
+            self._wake = trio.Event()
+            while room := session.room:
+                batch = await self.vault.outbox.read(session.sent, room)
+                if batch.through == session.sent:
+                    break
+                session.offer(batch)
+            try:
+                for frame in session.frames(self.hub.moment()):
+                    await self.pipe.send(frame)
+            except PipeError:
+                return
+            if session.ended:
+                await self.pipe.aclose()
+                return
+            await self._wake.wait()
+
+
+def status(version: int, digest: bytes, *, refuse: bool = False) -> m.PolicyStatus:
+    """What became of a bundle."""
+    phase = words.PolicyPhase.REFUSED if refuse else words.PolicyPhase.APPLIED
+    reason = words.PolicyReason.ABOVE_CEILING if refuse else words.PolicyReason.NONE
+    return m.PolicyStatus(
+        version=version, bundle_hash=digest, phase=phase, reason=reason, narrowed=0, at=1
+    )
+
+
+def registration(vault: Vault) -> m.Registration:
+    """What an agent says first."""
+    return m.Registration(
+        release="1.0.0",
+        platform=words.Platform.LINUX_AMD64,
+        backend=words.Backend.SQLITE,
+        key_holder=words.KeyHolder.FILE,
+        started_at=1,
+        policy_version=vault.stored.version,
+        policy_hash=vault.stored.hash,
+        audit_size=1,
+    )
