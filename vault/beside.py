@@ -7,6 +7,7 @@ from typing import Final, Protocol
 from vault.audit.broker import Broker
 from vault.authn.lockout import Lockout
 from vault.authn.usage import Usage
+from vault.authz.limits import TokenBuckets
 from vault.handlers.access import AccessCounters
 from vault.store.cache import Cache, CacheConfig
 from vault.store.writer import Mark
@@ -36,6 +37,10 @@ class Beside(Protocol):
         """The count of wrong secrets, so that they hear of it."""
         ...
 
+    def buckets(self, rate: float, burst: int) -> TokenBuckets:
+        """The token buckets that they take from, too."""
+        ...
+
     def opened(self, opening: Opening) -> AbstractAsyncContextManager[None]:
         """Have them read for the length of the block; after it their keys are gone."""
         ...
@@ -51,6 +56,10 @@ class Nobody:
     def lockout(self) -> Lockout:
         """One of its own."""
         return Lockout()
+
+    def buckets(self, rate: float, burst: int) -> TokenBuckets:
+        """Its own."""
+        return TokenBuckets(rate, burst)
 
     def opened(self, opening: Opening) -> AbstractAsyncContextManager[None]:  # noqa: ARG002
         """Nobody to tell."""

@@ -282,7 +282,9 @@ def _pipeline(
     return Pipeline(
         authenticator=Authenticator(base.scheme, methods, usage, world),
         authorizer=authorizer,
-        limits=RateLimits(rate.requests_per_second, rate.burst_size, world.now),
+        limits=RateLimits(
+            parts.beside.buckets(rate.requests_per_second, rate.burst_size), world.now
+        ),
         audit=base.audit,
         barrier=base.barrier,
         handlers=handlers,

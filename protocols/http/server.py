@@ -24,16 +24,18 @@ from protocols.http.tls import TlsConfig, build_context
 from protocols.http.transport import TlsTransport, Transport
 
 _ACCEPT_BATCH = 64  # connections accepted before others get a turn
+_GIVE_WAY = 0.002  # seconds for another process to accept in our place; then we do
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
 
 
 class Listener:
     """A bound, listening, non-blocking TCP socket."""
 
-    def __init__(self, sock: socket.socket, *, shared: bool = False) -> None:
-        """`shared`: with other processes, each of which is to have its part of the connections."""
+    def __init__(self, sock: socket.socket, *, gives_way: Callable[[], bool] | None = None) -> None:
+        """`gives_way`: whether another process, which accepts from it too, is to go first."""
         self._sock = sock
-        self.at_once = 1 if shared else _ACCEPT_BATCH
+        self._gives_way = gives_way
+        self.at_once = _ACCEPT_BATCH if gives_way is None else 1
 
     @classmethod
     async def bind(cls, host: str, port: int, backlog: int) -> Self:
@@ -69,6 +71,8 @@ class Listener:
     async def wait(self) -> None:
         """Until somebody knocks. Raises trio.ClosedResourceError once closed."""
         await trio.lowlevel.wait_readable(self._sock)
+        if self._gives_way is not None and self._gives_way():
+            await trio.sleep(_GIVE_WAY)
 
     def accept(self) -> socket.socket | None:
         """The next connection, if one is waiting. Raises OSError when the system has no more."""

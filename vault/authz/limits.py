@@ -48,8 +48,8 @@ class TokenBuckets:
 class RateLimits:
     """The buckets at the pipeline's door: raises where `TokenBuckets` answers."""
 
-    def __init__(self, rate: float, burst: int, now: Callable[[], int]) -> None:
-        self._buckets = TokenBuckets(rate, burst)
+    def __init__(self, buckets: TokenBuckets, now: Callable[[], int]) -> None:
+        self._buckets = buckets
         self._now = now
 
     def take(self, key: str) -> None:

@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterable
 from threading import Lock
 from typing import Any, Final
 
+from msgspec.structs import replace
+
 from vault.store.cache import DEFAULT, MISSING, Cache, CacheConfig, Load, Missing, Touched
 from vault.store.table import Key, Table
 from vault.store.tables import ACCESS, ALL, AUDIT, USAGE
@@ -15,6 +17,11 @@ _TABLES: Final = {table.name: table for table in ALL}
 UNTOLD: Final = frozenset({ACCESS.name, AUDIT.name, USAGE.name})
 """Tables whose changes are not announced, since they are many and workers do not read them by key:
 a worker's cache keeps none of their rows."""
+
+
+def share(config: CacheConfig, workers: int) -> CacheConfig:
+    """One process's part of the bound, which is of the leader and all workers together."""
+    return replace(config, max_bytes=config.max_bytes // (workers + 1))
 
 
 class FencedCache(Cache):

@@ -16,7 +16,8 @@ from vault.metrics import Metrics
 from vault.store.cache import Cache, CacheConfig
 from vault.store.writer import Mark
 from vault.workers import page
-from vault.workers.caches import FencingMark, LeaderCache
+from vault.workers.buckets import SharedBuckets
+from vault.workers.caches import FencingMark, LeaderCache, share
 from vault.workers.desk import App
 from vault.workers.journal import JournalWriter
 from vault.workers.lockout import LeaderLockout
@@ -26,6 +27,7 @@ from vault.workers.zygote import Zygote
 
 OPEN_SECONDS: Final = 30.0  # a large book of policies takes 10
 SEAL_SECONDS: Final = DRAIN + 5.0
+END_SECONDS: Final = 2.0  # to end a process once its last answer is given
 _POLICY: Final = RestartPolicy(intensity=20, window=60.0, backoff_base=0.05, backoff_cap=2.0)
 
 log: Final = logging.getLogger("freehold.workers")
@@ -49,6 +51,7 @@ class Fleet:
         self._changing = trio.Lock()  # one opening, sealing or arrival of a worker at a time
         self._stopping = False
         self._gone = trio.Event()
+        self._life = trio.CancelScope()
         self._shed_before = 0
         self.port = 0
 
@@ -56,12 +59,16 @@ class Fleet:
 
     def fenced(self, mark: Mark, config: CacheConfig) -> tuple[Cache | CacheConfig, Mark]:
         """The leader's cache and its store's mark; the workers hear of each change."""
-        cache = LeaderCache(self._journal, config, self._world.now)
+        cache = LeaderCache(self._journal, share(config, self._count), self._world.now)
         return cache, FencingMark(mark, cache)
 
     def lockout(self) -> LeaderLockout:
         """The count of wrong secrets, of which the workers hear."""
         return LeaderLockout(self._journal)
+
+    def buckets(self, rate: float, burst: int) -> SharedBuckets:
+        """The token buckets of all processes together."""
+        return SharedBuckets(self._page, rate, burst)
 
     @asynccontextmanager
     async def opened(self, opening: Opening) -> AsyncIterator[None]:
@@ -97,10 +104,14 @@ class Fleet:
         """
         self.port = port
         staff = Staff(self._zygote, self._page_fd, listener, app, self._broker, self._counted)
-        async with trio.open_nursery() as nursery:
-            for number in range(1, self._count + 1):
-                await nursery.start(self._keep, number, staff)
-            task_status.started(self)
+        serving = [trio.Event() for _ in range(self._count)]
+        with self._life:
+            async with trio.open_nursery() as nursery:
+                for number, event in enumerate(serving, 1):
+                    nursery.start_soon(self._keep, number, staff, event)
+                for event in serving:
+                    await event.wait()
+                task_status.started(self)
         self._gone.set()
 
     async def drain(self, grace: float) -> None:
@@ -108,10 +119,9 @@ class Fleet:
         self._stopping = True
         for seat in self._seats:
             seat.tell(Drain(grace))
-        with trio.move_on_after(grace + 2.0):
+        with trio.move_on_after(grace + END_SECONDS):
             await self._gone.wait()
-        for seat in self._seats:
-            seat.kill()
+        self._life.cancel()  # whoever is left is killed
         await self._gone.wait()
 
     def reload_tls(self) -> None:
@@ -127,12 +137,11 @@ class Fleet:
         """How many requests were turned away, as of a second ago."""
         return self._shed_before + sum(counts.shed for counts in self._counts.values())
 
-    async def _keep(self, number: int, staff: Staff, task_status: trio.TaskStatus[None]) -> None:
-        """One worker after the other; the first has begun when this has."""
+    async def _keep(self, number: int, staff: Staff, serving: trio.Event) -> None:
+        """One worker after the other, until drained; `serving` is set once one serves."""
         deaths: list[float] = []
         while True:
-            await self._one(Seat(number, staff), task_status)
-            task_status = trio.TASK_STATUS_IGNORED
+            await self._one(Seat(number, staff), serving)
             if self._stopping:
                 return
             deaths.append(self._world.monotonic())
@@ -142,16 +151,23 @@ class Fleet:
             log.error("worker %d has ended and is replaced", number)
             await self._world.sleep(verdict.delay)
 
-    async def _one(self, seat: Seat, task_status: trio.TaskStatus[None]) -> None:
+    async def _one(self, seat: Seat, serving: trio.Event) -> None:
         async with trio.open_nursery() as nursery:
-            await nursery.start(seat.run, self._world.now())
-            async with self._changing:
-                if self._opening is None or await self._open(seat):
-                    self._seats.add(seat)
-            task_status.started()
+            nursery.start_soon(seat.run, self._world.now())
+            if await seat.is_serving() and await self._admit(seat):
+                serving.set()
         self._seats.discard(seat)
+        self._page.words[page.CONNECTIONS + seat.number] = 0
         last = self._counts.pop(seat.number, None)
         self._shed_before += last.shed if last else 0
+
+    async def _admit(self, seat: Seat) -> bool:
+        """One more of them, in the state that the others are in."""
+        async with self._changing:
+            admitted = self._opening is None or await self._open(seat)
+            if admitted:
+                self._seats.add(seat)
+            return admitted
 
     # What they are told.
 

@@ -1,9 +1,10 @@
-"""The page: memory that leader and workers share, with one writer for each word of it.
+"""The page: memory that leader and workers share, mostly with one writer for each word of it.
 
-The leader writes all of it: `WRITTEN`, `RESERVED`, `BEGUN` and the ring by the journal (`journal`),
-`OPENING` by the fleet. Words are 64 bits, aligned, and stored and loaded by one instruction; that
-stores become visible in their order is what x86-64 guarantees and others do not (Intel SDM volume
-3, section 9.2.2), so other machines are refused by the settings.
+The journal writes `WRITTEN`, `RESERVED`, `BEGUN`, `FAILED_AT` and the ring, the fleet `OPENING`,
+each worker its own count of connections, and all of them the buckets (see there). Words are 64
+bits, aligned, and stored and loaded by one instruction; that stores become visible in their order
+is what x86-64 guarantees and others do not (Intel SDM volume 3, section 9.2.2), so other machines
+are refused by the settings.
 """
 
 import mmap
@@ -15,12 +16,14 @@ RESERVED: Final = 1  # as far as its bytes may be changing
 BEGUN: Final = 2  # where the transaction that is under way was announced; 0: none is
 OPENING: Final = 3  # which opening of the vault it is; 0: sealed
 FAILED_AT: Final = 4  # Unix ns of the last wrong secret that was counted
+CONNECTIONS: Final = 64  # and following: how many each worker has open, by its number
 
 RING: Final = (
     1 << 20
 )  # bytes; some 10,000 changed rows: a worker that is further behind starts over
+BUCKETS: Final = 1 << 14  # pairs of words: whose bucket it is, and when it is full
 _HEADER: Final = 4096
-_SIZE: Final = _HEADER + RING
+_SIZE: Final = _HEADER + RING + BUCKETS * 16
 
 
 class Page:
@@ -31,7 +34,8 @@ class Page:
         self._memory = mmap.mmap(fd, _SIZE)
         view = memoryview(self._memory)
         self.words = view[:_HEADER].cast("Q")
-        self.ring = view[_HEADER:]
+        self.ring = view[_HEADER : _HEADER + RING]
+        self.buckets = view[_HEADER + RING :].cast("Q")
 
 
 def create() -> int:

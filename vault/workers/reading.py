@@ -39,7 +39,8 @@ from vault.store.store import Store, open_store
 from vault.store.tables import MOUNTS, POLICIES, SYSTEM, TOKENS
 from vault.unit import Scheme, audit_keys, cache_config
 from vault.workers.audit import RemoteAudit
-from vault.workers.caches import WorkerCache
+from vault.workers.buckets import SharedBuckets
+from vault.workers.caches import WorkerCache, share
 from vault.workers.elsewhere import Elsewhere
 from vault.workers.follower import Follower
 from vault.workers.lockout import WorkerLockout
@@ -77,7 +78,8 @@ class Reading:
 async def open_reading(parts: WorkerParts, order: Open) -> AsyncIterator[Reading]:
     """For the length of the block. Raises `VaultError` when it cannot be built."""
     world, page = parts.world, parts.page
-    cache = WorkerCache(cache_config(parts.settings.cache), world.now)
+    settings = parts.settings
+    cache = WorkerCache(share(cache_config(settings.cache), settings.server.workers), world.now)
     lockout = WorkerLockout(page)
     follower = Follower(page, order.opening, cache, lockout)  # before anything is loaded
 
@@ -101,11 +103,13 @@ async def open_reading(parts: WorkerParts, order: Open) -> AsyncIterator[Reading
             {POLICIES.name: book.reload, MOUNTS.name: mounts.reload, SYSTEM.name: renew_keyring}
         )
         audit = RemoteAudit(parts.audit, ValueHasher(audit_keys(keyring).mac), world)
-        rate = parts.settings.limits.rate
+        rate = settings.limits.rate
         pipeline = Pipeline(
             authenticator=_authenticator(parts, store, keyring, lockout, usage),
             authorizer=authorizer,
-            limits=RateLimits(rate.requests_per_second, rate.burst_size, world.now),
+            limits=RateLimits(
+                SharedBuckets(page, rate.requests_per_second, rate.burst_size), world.now
+            ),
             audit=audit,
             barrier=barrier,
             handlers={

@@ -1,12 +1,13 @@
 """A seat: one worker process as the leader sees it, from its start to its end."""
 
+import logging
 import os
 import signal
 import socket
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 import msgspec
 import trio
@@ -27,6 +28,8 @@ from vault.workers.wire import (
     Spawn,
 )
 from vault.workers.zygote import Zygote
+
+log: Final = logging.getLogger("freehold.workers")
 
 LANES: Final = 3  # control, audit, relay
 START_SECONDS: Final = 30.0
@@ -57,13 +60,14 @@ class Seat:
         self.number = number
         self._staff = staff
         self._control: Lane[Report]
-        self._pid = 0
+        self._process = -1  # a handle that no other process ever gets
         self._answered = trio.Event()
         self._answers: list[Opened | Sealed] = []
         self._serving = trio.Event()
+        self._ended = False
 
-    async def run(self, floor: int, task_status: trio.TaskStatus[None]) -> None:
-        """Start it; `started` when it accepts connections. Returns when it has ended.
+    async def run(self, floor: int) -> None:
+        """Start it; `floor` in Unix ns. Returns when it has ended.
 
         Raises `OSError` when no process can be started.
         """
@@ -71,21 +75,32 @@ class Seat:
         try:
             message = msgspec.msgpack.encode(Spawn(self.number, floor))
             fds = [*(s.fileno() for s in theirs), self._staff.page, self._staff.listener]
-            self._pid = await trio.to_thread.run_sync(self._staff.zygote.spawn, message, fds)
+            pid = await trio.to_thread.run_sync(self._staff.zygote.spawn, message, fds)
+            self._process = _handle_of(pid)
         finally:
             for given in theirs:
                 given.close()
         try:
-            await self._serve(ours, task_status)
-        except* LaneClosed:
-            pass
+            await self._serve(ours)
+        except* (LaneClosed, trio.TooSlowError):
+            log.info("worker %d has ended", self.number)
         finally:
+            self._ended = True
+            self._serving.set()
             for sock in ours:
                 sock.close()
             self.kill()
+            self._close()
+
+    async def is_serving(self) -> bool:
+        """Wait until it accepts connections; False when it has ended before."""
+        await self._serving.wait()
+        return not self._ended
 
     async def ask(self, order: Order, seconds: float) -> Opened | Sealed:
         """Give an order that is answered. Raises `WorkerGone`; one that is late is killed."""
+        if self._ended:
+            raise WorkerGone
         self._answered, self._answers = trio.Event(), []
         self._control.post(order)
         with trio.move_on_after(seconds):
@@ -101,12 +116,16 @@ class Seat:
 
     def kill(self) -> None:
         """End the process at once; nothing happens when it has ended."""
-        pid, self._pid = self._pid, 0
-        if pid:
+        if self._process >= 0:
             with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+                signal.pidfd_send_signal(self._process, signal.SIGKILL)
 
-    async def _serve(self, ours: list[trio.socket.SocketType], status: Any) -> None:
+    def _close(self) -> None:
+        process, self._process = self._process, -1
+        if process >= 0:
+            os.close(process)
+
+    async def _serve(self, ours: list[trio.socket.SocketType]) -> None:
         streams = [trio.SocketStream(sock) for sock in ours]
         self._control = Lane(streams[0], Report)  # type: ignore[arg-type]  # a union is no class
         audit: Lane[list[Drafted]] = Lane(streams[1], list[Drafted])
@@ -117,7 +136,6 @@ class Seat:
             nursery.start_soon(self._listen)
             with trio.fail_after(START_SECONDS):
                 await self._serving.wait()
-            status.started()
 
     async def _listen(self) -> None:
         try:
@@ -131,7 +149,16 @@ class Seat:
                         self._answers.append(answer)
                         self._answered.set()
         finally:
+            self._ended = True
             self._answered.set()  # whoever waits for an answer learns that there is none
+
+
+def _handle_of(pid: int) -> int:
+    """A descriptor of the process; -1 when it has ended already, which its lanes tell."""
+    try:
+        return os.pidfd_open(pid)
+    except ProcessLookupError:
+        return -1
 
 
 def _pairs() -> tuple[list[trio.socket.SocketType], list[socket.socket]]:

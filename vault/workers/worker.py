@@ -24,7 +24,7 @@ from vault.store.sqlite import SqliteReader
 from vault.workers.audit import AuditLane
 from vault.workers.door import WorkerDoor
 from vault.workers.elsewhere import Elsewhere
-from vault.workers.page import Page
+from vault.workers.page import CONNECTIONS, Page
 from vault.workers.reading import Reading, WorkerParts, open_reading
 from vault.workers.relay import Relay, WorkerApp
 from vault.workers.wire import (
@@ -81,8 +81,10 @@ async def _work(settings: Settings, listen: Listen, spawn: Spawn, fds: list[int]
         nursery.start_soon(_until_closed, relay.run)
         nursery.start_soon(_until_closed, relay_lane.run)
         nursery.start_soon(_until_closed, worker.control.run)
-        bound = Listener(socket.socket(fileno=listener), shared=True)
+        others = Others(parts.page, spawn.number, settings.server.workers)
+        bound = Listener(socket.socket(fileno=listener), gives_way=others.are_freer)
         worker.handle = await nursery.start(listen, app, settings, world, bound)
+        others.mine = worker.handle.connections
         worker.control.post(Serving())
         nursery.start_soon(worker.count)
         await _until_closed(worker.obey)
@@ -108,6 +110,21 @@ class WorkerMetrics(Metrics):
 def _edge(door: WorkerDoor, metrics: Metrics, world: World) -> Edge:
     native = Native(door, world)
     return Edge([Compat(door, world), native, Ops(door, world, metrics, native)], metrics, world)
+
+
+class Others:
+    """The other workers' connections, so that each accepts its part of them."""
+
+    def __init__(self, page: Page, number: int, workers: int) -> None:
+        self.mine: Callable[[], int] = int
+        self._words = page.words
+        self._own = CONNECTIONS + number
+        self._all = [CONNECTIONS + other for other in range(1, workers + 1)]
+
+    def are_freer(self) -> bool:
+        """Whether one of them has fewer; tells them how many we have."""
+        own = self._words[self._own] = self.mine()
+        return min(self._words[other] for other in self._all) < own
 
 
 class Worker:

@@ -71,7 +71,7 @@ def test_senseless_settings(rate: float, burst: int) -> None:
 
 def test_rate_limits_raise() -> None:
     """At the door a refusal is a 429 that says in whole seconds when to come back."""
-    limits = RateLimits(rate=0.4, burst=1, now=lambda: 0)
+    limits = RateLimits(TokenBuckets(rate=0.4, burst=1), now=lambda: 0)
     limits.take("k")
     with pytest.raises(RateLimitError) as caught:
         limits.take("k")

@@ -1,0 +1,42 @@
+"""Rate limits of all processes together: token buckets in shared memory.
+
+As `vault.authz.limits`, a bucket is one number, the instant at which it will be full again. Nobody
+locks: when two processes take from one bucket within the same microsecond, one of the two tokens
+may not be counted, which a limit survives and a lock in every request would not.
+"""
+
+from typing import Final
+
+from vault.authz.limits import TokenBuckets
+from vault.workers.page import BUCKETS, Page
+
+_PROBES: Final = 8  # places where a bucket may be
+
+
+class SharedBuckets(TokenBuckets):
+    """`take` on the page. With all of its places taken, the fullest bucket is given away."""
+
+    def __init__(self, page: Page, rate: float, burst: int) -> None:
+        super().__init__(rate, burst)
+        self._words = page.buckets
+
+    def take(self, key: str, now: int) -> int:
+        """As `TokenBuckets.take`."""
+        words = self._words
+        tag = hash(key) & (2**64 - 1) or 1  # the same in all: they are forks of one process
+        place = self._place(tag)
+        full_at = max(words[place + 1], now) if words[place] == tag else now
+        wait = full_at - now - self._room
+        if wait > 0:
+            return wait
+        words[place + 1] = full_at + self._step
+        words[place] = tag
+        return 0
+
+    def _place(self, tag: int) -> int:
+        words = self._words
+        places = [(tag + i) % BUCKETS * 2 for i in range(_PROBES)]
+        for place in places:
+            if words[place] == tag or not words[place]:
+                return place
+        return min(places, key=lambda place: words[place + 1])
