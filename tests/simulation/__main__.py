@@ -4,13 +4,16 @@ import argparse
 import sys
 from dataclasses import replace
 
-from tests.simulation.scenario import Outcome, Plan, play
+from tests.simulation.bare import BareFleet
+from tests.simulation.fleet import RealFleet
+from tests.simulation.scenario import Build, Outcome, Plan, play
 from tests.simulation.shrink import shrink
 
 
 def main() -> int:
     """The exit code: 1 when a seed failed."""
     arguments = _arguments()
+    build = BareFleet if arguments.bare else RealFleet
     plan = Plan(
         seed=0,
         agents=arguments.agents,
@@ -19,13 +22,15 @@ def main() -> int:
         quick=not arguments.real_keys,
     )
     if arguments.seed is not None:
-        return _again(replace(plan, seed=arguments.seed), trace=arguments.trace)
+        return _again(replace(plan, seed=arguments.seed), build, trace=arguments.trace)
     outcomes = []
     for seed in range(arguments.first, arguments.first + arguments.seeds):
-        outcome = play(replace(plan, seed=seed))
+        outcome = play(replace(plan, seed=seed), build)
         outcomes.append(outcome)
         if outcome.failure is not None:
-            print(f"seed {seed} failed: {outcome.failure}\n  again: {_command(outcome.plan)}")
+            again = _command(outcome.plan, bare=arguments.bare)
+            print(f"seed {seed} failed: {outcome.failure}
+  again: {again}")
     _sum_up(outcomes)
     return 1 if any(outcome.failure for outcome in outcomes) else 0
 
@@ -39,25 +44,26 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--hours", type=float, default=1.0, help="virtual, of each seed")
     parser.add_argument("--faults", type=float, default=20.0, help="an hour and agent")
     parser.add_argument("--real-keys", action="store_true", help="Ed25519, half as quick")
+    parser.add_argument("--bare", action="store_true", help="the link alone: sessions and delivery")
     parser.add_argument("--trace", action="store_true", help="print every line of it")
     return parser.parse_args()
 
 
-def _again(plan: Plan, *, trace: bool) -> int:
-    outcome = play(plan, echo=print if trace else None)
+def _again(plan: Plan, build: Build, *, trace: bool) -> int:
+    outcome = play(plan, build, echo=print if trace else None)
     if outcome.failure is None:
         print(f"seed {plan.seed} holds, trace {outcome.digest}, {outcome.lines} lines")
         return 0
     print("\n".join(outcome.last))
     print(f"seed {plan.seed} failed: {outcome.failure!r}, trace {outcome.digest}")
     print("it takes these faults:")
-    for fault in shrink(outcome):
+    for fault in shrink(outcome, build):
         print(f"  {fault}")
     return 1
 
 
-def _command(plan: Plan) -> str:
-    keys = "" if plan.quick else " --real-keys"
+def _command(plan: Plan, *, bare: bool) -> str:
+    keys = ("" if plan.quick else " --real-keys") + (" --bare" if bare else "")
     return (
         f"python -m tests.simulation --seed {plan.seed} --agents {plan.agents}"
         f" --hours {plan.hours} --faults {plan.faults_per_hour}{keys}"

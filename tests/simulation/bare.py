@@ -2,8 +2,10 @@
 
 import hashlib
 import random
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Final
 
 import trio
@@ -15,8 +17,9 @@ from protocols.link.errors import PipeError
 from protocols.link.handshake import Channel
 from protocols.link.memory import MemoryInbox, MemoryOutbox
 from protocols.link.session import Session
-from tests.simulation.faults import CONTROL
-from tests.simulation.keys import LinkKey, QuickKey, link_key, verifier_of
+from protocols.link.signing import LinkKey
+from tests.simulation.faults import CONTROL, Fault
+from tests.simulation.keys import QuickKey, link_key, verifier_of
 from tests.simulation.machine import SimWorld
 from tests.simulation.network import Network
 from tests.simulation.oracle import Stream, broken
@@ -48,7 +51,10 @@ class Kept:
 class BareFleet:
     """The two mains of a run, and what must hold of them."""
 
-    def __init__(self, seed: int, agents: list[str], network: Network, *, quick: bool) -> None:
+    def __init__(
+        self, seed: int, agents: list[str], network: Network, _: Path, *, quick: bool
+    ) -> None:
+        """Nothing of it is in a file."""
         chance = chance_of(seed, "fleet")
         self._network = network
         self._control_key = link_key(chance, quick=quick)
@@ -61,7 +67,8 @@ class BareFleet:
             for name in self.agents:
                 nursery.start_soon(self._command, world, name)
             with self._network.listening(nursery, partial(self._serve, world)):
-                await trio.sleep_forever()
+                await world.stopping.wait()
+            nursery.cancel_scope.cancel()
 
     async def agent(self, name: str, world: SimWorld) -> None:
         """One agent."""
@@ -74,7 +81,13 @@ class BareFleet:
             nursery.start_soon(said.alerts)
             nursery.start_soon(said.metrics)
             nursery.start_soon(said.heartbeats)
-            await self._stay_connected(name, world, party, said)
+            nursery.start_soon(self._stay_connected, name, world, party, said)
+            await world.stopping.wait()
+            nursery.cancel_scope.cancel()
+
+    def seen(self) -> AbstractContextManager[None]:
+        """Its stores tell the oracle themselves."""
+        return nullcontext()
 
     def checks(self) -> None:
         """Bounds that hold at any time."""
@@ -85,7 +98,7 @@ class BareFleet:
         if trusting := self._network.trusting():
             broken("in place", f"{trusting[0].agent} goes on after a frame out of its place")
 
-    def settled(self) -> None:
+    async def settled(self) -> None:
         """Everything came, in both directions, and nothing waits."""
         for name, kept in self.agents.items():
             kept.up.settled()
@@ -95,6 +108,9 @@ class BareFleet:
                 or kept.down_out.acknowledged < kept.down.last
             ):
                 broken("acknowledged", f"{name}: applied, but never acknowledged")
+
+    def harm(self, fault: Fault) -> None:
+        """It has no audit log."""
 
     def waits(self) -> bool:
         """Whether something is still under way."""

@@ -34,6 +34,7 @@ KINDS: Final = {
     "black_hole": 4,  # nothing arrives, nobody is told
     "half_open": 3,  # one way only
     "slow": 3,  # latency of seconds
+    "lag": 5,  # the same, but of the present connections only: later ones overtake them
     "tamper": 6,  # one frame is changed, lost, moved, repeated, or one of earlier comes again
     "crash": 5,  # kill -9; the kernel resets its connections
     "power": 2,  # the machine is gone without a word
@@ -44,6 +45,7 @@ KINDS: Final = {
     "skew": 3,  # a clock that is wrong by less than the link forgives
     "wrong_clock": 1,  # and by more
     "slow_disk": 2,
+    "fork": 1,  # an agent comes back with an old copy of its audit log
 }
 """Kind → how often it comes, in proportion."""
 
@@ -78,6 +80,8 @@ def _detail(chance: random.Random, kind: str) -> str:
     match kind:
         case "half_open":
             return chance.choice(("up", "down"))
+        case "lag":
+            return f"{chance.uniform(2, 40):.3f}"
         case "slow":
             return f"{chance.uniform(0.5, 9):.3f}"
         case "tamper":
@@ -86,6 +90,8 @@ def _detail(chance: random.Random, kind: str) -> str:
             return f"{chance.uniform(-140, 140):.3f}"
         case "wrong_clock":
             return f"{chance.choice((-1, 1)) * chance.uniform(400, 90_000):.3f}"
+        case "fork":
+            return str(chance.randrange(1, 200))
         case "slow_disk":
             return f"{chance.uniform(0.1, 4):.3f}"
     return ""

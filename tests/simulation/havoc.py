@@ -1,6 +1,6 @@
 """Carries out a list of faults on a running fleet, and heals it in the end."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import trio
@@ -16,11 +16,19 @@ _NANO: Final = 1_000_000_000
 class Havoc:
     """`processes` by name; the control plane is among them."""
 
-    def __init__(self, network: Network, processes: Mapping[str, Process], trace: Trace) -> None:
+    def __init__(
+        self,
+        network: Network,
+        processes: Mapping[str, Process],
+        trace: Trace,
+        harm: Callable[[Fault], None],
+    ) -> None:
+        """`harm`: faults that are the fleet's own."""
         self._network = network
         self._processes = processes
         self._agents = [name for name in processes if name != CONTROL]
         self._trace = trace
+        self._harm = harm
 
     async def run(self, faults: Sequence[Fault]) -> None:
         """All of them, each at its time; returns when the last has ended."""
@@ -56,19 +64,28 @@ class Havoc:
                 path.hush(fault.detail)
             case "slow":
                 path.latency = float(fault.detail)
+            case "lag":
+                for conn in path.conns.values():
+                    for way in conn.ways.values():
+                        way.lag = float(fault.detail)
             case "tamper":
-                way, harm = fault.detail.split()
-                self._network.relays[target].plan(way, harm)
+                name, harm = fault.detail.split()
+                self._network.relays[target].plan(name, harm)
             case "skew" | "wrong_clock":
                 self._processes[target].clock.offset = round(float(fault.detail) * _NANO)
             case "slow_disk":
                 self._processes[target].disk.typical = float(fault.detail)
+            case "fork":
+                self._down(self._processes[target], "crash")
+                self._harm(fault)
             case _:
                 self._down(self._processes[target], fault.kind.removeprefix("control_"))
 
     def _end(self, fault: Fault) -> None:
         process = self._processes.get(fault.target)
         match fault.kind:
+            case "lag":
+                pass  # its connections keep it
             case "cut" | "black_hole" | "half_open" | "slow" | "tamper":
                 self._network.heal(fault.target)
             case "skew" | "wrong_clock" if process is not None:

@@ -8,6 +8,8 @@ import hashlib
 import random
 from typing import Final
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 from protocols.link.fields import SIGNATURE_SIZE
 from protocols.link.messages import Direction
 from protocols.link.signing import LinkKey, Verifier
@@ -43,6 +45,11 @@ def link_key(chance: random.Random, *, quick: bool) -> LinkKey | QuickKey:
     """The next key of the seed's."""
     seed = chance.randbytes(_SEED)
     return QuickKey(seed) if quick else LinkKey.from_seed(seed)
+
+
+def private_key(chance: random.Random) -> Ed25519PrivateKey:
+    """The next Ed25519 key of the seed's."""
+    return Ed25519PrivateKey.from_private_bytes(chance.randbytes(_SEED))
 
 
 def verifier_of(key: LinkKey | QuickKey) -> Verifier:

@@ -13,7 +13,7 @@ T = TypeVar("T")
 EPOCH: Final = 1_790_000_000_000_000_000
 """Unix nanoseconds at the beginning of each run."""
 _NANO: Final = 1_000_000_000
-LAST_RITES: Final = frozenset({"close", "_discard"})
+LAST_RITES: Final = frozenset({"close", "_close", "_discard"})
 """What may still be done by the harness when a process is dead: the kernel closes its files."""
 
 
@@ -56,6 +56,8 @@ class SimWorld:
         self._calls: dict[int, trio.CancelScope] = {}
         self._call = 0
         self.dead = False
+        self.stopping = trio.Event()
+        """Set when the process is asked to end."""
 
     def now(self) -> int:
         """As `SystemWorld`: never less than before, in this life."""
@@ -105,7 +107,10 @@ class SimWorld:
                 await trio.sleep(delay)
                 self._live()
                 result = fn(*args)
-                await trio.sleep(delay / 4)
+                if delay > self._disk.usual / 2:  # else done and known at the same moment
+                    await trio.sleep(delay / 4)
+                if self.dead and hasattr(result, "close"):
+                    result.close()  # what it has opened; its owner will never know
                 self._live()
                 return result
             finally:

@@ -11,8 +11,8 @@ from protocols.link.messages import Message
 STAMPEDE_SECONDS: Final = 1.0
 
 
-class BrokenError(AssertionError):
-    """An invariant does not hold; `name` says which."""
+class BrokenError(BaseException):
+    """An invariant does not hold; `name` says which. No product code may swallow it."""
 
     def __init__(self, name: str, what: str) -> None:
         super().__init__(f"{name}: {what}")

@@ -18,7 +18,7 @@ from protocols.link.handshake import Channel
 from protocols.link.memory import MemoryInbox, MemoryOutbox
 from protocols.link.messages import Cursor, Message
 from protocols.link.session import Session
-from protocols.link.signing import LinkKey, Verifier
+from protocols.link.signing import Signer, Verifier
 from tests.simulation.machine import SimWorld
 from tests.simulation.oracle import Stream
 from tests.simulation.wire import SimPipe
@@ -106,7 +106,7 @@ class Party:
     """What one end is made of."""
 
     channel: Channel
-    signer: LinkKey
+    signer: Signer
     verifier: Verifier
     outbox: Outbox
     inbox: Inbox

@@ -55,12 +55,15 @@ class Process:
             self._scope.cancel()
 
     def stop(self) -> None:
-        """End in order, as at SIGTERM: what has to be written is written."""
+        """Ask it to end, as at SIGTERM; its main does, or is killed by the next start."""
         self._want(False)
-        self._scope.cancel()
+        if self.world is not None:
+            self.world.stopping.set()
 
     def start(self) -> None:
         """Live again, if it does not."""
+        if self.world is not None and self.world.stopping.is_set():
+            self.crash()
         self._want(True)
 
     async def _live(self, world: SimWorld) -> None:
@@ -71,7 +74,7 @@ class Process:
                 if not world.dead:
                     raise
                 # whatever a dying process says is not heard
-        if self._wanted:
+        if not world.dead and not world.stopping.is_set():
             raise RuntimeError(f"{self.name} has ended by itself")
 
     def _want(self, wanted: bool) -> None:

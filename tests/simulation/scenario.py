@@ -3,13 +3,17 @@
 import random
 import resource
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Final, Protocol
 
 import trio
 
 from tests.simulation.bare import BareFleet
+from tests.simulation.control_half import certificate_of
 from tests.simulation.faults import CONTROL, Fault, schedule
 from tests.simulation.havoc import Havoc
 from tests.simulation.machine import Disk, SimWorld
@@ -36,15 +40,23 @@ class Fleet(Protocol):
         """An agent's."""
         ...
 
+    def seen(self) -> AbstractContextManager[None]:
+        """The oracle looks for the length of the block."""
+        ...
+
     def checks(self) -> None:
         """Raises `BrokenError`; called all the time."""
+        ...
+
+    def harm(self, fault: Fault) -> None:
+        """A fault of its own kind."""
         ...
 
     def waits(self) -> bool:
         """Whether something is still under way in a healthy world."""
         ...
 
-    def settled(self) -> None:
+    async def settled(self) -> None:
         """Raises `BrokenError`; called at the end."""
         ...
 
@@ -127,12 +139,21 @@ def without(plan: Plan, faults: Sequence[Fault]) -> Plan:
 async def _run(plan: Plan, build: Build, trace: Trace) -> float:
     """Agent-hours that were played."""
     names = plan.names()
-    network = Network(plan.seed, trace, str.encode)
-    fleet = build(plan.seed, names, network, quick=plan.quick)
+    network = Network(plan.seed, trace, certificate_of)
+    with TemporaryDirectory(dir=_memory()) as folder:
+        fleet = build(plan.seed, names, network, Path(folder), quick=plan.quick)
+        with fleet.seen():
+            await _live(plan, fleet, network, trace)
+    return len(names) * trio.current_time() / 3600
+
+
+async def _live(plan: Plan, fleet: Fleet, network: Network, trace: Trace) -> None:
+    """From the first start to the last check."""
+    names = plan.names()
     mains: dict[str, Main] = {CONTROL: fleet.control}
     mains |= {name: partial(fleet.agent, name) for name in names}
     processes = {name: _process(plan.seed, name, main, trace) for name, main in mains.items()}
-    havoc = Havoc(network, processes, trace)
+    havoc = Havoc(network, processes, trace, fleet.harm)
     faults = plan.schedule()
     async with trio.open_nursery() as nursery:
         for process in processes.values():
@@ -143,11 +164,15 @@ async def _run(plan: Plan, build: Build, trace: Trace) -> float:
         havoc.heal()
         healed = trio.current_time()
         await _settle(fleet)
-        fleet.settled()
+        await fleet.settled()
         stampede(network.attempts, healed, len(names))
         nursery.cancel_scope.cancel()
     _no_tasks_left()
-    return len(names) * trio.current_time() / 3600
+
+
+def _memory() -> str | None:
+    """Where files cost no disk; they are real files all the same."""
+    return "/dev/shm" if Path("/dev/shm").is_dir() else None  # the kernel's own place for them
 
 
 async def _settle(fleet: Fleet) -> None:

@@ -14,10 +14,13 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import trio
-from trio._core import _run  # the switch and the generator have no public name
+from trio._core import _run as _trio_run  # the switch and the generator have no public name
 from trio.testing import MockClock
 
 T = TypeVar("T")
+
+_run: Any = _trio_run
+_system: Any = random.SystemRandom
 
 
 def simulate(seed: int, fn: Callable[..., Awaitable[T]], *args: Any) -> T:
@@ -30,16 +33,16 @@ def simulate(seed: int, fn: Callable[..., Awaitable[T]], *args: Any) -> T:
 def _seeded(seed: int) -> Iterator[None]:
     chance = random.Random(f"entropy {seed}")
     saved = (_run._ALLOW_DETERMINISTIC_SCHEDULING, _run._r, os.urandom)
-    system = random.SystemRandom.random
+    system = _system.random
     _run._ALLOW_DETERMINISTIC_SCHEDULING = True
     _run._r = random.Random(f"scheduler {seed}")
     os.urandom = chance.randbytes
-    random.SystemRandom.random = lambda _: chance.random()
+    _system.random = lambda _: chance.random()
     try:
         yield
     finally:
         _run._ALLOW_DETERMINISTIC_SCHEDULING, _run._r, os.urandom = saved
-        random.SystemRandom.random = system
+        _system.random = system
 
 
 def chance_of(seed: int, label: str) -> random.Random:

@@ -55,18 +55,20 @@ class Way:
         self.ended = _NEVER
         """When the sender's end of it arrives; frames before it still do."""
         self.reset = False
+        self.lag = 0.0
+        """Seconds that this connection is slower than others on its path."""
         self.woken = trio.Event()
         self._last = 0.0
 
     def put(self, frame: bytes, bad: bool = False) -> None:
         """A frame leaves; it arrives after those before it."""
-        self._last = max(self._last, trio.current_time() + self.path.delay())
+        self._last = self._arrival()
         self.queue.append((self._last, frame, bad))
         self.wake()
 
     def end(self) -> None:
         """The sender has closed."""
-        self.ended = min(self.ended, max(self._last, trio.current_time() + self.path.delay()))
+        self.ended = min(self.ended, self._arrival())
         self.wake()
 
     def break_(self) -> None:
@@ -88,6 +90,9 @@ class Way:
             return _NEVER
         return self.queue[0][0] if self.queue else self.ended
 
+    def _arrival(self) -> float:
+        return max(self._last, trio.current_time() + self.path.delay() + self.lag)
+
 
 class Conn:
     """Both ways, and which of its two ends still lives."""
@@ -101,8 +106,6 @@ class Conn:
         """Way → when a frame that must end the connection was handed out."""
         self.closed: set[str] = set()
         """Ends ("agent", "control") that have closed or died."""
-        self.mute: set[str] = set()
-        """Of these, those that died without a word, and answer nothing."""
         path.conns[number] = self
 
     def reset(self) -> None:
@@ -124,18 +127,14 @@ class Conn:
     def vanish(self, end: str) -> None:
         """One end's machine loses its power: nobody is told."""
         self.closed.add(end)
-        self.mute.add(end)
         out, in_ = _out_in(self, end)
         in_.queue.clear()
         in_.wake()
         out.wake()
 
     def lost(self, way: Way) -> bool:
-        """Whether nobody reads this way any more; a live machine answers with a reset."""
-        reader = "control" if way.name == "up" else "agent"
-        if reader in self.closed and reader not in self.mute and not self.path.silent:
-            self.reset()
-        return reader in self.closed
+        """Whether nobody reads this way any more; its end, if it said so, is on its way."""
+        return ("control" if way.name == "up" else "agent") in self.closed
 
 
 def _out_in(conn: Conn, end: str) -> tuple[Way, Way]:

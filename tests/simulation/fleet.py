@@ -1,0 +1,179 @@
+"""A fleet of the product's own halves: uplinks, gateway, services and stores in one run."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+from control import unit
+from control.api.plane import Plane
+from control.gateway import gateway
+from control.model.records import Witnessed
+from tests.simulation.agent_half import OUTBOX_BYTES, AgentHalf, folder_of
+from tests.simulation.control_half import ControlHalf
+from tests.simulation.delivery import Delivery
+from tests.simulation.faults import Fault
+from tests.simulation.keys import QuickVerifier, link_key
+from tests.simulation.machine import SimWorld
+from tests.simulation.network import Network
+from tests.simulation.observing import observed, replaced
+from tests.simulation.oracle import broken
+from tests.simulation.presence import Attendance
+from tests.simulation.scheduler import chance_of
+from tests.simulation.vault_double import CANARY, ORG, Estate
+from vault.uplink import connecting, uplink
+
+EVIDENCE_BYTES: Final = 64 * 1024
+"""What evidence may be above the outbox's bound: one message a topic, and results of commands."""
+
+
+SELDOM: Final = (
+    (unit, "WATCH_EVERY", 2.0),
+    (unit, "ROLL_EVERY", 5.0),
+    (unit, "FOLLOW_EVERY", 5.0),
+    (uplink, "RETRY", 15.0),
+)
+"""Looks that find nothing nearly always cost most of a run: they come less often here."""
+
+
+class RealFleet:
+    """See `scenario.Fleet`."""
+
+    def __init__(
+        self, seed: int, agents: list[str], network: Network, folder: Path, *, quick: bool
+    ) -> None:
+        chance = chance_of(seed, "fleet")
+        self._quick = quick
+        self._key = link_key(chance, quick=quick)
+        keys = {name: link_key(chance, quick=quick) for name in agents}
+        publics = {name: key.public for name, key in keys.items()}
+        self.control_half = ControlHalf(
+            folder / "control", network, publics, chance_of(seed, "people")
+        )
+        self.control_half.opened = self._opened
+        policy = self.control_half.policy_key.public_key().public_bytes_raw()
+        self.estates = {
+            name: Estate(name, folder_of(folder, name), policy, chance_of(seed, f"vault {name}"))
+            for name in agents
+        }
+        self.agents = {
+            name: AgentHalf(
+                kept, network, keys[name], self._key.public, chance_of(seed, f"work of {name}")
+            )
+            for name, kept in self.estates.items()
+        }
+        self.delivery = Delivery(agents)
+        self._network = network
+        self._attendance: Attendance | None = None
+        self._cosigned: dict[str, tuple[int, int]] = {}
+        network.watchers.append(_no_canary)
+
+    @contextmanager
+    def seen(self) -> Iterator[None]:
+        """Observed, and with the keys of the run, for the length of the block."""
+        with ExitStack() as stack:
+            if self._quick:
+                for module in (gateway, connecting):
+                    stack.enter_context(replaced(module, "Verifier", _quick_verifier))
+            for module, name, seconds in SELDOM:
+                stack.enter_context(replaced(module, name, seconds))
+            stack.enter_context(observed(self.delivery))
+            yield
+
+    async def control(self, world: SimWorld) -> None:
+        """See `Fleet`."""
+        try:
+            await self.control_half.run(world, self._key)
+        finally:
+            self._attendance = None
+
+    async def agent(self, name: str, world: SimWorld) -> None:
+        """See `Fleet`."""
+        await self.agents[name].run(world)
+
+    def harm(self, fault: Fault) -> None:
+        """`fork`: the agent's log comes back from an old copy."""
+        self.estates[fault.target].fork(int(fault.detail))
+
+    def checks(self) -> None:
+        """See `Fleet`."""
+        if trusting := self._network.trusting():
+            broken("in place", f"{trusting[0].agent} goes on after a frame out of its place")
+        if self._attendance is not None:
+            self._attendance.check(ORG, list(self.agents))
+        for name, half in self.agents.items():
+            if half.uplink is not None:
+                size = half.uplink.status().outbox_bytes
+                if size > OUTBOX_BYTES + EVIDENCE_BYTES:
+                    broken("bounded", f"{name}: {size} bytes in the outbox")
+
+    def waits(self) -> bool:
+        """See `Fleet`."""
+        return bool(self._behind()) or any(
+            half.uplink is None or half.uplink.status().outbox_messages
+            for half in self.agents.values()
+        )
+
+    async def settled(self) -> None:
+        """See `Fleet`."""
+        if behind := self._behind():
+            broken("converged", f"wanted and enforced differ: {behind}")
+        self.delivery.settled()
+        self._all_online()
+        self._all_answered()
+        self._nothing_leaked()
+
+    def _behind(self) -> list[tuple[str, int, int, str]]:
+        """Agents whose policy is not the wanted one, or is not known to be."""
+        rows = self.control_half.rows("SELECT vault, version, applied, outcome FROM assignments")
+        return [
+            (vault, version, self.estates[vault].stored.version, outcome)
+            for vault, version, applied, outcome in rows
+            if not version == applied == self.estates[vault].stored.version
+        ]
+
+    def _all_online(self) -> None:
+        plane = self.control_half.plane
+        for name in self.agents:
+            known = None if plane is None else plane.watch.presence(ORG, name)
+            if known is None or known[0] != "online":
+                broken("presence", f"{name} is {known} in a healthy world")
+
+    def _all_answered(self) -> None:
+        query = "SELECT vault, count(*) FROM commands WHERE outcome = '' GROUP BY vault"
+        open_ = self.control_half.rows(query)
+        if sum(count for _, count in open_) > len(self.agents):  # the newest may be under way
+            broken("answered", f"commands without an outcome: {open_}")
+
+    def _nothing_leaked(self) -> None:
+        for file in self.control_half.database.parent.rglob("*"):
+            if file.is_file() and CANARY in file.read_bytes():
+                broken("sovereign", f"a value lies in the control plane's {file.name}")
+
+    def _opened(self, plane: Plane) -> None:
+        self._attendance = Attendance.of(plane.watch)
+        witness: Any = plane.witness
+        witness.sign = partial(self._sign, plane.witness.sign)
+
+    def _sign(self, sign: Any, seen: Witnessed) -> str:
+        """The witness signs one history of each log only."""
+        kept = self.estates[seen.vault]
+        history, size = kept.heads.get(seen.root, (-1, 0))
+        if history < 0 or size != seen.size:
+            broken("witness", f"{seen.vault}: signs a head that its log never had")
+        early, cosigned = self._cosigned.get(seen.vault, (history, 0))
+        if kept.shared(min(early, history), max(early, history)) < min(cosigned, size):
+            broken("witness", f"{seen.vault}: signs two histories")
+        self._cosigned[seen.vault] = max((early, cosigned), (history, size))
+        line: str = sign(seen)
+        return line
+
+
+def _no_canary(way: str, frame: bytes) -> None:
+    if CANARY in frame:
+        broken("sovereign", f"a value is on the wire ({way})")
+
+
+def _quick_verifier(publics: list[bytes]) -> QuickVerifier:
+    return QuickVerifier(publics[0])

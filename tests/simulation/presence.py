@@ -1,0 +1,58 @@
+"""Presence, judged by the true time: what the control plane says of an agent it has not heard."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import trio
+
+from control.model.agents import Presence
+from control.services.presence import Watch
+from tests.simulation.oracle import broken
+
+LATE: Final = 120.0
+OFFLINE: Final = 300.0
+SLACK: Final = 25.0
+"""Seconds: the rule is applied each second, by a process whose disk may take a few."""
+
+
+@dataclass
+class Attendance:
+    """Of one life of a control plane. `heard`: agent → when it was, by the true time."""
+
+    watch: Watch
+    since: float
+    heard: dict[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, watch: Watch) -> "Attendance":
+        """From now on; the watch tells of each word."""
+        made = cls(watch, trio.current_time())
+        before: Callable[[str, str], None] = watch.heard
+        hooked: Any = watch
+
+        def heard(org: str, vault: str) -> None:
+            made.heard[vault] = trio.current_time()
+            before(org, vault)
+
+        hooked.heard = heard
+        return made
+
+    def check(self, org: str, agents: list[str]) -> None:
+        """Raises `BrokenError` where the rule is broken by more than `SLACK`."""
+        now = trio.current_time()
+        for agent in agents:
+            known = self.watch.presence(org, agent)
+            if known is None or known[0] is Presence.UNKNOWN:
+                continue
+            silence = now - self.heard.get(agent, self.since)
+            self._judge(agent, known[0], silence, spoke=agent in self.heard)
+
+    @staticmethod
+    def _judge(agent: str, said: Presence, silence: float, *, spoke: bool) -> None:
+        if silence > OFFLINE + SLACK and said is not Presence.OFFLINE:
+            broken("presence", f"{agent} is {said} after {silence:.0f} s of silence")
+        if spoke and silence < LATE - SLACK and said is not Presence.ONLINE:
+            broken("presence", f"{agent} is {said} {silence:.0f} s after a word")
+        if spoke and silence < OFFLINE - SLACK and said is Presence.OFFLINE:
+            broken("presence", f"{agent} is {said} {silence:.0f} s after a word")

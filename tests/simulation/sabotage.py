@@ -1,0 +1,84 @@
+"""What the simulation must find: the product with one of its safeguards removed.
+
+Each breaks one line, for the length of a `with` block.
+"""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any, Final
+
+from protocols.link.delivery import Sender
+from protocols.link.envelope import Envelope
+from protocols.link.errors import Fault, RemoteFaultError
+from protocols.link.events import Received
+from protocols.link.memory import MemoryInbox
+from protocols.link.messages import Message
+from protocols.link.replay import ReplayGuard
+from protocols.link.signing import Verifier
+from tests.simulation.observing import replaced
+from tests.simulation.owner import Owner
+
+Sabotage = Callable[[], AbstractContextManager[None]]
+
+
+def inbox_without_memory() -> AbstractContextManager[None]:
+    """Whatever comes is applied, also a second time."""
+
+    async def apply(
+        self: MemoryInbox, stream: bytes, through: int, message: Message | None
+    ) -> bool:
+        self.stream, self.through = stream, through
+        return True
+
+    return replaced(MemoryInbox, "apply", apply)
+
+
+def sequence_with_gaps() -> AbstractContextManager[None]:
+    """A later frame than the next one is taken."""
+
+    def check(self: ReplayGuard, envelope: Envelope, now_ms: int) -> None:
+        if envelope.vault_id != self._vault or envelope.session != self._session:
+            raise RemoteFaultError(Fault.SESSION, "another session")
+        if envelope.seq < self._seq:
+            raise RemoteFaultError(Fault.SEQUENCE, "an earlier frame")
+        self._seq = envelope.seq + 1
+
+    return replaced(ReplayGuard, "check", check)
+
+
+def sender_from_the_start() -> AbstractContextManager[None]:
+    """A new session sends all again, whatever the peer has applied."""
+    before = Sender.__init__
+
+    def init(self: Sender, *args: Any) -> None:
+        before(self, *args)
+        self.sent = 0
+
+    return replaced(Sender, "__init__", init)
+
+
+def signatures_unchecked() -> AbstractContextManager[None]:
+    """Anybody's frame is the peer's."""
+    return replaced(Verifier, "verify", lambda *_: True)
+
+
+def acknowledged_early() -> AbstractContextManager[None]:
+    """What was received is acknowledged before it is durable."""
+    before = Owner._handle
+
+    async def handle(self: Owner, session: Any, event: Any) -> None:
+        if isinstance(event, Received) and event.id:
+            self._applied(session, event.id)
+            self.tell()
+        await before(self, session, event)
+
+    return replaced(Owner, "_handle", handle)
+
+
+EVERY: Final[dict[str, Sabotage]] = {
+    "inbox_without_memory": inbox_without_memory,
+    "sequence_with_gaps": sequence_with_gaps,
+    "sender_from_the_start": sender_from_the_start,
+    "signatures_unchecked": signatures_unchecked,
+    "acknowledged_early": acknowledged_early,
+}
