@@ -29,8 +29,8 @@ def main() -> int:
         outcomes.append(outcome)
         if outcome.failure is not None:
             again = _command(outcome.plan, bare=arguments.bare)
-            print(f"seed {seed} failed: {outcome.failure}
-  again: {again}")
+            print(f"seed {seed} failed: {outcome.failure}")
+            print(f"  again: {again}")
     _sum_up(outcomes)
     return 1 if any(outcome.failure for outcome in outcomes) else 0
 
