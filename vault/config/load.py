@@ -10,7 +10,16 @@ from pydantic import SecretStr, ValidationError
 
 from protocols.settings.load import ConfigError as ConfigError
 from protocols.settings.load import explain, load
-from vault.config.settings import Audit, Encryption, Server, Settings, Storage, Tls
+from vault.config.settings import (
+    Audit,
+    Encryption,
+    Failures,
+    Limits,
+    Server,
+    Settings,
+    Storage,
+    Tls,
+)
 
 PREFIX: Final = "FREEHOLD_AGENT_"
 
@@ -37,6 +46,7 @@ def dev_settings(listen: str, folder: Path, workers: int = 1) -> Settings:
             ),
             encryption=Encryption(key_management="file", key_file=folder / "root.key"),
             audit=Audit(log_file=folder / "audit.log"),
+            limits=Limits(failures=Failures(per_second=10_000, burst_size=100_000)),  # of tests
         )
     except ValidationError as error:
         raise ConfigError(explain("--listen", error, {})) from None

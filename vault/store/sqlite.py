@@ -18,7 +18,7 @@ from sqlalchemy.pool import NullPool, QueuePool
 from protocols.lockfile import LockFile
 from vault.errors import TamperedError, UnavailableError, ValidationError
 from vault.store.interface import BackendError
-from vault.store.migrate import migrate
+from vault.store.revision import is_current
 from vault.store.sql import READERS, SqlBackend
 from vault.store.statements import encode_json, leave_json
 
@@ -131,7 +131,10 @@ class SqliteBackend(SqlBackend):
 
     def _prepare(self, writer: sa.Connection) -> None:
         try:
-            migrate(writer)
+            if not is_current(writer):
+                from vault.store.migrate import migrate  # slow to load, and rarely needed
+
+                migrate(writer)
         except sa.exc.SQLAlchemyError as error:
             raise self._fault(error) from error
 
