@@ -1,0 +1,119 @@
+"""Four ways to a certificate, and nothing else."""
+
+import json
+
+import pytest
+
+from control.gateway.desk import Desk
+from control.store import records
+from protocols.link.post import Answered, Asked
+from protocols.pki.keys import KeyKind, new_curve_key, new_signing_key
+from protocols.pki.messages import EnrolRequest, Grant, JoinRequest, RenewRequest, decode_answer
+from protocols.pki.messages import encode as encoded
+from protocols.pki.proof import bind
+from protocols.pki.requests import make_request
+from tests.unit.control.gateway.wired import Hub
+
+
+@pytest.fixture
+def desk(hub: Hub) -> Desk:
+    """Over the plane's CA."""
+    return Desk(hub.office, hub.plane.trail, hub.world, hub.plane.aftermath.admitted)
+
+
+async def ask(desk: Desk, path: str, body: object, certificate: bytes | None = None) -> Answered:
+    """One request."""
+    content = body if isinstance(body, bytes) else encoded(body)  # type: ignore[arg-type]
+    return await desk(Asked("POST", path, certificate, "192.0.2.7", content))
+
+
+def asking(token: str = "") -> EnrolRequest:
+    """With fresh keys."""
+    key, csr = new_signing_key(), make_request(new_curve_key(KeyKind.LEAF))
+    public = key.public_key().public_bytes_raw()
+    return EnrolRequest(token=token, csr=csr, link_key=public, proof=bind(key, csr))
+
+
+async def test_a_token_lets_in_and_is_on_record(hub: Hub, desk: Desk) -> None:
+    """Before the certificate is handed out."""
+    made = await hub.office.enrolment.create("acme", "one", "ann")
+    request = asking(made.text)
+    answer = await ask(desk, "/link/v1/enrol", request)
+    assert answer.status == 200
+    grant = decode_answer(answer.body)
+    assert isinstance(grant, Grant)
+    assert (grant.org, grant.vault) == ("acme", "one")
+    events = await hub.plane.store.read(
+        lambda tx: records.newest_events(tx, "acme", before=0, limit=10)
+    )
+    [event] = [e for e in events if e.operation == "link.enrol"]
+    assert (event.target, event.ip, event.result) == ("one", "192.0.2.7", "ok")
+    assert made.text not in str(event)
+    assert (await ask(desk, "/link/v1/enrol", request)).body == answer.body
+
+
+async def test_renewal_needs_the_certificate(hub: Hub, desk: Desk) -> None:
+    """Which the connection shows."""
+    one = await hub.enrolled("one")
+    csr = make_request(new_curve_key(KeyKind.LEAF))
+    refused = await ask(desk, "/link/v1/renew", RenewRequest(csr=csr))
+    assert (refused.status, json.loads(refused.body)["code"]) == (401, "certificate_missing")
+    granted = await ask(desk, "/link/v1/renew", RenewRequest(csr=csr), one.grant.chain[0])
+    assert json.loads(granted.body)["generation"] == 2
+
+
+async def test_a_request_to_join_waits_for_a_person(desk: Desk) -> None:
+    """202, with what to show and when to ask again."""
+    request = asking()
+    join = JoinRequest(csr=request.csr, link_key=request.link_key, proof=request.proof, org="acme")
+    answer = await ask(desk, "/link/v1/join", join)
+    assert (answer.status, json.loads(answer.body)["type"]) == (202, "pending")
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "code"),
+    [
+        ("/link/v1/enrol", b"{", 400, "request_invalid"),
+        ("/link/v1/enrol", b"x" * 9000, 400, "request_invalid"),
+        ("/link/v1/enrol?x", b"{}", 404, "not_found"),
+        ("/link/v1/", b"{}", 404, "not_found"),
+        ("/enrol", b"{}", 404, "not_found"),
+        ("/link/v1/rejoin/x", b"{}", 404, "not_found"),
+    ],
+)
+async def test_everything_else_is_a_typed_error(
+    desk: Desk, path: str, body: bytes, status: int, code: str
+) -> None:
+    """With an id, and without a word of what was sent."""
+    answer = await ask(desk, path, body)
+    told = json.loads(answer.body)
+    assert (answer.status, told["code"]) == (status, code)
+    assert told["request_id"]
+
+
+async def test_a_wrong_token_is_denied_without_a_reason(desk: Desk) -> None:
+    """And not recorded: whoever guesses would fill our disk."""
+    answer = await ask(desk, "/link/v1/enrol", asking("fhe_" + "0" * 43))
+    assert answer.status == 401
+    assert b"fhe_" not in answer.body
+
+
+async def test_another_method_is_told_the_right_one(desk: Desk) -> None:
+    """As HTTP has it."""
+    answer = await desk(Asked("PUT", "/link/v1/enrol", None, "", b"{}"))
+    assert answer.status == 405
+    assert (b"allow", b"POST") in answer.headers
+
+
+async def test_a_fault_of_ours_is_told_as_ours(
+    hub: Hub, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without its text; the log has its place."""
+
+    async def broken(*_: object) -> None:
+        raise RuntimeError("secret")
+
+    monkeypatch.setattr(type(hub.office.enrolment), "enrol", broken)
+    answer = await ask(desk, "/link/v1/enrol", asking("t"))
+    assert answer.status == 500
+    assert b"secret" not in answer.body

@@ -1,0 +1,123 @@
+"""Effect and cursor are one; what is owed is read in order."""
+
+from control.gateway.ends import cursor, fresh_id, state
+from control.model.links import Link
+from control.store import links, records
+from protocols.link import messages as m
+from protocols.link import vocabulary as words
+from protocols.pki.names import AgentName
+from tests.unit.control.gateway.wired import Hub
+
+NAME = AgentName("acme", "one")
+STREAM = b"s" * 16
+
+
+def alert(count: int = 1) -> m.Alert:
+    """Something that leaves one trace each time that it is applied."""
+    return m.Alert(
+        alert_id=bytes(16),
+        code=words.AlertCode.DISK_LOW,
+        severity=words.Severity.WARNING,
+        raised_at=1,
+        subject=bytes(16),
+        count=count,
+    )
+
+
+async def alerts(hub: Hub) -> list[str]:
+    """What is on record."""
+    found = await hub.plane.alerts.page(
+        "acme", vault="one", unacknowledged=False, before=0, limit=100
+    )
+    return [row.code for row in found]
+
+
+async def test_a_message_has_its_effect_once(hub: Hub) -> None:
+    """Whoever brings it again, in this session or another one."""
+    await hub.enrolled("one")
+    for _ in range(3):
+        await hub.ends.apply(NAME, STREAM, 1, alert())
+    await hub.ends.apply(NAME, STREAM, 2, alert())
+    assert await alerts(hub) == ["disk_low", "disk_low"]
+    link = await hub.ends.begin(NAME)
+    assert cursor(link) == m.Cursor(stream=STREAM, applied=2)
+
+
+async def test_a_new_stream_begins_at_its_beginning(hub: Hub) -> None:
+    """An agent whose outbox was made anew counts from 1 again."""
+    await hub.enrolled("one")
+    await hub.ends.apply(NAME, STREAM, 7, alert())
+    await hub.ends.apply(NAME, b"t" * 16, 1, alert())
+    assert len(await alerts(hub)) == 2
+    assert cursor(await hub.ends.begin(NAME)).applied == 1
+
+
+async def test_what_moves_the_cursor_alone_has_no_effect(hub: Hub) -> None:
+    """A skip."""
+    await hub.enrolled("one")
+    await hub.ends.apply(NAME, STREAM, 5, None)
+    assert await alerts(hub) == []
+    assert cursor(await hub.ends.begin(NAME)).applied == 5
+
+
+async def test_what_we_lost_is_an_alarm(hub: Hub) -> None:
+    """The cursor still moves: the agent cannot bring it again."""
+    await hub.enrolled("one")
+    await hub.ends.lost(NAME, STREAM, 1, 9)
+    assert await alerts(hub) == ["link_lost"]
+    assert cursor(await hub.ends.begin(NAME)).applied == 9
+
+
+async def test_commands_wait_in_order_until_they_are_acknowledged(hub: Hub) -> None:
+    """And are read behind whatever the agent has."""
+    await hub.enrolled("one")
+    for word in (words.CommandName.SEND_METRICS, words.CommandName.RUN_BACKUP):
+        await hub.plane.commands.ask("acme", "one", word, "ann")
+    batch = await hub.ends.read(NAME, 0, 10)
+    assert ([e.id for e in batch.entries], batch.through) == ([1, 2], 2)
+    assert [e.id for e in (await hub.ends.read(NAME, 0, 1)).entries] == [1]
+    assert (await hub.ends.read(NAME, 0, 1)).through == 1
+    await hub.ends.acknowledge(NAME, 1)
+    assert [e.id for e in (await hub.ends.read(NAME, 1, 10)).entries] == [2]
+    rows = await hub.plane.store.read(lambda tx: links.waiting(tx, "acme", "one", after=0, limit=9))
+    assert [row.id for row in rows] == [2]
+
+
+async def test_a_new_stream_of_ours_has_all_that_is_owed(hub: Hub) -> None:
+    """The agent knew ids that a restored database never gave."""
+    await hub.enrolled("one")
+    for _ in range(3):
+        await hub.plane.commands.ask("acme", "one", words.CommandName.SEND_METRICS, "ann")
+    await hub.ends.acknowledge(NAME, 2)
+    before = await hub.ends.begin(NAME)
+    await hub.ends.begin_anew(NAME)
+    after = state(await hub.ends.begin(NAME))
+    assert after.stream != before.stream
+    assert (after.newest, after.acknowledged) == (1, 0)
+    assert [e.id for e in (await hub.ends.read(NAME, 0, 10)).entries] == [1]
+
+
+async def test_a_cosignature_waits_for_the_agent(hub: Hub) -> None:
+    """The newest alone, made from what is stored."""
+    await hub.enrolled("one")
+    note = "freehold.audit/x\n3\n" + "A" * 43 + "=\nhead 00\ntime t\n\n— x sig\n"
+    message = m.AuditCheckpoint(old_size=0, size=3, root=bytes(32), note=note, proof=())
+    await hub.ends.apply(NAME, STREAM, 1, message)
+    [entry] = (await hub.ends.read(NAME, 0, 10)).entries
+    assert entry.name is m.MessageType.CHECKPOINT_COSIGNATURE
+    seen = await hub.plane.store.read(lambda tx: records.checkpoint(tx, "acme", "one"))
+    assert seen is not None
+    assert seen.size == 3
+
+
+def test_states_are_as_a_session_takes_them() -> None:
+    """Ours first, then the agent's."""
+    link = Link("o", "v", b"a" * 16, 5, 4, 0, 0, 0, 0, b"b" * 16, 3)
+    assert (state(link).stream, state(link).newest, state(link).acknowledged) == (b"a" * 16, 5, 4)
+    assert cursor(link) == m.Cursor(stream=b"b" * 16, applied=3)
+
+
+async def test_ids_are_16_bytes_and_new(hub: Hub) -> None:
+    """As streams and nonces must be."""
+    made = {fresh_id(hub.world) for _ in range(10)}
+    assert ({len(one) for one in made}, len(made)) == ({16}, 10)

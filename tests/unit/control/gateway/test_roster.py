@@ -1,0 +1,50 @@
+"""Who is connected is bounded, and found by name."""
+
+from contextlib import ExitStack
+
+import pytest
+import trio
+
+from control.gateway.roster import MAX_OF_ONE, Roster
+from protocols.link.errors import PipeError
+from protocols.pki.names import AgentName
+
+ONE, TWO = AgentName("acme", "one"), AgentName("acme", "two")
+
+
+async def test_one_agent_cannot_take_all_seats() -> None:
+    """Beyond its few it is turned away; others are not."""
+    roster = Roster()
+    with ExitStack() as seats:
+        for _ in range(MAX_OF_ONE):
+            seats.enter_context(roster.seat(ONE))
+        with pytest.raises(PipeError, match="crowded"), roster.seat(ONE):
+            pass
+        with roster.seat(TWO):
+            pass
+    with roster.seat(ONE):
+        pass
+
+
+async def test_a_cut_ends_every_connection_of_that_agent() -> None:
+    """And nobody else's, whether or not it has proven itself."""
+    roster, ended = Roster(), []
+
+    async def hold(name: AgentName) -> None:
+        with roster.seat(name):
+            await trio.sleep_forever()
+        ended.append(name)
+
+    async with trio.open_nursery() as nursery:
+        for name in (ONE, ONE, TWO):
+            nursery.start_soon(hold, name)
+        await trio.testing.wait_all_tasks_blocked()
+        roster.cut(ONE)
+        await trio.testing.wait_all_tasks_blocked()
+        assert ended == [ONE, ONE]
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_cut_of_nobody_is_nothing() -> None:
+    """An agent may have gone a moment before."""
+    Roster().cut(ONE)

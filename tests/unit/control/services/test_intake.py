@@ -1,0 +1,256 @@
+"""What agents say is stored once, and what makes no sense is an alert and stops nothing."""
+
+import base64
+
+import pytest
+
+from actors.testing import FakeWorld
+from control.api.plane import Plane
+from control.model.links import Link
+from control.model.policies import Outcome, PolicyVersion
+from control.model.records import Alert
+from control.services.bundles import Terms, assign
+from control.services.events import Event, Topic
+from control.services.intake import Effect, Intake, figures
+from control.services.outbox import ensure
+from control.store import links, policies, records, samples
+from control.store.rows import Tx
+from protocols.link import messages as m
+from protocols.link import vocabulary as words
+from protocols.link.bundle import PolicyKey
+from tests.unit.control.fleet import enrolled
+from tests.unit.control.services.test_witness import KEY, leaves, shown
+
+
+@pytest.fixture
+async def intake(plane: Plane, world: FakeWorld) -> Intake:
+    """With the agent `acme/v1`."""
+    await enrolled(plane, world, "v1")
+    return Intake(plane.policies, plane.witness, world)
+
+
+async def take(plane: Plane, effect: Effect) -> list[Event]:
+    """Apply it."""
+
+    def change(tx: Tx) -> list[Event]:
+        return list(effect(tx, ensure(tx, "acme", "v1", b"s" * 16)))
+
+    return await plane.store.write(change)
+
+
+async def alerts(plane: Plane) -> list[Alert]:
+    """Of the agent."""
+    return await plane.alerts.page("acme", vault="v1", unacknowledged=False, before=0, limit=50)
+
+
+async def link(plane: Plane) -> Link:
+    """As it is."""
+    found = await plane.store.read(lambda tx: links.link(tx, "acme", "v1"))
+    assert found is not None
+    return found
+
+
+def checkpoint(size: int, old: int = 0, seed: str = "", vault: str = "log") -> m.AuditCheckpoint:
+    """Of a log of so many records, proven from `old`."""
+    made = shown(leaves(size, seed), old, vault)
+    root = base64.b64decode(made.note.split("\n")[2])
+    return m.AuditCheckpoint(
+        old_size=old, size=size, root=root, note=made.note, proof=tuple(made.proof)
+    )
+
+
+def metrics(**counters: int) -> m.Metrics:
+    """Of one moment."""
+    return m.Metrics(
+        since=0,
+        until=1_800_000_000_000,
+        counters=tuple(
+            m.CounterValue(name=words.CounterName(name), value=value)
+            for name, value in counters.items()
+        ),
+        gauges=(m.GaugeValue(name=words.GaugeName.SECRETS, value=7),),
+        histograms=(
+            m.HistogramValue(
+                name=words.HistogramName.REQUEST_DURATION,
+                counts=(98, 1, 1, *[0] * (len(words.BUCKETS_US) - 2)),
+                sum_us=9,
+            ),
+        ),
+    )
+
+
+async def test_figures_become_samples(plane: Plane, intake: Intake) -> None:
+    """Counters and gauges by their name; a histogram by count, sum and the bucket of its p99."""
+    assert await take(plane, intake.effect(metrics(reads=5))) == []
+    names = await plane.metrics.names("acme", "v1")
+    assert names == [
+        "reads", "request_duration_count", "request_duration_p99_us", "request_duration_sum_us",
+        "secrets",
+    ]  # fmt: skip
+    number = await plane.store.read(lambda tx: samples.series_of(tx, "acme", "v1")["reads"])
+    [sample] = await plane.store.read(
+        lambda tx: samples.between(tx, number, 0, since=0, until=2**33, limit=9)
+    )
+    assert (sample.at, sample.last) == (1_800_000_000, 5.0)
+
+
+def test_a_percentile_is_the_bound_of_its_bucket() -> None:
+    """99 of 100 are within 10 ms; nothing at all is within the first."""
+    assert figures(metrics())["request_duration_p99_us"] == words.BUCKETS_US[1]
+
+
+async def test_an_alert_is_stored_under_our_id(plane: Plane, intake: Intake) -> None:
+    """An agent that sends the same id twice cannot stop its own stream."""
+    told = m.Alert(
+        alert_id=bytes(16),
+        code=words.AlertCode.LOCKOUT,
+        severity=words.Severity.WARNING,
+        raised_at=1,
+        subject=bytes(16),
+        count=3,
+    )
+    for _ in range(2):
+        [event] = await take(plane, intake.effect(told))
+        assert event.topic is Topic.ALERT
+    found = await alerts(plane)
+    assert len({alert.id for alert in found}) == 2
+    assert found[0].message == "agent v1 reports lockout (3 times)"
+
+
+async def test_a_log_that_grows_is_offered_its_cosignature(plane: Plane, intake: Intake) -> None:
+    """Each newer one supersedes the one before."""
+    await take(plane, intake.effect(checkpoint(3)))
+    [event] = await take(plane, intake.effect(checkpoint(7, 3)))
+    row = await link(plane)
+    assert (row.checkpoint, row.checkpoint_id, event.subject) == (7, 2, 2)
+
+
+async def test_a_stale_proof_is_answered_with_what_to_prove_from(
+    plane: Plane, intake: Intake
+) -> None:
+    """The agent that missed our last line gets it again."""
+    await take(plane, intake.effect(checkpoint(3)))
+    await take(plane, intake.effect(checkpoint(7, 2)))
+    row = await link(plane)
+    assert (row.checkpoint, row.checkpoint_id) == (3, 2)
+
+
+@pytest.mark.parametrize(
+    ("later", "code"),
+    [
+        (checkpoint(5), "audit_rollback"),
+        (checkpoint(9, 7, seed="other"), "audit_fork"),
+        (checkpoint(9, 7, vault="second"), "audit_fork"),
+    ],
+)
+async def test_a_log_that_contradicts_is_an_alarm_at_both_ends(
+    plane: Plane, intake: Intake, later: m.AuditCheckpoint, code: str
+) -> None:
+    """Once: then a person must look, and nothing is cosigned until then."""
+    await take(plane, intake.effect(checkpoint(7)))
+    before = await link(plane)
+    await take(plane, intake.effect(later))
+    await take(plane, intake.effect(later))
+    assert [alert.code for alert in await alerts(plane)] == [code]
+    waiting = await plane.store.read(lambda tx: links.waiting(tx, "acme", "v1", after=0, limit=9))
+    assert [row.name for row in waiting] == ["notification"]
+    assert (await link(plane)).checkpoint == before.checkpoint
+
+
+async def test_a_checkpoint_that_disagrees_with_itself_is_an_alarm(
+    plane: Plane, intake: Intake
+) -> None:
+    """The signed note counts; a message that says something else is not believed."""
+    good = checkpoint(7)
+    lying = m.AuditCheckpoint(old_size=0, size=8, root=good.root, note=good.note, proof=good.proof)
+    await take(plane, intake.effect(lying))
+    assert [alert.code for alert in await alerts(plane)] == ["checkpoint_invalid"]
+    assert await plane.store.read(lambda tx: records.checkpoint(tx, "acme", "v1")) is None
+
+
+async def bundled(plane: Plane, world: FakeWorld) -> bytes:
+    """The agent should have an (empty) bundle; its hash."""
+    terms = Terms(PolicyKey(KEY), 10**18)
+    wanted = {"v1": {"none": 1}}
+
+    def change(tx: Tx) -> bytes:
+        policies.add_version(tx, PolicyVersion("acme", "none", 1, {"name": "none"}, "", "x", 1))
+        [row] = assign(tx, terms, "acme", wanted, now=world.now())
+        return row.digest
+
+    return await plane.store.write(change)
+
+
+async def outcome(plane: Plane) -> tuple[Outcome, int, int]:
+    """Of the bundle: outcome, version applied, version wanted."""
+    row = await plane.policies.assignment("acme", "v1")
+    assert row is not None
+    return row.outcome, row.applied, row.version
+
+
+def registration(version: int, digest: bytes) -> m.Registration:
+    """Says what the agent enforces."""
+    return m.Registration(
+        release="1.2.3",
+        platform=words.Platform.LINUX_ARM64,
+        backend=words.Backend.POSTGRESQL,
+        key_holder=words.KeyHolder.SHAMIR,
+        started_at=9,
+        policy_version=version,
+        policy_hash=digest,
+        audit_size=1,
+    )
+
+
+async def test_a_registration_is_kept_as_facts(plane: Plane, intake: Intake) -> None:
+    """Only what the link's lists know."""
+    await take(plane, intake.registration(registration(0, bytes(32)), 0))
+    found = await plane.registry.get("acme", "v1")
+    assert found.facts["release"] == "1.2.3"
+    assert found.facts["key_holder"] == "shamir"
+
+
+async def test_a_registration_settles_what_was_not_heard(
+    plane: Plane, intake: Intake, world: FakeWorld
+) -> None:
+    """An agent that applied a bundle while we were restored from a backup says so by its hash."""
+    digest = await bundled(plane, world)
+    [event] = await take(plane, intake.registration(registration(1, digest), 0))
+    assert event.topic is Topic.POLICY
+    assert await outcome(plane) == (Outcome.APPLIED, 1, 1)
+    assert await take(plane, intake.registration(registration(1, digest), 0)) == []
+
+
+@pytest.mark.parametrize("version", [1, 5])
+async def test_an_agent_that_is_ahead_gets_a_version_above_its_own(
+    plane: Plane, intake: Intake, world: FakeWorld, version: int
+) -> None:
+    """Also when it has another bundle of the same version: ours comes from an older copy."""
+    await bundled(plane, world)
+    await take(plane, intake.registration(registration(version, b"x" * 32), 0))
+    found, _, wanted = await outcome(plane)
+    assert found is Outcome.WANTED
+    assert wanted > version + 1
+
+
+async def test_what_was_received_only_changes_nothing(
+    plane: Plane, intake: Intake, world: FakeWorld
+) -> None:
+    """Applied or refused is what counts."""
+    digest = await bundled(plane, world)
+    told = m.PolicyStatus(
+        version=1,
+        bundle_hash=digest,
+        phase=words.PolicyPhase.RECEIVED,
+        reason=words.PolicyReason.NONE,
+        narrowed=0,
+        at=1,
+    )
+    assert await take(plane, intake.effect(told)) == []
+    assert await outcome(plane) == (Outcome.WANTED, 0, 1)
+
+
+async def test_a_result_of_nobodys_command_is_nothing(plane: Plane, intake: Intake) -> None:
+    """An agent cannot answer for another one, or for what was never asked."""
+    told = m.CommandResult(command_id=b"c" * 16, outcome=words.CommandOutcome.DONE, at=1)
+    assert await take(plane, intake.effect(told)) == []
