@@ -121,6 +121,7 @@ async def _listen(
             delay_seconds=limits.max_delay / SECOND,
             bodies_bytes=limits.body_bytes,
         ),
+        refuse=edge.refuse,
         turn_away=edge.turn_away,
         host=host,
         port=port,

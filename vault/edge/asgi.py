@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from actors.world import World
 from vault.edge.dialect import Dialect
+from vault.edge.refusal import refusal
 from vault.edge.reply import Headers, Send, headers_of, send_reply
 from vault.edge.request import Receive
 from vault.metrics import Metrics
@@ -47,6 +48,11 @@ class Edge:
         await send_reply(send, reply)
         elapsed = self._world.monotonic() - started
         self._metrics.request(scope["method"], endpoint, elapsed)
+
+    def refuse(self, status: int, code: str, message: str) -> tuple[Headers, bytes]:
+        """What the server answers itself, before there is a request for a dialect."""
+        reply = refusal(status, code, message, self._world)
+        return headers_of(reply), reply.body
 
     def turn_away(self, target: bytes) -> tuple[Headers, bytes] | None:
         """The 503 for a request when too many are in hand; None for one that is `URGENT`.

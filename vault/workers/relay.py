@@ -80,6 +80,7 @@ class WorkerApp:
         self._edge = edge
         self._door = door
         self._relay = relay
+        self.refuse = edge.refuse
         self.turn_away = edge.turn_away
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:

@@ -102,3 +102,14 @@ def test_what_is_urgent_exists() -> None:
         for route in dialect.router.routes()
     }
     assert known >= URGENT
+
+
+def test_what_the_server_refuses_is_not_cached_and_has_an_id() -> None:
+    """As headers and body of an answer; the length is counted."""
+    edge = Edge([FakeDialect("/", FakeWorld())], FakeMetrics(), FakeWorld())  # type: ignore[arg-type,list-item]  # what it asks of them
+    headers, body = edge.refuse(431, "header_too_large", "too large")
+    sent = dict(headers)
+    assert sent[b"content-type"] == b"application/json"
+    assert sent[b"cache-control"] == b"no-store"
+    assert b"x-request-id" in sent
+    assert sent[b"content-length"] == b"%d" % len(body)
