@@ -28,6 +28,7 @@ from vault.edge.native.dialect import Native
 from vault.edge.ops import Ops
 from vault.gate import Gate
 from vault.genesis import Genesis, kept_clock
+from vault.linking import Linking
 from vault.metrics import Metrics
 from vault.model.instant import SECOND
 from vault.store.sqlite import SqliteBackend
@@ -62,7 +63,8 @@ async def serve(settings: Settings, *, dev_token: str = "", zygote: Zygote | Non
     async with _opened(backend, SystemWorld()), trio.open_nursery() as nursery:
         world = SystemWorld(floor=await trio.to_thread.run_sync(kept_clock, backend))
         fleet = Fleet(zygote, settings.server.workers, metrics, world) if zygote else None
-        parts = Parts(settings, backend, metrics, world, dev_token, fleet or ALONE)
+        linking = await world.run_sync(Linking, settings, metrics, world)
+        parts = Parts(settings, backend, metrics, world, dev_token, fleet or ALONE, linking.seam)
         gate = _gate(parts)
         await nursery.start(gate.run_until_cancelled)
         await gate.load()
@@ -79,7 +81,8 @@ async def serve(settings: Settings, *, dev_token: str = "", zygote: Zygote | Non
         with metrics.follow(
             active_connections=handle.connections, sealed=lambda: float(not gate.is_open)
         ):
-            await _until_stopped(handle, gate, nursery)
+            async with linking.linked(gate, backend, handle.connections):
+                await _until_stopped(handle, gate, nursery)
         # In order, not by cancellation: the counters are flushed and the log's end is signed.
         gate.want_seal()
         await gate.wait_sealed()

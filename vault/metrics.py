@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import accumulate
 from math import inf
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from prometheus_client import CollectorRegistry, Gauge, Histogram, generate_latest
 from prometheus_client.core import (
@@ -42,6 +42,11 @@ GAUGES: Final[Mapping[str, str]] = {
     "audit_sinks_failing": "Audit sinks that did not accept the last record",
     "audit_damaged": "1 when the last reading of the whole audit log found damage",
     "anchor_failing": "1 while the anchor outside the database cannot be written",
+    "control_plane_state": "0 offline, 1 queueing, 2 syncing, 3 online",
+    "control_plane_connected": "1 while a session with the control plane is open",
+    "outbox_messages": "Messages that the control plane is still owed",
+    "outbox_bytes": "Bytes of those messages",
+    "policy_version": "Version of the control plane's bundle in force",
 }
 """Name without its `vault_` → help. The first two are the seed's."""
 
@@ -70,6 +75,7 @@ class Metrics:
         self.request = self._requests.request
         self.drain = self._requests.drain
         self.add = self._requests.add
+        self.totals = self._requests.totals
 
     @contextmanager
     def follow(self, **readers: Reader) -> Iterator[None]:
@@ -104,6 +110,14 @@ class Metrics:
     def render(self) -> bytes:
         """All of it in Prometheus' text format, version 0.0.4."""
         return generate_latest(self._registry)
+
+
+class Totals(NamedTuple):
+    """(operation, status) → how often; requests by bucket of their duration, and their seconds."""
+
+    operations: dict[tuple[str, str], int]
+    counts: tuple[int, ...]
+    seconds: float
 
 
 class Durations:
@@ -149,6 +163,16 @@ class RequestCollector(Collector):
         requests = [(*key, one.counts, one.total) for key, one in self._durations.items()]
         self._operations, self._durations = {}, {}
         return operations, requests
+
+    def totals(self) -> Totals:
+        """Everything counted so far."""
+        series = self._durations.values()
+        return Totals(
+            operations=dict(self._operations),
+            counts=tuple(map(sum, zip(*(one.counts for one in series), strict=True)))
+            or (0,) * len(BOUNDS),
+            seconds=sum(one.total for one in series),
+        )
 
     def add(self, operations: list[Operations], requests: list[Requests]) -> None:
         """Count what another process has counted."""

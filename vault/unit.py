@@ -13,7 +13,7 @@ from contextlib import (
     asynccontextmanager,
     contextmanager,
 )
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
@@ -59,6 +59,7 @@ from vault.gate import Unit
 from vault.genesis import keep_clock
 from vault.handlers.access import AccessCounters
 from vault.handlers.audits import Audits, Prove
+from vault.handlers.fleet import FleetHandlers, Seam
 from vault.handlers.handler import Handlers
 from vault.handlers.keys import Keys
 from vault.handlers.listing import Listing
@@ -139,6 +140,7 @@ class Parts:
     world: World
     dev_token: str = ""  # development: make sure that this root token and KV v2 at secret/ exist
     beside: Beside = ALONE
+    seam: Seam = field(default_factory=Seam)
 
 
 @asynccontextmanager
@@ -161,7 +163,7 @@ async def open_unit(
             mark=mark,
         ) as store,
         footing.taken(store, root_key),
-        _open_audit(parts.settings, keyring, store, footing, world) as (audit, index),
+        _open_audit(parts, keyring, store, footing) as (audit, index),
         _inspecting(parts, keyring, footing) as inspection,
     ):
         await footing.confirm(audit)
@@ -225,8 +227,10 @@ class Wired:
 async def _wire(base: Base, system: System, audits: Audits) -> Wired:
     """Make the nouns and their handlers, and the pipeline over them."""
     store, barrier, world = base.store, base.barrier, base.parts.world
-    book = PolicyBook(store, world)
+    seam = base.parts.seam
+    book = PolicyBook(store, world, seam.ceiling)
     await book.reload()
+    seam.opened(book)
     authorizer = Authorizer(book)
     access, usage = AccessCounters(barrier, world), Usage(store, world)
     revoker = Revoker(store, Sessions(), usage, world)
@@ -245,6 +249,7 @@ async def _wire(base: Base, system: System, audits: Audits) -> Wired:
         **RoleHandlers(Roles(store, world)).handlers(),
         **Keys(keys, users).handlers(),
         **Policies(book, authorizer, users, barrier, world).handlers(),
+        **FleetHandlers(book, seam, world).handlers(),
         **audits.handlers(),
         **system.handlers(),
     }
@@ -296,9 +301,10 @@ def _pipeline(
 
 @asynccontextmanager
 async def _open_audit(
-    settings: Settings, keyring: Keyring, store: Store, footing: Footing, world: World
+    parts: Parts, keyring: Keyring, store: Store, footing: Footing
 ) -> AsyncIterator[tuple[Broker, Index]]:
     """The audit log in its file, with its index in the database and its copy to syslog."""
+    settings, world = parts.settings, parts.world
     log = settings.audit_log
     config = AuditConfig(
         rotation_bytes=settings.audit.rotation_size, retention_days=settings.audit.retention_days
@@ -308,7 +314,7 @@ async def _open_audit(
         index = await stack.enter_async_context(
             open_index(store, AUDIT, Layout(log), keyring.vault, world)
         )
-        followers: list[Follower] = [footing.keeper, index]
+        followers: list[Follower] = [footing.keeper, index, *parts.seam.followers]
         if settings.audit.forward_to_syslog:
             syslog = SyslogConfig(hostname=socket.gethostname())
             followers.append(await stack.enter_async_context(open_syslog(syslog, world)))

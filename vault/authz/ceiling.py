@@ -6,18 +6,42 @@ hold its policy. Without a ceiling a bundle can take away and never give.
 """
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Final
+
+import msgspec
 
 from vault.authz.access import Access
 from vault.authz.compile import Bound, compile_policies
 from vault.authz.evaluate import evaluate
 from vault.authz.pattern import SEGMENT, Pattern, parse_pattern
-from vault.authz.policy import ANY, Effect, Policy, Rule
+from vault.authz.policy import ANY, MAX_BYTES, Effect, Policy, Rule, validate
 from vault.authz.reach import reaches
+from vault.errors import UnavailableError, ValidationError
 
 NO_CEILING: Final = Policy(
     name="ceiling", description="Built in: a bundle may restrict, and grants nothing."
 )
+
+
+def read_ceiling(path: Path | None) -> Policy:
+    """The ceiling in a file of the settings; it needs no name. Blocks.
+
+    Raises `UnavailableError` (`ceiling_invalid`) for one that cannot be read or understood.
+    """
+    if path is None:
+        return NO_CEILING
+    try:
+        with path.open("rb") as file:
+            written = msgspec.json.decode(file.read(MAX_BYTES + 1))
+        return validate({"name": "ceiling", **written} if isinstance(written, dict) else written)
+    except OSError as error:
+        raise UnavailableError("ceiling_invalid", f"{path}: {error.strerror}") from None
+    except (msgspec.DecodeError, ValidationError) as error:
+        told = error.message if isinstance(error, ValidationError) else "is not JSON"
+        raise UnavailableError(
+            "ceiling_invalid", f"{path} is no policy document: {told}"
+        ) from None
 
 
 def bound(ceiling: Policy) -> Bound:

@@ -11,6 +11,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 
 from protocols.settings.units import Duration, FilePath, Section, Size, not_yet, off_until
 from vault.config.caching import Cache
+from vault.config.linking import ControlPlane
 from vault.model.instant import SECOND
 
 DAY: Final = 86_400 * SECOND
@@ -233,19 +234,6 @@ class Monitoring(Section):
                 "cannot be changed: health is answered from the running state at each request"
             )
         return value
-
-
-class ControlPlane(Section):
-    """Known from the seed; can only be off."""
-
-    enabled: Annotated[
-        bool,
-        off_until("the link comes with a later version; the agent works the same without it"),
-    ] = False
-    endpoint: str = ""
-    certificate_path: str = ""
-    private_key_path: str = ""
-    heartbeat_interval: Duration = 60 * SECOND
 
 
 class Rate(Section):

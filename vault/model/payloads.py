@@ -207,3 +207,9 @@ class HashValue(Struct, frozen=True, kw_only=True):
     """A value whose hash is looked for in the audit log."""
 
     value: object
+
+
+class ApplyBundle(Struct, frozen=True, kw_only=True):
+    """A control plane's signed bundle, as it came."""
+
+    signed: bytes

@@ -148,6 +148,11 @@ class Uplink:
         self._alerts.append((code, severity))
         self._stir()
 
+    @property
+    def held(self) -> Credential | None:
+        """Who the agent is; None before it was ever let in."""
+        return self._keeper.held
+
     def status(self) -> LinkStatus:
         """As of now, in one look."""
         held, phase, facts = self._keeper.held, self._phase, self._host.facts()

@@ -19,6 +19,7 @@ from vault.authn.standing import judge_token
 from vault.authn.usage import Usage
 from vault.authz.authorizer import Authorizer
 from vault.authz.book import PolicyBook
+from vault.authz.ceiling import read_ceiling
 from vault.authz.limits import RateLimits
 from vault.barrier import KEYRING_ROW, Barrier, RowGuard
 from vault.config import Settings
@@ -91,7 +92,8 @@ async def open_reading(parts: WorkerParts, order: Open) -> AsyncIterator[Reading
         parts.backend, RowGuard(keyring), world, cache=cache, writes=False
     ) as store:
         barrier = Barrier(store, keyring, order.root_key, world)
-        book = PolicyBook(store, world)
+        ceiling = await world.run_sync(read_ceiling, parts.settings.control_plane.ceiling)
+        book = PolicyBook(store, world, ceiling)
         authorizer = Authorizer(book)
         mounts = Mounts(barrier, MountBook(), authorizer, world)
         access, usage = AccessCounters(barrier, world), Usage(store, world)

@@ -9,6 +9,7 @@ from vault.edge.dialect import Dialect
 from vault.edge.native.endpoint import Endpoints, system_folder, system_path
 from vault.edge.request import Request
 from vault.model.instant import SECOND, parse_duration, rfc3339
+from vault.model.link import LinkStatus
 from vault.model.path import ResourcePath
 from vault.model.payloads import MOST_VERSIONS, Nothing, TuneMount, WriteMount
 from vault.model.records import MountRow
@@ -175,6 +176,12 @@ async def cache(dialect: Dialect, request: Request) -> CacheBody:
     state = await dialect.run(request, "sys.cache", system_path("cache"), Nothing())
     policy, ttl = state.pop("policy"), state.pop("ttl")
     return CacheBody(eviction_policy=policy, ttl_seconds=ttl / SECOND, **state)
+
+
+@system.add("GET", "system/link", "The link to the control plane", returns=LinkStatus)
+async def link(dialect: Dialect, request: Request) -> LinkStatus:
+    found: LinkStatus = await dialect.run(request, "fleet.link", system_path("link"), Nothing())
+    return found
 
 
 @system.add("GET", "system/mounts", "List the mounts", returns=MountList)

@@ -1,16 +1,19 @@
 """The ceiling: a bundle takes away freely and gives only what the owner allows."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from vault.authz.access import Access
-from vault.authz.ceiling import NO_CEILING, bound, narrowed
+from vault.authz.ceiling import NO_CEILING, bound, narrowed, read_ceiling
 from vault.authz.compile import RuleSet, compile_policies
 from vault.authz.evaluate import evaluate, explain
 from vault.authz.policy import Policy, validate
 from vault.authz.reach import reaches
+from vault.errors import UnavailableError
 
 
 def rule(effect: str, path: str, *capabilities: str, **more: Any) -> dict[str, Any]:
@@ -114,3 +117,17 @@ def test_a_conditional_or_disabled_ceiling_cuts(make_access: Callable[..., Acces
     assert narrowed(off, [wanted]) == 1
     rules = under(off, rule("allow", "secret/*"))
     assert not evaluate(rules, (), make_access(path="secret/a")).allowed
+
+
+def test_a_ceiling_is_read_from_a_file(tmp_path: Path) -> None:
+    """A policy document without a name; what is none keeps the agent from starting."""
+    file = tmp_path / "ceiling.json"
+    file.write_bytes(msgspec.json.encode({"rules": [rule("allow", "secret/*")]}))
+    assert read_ceiling(file).rules[0].paths == ("secret/*",)
+    assert read_ceiling(None) is NO_CEILING
+    for content in (b"no json", b"[]", b'{"rules": [{"effect": "allow"}]}'):
+        file.write_bytes(content)
+        with pytest.raises(UnavailableError, match=r"ceiling\.json"):
+            read_ceiling(file)
+    with pytest.raises(UnavailableError):
+        read_ceiling(tmp_path / "none")

@@ -136,7 +136,6 @@ def test_a_connection_string_is_not_in_the_repr() -> None:
         ("audit", {"rotation_size": "1KB"}, "greater than or equal to"),
         ("audit", {"durability": "none"}, "'fsync' or 'write'"),
         ("backup", {"enabled": True}, "copy the database with the agent stopped"),
-        ("control_plane", {"enabled": True}, "works the same without it"),
         ("monitoring", {"prometheus_endpoint": "/m"}, "'/metrics'"),
         ("limits", {"rate": {"requests_per_second": 0}}, "greater than 0"),
     ],

@@ -1,0 +1,71 @@
+"""The seed's section `control_plane`: whether the agent is linked, to whom, and how far it lets it.
+
+Off unless somebody says otherwise: an agent needs no control plane.
+"""
+
+from typing import Annotated, Final, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import Field, field_validator, model_validator
+
+from protocols.settings.units import Duration, FilePath, Section, Size
+from vault.model.instant import SECOND
+
+MIB: Final = 1 << 20
+PIN: Final = r"^(?:sha256:[A-Za-z0-9_-]{43})?$"
+
+Command = Literal["rotate_kek"]
+
+
+class ControlPlane(Section):
+    """`endpoint` and `pin` alone make the agent ask to join; enrolled, it goes by its own files.
+
+    `ceiling` is a policy document (docs/policies.md): what the control plane's policies may grant
+    at most. Without one they may only take away.
+    """
+
+    enabled: bool = False
+    endpoint: str = ""
+    pin: Annotated[str, Field(pattern=PIN)] = ""
+    certificate_path: FilePath | None = None
+    private_key_path: FilePath | None = None
+    heartbeat_interval: Duration = 60 * SECOND
+    metrics_interval: Duration = 60 * SECOND
+    checkpoint_interval: Duration = 60 * SECOND
+    folder: FilePath | None = None
+    label: Annotated[str, Field(max_length=64)] = ""
+    ceiling: FilePath | None = None
+    allow_commands: tuple[Command, ...] = ()
+    outbox_size: Size = Field(default=16 * MIB, ge=1 * MIB)
+    egress_size: Size = Field(default=128 * MIB, ge=16 * MIB)
+    tls_keylog: FilePath | None = None
+
+    @field_validator("heartbeat_interval", "metrics_interval", "checkpoint_interval")
+    @classmethod
+    def _calm(cls, value: int) -> int:
+        if not SECOND <= value <= 3600 * SECOND:
+            raise ValueError("must be between 1s and 1h")
+        return value
+
+    @field_validator("endpoint")
+    @classmethod
+    def _address(cls, value: str) -> str:
+        if not value:
+            return value
+        try:
+            parts = urlsplit(value)
+            port = parts.port
+        except ValueError:
+            raise ValueError("is not https://HOST or https://HOST:PORT") from None
+        plain = parts.scheme == "https" and parts.hostname and parts.path in {"", "/"}
+        if not plain or parts.username or parts.query or parts.fragment or port == 0:
+            raise ValueError("is not https://HOST or https://HOST:PORT")
+        return value.rstrip("/")
+
+    @model_validator(mode="after")
+    def _together(self) -> Self:
+        if (self.certificate_path is None) != (self.private_key_path is None):
+            raise ValueError("needs certificate_path and private_key_path, or neither of them")
+        if self.pin and not self.endpoint:
+            raise ValueError("has a pin and no endpoint to hold it against")
+        return self

@@ -1,0 +1,102 @@
+"""The control plane's side of things: put its bundle in force, and how the link stands."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from actors.world import World
+from protocols.link.bundle import Accepted, BundleError, Stored, hash_of, open_bundle
+from protocols.link.fields import SIGNATURE_SIZE
+from protocols.link.vocabulary import PolicyReason
+from vault.audit.writer import Follower
+from vault.authz import fleet
+from vault.authz.book import PolicyBook
+from vault.authz.ceiling import NO_CEILING, narrowed
+from vault.authz.policy import Policy
+from vault.errors import ValidationError
+from vault.handlers.handler import Call, Handler, Handlers
+from vault.model.link import DISABLED, LinkStatus
+from vault.model.operation import Capability
+from vault.model.payloads import ApplyBundle
+from vault.model.seam import InForce, PolicyTrust
+
+
+def no_link() -> LinkStatus:
+    """Of an agent without a control plane."""
+    return DISABLED
+
+
+@dataclass
+class Seam:
+    """What the open data path is lent by the uplink, and what it lends back."""
+
+    ceiling: Policy = NO_CEILING
+    followers: tuple[Follower, ...] = ()
+    trust: Callable[[], PolicyTrust | None] = field(default=lambda: None)
+    """None while the agent is not enrolled."""
+    link: Callable[[], LinkStatus] = no_link
+    opened: Callable[[PolicyBook], None] = field(default=lambda _: None)
+
+
+@dataclass(frozen=True)
+class FleetHandlers:
+    """The handlers of `fleet.*`."""
+
+    book: PolicyBook
+    seam: Seam
+    world: World
+
+    def handlers(self) -> Handlers:
+        """The operations this file serves."""
+        return {
+            "fleet.apply": Handler(run=self.apply, capability=Capability.SUDO, mutates=True),
+            "fleet.link": Handler(run=self.status, capability=Capability.READ),
+        }
+
+    async def apply(self, call: Call) -> InForce:
+        """Check a bundle and put it in force; the one in force again changes nothing.
+
+        Raises `ValidationError` (`bundle_refused`), whose `details["reason"]` is a `PolicyReason`.
+        """
+        payload: ApplyBundle = call.payload
+        trust = self.seam.trust()
+        if trust is None:
+            raise ValidationError("not_enrolled", "the agent has no control plane")
+        stored = self.book.snapshot.fleet.stored(trust.org, trust.vault)
+        if hash_of(payload.signed[SIGNATURE_SIZE:]) != stored.hash:  # not secret: public hashes
+            accepted = self._checked(payload.signed, trust, stored)
+            await self.book.put_bundle(self._read(trust, accepted), by=call.identity.name)
+        return in_force(self.book)
+
+    async def status(self, _: Call) -> LinkStatus:
+        """How the agent stands with its control plane."""
+        return self.seam.link()
+
+    def _checked(self, signed: bytes, trust: PolicyTrust, stored: Stored) -> Accepted:
+        try:
+            return open_bundle(
+                signed,
+                [trust.key],
+                org=trust.org,
+                vault=trust.vault,
+                stored=stored,
+                now_ms=self.world.now() // 1_000_000,
+            )
+        except BundleError as error:
+            raise _refused(error.reason, str(error)) from None
+
+    def _read(self, trust: PolicyTrust, accepted: Accepted) -> fleet.Fleet:
+        try:
+            return fleet.read(trust.org, trust.vault, accepted)
+        except ValidationError as error:
+            raise _refused(PolicyReason.INVALID_RULE, error.message) from None
+
+
+def in_force(book: PolicyBook) -> InForce:
+    """What the book has of a control plane."""
+    found = book.snapshot.fleet
+    cut = narrowed(book.ceiling, found.policies)
+    return InForce(found.version, found.hash, found.expires, cut)
+
+
+def _refused(reason: PolicyReason, why: str) -> ValidationError:
+    return ValidationError("bundle_refused", f"the bundle is refused: {why}", reason=str(reason))

@@ -1,0 +1,206 @@
+"""The uplink wired to this process: its files beside the data, its way out, and the open vault.
+
+Without a control plane in the settings nothing of it exists.
+"""
+
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+
+import trio
+
+from actors import World
+from protocols.link.vocabulary import CommandName, KeyHolder, SyncPhase
+from protocols.pki.errors import PkiError
+from vault.audit.layout import Layout
+from vault.authz.book import PolicyBook
+from vault.authz.ceiling import read_ceiling
+from vault.config import Settings
+from vault.config.linking import ControlPlane
+from vault.errors import UnavailableError
+from vault.gate import Gate
+from vault.handlers.fleet import Seam, in_force
+from vault.metrics import Metrics
+from vault.model.instant import SECOND
+from vault.model.link import LinkStatus
+from vault.model.seam import PolicyTrust
+from vault.store.interface import Backend
+from vault.store.tables import SECRETS
+from vault.uplink import database as uplink_database
+from vault.uplink.auditing import AuditView
+from vault.uplink.enrolling import Door, Enroller
+from vault.uplink.identity import IdentityStore
+from vault.uplink.ledger import FILES, EgressLedger
+from vault.uplink.local import LocalHost
+from vault.uplink.network import Network
+from vault.uplink.uplink import Parts, Uplink, UplinkConfig
+
+log: Final = logging.getLogger("freehold.uplink")
+FOLDER: Final = "uplink"
+DATABASE: Final = "uplink.db"
+EGRESS: Final = "egress.log"
+COUNT_EVERY: Final = 300.0
+"""Seconds between two counts of the secrets: each reads one column of every row."""
+_STATES: Final = {
+    SyncPhase.OFFLINE: 0.0,
+    SyncPhase.QUEUEING: 1.0,
+    SyncPhase.SYNCING: 2.0,
+    SyncPhase.ONLINE: 3.0,
+}
+
+
+def folder_of(settings: Settings) -> Path:
+    """Where the uplink's files are."""
+    chosen = settings.control_plane.folder
+    return chosen or settings.storage.path.with_name(FOLDER)
+
+
+def identity_of(settings: Settings) -> IdentityStore:
+    """Keys and certificates."""
+    section = settings.control_plane
+    return IdentityStore(folder_of(settings), section.certificate_path, section.private_key_path)
+
+
+def egress_of(settings: Settings, world: World) -> EgressLedger:
+    """The ledger of what leaves."""
+    file_bytes = settings.control_plane.egress_size // (FILES + 1)
+    return EgressLedger(folder_of(settings) / EGRESS, world, file_bytes=file_bytes)
+
+
+class Linking:
+    """Made before the gate; `linked` once it is there."""
+
+    def __init__(self, settings: Settings, metrics: Metrics, world: World) -> None:
+        """Raises `UnavailableError` for a ceiling that is not understood."""
+        self._settings = settings
+        self._metrics = metrics
+        self._world = world
+        self._uplink: Uplink | None = None
+        self._identity = identity_of(settings)
+        self._view = AuditView(Layout(settings.audit_log), world)
+        self._book: PolicyBook | None = None
+        self._host: LocalHost | None = None
+        self.seam = Seam(ceiling=read_ceiling(settings.control_plane.ceiling), opened=self._opened)
+        if settings.control_plane.enabled:
+            self.seam.followers = (self._view,)
+            self.seam.trust, self.seam.link = self._trust, self._status
+
+    @asynccontextmanager
+    async def linked(
+        self, gate: Gate, backend: Backend, connections: Callable[[], float]
+    ) -> AsyncIterator[None]:
+        """Keep the agent linked for the length of the block; it says goodbye at its end."""
+        if not self._settings.control_plane.enabled:
+            yield
+            return
+        host = self._local(gate, connections)
+        async with AsyncExitStack() as stack:
+            uplink = await self._open(stack, host)
+            nursery = await stack.enter_async_context(trio.open_nursery())
+            await nursery.start(uplink.run)
+            nursery.start_soon(self._count, host, gate, backend)
+            with self._followed(uplink):
+                yield
+                await uplink.leave()
+            nursery.cancel_scope.cancel()
+            self._uplink = None
+
+    async def _open(self, stack: AsyncExitStack, host: LocalHost) -> Uplink:
+        settings, world = self._settings, self._world
+        try:
+            await world.run_sync(self._identity.prepare)
+        except PkiError as error:
+            raise UnavailableError("uplink", str(error)) from None
+        database = await stack.enter_async_context(
+            uplink_database.opened(folder_of(settings) / DATABASE, world)
+        )
+        egress = egress_of(settings, world)
+        stack.push_async_callback(egress.close)
+        await egress.open()
+        parts = Parts(
+            database=database,
+            egress=egress,
+            dial=Network(world, settings.control_plane.tls_keylog),
+            enroller=Enroller(self._identity, egress, world),
+            load=self._identity.load,
+            host=host,
+            world=world,
+            egress_total=lambda: egress.total,
+        )
+        self._uplink = uplink = Uplink(parts, uplink_config(settings.control_plane))
+        return uplink
+
+    def _local(self, gate: Gate, connections: Callable[[], float]) -> LocalHost:
+        kind = self._settings.encryption.key_management
+        self._host = host = LocalHost(
+            run=gate.run,
+            open_now=lambda: gate.is_open,
+            totals=self._metrics.totals,
+            connections=connections,
+            audit=self._view,
+            release=version("freehold"),
+            key_holder=KeyHolder(kind),
+            world=self._world,
+        )
+        if self._book is not None:
+            self._opened(self._book)
+        return host
+
+    def _opened(self, book: PolicyBook) -> None:
+        """The data path is built: what it holds of the control plane is known from now on."""
+        self._book = book
+        if self._host is not None:
+            self._host.policies = partial(in_force, book)
+        if self._uplink is not None:
+            self._uplink.stir()
+
+    def _trust(self) -> PolicyTrust | None:
+        held = None if self._uplink is None else self._uplink.held
+        if held is None:
+            return None
+        return PolicyTrust(held.name.org, held.name.vault, held.enrolment.policy_key)
+
+    def _status(self) -> LinkStatus:
+        return LinkStatus(enabled=True) if self._uplink is None else self._uplink.status()
+
+    async def _count(self, host: LocalHost, gate: Gate, backend: Backend) -> None:
+        while True:
+            if gate.is_open:
+                try:
+                    host.secrets = await self._world.run_sync(_count_secrets, backend)
+                except UnavailableError as error:
+                    log.warning("the secrets could not be counted: %s", error)
+            await self._world.sleep(COUNT_EVERY)
+
+    def _followed(self, uplink: Uplink) -> AbstractContextManager[None]:
+        status = uplink.status
+        return self._metrics.follow(
+            control_plane_state=lambda: _STATES[SyncPhase(status().state)],
+            control_plane_connected=lambda: float(status().connected),
+            outbox_messages=lambda: float(status().outbox_messages),
+            outbox_bytes=lambda: float(status().outbox_bytes),
+            policy_version=lambda: float(status().policy_version),
+        )
+
+
+def uplink_config(section: ControlPlane) -> UplinkConfig:
+    """The uplink's settings from the file's."""
+    door = Door(endpoint=section.endpoint, pin=section.pin) if section.pin else None
+    return UplinkConfig(
+        heartbeat=section.heartbeat_interval / SECOND,
+        metrics=section.metrics_interval / SECOND,
+        checkpoints=section.checkpoint_interval / SECOND,
+        outbox_bytes=section.outbox_size,
+        allowed=tuple(CommandName(word) for word in section.allow_commands),
+        door=door,
+        label=section.label,
+    )
+
+
+def _count_secrets(backend: Backend) -> int:
+    with backend.read() as session:
+        return sum(1 for _ in session.every_stamp(SECRETS))
