@@ -1,7 +1,9 @@
 """Whether agents are heard: the seed's rule, and the clock that applies it.
 
-Live state is two numbers for each agent in memory. Heartbeats change nothing else; the database
-gets last words and presence in batches, and all changes of presence with their alerts.
+Live state is two numbers for each agent in memory. Silence is measured on the clock that only moves
+forward: setting the wall clock makes nobody offline, and keeps nobody online. Heartbeats change
+nothing else; the database gets last words and presence in batches, and all changes of presence with
+their alerts.
 """
 
 from collections.abc import Callable
@@ -54,10 +56,10 @@ class Pulse:
 
     __slots__ = ("dirty", "heard", "presence", "since")
 
-    def __init__(self, presence: Presence, heard: int, since: int) -> None:
+    def __init__(self, presence: Presence, heard: int, since: float) -> None:
         self.presence = presence
         self.heard = heard  # Unix ns of the last word, 0 for none
-        self.since = since  # from when on its silence counts
+        self.since = since  # from when on its silence counts, on the monotonic clock
         self.dirty = False
 
 
@@ -71,11 +73,11 @@ class Watch:
         self._world = world
         self._pulses: dict[Name, Pulse] = {}
         self._changed: dict[Name, tuple[Presence, Presence]] = {}  # first before, now
-        self._flushed = 0
+        self._flushed = 0.0
 
     async def load(self) -> None:
         """Go on where the last process ended. Silence counts from now: we could not have heard."""
-        now = self._world.now()
+        now = self._world.monotonic()
         for agent in await self._store.read(agents.everywhere):
             if agent.life is Life.ACTIVE:
                 self._pulses[agent.org, agent.vault] = Pulse(agent.presence, agent.last_seen, now)
@@ -83,11 +85,11 @@ class Watch:
 
     def heard(self, org: str, vault: str) -> None:
         """A word from this agent; costs no I/O."""
-        now = self._world.now()
+        now = self._world.monotonic()
         pulse = self._pulses.get((org, vault))
         if pulse is None:
             pulse = self._pulses[org, vault] = Pulse(Presence.UNKNOWN, 0, now)
-        pulse.heard = pulse.since = now
+        pulse.heard, pulse.since = self._world.now(), now
         pulse.dirty = True
         if pulse.presence is not Presence.ONLINE:
             self._set((org, vault), pulse, Presence.ONLINE)
@@ -111,17 +113,18 @@ class Watch:
 
     async def tick(self) -> None:
         """Apply the rule; store what changed with its alerts, and last words when it is time."""
-        now = self._world.now()
+        now = self._world.monotonic()
         for name, pulse in self._pulses.items():
-            found = judge(self._rule, pulse.presence, now - pulse.since)
+            silence = round((now - pulse.since) * SECOND)
+            found = judge(self._rule, pulse.presence, silence)
             if found is not pulse.presence:
                 self._set(name, pulse, found)
-        if self._changed or now - self._flushed >= FLUSH_EVERY:
+        if self._changed or (now - self._flushed) * SECOND >= FLUSH_EVERY:
             await self.flush()
 
     async def flush(self) -> None:
         """Store everything that is only in memory."""
-        self._flushed = self._world.now()
+        self._flushed = self._world.monotonic()
         changed, self._changed = self._changed, {}
         dirty = [name for name, pulse in self._pulses.items() if pulse.dirty]
         names = list(dict.fromkeys([*changed, *dirty]))

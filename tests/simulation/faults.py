@@ -62,9 +62,15 @@ def schedule(
 def _fault(chance: random.Random, agents: list[str], begin: float, end: float) -> Fault:
     kind = chance.choices(list(KINDS), list(KINDS.values()))[0]
     at = begin + chance.random() * (end - begin)
-    target = CONTROL if kind.startswith("control_") else chance.choice(agents)
+    target = _target(chance, kind, agents)
     length = _length(chance, kind)
     return Fault(at, kind, target, min(length, end - at), _detail(chance, kind))
+
+
+def _target(chance: random.Random, kind: str, agents: list[str]) -> str:
+    if kind in {"skew", "wrong_clock", "slow_disk"}:
+        return chance.choice([*agents, CONTROL])
+    return CONTROL if kind.startswith("control_") else chance.choice(agents)
 
 
 def _length(chance: random.Random, kind: str) -> float:

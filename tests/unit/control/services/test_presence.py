@@ -104,3 +104,18 @@ async def test_a_locked_agent_is_not_missed(plane: Plane, world: FakeWorld) -> N
     world.advance(1000)
     await watch.tick()
     assert await codes(plane) == []
+
+
+async def test_setting_the_clock_is_no_silence(plane: Plane, world: FakeWorld) -> None:
+    """A day forward makes nobody offline; a day back keeps nobody online who has fallen silent."""
+    await enrolled(plane, world, "v1")
+    watch = Watch(plane.store, plane.bus, RULE, world)
+    await watch.load()
+    watch.heard("acme", "v1")
+    world.step_wall(86_400)
+    await watch.tick()
+    assert watch.counts()[P.ONLINE] == 1
+    world.step_wall(-86_400)
+    world.advance(300)
+    await watch.tick()
+    assert watch.counts()[P.OFFLINE] == 1
