@@ -27,7 +27,7 @@ from control.store.rows import Tx
 from control.store.store import Store
 from protocols.link.delivery import Batch
 from protocols.link.ends import End
-from protocols.link.errors import PipeError, RemoteFaultError
+from protocols.link.errors import OutboxRolledBackError, PipeError, RemoteFaultError
 from protocols.link.handshake import Channel
 from protocols.link.pipe import Pipe
 from protocols.link.signing import Signer, Verifier, sha256
@@ -90,6 +90,9 @@ class Gateway:
             self.faults += 1
             log.warning("agent %s/%s broke the protocol: %s", *peer.name, error.fault)
             await pipe.aclose(str(error.fault))
+        except OutboxRolledBackError:
+            log.error("agent %s/%s has more of us than we gave: begun anew", *peer.name)  # noqa: TRY400
+            await pipe.aclose()
         except ControlError as error:
             log.error("agent %s/%s disconnected: %s", *peer.name, error.code)  # noqa: TRY400
             await pipe.aclose()

@@ -7,9 +7,11 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import trio
+import trio.testing
 
 from actors.testing import FakeWorld
 from control.api.plane import Plane
+from control.gateway.agent import LiveAgent
 from control.gateway.ends import Ends
 from control.gateway.gateway import Gateway
 from control.services.intake import Intake
@@ -89,6 +91,13 @@ class Hub:
             await talk.until(lambda: talk.opened or talk.ended)
             yield talk
             nursery.cancel_scope.cancel()
+
+    async def live(self, vault: str) -> LiveAgent:
+        """The connection that counts, once the gateway has its proof."""
+        with trio.fail_after(PATIENCE):
+            while (found := self.gateway.roster.get("acme", vault)) is None:
+                await trio.testing.wait_all_tasks_blocked()
+        return found
 
     def dial(self, vault: Vault, nursery: trio.Nursery) -> "Talk":
         """A connection; the gateway serves it."""

@@ -1,0 +1,104 @@
+"""One connection: what is acknowledged is durable, and the end has a reason."""
+
+import pytest
+import trio
+
+from control.errors import UnavailableError
+from protocols.link import messages as m
+from protocols.link import vocabulary as words
+from protocols.link.limits import DEAD_SECONDS
+from protocols.pki.names import AgentName
+from protocols.pki.profile import AGENT_LIFE, SECOND
+from tests.unit.control.gateway.test_ends import alert, alerts
+from tests.unit.control.gateway.wired import Hub
+
+
+async def test_nothing_is_acknowledged_that_is_not_stored(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A store that fails ends the connection; the agent brings it again, and it counts once."""
+    one = await hub.enrolled("one")
+
+    async def broken(*_: object) -> None:
+        raise UnavailableError("store_unavailable", "not now")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(hub.ends, "apply", broken)
+        async with hub.connected(one) as talk:
+            await talk.say(alert())
+            await talk.until(lambda: talk.ended)
+    assert len(one.outbox.entries) == 1
+    async with hub.connected(one) as talk:
+        await talk.delivered()
+    assert await alerts(hub) == ["disk_low"]
+
+
+async def test_a_backlog_is_taken_in_order_and_once(hub: Hub) -> None:
+    """More than a window of it, over two connections of which the first breaks."""
+    one = await hub.enrolled("one")
+    for _ in range(100):
+        await one.outbox.append(alert())
+    async with hub.connected(one) as talk:
+        await talk.until(lambda: len(one.outbox.entries) < 70)
+    async with hub.connected(one) as talk:
+        await talk.delivered()
+    assert len(await alerts(hub)) == 100
+
+
+async def test_health_and_phase_are_at_hand(hub: Hub) -> None:
+    """As the agent said last; they cost no write."""
+    one = await hub.enrolled("one")
+    async with hub.connected(one) as talk:
+        beat = m.Heartbeat(
+            health=words.Health.SEALED,
+            uptime=1,
+            policy_version=0,
+            audit_size=1,
+            secrets=1,
+            outbox_messages=0,
+            outbox_bytes=0,
+        )
+        await talk.say(beat)
+        await talk.say(m.SyncState(phase=words.SyncPhase.ONLINE, since=1, pending=0, dropped=0))
+        live = await hub.live("one")
+        with trio.fail_after(10):
+            while (live.health, live.sync) != ("sealed", "online"):
+                await trio.testing.wait_all_tasks_blocked()
+
+
+async def test_an_agent_that_knows_more_than_we_gave_gets_a_new_stream(hub: Hub) -> None:
+    """Our database is an older copy; what is owed comes in the new stream."""
+    one = await hub.enrolled("one")
+    link = await hub.ends.begin(AgentName("acme", "one"))
+    one.inbox.stream, one.inbox.through = link.stream, 40
+    await hub.plane.commands.ask("acme", "one", words.CommandName.SEND_METRICS, "ann")
+    async with hub.connected(one) as talk:
+        await talk.until(lambda: talk.ended)
+    async with hub.connected(one) as talk:
+        await talk.until(lambda: one.heard)
+    assert one.inbox.stream != link.stream
+    assert [type(x) for x in one.heard] == [m.Command]
+
+
+async def test_a_session_ends_with_its_certificate(hub: Hub) -> None:
+    """Whoever did not renew has to come back, and is asked again whether it counts."""
+    one = await hub.enrolled("one")
+    async with hub.connected(one) as talk:
+        hub.world.advance(AGENT_LIFE / SECOND)
+        live = await hub.live("one")
+        live.poke(0)
+        await talk.until(lambda: talk.ended)
+
+
+async def test_a_silent_agent_is_dead_after_a_while(hub: Hub) -> None:
+    """Half-open connections do not stay."""
+    one = await hub.enrolled("one")
+    async with hub.connected(one) as talk:
+        live = await hub.live("one")
+        talk.pipe.receive = trio.sleep_forever  # type: ignore[assignment]  # it hears nothing
+        hub.world.advance(DEAD_SECONDS + 1)
+        live.poke(0)
+        with trio.fail_after(10):
+            while len(hub.gateway.roster):
+                await trio.testing.wait_all_tasks_blocked()
+    assert hub.gateway.faults == 1

@@ -1,0 +1,40 @@
+"""One port for certificates and the link, open for the length of a block."""
+
+import ssl
+from pathlib import Path
+
+import pytest
+import trio
+
+from control.config.settings import Link
+from control.gateway.certificate import Certificate
+from control.gateway.desk import Desk
+from control.gateway.door import open_door
+from protocols.pki.contexts import pinned_context
+from tests.unit.control.gateway.wired import Hub
+
+
+async def test_the_desk_answers_who_knows_the_pin(hub: Hub, tmp_path: Path) -> None:
+    """Over TLS, without a certificate; afterwards nobody listens."""
+    settings = Link(listen="127.0.0.1:0", hosts=("127.0.0.1",), authority=tmp_path / "ca")
+    desk = Desk(hub.office, hub.plane.trail, hub.world, lambda _: None)
+    certificate = Certificate(hub.office, ["127.0.0.1"], hub.world)
+    async with open_door(settings, hub.gateway, desk, certificate, hub.world) as door:
+        context = pinned_context(hub.office.issuer.pin, hub.world.now)
+        said = await exchange(door.port, context, b"POST /link/v1/enrol HTTP/1.1\r\nHost: h\r\n")
+        assert b" 400 " in said
+        port = door.port
+    with pytest.raises(OSError, match=r"127\.0\.0\.1"):
+        await trio.open_tcp_stream("127.0.0.1", port)
+
+
+async def exchange(port: int, context: ssl.SSLContext, head: bytes) -> bytes:
+    """One request without a body."""
+    tcp = await trio.open_tcp_stream("127.0.0.1", port)
+    tls = trio.SSLStream(tcp, context, server_hostname="h", https_compatible=True)
+    async with tls:
+        await tls.send_all(head + b"Content-Length: 0\r\n\r\n")
+        said = b""
+        while more := await tls.receive_some():
+            said += more
+        return said
