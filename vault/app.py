@@ -59,7 +59,8 @@ async def serve(settings: Settings, *, dev_token: str = "", zygote: Zygote | Non
     metrics = Metrics(enabled=settings.monitoring.metrics_enabled)
     storage = settings.storage
     url = storage.connection_string.get_secret_value()
-    backend = SqliteBackend(url, readers=storage.max_connections)
+    patience = storage.connection_timeout / SECOND
+    backend = SqliteBackend(url, storage.max_connections, patience)
     async with _opened(backend, SystemWorld()), trio.open_nursery() as nursery:
         world = SystemWorld(floor=await trio.to_thread.run_sync(kept_clock, backend))
         fleet = Fleet(zygote, settings.server.workers, metrics, world) if zygote else None

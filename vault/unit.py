@@ -36,6 +36,7 @@ from vault.authn.bearer import api_key_method, token_method
 from vault.authn.revocation import Revoker
 from vault.authn.roles import Roles
 from vault.authn.scheme import API_KEY, TOKEN, Located
+from vault.authn.sessions import SessionRule
 from vault.authn.streams import Sessions
 from vault.authn.tokens import Tokens
 from vault.authn.usage import Usage
@@ -234,7 +235,10 @@ async def _wire(base: Base, system: System, audits: Audits) -> Wired:
     authorizer = Authorizer(book)
     access, usage = AccessCounters(barrier, world), Usage(store, world)
     revoker = Revoker(store, Sessions(), usage, world)
-    tokens, users = Tokens(store, base.scheme, revoker, world), Users(store, revoker, world)
+    known = base.parts.settings.authentication
+    rule = SessionRule(timeout=known.session_timeout, most=known.max_sessions_per_user)
+    tokens = Tokens(store, base.scheme, revoker, world, rule)
+    users = Users(store, revoker, world)
     keys = ApiKeys(store, base.scheme, revoker, usage, world)
     mounts = Mounts(barrier, MountBook(), authorizer, world)
     await mounts.reload()

@@ -15,6 +15,7 @@ from actors.world import World
 from vault.authn import lifetime
 from vault.authn.revocation import Revoker, children_of
 from vault.authn.scheme import TOKEN, CredentialScheme, Minted
+from vault.authn.sessions import SessionRule
 from vault.authn.standing import KEY_PARENT, MAX_DEPTH, judge, judge_key, judge_token
 from vault.errors import AuthorizationError, ValidationError
 from vault.model.identity import DEFAULT_POLICY, ROOT_POLICY, Identity, Method
@@ -67,8 +68,14 @@ class Tokens:
     """What handlers call. The caller is authorized for the path; the rules here go beyond it."""
 
     def __init__(
-        self, store: Store, scheme: CredentialScheme, revoker: Revoker, world: World
+        self,
+        store: Store,
+        scheme: CredentialScheme,
+        revoker: Revoker,
+        world: World,
+        sessions: SessionRule = SessionRule(),  # noqa: B008  # frozen
     ) -> None:
+        self._sessions = sessions
         self._store = store
         self._scheme = scheme
         self._revoker = revoker
@@ -78,6 +85,9 @@ class Tokens:
         self, caller: Identity, new: NewToken, *, sudo: bool = False, orphan: bool = False
     ) -> Issued:
         """Make a child of the caller's credential, or an orphan.
+
+        What an API key makes for its user is a session (`SessionRule`); when he has too many, the
+        error is a `ConflictError`.
 
         `sudo`: the caller holds that capability on the path. `orphan`: asked through the path that
         makes orphans. Raises `ValidationError`, or `AuthorizationError` when the caller's own
@@ -91,6 +101,10 @@ class Tokens:
             raise AuthorizationError(
                 "more_privileged", "an API key with permissions cannot create orphan tokens"
             )
+        is_session = not orphan and caller.method is Method.API_KEY and _is_own(caller, policies)
+        if is_session:
+            longest = self._sessions.longest(new.explicit_max_ttl)
+            new = replace(new, ttl=new.ttl or longest, explicit_max_ttl=longest)
         life = lifetime.grant(
             ttl=new.ttl,
             explicit_max_ttl=new.explicit_max_ttl,
@@ -101,6 +115,8 @@ class Tokens:
         row = self._row(new, minted, policies, life)
 
         def change(tx: Tx) -> TokenRow:
+            if is_session:
+                self._sessions.admit(tx, caller.id, row.created_at)
             return _insert(tx, _placed(tx, caller, row, orphan=orphan))
 
         stored = await self._store.commit(change)
@@ -326,8 +342,12 @@ def _placed(tx: Tx, caller: Identity, row: TokenRow, *, orphan: bool) -> TokenRo
     if orphan:
         return row
     # What is made with sudo for somebody else must not be cut down to the maker's own policies.
-    own = ROOT_POLICY in caller.policies or {*caller.policies, DEFAULT_POLICY} >= {*row.policies}
-    return replace(row, parent=parent, user_id=user_id if own else "")
+    return replace(row, parent=parent, user_id=user_id if _is_own(caller, row.policies) else "")
+
+
+def _is_own(caller: Identity, policies: Iterable[str]) -> bool:
+    """Whether the maker holds all of these policies himself."""
+    return ROOT_POLICY in caller.policies or {*caller.policies, DEFAULT_POLICY} >= {*policies}
 
 
 def _parent(tx: Tx, caller: Identity) -> TokenRow:

@@ -23,7 +23,7 @@ from vault.store.sql import READERS, SqlBackend
 from vault.store.statements import encode_json, leave_json
 
 _BUSY_MS: Final = 5000  # an administrator's `sqlite3` on the file may hold it that long
-_POOL_SECONDS: Final = 30.0  # the store's limiter admits no more readers than there are connections
+POOL_SECONDS: Final = 30.0  # the store's limiter admits no more readers than there are connections
 _WAL_BYTES: Final = 64 * 2**20  # what a burst leaves of the log is cut back to this
 
 _SAFE: Final = {  # what a connection string may say; nothing else of it is understood
@@ -84,9 +84,13 @@ class SqliteBackend(SqlBackend):
 
     exclusive = True
 
-    def __init__(self, url: str, readers: int = READERS) -> None:
-        """`url` as in the configuration; raises `ValidationError` (`storage_invalid`)."""
+    def __init__(self, url: str, readers: int = READERS, patience: float = POOL_SECONDS) -> None:
+        """`url` as in the configuration; raises `ValidationError` (`storage_invalid`).
+
+        `patience`: seconds that a read waits for one of `readers` connections.
+        """
         super().__init__(readers)
+        self._patience = patience
         self._path = path_of(url)
         self._lock = LockFile(self._path.with_name(self._path.name + ".lock"))
 
@@ -108,7 +112,7 @@ class SqliteBackend(SqlBackend):
             poolclass=QueuePool,
             pool_size=self.readers,
             max_overflow=0,
-            pool_timeout=_POOL_SECONDS,
+            pool_timeout=self._patience,
         )
 
     def _release(self) -> None:

@@ -132,6 +132,12 @@ def test_a_connection_string_is_not_in_the_repr() -> None:
         ("authentication", {"methods": ["api_key", "jwt"]}, "use api_key and token"),
         ("authentication", {"methods": ["certificate"]}, "use api_key and token"),
         ("authentication", {"methods": []}, "at least 1"),
+        ("authentication", {"session_timeout": "10s"}, "is 1m to 32d"),
+        ("authentication", {"session_timeout": "33d"}, "is 1m to 32d"),
+        ("authentication", {"max_sessions_per_user": 0}, "greater than or equal to 1"),
+        ("storage", {**STORAGE, "connection_timeout": "500ms"}, "is 1s to 10m"),
+        ("storage", {**STORAGE, "connection_timeout": "11m"}, "is 1s to 10m"),
+        ("monitoring", {"health_check_interval": "5s"}, "from the running state at each request"),
         ("audit", {"enabled": False}, "no value leaves the agent without its record"),
         ("audit", {"rotation_size": "1KB"}, "greater than or equal to"),
         ("audit", {"durability": "none"}, "'fsync' or 'write'"),
@@ -145,6 +151,17 @@ def test_what_this_version_cannot_do_is_refused_with_a_way_on(
 ) -> None:
     """A key of the seed's file is never accepted and then not honoured."""
     assert message in refusal(**{section: values})
+
+
+def test_sessions_and_connections_are_the_owners_to_bound() -> None:
+    """In the words of the seed's file."""
+    found = settings(
+        authentication={"session_timeout": "8h", "max_sessions_per_user": 3},
+        storage={**STORAGE, "connection_timeout": "2s"},
+    )
+    assert found.authentication.session_timeout == 8 * 3600 * 10**9
+    assert found.authentication.max_sessions_per_user == 3
+    assert found.storage.connection_timeout == 2 * 10**9
 
 
 def test_the_limits_of_all_callers_together() -> None:

@@ -302,3 +302,20 @@ class TestDamage:
         with pytest.raises(BackendError) as caught:
             start()
         assert caught.value.code == "store_corrupt"
+
+
+def test_a_read_waits_for_a_connection_no_longer_than_told(url: str) -> None:
+    """Then it is an error that says so, and the next one gets the connection that is free again."""
+    backend = SqliteBackend(url, readers=1, patience=0.01)
+    backend.open()
+    try:
+        with (
+            backend.read(),
+            pytest.raises(BackendError, match="store_unavailable"),
+            backend.read(),
+        ):
+            pass
+        with backend.read() as session:
+            assert session.get(SYSTEM, ("none",)) is None
+    finally:
+        backend.close()

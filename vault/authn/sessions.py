@@ -1,0 +1,44 @@
+"""Sessions: tokens that a person's API key was turned into. Bounded in time and in number.
+
+What such a token makes in turn ends with it, so neither bound is asked for again further down.
+"""
+
+from msgspec import Struct
+
+from vault.authn.standing import KEY_PARENT, expired
+from vault.errors import ConflictError
+from vault.model.instant import SECOND
+from vault.store.table import MAX_LIMIT, Query
+from vault.store.tables import TOKENS
+from vault.store.tx import Tx
+
+
+class SessionRule(Struct, frozen=True, kw_only=True):
+    """`timeout` in ns: how long a session lasts at most; `most` of one user at a time.
+
+    The defaults are the seed's (`authentication.session_timeout`, `max_sessions_per_user`).
+    """
+
+    timeout: int = 24 * 3600 * SECOND
+    most: int = 10
+
+    def longest(self, explicit_max_ttl: int) -> int:
+        """The explicit maximum of a session that asks for this one (0: none)."""
+        return min(explicit_max_ttl or self.timeout, self.timeout)
+
+    def admit(self, tx: Tx, user_id: str, now: int) -> None:
+        """Raise `ConflictError` (`sessions_full`) when the user has as many as he may."""
+        live, after = 0, None
+        while True:
+            query = Query(equals={"user_id": user_id}, prefix=("parent", KEY_PARENT), after=after)
+            page = tx.select(TOKENS, query)
+            live += sum(not expired(row.expires_at, now) for row in page)
+            if live >= self.most:
+                raise ConflictError(
+                    "sessions_full",
+                    f"there are {self.most} sessions of this user, the most there may be: "
+                    "revoke one that is no longer needed",
+                )
+            if len(page) < MAX_LIMIT:
+                return
+            after = (page[-1].id,)
