@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ui.cli import agent_link
 from ui.cli.errors import CliError
 from ui.cli.output import tell
+from ui.cli.session import shown
 
 if TYPE_CHECKING:
     from vault.config import Settings
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
 DEV_TOKEN = "root"
 
 app = typer.Typer(help="Run a vault agent.", no_args_is_help=True)
+app.command()(agent_link.enrol)
+app.command()(shown(agent_link.link))
+app.add_typer(agent_link.egress, name="egress")
 
 
 @app.command()
@@ -32,7 +37,7 @@ def dev(
     from vault.config.load import dev_settings
 
     require_private(data_dir)
-    settings = _checked(partial(dev_settings, listen, data_dir, workers))
+    settings = checked(partial(dev_settings, listen, data_dir, workers))
     tell(f"freehold: development agent on http://{listen}, data in {data_dir}")
     known = root_token if root_token == DEV_TOKEN else "…"  # not secret: the default
     tell(f"  export FREEHOLD_ADDR=http://{listen} FREEHOLD_TOKEN={known}")
@@ -46,10 +51,11 @@ def serve_(
     """Run in production, as the configuration file says."""
     from vault.config.load import load_settings
 
-    _run(_checked(partial(load_settings, config)))
+    _run(checked(partial(load_settings, config)))
 
 
-def _checked(load: Callable[[], "Settings"]) -> "Settings":
+def checked(load: Callable[[], "Settings"]) -> "Settings":
+    """The settings; what is wrong with them is one line."""
     from vault.config.load import ConfigError
 
     try:

@@ -10,6 +10,7 @@ from pydantic import SecretStr, ValidationError
 
 from protocols.settings.load import ConfigError as ConfigError
 from protocols.settings.load import explain, load
+from vault.config.linking import ControlPlane
 from vault.config.settings import (
     Audit,
     Encryption,
@@ -22,6 +23,8 @@ from vault.config.settings import (
 )
 
 PREFIX: Final = "FREEHOLD_AGENT_"
+ENROLMENT: Final = "uplink/enrolment.json"
+"""A development agent that was enrolled is linked."""
 
 
 def load_settings(file: Path, environment: Mapping[str, str] = os.environ) -> Settings:
@@ -47,6 +50,7 @@ def dev_settings(listen: str, folder: Path, workers: int = 1) -> Settings:
             encryption=Encryption(key_management="file", key_file=folder / "root.key"),
             audit=Audit(log_file=folder / "audit.log"),
             limits=Limits(failures=Failures(per_second=10_000, burst_size=100_000)),  # of tests
+            control_plane=ControlPlane(enabled=(folder / ENROLMENT).exists()),
         )
     except ValidationError as error:
         raise ConfigError(explain("--listen", error, {})) from None

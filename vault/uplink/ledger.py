@@ -11,9 +11,14 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final, Protocol
 
+import msgspec
 import trio
 
 from actors import World
+from protocols.link import codec
+from protocols.link.envelope import Envelope
+from protocols.link.errors import RemoteFaultError
+from protocols.link.fields import SIGNATURE_SIZE
 from vault.errors import TamperedError, UnavailableError
 from vault.uplink import egress
 from vault.uplink.egress import BadLedgerError, Chain, Entry, Header, Sending
@@ -21,6 +26,9 @@ from vault.uplink.egress import BadLedgerError, Chain, Entry, Header, Sending
 FILE_BYTES: Final = 8 * 1024 * 1024
 FILES: Final = 16
 """Closed files that are kept: with `FILE_BYTES` some weeks of a busy agent."""
+
+MAX_CONNECTIONS: Final = 10_000
+"""Whose offsets a check holds at a time."""
 
 
 class Egress(Protocol):
@@ -241,3 +249,50 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
+
+
+class Tally:
+    """Adds up a ledger's entries, and checks that each connection's follow one another."""
+
+    def __init__(self) -> None:
+        self._entries = self._bytes = self._first = self._last = 0
+        self._offsets: dict[str, int] = {}
+
+    def add(self, entry: Entry) -> None:
+        """The next one. Raises `BadLedgerError`; a connection may have begun before the first."""
+        expected = self._offsets.get(entry.connection, entry.offset)
+        if entry.offset != expected:
+            raise BadLedgerError(f"entry {entry.entry}: bytes of its connection are missing")
+        self._offsets[entry.connection] = entry.offset + entry.length
+        if len(self._offsets) > MAX_CONNECTIONS:
+            del self._offsets[next(iter(self._offsets))]
+        self._first = self._first or entry.entry
+        self._last = entry.entry
+        self._entries += 1
+        self._bytes += entry.length
+
+    def found(self) -> dict[str, int]:
+        """What is here: how many entries and bytes, from which entry to which."""
+        return {
+            "entries": self._entries,
+            "bytes": self._bytes,
+            "first": self._first,
+            "last": self._last,
+        }
+
+
+def told(entry: Entry) -> str:
+    """What an entry's bytes say, for people: the message's name and fields, or the request's.
+
+    A token is not shown: it was good for one use.
+    """
+    try:
+        if entry.kind == "frame":
+            envelope = codec.decode(entry.content[SIGNATURE_SIZE:], Envelope)
+            message = codec.decode_payload(envelope.message_type, envelope.payload)
+            return f"{envelope.message_type} {msgspec.json.encode(message).decode()}"
+        body = msgspec.json.decode(entry.content)
+        fields = {name: value for name, value in body.items() if name != "token"}
+        return msgspec.json.encode(fields).decode()
+    except (RemoteFaultError, msgspec.DecodeError, AttributeError):
+        return "not a message of the link"

@@ -1,0 +1,171 @@
+"""`freehold agent enrol|link|egress …`: the agent's control plane, and what was sent to it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from ui.cli.errors import CliError, Exit
+from ui.cli.output import tell
+from ui.cli.route import route
+from ui.cli.session import session, shown
+
+if TYPE_CHECKING:
+    from vault.config import Settings
+    from vault.uplink.egress import Entry
+
+egress = typer.Typer(help="What the agent has sent to its control plane.", no_args_is_help=True)
+
+Config = Annotated[
+    Path | None, typer.Option(help="The agent's configuration file.", dir_okay=False)
+]
+DataDir = Annotated[Path | None, typer.Option(help="Of a development agent, in its place.")]
+PATIENCE: Final = 2.0
+"""Seconds to the first look whether a person has approved; the control plane says when next."""
+_COLUMNS: Final = ("entry", "time", "kind", "path", "length", "says")
+
+
+def enrol(
+    control: Annotated[str, typer.Option(help="The control plane: https://HOST:PORT.")],
+    pin: Annotated[str, typer.Option(help="Its authority's pin, as shown with the token.")],
+    token: Annotated[
+        str, typer.Option(help="The enrolment token.", envvar="FREEHOLD_ENROLMENT_TOKEN")
+    ] = "",
+    join: Annotated[bool, typer.Option("--join", help="Ask a person instead of a token.")] = False,
+    config: Config = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Enrol this machine's agent, by a token or by asking to join; then restart the agent."""
+    import trio
+
+    if bool(token) == join:
+        raise CliError("give either --token or --join", Exit.USAGE)
+    settings = _settings(config, data_dir)
+    with _told():
+        trio.run(_enrol, settings, control.rstrip("/"), pin, token)
+    tell("enrolled; set control_plane.enabled: true if it is not, and restart the agent")
+
+
+def link(context: typer.Context) -> None:
+    """Show how the running agent stands with its control plane."""
+    session(context).show(session(context).client.call("GET", route("system/link")))
+
+
+@egress.command("show")
+@shown
+def show_(
+    context: typer.Context,
+    config: Config = None,
+    data_dir: DataDir = None,
+    raw: Annotated[bool, typer.Option("--raw", help="With the very bytes, in base64.")] = False,
+    limit: Annotated[int, typer.Option(min=0, help="The newest so many; 0 means all.")] = 100,
+) -> None:
+    """Show what was sent, newest last, each entry checked with its place in the chain."""
+    from collections import deque
+
+    with _told():
+        entries = deque(_entries(config, data_dir), maxlen=limit or None)
+        session(context).show([_row(entry, raw=raw) for entry in entries], _COLUMNS)
+
+
+@egress.command()
+@shown
+def verify(context: typer.Context, config: Config = None, data_dir: DataDir = None) -> None:
+    """Check the whole ledger: every hash, the chain, and each connection's offsets."""
+    from vault.uplink.ledger import Tally
+
+    tally = Tally()
+    with _told():
+        for entry in _entries(config, data_dir):
+            tally.add(entry)
+    session(context).show(tally.found())
+
+
+def _row(entry: "Entry", *, raw: bool) -> dict[str, Any]:
+    from vault.uplink.ledger import told
+
+    row: dict[str, Any] = {
+        "entry": entry.entry,
+        "time": entry.time,
+        "kind": entry.kind,
+        "peer": entry.peer,
+        "path": entry.path,
+        "connection": entry.connection,
+        "offset": entry.offset,
+        "length": entry.length,
+        "sha256": entry.sha256,
+        "says": told(entry),
+    }
+    return {**row, "data": entry.data} if raw else row
+
+
+def _entries(config: Path | None, data_dir: Path | None) -> Iterator["Entry"]:
+    from vault.linking import EGRESS, folder_of
+    from vault.uplink.ledger import read
+
+    return read(folder_of(_settings(config, data_dir)) / EGRESS)
+
+
+def _settings(config: Path | None, data_dir: Path | None) -> "Settings":
+    from functools import partial
+
+    from ui.cli.agent import checked
+    from vault.config.load import dev_settings, load_settings
+
+    if (config is None) == (data_dir is None):
+        raise CliError("give either --config or --data-dir", Exit.USAGE)
+    if data_dir is not None:
+        return checked(partial(dev_settings, "127.0.0.1:0", data_dir))
+    return checked(partial(load_settings, config or Path()))
+
+
+async def _enrol(settings: "Settings", endpoint: str, pin: str, token: str) -> None:
+    from actors import SystemWorld
+    from vault.linking import egress_of, identity_of
+    from vault.uplink.enrolling import Door, Enroller
+
+    world = SystemWorld()
+    identity, ledger = identity_of(settings), egress_of(settings, world)
+    identity.prepare()
+    door = Door(endpoint=endpoint, pin=pin)
+    try:
+        await ledger.open()
+        enroller = Enroller(identity, ledger, world)
+        if token:
+            await enroller.enrol(door, token)
+        else:
+            await _join(enroller, door, settings.control_plane.label)
+    finally:
+        await ledger.close()
+
+
+async def _join(enroller: Any, door: Any, label: str) -> None:
+    """Ask until a person has answered."""
+    import trio
+
+    fingerprint = ""
+    while (pending := await enroller.join(door, label=label)) is not None:
+        if pending.fingerprint != fingerprint:
+            fingerprint = pending.fingerprint
+            tell(f"waiting for approval; compare the fingerprint: {fingerprint}")
+        await trio.sleep(max(PATIENCE, pending.retry_after))
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """What can go wrong, as one line."""
+    from protocols.pki.errors import PkiError
+    from vault.errors import VaultError
+    from vault.uplink.egress import BadLedgerError
+    from vault.uplink.enrolling import EnrolError
+
+    try:
+        yield
+    except BadLedgerError as error:
+        raise CliError(f"the egress ledger is not whole: {error}") from None
+    except (EnrolError, PkiError, VaultError) as error:
+        raise CliError(str(error)) from None
+    except OSError as error:
+        raise CliError(f"cannot read {error.filename}: {error.strerror}") from None
