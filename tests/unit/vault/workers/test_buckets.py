@@ -1,0 +1,37 @@
+"""vault.workers.buckets: one limit for all processes."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.unit.vault.workers.pages import new_page
+from vault.authz.limits import TokenBuckets
+from vault.model.instant import SECOND
+from vault.workers import page
+from vault.workers.buckets import SharedBuckets
+
+
+def test_one_bucket_for_two_processes() -> None:
+    """What one has taken the other cannot take again."""
+    memory = new_page()
+    one, two = (SharedBuckets(memory, rate=1, burst=4) for _ in range(2))
+    assert [bucket.take("a", SECOND) for bucket in (one, two, one, two)] == [0] * 4
+    assert one.take("a", SECOND) == two.take("a", SECOND) > 0
+    assert two.take("b", SECOND) == 0
+
+
+@given(st.lists(st.integers(0, 3 * SECOND), max_size=60))
+def test_as_the_one_of_a_single_process(steps: list[int]) -> None:
+    """The same answers as `TokenBuckets` at the same times."""
+    shared, single = SharedBuckets(new_page(), 2, 3), TokenBuckets(2, 3)
+    now = 1
+    for step in steps:
+        now += step
+        assert shared.take("a", now) == single.take("a", now)
+
+
+def test_more_callers_than_places() -> None:
+    """None is refused for another's use, and the one who has just been refused still is."""
+    shared = SharedBuckets(new_page(), rate=1, burst=1)
+    assert all(shared.take(f"caller {n}", n + 1) == 0 for n in range(3 * page.BUCKETS))
+    last = f"caller {3 * page.BUCKETS - 1}"
+    assert shared.take(last, 3 * page.BUCKETS) > 0

@@ -1,0 +1,117 @@
+"""vault.workers.caches: nothing is kept of a row that is being changed."""
+
+import pytest
+
+from tests.contract.store.samples import system
+from tests.unit.vault.workers.pages import new_page
+from vault.store.cache import MISSING, CacheConfig
+from vault.store.tables import AUDIT, SECRETS, SYSTEM
+from vault.workers.caches import FencedCache, FencingMark, LeaderCache, WorkerCache, share
+from vault.workers.journal import Fence, JournalReader, JournalWriter, Settled
+
+KEY = ("a",)
+SLOT = (SYSTEM.name, KEY)
+
+
+@pytest.mark.parametrize("kind", [FencedCache, WorkerCache])
+def test_fence(kind: type[FencedCache]) -> None:
+    """A fenced row is forgotten, and what is loaded of it is not kept, until the release."""
+    cache = kind()
+    cache.replace([(SYSTEM, KEY, system("a"))])
+    cache.hold([SLOT])
+    assert cache.lookup(SYSTEM, KEY) is MISSING
+    load = cache.begin(SYSTEM, KEY)
+    cache.end(load, SYSTEM, system("a"))
+    assert cache.lookup(SYSTEM, KEY) is MISSING
+    cache.release()
+    cache.end(cache.begin(SYSTEM, KEY), SYSTEM, system("a", b"new"))
+    assert cache.lookup(SYSTEM, KEY) == system("a", b"new")
+
+
+@pytest.mark.parametrize("kind", [FencedCache, WorkerCache])
+def test_a_load_across_the_fence(kind: type[FencedCache]) -> None:
+    """One that began before or behind the fence is not kept after it either."""
+    cache = kind()
+    before = cache.begin(SYSTEM, KEY)
+    cache.hold([SLOT])
+    behind = cache.begin(SYSTEM, KEY)
+    cache.release()
+    for load in (before, behind):
+        cache.end(load, SYSTEM, system("a"))
+        assert cache.lookup(SYSTEM, KEY) is MISSING
+
+
+def test_fence_around_everything() -> None:
+    """Every row is forgotten, with the loads on their way."""
+    cache = WorkerCache(CacheConfig(max_bytes=1 << 20))
+    cache.replace([(SYSTEM, KEY, system("a")), (SECRETS, KEY, None)])
+    load = cache.begin(SYSTEM, ("b",))
+    cache.hold_all()
+    cache.end(load, SYSTEM, system("b"))
+    cache.end(cache.begin(SYSTEM, ("c",)), SYSTEM, system("c"))
+    found = [cache.lookup(SYSTEM, (name,)) for name in "abc"]
+    assert [*found, cache.lookup(SECRETS, KEY)] == [MISSING] * 4
+    cache.release()
+    cache.end(cache.begin(SYSTEM, ("c",)), SYSTEM, system("c"))
+    assert cache.lookup(SYSTEM, ("c",)) == system("c")
+
+
+def test_a_worker_keeps_nothing_of_what_it_is_not_told() -> None:
+    """Not even that a row of such a table is absent."""
+    cache = WorkerCache()
+    cache.end(cache.begin(AUDIT, ("log", 1)), AUDIT, None)
+    assert cache.lookup(AUDIT, ("log", 1)) is MISSING
+
+
+class Marked:
+    """A mark, and a batch that wrote these rows."""
+
+    def __init__(self, *rows: object) -> None:
+        self.rows = list(rows)
+        self.calls: list[str] = []
+
+    def stamp(self, _batch: object) -> None:
+        """Note it."""
+        self.calls.append("stamp")
+
+    def stored(self) -> None:
+        """Note it."""
+        self.calls.append("stored")
+
+    def written(self) -> list[object]:
+        """The rows."""
+        return self.rows
+
+
+@pytest.mark.parametrize("ends", ["replace", "forget"])
+def test_the_leader_announces_and_settles(ends: str) -> None:
+    """Before the commit the fence, after it the end, whether it was stored or nobody knows."""
+    memory = new_page()
+    cache = LeaderCache(JournalWriter(memory))
+    reader = JournalReader(memory)
+    rows = Marked((SYSTEM, KEY, system("a")), (AUDIT, ("log", 1), None))
+    mark = FencingMark(rows, cache)
+    mark.stamp(rows)  # type: ignore[arg-type]  # as much of a batch as it asks for
+    assert reader.read() == [Fence((SLOT,))]
+    assert cache.lookup(SYSTEM, KEY) is MISSING
+    mark.stored()
+    getattr(cache, ends)(rows.rows)
+    assert reader.read() == [Settled()]
+    assert cache.lookup(SYSTEM, KEY) == (system("a") if ends == "replace" else MISSING)
+    assert rows.calls == ["stamp", "stored"]
+
+
+def test_the_leader_says_nothing_of_audit_rows() -> None:
+    """They are as many as all requests."""
+    memory = new_page()
+    cache = LeaderCache(JournalWriter(memory))
+    reader = JournalReader(memory)
+    cache.fence([(AUDIT, ("log", 1), None)])
+    cache.replace([(AUDIT, ("log", 1), None)])
+    assert not reader.is_behind()
+
+
+def test_share() -> None:
+    """All processes together keep to the bound."""
+    config = CacheConfig(max_bytes=300)
+    assert share(config, 2).max_bytes * 3 == config.max_bytes

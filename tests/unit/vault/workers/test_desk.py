@@ -1,0 +1,117 @@
+"""vault.workers.desk: what the leader answers."""
+
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import trio
+
+from vault.audit.broker import Broker
+from vault.audit.writer import unavailable
+from vault.workers.desk import AuditDesk, RelayDesk
+from vault.workers.wire import Answered, Drafted, Lane, Recorded, Relayed
+
+
+class FakeBroker:
+    """Keeps what it is given, or refuses it."""
+
+    def __init__(self) -> None:
+        self.bodies: list[bytes] = []
+        self.full = False
+        self.failing = False
+
+    def is_on_reserve(self) -> bool:
+        """Whether the disk is full."""
+        return self.full
+
+    async def record_together(self, drafts: list[Any]) -> None:
+        """Keep their bodies."""
+        await trio.lowlevel.checkpoint()
+        if self.failing:
+            raise unavailable()
+        self.bodies += [draft.body for draft in drafts]
+
+
+@asynccontextmanager
+async def ends() -> AsyncIterator[tuple[trio.SocketStream, trio.SocketStream]]:
+    """A pair of streams."""
+    one, two = (
+        trio.SocketStream(trio.socket.from_stdlib_socket(sock))
+        for sock in socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    )
+    async with one, two:
+        yield one, two
+
+
+async def asked(broker: FakeBroker | None, drafts: list[Drafted]) -> Recorded:
+    """What an audit desk answers to one frame."""
+    async with ends() as (one, two), trio.open_nursery() as nursery:
+        given: Broker | None = broker  # type: ignore[assignment]  # as much as it asks for
+        nursery.start_soon(AuditDesk(Lane(one, list[Drafted]), lambda: given).run)
+        worker: Lane[Recorded] = Lane(two, Recorded)
+        await worker.send(drafts)
+        answer = await worker.receive()
+        nursery.cancel_scope.cancel()
+    return answer
+
+
+NEW = Drafted(1, b"new", begins=True)
+END = Drafted(2, b"end", begins=False)
+
+
+async def test_recorded() -> None:
+    """All are recorded together, in their order."""
+    broker = FakeBroker()
+    assert await asked(broker, [NEW, END, NEW]) == Recorded()
+    assert broker.bodies == [b"new", b"end", b"new"]
+
+
+async def test_a_full_disk_stops_what_is_new() -> None:
+    """The rest is recorded; a frame of nothing else records nothing."""
+    broker = FakeBroker()
+    broker.full = True
+    assert await asked(broker, [NEW, END, NEW]) == Recorded("", (0, 2))
+    assert broker.bodies == [b"end"]
+    assert await asked(broker, [NEW]) == Recorded("", (0,))
+
+
+async def test_not_recorded() -> None:
+    """The worker hears why, also while the vault is sealed."""
+    broker = FakeBroker()
+    broker.failing = True
+    assert (await asked(broker, [NEW])).error
+    assert (await asked(None, [NEW])).error
+
+
+def relayed(number: int, path: bytes = b"/v1/x") -> Relayed:
+    """A request."""
+    return Relayed(number, "POST", path, b"a=1", [(b"h", b"v")], ("10.0.0.1", 5), b"der", b"body")
+
+
+async def test_relayed_requests_are_answered_beside_each_other() -> None:
+    """As ASGI has them; a slow one holds up no other."""
+    seen: list[Any] = []
+    slow = trio.Event()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        seen.append((scope, await receive()))
+        if scope["raw_path"] == b"/slow":
+            await slow.wait()
+        await send({"type": "http.response.start", "status": 201, "headers": [(b"k", b"v")]})
+        await send({"type": "http.response.body", "body": scope["raw_path"]})
+
+    async with ends() as (one, two), trio.open_nursery() as nursery:
+        nursery.start_soon(RelayDesk(Lane(one, Relayed), app).run)
+        worker: Lane[Answered] = Lane(two, Answered)
+        await worker.send(relayed(1, b"/slow"))
+        await worker.send(relayed(2))
+        assert await worker.receive() == Answered(2, 201, [(b"k", b"v")], b"/v1/x")
+        slow.set()
+        assert (await worker.receive()).id == 1
+        nursery.cancel_scope.cancel()
+    scope, message = seen[0]
+    assert message == {"type": "http.request", "body": b"body", "more_body": False}
+    assert scope["client"] == ("10.0.0.1", 5)
+    assert scope["extensions"] == {"tls": {"peer_certificate": b"der"}}
+    assert (scope["method"], scope["query_string"]) == ("POST", b"a=1")

@@ -1,0 +1,112 @@
+"""vault.workers.door: reads go through, all else is the leader's."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+import trio
+
+from vault.model.mounts import MountBook
+from vault.model.operation import Operation, Origin
+from vault.model.path import ResourcePath
+from vault.workers.door import WorkerDoor
+from vault.workers.elsewhere import Elsewhere
+from vault.workers.reading import Reading
+
+
+class FakePipeline:
+    """Answers with the operation's name, once it may."""
+
+    def __init__(self) -> None:
+        self.may = trio.Event()
+
+    async def run(self, op: Operation) -> object:
+        """Wait, and answer."""
+        await self.may.wait()
+        return op.name
+
+
+class FakeFollower:
+    """Always current."""
+
+    async def is_current(self) -> bool:
+        """Yes."""
+        await trio.lowlevel.checkpoint()
+        return True
+
+
+def operation(name: str) -> Operation:
+    """One of this name."""
+    path, origin = ResourcePath.parse("secret/a"), Origin(ip="10.0.0.1")
+    return Operation(
+        name=name, path=path, payload=None, request_id="r", credential="t", origin=origin
+    )
+
+
+def opened() -> tuple[WorkerDoor, FakePipeline]:
+    """An open door and what is behind it."""
+    door, pipeline, nothing = WorkerDoor(), FakePipeline(), Any
+    parts: tuple[Any, ...] = (pipeline, MountBook(), FakeFollower(), nothing, nothing)
+    door.open(Reading(*parts))
+    return door, pipeline
+
+
+async def test_reads_go_through() -> None:
+    """A read of a value runs here, a write does not, nor what only tells of the agent."""
+    door, pipeline = opened()
+    pipeline.may.set()
+    assert await door.serves()
+    assert await door.run(operation("secret.read")) == "secret.read"
+    for name in ("secret.write", "token.lookup_self", "sys.seal", "secret.metadata.read"):
+        with pytest.raises(Elsewhere):
+            await door.run(operation(name))
+
+
+async def test_shut() -> None:
+    """Nothing goes through a shut door, and what went through before is waited for."""
+    door, pipeline = opened()
+    done: list[object] = []
+
+    async def read() -> None:
+        done.append(await door.run(operation("secret.read")))
+
+    async def shut() -> None:
+        await door.shut()
+        done.append("shut")
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(read)
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.start_soon(shut)
+        await trio.testing.wait_all_tasks_blocked()
+        assert done == []
+        assert not await door.serves()
+        with pytest.raises(Elsewhere):
+            await door.run(operation("secret.read"))
+        pipeline.may.set()
+    assert done == ["secret.read", "shut"]
+    with pytest.raises(Elsewhere):
+        _ = door.mounts
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda door: door.initialise(1, 1),
+        lambda door: door.unseal(b"share"),
+        lambda door: door.unseal_alone(),
+        lambda door: door.wait_sealed(),
+    ],
+)
+async def test_the_vaults_life_is_the_leaders(ask: Callable[[WorkerDoor], Awaitable[Any]]) -> None:
+    """Init, unseal and seal are not a worker's."""
+    with pytest.raises(Elsewhere):
+        await ask(opened()[0])
+
+
+def test_the_vaults_state_is_the_leaders() -> None:
+    """So is what is told of it."""
+    door = WorkerDoor()
+    for ask in (door.status, door.reset_unseal, lambda: door.is_open, lambda: door.mounts):
+        with pytest.raises(Elsewhere):
+            ask()  # type: ignore[operator]

@@ -1,0 +1,159 @@
+"""vault.workers.follower: current, or the leader's turn."""
+
+from collections.abc import Awaitable, Callable
+
+import pytest
+import trio
+
+from tests.contract.store.samples import system
+from tests.unit.vault.workers.pages import new_page
+from vault.errors import UnavailableError
+from vault.store.cache import MISSING
+from vault.store.tables import MOUNTS, POLICIES, SECRETS, SYSTEM
+from vault.workers import page
+from vault.workers.caches import WorkerCache
+from vault.workers.elsewhere import Elsewhere
+from vault.workers.follower import KEYRING_SLOT, SNAPSHOTS, Follower
+from vault.workers.journal import JournalWriter
+from vault.workers.lockout import WorkerLockout
+
+POLICY = (POLICIES.name, ("p",))
+SECRET = (SECRETS.name, ("s",))
+
+
+class Stage:
+    """A follower of an open vault, and what it reloaded."""
+
+    def __init__(self) -> None:
+        self.page = new_page()
+        self.journal = JournalWriter(self.page)
+        self.page.words[page.OPENING] = 1
+        self.cache = WorkerCache()
+        self.lockout = WorkerLockout(self.page)
+        self.follower = Follower(self.page, 1, self.cache, self.lockout)
+        self.reloaded: list[str] = []
+        self.failing = False
+
+    async def begin(self) -> None:
+        """Load all for the first time."""
+        await self.follower.begin({name: self._reload(name) for name in SNAPSHOTS})
+        self.reloaded.clear()
+
+    def _reload(self, name: str) -> Callable[[], Awaitable[None]]:
+        async def reload() -> None:
+            await trio.lowlevel.checkpoint()
+            if self.failing:
+                raise UnavailableError("store_unavailable", "not now")
+            self.reloaded.append(name)
+
+        return reload
+
+
+@pytest.fixture
+async def stage() -> Stage:
+    """One that has begun."""
+    made = Stage()
+    await made.begin()
+    return made
+
+
+async def test_rows_are_forgotten_before_the_answer(stage: Stage) -> None:
+    """Announced rows are gone from the cache, and kept again once the transaction has ended."""
+    stage.cache.replace([(SYSTEM, ("a",), system("a"))])
+    stage.journal.fence([(SYSTEM.name, ("a",)), SECRET])
+    assert await stage.follower.is_current()
+    assert stage.cache.lookup(SYSTEM, ("a",)) is MISSING
+    stage.cache.end(stage.cache.begin(SYSTEM, ("a",)), SYSTEM, system("a"))
+    assert stage.cache.lookup(SYSTEM, ("a",)) is MISSING
+    stage.journal.settle()
+    assert await stage.follower.is_current()
+    stage.cache.end(stage.cache.begin(SYSTEM, ("a",)), SYSTEM, system("a"))
+    assert stage.cache.lookup(SYSTEM, ("a",)) == system("a")
+    assert stage.reloaded == []
+
+
+@pytest.mark.parametrize(
+    ("slot", "name"),
+    [
+        (POLICY, POLICIES.name),
+        ((MOUNTS.name, ("m/",)), MOUNTS.name),
+        (KEYRING_SLOT, SYSTEM.name),
+    ],
+)
+async def test_snapshots(stage: Stage, slot: tuple[str, tuple[str]], name: str) -> None:
+    """While one is being changed the leader answers; after it, it is read anew before anything."""
+    stage.journal.fence([slot])
+    assert not await stage.follower.is_current()
+    assert stage.reloaded == []
+    stage.journal.settle()
+    assert await stage.follower.is_current()
+    assert stage.reloaded == [name]
+    assert await stage.follower.is_current()
+    assert stage.reloaded == [name]
+
+
+async def test_nobody_overtakes_a_reload(stage: Stage) -> None:
+    """A request that begins while another waits for the new snapshot waits for it, too."""
+    stage.journal.fence([POLICY])
+    stage.journal.settle()
+    seen: list[list[str]] = []
+
+    async def ask() -> None:
+        assert await stage.follower.is_current()
+        seen.append(list(stage.reloaded))
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(3):
+            nursery.start_soon(ask)
+    assert seen == [[POLICIES.name]] * 3
+
+
+async def test_a_snapshot_that_cannot_be_read(stage: Stage) -> None:
+    """Then the leader answers; it is tried again at the next request."""
+    stage.failing = True
+    stage.journal.fence([POLICY])
+    stage.journal.settle()
+    assert not await stage.follower.is_current()
+    stage.failing = False
+    assert await stage.follower.is_current()
+    assert stage.reloaded == [POLICIES.name]
+
+
+async def test_sealed(stage: Stage) -> None:
+    """Nothing is answered while sealed, nor with the keys of another opening."""
+    for opening in (0, 2):
+        stage.page.words[page.OPENING] = opening
+        assert not await stage.follower.is_current()
+
+
+async def test_lost(stage: Stage) -> None:
+    """Everything is forgotten and read anew; a transaction under way is known."""
+    stage.cache.replace([(SYSTEM, ("a",), system("a"))])
+    for _ in range(page.RING // 50_000 + 2):
+        stage.journal.fence([(SECRETS.name, ("x" * 50_000,))])
+        stage.journal.settle()
+    stage.journal.fence([(SYSTEM.name, ("a",))])
+    assert await stage.follower.is_current()
+    assert sorted(stage.reloaded) == sorted(SNAPSHOTS)
+    stage.cache.end(stage.cache.begin(SYSTEM, ("a",)), SYSTEM, system("a"))
+    assert stage.cache.lookup(SYSTEM, ("a",)) is MISSING
+
+
+async def test_a_fence_around_everything(stage: Stage) -> None:
+    """The leader answers until it is settled."""
+    stage.journal.fence([(SECRETS.name, (f"{number:0500}",)) for number in range(1000)])
+    assert not await stage.follower.is_current()
+    stage.journal.settle()
+    assert await stage.follower.is_current()
+    assert sorted(stage.reloaded) == sorted(SNAPSHOTS)
+
+
+async def test_failures(stage: Stage) -> None:
+    """Reach the lockout, and leave it."""
+    stage.journal.failed(("id", "ip"), 1)
+    assert await stage.follower.is_current()
+    with pytest.raises(Elsewhere):
+        stage.lockout.locked(("id", "ip"), 10**18)
+    stage.journal.cleared(("id", "ip"))
+    assert await stage.follower.is_current()
+    assert not stage.lockout.locked(("id", "ip"), 10**18)

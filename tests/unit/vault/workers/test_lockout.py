@@ -1,0 +1,51 @@
+"""vault.workers.lockout: counted once, by the leader."""
+
+import pytest
+
+from tests.unit.vault.workers.pages import new_page
+from vault.authn.lockout import DURATION, FAILURES
+from vault.workers.elsewhere import Elsewhere
+from vault.workers.journal import Cleared, Failed, JournalReader, JournalWriter
+from vault.workers.lockout import LeaderLockout, WorkerLockout
+
+PAIR = ("id", "10.0.0.1")
+OTHER = ("id", "10.0.0.2")
+NOW = 10**18
+
+
+def test_the_leader_tells() -> None:
+    """Each failure, and that they are forgotten; not what changes nothing."""
+    memory = new_page()
+    lockout, reader = LeaderLockout(JournalWriter(memory)), JournalReader(memory)
+    for _ in range(FAILURES):
+        lockout.fail(PAIR, NOW)
+    assert lockout.locked(PAIR, NOW)
+    lockout.succeed(OTHER)
+    lockout.succeed(PAIR)
+    assert reader.read() == [*[Failed(PAIR)] * FAILURES, Cleared(PAIR)]
+
+
+def test_a_pair_with_failures_is_the_leaders_case() -> None:
+    """Until they are forgotten; a wrong secret always is."""
+    lockout = WorkerLockout(new_page())
+    assert not lockout.locked(PAIR, NOW)
+    lockout.note(PAIR)
+    with pytest.raises(Elsewhere):
+        lockout.locked(PAIR, NOW)
+    assert not lockout.locked(OTHER, NOW)
+    lockout.clear(PAIR)
+    assert not lockout.locked(PAIR, NOW)
+    lockout.succeed(PAIR)
+    with pytest.raises(Elsewhere):
+        lockout.fail(PAIR, NOW)
+
+
+def test_what_may_have_been_missed_counts() -> None:
+    """A worker that came late, or lost entries, knows no pair to be without failures for a time."""
+    memory = new_page()
+    JournalWriter(memory).failed(PAIR, NOW)
+    lockout = WorkerLockout(memory)
+    for pair in (PAIR, OTHER):
+        with pytest.raises(Elsewhere):
+            lockout.locked(pair, NOW + DURATION - 1)
+        assert not lockout.locked(pair, NOW + DURATION)

@@ -1,0 +1,153 @@
+"""vault.workers.relay: a request is answered by a worker or by the leader, and by one of them."""
+
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import trio
+
+from vault.workers.elsewhere import Elsewhere
+from vault.workers.relay import MOST_BODY, Relay, WorkerApp
+from vault.workers.wire import Answered, Lane, Relayed
+
+
+class FakeEdge:
+    """Reads the body; answers by itself or says that it is not for it."""
+
+    def __init__(self) -> None:
+        self.elsewhere = False
+        self.bodies: list[bytes] = []
+
+    def turn_away(self, _target: bytes) -> None:
+        """Never."""
+
+    def refuse(self, *_: object) -> None:
+        """Never."""
+
+    async def __call__(self, _scope: Any, receive: Any, send: Any) -> None:
+        """Answer one request."""
+        self.bodies.append((await receive())["body"])
+        if self.elsewhere:
+            raise Elsewhere
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"worker"})
+
+
+class FakeDoor:
+    """Whether the worker serves."""
+
+    def __init__(self) -> None:
+        self.open = True
+
+    async def serves(self) -> bool:
+        """As told."""
+        await trio.lowlevel.checkpoint()
+        return self.open
+
+
+class Stage:
+    """A worker's application, and a leader that answers `leader`."""
+
+    def __init__(self, ours: trio.SocketStream, theirs: trio.SocketStream) -> None:
+        self.edge, self.door = FakeEdge(), FakeDoor()
+        self.lane: Lane[Answered] = Lane(ours, Answered)
+        self.leader: Lane[Relayed] = Lane(theirs, Relayed)
+        self.relay = Relay(self.lane)
+        self.app = WorkerApp(self.edge, self.door, self.relay)  # type: ignore[arg-type]  # fakes
+        self.relayed: list[Relayed] = []
+
+    async def lead(self) -> None:
+        """Answer what is relayed."""
+        while True:
+            self.relayed.append(request := await self.leader.receive())
+            await self.leader.send(Answered(request.id, 200, [(b"x", b"y")], b"leader"))
+
+    async def ask(self, method: str, *parts: bytes) -> bytes:
+        """The body of the answer to one request with a body in these parts."""
+        waiting = list(parts or (b"",))
+        sent: list[Any] = []
+
+        async def receive() -> Any:
+            await trio.lowlevel.checkpoint()
+            if not waiting:
+                return {"type": "http.disconnect"}
+            return {"type": "http.request", "body": waiting.pop(0), "more_body": bool(waiting)}
+
+        async def send(message: Any) -> None:
+            await trio.lowlevel.checkpoint()
+            sent.append(message)
+
+        scope = {
+            "method": method, "raw_path": b"/v1/x", "query_string": b"", "headers": [],
+            "client": ("10.0.0.1", 7), "extensions": {},
+        }  # fmt: skip
+        await self.app(scope, receive, send)
+        return b"".join(message.get("body", b"") for message in sent)
+
+
+@asynccontextmanager
+async def staged() -> AsyncIterator[Stage]:
+    """With its tasks running."""
+    ours, theirs = (
+        trio.SocketStream(trio.socket.from_stdlib_socket(sock))
+        for sock in socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    )
+    async with ours, theirs, trio.open_nursery() as nursery:
+        stage = Stage(ours, theirs)
+        for run in (stage.lane.run, stage.relay.run, stage.lead):
+            nursery.start_soon(run)
+        yield stage
+        nursery.cancel_scope.cancel()
+
+
+async def test_by_whom() -> None:
+    """Reads here; writes, and everything while this worker may not answer, by the leader."""
+    async with staged() as stage:
+        assert await stage.ask("GET") == b"worker"
+        assert stage.relayed == []
+        assert await stage.ask("POST", b"value") == b"leader"
+        stage.door.open = False
+        assert await stage.ask("GET") == b"leader"
+        assert [request.body for request in stage.relayed] == [b"value", b""]
+        assert len(stage.edge.bodies) == 1
+
+
+async def test_what_turns_out_to_be_the_leaders() -> None:
+    """Is relayed whole, with the body that the edge has read already."""
+    async with staged() as stage:
+        stage.edge.elsewhere = True
+        assert await stage.ask("GET", b"a", b"b") == b"leader"
+        assert stage.edge.bodies == [b"a"]
+        assert stage.relayed[0].body == b"ab"
+        assert stage.relayed[0].client == ("10.0.0.1", 7)
+
+
+async def test_many_at_a_time() -> None:
+    """Each gets its own answer."""
+    async with staged() as stage, trio.open_nursery() as nursery:
+        for _ in range(50):
+            nursery.start_soon(stage.ask, "POST", b"x")
+    assert sorted(request.id for request in stage.relayed) == list(range(1, 51))
+
+
+async def test_a_body_over_its_bound_is_not_read_to_its_end() -> None:
+    """The leader is given enough of it to refuse it."""
+    async with staged() as stage:
+        await stage.ask("POST", *[b"x" * (1 << 20)] * 9)
+        assert len(stage.relayed[0].body) == MOST_BODY
+
+
+async def test_a_client_that_leaves() -> None:
+    """Is not relayed: its request is not whole."""
+    async with staged() as stage:
+
+        async def receive() -> Any:
+            await trio.lowlevel.checkpoint()
+            return {"type": "http.disconnect"}
+
+        async def send(_: Any) -> None:
+            raise AssertionError("there is nobody to answer")
+
+        await stage.app({"method": "POST"}, receive, send)
+        assert stage.relayed == []

@@ -1,0 +1,79 @@
+"""vault.workers.wire: whole messages, in order, or a closed lane."""
+
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+import trio
+
+from vault.workers import wire
+from vault.workers.wire import Drafted, Lane, LaneClosed, Open, Opened, Order, Report
+
+
+@asynccontextmanager
+async def lanes(left: object, right: object) -> AsyncIterator[tuple[Lane[object], Lane[object]]]:
+    """Two ends, and what each of them takes."""
+    one, two = (
+        trio.SocketStream(trio.socket.from_stdlib_socket(sock))
+        for sock in socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    )
+    async with one, two:
+        yield Lane(one, left), Lane(two, right)  # type: ignore[arg-type]  # unions are types too
+
+
+async def test_messages_of_every_size_arrive_whole() -> None:
+    """Also those that are larger than what a socket takes at once."""
+    sent = [[Drafted(1, b"x" * size, begins=True)] for size in (0, 1, 70_000, 3_000_000)]
+    async with lanes(list[Drafted], list[Drafted]) as (one, two), trio.open_nursery() as nursery:
+        nursery.start_soon(two.run)
+        for message in sent:
+            two.post(message)
+        assert [await one.receive() for _ in sent] == sent
+        nursery.cancel_scope.cancel()
+
+
+async def test_unions() -> None:
+    """Each message of a lane comes as what it was; keys are not shown."""
+    order = Open(opening=1, root_key=b"k" * 32, org="o", vault="v", epoch=2)
+    async with lanes(Order, Report) as (worker, leader):
+        await leader.send(order)
+        await worker.send(Opened("why"))
+        assert await worker.receive() == order
+        assert await leader.receive() == Opened("why")
+    assert "kkk" not in repr(order)
+
+
+async def test_flush() -> None:
+    """Returns when all is sent, and at once when there is nothing."""
+    async with lanes(Order, Report) as (worker, leader), trio.open_nursery() as nursery:
+        await worker.flush()
+        nursery.start_soon(worker.run)
+        worker.post(Opened())
+        await worker.flush()
+        with trio.fail_after(5):
+            assert await leader.receive() == Opened()
+        nursery.cancel_scope.cancel()
+
+
+async def test_the_other_end_is_gone() -> None:
+    """Whoever reads or writes hears of it, also in the middle of a message."""
+    async with lanes(Order, Report) as (worker, leader):
+        await worker.send(Opened())
+        await worker.aclose()
+        assert await leader.receive() == Opened()
+        with pytest.raises(LaneClosed):
+            await leader.receive()
+        with pytest.raises(LaneClosed):
+            await leader.send(wire.Seal())
+
+
+async def test_a_frame_over_its_bound() -> None:
+    """Is refused before it is waited for."""
+    one, two = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    with two:
+        async with trio.SocketStream(trio.socket.from_stdlib_socket(one)) as stream:
+            lane: Lane[Drafted] = Lane(stream, Drafted)
+            two.sendall((wire.MOST + 1).to_bytes(wire.LENGTH))
+            with pytest.raises(ValueError, match="bound"):
+                await lane.receive()

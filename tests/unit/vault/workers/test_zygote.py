@@ -1,0 +1,106 @@
+"""vault.workers.zygote: forks what it was made for, and nothing outlives what is above it.
+
+Each test runs in an interpreter of its own: only there is it sure that there is one thread.
+"""
+
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+HEAD = """
+import os, signal, socket, sys, time
+from vault.workers.zygote import Zygote
+
+def main(message, fds):
+    os.write(fds[0], message + b" " + str(os.getppid()).encode())
+    os.read(fds[1], 1)
+
+says, told = os.pipe()
+hold, keep = os.pipe()
+zygote = Zygote.fork(main)
+"""
+
+
+def run(script: str) -> str:
+    """What a script on top of `HEAD` prints."""
+    done = subprocess.run(
+        [sys.executable, "-c", HEAD + textwrap.dedent(script)],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def is_alive(pid: int) -> bool:
+    """Whether it runs, after some time to end."""
+    for _ in range(200):
+        try:
+            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except FileNotFoundError:
+            return False
+        if state in "ZX":
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def test_children_get_message_and_descriptors() -> None:
+    """They are the zygote's children, not ours, and run what it was forked for."""
+    said = run(
+        """
+        pids = []
+        for number in (b"1", b"2", b"3"):
+            pids.append(zygote.spawn(number, [told, hold]))
+            assert os.read(says, 100) == number + b" %d" % zygote.pid
+        assert len({*pids, zygote.pid, os.getpid()}) == 5
+        print("good")
+        """
+    )
+    assert said == "good\n"
+
+
+def test_close_ends_it() -> None:
+    """And with it its children."""
+    said = run(
+        """
+        pid = zygote.spawn(b"x", [told, hold])
+        os.read(says, 100)
+        zygote.close()
+        print(pid)
+        """
+    )
+    assert not is_alive(int(said))
+
+
+def test_nothing_outlives_the_leader() -> None:
+    """Killed without a word, it takes zygote and workers along, whatever they do."""
+    said = run(
+        """
+        pid = zygote.spawn(b"x", [told, hold])
+        os.read(says, 100)
+        print(pid, zygote.pid, flush=True)
+        if os.fork():
+            os._exit(0)
+        """
+    )
+    assert [is_alive(int(pid)) for pid in said.split()] == [False, False]
+
+
+def test_signals_are_the_leaders() -> None:
+    """A worker does not end of what a terminal or a service manager sends to all."""
+    said = run(
+        """
+        pid = zygote.spawn(b"x", [told, hold])
+        os.read(says, 100)
+        for each in (pid, zygote.pid):
+            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+                os.kill(each, number)
+        time.sleep(0.1)
+        os.kill(pid, 0)
+        assert zygote.spawn(b"y", [told, hold]) != pid
+        print("good")
+        """
+    )
+    assert said == "good\n"
