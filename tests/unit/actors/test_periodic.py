@@ -3,8 +3,8 @@
 import trio
 from trio.testing import MockClock
 
-from actors.testing import FakeWorld
 from actors.periodic import Job, working
+from actors.testing import FakeWorld
 
 
 class Count:
