@@ -1,0 +1,64 @@
+"""The uplink's database: all of a transaction or nothing, and its owner's alone."""
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from actors import SystemWorld
+from vault.errors import UnavailableError
+from vault.uplink.database import VERSION, Database, Tx, opened
+
+COUNT = "SELECT count(*) FROM staged_bundle"
+
+
+def put(tx: Tx) -> None:
+    """Some effect."""
+    tx.execute("INSERT OR REPLACE INTO staged_bundle VALUES (1, x'00')")
+
+
+def count(tx: Tx) -> int:
+    """How many rows there are."""
+    found: int = tx.execute(COUNT).fetchone()[0]
+    return found
+
+
+async def test_what_was_committed_is_there_after_a_restart(tmp_path: Path) -> None:
+    """A second opening finds it; the file is readable by nobody else."""
+    path = tmp_path / "uplink.db"
+    async with opened(path, SystemWorld()) as database:
+        await database.transact(put)
+    assert path.stat().st_mode & 0o777 == 0o600
+    async with opened(path, SystemWorld()) as database:
+        assert await database.transact(count) == 1
+
+
+async def test_a_change_that_fails_leaves_nothing(tmp_path: Path) -> None:
+    """Neither the rows before the failure, nor a transaction that is open still."""
+
+    def fails(tx: Tx) -> None:
+        put(tx)
+        raise KeyError("on the way")
+
+    async with opened(tmp_path / "uplink.db", SystemWorld()) as database:
+        with pytest.raises(KeyError):
+            await database.transact(fails)
+        assert await database.transact(count) == 0
+
+
+async def test_what_cannot_be_used_is_told(tmp_path: Path) -> None:
+    """No database, one of a later version, one that is closed: each a typed error."""
+    garbage = tmp_path / "garbage.db"
+    garbage.write_bytes(b"no database at all " * 100)
+    newer = tmp_path / "newer.db"
+    with sqlite3.connect(newer) as connection:
+        connection.execute(f"PRAGMA user_version = {VERSION + 1}")
+    connection.close()
+    for path in (garbage, newer, tmp_path / "no folder" / "uplink.db"):
+        with pytest.raises(UnavailableError):
+            async with opened(path, SystemWorld()):
+                raise AssertionError("it was opened")
+    closed = Database(tmp_path / "closed.db", SystemWorld())
+    with pytest.raises(UnavailableError):
+        await closed.transact(put)
+    await closed.close()

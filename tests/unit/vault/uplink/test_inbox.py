@@ -1,0 +1,120 @@
+"""The inbox: an effect and its cursor together, once."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from actors.testing import FakeWorld
+from protocols.link import messages as m
+from protocols.link import vocabulary as words
+from protocols.link.delivery import NO_CURSOR
+from tests.unit.vault.uplink.scene import fixed
+from vault.uplink.database import Database, opened
+from vault.uplink.inbox import MAX_KEPT, SqlInbox, Witnessed
+
+STREAM = fixed("stream")
+
+
+def command(number: int) -> m.Command:
+    """To rotate."""
+    return m.Command(
+        command_id=fixed(f"c{number}"), command=words.CommandName.ROTATE_KEK, expires_at=9
+    )
+
+
+def notification(number: int) -> m.Notification:
+    """A word for the operator."""
+    return m.Notification(
+        notification_id=fixed(f"n{number}"),
+        code=words.NotificationCode.RELEASE_AVAILABLE,
+        severity=words.Severity.INFO,
+        at=number,
+    )
+
+
+@pytest.fixture
+async def database() -> AsyncIterator[Database]:
+    """An empty one."""
+    async with opened(None, FakeWorld()) as found:
+        yield found
+
+
+async def rows(database: Database, table: str) -> int:
+    """How many there are."""
+    found: int = await database.transact(
+        lambda tx: tx.execute(f"SELECT count(*) FROM {table}").fetchone()[0]  # noqa: S608  # ours
+    )
+    return found
+
+
+async def test_an_id_has_its_effect_once(database: Database) -> None:
+    """Overlapping sessions bring the same id again: nothing happens, and nobody is stirred."""
+    stirred: list[int] = []
+    inbox = SqlInbox(database, lambda: stirred.append(1))
+    assert await inbox.cursor() == NO_CURSOR
+    assert await inbox.apply(STREAM, 1, command(1))
+    assert not await inbox.apply(STREAM, 1, command(2))
+    assert await rows(database, "commands") == 1
+    assert (await inbox.cursor()).applied == 1
+    assert len(stirred) == 1
+
+
+async def test_a_skip_moves_the_cursor_alone(database: Database) -> None:
+    """And another stream begins anew."""
+    inbox = SqlInbox(database, lambda: None)
+    assert await inbox.apply(STREAM, 7, None)
+    assert (await inbox.cursor()).applied == 7
+    assert await inbox.apply(fixed("other"), 1, None)
+    assert (await inbox.cursor()).stream == fixed("other")
+
+
+async def test_an_effect_that_fails_moves_no_cursor(database: Database) -> None:
+    """A message that is none for an agent leaves everything as it was."""
+    inbox = SqlInbox(database, lambda: None)
+    with pytest.raises(TypeError):
+        await inbox.apply(STREAM, 1, m.Ping(number=1))
+    assert await inbox.cursor() == NO_CURSOR
+
+
+async def test_a_newer_bundle_takes_the_place_of_one_that_waits(database: Database) -> None:
+    """Only the newest is applied."""
+    inbox = SqlInbox(database, lambda: None)
+    for number in (1, 2):
+        await inbox.apply(STREAM, number, m.PolicyUpdate(bundle=bytes([number]) * 65))
+    found = await database.transact(
+        lambda tx: tx.execute("SELECT signed FROM staged_bundle").fetchall()
+    )
+    assert found == [(b"\x02" * 65,)]
+
+
+async def test_a_command_repeated_under_another_id_is_the_same(database: Database) -> None:
+    """Its own id is what counts."""
+    inbox = SqlInbox(database, lambda: None)
+    await inbox.apply(STREAM, 1, command(1))
+    await inbox.apply(STREAM, 2, command(1))
+    assert await rows(database, "commands") == 1
+
+
+async def test_what_is_kept_is_bounded(database: Database) -> None:
+    """Notifications, newest first; commands that wait are not among what goes."""
+    inbox = SqlInbox(database, lambda: None)
+    for number in range(1, MAX_KEPT + 11):
+        await inbox.apply(STREAM, 2 * number, notification(number))
+        await inbox.apply(STREAM, 2 * number + 1, command(number))
+    told = await inbox.notifications()
+    assert len(told) == MAX_KEPT
+    assert told[0].at == MAX_KEPT + 10
+    assert await rows(database, "commands") == MAX_KEPT + 10
+    await database.transact(lambda tx: tx.execute("UPDATE commands SET state = 'done'").rowcount)
+    await inbox.apply(STREAM, 10**6, command(0))
+    assert await rows(database, "commands") == MAX_KEPT
+
+
+async def test_the_newest_cosignature_is_kept(database: Database) -> None:
+    """It says where the next proof starts."""
+    inbox = SqlInbox(database, lambda: None)
+    assert await inbox.witnessed() == Witnessed()
+    line = "— witness " + "A" * 102 + "==\n"
+    told = m.CheckpointCosignature(size=5, root=bytes(32), cosignature=line)
+    await inbox.apply(STREAM, 1, told)
+    assert await inbox.witnessed() == Witnessed(5, bytes(32), line)
