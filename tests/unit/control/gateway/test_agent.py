@@ -84,8 +84,8 @@ async def test_a_session_ends_with_its_certificate(hub: Hub) -> None:
     """Whoever did not renew has to come back, and is asked again whether it counts."""
     one = await hub.enrolled("one")
     async with hub.connected(one) as talk:
-        hub.world.advance(AGENT_LIFE / SECOND)
         live = await hub.live("one")
+        hub.world.advance(AGENT_LIFE / SECOND)
         live.poke(0)
         await talk.until(lambda: talk.ended)
 
