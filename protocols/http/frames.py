@@ -1,88 +1,160 @@
-"""Counting HTTP/2 frames on the raw bytes, before any of them costs h2 or us real work."""
+"""HTTP/2 frames (RFC 9113 sections 4 and 6): bytes into frames, frames into bytes.
+
+Only the layout is known here. What a frame means, and whether it may come, is `h2`'s.
+"""
+
+from collections.abc import Iterable
+from struct import Struct
+from typing import NamedTuple
 
 from protocols.http.errors import ProtocolViolationError
-from protocols.http.limits import KIB, Limits
 
-FRAME_SIZE_ERROR, ENHANCE_YOUR_CALM = 0x6, 0xB  # RFC 9113 section 7
+# Section 6, in the order of their numbers.
+DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY = range(8)
+WINDOW_UPDATE, CONTINUATION = 8, 9
 
-_PREFACE = 24  # RFC 9113 section 3.4: length of the client's preface
-_LARGEST = 16 * 1024  # RFC 9113 section 6.5.2: SETTINGS_MAX_FRAME_SIZE as we leave it
-_HEADER = 9  # RFC 9113 section 4.1
-_DATA, _HEADERS, _RST_STREAM, _CONTINUATION = 0x0, 0x1, 0x3, 0x9
-_END_STREAM, _END_HEADERS = 0x1, 0x4
-_SMALL = 64  # DATA below this costs more to handle than it carries
-RESET_COST = 10
-REQUEST_WORTH = 8  # a whole request pays for the WINDOW_UPDATEs and PINGs around it
+ACK = END_STREAM = 0x1
+END_HEADERS, PADDED, HAS_PRIORITY = 0x4, 0x8, 0x20
+
+# Section 7.
+NO_ERROR, PROTOCOL_ERROR, INTERNAL_ERROR, FLOW_CONTROL_ERROR = 0x0, 0x1, 0x2, 0x3
+STREAM_CLOSED, FRAME_SIZE_ERROR, REFUSED_STREAM, CANCEL = 0x5, 0x6, 0x7, 0x8
+COMPRESSION_ERROR, ENHANCE_YOUR_CALM = 0x9, 0xB
+
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"  # section 3.4
+LARGEST = 16 * 1024  # section 6.5.2: SETTINGS_MAX_FRAME_SIZE as every peer starts with it
+LARGEST_NUMBER = 2**31 - 1  # of a stream, and of a window: the top bit is reserved
+
+_HEAD = Struct(">HBBBL")  # section 4.1: 24 bits of length, type, flags, stream
+_HEAD_SIZE = 9
+_NUMBER = Struct(">L")
+_TWO_NUMBERS = Struct(">LL")
+_SETTING = Struct(">HL")
+_WHOLE_NUMBER = 4
 
 
-class FrameMeter:
-    """A budget for frames that carry nothing, spent and earned back.
+class Frame(NamedTuple):
+    """One frame; the reserved bit of its stream's number is ignored, as section 4.1 asks."""
 
-    Free: what opens a stream (streams are bounded) and DATA of some size (flow control bounds
-    it). One: everything else. Ten: a reset, ours or theirs, because it throws work away (rapid
-    reset, CVE-2023-44487; made-you-reset, CVE-2025-8671). Header blocks that grow by CONTINUATION
-    are bounded in bytes (CVE-2024-27316).
-    """
+    kind: int
+    flags: int
+    stream: int
+    payload: bytes
 
-    __slots__ = ("_block", "_budget", "_head", "_last", "_limits", "_skip", "in_block")
 
-    def __init__(self, limits: Limits, now: float) -> None:
-        self._limits = limits
-        self._budget = float(limits.frame_burst)
-        self._last = now
-        self._skip = _PREFACE  # bytes until the next frame header
-        self._head = b""  # of a frame header that came in part
-        self._block = 0
-        self.in_block = False  # between HEADERS and its END_HEADERS
+class FrameReader:
+    """Cuts the bytes that a client sends into frames."""
 
-    def feed(self, data: bytes, now: float) -> None:
-        """Count the frames that begin in `data`. Raises ProtocolViolationError."""
-        limits = self._limits
-        gain = (now - self._last) * limits.frame_rate
-        self._budget = min(limits.frame_burst, self._budget + gain)
-        self._last = now
-        position, size = 0, len(data)
-        while position < size:
-            if self._skip:
-                step = min(self._skip, size - position)
-                self._skip -= step
-                position += step
-                continue
-            head = self._head + data[position : position + _HEADER - len(self._head)]
-            position += len(head) - len(self._head)
-            if len(head) < _HEADER:
-                self._head = head
-                return
-            self._head = b""
-            self._skip = int.from_bytes(head[:3], "big")
-            self._count(self._skip, head[3], head[4])
+    __slots__ = ("_greeted", "_rest")
+
+    def __init__(self) -> None:
+        self._rest = b""  # of a frame that came in part, and of the preface
+        self._greeted = False
 
     @property
-    def at_boundary(self) -> bool:
-        """Whether a frame begins with the next byte, and not one that goes on with a block."""
-        return not (self._skip or self._head or self.in_block)
+    def in_headers(self) -> bool:
+        """Whether part of a HEADERS or CONTINUATION frame is here, and part is not."""
+        rest = self._rest
+        return self._greeted and len(rest) > 3 and rest[3] in (HEADERS, CONTINUATION)  # noqa: PLR2004 - the type's place
 
-    def spend(self, cost: float) -> None:
-        """Take from the budget. Raises ProtocolViolationError when it is used up."""
-        self._budget -= cost
-        if self._budget < 0:
-            raise ProtocolViolationError(ENHANCE_YOUR_CALM, "flood")
+    def feed(self, data: bytes) -> list[Frame]:
+        """The frames that `data` completes.
 
-    def earn(self, worth: float) -> None:
-        """Give back, up to the burst."""
-        self._budget = min(self._limits.frame_burst, self._budget + worth)
+        Raises ProtocolViolationError for another preface, and for a frame above LARGEST as soon
+        as its head is here: it is never collected.
+        """
+        if self._rest:
+            data = self._rest + data
+        position = 0
+        if not self._greeted:
+            if not self._greet(data):
+                return []
+            position = len(PREFACE)
+        frames: list[Frame] = []
+        size = len(data)
+        begin = position + _HEAD_SIZE
+        while begin <= size:
+            high, low, kind, flags, stream = _HEAD.unpack_from(data, position)
+            length = high << 8 | low
+            if length > LARGEST:
+                raise ProtocolViolationError(FRAME_SIZE_ERROR, "frame_too_large")
+            end = begin + length
+            if end > size:
+                break
+            frames.append(Frame(kind, flags, stream & LARGEST_NUMBER, data[begin:end]))
+            position = end
+            begin = position + _HEAD_SIZE
+        self._rest = data[position:] if position < size else b""
+        return frames
 
-    def _count(self, length: int, kind: int, flags: int) -> None:
-        if length > _LARGEST:  # h2 looks only once it has collected all of the frame
-            raise ProtocolViolationError(FRAME_SIZE_ERROR, "frame_too_large")
-        if kind == _HEADERS or (kind == _CONTINUATION and self.in_block):
-            self._block = length if kind == _HEADERS else self._block + length
-            self.in_block = not flags & _END_HEADERS
-            if self._block > self._limits.header_bytes:
-                raise ProtocolViolationError(ENHANCE_YOUR_CALM, "header_block_too_large")
-            if kind == _CONTINUATION:
-                self.spend(1)
-        elif kind == _DATA and (length >= _SMALL or flags & _END_STREAM):
-            self.earn(length / KIB)
-        else:
-            self.spend(RESET_COST if kind == _RST_STREAM else 1)
+    def _greet(self, data: bytes) -> bool:
+        """Whether all of the preface is here."""
+        size = min(len(data), len(PREFACE))
+        if data[:size] != PREFACE[:size]:
+            raise ProtocolViolationError(PROTOCOL_ERROR, "preface")
+        self._greeted = size == len(PREFACE)
+        self._rest = data
+        return self._greeted
+
+
+def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
+    """One frame; the payload is no longer than LARGEST."""
+    size = len(payload)
+    return _HEAD.pack(size >> 8, size & 0xFF, kind, flags, stream) + payload
+
+
+def unpad(flags: int, payload: bytes) -> bytes:
+    """A payload without its padding (section 6.1). Raises ProtocolViolationError."""
+    if not flags & PADDED:
+        return payload
+    if not payload:
+        raise ProtocolViolationError(FRAME_SIZE_ERROR, "no_pad_length")
+    end = len(payload) - payload[0]
+    if end < 1:
+        raise ProtocolViolationError(PROTOCOL_ERROR, "padding")
+    return payload[1:end]
+
+
+def fragment(flags: int, payload: bytes) -> bytes:
+    """What a HEADERS frame holds of its block (section 6.2). Raises ProtocolViolationError."""
+    payload = unpad(flags, payload)
+    if not flags & HAS_PRIORITY:
+        return payload
+    if len(payload) < 5:  # noqa: PLR2004 - dependency and weight
+        raise ProtocolViolationError(FRAME_SIZE_ERROR, "no_priority")
+    return payload[5:]
+
+
+def number(payload: bytes) -> int:
+    """The one 32-bit number of RST_STREAM and WINDOW_UPDATE. Raises ProtocolViolationError."""
+    if len(payload) != _WHOLE_NUMBER:
+        raise ProtocolViolationError(FRAME_SIZE_ERROR, "not_one_number")
+    value: int = _NUMBER.unpack(payload)[0]
+    return value
+
+
+def settings(payload: bytes) -> list[tuple[int, int]]:
+    """Identifiers and values of a SETTINGS frame (6.5.1). Raises ProtocolViolationError."""
+    if len(payload) % _SETTING.size:
+        raise ProtocolViolationError(FRAME_SIZE_ERROR, "settings_size")
+    return list(_SETTING.iter_unpack(payload))
+
+
+def settings_frame(values: Iterable[tuple[int, int]]) -> bytes:
+    """SETTINGS (section 6.5)."""
+    return frame(SETTINGS, 0, 0, b"".join([_SETTING.pack(*pair) for pair in values]))
+
+
+def reset_frame(stream: int, code: int) -> bytes:
+    """RST_STREAM (section 6.4)."""
+    return frame(RST_STREAM, 0, stream, _NUMBER.pack(code))
+
+
+def goaway_frame(last: int, code: int) -> bytes:
+    """GOAWAY (section 6.8)."""
+    return frame(GOAWAY, 0, 0, _TWO_NUMBERS.pack(last, code))
+
+
+def window_frame(stream: int, increment: int) -> bytes:
+    """WINDOW_UPDATE (section 6.9)."""
+    return frame(WINDOW_UPDATE, 0, stream, _NUMBER.pack(increment))

@@ -1,56 +1,64 @@
-"""HTTP/2 (RFC 9113) on the h2 library, without I/O: what h2 leaves open is closed here.
+"""HTTP/2 (RFC 9113) from the server's side, without I/O: bytes to events, answers to bytes.
 
-h2 validates headers byte by byte in Python; the same rules are regular expressions here, so h2's
-own are off. h2 takes a GOAWAY, sent or received, for the end of the connection, while the RFC lets
-streams in flight finish; and its compression, which lets the peer choose how large our table grows,
-costs more than it saves on answers such as ours (`blocks`).
+Frames are `frames`, the states of streams are a table in `h2_streams`, header blocks are `blocks`:
+here is what each kind of frame does. An error of a stream resets it and is an event, an error of
+the connection is a ProtocolViolationError. Held against the h2 library by a differential test
+(docs/decisions/0014-http2.md).
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
-from h2.config import H2Configuration
-from h2.connection import ConnectionState
-from h2.connection import H2Connection as Engine
-from h2.events import (
-    ConnectionTerminated,
+from protocols.http import frames
+from protocols.http.blocks import BlockReader
+from protocols.http.errors import ProtocolViolationError
+from protocols.http.frames import (
+    ACK,
+    CANCEL,
+    CONTINUATION,
+    DATA,
+    END_HEADERS,
+    END_STREAM,
+    FLOW_CONTROL_ERROR,
+    FRAME_SIZE_ERROR,
+    GOAWAY,
+    HEADERS,
+    INTERNAL_ERROR,
+    LARGEST,
+    LARGEST_NUMBER,
+    NO_ERROR,
+    PING,
+    PRIORITY,
+    PROTOCOL_ERROR,
+    PUSH_PROMISE,
+    REFUSED_STREAM,
+    RST_STREAM,
+    SETTINGS,
+    STREAM_CLOSED,
+    WINDOW_UPDATE,
+    Frame,
+    FrameReader,
+)
+from protocols.http.h2_events import (
     DataReceived,
     Event,
     RequestReceived,
     StreamEnded,
     StreamReset,
-    WindowUpdated,
+    WindowOpened,
 )
-from h2.exceptions import ProtocolError
-from h2.settings import SettingCodes, Settings
-from hyperframe.frame import GoAwayFrame
-
-from protocols.http.blocks import BlockDecoder, BlockEncoder
-from protocols.http.errors import ProtocolViolationError
-from protocols.http.frames import RESET_COST, FrameMeter
-from protocols.http.h2_door import Decide, Door
+from protocols.http.h2_output import Output
+from protocols.http.h2_request import Request
+from protocols.http.h2_streams import Receipt, State, Stream, StreamTable
 from protocols.http.limits import Limits
+from protocols.http.meter import RESET_COST, FrameMeter
 from protocols.http.scope import Headers
+from protocols.http.windows import DEFAULT_WINDOW, InboundWindow
 
-__all__ = [
-    "DataReceived",
-    "Event",
-    "H2Machine",
-    "RequestReceived",
-    "StreamEnded",
-    "StreamReset",
-    "WindowUpdated",
-]
+__all__ = ["CANCEL", "INTERNAL_ERROR", "NO_ERROR", "H2Machine"]
 
-NO_ERROR, INTERNAL_ERROR, REFUSED_STREAM, CANCEL = 0x0, 0x2, 0x7, 0x8  # RFC 9113 section 7
-_DEFAULT_WINDOW = 65_535  # RFC 9113 section 6.9.2
-_CLOSED_STREAMS = 1_024  # h2 remembers 65,536 a connection, some 6 MiB
-_DATA_FRAME = 16 * 1024  # RFC 9113 section 6.5.2: what every peer must accept
-_HEAD = 128  # about what the head of an answer takes
-_LAST_STREAM = 2**31 - 1
-
-
-class _Engine(Engine):
-    MAX_CLOSED_STREAMS = _CLOSED_STREAMS
+_ENABLE_PUSH, _MAX_STREAMS, _INITIAL_WINDOW = 0x2, 0x3, 0x4  # section 6.5.2
+_MAX_FRAME_SIZE, _MAX_HEADER_LIST = 0x5, 0x6
+_PING_SIZE, _PRIORITY_SIZE, _GOAWAY_SIZE = 8, 5, 8
 
 
 class H2Machine:
@@ -59,139 +67,334 @@ class H2Machine:
     def __init__(self, limits: Limits, now: float) -> None:
         self._limits = limits
         self.meter = FrameMeter(limits, now)
-        self._engine = _Engine(
-            H2Configuration(
-                client_side=False,
-                header_encoding=None,
-                validate_inbound_headers=False,
-                normalize_inbound_headers=False,
-                validate_outbound_headers=False,
-                normalize_outbound_headers=False,
-            )
-        )
-        self._engine.local_settings = Settings(
-            client=False,
-            initial_values={
-                SettingCodes.ENABLE_PUSH: 0,
-                SettingCodes.MAX_CONCURRENT_STREAMS: limits.streams,
-                SettingCodes.INITIAL_WINDOW_SIZE: limits.stream_window,
-                SettingCodes.MAX_HEADER_LIST_SIZE: limits.header_bytes,
-            },
-        )
-        decoder = BlockDecoder()
-        self._engine.encoder, self._engine.decoder = BlockEncoder(), decoder
-        self._door = Door(self._engine, decoder)
-        # Between the limit and twice as much a request can still be answered with 431.
-        self._engine.decoder.max_header_list_size = 2 * limits.header_bytes
-        self._engine.initiate_connection()
-        if limits.connection_window > _DEFAULT_WINDOW:
-            more = limits.connection_window - _DEFAULT_WINDOW
-            self._engine.increment_flow_control_window(more)
-        self._saved = bytearray()  # output that h2 would drop when a GOAWAY comes in
+        self._output = Output()
+        self._reader = FrameReader()
+        self._streams = StreamTable()
+        self._blocks = BlockReader(limits)
+        self._block: tuple[int, int, bytearray] | None = None  # stream, flags, what came so far
+        self._settled = False  # the client's first SETTINGS came
+        self._inbound = InboundWindow(limits.connection_window)
+        self._outbound = DEFAULT_WINDOW
+        self._initial_outbound = DEFAULT_WINDOW
+        self._events: list[Event] = []
+        self._takers: dict[int, Callable[[Frame], None]] = {
+            DATA: self._on_data,
+            HEADERS: self._on_headers,
+            PRIORITY: self._on_priority,
+            RST_STREAM: self._on_reset,
+            SETTINGS: self._on_settings,
+            PUSH_PROMISE: self._on_push_promise,
+            PING: self._on_ping,
+            GOAWAY: self._on_goaway,
+            WINDOW_UPDATE: self._on_window_update,
+            CONTINUATION: self._on_continuation,
+        }
+        self._greet()
 
-    def feed(self, data: bytes, now: float, decide: Decide | None = None) -> list[Event]:
-        """Events in `data`. Raises ProtocolViolationError; `output` then ends with a GOAWAY.
+    @property
+    def in_block(self) -> bool:
+        """Whether a header block has begun to come in, and not ended."""
+        return self._block is not None or self._reader.in_headers
 
-        With `decide` it is asked about each request that comes whole, and those that it turns away
-        are answered without an event.
-        """
-        engine = self._engine
-        self._saved += engine.data_to_send()
-        sifting = decide if self.meter.at_boundary else None
+    def feed(self, data: bytes, now: float) -> list[Event]:
+        """Events in `data`. Raises ProtocolViolationError; `output` then ends with a GOAWAY."""
+        events = self._events = []
+        meter, takers = self.meter, self._takers
+        meter.beat(now)
         try:
-            self.meter.feed(data, now)
-            events = engine.receive_data(data) if sifting is None else self._sift(data, sifting)
-            for event in events:
-                self._look_at(event)
+            for frame in self._reader.feed(data):
+                kind = frame.kind
+                meter.count(kind, frame.flags, len(frame.payload))
+                if self._block is not None and kind != CONTINUATION:  # section 6.2
+                    raise _broken("interrupted_block")
+                if not self._settled and kind != SETTINGS:  # section 3.4
+                    raise _broken("no_settings")
+                take = takers.get(kind)
+                if take is not None:  # section 5.5: of an unknown kind, ignored
+                    take(frame)
         except ProtocolViolationError as error:
-            self.goaway(error.code)
+            if error.reason != "preface":  # section 3.4: that is no HTTP/2 peer
+                self.goaway(error.code)
             raise
-        except ProtocolError as error:
-            raise ProtocolViolationError(int(error.error_code), type(error).__name__) from error
         return events
 
-    def _sift(self, data: bytes, decide: Decide) -> list[Event]:
-        events: list[Event] = []
-        for rest, answer in self._door.sift(data, decide):
-            if rest:
-                events += self._engine.receive_data(rest)
-            self._saved += answer
-        return events
+    @property
+    def queued(self) -> int:
+        """How many bytes `output` would return."""
+        return self._output.size
 
     def output(self) -> bytes:
         """Bytes to be sent now."""
-        if not self._saved:
-            return self._engine.data_to_send()
-        data = bytes(self._saved) + self._engine.data_to_send()
-        self._saved.clear()
-        return data
+        return self._output.take()
 
     def start(
         self,
-        stream: int,
+        number: int,
         status: int,
         headers: Iterable[tuple[bytes, bytes]],
         *,
         end: bool = False,
     ) -> None:
         """Send the head of a response (or a 1xx); all of it if `end`."""
-        fields = [(b":status", b"%d" % status), *headers]
-        self._engine.send_headers(stream, fields, end_stream=end)
+        self._output.head(number, status, headers, end=end)
+        if end:
+            self._sent_all(self._streams.live[number])
 
-    def data(self, stream: int, data: bytes, *, end: bool) -> int:
+    def data(self, number: int, data: bytes, *, end: bool) -> int:
         """Send as much as the windows allow; returns how much. `end` counts if all of it went."""
-        engine = self._engine
+        stream = self._streams.live[number]
         size = len(data)
-        allowed = max(0, min(size, engine.local_flow_control_window(stream)))
-        if size <= allowed and size <= _DATA_FRAME:
-            engine.send_data(stream, data, end_stream=end)
-            return size
-        for begin in range(0, allowed, _DATA_FRAME):
-            stop = min(begin + _DATA_FRAME, allowed)
-            engine.send_data(stream, data[begin:stop], end_stream=end and stop == size)
+        allowed = max(0, min(size, stream.outbound, self._outbound))
+        if allowed < size:
+            data, end = data[:allowed], False
+            if not allowed:
+                return 0
+        stream.outbound -= allowed
+        self._outbound -= allowed
+        self._output.body(number, data, end=end)
+        if end:
+            self._sent_all(stream)
         return allowed
 
-    def acknowledge(self, stream: int, size: int) -> None:
-        """Let the peer send `size` more on this stream and on the connection."""
-        if size:
-            self._engine.acknowledge_received_data(size, stream)
+    def acknowledge(self, number: int, size: int) -> None:
+        """Let the client send `size` more on this stream and on the connection."""
+        if not size:
+            return
+        self._output.window(0, self._inbound.give(size))
+        stream = self._streams.live.get(number)
+        if stream is not None and stream.receiving and stream.inbound is not None:
+            self._output.window(number, stream.inbound.give(size))
 
-    def reset(self, stream: int, code: int) -> None:
+    def reset(self, number: int, code: int) -> None:
         """End a stream with RST_STREAM; nothing happens if it has ended already."""
-        live = self._engine.streams.get(stream)
-        if live is not None and not live.closed:
-            self._engine.reset_stream(stream, code)
+        if number in self._streams.live:
+            self._reset(number, code)
 
-    def refuse(self, stream: int) -> None:
+    def refuse(self, number: int) -> None:
         """Turn a new stream away unprocessed. Raises ProtocolViolationError if this piles up."""
-        self.reset(stream, REFUSED_STREAM)
+        self.reset(number, REFUSED_STREAM)
         try:
             self.meter.spend(RESET_COST)
         except ProtocolViolationError as error:
             self.goaway(error.code)
             raise
 
-    def turn_away(self, stream: int, headers: Headers, body: bytes) -> int:
-        """Answer a new stream with 503, unprocessed; returns about how many bytes that takes."""
-        self.start(stream, 503, headers)
-        self.data(stream, body, end=True)
-        self.reset(stream, NO_ERROR)  # RFC 9113 section 8.1: the rest of it is not needed
-        return len(body) + _HEAD
+    def turn_away(self, number: int, headers: Headers, body: bytes) -> None:
+        """Answer a new stream with 503, unprocessed; refuse it where that does not fit a window."""
+        stream = self._streams.live[number]
+        if len(body) > min(stream.outbound, self._outbound):
+            self._reset(number, REFUSED_STREAM)
+            return
+        self.start(number, 503, headers)
+        self.data(number, body, end=True)
+        self.reset(number, NO_ERROR)  # RFC 9113 section 8.1: the rest of it is not needed
 
     def goaway(self, code: int, *, last: int | None = None) -> None:
         """Announce the end; streams up to `last` (default: the newest seen) still finish."""
-        frame = GoAwayFrame(0)
-        frame.last_stream_id = self._engine.highest_inbound_stream_id if last is None else last
-        frame.error_code = code
-        self._saved += self._engine.data_to_send()
-        self._saved += frame.serialize()
+        highest = self._streams.highest if last is None else last
+        self._output.add(frames.goaway_frame(highest, code))
 
     def announce_goaway(self) -> None:
         """RFC 9113 section 6.8: first a GOAWAY that excludes no stream still under way."""
-        self.goaway(NO_ERROR, last=_LAST_STREAM)
+        self.goaway(NO_ERROR, last=LARGEST_NUMBER)
 
-    def _look_at(self, event: Event) -> None:
-        if isinstance(event, StreamReset) and not event.remote_reset:
-            self.meter.spend(RESET_COST)
-        elif isinstance(event, ConnectionTerminated):
-            self._engine.state_machine.state = ConnectionState.SERVER_OPEN
+    # Output.
+
+    def _greet(self) -> None:
+        """Our preface (section 3.4), and the rest of the connection's window."""
+        limits = self._limits
+        values = [
+            (_ENABLE_PUSH, 0),
+            (_MAX_STREAMS, limits.streams),
+            (_INITIAL_WINDOW, limits.stream_window),
+            (_MAX_HEADER_LIST, limits.header_bytes),
+        ]
+        self._output.add(frames.settings_frame(values))
+        self._output.window(0, max(0, limits.connection_window - DEFAULT_WINDOW))
+
+    def _sent_all(self, stream: Stream) -> None:
+        stream.sending = False
+        if not stream.receiving:
+            self._streams.close(stream.number, State.ENDED)
+
+    def _reset(self, number: int, code: int) -> None:
+        self._streams.close(number, State.RESET_HERE)
+        self._output.reset(number, code)
+
+    def _stream_error(self, number: int, code: int) -> None:
+        """Section 5.4.2. It throws work away, so it costs what a reset costs."""
+        known = number in self._streams.live
+        self._reset(number, code)
+        if known:
+            self._events.append(StreamReset(number))
+        self.meter.spend(RESET_COST)
+
+    # Frames of a stream.
+
+    def _on_headers(self, frame: Frame) -> None:
+        """Section 6.2."""
+        block = frames.fragment(frame.flags, frame.payload)
+        if frame.flags & END_HEADERS:
+            self._on_block(frame.stream, frame.flags, block)
+        else:
+            self._streams.receipt(HEADERS, frame.stream)
+            self._block = (frame.stream, frame.flags, bytearray(block))
+
+    def _on_continuation(self, frame: Frame) -> None:
+        """Section 6.10."""
+        if self._block is None or self._block[0] != frame.stream:
+            raise _broken("stray_continuation")
+        number, flags, block = self._block
+        block += frame.payload
+        if frame.flags & END_HEADERS:
+            self._block = None
+            self._on_block(number, flags, bytes(block))
+
+    def _on_block(self, number: int, flags: int, block: bytes) -> None:
+        streams = self._streams
+        receipt = streams.receipt(HEADERS, number)
+        ended = bool(flags & END_STREAM)
+        if receipt is Receipt.TAKE and number > streams.highest:
+            request = self._blocks.request(block)
+            to_come = request.length if isinstance(request, Request) else -1
+            stream = Stream(number, self._initial_outbound, receiving=not ended, to_come=to_come)
+            streams.open(stream)
+            if ended and to_come > 0:
+                self._stream_error(number, PROTOCOL_ERROR)
+            else:
+                self._events.append(RequestReceived(number, request, ended))
+            return
+        names = self._blocks.names(block)  # the table has to follow whatever becomes of it
+        if receipt is Receipt.CLOSED:
+            self._stream_error(number, STREAM_CLOSED)
+        elif receipt is Receipt.TAKE:
+            if not ended or any(name[:1] == b":" for name in names):  # section 8.1
+                self._stream_error(number, PROTOCOL_ERROR)
+            else:
+                self._received_all(streams.live[number])
+
+    def _on_data(self, frame: Frame) -> None:
+        """Sections 6.1 and 6.9."""
+        number, size = frame.stream, len(frame.payload)
+        receipt = self._streams.receipt(DATA, number)
+        data = frames.unpad(frame.flags, frame.payload)
+        if not self._inbound.take(size):
+            raise ProtocolViolationError(FLOW_CONTROL_ERROR, "connection_window")
+        if receipt is not Receipt.TAKE:
+            self._output.window(0, self._inbound.give(size))
+            if receipt is Receipt.CLOSED:
+                self._stream_error(number, STREAM_CLOSED)
+            return
+        stream = self._streams.live[number]
+        if stream.inbound is None:
+            stream.inbound = InboundWindow(self._limits.stream_window)
+        if not stream.inbound.take(size):
+            self._drop_data(number, size, FLOW_CONTROL_ERROR)
+        elif not stream.count(len(data)):  # section 8.1.1
+            self._drop_data(number, size, PROTOCOL_ERROR)
+        else:
+            self._events.append(DataReceived(number, data, size))
+            if frame.flags & END_STREAM:
+                self._received_all(stream)
+
+    def _drop_data(self, number: int, size: int, code: int) -> None:
+        self._output.window(0, self._inbound.give(size))
+        self._stream_error(number, code)
+
+    def _received_all(self, stream: Stream) -> None:
+        if stream.to_come > 0:
+            self._stream_error(stream.number, PROTOCOL_ERROR)
+            return
+        stream.receiving = False
+        self._events.append(StreamEnded(stream.number))
+        if not stream.sending:
+            self._streams.close(stream.number, State.ENDED)
+
+    def _on_reset(self, frame: Frame) -> None:
+        """Section 6.4."""
+        frames.number(frame.payload)
+        if self._streams.receipt(RST_STREAM, frame.stream) is Receipt.TAKE:
+            self._streams.close(frame.stream, State.RESET_THERE)
+            self._events.append(StreamReset(frame.stream))
+
+    def _on_window_update(self, frame: Frame) -> None:
+        """Section 6.9."""
+        by = frames.number(frame.payload) & LARGEST_NUMBER
+        if not frame.stream:
+            if not by:
+                raise _broken("no_increment")
+            self._outbound += by
+            if self._outbound > LARGEST_NUMBER:
+                raise ProtocolViolationError(FLOW_CONTROL_ERROR, "connection_window")
+            self._events.append(WindowOpened())
+            return
+        if self._streams.receipt(WINDOW_UPDATE, frame.stream) is not Receipt.TAKE:
+            return
+        stream = self._streams.live[frame.stream]
+        stream.outbound += by
+        if not by:
+            self._stream_error(frame.stream, PROTOCOL_ERROR)
+        elif stream.outbound > LARGEST_NUMBER:
+            self._stream_error(frame.stream, FLOW_CONTROL_ERROR)
+        else:
+            self._events.append(WindowOpened())
+
+    def _on_priority(self, frame: Frame) -> None:
+        """Section 6.3: deprecated, and of no effect."""
+        if not frame.stream:
+            raise _broken("no_stream")
+        if len(frame.payload) != _PRIORITY_SIZE:  # section 5.4.1 lets us end the connection
+            raise ProtocolViolationError(FRAME_SIZE_ERROR, "priority_size")
+
+    def _on_push_promise(self, _frame: Frame) -> None:
+        """Section 8.4: not for a client to send."""
+        raise _broken("push_promise")
+
+    # Frames of the connection.
+
+    def _on_settings(self, frame: Frame) -> None:
+        """Section 6.5. What we send is small and never pushed: only the window matters."""
+        if frame.stream:
+            raise _broken("settings_of_stream")
+        if frame.flags & ACK:
+            if frame.payload:
+                raise ProtocolViolationError(FRAME_SIZE_ERROR, "settings_ack_size")
+            if not self._settled:
+                raise _broken("no_settings")
+            return
+        self._settled = True
+        for name, value in frames.settings(frame.payload):
+            if name == _INITIAL_WINDOW:
+                self._shift_windows(value)
+            elif name == _ENABLE_PUSH and value > 1:
+                raise _broken("enable_push")
+            elif name == _MAX_FRAME_SIZE and not LARGEST <= value < 2**24:
+                raise _broken("max_frame_size")
+        self._output.add(frames.frame(SETTINGS, ACK, 0))
+
+    def _shift_windows(self, size: int) -> None:
+        """Section 6.9.2: a new initial window changes those of all streams."""
+        by, self._initial_outbound = size - self._initial_outbound, size
+        if size > LARGEST_NUMBER or not self._streams.shift(by):
+            raise ProtocolViolationError(FLOW_CONTROL_ERROR, "initial_window")
+        self._events.append(WindowOpened())
+
+    def _on_ping(self, frame: Frame) -> None:
+        """Section 6.7."""
+        if frame.stream:
+            raise _broken("ping_of_stream")
+        if len(frame.payload) != _PING_SIZE:
+            raise ProtocolViolationError(FRAME_SIZE_ERROR, "ping_size")
+        if not frame.flags & ACK:
+            self._output.add(frames.frame(PING, ACK, 0, frame.payload))
+
+    def _on_goaway(self, frame: Frame) -> None:
+        """Section 6.8: the client will open no more streams, and may not mean to; nothing to do."""
+        if frame.stream:
+            raise _broken("goaway_of_stream")
+        if len(frame.payload) < _GOAWAY_SIZE:
+            raise ProtocolViolationError(FRAME_SIZE_ERROR, "goaway_size")
+
+
+def _broken(reason: str) -> ProtocolViolationError:
+    return ProtocolViolationError(PROTOCOL_ERROR, reason)

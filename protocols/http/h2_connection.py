@@ -1,30 +1,27 @@
-"""One HTTP/2 connection: a reader, a writer, and a task for each stream's handler."""
-
-from collections.abc import Iterable
+"""One HTTP/2 connection: a reader, a writer, and tasks for the handlers of its streams."""
 
 import trio
 
 from protocols.http.errors import AppError, PeerLeftError, ProtocolViolationError, RefusedError
 from protocols.http.events import app_failed, refused, violated
-from protocols.http.frames import REQUEST_WORTH
-from protocols.http.h2 import (
-    NO_ERROR,
+from protocols.http.h2 import NO_ERROR, H2Machine
+from protocols.http.h2_events import (
     DataReceived,
     Event,
-    H2Machine,
     RequestReceived,
     StreamEnded,
     StreamReset,
-    WindowUpdated,
 )
-from protocols.http.h2_request import vet_request
+from protocols.http.h2_handlers import Handlers
+from protocols.http.h2_request import Request
 from protocols.http.h2_stream import H2Stream
+from protocols.http.meter import REQUEST_WORTH
 from protocols.http.pulse import NEVER
-from protocols.http.scope import Headers, Peer, build_scope
+from protocols.http.scope import Peer, build_scope
 from protocols.http.shared import Shared
 from protocols.http.transport import Transport
 
-_ANSWER = 128  # bytes, about what a refusal takes beside its body
+Job = tuple[H2Stream, Request | RefusedError]
 
 
 class H2Connection:
@@ -40,10 +37,10 @@ class H2Connection:
         self.peer = peer
         self.machine = H2Machine(shared.limits, shared.pulse.now)
         self._streams: dict[int, H2Stream] = {}  # until the handler has ended
-        self._output = trio.lowlevel.ParkingLot()  # the writer, while there is nothing to send
+        self._writer: trio.lowlevel.Task | None = None  # while there is nothing to send
+        self._handlers: Handlers[Job] | None = None  # while it runs
         self._room = trio.lowlevel.ParkingLot()  # who waits until less is to be sent
         self._window = trio.lowlevel.ParkingLot()  # who waits for WINDOW_UPDATE
-        self._queued = 0  # bytes in the machine, roughly
         self._in_flight = 0  # bytes that the writer is sending
         self._closing = False  # the writer is to end once there is nothing to send
         self._finished = trio.Event()  # the writer has ended
@@ -53,10 +50,11 @@ class H2Connection:
 
     async def run(self) -> None:
         """Serve until the end; the caller closes the transport."""
-        async with trio.open_nursery() as nursery:
+        async with trio.open_nursery() as nursery, Handlers(nursery, self._handle) as handlers:
+            self._handlers = handlers
             nursery.start_soon(self._write)
             try:
-                await self._read(nursery)
+                await self._read(handlers)
             except ProtocolViolationError as error:
                 violated(error, self.peer)
                 self._leave(answers=False)
@@ -72,6 +70,8 @@ class H2Connection:
         self.transport.tick(now)
         for stream in self._streams.values():
             stream.tick(now)
+        if self._handlers is not None:
+            self._handlers.tick()
         if now >= self._close_at and not self._streams:
             self._close_at = NEVER
             self.transport.interrupt()
@@ -81,20 +81,20 @@ class H2Connection:
         if self._close_at == NEVER:
             self.machine.announce_goaway()
             self._close_at = self.shared.pulse.after(0)
-            self.wrote(0)
+            self.wrote()
 
     # What streams need of their connection.
 
-    def wrote(self, size: int) -> None:
-        """The machine holds output, about `size` bytes of it new: have it sent this turn."""
-        self._queued += size
-        if self._output:
-            self._output.unpark()
+    def wrote(self) -> None:
+        """The machine holds output: have it sent, in the next turn of the loop."""
+        if self._writer is not None:
+            trio.lowlevel.reschedule(self._writer)
+            self._writer = None
 
     async def room(self) -> None:
         """Return once little enough is queued; at once if that is so already."""
         limit = self.shared.limits.output_bytes
-        while self._queued + self._in_flight > limit and not self.transport.gone:
+        while self.machine.queued + self._in_flight > limit and not self.transport.gone:
             await self._room.park()
 
     async def window_update(self) -> None:
@@ -103,28 +103,31 @@ class H2Connection:
 
     # The reader.
 
-    async def _read(self, nursery: trio.Nursery) -> None:
+    async def _read(self, handlers: Handlers[Job]) -> None:
         """Feed the machine until the peer ends, idles too long, or breaks the protocol."""
-        transport, pulse, limits = self.transport, self.shared.pulse, self.shared.limits
-        transport.read_by = pulse.after(limits.header_seconds)
+        transport, pulse, machine = self.transport, self.shared.pulse, self.machine
+        transport.read_by = pulse.after(self.shared.limits.header_seconds)
+        self.wrote()
         first = True
         while data := await transport.receive():
             if first:
                 first = False
                 transport.read_by = NEVER
-            if self._in_flight:  # answers to what we read pile up behind a slow reader
-                self._queued += len(data)
-            decide = self._decide if self.shared.admission.full else None
-            for event in self.machine.feed(data, pulse.now, decide):
-                self._on_event(event, nursery)
-            self.wrote(0)
+            for event in machine.feed(data, pulse.now):
+                if type(event) is RequestReceived:
+                    self._on_request(event, handlers)
+                else:
+                    self._on_event(event)
+            if machine.queued:
+                self.wrote()
             self._set_deadline()
-            await self.room()
+            if machine.queued + self._in_flight > self.shared.limits.output_bytes:
+                await self.room()
 
     def _set_deadline(self) -> None:
         """A header block has to end in time; a connection without streams idles, PINGs or not."""
         transport, pulse, limits = self.transport, self.shared.pulse, self.shared.limits
-        in_block = self.machine.meter.in_block
+        in_block = self.machine.in_block
         if in_block != self._in_block:
             self._in_block = in_block
             transport.read_by = pulse.after(limits.header_seconds) if in_block else NEVER
@@ -134,71 +137,60 @@ class H2Connection:
             elif transport.read_by == NEVER:
                 transport.read_by = pulse.after(limits.idle_seconds)
 
-    def _on_event(self, event: Event, nursery: trio.Nursery) -> None:
-        if isinstance(event, RequestReceived):
-            self._on_request(event, nursery)
-        elif isinstance(event, DataReceived):
-            stream = self._streams.get(event.stream_id)
+    def _on_event(self, event: Event) -> None:
+        if isinstance(event, DataReceived):
+            stream = self._streams.get(event.stream)
             if stream is None:
-                self.machine.acknowledge(event.stream_id, event.flow_controlled_length)
+                self.machine.acknowledge(event.stream, event.size)
             else:
-                stream.on_data(event.data, event.flow_controlled_length)
+                stream.on_data(event.data, event.size)
         elif isinstance(event, StreamEnded):
-            stream = self._streams.get(event.stream_id)
+            stream = self._streams.get(event.stream)
             if stream is not None:
                 stream.on_end()
-        elif isinstance(event, StreamReset):
-            stream = self._streams.get(event.stream_id)
-            if stream is not None:
-                stream.on_left(answers=False)
-            self._window.unpark_all()
-        elif isinstance(event, WindowUpdated):
+        else:
+            if isinstance(event, StreamReset) and event.stream in self._streams:
+                self._streams[event.stream].on_left(answers=False)
             self._window.unpark_all()
 
-    def _on_request(self, event: RequestReceived, nursery: trio.Nursery) -> None:
+    def _on_request(self, event: RequestReceived, handlers: Handlers[Job]) -> None:
         """Start the handler, unless as many run as the client may have: reset ones count too."""
-        number = event.stream_id
+        number, request, ended = event
         if len(self._streams) >= self.shared.limits.streams:
             self.machine.refuse(number)
             return
-        answer = self.shared.overloaded(_target(event.headers))
+        answer = self.shared.overloaded(_target(request))
         if answer is not None:
-            self.wrote(self.machine.turn_away(number, *answer))
+            self.machine.turn_away(number, *answer)
             return
-        stream = H2Stream(self, number)
+        stream = H2Stream(self, number, ended=ended)
         self._streams[number] = stream
-        nursery.start_soon(self._handle, stream, event)
-
-    def _decide(self, fields: Iterable[tuple[bytes, bytes]]) -> tuple[Headers, bytes] | None:
-        """The refusal of a request before it is one; None to let it in, as `_on_request` will."""
-        shared = self.shared
-        answer = shared.turn_away(_target(fields)) if shared.admission.full else None
-        if answer is not None:
-            shared.admission.refuse()
-            self._queued += len(answer[1]) + _ANSWER
-        return answer
+        handlers.start((stream, request))
 
     # Handlers.
 
-    async def _handle(self, stream: H2Stream, event: RequestReceived) -> None:
+    async def _handle(self, job: Job, scope: trio.CancelScope) -> None:
+        stream, request = job
+        stream.scope = scope
         try:
-            with stream.scope:
-                await self._serve(stream, event)
+            await self._serve(stream, request)
+        finally:
             if stream.useful:
                 self.machine.meter.earn(REQUEST_WORTH)
-        finally:
             del self._streams[stream.number]
             stream.close()
             if not self._streams:
                 self._empty.unpark_all()
                 self._set_deadline()
 
-    async def _serve(self, stream: H2Stream, event: RequestReceived) -> None:
+    async def _serve(self, stream: H2Stream, request: Request | RefusedError) -> None:
         shared = self.shared
         error: RefusedError | None
         try:
-            request = vet_request(event.headers or (), shared.limits)
-            scope = build_scope(self.peer, "2", request.method, request.target, request.headers)
+            if isinstance(request, RefusedError):
+                raise request
+            method, target, headers = request.method, request.target, list(request.headers)
+            scope = build_scope(self.peer, "2", method, target, headers)
         except RefusedError as refusal:
             error = refusal
         else:
@@ -215,27 +207,26 @@ class H2Connection:
             error = stream.refusal()
         if error is not None:
             refused(error, self.peer)
-            answer = shared.refusal(error, _target(event.headers))
-            await stream.answer(error.status, *answer)
+            await stream.answer(error.status, *shared.refusal(error, _target(request)))
 
     # The writer, and the end.
 
     async def _write(self) -> None:
         """Send what the machine holds, whenever it holds something."""
+        machine, transport = self.machine, self.transport
         try:
-            while not self.transport.gone:
-                self._queued = 0
-                data = self.machine.output()
+            while not transport.gone:
+                data = machine.output()
                 if data:
                     self._in_flight = len(data)
-                    await self.transport.send(data)
+                    await transport.send(data)
                     self._in_flight = 0
-                    self._room.unpark_all()
+                    if self._room:
+                        self._room.unpark_all()
                 elif self._closing:
                     break
                 else:
-                    await self._output.park()
-                    await trio.lowlevel.checkpoint()  # whoever woke with us writes first
+                    await self._something_to_send()
         except PeerLeftError:
             pass
         finally:
@@ -243,6 +234,16 @@ class H2Connection:
             self._finished.set()
             self._leave(answers=False)
             self._room.unpark_all()
+
+    async def _something_to_send(self) -> None:
+        """Wait for `wrote`. All that handlers write in the turn that calls it is then sent."""
+
+        def abort(_raise: object) -> trio.lowlevel.Abort:
+            self._writer = None
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        self._writer = trio.lowlevel.current_task()
+        await trio.lowlevel.wait_task_rescheduled(abort)
 
     def _leave(self, *, answers: bool) -> None:
         """No more comes in: the handlers are told; their answers may still go out or not."""
@@ -257,11 +258,12 @@ class H2Connection:
     async def _close(self) -> None:
         """Send what is left, then end the connection; handlers may outlive it for a while."""
         self._closing = True
-        self._output.unpark()
+        self.wrote()
         await self._finished.wait()
         await self.transport.finish()
         self.transport.abort()
 
 
-def _target(headers: Iterable[tuple[bytes, bytes]] | None) -> bytes:
-    return next((value for name, value in headers or () if name == b":path"), b"")
+def _target(request: Request | RefusedError) -> bytes:
+    """What it is for, if that is known."""
+    return request.target if isinstance(request, Request) else b""

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from protocols.http.errors import RefusedError
 from protocols.http.h1 import AUTHORITY, TOKEN
@@ -21,14 +21,18 @@ _OF_HTTP1 = frozenset(  # section 8.2.2
 _OVERHEAD = 32  # what section 6.5.2 counts for a field beside its bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
-    """A vetted request; `host` comes first in its headers, cookies are joined."""
+class Request(NamedTuple):
+    """A vetted request; `host` comes first in its headers, cookies are joined.
+
+    Several requests of a connection may share one: whoever changes the headers copies them first.
+    """
 
     method: str
     target: bytes
     headers: Headers
     expects_continue: bool
+    length: int  # declared bytes of the body; -1: not declared
+    size: int  # of the header list without the target, as section 6.5.2 counts it
 
 
 def vet_request(fields: Iterable[tuple[bytes, bytes]], limits: Limits) -> Request:
@@ -36,7 +40,7 @@ def vet_request(fields: Iterable[tuple[bytes, bytes]], limits: Limits) -> Reques
 
     Raises RefusedError: 400 malformed, 413, 414, 431 too large, 417, 501.
     """
-    pseudo, plain = _split(fields, limits)
+    pseudo, plain, size = _split(fields, limits)
     method, target, host = _start(pseudo, limits)
     headers: Headers = []
     single: dict[bytes, bytes] = {} if host is None else {b"host": host}
@@ -60,14 +64,24 @@ def vet_request(fields: Iterable[tuple[bytes, bytes]], limits: Limits) -> Reques
     headers.insert(0, (b"host", host))
     if cookies:  # section 8.2.3
         headers.append((b"cookie", b"; ".join(cookies)))
-    _check_length(single.get(b"content-length"), limits)
-    return Request(method, target, headers, _expects_continue(single.get(b"expect")))
+    length = _length(single.get(b"content-length"), limits)
+    expects = _expects_continue(single.get(b"expect"))
+    return Request(method, target, headers, expects, length, size - len(target))
+
+
+def with_target(request: Request, target: bytes, limits: Limits) -> Request:
+    """The same request for another target, which is vetted. Raises RefusedError as vet_request."""
+    method, _, headers, expects, length, size = request
+    if size + len(target) > limits.header_bytes:
+        raise _too_large()
+    _check_target(target, method == "OPTIONS", limits)
+    return Request(method, target, headers, expects, length, size)
 
 
 def _split(
     fields: Iterable[tuple[bytes, bytes]], limits: Limits
-) -> tuple[dict[bytes, bytes], Headers]:
-    """Pseudo-header fields, each once and before all others; the others, clean."""
+) -> tuple[dict[bytes, bytes], Headers, int]:
+    """Pseudo-header fields, each once and before all others; the others, clean; their size."""
     pseudo: dict[bytes, bytes] = {}
     plain: Headers = []
     size = 0
@@ -82,10 +96,10 @@ def _split(
         else:
             plain.append((name, value))
     if size > limits.header_bytes:
-        raise RefusedError(431, "header_too_large", "request header section is too large")
+        raise _too_large()
     if len(plain) > limits.header_count:
         raise RefusedError(431, "too_many_headers", "request has too many header fields")
-    return pseudo, plain
+    return pseudo, plain, size
 
 
 def _start(pseudo: dict[bytes, bytes], limits: Limits) -> tuple[str, bytes, bytes | None]:
@@ -96,20 +110,25 @@ def _start(pseudo: dict[bytes, bytes], limits: Limits) -> tuple[str, bytes, byte
         raise RefusedError(501, "connect", "CONNECT is not implemented")
     if not _METHOD.fullmatch(method) or pseudo.get(b":scheme") not in (b"https", b"http"):
         raise _bad("pseudo-header fields are malformed")
-    if len(target) > limits.request_line:
-        raise RefusedError(414, "request_line_too_long", "request target is too long")
-    if not _TARGET.fullmatch(target) or (target == b"*" and method != b"OPTIONS"):
-        raise _bad("request target is not acceptable")
+    _check_target(target, method == b"OPTIONS", limits)
     return method.decode("ascii"), target, pseudo.get(b":authority")
 
 
-def _check_length(length: bytes | None, limits: Limits) -> None:
+def _check_target(target: bytes, of_server: bool, limits: Limits) -> None:
+    if len(target) > limits.request_line:
+        raise RefusedError(414, "request_line_too_long", "request target is too long")
+    if not _TARGET.fullmatch(target) or (target == b"*" and not of_server):
+        raise _bad("request target is not acceptable")
+
+
+def _length(length: bytes | None, limits: Limits) -> int:
     if length is None:
-        return
+        return -1
     if not _LENGTH.fullmatch(length):
         raise RefusedError(400, "bad_framing", "request length is ambiguous")
     if int(length) > limits.body_bytes:
         raise RefusedError(413, "body_too_large", "request body is too large")
+    return int(length)
 
 
 def _expects_continue(expect: bytes | None) -> bool:
@@ -119,6 +138,10 @@ def _expects_continue(expect: bytes | None) -> bool:
     if expect.lower() != b"100-continue":
         raise RefusedError(417, "expectation", "only 100-continue can be expected")
     return True
+
+
+def _too_large() -> RefusedError:
+    return RefusedError(431, "header_too_large", "request header section is too large")
 
 
 def _bad(message: str) -> RefusedError:

@@ -4,7 +4,6 @@ from collections import deque
 from typing import Protocol
 
 import trio
-from h2.exceptions import ProtocolError
 
 from protocols.http.errors import AppError, RefusedError
 from protocols.http.h2 import CANCEL, INTERNAL_ERROR, NO_ERROR, H2Machine
@@ -16,7 +15,6 @@ from protocols.http.scope import Headers, Message
 from protocols.http.shared import Shared
 
 _PIECE = 64 * 1024  # queued at a time, between looks at how much is queued already
-_FRAME = 64  # about what the frames around a body cost
 
 
 class Carrier(Protocol):
@@ -25,7 +23,7 @@ class Carrier(Protocol):
     shared: Shared
     machine: H2Machine
 
-    def wrote(self, size: int) -> None:
+    def wrote(self) -> None:
         """The machine holds new output."""
 
     async def room(self) -> None:
@@ -42,9 +40,16 @@ class H2Stream:
     http.disconnect, what it sends goes nowhere, and it has `linger_seconds` to end.
     """
 
-    def __init__(self, carrier: Carrier, number: int) -> None:
+    __slots__ = (
+        "_arrival", "_body", "_carrier", "_deaf", "_delivered", "_done", "_ended", "_expects",
+        "_head", "_headers", "_held", "_inside", "_left_at", "_limits", "_machine", "_pace",
+        "_received", "_refusal", "_silent", "_started", "_status", "_to_come", "failed", "left",
+        "number", "scope",
+    )  # fmt: skip
+
+    def __init__(self, carrier: Carrier, number: int, *, ended: bool) -> None:
         self.number = number
-        self.scope = trio.CancelScope()
+        self.scope: trio.CancelScope | None = None  # once the handler runs
         self.left = False  # the client will not send more, or does not want the answer
         self.failed = False  # the handler raised
         self._carrier = carrier
@@ -52,15 +57,16 @@ class H2Stream:
         self._limits = carrier.shared.limits
         self._left_at = NEVER
         self._deaf = False  # nothing can be answered any more
-        self._body: deque[tuple[bytes, int]] = deque()  # data, and what it took of the window
+        # Data, and what it took of the window. Like what follows, made for a body only.
+        self._body: deque[tuple[bytes, int]] | None = None if ended else deque()
+        self._arrival: trio.lowlevel.ParkingLot | None = None
+        self._pace: Pace | None = None
         self._received = 0
-        self._ended = False
+        self._ended = ended
         self._delivered = False
         self._expects = False
         self._head = False
         self._refusal: RefusedError | None = None
-        self._arrival = trio.lowlevel.ParkingLot()
-        self._pace = Pace(carrier.shared.limits, carrier.shared.pulse)
         self._status = 0
         self._headers: Headers = []
         self._silent = False
@@ -84,16 +90,16 @@ class H2Stream:
             self._refuse(RefusedError(413, "body_too_large", "request body is too large"))
         elif self._refusal is None and not self._take(len(data)):
             self._refuse(RefusedError(503, "bodies_full", "too many request bodies"))
-        if self._refusal is not None or self._done or not data:
+        if self._refusal is not None or self._done or not data or self._body is None:
             self._machine.acknowledge(self.number, size)
         else:
             self._body.append((data, size))
-        self._arrival.unpark_all()
+        self._arrived()
 
     def on_end(self) -> None:
         """The request is complete."""
         self._ended = True
-        self._arrival.unpark_all()
+        self._arrived()
 
     def on_left(self, *, answers: bool) -> None:
         """The client reset the stream or ended the connection."""
@@ -101,7 +107,7 @@ class H2Stream:
         if not self.left:
             self.left = True
             self._left_at = self._carrier.shared.pulse.after(self._limits.linger_seconds)
-        self._arrival.unpark_all()
+        self._arrived()
 
     def leave(self) -> None:
         """No longer in hand: what is left to do is the client's. May be repeated."""
@@ -111,7 +117,7 @@ class H2Stream:
 
     def tick(self, now: float) -> None:
         """A handler whose client left has had its time."""
-        if now >= self._left_at:
+        if now >= self._left_at and self.scope is not None:
             self.scope.cancel()
 
     # For the handler.
@@ -130,7 +136,7 @@ class H2Stream:
         data, size = self._body.popleft()
         if not self._deaf:
             self._machine.acknowledge(self.number, size)
-            self._carrier.wrote(0)
+            self._carrier.wrote()
         return self._deliver(data)
 
     async def send(self, message: Message) -> None:
@@ -193,7 +199,7 @@ class H2Stream:
             return
         # RFC 9113 section 8.1: after a whole answer the rest of the request is not needed.
         self._machine.reset(self.number, NO_ERROR if self._done else INTERNAL_ERROR)
-        self._carrier.wrote(_FRAME)
+        self._carrier.wrote()
 
     # Receiving.
 
@@ -201,30 +207,38 @@ class H2Stream:
         self._delivered = self._ended and not self._body
         return {"type": "http.request", "body": data, "more_body": not self._delivered}
 
+    def _arrived(self) -> None:
+        if self._arrival is not None:
+            self._arrival.unpark_all()
+
     async def _wait(self) -> None:
         """Wait for something to happen; for a body at the pace that the limits ask for."""
+        if self._arrival is None:
+            self._arrival = trio.lowlevel.ParkingLot()
         if self._ended:
             await self._arrival.park()
             return
+        if self._pace is None:
+            self._pace = Pace(self._limits, self._carrier.shared.pulse)
         if self._expects:
             self._expects = False
             self._machine.start(self.number, 100, ())
-            self._carrier.wrote(_FRAME)
+            self._carrier.wrote()
         before = self._received
         with trio.move_on_after(self._pace.wait()) as scope:
-            await self._client()
+            await self._client(self._arrival)
         self._pace.waited(self._received - before)
         if scope.cancelled_caught and self._received == before:
             self._refuse(RefusedError(408, "body_timeout", "request body did not arrive in time"))
 
-    async def _client(self) -> None:
+    async def _client(self, arrival: trio.lowlevel.ParkingLot) -> None:
         if not self._inside:
-            await self._arrival.park()
+            await arrival.park()
             return
         admission = self._carrier.shared.admission
         admission.step_out()
         try:
-            await self._arrival.park()
+            await arrival.park()
         finally:
             admission.step_in()
 
@@ -237,7 +251,7 @@ class H2Stream:
     def _refuse(self, error: RefusedError) -> None:
         self._refusal = error
         self._drop_body()
-        self._arrival.unpark_all()
+        self._arrived()
 
     def _drop_body(self) -> None:
         while self._body:
@@ -251,20 +265,17 @@ class H2Stream:
             self.leave()
         if self._refusal is not None:
             return
-        try:
-            if not self._started:
-                self._start(len(data), more)
-            if self._to_come >= 0 and not self._silent:
-                self._to_come -= len(data)
-                if self._to_come < 0 or (self._to_come and not more):
-                    raise AppError("response body does not have its declared length")
-            if not (self._deaf or self._silent) and (data or not (more or self._done)):
-                await self._write(data, end=not more)
-        except ProtocolError:  # the stream ended while nobody looked: as good as a reset
-            self.on_left(answers=False)
+        if not self._started:
+            self._start(len(data), more)
+        if self._to_come >= 0 and not self._silent:
+            self._to_come -= len(data)
+            if self._to_come < 0 or (self._to_come and not more):
+                raise AppError("response body does not have its declared length")
+        if not (self._deaf or self._silent) and (data or not (more or self._done)):
+            await self._write(data, end=not more)
         self._done = not more
         if self._done:
-            self._arrival.unpark_all()
+            self._arrived()
 
     def _start(self, size: int, more: bool) -> None:
         """Send the head, which ends the stream when no body follows."""
@@ -286,13 +297,13 @@ class H2Stream:
             return
         self._silent = self._silent or (size == 0 and not more)
         self._machine.start(self.number, self._status, headers, end=self._silent)
-        self._carrier.wrote(_FRAME)
+        self._carrier.wrote()
 
     async def _write(self, data: bytes, *, end: bool) -> None:
         """Put `data` on the stream as its windows open; a reader too slow for that is reset."""
         if len(data) <= _PIECE:
             sent = self._machine.data(self.number, data, end=end)
-            self._carrier.wrote(sent + _FRAME)
+            self._carrier.wrote()
             if sent == len(data):
                 return
             data = data[sent:]
@@ -301,7 +312,7 @@ class H2Stream:
             await self._write_slowly(data, end=end)
         if scope.cancelled_caught:
             self._machine.reset(self.number, CANCEL)
-            self._carrier.wrote(_FRAME)
+            self._carrier.wrote()
             self.on_left(answers=False)
 
     async def _write_slowly(self, data: bytes, *, end: bool) -> None:
@@ -310,7 +321,7 @@ class H2Stream:
             piece = data[position : position + _PIECE]
             last = end and position + len(piece) == len(data)
             sent = self._machine.data(self.number, piece, end=last)
-            self._carrier.wrote(sent + _FRAME)
+            self._carrier.wrote()
             position += sent
             await self._carrier.room()
             if sent < len(piece):

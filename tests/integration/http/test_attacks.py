@@ -211,16 +211,34 @@ async def test_stray_resets(target: Any, dial_h2: Fixture) -> None:
 
 
 async def test_more_streams_than_allowed(target: Any, dial_h2: Fixture) -> None:
-    """The 101st concurrent stream ends the connection that opened it, and only that."""
+    """The 101st concurrent stream is refused (RFC 9113 section 5.1.2), and the others go on."""
     client = await dial_h2(target)
+    allow_any_number(client)
+    streams = [client.request(path=b"/wait") for _ in range(150)]
+    await client.answer(streams[-1])
+    assert client.reset == dict.fromkeys(streams[100:], 7)  # REFUSED_STREAM
+    client.engine.reset_stream(streams[0])
+    await client.raw(b"")
+    assert not client.closed
+    await client.stream.aclose()
+
+
+async def test_very_many_more_streams_than_allowed(target: Any, dial_h2: Fixture) -> None:
+    """Who goes on against all refusals is cut off."""
+    client = await dial_h2(target)
+    allow_any_number(client)
+    for _ in range(600):
+        client.request(path=b"/wait")
+    await client.raw(b"")
+    assert await client.until_closed() == CALM
+    await client.stream.aclose()
+
+
+def allow_any_number(client: Any) -> None:
+    """Have the client's library ignore our limit of streams."""
     client.engine.remote_settings.acknowledge()
     client.engine.remote_settings[3] = 10_000
     client.engine.remote_settings.acknowledge()
-    for _ in range(200):
-        client.request(path=b"/wait")
-    await client.raw(b"")
-    assert await client.until_closed() is not None
-    await client.stream.aclose()
 
 
 async def test_data_after_an_early_answer(target: Any, dial_h2: Fixture) -> None:

@@ -1,24 +1,74 @@
 """Header blocks: any decoder reads ours, and what is remembered is what was meant."""
 
 import pytest
-from hpack import Decoder, Encoder, HPACKDecodingError
+from hpack import Decoder, Encoder
+from hpack.hpack import encode_integer
+from hpack.huffman import HuffmanEncoder
+from hpack.huffman_constants import REQUEST_CODES, REQUEST_CODES_LENGTH
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocols.http.blocks import BlockDecoder, BlockEncoder
+from protocols.http.blocks import BlockEncoder, BlockReader
+from protocols.http.errors import ProtocolViolationError, RefusedError
+from protocols.http.frames import COMPRESSION_ERROR, ENHANCE_YOUR_CALM
+from protocols.http.h2_request import Request, vet_request
+from protocols.http.limits import Limits
+from protocols.http.scope import Headers
 
-NAMES = st.sampled_from([b":status", b"content-type", b"cache-control", b"x-a", b"via", b"x" * 200])
+NAMES = st.sampled_from([b"content-type", b"cache-control", b"x-a", b"via", b"x" * 200])
 VALUES = st.one_of(st.sampled_from([b"200", b"404", b"", b"v" * 127, b"w" * 9_000]), st.binary())
 LISTS = st.lists(st.tuples(NAMES, VALUES), max_size=6)
+LIMITS = Limits()
+HUFFMAN = HuffmanEncoder(REQUEST_CODES, REQUEST_CODES_LENGTH)
+
+METHODS = st.sampled_from([b"GET", b"POST", b"LIST", b"OPTIONS", b"G T"])
+PATHS = st.sampled_from([b"/", b"*", b"", b"/v1/secret/data/a", b"/b?c=%41", b"/a b", b"/" * 200])
+EXTRA = st.lists(
+    st.tuples(st.sampled_from([b"x-vault-token", b"accept", b"X"]), st.sampled_from([b"1", b"22"])),
+    max_size=3,
+)
 
 
-@given(st.lists(LISTS, min_size=1, max_size=4))
-def test_every_decoder_reads_it(blocks: list[list[tuple[bytes, bytes]]]) -> None:
+def fields(method: bytes, path: bytes, more: Headers) -> Headers:
+    """A header list."""
+    return [
+        (b":method", method),
+        (b":scheme", b"https"),
+        (b":path", path),
+        (b":authority", b"a"),
+        *more,
+    ]
+
+
+def without_indexing(path: bytes, *, huffman: bool) -> bytes:
+    """The path as a literal of RFC 7541 section 6.2.2."""
+    text = HUFFMAN.encode(path) if huffman else path
+    length = encode_integer(len(text), 7)
+    length[0] |= 0x80 * huffman
+    return b"\x04" + bytes(length) + text
+
+
+def code(request: Request | RefusedError) -> Request | str:
+    """A refusal by its code."""
+    return request if isinstance(request, Request) else request.code
+
+
+def meant(headers: Headers) -> Request | str:
+    """The request that these fields are."""
+    try:
+        return vet_request(headers, LIMITS)
+    except RefusedError as error:
+        return error.code
+
+
+@given(st.lists(st.tuples(st.integers(200, 599), LISTS), min_size=1, max_size=4))
+def test_every_decoder_reads_it(blocks: list[tuple[int, Headers]]) -> None:
     """Whatever the fields, their order and their length, a decoder finds them as they were."""
     encoder, decoder = BlockEncoder(), Decoder()
     decoder.max_header_list_size = 1 << 20
-    for fields in blocks:
-        assert [tuple(f) for f in decoder.decode(encoder.encode(fields), raw=True)] == fields
+    for status, headers in blocks:
+        got = [tuple(f) for f in decoder.decode(encoder.encode(status, headers), raw=True)]
+        assert got == [(b":status", b"%d" % status), *headers]
 
 
 def test_no_table_is_kept_on_either_side() -> None:
@@ -26,61 +76,128 @@ def test_no_table_is_kept_on_either_side() -> None:
     encoder, decoder = BlockEncoder(), Decoder()
     decoder.max_allowed_table_size = 0
     for _ in range(3):
-        decoder.decode(encoder.encode([(b":status", b"200"), (b"x-request-id", b"1")]))
+        decoder.decode(encoder.encode(200, [(b"x-request-id", b"1")]))
     assert decoder.header_table_size == 0
-    assert not encoder.header_table.dynamic_entries
 
 
-@given(st.lists(st.lists(st.tuples(NAMES, st.sampled_from([b"1", b"2", b"200"])), max_size=4)))
-def test_what_is_remembered_is_what_was_meant(blocks: list[list[tuple[bytes, bytes]]]) -> None:
-    """Repeated blocks of indices, with and without new entries between them, decode as ever."""
-    encoder, decoder, plain = Encoder(), BlockDecoder(), Decoder()
-    for fields in blocks:
-        for data in (encoder.encode(fields), encoder.encode(fields)):
-            assert decoder.decode(data, raw=True) == plain.decode(data, raw=True)
+@given(st.lists(st.tuples(METHODS, PATHS, EXTRA, st.booleans(), st.booleans()), max_size=12))
+def test_what_is_remembered_is_what_was_meant(
+    asked: list[tuple[bytes, bytes, Headers, bool, bool]],
+) -> None:
+    """Repeated blocks, with the path as an index or a literal, read as if each were the first."""
+    encoder, reader = Encoder(), BlockReader(LIMITS)
+    for method, path, more, literal, huffman in asked:
+        expected = meant(fields(method, path, more))
+        for _ in range(2):
+            if literal:
+                block = encoder.encode([(b":method", method), (b":scheme", b"https")])
+                block += without_indexing(path, huffman=huffman)
+                block += encoder.encode([(b":authority", b"a"), *more])
+            else:
+                block = encoder.encode(fields(method, path, more))
+            assert code(reader.request(block)) == expected
 
 
 def test_an_index_that_has_moved() -> None:
     """The same index after a new entry is another field."""
-    decoder = BlockDecoder()
-    decoder.decode(b"\x40\x01a\x011", raw=True)
-    assert [decoder.decode(b"\xbe", raw=True) for _ in range(2)] == [[(b"a", b"1")]] * 2
-    decoder.decode(b"\x40\x01b\x012", raw=True)
-    assert decoder.decode(b"\xbe", raw=True) == [(b"b", b"2")]
-    decoder.decode(b"\x20", raw=True)
-    with pytest.raises(HPACKDecodingError):
-        decoder.decode(b"\xbe", raw=True)
+    encoder, reader = Encoder(), BlockReader(LIMITS)
+    for value in (b"1", b"2", b"1", b"3"):
+        asked = fields(b"GET", b"/", [(b"x", value)])
+        for _ in range(3):
+            assert reader.request(encoder.encode(asked)) == vet_request(asked, LIMITS)
+
+
+def test_trailers_move_the_table_too() -> None:
+    """What was remembered before them is forgotten."""
+    encoder, reader = Encoder(), BlockReader(LIMITS)
+    asked = fields(b"GET", b"/", [(b"x", b"1")])
+    block = [encoder.encode(asked) for _ in range(2)][1]
+    stale = BlockReader(LIMITS)
+    assert reader.request(Encoder().encode(asked)) == reader.request(block)
+    assert reader.names(b"\x40\x01a\x011") == [b"a"]
+    moved = reader.request(block)
+    assert not isinstance(moved, Request) or moved.headers != vet_request(asked, LIMITS).headers
+    with pytest.raises(ProtocolViolationError):
+        stale.request(block)
+
+
+def test_a_long_index_is_not_taken_for_a_path() -> None:
+    """An index of 131 is 0xff 0x04: its second byte looks like a literal path and is none."""
+    reader = BlockReader(LIMITS)
+    for _ in range(2):
+        with pytest.raises(ProtocolViolationError) as violated:
+            reader.request(b"\x82\xff\x04\x01/")
+        assert violated.value.code == COMPRESSION_ERROR
+
+
+@pytest.mark.parametrize(
+    "path", [b"/" + b"x" * 9_000, b"/a b", b"*", b"/#", b""], ids=["long", "space", "*", "#", "no"]
+)
+def test_a_literal_path_is_vetted_each_time(path: bytes) -> None:
+    """What is remembered is the rest of the request, never that its path was fine."""
+    reader = BlockReader(LIMITS)
+    rest = b"\x82\x87", Encoder().encode([(b":authority", b"a")])
+    reader.request(rest[0] + without_indexing(b"/fine", huffman=True) + rest[1])
+    indexed = b"\xbe"
+    good = rest[0] + without_indexing(b"/fine", huffman=True) + indexed
+    assert reader.request(good) == reader.request(good)
+    asked = without_indexing(path, huffman=len(path) < 100)
+    assert code(reader.request(rest[0] + asked + indexed)) == meant(fields(b"GET", path, []))
+
+
+def test_broken_huffman_in_a_remembered_place() -> None:
+    """It is a broken block, as it would be the first time."""
+    reader = BlockReader(LIMITS)
+    reader.request(b"\x82\x87" + b"\x04\x01/" + Encoder().encode([(b":authority", b"a")]))
+    assert isinstance(reader.request(b"\x82\x87\x04\x01/\xbe"), Request)
+    for _ in range(2):
+        with pytest.raises(ProtocolViolationError) as violated:
+            reader.request(b"\x82\x87\x04\x84\xff\xff\xff\xff\xbe")
+        assert violated.value.code == COMPRESSION_ERROR
+
+
+def test_the_size_of_a_remembered_request_is_counted() -> None:
+    """A path that makes the header list too large is refused like any other."""
+    limits = Limits(header_bytes=300)
+    reader = BlockReader(limits)
+    rest = Encoder().encode([(b":authority", b"a")])
+    reader.request(b"\x82\x87" + without_indexing(b"/", huffman=False) + rest)
+    long = b"\x82\x87" + without_indexing(b"/" + b"x" * 133, huffman=False) + b"\xbe"
+    longer = b"\x82\x87" + without_indexing(b"/" + b"x" * 134, huffman=False) + b"\xbe"
+    sizes = [code(reader.request(block)) for block in (long, longer) for _ in range(2)]
+    assert [size if isinstance(size, str) else "" for size in sizes] == [
+        "", "", "header_too_large", "header_too_large"
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "block",
+    [b"\x80", b"\xbe", b"\xff\xff\xff\xff\x7f", b"\x40\x05ab", b"\x3f\xff\xff\x7f", b"\x40"],
+)
+def test_what_is_no_block_ends_the_connection(block: bytes) -> None:
+    """RFC 9113 section 4.3: the tables are no longer the same on both sides."""
+    with pytest.raises(ProtocolViolationError) as violated:
+        BlockReader(LIMITS).request(block)
+    assert violated.value.code == COMPRESSION_ERROR
+
+
+def test_bombs_are_stopped_while_they_unpack() -> None:
+    """A byte that stands for kilobytes, again and again (CVE-2016-6581)."""
+    encoder = Encoder()
+    block = encoder.encode([(b"x", b"y" * 4_000)] * 30)
+    with pytest.raises(ProtocolViolationError) as violated:
+        BlockReader(LIMITS).request(block)
+    assert violated.value.code == ENHANCE_YOUR_CALM
 
 
 def test_the_memory_is_bounded() -> None:
     """However many blocks a client thinks of, few and short ones are remembered."""
-    decoder = BlockDecoder()
-    for number in range(1, 60):
-        decoder.decode(bytes([0x80 | number]), raw=True)
-        decoder.decode(bytes([0x80 | number]) * 100, raw=True)
-    assert 0 < len(decoder._known) <= 8
-    assert max(map(len, decoder._known)) <= 64
-
-
-def test_nothing_is_shared() -> None:
-    """Who changes the list that he was given changes nobody else's."""
-    decoder = BlockDecoder()
-    decoder.decode(b"\x82", raw=True).clear()
-    assert decoder.decode(b"\x82", raw=True) == [(b":method", b"GET")]
-
-
-def test_a_block_that_was_foreseen_is_decoded_once() -> None:
-    """`decode` gives the same fields and the table has them once; a broken block fails later."""
-    encoder, decoder = Encoder(), BlockDecoder()
-    fields = [(b"x-name", b"value")]
-    block = encoder.encode(fields)
-    assert decoder.foresee(block) == fields
-    assert decoder.decode(block, raw=True) == fields
-    assert len(decoder.header_table.dynamic_entries) == 1
-    assert decoder.decode(encoder.encode(fields), raw=True) == fields
-    assert decoder.foresee(encoder.encode([(b"x-other", b"1")])) is not None
-    decoder.forget()
-    assert decoder.decode(encoder.encode(fields), raw=True) == fields
-    assert decoder.foresee(b"\xff\xff\xff\xff\x7f") is None
-    with pytest.raises(HPACKDecodingError):
-        decoder.decode(b"\xff\xff\xff\xff\x7f", raw=True)
+    encoder, reader = Encoder(), BlockReader(LIMITS)
+    reader.request(encoder.encode(fields(b"GET", b"/", [(b"x-a", b"1"), (b"x-b", b"2")])))
+    base = encoder.encode(fields(b"GET", b"/", []))
+    extra = encoder.encode([(b"x-a", b"1")]), encoder.encode([(b"x-b", b"2")])
+    for number in range(200):
+        reader.request(base + b"".join(extra[number >> bit & 1] for bit in range(7)))
+        reader.request(base + extra[0] * 80)
+    assert 0 < len(reader._known) <= 8
+    assert max(len(head) + len(tail) for head, tail in reader._known) <= 64

@@ -256,7 +256,7 @@ async def test_answers_to_a_peer_that_does_not_read_are_bounded(dial: Dial, cloc
             await client.wire.send(PingFrame(0, b"12345678").serialize() * 10_000)
     assert scope.cancelled_caught
     connection = client.wire.connection
-    assert connection._queued + connection._in_flight < 300_000
+    assert connection.machine.queued + connection._in_flight < 300_000
 
 
 async def test_too_many_requests_are_turned_away(dial: Dial, clock: Clock) -> None:

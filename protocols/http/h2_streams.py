@@ -1,0 +1,142 @@
+"""Which HTTP/2 streams there are, and what a frame on each of them means (RFC 9113 section 5.1).
+
+The states are told apart as a receiver has to: "open" is open and half-closed (local), in both of
+which the client may send; "closed" is split by what closed it, because that decides whether a
+frame is late, an error of the stream, or one of the connection.
+"""
+
+from enum import Enum, auto
+
+from protocols.http.errors import ProtocolViolationError
+from protocols.http.frames import (
+    DATA,
+    HEADERS,
+    LARGEST_NUMBER,
+    PROTOCOL_ERROR,
+    RST_STREAM,
+    STREAM_CLOSED,
+    WINDOW_UPDATE,
+)
+from protocols.http.windows import InboundWindow
+
+_REMEMBERED = 512  # closed streams, twice; a frame that comes later than that is never innocent
+
+
+class State(Enum):
+    """Of one stream, from the server's side."""
+
+    IDLE = auto()
+    OPEN = auto()
+    HALF_CLOSED = auto()  # (remote): the request is complete
+    ENDED = auto()  # both sides ended it
+    RESET_HERE = auto()
+    RESET_THERE = auto()
+    FORGOTTEN = auto()  # long ago, or never opened while a later one was
+
+
+class Receipt(Enum):
+    """What to do with a frame."""
+
+    TAKE = auto()
+    IGNORE = auto()  # on its way when we closed the stream; it still counts for the connection
+    CLOSED = auto()  # an error of the stream, STREAM_CLOSED
+    CONNECTION_CLOSED = auto()  # the same of the connection
+    CONNECTION_PROTOCOL = auto()  # an error of the connection, PROTOCOL_ERROR
+
+
+_ALWAYS = {State.OPEN: Receipt.TAKE, State.IDLE: Receipt.CONNECTION_PROTOCOL}
+_LATE = {
+    **_ALWAYS,
+    State.HALF_CLOSED: Receipt.CLOSED,
+    State.ENDED: Receipt.CONNECTION_CLOSED,
+    State.RESET_HERE: Receipt.IGNORE,
+    State.RESET_THERE: Receipt.CLOSED,
+    State.FORGOTTEN: Receipt.CONNECTION_CLOSED,
+}
+_HARMLESS = {
+    **dict.fromkeys(State, Receipt.IGNORE),
+    **_ALWAYS,
+    State.HALF_CLOSED: Receipt.TAKE,
+}
+RECEIPTS: dict[int, dict[State, Receipt]] = {
+    DATA: _LATE,
+    # Section 5.1.1: a number that was passed over cannot be opened any more.
+    HEADERS: {**_LATE, State.IDLE: Receipt.TAKE, State.FORGOTTEN: Receipt.CONNECTION_PROTOCOL},
+    RST_STREAM: _HARMLESS,
+    WINDOW_UPDATE: _HARMLESS,
+}
+
+
+class Stream:
+    """One stream that is not closed."""
+
+    __slots__ = ("inbound", "number", "outbound", "receiving", "sending", "to_come")
+
+    def __init__(self, number: int, outbound: int, *, receiving: bool, to_come: int) -> None:
+        self.number = number
+        self.outbound = outbound  # bytes that the client takes now
+        self.inbound: InboundWindow | None = None  # made with the first DATA
+        self.receiving = receiving  # the request is not complete
+        self.sending = True  # nor is the response
+        self.to_come = to_come  # bytes of the body still to come; -1: not declared
+
+    def count(self, size: int) -> bool:
+        """`size` bytes of the body came; False if that is more than was declared."""
+        if self.to_come < 0:
+            return True
+        self.to_come -= size
+        return self.to_come >= 0
+
+
+class StreamTable:
+    """The live streams of one connection, and how the latest others were closed."""
+
+    __slots__ = ("_before", "_closed", "highest", "live")
+
+    def __init__(self) -> None:
+        self.live: dict[int, Stream] = {}
+        self.highest = 0  # number that the client has opened
+        self._closed: dict[int, State] = {}
+        self._before: dict[int, State] = {}  # the generation before
+
+    def open(self, stream: Stream) -> None:
+        """The client opens a stream."""
+        self.highest = stream.number
+        self.live[stream.number] = stream
+
+    def close(self, number: int, how: State) -> None:
+        """A live stream, or one that had only just begun, is no more."""
+        self.live.pop(number, None)
+        if len(self._closed) >= _REMEMBERED:
+            self._before, self._closed = self._closed, {}
+        self._closed[number] = how
+
+    def state(self, number: int) -> State:
+        """What the client's next frame on this stream meets."""
+        stream = self.live.get(number)
+        if stream is not None:
+            return State.OPEN if stream.receiving else State.HALF_CLOSED
+        if number > self.highest:
+            return State.IDLE
+        return self._closed.get(number) or self._before.get(number) or State.FORGOTTEN
+
+    def receipt(self, kind: int, number: int) -> Receipt:
+        """What to do with a frame; raises ProtocolViolationError if it ends the connection."""
+        if not number:
+            raise ProtocolViolationError(PROTOCOL_ERROR, "no_stream")
+        receipt = RECEIPTS[kind][self.state(number)]
+        if receipt is Receipt.CONNECTION_CLOSED:
+            raise ProtocolViolationError(STREAM_CLOSED, "stream_closed")
+        if receipt is Receipt.CONNECTION_PROTOCOL:
+            raise ProtocolViolationError(PROTOCOL_ERROR, "stream_number")
+        if kind == HEADERS and number > self.highest and not number % 2:
+            raise ProtocolViolationError(PROTOCOL_ERROR, "even_stream")
+        return receipt
+
+    def shift(self, by: int) -> bool:
+        """Section 6.9.2: the initial window changed; False if a window is now too large."""
+        for stream in self.live.values():
+            stream.outbound += by
+            if stream.outbound > LARGEST_NUMBER:
+                return False
+        return True
