@@ -8,6 +8,7 @@ from vault.audit.broker import Broker
 from vault.authn.lockout import Lockout
 from vault.authn.usage import Usage
 from vault.authz.limits import TokenBuckets
+from vault.authz.policy import Policy
 from vault.handlers.access import AccessCounters
 from vault.store.cache import Cache, CacheConfig
 from vault.store.writer import Mark
@@ -21,6 +22,7 @@ class Opening:
     org: str
     vault: str
     epoch: int
+    ceiling: Policy  # of the control plane's policies
     audit: Broker
     access: AccessCounters
     usage: Usage

@@ -23,7 +23,6 @@ from vault.anchor.keeper import Keeper, keeping
 from vault.audit.broker import Broker, open_audit
 from vault.audit.fault import BadLogError
 from vault.audit.inspection import Inspection, inspecting
-from vault.audit.keys import AuditKeys
 from vault.audit.layout import Layout
 from vault.audit.proof import Proof, prove
 from vault.audit.sinks.database import Index, open_index
@@ -35,7 +34,7 @@ from vault.authn.authenticator import Authenticator, CredentialMethod
 from vault.authn.bearer import api_key_method, token_method
 from vault.authn.revocation import Revoker
 from vault.authn.roles import Roles
-from vault.authn.scheme import API_KEY, TOKEN, Located
+from vault.authn.scheme import API_KEY, TOKEN
 from vault.authn.sessions import SessionRule
 from vault.authn.streams import Sessions
 from vault.authn.tokens import Tokens
@@ -49,11 +48,7 @@ from vault.barrier import Barrier, RowGuard
 from vault.beside import ALONE, Beside, Opening
 from vault.config import Settings
 from vault.config.caching import Cache as Caching
-from vault.crypto import credentials
-from vault.crypto.digest import sha256
 from vault.crypto.keyring import Keyring
-from vault.crypto.mac import MacKey
-from vault.crypto.note import NoteKey, is_signed
 from vault.errors import NotFoundError, TamperedError
 from vault.footing import Footing, Places, find_footing
 from vault.gate import Unit
@@ -73,6 +68,7 @@ from vault.handlers.system import System
 from vault.handlers.tokens import TokenHandlers
 from vault.handlers.users import UserHandlers
 from vault.handlers.versions import VersionLife
+from vault.keyed import Scheme, audit_keys
 from vault.metrics import Metrics
 from vault.model.mounts import MountBook
 from vault.model.path import ResourcePath
@@ -96,39 +92,6 @@ ROTATION_EVERY: Final = 3600.0  # seconds between looks at whether the KEK is du
 DEV_MOUNT: Final = "secret/"
 
 Branches = list[Callable[[], Node]]
-
-
-class Scheme:
-    """`vault.authn.scheme.CredentialScheme` with this vault's pepper."""
-
-    def __init__(self, pepper: bytes) -> None:
-        self._pepper = pepper
-
-    def mint_token(self) -> credentials.Minted:
-        """A new token."""
-        return credentials.mint_token(self._pepper)
-
-    def mint_api_key(self) -> credentials.Minted:
-        """A new API key."""
-        return credentials.mint_api_key(self._pepper)
-
-    def mint_accessor(self) -> str:
-        """A handle on a token that does not authenticate."""
-        return credentials.mint_accessor()
-
-    def adopt(self, text: str) -> credentials.Minted:
-        """A token whose text somebody chose."""
-        return credentials.adopt(self._pepper, text)
-
-    def locate(self, text: str) -> credentials.Located:
-        """Where any presented text would be found; never raises."""
-        return credentials.locate(self._pepper, text)
-
-    def matches(self, located: Located, stored: bytes | None) -> bool:
-        """Compare in constant time; the same work when nothing is stored."""
-        if not isinstance(located, credentials.Located):
-            raise TypeError("what this scheme located is what it compares")
-        return credentials.matches(located, stored)
 
 
 @dataclass(frozen=True)
@@ -195,7 +158,7 @@ async def open_unit(
                 ),
             ):
                 opening = Opening(
-                    root_key, keyring.org, keyring.vault, barrier.epoch,
+                    root_key, keyring.org, keyring.vault, barrier.epoch, parts.seam.ceiling,
                     audit, wired.access, wired.usage,
                 )  # fmt: skip
                 async with parts.beside.opened(opening):
@@ -333,18 +296,6 @@ async def _open_audit(
             commits=lambda: footing.marker.commits,
         )
         yield await stack.enter_async_context(opening), index
-
-
-def audit_keys(keyring: Keyring) -> AuditKeys:
-    """The functions that the audit log is written with."""
-    note = NoteKey.from_seed(keyring.audit_seed)
-    return AuditKeys(
-        digest=sha256,
-        verify=is_signed,
-        mac=MacKey(keyring.audit_mac).tag,
-        sign=note.sign,
-        public=note.public,
-    )
 
 
 def _inspecting(

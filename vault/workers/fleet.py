@@ -186,6 +186,7 @@ class Fleet:
             root_key=opening.root_key,
             org=opening.org,
             vault=opening.vault,
+            ceiling=opening.ceiling,
             epoch=opening.epoch,
         )
         try:

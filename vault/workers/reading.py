@@ -19,7 +19,6 @@ from vault.authn.standing import judge_token
 from vault.authn.usage import Usage
 from vault.authz.authorizer import Authorizer
 from vault.authz.book import PolicyBook
-from vault.authz.ceiling import read_ceiling
 from vault.authz.limits import RateLimits
 from vault.barrier import KEYRING_ROW, Barrier, RowGuard
 from vault.config import Settings
@@ -29,6 +28,7 @@ from vault.handlers.access import AccessCounters
 from vault.handlers.listing import Listing
 from vault.handlers.mounts import Mounts
 from vault.handlers.secrets import Secrets
+from vault.keyed import Scheme, audit_keys
 from vault.metrics import Metrics
 from vault.model.identity import Identity
 from vault.model.mounts import MountBook
@@ -38,7 +38,8 @@ from vault.pipeline import Pipeline
 from vault.store.interface import Backend
 from vault.store.store import Store, open_store
 from vault.store.tables import MOUNTS, POLICIES, SYSTEM, TOKENS
-from vault.unit import Scheme, audit_keys, cache_config
+from vault.store.warmup import warming
+from vault.unit import cache_config
 from vault.workers.audit import RemoteAudit
 from vault.workers.buckets import SharedBuckets
 from vault.workers.caches import WorkerCache, share
@@ -92,8 +93,7 @@ async def open_reading(parts: WorkerParts, order: Open) -> AsyncIterator[Reading
         parts.backend, RowGuard(keyring), world, cache=cache, writes=False
     ) as store:
         barrier = Barrier(store, keyring, order.root_key, world)
-        ceiling = await world.run_sync(read_ceiling, parts.settings.control_plane.ceiling)
-        book = PolicyBook(store, world, ceiling)
+        book = PolicyBook(store, world, order.ceiling)
         authorizer = Authorizer(book)
         mounts = Mounts(barrier, MountBook(), authorizer, world)
         access, usage = AccessCounters(barrier, world), Usage(store, world)
@@ -125,7 +125,8 @@ async def open_reading(parts: WorkerParts, order: Open) -> AsyncIterator[Reading
             metrics=parts.metrics,
             world=world,
         )
-        yield Reading(pipeline, mounts.mounts, follower, access, usage)
+        async with warming(store, world, enabled=settings.cache.warmup_enabled):
+            yield Reading(pipeline, mounts.mounts, follower, access, usage)
 
 
 def _authenticator(

@@ -13,6 +13,7 @@ import msgspec
 import trio
 from msgspec import Struct
 
+from vault.authz.policy import Policy
 from vault.model.records import AccessRow
 
 LENGTH: Final = 4  # bytes of a frame's length
@@ -29,6 +30,7 @@ class Open(Struct, frozen=True, kw_only=True, tag="open"):
     root_key: bytes
     org: str
     vault: str
+    ceiling: Policy
     epoch: int  # a keyring below it was put back, and does not count
 
     def __repr__(self) -> str:

@@ -33,6 +33,7 @@ from vault.handlers.system import System
 from vault.handlers.tokens import TokenHandlers
 from vault.handlers.users import UserHandlers
 from vault.handlers.versions import VersionLife
+from vault.keyed import Scheme
 from vault.model.identity import Identity, Method
 from vault.model.mounts import MountBook
 from vault.model.operation import NO_FACTS, Operation, Origin
@@ -42,7 +43,6 @@ from vault.model.records import MountRow, SecretRow, VersionRow
 from vault.model.results import Written
 from vault.store.memory import MemoryBackend
 from vault.store.store import Store, open_store
-from vault.unit import Scheme
 
 NOW = 1_800_000_000 * 10**9
 SECOND = 10**9

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 import trio
 
+from vault.authz.ceiling import NO_CEILING
 from vault.workers import wire
 from vault.workers.wire import Drafted, Lane, LaneClosed, Open, Opened, Order, Report
 
@@ -35,7 +36,7 @@ async def test_messages_of_every_size_arrive_whole() -> None:
 
 async def test_unions() -> None:
     """Each message of a lane comes as what it was; keys are not shown."""
-    order = Open(opening=1, root_key=b"k" * 32, org="o", vault="v", epoch=2)
+    order = Open(opening=1, root_key=b"k" * 32, org="o", vault="v", epoch=2, ceiling=NO_CEILING)
     async with lanes(Order, Report) as (worker, leader):
         await leader.send(order)
         await worker.send(Opened("why"))
