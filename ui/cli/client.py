@@ -6,19 +6,11 @@ from typing import Any, Final
 
 import httpx2
 
-from ui.cli.errors import CliError, Exit
+from ui.cli.errors import CliError, Exit, exit_of
 from ui.cli.settings import Settings
 
 TIMEOUT: Final = 90.0  # seconds; the longest that a server works on one request
 USER_AGENT: Final = "freehold-cli"
-_CODES: Final = {
-    401: Exit.DENIED,
-    403: Exit.DENIED,
-    404: Exit.NOT_FOUND,
-    409: Exit.CONFLICT,
-    429: Exit.BUSY,
-    503: Exit.BUSY,
-}
 _SEALED: Final = "Vault is sealed"  # how the Vault dialect, which has no codes, says it
 _REFUSED: Final = 401
 _MERGE_PATCH: Final = {"Content-Type": "application/merge-patch+json"}  # RFC 7396
@@ -88,7 +80,7 @@ class Client:
     def _failure(self, status: int, told: dict[str, Any]) -> CliError:
         """The agent's own words, and what to do where that is clear."""
         text = told.get("message") or "; ".join(told.get("errors", [])) or f"error {status}"
-        code = _CODES.get(status, Exit.ERROR)
+        code = exit_of(status)
         if told.get("code") == "sealed" or _SEALED in told.get("errors", []):
             code = Exit.SEALED
             text += "; unseal it with `freehold operator unseal`"

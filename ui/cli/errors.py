@@ -1,6 +1,7 @@
 """Why a command failed, as an exit code that a script can act on."""
 
 from enum import IntEnum
+from typing import Final
 
 
 class Exit(IntEnum):
@@ -18,6 +19,21 @@ class Exit(IntEnum):
     CANNOT_RUN = 126  # as shells tell it of a program that `run` was to start
     NO_PROGRAM = 127
     INTERRUPTED = 130
+
+
+_CODES: Final = {
+    401: Exit.DENIED,
+    403: Exit.DENIED,
+    404: Exit.NOT_FOUND,
+    409: Exit.CONFLICT,
+    429: Exit.BUSY,
+    503: Exit.BUSY,
+}
+
+
+def exit_of(status: int) -> Exit:
+    """The exit code for an HTTP status that is none of success."""
+    return _CODES.get(status, Exit.ERROR)
 
 
 class CliError(Exception):

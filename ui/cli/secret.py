@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ui.cli.bulk import export, import_
 from ui.cli.errors import CliError, Exit
 from ui.cli.output import Format
 from ui.cli.paging import every
@@ -15,6 +16,8 @@ from ui.cli.session import session, shown
 from ui.cli.source import read_value
 
 app = typer.Typer(help="Store, read, version and roll back secrets.", no_args_is_help=True)
+app.command()(export)
+app.command("import")(import_)
 
 Name = Annotated[str, typer.Argument(help="Name of the secret, such as secret/app/db.")]
 Cas = Annotated[int | None, typer.Option(help="Only if this version is current.")]

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 from tests.acceptance.cli.conftest import Command, decoded
@@ -76,3 +77,21 @@ def test_a_program_gets_secrets_and_not_our_token(shared: Command) -> None:
     assert done.stdout == "x 1 x none none\n"
     shared("run", "-e", "V=secret/nosuch", "--", "true", code=3)
     shared("run", "--", "no-such-program", code=127)
+
+
+def test_many_at_once(shared: Command, tmp_path: Path) -> None:
+    """Imported and exported again, whole or in part, and never over what is there if not wanted."""
+    file = tmp_path / "all.json"
+    values = {f"secret/bulk/{i}": {"n": i, "t": "é"} for i in range(450)}
+    file.write_text(json.dumps(values))
+    assert shared("secret", "import", str(file)).stderr == "450 of 450 written\n"
+    out = shared("secret", "export", *values)
+    assert decoded(out) == values
+    assert shared("secret", "import", "--create", stdin=out.stdout, code=5).stderr.startswith(
+        "0 of"
+    )
+    part = shared("secret", "export", "secret/bulk/7", "secret/bulk/none", code=3)
+    assert decoded(part) == {"secret/bulk/7": values["secret/bulk/7"]}
+    state = decoded(shared("operator", "cache", "-o", "json"))
+    assert state["eviction_policy"] == "lru"
+    assert state["hits"] > 450

@@ -4,16 +4,13 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from msgspec.structs import replace
 
 from tests.contract.store import samples
 from tests.contract.store.samples import StampGuard, put, remove, secret, system, user, version
-from vault.model.records import AccessRow
 from vault.store.interface import Backend, ConstraintError, Session, Writes
 from vault.store.query import arrange
-from vault.store.table import Key, Query, Ranking, Table
+from vault.store.table import Key, Query, Table
 from vault.store.tables import (
-    ACCESS,
     ALL,
     API_KEYS,
     MOUNTS,
@@ -177,19 +174,6 @@ class TestKeys:
             assert session.stamps(VERSIONS, []) == {}
             assert sorted(session.every_stamp(VERSIONS)) == sorted(stamp.values())
             assert list(session.every_stamp(SECRETS)) == [StampGuard().stamp("secrets", head).mac]
-
-    def test_ranked(self, backend: Backend) -> None:
-        """Keys by a number that another table keeps of them: the greatest first, none without."""
-        heads = [secret(name, id=f"id-{name}") for name in ("a", "b", "c", "d", "e/ä")]
-        store(backend, SECRETS, *heads)
-        reads = {"id-a": 5, "id-b": 0, "id-c": 9, "id-e/ä": 5, "of none": 7}
-        rows = [AccessRow(secret_id=key, last_value_read=n) for key, n in reads.items()]
-        store(backend, ACCESS, *rows)
-        by_last = Ranking(table=SECRETS, link="id", by=ACCESS, column="last_value_read", limit=10)
-        with backend.read() as session:
-            assert session.ranked(by_last) == [("c",), ("a",), ("e/ä",)]
-            assert session.ranked(replace(by_last, limit=1)) == [("c",)]
-            assert session.ranked(replace(by_last, column="value_reads")) == []
 
     def test_no_two_keys_are_alike(self, backend: Backend) -> None:
         """Case, closing spaces, accents and normal forms all tell keys and unique columns apart."""

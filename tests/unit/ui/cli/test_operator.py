@@ -31,18 +31,20 @@ def test_shares_given_so_far_can_be_forgotten(agent: FakeAgent, cli: Run) -> Non
 
 def test_the_rest_is_one_request_each(agent: FakeAgent, cli: Run) -> None:
     """Seal says nothing, the others show the answer."""
-    answers = (None, {"generation": 2}, {"uses": 1}, {"actors": [{"name": "store"}]})
+    answers = (None, {"generation": 2}, {"uses": 1}, {"actors": [{"name": "store"}]}, {"hits": 3})
     for answer in answers:
         agent.answer(answer)
     assert cli("operator", "seal").out == ""
     assert cli("operator", "rotate", "-o", "json").json == {"generation": 2}
     assert cli("operator", "key-status", "-o", "json").json == {"uses": 1}
     assert cli("operator", "actors").out == "name\nstore\n"
+    assert cli("operator", "cache", "-o", "json").json == {"hits": 3}
     assert [(method, path) for method, path, _ in agent.asked] == [
         ("POST", "/api/v1/system/seal"),
         ("POST", "/api/v1/system/rotate"),
         ("GET", "/api/v1/system/key-status"),
         ("GET", "/api/v1/system/actors"),
+        ("GET", "/api/v1/system/cache"),
     ]
 
 

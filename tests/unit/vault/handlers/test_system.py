@@ -51,6 +51,15 @@ async def test_rewrap_of_more_than_a_transaction_holds(house: House) -> None:
     assert await house.do("sys.rewrap", "sys/rewrap") == 450
 
 
+async def test_cache(house: House) -> None:
+    """How it is set and how it does; nothing of what is in it."""
+    state = await house.do("sys.cache", "sys/cache")
+    assert set(state) == {
+        "policy", "ttl", "max_bytes", "bytes", "entries", "hits", "misses", "evictions", "hit_rate"
+    }  # fmt: skip
+    assert (state["policy"], state["max_bytes"]) == ("lru", 64 * 2**20)
+
+
 async def test_actors(house: House) -> None:
     """The tree as it is."""
     assert (await house.do("sys.tree", "sys/tree")).name == "agent"
@@ -62,5 +71,5 @@ async def test_the_table(house: House) -> None:
         handler = house.handlers[f"sys.{name}"]
         assert handler.capability is Capability.SUDO
         assert handler.mutates
-    for name in ("key_status", "tree"):
+    for name in ("key_status", "tree", "cache"):
         assert house.handlers[f"sys.{name}"].capability is Capability.READ

@@ -44,6 +44,16 @@ async def test_the_key_is_told_without_the_key(wire: Any) -> None:
     }  # fmt: skip
 
 
+async def test_the_cache(wire: Any) -> None:
+    """The seed's words for its settings, seconds on the wire."""
+    counts = {"bytes": 7, "entries": 2, "hits": 3, "misses": 1, "evictions": 0, "hit_rate": 75.0}
+    state = {"policy": "lfu", "ttl": 300 * 10**9, "max_bytes": 9}
+    wire.gate.answers["sys.cache"] = state | counts
+    told = json.loads((await wire.ask("GET", "system/cache")).body)
+    assert told == {"eviction_policy": "lfu", "ttl_seconds": 300.0, "max_bytes": 9} | counts
+    assert wire.asked == ("sys.cache", "sys/cache")
+
+
 async def test_the_actors_are_a_flat_list(wire: Any) -> None:
     """Parents before their children; a supervisor has no mailbox."""
     box = MailboxStats(

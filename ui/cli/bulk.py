@@ -1,0 +1,79 @@
+"""`freehold secret export` and `import`: many secrets as one JSON object, name → value."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+
+from ui.cli.errors import CliError, exit_of
+from ui.cli.output import document, tell
+from ui.cli.route import route
+from ui.cli.session import session
+from ui.cli.source import read_value
+
+AT_ONCE: Final = 200  # items a request, of the thousand that the agent takes: bodies stay small
+_FULL: Final = "answer_full"  # the values of an answer have a bound; such items are asked for again
+
+
+def export(
+    context: typer.Context,
+    names: Annotated[list[str], typer.Argument(help="Names of secrets, such as secret/app/db.")],
+) -> None:
+    """Read many secrets; prints one JSON object, name to value, that `import` takes.
+
+    Prints what could be read, tells on stderr what could not, and then ends with its exit code.
+    """
+    client = session(context).client
+    values: dict[str, Any] = {}
+    failed: list[dict[str, Any]] = []
+    wanted = list(dict.fromkeys(names))
+    while wanted:
+        asked, wanted = wanted[:AT_ONCE], wanted[AT_ONCE:]
+        results = client.call("POST", route("batch/read"), {"names": asked})["results"]
+        full = [item["name"] for item in results if item.get("error", {}).get("code") == _FULL]
+        if len(full) == len(asked):
+            raise CliError("the agent reads none of these in a batch; read them one by one")
+        wanted = full + wanted
+        values |= {item["name"]: item["secret"]["value"] for item in results if "secret" in item}
+        failed += [item for item in results if "error" in item and item["name"] not in full]
+    document(values)
+    _end(failed, len(values) + len(failed), "read")
+
+
+def import_(
+    context: typer.Context,
+    file: Annotated[Path | None, typer.Argument(help="Else stdin.", dir_okay=False)] = None,
+    create: Annotated[
+        bool, typer.Option("--create", help="Write only those that are not there yet.")
+    ] = False,
+) -> None:
+    """Write many secrets: a JSON object, name to value, as `export` prints it.
+
+    Each is written by itself: what fails is told on stderr, and the others are written all the
+    same.
+    """
+    values = read_value(file, None, as_json=True)
+    if not isinstance(values, dict):
+        raise CliError('a JSON object is expected, such as {"secret/app/db": "value"}')
+    client = session(context).client
+    terms = {"cas": 0} if create else {}
+    failed: list[dict[str, Any]] = []
+    for some in _steps(list(values)):
+        items = [{"name": name, "value": values[name], **terms} for name in some]
+        results = client.call("POST", route("batch/write"), {"secrets": items})["results"]
+        failed += [item for item in results if "error" in item]
+    tell(f"{len(values) - len(failed)} of {len(values)} written")
+    _end(failed, len(values), "written")
+
+
+def _steps(names: Sequence[str]) -> Iterator[Sequence[str]]:
+    return (names[i : i + AT_ONCE] for i in range(0, len(names), AT_ONCE))
+
+
+def _end(failed: list[dict[str, Any]], count: int, done: str) -> None:
+    """Tell of each that failed; raises `CliError` with the exit code of the first."""
+    for item in failed:
+        tell(f"{item['name']}: {item['error']['message']}")
+    if failed:
+        raise CliError(f"{len(failed)} of {count} not {done}", exit_of(failed[0]["status"]))
