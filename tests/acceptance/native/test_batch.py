@@ -75,6 +75,24 @@ def test_each_write_is_announced_and_concluded(shared_agent: Agent) -> None:
         assert phases == ["intent", "outcome"]
 
 
+def test_one_write_to_disk_serves_many(shared_agent: Agent) -> None:
+    """The records of a hundred items, and the items, are made durable a few times in all."""
+    names = [f"secret/group/{i}" for i in range(100)]
+    items = [{"name": name, "value": 1} for name in names]
+    for verb, body, phases in (("write", {"secrets": items}, 2), ("read", {"names": names}, 1)):
+        answer = shared_agent.call("POST", f"{API}/batch/{verb}", body)
+        assert answer.status == 200
+        lines = [json.loads(line) for line in shared_agent.audit_log.read_text().splitlines()]
+        ours = [
+            line
+            for line in lines
+            if line["body"].get("request_id", "").startswith(answer.request_id)
+        ]
+        assert len(ours) == 100 * phases
+        # A batch of the log ends with a record that has a commit mark, and is synced once.
+        assert sum("commit" in line for line in ours) <= 5 * phases
+
+
 def test_uses_of_a_token_are_items(shared_agent: Agent) -> None:
     """Each item spends one: what comes after the last use is refused, and told as such."""
     rule = {"effect": "allow", "paths": ["secret/uses/*"], "capabilities": ["read"]}
