@@ -22,8 +22,8 @@ from vault.uplink.identity import Credential, Enrolment
 from vault.uplink.ledger import EgressLedger
 from vault.uplink.uplink import Parts, Uplink, UplinkConfig
 
-OUTBOX_BYTES: Final = 48 * 1024
-"""Small, so that an hour offline has to let metrics go and merge evidence."""
+OUTBOX_BYTES: Final = 6 * 1024
+"""Small, so that minutes offline have to let metrics go and merge evidence."""
 _CODES: Final = (AlertCode.LOCKOUT, AlertCode.DISK_LOW, AlertCode.ROTATION_FAILED)
 
 

@@ -38,14 +38,15 @@ class SqlOutbox:
         self._database = database
         self._world = world
         self._bound = bound
+        self._offered = 0  # ids up to here may be applied already, whatever we know of it
 
     async def open(self) -> None:
         """Begin a stream if there is none yet."""
-        await self._database.transact(lambda tx: _begin(tx, self._new_stream()))
+        await self._database.transact(self._open)
 
     async def restart(self) -> None:
         """Begin a new stream with what is owed still: the peer has met a later state of this."""
-        await self._database.transact(lambda tx: _restart(tx, self._new_stream()))
+        await self._database.transact(self._restart)
 
     async def state(self) -> OutboxState:
         """See `Outbox`."""
@@ -61,7 +62,7 @@ class SqlOutbox:
 
     async def read(self, after: int, limit: int) -> Batch:
         """See `Outbox`."""
-        return await self._database.transact(lambda tx: _read(tx, after, limit))
+        return await self._database.transact(lambda tx: self._read(tx, after, limit))
 
     async def acknowledge(self, through: int) -> None:
         """See `Outbox`."""
@@ -85,7 +86,20 @@ class SqlOutbox:
         # A little more than it must, so that not every message that follows looks at all again.
         _forget(tx, list(victims(_entries(tx), excess + self._bound // 32)))
         if _backlog(tx).bytes > self._bound:
-            _merge(tx)
+            _merge(tx, self._offered)
+
+    def _open(self, tx: Tx) -> None:
+        _begin(tx, self._new_stream())
+        self._offered = _state(tx).newest  # a life before this one may have sent them
+
+    def _restart(self, tx: Tx) -> None:
+        _restart(tx, self._new_stream())
+        self._offered = 0
+
+    def _read(self, tx: Tx, after: int, limit: int) -> Batch:
+        batch = _read(tx, after, limit)
+        self._offered = max(self._offered, batch.through)
+        return batch
 
     def _new_stream(self) -> bytes:
         return UUID(self._world.new_id()).bytes
@@ -151,13 +165,18 @@ def _forget(tx: Tx, ids: Sequence[int], *, dropped: bool = True) -> None:
         )
 
 
-def _merge(tx: Tx) -> None:
-    """Make one message of all of one topic, in the newest one's place."""
+def _merge(tx: Tx, offered: int) -> None:
+    """Make one message of all of one topic behind `offered`, in the newest one's place.
+
+    What was offered may be applied at the other end: merged into another it would count twice, and
+    what is merged into it would not count at all.
+    """
     topics = tx.execute(
-        "SELECT topic FROM outbox WHERE topic != '' GROUP BY topic HAVING count(*) > 1"
+        "SELECT topic FROM outbox WHERE topic != '' AND id > ? GROUP BY topic HAVING count(*) > 1",
+        [offered],
     ).fetchall()
     for (topic,) in topics:
-        rows = _of_topic(tx, topic)
+        rows = [row for row in _of_topic(tx, topic) if row[0] > offered]
         messages = [codec.decode_payload(MessageType(name), data) for _, name, data in rows]
         whole = messages[0]
         for message in messages[1:]:

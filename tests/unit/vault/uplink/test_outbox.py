@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from actors.testing import FakeWorld
 from protocols.link import messages as m
+from protocols.link.codec import decode_payload
 from protocols.link.delivery import Batch
 from protocols.link.errors import LocalFaultError
 from protocols.link.memory import MemoryOutbox
@@ -121,3 +122,32 @@ async def test_it_survives_its_process(tmp_path: Path) -> None:
         assert await again.state() == state
         assert await names(again) == ["alert"]
         assert await again.append(STATUS) == 2
+
+
+async def test_what_was_offered_is_never_merged(outbox: SqlOutbox) -> None:
+    """The other end may have applied it: merged, it would count twice, or not at all."""
+    for number in range(3):
+        await outbox.append(replace(ALERT, alert_id=fixed(str(number)), count=1))
+    await outbox.read(0, 2)
+    for number in range(3, 60):
+        await outbox.append(replace(ALERT, alert_id=fixed(str(number)), count=1))
+    batch = await outbox.read(0, 1000)
+    assert [entry.id for entry in batch.entries[:2]] == [1, 2]
+    counts = [decode_payload(entry.name, entry.payload).count for entry in batch.entries]  # type: ignore[attr-defined]
+    assert counts[:2] == [1, 1]
+    assert len(counts) < 60
+    assert sum(counts) == 60
+
+
+async def test_what_an_earlier_life_left_is_never_merged(tmp_path: Path) -> None:
+    """It may have been sent by then."""
+    path = tmp_path / "uplink.db"
+    for life in range(2):
+        async with opened(path, FakeWorld()) as database:
+            outbox = SqlOutbox(database, FakeWorld(seed=1), bound=4096)
+            await outbox.open()
+            for number in range(5 if life == 0 else 60):
+                await outbox.append(replace(ALERT, alert_id=fixed(f"{life} {number}")))
+            kept = (await outbox.read(0, 1000)).entries
+    assert [entry.id for entry in kept[:5]] == [1, 2, 3, 4, 5]
+    assert len(kept) < 65
