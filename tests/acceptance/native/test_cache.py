@@ -20,15 +20,20 @@ NAMES = [f"secret/race/{i}" for i in range(24)]
 DOOMED = NAMES[::4] + NAMES[1::4]  # are deleted in the end
 
 
-@pytest.fixture(scope="module", params=["lru", "lfu", "ttl"])
+@pytest.fixture(scope="module", params=["lru", "lfu", "ttl", "lru of two workers"])
 def small(request: pytest.FixtureRequest) -> Iterator[Agent]:
     """An open agent with a cache of 1 MiB."""
-    cache = {"max_size": "1MiB", "eviction_policy": request.param}
-    if request.param == "ttl":
+    policy, _, several = request.param.partition(" ")
+    cache = {"max_size": "1MiB", "eviction_policy": policy}
+    if policy == "ttl":
         cache["ttl"] = "200ms"
+    server = {
+        "listen": "127.0.0.1:0", "tls": {"enabled": False}, "workers": 2 if several else 1,
+    }  # fmt: skip
     with own_folder() as folder:
         key = {"key_management": "file", "key_file": f"{folder}/key"}
-        with running(served_agent(folder, {"cache": cache, "encryption": key})) as agent:
+        config = {"cache": cache, "encryption": key, "server": server}
+        with running(served_agent(folder, config)) as agent:
             made = agent.call("PUT", "/v1/sys/init", {"secret_shares": 1, "secret_threshold": 1})
             agent.token = made.json["root_token"]
             for name in NAMES:
@@ -104,7 +109,7 @@ def test_superseded_and_deleted_versions(small: Agent) -> None:
         lambda: read(0), lambda: read(5), read_many,
     )  # fmt: skip
     state = ok(small, "GET", "system/cache")
-    assert state["bytes"] <= state["max_bytes"] == 1 << 20
+    assert state["bytes"] <= state["max_bytes"] <= 1 << 20  # several processes share it out
     assert state["evictions"] > 0
     assert 0 < state["hit_rate"] < 100
     assert 0 < metric(small, "vault_cache_hit_rate") < 100
