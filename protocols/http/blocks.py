@@ -118,7 +118,7 @@ class BlockReader:
     def _elsewhere(self, known: Request, path: bytes) -> Request:
         """The same request for the path of this literal."""
         try:
-            target = decode_huffman(path[1:]) if path[0] & _HUFFMAN else path[1:]
+            target = _huffman(path[1:]) if path[0] & _HUFFMAN else path[1:]
         except HPACKError as error:
             raise ProtocolViolationError(COMPRESSION_ERROR, type(error).__name__) from error
         return with_target(known, target, self._limits)
@@ -133,6 +133,11 @@ class BlockReader:
         except (HPACKError, IndexError, TypeError) as error:  # as h2 expects of hpack
             raise ProtocolViolationError(COMPRESSION_ERROR, type(error).__name__) from error
         return [(bytes(name), bytes(value)) for name, value in fields]
+
+
+@lru_cache(maxsize=4_096)  # paths, of less than 127 bytes each
+def _huffman(value: bytes) -> bytes:
+    return decode_huffman(value)
 
 
 def _split(block: bytes) -> tuple[tuple[bytes, bytes] | None, bytes | None]:

@@ -14,16 +14,18 @@ from protocols.http.frames import (
     reset_frame,
     window_frame,
 )
+from protocols.http.scope import Headers
 
 
 class Output:
     """Frames go in, in their order; the bytes of all of them come out. Windows are the caller's."""
 
-    __slots__ = ("_encoder", "_frames", "size")
+    __slots__ = ("_encoder", "_frames", "_refusal", "size")
 
     def __init__(self) -> None:
         self._encoder = BlockEncoder()
         self._frames: list[bytes] = []
+        self._refusal: tuple[Headers | None, bytes] = (None, b"")  # the last one, and its block
         self.size = 0  # bytes that wait
 
     def take(self) -> bytes:
@@ -51,6 +53,13 @@ class Output:
         for begin in range(LARGEST, len(block), LARGEST):
             flags = END_HEADERS if begin + LARGEST >= len(block) else 0
             self.add(frame(CONTINUATION, flags, number, block[begin : begin + LARGEST]))
+
+    def refusal(self, number: int, headers: Headers, body: bytes) -> None:
+        """A whole 503. One that is given to many (the same object) is encoded once."""
+        if headers is not self._refusal[0]:
+            self._refusal = headers, self._encoder.encode(503, headers)
+        self.add(frame(HEADERS, END_HEADERS, number, self._refusal[1]))
+        self.add(frame(DATA, END_STREAM, number, body))
 
     def body(self, number: int, data: bytes, *, end: bool) -> None:
         """Part of a response's body: DATA (section 6.1), one frame even if it is empty."""

@@ -7,6 +7,7 @@ from h2.events import DataReceived, ResponseReceived, StreamEnded
 
 from protocols.http.frames import LARGEST, FrameReader, settings_frame
 from protocols.http.h2_output import Output
+from protocols.http.scope import Headers
 
 
 def client() -> H2Connection:
@@ -57,3 +58,23 @@ def test_only_the_head_ends_an_answer_without_body() -> None:
     reader = FrameReader()
     reader._greeted = True
     assert [f.flags & 1 for f in reader.feed(output.take())] == [1, 1, 0]
+
+
+def test_the_same_refusal_again_is_the_same_frames() -> None:
+    """Encoded once for all streams that get it; another one is another."""
+    output = Output()
+    busy: Headers = [(b"retry-after", b"1")]
+    output.refusal(1, busy, b"no")
+    output.take()  # with what the first block says of the table
+    other: Headers = [(b"retry-after", b"2")]
+    seen = []
+    for number, headers in ((3, busy), (5, busy), (7, other)):
+        output.refusal(number, headers, b"no")
+        seen.append(output.take().replace(number.to_bytes(4, "big"), b"????"))
+    plain = Output()
+    plain.head(9, 200, [], end=False)
+    plain.take()
+    plain.head(7, 503, other, end=False)
+    plain.body(7, b"no", end=True)
+    assert seen[0] == seen[1] != seen[2]
+    assert seen[2] == plain.take().replace((7).to_bytes(4, "big"), b"????")
