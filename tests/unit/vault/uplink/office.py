@@ -1,0 +1,65 @@
+"""A control plane's desk without a network: the CA's own services behind `Post`."""
+
+import ssl
+from pathlib import Path
+
+import msgspec
+
+from control.errors import ApiError
+from protocols.pki.certificates import der, parse_pem
+from protocols.pki.chain import verify_agent
+from protocols.pki.messages import (
+    EnrolRequest,
+    JoinRequest,
+    RejoinRequest,
+    RenewRequest,
+    decode,
+    encode,
+)
+from tests.unit.control.ca.harness import PKI, Ca
+from tests.unit.vault.uplink.scene import ListEgress
+from vault.uplink.enrolling import Door, EnrolError, Enroller
+from vault.uplink.identity import IdentityStore
+
+DOOR = Door(endpoint="https://control.test", pin=PKI.trust.pins[0])
+
+
+class Office:
+    """The desk, an agent's files, and the line between them, which can break."""
+
+    def __init__(self, folder: Path) -> None:
+        self.ca = Ca()
+        self.folder = folder / "uplink"
+        self.store = IdentityStore(self.folder)
+        self.egress = ListEgress()
+        self.lose = False
+        """Whether answers are lost on their way."""
+        self.enroller = Enroller(self.store, self.egress, self.ca.world, self.post)
+
+    async def post(self, _context: ssl.SSLContext, _endpoint: str, path: str, body: bytes) -> bytes:
+        """See `Post`."""
+        try:
+            answer = await self._answer(path.rpartition("/")[2], body)
+        except ApiError as error:
+            raise EnrolError(f"the control plane refuses: {error.message}", error.status) from None
+        if self.lose:
+            raise EnrolError("the answer was lost")
+        return encode(answer)
+
+    async def _answer(self, path: str, body: bytes) -> msgspec.Struct:
+        ca = self.ca
+        match path:
+            case "enrol":
+                return await ca.enrolment.enrol(decode(EnrolRequest, body))
+            case "join":
+                return await ca.joining.ask(decode(JoinRequest, body), "192.0.2.1")
+            case "renew":
+                chain = [der(c) for c in parse_pem((self.folder / "agent.crt").read_bytes())]
+                peer = verify_agent(chain, PKI.trust, ca.world.now())
+                return await ca.renewal.renew(peer, decode(RenewRequest, body))
+            case _:
+                return await ca.renewal.rejoin(decode(RejoinRequest, body))
+
+    async def enrolled(self) -> None:
+        """Let in by a token."""
+        await self.enroller.enrol(DOOR, await self.ca.token())

@@ -1,0 +1,99 @@
+"""Keeping linked: cuts at every moment, backoff, an outbox from a backup."""
+
+import pytest
+import trio
+
+from protocols.link import messages as m
+from protocols.link.errors import PipeError
+from protocols.link.vocabulary import AlertCode, ByeReason, Severity
+from tests.unit.vault.uplink.scene import Plane, TrioWorld, bundle, staged
+
+
+@pytest.fixture
+def plane() -> Plane:
+    """An honest one."""
+    return Plane(TrioWorld())
+
+
+@pytest.mark.parametrize("frame", range(1, 9))
+async def test_a_cut_at_any_frame_loses_and_repeats_nothing(
+    plane: Plane, autojump_clock: object, frame: int
+) -> None:
+    """The plane's n-th frame never arrives; what was owed is there once, in order."""
+    sent = 0
+
+    def cut(data: bytes) -> bytes:
+        nonlocal sent
+        sent += 1
+        if sent == frame:
+            raise PipeError("closed", "cut")
+        return data
+
+    plane.tamper = cut
+    async with staged(plane) as stage:
+        for _ in range(3):
+            stage.uplink.raise_alert(AlertCode.LOCKOUT, Severity.INFO)
+        await plane.push(m.PolicyUpdate(bundle=bundle(1)))
+        await plane.until(
+            lambda: (
+                len([a for a in plane.applied if isinstance(a, m.Alert)]) == 3
+                and any(isinstance(a, m.PolicyStatus) for a in plane.applied)
+            )
+        )
+        await plane.until(lambda: not plane.outbox.entries)
+        await trio.sleep(120)
+        assert stage.host.applied == [bundle(1)]
+        statuses = [a for a in plane.applied if isinstance(a, m.PolicyStatus)]
+        assert len(statuses) == 1
+        assert len([a for a in plane.applied if isinstance(a, m.Alert)]) == 3
+
+
+async def test_attempts_back_off_and_never_end(plane: Plane, autojump_clock: object) -> None:
+    """At most one a second at first, in the long run one in half a minute on average."""
+    plane.away = True
+    dials = 0
+    dial = plane.dial
+
+    async def counted(nursery: trio.Nursery, held: object) -> object:
+        nonlocal dials
+        dials += 1
+        return await dial(nursery, held)  # type: ignore[arg-type]  # as it came
+
+    plane.dial = counted  # type: ignore[method-assign, assignment]  # counted
+    async with staged(plane) as stage:
+        await trio.sleep(3600)
+        assert 60 <= dials <= 240
+        assert "unreachable" in stage.uplink.status().trouble
+        plane.away = False
+        await plane.until(lambda: stage.uplink.status().connected)
+        assert stage.uplink.status().attempts == 0
+        assert stage.uplink.status().trouble == ""
+
+
+async def test_an_outbox_from_a_backup_begins_a_new_stream(
+    plane: Plane, autojump_clock: object
+) -> None:
+    """The control plane has applied ids that this outbox never gave: it goes on as another."""
+    async with staged(plane) as stage:
+        stage.uplink.raise_alert(AlertCode.LOCKOUT, Severity.INFO)
+        await plane.until(lambda: bool(plane.applied))
+        first = plane.inbox.stream
+        plane.inbox.through += 100
+        stage.uplink.raise_alert(AlertCode.LOCKOUT, Severity.INFO)
+        plane.cut()
+        await plane.until(lambda: plane.inbox.stream != first)
+        await plane.until(lambda: len(plane.applied) >= 2)
+        assert stage.uplink.status().connected
+
+
+async def test_a_peer_that_asks_to_spread_is_heard(plane: Plane, autojump_clock: object) -> None:
+    """Its agents come back over the time that it names."""
+    async with staged(plane) as stage:
+        await plane.until(lambda: stage.uplink.status().connected)
+        assert plane.session is not None
+        plane.session.leave(ByeReason.RESTART, plane._now(), spread=50_000)
+        plane._stir.set()
+        began = trio.current_time()
+        await plane.until(lambda: plane.sessions == 2)
+        assert trio.current_time() - began < 52
+        await plane.until(lambda: stage.uplink.status().connected)

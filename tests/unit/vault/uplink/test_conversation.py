@@ -1,0 +1,208 @@
+"""One session: what comes is applied, what is owed is sent, nothing before it is recorded."""
+
+from collections.abc import Callable
+from functools import partial
+
+import pytest
+import trio
+
+from protocols.link import messages as m
+from protocols.link.errors import Fault, LinkError, PipeError, RemoteFaultError
+from protocols.link.memory import MemoryInbox, MemoryOutbox
+from protocols.link.vocabulary import ByeReason
+from tests.unit.vault.uplink.scene import (
+    AGENT_KEY,
+    CONTROL_KEY,
+    CONTROL_LEAF,
+    ListEgress,
+    Plane,
+    TrioWorld,
+    credential,
+    fixed,
+)
+from tests.unit.vault.uplink.test_coalesce import ALERT
+from vault.errors import UnavailableError
+from vault.uplink.conversation import Conversation, first_of
+from vault.uplink.egress import Sending
+
+
+class Told:
+    """An owner that writes down what it is told."""
+
+    def __init__(self) -> None:
+        self.words: list[str] = []
+
+    def opened(self, _conversation: Conversation) -> None:
+        """See `Owner`."""
+        self.words.append("opened")
+
+    def caught_up(self) -> None:
+        """See `Owner`."""
+        self.words.append("caught up")
+
+    async def acknowledged(self) -> None:
+        """See `Owner`."""
+        self.words.append("acknowledged")
+
+    async def lost(self) -> None:
+        """See `Owner`."""
+        self.words.append("lost")
+
+
+class Line:
+    """An agent's end of a session with a plane."""
+
+    def __init__(self, plane: Plane) -> None:
+        self.plane, self.told, self.egress = plane, Told(), ListEgress()
+        self.outbox, self.inbox = MemoryOutbox(fixed("agent stream")), MemoryInbox()
+
+    async def talk(self, nursery: trio.Nursery) -> Conversation:
+        """A conversation that is not running yet."""
+        from protocols.link.ends import End
+        from protocols.link.handshake import Channel
+        from protocols.link.signing import Verifier, sha256
+
+        held = credential(self.plane.world)
+        channel = Channel(
+            org="acme",
+            vault="prod",
+            agent_certificate=held.fingerprint,
+            control_certificate=sha256(CONTROL_LEAF),
+        )
+        end = End(
+            channel=channel,
+            signer=AGENT_KEY,
+            verifier=Verifier([CONTROL_KEY.public]),
+            nonce=fixed("nonce"),
+            outbox=await self.outbox.state(),
+            cursor=await self.inbox.cursor(),
+        )
+        return Conversation(
+            pipe=await self.plane.dial(nursery, held),
+            end=end,
+            outbox=self.outbox,
+            inbox=self.inbox,
+            egress=self.egress,
+            sending=Sending(kind="frame", peer="", path="", connection="c"),
+            owner=self.told,
+            world=self.plane.world,
+        )
+
+    async def failing(self) -> Exception:
+        """What a whole conversation fails of."""
+        async with trio.open_nursery() as nursery:
+            conversation = await self.talk(nursery)
+            with pytest.raises((LinkError, UnavailableError)) as caught:
+                await conversation.run()
+            nursery.cancel_scope.cancel()
+        return caught.value
+
+
+@pytest.fixture
+def line() -> Line:
+    """A line to an honest plane."""
+    return Line(Plane(TrioWorld()))
+
+
+async def test_both_ways_and_an_orderly_end(line: Line, autojump_clock: object) -> None:
+    """What waits on either side arrives; leaving ends both without a fault."""
+    await line.outbox.append(ALERT)
+    await line.plane.outbox.append(m.PolicyUpdate(bundle=b"b" * 65))
+    async with trio.open_nursery() as nursery:
+        conversation = await line.talk(nursery)
+        nursery.start_soon(conversation.run)
+        await line.plane.until(lambda: not line.outbox.entries and not line.plane.outbox.entries)
+        await trio.sleep(100)
+        assert conversation.is_live
+        conversation.leave(ByeReason.SHUTDOWN)
+    assert line.plane.applied == [ALERT]
+    assert [message for _, message in line.inbox.applied] == [m.PolicyUpdate(bundle=b"b" * 65)]
+    assert line.told.words == ["opened", "acknowledged", "caught up"]
+    assert conversation.session.ended
+    conversation.send(m.Ping(number=1))  # nothing happens any more
+
+
+async def test_nothing_is_sent_that_could_not_be_recorded(
+    line: Line, autojump_clock: object
+) -> None:
+    """Not even a greeting."""
+    line.egress.fail = UnavailableError("egress_unavailable", "full")
+    assert isinstance(await line.failing(), UnavailableError)
+    assert line.plane.wire == []
+
+
+FORGERIES: dict[str, tuple[Callable[[bytes], bytes], Fault]] = {
+    "signature": (lambda frame: frame[:-1] + bytes([frame[-1] ^ 1]), Fault.SIGNATURE),
+    "size": (lambda _: b"x", Fault.FRAME_SIZE),
+}
+
+
+@pytest.mark.parametrize("how", FORGERIES)
+async def test_a_forged_frame_ends_the_session(
+    line: Line, autojump_clock: object, how: str
+) -> None:
+    """Nothing of it is taken; the peer is told the fault's word."""
+    line.plane.tamper, fault = FORGERIES[how]
+    await line.plane.outbox.append(m.PolicyUpdate(bundle=b"b" * 65))
+    failure = await line.failing()
+    assert isinstance(failure, RemoteFaultError)
+    assert failure.fault is fault
+    assert line.inbox.applied == []
+
+
+async def test_a_repeated_frame_ends_the_session(line: Line, autojump_clock: object) -> None:
+    """A replay is out of sequence."""
+    seen: list[bytes] = []
+
+    def repeat(frame: bytes) -> bytes:
+        seen.append(frame)
+        return seen[1] if len(seen) > 2 else frame
+
+    line.plane.tamper = repeat
+    for number in range(3):
+        await line.plane.outbox.append(m.PolicyUpdate(bundle=bytes([number]) * 65))
+    failure = await line.failing()
+    assert isinstance(failure, RemoteFaultError)
+    assert len(line.inbox.applied) <= 1
+
+
+async def test_a_peer_that_falls_silent_is_given_up(line: Line, autojump_clock: object) -> None:
+    """Whatever its connection looks like."""
+
+    async def silent(_pipe: object, _leaf: bytes) -> None:
+        await trio.sleep_forever()
+
+    line.plane.serve = silent  # type: ignore[method-assign]  # a black hole
+    began = trio.current_time()
+    failure = await line.failing()
+    assert isinstance(failure, RemoteFaultError)
+    assert failure.fault is Fault.TIMEOUT
+    assert trio.current_time() - began < 31
+
+
+async def test_a_lost_connection_is_told_as_such(line: Line, autojump_clock: object) -> None:
+    """So that it is made anew."""
+
+    async def gone(pipe: object, _leaf: bytes) -> None:
+        await pipe.aclose()  # type: ignore[attr-defined]  # a memory pipe
+
+    line.plane.serve = gone  # type: ignore[method-assign]  # it hangs up
+    assert isinstance(await line.failing(), PipeError)
+
+
+async def test_a_peer_that_lost_what_it_had_is_noticed(line: Line, autojump_clock: object) -> None:
+    """Our cursor is of its stream's past: what it has acknowledged and lost is told."""
+    line.plane.outbox.newest = line.plane.outbox.acknowledged = 5
+    async with trio.open_nursery() as nursery:
+        conversation = await line.talk(nursery)
+        nursery.start_soon(conversation.run)
+        await trio.sleep(1)
+        assert "lost" in line.told.words
+        nursery.cancel_scope.cancel()
+
+
+async def test_the_first_of_several_waits(autojump_clock: object) -> None:
+    """The others are cancelled."""
+    began = trio.current_time()
+    await first_of(partial(trio.sleep, 5), trio.sleep_forever, partial(trio.sleep, 9))
+    assert trio.current_time() - began == 5

@@ -1,0 +1,115 @@
+"""Asking the control plane for certificates, over the CA's own services."""
+
+from pathlib import Path
+
+import pytest
+import trio
+
+from protocols.pki.errors import PinError
+from protocols.pki.messages import Pending
+from tests.unit.control.ca.harness import NAME
+from tests.unit.protocols.pki.samples import make_pki
+from tests.unit.vault.uplink.office import DOOR, Office
+from vault.errors import UnavailableError
+from vault.uplink.enrolling import Door, EnrolError, post
+
+DAY = 86_400
+
+
+@pytest.fixture
+def office(tmp_path: Path) -> Office:
+    """A desk and an agent without a name."""
+    return Office(tmp_path)
+
+
+async def test_a_token_lets_in_once_and_a_lost_answer_costs_nothing(office: Office) -> None:
+    """Asked again with the same key and token: the same certificate."""
+    token = await office.ca.token()
+    office.lose = True
+    with pytest.raises(EnrolError):
+        await office.enroller.enrol(DOOR, token)
+    assert office.store.load() is None
+    office.lose = False
+    await office.enroller.enrol(DOOR, token)
+    held = office.store.load()
+    assert held is not None
+    assert held.name == NAME
+    with pytest.raises(EnrolError) as told:
+        await Office(office.folder / "thief").enroller.enrol(DOOR, token)
+    assert told.value.status in {401, 409}
+
+
+async def test_every_body_is_on_the_ledger_before_it_is_sent(office: Office) -> None:
+    """And if it cannot be, nothing is sent."""
+    office.egress.fail = UnavailableError("egress_unavailable", "full")
+    with pytest.raises(UnavailableError):
+        await office.enroller.enrol(DOOR, await office.ca.token())
+    office.egress.fail = None
+    await office.enrolled()
+    assert len(office.egress.entries) == 1
+    assert b'"csr"' in office.egress.entries[0]
+
+
+async def test_a_person_lets_in(office: Office) -> None:
+    """Pending with a fingerprint until it is approved."""
+    pending = await office.enroller.join(DOOR, org="acme", label="host")
+    assert isinstance(pending, Pending)
+    assert (await office.enroller.join(DOOR, org="acme", label="host")) == pending
+    await office.ca.joining.approve(
+        pending.id, pending.fingerprint, org=NAME.org, vault=NAME.vault, by="alice"
+    )
+    assert await office.enroller.join(DOOR, org="acme", label="host") is None
+    assert office.store.load() is not None
+
+
+async def test_renewal_before_and_return_after_the_end(office: Office) -> None:
+    """By the certificate while it counts, by the link key after weeks; lost answers included."""
+    await office.enrolled()
+    for seconds, path in ((DAY // 2, "renew"), (30 * DAY, "rejoin")):
+        office.ca.world.advance(seconds)
+        held = office.store.load()
+        assert held is not None
+        office.lose = True
+        with pytest.raises(EnrolError):
+            await office.enroller.renew(held)
+        office.lose = False
+        await office.enroller.renew(held)
+        after = office.store.load()
+        assert after is not None
+        assert after.enrolment.generation == held.enrolment.generation + 1, path
+
+
+async def test_a_key_that_is_used_up_is_replaced(office: Office) -> None:
+    """Its certificate has expired unseen: the refusal makes the next request another key's."""
+    await office.enrolled()
+    office.ca.world.advance(DAY // 2)
+    held = office.store.load()
+    assert held is not None
+    office.lose = True
+    with pytest.raises(EnrolError):
+        await office.enroller.renew(held)
+    office.lose = False
+    office.ca.world.advance(3 * DAY)
+    with pytest.raises(EnrolError) as told:
+        await office.enroller.renew(held)
+    assert told.value.status == 409
+
+
+async def test_a_grant_under_another_authority_is_not_taken(office: Office) -> None:
+    """The pin is held against the grant's roots too."""
+    foreign = Door(endpoint=DOOR.endpoint, pin=make_pki("foreign").trust.pins[0])
+    with pytest.raises(PinError):
+        await office.enroller.enrol(foreign, await office.ca.token())
+    assert office.store.load() is None
+
+
+async def test_an_address_where_nobody_is(office: Office) -> None:
+    """A typed error that says where."""
+    from protocols.pki.contexts import pinned_context
+
+    listener = (await trio.open_tcp_listeners(0, host="127.0.0.1"))[0]
+    port = listener.socket.getsockname()[1]
+    await listener.aclose()
+    context = pinned_context(DOOR.pin, office.ca.world.now)
+    with pytest.raises(EnrolError, match="cannot reach"):
+        await post(context, f"https://127.0.0.1:{port}", "/link/v1/enrol", b"{}")

@@ -1,0 +1,70 @@
+"""Being let in, renewed in time, brought back."""
+
+import pytest
+import trio
+
+from protocols.link import messages as m
+from protocols.link.vocabulary import AlertCode
+from tests.unit.vault.uplink.scene import FakeEnroller, Plane, TrioWorld, credential, staged
+from vault.uplink.enrolling import Door, EnrolError
+from vault.uplink.uplink import UplinkConfig
+
+DOOR = Door(endpoint="https://control.test", pin="sha256:x")
+CALM = UplinkConfig(door=DOOR, heartbeat=3600.0, metrics=3600.0, checkpoints=3600.0)
+
+
+@pytest.fixture
+def plane() -> Plane:
+    """An honest one."""
+    return Plane(TrioWorld())
+
+
+async def test_without_an_address_it_waits_for_a_person(
+    plane: Plane, autojump_clock: object
+) -> None:
+    """Nothing is asked of anybody."""
+    enroller = FakeEnroller(plane.world, None)
+    async with staged(plane, enroller=enroller) as stage:
+        await trio.sleep(600)
+        assert (enroller.joins, stage.uplink.status().standing) == (0, "unenrolled")
+
+
+async def test_it_asks_to_join_until_somebody_answers(plane: Plane, autojump_clock: object) -> None:
+    """Pending with the fingerprint to compare, at the pace that it is told; then linked."""
+    enroller = FakeEnroller(plane.world, None, waits=5)
+    async with staged(plane, enroller=enroller, config=CALM) as stage:
+        await trio.sleep(20)
+        status = stage.uplink.status()
+        assert (status.standing, status.fingerprint) == ("pending", "aaaa-bbbb")
+        assert status.endpoint == DOOR.endpoint
+        await plane.until(lambda: stage.uplink.status().connected)
+        assert enroller.joins == 6
+        assert stage.uplink.status().standing == "enrolled"
+
+
+async def test_an_absent_control_plane_is_asked_again(plane: Plane, autojump_clock: object) -> None:
+    """Joining goes on; why it does not succeed is shown."""
+    enroller = FakeEnroller(plane.world, None)
+    enroller.fail = EnrolError("cannot reach it")
+    async with staged(plane, enroller=enroller, config=CALM) as stage:
+        await trio.sleep(300)
+        assert stage.uplink.status().trouble == "cannot reach it"
+        enroller.fail = None
+        await plane.until(lambda: stage.uplink.status().connected)
+
+
+async def test_an_expired_agent_goes_on_and_comes_back(
+    plane: Plane, autojump_clock: object
+) -> None:
+    """Warned of in time, expired, renewed as soon as the control plane is there again."""
+    enroller = FakeEnroller(plane.world, credential(plane.world, life=3600))
+    enroller.fail = EnrolError("away")
+    async with staged(plane, enroller=enroller, config=CALM) as stage:
+        await trio.sleep(2 * 3600)
+        assert stage.uplink.status().standing == "expired"
+        codes = [a.code for a in plane.applied if isinstance(a, m.Alert)]
+        assert codes == [AlertCode.CERTIFICATE_EXPIRING]
+        enroller.fail = None
+        await plane.until(lambda: stage.uplink.status().generation == 2)
+        await plane.until(lambda: stage.uplink.status().connected)
+        assert stage.uplink.status().certificate_expires > plane.world.now()

@@ -1,0 +1,45 @@
+"""Addresses of control planes, and files that do not fit."""
+
+from pathlib import Path
+
+import pytest
+import trio
+
+from actors import SystemWorld
+from protocols.link.errors import PipeError
+from tests.unit.vault.uplink.office import Office
+from vault.uplink.network import Network, address_of
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "address"),
+    [
+        ("https://control.test", ("control.test", 443)),
+        ("https://control.test:8443/", ("control.test", 8443)),
+        ("https://[::1]:9", ("::1", 9)),
+    ],
+)
+def test_an_address_is_host_and_port(endpoint: str, address: tuple[str, int]) -> None:
+    """With TLS's port when it names none."""
+    assert address_of(endpoint) == address
+
+
+@pytest.mark.parametrize(
+    "endpoint", ["http://c", "https://", "https://u:p@c", "https://c/x", "https://c?x", "c:1"]
+)
+def test_anything_else_is_none(endpoint: str) -> None:
+    """No path, no user, no plain HTTP."""
+    with pytest.raises(ValueError, match="control plane's address"):
+        address_of(endpoint)
+
+
+async def test_a_key_that_others_can_read_is_not_used(tmp_path: Path) -> None:
+    """And one that is gone is told, as an attempt that failed."""
+    office = Office(tmp_path)
+    await office.enrolled()
+    held = office.store.load()
+    assert held is not None
+    held.identity.key.unlink()
+    async with trio.open_nursery() as nursery:
+        with pytest.raises(PipeError, match="tls"):
+            await Network(SystemWorld())(nursery, held)
