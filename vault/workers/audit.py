@@ -1,49 +1,110 @@
 """The worker's side of auditing: drafts go to the leader, who numbers, chains and writes them.
 
-Whatever has queued up goes in one frame, and the next follows when that is answered: group commit
-over all processes, and one order.
+One frame is under way at a time, with all that was queued when it left: group commit over all
+processes, and one order. A frame costs the leader a turn, two threads' and a sync, whatever is in
+it. So it is not sent with the first draft: every request that has arrived by now is first brought
+to its own record, which costs nothing but a turn of the event loop.
 """
 
-from collections.abc import Sequence
-from typing import ClassVar, Final
+from typing import Final
 
-from actors import ActorError, BatchActor, Failure, Ref, World
+import trio
+
+from actors import World
 from vault.audit.broker import begins_work, disk_full
 from vault.audit.draft import draft_event
 from vault.audit.hashing import ValueHasher
 from vault.audit.record import AuditEvent
 from vault.audit.writer import AuditConfig, unavailable
-from vault.errors import VaultError
+from vault.errors import UnavailableError
 from vault.workers.wire import Drafted, Lane, Recorded
 
+MOST_AT_ONCE: Final = 256  # drafts of a frame, as of a batch of the writer's
+MOST_TURNS: Final = 8  # of the event loop that a frame waits while each of them brings more drafts
+_FEWEST_TURNS: Final = 2  # in the first others may have had theirs after us
 _CONFIG: Final = AuditConfig()
 
 
-class AuditLane(BatchActor[Drafted]):
-    """Sends drafts and waits until they are durable. Only this actor uses its lane."""
+class _Waiting:
+    """One draft, whoever waits for it, and since when (Trio's clock)."""
 
-    max_batch: ClassVar[int] = 256
+    __slots__ = ("draft", "error", "known", "since")
+
+    def __init__(self, draft: Drafted) -> None:
+        self.draft = draft
+        self.since = trio.current_time()
+        self.known = trio.Event()
+        self.error: UnavailableError | None = None
+
+
+class AuditLane:
+    """Sends drafts and waits until they are durable. `run` must run meanwhile."""
 
     def __init__(self, lane: Lane[Recorded]) -> None:
         self._lane = lane
+        self._queue: list[_Waiting] = []
+        self._sent: list[_Waiting] = []
+        self._wake = trio.Event()
 
-    async def receive_batch(self, batch: Sequence[Drafted]) -> Sequence[object]:
-        """None for each draft that is durable, or `UnavailableError`."""
-        await self._lane.send(list(batch))
+    async def write(self, draft: Drafted) -> None:
+        """Return once it is durable. Raises `UnavailableError`; then it may be durable as well."""
+        if len(self._queue) >= _CONFIG.queue:
+            raise unavailable("too many records wait for the audit writer")
+        waiting = _Waiting(draft)
+        self._queue.append(waiting)
+        self._wake.set()
+        await waiting.known.wait()
+        if waiting.error is not None:
+            raise waiting.error
+
+    async def run(self) -> None:
+        """Send frames until the lane closes. Raises `LaneClosed`."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._give_up)
+            while True:
+                await self._wake.wait()
+                self._wake = trio.Event()
+                await self._gather()
+                while self._queue:
+                    await self._exchange()
+
+    async def _gather(self) -> None:
+        before = 0
+        for turn in range(MOST_TURNS):
+            if turn >= _FEWEST_TURNS and len(self._queue) == before:
+                return
+            before = len(self._queue)
+            await trio.lowlevel.checkpoint()
+
+    async def _exchange(self) -> None:
+        self._sent, self._queue = self._queue[:MOST_AT_ONCE], self._queue[MOST_AT_ONCE:]
+        await self._lane.send([waiting.draft for waiting in self._sent])
         answer = await self._lane.receive()
-        if answer.error:
-            results: list[object] = [Failure(unavailable(answer.error)) for _ in batch]
-        else:
-            results = [None] * len(batch)
+        for waiting in self._sent:
+            waiting.error = waiting.error or (unavailable(answer.error) if answer.error else None)
         for place in answer.refused:
-            results[place] = Failure(disk_full())
-        return results
+            self._sent[place].error = disk_full()
+        for waiting in self._sent:
+            waiting.known.set()
+        self._sent = []
+        if self._queue:
+            await self._gather()
+
+    async def _give_up(self) -> None:
+        """Tell those that have waited too long; their frame stays under way, in step."""
+        while True:
+            await trio.sleep(1.0)
+            latest = trio.current_time() - _CONFIG.deadline
+            for waiting in (*self._sent, *self._queue):
+                if waiting.since < latest and not waiting.known.is_set():
+                    waiting.error = unavailable("the audit writer does not answer")
+                    waiting.known.set()
 
 
 class RemoteAudit:
     """`vault.pipeline.Recorder` over the lane, while the vault is open."""
 
-    def __init__(self, lane: Ref[Drafted], hasher: ValueHasher, world: World) -> None:
+    def __init__(self, lane: AuditLane, hasher: ValueHasher, world: World) -> None:
         self._lane = lane
         self._hasher = hasher
         self._world = world
@@ -52,11 +113,4 @@ class RemoteAudit:
         """As `vault.audit.broker.Broker.record`."""
         draft = draft_event(event, self._world.now(), self._hasher)
         begins = begins_work(event, _CONFIG.essential)
-        try:
-            await self._lane.ask(Drafted(draft.time, draft.body, begins), _CONFIG.deadline)
-        except VaultError:
-            raise
-        except ActorError as error:
-            raise unavailable("the audit writer does not answer") from error
-        except Exception as error:
-            raise unavailable("the audit writer failed") from error
+        await self._lane.write(Drafted(draft.time, draft.body, begins))

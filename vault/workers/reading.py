@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
-from actors import Ref, World
+from actors import World
 from vault.audit.hashing import ValueHasher
 from vault.authn.authenticator import Authenticator, CredentialMethod
 from vault.authn.bearer import Bearer, api_key_method
@@ -40,14 +40,14 @@ from vault.store.store import Store, open_store
 from vault.store.tables import MOUNTS, POLICIES, SYSTEM, TOKENS
 from vault.store.warmup import warming
 from vault.unit import cache_config
-from vault.workers.audit import RemoteAudit
+from vault.workers.audit import AuditLane, RemoteAudit
 from vault.workers.buckets import SharedBuckets
 from vault.workers.caches import WorkerCache, share
 from vault.workers.elsewhere import Elsewhere
 from vault.workers.follower import Follower
 from vault.workers.lockout import WorkerLockout
 from vault.workers.page import Page
-from vault.workers.wire import Drafted, Open
+from vault.workers.wire import Open
 
 LOCAL: Final = frozenset({"secret.read", "secret.list", "secret.keys"})
 """Operations that a worker runs. None of them changes anything; all others are the leader's."""
@@ -61,7 +61,7 @@ class WorkerParts:
     backend: Backend
     metrics: Metrics
     page: Page
-    audit: Ref[Drafted]
+    audit: AuditLane
     world: World
 
 

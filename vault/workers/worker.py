@@ -10,7 +10,7 @@ import msgspec
 import trio
 import trio.lowlevel
 
-from actors import Child, SystemWorld, World, supervise
+from actors import SystemWorld, World
 from protocols.http import Listener, ServerHandle
 from protocols.http.errors import TlsConfigError
 from vault.config import Settings
@@ -70,17 +70,15 @@ async def _work(settings: Settings, listen: Listen, spawn: Spawn, fds: list[int]
         storage.connection_string.get_secret_value(), readers=storage.max_connections
     )
     backend.open()
-    audit_lane: Lane[Recorded] = Lane(audit, Recorded)
-    child = Child("lane", lambda: AuditLane(audit_lane), mailbox=4096, stop_grace=10.0)
-    async with supervise("audit", [child], world=world) as tree, trio.open_nursery() as nursery:
-        relay_lane = Lane(relayed, Answered)
-        relay = Relay(relay_lane)
-        parts = WorkerParts(settings, backend, metrics, Page(page), tree.ref("lane"), world)
+    audit_lane = AuditLane(Lane(audit, Recorded))
+    relay_lane = Lane(relayed, Answered)
+    relay = Relay(relay_lane)
+    async with trio.open_nursery() as nursery:
+        parts = WorkerParts(settings, backend, metrics, Page(page), audit_lane, world)
         worker = Worker(parts, Lane(control, Order), nursery)  # type: ignore[arg-type]
         app = WorkerApp(_edge(worker.door, metrics, world), worker.door, relay)
-        nursery.start_soon(_until_closed, relay.run)
-        nursery.start_soon(_until_closed, relay_lane.run)
-        nursery.start_soon(_until_closed, worker.control.run)
+        for run_ in (audit_lane.run, relay.run, relay_lane.run, worker.control.run):
+            nursery.start_soon(_until_closed, run_)
         others = Others(parts.page, spawn.number, settings.server.workers)
         bound = Listener(socket.socket(fileno=listener), gives_way=others.are_freer)
         worker.handle = await nursery.start(listen, app, settings, world, bound)
@@ -95,7 +93,7 @@ async def _until_closed(run: Callable[[], Awaitable[None]]) -> None:
     """Without the leader nothing can be answered: end at once."""
     try:
         await run()
-    except LaneClosed:
+    except* LaneClosed:
         os._exit(1)
 
 

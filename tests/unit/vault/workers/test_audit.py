@@ -7,12 +7,13 @@ from contextlib import asynccontextmanager
 import pytest
 import trio
 
-from actors import Child, SystemWorld, supervise
+from actors import SystemWorld
 from vault.audit.hashing import ValueHasher
 from vault.audit.testing import make_event, make_keys
+from vault.audit.writer import AuditConfig
 from vault.errors import UnavailableError
 from vault.workers.audit import AuditLane, RemoteAudit
-from vault.workers.wire import Drafted, Lane, Recorded
+from vault.workers.wire import Drafted, Lane, LaneClosed, Recorded
 
 
 @asynccontextmanager
@@ -22,12 +23,11 @@ async def audited() -> AsyncIterator[tuple[RemoteAudit, Lane[list[Drafted]]]]:
         trio.SocketStream(trio.socket.from_stdlib_socket(sock))
         for sock in socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
     )
-    lane: Lane[Recorded] = Lane(ours, Recorded)
-    child = Child("lane", lambda: AuditLane(lane))
-    world = SystemWorld()
-    async with ours, theirs, supervise("audit", [child], world=world) as tree:
-        hasher = ValueHasher(make_keys().mac)
-        yield RemoteAudit(tree.ref("lane"), hasher, world), Lane(theirs, list[Drafted])
+    lane, hasher = AuditLane(Lane(ours, Recorded)), ValueHasher(make_keys().mac)
+    async with ours, theirs, trio.open_nursery() as nursery:
+        nursery.start_soon(lane.run)
+        yield RemoteAudit(lane, hasher, SystemWorld()), Lane(theirs, list[Drafted])
+        nursery.cancel_scope.cancel()
 
 
 async def record(audit: RemoteAudit, number: int, told: list[str], **changes: str) -> None:
@@ -92,10 +92,53 @@ async def test_values_never_leave_unhashed() -> None:
         await leader.send(Recorded())
 
 
-async def test_no_leader() -> None:
-    """Without one nothing is recorded, and so nothing is answered."""
+async def test_what_has_arrived_goes_with_the_first_frame() -> None:
+    """Requests that come to their record one turn of the loop after another share a frame."""
+    told: list[str] = []
+
+    async def late(turns: int) -> None:
+        for _ in range(turns):
+            await trio.lowlevel.checkpoint()
+        await record(audit, turns, told)
+
+    async with audited() as (audit, leader), trio.open_nursery() as nursery:
+        for turns in range(4):
+            nursery.start_soon(late, turns)
+        assert len(await leader.receive()) == 4
+        await leader.send(Recorded())
+    assert told == ["durable"] * 4
+
+
+async def test_a_leader_that_takes_too_long(autojump_clock: trio.testing.MockClock) -> None:
+    """The request ends at its deadline, and the lane goes on with the next answer."""
+    assert autojump_clock.rate == 0
     async with audited() as (audit, leader):
-        await leader.aclose()
-        with pytest.raises(UnavailableError) as caught:
+        with pytest.raises(UnavailableError, match="does not answer"):
             await audit.record(make_event(1))
-        assert caught.value.code == "audit_unavailable"
+        await leader.receive()
+        await leader.send(Recorded())
+        told: list[str] = []
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(record, audit, 2, told)
+            assert len(await leader.receive()) == 1
+            await leader.send(Recorded())
+        assert told == ["durable"]
+
+
+async def test_too_many() -> None:
+    """The queue is bounded."""
+    refused: list[str] = []
+    async with audited() as (audit, leader), trio.open_nursery() as nursery:
+        for number in range(AuditConfig().queue + 1):
+            nursery.start_soon(record, audit, number, refused)
+        await leader.receive()
+        assert refused == ["audit_unavailable"]
+        nursery.cancel_scope.cancel()
+
+
+async def test_no_leader() -> None:
+    """Without one the worker ends: nothing could be recorded, and so nothing answered."""
+    with pytest.RaisesGroup(LaneClosed, flatten_subgroups=True):
+        async with audited() as (audit, leader):
+            await leader.aclose()
+            await audit.record(make_event(1))
