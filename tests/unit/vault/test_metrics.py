@@ -116,3 +116,16 @@ def test_counters_are_read_where_they_are_kept() -> None:
     assert samples(metrics)["vault_requests_shed_total{}"] == 5
     with pytest.raises(KeyError):
         metrics.count(made_up=float)
+
+
+def test_totals_are_all_that_was_counted() -> None:
+    """Over all endpoints, in the buckets of the durations."""
+    metrics = Metrics()
+    assert sum(metrics.totals().counts) == 0
+    metrics.operation("secret.read", "ok")
+    metrics.request("GET", "a", 0.001)
+    metrics.request("GET", "b", 100.0)
+    totals = metrics.totals()
+    assert totals.operations == {("secret.read", "ok"): 1}
+    assert (totals.counts[0], totals.counts[-1], len(totals.counts)) == (1, 1, 15)
+    assert totals.seconds == 100.001

@@ -1,0 +1,207 @@
+"""A control plane's bundles at the vault: only its own, only forward, only within the ceiling."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from protocols.link.bundle import NO_BUNDLE, Bundle, PolicyKey, hash_of, sign_bundle
+from tests.unit.vault.handlers.conftest import ROOT, House
+from vault.authz.access import Access
+from vault.authz.authorizer import Authorizer
+from vault.authz.book import PolicyBook
+from vault.authz.ceiling import NO_CEILING
+from vault.authz.policy import Policy, validate
+from vault.errors import ValidationError
+from vault.handlers.fleet import FleetHandlers, Seam
+from vault.handlers.handler import Call
+from vault.model.identity import Identity, Method
+from vault.model.link import DISABLED
+from vault.model.operation import Capability, Operation, Origin
+from vault.model.path import ResourcePath
+from vault.model.payloads import ApplyBundle
+from vault.model.seam import InForce, PolicyTrust
+
+KEY = PolicyKey(Ed25519PrivateKey.from_private_bytes(b"p" * 32))
+THIEF = PolicyKey(Ed25519PrivateKey.from_private_bytes(b"t" * 32))
+NOW_MS = 1_800_000_000_000
+EVERYTHING = {"effect": "allow", "paths": ["*"], "capabilities": ["*"]}
+CEILING = validate(
+    {
+        "name": "ceiling",
+        "rules": [{"effect": "allow", "paths": ["s/app/*"], "capabilities": ["read", "list"]}],
+    }
+)
+
+
+def signed(
+    version: int,
+    *rules: dict[str, Any],
+    prev: bytes = NO_BUNDLE,
+    key: PolicyKey = KEY,
+    **changes: Any,
+) -> bytes:
+    """A bundle with one policy, `app`, of these rules."""
+    fields: dict[str, Any] = {
+        "org": "acme",
+        "vault": "prod",
+        "version": version,
+        "prev_hash": prev,
+        "not_before": 0,
+        "expires": 2 * NOW_MS,
+        "rules": (msgspec.json.encode({"name": "app", "rules": rules}),),
+    }
+    return sign_bundle(Bundle(**{**fields, **changes}), key)
+
+
+@dataclass
+class Agent:
+    """An enrolled agent's policies."""
+
+    house: House
+    ceiling: Policy = NO_CEILING
+    book: PolicyBook = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.book = PolicyBook(self.house.store, self.house.world, self.ceiling)
+
+    async def do(self, name: str, payload: object) -> Any:
+        """One operation."""
+        seam = Seam(trust=lambda: PolicyTrust("acme", "prod", KEY.public))
+        handlers = FleetHandlers(self.book, seam, self.house.world).handlers()
+        op = Operation(
+            name=name,
+            path=ResourcePath.parse("sys/fleet/bundle"),
+            payload=payload,
+            request_id="r",
+            credential=None,
+            origin=Origin(ip=""),
+        )
+        return await handlers[name].run(Call(op, ROOT))
+
+    async def take(self, bundle: bytes) -> InForce:
+        """A bundle comes."""
+        found: InForce = await self.do("fleet.apply", ApplyBundle(signed=bundle))
+        return found
+
+    async def refused(self, bundle: bytes) -> str:
+        """Why it is not taken."""
+        with pytest.raises(ValidationError) as told:
+            await self.take(bundle)
+        assert told.value.code == "bundle_refused"
+        return str(told.value.details["reason"])
+
+    def allows(self, capability: str, path: str, *policies: str) -> bool:
+        """Whether somebody with these policies may do that."""
+        who = Identity(id="u", name="u", method=Method.TOKEN, policies=policies or ("app",))
+        access = Access(
+            capability=Capability(capability),
+            path=ResourcePath.parse(path),
+            identity=who,
+            origin=Origin(ip=""),
+            now=self.house.world.now(),
+        )
+        return Authorizer(self.book).decide(access).allowed
+
+
+@pytest.fixture
+def enrolled(house: House) -> Callable[..., Agent]:
+    """An agent with a ceiling, or without."""
+    return lambda ceiling=NO_CEILING: Agent(house, ceiling)
+
+
+async def test_a_malicious_control_plane_cannot_widen(enrolled: Callable[..., Agent]) -> None:
+    """Whatever its bundle allows, only what the ceiling allows counts; root loses nothing."""
+    agent = enrolled(CEILING)
+    in_force = await agent.take(signed(1, EVERYTHING))
+    assert (in_force.version, in_force.narrowed) == (1, 1)
+    assert agent.allows("read", "s/app/a")
+    for capability, path in (
+        ("update", "s/app/a"),
+        ("destroy", "s/app/a"),
+        ("read", "s/other"),
+        ("update", "sys/policies/app"),
+        ("sudo", "sys/seal"),
+        ("update", "auth/token/create"),
+    ):
+        assert not agent.allows(capability, path)
+    deny = {"effect": "deny", "paths": ["*"], "capabilities": ["*"]}
+    await agent.take(signed(5, deny))
+    assert not agent.allows("read", "s/app/a")
+    assert agent.allows("read", "s/app/a", "root")
+
+
+async def test_without_a_ceiling_it_can_only_take_away(enrolled: Callable[..., Agent]) -> None:
+    """The default of an owner who has said nothing."""
+    agent = enrolled()
+    await agent.take(signed(1, EVERYTHING))
+    assert not agent.allows("read", "s/app/a")
+
+
+async def test_it_cannot_go_back_or_split(enrolled: Callable[..., Agent]) -> None:
+    """Older versions, another bundle of one version, a broken chain: all refused, all the time."""
+    agent = enrolled(CEILING)
+    one, two = signed(1), signed(2, EVERYTHING, prev=hash_of(signed(1)[64:]))
+    await agent.take(one)
+    await agent.take(two)
+    assert await agent.refused(one) == "older"
+    assert await agent.refused(signed(2)) == "equivocation"
+    assert await agent.refused(signed(3, prev=b"x" * 32)) == "broken_chain"
+    assert (await agent.take(two)).version == 2
+    reopened = Agent(agent.house, CEILING)
+    await reopened.book.reload()
+    assert await reopened.refused(one) == "older"
+    assert reopened.allows("read", "s/app/a")
+
+
+@pytest.mark.parametrize(
+    ("bundle", "reason"),
+    [
+        (signed(1, key=THIEF), "signature"),
+        (signed(1)[:-1] + b"x", "signature"),
+        (signed(1, org="other"), "wrong_org"),
+        (signed(1, vault="other"), "wrong_vault"),
+        (signed(1, expires=1), "expired"),
+        (signed(1, not_before=2 * NOW_MS - 1), "not_yet_valid"),
+        (signed(1, rules=(b'{"name":"root","rules":[]}',)), "invalid_rule"),
+        (signed(1, rules=(b"no json at all",)), "invalid_rule"),
+        (b"x" * 65, "signature"),
+    ],
+)
+async def test_what_is_not_ours_is_refused(
+    enrolled: Callable[..., Agent], bundle: bytes, reason: str
+) -> None:
+    """Each by its own word, and nothing of it is in force."""
+    agent = enrolled(CEILING)
+    assert await agent.refused(bundle) == reason
+    assert agent.book.snapshot.fleet.version == 0
+
+
+async def test_one_in_force_stays_beyond_its_end(enrolled: Callable[..., Agent]) -> None:
+    """Expiry is about being accepted: an agent offline for weeks keeps its last policy."""
+    agent = enrolled(CEILING)
+    bundle = signed(1, EVERYTHING, expires=NOW_MS + 1000)
+    await agent.take(bundle)
+    agent.house.world.time += 10**15
+    assert agent.allows("read", "s/app/a")
+    assert (await agent.take(bundle)).version == 1
+
+
+async def test_an_agent_without_a_control_plane_takes_none(house: House) -> None:
+    """And says so of its link."""
+    handlers = FleetHandlers(house.book, Seam(), house.world).handlers()
+    op = Operation(
+        name="fleet.apply",
+        path=ResourcePath.parse("sys/fleet/bundle"),
+        payload=ApplyBundle(signed=signed(1)),
+        request_id="r",
+        credential=None,
+        origin=Origin(ip=""),
+    )
+    with pytest.raises(ValidationError) as told:
+        await handlers["fleet.apply"].run(Call(op, ROOT))
+    assert told.value.code == "not_enrolled"
+    assert await handlers["fleet.link"].run(Call(op, ROOT)) == DISABLED
