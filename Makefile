@@ -28,7 +28,7 @@ setup: ## install what is missing and make the environment; quick when nothing c
 	@tools/setup.sh "$(VENV)" "$(PYTHON)"
 
 .PHONY: run
-run: setup ## start an agent on 127.0.0.1:8200 (PORT=…), store a first secret and read it
+run: setup ## start a control plane and two agents from 127.0.0.1:8200 on (PORT=…); a first secret
 	@tools/run.sh "$(BIN)/freehold" "$(PORT)"
 
 .PHONY: test

@@ -1,21 +1,26 @@
 #!/usr/bin/env bash
-# `make run`: an agent for development, and the first steps with it.
+# `make run`: a control plane and two enrolled agents for development, and the first steps with them.
 #
 #   [ONCE=1] tools/run.sh FREEHOLD PORT [DIR]
 #
-# Everything it keeps is in DIR (.run, which `make clean` removes). With ONCE=1 it ends after the
+# The agents listen on PORT and PORT+1, the control plane on PORT+100, for agents on PORT+101.
+# Everything they keep is in DIR (.run, which `make clean` removes). With ONCE=1 it ends after the
 # first secret, for scripts that only want to know whether it works.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 freehold=$1
 bin=$(dirname "$freehold")
-address=http://127.0.0.1:$2
+port=$2
 dir=${3:-.run}
+address=http://127.0.0.1:$port
+plane=http://127.0.0.1:$((port + 100))
+door=https://127.0.0.1:$((port + 101))
+beat=2s # shown here within seconds; in production a minute
 umask 077
 mkdir -p "$dir"
 
-# A token of one's own, kept, so that the next run finds the same vault.
+# A token of one's own, kept, so that the next run finds the same vaults.
 [ -s "$dir/token" ] || head -c 24 /dev/urandom | base64 | tr '+/' '-_' >"$dir/token"
 # Given to curl by file: a command line can be read by others.
 printf 'X-Vault-Token: %s\n' "$(cat "$dir/token")" >"$dir/header"
@@ -31,31 +36,110 @@ call() { # curl, after showing the command as one would type it
   echo
 }
 
-is_ready() { curl --silent --fail --max-time 5 --output /dev/null "$address/v1/sys/health"; }
-fail() { echo "$1" >&2; cat "$dir/agent.log" >&2; exit 1; }
+fleet() { # METHOD PATH [BODY]: the control plane's API, as its first account
+  curl --silent --show-error --max-time 20 -X "$1" -H "@$dir/plane-header" \
+    -H 'Content-Type: application/json' "$plane/api/v1/$2" ${3:+-d "$3"}
+}
 
-if (exec 3<>"/dev/tcp/127.0.0.1/$2") 2>/dev/null; then
-  echo "something listens on 127.0.0.1:$2 already; try: make run PORT=$(($2 + 1))" >&2
-  exit 1
-fi
-"$freehold" agent dev --listen "127.0.0.1:$2" --root-token "$(cat "$dir/token")" \
-  --data-dir "$dir/data" >"$dir/agent.log" 2>&1 &
-agent=$!
-trap 'kill "$agent" 2>/dev/null || true; wait "$agent" || true' EXIT
+field() { sed -n "s/.*\"$1\":\"\([^\"]*\)\".*/\1/p"; }
+fail() { echo "$1" >&2; cat "$2" >&2; exit 1; }
+
+start() { # NAME WORDS…: in the background, its output and process id in files
+  local name=$1
+  shift
+  "$freehold" "$@" >"$dir/$name.log" 2>&1 &
+  echo $! >"$dir/$name.pid"
+}
+
+await() { # NAME WHAT URL: until it answers
+  local pid
+  pid=$(cat "$dir/$1.pid")
+  for _ in $(seq 300); do
+    kill -0 "$pid" 2>/dev/null || fail "the $2 did not start:" "$dir/$1.log"
+    curl --silent --fail --max-time 5 --output /dev/null "$3" && return
+    sleep 0.1
+  done
+  fail "the $2 is not ready after 30 s:" "$dir/$1.log"
+}
+
+enrol() { # NAME: with a token, if it was not enrolled before
+  local made
+  [ -e "$dir/$1/uplink/enrolment.json" ] && return
+  made=$(fleet POST organizations/demo/enrolment-tokens "{\"vault\": \"$1\", \"replace\": true}")
+  mkdir -p "$dir/$1"
+  FREEHOLD_ENROLMENT_TOKEN=$(field secret <<<"$made") "$freehold" agent enrol --data-dir "$dir/$1" \
+    --control "$door" --pin "$(field pin <<<"$made")" >"$dir/$1.log" 2>&1 ||
+    fail "agent $1 could not enrol:" "$dir/$1.log"
+}
+
+agent() { # NAME PORT
+  start "$1" agent dev --listen "127.0.0.1:$2" --root-token "$(cat "$dir/token")" \
+    --data-dir "$dir/$1" --heartbeat $beat
+}
+
+online() { fleet GET organizations/demo/agents | grep -o '"presence":"online"' | wc -l; }
+
+for each in "$port" $((port + 1)) $((port + 100)) $((port + 101)); do
+  if (exec 3<>"/dev/tcp/127.0.0.1/$each") 2>/dev/null; then
+    echo "something listens on 127.0.0.1:$each already; try: make run PORT=$((port + 2))" >&2
+    exit 1
+  fi
+done
+stop() {
+  local name
+  for name in one two plane; do
+    [ -s "$dir/$name.pid" ] && kill "$(cat "$dir/$name.pid")" 2>/dev/null
+  done
+  wait
+}
+rm -f "$dir"/*.pid
+trap 'stop || true' EXIT
 trap 'exit 0' INT TERM
 
-for _ in $(seq 150); do
-  kill -0 "$agent" 2>/dev/null || fail "the agent did not start:"
-  is_ready && break
+start plane control dev --listen "127.0.0.1:$((port + 100))" --data-dir "$dir/control" \
+  --heartbeat $beat --offline-after 10s
+await plane "control plane" "$plane/health/ready"
+# The first start shows a password, once; it is kept so that the next run can sign in.
+for _ in $(seq 50); do
+  [ -s "$dir/password" ] && break
+  sed -n 's/^first account: .* password //p' "$dir/plane.log" >"$dir/password"
   sleep 0.1
 done
-is_ready || fail "the agent is not ready after 15 s:"
+: >"$dir/plane-header"
+printf '{"organization": "platform", "name": "admin", "password": "%s"}' "$(cat "$dir/password")" \
+  >"$dir/login"
+fleet POST login "@$dir/login" | field secret >"$dir/session"
+[ -s "$dir/session" ] || fail "the control plane does not let us in:" "$dir/plane.log"
+printf 'Authorization: Bearer %s\n' "$(cat "$dir/session")" >"$dir/plane-header"
+fleet POST organizations '{"id": "demo", "title": "For development"}' >/dev/null
 
-echo "An agent for development listens on $address; its data is in $dir/data."
+enrol one &
+first=$!
+enrol two
+wait $first
+began=$(date +%s%N)
+agent one "$port"
+agent two $((port + 1))
+await one agent "$address/v1/sys/health"
+await two agent "http://127.0.0.1:$((port + 1))/v1/sys/health"
+for _ in $(seq 300); do
+  [ "$(online)" = 2 ] && break
+  sleep 0.1
+done
+[ "$(online)" = 2 ] || fail "the agents are not linked after 30 s:" "$dir/plane.log"
+took=$((($(date +%s%N) - began) / 1000000))
+
+echo "A control plane for development is on $plane; its agents one and two are live, ${took} ms"
+echo "after they were started. Agent one listens on $address, agent two on $((port + 1))."
 echo "A first secret, stored and read:"
 call -d '{"data": {"greeting": "hello"}}' "$address/v1/secret/data/first"
 call "$address/v1/secret/data/first"
 [ -z "${ONCE:-}" ] || exit 0
+
+cat >"$dir/no-deletes.json" <<EOF
+{"description": "Nobody deletes in production",
+ "rules": [{"effect": "deny", "paths": ["secret/prod/*"], "capabilities": ["delete"]}]}
+EOF
 cat <<EOF
 
 To go on, in another terminal and this folder (docs/cli.md has the rest of the command line):
@@ -63,6 +147,18 @@ To go on, in another terminal and this folder (docs/cli.md has the rest of the c
   export FREEHOLD_ADDR=$address FREEHOLD_TOKEN=\$(cat $dir/token)
   printf 's3cret' | $freehold secret put secret/app/db
   $freehold secret get secret/app/db
+
+The fleet, and a policy for all of it:
+
+  export FREEHOLD_CONTROL_ADDR=$plane FREEHOLD_ORG=demo
+  export FREEHOLD_CONTROL_TOKEN=\$(cat $dir/session)
+  $freehold fleet list
+  $freehold fleet policy push no-deletes --all --file $dir/no-deletes.json
+  $freehold fleet policy status no-deletes
+
+What agent one has ever sent to the control plane, to the byte:
+
+  $freehold agent egress show --data-dir $dir/one --limit 5
 
 Plain HTTP, here with the token from a file (a command line can be read by others):
 
@@ -76,8 +172,13 @@ Clients of Vault, unchanged:
 
 Is the audit log whole?
 
-  $freehold audit verify --log $dir/data/audit.log
+  $freehold audit verify --log $dir/one/audit.log
 
-The agent's log is $dir/agent.log. Ctrl-C stops the agent.
+Stop agent two and look at the fleet: it is late after 4 s, offline after 10 s, and an alert says so.
+
+  kill \$(cat $dir/two.pid)
+  $freehold fleet list
+
+Logs are $dir/*.log. Ctrl-C stops the agents and the control plane.
 EOF
-wait "$agent"
+wait "$(cat "$dir/one.pid")"

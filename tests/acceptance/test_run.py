@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-LAST_WORDS = "Ctrl-C stops the agent."
+LAST_WORDS = "Ctrl-C stops the agents"
 
 
 @pytest.fixture
@@ -81,16 +81,19 @@ def test_the_way_on_works_as_printed(root: Path, freehold: Path, port: int, tmp_
         assert done.returncode == 0, done.stderr
         assert "s3cret" in done.stdout
         assert re.search(r"greeting\s+hello", done.stdout)
+        for name in ("one", "two"):
+            assert re.search(rf"^{name} +active +online", done.stdout, re.MULTILINE)
+            assert re.search(rf"^{name} +(applied|wanted) ", done.stdout, re.MULTILINE)
 
 
-def test_an_agent_that_does_not_start_says_why(
+def test_what_does_not_start_says_why(
     root: Path, freehold: Path, port: int, tmp_path: Path
 ) -> None:
     """Its own words end the tour, not a wait."""
     freehold.write_text("#!/bin/sh\necho no luck >&2\nexit 1\n")
     done = start(root, freehold, port, tmp_path / "run")
     assert done.returncode == 1
-    assert done.stderr == "the agent did not start:\nno luck\n"
+    assert done.stderr == "the control plane did not start:\nno luck\n"
 
 
 def test_a_port_in_use_is_told_with_another_one(
@@ -102,7 +105,7 @@ def test_a_port_in_use_is_told_with_another_one(
         sock.listen()
         done = start(root, freehold, port, tmp_path / "run")
     assert done.returncode == 1
-    assert f"try: make run PORT={port + 1}" in done.stderr
+    assert f"try: make run PORT={port + 2}" in done.stderr
 
 
 def start(root: Path, freehold: Path, port: int, folder: Path) -> subprocess.CompletedProcess[str]:

@@ -32,12 +32,15 @@ def dev(
     root_token: Annotated[str, typer.Option(help="The root token, for development.")] = DEV_TOKEN,
     data_dir: Annotated[Path, typer.Option(help="Where the data is kept.")] = Path(".freehold-dev"),
     workers: Annotated[int, typer.Option(help="Processes that serve.")] = 1,
+    heartbeat: Annotated[
+        str, typer.Option(help="How often its control plane hears of it, if it is enrolled.")
+    ] = "60s",
 ) -> None:
     """Run for development: plain HTTP on loopback, initialised and unsealed, KV v2 at secret/."""
     from vault.config.load import dev_settings
 
     require_private(data_dir)
-    settings = checked(partial(dev_settings, listen, data_dir, workers))
+    settings = checked(partial(dev_settings, listen, data_dir, workers, heartbeat))
     tell(f"freehold: development agent on http://{listen}, data in {data_dir}")
     known = root_token if root_token == DEV_TOKEN else "…"  # not secret: the default
     tell(f"  export FREEHOLD_ADDR=http://{listen} FREEHOLD_TOKEN={known}")

@@ -35,8 +35,10 @@ def load_settings(file: Path, environment: Mapping[str, str] = os.environ) -> Se
     return load(Settings, file, PREFIX, environment)
 
 
-def dev_settings(listen: str, folder: Path, workers: int = 1) -> Settings:
+def dev_settings(listen: str, folder: Path, workers: int = 1, heartbeat: str = "60s") -> Settings:
     """For a developer: plain HTTP on loopback, everything in `folder`, unsealed by a key file.
+
+    `heartbeat` is how often a control plane hears of it, figures and checkpoints included.
 
     Raises `ConfigError`, for an address that is not on loopback too.
     """
@@ -50,7 +52,14 @@ def dev_settings(listen: str, folder: Path, workers: int = 1) -> Settings:
             encryption=Encryption(key_management="file", key_file=folder / "root.key"),
             audit=Audit(log_file=folder / "audit.log"),
             limits=Limits(failures=Failures(per_second=10_000, burst_size=100_000)),  # of tests
-            control_plane=ControlPlane(enabled=(folder / ENROLMENT).exists()),
+            control_plane=ControlPlane.model_validate(
+                {
+                    "enabled": (folder / ENROLMENT).exists(),
+                    "heartbeat_interval": heartbeat,
+                    "metrics_interval": heartbeat,
+                    "checkpoint_interval": heartbeat,
+                }
+            ),
         )
     except ValidationError as error:
         raise ConfigError(explain("--listen", error, {})) from None
