@@ -232,16 +232,7 @@ async def test_an_upsert_asks_what_it_is(parts: Parts, row: SecretRow | None, wa
 
 @pytest.mark.parametrize("needed", [False, True])
 async def test_facts_are_looked_up_when_a_policy_asks(parts: Parts, *, needed: bool) -> None:
-    """The hot path spares the look-up; a condition on tags gets them."""
-    parts.row, parts.facts_needed = SECRET, needed
-    await parts.pipeline(op=handler(parts, on_secret=True)).run(op())
-    assert ("facts s/a" in parts.diary) == needed
-    assert parts.accesses[0].facts.tags == (frozenset({"old"}) if needed else frozenset())
-
-
-@pytest.mark.parametrize("needed", [False, True])
-async def test_a_handler_knows_whether_facts_decided(parts: Parts, *, needed: bool) -> None:
-    """Then it holds them against what is there in its own transaction."""
+    """The hot path spares the look-up; a condition on tags gets them, and the handler knows."""
     parts.row, parts.facts_needed = SECRET, needed
     seen: list[bool] = []
 
@@ -250,6 +241,8 @@ async def test_a_handler_knows_whether_facts_decided(parts: Parts, *, needed: bo
 
     read = Handler(run=run, capability=Capability.READ, on_secret=True)
     await parts.pipeline(op=read).run(op())
+    assert ("facts s/a" in parts.diary) == needed
+    assert parts.accesses[0].facts.tags == (frozenset({"old"}) if needed else frozenset())
     assert seen == [needed]
 
 
