@@ -54,8 +54,17 @@ def fork_workers(settings: Settings) -> Zygote | None:
     return Zygote.fork(partial(worker.run, settings, _listen))
 
 
-async def serve(settings: Settings, *, dev_token: str = "", zygote: Zygote | None = None) -> None:
-    """Run an agent until SIGTERM or SIGINT. Raises `VaultError` or `OSError` when it cannot."""
+async def serve(
+    settings: Settings,
+    *,
+    dev_token: str = "",
+    zygote: Zygote | None = None,
+    listening: Callable[[int], None] = lambda _: None,
+) -> None:
+    """Run an agent until SIGTERM or SIGINT. Raises `VaultError` or `OSError` when it cannot.
+
+    `listening` is told the port once connections are accepted.
+    """
     metrics = Metrics(enabled=settings.monitoring.metrics_enabled)
     storage = settings.storage
     url = storage.connection_string.get_secret_value()
@@ -79,6 +88,7 @@ async def serve(settings: Settings, *, dev_token: str = "", zygote: Zygote | Non
         start = partial(_share, fleet) if fleet else _listen
         handle = await nursery.start(start, edge, settings, world)
         metrics.count(requests_shed=handle.shed)
+        listening(handle.port)
         with metrics.follow(
             active_connections=handle.connections, sealed=lambda: float(not gate.is_open)
         ):

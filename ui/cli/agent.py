@@ -41,10 +41,14 @@ def dev(
 
     require_private(data_dir)
     settings = checked(partial(dev_settings, listen, data_dir, workers, heartbeat))
-    tell(f"freehold: development agent on http://{listen}, data in {data_dir}")
     known = root_token if root_token == DEV_TOKEN else "…"  # not secret: the default
-    tell(f"  export FREEHOLD_ADDR=http://{listen} FREEHOLD_TOKEN={known}")
-    _run(settings, dev_token=root_token)
+
+    def listening(port: int) -> None:
+        address = f"http://{listen.rpartition(':')[0]}:{port}"
+        tell(f"freehold: development agent on {address}, data in {data_dir}")
+        tell(f"  export FREEHOLD_ADDR={address} FREEHOLD_TOKEN={known}")
+
+    _run(settings, listening, dev_token=root_token)
 
 
 @app.command("serve")
@@ -54,7 +58,10 @@ def serve_(
     """Run in production, as the configuration file says."""
     from vault.config.load import load_settings
 
-    _run(checked(partial(load_settings, config)))
+    def listening(port: int) -> None:
+        tell(f"freehold: listening on port {port}")
+
+    _run(checked(partial(load_settings, config)), listening)
 
 
 def checked(load: Callable[[], "Settings"]) -> "Settings":
@@ -75,7 +82,7 @@ def require_private(folder: Path) -> None:
         raise CliError(f"cannot make {folder}: {error.strerror}") from None
 
 
-def _run(settings: "Settings", *, dev_token: str = "") -> None:
+def _run(settings: "Settings", listening: Callable[[int], None], *, dev_token: str = "") -> None:
     """Run the agent; what it cannot start with is one line, not a traceback."""
     import trio
 
@@ -87,7 +94,7 @@ def _run(settings: "Settings", *, dev_token: str = "") -> None:
     logging.getLogger("alembic").setLevel(logging.WARNING)  # its steps are of no use to a reader
     zygote = fork_workers(settings)
     try:
-        trio.run(partial(serve, settings, dev_token=dev_token, zygote=zygote))
+        trio.run(partial(serve, settings, dev_token=dev_token, zygote=zygote, listening=listening))
     except* (VaultError, OSError) as group:
         told = "; ".join(dict.fromkeys(leaves(group)))
         raise CliError(told) from None

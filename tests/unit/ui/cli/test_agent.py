@@ -19,6 +19,7 @@ def served(monkeypatch: pytest.MonkeyPatch) -> Served:
 
     async def serve(settings: Any, **more: Any) -> None:
         calls.append({"settings": settings, **more})
+        more["listening"](4321)
 
     monkeypatch.setattr(vault.app, "serve", serve)
     return calls
@@ -52,6 +53,23 @@ def test_the_well_known_token_is_shown(cli: Run, served: Served, tmp_path: Path)
     """There is nothing to hide in it."""
     done = cli("agent", "dev", "--data-dir", str(tmp_path / "d"))
     assert "FREEHOLD_TOKEN=root" in done.err
+
+
+def test_the_address_shown_is_the_one_in_use(cli: Run, served: Served, tmp_path: Path) -> None:
+    """Once something listens there: a port that the kernel chose is shown as it is."""
+    for host in ("127.0.0.1", "[::1]"):
+        done = cli("agent", "dev", "--listen", f"{host}:0", "--data-dir", str(tmp_path / "d"))
+        assert f"development agent on http://{host}:4321," in done.err
+        assert f"FREEHOLD_ADDR=http://{host}:4321 " in done.err
+
+
+def test_nothing_is_said_to_listen_that_does_not(
+    cli: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """An agent that cannot start tells that alone."""
+    monkeypatch.setattr(vault.app, "serve", failing(UnavailableError("store_locked", "locked")))
+    done = cli("agent", "dev", "--data-dir", str(tmp_path / "d"))
+    assert done.err == "freehold: store_locked: locked\n"
 
 
 def test_dev_serves_loopback_only(cli: Run, served: Served, tmp_path: Path) -> None:
