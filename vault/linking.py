@@ -125,7 +125,9 @@ class Linking:
             database=database,
             egress=egress,
             dial=Network(world, settings.control_plane.tls_keylog),
-            enroller=Enroller(self._identity, egress, world),
+            enroller=Enroller(
+                self._identity, egress, world, keylog=settings.control_plane.tls_keylog
+            ),
             load=self._identity.load,
             host=host,
             world=world,

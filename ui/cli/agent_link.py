@@ -11,6 +11,7 @@ from ui.cli.errors import CliError, Exit
 from ui.cli.output import tell
 from ui.cli.route import route
 from ui.cli.session import session, shown
+from ui.cli.source import read_line
 
 if TYPE_CHECKING:
     from vault.config import Settings
@@ -31,7 +32,7 @@ def enrol(
     control: Annotated[str, typer.Option(help="The control plane: https://HOST:PORT.")],
     pin: Annotated[str, typer.Option(help="Its authority's pin, as shown with the token.")],
     token: Annotated[
-        str, typer.Option(help="The enrolment token.", envvar="FREEHOLD_ENROLMENT_TOKEN")
+        str, typer.Option(help="The token; else asked for.", envvar="FREEHOLD_ENROLMENT_TOKEN")
     ] = "",
     join: Annotated[bool, typer.Option("--join", help="Ask a person instead of a token.")] = False,
     config: Config = None,
@@ -40,9 +41,10 @@ def enrol(
     """Enrol this machine's agent, by a token or by asking to join; then restart the agent."""
     import trio
 
-    if bool(token) == join:
+    if token and join:
         raise CliError("give either --token or --join", Exit.USAGE)
     settings = _settings(config, data_dir)
+    token = token or ("" if join else read_line("Enrolment token"))
     with _told():
         trio.run(_enrol, settings, control.rstrip("/"), pin, token)
     tell("enrolled; set control_plane.enabled: true if it is not, and restart the agent")

@@ -6,6 +6,7 @@ before it is sent.
 
 import ssl
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final, Protocol
 
 import httpx2
@@ -63,8 +64,15 @@ class Enroller:
     """Asks, takes what is granted, and stores it."""
 
     def __init__(
-        self, store: IdentityStore, egress: Egress, world: World, send: Post | None = None
+        self,
+        store: IdentityStore,
+        egress: Egress,
+        world: World,
+        send: Post | None = None,
+        keylog: Path | None = None,
     ) -> None:
+        """`keylog`: where TLS secrets go so that the owner can decrypt a capture."""
+        self._keylog = keylog
         self._store = store
         self._egress = egress
         self._world = world
@@ -130,6 +138,8 @@ class Enroller:
             path=f"/link/v1/{path}",
             connection=self._world.new_id(),
         )
+        if self._keylog is not None:
+            context.keylog_filename = str(self._keylog)
         await self._egress.record(sending, [body])
         return decode_answer(await self._send(context, endpoint, sending.path, body))
 

@@ -34,7 +34,7 @@ def test_the_example_names_every_key(root: Path) -> None:
     missing = {
         key
         for name, section in Settings.model_fields.items()
-        if name not in {"backup", "control_plane"}
+        if name != "backup"
         for key in keys(section.annotation)
         if f"{key}:" not in text
     }

@@ -15,13 +15,12 @@ from protocols.link import vocabulary as words
 from protocols.link.bundle import NO_BUNDLE, Bundle, PolicyKey, Stored, hash_of, sign_bundle
 from protocols.link.ends import End, Moment
 from protocols.link.errors import LinkError, PipeError
-from protocols.link.events import Acknowledged, Missed, Opened, Received
+from protocols.link.events import Acknowledged, Missed, Received
 from protocols.link.handshake import Channel
 from protocols.link.memory import MemoryInbox, MemoryOutbox, MemoryPipe, pipe_pair
 from protocols.link.pipe import Pipe
 from protocols.link.session import Session
 from protocols.link.signing import LinkKey, Verifier, sha256
-from protocols.pki.contexts import Identity
 from protocols.pki.messages import Pending
 from protocols.pki.names import AgentName
 from vault.uplink.database import Database, opened
@@ -76,7 +75,6 @@ def credential(world: FakeWorld, life: float = 30 * DAY, generation: int = 1) ->
         policy_key=POLICY_KEY.public,
     )
     now = world.now()
-    nowhere: Identity = None  # type: ignore[assignment]  # there is no TLS here
     return Credential(
         enrolment=enrolment,
         name=AgentName(ORG, VAULT),
@@ -85,8 +83,8 @@ def credential(world: FakeWorld, life: float = 30 * DAY, generation: int = 1) ->
         begins=now,
         expires=now + round(life * NANO),
         signer=AGENT_KEY,
-        trust=None,  # type: ignore[arg-type]  # the same
-        identity=nowhere,
+        trust=None,  # type: ignore[arg-type]  # there is no TLS here
+        identity=None,  # type: ignore[arg-type]  # the same
     )
 
 
@@ -137,8 +135,6 @@ class FakeHost:
     expires: int = 0
     applied: list[bytes] = field(default_factory=list)
     refuse: Exception | None = None
-    checkpoints: list[m.AuditCheckpoint] = field(default_factory=list)
-    asked: list[int] = field(default_factory=list)
     rotations: int = 0
 
     def facts(self) -> Facts:
@@ -178,8 +174,7 @@ class FakeHost:
     async def checkpoint(self, old_size: int, old_root: bytes) -> m.AuditCheckpoint | None:  # noqa: ARG002
         """See `Host`."""
         await trio.lowlevel.checkpoint()
-        self.asked.append(old_size)
-        return self.checkpoints.pop(0) if self.checkpoints else None
+        return None
 
     async def rotate_kek(self) -> None:
         """See `Host`."""
@@ -238,8 +233,6 @@ class Plane:
         self.pipe: MemoryPipe | None = None
         self.tamper: Callable[[bytes], bytes] = lambda frame: frame
         self._stir = trio.Event()
-        self._changed = trio.Event()
-        self._dials: trio.MemorySendChannel[MemoryPipe] | None = None
 
     @property
     def applied(self) -> list[m.Message]:
@@ -263,16 +256,14 @@ class Plane:
 
     def cut(self) -> None:
         """The connection breaks, without a word."""
-        if self.pipe is not None:
-            self.pipe._send.close()
-            self.pipe._receive.close()
+        assert self.pipe is not None
+        self.pipe._send.close()
+        self.pipe._receive.close()
 
     async def until(self, holds: Callable[[], bool]) -> None:
         """Wait for something of this plane to become true."""
         while not holds():
-            self._changed = trio.Event()
-            with trio.move_on_after(1):
-                await self._changed.wait()
+            await trio.sleep(0.1)
 
     async def serve(self, pipe: MemoryPipe, leaf: bytes) -> None:
         """One connection."""
@@ -303,7 +294,6 @@ class Plane:
         finally:
             with trio.CancelScope(shield=True):
                 await pipe.aclose()
-            self._changed.set()
 
     async def _listen(self, session: Session, pipe: MemoryPipe) -> None:
         while not session.ended:
@@ -322,10 +312,9 @@ class Plane:
                         session.applied(last)
                     case Acknowledged(through=through):
                         await self.outbox.acknowledge(through)
-                    case Opened() | _:
+                    case _:
                         pass
             self._stir.set()
-            self._changed.set()
 
     async def _write(self, session: Session, pipe: MemoryPipe) -> None:
         while True:

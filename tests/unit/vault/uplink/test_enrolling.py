@@ -1,5 +1,6 @@
 """Asking the control plane for certificates, over the CA's own services."""
 
+import ssl
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from tests.unit.control.ca.harness import NAME
 from tests.unit.protocols.pki.samples import make_pki
 from tests.unit.vault.uplink.office import DOOR, Office
 from vault.errors import UnavailableError
-from vault.uplink.enrolling import Door, EnrolError, post
+from vault.uplink.enrolling import Door, EnrolError, Enroller, post
 
 DAY = 86_400
 
@@ -101,6 +102,20 @@ async def test_a_grant_under_another_authority_is_not_taken(office: Office) -> N
     with pytest.raises(PinError):
         await office.enroller.enrol(foreign, await office.ca.token())
     assert office.store.load() is None
+
+
+async def test_the_owner_can_have_the_keys_of_what_is_sent(office: Office) -> None:
+    """So that a capture of his own can be decrypted and held against the ledger."""
+    keylog = office.folder.with_name("keys.log")
+    contexts = []
+
+    async def seen(context: ssl.SSLContext, endpoint: str, path: str, body: bytes) -> bytes:
+        contexts.append(context.keylog_filename)
+        return await office.post(context, endpoint, path, body)
+
+    enroller = Enroller(office.store, office.egress, office.ca.world, seen, keylog)
+    await enroller.enrol(DOOR, await office.ca.token())
+    assert contexts == [str(keylog)]
 
 
 async def test_an_address_where_nobody_is(office: Office) -> None:
