@@ -16,7 +16,8 @@ def status(context: typer.Context) -> None:
     """Show whether the agent is up, initialised and unsealed. Exit 2 while it is sealed."""
     current = session(context)
     state = current.client.call("GET", "/v1/sys/seal-status")
-    current.show(state)
+    own = current.client.call("GET", "/health/live")["version"]
+    current.show({**state, "version": own, "speaks": f"OpenBao {state['version']}"})
     if state["sealed"]:
         raise typer.Exit(Exit.SEALED)
 

@@ -1,5 +1,6 @@
 """Health and metrics: for load balancers, systemd and Prometheus. No credential, no secret."""
 
+from importlib.metadata import version
 from typing import ClassVar, Final
 
 import msgspec
@@ -15,6 +16,7 @@ from vault.gate import Door
 from vault.metrics import Metrics
 
 MAX_BODY: Final = 1 << 10
+LIVE: Final = msgspec.json.encode({"status": "live", "version": version("freehold")})
 TEXT: Final = b"text/plain; version=0.0.4; charset=utf-8"  # Prometheus exposition format
 
 _router = Router()
@@ -41,7 +43,7 @@ class Ops(Dialect):
 @_router.add("GET", template="health/live", public=True)
 async def live(_ops: Ops, _request: Request) -> Reply:
     """200 while the process answers at all: whoever restarts on this must not ask for more."""
-    return Reply(200, b'{"status":"live"}')
+    return Reply(200, LIVE)
 
 
 @_router.add("GET", template="health/ready", public=True)

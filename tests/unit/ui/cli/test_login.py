@@ -2,18 +2,22 @@ from pathlib import Path
 
 from tests.unit.ui.cli.conftest import FakeAgent, Run
 
-STATE = {"initialized": True, "sealed": False}
+STATE = {"initialized": True, "sealed": False, "version": "2.7.2"}
+LIVE = {"status": "live", "version": "0.1.0"}
 
 
 def test_status_needs_no_token(agent: FakeAgent, cli: Run) -> None:
-    """0 when open."""
+    """0 when open. The version is the agent's own, beside the one whose API it speaks."""
     agent.answer(STATE)
-    assert cli("status", "-o", "json").json == STATE
+    agent.answer(LIVE)
+    told = cli("status", "-o", "json").json
+    assert told == STATE | {"version": "0.1.0", "speaks": "OpenBao 2.7.2"}
 
 
 def test_status_of_a_sealed_vault_is_2(agent: FakeAgent, cli: Run) -> None:
     """As `bao status` has it; the state is printed all the same."""
     agent.answer(STATE | {"sealed": True})
+    agent.answer(LIVE)
     done = cli("status")
     assert (done.code, "sealed       true" in done.out) == (2, True)
 

@@ -1,6 +1,7 @@
 """Tests of health and metrics."""
 
 import json
+from importlib.metadata import version
 from typing import Any
 
 import pytest
@@ -57,8 +58,10 @@ async def test_ready(*, initialized: bool, sealed: bool, status: int, state: str
 
 
 async def test_live() -> None:
-    """Sealed is alive: a restart would not help."""
-    assert (await ask("/health/live", sealed=True)).status == 200
+    """Sealed is alive: a restart would not help. It says what is alive."""
+    reply = await ask("/health/live", sealed=True)
+    assert reply.status == 200
+    assert json.loads(reply.body) == {"status": "live", "version": version("freehold")}
 
 
 async def test_metrics() -> None:
