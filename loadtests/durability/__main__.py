@@ -29,6 +29,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make durability", description=__doc__)
     parser.add_argument("kinds", nargs="*", metavar="KIND", help=f"of {', '.join(KINDS)}; or all")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="of kill and of power, each")
+    parser.add_argument("--workers", type=int, default=1, help="processes of the agent, of kill")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 32))
     parser.add_argument("--weaken", choices=get_args(Weakness), default="", help="the agent")
     parser.add_argument("--story", action="append", choices=STORIES, help="of points, these only")
@@ -70,6 +71,10 @@ def _rounds(
     return ((kind, str(number), this) for number, this in enumerate(found, 1))
 
 
+def _kills(folder: Path, chosen: argparse.Namespace, chance: random.Random) -> sweep.Labelled:
+    return _rounds("kill", partial(kill.Killed, workers=chosen.workers), folder, chosen, chance)
+
+
 def _points(folder: Path, chosen: argparse.Namespace, _chance: random.Random) -> sweep.Labelled:
     plan = sweep.Plan(
         chosen.story or STORIES,
@@ -81,7 +86,7 @@ def _points(folder: Path, chosen: argparse.Namespace, _chance: random.Random) ->
 
 
 RUN: Final[dict[str, Callable[[Path, argparse.Namespace, random.Random], sweep.Labelled]]] = {
-    "kill": partial(_rounds, "kill", kill.Killed),
+    "kill": _kills,
     "power": partial(_rounds, "power", power.PoweredOff),
     "points": _points,
 }

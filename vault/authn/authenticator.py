@@ -46,13 +46,20 @@ class Authenticator:
         `UnavailableError` when the store does.
         """
         started = self._world.monotonic()
-        if credential and len(credential) <= MAX_CREDENTIAL:
-            located = self._scheme.locate(credential)
-            method = self._methods.get(located.kind)
-            identity = None if method is None else await method.identify(located, origin)
-            if identity is not None:
-                self._usage.count(identity.credential)
-                return identity
+        identity = await self.find(credential, origin)
+        if identity is not None:
+            return identity
         left = started + REFUSAL_SECONDS - self._world.monotonic()
         await self._world.sleep(max(0.0, left))
         raise AuthenticationError("unauthenticated", "permission denied")
+
+    async def find(self, credential: str | None, origin: Origin) -> Identity | None:
+        """Return who is asking, and count the use; None at once where `authenticate` refuses."""
+        if not credential or len(credential) > MAX_CREDENTIAL:
+            return None
+        located = self._scheme.locate(credential)
+        method = self._methods.get(located.kind)
+        identity = None if method is None else await method.identify(located, origin)
+        if identity is not None:
+            self._usage.count(identity.credential)
+        return identity

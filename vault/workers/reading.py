@@ -14,7 +14,7 @@ from actors import World
 from vault.audit.hashing import ValueHasher
 from vault.authn.authenticator import Authenticator, CredentialMethod
 from vault.authn.bearer import Bearer, api_key_method
-from vault.authn.scheme import API_KEY, TOKEN, Located
+from vault.authn.scheme import API_KEY, TOKEN
 from vault.authn.standing import judge_token
 from vault.authn.usage import Usage
 from vault.authz.authorizer import Authorizer
@@ -144,12 +144,12 @@ def _authenticator(
         spend=_unlimited,
     )
     known: dict[str, CredentialMethod] = {
-        TOKEN: _Proven(tokens),
-        API_KEY: _Proven(api_key_method(store, scheme, lockout, world)),
+        TOKEN: tokens,
+        API_KEY: api_key_method(store, scheme, lockout, world),
     }
     chosen = {name.replace("_", "-") for name in parts.settings.authentication.methods}
     methods = {name: method for name, method in known.items() if name in chosen}
-    return Authenticator(scheme, methods, usage, world)
+    return Proving(scheme, methods, usage, world)
 
 
 async def _unlimited(row: TokenRow) -> bool:
@@ -159,14 +159,12 @@ async def _unlimited(row: TokenRow) -> bool:
     return True
 
 
-class _Proven:
-    """A method whose refusals the leader pronounces: it counts wrong secrets."""
+class Proving(Authenticator):
+    """Refuses nobody: the leader does, who counts wrong secrets and failures for all processes."""
 
-    def __init__(self, method: CredentialMethod) -> None:
-        self._method = method
-
-    async def identify(self, located: Located, origin: Origin) -> Identity:
-        identity = await self._method.identify(located, origin)
+    async def authenticate(self, credential: str | None, origin: Origin) -> Identity:
+        """Return who is asking; raise `Elsewhere` unless it is proven here."""
+        identity = await self.find(credential, origin)
         if identity is None:
             raise Elsewhere
         return identity

@@ -6,10 +6,11 @@ from loadtests.durability.process import make_agent
 
 
 class Killed:
-    """An agent whose process ends at once; what it gave to the kernel stays."""
+    """An agent whose process ends at once, and any workers with it; the kernel keeps its writes."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, workers: int = 1) -> None:
         self.agent = make_agent(folder, folder / "data")
+        self.agent.command += ["--workers", str(workers)]
 
     def strike(self) -> None:
         """Kill it, from another thread."""

@@ -1,5 +1,6 @@
 """What one worker has answered, the next request on any other sees."""
 
+import json
 import re
 import time
 import zlib
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.agent import Agent, Client, own_folder, running
+from tests.acceptance.agent import Agent, Client, own_folder, running, served_agent
 from tests.acceptance.workers.fleet import fleet_agent, pinned
 
 READER = {"rules": [{"effect": "allow", "paths": ["secret/*"], "capabilities": ["read", "list"]}]}
@@ -152,6 +153,24 @@ def test_a_locked_out_credential_is_refused_on_every_worker(agent: Agent) -> Non
         for client in (one, two, one, two, one):
             assert client.call("GET", path, token=wrong).status == 403
         assert [c.call("GET", path, token=key).status for c in (one, two)] == [403, 403]
+
+
+def test_failed_logins_have_one_pace_for_all_workers(folder: Path) -> None:
+    """What two workers refuse together is what one agent lets anybody fail."""
+    limits = {"failures": {"per_second": 1, "burst_size": 4}}
+    agent = served_agent(folder, {"limits": limits})
+    config = json.loads((folder / "vault.yaml").read_text())
+    config["server"]["workers"] = 2
+    (folder / "vault.yaml").write_text(json.dumps(config))
+    with running(agent):
+        made = agent.call("PUT", "/v1/sys/init", {"secret_shares": 1, "secret_threshold": 1}).json
+        assert agent.call("PUT", "/v1/sys/unseal", {"key": made["keys"][0]}).json["sealed"] is False
+        with pinned(agent, "wrong-token") as clients:
+            statuses = [c.call("GET", "/api/v1/secrets/none").status for c in clients * 6]
+        assert statuses[:4] == [401] * 4
+        assert statuses.count(429) >= 6
+        with pinned(agent, made["root_token"]) as clients:
+            assert [c.call("GET", "/api/v1/secrets/none").status for c in clients] == [404, 404]
 
 
 def test_one_log_has_every_answer_in_one_order(agent: Agent) -> None:
