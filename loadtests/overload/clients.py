@@ -42,7 +42,7 @@ async def staying(server: Server, count: int) -> AsyncIterator[Crowd]:
             async with turn:
                 try:
                     reader, writer = await _connect(server, tls, next(number))
-                    stack.callback(writer.transport.abort)
+                    stack.callback(_cut, writer)
                     writer.write(_request(server, "first"))
                     await reader.readuntil(b"\r\n\r\n")
                 except (OSError, ssl.SSLError, asyncio.IncompleteReadError):
@@ -107,3 +107,8 @@ def _request(server: Server, name: str) -> bytes:
         f"GET /v1/secret/data/{name} HTTP/1.1\r\nHost: 127.0.0.1\r\n"
         f"X-Vault-Token: {server.token}\r\n\r\n"
     ).encode()
+
+
+def _cut(writer: asyncio.StreamWriter) -> None:
+    """End a connection. Keeps its writer until then: one that is let go of closes it."""
+    writer.transport.abort()
