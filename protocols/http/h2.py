@@ -182,13 +182,13 @@ class H2Machine:
     def turn_away(self, number: int, headers: Headers, body: bytes) -> None:
         """Answer a new stream with 503, unprocessed; refuse it where that does not fit a window."""
         stream = self._streams.live[number]
-        if len(body) > min(stream.outbound, self._outbound, frames.LARGEST):
+        if len(body) <= min(stream.outbound, self._outbound, LARGEST):
+            self._outbound -= len(body)
+            self._output.refusal(number, headers, body)
+            self._sent_all(stream)
+            self.reset(number, NO_ERROR)  # RFC 9113 section 8.1: the rest of it is not needed
+        else:
             self._reset(number, REFUSED_STREAM)
-            return
-        self._outbound -= len(body)
-        self._output.refusal(number, headers, body)
-        self._sent_all(stream)
-        self.reset(number, NO_ERROR)  # RFC 9113 section 8.1: the rest of it is not needed
 
     def goaway(self, code: int, *, last: int | None = None) -> None:
         """Announce the end; streams up to `last` (default: the newest seen) still finish."""
