@@ -54,10 +54,10 @@ class Plane(Agent):
             self.people[org, role] = self.login(org, role)
 
 
-def dev_plane(folder: Path) -> Plane:
+def dev_plane(folder: Path, *options: str) -> Plane:
     """Not started."""
     data = folder / "data"
     command = [
-        FREEHOLD, "control", "dev", "--listen", "127.0.0.1:0", "--data-dir", str(data),
+        FREEHOLD, "control", "dev", "--listen", "127.0.0.1:0", "--data-dir", str(data), *options,
     ]  # fmt: skip
     return Plane(folder, command, token="", data=data)

@@ -1,31 +1,307 @@
 """Agents over real TLS, against the control plane as a process of its own."""
 
+import contextlib
+import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-from tests.acceptance.agent import running
-from tests.acceptance.control.linked import Linked, heartbeat
-from tests.acceptance.control.plane import dev_plane
+import pytest
+import trio
+
+from protocols.link import messages as m
+from protocols.link import vocabulary as words
+from protocols.link.errors import PipeError
+from protocols.link.session import Session
+from protocols.link.stream import connect
+from protocols.pki.contexts import agent_context, pinned_context
+from protocols.pki.keys import KeyKind, new_curve_key
+from protocols.pki.requests import make_request
+from protocols.pki.trust import Trust
+from tests.acceptance.agent import own_folder, running
+from tests.acceptance.control.linked import WORLD, Linked, Talk, ask, b64, heartbeat, now
+from tests.acceptance.control.plane import Plane, dev_plane
 
 BASE = "organizations/acme"
 DOCUMENT = {"rules": [{"effect": "allow", "paths": ["secret/*"], "capabilities": ["read"]}]}
 
 
-async def test_an_agent_enrols_is_live_and_gets_its_policy(folder: Path) -> None:
-    """From a token to a policy that is shown as applied."""
-    plane = dev_plane(folder)
-    with running(plane):
-        plane.sign_in()
-        plane.organization("acme")
-        made = plane.want(201, "POST", f"{BASE}/enrolment-tokens", {"vault": "one"})
-        agent = Linked(folder / "one", plane.link_port, made["pin"])
-        agent.enrol(made["secret"])
-        async with agent.connected() as talk:
-            await talk.say(heartbeat())
-            plane.want(201, "POST", f"{BASE}/policies/p/versions", {"document": DOCUMENT})
-            plane.want(200, "PUT", f"{BASE}/policies/p/targets", {"targets": [{"all": True}]})
-            plane.want(201, "POST", f"{BASE}/policies/p/rollouts", {"version": 1})
-            await talk.until(lambda: agent.bundles == [1])
-            await talk.until(lambda: not agent.outbox.entries)
-            row = plane.want(200, "GET", f"{BASE}/agents/one/policy")
-            assert row["outcome"] == "applied", row
-            assert plane.want(200, "GET", f"{BASE}/agents/one")["presence"] == "online"
+@pytest.fixture(scope="module")
+def linked_plane() -> Iterator[Plane]:
+    """One for all tests of this module that do not kill it; late after 2 s, offline after 3."""
+    with own_folder() as path:
+        made = dev_plane(path, "--heartbeat", "1s", "--offline-after", "3s")
+        with running(made):
+            made.sign_in()
+            made.organization("acme")
+            yield made
+
+
+def newcomer(plane: Plane, folder: Path, vault: str) -> Linked:
+    """An enrolled agent."""
+    made = plane.want(201, "POST", f"{BASE}/enrolment-tokens", {"vault": vault, "replace": True})
+    agent = Linked(folder / vault, plane.link_port, made["pin"])
+    agent.enrol(made["secret"])
+    return agent
+
+
+def push(plane: Plane, name: str, *vaults: str) -> None:
+    """The next version of a policy for these agents."""
+    made = plane.want(201, "POST", f"{BASE}/policies/{name}/versions", {"document": DOCUMENT})
+    targets = [{"vault": vault} for vault in vaults]
+    plane.want(200, "PUT", f"{BASE}/policies/{name}/targets", {"targets": targets})
+    plane.want(201, "POST", f"{BASE}/policies/{name}/rollouts", {"version": made["version"]})
+
+
+async def shown(plane: Plane, vault: str, **wanted: Any) -> None:
+    """Wait until the control plane shows the agent like this."""
+    with trio.fail_after(30):
+        while True:
+            row = plane.want(200, "GET", f"{BASE}/agents/{vault}")
+            policy = plane.ask("GET", f"{BASE}/agents/{vault}/policy")
+            if policy.status == 200:
+                row = row | policy.json
+            if wanted.items() <= row.items():
+                return
+            await trio.sleep(0.1)
+
+
+async def alerted(plane: Plane, vault: str, *codes: str) -> None:
+    """Wait until the agent's alerts begin with these."""
+    with trio.fail_after(20):
+        while True:
+            found = plane.want(200, "GET", f"{BASE}/alerts?vault={vault}")
+            if tuple(row["code"] for row in reversed(found))[: len(codes)] == codes:
+                return
+            await trio.sleep(0.1)
+
+
+async def test_a_policy_is_applied_by_both_and_shown_as_applied(
+    linked_plane: Plane, tmp_path: Path
+) -> None:
+    """From tokens to a policy in force, over real TLS."""
+    plane = linked_plane
+    one, two = newcomer(plane, tmp_path, "p-one"), newcomer(plane, tmp_path, "p-two")
+    async with one.connected() as first, two.connected() as second:
+        push(plane, "both", "p-one", "p-two")
+        await first.until(lambda: one.bundles)
+        await second.until(lambda: two.bundles)
+        for vault in ("p-one", "p-two"):
+            await shown(plane, vault, outcome="applied", applied_version=1)
+
+
+async def test_a_silent_agent_is_late_then_offline_and_back(
+    linked_plane: Plane, tmp_path: Path
+) -> None:
+    """By the rule, with an alert each way."""
+    plane = linked_plane
+    agent = newcomer(plane, tmp_path, "quiet")
+    async with agent.connected():
+        await shown(plane, "quiet", presence="online")
+    await shown(plane, "quiet", presence="late")
+    await shown(plane, "quiet", presence="offline")
+    async with agent.connected() as talk:
+        await talk.say(heartbeat())
+        await shown(plane, "quiet", presence="online")
+    await alerted(plane, "quiet", "agent_offline", "agent_online")
+
+
+async def test_a_lock_cuts_the_link_and_a_replacing_token_lets_in(
+    linked_plane: Plane, tmp_path: Path
+) -> None:
+    """The old certificate gets nobody in, neither to the link nor to a renewal."""
+    plane = linked_plane
+    agent = newcomer(plane, tmp_path, "lost")
+    async with agent.connected() as talk:
+        plane.want(200, "POST", f"{BASE}/agents/lost/lock", {"reason": "lost"})
+        with trio.fail_after(10):
+            await talk.ended.wait()
+    async with trio.open_nursery() as nursery:
+        talk = await agent.dial(nursery)
+        nursery.start_soon(talk.run)
+        with trio.fail_after(10):
+            await talk.ended.wait()
+        assert not talk.opened.is_set()
+        assert "refused" in talk.why
+        nursery.cancel_scope.cancel()
+    status, _ = agent.renew()
+    assert status == 403
+    again = newcomer(plane, tmp_path / "anew", "lost")
+    async with again.connected():
+        await shown(plane, "lost", life="active", presence="online")
+
+
+async def test_a_certificate_that_two_use_locks_the_agent(
+    linked_plane: Plane, tmp_path: Path
+) -> None:
+    """The thief renews, the agent goes on with what it had: nobody knows who is who."""
+    plane = linked_plane
+    agent = newcomer(plane, tmp_path, "stolen")
+    thief = newcomer_copy(agent)
+    status, answer = thief.renew()
+    assert status == 200
+    thief.take(answer)
+    async with thief.connected():
+        pass
+    async with trio.open_nursery() as nursery:
+        talk = await agent.dial(nursery)
+        nursery.start_soon(talk.run)
+        with trio.fail_after(10):
+            await talk.ended.wait()
+        nursery.cancel_scope.cancel()
+    await shown(plane, "stolen", life="locked")
+    await alerted(plane, "stolen", "agent_locked")
+
+
+def newcomer_copy(agent: Linked) -> Linked:
+    """Whoever has the agent's files."""
+    copy = Linked(agent.folder / "copy", agent.port, agent.pin)
+    copy.key, copy.link_key, copy.leaf_key = agent.key, agent.link_key, agent.leaf_key
+    copy.grant = agent.grant
+    for name in ("agent.pem", "agent.key"):
+        (copy.folder / name).write_bytes((agent.folder / name).read_bytes())
+        (copy.folder / name).chmod(0o600)
+    return copy
+
+
+async def broken_by(agent: Linked, spoil: Any) -> str:
+    """Why the control plane ends a connection whose frames are spoilt."""
+    async with agent.connected() as talk:
+        await spoil(talk)
+        with trio.fail_after(10):
+            await talk.ended.wait()
+        return talk.why
+
+
+async def forged(talk: Talk) -> None:
+    """A frame that another key has signed."""
+    await talk.pipe.send(os.urandom(64) + b"\x80")
+
+
+async def replayed(talk: Talk) -> None:
+    """A good frame, twice."""
+    talk.session.send(heartbeat())
+    frames = talk.session.frames(now())
+    for frame in [*frames, frames[-1]]:
+        await talk.pipe.send(frame)
+
+
+async def left_out(talk: Talk) -> None:
+    """The second of two, without the first."""
+    talk.session.send(heartbeat())
+    talk.session.send(heartbeat())
+    frames = talk.session.frames(now())
+    for frame in [*frames[:-2], frames[-1]]:
+        await talk.pipe.send(frame)
+
+
+async def huge(talk: Talk) -> None:
+    """More than a frame may have."""
+    with contextlib.suppress(PipeError):
+        await talk.pipe.send(bytes(300_000))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "fault"),
+    [(forged, "signature"), (replayed, "sequence"), (left_out, "sequence"), (huge, "1009")],
+)
+async def test_forged_replayed_and_missing_frames_end_the_connection(
+    linked_plane: Plane, tmp_path: Path, spoil: Any, fault: str
+) -> None:
+    """With the fault's word; nothing of them is taken, and the agent comes back."""
+    agent = newcomer(linked_plane, tmp_path, f"bad-{spoil.__name__.replace('_', '-')}")
+    assert fault in await broken_by(agent, spoil)
+    async with agent.connected() as talk:
+        await talk.say(heartbeat())
+
+
+async def test_a_recorded_greeting_leads_nowhere(linked_plane: Plane, tmp_path: Path) -> None:
+    """On another connection of the same agent: there is no proof behind it."""
+    agent = newcomer(linked_plane, tmp_path, "recorded")
+    async with trio.open_nursery() as nursery:
+        first = await agent.dial(nursery)
+        [hello] = first.session.frames(now())
+        second = await agent.dial(nursery)
+        await second.pipe.send(hello)
+        await second.pipe.receive()  # a welcome to whoever that is
+        nursery.cancel_scope.cancel()
+    row = linked_plane.want(200, "GET", f"{BASE}/agents/recorded")
+    assert row["presence"] == "unknown"
+
+
+async def test_an_agent_cannot_speak_for_another(linked_plane: Plane, tmp_path: Path) -> None:
+    """The certificate says who it is; its link key and its words must be of the same agent."""
+    one, two = newcomer(linked_plane, tmp_path, "a-one"), newcomer(linked_plane, tmp_path, "a-two")
+    async with trio.open_nursery() as nursery:
+        pipe = await connect(nursery, "127.0.0.1", one.port, one.context)
+        talk = Talk(two, pipe, await two.end(pipe))
+        nursery.start_soon(talk.run)
+        with trio.fail_after(10):
+            await talk.ended.wait()
+        nursery.cancel_scope.cancel()
+    assert not talk.opened.is_set()
+    assert isinstance(talk.session, Session)
+
+
+async def test_without_a_certificate_there_is_the_desk_and_no_link(
+    linked_plane: Plane, tmp_path: Path
+) -> None:
+    """Nor with one of an authority that is not ours."""
+    agent = newcomer(linked_plane, tmp_path, "naked")
+    assert agent.grant is not None
+    trust = Trust.pinned([agent.grant.chain[0], *agent.grant.roots], agent.pin)
+    async with trio.open_nursery() as nursery:
+        with pytest.raises(PipeError):
+            await connect(nursery, "127.0.0.1", agent.port, agent_context(None, trust, WORLD.now))
+    csr = {"csr": b64(make_request(new_curve_key(KeyKind.LEAF)))}
+    status, _ = ask(agent.port, "renew", csr, pinned_context(agent.pin, WORLD.now))
+    assert status == 401
+
+
+async def test_a_second_connection_takes_over(linked_plane: Plane, tmp_path: Path) -> None:
+    """The first is told that it was replaced."""
+    agent = newcomer(linked_plane, tmp_path, "twice")
+    async with agent.connected() as first, agent.connected() as second:
+        with trio.fail_after(10):
+            await first.ended.wait()
+        push(linked_plane, "twice", "twice")
+        await second.until(lambda: agent.bundles == [1])
+
+
+async def test_a_person_lets_in_who_asks_to_join(linked_plane: Plane, tmp_path: Path) -> None:
+    """By the fingerprint that the agent shows; another one is refused."""
+    plane = linked_plane
+    agent = Linked(tmp_path / "joins", plane.link_port, "")
+    agent.pin = plane.want(201, "POST", f"{BASE}/enrolment-tokens", {"vault": "x"})["pin"]
+    context = pinned_context(agent.pin, WORLD.now)
+    body = {**agent.binding(), "org": "acme", "label": "rack-7"}
+    status, _ = ask(agent.port, "join", body, context)
+    assert status == 202
+    [row] = plane.want(200, "GET", f"{BASE}/joins")
+    decision = {"fingerprint": "0000-0000-0000-0000-0000", "vault": "joined"}
+    plane.want(409, "POST", f"{BASE}/joins/{row['id']}/approve", decision)
+    decision["fingerprint"] = row["fingerprint"]
+    plane.want(200, "POST", f"{BASE}/joins/{row['id']}/approve", decision)
+    status, answer = ask(agent.port, "join", body, pinned_context(agent.pin, WORLD.now))
+    assert status == 200
+    agent.take(answer)
+    async with agent.connected():
+        await shown(plane, "joined", presence="online")
+
+
+async def test_a_command_is_carried_out_once_and_its_result_is_shown(
+    linked_plane: Plane, tmp_path: Path
+) -> None:
+    """It waits for an agent that is away."""
+    plane, agent = linked_plane, newcomer(linked_plane, tmp_path, "told")
+    path = f"{BASE}/agents/told/commands"
+    asked = plane.want(201, "POST", path, {"command": "run_backup"})
+    async with agent.connected() as talk:
+        await talk.until(lambda: any(isinstance(x, m.Command) for x in agent.heard))
+        result = m.CommandResult(
+            command_id=bytes.fromhex(asked["id"]), outcome=words.CommandOutcome.DONE, at=1
+        )
+        await talk.say(result)
+        await talk.until(lambda: not agent.outbox.entries)
+    [row] = plane.want(200, "GET", path)
+    assert row["outcome"] == "done"
