@@ -18,6 +18,7 @@ from actors import SystemWorld, World
 from protocols.http import Limits, Listener, ServerHandle, TlsConfig
 from protocols.http import serve as serve_http
 from protocols.http.errors import TlsConfigError
+from protocols.http.tls import build_context
 from protocols.systemd import Service
 from vault.beside import ALONE
 from vault.config import Settings
@@ -26,6 +27,7 @@ from vault.edge.asgi import Edge
 from vault.edge.compat import Compat
 from vault.edge.native.dialect import Native
 from vault.edge.ops import Ops
+from vault.errors import UnavailableError
 from vault.gate import Gate
 from vault.genesis import Genesis, kept_clock
 from vault.linking import Linking
@@ -65,6 +67,7 @@ async def serve(
 
     `listening` is told the port once connections are accepted.
     """
+    await trio.to_thread.run_sync(_try_certificates, settings)
     metrics = Metrics(enabled=settings.monitoring.metrics_enabled)
     storage = settings.storage
     url = storage.connection_string.get_secret_value()
@@ -116,15 +119,6 @@ async def _listen(
     task_status: trio.TaskStatus[ServerHandle] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     host, port = settings.server.address
-    tls = settings.server.tls
-    config = None
-    if tls.enabled and tls.cert_file and tls.key_file:
-        config = TlsConfig(
-            cert_file=tls.cert_file,
-            key_file=tls.key_file,
-            ca_file=tls.ca_file,
-            client_auth=tls.client_auth,
-        )
     limits = settings.limits
     await serve_http(
         edge,
@@ -139,11 +133,33 @@ async def _listen(
         turn_away=edge.turn_away,
         host=host,
         port=port,
-        tls=config,
+        tls=_tls(settings),
         listener=listener,
         wall_clock=lambda: world.now() / 1e9,
         task_status=task_status,
     )
+
+
+def _tls(settings: Settings) -> TlsConfig | None:
+    tls = settings.server.tls
+    if not (tls.enabled and tls.cert_file and tls.key_file):
+        return None
+    return TlsConfig(
+        cert_file=tls.cert_file,
+        key_file=tls.key_file,
+        ca_file=tls.ca_file,
+        client_auth=tls.client_auth,
+    )
+
+
+def _try_certificates(settings: Settings) -> None:
+    """Raise `UnavailableError` (`tls_unusable`) before anything is begun that needs them."""
+    tls = _tls(settings)
+    try:
+        if tls is not None:
+            build_context(tls)
+    except TlsConfigError as error:
+        raise UnavailableError("tls_unusable", str(error)) from None
 
 
 async def _until_stopped(handle: ServerHandle | Fleet, gate: Gate, nursery: trio.Nursery) -> None:

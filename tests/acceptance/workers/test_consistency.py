@@ -2,15 +2,15 @@
 
 import json
 import re
-import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.acceptance.agent import Agent, Client, own_folder, running, served_agent
 from tests.acceptance.workers.fleet import fleet_agent, pinned
+from tests.acceptance.workers.waiting import await_true
 
 READER = {"rules": [{"effect": "allow", "paths": ["secret/*"], "capabilities": ["read", "list"]}]}
 NOTHING = {"rules": [{"effect": "deny", "paths": ["secret/*"], "capabilities": ["read"]}]}
@@ -53,14 +53,6 @@ def value_reads(client: Client, name: str) -> int:
     """How often its value was read, as its metadata says."""
     shown = client.call("GET", f"/api/v1/metadata/secret/{name}").json
     return int(shown["access_count"])
-
-
-def await_equal(ask: Callable[[], object], wanted: object) -> None:
-    """Ask until it is so, or fail."""
-    end = time.monotonic() + 10.0
-    while (last := ask()) != wanted:
-        assert time.monotonic() < end, last
-        time.sleep(0.05)
 
 
 def test_a_write_is_read_on_every_worker(agent: Agent) -> None:
@@ -189,8 +181,8 @@ def test_counts_of_all_workers_are_added_up(agent: Agent) -> None:
     with pinned(agent) as (one, two):
         write(one, "counted", 1)
         assert [read(client, "counted") for client in (one, two, two)] == [1, 1, 1]
-        await_equal(lambda: value_reads(one, "counted"), 3)
-        await_equal(lambda: value_reads(two, "counted"), 3)
+        await_true(lambda: value_reads(one, "counted") == 3)
+        await_true(lambda: value_reads(two, "counted") == 3)
         text = two.call("GET", "/metrics").body.decode()
     counts = re.findall(r'operation="secret.read",status="ok"} (\d+)', text)
     assert int(float(counts[0])) >= 3
