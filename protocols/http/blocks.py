@@ -14,9 +14,9 @@ from functools import lru_cache
 
 from hpack import Decoder, HPACKError, OversizedHeaderListError
 from hpack.hpack import encode_integer
-from hpack.huffman_table import decode_huffman
 from hpack.table import HeaderTable
 
+from protocols.http import huffman
 from protocols.http.errors import ProtocolViolationError, RefusedError
 from protocols.http.frames import COMPRESSION_ERROR, ENHANCE_YOUR_CALM
 from protocols.http.h2_request import Request, vet_request, with_target
@@ -119,8 +119,8 @@ class BlockReader:
         """The same request for the path of this literal."""
         try:
             target = _huffman(path[1:]) if path[0] & _HUFFMAN else path[1:]
-        except HPACKError as error:
-            raise ProtocolViolationError(COMPRESSION_ERROR, type(error).__name__) from error
+        except ValueError as error:
+            raise ProtocolViolationError(COMPRESSION_ERROR, "huffman") from error
         return with_target(known, target, self._limits)
 
     def _decode(self, block: bytes, *, keep: bool) -> Headers:
@@ -137,7 +137,7 @@ class BlockReader:
 
 @lru_cache(maxsize=4_096)  # paths, of less than 127 bytes each
 def _huffman(value: bytes) -> bytes:
-    return decode_huffman(value)
+    return huffman.decode(value)
 
 
 def _split(block: bytes) -> tuple[tuple[bytes, bytes] | None, bytes | None]:
