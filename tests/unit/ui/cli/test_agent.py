@@ -1,4 +1,5 @@
 import os
+import resource
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,16 @@ def test_dev_runs_on_its_folder_with_its_token(cli: Run, served: Served, tmp_pat
     assert served[0]["dev_token"] == "own"
     assert data.stat().st_mode & 0o777 == 0o700
     assert "own" not in done.err.replace(str(tmp_path), "")
+
+
+def test_no_core_file_holds_the_keys(
+    cli: Run, served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither in development nor in production, whatever the shell allows."""
+    limits: list[tuple[int, tuple[int, int]]] = []
+    monkeypatch.setattr(resource, "setrlimit", lambda *limit: limits.append(limit))
+    cli("agent", "dev", "--data-dir", str(tmp_path / "d"))
+    assert limits == [(resource.RLIMIT_CORE, (0, 0))]
 
 
 def test_the_well_known_token_is_shown(cli: Run, served: Served, tmp_path: Path) -> None:
