@@ -14,7 +14,7 @@ from typing import Final
 import trio
 
 from actors import World
-from protocols.link.vocabulary import CommandName, KeyHolder, SyncPhase
+from protocols.link.vocabulary import AlertCode, CommandName, KeyHolder, SyncPhase
 from protocols.pki.errors import PkiError
 from vault.audit.layout import Layout
 from vault.authz.book import PolicyBook
@@ -45,6 +45,11 @@ DATABASE: Final = "uplink.db"
 EGRESS: Final = "egress.log"
 COUNT_EVERY: Final = 300.0
 """Seconds between two counts of the secrets: each reads one column of every row."""
+_TROUBLES: Final = {
+    "audit_sinks_failing": AlertCode.AUDIT_SINK_FAILED,
+    "audit_damaged": AlertCode.AUDIT_TAMPERED,
+    "anchor_failing": AlertCode.STORE_FAILED,
+}
 _STATES: Final = {
     SyncPhase.OFFLINE: 0.0,
     SyncPhase.QUEUEING: 1.0,
@@ -147,6 +152,7 @@ class Linking:
             release=version("freehold"),
             key_holder=KeyHolder(kind),
             world=self._world,
+            troubles=self._troubles,
         )
         if self._book is not None:
             self._opened(self._book)
@@ -159,6 +165,10 @@ class Linking:
             self._host.policies = partial(in_force, book)
         if self._uplink is not None:
             self._uplink.stir()
+
+    def _troubles(self) -> frozenset[AlertCode]:
+        """What the agent's own gauges say."""
+        return frozenset(code for name, code in _TROUBLES.items() if self._metrics.value(name) > 0)
 
     def _trust(self) -> PolicyTrust | None:
         held = None if self._uplink is None else self._uplink.held

@@ -92,6 +92,10 @@ class Metrics:
             for gauge, _ in gauges:
                 gauge.set_function(_zero)
 
+    def value(self, name: str) -> float:
+        """A gauge as it reads now; names are those of `GAUGES`."""
+        return self._registry.get_sample_value(f"vault_{name}") or 0.0
+
     def count(self, **readers: Reader) -> None:
         """Let counters read from these functions from now on. Names are those of `COUNTERS`."""
         for name, reader in readers.items():

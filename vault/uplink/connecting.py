@@ -79,6 +79,7 @@ class Connector:
         self._changed = trio.Event()
         self._ended = trio.Event()
         self._over = False
+        self._told = NO_FAULT
         self.conversation: Conversation | None = None
         """The one that is open now."""
         self.connected_at = 0
@@ -133,7 +134,7 @@ class Connector:
             log.warning("the outbox is an older copy than the control plane has met: a new stream")
             await self._outbox.restart()
         except* (LinkError, UnavailableError) as group:
-            self.trouble = "; ".join(dict.fromkeys(str(error) for error in _flat(group)))
+            self._tell("; ".join(dict.fromkeys(str(error) for error in _flat(group))))
         finally:
             self.conversation = None
             self._phase.step(Step.LOST)
@@ -142,6 +143,7 @@ class Connector:
 
     async def _begin(self, credential: Credential, pipe: Pipe) -> Conversation:
         enrolment = credential.enrolment
+        await self._meet(credential)
         channel = Channel(
             org=enrolment.org,
             vault=enrolment.vault,
@@ -173,13 +175,33 @@ class Connector:
             world=self._world,
         )
 
+    async def _meet(self, credential: Credential) -> None:
+        """After enrolling elsewhere: a new stream with what is owed, and nothing of the old peer.
+
+        In this order: repeated after a crash in between, it comes to the same.
+        """
+        known = await self._inbox.peer()
+        if known == credential.peer:
+            return
+        if known is not None:
+            await self._outbox.restart()
+        await self._inbox.meet(credential.peer)
+
+    def _tell(self, trouble: str) -> None:
+        """Why it is not linked, once for each reason."""
+        if trouble != self._told:
+            self._told = trouble
+            log.warning("not linked to the control plane: %s", trouble)
+        self.trouble = trouble
+
     # --- what a conversation tells (`Owner`) ------------------------------------------------------
 
     def opened(self, conversation: Conversation) -> None:
         """See `Owner`."""
         self.conversation, self._ended = conversation, trio.Event()
         self.connected_at = self._world.now()
-        self.attempts, self.trouble = 0, NO_FAULT
+        self.attempts, self.trouble, self._told = 0, NO_FAULT, NO_FAULT
+        log.info("linked to the control plane")
         self._phase.step(Step.OPENED)
         self._opened(conversation)
 

@@ -35,6 +35,8 @@ class Facts(Struct, frozen=True, kw_only=True):
     """Rules of that bundle that the local ceiling cut."""
     audit_size: int
     secrets: int
+    troubles: frozenset[words.AlertCode] = frozenset()
+    """What is wrong now; each is an alert when it begins."""
 
 
 class Figures(Struct, frozen=True, kw_only=True):

@@ -63,6 +63,12 @@ class Credential:
     identity: Identity
 
     @property
+    def peer(self) -> bytes:
+        """Which enrolment it is: another name or policy key is another one."""
+        held = self.enrolment
+        return sha256(f"{held.org}/{held.vault}/".encode() + held.policy_key)
+
+    @property
     def fingerprint(self) -> bytes:
         """SHA-256 of the certificate."""
         return sha256(self.leaf)

@@ -36,6 +36,14 @@ class SqlInbox:
         self._database = database
         self._stirred = stirred
 
+    async def peer(self) -> bytes | None:
+        """Whose messages these are; None before the first."""
+        return await self._database.transact(_peer)
+
+    async def meet(self, peer: bytes) -> None:
+        """From now on they are this control plane's: what another one has left is forgotten."""
+        await self._database.transact(lambda tx: _meet(tx, peer))
+
     async def cursor(self) -> Cursor:
         """See `Inbox`."""
         return await self._database.transact(_cursor)
@@ -60,6 +68,17 @@ def witnessed(tx: Tx) -> Witnessed:
     """See `SqlInbox.witnessed`."""
     row = tx.execute("SELECT size, root, cosignature FROM witnessed").fetchone()
     return Witnessed(*row) if row else Witnessed()
+
+
+def _peer(tx: Tx) -> bytes | None:
+    row = tx.execute("SELECT id FROM peer").fetchone()
+    return row[0] if row else None
+
+
+def _meet(tx: Tx, peer: bytes) -> None:
+    for table in ("inbox", "staged_bundle", "commands", "notifications", "witnessed"):
+        tx.execute(f"DELETE FROM {table}")  # noqa: S608  # a name of ours
+    tx.execute("INSERT OR REPLACE INTO peer VALUES (1, ?)", [peer])
 
 
 def _cursor(tx: Tx) -> Cursor:

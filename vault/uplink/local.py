@@ -53,6 +53,7 @@ class LocalHost:
     """As last counted; whoever counts sets it."""
     policies: Callable[[], InForce] = field(default=lambda: NONE)
     """Set by whoever opens the vault; outlives its sealing."""
+    troubles: Callable[[], frozenset[words.AlertCode]] = field(default=frozenset)
     started: int = 0
 
     def __post_init__(self) -> None:
@@ -79,6 +80,7 @@ class LocalHost:
             narrowed=held.narrowed,
             audit_size=self.audit.size,
             secrets=self.secrets,
+            troubles=self.troubles(),
         )
 
     def figures(self) -> Figures:

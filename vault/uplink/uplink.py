@@ -85,6 +85,9 @@ class Uplink:
         self._witnessed = Witnessed()
         self._notifications: tuple[LinkNotification, ...] = ()
         self._was_open: bool | None = None
+        self._troubles: frozenset[AlertCode] = frozenset()
+        self._dropped = 0
+        self._told_of_dropped = False
         self._outbox = SqlOutbox(database, world, config.outbox_bytes)
         self._inbox = SqlInbox(database, self._stir)
         self._phase = Phase(world)
@@ -126,6 +129,7 @@ class Uplink:
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Until cancelled; the database is open."""
         await self._outbox.open()
+        self._dropped = (await self._outbox.backlog()).dropped
         async with trio.open_nursery() as nursery:
             for task in (
                 self._keeper.run,
@@ -250,6 +254,7 @@ class Uplink:
 
     def _opened(self, conversation: Conversation) -> None:
         facts = self._host.facts()
+        self._told_of_dropped = False
         conversation.send(reporting.registration(facts))
         conversation.send(
             reporting.sync_state(
@@ -289,6 +294,9 @@ class Uplink:
             self.raise_alert(code, Severity.INFO)
         self._was_open = self._host.is_open
         facts = self._host.facts()
+        for code in sorted(facts.troubles - self._troubles):
+            self.raise_alert(code, Severity.CRITICAL)
+        self._troubles = facts.troubles
         now = self._world.now() // reporting.MILLI
         if 0 < facts.policy_expires <= now and self._expired_told != facts.policy.version:
             self._expired_told = facts.policy.version
@@ -296,6 +304,10 @@ class Uplink:
 
     async def _look(self) -> None:
         self._backlog = await self._outbox.backlog()
+        if self._backlog.dropped > self._dropped and not self._told_of_dropped:
+            self._told_of_dropped = True  # once while offline, however many go
+            self.raise_alert(AlertCode.METRICS_DROPPED, Severity.INFO)
+        self._dropped = self._backlog.dropped
         self._witnessed = await self._inbox.witnessed()
         self._notifications = tuple(
             LinkNotification(code=told.code, severity=told.severity, at=told.at)

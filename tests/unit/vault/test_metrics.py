@@ -118,6 +118,14 @@ def test_counters_are_read_where_they_are_kept() -> None:
         metrics.count(made_up=float)
 
 
+def test_a_gauge_can_be_asked() -> None:
+    """As it reads now."""
+    metrics = Metrics()
+    assert metrics.value("sealed") == 0.0
+    with metrics.follow(sealed=lambda: 1.0):
+        assert metrics.value("sealed") == 1.0
+
+
 def test_totals_are_all_that_was_counted() -> None:
     """Over all endpoints, in the buckets of the durations."""
     metrics = Metrics()

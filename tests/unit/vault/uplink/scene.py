@@ -136,6 +136,7 @@ class FakeHost:
     applied: list[bytes] = field(default_factory=list)
     refuse: Exception | None = None
     rotations: int = 0
+    troubles: frozenset[words.AlertCode] = frozenset()
 
     def facts(self) -> Facts:
         """See `Host`."""
@@ -152,6 +153,7 @@ class FakeHost:
             narrowed=0,
             audit_size=3,
             secrets=4,
+            troubles=self.troubles,
         )
 
     def figures(self) -> Figures:
@@ -262,7 +264,7 @@ class Plane:
 
     async def until(self, holds: Callable[[], bool]) -> None:
         """Wait for something of this plane to become true."""
-        while not holds():
+        while not holds():  # noqa: ASYNC110  # on a clock that jumps
             await trio.sleep(0.1)
 
     async def serve(self, pipe: MemoryPipe, leaf: bytes) -> None:

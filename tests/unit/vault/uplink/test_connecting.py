@@ -1,12 +1,24 @@
 """Keeping linked: cuts at every moment, backoff, an outbox from a backup."""
 
+import dataclasses
+
 import pytest
 import trio
+from msgspec.structs import replace
 
 from protocols.link import messages as m
 from protocols.link.errors import PipeError
 from protocols.link.vocabulary import AlertCode, ByeReason, Severity
-from tests.unit.vault.uplink.scene import Plane, TrioWorld, bundle, staged
+from tests.unit.vault.uplink.scene import (
+    FakeEnroller,
+    Plane,
+    TrioWorld,
+    bundle,
+    credential,
+    staged,
+)
+from vault.uplink.database import opened
+from vault.uplink.identity import Credential
 
 
 @pytest.fixture
@@ -97,3 +109,27 @@ async def test_a_peer_that_asks_to_spread_is_heard(plane: Plane, autojump_clock:
         await plane.until(lambda: plane.sessions == 2)
         assert trio.current_time() - began < 52
         await plane.until(lambda: stage.uplink.status().connected)
+
+
+async def test_another_control_plane_begins_from_nothing(
+    plane: Plane, autojump_clock: object
+) -> None:
+    """Enrolled elsewhere: what is owed goes to the new one, nothing of the old one counts."""
+    other = Plane(plane.world)
+    other.inbox.stream = b"never met this" + b"\0\0"
+    async with opened(None, plane.world) as database:
+        async with staged(plane, database=database) as stage:
+            await plane.push(m.PolicyUpdate(bundle=bundle(1)))
+            await plane.until(lambda: bool(plane.applied))
+            assert stage.uplink.status().connected
+        moved = FakeEnroller(plane.world, _moved(credential(plane.world)))
+        async with staged(other, database=database, enroller=moved) as stage:
+            stage.uplink.raise_alert(AlertCode.LOCKOUT, Severity.INFO)
+            await other.until(lambda: bool(other.applied))
+            assert other.inbox.stream != plane.inbox.stream
+            assert next(id_ for id_, _ in other.inbox.applied) == 1
+
+
+def _moved(held: Credential) -> Credential:
+    enrolment = replace(held.enrolment, policy_key=b"q" * 32)
+    return dataclasses.replace(held, enrolment=enrolment)

@@ -94,7 +94,9 @@ async def test_hours_offline_lose_and_repeat_nothing(plane: Plane, autojump_cloc
         await plane.until(lambda: stage.uplink.status().state == "online")
         await plane.until(lambda: not stage.uplink.status().outbox_messages or plane.away)
         alerts = of(m.Alert, plane.applied)
-        assert sum(alert.count for alert in alerts) == 6
+        codes = words.AlertCode
+        assert sum(a.count for a in alerts if a.code is codes.LOCKOUT) == 6
+        assert sum(a.count for a in alerts if a.code is codes.METRICS_DROPPED) == 1
         ids = [id_ for id_, _ in plane.inbox.applied]
         assert ids == sorted(set(ids))
 
@@ -139,6 +141,17 @@ async def test_nothing_is_sent_that_is_not_on_the_ledger(
         await trio.sleep(300)
         assert plane.wire
         assert stage.egress.entries[: len(plane.wire)] == plane.wire
+
+
+async def test_what_goes_wrong_is_an_alert_once(plane: Plane, autojump_clock: object) -> None:
+    """When it begins, not at every look, and again when it comes back."""
+    host = FakeHost(plane.world)
+    async with staged(plane, host=host):
+        for troubles in ({words.AlertCode.AUDIT_TAMPERED}, set(), {words.AlertCode.AUDIT_TAMPERED}):
+            host.troubles = frozenset(troubles)
+            await trio.sleep(120)
+        codes = [alert.code for alert in of(m.Alert, plane.applied)]
+        assert codes == [words.AlertCode.AUDIT_TAMPERED] * 2
 
 
 async def test_it_says_goodbye(plane: Plane, autojump_clock: object) -> None:
