@@ -91,11 +91,11 @@ async def list_(call: Call, org: str) -> list[EnrolmentTokenView]:
 
 
 @tokens.add(
-    "DELETE", _TOKENS + "/{token}", "Make a token worthless", role=Role.OPERATOR,
+    "DELETE", _TOKENS + "/{ticket}", "Make a token worthless", role=Role.OPERATOR,
     status=NO_CONTENT,
 )  # fmt: skip
-async def withdraw(call: Call, org: str, token: str) -> None:
-    await _office(call).enrolment.withdraw(org, token)
+async def withdraw(call: Call, org: str, ticket: str) -> None:
+    await _office(call).enrolment.withdraw(org, ticket)
 
 
 @joins.add("GET", _JOINS, "Who waits, the oldest first", query=Page, returns=list[JoinView])

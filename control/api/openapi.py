@@ -31,7 +31,7 @@ ABOUT: Final = About(
         503: "Not now: the database does not work; `details.outcome` says if anything was stored",
     },
     segments=dict.fromkeys(
-        ("org", "user", "token", "vault", "policy", "rollout", "alert", "join"), _SLUG
+        ("org", "user", "token", "vault", "policy", "rollout", "alert", "join", "ticket"), _SLUG
     )
     | {"number": {"type": "string", "pattern": "^[0-9]{1,15}$"}},
 )

@@ -19,6 +19,7 @@ def things(plane: Plane) -> dict[str, str]:
     made = plane.want(
         201, "POST", "tokens", {"role": "viewer", "ttl": 600}, token=plane.people["other", "owner"]
     )
+    ticket = plane.want(201, "POST", f"{base}/enrolment-tokens", {"vault": "another"})
     return {
         "vault": "theirs",
         "policy": "theirs",
@@ -27,6 +28,8 @@ def things(plane: Plane) -> dict[str, str]:
         "rollout": rollout["id"],
         "token": made["token"]["id"],
         "alert": "00000000-0000-4000-8000-000000000000",
+        "join": "00000000-0000-4000-8000-000000000001",
+        "ticket": ticket["token"]["id"],
     }
 
 
@@ -70,6 +73,8 @@ def test_a_foreign_id_in_the_own_organization_is_not_found(
         "users_set_password": {"password": "another long one"},
         "policies_point": {"targets": []},
         "rollouts_start": {"version": 1},
+        "agents_command": {"command": "run_backup"},
+        "joins_approve": {"fingerprint": "0000-0000-0000-0000-0000", "vault": "x"},
     }
     makes = {"policies_write", "policies_validate"}  # a policy begins with its first version
     for method, template, operation in operations(plane):
