@@ -48,6 +48,7 @@ from protocols.http.h2_events import (
 )
 from protocols.http.h2_output import Output
 from protocols.http.h2_request import Request
+from protocols.http.h2_settings import initial_window, our_settings
 from protocols.http.h2_streams import Receipt, State, Stream, StreamTable
 from protocols.http.limits import Limits
 from protocols.http.meter import RESET_COST, FrameMeter
@@ -56,7 +57,7 @@ from protocols.http.windows import DEFAULT_WINDOW, InboundWindow
 
 __all__ = ["CANCEL", "INTERNAL_ERROR", "NO_ERROR", "H2Machine"]
 
-_ENABLE_PUSH, _MAX_STREAMS, _INITIAL_WINDOW, _MAX_FRAME_SIZE, _MAX_HEADER_LIST = range(2, 7)
+_LONG_SETTINGS = 64  # bytes; real clients send six settings, in 36
 _PING_SIZE, _PRIORITY_SIZE, _GOAWAY_SIZE = 8, 5, 8
 
 
@@ -71,6 +72,7 @@ class H2Machine:
         self._streams = StreamTable()
         self._blocks = BlockReader(limits)
         self._block: tuple[int, int, bytearray] | None = None  # stream, flags, what came so far
+        self._ended_blocks = 0
         self._settled = False  # the client's first SETTINGS came
         self._inbound = InboundWindow(limits.connection_window)
         self._outbound = DEFAULT_WINDOW
@@ -91,9 +93,9 @@ class H2Machine:
         self._greet()
 
     @property
-    def in_block(self) -> bool:
-        """Whether a header block has begun to come in, and not ended."""
-        return self._block is not None or self._reader.in_headers
+    def in_block(self) -> int:
+        """The number of the header block that has begun to come in and not ended; 0 for none."""
+        return self._ended_blocks + 1 if self._block or self._reader.in_headers else 0
 
     def feed(self, data: bytes, now: float) -> list[Event]:
         """Events in `data`. Raises ProtocolViolationError; `output` then ends with a GOAWAY."""
@@ -202,15 +204,8 @@ class H2Machine:
 
     def _greet(self) -> None:
         """Our preface (section 3.4), and the rest of the connection's window."""
-        limits = self._limits
-        values = [
-            (_ENABLE_PUSH, 0),
-            (_MAX_STREAMS, limits.streams),
-            (_INITIAL_WINDOW, limits.stream_window),
-            (_MAX_HEADER_LIST, limits.header_bytes),
-        ]
-        self._output.add(frames.settings_frame(values))
-        self._output.window(0, max(0, limits.connection_window - DEFAULT_WINDOW))
+        self._output.add(our_settings(self._limits))
+        self._output.window(0, max(0, self._limits.connection_window - DEFAULT_WINDOW))
 
     def _sent_all(self, stream: Stream) -> None:
         stream.sending = False
@@ -252,6 +247,7 @@ class H2Machine:
 
     def _on_block(self, number: int, flags: int, block: bytes) -> None:
         streams = self._streams
+        self._ended_blocks += 1
         receipt = streams.receipt(HEADERS, number)
         ended = bool(flags & END_STREAM)
         if receipt is Receipt.TAKE and number > streams.highest:
@@ -264,6 +260,7 @@ class H2Machine:
             else:
                 self._events.append(RequestReceived(number, request, ended))
             return
+        self.meter.spend(1)
         names = self._blocks.names(block)  # the table has to follow whatever becomes of it
         if receipt is Receipt.CLOSED:
             self._stream_error(number, STREAM_CLOSED)
@@ -363,19 +360,16 @@ class H2Machine:
                 raise _broken("no_settings")
             return
         self._settled = True
-        for name, value in frames.settings(frame.payload):
-            if name == _INITIAL_WINDOW:
-                self._shift_windows(value)
-            elif name == _ENABLE_PUSH and value > 1:
-                raise _broken("enable_push")
-            elif name == _MAX_FRAME_SIZE and not LARGEST <= value < 2**24:
-                raise _broken("max_frame_size")
+        self.meter.spend(len(frame.payload) // _LONG_SETTINGS)
+        window = initial_window(frame.payload)
+        if window is not None:
+            self._shift_windows(window)
         self._output.add(frames.frame(SETTINGS, ACK, 0))
 
     def _shift_windows(self, size: int) -> None:
         """Section 6.9.2: a new initial window changes those of all streams."""
         by, self._initial_outbound = size - self._initial_outbound, size
-        if size > LARGEST_NUMBER or not self._streams.shift(by):
+        if not self._streams.shift(by):
             raise ProtocolViolationError(FLOW_CONTROL_ERROR, "initial_window")
         self._events.append(WindowOpened())
 

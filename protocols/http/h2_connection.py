@@ -46,7 +46,7 @@ class H2Connection:
         self._finished = trio.Event()  # the writer has ended
         self._close_at = NEVER  # after the drain's announcement, when nothing runs any more
         self._empty = trio.lowlevel.ParkingLot()  # who waits for the last handler to end
-        self._in_block = False  # a header block is coming in
+        self._in_block = 0  # the number of the header block that is coming in
 
     async def run(self) -> None:
         """Serve until the end; the caller closes the transport."""

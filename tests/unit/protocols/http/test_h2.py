@@ -11,7 +11,14 @@ from h2.events import (
     StreamReset,
 )
 from h2.settings import SettingCodes
-from hyperframe.frame import DataFrame, HeadersFrame, PingFrame, RstStreamFrame, SettingsFrame
+from hyperframe.frame import (
+    ContinuationFrame,
+    DataFrame,
+    HeadersFrame,
+    PingFrame,
+    RstStreamFrame,
+    SettingsFrame,
+)
 
 from protocols.http import h2_events as inbound
 from protocols.http.errors import ProtocolViolationError
@@ -355,36 +362,35 @@ def test_data_on_its_way_when_we_reset_is_given_back() -> None:
     assert window_frame(0, 40_000) in pair.machine.output()
 
 
-def test_long_heads_are_continued() -> None:
-    """More than a frame holds: HEADERS and CONTINUATION, nothing between."""
-    pair = Pair()
-    pair.client.decoder.max_header_list_size = 1 << 20
-    stream = pair.request()
-    pair.to_server()
-    pair.machine.start(stream, 200, [(b"x", b"y" * 40_000)], end=True)
-    response = kinds(pair.to_client(), ResponseReceived)[0]
-    assert isinstance(response, ResponseReceived)
-    assert (b"x", b"y" * 40_000) in [tuple(field) for field in response.headers]
-
-
-def test_output_is_counted() -> None:
-    """What waits to be sent is known to the byte."""
-    pair = Pair()
-    stream = pair.request()
-    pair.to_server()
-    pair.machine.start(stream, 200, [])
-    pair.machine.data(stream, b"x" * 20_000, end=True)
-    queued = pair.machine.queued
-    assert queued == len(pair.machine.output())
-    assert pair.machine.queued == 0
-
-
-def test_blocks_that_begin_are_seen() -> None:
-    """A header block that is not whole, or a frame of one, has to end in time."""
+def test_blocks_that_begin_are_seen_one_by_one() -> None:
+    """A header block that is not whole, or a frame of one, has to end in time: each by itself."""
     pair = Pair()
     data = HeadersFrame(1, b"\x82").serialize()
-    states = []
-    for piece in (data[:5], data[5:]):
+    numbers = []
+    for piece in (data[:5], data[5:], ContinuationFrame(1, b"", flags=["END_HEADERS"]).serialize()):
         pair.machine.feed(piece, 0.0)
-        states.append(pair.machine.in_block)
-    assert states == [True, True]
+        numbers.append(pair.machine.in_block)
+    pair.machine.feed(HeadersFrame(3, b"\x82", flags=["END_HEADERS"]).serialize() + data[:4], 0.0)
+    assert [*numbers, pair.machine.in_block] == [1, 1, 0, 3]
+
+
+def test_settings_of_great_length_are_no_bargain() -> None:
+    """Thousands of settings in a frame cost what many frames of them do (CVE-2019-9515)."""
+    pair = Pair(Limits(frame_burst=1_000))
+    frame = settings_frame([(4, 1), (4, 2**31 - 1)] * 1_300)
+    pair.machine.feed(frame, 0.0)
+    with pytest.raises(ProtocolViolationError) as violated:
+        pair.machine.feed(frame * 4, 0.0)
+    assert violated.value.reason == "flood"
+
+
+def test_header_blocks_that_open_nothing_are_counted() -> None:
+    """On a stream that we reset they are discarded, but each has to be decoded."""
+    pair = Pair(Limits(frame_burst=100))
+    stream = pair.request(end=False)
+    pair.to_server()
+    pair.machine.reset(stream, NO_ERROR)
+    frame = HeadersFrame(stream, b"\x82", flags=["END_HEADERS"]).serialize()
+    assert pair.machine.feed(frame * 90, 0.0) == []
+    with pytest.raises(ProtocolViolationError):
+        pair.machine.feed(frame * 20, 0.0)
