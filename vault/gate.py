@@ -82,50 +82,6 @@ class SystemTable(Protocol):
         """Write the first rows and the first root token in one transaction; returns the token."""
 
 
-class Door(Protocol):
-    """What a dialect asks of the gate. In a worker process another stands in its place."""
-
-    @property
-    def mounts(self) -> MountBook:
-        """See `Gate`."""
-        ...
-
-    @property
-    def is_open(self) -> bool:
-        """See `Gate`."""
-        ...
-
-    async def run(self, op: Operation) -> object:
-        """See `Gate`."""
-        ...
-
-    def status(self) -> SealStatus:
-        """See `Gate`."""
-        ...
-
-    async def initialise(
-        self, shares: int, threshold: int, root_token: str | None = None
-    ) -> Initialised:
-        """See `Gate`."""
-        ...
-
-    async def unseal(self, share: bytes) -> SealStatus:
-        """See `Gate`."""
-        ...
-
-    def reset_unseal(self) -> SealStatus:
-        """See `Gate`."""
-        ...
-
-    async def unseal_alone(self) -> bool:
-        """See `Gate`."""
-        ...
-
-    async def wait_sealed(self) -> None:
-        """See `Gate`."""
-        ...
-
-
 OpenUnit = Callable[[Keyring, bytes], AbstractAsyncContextManager[Unit]]
 
 SEAL_ROW: Final = "seal"

@@ -5,11 +5,11 @@ from typing import Any, ClassVar, Final, TypeVar
 import msgspec
 
 from actors.world import World
+from vault.door import Door
 from vault.edge.reply import Reply
 from vault.edge.request import Receive, Request, read_request, told
 from vault.edge.router import Route, Router
 from vault.errors import UnavailableError, ValidationError, VaultError
-from vault.gate import Door
 from vault.model.operation import Operation
 from vault.model.path import ResourcePath
 from vault.pipeline import unexpected

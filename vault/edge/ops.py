@@ -6,13 +6,13 @@ from typing import ClassVar, Final
 import msgspec
 
 from actors.world import World
+from vault.door import Door
 from vault.edge.dialect import Dialect
 from vault.edge.native.dialect import Native
 from vault.edge.reply import Reply
 from vault.edge.request import Request
 from vault.edge.router import Router
 from vault.errors import NotFoundError, VaultError
-from vault.gate import Door
 from vault.metrics import Metrics
 
 MAX_BODY: Final = 1 << 10

@@ -14,7 +14,7 @@ METHODS: Final = frozenset({"GET", "HEAD", "LIST"})  # of requests that may be r
 
 
 class WorkerDoor:
-    """`vault.gate.Door` in a worker: raises `Elsewhere` for what it does not do itself."""
+    """`vault.door.Door` in a worker: raises `Elsewhere` for what it does not do itself."""
 
     def __init__(self) -> None:
         self._reading: Reading | None = None

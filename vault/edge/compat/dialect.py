@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Final, TypeAlias
 
 from actors.world import World
+from vault.door import Door
 from vault.edge.compat import health, kv1, kv2, kv2_metadata, mounts, seal, token
 from vault.edge.compat.envelope import failed
 from vault.edge.compat.fields import parse_bool
@@ -20,7 +21,6 @@ from vault.errors import (
     ValidationError,
     VaultError,
 )
-from vault.gate import Door
 from vault.model.mounts import MountBook
 from vault.model.path import MAX_BYTES
 from vault.model.records import MountRow
