@@ -12,8 +12,7 @@ import trustme
 
 from protocols.link import limits
 from protocols.link.errors import PipeError
-from protocols.link.stream import Bounds, LinkServer, connect, serve
-from protocols.link.websocket import WebSocketPipe
+from protocols.link.stream import Bounds, LinkServer, WebSocketPipe, connect, serve
 
 HOST = "127.0.0.1"
 

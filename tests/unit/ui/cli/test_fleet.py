@@ -1,0 +1,95 @@
+"""The agents of an organization."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.unit.ui.cli.conftest import FakeAgent, Run
+
+ONE = {"vault": "one", "life": "active", "presence": "online", "last_seen": "T", "tags": ["eu"]}
+BUNDLE = {
+    "vault": "one", "bundle_version": 2, "policies": {"b": 1, "a": 3}, "outcome": "failed",
+    "reason": "above_ceiling", "applied_version": 1, "changed_at": "T",
+}  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def _plane(agent: FakeAgent, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FREEHOLD_CONTROL_ADDR", agent.address)
+    monkeypatch.setenv("FREEHOLD_CONTROL_TOKEN", "t")
+    monkeypatch.setenv("FREEHOLD_ORG", "acme")
+
+
+def test_list_says_who_is_live_and_whose_policy_is_applied(agent: FakeAgent, cli: Run) -> None:
+    """And why not."""
+    agent.answer([BUNDLE])
+    agent.answer([ONE, ONE | {"vault": "two", "presence": "late"}])
+    lines = cli("fleet", "list", "--tag", "eu").out.splitlines()
+    assert lines[1].split()[:3] == ["one", "active", "online"]
+    assert "failed: above_ceiling (a v3, b v1)" in lines[1]
+    assert lines[2].split()[4] == "none"
+    assert agent.asked[1][1] == "/api/v1/organizations/acme/agents?tag=eu&limit=500"
+
+
+def test_list_has_every_page(agent: FakeAgent, cli: Run) -> None:
+    """Each begins behind the last name of the one before."""
+    agent.answer([])
+    agent.answer([ONE | {"vault": f"v{number:03}"} for number in range(500)])
+    agent.answer([ONE])
+    assert len(cli("fleet", "list").out.splitlines()) == 502
+    assert "after=v499" in agent.asked[2][1]
+
+
+def test_show_has_both_sides(agent: FakeAgent, cli: Run) -> None:
+    """The agent, and its policy."""
+    agent.answer(ONE)
+    agent.answer([])
+    assert cli("fleet", "show", "one", "-o", "json").json == ONE | {"policy": "none"}
+
+
+@pytest.mark.parametrize(
+    ("words", "method", "path", "body"),
+    [
+        (["tag", "one", "eu", "prod"], "PUT", "agents/one/tags", {"tags": ["eu", "prod"]}),
+        (["tag", "one"], "PUT", "agents/one/tags", {"tags": []}),
+        (["lock", "one", "--reason", "lost"], "POST", "agents/one/lock", {"reason": "lost"}),
+        (["retire", "one"], "POST", "agents/one/retire", {"reason": ""}),
+        (["command", "one", "x"], "POST", "agents/one/commands", {"command": "x"}),
+        (["commands", "one"], "GET", "agents/one/commands", None),
+        (["alerts"], "GET", "alerts?unacknowledged=true", None),
+        (["alerts", "--all"], "GET", "alerts?unacknowledged=false", None),
+        (["ack", "a-1"], "POST", "alerts/a-1/acknowledge", None),
+    ],
+)  # fmt: skip
+def test_each_command_is_one_call(
+    agent: FakeAgent, cli: Run, words: list[str], method: str, path: str, body: object
+) -> None:
+    """Of the organization."""
+    agent.answer({})
+    assert cli("fleet", *words).code == 0
+    assert agent.asked == [(method, f"/api/v1/organizations/acme/{path}", body)]
+
+
+def test_login_keeps_the_session_apart_from_the_agents(
+    agent: FakeAgent, cli: Run, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The password comes from stdin; the session goes to a file of its own, and logout ends it."""
+    monkeypatch.delenv("FREEHOLD_CONTROL_TOKEN")
+    agent.answer({"secret": "s-1", "token": {"role": "admin"}})
+    done = cli("fleet", "login", "acme", "ann", stdin="pass word\n")
+    assert done.code == 0
+    assert agent.asked[0][2] == {"organization": "acme", "name": "ann", "password": "pass word"}
+    assert "s-1" not in done.out + done.err
+    kept = home / ".freehold-control-token"
+    assert (kept.read_text(), kept.stat().st_mode & 0o077) == ("s-1", 0)
+    agent.answer(None, 204)
+    assert cli("fleet", "logout").code == 0
+    assert agent.seen[1].headers["authorization"] == "Bearer s-1"
+    assert not kept.exists()
+
+
+def test_create_org_is_for_super_admins(agent: FakeAgent, cli: Run) -> None:
+    """The only call that is of no organization."""
+    agent.answer({"id": "acme"}, 201)
+    assert cli("fleet", "create-org", "acme").code == 0
+    assert agent.asked == [("POST", "/api/v1/organizations", {"id": "acme"})]

@@ -1,0 +1,65 @@
+"""A policy is written, pointed and rolled out by one command."""
+
+import pytest
+
+from tests.unit.ui.cli.conftest import FakeAgent, Run
+
+BASE = "/api/v1/organizations/acme"
+
+
+@pytest.fixture(autouse=True)
+def _plane(agent: FakeAgent, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FREEHOLD_CONTROL_ADDR", agent.address)
+    monkeypatch.setenv("FREEHOLD_CONTROL_TOKEN", "t")
+    monkeypatch.setenv("FREEHOLD_ORG", "acme")
+
+
+def test_push_writes_points_and_rolls_out(agent: FakeAgent, cli: Run) -> None:
+    """In that order, with the plan that was asked for."""
+    agent.answer({"version": 4}, 201)
+    agent.answer({})
+    agent.answer({"id": "r-1", "state": "running"}, 201)
+    words = ["fleet", "policy", "push", "p", "--tag", "eu", "--vault", "one", "--canary", "2"]
+    done = cli(*words, "--percent", "25", "--max-failures", "1", "--comment", "why", stdin="{}")
+    assert done.code == 0
+    plan = {"canary": 2, "percentages": [25], "max_failures": 1}
+    assert agent.asked == [
+        ("POST", f"{BASE}/policies/p/versions", {"document": {}, "comment": "why"}),
+        ("PUT", f"{BASE}/policies/p/targets", {"targets": [{"tag": "eu"}, {"vault": "one"}]}),
+        ("POST", f"{BASE}/policies/p/rollouts", {"version": 4, "plan": plan}),
+    ]
+
+
+def test_push_without_targets_leaves_them(agent: FakeAgent, cli: Run) -> None:
+    """A new version goes to whom the policy is for."""
+    agent.answer({"version": 2}, 201)
+    agent.answer({"id": "r-1"}, 201)
+    assert cli("fleet", "policy", "push", "p", stdin="{}").code == 0
+    assert [method for method, _, _ in agent.asked] == ["POST", "POST"]
+
+
+def test_what_is_no_json_is_not_sent(agent: FakeAgent, cli: Run) -> None:
+    """Nothing is asked."""
+    assert cli("fleet", "policy", "push", "p", stdin="{").code == 1
+    assert agent.seen == []
+
+
+@pytest.mark.parametrize(
+    ("words", "method", "path", "body"),
+    [
+        (["policy", "list"], "GET", "policies", None),
+        (["policy", "status", "p"], "GET", "policies/p/status", None),
+        (["rollout", "list", "p"], "GET", "policies/p/rollouts", None),
+        (["rollout", "show", "r-1"], "GET", "rollouts/r-1", None),
+        (["rollout", "advance", "r-1"], "POST", "rollouts/r-1/advance", None),
+        (["rollout", "halt", "r-1", "--reason", "x"], "POST", "rollouts/r-1/halt", {"reason": "x"}),
+        (["rollout", "rollback", "r-1"], "POST", "rollouts/r-1/rollback", {"reason": ""}),
+    ],
+)
+def test_each_command_is_one_call(
+    agent: FakeAgent, cli: Run, words: list[str], method: str, path: str, body: object
+) -> None:
+    """Of the organization."""
+    agent.answer([])
+    assert cli("fleet", *words).code == 0
+    assert agent.asked == [(method, f"{BASE}/{path}", body)]
