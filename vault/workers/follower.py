@@ -30,6 +30,7 @@ class Follower:
         self._cache = cache
         self._lockout = lockout
         self._reader = JournalReader(page)
+        lockout.lost()  # only now: a failure before this is in the page, one after it is read
         self._changing: set[str] = set()  # snapshots that the transaction under way changes
         self._stale: set[str] = set()
         self._reload: Mapping[str, Reload] = {}
