@@ -13,6 +13,9 @@ VENV ?= .venv
 PORT ?= 8200
 # Of each kind of fault in `make durability`.
 ROUNDS ?= 200
+# Of `make simulate`: how many seeds, and after how many minutes no other begins.
+SEEDS ?= 100
+MINUTES ?= 1000000
 # The same machine's other interpreter, for `make test-both`.
 OTHER ?= python3.11
 
@@ -76,6 +79,10 @@ locust: .bench/venv/.stamp ## users, jobs and administrators at 1,000 requests a
 .PHONY: durability
 durability: setup ## kill -9, power cuts and failing system calls, and what must hold (ROUNDS=200; QUICK=1: short)
 	@$(PY) -m loadtests.durability --rounds $(if $(QUICK),3 --story write --most 2,$(ROUNDS))
+
+.PHONY: simulate
+simulate: setup ## a fleet under a seeded scheduler, clock, network and faults (SEEDS=100; MINUTES=…): docs/simulation.md
+	@$(PY) -m tests.simulation --seeds $(SEEDS) --minutes $(MINUTES)
 
 .PHONY: lock
 lock: ## choose and pin the newest versions that pyproject.toml and requirements/*.in allow (needs uv)

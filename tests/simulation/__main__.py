@@ -1,18 +1,25 @@
 """`python -m tests.simulation`: play seeds, say what they showed and how to repeat a failure."""
 
 import argparse
+import logging
 import sys
+import time
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from typing import Final
 
 from tests.simulation.bare import BareFleet
 from tests.simulation.fleet import RealFleet
-from tests.simulation.scenario import Build, Outcome, Plan, play
+from tests.simulation.scenario import Build, Outcome, Plan, away, play
 from tests.simulation.shrink import shrink
+
+REPORT_EVERY: Final = 10  # seeds
 
 
 def main() -> int:
     """The exit code: 1 when a seed failed."""
     arguments = _arguments()
+    logging.disable()  # what the product says of injected faults is no news
     build = BareFleet if arguments.bare else RealFleet
     plan = Plan(
         seed=0,
@@ -21,18 +28,30 @@ def main() -> int:
         faults_per_hour=arguments.faults,
         quick=not arguments.real_keys,
     )
+    if arguments.away:
+        plan = away(plan)
     if arguments.seed is not None:
         return _again(replace(plan, seed=arguments.seed), build, trace=arguments.trace)
+    seeds = range(arguments.first, arguments.first + arguments.seeds)
     outcomes = []
-    for seed in range(arguments.first, arguments.first + arguments.seeds):
-        outcome = play(replace(plan, seed=seed), build)
+    for outcome in _play((replace(plan, seed=seed) for seed in seeds), build, arguments.minutes):
         outcomes.append(outcome)
         if outcome.failure is not None:
-            again = _command(outcome.plan, bare=arguments.bare)
-            print(f"seed {seed} failed: {outcome.failure}")
-            print(f"  again: {again}")
+            print(f"seed {outcome.plan.seed} failed: {outcome.failure}")
+            print(f"  again: {_command(outcome.plan, bare=arguments.bare)}", flush=True)
+        if len(outcomes) % REPORT_EVERY == 0:
+            _sum_up(outcomes)
     _sum_up(outcomes)
     return 1 if any(outcome.failure for outcome in outcomes) else 0
+
+
+def _play(plans: Iterable[Plan], build: Build, minutes: float) -> Iterator[Outcome]:
+    """One after the other, until there is no time left."""
+    end = time.monotonic() + minutes * 60
+    for plan in plans:
+        if time.monotonic() > end:
+            return
+        yield play(plan, build)
 
 
 def _arguments() -> argparse.Namespace:
@@ -44,6 +63,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--hours", type=float, default=1.0, help="virtual, of each seed")
     parser.add_argument("--faults", type=float, default=20.0, help="an hour and agent")
     parser.add_argument("--real-keys", action="store_true", help="Ed25519, half as quick")
+    parser.add_argument("--away", action="store_true", help="no fault but one: nobody to link with")
+    parser.add_argument("--minutes", type=float, default=1e9, help="begin no seed after these")
     parser.add_argument("--bare", action="store_true", help="the link alone: sessions and delivery")
     parser.add_argument("--trace", action="store_true", help="print every line of it")
     return parser.parse_args()
@@ -64,9 +85,10 @@ def _again(plan: Plan, build: Build, *, trace: bool) -> int:
 
 def _command(plan: Plan, *, bare: bool) -> str:
     keys = ("" if plan.quick else " --real-keys") + (" --bare" if bare else "")
+    away_ = "" if plan.faults is None else " --away"
     return (
         f"python -m tests.simulation --seed {plan.seed} --agents {plan.agents}"
-        f" --hours {plan.hours} --faults {plan.faults_per_hour}{keys}"
+        f" --hours {plan.hours} --faults {plan.faults_per_hour}{keys}{away_}"
     )
 
 
@@ -77,7 +99,8 @@ def _sum_up(outcomes: list[Outcome]) -> None:
     print(
         f"{len(outcomes)} seeds, {hours:,.0f} agent-hours, "
         f"{sum(outcome.faults for outcome in outcomes):,} faults, "
-        f"{hours / cpu:,.0f} agent-hours a core-hour, {failed} failed"
+        f"{hours / max(cpu, 1e-9):,.0f} agent-hours a core-hour, {failed} failed",
+        flush=True,
     )
 
 

@@ -47,6 +47,8 @@ class Delivery:
                 message = decoded(name, data)
                 if isinstance(message, m.CommandResult) and id_ > told.last:
                     broken("lost", f"{agent}: {id_}, a command's result, was let go")
+            case "acknowledged" if id_ > max(told.last, told.cursor):
+                broken("durable", f"{agent}: {id_} acknowledged, {told.last} durable")
             case "cursor":
                 if id_ < told.down.get(data, 0):
                     broken("cursor", f"{agent}: from {told.down[data]} back to {id_}")

@@ -25,6 +25,9 @@ CREATE TEMP TRIGGER changed_out AFTER UPDATE OF payload ON main.outbox BEGIN
     INSERT INTO told (what, id, name, data) VALUES ('changed', NEW.id, NEW.name, NEW.payload); END;
 CREATE TEMP TRIGGER gone_out AFTER DELETE ON main.outbox BEGIN
     INSERT INTO told (what, id, name, data) VALUES ('gone', OLD.id, OLD.name, OLD.payload); END;
+CREATE TEMP TRIGGER acknowledged_out AFTER UPDATE OF acknowledged ON main.outbox_state
+WHEN NEW.acknowledged > OLD.acknowledged BEGIN
+    INSERT INTO told (what, id, name, data) VALUES ('acknowledged', NEW.acknowledged, '', x''); END;
 CREATE TEMP TRIGGER moved_in AFTER INSERT ON main.inbox BEGIN
     INSERT INTO told (what, id, name, data) VALUES ('cursor', NEW.applied, '', NEW.stream); END;
 """
@@ -40,7 +43,7 @@ class Observer(Protocol):
     """Is told, in order, of what is durable."""
 
     def at_agent(self, agent: str, what: str, id_: int, name: str, data: bytes) -> None:
-        """`put`, `changed`, `gone`: a row of its outbox; `cursor`: what it has applied of ours."""
+        """`put`, `changed`, `gone`: of its outbox; `acknowledged` by us; `cursor` in ours."""
         ...
 
     def at_control(self, agent: str, what: str, id_: int, name: str, data: bytes) -> None:

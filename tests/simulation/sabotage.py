@@ -7,6 +7,9 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any, Final
 
+from control.gateway import ends
+from control.gateway.agent import LiveAgent
+from control.services import witness
 from protocols.link.delivery import Sender
 from protocols.link.envelope import Envelope
 from protocols.link.errors import Fault, RemoteFaultError
@@ -17,6 +20,7 @@ from protocols.link.replay import ReplayGuard
 from protocols.link.signing import Verifier
 from tests.simulation.observing import replaced
 from tests.simulation.owner import Owner
+from vault.uplink import outbox
 
 Sabotage = Callable[[], AbstractContextManager[None]]
 
@@ -75,10 +79,45 @@ def acknowledged_early() -> AbstractContextManager[None]:
     return replaced(Owner, "_handle", handle)
 
 
-EVERY: Final[dict[str, Sabotage]] = {
+def cursor_put_back() -> AbstractContextManager[None]:
+    """An effect stores the link's row as it was before its cursor moved (a bug that was)."""
+    return replaced(ends, "replace", lambda link, **_: link)
+
+
+def merged_though_offered() -> AbstractContextManager[None]:
+    """Evidence is merged although the other end may have it already (a bug that was)."""
+    before = outbox._merge
+    return replaced(outbox, "_merge", lambda tx, _: before(tx, 0))
+
+
+def gateway_acknowledges_early() -> AbstractContextManager[None]:
+    """The control plane acknowledges before its database has it."""
+    before = LiveAgent._meet
+
+    async def meet(self: LiveAgent, event: Any) -> None:
+        if isinstance(event, Received) and event.id:
+            self._applied(event.id)
+            self._wake.set()
+        await before(self, event)
+
+    return replaced(LiveAgent, "_meet", meet)
+
+
+def witness_signs_anything() -> AbstractContextManager[None]:
+    """Whatever log an agent shows is cosigned."""
+    return replaced(witness, "contradiction", lambda *_: None)
+
+
+OF_THE_LINK: Final[dict[str, Sabotage]] = {
     "inbox_without_memory": inbox_without_memory,
     "sequence_with_gaps": sequence_with_gaps,
     "sender_from_the_start": sender_from_the_start,
     "signatures_unchecked": signatures_unchecked,
     "acknowledged_early": acknowledged_early,
+}
+OF_THE_HALVES: Final[dict[str, Sabotage]] = {
+    "cursor_put_back": cursor_put_back,
+    "merged_though_offered": merged_though_offered,
+    "gateway_acknowledges_early": gateway_acknowledges_early,
+    "witness_signs_anything": witness_signs_anything,
 }

@@ -136,6 +136,12 @@ def without(plan: Plan, faults: Sequence[Fault]) -> Plan:
     return replace(plan, faults=tuple(faults))
 
 
+def away(plan: Plan) -> Plan:
+    """The same run, without a control plane from its tenth minute to its last but ten."""
+    begin, end = 600.0, plan.hours * 3600 - 600
+    return without(plan, [Fault(begin, "control_power", CONTROL, end - begin)])
+
+
 async def _run(plan: Plan, build: Build, trace: Trace) -> float:
     """Agent-hours that were played."""
     names = plan.names()

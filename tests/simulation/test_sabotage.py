@@ -1,0 +1,86 @@
+"""The simulation finds what it is there to find: each safeguard that is removed breaks a run."""
+
+import logging
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from tests.simulation.bare import BareFleet
+from tests.simulation.faults import CONTROL, Fault
+from tests.simulation.fleet import RealFleet
+from tests.simulation.oracle import BrokenError
+from tests.simulation.sabotage import OF_THE_HALVES, OF_THE_LINK, Sabotage
+from tests.simulation.scenario import Build, Plan, play
+from tests.simulation.shrink import shrink
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> Iterator[None]:
+    """What the product says of injected faults is no news."""
+    logging.disable()
+    yield
+    logging.disable(logging.NOTSET)
+
+
+def found(sabotage: Sabotage, build: Build, plan: Plan, seeds: range) -> str:
+    """The invariant by which it is found; every seed holds without it, as test_fleet shows."""
+    for seed in seeds:
+        with sabotage():
+            failure = play(replace(plan, seed=seed), build).failure
+        if failure is not None:
+            assert isinstance(failure, BrokenError), failure
+            return failure.name
+    raise AssertionError(f"it survives {len(seeds)} seeds")
+
+
+@pytest.mark.parametrize(
+    ("name", "first", "invariant"),
+    [
+        ("inbox_without_memory", 2, "once"),
+        ("sequence_with_gaps", 8, "in place"),
+        ("sender_from_the_start", 0, "arrived"),
+        ("acknowledged_early", 0, "durable"),
+    ],
+)
+def test_of_the_link(name: str, first: int, invariant: str) -> None:
+    """Each within a few seeds."""
+    plan = Plan(seed=0, agents=3, hours=0.4)
+    assert found(OF_THE_LINK[name], BareFleet, plan, range(first, first + 8)) == invariant
+
+
+@pytest.mark.parametrize("way", ["up", "down"])
+def test_forged_frames(way: str) -> None:
+    """Without the check of signatures a forged frame is taken, in either direction."""
+    forged = tuple(Fault(at, "tamper", "vault-0", 60, f"{way} forge") for at in (100.0, 300.0))
+    plan = Plan(seed=0, agents=1, hours=0.1, faults=forged, quick=False)
+    assert play(plan, BareFleet).failure is None
+    assert found(OF_THE_LINK["signatures_unchecked"], BareFleet, plan, range(1)) == "in place"
+
+
+CRASHES = tuple(Fault(at, "control_crash", CONTROL, 4.0) for at in range(60, 600, 30))
+SLOW = Fault(30.0, "slow_disk", CONTROL, 600.0, "2.0")
+FORK = Fault(400.0, "fork", "vault-0", 4.0, "60")
+
+
+@pytest.mark.parametrize(
+    ("name", "faults", "invariant"),
+    [
+        ("cursor_put_back", CRASHES, "once"),
+        ("gateway_acknowledges_early", (SLOW,), "durable"),
+        ("witness_signs_anything", (FORK,), "witness"),
+    ],
+)
+def test_of_the_halves(name: str, faults: tuple[Fault, ...], invariant: str) -> None:
+    """Under the faults that it takes each is found at once."""
+    plan = Plan(seed=0, agents=2, hours=0.2, faults=faults)
+    assert found(OF_THE_HALVES[name], RealFleet, plan, range(3)) == invariant
+
+
+def test_a_failure_is_shrunk_to_what_it_takes() -> None:
+    """Of dozens of faults a few are left, and the run still fails by the same invariant."""
+    with OF_THE_LINK["acknowledged_early"]():
+        outcome = play(Plan(seed=0, agents=2, hours=0.2), BareFleet)
+        assert outcome.failure is not None
+        needed = shrink(outcome, BareFleet)
+    assert len(needed) < outcome.faults / 2
