@@ -39,9 +39,7 @@ def read_ceiling(path: Path | None) -> Policy:
         raise UnavailableError("ceiling_invalid", f"{path}: {error.strerror}") from None
     except (msgspec.DecodeError, ValidationError) as error:
         told = error.message if isinstance(error, ValidationError) else "is not JSON"
-        raise UnavailableError(
-            "ceiling_invalid", f"{path} is no policy document: {told}"
-        ) from None
+        raise UnavailableError("ceiling_invalid", f"{path} is no policy document: {told}") from None
 
 
 def bound(ceiling: Policy) -> Bound:

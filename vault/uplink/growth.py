@@ -24,7 +24,7 @@ class _Node(NamedTuple):
 
 
 class Growth:
-    """A log from a base on: feed it each further line (about 2 µs).
+    """A log from a base on: feed it each further line (about 4 µs).
 
     At a marked size the subtrees are not joined, so that it can become the base later.
     """

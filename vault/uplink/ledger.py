@@ -19,6 +19,7 @@ from protocols.link import codec
 from protocols.link.envelope import Envelope
 from protocols.link.errors import RemoteFaultError
 from protocols.link.fields import SIGNATURE_SIZE
+from protocols.lockfile import LockFile
 from vault.errors import TamperedError, UnavailableError
 from vault.uplink import egress
 from vault.uplink.egress import BadLedgerError, Chain, Entry, Header, Sending
@@ -50,6 +51,7 @@ class EgressLedger:
         self._worker = world.worker("egress ledger")
         self._file_bytes = file_bytes
         self._files = files
+        self._lock = LockFile(path.with_name(f"{path.name}.lock"))
         self._chain = Chain()
         self._number = 0
         self._fd = -1
@@ -80,6 +82,7 @@ class EgressLedger:
         return self._chain.bytes
 
     def _open(self) -> None:
+        self._take()
         chain, whole, number = Chain(), 0, 0
         for chain, whole, number in _replay(self._path):  # noqa: B007  # the last is the end
             pass
@@ -91,6 +94,16 @@ class EgressLedger:
         self._length = whole
         if not whole:
             self._begin()
+
+    def _take(self) -> None:
+        """One process at a time: two would write two chains into one file."""
+        try:
+            self._lock.acquire()
+        except UnavailableError:
+            raise UnavailableError(
+                "egress_locked",
+                f"the egress ledger {self._path} is in use: the agent is running; stop it first",
+            ) from None
 
     def _begin(self) -> None:
         self._write(self._chain.header(self._number))
@@ -132,6 +145,7 @@ class EgressLedger:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+        self._lock.release()
 
     def _told(self, work: Callable[[], None]) -> None:
         try:

@@ -105,6 +105,18 @@ async def test_what_was_changed_keeps_the_ledger_shut(tmp_path: Path) -> None:
             raise AssertionError("it was opened")
 
 
+async def test_one_process_writes_it(tmp_path: Path) -> None:
+    """Enrolling beside a running agent is refused, and possible once it has stopped."""
+    path = tmp_path / "egress.log"
+    async with ledger(path):
+        with pytest.raises(UnavailableError, match="stop it first"):
+            async with ledger(path):
+                raise AssertionError("it was opened twice")
+    async with ledger(path) as opened:
+        await opened.record(sending(), [b"one"])
+    assert contents(path) == [b"one"]
+
+
 async def test_a_disk_that_refuses_means_nothing_is_sent(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
