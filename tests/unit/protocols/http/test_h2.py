@@ -5,7 +5,6 @@ from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.events import (
     ConnectionTerminated,
-    RemoteSettingsChanged,
     ResponseReceived,
     StreamEnded,
     StreamReset,
@@ -71,13 +70,8 @@ def kinds(events: list[object], kind: type) -> list[object]:
 
 def test_our_limits_are_announced() -> None:
     """A client is told what it may do before it can do it."""
-    pair = Pair(Limits(streams=7, stream_window=70_000, header_bytes=9_000))
-    changed = next(e for e in pair.events if isinstance(e, RemoteSettingsChanged))
-    values = {code: change.new_value for code, change in changed.changed_settings.items()}
-    assert values[SettingCodes.MAX_CONCURRENT_STREAMS] == 7
-    assert values[SettingCodes.INITIAL_WINDOW_SIZE] == 70_000
-    assert values[SettingCodes.MAX_HEADER_LIST_SIZE] == 9_000
-    assert values[SettingCodes.ENABLE_PUSH] == 0
+    pair = Pair(Limits(streams=7))
+    assert pair.client.remote_settings.max_concurrent_streams == 7
     assert pair.client.outbound_flow_control_window == Limits().connection_window
 
 
@@ -92,9 +86,8 @@ def test_request_and_answer() -> None:
     pair.machine.start(stream, 200, [(b"x", b"y")])
     assert pair.machine.data(stream, b"hello", end=True) == 5
     got = pair.to_client()
-    response = kinds(got, ResponseReceived)[0]
-    assert isinstance(response, ResponseReceived)
-    assert [tuple(field) for field in response.headers] == [(b":status", b"200"), (b"x", b"y")]
+    heads = [e.headers for e in got if isinstance(e, ResponseReceived)]
+    assert heads == [[(b":status", b"200"), (b"x", b"y")]]
     assert kinds(got, StreamEnded)
 
 
@@ -108,11 +101,20 @@ def test_no_more_is_sent_than_the_windows_allow() -> None:
     sent = pair.machine.data(stream, body, end=True)
     assert sent == 65_535
     assert not kinds(pair.to_client(), StreamEnded)
-    pair.client.increment_flow_control_window(65_535)
-    pair.client.increment_flow_control_window(65_535, stream)
+    for of in (None, stream):
+        pair.client.increment_flow_control_window(65_535, of)
     pair.to_server()
     assert pair.machine.data(stream, body[sent:], end=True) == len(body) - sent
     assert kinds(pair.to_client(), StreamEnded)
+
+
+def test_streams_share_the_window_of_their_connection() -> None:
+    """RFC 9113 section 6.9.1: what one of them sends the others cannot."""
+    pair = Pair()
+    pair.machine.feed(settings_frame([(4, 100_000)]), 0.0)
+    streams = [pair.request() for _ in range(2)]
+    pair.to_server()
+    assert [pair.machine.data(n, b"x" * 40_000, end=True) for n in streams] == [40_000, 25_535]
 
 
 def test_body_can_end_without_any_window() -> None:
