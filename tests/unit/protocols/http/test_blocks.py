@@ -123,11 +123,15 @@ def test_trailers_move_the_table_too() -> None:
 
 def test_a_long_index_is_not_taken_for_a_path() -> None:
     """An index of 131 is 0xff 0x04: its second byte looks like a literal path and is none."""
-    reader = BlockReader(LIMITS)
-    for _ in range(2):
-        with pytest.raises(ProtocolViolationError) as violated:
-            reader.request(b"\x82\xff\x04\x01/")
-        assert violated.value.code == COMPRESSION_ERROR
+    encoder, reader = Encoder(), BlockReader(LIMITS)
+    filling: Headers = [(b"x", b"%d" % number) for number in range(80)]
+    reader.request(encoder.encode(fields(b"GET", b"/", filling)))
+    begin = encoder.encode(fields(b"GET", b"/", [])) + b"\xff\x04"
+    for index in (0xC1, 0xC2):  # as a length: 65 bytes of Huffman code, or 66
+        got = reader.request(begin + bytes([index]) * 67)
+        assert isinstance(got, Request)
+        assert len(got.headers) == 1 + 1 + 67
+        assert got.headers[2] == (b"x", b"%d" % (79 - (index & 0x7F) + 62))
 
 
 @pytest.mark.parametrize(
