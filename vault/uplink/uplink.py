@@ -7,12 +7,14 @@ None of the tasks is waited for by the data path. One that fails is reported and
 
 import logging
 import traceback
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final
 
 import trio
 from msgspec import Struct
+from msgspec.structs import replace
 
 from actors import World
 from protocols.link.vocabulary import AlertCode, CommandName, Severity
@@ -78,7 +80,7 @@ class Uplink:
         self._world = world
         self._host = parts.host
         self._stirred = trio.Event()
-        self._alerts: list[tuple[AlertCode, Severity]] = []
+        self._alerts: Counter[tuple[AlertCode, Severity]] = Counter()  # not in the outbox yet
         self._begun = world.now()
         self._expired_told = 0
         self._backlog = Backlog(0, 0, 0)
@@ -149,7 +151,7 @@ class Uplink:
 
     def raise_alert(self, code: AlertCode, severity: Severity) -> None:
         """Tell the control plane that somebody should look; waits for nothing."""
-        self._alerts.append((code, severity))
+        self._alerts[code, severity] += 1
         self._stir()
 
     @property
@@ -280,11 +282,11 @@ class Uplink:
 
     async def _owe_alerts(self) -> None:
         while self._alerts:
-            code, severity = self._alerts[0]
-            await self._outbox.append(
-                reporting.alert(code, severity, self._world.new_id(), self._world.now())
-            )
-            self._alerts.pop(0)
+            (code, severity), count = next(iter(self._alerts.items()))
+            raised = reporting.alert(code, severity, self._world.new_id(), self._world.now())
+            await self._outbox.append(replace(raised, count=count))
+            self._alerts[code, severity] -= count
+            self._alerts += Counter()  # without those that are at 0
             self._queued()
 
     async def _tell_of_vault(self) -> None:
