@@ -18,10 +18,11 @@ PAUSE = 0.005  # seconds between two looks, and so the error of a measured start
 class Api:
     """One server as an operator reaches it; a connection a call."""
 
-    def __init__(self, port: int, ca: Path, token: str = "") -> None:
-        self.base = f"https://127.0.0.1:{port}"
+    def __init__(self, port: int, ca: Path | None, token: str = "") -> None:
+        """Without `ca` it is plain HTTP, as for development."""
+        self.base = f"{'https' if ca else 'http'}://127.0.0.1:{port}"
         self.token = token
-        self._tls = ssl.create_default_context(cafile=str(ca))
+        self._tls = ssl.create_default_context(cafile=str(ca)) if ca else None
 
     def call(self, method: str, path: str, body: object = None) -> Any:
         """The decoded answer. Raises `urllib.error.HTTPError` for an error status."""

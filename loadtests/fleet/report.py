@@ -1,0 +1,76 @@
+"""fleet.md: what the runs found."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+from loadtests.fleet.figures import AIM, Found, Spread
+from loadtests.machine import sentence
+from loadtests.page import table
+
+INTRODUCTION: Final = f"""# A fleet on one control plane
+
+Written by `make bench-fleet` (`FULL=1`: 10,000 agents too). One `freehold control dev` (SQLite, one
+process), and simulated agents in several client processes on the same cores: real certificates,
+mutual TLS, websockets and sessions, but no vault, no egress ledger and no figures behind them. They
+are enrolled beforehand by the control plane's own authority, on record as through its door.
+
+- *All linked*: from the first dial until the last agent has proven itself; each client dials 24 at
+  a time.
+- *At rest*: pings every 10 s, a heartbeat a minute, nothing else.
+- *Heartbeats a second*: as many as are taken, 32 agents of each client at a time; ten, then a ping
+  whose answer shows that they were taken. The clients have the same cores, so it is the CPU of one
+  that says most.
+- *Policy*: a roll-out to all, from the request until the control plane has acknowledged each
+  agent's word that it is applied; the agent has checked signature and history. Aim: {AIM:.0f} s.
+- Memory is resident memory; CPU is user and system time of the control plane, a share is of one
+  core.
+"""
+
+Row = tuple[str, Callable[[Found], str]]
+
+TOTALS: Final[Sequence[Row]] = (
+    ("all linked", lambda f: f"{f.connect.seconds:.1f} s"),
+    ("resident before, with all linked", lambda f: f"{_mib(f.empty)}, {_mib(f.full)}"),
+    ("CPU at rest", lambda f: f"{f.rest.share:.1%}"),
+    ("heartbeats a second", lambda f: f"{f.beats_a_second:,.0f} at {f.beating.share:.0%} CPU"),
+    ("ten heartbeats and a ping: p50, p99, longest", lambda f: _spread(f.trip, 1e3, "ms")),
+    ("policy applied by all: p50, p99, longest", lambda f: _spread(f.policy, 1, "s")),
+    ("CPU meanwhile", lambda f: f"{f.push.cpu:.1f} s"),
+    ("linked, shown as applied", lambda f: f"{f.linked:,}, {f.shown_applied:,}"),
+    ("connections lost or refused", lambda f: _losses(f.losses)),
+    ("warnings in its log", lambda f: f"{f.warnings:,}"),
+)
+
+EACH: Final[Sequence[Row]] = (
+    ("memory", lambda f: f"{f.kib_each:,.0f} KiB"),
+    ("CPU to link", lambda f: f"{f.connect_ms_each:.1f} ms"),
+    ("CPU at rest, a second", lambda f: f"{f.rest_us_each:,.0f} µs"),
+    ("CPU of a heartbeat", lambda f: f"{f.beat_us:,.0f} µs"),
+    ("CPU of a policy", lambda f: f"{f.push_ms_each:.1f} ms"),
+)
+
+
+def page(found: Sequence[Found], where: Mapping[str, str]) -> str:
+    """The whole page."""
+    parts = [INTRODUCTION.strip(), f"Machine: {sentence(dict(where))}"]
+    parts += ["## The fleet", _rows(TOTALS, found), "## Each agent", _rows(EACH, found)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _rows(rows: Sequence[Row], found: Sequence[Found]) -> str:
+    head = ["", *(f"{each.agents:,} agents" for each in found)]
+    return table(head, [[name, *map(show, found)] for name, show in rows])
+
+
+def _spread(spread: Spread, scale: float, unit: str) -> str:
+    three = (spread.p50, spread.p99, spread.longest)
+    digits = 0 if unit == "ms" else 2
+    return ", ".join(f"{each * scale:,.{digits}f}" for each in three) + f" {unit}"
+
+
+def _mib(size: int) -> str:
+    return f"{size / (1 << 20):,.0f} MiB"
+
+
+def _losses(losses: Mapping[str, int]) -> str:
+    return ", ".join(f"{count:,} {reason}" for reason, count in losses.items()) or "none"
