@@ -76,6 +76,11 @@ overload: .bench/venv/.stamp ## both past their capacity, with slow clients and 
 locust: .bench/venv/.stamp ## users, jobs and administrators at 1,000 requests a second; fails when the bar is missed
 	@FREEHOLD=$(BIN)/freehold $(BENCH) -m loadtests.people $(if $(QUICK),--quick)
 
+.PHONY: bench-fleet
+bench-fleet: setup ## 100 and 1,000 simulated agents on a control plane (FULL=1: 10,000 too; QUICK=1): docs/benchmarks
+	@FREEHOLD=$(BIN)/freehold $(PY) -m loadtests.fleet $(if $(FULL),--full) \
+	  $(if $(QUICK),--agents 100 --out .bench/quick)
+
 .PHONY: durability
 durability: setup ## kill -9, power cuts and failing system calls, and what must hold (ROUNDS=200; QUICK=1: short)
 	@$(PY) -m loadtests.durability --rounds $(if $(QUICK),3 --story write --most 2,$(ROUNDS))
