@@ -73,9 +73,7 @@ class Handlers(Generic[Job]):
         with trio.CancelScope() as scope:
             while job is not None:
                 await self._handle(job, scope)
-                if self._closed or scope.cancel_called:
-                    return
-                job = await self._next()
+                job = None if self._closed else await self._next()
 
     async def _next(self) -> Job | None:
         """The next job; None when there will be none."""
