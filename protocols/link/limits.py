@@ -24,6 +24,8 @@ MAX_QUEUED: Final = 256
 """Frames that a session holds for its writer; a live writer never comes near it."""
 
 PING_SECONDS: Final = 10.0
+CONTROL_PING_SECONDS: Final = 12.0
+"""The control plane's own: an agent's ping comes before, so that on a quiet link one side asks."""
 DEAD_SECONDS: Final = 30.0
 """A peer that was not heard for this long is gone, whatever TCP believes."""
 HELLO_SECONDS: Final = 10.0

@@ -54,6 +54,7 @@ from protocols.link.errors import Fault, LinkError, LocalFaultError, RemoteFault
 from protocols.link.events import Acknowledged, CaughtUp, Event, Leaving, Missed, Opened, Received
 from protocols.link.frame import open_frame, seal
 from protocols.link.limits import (
+    CONTROL_PING_SECONDS,
     DEAD_SECONDS,
     DRAIN_SECONDS,
     HELLO_SECONDS,
@@ -83,7 +84,9 @@ class Session:
         self._sender: Sender | None = None
         self._receiver: Receiver | None = None
         self._guard = ReplayGuard(end.channel.vault, NO_SESSION, 0)
-        self._seq = 0 if direction is Direction.TO_CONTROL else 1
+        agent = direction is Direction.TO_CONTROL
+        self._ping_seconds = PING_SECONDS if agent else CONTROL_PING_SECONDS
+        self._seq = 0 if agent else 1
         self._queue: deque[tuple[MessageType, bytes, int]] = deque()
         self._pong: int | None = None
         self._proof_due = False
@@ -148,7 +151,7 @@ class Session:
                 return self._left + DRAIN_SECONDS
             case State.CLOSED:
                 return float("inf")
-        ping = max(self._heard, self._pinged) + PING_SECONDS
+        ping = max(self._heard, self._pinged) + self._ping_seconds
         return min(ping, self._heard + DEAD_SECONDS)
 
     # --- what the owner does ----------------------------------------------------------------------

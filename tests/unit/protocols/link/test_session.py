@@ -165,6 +165,18 @@ def test_a_quiet_peer_is_pinged_and_its_answer_keeps_it():
     assert duet.agent.deadline == at(20.4).monotonic
 
 
+def test_on_a_quiet_link_one_side_asks():
+    """The agent's ping comes before the control plane would send its own; alone, it asks at 12."""
+    duet = Duet.live()
+    assert duet.control.deadline == at(12).monotonic
+    duet.agent.tick(at(10))
+    for frame in duet.agent.frames(at(10)):
+        duet.control.receive(frame, at(10.1))
+    assert duet.control.deadline == at(22.1).monotonic
+    duet.control.tick(at(12))
+    assert len(duet.control.frames(at(12))) == 1  # the pong alone
+
+
 def test_a_silent_peer_is_dead_after_thirty_seconds():
     """Pings go out at 10 and 20 seconds; then it is over, whatever TCP believes."""
     duet = Duet.live()
