@@ -91,13 +91,13 @@ class Found:
 
     @property
     def beat_us(self) -> float:
-        """CPU of one heartbeat and a tenth of a ping."""
-        return self.beating.cpu * 1e6 / self.beats
+        """CPU of one heartbeat and a tenth of a ping, beyond what the fleet costs at rest."""
+        return self._beyond_rest(self.beating) * 1e6 / self.beats
 
     @property
     def push_ms_each(self) -> float:
-        """CPU of one policy, until it is on record that it is applied."""
-        return self.push.cpu * 1e3 / self.agents
+        """CPU of one policy, until it is on record that it is applied, beyond that at rest."""
+        return self._beyond_rest(self.push) * 1e3 / self.agents
 
     @property
     def misses(self) -> list[str]:
@@ -108,6 +108,9 @@ class Found:
         if self.shown_applied != self.agents:
             wrong.append(f"{self.shown_applied:,} of {self.agents:,} shown as applied")
         return wrong
+
+    def _beyond_rest(self, window: Window) -> float:
+        return window.cpu - self.rest.share * window.seconds
 
 
 def merged(answers: Sequence[Mapping[str, Any]], name: str) -> list[Any]:
