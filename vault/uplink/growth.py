@@ -40,18 +40,17 @@ class Growth:
 
     def feed(self, line: bytes) -> None:
         """The next line of the log, without its newline."""
-        index, nodes = self.size, self._nodes
-        nodes.append(_Node(index, index + 1, leaf_hash(sha256, line)))
+        self._push(self._nodes, _Node(self.size, self.size + 1, leaf_hash(sha256, line)))
         self.size += 1
-        while len(nodes) > 1 and nodes[-1].start not in self._marks and _are_halves(*nodes[-2:]):
-            right = nodes.pop()
-            nodes[-1] = _joined(nodes[-1], right)
 
     def mark(self) -> None:
         """The log as it is now may become the base; the oldest of many marks is forgotten."""
         self._marks[self.size] = None
         if len(self._marks) > MAX_MARKS:
             del self._marks[next(iter(self._marks))]
+            nodes, self._nodes = self._nodes, []
+            for node in nodes:  # what only that mark kept apart is joined
+                self._push(self._nodes, node)
 
     def rebase(self, size: int) -> bool:
         """Prove from this marked size on; whether it was marked."""
@@ -72,6 +71,12 @@ class Growth:
         if not self.base:
             return ()
         return tuple(self._hash(wanted) for wanted in consistency_ranges(self.base, self.size))
+
+    def _push(self, nodes: list[_Node], node: _Node) -> None:
+        nodes.append(node)
+        while len(nodes) > 1 and nodes[-1].start not in self._marks and _are_halves(*nodes[-2:]):
+            right = nodes.pop()
+            nodes[-1] = _joined(nodes[-1], right)
 
     def _hash(self, wanted: Range) -> bytes:
         start, end = wanted

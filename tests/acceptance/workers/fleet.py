@@ -1,7 +1,6 @@
 """An agent of several processes, and connections of which it is known who serves them."""
 
 import os
-import re
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -48,8 +47,8 @@ def pinned(agent: Agent, token: str | None = None) -> Iterator[list[Client]]:
 
 def server_of(client: Client, workers: list[int]) -> int:
     """Which of the processes has the other end of this connection."""
-    port = client._connection.sock.getsockname()[1]  # a test's own class
-    inode = _inode(port)
+    wire = client._connection.sock  # a test's own class
+    inode = _inode(wire.getpeername()[1], wire.getsockname()[1])
     for pid in workers:
         for fd in Path(f"/proc/{pid}/fd").iterdir():
             try:
@@ -85,11 +84,12 @@ def is_gone(pid: int) -> bool:
     return False
 
 
-def _inode(remote_port: int) -> int:
-    """Of the agent's end of the connection from this port (proc(5), /proc/net/tcp)."""
+def _inode(local_port: int, remote_port: int) -> int:
+    """Of the agent's end of the connection between these ports (proc(5), /proc/net/tcp)."""
+    ends = [f"{local_port:04X}", f"{remote_port:04X}"]
     for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
         fields = line.split()
-        if re.fullmatch(rf"\w+:{remote_port:04X}", fields[2]):
+        if [end.rpartition(":")[2] for end in fields[1:3]] == ends:
             return int(fields[9])
     raise AgentError("no such connection")
 

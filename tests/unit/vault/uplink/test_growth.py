@@ -68,3 +68,16 @@ def test_marks_are_bounded() -> None:
         growth.feed(b"%d" % number)
     assert not growth.rebase(1)
     assert growth.rebase(2)
+
+
+def test_what_is_kept_does_not_grow_with_the_absence() -> None:
+    """Thousands of marks later there are a few subtrees for each mark that still counts."""
+    growth = Growth(tree_of(3))
+    for number in range(3, 3000):
+        growth.feed(b"%d" % number)
+        growth.mark()
+    kept = len(growth._nodes)  # what the promise is about
+    assert kept <= MAX_MARKS * (3000).bit_length()
+    assert growth.root() == tree_of(3000).root()
+    assert growth.rebase(2999)
+    assert growth.base_root == tree_of(2999).root()
