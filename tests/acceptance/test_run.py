@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.acceptance.ports import port_for_a_run
+
 LAST_WORDS = "Ctrl-C stops the agents"
 
 
@@ -25,11 +27,8 @@ def freehold(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def port() -> int:
-    """One that was free a moment ago."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        number: int = sock.getsockname()[1]
-        return number
+    """One that was free a moment ago, as were the others of a run."""
+    return port_for_a_run()
 
 
 @contextmanager

@@ -4,13 +4,12 @@ import subprocess
 from pathlib import Path
 
 from tests.acceptance.agent import FREEHOLD
+from tests.acceptance.ports import port_for_a_run
 
 
 def test_once_ends_after_the_first_secret(root: Path, folder: Path) -> None:
     """By itself, with nothing left running, and it says what happened."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = port_for_a_run()
     done = subprocess.run(
         [str(root / "tools/run.sh"), FREEHOLD, str(port), str(folder / "run")],
         env={**os.environ, "ONCE": "1"}, capture_output=True, text=True, timeout=120, check=False,
