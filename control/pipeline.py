@@ -7,7 +7,6 @@ Reads are not on record, refusals to somebody who is known are; so are logins, g
 """
 
 import logging
-import traceback
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
@@ -24,6 +23,7 @@ from control.errors import (
 from control.model.operation import Operation
 from control.model.people import Caller, Role
 from control.services.trail import Trail
+from protocols.errors import where
 
 T = TypeVar("T")
 Handle = Callable[[Caller], Awaitable[T]]
@@ -70,7 +70,7 @@ class Pipeline:
         try:
             await self._trail.record(op, caller, "outcome", "ok")
         except Exception as error:  # noqa: BLE001
-            log.error("request %s: outcome not recorded: %s", op.request_id, _where(error))  # noqa: TRY400  # its text could hold a secret
+            log.error("request %s: outcome not recorded: %s", op.request_id, where(error))  # noqa: TRY400  # its text could hold a secret
             raise UnavailableError(
                 "outcome_unrecorded",
                 "it was done, but its outcome is not on record; look before you repeat it",
@@ -104,17 +104,8 @@ def _result(error: ControlError) -> str:
 def _told(op: Operation, error: Exception) -> ControlError:
     if isinstance(error, ControlError):
         return error
-    log.error("request %s: %s failed with %s", op.request_id, op.name, _where(error))
+    log.error("request %s: %s failed with %s", op.request_id, op.name, where(error))
     return InternalError(
         "internal",
         f"internal error; the control plane's log has it under request id {op.request_id}",
     )
-
-
-def _where(error: BaseException) -> str:
-    """Type and place of an error, and of those inside a group, without its text."""
-    if isinstance(error, BaseExceptionGroup):
-        return "[" + ", ".join(_where(inner) for inner in error.exceptions) + "]"
-    frames = traceback.extract_tb(error.__traceback__)
-    place = f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "unknown place"
-    return f"{type(error).__name__} at {place}"

@@ -4,6 +4,7 @@ A message never holds a value that a caller sent or a secret: it names the field
 Whatever speaks to a caller translates an `ApiError` to its wire; nothing else leaves a pipeline.
 """
 
+import traceback
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import ClassVar
@@ -116,3 +117,15 @@ class UnavailableError(ApiError):
 
 class TamperedError(UnavailableError):
     """Stored data fails its authentication: the row is refused and somebody must look."""
+
+
+def where(error: BaseException) -> str:
+    """Type and place of an error, and of those inside a group, for a log.
+
+    Without its text, which could hold a secret.
+    """
+    if isinstance(error, BaseExceptionGroup):
+        return "[" + ", ".join(where(inner) for inner in error.exceptions) + "]"
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "unknown place"
+    return f"{type(error).__name__} at {place}"

@@ -8,12 +8,12 @@ Only failed authentications beyond their pace share a record (`authz.failures`).
 """
 
 import logging
-import traceback
 from typing import Any, Final, Protocol
 
 import trio
 
 from actors.world import World
+from protocols.errors import where
 from vault.audit.record import AuditEvent
 from vault.authn.authenticator import Authenticator
 from vault.authz.access import Access, Decision
@@ -248,12 +248,3 @@ def unexpected(request_id: str, doing: str, error: BaseException) -> InternalErr
     return InternalError(
         "internal", f"internal error; the agent's log has it under request id {request_id}"
     )
-
-
-def where(error: BaseException) -> str:
-    """Type and place of an error (and of those inside a group), without its text."""
-    if isinstance(error, BaseExceptionGroup):
-        return "[" + ", ".join(where(inner) for inner in error.exceptions) + "]"
-    frames = traceback.extract_tb(error.__traceback__)
-    place = f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "unknown place"
-    return f"{type(error).__name__} at {place}"

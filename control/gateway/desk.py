@@ -5,7 +5,6 @@ token, a person, a certificate or a link key. What it grants is on record before
 """
 
 import logging
-import traceback
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, TypeAlias
 
@@ -25,6 +24,7 @@ from control.errors import (
 )
 from control.model.operation import Operation, Origin
 from control.services.trail import Trail
+from protocols.errors import where
 from protocols.instant import SECOND, rfc3339
 from protocols.link.post import Answered, Asked
 from protocols.openapi import JSON, ErrorBody
@@ -149,9 +149,7 @@ def _peer(certificate: bytes | None) -> Agent:
 def _told(error: Exception, request_id: str) -> ControlError:
     if isinstance(error, ControlError):
         return error
-    frames = traceback.extract_tb(error.__traceback__)
-    place = f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "unknown place"
-    log.error("request %s failed with %s at %s", request_id, type(error).__name__, place)
+    log.error("request %s failed with %s", request_id, where(error))
     return InternalError(
         "internal",
         f"internal error; the control plane's log has it under request id {request_id}",

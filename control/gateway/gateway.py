@@ -25,6 +25,7 @@ from control.services.presence import Watch
 from control.store import agents
 from control.store.rows import Tx
 from control.store.store import Store
+from protocols.errors import where
 from protocols.link.delivery import Batch
 from protocols.link.ends import End
 from protocols.link.errors import OutboxRolledBackError, PipeError, RemoteFaultError
@@ -225,4 +226,4 @@ def gone(error: BaseException) -> None:
     if isinstance(error, PipeError):
         log.debug("connection ended: %s", error.reason)
     else:
-        log.error("connection failed: %s", type(error).__name__, exc_info=error)
+        log.error("connection failed: %s", where(error))

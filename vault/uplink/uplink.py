@@ -6,7 +6,6 @@ None of the tasks is waited for by the data path. One that fails is reported and
 """
 
 import logging
-import traceback
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -17,6 +16,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from actors import World
+from protocols.errors import where
 from protocols.link.vocabulary import AlertCode, CommandName, Severity
 from protocols.pki.errors import PkiError
 from vault.errors import VaultError
@@ -204,7 +204,7 @@ class Uplink:
             except (VaultError, PkiError) as error:
                 log.error("the uplink cannot go on for now: %s", error)  # noqa: TRY400  # one line
             except Exception as error:  # noqa: BLE001  # told; its text could hold anything
-                log.error("the uplink failed: %s", _place(error))  # noqa: TRY400  # as above
+                log.error("the uplink failed: %s", where(error))  # noqa: TRY400  # as above
             await self._world.sleep(RETRY)
 
     async def _every(self, period: float, work: Callable[[], Awaitable[None]]) -> None:
@@ -331,12 +331,3 @@ class Uplink:
 
     async def _renew(self) -> None:
         self._keeper.renew_now()
-
-
-def _place(error: BaseException) -> str:
-    """Type and place of an error, and of those inside a group."""
-    if isinstance(error, BaseExceptionGroup):
-        return "[" + ", ".join(_place(inner) for inner in error.exceptions) + "]"
-    frames = traceback.extract_tb(error.__traceback__)
-    place = f" at {frames[-1].filename}:{frames[-1].lineno}" if frames else ""
-    return f"{type(error).__name__}{place}"

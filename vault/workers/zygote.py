@@ -14,7 +14,7 @@ import socket
 from collections.abc import Callable
 from typing import Final, Self
 
-from vault.pipeline import where
+from protocols.errors import where
 
 _PR_SET_PDEATHSIG: Final = 1  # linux/prctl.h
 _MOST_FDS: Final = 8
