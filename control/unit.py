@@ -121,6 +121,7 @@ async def open_link(plane: Plane, settings: Settings) -> AsyncIterator[Door | No
         ends=Ends(plane.store, plane.bus, intake, plane.witness, world),
         signer=LinkKey(key),
         world=world,
+        dead=settings.link.dead_after / SECOND,
     )
     desk = Desk(office, plane.trail, world, plane.aftermath.admitted)
     hosts = [as_host(host) for host in settings.link.hosts]

@@ -32,6 +32,7 @@ from vault.store.interface import Backend
 from vault.store.tables import SECRETS
 from vault.uplink import database as uplink_database
 from vault.uplink.auditing import AuditView
+from vault.uplink.connecting import Patience
 from vault.uplink.enrolling import Door, Enroller
 from vault.uplink.identity import IdentityStore
 from vault.uplink.ledger import FILES, EgressLedger
@@ -207,6 +208,7 @@ def uplink_config(section: ControlPlane) -> UplinkConfig:
         metrics=section.metrics_interval / SECOND,
         checkpoints=section.checkpoint_interval / SECOND,
         outbox_bytes=section.outbox_size,
+        patience=Patience(section.dead_after / SECOND, section.reconnect_within / SECOND),
         allowed=tuple(CommandName(word) for word in section.allow_commands),
         door=door,
         label=section.label,

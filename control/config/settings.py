@@ -55,6 +55,8 @@ class Link(Section):
     listen: str = Field(min_length=3)
     hosts: tuple[str, ...] = Field(min_length=1, max_length=32)
     authority: FilePath
+    dead_after: Duration = Field(default=30 * SECOND, ge=SECOND, le=300 * SECOND)
+    """The silence after which a connection is over, whatever TCP believes."""
 
     @property
     def address(self) -> tuple[str, int]:

@@ -30,6 +30,7 @@ from protocols.link.delivery import Batch
 from protocols.link.ends import End
 from protocols.link.errors import OutboxRolledBackError, PipeError, RemoteFaultError
 from protocols.link.handshake import Channel
+from protocols.link.limits import DEAD_SECONDS
 from protocols.link.pipe import Pipe
 from protocols.link.signing import Signer, Verifier, sha256
 from protocols.link.vocabulary import ByeReason
@@ -59,7 +60,9 @@ class Gateway:
         ends: Ends,
         signer: Signer,
         world: World,
+        dead: float = DEAD_SECONDS,
     ) -> None:
+        """`dead`: seconds of silence after which a connection is over."""
         self._store = store
         self._bus = bus
         self._watch = watch
@@ -67,6 +70,7 @@ class Gateway:
         self._ends = ends
         self._signer = signer
         self._world = world
+        self._dead = dead
         self._around = Around(ends, watch, world, self._opened)
         self._closing = False
         self.roster = Roster()
@@ -131,6 +135,7 @@ class Gateway:
             nonce=fresh_id(self._world),
             outbox=state(link),
             cursor=cursor(link),
+            dead=self._dead,
         )
         agent = LiveAgent(peer, pipe, link, end, self._around)
         try:

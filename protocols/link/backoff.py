@@ -11,11 +11,11 @@ CAP_SECONDS: Final = 60.0
 _MAX_DOUBLINGS: Final = 62
 
 
-def delay(attempt: int, jitter: float, spread_ms: int = 0) -> float:
+def delay(attempt: int, jitter: float, spread_ms: int = 0, cap: float = CAP_SECONDS) -> float:
     """Seconds before attempt number `attempt` (0 is the first after a connection was lost).
 
-    Uniform in [0, min(60, 2 ** attempt)) with `jitter` in [0, 1), of a window that is no smaller
+    Uniform in [0, min(`cap`, 2 ** attempt)) with `jitter` in [0, 1), of a window that is no smaller
     than the `spread` of the peer's `Bye` (bounded by the cap like any other window).
     """
     window = BASE_SECONDS * 2.0 ** min(max(attempt, 0), _MAX_DOUBLINGS)
-    return jitter * min(CAP_SECONDS, max(window, spread_ms / 1000))
+    return jitter * min(cap, max(window, spread_ms / 1000))

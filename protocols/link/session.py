@@ -85,7 +85,10 @@ class Session:
         self._receiver: Receiver | None = None
         self._guard = ReplayGuard(end.channel.vault, NO_SESSION, 0)
         agent = direction is Direction.TO_CONTROL
-        self._ping_seconds = PING_SECONDS if agent else CONTROL_PING_SECONDS
+        self._dead_seconds = end.dead
+        self._ping_seconds = (
+            (PING_SECONDS if agent else CONTROL_PING_SECONDS) * end.dead / DEAD_SECONDS
+        )
         self._seq = 0 if agent else 1
         self._queue: deque[tuple[MessageType, bytes, int]] = deque()
         self._pong: int | None = None
@@ -152,7 +155,7 @@ class Session:
             case State.CLOSED:
                 return float("inf")
         ping = max(self._heard, self._pinged) + self._ping_seconds
-        return min(ping, self._heard + DEAD_SECONDS)
+        return min(ping, self._heard + self._dead_seconds)
 
     # --- what the owner does ----------------------------------------------------------------------
 
@@ -172,7 +175,7 @@ class Session:
             return
         if self.state is State.DRAINING:
             self._step(Step.END)
-        elif self.state not in SENDABLE or now.monotonic >= self._heard + DEAD_SECONDS:
+        elif self.state not in SENDABLE or now.monotonic >= self._heard + self._dead_seconds:
             self._fail()
             raise RemoteFaultError(Fault.TIMEOUT, "the peer has fallen silent")
         else:

@@ -21,7 +21,8 @@ class ControlPlane(Section):
     """`endpoint` and `pin` alone make the agent ask to join; enrolled, it goes by its own files.
 
     `ceiling` is a policy document (docs/policies.md): what the control plane's policies may grant
-    at most. Without one they may only take away.
+    at most. Without one they may only take away. A control plane that is silent for `dead_after` is
+    gone; a lost link is tried again within `reconnect_within`, drawn anew each time.
     """
 
     enabled: bool = False
@@ -32,6 +33,8 @@ class ControlPlane(Section):
     heartbeat_interval: Duration = 60 * SECOND
     metrics_interval: Duration = 60 * SECOND
     checkpoint_interval: Duration = 60 * SECOND
+    dead_after: Duration = 30 * SECOND
+    reconnect_within: Duration = 60 * SECOND
     folder: FilePath | None = None
     label: Annotated[str, Field(max_length=64)] = ""
     ceiling: FilePath | None = None
@@ -45,6 +48,13 @@ class ControlPlane(Section):
     def _calm(cls, value: int) -> int:
         if not SECOND <= value <= 3600 * SECOND:
             raise ValueError("must be between 1s and 1h")
+        return value
+
+    @field_validator("dead_after", "reconnect_within")
+    @classmethod
+    def _patient(cls, value: int) -> int:
+        if not SECOND <= value <= 300 * SECOND:
+            raise ValueError("must be between 1s and 5m")
         return value
 
     @field_validator("endpoint")

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable
 from functools import partial
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 from uuid import UUID
 
 import trio
@@ -13,6 +13,7 @@ from protocols.link import backoff
 from protocols.link.ends import End
 from protocols.link.errors import LinkError, OutboxRolledBackError
 from protocols.link.handshake import Channel
+from protocols.link.limits import DEAD_SECONDS
 from protocols.link.pipe import Pipe
 from protocols.link.signing import Verifier, sha256
 from protocols.link.vocabulary import AlertCode, ByeReason, Severity, SyncPhase
@@ -35,6 +36,13 @@ class Dial(Protocol):
     async def __call__(self, nursery: trio.Nursery, credential: Credential) -> Pipe:
         """A pipe whose peer is proven to be the control plane. Raises `PipeError`."""
         ...
+
+
+class Patience(NamedTuple):
+    """Seconds: of silence until a peer counts as gone, and at most until it is tried again."""
+
+    dead: float = DEAD_SECONDS
+    reconnect: float = backoff.CAP_SECONDS
 
 
 class Phase:
@@ -65,6 +73,7 @@ class Connector:
         phase: Phase,
         opened: Callable[[Conversation], None],
         alert: Callable[[AlertCode, Severity], None],
+        patience: Patience,
         world: World,
     ) -> None:
         self._dial = dial
@@ -74,6 +83,7 @@ class Connector:
         self._phase = phase
         self._opened = opened
         self._alert = alert
+        self._patience = patience
         self._world = world
         self._credential: Credential | None = None
         self._changed = trio.Event()
@@ -116,7 +126,9 @@ class Connector:
             if (credential := self._credential) is None:
                 continue
             spread = await self._attempt(credential)
-            pause = backoff.delay(self.attempts, self._world.jitter(), spread)
+            pause = backoff.delay(
+                self.attempts, self._world.jitter(), spread, self._patience.reconnect
+            )
             self.attempts += 1
             await first_of(self._changed.wait, partial(self._world.sleep, pause))
 
@@ -157,6 +169,7 @@ class Connector:
             nonce=UUID(self._world.new_id()).bytes,
             outbox=await self._outbox.state(),
             cursor=await self._inbox.cursor(),
+            dead=self._patience.dead,
         )
         sending = Sending(
             kind="frame",

@@ -24,7 +24,7 @@ from vault.model.link import LinkNotification, LinkStatus
 from vault.uplink import reporting
 from vault.uplink.bundles import Bundles
 from vault.uplink.commands import Commands
-from vault.uplink.connecting import Connector, Dial, Phase
+from vault.uplink.connecting import Connector, Dial, Patience, Phase
 from vault.uplink.conversation import Conversation, first_of
 from vault.uplink.database import Database
 from vault.uplink.enrolling import Door
@@ -52,6 +52,7 @@ class UplinkConfig(Struct, frozen=True, kw_only=True):
     metrics: float = 60.0
     checkpoints: float = 60.0
     outbox_bytes: int = BOUND
+    patience: Patience = Patience()
     allowed: tuple[CommandName, ...] = ()
     door: Door | None = None
     label: str = ""
@@ -108,6 +109,7 @@ class Uplink:
             phase=self._phase,
             opened=self._opened,
             alert=self.raise_alert,
+            patience=config.patience,
             world=world,
         )
         self._keeper = Keeper(

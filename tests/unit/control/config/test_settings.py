@@ -40,6 +40,11 @@ def test_good_ones(tmp_path: Path) -> None:
         ("enabled: false", "enabled: true", "cert_file"),
         ("sqlite:////data", "sqlite:///data", "neither"),
         ("keys: {", "presence: {heartbeat: 200s}\nkeys: {", "two heartbeats"),
+        (
+            "keys: {",
+            'link: {listen: "h:1", hosts: [h], authority: ca, dead_after: 1ms}\nkeys: {',
+            "dead",
+        ),
         ("keys: {", "redis: {url: x}\nkeys: {", "redis"),
     ],
 )

@@ -18,6 +18,12 @@ def test_windows_double_and_jitter_is_full():
     assert delay(5, 0.0) == 0
 
 
+def test_the_window_can_be_kept_smaller():
+    """By an owner who wants his agents back sooner."""
+    assert delay(9, 0.5, cap=4) == 2
+    assert delay(0, 0.5, 60_000, cap=4) == 2
+
+
 def test_a_restarting_control_plane_spreads_its_agents():
     """The spread of its goodbye widens the first window, and later ones are wider anyway."""
     assert delay(0, 0.5, 20_000) == 10

@@ -1,5 +1,7 @@
 """A session, both ends of it: talking, keeping time, ending; test_session_faults has the rest."""
 
+from dataclasses import replace
+
 import pytest
 
 from protocols.link import messages as m
@@ -191,6 +193,18 @@ def test_a_silent_peer_is_dead_after_thirty_seconds():
     assert caught.value.fault is Fault.TIMEOUT
     assert duet.agent.ended
     assert duet.agent.deadline == float("inf")
+
+
+def test_pings_keep_the_pace_of_an_ends_patience():
+    """Whoever waits 3 seconds for the dead asks after 1, the control plane after 1.2."""
+    duet = Duet.live(replace(agent_end(), dead=3.0), replace(control_end(), dead=3.0))
+    assert duet.agent.deadline == pytest.approx(at(1).monotonic)
+    assert duet.control.deadline == pytest.approx(at(1.2).monotonic)
+    duet.agent.tick(at(2))
+    duet.agent.frames(at(2))
+    with pytest.raises(RemoteFaultError) as caught:
+        duet.agent.tick(at(3))
+    assert caught.value.fault is Fault.TIMEOUT
 
 
 def test_a_flood_of_pings_costs_one_answer():

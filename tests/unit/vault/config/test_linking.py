@@ -45,6 +45,8 @@ def test_the_seeds_keys_are_taken() -> None:
         ({"certificate_path": "/a.crt"}, "or neither"),
         ({"heartbeat_interval": "2h"}, "between 1s and 1h"),
         ({"metrics_interval": "10ms"}, "between 1s and 1h"),
+        ({"dead_after": "10ms"}, "between 1s and 5m"),
+        ({"reconnect_within": "1h"}, "between 1s and 5m"),
         ({"allow_commands": ["run_shell"]}, "'rotate_kek'"),
         ({"outbox_size": "1KB"}, "greater than or equal to"),
     ],
