@@ -4,7 +4,9 @@ A bearer secret holds 256 random bits, so its SHA-256 digest is as good as the s
 wants to check it and worth nothing to whoever steals the database (`security.md`, Credentials).
 """
 
+import hmac
 import os
+from base64 import urlsafe_b64encode
 from typing import Final, TypeAlias
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -36,3 +38,18 @@ def mint(prefix: str) -> str:
 def digest_of(secret: str) -> bytes:
     """What is stored of a bearer secret, and what it is looked up by."""
     return sha256(secret.encode("utf-8", "surrogatepass"))
+
+
+def csrf_of(secret: str) -> str:
+    """What a page of ours sends back to show that it is one: it follows from the session's secret.
+
+    43 characters of base64url; who reads it (only our own origin can) does not learn the secret.
+    """
+    digest = sha256(b"freehold-csrf-v1\0" + secret.encode("utf-8", "surrogatepass"))
+    return urlsafe_b64encode(digest).decode().rstrip("=")
+
+
+def same(one: str, other: str) -> bool:
+    """Whether two secrets are equal, in a time that does not tell where they differ."""
+    encoded = (text.encode("utf-8", "surrogatepass") for text in (one, other))
+    return hmac.compare_digest(*encoded)

@@ -11,8 +11,9 @@ from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
 import trio
+from msgspec.structs import replace
 
-from control.authn.accounts import Accounts
+from control.authn.sessions import Sessions, guard
 from control.errors import (
     AuthorizationError,
     ControlError,
@@ -35,8 +36,8 @@ log: Final = logging.getLogger("freehold.control.pipeline")
 class Pipeline:
     """Runs operations."""
 
-    def __init__(self, accounts: Accounts, trail: Trail) -> None:
-        self._accounts = accounts
+    def __init__(self, sessions: Sessions, trail: Trail) -> None:
+        self._sessions = sessions
         self._trail = trail
 
     async def run(self, op: Operation, handle: Handle[T]) -> T:
@@ -44,8 +45,9 @@ class Pipeline:
         caller = NOBODY
         try:
             if not op.public:
-                caller = await self._accounts.authenticate(op.credential)  # 1
-                authorize(op, caller)  # 2
+                caller = await self._sessions.identify(op)  # 1
+                guard(op)  # 2
+                authorize(op, caller)
             if not op.mutates:
                 return await handle(caller)  # 4, 6
         except Exception as error:  # noqa: BLE001  # whatever failed: recorded, then told
@@ -78,10 +80,20 @@ class Pipeline:
 
     async def _refused(self, op: Operation, caller: Caller, error: Exception) -> ControlError:
         told = _told(op, error)
-        if caller is not NOBODY and isinstance(told, AuthorizationError):
-            with trio.CancelScope(shield=True):
-                await self._trail.record(op, caller, "outcome", "denied", told.code)
+        if caller is NOBODY:
+            return told
+        if isinstance(told, ForeignError):
+            # On the caller's own trail: another organization's is not a stranger's to write to.
+            told, op = NotFoundError(told.code, told.message), _at_home(op, caller)
+        elif not isinstance(told, AuthorizationError):
+            return told
+        with trio.CancelScope(shield=True):
+            await self._trail.record(op, caller, "outcome", "denied", told.code)
         return told
+
+
+class ForeignError(NotFoundError):
+    """Somebody reached into an organization that is not the own one."""
 
 
 def authorize(op: Operation, caller: Caller) -> None:
@@ -92,9 +104,13 @@ def authorize(op: Operation, caller: Caller) -> None:
     if op.anyone or caller.is_platform:
         return
     if op.org and caller.org != op.org:
-        raise NotFoundError("not_found", "there is no such organization")
+        raise ForeignError("not_found", "there is no such organization")
     if not op.org or not caller.role.covers(op.role):
         raise AuthorizationError("permission_denied", f"this takes the role {op.role}")
+
+
+def _at_home(op: Operation, caller: Caller) -> Operation:
+    return replace(op, org=caller.org, target="/".join(filter(None, (op.org, op.target))))
 
 
 def _result(error: ControlError) -> str:

@@ -19,7 +19,9 @@ from actors import World
 from actors.periodic import Job, working
 from control.api.plane import Plane
 from control.authn.accounts import Accounts
+from control.authn.endings import Endings
 from control.authn.passwords import Passwords
+from control.authn.sessions import Rules, Sessions
 from control.authn.users import Users
 from control.ca.directory import CaDirectory
 from control.ca.issuer import ControlKeys
@@ -132,7 +134,8 @@ async def open_link(plane: Plane, settings: Settings) -> AsyncIterator[Door | No
 
 def _wire(settings: Settings, store: Store, passwords: Passwords, keys: SigningKeys) -> Plane:
     bus, world = Bus(), passwords.world
-    accounts, trail = Accounts(store, passwords, world), Trail(store, world)
+    ends, rules = Endings(), Rules(settings.sessions.absolute, settings.sessions.idle)
+    sessions, trail = Sessions(store, ends, rules, world), Trail(store, world)
     presence, kept = settings.presence, settings.retention
     watch = Watch(store, bus, Rule(presence.heartbeat, presence.offline_after), world)
     alerts = Alerts(store, bus, world)
@@ -147,11 +150,13 @@ def _wire(settings: Settings, store: Store, passwords: Passwords, keys: SigningK
     )
     return Plane(
         world=world,
+        public_url=settings.server.public_url,
         store=store,
         bus=bus,
-        pipeline=Pipeline(accounts, trail),
-        accounts=accounts,
-        users=Users(store, passwords, world),
+        pipeline=Pipeline(sessions, trail),
+        sessions=sessions,
+        accounts=Accounts(store, passwords, ends, rules, world),
+        users=Users(store, passwords, ends, world),
         trail=trail,
         registry=Registry(store, bus, watch, world),
         watch=watch,

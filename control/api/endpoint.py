@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from control.api.plane import Plane
+from control.api.visit import Visit
 from control.model.people import Caller, Role
 from protocols.openapi import JSON
 
@@ -29,6 +30,7 @@ class Call:
     plane: Plane
     caller: Caller
     request_id: str
+    visit: Visit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

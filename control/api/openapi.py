@@ -12,6 +12,10 @@ from protocols.openapi import About, Schema, document
 PREFIX: Final = "/api/v1/"
 _SLUG: Final[Schema] = {"type": "string", "pattern": f"^{SLUG}$", "maxLength": 64}
 
+_NAMED: Final = (
+    "org", "user", "token", "session", "vault", "policy", "rollout", "alert", "join", "ticket",
+)  # fmt: skip
+
 ABOUT: Final = About(
     title="Freehold control plane",
     description="Who the agents are, what they are to do, and what they tell. No secret, ever.",
@@ -30,9 +34,7 @@ ABOUT: Final = About(
         500: "A fault of the control plane; its log has more under the request id",
         503: "Not now: the database does not work; `details.outcome` says if anything was stored",
     },
-    segments=dict.fromkeys(
-        ("org", "user", "token", "vault", "policy", "rollout", "alert", "join", "ticket"), _SLUG
-    )
+    segments=dict.fromkeys(_NAMED, _SLUG)
     | {"number": {"type": "string", "pattern": "^[0-9]{1,15}$"}},
 )
 

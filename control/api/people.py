@@ -1,4 +1,4 @@
-"""Signing in and out, organizations, users, API tokens."""
+"""Organizations, users, API tokens."""
 
 from typing import Annotated
 
@@ -6,32 +6,13 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from control.api import views
 from control.api.endpoint import CREATED, NO_CONTENT, Call, Endpoints
+from control.api.sessions import Password
 from control.model.names import Limit, Prose, Slug
 from control.model.people import Role
 
-sessions = Endpoints("sessions", "Signing in and out.")
 organizations = Endpoints("organizations", "Tenants; for the platform's super-admins.")
 users = Endpoints("users", "The people of an organization.")
 tokens = Endpoints("tokens", "Credentials of people and programs.")
-
-Password = Annotated[str, Meta(max_length=1024)]
-
-
-class Login(Struct, frozen=True, forbid_unknown_fields=True):
-    """Who one is."""
-
-    organization: Annotated[str, Meta(max_length=64)]
-    name: Annotated[str, Meta(max_length=64)]
-    password: Password
-
-
-class Me(Struct, frozen=True):
-    """Who one is to the control plane."""
-
-    organization: str
-    name: str
-    role: Role
-    token: str
 
 
 class After(Struct, frozen=True, forbid_unknown_fields=True):
@@ -75,27 +56,6 @@ class NewToken(Struct, frozen=True, forbid_unknown_fields=True):
     role: Role
     ttl: Annotated[int, Meta(ge=1, le=366 * 86_400)]
     label: Annotated[str, Meta(max_length=256)] = ""
-
-
-@sessions.add(
-    "POST", "login", "Sign in", public=True, body=Login, unrecorded=("password",),
-    returns=views.Secret, errors=(401, 503),
-)  # fmt: skip
-async def login(call: Call, *, body: Login) -> views.Secret:
-    accounts = call.plane.accounts
-    secret, token = await accounts.login(body.organization, body.name, body.password)
-    return views.Secret(secret, views.token(token))
-
-
-@sessions.add("POST", "logout", "End the credential one comes with", anyone=True, status=NO_CONTENT)
-async def logout(call: Call) -> None:
-    await call.plane.accounts.logout(call.caller)
-
-
-@sessions.add("GET", "whoami", "Who one is", anyone=True, returns=Me)
-async def whoami(call: Call) -> Me:
-    caller = call.caller
-    return Me(caller.org, caller.name, caller.role, caller.token)
 
 
 @organizations.add(

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from actors import World
 from control.authn.accounts import Accounts
+from control.authn.sessions import Sessions
 from control.authn.users import Users
 from control.ca.office import Office
 from control.pipeline import Pipeline
@@ -26,9 +27,12 @@ class Plane:
     """Everything that is open while the control plane runs."""
 
     world: World
+    public_url: str
+    """Where browsers come, if the settings say; else what they name."""
     store: Store
     bus: Bus
     pipeline: Pipeline
+    sessions: Sessions
     accounts: Accounts
     users: Users
     trail: Trail

@@ -13,11 +13,12 @@ from quart import Response, g, request
 from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
-from control.api import enrolment, fleet, people, policies
+from control.api import enrolment, fleet, people, policies, sessions
 from control.api.endpoint import NO_CONTENT, Call, Endpoint, Endpoints
 from control.api.openapi import PREFIX, encoded
 from control.api.plane import Plane
 from control.api.request import MAX_BODY, credential, decoded, path_is_fine
+from control.api.visit import Visit, dress, visit
 from control.errors import (
     AuthenticationError,
     ControlError,
@@ -27,7 +28,7 @@ from control.errors import (
     UnavailableError,
     ValidationError,
 )
-from control.model.operation import Operation, Origin
+from control.model.operation import Operation
 from control.model.people import Caller
 from protocols.errors import MediaTypeError
 from protocols.instant import SECOND, rfc3339
@@ -44,7 +45,7 @@ async def openapi(call: Call) -> msgspec.Raw:  # noqa: ARG001
 
 
 RESOURCES: Final[Sequence[Endpoints]] = (
-    people.sessions,
+    sessions.sessions,
     people.organizations,
     people.users,
     people.tokens,
@@ -97,6 +98,7 @@ async def _finish(response: Response) -> Response:
 async def _answer(plane: Plane, endpoint: Endpoint, **values: str) -> Response:
     """Decode, go through the pipeline, encode. What is malformed is told after who may ask."""
     arguments: dict[str, Any] = {}
+    visited = visit(plane.public_url)
     malformed: ControlError | None = None
     try:
         body = cast("bytes", await request.get_data(as_text=False))
@@ -111,37 +113,46 @@ async def _answer(plane: Plane, endpoint: Endpoint, **values: str) -> Response:
             raise malformed
         if "org" in values and caller.org != values["org"]:
             await plane.users.organization(values["org"])  # a super-admin may name what is not
-        call = Call(plane, caller, g.request_id)
+        call = Call(plane, caller, g.request_id, visited)
         return await endpoint.answer(call, *values.values(), **arguments)
 
     if malformed is not None and endpoint.public:
         raise malformed
     changes = endpoint.mutates and malformed is None
-    result = await plane.pipeline.run(_operation(endpoint, values, arguments, changes), handle)
-    if endpoint.status == NO_CONTENT:
-        return Response(b"", NO_CONTENT)
-    return Response(_encode(result), endpoint.status, mimetype=JSON)
+    op = _operation(endpoint, values, arguments, visited, mutates=changes)
+    result = await plane.pipeline.run(op, handle)
+    empty = endpoint.status == NO_CONTENT
+    body = b"" if empty else _encode(result)
+    response = Response(body, endpoint.status, mimetype=None if empty else JSON)
+    return dress(response, visited.reply, visited.own)
 
 
 def _operation(
-    endpoint: Endpoint, values: dict[str, str], arguments: dict[str, Any], changes: bool
+    endpoint: Endpoint,
+    values: dict[str, str],
+    arguments: dict[str, Any],
+    visited: Visit,
+    *,
+    mutates: bool,
 ) -> Operation:
     body = arguments.get("body")
-    detail = msgspec.to_builtins(body) if body is not None and changes else {}
+    detail = msgspec.to_builtins(body) if body is not None and mutates else {}
     org = values.get("org", "")
-    if endpoint.public and isinstance(body, people.Login):
+    if endpoint.public and isinstance(body, sessions.Login):
         org = body.organization
     return Operation(
         name=endpoint.name,
         request_id=g.request_id,
         credential=credential(request.headers.get("Authorization", "")),
-        origin=Origin(ip=request.remote_addr or ""),
+        origin=visited.origin,
+        browser=visited.browser,
+        guarded=endpoint.mutates,
         org=org,
         role=endpoint.role,
         anyone=endpoint.anyone,
         public=endpoint.public,
         target="/".join(value for name, value in values.items() if name != "org"),
-        mutates=changes,
+        mutates=mutates,
         detail={k: v for k, v in detail.items() if k not in endpoint.unrecorded},
     )
 

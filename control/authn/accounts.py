@@ -1,4 +1,4 @@
-"""Signing in and out, and the credentials that come of it."""
+"""Signing in, and the credentials that come of it."""
 
 from typing import Final
 
@@ -6,17 +6,18 @@ from msgspec.structs import replace
 
 from actors import World
 from control.authn import lockout
+from control.authn.endings import Endings
 from control.authn.passwords import Passwords
+from control.authn.sessions import Rules, refused
 from control.crypto import digest_of, mint
-from control.errors import AuthenticationError, AuthorizationError, NotFoundError, ValidationError
+from control.errors import AuthorizationError, NotFoundError, ValidationError
 from control.model.names import is_slug
-from control.model.people import Caller, Role, Token, TokenKind, User
+from control.model.people import Caller, Origin, Role, Token, TokenKind, User
 from control.store import people
 from control.store.rows import Tx
 from control.store.store import Store
 from protocols.instant import SECOND
 
-SESSION: Final = 12 * 3600 * SECOND
 MAX_TOKEN: Final = 366 * 86_400 * SECOND
 MAX_TOKENS: Final = 100  # of one user: sessions and API tokens
 SESSION_PREFIX: Final = "fhs"
@@ -26,13 +27,28 @@ TOKEN_PREFIX: Final = "fhu"
 class Accounts:
     """Who somebody is. Every refusal says the same, whatever was wrong."""
 
-    def __init__(self, store: Store, passwords: Passwords, world: World) -> None:
+    def __init__(
+        self, store: Store, passwords: Passwords, ends: Endings, rules: Rules, world: World
+    ) -> None:
         self._store = store
         self._passwords = passwords
+        self._ends = ends
+        self._rules = rules
         self._world = world
 
-    async def login(self, org: str, name: str, password: str) -> tuple[str, Token]:
-        """A new session: its secret and what is kept of it. Raises `AuthenticationError`."""
+    async def login(
+        self,
+        org: str,
+        name: str,
+        password: str,
+        origin: Origin = Origin(),  # noqa: B008  # frozen
+        *,
+        kind: TokenKind = TokenKind.SESSION,
+    ) -> tuple[str, Token]:
+        """A new session: its secret and what is kept of it. Raises `AuthenticationError`.
+
+        The secret is always a new one, whatever the caller came with: nobody can plant it.
+        """
         if not (is_slug(org) and is_slug(name)):
             org, name = "-", "-"  # not a name of anybody; the work is done all the same
         now = self._world.now()
@@ -40,29 +56,15 @@ class Accounts:
         stored = user.password if user is not None and not user.disabled else None
         fine = await self._passwords.matches(stored, password)
         if user is None or not fine or not counted:
-            raise _refused()
+            raise refused()
         secret = mint(SESSION_PREFIX)
-        token = self._token(user, secret, TokenKind.SESSION, user.role, "login")
-        await self._store.write(lambda tx: _signed_in(tx, user, token, now))
+        token = replace(
+            self._token(user, secret, kind, user.role, "login"),
+            ip=origin.ip,
+            user_agent=origin.user_agent,
+        )
+        self._ends.tell(await self._store.write(lambda tx: _signed_in(tx, user, token, now)))
         return secret, token
-
-    async def authenticate(self, credential: str | None) -> Caller:
-        """Who presents this. Raises `AuthenticationError`."""
-        if not credential:
-            raise _refused()
-        digest = digest_of(credential)
-        found = await self._store.read(lambda tx: _holder(tx, digest))
-        if found is None:
-            raise _refused()
-        token, user = found
-        if token.expires_at <= self._world.now() or user.disabled:
-            raise _refused()
-        role = token.role if user.role.covers(token.role) else user.role
-        return Caller(user.org, user.name, role, token.id)
-
-    async def logout(self, caller: Caller) -> None:
-        """End the credential that the caller came with."""
-        await self._store.write(lambda tx: people.drop_token(tx, caller.org, caller.token))
 
     async def create_token(
         self, caller: Caller, label: str, role: Role, seconds: int
@@ -76,22 +78,23 @@ class Accounts:
 
         now = self._world.now()
 
-        def change(tx: Tx) -> Token:
+        def change(tx: Tx) -> list[str]:
             user = people.user(tx, caller.org, caller.name)
             if user is None:
-                raise _refused()
-            _make_room(tx, user)
+                raise refused()
+            ended = _make_room(tx, user)
             people.add_token(tx, made)
-            return made
+            return ended
 
         owner = await self._store.read(lambda tx: people.user(tx, caller.org, caller.name))
         if owner is None:
-            raise _refused()
+            raise refused()
         made = replace(
             self._token(owner, secret, TokenKind.API, role, label),
             expires_at=now + seconds * SECOND,
         )
-        return secret, await self._store.write(change)
+        self._ends.tell(await self._store.write(change))
+        return secret, made
 
     async def tokens(self, caller: Caller, org: str) -> list[Token]:
         """The caller's own; those of everybody in `org` for an admin of it."""
@@ -114,6 +117,7 @@ class Accounts:
             people.drop_token(tx, org, token_id)
 
         await self._store.write(change)
+        self._ends.tell([token_id])
 
     async def sweep(self) -> None:
         """Clear away what has expired; it was refused already."""
@@ -133,7 +137,8 @@ class Accounts:
             label=label,
             role=role,
             created_at=now,
-            expires_at=now + SESSION,
+            expires_at=now + self._rules.absolute,
+            seen_at=now if kind is TokenKind.BROWSER else 0,
         )
 
 
@@ -145,32 +150,24 @@ def _attempt(tx: Tx, org: str, name: str, now: int) -> tuple[User | None, bool]:
     return people.user(tx, org, name), counted is not None
 
 
-def _signed_in(tx: Tx, user: User, token: Token, now: int) -> None:
+def _signed_in(tx: Tx, user: User, token: Token, now: int) -> list[str]:
     current = people.user(tx, user.org, user.name)
     if current is None or current.disabled or current.changed_at != user.changed_at:
-        raise _refused()  # somebody changed the account while the password was being checked
+        raise refused()  # somebody changed the account while the password was being checked
     people.clear_failures(tx, user.org, user.name)
-    _make_room(tx, user)
+    ended = _make_room(tx, user)
     people.add_token(tx, token)
     people.signed_in(tx, user.org, user.name, now)
+    return ended
 
 
-def _make_room(tx: Tx, user: User) -> None:
+def _make_room(tx: Tx, user: User) -> list[str]:
     """The oldest session goes when there are too many; an API token is never ended in silence."""
     held = people.tokens_of(tx, user.org, user.name)
     if len(held) < MAX_TOKENS:
-        return
-    sessions = [token for token in held if token.kind is TokenKind.SESSION]
+        return []
+    sessions = [token for token in held if token.kind is not TokenKind.API]
     if not sessions:
         raise ValidationError("too_many_tokens", f"a user has at most {MAX_TOKENS} tokens")
     people.drop_token(tx, user.org, sessions[0].id)
-
-
-def _holder(tx: Tx, digest: bytes) -> tuple[Token, User] | None:
-    token = people.token(tx, digest)
-    user = None if token is None else people.user(tx, token.org, token.user)
-    return None if token is None or user is None else (token, user)
-
-
-def _refused() -> AuthenticationError:
-    return AuthenticationError("unauthenticated", "these credentials do not count")
+    return [sessions[0].id]

@@ -3,6 +3,7 @@
 from msgspec.structs import replace
 
 from actors import World
+from control.authn.endings import Endings
 from control.authn.passwords import Passwords
 from control.errors import AuthorizationError, ConflictError, NotFoundError
 from control.model.names import slug
@@ -15,9 +16,10 @@ from control.store.store import Store
 class Users:
     """Accounts and organizations."""
 
-    def __init__(self, store: Store, passwords: Passwords, world: World) -> None:
+    def __init__(self, store: Store, passwords: Passwords, ends: Endings, world: World) -> None:
         self._store = store
         self._passwords = passwords
+        self._ends = ends
         self._world = world
 
     async def create_organization(self, org: str, title: str) -> Organization:
@@ -70,7 +72,7 @@ class Users:
         """Another role, or the right to sign in. What the user held as credentials ends."""
         now = self._world.now()
 
-        def change(tx: Tx) -> User:
+        def change(tx: Tx) -> tuple[User, list[str]]:
             user = _user(tx, org, name)
             _check_rank(by, user.role)
             changed = replace(
@@ -82,35 +84,37 @@ class Users:
             _check_rank(by, changed.role)
             people.put_user(tx, changed)
             _keep_an_owner(tx, org)
-            people.drop_tokens_of(tx, org, name)
-            return changed
+            return changed, people.drop_tokens_of(tx, org, name)
 
-        return await self._store.write(change)
+        changed, ended = await self._store.write(change)
+        self._ends.tell(ended)
+        return changed
 
     async def set_password(self, by: Caller, org: str, name: str, password: str) -> None:
         """Another password; every credential of the user ends, so that a thief's does too."""
         await self._store.read(lambda tx: _check_rank(by, _user(tx, org, name).role))
         hashed, now = await self._passwords.hash(password), self._world.now()
 
-        def change(tx: Tx) -> None:
+        def change(tx: Tx) -> list[str]:
             user = _user(tx, org, name)
             _check_rank(by, user.role)
             changed_at = max(now, user.changed_at + 1)
             people.put_user(tx, replace(user, password=hashed, changed_at=changed_at))
-            people.drop_tokens_of(tx, org, name)
             people.clear_failures(tx, org, name)
+            return people.drop_tokens_of(tx, org, name)
 
-        await self._store.write(change)
+        self._ends.tell(await self._store.write(change))
 
     async def delete(self, by: Caller, org: str, name: str) -> None:
         """Remove the account with its credentials; its name stays in the audit trail."""
 
-        def change(tx: Tx) -> None:
+        def change(tx: Tx) -> list[str]:
             _check_rank(by, _user(tx, org, name).role)
-            people.drop_user(tx, org, name)
+            ended = people.drop_user(tx, org, name)
             _keep_an_owner(tx, org)
+            return ended
 
-        await self._store.write(change)
+        self._ends.tell(await self._store.write(change))
 
 
 def _user(tx: Tx, org: str, name: str) -> User:

@@ -8,7 +8,8 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from protocols.instant import SECOND
 from protocols.settings.units import Duration, FilePath, Section
 
-HOUR: Final = 3600 * SECOND
+MINUTE: Final = 60 * SECOND
+HOUR: Final = 60 * MINUTE
 DAY: Final = 24 * HOUR
 MAX_PORT: Final = 65_535
 
@@ -32,6 +33,9 @@ class Server(Section):
 
     listen: str = Field(min_length=3)
     tls: Tls
+    public_url: str = Field(default="", pattern=r"^(https?://[A-Za-z0-9.:\[\]-]{1,255})?$")
+    """Where browsers reach it (`https://HOST[:PORT]`), if that is not what they name: behind a
+    proxy that speaks TLS, or where people sign in by an identity provider."""
 
     @property
     def address(self) -> tuple[str, int]:
@@ -97,6 +101,19 @@ class Presence(Section):
         return self
 
 
+class Sessions(Section):
+    """How long people stay signed in at most, and in a browser that they do not use."""
+
+    absolute: Duration = 12 * HOUR
+    idle: Duration = 2 * HOUR
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if not MINUTE <= self.idle <= self.absolute <= 30 * DAY:
+            raise ValueError("1m <= idle <= absolute <= 30d")
+        return self
+
+
 class Retention(Section):
     """How long figures and acknowledged alerts are kept."""
 
@@ -124,6 +141,7 @@ class Settings(Section):
     keys: Keys
     presence: Presence = Presence()
     retention: Retention = Retention()
+    sessions: Sessions = Sessions()
 
 
 def split_address(listen: str) -> tuple[str, int]:

@@ -4,14 +4,18 @@ from typing import Any
 
 from msgspec import Struct
 
+from control.model.people import Origin as Origin
 from control.model.people import Role
 
 
-class Origin(Struct, frozen=True):
-    """Where a request came from."""
+class Browser(Struct, frozen=True):
+    """What a browser sends by itself, and what only a page of our own can make it send."""
 
-    ip: str = ""
-    user_agent: str = ""
+    cookie: str = ""
+    """The session's secret."""
+    csrf: str = ""
+    same_origin: bool = False
+    """Whether it says that a page of ours asked; false too where it says nothing."""
 
 
 class Operation(Struct, frozen=True, kw_only=True):
@@ -25,6 +29,9 @@ class Operation(Struct, frozen=True, kw_only=True):
     request_id: str
     credential: str | None
     origin: Origin
+    browser: Browser = Browser()
+    guarded: bool = False
+    """It changes something, if well-formed: with a cookie for a credential, only if we asked."""
     org: str = ""
     role: Role = Role.VIEWER
     anyone: bool = False

@@ -53,14 +53,24 @@ class User(Struct, frozen=True):
 
 
 class TokenKind(StrEnum):
-    """How a credential came to be."""
+    """How a credential came to be, and where alone it counts."""
 
     SESSION = "session"
+    """Of a program that signed in: a bearer credential."""
+    BROWSER = "browser"
+    """Of a person at a browser: counts as that cookie alone, and goes when nobody uses it."""
     API = "api"
 
 
+class Origin(Struct, frozen=True):
+    """Where a request came from."""
+
+    ip: str = ""
+    user_agent: str = ""
+
+
 class Token(Struct, frozen=True):
-    """A bearer credential of a user; `digest` is all that is kept of it."""
+    """A credential of a user; `digest` is all that is kept of its secret."""
 
     digest: bytes
     id: str
@@ -71,6 +81,10 @@ class Token(Struct, frozen=True):
     role: Role
     created_at: int
     expires_at: int
+    seen_at: int = 0
+    """When it was last used, to within a minute; kept of sessions in browsers."""
+    ip: str = ""
+    user_agent: str = ""
 
 
 class Caller(Struct, frozen=True):
@@ -89,5 +103,5 @@ class Caller(Struct, frozen=True):
 
     @property
     def actor(self) -> str:
-        """As audit records name the caller."""
-        return f"{self.org}/{self.name}"
+        """As audit records name the caller; empty for nobody."""
+        return f"{self.org}/{self.name}" if self.name else ""

@@ -58,12 +58,12 @@ def count_owners(tx: Tx, org: str) -> int:
     return int(tx.execute(chosen).scalar_one())
 
 
-def drop_user(tx: Tx, org: str, name: str) -> bool:
-    """Remove the user with all credentials; whether there was one."""
-    drop_tokens_of(tx, org, name)
+def drop_user(tx: Tx, org: str, name: str) -> list[str]:
+    """Remove the user with all credentials; the ids of these."""
+    held = drop_tokens_of(tx, org, name)
     clear_failures(tx, org, name)
-    gone = tx.execute(users.delete().where(users.c.org == org, users.c.name == name))
-    return gone.rowcount > 0
+    tx.execute(users.delete().where(users.c.org == org, users.c.name == name))
+    return held
 
 
 def add_token(tx: Tx, token: Token) -> None:
@@ -91,9 +91,16 @@ def drop_token(tx: Tx, org: str, token_id: str) -> bool:
     return gone.rowcount > 0
 
 
-def drop_tokens_of(tx: Tx, org: str, user_name: str) -> None:
-    """End every credential of a user."""
+def touch_token(tx: Tx, digest: bytes, now: int) -> None:
+    """Note that it was used."""
+    tx.execute(tokens.update().where(tokens.c.digest == digest).values(seen_at=now))  # not secret
+
+
+def drop_tokens_of(tx: Tx, org: str, user_name: str) -> list[str]:
+    """End every credential of a user; their ids."""
+    held = [token.id for token in tokens_of(tx, org, user_name)]
     tx.execute(tokens.delete().where(tokens.c.org == org, tokens.c.user == user_name))
+    return held
 
 
 def sweep_tokens(tx: Tx, now: int) -> int:

@@ -44,6 +44,9 @@ tokens: Final = _table(
     name("role"),
     big("created_at"),
     big("expires_at"),
+    big("seen_at"),
+    prose("ip"),
+    prose("user_agent"),
     sa.UniqueConstraint("org", "id", name="uq_tokens_id"),
     sa.Index("ix_tokens_user", "org", "user"),
 )

@@ -49,7 +49,7 @@ class Plane:
         if found is None:
             raise ProcessLookupError(f"no first account in {self._log}")
         name = {"organization": "platform", "name": "admin", "password": found[1]}
-        self.api.token = self.api.call("POST", "/api/v1/login", name)["secret"]
+        self.api.token = self.api.call("POST", "/api/v1/sessions", name)["secret"]
 
     def found_organization(self) -> None:
         """The organization of the fleet."""

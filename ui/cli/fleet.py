@@ -40,7 +40,7 @@ def login(
 
     client = Client(Settings.for_plane(session(context).address, saved=False))
     body = {"organization": organization, "name": name, "password": read_line("Password")}
-    made = client.call("POST", route("login"), body)
+    made = client.call("POST", route("sessions"), body)
     save_token(made["secret"], PLANE)
     tell(f"kept in {token_path(PLANE)}")
     session(context).show({"user": f"{organization}/{name}", "role": made["token"]["role"]})
@@ -49,7 +49,7 @@ def login(
 @app.command()
 def logout(context: typer.Context) -> None:
     """End the session that `login` kept."""
-    fleet(context).client.call("POST", route("logout"))
+    fleet(context).client.call("DELETE", route("sessions", "current"))
     forget_token(PLANE)
 
 

@@ -42,7 +42,7 @@ class Plane(Agent):
     def login(self, org: str, name: str, password: str = PASSWORD) -> str:
         """A session's secret."""
         body = {"organization": org, "name": name, "password": password}
-        secret: str = self.want(200, "POST", "login", body, token="")["secret"]
+        secret: str = self.want(200, "POST", "sessions", body, token="")["secret"]
         return secret
 
     def organization(self, org: str, *roles: str) -> None:

@@ -12,6 +12,7 @@ from tests.acceptance.native.test_openapi import PATIENCE, SCHEMATHESIS, SEED, U
 # They would end the session that the run is made with.
 ENDING = [
     "--exclude-operation-id", "sessions_logout",
+    "--exclude-operation-id", "sessions_end",
     "--exclude-operation-id", "tokens_revoke",
     "--exclude-operation-id", "users_change_user",
     "--exclude-operation-id", "users_set_password",

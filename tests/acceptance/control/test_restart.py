@@ -36,11 +36,11 @@ def test_a_locked_account_stays_locked_after_a_restart(folder: Path) -> None:
         plane.organization("acme")
         right = {"organization": "acme", "name": "owner", "password": "correct horse battery"}
         wrong = {**right, "password": "guess"}
-        answers = [plane.ask("POST", "login", wrong, token="") for _ in range(5)]
-        unknown = plane.ask("POST", "login", {**wrong, "name": "nobody"}, token="")
+        answers = [plane.ask("POST", "sessions", wrong, token="") for _ in range(5)]
+        unknown = plane.ask("POST", "sessions", {**wrong, "name": "nobody"}, token="")
         plane.kill()
         plane.start()
-        answers.append(plane.ask("POST", "login", right, token=""))
+        answers.append(plane.ask("POST", "sessions", right, token=""))
         assert {a.status for a in [*answers, unknown]} == {401}
         assert len({(a.json["code"], a.json["message"]) for a in [*answers, unknown]}) == 1
         plane.want(200, "GET", "whoami", token=plane.people["acme", "owner"])

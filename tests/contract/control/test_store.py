@@ -144,8 +144,9 @@ async def test_people_and_their_credentials(store: Store) -> None:
     for row in (token(b"1"), token(b"2", user="bob"), token(b"3", user="bob", expires_at=5)):
         await store.write(lambda tx, row=row: people.add_token(tx, row))
     assert await store.write(lambda tx: people.sweep_tokens(tx, 5)) == 1
-    assert await store.write(lambda tx: people.drop_user(tx, "acme", "ann"))
-    assert not await store.write(lambda tx: people.drop_user(tx, "acme", "ann"))
+    ended = await store.write(lambda tx: people.drop_user(tx, "acme", "ann"))
+    assert ended == [token(b"1").id]
+    assert await store.write(lambda tx: people.drop_user(tx, "acme", "ann")) == []
     assert await store.read(lambda tx: people.token(tx, b"1")) is None
     assert await store.read(lambda tx: people.token(tx, b"2")) == token(b"2", user="bob")
     assert not await store.write(lambda tx: people.drop_token(tx, "other", b"2".hex()))
@@ -239,13 +240,13 @@ async def test_two_processes_do_not_overwrite_each_other(url: str) -> None:
         count, _ = people.failures(tx, "acme", "ann")
         people.put_failures(tx, "acme", "ann", count + 1, 1)
 
-    async with open_store(url, world) as one:
+    async with open_store(url, world, shared=True) as one:
         if url.startswith("sqlite"):
             with pytest.raises(UnavailableError, match="store_locked"):
-                async with open_store(url, world):
+                async with open_store(url, world, shared=True):
                     pytest.fail("it is open twice")
             return
-        async with open_store(url, world) as two, trio.open_nursery() as nursery:
+        async with open_store(url, world, shared=True) as two, trio.open_nursery() as nursery:
             for _ in range(25):
                 nursery.start_soon(one.write, raise_it)
                 nursery.start_soon(two.write, raise_it)

@@ -9,5 +9,5 @@ async def test_once(plane: Plane) -> None:
     password = await first_admin(plane)
     assert password is not None
     secret, _ = await plane.accounts.login("platform", "admin", password)
-    assert (await plane.accounts.authenticate(secret)).is_platform
+    assert (await plane.sessions.authenticate(secret)).is_platform
     assert await first_admin(plane) is None

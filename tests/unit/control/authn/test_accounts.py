@@ -16,27 +16,7 @@ from tests.unit.control.conftest import PASSWORD
 async def signed_in(plane: Plane) -> tuple[str, Caller]:
     """Ann."""
     secret, _ = await plane.accounts.login("acme", "ann", PASSWORD)
-    return secret, await plane.accounts.authenticate(secret)
-
-
-async def test_a_session_ends_by_itself_and_by_logout(plane: Plane, world: FakeWorld) -> None:
-    """And the credential is worth nothing then."""
-    secret, caller = await signed_in(plane)
-    assert (caller.org, caller.name, caller.role) == ("acme", "ann", Role.OWNER)
-    await plane.accounts.logout(caller)
-    other, _ = await signed_in(plane)
-    with pytest.raises(AuthenticationError):
-        await plane.accounts.authenticate(secret)
-    world.advance(12 * 3600)
-    with pytest.raises(AuthenticationError):
-        await plane.accounts.authenticate(other)
-
-
-@pytest.mark.parametrize("credential", [None, "", "fhs_nonsense", "\udcff"])
-async def test_what_is_no_credential_is_refused(plane: Plane, credential: str | None) -> None:
-    """Always the same error."""
-    with pytest.raises(AuthenticationError, match="do not count"):
-        await plane.accounts.authenticate(credential)
+    return secret, await plane.sessions.authenticate(secret)
 
 
 async def test_a_hundred_guesses_at_once_are_five(plane: Plane) -> None:
@@ -72,7 +52,7 @@ async def test_tokens_do_no_more_than_their_owner(plane: Plane, world: FakeWorld
     """A smaller role holds; a larger one is refused; the time is bounded."""
     _, caller = await signed_in(plane)
     secret, token = await plane.accounts.create_token(caller, "ci", Role.VIEWER, 60)
-    viewer = await plane.accounts.authenticate(secret)
+    viewer = await plane.sessions.authenticate(secret)
     assert viewer.role is Role.VIEWER
     with pytest.raises(AuthorizationError):
         await plane.accounts.create_token(viewer, "", Role.OWNER, 60)
@@ -82,7 +62,7 @@ async def test_tokens_do_no_more_than_their_owner(plane: Plane, world: FakeWorld
         await plane.accounts.revoke(caller, "other", token.id)
     await plane.accounts.revoke(viewer, "acme", token.id)
     with pytest.raises(AuthenticationError):
-        await plane.accounts.authenticate(secret)
+        await plane.sessions.authenticate(secret)
 
 
 async def test_sessions_make_room_for_new_ones(plane: Plane, world: FakeWorld) -> None:
@@ -92,7 +72,7 @@ async def test_sessions_make_room_for_new_ones(plane: Plane, world: FakeWorld) -
         world.advance(1)
         _, caller = await signed_in(plane)
     with pytest.raises(AuthenticationError):
-        await plane.accounts.authenticate(first)
+        await plane.sessions.authenticate(first)
     assert len(await plane.accounts.tokens(caller, "acme")) == MAX_TOKENS
     world.advance(13 * 3600)
     await plane.accounts.sweep()

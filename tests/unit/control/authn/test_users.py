@@ -51,7 +51,7 @@ async def test_every_change_ends_what_the_user_held(plane: Plane) -> None:
         secret, _ = await plane.accounts.login("acme", "bob", PASSWORD)
         await change()  # type: ignore[no-untyped-call]
         with pytest.raises(AuthenticationError):
-            await plane.accounts.authenticate(secret)
+            await plane.sessions.authenticate(secret)
 
 
 async def test_organizations_are_apart(plane: Plane) -> None:

@@ -1,0 +1,50 @@
+"""A browser, as far as the control plane can tell: cookies, and where its pages are from."""
+
+from dataclasses import dataclass, field
+from http.cookies import SimpleCookie
+from typing import Any
+
+from tests.acceptance.agent import Answer
+from tests.acceptance.control.plane import API, PASSWORD, Plane
+
+
+@dataclass
+class Browser:
+    """Signed in once `login` was called."""
+
+    plane: Plane
+    jar: dict[str, str] = field(default_factory=dict)
+    csrf: str = ""
+
+    @property
+    def own(self) -> dict[str, str]:
+        """What it says of a page of the control plane's."""
+        return {"Origin": self.plane.address, "Sec-Fetch-Site": "same-origin"}
+
+    def ask(
+        self, method: str, path: str, body: object = None, headers: dict[str, str] | None = None
+    ) -> Answer:
+        """One request as a page of ours makes it, or with other headers."""
+        told = {**self.own, "X-CSRF-Token": self.csrf} if headers is None else headers
+        cookies = "; ".join(f"{name}={value}" for name, value in self.jar.items())
+        with self.plane.client("") as client:
+            answer = client.call(
+                method,
+                path if path.startswith("/") else API + path,
+                body,
+                headers={"Content-Type": "application/json", "Cookie": cookies, **told},
+            )
+        for name, morsel in SimpleCookie(answer.headers.get("set-cookie", "")).items():
+            if morsel["max-age"] == "0":
+                self.jar.pop(name, None)
+            else:
+                self.jar[name] = morsel.value
+        return answer
+
+    def login(self, org: str, name: str, password: str = PASSWORD) -> Any:
+        """Sign in; what the control plane told."""
+        body = {"organization": org, "name": name, "password": password}
+        answer = self.ask("POST", "sessions", body, {**self.own, "X-Freehold-Session": "cookie"})
+        assert answer.status == 200, answer.body
+        self.csrf = answer.json["csrf"]
+        return answer.json

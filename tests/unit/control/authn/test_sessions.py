@@ -1,0 +1,185 @@
+"""Credentials in use, and how each comes to its end."""
+
+from collections.abc import Awaitable, Callable
+
+import pytest
+import trio
+import trio.lowlevel
+import trio.testing
+
+from actors.testing import FakeWorld
+from control.api.plane import Plane
+from control.authn.sessions import Visit, guard
+from control.crypto import csrf_of
+from control.errors import AuthenticationError, AuthorizationError, NotFoundError
+from control.model.operation import Browser, Operation, Origin
+from control.model.people import Caller, Role, TokenKind
+from control.store import people
+from tests.unit.control.conftest import PASSWORD, ROOT
+
+HERE = Origin("127.0.0.1", "a browser")
+
+
+async def opened(plane: Plane, name: str = "ann") -> tuple[str, Visit]:
+    """A session in a browser: its cookie, and who came with it."""
+    secret, _ = await plane.accounts.login("acme", name, PASSWORD, HERE, kind=TokenKind.BROWSER)
+    return secret, await plane.sessions.visit(Browser(secret))
+
+
+async def test_a_session_ends_by_itself_and_by_logout(plane: Plane, world: FakeWorld) -> None:
+    """And the credential is worth nothing then."""
+    secret, _ = await plane.accounts.login("acme", "ann", PASSWORD)
+    caller = await plane.sessions.authenticate(secret)
+    assert (caller.org, caller.name, caller.role) == ("acme", "ann", Role.OWNER)
+    await plane.sessions.logout(caller)
+    other, _ = await plane.accounts.login("acme", "ann", PASSWORD)
+    with pytest.raises(AuthenticationError):
+        await plane.sessions.authenticate(secret)
+    world.advance(12 * 3600)
+    with pytest.raises(AuthenticationError):
+        await plane.sessions.authenticate(other)
+
+
+@pytest.mark.parametrize("credential", [None, "", "fhs_nonsense", "\udcff"])
+async def test_what_is_no_credential_is_refused(plane: Plane, credential: str | None) -> None:
+    """Always the same error, as a bearer and as a cookie."""
+    with pytest.raises(AuthenticationError, match="do not count"):
+        await plane.sessions.authenticate(credential)
+    with pytest.raises(AuthenticationError, match="do not count"):
+        await plane.sessions.visit(Browser(credential or ""))
+
+
+async def test_each_credential_counts_in_its_place_alone(plane: Plane) -> None:
+    """A cookie is no bearer credential, and a program's session no cookie."""
+    cookie, _ = await opened(plane)
+    bearer, _ = await plane.accounts.login("acme", "ann", PASSWORD)
+    with pytest.raises(AuthenticationError):
+        await plane.sessions.authenticate(cookie)
+    with pytest.raises(AuthenticationError):
+        await plane.sessions.visit(Browser(bearer))
+
+
+async def test_a_login_makes_a_new_secret(plane: Plane) -> None:
+    """What a browser came with is never made its session (fixation); its old session ends."""
+    first, _ = await opened(plane)
+    second, _ = await opened(plane)
+    assert first != second
+    await plane.sessions.leave(Browser(first))
+    await plane.sessions.leave(Browser("planted"))
+    with pytest.raises(AuthenticationError):
+        await plane.sessions.visit(Browser(first))
+    await plane.sessions.visit(Browser(second))
+
+
+async def test_idle_in_a_browser_is_over_sooner(plane: Plane, world: FakeWorld) -> None:
+    """Use prolongs it, by writes a minute apart, up to the absolute end."""
+    secret, visit = await opened(plane)
+    world.advance(30)
+    await plane.sessions.visit(Browser(secret))
+    kept = await plane.store.read(lambda tx: people.token(tx, visit.token.digest))
+    assert kept is not None
+    assert kept.seen_at == visit.token.seen_at
+    for _ in range(6):
+        world.advance(7000)
+        await plane.sessions.visit(Browser(secret))
+    world.advance(2000)
+    with pytest.raises(AuthenticationError):
+        await plane.sessions.visit(Browser(secret))
+    secret, _ = await opened(plane)
+    world.advance(7200)
+    with pytest.raises(AuthenticationError):
+        await plane.sessions.visit(Browser(secret))
+
+
+async def test_one_ends_ones_own_only(plane: Plane) -> None:
+    """The list is of the caller's, with where they were opened."""
+    await plane.users.create(None, "acme", "bob", Role.OWNER, PASSWORD)
+    _, ann = await opened(plane)
+    secret, bob = await opened(plane, "bob")
+    [row] = await plane.sessions.mine(ann.caller)
+    assert (row.id, row.ip, row.user_agent) == (ann.token.id, "127.0.0.1", "a browser")
+    with pytest.raises(NotFoundError):
+        await plane.sessions.end(ann.caller, bob.token.id)
+    await plane.sessions.visit(Browser(secret))
+    await plane.sessions.end(bob.caller, bob.token.id)
+    with pytest.raises(AuthenticationError):
+        await plane.sessions.visit(Browser(secret))
+
+
+async def test_what_a_page_has_to_know(plane: Plane) -> None:
+    """The CSRF token follows from the cookie, and a bearer credential has none."""
+    secret, visit = await opened(plane)
+    again = await plane.sessions.of(visit.caller, Browser(secret))
+    assert again.csrf == visit.csrf == csrf_of(secret)
+    _, token = await plane.accounts.login("acme", "ann", PASSWORD)
+    caller = Caller("acme", "ann", Role.OWNER, token.id)
+    assert (await plane.sessions.of(caller, Browser())).csrf == ""
+    with pytest.raises(AuthenticationError):
+        await plane.sessions.of(Caller("acme", "ann", Role.OWNER, "gone"), Browser())
+
+
+async def _end(plane: Plane, caller: Caller) -> None:
+    await plane.sessions.end(caller, caller.token)
+
+
+async def _revoke(plane: Plane, caller: Caller) -> None:
+    await plane.accounts.revoke(ROOT, "acme", caller.token)
+
+
+async def _lower(plane: Plane, _: Caller) -> None:
+    await plane.users.change(ROOT, "acme", "bob", role=Role.VIEWER, disabled=None)
+
+
+async def _disable(plane: Plane, _: Caller) -> None:
+    await plane.users.change(ROOT, "acme", "bob", role=None, disabled=True)
+
+
+async def _password(plane: Plane, _: Caller) -> None:
+    await plane.users.set_password(ROOT, "acme", "bob", PASSWORD + "!")
+
+
+async def _delete(plane: Plane, _: Caller) -> None:
+    await plane.users.delete(ROOT, "acme", "bob")
+
+
+@pytest.mark.parametrize("change", [_end, _revoke, _lower, _disable, _password, _delete])
+async def test_a_live_connection_hears_at_once(
+    plane: Plane, change: Callable[[Plane, Caller], Awaitable[None]]
+) -> None:
+    """Logout, revocation, another role or password, no account: whoever waits is told."""
+    await plane.users.create(None, "acme", "bob", Role.ADMIN, PASSWORD)
+    _, bob = await opened(plane, "bob")
+    _, ann = await opened(plane)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(plane.sessions.ended, bob)
+        nursery.start_soon(plane.sessions.ended, ann)
+        await trio.testing.wait_all_tasks_blocked()
+        await change(plane, bob.caller)
+        with trio.fail_after(10):  # less than the time after which the store is asked again
+            while len(nursery.child_tasks) > 1:
+                await trio.lowlevel.checkpoint()
+        nursery.cancel_scope.cancel()
+
+
+async def test_what_has_expired_has_ended(plane: Plane, world: FakeWorld) -> None:
+    """Also for a session that another process has ended."""
+    _, visit = await opened(plane)
+    world.advance(7200)
+    await plane.sessions.ended(visit)
+    _, visit = await opened(plane)
+    await plane.store.write(lambda tx: people.drop_token(tx, "acme", visit.token.id))
+    await plane.sessions.ended(visit)
+
+
+def test_a_cookie_alone_changes_nothing() -> None:
+    """A change by cookie needs our own page; a bearer credential, and a read, do not."""
+
+    def op(credential: str | None, *, guarded: bool) -> Operation:
+        return Operation(
+            name="t", request_id="r", credential=credential, origin=HERE, guarded=guarded
+        )
+
+    guard(op("bearer", guarded=True))
+    guard(op(None, guarded=False))
+    with pytest.raises(AuthorizationError, match="csrf"):
+        guard(op(None, guarded=True))
