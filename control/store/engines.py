@@ -21,6 +21,8 @@ READERS: Final = 8
 _BUSY_MS: Final = 5000
 _POOL_SECONDS: Final = 30.0
 _STATEMENT_MS: Final = 30_000  # a query that hangs gives its thread back
+GONE_MS: Final = 10_000
+"""Milliseconds until both ends notice that the machine at the other end of a lease is gone."""
 _SQLITE: Final = (
     f"PRAGMA busy_timeout={_BUSY_MS}",
     "PRAGMA journal_mode=WAL",
@@ -39,15 +41,29 @@ _DURABLE: Final = {
 
 
 class Engines:
-    """A database that is in use: `reads` is a pool, `writes` one connection at a time."""
+    """A database that is in use: `reads` is a pool, `writes` one connection at a time.
+
+    `leases` is for what a connection holds while it is open; on SQLite it is `writes`.
+    """
 
     def __init__(
-        self, reads: sa.Engine, writes: sa.Engine, readers: int, lock: LockFile | None = None
+        self,
+        reads: sa.Engine,
+        writes: sa.Engine,
+        readers: int,
+        lock: LockFile | None = None,
+        leases: sa.Engine | None = None,
     ) -> None:
         self.reads = reads
         self.writes = writes
+        self.leases = leases or writes
         self.readers = readers
         self._lock = lock
+
+    @property
+    def alone(self) -> bool:
+        """Whether the database lets nobody else in."""
+        return self._lock is not None
 
     def verify(self, connection: sa.Connection) -> None:
         """Raises `UnavailableError` (`store_unsafe`) unless a commit there is durable."""
@@ -65,6 +81,7 @@ class Engines:
         """Close all connections and give the file back."""
         self.reads.dispose()
         self.writes.dispose()
+        self.leases.dispose()
         if self._lock is not None:
             self._lock.release()
 
@@ -138,7 +155,23 @@ def _postgresql(url: str, readers: int) -> Engines:
         **arguments,
     )
     writes = _engine(driver, isolation_level="SERIALIZABLE", poolclass=NullPool, **arguments)
-    return Engines(reads, writes, readers)
+    held = {"connect_args": {**arguments["connect_args"], **_watched(options)}}
+    leases = _engine(driver, isolation_level="AUTOCOMMIT", poolclass=NullPool, **held)
+    return Engines(reads, writes, readers, leases=leases)
+
+
+def _watched(options: str) -> dict[str, Any]:
+    """A connection whose death is noticed at both ends (libpq; `tcp_…` are the server's)."""
+    idle, interval, count = GONE_MS // 2000, GONE_MS // 4000, 2
+    return {
+        "keepalives_idle": idle,
+        "keepalives_interval": interval,
+        "keepalives_count": count,
+        "tcp_user_timeout": GONE_MS,
+        "options": f"{options} -c tcp_keepalives_idle={idle}"
+        f" -c tcp_keepalives_interval={interval} -c tcp_keepalives_count={count}"
+        f" -c tcp_user_timeout={GONE_MS}",
+    }
 
 
 def _engine(url: str, **options: Any) -> sa.Engine:

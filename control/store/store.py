@@ -15,6 +15,7 @@ from actors import ActorError, Child, MailboxFull, Node, Overflow, RestartPolicy
 from actors.ref import Ref
 from control.store.engines import READERS, Engines, open_engines
 from control.store.faults import StoreError, fault
+from control.store.lease import Lease, SharedLease, SoleLease
 from control.store.migrate import migrate
 from control.store.rows import Tx
 from control.store.writer import Change, Writer
@@ -32,8 +33,14 @@ class Store:
     """Made by `open_store`."""
 
     def __init__(
-        self, engines: Engines, writer: Ref[Change], world: World, tree: Callable[[], Node]
+        self,
+        engines: Engines,
+        writer: Ref[Change],
+        world: World,
+        tree: Callable[[], Node],
+        lease: Lease,
     ) -> None:
+        self.lease = lease
         self._engines = engines
         self._writer = writer
         self._world = world
@@ -68,25 +75,46 @@ class Store:
 
 
 @asynccontextmanager
-async def open_store(url: str, world: World, *, readers: int = READERS) -> AsyncIterator[Store]:
+async def open_store(
+    url: str, world: World, *, readers: int = READERS, shared: bool = False
+) -> AsyncIterator[Store]:
     """The store at `url`, its schema brought up to date, for the length of the block.
 
+    `shared`: others may be on it too, if they say so as well; somebody has to `lease.keep`.
     Raises `ValidationError`, `UnavailableError` and `OSError` for a database that cannot be used.
     """
     engines = await world.run_sync(open_engines, url, readers)
     try:
-        await world.run_sync(_prepare, engines)
-        child = Child(
-            "writer",
-            lambda: Writer(engines, world),
-            mailbox=MAX_WAITING,
-            overflow=Overflow.REFUSE,
-        )
-        async with supervise("store", [child], world=world, policy=_RESTARTS) as tree:
-            yield Store(engines, tree.ref("writer"), world, tree.snapshot)
+        async with _leased(engines, world, shared=shared) as lease:
+            await world.run_sync(_prepare, engines)
+            async with _written(engines, world, lease) as store:
+                yield store
     finally:
         with trio.CancelScope(shield=True):
             await world.run_sync(engines.close)
+
+
+@asynccontextmanager
+async def _leased(engines: Engines, world: World, *, shared: bool) -> AsyncIterator[Lease]:
+    if engines.alone:
+        yield SoleLease()
+        return
+    lease = SharedLease(engines, world, shared=shared)
+    await lease.take()
+    try:
+        yield lease
+    finally:
+        with trio.CancelScope(shield=True):
+            await lease.leave()
+
+
+@asynccontextmanager
+async def _written(engines: Engines, world: World, lease: Lease) -> AsyncIterator[Store]:
+    child = Child(
+        "writer", lambda: Writer(engines, world), mailbox=MAX_WAITING, overflow=Overflow.REFUSE
+    )
+    async with supervise("store", [child], world=world, policy=_RESTARTS) as tree:
+        yield Store(engines, tree.ref("writer"), world, tree.snapshot, lease)
 
 
 def _prepare(engines: Engines) -> None:

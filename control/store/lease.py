@@ -1,0 +1,168 @@
+"""Who may be on a database, and which of its processes leads.
+
+Two locks of PostgreSQL on a connection of their own, both gone with it: every process holds the
+first, alone or together with others, and whoever has the second leads. A process that was killed
+lets go at once, one whose machine is gone after what TCP takes to notice (`GONE_MS`).
+
+To lead is to do once what would otherwise be done by everybody. It guards no data: what a leader
+does is made of transactions that check what they change, so that one which lost its connection and
+does not know it yet does harm to nobody.
+"""
+
+import logging
+from contextlib import suppress
+from typing import Final, Protocol
+
+import sqlalchemy as sa
+import trio
+
+from actors import World
+from control.errors import UnavailableError
+from control.store.engines import Engines
+from control.store.faults import fault
+
+LOOK_EVERY: Final = 0.5
+"""Seconds; how soon another process leads after one was killed."""
+REGAIN: Final = 15.0
+"""Seconds for which a process tries to get its own place back after the database was away."""
+START: Final = 2.0
+"""The same at the start, where a process of ours may just have ended."""
+_SPACE: Final = 0x66726565  # "free": any constant of our own
+_PLACE: Final = 1
+_LEAD: Final = 2
+_HOLDERS: Final = sa.text(
+    "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted AND classid = :space"
+    " AND objid = :lock AND objsubid = 2"
+    " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+)
+
+log: Final = logging.getLogger("freehold.control.lease")
+
+
+class Lease(Protocol):
+    """The place of this process on its database."""
+
+    shared: bool
+    """Whether other processes may be there too."""
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process does what is to be done once."""
+        ...
+
+    @property
+    def peers(self) -> frozenset[int]:
+        """All processes on the database, as of the last look; the numbers mean nothing."""
+        ...
+
+    async def keep(self) -> None:
+        """Hold it until cancelled. Raises `UnavailableError` when others have taken the place."""
+        ...
+
+
+class SoleLease:
+    """On SQLite, where the lock of the file lets nobody else in."""
+
+    shared = False
+    leads = True
+    peers = frozenset((0,))
+
+    async def keep(self) -> None:
+        """See `Lease`."""
+        await trio.sleep_forever()
+
+
+class SharedLease:
+    """On PostgreSQL. `shared` says whether it is content with company."""
+
+    def __init__(self, engines: Engines, world: World, *, shared: bool) -> None:
+        self.shared = shared
+        self._engines = engines
+        self._world = world
+        self._thread = trio.CapacityLimiter(1)
+        self._connection: sa.Connection | None = None
+        self._leads = False
+        self._peers: frozenset[int] = frozenset()
+
+    @property
+    def leads(self) -> bool:
+        """See `Lease`."""
+        return self._leads
+
+    @property
+    def peers(self) -> frozenset[int]:
+        """See `Lease`."""
+        return self._peers
+
+    async def take(self) -> None:
+        """Get the place. Raises `UnavailableError` (`database_taken` when others have it)."""
+        await self._within(START, wait_for_database=False)
+
+    async def keep(self) -> None:
+        """See `Lease`."""
+        while True:
+            await self._world.sleep(LOOK_EVERY)
+            await self._within(REGAIN, wait_for_database=True)
+
+    async def leave(self) -> None:
+        """Let go of everything."""
+        await self._world.run_sync(self._close, limiter=self._thread)
+
+    async def _within(self, seconds: float, *, wait_for_database: bool) -> None:
+        """Look until it is ours, or somebody else's for so long; the database may take its time."""
+        refused_since = None
+        while True:
+            try:
+                if await self._world.run_sync(self._look, limiter=self._thread):
+                    return
+                refused_since = refused_since or self._world.monotonic()
+            except UnavailableError as error:
+                if not wait_for_database:
+                    raise
+                log.warning("the place on the database is lost until it answers: %s", error.code)
+                refused_since = None
+            if refused_since and self._world.monotonic() - refused_since > seconds:
+                raise _taken(shared=self.shared)
+            await self._world.sleep(LOOK_EVERY)
+
+    def _look(self) -> bool:
+        """Whether we have our place; tries for the lead too."""
+        try:
+            connection = self._connection or self._enter()
+            if connection is None:
+                return False
+            self._leads = self._leads or _try(connection, _LEAD)
+            held = connection.execute(_HOLDERS, {"space": _SPACE, "lock": _PLACE})
+            self._peers = frozenset(held.scalars())
+        except sa.exc.SQLAlchemyError as error:
+            self._close()
+            raise fault(error) from error
+        return True
+
+    def _enter(self) -> sa.Connection | None:
+        connection = self._engines.leases.connect()
+        if _try(connection, _PLACE, shared=self.shared):
+            self._connection = connection
+            return connection
+        connection.close()
+        return None
+
+    def _close(self) -> None:
+        connection, self._connection, self._leads = self._connection, None, False
+        if connection is not None:
+            with suppress(sa.exc.SQLAlchemyError):
+                connection.invalidate()
+            connection.close()
+
+
+def _try(connection: sa.Connection, lock: int, *, shared: bool = False) -> bool:
+    kind = sa.func.pg_try_advisory_lock_shared if shared else sa.func.pg_try_advisory_lock
+    return bool(connection.execute(sa.select(kind(_SPACE, lock))).scalar_one())
+
+
+def _taken(*, shared: bool) -> UnavailableError:
+    why = "a process without `redis`" if shared else "another process"
+    return UnavailableError(
+        "database_taken",
+        f"{why} serves this database: several can share it if all of them have the same `redis`",
+    )
