@@ -15,7 +15,7 @@ _FEW = 32  # requests that a measurement needs to say anything
 class Admission:
     """One server's count of requests in hand, and whether the next one may join them. Pure."""
 
-    __slots__ = ("_cost", "_ended", "_limits", "inside", "limit", "refused")
+    __slots__ = ("_cost", "_ended", "_limits", "inside", "limit", "refused", "sockets")
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
@@ -24,6 +24,7 @@ class Admission:
         self.inside = 0
         self.limit = limits.in_hand
         self.refused = 0
+        self.sockets = 0  # websockets that are open
 
     @property
     def full(self) -> bool:
@@ -60,6 +61,13 @@ class Admission:
     def refuse(self) -> None:
         """Count a request that was turned away."""
         self.refused += 1
+
+    def enter_socket(self) -> bool:
+        """Count a websocket in, unless as many as the limit are open; `sockets` goes down again."""
+        if self.sockets >= self._limits.websockets:
+            return False
+        self.sockets += 1
+        return True
 
     def measure(self, busy: float) -> None:
         """Take into account that the loop was busy for so many seconds since the last time.

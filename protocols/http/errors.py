@@ -1,5 +1,7 @@
 """Whose fault it was: the peer's (answered or cut), or ours (logged)."""
 
+from collections.abc import Sequence
+
 
 class HttpError(Exception):
     """Base of what this package raises."""
@@ -12,11 +14,14 @@ class RefusedError(HttpError):
     nothing that the client sent.
     """
 
-    def __init__(self, status: int, code: str, message: str) -> None:
+    def __init__(
+        self, status: int, code: str, message: str, headers: Sequence[tuple[bytes, bytes]] = ()
+    ) -> None:
         super().__init__(f"{status} {code}: {message}")
         self.status = status
         self.code = code
         self.message = message
+        self.headers = headers
 
 
 class PeerLeftError(HttpError):
@@ -38,3 +43,16 @@ class ProtocolViolationError(HttpError):
         super().__init__(reason)
         self.code = code
         self.reason = reason
+
+
+class SocketViolationError(HttpError):
+    """The peer broke RFC 6455 or a bound; `code` is section 7.4.1's, for the Close."""
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(reason)
+        self.code = int(code)
+        self.reason = reason
+
+
+class SocketClosedError(HttpError, OSError):
+    """A message for a websocket that is over: ASGI has `send` raise a kind of OSError."""

@@ -8,7 +8,7 @@ import logging
 from traceback import extract_tb
 from typing import Any
 
-from protocols.http.errors import ProtocolViolationError, RefusedError
+from protocols.http.errors import ProtocolViolationError, RefusedError, SocketViolationError
 from protocols.http.scope import Peer
 
 LOGGER = logging.getLogger("freehold.http")
@@ -29,6 +29,11 @@ def refused(error: RefusedError, peer: Peer) -> None:
 def violated(error: ProtocolViolationError, peer: Peer) -> None:
     """A client broke HTTP/2; its connection ends."""
     report(logging.INFO, "violated", code=error.code, reason=error.reason, client=_host(peer))
+
+
+def broke_off(error: SocketViolationError, peer: Peer) -> None:
+    """A client broke its websocket; its connection ends."""
+    report(logging.INFO, "websocket_violated", code=error.code, client=_host(peer))
 
 
 def app_failed(error: Exception, peer: Peer, *, after_disconnect: bool = False) -> None:

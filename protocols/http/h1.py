@@ -45,6 +45,7 @@ class RequestHead:
     body: Body
     keep_alive: bool
     expects_continue: bool
+    upgrade: bool = False  # another protocol is offered
 
 
 class RequestReader:
@@ -86,6 +87,11 @@ class RequestReader:
             raise self._oversize(buffer)
         self._buffer = buffer[end:]
         return parse_head(buffer[:end], self._limits)
+
+    def rest(self) -> bytes:
+        """What is not used yet: it is another protocol's from here on."""
+        data, self._buffer = self._buffer, b""
+        return data
 
     def next_body(self, body: Body) -> bytes:
         """What of `body` is here already; b"" when more must be received. Raises RefusedError."""
@@ -188,6 +194,7 @@ def _frame(
         body=_body(lengths, codings, modern, limits),
         keep_alive=(modern or b"keep-alive" in options) and b"close" not in options,
         expects_continue=_expects_continue(expect, modern),
+        upgrade=b"upgrade" in options,
     )
 
 

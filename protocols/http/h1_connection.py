@@ -11,6 +11,8 @@ from protocols.http.response import whole
 from protocols.http.scope import Peer, build_scope
 from protocols.http.shared import Shared
 from protocols.http.transport import Transport
+from protocols.http.ws_connection import WebSocket
+from protocols.http.ws_handshake import offers_websocket
 
 
 class H1Connection:
@@ -30,6 +32,7 @@ class H1Connection:
         self._handling = False
         self._left_at = NEVER  # when the handler of a client that left is cancelled
         self._idle = True
+        self._socket: WebSocket | None = None  # what the connection has become
         self._method = "GET"  # of the request in hand, for the server's own answers
         self._target = b""
 
@@ -49,6 +52,8 @@ class H1Connection:
         """Enforce time-outs; called once a tick by the server."""
         self.transport.tick(now)
         if not self._handling:
+            if self._socket is not None:
+                self._socket.tick(now)
             return
         if self._left_at == NEVER:
             if self.transport.peer_left():
@@ -57,9 +62,9 @@ class H1Connection:
             self._scope.cancel()
 
     def drain(self) -> None:
-        """Close now if idle, else after the answer in hand."""
+        """Close now if idle, else after the answer in hand; a websocket says 1012."""
         self.draining = True
-        if self._idle:
+        if self._idle or self._socket is not None:
             self.transport.interrupt()
 
     async def _one_request(self) -> bool:
@@ -75,6 +80,10 @@ class H1Connection:
             await exchange.turn_away(*answer)
             return await exchange.complete()
         try:
+            if head.upgrade and shared.websockets and offers_websocket(head):
+                self._socket = WebSocket(self, head, exchange)
+                await self._socket.run()
+                return False
             return await self._handle(head, exchange)
         finally:
             exchange.leave()
@@ -126,7 +135,13 @@ class H1Connection:
         headers, body = self.shared.refusal(error, self._target)
         try:
             await self.transport.send(
-                whole(error.status, headers, body, self.shared.pulse.date_line, self._method)
+                whole(
+                    error.status,
+                    [*headers, *error.headers],
+                    body,
+                    self.shared.pulse.date_line,
+                    self._method,
+                )
             )
         except PeerLeftError:
             return

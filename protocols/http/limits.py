@@ -82,3 +82,15 @@ class Limits:
     sent or received earn it back."""
     frame_rate: int = 100
     """How many of those it earns back each second by waiting."""
+
+    # Websockets.
+    websockets: int = 1_000
+    """Open at once: people at browsers, each with a task and a queue of its own. They count among
+    `connections` too."""
+    socket_message: int = 64 * KIB
+    """Of a message from a client; what a page asks for is some hundred bytes."""
+    socket_queue: int = 16
+    """Messages that wait for the application; beyond, the client is not read."""
+    socket_ping_seconds: float = 20.0
+    """After so long without a byte we ask, after as long again the peer is gone: below the 30 s
+    and 60 s after which home routers and proxies forget a silent connection."""

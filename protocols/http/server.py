@@ -278,9 +278,12 @@ async def serve(
     on_connections: Callable[[int], None] | None = None,
     wall_clock: Callable[[], float] | None = None,
     listener: Listener | None = None,
+    websockets: bool = False,
     task_status: trio.TaskStatus[ServerHandle] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve `app` (ASGI 3, type "http"; no lifespan) until cancelled or drained.
+
+    With `websockets` also type "websocket", over HTTP/1.1; without, such offers are ignored.
 
     On `host` and `port`, or on a `listener` that is bound already and that other processes may
     accept from, too; it is closed in the end.
@@ -302,6 +305,7 @@ async def serve(
         Admission(limits),
         Bodies(limits),
         turn_away or turn_all_away,
+        websockets,
     )
     with listener or await Listener.bind(host, port, limits.backlog) as bound:
         handle = ServerHandle(shared, bound, tls, on_connections)

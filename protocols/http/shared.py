@@ -22,6 +22,7 @@ class Shared:
     admission: Admission
     bodies: Bodies
     turn_away: TurnAway
+    websockets: bool = False
 
     def refusal(self, error: RefusedError, target: bytes) -> tuple[Headers, bytes]:
         """Headers and body of the server's own answer to a request for `target`."""

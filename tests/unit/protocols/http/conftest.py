@@ -216,7 +216,9 @@ async def wired(nursery: trio.Nursery, pair: tuple[socket.socket, socket.socket]
         pulse = Pulse(bounds, None)
         transport = Transport(pair[0], bounds, pulse)
         admission, bodies = Admission(bounds), Bodies(bounds)
-        shared = Shared(app, bounds, pulse, refuse_as_json, admission, bodies, turn_away)
+        shared = Shared(
+            app, bounds, pulse, refuse_as_json, admission, bodies, turn_away, websockets=True
+        )
         connection = speak(shared, transport, PEER)
         wire = Wire(trio.SocketStream(trio.socket.from_stdlib_socket(pair[1])), connection)
 
