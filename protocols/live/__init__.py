@@ -1,0 +1,1 @@
+"""The live feed: keyed collections told as snapshots and changes (docs/spec/live.md). Pure."""

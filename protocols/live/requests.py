@@ -1,0 +1,61 @@
+"""What a browser may ask for, and how often. Pure."""
+
+from typing import Annotated, Final
+
+import msgspec
+from msgspec import Meta, Struct
+
+from protocols.live.limits import MAX_ID, MAX_REQUEST, Bounds
+
+Number = Annotated[int, Meta(ge=0, le=MAX_ID)]
+Word = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"\A[a-z0-9-]+\Z")]
+
+
+class RequestError(Exception):
+    """The browser's message is none; its text says why and repeats nothing of it."""
+
+
+class Watch(Struct, frozen=True, forbid_unknown_fields=True):
+    """Follow a collection."""
+
+    watch: Number
+    topic: Word
+    org: Annotated[str, Meta(max_length=64, pattern=r"\A[a-z0-9-]*\Z")] = ""
+    of: Annotated[str, Meta(max_length=64, pattern=r"\A[a-z0-9-]*\Z")] = ""
+
+
+class Unwatch(Struct, frozen=True, forbid_unknown_fields=True):
+    """Follow it no longer."""
+
+    unwatch: Number
+
+
+_watch: Final = msgspec.json.Decoder(Watch)
+_unwatch: Final = msgspec.json.Decoder(Unwatch)
+
+
+def parse(text: str) -> Watch | Unwatch:
+    """The request. Raises `RequestError`."""
+    if len(text) > MAX_REQUEST:
+        raise RequestError("a request has at most 4,096 bytes")
+    try:
+        return _unwatch.decode(text) if '"unwatch"' in text else _watch.decode(text)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        raise RequestError("a request is a watch or an unwatch") from None
+
+
+class Allowance:
+    """A token bucket for requests. Times are seconds of any clock that only moves forward."""
+
+    def __init__(self, bounds: Bounds, now: float) -> None:
+        self._bounds = bounds
+        self._left = float(bounds.burst)
+        self._last = now
+
+    def spend(self, now: float) -> None:
+        """One request. Raises `RequestError` when there were too many."""
+        gained = (now - self._last) * self._bounds.rate
+        self._left = min(float(self._bounds.burst), self._left + gained) - 1
+        self._last = now
+        if self._left < 0:
+            raise RequestError("too many requests")
