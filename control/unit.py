@@ -135,7 +135,7 @@ async def open_link(plane: Plane, settings: Settings) -> AsyncIterator[Door | No
 def _wire(settings: Settings, store: Store, passwords: Passwords, keys: SigningKeys) -> Plane:
     bus, world = Bus(), passwords.world
     ends, rules = Endings(), Rules(settings.sessions.absolute, settings.sessions.idle)
-    sessions, trail = Sessions(store, ends, rules, world), Trail(store, world)
+    sessions, trail = Sessions(store, ends, rules, world), Trail(store, bus, world)
     presence, kept = settings.presence, settings.retention
     watch = Watch(store, bus, Rule(presence.heartbeat, presence.offline_after), world)
     alerts = Alerts(store, bus, world)

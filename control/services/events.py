@@ -24,6 +24,7 @@ class Topic(StrEnum):
     ALERT = "alert"
     PRESENCE = "presence"
     OUTBOX = "outbox"
+    TRAIL = "trail"
 
 
 class Event(Struct, frozen=True):

@@ -16,6 +16,7 @@ from control.crypto import sha256
 from control.model.operation import Operation
 from control.model.people import PLATFORM, Caller
 from control.model.records import AuditEvent
+from control.services.events import Bus, Event, Topic
 from control.store import people, records
 from control.store.rows import Tx, plain
 from control.store.store import Store
@@ -36,8 +37,9 @@ class Verdict(Struct, frozen=True):
 class Trail:
     """Appends, pages, verifies."""
 
-    def __init__(self, store: Store, world: World) -> None:
+    def __init__(self, store: Store, bus: Bus, world: World) -> None:
         self._store = store
+        self._bus = bus
         self._world = world
 
     async def record(
@@ -61,7 +63,8 @@ class Trail:
             previous=START,
             hash=START,
         )
-        await self._store.write(lambda tx: append(tx, event))
+        placed = await self._store.write(lambda tx: append(tx, event))
+        self._bus.publish(Event(Topic.TRAIL, placed.org, placed.target, placed.operation))
 
     async def newest(self, org: str, before: int, limit: int) -> list[AuditEvent]:
         """The newest first, before the sequence number `before` unless that is 0."""
