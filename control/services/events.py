@@ -1,11 +1,12 @@
 """What changed, told inside the process: locks, revocations, wanted policies, alerts, presence.
 
 A subscriber that does not keep up loses the oldest and is told that it lost some: it then has to
-look at the store itself. Publishing never waits.
+look at the store itself. Publishing never waits. Where several processes share the work, what one
+publishes is delivered in the others (`control.relay`), or they learn that they have lost some.
 """
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from typing import Final
@@ -25,10 +26,15 @@ class Topic(StrEnum):
     PRESENCE = "presence"
     OUTBOX = "outbox"
     TRAIL = "trail"
+    OWNER = "owner"
 
 
 class Event(Struct, frozen=True):
-    """`subject`: the new life or presence, a bundle's version, an alert's or a message's id."""
+    """`subject`: the new life or presence, a bundle's version, an alert's or a message's id.
+
+    Of the trail: the operation; `vault` is then its target, whatever that names.
+    Of an owner: the epoch of the connection that counts from now on.
+    """
 
     topic: Topic
     org: str
@@ -54,9 +60,14 @@ class Subscription:
         self._queue.append(event)
         self._arrived.set()
 
+    def lapse(self) -> None:
+        """Something may have happened that it was not told."""
+        self._lost += 1
+        self._arrived.set()
+
     async def take(self) -> tuple[list[Event], int]:
-        """All events since the last call, at least one, and how many were lost before them."""
-        while not self._queue:
+        """All events since the last call, and how many were lost before them; not none of both."""
+        while not (self._queue or self._lost):
             self._arrived = trio.Event()
             await self._arrived.wait()
         events, lost = list(self._queue), self._lost
@@ -70,9 +81,22 @@ class Bus:
 
     def __init__(self) -> None:
         self._subscriptions: list[Subscription] = []
+        self.tap: Callable[[tuple[Event, ...]], None] = _nobody
+        """Who carries what is published here to other processes; must not wait."""
 
     def publish(self, *events: Event) -> None:
         """Tell everybody; only after the change is durable."""
+        self.deliver(*events)
+        if events:
+            self.tap(events)
+
+    def lapse(self) -> None:
+        """Tell every subscriber here that something may have happened elsewhere."""
+        for subscription in self._subscriptions:
+            subscription.lapse()
+
+    def deliver(self, *events: Event) -> None:
+        """Tell everybody in this process."""
         for event in events:
             for subscription in self._subscriptions:
                 subscription.offer(event)
@@ -86,3 +110,7 @@ class Bus:
             yield subscription
         finally:
             self._subscriptions.remove(subscription)
+
+
+def _nobody(_: tuple[Event, ...]) -> None:
+    """A process that is alone."""

@@ -19,6 +19,8 @@ EXCEPTIONS: Final = {
     "control/api/": "the wire: tests/acceptance/control asks every endpoint of the process",
     "control/app.py": "the process: tests/acceptance/control run it as the whole it is",
     "control/unit.py": "the wiring: every test of tests/unit/control is given what it opens",
+    "control/relay/redis.py": "the wire: tests/contract/control holds it and its double to one suite",
+    "control/relay/memory.py": "the double: tests/contract/control holds it to Redis' suite",
     "control/store/lease.py": "locks: tests/contract/control takes and loses them on PostgreSQL",
     "control/store/columns.py": "columns: tests/contract/control stores every kind of them",
     "control/store/tables.py": "tables: tests/unit/control/store/test_migrate.py compares them",

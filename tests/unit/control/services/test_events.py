@@ -41,3 +41,28 @@ async def test_a_waiting_subscriber_wakes() -> None:
             nursery.start_soon(mine.take)
             await trio.testing.wait_all_tasks_blocked()
             bus.publish(event(1))
+
+
+async def test_a_lapse_is_a_loss() -> None:
+    """Also for who waits, and without any event."""
+    bus = Bus()
+    with bus.subscribed(Topic.LIFE) as mine:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(mine.take)
+            await trio.testing.wait_all_tasks_blocked()
+            bus.lapse()
+        bus.lapse()
+        assert await mine.take() == ([], 1)
+        bus.publish(event(1))
+        assert await mine.take() == ([event(1)], 0)
+
+
+def test_what_came_from_elsewhere_does_not_go_there_again() -> None:
+    """Only what is published here is carried to others."""
+    bus = Bus()
+    carried: list[tuple[Event, ...]] = []
+    bus.tap = carried.append
+    bus.publish(event(1), event(2))
+    bus.deliver(event(3))
+    bus.publish()
+    assert carried == [(event(1), event(2))]

@@ -1,0 +1,89 @@
+"""The wire over Redis: publish and subscribe (RESP3), on two connections.
+
+Nothing is stored there and nothing secret goes there: names of organizations and agents, versions
+and ids. coredis is asked not to try again by itself: whoever has the line is to know of each cut.
+"""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any, Final
+
+import coredis
+from anyio import ClosedResourceError, EndOfStream
+from coredis.exceptions import RedisError
+from coredis.patterns.pubsub import PubSub
+from coredis.retry import NoRetryPolicy
+
+from control.relay.wire import WireError
+
+CONNECT: Final = 3.0  # seconds
+ANSWER: Final = 3.0  # seconds for one command
+_FAULTS: Final = (RedisError, OSError, TimeoutError, EndOfStream, ClosedResourceError)
+
+
+class RedisLine:
+    """See `Line`."""
+
+    def __init__(self, client: coredis.Redis[bytes], sub: PubSub[bytes], channel: str) -> None:
+        self._client = client
+        self._sub = sub
+        self._channel = channel
+
+    async def say(self, message: bytes) -> None:
+        """See `Line`."""
+        with _told():
+            await self._client.publish(self._channel, message)
+
+    async def hear(self) -> bytes:
+        """See `Line`."""
+        with _told():
+            while True:
+                message = await self._sub.get_message()
+                if message is not None and isinstance(message["data"], bytes):
+                    return message["data"]
+
+
+class RedisWire:
+    """See `Wire`."""
+
+    def __init__(self, url: str) -> None:
+        """`url` may hold a password: it goes nowhere but to the client."""
+        self._url = url
+
+    @asynccontextmanager
+    async def open(self, channel: str) -> AsyncIterator[RedisLine]:
+        """See `Wire`."""
+        options: dict[str, Any] = {
+            "connect_timeout": CONNECT,
+            "stream_timeout": ANSWER,
+            "retry_policy": NoRetryPolicy(),
+        }
+        with _told():
+            async with (
+                coredis.Redis.from_url(self._url, **options) as client,
+                client.pubsub(
+                    channels=[channel],
+                    ignore_subscribe_messages=True,
+                    retry_policy=NoRetryPolicy(),
+                ) as sub,
+            ):
+                yield RedisLine(client, sub, channel)
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """The client's errors as ours. Its text can hold an address; ours holds the kind alone."""
+    try:
+        yield
+    except _FAULTS as error:
+        raise WireError(type(error).__name__) from None
+    except BaseExceptionGroup as group:
+        faults, others = group.split((*_FAULTS, WireError))
+        if faults is None or others is not None:
+            raise
+        raise WireError(type(_first(faults)).__name__) from None
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    inner = group.exceptions[0]
+    return _first(inner) if isinstance(inner, BaseExceptionGroup) else inner
