@@ -6,6 +6,7 @@ from typing import Any, Final, TypeVar
 
 import trio
 
+from tests.simulation.clock import Wait, virtual_clock
 from tests.simulation.scheduler import id_of
 
 T = TypeVar("T")
@@ -26,10 +27,11 @@ class Clock:
 
     def __init__(self, offset: int = 0) -> None:
         self.offset = offset
+        self._time = virtual_clock()
 
     def wall(self) -> int:
         """Unix nanoseconds, as this machine believes."""
-        return EPOCH + round(trio.current_time() * _NANO) + self.offset
+        return EPOCH + round(self._time.now * _NANO) + self.offset
 
 
 class Disk:
@@ -52,9 +54,9 @@ class SimWorld:
         self._chance = chance
         self._clock = clock
         self._disk = disk
+        self._time = virtual_clock()
         self._last = 0
-        self._calls: dict[int, trio.CancelScope] = {}
-        self._call = 0
+        self._calls: list[Wait] = []
         self.dead = False
         self.stopping = trio.Event()
         """Set when the process is asked to end."""
@@ -70,7 +72,7 @@ class SimWorld:
 
     def monotonic(self) -> float:
         """Virtual seconds."""
-        return trio.current_time()
+        return self._time.now
 
     def new_id(self) -> str:
         """The seed's."""
@@ -82,7 +84,7 @@ class SimWorld:
 
     async def sleep(self, seconds: float) -> None:
         """Virtual."""
-        await trio.sleep(seconds)
+        await self._time.sleep(seconds)
 
     async def run_sync(
         self, fn: Callable[..., T], *args: Any, limiter: trio.CapacityLimiter | None = None
@@ -93,29 +95,28 @@ class SimWorld:
         """
         if limiter is None:
             return await self._inline(fn, *args)
-        async with limiter:
+        try:
+            limiter.acquire_nowait()
+        except trio.WouldBlock:
+            await limiter.acquire()
+        try:
             return await self._inline(fn, *args)
+        finally:
+            limiter.release()
 
     async def _inline(self, fn: Callable[..., T], *args: Any) -> T:
         if self.dead:
             return self._bury(fn, *args)
-        self._call += 1
-        number, delay = self._call, self._disk.delay()
-        with trio.CancelScope(shield=True) as scope:
-            self._calls[number] = scope
-            try:
-                await trio.sleep(delay)
-                self._live()
-                result = fn(*args)
-                if delay > self._disk.usual / 2:  # else done and known at the same moment
-                    await trio.sleep(delay / 4)
-                if self.dead and hasattr(result, "close"):
-                    result.close()  # what it has opened; its owner will never know
-                self._live()
-                return result
-            finally:
-                del self._calls[number]
-        raise DeadError
+        delay = self._disk.delay()
+        await self._time.call(delay, self._calls)
+        self._live()
+        result = fn(*args)
+        if delay > self._disk.usual / 2:  # else done and known at the same moment
+            await self._time.call(delay / 4, self._calls)
+        if self.dead and hasattr(result, "close"):
+            result.close()  # what it has opened; its owner will never know
+        self._live()
+        return result
 
     def worker(self, name: str) -> "SimWorker":  # noqa: ARG002  # the protocol's
         """One without a thread."""
@@ -124,9 +125,8 @@ class SimWorld:
     def die(self) -> None:
         """From now on nothing of this life reaches the disk."""
         self.dead = True
-        for scope in self._calls.values():
-            scope.shield = False
-            scope.cancel()
+        for call in self._calls:
+            call.end()
 
     def _live(self) -> None:
         if self.dead:
@@ -147,8 +147,14 @@ class SimWorker:
 
     async def run(self, fn: Callable[..., T], *args: object) -> T:
         """See `SimWorld.run_sync`."""
-        async with self._one:
+        try:
+            self._one.acquire_nowait()
+        except trio.WouldBlock:
+            await self._one.acquire()
+        try:
             return await self._world.run_sync(fn, *args)
+        finally:
+            self._one.release()
 
     def close(self) -> None:
         """Nothing to end."""

@@ -11,11 +11,13 @@ import random
 import uuid
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, TypeVar
 
 import trio
 from trio._core import _run as _trio_run  # the switch and the generator have no public name
-from trio.testing import MockClock
+
+from tests.simulation.clock import Devices, VirtualClock
 
 T = TypeVar("T")
 
@@ -25,23 +27,25 @@ _system: Any = random.SystemRandom
 
 def simulate(seed: int, fn: Callable[..., Awaitable[T]], *args: Any) -> T:
     """`trio.run` under the seed. Two calls with the same arguments do exactly the same."""
-    with _seeded(seed):
-        return trio.run(fn, *args, clock=MockClock(autojump_threshold=0))
+    clock = VirtualClock()
+    with _seeded(seed, clock):
+        return trio.run(clock.during, fn, *args, clock=clock)
 
 
 @contextmanager
-def _seeded(seed: int) -> Iterator[None]:
+def _seeded(seed: int, clock: VirtualClock) -> Iterator[None]:
     chance = random.Random(f"entropy {seed}")
-    saved = (_run._ALLOW_DETERMINISTIC_SCHEDULING, _run._r, os.urandom)
+    saved = (_run._ALLOW_DETERMINISTIC_SCHEDULING, _run._r, _run.TheIOManager, os.urandom)
     system = _system.random
     _run._ALLOW_DETERMINISTIC_SCHEDULING = True
     _run._r = random.Random(f"scheduler {seed}")
+    _run.TheIOManager = partial(Devices, clock)
     os.urandom = chance.randbytes
     _system.random = lambda _: chance.random()
     try:
         yield
     finally:
-        _run._ALLOW_DETERMINISTIC_SCHEDULING, _run._r, os.urandom = saved
+        _run._ALLOW_DETERMINISTIC_SCHEDULING, _run._r, _run.TheIOManager, os.urandom = saved
         _system.random = system
 
 

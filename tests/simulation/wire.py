@@ -10,6 +10,7 @@ import trio
 
 from protocols.link.errors import PipeError
 from protocols.link.limits import WRITE_SECONDS
+from tests.simulation.clock import Wait, virtual_clock
 from tests.simulation.trace import Trace
 
 BUFFERED: Final = 64  # frames of one way, as socket buffers would hold
@@ -57,7 +58,9 @@ class Way:
         self.reset = False
         self.lag = 0.0
         """Seconds that this connection is slower than others on its path."""
-        self.woken = trio.Event()
+        self.waits: list[Wait] = []
+        """Who waits for a frame, or for room."""
+        self._time = virtual_clock()
         self._last = 0.0
 
     def put(self, frame: bytes, bad: bool = False) -> None:
@@ -79,8 +82,8 @@ class Way:
 
     def wake(self) -> None:
         """Something is new for the reader or the writer."""
-        self.woken.set()
-        self.woken = trio.Event()
+        for wait in self.waits:
+            wait.end()
 
     def due(self) -> float:
         """When there is something to read: a frame, or the end."""
@@ -91,7 +94,7 @@ class Way:
         return self.queue[0][0] if self.queue else self.ended
 
     def _arrival(self) -> float:
-        return max(self._last, trio.current_time() + self.path.delay() + self.lag)
+        return max(self._last, self._time.now + self.path.delay() + self.lag)
 
 
 class Conn:
@@ -155,13 +158,14 @@ class SimPipe:
         self._trace = trace
         self._relay = relay
         self._name = f"{conn.agent}#{conn.number}"
+        self._time = virtual_clock()
 
     async def send(self, frame: bytes) -> None:
         """See `Pipe`."""
         await trio.lowlevel.checkpoint()
-        with trio.move_on_after(WRITE_SECONDS):
-            while len(self._out.queue) >= BUFFERED and not self._over():
-                await self._out.woken.wait()
+        end = self._time.now + WRITE_SECONDS
+        while len(self._out.queue) >= BUFFERED and not self._over() and self._time.now < end:
+            await self._time.until(end, self._out.waits)
         if self._over():
             raise PipeError("closed", "the connection is gone")
         if len(self._out.queue) >= BUFFERED:
@@ -174,15 +178,14 @@ class SimPipe:
     async def receive(self) -> bytes:
         """See `Pipe`."""
         await trio.lowlevel.checkpoint()
-        while not self._over() and (due := self._in.due()) > trio.current_time():
-            with trio.move_on_at(due):
-                await self._in.woken.wait()
+        while not self._over() and (due := self._in.due()) > self._time.now:
+            await self._time.until(due, self._in.waits)
         if self._over() or not self._in.queue:
             raise PipeError("closed", "the connection is gone")
         _, frame, bad = self._in.queue.popleft()
         self._in.wake()
         if bad:
-            self.conn.bad_since.setdefault(self._in.name, trio.current_time())
+            self.conn.bad_since.setdefault(self._in.name, self._time.now)
         return frame
 
     async def aclose(self, fault: str = "") -> None:

@@ -71,6 +71,8 @@ class Conversation:
         self._owner = owner
         self._world = world
         self._stir = trio.Event()
+        self._owed = True
+        """Whether the outbox may hold what was not offered yet."""
         self.session = Session.agent(end, self._now())
         self.spread = 0
         """Milliseconds over which the peer wants its agents to spread their return."""
@@ -101,15 +103,16 @@ class Conversation:
         """Say something that is lost with the connection. Nothing happens once it is over."""
         if self.session.state in SENDABLE:
             self.session.send(message)
-            self.stir()
+            self._stir.set()
 
     def leave(self, reason: ByeReason) -> None:
         """End in order, with everything under way."""
         self.session.leave(reason, self._now())
-        self.stir()
+        self._stir.set()
 
     def stir(self) -> None:
         """Look at the outbox: there may be something new."""
+        self._owed = True
         self._stir.set()
 
     async def _listen(self) -> None:
@@ -118,7 +121,7 @@ class Conversation:
                 frame = await self._pipe.receive()
                 for event in self.session.receive(frame, self._now()):
                     await self._handle(event)
-                self.stir()
+                self._stir.set()
         except PipeError:
             if not self.session.ended:
                 raise
@@ -140,11 +143,15 @@ class Conversation:
                 await self._wait(self.session.deadline - self._world.monotonic())
 
     async def _offer(self) -> None:
-        while room := self.session.room:
+        while self._owed and (room := self.session.room):
+            self._owed = False
             batch = await self._outbox.read(self.session.sent, room)
-            if batch.through == self.session.sent or not self.session.room:
-                break
-            self.session.offer(batch)
+            if batch.through == self.session.sent:
+                return
+            if self.session.room:
+                self.session.offer(batch)
+            left = self.session.sent < batch.through or len(batch.entries) >= room
+            self._owed = self._owed or left
 
     async def _handle(self, event: Event) -> None:
         match event:
@@ -180,7 +187,9 @@ class Conversation:
         return Moment(self._world.monotonic(), self._world.wall() // 1_000_000)
 
 
-async def first_of(*waits: Callable[[], Awaitable[object]]) -> None:
+async def first_of(
+    first: Callable[[], Awaitable[object]], *others: Callable[[], Awaitable[object]]
+) -> None:
     """Return when one of these has; the others are cancelled."""
     async with trio.open_nursery() as nursery:
 
@@ -188,8 +197,9 @@ async def first_of(*waits: Callable[[], Awaitable[object]]) -> None:
             await wait()
             nursery.cancel_scope.cancel()
 
-        for wait in waits:
+        for wait in others:
             nursery.start_soon(one, wait)
+        await one(first)
 
 
 def _only(group: BaseExceptionGroup[BaseException]) -> Exception:

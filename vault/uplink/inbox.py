@@ -59,10 +59,6 @@ class SqlInbox:
         """The newest cosigned checkpoint."""
         return await self._database.transact(witnessed)
 
-    async def notifications(self) -> list[m.Notification]:
-        """The newest ones, newest first."""
-        return await self._database.transact(_notifications)
-
 
 def witnessed(tx: Tx) -> Witnessed:
     """See `SqlInbox.witnessed`."""
@@ -136,7 +132,8 @@ def _keep_notification(tx: Tx, told: m.Notification) -> None:
     )
 
 
-def _notifications(tx: Tx) -> list[m.Notification]:
+def notifications(tx: Tx) -> list[m.Notification]:
+    """The newest ones, newest first."""
     rows = tx.execute("SELECT id, code, severity, at FROM notifications ORDER BY number DESC")
     return [
         m.Notification(

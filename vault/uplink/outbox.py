@@ -54,7 +54,7 @@ class SqlOutbox:
 
     async def backlog(self) -> Backlog:
         """What waits."""
-        return await self._database.transact(_backlog)
+        return await self._database.transact(backlog)
 
     async def append(self, message: Message) -> int:
         """See `Outbox`."""
@@ -80,12 +80,12 @@ class SqlOutbox:
         return id_
 
     def _shrink(self, tx: Tx) -> None:
-        excess = _backlog(tx).bytes - self._bound
+        excess = backlog(tx).bytes - self._bound
         if excess <= 0:
             return
         # A little more than it must, so that not every message that follows looks at all again.
         _forget(tx, list(victims(_entries(tx), excess + self._bound // 32)))
-        if _backlog(tx).bytes > self._bound:
+        if backlog(tx).bytes > self._bound:
             _merge(tx, self._offered)
 
     def _open(self, tx: Tx) -> None:
@@ -126,7 +126,8 @@ def _state(tx: Tx) -> OutboxState:
     return OutboxState(*row)
 
 
-def _backlog(tx: Tx) -> Backlog:
+def backlog(tx: Tx) -> Backlog:
+    """See `SqlOutbox.backlog`."""
     row = tx.execute("SELECT messages, bytes, dropped FROM outbox_state").fetchone()
     return Backlog(*row)
 

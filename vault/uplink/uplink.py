@@ -17,6 +17,7 @@ from msgspec.structs import replace
 
 from actors import World
 from protocols.errors import where
+from protocols.link.messages import Notification
 from protocols.link.vocabulary import AlertCode, CommandName, Severity
 from protocols.pki.errors import PkiError
 from vault.errors import VaultError
@@ -26,14 +27,14 @@ from vault.uplink.bundles import Bundles
 from vault.uplink.commands import Commands
 from vault.uplink.connecting import Connector, Dial, Patience, Phase
 from vault.uplink.conversation import Conversation, first_of
-from vault.uplink.database import Database
+from vault.uplink.database import Database, Tx
 from vault.uplink.enrolling import Door
 from vault.uplink.host import Applied, Host
 from vault.uplink.identity import Credential
-from vault.uplink.inbox import SqlInbox, Witnessed
+from vault.uplink.inbox import SqlInbox, Witnessed, notifications, witnessed
 from vault.uplink.keeping import Enrols, Keeper
 from vault.uplink.ledger import Egress
-from vault.uplink.outbox import BOUND, Backlog, SqlOutbox
+from vault.uplink.outbox import BOUND, Backlog, SqlOutbox, backlog
 from vault.uplink.states import Step
 
 log: Final = logging.getLogger("freehold.uplink")
@@ -307,15 +308,13 @@ class Uplink:
             self.raise_alert(AlertCode.POLICY_EXPIRED, Severity.WARNING)
 
     async def _look(self) -> None:
-        self._backlog = await self._outbox.backlog()
+        self._backlog, self._witnessed, told = await self._parts.database.transact(_kept)
         if self._backlog.dropped > self._dropped and not self._told_of_dropped:
             self._told_of_dropped = True  # once while offline, however many go
             self.raise_alert(AlertCode.METRICS_DROPPED, Severity.INFO)
         self._dropped = self._backlog.dropped
-        self._witnessed = await self._inbox.witnessed()
         self._notifications = tuple(
-            LinkNotification(code=told.code, severity=told.severity, at=told.at)
-            for told in await self._inbox.notifications()
+            LinkNotification(code=one.code, severity=one.severity, at=one.at) for one in told
         )
 
     def _runners(self) -> dict[CommandName, Callable[[], Awaitable[None]]]:
@@ -333,3 +332,7 @@ class Uplink:
 
     async def _renew(self) -> None:
         self._keeper.renew_now()
+
+
+def _kept(tx: Tx) -> tuple[Backlog, Witnessed, list[Notification]]:
+    return backlog(tx), witnessed(tx), notifications(tx)

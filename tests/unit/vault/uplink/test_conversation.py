@@ -7,7 +7,9 @@ import pytest
 import trio
 
 from protocols.link import messages as m
+from protocols.link.delivery import Batch
 from protocols.link.errors import Fault, LinkError, PipeError, RemoteFaultError
+from protocols.link.limits import WINDOW
 from protocols.link.memory import MemoryInbox, MemoryOutbox
 from protocols.link.vocabulary import ByeReason
 from tests.unit.vault.uplink.scene import (
@@ -54,7 +56,8 @@ class Line:
 
     def __init__(self, plane: Plane) -> None:
         self.plane, self.told, self.egress = plane, Told(), ListEgress()
-        self.outbox, self.inbox = MemoryOutbox(fixed("agent stream")), MemoryInbox()
+        self.outbox: MemoryOutbox = MemoryOutbox(fixed("agent stream"))
+        self.inbox = MemoryInbox()
 
     async def talk(self, nursery: trio.Nursery) -> Conversation:
         """A conversation that is not running yet."""
@@ -120,6 +123,56 @@ async def test_both_ways_and_an_orderly_end(line: Line, autojump_clock: object) 
     assert line.told.words == ["opened", "acknowledged", "caught up"]
     assert conversation.session.ended
     conversation.send(m.Ping(number=1))  # nothing happens any more
+
+
+class CountingOutbox(MemoryOutbox):
+    """Counts who looks into it."""
+
+    def __init__(self) -> None:
+        super().__init__(fixed("agent stream"))
+        self.reads = 0
+
+    async def read(self, after: int, limit: int) -> Batch:
+        """See `Outbox`."""
+        self.reads += 1
+        return await super().read(after, limit)
+
+
+async def test_the_outbox_is_looked_at_when_there_is_something_new(
+    line: Line, autojump_clock: object
+) -> None:
+    """Not at each frame that comes: to an agent that is a transaction of its database."""
+    outbox = line.outbox = CountingOutbox()
+    async with trio.open_nursery() as nursery:
+        conversation = await line.talk(nursery)
+        nursery.start_soon(conversation.run)
+        await line.plane.until(lambda: conversation.is_live)
+        quiet = outbox.reads
+        frames = len(line.plane.wire)
+        await trio.sleep(600)
+        assert len(line.plane.wire) > frames + 50
+        assert outbox.reads == quiet
+        await outbox.append(ALERT)
+        conversation.stir()
+        await line.plane.until(lambda: not outbox.entries)
+        assert outbox.reads == quiet + 1
+        nursery.cancel_scope.cancel()
+
+
+async def test_more_than_a_window_goes_without_another_word(
+    line: Line, autojump_clock: object
+) -> None:
+    """What has no room now follows as the peer acknowledges."""
+    async with trio.open_nursery() as nursery:
+        conversation = await line.talk(nursery)
+        nursery.start_soon(conversation.run)
+        await line.plane.until(lambda: conversation.is_live)
+        for _ in range(3 * WINDOW):
+            await line.outbox.append(ALERT)
+        conversation.stir()
+        await line.plane.until(lambda: not line.outbox.entries)
+        nursery.cancel_scope.cancel()
+    assert len(line.plane.applied) == 3 * WINDOW
 
 
 async def test_nothing_is_sent_that_could_not_be_recorded(

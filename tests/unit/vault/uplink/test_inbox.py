@@ -10,7 +10,7 @@ from protocols.link import vocabulary as words
 from protocols.link.delivery import NO_CURSOR
 from tests.unit.vault.uplink.scene import fixed
 from vault.uplink.database import Database, opened
-from vault.uplink.inbox import MAX_KEPT, SqlInbox, Witnessed
+from vault.uplink.inbox import MAX_KEPT, SqlInbox, Witnessed, notifications
 
 STREAM = fixed("stream")
 
@@ -101,7 +101,7 @@ async def test_what_is_kept_is_bounded(database: Database) -> None:
     for number in range(1, MAX_KEPT + 11):
         await inbox.apply(STREAM, 2 * number, notification(number))
         await inbox.apply(STREAM, 2 * number + 1, command(number))
-    told = await inbox.notifications()
+    told = await database.transact(notifications)
     assert len(told) == MAX_KEPT
     assert told[0].at == MAX_KEPT + 10
     assert await rows(database, "commands") == MAX_KEPT + 10
