@@ -15,14 +15,34 @@ from actors import Actor, Child, Overflow, Ref, RestartPolicy, Supervisor, World
 _RESTARTS = RestartPolicy(intensity=1000, window=60.0, backoff_base=0.1, backoff_cap=5.0)
 
 
+class Bell:
+    """Says that there is something to do before the time for it comes. Ringing never waits."""
+
+    def __init__(self) -> None:
+        self._rung = trio.Event()
+
+    def ring(self) -> None:
+        """Say so; rung twice before anybody hears it is rung once."""
+        self._rung.set()
+
+    async def heard(self) -> None:
+        """Wait until it has rung since the last call."""
+        await self._rung.wait()
+        self._rung = trio.Event()
+
+
 @dataclass(frozen=True)
 class Job:
-    """`run` every `period` seconds, the first time after one period; `at_end`: also on stopping."""
+    """`run` every `period` seconds, the first time after one period; `at_end`: also on stopping.
+
+    And whenever `bell` rings.
+    """
 
     name: str
     period: float
     run: Callable[[], Awaitable[object]]
     at_end: bool = False
+    bell: Bell | None = None
 
 
 class Worker(Actor[str]):
@@ -53,6 +73,8 @@ async def working(jobs: Sequence[Job], world: World) -> AsyncIterator[Supervisor
     ):
         for job in jobs:
             timers.start_soon(_tick, job, tree.ref(job.name), world)
+            if job.bell is not None:
+                timers.start_soon(_listen, job.bell, tree.ref(job.name))
         yield tree
         timers.cancel_scope.cancel()
 
@@ -61,6 +83,12 @@ async def _tick(job: Job, ref: Ref[str], world: World) -> None:
     await world.sleep(job.period * world.jitter())
     while True:
         await world.sleep(job.period)
+        ref.tell_nowait("now")
+
+
+async def _listen(bell: Bell, ref: Ref[str]) -> None:
+    while True:
+        await bell.heard()
         ref.tell_nowait("now")
 
 

@@ -207,6 +207,7 @@ def _jobs(plane: Plane, settings: Settings) -> list[Job]:
         Job("presence", WATCH_EVERY, plane.watch.tick),
         Job("last-words", 3600.0, plane.watch.flush, at_end=True),
         Job("rollouts", ROLL_EVERY, plane.rollouts.tick),
+        Job("policies", FOLLOW_EVERY, plane.policies.catch_up, bell=plane.policies.bell),
         Job("aftermath", FOLLOW_EVERY, plane.aftermath.tick),
         *(Job(f"sweep-{name}", SWEEP_EVERY, run) for name, run in sweeps.items()),
     ]

@@ -30,6 +30,8 @@ class Wanted(Struct, frozen=True, forbid_unknown_fields=True):
     tag: Annotated[str, Meta(max_length=64, pattern="^[a-z0-9._:=/-]*$")] = ""
     life: Life | None = None
     presence: Presence | None = None
+    release: Annotated[str, Meta(max_length=32, pattern=r"^[0-9A-Za-z.+-]*$")] = ""
+    """Of Freehold, as the agent said when it connected."""
     after: Name = ""
     limit: Limit = 100
 
@@ -60,9 +62,11 @@ class NewCommand(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Assigned(Struct, frozen=True, forbid_unknown_fields=True):
-    """Of one agent, or of all."""
+    """Of one agent, or a page of all: those whose names come after `after`."""
 
     vault: Name = ""
+    after: Name = ""
+    limit: Limit = 100
 
 
 class Span(Struct, frozen=True, forbid_unknown_fields=True):
@@ -118,6 +122,7 @@ async def find(call: Call, org: str, *, query: Wanted) -> list[views.AgentView]:
         tag=query.tag,
         life=query.life,
         presence=query.presence,
+        release=query.release,
         after=query.after,
         limit=query.limit,
     )
@@ -143,7 +148,7 @@ async def get(call: Call, org: str, vault: str) -> views.AgentView:
 )  # fmt: skip
 async def tag(call: Call, org: str, vault: str, *, body: NewTags) -> views.AgentView:
     tagged = await call.plane.registry.tag(org, vault, body.tags)
-    await call.plane.policies.refresh(org)
+    call.plane.policies.due(org)
     return views.agent(tagged)
 
 
@@ -169,7 +174,7 @@ async def retire(call: Call, org: str, vault: str, *, body: Because) -> views.Ag
 )  # fmt: skip
 async def policy(call: Call, org: str, vault: str) -> views.AssignmentView:
     await call.plane.registry.get(org, vault)
-    row = await call.plane.policies.assignment(org, vault)
+    row = await call.plane.policies.standing(org, vault)
     if row is None:
         raise NotFoundError("not_found", "this agent has no policy")
     return views.assignment(row)
@@ -200,9 +205,10 @@ async def commands(call: Call, org: str, vault: str) -> list[views.CommandView]:
 )  # fmt: skip
 async def assignments(call: Call, org: str, *, query: Assigned) -> list[views.AssignmentView]:
     if query.vault:
-        row = await call.plane.policies.assignment(org, query.vault)
+        row = await call.plane.policies.standing(org, query.vault)
         return [] if row is None else [views.assignment(row)]
-    return [views.assignment(row) for row in await call.plane.policies.status(org)]
+    found = await call.plane.policies.status(org, after=query.after, limit=query.limit)
+    return [views.assignment(row) for row in found]
 
 
 @agents.add(

@@ -59,6 +59,13 @@ class Because(Struct, frozen=True, forbid_unknown_fields=True):
     reason: Prose = ""
 
 
+class Behind(Struct, frozen=True, forbid_unknown_fields=True):
+    """A page: those whose names come after `after`."""
+
+    after: Annotated[str, Meta(max_length=64, pattern="^[a-z0-9-]*$")] = ""
+    limit: Limit = 100
+
+
 class Page(Struct, frozen=True, forbid_unknown_fields=True):
     """How many."""
 
@@ -129,11 +136,12 @@ async def point(call: Call, org: str, policy: str, *, body: Targets) -> views.Po
 
 
 @policies.add(
-    "GET", _POLICIES + "/{policy}/status", "What became of it at each agent",
+    "GET", _POLICIES + "/{policy}/status", "What became of it at each agent, by name", query=Behind,
     returns=list[views.AssignmentView],
 )  # fmt: skip
-async def status(call: Call, org: str, policy: str) -> list[views.AssignmentView]:
-    return [views.assignment(row) for row in await call.plane.policies.status(org, policy)]
+async def status(call: Call, org: str, policy: str, *, query: Behind) -> list[views.AssignmentView]:
+    found = await call.plane.policies.status(org, policy, after=query.after, limit=query.limit)
+    return [views.assignment(row) for row in found]
 
 
 @rollouts.add(

@@ -9,13 +9,13 @@ from control.model.agents import Agent, Life, Presence
 from control.model.links import Command
 from control.model.people import Organization, Role, Token, TokenKind, User
 from control.model.policies import (
-    Assignment,
     Outcome,
     Plan,
     Policy,
     PolicyVersion,
     Rollout,
     RolloutState,
+    Standing,
     Target,
 )
 from control.model.records import Alert, AuditEvent, Sample, Severity
@@ -238,7 +238,7 @@ def rollout(row: Rollout, progress: Progress | None = None) -> RolloutView:
     )
 
 
-def assignment(row: Assignment) -> AssignmentView:
+def assignment(row: Standing) -> AssignmentView:
     """As a caller sees it."""
     return AssignmentView(
         vault=row.vault,

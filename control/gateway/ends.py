@@ -4,15 +4,19 @@ A message's effect and the cursor that says it is applied are one transaction (`
 what follows for others in this process is published once that is durable.
 """
 
-from msgspec.structs import replace
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from actors import World
 from control.model.links import Link
 from control.services import outbox
 from control.services.events import Bus
-from control.services.intake import Effect, Events, Intake
+from control.services.intake import Arrived, Effect, Intake, Told
+from control.services.intake import fresh_id as fresh_id
+from control.services.together import in_pieces
 from control.services.witness import Witness
 from control.store import links
+from control.store.joint import Joint
 from control.store.rows import Tx
 from control.store.store import Store
 from protocols.link.delivery import Batch, OutboxState
@@ -34,14 +38,7 @@ class Ends:
 
     async def begin(self, name: AgentName) -> Link:
         """The agent's link, with its present bundle offered. Raises `UnavailableError`."""
-        stream = fresh_id(self._world)
-
-        def change(tx: Tx) -> Link:
-            link = outbox.ensure(tx, *name, stream)
-            offered = outbox.offer_bundles(tx, name.org, [name.vault])
-            return offered[0][0] if offered else link
-
-        return await self._store.write(change)
+        return await self._store.write(Joint(_begin, Newcomer(name, fresh_id(self._world))))
 
     async def begin_anew(self, name: AgentName) -> None:
         """Begin a new stream: the agent has more of ours than we ever gave."""
@@ -70,29 +67,40 @@ class Ends:
 
     async def registered(self, name: AgentName, message: Registration, acknowledged: int) -> None:
         """Note what the agent is, which has acknowledged all of ours up to there."""
-        effect = self._intake.registration(message, acknowledged)
-        fresh = fresh_id(self._world)
-        events = await self._store.write(lambda tx: effect(tx, outbox.ensure(tx, *name, fresh)))
-        self._bus.publish(*events)
+        said = self._intake.registration(name, message, acknowledged)
+        self._bus.publish(*await self._store.write(Joint(self._intake.register, said)))
 
     async def acknowledge(self, name: AgentName, through: int) -> None:
         """The agent has all up to `through`."""
-        await self._store.write(lambda tx: links.acknowledge(tx, *name, through))
+        await self._store.write(Joint(_acknowledge, (*name, through)))
 
     async def _apply(
-        self, name: AgentName, stream: bytes, through: int, effect: Effect | None
+        self, name: AgentName, stream: bytes, through: int, effect: Effect | Told | None
     ) -> None:
-        fresh = fresh_id(self._world)
+        arrived = Arrived(name, fresh_id(self._world), stream, through, effect)
+        self._bus.publish(*await self._store.write(Joint(self._intake.apply, arrived)))
 
-        def change(tx: Tx) -> Events:
-            link = outbox.ensure(tx, *name, fresh)
-            if link.peer == stream and through <= link.applied:  # not secret: random ids
-                return ()
-            links.move_cursor(tx, *name, stream, through)
-            moved = replace(link, peer=stream, applied=through)  # an effect may put the row back
-            return () if effect is None else effect(tx, moved)
 
-        self._bus.publish(*await self._store.write(change))
+class Newcomer(NamedTuple):
+    """An agent that has connected, and the stream that it gets if it has none yet."""
+
+    name: AgentName
+    fresh: bytes
+
+
+def _begin(tx: Tx, newcomers: Sequence[Newcomer]) -> Sequence[Link]:
+    def begin(tx: Tx, org: str, places: Sequence[int]) -> Sequence[Link]:
+        some = {newcomers[place].name.vault: newcomers[place].fresh for place in places}
+        found = outbox.ensure_all(tx, org, some)
+        offered = {link.vault: link for link, _ in outbox.offer_bundles(tx, org, list(some))}
+        return [(found | offered)[vault] for vault in some]
+
+    return in_pieces(tx, [newcomer.name for newcomer in newcomers], begin)
+
+
+def _acknowledge(tx: Tx, received: Sequence[tuple[str, str, int]]) -> Sequence[None]:
+    links.acknowledge(tx, received)
+    return [None] * len(received)
 
 
 def state(link: Link) -> OutboxState:
@@ -103,8 +111,3 @@ def state(link: Link) -> OutboxState:
 def cursor(link: Link) -> Cursor:
     """As a session takes it."""
     return Cursor(stream=link.peer, applied=link.applied)
-
-
-def fresh_id(world: World) -> bytes:
-    """16 bytes that were never used before; 122 of their bits are random."""
-    return bytes.fromhex(world.new_id().replace("-", ""))

@@ -1,7 +1,7 @@
 """Agents as the control plane knows them, and the table of their life."""
 
 from enum import StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 from msgspec import Struct
 
@@ -50,6 +50,14 @@ class Agent(Struct, frozen=True):
     changed_at: int
 
 
+class Member(NamedTuple):
+    """What decides which policies an agent has."""
+
+    vault: str
+    life: Life
+    tags: tuple[str, ...]
+
+
 def newcomer(org: str, vault: str, life: Life, *, now: int, tags: tuple[str, ...] = ()) -> Agent:
     """An agent that was never heard."""
     return Agent(
@@ -72,5 +80,6 @@ class AgentFilter(Struct, frozen=True, kw_only=True):
     tag: str = ""
     life: Life | None = None
     presence: Presence | None = None
+    release: str = ""
     after: str = ""
     limit: int = 100

@@ -95,8 +95,8 @@ class Outcome(StrEnum):
     FAILED = "failed"
 
 
-class Assignment(Struct, frozen=True):
-    """The bundle that an agent should have: `contents` maps each policy in it to its version."""
+class Standing(Struct, frozen=True):
+    """What an agent should have and has: `contents` maps each policy to its version."""
 
     org: str
     vault: str
@@ -104,9 +104,14 @@ class Assignment(Struct, frozen=True):
     """Of the bundle: grows with every change for this agent, and never goes back."""
     contents: dict[str, int]
     digest: bytes
-    bundle: bytes
     outcome: Outcome
     reason: str
     applied: int
     """The version that the agent said it enforces; 0 for none."""
     changed_at: int
+
+
+class Assignment(Standing, frozen=True):
+    """The same with the bytes of its bundle."""
+
+    bundle: bytes

@@ -31,16 +31,16 @@ class Aftermath:
         self._watch = watch
         self._policies = policies_
         self._alerts = alerts
-        self._stale: set[str] = set()
         self._stolen: list[Alert] = []
 
     async def load(self) -> None:
         """Every organization with a policy is due: agents may have come before we went."""
-        self._stale.update(await self._store.read(policies.organizations))
+        for org in await self._store.read(policies.organizations):
+            self._policies.due(org)
 
     def admitted(self, org: str) -> None:
         """An agent of this organization has come: it should have its policies."""
-        self._stale.add(org)
+        self._policies.due(org)
 
     def ended(self, ended: Ended) -> None:
         """An agent no longer counts: its connection ends now, and a theft is an alert."""
@@ -60,10 +60,3 @@ class Aftermath:
             raised = list(self._stolen)
             await self._alerts.raise_(*raised)
             del self._stolen[: len(raised)]
-        for org in sorted(self._stale):
-            self._stale.discard(org)
-            try:
-                await self._policies.refresh(org)
-            except BaseException:
-                self._stale.add(org)
-                raise

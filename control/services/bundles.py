@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from control.errors import NotFoundError
-from control.model.policies import Assignment, Outcome
+from control.model.policies import Assignment, Outcome, Standing
 from control.store import policies
 from control.store.rows import Tx
 from protocols.instant import SECOND
@@ -34,7 +34,7 @@ def assign(
     tx: Tx, terms: Terms, org: str, wanted: Mapping[str, dict[str, int]], *, now: int
 ) -> list[Assignment]:
     """Store the next bundle of each agent (vault → contents) that should have another one."""
-    known = {row.vault: row for row in policies.assignments_among(tx, org, list(wanted))}
+    known = {row.vault: row for row in policies.standings_among(tx, org, list(wanted))}
     documents = Documents(tx, org)
     made = []
     for vault, contents in wanted.items():
@@ -46,7 +46,7 @@ def assign(
 
 
 def renew(
-    tx: Tx, terms: Terms, last: Assignment, contents: dict[str, int], *, now: int
+    tx: Tx, terms: Terms, last: Standing, contents: dict[str, int], *, now: int
 ) -> Assignment:
     """Store a bundle above `last` and above what the agent says it has."""
     made = _next(Documents(tx, last.org), terms, last, contents, now=now)
@@ -77,7 +77,7 @@ class Documents:
 
 
 def _next(
-    documents: Documents, terms: Terms, last: Assignment, contents: dict[str, int], *, now: int
+    documents: Documents, terms: Terms, last: Standing, contents: dict[str, int], *, now: int
 ) -> Assignment:
     version = last.version + 1
     if last.applied > last.version:  # we went back: leave a gap, for we lack the hash it follows
@@ -106,14 +106,13 @@ def _next(
     )
 
 
-def _nothing(org: str, vault: str) -> Assignment:
-    return Assignment(
+def _nothing(org: str, vault: str) -> Standing:
+    return Standing(
         org=org,
         vault=vault,
         version=0,
         contents={},
         digest=NO_BUNDLE,
-        bundle=b"",
         outcome=Outcome.APPLIED,
         reason="",
         applied=0,

@@ -1,10 +1,11 @@
 """What an agent's messages do: each an effect inside the transaction that moves its cursor.
 
 An effect returns the events that are true once it is committed. It never fails for what an agent
-says (that would stop its stream): what makes no sense becomes an alert.
+says (that would stop its stream): what makes no sense becomes an alert. Messages of many agents are
+applied together: cursors, statuses and registrations are a few statements for all of them.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple, TypeAlias
 
 from msgspec.structs import replace
@@ -12,12 +13,12 @@ from msgspec.structs import replace
 from actors import World
 from control.errors import ConflictError, UnavailableError, ValidationError
 from control.model.links import Link
-from control.model.policies import Assignment, Outcome
+from control.model.policies import Outcome, Standing
 from control.model.records import Alert, Severity
-from control.services import metrics, outbox
+from control.services import metrics, outbox, registry
 from control.services.events import Event, Topic
 from control.services.policies import Policies, Report
-from control.services.registry import registered
+from control.services.together import in_pieces
 from control.services.witness import Fault, Head, Shown, Witness, parse
 from control.store import links, policies, records
 from control.store.rows import Tx
@@ -30,6 +31,7 @@ from protocols.link.vocabulary import (
     PolicyReason,
 )
 from protocols.link.vocabulary import Severity as Word
+from protocols.pki.names import AgentName
 
 Events: TypeAlias = Sequence[Event]
 Effect: TypeAlias = Callable[[Tx, Link], Events]
@@ -48,15 +50,45 @@ class Mark(NamedTuple):
     id: str
 
 
+class Told(NamedTuple):
+    """What an agent says of a bundle, as an effect that many of its kind share a statement for."""
+
+    status: m.PolicyStatus
+    now: int
+
+
+class Arrived(NamedTuple):
+    """A durable message of an agent, or an id whose message never comes: `effect` is None.
+
+    `fresh` is the stream that a link gets which is not on record.
+    """
+
+    name: AgentName
+    fresh: bytes
+    stream: bytes
+    through: int
+    effect: "Effect | Told | None"
+
+
+class Registered(NamedTuple):
+    """A registration. The agent has acknowledged all of ours up to `acknowledged`."""
+
+    name: AgentName
+    fresh: bytes
+    message: m.Registration
+    acknowledged: int
+    now: int
+
+
 class Intake:
-    """Effects of an agent's messages."""
+    """Effects of agents' messages."""
 
     def __init__(self, policies_: Policies, witness: Witness, world: World) -> None:
         self._policies = policies_
         self._witness = witness
         self._world = world
 
-    def effect(self, message: m.Message) -> Effect:
+    def effect(self, message: m.Message) -> Effect | Told:
         """What this durable message does.
 
         To be asked for outside of the transaction, which may run more than once: time and id are
@@ -71,7 +103,7 @@ class Intake:
             case m.AuditCheckpoint():
                 return lambda tx, link: self._witnessed(tx, link, message, mark)
             case m.PolicyStatus():
-                return lambda tx, link: self._status(tx, link, message, mark.now)
+                return Told(message, mark.now)
             case m.CommandResult():
                 return lambda tx, link: _commanded(tx, link, message)
             case _:
@@ -87,49 +119,95 @@ class Intake:
 
         return effect
 
-    def registration(self, message: m.Registration, acknowledged: int) -> Effect:
-        """What an agent says when it connects: its facts, and the bundle that it enforces."""
-        now = self._world.now()
+    def registration(
+        self, name: AgentName, message: m.Registration, acknowledged: int
+    ) -> Registered:
+        """What an agent says when it connects, for `register`."""
+        world = self._world
+        return Registered(name, fresh_id(world), message, acknowledged, world.now())
 
-        def effect(tx: Tx, link: Link) -> Events:
-            registered(tx, link.org, link.vault, _facts(message), now=now)
-            return self._reconcile(tx, replace(link, acknowledged=acknowledged), message, now)
+    def apply(self, tx: Tx, arrived: Sequence[Arrived]) -> list[Events]:
+        """Effects and cursors of many messages; nothing of one that was applied already."""
+        return in_pieces(
+            tx,
+            [each.name for each in arrived],
+            lambda tx, org, places: self._apply(tx, org, [arrived[place] for place in places]),
+        )
 
-        return effect
+    def register(self, tx: Tx, registered: Sequence[Registered]) -> list[Events]:
+        """Note what agents are, and make our record and their bundles agree."""
+        return in_pieces(
+            tx,
+            [each.name for each in registered],
+            lambda tx, org, places: self._register(
+                tx, org, [registered[place] for place in places]
+            ),
+        )
+
+    def _apply(self, tx: Tx, org: str, arrived: Sequence[Arrived]) -> list[Events]:
+        known = outbox.ensure_all(tx, org, {each.name.vault: each.fresh for each in arrived})
+        moved = {
+            each.name.vault: replace(link, peer=each.stream, applied=each.through)
+            for each in arrived
+            if not is_applied(link := known[each.name.vault], each.stream, each.through)
+        }
+        links.move_cursors(tx, *moved.values())
+        said = {
+            each.name.vault: each.effect
+            for each in arrived
+            if isinstance(each.effect, Told) and each.name.vault in moved
+        }
+        events = self.statuses(tx, org, said)
+        for each in arrived:
+            vault, effect = each.name.vault, each.effect
+            if vault in moved and effect is not None and not isinstance(effect, Told):
+                events[vault] = effect(tx, moved[vault])
+        return [events.get(each.name.vault, ()) for each in arrived]
+
+    def statuses(self, tx: Tx, org: str, said: Mapping[str, Told]) -> dict[str, Events]:
+        """What agents (vault → what it says) make of their bundles."""
+        rows = policies.standings_among(tx, org, list(said)) if said else []
+        told = [(row, report) for row in rows if (report := _report(row, said[row.vault]))]
+        return {row.vault: _told(row) for row in self._policies.reports(tx, told)}
+
+    def _register(self, tx: Tx, org: str, registered: Sequence[Registered]) -> list[Events]:
+        vaults = [each.name.vault for each in registered]
+        known = outbox.ensure_all(tx, org, {each.name.vault: each.fresh for each in registered})
+        facts = {each.name.vault: _facts(each.message) for each in registered}
+        registry.registered(tx, org, facts, now=registered[0].now)
+        rows = {row.vault: row for row in policies.standings_among(tx, org, vaults)}
+        return [
+            self._reconcile(
+                tx,
+                replace(known[each.name.vault], acknowledged=each.acknowledged),
+                rows.get(each.name.vault),
+                each,
+            )
+            for each in registered
+        ]
 
     def _mark(self) -> Mark:
         return Mark(self._world.now(), self._world.new_id())
 
-    def _reconcile(self, tx: Tx, link: Link, told: m.Registration, now: int) -> Events:
+    def _reconcile(self, tx: Tx, link: Link, row: Standing | None, said: Registered) -> Events:
         """Make our record and the agent's bundle agree, whatever either side has lost."""
-        row = policies.assignment(tx, link.org, link.vault)
+        told, now = said.message, said.now
         if row is None or (not told.policy_version and row.outcome is Outcome.FAILED):
             return ()
         known = told.policy_hash == row.digest  # not secret: public hashes
         if told.policy_version > row.version or (told.policy_version == row.version and not known):
             ahead = Report(told.policy_version + (not known), applied=True, reason="", now=now)
-            return _told(self._policies.report(tx, link.org, link.vault, ahead))
+            return _told(*self._policies.reports(tx, [(row, ahead)]))
         if told.policy_version == row.version:
             if row.outcome is Outcome.APPLIED and row.applied == row.version:
                 return ()
             report = Report(row.version, applied=True, reason="", now=now)
-            return _told(self._policies.report(tx, link.org, link.vault, report))
+            return _told(*self._policies.reports(tx, [(row, report)]))
         had = link.bundle == row.version and link.bundle_id <= link.acknowledged
         if had and row.outcome is not Outcome.FAILED:
             again = outbox.offer_again(tx, link)
             return (Event(Topic.OUTBOX, link.org, link.vault, again.newest),)
         return ()
-
-    def _status(self, tx: Tx, link: Link, told: m.PolicyStatus, now: int) -> Events:
-        if told.phase is PolicyPhase.RECEIVED:
-            return ()
-        row = policies.assignment(tx, link.org, link.vault)
-        again = told.phase is PolicyPhase.REFUSED and told.reason is PolicyReason.OLDER
-        if row is not None and again and row.applied >= told.version:
-            return ()  # it was sent once more to an agent that has it
-        applied = told.phase is PolicyPhase.APPLIED
-        report = Report(told.version, applied=applied, reason=str(told.reason), now=now)
-        return _told(self._policies.report(tx, link.org, link.vault, report))
 
     def _witnessed(self, tx: Tx, link: Link, told: m.AuditCheckpoint, mark: Mark) -> Events:
         org, vault = link.org, link.vault
@@ -165,6 +243,28 @@ class Intake:
             return (*events, *_offered(outbox.append(tx, link, notice)))
         except UnavailableError:
             return events  # too much waits for it already; people have the alert
+
+
+def is_applied(link: Link, stream: bytes, through: int) -> bool:
+    """Whether what the agent sent up to there has had its effect."""
+    return link.peer == stream and through <= link.applied  # not secret: random ids
+
+
+def fresh_id(world: World) -> bytes:
+    """16 bytes that were never used before; 122 of their bits are random."""
+    return bytes.fromhex(world.new_id().replace("-", ""))
+
+
+def _report(row: Standing, said: Told) -> Report | None:
+    """What the status says of where the agent stands; None if that is nothing new."""
+    told = said.status
+    if told.phase is PolicyPhase.RECEIVED:
+        return None
+    again = told.phase is PolicyPhase.REFUSED and told.reason is PolicyReason.OLDER
+    if again and row.applied >= told.version:
+        return None  # it was sent once more to an agent that has it
+    applied = told.phase is PolicyPhase.APPLIED
+    return Report(told.version, applied=applied, reason=str(told.reason), now=said.now)
 
 
 def _facts(told: m.Registration) -> dict[str, str | int]:
@@ -243,7 +343,5 @@ def _offered(link: Link) -> Events:
     return (Event(Topic.OUTBOX, link.org, link.vault, link.newest),)
 
 
-def _told(row: Assignment | None) -> Events:
-    if row is None:
-        return ()
+def _told(row: Standing) -> Events:
     return (Event(Topic.POLICY, row.org, row.vault, row.version),)

@@ -6,7 +6,7 @@ transaction that notes it; a state that was superseded meanwhile is skipped. Com
 notifications wait one by one.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, TypeAlias
 
 from msgspec.structs import replace
@@ -32,9 +32,17 @@ def ensure(tx: Tx, org: str, vault: str, stream: bytes) -> Link:
     """The agent's link; a new one has this stream."""
     found = links.link(tx, org, vault)
     if found is None:
-        found = Link(org, vault, stream, 0, 0, 0, 0, 0, 0, NO_STREAM, 0)
-        links.put_link(tx, found)
+        found = _new(org, vault, stream)
+        links.put_links(tx, found)
     return found
+
+
+def ensure_all(tx: Tx, org: str, streams: Mapping[str, bytes]) -> dict[str, Link]:
+    """Vault → link of each of these agents (vault → stream of one that has none yet)."""
+    found = {link.vault: link for link in links.links_among(tx, org, list(streams))}
+    made = [_new(org, vault, stream) for vault, stream in streams.items() if vault not in found]
+    links.put_links(tx, *made)
+    return found | {link.vault: link for link in made}
 
 
 def append(tx: Tx, link: Link, message: Message) -> Link:
@@ -44,7 +52,7 @@ def append(tx: Tx, link: Link, message: Message) -> Link:
             "agent_busy", f"{MAX_WAITING} messages wait for this agent; is it connected?"
         )
     grown = replace(link, newest=link.newest + 1)
-    links.put_link(tx, grown)
+    links.put_links(tx, grown)
     payload = codec.encode_payload(message)
     row = Outgoing(link.org, link.vault, grown.newest, codec.name_of(message), payload)
     links.add_outgoing(tx, row)
@@ -64,7 +72,7 @@ def offer_bundles(tx: Tx, org: str, vaults: Sequence[str]) -> list[Offered]:
 def offer_again(tx: Tx, link: Link) -> Link:
     """Send the bundle once more: the agent has acknowledged it and does not have it."""
     again = replace(link, newest=link.newest + 1, bundle_id=link.newest + 1)
-    links.put_link(tx, again)
+    links.put_links(tx, again)
     return again
 
 
@@ -72,7 +80,7 @@ def offer_cosignature(tx: Tx, link: Link, size: int) -> Link:
     """Give an id to the newest cosigned checkpoint."""
     newest = link.newest + 1
     offered = replace(link, newest=newest, checkpoint=size, checkpoint_id=newest)
-    links.put_link(tx, offered)
+    links.put_links(tx, offered)
     return offered
 
 
@@ -92,7 +100,7 @@ def begin_anew(tx: Tx, link: Link, stream: bytes) -> Link:
         checkpoint=0,
         checkpoint_id=0,
     )
-    links.put_link(tx, anew)
+    links.put_links(tx, anew)
     return anew
 
 
@@ -107,6 +115,10 @@ def read(tx: Tx, org: str, vault: str, *, after: int, limit: int, sign: Sign) ->
     entries = sorted(entries, key=lambda entry: entry.id)
     through = link.newest if len(entries) <= limit and len(rows) < limit else entries[limit - 1].id
     return Batch(after, through, tuple(entry for entry in entries if entry.id <= through))
+
+
+def _new(org: str, vault: str, stream: bytes) -> Link:
+    return Link(org, vault, stream, 0, 0, 0, 0, 0, 0, NO_STREAM, 0)
 
 
 def bundle_entry(link: Link, row: Assignment) -> Entry:

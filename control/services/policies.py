@@ -1,6 +1,7 @@
 """Policies: written in versions, pointed at agents, and what has become of each agent's bundle."""
 
 import difflib
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -9,10 +10,11 @@ import trio
 from msgspec.structs import replace
 
 from actors import World
+from actors.periodic import Bell
 from control.errors import NotFoundError, ValidationError
 from control.model.documents import Document, checked
-from control.model.names import slug
-from control.model.policies import Assignment, Outcome, Policy, PolicyVersion, Target
+from control.model.names import MAX_PAGE, slug
+from control.model.policies import Assignment, Outcome, Policy, PolicyVersion, Standing, Target
 from control.services.bundles import Terms, assign, renew
 from control.services.events import Bus, Event, Topic
 from control.services.wanting import contents
@@ -33,6 +35,9 @@ class Policies:
         self._terms = terms
         self._world = world
         self._refreshing = trio.Lock()
+        self._due: set[str] = set()
+        self.bell = Bell()
+        """Rings when `catch_up` has something to do."""
 
     async def write(
         self, org: str, name: str, document: Document, comment: str, by: str
@@ -100,8 +105,26 @@ class Policies:
             return pointed
 
         pointed = await self._store.write(change)
-        await self.refresh(org)
+        self.due(org)
         return pointed
+
+    def due(self, org: str) -> None:
+        """Agents of this organization may have to have other bundles: `catch_up` is to see to it.
+
+        What a crash takes away is made up for at the next start, where everything is due.
+        """
+        self._due.add(org)
+        self.bell.ring()
+
+    async def catch_up(self) -> None:
+        """Do what is due. Raises `UnavailableError`; what was not done is due again."""
+        for org in sorted(self._due):
+            self._due.discard(org)
+            try:
+                await self.refresh(org)
+            except BaseException:
+                self._due.add(org)
+                raise
 
     async def refresh(self, org: str) -> int:
         """Give each agent the bundle that it should have; how many got another one.
@@ -109,53 +132,59 @@ class Policies:
         May be called at any time and any number of times: it compares and does what is missing.
         """
         async with self._refreshing:
-            wanted = await self._store.read(partial(_wanted, org))
-            changed, vaults = 0, list(wanted)
+            stale = await self._store.read(partial(_stale, org))
+            changed, vaults = 0, list(stale)
             for start in range(0, len(vaults), CHUNK):
-                some = {vault: wanted[vault] for vault in vaults[start : start + CHUNK]}
+                some = {vault: stale[vault] for vault in vaults[start : start + CHUNK]}
                 made = await self._store.write(partial(self._assign, org, some, self._world.now()))
                 changed += len(made)
                 self.tell(*made)
         return changed
 
-    async def status(self, org: str, name: str = "") -> list[Assignment]:
-        """What the agents should have and have; only those with this policy if it is named."""
+    async def status(
+        self, org: str, name: str = "", *, after: str = "", limit: int = MAX_PAGE
+    ) -> list[Standing]:
+        """What agents should have and have, by name behind `after`.
 
-        def find(tx: Tx) -> list[Assignment]:
+        Only those with this policy if it is named. Raises `NotFoundError`.
+        """
+
+        def find(tx: Tx) -> list[Standing]:
             if name:
                 require_policy(tx, org, name)
-            return policies.assignments_of(tx, org)
+            return policies.standings(tx, org, having=name, after=after, limit=limit)
 
-        found = await self._store.read(find)
-        return [a for a in found if not name or name in a.contents]
+        return await self._store.read(find)
+
+    async def standing(self, org: str, vault: str) -> Standing | None:
+        """What the agent should have and has; None if it never had a bundle."""
+        return await self._store.read(lambda tx: policies.standing(tx, org, vault))
 
     async def assignment(self, org: str, vault: str) -> Assignment | None:
         """The agent's current bundle, for its link; None if it never had one."""
         return await self._store.read(lambda tx: policies.assignment(tx, org, vault))
 
-    def report(self, tx: Tx, org: str, vault: str, told: "Report") -> Assignment | None:
-        """What an agent says of a bundle, by its own number; the row if that changed anything."""
-        row = policies.assignment(tx, org, vault)
-        if row is None:
-            return None
-        applied = told.version if told.applied else row.applied
-        if applied > row.version or told.version > row.version:
-            ahead = replace(row, applied=max(applied, told.version))
-            return renew(tx, self._terms, ahead, row.contents, now=told.now)
-        if told.version < row.version:
-            changed = replace(row, applied=applied)
-        else:
-            outcome = Outcome.APPLIED if told.applied else Outcome.FAILED
-            reason = "" if told.applied else told.reason
-            changed = replace(
-                row, applied=applied, outcome=outcome, reason=reason, changed_at=told.now
-            )
-        policies.put_assignments(tx, changed)
-        return changed
+    def report(self, tx: Tx, org: str, vault: str, told: "Report") -> Standing | None:
+        """What an agent says of a bundle, by its own number; None if it never had one."""
+        row = policies.standing(tx, org, vault)
+        return None if row is None else self.reports(tx, [(row, told)])[0]
 
-    def tell(self, *rows: Assignment) -> None:
+    def reports(self, tx: Tx, told: Sequence[tuple[Standing, "Report"]]) -> list[Standing]:
+        """What many agents say, each once, of what they stand at; where they stand then."""
+        noted = [
+            self._above(tx, row, report) if report.is_ahead_of(row) else _noted(row, report)
+            for row, report in told
+        ]
+        policies.put_reports(tx, noted)
+        return noted
+
+    def tell(self, *rows: Standing) -> None:
         """Publish bundles and outcomes that are stored."""
         self._bus.publish(*(Event(Topic.POLICY, a.org, a.vault, a.version) for a in rows))
+
+    def _above(self, tx: Tx, row: Standing, told: "Report") -> Standing:
+        applied = max(told.in_force(row), told.version)
+        return renew(tx, self._terms, replace(row, applied=applied), row.contents, now=told.now)
 
     def _assign(
         self, org: str, wanted: dict[str, dict[str, int]], now: int, tx: Tx
@@ -170,6 +199,14 @@ class Report(msgspec.Struct, frozen=True):
     applied: bool
     reason: str
     now: int
+
+    def is_ahead_of(self, row: Standing) -> bool:
+        """Whether the agent has what we do not know of: our database came from a backup."""
+        return max(self.version, self.in_force(row)) > row.version
+
+    def in_force(self, row: Standing) -> int:
+        """The version that the agent enforces after this."""
+        return self.version if self.applied else row.applied
 
 
 def require_policy(tx: Tx, org: str, name: str) -> Policy:
@@ -188,10 +225,23 @@ def require_version(tx: Tx, org: str, name: str, number: int) -> PolicyVersion:
     return found
 
 
-def _wanted(org: str, tx: Tx) -> dict[str, dict[str, int]]:
-    everybody = agents.of_organization(tx, org)
-    rollouts = policies.open_rollouts(tx, org)
-    return dict(contents(policies.policies_of(tx, org), rollouts, everybody))
+def _noted(row: Standing, told: Report) -> Standing:
+    """The row after what its agent says of this bundle or of one before it."""
+    applied = told.in_force(row)
+    if told.version < row.version:
+        return replace(row, applied=applied)
+    outcome = Outcome.APPLIED if told.applied else Outcome.FAILED
+    reason = "" if told.applied else told.reason
+    return replace(row, applied=applied, outcome=outcome, reason=reason, changed_at=told.now)
+
+
+def _stale(org: str, tx: Tx) -> dict[str, dict[str, int]]:
+    """Agent → contents, for each that should have other ones than its bundle has."""
+    wanted = contents(
+        policies.policies_of(tx, org), policies.open_rollouts(tx, org), agents.members(tx, org)
+    )
+    known = {vault: having for vault, _, having in policies.outcomes(tx, org)}
+    return {v: wish for v, wish in wanted.items() if wish != known.get(v, {})}
 
 
 def _lines(document: Any) -> list[str]:

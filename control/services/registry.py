@@ -1,5 +1,7 @@
 """The agents of each organization and their life."""
 
+from collections.abc import Mapping
+
 from msgspec.structs import replace
 
 from actors import World
@@ -99,14 +101,16 @@ def moved(tx: Tx, org: str, vault: str, to: Life, reason: str, *, now: int) -> A
 
 
 def registered(
-    tx: Tx, org: str, vault: str, facts: dict[str, str | int], *, now: int
-) -> Agent | None:
-    """Note what an agent's registration says of it; None for one that is not known."""
-    agent = agents.agent(tx, org, vault)
-    if agent is None or agent.facts == facts:
-        return agent
-    changed = replace(agent, facts=facts, changed_at=now)
-    agents.put_agent(tx, changed)
+    tx: Tx, org: str, said: Mapping[str, dict[str, str | int]], *, now: int
+) -> list[Agent]:
+    """Note what agents (vault → facts) say of themselves; those of whom that is new."""
+    known = agents.agents_among(tx, org, list(said))
+    changed = [
+        replace(agent, facts=said[agent.vault], changed_at=now)
+        for agent in known
+        if agent.facts != said[agent.vault]
+    ]
+    agents.put_facts(tx, *changed)
     return changed
 
 

@@ -4,11 +4,12 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from actors import World
 from control.errors import ConflictError, NotFoundError
-from control.model.policies import Plan, Rollout, RolloutState
+from control.model.policies import Outcome, Plan, Policy, Rollout, RolloutState
 from control.model.records import Alert, Severity
 from control.services.alerts import Alerts
 from control.services.policies import Policies, require_policy, require_version
@@ -20,7 +21,22 @@ from control.store.store import Store
 
 Step = Callable[[Tx, Rollout], Rollout]
 
+LOOK_EVERY: Final = 15.0  # seconds
 OPEN: Final = frozenset({RolloutState.RUNNING, RolloutState.HALTED})
+
+
+class Seen(Struct, frozen=True):
+    """What of an organization says whether to look closer; `at` on the monotonic clock."""
+
+    rollouts: list[Rollout]
+    policies: list[Policy]
+    counts: dict[Outcome, int]
+    at: float
+
+    def is_like(self, before: "Seen") -> bool:
+        """Whether nothing has changed since, and that is not long ago."""
+        recent = self.at - before.at < LOOK_EVERY
+        return recent and replace(before, at=self.at) == self
 
 
 class Rollouts:
@@ -31,6 +47,7 @@ class Rollouts:
         self._policies = policies_
         self._alerts = alerts
         self._world = world
+        self._seen: dict[str, Seen] = {}
 
     async def start(self, org: str, name: str, version: int, plan: Plan, by: str) -> Rollout:
         """Begin with the first step. One policy has one open roll-out at a time."""
@@ -59,7 +76,7 @@ class Rollouts:
             return made
 
         made = await self._store.write(change)
-        await self._policies.refresh(org)
+        self._policies.due(org)
         return made
 
     async def of_policy(self, org: str, name: str, limit: int) -> list[Rollout]:
@@ -112,15 +129,29 @@ class Rollouts:
         return await self._change(org, rollout_id, back, also=RolloutState.DONE)
 
     async def tick(self) -> None:
-        """Look at every roll-out that runs, once."""
-        for org in await self._store.read(policies.organizations_rolling):
-            now = self._world.now()
-            for rollout in await self._store.read(partial(_open, org)):
+        """Look at every roll-out that runs, where something has changed since the last time.
+
+        Counting says so for next to nothing. Now and then everything is looked at anyway, and
+        bundles are made due: counts can stay the same, and another process can have died.
+        """
+        rolling = await self._store.read(policies.organizations_rolling)
+        self._seen = {org: self._seen[org] for org in rolling if org in self._seen}
+        for org in rolling:
+            now, before = self._world.monotonic(), self._seen.get(org)
+            found = await self._store.read(partial(_glance, org, now))
+            if before is not None and found.is_like(before):
+                continue
+            if before is not None and found.at - before.at >= LOOK_EVERY:
+                self._policies.due(org)
+            for rollout in found.rollouts:
                 if rollout.state is RolloutState.RUNNING:
-                    await self._step(rollout, now)
-            await self._policies.refresh(org)
+                    await self._step(rollout, self._world.now())
+            self._seen[org] = found
 
     async def _step(self, rollout: Rollout, now: int) -> None:
+        verdict = await self._store.read(lambda tx: judge(rollout, progress(tx, rollout)))
+        if verdict is Next.WAIT:
+            return  # the writer is not held for what changes nothing
         alert = self._alerts.make(
             rollout.org,
             "",
@@ -138,6 +169,7 @@ class Rollouts:
 
         if raised := await self._store.write(change):
             self._alerts.tell(raised)
+        self._policies.due(rollout.org)
 
     async def _change(
         self, org: str, rollout_id: str, step: Step, also: RolloutState | None = None
@@ -153,7 +185,7 @@ class Rollouts:
             return changed
 
         changed = await self._store.write(change)
-        await self._policies.refresh(org)
+        self._policies.due(org)
         return changed
 
 
@@ -180,19 +212,19 @@ def settle(tx: Tx, rollout: Rollout, alert: Alert, now: int) -> Alert | None:
 def progress(tx: Tx, rollout: Rollout) -> Progress:
     """How the agents that the step reaches fare; one without its bundle yet is waited for."""
     policy = require_policy(tx, rollout.org, rollout.policy)
-    vaults = targeted(policy, agents.of_organization(tx, rollout.org))
-    within = reached(rollout, vaults)
+    within = reached(rollout, targeted(policy, agents.members(tx, rollout.org)))
     having = {
-        a.vault: a.outcome
-        for a in policies.assignments_of(tx, rollout.org)
-        if a.contents.get(rollout.policy) == rollout.version
+        vault: outcome
+        for vault, outcome, contents in policies.outcomes(tx, rollout.org)
+        if contents.get(rollout.policy) == rollout.version
     }
     counted = tally(having[vault] for vault in within if vault in having)
     return replace(counted, wanted=counted.wanted + len(within - having.keys()))
 
 
-def _open(org: str, tx: Tx) -> list[Rollout]:
-    return policies.open_rollouts(tx, org)
+def _glance(org: str, now: float, tx: Tx) -> Seen:
+    every = policies.policies_of(tx, org)
+    return Seen(policies.open_rollouts(tx, org), every, policies.tally(tx, org), now)
 
 
 def _rollout(tx: Tx, org: str, rollout_id: str) -> Rollout:

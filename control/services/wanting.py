@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from control.model.agents import Agent, Life
+from control.model.agents import Life, Member
 from control.model.policies import Policy, Rollout, Target
 from control.services.rollout import reached
 
@@ -10,12 +10,12 @@ HAVING = frozenset({Life.ACTIVE, Life.LOCKED})
 """Agents that keep policies: a locked one that comes back must not come back without."""
 
 
-def hits(target: Target, agent: Agent) -> bool:
+def hits(target: Target, agent: Member) -> bool:
     """Whether the target means this agent."""
     return target.all or target.vault == agent.vault or target.tag in agent.tags
 
 
-def targeted(policy: Policy, agents: Iterable[Agent]) -> list[str]:
+def targeted(policy: Policy, agents: Iterable[Member]) -> list[str]:
     """The agents that the policy is for, as they are given."""
     return [
         agent.vault
@@ -25,7 +25,7 @@ def targeted(policy: Policy, agents: Iterable[Agent]) -> list[str]:
 
 
 def contents(
-    policies: Sequence[Policy], rollouts: Iterable[Rollout], agents: Sequence[Agent]
+    policies: Sequence[Policy], rollouts: Iterable[Rollout], agents: Sequence[Member]
 ) -> Mapping[str, dict[str, int]]:
     """Agent → policy → version, for every agent that keeps policies.
 

@@ -1,12 +1,26 @@
 """Agents, their tags, and when they were last heard."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Final
 
+import msgspec
 import sqlalchemy as sa
 
-from control.model.agents import Agent, AgentFilter, Life, Presence
-from control.store.rows import Tx, add, every, first, put
+from control.model.agents import Agent, AgentFilter, Life, Member, Presence
+from control.store.rows import Tx, add, among, every, first, key_of, put, update_of
 from control.store.tables import agent_tags, agents
+
+_AGENT: Final = key_of(agents)
+_AMONG: Final = sa.select(agents).where(
+    agents.c.org == sa.bindparam("org"), among(agents.c.vault, "vaults")
+)
+_MEMBERS: Final = (
+    sa.select(agents.c.vault, agents.c.life, sa.type_coerce(agents.c.tags, sa.Text))
+    .where(agents.c.org == sa.bindparam("org"))
+    .order_by(agents.c.vault)
+)
+_HEARD: Final = update_of(agents, "presence", "last_seen")
+_FACTS: Final = update_of(agents, "facts", "changed_at")
 
 
 def add_agent(tx: Tx, agent: Agent) -> None:
@@ -23,7 +37,22 @@ def put_agent(tx: Tx, agent: Agent) -> None:
 
 def agent(tx: Tx, org: str, vault: str) -> Agent | None:
     """The agent of this name."""
-    return first(tx, Agent, sa.select(agents).where(agents.c.org == org, agents.c.vault == vault))
+    return first(tx, Agent, _AGENT, org=org, vault=vault)
+
+
+def agents_among(tx: Tx, org: str, vaults: Sequence[str]) -> list[Agent]:
+    """Those of these names, of which there are at most a few hundred."""
+    return every(tx, Agent, _AMONG, org=org, vaults=list(vaults))
+
+
+def put_facts(tx: Tx, *rows: Agent) -> None:
+    """Note what these agents have said of themselves."""
+    values = [
+        {"of_org": r.org, "of_vault": r.vault, "to_facts": r.facts, "to_changed_at": r.changed_at}
+        for r in rows
+    ]
+    if values:
+        tx.execute(_FACTS, values)
 
 
 def find(tx: Tx, org: str, wanted: AgentFilter) -> list[Agent]:
@@ -34,6 +63,10 @@ def find(tx: Tx, org: str, wanted: AgentFilter) -> list[Agent]:
         chosen = chosen.where(t.life == wanted.life)
     if wanted.presence is not None:
         chosen = chosen.where(t.presence == wanted.presence)
+    if wanted.release:
+        facts = sa.type_coerce(t.facts, sa.Text)
+        said = msgspec.json.encode(wanted.release).decode()
+        chosen = chosen.where(facts.contains(f'"release":{said}', autoescape=True))
     if wanted.tag:
         tagged = sa.select(agent_tags.c.vault).where(
             agent_tags.c.org == org, agent_tags.c.tag == wanted.tag
@@ -42,10 +75,17 @@ def find(tx: Tx, org: str, wanted: AgentFilter) -> list[Agent]:
     return every(tx, Agent, chosen.order_by(t.vault).limit(wanted.limit))
 
 
-def of_organization(tx: Tx, org: str) -> list[Agent]:
+def members(tx: Tx, org: str) -> list[Member]:
     """All of them, by name."""
-    chosen = sa.select(agents).where(agents.c.org == org).order_by(agents.c.vault)
-    return every(tx, Agent, chosen)
+    read: dict[str, tuple[str, ...]] = {}
+    lives = {str(life): life for life in Life}
+    found = []
+    for vault, life, text in tx.execute(_MEMBERS, {"org": org}):
+        tags = read.get(text)
+        if tags is None:
+            tags = read[text] = msgspec.json.decode(text, type=tuple[str, ...])
+        found.append(Member(vault, lives[life], tags))
+    return found
 
 
 def everywhere(tx: Tx) -> list[Agent]:
@@ -61,18 +101,12 @@ def active(tx: Tx) -> frozenset[tuple[str, str]]:
 
 def heard(tx: Tx, changes: Iterable[tuple[str, str, Presence, int]]) -> None:
     """Note presence and last word of many: organization, vault, presence, Unix nanoseconds."""
-    rows = [
-        {"of": org, "its": vault, "now": presence, "seen": last_seen}
+    values = [
+        {"of_org": org, "of_vault": vault, "to_presence": presence, "to_last_seen": last_seen}
         for org, vault, presence, last_seen in changes
     ]
-    if rows:
-        t = agents.c
-        found = sa.and_(t.org == sa.bindparam("of"), t.vault == sa.bindparam("its"))
-        now, seen = (
-            sa.bindparam("now", type_=sa.Text()),
-            sa.bindparam("seen", type_=sa.BigInteger()),
-        )
-        tx.execute(agents.update().where(found).values(presence=now, last_seen=seen), rows)
+    if values:
+        tx.execute(_HEARD, values)
 
 
 def _retag(tx: Tx, agent: Agent) -> None:

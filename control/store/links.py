@@ -1,66 +1,96 @@
 """Agents' links: where their streams stand, what waits for them, what they were asked to do."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
 
 import sqlalchemy as sa
 
 from control.model.links import Command, Link, Outgoing
 from control.model.policies import Assignment
-from control.store.rows import Tx, add, every, first, put, shaped
+from control.store.rows import Tx, add, among, every, first, key_of, put, shaped, update_of
 from control.store.tables import assignments, commands, links, outgoing
+
+_ORG: Final[sa.BindParameter[str]] = sa.bindparam("org")
+_LINK: Final = key_of(links)
+_LINKS: Final = sa.select(links).where(links.c.org == _ORG, among(links.c.vault, "vaults"))
+_CURSOR: Final = update_of(links, "peer", "applied")
+_OFFER: Final = update_of(links, "newest", "bundle", "bundle_id")
+_ACKNOWLEDGE: Final = update_of(links, "acknowledged").where(
+    links.c.acknowledged < sa.bindparam("to_acknowledged", type_=sa.BigInteger())
+)
+_RECEIVED: Final = outgoing.delete().where(
+    outgoing.c.org == sa.bindparam("of_org"),
+    outgoing.c.vault == sa.bindparam("of_vault"),
+    outgoing.c.id <= sa.bindparam("to_acknowledged", type_=sa.BigInteger()),
+)
+_UNOFFERED: Final = sa.select(
+    links, *(column.label(f"a_{column.name}") for column in assignments.c)
+).where(
+    links.c.org == _ORG,
+    among(links.c.vault, "vaults"),
+    assignments.c.org == links.c.org,
+    assignments.c.vault == links.c.vault,
+    assignments.c.version > links.c.bundle,
+)
+_WAITING: Final = (
+    sa.select(outgoing)
+    .where(
+        outgoing.c.org == _ORG,
+        outgoing.c.vault == sa.bindparam("vault"),
+        outgoing.c.id > sa.bindparam("after", type_=sa.BigInteger()),
+    )
+    .order_by(outgoing.c.id)
+    .limit(sa.bindparam("most", type_=sa.Integer()))
+)
 
 
 def link(tx: Tx, org: str, vault: str) -> Link | None:
     """The link of this agent."""
-    return first(tx, Link, sa.select(links).where(links.c.org == org, links.c.vault == vault))
+    return first(tx, Link, _LINK, org=org, vault=vault)
 
 
-def put_link(tx: Tx, row: Link) -> None:
+def links_among(tx: Tx, org: str, vaults: Sequence[str]) -> list[Link]:
+    """Those of these agents (at most a few hundred) that have one."""
+    return every(tx, Link, _LINKS, org=org, vaults=list(vaults))
+
+
+def put_links(tx: Tx, *rows: Link) -> None:
     """Add, or replace."""
-    put(tx, links, row)
+    put(tx, links, *rows)
 
 
-def move_cursor(tx: Tx, org: str, vault: str, peer: bytes, applied: int) -> None:
-    """What the agent sent is applied up to here."""
-    here = (links.c.org == org, links.c.vault == vault)
-    tx.execute(links.update().where(*here).values(peer=peer, applied=applied))
+def move_cursors(tx: Tx, *rows: Link) -> None:
+    """What these agents sent is applied up to where their links say."""
+    values = [{**_here(r), "to_peer": r.peer, "to_applied": r.applied} for r in rows]
+    if values:
+        tx.execute(_CURSOR, values)
 
 
-def acknowledge(tx: Tx, org: str, vault: str, through: int) -> None:
-    """The agent has what we sent up to here: what waited for that is forgotten."""
-    here = (links.c.org == org, links.c.vault == vault, links.c.acknowledged < through)
-    if tx.execute(links.update().where(*here).values(acknowledged=through)).rowcount:
-        o = outgoing.c
-        tx.execute(outgoing.delete().where(o.org == org, o.vault == vault, o.id <= through))
+def acknowledge(tx: Tx, received: Iterable[tuple[str, str, int]]) -> None:
+    """Agents (organization, vault) have what we sent up to an id: what waited is forgotten."""
+    values = [
+        {"of_org": org, "of_vault": vault, "to_acknowledged": through}
+        for org, vault, through in received
+    ]
+    if values:
+        tx.execute(_ACKNOWLEDGE, values)
+        tx.execute(_RECEIVED, values)
 
 
-def unoffered(tx: Tx, org: str, vaults: list[str]) -> list[tuple[Link, Assignment]]:
+def unoffered(tx: Tx, org: str, vaults: Sequence[str]) -> list[tuple[Link, Assignment]]:
     """Of these agents (at most a few hundred), those whose bundle is newer than what they got."""
-    t, a = links.c, assignments.c
-    chosen = sa.select(links, *(column.label(f"a_{column.name}") for column in a)).where(
-        t.org == org, t.vault.in_(vaults), a.org == t.org, a.vault == t.vault, a.version > t.bundle
-    )
-    return [(shaped(Link, row), _assignment(row)) for row in tx.execute(chosen).mappings()]
+    rows = tx.execute(_UNOFFERED, {"org": org, "vaults": list(vaults)}).mappings()
+    return [(shaped(Link, row), _assignment(row)) for row in rows]
 
 
 def offer_bundles(tx: Tx, rows: Iterable[Link]) -> None:
     """Note the ids of the bundles that these agents get."""
     values = [
-        {"of": r.org, "its": r.vault, "new": r.newest, "given": r.bundle, "number": r.bundle_id}
+        {**_here(r), "to_newest": r.newest, "to_bundle": r.bundle, "to_bundle_id": r.bundle_id}
         for r in rows
     ]
     if values:
-        number = {key: sa.bindparam(key, type_=sa.BigInteger()) for key in ("new", "given")}
-        here = sa.and_(links.c.org == sa.bindparam("of"), links.c.vault == sa.bindparam("its"))
-        change = links.update().where(here)
-        tx.execute(
-            change.values(
-                newest=number["new"],
-                bundle=number["given"],
-                bundle_id=sa.bindparam("number", type_=sa.BigInteger()),
-            ),
-            values,
-        )
+        tx.execute(_OFFER, values)
 
 
 def add_outgoing(tx: Tx, row: Outgoing) -> None:
@@ -70,9 +100,7 @@ def add_outgoing(tx: Tx, row: Outgoing) -> None:
 
 def waiting(tx: Tx, org: str, vault: str, *, after: int, limit: int) -> list[Outgoing]:
     """Those behind the id `after`, in order."""
-    o = outgoing.c
-    chosen = sa.select(outgoing).where(o.org == org, o.vault == vault, o.id > after)
-    return every(tx, Outgoing, chosen.order_by(o.id).limit(limit))
+    return every(tx, Outgoing, _WAITING, org=org, vault=vault, after=after, most=limit)
 
 
 def count_waiting(tx: Tx, org: str, vault: str) -> int:
@@ -113,6 +141,10 @@ def commands_of(tx: Tx, org: str, vault: str, limit: int) -> list[Command]:
 def sweep_commands(tx: Tx, before: int) -> int:
     """Remove those that expired before; how many."""
     return tx.execute(commands.delete().where(commands.c.expires_at < before)).rowcount
+
+
+def _here(row: Link) -> dict[str, Any]:
+    return {"of_org": row.org, "of_vault": row.vault}
 
 
 def _assignment(row: sa.RowMapping) -> Assignment:

@@ -1,16 +1,49 @@
 """Policies, their versions, roll-outs, and what each agent should have."""
 
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+import msgspec
 import sqlalchemy as sa
 
-from control.model.policies import Assignment, Policy, PolicyVersion, Rollout, RolloutState
-from control.store.rows import Tx, add, every, first, put
+from control.model.policies import (
+    Assignment,
+    Outcome,
+    Policy,
+    PolicyVersion,
+    Rollout,
+    RolloutState,
+    Standing,
+)
+from control.store.rows import Tx, add, among, every, first, key_of, put, update_of
 from control.store.tables import assignments, policies, policy_versions, rollouts
+
+_STANDINGS: Final = sa.select(*(assignments.c[name] for name in Standing.__struct_fields__))
+_OF_ORG: Final = assignments.c.org == sa.bindparam("org")
+_POLICY: Final = key_of(policies)
+_ASSIGNMENT: Final = key_of(assignments)
+_STANDING: Final = _STANDINGS.where(_OF_ORG, assignments.c.vault == sa.bindparam("vault"))
+_AMONG: Final = _STANDINGS.where(_OF_ORG, among(assignments.c.vault, "vaults"))
+_HAVING: Final = sa.type_coerce(assignments.c.contents, sa.Text)
+_PAGE: Final = (
+    _STANDINGS.where(_OF_ORG, assignments.c.vault > sa.bindparam("after"))
+    .where(_HAVING.like(sa.bindparam("having")))
+    .order_by(assignments.c.vault)
+    .limit(sa.bindparam("most", type_=sa.Integer()))
+)
+_OUTCOMES: Final = sa.select(assignments.c.vault, assignments.c.outcome, _HAVING).where(_OF_ORG)
+_TALLY: Final = (
+    sa.select(assignments.c.outcome, sa.func.count())
+    .where(_OF_ORG)
+    .group_by(assignments.c.outcome)
+    .order_by(assignments.c.outcome)
+)
+_REPORTED: Final = update_of(assignments, "outcome", "reason", "applied", "changed_at")
 
 
 def policy(tx: Tx, org: str, name: str) -> Policy | None:
     """The policy of this name."""
-    t = policies.c
-    return first(tx, Policy, sa.select(policies).where(t.org == org, t.name == name))
+    return first(tx, Policy, _POLICY, org=org, name=name)
 
 
 def policies_of(tx: Tx, org: str) -> list[Policy]:
@@ -83,22 +116,63 @@ def organizations_rolling(tx: Tx) -> list[str]:
 
 def assignment(tx: Tx, org: str, vault: str) -> Assignment | None:
     """What this agent should have."""
-    t = assignments.c
-    return first(tx, Assignment, sa.select(assignments).where(t.org == org, t.vault == vault))
+    return first(tx, Assignment, _ASSIGNMENT, org=org, vault=vault)
 
 
-def assignments_of(tx: Tx, org: str) -> list[Assignment]:
-    """What each agent of the organization should have, by name."""
-    t = assignments.c
-    return every(tx, Assignment, sa.select(assignments).where(t.org == org).order_by(t.vault))
+def standing(tx: Tx, org: str, vault: str) -> Standing | None:
+    """The same without its bytes."""
+    return first(tx, Standing, _STANDING, org=org, vault=vault)
 
 
-def assignments_among(tx: Tx, org: str, vaults: list[str]) -> list[Assignment]:
+def standings(tx: Tx, org: str, *, having: str, after: str, limit: int) -> list[Standing]:
+    """What agents of the organization should have, by name, behind the name `after`.
+
+    Only those with the policy `having` if that is not empty. A policy's name has no character
+    that means something in a pattern or is written otherwise in JSON.
+    """
+    pattern = f'%"{having}":%' if having else "%"
+    return every(tx, Standing, _PAGE, org=org, having=pattern, after=after, most=limit)
+
+
+def standings_among(tx: Tx, org: str, vaults: Sequence[str]) -> list[Standing]:
     """What these agents should have; at most a few hundred of them."""
-    t = assignments.c
-    return every(tx, Assignment, sa.select(assignments).where(t.org == org, t.vault.in_(vaults)))
+    return every(tx, Standing, _AMONG, org=org, vaults=list(vaults))
+
+
+def outcomes(tx: Tx, org: str) -> list[tuple[str, Outcome, dict[str, int]]]:
+    """Vault, outcome and contents of all its agents; equal contents are one object."""
+    read: dict[str, dict[str, int]] = {}
+    found = []
+    for vault, outcome, text in tx.execute(_OUTCOMES, {"org": org}):
+        contents = read.get(text)
+        if contents is None:
+            contents = read[text] = msgspec.json.decode(text)
+        found.append((vault, Outcome(outcome), contents))
+    return found
+
+
+def tally(tx: Tx, org: str) -> dict[Outcome, int]:
+    """How many of its agents are how far."""
+    return {Outcome(outcome): count for outcome, count in tx.execute(_TALLY, {"org": org})}
 
 
 def put_assignments(tx: Tx, *rows: Assignment) -> None:
     """Add, or replace those of these agents."""
     put(tx, assignments, *rows)
+
+
+def put_reports(tx: Tx, rows: Iterable[Standing]) -> None:
+    """Note what became of the bundles of these agents."""
+    values: list[dict[str, Any]] = [
+        {
+            "of_org": row.org,
+            "of_vault": row.vault,
+            "to_outcome": row.outcome,
+            "to_reason": row.reason,
+            "to_applied": row.applied,
+            "to_changed_at": row.changed_at,
+        }
+        for row in rows
+    ]
+    if values:
+        tx.execute(_REPORTED, values)

@@ -1,5 +1,10 @@
-"""Between rows and the structs of the model."""
+"""Between rows and the structs of the model.
 
+Statements are made once and given values: making one takes SQLAlchemy several times as long as the
+database takes for it, and ten thousand agents that report at once are ten thousand of them.
+"""
+
+from functools import cache
 from typing import Any, TypeAlias, TypeVar
 
 import msgspec
@@ -13,15 +18,15 @@ Tx: TypeAlias = sa.Connection
 R = TypeVar("R", bound=Struct)
 
 
-def first(tx: Tx, shape: type[R], statement: sa.Select[Any]) -> R | None:
-    """The first row as `shape`, or None."""
-    row = tx.execute(statement).mappings().first()
+def first(tx: Tx, shape: type[R], statement: sa.Select[Any], **values: Any) -> R | None:
+    """The first row as `shape`, or None; `values` are those of its parameters."""
+    row = tx.execute(statement, values).mappings().first()
     return None if row is None else shaped(shape, row)
 
 
-def every(tx: Tx, shape: type[R], statement: sa.Select[Any]) -> list[R]:
-    """All rows as `shape`."""
-    return [shaped(shape, row) for row in tx.execute(statement).mappings()]
+def every(tx: Tx, shape: type[R], statement: sa.Select[Any], **values: Any) -> list[R]:
+    """All rows as `shape`; `values` are those of its parameters."""
+    return [shaped(shape, row) for row in tx.execute(statement, values).mappings()]
 
 
 def shaped(shape: type[R], row: sa.RowMapping, **made: Any) -> R:
@@ -38,23 +43,57 @@ def plain(row: Struct) -> dict[str, Any]:
 def add(tx: Tx, table: sa.Table, *rows: Struct) -> None:
     """Insert; a key that is there already is an integrity error: `Store` tells it as conflict."""
     if rows:
-        tx.execute(table.insert(), [plain(row) for row in rows])
+        tx.execute(_insert(table), [plain(row) for row in rows])
 
 
 def upsert(tx: Tx, table: sa.Table) -> "postgresql.Insert | sqlite.Insert":
     """An insert that knows `on_conflict_do_update`, in the transaction's dialect."""
-    if tx.dialect.name == "postgresql":
-        return postgresql.insert(table)
-    return sqlite.insert(table)
+    return _upsert(table, tx.dialect.name)
 
 
 def put(tx: Tx, table: sa.Table, *rows: Struct) -> None:
     """Insert, or replace what has the same key."""
-    if not rows:
-        return
-    insert = upsert(tx, table)
+    if rows:
+        tx.execute(_put(table, tx.dialect.name), [plain(row) for row in rows])
+
+
+def update_of(table: sa.Table, *columns: str) -> sa.Update:
+    """Set these columns of the rows that many values name: `of_` each key, `to_` each column."""
+    here = (column == _given("of_", column) for column in table.primary_key)
+    return (
+        table.update()
+        .where(*here)
+        .values({name: _given("to_", table.columns[name]) for name in columns})
+    )
+
+
+def key_of(table: sa.Table) -> sa.Select[Any]:
+    """The row of one key; its values have the key's names."""
+    return sa.select(table).where(*(c == sa.bindparam(c.name) for c in table.primary_key))
+
+
+def among(column: sa.ColumnElement[Any], name: str) -> sa.ColumnElement[bool]:
+    """Whether it is one of the values of the parameter `name`: a list, of a few hundred."""
+    return column.in_(sa.bindparam(name, expanding=True))
+
+
+def _given(prefix: str, column: sa.ColumnElement[Any]) -> sa.BindParameter[Any]:
+    return sa.bindparam(f"{prefix}{column.key}", type_=column.type)
+
+
+@cache
+def _insert(table: sa.Table) -> sa.Insert:
+    return table.insert()
+
+
+@cache
+def _upsert(table: sa.Table, dialect: str) -> "postgresql.Insert | sqlite.Insert":
+    return postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
+
+
+@cache
+def _put(table: sa.Table, dialect: str) -> sa.Insert:
+    insert = _upsert(table, dialect)
     keys = [column.name for column in table.primary_key]
     others = {c.name: insert.excluded[c.name] for c in table.columns if c.name not in keys}
-    tx.execute(
-        insert.on_conflict_do_update(index_elements=keys, set_=others), [plain(row) for row in rows]
-    )
+    return insert.on_conflict_do_update(index_elements=keys, set_=others)

@@ -5,11 +5,11 @@ are read right after its commit, with no moment in between. So the oracle knows 
 was committed although the process died before it learned of that, and of none that was not.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any, Final, Protocol
 
-from control.services.intake import Intake
+from control.services.intake import Intake, Told
 from control.store import links
 from control.store.writer import Writer
 from protocols.link import codec
@@ -60,9 +60,10 @@ def observed(observer: Observer) -> Iterator[None]:
             (Database, "_transact", _transacting(observer)),
             (Writer, "_connect", _connecting),
             (Writer, "_attempt", _attempting(observer)),
-            (links, "move_cursor", _moving),
+            (links, "move_cursors", _moving),
             (links, "acknowledge", _acknowledging),
             (Intake, "effect", _effecting),
+            (Intake, "statuses", _stating),
         ):
             stack.enter_context(replaced(owner, name, by(vars(owner)[name])))
         yield
@@ -144,17 +145,19 @@ def _driver(writer: Any) -> Any:
 
 
 def _moving(before: Callable[..., None]) -> Callable[..., None]:
-    def move_cursor(tx: Any, org: str, vault: str, peer: bytes, applied: int) -> None:
-        before(tx, org, vault, peer, applied)
-        tx.exec_driver_sql(_NOTE, ("cursor", vault, applied, "", peer))
+    def move_cursors(tx: Any, *rows: Any) -> None:
+        before(tx, *rows)
+        for row in rows:
+            tx.exec_driver_sql(_NOTE, ("cursor", row.vault, row.applied, "", row.peer))
 
-    return move_cursor
+    return move_cursors
 
 
 def _acknowledging(before: Callable[..., None]) -> Callable[..., None]:
-    def acknowledge(tx: Any, org: str, vault: str, through: int) -> None:
-        before(tx, org, vault, through)
-        tx.exec_driver_sql(_NOTE, ("acknowledged", vault, through, "", b""))
+    def acknowledge(tx: Any, received: Sequence[tuple[str, str, int]]) -> None:
+        before(tx, received)
+        for _, vault, through in received:
+            tx.exec_driver_sql(_NOTE, ("acknowledged", vault, through, "", b""))
 
     return acknowledge
 
@@ -162,6 +165,8 @@ def _acknowledging(before: Callable[..., None]) -> Callable[..., None]:
 def _effecting(before: Callable[..., Any]) -> Callable[..., Any]:
     def effect(self: Any, message: Message) -> Any:
         inner = before(self, message)
+        if isinstance(inner, Told):
+            return inner
         name, data = codec.name_of(message), codec.encode_payload(message)
 
         def noted(tx: Any, link: Any) -> Any:
@@ -172,3 +177,14 @@ def _effecting(before: Callable[..., Any]) -> Callable[..., Any]:
         return noted
 
     return effect
+
+
+def _stating(before: Callable[..., Any]) -> Callable[..., Any]:
+    def statuses(self: Any, tx: Any, org: str, said: Mapping[str, Told]) -> Any:
+        events = before(self, tx, org, said)
+        for vault, told in said.items():
+            name, data = codec.name_of(told.status), codec.encode_payload(told.status)
+            tx.exec_driver_sql(_NOTE, ("effect", vault, 0, str(name), data))
+        return events
+
+    return statuses

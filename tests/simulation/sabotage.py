@@ -7,9 +7,11 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any, Final
 
-from control.gateway import ends
+from msgspec.structs import replace
+
 from control.gateway.agent import LiveAgent
 from control.services import witness
+from control.services.intake import Intake, Told
 from protocols.link.delivery import Sender
 from protocols.link.envelope import Envelope
 from protocols.link.errors import Fault, RemoteFaultError
@@ -81,7 +83,15 @@ def acknowledged_early() -> AbstractContextManager[None]:
 
 def cursor_put_back() -> AbstractContextManager[None]:
     """An effect stores the link's row as it was before its cursor moved (a bug that was)."""
-    return replaced(ends, "replace", lambda link, **_: link)
+    before = Intake.effect
+
+    def effect(self: Intake, message: Message) -> Any:
+        inner = before(self, message)
+        if isinstance(inner, Told):
+            return inner
+        return lambda tx, link: inner(tx, replace(link, applied=link.applied - 1))
+
+    return replaced(Intake, "effect", effect)
 
 
 def merged_though_offered() -> AbstractContextManager[None]:

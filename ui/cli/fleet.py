@@ -1,6 +1,5 @@
 """`freehold fleet …`: the agents of an organization, through its control plane."""
 
-from collections.abc import Iterator
 from typing import Annotated, Any, Final
 
 import typer
@@ -8,7 +7,7 @@ import typer
 from ui.cli import fleet_entry, fleet_policy
 from ui.cli.output import tell
 from ui.cli.pairs import given
-from ui.cli.plane import PAGE, Fleet, fleet
+from ui.cli.plane import fleet
 from ui.cli.route import route
 from ui.cli.session import session, shown
 from ui.cli.settings import PLANE, Settings, forget_token, save_token, token_path
@@ -73,13 +72,15 @@ def list_(
     tag: Annotated[str, typer.Option(help="Only those with this tag.")] = "",
     life: Annotated[str, typer.Option(help="pending, active, locked, retired")] = "",
     presence: Annotated[str, typer.Option(help="online, late, offline, unknown")] = "",
+    release: Annotated[str, typer.Option(help="Of Freehold, as the agents say.")] = "",
 ) -> None:
     """List the agents: who is live, and whether the policy that each should have is applied."""
     current = fleet(context)
-    policies = {row["vault"]: row for row in current.call("GET", "assignments")}
+    wanted = {"tag": tag, "life": life, "presence": presence, "release": release}
+    policies = {row["vault"]: row for row in current.pages("assignments")}
     rows = [
         {**row, "policy": _policy(policies.get(row["vault"]))}
-        for row in _agents(current, given(tag=tag, life=life, presence=presence))
+        for row in current.pages("agents", **given(**wanted))
     ]
     current.show(rows, COLUMNS)
 
@@ -163,17 +164,6 @@ def commands(context: typer.Context, vault: Vault) -> None:
     """List what an agent was asked to do, the newest first."""
     current = fleet(context)
     current.show(current.call("GET", "agents", vault, "commands"))
-
-
-def _agents(current: Fleet, wanted: dict[str, object]) -> Iterator[dict[str, Any]]:
-    after = ""
-    while True:
-        query = {**wanted, "after": after, "limit": PAGE}
-        page = current.call("GET", "agents", query=query)
-        yield from page
-        if len(page) < PAGE:
-            return
-        after = page[-1]["vault"]
 
 
 def _policy(row: dict[str, Any] | None) -> str:

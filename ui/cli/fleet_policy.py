@@ -64,7 +64,7 @@ def push(
 def status(context: typer.Context, name: Name) -> None:
     """Show what became of a policy at each agent, and why not."""
     current = fleet(context)
-    current.show(current.call("GET", "policies", name, "status"), STATUS)
+    current.show(list(current.pages("policies", name, "status")), STATUS)
 
 
 @rollouts.command()

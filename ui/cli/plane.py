@@ -1,6 +1,7 @@
 """What the commands of `freehold fleet` get: a client of the control plane, and an organization."""
 
 import os
+from collections.abc import Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
@@ -50,6 +51,16 @@ class Fleet:
         """The answer for something of the organization."""
         at = route("organizations", self.org, *names)
         return self.client.call(method, at, body, query=query)
+
+    def pages(self, *names: str, **wanted: object) -> Iterator[dict[str, Any]]:
+        """All rows of a list that is read page by page, in the order of the agents' names."""
+        after = ""
+        while True:
+            page = self.call("GET", *names, query={**wanted, "after": after, "limit": PAGE})
+            yield from page
+            if len(page) < PAGE:
+                return
+            after = page[-1]["vault"]
 
     @property
     def form(self) -> Format:

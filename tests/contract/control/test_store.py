@@ -62,7 +62,7 @@ async def test_a_change_that_fails_leaves_nothing(store: Store) -> None:
             nursery.start_soon(failing)
             change = partial(_add, agent(f"v{number}"))
             nursery.start_soon(store.write, change)
-    found = await store.read(lambda tx: agents.of_organization(tx, "acme"))
+    found = await store.read(lambda tx: agents.members(tx, "acme"))
     assert sorted(a.vault for a in found) == sorted(f"v{number}" for number in range(20))
 
 
@@ -124,7 +124,7 @@ async def test_many_last_words_are_one_change(store: Store) -> None:
         await store.write(lambda tx, name=name: agents.add_agent(tx, agent(name)))
     heard = [("acme", "a", Presence.ONLINE, 7), ("acme", "b", Presence.LATE, 8)]
     await store.write(lambda tx: agents.heard(tx, heard))
-    found = await store.read(lambda tx: agents.of_organization(tx, "acme"))
+    found = await store.read(lambda tx: agents.find(tx, "acme", AgentFilter()))
     assert [(a.presence, a.last_seen) for a in found] == [
         (Presence.ONLINE, 7),
         (Presence.LATE, 8),
@@ -185,11 +185,14 @@ async def test_policies_versions_and_rollouts(store: Store) -> None:
 
 async def test_assignments_are_replaced(store: Store) -> None:
     """The newest of each agent is what it should have."""
-    row = Assignment("acme", "v", 2**62, {"p": 1}, b"d", b"\0b", Outcome.WANTED, "", 0, 1)
+    row = Assignment("acme", "v", 2**62, {"p": 1}, b"d", Outcome.WANTED, "", 0, 1, b"\0b")
     await store.write(lambda tx: policies.put_assignments(tx, row, replace(row, vault="w")))
     changed = replace(row, outcome=Outcome.FAILED, reason="ceiling")
     await store.write(lambda tx: policies.put_assignments(tx, changed))
-    found = await store.read(lambda tx: policies.assignments_of(tx, "acme"))
+    found = [
+        await store.read(lambda tx, vault=vault: policies.assignment(tx, "acme", vault))
+        for vault in ("v", "w")
+    ]
     assert found == [changed, replace(row, vault="w")]
 
 

@@ -21,7 +21,9 @@ async def pushed(hub: Hub, text: str) -> str:
     made = await policies.write("acme", "p", Document(description=text, rules=(RULE,)), "", "x")
     if made.version == 1:
         await policies.point("acme", "p", (Target(all=True),))
-    return (await rollouts.start("acme", "p", made.version, Plan(), "x")).id
+    started = await rollouts.start("acme", "p", made.version, Plan(), "x")
+    await policies.catch_up()
+    return started.id
 
 
 async def outcome(hub: Hub, vault: str) -> tuple[Outcome, int]:
@@ -56,6 +58,7 @@ async def test_an_agent_that_was_away_gets_the_newest_alone(hub: Hub) -> None:
         await talk.delivered()
     await hub.plane.rollouts.tick()
     await hub.plane.rollouts.roll_back("acme", await pushed(hub, "v2"), "no")
+    await hub.plane.policies.catch_up()
     async with hub.connected(one) as talk:
         await talk.until(lambda: one.bundles == [1, 3])
         await talk.delivered()

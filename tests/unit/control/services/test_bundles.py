@@ -1,7 +1,6 @@
 """Bundles that an agent takes: signed, chained, always above what it has."""
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from msgspec.structs import replace
 
 from actors.testing import FakeWorld
 from control.api.plane import Plane
@@ -68,6 +67,8 @@ async def test_a_database_from_a_backup_catches_up(plane: Plane, world: FakeWorl
     )
     assert renewed is not None
     assert renewed.contents == first.contents
+    renewed = await plane.policies.assignment("acme", "v1")
+    assert renewed is not None
     assert taken(renewed, ahead, world).version > 7
 
 
@@ -80,4 +81,6 @@ async def test_an_old_report_changes_only_what_is_applied(plane: Plane, world: F
             tx, "acme", "v1", Report(1, applied=True, reason="", now=world.now())
         )
     )
-    assert row == replace(second, applied=1)
+    assert row is not None
+    assert (row.version, row.outcome, row.applied) == (2, second.outcome, 1)
+    assert row == await plane.policies.standing("acme", "v1")

@@ -11,15 +11,18 @@ from control.model.policies import Outcome, PolicyVersion
 from control.model.records import Alert
 from control.services.bundles import Terms, assign
 from control.services.events import Event, Topic
-from control.services.intake import Effect, Intake, figures
+from control.services.intake import Arrived, Effect, Intake, Told, figures
 from control.services.outbox import ensure
 from control.store import links, policies, records, samples
 from control.store.rows import Tx
 from protocols.link import messages as m
 from protocols.link import vocabulary as words
 from protocols.link.bundle import PolicyKey
+from protocols.pki.names import AgentName
 from tests.unit.control.fleet import enrolled
 from tests.unit.control.services.test_witness import KEY, leaves, shown
+
+NAME = AgentName("acme", "v1")
 
 
 @pytest.fixture
@@ -29,13 +32,21 @@ async def intake(plane: Plane, world: FakeWorld) -> Intake:
     return Intake(plane.policies, plane.witness, world)
 
 
-async def take(plane: Plane, effect: Effect) -> list[Event]:
-    """Apply it."""
+async def take(plane: Plane, effect: Effect | Told) -> list[Event]:
+    """Apply it, as the next message of the agent."""
 
     def change(tx: Tx) -> list[Event]:
-        return list(effect(tx, ensure(tx, "acme", "v1", b"s" * 16)))
+        through = ensure(tx, *NAME, b"s" * 16).applied + 1
+        arrived = Arrived(NAME, b"f" * 16, b"p" * 16, through, effect)
+        return list(Intake(plane.policies, plane.witness, plane.world).apply(tx, [arrived])[0])
 
     return await plane.store.write(change)
+
+
+async def greet(plane: Plane, intake: Intake, message: m.Registration) -> list[Event]:
+    """The agent connects."""
+    said = intake.registration(NAME, message, 0)
+    return list(await plane.store.write(lambda tx: intake.register(tx, [said])[0]))
 
 
 async def alerts(plane: Plane) -> list[Alert]:
@@ -204,7 +215,7 @@ def registration(version: int, digest: bytes) -> m.Registration:
 
 async def test_a_registration_is_kept_as_facts(plane: Plane, intake: Intake) -> None:
     """Only what the link's lists know."""
-    await take(plane, intake.registration(registration(0, bytes(32)), 0))
+    await greet(plane, intake, registration(0, bytes(32)))
     found = await plane.registry.get("acme", "v1")
     assert found.facts["release"] == "1.2.3"
     assert found.facts["key_holder"] == "shamir"
@@ -215,10 +226,10 @@ async def test_a_registration_settles_what_was_not_heard(
 ) -> None:
     """An agent that applied a bundle while we were restored from a backup says so by its hash."""
     digest = await bundled(plane, world)
-    [event] = await take(plane, intake.registration(registration(1, digest), 0))
+    [event] = await greet(plane, intake, registration(1, digest))
     assert event.topic is Topic.POLICY
     assert await outcome(plane) == (Outcome.APPLIED, 1, 1)
-    assert await take(plane, intake.registration(registration(1, digest), 0)) == []
+    assert await greet(plane, intake, registration(1, digest)) == []
 
 
 @pytest.mark.parametrize("version", [1, 5])
@@ -227,7 +238,7 @@ async def test_an_agent_that_is_ahead_gets_a_version_above_its_own(
 ) -> None:
     """Also when it has another bundle of the same version: ours comes from an older copy."""
     await bundled(plane, world)
-    await take(plane, intake.registration(registration(version, b"x" * 32), 0))
+    await greet(plane, intake, registration(version, b"x" * 32))
     found, _, wanted = await outcome(plane)
     assert found is Outcome.WANTED
     assert wanted > version + 1

@@ -30,7 +30,7 @@ def notice() -> m.Notification:
 def assignment(version: int) -> Assignment:
     """A bundle for `acme/v1`."""
     return Assignment(
-        "acme", "v1", version, {}, b"d" * 32, b"b" * (64 + version), Outcome.WANTED, "", 0, 1
+        "acme", "v1", version, {}, b"d" * 32, Outcome.WANTED, "", 0, 1, b"b" * (64 + version)
     )
 
 

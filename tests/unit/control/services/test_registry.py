@@ -74,7 +74,7 @@ async def test_tags_and_facts(plane: Plane, world: FakeWorld) -> None:
     assert (await plane.registry.tag("acme", "v1", ("b", "a", "b"))).tags == ("a", "b")
     with pytest.raises(ValidationError):
         await plane.registry.tag("acme", "v1", ("UPPER",))
-    await plane.store.write(lambda tx: registered(tx, "acme", "v1", {"release": "1.0.0"}, now=1))
+    await plane.store.write(lambda tx: registered(tx, "acme", {"v1": {"release": "1.0.0"}}, now=1))
     [found] = await plane.registry.find("acme", AgentFilter(tag="a"))
     assert found.facts == {"release": "1.0.0"}
-    assert await plane.store.write(lambda tx: registered(tx, "acme", "v9", {}, now=1)) is None
+    assert await plane.store.write(lambda tx: registered(tx, "acme", {"v9": {}}, now=1)) == []

@@ -24,6 +24,7 @@ async def ready(plane: Plane, world: FakeWorld) -> None:
 
 async def answer(plane: Plane, world: FakeWorld, *, refuse: bool = False) -> int:
     """Every agent that waits for a bundle says what became of it; how many did."""
+    await plane.policies.catch_up()
     waiting = [a for a in await plane.policies.status("acme") if a.outcome == "wanted"]
     for row in waiting:
         told = Report(row.version, not refuse, "above_ceiling" if refuse else "", world.now())
@@ -35,6 +36,7 @@ async def answer(plane: Plane, world: FakeWorld, *, refuse: bool = False) -> int
 
 async def having(plane: Plane) -> dict[str, int]:
     """Agent to the version of `p` it should have."""
+    await plane.policies.catch_up()
     return {a.vault: a.contents["p"] for a in await plane.policies.status("acme", "p")}
 
 

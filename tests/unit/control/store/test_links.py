@@ -18,11 +18,11 @@ async def test_an_acknowledgement_never_goes_back(plane: Plane) -> None:
 
     def change(tx: Tx) -> tuple[int, list[int], list[int]]:
         for vault in ("a", "b"):
-            links.put_link(tx, row(vault, newest=3))
+            links.put_links(tx, row(vault, newest=3))
             for number in (1, 2, 3):
                 links.add_outgoing(tx, Outgoing("acme", vault, number, "command", b"x"))
-        links.acknowledge(tx, "acme", "a", 2)
-        links.acknowledge(tx, "acme", "a", 1)
+        links.acknowledge(tx, [("acme", "a", 2)])
+        links.acknowledge(tx, [("acme", "a", 1)])
         found = links.link(tx, "acme", "a")
         assert found is not None
         left = [
@@ -50,9 +50,9 @@ async def test_a_cursor_is_of_one_agent(plane: Plane) -> None:
     """The same vault name in another organization has its own."""
 
     def change(tx: Tx) -> list[int]:
-        links.put_link(tx, row("a"))
-        links.put_link(tx, Link(**{**_fields(row("a")), "org": "other"}))
-        links.move_cursor(tx, "acme", "a", b"p" * 16, 5)
+        links.put_links(tx, row("a"))
+        links.put_links(tx, Link(**{**_fields(row("a")), "org": "other"}))
+        links.move_cursors(tx, row("a", applied=5))
         found = [links.link(tx, org, "a") for org in ("acme", "other")]
         return [x.applied for x in found if x is not None]
 

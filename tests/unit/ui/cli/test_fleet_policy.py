@@ -48,7 +48,7 @@ def test_what_is_no_json_is_not_sent(agent: FakeAgent, cli: Run) -> None:
     ("words", "method", "path", "body"),
     [
         (["policy", "list"], "GET", "policies", None),
-        (["policy", "status", "p"], "GET", "policies/p/status", None),
+        (["policy", "status", "p"], "GET", "policies/p/status?limit=500", None),
         (["rollout", "list", "p"], "GET", "policies/p/rollouts", None),
         (["rollout", "show", "r-1"], "GET", "rollouts/r-1", None),
         (["rollout", "advance", "r-1"], "POST", "rollouts/r-1/advance", None),
