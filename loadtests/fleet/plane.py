@@ -17,6 +17,7 @@ from loadtests.servers import freehold
 ORG: Final = "fleet"
 POLICY: Final = "no-deletes"
 DENY: Final = {"effect": "deny", "paths": ["secret/prod/*"], "capabilities": ["delete"]}
+PAGE: Final = 500  # the most that the control plane gives at once
 STOPPED_WITHIN: Final = 60.0  # seconds
 _PASSWORD: Final = re.compile(r"user admin, password (\S+)")
 
@@ -88,8 +89,14 @@ class Plane:
 
     def applied(self) -> int:
         """How many agents the control plane shows as having applied it."""
-        rows = self._call("GET", f"policies/{POLICY}/status")
-        return sum(row["outcome"] == "applied" for row in rows)
+        found, after = 0, ""
+        while True:
+            where = f"policies/{POLICY}/status?limit={PAGE}&after={after}"
+            rows = self._call("GET", where)
+            found += sum(row["outcome"] == "applied" for row in rows)
+            if len(rows) < PAGE:
+                return found
+            after = rows[-1]["vault"]
 
     def links(self) -> int:
         """How many agents it counts as linked."""
