@@ -29,6 +29,7 @@ help: ## print this list
 .PHONY: setup
 setup: ## install what is missing and make the environment; quick when nothing changed
 	@tools/setup.sh "$(VENV)" "$(PYTHON)"
+	@tools/web.sh
 
 .PHONY: run
 run: setup ## start a control plane and two agents from 127.0.0.1:8200 on (PORT=…); a first secret
@@ -50,11 +51,13 @@ lint: setup ## style, types, layers, and the rules of tools/house
 	@$(BIN)/mypy --no-error-summary
 	@$(BIN)/lint-imports --no-cache importlinter.toml
 	@$(PY) -m tools.house
+	@cd ui/web && npm run --silent check
 
 .PHONY: format
 format: setup ## let ruff write the style that `make lint` asks for
 	@$(BIN)/ruff check --fix --quiet
 	@$(BIN)/ruff format --quiet
+	@cd ui/web && npm run --silent format
 
 # The opponent and the load generators live in an environment of their own.
 BENCH := .bench/venv/bin/python
@@ -96,5 +99,5 @@ lock: ## choose and pin the newest versions that pyproject.toml and requirements
 .PHONY: clean
 clean: ## remove what the targets made: environments, caches, the data of `make run`
 	rm -rf .venv .venv-other .run .bench build dist ./*.egg-info .mypy_cache .ruff_cache \
-	  .pytest_cache .hypothesis .import_linter_cache schemathesis-report
+	  .pytest_cache .hypothesis .import_linter_cache schemathesis-report ui/web/dist ui/web/build ui/web/node_modules
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

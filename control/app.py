@@ -2,7 +2,7 @@
 
 import logging
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Final
 
@@ -22,8 +22,11 @@ from protocols.http import Limits, ServerHandle, TlsConfig
 from protocols.http import serve as serve_http
 from protocols.http.errors import TlsConfigError
 from protocols.systemd import Service
+from ui.web.files import File, read_files
+from ui.web.site import Site
 
 DRAIN_GRACE: Final = 10.0  # seconds for answers in flight at SIGTERM
+DASHBOARD: Final = "/control.html"
 log: Final = logging.getLogger("freehold.control")
 
 
@@ -39,7 +42,8 @@ async def serve(settings: Settings, tell: Callable[[str], None]) -> None:
         await app.startup()
         if password := await first_admin(plane):
             tell(f"first account: organization platform, user admin, password {password}")
-        ops = Ops(app, plane, metrics)
+        files = await world.run_sync(read_files)
+        ops = Ops(with_pages(app, files), plane, metrics)
         handle = await nursery.start(_listen, ops, settings, world)
         async with open_link(plane, settings) as door:
             gauges = {"connections": lambda: float(handle.connections()), **_gauges(door)}
@@ -47,6 +51,14 @@ async def serve(settings: Settings, tell: Callable[[str], None]) -> None:
                 await _until_stopped(handle, nursery, _told(door))
         await app.shutdown()
         nursery.cancel_scope.cancel()
+
+
+def with_pages(app: Any, files: Mapping[str, File]) -> Any:
+    """The dashboard in front of the API. Without it agents and programs are served all the same."""
+    if DASHBOARD not in files:
+        log.warning("the web interface is not built (make setup builds it): the API alone")
+        return app
+    return Site(files, DASHBOARD, app)
 
 
 async def _listen(

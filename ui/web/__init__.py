@@ -1,0 +1,1 @@
+"""The web interface: built from `src/` by Vite, served from memory (`site.py`)."""

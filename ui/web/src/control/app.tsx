@@ -1,0 +1,78 @@
+import { useGet } from "../lib/hooks";
+import {
+  chooseOrganization,
+  may,
+  me,
+  organization,
+  resume,
+  signOut,
+  standing,
+  within,
+} from "../lib/session";
+import type { Organization } from "../lib/types";
+import Login from "../pages/login";
+import { IconButton } from "../parts/button";
+import { Select } from "../parts/field";
+import { Outlet } from "../parts/outlet";
+import { type Group, Shell } from "../parts/shell";
+import { Failure, Loading } from "../parts/states";
+import { toastError } from "../parts/toasts";
+import { pages } from "./pages";
+import "./app.css";
+
+/** The dashboard: the door, or the shell around the page that the address names. */
+export function App() {
+  const now = standing.value;
+  if (now.state === "unknown") return <Loading what="Opening" />;
+  if (now.state === "error") return <Failure error={now.error} retry={resume} />;
+  if (now.state === "out") return <Login />;
+  return (
+    <Shell groups={groups()} choice={<OrganizationChoice />} foot={<Who />}>
+      <Outlet key={organization.value} pages={pages} />
+    </Shell>
+  );
+}
+
+/** The navigation: pages with a group, as far as the role goes. */
+function groups(): Group[] {
+  const found = new Map<string, Group["entries"][number][]>();
+  for (const { group, icon, path, role, title } of pages) {
+    if (!group || !icon || (role && !may(role))) continue;
+    const entries = found.get(group) ?? [];
+    entries.push({ href: within(path), title, icon });
+    found.set(group, entries);
+  }
+  return [...found].map(([title, entries]) => ({ title, entries }));
+}
+
+/** Whose fleet is looked at; a super-admin chooses among all, others among their own. */
+function OrganizationChoice() {
+  const mine = me.value;
+  const all = useGet<Organization[]>(mine?.super_admin ? "organizations" : null, { limit: 500 });
+  const choices = all.data ?? mine?.organizations ?? [];
+  if (choices.length < 2) return <p class="organization">{organization.value}</p>;
+  return (
+    <div class="organization">
+      <Select
+        aria-label="Organization"
+        value={organization.value}
+        change={chooseOrganization}
+        options={choices.map(({ id }) => [id, id] as const)}
+      />
+    </div>
+  );
+}
+
+function Who() {
+  const mine = me.value;
+  return (
+    <>
+      <span class="who" title={`${mine?.organization}/${mine?.name}`}>
+        {mine?.name}
+        <br />
+        <span class="muted">{mine?.super_admin ? "super-admin" : mine?.role}</span>
+      </span>
+      <IconButton icon="leave" label="Sign out" onClick={() => signOut().catch(toastError)} />
+    </>
+  );
+}

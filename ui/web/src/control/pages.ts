@@ -1,0 +1,24 @@
+import type { Page } from "../lib/router";
+import type { Role } from "../lib/types";
+import type { IconName } from "../parts/icon";
+
+/** A page of the dashboard; with `group` it has an entry in the navigation. */
+export interface ControlPage extends Page {
+  group?: string;
+  icon?: IconName;
+  /** Without this role in the organization the entry is not shown. */
+  role?: Role;
+}
+
+/** Every page, in the order of the navigation. To add one: docs/web.md. */
+export const pages: readonly ControlPage[] = [
+  {
+    path: "/",
+    title: "Fleet",
+    group: "Fleet",
+    icon: "fleet",
+    load: () => import("../pages/fleet"),
+  },
+  { path: "/fleet", title: "Fleet", load: () => import("../pages/fleet") },
+  { path: "/agents/:vault", title: "Agent", load: () => import("../pages/agent") },
+];

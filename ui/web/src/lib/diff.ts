@@ -1,0 +1,60 @@
+/** What differs between two texts, line by line. Pure. */
+
+export interface DiffLine {
+  kind: "same" | "gone" | "new";
+  text: string;
+}
+
+const MOST = 2000; // lines of one side; a policy has at most 64 KiB
+
+/**
+ * The lines of both, in order: the longest common subsequence stays.
+ *
+ * What is longer than `MOST` lines is told as replaced altogether.
+ */
+export function diff(before: string, after: string): DiffLine[] {
+  const [a, b] = [lines(before), lines(after)];
+  if (Math.max(a.length, b.length) > MOST) return [...told("gone", a), ...told("new", b)];
+  const common = lengths(a, b);
+  const found: DiffLine[] = [];
+  let [i, j] = [0, 0];
+  while (i < a.length && j < b.length) {
+    if (a[i] === b[j]) {
+      found.push({ kind: "same", text: a[i] ?? "" });
+      i++;
+      j++;
+    } else if (at(common, i + 1, j) >= at(common, i, j + 1)) {
+      found.push({ kind: "gone", text: a[i++] ?? "" });
+    } else {
+      found.push({ kind: "new", text: b[j++] ?? "" });
+    }
+  }
+  return [...found, ...told("gone", a.slice(i)), ...told("new", b.slice(j))];
+}
+
+/** `common[i][j]`: how many lines the rests from i and j on have in common. */
+function lengths(a: readonly string[], b: readonly string[]): Uint16Array[] {
+  const table = Array.from({ length: a.length + 1 }, () => new Uint16Array(b.length + 1));
+  for (let i = a.length - 1; i >= 0; i--) {
+    const row = table[i];
+    for (let j = b.length - 1; row && j >= 0; j--) {
+      row[j] =
+        a[i] === b[j]
+          ? at(table, i + 1, j + 1) + 1
+          : Math.max(at(table, i + 1, j), at(table, i, j + 1));
+    }
+  }
+  return table;
+}
+
+function at(table: readonly Uint16Array[], i: number, j: number): number {
+  return table[i]?.[j] ?? 0;
+}
+
+function told(kind: DiffLine["kind"], texts: readonly string[]): DiffLine[] {
+  return texts.map(text => ({ kind, text }));
+}
+
+function lines(text: string): string[] {
+  return text ? text.replace(/\n$/, "").split("\n") : [];
+}

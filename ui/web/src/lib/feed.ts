@@ -1,0 +1,24 @@
+import { effect } from "@preact/signals";
+import { Live } from "./live";
+import { doubt, leave, standing } from "./session";
+
+const PATH = "/api/v1/live";
+
+/** The one live feed of this page. */
+export const feed = new Live({
+  open: () => new WebSocket(Object.assign(new URL(PATH, location.href), { protocol: scheme() })),
+  onEnd: leave,
+  onRefused: () => void doubt(),
+});
+
+addEventListener("online", () => feed.hurry());
+document.addEventListener("visibilitychange", () => {
+  if (!document.hidden) feed.hurry();
+});
+effect(() => {
+  if (standing.value.state === "out") feed.stop();
+});
+
+function scheme(): string {
+  return location.protocol === "https:" ? "wss:" : "ws:";
+}

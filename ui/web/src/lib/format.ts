@@ -1,0 +1,96 @@
+/** Numbers, sizes and times as people read them. Pure: `now` is an argument. */
+
+const UNITS = ["", "k", "M", "G", "T"];
+const BYTES = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
+
+/** Three significant digits with an SI letter: `999`, `1.2k`, `12.3k`, `0.04`; `–` for nothing. */
+export function compact(value: number | null | undefined): string {
+  if (value == null || !Number.isFinite(value)) return "–";
+  const size = Math.abs(value);
+  if (size > 0 && size < 1) return trim(value.toFixed(size < 0.1 ? 3 : 2));
+  const step = scale(size, 1000, UNITS.length);
+  const scaled = value / 1000 ** step;
+  return trim(scaled.toFixed(Math.abs(scaled) < 100 ? 1 : 0)) + UNITS[step];
+}
+
+/** All digits in groups of three, for counts that are compared: `10,000`. */
+export function count(value: number | null | undefined): string {
+  return value == null ? "–" : value.toLocaleString("en-US");
+}
+
+/** `1.5 MiB`. */
+export function bytes(value: number | null | undefined): string {
+  if (value == null || !Number.isFinite(value)) return "–";
+  const step = scale(Math.abs(value), 1024, BYTES.length);
+  const scaled = value / 1024 ** step;
+  return `${trim(scaled.toFixed(step && scaled < 100 ? 1 : 0))} ${BYTES[step]}`;
+}
+
+/** A duration from milliseconds: `0.8 ms`, `340 ms`, `1.2 s`. */
+export function millis(value: number | null | undefined): string {
+  if (value == null || !Number.isFinite(value)) return "–";
+  if (value >= 1000) return `${trim((value / 1000).toFixed(1))} s`;
+  return `${trim(value.toFixed(value < 10 ? 1 : 0))} ms`;
+}
+
+/** A share of 1 in percent: `99.95 %`. */
+export function percent(share: number | null | undefined): string {
+  return share == null || !Number.isFinite(share) ? "–" : `${trim((share * 100).toFixed(2))} %`;
+}
+
+const STEPS: [number, string][] = [
+  [86_400, "d"],
+  [3600, "h"],
+  [60, "min"],
+  [1, "s"],
+];
+
+/** The largest unit of so many seconds: `42 s`, `3 min`, `5 h`, `12 d`. */
+export function duration(seconds: number): string {
+  const size = Math.max(0, Math.round(seconds));
+  const [unit, name] = STEPS.find(([step]) => size >= step) ?? [1, "s"];
+  return `${Math.floor(size / unit)} ${name}`;
+}
+
+/** How long before or after `now` (both Unix milliseconds): `now`, `42 s ago`, `in 3 h`. */
+export function ago(at: number, now: number): string {
+  const seconds = (now - at) / 1000;
+  if (Math.abs(seconds) < 1.5) return "now";
+  return seconds > 0 ? `${duration(seconds)} ago` : `in ${duration(-seconds)}`;
+}
+
+/** Day and time in the reader's zone, to the second, the same in every locale: `2026-11-24 21:03:00`. */
+export function moment(at: number): string {
+  const day = new Date(at);
+  const two = (value: number) => String(value).padStart(2, "0");
+  const date = [day.getFullYear(), two(day.getMonth() + 1), two(day.getDate())].join("-");
+  return `${date} ${[day.getHours(), day.getMinutes(), day.getSeconds()].map(two).join(":")}`;
+}
+
+/** Unix milliseconds of an RFC 3339 time (REST) or of Unix seconds (live feed); null for none. */
+export function instant(at: string | number | null | undefined): number | null {
+  if (at == null || at === "" || at === 0) return null;
+  const found = typeof at === "number" ? at * 1000 : Date.parse(at);
+  return Number.isNaN(found) ? null : found;
+}
+
+/** `rolled_back` → `Rolled back`. */
+export function words(name: string): string {
+  const plain = name.replaceAll(/[_.-]+/g, " ").trim();
+  return plain.charAt(0).toUpperCase() + plain.slice(1);
+}
+
+/** One thing or several: `plural(2, "agent")` is `2 agents`. */
+export function plural(number: number, noun: string, several = `${noun}s`): string {
+  return `${count(number)} ${number === 1 ? noun : several}`;
+}
+
+function scale(size: number, base: number, most: number): number {
+  let step = 0;
+  for (let left = size; left >= base && step < most - 1; left /= base) step++;
+  return step;
+}
+
+function trim(text: string): string {
+  return text.includes(".") ? text.replace(/\.?0+$/, "") : text;
+}

@@ -1,0 +1,62 @@
+import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { type ApiError, type Asked, asApiError, get } from "./api";
+import type { Collection } from "./collection";
+import { feed } from "./feed";
+
+/** What a `GET` came to; `reload` asks again and keeps what is shown meanwhile. */
+export interface Loaded<T> {
+  data: T | null;
+  error: ApiError | null;
+  loading: boolean;
+  reload: () => void;
+}
+
+/** Ask for `path` when it changes; null asks for nothing. Ends with the component. */
+export function useGet<T>(path: string | null, query?: Asked["query"]): Loaded<T> {
+  const [turn, setTurn] = useState(0);
+  const asked = JSON.stringify([path, query]);
+  const [found, setFound] = useState<Omit<Loaded<T>, "reload"> & { asked: string }>({
+    data: null,
+    error: null,
+    loading: path !== null,
+    asked,
+  });
+  // `asked` stands for path and query
+  useEffect(() => {
+    if (path === null) return;
+    const ending = new AbortController();
+    const { signal } = ending;
+    setFound(last => ({
+      data: last.asked === asked ? last.data : null,
+      error: null,
+      loading: true,
+      asked,
+    }));
+    get<T>(path, { signal, ...(query ? { query } : {}) })
+      .then(data => setFound({ data, error: null, loading: false, asked }))
+      .catch(error => {
+        if (signal.aborted) return;
+        setFound(last => ({ ...last, error: asApiError(error), loading: false }));
+      });
+    return () => ending.abort();
+  }, [asked, turn]);
+  return { ...found, reload: () => setTurn(last => last + 1) };
+}
+
+/** Watch a topic of the live feed for as long as the component is there. */
+export function useLive<Row extends object>(
+  topic: string,
+  org: string,
+  of?: string,
+): Collection<Row> {
+  const kept = useRef<() => void>(undefined);
+  const collection = useMemo(() => {
+    kept.current?.();
+    const wanted = of === undefined ? { topic, org } : { topic, org, of };
+    const [made, end] = feed.watch<Row>(wanted);
+    kept.current = end;
+    return made;
+  }, [topic, org, of]);
+  useEffect(() => () => kept.current?.(), []);
+  return collection;
+}

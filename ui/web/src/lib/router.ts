@@ -1,0 +1,113 @@
+import { computed, type ReadonlySignal, signal } from "@preact/signals";
+import type { ComponentType } from "preact";
+
+/** What the address names: `params` by the `:name`s of the pattern, decoded. */
+export interface Match {
+  page: Page;
+  params: Record<string, string>;
+}
+
+export interface PageProps {
+  params: Record<string, string>;
+}
+
+/** One page of a program. It is loaded when it is first opened. */
+export interface Page {
+  /** A pattern such as `/agents/:vault`. */
+  path: string;
+  title: string;
+  load: () => Promise<{ default: ComponentType<PageProps> }>;
+}
+
+/** The address as of now, without origin and fragment. */
+export const address = signal(current());
+
+export const path: ReadonlySignal<string> = computed(() => address.value.split("?")[0] ?? "/");
+export const query: ReadonlySignal<URLSearchParams> = computed(
+  () => new URLSearchParams(address.value.split("?")[1] ?? ""),
+);
+
+/** Go to an address of this program; `replace` leaves no entry in the history. */
+export function navigate(to: string, { replace = false } = {}): void {
+  if (to === address.peek()) return;
+  if (replace) history.replaceState(null, "", to);
+  else history.pushState(null, "", to);
+  address.value = current();
+}
+
+/** The same page with other query values; an empty one is left out. No entry in the history. */
+export function setQuery(values: Record<string, string>): void {
+  const next = new URLSearchParams(query.peek());
+  for (const [name, value] of Object.entries(values)) {
+    if (value) next.set(name, value);
+    else next.delete(name);
+  }
+  const text = next.toString();
+  navigate(path.peek() + (text ? `?${text}` : ""), { replace: true });
+}
+
+/** The page whose pattern the path has, and what stands in its places. Null: there is none. */
+export function match(pages: readonly Page[], at: string): Match | null {
+  for (const page of pages) {
+    const params = fit(page.path, at);
+    if (params) return { page, params };
+  }
+  return null;
+}
+
+/** The places of a pattern in a path, null if it does not fit. */
+export function fit(pattern: string, at: string): Record<string, string> | null {
+  const wanted = parts(pattern);
+  const given = parts(at);
+  if (wanted.length !== given.length) return null;
+  const params: Record<string, string> = {};
+  for (const [index, word] of wanted.entries()) {
+    const value = decoded(given[index] ?? "");
+    if (word.startsWith(":")) {
+      if (!value) return null;
+      params[word.slice(1)] = value;
+    } else if (word !== value) return null;
+  }
+  return params;
+}
+
+/** Follow the history and clicks on links of this program. Once, at the start. */
+export function startRouter(): void {
+  addEventListener("popstate", () => {
+    address.value = current();
+  });
+  document.addEventListener("click", event => {
+    const to = followed(event);
+    if (to === null) return;
+    event.preventDefault();
+    navigate(to);
+  });
+}
+
+/** Where a click leads inside this program; null if it is the browser's own affair. */
+function followed(event: MouseEvent): string | null {
+  const plain = event.button === 0 && !event.metaKey && !event.ctrlKey && !event.shiftKey;
+  if (!plain || event.altKey || event.defaultPrevented || !(event.target instanceof Element))
+    return null;
+  const link = event.target.closest("a");
+  if (!link || link.target || link.hasAttribute("download")) return null;
+  const url = new URL(link.href, location.href);
+  const ours = url.origin === location.origin && !url.pathname.startsWith("/api/");
+  return ours && !url.hash ? url.pathname + url.search : null;
+}
+
+function current(): string {
+  return location.pathname + location.search;
+}
+
+function parts(text: string): string[] {
+  return text.split("/").filter(Boolean);
+}
+
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text; // a lone %: it names nothing, and must not break the page
+  }
+}

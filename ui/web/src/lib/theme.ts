@@ -1,0 +1,31 @@
+import { computed, effect, signal } from "@preact/signals";
+import { recall, remember } from "./storage";
+
+/** What a person chose; `system` follows the system's setting as it changes. */
+export type Theme = "system" | "light" | "dark";
+
+const KEY = "freehold-theme"; // public/theme.js reads it before the first paint
+const THEMES: Theme[] = ["system", "light", "dark"];
+const prefersDark = matchMedia("(prefers-color-scheme: dark)");
+const systemIsDark = signal(prefersDark.matches);
+prefersDark.addEventListener("change", event => {
+  systemIsDark.value = event.matches;
+});
+
+export const theme = signal<Theme>(THEMES.find(name => name === recall(KEY)) ?? "system");
+
+/** Whether the page is dark now: charts are drawn anew when it changes. */
+export const isDark = computed(() =>
+  theme.value === "system" ? systemIsDark.value : theme.value === "dark",
+);
+
+/** The next choice of three. */
+export function turnTheme(): void {
+  theme.value = THEMES[(THEMES.indexOf(theme.value) + 1) % THEMES.length] ?? "system";
+  remember(KEY, theme.value);
+}
+
+effect(() => {
+  if (theme.value === "system") delete document.documentElement.dataset.theme;
+  else document.documentElement.dataset.theme = theme.value;
+});

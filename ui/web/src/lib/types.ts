@@ -1,0 +1,125 @@
+/**
+ * What the server sends, as far as pages read it. Written by hand and narrow: a field that no page
+ * shows is not here. Live rows are those of docs/spec/live.md (times in Unix seconds, durations in
+ * milliseconds, rates a second, null for what is not known), the rest is /api/v1/openapi.json.
+ */
+
+export type Role = "viewer" | "operator" | "admin" | "owner";
+export type Presence = "unknown" | "online" | "late" | "offline";
+export type Life = "pending" | "active" | "locked" | "retired";
+export type Severity = "info" | "warning" | "critical";
+
+export interface Organization {
+  id: string;
+  title: string;
+}
+
+/** Topic `fleet`, key vault. */
+export interface AgentRow {
+  tags: string[];
+  version: string;
+  life: Life;
+  reason: string;
+  state: Presence;
+  linked: boolean;
+  heard: number;
+  policy: "wanted" | "applied" | "failed" | "";
+  why: string;
+  wanted: number;
+  applied: number;
+  requests: number | null;
+  errors: number | null;
+  p50: number | null;
+  p99: number | null;
+  secrets: number | null;
+}
+
+/** Topic `curves`, key Unix seconds. */
+export interface CurveRow {
+  requests: number | null;
+  errors: number | null;
+  p50: number | null;
+  p99: number | null;
+  online: number | null;
+}
+
+/** Topic `changes`, key the number in the trail. */
+export interface ChangeRow {
+  at: number;
+  actor: string;
+  operation: string;
+  target: string;
+  phase: "intent" | "outcome";
+  result: string;
+  code: string;
+  ip: string;
+}
+
+/** Topic `alerts`, key id. */
+export interface AlertRow {
+  vault: string;
+  code: string;
+  severity: Severity;
+  message: string;
+  at: number;
+  acknowledged_by: string;
+  acknowledged_at: number;
+}
+
+/** Topic `agent`: a section each. */
+export interface AgentSections {
+  agent: AgentRow & {
+    platform: string;
+    backend: string;
+    key_holder: string;
+    started: number;
+    created: number;
+  };
+  link: {
+    connected: boolean;
+    since: number;
+    health: string;
+    sync: string;
+    newest: number;
+    acknowledged: number;
+    received: number;
+  };
+  policies: {
+    policy: string;
+    why: string;
+    wanted: number;
+    applied: number;
+    changed: number;
+    contents: Record<string, number>;
+  };
+  certificate: {
+    generation: number;
+    serial: string;
+    not_before: number;
+    not_after: number;
+    renew_at: number;
+    standing: string;
+  };
+  audit: { size: number; root: string; at: number; fault: string };
+  metrics: {
+    at: number;
+    counters: Record<string, number>;
+    gauges: Record<string, number>;
+    histograms: Record<string, { counts: number[]; sum_us: number }>;
+  };
+  tree: { at: number; nodes: ActorNode[] | null };
+}
+
+export interface ActorNode {
+  path: string;
+  kind: string;
+  state: string;
+  restarts: number;
+  handled: number;
+  mean_us: number;
+  max_us: number;
+  depth: number;
+  bound: number;
+  refused: number;
+  dropped: number;
+}

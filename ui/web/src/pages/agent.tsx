@@ -1,0 +1,105 @@
+import { bytes, compact, count, millis, percent } from "../lib/format";
+import { useLive } from "../lib/hooks";
+import type { PageProps } from "../lib/router";
+import { organization, within } from "../lib/session";
+import type { AgentSections } from "../lib/types";
+import { State } from "../parts/badge";
+import { Figure, Figures } from "../parts/card";
+import { LinkState } from "../parts/linkstate";
+import { Page } from "../parts/page";
+import { Empty, Failure, Loading, Stale } from "../parts/states";
+import { Tabs } from "../parts/tabs";
+import { TimeAgo } from "../parts/time";
+import { Curves } from "./agent/curves";
+import { About } from "./agent/facts";
+import { LifeActions } from "./agent/life";
+import { Metrics } from "./agent/metrics";
+import { Tree } from "./agent/tree";
+import { stateOf } from "./fleet/rows";
+
+/** One agent as of this moment; while it is looked at, the agent says more of itself. */
+export default function Agent({ params: { vault = "" } }: PageProps) {
+  const live = useLive<object>("agent", organization.value, vault);
+  live.version.value;
+  const sections = Object.fromEntries(live.rows) as Partial<AgentSections>;
+  const { agent, metrics, tree } = sections;
+  const above = { href: within("/"), title: "Fleet" };
+  const error = live.error.value;
+  if (error?.code === "not_found")
+    return (
+      <Page title={vault} above={above}>
+        <Empty icon="agent" title="There is no such agent">
+          It may belong to another organization.
+        </Empty>
+      </Page>
+    );
+  if (error) return <Failure error={error} />;
+  if (!agent) return <Loading what={`Loading ${vault}`} />;
+  return (
+    <Page
+      title={vault}
+      above={above}
+      state={
+        <>
+          <State of={stateOf(agent)} filled />
+          <LinkState />
+        </>
+      }
+      actions={<LifeActions vault={vault} life={agent.life} />}
+    >
+      <div class="stack">
+        <Stale freshness={live.freshness.value} />
+        <Now agent={agent} gauges={metrics?.gauges ?? {}} />
+        <Tabs
+          label="About this agent"
+          tabs={[
+            {
+              name: "overview",
+              title: "Overview",
+              content: () => (
+                <div class="stack">
+                  <Curves vault={vault} at={metrics?.at ?? 0} row={agent} />
+                  <About {...sections} />
+                </div>
+              ),
+            },
+            { name: "actors", title: "Actors", content: () => <Tree tree={tree} /> },
+            { name: "metrics", title: "Metrics", content: () => <Metrics metrics={metrics} /> },
+          ]}
+        />
+      </div>
+    </Page>
+  );
+}
+
+interface NowProps {
+  agent: AgentSections["agent"];
+  gauges: Record<string, number>;
+}
+
+function Now({ agent, gauges }: NowProps) {
+  const cpu = gauges.cpu_permille;
+  return (
+    <Figures>
+      <Figure label="Requests" value={compact(agent.requests)} unit="/s" />
+      <Figure label="Server errors" value={compact(agent.errors)} unit="/s" />
+      <Figure label="Latency p99" value={millis(agent.p99)} note={`p50 ${millis(agent.p50)}`} />
+      <Figure
+        label="Secrets"
+        value={count(agent.secrets)}
+        note={`${count(gauges.secrets_expiring)} expire soon`}
+      />
+      <Figure label="Processor" value={percent(cpu === undefined ? null : cpu / 1000)} />
+      <Figure label="Memory" value={bytes(gauges.memory_bytes)} />
+      <Figure
+        label="Outbox"
+        value={count(gauges.outbox_messages)}
+        note={bytes(gauges.outbox_bytes)}
+      />
+      <Figure
+        label="Last word"
+        value={agent.state === "online" ? "now" : <TimeAgo at={agent.heard} />}
+      />
+    </Figures>
+  );
+}

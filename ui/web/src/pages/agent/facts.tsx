@@ -1,0 +1,133 @@
+import type { ComponentChildren } from "preact";
+import { count, words } from "../../lib/format";
+import { within } from "../../lib/session";
+import type { AgentSections } from "../../lib/types";
+import { State, Tags } from "../../parts/badge";
+import { Card, Facts } from "../../parts/card";
+import { Copy } from "../../parts/copy";
+import { TimeAgo } from "../../parts/time";
+
+type Sections = Partial<AgentSections>;
+
+/** What is known of an agent beside its figures, a card for each matter. */
+export function About({ agent, link, policies, certificate, audit }: Sections) {
+  return (
+    <div class="columns">
+      {agent && <Card title="Agent">{agentFacts(agent)}</Card>}
+      <Card
+        title="Link"
+        aside={
+          <State
+            of={link?.connected ? "online" : "offline"}
+            label={link?.connected ? "Connected" : "Not connected"}
+          />
+        }
+      >
+        {link ? linkFacts(link) : <Unheard />}
+      </Card>
+      <Card title="Policies" aside={policies?.policy && <State of={policies.policy} />}>
+        {policies?.policy ? policyFacts(policies) : <Unheard>It has no policy.</Unheard>}
+      </Card>
+      <Card
+        title="Certificate"
+        aside={certificate?.standing && <State of={certificate.standing} />}
+      >
+        {certificate ? certificateFacts(certificate) : <Unheard>It has none yet.</Unheard>}
+      </Card>
+      <Card title="Audit witness" aside={audit && witness(audit)}>
+        {audit?.size ? auditFacts(audit) : <Unheard>Nothing of its log is cosigned yet.</Unheard>}
+      </Card>
+    </div>
+  );
+}
+
+function agentFacts(row: AgentSections["agent"]) {
+  return (
+    <Facts
+      rows={[
+        ["Life", <State of={row.life} key="life" />],
+        ...(row.reason ? [["Because", row.reason] as [string, ComponentChildren]] : []),
+        ["Tags", row.tags.length ? <Tags of={row.tags} most={6} /> : "–"],
+        ["Version", row.version || "–"],
+        ["Platform", words(row.platform ?? "") || "–"],
+        ["Stores in", words(row.backend ?? "") || "–"],
+        ["Root key in", words(row.key_holder ?? "") || "–"],
+        ["Started", <TimeAgo at={row.started} key="started" />],
+        ["Known since", <TimeAgo at={row.created} key="created" />],
+      ]}
+    />
+  );
+}
+
+function linkFacts(row: AgentSections["link"]) {
+  return (
+    <Facts
+      rows={[
+        [row.connected ? "Since" : "Until", <TimeAgo at={row.since} key="since" />],
+        ["Health", row.health ? <State of={row.health} /> : "–"],
+        ["Its own view", words(row.sync ?? "") || "–"],
+        ["Sent", `${count(row.acknowledged)} of ${count(row.newest)} acknowledged`],
+        ["Received", count(row.received)],
+      ]}
+    />
+  );
+}
+
+function policyFacts(row: AgentSections["policies"]) {
+  return (
+    <Facts
+      rows={[
+        ["Bundle", `${row.applied || "none"} in force, ${row.wanted} wanted`],
+        ...(row.why ? [["Refused for", words(row.why)] as [string, ComponentChildren]] : []),
+        ["Changed", <TimeAgo at={row.changed} key="changed" />],
+        ...Object.entries(row.contents).map(([name, version]): [string, ComponentChildren] => [
+          `Version ${version}`,
+          <a href={within(`/policies/${name}`)} key={name}>
+            {name}
+          </a>,
+        ]),
+      ]}
+    />
+  );
+}
+
+function certificateFacts(row: AgentSections["certificate"]) {
+  return (
+    <Facts
+      rows={[
+        ["Generation", count(row.generation)],
+        ["Serial", <code key="serial">{row.serial}</code>],
+        ["Issued", <TimeAgo at={row.not_before} key="issued" />],
+        ["Renews", <TimeAgo at={row.renew_at} key="renews" />],
+        ["Expires", <TimeAgo at={row.not_after} key="expires" />],
+      ]}
+    />
+  );
+}
+
+function auditFacts(row: AgentSections["audit"]) {
+  return (
+    <Facts
+      rows={[
+        ["Cosigned up to", `record ${count(row.size)}`],
+        ["When", <TimeAgo at={row.at} key="at" />],
+        [
+          "Root",
+          <span class="line" key="root">
+            <code>{row.root.slice(0, 16)}…</code>
+            <Copy text={row.root} label="Copy the root" />
+          </span>,
+        ],
+      ]}
+    />
+  );
+}
+
+function witness({ fault, size }: AgentSections["audit"]) {
+  if (fault) return <State of={fault} />;
+  return size ? <State of="ok" label="Consistent" /> : null;
+}
+
+function Unheard({ children = "It has said nothing yet." }: { children?: ComponentChildren }) {
+  return <p class="muted">{children}</p>;
+}

@@ -1,0 +1,52 @@
+import { useMemo } from "preact/hooks";
+import { useLive } from "../lib/hooks";
+import { may, organization } from "../lib/session";
+import type { AgentRow, AlertRow, CurveRow } from "../lib/types";
+import { LinkState } from "../parts/linkstate";
+import { Page } from "../parts/page";
+import { Empty, Failure, Loading, Stale } from "../parts/states";
+import { Changes } from "./fleet/changes";
+import { Counts } from "./fleet/counts";
+import { Curves } from "./fleet/curves";
+import { Groups } from "./fleet/groups";
+import { List } from "./fleet/list";
+import { listed, summed } from "./fleet/rows";
+
+/** All agents of an organization as of this moment. */
+export default function Fleet() {
+  const org = organization.value;
+  const fleet = useLive<AgentRow>("fleet", org);
+  const curves = useLive<CurveRow>("curves", org);
+  const alerts = useLive<AlertRow>("alerts", org);
+  const version = fleet.version.value;
+  // rows change in place with the version
+  const rows = useMemo(() => listed(fleet), [fleet, version]);
+  const summary = useMemo(() => summed(rows), [rows]);
+  const error = fleet.error.value;
+  if (error) return <Failure error={error} />;
+  if (fleet.freshness.value === "loading") return <Loading what="Loading the fleet" />;
+  return (
+    <Page title="Fleet" state={<LinkState />}>
+      <div class="stack">
+        <Stale freshness={fleet.freshness.value} />
+        {rows.length ? (
+          <>
+            <Counts summary={summary} curves={curves} alerts={alerts} />
+            <Curves of={curves} />
+            <div class="beside">
+              <List rows={rows} summary={summary} />
+              <div class="stack">
+                {may("admin") && <Changes org={org} />}
+                <Groups summary={summary} />
+              </div>
+            </div>
+          </>
+        ) : (
+          <Empty icon="fleet" title="No agents yet">
+            Agents of this organization appear here when they have enrolled.
+          </Empty>
+        )}
+      </div>
+    </Page>
+  );
+}

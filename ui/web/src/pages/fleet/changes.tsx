@@ -1,0 +1,39 @@
+import { words } from "../../lib/format";
+import { useLive } from "../../lib/hooks";
+import type { ChangeRow } from "../../lib/types";
+import { State } from "../../parts/badge";
+import { Card } from "../../parts/card";
+import { TimeAgo } from "../../parts/time";
+import "./changes.css";
+
+const SHOWN = 8;
+
+/** What people did lately, and whether they were let. */
+export function Changes({ org }: { org: string }) {
+  const changes = useLive<ChangeRow>("changes", org);
+  changes.version.value;
+  const newest = [...changes.rows]
+    .filter(([, { phase }]) => phase === "outcome")
+    .sort(([a], [b]) => Number(b) - Number(a))
+    .slice(0, SHOWN);
+  return (
+    <Card title="What changed lately" flush>
+      {newest.length ? (
+        <ul class="changes">
+          {newest.map(([seq, row]) => (
+            <li key={seq}>
+              <span>
+                {words(row.operation)} <span class="mono">{row.target}</span>
+              </span>
+              <TimeAgo at={row.at} />
+              <span class="by">{row.actor || "nobody signed in"}</span>
+              {row.result !== "ok" && <State of={row.result} />}
+            </li>
+          ))}
+        </ul>
+      ) : (
+        <p class="muted body">Nothing yet.</p>
+      )}
+    </Card>
+  );
+}

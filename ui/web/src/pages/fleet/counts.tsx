@@ -1,0 +1,61 @@
+import type { Collection } from "../../lib/collection";
+import { compact, count, millis, percent } from "../../lib/format";
+import { within } from "../../lib/session";
+import type { AlertRow, CurveRow } from "../../lib/types";
+import { State } from "../../parts/badge";
+import { Figure, Figures } from "../../parts/card";
+import type { Summary } from "./rows";
+
+interface CountsProps {
+  summary: Summary;
+  curves: Collection<CurveRow>;
+  alerts: Collection<AlertRow>;
+}
+
+/** The numbers one looks at first. Those of states narrow the list to them. */
+export function Counts({ summary, curves, alerts }: CountsProps) {
+  curves.version.value;
+  alerts.version.value;
+  const { states, policies, total } = summary;
+  const last = newest(curves);
+  const open = alerts.list().filter(alert => !alert.acknowledged_at);
+  const critical = open.filter(alert => alert.severity === "critical").length;
+  const assigned = Object.values(policies).reduce((sum, each) => sum + each, 0);
+  return (
+    <Figures>
+      <Figure label="Agents" value={count(total)} note={`${compact(summary.secrets)} secrets`} />
+      {["online", "late", "offline"].map(state => (
+        <Figure
+          key={state}
+          label={<State of={state} />}
+          value={count(states[state] ?? 0)}
+          note={percent(total ? (states[state] ?? 0) / total : null)}
+          href={within(`/?state=${state}`)}
+        />
+      ))}
+      <Figure
+        label="Policies applied"
+        value={assigned ? Math.floor((100 * (policies.applied ?? 0)) / assigned) : "–"}
+        unit={assigned ? "%" : ""}
+        note={`${count(policies.failed ?? 0)} failed, ${count(policies.wanted ?? 0)} on their way`}
+      />
+      <Figure
+        label="Requests"
+        value={compact(last?.requests)}
+        unit="/s"
+        note={`${share(last)} server errors`}
+      />
+      <Figure label="Latency p99" value={millis(last?.p99)} note={`p50 ${millis(last?.p50)}`} />
+      <Figure label="Open alerts" value={count(open.length)} note={`${critical} critical`} />
+    </Figures>
+  );
+}
+
+function newest(curves: Collection<CurveRow>): CurveRow | undefined {
+  const at = [...curves.rows.keys()].reduce((most, key) => Math.max(most, Number(key)), 0);
+  return curves.rows.get(String(at));
+}
+
+function share(row: CurveRow | undefined): string {
+  return percent(row?.requests ? (row.errors ?? 0) / row.requests : null);
+}

@@ -1,0 +1,143 @@
+import { useMemo } from "preact/hooks";
+import { compact, count, millis, plural } from "../../lib/format";
+import { navigate, query, setQuery } from "../../lib/router";
+import { within } from "../../lib/session";
+import { State, Tags } from "../../parts/badge";
+import { Card } from "../../parts/card";
+import { Search, Select } from "../../parts/field";
+import { Empty } from "../../parts/states";
+import { type Column, Table } from "../../parts/table";
+import { TimeAgo } from "../../parts/time";
+import { type Listed, narrowed, ranked, type Summary, stateOf } from "./rows";
+import "./list.css";
+
+const URGENCY = ["offline", "locked", "late", "pending", "unknown", "online"];
+
+const COLUMNS: Column<Listed>[] = [
+  {
+    name: "state",
+    title: "State",
+    width: "7.5rem",
+    cell: row => <State of={stateOf(row)} />,
+    by: row => URGENCY.indexOf(stateOf(row)),
+  },
+  {
+    name: "vault",
+    title: "Agent",
+    cell: ({ vault }) => <a href={within(`/agents/${vault}`)}>{vault}</a>,
+    by: row => row.vault,
+  },
+  { name: "tags", title: "Tags", wide: true, cell: ({ tags }) => <Tags of={tags} most={2} /> },
+  {
+    name: "version",
+    title: "Version",
+    width: "6rem",
+    wide: true,
+    cell: row => row.version || "–",
+    by: row => row.version || null,
+  },
+  {
+    name: "policy",
+    title: "Policies",
+    width: "7.5rem",
+    cell: ({ policy }) => (policy ? <State of={policy} /> : <span class="muted">None</span>),
+    by: row => row.policy || null,
+  },
+  {
+    name: "requests",
+    title: "Req/s",
+    width: "5.5rem",
+    number: true,
+    wide: true,
+    cell: row => compact(row.requests),
+    by: row => row.requests,
+  },
+  {
+    name: "errors",
+    title: "Err/s",
+    width: "5.5rem",
+    number: true,
+    wide: true,
+    cell: row => compact(row.errors),
+    by: row => row.errors,
+  },
+  {
+    name: "p99",
+    title: "p99",
+    width: "5.5rem",
+    number: true,
+    wide: true,
+    cell: row => millis(row.p99),
+    by: row => row.p99,
+  },
+  {
+    name: "heard",
+    title: "Last word",
+    width: "7rem",
+    number: true,
+    wide: true,
+    cell: row => (row.state === "online" ? "now" : <TimeAgo at={row.heard} />),
+    by: row => (row.state === "online" ? Number.MAX_SAFE_INTEGER : row.heard || null),
+  },
+];
+
+/** Every agent; the address holds what it is narrowed to. */
+export function List({ rows, summary }: { rows: readonly Listed[]; summary: Summary }) {
+  const asked = (name: string) => query.value.get(name) ?? "";
+  const [text, state, tag, version] = [asked("q"), asked("state"), asked("tag"), asked("version")];
+  const shown = useMemo(
+    () => narrowed(rows, { text, state, tag, version }),
+    [rows, text, state, tag, version],
+  );
+  const all = shown.length === rows.length;
+  return (
+    <Card
+      title="Agents"
+      flush
+      aside={all ? plural(rows.length, "agent") : `${count(shown.length)} of ${count(rows.length)}`}
+    >
+      <div class="toolbar">
+        <Search label="Find agents" value={text} change={q => setQuery({ q })} />
+        <Select
+          aria-label="State"
+          value={state}
+          change={value => setQuery({ state: value })}
+          options={choices("Any state", {
+            ...summary.states,
+            failed: summary.policies.failed ?? 0,
+          })}
+        />
+        <Select
+          aria-label="Tag"
+          value={tag}
+          change={value => setQuery({ tag: value })}
+          options={choices("Any tag", summary.tags)}
+        />
+        <Select
+          aria-label="Version"
+          value={version}
+          change={value => setQuery({ version: value })}
+          options={choices("Any version", summary.versions)}
+        />
+      </div>
+      <Table
+        label="Agents"
+        columns={COLUMNS}
+        rows={shown}
+        keyOf={row => row.vault}
+        order={{ column: "state", descending: false }}
+        open={row => navigate(within(`/agents/${row.vault}`))}
+        height="36rem"
+        empty={<Empty title="No agent fits">Try fewer filters.</Empty>}
+      />
+    </Card>
+  );
+}
+
+function choices(any: string, counts: Record<string, number>): [string, string][] {
+  const found = ranked(counts).map(([name, number]): [string, string] => [
+    name,
+    `${name} (${count(number)})`,
+  ]);
+  return [["", any], ...found];
+}

@@ -1,0 +1,90 @@
+import type { Collection } from "../../lib/collection";
+import type { AgentRow, CurveRow } from "../../lib/types";
+
+/** An agent with its name, as the list shows it. */
+export interface Listed extends AgentRow {
+  vault: string;
+}
+
+/** What the list is narrowed to; empty means any. */
+export interface Filter {
+  text: string;
+  state: string;
+  tag: string;
+  version: string;
+}
+
+/** How many there are of each, and what they do together. */
+export interface Summary {
+  total: number;
+  states: Record<string, number>;
+  policies: Record<string, number>;
+  versions: Record<string, number>;
+  tags: Record<string, number>;
+  secrets: number;
+}
+
+/** All agents but those that are gone for good. */
+export function listed(fleet: Collection<AgentRow>): Listed[] {
+  return [...fleet.rows]
+    .filter(([, row]) => row.life !== "retired")
+    .map(([vault, row]) => ({ vault, ...row }));
+}
+
+/** What an agent is, in one word: its life where that says more than whether it is heard. */
+export function stateOf({ life, state }: Pick<AgentRow, "life" | "state">): string {
+  return life === "active" ? state : life;
+}
+
+export function narrowed(rows: readonly Listed[], { text, state, tag, version }: Filter): Listed[] {
+  const wanted = text.trim().toLowerCase();
+  return rows.filter(
+    row =>
+      (!state || stateOf(row) === state || row.policy === state) &&
+      (!tag || row.tags.includes(tag)) &&
+      (!version || row.version === version) &&
+      (!wanted || row.vault.includes(wanted) || row.tags.some(each => each.includes(wanted))),
+  );
+}
+
+export function summed(rows: readonly Listed[]): Summary {
+  const sum: Summary = {
+    total: rows.length,
+    states: {},
+    policies: {},
+    versions: {},
+    tags: {},
+    secrets: 0,
+  };
+  for (const row of rows) {
+    add(sum.states, stateOf(row));
+    if (row.policy) add(sum.policies, row.policy);
+    if (row.version) add(sum.versions, row.version);
+    for (const tag of row.tags) add(sum.tags, tag);
+    sum.secrets += row.secrets ?? 0;
+  }
+  return sum;
+}
+
+/** The most frequent first. */
+export function ranked(counts: Record<string, number>): [string, number][] {
+  return Object.entries(counts).sort(([a, x], [b, y]) => y - x || (a < b ? -1 : 1));
+}
+
+/** The columns of the curves over time, as charts take them. */
+export function courses(curves: Collection<CurveRow>) {
+  const points = [...curves.rows].sort(([a], [b]) => Number(a) - Number(b));
+  const column = (name: keyof CurveRow) => points.map(([, row]) => row[name]);
+  return {
+    times: points.map(([at]) => Number(at)),
+    requests: column("requests"),
+    errors: column("errors"),
+    p50: column("p50"),
+    p99: column("p99"),
+    online: column("online"),
+  };
+}
+
+function add(counts: Record<string, number>, name: string): void {
+  counts[name] = (counts[name] ?? 0) + 1;
+}

@@ -1,0 +1,98 @@
+import type { JSX } from "preact";
+import { words } from "../lib/format";
+import "./badge.css";
+
+export type Tone = "good" | "warn" | "bad" | "info" | "muted";
+
+/** The word of a state, its tone, and a shape of its own: nobody has to see the colour. */
+type Look = [Tone, Shape, string?];
+type Shape = "full" | "half" | "ring" | "cross" | "check" | "bang" | "bar" | "arrow";
+
+const LOOKS: Record<string, Look> = {
+  online: ["good", "full"],
+  late: ["warn", "half"],
+  offline: ["bad", "cross"],
+  unknown: ["muted", "ring", "Never heard"],
+  pending: ["info", "ring"],
+  active: ["good", "full"],
+  locked: ["bad", "bar"],
+  retired: ["muted", "bar"],
+  applied: ["good", "check"],
+  wanted: ["info", "arrow", "On its way"],
+  failed: ["bad", "bang"],
+  running: ["info", "arrow"],
+  halted: ["warn", "bar"],
+  done: ["good", "check"],
+  rolled_back: ["muted", "cross"],
+  info: ["info", "ring"],
+  warning: ["warn", "bang"],
+  critical: ["bad", "bang"],
+  ok: ["good", "check"],
+  denied: ["bad", "bar"],
+  fork: ["bad", "bang"],
+  rollback: ["bad", "bang"],
+  serving: ["good", "full"],
+  sealed: ["warn", "bar"],
+  refusing: ["bad", "cross"],
+};
+
+const SHAPES: Record<Shape, JSX.Element> = {
+  full: <circle cx="5" cy="5" r="4" fill="currentColor" />,
+  half: (
+    <path
+      d="M5 1a4 4 0 1 1 0 8zM5 1.6a3.4 3.4 0 0 0 0 6.8"
+      fill="currentColor"
+      fill-rule="evenodd"
+    />
+  ),
+  ring: <circle cx="5" cy="5" r="3.4" fill="none" stroke="currentColor" stroke-width="1.4" />,
+  cross: <path d="M1.8 1.8l6.4 6.4M8.2 1.8L1.8 8.2" stroke="currentColor" stroke-width="1.8" />,
+  check: <path d="M1.2 5.2l2.6 2.7L8.8 2.3" fill="none" stroke="currentColor" stroke-width="1.8" />,
+  bang: <path d="M5 .8v5.4M5 7.4v1.8" stroke="currentColor" stroke-width="2" />,
+  bar: <path d="M2.2 1.6h2v6.8h-2zM5.8 1.6h2v6.8h-2z" fill="currentColor" />,
+  arrow: <path d="M1 5h7M5 2l3 3-3 3" fill="none" stroke="currentColor" stroke-width="1.6" />,
+};
+
+interface StateProps {
+  /** `online`, `failed`, …; a word that is not listed is shown as it is. */
+  of: string;
+  /** On a tinted ground, for the head of a page. */
+  filled?: boolean;
+  label?: string;
+}
+
+/** A state as shape, colour and word. */
+export function State({ of, filled = false, label }: StateProps) {
+  const [tone, shape, word] = LOOKS[of] ?? ["muted", "ring"];
+  return (
+    <span class={`badge tone-${tone} ${filled ? "filled" : "plain"}`}>
+      <svg width="10" height="10" viewBox="0 0 10 10" aria-hidden="true">
+        {SHAPES[shape]}
+      </svg>
+      <span class="badge-text">{label ?? word ?? words(of)}</span>
+    </span>
+  );
+}
+
+/** The tone of a state, for figures and bars beside it. */
+export function toneOf(state: string): Tone {
+  return LOOKS[state]?.[0] ?? "muted";
+}
+
+export function Tags({ of, most = 3 }: { of: readonly string[]; most?: number }) {
+  const more = of.length - most;
+  return (
+    <span class="tags">
+      {of.slice(0, most).map(tag => (
+        <span class="tag" key={tag} title={tag}>
+          {tag}
+        </span>
+      ))}
+      {more > 0 && (
+        <span class="tag" title={of.slice(most).join(", ")}>
+          +{more}
+        </span>
+      )}
+    </span>
+  );
+}

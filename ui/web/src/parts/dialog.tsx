@@ -1,0 +1,69 @@
+import type { ComponentChildren } from "preact";
+import { useEffect, useId, useRef, useState } from "preact/hooks";
+import { type ApiError, asApiError } from "../lib/api";
+import { Button } from "./button";
+import { Notice } from "./states";
+import "./dialog.css";
+
+interface DialogProps {
+  title: string;
+  /** What the button says that does it. */
+  action: string;
+  danger?: boolean;
+  /** Does it; what it throws is shown and the dialog stays. */
+  act: () => Promise<unknown>;
+  close: () => void;
+  children: ComponentChildren;
+}
+
+/**
+ * Asks before something is done, or for what it needs.
+ *
+ * The browser's own modal dialog: it holds the focus, gives it back, and closes on Escape.
+ */
+export function Dialog({ title, action, danger = false, act, close, children }: DialogProps) {
+  const element = useRef<HTMLDialogElement>(null);
+  const id = useId();
+  const [busy, setBusy] = useState(false);
+  const [error, setError] = useState<ApiError | null>(null);
+  useEffect(() => {
+    const dialog = element.current;
+    const before = document.activeElement;
+    dialog?.showModal();
+    return () => {
+      dialog?.close();
+      if (before instanceof HTMLElement) before.focus();
+    };
+  }, []);
+  const submit = async (event: Event) => {
+    event.preventDefault();
+    setBusy(true);
+    try {
+      await act();
+      close();
+    } catch (thrown) {
+      setError(asApiError(thrown));
+      setBusy(false);
+    }
+  };
+  return (
+    <dialog class="dialog" ref={element} aria-labelledby={id} onClose={close}>
+      <form onSubmit={submit}>
+        <h2 id={id}>{title}</h2>
+        {children}
+        {error && (
+          <Notice tone="bad">
+            {error.message}
+            {error.requestId && ` (request ${error.requestId})`}
+          </Notice>
+        )}
+        <footer>
+          <Button onClick={close}>Cancel</Button>
+          <Button type="submit" kind={danger ? "danger" : "primary"} busy={busy}>
+            {action}
+          </Button>
+        </footer>
+      </form>
+    </dialog>
+  );
+}

@@ -1,0 +1,134 @@
+import type { ComponentChildren } from "preact";
+import { useEffect, useState } from "preact/hooks";
+import { path } from "../lib/router";
+import { theme, turnTheme } from "../lib/theme";
+import { IconButton } from "./button";
+import { Icon, type IconName } from "./icon";
+import { Toasts } from "./toasts";
+import "./shell.css";
+
+export interface Entry {
+  href: string;
+  title: string;
+  icon: IconName;
+}
+
+/** Entries of the navigation under one heading. */
+export interface Group {
+  title: string;
+  entries: readonly Entry[];
+}
+
+interface ShellProps {
+  groups: readonly Group[];
+  /** Above the navigation: which organization. */
+  choice?: ComponentChildren;
+  /** Below it: who is signed in, and the way out. */
+  foot?: ComponentChildren;
+  children: ComponentChildren;
+}
+
+/** `/` goes to the page's search field, unless one is typing somewhere. */
+function useSearchKey(): void {
+  useEffect(() => {
+    const find = (event: KeyboardEvent) => {
+      const typing =
+        event.target instanceof Element && event.target.closest("input, textarea, select");
+      const field = document.querySelector<HTMLInputElement>("input[type=search]");
+      if (event.key !== "/" || typing || !field) return;
+      event.preventDefault();
+      field.focus();
+    };
+    addEventListener("keydown", find);
+    return () => removeEventListener("keydown", find);
+  }, []);
+}
+
+/** What is around every page: navigation at the side, or behind a button where that is narrow. */
+export function Shell({ groups, choice, foot, children }: ShellProps) {
+  const [open, setOpen] = useState(false);
+  const at = path.value;
+  useSearchKey();
+  // it closes with each change of page
+  useEffect(() => setOpen(false), [at]);
+  useEffect(() => {
+    if (!open) return;
+    const close = (event: KeyboardEvent) => event.key === "Escape" && setOpen(false);
+    addEventListener("keydown", close);
+    return () => removeEventListener("keydown", close);
+  }, [open]);
+  return (
+    <div class={open ? "shell open" : "shell"}>
+      <a class="skip button" href="#main">
+        Skip to content
+      </a>
+      <header class="top">
+        <IconButton
+          icon="menu"
+          label="Navigation"
+          aria-expanded={open}
+          aria-controls="side"
+          onClick={() => setOpen(true)}
+        />
+        <Brand />
+      </header>
+      <button
+        type="button"
+        class="scrim"
+        tabIndex={-1}
+        aria-hidden="true"
+        onClick={() => setOpen(false)}
+      />
+      <aside class="side" id="side" aria-label="Navigation">
+        <Brand />
+        {choice}
+        <nav aria-label="Pages">
+          {groups.map(({ title, entries }) => (
+            <section key={title}>
+              <h2>{title}</h2>
+              {entries.map(entry => (
+                <Link key={entry.href} entry={entry} at={at} />
+              ))}
+            </section>
+          ))}
+        </nav>
+        <footer>
+          {foot}
+          <ThemeButton />
+        </footer>
+      </aside>
+      <main class="main" id="main">
+        {children}
+      </main>
+      <Toasts />
+    </div>
+  );
+}
+
+function Brand() {
+  return (
+    <a class="brand" href="/">
+      <img src="/icon.svg" alt="" />
+      Freehold
+    </a>
+  );
+}
+
+function Link({ entry: { href, title, icon }, at }: { entry: Entry; at: string }) {
+  const plain = href.split("?")[0] ?? href;
+  const isHere = at === plain || (plain !== "/" && at.startsWith(`${plain}/`));
+  return (
+    <a href={href} {...(isHere ? { "aria-current": "page" as const } : {})}>
+      <Icon name={icon} />
+      {title}
+    </a>
+  );
+}
+
+const THEME_ICONS = { system: "system", light: "sun", dark: "moon" } as const;
+
+/** Light, dark, or as the system is. */
+export function ThemeButton() {
+  const { value } = theme;
+  return <IconButton icon={THEME_ICONS[value]} label={`Theme: ${value}`} onClick={turnTheme} />;
+}

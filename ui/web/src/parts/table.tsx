@@ -1,0 +1,190 @@
+import type { ComponentChildren, TargetedKeyboardEvent } from "preact";
+import { useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
+import { type Order, type Sortable, sorted, turned } from "../lib/order";
+import { reveal, visible } from "../lib/window";
+import { Icon } from "./icon";
+import "./table.css";
+
+export interface Column<Row> {
+  /** Unique within the table. */
+  name: string;
+  title: string;
+  cell: (row: Row) => ComponentChildren;
+  /** What it is sorted by; without it the column cannot be sorted. */
+  by?: (row: Row) => Sortable;
+  /** Right-aligned figures. */
+  number?: boolean;
+  /** Left out on narrow screens. */
+  wide?: boolean;
+  /** CSS width, such as `8rem`; columns without one share the rest. */
+  width?: string;
+}
+
+interface TableProps<Row> {
+  /** What the rows are, for screen readers. */
+  label: string;
+  columns: readonly Column<Row>[];
+  rows: readonly Row[];
+  keyOf: (row: Row) => string;
+  order?: Order;
+  /** What Enter or a press on a row does. */
+  open?: (row: Row) => void;
+  /** Shown instead of rows. */
+  empty?: ComponentChildren;
+  /** CSS height from which on it scrolls. */
+  height?: string;
+}
+
+const ROW = 36; // pixels; --row in styles/tokens.css
+const HEAD = 36;
+const JUMPS: Record<string, (at: number, page: number, last: number) => number> = {
+  ArrowDown: at => at + 1,
+  ArrowUp: at => at - 1,
+  PageDown: (at, page) => at + page,
+  PageUp: (at, page) => at - page,
+  Home: () => 0,
+  End: (_at, _page, last) => last,
+};
+
+/**
+ * A table of any length: only the rows near the view are in the document.
+ *
+ * The keyboard walks it: arrows, Page Up and Down, Home, End choose a row, Enter opens it.
+ */
+export function Table<Row>(props: TableProps<Row>) {
+  const { columns, rows, keyOf, open } = props;
+  const box = useRef<HTMLDivElement>(null);
+  const [order, setOrder] = useState<Order | null>(props.order ?? null);
+  const [view, setView] = useState({ top: 0, height: 600 });
+  const [chosen, setChosen] = useState<string | null>(null);
+  const by = columns.find(({ name }) => name === order?.column)?.by;
+  const listed = useMemo(
+    () => (by && order ? sorted(rows, by, order.descending) : rows),
+    [rows, by, order],
+  );
+  useLayoutEffect(() => {
+    const element = box.current;
+    if (!element) return;
+    const measure = () => setView({ top: element.scrollTop, height: element.clientHeight });
+    const observer = new ResizeObserver(measure);
+    observer.observe(element);
+    return () => observer.disconnect();
+  }, []);
+  const { first, end } = visible(listed.length, ROW, view.top, view.height);
+  const choose = (index: number) => {
+    const row = listed[index];
+    if (row === undefined) return;
+    setChosen(keyOf(row));
+    const top = reveal(index, ROW, view.top, view.height, HEAD);
+    if (top !== null) box.current?.scrollTo({ top });
+  };
+  const onKeyDown = (event: TargetedKeyboardEvent<HTMLDivElement>) => {
+    const at = listed.findIndex(row => keyOf(row) === chosen);
+    const row = listed[at];
+    const onTable = event.target === event.currentTarget;
+    if (event.key === "Enter" && onTable && row !== undefined) open?.(row);
+    const jump = JUMPS[event.key];
+    if (!jump || !onTable) return;
+    event.preventDefault();
+    const last = listed.length - 1;
+    const page = Math.max(1, Math.floor((view.height - HEAD) / ROW) - 1);
+    choose(Math.min(last, Math.max(0, jump(at, page, last))));
+  };
+  return (
+    // biome-ignore lint/a11y/useSemanticElements: the box scrolls, the table inside it is one
+    <div
+      class="table"
+      role="group"
+      aria-label={props.label}
+      ref={box}
+      // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls is reached by the keyboard
+      tabIndex={0}
+      style={props.height ? { "--table-height": props.height } : undefined}
+      onScroll={({ currentTarget: { scrollTop, clientHeight } }) =>
+        setView({ top: scrollTop, height: clientHeight })
+      }
+      onKeyDown={onKeyDown}
+    >
+      <table aria-rowcount={listed.length + 1}>
+        <thead>
+          <tr>
+            {columns.map(column => (
+              <Head key={column.name} column={column} order={order} turn={setOrder} />
+            ))}
+          </tr>
+        </thead>
+        <tbody>
+          <Space rows={first} columns={columns.length} />
+          {listed.slice(first, end).map((row, index) => {
+            const key = keyOf(row);
+            const kind = `${key === chosen ? "chosen" : ""} ${open ? "opens" : ""}`;
+            return (
+              <tr
+                key={key}
+                class={kind}
+                aria-rowindex={first + index + 2}
+                aria-selected={key === chosen || undefined}
+                onClick={event => opened(event) && open?.(row)}
+              >
+                {columns.map(column => (
+                  <td key={column.name} class={classOf(column)}>
+                    {column.cell(row)}
+                  </td>
+                ))}
+              </tr>
+            );
+          })}
+          <Space rows={listed.length - end} columns={columns.length} />
+        </tbody>
+      </table>
+      {!listed.length && props.empty}
+    </div>
+  );
+}
+
+interface HeadProps<Row> {
+  column: Column<Row>;
+  order: Order | null;
+  turn: (order: Order) => void;
+}
+
+function Head<Row>({ column, order, turn }: HeadProps<Row>) {
+  const { name, title, by, width } = column;
+  const isOrdered = order?.column === name;
+  return (
+    <th
+      scope="col"
+      class={classOf(column)}
+      style={width ? { width } : undefined}
+      {...(isOrdered ? { "aria-sort": order.descending ? "descending" : "ascending" } : {})}
+    >
+      {by ? (
+        <button type="button" class="sort" onClick={() => turn(turned(order, name))}>
+          {title}
+          <Icon name="chevron" size={10} />
+        </button>
+      ) : (
+        title
+      )}
+    </th>
+  );
+}
+
+/** Stands for rows that are not drawn. */
+function Space({ rows, columns }: { rows: number; columns: number }) {
+  if (rows <= 0) return null;
+  return (
+    <tr class="space">
+      <td colSpan={columns} style={{ height: `${rows * ROW}px` }} />
+    </tr>
+  );
+}
+
+function classOf<Row>({ number, wide }: Column<Row>): string {
+  return `${number ? "number" : ""} ${wide ? "wide" : ""}`;
+}
+
+/** A press on a link or button inside a row is that one's own. */
+function opened(event: MouseEvent): boolean {
+  return event.target instanceof Element && !event.target.closest("a, button, input, label");
+}
