@@ -269,6 +269,13 @@ class Gate:
             while self._unit is not None:
                 await self._idle.wait()
 
+    async def wait_turned(self) -> None:
+        """Return when an open vault is sealed, or a sealed one open."""
+        was = self.is_open
+        async with self._idle:
+            while self.is_open is was:
+                await self._idle.wait()
+
     async def run_until_cancelled(
         self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
     ) -> None:
@@ -293,6 +300,7 @@ class Gate:
             self._unit = unit
             self._opened.set()
             try:
+                await self._turned()
                 await self._seal_wanted.wait()
             finally:
                 self._seal_wanted.set()  # nothing new comes in while the last ones finish
@@ -307,6 +315,9 @@ class Gate:
         await self.load()  # a rotation may have changed the keyring since
         self._unit = None
         self._opened = trio.Event()
+        await self._turned()
+
+    async def _turned(self) -> None:
         async with self._idle:
             self._idle.notify_all()
 

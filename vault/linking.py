@@ -109,6 +109,7 @@ class Linking:
             nursery = await stack.enter_async_context(trio.open_nursery())
             await nursery.start(uplink.run)
             nursery.start_soon(self._count, host, gate, backend)
+            nursery.start_soon(_stirred, gate, uplink)
             with self._followed(uplink):
                 yield
                 await uplink.leave()
@@ -198,6 +199,13 @@ class Linking:
             outbox_bytes=lambda: float(status().outbox_bytes),
             policy_version=lambda: float(status().policy_version),
         )
+
+
+async def _stirred(gate: Gate, uplink: Uplink) -> None:
+    """Have it told at once that the vault was sealed or opened."""
+    while True:
+        await gate.wait_turned()
+        uplink.stir()
 
 
 def uplink_config(section: ControlPlane) -> UplinkConfig:

@@ -176,6 +176,25 @@ async def test_seal(vault: Vault) -> None:
     assert vault.unit.diary[2] == "built"
 
 
+async def test_whoever_follows_the_vault_is_woken_by_each_turn(
+    vault: Vault, autojump_clock: trio.testing.MockClock
+) -> None:
+    """Opened, then sealed: not a moment later."""
+    made = await vault.init()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(vault.gate.wait_turned)
+        await trio.testing.wait_all_tasks_blocked()
+        assert nursery.child_tasks
+        for share in made.shares[:2]:
+            await vault.gate.unseal(share)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(vault.gate.wait_turned)
+        await trio.testing.wait_all_tasks_blocked()
+        assert nursery.child_tasks
+        vault.gate.want_seal()
+    assert not vault.gate.is_open
+
+
 async def test_sealing_waits_for_operations_in_flight(
     vault: Vault, autojump_clock: trio.testing.MockClock
 ) -> None:
