@@ -88,6 +88,22 @@ class Database(Section):
         return value
 
 
+class Redis(Section):
+    """What several processes need that share one PostgreSQL: the same Redis in all of them.
+
+    `redis://[:PASSWORD@]HOST:PORT/DB`, `rediss://…` with TLS, `unix://…/SOCKET`.
+    """
+
+    url: SecretStr
+
+    @field_validator("url")
+    @classmethod
+    def _known(cls, value: SecretStr) -> SecretStr:
+        if not value.get_secret_value().startswith(("redis://", "rediss://", "unix:///")):
+            raise ValueError("is none of redis://…, rediss://… and unix:///SOCKET")
+        return value
+
+
 class Presence(Section):
     """When an agent counts as late (two heartbeats missed) and as offline."""
 
@@ -138,10 +154,22 @@ class Settings(Section):
     server: Server
     link: Link | None = None
     database: Database
+    redis: Redis | None = None
+    """Without it this is the only process on its database."""
     keys: Keys
     presence: Presence = Presence()
     retention: Retention = Retention()
     sessions: Sessions = Sessions()
+
+    @model_validator(mode="after")
+    def _can_share(self) -> Self:
+        url = self.database.url.get_secret_value()
+        if self.redis is not None and url.startswith("sqlite:"):
+            raise ValueError(
+                "redis is for processes that share one database, and SQLite is for one process:"
+                " take postgresql://… or leave redis out"
+            )
+        return self
 
 
 def split_address(listen: str) -> tuple[str, int]:

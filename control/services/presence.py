@@ -1,29 +1,35 @@
 """Whether agents are heard: the seed's rule, and the clock that applies it.
 
-Live state is two numbers for each agent in memory. Silence is measured on the clock that only moves
-forward: setting the wall clock makes nobody offline, and keeps nobody online. Heartbeats change
-nothing else; the database gets last words and presence in batches, and all changes of presence with
-their alerts.
+Live state is a few numbers for each agent in memory. Silence is measured on the clock that only
+moves forward: setting the wall clock makes nobody offline, and keeps nobody online. Heartbeats
+change nothing else; the database gets last words and presence in batches, and all changes of
+presence with their alerts.
+
+Where several processes share the work, each stores the words that it has heard, all of them compare
+what they know with the database, and the one that leads judges silence: any other could at once.
 """
 
-from collections.abc import Callable
+from collections.abc import Iterator
+from functools import partial
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from actors import World
-from control.model.agents import Life, Presence
-from control.model.records import Alert, Severity
+from control.model.agents import Agent, Presence
 from control.services.events import Bus, Event, Topic
-from control.store import agents, records
-from control.store.rows import Tx
+from control.services.lastwords import Found, Name, Word, stored
+from control.store import agents
+from control.store.lease import Lease
 from control.store.store import Store
 from protocols.instant import SECOND
 
 FLUSH_EVERY: Final = 30 * SECOND
+SHARED_FLUSH: Final = 10 * SECOND
+"""The same with other processes, which learn by it whom we have heard."""
+COMPARE_EVERY: Final = 5.0  # seconds; 10,000 agents are some 20 ms in a thread
 BATCH: Final = 2000  # agents of one transaction: the writer must not be held for long
-
-Name = tuple[str, str]
 
 
 class Rule(Struct, frozen=True):
@@ -54,34 +60,44 @@ def judge(rule: Rule, before: Presence, silence: int) -> Presence:
 class Pulse:
     """What is known of one agent."""
 
-    __slots__ = ("dirty", "heard", "presence", "since")
+    __slots__ = ("dirty", "heard", "here", "presence", "since", "stored")
 
     def __init__(self, presence: Presence, heard: int, since: float) -> None:
         self.presence = presence
         self.heard = heard  # Unix ns of the last word, 0 for none
         self.since = since  # from when on its silence counts, on the monotonic clock
+        self.stored = heard  # what the database has as its last word
+        self.here = False  # whether its last word was heard by this process
         self.dirty = False
 
 
 class Watch:
     """The presence of every active agent."""
 
-    def __init__(self, store: Store, bus: Bus, rule: Rule, world: World) -> None:
+    def __init__(
+        self, store: Store, bus: Bus, rule: Rule, world: World, lease: Lease | None = None
+    ) -> None:
+        """`lease` is that of the store, but in tests."""
         self._store = store
         self._bus = bus
         self._rule = rule
         self._world = world
+        self._lease = lease or store.lease
         self._pulses: dict[Name, Pulse] = {}
-        self._changed: dict[Name, tuple[Presence, Presence]] = {}  # first before, now
+        self._changed: set[Name] = set()
         self._flushed = 0.0
+        self._compared = 0.0
+        self._blind = False
+        self._flush_every = FLUSH_EVERY
+        if self._lease.shared:
+            self._flush_every = min(SHARED_FLUSH, rule.late // 4)
 
     async def load(self) -> None:
         """Go on where the last process ended. Silence counts from now: we could not have heard."""
         now = self._world.monotonic()
-        for agent in await self._store.read(agents.everywhere):
-            if agent.life is Life.ACTIVE:
-                self._pulses[agent.org, agent.vault] = Pulse(agent.presence, agent.last_seen, now)
-        self._flushed = now
+        for org, vault, presence, heard in await self._store.read(agents.pulses):
+            self._pulses[org, vault] = Pulse(presence, heard, now)
+        self._flushed = self._compared = now
 
     def heard(self, org: str, vault: str) -> None:
         """A word from this agent; costs no I/O."""
@@ -90,19 +106,30 @@ class Watch:
         if pulse is None:
             pulse = self._pulses[org, vault] = Pulse(Presence.UNKNOWN, 0, now)
         pulse.heard, pulse.since = self._world.now(), now
-        pulse.dirty = True
+        pulse.dirty = pulse.here = True
         if pulse.presence is not Presence.ONLINE:
             self._set((org, vault), pulse, Presence.ONLINE)
 
     def forget(self, org: str, vault: str) -> None:
         """An agent that is locked or retired is neither late nor missed."""
         self._pulses.pop((org, vault), None)
-        self._changed.pop((org, vault), None)
+        self._changed.discard((org, vault))
 
     def presence(self, org: str, vault: str) -> tuple[Presence, int] | None:
         """As of this moment, and when the last word came; None for one that is not watched."""
         pulse = self._pulses.get((org, vault))
         return None if pulse is None else (pulse.presence, pulse.heard)
+
+    def over(self, agent: Agent) -> Agent:
+        """The agent as of this moment: what is known here, unless what is stored is newer."""
+        pulse = self._pulses.get((agent.org, agent.vault))
+        if pulse is None or (self._lease.shared and pulse.heard <= agent.last_seen):
+            return agent
+        return replace(agent, presence=pulse.presence, last_seen=pulse.heard)
+
+    def presences(self) -> Iterator[tuple[str, Presence]]:
+        """Organization and presence of every agent that is watched."""
+        return ((name[0], pulse.presence) for name, pulse in self._pulses.items())
 
     def counts(self) -> dict[Presence, int]:
         """How many agents are what."""
@@ -111,82 +138,123 @@ class Watch:
             counts[pulse.presence] += 1
         return counts
 
+    def excuse(self) -> None:
+        """Another process has died: what it had heard and not stored is no silence."""
+        now = self._world.monotonic()
+        for pulse in self._pulses.values():
+            if not pulse.here:
+                pulse.since = min(now, pulse.since + self._flush_every / SECOND)
+
     async def tick(self) -> None:
         """Apply the rule; store what changed with its alerts, and last words when it is time."""
         now = self._world.monotonic()
-        for name, pulse in self._pulses.items():
-            silence = round((now - pulse.since) * SECOND)
-            found = judge(self._rule, pulse.presence, silence)
-            if found is not pulse.presence:
-                self._set(name, pulse, found)
-        if self._changed or (now - self._flushed) * SECOND >= FLUSH_EVERY:
+        due = self._blind or now - self._compared >= COMPARE_EVERY
+        if self._lease.shared and due:
+            await self._compare()
+        if self._lease.leads:
+            self._judge(now)
+        if self._changed or (now - self._flushed) * SECOND >= self._flush_every:
             await self.flush()
 
     async def flush(self) -> None:
         """Store everything that is only in memory."""
         self._flushed = self._world.monotonic()
-        changed, self._changed = self._changed, {}
+        changed, self._changed = self._changed, set()
         dirty = [name for name, pulse in self._pulses.items() if pulse.dirty]
-        names = list(dict.fromkeys([*changed, *dirty]))
+        names = list(dict.fromkeys([*sorted(changed), *dirty]))
         for start in range(0, len(names), BATCH):
-            some = names[start : start + BATCH]
+            words = self._words(names[start : start + BATCH], changed)
             try:
-                await self._store.write(self._batch(some, changed))
+                found = await self._store.write(partial(stored, words))
             except Exception:
                 self._restore(names[start:], changed)
                 raise
-            for name in some:
-                if name in changed:
-                    self._bus.publish(Event(Topic.PRESENCE, *name, str(changed[name][1])))
+            self._settle(words, found)
 
-    def _batch(
-        self, names: list[Name], changed: dict[Name, tuple[Presence, Presence]]
-    ) -> Callable[[Tx], None]:
-        words = []
+    def _judge(self, now: float) -> None:
+        for name, pulse in self._pulses.items():
+            silence = round((now - pulse.since) * SECOND)
+            found = judge(self._rule, pulse.presence, silence)
+            if found is not pulse.presence:
+                self._set(name, pulse, found)
+
+    def _words(self, names: list[Name], changed: set[Name]) -> list[Word]:
+        at, words = self._world.now(), []
         for name in names:
             if (pulse := self._pulses.get(name)) is not None:
-                words.append((*name, pulse.presence, pulse.heard))
                 pulse.dirty = False
-        raised = [
-            alert
-            for name in names
-            if name in changed and (alert := self._alert(name, *changed[name])) is not None
-        ]
+                checked = self._lease.shared or name in changed
+                alert = self._world.new_id() if checked else ""
+                words.append(Word(*name, pulse.presence, pulse.heard, pulse.stored, alert, at))
+        return words
 
-        def change(tx: Tx) -> None:
-            agents.heard(tx, words)
-            records.add_alerts(tx, *raised)
+    def _settle(self, words: list[Word], found: Found) -> None:
+        """Take over what the database has, and tell what has changed."""
+        for word in words:
+            if (pulse := self._pulses.get((word.org, word.vault))) is not None:
+                pulse.stored = word.heard
+        for name, presence, heard in found.heard_elsewhere:
+            if (pulse := self._pulses.get(name)) is not None and not pulse.dirty:
+                self._adopt(pulse, presence, heard)
+        for org, vault, presence in found.changed:
+            self._bus.publish(Event(Topic.PRESENCE, org, vault, str(presence)))
+        self._bus.publish(*(Event(Topic.ALERT, a.org, a.vault, a.id) for a in found.alerts))
 
-        return change
-
-    def _restore(self, names: list[Name], changed: dict[Name, tuple[Presence, Presence]]) -> None:
+    def _restore(self, names: list[Name], changed: set[Name]) -> None:
         """Nothing was stored of these: they are due again."""
         for name in names:
             if (pulse := self._pulses.get(name)) is not None:
                 pulse.dirty = True
                 if name in changed:
-                    self._changed.setdefault(name, changed[name])
+                    self._changed.add(name)
 
     def _set(self, name: Name, pulse: Pulse, presence: Presence) -> None:
-        before, _ = self._changed.get(name, (pulse.presence, presence))
         pulse.presence = presence
         pulse.dirty = True
-        self._changed[name] = (before, presence)
+        self._changed.add(name)
 
-    def _alert(self, name: Name, before: Presence, now: Presence) -> Alert | None:
-        """Offline, and back from it. Being late for a while is shown, but wakes nobody."""
-        if before is now or Presence.OFFLINE not in (before, now):
-            return None
-        gone = now is Presence.OFFLINE
-        told = "has not been heard any more" if gone else "is heard again"
-        return Alert(
-            id=self._world.new_id(),
-            org=name[0],
-            vault=name[1],
-            code="agent_offline" if gone else "agent_online",
-            severity=Severity.CRITICAL if gone else Severity.INFO,
-            message=f"agent {name[1]} {told}",
-            at=self._world.now(),
-            acknowledged_by="",
-            acknowledged_at=0,
-        )
+    # --- with other processes ---------------------------------------------------------------------
+
+    async def _compare(self) -> None:
+        """Learn what the other processes have heard and judged.
+
+        A last word that is another one than before is a word of now: their clocks need not agree
+        with ours, and whatever it took to get here makes nobody offline too early.
+        """
+        began = self._compared = self._world.monotonic()
+        try:
+            rows = await self._store.read(agents.pulses)
+        except Exception:
+            self._blind = True
+            raise
+        for org, vault, presence, heard in rows:
+            pulse = self._pulses.get((org, vault))
+            if pulse is None:
+                self._pulses[org, vault] = Pulse(presence, heard, began)
+            elif heard != pulse.stored:
+                self._adopt(pulse, presence, heard)
+            elif not pulse.dirty:
+                pulse.presence = presence
+        self._drop(began, {(org, vault) for org, vault, *_ in rows})
+        if self._blind:
+            self._begin_anew()
+
+    def _adopt(self, pulse: Pulse, presence: Presence, heard: int) -> None:
+        pulse.stored = heard
+        pulse.since = self._world.monotonic()
+        if not pulse.dirty:
+            pulse.presence, pulse.heard, pulse.here = presence, heard, False
+
+    def _drop(self, began: float, active: set[Name]) -> None:
+        """Who was ended elsewhere is not watched here; whoever came while we read stays."""
+        gone = [n for n, p in self._pulses.items() if n not in active and p.since < began]
+        for name in gone:
+            self.forget(*name)
+
+    def _begin_anew(self) -> None:
+        """The database was away, so nobody could tell us whom it has heard."""
+        self._blind = False
+        now = self._world.monotonic()
+        for pulse in self._pulses.values():
+            if not pulse.here:
+                pulse.since = now

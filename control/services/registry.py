@@ -80,8 +80,7 @@ class Registry:
         self._bus.publish(Event(Topic.LIFE, agent.org, agent.vault, str(agent.life)))
 
     def _live(self, agent: Agent) -> Agent:
-        now = self._watch.presence(agent.org, agent.vault)
-        return agent if now is None else replace(agent, presence=now[0], last_seen=now[1])
+        return self._watch.over(agent)
 
 
 def moved(tx: Tx, org: str, vault: str, to: Life, reason: str, *, now: int) -> Agent:

@@ -10,6 +10,9 @@ from control.model.agents import Agent, AgentFilter, Life, Member, Presence
 from control.store.rows import Tx, add, among, every, first, key_of, put, update_of
 from control.store.tables import agent_tags, agents
 
+_PULSES: Final = sa.select(agents.c.vault, agents.c.presence, agents.c.last_seen).where(
+    agents.c.life == Life.ACTIVE
+)
 _AGENT: Final = key_of(agents)
 _AMONG: Final = sa.select(agents).where(
     agents.c.org == sa.bindparam("org"), among(agents.c.vault, "vaults")
@@ -97,6 +100,18 @@ def active(tx: Tx) -> frozenset[tuple[str, str]]:
     """Organization and vault of every agent whose link may be up."""
     chosen = sa.select(agents.c.org, agents.c.vault).where(agents.c.life == Life.ACTIVE)
     return frozenset((row.org, row.vault) for row in tx.execute(chosen))
+
+
+def pulses(tx: Tx) -> list[tuple[str, str, Presence, int]]:
+    """Of every active agent: organization, vault, presence, and last word in Unix nanoseconds."""
+    rows = tx.execute(_PULSES.add_columns(agents.c.org))
+    return [(org, vault, Presence(presence), seen) for vault, presence, seen, org in rows]
+
+
+def pulses_among(tx: Tx, org: str, vaults: Sequence[str]) -> list[tuple[str, Presence, int]]:
+    """Of those of these agents that are active: vault, presence, last word."""
+    chosen = _PULSES.where(agents.c.org == org, agents.c.vault.in_(vaults))
+    return [(vault, Presence(presence), seen) for vault, presence, seen in tx.execute(chosen)]
 
 
 def heard(tx: Tx, changes: Iterable[tuple[str, str, Presence, int]]) -> None:

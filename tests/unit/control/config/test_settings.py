@@ -28,6 +28,8 @@ def test_good_ones(tmp_path: Path) -> None:
     """Also PostgreSQL, and a port on every interface with TLS."""
     assert read(tmp_path, GOOD) == ""
     assert read(tmp_path, GOOD.replace("sqlite:////data/control.db", "postgresql://h/d")) == ""
+    shared = GOOD.replace("sqlite:////data/control.db", "postgresql://h/d")
+    assert read(tmp_path, f'{shared}redis: {{url: "redis://:pw@h/1"}}') == ""
     tls = '"0.0.0.0:1", tls: {cert_file: a, key_file: b}'
     assert read(tmp_path, GOOD.replace('"127.0.0.1:1", tls: {enabled: false}', tls)) == ""
 
@@ -45,7 +47,8 @@ def test_good_ones(tmp_path: Path) -> None:
             'link: {listen: "h:1", hosts: [h], authority: ca, dead_after: 1ms}\nkeys: {',
             "dead",
         ),
-        ("keys: {", "redis: {url: x}\nkeys: {", "redis"),
+        ("keys: {", "redis: {url: x}\nkeys: {", "redis.url: is none of redis://"),
+        ("keys: {", 'redis: {url: "redis://h"}\nkeys: {', "SQLite is for one process"),
     ],
 )
 def test_bad_ones_name_the_fault(tmp_path: Path, old: str, new: str, said: str) -> None:

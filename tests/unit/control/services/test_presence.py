@@ -1,11 +1,16 @@
 """Late after two heartbeats, offline after five minutes, alerts both ways, over restarts."""
 
+from dataclasses import dataclass
+from typing import cast
+
 import pytest
 
 from actors.testing import FakeWorld
 from control.api.plane import Plane
-from control.model.agents import Presence
-from control.services.presence import Rule, Watch, judge
+from control.errors import UnavailableError
+from control.model.agents import Life, Presence
+from control.services.presence import SHARED_FLUSH, Rule, Watch, judge
+from control.store.store import Store
 from protocols.instant import SECOND
 from tests.unit.control.fleet import enrolled
 
@@ -119,3 +124,164 @@ async def test_setting_the_clock_is_no_silence(plane: Plane, world: FakeWorld) -
     world.advance(300)
     await watch.tick()
     assert watch.counts()[P.OFFLINE] == 1
+
+
+@dataclass
+class Place:
+    """The lease of one of several processes; `peers` is nobody's matter here."""
+
+    leads: bool
+    shared: bool = True
+    peers: frozenset[int] = frozenset()
+
+    async def keep(self) -> None:
+        """Nothing to do."""
+
+
+class Two:
+    """Two processes on one database: `leader` judges, agents are linked to `other`."""
+
+    def __init__(self, plane: Plane, world: FakeWorld, clock: FakeWorld | None = None) -> None:
+        self.worlds = {world, clock or world}
+        self.leader = Watch(plane.store, plane.bus, RULE, world, Place(leads=True))
+        self.place = Place(leads=False)
+        self.other = Watch(plane.store, plane.bus, RULE, clock or world, self.place)
+
+    async def load(self) -> None:
+        """Both."""
+        await self.leader.load()
+        await self.other.load()
+
+    async def live(self, seconds: int, *, beats: bool = False, other: bool = True) -> None:
+        """So many seconds, in steps; a heartbeat a minute if it `beats`."""
+        for second in range(seconds):
+            for world in self.worlds:
+                world.advance(1)
+            if beats and second % 60 == 0:
+                self.other.heard("acme", "v1")
+            if second % 5 == 0:
+                if other:
+                    await self.other.tick()
+                await self.leader.tick()
+
+
+@pytest.fixture
+async def two(plane: Plane, world: FakeWorld) -> Two:
+    """With one agent that is known to both."""
+    await enrolled(plane, world, "v1")
+    made = Two(plane, world)
+    await made.load()
+    return made
+
+
+async def test_who_is_heard_elsewhere_is_not_silent(two: Two, plane: Plane) -> None:
+    """The other one has its words, the database tells, and nobody is alarmed."""
+    await two.live(1000, beats=True)
+    assert two.leader.presence("acme", "v1")[0] is P.ONLINE  # type: ignore[index]
+    assert await codes(plane) == []
+
+
+async def test_silence_elsewhere_is_judged_once(two: Two, plane: Plane) -> None:
+    """In time, neither early nor by both; and whoever hears the agent again says so, once."""
+    await two.live(120, beats=True)
+    await two.live(235)
+    assert (await plane.registry.get("acme", "v1")).presence is P.LATE
+    await two.live(90)
+    assert (await plane.registry.get("acme", "v1")).presence is P.OFFLINE
+    assert two.other.counts()[P.OFFLINE] == 1
+    two.other.heard("acme", "v1")
+    await two.live(20)
+    assert two.leader.counts()[P.ONLINE] == 1
+    assert await codes(plane) == ["agent_offline", "agent_online"]
+
+
+async def test_a_follower_takes_over_where_the_leader_was(two: Two, plane: Plane) -> None:
+    """It knew everything: no storm, and nobody is missed."""
+    await two.live(200, beats=True)
+    two.leader, two.other = two.other, two.leader
+    two.place.leads = True
+    await two.live(250, other=False)
+    assert await codes(plane) == []
+    await two.live(100, other=False)
+    assert await codes(plane) == ["agent_offline"]
+
+
+async def test_a_judgement_on_old_knowledge_does_not_count(two: Two, plane: Plane) -> None:
+    """Whoever was heard elsewhere, and stored, before it is stored is not offline."""
+    await two.live(20, beats=True)
+    two.leader.heard("acme", "v1")
+    await two.leader.flush()
+    for world in two.worlds:
+        world.advance(299)
+    await two.leader._compare()
+    two.other.heard("acme", "v1")
+    await two.other.flush()
+    for world in two.worlds:
+        world.advance(2)
+    two.leader._compared = 1e18
+    await two.leader.tick()
+    assert await codes(plane) == []
+    assert two.leader.presence("acme", "v1")[0] is P.ONLINE  # type: ignore[index]
+
+
+async def test_clocks_that_disagree_make_nobody_offline(plane: Plane, world: FakeWorld) -> None:
+    """The other process' clock is an hour behind."""
+    await enrolled(plane, world, "v1")
+    behind = FakeWorld(now=world.now() - 3600 * SECOND)
+    two = Two(plane, world, behind)
+    await two.load()
+    two.leader.heard("acme", "v1")
+    await two.leader.flush()
+    await two.live(1000, beats=True)
+    assert await codes(plane) == []
+    await two.live(330)
+    assert await codes(plane) == ["agent_offline"]
+
+
+async def test_a_database_that_was_away_makes_nobody_offline(two: Two, plane: Plane) -> None:
+    """Nobody could tell whom it has heard: their silences begin anew."""
+    await two.live(120, beats=True)
+    for world in two.worlds:
+        world.advance(400)
+    store, two.leader._store = two.leader._store, cast("Store", Away())
+    with pytest.raises(UnavailableError):
+        await two.leader._compare()
+    two.leader._store = store
+    await two.live(10)
+    assert await codes(plane) == []
+    await two.live(300)
+    assert await codes(plane) == ["agent_offline"]
+
+
+class Away:
+    """A database that does not answer."""
+
+    async def read(self, _: object) -> None:
+        """Not now."""
+        raise UnavailableError("store_unavailable", "away")
+
+
+async def test_a_dead_process_takes_words_with_it(two: Two) -> None:
+    """What it may have heard and not stored is no silence."""
+    await two.live(60, beats=True)
+    pulse = two.leader._pulses["acme", "v1"]
+    since = pulse.since
+    two.leader.excuse()
+    assert pulse.since == since + SHARED_FLUSH / SECOND
+    two.leader.heard("acme", "v1")
+    since = pulse.since
+    two.leader.excuse()
+    assert pulse.since == since
+
+
+async def test_who_is_locked_or_comes_elsewhere_is_known(
+    two: Two, plane: Plane, world: FakeWorld
+) -> None:
+    """By the next comparison."""
+    await two.live(30, beats=True)
+    await enrolled(plane, world, "v2")
+    await two.live(10)
+    assert two.leader.presence("acme", "v2") is not None
+    await plane.registry.move("acme", "v1", Life.LOCKED, "lost")
+    await two.live(10)
+    assert two.leader.presence("acme", "v1") is None

@@ -1,0 +1,96 @@
+"""Last words and changes of presence, as they are stored: judged against what is there by then.
+
+Several processes hear agents, and one of them judges silence. Whoever stores something compares it
+with the row in the same transaction, so that each change is made once, with its one alert, and
+nobody becomes offline whom another process has heard meanwhile.
+"""
+
+from collections.abc import Sequence
+from itertools import groupby
+from typing import Final, NamedTuple
+
+from control.model.agents import Presence
+from control.model.records import Alert, Severity
+from control.store import agents, records
+from control.store.rows import Tx
+
+SILENT: Final = frozenset({Presence.LATE, Presence.OFFLINE})
+
+Name = tuple[str, str]
+
+
+class Word(NamedTuple):
+    """What is to be stored of one agent.
+
+    `known`: the last word that whoever judged took for the newest. `alert`: an id for the alert
+    that may come of it; empty where only the last word has moved.
+    """
+
+    org: str
+    vault: str
+    presence: Presence
+    heard: int
+    known: int
+    alert: str
+    at: int
+
+
+class Found(NamedTuple):
+    """What came of it."""
+
+    changed: list[tuple[str, str, Presence]]
+    alerts: list[Alert]
+    heard_elsewhere: list[tuple[Name, Presence, int]]
+    """Who is not silent after all: presence and last word as they are stored."""
+
+
+def stored(words: Sequence[Word], tx: Tx) -> Found:
+    """Store them."""
+    rows = _rows(tx, [word for word in words if word.alert])
+    found = Found([], [], [])
+    written: list[tuple[str, str, Presence, int]] = []
+    for word in words:
+        if not word.alert:
+            written.append((word.org, word.vault, word.presence, word.heard))
+        elif (row := rows.get((word.org, word.vault))) is not None:
+            before, heard = row
+            if word.presence in SILENT and heard != word.known:
+                found.heard_elsewhere.append(((word.org, word.vault), before, heard))
+                continue
+            written.append((word.org, word.vault, word.presence, word.heard))
+            if before is not word.presence:
+                found.changed.append((word.org, word.vault, word.presence))
+                found.alerts.extend(_alerts(word, before))
+    agents.heard(tx, written)
+    records.add_alerts(tx, *found.alerts)
+    return found
+
+
+def _rows(tx: Tx, words: Sequence[Word]) -> dict[Name, tuple[Presence, int]]:
+    rows = {}
+    for org, some in groupby(sorted(words), key=lambda word: word.org):
+        vaults = [word.vault for word in some]
+        for vault, presence, heard in agents.pulses_among(tx, org, vaults):
+            rows[org, vault] = (presence, heard)
+    return rows
+
+
+def _alerts(word: Word, before: Presence) -> list[Alert]:
+    """Offline, and back from it. Being late for a while is shown, but wakes nobody."""
+    if Presence.OFFLINE not in (before, word.presence):
+        return []
+    gone = word.presence is Presence.OFFLINE
+    told = "has not been heard any more" if gone else "is heard again"
+    return [
+        Alert(
+            id=word.alert,
+            org=word.org,
+            vault=word.vault,
+            code="agent_offline" if gone else "agent_online",
+            severity=Severity.CRITICAL if gone else Severity.INFO,
+            message=f"agent {word.vault} {told}",
+            at=word.at,
+            acknowledged_by="",
+            acknowledged_at=0,
+        )
+    ]

@@ -1,0 +1,57 @@
+"""What is stored is judged against what is there by then."""
+
+import pytest
+
+from actors.testing import FakeWorld
+from control.api.plane import Plane
+from control.model.agents import Presence
+from control.services.lastwords import Found, Word, stored
+from tests.unit.control.fleet import enrolled
+
+P = Presence
+
+
+def word(presence: Presence, heard: int, known: int, alert: str = "a") -> Word:
+    """Of `acme/v1`, at 9."""
+    return Word("acme", "v1", presence, heard, known, alert, 9)
+
+
+async def write(plane: Plane, *words: Word) -> Found:
+    """One transaction."""
+    return await plane.store.write(lambda tx: stored(words, tx))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "code"),
+    [
+        (P.UNKNOWN, P.ONLINE, None),
+        (P.ONLINE, P.LATE, None),
+        (P.LATE, P.ONLINE, None),
+        (P.LATE, P.OFFLINE, "agent_offline"),
+        (P.OFFLINE, P.ONLINE, "agent_online"),
+    ],
+)
+async def test_a_change_and_its_alert(
+    plane: Plane, world: FakeWorld, before: Presence, after: Presence, code: str | None
+) -> None:
+    """Told once; the same word once more changes nothing."""
+    await enrolled(plane, world, "v1")
+    await write(plane, word(before, 5, 0, ""))
+    found = await write(plane, word(after, 5, 5))
+    assert found.changed == [("acme", "v1", after)]
+    assert [alert.code for alert in found.alerts] == ([code] if code else [])
+    assert await write(plane, word(after, 5, 5, "b")) == Found([], [], [])
+
+
+async def test_who_was_heard_meanwhile_is_not_silent(plane: Plane, world: FakeWorld) -> None:
+    """Whoever judged learns what is stored."""
+    await enrolled(plane, world, "v1")
+    await write(plane, word(P.ONLINE, 7, 0))
+    found = await write(plane, word(P.OFFLINE, 5, 5))
+    assert found == Found([], [], [(("acme", "v1"), P.ONLINE, 7)])
+    assert (await plane.registry.get("acme", "v1")).presence is P.ONLINE
+
+
+async def test_nobody_is_not_stored(plane: Plane) -> None:
+    """An agent that was locked or was never there."""
+    assert await write(plane, word(P.ONLINE, 7, 0)) == Found([], [], [])
