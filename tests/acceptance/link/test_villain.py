@@ -1,0 +1,236 @@
+"""An agent whose control plane was taken over, keys and all: it obeys within its owner's word."""
+
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import trio
+from msgspec import Raw
+
+from protocols.link import messages as m
+from protocols.link.bundle import hash_of
+from protocols.link.codec import encode_payload
+from protocols.link.signing import LinkKey
+from protocols.link.vocabulary import CommandName, CommandOutcome, PolicyPhase
+from protocols.pki.keys import load_signing_key
+from tests.acceptance.agent import Agent, freehold, running, served_agent
+from tests.acceptance.control.plane import dev_plane
+from tests.acceptance.link.villain import MILLI, WORLD, Grip, Villain, spellings
+
+CANARY = "canary-7d41e0b2-of-the-victim"
+EVERYTHING = {"effect": "allow", "paths": ["*"], "capabilities": ["*"]}
+READ = {"effect": "allow", "paths": ["secret/*"], "capabilities": ["read"]}
+WIDE = {"name": "reader", "rules": [EVERYTHING]}
+
+
+class Prey:
+    """An agent in the villain's hands, and one of its owner's tokens."""
+
+    def __init__(self, agent: Agent, villain: Villain, reader: str) -> None:
+        self.agent = agent
+        self.villain = villain
+        self.reader = reader
+
+    async def call(self, method: str, path: str, body: object = None, **more: Any) -> Any:
+        """A request of a client."""
+        return await trio.to_thread.run_sync(partial(self.agent.call, method, path, body, **more))
+
+    async def version(self) -> int:
+        """Of the bundle in force."""
+        return int((await self.call("GET", "/api/v1/system/link")).json["policy_version"])
+
+    async def bundle(self, signed: bytes) -> m.PolicyStatus:
+        """Push it and hear what becomes of it."""
+        return await self._answer(m.PolicyUpdate(bundle=signed), m.PolicyStatus)
+
+    async def command(self, word: CommandName, expires: int = 2**62) -> CommandOutcome:
+        """Ask for it and hear what becomes of it."""
+        id_ = WORLD.new_id().replace("-", "")
+        asked = m.Command(command_id=bytes.fromhex(id_), command=word, expires_at=expires)
+        result: m.CommandResult = await self._answer(asked, m.CommandResult)
+        assert result.command_id == bytes.fromhex(id_)
+        return result.outcome
+
+    async def within_its_bounds(self) -> None:
+        """The reader reads secrets, as the owner's ceiling allows, and does nothing else."""
+        call = partial(self.call, token=self.reader)
+        assert (await call("GET", "/v1/secret/data/app")).status == 200
+        body = {"data": {"password": "other"}}
+        assert (await call("POST", "/v1/secret/data/app", body)).status == 403
+        for path in ("/api/v1/policies", "/api/v1/system/key-status"):
+            assert (await call("GET", path)).status == 403
+
+    async def _answer(self, message: m.Message, kind: type[m.Message]) -> Any:
+        villain = self.villain
+        count = sum(isinstance(x, kind) for x in villain.heard)
+        await (await villain.grip()).give(message)
+        await villain.until(lambda: sum(isinstance(x, kind) for x in villain.heard) > count)
+        return villain.last(kind)
+
+
+@asynccontextmanager
+async def caught(folder: Path) -> AsyncIterator[Prey]:
+    """An agent that was enrolled by an honest control plane, whose place somebody has taken."""
+    (folder / "plane").mkdir()
+    (folder / "agent").mkdir()
+    plane = dev_plane(folder / "plane")
+    ceiling = folder / "ceiling.json"
+    ceiling.write_text(json.dumps({"rules": [READ]}))
+    section = {
+        "enabled": True, "ceiling": str(ceiling), "reconnect_within": "1s",
+        "heartbeat_interval": "1s", "metrics_interval": "1s", "checkpoint_interval": "1s",
+    }  # fmt: skip
+    agent = served_agent(folder / "agent", {"control_plane": section})
+    with running(plane):
+        plane.sign_in()
+        plane.organization("acme")
+        made = plane.want(201, "POST", "organizations/acme/enrolment-tokens", {"vault": "prey"})
+        port = plane.link_port
+        done = freehold(
+            "agent", "enrol", "--control", f"https://127.0.0.1:{port}", "--pin", made["pin"],
+            "--token", made["secret"], "--config", str(agent.folder / "vault.yaml"),
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+    key = LinkKey(load_signing_key(agent.folder / "uplink" / "link.key")).public
+    villain = Villain(folder / "plane" / "data", key)
+    async with trio.open_nursery() as nursery:
+        await villain.listen(nursery, port)
+        with running(agent):
+            yield Prey(agent, villain, await trio.to_thread.run_sync(settled, agent))
+        nursery.cancel_scope.cancel()
+
+
+def settled(agent: Agent) -> str:
+    """Opened, with a secret; a token of the policy `reader`."""
+    made = agent.call("PUT", "/v1/sys/init", {"secret_shares": 1, "secret_threshold": 1}).json
+    agent.token = made["root_token"]
+    agent.call("PUT", "/v1/sys/unseal", {"key": made["keys"][0]}, token="")
+    agent.call("POST", "/v1/sys/mounts/secret", {"type": "kv", "options": {"version": "2"}})
+    agent.call("POST", "/v1/secret/data/app", {"data": {"password": CANARY}})
+    token: str = agent.call("POST", "/v1/auth/token/create", {"policies": ["reader"]}).json["auth"][
+        "client_token"
+    ]
+    return token
+
+
+async def test_a_control_plane_that_was_taken_over(folder: Path) -> None:
+    """No value, nothing beyond the ceiling, no way back, no code, path or connection string."""
+    async with caught(folder) as prey:
+        villain = prey.villain
+        first = villain.bundle(1, bytes(32), WIDE)
+        status = await prey.bundle(first)
+        assert (status.phase, status.version) == (PolicyPhase.APPLIED, 1)
+        assert status.narrowed > 0
+        await prey.within_its_bounds()
+        second = villain.bundle(2, hash_of(first[64:]), WIDE)
+        assert (await prey.bundle(second)).phase is PolicyPhase.APPLIED
+        await refused(prey, hash_of(second[64:]))
+        await prey.within_its_bounds()
+        await ordered_about(prey)
+        await fooled(prey)
+        await prey.within_its_bounds()
+        assert await prey.version() == 2
+        secret = bytes(villain.raw)
+        assert len(secret) > 5_000
+        assert b"registration" in secret
+        for spelling in spellings(CANARY):
+            assert spelling not in secret
+
+
+def document(**extra: Any) -> dict[str, Any]:
+    """A policy that is none: with something beside its rules."""
+    return WIDE | extra
+
+
+def in_a_rule(**extra: Any) -> dict[str, Any]:
+    """The same within a rule."""
+    return WIDE | {"rules": [EVERYTHING | extra]}
+
+
+async def refused(prey: Prey, newest: bytes) -> None:
+    """Bundles of the right key that an agent must not take, whatever they say."""
+    make, ms = prey.villain.bundle, WORLD.now() // MILLI
+    cases: list[tuple[str, bytes]] = [
+        ("older", make(1, bytes(32), WIDE)),
+        ("equivocation", make(2, bytes(32), WIDE, {"name": "more", "rules": [EVERYTHING]})),
+        ("broken_chain", make(3, bytes(32), WIDE)),
+        ("wrong_org", make(3, newest, WIDE, org="other")),
+        ("wrong_vault", make(3, newest, WIDE, vault="other")),
+        ("expired", make(3, newest, WIDE, expires=ms - 1)),
+        ("not_yet_valid", make(3, newest, WIDE, not_before=ms + 10**7, expires=ms + 10**8)),
+    ]
+    for reason, signed in cases:
+        status = await prey.bundle(signed)
+        assert (status.phase, status.reason) == (PolicyPhase.REFUSED, reason)
+    for bad in (
+        document(program="/bin/sh"),
+        document(connection_string="postgresql://villain/db"),
+        document(audit={"log_file": "/dev/null"}),
+        document(rotator={"code": "import os"}),
+        in_a_rule(template="{{ env }}"),
+        in_a_rule(path="/etc/freehold/vault.yaml"),
+        b"rules: [!!python/object/apply:os.system [id]]",
+        {"name": "../../etc/passwd", "rules": [EVERYTHING]},
+        {"name": "root", "rules": [EVERYTHING]},
+    ):
+        status = await prey.bundle(prey.villain.bundle(3, newest, bad))
+        assert status.phase is PolicyPhase.REFUSED, bad
+    assert await prey.version() == 2
+
+
+async def ordered_about(prey: Prey) -> None:
+    """Commands: what the owner has not allowed is not done; there is none with an argument."""
+    assert await prey.command(CommandName.ROTATE_KEK) is CommandOutcome.REFUSED
+    assert await prey.command(CommandName.RUN_BACKUP) is CommandOutcome.UNSUPPORTED
+    assert await prey.command(CommandName.SEND_METRICS, expires=1) is CommandOutcome.EXPIRED
+    assert await prey.command(CommandName.SEND_METRICS) is CommandOutcome.DONE
+
+
+Spoil = Callable[[Grip], list[bytes]]
+
+
+async def fooled(prey: Prey) -> None:
+    """Frames that must end the connection, each with its fault; the agent comes back each time."""
+    for fault, spoil in FRAMES:
+        grip = await prey.villain.grip()
+        prey.villain.ends.clear()
+        await grip.send(spoil(grip))
+        await prey.villain.until(lambda fault=fault: any(fault in end for end in prey.villain.ends))
+
+
+def saying(name: str, payload: dict[str, Any], *, durable: bool = False) -> Spoil:
+    """Signed as it must be, saying what cannot be said."""
+
+    def spoil(grip: Grip) -> list[bytes]:
+        raw = Raw(msgspec.msgpack.encode(payload, order="sorted"))
+        number = grip.villain.said + 1 if durable else 0
+        return [grip.forged(message_type=name, payload=raw, id=number)]
+
+    return spoil
+
+
+SHELL = {"command": "run_shell", "command_id": bytes(16), "expires_at": 2**62}
+ARGUED = {"argument": "/etc", "command": "send_metrics", "command_id": bytes(16), "expires_at": 1}
+HONEST = Raw(
+    encode_payload(
+        m.Command(command_id=bytes(16), command=CommandName.SEND_METRICS, expires_at=2**62)
+    )
+)
+FRAMES: list[tuple[str, Spoil]] = [
+    ("signature", lambda grip: [bytes(64) + grip.ping()[64:]]),
+    ("sequence", lambda grip: [grip.ping()] * 2),
+    ("sequence", lambda grip: [grip.ping(), grip.ping()][::-1]),
+    ("session", lambda grip: [grip.forged(session=bytes(16))]),
+    ("vault", lambda grip: [grip.forged(vault_id="other")]),
+    ("clock", lambda grip: [grip.forged(timestamp=1)]),
+    ("malformed", saying("read_secret", {"path": "secret/app"})),
+    ("malformed", saying("command", SHELL, durable=True)),
+    ("malformed", saying("command", ARGUED, durable=True)),
+    ("direction", saying("registration", {})),
+    ("state", saying("pong", {"number": 10**6})),
+    ("gap", lambda grip: [grip.forged(message_type="command", payload=HONEST, id=10**6)]),
+]

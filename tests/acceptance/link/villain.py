@@ -1,0 +1,198 @@
+"""A control plane that was taken over: it has every key of the real one, and means ill.
+
+It speaks the protocol by hand, to the byte, and keeps all that an agent tells it.
+"""
+
+import base64
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import trio
+
+from actors.world import SystemWorld
+from control.ca.directory import CaDirectory
+from protocols.link import codec
+from protocols.link import messages as m
+from protocols.link.bundle import Bundle, PolicyKey, sign_bundle
+from protocols.link.delivery import Batch, Entry, OutboxState
+from protocols.link.ends import End, Moment
+from protocols.link.envelope import Envelope
+from protocols.link.errors import PipeError
+from protocols.link.events import Opened, Received
+from protocols.link.frame import seal
+from protocols.link.handshake import Channel
+from protocols.link.session import Session
+from protocols.link.signing import LinkKey, Verifier, sha256
+from protocols.link.stream import serve
+from protocols.link.websocket import WebSocketPipe
+from protocols.pki.certificates import der, parse_pem
+from protocols.pki.chain import read_agent
+from protocols.pki.contexts import server_context
+from protocols.pki.keys import load_signing_key
+
+WORLD = SystemWorld()
+MILLI = 10**6
+STREAM = os.urandom(16)
+VAULT = "prey"
+
+
+def now() -> Moment:
+    """The real time."""
+    return Moment(trio.current_time(), WORLD.now() // MILLI)
+
+
+@dataclass
+class Villain:
+    """Everything that the control plane's folder and an agent's public key give."""
+
+    folder: Path
+    agent_link_key: bytes
+    heard: list[m.Message] = field(default_factory=list)
+    raw: bytearray = field(default_factory=bytearray)
+    """Every byte of every frame that an agent has sent."""
+    ends: list[str] = field(default_factory=list)
+    """Why each connection was over."""
+    said: int = 0
+    applied: int = 0
+    peer: bytes = bytes(16)
+    live: "Grip | None" = None
+
+    def __post_init__(self) -> None:
+        """The stolen keys."""
+        self.link_key = LinkKey(load_signing_key(self.folder / "keys" / "link.pem"))
+        self.policy_key = PolicyKey(load_signing_key(self.folder / "keys" / "policy.pem"))
+        directory = CaDirectory(self.folder / "ca")
+        identity = directory.server(["127.0.0.1"], WORLD.now())
+        self.context = server_context(identity, directory.standing().trust)
+        self.leaf = der(parse_pem(identity.chain.read_bytes())[0])
+
+    async def listen(self, nursery: trio.Nursery, port: int) -> None:
+        """Where the real one was."""
+        listeners = await trio.open_tcp_listeners(port, host="127.0.0.1")
+        await serve(nursery, self._attend, listeners, lambda: self.context, report=self._report)
+
+    def bundle(self, version: int, prev: bytes, *rules: Any, **changes: Any) -> bytes:
+        """Signed as the real one would; `rules` are documents, as JSON or as they are."""
+        fields: dict[str, Any] = {
+            "org": "acme",
+            "vault": VAULT,
+            "version": version,
+            "prev_hash": prev,
+            "not_before": 0,
+            "expires": WORLD.now() // MILLI + 86_400_000,
+            "rules": tuple(r if isinstance(r, bytes) else msgspec.json.encode(r) for r in rules),
+        }
+        return sign_bundle(Bundle(**{**fields, **changes}), self.policy_key)
+
+    def last(self, kind: type[m.Message]) -> Any:
+        """The newest of a kind."""
+        return next((x for x in reversed(self.heard) if isinstance(x, kind)), None)
+
+    async def grip(self) -> "Grip":
+        """The session that is open, once there is one."""
+        await self.until(lambda: self.live)
+        assert self.live is not None
+        return self.live
+
+    async def until(self, holds: Callable[[], object]) -> None:
+        """Wait for something that the agent does."""
+        with trio.fail_after(30):
+            while True:
+                if holds():
+                    return
+                await trio.sleep(0.02)
+
+    async def _attend(self, pipe: WebSocketPipe) -> None:
+        name = read_agent(pipe.peer_certificate).name
+        channel = Channel(
+            org=name.org,
+            vault=name.vault,
+            agent_certificate=sha256(pipe.peer_certificate),
+            control_certificate=sha256(self.leaf),
+        )
+        end = End(
+            channel=channel,
+            signer=self.link_key,
+            verifier=Verifier([self.agent_link_key]),
+            nonce=os.urandom(16),
+            outbox=OutboxState(STREAM, self.said, self.said),
+            cursor=m.Cursor(stream=self.peer, applied=self.applied),
+        )
+        grip = Grip(self, pipe, Session.control(end, now()))
+        try:
+            await grip.run()
+        finally:
+            if self.live is grip:
+                self.live = None
+
+    def _report(self, error: BaseException) -> None:
+        self.ends.append(str(error))
+
+
+class Grip:
+    """One session with an agent."""
+
+    def __init__(self, villain: Villain, pipe: WebSocketPipe, session: Session) -> None:
+        self.villain = villain
+        self.pipe = pipe
+        self.session = session
+
+    async def run(self) -> None:
+        """Be honest about everything that the agent says; until it leaves."""
+        while True:
+            frame = await self.pipe.receive()
+            self.villain.raw += frame
+            for event in self.session.receive(frame, now()):
+                match event:
+                    case Opened():
+                        self.villain.live = self
+                        self.villain.peer = self.session.peer_stream
+                    case Received(id=id_, message=message):
+                        self.villain.heard.append(message)
+                        if id_:
+                            self.villain.applied = id_
+                            self.session.applied(id_)
+                    case _:
+                        pass
+            await self._flush()
+
+    async def give(self, message: m.Message) -> None:
+        """A durable message, as the protocol wants it."""
+        after = self.villain.said
+        entry = Entry(after + 1, codec.name_of(message), codec.encode_payload(message))
+        self.villain.said = entry.id
+        self.session.offer(Batch(after, entry.id, (entry,)))
+        await self._flush()
+
+    def ping(self) -> bytes:
+        """A good frame, the next one of the session, not sent."""
+        self.session._pings += 1  # what a caller of the session cannot say, a villain can
+        self.session._queue_message(m.Ping(number=self.session._pings))
+        return self.session.frames(now())[-1]
+
+    def forged(self, **changes: Any) -> bytes:
+        """A good frame with another envelope, signed by the stolen key."""
+        envelope = msgspec.structs.replace(codec.decode(self.ping()[64:], Envelope), **changes)
+        return seal(envelope, m.Direction.TO_AGENT, self.villain.link_key)
+
+    async def send(self, frames: list[bytes]) -> None:
+        """As they are."""
+        try:
+            for frame in frames:
+                await self.pipe.send(frame)
+        except PipeError as error:
+            self.villain.ends.append(str(error))
+
+    async def _flush(self) -> None:
+        for frame in self.session.frames(now()):
+            await self.pipe.send(frame)
+
+
+def spellings(value: str) -> list[bytes]:
+    """How a value could lie in bytes."""
+    plain = value.encode()
+    return [plain, plain.hex().encode(), base64.b64encode(plain)[:-4], plain[::-1]]
