@@ -16,11 +16,14 @@ from control.api.web import build
 from control.config.settings import Settings
 from control.gateway.door import Door
 from control.genesis import first_admin
+from control.live.door import Door as LiveDoor
+from control.live.hub import Hub
 from control.metrics import Metrics
 from control.unit import open_link, open_plane
 from protocols.http import Limits, ServerHandle, TlsConfig
 from protocols.http import serve as serve_http
 from protocols.http.errors import TlsConfigError
+from protocols.http.scope import App, Receive, Scope, Send
 from protocols.systemd import Service
 from ui.web.files import File, read_files
 from ui.web.site import Site
@@ -44,13 +47,28 @@ async def serve(settings: Settings, tell: Callable[[str], None]) -> None:
             tell(f"first account: organization platform, user admin, password {password}")
         files = await world.run_sync(read_files)
         ops = Ops(with_pages(app, files), plane, metrics)
-        handle = await nursery.start(_listen, ops, settings, world)
-        async with open_link(plane, settings) as door:
+        hub = Hub(plane.store, plane.bus, plane.watch, world)
+        await nursery.start(hub.run)
+        live = LiveDoor(plane, hub)
+        handle = await nursery.start(_listen, _by_kind(ops, live), settings, world)
+        async with open_link(plane, settings, hub) as door:
             gauges = {"connections": lambda: float(handle.connections()), **_gauges(door)}
+            gauges["live_browsers"] = lambda: float(live.open)
+            gauges["live_views"] = lambda: float(hub.views)
+            gauges["live_refusals"] = lambda: float(live.refused)
             with metrics.follow(partial(_by_presence, plane), gauges):
                 await _until_stopped(handle, nursery, _told(door))
         await app.shutdown()
         nursery.cancel_scope.cancel()
+
+
+def _by_kind(http: App, live: App) -> App:
+    """Websockets are the feed's, everything else the API's and the pages'."""
+
+    async def either(scope: Scope, receive: Receive, send: Send) -> None:
+        await (live if scope["type"] == "websocket" else http)(scope, receive, send)
+
+    return either
 
 
 def with_pages(app: Any, files: Mapping[str, File]) -> Any:
@@ -82,6 +100,7 @@ async def _listen(
         limits=Limits(body_bytes=MAX_BODY),
         refuse=partial(refusal, world),
         wall_clock=lambda: world.now() / 1e9,
+        websockets=True,
         task_status=task_status,
     )
 

@@ -29,6 +29,7 @@ from control.ca.office import Office
 from control.ca.revocation import OnEnd
 from control.config.settings import Settings
 from control.crypto import SigningKey
+from control.gateway.audience import Audience
 from control.gateway.certificate import Certificate
 from control.gateway.desk import Desk
 from control.gateway.door import Door, open_door
@@ -104,7 +105,9 @@ def signing_key(folder: Path, name: str) -> SigningKey:
 
 
 @asynccontextmanager
-async def open_link(plane: Plane, settings: Settings) -> AsyncIterator[Door | None]:
+async def open_link(
+    plane: Plane, settings: Settings, audience: Audience | None = None
+) -> AsyncIterator[Door | None]:
     """Let agents in for the length of the block, if the settings say where.
 
     Raises `OSError`, `PkiError`, `ControlError`.
@@ -124,6 +127,7 @@ async def open_link(plane: Plane, settings: Settings) -> AsyncIterator[Door | No
         signer=LinkKey(key),
         world=world,
         dead=settings.link.dead_after / SECOND,
+        audience=audience,
     )
     desk = Desk(office, plane.trail, world, plane.aftermath.admitted)
     hosts = [as_host(host) for host in settings.link.hosts]

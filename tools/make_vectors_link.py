@@ -78,6 +78,12 @@ def envelope(message_type: str, payload: Any, **changes: Any) -> dict[str, Any]:
     return {**base, "ack": 0, "id": 0, "message_type": message_type, "payload": payload, **changes}
 
 
+def _actor(name: str, level: int, *, queued: int = 0, bound: int = 0) -> dict[str, Any]:
+    counts = {"restarts": 0, "handled": 9, "mean_us": 120, "max_us": 900}
+    mailbox = {"queued": queued, "bound": bound, "refused": 0, "dropped": 0}
+    return {"name": name, "level": level, "state": "running", **counts, **mailbox}
+
+
 MESSAGES: dict[str, tuple[bytes, int, Any]] = {
     "hello": (
         UP,
@@ -183,6 +189,21 @@ MESSAGES: dict[str, tuple[bytes, int, Any]] = {
             "at": WALL,
         },
     ),
+    "glimpse": (
+        UP,
+        0,
+        {
+            "at": WALL,
+            "counters": [{"name": "requests", "value": 7}],
+            "gauges": [{"name": "secrets", "value": 3}],
+            "histograms": [],
+            "nodes": [
+                _actor("agent", 0),
+                _actor("store", 1),
+                _actor("writer", 2, queued=3, bound=16_384),
+            ],
+        },
+    ),
     "command_result": (UP, 304, {"command_id": b"k" * 16, "outcome": "done", "at": WALL}),
     "policy_update": (DOWN, 8, {"bundle": bytes(64) + b"\x80"}),
     "notification": (
@@ -195,6 +216,7 @@ MESSAGES: dict[str, tuple[bytes, int, Any]] = {
         10,
         {"command_id": b"k" * 16, "command": "send_metrics", "expires_at": WALL + 1},
     ),
+    "observe": (DOWN, 0, {"seconds": 20}),
     "checkpoint_cosignature": (
         DOWN,
         11,

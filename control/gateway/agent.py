@@ -12,6 +12,7 @@ import trio
 
 from actors import World
 from control.errors import ControlError
+from control.gateway.audience import Audience
 from control.model.links import Link
 from control.services.presence import Watch
 from protocols.link import events as e
@@ -33,6 +34,10 @@ _MILLI: Final = 10**6
 
 class Durable(Protocol):
     """What it needs of `control.gateway.ends.Ends`."""
+
+    async def claim(self, name: AgentName) -> Link | None:
+        """See `Ends`."""
+        ...
 
     async def begin_anew(self, name: AgentName) -> None:
         """See `Ends`."""
@@ -69,13 +74,14 @@ class Around(NamedTuple):
     world: World
     opened: Callable[["LiveAgent"], None]
     """Called when an agent has proven itself."""
+    audience: Audience
 
 
 class LiveAgent:
     """One connection. Attributes without a leading underscore are for reading."""
 
     __slots__ = (
-        *("_acknowledged", "_around", "_expires", "_failure", "_newest", "_owing", "_pipe"),
+        *("_acknowledged", "_around", "_epoch", "_expires", "_outdone", "_failure", "_newest", "_owing", "_pipe"),
         *("_ready", "_session", "_wake", "bundle", "health", "name", "since", "sync"),
     )
 
@@ -95,6 +101,8 @@ class LiveAgent:
         self._acknowledged = link.acknowledged
         self._owing = link.newest > link.acknowledged
         self._failure: Exception | None = None
+        self._epoch = 0
+        self._outdone = 0
         self._wake = trio.Event()
         self._session = Session.control(end, self._now())
 
@@ -117,6 +125,18 @@ class LiveAgent:
         self._newest = max(self._newest, newest)
         self._ready = ready
         self._wake.set()
+
+    def observe(self, seconds: int) -> None:
+        """Have the agent say more of itself for so long, if it can be told anything now."""
+        if self._session.state in SENDABLE:
+            self._session.send(m.Observe(seconds=seconds))
+            self._wake.set()
+
+    def outdo(self, epoch: int) -> None:
+        """A connection of this epoch counts; this one is over if its own is an earlier one."""
+        self._outdone = max(self._outdone, epoch)
+        if self._epoch and self._outdone > self._epoch:
+            self.leave(ByeReason.REPLACED)
 
     def leave(self, reason: ByeReason, spread: int = 0) -> None:
         """End in order. `spread`: milliseconds over which the agent should spread its return."""
@@ -183,12 +203,14 @@ class LiveAgent:
         match event:
             case e.Opened():
                 self._around.opened(self)
+                await self._claim()
             case e.Received(id=0, message=message):
                 await self._hear(message)
             case e.Received(id=id_, message=message):
                 self._heard()
                 await self._around.ends.apply(self.name, self._session.peer_stream, id_, message)
                 self._applied(id_)
+                self._around.audience.heard(*self.name, message)
             case e.Missed(first=first, last=last, reason=reason):
                 stream = self._session.peer_stream
                 if reason is SkipReason.ACKNOWLEDGED:
@@ -204,6 +226,13 @@ class LiveAgent:
             case _:
                 pass
 
+    async def _claim(self) -> None:
+        link = await self._around.ends.claim(self.name)
+        if link is not None:
+            self._epoch, self.bundle = link.epoch, max(self.bundle, link.bundle)
+            self.outdo(0)  # what came while we asked
+            self.poke(link.newest)
+
     async def _hear(self, message: m.Message) -> None:
         self._heard()
         match message:
@@ -215,6 +244,7 @@ class LiveAgent:
                 self.sync = str(message.phase)
             case _:
                 pass
+        self._around.audience.heard(*self.name, message)
 
     def _applied(self, id_: int) -> None:
         if not self._session.ended:

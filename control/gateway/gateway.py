@@ -16,13 +16,14 @@ from actors import World
 from control.ca.revocation import Revocation
 from control.errors import AuthorizationError, ControlError
 from control.gateway.agent import Around, LiveAgent
+from control.gateway.audience import Audience, Nobody
 from control.gateway.ends import Ends, cursor, fresh_id, state
 from control.gateway.roster import Roster
 from control.model.agents import Life
 from control.services import outbox
 from control.services.events import Bus, Event, Topic
 from control.services.presence import Watch
-from control.store import agents
+from control.store import agents, links
 from control.store.rows import Tx
 from control.store.store import Store
 from protocols.errors import where
@@ -40,7 +41,9 @@ from protocols.pki.names import AgentName
 CHUNK: Final = 250
 """Agents of one fan-out transaction; it holds the writer for some 10 ms."""
 LOOK_EVERY: Final = 15.0
-"""Seconds; how long what another process has changed, or an event that was lost, may wait."""
+"""Seconds; how long what an event would have told may wait, if one was lost unnoticed."""
+BLIND_EVERY: Final = 2.0
+"""The same while other processes are not heard: a lock made there then takes as long here."""
 RETURNS_A_SECOND: Final = 500
 """How many agents we ask to come back in a second when we end."""
 
@@ -61,6 +64,7 @@ class Gateway:
         signer: Signer,
         world: World,
         dead: float = DEAD_SECONDS,
+        audience: Audience | None = None,
     ) -> None:
         """`dead`: seconds of silence after which a connection is over."""
         self._store = store
@@ -71,7 +75,8 @@ class Gateway:
         self._signer = signer
         self._world = world
         self._dead = dead
-        self._around = Around(ends, watch, world, self._opened)
+        self._audience = audience or Nobody()
+        self._around = Around(ends, watch, world, self._opened, self._audience)
         self._closing = False
         self.roster = Roster()
         self.faults = 0
@@ -142,6 +147,7 @@ class Gateway:
             await agent.run()
         finally:
             self.roster.remove(agent)
+            self._audience.unlinked(*agent.name, agent)
 
     def _opened(self, agent: LiveAgent) -> None:
         self._watch.heard(*agent.name)
@@ -149,15 +155,18 @@ class Gateway:
             agent.leave(ByeReason.RESTART, 1000)
             return
         self.roster.promote(agent)
+        self._audience.linked(*agent.name, agent)
 
     # --- what is new ------------------------------------------------------------------------------
 
     async def _follow_lives(self) -> None:
-        with self._bus.subscribed(Topic.LIFE) as lives:
+        with self._bus.subscribed(Topic.LIFE, Topic.OWNER) as lives:
             while True:
                 events, lost = await lives.take()
                 for event in events:
-                    if event.subject != str(Life.ACTIVE):
+                    if event.topic is Topic.OWNER:
+                        self._outdo(event)
+                    elif event.subject != str(Life.ACTIVE):
                         self.roster.cut(AgentName(event.org, event.vault))
                 if lost:
                     await self.check_lives()
@@ -168,7 +177,12 @@ class Gateway:
                 events, lost = await changes.take()
                 await self._bring(events)
                 if lost:
-                    await self.bring_bundles(self.roster.all())
+                    await self.bring_all()
+
+    def _outdo(self, event: Event) -> None:
+        agent = self.roster.get(event.org, event.vault)
+        if agent is not None and isinstance(event.subject, int):
+            agent.outdo(event.subject)
 
     async def _bring(self, events: Sequence[Event]) -> None:
         due = []
@@ -205,10 +219,34 @@ class Gateway:
             agent.poke(link.newest, Batch(link.newest - 1, link.newest, (entry,)))
 
     async def _look_around(self) -> None:
+        looked = self._world.monotonic()
         while True:
-            await self._world.sleep(LOOK_EVERY)
-            await self.check_lives()
-            await self.bring_bundles(self.roster.all())
+            await self._world.sleep(BLIND_EVERY)
+            now = self._world.monotonic()
+            if not self._bus.whole() or now - looked >= LOOK_EVERY:
+                looked = now
+                await self.check_lives()
+                await self.bring_all()
+
+    async def bring_all(self) -> None:
+        """Bring to everybody what the store has for him, whoever has put it there."""
+        await self.bring_bundles(self.roster.all())
+        for org, agents_ in groupby(sorted(self.roster.all(), key=_org), key=_org):
+            linked = list(agents_)
+            for start in range(0, len(linked), CHUNK):
+                await self._compare(org, linked[start : start + CHUNK])
+
+    async def _compare(self, org: str, linked: Sequence[LiveAgent]) -> None:
+        """Commands that wait, and connections that count at another process."""
+        named = {agent.name.vault: agent for agent in linked}
+        try:
+            found = await self._store.read(partial(_standing, org, list(named)))
+        except ControlError as error:
+            log.warning("the database does not answer: %s", error.code)
+            return
+        for vault, newest, epoch in found:
+            named[vault].outdo(epoch)
+            named[vault].poke(newest)
 
     async def check_lives(self) -> None:
         """Cut who no longer counts by the store's word, whoever has changed it."""
@@ -220,6 +258,14 @@ class Gateway:
         for agent in self.roster.all():
             if tuple(agent.name) not in active:
                 self.roster.cut(agent.name)
+
+
+def _org(agent: LiveAgent) -> str:
+    return agent.name.org
+
+
+def _standing(org: str, vaults: list[str], tx: Tx) -> list[tuple[str, int, int]]:
+    return links.standing(tx, org, vaults)
 
 
 def _offer(org: str, vaults: list[str], tx: Tx) -> list[outbox.Offered]:

@@ -27,6 +27,11 @@ from protocols.link.fields import (
     TreeHead,
 )
 
+MAX_NODES: Final = 64
+"""Actors in a glimpse; an agent has some ten."""
+MAX_OBSERVED: Final = 120
+"""Seconds of one `Observe`; whoever goes on looking asks again."""
+
 
 class Message(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Base of every payload: a frozen struct whose unknown fields are refused."""
@@ -224,6 +229,34 @@ class CommandResult(Message, frozen=True, kw_only=True):
     at: Millis
 
 
+class ActorNode(Message, frozen=True, kw_only=True):
+    """One actor or supervisor, where a walk of the tree meets it. Counts are since the start."""
+
+    name: words.ActorName
+    level: Number
+    """How far below the root, which is at 0: what comes next and deeper is below it."""
+    state: words.ActorState
+    restarts: Number
+    handled: Number
+    mean_us: Number
+    max_us: Number
+    queued: Number
+    """In its mailbox; 0 for what has none, as are the following."""
+    bound: Number
+    refused: Number
+    dropped: Number
+
+
+class Glimpse(Message, frozen=True, kw_only=True):
+    """How the agent does at this moment: sent while the control plane observes, never kept."""
+
+    at: Millis
+    counters: Annotated[tuple[CounterValue, ...], Meta(max_length=len(words.CounterName))]
+    gauges: Annotated[tuple[GaugeValue, ...], Meta(max_length=len(words.GaugeName))]
+    histograms: Annotated[tuple[HistogramValue, ...], Meta(max_length=len(words.HistogramName))]
+    nodes: Annotated[tuple[ActorNode, ...], Meta(max_length=MAX_NODES)]
+
+
 # --- control plane to agent -----------------------------------------------------------------------
 
 
@@ -248,6 +281,12 @@ class Command(Message, frozen=True, kw_only=True):
     command_id: Id
     command: words.CommandName
     expires_at: Millis
+
+
+class Observe(Message, frozen=True, kw_only=True):
+    """Somebody looks: send a `Glimpse` now and every few seconds, for so long."""
+
+    seconds: Annotated[int, Meta(ge=1, le=MAX_OBSERVED)]
 
 
 class CheckpointCosignature(Message, frozen=True, kw_only=True):
@@ -311,6 +350,8 @@ class MessageType(StrEnum):
     NOTIFICATION = "notification"
     COMMAND = "command"
     CHECKPOINT_COSIGNATURE = "checkpoint_cosignature"
+    GLIMPSE = "glimpse"
+    OBSERVE = "observe"
 
 
 @dataclass(frozen=True, slots=True)
@@ -340,6 +381,7 @@ _TABLE: Final = (
     Kind(_T.REGISTRATION, Registration, _UP, _D.EPHEMERAL),
     Kind(_T.HEARTBEAT, Heartbeat, _UP, _D.EPHEMERAL),
     Kind(_T.SYNC_STATE, SyncState, _UP, _D.EPHEMERAL),
+    Kind(_T.GLIMPSE, Glimpse, _UP, _D.EPHEMERAL),
     Kind(_T.METRICS, Metrics, _UP, _D.DROPPABLE),
     Kind(_T.ALERT, Alert, _UP, _D.EVIDENCE),
     Kind(_T.AUDIT_CHECKPOINT, AuditCheckpoint, _UP, _D.EVIDENCE),
@@ -348,6 +390,7 @@ _TABLE: Final = (
     Kind(_T.POLICY_UPDATE, PolicyUpdate, _DOWN, _D.SUPERSEDED),
     Kind(_T.NOTIFICATION, Notification, _DOWN, _D.EVIDENCE),
     Kind(_T.COMMAND, Command, _DOWN, _D.EVIDENCE),
+    Kind(_T.OBSERVE, Observe, _DOWN, _D.EPHEMERAL),
     Kind(_T.CHECKPOINT_COSIGNATURE, CheckpointCosignature, _DOWN, _D.SUPERSEDED),
 )
 

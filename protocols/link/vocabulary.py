@@ -219,6 +219,35 @@ class NotificationCode(StrEnum):
 
 
 @unique
+class ActorName(StrEnum):
+    """The agent's actors, as its program names them; what is not listed is `other`."""
+
+    AGENT = "agent"
+    AUDIT = "audit"
+    STORE = "store"
+    WORK = "work"
+    WRITER = "writer"
+    LOADER = "loader"
+    ACCESS_COUNTS = "access-counts"
+    CREDENTIAL_USAGE = "credential-usage"
+    EXPIRED_TOKENS = "expired-tokens"
+    CLOCK = "clock"
+    KEY_ROTATION = "key-rotation"
+    OTHER = "other"
+
+
+@unique
+class ActorState(StrEnum):
+    """Where an actor is in its life."""
+
+    DOWN = "down"
+    STARTING = "starting"
+    RUNNING = "running"
+    ENDED = "ended"
+    DONE = "done"
+
+
+@unique
 class SkipReason(StrEnum):
     """Why ids never come."""
 

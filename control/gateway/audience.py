@@ -1,0 +1,47 @@
+"""Who looks at agents as they are now: it is told, and may ask an agent to say more of itself."""
+
+from typing import Protocol
+
+from protocols.link import messages as m
+
+
+class Observed(Protocol):
+    """One agent's connection, as its audience sees it."""
+
+    since: int
+    """Unix nanoseconds."""
+    health: str
+    sync: str
+
+    def observe(self, seconds: int) -> None:
+        """Have the agent say more of itself for so long, if it can be told anything now."""
+        ...
+
+
+class Audience(Protocol):
+    """What it is told. Nothing here waits."""
+
+    def linked(self, org: str, vault: str, link: Observed) -> None:
+        """This connection of the agent counts from now on."""
+        ...
+
+    def unlinked(self, org: str, vault: str, link: Observed) -> None:
+        """This connection is over."""
+        ...
+
+    def heard(self, org: str, vault: str, message: m.Message) -> None:
+        """The agent said this for the moment, or what it said is stored."""
+        ...
+
+
+class Nobody:
+    """No audience."""
+
+    def linked(self, org: str, vault: str, link: Observed) -> None:
+        """See `Audience`."""
+
+    def unlinked(self, org: str, vault: str, link: Observed) -> None:
+        """See `Audience`."""
+
+    def heard(self, org: str, vault: str, message: m.Message) -> None:
+        """See `Audience`."""

@@ -1,0 +1,1 @@
+"""The live feed: what browsers are told while they look (docs/spec/live.md)."""

@@ -1,0 +1,16 @@
+"""Topic `curves`: how busy an organization is, point by point."""
+
+from control.live.projection import Projection
+
+
+class Curves(Projection):
+    """The points that the hub keeps, by their second."""
+
+    async def load(self) -> None:
+        """See `Projection`."""
+        points = self.around.links.points(self.org)
+        self.collection.replace({str(at): columns for at, columns in points})
+
+    def ticked(self) -> bool:
+        """See `Projection`."""
+        return True

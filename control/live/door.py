@@ -1,0 +1,115 @@
+"""`GET /api/v1/live`: who may open a feed. An ASGI application for websockets.
+
+It stands beside Quart's: a websocket has no body, no parameters and one path, and everything that
+Quart would add to it is between a browser and its bound.
+"""
+
+import logging
+from typing import Final
+
+import msgspec
+
+from actors import World
+from control.api.plane import Plane
+from control.authn.cookies import from_browser
+from control.authn.sessions import Visit
+from control.errors import AuthenticationError, AuthorizationError, ControlError, NotFoundError
+from control.live.browser import Browser
+from control.live.hub import Hub
+from control.model.operation import Operation
+from control.model.people import Origin
+from protocols.http.scope import Receive, Scope, Send
+from protocols.instant import SECOND, rfc3339
+from protocols.live.limits import Bounds
+from protocols.openapi import JSON, ErrorBody
+
+PATH: Final = "/api/v1/live"
+OPERATION: Final = "live.open"
+MAX_AGENT: Final = 256
+RECORDED_A_MINUTE: Final = 60
+"""Refusals of strangers that go on the trail; more are counted in the log: it is not theirs to
+fill."""
+
+log: Final = logging.getLogger("freehold.control.live")
+
+
+class Door:
+    """Answers 401, 403 and 404 before the upgrade; what passes is a `Browser`."""
+
+    def __init__(self, plane: Plane, hub: Hub, bounds: Bounds = Bounds()) -> None:  # noqa: B008  # frozen
+        self._plane = plane
+        self._hub = hub
+        self._bounds = bounds
+        self._world: World = plane.world
+        self._minute = 0
+        self._recorded = 0
+        self.refused = 0
+        self.open = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one websocket."""
+        op = self._operation(scope)
+        try:
+            visit = await self._admit(scope, op)
+        except ControlError as error:
+            await self._refuse(op, error, send)
+            return
+        await receive()
+        await send({"type": "websocket.accept"})
+        self.open += 1
+        try:
+            await Browser(self._plane, self._hub, visit, op, self._bounds).run(receive, send)
+        finally:
+            self.open -= 1
+
+    async def _admit(self, scope: Scope, op: Operation) -> Visit:
+        if scope["path"] != PATH:
+            raise NotFoundError("not_found", "there is no such path")
+        named = any(name == b"origin" for name, _ in scope["headers"])
+        if not (named and op.browser.same_origin):
+            raise AuthorizationError("origin", "only our own pages may open a feed")
+        return await self._plane.sessions.visit(op.browser)
+
+    def _operation(self, scope: Scope) -> Operation:
+        headers = [(n.decode("latin-1"), v.decode("latin-1")) for n, v in scope["headers"]]
+        told = dict(headers)
+        scheme = "https" if scope["scheme"] == "wss" else "http"
+        own = self._plane.public_url or f"{scheme}://{told.get('host', '')}"
+        client = scope["client"]
+        agent = told.get("user-agent", "")[:MAX_AGENT]
+        shown = "".join(c if c.isprintable() and c.isascii() else "?" for c in agent)
+        return Operation(
+            name=OPERATION,
+            request_id=self._world.new_id(),
+            credential=None,
+            origin=Origin(client[0] if client else "", shown),
+            browser=from_browser(headers, own),
+            anyone=True,
+        )
+
+    async def _refuse(self, op: Operation, error: ControlError, send: Send) -> None:
+        self.refused += 1
+        if isinstance(error, AuthenticationError | AuthorizationError):
+            await self._record(op, error)
+        body = ErrorBody(
+            type=error.type,
+            code=error.code,
+            message=error.message,
+            request_id=op.request_id,
+            timestamp=rfc3339(self._world.now() // SECOND * SECOND),
+            details=dict(error.details),
+        )
+        headers = [(b"content-type", JSON.encode()), (b"x-request-id", op.request_id.encode())]
+        start = {"type": "websocket.http.response.start", "status": error.status}
+        await send({**start, "headers": [*headers, (b"cache-control", b"no-store")]})
+        await send({"type": "websocket.http.response.body", "body": msgspec.json.encode(body)})
+
+    async def _record(self, op: Operation, error: ControlError) -> None:
+        minute = self._world.now() // (60 * SECOND)
+        if minute != self._minute:
+            self._minute, self._recorded = minute, 0
+        self._recorded += 1
+        if self._recorded > RECORDED_A_MINUTE:
+            log.warning("feed refused: %s, from %s", error.code, op.origin.ip)
+            return
+        await self._plane.trail.record(op, None, "outcome", "denied", error.code)

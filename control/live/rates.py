@@ -1,0 +1,135 @@
+"""How busy each agent is, between its last two reports, and the whole of an organization.
+
+Kept for all agents from the start of the process on, whoever looks: about 1 KiB each. An agent's
+counters are totals since its own start, so one report says nothing yet.
+"""
+
+from collections.abc import Sequence
+from operator import add, sub
+from typing import Any, Final
+
+from msgspec import Struct
+
+from protocols.link import messages as m
+from protocols.link.vocabulary import BUCKETS_US, CounterName, GaugeName, HistogramName
+
+FRESH: Final = 180.0
+"""Seconds for which a report counts: three of the usual intervals."""
+UNKNOWN: Final[dict[str, Any]] = {"requests": None, "errors": None, "p50": None, "p99": None}
+_NONE: Final = (0,) * (len(BUCKETS_US) + 1)
+
+Name = tuple[str, str]
+
+
+class Pace(Struct):
+    """What is known of one agent. `heard` is on the monotonic clock; `until` Unix milliseconds."""
+
+    heard: float
+    until: int
+    requests: int
+    errors: int
+    counts: tuple[int, ...]
+    secrets: int | None
+    known: bool = False
+    per_second: float = 0.0
+    failing: float = 0.0
+    lately: tuple[int, ...] = _NONE
+
+
+class Rates:
+    """Of all agents."""
+
+    def __init__(self) -> None:
+        self._paces: dict[str, dict[str, Pace]] = {}
+
+    def measured(self, org: str, vault: str, told: m.Metrics, now: float) -> dict[str, Any]:
+        """Take a report; the columns that follow from it."""
+        counters = {counter.name: counter.value for counter in told.counters}
+        gauges = {gauge.name: gauge.value for gauge in told.gauges}
+        times = {histogram.name: histogram.counts for histogram in told.histograms}
+        new = Pace(
+            heard=now,
+            until=told.until,
+            requests=counters.get(CounterName.REQUESTS, 0),
+            errors=counters.get(CounterName.SERVER_ERRORS, 0),
+            counts=tuple(times.get(HistogramName.REQUEST_DURATION, _NONE)),
+            secrets=gauges.get(GaugeName.SECRETS),
+        )
+        paces = self._paces.setdefault(org, {})
+        before = paces.get(vault)
+        if before is not None:
+            _compare(before, new)
+        paces[vault] = new
+        return _columns(new)
+
+    def of(self, org: str, vault: str, now: float) -> dict[str, Any]:
+        """The columns; null for what is not known, or was told too long ago."""
+        pace = self._paces.get(org, {}).get(vault)
+        if pace is None:
+            return {**UNKNOWN, "secrets": None}
+        if now - pace.heard > FRESH:
+            return {**UNKNOWN, "secrets": pace.secrets}
+        return _columns(pace)
+
+    def organizations(self) -> list[str]:
+        """Those with an agent that has reported."""
+        return list(self._paces)
+
+    def total(self, org: str, now: float) -> dict[str, Any]:
+        """Of all agents whose report counts."""
+        fresh = [
+            pace
+            for pace in self._paces.get(org, {}).values()
+            if pace.known and now - pace.heard <= FRESH
+        ]
+        if not fresh:
+            return dict(UNKNOWN)
+        counts: Sequence[int] = _NONE
+        for pace in fresh:
+            counts = list(map(add, counts, pace.lately))
+        return {
+            "requests": round(sum(pace.per_second for pace in fresh), 2),
+            "errors": round(sum(pace.failing for pace in fresh), 2),
+            "p50": percentile(counts, 50),
+            "p99": percentile(counts, 99),
+        }
+
+
+def percentile(counts: Sequence[int], percent: int) -> float | None:
+    """Upper bound in milliseconds of the bucket that holds it; of the last one for what is above.
+
+    None where nothing was counted.
+    """
+    total = sum(counts)
+    if total <= 0:
+        return None
+    wanted, seen = total * percent, 0
+    for bound, count in zip(BUCKETS_US, counts, strict=False):
+        seen += count
+        if seen * 100 >= wanted:
+            return bound / 1000
+    return BUCKETS_US[-1] / 1000
+
+
+def _compare(before: Pace, new: Pace) -> None:
+    """Note what happened between two reports; nothing is known across an agent's restart."""
+    seconds = (new.until - before.until) / 1000
+    lately = tuple(map(sub, new.counts, before.counts))
+    if seconds <= 0 or new.requests < before.requests or min(lately) < 0:
+        return
+    new.known = True
+    new.per_second = (new.requests - before.requests) / seconds
+    new.failing = max(0, new.errors - before.errors) / seconds
+    new.lately = lately
+
+
+def _columns(pace: Pace) -> dict[str, Any]:
+    if not pace.known:
+        return {**UNKNOWN, "secrets": pace.secrets}
+    return {
+        "requests": round(pace.per_second, 2),
+        "errors": round(pace.failing, 2),
+        "p50": percentile(pace.lately, 50),
+        "p99": percentile(pace.lately, 99),
+        "secrets": pace.secrets,
+    }
