@@ -56,7 +56,7 @@ function OrganizationChoice() {
       <Select
         aria-label="Organization"
         value={organization.value}
-        change={chooseOrganization}
+        change={org => void chooseOrganization(org).catch(toastError)}
         options={choices.map(({ id }) => [id, id] as const)}
       />
     </div>
@@ -67,7 +67,7 @@ function Who() {
   const mine = me.value;
   return (
     <>
-      <span class="who" title={`${mine?.organization}/${mine?.name}`}>
+      <span class="who" title={`${mine?.home}/${mine?.name}`}>
         {mine?.name}
         <br />
         <span class="muted">{mine?.super_admin ? "super-admin" : mine?.role}</span>

@@ -16,7 +16,7 @@ document.addEventListener("visibilitychange", () => {
   if (!document.hidden) feed.hurry();
 });
 effect(() => {
-  if (standing.value.state === "out") feed.stop();
+  if (standing.value.state !== "in") feed.stop();
 });
 
 function scheme(): string {

@@ -35,7 +35,9 @@ export function millis(value: number | null | undefined): string {
 
 /** A share of 1 in percent: `99.95 %`. */
 export function percent(share: number | null | undefined): string {
-  return share == null || !Number.isFinite(share) ? "–" : `${trim((share * 100).toFixed(2))} %`;
+  if (share == null || !Number.isFinite(share)) return "–";
+  const isNearAnEnd = share > 0.99 || share < 0.01; // where the second digit matters
+  return `${trim((share * 100).toFixed(isNearAnEnd ? 2 : 1))} %`;
 }
 
 const STEPS: [number, string][] = [

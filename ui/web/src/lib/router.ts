@@ -1,5 +1,6 @@
 import { computed, type ReadonlySignal, signal } from "@preact/signals";
 import type { ComponentType } from "preact";
+import { fit } from "./pattern";
 
 /** What the address names: `params` by the `:name`s of the pattern, decoded. */
 export interface Match {
@@ -55,22 +56,6 @@ export function match(pages: readonly Page[], at: string): Match | null {
   return null;
 }
 
-/** The places of a pattern in a path, null if it does not fit. */
-export function fit(pattern: string, at: string): Record<string, string> | null {
-  const wanted = parts(pattern);
-  const given = parts(at);
-  if (wanted.length !== given.length) return null;
-  const params: Record<string, string> = {};
-  for (const [index, word] of wanted.entries()) {
-    const value = decoded(given[index] ?? "");
-    if (word.startsWith(":")) {
-      if (!value) return null;
-      params[word.slice(1)] = value;
-    } else if (word !== value) return null;
-  }
-  return params;
-}
-
 /** Follow the history and clicks on links of this program. Once, at the start. */
 export function startRouter(): void {
   addEventListener("popstate", () => {
@@ -98,16 +83,4 @@ function followed(event: MouseEvent): string | null {
 
 function current(): string {
   return location.pathname + location.search;
-}
-
-function parts(text: string): string[] {
-  return text.split("/").filter(Boolean);
-}
-
-function decoded(text: string): string {
-  try {
-    return decodeURIComponent(text);
-  } catch {
-    return text; // a lone %: it names nothing, and must not break the page
-  }
 }

@@ -1,5 +1,5 @@
 import { computed, effect, signal } from "@preact/signals";
-import { ApiError, asApiError, call, get, holdCsrf, remove, signedOut } from "./api";
+import { ApiError, asApiError, get, holdCsrf, put, remove, signedOut } from "./api";
 import { query, setQuery } from "./router";
 import type { Role } from "./types";
 
@@ -12,7 +12,9 @@ export interface Membership {
 
 /** Who is signed in. A super-admin may do everything in every organization. */
 export interface Me {
+  /** Where one acts; `home` is where one's account is. */
   organization: string;
+  home: string;
   name: string;
   role: Role;
   super_admin: boolean;
@@ -21,14 +23,6 @@ export interface Me {
 
 interface Current extends Me {
   csrf: string;
-}
-
-/** What a person types to come in; `code` only when the account has a second step. */
-export interface Credentials {
-  organization: string;
-  name: string;
-  password: string;
-  code?: string;
 }
 
 /** `unknown`: not asked yet, nothing is shown. `error`: the server could not say. */
@@ -57,9 +51,16 @@ export function may(role: Role): boolean {
   return !!mine && RANKS.indexOf(mine.role) >= RANKS.indexOf(role);
 }
 
-/** Look at another organization, on the same page. */
-export function chooseOrganization(org: string): void {
-  setQuery({ org: org === me.peek()?.organization ? "" : org });
+/**
+ * Look at another organization, on the same page: a super-admin by the address, others by a session
+ * of their own there. Throws `ApiError`.
+ */
+export async function chooseOrganization(org: string): Promise<void> {
+  const mine = me.peek();
+  if (mine?.super_admin) return setQuery({ org: org === mine.organization ? "" : org });
+  await put("sessions/current/organization", { organization: org });
+  standing.value = { state: "unknown" }; // the feed of the session that ended closes before it is cut
+  await resume();
 }
 
 /** An address inside the program that keeps the chosen organization. */
@@ -90,13 +91,6 @@ export async function doubt(): Promise<void> {
   } catch (error) {
     if (!(error instanceof ApiError)) throw error; // 401 was counted where it came in
   }
-}
-
-/** Sign in. Throws `ApiError`. */
-export async function signIn(credentials: Credentials): Promise<void> {
-  const headers = { "X-Freehold-Session": "cookie" };
-  await call("POST", "sessions", { body: credentials, headers });
-  enter(await get<Current>("sessions/current"));
 }
 
 /** End the session here and on the server. Throws `ApiError` when the server does not hear. */

@@ -35,7 +35,7 @@ export default function Fleet() {
             <Curves of={curves} />
             <div class="beside">
               <List rows={rows} summary={summary} />
-              <div class="stack">
+              <div class="columns">
                 {may("admin") && <Changes org={org} />}
                 <Groups summary={summary} />
               </div>

@@ -39,11 +39,10 @@ const LOOKS: Record<string, Look> = {
 const SHAPES: Record<Shape, JSX.Element> = {
   full: <circle cx="5" cy="5" r="4" fill="currentColor" />,
   half: (
-    <path
-      d="M5 1a4 4 0 1 1 0 8zM5 1.6a3.4 3.4 0 0 0 0 6.8"
-      fill="currentColor"
-      fill-rule="evenodd"
-    />
+    <>
+      <circle cx="5" cy="5" r="3.4" fill="none" stroke="currentColor" stroke-width="1.2" />
+      <path d="M5 1.6a3.4 3.4 0 0 1 0 6.8z" fill="currentColor" />
+    </>
   ),
   ring: <circle cx="5" cy="5" r="3.4" fill="none" stroke="currentColor" stroke-width="1.4" />,
   cross: <path d="M1.8 1.8l6.4 6.4M8.2 1.8L1.8 8.2" stroke="currentColor" stroke-width="1.8" />,

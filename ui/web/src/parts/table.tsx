@@ -114,7 +114,7 @@ export function Table<Row>(props: TableProps<Row>) {
           </tr>
         </thead>
         <tbody>
-          <Space rows={first} columns={columns.length} />
+          <Space rows={first} />
           {listed.slice(first, end).map((row, index) => {
             const key = keyOf(row);
             const kind = `${key === chosen ? "chosen" : ""} ${open ? "opens" : ""}`;
@@ -134,7 +134,7 @@ export function Table<Row>(props: TableProps<Row>) {
               </tr>
             );
           })}
-          <Space rows={listed.length - end} columns={columns.length} />
+          <Space rows={listed.length - end} />
         </tbody>
       </table>
       {!listed.length && props.empty}
@@ -171,11 +171,11 @@ function Head<Row>({ column, order, turn }: HeadProps<Row>) {
 }
 
 /** Stands for rows that are not drawn. */
-function Space({ rows, columns }: { rows: number; columns: number }) {
+function Space({ rows }: { rows: number }) {
   if (rows <= 0) return null;
   return (
     <tr class="space">
-      <td colSpan={columns} style={{ height: `${rows * ROW}px` }} />
+      <td style={{ height: `${rows * ROW}px` }} />
     </tr>
   );
 }

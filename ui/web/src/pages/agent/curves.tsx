@@ -38,10 +38,15 @@ export function Curves({ vault, at, row }: CurvesProps) {
         <Chart
           label="Requests a second"
           times={course.times}
-          lines={[
-            { title: "All", values: course.requests },
-            { title: "Server errors", values: course.errors },
-          ]}
+          lines={[{ title: "Requests", values: course.requests }]}
+          format={compact}
+        />
+      </Card>
+      <Card title="Server errors a second">
+        <Chart
+          label="Server errors a second"
+          times={course.times}
+          lines={[{ title: "Errors", values: course.errors }]}
           format={compact}
         />
       </Card>

@@ -7,12 +7,25 @@ import { Card, Facts } from "../../parts/card";
 import { Copy } from "../../parts/copy";
 import { TimeAgo } from "../../parts/time";
 
+/** Names that are written in a way of their own. */
+const PROPER: Record<string, string> = {
+  sqlite: "SQLite",
+  postgresql: "PostgreSQL",
+  mysql: "MySQL",
+  pkcs11: "a PKCS #11 device",
+  linux_amd64: "Linux, amd64",
+  linux_arm64: "Linux, arm64",
+  shamir: "shares of several people",
+  file: "a file",
+  cloud: "a cloud's key service",
+};
+
 type Sections = Partial<AgentSections>;
 
 /** What is known of an agent beside its figures, a card for each matter. */
 export function About({ agent, link, policies, certificate, audit }: Sections) {
   return (
-    <div class="columns">
+    <div class="masonry">
       {agent && <Card title="Agent">{agentFacts(agent)}</Card>}
       <Card
         title="Link"
@@ -49,9 +62,9 @@ function agentFacts(row: AgentSections["agent"]) {
         ...(row.reason ? [["Because", row.reason] as [string, ComponentChildren]] : []),
         ["Tags", row.tags.length ? <Tags of={row.tags} most={6} /> : "–"],
         ["Version", row.version || "–"],
-        ["Platform", words(row.platform ?? "") || "–"],
-        ["Stores in", words(row.backend ?? "") || "–"],
-        ["Root key in", words(row.key_holder ?? "") || "–"],
+        ["Platform", proper(row.platform)],
+        ["Stores in", proper(row.backend)],
+        ["Root key in", proper(row.key_holder)],
         ["Started", <TimeAgo at={row.started} key="started" />],
         ["Known since", <TimeAgo at={row.created} key="created" />],
       ]}
@@ -80,12 +93,17 @@ function policyFacts(row: AgentSections["policies"]) {
         ["Bundle", `${row.applied || "none"} in force, ${row.wanted} wanted`],
         ...(row.why ? [["Refused for", words(row.why)] as [string, ComponentChildren]] : []),
         ["Changed", <TimeAgo at={row.changed} key="changed" />],
-        ...Object.entries(row.contents).map(([name, version]): [string, ComponentChildren] => [
-          `Version ${version}`,
-          <a href={within(`/policies/${name}`)} key={name}>
-            {name}
-          </a>,
-        ]),
+        [
+          "Policies",
+          <ul key="contents">
+            {Object.entries(row.contents).map(([name, version]) => (
+              <li key={name}>
+                <a href={within(`/policies/${name}`)}>{name}</a>{" "}
+                <span class="muted">version {version}</span>
+              </li>
+            ))}
+          </ul>,
+        ],
       ]}
     />
   );
@@ -130,4 +148,8 @@ function witness({ fault, size }: AgentSections["audit"]) {
 
 function Unheard({ children = "It has said nothing yet." }: { children?: ComponentChildren }) {
   return <p class="muted">{children}</p>;
+}
+
+function proper(name: string | null | undefined): string {
+  return name ? (PROPER[name] ?? words(name)) : "–";
 }

@@ -25,7 +25,8 @@ const COLUMNS: Column<ActorNode>[] = [
   {
     name: "mailbox",
     title: "Mailbox",
-    width: "9rem",
+    width: "11rem",
+    wide: true,
     cell: node => (node.bound ? <Mailbox node={node} /> : <span class="muted">–</span>),
     by: node => node.depth,
   },

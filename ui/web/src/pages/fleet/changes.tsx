@@ -32,7 +32,7 @@ export function Changes({ org }: { org: string }) {
           ))}
         </ul>
       ) : (
-        <p class="muted body">Nothing yet.</p>
+        <p class="muted">Nothing yet.</p>
       )}
     </Card>
   );

@@ -37,7 +37,7 @@ export function Counts({ summary, curves, alerts }: CountsProps) {
         label="Policies applied"
         value={assigned ? Math.floor((100 * (policies.applied ?? 0)) / assigned) : "–"}
         unit={assigned ? "%" : ""}
-        note={`${count(policies.failed ?? 0)} failed, ${count(policies.wanted ?? 0)} on their way`}
+        note={`${count(policies.failed ?? 0)} failed, ${count(policies.wanted ?? 0)} to come`}
       />
       <Figure
         label="Requests"

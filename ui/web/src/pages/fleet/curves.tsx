@@ -12,15 +12,20 @@ export function Curves({ of }: { of: Collection<CurveRow> }) {
   // rows change in place with the version
   const { times, ...course } = useMemo(() => courses(of), [of, version]);
   return (
-    <div class="columns">
+    <div class="columns tight">
       <Card title="Requests a second">
         <Chart
           label="Requests a second"
           times={times}
-          lines={[
-            { title: "All", values: course.requests },
-            { title: "Server errors", values: course.errors },
-          ]}
+          lines={[{ title: "Requests", values: course.requests }]}
+          format={compact}
+        />
+      </Card>
+      <Card title="Server errors a second">
+        <Chart
+          label="Server errors a second"
+          times={times}
+          lines={[{ title: "Errors", values: course.errors }]}
           format={compact}
         />
       </Card>

@@ -40,6 +40,7 @@ const COLUMNS: Column<Listed>[] = [
     name: "policy",
     title: "Policies",
     width: "7.5rem",
+    wide: true,
     cell: ({ policy }) => (policy ? <State of={policy} /> : <span class="muted">None</span>),
     by: row => row.policy || null,
   },
@@ -76,8 +77,8 @@ const COLUMNS: Column<Listed>[] = [
     width: "7rem",
     number: true,
     wide: true,
-    cell: row => (row.state === "online" ? "now" : <TimeAgo at={row.heard} />),
-    by: row => (row.state === "online" ? Number.MAX_SAFE_INTEGER : row.heard || null),
+    cell: row => (stateOf(row) === "online" ? "now" : <TimeAgo at={row.heard} />),
+    by: row => (stateOf(row) === "online" ? Number.MAX_SAFE_INTEGER : row.heard || null),
   },
 ];
 
@@ -127,7 +128,7 @@ export function List({ rows, summary }: { rows: readonly Listed[]; summary: Summ
         keyOf={row => row.vault}
         order={{ column: "state", descending: false }}
         open={row => navigate(within(`/agents/${row.vault}`))}
-        height="36rem"
+        height="28rem"
         empty={<Empty title="No agent fits">Try fewer filters.</Empty>}
       />
     </Card>

@@ -1,0 +1,39 @@
+import { call } from "./api";
+
+/** The steps of signing in. Each throws `ApiError`; the cookie comes with the last one. */
+
+export interface Credentials {
+  organization: string;
+  name: string;
+  password: string;
+}
+
+/** Whether one is in, or what is asked for next: `challenge` goes with the answer. */
+export interface Opened {
+  state: "open" | "second-factor" | "enrolment";
+  challenge: string;
+}
+
+/** What an authenticator app takes: typed by hand, as a link, or as a picture (`data:`). */
+export interface Enrolment {
+  secret: string;
+  uri: string;
+  picture: string;
+}
+
+export const signIn = (credentials: Credentials) => knock<Opened>("sessions", credentials);
+
+export const answer = (challenge: string, code: string) =>
+  knock<Opened>("sessions/second-factor", { challenge, code });
+
+/** The organization wants a second factor and there is none yet: begin one. */
+export const beginEnrolment = (challenge: string) =>
+  knock<Enrolment>("sessions/enrolment", { challenge });
+
+/** Its first code. One is signed in; the recovery codes are shown this once. */
+export const confirmEnrolment = (challenge: string, code: string) =>
+  knock<{ recovery_codes: string[] }>("sessions/enrolment/confirm", { challenge, code });
+
+function knock<T>(path: string, body: object): Promise<T> {
+  return call<T>("POST", path, { body, headers: { "X-Freehold-Session": "cookie" } });
+}

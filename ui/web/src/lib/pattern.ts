@@ -1,0 +1,29 @@
+/** Patterns of addresses, such as `/agents/:vault`. Pure. */
+
+/** The places of a pattern in a path, null if it does not fit. */
+export function fit(pattern: string, at: string): Record<string, string> | null {
+  const wanted = parts(pattern);
+  const given = parts(at);
+  if (wanted.length !== given.length) return null;
+  const params: Record<string, string> = {};
+  for (const [index, word] of wanted.entries()) {
+    const value = decoded(given[index] ?? "");
+    if (word.startsWith(":")) {
+      if (!value) return null;
+      params[word.slice(1)] = value;
+    } else if (word !== value) return null;
+  }
+  return params;
+}
+
+function parts(text: string): string[] {
+  return text.split("/").filter(Boolean);
+}
+
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text; // a lone %: it names nothing, and must not break the page
+  }
+}

@@ -1,0 +1,53 @@
+import type { ComponentChildren } from "preact";
+import { useEffect, useRef, useState } from "preact/hooks";
+import { type ApiError, asApiError } from "../../lib/api";
+import { Button } from "../../parts/button";
+import { Notice } from "../../parts/states";
+
+interface StepProps {
+  title: string;
+  action: string;
+  /** Does it; what it throws is shown. */
+  act: () => Promise<void>;
+  /** What a refusal means here. */
+  refused: string;
+  children: ComponentChildren;
+}
+
+/** One step through the door: a form with one button, whose first field is ready to be typed in. */
+export function Step({ title, action, act, refused, children }: StepProps) {
+  const [error, setError] = useState<ApiError | null>(null);
+  const [busy, setBusy] = useState(false);
+  const form = useRef<HTMLFormElement>(null);
+  useEffect(() => {
+    document.title = `${title} – Freehold`;
+    const empty = [...(form.current?.querySelectorAll("input") ?? [])].find(({ value }) => !value);
+    empty?.focus();
+  }, [title]);
+  const submit = async (event: Event) => {
+    event.preventDefault();
+    setBusy(true);
+    setError(null);
+    try {
+      await act();
+    } catch (thrown) {
+      setError(asApiError(thrown));
+    }
+    setBusy(false);
+  };
+  return (
+    <form onSubmit={submit} ref={form}>
+      <h1>{title}</h1>
+      {error && <Notice tone="bad">{told(error, refused)}</Notice>}
+      {children}
+      <Button type="submit" kind="primary" busy={busy}>
+        {action}
+      </Button>
+    </form>
+  );
+}
+
+function told(error: ApiError, refused: string): string {
+  if (error.status === 401) return refused;
+  return error.requestId ? `${error.message} (request ${error.requestId})` : error.message;
+}

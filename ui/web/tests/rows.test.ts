@@ -1,0 +1,45 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { AgentRow } from "../src/lib/types";
+import { type Listed, narrowed, ranked, stateOf, summed } from "../src/pages/fleet/rows";
+
+function agent(vault: string, columns: Partial<AgentRow> = {}): Listed {
+  const row = { tags: [], version: "1.0", life: "active", state: "online", policy: "applied" };
+  return { vault, ...row, ...columns } as unknown as Listed;
+}
+
+const FLEET = [
+  agent("pay-1", { tags: ["prod", "eu"], secrets: 3 }),
+  agent("pay-2", { tags: ["prod"], state: "offline", policy: "failed" }),
+  agent("web-1", { version: "1.1", life: "locked", secrets: 4 }),
+];
+const ANY = { text: "", state: "", tag: "", version: "" };
+const names = (filter: Partial<typeof ANY>) =>
+  narrowed(FLEET, { ...ANY, ...filter }).map(row => row.vault);
+
+test("an agent that may not connect is told as that, not as heard or not", () => {
+  assert.equal(stateOf({ life: "active", state: "late" }), "late");
+  assert.equal(stateOf({ life: "locked", state: "online" }), "locked");
+});
+
+test("filters hold together; a text is looked for in names and tags", () => {
+  assert.deepEqual(names({}), ["pay-1", "pay-2", "web-1"]);
+  assert.deepEqual(names({ text: " PAY " }), ["pay-1", "pay-2"]);
+  assert.deepEqual(names({ text: "eu" }), ["pay-1"]);
+  assert.deepEqual(names({ tag: "prod", state: "offline" }), ["pay-2"]);
+  assert.deepEqual(names({ state: "failed" }), ["pay-2"]);
+  assert.deepEqual(names({ version: "1.1" }), ["web-1"]);
+  assert.deepEqual(names({ state: "online", version: "1.1" }), []);
+});
+
+test("the summary counts each agent once for its state and once for each tag", () => {
+  const sum = summed(FLEET);
+  assert.deepEqual(sum.states, { online: 1, offline: 1, locked: 1 });
+  assert.deepEqual(sum.tags, { prod: 2, eu: 1 });
+  assert.deepEqual(sum.policies, { applied: 2, failed: 1 });
+  assert.equal(sum.secrets, 7);
+  assert.deepEqual(ranked(sum.versions), [
+    ["1.0", 2],
+    ["1.1", 1],
+  ]);
+});
