@@ -14,6 +14,7 @@ from typing import Final
 import trio
 
 from actors import World
+from actors.tree import Node
 from protocols.link.vocabulary import AlertCode, CommandName, KeyHolder, SyncPhase
 from protocols.pki.errors import PkiError
 from vault.audit.layout import Layout
@@ -155,6 +156,7 @@ class Linking:
             key_holder=KeyHolder(kind),
             world=self._world,
             troubles=self._troubles,
+            actors=self._actors,
         )
         if self._book is not None:
             self._opened(self._book)
@@ -171,6 +173,9 @@ class Linking:
     def _troubles(self) -> frozenset[AlertCode]:
         """What the agent's own gauges say."""
         return frozenset(code for name, code in _TROUBLES.items() if self._metrics.value(name) > 0)
+
+    def _actors(self) -> Node | None:
+        return None if self._metrics.actors is None else self._metrics.actors()
 
     def _trust(self) -> PolicyTrust | None:
         held = None if self._uplink is None else self._uplink.held

@@ -62,6 +62,8 @@ class Metrics:
     def __init__(self, *, enabled: bool = True) -> None:
         """`enabled`: whether `/metrics` is served (`monitoring.metrics_enabled`)."""
         self.enabled = enabled
+        self.actors: Callable[[], Node] | None = None
+        """The tree of actors, while there is one."""
         self._registry = CollectorRegistry()
         self._requests = RequestCollector()
         self._registry.register(self._requests)
@@ -106,9 +108,11 @@ class Metrics:
         """Show every actor below `snapshot()` for as long as the block runs."""
         collector = ActorCollector(snapshot)
         self._registry.register(collector)
+        self.actors = snapshot
         try:
             yield
         finally:
+            self.actors = None
             self._registry.unregister(collector)
 
     def render(self) -> bytes:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from actors.tree import Node
 from protocols.instant import rfc3339
 from protocols.link import messages as m
 from protocols.link import vocabulary as words
@@ -98,6 +99,10 @@ class VaultDouble:
         """See `Host`."""
         counters = {name: self._kept.chance.randrange(10**6) for name in words.CounterName}
         return Figures(counters=counters, gauges={}, histograms={})
+
+    def tree(self) -> Node | None:
+        """See `Host`: nobody looks at agents in a simulation."""
+        return None
 
     async def apply_bundle(self, signed: bytes) -> Applied:
         """See `Host`: verified, validated, stored; versions only go up."""

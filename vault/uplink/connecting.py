@@ -72,6 +72,7 @@ class Connector:
         egress: Egress,
         phase: Phase,
         opened: Callable[[Conversation], None],
+        observed: Callable[[], None],
         alert: Callable[[AlertCode, Severity], None],
         patience: Patience,
         world: World,
@@ -82,6 +83,7 @@ class Connector:
         self._egress = egress
         self._phase = phase
         self._opened = opened
+        self._observed = observed
         self._alert = alert
         self._patience = patience
         self._world = world
@@ -221,6 +223,10 @@ class Connector:
     def caught_up(self) -> None:
         """See `Owner`."""
         self._phase.step(Step.CAUGHT_UP)
+
+    def observed(self) -> None:
+        """See `Owner`."""
+        self._observed()
 
     async def acknowledged(self) -> None:
         """See `Owner`."""

@@ -14,7 +14,7 @@ from protocols.link.delivery import Inbox, Outbox
 from protocols.link.ends import End, Moment
 from protocols.link.errors import PipeError, RemoteFaultError
 from protocols.link.events import Acknowledged, CaughtUp, Event, Leaving, Missed, Opened, Received
-from protocols.link.messages import Message
+from protocols.link.messages import Message, Observe
 from protocols.link.pipe import Pipe
 from protocols.link.session import Session
 from protocols.link.states import SENDABLE, State
@@ -41,6 +41,10 @@ class Owner(Protocol):
 
     async def acknowledged(self) -> None:
         """The outbox has become shorter."""
+        ...
+
+    def observed(self) -> None:
+        """The control plane wants to see more (`observed_until`)."""
         ...
 
     async def lost(self) -> None:
@@ -77,6 +81,8 @@ class Conversation:
         self.spread = 0
         """Milliseconds over which the peer wants its agents to spread their return."""
         self.was_open = False
+        self.observed_until = 0.0
+        """On the monotonic clock: until then somebody looks at this agent."""
 
     async def run(self) -> None:
         """Talk until one side ends it. Raises `PipeError`, `LinkError`; the pipe is closed then."""
@@ -160,8 +166,11 @@ class Conversation:
                 self._owner.opened(self)
             case CaughtUp():
                 self._owner.caught_up()
+            case Received(id=0, message=Observe(seconds=seconds)):
+                self.observed_until = self._world.monotonic() + seconds
+                self._owner.observed()
             case Received(id=0):
-                pass  # nothing that a control plane sends is for the moment only
+                pass  # nothing else that a control plane sends is for the moment only
             case Received(id=id_, message=message):
                 await self._apply(id_, message)
             case Missed(last=last, reason=reason):

@@ -4,6 +4,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from actors.tree import Node
 from protocols.link import messages as m
 from protocols.link import vocabulary as words
 from protocols.link.bundle import Stored
@@ -62,6 +63,10 @@ class Host(Protocol):
 
     def figures(self) -> Figures:
         """As of now."""
+        ...
+
+    def tree(self) -> Node | None:
+        """The actors as they are now; None while the vault is sealed."""
         ...
 
     async def apply_bundle(self, signed: bytes) -> Applied:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from actors import World
+from actors.tree import Node
 from protocols.instant import SECOND
 from protocols.link import messages as m
 from protocols.link import vocabulary as words
@@ -54,6 +55,7 @@ class LocalHost:
     policies: Callable[[], InForce] = field(default=lambda: NONE)
     """Set by whoever opens the vault; outlives its sealing."""
     troubles: Callable[[], frozenset[words.AlertCode]] = field(default=frozenset)
+    actors: Callable[[], Node | None] = field(default=lambda: None)
     started: int = 0
 
     def __post_init__(self) -> None:
@@ -102,6 +104,10 @@ class LocalHost:
                 )
             },
         )
+
+    def tree(self) -> Node | None:
+        """See `Host`."""
+        return self.actors()
 
     async def apply_bundle(self, signed: bytes) -> Applied:
         """See `Host`."""

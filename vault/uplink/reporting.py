@@ -1,7 +1,10 @@
 """Typed messages from what the vault says of itself: pure. Nothing else finds its way into them."""
 
+from collections.abc import Iterator
+from itertools import islice
 from uuid import UUID
 
+from actors.tree import Node
 from protocols.instant import SECOND
 from protocols.link import messages as m
 from protocols.link import vocabulary as words
@@ -9,6 +12,8 @@ from vault.uplink.host import Facts, Figures
 from vault.uplink.outbox import Backlog
 
 MILLI = SECOND // 1000
+_MICRO = 1_000_000
+_ACTORS = {str(name): name for name in words.ActorName}
 
 
 def registration(facts: Facts) -> m.Registration:
@@ -59,6 +64,38 @@ def metrics(figures: Figures, since: int, until: int) -> m.Metrics:
             for name, (counts, total) in figures.histograms.items()
         ),
     )
+
+
+def glimpse(figures: Figures, tree: Node | None, at: int) -> m.Glimpse:
+    """The figures and the actors at this moment, Unix milliseconds."""
+    said = metrics(figures, at, at)
+    return m.Glimpse(
+        at=at,
+        counters=said.counters,
+        gauges=said.gauges,
+        histograms=said.histograms,
+        nodes=() if tree is None else tuple(islice(_walked(tree, 0), m.MAX_NODES)),
+    )
+
+
+def _walked(node: Node, level: int) -> Iterator[m.ActorNode]:
+    """Names by the closed list alone: of a path the last part."""
+    box = node.mailbox
+    yield m.ActorNode(
+        name=_ACTORS.get(node.name.rpartition("/")[2], words.ActorName.OTHER),
+        level=level,
+        state=words.ActorState(node.state),
+        restarts=node.restarts,
+        handled=node.handled,
+        mean_us=round(node.mean_time * _MICRO),
+        max_us=round(node.max_time * _MICRO),
+        queued=box.depth if box else 0,
+        bound=box.bound if box else 0,
+        refused=box.refused if box else 0,
+        dropped=box.dropped if box else 0,
+    )
+    for child in node.children:
+        yield from _walked(child, level + 1)
 
 
 def alert(

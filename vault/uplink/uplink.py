@@ -42,6 +42,8 @@ RETRY: Final = 5.0
 """Seconds until a task that failed is begun again, or what could not be done is tried again."""
 IDLE: Final = 30.0
 """Seconds between looks at the vault when nothing has stirred."""
+GLIMPSE_EVERY: Final = 5.0
+"""Seconds between two glimpses while somebody looks: each is some 3 KiB on the egress ledger."""
 DRAIN: Final = 5.0
 """Seconds for the last words at the end; the session's own bound."""
 
@@ -82,6 +84,7 @@ class Uplink:
         self._world = world
         self._host = parts.host
         self._stirred = trio.Event()
+        self._looked_at = trio.Event()
         self._alerts: Counter[tuple[AlertCode, Severity]] = Counter()  # not in the outbox yet
         self._begun = world.now()
         self._expired_told = 0
@@ -109,6 +112,7 @@ class Uplink:
             egress=parts.egress,
             phase=self._phase,
             opened=self._opened,
+            observed=self._observed,
             alert=self.raise_alert,
             patience=config.patience,
             world=world,
@@ -143,6 +147,7 @@ class Uplink:
                 partial(self._every, self._config.heartbeat, self._beat),
                 partial(self._every, self._config.metrics, self._report),
                 partial(self._every, self._config.checkpoints, self._checkpoint),
+                self._show,
             ):
                 nursery.start_soon(self._steadily, task)
             task_status.started()
@@ -244,6 +249,19 @@ class Uplink:
         await self._outbox.append(message)
         self._queued()
 
+    async def _show(self) -> None:
+        """Say more for as long as somebody looks; nothing of it is kept."""
+        while True:
+            await self._looked_at.wait()
+            self._looked_at = trio.Event()
+            while (conversation := self._connector.conversation) is not None:
+                if conversation.observed_until <= self._world.monotonic():
+                    break
+                now = self._world.now() // reporting.MILLI
+                host = self._host
+                conversation.send(reporting.glimpse(host.figures(), host.tree(), now))
+                await self._world.sleep(GLIMPSE_EVERY)
+
     async def _checkpoint(self) -> None:
         cosigned = await self._inbox.witnessed()
         message = await self._host.checkpoint(cosigned.size, cosigned.root)
@@ -267,6 +285,9 @@ class Uplink:
             )
         )
         conversation.send(reporting.heartbeat(facts, self._backlog))
+
+    def _observed(self) -> None:
+        self._looked_at.set()
 
     def _stir(self) -> None:
         self._stirred.set()

@@ -10,6 +10,7 @@ import trio
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from actors.testing import FakeWorld
+from actors.tree import Node
 from protocols.link import messages as m
 from protocols.link import vocabulary as words
 from protocols.link.bundle import NO_BUNDLE, Bundle, PolicyKey, Stored, hash_of, sign_bundle
@@ -163,6 +164,10 @@ class FakeHost:
             gauges={words.GaugeName.SEALED: 0},
             histograms={words.HistogramName.REQUEST_DURATION: ((1,) * 15, 15)},
         )
+
+    def tree(self) -> Node | None:
+        """See `Host`."""
+        return Node(name="agent", kind="unit", state="running") if self.is_open else None
 
     async def apply_bundle(self, signed: bytes) -> Applied:
         """See `Host`."""

@@ -42,6 +42,10 @@ class Told:
         """See `Owner`."""
         self.words.append("caught up")
 
+    def observed(self) -> None:
+        """See `Owner`."""
+        self.words.append("observed")
+
     async def acknowledged(self) -> None:
         """See `Owner`."""
         self.words.append("acknowledged")

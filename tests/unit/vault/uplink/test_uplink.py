@@ -163,3 +163,35 @@ async def test_it_says_goodbye(plane: Plane, autojump_clock: object) -> None:
         await trio.sleep(300)
         assert plane.session.ended
         assert plane.sessions == 1
+
+
+async def test_it_says_more_while_somebody_looks(plane: Plane, autojump_clock: object) -> None:
+    """At once, every five seconds, and no longer than asked for; nothing of it is durable."""
+    async with staged(plane):
+        await plane.until(lambda: bool(of(m.Heartbeat, plane.heard)))
+        assert plane.session is not None
+        await trio.sleep(100)
+        assert not of(m.Glimpse, plane.heard)
+        plane.session.send(m.Observe(seconds=20))
+        plane._stir.set()
+        await trio.sleep(1)
+        assert [node.name for node in of(m.Glimpse, plane.heard)[0].nodes] == [
+            words.ActorName.AGENT
+        ]
+        await trio.sleep(100)
+        assert 4 <= len(of(m.Glimpse, plane.heard)) <= 5
+        assert not of(m.Glimpse, plane.applied)
+
+
+async def test_looking_goes_on_as_long_as_it_is_asked_for(
+    plane: Plane, autojump_clock: object
+) -> None:
+    """Each `Observe` counts from its own moment; more often asked is not more often told."""
+    async with staged(plane):
+        await plane.until(lambda: bool(of(m.Heartbeat, plane.heard)))
+        assert plane.session is not None
+        for _ in range(20):
+            plane.session.send(m.Observe(seconds=20))
+            plane._stir.set()
+            await trio.sleep(3)
+        assert 11 <= len(of(m.Glimpse, plane.heard)) <= 14
