@@ -9,13 +9,20 @@ import os
 from base64 import urlsafe_b64encode
 from typing import Final, TypeAlias
 
+from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256, Hash
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from protocols.errors import TamperedError
 
 SECRET_BYTES: Final = 32
 _BASE62: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _WIDTH: Final = 43  # base62 digits that hold any 32 bytes
 _SHA256: Final = SHA256()
+
+SEALING_KEY_BYTES: Final = 32
 
 SigningKey: TypeAlias = Ed25519PrivateKey
 
@@ -27,12 +34,16 @@ def sha256(data: bytes) -> bytes:
 
 def mint(prefix: str) -> str:
     """A new bearer secret: `prefix_` and 256 bits from the operating system, in base62."""
-    number = int.from_bytes(os.urandom(SECRET_BYTES), "big")
+    return f"{prefix}_{_base62(random_bytes(SECRET_BYTES))}"
+
+
+def _base62(data: bytes) -> str:
+    number = int.from_bytes(data, "big")
     digits = []
     for _ in range(_WIDTH):
         number, digit = divmod(number, 62)
         digits.append(_BASE62[digit])
-    return f"{prefix}_{''.join(reversed(digits))}"
+    return "".join(reversed(digits))
 
 
 def digest_of(secret: str) -> bytes:
@@ -53,3 +64,55 @@ def same(one: str, other: str) -> bool:
     """Whether two secrets are equal, in a time that does not tell where they differ."""
     encoded = (text.encode("utf-8", "surrogatepass") for text in (one, other))
     return hmac.compare_digest(*encoded)
+
+
+def same_bytes(one: bytes, other: bytes) -> bool:
+    """The same, for bytes."""
+    return hmac.compare_digest(one, other)
+
+
+def random_bytes(count: int) -> bytes:
+    """From the operating system."""
+    return os.urandom(count)
+
+
+class Sealer:
+    """AES-256-GCM for the few values that the control plane itself has to read again.
+
+    Sealed: `01 ‖ nonce (12) ‖ ciphertext and tag`, bound to `place`, a list that is encoded with
+    its lengths, so that no value can be moved to another row. Nonces are random: far from the 2^32
+    values that NIST SP 800-38D (8.3) allows one key, for there is one a person.
+    """
+
+    FORMAT: Final = b"\x01"
+
+    def __init__(self, key: bytes) -> None:
+        self._cipher = AESGCM(key)
+        self._key = HKDF(
+            algorithm=_SHA256, length=SECRET_BYTES, salt=None, info=b"freehold-control-links-v1"
+        ).derive(key)
+
+    def derive(self, prefix: str, *place: str) -> str:
+        """A bearer secret that follows from the key and `place`: HKDF-SHA256 (RFC 5869)."""
+        hkdf = HKDF(algorithm=_SHA256, length=SECRET_BYTES, salt=None, info=_place(place))
+        return f"{prefix}_{_base62(hkdf.derive(self._key))}"
+
+    def seal(self, plain: bytes, *place: str) -> bytes:
+        """The sealed value."""
+        nonce = random_bytes(12)
+        return self.FORMAT + nonce + self._cipher.encrypt(nonce, plain, _place(place))
+
+    def open(self, sealed: bytes, *place: str) -> bytes:
+        """The value. Raises `TamperedError` for one that is not as it was written there."""
+        try:
+            aad = _place(place) + sealed[:1].removeprefix(self.FORMAT)  # another format fails
+            return self._cipher.decrypt(sealed[1:13], sealed[13:], aad)
+        except (InvalidTag, ValueError):
+            raise TamperedError(
+                "sealed_value", "a stored value does not open: another key, or somebody changed it"
+            ) from None
+
+
+def _place(parts: tuple[str, ...]) -> bytes:
+    encoded = [part.encode() for part in ("freehold-control-sealed-v1", *parts)]
+    return b"".join(len(part).to_bytes(4, "big") + part for part in encoded)

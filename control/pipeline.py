@@ -46,8 +46,12 @@ class Pipeline:
         try:
             if not op.public:
                 caller = await self._sessions.identify(op)  # 1
+                if op.anyone:  # on the record of where the caller acts
+                    op = replace(op, org=caller.org)
                 guard(op)  # 2
                 authorize(op, caller)
+                if op.fresh:
+                    self._sessions.check_fresh(caller)
             if not op.mutates:
                 return await handle(caller)  # 4, 6
         except Exception as error:  # noqa: BLE001  # whatever failed: recorded, then told
@@ -63,14 +67,15 @@ class Pipeline:
                 result = await handle(caller)  # 4
             except Exception as error:  # noqa: BLE001
                 told = _told(op, error)
-                await self._trail.record(op, caller, "outcome", _result(told), told.code)  # 5
+                whose = _whose(op, caller)
+                await self._trail.record(*whose, "outcome", _result(told), told.code)  # 5
                 raise told from None
             await self._done(op, caller)  # 5
         return result  # 6
 
     async def _done(self, op: Operation, caller: Caller) -> None:
         try:
-            await self._trail.record(op, caller, "outcome", "ok")
+            await self._trail.record(*_whose(op, caller), "outcome", "ok")
         except Exception as error:  # noqa: BLE001
             log.error("request %s: outcome not recorded: %s", op.request_id, where(error))  # noqa: TRY400  # its text could hold a secret
             raise UnavailableError(
@@ -107,6 +112,14 @@ def authorize(op: Operation, caller: Caller) -> None:
         raise ForeignError("not_found", "there is no such organization")
     if not op.org or not caller.role.covers(op.role):
         raise AuthorizationError("permission_denied", f"this takes the role {op.role}")
+
+
+def _whose(op: Operation, caller: Caller) -> tuple[Operation, Caller]:
+    """What a public operation was, and whose, as far as it found that out."""
+    found = op.found.caller
+    if found is None:
+        return op, caller
+    return replace(op, org=op.org or found.org, target=op.target or found.name), found
 
 
 def _at_home(op: Operation, caller: Caller) -> Operation:

@@ -20,6 +20,9 @@ from actors.periodic import Job, working
 from control.api.plane import Plane
 from control.authn.accounts import Accounts
 from control.authn.endings import Endings
+from control.authn.factors import Factors
+from control.authn.members import Members
+from control.authn.opening import Opening
 from control.authn.passwords import Passwords
 from control.authn.sessions import Rules, Sessions
 from control.authn.users import Users
@@ -28,7 +31,7 @@ from control.ca.issuer import ControlKeys
 from control.ca.office import Office
 from control.ca.revocation import OnEnd
 from control.config.settings import Settings
-from control.crypto import SigningKey
+from control.crypto import SEALING_KEY_BYTES, Sealer, SigningKey, random_bytes
 from control.gateway.audience import Audience
 from control.gateway.certificate import Certificate
 from control.gateway.desk import Desk
@@ -54,6 +57,8 @@ from control.store.store import Store, open_store
 from protocols.instant import SECOND
 from protocols.link.bundle import PolicyKey
 from protocols.link.signing import LinkKey
+from protocols.pki import files
+from protocols.pki.errors import PkiKeyError
 from protocols.pki.issuing import Host
 from protocols.pki.keys import load_signing_key, new_signing_key, store_key
 
@@ -73,9 +78,10 @@ async def open_plane(
     keys = await world.run_sync(signing_keys, folder)
     url = settings.database.url.get_secret_value()
     readers = settings.database.max_connections
+    sealer = Sealer(await world.run_sync(sealing_key, folder))
     async with open_store(url, world, readers=readers) as store:
         passwords = Passwords(world, hasher)
-        plane = _wire(settings, store, passwords, keys)
+        plane = _wire(settings, store, passwords, keys, sealer)
         await plane.watch.load()
         await plane.aftermath.load()
         async with working(_jobs(plane, settings), world):
@@ -102,6 +108,21 @@ def signing_key(folder: Path, name: str) -> SigningKey:
     if not path.exists():
         store_key(path, new_signing_key())
     return load_signing_key(path)
+
+
+def sealing_key(folder: Path) -> bytes:
+    """What the control plane seals its few secrets with: 32 bytes in `folder/sealing.key`.
+
+    Made the first time. Raises `PkiKeyError`. Without it second factors and identity providers
+    have to be set up anew, so it belongs into the backup, and not beside the database's.
+    """
+    path = folder / "sealing.key"
+    if not path.exists():
+        files.write(path, random_bytes(SEALING_KEY_BYTES), files.SECRET)
+    key = files.read(path, secret=True)
+    if len(key) != SEALING_KEY_BYTES:
+        raise PkiKeyError(f"{path} is not {SEALING_KEY_BYTES} bytes")
+    return key
 
 
 @asynccontextmanager
@@ -136,10 +157,13 @@ async def open_link(
         yield door
 
 
-def _wire(settings: Settings, store: Store, passwords: Passwords, keys: SigningKeys) -> Plane:
+def _wire(
+    settings: Settings, store: Store, passwords: Passwords, keys: SigningKeys, sealer: Sealer
+) -> Plane:
     bus, world = Bus(), passwords.world
     ends, rules = Endings(), Rules(settings.sessions.absolute, settings.sessions.idle)
     sessions, trail = Sessions(store, ends, rules, world), Trail(store, bus, world)
+    opening = Opening(store, ends, rules, world)
     presence, kept = settings.presence, settings.retention
     watch = Watch(store, bus, Rule(presence.heartbeat, presence.offline_after), world)
     alerts = Alerts(store, bus, world)
@@ -159,8 +183,10 @@ def _wire(settings: Settings, store: Store, passwords: Passwords, keys: SigningK
         bus=bus,
         pipeline=Pipeline(sessions, trail),
         sessions=sessions,
-        accounts=Accounts(store, passwords, ends, rules, world),
+        accounts=Accounts(store, passwords, opening, ends, world),
         users=Users(store, passwords, ends, world),
+        members=Members(store, opening, ends, world),
+        factors=Factors(store, sealer, opening, ends, world),
         trail=trail,
         registry=Registry(store, bus, watch, world),
         watch=watch,
@@ -181,7 +207,8 @@ def _office(
     if settings.link is None:
         return None
     directory = CaDirectory(settings.link.authority)
-    return Office.open(directory, SqlLedger(store), keys, on_end, world)
+    grace = settings.link.return_within
+    return Office.open(directory, SqlLedger(store), keys, on_end, world, grace)
 
 
 def public(key: SigningKey) -> bytes:

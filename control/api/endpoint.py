@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from control.api.plane import Plane
 from control.api.visit import Visit
+from control.model.operation import Whoever
 from control.model.people import Caller, Role
 from protocols.openapi import JSON
 
@@ -31,6 +32,7 @@ class Call:
     caller: Caller
     request_id: str
     visit: Visit
+    found: Whoever
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +52,7 @@ class Endpoint:
     role: Role = Role.VIEWER
     anyone: bool = False
     public: bool = False
+    fresh: bool = False  # a person has to have shown lately who it is
     mutates: bool = False
     body: Any = Nothing
     unrecorded: tuple[str, ...] = ()

@@ -161,8 +161,8 @@ async def lock(call: Call, org: str, vault: str, *, body: Because) -> views.Agen
 
 
 @agents.add(
-    "POST", _AGENTS + "/{vault}/retire", "Retire it, for good", role=Role.ADMIN, body=Because,
-    returns=views.AgentView, errors=(409,),
+    "POST", _AGENTS + "/{vault}/retire", "Retire it, for good", role=Role.ADMIN, fresh=True,
+    body=Because, returns=views.AgentView, errors=(409,),
 )  # fmt: skip
 async def retire(call: Call, org: str, vault: str, *, body: Because) -> views.AgentView:
     return await _move(call, org, vault, Life.RETIRED, body.reason)

@@ -13,7 +13,8 @@ PREFIX: Final = "/api/v1/"
 _SLUG: Final[Schema] = {"type": "string", "pattern": f"^{SLUG}$", "maxLength": 64}
 
 _NAMED: Final = (
-    "org", "user", "token", "session", "vault", "policy", "rollout", "alert", "join", "ticket",
+    "org", "home", "user", "token", "session", "vault", "policy", "rollout", "alert", "join",
+    "ticket", "invitation",
 )  # fmt: skip
 
 ABOUT: Final = About(

@@ -11,6 +11,7 @@ from control.model.names import Limit, Prose, Slug
 from control.model.people import Role
 
 organizations = Endpoints("organizations", "Tenants; for the platform's super-admins.")
+members = Endpoints("members", "People of other organizations who are members here too.")
 users = Endpoints("users", "The people of an organization.")
 tokens = Endpoints("tokens", "Credentials of people and programs.")
 
@@ -27,6 +28,19 @@ class NewOrganization(Struct, frozen=True, forbid_unknown_fields=True):
 
     id: Slug
     title: Prose = ""
+
+
+class OrganizationChange(Struct, frozen=True, forbid_unknown_fields=True):
+    """What is to be different. `second_factor`: whether everybody has to have one."""
+
+    title: Prose | UnsetType = UNSET
+    second_factor: bool | UnsetType = UNSET
+
+
+class MemberChange(Struct, frozen=True, forbid_unknown_fields=True):
+    """What is to be different."""
+
+    role: Role
 
 
 class NewUser(Struct, frozen=True, forbid_unknown_fields=True):
@@ -81,6 +95,45 @@ async def get(call: Call, org: str) -> views.OrganizationView:
     return views.organization(await call.plane.users.organization(org))
 
 
+@organizations.add(
+    "PATCH", "organizations/{org}", "Another title, or whether all must have a second factor",
+    role=Role.OWNER, fresh=True, body=OrganizationChange, returns=views.OrganizationView,
+)  # fmt: skip
+async def change(call: Call, org: str, *, body: OrganizationChange) -> views.OrganizationView:
+    changed = await call.plane.users.change_organization(
+        org,
+        title=None if body.title is UNSET else body.title,
+        second_factor=None if body.second_factor is UNSET else body.second_factor,
+    )
+    return views.organization(changed)
+
+
+@members.add(
+    "GET", "organizations/{org}/members", "Members whose account is of another organization",
+    returns=list[views.MemberView],
+)  # fmt: skip
+async def guests(call: Call, org: str) -> list[views.MemberView]:
+    return [views.member(row) for row in await call.plane.members.page(org)]
+
+
+@members.add(
+    "PATCH", "organizations/{org}/members/{home}/{user}", "Another role; their sessions here end",
+    role=Role.ADMIN, body=MemberChange, returns=views.MemberView,
+)  # fmt: skip
+async def change_guest(
+    call: Call, org: str, home: str, user: str, *, body: MemberChange
+) -> views.MemberView:
+    return views.member(await call.plane.members.put(call.caller, org, home, user, body.role))
+
+
+@members.add(
+    "DELETE", "organizations/{org}/members/{home}/{user}", "End the membership, not the account",
+    role=Role.ADMIN, status=NO_CONTENT,
+)  # fmt: skip
+async def remove_guest(call: Call, org: str, home: str, user: str) -> None:
+    await call.plane.members.remove(call.caller, org, home, user)
+
+
 @users.add(
     "GET", "organizations/{org}/users", "Users by name", query=After, returns=list[views.UserView]
 )
@@ -120,8 +173,8 @@ async def change_user(call: Call, org: str, user: str, *, body: UserChange) -> v
 
 @users.add(
     "PUT", "organizations/{org}/users/{user}/password",
-    "Another password; all credentials of the user end", role=Role.ADMIN, body=NewPassword,
-    unrecorded=("password",), status=NO_CONTENT,
+    "Another password; all credentials of the user end", role=Role.ADMIN, fresh=True,
+    body=NewPassword, unrecorded=("password",), status=NO_CONTENT,
 )  # fmt: skip
 async def set_password(call: Call, org: str, user: str, *, body: NewPassword) -> None:
     await call.plane.users.set_password(call.caller, org, user, body.password)
@@ -129,7 +182,7 @@ async def set_password(call: Call, org: str, user: str, *, body: NewPassword) ->
 
 @users.add(
     "DELETE", "organizations/{org}/users/{user}", "Remove the user with all credentials",
-    role=Role.ADMIN, status=NO_CONTENT, errors=(409,),
+    role=Role.ADMIN, fresh=True, status=NO_CONTENT, errors=(409,),
 )  # fmt: skip
 async def delete_user(call: Call, org: str, user: str) -> None:
     await call.plane.users.delete(call.caller, org, user)
@@ -144,8 +197,8 @@ async def list_tokens(call: Call, org: str) -> list[views.TokenView]:
 
 
 @tokens.add(
-    "POST", "tokens", "A new API token of one's own", anyone=True, body=NewToken, status=CREATED,
-    returns=views.Secret,
+    "POST", "tokens", "A new API token of one's own", anyone=True, fresh=True, body=NewToken,
+    status=CREATED, returns=views.Secret,
 )  # fmt: skip
 async def create_token(call: Call, *, body: NewToken) -> views.Secret:
     accounts = call.plane.accounts

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from actors import World
 from control.authn.accounts import Accounts
+from control.authn.factors import Factors
+from control.authn.members import Members
 from control.authn.sessions import Sessions
 from control.authn.users import Users
 from control.ca.office import Office
@@ -35,6 +37,8 @@ class Plane:
     sessions: Sessions
     accounts: Accounts
     users: Users
+    members: Members
+    factors: Factors
     trail: Trail
     registry: Registry
     watch: Watch

@@ -1,5 +1,6 @@
 """Signing in and out, and the sessions that one has."""
 
+from enum import StrEnum
 from typing import Annotated
 
 from msgspec import Meta, Struct
@@ -7,14 +8,20 @@ from msgspec import Meta, Struct
 from control.api import views
 from control.api.endpoint import NO_CONTENT, Call, Endpoints
 from control.authn.cookies import check_origin
+from control.authn.members import Belonging
+from control.authn.opening import Way
 from control.authn.sessions import Visit
 from control.crypto import csrf_of
-from control.model.people import Role, Token, TokenKind
+from control.errors import AuthorizationError
+from control.model.names import Slug
+from control.model.people import Caller, Role, Token, TokenKind
 from protocols.instant import rfc3339
 
 sessions = Endpoints("sessions", "Signing in and out.")
 
 Password = Annotated[str, Meta(max_length=1024)]
+Code = Annotated[str, Meta(max_length=32)]
+Challenge = Annotated[str, Meta(max_length=64)]
 
 
 class Login(Struct, frozen=True, forbid_unknown_fields=True):
@@ -25,16 +32,46 @@ class Login(Struct, frozen=True, forbid_unknown_fields=True):
     password: Password
 
 
+class State(StrEnum):
+    """Whether one is signed in, or what has to be shown or set up first."""
+
+    OPEN = "open"
+    SECOND_FACTOR = "second-factor"
+    ENROLMENT = "enrolment"
+
+
 class Opened(Struct, frozen=True):
-    """A new session. `secret` is for a program, and shown this once.
+    """A new session, when the state is `open`. `secret` is for a program, and shown this once.
 
     In a browser the cookie has it; `csrf` goes back as `X-CSRF-Token` with whatever changes
-    something.
+    something. In another state `challenge` is what the next step takes.
     """
 
-    secret: str
-    csrf: str
-    token: views.TokenView
+    state: State
+    secret: str = ""
+    csrf: str = ""
+    challenge: str = ""
+    token: views.TokenView | None = None
+
+
+class Confirmation(Struct, frozen=True, forbid_unknown_fields=True):
+    """Who has a second factor gives a code; who has none, the password."""
+
+    password: Password = ""
+    code: Code = ""
+
+
+class Chosen(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where to act."""
+
+    organization: Slug
+
+
+class OwnPassword(Struct, frozen=True, forbid_unknown_fields=True):
+    """The password that is, and the one to be."""
+
+    old: Password
+    new: Password
 
 
 class Me(Struct, frozen=True):
@@ -46,18 +83,11 @@ class Me(Struct, frozen=True):
     token: str
 
 
-class OrganizationRole(Struct, frozen=True):
-    """What one is in an organization."""
-
-    id: str
-    title: str
-    role: Role
-
-
 class Current(Struct, frozen=True):
     """The session one comes with. `until`: when it ends unless it is used before."""
 
     organization: str
+    home: str
     name: str
     role: Role
     super_admin: bool
@@ -66,7 +96,8 @@ class Current(Struct, frozen=True):
     csrf: str
     until: str
     expires_at: str
-    organizations: list[OrganizationRole]
+    second_factor: bool
+    organizations: list[Belonging]
 
 
 class SessionView(Struct, frozen=True):
@@ -88,13 +119,11 @@ class SessionView(Struct, frozen=True):
     body=Login, unrecorded=("password",), returns=Opened, errors=(401, 403, 503),
 )  # fmt: skip
 async def login(call: Call, *, body: Login) -> Opened:
-    visit = call.visit
-    if visit.wants_cookie:
-        check_origin(visit.browser)
+    way = way_of(call)
     secret, token = await call.plane.accounts.login(
-        body.organization, body.name, body.password, visit.origin, kind=visit.kind
+        body.organization, body.name, body.password, way
     )
-    return await _opened(call, secret, token)
+    return await opened(call, secret, token)
 
 
 @sessions.add(
@@ -114,6 +143,46 @@ async def logout(call: Call) -> None:
     await call.plane.sessions.logout(call.caller)
     if call.visit.browser.cookie:
         call.visit.keep("")
+
+
+@sessions.add(
+    "POST", "sessions/current/confirm",
+    "Show again who one is: what is dangerous asks for it after ten minutes", anyone=True,
+    body=Confirmation, unrecorded=("password", "code"), status=NO_CONTENT,
+)  # fmt: skip
+async def confirm(call: Call, *, body: Confirmation) -> None:
+    caller, plane = call.caller, call.plane
+    shown = await plane.factors.prove(caller, body.code)
+    if shown is None:
+        shown = await plane.accounts.is_password(caller, body.password)
+    if not shown:
+        raise AuthorizationError("not_proven", "this password or code does not count")
+    await plane.sessions.proven(caller)
+
+
+@sessions.add(
+    "PUT", "sessions/current/organization",
+    "Act in another organization that one is a member of: a new session, the old one ends",
+    anyone=True, body=Chosen, returns=Opened,
+)  # fmt: skip
+async def switch(call: Call, *, body: Chosen) -> Opened:
+    secret, token = await call.plane.members.switch(call.caller, body.organization)
+    if token.kind is TokenKind.BROWSER:
+        call.visit.keep(secret)
+        return Opened(State.OPEN, csrf=csrf_of(secret), token=views.token(token))
+    return Opened(State.OPEN, secret, token=views.token(token))
+
+
+@sessions.add(
+    "PUT", "password", "Change one's own password; every session and token ends", anyone=True,
+    body=OwnPassword, unrecorded=("old", "new"), status=NO_CONTENT,
+)  # fmt: skip
+async def own_password(call: Call, *, body: OwnPassword) -> None:
+    caller, plane = call.caller, call.plane
+    if not await plane.accounts.is_password(caller, body.old):
+        raise AuthorizationError("not_proven", "this password does not count")
+    org, name = caller.account
+    await plane.users.set_password(None, org, name, body.new)
 
 
 @sessions.add(
@@ -137,20 +206,32 @@ async def whoami(call: Call) -> Me:
     return Me(caller.org, caller.name, caller.role, caller.token)
 
 
-async def _opened(call: Call, secret: str, token: Token) -> Opened:
+def way_of(call: Call) -> Way:
+    """What kind of session a request is for. Raises `AuthorizationError` for another site's."""
+    if call.visit.wants_cookie:
+        check_origin(call.visit.browser)
+    return Way(call.visit.kind, call.visit.origin)
+
+
+async def opened(call: Call, secret: str, token: Token) -> Opened:
     """Tell the secret, or keep it in the browser; then the one it had before is over."""
-    if not call.visit.wants_cookie:
-        return Opened(secret, "", views.token(token))
+    acting = token.acting or token.org
+    call.found.caller = Caller(acting, token.user, token.role, token.id, token.org)
+    if token.kind is TokenKind.HALF:
+        return Opened(State(token.label), challenge=secret)
+    if token.kind is not TokenKind.BROWSER:
+        return Opened(State.OPEN, secret, token=views.token(token))
     await call.plane.sessions.leave(call.visit.browser)
     call.visit.keep(secret)
-    return Opened("", csrf_of(secret), views.token(token))
+    return Opened(State.OPEN, csrf=csrf_of(secret), token=views.token(token))
 
 
 async def _current(call: Call, visit: Visit) -> Current:
     caller, token = visit.caller, visit.token
-    own = await call.plane.users.organization(caller.org)
+    factor = await call.plane.factors.standing(caller)
     return Current(
         organization=caller.org,
+        home=caller.account[0],
         name=caller.name,
         role=caller.role,
         super_admin=caller.is_platform,
@@ -159,7 +240,8 @@ async def _current(call: Call, visit: Visit) -> Current:
         csrf=visit.csrf,
         until=rfc3339(visit.until),
         expires_at=rfc3339(token.expires_at),
-        organizations=[OrganizationRole(own.id, own.title, caller.role)],
+        second_factor=factor.active,
+        organizations=await call.plane.members.of(caller),
     )
 
 

@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from control.model.agents import Agent, Life, Presence
 from control.model.links import Command
-from control.model.people import Organization, Role, Token, TokenKind, User
+from control.model.people import Membership, Organization, Role, Token, TokenKind, User
 from control.model.policies import (
     Outcome,
     Plan,
@@ -29,6 +29,17 @@ class OrganizationView(Struct, frozen=True):
     id: str
     title: str
     created_at: str
+    second_factor: bool
+
+
+class MemberView(Struct, frozen=True):
+    """A member whose account is of another organization, `home`."""
+
+    home: str
+    name: str
+    role: Role
+    created_by: str
+    created_at: str
 
 
 class UserView(Struct, frozen=True):
@@ -39,6 +50,7 @@ class UserView(Struct, frozen=True):
     disabled: bool
     created_at: str
     last_login: str | None
+    email: str
 
 
 class TokenView(Struct, frozen=True):
@@ -179,13 +191,23 @@ class SampleView(Struct, frozen=True):
 
 def organization(row: Organization) -> OrganizationView:
     """As a caller sees it."""
-    return OrganizationView(row.id, row.title, rfc3339(row.created_at))
+    return OrganizationView(row.id, row.title, rfc3339(row.created_at), row.second_factor)
+
+
+def member(row: Membership) -> MemberView:
+    """As a caller sees it."""
+    return MemberView(row.home, row.name, row.role, row.created_by, rfc3339(row.created_at))
 
 
 def user(row: User) -> UserView:
     """As a caller sees it."""
     return UserView(
-        row.name, row.role, row.disabled, rfc3339(row.created_at), _maybe(row.last_login)
+        row.name,
+        row.role,
+        row.disabled,
+        rfc3339(row.created_at),
+        _maybe(row.last_login),
+        row.email,
     )
 
 

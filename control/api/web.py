@@ -13,7 +13,7 @@ from quart import Response, g, request
 from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
-from control.api import enrolment, fleet, people, policies, sessions
+from control.api import enrolment, factors, fleet, people, policies, sessions
 from control.api.endpoint import NO_CONTENT, Call, Endpoint, Endpoints
 from control.api.openapi import PREFIX, encoded
 from control.api.plane import Plane
@@ -46,7 +46,9 @@ async def openapi(call: Call) -> msgspec.Raw:  # noqa: ARG001
 
 RESOURCES: Final[Sequence[Endpoints]] = (
     sessions.sessions,
+    factors.factors,
     people.organizations,
+    people.members,
     people.users,
     people.tokens,
     fleet.agents,
@@ -113,7 +115,7 @@ async def _answer(plane: Plane, endpoint: Endpoint, **values: str) -> Response:
             raise malformed
         if "org" in values and caller.org != values["org"]:
             await plane.users.organization(values["org"])  # a super-admin may name what is not
-        call = Call(plane, caller, g.request_id, visited)
+        call = Call(plane, caller, g.request_id, visited, op.found)
         return await endpoint.answer(call, *values.values(), **arguments)
 
     if malformed is not None and endpoint.public:
@@ -147,6 +149,7 @@ def _operation(
         origin=visited.origin,
         browser=visited.browser,
         guarded=endpoint.mutates,
+        fresh=endpoint.fresh,
         org=org,
         role=endpoint.role,
         anyone=endpoint.anyone,

@@ -13,16 +13,18 @@ from actors import World
 from control.authn.cookies import check_csrf
 from control.authn.endings import Endings
 from control.crypto import csrf_of, digest_of
-from control.errors import AuthenticationError, NotFoundError
+from control.errors import AuthenticationError, AuthorizationError, NotFoundError
 from control.model.operation import Browser, Operation
-from control.model.people import Caller, Token, TokenKind, User
-from control.store import people
+from control.model.people import Caller, Role, Token, TokenKind, User
+from control.store import members, people
 from control.store.rows import Tx
 from control.store.store import Store
 from protocols.instant import SECOND
 
 TOUCH: Final = 60 * SECOND  # how exact the last use is: not each request is a write
 RECHECK: Final = 15 * SECOND  # how soon it is known here what another process ended
+FRESH: Final = 600 * SECOND  # how long a person has shown "lately" who it is
+NEVER_OLD: Final = 2**63 - 1  # a program cannot be asked; to make it a token, its owner was
 _BEARERS: Final = frozenset({TokenKind.SESSION, TokenKind.API})
 _COOKIES: Final = frozenset({TokenKind.BROWSER})
 
@@ -79,12 +81,11 @@ class Sessions:
 
     async def of(self, caller: Caller, browser: Browser) -> Visit:
         """The credential that the caller came with. Raises `AuthenticationError`."""
-        found = await self._store.read(lambda tx: _held(tx, caller.org, caller.name, caller.token))
+        found = await self._store.read(lambda tx: _held(tx, *caller.account, caller.token))
         if found is None:
             raise refused()
-        token, user = found
-        csrf = csrf_of(browser.cookie) if token.kind is TokenKind.BROWSER else ""
-        return Visit(_caller(token, user), token, self._end(token), csrf)
+        csrf = csrf_of(browser.cookie) if found.token.kind is TokenKind.BROWSER else ""
+        return Visit(found.caller, found.token, self._end(found.token), csrf)
 
     async def leave(self, browser: Browser) -> None:
         """End the session that a browser had, if it had one: it gets another."""
@@ -107,36 +108,53 @@ class Sessions:
 
     async def mine(self, caller: Caller) -> list[Token]:
         """What the caller could be signed in with now, the newest first."""
-        now = self._world.now()
-        held = await self._store.read(lambda tx: people.tokens_of(tx, caller.org, caller.name))
-        return [token for token in reversed(held) if self._end(token) > now]
+        now, account = self._world.now(), caller.account
+        held = await self._store.read(lambda tx: people.tokens_of(tx, *account))
+        return [
+            token
+            for token in reversed(held)
+            if self._end(token) > now and token.kind is not TokenKind.HALF
+        ]
 
     async def end(self, caller: Caller, token_id: str) -> None:
         """End one of the caller's own. Raises `NotFoundError`."""
+        org, name = caller.account
 
         def change(tx: Tx) -> None:
-            held = people.tokens_of(tx, caller.org, caller.name)
+            held = people.tokens_of(tx, org, name)
             if all(token.id != token_id for token in held):
                 raise NotFoundError("not_found", "there is no such session")
-            people.drop_token(tx, caller.org, token_id)
+            people.drop_token(tx, org, token_id)
 
         await self._store.write(change)
         self._ends.tell([token_id])
 
     async def logout(self, caller: Caller) -> None:
         """End the credential that the caller came with."""
-        await self._store.write(lambda tx: people.drop_token(tx, caller.org, caller.token))
+        org, _ = caller.account
+        await self._store.write(lambda tx: people.drop_token(tx, org, caller.token))
         self._ends.tell([caller.token])
+
+    async def proven(self, caller: Caller) -> None:
+        """Note that this person has shown again who it is."""
+        now, account = self._world.now(), caller.account
+        await self._store.write(lambda tx: people.prove_token(tx, *account, caller.token, now))
+
+    def check_fresh(self, caller: Caller) -> None:
+        """Raises `AuthorizationError` (`step_up`) when that is too long ago."""
+        if self._world.now() - caller.proven_at > FRESH:
+            raise AuthorizationError(
+                "step_up",
+                "show again who you are: POST sessions/current/confirm, or sign in anew",
+            )
 
     async def _until(self, visit: Visit) -> int | None:
         """When it ends by itself; None: it did, or does not count as what it did."""
         found = await self._store.read(lambda tx: _holder(tx, visit.token.digest))
-        if found is None:
+        if found is None or found.rights != _rights(visit.caller):
             return None
-        token, user = found
-        until = self._end(token)
-        same_role = _caller(token, user) == visit.caller
-        return until if same_role and not user.disabled and until > self._world.now() else None
+        until = self._end(found.token)
+        return until if until > self._world.now() else None
 
     async def _visit(self, credential: str | None, kinds: frozenset[TokenKind]) -> Visit:
         if not credential:
@@ -145,12 +163,11 @@ class Sessions:
         found = await self._store.read(lambda tx: _holder(tx, digest))
         if found is None:
             raise refused()
-        token, user = found
-        until = self._end(token)
-        if token.kind not in kinds or user.disabled or until <= self._world.now():
+        until = self._end(found.token)
+        if found.token.kind not in kinds or until <= self._world.now():
             raise refused()
-        csrf = csrf_of(credential) if token.kind is TokenKind.BROWSER else ""
-        return Visit(_caller(token, user), token, until, csrf)
+        csrf = csrf_of(credential) if found.token.kind is TokenKind.BROWSER else ""
+        return Visit(found.caller, found.token, until, csrf)
 
     def _end(self, token: Token) -> int:
         if token.kind is TokenKind.BROWSER:
@@ -172,20 +189,42 @@ def refused() -> AuthenticationError:
     return AuthenticationError("unauthenticated", "these credentials do not count")
 
 
-def _holder(tx: Tx, digest: bytes) -> tuple[Token, User] | None:
+class _Holder(Struct, frozen=True):
+    token: Token
+    caller: Caller
+
+    @property
+    def rights(self) -> tuple[str, str, Role]:
+        return _rights(self.caller)
+
+
+def _rights(caller: Caller) -> tuple[str, str, Role]:
+    return caller.org, caller.actor, caller.role
+
+
+def _holder(tx: Tx, digest: bytes) -> _Holder | None:
+    """Whose credential it is, if that is still somebody who may come with it."""
     token = people.token(tx, digest)
     user = None if token is None else people.user(tx, token.org, token.user)
-    return None if token is None or user is None else (token, user)
+    if token is None or user is None or user.disabled:
+        return None
+    held = _held_role(tx, token, user)
+    if held is None:
+        return None
+    role = token.role if held.covers(token.role) else held  # the smaller of both
+    home = token.org if token.acting else ""
+    proven = NEVER_OLD if token.kind is TokenKind.API else token.proven_at
+    return _Holder(token, Caller(token.acting or user.org, user.name, role, token.id, home, proven))
 
 
-def _held(tx: Tx, org: str, name: str, token_id: str) -> tuple[Token, User] | None:
-    user = people.user(tx, org, name)
-    held = people.tokens_of(tx, org, name) if user is not None else []
+def _held_role(tx: Tx, token: Token, user: User) -> Role | None:
+    if not token.acting:
+        return user.role
+    member = members.membership(tx, token.acting, user.org, user.name)
+    return None if member is None else member.role
+
+
+def _held(tx: Tx, org: str, name: str, token_id: str) -> _Holder | None:
+    held = people.tokens_of(tx, org, name)
     token = next((token for token in held if token.id == token_id), None)
-    return None if token is None or user is None else (token, user)
-
-
-def _caller(token: Token, user: User) -> Caller:
-    """With the smaller of both roles."""
-    role = token.role if user.role.covers(token.role) else user.role
-    return Caller(user.org, user.name, role, token.id)
+    return None if token is None else _holder(tx, token.digest)

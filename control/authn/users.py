@@ -7,8 +7,8 @@ from control.authn.endings import Endings
 from control.authn.passwords import Passwords
 from control.errors import AuthorizationError, ConflictError, NotFoundError
 from control.model.names import slug
-from control.model.people import Caller, Organization, Role, User
-from control.store import people
+from control.model.people import Caller, Organization, Role, TokenKind, User
+from control.store import factors, people
 from control.store.rows import Tx
 from control.store.store import Store
 
@@ -35,6 +35,31 @@ class Users:
             raise NotFoundError("not_found", "there is no such organization")
         return found
 
+    async def change_organization(
+        self, org: str, *, title: str | None, second_factor: bool | None
+    ) -> Organization:
+        """Another title, or whether all have to have a second factor.
+
+        Once they have to, whoever has none signs in anew, and sets one up. Raises `NotFoundError`.
+        """
+
+        def change(tx: Tx) -> tuple[Organization, list[str]]:
+            row = people.organization(tx, org)
+            if row is None:
+                raise NotFoundError("not_found", "there is no such organization")
+            changed = replace(
+                row,
+                title=row.title if title is None else title,
+                second_factor=row.second_factor if second_factor is None else second_factor,
+            )
+            people.put_organization(tx, changed)
+            begins = changed.second_factor and not row.second_factor
+            return changed, _end_sessions_without(tx, org) if begins else []
+
+        changed, ended = await self._store.write(change)
+        self._ends.tell(ended)
+        return changed
+
     async def organizations(self, after: str, limit: int) -> list[Organization]:
         """All of them, page by page."""
         return await self._store.read(lambda tx: people.all_organizations(tx, after, limit))
@@ -44,7 +69,7 @@ class Users:
     ) -> User:
         """A new user. `by` None: the control plane itself, at its first start."""
         slug(name, "name")
-        _check_rank(by, role)
+        check_rank(by, role)
         hashed, now = await self._passwords.hash(password), self._world.now()
         made = User(
             org, name, role, hashed, disabled=False, created_at=now, changed_at=now, last_login=0
@@ -60,7 +85,7 @@ class Users:
 
     async def get(self, org: str, name: str) -> User:
         """Raises `NotFoundError`."""
-        return await self._store.read(lambda tx: _user(tx, org, name))
+        return await self._store.read(lambda tx: found_user(tx, org, name))
 
     async def page(self, org: str, after: str, limit: int) -> list[User]:
         """By name, page by page."""
@@ -73,15 +98,15 @@ class Users:
         now = self._world.now()
 
         def change(tx: Tx) -> tuple[User, list[str]]:
-            user = _user(tx, org, name)
-            _check_rank(by, user.role)
+            user = found_user(tx, org, name)
+            check_rank(by, user.role)
             changed = replace(
                 user,
                 role=user.role if role is None else role,
                 disabled=user.disabled if disabled is None else disabled,
                 changed_at=max(now, user.changed_at + 1),
             )
-            _check_rank(by, changed.role)
+            check_rank(by, changed.role)
             people.put_user(tx, changed)
             _keep_an_owner(tx, org)
             return changed, people.drop_tokens_of(tx, org, name)
@@ -90,14 +115,17 @@ class Users:
         self._ends.tell(ended)
         return changed
 
-    async def set_password(self, by: Caller, org: str, name: str, password: str) -> None:
-        """Another password; every credential of the user ends, so that a thief's does too."""
-        await self._store.read(lambda tx: _check_rank(by, _user(tx, org, name).role))
+    async def set_password(self, by: Caller | None, org: str, name: str, password: str) -> None:
+        """Another password; every credential of the user ends, so that a thief's does too.
+
+        `by` None: the user, who has shown the old one.
+        """
+        await self._store.read(lambda tx: check_rank(by, found_user(tx, org, name).role))
         hashed, now = await self._passwords.hash(password), self._world.now()
 
         def change(tx: Tx) -> list[str]:
-            user = _user(tx, org, name)
-            _check_rank(by, user.role)
+            user = found_user(tx, org, name)
+            check_rank(by, user.role)
             changed_at = max(now, user.changed_at + 1)
             people.put_user(tx, replace(user, password=hashed, changed_at=changed_at))
             people.clear_failures(tx, org, name)
@@ -109,7 +137,7 @@ class Users:
         """Remove the account with its credentials; its name stays in the audit trail."""
 
         def change(tx: Tx) -> list[str]:
-            _check_rank(by, _user(tx, org, name).role)
+            check_rank(by, found_user(tx, org, name).role)
             ended = people.drop_user(tx, org, name)
             _keep_an_owner(tx, org)
             return ended
@@ -117,16 +145,30 @@ class Users:
         self._ends.tell(await self._store.write(change))
 
 
-def _user(tx: Tx, org: str, name: str) -> User:
+def found_user(tx: Tx, org: str, name: str) -> User:
+    """The account. Raises `NotFoundError`."""
     user = people.user(tx, org, name)
     if user is None:
         raise NotFoundError("not_found", "there is no such user")
     return user
 
 
-def _check_rank(by: Caller | None, role: Role) -> None:
+def check_rank(by: Caller | None, role: Role) -> None:
+    """Raises `AuthorizationError` for what is above the caller."""
     if by is not None and not by.is_platform and not by.role.covers(role):
         raise AuthorizationError("role_above_own", "this user is, or would be, above your role")
+
+
+def _end_sessions_without(tx: Tx, org: str) -> list[str]:
+    """End the sessions in an organization of those who have no second factor; the ids."""
+    gone = [
+        token
+        for token in people.tokens_in(tx, org)
+        if token.kind is not TokenKind.API and not factors.is_active(tx, token.org, token.user)
+    ]
+    for token in gone:
+        people.drop_token(tx, token.org, token.id)
+    return [token.id for token in gone]
 
 
 def _keep_an_owner(tx: Tx, org: str) -> None:

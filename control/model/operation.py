@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, field
 
+from control.model.people import Caller, Role
 from control.model.people import Origin as Origin
-from control.model.people import Role
 
 
 class Browser(Struct, frozen=True):
@@ -16,6 +16,12 @@ class Browser(Struct, frozen=True):
     csrf: str = ""
     same_origin: bool = False
     """Whether it says that a page of ours asked; false too where it says nothing."""
+
+
+class Whoever(Struct):
+    """Who a public operation turned out to be of: its handler says so, for the record."""
+
+    caller: Caller | None = None
 
 
 class Operation(Struct, frozen=True, kw_only=True):
@@ -32,6 +38,9 @@ class Operation(Struct, frozen=True, kw_only=True):
     browser: Browser = Browser()
     guarded: bool = False
     """It changes something, if well-formed: with a cookie for a credential, only if we asked."""
+    fresh: bool = False
+    """A person has to have shown lately who it is."""
+    found: Whoever = field(default_factory=Whoever)
     org: str = ""
     role: Role = Role.VIEWER
     anyone: bool = False

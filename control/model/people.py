@@ -37,10 +37,15 @@ class Organization(Struct, frozen=True):
     id: str
     title: str
     created_at: int
+    second_factor: bool = False
+    """Whether whoever acts in it must have one."""
 
 
 class User(Struct, frozen=True):
-    """A person of one organization. `password` is an Argon2id hash in PHC form."""
+    """The account of a person, in the organization that is its home.
+
+    `password` is an Argon2id hash in PHC form; empty: signs in at an identity provider only.
+    """
 
     org: str
     name: str
@@ -50,6 +55,18 @@ class User(Struct, frozen=True):
     created_at: int
     changed_at: int
     last_login: int
+    email: str = ""
+
+
+class Membership(Struct, frozen=True):
+    """What the account `home/name` is in another organization, `org`."""
+
+    org: str
+    home: str
+    name: str
+    role: Role
+    created_by: str
+    created_at: int
 
 
 class TokenKind(StrEnum):
@@ -60,6 +77,8 @@ class TokenKind(StrEnum):
     BROWSER = "browser"
     """Of a person at a browser: counts as that cookie alone, and goes when nobody uses it."""
     API = "api"
+    HALF = "half"
+    """Of somebody who knows the password, until the second factor is shown: counts for that."""
 
 
 class Origin(Struct, frozen=True):
@@ -70,7 +89,7 @@ class Origin(Struct, frozen=True):
 
 
 class Token(Struct, frozen=True):
-    """A credential of a user; `digest` is all that is kept of its secret."""
+    """A credential of the account `org/user`; `digest` is all that is kept of its secret."""
 
     digest: bytes
     id: str
@@ -85,16 +104,29 @@ class Token(Struct, frozen=True):
     """When it was last used, to within a minute; kept of sessions in browsers."""
     ip: str = ""
     user_agent: str = ""
+    acting: str = ""
+    """The organization it is for, if that is not `org`."""
+    proven_at: int = 0
+    """When its holder last showed a password, a code or an identity provider's word."""
 
 
 class Caller(Struct, frozen=True):
-    """Who is asking: the user behind a credential, with the smaller of both roles."""
+    """Who is asking, and in which organization: with the smaller role of account and credential."""
 
     org: str
     name: str
     role: Role
     token: str
     """Its id, not the credential."""
+    home: str = ""
+    """The account's organization, if that is another one."""
+    proven_at: int = 0
+    """When this person last showed who it is; of a program, never too long ago."""
+
+    @property
+    def account(self) -> tuple[str, str]:
+        """Organization and name of the account."""
+        return self.home or self.org, self.name
 
     @property
     def is_platform(self) -> bool:
@@ -104,4 +136,4 @@ class Caller(Struct, frozen=True):
     @property
     def actor(self) -> str:
         """As audit records name the caller; empty for nobody."""
-        return f"{self.org}/{self.name}" if self.name else ""
+        return "/".join(self.account) if self.name else ""

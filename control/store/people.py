@@ -3,6 +3,9 @@
 import sqlalchemy as sa
 
 from control.model.people import Organization, Role, Token, User
+from control.store.factors import drop_factor
+from control.store.identities import drop_identities_of
+from control.store.members import drop_memberships_of
 from control.store.rows import Tx, add, every, first, put
 from control.store.tables import login_failures, organizations, tokens, users
 
@@ -62,6 +65,9 @@ def drop_user(tx: Tx, org: str, name: str) -> list[str]:
     """Remove the user with all credentials; the ids of these."""
     held = drop_tokens_of(tx, org, name)
     clear_failures(tx, org, name)
+    drop_factor(tx, org, name)
+    drop_memberships_of(tx, org, name)
+    drop_identities_of(tx, org, name)
     tx.execute(users.delete().where(users.c.org == org, users.c.name == name))
     return held
 
@@ -69,6 +75,11 @@ def drop_user(tx: Tx, org: str, name: str) -> list[str]:
 def add_token(tx: Tx, token: Token) -> None:
     """Add a credential."""
     add(tx, tokens, token)
+
+
+def put_token(tx: Tx, token: Token) -> None:
+    """Replace the credential of this digest."""
+    put(tx, tokens, token)
 
 
 def token(tx: Tx, digest: bytes) -> Token | None:
@@ -85,6 +96,14 @@ def tokens_of(tx: Tx, org: str, user_name: str = "") -> list[Token]:
     return every(tx, Token, chosen.order_by(t.created_at, t.id))
 
 
+def tokens_in(tx: Tx, org: str) -> list[Token]:
+    """Every credential that is for acting in an organization, its guests' too."""
+    t = tokens.c
+    at_home = sa.and_(t.org == org, t.acting == "")
+    chosen = sa.select(tokens).where(sa.or_(at_home, t.acting == org))
+    return every(tx, Token, chosen.order_by(t.created_at, t.id))
+
+
 def drop_token(tx: Tx, org: str, token_id: str) -> bool:
     """End a credential; whether there was one."""
     gone = tx.execute(tokens.delete().where(tokens.c.org == org, tokens.c.id == token_id))
@@ -93,7 +112,19 @@ def drop_token(tx: Tx, org: str, token_id: str) -> bool:
 
 def touch_token(tx: Tx, digest: bytes, now: int) -> None:
     """Note that it was used."""
-    tx.execute(tokens.update().where(tokens.c.digest == digest).values(seen_at=now))  # not secret
+    tx.execute(tokens.update().where(tokens.c.digest == digest).values(seen_at=now))  # not secret: SQL
+
+
+def prove_token(tx: Tx, org: str, user_name: str, token_id: str, now: int) -> None:
+    """Note that its holder has shown who it is."""
+    t = tokens.c
+    mine = t.org == org, t.user == user_name, t.id == token_id
+    tx.execute(tokens.update().where(*mine).values(proven_at=now))
+
+
+def put_organization(tx: Tx, organization: Organization) -> None:
+    """Replace the one of this id."""
+    put(tx, organizations, organization)
 
 
 def drop_tokens_of(tx: Tx, org: str, user_name: str) -> list[str]:

@@ -17,7 +17,11 @@ def _table(title: str, *columns: sa.schema.SchemaItem) -> sa.Table:
 
 
 organizations: Final = _table(
-    "organizations", name("id", key=True), prose("title"), big("created_at")
+    "organizations",
+    name("id", key=True),
+    prose("title"),
+    big("created_at"),
+    flag("second_factor"),
 )
 users: Final = _table(
     "users",
@@ -29,6 +33,76 @@ users: Final = _table(
     big("created_at"),
     big("changed_at"),
     big("last_login"),
+    name("email"),
+    sa.Index("ix_users_email", "org", "email"),
+)
+memberships: Final = _table(
+    "memberships",
+    name("org", key=True),
+    name("home", key=True),
+    name("name", key=True),
+    name("role"),
+    name("created_by"),
+    big("created_at"),
+    sa.Index("ix_memberships_account", "home", "name"),
+)
+second_factors: Final = _table(
+    "second_factors",
+    name("org", key=True),
+    name("name", key=True),
+    blob("secret"),
+    flag("confirmed"),
+    big("last_step"),
+    big("created_at"),
+)
+recovery_codes: Final = _table(
+    "recovery_codes", name("org", key=True), name("name", key=True), blob("digest", key=True)
+)
+invitations: Final = _table(
+    "invitations",
+    name("org", key=True),
+    name("id", key=True),
+    blob("digest"),
+    name("email"),
+    name("role"),
+    name("created_by"),
+    big("created_at"),
+    big("expires_at"),
+    big("used_at"),
+    name("used_by"),
+    sa.UniqueConstraint("digest", name="uq_invitations_digest"),
+    sa.Index("ix_invitations_email", "org", "email"),
+)
+identity_providers: Final = _table(
+    "identity_providers",
+    name("org", key=True),
+    prose("issuer"),
+    prose("client_id"),
+    blob("client_secret"),
+    Json.column("terms"),
+    big("changed_at"),
+)
+identities: Final = _table(
+    "identities",
+    name("issuer", key=True),
+    name("subject", key=True),
+    name("org", key=True),
+    name("name"),
+    big("created_at"),
+    big("last_login"),
+    sa.Index("ix_identities_account", "org", "name"),
+)
+oidc_flows: Final = _table(
+    "oidc_flows",
+    blob("state", key=True),
+    name("org"),
+    blob("browser"),
+    prose("nonce"),
+    prose("verifier"),
+    prose("redirect"),
+    name("invitation"),
+    big("expires_at"),
+    sa.Index("ix_oidc_flows_expiry", "expires_at"),
 )
 login_failures: Final = _table(
     "login_failures", name("org", key=True), name("name", key=True), big("count"), big("last_at")
@@ -47,6 +121,8 @@ tokens: Final = _table(
     big("seen_at"),
     prose("ip"),
     prose("user_agent"),
+    name("acting"),
+    big("proven_at"),
     sa.UniqueConstraint("org", "id", name="uq_tokens_id"),
     sa.Index("ix_tokens_user", "org", "user"),
 )
@@ -193,6 +269,7 @@ links: Final = _table(
     big("checkpoint_id"),
     blob("peer"),
     big("applied"),
+    big("epoch"),
 )
 outgoing: Final = _table(
     "outgoing",
@@ -281,3 +358,7 @@ ca_joins: Final = _table(
     sa.Index("ix_ca_joins_state", "state", "requested_at"),
     sa.Index("ix_ca_joins_requested", "requested_at"),
 )
+
+# What all processes of one database have to agree on.
+
+marks: Final = _table("marks", name("name", key=True), name("value"))

@@ -13,6 +13,10 @@ from tests.acceptance.native.test_openapi import PATIENCE, SCHEMATHESIS, SEED, U
 ENDING = [
     "--exclude-operation-id", "sessions_logout",
     "--exclude-operation-id", "sessions_end",
+    "--exclude-operation-id", "sessions_own_password",
+    "--exclude-operation-id", "sessions_switch",
+    "--exclude-operation-id", "second-factors_confirm",
+    "--exclude-operation-id", "organizations_change",
     "--exclude-operation-id", "tokens_revoke",
     "--exclude-operation-id", "users_change_user",
     "--exclude-operation-id", "users_set_password",

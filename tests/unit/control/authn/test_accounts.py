@@ -5,8 +5,8 @@ import trio
 
 from actors.testing import FakeWorld
 from control.api.plane import Plane
-from control.authn.accounts import MAX_TOKENS
 from control.authn.lockout import FAILURES
+from control.authn.opening import MAX_TOKENS
 from control.errors import AuthenticationError, AuthorizationError, NotFoundError, ValidationError
 from control.model.people import Caller, Role
 from control.store import people

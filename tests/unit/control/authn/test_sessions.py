@@ -9,6 +9,7 @@ import trio.testing
 
 from actors.testing import FakeWorld
 from control.api.plane import Plane
+from control.authn.opening import Way
 from control.authn.sessions import Visit, guard
 from control.crypto import csrf_of
 from control.errors import AuthenticationError, AuthorizationError, NotFoundError
@@ -18,11 +19,12 @@ from control.store import people
 from tests.unit.control.conftest import PASSWORD, ROOT
 
 HERE = Origin("127.0.0.1", "a browser")
+AT_BROWSER = Way(TokenKind.BROWSER, HERE)
 
 
 async def opened(plane: Plane, name: str = "ann") -> tuple[str, Visit]:
     """A session in a browser: its cookie, and who came with it."""
-    secret, _ = await plane.accounts.login("acme", name, PASSWORD, HERE, kind=TokenKind.BROWSER)
+    secret, _ = await plane.accounts.login("acme", name, PASSWORD, AT_BROWSER)
     return secret, await plane.sessions.visit(Browser(secret))
 
 

@@ -1,0 +1,232 @@
+"""Second factors: set up, shown, taken away.
+
+Codes have a lock of their own, beside that of passwords: five wrong ones, and none is looked at for
+15 minutes. An attempt is counted in the transaction that looks at it.
+"""
+
+from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from actors import World
+from control.authn import lockout, recovery, totp
+from control.authn.endings import Endings
+from control.authn.opening import ENROLMENT, SECOND_FACTOR, Opening, Way, demanded
+from control.authn.sessions import refused
+from control.authn.users import check_rank, found_user
+from control.crypto import Sealer, digest_of
+from control.errors import AuthorizationError, ConflictError, NotFoundError
+from control.model.factors import SecondFactor
+from control.model.people import Caller, Token, TokenKind, User
+from control.store import factors, people
+from control.store.rows import Tx
+from control.store.store import Store
+
+ISSUER: Final = "Freehold"
+
+
+class Enrolment(Struct, frozen=True):
+    """What an authenticator app takes: by hand, as a link, or as a picture (a `data:` URL)."""
+
+    secret: str
+    uri: str
+    picture: str
+
+
+class Standing(Struct, frozen=True):
+    """Whether one has a second factor, must have one, and how many recovery codes are left."""
+
+    active: bool
+    demanded: bool
+    recovery_codes: int
+
+
+class Factors:
+    """Everybody's."""
+
+    def __init__(
+        self, store: Store, sealer: Sealer, opening: Opening, ends: Endings, world: World
+    ) -> None:
+        self._store = store
+        self._sealer = sealer
+        self._opening = opening
+        self._ends = ends
+        self._world = world
+
+    async def standing(self, caller: Caller) -> Standing:
+        """The caller's."""
+        org, name = caller.account
+
+        def query(tx: Tx) -> Standing:
+            left = factors.count_codes(tx, org, name)
+            return Standing(factors.is_active(tx, org, name), demanded(tx, org, caller.org), left)
+
+        return await self._store.read(query)
+
+    async def begin(self, org: str, name: str) -> Enrolment:
+        """A new secret, not in force before `confirm`. Raises `ConflictError` if one is."""
+        secret = totp.new_secret()
+        sealed = self._sealer.seal(secret.encode(), "second-factor", org, name)
+        row = SecondFactor(org, name, sealed, False, -1, self._world.now())  # noqa: FBT003
+
+        def change(tx: Tx) -> None:
+            if factors.is_active(tx, org, name):
+                raise ConflictError("second_factor_exists", "remove the second factor first")
+            factors.put_factor(tx, row)
+
+        await self._store.write(change)
+        uri = totp.uri(secret, f"{org}/{name}", ISSUER)
+        return Enrolment(secret, uri, totp.picture(uri))
+
+    async def confirm(self, org: str, name: str, code: str) -> list[str]:
+        """Put it in force, with the first code from it; the recovery codes, shown once.
+
+        Raises `AuthorizationError` for a wrong code, `ConflictError` where nothing was begun.
+        """
+        now, codes = self._world.now(), recovery.new_codes()
+
+        def change(tx: Tx) -> bool:
+            row = factors.factor(tx, org, name)
+            if row is None or row.confirmed:
+                raise ConflictError("second_factor_absent", "begin to set up a second factor first")
+            if not self._fits(tx, row, code, now):
+                return False
+            factors.put_codes(tx, org, name, [recovery.digest(org, name, each) for each in codes])
+            return True
+
+        if not await self._store.write(change):
+            raise wrong_code()
+        return codes
+
+    async def new_codes(self, caller: Caller) -> list[str]:
+        """Other recovery codes; those before are worth nothing."""
+        (org, name), codes = caller.account, recovery.new_codes()
+
+        def change(tx: Tx) -> None:
+            if not factors.is_active(tx, org, name):
+                raise ConflictError("second_factor_absent", "there is no second factor")
+            factors.put_codes(tx, org, name, [recovery.digest(org, name, each) for each in codes])
+
+        await self._store.write(change)
+        return codes
+
+    async def half(self, challenge: str, need: str) -> Caller:
+        """Whose half session this is. Raises `AuthenticationError`."""
+        now = self._world.now()
+        _, user = await self._store.read(lambda tx: _half(tx, challenge, need, now))
+        return Caller(user.org, user.name, user.role, "")
+
+    async def finish(self, challenge: str, code: str, way: Way) -> tuple[str, Token]:
+        """The whole session, for a code (also one for recovery). Raises `AuthenticationError`."""
+        new = self._opening.mint()
+
+        def change(tx: Tx) -> tuple[Token, list[str]] | None:
+            half, user = _half(tx, challenge, SECOND_FACTOR, new.at)
+            if not self.shown(tx, user.org, user.name, code, new.at):
+                return None
+            people.drop_token(tx, half.org, half.id)
+            wanted = replace(way, acting=half.acting, trusted=True)
+            return self._opening.add(tx, user, wanted, new)
+
+        made = await self._store.write(change)
+        if made is None:
+            raise refused()
+        self._ends.tell(made[1])
+        return new.secret, made[0]
+
+    async def set_up(self, challenge: str, code: str, way: Way) -> tuple[str, Token, list[str]]:
+        """The whole session and recovery codes, for the first code of a factor one had to have."""
+        who = await self.half(challenge, ENROLMENT)
+        codes = await self.confirm(who.org, who.name, code)
+        new = self._opening.mint()
+
+        def change(tx: Tx) -> tuple[Token, list[str]]:
+            half, user = _half(tx, challenge, ENROLMENT, new.at)
+            people.drop_token(tx, half.org, half.id)
+            wanted = replace(way, acting=half.acting, trusted=True)
+            return self._opening.add(tx, user, wanted, new)
+
+        token, ended = await self._store.write(change)
+        self._ends.tell(ended)
+        return new.secret, token, codes
+
+    async def prove(self, caller: Caller, code: str) -> bool | None:
+        """Whether the code is the caller's; None: the caller has no second factor."""
+        (org, name), now = caller.account, self._world.now()
+
+        def change(tx: Tx) -> bool | None:
+            return (
+                self.shown(tx, org, name, code, now) if factors.is_active(tx, org, name) else None
+            )
+
+        return await self._store.write(change)
+
+    async def remove(self, caller: Caller) -> None:
+        """Take away the caller's own. Raises `ConflictError` where it is demanded."""
+        org, name = caller.account
+
+        def change(tx: Tx) -> None:
+            if demanded(tx, org, caller.org):
+                raise ConflictError("second_factor_demanded", "your organization wants you to")
+            if not factors.drop_factor(tx, org, name):
+                raise NotFoundError("not_found", "there is no second factor")
+
+        await self._store.write(change)
+
+    async def reset(self, by: Caller, org: str, name: str) -> None:
+        """Take it from somebody who lost it; every credential of theirs ends."""
+
+        def change(tx: Tx) -> list[str]:
+            check_rank(by, found_user(tx, org, name).role)
+            if not factors.drop_factor(tx, org, name):
+                raise NotFoundError("not_found", "there is no second factor")
+            people.clear_failures(tx, org, _counter(name))
+            return people.drop_tokens_of(tx, org, name)
+
+        self._ends.tell(await self._store.write(change))
+
+    def shown(self, tx: Tx, org: str, name: str, code: str, now: int) -> bool:
+        """Whether this code of the account counts; it is used up, or counted as an attempt."""
+        row = factors.factor(tx, org, name)
+        if row is None or not row.confirmed:
+            return False
+        return self._fits(tx, row, code, now)
+
+    def _fits(self, tx: Tx, row: SecondFactor, code: str, now: int) -> bool:
+        org, name = row.org, row.name
+        count, last_at = people.failures(tx, org, _counter(name))
+        counted = lockout.attempt(count, last_at, now)
+        if counted is None:
+            return False
+        people.put_failures(tx, org, _counter(name), counted, now)
+        secret = self._sealer.open(row.secret, "second-factor", org, name).decode()
+        step = totp.step_of(secret, code, now, row.last_step)
+        if step is not None:
+            factors.put_factor(tx, replace(row, confirmed=True, last_step=step))
+        elif not (
+            row.confirmed and factors.use_code(tx, org, name, recovery.digest(org, name, code))
+        ):
+            return False
+        people.clear_failures(tx, org, _counter(name))
+        return True
+
+
+def wrong_code() -> AuthorizationError:
+    """For somebody who is signed in, and stays so."""
+    return AuthorizationError("code_wrong", "this code does not count; wait for the next one")
+
+
+def _half(tx: Tx, challenge: str, need: str, now: int) -> tuple[Token, User]:
+    token = people.token(tx, digest_of(challenge))
+    if token is None or token.kind is not TokenKind.HALF or token.label != need:
+        raise refused()
+    user = people.user(tx, token.org, token.user)
+    if user is None or user.disabled or token.expires_at <= now:
+        raise refused()
+    return token, user
+
+
+def _counter(name: str) -> str:
+    """Where wrong codes are counted: no name of a user has this form."""
+    return f"{name}#code"

@@ -1,0 +1,144 @@
+"""Opening a session for somebody who was recognised, however that was.
+
+Whoever has a second factor, or must have one, gets half a session first: good for five minutes,
+and for nothing but to show the factor or to set it up.
+"""
+
+from typing import Final
+
+from msgspec import Struct
+
+from actors import World
+from control.authn.endings import Endings
+from control.authn.sessions import Rules, refused
+from control.crypto import digest_of, mint
+from control.errors import AuthorizationError, ValidationError
+from control.model.people import Origin, Role, Token, TokenKind, User
+from control.store import factors, members, people
+from control.store.rows import Tx
+from control.store.store import Store
+from protocols.instant import SECOND
+
+MAX_TOKENS: Final = 100  # of one user: sessions and API tokens
+HALF: Final = 300 * SECOND
+SECOND_FACTOR: Final = "second-factor"
+ENROLMENT: Final = "enrolment"
+_SESSION_PREFIX: Final = "fhs"
+
+
+class Way(Struct, frozen=True):
+    """What kind of session is wanted, and from where. `acting`: in which organization, if not home.
+
+    `trusted`: no second factor of ours is needed any more.
+    """
+
+    kind: TokenKind = TokenKind.SESSION
+    origin: Origin = Origin()
+    acting: str = ""
+    trusted: bool = False
+
+
+PROGRAM: Final = Way()
+"""A bearer session, at home."""
+
+
+class Minted(Struct, frozen=True):
+    """What a session will be known by; a transaction that is repeated makes nothing up."""
+
+    secret: str
+    id: str
+    at: int
+
+
+class Opening:
+    """Makes sessions. A secret is always a new one: nobody can plant it."""
+
+    def __init__(self, store: Store, ends: Endings, rules: Rules, world: World) -> None:
+        self._store = store
+        self._ends = ends
+        self._rules = rules
+        self._world = world
+
+    async def open(self, user: User, way: Way) -> tuple[str, Token]:
+        """A secret and what is kept of it: a session, or half of one.
+
+        `user` as it was read when the person was recognised: it must not have changed since.
+        Raises `AuthenticationError`.
+        """
+        made = self.mint()
+
+        def change(tx: Tx) -> tuple[Token, list[str]]:
+            current = people.user(tx, user.org, user.name)
+            if current is None or current.disabled or current.changed_at != user.changed_at:
+                raise refused()  # somebody changed the account meanwhile
+            people.clear_failures(tx, user.org, user.name)
+            return self.add(tx, current, way, made)
+
+        token, ended = await self._store.write(change)
+        self._ends.tell(ended)
+        return made.secret, token
+
+    def mint(self) -> Minted:
+        """For `add`."""
+        return Minted(mint(_SESSION_PREFIX), self._world.new_id(), self._world.now())
+
+    def add(self, tx: Tx, user: User, way: Way, made: Minted) -> tuple[Token, list[str]]:
+        """The same in a transaction; what ended to make room is to be told after it."""
+        now = made.at
+        acting = "" if way.acting == user.org else way.acting
+        role = _role(tx, user, acting)
+        need = "" if way.trusted else _need(tx, user, acting)
+        full = Token(
+            digest=digest_of(made.secret),
+            id=made.id,
+            org=user.org,
+            user=user.name,
+            kind=TokenKind.HALF if need else way.kind,
+            label=need or "login",
+            role=role,
+            created_at=now,
+            expires_at=now + (HALF if need else self._rules.absolute),
+            seen_at=now if way.kind is TokenKind.BROWSER else 0,
+            ip=way.origin.ip,
+            user_agent=way.origin.user_agent,
+            acting=acting,
+            proven_at=now,
+        )
+        ended = make_room(tx, user)
+        people.add_token(tx, full)
+        if not need:
+            people.signed_in(tx, user.org, user.name, now)
+        return full, ended
+
+
+def make_room(tx: Tx, user: User) -> list[str]:
+    """The oldest session goes when there are too many; an API token is never ended in silence."""
+    held = people.tokens_of(tx, user.org, user.name)
+    if len(held) < MAX_TOKENS:
+        return []
+    sessions = [token for token in held if token.kind is not TokenKind.API]
+    if not sessions:
+        raise ValidationError("too_many_tokens", f"a user has at most {MAX_TOKENS} tokens")
+    people.drop_token(tx, user.org, sessions[0].id)
+    return [sessions[0].id]
+
+
+def _role(tx: Tx, user: User, acting: str) -> Role:
+    if not acting:
+        return user.role
+    member = members.membership(tx, acting, user.org, user.name)
+    if member is None:
+        raise AuthorizationError("not_a_member", "you are no member of this organization")
+    return member.role
+
+
+def _need(tx: Tx, user: User, acting: str) -> str:
+    if factors.is_active(tx, user.org, user.name):
+        return SECOND_FACTOR
+    return ENROLMENT if demanded(tx, user.org, acting) else ""
+
+
+def demanded(tx: Tx, *orgs: str) -> bool:
+    """Whether one of these organizations wants a second factor of everybody."""
+    found = [people.organization(tx, org) for org in orgs if org]
+    return any(row is not None and row.second_factor for row in found)

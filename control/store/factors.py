@@ -1,0 +1,56 @@
+"""Second factors and their recovery codes."""
+
+import sqlalchemy as sa
+
+from control.model.factors import SecondFactor
+from control.store.rows import Tx, first, put
+from control.store.tables import recovery_codes, second_factors
+
+
+def factor(tx: Tx, org: str, name: str) -> SecondFactor | None:
+    """The account's, in force or not."""
+    t = second_factors.c
+    chosen = sa.select(second_factors).where(t.org == org, t.name == name)
+    return first(tx, SecondFactor, chosen)
+
+
+def put_factor(tx: Tx, row: SecondFactor) -> None:
+    """Replace the account's."""
+    put(tx, second_factors, row)
+
+
+def drop_factor(tx: Tx, org: str, name: str) -> bool:
+    """Remove it with the recovery codes; whether there was one."""
+    put_codes(tx, org, name, [])
+    t = second_factors.c
+    gone = tx.execute(second_factors.delete().where(t.org == org, t.name == name))
+    return gone.rowcount > 0
+
+
+def is_active(tx: Tx, org: str, name: str) -> bool:
+    """Whether the account has one in force."""
+    row = factor(tx, org, name)
+    return row is not None and row.confirmed
+
+
+def put_codes(tx: Tx, org: str, name: str, digests: list[bytes]) -> None:
+    """Replace all recovery codes."""
+    t = recovery_codes.c
+    tx.execute(recovery_codes.delete().where(t.org == org, t.name == name))
+    if digests:
+        rows = [{"org": org, "name": name, "digest": digest} for digest in digests]
+        tx.execute(recovery_codes.insert(), rows)
+
+
+def use_code(tx: Tx, org: str, name: str, digest: bytes) -> bool:
+    """Take one away; whether it was there."""
+    t = recovery_codes.c
+    mine = t.org == org, t.name == name, t.digest == digest  # not secret: SQL
+    return tx.execute(recovery_codes.delete().where(*mine)).rowcount > 0
+
+
+def count_codes(tx: Tx, org: str, name: str) -> int:
+    """How many are left."""
+    t = recovery_codes.c
+    chosen = sa.select(sa.func.count()).where(t.org == org, t.name == name)
+    return int(tx.execute(chosen).scalar_one())

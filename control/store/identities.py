@@ -1,0 +1,74 @@
+"""Identity providers, the accounts that they know, and logins on their way."""
+
+import sqlalchemy as sa
+
+from control.model.factors import Flow, Identity, Provider
+from control.store.rows import Tx, add, every, first, put
+from control.store.tables import identities, identity_providers, oidc_flows
+
+
+def provider(tx: Tx, org: str) -> Provider | None:
+    """The organization's."""
+    t = identity_providers.c
+    return first(tx, Provider, sa.select(identity_providers).where(t.org == org))
+
+
+def put_provider(tx: Tx, row: Provider) -> None:
+    """Replace the organization's."""
+    put(tx, identity_providers, row)
+
+
+def drop_provider(tx: Tx, org: str) -> bool:
+    """Remove it; whether there was one. Accounts stay linked, should it come back."""
+    t = identity_providers.c
+    return tx.execute(identity_providers.delete().where(t.org == org)).rowcount > 0
+
+
+def identity(tx: Tx, issuer: str, subject: str, org: str) -> Identity | None:
+    """The account in `org` of whom the provider calls so."""
+    t = identities.c
+    mine = t.issuer == issuer, t.subject == subject, t.org == org
+    return first(tx, Identity, sa.select(identities).where(*mine))
+
+
+def put_identity(tx: Tx, row: Identity) -> None:
+    """Add or replace it."""
+    put(tx, identities, row)
+
+
+def identities_of(tx: Tx, org: str, name: str) -> list[Identity]:
+    """What an account is linked to."""
+    t = identities.c
+    chosen = sa.select(identities).where(t.org == org, t.name == name).order_by(t.issuer)
+    return every(tx, Identity, chosen)
+
+
+def drop_identities_of(tx: Tx, org: str, name: str) -> None:
+    """Unlink an account."""
+    t = identities.c
+    tx.execute(identities.delete().where(t.org == org, t.name == name))
+
+
+def add_flow(tx: Tx, row: Flow) -> None:
+    """Begin a login."""
+    add(tx, oidc_flows, row)
+
+
+def take_flow(tx: Tx, state: bytes) -> Flow | None:
+    """The login of this state, which is over with that: a state is good once."""
+    t = oidc_flows.c
+    found = first(tx, Flow, sa.select(oidc_flows).where(t.state == state))
+    tx.execute(oidc_flows.delete().where(t.state == state))
+    return found
+
+
+def count_flows(tx: Tx, org: str) -> int:
+    """How many are on their way in an organization."""
+    t = oidc_flows.c
+    chosen = sa.select(sa.func.count()).where(t.org == org)
+    return int(tx.execute(chosen).scalar_one())
+
+
+def sweep_flows(tx: Tx, now: int) -> int:
+    """Remove what has expired; how many."""
+    return tx.execute(oidc_flows.delete().where(oidc_flows.c.expires_at <= now)).rowcount

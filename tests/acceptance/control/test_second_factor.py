@@ -1,0 +1,108 @@
+"""The second factor over the wire: two steps at sign-in, and again for what is dangerous."""
+
+import sqlite3
+import time
+
+import pyotp
+import pytest
+
+from tests.acceptance.control.browser import Browser
+from tests.acceptance.control.plane import PASSWORD, Plane
+
+LOGIN = {"organization": "acme", "name": "operator", "password": PASSWORD}
+
+
+def code(secret: str, steps: int = 0) -> str:
+    """What the authenticator shows, or will."""
+    return pyotp.TOTP(secret).at(int(time.time()) + 30 * steps)
+
+
+@pytest.fixture(scope="module")
+def secret(plane: Plane) -> str:
+    """The operator's, in force."""
+    browser = Browser(plane)
+    browser.login("acme", "operator")
+    begun = browser.ask("POST", "second-factor").json
+    assert begun["uri"].startswith("otpauth://totp/Freehold:acme/operator?")
+    assert begun["picture"].startswith("data:image/svg+xml;base64,")
+    wrong = browser.ask("POST", "second-factor/confirm", {"code": "000000"})
+    assert (wrong.status, wrong.json["code"]) == (403, "code_wrong")
+    done = browser.ask("POST", "second-factor/confirm", {"code": code(begun["secret"], -1)})
+    assert len(done.json["recovery_codes"]) == 10
+    assert browser.ask("GET", "second-factor").json["active"]
+    made: str = begun["secret"]
+    return made
+
+
+def test_sign_in_takes_two_steps(plane: Plane, secret: str) -> None:
+    """The first gives no session, in no form; the second does, once."""
+    browser = Browser(plane)
+    as_page = {**browser.own, "X-Freehold-Session": "cookie"}
+    first = browser.ask("POST", "sessions", LOGIN, as_page)
+    assert (first.status, first.json["state"]) == (200, "second-factor")
+    assert (first.json["secret"], first.json["csrf"], browser.jar) == ("", "", {})
+    challenge = first.json["challenge"]
+    assert plane.ask("GET", "whoami", token=challenge).status == 401
+    planted = Browser(plane, {"freehold-session": challenge})
+    assert planted.ask("GET", "whoami").status == 401
+    answer = {"challenge": challenge, "code": code(secret)}
+    foreign = {"Origin": "https://evil.example", "X-Freehold-Session": "cookie"}
+    assert browser.ask("POST", "second-factor/answer", answer, foreign).status == 403
+    second = browser.ask("POST", "second-factor/answer", answer, as_page)
+    assert (second.status, second.json["state"]) == (200, "open")
+    assert browser.ask("GET", "sessions/current").json["second_factor"] is True
+    assert browser.ask("POST", "second-factor/answer", answer, as_page).status == 401
+    events = plane.want(200, "GET", "organizations/acme/audit?limit=20")
+    told = [(e["actor"], e["result"]) for e in events if e["operation"] == "second-factors.answer"]
+    assert ("acme/operator", "ok") in told
+    assert challenge not in str(events)
+    assert answer["code"] not in str([e["detail"] for e in events])
+
+
+def test_what_is_dangerous_asks_again(plane: Plane) -> None:
+    """Ten minutes after the last proof: refused and on the trail until one shows who one is."""
+    browser = Browser(plane)
+    opened = browser.login("acme", "owner")
+    with sqlite3.connect(plane.data / "control.db", timeout=30) as database:
+        database.execute("UPDATE tokens SET proven_at = 0 WHERE id = ?", [opened["token"]["id"]])
+    database.close()
+    new = {"role": "viewer", "ttl": 60}
+    refused = browser.ask("POST", "tokens", new)
+    assert (refused.status, refused.json["code"]) == (403, "step_up")
+    path = "sessions/current/confirm"
+    assert browser.ask("POST", path, {"password": "wrong"}).status == 403
+    assert browser.ask("POST", path, {"password": PASSWORD}).status == 204
+    assert browser.ask("POST", "tokens", new).status == 201
+    events = plane.want(200, "GET", "organizations/acme/audit?limit=20")
+    assert ("tokens.create_token", "step_up") in {(e["operation"], e["code"]) for e in events}
+
+
+def test_an_organization_demands_it(plane: Plane) -> None:
+    """Its owner says so; whoever signs in then sets one up on the way, with no other way in."""
+    owner = Browser(plane)
+    owner.login("other", "owner")
+    told = owner.ask("PATCH", "organizations/other", {"second_factor": True})
+    assert told.json["second_factor"] is True
+    assert owner.ask("GET", "whoami").status == 401
+    login = {"organization": "other", "name": "viewer", "password": PASSWORD}
+    first = plane.want(200, "POST", "sessions", login, token="")
+    assert (first["state"], first["secret"]) == ("enrolment", "")
+    asked = {"challenge": first["challenge"]}
+    begun = plane.want(200, "POST", "second-factor/enrolment", asked, token="")
+    answer = {**asked, "code": code(begun["secret"])}
+    done = plane.want(200, "POST", "second-factor/enrolment/confirm", answer, token="")
+    assert plane.want(200, "GET", "whoami", token=done["session"]["secret"])["name"] == "viewer"
+    gone = plane.ask("DELETE", "second-factor", token=done["session"]["secret"])
+    assert (gone.status, gone.json["code"]) == (409, "second_factor_demanded")
+
+
+def test_an_admin_helps_who_lost_it(plane: Plane, secret: str) -> None:
+    """And that is on the trail; a viewer does not."""
+    path = "organizations/acme/users/operator/second-factor"
+    plane.want(403, "DELETE", path, token=plane.people["acme", "viewer"])
+    plane.want(204, "DELETE", path, token=plane.people["acme", "admin"])
+    plane.want(404, "DELETE", path, token=plane.people["acme", "admin"])
+    assert plane.want(200, "POST", "sessions", LOGIN, token="")["state"] == "open"
+    events = plane.want(200, "GET", "organizations/acme/audit?limit=20")
+    found = {(e["operation"], e["actor"], e["target"], e["result"]) for e in events}
+    assert ("second-factors.reset", "acme/admin", "operator", "ok") in found

@@ -1,0 +1,108 @@
+"""One account, several organizations."""
+
+import pyotp
+import pytest
+
+from actors.testing import FakeWorld
+from control.api.plane import Plane
+from control.authn.opening import Way
+from control.errors import AuthenticationError, AuthorizationError, NotFoundError
+from control.model.operation import Browser
+from control.model.people import PLATFORM, Caller, Membership, Role, TokenKind
+from control.pipeline import authorize
+from control.store import members
+from protocols.instant import SECOND
+from tests.unit.control.conftest import PASSWORD, ROOT
+from tests.unit.control.test_pipeline import operation
+
+
+async def guest(plane: Plane, role: Role = Role.OPERATOR) -> Caller:
+    """Ann, who is a member of `beta` too, signed in at home."""
+    await plane.users.create_organization("beta", "Beta")
+    row = Membership("beta", "acme", "ann", role, "beta/bea", 1)
+    await plane.store.write(lambda tx: members.put_membership(tx, row))
+    secret, _ = await plane.accounts.login("acme", "ann", PASSWORD, Way(TokenKind.BROWSER))
+    return (await plane.sessions.visit(Browser(secret))).caller
+
+
+async def test_one_acts_where_one_switched_to(plane: Plane) -> None:
+    """With the role there, under the account's own name, and in one organization at a time."""
+    ann = await guest(plane)
+    places = await plane.members.of(ann)
+    assert [(p.id, p.role) for p in places] == [("acme", Role.OWNER), ("beta", Role.OPERATOR)]
+    secret, _ = await plane.members.switch(ann, "beta")
+    there = (await plane.sessions.visit(Browser(secret))).caller
+    assert (there.org, there.role, there.actor) == ("beta", Role.OPERATOR, "acme/ann")
+    authorize(operation(org="beta", role=Role.OPERATOR), there)
+    with pytest.raises(NotFoundError):
+        authorize(operation(org="acme"), there)
+    with pytest.raises(AuthenticationError):
+        await plane.members.switch(ann, "beta")  # that session has ended
+    home, _ = await plane.members.switch(there, "acme")
+    assert (await plane.sessions.visit(Browser(home))).caller.role is Role.OWNER
+
+
+async def test_to_switch_is_not_to_sign_in(plane: Plane, world: FakeWorld) -> None:
+    """The session ends when it would have, and is no more proven than it was."""
+    ann = await guest(plane)
+    world.advance(3600)
+    _, token = await plane.members.switch(ann, "beta")
+    assert token.expires_at == world.now() + 11 * 3600 * SECOND
+    assert token.proven_at == world.now() - 3600 * SECOND
+
+
+async def test_nobody_acts_where_one_is_no_member(plane: Plane) -> None:
+    """Nor does an API token move."""
+    ann = await guest(plane)
+    for org in (PLATFORM, "nowhere"):
+        with pytest.raises(AuthorizationError, match="not_a_member"):
+            await plane.members.switch(ann, org)
+    secret, _ = await plane.accounts.create_token(ann, "", Role.OWNER, 60)
+    with pytest.raises(AuthorizationError):
+        await plane.members.switch(await plane.sessions.authenticate(secret), "beta")
+
+
+async def test_a_membership_that_changes_ends_sessions_there(plane: Plane) -> None:
+    """Only those; nobody raises somebody above the own role."""
+    ann = await guest(plane)
+    other, _ = await plane.accounts.login("acme", "ann", PASSWORD)
+    secret, _ = await plane.members.switch(ann, "beta")
+    there = (await plane.sessions.visit(Browser(secret))).caller
+    token, _ = await plane.accounts.create_token(there, "", Role.OPERATOR, 600)
+    admin = Caller("beta", "bea", Role.ADMIN, "t")
+    with pytest.raises(AuthorizationError, match="role_above_own"):
+        await plane.members.put(admin, "beta", "acme", "ann", Role.OWNER)
+    await plane.members.put(admin, "beta", "acme", "ann", Role.VIEWER)
+    for gone in (plane.sessions.visit(Browser(secret)), plane.sessions.authenticate(token)):
+        with pytest.raises(AuthenticationError):
+            await gone
+    await plane.sessions.authenticate(other)
+    await plane.members.remove(admin, "beta", "acme", "ann")
+    assert await plane.members.page("beta") == []
+    with pytest.raises(NotFoundError):
+        await plane.members.remove(admin, "beta", "acme", "ann")
+
+
+async def test_an_organization_may_want_more_of_its_guests(plane: Plane, world: FakeWorld) -> None:
+    """Who has no second factor cannot switch to where it is demanded, and is put out there."""
+    ann = await guest(plane)
+    secret, _ = await plane.members.switch(ann, "beta")
+    await plane.users.change_organization("beta", title=None, second_factor=True)
+    with pytest.raises(AuthenticationError):
+        await plane.sessions.visit(Browser(secret))
+    secret, _ = await plane.accounts.login("acme", "ann", PASSWORD)
+    ann = await plane.sessions.authenticate(secret)
+    with pytest.raises(AuthorizationError, match="second_factor_demanded"):
+        await plane.members.switch(ann, "beta")
+    begun = await plane.factors.begin("acme", "ann")
+    shown = pyotp.TOTP(begun.secret).at(world.now() // SECOND)
+    await plane.factors.confirm("acme", "ann", shown)
+    await plane.members.switch(ann, "beta")
+
+
+async def test_an_account_that_goes_takes_its_memberships(plane: Plane) -> None:
+    """Another of the same name is not let in by them."""
+    await guest(plane)
+    await plane.users.create(None, "acme", "own", Role.OWNER, PASSWORD)
+    await plane.users.delete(ROOT, "acme", "ann")
+    assert await plane.members.page("beta") == []
