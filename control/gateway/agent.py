@@ -81,8 +81,9 @@ class LiveAgent:
     """One connection. Attributes without a leading underscore are for reading."""
 
     __slots__ = (
-        *("_acknowledged", "_around", "_epoch", "_expires", "_outdone", "_failure", "_newest", "_owing", "_pipe"),
-        *("_ready", "_session", "_wake", "bundle", "health", "name", "since", "sync"),
+        *("_acknowledged", "_around", "_epoch", "_expires", "_failure", "_newest", "_outdone"),
+        *("_owing", "_pipe", "_ready", "_session", "_wake"),
+        *("bundle", "health", "name", "since", "sync"),
     )
 
     def __init__(self, peer: Peer, pipe: Pipe, link: Link, end: End, around: Around) -> None:
@@ -125,6 +126,11 @@ class LiveAgent:
         self._newest = max(self._newest, newest)
         self._ready = ready
         self._wake.set()
+
+    def remind(self, newest: int) -> None:
+        """What waits by the store's word: nothing new, mostly."""
+        if newest > self._newest:
+            self.poke(newest)
 
     def observe(self, seconds: int) -> None:
         """Have the agent say more of itself for so long, if it can be told anything now."""

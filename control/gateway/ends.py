@@ -5,12 +5,15 @@ what follows for others in this process is published once that is durable.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
+
+from msgspec.structs import replace
 
 from actors import World
 from control.model.links import Link
 from control.services import outbox
-from control.services.events import Bus
+from control.services.events import Bus, Event, Topic
 from control.services.intake import Arrived, Effect, Intake, Told
 from control.services.intake import fresh_id as fresh_id
 from control.services.together import in_pieces
@@ -35,10 +38,24 @@ class Ends:
         self._intake = intake
         self._witness = witness
         self._world = world
+        self._epochs: dict[AgentName, int] = {}
 
     async def begin(self, name: AgentName) -> Link:
         """The agent's link, with its present bundle offered. Raises `UnavailableError`."""
         return await self._store.write(Joint(_begin, Newcomer(name, fresh_id(self._world))))
+
+    async def claim(self, name: AgentName) -> Link | None:
+        """The connection of this process counts from now on; the link as it is then.
+
+        Its bundle is offered: what happened before this, and after `begin`, told nobody. None in a
+        process that is alone, which needs no such thing.
+        """
+        if not self._store.lease.shared:
+            return None
+        link = await self._store.write(Joint(_claim, Newcomer(name, fresh_id(self._world))))
+        self._epochs[name] = link.epoch
+        self._bus.publish(Event(Topic.OWNER, *name, link.epoch))
+        return link
 
     async def begin_anew(self, name: AgentName) -> None:
         """Begin a new stream: the agent has more of ours than we ever gave."""
@@ -67,17 +84,22 @@ class Ends:
 
     async def registered(self, name: AgentName, message: Registration, acknowledged: int) -> None:
         """Note what the agent is, which has acknowledged all of ours up to there."""
-        said = self._intake.registration(name, message, acknowledged)
+        epoch = self._epochs.get(name, 0)
+        said = self._intake.registration(name, message, acknowledged, epoch)
         self._bus.publish(*await self._store.write(Joint(self._intake.register, said)))
 
     async def acknowledge(self, name: AgentName, through: int) -> None:
         """The agent has all up to `through`."""
-        await self._store.write(Joint(_acknowledge, (*name, through)))
+        if epoch := self._epochs.get(name):
+            await self._store.write(partial(_acknowledge_once, name, through, epoch))
+        else:
+            await self._store.write(Joint(_acknowledge, (*name, through)))
 
     async def _apply(
         self, name: AgentName, stream: bytes, through: int, effect: Effect | Told | None
     ) -> None:
-        arrived = Arrived(name, fresh_id(self._world), stream, through, effect)
+        epoch = self._epochs.get(name, 0)
+        arrived = Arrived(name, fresh_id(self._world), stream, through, effect, epoch)
         self._bus.publish(*await self._store.write(Joint(self._intake.apply, arrived)))
 
 
@@ -96,6 +118,19 @@ def _begin(tx: Tx, newcomers: Sequence[Newcomer]) -> Sequence[Link]:
         return [(found | offered)[vault] for vault in some]
 
     return in_pieces(tx, [newcomer.name for newcomer in newcomers], begin)
+
+
+def _claim(tx: Tx, newcomers: Sequence[Newcomer]) -> Sequence[Link]:
+    claimed = [replace(link, epoch=link.epoch + 1) for link in _begin(tx, newcomers)]
+    links.put_epochs(tx, *claimed)
+    return claimed
+
+
+def _acknowledge_once(name: AgentName, through: int, epoch: int, tx: Tx) -> None:
+    link = links.link(tx, *name)
+    if link is not None:
+        outbox.require(link, epoch)
+        links.acknowledge(tx, [(*name, through)])
 
 
 def _acknowledge(tx: Tx, received: Sequence[tuple[str, str, int]]) -> Sequence[None]:

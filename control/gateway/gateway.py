@@ -246,7 +246,7 @@ class Gateway:
             return
         for vault, newest, epoch in found:
             named[vault].outdo(epoch)
-            named[vault].poke(newest)
+            named[vault].remind(newest)
 
     async def check_lives(self) -> None:
         """Cut who no longer counts by the store's word, whoever has changed it."""

@@ -25,6 +25,8 @@ class Link(Struct, frozen=True):
     peer: bytes
     """The agent's stream; empty before its first durable message."""
     applied: int
+    epoch: int = 0
+    """Of the connection that counts; grows by one with each, where several processes share."""
 
 
 class Outgoing(Struct, frozen=True):

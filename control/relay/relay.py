@@ -62,7 +62,7 @@ class Relay:
         self._others: dict[bytes, int] = {}
         self._echo: float | None = None
         self._trouble = ""
-        bus.tap = self._tap
+        bus.tap, bus.whole = self._tap, lambda: self.whole
 
     @property
     def whole(self) -> bool:

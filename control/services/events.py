@@ -83,6 +83,8 @@ class Bus:
         self._subscriptions: list[Subscription] = []
         self.tap: Callable[[tuple[Event, ...]], None] = _nobody
         """Who carries what is published here to other processes; must not wait."""
+        self.whole: Callable[[], bool] = _always
+        """Whether what other processes publish is delivered here, at this moment."""
 
     def publish(self, *events: Event) -> None:
         """Tell everybody; only after the change is durable."""
@@ -110,6 +112,11 @@ class Bus:
             yield subscription
         finally:
             self._subscriptions.remove(subscription)
+
+
+def _always() -> bool:
+    """A process that is alone has nobody to hear."""
+    return True
 
 
 def _nobody(_: tuple[Event, ...]) -> None:

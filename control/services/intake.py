@@ -68,6 +68,8 @@ class Arrived(NamedTuple):
     stream: bytes
     through: int
     effect: "Effect | Told | None"
+    epoch: int = 0
+    """Of the connection it came by (`outbox.require`)."""
 
 
 class Registered(NamedTuple):
@@ -78,6 +80,8 @@ class Registered(NamedTuple):
     message: m.Registration
     acknowledged: int
     now: int
+    epoch: int = 0
+    """Of the connection it came by (`outbox.require`)."""
 
 
 class Intake:
@@ -120,11 +124,11 @@ class Intake:
         return effect
 
     def registration(
-        self, name: AgentName, message: m.Registration, acknowledged: int
+        self, name: AgentName, message: m.Registration, acknowledged: int, epoch: int = 0
     ) -> Registered:
         """What an agent says when it connects, for `register`."""
         world = self._world
-        return Registered(name, fresh_id(world), message, acknowledged, world.now())
+        return Registered(name, fresh_id(world), message, acknowledged, world.now(), epoch)
 
     def apply(self, tx: Tx, arrived: Sequence[Arrived]) -> list[Events]:
         """Effects and cursors of many messages; nothing of one that was applied already."""
@@ -146,6 +150,8 @@ class Intake:
 
     def _apply(self, tx: Tx, org: str, arrived: Sequence[Arrived]) -> list[Events]:
         known = outbox.ensure_all(tx, org, {each.name.vault: each.fresh for each in arrived})
+        for each in arrived:
+            outbox.require(known[each.name.vault], each.epoch)
         moved = {
             each.name.vault: replace(link, peer=each.stream, applied=each.through)
             for each in arrived
@@ -173,6 +179,8 @@ class Intake:
     def _register(self, tx: Tx, org: str, registered: Sequence[Registered]) -> list[Events]:
         vaults = [each.name.vault for each in registered]
         known = outbox.ensure_all(tx, org, {each.name.vault: each.fresh for each in registered})
+        for each in registered:
+            outbox.require(known[each.name.vault], each.epoch)
         facts = {each.name.vault: _facts(each.message) for each in registered}
         registry.registered(tx, org, facts, now=registered[0].now)
         rows = {row.vault: row for row in policies.standings_among(tx, org, vaults)}

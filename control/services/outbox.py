@@ -11,7 +11,7 @@ from typing import Final, TypeAlias
 
 from msgspec.structs import replace
 
-from control.errors import UnavailableError
+from control.errors import ConflictError, UnavailableError
 from control.model.links import Link, Outgoing
 from control.model.policies import Assignment
 from control.model.records import Witnessed
@@ -43,6 +43,15 @@ def ensure_all(tx: Tx, org: str, streams: Mapping[str, bytes]) -> dict[str, Link
     made = [_new(org, vault, stream) for vault, stream in streams.items() if vault not in found]
     links.put_links(tx, *made)
     return found | {link.vault: link for link in made}
+
+
+def require(link: Link, epoch: int) -> None:
+    """Raises `ConflictError` for a connection that another one has followed, at another process.
+
+    `epoch` 0 is a process that is alone: it ends the one before by itself.
+    """
+    if epoch and link.epoch != epoch:
+        raise ConflictError("outdone", "the agent has another connection, which counts")
 
 
 def append(tx: Tx, link: Link, message: Message) -> Link:

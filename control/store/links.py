@@ -13,6 +13,10 @@ from control.store.tables import assignments, commands, links, outgoing
 _ORG: Final[sa.BindParameter[str]] = sa.bindparam("org")
 _LINK: Final = key_of(links)
 _LINKS: Final = sa.select(links).where(links.c.org == _ORG, among(links.c.vault, "vaults"))
+_STANDING: Final = sa.select(links.c.vault, links.c.newest, links.c.epoch).where(
+    links.c.org == _ORG, among(links.c.vault, "vaults")
+)
+_EPOCH: Final = update_of(links, "epoch")
 _CURSOR: Final = update_of(links, "peer", "applied")
 _OFFER: Final = update_of(links, "newest", "bundle", "bundle_id")
 _ACKNOWLEDGE: Final = update_of(links, "acknowledged").where(
@@ -52,6 +56,21 @@ def link(tx: Tx, org: str, vault: str) -> Link | None:
 def links_among(tx: Tx, org: str, vaults: Sequence[str]) -> list[Link]:
     """Those of these agents (at most a few hundred) that have one."""
     return every(tx, Link, _LINKS, org=org, vaults=list(vaults))
+
+
+def standing(tx: Tx, org: str, vaults: Sequence[str]) -> list[tuple[str, int, int]]:
+    """Of these agents: vault, newest id of what waits, epoch of the connection that counts."""
+    return [
+        (vault, newest, epoch)
+        for vault, newest, epoch in tx.execute(_STANDING, {"org": org, "vaults": list(vaults)})
+    ]
+
+
+def put_epochs(tx: Tx, *rows: Link) -> None:
+    """From now on other connections of these agents count."""
+    values = [{**_here(r), "to_epoch": r.epoch} for r in rows]
+    if values:
+        tx.execute(_EPOCH, values)
 
 
 def put_links(tx: Tx, *rows: Link) -> None:

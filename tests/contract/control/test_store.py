@@ -21,7 +21,7 @@ from control.model.policies import (
     Target,
 )
 from control.model.records import Alert, Sample, Severity, Witnessed
-from control.store import agents, people, policies, records, samples
+from control.store import agents, marks, people, policies, records, samples
 from control.store.rows import Tx
 from control.store.store import Store, open_store
 
@@ -254,3 +254,24 @@ async def test_two_processes_do_not_overwrite_each_other(url: str) -> None:
                 nursery.start_soon(one.write, raise_it)
                 nursery.start_soon(two.write, raise_it)
         assert await one.read(lambda tx: people.failures(tx, "acme", "ann")) == (50, 1)
+
+
+async def test_marks_are_what_all_agree_on(store: Store) -> None:
+    """The first to settle one wins; numbers go up by one."""
+    assert await store.read(lambda tx: marks.mark(tx, "keys")) == ""
+    assert await store.write(lambda tx: marks.settle(tx, "keys", "a")) == "a"
+    assert await store.write(lambda tx: marks.settle(tx, "keys", "b")) == "a"
+    await store.write(lambda tx: marks.put_mark(tx, "keys", "c"))
+    assert await store.read(lambda tx: marks.mark(tx, "keys")) == "c"
+    counted = [await store.write(lambda tx: marks.count(tx, "n")) for _ in range(3)]
+    assert counted == [1, 2, 3]
+
+
+async def test_pulses_are_those_of_active_agents(store: Store) -> None:
+    """With presence and last word."""
+    rows = (agent("on", presence=Presence.ONLINE, last_seen=7), agent("off", life=Life.LOCKED))
+    for row in rows:
+        await store.write(partial(_add, row))
+    assert await store.read(agents.pulses) == [("acme", "on", Presence.ONLINE, 7)]
+    among = await store.read(lambda tx: agents.pulses_among(tx, "acme", ["on", "off", "x"]))
+    assert among == [("on", Presence.ONLINE, 7)]
