@@ -24,6 +24,7 @@ EXCEPTIONS: Final = {
     "control/unit.py": "the wiring: every test of tests/unit/control is given what it opens",
     "control/relay/redis.py": "the wire: tests/contract/control holds it and its double to one suite",
     "control/relay/memory.py": "the double: tests/contract/control holds it to Redis' suite",
+    "control/store/marks.py": "marks: tests/contract/control puts them on every database",
     "control/store/lease.py": "locks: tests/contract/control takes and loses them on PostgreSQL",
     "control/store/columns.py": "columns: tests/contract/control stores every kind of them",
     "control/store/tables.py": "tables: tests/unit/control/store/test_migrate.py compares them",
