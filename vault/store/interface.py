@@ -141,6 +141,13 @@ class Backend(Protocol):
         """
         ...
 
+    def checkpoint(self) -> None:
+        """Copy what is committed from a log to its place, beside the writer; a help, no promise.
+
+        Raises `BackendError`; nothing is lost then.
+        """
+        ...
+
     def check(self) -> None:
         """Read everything through once. Raises `BackendError` (`store_corrupt`)."""
         ...

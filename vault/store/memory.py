@@ -56,6 +56,9 @@ class MemoryBackend:
         with self._one_writer:
             self._write(apply)
 
+    def checkpoint(self) -> None:
+        """There is no log."""
+
     def check(self) -> None:
         """Decode every row; raises `TamperedError`."""
         session = _MemorySession(self._tables)

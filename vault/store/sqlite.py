@@ -8,6 +8,7 @@ import errno
 import os
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Final, cast
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -26,6 +27,8 @@ _BUSY_MS: Final = 5000  # an administrator's `sqlite3` on the file may hold it t
 POOL_SECONDS: Final = 30.0  # the store's limiter admits no more readers than there are connections
 _WAL_BYTES: Final = 64 * 2**20  # what a burst leaves of the log is cut back to this
 
+_WAL_PAGES: Final = 4000  # from here on a commit itself copies what `checkpoint` has left
+
 _SAFE: Final = {  # what a connection string may say; nothing else of it is understood
     "synchronous": {"full", "extra", "2", "3"},
     "journal_mode": {"wal"},
@@ -41,6 +44,7 @@ _SETTINGS: Final = (
     "PRAGMA foreign_keys=ON",
     "PRAGMA trusted_schema=OFF",  # a planted view or trigger runs no function
     f"PRAGMA journal_size_limit={_WAL_BYTES}",
+    f"PRAGMA wal_autocheckpoint={_WAL_PAGES}",
 )
 _READ_ONLY: Final = (f"PRAGMA busy_timeout={_BUSY_MS}", "PRAGMA query_only=ON")
 _UNDECODABLE: Final = "Could not decode to UTF-8"
@@ -117,6 +121,14 @@ class SqliteBackend(SqlBackend):
 
     def _release(self) -> None:
         self._lock.release()
+
+    def checkpoint(self) -> None:
+        """Copy as much of the log as no reader and no writer is in the way of, and sync it."""
+        try:
+            with closing(self._connection(_SETTINGS)) as database:
+                database.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        except Exception as error:
+            raise self._fault(error) from error
 
     def _connection(self, settings: tuple[str, ...]) -> sqlite3.Connection:
         database = sqlite3.connect(

@@ -28,6 +28,7 @@ from actors import (
 from actors.report import Reporter, log_failure
 from vault.errors import UnavailableError
 from vault.store.cache import DEFAULT, MISSING, Cache, CacheConfig, CacheStats, Missing
+from vault.store.checkpoints import Checkpoints, checkpointing
 from vault.store.guard import Guard, checked
 from vault.store.interface import UNKNOWN, Backend
 from vault.store.loader import Loader, Loading
@@ -198,9 +199,10 @@ async def open_store(
     """
     kept = cache if isinstance(cache, Cache) else _cache(cache, backend, world)
     counts = Counts()
+    checkpoints = Checkpoints(backend, world)
 
     def writer() -> Writer:
-        return Writer(backend, guard, kept, world, counts, mark=mark)
+        return Writer(backend, guard, kept, world, counts, mark=mark, changed=checkpoints.changed)
 
     def loader() -> Loader:
         return Loader(Loading(backend, guard, kept), world)
@@ -212,6 +214,7 @@ async def open_store(
     async with (
         _opened(backend, world),
         supervise("store", children, world=world, policy=_RESTARTS, report=report) as tree,
+        checkpointing(checkpoints),
     ):
         yield Store(backend, guard, world, cache=kept, counts=counts, tree=tree, writes=writes)
 

@@ -125,6 +125,11 @@ class Batch:
             (table, key, row) for table, rows in self._above.items() for key, row in rows.items()
         ]
 
+    @property
+    def size(self) -> int:
+        """How many rows the transaction changes."""
+        return sum(map(len, self._above.values()))
+
     def seen(self) -> list[Touched]:
         """As `written`, behind the rows that were loaded: what a cache may hold once committed."""
         return [*self._loaded, *self.written()]

@@ -64,8 +64,12 @@ class Writer(BatchActor[Change]):
         counts: Counts,
         *,
         mark: Mark | None = None,
+        changed: Callable[[int], None] = lambda _: None,
     ) -> None:
+        """`changed` is told after each batch how many rows it has changed."""
         self._mark = mark
+        self._changed = changed
+        self._rows = 0
         self._backend = backend
         self._guard = guard
         self._cache = cache
@@ -84,7 +88,10 @@ class Writer(BatchActor[Change]):
 
     async def receive_batch(self, batch: Sequence[Change]) -> Sequence[object]:
         """Commit the changes together; raises `BackendError` when none of them was stored."""
-        return await self._thread.run(self._commit, batch)
+        results = await self._thread.run(self._commit, batch)
+        rows, self._rows = self._rows, 0
+        self._changed(rows)
+        return results
 
     async def on_stop(self) -> None:
         """Let the thread go."""
@@ -130,6 +137,7 @@ class Writer(BatchActor[Change]):
         if self._mark is not None:
             self._mark.stored()
         self._cache.replace(batches[-1].seen())
+        self._rows += batches[-1].size
         self._counts.add(len(changes))
         return results
 

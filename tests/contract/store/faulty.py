@@ -47,6 +47,10 @@ class FaultyBackend:
         """The inner one's."""
         self.inner.close()
 
+    def checkpoint(self) -> None:
+        """The inner one's."""
+        self.inner.checkpoint()
+
     def check(self) -> None:
         """The inner one's."""
         self.inner.check()

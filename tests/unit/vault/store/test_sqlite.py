@@ -319,3 +319,17 @@ def test_a_read_waits_for_a_connection_no_longer_than_told(url: str) -> None:
             assert session.get(SYSTEM, ("none",)) is None
     finally:
         backend.close()
+
+
+def test_checkpoint(url: str) -> None:
+    """What was committed is copied out of the log, beside a writer that is connected."""
+    backend = SqliteBackend(url)
+    backend.open()
+    try:
+        transact(backend, put(SYSTEM, system("a", b"needle" * 10)))
+        assert b"needle" not in path_of(url).read_bytes()
+        backend.checkpoint()
+        assert b"needle" in path_of(url).read_bytes()
+        transact(backend, put(SYSTEM, system("b")))
+    finally:
+        backend.close()

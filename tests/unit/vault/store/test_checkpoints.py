@@ -1,0 +1,60 @@
+"""vault.store.checkpoints: made beside the writer, when there is something to copy."""
+
+import trio
+from trio.testing import wait_all_tasks_blocked
+
+from actors.testing import FakeWorld
+from tests.contract.store.samples import StampGuard, system
+from vault.store.checkpoints import REST, ROWS, Checkpoints, checkpointing
+from vault.store.interface import BackendError
+from vault.store.memory import MemoryBackend
+from vault.store.store import open_store
+from vault.store.tables import SYSTEM
+from vault.store.tx import Tx
+
+
+class Counting(MemoryBackend):
+    """Counts its checkpoints; the first one fails."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.checkpoints = 0
+
+    def checkpoint(self) -> None:
+        """One more."""
+        self.checkpoints += 1
+        if self.checkpoints == 1:
+            raise BackendError("store_full", "the disk of the database is full")
+
+
+async def test_after_enough_rows_and_a_rest() -> None:
+    """None for few rows; one at the bound; the next only after a rest. A failed one is repeated."""
+    backend, world = Counting(), FakeWorld()
+    checkpoints = Checkpoints(backend, world)
+    async with checkpointing(checkpoints):
+        checkpoints.changed(ROWS - 1)
+        await wait_all_tasks_blocked()
+        assert backend.checkpoints == 0
+        checkpoints.changed(1)
+        await wait_all_tasks_blocked(0.01)
+        assert backend.checkpoints == 1
+        checkpoints.changed(2 * ROWS)
+        await wait_all_tasks_blocked(0.01)
+        assert backend.checkpoints == 1
+        world.advance(REST)
+        await wait_all_tasks_blocked(0.01)
+        assert backend.checkpoints == 2
+
+
+async def test_the_store_makes_them() -> None:
+    """What the store's writer commits is counted in rows, not in transactions."""
+    backend, world = Counting(), FakeWorld()
+
+    def fill(tx: Tx) -> None:
+        tx.add(SYSTEM, [system(f"{number}") for number in range(ROWS)])
+
+    async with open_store(backend, StampGuard(), world) as store:
+        await store.commit(fill)
+        with trio.fail_after(5):
+            while not backend.checkpoints:
+                await trio.lowlevel.checkpoint()
