@@ -96,8 +96,10 @@ class Issuer:
         self._follow(tx, agent)
         return issued
 
-    def renew(self, tx: LedgerTx, agent: Agent, asker: Asker, now: int) -> Issued:
-        """Record the agent's next certificate; the present one is confirmed by the asking.
+    def renew(
+        self, tx: LedgerTx, agent: Agent, asker: Asker, now: int, *, confirmed: int
+    ) -> Issued:
+        """Record the agent's next certificate; the one that it asks by is confirmed by that.
 
         Raises `ConflictError` when the key has been certified before, `UnavailableError` when the
         authority has expired.
@@ -105,7 +107,7 @@ class Issuer:
         issued = self._issue(tx, agent.name, asker, agent.generation + 1, now)
         tx.put_certificate(issued)
         tx.put_agent(
-            replace(agent, generation=issued.generation, confirmed=agent.generation, changed_at=now)
+            replace(agent, generation=issued.generation, confirmed=confirmed, changed_at=now)
         )
         return issued
 

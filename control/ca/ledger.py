@@ -185,7 +185,8 @@ class LedgerTx(Protocol):
     def forget(self, before: int) -> int:
         """Remove tokens and requests that expired before the instant, and certificates likewise.
 
-        An agent's newest certificate stays. Returns how many rows went.
+        An agent's newest certificate stays, and so do all from the one on that it was last seen
+        with: it may come back by that. Returns how many rows went.
         """
         ...
 

@@ -129,14 +129,14 @@ class MemoryTx:
         return sum(1 for j in self._joins.values() if j.requested_at >= instant)
 
     def forget(self, before: int) -> int:
-        """Remove what expired before; an agent's newest certificate stays."""
+        """Remove what expired before; what an agent may come back by stays."""
         tokens = [t.id for t in self._tokens.values() if t.expires_at < before]
         joins = [j.id for j in self._joins.values() if j.expires_at < before]
-        newest = self._newest()
+        kept = self._newest() | {agent.name: agent.confirmed for agent in self._agents.values()}
         old = [
             i
             for i in self._certificates.values()
-            if i.not_after < before and i.generation < newest[i.name]
+            if i.not_after < before and i.generation < kept[i.name]
         ]
         for token_id in tokens:
             del self._tokens[token_id]

@@ -8,7 +8,7 @@ from control.ca.enrolment import Enrolment
 from control.ca.issuer import ControlKeys, Issuer
 from control.ca.joining import Joining
 from control.ca.ledger import Ledger
-from control.ca.renewal import Renewal
+from control.ca.renewal import GRACE, Renewal
 from control.ca.revocation import OnEnd, Revocation
 
 
@@ -23,17 +23,26 @@ class Office(NamedTuple):
     revocation: Revocation
 
     @classmethod
-    def open(
-        cls, directory: CaDirectory, ledger: Ledger, keys: ControlKeys, on_end: OnEnd, world: World
+    def open(  # noqa: PLR0917  # what an office is made of, each of another kind
+        cls,
+        directory: CaDirectory,
+        ledger: Ledger,
+        keys: ControlKeys,
+        on_end: OnEnd,
+        world: World,
+        grace: int = GRACE,
     ) -> Self:
-        """Raises `NotFoundError` where there is no authority, `PkiError` for damaged files."""
+        """`grace`: see `Renewal`.
+
+        Raises `NotFoundError` where there is no authority, `PkiError` for damaged files.
+        """
         issuer = Issuer(directory.standing(), keys)
         revocation = Revocation(ledger, issuer, on_end, world)
         return cls(
             directory,
             issuer,
             Enrolment(ledger, issuer, world),
-            Renewal(ledger, issuer, revocation, world),
+            Renewal(ledger, issuer, revocation, world, grace),
             Joining(ledger, issuer, world),
             revocation,
         )

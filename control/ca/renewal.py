@@ -1,7 +1,8 @@
 """Renewal: a certificate is exchanged for the next, before it expires or after.
 
 Before: the TLS connection shows the present one (`renew`). After: the link key that was bound at
-enrolment signs (`rejoin`), for an agent that was offline for longer than a certificate lives.
+enrolment and the expired certificate's own key sign (`rejoin`), for an agent that was offline for
+longer than a certificate lives.
 When to renew is the agent's to decide (`due`), so a fleet does not come all at once.
 """
 
@@ -14,10 +15,13 @@ from control.ca.ledger import Agent, AgentState, Issued, Ledger, LedgerTx
 from control.ca.revocation import Locked, Revocation, presented
 from control.errors import AuthenticationError, ConflictError
 from protocols.pki.chain import Agent as Peer
-from protocols.pki.errors import RequestError
+from protocols.pki.errors import ChainError, RequestError
 from protocols.pki.messages import Grant, RejoinRequest, RenewRequest
-from protocols.pki.proof import check_rejoin
+from protocols.pki.profile import DAY
+from protocols.pki.proof import check_held, check_rejoin
 
+GRACE: Final = 90 * DAY
+"""What an agent may be away for; `link.return_within`."""
 _UNKNOWN: Final = "not an agent that may come back; a person must enrol it"
 
 
@@ -25,12 +29,19 @@ class Renewal:
     """Gives an agent its next certificate."""
 
     def __init__(
-        self, ledger: Ledger, issuer: Issuer, revocation: Revocation, world: World
+        self,
+        ledger: Ledger,
+        issuer: Issuer,
+        revocation: Revocation,
+        world: World,
+        grace: int = GRACE,
     ) -> None:
+        """`grace`: nanoseconds after its end for which a certificate can bring its agent back."""
         self._ledger = ledger
         self._issuer = issuer
         self._revocation = revocation
         self._world = world
+        self._grace = grace
 
     async def renew(self, peer: Peer, request: RenewRequest) -> Grant:
         """The next certificate of the peer, whose chain TLS has verified.
@@ -50,22 +61,22 @@ class Renewal:
         return self._issuer.grant(self._revocation.unlocked(outcome))
 
     async def rejoin(self, request: RejoinRequest) -> Grant:
-        """A certificate for an agent whose last has expired, proven by its link key.
+        """A certificate for an agent whose last has expired, proven by its link key and that one's.
 
         A request that is replayed names a key that has had its certificate: it gets that one, or
-        nothing, and locks nobody. Raises as `renew`; `AuthenticationError` for a wrong proof and
-        an unknown agent alike.
+        nothing, and locks nobody. Raises as `renew`; `AuthenticationError` for a wrong proof, an
+        unknown agent and one that was away for too long alike.
         """
         asker, now = asker_of(request.csr), self._world.now()
         name = name_of(request.org, request.vault)
 
         def step(tx: LedgerTx) -> Issued | Locked:
             agent, issued = tx.agent(name), tx.certificate(request.serial)
-            if agent is None or not _proves(agent, request):
+            if agent is None or issued is None or not _proves(agent, issued, request):
                 raise AuthenticationError("rejoin_refused", _UNKNOWN)
-            if issued is None or issued.name != name or issued.revoked_at is not None:
+            if issued.revoked_at is not None or agent.state is not AgentState.ACTIVE:
                 raise AuthenticationError("rejoin_refused", _UNKNOWN)
-            if agent.state is not AgentState.ACTIVE:
+            if now > issued.not_after + self._grace:
                 raise AuthenticationError("rejoin_refused", _UNKNOWN)
             return self._next(tx, agent, issued, asker, now)
 
@@ -78,9 +89,22 @@ class Renewal:
         known = tx.certificate_of(asker.hash)
         if known is not None:
             return _again(agent, known, now)
-        if shown.generation != agent.generation:
+        if not _may_follow(tx, agent, shown, now):
             return self._revocation.lock(tx, agent, now)
-        return self._issuer.renew(tx, agent, asker, now)
+        return self._issuer.renew(tx, agent, asker, now, confirmed=shown.generation)
+
+
+def _may_follow(tx: LedgerTx, agent: Agent, shown: Issued, now: int) -> bool:
+    """Whether the agent's next certificate can follow on the one that it shows.
+
+    On its newest always. On the newest that it was seen with, when those after it were never used
+    and have expired: their answers were lost, and the agent was away. Who stole one of them could
+    have used it, which would have confirmed it; from now on he has nothing.
+    """
+    if shown.generation == agent.generation:
+        return True
+    usable = any(one.generation > shown.generation for one in tx.certificates(agent.name, now))
+    return shown.not_after < now and shown.generation == agent.confirmed and not usable
 
 
 def _again(agent: Agent, known: Issued, now: int) -> Issued:
@@ -91,9 +115,11 @@ def _again(agent: Agent, known: Issued, now: int) -> Issued:
     return known
 
 
-def _proves(agent: Agent, request: RejoinRequest) -> bool:
+def _proves(agent: Agent, issued: Issued, request: RejoinRequest) -> bool:
+    asked = agent.name, request.serial, request.csr
     try:
-        check_rejoin(agent.link_key, agent.name, request.serial, request.csr, request.proof)
-    except RequestError:
+        check_rejoin(agent.link_key, *asked, request.proof)
+        check_held(issued.der, *asked, request.held)
+    except (RequestError, ChainError):
         return False
-    return True
+    return issued.name == agent.name

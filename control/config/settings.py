@@ -61,6 +61,8 @@ class Link(Section):
     authority: FilePath
     dead_after: Duration = Field(default=30 * SECOND, ge=SECOND, le=300 * SECOND)
     """The silence after which a connection is over, whatever TCP believes."""
+    return_within: Duration = Field(default=90 * DAY, ge=DAY)
+    """How long after its certificate's end an agent may come back by itself."""
 
     @property
     def address(self) -> tuple[str, int]:
@@ -130,6 +132,16 @@ class Sessions(Section):
         return self
 
 
+class Identity(Section):
+    """Where identity providers may be. `hosts` empty: anywhere that https goes.
+
+    `loopback`: also plain http on this machine, for development.
+    """
+
+    hosts: tuple[str, ...] = Field(default=(), max_length=256)
+    loopback: bool = False
+
+
 class Retention(Section):
     """How long figures and acknowledged alerts are kept."""
 
@@ -160,6 +172,7 @@ class Settings(Section):
     presence: Presence = Presence()
     retention: Retention = Retention()
     sessions: Sessions = Sessions()
+    identity: Identity = Identity()
 
     @model_validator(mode="after")
     def _can_share(self) -> Self:

@@ -151,19 +151,25 @@ class SqlLedgerTx:
         return int(self._tx.execute(chosen).scalar_one())
 
     def forget(self, before: int) -> int:
-        """Remove what expired before; an agent's newest certificate stays."""
+        """Remove what expired before; what an agent may come back by stays."""
         old, newer = ca_certificates, ca_certificates.alias()
         superseded = sa.exists().where(
             newer.c.org == old.c.org,
             newer.c.vault == old.c.vault,
             newer.c.generation > old.c.generation,
         )
+        agent = ca_agents
+        last_seen = sa.exists().where(
+            agent.c.org == old.c.org,
+            agent.c.vault == old.c.vault,
+            agent.c.confirmed <= old.c.generation,
+        )
         return sum(
             self._tx.execute(statement).rowcount
             for statement in (
                 ca_tokens.delete().where(ca_tokens.c.expires_at < before),
                 ca_joins.delete().where(ca_joins.c.expires_at < before),
-                old.delete().where(old.c.not_after < before, superseded),
+                old.delete().where(old.c.not_after < before, superseded, ~last_seen),
             )
         )
 

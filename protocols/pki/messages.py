@@ -24,6 +24,8 @@ MAX_ANSWER: Final = 128 * 1024
 Csr: TypeAlias = Annotated[bytes, Meta(min_length=1, max_length=MAX_REQUEST)]
 LinkKey: TypeAlias = Annotated[bytes, Meta(min_length=32, max_length=32)]
 Signature: TypeAlias = Annotated[bytes, Meta(min_length=64, max_length=64)]
+EcSignature: TypeAlias = Annotated[bytes, Meta(min_length=8, max_length=72)]
+"""ECDSA on P-256: two integers of at most 33 bytes, in DER."""
 Der: TypeAlias = Annotated[bytes, Meta(min_length=1, max_length=MAX_CERTIFICATE)]
 Slug: TypeAlias = Annotated[str, Meta(pattern=f"^{SLUG}$", max_length=64)]
 
@@ -60,7 +62,7 @@ class RenewRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class RejoinRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`POST /link/v1/rejoin`: the link key lets in, after the certificate has expired."""
+    """`POST /link/v1/rejoin`: both keys let in, after the certificate has expired."""
 
     org: Slug
     vault: Slug
@@ -69,6 +71,8 @@ class RejoinRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     csr: Csr
     proof: Signature
     """By the enrolled link key, over org, vault, serial and csr."""
+    held: EcSignature
+    """By the key of the certificate `serial`, over the same."""
 
 
 class Grant(Struct, frozen=True, kw_only=True, tag="grant", tag_field="type"):

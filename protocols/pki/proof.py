@@ -1,4 +1,7 @@
-"""Proofs of the link key (Ed25519, RFC 8032) that go with certificate requests.
+"""Proofs that go with certificate requests, by two kinds of keys.
+
+The link key (Ed25519, RFC 8032), and the key of a certificate that has expired (ECDSA on P-256
+with SHA-256).
 
 What is signed begins with a label of its own, so no signature of the link (or of anything else
 under the same key) passes for one; fields are length-prefixed (u32, big-endian), so two different
@@ -10,13 +13,22 @@ from struct import Struct
 from typing import Final
 
 from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ec import (
+    ECDSA,
+    EllipticCurvePrivateKey,
+    EllipticCurvePublicKey,
+)
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.hashes import SHA256
 
+from protocols.pki.certificates import parse, public_key
 from protocols.pki.errors import RequestError
 from protocols.pki.names import AgentName
 
 _BIND: Final = b"freehold-pki-bind-v1\0"
 _REJOIN: Final = b"freehold-pki-rejoin-v1\0"
+_HELD: Final = b"freehold-pki-held-v1\0"
+_DIGEST: Final = ECDSA(SHA256())
 _U32 = Struct(">I")
 
 
@@ -38,6 +50,23 @@ def rejoin(key: Ed25519PrivateKey, name: AgentName, serial: str, csr: bytes) -> 
 def check_rejoin(link_key: bytes, name: AgentName, serial: str, csr: bytes, proof: bytes) -> None:
     """Return if `proof` is `rejoin`'s. Raises `RequestError`."""
     _check(link_key, _statement(_REJOIN, _rejoining(name, serial, csr)), proof)
+
+
+def held(key: EllipticCurvePrivateKey, name: AgentName, serial: str, csr: bytes) -> bytes:
+    """The proof for coming back that whoever asks also has the key of the certificate `serial`."""
+    return key.sign(_statement(_HELD, _rejoining(name, serial, csr)), _DIGEST)
+
+
+def check_held(certificate: bytes, name: AgentName, serial: str, csr: bytes, proof: bytes) -> None:
+    """Return if `proof` is `held`'s, by the certificate (DER). Raises `RequestError`."""
+    key = public_key(parse(certificate))
+    statement = _statement(_HELD, _rejoining(name, serial, csr))
+    try:
+        if not isinstance(key, EllipticCurvePublicKey):
+            raise RequestError("the certificate's key is of another kind")
+        key.verify(proof, statement, _DIGEST)
+    except InvalidSignature:
+        raise RequestError("the proof was not made by this certificate's key") from None
 
 
 def _rejoining(name: AgentName, serial: str, csr: bytes) -> Sequence[bytes]:

@@ -153,12 +153,14 @@ class Enroller:
 
     def _return(self, held: Credential) -> bytes:
         csr = self._store.request()
+        by_link_key, by_certificate = self._store.rejoin(held, csr)
         request = RejoinRequest(
             org=held.name.org,
             vault=held.name.vault,
             serial=held.serial,
             csr=csr,
-            proof=self._store.rejoin(held, csr),
+            proof=by_link_key,
+            held=by_certificate,
         )
         return encode(request)
 

@@ -108,9 +108,11 @@ class IdentityStore:
         key = keys.load_signing_key(self._link)
         return LinkKey(key).public, proof.bind(key, csr)
 
-    def rejoin(self, held: Credential, csr: bytes) -> bytes:
-        """The link key's proof for coming back."""
-        return proof.rejoin(keys.load_signing_key(self._link), held.name, held.serial, csr)
+    def rejoin(self, held: Credential, csr: bytes) -> tuple[bytes, bytes]:
+        """The proofs for coming back: the link key's, and the expired certificate's."""
+        asked = held.name, held.serial, csr
+        own = keys.load_curve_key(self._private, KeyKind.LEAF)
+        return proof.rejoin(keys.load_signing_key(self._link), *asked), proof.held(own, *asked)
 
     def forget_next(self) -> None:
         """Ask with another key from now on: this one was refused."""

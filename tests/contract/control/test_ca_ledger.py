@@ -187,6 +187,29 @@ async def test_what_expired_is_forgotten_but_the_newest_certificate(ledger: Ledg
     assert await ledger.transact(lambda tx: tx.drop_token("acme", "2"))
 
 
+async def test_what_an_agent_was_last_seen_with_is_kept(ledger: Ledger) -> None:
+    """And all after it: their answers may be lost, and it comes back by what it has."""
+    seen = Agent(
+        name=NAME,
+        state=AgentState.ACTIVE,
+        generation=4,
+        confirmed=2,
+        link_key=bytes(32),
+        enrolled_at=NOW,
+        changed_at=NOW,
+    )
+
+    def step(tx: LedgerTx) -> None:
+        tx.put_agent(seen)
+        for n in (1, 2, 3, 4):
+            tx.put_certificate(_issued(n))
+
+    await ledger.transact(step)
+    assert await ledger.transact(lambda tx: tx.forget(NOW + 700)) == 1
+    left = await ledger.transact(lambda tx: [tx.certificate(f"{n:040x}") for n in (1, 2, 3, 4)])
+    assert left == [None, _issued(2), _issued(3), _issued(4)]
+
+
 async def test_of_many_that_use_a_token_one_gets_in(ledger: Ledger) -> None:
     """The services over this ledger: burnt and recorded in one transaction, truly."""
     ca = Ca(ledger)

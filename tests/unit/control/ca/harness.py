@@ -15,7 +15,7 @@ from protocols.pki.chain import verify_agent
 from protocols.pki.keys import KeyKind, new_curve_key, new_signing_key
 from protocols.pki.messages import EnrolRequest, Grant, JoinRequest, RejoinRequest, RenewRequest
 from protocols.pki.names import AgentName
-from protocols.pki.proof import bind, rejoin
+from protocols.pki.proof import bind, held, rejoin
 from protocols.pki.requests import make_request
 from tests.unit.protocols.pki.samples import NOW, make_pki
 
@@ -65,10 +65,12 @@ class Asking:
     def __init__(self) -> None:
         self.link_key = new_signing_key()
         self.key: EllipticCurvePrivateKey = new_curve_key(KeyKind.LEAF)
+        self.held = self.key  # of the certificate that it has
         self.peer: Peer | None = None
 
     def took(self, grant: Grant, ca: Ca) -> Peer:
         """Keep a grant, after verifying it as TLS would."""
+        self.held = self.key
         self.peer = verify_agent(grant.chain, PKI.trust, ca.world.now())
         return self.peer
 
@@ -97,6 +99,12 @@ class Asking:
 
     def rejoin(self, *, name: AgentName = NAME) -> RejoinRequest:
         """With a new key."""
-        csr, serial = self.fresh().csr, self.shown().leaf.serial
-        proof = rejoin(self.link_key, name, serial, csr)
-        return RejoinRequest(org=name.org, vault=name.vault, serial=serial, csr=csr, proof=proof)
+        own, csr, serial = self.held, self.fresh().csr, self.shown().leaf.serial
+        return RejoinRequest(
+            org=name.org,
+            vault=name.vault,
+            serial=serial,
+            csr=csr,
+            proof=rejoin(self.link_key, name, serial, csr),
+            held=held(own, name, serial, csr),
+        )

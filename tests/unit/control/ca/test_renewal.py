@@ -2,6 +2,7 @@ import pytest
 
 from control.ca.ledger import AgentState
 from control.errors import AuthenticationError, AuthorizationError, ConflictError, ValidationError
+from protocols.pki.keys import KeyKind, new_curve_key
 from protocols.pki.messages import RenewRequest
 from protocols.pki.names import AgentName
 from tests.unit.control.ca.harness import NAME, Asking, Ca
@@ -115,3 +116,99 @@ async def test_nobody_comes_back_without_the_link_key() -> None:
             await ca.renewal.rejoin(request)
         told.add(str(error.value))
     assert len(told) == 1
+
+
+async def test_nobody_comes_back_without_the_certificates_key() -> None:
+    """The link key alone is not enough, nor the key of another of its certificates."""
+    ca = Ca()
+    asking = await ca.enrolled()
+    first, old = asking.shown(), asking.held
+    asking.took(await ca.renewal.renew(asking.shown(), asking.fresh()), ca)
+    await ca.revocation.admit(asking.shown())
+    ca.world.advance(30 * DAY)
+    for wrong in (new_curve_key(KeyKind.LEAF), old):
+        asking.held = wrong
+        with pytest.raises(AuthenticationError):
+            await ca.renewal.rejoin(asking.rejoin())
+    asking.peer = first
+    asking.held = old
+    with pytest.raises(AuthorizationError):  # an older one than it was seen with: a copy
+        await ca.renewal.rejoin(asking.rejoin())
+    assert (await ca.agent()).state is AgentState.LOCKED
+
+
+async def test_lost_renewals_and_months_away_need_no_person() -> None:
+    """What was granted was never used and is over: the earlier certificate brings the agent back.
+
+    As often as answers are lost. Of the certificates that never arrived none counts again.
+    """
+    ca = Ca()
+    asking = await ca.enrolled()
+    ca.world.advance(DAY // 2)
+    first, own = asking.shown(), asking.held
+    await ca.renewal.renew(first, asking.fresh())  # the answer is lost
+    for _ in range(3):
+        ca.world.advance(20 * DAY)
+        asking.held = own
+        await ca.renewal.rejoin(asking.rejoin())  # and so are these
+        await ca.ledger.transact(lambda tx: tx.forget(ca.world.now()))
+    ca.world.advance(20 * DAY)
+    asking.held = own
+    grant = await ca.renewal.rejoin(asking.rejoin())
+    assert grant.generation == 6
+    asking.took(grant, ca)
+    assert (await ca.revocation.admit(asking.shown())).confirmed == 6
+    asking.peer, asking.held = first, own
+    with pytest.raises(AuthorizationError):
+        await ca.renewal.rejoin(asking.rejoin())
+
+
+async def test_a_granted_certificate_that_can_still_be_used_is_nobodys_to_pass_over() -> None:
+    """Somebody may have it, and be about to use it: two who ask are a theft until it is over."""
+    ca = Ca()
+    asking = await ca.enrolled()
+    own = asking.held
+    ca.world.advance(DAY - 3600)
+    await ca.renewal.renew(asking.shown(), Asking().fresh())
+    ca.world.advance(2 * 3600)
+    asking.held = own
+    with pytest.raises(AuthorizationError):
+        await ca.renewal.rejoin(asking.rejoin())
+    assert (await ca.agent()).state is AgentState.LOCKED
+
+
+async def test_a_thief_who_has_used_what_he_was_granted_is_noticed() -> None:
+    """However long the agent was away, and however long his certificates have been over."""
+    ca = Ca()
+    asking = await ca.enrolled()
+    own = asking.held
+    thief = Asking()
+    thief.took(await ca.renewal.renew(asking.shown(), thief.fresh()), ca)
+    await ca.revocation.admit(thief.shown())
+    ca.world.advance(30 * DAY)
+    asking.held = own
+    with pytest.raises(AuthorizationError) as told:
+        await ca.renewal.rejoin(asking.rejoin())
+    assert told.value.code == "agent_locked"
+
+
+@pytest.mark.parametrize("end", ["revoke", "retire"])
+async def test_who_was_ended_does_not_come_back(end: str) -> None:
+    """Also when that was while its certificate had expired already."""
+    ca = Ca()
+    asking = await ca.enrolled()
+    ca.world.advance(2 * DAY)
+    await getattr(ca.revocation, end)(NAME, "lost")
+    with pytest.raises(AuthenticationError):
+        await ca.renewal.rejoin(asking.rejoin())
+
+
+async def test_the_grace_ends() -> None:
+    """From then on a person must enrol it; the moment before, it comes back."""
+    ca = Ca()
+    asking, other = await ca.enrolled(), await ca.enrolled(OTHER)
+    ca.world.advance(91 * DAY - 1)
+    await ca.renewal.rejoin(asking.rejoin())
+    ca.world.advance(2)
+    with pytest.raises(AuthenticationError):
+        await ca.renewal.rejoin(other.rejoin(name=OTHER))

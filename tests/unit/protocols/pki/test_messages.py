@@ -20,7 +20,9 @@ from protocols.pki.messages import (
 
 ENROL = EnrolRequest(token="fhe_x", csr=b"c", link_key=bytes(32), proof=bytes(64))
 JOIN = JoinRequest(csr=b"c", link_key=bytes(32), proof=bytes(64), org="acme", label="host")
-REJOIN = RejoinRequest(org="acme", vault="prod", serial="0" * 40, csr=b"c", proof=bytes(64))
+REJOIN = RejoinRequest(
+    org="acme", vault="prod", serial="0" * 40, csr=b"c", proof=bytes(64), held=bytes(70)
+)
 GRANT = Grant(
     org="acme",
     vault="prod",
@@ -48,7 +50,14 @@ def test_an_answer_says_which_it_is(answer: Grant | Pending) -> None:
 def test_what_is_not_described_is_refused() -> None:
     """Unknown fields, wrong sizes, names that are none."""
     good = msgspec.json.decode(encode(REJOIN))
-    for change in ({"name": "x"}, {"org": "ACME"}, {"serial": "0"}, {"proof": "AA=="}, {"csr": ""}):
+    for change in (
+        {"name": "x"},
+        {"org": "ACME"},
+        {"serial": "0"},
+        {"proof": "AA=="},
+        {"csr": ""},
+        {"held": ""},
+    ):
         with pytest.raises(RequestError):
             decode(RejoinRequest, msgspec.json.encode(good | change))
 

@@ -12,7 +12,7 @@ from control.ca.ledger import Join
 from protocols.pki.errors import PkiNameError
 from protocols.pki.names import AgentName
 from protocols.pki.pin import parse_pin, write_pin
-from protocols.pki.proof import bind, rejoin
+from protocols.pki.proof import bind, check_held, rejoin
 
 
 @pytest.fixture
@@ -45,6 +45,10 @@ def test_proofs_and_fingerprints(vectors: Any) -> None:
         name = AgentName.of(case["org"], case["vault"])
         made = rejoin(key, name, case["serial"], bytes.fromhex(case["csr"]))
         assert made.hex() == case["proof"]
+    for case in vectors["held"]:
+        name = AgentName.of(case["org"], case["vault"])
+        der, csr = bytes.fromhex(case["certificate"]), bytes.fromhex(case["csr"])
+        check_held(der, name, case["serial"], csr, bytes.fromhex(case["proof"]))
     for case in vectors["fingerprints"]:
         keys = {name: bytes.fromhex(case[name]) for name in ("key", "link_key")}
         join = Join(id="", org="", label="", source="", requested_at=0, expires_at=0, **keys)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import trio
 
+from control.ca.ledger import AgentState
 from protocols.pki.errors import PinError
 from protocols.pki.messages import Pending
 from tests.unit.control.ca.harness import NAME
@@ -94,6 +95,31 @@ async def test_a_key_that_is_used_up_is_replaced(office: Office) -> None:
     with pytest.raises(EnrolError) as told:
         await office.enroller.renew(held)
     assert told.value.status == 409
+
+
+@pytest.mark.parametrize("lost", [1, 3])
+async def test_a_month_away_after_lost_renewals(office: Office, lost: int) -> None:
+    """It renews, the answer is lost, the cable is out for a month: it is back by itself.
+
+    The key whose certificate nobody has is given up at the first refusal; locked it is never.
+    """
+    await office.enrolled()
+    office.ca.world.advance(DAY // 2)
+    held = office.store.load()
+    assert held is not None
+    office.lose = True
+    for _ in range(lost):
+        with pytest.raises(EnrolError):
+            await office.enroller.renew(held)
+        office.store.forget_next()
+        office.ca.world.advance(30 * DAY // lost)
+    office.lose = False
+    await office.enroller.renew(held)
+    after = office.store.load()
+    assert after is not None
+    assert after.enrolment.generation == 2 + lost
+    agent = await office.ca.agent()
+    assert agent.state is AgentState.ACTIVE
 
 
 async def test_a_grant_under_another_authority_is_not_taken(office: Office) -> None:
