@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
+from socket import gethostname
 from typing import Final, NamedTuple
 
 from argon2 import PasswordHasher
@@ -19,11 +20,15 @@ from actors import World
 from actors.periodic import Job, working
 from control.api.plane import Plane
 from control.authn.accounts import Accounts
+from control.authn.admission import Admission
 from control.authn.endings import Endings
 from control.authn.factors import Factors
+from control.authn.federation import Federation
+from control.authn.invitations import Invitations
 from control.authn.members import Members
 from control.authn.opening import Opening
 from control.authn.passwords import Passwords
+from control.authn.provider import Providers, Reach
 from control.authn.sessions import Rules, Sessions
 from control.authn.users import Users
 from control.ca.directory import CaDirectory
@@ -31,7 +36,7 @@ from control.ca.issuer import ControlKeys
 from control.ca.office import Office
 from control.ca.revocation import OnEnd
 from control.config.settings import Settings
-from control.crypto import SEALING_KEY_BYTES, Sealer, SigningKey, random_bytes
+from control.crypto import SEALING_KEY_BYTES, Sealer, SigningKey, random_bytes, sha256
 from control.gateway.audience import Audience
 from control.gateway.certificate import Certificate
 from control.gateway.desk import Desk
@@ -39,10 +44,14 @@ from control.gateway.door import Door, open_door
 from control.gateway.ends import Ends
 from control.gateway.gateway import Gateway
 from control.pipeline import Pipeline
+from control.relay.company import company
+from control.relay.redis import RedisWire
+from control.relay.wire import Wire
 from control.services.aftermath import Aftermath
 from control.services.alerts import Alerts
 from control.services.bundles import Terms
 from control.services.commands import Commands
+from control.services.duty import Duty
 from control.services.events import Bus
 from control.services.intake import Intake
 from control.services.metrics import Metrics, Retention
@@ -64,6 +73,7 @@ from protocols.pki.keys import load_signing_key, new_signing_key, store_key
 
 WATCH_EVERY: Final = 1.0  # seconds; how exact "late" and "offline" are
 ROLL_EVERY: Final = 1.0
+DUTY_EVERY: Final = 1.0
 FOLLOW_EVERY: Final = 0.5  # seconds until a newcomer's policies are on their way
 SWEEP_EVERY: Final = 300.0
 KEPT: Final = 86_400 * SECOND  # what has expired can be looked at for a day
@@ -79,12 +89,16 @@ async def open_plane(
     url = settings.database.url.get_secret_value()
     readers = settings.database.max_connections
     sealer = Sealer(await world.run_sync(sealing_key, folder))
-    async with open_store(url, world, readers=readers) as store:
+    shared = settings.redis is not None
+    async with open_store(url, world, readers=readers, shared=shared) as store:
         passwords = Passwords(world, hasher)
         plane = _wire(settings, store, passwords, keys, sealer)
         await plane.watch.load()
         await plane.aftermath.load()
-        async with working(_jobs(plane, settings), world):
+        async with (
+            company(store, plane.bus, _redis(settings), keys.fingerprint, world),
+            working(_jobs(plane, settings), world),
+        ):
             yield plane
 
 
@@ -94,6 +108,11 @@ class SigningKeys(NamedTuple):
     policy: SigningKey
     witness: SigningKey
     link: SigningKey
+
+    @property
+    def fingerprint(self) -> str:
+        """What tells them from others, and nothing of them."""
+        return sha256(b"".join(public(key) for key in self)).hex()
 
 
 def signing_keys(folder: Path) -> SigningKeys:
@@ -152,9 +171,14 @@ async def open_link(
     )
     desk = Desk(office, plane.trail, world, plane.aftermath.admitted)
     hosts = [as_host(host) for host in settings.link.hosts]
-    certificate = await world.run_sync(Certificate, office, hosts, world)
+    name = f"server-{gethostname()}-{settings.link.address[1]}" if settings.redis else "server"
+    certificate = await world.run_sync(Certificate, office, hosts, world, name)
     async with open_door(settings.link, gateway, desk, certificate, world) as door:
         yield door
+
+
+def _redis(settings: Settings) -> Wire | None:
+    return None if settings.redis is None else RedisWire(settings.redis.url.get_secret_value())
 
 
 def _wire(
@@ -186,6 +210,8 @@ def _wire(
         accounts=Accounts(store, passwords, opening, ends, world),
         users=Users(store, passwords, ends, world),
         members=Members(store, opening, ends, world),
+        invitations=Invitations(store, passwords, sealer, opening, world),
+        federation=_federation(settings, store, sealer, opening, Admission(store, ends, world)),
         factors=Factors(store, sealer, opening, ends, world),
         trail=trail,
         registry=Registry(store, bus, watch, world),
@@ -201,6 +227,20 @@ def _wire(
     )
 
 
+def _federation(
+    settings: Settings, store: Store, sealer: Sealer, opening: Opening, admission: Admission
+) -> Federation:
+    reach = Reach(settings.identity.hosts, settings.identity.loopback)
+    return Federation(
+        store,
+        sealer=sealer,
+        providers=Providers(reach, admission.world),
+        admission=admission,
+        opening=opening,
+        world=admission.world,
+    )
+
+
 def _office(
     settings: Settings, store: Store, keys: ControlKeys, on_end: OnEnd, world: World
 ) -> Office | None:
@@ -208,7 +248,7 @@ def _office(
         return None
     directory = CaDirectory(settings.link.authority)
     grace = settings.link.return_within
-    return Office.open(directory, SqlLedger(store), keys, on_end, world, grace)
+    return Office.open(directory, SqlLedger(store), keys, on_end, world, grace=grace)
 
 
 def public(key: SigningKey) -> bytes:
@@ -226,8 +266,10 @@ def as_host(text: str) -> Host:
 
 def _jobs(plane: Plane, settings: Settings) -> list[Job]:
     days = settings.retention.alerts // (86_400 * SECOND)
+    duty = Duty(plane.store.lease, plane.watch, plane.aftermath)
     sweeps: dict[str, Callable[[], Awaitable[object]]] = {
         "credentials": plane.accounts.sweep,
+        "invitations": plane.invitations.sweep,
         "metrics": plane.metrics.sweep,
         "alerts": partial(plane.alerts.sweep, days),
         "commands": plane.commands.sweep,
@@ -237,10 +279,11 @@ def _jobs(plane: Plane, settings: Settings) -> list[Job]:
     return [
         Job("presence", WATCH_EVERY, plane.watch.tick),
         Job("last-words", 3600.0, plane.watch.flush, at_end=True),
-        Job("rollouts", ROLL_EVERY, plane.rollouts.tick),
+        Job("duty", DUTY_EVERY, duty.tick),
+        Job("rollouts", ROLL_EVERY, duty.led(plane.rollouts.tick)),
         Job("policies", FOLLOW_EVERY, plane.policies.catch_up, bell=plane.policies.bell),
         Job("aftermath", FOLLOW_EVERY, plane.aftermath.tick),
-        *(Job(f"sweep-{name}", SWEEP_EVERY, run) for name, run in sweeps.items()),
+        *(Job(f"sweep-{name}", SWEEP_EVERY, duty.led(run)) for name, run in sweeps.items()),
     ]
 
 

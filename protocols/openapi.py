@@ -11,6 +11,8 @@ from protocols.errors import ErrorType
 
 JSON: Final = "application/json"
 NO_CONTENT: Final = 204
+SEE_OTHER: Final = 303
+_EMPTY: Final = (NO_CONTENT, SEE_OTHER)
 PARTLY: Final = "Done in part: the answer tells of each"
 _SEGMENT: Final = {"type": "string", "minLength": 1}
 _ALWAYS: Final = (400, 413, 500)
@@ -218,7 +220,7 @@ def _responses(endpoint: Described, schemas: _Schemas) -> Schema:
 
 def _success(status: int, text: str, endpoint: Described, schemas: _Schemas) -> Schema:
     success: Schema = {"description": text, "headers": _headers(status)}
-    if status != NO_CONTENT:
+    if status not in _EMPTY:
         success["content"] = {JSON: {"schema": schemas.of(endpoint.returns)}}
     return success
 

@@ -102,3 +102,4 @@ class Endpoints:
 
 NO_CONTENT: Final = 204
 CREATED: Final = 201
+SEE_OTHER: Final = 303

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from actors import World
 from control.authn.accounts import Accounts
 from control.authn.factors import Factors
+from control.authn.federation import Federation
+from control.authn.invitations import Invitations
 from control.authn.members import Members
 from control.authn.sessions import Sessions
 from control.authn.users import Users
@@ -39,6 +41,8 @@ class Plane:
     users: Users
     members: Members
     factors: Factors
+    invitations: Invitations
+    federation: Federation
     trail: Trail
     registry: Registry
     watch: Watch

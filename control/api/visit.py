@@ -48,7 +48,18 @@ class Visit:
 
     def keep(self, secret: str) -> None:
         """Give the browser its session, or with an empty secret take it back."""
-        self.reply.cookies.append(Cookie(cookies.cookie_name(self.own), secret))
+        self.give(cookies.SESSION, secret)
+
+    def keep_half(self, challenge: str) -> None:
+        """Give it the challenge of a second factor, or take it back."""
+        self.give(cookies.HALF, challenge)
+
+    def give(
+        self, name: str, value: str, same_site: str = "Strict", max_age: int | None = None
+    ) -> None:
+        """Give it a cookie."""
+        full = cookies.cookie_name(self.own, name)
+        self.reply.cookies.append(Cookie(full, value, same_site, max_age))
 
 
 def visit(public_url: str) -> Visit:

@@ -13,8 +13,17 @@ from quart import Response, g, request
 from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
-from control.api import enrolment, factors, fleet, people, policies, sessions
-from control.api.endpoint import NO_CONTENT, Call, Endpoint, Endpoints
+from control.api import (
+    enrolment,
+    factors,
+    federation,
+    fleet,
+    invitations,
+    people,
+    policies,
+    sessions,
+)
+from control.api.endpoint import NO_CONTENT, SEE_OTHER, Call, Endpoint, Endpoints
 from control.api.openapi import PREFIX, encoded
 from control.api.plane import Plane
 from control.api.request import MAX_BODY, credential, decoded, path_is_fine
@@ -47,6 +56,8 @@ async def openapi(call: Call) -> msgspec.Raw:  # noqa: ARG001
 RESOURCES: Final[Sequence[Endpoints]] = (
     sessions.sessions,
     factors.factors,
+    federation.federation,
+    invitations.invitations,
     people.organizations,
     people.members,
     people.users,
@@ -122,8 +133,13 @@ async def _answer(plane: Plane, endpoint: Endpoint, **values: str) -> Response:
         raise malformed
     changes = endpoint.mutates and malformed is None
     op = _operation(endpoint, values, arguments, visited, mutates=changes)
-    result = await plane.pipeline.run(op, handle)
-    empty = endpoint.status == NO_CONTENT
+    try:
+        result = await plane.pipeline.run(op, handle)
+    except ControlError:
+        if endpoint.status != SEE_OTHER:
+            raise
+        result = None  # a browser came by itself: the page that it is sent to tells the code
+    empty = endpoint.status in (NO_CONTENT, SEE_OTHER)
     body = b"" if empty else _encode(result)
     response = Response(body, endpoint.status, mimetype=None if empty else JSON)
     return dress(response, visited.reply, visited.own)

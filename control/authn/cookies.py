@@ -14,6 +14,10 @@ from control.errors import AuthorizationError
 from control.model.operation import Browser
 
 SESSION: Final = "freehold-session"
+HALF: Final = "freehold-half"
+"""The challenge of a second factor, for a browser that an identity provider has sent back."""
+OIDC: Final = "freehold-oidc"
+"""Of a login on its way through a provider; `Lax`, since it comes back from there."""
 CSRF_HEADER: Final = "X-CSRF-Token"
 _SAME: Final = ("", "same-origin")
 
@@ -51,8 +55,11 @@ def from_browser(headers: Iterable[tuple[str, str]], own_origin: str) -> Browser
     for name, value in headers:
         key = name.lower()
         told[key] = f"{told[key]}; {value}" if key in told else value
+    sent = told.get("cookie", "")
     return Browser(
-        cookie=cookie(told.get("cookie", ""), cookie_name(own_origin)),
+        cookie=cookie(sent, cookie_name(own_origin)),
+        half=cookie(sent, cookie_name(own_origin, HALF)),
+        oidc=cookie(sent, cookie_name(own_origin, OIDC)),
         csrf=told.get(CSRF_HEADER.lower(), ""),
         same_origin=is_same_origin(told, own_origin),
     )

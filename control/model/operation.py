@@ -16,6 +16,8 @@ class Browser(Struct, frozen=True):
     csrf: str = ""
     same_origin: bool = False
     """Whether it says that a page of ours asked; false too where it says nothing."""
+    half: str = ""
+    oidc: str = ""
 
 
 class Whoever(Struct):

@@ -27,11 +27,13 @@ class Topic(StrEnum):
     OUTBOX = "outbox"
     TRAIL = "trail"
     OWNER = "owner"
+    INVITATION = "invitation"
 
 
 class Event(Struct, frozen=True):
     """`subject`: the new life or presence, a bundle's version, an alert's or a message's id.
 
+    Of an invitation: its id; `Invitations.secret` is what its link ends with.
     Of the trail: the operation; `vault` is then its target, whatever that names.
     Of an owner: the epoch of the connection that counts from now on.
     """

@@ -80,7 +80,10 @@ class Client:
         told = {"Authorization": f"Bearer {secret}" if secret else "", **(headers or {})}
         self._connection.request(method, path, content, {k: v for k, v in told.items() if v})
         reply = self._connection.getresponse()
-        fields = {name.lower(): value for name, value in reply.getheaders()}
+        fields: dict[str, str] = {}
+        for name, value in reply.getheaders():  # of several, each on a line
+            key = name.lower()
+            fields[key] = f"{fields[key]}\n{value}" if key in fields else value
         return Answer(reply.status, fields, reply.read())
 
 

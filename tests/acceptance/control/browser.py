@@ -34,11 +34,12 @@ class Browser:
                 body,
                 headers={"Content-Type": "application/json", "Cookie": cookies, **told},
             )
-        for name, morsel in SimpleCookie(answer.headers.get("set-cookie", "")).items():
-            if morsel["max-age"] == "0":
-                self.jar.pop(name, None)
-            else:
-                self.jar[name] = morsel.value
+        for line in answer.headers.get("set-cookie", "").splitlines():
+            for name, morsel in SimpleCookie(line).items():
+                if morsel["max-age"] == "0":
+                    self.jar.pop(name, None)
+                else:
+                    self.jar[name] = morsel.value
         return answer
 
     def login(self, org: str, name: str, password: str = PASSWORD) -> Any:

@@ -116,6 +116,10 @@ def test_what_is_open_to_everybody_is_a_named_list(plane: Plane) -> None:
             assert answer.status == 401, (method, path, answer.status)
     assert public == {
         "api_openapi",
+        "invitations_accept",
+        "invitations_look",
+        "oidc_begin",
+        "oidc_callback",
         "second-factors_answer",
         "second-factors_enrol",
         "second-factors_enrolled",

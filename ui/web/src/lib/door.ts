@@ -24,15 +24,15 @@ export interface Enrolment {
 export const signIn = (credentials: Credentials) => knock<Opened>("sessions", credentials);
 
 export const answer = (challenge: string, code: string) =>
-  knock<Opened>("sessions/second-factor", { challenge, code });
+  knock<Opened>("second-factor/answer", { challenge, code });
 
 /** The organization wants a second factor and there is none yet: begin one. */
 export const beginEnrolment = (challenge: string) =>
-  knock<Enrolment>("sessions/enrolment", { challenge });
+  knock<Enrolment>("second-factor/enrolment", { challenge });
 
 /** Its first code. One is signed in; the recovery codes are shown this once. */
 export const confirmEnrolment = (challenge: string, code: string) =>
-  knock<{ recovery_codes: string[] }>("sessions/enrolment/confirm", { challenge, code });
+  knock<{ recovery_codes: string[] }>("second-factor/enrolment/confirm", { challenge, code });
 
 function knock<T>(path: string, body: object): Promise<T> {
   return call<T>("POST", path, { body, headers: { "X-Freehold-Session": "cookie" } });

@@ -1,0 +1,161 @@
+"""Signing in at an identity provider, and which one an organization has."""
+
+from typing import Annotated
+from urllib.parse import urlencode
+
+from msgspec import Meta, Struct
+
+from control.api.endpoint import NO_CONTENT, SEE_OTHER, Call, Endpoints
+from control.api.sessions import opened
+from control.authn.cookies import OIDC, check_origin
+from control.authn.federation import LIFE, Returned
+from control.authn.opening import Way
+from control.errors import ControlError, ValidationError
+from control.model.factors import Provider, Terms
+from control.model.people import Caller, Role, TokenKind
+from protocols.instant import SECOND, rfc3339
+
+federation = Endpoints("oidc", "Signing in at an identity provider (OpenID Connect).")
+
+_ONE = "organizations/{org}/identity-provider"
+Text = Annotated[str, Meta(max_length=2048)]
+Word = Annotated[str, Meta(min_length=1, max_length=256, pattern="^[!-~]+$")]
+Domain = Annotated[str, Meta(max_length=253, pattern=r"^[a-z0-9-]+(\.[a-z0-9-]+)+$")]
+
+
+class ProviderTerms(Struct, frozen=True, forbid_unknown_fields=True):
+    """What to make of the provider's word.
+
+    `domains`: whose verified addresses get an account by themselves, with `role`; else one has to
+    be invited. `roles`: value of the claim `role_claim` → role, at each login. `second_factor`: the
+    provider asks for one, so that we do not.
+    """
+
+    scopes: Annotated[tuple[Word, ...], Meta(max_length=16)] = ("openid", "email", "profile")
+    domains: Annotated[tuple[Domain, ...], Meta(max_length=64)] = ()
+    role: Role = Role.VIEWER
+    role_claim: Annotated[str, Meta(max_length=128)] = ""
+    roles: Annotated[dict[Annotated[str, Meta(max_length=256)], Role], Meta(max_length=64)] = {}
+    second_factor: bool = False
+
+
+class NewProvider(Struct, frozen=True, forbid_unknown_fields=True):
+    """A provider; without a secret we are a public client to it."""
+
+    issuer: Annotated[str, Meta(min_length=9, max_length=1024, pattern="^https?://[!-~]+$")]
+    client_id: Word
+    client_secret: Annotated[str, Meta(max_length=1024)] = ""
+    terms: ProviderTerms = ProviderTerms()
+
+
+class ProviderView(Struct, frozen=True):
+    """A provider; its secret is not told. `redirect_uri` is what it has to know of us."""
+
+    issuer: str
+    client_id: str
+    terms: Terms
+    redirect_uri: str
+    changed_at: str
+
+
+class Begin(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where one has an account, or the link that one was invited by."""
+
+    organization: Annotated[str, Meta(max_length=64)]
+    invitation: Annotated[str, Meta(max_length=64)] = ""
+
+
+class Place(Struct, frozen=True):
+    """Where the browser is to go."""
+
+    url: str
+
+
+class Callback(Struct, frozen=True):
+    """What the provider sends the browser back with; more is not looked at."""
+
+    state: Text = ""
+    code: Text = ""
+    error: Text = ""
+    iss: Text = ""
+
+
+@federation.add(
+    "POST", "oidc/begin", "Begin to sign in at the organization's identity provider", public=True,
+    mutates=False, body=Begin, returns=Place, errors=(403, 404, 429, 503),
+)  # fmt: skip
+async def begin(call: Call, *, body: Begin) -> Place:
+    check_origin(call.visit.browser)
+    begun = await call.plane.federation.begin(body.organization, call.visit.own, body.invitation)
+    call.visit.give(OIDC, begun.browser, same_site="Lax", max_age=LIFE // SECOND)
+    return Place(begun.url)
+
+
+@federation.add(
+    "GET", "oidc/callback", "Where the provider sends the browser back to", public=True,
+    mutates=True, query=Callback, unrecorded=("code", "state"), status=SEE_OTHER,
+)  # fmt: skip
+async def callback(call: Call, *, query: Callback) -> None:
+    visit = call.visit
+    visit.give(OIDC, "")
+    visit.reply.location = "/"
+    back = Returned(query.state, query.code, query.error, query.iss)
+    way = Way(TokenKind.BROWSER, visit.origin)
+    try:
+        flow = await call.plane.federation.taken(back, visit.browser.oidc)
+        call.found.caller = Caller(flow.org, "", Role.VIEWER, "")
+        secret, token = await call.plane.federation.finish(flow, back, way)
+    except ControlError as error:
+        visit.reply.location = f"/?{urlencode({'signin': error.code})}"
+        raise
+    told = await opened(call, secret, token)
+    if told.challenge:
+        visit.keep_half(told.challenge)
+        visit.reply.location = f"/?{urlencode({'signin': told.state})}"
+
+
+@federation.add("GET", "oidc/logout", "Where to leave the provider too", anyone=True, returns=Place,
+                errors=(404,))  # fmt: skip
+async def leave(call: Call) -> Place:
+    home, _ = call.caller.account
+    return Place(await call.plane.federation.logout_url(home, call.visit.own))
+
+
+@federation.add("GET", _ONE, "The organization's provider", role=Role.ADMIN, returns=ProviderView)
+async def get(call: Call, org: str) -> ProviderView:
+    return _view(call, await call.plane.federation.provider(org))
+
+
+@federation.add(
+    "PUT", _ONE, "Take this provider, once it has answered as one", role=Role.OWNER, fresh=True,
+    body=NewProvider, unrecorded=("client_secret",), returns=ProviderView,
+)  # fmt: skip
+async def put(call: Call, org: str, *, body: NewProvider) -> ProviderView:
+    terms = body.terms
+    if "openid" not in terms.scopes:
+        raise ValidationError("scopes_invalid", "scopes hold openid", field="terms.scopes")
+    kept = Terms(
+        terms.scopes, terms.domains, terms.role, terms.role_claim, terms.roles, terms.second_factor
+    )
+    made = await call.plane.federation.configure(
+        org, body.issuer, body.client_id, body.client_secret, kept
+    )
+    return _view(call, made)
+
+
+@federation.add(
+    "DELETE", _ONE, "Nobody signs in by it any more", role=Role.OWNER, fresh=True,
+    status=NO_CONTENT,
+)  # fmt: skip
+async def remove(call: Call, org: str) -> None:
+    await call.plane.federation.remove(org)
+
+
+def _view(call: Call, row: Provider) -> ProviderView:
+    return ProviderView(
+        row.issuer,
+        row.client_id,
+        row.terms,
+        call.plane.federation.redirect(call.visit.own),
+        rfc3339(row.changed_at),
+    )

@@ -1,0 +1,137 @@
+"""Invitations: made by an admin, used by whoever has the link."""
+
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from control.api import views
+from control.api.endpoint import CREATED, NO_CONTENT, Call, Endpoints
+from control.api.sessions import Opened, Password, opened, way_of
+from control.model.factors import Invitation
+from control.model.names import Slug
+from control.model.people import Role
+from control.services.events import Event, Topic
+from protocols.instant import rfc3339
+
+invitations = Endpoints("invitations", "Becoming a member of an organization.")
+
+_ALL = "organizations/{org}/invitations"
+Link = Annotated[str, Meta(max_length=64)]
+
+
+class NewInvitation(Struct, frozen=True, forbid_unknown_fields=True):
+    """For whom, and as what."""
+
+    email: Annotated[str, Meta(min_length=3, max_length=254)]
+    role: Role
+
+
+class InvitationView(Struct, frozen=True):
+    """An invitation, without its link."""
+
+    id: str
+    email: str
+    role: Role
+    created_by: str
+    created_at: str
+    expires_at: str
+    used_at: str | None
+    used_by: str
+
+
+class Invited(Struct, frozen=True):
+    """A new invitation. `link` is shown this once; whoever has it can use it."""
+
+    link: str
+    invitation: InvitationView
+
+
+class Held(Struct, frozen=True, forbid_unknown_fields=True):
+    """What a link ends with."""
+
+    secret: Link
+
+
+class Accepted(Struct, frozen=True, forbid_unknown_fields=True):
+    """A new account for whoever has the link."""
+
+    secret: Link
+    name: Slug
+    password: Password
+
+
+class Shown(Struct, frozen=True):
+    """What a link is for."""
+
+    organization: str
+    title: str
+    email: str
+    role: Role
+    expires_at: str
+
+
+@invitations.add(
+    "POST", _ALL, "Invite somebody; a link, good once, for a week", role=Role.ADMIN,
+    body=NewInvitation, status=CREATED, returns=Invited, errors=(409,),
+)  # fmt: skip
+async def create(call: Call, org: str, *, body: NewInvitation) -> Invited:
+    plane = call.plane
+    secret, made = await plane.invitations.create(call.caller, org, body.email, body.role)
+    plane.bus.publish(Event(Topic.INVITATION, org, "", made.id))
+    return Invited(f"{call.visit.own}/?invitation={secret}", _view(made))
+
+
+@invitations.add(
+    "GET", _ALL, "Invitations, the newest first", role=Role.ADMIN, returns=list[InvitationView]
+)
+async def list_(call: Call, org: str) -> list[InvitationView]:
+    return [_view(row) for row in await call.plane.invitations.page(org)]
+
+
+@invitations.add(
+    "DELETE", _ALL + "/{invitation}", "End one that nobody has used", role=Role.ADMIN,
+    status=NO_CONTENT,
+)  # fmt: skip
+async def revoke(call: Call, org: str, invitation: str) -> None:
+    await call.plane.invitations.revoke(call.caller, org, invitation)
+
+
+@invitations.add(
+    "POST", "invitations/look", "What a link is for", public=True, mutates=False, body=Held,
+    returns=Shown, errors=(404, 503),
+)  # fmt: skip
+async def look(call: Call, *, body: Held) -> Shown:
+    row = await call.plane.invitations.look(body.secret)
+    return Shown(row.organization, row.title, row.email, row.role, rfc3339(row.expires_at))
+
+
+@invitations.add(
+    "POST", "invitations/accept", "A new account by a link; one is signed in", public=True,
+    body=Accepted, unrecorded=("secret", "password"), returns=Opened,
+    errors=(401, 403, 404, 409, 503),
+)  # fmt: skip
+async def accept(call: Call, *, body: Accepted) -> Opened:
+    way = way_of(call)
+    made = await call.plane.invitations.accept(body.secret, body.name, body.password, way)
+    return await opened(call, *made)
+
+
+@invitations.add(
+    "POST", "invitations/join", "The account that one has becomes a member too", anyone=True,
+    body=Held, unrecorded=("secret",), returns=views.MemberView, errors=(404, 409),
+)  # fmt: skip
+async def join(call: Call, *, body: Held) -> views.MemberView:
+    return views.member(await call.plane.invitations.join(call.caller, body.secret))
+
+
+def _view(row: Invitation) -> InvitationView:
+    return InvitationView(
+        id=row.id,
+        email=row.email,
+        role=row.role,
+        created_by=row.created_by,
+        created_at=rfc3339(row.created_at),
+        expires_at=rfc3339(row.expires_at),
+        used_at=rfc3339(row.used_at) if row.used_at else None,
+        used_by=row.used_by,
+    )

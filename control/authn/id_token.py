@@ -1,0 +1,141 @@
+"""An ID token (OpenID Connect Core 1.0, 3.1.3.7): whose signature, from whom, for whom, until when.
+
+Pure: the key is given. PyJWT checks the signature with the one algorithm that the header names and
+we allow; every claim is checked here, by our own clock and without a default. A header that brings
+its own key (`jwk`, `jku`, `x5c`, `x5u`) or an extension (`crit`) is refused.
+"""
+
+from typing import Any, Final
+
+import jwt
+from msgspec import Struct
+
+from control.crypto import same
+from control.errors import AuthenticationError
+from protocols.instant import SECOND
+
+ALGORITHMS: Final = (
+    "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA",
+)  # fmt: skip
+MAX_TOKEN: Final = 32 * 1024  # characters
+LEEWAY: Final = 60  # seconds that clocks may differ
+MAX_SUBJECT: Final = 255  # OpenID Connect Core 1.0, section 2
+MIN_RSA_BITS: Final = 2048  # RFC 7518, 3.3
+_BRINGS_ITS_OWN: Final = frozenset({"jwk", "jku", "x5c", "x5u", "crit", "b64", "zip", "enc"})
+# All that PyJWT would check by the system's clock or only where it is there is checked below.
+_UNCHECKED: Final = jwt.types.Options(
+    verify_exp=False,
+    verify_nbf=False,
+    verify_iat=False,
+    verify_aud=False,
+    verify_iss=False,
+    verify_sub=False,
+    verify_jti=False,
+)
+
+Claims = dict[str, Any]
+
+
+class Expected(Struct, frozen=True):
+    """What the token has to say; `now` in Unix nanoseconds."""
+
+    issuer: str
+    client_id: str
+    nonce: str
+    now: int
+
+
+def header_of(token: str) -> tuple[str, str]:
+    """Algorithm and key id that it names. Raises `AuthenticationError`."""
+    if len(token) > MAX_TOKEN:
+        raise wrong("it is too long")
+    try:
+        header = jwt.get_unverified_header(token)
+    except jwt.PyJWTError:
+        raise wrong("it is none") from None
+    algorithm, kid = header.get("alg"), header.get("kid", "")
+    if algorithm not in ALGORITHMS or not isinstance(kid, str) or _BRINGS_ITS_OWN & header.keys():
+        raise wrong("its header is refused")
+    return str(algorithm), kid
+
+
+def key_of(keys: list[dict[str, Any]], algorithm: str, kid: str) -> jwt.PyJWK | None:
+    """The key to check with: of this id, or the only one that fits if the token names none."""
+    fitting = [jwk for jwk in keys if _fits(jwk, algorithm) and kid in ("", jwk.get("kid", ""))]
+    if len(fitting) != 1:
+        return None
+    try:
+        return jwt.PyJWK(fitting[0], algorithm)
+    except jwt.PyJWTError:
+        return None
+
+
+def claims_of(token: str, key: jwt.PyJWK, expected: Expected) -> Claims:
+    """Its claims, each that matters checked. Raises `AuthenticationError`."""
+    try:
+        claims: Claims = jwt.decode(
+            token,
+            key,
+            algorithms=[key.algorithm_name],
+            options=_UNCHECKED,
+        )
+    except (jwt.PyJWTError, ValueError, TypeError):
+        raise wrong("its signature does not count") from None
+    _check_parties(claims, expected)
+    _check_times(claims, expected.now // SECOND)
+    nonce, subject = claims.get("nonce"), claims.get("sub")
+    if not isinstance(nonce, str) or not same(nonce, expected.nonce):
+        raise wrong("nonce")
+    if not isinstance(subject, str) or not 0 < len(subject) <= MAX_SUBJECT or "\0" in subject:
+        raise wrong("sub")
+    return claims
+
+
+def wrong(what: str) -> AuthenticationError:
+    """What is refused; of the token's content no word."""
+    return AuthenticationError("id_token_invalid", f"the provider's ID token is refused: {what}")
+
+
+def _fits(jwk: dict[str, Any], algorithm: str) -> bool:
+    """Whether the key is for checking signatures of this algorithm (RFC 7517, 4.2 to 4.4)."""
+    kind = {"R": "RSA", "P": "RSA", "E": "EC"}[algorithm[0]] if algorithm != "EdDSA" else "OKP"
+    operations = jwk.get("key_ops", ["verify"])
+    return (
+        jwk.get("kty") == kind
+        and jwk.get("use", "sig") == "sig"
+        and isinstance(operations, list)
+        and "verify" in operations
+        and jwk.get("alg", algorithm) == algorithm
+        and (kind != "RSA" or _bits(jwk.get("n")) >= MIN_RSA_BITS)
+    )
+
+
+def _bits(modulus: object) -> int:
+    """Of a modulus in base64url, to within a byte."""
+    return len(modulus) * 6 if isinstance(modulus, str) else 0
+
+
+def _check_parties(claims: Claims, expected: Expected) -> None:
+    if claims.get("iss") != expected.issuer:
+        raise wrong("iss")
+    audience = claims.get("aud")
+    named = [audience] if isinstance(audience, str) else audience
+    if not isinstance(named, list) or expected.client_id not in named:
+        raise wrong("aud")
+    party = claims.get("azp")
+    if (len(named) > 1 or party is not None) and party != expected.client_id:
+        raise wrong("azp")
+
+
+def _check_times(claims: Claims, now: int) -> None:
+    if not _is_number(claims.get("exp")) or now >= claims["exp"] + LEEWAY:
+        raise wrong("exp")
+    if not _is_number(claims.get("iat")) or claims["iat"] > now + LEEWAY:
+        raise wrong("iat")
+    not_before = claims.get("nbf", 0)
+    if not _is_number(not_before) or not_before > now + LEEWAY:
+        raise wrong("nbf")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

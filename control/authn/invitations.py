@@ -1,0 +1,178 @@
+"""Invitations: for one person, by email address, to become a member once, within a week.
+
+The link's secret follows from a key of ours, so that whoever sends the mail can make the link again
+while the database alone gives it to nobody.
+"""
+
+from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from actors import World
+from control.authn.opening import Opening, Way
+from control.authn.passwords import Passwords
+from control.authn.users import check_rank
+from control.crypto import Sealer, digest_of
+from control.errors import ConflictError, NotFoundError, ValidationError
+from control.model.factors import Invitation
+from control.model.names import slug
+from control.model.people import Caller, Membership, Role, Token, User
+from control.store import invitations, members, people
+from control.store.rows import Tx
+from control.store.store import Store
+from protocols.instant import SECOND
+
+LIFE: Final = 7 * 86_400 * SECOND
+MAX_OPEN: Final = 1000  # of one organization
+MAX_ADDRESS: Final = 254  # RFC 5321, 4.5.3.1.3
+
+
+class Shown(Struct, frozen=True):
+    """What somebody who has the link is told."""
+
+    organization: str
+    title: str
+    email: str
+    role: Role
+    expires_at: int
+
+
+class Invitations:
+    """Of all organizations."""
+
+    def __init__(
+        self, store: Store, passwords: Passwords, sealer: Sealer, opening: Opening, world: World
+    ) -> None:
+        self._store = store
+        self._passwords = passwords
+        self._sealer = sealer
+        self._opening = opening
+        self._world = world
+
+    async def create(self, by: Caller, org: str, email: str, role: Role) -> tuple[str, Invitation]:
+        """The link's secret, and what is kept. An older one for the address ends."""
+        check_rank(by, role)
+        now, identifier = self._world.now(), self._world.new_id()
+        made = Invitation(
+            org=org,
+            id=identifier,
+            digest=digest_of(self.secret(org, identifier)),
+            email=address(email),
+            role=role,
+            created_by=by.actor,
+            created_at=now,
+            expires_at=now + LIFE,
+            used_at=0,
+            used_by="",
+        )
+
+        def change(tx: Tx) -> None:
+            if invitations.count_open(tx, org, now) >= MAX_OPEN:
+                raise ConflictError("too_many_invitations", f"{MAX_OPEN} are open already")
+            invitations.drop_open(tx, org, made.email)
+            invitations.add_invitation(tx, made)
+
+        await self._store.write(change)
+        return self.secret(org, identifier), made
+
+    def secret(self, org: str, identifier: str) -> str:
+        """What the link of this invitation ends with; for whoever sends the mail."""
+        return self._sealer.derive("fhi", "invitation", org, identifier)
+
+    async def page(self, org: str) -> list[Invitation]:
+        """The newest first."""
+        return await self._store.read(lambda tx: invitations.invitations_of(tx, org))
+
+    async def revoke(self, by: Caller, org: str, identifier: str) -> None:
+        """End one that nobody has used. Raises `NotFoundError`."""
+
+        def change(tx: Tx) -> None:
+            row = invitations.invitation(tx, org, identifier)
+            if row is None or row.used_at:
+                raise _none()
+            check_rank(by, row.role)
+            invitations.drop_invitation(tx, org, identifier)
+
+        await self._store.write(change)
+
+    async def look(self, secret: str) -> Shown:
+        """What it is for. Raises `NotFoundError` for one that counts no longer."""
+        now = self._world.now()
+
+        def query(tx: Tx) -> Shown:
+            row = found(tx, secret, now)
+            organization = people.organization(tx, row.org)
+            title = "" if organization is None else organization.title
+            return Shown(row.org, title, row.email, row.role, row.expires_at)
+
+        return await self._store.read(query)
+
+    async def accept(self, secret: str, name: str, password: str, way: Way) -> tuple[str, Token]:
+        """A new account, signed in. Raises `NotFoundError`, `ConflictError` for a taken name."""
+        slug(name, "name")
+        await self.look(secret)  # before the work that a password is
+        hashed, now = await self._passwords.hash(password), self._world.now()
+
+        def change(tx: Tx) -> User:
+            row = found(tx, secret, now)
+            user = User(
+                row.org, name, row.role, hashed, disabled=False, created_at=now, changed_at=now,
+                last_login=0, email=row.email,
+            )  # fmt: skip
+            people.add_user(tx, user)
+            spend(tx, row, user, now)
+            return user
+
+        return await self._opening.open(await self._store.write(change), way)
+
+    async def join(self, caller: Caller, secret: str) -> Membership:
+        """The caller's account becomes a member. Raises `NotFoundError`, `ConflictError`."""
+        (home, name), now = caller.account, self._world.now()
+
+        def change(tx: Tx) -> Membership:
+            row, user = found(tx, secret, now), people.user(tx, home, name)
+            if user is None:
+                raise _none()
+            if row.org == home or members.membership(tx, row.org, home, name) is not None:
+                raise ConflictError("member_already", "you are a member of it already")
+            made = Membership(row.org, home, name, row.role, row.created_by, now)
+            members.put_membership(tx, made)
+            spend(tx, row, user, now)
+            return made
+
+        return await self._store.write(change)
+
+    async def sweep(self) -> None:
+        """Clear away what expired a while ago."""
+        before = self._world.now() - LIFE
+        await self._store.write(lambda tx: invitations.sweep(tx, before))
+
+
+def found(tx: Tx, secret: str, now: int) -> Invitation:
+    """The invitation of this link. Raises `NotFoundError`, whatever is wrong with it."""
+    row = invitations.by_digest(tx, digest_of(secret))
+    if row is None or row.used_at or row.expires_at <= now:
+        raise _none()
+    return row
+
+
+def spend(tx: Tx, row: Invitation, user: User, now: int) -> None:
+    """It was good once."""
+    invitations.put_invitation(tx, replace(row, used_at=now, used_by=f"{user.org}/{user.name}"))
+
+
+def address(text: str) -> str:
+    """An email address, in lower case. Raises `ValidationError`.
+
+    Only what would be dangerous is refused: whether mail arrives shows whether it is one.
+    """
+    local, _, domain = text.rpartition("@")
+    fine = text.isascii() and text.isprintable() and not set(text) & set(' "<>(),:;\\[]')
+    if not (local and "." in domain and fine and len(text) <= MAX_ADDRESS) or "@" in local:
+        raise ValidationError("email_invalid", "this is no email address", field="email")
+    return text.lower()
+
+
+def _none() -> NotFoundError:
+    return NotFoundError("invitation_invalid", "this invitation does not count (any more)")

@@ -1,0 +1,228 @@
+"""An identity provider over HTTPS: what it says of itself, its keys, and a code for an ID token.
+
+It is named by people, so it is asked with care: https alone (plain http on loopback where the
+settings allow it for development), only hosts that the settings name if they name any, no redirect
+followed, every body and every time bounded, few at once; an error does not say what was there.
+"""
+
+import ssl
+from base64 import b64encode
+from collections.abc import Mapping
+from ipaddress import ip_address
+from typing import Any, Final, TypeVar
+from urllib.parse import quote, urlsplit
+
+import httpx2
+import msgspec
+import trio
+from msgspec import Struct
+
+from actors import World
+from control.authn import id_token
+from control.errors import AuthenticationError, UnavailableError, ValidationError
+from protocols.instant import SECOND
+
+SECONDS: Final = 10.0  # for one answer
+MAX_BODY: Final = 256 * 1024
+AT_ONCE: Final = 8
+FRESH: Final = 3600 * SECOND  # how long what it says of itself is believed
+AGAIN: Final = 60 * SECOND  # a key that is not known makes us ask again, no sooner than this
+MAX_REMEMBERED: Final = 1000  # issuers
+_BASIC: Final = "client_secret_basic"
+_WELL_KNOWN: Final = "/.well-known/openid-configuration"
+
+T = TypeVar("T")
+
+
+class Metadata(Struct, frozen=True):
+    """What a provider says of itself (OpenID Connect Discovery 1.0, section 3)."""
+
+    issuer: str
+    authorization_endpoint: str
+    token_endpoint: str
+    jwks_uri: str
+    end_session_endpoint: str = ""
+    token_endpoint_auth_methods_supported: tuple[str, ...] = (_BASIC,)
+
+
+class Reach(Struct, frozen=True):
+    """Where providers may be. `hosts` empty: anywhere that https goes."""
+
+    hosts: tuple[str, ...] = ()
+    loopback: bool = False
+
+
+class Client(Struct, frozen=True):
+    """Who we are to a provider; `secret` empty: a public client."""
+
+    id: str
+    secret: str
+
+
+class _KeySet(Struct):
+    keys: list[dict[str, Any]]
+
+
+class _Answer(Struct):
+    id_token: str
+
+
+class _Known(Struct):
+    metadata: Metadata
+    at: int
+    keys: list[dict[str, Any]]
+    keys_at: int
+
+
+class Providers:
+    """All that are asked, and what is remembered of them."""
+
+    def __init__(self, reach: Reach, world: World) -> None:
+        self._reach = reach
+        self._world = world
+        self._known: dict[str, _Known] = {}
+        self._slots = trio.CapacityLimiter(AT_ONCE)
+        self._tls = ssl.create_default_context()
+
+    async def metadata(self, issuer: str) -> Metadata:
+        """Its own word, an hour old at most. Raises `ValidationError`, `UnavailableError`."""
+        return (await self._remembered(issuer)).metadata
+
+    async def exchange(
+        self, issuer: str, client: Client, code: str, verifier: str, redirect: str
+    ) -> str:
+        """The ID token for a code. Raises `AuthenticationError`, `UnavailableError`."""
+        metadata = await self.metadata(issuer)
+        form = {
+            "grant_type": "authorization_code",
+            "code": code,
+            "redirect_uri": redirect,
+            "code_verifier": verifier,
+        }
+        headers = {}
+        if client.secret and _BASIC in metadata.token_endpoint_auth_methods_supported:
+            # RFC 6749, 2.3.1: both are form-encoded before they are joined.
+            pair = f"{quote(client.id, safe='')}:{quote(client.secret, safe='')}"
+            headers["Authorization"] = f"Basic {b64encode(pair.encode()).decode()}"
+        else:
+            form["client_id"] = client.id
+            if client.secret:
+                form["client_secret"] = client.secret
+        status, body = await self._ask("POST", metadata.token_endpoint, headers, form)
+        if status != httpx2.codes.OK:
+            raise AuthenticationError("oidc_refused", "the identity provider refused the code")
+        return _decoded(body, _Answer).id_token
+
+    async def claims(self, issuer: str, token: str, expected: id_token.Expected) -> id_token.Claims:
+        """What a token of this issuer says. Raises `AuthenticationError`, `UnavailableError`."""
+        algorithm, kid = id_token.header_of(token)
+        known = await self._remembered(issuer)
+        key = id_token.key_of(known.keys, algorithm, kid)
+        if key is None and self._world.now() - known.keys_at >= AGAIN:
+            await self._fetch_keys(known)
+            key = id_token.key_of(known.keys, algorithm, kid)
+        if key is None:
+            raise id_token.wrong("its key is not the provider's")
+        return id_token.claims_of(token, key, expected)
+
+    def check(self, url: str) -> None:
+        """Raises `ValidationError` for a place that is not asked."""
+        try:
+            parts = urlsplit(url)
+            host, _ = parts.hostname or "", parts.port
+        except ValueError:
+            raise _unfit() from None
+        plain = parts.scheme == "http" and self._reach.loopback and _is_loopback(host)
+        named = not self._reach.hosts or host in self._reach.hosts
+        if not (parts.scheme == "https" or plain) or not named or not host:
+            raise _unfit()
+        if parts.username or parts.fragment or any(c <= " " or c == "\\" for c in url):
+            raise _unfit()
+
+    async def _remembered(self, issuer: str) -> _Known:
+        known, now = self._known.get(issuer), self._world.now()
+        if known is not None and now - known.at < FRESH:
+            return known
+        self.check(issuer)
+        status, body = await self._ask("GET", issuer.rstrip("/") + _WELL_KNOWN)
+        if status != httpx2.codes.OK:
+            raise _unreachable()
+        metadata = _decoded(body, Metadata)
+        if metadata.issuer != issuer:  # Discovery 1.0, 4.3: exactly
+            raise ValidationError(
+                "issuer_mismatch", "the provider calls itself otherwise", field="issuer"
+            )
+        for url in (metadata.authorization_endpoint, metadata.token_endpoint, metadata.jwks_uri):
+            self.check(url)
+        if metadata.end_session_endpoint:
+            self.check(metadata.end_session_endpoint)
+        made = _Known(metadata, now, [], 0)
+        await self._fetch_keys(made)
+        if len(self._known) >= MAX_REMEMBERED:
+            self._known.clear()
+        self._known[issuer] = made
+        return made
+
+    async def _fetch_keys(self, known: _Known) -> None:
+        known.keys_at = self._world.now()  # first, so that many at once ask once
+        status, body = await self._ask("GET", known.metadata.jwks_uri)
+        if status != httpx2.codes.OK:
+            raise _unreachable()
+        known.keys = _decoded(body, _KeySet).keys
+
+    async def _ask(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str] | None = None,
+        form: Mapping[str, str] | None = None,
+    ) -> tuple[int, bytes]:
+        """Status and body. Raises `UnavailableError`."""
+        self.check(url)
+        try:
+            with trio.fail_after(SECONDS):
+                async with (
+                    self._slots,
+                    httpx2.AsyncClient(verify=self._tls, timeout=SECONDS, trust_env=False) as http,
+                    http.stream(
+                        method, url, headers={"Accept": "application/json", **(headers or {})},
+                        data=form, follow_redirects=False,
+                    ) as reply,
+                ):  # fmt: skip
+                    return reply.status_code, await _bounded(reply)
+        except (httpx2.HTTPError, httpx2.InvalidURL, OSError, trio.TooSlowError):
+            raise _unreachable() from None
+
+
+async def _bounded(reply: httpx2.Response) -> bytes:
+    body = bytearray()
+    async for piece in reply.aiter_bytes():
+        body += piece
+        if len(body) > MAX_BODY:
+            raise _unreachable()
+    return bytes(body)
+
+
+def _decoded(body: bytes, shape: type[T]) -> T:
+    try:
+        return msgspec.json.decode(body, type=shape)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        raise _unreachable() from None
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _unfit() -> ValidationError:
+    return ValidationError(
+        "issuer_invalid", "an identity provider is at an https address that is allowed here",
+        field="issuer",
+    )  # fmt: skip
+
+
+def _unreachable() -> UnavailableError:
+    return UnavailableError("oidc_unavailable", "the identity provider does not answer as one")

@@ -1,0 +1,236 @@
+"""Signing in at a real, certified provider: the way of a browser, and what goes wrong on it."""
+
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx2
+import pytest
+
+from tests.acceptance.agent import own_folder, running
+from tests.acceptance.control.browser import Browser
+from tests.acceptance.control.plane import Plane, dev_plane
+from tests.oidc.provider import provider
+
+CLIENT, SECRET = "freehold", "a secret:with/odd characters"
+ACCOUNTS: dict[str, dict[str, Any]] = {
+    "u-ann": {"email": "ann@corp.example", "email_verified": True, "groups": ["staff", "sec"]},
+    "u-ann2": {"email": "ann@corp.example", "email_verified": True, "groups": ["staff"]},
+    "u-eve": {"email": "eve@corp.example", "email_verified": False, "groups": ["staff"]},
+    "u-joe": {"email": "joe@else.example", "email_verified": True, "groups": ["staff"]},
+    "u-nil": {"groups": ["staff"]},
+    "u-out": {"email": "out@corp.example", "email_verified": True, "groups": ["guests"]},
+}
+ONE = "organizations/acme/identity-provider"
+TERMS = {
+    "domains": ["corp.example"],
+    "role_claim": "groups",
+    "roles": {"staff": "viewer", "sec": "admin"},
+}
+
+
+@pytest.fixture(scope="module")
+def plane() -> Iterator[Plane]:
+    """With the organization `acme`."""
+    with own_folder() as path:
+        made = dev_plane(path)
+        with running(made):
+            made.sign_in()
+            made.organization("acme")
+            made.organization("other")
+            yield made
+
+
+@pytest.fixture(scope="module")
+def issuer(plane: Plane) -> Iterator[str]:
+    """A provider that acme has taken."""
+    redirect = f"{plane.address}/api/v1/oidc/callback"
+    with provider(CLIENT, SECRET, redirect, ACCOUNTS) as running_at:
+        plane.want(200, "PUT", ONE, settings(running_at))
+        yield running_at
+
+
+def settings(issuer: str, **terms: object) -> dict[str, object]:
+    """What acme says of the provider."""
+    return {
+        "issuer": issuer, "client_id": CLIENT, "client_secret": SECRET, "terms": TERMS | terms,
+    }  # fmt: skip
+
+
+def sent_back(browser: Browser, account: str, invitation: str = "") -> str:
+    """Begin, and go through the provider as this account: where it sends the browser then."""
+    body = {"organization": "acme", "invitation": invitation}
+    begun = browser.ask("POST", "oidc/begin", body)
+    assert begun.status == 200, begun.body
+    at = f"{begun.json['url']}&login_hint={account}"
+    with httpx2.Client() as http:
+        for _ in range(6):
+            reply = http.get(at)
+            at = reply.headers.get("location", "")
+            if not at or at.startswith(browser.plane.address):
+                break
+            at = str(reply.url.join(at))
+    assert at.startswith(browser.plane.address), (reply.status_code, reply.text[:300])
+    parts = urlsplit(at)
+    return f"{parts.path}?{parts.query}"
+
+
+def came_back(browser: Browser, account: str, invitation: str = "") -> str:
+    """And come back: where our own page is then. Another site's page has sent the browser."""
+    path = sent_back(browser, account, invitation)
+    answer = browser.ask("GET", path, headers={"Sec-Fetch-Site": "cross-site"})
+    assert answer.status == 303, answer.body
+    return answer.headers["location"]
+
+
+def test_an_allowed_domain_gets_an_account(plane: Plane, issuer: str) -> None:
+    """With the role of the claim, one account however often, and the trail says who."""
+    for _ in range(2):
+        browser = Browser(plane)
+        assert came_back(browser, "u-ann") == "/"
+        me = browser.ask("GET", "sessions/current").json
+        assert (me["organization"], me["name"], me["role"]) == ("acme", "ann", "admin")
+        assert set(browser.jar) == {"freehold-session"}
+    users = plane.want(200, "GET", "organizations/acme/users")
+    assert [(u["name"], u["email"]) for u in users if u["email"]] == [("ann", "ann@corp.example")]
+    events = plane.want(200, "GET", "organizations/acme/audit?limit=9")
+    assert ("oidc.callback", "acme/ann", "ok") in {
+        (e["operation"], e["actor"], e["result"]) for e in events
+    }
+
+
+def test_the_subject_is_who_one_is(plane: Plane, issuer: str) -> None:
+    """Another subject with the same address is another account, not that one."""
+    browser = Browser(plane)
+    assert came_back(browser, "u-ann2") == "/"
+    me = browser.ask("GET", "sessions/current").json
+    assert (me["name"], me["role"]) == ("ann-2", "viewer")
+
+
+@pytest.mark.parametrize("account", ["u-eve", "u-joe", "u-nil", "u-out", "u-stranger"])
+def test_who_is_not_let_in(plane: Plane, issuer: str, account: str) -> None:
+    """An address not verified, of another domain or missing; no group of ours; a refusal."""
+    browser = Browser(plane)
+    code = "oidc_refused" if account == "u-stranger" else "oidc_no_account"
+    assert came_back(browser, account) == f"/?signin={code}"
+    assert browser.jar == {}
+    events = plane.want(200, "GET", "organizations/acme/audit?limit=2")
+    assert (events[0]["operation"], events[0]["code"]) == ("oidc.callback", code)
+    assert "code=" not in str(events)
+
+
+def test_an_invitation_lets_one_in(plane: Plane, issuer: str) -> None:
+    """By its address alone, once, with its role where no claim says otherwise."""
+    plane.want(200, "PUT", ONE, settings(issuer, role_claim="", roles={}))
+    new = {"email": "Joe@else.example", "role": "operator"}
+    made = plane.want(201, "POST", "organizations/acme/invitations", new)
+    link = made["link"].partition("invitation=")[2]
+    assert came_back(Browser(plane), "u-ann2", link) == "/"  # has an account: no need of it
+    assert came_back(Browser(plane), "u-eve", link) == "/?signin=oidc_no_account"
+    browser = Browser(plane)
+    assert came_back(browser, "u-joe", link) == "/"
+    me = browser.ask("GET", "sessions/current").json
+    assert (me["name"], me["role"]) == ("joe", "operator")
+    [row] = plane.want(200, "GET", "organizations/acme/invitations")
+    assert row["used_by"] == "acme/joe"
+    plane.want(200, "PUT", ONE, settings(issuer))
+
+
+def test_what_a_browser_brings_back_has_to_be_its_own(plane: Plane, issuer: str) -> None:
+    """Another browser, a state used twice, another issuer: nothing of it counts (login CSRF)."""
+    one, other = Browser(plane), Browser(plane)
+    path = sent_back(one, "u-ann")
+    stolen = other.ask("GET", path, headers={})
+    assert stolen.headers["location"] == "/?signin=oidc_state"
+    assert one.ask("GET", path, headers={}).headers["location"] == "/?signin=oidc_state"  # burnt
+    path = sent_back(one, "u-ann")
+    mixed = one.ask("GET", path.replace("iss=", "iss=x"), headers={})
+    assert mixed.headers["location"] == "/?signin=oidc_issuer"
+    path = sent_back(one, "u-ann")
+    forged = one.ask("GET", path.replace("code=", "code=x"), headers={})
+    assert forged.headers["location"] == "/?signin=oidc_refused"
+    assert one.ask("GET", "oidc/callback", headers={}).headers["location"] == "/?signin=oidc_state"
+    foreign = one.ask("POST", "oidc/begin", {"organization": "acme"}, {"Origin": "https://evil.x"})
+    assert (foreign.status, foreign.json["code"]) == (403, "csrf")
+    assert set(one.jar) <= {"freehold-oidc"}
+
+
+def test_a_disabled_account_stays_out(plane: Plane, issuer: str) -> None:
+    """Whatever the provider says."""
+    assert came_back(Browser(plane), "u-ann2") == "/"
+    plane.want(200, "PATCH", "organizations/acme/users/ann-2", {"disabled": True})
+    assert came_back(Browser(plane), "u-ann2") == "/?signin=oidc_no_account"
+    plane.want(200, "PATCH", "organizations/acme/users/ann-2", {"disabled": False})
+
+
+def test_a_second_factor_is_ours_unless_the_provider_has_it(plane: Plane, issuer: str) -> None:
+    """Where the organization demands one, the browser comes back to set it up."""
+    plane.want(200, "PATCH", "organizations/acme", {"second_factor": True})
+    browser = Browser(plane)
+    assert came_back(browser, "u-ann") == "/?signin=enrolment"
+    assert set(browser.jar) == {"freehold-half"}
+    assert browser.ask("GET", "whoami").status == 401
+    foreign = browser.ask("POST", "second-factor/enrolment", {}, {"Origin": "https://evil.x"})
+    assert foreign.status == 403
+    assert browser.ask("POST", "second-factor/enrolment", {}).status == 200
+    plane.want(200, "PUT", ONE, settings(issuer, second_factor=True))
+    assert came_back(Browser(plane), "u-ann") == "/"
+    plane.want(200, "PATCH", "organizations/acme", {"second_factor": False})
+
+
+def test_no_password_opens_such_an_account(plane: Plane, issuer: str) -> None:
+    """It has none: neither the empty one nor any other."""
+    for password in ("", "the password of nobody"):
+        login = {"organization": "acme", "name": "ann", "password": password}
+        assert plane.ask("POST", "sessions", login, token="").status == 401
+
+
+@pytest.mark.parametrize(
+    "issuer_url",
+    [
+        "http://169.254.169.254/latest",
+        "http://10.0.0.1",
+        "https://user:pw@idp.example",
+        "https://idp.example/#x",
+        "http://127.0.0.1.evil.example",
+        "http://[::ffff:10.0.0.1]/",
+    ],
+)
+def test_a_provider_is_asked_at_https_alone(plane: Plane, issuer_url: str) -> None:
+    """(Loopback is for development.) What is not asked is refused before anything is sent."""
+    refused = plane.ask("PUT", "organizations/other/identity-provider", settings(issuer_url))
+    assert (refused.status, refused.json["code"]) == (400, "issuer_invalid")
+
+
+def test_what_is_no_provider_is_not_taken(plane: Plane, issuer: str) -> None:
+    """Nothing there, something else there, one that calls itself otherwise; no word of content."""
+    path = "organizations/other/identity-provider"
+    for url, status in (("http://127.0.0.1:9", 503), (plane.address, 503), (f"{issuer}/", 400)):
+        refused = plane.ask("PUT", path, settings(url))
+        assert refused.status == status, refused.body
+        assert b"not_found" not in refused.body
+    plane.want(404, "GET", path)
+    begun = Browser(plane).ask("POST", "oidc/begin", {"organization": "other"})
+    nowhere = Browser(plane).ask("POST", "oidc/begin", {"organization": "nowhere"})
+    assert (begun.status, begun.json["message"]) == (404, nowhere.json["message"])
+
+
+def test_the_secret_is_not_told_and_not_on_the_trail(plane: Plane, issuer: str) -> None:
+    """Nor in the database in clear."""
+    view = plane.want(200, "GET", ONE)
+    assert view["redirect_uri"] == f"{plane.address}/api/v1/oidc/callback"
+    told = str(view) + str(plane.want(200, "GET", "organizations/acme/audit?limit=500"))
+    assert SECRET not in told
+    for file in plane.data.iterdir():
+        if file.is_file():
+            assert SECRET.encode() not in file.read_bytes()
+
+
+def test_without_a_provider_nobody_comes_by_it(plane: Plane, issuer: str) -> None:
+    """Also who is on the way."""
+    browser = Browser(plane)
+    path = sent_back(browser, "u-ann")
+    plane.want(204, "DELETE", ONE)
+    gone = browser.ask("GET", path, headers={})
+    assert gone.headers["location"] == "/?signin=not_found"
+    plane.want(200, "PUT", ONE, settings(issuer))
