@@ -25,9 +25,10 @@ from control.ca.rollover import Phase, Rollover, finish, start, switch
 from control.errors import ConflictError, NotFoundError, UnavailableError
 from protocols.pki.authority import Authority, Cross, Root
 from protocols.pki.ceremony import cross_sign, new_root, sign_intermediate
-from protocols.pki.certificates import parse_pem, pem, public_key
+from protocols.pki.certificates import der, parse_pem, pem, public_key
+from protocols.pki.chain import verify_control_plane
 from protocols.pki.contexts import Identity
-from protocols.pki.errors import ChainError, PkiError, PkiKeyError
+from protocols.pki.errors import AuthorityError, ChainError, PkiError, PkiKeyError
 from protocols.pki.files import PUBLIC, SECRET, read, sync_directory, write
 from protocols.pki.issuing import Host, issue_server
 from protocols.pki.keys import KeyKind, key_hash, load_curve_key, new_curve_key, store_key
@@ -89,16 +90,54 @@ class CaDirectory:
 
         Raises `ConflictError` during a rollover, and when `old` is not the root that is active.
         """
-        state = self.state()
-        incoming = str(int(state.active) + 1)
-        announced = start(state, incoming, now)
-        if old.certificate != self.authority(state.active).root:
+        incoming, announced = self._incoming(now)
+        if old.certificate != self.authority(self.state().active).root:
             raise ConflictError("root_mismatch", "this is not the root that is active")
         root = make_root(new_folder, label, now)
         self._sign(incoming, root, label, now)
         cross = pem([cross_sign(old, root.certificate, now), old.certificate])
         write(self._folder(incoming) / "cross.pem", cross, PUBLIC, replace=True)
         return self._save(announced)
+
+    def rollover_request(self, label: str) -> bytes:
+        """The next intermediate's request, in PEM, for a next root that is the user's own.
+
+        The same when it was asked for already. Raises `ConflictError` during a rollover.
+        """
+        return self._request(self._incoming(0)[0], label)
+
+    def rollover_adopt(
+        self, intermediate: bytes, root: bytes, cross: bytes | Root, now: int
+    ) -> Rollover:
+        """Announce a next root that is the user's own, with what it has signed for us; PEM.
+
+        `cross`: the next root's name and key as certified by the present root, or the present root
+        itself to certify it. Nothing is announced unless agents that trust only the present root
+        accept what the next authority issues. Raises `ConflictError` during a rollover,
+        `NotFoundError` before `rollover_request`, `PkiError` for what does not fit.
+        """
+        incoming, announced = self._incoming(now)
+        if not (self._folder(incoming) / "intermediate.key").exists():
+            raise NotFoundError("no_request", "make the request first; this is for no key of ours")
+        present, own = self.authority(self.state().active).root, first(root)
+        if isinstance(cross, Root):
+            if cross.certificate != present:
+                raise ConflictError("root_mismatch", "this is not the root that is active")
+            crossed = cross_sign(cross, own, now)
+        else:
+            crossed = first(cross)
+        key = load_curve_key(self._folder(incoming) / "intermediate.key", KeyKind.AUTHORITY)
+        check_succession(Authority.of(key, first(intermediate), own, Cross(crossed, present)), now)
+        self._install(incoming, intermediate, root)
+        leads = pem([crossed, present])
+        write(self._folder(incoming) / "cross.pem", leads, PUBLIC, replace=True)
+        return self._save(announced)
+
+    def _incoming(self, now: int) -> tuple[str, Rollover]:
+        """The next authority's id, and the state that announces it."""
+        state = self.state()
+        incoming = str(int(state.active) + 1)
+        return incoming, start(state, incoming, now)
 
     def rollover_switch(self, now: int, *, force: bool = False) -> Rollover:
         """Issue from the next authority (`rollover.switch`)."""
@@ -134,12 +173,12 @@ class CaDirectory:
         cross = Cross(*parse_pem(read(cross_file))) if cross_file.exists() else None
         return Authority.of(*self._parts(authority_id), cross)
 
-    def server(self, hosts: Sequence[Host], now: int) -> Identity:
-        """A new key and certificate for the listener. Raises `PkiError`."""
+    def server(self, hosts: Sequence[Host], now: int, name: str = "server") -> Identity:
+        """A new key and certificate for the listener, in files of this name. Raises `PkiError`."""
         authority = self.standing().authority
         key = new_curve_key(KeyKind.LEAF)
         leaf = issue_server(authority, hosts, key.public_key(), now)
-        identity = Identity(self.path / "server.pem", self.path / "server.key")
+        identity = Identity(self.path / f"{name}.pem", self.path / f"{name}.key")
         store_key(identity.key, key, replace=True)
         write(identity.chain, pem([leaf, *authority.issuers]), PUBLIC, replace=True)
         return identity
@@ -188,6 +227,23 @@ class CaDirectory:
     def _save(self, state: Rollover) -> Rollover:
         write(self.path / STATE, msgspec.json.encode(state), SECRET, replace=True)
         return state
+
+
+def check_succession(incoming: Authority, now: int) -> None:
+    """Return if who trusts only the root before takes the next authority for the control plane.
+
+    Proven on a certificate that is made for it and thrown away, as an agent would: names, path
+    lengths and lifetimes of certificates that are not ours to make. Raises `ChainError`,
+    `AuthorityError`.
+    """
+    if incoming.cross is None:
+        raise AuthorityError("the next root is not certified by the present one")
+    leaf = issue_server(incoming, ["localhost"], new_curve_key(KeyKind.LEAF).public_key(), now)
+    shown = [der(certificate) for certificate in (leaf, *incoming.issuers)]
+    before = Trust.of([incoming.cross.signer])
+    after = before.follow([incoming.cross.signer, incoming.root], incoming.cross.certificate)
+    for trust in (before, after, Trust.of([incoming.root])):
+        verify_control_plane(shown if trust is not after else shown[:2], trust, now)
 
 
 def make_root(folder: Path, label: str, now: int) -> Root:

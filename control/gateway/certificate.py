@@ -26,7 +26,11 @@ LOOK_EVERY: Final = 30.0
 class Certificate:
     """Reads and writes files when it is made. Raises `PkiError` and `ControlError`."""
 
-    def __init__(self, office: Office, hosts: Sequence[Host], world: World) -> None:
+    def __init__(
+        self, office: Office, hosts: Sequence[Host], world: World, name: str = "server"
+    ) -> None:
+        """`name`: of its files, one for each process that may share the authority's folder."""
+        self._name = name
         self._office = office
         self._hosts = hosts
         self._world = world
@@ -58,9 +62,14 @@ class Certificate:
 
     def _make(self) -> ssl.SSLContext:
         directory, now = self._office.directory, self._world.now()
-        identity = directory.server(self._hosts, now)
-        trust = directory.standing().trust
-        context = server_context(identity, trust, clients=ssl.CERT_OPTIONAL)
+        identity = directory.server(self._hosts, now, self._name)
+        standing = directory.standing()
+        context = server_context(
+            identity,
+            standing.trust,
+            clients=ssl.CERT_OPTIONAL,
+            issuers=[standing.authority.certificate],
+        )
         leaf = parse_pem(read(identity.chain))[0]
         self._leaves[context] = sha256(der(leaf))
         self._due = renew_at(now, validity(leaf)[1], self._world.jitter())

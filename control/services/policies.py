@@ -18,7 +18,7 @@ from control.model.policies import Assignment, Outcome, Policy, PolicyVersion, S
 from control.services.bundles import Terms, assign, renew
 from control.services.events import Bus, Event, Topic
 from control.services.wanting import contents
-from control.store import agents, policies
+from control.store import agents, marks, policies
 from control.store.rows import Tx
 from control.store.store import Store
 
@@ -132,11 +132,15 @@ class Policies:
         May be called at any time and any number of times: it compares and does what is missing.
         """
         async with self._refreshing:
+            turn = await self._turn(org)
             stale = await self._store.read(partial(_stale, org))
             changed, vaults = 0, list(stale)
             for start in range(0, len(vaults), CHUNK):
                 some = {vault: stale[vault] for vault in vaults[start : start + CHUNK]}
-                made = await self._store.write(partial(self._assign, org, some, self._world.now()))
+                change = partial(self._assign, org, some, self._world.now(), turn)
+                made = await self._store.write(change)
+                if made is None:
+                    break
                 changed += len(made)
                 self.tell(*made)
         return changed
@@ -186,9 +190,21 @@ class Policies:
         applied = max(told.in_force(row), told.version)
         return renew(tx, self._terms, replace(row, applied=applied), row.contents, now=told.now)
 
+    async def _turn(self, org: str) -> int:
+        """Where several processes may refresh: the number of this one, 0 in one that is alone.
+
+        What it is going to read is newer than what those before it have read, so they stop.
+        """
+        if not self._store.lease.shared:
+            return 0
+        return await self._store.write(lambda tx: marks.count(tx, f"refresh/{org}"))
+
     def _assign(
-        self, org: str, wanted: dict[str, dict[str, int]], now: int, tx: Tx
-    ) -> list[Assignment]:
+        self, org: str, wanted: dict[str, dict[str, int]], now: int, turn: int, tx: Tx
+    ) -> list[Assignment] | None:
+        """None where a later refresh, which knows better, is on its way at another process."""
+        if turn and marks.mark(tx, f"refresh/{org}") != str(turn):
+            return None
         return assign(tx, self._terms, org, wanted, now=now)
 
 
