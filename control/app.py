@@ -56,6 +56,7 @@ async def serve(settings: Settings, tell: Callable[[str], None]) -> None:
             gauges["live_browsers"] = lambda: float(live.open)
             gauges["live_views"] = lambda: float(hub.views)
             gauges["live_refusals"] = lambda: float(live.refused)
+            gauges |= _company(plane)
             with metrics.follow(partial(_by_presence, plane), gauges):
                 await _until_stopped(handle, nursery, _told(door))
         await app.shutdown()
@@ -119,6 +120,16 @@ def _gauges(door: Door | None) -> dict[str, Callable[[], float]]:
         "link_connections": lambda: float(link.connections),
         "link_faults": lambda: float(gateway.faults),
         "link_refusals": lambda: float(gateway.refused + link.refused),
+    }
+
+
+def _company(plane: Plane) -> dict[str, Callable[[], float]]:
+    """This process among the others of its control plane."""
+    lease = plane.store.lease
+    return {
+        "processes": lambda: float(len(lease.peers)),
+        "leads": lambda: float(lease.leads),
+        "others_heard": lambda: float(plane.bus.whole()),
     }
 
 
