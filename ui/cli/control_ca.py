@@ -111,6 +111,43 @@ def start(
 
 
 @rollover.command()
+def request(directory: Directory = DEFAULT, label: Label = LABEL) -> None:
+    """Print the request that your own next root is to sign: the next intermediate's."""
+    with _told():
+        made = _directory(directory).rollover_request(f"{label} intermediate")
+    typer.echo(made.decode(), nl=False)
+
+
+@rollover.command()
+@shown
+def adopt(
+    context: typer.Context,
+    certificate: Annotated[Path, typer.Argument(help="What your next root signed, in PEM.")],
+    root: Annotated[Path, typer.Argument(help="Your next root's certificate, in PEM.")],
+    cross: Annotated[
+        Path | None,
+        typer.Option(help="Your next root as certified by the present one, if that is yours too."),
+    ] = None,
+    old_root: Annotated[
+        Path | None, typer.Option(help="Or the folder with the present root's key.")
+    ] = None,
+    directory: Directory = DEFAULT,
+) -> None:
+    """Announce a next root of your own to agents, once both roots have signed."""
+    from control.ca.directory import load_root
+    from protocols.pki.files import read
+
+    if (cross is None) == (old_root is None):
+        raise CliError("say --cross FILE or --old-root FOLDER: who certifies the next root?")
+    with _told():
+        leads = read(cross) if cross is not None else load_root(old_root or Path())
+        _directory(directory).rollover_adopt(read(certificate), read(root), leads, _now())
+        session(context).show(_summary(directory))
+    if old_root is not None:
+        _take_away(old_root)
+
+
+@rollover.command()
 @shown
 def switch(
     context: typer.Context,
