@@ -10,6 +10,7 @@ export default defineConfig({
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
     reportCompressedSize: false,
+    manifest: "manifest.json",
     rolldownOptions: { input: ["control.html", "agent.html"] },
   },
 });

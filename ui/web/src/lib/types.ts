@@ -103,16 +103,15 @@ export interface AgentSections {
   audit: { size: number; root: string; at: number; fault: string };
   metrics: {
     at: number;
-    counters: Record<string, number>;
-    gauges: Record<string, number>;
-    histograms: Record<string, { counts: number[]; sum_us: number }>;
+    counters: Record<string, number> | null;
+    gauges: Record<string, number> | null;
+    histograms: Record<string, { counts: number[]; sum_us: number }> | null;
   };
   tree: { at: number; nodes: ActorNode[] | null };
 }
 
 export interface ActorNode {
   path: string;
-  kind: string;
   state: string;
   restarts: number;
   handled: number;

@@ -83,18 +83,22 @@ function Now({ agent, gauges }: NowProps) {
     <Figures>
       <Figure label="Requests" value={compact(agent.requests)} unit="/s" />
       <Figure label="Server errors" value={compact(agent.errors)} unit="/s" />
-      <Figure label="Latency p99" value={millis(agent.p99)} note={`p50 ${millis(agent.p50)}`} />
+      <Figure
+        label="Latency p99"
+        value={millis(agent.p99)}
+        note={known(agent.p50, each => `p50 ${millis(each)}`)}
+      />
       <Figure
         label="Secrets"
         value={count(agent.secrets)}
-        note={`${count(gauges.secrets_expiring)} expire soon`}
+        note={known(gauges.secrets_expiring, each => `${count(each)} expire soon`)}
       />
       <Figure label="Processor" value={percent(cpu === undefined ? null : cpu / 1000)} />
       <Figure label="Memory" value={bytes(gauges.memory_bytes)} />
       <Figure
         label="Outbox"
         value={count(gauges.outbox_messages)}
-        note={bytes(gauges.outbox_bytes)}
+        note={known(gauges.outbox_bytes, bytes)}
       />
       <Figure
         label="Last word"
@@ -102,4 +106,9 @@ function Now({ agent, gauges }: NowProps) {
       />
     </Figures>
   );
+}
+
+/** Told in some form if it is known, else left out. */
+function known(value: number | null | undefined, form: (value: number) => string) {
+  return value == null ? undefined : form(value);
 }

@@ -2,6 +2,7 @@ import { effect } from "@preact/signals";
 import { useEffect, useRef, useState } from "preact/hooks";
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
+import { now } from "../lib/clock";
 import { compact, moment } from "../lib/format";
 import { isDark } from "../lib/theme";
 import "./chart.css";
@@ -11,6 +12,9 @@ export interface Line {
   /** As many as `times`; null where nothing was measured. */
   values: readonly (number | null)[];
 }
+
+const FEW = 3; // points that make no line yet: they are drawn as such
+const HOUR = 3600; // seconds
 
 interface ChartProps {
   /** What it shows, for screen readers. */
@@ -102,7 +106,7 @@ function optionsOf(
     legend: { show: false },
     cursor: { y: false, points: { size: 6 }, drag: { x: false, y: false } },
     scales: {
-      x: { time: true, range: (_, low, high) => [span ? high - span : low, high] },
+      x: { time: true, range: (_, low, high) => reach(low, high, span) },
       y: { range: (_, __, high) => [0, high > 0 ? high * 1.1 : 1] },
     },
     axes: [
@@ -127,12 +131,18 @@ function optionsOf(
         label: line.title,
         stroke: colour(`--series-${index + 1}`),
         width: 1.5,
-        points: { show: false },
+        points: { show: (plot: uPlot) => plot.data[0].length < FEW, size: 5 },
         ...(lines.length === 1 ? { fill: `${colour("--series-1")}1a` } : {}),
       })),
     ],
     hooks: { setCursor: [plot => point(plot.cursor.idx ?? null)] },
   };
+}
+
+/** What the time axis shows: `span` seconds up to the newest point, or up to now without any. */
+function reach(low: number | null, high: number | null, span = 0): [number, number] {
+  const end = high ?? now.peek() / 1000;
+  return [span ? end - span : (low ?? end - HOUR), end];
 }
 
 function colours(element: HTMLElement): (name: string) => string {

@@ -38,6 +38,7 @@ export function Curves({ vault, at, row }: CurvesProps) {
         <Chart
           label="Requests a second"
           times={course.times}
+          span={HOUR}
           lines={[{ title: "Requests", values: course.requests }]}
           format={compact}
         />
@@ -46,6 +47,7 @@ export function Curves({ vault, at, row }: CurvesProps) {
         <Chart
           label="Server errors a second"
           times={course.times}
+          span={HOUR}
           lines={[{ title: "Errors", values: course.errors }]}
           format={compact}
         />
@@ -54,6 +56,7 @@ export function Curves({ vault, at, row }: CurvesProps) {
         <Chart
           label="Latency"
           times={course.times}
+          span={HOUR}
           lines={[{ title: "p99", values: course.p99 }]}
           format={millis}
         />

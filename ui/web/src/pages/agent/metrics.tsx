@@ -12,10 +12,10 @@ export function Metrics({ metrics }: { metrics: AgentSections["metrics"] | undef
   if (!metrics?.at) return <Empty icon="chart" title="It has measured nothing yet" />;
   return (
     <div class="columns">
-      <List title="States" rows={Object.entries(metrics.gauges)} at={metrics.at} />
+      <List title="States" rows={Object.entries(metrics.gauges ?? {})} at={metrics.at} />
       <List
         title="Totals since its start"
-        rows={Object.entries(metrics.counters)}
+        rows={Object.entries(metrics.counters ?? {})}
         at={metrics.at}
       />
     </div>

@@ -1,4 +1,4 @@
-import { compact, count, millis, words } from "../../lib/format";
+import { compact, count, millis } from "../../lib/format";
 import type { ActorNode, AgentSections } from "../../lib/types";
 import { State } from "../../parts/badge";
 import { Card } from "../../parts/card";
@@ -21,7 +21,6 @@ const COLUMNS: Column<ActorNode>[] = [
     ),
   },
   { name: "state", title: "State", width: "8rem", cell: ({ state }) => <State of={state} /> },
-  { name: "kind", title: "Kind", width: "9rem", wide: true, cell: ({ kind }) => words(kind) },
   {
     name: "mailbox",
     title: "Mailbox",

@@ -43,7 +43,7 @@ export function Counts({ summary, curves, alerts }: CountsProps) {
         label="Requests"
         value={compact(last?.requests)}
         unit="/s"
-        note={`${share(last)} server errors`}
+        note={last?.requests ? `${share(last)} server errors` : "none at the moment"}
       />
       <Figure label="Latency p99" value={millis(last?.p99)} note={`p50 ${millis(last?.p50)}`} />
       <Figure label="Open alerts" value={count(open.length)} note={`${critical} critical`} />

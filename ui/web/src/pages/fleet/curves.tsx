@@ -6,6 +6,8 @@ import { Card } from "../../parts/card";
 import { Chart } from "../../parts/chart";
 import { courses } from "./rows";
 
+const HOUR = 3600; // seconds: as many points as the server keeps
+
 /** Requests, times and presence of all agents together, over the last hour. */
 export function Curves({ of }: { of: Collection<CurveRow> }) {
   const version = of.version.value;
@@ -17,6 +19,7 @@ export function Curves({ of }: { of: Collection<CurveRow> }) {
         <Chart
           label="Requests a second"
           times={times}
+          span={HOUR}
           lines={[{ title: "Requests", values: course.requests }]}
           format={compact}
         />
@@ -25,6 +28,7 @@ export function Curves({ of }: { of: Collection<CurveRow> }) {
         <Chart
           label="Server errors a second"
           times={times}
+          span={HOUR}
           lines={[{ title: "Errors", values: course.errors }]}
           format={compact}
         />
@@ -33,6 +37,7 @@ export function Curves({ of }: { of: Collection<CurveRow> }) {
         <Chart
           label="Latency"
           times={times}
+          span={HOUR}
           lines={[
             { title: "p50", values: course.p50 },
             { title: "p99", values: course.p99 },
@@ -44,6 +49,7 @@ export function Curves({ of }: { of: Collection<CurveRow> }) {
         <Chart
           label="Agents online"
           times={times}
+          span={HOUR}
           lines={[{ title: "Online", values: course.online }]}
           format={count}
         />
