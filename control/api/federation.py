@@ -18,6 +18,7 @@ from protocols.instant import SECOND, rfc3339
 federation = Endpoints("oidc", "Signing in at an identity provider (OpenID Connect).")
 
 _ONE = "organizations/{org}/identity-provider"
+_ISSUER = r"^https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[A-Za-z0-9._~/-]*)?$"
 Text = Annotated[str, Meta(max_length=2048)]
 Word = Annotated[str, Meta(min_length=1, max_length=256, pattern="^[!-~]+$")]
 Domain = Annotated[str, Meta(max_length=253, pattern=r"^[a-z0-9-]+(\.[a-z0-9-]+)+$")]
@@ -42,7 +43,7 @@ class ProviderTerms(Struct, frozen=True, forbid_unknown_fields=True):
 class NewProvider(Struct, frozen=True, forbid_unknown_fields=True):
     """A provider; without a secret we are a public client to it."""
 
-    issuer: Annotated[str, Meta(min_length=9, max_length=1024, pattern="^https?://[!-~]+$")]
+    issuer: Annotated[str, Meta(min_length=9, max_length=1024, pattern=_ISSUER)]
     client_id: Word
     client_secret: Annotated[str, Meta(max_length=1024)] = ""
     terms: ProviderTerms = ProviderTerms()

@@ -1,5 +1,6 @@
 """What a request says beside its body, and what the answer says beside its own."""
 
+import re
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -10,6 +11,8 @@ from control.model.operation import Browser, Origin
 from control.model.people import TokenKind
 
 WANTED: Final = "X-Freehold-Session"
+_HOST: Final = re.compile(r"[A-Za-z0-9.-]{1,253}(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]+\](:[0-9]{1,5})?")
+_NOWHERE: Final = "invalid."  # RFC 6761, 6.4: what a malformed Host gets; no page is of it
 MAX_AGENT: Final = 256  # characters of a User-Agent that are kept
 
 
@@ -64,7 +67,8 @@ class Visit:
 
 def visit(public_url: str) -> Visit:
     """The current request's."""
-    own = public_url or f"{request.scheme}://{request.host}"
+    named = _HOST.fullmatch(request.host)
+    own = public_url or f"{request.scheme}://{request.host if named else _NOWHERE}"
     agent = request.headers.get("User-Agent", "")
     return Visit(
         origin=Origin(request.remote_addr or "", _printable(agent)),

@@ -28,6 +28,7 @@ AT_ONCE: Final = 8
 FRESH: Final = 3600 * SECOND  # how long what it says of itself is believed
 AGAIN: Final = 60 * SECOND  # a key that is not known makes us ask again, no sooner than this
 MAX_REMEMBERED: Final = 1000  # issuers
+_PLAIN: Final = {"Accept": "application/json", "Accept-Encoding": "identity"}
 _BASIC: Final = "client_secret_basic"
 _WELL_KNOWN: Final = "/.well-known/openid-configuration"
 
@@ -185,7 +186,7 @@ class Providers:
                     self._slots,
                     httpx2.AsyncClient(verify=self._tls, timeout=SECONDS, trust_env=False) as http,
                     http.stream(
-                        method, url, headers={"Accept": "application/json", **(headers or {})},
+                        method, url, headers={**_PLAIN, **(headers or {})},
                         data=form, follow_redirects=False,
                     ) as reply,
                 ):  # fmt: skip
@@ -195,11 +196,18 @@ class Providers:
 
 
 async def _bounded(reply: httpx2.Response) -> bytes:
-    body = bytearray()
-    async for piece in reply.aiter_bytes():
-        body += piece
-        if len(body) > MAX_BODY:
-            raise _unreachable()
+    """The body as it is on the wire: we ask for it without compression.
+
+    One that is too long is read on and let go, for as long as any answer has: to stop in the middle
+    would leave the client's generators to the garbage collector.
+    """
+    body, size = bytearray(), 0
+    async for piece in reply.aiter_raw():
+        size += len(piece)
+        if size <= MAX_BODY:
+            body += piece
+    if size > MAX_BODY:
+        raise _unreachable()
     return bytes(body)
 
 

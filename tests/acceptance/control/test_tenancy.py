@@ -19,6 +19,8 @@ def things(plane: Plane) -> dict[str, str]:
     made = plane.want(
         201, "POST", "tokens", {"role": "viewer", "ttl": 600}, token=plane.people["other", "owner"]
     )
+    new = {"email": "them@other.example", "role": "viewer"}
+    invited = plane.want(201, "POST", f"{base}/invitations", new)
     ticket = plane.want(201, "POST", f"{base}/enrolment-tokens", {"vault": "another"})
     return {
         "vault": "theirs",
@@ -26,6 +28,7 @@ def things(plane: Plane) -> dict[str, str]:
         "number": "1",
         "user": "viewer",
         "home": "acme",
+        "invitation": invited["invitation"]["id"],
         "rollout": rollout["id"],
         "token": made["token"]["id"],
         "alert": "00000000-0000-4000-8000-000000000000",
@@ -60,6 +63,11 @@ def test_a_foreign_organization_is_not_found(plane: Plane, things: dict[str, str
         made_up = plane.ask(method, filled(template, "nowhere", things), token=owner)
         assert (real.status, made_up.status) == (404, 404), (method, template, real.body)
         assert real.json["message"] == made_up.json["message"], (method, template)
+    events = plane.want(200, "GET", "organizations/acme/audit?limit=500", token=owner)
+    tried = {e["operation"] for e in events if e["target"].partition("/")[0] == "other"}
+    assert tried == {operation["operationId"].replace("_", ".", 1) for _, _, operation in found}
+    theirs = plane.want(200, "GET", "organizations/other/audit?limit=500")
+    assert not [e for e in theirs if e["actor"] == "acme/owner"]  # no stranger writes there
 
 
 def test_a_foreign_id_in_the_own_organization_is_not_found(

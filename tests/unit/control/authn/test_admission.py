@@ -1,0 +1,98 @@
+"""Which account somebody is whom a provider names."""
+
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from control.api.plane import Plane
+from control.authn.admission import Admission, role_of, verified_email
+from control.authn.opening import PROGRAM
+from control.errors import AuthorizationError
+from control.model.factors import Provider, Terms
+from control.model.people import Role, User
+from control.store import identities, people
+
+TERMS = Terms(
+    domains=("corp.example",), role_claim="groups", roles={"a": Role.ADMIN, "v": Role.VIEWER}
+)
+ACME = Provider("acme", "https://idp.example", "freehold", b"", TERMS, 1)
+
+
+def claims(subject: str, email: object = "joe@corp.example", **more: object) -> dict[str, Any]:
+    """What a checked token says."""
+    return {"sub": subject, "email": email, "email_verified": True, "groups": ["v"], **more}
+
+
+@pytest.fixture
+def admission(plane: Plane) -> Admission:
+    """Of the plane's store."""
+    return plane.federation._admission
+
+
+def test_the_highest_role_of_the_claim() -> None:
+    """A word or a list; nothing of ours in it lets nobody in; not asked is no answer."""
+    assert role_of(Terms(), {"groups": ["a"]}) is None
+    assert role_of(TERMS, {"groups": ["v", "a", "x", 7]}) is Role.ADMIN
+    assert role_of(TERMS, {"groups": "v"}) is Role.VIEWER
+    for nothing in ({}, {"groups": []}, {"groups": {"a": 1}}, {"groups": "A"}, {"groups": 7}):
+        with pytest.raises(AuthorizationError, match="oidc_no_account"):
+            role_of(TERMS, nothing)
+
+
+@pytest.mark.parametrize("verified", [False, None, "true", 1])
+def test_an_address_has_to_be_verified(verified: object) -> None:
+    """By the word `true` alone."""
+    assert verified_email(claims("s")) == "joe@corp.example"
+    with pytest.raises(AuthorizationError):
+        verified_email(claims("s", email_verified=verified))
+    for address in (None, 7, "", "joe", "joe@corp.example\nX: y"):
+        with pytest.raises(AuthorizationError):
+            verified_email(claims("s", address))
+
+
+async def test_names_do_not_meet(plane: Plane, admission: Admission) -> None:
+    """A newcomer never becomes an account that is there, whatever the address begins with."""
+    ann = await admission.admit(ACME, claims("s-1", "Ann@corp.example"), "")
+    assert (ann.name, ann.password) == ("ann-2", "")
+    odd = await admission.admit(ACME, claims("s-2", "-._-@corp.example"), "")
+    assert odd.name == "user"
+    again = await admission.admit(ACME, claims("s-1", "renamed@corp.example"), "")
+    assert again.name == "ann-2"
+    with pytest.raises(AuthorizationError):
+        await admission.admit(ACME, claims("s-3", "x@corp.example.evil.example"), "")
+    other = replace(ACME, issuer="https://other.example")
+    assert (await admission.admit(other, claims("s-1"), "")).name == "joe"
+
+
+async def test_a_role_that_changes_ends_sessions(plane: Plane, admission: Admission) -> None:
+    """As a change by a person does."""
+    joe = await admission.admit(ACME, claims("s-1", groups=["a"]), "")
+    assert joe.role is Role.ADMIN
+    secret, _ = await plane.federation._opening.open(joe, PROGRAM)
+    await plane.sessions.authenticate(secret)
+    assert (await admission.admit(ACME, claims("s-1"), "")).role is Role.VIEWER
+    held = await plane.store.read(lambda tx: people.tokens_of(tx, "acme", joe.name))
+    assert held == []
+
+
+async def test_the_last_owner_stays_one(plane: Plane, admission: Admission) -> None:
+    """Else a mapping that was typed wrong would leave an organization to nobody."""
+
+    def only_owner(tx: Any) -> None:
+        ann = people.user(tx, "acme", "ann")
+        assert isinstance(ann, User)
+        people.put_user(tx, replace(ann, disabled=True))
+
+    owners = replace(ACME, terms=replace(TERMS, roles={"o": Role.OWNER, "v": Role.VIEWER}))
+    await admission.admit(owners, claims("s-1", groups=["o"]), "")
+    await plane.store.write(only_owner)
+    assert (await admission.admit(owners, claims("s-1"), "")).role is Role.OWNER
+
+
+async def test_an_account_that_went_does_not_come_back(plane: Plane, admission: Admission) -> None:
+    """Its link to the provider went with it."""
+    joe = await admission.admit(ACME, claims("s-1"), "")
+    await plane.store.write(lambda tx: people.drop_user(tx, "acme", joe.name))
+    none = await plane.store.read(lambda tx: identities.identities_of(tx, "acme", joe.name))
+    assert none == []

@@ -1,0 +1,77 @@
+"""Logins on their way through a provider; the way itself is tests/acceptance/control/test_oidc."""
+
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from actors.testing import FakeWorld
+from control.api.plane import Plane
+from control.authn import federation
+from control.authn.federation import Returned
+from control.errors import AuthenticationError, NotFoundError, RateLimitError
+from control.model.factors import Terms
+from control.store import identities
+from tests.unit.control.authn.test_provider import Idp, idp
+
+__all__ = ["idp"]
+OWN = "https://plane.example"
+
+
+async def begun(plane: Plane, idp: Idp) -> tuple[dict[str, list[str]], str]:
+    """What the browser takes to the provider, and its cookie."""
+    await plane.federation.configure("acme", idp.issuer, "freehold", "secret", Terms())
+    made = await plane.federation.begin("acme", OWN)
+    return parse_qs(urlsplit(made.url).query), made.browser
+
+
+async def test_what_the_browser_takes_along(plane: Plane, idp: Idp) -> None:
+    """PKCE by S256; nothing that would be worth stealing is kept as it is."""
+    query, browser = await begun(plane, idp)
+    assert query["code_challenge_method"] == ["S256"]
+    assert query["redirect_uri"] == [f"{OWN}/api/v1/oidc/callback"]
+    [state], [nonce] = query["state"], query["nonce"]
+    assert len({state, nonce, browser, query["code_challenge"][0]}) == 4
+    flow = await plane.federation.taken(Returned(state, "c", "", ""), browser)
+    assert state.encode() not in flow.state
+    assert flow.verifier not in str(query)
+
+
+async def test_a_state_is_good_once_and_for_ten_minutes(
+    plane: Plane, idp: Idp, world: FakeWorld
+) -> None:
+    """And for the browser that began, whose attempt is over by another's."""
+    query, browser = await begun(plane, idp)
+    back = Returned(query["state"][0], "c", "", "")
+    with pytest.raises(AuthenticationError, match="oidc_state"):
+        await plane.federation.taken(back, "another")
+    with pytest.raises(AuthenticationError, match="oidc_state"):
+        await plane.federation.taken(back, browser)
+    query, browser = await begun(plane, idp)
+    world.advance(600)
+    with pytest.raises(AuthenticationError, match="oidc_state"):
+        await plane.federation.taken(Returned(query["state"][0], "c", "", ""), browser)
+
+
+async def test_logins_under_way_are_bounded(
+    plane: Plane, idp: Idp, world: FakeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who only begins cannot fill the database; what expired makes room."""
+    monkeypatch.setattr(federation, "MAX_FLOWS", 3)
+    for _ in range(3):
+        await begun(plane, idp)
+    with pytest.raises(RateLimitError):
+        await plane.federation.begin("acme", OWN)
+    world.advance(601)
+    await plane.federation.begin("acme", OWN)
+    assert await plane.store.read(lambda tx: identities.count_flows(tx, "acme")) == 1
+
+
+async def test_to_leave_the_provider_too(plane: Plane, idp: Idp) -> None:
+    """Where it has such a place; of an organization without one there is nothing."""
+    await begun(plane, idp)
+    assert await plane.federation.logout_url("acme", OWN) == ""
+    await plane.federation.remove("acme")
+    with pytest.raises(NotFoundError):
+        await plane.federation.logout_url("acme", OWN)
+    with pytest.raises(NotFoundError):
+        await plane.federation.remove("acme")

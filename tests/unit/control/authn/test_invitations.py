@@ -1,0 +1,80 @@
+"""Invitations: one person, once, in time."""
+
+from contextlib import suppress
+
+import pytest
+import trio
+
+from actors.testing import FakeWorld
+from control.api.plane import Plane
+from control.authn import invitations
+from control.authn.opening import PROGRAM
+from control.errors import AuthorizationError, ConflictError, NotFoundError
+from control.model.people import Caller, Role
+from control.store import invitations as rows
+from tests.unit.control.conftest import PASSWORD
+
+ANN = Caller("acme", "ann", Role.OWNER, "t")
+ADMIN = Caller("acme", "adm", Role.ADMIN, "t")
+
+
+async def test_a_hundred_uses_at_once_are_one_account(plane: Plane) -> None:
+    """Under as many names."""
+    secret, _ = await plane.invitations.create(ANN, "acme", "new@x.example", Role.VIEWER)
+    done = []
+
+    async def accept(name: str) -> None:
+        with suppress(NotFoundError):
+            done.append(await plane.invitations.accept(secret, name, PASSWORD, PROGRAM))
+
+    async with trio.open_nursery() as nursery:
+        for number in range(20):
+            nursery.start_soon(accept, f"new-{number}")
+    assert len(done) == 1
+    assert len(await plane.users.page("acme", "", 100)) == 2
+
+
+async def test_it_lasts_a_week(plane: Plane, world: FakeWorld) -> None:
+    """Then it says the same as one that never was, and is cleared away later."""
+    secret, made = await plane.invitations.create(ANN, "acme", "new@x.example", Role.VIEWER)
+    assert (await plane.invitations.look(secret)).title == "acme"
+    world.advance(7 * 86_400)
+    for call in (
+        plane.invitations.look(secret),
+        plane.invitations.accept(secret, "new", PASSWORD, PROGRAM),
+        plane.invitations.join(Caller("platform", "x", Role.OWNER, "t"), secret),
+        plane.invitations.look("fhi_made-up"),
+    ):
+        with pytest.raises(NotFoundError, match="invitation_invalid"):
+            await call
+    world.advance(7 * 86_400 + 1)
+    await plane.invitations.sweep()
+    assert await plane.store.read(lambda tx: rows.invitation(tx, "acme", made.id)) is None
+
+
+async def test_the_link_can_be_made_again_by_us_alone(plane: Plane) -> None:
+    """For the mail; the database holds a digest, and another id has another link."""
+    secret, made = await plane.invitations.create(ANN, "acme", "new@x.example", Role.VIEWER)
+    assert plane.invitations.secret("acme", made.id) == secret
+    assert plane.invitations.secret("other", made.id) != secret
+    assert secret.encode() not in made.digest
+
+
+async def test_roles_and_homes(plane: Plane) -> None:
+    """Nobody invites or withdraws above the own role; nobody joins where one is at home."""
+    with pytest.raises(AuthorizationError):
+        await plane.invitations.create(ADMIN, "acme", "new@x.example", Role.OWNER)
+    secret, made = await plane.invitations.create(ANN, "acme", "new@x.example", Role.OWNER)
+    with pytest.raises(AuthorizationError):
+        await plane.invitations.revoke(ADMIN, "acme", made.id)
+    with pytest.raises(ConflictError, match="member_already"):
+        await plane.invitations.join(ANN, secret)
+    await plane.invitations.look(secret)  # a refusal has not used it up
+
+
+async def test_open_ones_are_bounded(plane: Plane, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In an organization."""
+    monkeypatch.setattr(invitations, "MAX_OPEN", 1)
+    await plane.invitations.create(ANN, "acme", "one@x.example", Role.VIEWER)
+    with pytest.raises(ConflictError, match="too_many"):
+        await plane.invitations.create(ANN, "acme", "two@x.example", Role.VIEWER)

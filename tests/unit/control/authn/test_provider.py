@@ -1,0 +1,209 @@
+"""Asking a provider: where, how often, and how much of an answer is read."""
+
+import json
+from collections.abc import AsyncIterator
+from functools import partial
+
+import pytest
+import trio
+
+from actors.testing import FakeWorld
+from control.authn import provider
+from control.authn.id_token import Expected
+from control.authn.provider import Client, Providers, Reach
+from control.errors import AuthenticationError, UnavailableError, ValidationError
+from tests.unit.control.authn.test_id_token import CLAIMS, RSA, jwk, signed
+
+OPEN = Reach(loopback=True)
+
+
+class Idp:
+    """A server that says what a test has put there, and counts who asks."""
+
+    def __init__(self) -> None:
+        self.port = 0
+        self.asked: list[str] = []
+        self.answers: dict[str, bytes] = {}
+        self.bodies: list[bytes] = []
+
+    @property
+    def issuer(self) -> str:
+        """Its name."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def say(self, path: str, content: object, status: str = "200 OK", extra: str = "") -> None:
+        """Answer so."""
+        body = content if isinstance(content, bytes) else json.dumps(content).encode()
+        head = f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n{extra}"
+        self.answers[path] = head.encode() + b"\r\n" + body
+
+    async def serve(self, stream: trio.SocketStream) -> None:
+        """One request."""
+        async with stream:
+            told = b""
+            while not _is_whole(told):
+                told += await stream.receive_some(65536)
+            path = told.split(b" ")[1].decode()
+            self.asked.append(path)
+            self.bodies.append(told)
+            missing = b"HTTP/1.1 404 No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+            await stream.send_all(self.answers.get(path, missing))
+
+
+def _is_whole(told: bytes) -> bool:
+    head, end, body = told.lower().partition(b"\r\n\r\n")
+    _, _, length = head.partition(b"content-length: ")
+    return bool(end) and len(body) >= int(length.split(b"\r")[0] or 0)
+
+
+@pytest.fixture
+async def idp() -> AsyncIterator[Idp]:
+    """With good answers, listening."""
+    made = Idp()
+    async with trio.open_nursery() as nursery:
+        serve = partial(trio.serve_tcp, made.serve, 0, host="127.0.0.1")
+        [listener] = await nursery.start(serve)
+        made.port = listener.socket.getsockname()[1]
+        made.say("/.well-known/openid-configuration", metadata(made))
+        made.say("/jwks", {"keys": [jwk(RSA)]})
+        yield made
+        nursery.cancel_scope.cancel()
+
+
+def metadata(idp: Idp, **changed: object) -> dict[str, object]:
+    """What it says of itself."""
+    return {
+        "issuer": idp.issuer,
+        "authorization_endpoint": f"{idp.issuer}/auth",
+        "token_endpoint": f"{idp.issuer}/token",
+        "jwks_uri": f"{idp.issuer}/jwks",
+        **changed,
+    }
+
+
+@pytest.mark.parametrize(
+    ("url", "reach", "fine"),
+    [
+        ("https://idp.example", Reach(), True),
+        ("https://idp.example:8443/tenant", Reach(), True),
+        ("https://idp.example", Reach(hosts=("idp.example",)), True),
+        ("https://evil.example", Reach(hosts=("idp.example",)), False),
+        ("https://idp.example.evil.example", Reach(hosts=("idp.example",)), False),
+        ("http://idp.example", OPEN, False),
+        ("http://127.0.0.1:1", OPEN, True),
+        ("http://localhost", OPEN, True),
+        ("http://127.0.0.1", Reach(), False),
+        ("http://127.0.0.1@10.0.0.1", OPEN, False),
+        ("https://user@idp.example", Reach(), False),
+        ("https://idp.example/#f", Reach(), False),
+        ("https://idp.example\\@10.0.0.1", Reach(), False),
+        ("https://idp.example/a b", Reach(), False),
+        ("https://[half", Reach(), False),
+        ("https://idp.example:99999", Reach(), False),
+        ("ftp://idp.example", Reach(), False),
+        ("file:///etc/passwd", OPEN, False),
+        ("", Reach(), False),
+    ],
+)
+def test_where_a_provider_may_be(url: str, reach: Reach, *, fine: bool) -> None:
+    """https, named hosts if any are named, loopback only for development."""
+    providers = Providers(reach, FakeWorld())
+    if fine:
+        providers.check(url)
+        return
+    with pytest.raises(ValidationError, match="issuer_invalid"):
+        providers.check(url)
+
+
+async def test_what_it_says_is_believed_for_an_hour(idp: Idp, world: FakeWorld) -> None:
+    """Then it is asked again."""
+    providers = Providers(OPEN, world)
+    for _ in range(3):
+        await providers.metadata(idp.issuer)
+    assert len(idp.asked) == 2
+    world.advance(3600)
+    await providers.metadata(idp.issuer)
+    assert len(idp.asked) == 4
+
+
+async def test_a_new_key_is_fetched_and_an_unknown_one_not_for_ever(
+    idp: Idp, world: FakeWorld
+) -> None:
+    """A key id that somebody makes up asks the provider once a minute, not at each try."""
+    providers = Providers(OPEN, world)
+    claims = {"iss": idp.issuer, "exp": 2**40, "iat": 0}
+    expected = Expected(idp.issuer, "freehold", CLAIMS["nonce"], world.now())
+    idp.say("/jwks", {"keys": []})
+    for _ in range(5):
+        with pytest.raises(AuthenticationError):
+            await providers.claims(idp.issuer, signed(claims), expected)
+    assert idp.asked.count("/jwks") == 1
+    idp.say("/jwks", {"keys": [jwk(RSA)]})
+    world.advance(60)
+    assert (await providers.claims(idp.issuer, signed(claims), expected))["sub"] == "u-1"
+    assert idp.asked.count("/jwks") == 2
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"issuer": "https://other.example"},
+        {"jwks_uri": "http://169.254.169.254/latest"},
+        {"token_endpoint": "file:///etc/passwd"},
+        {"authorization_endpoint": "javascript:alert(1)"},
+        {"end_session_endpoint": "http://10.0.0.1/"},
+    ],
+)
+async def test_what_it_points_to_is_checked_too(
+    idp: Idp, world: FakeWorld, changed: dict[str, object]
+) -> None:
+    """It cannot send us, or a browser, where it could not be itself."""
+    idp.say("/.well-known/openid-configuration", metadata(idp, **changed))
+    with pytest.raises(ValidationError):
+        await Providers(OPEN, world).metadata(idp.issuer)
+    assert idp.asked == ["/.well-known/openid-configuration"]
+
+
+async def test_answers_are_bounded(
+    idp: Idp, world: FakeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In size, time and kind; a redirect is not followed; the error tells nothing of them."""
+    path = "/.well-known/openid-configuration"
+    providers = Providers(OPEN, world)
+    idp.say("/secret", {"inside": "canary"})
+    cases: list[tuple[object, str, str]] = [
+        (b"[" * 300_000, "200 OK", ""),
+        (b"x" * (provider.MAX_BODY + 1), "200 OK", ""),
+        (b"canary", "200 OK", ""),
+        (b"", "302 Found", f"Location: {idp.issuer}/secret\r\n"),
+        (b"canary", "500 No", ""),
+    ]
+    for content, status, extra in cases:
+        idp.say(path, content, status, extra)
+        with pytest.raises(UnavailableError) as told:
+            await providers.metadata(idp.issuer)
+        assert "canary" not in str(told.value)
+    assert "/secret" not in idp.asked
+    monkeypatch.setattr(provider, "SECONDS", 0.05)
+    idp.answers[path] = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n"  # and never the body
+    with pytest.raises(UnavailableError):
+        await providers.metadata(idp.issuer)
+
+
+async def test_a_code_for_a_token(idp: Idp, world: FakeWorld) -> None:
+    """By the way of telling who we are that the provider knows, odd characters and all."""
+    providers = Providers(OPEN, world)
+    idp.say("/token", {"id_token": "a.b.c", "access_token": "not looked at"})
+    exchange = partial(providers.exchange, idp.issuer)
+    assert await exchange(Client("free hold", "s:/%"), "c", "v", "http://x/cb") == "a.b.c"
+    assert b"authorization: basic znjlzsuymghvbgq6cyuzqsuyriuynq==" in idp.bodies[-1].lower()
+    await exchange(Client("freehold", ""), "c", "v", "http://x/cb")
+    assert b"client_id=freehold" in idp.bodies[-1]
+    assert b"authorization:" not in idp.bodies[-1].lower()
+    for content, status, error in (
+        ({"error": "invalid_grant"}, "400 Bad Request", AuthenticationError),
+        ({"access_token": "x"}, "200 OK", UnavailableError),
+    ):
+        idp.say("/token", content, status)
+        with pytest.raises(error):
+            await exchange(Client("freehold", "s"), "c", "v", "http://x/cb")
