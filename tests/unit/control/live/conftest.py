@@ -1,0 +1,144 @@
+"""A hub over a whole plane, a browser's feed, and agents that are linked as far as it can tell."""
+
+import json
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+import trio
+
+from actors.testing import FakeWorld
+from control.api.plane import Plane
+from control.live.hub import Hub, View
+from control.live.projection import Around
+from protocols.link import messages as m
+from protocols.link import vocabulary as words
+from protocols.live.feed import Feed
+from protocols.live.limits import Bounds
+
+PATIENCE = 10.0
+
+
+class TrioWorld(FakeWorld):
+    """Trio's clock is the only one: a test that names `autojump_clock` lets it jump."""
+
+    def now(self) -> int:
+        """From the fake's own beginning on."""
+        return super().now() + round(trio.current_time() * 1e9)
+
+    def wall(self) -> int:
+        """The same."""
+        return self.now()
+
+    def monotonic(self) -> float:
+        """Trio's."""
+        return trio.current_time()
+
+    async def sleep(self, seconds: float) -> None:
+        """Trio's."""
+        await trio.sleep(seconds)
+
+
+@dataclass
+class Link:
+    """An agent's connection."""
+
+    since: int = 5_000_000_000
+    health: str = "serving"
+    sync: str = "online"
+    observed: list[int] = field(default_factory=list)
+
+    def observe(self, seconds: int) -> None:
+        """See `Observed`."""
+        self.observed.append(seconds)
+
+
+class Page:
+    """What a browser makes of its feed."""
+
+    def __init__(self, hub: Hub) -> None:
+        self.hub = hub
+        self.feed = Feed(Bounds(), self._stir)
+        self.rows: dict[int, dict[str, Any]] = {}
+        self.said: list[Any] = []
+        self._stirred = trio.Event()
+
+    def watch(self, number: int, topic: str, of: str = "", org: str = "acme") -> None:
+        """Follow."""
+        self.hub.join(View(topic, org, of), self.feed, number)
+
+    async def until(self, holds: Callable[[], bool]) -> None:
+        """Take what comes until that is so."""
+        with trio.fail_after(PATIENCE):
+            while not holds():
+                self._stirred = trio.Event()
+                if not self.take():
+                    await self._stirred.wait()
+
+    def take(self) -> bool:
+        """All that there is; whether there was something."""
+        count = len(self.said)
+        while (text := self.feed.next()) is not None:
+            self.said.append(message := json.loads(text))
+            kept = self.rows.setdefault(message["id"], {})
+            if "snapshot" in message:
+                if message["seq"] == 1:
+                    kept.clear()
+                kept.update(message["snapshot"])
+            for key, columns in message.get("rows", {}).items():
+                if columns is None:
+                    del kept[key]
+                else:
+                    kept.setdefault(key, {}).update(columns)
+        return len(self.said) > count
+
+    def _stir(self) -> None:
+        self._stirred.set()
+
+
+def metrics(until: float, requests: int, errors: int = 0, slow: int = 0) -> m.Metrics:
+    """A report (seconds); all requests were fast but for `slow`."""
+    counts = [requests - slow, *(0 for _ in words.BUCKETS_US)]
+    counts[5] = slow
+    return m.Metrics(
+        since=0,
+        until=round(until * 1000),
+        counters=(
+            m.CounterValue(name=words.CounterName.REQUESTS, value=requests),
+            m.CounterValue(name=words.CounterName.SERVER_ERRORS, value=errors),
+        ),
+        gauges=(m.GaugeValue(name=words.GaugeName.SECRETS, value=12),),
+        histograms=(
+            m.HistogramValue(
+                name=words.HistogramName.REQUEST_DURATION, counts=tuple(counts), sum_us=0
+            ),
+        ),
+    )
+
+
+@pytest.fixture
+def world() -> FakeWorld:
+    """The clock, also of the plane's own fixture."""
+    return TrioWorld()
+
+
+@pytest.fixture
+async def hub(plane: Plane, world: FakeWorld, nursery: trio.Nursery) -> AsyncIterator[Hub]:
+    """One that runs."""
+    made = Hub(plane.store, plane.bus, plane.watch, world)
+    await nursery.start(made.run)
+    yield made
+    nursery.cancel_scope.cancel()
+
+
+@pytest.fixture
+def page(hub: Hub) -> Page:
+    """A browser."""
+    return Page(hub)
+
+
+@pytest.fixture
+def around(hub: Hub) -> Around:
+    """What projections are made of."""
+    return hub._around

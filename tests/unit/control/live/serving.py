@@ -1,0 +1,102 @@
+"""A feed over a real websocket, and a client for it."""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+import trio
+import trio_websocket as ws
+
+from control.api.plane import Plane
+from control.authn.opening import Way
+from control.live.door import PATH, Door
+from control.model.people import TokenKind
+from tests.unit.control.conftest import PASSWORD
+
+PATIENCE = 10.0
+
+
+class Talk:
+    """One open feed."""
+
+    def __init__(self, socket: ws.WebSocketConnection) -> None:
+        self.socket = socket
+
+    async def say(self, **request: object) -> None:
+        """A request."""
+        await self.socket.send_message(json.dumps(request))
+
+    async def next(self) -> Any:
+        """The next message. Raises `ws.ConnectionClosed`."""
+        with trio.fail_after(PATIENCE):
+            return json.loads(await self.socket.get_message())
+
+    async def code(self) -> int:
+        """With which code it was closed, whatever comes before."""
+        with trio.fail_after(PATIENCE), suppress(ws.ConnectionClosed):
+            while True:
+                await self.socket.get_message()
+        reason = self.socket.closed
+        assert reason is not None
+        return int(reason.code)
+
+
+@dataclass
+class Site:
+    """A served door."""
+
+    plane: Plane
+    door: Door
+    port: int
+
+    @property
+    def own(self) -> str:
+        """Its origin."""
+        return f"http://127.0.0.1:{self.port}"
+
+    async def cookie(self, name: str = "ann") -> str:
+        """Of a new session of this user of `acme`."""
+        secret, _ = await self.plane.accounts.login("acme", name, PASSWORD, Way(TokenKind.BROWSER))
+        return f"freehold-session={secret}"
+
+    @asynccontextmanager
+    async def open(self, cookie: str | None = None) -> AsyncIterator[Talk]:
+        """A feed from a page of ours."""
+        headers = [("Cookie", cookie or await self.cookie()), ("Origin", self.own)]
+        async with (
+            await trio.open_tcp_stream("127.0.0.1", self.port) as stream,
+            trio.open_nursery() as nursery,
+        ):
+            socket = await ws.wrap_client_stream(
+                nursery, stream, f"127.0.0.1:{self.port}", PATH, extra_headers=headers
+            )
+            yield Talk(socket)
+            with trio.move_on_after(1):
+                await socket.aclose()
+            nursery.cancel_scope.cancel()
+
+    async def refusal(
+        self, cookie: str | None = None, origin: str | None = "own", path: str = PATH
+    ) -> tuple[int, str]:
+        """Status and code with which an offer is answered."""
+        lines = [
+            f"GET {path} HTTP/1.1",
+            f"Host: 127.0.0.1:{self.port}",
+            "Connection: Upgrade",
+            "Upgrade: websocket",
+            "Sec-WebSocket-Version: 13",
+            "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+            f"Cookie: {await self.cookie() if cookie is None else cookie}",
+        ]
+        if origin is not None:
+            lines.append(f"Origin: {self.own if origin == 'own' else origin}")
+        async with await trio.open_tcp_stream("127.0.0.1", self.port) as stream:
+            await stream.send_all("\r\n".join([*lines, "", ""]).encode())
+            answer = b""
+            with trio.fail_after(PATIENCE):
+                async for piece in stream:
+                    answer += piece
+        head, _, body = answer.partition(b"\r\n\r\n")
+        return int(head.split()[1]), json.loads(body)["code"]

@@ -1,0 +1,134 @@
+"""What control.live.agent promises."""
+
+from actors.testing import FakeWorld
+from control.api.plane import Plane
+from control.live.agent import LEASE, tree_row
+from control.live.hub import Hub
+from control.services.events import Event, Topic
+from protocols.link import messages as m
+from protocols.link import vocabulary as words
+from tests.unit.control.fleet import enrolled
+from tests.unit.control.live.conftest import Link, Page
+
+
+def node(name: words.ActorName, level: int, queued: int = 0) -> m.ActorNode:
+    """An actor that runs."""
+    return m.ActorNode(
+        name=name, level=level, state=words.ActorState.RUNNING, restarts=1, handled=9, mean_us=3,
+        max_us=8, queued=queued, bound=16, refused=0, dropped=0,
+    )  # fmt: skip
+
+
+def glimpse(at: int, requests: int = 7) -> m.Glimpse:
+    """An agent's word of itself (seconds)."""
+    names = words.ActorName
+    return m.Glimpse(
+        at=at * 1000,
+        counters=(m.CounterValue(name=words.CounterName.REQUESTS, value=requests),),
+        gauges=(),
+        histograms=(),
+        nodes=(node(names.AGENT, 0), node(names.STORE, 1), node(names.WRITER, 2, 3),
+               node(names.AUDIT, 1), node(names.WRITER, 2)),
+    )  # fmt: skip
+
+
+async def test_every_section_is_there_from_the_beginning(
+    plane: Plane, world: FakeWorld, page: Page
+) -> None:
+    """Also for an agent that never came."""
+    await enrolled(plane, world, "v1", tags=("prod",))
+    page.watch(1, "agent", "v1")
+    await page.until(lambda: 1 in page.rows)
+    sections = page.rows[1]
+    assert sorted(sections) == [
+        "agent", "audit", "certificate", "link", "metrics", "policies", "tree",
+    ]  # fmt: skip
+    assert sections["agent"]["tags"] == ["prod"]
+    assert sections["link"]["connected"] is False
+    assert sections["tree"] == {"at": 0, "nodes": None}
+    assert sections["certificate"]["generation"] == 0
+    assert sections["policies"]["contents"] == {}
+
+
+async def test_whoever_is_looked_at_is_asked_for_more_and_nobody_else(
+    plane: Plane, world: FakeWorld, hub: Hub, page: Page
+) -> None:
+    """When the page is opened, and when the link comes up while it is open."""
+    await enrolled(plane, world, "v1", "v2")
+    here, other = Link(), Link()
+    hub.linked("acme", "v2", other)
+    page.watch(1, "agent", "v1")
+    await page.until(lambda: 1 in page.rows)
+    hub.linked("acme", "v1", here)
+    await page.until(lambda: page.rows[1]["link"]["connected"])
+    assert page.rows[1]["link"]["since"] == 5
+    assert here.observed == [LEASE]
+    assert other.observed == []
+
+
+async def test_the_lease_is_renewed_while_somebody_looks_and_no_longer(
+    plane: Plane, world: FakeWorld, hub: Hub, page: Page, autojump_clock: object
+) -> None:
+    """An agent goes on saying less once the page is closed."""
+    await enrolled(plane, world, "v1")
+    link = Link()
+    hub.linked("acme", "v1", link)
+    page.watch(1, "agent", "v1")
+    await world.sleep(11)
+    assert len(link.observed) >= 3
+    page.hub.leave(next(iter(page.hub._keepers)), page.feed, 1)
+    before = len(link.observed)
+    await world.sleep(20)
+    assert len(link.observed) == before
+
+
+async def test_glimpses_are_shown_and_forgotten_with_the_link(
+    plane: Plane, world: FakeWorld, hub: Hub, page: Page
+) -> None:
+    """Figures and actors as they are, without a read; of an agent that is gone there are none."""
+    await enrolled(plane, world, "v1")
+    link = Link()
+    hub.linked("acme", "v1", link)
+    page.watch(1, "agent", "v1")
+    hub.heard("acme", "v1", glimpse(50))
+    await page.until(lambda: page.rows.get(1, {}).get("tree", {}).get("nodes") is not None)
+    assert page.rows[1]["metrics"]["counters"] == {"requests": 7}
+    hub.heard("acme", "v1", glimpse(55, requests=9))
+    await page.until(lambda: page.rows[1]["metrics"]["counters"] == {"requests": 9})
+    hub.unlinked("acme", "v1", link)
+    await page.until(lambda: page.rows[1]["tree"]["nodes"] is None)
+    assert page.rows[1]["link"]["connected"] is False
+
+
+async def test_events_of_other_agents_are_none(
+    plane: Plane, world: FakeWorld, hub: Hub, page: Page
+) -> None:
+    """Theirs are read for their own pages."""
+    await enrolled(plane, world, "v1", "v2")
+    page.watch(1, "agent", "v1")
+    await page.until(lambda: 1 in page.rows)
+    projection = next(iter(hub._keepers.values())).projection
+    assert not projection.note(Event(Topic.POLICY, "acme", "v2", 1))
+    assert not projection.heard("v2", glimpse(1))
+    assert not projection.linked("v2")
+    assert projection.note(Event(Topic.TRAIL, "acme", "v1/x", "agents.command"))
+
+
+def test_paths_follow_from_the_levels_of_the_walk() -> None:
+    """Each actor below the nearest one before it that is less deep."""
+    paths = [found["path"] for found in tree_row(glimpse(1))["nodes"]]
+    assert paths == [
+        "agent", "agent/store", "agent/store/writer", "agent/audit", "agent/audit/writer",
+    ]  # fmt: skip
+
+
+def test_levels_that_make_no_tree_are_shown_all_the_same() -> None:
+    """An agent may say what it likes."""
+    odd = m.Glimpse(
+        at=0,
+        counters=(),
+        gauges=(),
+        histograms=(),
+        nodes=(node(words.ActorName.STORE, 2**63 - 1), node(words.ActorName.AUDIT, 0)),
+    )
+    assert [found["path"] for found in tree_row(odd)["nodes"]] == ["store", "audit"]

@@ -1,0 +1,73 @@
+"""What control.live.door promises, over a real websocket."""
+
+from functools import partial
+
+import pytest
+import trio
+
+from actors.testing import FakeWorld
+from control.api.plane import Plane
+from control.live.door import RECORDED_A_MINUTE, Door
+from control.live.hub import Hub
+from control.model.people import PLATFORM
+from protocols.http import Limits, serve
+from tests.unit.control.live.serving import Site
+
+
+@pytest.fixture
+async def site(plane: Plane, hub: Hub, nursery: trio.Nursery) -> Site:
+    """Served."""
+    door = Door(plane, hub)
+    run = partial(serve, door, host="127.0.0.1", port=0, tls=None, limits=Limits(), websockets=True)
+    handle = await nursery.start(run)
+    return Site(plane, door, handle.port)
+
+
+async def told(plane: Plane) -> list[tuple[str, str, str, str]]:
+    """The platform's trail of refused feeds."""
+    rows = await plane.trail.newest(PLATFORM, 0, 1000)
+    return [(r.operation, r.result, r.code, r.ip) for r in rows if r.operation == "live.open"]
+
+
+async def test_a_session_of_our_own_page_opens_a_feed(site: Site) -> None:
+    """And is counted as long as it is open."""
+    async with site.open() as talk:
+        await talk.say(watch=1, topic="alerts", org="acme")
+        assert await talk.next() == {"id": 1, "seq": 1, "snapshot": {}}
+        assert site.door.open == 1
+
+
+@pytest.mark.parametrize("cookie", ["", "freehold-session=fhs_guess", "other=1"])
+async def test_without_a_session_there_is_no_upgrade(site: Site, cookie: str) -> None:
+    """401 before it, on the platform's trail, with where it came from."""
+    assert await site.refusal(cookie=cookie) == (401, "unauthenticated")
+    assert await told(site.plane) == [("live.open", "denied", "unauthenticated", "127.0.0.1")]
+    assert site.door.refused == 1
+
+
+@pytest.mark.parametrize("origin", [None, "http://evil.test", "null", "https://127.0.0.1:1"])
+async def test_another_origin_is_refused_whatever_its_cookie(
+    site: Site, origin: str | None
+) -> None:
+    """403 before the upgrade, on the trail: also where a browser says no origin at all."""
+    assert await site.refusal(origin=origin) == (403, "origin")
+    assert await told(site.plane) == [("live.open", "denied", "origin", "127.0.0.1")]
+
+
+async def test_a_bearer_credential_is_no_cookie(site: Site) -> None:
+    """What a program signed in with opens no feed, even if a cookie carries it."""
+    secret, _ = await site.plane.accounts.login("acme", "ann", "correct horse battery")
+    assert await site.refusal(cookie=f"freehold-session={secret}") == (401, "unauthenticated")
+
+
+async def test_other_paths_are_not_there(site: Site) -> None:
+    """For whoever asks."""
+    assert await site.refusal(path="/api/v1/other") == (404, "not_found")
+
+
+async def test_strangers_do_not_fill_the_trail(site: Site, world: FakeWorld) -> None:
+    """So many refusals a minute are recorded; all are counted."""
+    for _ in range(RECORDED_A_MINUTE + 5):
+        assert (await site.refusal(cookie=""))[0] == 401
+    assert len(await told(site.plane)) == RECORDED_A_MINUTE
+    assert site.door.refused == RECORDED_A_MINUTE + 5

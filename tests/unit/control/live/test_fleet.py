@@ -1,0 +1,159 @@
+"""What control.live.fleet promises."""
+
+from actors.testing import FakeWorld
+from control.api.plane import Plane
+from control.live.fleet import MANY, Fleet
+from control.live.hub import Hub
+from control.live.projection import Around
+from control.model.agents import Life, newcomer
+from control.services.events import Event, Topic
+from control.services.presence import Rule
+from control.store import agents
+from control.store.rows import Tx
+from protocols.instant import SECOND
+from protocols.link import messages as m
+from protocols.link import vocabulary as words
+from tests.unit.control.fleet import enrolled
+from tests.unit.control.live.conftest import Link, Page, metrics
+
+FACTS = m.Registration(
+    release="1.2.3",
+    platform=words.Platform.LINUX_AMD64,
+    backend=words.Backend.SQLITE,
+    key_holder=words.KeyHolder.FILE,
+    started_at=1,
+    policy_version=0,
+    policy_hash=bytes(32),
+    audit_size=0,
+)
+
+
+async def test_every_agent_has_a_row_with_all_columns(
+    plane: Plane, world: FakeWorld, page: Page
+) -> None:
+    """Of its organization alone."""
+    await enrolled(plane, world, "v1", "v2", tags=("prod",))
+    page.watch(1, "fleet")
+    await page.until(lambda: len(page.rows.get(1, {})) == 2)
+    assert page.rows[1]["v1"] == {
+        "tags": ["prod"], "version": "", "life": "active", "reason": "", "state": "unknown",
+        "linked": False, "heard": 0, "policy": "", "why": "", "wanted": 0, "applied": 0,
+        "requests": None, "errors": None, "p50": None, "p99": None, "secrets": None,
+    }  # fmt: skip
+    page.watch(2, "fleet", org="platform")
+    await page.until(lambda: 2 in page.rows)
+    assert page.rows[2] == {}
+
+
+async def test_what_people_do_to_an_agent_is_seen(
+    plane: Plane, world: FakeWorld, page: Page
+) -> None:
+    """Lock and tags: as soon as they are on the trail or told as events."""
+    await enrolled(plane, world, "v1")
+    page.watch(1, "fleet")
+    await page.until(lambda: "v1" in page.rows.get(1, {}))
+    await plane.registry.move("acme", "v1", Life.LOCKED, "lost")
+    await page.until(lambda: page.rows[1]["v1"]["life"] == "locked")
+    assert page.said[-1]["rows"] == {"v1": {"life": "locked", "reason": "lost"}}
+    await plane.registry.tag("acme", "v1", ("west",))
+    plane.bus.publish(Event(Topic.TRAIL, "acme", "v1", "agents.tag"))
+    await page.until(lambda: page.rows[1]["v1"]["tags"] == ["west"])
+
+
+async def test_an_agent_that_comes_is_a_new_row(plane: Plane, world: FakeWorld, page: Page) -> None:
+    """Whole, in a message of changes."""
+    page.watch(1, "fleet")
+    await page.until(lambda: 1 in page.rows)
+    await enrolled(plane, world, "new")
+    plane.bus.publish(Event(Topic.LIFE, "acme", "new", "active"))
+    await page.until(lambda: "new" in page.rows[1])
+    assert len(page.rows[1]["new"]) == 16
+
+
+async def test_links_presence_and_figures_cost_no_read(
+    plane: Plane, world: FakeWorld, hub: Hub, page: Page
+) -> None:
+    """They are in memory: what is told is what has changed of them."""
+    await enrolled(plane, world, "v1")
+    page.watch(1, "fleet")
+    await page.until(lambda: "v1" in page.rows.get(1, {}))
+    link = Link()
+    plane.watch.heard("acme", "v1")
+    hub.linked("acme", "v1", link)
+    await page.until(lambda: page.rows[1]["v1"]["linked"])
+    assert page.rows[1]["v1"]["state"] == "online"
+    assert page.rows[1]["v1"]["heard"] > 0
+    hub.heard("acme", "v1", metrics(100, 0))
+    hub.heard("acme", "v1", metrics(160, 600))
+    await page.until(lambda: page.rows[1]["v1"]["requests"] == 10.0)
+    hub.unlinked("acme", "v1", link)
+    await page.until(lambda: not page.rows[1]["v1"]["linked"])
+    assert page.said[-1]["rows"] == {"v1": {"linked": False}}
+
+
+async def test_a_connection_that_was_replaced_ends_nothing(
+    plane: Plane, world: FakeWorld, hub: Hub
+) -> None:
+    """The newer one counts."""
+    old, new = Link(), Link()
+    hub.linked("acme", "v1", old)
+    hub.linked("acme", "v1", new)
+    hub.unlinked("acme", "v1", old)
+    assert hub.link("acme", "v1") is new
+
+
+async def test_a_registration_has_its_facts_read(
+    plane: Plane, world: FakeWorld, hub: Hub, page: Page
+) -> None:
+    """They are stored by then."""
+    await enrolled(plane, world, "v1")
+    page.watch(1, "fleet")
+    await page.until(lambda: "v1" in page.rows.get(1, {}))
+
+    def say(tx: Tx) -> None:
+        row = agents.agent(tx, "acme", "v1")
+        assert row is not None
+        told = newcomer("acme", "v1", Life.ACTIVE, now=world.now())
+        agents.put_agent(tx, type(row)(**{**_plain(told), "facts": {"release": "1.2.3"}}))
+
+    await plane.store.write(say)
+    hub.heard("acme", "v1", FACTS)
+    await page.until(lambda: page.rows[1]["v1"]["version"] == "1.2.3")
+
+
+async def test_silence_makes_an_agent_late_and_offline(
+    plane: Plane, world: FakeWorld, hub: Hub, page: Page, autojump_clock: object
+) -> None:
+    """By the watch's rule, and figures of one that is gone are none."""
+    await enrolled(plane, world, "v1")
+    plane.watch._rule = Rule(heartbeat=SECOND, offline=4 * SECOND)
+    page.watch(1, "fleet")
+    plane.watch.heard("acme", "v1")
+    hub.heard("acme", "v1", metrics(100, 0))
+    hub.heard("acme", "v1", metrics(160, 600))
+    await page.until(lambda: page.rows.get(1, {}).get("v1", {}).get("state") == "online")
+    for state in ("late", "offline"):
+        await page.until(lambda state=state: page.rows[1]["v1"]["state"] == state)
+    assert page.rows[1]["v1"]["requests"] is None
+
+
+async def test_many_stale_rows_are_read_at_once(plane: Plane, around: Around) -> None:
+    """Asking for thousands by name would cost more; nothing is left due."""
+    fleet = Fleet(around, "acme", "")
+    await fleet.load()
+    for number in range(MANY + 1):
+        assert fleet.note(Event(Topic.LIFE, "acme", f"v{number}", "active"))
+    await fleet.refresh()
+    assert not fleet._stale
+
+
+async def test_events_of_no_concern_are_none(plane: Plane, around: Around) -> None:
+    """What is not about an agent, and what people read."""
+    fleet = Fleet(around, "acme", "")
+    assert not fleet.note(Event(Topic.ALERT, "acme", "v1", "id"))
+    assert not fleet.note(Event(Topic.TRAIL, "acme", "ann", "users.create"))
+    assert not fleet.note(Event(Topic.TRAIL, "acme", "", "agents.find"))
+
+
+def _plain(row: object) -> dict[str, object]:
+    return {name: getattr(row, name) for name in row.__struct_fields__}  # type: ignore[attr-defined]
