@@ -9,8 +9,8 @@ import os
 from base64 import urlsafe_b64encode
 from typing import Final, TypeAlias
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.exceptions import InvalidSignature, InvalidTag
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256, Hash
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
@@ -30,6 +30,15 @@ SigningKey: TypeAlias = Ed25519PrivateKey
 def sha256(data: bytes) -> bytes:
     """The 32-byte digest (FIPS 180-4)."""
     return Hash.hash(_SHA256, data)
+
+
+def is_signed(public: bytes, message: bytes, signature: bytes) -> bool:
+    """Whether this Ed25519 key (32 bytes) has signed exactly this message (RFC 8032)."""
+    try:
+        Ed25519PublicKey.from_public_bytes(public).verify(signature, message)
+    except (InvalidSignature, ValueError):
+        return False
+    return True
 
 
 def mint(prefix: str) -> str:

@@ -71,4 +71,6 @@ class Witnessed(Struct, frozen=True):
     note: str
     at: int
     fault: str
-    """`fork` or `rollback` once the agent showed a log that contradicts; else empty."""
+    """`fork`, `rollback` or `key` once the agent showed a log that contradicts; else empty."""
+    signer: bytes = b""
+    """The log's own key, pinned when it was first seen; empty until then."""

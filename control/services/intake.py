@@ -40,6 +40,7 @@ _MILLI: Final = 10**6
 _NOTICES: Final = {
     "fork": NotificationCode.AUDIT_FORK,
     "rollback": NotificationCode.AUDIT_ROLLBACK,
+    "key": NotificationCode.AUDIT_FORK,
 }
 
 
@@ -219,7 +220,7 @@ class Intake:
 
     def _witnessed(self, tx: Tx, link: Link, told: m.AuditCheckpoint, mark: Mark) -> Events:
         org, vault = link.org, link.vault
-        shown = Shown(told.note, told.old_size, told.proof)
+        shown = Shown(told.note, told.signer, told.old_size, told.proof)
         try:
             _agree(parse(told.note), told)
             seen = self._witness.cosign(tx, org, vault, shown, now=mark.now)

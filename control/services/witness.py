@@ -1,5 +1,8 @@
 """The audit witness: it cosigns a checkpoint only if the log begins with the one cosigned before.
 
+The agent's own signature is checked first. Its key is pinned by the first checkpoint, which comes
+in a frame that the agent's link key has signed; from then on another key is an alert.
+
 After C2SP tlog-witness: what is cosigned is stored before the signature exists, so no crash lets an
 agent obtain signatures on two histories. A log that went back or split is an alert and gets
 nothing any more until a person has looked.
@@ -14,7 +17,7 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from control.crypto import sha256
+from control.crypto import is_signed, sha256
 from control.errors import ConflictError, ValidationError
 from control.model.records import Witnessed
 from control.store import records
@@ -27,13 +30,16 @@ Sign = Callable[[bytes], bytes]
 _ORIGIN: Final = "freehold.audit/"
 FORK: Final = "fork"
 ROLLBACK: Final = "rollback"
+KEY: Final = "key"
+_ED25519: Final = b"\x01"  # C2SP signed-note: plain Ed25519
 _COSIGNATURE: Final = b"\x04"  # C2SP signed-note: timestamped Ed25519 witness cosignature
 
 
 class Shown(Struct, frozen=True):
-    """What an agent shows: the signed note, and the proof that it grew from `old_size`."""
+    """What an agent shows: a note, the key that signed it, the proof of growth from `old_size`."""
 
     note: str
+    signer: bytes
     old_size: int
     proof: Sequence[bytes]
 
@@ -45,6 +51,8 @@ class Head(Struct, frozen=True):
     size: int
     root: bytes
     text: bytes
+    line: str
+    """The first signature line, without its dash: the log's own."""
 
 
 class Fault(Struct, frozen=True):
@@ -73,6 +81,7 @@ class Witness:
         head = parse(shown.note)
         if not head.origin.startswith(_ORIGIN):
             raise ValidationError("checkpoint_invalid", "this is the checkpoint of another log")
+        _check_signature(head, shown.signer)
         last = records.checkpoint(tx, org, vault)
         if last is not None:
             if last.fault:
@@ -80,7 +89,8 @@ class Witness:
             if fault := contradiction(last, head, shown):
                 records.put_checkpoint(tx, replace(last, fault=fault.kind))
                 return fault
-        seen = Witnessed(org, vault, head.size, head.root, shown.note, now, "")
+        signer = shown.signer
+        seen = Witnessed(org, vault, head.size, head.root, shown.note, now, "", signer)
         records.put_checkpoint(tx, seen)
         return seen
 
@@ -98,7 +108,7 @@ def accept(tx: Tx, org: str, vault: str) -> bool:
     last = records.checkpoint(tx, org, vault)
     if last is None or not last.fault:
         return False
-    records.put_checkpoint(tx, replace(last, fault="", size=0, root=b""))
+    records.put_checkpoint(tx, replace(last, fault="", size=0, root=b"", signer=b""))
     return True
 
 
@@ -106,6 +116,8 @@ def contradiction(last: Witnessed, head: Head, shown: Shown) -> Fault | None:
     """Whether a log with this head cannot have grown from the cosigned one (RFC 9162, 2.1.4.2)."""
     if last.size == 0:
         return None
+    if last.signer and last.signer != shown.signer:  # not secret: public keys
+        return Fault(KEY, last.size, head.size)
     if head.origin != parse(last.note).origin:  # an agent has one log: its vault's
         return Fault(FORK, last.size, head.size)
     if head.size < last.size:
@@ -128,7 +140,7 @@ def contradiction(last: Witnessed, head: Head, shown: Shown) -> Fault | None:
 
 def parse(note: str) -> Head:
     """The head that a signed note is about (C2SP tlog-checkpoint). Raises `ValidationError`."""
-    text, blank, _ = note.partition("\n\n— ")
+    text, blank, lines_after = note.partition("\n\n— ")
     lines = text.split("\n")
     try:
         origin, size, root, *_ = lines
@@ -138,7 +150,21 @@ def parse(note: str) -> Head:
         raise _malformed() from None
     if not blank or len(decoded) != 32 or number < 1 or str(number) != size:  # noqa: PLR2004  # SHA-256
         raise _malformed()
-    return Head(origin, number, decoded, (text + "\n").encode())
+    line = lines_after.partition("\n")[0]
+    return Head(origin, number, decoded, (text + "\n").encode(), line)
+
+
+def _check_signature(head: Head, signer: bytes) -> None:
+    """Return if the log's key has signed the note (C2SP signed-note). Raises `ValidationError`."""
+    name, _, encoded = head.line.partition(" ")
+    try:
+        blob = base64.b64decode(encoded, validate=True)
+    except (ValueError, binascii.Error):
+        raise _malformed() from None
+    key_id = sha256(name.encode() + b"\n" + _ED25519 + signer)[:4]
+    known = name == head.origin and hmac.compare_digest(blob[:4], key_id)
+    if not known or not is_signed(signer, head.text, blob[4:]):
+        raise ValidationError("checkpoint_invalid", "the log's own key has not signed this")
 
 
 def _malformed() -> ValidationError:

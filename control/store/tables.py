@@ -252,6 +252,7 @@ witnessed: Final = _table(
     prose("note"),
     big("at"),
     name("fault"),
+    blob("signer"),
 )
 
 # The agents' links.

@@ -42,6 +42,16 @@ Hash = Annotated[
     ),
 ]
 
+PublicKey = Annotated[
+    bytes,
+    Meta(
+        min_length=HASH_SIZE,
+        max_length=HASH_SIZE,
+        description="An Ed25519 public key: anybody may have it; it is pinned when first seen, and "
+        "another one is an alarm.",
+    ),
+]
+
 SLUG_PATTERN: Final = r"\A[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?\Z"
 Slug = Annotated[
     str,

@@ -22,6 +22,7 @@ from protocols.link.fields import (
     Millis,
     Number,
     Ordinal,
+    PublicKey,
     Release,
     Slug,
     TreeHead,
@@ -194,6 +195,8 @@ class AuditCheckpoint(Message, frozen=True, kw_only=True):
     size: Ordinal
     root: Hash
     note: TreeHead
+    signer: PublicKey
+    """Of the vault's audit log; the same for as long as there is this log."""
     proof: Annotated[tuple[Hash, ...], Meta(max_length=64)]
     """RFC 9162, 2.1.4.1: at most one hash a bit of the size."""
 

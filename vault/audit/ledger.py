@@ -33,6 +33,7 @@ class Batch:
     mark: int  # where in the segment its last checkpoint (or its header) begins, in bytes
     settles: bool  # opens a segment or ends with a checkpoint: the head is to be made durable too
     expire: int = 0  # once durable, the closed segments up to this number may go
+    signer: bytes = b""  # the public key that belongs to the head's signature
 
     def lines(self) -> list[bytes]:
         """The records, without their newlines."""
@@ -118,7 +119,8 @@ class Ledger:
             self._checkpoint, self._checkpoint_time = chain.size, now
         self._chain, self._segment, self._closed = chain, segment, False
         self._length, self._mark = length + len(data), mark
-        return Batch(segment, first, chain.size, data, note, mark, opens or settle, expire)
+        signer = self._keys.public
+        return Batch(segment, first, chain.size, data, note, mark, opens or settle, expire, signer)
 
     def _encode(self, chain: Chain, entries: Sequence[Entry], *, commit: bool) -> list[bytes]:
         vault, encode, lines = self._vault, record.encode, []

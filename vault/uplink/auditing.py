@@ -28,6 +28,7 @@ class AuditView:
         self._layout = layout
         self._world = world
         self._note = ""
+        self._signer = b""
         self._growth: Growth | None = None
         self._missed: list[Batch] | None = None
         self.size = 0
@@ -46,7 +47,7 @@ class AuditView:
             self._missed.append(batch)
             if sum(len(missed.data) for missed in self._missed) > MAX_MISSED:
                 self._missed = None
-        self.size, self._note = batch.size, batch.note
+        self.size, self._note, self._signer = batch.size, batch.note, batch.signer
 
     async def checkpoint(self, old: int, old_root: bytes) -> m.AuditCheckpoint | None:
         """The newest signed state with its proof; None when it says nothing new.
@@ -65,7 +66,12 @@ class AuditView:
             proof = growth.proof()
             growth.mark()  # it may come back cosigned
         return m.AuditCheckpoint(
-            old_size=old, size=head.size, root=head.root, note=self._note, proof=proof
+            old_size=old,
+            size=head.size,
+            root=head.root,
+            note=self._note,
+            signer=self._signer,
+            proof=proof,
         )
 
     async def _growth_from(self, old: int) -> Growth | None:

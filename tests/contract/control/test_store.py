@@ -196,6 +196,59 @@ async def test_assignments_are_replaced(store: Store) -> None:
     assert found == [changed, replace(row, vault="w")]
 
 
+async def test_what_agents_stand_at_is_read_by_the_page(store: Store) -> None:
+    """Without the bytes, by name, of one policy if it is named; counted, and noted for many."""
+    one = Assignment("acme", "a", 3, {"p": 1}, b"d", Outcome.WANTED, "", 0, 1, b"\0b")
+    two = replace(one, vault="b", contents={"p": 1, "p-2": 4})
+    three = replace(one, vault="c", contents={"p-2": 4})
+    rows = (one, two, three, replace(one, org="other"))
+    await store.write(lambda tx: policies.put_assignments(tx, *rows))
+
+    async def page(having: str, after: str = "", limit: int = 9) -> list[str]:
+        found = await store.read(
+            lambda tx: policies.standings(tx, "acme", having=having, after=after, limit=limit)
+        )
+        return [row.vault for row in found]
+
+    assert await page("") == ["a", "b", "c"]
+    assert await page("", after="a", limit=1) == ["b"]
+    assert await page("p") == ["a", "b"]
+    assert await page("p-2") == ["b", "c"]
+    standing = await store.read(lambda tx: policies.standing(tx, "acme", "b"))
+    assert standing is not None
+    noted = replace(standing, outcome=Outcome.APPLIED, applied=3, changed_at=7)
+    await store.write(lambda tx: policies.put_reports(tx, [noted]))
+    assert await store.read(lambda tx: policies.standings_among(tx, "acme", ["b"])) == [noted]
+    assert await store.read(lambda tx: policies.tally(tx, "acme")) == {
+        Outcome.APPLIED: 1,
+        Outcome.WANTED: 2,
+    }
+    assert sorted(await store.read(lambda tx: policies.outcomes(tx, "acme"))) == [
+        ("a", Outcome.WANTED, {"p": 1}),
+        ("b", Outcome.APPLIED, {"p": 1, "p-2": 4}),
+        ("c", Outcome.WANTED, {"p-2": 4}),
+    ]
+    whole = await store.read(lambda tx: policies.assignment(tx, "acme", "b"))
+    assert whole is not None
+    assert (whole.bundle, whole.applied) == (b"\0b", 3)
+
+
+async def test_agents_are_found_by_release(store: Store) -> None:
+    """As they said it, whole; who decides what they get is read without their facts."""
+    for name, release in (("a", "1.0.0"), ("b", "1.0.01"), ("c", "")):
+        facts = {"release": release, "started_at": 1}
+        row = agent(name, facts=facts, tags=("eu",))
+        await store.write(lambda tx, row=row: agents.add_agent(tx, row))
+    found = await store.read(lambda tx: agents.find(tx, "acme", AgentFilter(release="1.0.0")))
+    assert [row.vault for row in found] == ["a"]
+    changed = replace(found[0], facts={"release": "2%"}, changed_at=9)
+    await store.write(lambda tx: agents.put_facts(tx, changed))
+    assert await store.read(lambda tx: agents.agents_among(tx, "acme", ["a"])) == [changed]
+    assert await store.read(lambda tx: agents.members(tx, "acme")) == [
+        (name, Life.ACTIVE, ("eu",)) for name in "abc"
+    ]
+
+
 async def test_samples_are_added_up(store: Store) -> None:
     """A bucket holds how many, their sum, the lowest, the highest and the last."""
     ids = await store.write(lambda tx: samples.add_series(tx, "acme", "v", ["reads", "cpu"]))
@@ -230,7 +283,7 @@ async def test_alerts_and_checkpoints(store: Store) -> None:
     assert await ids(vault="v") == ["1"]
     assert await ids(before=2) == ["1"]
     assert await store.write(lambda tx: records.sweep_alerts(tx, 10)) == 1
-    seen = Witnessed("acme", "v", 2**40, b"r" * 32, "note", 1, "")
+    seen = Witnessed("acme", "v", 2**40, b"r" * 32, "note", 1, "", b"k" * 32)
     await store.write(lambda tx: records.put_checkpoint(tx, seen))
     assert await store.read(lambda tx: records.checkpoint(tx, "acme", "v")) == seen
 

@@ -2,11 +2,13 @@
 
 from control.gateway.ends import cursor, fresh_id, state
 from control.model.links import Link
+from control.services.witness import parse
 from control.store import links, records
 from protocols.link import messages as m
 from protocols.link import vocabulary as words
 from protocols.pki.names import AgentName
 from tests.unit.control.gateway.wired import Hub
+from tests.unit.control.services.test_witness import leaves, shown
 
 NAME = AgentName("acme", "one")
 STREAM = b"s" * 16
@@ -100,8 +102,15 @@ async def test_a_new_stream_of_ours_has_all_that_is_owed(hub: Hub) -> None:
 async def test_a_cosignature_waits_for_the_agent(hub: Hub) -> None:
     """The newest alone, made from what is stored."""
     await hub.enrolled("one")
-    note = "freehold.audit/x\n3\n" + "A" * 43 + "=\nhead 00\ntime t\n\n— x sig\n"
-    message = m.AuditCheckpoint(old_size=0, size=3, root=bytes(32), note=note, proof=())
+    made = shown(leaves(3), 0)
+    message = m.AuditCheckpoint(
+        old_size=0,
+        size=3,
+        root=parse(made.note).root,
+        note=made.note,
+        signer=made.signer,
+        proof=(),
+    )
     await hub.ends.apply(NAME, STREAM, 1, message)
     [entry] = (await hub.ends.read(NAME, 0, 10)).entries
     assert entry.name is m.MessageType.CHECKPOINT_COSIGNATURE

@@ -2,6 +2,7 @@
 
 import base64
 
+import msgspec
 import pytest
 
 from actors.testing import FakeWorld
@@ -66,7 +67,12 @@ def checkpoint(size: int, old: int = 0, seed: str = "", vault: str = "log") -> m
     made = shown(leaves(size, seed), old, vault)
     root = base64.b64decode(made.note.split("\n")[2])
     return m.AuditCheckpoint(
-        old_size=old, size=size, root=root, note=made.note, proof=tuple(made.proof)
+        old_size=old,
+        size=size,
+        root=root,
+        note=made.note,
+        signer=made.signer,
+        proof=tuple(made.proof),
     )
 
 
@@ -173,7 +179,7 @@ async def test_a_checkpoint_that_disagrees_with_itself_is_an_alarm(
 ) -> None:
     """The signed note counts; a message that says something else is not believed."""
     good = checkpoint(7)
-    lying = m.AuditCheckpoint(old_size=0, size=8, root=good.root, note=good.note, proof=good.proof)
+    lying = msgspec.structs.replace(good, size=8)
     await take(plane, intake.effect(lying))
     assert [alert.code for alert in await alerts(plane)] == ["checkpoint_invalid"]
     assert await plane.store.read(lambda tx: records.checkpoint(tx, "acme", "v1")) is None

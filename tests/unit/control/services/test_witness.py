@@ -18,6 +18,7 @@ from protocols.merkle import Collector, Frontier, consistency_ranges, leaf_hash
 
 KEY = Ed25519PrivateKey.generate()
 PUBLIC = KEY.public_key().public_bytes_raw()
+LOG, OTHER = Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate()
 
 
 def leaves(count: int, seed: str = "") -> list[bytes]:
@@ -25,20 +26,30 @@ def leaves(count: int, seed: str = "") -> list[bytes]:
     return [leaf_hash(sha256, f"{seed}{number}".encode()) for number in range(count)]
 
 
-def shown(log: Sequence[bytes], old: int, vault: str = "v1") -> Shown:
+def signed(vault: str, text: str, key: Ed25519PrivateKey = LOG) -> str:
+    """The note of this text (C2SP signed-note)."""
+    name = f"freehold.audit/{vault}"
+    public = key.public_key().public_bytes_raw()
+    key_id = sha256(name.encode() + b"\n\x01" + public)[:4]
+    line = base64.b64encode(key_id + key.sign(text.encode())).decode()
+    return f"{text}\n— {name} {line}\n"
+
+
+def shown(log: Sequence[bytes], old: int, vault: str = "v1", key: Ed25519PrivateKey = LOG) -> Shown:
     """The log's checkpoint, proven from `old`."""
     tree = Frontier(sha256)
     for leaf in log:
         tree.append(leaf)
     root = base64.b64encode(tree.root()).decode()
-    note = f"freehold.audit/{vault}\n{len(log)}\n{root}\nhead 00\ntime t\n\n— x sig\n"
+    text = f"freehold.audit/{vault}\n{len(log)}\n{root}\nhead 00\ntime t\n"
+    note = signed(vault, text, key)
     proof: list[bytes] = []
     if 0 < old < len(log):
         collector = Collector(sha256, consistency_ranges(old, len(log)), Frontier(sha256))
         for leaf in log:
             collector.feed(leaf)
         proof = list(collector.hashes())
-    return Shown(note, old, proof)
+    return Shown(note, key.public_key().public_bytes_raw(), old, proof)
 
 
 async def cosign(plane: Plane, world: FakeWorld, what: Shown) -> Witnessed | Fault:
@@ -111,3 +122,39 @@ async def test_the_line_verifies_as_c2sp_has_it(plane: Plane, world: FakeWorld) 
     assert blob[:4] == sha256(b"w\n\x04" + PUBLIC)[:4]
     text = seen.note.split("\n\n")[0].encode() + b"\n"
     KEY.public_key().verify(blob[12:], f"cosignature/v1\ntime {seconds}\n".encode() + text)
+
+
+async def test_the_logs_own_key_must_have_signed(plane: Plane, world: FakeWorld) -> None:
+    """Another's signature, another key beside it, another text under it: no checkpoint."""
+    good = shown(leaves(3), 0)
+    other = shown(leaves(3), 0, key=OTHER)
+    longer = shown(leaves(4), 0)
+    forged = longer.note.partition("\n\n")[0] + "\n\n" + good.note.partition("\n\n")[2]
+    for bad in (
+        replace(good, signer=other.signer),
+        replace(good, note=other.note),
+        replace(good, note=forged),
+        replace(good, note=good.note.replace("— freehold.audit/v1 ", "— freehold.audit/v2 ")),
+        replace(good, note=good.note.partition("— ")[0] + "— freehold.audit/v1 !!\n"),
+        replace(good, signer=b"short"),
+    ):
+        with pytest.raises(ValidationError, match="checkpoint_invalid"):
+            await cosign(plane, world, bad)
+    assert isinstance(await cosign(plane, world, good), Witnessed)
+
+
+async def test_another_key_is_a_fault_until_a_person_has_looked(
+    plane: Plane, world: FakeWorld
+) -> None:
+    """The log would have grown truly: whoever signs it is not who did. Then it is pinned anew."""
+    assert isinstance(await cosign(plane, world, shown(leaves(3), 0)), Witnessed)
+    changed = shown(leaves(5), 3, key=OTHER)
+    fault = await cosign(plane, world, changed)
+    assert isinstance(fault, Fault)
+    assert fault.kind == "key"
+    with pytest.raises(ConflictError, match="log_faulty"):
+        await cosign(plane, world, shown(leaves(5), 3))
+    assert await plane.store.write(lambda tx: accept(tx, "acme", "v1"))
+    seen = await cosign(plane, world, changed)
+    assert isinstance(seen, Witnessed)
+    assert seen.signer == changed.signer

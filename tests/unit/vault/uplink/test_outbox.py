@@ -22,7 +22,9 @@ NOTE = (
     "freehold.audit/v\n5\n" + "A" * 43 + "=\nhead " + "0" * 64 + "\ntime 2026-01-01T00:00:00Z\n\n"
     "— freehold.audit/v " + "A" * 91 + "=\n"
 )
-CHECKPOINT = m.AuditCheckpoint(old_size=0, size=5, root=bytes(32), note=NOTE, proof=())
+CHECKPOINT = m.AuditCheckpoint(
+    old_size=0, size=5, root=bytes(32), note=NOTE, signer=bytes(32), proof=()
+)
 
 
 @pytest.fixture
