@@ -28,7 +28,8 @@ from protocols.instant import SECOND
 FLUSH_EVERY: Final = 30 * SECOND
 SHARED_FLUSH: Final = 10 * SECOND
 """The same with other processes, which learn by it whom we have heard."""
-COMPARE_EVERY: Final = 5.0  # seconds; 10,000 agents are some 20 ms in a thread
+COMPARE_EVERY: Final = 5 * SECOND
+"""10,000 agents are some 20 ms in a thread."""
 BATCH: Final = 2000  # agents of one transaction: the writer must not be held for long
 
 
@@ -88,7 +89,9 @@ class Watch:
         self._flushed = 0.0
         self._compared = 0.0
         self._blind = False
+        self._led = self._lease.leads
         self._flush_every = FLUSH_EVERY
+        self._compare_every = min(COMPARE_EVERY, rule.late // 4)
         if self._lease.shared:
             self._flush_every = min(SHARED_FLUSH, rule.late // 4)
 
@@ -139,20 +142,23 @@ class Watch:
         return counts
 
     def excuse(self) -> None:
-        """Another process has died: what it had heard and not stored is no silence."""
-        now = self._world.monotonic()
+        """Another process has died: what it had heard, and nobody was told yet, is no silence."""
+        now, untold = self._world.monotonic(), (self._flush_every + self._compare_every) / SECOND
         for pulse in self._pulses.values():
             if not pulse.here:
-                pulse.since = min(now, pulse.since + self._flush_every / SECOND)
+                pulse.since = min(now, pulse.since + untold)
 
     async def tick(self) -> None:
         """Apply the rule; store what changed with its alerts, and last words when it is time."""
         now = self._world.monotonic()
-        due = self._blind or now - self._compared >= COMPARE_EVERY
+        due = self._blind or (now - self._compared) * SECOND >= self._compare_every
         if self._lease.shared and due:
             await self._compare()
         if self._lease.leads:
+            if not self._led:
+                self.excuse()
             self._judge(now)
+        self._led = self._lease.leads
         if self._changed or (now - self._flushed) * SECOND >= self._flush_every:
             await self.flush()
 
