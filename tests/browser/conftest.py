@@ -1,0 +1,38 @@
+"""One browser and one estate for all tests of the dashboard."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from functools import partial
+
+import pytest
+from playwright.sync_api import Browser, sync_playwright
+
+from tests.browser.estate import Estate
+from tests.browser.estate import estate as made
+from tests.browser.visit import Visit, visiting
+
+Visiting = Callable[..., AbstractContextManager[Visit]]
+
+
+@pytest.fixture(scope="session")
+def estate() -> Iterator[Estate]:
+    """A control plane with two live agents; what a test changes it has to put back."""
+    with made() as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """The distribution's own, without a window."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path="/usr/bin/chromium", args=["--no-sandbox", "--disable-dev-shm-usage"]
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(chromium: Browser, estate: Estate) -> Visiting:
+    """Opens windows for `with`; each is checked for faults at its end (see `visiting`)."""
+    return partial(visiting, chromium, estate)

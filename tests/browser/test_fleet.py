@@ -1,0 +1,224 @@
+"""The dashboard's first pages in a real browser, over a real control plane and real agents."""
+
+import re
+
+import pytest
+from playwright.sync_api import WebSocketRoute, expect
+
+from tests.acceptance.control.plane import PASSWORD
+from tests.browser.conftest import Visiting
+from tests.browser.estate import MANY, Estate
+from tests.browser.visit import NARROW, PATIENCE, WIDE, Visit
+
+PAGES = {
+    "/": "Fleet",
+    "/agents/one": "one",
+    "/agents/one?tab=actors": "one",
+    "/agents/one?tab=metrics": "one",
+    "/agents/nobody": "nobody",
+    "/no-such-page": "Not found",
+}
+# The body: the browser's own controls have the focus, between the last field and the first.
+_IN_DIALOG = """(at => at === document.body || !!at.closest("dialog"))(document.activeElement)"""
+expect.set_options(timeout=PATIENCE)
+
+
+def row(visit: Visit, vault: str) -> str:
+    """What the list says of an agent."""
+    return visit.page.get_by_role("row").filter(has_text=re.compile(rf"\b{vault}\b")).inner_text()
+
+
+def test_the_door_opens_for_the_right_password_alone(visit: Visiting) -> None:
+    """Sign in by the form at a deep link, land there, sign out again."""
+    with visit(role=None) as window:
+        page = window.page
+        window.open("/agents/one")
+        page.get_by_label("Organization").fill("acme")
+        page.get_by_label("Name").fill("admin")
+        page.get_by_label("Password").fill("not this one")
+        page.get_by_role("button", name="Sign in").click()
+        window.see("Organization, name or password is wrong.")
+        page.get_by_label("Password").fill(PASSWORD)
+        page.get_by_role("button", name="Sign in").click()
+        window.heading("one")
+        page.get_by_role("button", name="Sign out").click()
+        window.heading("Sign in")
+        page.reload()
+        window.heading("Sign in")
+        # Chromium itself writes every 401 on the console; there has to be nothing else.
+        assert all("401" in fault for fault in window.faults), window.faults
+        window.faults.clear()
+
+
+def test_an_agent_that_dies_and_comes_back_is_seen_to(visit: Visiting, estate: Estate) -> None:
+    """Without a reload: offline on both pages, counted, and online again."""
+    with visit() as window:
+        window.open("/")
+        window.heading("Fleet")
+        offline = window.page.locator(".figure").filter(has_text="Offline")
+        list_ = window.page.get_by_role("row").filter(has_text="two")
+        expect(list_).to_contain_text("Online")
+        expect(offline).to_contain_text("0")
+        estate.agents["two"].kill()
+        expect(list_).to_contain_text("Offline")
+        expect(offline).to_contain_text("1")
+        window.page.get_by_role("link", name="two", exact=True).click()
+        window.heading("two")
+        expect(window.page.locator(".page-head")).to_contain_text("Offline")
+        estate.agents["two"].start()
+        expect(window.page.locator(".page-head")).to_contain_text("Online")
+
+
+def test_a_cut_is_shown_and_mended(visit: Visiting) -> None:
+    """The feed is cut while the page is open: it says so, marks what is old, and comes back."""
+    cut = {"now": False}
+    feeds: list[WebSocketRoute] = []
+
+    def between(feed: WebSocketRoute) -> None:
+        feed.connect_to_server()
+        feeds.append(feed)
+        if cut["now"]:
+            feed.close(code=1012)
+
+    with visit() as window:
+        window.page.route_web_socket("**/api/v1/live", between)
+        window.open("/")
+        window.see("Live")
+        cut["now"] = True
+        feeds[-1].close(code=1012)
+        window.see("Reconnecting")
+        window.see("Not live: the connection is cut. This is what was heard last.")
+        cut["now"] = False
+        window.see("Live")
+        expect(window.page.locator(".notice")).to_have_count(0)
+
+
+def test_a_session_that_ends_leads_to_the_door(visit: Visiting, estate: Estate) -> None:
+    """Ended elsewhere, while the page is open: what it showed is gone at once."""
+    with visit(role="viewer") as window:
+        window.open("/")
+        window.heading("Fleet")
+        window.see("Live")
+        own = window.context.request.get(f"{estate.address}/api/v1/sessions/current").json()
+        token = estate.plane.people["acme", "viewer"]
+        estate.plane.want(204, "DELETE", f"sessions/{own['session']}", token=token)
+        window.heading("Sign in")
+        assert "two" not in window.page.inner_text("body")
+
+
+def test_ten_thousand_agents_are_one_list(visit: Visiting) -> None:
+    """Scrolled, sorted, narrowed; the document holds only the rows that are near."""
+    with visit(org="platform") as window:
+        page = window.page
+        window.open("/")
+        window.see("No agents yet")
+        page.get_by_label("Organization").select_option("vast")
+        window.see(f"{MANY:,} agents")
+        rows = page.locator(".table tbody tr:not(.space)")
+        assert rows.count() < 60
+        table = page.get_by_role("group", name="Agents")
+        table.focus()
+        page.keyboard.press("End")
+        page.get_by_role("link", name="vault-09999", exact=True).wait_for()
+        assert rows.count() < 60
+        page.get_by_role("button", name="Agent", exact=True).click()
+        page.get_by_role("button", name="Agent", exact=True).click()
+        table.focus()
+        page.keyboard.press("Home")
+        page.get_by_role("link", name="vault-09999", exact=True).wait_for()
+        page.get_by_label("Find agents").fill("0777")
+        window.see(f"11 of {MANY:,}")
+
+
+def test_the_keyboard_reaches_everything(visit: Visiting) -> None:
+    """Skip link, search, the list, an agent, a dialog that holds the focus and gives it back."""
+    with visit() as window:
+        page, keys = window.page, window.page.keyboard
+        window.open("/")
+        window.heading("Fleet")
+        keys.press("/")
+        keys.type("one")
+        window.see("1 of 2")
+        page.get_by_role("group", name="Agents").focus()
+        keys.press("ArrowDown")
+        keys.press("Enter")
+        window.heading("one")
+        assert page.evaluate("document.activeElement.tagName") == "H1"
+        lock = page.get_by_role("button", name="Lock…")
+        lock.focus()
+        keys.press("Enter")
+        expect(page.get_by_label("Reason")).to_be_focused()
+        for _ in range(5):
+            keys.press("Tab")
+            assert page.evaluate(_IN_DIALOG)
+        keys.press("Escape")
+        expect(page.get_by_role("dialog")).to_have_count(0)
+        expect(lock).to_be_focused()
+
+
+@pytest.mark.parametrize(
+    ("size", "scheme"), [(WIDE, "dark"), (NARROW, "light")], ids=["wide-dark", "narrow-light"]
+)
+def test_pages_are_for_everybody(visit: Visiting, size: tuple[int, int], scheme: str) -> None:
+    """axe-core finds nothing, nothing is wider than the window, the console is silent."""
+    with visit(size=size, scheme=scheme) as window:
+        window.open("/")
+        for path, title in PAGES.items():
+            window.go(path)
+            window.heading(title)
+            assert window.findings() == [], path
+            assert window.overflow <= 0, path
+
+
+def test_the_door_is_for_everybody(visit: Visiting) -> None:
+    """The same for who is not signed in."""
+    with visit(role=None, size=NARROW) as window:
+        window.open("/")
+        window.heading("Sign in")
+        assert window.findings() == []
+        assert window.overflow <= 0
+        window.faults = [fault for fault in window.faults if "401" not in fault]
+
+
+def test_narrow_windows_keep_the_navigation_behind_a_button(visit: Visiting) -> None:
+    """It opens, leads somewhere, closes on Escape, and is out of the way before."""
+    with visit(size=NARROW) as window:
+        window.open("/agents/one")
+        window.heading("one")
+        pages = window.page.get_by_role("navigation", name="Pages")
+        expect(pages).to_be_hidden()
+        window.page.get_by_role("button", name="Navigation").click()
+        expect(pages).to_be_visible()
+        window.page.keyboard.press("Escape")
+        expect(pages).to_be_hidden()
+        window.page.get_by_role("button", name="Navigation").click()
+        pages.get_by_role("link", name="Fleet").click()
+        window.heading("Fleet")
+        expect(pages).to_be_hidden()
+
+
+def test_the_theme_is_a_persons_choice(visit: Visiting) -> None:
+    """Light in a dark system, kept over a reload from before the first paint on."""
+    with visit(scheme="dark") as window:
+        window.open("/")
+        window.heading("Fleet")
+        ground = "getComputedStyle(document.body).backgroundColor"
+        dark = window.page.evaluate(ground)
+        window.page.get_by_role("button", name="Theme: system").click()
+        light = window.page.evaluate(ground)
+        assert dark != light
+        window.page.reload(wait_until="commit")
+        window.page.wait_for_function("document.documentElement.dataset.theme === 'light'")
+        window.heading("Fleet")
+        assert window.page.evaluate(ground) == light
+
+
+def test_a_role_sees_what_it_may_do(visit: Visiting) -> None:
+    """A viewer is offered no lock, no retirement, and no trail."""
+    with visit(role="viewer") as window:
+        window.open("/agents/one")
+        window.heading("one")
+        assert window.page.get_by_role("button", name="Lock…").count() == 0
+        window.open("/")
+        window.heading("Fleet")
+        assert window.page.get_by_text("What changed lately").count() == 0

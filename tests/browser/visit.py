@@ -1,0 +1,101 @@
+"""A browser's window on the dashboard, and everything in it that nobody may see."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from playwright.sync_api import Browser, BrowserContext, Page
+
+from tests.browser.estate import Estate
+
+WIDE, NARROW = (1440, 900), (390, 844)
+PATIENCE = 20_000  # milliseconds for what other processes bring about
+AXE = Path(__file__).parents[2] / "ui/web/node_modules/axe-core/axe.min.js"
+_GO = """path => {
+    history.pushState(null, "", path); dispatchEvent(new PopStateEvent("popstate"))
+}"""
+_RUN_AXE = """async () => (await axe.run(document, {resultTypes: ["violations"]})).violations.map(
+    found => `${found.id}: ${found.nodes.map(node => node.html).join(" | ")}`)"""
+
+
+@dataclass
+class Visit:
+    """One window. `faults`: what the console, the page or its security policy complained of."""
+
+    page: Page
+    context: BrowserContext
+    address: str
+    faults: list[str] = field(default_factory=list)
+
+    def open(self, path: str) -> None:
+        """Go to an address of the dashboard."""
+        self.page.goto(self.address + path)
+
+    def go(self, path: str) -> None:
+        """The same without loading anew, as a link inside does."""
+        self.page.evaluate(_GO, path)
+
+    def see(self, text: str, *, timeout: int = PATIENCE) -> None:
+        """Wait until the page shows it."""
+        self.page.get_by_text(text, exact=True).first.wait_for(timeout=timeout)
+
+    def heading(self, text: str) -> None:
+        """Wait until the page of this title is there."""
+        self.page.get_by_role("heading", name=text, exact=True, level=1).wait_for(timeout=PATIENCE)
+
+    def findings(self) -> list[str]:
+        """What axe-core finds wrong with the page for people who do not see it as drawn."""
+        found: list[str] = self.page.evaluate(_RUN_AXE)
+        return found
+
+    @property
+    def overflow(self) -> int:
+        """Pixels by which the page is wider than the window."""
+        return int(self.page.evaluate("document.documentElement.scrollWidth - innerWidth"))
+
+
+@contextmanager
+def visiting(
+    browser: Browser,
+    estate: Estate,
+    *,
+    role: str | None = "admin",
+    org: str = "acme",
+    size: tuple[int, int] = WIDE,
+    scheme: Literal["dark", "light"] = "light",
+) -> Iterator[Visit]:
+    """A window, signed in unless `role` is None. Raises `AssertionError` at its end for a fault."""
+    width, height = size
+    context = browser.new_context(
+        viewport={"width": width, "height": height}, color_scheme=scheme, reduced_motion="reduce"
+    )
+    context.add_init_script(path=AXE)
+    try:
+        if role is not None:
+            sign_in(context, estate, org, role)
+        visit = Visit(context.new_page(), context, estate.address)
+        _listen(visit)
+        yield visit
+        assert not visit.faults, visit.faults
+    finally:
+        context.close()
+
+
+def sign_in(context: BrowserContext, estate: Estate, org: str, name: str) -> None:
+    """Give the browser a session, as the form would."""
+    body = {"organization": org, "name": name, "password": estate.password(org)}
+    headers = {"X-Freehold-Session": "cookie", "Origin": estate.address}
+    address = f"{estate.address}/api/v1/sessions"
+    answer = context.request.post(address, data=body, headers=headers)
+    assert answer.ok, answer.text()
+
+
+def _listen(visit: Visit) -> None:
+    def console(message: Any) -> None:
+        if message.type in ("error", "warning"):
+            visit.faults.append(f"{message.text} ({message.location.get('url', '')})")
+
+    visit.page.on("console", console)
+    visit.page.on("pageerror", lambda error: visit.faults.append(str(error)))
