@@ -32,6 +32,7 @@ from vault.model.seam import PolicyTrust
 from vault.store.interface import Backend
 from vault.store.tables import SECRETS
 from vault.uplink import database as uplink_database
+from vault.uplink.addresses import Addresses
 from vault.uplink.auditing import AuditView
 from vault.uplink.connecting import Patience
 from vault.uplink.enrolling import Door, Enroller
@@ -129,12 +130,19 @@ class Linking:
         egress = egress_of(settings, world)
         stack.push_async_callback(egress.close)
         await egress.open()
+        section = settings.control_plane
+        addresses = Addresses(section.endpoints, world)
         parts = Parts(
             database=database,
             egress=egress,
-            dial=Network(world, settings.control_plane.tls_keylog),
+            dial=Network(world, section.tls_keylog, addresses),
+            addresses=addresses,
             enroller=Enroller(
-                self._identity, egress, world, keylog=settings.control_plane.tls_keylog
+                self._identity,
+                egress,
+                world,
+                keylog=section.tls_keylog,
+                addresses=Addresses(section.endpoints, world),
             ),
             load=self._identity.load,
             host=host,
@@ -200,6 +208,7 @@ class Linking:
         return self._metrics.follow(
             control_plane_state=lambda: _STATES[SyncPhase(status().state)],
             control_plane_connected=lambda: float(status().connected),
+            control_plane_faults=lambda: float(status().faults),
             outbox_messages=lambda: float(status().outbox_messages),
             outbox_bytes=lambda: float(status().outbox_bytes),
             policy_version=lambda: float(status().policy_version),

@@ -18,7 +18,9 @@ Command = Literal["rotate_kek"]
 
 
 class ControlPlane(Section):
-    """`endpoint` and `pin` alone make the agent ask to join; enrolled, it goes by its own files.
+    """`endpoints`: further addresses of the same control plane, tried when one does not serve.
+
+    `endpoint` and `pin` alone make the agent ask to join; enrolled, it goes by its own files.
 
     `ceiling` is a policy document (docs/policies.md): what the control plane's policies may grant
     at most. Without one they may only take away. A control plane that is silent for `dead_after` is
@@ -27,6 +29,7 @@ class ControlPlane(Section):
 
     enabled: bool = False
     endpoint: str = ""
+    endpoints: Annotated[tuple[str, ...], Field(max_length=16)] = ()
     pin: Annotated[str, Field(pattern=PIN)] = ""
     certificate_path: FilePath | None = None
     private_key_path: FilePath | None = None
@@ -60,17 +63,12 @@ class ControlPlane(Section):
     @field_validator("endpoint")
     @classmethod
     def _address(cls, value: str) -> str:
-        if not value:
-            return value
-        try:
-            parts = urlsplit(value)
-            port = parts.port
-        except ValueError:
-            raise ValueError("is not https://HOST or https://HOST:PORT") from None
-        plain = parts.scheme == "https" and parts.hostname and parts.path in {"", "/"}
-        if not plain or parts.username or parts.query or parts.fragment or port == 0:
-            raise ValueError("is not https://HOST or https://HOST:PORT")
-        return value.rstrip("/")
+        return _address(value) if value else value
+
+    @field_validator("endpoints")
+    @classmethod
+    def _addresses(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(_address(address) for address in value)
 
     @model_validator(mode="after")
     def _together(self) -> Self:
@@ -79,3 +77,15 @@ class ControlPlane(Section):
         if self.pin and not self.endpoint:
             raise ValueError("has a pin and no endpoint to hold it against")
         return self
+
+
+def _address(value: str) -> str:
+    try:
+        parts = urlsplit(value)
+        port = parts.port
+    except ValueError:
+        raise ValueError("is not https://HOST or https://HOST:PORT") from None
+    plain = parts.scheme == "https" and parts.hostname and parts.path in {"", "/"}
+    if not plain or parts.username or parts.query or parts.fragment or port == 0:
+        raise ValueError("is not https://HOST or https://HOST:PORT")
+    return value.rstrip("/")

@@ -11,13 +11,14 @@ import trio
 from actors import World
 from protocols.link import backoff
 from protocols.link.ends import End
-from protocols.link.errors import LinkError, OutboxRolledBackError
+from protocols.link.errors import Fault, LinkError, OutboxRolledBackError, RemoteFaultError
 from protocols.link.handshake import Channel
 from protocols.link.limits import DEAD_SECONDS
 from protocols.link.pipe import Pipe
 from protocols.link.signing import Verifier, sha256
 from protocols.link.vocabulary import AlertCode, ByeReason, Severity, SyncPhase
 from vault.errors import UnavailableError
+from vault.uplink.addresses import Addresses
 from vault.uplink.conversation import Conversation, first_of
 from vault.uplink.egress import Sending
 from vault.uplink.identity import Credential
@@ -48,8 +49,10 @@ class Patience(NamedTuple):
 class Phase:
     """The agent's view of its link, and since when (Unix nanoseconds)."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, moved: Callable[[], None]) -> None:
+        """`moved` is called after each change."""
         self._world = world
+        self._moved = moved
         self.current = SyncPhase.OFFLINE
         self.since = world.now()
 
@@ -58,6 +61,7 @@ class Phase:
         found = step(self.current, by)
         if found is not self.current:
             self.current, self.since = found, self._world.now()
+            self._moved()
 
 
 class Connector:
@@ -76,7 +80,10 @@ class Connector:
         alert: Callable[[AlertCode, Severity], None],
         patience: Patience,
         world: World,
+        addresses: Addresses | None = None,
     ) -> None:
+        """`addresses`: those that `dial` goes by; told to turn when one does not serve."""
+        self._addresses = addresses or Addresses((), world)
         self._dial = dial
         self._outbox = outbox
         self._inbox = inbox
@@ -92,11 +99,14 @@ class Connector:
         self._ended = trio.Event()
         self._over = False
         self._told = NO_FAULT
+        self._served = False
         self.conversation: Conversation | None = None
         """The one that is open now."""
         self.connected_at = 0
         self.attempts = 0
         """Since the last session was open."""
+        self.faults = 0
+        """Sessions that the control plane's breaking of the protocol has ended, since the start."""
         self.trouble = ""
         """Why the last attempt or session ended; empty while one is open."""
 
@@ -136,7 +146,7 @@ class Connector:
 
     async def _attempt(self, credential: Credential) -> int:
         """One connection from its beginning to its end; returns the peer's wish to spread."""
-        conversation = None
+        conversation, self._served = None, False
         try:
             async with trio.open_nursery() as nursery:
                 pipe = await self._dial(nursery, credential)
@@ -148,12 +158,16 @@ class Connector:
             log.warning("the outbox is an older copy than the control plane has met: a new stream")
             await self._outbox.restart()
         except* (LinkError, UnavailableError) as group:
+            self.faults += any(_is_fault(error) for error in _flat(group))
             self._tell("; ".join(dict.fromkeys(str(error) for error in _flat(group))))
         finally:
             self.conversation = None
             self._phase.step(Step.LOST)
             self._ended.set()
-        return 0 if conversation is None else conversation.spread
+        spread = 0 if conversation is None else conversation.spread
+        if spread or not self._served:  # its process ends, or does not let us in
+            self._addresses.turn()
+        return spread
 
     async def _begin(self, credential: Credential, pipe: Pipe) -> Conversation:
         enrolment = credential.enrolment
@@ -175,7 +189,7 @@ class Connector:
         )
         sending = Sending(
             kind="frame",
-            peer=enrolment.endpoint,
+            peer=self._addresses.of(enrolment.endpoint),
             path="/link/v1",
             connection=self._world.new_id(),
         )
@@ -213,11 +227,12 @@ class Connector:
 
     def opened(self, conversation: Conversation) -> None:
         """See `Owner`."""
+        self._phase.step(Step.OPENED)  # before anything can be said: a registration comes first
         self.conversation, self._ended = conversation, trio.Event()
+        self._served = True
         self.connected_at = self._world.now()
         self.attempts, self.trouble, self._told = 0, NO_FAULT, NO_FAULT
         log.info("linked to the control plane")
-        self._phase.step(Step.OPENED)
         self._opened(conversation)
 
     def caught_up(self) -> None:
@@ -237,6 +252,11 @@ class Connector:
         """See `Owner`."""
         log.error("the control plane has lost what it had acknowledged, or we have")
         self._alert(AlertCode.STORE_ROLLED_BACK, Severity.CRITICAL)
+
+
+def _is_fault(error: BaseException) -> bool:
+    """Whether the peer broke the protocol; silence is none of that."""
+    return isinstance(error, RemoteFaultError) and error.fault is not Fault.TIMEOUT
 
 
 def _flat(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:

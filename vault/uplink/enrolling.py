@@ -27,12 +27,14 @@ from protocols.pki.messages import (
     encode,
 )
 from protocols.pki.trust import Trust
+from vault.uplink.addresses import Addresses
 from vault.uplink.egress import Sending
 from vault.uplink.identity import Credential, IdentityStore
 from vault.uplink.ledger import Egress
 
 TIMEOUT: Final = 20.0  # seconds for each of connecting, writing and reading
 _KEY_IN_USE: Final = 409
+_THEIR_FAULT: Final = 500
 
 
 class EnrolError(Exception):
@@ -70,9 +72,15 @@ class Enroller:
         world: World,
         send: Post | None = None,
         keylog: Path | None = None,
+        *,
+        addresses: Addresses | None = None,
     ) -> None:
-        """`keylog`: where TLS secrets go so that the owner can decrypt a capture."""
+        """`keylog`: where TLS secrets go so that the owner can decrypt a capture.
+
+        `addresses`: of an agent that knows several; it asks the next one after one that fails.
+        """
         self._keylog = keylog
+        self._addresses = addresses or Addresses((), world)
         self._store = store
         self._egress = egress
         self._world = world
@@ -132,16 +140,22 @@ class Enroller:
     async def _exchange(
         self, context: ssl.SSLContext, endpoint: str, path: str, body: bytes
     ) -> Grant | Pending:
+        address = self._addresses.of(endpoint)
         sending = Sending(
             kind="request",
-            peer=endpoint,
+            peer=address,
             path=f"/link/v1/{path}",
             connection=self._world.new_id(),
         )
         if self._keylog is not None:
             context.keylog_filename = str(self._keylog)
         await self._egress.record(sending, [body])
-        return decode_answer(await self._send(context, endpoint, sending.path, body))
+        try:
+            return decode_answer(await self._send(context, address, sending.path, body))
+        except EnrolError as error:
+            if not error.status or error.status >= _THEIR_FAULT:
+                self._addresses.turn()
+            raise
 
     def _bound_request(self) -> tuple[bytes, bytes, bytes]:
         self._store.prepare()

@@ -11,6 +11,7 @@ from protocols.link.errors import PipeError
 from protocols.link.stream import WebSocketPipe, connect
 from protocols.pki.contexts import agent_context
 from protocols.pki.errors import PkiError
+from vault.uplink.addresses import Addresses
 from vault.uplink.identity import Credential
 
 PORT: Final = 443
@@ -19,13 +20,16 @@ PORT: Final = 443
 class Network:
     """`connecting.Dial`. `keylog`: where TLS secrets go so that the owner can decrypt a capture."""
 
-    def __init__(self, world: World, keylog: Path | None = None) -> None:
+    def __init__(
+        self, world: World, keylog: Path | None = None, addresses: Addresses | None = None
+    ) -> None:
+        self._addresses = addresses or Addresses((), world)
         self._world = world
         self._keylog = keylog
 
     async def __call__(self, nursery: trio.Nursery, credential: Credential) -> WebSocketPipe:
         """See `Dial`."""
-        host, port = address_of(credential.enrolment.endpoint)
+        host, port = address_of(self._addresses.of(credential.enrolment.endpoint))
         try:
             context = await self._world.run_sync(
                 agent_context, credential.identity, credential.trust, self._world.now

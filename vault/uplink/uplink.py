@@ -23,6 +23,7 @@ from protocols.pki.errors import PkiError
 from vault.errors import VaultError
 from vault.model.link import LinkNotification, LinkStatus
 from vault.uplink import reporting
+from vault.uplink.addresses import Addresses
 from vault.uplink.bundles import Bundles
 from vault.uplink.commands import Commands
 from vault.uplink.connecting import Connector, Dial, Patience, Phase
@@ -72,6 +73,8 @@ class Parts(Struct, frozen=True, kw_only=True):
     host: Host
     world: World
     egress_total: Callable[[], int] = int
+    addresses: Addresses | None = None
+    """Those that `dial` goes by, if there are several."""
 
 
 class Uplink:
@@ -97,7 +100,7 @@ class Uplink:
         self._told_of_dropped = False
         self._outbox = SqlOutbox(database, world, config.outbox_bytes)
         self._inbox = SqlInbox(database, self._stir)
-        self._phase = Phase(world)
+        self._phase = Phase(world, self._tell_phase)
         self._bundles = Bundles(
             database=database,
             outbox=self._outbox,
@@ -116,6 +119,7 @@ class Uplink:
             alert=self.raise_alert,
             patience=config.patience,
             world=world,
+            addresses=parts.addresses,
         )
         self._keeper = Keeper(
             load=parts.load,
@@ -186,6 +190,8 @@ class Uplink:
             connected_at=self._connector.connected_at,
             round_trip=(conversation.session.round_trip or 0.0) if conversation else 0.0,
             attempts=self._connector.attempts,
+            faults=self._connector.faults,
+            health=facts.health,
             outbox_messages=self._backlog.messages,
             outbox_bytes=self._backlog.bytes,
             dropped=self._backlog.dropped,
@@ -279,15 +285,17 @@ class Uplink:
         facts = self._host.facts()
         self._told_of_dropped = False
         conversation.send(reporting.registration(facts))
-        conversation.send(
-            reporting.sync_state(
-                self._phase.current, self._phase.since // reporting.MILLI, self._backlog
-            )
-        )
+        self._tell_phase()
         conversation.send(reporting.heartbeat(facts, self._backlog))
 
     def _observed(self) -> None:
         self._looked_at.set()
+
+    def _tell_phase(self) -> None:
+        conversation = self._connector.conversation
+        if conversation is not None:
+            since = self._phase.since // reporting.MILLI
+            conversation.send(reporting.sync_state(self._phase.current, since, self._backlog))
 
     def _stir(self) -> None:
         self._stirred.set()

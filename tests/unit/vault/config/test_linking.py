@@ -42,6 +42,7 @@ def test_the_seeds_keys_are_taken() -> None:
         ({"endpoint": "https://control.test:x"}, "is not https"),
         ({"pin": "sha256:short"}, "should match pattern"),
         ({"pin": PIN}, "no endpoint"),
+        ({"endpoints": ["https://a.test", "b.test"]}, "is not https"),
         ({"certificate_path": "/a.crt"}, "or neither"),
         ({"heartbeat_interval": "2h"}, "between 1s and 1h"),
         ({"metrics_interval": "10ms"}, "between 1s and 1h"),

@@ -17,6 +17,7 @@ from tests.unit.vault.uplink.scene import (
     credential,
     staged,
 )
+from vault.uplink.addresses import Addresses
 from vault.uplink.database import opened
 from vault.uplink.identity import Credential
 
@@ -133,3 +134,29 @@ async def test_another_control_plane_begins_from_nothing(
 def _moved(held: Credential) -> Credential:
     enrolment = replace(held.enrolment, policy_key=b"q" * 32)
     return dataclasses.replace(held, enrolment=enrolment)
+
+
+async def test_the_next_address_is_tried_when_one_does_not_let_us_in(
+    plane: Plane, autojump_clock: object
+) -> None:
+    """A link that was open comes back to where it was, first."""
+    turned = 0
+
+    class Counting(Addresses):
+        """Only counts."""
+
+        def turn(self) -> None:
+            """One more."""
+            nonlocal turned
+            turned += 1
+
+    async with staged(plane) as stage:
+        stage.uplink._connector._addresses = Counting((), plane.world)
+        await plane.until(lambda: stage.uplink.status().connected)
+        plane.away = True
+        plane.cut()
+        await plane.until(lambda: not stage.uplink.status().connected)
+        assert turned == 0
+        await trio.sleep(30)
+        assert turned == stage.uplink.status().attempts - 1
+        assert turned > 0
