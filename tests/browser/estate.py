@@ -39,7 +39,7 @@ class Estate:
 @contextmanager
 def estate() -> Iterator[Estate]:
     """All of it, running and linked."""
-    with own_folder() as folder, ExitStack() as stack, ThreadPoolExecutor() as threads:
+    with own_folder() as folder, ThreadPoolExecutor() as threads, ExitStack() as stack:
         (folder / "plane").mkdir()
         plane = dev_plane(folder / "plane", *BEAT, "--offline-after", "3s")
         stack.enter_context(running(plane))
