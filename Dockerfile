@@ -4,6 +4,14 @@
 #     -v freehold-config:/etc/freehold:ro -v freehold-data:/var/lib/freehold \
 #     -v freehold-logs:/var/log/freehold -p 8200:8200 freehold
 
+# The web interface; nothing of node is in the image.
+FROM node:22-trixie-slim AS web
+WORKDIR /src
+COPY ui/web/package.json ui/web/package-lock.json ui/web/.npmrc ./
+RUN npm ci --ignore-scripts
+COPY ui/web ./
+RUN npm run build
+
 FROM python:3.13-slim-trixie AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 WORKDIR /src
@@ -17,6 +25,7 @@ COPY actors actors
 COPY protocols protocols
 COPY vault vault
 COPY ui ui
+COPY --from=web /src/dist ui/web/dist
 RUN pip wheel --no-deps --no-index --no-build-isolation --wheel-dir /wheels . \
  && pip --python /opt/freehold/bin/python install --no-deps --no-index /wheels/*.whl \
  && /opt/freehold/bin/python -m compileall -q /opt/freehold/lib
