@@ -9,6 +9,7 @@ from typing import Any, Final
 import trio
 
 from actors import SystemWorld, World
+from control import collector
 from control.api.ops import Ops, refusal
 from control.api.plane import Plane
 from control.api.request import MAX_BODY
@@ -47,6 +48,7 @@ async def serve(settings: Settings, tell: Callable[[str], None]) -> None:
             tell(f"first account: organization platform, user admin, password {password}")
         files = await world.run_sync(read_files)
         ops = Ops(with_pages(app, files), plane, metrics)
+        collector.settle()
         hub = Hub(plane.store, plane.bus, plane.watch, world)
         await nursery.start(hub.run)
         live = LiveDoor(plane, hub)

@@ -22,6 +22,7 @@ from control.store.store import Store
 Step = Callable[[Tx, Rollout], Rollout]
 
 LOOK_EVERY: Final = 15.0  # seconds
+PATIENCE: Final = 3.0  # seconds for which what has changed in a large fleet may wait
 OPEN: Final = frozenset({RolloutState.RUNNING, RolloutState.HALTED})
 
 
@@ -32,11 +33,17 @@ class Seen(Struct, frozen=True):
     policies: list[Policy]
     counts: dict[Outcome, int]
     at: float
+    took: float = 0.0
+    """Seconds of the closer look that followed."""
 
     def is_like(self, before: "Seen") -> bool:
         """Whether nothing has changed since, and that is not long ago."""
         recent = self.at - before.at < LOOK_EVERY
-        return recent and replace(before, at=self.at) == self
+        return recent and replace(before, at=self.at, took=self.took) == self
+
+    def is_early(self, before: "Seen") -> bool:
+        """Whether looking closer already would take more than a twentieth of the time."""
+        return self.at - before.at < min(20 * before.took, PATIENCE)
 
 
 class Rollouts:
@@ -139,14 +146,14 @@ class Rollouts:
         for org in rolling:
             now, before = self._world.monotonic(), self._seen.get(org)
             found = await self._store.read(partial(_glance, org, now))
-            if before is not None and found.is_like(before):
+            if before is not None and (found.is_like(before) or found.is_early(before)):
                 continue
             if before is not None and found.at - before.at >= LOOK_EVERY:
                 self._policies.due(org)
             for rollout in found.rollouts:
                 if rollout.state is RolloutState.RUNNING:
                     await self._step(rollout, self._world.now())
-            self._seen[org] = found
+            self._seen[org] = replace(found, took=self._world.monotonic() - now)
 
     async def _step(self, rollout: Rollout, now: int) -> None:
         verdict = await self._store.read(lambda tx: judge(rollout, progress(tx, rollout)))

@@ -3,7 +3,7 @@
 import trio
 from trio.testing import MockClock
 
-from actors.periodic import Job, working
+from actors.periodic import Bell, Job, working
 from actors.testing import FakeWorld
 
 
@@ -39,6 +39,17 @@ async def test_a_job_returns_by_its_period(autojump_clock: MockClock) -> None:
         for _ in range(5):
             await _pass(world, 10.0)
         assert count.runs - before == 5
+
+
+async def test_a_bell_need_not_wait_for_the_period(autojump_clock: MockClock) -> None:
+    """Rung often before anybody hears it, it is heard once; what comes later is heard again."""
+    world, count, bell = FakeWorld(), Count(), Bell()
+    async with working([Job("count", 10.0, count, bell=bell)], world):
+        for runs in (1, 2):
+            bell.ring()
+            bell.ring()
+            await trio.testing.wait_all_tasks_blocked()
+            assert count.runs == runs
 
 
 async def test_a_failure_does_not_end_the_job(autojump_clock: MockClock) -> None:

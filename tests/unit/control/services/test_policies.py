@@ -6,7 +6,7 @@ from actors.testing import FakeWorld
 from control.api.plane import Plane
 from control.errors import NotFoundError, ValidationError
 from control.model.documents import Document
-from control.model.policies import Target
+from control.model.policies import Plan, Target
 from tests.unit.control.fleet import enrolled
 
 
@@ -43,3 +43,17 @@ async def test_refreshing_again_changes_nothing(plane: Plane, world: FakeWorld) 
     await plane.policies.point("acme", "p", (Target(all=True),))
     assert await plane.policies.refresh("acme") == 0
     assert await plane.policies.assignment("acme", "v1") is None
+
+
+async def test_status_is_read_by_the_page(plane: Plane, world: FakeWorld) -> None:
+    """Behind a name, so many; a policy that is not there is not found."""
+    await enrolled(plane, world, "v1", "v2", "v3")
+    await plane.policies.write("acme", "p", Document(), "", "ann")
+    await plane.policies.point("acme", "p", (Target(all=True),))
+    await plane.rollouts.start("acme", "p", 1, Plan(), "ann")
+    await plane.policies.catch_up()
+    found = await plane.policies.status("acme", "p", after="v1", limit=1)
+    assert [row.vault for row in found] == ["v2"]
+    assert len(await plane.policies.status("acme")) == 3
+    with pytest.raises(NotFoundError):
+        await plane.policies.status("acme", "q")

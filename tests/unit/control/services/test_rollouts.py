@@ -6,8 +6,10 @@ from actors.testing import FakeWorld
 from control.api.plane import Plane
 from control.errors import ConflictError, NotFoundError
 from control.model.documents import Document, Rule
-from control.model.policies import Plan, RolloutState, Target
+from control.model.policies import Plan, Rollout, RolloutState, Target
+from control.services.events import Topic
 from control.services.policies import Report
+from control.services.rollouts import LOOK_EVERY
 from tests.unit.control.fleet import enrolled
 
 RULE = Rule(effect="allow", paths=("a/*",), capabilities=("read",))
@@ -88,6 +90,44 @@ async def test_done_can_be_taken_back(plane: Plane, world: FakeWorld) -> None:
         await plane.rollouts.tick()
     await plane.rollouts.roll_back("acme", rollout.id, "")
     assert set((await having(plane)).values()) == {1}
+
+
+async def test_an_answer_does_not_wait_for_the_agents(plane: Plane, world: FakeWorld) -> None:
+    """The roll-out is on record; bundles are signed behind it, also in the process' next life."""
+    await ready(plane, world)
+    await plane.policies.catch_up()
+    with plane.bus.subscribed(Topic.POLICY) as heard:
+        await plane.rollouts.start("acme", "p", 1, Plan(), "ann")
+        assert await plane.policies.status("acme") == []
+        await plane.aftermath.load()
+        await plane.policies.catch_up()
+        events, _ = await heard.take()
+    assert {event.vault for event in events} == set(VAULTS)
+
+
+async def test_nothing_new_is_not_looked_at_twice(plane: Plane, world: FakeWorld) -> None:
+    """A tick counts; everything is looked at when counts, steps or a quarter of a minute say so."""
+    await ready(plane, world)
+    await plane.rollouts.start("acme", "p", 1, Plan(canary=1), "ann")
+    await plane.policies.catch_up()
+    looks = []
+    before = plane.rollouts._step
+
+    async def step(rollout: Rollout, now: int) -> None:
+        looks.append(rollout.step)
+        await before(rollout, now)
+
+    plane.rollouts._step = step  # type: ignore[method-assign]
+    for _ in range(3):
+        await plane.rollouts.tick()
+    assert looks == [0]
+    world.advance(LOOK_EVERY)
+    await plane.rollouts.tick()
+    assert looks == [0, 0]
+    await answer(plane, world)
+    await plane.rollouts.tick()
+    await plane.rollouts.tick()
+    assert looks == [0, 0, 0, 1]
 
 
 async def test_one_at_a_time_and_only_forward(plane: Plane, world: FakeWorld) -> None:

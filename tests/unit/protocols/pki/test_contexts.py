@@ -104,6 +104,17 @@ async def test_agent_and_control_plane_know_each_other(save: Save) -> None:
     assert verify_agent(seen, A.trust, NOW).name == NAME
 
 
+async def test_a_chain_may_end_at_our_own_intermediate(save: Save) -> None:
+    """What it has certified is known, whatever root is trusted; nothing else is."""
+    known = [A.authority.certificate]
+    server = server_context(save(make_server(A, NOW)), B.trust, issuers=known)
+    seen, _ = await shake(server, agent_context(save(make_agent(A, now=NOW)), A.trust, clock))
+    assert isinstance(seen, list)
+    strange = make_agent(make_pki("tls c", NOW), now=NOW)
+    seen, _ = await shake(server, agent_context(save(strange), A.trust, clock))
+    assert isinstance(seen, ssl.SSLError)
+
+
 @pytest.mark.parametrize("case", ["none", "foreign", "server's", "expired"])
 async def test_a_client_without_a_good_certificate_is_refused(save: Save, case: str) -> None:
     """None, one of another authority, a server's as a client's, yesterday's."""

@@ -1,0 +1,20 @@
+"""Python's garbage collector, for a process of which nearly everything stays.
+
+A linked agent is some hundred objects that live for days. The collector's own settings look at all
+of them again and again: with 1,500 agents they took a third of what a policy costs. What is left to
+it are cycles, which are few: everything else goes when its last reference does.
+"""
+
+import gc
+from typing import Final
+
+THRESHOLDS: Final = (25_000, 20, 100)
+"""New containers before the young ones are looked at; how often that, and then the next, happens
+before the older ones are (CPython's `gc.set_threshold`)."""
+
+
+def settle() -> None:
+    """Once everything that stays has been made, before anybody is served."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*THRESHOLDS)
