@@ -8,11 +8,12 @@ import trio
 from trio.to_thread import run_sync as aside
 
 from protocols.link import messages as m
-from tests.acceptance.agent import own_folder
+from tests.acceptance.agent import Agent, own_folder, running, served_agent
 from tests.acceptance.control.linked import Linked, heartbeat
 from tests.acceptance.control.plane import Plane
 from tests.acceptance.control.sharing import BASE, Estate, Mover, estate, gauge, roaming, until
 from tests.acceptance.control.test_link import DOCUMENT, push
+from tests.acceptance.link.test_agent import enrolled
 
 AT_ONCE = 10.0
 """Seconds: less than the 15 after which a process that hears the others looks by itself."""
@@ -130,6 +131,31 @@ def stable(plane: Plane, policy: str) -> int:
 def unique(agent: Linked) -> bool:
     """Each bundle once."""
     return len(set(agent.bundles)) == len(agent.bundles)
+
+
+async def test_a_real_agent_goes_where_it_is_served(both: Estate) -> None:
+    """From the process that was killed to the other, by its list of addresses."""
+    agent = vault(both)
+    with running(agent):
+        await until(lambda: row(both.one, "vault")["presence"] == "online")
+        place = 0 if gauge(both.one, "links") else 1
+        dead, left = both.planes[place], both.planes[1 - place]
+        assert gauge(left, "links") == 0
+        dead.kill()
+        await until(lambda: gauge(left, "links") == 1)
+        await aside(dead.start)
+    assert alerts(left, "vault") == []
+
+
+def vault(estate: Estate) -> Agent:
+    """Enrolled at the first, and told of the second."""
+    folder = estate.folder / "vault"
+    folder.mkdir()
+    more = [f"https://127.0.0.1:{estate.two.link_port}"]
+    section = {"enabled": True, "heartbeat_interval": "1s", "endpoints": more}
+    agent = served_agent(folder, {"control_plane": section})
+    enrolled(estate.one, "vault", "--config", str(folder / "vault.yaml"))
+    return agent
 
 
 async def test_without_redis_they_go_on(both: Estate) -> None:
