@@ -47,12 +47,14 @@ from control.pipeline import Pipeline
 from control.relay.company import company
 from control.relay.redis import RedisWire
 from control.relay.wire import Wire
+from control.services import heads
 from control.services.aftermath import Aftermath
 from control.services.alerts import Alerts
 from control.services.bundles import Terms
 from control.services.commands import Commands
 from control.services.duty import Duty
 from control.services.events import Bus
+from control.services.heads import Heads
 from control.services.intake import Intake
 from control.services.metrics import Metrics, Retention
 from control.services.policies import Policies
@@ -76,6 +78,7 @@ ROLL_EVERY: Final = 1.0
 DUTY_EVERY: Final = 1.0
 FOLLOW_EVERY: Final = 0.5  # seconds until a newcomer's policies are on their way
 SWEEP_EVERY: Final = 300.0
+HEADS_EVERY: Final = 60.0  # seconds; how much of a trail could be written anew unseen
 KEPT: Final = 86_400 * SECOND  # what has expired can be looked at for a day
 
 
@@ -214,6 +217,7 @@ def _wire(
         federation=_federation(settings, store, sealer, opening, Admission(store, ends, world)),
         factors=Factors(store, sealer, opening, ends, world),
         trail=trail,
+        heads=Heads(store, keys.witness, settings.keys.folder / heads.FILE, world),
         registry=Registry(store, bus, watch, world),
         watch=watch,
         policies=policies,
@@ -279,6 +283,7 @@ def _jobs(plane: Plane, settings: Settings) -> list[Job]:
     return [
         Job("presence", WATCH_EVERY, plane.watch.tick),
         Job("last-words", 3600.0, plane.watch.flush, at_end=True),
+        Job("trail-heads", HEADS_EVERY, plane.heads.keep, at_end=True),
         Job("duty", DUTY_EVERY, duty.tick),
         Job("rollouts", ROLL_EVERY, duty.led(plane.rollouts.tick)),
         Job("policies", FOLLOW_EVERY, plane.policies.catch_up, bell=plane.policies.bell),

@@ -18,7 +18,6 @@ from protocols.link.vocabulary import CommandName
 agents = Endpoints("agents", "The vault agents of an organization.")
 metrics = Endpoints("metrics", "What agents measure.")
 alerts = Endpoints("alerts", "What a person should know.")
-audit = Endpoints("audit", "What people did: a hash chain for each organization.")
 
 Seconds = Annotated[int, Meta(ge=0, le=2**33)]
 Name = Annotated[str, Meta(max_length=64, pattern="^[a-z0-9-]*$")]
@@ -78,13 +77,6 @@ class Span(Struct, frozen=True, forbid_unknown_fields=True):
     resolution: Literal[0, 60, 3600] = 60
 
 
-class Newest(Struct, frozen=True, forbid_unknown_fields=True):
-    """A page of the newest; `before` is the sequence number of the last one seen."""
-
-    before: Annotated[int, Meta(ge=0, le=2**62)] = 0
-    limit: Limit = 100
-
-
 class AlertsWanted(Struct, frozen=True, forbid_unknown_fields=True):
     """Which alerts; `before`: Unix seconds."""
 
@@ -92,14 +84,6 @@ class AlertsWanted(Struct, frozen=True, forbid_unknown_fields=True):
     unacknowledged: bool = False
     before: Seconds = 0
     limit: Limit = 100
-
-
-class Verdict(Struct, frozen=True):
-    """Whether the chain is whole; `head` is worth keeping elsewhere. `broken_at`: 0, or where."""
-
-    size: int
-    head: str
-    broken_at: int
 
 
 class Checkpoint(Struct, frozen=True):
@@ -276,24 +260,6 @@ async def list_(call: Call, org: str, *, query: AlertsWanted) -> list[views.Aler
 )  # fmt: skip
 async def acknowledge(call: Call, org: str, alert: str) -> views.AlertView:
     return views.alert(await call.plane.alerts.acknowledge(org, alert, call.caller.actor))
-
-
-@audit.add(
-    "GET", "organizations/{org}/audit", "The newest records first", role=Role.ADMIN, query=Newest,
-    returns=list[views.EventView],
-)  # fmt: skip
-async def newest(call: Call, org: str, *, query: Newest) -> list[views.EventView]:
-    found = await call.plane.trail.newest(org, query.before, query.limit)
-    return [views.event(row) for row in found]
-
-
-@audit.add(
-    "GET", "organizations/{org}/audit/verify", "Go through the whole chain", role=Role.ADMIN,
-    returns=Verdict,
-)  # fmt: skip
-async def verify(call: Call, org: str) -> Verdict:
-    verdict = await call.plane.trail.verify(org)
-    return Verdict(verdict.size, verdict.head.hex(), verdict.broken_at)
 
 
 async def _move(call: Call, org: str, vault: str, to: Life, reason: str) -> views.AgentView:

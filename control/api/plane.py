@@ -16,6 +16,7 @@ from control.services.aftermath import Aftermath
 from control.services.alerts import Alerts
 from control.services.commands import Commands
 from control.services.events import Bus
+from control.services.heads import Heads
 from control.services.metrics import Metrics
 from control.services.policies import Policies
 from control.services.presence import Watch
@@ -44,6 +45,7 @@ class Plane:
     invitations: Invitations
     federation: Federation
     trail: Trail
+    heads: Heads
     registry: Registry
     watch: Watch
     policies: Policies

@@ -22,6 +22,7 @@ from control.api import (
     people,
     policies,
     sessions,
+    trail,
 )
 from control.api.endpoint import NO_CONTENT, SEE_OTHER, Call, Endpoint, Endpoints
 from control.api.openapi import PREFIX, encoded
@@ -65,7 +66,7 @@ RESOURCES: Final[Sequence[Endpoints]] = (
     fleet.agents,
     fleet.metrics,
     fleet.alerts,
-    fleet.audit,
+    trail.audit,
     enrolment.tokens,
     enrolment.joins,
     policies.policies,

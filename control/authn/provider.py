@@ -191,8 +191,8 @@ class Providers:
                     ) as reply,
                 ):  # fmt: skip
                     return reply.status_code, await _bounded(reply)
-        except (httpx2.HTTPError, httpx2.InvalidURL, OSError, trio.TooSlowError):
-            raise _unreachable() from None
+        except (httpx2.HTTPError, httpx2.InvalidURL, OSError, UnicodeError, trio.TooSlowError):
+            raise _unreachable() from None  # UnicodeError: a host that no resolver takes
 
 
 async def _bounded(reply: httpx2.Response) -> bytes:

@@ -18,6 +18,7 @@ from control.model.people import PLATFORM, Caller
 from control.model.records import AuditEvent
 from control.services.events import Bus, Event, Topic
 from control.store import people, records
+from control.store.records import ALL, Wanted
 from control.store.rows import Tx, plain
 from control.store.store import Store
 
@@ -66,21 +67,33 @@ class Trail:
         placed = await self._store.write(lambda tx: append(tx, event))
         self._bus.publish(Event(Topic.TRAIL, placed.org, placed.target, placed.operation))
 
-    async def newest(self, org: str, before: int, limit: int) -> list[AuditEvent]:
-        """The newest first, before the sequence number `before` unless that is 0."""
+    async def newest(
+        self, org: str, before: int, limit: int, wanted: Wanted = ALL
+    ) -> list[AuditEvent]:
+        """The newest that fit first, before the sequence number `before` unless that is 0."""
         return await self._store.read(
-            lambda tx: records.newest_events(tx, org, before=before, limit=limit)
+            lambda tx: records.newest_events(tx, org, before=before, limit=limit, wanted=wanted)
         )
 
-    async def verify(self, org: str) -> Verdict:
-        """Go through the whole chain, a page at a time."""
+    async def onward(self, org: str, after: int, limit: int) -> list[AuditEvent]:
+        """In order, beginning behind the sequence number `after`."""
+        return await self._store.read(lambda tx: records.events(tx, org, after=after, limit=limit))
+
+    async def verify(self, org: str, known: tuple[int, bytes] = (0, START)) -> Verdict:
+        """Go through the whole chain, a page at a time.
+
+        `known`: a size and hash from elsewhere, which the chain has to have been at; one that is
+        shorter, or was otherwise there, is broken behind the last record that may be believed.
+        """
         size, head = 0, START
         while page := await self._page(org, size):
             for event in page:
                 if event.seq != size + 1 or not fits(event, head):
                     return Verdict(size, head, size + 1)
                 size, head = event.seq, event.hash
-        return Verdict(size, head, 0)
+                if size == known[0] and head != known[1]:  # not secret: a public chain
+                    return Verdict(size, head, size)
+        return Verdict(size, head, size + 1 if size < known[0] else 0)
 
     async def _page(self, org: str, after: int) -> list[AuditEvent]:
         return await self._store.read(lambda tx: records.events(tx, org, after=after, limit=PAGE))

@@ -1,6 +1,9 @@
 """Alerts, the audit trail of people, and witnessed checkpoints."""
 
+from typing import Final
+
 import sqlalchemy as sa
+from msgspec import Struct
 
 from control.model.records import Alert, AuditEvent, Witnessed
 from control.store.rows import Tx, add, every, first, put
@@ -61,13 +64,57 @@ def events(tx: Tx, org: str, *, after: int, limit: int) -> list[AuditEvent]:
     return every(tx, AuditEvent, chosen)
 
 
-def newest_events(tx: Tx, org: str, *, before: int, limit: int) -> list[AuditEvent]:
+class Wanted(Struct, frozen=True):
+    """Which events: what is not empty has to be so. Times are Unix nanoseconds, `until` excluded.
+
+    `operation` and `target` are beginnings.
+    """
+
+    actor: str = ""
+    operation: str = ""
+    target: str = ""
+    ip: str = ""
+    result: str = ""
+    phase: str = ""
+    code: str = ""
+    request_id: str = ""
+    since: int = 0
+    until: int = 0
+
+
+ALL: Final = Wanted()
+
+
+def newest_events(
+    tx: Tx, org: str, *, before: int, limit: int, wanted: Wanted = ALL
+) -> list[AuditEvent]:
     """The newest first, before the sequence number `before` if that is not 0."""
     t = audit.c
-    chosen = sa.select(audit).where(t.org == org)
+    rules = [t.org == org]
     if before:
-        chosen = chosen.where(t.seq < before)
-    return every(tx, AuditEvent, chosen.order_by(t.seq.desc()).limit(limit))
+        rules.append(t.seq < before)
+    exact = ("actor", "ip", "result", "phase", "code", "request_id")
+    rules += [t[name] == value for name in exact if (value := getattr(wanted, name))]
+    begun = ("operation", "target")
+    rules += [
+        t[name].startswith(value, autoescape=True)
+        for name in begun
+        if (value := getattr(wanted, name))
+    ]
+    if wanted.since:
+        rules.append(t.at >= wanted.since)
+    if wanted.until:
+        rules.append(t.at < wanted.until)
+    return every(tx, AuditEvent, sa.select(audit).where(*rules).order_by(t.seq.desc()).limit(limit))
+
+
+def ends(tx: Tx) -> list[tuple[str, int, bytes]]:
+    """Of each organization's chain: how many events, and the hash of the last."""
+    t = audit.c
+    last = sa.select(t.org, sa.func.max(t.seq).label("seq")).group_by(t.org).subquery()
+    joint = sa.and_(t.org == last.c.org, t.seq == last.c.seq)
+    rows = tx.execute(sa.select(t.org, t.seq, t.hash).join(last, joint).order_by(t.org))
+    return [(row[0], row[1], row[2]) for row in rows]
 
 
 def checkpoint(tx: Tx, org: str, vault: str) -> Witnessed | None:

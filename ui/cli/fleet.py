@@ -5,6 +5,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from ui.cli import fleet_entry, fleet_policy
+from ui.cli.errors import CliError
 from ui.cli.output import tell
 from ui.cli.pairs import given
 from ui.cli.plane import fleet
@@ -21,7 +22,7 @@ app.command("pending")(fleet_entry.pending)
 app.command("approve")(fleet_entry.approve)
 app.command("refuse")(fleet_entry.refuse)
 
-COLUMNS: Final = ("vault", "life", "presence", "last_seen", "policy", "tags")
+COLUMNS: Final = ("vault", "life", "presence", "health", "sync", "last_seen", "policy", "tags")
 ALERTS: Final = ("at", "severity", "vault", "code", "message", "id")
 Vault = Annotated[str, typer.Argument(help="Name of the agent's vault.")]
 Reason = Annotated[str, typer.Option(help="Kept with the agent and in the audit trail.")]
@@ -34,12 +35,20 @@ def login(
     organization: Annotated[str, typer.Argument(help="Its id; `platform` for super-admins.")],
     name: Annotated[str, typer.Argument(help="Your user name there.")],
 ) -> None:
-    """Sign in with a password (asked for without echo, or from stdin) and keep the session."""
+    """Sign in and keep the session. Password and code are asked for without echo.
+
+    Or read from stdin, a line each; a recovery code counts as a code.
+    """
     from ui.cli.client import Client
 
     client = Client(Settings.for_plane(session(context).address, saved=False))
     body = {"organization": organization, "name": name, "password": read_line("Password")}
     made = client.call("POST", route("sessions"), body)
+    if made["state"] == "second-factor":
+        answer = {"challenge": made["challenge"], "code": read_line("Code")}
+        made = client.call("POST", route("second-factor", "answer"), answer)
+    elif made["state"] != "open":
+        raise CliError("your organization wants a second factor: set it up in a browser first")
     save_token(made["secret"], PLANE)
     tell(f"kept in {token_path(PLANE)}")
     session(context).show({"user": f"{organization}/{name}", "role": made["token"]["role"]})

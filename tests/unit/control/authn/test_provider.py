@@ -190,6 +190,12 @@ async def test_answers_are_bounded(
         await providers.metadata(idp.issuer)
 
 
+async def test_a_host_that_is_none(world: FakeWorld) -> None:
+    """A label that no resolver takes is a provider that does not answer."""
+    with pytest.raises(UnavailableError):
+        await Providers(Reach(), world).metadata(f"https://{'a' * 70}.invalid")
+
+
 async def test_a_code_for_a_token(idp: Idp, world: FakeWorld) -> None:
     """By the way of telling who we are that the provider knows, odd characters and all."""
     providers = Providers(OPEN, world)

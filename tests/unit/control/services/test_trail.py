@@ -1,5 +1,7 @@
 """The chain shows whoever edits, drops or inserts a record."""
 
+from typing import Any
+
 import pytest
 import sqlalchemy as sa
 
@@ -7,8 +9,10 @@ from control.api.plane import Plane
 from control.model.operation import Operation, Origin
 from control.model.people import PLATFORM
 from control.services import trail
+from control.store.records import Wanted
 from control.store.rows import Tx
 from control.store.tables import audit
+from tests.unit.control.conftest import ROOT
 
 
 async def written(plane: Plane, org: str = "acme", count: int = 5) -> None:
@@ -50,3 +54,33 @@ async def test_tampering_breaks_it(
 
     await plane.store.write(change)
     assert (await plane.trail.verify("acme")).broken_at == 3
+
+
+async def test_one_finds_what_one_looks_for(plane: Plane) -> None:
+    """By each field, several at once; a beginning is taken as it is written."""
+
+    def op(name: str, target: str) -> Operation:
+        return Operation(
+            name=name, request_id=f"r-{target}", credential=None, origin=Origin("10.0.0.1"),
+            org="acme", target=target,
+        )  # fmt: skip
+
+    for name, target, result in (
+        ("users.create", "ann", "ok"), ("users.delete", "a%n", "denied"), ("tokens.x", "a_n", "ok"),
+    ):  # fmt: skip
+        code = "c" if target == "ann" else ""
+        await plane.trail.record(op(name, target), ROOT, "outcome", result, code)
+
+    async def found(**wanted: Any) -> list[str]:
+        rows = await plane.trail.newest("acme", 0, 99, Wanted(**wanted))
+        return [row.target for row in rows]
+
+    assert await found() == ["a_n", "a%n", "ann"]
+    assert await found(operation="users.") == ["a%n", "ann"]
+    assert await found(target="a%") == ["a%n"]
+    assert await found(target="a_") == ["a_n"]
+    assert await found(result="denied", operation="users.") == ["a%n"]
+    assert await found(code="c") == ["ann"]
+    assert await found(request_id="r-ann", ip="10.0.0.1", phase="outcome") == ["ann"]
+    assert await found(actor="platform/admin", until=1) == []
+    assert await found(since=2**62) == []

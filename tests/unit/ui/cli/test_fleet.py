@@ -75,7 +75,7 @@ def test_login_keeps_the_session_apart_from_the_agents(
 ) -> None:
     """The password comes from stdin; the session goes to a file of its own, and logout ends it."""
     monkeypatch.delenv("FREEHOLD_CONTROL_TOKEN")
-    agent.answer({"secret": "s-1", "token": {"role": "admin"}})
+    agent.answer({"state": "open", "secret": "s-1", "token": {"role": "admin"}})
     done = cli("fleet", "login", "acme", "ann", stdin="pass word\n")
     assert done.code == 0
     assert agent.asked[0][2] == {"organization": "acme", "name": "ann", "password": "pass word"}
@@ -93,3 +93,18 @@ def test_create_org_is_for_super_admins(agent: FakeAgent, cli: Run) -> None:
     agent.answer({"id": "acme"}, 201)
     assert cli("fleet", "create-org", "acme").code == 0
     assert agent.asked == [("POST", "/api/v1/organizations", {"id": "acme"})]
+
+
+def test_login_takes_a_code(agent: FakeAgent, cli: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second line of stdin, where it is asked for; an enrolment is for a browser."""
+    monkeypatch.delenv("FREEHOLD_CONTROL_TOKEN")
+    agent.answer({"state": "second-factor", "secret": "", "challenge": "c-1", "token": None})
+    agent.answer({"state": "open", "secret": "s-1", "token": {"role": "admin"}})
+    assert cli("fleet", "login", "acme", "ann", stdin="pass word\n123456\n").code == 0
+    assert agent.asked[1] == (
+        "POST", "/api/v1/second-factor/answer", {"challenge": "c-1", "code": "123456"},
+    )  # fmt: skip
+    agent.answer({"state": "enrolment", "secret": "", "challenge": "c-1", "token": None})
+    done = cli("fleet", "login", "acme", "ann", stdin="pass word\n")
+    assert done.code == 1
+    assert "browser" in done.err

@@ -1,0 +1,97 @@
+"""Signed heads of the trails, kept outside the database: what a changed trail is held against.
+
+A chain shows what was edited in it, but whoever can write to the database can write it anew from
+any point on. So the newest head of each organization is signed (Ed25519, the witness key) and put
+into a file beside the keys, once a minute; `freehold control trail verify` compares. People keep a
+copy of `GET organizations/{org}/audit/head` where neither is in reach.
+
+Signed are the bytes `freehold-trail-head-v1 ‖ 00 ‖ length (u32) ‖ org ‖ size (u64) ‖ hash (32) ‖
+time (u64, Unix nanoseconds)`, integers big-endian.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from actors import World
+from control.crypto import SigningKey, is_signed
+from control.store import records
+from control.store.store import Store
+from protocols.errors import TamperedError
+from protocols.pki import files
+
+DOMAIN: Final = b"freehold-trail-head-v1\0"
+FILE: Final = "trail-heads.json"
+
+
+class Head(Struct, frozen=True):
+    """The end of a trail at a time: `size` records, the last of which has this hash."""
+
+    org: str
+    size: int
+    hash: bytes
+    at: int
+    signature: bytes = b""
+
+
+class Heads:
+    """Signs them with the witness key, and keeps the newest in a file."""
+
+    def __init__(self, store: Store, key: SigningKey, path: Path, world: World) -> None:
+        self._store = store
+        self._sign = key.sign
+        self.public = key.public_key().public_bytes_raw()
+        self._path = path
+        self._world = world
+        self._kept: dict[str, Head] = {}
+
+    async def head(self, org: str) -> Head:
+        """Of the trail as it is now; of one that is empty: size 0."""
+        last = await self._store.read(lambda tx: records.last_event(tx, org))
+        return self._signed(org, *((0, bytes(32)) if last is None else (last.seq, last.hash)))
+
+    async def keep(self) -> None:
+        """Put those that changed into the file. Raises `OSError`, `PkiKeyError`."""
+        ends = await self._store.read(records.ends)
+        changed = {
+            org: self._signed(org, size, digest)
+            for org, size, digest in ends
+            if org not in self._kept or self._kept[org].hash != digest
+        }
+        if changed:
+            kept = {**self._kept, **changed}
+            data = encoded(kept.values())
+            write = files.write
+            await self._world.run_sync(lambda: write(self._path, data, files.SECRET, replace=True))
+            self._kept = kept
+
+    def _signed(self, org: str, size: int, digest: bytes) -> Head:
+        head = Head(org, size, digest, self._world.now())
+        return msgspec.structs.replace(head, signature=self._sign(signed_bytes(head)))
+
+
+def signed_bytes(head: Head) -> bytes:
+    """What the signature is over."""
+    name = head.org.encode()
+    numbers = head.size.to_bytes(8, "big"), head.at.to_bytes(8, "big")
+    return DOMAIN + len(name).to_bytes(4, "big") + name + numbers[0] + head.hash + numbers[1]
+
+
+def encoded(heads: Iterable[Head]) -> bytes:
+    """As the file has them: a JSON list, bytes in base64."""
+    return msgspec.json.encode(list(heads))
+
+
+def decoded(data: bytes, public: bytes) -> dict[str, Head]:
+    """The heads of a file by organization. Raises `TamperedError` for one not signed by us."""
+    try:
+        heads = msgspec.json.decode(data, type=list[Head])
+    except msgspec.DecodeError:
+        raise TamperedError("trail_heads", "the file of heads is not one") from None
+    for head in heads:
+        if not is_signed(public, signed_bytes(head), head.signature):
+            raise TamperedError("trail_heads", "the file of heads is not signed by this key")
+    return {head.org: head for head in heads}

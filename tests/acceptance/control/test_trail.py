@@ -1,0 +1,70 @@
+"""The trail from outside: searched over the wire, verified by a command against what was signed."""
+
+import json
+import sqlite3
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+
+from tests.acceptance.agent import FREEHOLD, own_folder, running
+from tests.acceptance.control.plane import Plane, dev_plane
+
+
+@pytest.fixture
+def stopped() -> Iterator[Plane]:
+    """A control plane that ran, and stopped as it should."""
+    with own_folder() as path:
+        made = dev_plane(path)
+        with running(made):
+            made.sign_in()
+            made.organization("acme", "viewer")
+            made.want(201, "POST", "organizations/acme/agents", {"vault": "one"})
+            made.want(403, "POST", "organizations/acme/agents", {"vault": "two"},
+                      token=made.people["acme", "viewer"])  # fmt: skip
+            found = made.want(200, "GET", "organizations/acme/audit?result=denied")
+            assert [(e["actor"], e["operation"]) for e in found] == [
+                ("acme/viewer", "agents.register")
+            ]
+            page = made.want(200, "GET", "organizations/acme/audit/export?limit=2")
+            onward = made.want(
+                200, "GET", f"organizations/acme/audit/export?after={page[-1]['seq']}"
+            )
+            assert [e["seq"] for e in page + onward] == list(range(1, len(page + onward) + 1))
+            head = made.want(200, "GET", "organizations/acme/audit/head")
+            assert (head["size"], head["hash"]) == (onward[-1]["seq"], onward[-1]["hash"])
+            made.stop()
+            yield made
+
+
+def command(plane: Plane, *words: str) -> subprocess.CompletedProcess[str]:
+    """One of `freehold control trail`."""
+    return subprocess.run(
+        [FREEHOLD, "control", "trail", *words, "--data-dir", str(plane.data)],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+
+
+def changed(plane: Plane, statement: str) -> None:
+    """What somebody does to the database."""
+    database = sqlite3.connect(plane.data / "control.db")
+    with database:
+        assert database.execute(statement).rowcount
+    database.close()
+
+
+def test_verified_and_read_out(stopped: Plane) -> None:
+    """Whole as it was left; then a trail that was cut short, and one that was edited, is not."""
+    told = command(stopped, "verify", "--output", "json")
+    assert told.returncode == 0, told.stderr
+    rows = {row["organization"]: row for row in json.loads(told.stdout)}
+    assert {row["verdict"] for row in rows.values()} == {"whole"}
+    assert rows["acme"]["kept"] == rows["acme"]["records"] > 3
+    lines = command(stopped, "export", "acme").stdout.splitlines()
+    assert [json.loads(line)["seq"] for line in lines] == list(range(1, len(lines) + 1))
+    changed(stopped, f"DELETE FROM audit WHERE org = 'acme' AND seq > {len(lines) - 1}")  # noqa: S608
+    told = command(stopped, "verify")
+    assert told.returncode == 1
+    assert f"broken at record {len(lines)}" in told.stdout
+    changed(stopped, "UPDATE audit SET actor = 'x/y' WHERE org = 'acme' AND seq = 2")
+    assert "broken at record 2" in command(stopped, "verify").stdout

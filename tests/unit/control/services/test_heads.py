@@ -1,0 +1,113 @@
+"""Signed heads, and what they show of a trail that was written anew."""
+
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from msgspec.structs import replace
+
+from actors.testing import FakeWorld
+from control.api.plane import Plane
+from control.model.operation import Operation, Origin
+from control.services.heads import FILE, Head, decoded, encoded, signed_bytes
+from control.services.trail import append, hash_of
+from control.store import records
+from control.store.rows import Tx
+from control.store.tables import audit
+from protocols.errors import TamperedError
+from tests.unit.control.conftest import ROOT
+
+
+async def note(plane: Plane, name: str) -> None:
+    """One record in acme."""
+    op = Operation(name=name, request_id="r", credential=None, origin=Origin("::1"), org="acme")
+    await plane.trail.record(op, ROOT, "outcome", "ok")
+
+
+def file_of(tmp_path: Path) -> bytes:
+    """As it is on the disk."""
+    return (tmp_path / "keys" / FILE).read_bytes()
+
+
+async def test_the_file_has_the_newest_head_of_each(plane: Plane, tmp_path: Path) -> None:
+    """Signed, for the owner of the keys alone; written when something changed."""
+    await note(plane, "a.one")
+    await plane.heads.keep()
+    first = decoded(file_of(tmp_path), plane.heads.public)["acme"]
+    await note(plane, "a.two")
+    await plane.heads.keep()
+    second = decoded(file_of(tmp_path), plane.heads.public)["acme"]
+    assert (first.size, second.size) == (1, 2)
+    assert (tmp_path / "keys" / FILE).stat().st_mode & 0o077 == 0
+    now = await plane.heads.head("acme")
+    assert (now.size, now.hash) == (second.size, second.hash)
+    assert (await plane.heads.head("platform")).size == 0
+
+
+async def test_a_head_that_somebody_wrote_does_not_count(plane: Plane) -> None:
+    """Another organization, size, hash or time than was signed; another key."""
+    await note(plane, "a.one")
+    head, public = await plane.heads.head("acme"), plane.heads.public
+    assert decoded(encoded([head]), public) == {"acme": head}
+    for changed in (
+        replace(head, org="other"), replace(head, size=2), replace(head, at=head.at + 1),
+        replace(head, hash=bytes(32)), replace(head, signature=bytes(64)),
+    ):  # fmt: skip
+        with pytest.raises(TamperedError):
+            decoded(encoded([changed]), public)
+    for data, key in ((encoded([head]), bytes(32)), (b"{}", public), (b"", public)):
+        with pytest.raises(TamperedError):
+            decoded(data, key)
+
+
+def test_what_is_signed() -> None:
+    """As the specification says, to the byte."""
+    head = Head("acme", 258, b"h" * 32, 1)
+    assert signed_bytes(head) == (
+        b"freehold-trail-head-v1\0" + b"\0\0\0\4acme" + b"\0\0\0\0\0\0\1\2" + b"h" * 32
+        + b"\0\0\0\0\0\0\0\1"
+    )  # fmt: skip
+
+
+def _anew(tx: Tx, org: str) -> None:
+    """Write the chain again with another text in its second record: every hash of it fits."""
+    events = records.events(tx, org, after=0, limit=99)
+    tx.execute(audit.delete().where(audit.c.org == org))
+    for event in events:
+        append(tx, replace(event, operation="a.other") if event.seq == 2 else event)
+
+
+def _shorter(tx: Tx, org: str) -> None:
+    tx.execute(audit.delete().where(audit.c.org == org, audit.c.seq > 2))
+
+
+def _gone(tx: Tx, org: str) -> None:
+    tx.execute(audit.delete().where(audit.c.org == org))
+
+
+@pytest.mark.parametrize(
+    ("change", "broken_at"), [(_anew, 3), (_shorter, 3), (_gone, 1), (None, 0)]
+)
+async def test_a_trail_is_held_against_its_head(
+    plane: Plane, world: FakeWorld, change: object, broken_at: int
+) -> None:
+    """Alone such a chain is whole; beside what was signed it is not."""
+    for name in ("a.one", "a.two", "a.three"):
+        await note(plane, name)
+    head = await plane.heads.head("acme")
+    await note(plane, "a.later")
+    if callable(change):
+        await plane.store.write(lambda tx: change(tx, "acme"))
+    assert (await plane.trail.verify("acme")).broken_at == 0
+    assert (await plane.trail.verify("acme", (head.size, head.hash))).broken_at == broken_at
+
+
+async def test_an_edit_inside_breaks_the_chain(plane: Plane) -> None:
+    """Without any head."""
+    for name in ("a.one", "a.two", "a.three"):
+        await note(plane, name)
+    edit = sa.update(audit).where(audit.c.org == "acme", audit.c.seq == 2).values(actor="x/y")
+    await plane.store.write(lambda tx: tx.execute(edit) and None)
+    assert (await plane.trail.verify("acme")).broken_at == 2
+    [event] = await plane.trail.onward("acme", 1, 1)
+    assert hash_of(event) != event.hash
