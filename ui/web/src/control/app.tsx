@@ -14,6 +14,7 @@ import Login from "../pages/login";
 import { IconButton } from "../parts/button";
 import { Select } from "../parts/field";
 import { Outlet } from "../parts/outlet";
+import { Proof } from "../parts/proof";
 import { type Group, Shell } from "../parts/shell";
 import { Failure, Loading } from "../parts/states";
 import { toastError } from "../parts/toasts";
@@ -29,6 +30,7 @@ export function App() {
   return (
     <Shell groups={groups()} choice={<OrganizationChoice />} foot={<Who />}>
       <Outlet key={organization.value} pages={pages} />
+      <Proof />
     </Shell>
   );
 }

@@ -1,4 +1,5 @@
 import { signal } from "@preact/signals";
+import { prove } from "./proof";
 
 /** What the server said against a request; `requestId` is what its log knows the request by. */
 export class ApiError extends Error {
@@ -43,10 +44,21 @@ export function holdCsrf(token: string): void {
 /**
  * One request to the API; `path` is below `/api/v1/`. Null for an answer without a body.
  *
- * Throws `ApiError` for whatever is no success, also when the server is not reached (`code`
- * `unreachable`), and the signal's reason when it was ended.
+ * What asks again who one is (`step_up`) is sent a second time once that was shown. Throws `ApiError`
+ * for whatever is no success, also when the server is not reached (`code` `unreachable`), and the
+ * signal's reason when it was ended.
  */
 export async function call<T>(method: string, path: string, asked: Asked = {}): Promise<T> {
+  try {
+    return await once<T>(method, path, asked);
+  } catch (error) {
+    const stepUp = error instanceof ApiError && error.code === "step_up";
+    if (!stepUp || !(await prove())) throw error;
+    return once<T>(method, path, asked);
+  }
+}
+
+async function once<T>(method: string, path: string, asked: Asked): Promise<T> {
   const ends = [AbortSignal.timeout(asked.timeout ?? TIMEOUT)];
   if (asked.signal) ends.push(asked.signal);
   const headers: Record<string, string> = { Accept: "application/json", ...asked.headers };

@@ -8,10 +8,20 @@ export interface Credentials {
   password: string;
 }
 
-/** Whether one is in, or what is asked for next: `challenge` goes with the answer. */
+/**
+ * Whether one is in, or what is asked for next: `challenge` goes with the answer. After a login at an
+ * identity provider it is empty, and in a cookie.
+ */
 export interface Opened {
   state: "open" | "second-factor" | "enrolment";
   challenge: string;
+}
+
+/** What the address says when the identity provider has sent the browser back (`?signin=`). */
+export function returned(signin: string | null): Opened | null {
+  return signin === "second-factor" || signin === "enrolment"
+    ? { state: signin, challenge: "" }
+    : null;
 }
 
 /** What an authenticator app takes: typed by hand, as a link, or as a picture (`data:`). */
@@ -33,6 +43,10 @@ export const beginEnrolment = (challenge: string) =>
 /** Its first code. One is signed in; the recovery codes are shown this once. */
 export const confirmEnrolment = (challenge: string, code: string) =>
   knock<{ recovery_codes: string[] }>("second-factor/enrolment/confirm", { challenge, code });
+
+/** Where the browser has to go to sign in at the organization's identity provider. */
+export const beginFederated = (organization: string) =>
+  knock<{ url: string }>("oidc/begin", { organization });
 
 function knock<T>(path: string, body: object): Promise<T> {
   return call<T>("POST", path, { body, headers: { "X-Freehold-Session": "cookie" } });

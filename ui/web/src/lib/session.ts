@@ -18,6 +18,7 @@ export interface Me {
   name: string;
   role: Role;
   super_admin: boolean;
+  second_factor: boolean;
   organizations: Membership[];
 }
 

@@ -1,5 +1,6 @@
 import { useState } from "preact/hooks";
-import type { Opened } from "../lib/door";
+import { type Opened, returned } from "../lib/door";
+import { query, setQuery } from "../lib/router";
 import { resume } from "../lib/session";
 import { ThemeButton } from "../parts/shell";
 import { Enrolment } from "./login/enrolment";
@@ -9,10 +10,12 @@ import "./login.css";
 
 /** The door: a password, and the second step where there is one or has to be. */
 export default function Login() {
-  const [at, setAt] = useState<Opened | null>(null);
+  const signin = query.value.get("signin");
+  const [at, setAt] = useState<Opened | null>(returned(signin));
   const next = async (opened: Opened) => {
-    if (opened.state === "open") await resume();
-    else setAt(opened);
+    if (opened.state !== "open") return setAt(opened);
+    setQuery({ signin: "" });
+    await resume();
   };
   return (
     <main class="door">
@@ -20,9 +23,9 @@ export default function Login() {
         <img src="/icon.svg" alt="" />
         Freehold
       </div>
-      {at?.state === "enrolment" && <Enrolment challenge={at.challenge} />}
+      {at?.state === "enrolment" && <Enrolment challenge={at.challenge} next={next} />}
       {at?.state === "second-factor" && <Factor challenge={at.challenge} next={next} />}
-      {!at && <Password next={next} />}
+      {!at && <Password next={next} failed={signin ?? ""} />}
       <div class="line">
         <ThemeButton />
       </div>

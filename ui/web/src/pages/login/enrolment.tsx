@@ -1,15 +1,24 @@
 import { useEffect, useState } from "preact/hooks";
 import { type ApiError, asApiError } from "../../lib/api";
-import { type Enrolment as Begun, beginEnrolment, confirmEnrolment } from "../../lib/door";
-import { resume } from "../../lib/session";
+import {
+  type Enrolment as Begun,
+  beginEnrolment,
+  confirmEnrolment,
+  type Opened,
+} from "../../lib/door";
 import { Code } from "../../parts/code";
 import { Copy } from "../../parts/copy";
 import { Failure, Loading } from "../../parts/states";
 import { CodeField } from "./factor";
 import { Step } from "./step";
 
+interface EnrolmentProps {
+  challenge: string;
+  next: (opened: Opened) => Promise<void>;
+}
+
 /** The organization wants a second step of everybody: set it up, then keep the recovery codes. */
-export function Enrolment({ challenge }: { challenge: string }) {
+export function Enrolment({ challenge, next }: EnrolmentProps) {
   const [begun, setBegun] = useState<Begun | null>(null);
   const [error, setError] = useState<ApiError | null>(null);
   const [code, setCode] = useState("");
@@ -21,7 +30,8 @@ export function Enrolment({ challenge }: { challenge: string }) {
     setRecovery((await confirmEnrolment(challenge, code.trim())).recovery_codes);
   if (error) return <Failure error={error} />;
   if (!begun) return <Loading />;
-  if (recovery) return <Recovery codes={recovery} />;
+  if (recovery)
+    return <Recovery codes={recovery} kept={() => next({ state: "open", challenge: "" })} />;
   return (
     <Step
       title="Set up a second step"
@@ -42,9 +52,14 @@ export function Enrolment({ challenge }: { challenge: string }) {
   );
 }
 
-function Recovery({ codes }: { codes: readonly string[] }) {
+interface RecoveryProps {
+  codes: readonly string[];
+  kept: () => Promise<void>;
+}
+
+function Recovery({ codes, kept }: RecoveryProps) {
   return (
-    <Step title="Recovery codes" action="I have kept them" act={resume} refused="">
+    <Step title="Recovery codes" action="I have kept them" act={kept} refused="">
       <p class="muted">
         Each is good once, if your authenticator is lost. They are not shown again.
       </p>

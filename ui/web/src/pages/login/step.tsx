@@ -11,11 +11,13 @@ interface StepProps {
   act: () => Promise<void>;
   /** What a refusal means here. */
   refused: string;
+  /** Below the button: another way. */
+  also?: ComponentChildren;
   children: ComponentChildren;
 }
 
 /** One step through the door: a form with one button, whose first field is ready to be typed in. */
-export function Step({ title, action, act, refused, children }: StepProps) {
+export function Step({ title, action, act, refused, also, children }: StepProps) {
   const [error, setError] = useState<ApiError | null>(null);
   const [busy, setBusy] = useState(false);
   const form = useRef<HTMLFormElement>(null);
@@ -43,6 +45,7 @@ export function Step({ title, action, act, refused, children }: StepProps) {
       <Button type="submit" kind="primary" busy={busy}>
         {action}
       </Button>
+      {also}
     </form>
   );
 }

@@ -1,0 +1,38 @@
+import { useState } from "preact/hooks";
+import { ApiError, asApiError } from "../../lib/api";
+import { beginFederated } from "../../lib/door";
+import { Button } from "../../parts/button";
+import { Notice } from "../../parts/states";
+
+/** What came of a login at the provider, by the code in the address. */
+const TOLD: Record<string, string> = {
+  oidc_state: "This login was not begun in this browser, or took too long. Try again.",
+  oidc_refused: "The identity provider did not let you in.",
+};
+
+interface FederatedProps {
+  organization: string;
+  /** The code of what went wrong at the last try. */
+  failed: string;
+}
+
+/** The way in by the organization's identity provider, for those that have one. */
+export function Federated({ organization, failed }: FederatedProps) {
+  const [error, setError] = useState("");
+  const go = async () => {
+    try {
+      if (!organization) throw new ApiError(0, "missing", "Which organization?");
+      location.assign((await beginFederated(organization)).url);
+    } catch (thrown) {
+      const told = asApiError(thrown);
+      setError(told.status === 404 ? "This organization has no identity provider." : told.message);
+    }
+  };
+  const shown = error || (failed && (TOLD[failed] ?? "This login did not work. Try again."));
+  return (
+    <>
+      <Button onClick={go}>Sign in with your organization's provider</Button>
+      {shown && <Notice tone="bad">{shown}</Notice>}
+    </>
+  );
+}
