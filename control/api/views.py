@@ -82,6 +82,10 @@ class AgentView(Struct, frozen=True):
     presence: Presence
     last_seen: str | None
     facts: dict[str, str | int]
+    health: str
+    """`serving`, `sealed` or `refusing`, as it said last; empty before it ever did."""
+    sync: str
+    """Its own view of its link, as it said last: `online`, `queueing`, `offline`."""
     created_at: str
 
 
@@ -227,6 +231,8 @@ def agent(row: Agent) -> AgentView:
         presence=row.presence,
         last_seen=_maybe(row.last_seen),
         facts=row.facts,
+        health=str(row.facts.get("health", "")),
+        sync=str(row.facts.get("sync", "")),
         created_at=rfc3339(row.created_at),
     )
 

@@ -24,7 +24,7 @@ from protocols.link.messages import MessageType
 from protocols.link.pipe import Pipe
 from protocols.link.session import Session
 from protocols.link.states import SENDABLE
-from protocols.link.vocabulary import ByeReason, SkipReason
+from protocols.link.vocabulary import ByeReason, SkipReason, SyncPhase
 from protocols.pki.chain import Agent as Peer
 from protocols.pki.names import AgentName
 
@@ -65,6 +65,10 @@ class Durable(Protocol):
         """See `Ends`."""
         ...
 
+    async def said(self, name: AgentName, health: str, sync: str) -> None:
+        """See `Ends`."""
+        ...
+
 
 class Around(NamedTuple):
     """What all connections share."""
@@ -81,7 +85,16 @@ class LiveAgent:
     """One connection. Attributes without a leading underscore are for reading."""
 
     __slots__ = (
-        *("_acknowledged", "_around", "_epoch", "_expires", "_failure", "_newest", "_outdone"),
+        *(
+            "_acknowledged",
+            "_around",
+            "_epoch",
+            "_expires",
+            "_failure",
+            "_newest",
+            "_noted",
+            "_outdone",
+        ),
         *("_owing", "_pipe", "_ready", "_session", "_wake"),
         *("bundle", "health", "name", "since", "sync"),
     )
@@ -105,6 +118,7 @@ class LiveAgent:
         self._epoch = 0
         self._outdone = 0
         self._wake = trio.Event()
+        self._noted = ("", "")
         self._session = Session.control(end, self._now())
 
     async def run(self) -> None:
@@ -245,12 +259,23 @@ class LiveAgent:
             case m.Registration():
                 await self._around.ends.registered(self.name, message, self._acknowledged)
             case m.Heartbeat():
-                self.health = str(message.health)
+                await self._note(str(message.health), self.sync)
             case m.SyncState():
-                self.sync = str(message.phase)
+                await self._note(self.health, str(message.phase))
             case _:
                 pass
         self._around.audience.heard(*self.name, message)
+
+    async def _note(self, health: str, sync: str) -> None:
+        """How it says it is, on record once it is complete and at rest.
+
+        Every connection begins by syncing, which is told while it lasts and not worth a write.
+        """
+        self.health, self.sync = health, sync
+        state = (health, sync)
+        if health and sync and sync != SyncPhase.SYNCING and state != self._noted:
+            self._noted = state
+            await self._around.ends.said(self.name, health, sync)
 
     def _applied(self, id_: int) -> None:
         if not self._session.ended:

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from actors import World
 from control.model.links import Link
-from control.services import outbox
+from control.services import outbox, registry
 from control.services.events import Bus, Event, Topic
 from control.services.intake import Arrived, Effect, Intake, Told
 from control.services.intake import fresh_id as fresh_id
@@ -94,6 +94,13 @@ class Ends:
             await self._store.write(partial(_acknowledge_once, name, through, epoch))
         else:
             await self._store.write(Joint(_acknowledge, (*name, through)))
+
+    async def said(self, name: AgentName, health: str, sync: str) -> None:
+        """Note how the agent says it is; a write only if that is new."""
+        now = self._world.now()
+        facts: dict[str, str | int] = {"health": health, "sync": sync}
+        said = {name.vault: facts}
+        await self._store.write(lambda tx: registry.registered(tx, name.org, said, now=now))
 
     async def _apply(
         self, name: AgentName, stream: bytes, through: int, effect: Effect | Told | None

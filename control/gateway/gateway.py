@@ -16,11 +16,13 @@ from actors import World
 from control.ca.revocation import Revocation
 from control.errors import AuthorizationError, ControlError
 from control.gateway.agent import Around, LiveAgent
+from control.gateway.alarms import Alarms
 from control.gateway.audience import Audience, Nobody
 from control.gateway.ends import Ends, cursor, fresh_id, state
 from control.gateway.roster import Roster
 from control.model.agents import Life
 from control.services import outbox
+from control.services.alerts import Alerts
 from control.services.events import Bus, Event, Topic
 from control.services.presence import Watch
 from control.store import agents, links
@@ -29,7 +31,7 @@ from control.store.store import Store
 from protocols.errors import where
 from protocols.link.delivery import Batch
 from protocols.link.ends import End
-from protocols.link.errors import OutboxRolledBackError, PipeError, RemoteFaultError
+from protocols.link.errors import Fault, OutboxRolledBackError, PipeError, RemoteFaultError
 from protocols.link.handshake import Channel
 from protocols.link.limits import DEAD_SECONDS
 from protocols.link.pipe import Pipe
@@ -77,6 +79,7 @@ class Gateway:
         self._dead = dead
         self._audience = audience or Nobody()
         self._around = Around(ends, watch, world, self._opened, self._audience)
+        self._alarms = Alarms(Alerts(store, bus, world), world)
         self._closing = False
         self.roster = Roster()
         self.faults = 0
@@ -100,6 +103,7 @@ class Gateway:
             self.faults += 1
             log.warning("agent %s/%s broke the protocol: %s", *peer.name, error.fault)
             await pipe.aclose(str(error.fault))
+            await self._alarm(peer.name, error.fault)
         except OutboxRolledBackError:
             log.error("agent %s/%s has more of us than we gave: begun anew", *peer.name)  # noqa: TRY400
             await pipe.aclose()
@@ -121,6 +125,12 @@ class Gateway:
         spread = 1000 + 1000 * len(everybody) // RETURNS_A_SECOND
         for agent in everybody:
             agent.leave(ByeReason.RESTART, spread)
+
+    async def _alarm(self, name: AgentName, fault: Fault) -> None:
+        try:
+            await self._alarms.fault(name, fault)
+        except ControlError as error:
+            log.error("no alert about %s/%s: %s", *name, error.code)  # noqa: TRY400
 
     # --- one connection ---------------------------------------------------------------------------
 

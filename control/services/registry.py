@@ -105,9 +105,9 @@ def registered(
     """Note what agents (vault → facts) say of themselves; those of whom that is new."""
     known = agents.agents_among(tx, org, list(said))
     changed = [
-        replace(agent, facts=said[agent.vault], changed_at=now)
+        replace(agent, facts=agent.facts | said[agent.vault], changed_at=now)
         for agent in known
-        if agent.facts != said[agent.vault]
+        if not said[agent.vault].items() <= agent.facts.items()
     ]
     agents.put_facts(tx, *changed)
     return changed

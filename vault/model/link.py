@@ -15,11 +15,13 @@ class LinkStatus(Struct, frozen=True, kw_only=True):
     """All of it in one look. Times: Unix nanoseconds, 0 for never.
 
     `state`: the seed's: online, syncing, offline, queueing. `standing`: unenrolled, pending,
-    enrolled, expired. `trouble`: why it is not better, for people.
+    enrolled, expired. `health`: serving, sealed, refusing. `faults`: sessions that ended because
+    the control plane broke the protocol. `trouble`: why it is not better, for people.
     """
 
     enabled: bool
     state: str = "offline"
+    health: str = ""
     since: int = 0
     standing: str = "unenrolled"
     endpoint: str = ""
@@ -32,6 +34,7 @@ class LinkStatus(Struct, frozen=True, kw_only=True):
     connected_at: int = 0
     round_trip: float = 0.0
     attempts: int = 0
+    faults: int = 0
     outbox_messages: int = 0
     outbox_bytes: int = 0
     dropped: int = 0

@@ -51,6 +51,10 @@ CREATE TABLE witnessed (
     size INTEGER NOT NULL, root BLOB NOT NULL, cosignature TEXT NOT NULL
 ) STRICT;
 """
+_INDEXES: Final = """
+CREATE INDEX IF NOT EXISTS outbox_name ON outbox (name, id);
+CREATE INDEX IF NOT EXISTS outbox_topic ON outbox (topic, id);
+"""
 
 
 class Database:
@@ -94,6 +98,7 @@ class Database:
         if not found:
             script = f"BEGIN; {_SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;"
             connection.executescript(script)
+        connection.executescript(_INDEXES)
 
     def _close(self) -> None:
         if self._connection is not None:

@@ -1,8 +1,12 @@
 """The durable outbox: what the control plane is still owed, bounded in bytes.
 
 `append` takes part in the caller's transaction, so that an effect and the report of it are one.
-Over the bound the oldest metrics go first (`protocols.link.delivery.victims`), then evidence of one
-topic is merged (`vault.uplink.coalesce`). Evidence itself never goes.
+Over the bound the oldest metrics go first, by the rule of `protocols.link.delivery.victims`, then
+evidence of one topic is merged (`vault.uplink.coalesce`). Evidence itself never goes.
+
+What a message costs does not grow with what waits, also over the bound: what may go is found by an
+index, and every topic is merged once, when the bound is crossed; from then on only that of the new
+message can have become two.
 """
 
 from collections.abc import Sequence
@@ -12,14 +16,18 @@ from uuid import UUID
 
 from actors import World
 from protocols.link import codec
-from protocols.link.delivery import Batch, Entry, OutboxState, victims
+from protocols.link.delivery import Batch, Entry, OutboxState
 from protocols.link.errors import LocalFaultError
-from protocols.link.messages import Delivery, Message, MessageType, kind_of
+from protocols.link.messages import KINDS, Delivery, Message, MessageType, kind_of
 from vault.uplink import coalesce
 from vault.uplink.database import Database, Tx
 
 BOUND: Final = 16 * 1024 * 1024
 """Bytes of payload: some weeks of metrics, one a minute."""
+
+DROPPABLE: Final = tuple(
+    name for name, kind in KINDS.items() if kind.delivery is Delivery.DROPPABLE
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,21 +80,23 @@ class SqlOutbox:
         """As `append`, in the caller's transaction."""
         if kind_of(message).delivery is Delivery.EPHEMERAL:
             raise LocalFaultError("an outbox holds durable messages only")
+        was_over = backlog(tx).bytes > self._bound
         topic = coalesce.topic(message)
         if topic and coalesce.at_once(message):
             _forget(tx, [row[0] for row in _of_topic(tx, topic)], dropped=False)
         id_ = _insert(tx, message, topic)
-        self._shrink(tx)
+        self._shrink(tx, [topic] if was_over else None)
         return id_
 
-    def _shrink(self, tx: Tx) -> None:
+    def _shrink(self, tx: Tx, topics: list[str] | None) -> None:
+        """`topics`: the only ones that can have two mergeable messages; None: any."""
         excess = backlog(tx).bytes - self._bound
         if excess <= 0:
             return
-        # A little more than it must, so that not every message that follows looks at all again.
-        _forget(tx, list(victims(_entries(tx), excess + self._bound // 32)))
+        # A little more than it must, so that not every message that follows looks again.
+        _forget(tx, _droppable(tx, excess + self._bound // 32))
         if backlog(tx).bytes > self._bound:
-            _merge(tx, self._offered)
+            _merge(tx, self._offered, _twofold(tx, self._offered) if topics is None else topics)
 
     def _open(self, tx: Tx) -> None:
         _begin(tx, self._new_stream())
@@ -137,9 +147,10 @@ def _entries(tx: Tx) -> list[Entry]:
     return [Entry(id_, MessageType(name), payload) for id_, name, payload in found]
 
 
-def _of_topic(tx: Tx, topic: str) -> list[tuple[int, str, bytes]]:
+def _of_topic(tx: Tx, topic: str, after: int = 0) -> list[tuple[int, str, bytes]]:
     return tx.execute(
-        "SELECT id, name, payload FROM outbox WHERE topic = ? ORDER BY id", [topic]
+        "SELECT id, name, payload FROM outbox WHERE topic = ? AND id > ? ORDER BY id",
+        [topic, after],
     ).fetchall()
 
 
@@ -166,18 +177,48 @@ def _forget(tx: Tx, ids: Sequence[int], *, dropped: bool = True) -> None:
         )
 
 
-def _merge(tx: Tx, offered: int) -> None:
+def _droppable(tx: Tx, excess: int) -> list[int]:
+    """The oldest messages that may go until `excess` bytes are free; all of them if that is less.
+
+    An agent's outbox has none that are superseded by type (`Delivery.SUPERSEDED`): what is left of
+    `victims`' rule are those that are droppable, oldest first.
+    """
+    found: list[int] = []
+    for name in DROPPABLE:
+        rows = tx.execute(
+            "SELECT id, length(payload) FROM outbox WHERE name = ? ORDER BY id", [name]
+        )
+        for id_, size in rows:
+            if excess <= 0:
+                break
+            found.append(id_)
+            excess -= size
+        rows.close()
+    return found
+
+
+def _twofold(tx: Tx, offered: int) -> list[str]:
+    """Topics with more than one message behind `offered`."""
+    return [
+        row[0]
+        for row in tx.execute(
+            "SELECT topic FROM outbox WHERE topic != '' AND id > ? GROUP BY topic"
+            " HAVING count(*) > 1",
+            [offered],
+        )
+    ]
+
+
+def _merge(tx: Tx, offered: int, topics: Sequence[str]) -> None:
     """Make one message of all of one topic behind `offered`, in the newest one's place.
 
     What was offered may be applied at the other end: merged into another it would count twice, and
     what is merged into it would not count at all.
     """
-    topics = tx.execute(
-        "SELECT topic FROM outbox WHERE topic != '' AND id > ? GROUP BY topic HAVING count(*) > 1",
-        [offered],
-    ).fetchall()
-    for (topic,) in topics:
-        rows = [row for row in _of_topic(tx, topic) if row[0] > offered]
+    for topic in filter(None, topics):
+        rows = _of_topic(tx, topic, offered)
+        if len(rows) < 2:  # noqa: PLR2004  # nothing to merge
+            continue
         messages = [codec.decode_payload(MessageType(name), data) for _, name, data in rows]
         whole = messages[0]
         for message in messages[1:]:

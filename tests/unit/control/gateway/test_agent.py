@@ -12,6 +12,16 @@ from protocols.pki.profile import AGENT_LIFE, SECOND
 from tests.unit.control.gateway.test_ends import alert, alerts
 from tests.unit.control.gateway.wired import Hub
 
+BEAT = m.Heartbeat(
+    health=words.Health.SEALED,
+    uptime=1,
+    policy_version=0,
+    audit_size=1,
+    secrets=1,
+    outbox_messages=0,
+    outbox_bytes=0,
+)
+
 
 async def test_nothing_is_acknowledged_that_is_not_stored(
     hub: Hub, monkeypatch: pytest.MonkeyPatch
@@ -46,24 +56,39 @@ async def test_a_backlog_is_taken_in_order_and_once(hub: Hub) -> None:
 
 
 async def test_health_and_phase_are_at_hand(hub: Hub) -> None:
-    """As the agent said last; they cost no write."""
+    """As the agent said last."""
     one = await hub.enrolled("one")
     async with hub.connected(one) as talk:
-        beat = m.Heartbeat(
-            health=words.Health.SEALED,
-            uptime=1,
-            policy_version=0,
-            audit_size=1,
-            secrets=1,
-            outbox_messages=0,
-            outbox_bytes=0,
-        )
-        await talk.say(beat)
+        await talk.say(BEAT)
         await talk.say(m.SyncState(phase=words.SyncPhase.ONLINE, since=1, pending=0, dropped=0))
         live = await hub.live("one")
         with trio.fail_after(10):
             while (live.health, live.sync) != ("sealed", "online"):
                 await trio.testing.wait_all_tasks_blocked()
+
+
+async def test_health_and_phase_are_on_record_at_rest(hub: Hub) -> None:
+    """For who looks at the fleet, also when the agent is gone; syncing alone is worth no write."""
+    one = await hub.enrolled("one")
+
+    async def told() -> tuple[object, object]:
+        facts = (await hub.plane.registry.get("acme", "one")).facts
+        return facts.get("health"), facts.get("sync")
+
+    async with hub.connected(one) as talk:
+        await talk.say(m.SyncState(phase=words.SyncPhase.SYNCING, since=1, pending=0, dropped=0))
+        await talk.say(BEAT)
+        await talk.say(alert())
+        await talk.delivered()
+        assert await told() == (None, None)
+        await talk.say(m.SyncState(phase=words.SyncPhase.ONLINE, since=1, pending=0, dropped=0))
+        await talk.say(alert())
+        await talk.delivered()
+        assert await told() == ("sealed", "online")
+    async with hub.connected(one) as talk:
+        await talk.say(alert())
+        await talk.delivered()
+    assert await told() == ("sealed", "online")
 
 
 async def test_an_agent_that_knows_more_than_we_gave_gets_a_new_stream(hub: Hub) -> None:

@@ -163,6 +163,10 @@ async def test_a_forged_frame_ends_the_connection(hub: Hub) -> None:
         await talk.pipe.send(bytes(200))
         await talk.until(lambda: talk.ended)
     assert hub.gateway.faults == 1
+    found = await hub.plane.alerts.page(
+        "acme", vault="one", unacknowledged=False, before=0, limit=9
+    )
+    assert [row.code for row in found] == ["link_fault"]
 
 
 async def test_a_command_waits_for_the_agent_and_its_result_is_on_record(hub: Hub) -> None:

@@ -1,6 +1,7 @@
 """The durable outbox: ids without gaps, a bound in bytes, evidence that stays."""
 
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from protocols.link.errors import LocalFaultError
 from protocols.link.memory import MemoryOutbox
 from tests.unit.vault.uplink.scene import fixed
 from tests.unit.vault.uplink.test_coalesce import ALERT, RESULT, STATUS
-from vault.uplink.database import opened
+from vault.uplink.database import Tx, opened
 from vault.uplink.outbox import SqlOutbox
 
 METRICS = m.Metrics(since=1, until=2, counters=(), gauges=(), histograms=())
@@ -153,3 +154,53 @@ async def test_what_an_earlier_life_left_is_never_merged(tmp_path: Path) -> None
             kept = (await outbox.read(0, 1000)).entries
     assert [entry.id for entry in kept[:5]] == [1, 2, 3, 4, 5]
     assert len(kept) < 65
+
+
+async def test_over_its_bound_a_message_costs_what_it_always_costs(tmp_path: Path) -> None:
+    """Weeks of evidence that nothing can be made of: no message looks at all that waits.
+
+    Counted in steps of SQLite's machine, for one message with 300 and with 3,000 before it.
+    """
+    world = FakeWorld()
+    async with opened(tmp_path / "uplink.db", world) as database:
+        outbox = SqlOutbox(database, world, bound=1_000)
+        await outbox.open()
+        costs = []
+        for upto in (300, 3_000):
+            waits = (await outbox.backlog()).messages
+            await database.transact(partial(filled, outbox, waits, upto))
+            costs.append(await database.transact(partial(steps, outbox, upto)))
+        assert 0 < costs[1] < 2 * costs[0]
+
+
+def filled(outbox: SqlOutbox, first: int, upto: int, tx: Tx) -> None:
+    """So many results of commands, each about something else."""
+    for number in range(first, upto):
+        outbox.put(tx, replace(RESULT, command_id=fixed(str(number))))
+
+
+def steps(outbox: SqlOutbox, number: int, tx: Tx) -> int:
+    """What one more alert costs, in tens of instructions of SQLite's machine."""
+    count = 0
+
+    def step() -> int:
+        nonlocal count
+        count += 1
+        return 0
+
+    tx.set_progress_handler(step, 10)
+    outbox.put(tx, replace(ALERT, alert_id=fixed(f"alert {number}")))
+    tx.set_progress_handler(None, 0)
+    return count
+
+
+async def test_crossing_the_bound_merges_what_was_kept_apart_before(outbox: SqlOutbox) -> None:
+    """Below it every alert stands for itself; over it each topic is one, and stays so."""
+    for number in range(100):
+        await outbox.append(replace(ALERT, alert_id=fixed(str(number)), count=1))
+        await outbox.append(replace(RESULT, command_id=fixed(str(number))))
+    entries = (await outbox.read(0, 1000)).entries
+    alerts = [decode_payload(e.name, e.payload) for e in entries if e.name == "alert"]
+    assert sum(alert.count for alert in alerts) == 100  # type: ignore[attr-defined]
+    assert len(alerts) == 1
+    assert sum(entry.name == "command_result" for entry in entries) == 100

@@ -40,6 +40,9 @@ async def test_it_connects_and_tells_of_itself(plane: Plane, autojump_clock: obj
         await plane.until(lambda: stage.uplink.status().state == "online")
         status = stage.uplink.status()
         assert (status.standing, status.connected, status.org) == ("enrolled", True, "acme")
+        assert (status.health, status.faults) == ("serving", 0)
+        phases = [told.phase for told in of(m.SyncState, plane.heard)]
+        assert phases == [words.SyncPhase.SYNCING, words.SyncPhase.ONLINE]
         await trio.sleep(600)
         assert len(of(m.Heartbeat, plane.heard)) >= 9
         assert len(of(m.Metrics, plane.applied)) >= 9

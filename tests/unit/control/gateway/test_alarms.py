@@ -1,0 +1,50 @@
+"""A fault is told once an hour for each agent, with how often it was."""
+
+import pytest
+
+from control.gateway import alarms
+from control.gateway.alarms import EVERY, Alarms
+from protocols.link.errors import Fault
+from protocols.pki.names import AgentName
+from tests.unit.control.gateway.wired import Hub
+
+ONE, TWO = AgentName("acme", "one"), AgentName("acme", "two")
+
+
+async def told(hub: Hub) -> list[tuple[str, str, str]]:
+    """Oldest first."""
+    page = hub.plane.alerts.page("acme", vault="", unacknowledged=False, before=0, limit=100)
+    return [(row.vault, row.code, row.message) for row in reversed(await page)]
+
+
+async def test_each_agent_once_an_hour(hub: Hub) -> None:
+    """However often it comes back with the same; then with what was not told."""
+    made = Alarms(hub.plane.alerts, hub.world)
+    for _ in range(50):
+        await made.fault(ONE, Fault.SIGNATURE)
+    hub.world.advance(1)
+    await made.fault(TWO, Fault.SEQUENCE)
+    assert [(vault, code) for vault, code, _ in await told(hub)] == [
+        ("one", "link_fault"),
+        ("two", "link_fault"),
+    ]
+    hub.world.advance(EVERY / 10**9)
+    await made.fault(ONE, Fault.GAP)
+    assert "(gap)" in (await told(hub))[-1][2]
+    assert "49 more times" in (await told(hub))[-1][2]
+
+
+async def test_silence_is_presence_and_no_fault(hub: Hub) -> None:
+    """That an agent is gone is told by its presence."""
+    await Alarms(hub.plane.alerts, hub.world).fault(ONE, Fault.TIMEOUT)
+    assert await told(hub) == []
+
+
+async def test_what_is_remembered_is_bounded(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one that was told of longest ago is forgotten, and told of anew."""
+    monkeypatch.setattr(alarms, "REMEMBERED", 1)
+    made = Alarms(hub.plane.alerts, hub.world)
+    for name in (ONE, TWO, ONE):
+        await made.fault(name, Fault.SIGNATURE)
+        hub.world.advance(1)
+    assert [vault for vault, _, _ in await told(hub)] == ["one", "two", "one"]
