@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from playwright.sync_api import WebSocketRoute, expect
+from playwright.sync_api import Route, WebSocketRoute, expect
 
 from tests.acceptance.control.plane import PASSWORD
 from tests.browser.conftest import Visiting
@@ -36,10 +36,10 @@ def test_the_door_opens_for_the_right_password_alone(visit: Visiting) -> None:
         page.get_by_label("Organization").fill("acme")
         page.get_by_label("Name").fill("admin")
         page.get_by_label("Password").fill("not this one")
-        page.get_by_role("button", name="Sign in").click()
+        page.get_by_role("button", name="Sign in", exact=True).click()
         window.see("Organization, name or password is wrong.")
         page.get_by_label("Password").fill(PASSWORD)
-        page.get_by_role("button", name="Sign in").click()
+        page.get_by_role("button", name="Sign in", exact=True).click()
         window.heading("one")
         page.get_by_role("button", name="Sign out").click()
         window.heading("Sign in")
@@ -222,3 +222,36 @@ def test_a_role_sees_what_it_may_do(visit: Visiting) -> None:
         window.open("/")
         window.heading("Fleet")
         assert window.page.get_by_text("What changed lately").count() == 0
+
+
+def test_what_is_dangerous_asks_again_who_one_is(visit: Visiting, estate: Estate) -> None:
+    """The request waits, and goes on once the password was shown; not shown, it is refused.
+
+    The refusal is made up here, for the server's own comes ten minutes after signing in.
+    """
+    with visit(role="owner") as window:
+        page = window.page
+        window.open("/agents/one")
+        window.heading("one")
+        refusals = {"left": 2}
+
+        def refuse(route: Route) -> None:
+            if not refusals["left"]:
+                route.fulfill(status=200, json={})
+                return
+            refusals["left"] -= 1
+            body = {"code": "step_up", "message": "show again who you are", "request_id": "r-1"}
+            route.fulfill(status=403, json=body)
+
+        page.route("**/agents/one/retire", refuse)
+        page.get_by_role("button", name="Retire…").click()
+        page.get_by_role("button", name="Retire", exact=True).click()
+        page.get_by_role("heading", name="Show that it is you").wait_for()
+        page.keyboard.press("Escape")
+        window.see("show again who you are (request r-1)")
+        page.get_by_role("button", name="Retire", exact=True).click()
+        page.get_by_label("Password").fill(PASSWORD)
+        page.get_by_role("button", name="Go on").click()
+        window.see("one is retired")
+        assert all("403" in fault for fault in window.faults), window.faults
+        window.faults.clear()
