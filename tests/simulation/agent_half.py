@@ -1,24 +1,29 @@
 """An agent's sync side: the product's own uplink, on real files, for a vault that is a double."""
 
 import random
+import ssl
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, cast
 
 import trio
 
+from protocols.link.errors import PipeError
 from protocols.link.pipe import Pipe
 from protocols.link.signing import LinkKey
 from protocols.link.vocabulary import AlertCode, Severity
-from protocols.pki.contexts import Identity
-from protocols.pki.names import AgentName
-from protocols.pki.trust import Trust
-from tests.simulation.control_half import FOREVER, certificate_of
+from protocols.pki.chain import verify_control_plane
+from tests.simulation.certificates import chain_in, shaken
+from tests.simulation.control_half import ControlHalf
+from tests.simulation.keys import QuickKey
 from tests.simulation.machine import SimWorld
 from tests.simulation.network import Network
-from tests.simulation.vault_double import ORG, Estate, VaultDouble
+from tests.simulation.vault_double import Estate, VaultDouble
+from vault.uplink.conversation import first_of
 from vault.uplink.database import opened
-from vault.uplink.identity import Credential, Enrolment
+from vault.uplink.enrolling import Door, EnrolError, Enroller
+from vault.uplink.identity import Credential, IdentityStore
 from vault.uplink.ledger import EgressLedger
 from vault.uplink.uplink import Parts, Uplink, UplinkConfig
 
@@ -31,31 +36,22 @@ class AgentHalf:
     """One agent over all its lives."""
 
     def __init__(
-        self, kept: Estate, network: Network, signer: Any, control: bytes, chance: random.Random
+        self,
+        kept: Estate,
+        network: Network,
+        control: ControlHalf,
+        chance: random.Random,
+        *,
+        quick: bool,
     ) -> None:
-        """`control`: the public link key of its control plane."""
+        """`control`: where it enrols; with `quick` its frames have a stand-in for signatures."""
         self._kept = kept
         self._network = network
+        self._control = control
         self._chance = chance
-        enrolment = Enrolment(
-            endpoint="https://control.example",
-            org=ORG,
-            vault=kept.name,
-            generation=1,
-            link_key=control,
-            policy_key=kept.policy_key,
-        )
-        self._credential = Credential(
-            enrolment=enrolment,
-            name=AgentName(ORG, kept.name),
-            leaf=certificate_of(kept.name),
-            serial="",
-            begins=0,
-            expires=FOREVER,
-            signer=cast("LinkKey", signer),
-            trust=cast("Trust", None),
-            identity=cast("Identity", None),
-        )
+        self._quick = quick
+        self._door = Door(endpoint="https://control.example", pin=control.pin)
+        self.identity = IdentityStore(kept.folder / "identity")
         self.uplink: Uplink | None = None
         """Of the present life."""
 
@@ -66,30 +62,47 @@ class AgentHalf:
         try:
             async with opened(self._kept.folder / "uplink.db", world) as database:
                 await ledger.open()
-                parts = Parts(
-                    database=database,
-                    egress=ledger,
-                    dial=self._dial,
-                    enroller=_Nobody(),
-                    load=lambda: replace(self._credential),
-                    host=vault,
-                    world=world,
-                )
-                await self._live(
-                    world, vault, Uplink(parts, UplinkConfig(outbox_bytes=OUTBOX_BYTES))
-                )
+                enroller = Enroller(self.identity, ledger, world, partial(self._post, world))
+                while not world.stopping.is_set():
+                    await self._enrol(world, enroller)
+                    parts = Parts(
+                        database=database,
+                        egress=ledger,
+                        dial=partial(self._dial, world),
+                        enroller=enroller,
+                        load=self._load,
+                        host=vault,
+                        world=world,
+                    )
+                    config = UplinkConfig(
+                        outbox_bytes=OUTBOX_BYTES, door=self._door, label=self._kept.name
+                    )
+                    await self._live(world, vault, Uplink(parts, config))
         finally:
             self.uplink = None
             await ledger.close()
 
     async def _live(self, world: SimWorld, vault: VaultDouble, uplink: Uplink) -> None:
+        """Until it is asked to stop, or its operator has a token for it."""
         self.uplink = uplink
         async with trio.open_nursery() as nursery:
             await nursery.start(uplink.run)
             nursery.start_soon(self._work, world, vault, uplink)
-            await world.stopping.wait()
+            await first_of(world.stopping.wait, self._kept.called.wait)
             await uplink.leave()
             nursery.cancel_scope.cancel()
+
+    async def _enrol(self, world: SimWorld, enroller: Enroller) -> None:
+        """As `freehold agent enrol`, by an operator who tries until he is refused."""
+        self._kept.called = trio.Event()
+        while self._kept.token and not world.stopping.is_set():
+            try:
+                await enroller.enrol(self._door, self._kept.token)
+            except EnrolError as error:
+                if not error.status:
+                    await world.sleep(5)
+                    continue
+            self._kept.token = ""
 
     async def _work(self, world: SimWorld, vault: VaultDouble, uplink: Uplink) -> None:
         """The vault serves: its log grows, and now and then there is something to tell."""
@@ -100,19 +113,43 @@ class AgentHalf:
                 for _ in range(self._chance.choice((1, 1, 2, 30))):
                     uplink.raise_alert(self._chance.choice(_CODES), Severity.WARNING)
 
-    async def _dial(self, _: trio.Nursery, credential: Credential) -> Pipe:
-        return await self._network.connect(credential.name.vault)
+    def _load(self) -> Credential | None:
+        held = self.identity.load()
+        if held is None or not self._quick:
+            return held
+        return replace(held, signer=cast("LinkKey", QuickKey(held.signer.public)))
 
+    async def _dial(self, world: SimWorld, _: trio.Nursery, credential: Credential) -> Pipe:
+        shown = chain_in(credential.identity.chain)
 
-class _Nobody:
-    """Nobody has to be asked for certificates here."""
+        def handshake() -> tuple[bytes, bytes]:
+            seen = self._control.shows(shown)
+            for time in (world.wall(), world.now()):  # OpenSSL's and ours
+                shaken(partial(verify_control_plane, seen, credential.trust, time))
+            return shown[0], seen[0]
 
-    async def join(self, door: object, *, org: str = "", label: str = "") -> None:
-        """Not in question: the agent is enrolled."""
-        raise NotImplementedError
+        return await self._network.connect(credential.name.vault, handshake)
 
-    async def renew(self, held: Credential) -> None:
-        """Granted: the same once more, which makes the agent come back with it."""
+    async def _post(
+        self, world: SimWorld, context: ssl.SSLContext, _endpoint: str, path: str, body: bytes
+    ) -> bytes:
+        """See `vault.uplink.enrolling.Post`."""
+        shown = chain_in(self.identity.folder / "agent.crt") if path.endswith("/renew") else []
+        checking: Any = context
+
+        def handshake() -> None:
+            seen = self._control.shows(shown)
+            shaken(partial(checking.check, seen))
+            shaken(partial(verify_control_plane, seen, self._control.trust, world.wall()))
+
+        work = partial(self._control.answer, shown, path, body, self._kept.name)
+        try:
+            status, answer = await self._network.ask(self._kept.name, path, handshake, work)
+        except PipeError as error:
+            raise EnrolError(str(error)) from error
+        if status not in {200, 202}:
+            raise EnrolError(f"refused: {status}", status)
+        return answer
 
 
 def folder_of(root: Path, name: str) -> Path:

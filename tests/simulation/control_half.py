@@ -1,103 +1,119 @@
 """The control plane of a simulated fleet: the product's own, on a real SQLite file."""
 
-import hashlib
 import random
 import sqlite3
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, cast
-from uuid import UUID
 
 import trio
 from argon2 import PasswordHasher
 
+from actors.periodic import Job, working
 from control.api.plane import Plane
-from control.ca.issuer import Issuer
-from control.ca.ledger import Agent, AgentState, Issued
-from control.ca.revocation import Revocation
+from control.ca.joining import fingerprint
+from control.ca.office import Office
 from control.config.load import dev_settings
-from control.errors import ConflictError, ControlError
+from control.errors import ConflictError, ControlError, NotFoundError, UnavailableError
+from control.gateway.certificate import Certificate
+from control.gateway.desk import Desk
 from control.gateway.ends import Ends
 from control.gateway.gateway import Gateway
+from control.model.agents import Life
 from control.model.documents import Document, Rule
-from control.model.links import Command
 from control.model.people import Organization
 from control.model.policies import Plan, Target
-from control.services import outbox
-from control.services.events import Event, Topic
 from control.services.intake import Intake
-from control.store import links, people
-from control.store.ledger import SqlLedger, SqlLedgerTx
+from control.store import agents, people
 from control.store.rows import Tx
-from control.unit import open_plane
-from protocols.link import messages as m
+from control.unit import open_plane, public
 from protocols.link import vocabulary as words
 from protocols.link.errors import PipeError
-from protocols.link.signing import Signer
-from protocols.pki.chain import Agent as Peer
-from protocols.pki.chain import Leaf
-from protocols.pki.keys import store_key
-from protocols.pki.names import AgentName
-from tests.simulation.faults import CONTROL
-from tests.simulation.keys import private_key
-from tests.simulation.machine import SimWorld
+from protocols.link.post import Asked
+from protocols.link.signing import LinkKey, Signer
+from protocols.pki.chain import read_agent, verify_agent
+from protocols.pki.keys import KeyKind, new_curve_key, store_key
+from protocols.pki.messages import RenewRequest, encode
+from protocols.pki.requests import make_request
+from tests.simulation.certificates import chain_in, new_authority, shaken
+from tests.simulation.keys import QuickKey, private_key
+from tests.simulation.machine import DeadError, SimWorld
 from tests.simulation.network import Network
 from tests.simulation.vault_double import ORG
 from tests.simulation.wire import SimPipe
 
-FOREVER: Final = 2**62  # certificates are not what is simulated here
 _RULE: Final = Rule(effect="allow", paths=("a/*",), capabilities=("read",))
 _CHEAP: Final = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
-_MILLI: Final = 1_000_000
 
 
-def certificate_of(name: str) -> bytes:
-    """What TLS shows of somebody."""
-    return b"certificate of " + name.encode()
+@dataclass
+class Theft:
+    """Somebody has what an agent shows, and will ask for the next certificate at `due`."""
 
-
-def peer_of(name: str) -> Peer:
-    """An agent as TLS has proven it."""
-    digest = hashlib.sha256(name.encode()).hexdigest()
-    leaf = Leaf(f"freehold://{ORG}/vaults/{name}", digest[:40], digest.encode(), 0, FOREVER)
-    return Peer(AgentName(ORG, name), leaf)
+    vault: str
+    shown: list[bytes]
+    due: float
+    granted: float | None = None
+    """When he got one."""
+    over: bool = False
 
 
 class ControlHalf:
     """One control plane over all its lives."""
 
     def __init__(
-        self, folder: Path, network: Network, link_keys: dict[str, bytes], chance: random.Random
+        self,
+        folder: Path,
+        network: Network,
+        agents: list[str],
+        chance: random.Random,
+        *,
+        quick: bool,
     ) -> None:
-        """`link_keys`: agent → its public key, as enrolled. Keys are made of `chance`, here."""
-        self._settings = dev_settings("127.0.0.1:0", folder).model_copy(update={"link": None})
+        """Keys are made of `chance`, here; `quick`: a stand-in signs the frames."""
+        self._settings = dev_settings("127.0.0.1:0", folder)
         self._network = network
-        self._link_keys = link_keys
+        self._agents = agents
         self._chance = chance
         self.database = folder / "control.db"
-        self.policy_key = private_key(chance)
+        self.policy_key, link = private_key(chance), private_key(chance)
         keys = folder / "keys"
         keys.mkdir(parents=True)
         for name, key in (
-            ("policy", self.policy_key),
-            *((n, private_key(chance)) for n in ("witness", "link")),
-        ):
+            ("policy", self.policy_key), ("link", link), ("witness", private_key(chance))
+        ):  # fmt: skip
             store_key(keys / f"{name}.pem", key)
+        self._signer: Signer = LinkKey(link)
+        if quick:
+            self._signer = QuickKey(public(link))
+        self.trust = new_authority(folder).standing().trust
+        self._server = folder / "ca" / "server.pem"
+        self.pin = self.trust.pins[0]
         self.plane: Plane | None = None
         """Of the present life, once it is open."""
+        self.gateway: Gateway | None = None
+        self._desk: Desk | None = None
         self.opened: Callable[[Plane], None] = _unseen
+        self.agent_shows: Callable[[str], str] = _no_fingerprint
+        """An agent → the fingerprint that its operator sees while it asks to join."""
+        self.give: Callable[[str, str], None] = _no_token
+        """Hand an agent's operator a token."""
+        self.thefts: list[Theft] = []
+        self._tokens: dict[str, float] = {}
 
-    async def run(self, world: SimWorld, signer: Signer) -> None:
+    async def run(self, world: SimWorld) -> None:
         """One life."""
         try:
             async with open_plane(self._settings, world, _CHEAP) as plane:
-                await plane.store.write(partial(self._populate, world.now()))
+                await plane.store.write(partial(_populate, world.now()))
                 self.plane = plane
                 self.opened(plane)
-                await self._serve(plane, self._gateway(plane, signer))
+                await self._serve(plane)
         finally:
-            self.plane = None
+            self.plane = self.gateway = self._desk = None
 
     def rows(self, query: str) -> list[Any]:
         """What is durable now."""
@@ -107,63 +123,96 @@ class ControlHalf:
         finally:
             reader.close()
 
-    async def _serve(self, plane: Plane, gateway: Gateway) -> None:
+    def shows(self, chain: list[bytes]) -> list[bytes]:
+        """Its side of a handshake: what it shows to who shows this, or nothing.
+
+        Raises `PipeError`.
+        """
+        if self.plane is None:
+            raise PipeError("unreachable", "nobody listens")
+        if chain:
+            shaken(partial(verify_agent, chain, self.trust, self.plane.world.wall()))
+        return chain_in(self._server)
+
+    async def answer(
+        self, shown: list[bytes], path: str, body: bytes, source: str
+    ) -> tuple[int, bytes]:
+        """A request for a certificate, as the door has the desk answer it."""
+        if self._desk is None:
+            raise DeadError
+        asked = Asked("POST", path, shown[0] if shown else None, source, body)
+        answered = await self._desk(asked)
+        return answered.status, answered.body
+
+    async def _serve(self, plane: Plane) -> None:
         world = cast("SimWorld", plane.world)
-        async with trio.open_nursery() as nursery:
+        office = cast("Office", plane.office)
+        certificate = await world.run_sync(Certificate, office, ["control.example"], world)
+        self._desk = Desk(office, plane.trail, world, plane.aftermath.admitted)
+        self.gateway = gateway = self._gateway(plane, office)
+        async with (
+            working([Job("certificate", 300.0, certificate.look)], world),
+            trio.open_nursery() as nursery,
+        ):
             nursery.start_soon(gateway.run)
             nursery.start_soon(self._people, plane)
-            with self._network.listening(nursery, partial(_attend, gateway)):
+            nursery.start_soon(self._doorkeeper, plane, office)
+            with self._network.listening(nursery, partial(_attend, gateway, certificate)):
                 await world.stopping.wait()
             gateway.leave()
             await trio.sleep(6)
             nursery.cancel_scope.cancel()
 
-    def _gateway(self, plane: Plane, signer: Signer) -> Gateway:
+    def _gateway(self, plane: Plane, office: Office) -> Gateway:
         world = plane.world
-        nobody_is_ended = cast("Issuer", None)
-        ledger = SqlLedger(plane.store)
         intake = Intake(plane.policies, plane.witness, world)
         return Gateway(
             store=plane.store,
             bus=plane.bus,
             watch=plane.watch,
-            revocation=Revocation(ledger, nobody_is_ended, lambda _: None, world),
+            revocation=office.revocation,
             ends=Ends(plane.store, plane.bus, intake, plane.witness, world),
-            signer=signer,
+            signer=self._signer,
             world=world,
         )
 
-    def _populate(self, now: int, tx: Tx) -> None:
-        """The organization and its agents, as enrolment leaves them; the first life does it."""
-        if people.organization(tx, ORG) is not None:
+    async def _doorkeeper(self, plane: Plane, office: Office) -> None:
+        """Somebody lets agents in, the first time and after they were locked; somebody steals."""
+        while True:
+            await plane.world.sleep(15)
+            with suppress(ControlError):  # he tries again
+                await self._let_in(plane, office)
+            for theft in self.thefts:
+                if not theft.over and trio.current_time() >= theft.due:
+                    await self._steal(theft)
+
+    async def _let_in(self, plane: Plane, office: Office) -> None:
+        known = {agent.vault: agent.life for agent in await plane.store.read(agents.everywhere)}
+        for join in await office.joining.pending(None, 100):
+            if fingerprint(join) == self.agent_shows(join.label):
+                await office.joining.approve(
+                    join.id, fingerprint(join), org=ORG, vault=join.label, by="ann"
+                )
+        now = trio.current_time()
+        for name in self._agents:
+            expected = name not in known and name in self._agents[::2]
+            if not expected and known.get(name) is not Life.LOCKED:
+                self._tokens.pop(name, None)
+            elif now >= self._tokens.get(name, 0.0):
+                token = await office.enrolment.create(ORG, name, "ann", replace_agent=True)
+                self._tokens[name] = now + 610
+                self.give(name, token.text)
+
+    async def _steal(self, theft: Theft) -> None:
+        """With a key of his own and the agent's certificate he asks for the next."""
+        theft.over = True
+        body = encode(RenewRequest(csr=make_request(new_curve_key(KeyKind.LEAF))))
+        try:
+            self.shows(theft.shown)
+        except PipeError:
             return
-        people.add_organization(tx, Organization(ORG, ORG, now))
-        ledger = SqlLedgerTx(tx)
-        for name, key in self._link_keys.items():
-            peer = peer_of(name)
-            ledger.put_agent(
-                Agent(
-                    name=peer.name,
-                    state=AgentState.ACTIVE,
-                    generation=1,
-                    confirmed=1,
-                    link_key=key,
-                    enrolled_at=now,
-                    changed_at=now,
-                )
-            )
-            ledger.put_certificate(
-                Issued(
-                    serial=peer.leaf.serial,
-                    key=peer.leaf.key,
-                    name=peer.name,
-                    generation=1,
-                    der=certificate_of(name),
-                    issuer="simulation",
-                    not_before=0,
-                    not_after=FOREVER,
-                )
-            )
+        status, _ = await self.answer(theft.shown, "/link/v1/renew", body, "thief")
+        theft.granted = trio.current_time() if status == 200 else None  # HTTP's
 
     async def _people(self, plane: Plane) -> None:
         """Somebody writes policies, rolls them out, retargets them, and asks for things."""
@@ -171,8 +220,8 @@ class ControlHalf:
             await plane.world.sleep(self._chance.expovariate(1 / 150))
             try:
                 await self._chance.choice((self._policy, self._target, self._ask, self._ask))(plane)
-            except ConflictError:
-                pass  # a roll-out is on its way
+            except (ConflictError, UnavailableError):
+                pass  # a roll-out is on its way, an agent is locked, or the database is slow
             except ControlError as error:
                 if error.code != "agent_busy":
                     raise
@@ -189,34 +238,29 @@ class ControlHalf:
     async def _target(self, plane: Plane) -> None:
         if not any(policy.name == "p" for policy in await plane.policies.every(ORG)):
             return
-        some = self._chance.choice((None, *self._link_keys))
+        some = self._chance.choice((None, *self._agents))
         targets = (Target(all=True),) if some is None else (Target(vault=some),)
         await plane.policies.point(ORG, "p", targets)
 
     async def _ask(self, plane: Plane) -> None:
-        """A command, as the API has it wait."""
-        vault = self._chance.choice(list(self._link_keys))
-        id_, now = UUID(plane.world.new_id()).bytes, plane.world.now()
+        """A command."""
+        vault = self._chance.choice(self._agents)
         word = self._chance.choice(list(words.CommandName))
-        expires = now + 10**12
-        row = Command(ORG, id_.hex(), vault, word, "ann", now, expires, "", 0)
-        asked = m.Command(command_id=id_, command=word, expires_at=expires // _MILLI)
-        stream = UUID(plane.world.new_id()).bytes
-
-        def change(tx: Tx) -> int:
-            links.put_command(tx, row)
-            return outbox.append(tx, outbox.ensure(tx, ORG, vault, stream), asked).newest
-
-        newest = await plane.store.write(change)
-        plane.bus.publish(Event(Topic.OUTBOX, ORG, vault, newest))
+        with suppress(NotFoundError):  # not let in yet
+            await plane.commands.ask(ORG, vault, word, "ann")
 
 
-async def _attend(gateway: Gateway, pipe: SimPipe) -> None:
+def _populate(now: int, tx: Tx) -> None:
+    """The organization; the first life makes it."""
+    if people.organization(tx, ORG) is None:
+        people.add_organization(tx, Organization(ORG, ORG, now))
+
+
+async def _attend(gateway: Gateway, certificate: Certificate, pipe: SimPipe) -> None:
     """As the door does it."""
     try:
-        await gateway.attend(
-            pipe, peer_of(pipe.conn.agent), hashlib.sha256(certificate_of(CONTROL)).digest()
-        )
+        peer = read_agent(pipe.peer_certificate)
+        await gateway.attend(pipe, peer, certificate.shown(certificate.context))
     except PipeError:
         pass
     finally:
@@ -226,3 +270,11 @@ async def _attend(gateway: Gateway, pipe: SimPipe) -> None:
 
 def _unseen(_: Plane) -> None:
     """Nobody looks."""
+
+
+def _no_fingerprint(_: str) -> str:
+    return ""
+
+
+def _no_token(_agent: str, _token: str) -> None:
+    """Nobody takes it."""

@@ -46,6 +46,7 @@ KINDS: Final = {
     "wrong_clock": 1,  # and by more
     "slow_disk": 2,
     "fork": 1,  # an agent comes back with an old copy of its audit log
+    "theft": 1,  # somebody has a copy of an agent's certificate and key, and uses it
 }
 """Kind → how often it comes, in proportion."""
 
@@ -96,6 +97,8 @@ def _detail(chance: random.Random, kind: str) -> str:
             return f"{chance.uniform(-140, 140):.3f}"
         case "wrong_clock":
             return f"{chance.choice((-1, 1)) * chance.uniform(400, 90_000):.3f}"
+        case "theft":
+            return f"{chance.uniform(1, 1200):.3f}"
         case "fork":
             return str(chance.randrange(1, 200))
         case "slow_disk":

@@ -6,15 +6,19 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+import trio
+
 from control import unit
 from control.api.plane import Plane
 from control.gateway import gateway
 from control.model.records import Witnessed
+from control.unit import public
 from tests.simulation.agent_half import OUTBOX_BYTES, AgentHalf, folder_of
-from tests.simulation.control_half import ControlHalf
+from tests.simulation.certificates import chain_in, seeded_keys
+from tests.simulation.control_half import ControlHalf, Theft
 from tests.simulation.delivery import Delivery
 from tests.simulation.faults import Fault
-from tests.simulation.keys import QuickVerifier, link_key
+from tests.simulation.keys import QuickVerifier
 from tests.simulation.machine import SimWorld
 from tests.simulation.network import Network
 from tests.simulation.observing import observed, replaced
@@ -43,26 +47,26 @@ class RealFleet:
     def __init__(
         self, seed: int, agents: list[str], network: Network, folder: Path, *, quick: bool
     ) -> None:
-        chance = chance_of(seed, "fleet")
         self._quick = quick
-        self._key = link_key(chance, quick=quick)
-        keys = {name: link_key(chance, quick=quick) for name in agents}
-        publics = {name: key.public for name, key in keys.items()}
-        self.control_half = ControlHalf(
-            folder / "control", network, publics, chance_of(seed, "people")
-        )
-        self.control_half.opened = self._opened
-        policy = self.control_half.policy_key.public_key().public_bytes_raw()
+        people = chance_of(seed, "people")
+        with seeded_keys():
+            self.control_half = ControlHalf(
+                folder / "control", network, agents, people, quick=quick
+            )
+        policy = public(self.control_half.policy_key)
         self.estates = {
             name: Estate(name, folder_of(folder, name), policy, chance_of(seed, f"vault {name}"))
             for name in agents
         }
         self.agents = {
             name: AgentHalf(
-                kept, network, keys[name], self._key.public, chance_of(seed, f"work of {name}")
+                kept, network, self.control_half, chance_of(seed, f"work of {name}"), quick=quick
             )
             for name, kept in self.estates.items()
         }
+        self.control_half.opened = self._opened
+        self.control_half.agent_shows = self._fingerprint
+        self.control_half.give = lambda name, token: self.estates[name].give(token)
         self.delivery = Delivery(agents)
         self._network = network
         self._attendance: Attendance | None = None
@@ -79,12 +83,13 @@ class RealFleet:
             for module, name, seconds in SELDOM:
                 stack.enter_context(replaced(module, name, seconds))
             stack.enter_context(observed(self.delivery))
+            stack.enter_context(seeded_keys())
             yield
 
     async def control(self, world: SimWorld) -> None:
         """See `Fleet`."""
         try:
-            await self.control_half.run(world, self._key)
+            await self.control_half.run(world)
         finally:
             self._attendance = None
 
@@ -93,8 +98,15 @@ class RealFleet:
         await self.agents[name].run(world)
 
     def harm(self, fault: Fault) -> None:
-        """`fork`: the agent's log comes back from an old copy."""
-        self.estates[fault.target].fork(int(fault.detail))
+        """`fork`: the agent's log comes back from an old copy. `theft`: of its certificate."""
+        if fault.kind == "fork":
+            self.estates[fault.target].fork(int(fault.detail))
+            return
+        held = self.agents[fault.target].identity.load()
+        if held is not None:
+            due = trio.current_time() + float(fault.detail)
+            shown = chain_in(held.identity.chain)
+            self.control_half.thefts.append(Theft(fault.target, shown, due))
 
     def checks(self) -> None:
         """See `Fleet`."""
@@ -122,6 +134,7 @@ class RealFleet:
         self.delivery.settled()
         self._all_online()
         self._all_answered()
+        self._all_enrolled()
         self._nothing_leaked()
 
     def _behind(self) -> list[tuple[str, int, int, str]]:
@@ -145,6 +158,22 @@ class RealFleet:
         open_ = self.control_half.rows(query)
         if sum(count for _, count in open_) > len(self.agents):  # the newest may be under way
             broken("answered", f"commands without an outcome: {open_}")
+
+    def _all_enrolled(self) -> None:
+        """Each by the one certificate of its generation, and by no thief's."""
+        query = "SELECT vault, generation FROM ca_certificates GROUP BY 1, 2 HAVING count(*) > 1"
+        if twice := self.control_half.rows(query):
+            broken("certificates", f"given twice: {twice}")
+        query = "SELECT serial, revoked_at FROM ca_certificates"
+        revoked = dict(self.control_half.rows(query))
+        for name, half in self.agents.items():
+            held = None if half.uplink is None else half.uplink.held
+            if held is None or revoked.get(held.serial, 0) is not None:
+                broken("certificates", f"{name} has none that counts")
+
+    def _fingerprint(self, name: str) -> str:
+        uplink = self.agents[name].uplink if name in self.agents else None
+        return "" if uplink is None else uplink.status().fingerprint
 
     def _nothing_leaked(self) -> None:
         for file in self.control_half.database.parent.rglob("*"):

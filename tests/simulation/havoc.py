@@ -53,7 +53,7 @@ class Havoc:
         await trio.sleep(fault.length)
         self._end(fault)
 
-    def _begin(self, fault: Fault) -> None:
+    def _begin(self, fault: Fault) -> None:  # noqa: C901  # a case for each kind
         target, path = fault.target, self._network.path(fault.target)
         match fault.kind:
             case "cut":
@@ -75,6 +75,8 @@ class Havoc:
                 self._processes[target].clock.offset = round(float(fault.detail) * _NANO)
             case "slow_disk":
                 self._processes[target].disk.typical = float(fault.detail)
+            case "theft":
+                self._harm(fault)
             case "fork":
                 self._down(self._processes[target], "crash")
                 self._harm(fault)
@@ -84,8 +86,8 @@ class Havoc:
     def _end(self, fault: Fault) -> None:
         process = self._processes.get(fault.target)
         match fault.kind:
-            case "lag":
-                pass  # its connections keep it
+            case "lag" | "theft":
+                pass  # its connections keep it; so does the thief
             case "cut" | "black_hole" | "half_open" | "slow" | "tamper":
                 self._network.heal(fault.target)
             case "skew" | "wrong_clock" if process is not None:

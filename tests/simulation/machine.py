@@ -109,7 +109,8 @@ class SimWorld:
             return self._bury(fn, *args)
         delay = self._disk.delay()
         await self._time.call(delay, self._calls)
-        self._live()
+        if self.dead:
+            return self._bury(fn, *args)
         result = fn(*args)
         if delay > self._disk.usual / 2:  # else done and known at the same moment
             await self._time.call(delay / 4, self._calls)

@@ -3,30 +3,38 @@
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Final
+from typing import Final, TypeVar
 
 import trio
 
 from protocols.link.errors import PipeError
 from protocols.link.limits import CONNECT_SECONDS
+from tests.simulation.clock import Wait, virtual_clock
 from tests.simulation.relay import HostileRelay
 from tests.simulation.scheduler import chance_of
 from tests.simulation.trace import Trace
 from tests.simulation.wire import Conn, Path, SimPipe, Way
 
+T = TypeVar("T")
+
 Handler = Callable[[SimPipe], Awaitable[None]]
+Handshake = Callable[[], tuple[bytes, bytes]]
+"""What agent and control plane show each other. Raises `PipeError` when one does not like it."""
 
 PATIENCE: Final = 5.0
 """Seconds within which a connection must be closed after a frame that is out of its place."""
 
 
-class Network:
-    """`certificate_of` an agent is what its peer sees of it."""
+ANSWER_SECONDS: Final = 20.0
+"""What an agent waits for the answer to a request, as `vault.uplink.enrolling`."""
 
-    def __init__(self, seed: int, trace: Trace, certificate_of: Callable[[str], bytes]) -> None:
+
+class Network:
+    """Who listens, and the paths there."""
+
+    def __init__(self, seed: int, trace: Trace) -> None:
         self._seed = seed
         self._trace = trace
-        self._certificate_of = certificate_of
         self._handler: Handler | None = None
         self._nursery: trio.Nursery | None = None
         self._numbers = 0
@@ -58,25 +66,60 @@ class Network:
         """Its machine takes no more connections, whatever the process still believes."""
         self._nursery = self._handler = None
 
-    async def connect(self, agent: str) -> SimPipe:
-        """An agent's connection. Raises `PipeError`: `unreachable`, `timeout`."""
+    async def connect(self, agent: str, handshake: Handshake) -> SimPipe:
+        """An agent's connection. Raises `PipeError`: `unreachable`, `timeout`, `tls`."""
         path = self.path(agent)
-        await trio.sleep(path.delay() * 3)
-        if path.silent:
-            await trio.sleep(CONNECT_SECONDS)
-            raise PipeError("timeout", "nobody answers")
-        if path.cut:
-            raise PipeError("unreachable", "no route")
-        if self._handler is None or self._nursery is None:
-            raise PipeError("unreachable", "nobody listens")
+        nursery, handler = await self._reach(path)
+        shown, seen = handshake()
         self._numbers += 1
         self.attempts.append(trio.current_time())
         conn = Conn(self._numbers, path, agent)
         self._trace.write(f"{agent}#{conn.number}", "connects")
         relay = partial(self._carry, self.relays[agent])
-        theirs = SimPipe(conn, "control", self._certificate_of(agent), self._trace, relay)
-        self._nursery.start_soon(self._handler, theirs)
-        return SimPipe(conn, "agent", self._certificate_of("control"), self._trace, relay)
+        theirs = SimPipe(conn, "control", shown, self._trace, relay)
+        nursery.start_soon(handler, theirs)
+        return SimPipe(conn, "agent", seen, self._trace, relay)
+
+    async def ask(
+        self, agent: str, what: str, handshake: Callable[[], None], work: Callable[[], Awaitable[T]]
+    ) -> T:
+        """A request of an agent's on a connection of its own, answered by `work` over there.
+
+        Raises `PipeError`: then nobody knows whether it was heard.
+        """
+        path, clock, answers, waits = self.path(agent), virtual_clock(), list[T](), list[Wait]()
+        nursery, _ = await self._reach(path)
+        handshake()
+        self._trace.write(agent, f"asks for {what}")
+
+        async def answer() -> None:
+            answers.append(await work())
+            for wait in waits:
+                wait.end()
+
+        nursery.start_soon(answer)
+        end = clock.now + ANSWER_SECONDS
+        while not answers and clock.now < end:
+            await clock.until(end, waits)
+        await clock.sleep(min(path.delay(), ANSWER_SECONDS))
+        if not answers or path.cut or path.silent:
+            await clock.sleep(max(0.0, end - clock.now))
+            raise PipeError("timeout", "no answer")
+        self._trace.write(agent, f"is answered for {what}")
+        return answers[0]
+
+    async def _reach(self, path: Path) -> tuple[trio.Nursery, Handler]:
+        """Where the control plane listens."""
+        delay = path.delay() * 3
+        await trio.sleep(min(delay, CONNECT_SECONDS))
+        if path.silent or delay > CONNECT_SECONDS:
+            await trio.sleep(max(0.0, CONNECT_SECONDS - delay))
+            raise PipeError("timeout", "nobody answers")
+        if path.cut:
+            raise PipeError("unreachable", "no route")
+        if self._handler is None or self._nursery is None:
+            raise PipeError("unreachable", "nobody listens")
+        return self._nursery, self._handler
 
     def cut(self, agent: str) -> None:
         """No route any more; a router says so to both."""

@@ -13,7 +13,6 @@ from typing import Final, Protocol
 import trio
 
 from tests.simulation.bare import BareFleet
-from tests.simulation.control_half import certificate_of
 from tests.simulation.faults import CONTROL, Fault, schedule
 from tests.simulation.havoc import Havoc
 from tests.simulation.machine import Disk, SimWorld
@@ -145,7 +144,7 @@ def away(plan: Plan) -> Plan:
 async def _run(plan: Plan, build: Build, trace: Trace) -> float:
     """Agent-hours that were played."""
     names = plan.names()
-    network = Network(plan.seed, trace, certificate_of)
+    network = Network(plan.seed, trace)
     with TemporaryDirectory(dir=_memory()) as folder:
         fleet = build(plan.seed, names, network, Path(folder), quick=plan.quick)
         with fleet.seen():

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+import trio
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from actors.tree import Node
@@ -47,10 +48,18 @@ class Estate:
     lines: list[bytes] = field(default_factory=list)
     tree: Frontier = field(default_factory=lambda: Frontier(sha256))
     rotations: int = 0
+    token: str = ""
+    """That somebody wants it enrolled with."""
+    called: trio.Event = field(default_factory=trio.Event)
     forks: list[int] = field(default_factory=lambda: [0])
     """History h has its first `forks[h]` lines in common with the one before."""
     heads: dict[bytes, tuple[int, int]] = field(default_factory=dict)
     """Root of each state that was shown → its history and size."""
+
+    def give(self, token: str) -> None:
+        """Its operator is to enrol it with this."""
+        self.token = token
+        self.called.set()
 
     def record(self, line: bytes) -> None:
         """One more line, durable."""

@@ -1,0 +1,71 @@
+"""Certificates of a run: the product's own authority and identities, with keys of the seed's."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partialmethod
+from pathlib import Path
+from typing import Any, Final
+
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.x509 import CertificateBuilder, CertificateSigningRequestBuilder
+
+from control.ca.directory import CaDirectory
+from protocols.link.errors import PipeError
+from protocols.pki import keys
+from protocols.pki.certificates import der, parse_pem
+from protocols.pki.errors import PkiError
+from protocols.pki.files import read
+from tests.simulation.machine import EPOCH
+from tests.simulation.observing import replaced
+
+_ORDERS: Final = {  # of the curves' groups: FIPS 186-4, D.1.2.3 and D.1.2.4
+    "secp256r1": 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551,
+    "secp384r1": int(
+        "FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFC7634D81F4372DDF"
+        "581A0DB248B0A77AECEC196ACCC52973",
+        16,
+    ),
+}
+
+
+@contextmanager
+def seeded_keys() -> Iterator[None]:
+    """Keys are made of the seed's bytes, and ECDSA signs without chance (RFC 6979)."""
+    with ExitStack() as stack:
+        stack.enter_context(replaced(keys, "generate_private_key", _curve_key))
+        stack.enter_context(replaced(keys, "new_signing_key", _signing_key))
+        for builder in (CertificateBuilder, CertificateSigningRequestBuilder):
+            sign = partialmethod(builder.sign, ecdsa_deterministic=True)
+            stack.enter_context(replaced(builder, "sign", sign))
+        yield
+
+
+def new_authority(folder: Path) -> CaDirectory:
+    """An authority in `folder`/ca, its root's key beside it."""
+    directory = CaDirectory(folder / "ca")
+    directory.init(folder / "root", "simulation", EPOCH)
+    return directory
+
+
+def chain_in(file: Path) -> list[bytes]:
+    """What is shown of a PEM file: DER, leaf first."""
+    return [der(certificate) for certificate in parse_pem(read(file))]
+
+
+def shaken(check: Callable[[], Any]) -> None:
+    """A side of a handshake. Raises `PipeError` (`tls`) when it does not like what it sees."""
+    try:
+        check()
+    except PkiError as error:
+        raise PipeError("tls", str(error)) from None
+
+
+def _curve_key(curve: ec.EllipticCurve) -> ec.EllipticCurvePrivateKey:
+    number = int.from_bytes(os.urandom(64)) % (_ORDERS[curve.name] - 1) + 1
+    return ec.derive_private_key(number, curve)
+
+
+def _signing_key() -> Ed25519PrivateKey:
+    return Ed25519PrivateKey.from_private_bytes(os.urandom(32))
