@@ -148,7 +148,11 @@ To go on, in another terminal and this folder (docs/cli.md has the rest of the c
   printf 's3cret' | $freehold secret put secret/app/db
   $freehold secret get secret/app/db
 
-The fleet, and a policy for all of it:
+The dashboard, signed in as admin of the organization platform with the password in $dir/password:
+
+  $plane/?org=demo
+
+The fleet from here, and a policy for all of it:
 
   export FREEHOLD_CONTROL_ADDR=$plane FREEHOLD_ORG=demo
   export FREEHOLD_CONTROL_TOKEN=\$(cat $dir/session)

@@ -24,7 +24,6 @@ interface Own extends FrameProps {
   rows?: number;
   required?: boolean;
   disabled?: boolean;
-  autofocus?: boolean;
 }
 
 /** One line of text. */

@@ -52,7 +52,7 @@ function Ask({ vault, step, close }: { vault: string; step: Step; close: () => v
   return (
     <Dialog title={`${action} ${vault}?`} action={action} danger act={act} close={close}>
       <p class="muted">{means}</p>
-      <Field label="Reason" value={reason} change={setReason} maxLength={1024} autofocus />
+      <Field label="Reason" value={reason} change={setReason} maxLength={1024} />
     </Dialog>
   );
 }
