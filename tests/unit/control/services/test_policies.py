@@ -1,5 +1,7 @@
 """Policies in versions: written, compared, pointed, refreshed."""
 
+from functools import partial
+
 import pytest
 
 from actors.testing import FakeWorld
@@ -7,6 +9,7 @@ from control.api.plane import Plane
 from control.errors import NotFoundError, ValidationError
 from control.model.documents import Document
 from control.model.policies import Plan, Target
+from control.store.lease import SoleLease
 from tests.unit.control.fleet import enrolled
 
 
@@ -57,3 +60,23 @@ async def test_status_is_read_by_the_page(plane: Plane, world: FakeWorld) -> Non
     assert len(await plane.policies.status("acme")) == 3
     with pytest.raises(NotFoundError):
         await plane.policies.status("acme", "q")
+
+
+async def test_a_refresh_gives_way_to_a_later_one(plane: Plane, world: FakeWorld) -> None:
+    """Where processes share: what was read before another one read would put back the old."""
+
+    class Shared(SoleLease):
+        """As on PostgreSQL with Redis."""
+
+        shared = True
+
+    plane.store.lease = Shared()
+    await enrolled(plane, world, "v1")
+    here = plane.policies
+    old = await here._turn("acme")
+    assert await here.refresh("acme") == 0  # as another process does
+    late = partial(here._assign, "acme", {"v1": {"p": 1}}, world.now(), old)
+    assert await plane.store.write(late) is None
+    assert await here.assignment("acme", "v1") is None
+    assert await here._turn("other") == 1
+    assert await here._turn("acme") == old + 2
