@@ -97,10 +97,8 @@ class Ends:
 
     async def said(self, name: AgentName, health: str, sync: str) -> None:
         """Note how the agent says it is; a write only if that is new."""
-        now = self._world.now()
-        facts: dict[str, str | int] = {"health": health, "sync": sync}
-        said = {name.vault: facts}
-        await self._store.write(lambda tx: registry.registered(tx, name.org, said, now=now))
+        said = Said(name, {"health": health, "sync": sync}, self._world.now())
+        await self._store.write(Joint(_said, said))
 
     async def _apply(
         self, name: AgentName, stream: bytes, through: int, effect: Effect | Told | None
@@ -115,6 +113,23 @@ class Newcomer(NamedTuple):
 
     name: AgentName
     fresh: bytes
+
+
+class Said(NamedTuple):
+    """What an agent says of itself, and when."""
+
+    name: AgentName
+    facts: dict[str, str | int]
+    now: int
+
+
+def _said(tx: Tx, said: Sequence[Said]) -> Sequence[None]:
+    def note(tx: Tx, org: str, places: Sequence[int]) -> Sequence[None]:
+        facts = {said[place].name.vault: said[place].facts for place in places}
+        registry.registered(tx, org, facts, now=said[places[0]].now)
+        return [None] * len(places)
+
+    return in_pieces(tx, [each.name for each in said], note)
 
 
 def _begin(tx: Tx, newcomers: Sequence[Newcomer]) -> Sequence[Link]:

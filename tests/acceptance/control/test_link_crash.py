@@ -66,8 +66,9 @@ async def test_a_fan_out_that_is_killed_goes_on(folder: Path) -> None:
         async with trio.open_nursery() as nursery:
             for agent in agents:
                 nursery.start_soon((await agent.dial(nursery)).run)
+            every = {f"p{kill}": 1 for kill in range(KILLS)}
             for name in names:
-                await shown(plane, name, outcome="applied")
+                await shown(plane, name, outcome="applied", policies=every)
             await emptied(agents)
             nursery.cancel_scope.cancel()
         wanted = plane.want(200, "GET", f"{BASE}/agents/v0/policy")["bundle_version"]

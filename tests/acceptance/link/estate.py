@@ -5,6 +5,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -56,6 +57,7 @@ class Site:
             "checkpoint_interval": "1s",
             "dead_after": f"{DEAD}s",
             "reconnect_within": "2s",
+            "tls_keylog": str(folder / "tls.log"),
         }
         self.agent: Agent = served_agent(folder, {"control_plane": section})
         self.shares: list[str] = []
@@ -235,7 +237,10 @@ class Estate:
         return stream == outbox.stream and outbox.newest - applied <= 1
 
     def _in_force(self, path: str) -> bool:
-        row = self.want("GET", path)
+        found = self._ask("GET", path, None)
+        if found.status != HTTPStatus.OK or found.json["policies"] != {"readers": self.versions}:
+            return False  # its bundle is signed behind the answer to the roll-out
+        row = found.json
         return bool(row["outcome"] == "applied" and row["applied_version"] == row["bundle_version"])
 
 
