@@ -85,6 +85,35 @@ def verify(context: typer.Context, config: Config = None, data_dir: DataDir = No
     session(context).show(tally.found())
 
 
+@egress.command()
+@shown
+def compare(
+    context: typer.Context,
+    pcap: Annotated[Path, typer.Option(help="Your capture, as tcpdump -w writes it.")],
+    keylog: Annotated[Path, typer.Option(help="What control_plane.tls_keylog wrote meanwhile.")],
+    config: Config = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Hold the ledger against a capture of your own: every byte that was sent is accounted for."""
+    from protocols.capture.pcap import CaptureError, read
+    from protocols.capture.tls import read_secrets
+    from vault.uplink.comparing import compare as hold
+    from vault.uplink.network import address_of
+
+    with _told():
+        entries = list(_entries(config, data_dir))
+        ports = sorted({address_of(entry.peer)[1] for entry in entries})
+        try:
+            with pcap.open("rb") as file:
+                capture = read(file)
+            found = hold(entries, capture, read_secrets(keylog.read_text()), ports)
+        except (CaptureError, UnicodeDecodeError) as error:
+            raise CliError(f"cannot read the capture: {error}") from None
+    session(context).show(found)
+    if not found.holds:
+        raise CliError("the capture does not prove the ledger: see missing, unread and midway")
+
+
 def _row(entry: "Entry", *, raw: bool) -> dict[str, Any]:
     from vault.uplink.ledger import told
 

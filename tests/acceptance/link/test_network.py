@@ -5,6 +5,7 @@ Whatever happens: the agent serves, the dead are noticed, and afterwards each si
 the other gave it.
 """
 
+import json
 import os
 import time
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from tests.acceptance.agent import freehold
 from tests.acceptance.link.estate import Estate, Site, estate, until
 from tests.acceptance.link.netns import DEVICE
 
@@ -131,6 +133,35 @@ def test_packets_that_come_twice_or_late(place: tuple[Estate, Site, Site]) -> No
     assert bad.sessions() == sessions
     for way in bad.wire.ways:
         way.delay = way.twice = way.late = 0.0
+
+
+def test_the_ledger_has_every_byte_that_was_on_the_wire(place: tuple[Estate, Site, Site]) -> None:
+    """By the owner's own capture and the agent's key log; a message that it lacks would show."""
+    whole, bad, _ = place
+    bad.host.inside(bad.agent.stop)
+    capture, keys = bad.agent.folder / "wire.pcap", bad.agent.folder / "tls.log"
+    with capture.open("wb") as file:
+        bad.wire.capture(file)
+        bad.start()
+        whole.settled(bad)
+        whole.push()
+        whole.settled(bad)
+        bad.host.inside(bad.agent.stop)
+        bad.wire.captured()
+    config = str(bad.agent.folder / "vault.yaml")
+    words = ("agent", "egress", "compare", "--config", config, "--keylog", str(keys), "--pcap")
+    done = freehold("-o", "json", *words, str(capture))
+    assert done.returncode == 0, (done.stdout, done.stderr)
+    found = json.loads(done.stdout)
+    assert found["connections"] >= 1
+    assert found["messages"] == found["matched"] > 5
+    parts = ("message_bytes", "protocol_bytes", "handshake_bytes", "sealing_bytes", "rest_bytes")
+    assert found["wire_bytes"] == sum(found[part] for part in parts)
+    keys.write_text("")
+    blind = freehold("-o", "json", *words, str(capture))
+    assert blind.returncode == 1
+    assert json.loads(blind.stdout)["unread"]
+    bad.start()
 
 
 def block(site: Site, *, blocked: bool) -> None:

@@ -1,0 +1,181 @@
+"""A capture file as TCP connections: what each side sent, in order, each byte once.
+
+The classic pcap format (draft-ietf-opsawg-pcap), as `tcpdump -w` writes it; IPv4 and IPv6 without
+fragments. Only connections whose beginning was captured are read: of others nobody knows which
+bytes came first.
+"""
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+from typing import BinaryIO, Final, NamedTuple
+
+MAX_PACKET: Final = 256 * 1024
+_ORDERS: Final = {
+    b"\xd4\xc3\xb2\xa1": ("<", 10**6),
+    b"\xa1\xb2\xc3\xd4": (">", 10**6),
+    b"\x4d\x3c\xb2\xa1": ("<", 10**9),
+    b"\xa1\xb2\x3c\x4d": (">", 10**9),
+}
+_LINK_HEADER: Final = {0: 4, 1: 14, 101: 0, 113: 16, 276: 20}
+"""Bytes before the IP header, by link type (tcpdump.org/linktypes.html); 1 may have VLAN tags."""
+_ETHERNET: Final = 1
+_VLAN: Final = frozenset({b"\x81\x00", b"\x88\xa8"})
+_TCP: Final = 6
+_SYN, _ACK = 0x02, 0x10
+
+
+class CaptureError(Exception):
+    """The file, or what it shows, is not what can be read; says why."""
+
+
+class Place(NamedTuple):
+    """An address and a port."""
+
+    host: str
+    port: int
+
+
+class Segment(NamedTuple):
+    """One TCP segment. `at`: seconds since 1970."""
+
+    at: float
+    source: Place
+    target: Place
+    number: int
+    flags: int
+    data: bytes
+
+
+@dataclass
+class Side:
+    """What one end sent, as far as it was captured without a hole."""
+
+    next: int | None = None
+    data: bytearray = field(default_factory=bytearray)
+    ahead: dict[int, bytes] = field(default_factory=dict)
+
+    def take(self, number: int, data: bytes) -> None:
+        """A segment's bytes; what was seen already is not taken again."""
+        if self.next is None or not data:
+            return
+        self.ahead[number] = max(self.ahead.get(number, b""), data, key=len)
+        while found := self._following():
+            self.data += found
+            self.next = (self.next + len(found)) % 2**32
+
+    def _following(self) -> bytes:
+        for number, data in list(self.ahead.items()):
+            behind = ((self.next or 0) - number) % 2**32
+            if behind < 2**31:  # it begins at or before what comes next
+                del self.ahead[number]
+                if behind < len(data):
+                    return data[behind:]
+        return b""
+
+
+@dataclass
+class Stream:
+    """A connection. `first`: its number; `began`, `ended`: seconds since 1970."""
+
+    client: Place
+    server: Place
+    first: int
+    began: float
+    ended: float
+    sent: Side = field(default_factory=Side)
+    received: Side = field(default_factory=Side)
+
+
+class Capture(NamedTuple):
+    """What a file shows. `midway`: connections whose beginning it does not have."""
+
+    streams: list[Stream]
+    midway: frozenset[tuple[Place, Place]]
+    began: float
+    ended: float
+
+
+def read(file: BinaryIO) -> Capture:
+    """The connections of a capture. Raises `CaptureError`."""
+    streams: list[Stream] = []
+    live: dict[tuple[Place, Place], Stream] = {}
+    midway: set[tuple[Place, Place]] = set()
+    began = ended = 0.0
+    for segment in _segments(file):
+        began, ended = began or segment.at, segment.at
+        way = segment.source, segment.target
+        if segment.flags & (_SYN | _ACK) == _SYN:
+            known = live.get(way)
+            if known is None or known.first != segment.number:  # else it was sent again
+                live[way] = Stream(*way, segment.number, segment.at, segment.at)
+                live[way].sent.next = (segment.number + 1) % 2**32
+                streams.append(live[way])
+            continue
+        stream = live.get(way) or live.get(way[::-1])
+        if stream is None:
+            midway.add(min(way, way[::-1]))
+            continue
+        stream.ended = segment.at
+        side = stream.sent if segment.source == stream.client else stream.received
+        if segment.flags & _SYN:
+            side.next = (segment.number + 1) % 2**32
+        else:
+            side.take(segment.number, segment.data)
+    return Capture(streams, frozenset(midway), began, ended)
+
+
+def _segments(file: BinaryIO) -> Iterator[Segment]:
+    for at, link, packet in _packets(file):
+        segment = _segment(at, _ip(link, packet))
+        if segment is not None:
+            yield segment
+
+
+def _packets(file: BinaryIO) -> Iterator[tuple[float, int, bytes]]:
+    head = file.read(24)
+    if len(head) < 24 or head[:4] not in _ORDERS:  # noqa: PLR2004  # the format's own
+        raise CaptureError("this is no pcap file (for pcapng: editcap -F pcap IN OUT)")
+    order, unit = _ORDERS[head[:4]]
+    link = struct.unpack(order + "I", head[20:])[0] & 0xFFFF
+    if link not in _LINK_HEADER:
+        raise CaptureError(f"packets of link type {link} are not read")
+    while len(record := file.read(16)) == 16:  # noqa: PLR2004  # the format's own
+        seconds, part, kept, length = struct.unpack(order + "IIII", record)
+        if kept > MAX_PACKET:
+            raise CaptureError("the pcap file is damaged")
+        packet = file.read(kept)
+        if kept < length:
+            raise CaptureError("packets were cut off: capture them whole (tcpdump -s 0)")
+        if len(packet) == kept:  # else the capture ended in it
+            yield seconds + part / unit, link, packet
+
+
+def _ip(link: int, packet: bytes) -> bytes:
+    start = _LINK_HEADER[link]
+    while link == _ETHERNET and packet[start - 2 : start] in _VLAN:
+        start += 4
+    return packet[start:]
+
+
+def _segment(at: float, packet: bytes) -> Segment | None:
+    """The TCP segment in an IP packet; None for anything else."""
+    version = packet[0] >> 4 if packet else 0
+    if version == 4:  # noqa: PLR2004  # IPv4
+        head, size = (packet[0] & 15) * 4, int.from_bytes(packet[2:4])
+        kind, hosts = packet[9:10], (packet[12:16], packet[16:20])
+        if int.from_bytes(packet[6:8]) & 0x3FFF and kind == bytes([_TCP]):
+            raise CaptureError("fragmented packets are not read")
+    elif version == 6:  # noqa: PLR2004  # IPv6
+        head, size = 40, 40 + int.from_bytes(packet[4:6])
+        kind, hosts = packet[6:7], (packet[8:24], packet[24:40])
+    else:
+        return None
+    tcp = packet[head:size]
+    if kind != bytes([_TCP]) or len(tcp) < 20:  # noqa: PLR2004  # RFC 9293, 3.1
+        return None
+    source, target, number, _, offset, flags = struct.unpack(">HHIIBB", tcp[:14])
+    here, there = (str(ip_address(host)) for host in hosts)
+    data = tcp[(offset >> 4) * 4 :]
+    return Segment(at, Place(here, source), Place(there, target), number, flags, data)

@@ -1,0 +1,61 @@
+"""A bundle that is pushed to an agent of several processes: all of them enforce it at once."""
+
+from pathlib import Path
+from typing import Any
+
+from tests.acceptance.agent import Client, running
+from tests.acceptance.control.plane import Plane, dev_plane
+from tests.acceptance.link.estate import BASE, LINK, until
+from tests.acceptance.link.test_agent import enrolled
+from tests.acceptance.workers.fleet import fleet_agent, pinned
+
+READ = {"effect": "allow", "paths": ["secret/*"], "capabilities": ["read"]}
+DENY = {"effect": "deny", "paths": ["secret/*"], "capabilities": ["read"]}
+APP = "/v1/secret/data/app"
+ROUNDS = 3
+
+
+def test_every_worker_enforces_a_pushed_bundle_at_once(folder: Path) -> None:
+    """From the moment that it is told as in force no worker answers by the one before.
+
+    It is pushed, taken back and pushed again, and each time the workers are asked at once.
+    """
+    (folder / "plane").mkdir()
+    (folder / "agent").mkdir()
+    plane, agent = dev_plane(folder / "plane"), fleet_agent(folder / "agent")
+    with running(plane):
+        plane.sign_in()
+        plane.organization("acme")
+        enrolled(plane, "many", "--data-dir", str(agent.data))
+        with running(agent):
+            agent.call("POST", APP, {"data": {"value": "1"}})
+            made = agent.call("PUT", "/api/v1/policies/reader", {"rules": [READ]})
+            assert made.status < 300, made.body
+            token = agent.call("POST", "/v1/auth/token/create", {"policies": ["reader"]})
+            reader = token.json["auth"]["client_token"]
+            with pinned(agent) as roots, pinned(agent, reader) as readers:
+                assert answers(readers) == [200, 200]
+                for version in range(1, ROUNDS + 1):
+                    forbids = version % 2 == 1
+                    pushed(plane, version, [DENY] if forbids else [])
+                    in_force(roots[version % 2], version)
+                    assert answers(readers) == [403 if forbids else 200] * 2, version
+
+
+def answers(clients: list[Client]) -> list[int]:
+    """What each worker says to a read."""
+    return [client.call("GET", APP).status for client in clients]
+
+
+def pushed(plane: Plane, version: int, rules: list[dict[str, Any]]) -> None:
+    """The policy's next version, to everybody."""
+    path = f"{BASE}/policies/reader"
+    plane.want(201, "POST", f"{path}/versions", {"document": {"rules": rules}})
+    plane.want(200, "PUT", f"{path}/targets", {"targets": [{"all": True}]})
+    body = {"version": version}
+    until(lambda: plane.ask("POST", f"{path}/rollouts", body).status == 201, "it is rolled out")
+
+
+def in_force(told: Client, version: int) -> None:
+    """Wait until this worker says so."""
+    until(lambda: told.call("GET", LINK).json["policy_version"] == version, "it is in force")
