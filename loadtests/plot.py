@@ -21,10 +21,11 @@ STYLE = """
 .back{fill:#fff}text{font:13px system-ui,sans-serif;fill:#1f2937}
 .title{font-size:16px;font-weight:600}.quiet{fill:#6b7280}
 .grid{stroke:#e5e7eb}.s0{fill:#94a3b8;stroke:#94a3b8}.s1{fill:#0f766e;stroke:#0f766e}
-.s2{fill:#2563eb;stroke:#2563eb}.s3{fill:#b45309;stroke:#b45309}.line{fill:none;stroke-width:2.5}
+.s2{fill:#2563eb;stroke:#2563eb}.s3{fill:#b45309;stroke:#b45309}
+.s4{fill:#9333ea;stroke:#9333ea}.line{fill:none;stroke-width:2.5}
 @media(prefers-color-scheme:dark){.back{fill:#0d1117}text{fill:#e6edf3}.quiet{fill:#9ca3af}
 .grid{stroke:#30363d}.s0{fill:#6b7685;stroke:#6b7685}.s1{fill:#2dd4bf;stroke:#2dd4bf}
-.s2{fill:#60a5fa;stroke:#60a5fa}.s3{fill:#f59e0b;stroke:#f59e0b}.line{fill:none}}
+.s2{fill:#60a5fa;stroke:#60a5fa}.s3{fill:#f59e0b;stroke:#f59e0b}.s4{fill:#c084fc;stroke:#c084fc}.line{fill:none}}
 """
 
 

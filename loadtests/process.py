@@ -18,7 +18,7 @@ def family(pid: int) -> list[int]:
 
 
 def resident(pid: int) -> int:
-    """Bytes of resident memory; what several processes share counts for each of them."""
+    """Bytes of memory of the process and its descendants; what they share counts once (PSS)."""
     return sum(_resident(member) for member in family(pid))
 
 
@@ -28,8 +28,8 @@ def cpu_seconds(pid: int) -> float:
 
 
 def _resident(pid: int) -> int:
-    status = Path(f"/proc/{pid}/status").read_text()
-    return int(status.partition("VmRSS:")[2].split()[0]) << 10
+    sums = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    return int(sums.partition("\nPss:")[2].split()[0]) << 10
 
 
 def _ticks(stat: str) -> int:

@@ -113,11 +113,11 @@ class Server(ABC):
         self._end(signal.SIGKILL)
 
     def resident(self) -> int:
-        """Bytes of resident memory."""
+        """Bytes of memory of all its processes (PSS)."""
         return process.resident(self.pid)
 
     def cpu_seconds(self) -> float:
-        """User and system time of the process so far."""
+        """User and system time of all its processes so far."""
         return process.cpu_seconds(self.pid)
 
     def take_over(self, other: "Server") -> Self:
@@ -136,8 +136,8 @@ class Server(ABC):
         ending, self._process = self._process, None
         if ending is None:
             return
-        for member in reversed(process.family(ending.pid)[bool(self.under) :]):
-            os.kill(member, with_signal)
+        # The server itself: its own processes, workers and the like, are its to end.
+        os.kill(process.family(ending.pid)[bool(self.under)], with_signal)
         try:
             ending.wait(STOPPED_WITHIN)
         except subprocess.TimeoutExpired:
@@ -179,13 +179,16 @@ cluster_addr = "https://127.0.0.1:{self.cluster_port}"
 
 
 class Freehold(Server):
-    """Freehold as `agent serve` runs it: SQLite, shares, file audit."""
+    """Freehold as `agent serve` runs it: SQLite, shares, file audit, one process."""
 
     kind = "Freehold"
 
-    def __init__(self, folder: Path, *, name: str = "", durability: str = "fsync") -> None:
+    def __init__(
+        self, folder: Path, *, name: str = "", durability: str = "fsync", workers: int = 1
+    ) -> None:
         super().__init__(folder, name=name)
         self.durability = durability
+        self.workers = workers
 
     def command(self) -> list[str]:
         """`freehold agent serve`."""
@@ -195,6 +198,7 @@ class Freehold(Server):
             f"""
 server:
   listen: 127.0.0.1:{self.port}
+  workers: {self.workers}
   tls: {{enabled: true, cert_file: {cert}, key_file: {cert}}}
 storage: {{type: sqlite, connection_string: "sqlite:////{self.folder}/vault.db"}}
 encryption: {{key_management: shamir}}

@@ -6,11 +6,12 @@ from pathlib import Path
 
 from loadtests.bench.plan import MAIN, ROWS_AT
 from loadtests.bench.results import BASE, Comparison, Results
+from loadtests.bench.stage import COPIES
 from loadtests.machine import sentence
 from loadtests.page import fill, table
 from loadtests.plot import Axis, bars, lines
 
-SERVERS = (BASE, "Freehold", "Freehold, fsynced")
+SERVERS = (BASE, *COPIES)
 NOTHING = "—"
 TIMES = "\N{MULTIPLICATION SIGN}"
 BUSY = 0.05  # share of the machine that others may have before the page says so
@@ -139,9 +140,8 @@ def _memory(results: Results) -> str:
     for stored, sizes in results.memory.items():
         shown = [f"{sizes[s] >> 20} MiB ({sizes[s] / sizes[BASE]:.2f}{TIMES})" for s in SERVERS]
         rows.append([f"{stored:,}", *shown])
-    return "Resident, freshly started, after reads of 10,000 of them (or of all).\n\n" + table(
-        ["Stored", *SERVERS], rows
-    )
+    what = "Of all processes, what they share counted once (PSS), freshly started, after reads of "
+    return f"{what}10,000 of them (or of all).\n\n" + table(["Stored", *SERVERS], rows)
 
 
 def _starts(results: Results) -> str:
@@ -160,7 +160,8 @@ def _how(results: Results) -> str:
     return (
         f"KV v2 over TLS, file audit, a token that is not root; medians of {profile['rounds']} "
         f"rounds of {profile['seconds']} s in which the servers take turns. OpenBao does not sync "
-        "its audit file; Freehold is shown both ways. CPU is the server's user and system time for "
+        "its audit file; Freehold is shown both ways, as one process and with "
+        "`server.workers: 2`. CPU is the server's user and system time for "
         "one secret."
     )
 

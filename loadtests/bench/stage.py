@@ -17,11 +17,20 @@ READ_FOR_MEMORY = 10_000
 SEED_PIECE = 20_000  # secrets of one h2load, whose log is held in memory
 
 
-class Contestants:
-    """OpenBao, Freehold with an audit log that is written, and a copy of it that fsyncs its log.
+COPIES = {
+    "Freehold": ("write", 1),
+    "Freehold, fsynced": ("fsync", 1),
+    "2 workers": ("write", 2),
+    "2 workers, fsynced": ("fsync", 2),
+}
+"""Name → `audit.durability` and `server.workers`. The first is filled, the others are copies."""
 
-    OpenBao does not sync its audit file: beside it stands the second, and the third, which is
-    Freehold's default, keeps more.
+
+class Contestants:
+    """OpenBao, and Freehold in each of its `COPIES`.
+
+    OpenBao does not sync its audit file: beside it stand those that write it. Those that fsync it,
+    which is Freehold's default, keep more.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -30,9 +39,14 @@ class Contestants:
             return folder / name
 
         self.bao = OpenBao(own("bao"))
-        self.written = Freehold(own("written"), durability="write")
-        self.fsynced = Freehold(own("fsynced"), name="Freehold, fsynced", durability="fsync")
-        self.all: tuple[Server, ...] = (self.bao, self.written, self.fsynced)
+        self.written, *self.copies = (
+            Freehold(own(f"freehold{number}"), name=name, durability=durability, workers=workers)
+            for number, (name, (durability, workers)) in enumerate(COPIES.items())
+        )
+        self.all: tuple[Server, ...] = (self.bao, self.written, *self.copies)
+        self.unsynced = tuple(
+            one for one in self.all if not isinstance(one, Freehold) or one.durability == "write"
+        )
         self._stored = 0
 
     def set_up(self) -> None:
@@ -43,17 +57,18 @@ class Contestants:
                 h2load.seed(server, [data_path(folder, i) for i in range(names)], size, streams=8)
 
     def store(self, count: int) -> None:
-        """Fill up to so many small secrets, through the API, and copy to the third."""
+        """Fill up to so many small secrets, through the API, and copy."""
         new = [data_path(SMALL, i) for i in range(self._stored, count)]
         with ThreadPoolExecutor() as pool:
             for done in [pool.submit(_seed, server, new) for server in (self.bao, self.written)]:
                 done.result()
         self._stored = count
-        self.fsynced.stop()
-        self.written.stop()
-        shutil.rmtree(self.fsynced.folder)
-        self.fsynced.take_over(self.written)
-        for server in (self.written, self.fsynced):
+        for server in (*self.copies, self.written):
+            server.stop()
+        for server in self.copies:
+            shutil.rmtree(server.folder)
+            server.take_over(self.written)
+        for server in (self.written, *self.copies):
             server.start()
             server.unseal()
 
@@ -64,9 +79,9 @@ def run(stored: int, servers: Contestants, profile: Profile, results: Results) -
     _measure_starts(stored, servers.all, profile.starts, results)
     results.memory[stored] = {server.name: _memory(server, stored) for server in servers.all}
     for name, size in results.memory[stored].items():
-        say(f"  resident, {name}: {size >> 20} MiB")
+        say(f"  memory, {name}: {size >> 20} MiB")
     for row in rows(profile, stored):
-        taking_turns = servers.all if row.fsynced else (servers.bao, servers.written)
+        taking_turns = servers.all if row.fsynced else servers.unsynced
         result = compare(
             stored, row.load, taking_turns, seconds=profile.seconds, rounds=profile.rounds
         )
