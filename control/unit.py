@@ -217,7 +217,7 @@ def _wire(
         federation=_federation(settings, store, sealer, opening, Admission(store, ends, world)),
         factors=Factors(store, sealer, opening, ends, world),
         trail=trail,
-        heads=Heads(store, keys.witness, settings.keys.folder / heads.FILE, world),
+        heads=Heads(store, alerts, keys.witness, settings.keys.folder / heads.FILE, world),
         registry=Registry(store, bus, watch, world),
         watch=watch,
         policies=policies,

@@ -19,7 +19,6 @@ federation = Endpoints("oidc", "Signing in at an identity provider (OpenID Conne
 
 _ONE = "organizations/{org}/identity-provider"
 _ISSUER = r"^https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[A-Za-z0-9._~/-]*)?$"
-Text = Annotated[str, Meta(max_length=2048)]
 Word = Annotated[str, Meta(min_length=1, max_length=256, pattern="^[!-~]+$")]
 Domain = Annotated[str, Meta(max_length=253, pattern=r"^[a-z0-9-]+(\.[a-z0-9-]+)+$")]
 
@@ -73,12 +72,15 @@ class Place(Struct, frozen=True):
 
 
 class Callback(Struct, frozen=True):
-    """What the provider sends the browser back with; more is not looked at."""
+    """What the provider sends the browser back with; more is not looked at.
 
-    state: Text = ""
-    code: Text = ""
-    error: Text = ""
-    iss: Text = ""
+    Their length is that of a request line at most.
+    """
+
+    state: str = ""
+    code: str = ""
+    error: str = ""
+    iss: str = ""
 
 
 @federation.add(

@@ -110,7 +110,7 @@ def _newcomer(tx: Tx, provider: Provider, claims: dict[str, Any], offer: _Offer)
 def _invited(tx: Tx, org: str, email: str, digest: str, now: int) -> Invitation | None:
     """For this address; the link, if one came by it, has to be for it too."""
     row = invitations.open_for(tx, org, email, now)
-    if digest and (row is None or row.digest.hex() != digest):
+    if digest and (row is None or row.digest.hex() != digest):  # not secret: kept
         raise _not_let_in()
     return row
 

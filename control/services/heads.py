@@ -10,6 +10,7 @@ time (u64, Unix nanoseconds)`, integers big-endian.
 """
 
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -18,7 +19,11 @@ from msgspec import Struct
 
 from actors import World
 from control.crypto import SigningKey, is_signed
+from control.model.people import PLATFORM
+from control.model.records import Severity
+from control.services.alerts import Alerts
 from control.store import records
+from control.store.rows import Tx
 from control.store.store import Store
 from protocols.errors import TamperedError
 from protocols.pki import files
@@ -38,15 +43,23 @@ class Head(Struct, frozen=True):
 
 
 class Heads:
-    """Signs them with the witness key, and keeps the newest in a file."""
+    """Signs them with the witness key, and keeps the newest in a file.
 
-    def __init__(self, store: Store, key: SigningKey, path: Path, world: World) -> None:
+    A head takes the place of an older one only when the trail still holds that: what was changed
+    while nobody looked is not signed over. It raises an alert, once a start, and the file stays.
+    """
+
+    def __init__(
+        self, store: Store, alerts: Alerts, key: SigningKey, path: Path, world: World
+    ) -> None:
         self._store = store
+        self._alerts = alerts
         self._sign = key.sign
         self.public = key.public_key().public_bytes_raw()
         self._path = path
         self._world = world
-        self._kept: dict[str, Head] = {}
+        self._kept: dict[str, Head] | None = None
+        self._told: set[str] = set()
 
     async def head(self, org: str) -> Head:
         """Of the trail as it is now; of one that is empty: size 0."""
@@ -54,23 +67,59 @@ class Heads:
         return self._signed(org, *((0, bytes(32)) if last is None else (last.seq, last.hash)))
 
     async def keep(self) -> None:
-        """Put those that changed into the file. Raises `OSError`, `PkiKeyError`."""
-        ends = await self._store.read(records.ends)
-        changed = {
-            org: self._signed(org, size, digest)
-            for org, size, digest in ends
-            if org not in self._kept or self._kept[org].hash != digest
-        }
+        """Put those that changed into the file. Raises `ControlError`, `PkiKeyError`."""
+        try:
+            kept = self._kept = await self._loaded() if self._kept is None else self._kept
+        except TamperedError as error:
+            await self._warn(PLATFORM, error.message)
+            return
+        changed, broken = await self._store.read(lambda tx: _compared(tx, kept))
+        for org in broken:
+            await self._warn(org, "the trail of people is not the one that was signed")
         if changed:
-            kept = {**self._kept, **changed}
-            data = encoded(kept.values())
-            write = files.write
-            await self._world.run_sync(lambda: write(self._path, data, files.SECRET, replace=True))
-            self._kept = kept
+            signed = {org: self._signed(org, *end) for org, end in changed.items()}
+            self._kept = {**kept, **signed}
+            data = encoded(self._kept.values())
+            write = partial(files.write, self._path, data, files.SECRET, replace=True)
+            await self._world.run_sync(write)
+
+    async def _loaded(self) -> dict[str, Head]:
+        if not self._path.exists():
+            return {}
+        data = await self._world.run_sync(partial(files.read, self._path, secret=True))
+        return decoded(data, self.public)
+
+    async def _warn(self, org: str, message: str) -> None:
+        if org in self._told:
+            return
+        self._told.add(org)
+        alert = self._alerts.make(org, "", "trail_broken", Severity.CRITICAL, message)
+        await self._alerts.raise_(alert)
 
     def _signed(self, org: str, size: int, digest: bytes) -> Head:
         head = Head(org, size, digest, self._world.now())
         return msgspec.structs.replace(head, signature=self._sign(signed_bytes(head)))
+
+
+def _compared(tx: Tx, kept: dict[str, Head]) -> tuple[dict[str, tuple[int, bytes]], list[str]]:
+    """The ends that are to be signed, and the organizations whose trail lacks what was signed."""
+    ends = {org: (size, digest) for org, size, digest in records.ends(tx)}
+    broken = [
+        org
+        for org, head in kept.items()
+        if ends.get(org) != (head.size, head.hash) and not _holds(tx, head)
+    ]
+    fresh = {
+        org: end
+        for org, end in ends.items()
+        if org not in broken and (org not in kept or end != (kept[org].size, kept[org].hash))
+    }
+    return fresh, broken
+
+
+def _holds(tx: Tx, head: Head) -> bool:
+    found = records.events(tx, head.org, after=head.size - 1, limit=1)
+    return bool(found) and (found[0].seq, found[0].hash) == (head.size, head.hash)
 
 
 def signed_bytes(head: Head) -> bytes:

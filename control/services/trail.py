@@ -47,23 +47,7 @@ class Trail:
         self, op: Operation, caller: Caller | None, phase: str, result: str, code: str = ""
     ) -> None:
         """Append, durably. What concerns no existing organization goes to the platform's chain."""
-        event = AuditEvent(
-            org=op.org or PLATFORM,
-            seq=0,
-            at=self._world.now(),
-            request_id=op.request_id,
-            actor="" if caller is None else caller.actor,
-            token="" if caller is None else caller.token,
-            ip=op.origin.ip,
-            operation=op.name,
-            target=op.target,
-            phase=phase,
-            result=result,
-            code=code,
-            detail=op.detail,
-            previous=START,
-            hash=START,
-        )
+        event = event_of(op, caller, phase, result, code, now=self._world.now())
         placed = await self._store.write(lambda tx: append(tx, event))
         self._bus.publish(Event(Topic.TRAIL, placed.org, placed.target, placed.operation))
 
@@ -97,6 +81,29 @@ class Trail:
 
     async def _page(self, org: str, after: int) -> list[AuditEvent]:
         return await self._store.read(lambda tx: records.events(tx, org, after=after, limit=PAGE))
+
+
+def event_of(
+    op: Operation, caller: Caller | None, phase: str, result: str, code: str = "", *, now: int
+) -> AuditEvent:
+    """For `append`, which finds its place."""
+    return AuditEvent(
+        org=op.org or PLATFORM,
+        seq=0,
+        at=now,
+        request_id=op.request_id,
+        actor="" if caller is None else caller.actor,
+        token="" if caller is None else caller.token,
+        ip=op.origin.ip,
+        operation=op.name,
+        target=op.target,
+        phase=phase,
+        result=result,
+        code=code,
+        detail=op.detail,
+        previous=START,
+        hash=START,
+    )
 
 
 def append(tx: Tx, event: AuditEvent) -> AuditEvent:

@@ -112,7 +112,8 @@ def drop_token(tx: Tx, org: str, token_id: str) -> bool:
 
 def touch_token(tx: Tx, digest: bytes, now: int) -> None:
     """Note that it was used."""
-    tx.execute(tokens.update().where(tokens.c.digest == digest).values(seen_at=now))  # not secret: SQL
+    mine = tokens.c.digest == digest  # not secret: SQL
+    tx.execute(tokens.update().where(mine).values(seen_at=now))
 
 
 def prove_token(tx: Tx, org: str, user_name: str, token_id: str, now: int) -> None:

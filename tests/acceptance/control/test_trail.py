@@ -45,6 +45,24 @@ def command(plane: Plane, *words: str) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
+def test_who_is_locked_out_is_let_in(stopped: Plane) -> None:
+    """From the machine itself: a new password, the old sessions gone, and that on the trail."""
+    old = stopped.people["acme", "viewer"]
+    words = ["user", "recover", "acme", "viewer", "--data-dir", str(stopped.data)]
+    for password, code in (("short", 1), ("another long password", 0)):
+        done = subprocess.run(
+            [FREEHOLD, "control", *words], input=f"{password}\n",
+            capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+        assert done.returncode == code, done.stderr
+        assert password not in done.stdout + done.stderr
+    with running(stopped):
+        assert stopped.ask("GET", "whoami", token=old).status == 401
+        stopped.login("acme", "viewer", "another long password")
+        events = stopped.want(200, "GET", "organizations/acme/audit?operation=users.rescue")
+        assert [(e["ip"], e["target"]) for e in events] == [("local", "viewer")]
+
+
 def changed(plane: Plane, statement: str) -> None:
     """What somebody does to the database."""
     database = sqlite3.connect(plane.data / "control.db")

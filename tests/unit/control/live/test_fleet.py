@@ -65,7 +65,7 @@ async def test_an_agent_that_comes_is_a_new_row(plane: Plane, world: FakeWorld, 
     page.watch(1, "fleet")
     await page.until(lambda: 1 in page.rows)
     await enrolled(plane, world, "new")
-    plane.bus.publish(Event(Topic.LIFE, "acme", "new", "active"))
+    plane.bus.publish(Event(Topic.TRAIL, "acme", "new", "link.enrol"))
     await page.until(lambda: "new" in page.rows[1])
     assert len(page.rows[1]["new"]) == 16
 

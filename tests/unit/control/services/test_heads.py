@@ -1,5 +1,6 @@
 """Signed heads, and what they show of a trail that was written anew."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -8,13 +9,15 @@ from msgspec.structs import replace
 
 from actors.testing import FakeWorld
 from control.api.plane import Plane
+from control.crypto import SigningKey
 from control.model.operation import Operation, Origin
-from control.services.heads import FILE, Head, decoded, encoded, signed_bytes
+from control.services.heads import FILE, Head, Heads, decoded, encoded, signed_bytes
 from control.services.trail import append, hash_of
 from control.store import records
 from control.store.rows import Tx
 from control.store.tables import audit
 from protocols.errors import TamperedError
+from protocols.pki import files
 from tests.unit.control.conftest import ROOT
 
 
@@ -111,3 +114,38 @@ async def test_an_edit_inside_breaks_the_chain(plane: Plane) -> None:
     assert (await plane.trail.verify("acme")).broken_at == 2
     [event] = await plane.trail.onward("acme", 1, 1)
     assert hash_of(event) != event.hash
+
+
+@pytest.mark.parametrize("change", [_anew, _shorter, _gone])
+async def test_what_was_changed_is_not_signed_over(
+    plane: Plane, tmp_path: Path, change: Callable[[Tx, str], None]
+) -> None:
+    """Not by this process nor by the next: the file stays, and somebody is told, once."""
+    for name in ("a.one", "a.two", "a.three"):
+        await note(plane, name)
+    await plane.heads.keep()
+    kept = decoded(file_of(tmp_path), plane.heads.public)["acme"]
+    await plane.store.write(lambda tx: change(tx, "acme"))
+    again = Heads(plane.store, plane.alerts, _key(plane), tmp_path / "keys" / FILE, plane.world)
+    for heads in (plane.heads, again, again):
+        await note(plane, "a.more")
+        await heads.keep()
+    assert decoded(file_of(tmp_path), plane.heads.public)["acme"] == kept
+    told = await plane.alerts.page("acme", vault="", unacknowledged=True, before=0, limit=9)
+    assert [alert.code for alert in told] == ["trail_broken"] * 2
+
+
+async def test_a_file_that_somebody_wrote_is_not_written_over(plane: Plane, tmp_path: Path) -> None:
+    """It is evidence; the platform's people are told."""
+    await note(plane, "a.one")
+    path = tmp_path / "keys" / FILE
+    files.write(path, b"[]x", files.SECRET, replace=True)
+    again = Heads(plane.store, plane.alerts, _key(plane), path, plane.world)
+    await again.keep()
+    assert path.read_bytes() == b"[]x"
+    [told] = await plane.alerts.page("platform", vault="", unacknowledged=True, before=0, limit=9)
+    assert told.code == "trail_broken"
+
+
+def _key(plane: Plane) -> SigningKey:
+    return plane.heads._sign.__self__  # type: ignore[no-any-return,attr-defined]

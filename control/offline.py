@@ -1,0 +1,93 @@
+"""What is done where the database and the keys are, without the control plane's process.
+
+SQLite is for one process: the control plane has to be stopped. PostgreSQL is read beside it.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Final
+
+from msgspec import Struct
+
+from actors import World
+from control.api.views import EventView, event
+from control.authn.passwords import Passwords
+from control.config.settings import Settings
+from control.rescue import rescue
+from control.services.events import Bus
+from control.services.heads import FILE, Head, decoded
+from control.services.trail import START, Trail
+from control.store import records
+from control.store.store import Store, open_store
+from control.unit import public, signing_key
+from protocols.pki import files
+
+PAGE: Final = 1000
+
+
+class Finding(Struct, frozen=True):
+    """An organization's trail: `kept` records are in the signed head beside the keys.
+
+    `broken_at`: the first record that is not as it was, 0 when all are.
+    """
+
+    organization: str
+    records: int
+    kept: int
+    broken_at: int
+    head: bytes
+
+
+async def verify_trails(settings: Settings, world: World) -> list[Finding]:
+    """Every organization's chain, held against its signed head.
+
+    Raises `ControlError`, `PkiKeyError`, `OSError`.
+    """
+    kept = await world.run_sync(_kept, settings)
+    async with _opened(settings, world) as store:
+        trail = Trail(store, Bus(), world)
+        known = [org for org, _, _ in await store.read(records.ends)]
+        names = sorted({*known, *kept})  # a trail that is gone whole has a head all the same
+        return [await _one(trail, org, kept.get(org)) for org in names]
+
+
+async def export_trail(
+    settings: Settings, world: World, org: str, tell: Callable[[EventView], None]
+) -> None:
+    """Every record of an organization, the oldest first. Raises as `verify_trails`."""
+    async with _opened(settings, world) as store:
+        trail, after = Trail(store, Bus(), world), 0
+        while page := await trail.onward(org, after, PAGE):
+            for row in page:
+                tell(event(row))
+            after = page[-1].seq
+
+
+async def recover_account(
+    settings: Settings, world: World, org: str, name: str, password: str
+) -> None:
+    """Let somebody in again (`rescue`). Raises as `verify_trails`."""
+    async with _opened(settings, world) as store:
+        await rescue(store, Passwords(world), org, name, password)
+
+
+@asynccontextmanager
+async def _opened(settings: Settings, world: World) -> AsyncIterator[Store]:
+    url = settings.database.url.get_secret_value()
+    async with open_store(url, world, shared=url.startswith("postgresql")) as store:
+        yield store
+
+
+async def _one(trail: Trail, org: str, head: Head | None) -> Finding:
+    at = (0, START) if head is None else (head.size, head.hash)
+    verdict = await trail.verify(org, at)
+    return Finding(org, verdict.size, at[0], verdict.broken_at, verdict.head)
+
+
+def _kept(settings: Settings) -> dict[str, Head]:
+    """The signed heads; none where the control plane has not run for a minute yet."""
+    path = settings.keys.folder / FILE
+    if not path.exists():
+        return {}
+    key = signing_key(settings.keys.folder, "witness")
+    return decoded(files.read(path, secret=True), public(key))
