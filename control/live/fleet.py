@@ -9,7 +9,8 @@ from control.store import fleet
 from control.store.fleet import Seen
 from protocols.link import messages as m
 
-_BY_TARGET = "agents."
+_BY_TARGET = ("agents.", "link.")
+"""Operations on the trail whose target is an agent: people's, and its own enrolment."""
 MANY = 2_000
 """Stale rows from which on reading everything costs less than reading them by name."""
 

@@ -233,6 +233,7 @@ class ActorName(StrEnum):
     EXPIRED_TOKENS = "expired-tokens"
     CLOCK = "clock"
     KEY_ROTATION = "key-rotation"
+    REFUSED_AUTHENTICATIONS = "refused-authentications"
     OTHER = "other"
 
 

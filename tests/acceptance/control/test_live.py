@@ -1,0 +1,98 @@
+"""The live feed of the process, with an agent as a process of its own at the other end."""
+
+import json
+import signal
+from pathlib import Path
+
+import trio
+import trio_websocket as ws
+
+from tests.acceptance.agent import dev_agent, freehold, own_folder, running
+from tests.acceptance.control.browser import Browser
+from tests.acceptance.control.feed import opened
+from tests.acceptance.control.plane import dev_plane
+from tests.acceptance.link.test_agent import enrolled
+
+CANARY = "canary-91c2e7-value"
+
+
+async def test_an_agent_is_watched_from_its_first_word_to_its_last() -> None:
+    """Fleet, one agent with its actors, alerts, trail; then the agent ends, then the plane."""
+    with own_folder() as folder:
+        for name in ("plane", "agent"):
+            (folder / name).mkdir()
+        plane, agent = dev_plane(folder / "plane"), dev_agent(folder / "agent")
+        with running(plane):
+            plane.sign_in()
+            plane.organization("acme")
+            browser = Browser(plane)
+            browser.login("acme", "owner")
+            async with opened(browser) as feed:
+                await feed.watch(1, "fleet", "acme")
+                await feed.until(lambda: feed.rows.get(1) == {})
+                enrolled(plane, "one", "--data-dir", str(agent.data))
+                await feed.until(lambda: feed.rows[1].get("one", {}).get("life") == "active")
+                with running(agent):
+                    agent.call("POST", "/v1/secret/data/app", {"data": {"password": CANARY}})
+                    await feed.until(lambda: feed.rows[1]["one"]["linked"])
+                    await feed.until(lambda: feed.rows[1]["one"]["state"] == "online")
+                    await feed.until(lambda: bool(feed.rows[1]["one"]["version"]))
+                    await feed.watch(2, "agent", "acme", "one")
+                    await feed.until(
+                        lambda: bool(feed.rows.get(2, {}).get("tree", {}).get("nodes"))
+                    )
+                    sections = feed.rows[2]
+                    paths = [node["path"] for node in sections["tree"]["nodes"]]
+                    assert {"agent", "agent/store/writer"} <= set(paths)
+                    assert not [path for path in paths if "other" in path]
+                    assert sections["metrics"]["counters"]["requests"] >= 1
+                    assert sections["certificate"]["generation"] == 1
+                    assert sections["link"]["connected"] is True
+                    assert CANARY not in json.dumps(feed.rows)
+                await feed.until(lambda: not feed.rows[1]["one"]["linked"])
+                await feed.until(lambda: feed.rows[2]["tree"]["nodes"] is None)
+                plane.process.send_signal(signal.SIGTERM)
+                assert await code(feed.socket) == 1012
+        shown = freehold("-o", "json", "agent", "egress", "show", "--data-dir", str(agent.data),
+                         "--limit", "0")  # fmt: skip
+        says = [entry["says"] for entry in json.loads(shown.stdout)]
+        assert any(line.startswith("glimpse") for line in says)
+        assert CANARY not in shown.stdout
+
+
+async def code(socket: ws.WebSocketConnection) -> int:
+    """With which code it is closed."""
+    with trio.fail_after(20):
+        try:
+            while True:
+                await socket.get_message()
+        except ws.ConnectionClosed:
+            assert socket.closed is not None  # what is known of the end
+            return int(socket.closed.code)
+
+
+def test_a_feed_is_for_pages_of_our_own(tmp_path: Path) -> None:
+    """Refused before the upgrade without a session and from elsewhere; both on the trail."""
+    with own_folder() as folder:
+        plane = dev_plane(folder)
+        with running(plane):
+            plane.sign_in()
+            offer = {
+                "Connection": "Upgrade",
+                "Upgrade": "websocket",
+                "Sec-WebSocket-Version": "13",
+                "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+            }
+            browser = Browser(plane)
+            for origin, cookie, status in (
+                (plane.address, False, 401), ("https://evil.test", True, 403),
+            ):  # fmt: skip
+                if cookie:
+                    browser.login(
+                        "platform", "admin", plane.output().split("password ")[1].split()[0]
+                    )
+                answer = browser.ask("GET", "live", headers={**offer, "Origin": origin})
+                assert answer.status == status, answer.body
+            trail = plane.want(200, "GET", "organizations/platform/audit")
+            refused = [row["code"] for row in trail if row["operation"] == "live.open"]
+            assert refused == ["origin", "unauthenticated"]
