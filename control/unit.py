@@ -77,6 +77,7 @@ WATCH_EVERY: Final = 1.0  # seconds; how exact "late" and "offline" are
 ROLL_EVERY: Final = 1.0
 DUTY_EVERY: Final = 1.0
 FOLLOW_EVERY: Final = 0.5  # seconds until a newcomer's policies are on their way
+RETRY_EVERY: Final = 60.0
 SWEEP_EVERY: Final = 300.0
 HEADS_EVERY: Final = 60.0  # seconds; how much of a trail could be written anew unseen
 KEPT: Final = 86_400 * SECOND  # what has expired can be looked at for a day
@@ -287,6 +288,7 @@ def _jobs(plane: Plane, settings: Settings) -> list[Job]:
         Job("duty", DUTY_EVERY, duty.tick),
         Job("rollouts", ROLL_EVERY, duty.led(plane.rollouts.tick)),
         Job("policies", FOLLOW_EVERY, plane.policies.catch_up, bell=plane.policies.bell),
+        Job("second-tries", RETRY_EVERY, duty.led(plane.policies.try_again)),
         Job("aftermath", FOLLOW_EVERY, plane.aftermath.tick),
         *(Job(f"sweep-{name}", SWEEP_EVERY, duty.led(run)) for name, run in sweeps.items()),
     ]

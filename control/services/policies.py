@@ -21,7 +21,12 @@ from control.services.wanting import contents
 from control.store import agents, marks, policies
 from control.store.rows import Tx
 from control.store.store import Store
+from protocols.instant import SECOND
+from protocols.link.vocabulary import PolicyReason
 
+UNTIMELY: Final = (str(PolicyReason.NOT_YET_VALID), str(PolicyReason.EXPIRED))
+PATIENCE: Final = 300 * SECOND
+"""Until a bundle that was refused for its time is signed anew."""
 CHUNK: Final = 200  # agents of one transaction: signing them holds the writer for about 20 ms
 MAX_POLICIES: Final = 200  # of one organization; an agent's bundle holds at most 500 documents
 
@@ -137,13 +142,29 @@ class Policies:
             changed, vaults = 0, list(stale)
             for start in range(0, len(vaults), CHUNK):
                 some = {vault: stale[vault] for vault in vaults[start : start + CHUNK]}
-                change = partial(self._assign, org, some, self._world.now(), turn)
+                change = partial(self._assign, org, some, self._world.wall(), turn)
                 made = await self._store.write(change)
                 if made is None:
                     break
                 changed += len(made)
                 self.tell(*made)
         return changed
+
+    async def try_again(self) -> None:
+        """Sign anew what agents have refused for its time. Raises `UnavailableError`.
+
+        A clock was wrong, ours or theirs, or an agent was away for longer than a bundle may be
+        accepted: nobody has to change a policy for it to be taken after all.
+        """
+        now = self._world.wall()
+
+        def change(tx: Tx) -> list[Assignment]:
+            rows = policies.refused(
+                tx, UNTIMELY, before=now - PATIENCE, beyond=now + PATIENCE, limit=CHUNK
+            )
+            return [renew(tx, self._terms, row, row.contents, now=now) for row in rows]
+
+        self.tell(*await self._store.write(change))
 
     async def status(
         self, org: str, name: str = "", *, after: str = "", limit: int = MAX_PAGE

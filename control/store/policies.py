@@ -32,6 +32,18 @@ _PAGE: Final = (
     .limit(sa.bindparam("most", type_=sa.Integer()))
 )
 _OUTCOMES: Final = sa.select(assignments.c.vault, assignments.c.outcome, _HAVING).where(_OF_ORG)
+_REFUSED: Final = (
+    _STANDINGS.where(
+        assignments.c.outcome == str(Outcome.FAILED),
+        among(assignments.c.reason, "reasons"),
+        sa.or_(
+            assignments.c.changed_at < sa.bindparam("before", type_=sa.BigInteger()),
+            assignments.c.changed_at > sa.bindparam("beyond", type_=sa.BigInteger()),
+        ),
+    )
+    .order_by(assignments.c.org, assignments.c.vault)
+    .limit(sa.bindparam("most", type_=sa.Integer()))
+)
 _TALLY: Final = (
     sa.select(assignments.c.outcome, sa.func.count())
     .where(_OF_ORG)
@@ -137,6 +149,17 @@ def standings(tx: Tx, org: str, *, having: str, after: str, limit: int) -> list[
 def standings_among(tx: Tx, org: str, vaults: Sequence[str]) -> list[Standing]:
     """What these agents should have; at most a few hundred of them."""
     return every(tx, Standing, _AMONG, org=org, vaults=list(vaults))
+
+
+def refused(
+    tx: Tx, reasons: Sequence[str], *, before: int, beyond: int, limit: int
+) -> list[Standing]:
+    """Of any organization, those that were refused for one of these reasons.
+
+    Told before the first instant, or (by a clock that was wrong) after the second.
+    """
+    times = {"before": before, "beyond": beyond}
+    return every(tx, Standing, _REFUSED, reasons=list(reasons), **times, most=limit)
 
 
 def outcomes(tx: Tx, org: str) -> list[tuple[str, Outcome, dict[str, int]]]:

@@ -8,8 +8,12 @@ from actors.testing import FakeWorld
 from control.api.plane import Plane
 from control.errors import NotFoundError, ValidationError
 from control.model.documents import Document
-from control.model.policies import Plan, Target
+from control.model.policies import Outcome, Plan, Target
+from control.services.policies import Report
 from control.store.lease import SoleLease
+from protocols.link.bundle import Bundle
+from protocols.link.codec import decode
+from protocols.link.fields import SIGNATURE_SIZE
 from tests.unit.control.fleet import enrolled
 
 
@@ -80,3 +84,60 @@ async def test_a_refresh_gives_way_to_a_later_one(plane: Plane, world: FakeWorld
     assert await here.assignment("acme", "v1") is None
     assert await here._turn("other") == 1
     assert await here._turn("acme") == old + 2
+
+
+async def told(plane: Plane, now: int, reason: str) -> None:
+    """The agent refuses its bundle."""
+    row = await plane.policies.standing("acme", "v1")
+    assert row is not None
+    report = Report(row.version, applied=False, reason=reason, now=now)
+    await plane.store.write(lambda tx: plane.policies.reports(tx, [(row, report)]))
+
+
+async def test_what_was_refused_for_its_time_is_signed_anew(plane: Plane, world: FakeWorld) -> None:
+    """After a while, under the next version; what is refused for itself is not."""
+    await enrolled(plane, world, "v1")
+    await plane.policies.write("acme", "p", Document(), "", "ann")
+    await plane.policies.point("acme", "p", (Target(all=True),))
+    await plane.rollouts.start("acme", "p", 1, Plan(), "ann")
+    await plane.policies.catch_up()
+    for reason, again in (("not_yet_valid", True), ("expired", True), ("invalid_rule", False)):
+        before = await plane.policies.standing("acme", "v1")
+        assert before is not None
+        await told(plane, world.now(), reason)
+        await plane.policies.try_again()
+        assert (await plane.policies.standing("acme", "v1") or before).version == before.version
+        world.advance(301)
+        await plane.policies.try_again()
+        after = await plane.policies.standing("acme", "v1")
+        assert after is not None
+        assert after.version == before.version + again
+        assert after.outcome is (Outcome.WANTED if again else Outcome.FAILED)
+
+
+async def test_a_clock_that_was_ahead_and_is_set_right(plane: Plane, world: FakeWorld) -> None:
+    """Bundles have the machine's time, so none begins when the clock will be there again."""
+    await enrolled(plane, world, "v1")
+    await plane.policies.write("acme", "p", Document(), "", "ann")
+    await plane.policies.point("acme", "p", (Target(all=True),))
+    right = world.wall()
+    world.step_wall(86_400)
+    await told_nothing(plane)
+    world.step_wall(-86_400)
+    await plane.rollouts.start("acme", "p", 1, Plan(), "ann")
+    await plane.policies.catch_up()
+    first = await plane.policies.assignment("acme", "v1")
+    assert first is not None
+    assert decode(first.bundle[SIGNATURE_SIZE:], Bundle).not_before < right // 10**6
+    await told(plane, world.now(), "not_yet_valid")
+    assert world.now() > world.wall()
+    await plane.policies.try_again()
+    again = await plane.policies.standing("acme", "v1")
+    assert again is not None
+    assert again.version == first.version + 1
+
+
+async def told_nothing(plane: Plane) -> None:
+    """Somebody asks for the time while the clock is wrong."""
+    plane.world.now()
+    await plane.policies.refresh("acme")
