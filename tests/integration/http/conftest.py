@@ -142,8 +142,13 @@ def certificates(tmp_path: Path) -> Certificates:
 async def serving(nursery: trio.Nursery) -> Serving:
     """Start a server of an app, with TLS or without, within the limits named."""
 
-    async def start(app: Any, *, tls: TlsConfig | None = None, **limits: Any) -> ServerHandle:
-        run = partial(serve, app, host="127.0.0.1", port=0, tls=tls, limits=Limits(**limits))
+    async def start(
+        app: Any, *, tls: TlsConfig | None = None, websockets_too: bool = False, **limits: Any
+    ) -> ServerHandle:
+        bounds = Limits(**limits)
+        run = partial(
+            serve, app, host="127.0.0.1", port=0, tls=tls, limits=bounds, websockets=websockets_too
+        )
         handle: ServerHandle = await nursery.start(run)
         return handle
 
