@@ -95,6 +95,8 @@ def compare(
     data_dir: DataDir = None,
 ) -> None:
     """Hold the ledger against a capture of your own: every byte that was sent is accounted for."""
+    from msgspec.structs import asdict
+
     from protocols.capture.pcap import CaptureError, read
     from protocols.capture.tls import read_secrets
     from vault.uplink.comparing import compare as hold
@@ -109,7 +111,7 @@ def compare(
             found = hold(entries, capture, read_secrets(keylog.read_text()), ports)
         except (CaptureError, UnicodeDecodeError) as error:
             raise CliError(f"cannot read the capture: {error}") from None
-    session(context).show(found)
+    session(context).show(asdict(found))
     if not found.holds:
         raise CliError("the capture does not prove the ledger: see missing, unread and midway")
 
