@@ -97,7 +97,7 @@ def newest_events(
     rules += [t[name] == value for name in exact if (value := getattr(wanted, name))]
     begun = ("operation", "target")
     rules += [
-        t[name].startswith(value, autoescape=True)
+        sa.func.substr(t[name], 1, len(value)) == value  # LIKE folds case on SQLite
         for name in begun
         if (value := getattr(wanted, name))
     ]

@@ -1,0 +1,182 @@
+"""What people sign in with, on every database: once is once, also for a hundred at once."""
+
+from contextlib import suppress
+
+import pyotp
+import pytest
+import trio
+from argon2 import PasswordHasher
+from msgspec.structs import replace
+
+from actors import SystemWorld
+from control.authn.accounts import Accounts
+from control.authn.endings import Endings
+from control.authn.factors import Factors
+from control.authn.invitations import Invitations
+from control.authn.members import Members
+from control.authn.opening import Opening, Way
+from control.authn.passwords import Passwords
+from control.authn.sessions import Rules, Sessions
+from control.authn.users import Users
+from control.crypto import Sealer
+from control.errors import AuthenticationError, NotFoundError
+from control.model.factors import Flow, Identity, Provider, Terms
+from control.model.people import Caller, Membership, Organization, Role, TokenKind
+from control.model.records import AuditEvent
+from control.services.trail import append
+from control.store import factors, identities, invitations, members, people, records
+from control.store.records import Wanted
+from control.store.store import Store
+from protocols.instant import SECOND
+
+PASSWORD = "correct horse battery"
+ANN = Caller("acme", "ann", Role.OWNER, "t")
+
+
+class People:
+    """The services over one store."""
+
+    def __init__(self, store: Store) -> None:
+        self.store, self.world, ends = store, SystemWorld(), Endings()
+        cheap = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+        passwords, sealer = Passwords(self.world, cheap), Sealer(bytes(32))
+        opening = Opening(store, ends, Rules(), self.world)
+        self.sessions = Sessions(store, ends, Rules(), self.world)
+        self.accounts = Accounts(store, passwords, opening, ends, self.world)
+        self.users = Users(store, passwords, ends, self.world)
+        self.factors = Factors(store, sealer, opening, ends, self.world)
+        self.members = Members(store, opening, ends, self.world)
+        self.invitations = Invitations(store, passwords, sealer, opening, self.world)
+
+
+@pytest.fixture
+async def there(store: Store) -> People:
+    """With `acme`, `beta` and the owner `acme/ann`."""
+    made = People(store)
+    for org in ("acme", "beta"):
+        row = Organization(org, org, 1)
+        await store.write(lambda tx, row=row: people.add_organization(tx, row))
+    await made.users.create(None, "acme", "ann", Role.OWNER, PASSWORD)
+    return made
+
+
+async def test_a_code_is_taken_once(there: People) -> None:
+    """Of thirty who use it at once, one is let in; a recovery code likewise."""
+    begun = await there.factors.begin("acme", "ann")
+    now = there.world.now() // SECOND
+    codes = await there.factors.confirm("acme", "ann", pyotp.TOTP(begun.secret).at(now - 30))
+    for shown in (pyotp.TOTP(begun.secret).at(now), codes[0]):
+        halves = [await there.accounts.login("acme", "ann", PASSWORD) for _ in range(3)]
+        done: list[object] = []
+
+        async def use(challenge: str, shown: str = shown, done: list[object] = done) -> None:
+            with suppress(AuthenticationError):
+                done.append(await there.factors.finish(challenge, shown, Way()))
+
+        async with trio.open_nursery() as nursery:
+            for challenge, _ in halves * 10:
+                nursery.start_soon(use, challenge)
+        assert len(done) == 1
+        await there.store.write(lambda tx: people.clear_failures(tx, "acme", "ann#code"))
+    left = await there.store.read(lambda tx: factors.count_codes(tx, "acme", "ann"))
+    assert left == 9
+
+
+async def test_an_invitation_is_used_once(there: People) -> None:
+    """By one account of twenty; another for the address ends the one before."""
+    old, _ = await there.invitations.create(ANN, "acme", "x@y.example", Role.VIEWER)
+    secret, row = await there.invitations.create(ANN, "acme", "x@y.example", Role.VIEWER)
+    done = []
+
+    async def accept(name: str) -> None:
+        with suppress(NotFoundError):
+            done.append(await there.invitations.accept(secret, name, PASSWORD, Way()))
+
+    async with trio.open_nursery() as nursery:
+        for number in range(20):
+            nursery.start_soon(accept, f"new-{number}")
+    assert len(done) == 1
+    with pytest.raises(NotFoundError):
+        await there.invitations.look(old)
+    store, now = there.store, there.world.now()
+    assert await store.read(lambda tx: invitations.open_for(tx, "acme", row.email, now)) is None
+    [kept] = await there.invitations.page("acme")
+    assert kept.used_by.startswith("acme/new-")
+    assert await store.write(lambda tx: invitations.sweep(tx, 2**62)) == 1
+
+
+async def test_members_and_their_sessions(there: People) -> None:
+    """What one holds for acting elsewhere is found there, and goes with the membership."""
+    row = Membership("beta", "acme", "ann", Role.ADMIN, "beta/bea", 1)
+    store = there.store
+    await store.write(lambda tx: members.put_membership(tx, row))
+    await store.write(lambda tx: members.put_membership(tx, replace(row, role=Role.VIEWER)))
+    secret, _ = await there.accounts.login("acme", "ann", PASSWORD)
+    _, token = await there.members.switch(await there.sessions.authenticate(secret), "beta")
+    assert token.role is Role.VIEWER
+    held = await store.read(lambda tx: people.tokens_in(tx, "beta"))
+    assert held == [token]
+    assert await store.read(lambda tx: people.tokens_in(tx, "acme")) == []
+    beta = await there.users.change_organization("beta", title=None, second_factor=True)
+    assert beta.second_factor
+    assert await store.read(lambda tx: people.tokens_in(tx, "beta")) == []
+    await store.write(lambda tx: people.drop_user(tx, "acme", "ann"))
+    assert await store.read(lambda tx: members.memberships_of(tx, "acme", "ann")) == []
+
+
+async def test_providers_identities_and_flows(store: Store) -> None:
+    """As they were stored; a state is good once; names that only look alike are others."""
+    terms = Terms(domains=("a.example",), role_claim="g", roles={"x": Role.ADMIN})
+    provider = Provider("acme", "https://i.example", "c", b"\0\xff", terms, 1)
+    await store.write(lambda tx: identities.put_provider(tx, provider))
+    assert await store.read(lambda tx: identities.provider(tx, "acme")) == provider
+    one = Identity(provider.issuer, "Sub", "acme", "ann", 1, 1)
+    await store.write(lambda tx: identities.put_identity(tx, one))
+    for subject, org in (("sub", "acme"), ("Sub ", "acme"), ("Sub", "beta")):
+        asked = (provider.issuer, subject, org)
+        found = await store.read(lambda tx, asked=asked: identities.identity(tx, *asked))
+        assert found is None, subject
+    flow = Flow(b"s", "acme", b"b", "n", "v", "r", "", 5)
+    await store.write(lambda tx: identities.add_flow(tx, flow))
+    await store.write(lambda tx: identities.add_flow(tx, replace(flow, state=b"t")))
+    assert await store.read(lambda tx: identities.count_flows(tx, "acme")) == 2
+    assert await store.write(lambda tx: identities.take_flow(tx, b"s")) == flow
+    assert await store.write(lambda tx: identities.take_flow(tx, b"s")) is None
+    assert await store.write(lambda tx: identities.sweep_flows(tx, 5)) == 1
+    await store.write(lambda tx: identities.drop_identities_of(tx, "acme", "ann"))
+    assert await store.read(lambda tx: identities.identities_of(tx, "acme", "ann")) == []
+    assert await store.write(lambda tx: identities.drop_provider(tx, "acme"))
+    assert not await store.write(lambda tx: identities.drop_provider(tx, "acme"))
+
+
+async def test_a_trail_is_searched_and_has_an_end(there: People) -> None:
+    """By each field; a beginning is taken as it is written, `%` and `_` too."""
+    plain = AuditEvent(
+        "acme", 0, 5, "r", "acme/ann", "t", "::1", "users.create", "a%b", "outcome", "ok", "",
+        {}, b"", b"",
+    )  # fmt: skip
+    for event in (plain, replace(plain, target="a_b", at=9), replace(plain, org="beta")):
+        await there.store.write(lambda tx, event=event: append(tx, event))
+
+    async def found(**wanted: object) -> list[str]:
+        rule = Wanted(**wanted)  # type: ignore[arg-type]
+        rows = await there.store.read(
+            lambda tx: records.newest_events(tx, "acme", before=0, limit=9, wanted=rule)
+        )
+        return [row.target for row in rows]
+
+    assert await found(operation="users.", actor="acme/ann") == ["a_b", "a%b"]
+    assert await found(target="a%") == ["a%b"]
+    assert await found(target="a_") == ["a_b"]
+    assert await found(since=6) == ["a_b"]
+    assert await found(until=9) == ["a%b"]
+    assert await found(operation="USERS.") == []
+    ends = await there.store.read(records.ends)
+    assert [(org, size) for org, size, _ in ends] == [("acme", 2), ("beta", 1)]
+
+
+async def test_a_session_is_of_its_kind(there: People) -> None:
+    """All that is kept of it comes back, on every database."""
+    secret, token = await there.accounts.login("acme", "ann", PASSWORD, Way(TokenKind.BROWSER))
+    assert await there.store.read(lambda tx: people.token(tx, token.digest)) == token
+    assert secret.encode() not in token.digest
