@@ -76,6 +76,10 @@ class FakeWorld:
         self._ids += 1
         return str(uuid.UUID(int=self._ids, version=4))
 
+    def new_request_id(self) -> str:
+        """As `new_id`, and of the same sequence."""
+        return self.new_id()
+
     def jitter(self) -> float:
         """The next of the seed's numbers in [0, 1)."""
         self._chance = (self._chance * _MMIX_A + _MMIX_C) % 2**64

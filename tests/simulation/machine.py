@@ -78,6 +78,10 @@ class SimWorld:
         """The seed's."""
         return id_of(self._chance)
 
+    def new_request_id(self) -> str:
+        """The seed's."""
+        return id_of(self._chance)
+
     def jitter(self) -> float:
         """The seed's."""
         return self._chance.random()

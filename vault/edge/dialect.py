@@ -37,7 +37,7 @@ class Dialect:
 
         Every reply names the request (`X-Request-Id`), and a "not now" says when (`Retry-After`).
         """
-        request_id, endpoint = self.world.new_id(), UNMATCHED
+        request_id, endpoint = self.world.new_request_id(), UNMATCHED
         try:
             request = await read_request(
                 scope, receive, request_id=request_id, dialect=self.name, max_body=self.max_body

@@ -48,6 +48,20 @@ def test_ids_are_random_uuids() -> None:
     assert {uuid.UUID(i).version for i in ids} == {4}
 
 
+def test_request_ids_sort_by_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Version 7, RFC variant, never the same twice; those of a later millisecond are greater."""
+    clock = iter(range(1_800_000_000_000_000_000, 2_000_000_000_000_000_000, 1_000_000))
+    monkeypatch.setattr("actors.world.time.time_ns", lambda: next(clock))
+    world = SystemWorld()
+    ids = [world.new_request_id() for _ in range(100)]
+    assert ids == sorted(set(ids))
+    assert all(uuid.UUID(one).variant == uuid.RFC_4122 for one in ids)
+    assert {uuid.UUID(one).version for one in ids} == {7}
+    assert uuid.UUID(ids[0]).int >> 80 == 1_800_000_000_000
+    same = SystemWorld(floor=2**62)
+    assert len({same.new_request_id() for _ in range(100)}) == 100
+
+
 def test_jitter_is_in_range() -> None:
     """At least 0 and below 1, and not constant."""
     drawn = {SystemWorld().jitter() for _ in range(100)}

@@ -61,6 +61,9 @@ class _FixedWorld:
         self.ids += 1
         return f"id-{self.ids}"
 
+    def new_request_id(self) -> str:
+        return self.new_id()
+
 
 @pytest.fixture
 def store() -> _DirectStore:
