@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { mock, test } from "node:test";
 import { Collection } from "../src/lib/collection";
 
 interface Row {
@@ -7,7 +7,11 @@ interface Row {
   load?: number | null;
 }
 
-const rows = (collection: Collection<Row>) => Object.fromEntries(collection.rows);
+/** The rows by key, which each row has as well. */
+function rows(collection: Collection<Row>): Record<string, Row> {
+  for (const [key, row] of collection.rows) assert.equal(row.key, key);
+  return Object.fromEntries(collection.list().map(({ key, ...row }) => [key, row]));
+}
 
 test("a snapshot is everything, changes are laid over it, null takes a row away", () => {
   const made = new Collection<Row>();
@@ -70,4 +74,19 @@ test("a refusal says why", () => {
   const error = { code: "not_found", message: "there is no such agent" };
   assert.ok(made.take({ id: 1, seq: 0, error }));
   assert.equal(made.error.value?.code, "not_found");
+});
+
+test("a busy collection is drawn ten times a second, the last change never left out", () => {
+  mock.timers.enable({ apis: ["setTimeout"] });
+  const made = new Collection<Row>();
+  made.take({ id: 1, seq: 1, snapshot: { a: { name: "A" } } });
+  const begun = made.version.value;
+  for (let seq = 2; seq < 50; seq++) made.take({ id: 1, seq, rows: { a: { load: seq } } });
+  assert.equal(made.version.value, begun);
+  mock.timers.tick(100);
+  assert.equal(made.version.value, begun + 1);
+  assert.equal(made.rows.get("a")?.load, 49);
+  mock.timers.tick(1000);
+  assert.equal(made.version.value, begun + 1);
+  mock.timers.reset();
 });

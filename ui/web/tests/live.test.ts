@@ -100,10 +100,10 @@ test("after a gap it asks anew under another number, and what is late is not tak
     { watch: 2, topic: "fleet", org: "acme" },
   ]);
   wire().tell({ id: 1, seq: 4, rows: { one: { n: 4 } } });
-  assert.deepEqual(fleet.rows.get("one"), { n: 1 });
+  assert.deepEqual(fleet.rows.get("one"), { key: "one", n: 1 });
   assert.equal(wire().said.length, 3);
   wire().tell({ id: 2, seq: 1, snapshot: { one: { n: 5 } } });
-  assert.deepEqual(fleet.rows.get("one"), { n: 5 });
+  assert.deepEqual(fleet.rows.get("one"), { key: "one", n: 5 });
 });
 
 test("a cut is mended by itself: later each time, and quickly again after a success", () => {

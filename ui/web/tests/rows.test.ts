@@ -3,9 +3,9 @@ import { test } from "node:test";
 import type { AgentRow } from "../src/lib/types";
 import { type Listed, narrowed, ranked, stateOf, summed } from "../src/pages/fleet/rows";
 
-function agent(vault: string, columns: Partial<AgentRow> = {}): Listed {
+function agent(key: string, columns: Partial<AgentRow> = {}): Listed {
   const row = { tags: [], version: "1.0", life: "active", state: "online", policy: "applied" };
-  return { vault, ...row, ...columns } as unknown as Listed;
+  return { key, ...row, ...columns } as unknown as Listed;
 }
 
 const FLEET = [
@@ -15,7 +15,7 @@ const FLEET = [
 ];
 const ANY = { text: "", state: "", tag: "", version: "" };
 const names = (filter: Partial<typeof ANY>) =>
-  narrowed(FLEET, { ...ANY, ...filter }).map(row => row.vault);
+  narrowed(FLEET, { ...ANY, ...filter }).map(row => row.key);
 
 test("an agent that may not connect is told as that, not as heard or not", () => {
   assert.equal(stateOf({ life: "active", state: "late" }), "late");

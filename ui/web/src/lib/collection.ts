@@ -17,6 +17,11 @@ export interface Frame {
 /** `loading`: no snapshot yet. `stale`: rows are what was last heard, the feed is cut. */
 export type Freshness = "loading" | "live" | "stale";
 
+/** A row and the key that it has in its collection. */
+export type Keyed<Row> = Row & { key: string };
+
+const EVERY = 100; // milliseconds between two drawings; the server gathers for 50, people wait 250
+
 /**
  * What one watch shows: rows by key, and a version that grows with each change.
  *
@@ -24,13 +29,15 @@ export type Freshness = "loading" | "live" | "stale";
  * a new object; one that stays is the same.
  */
 export class Collection<Row extends object> {
-  readonly rows = new Map<string, Row>();
+  readonly rows = new Map<string, Keyed<Row>>();
   readonly version = signal(0);
   readonly freshness: Signal<Freshness> = signal("loading");
   /** Why there is nothing: no such thing, not allowed. */
   readonly error: Signal<ApiError | null> = signal(null);
   #seq = -1;
-  #pieces: Map<string, Row> | null = null;
+  #pieces: Map<string, Keyed<Row>> | null = null;
+  #drawn = 0;
+  #due: ReturnType<typeof setTimeout> | undefined;
 
   /** Take the next frame. False: one is missing in between, a new snapshot is needed. */
   take(frame: Frame): boolean {
@@ -52,7 +59,7 @@ export class Collection<Row extends object> {
   }
 
   /** Rows in the order of arrival. */
-  list(): Row[] {
+  list(): Keyed<Row>[] {
     return [...this.rows.values()];
   }
 
@@ -60,22 +67,37 @@ export class Collection<Row extends object> {
     // A browser that fell behind gets another snapshot, perhaps in the middle of the one before.
     const begun = this.#pieces;
     const again = !begun || Object.keys(piece).some(key => begun.has(key));
-    const pieces = again ? new Map<string, Row>() : begun;
-    for (const [key, row] of Object.entries(piece)) pieces.set(key, row);
+    const pieces = again ? new Map<string, Keyed<Row>>() : begun;
+    for (const [key, row] of Object.entries(piece)) pieces.set(key, { ...row, key });
     this.#pieces = frame.more ? pieces : null;
     if (frame.more) return;
     this.rows.clear();
     for (const [key, row] of pieces) this.rows.set(key, row);
     this.error.value = null;
     this.freshness.value = "live";
-    this.version.value++;
+    this.#draw();
   }
 
   #change(changes: Record<string, Partial<Row> | null>): void {
     for (const [key, columns] of Object.entries(changes)) {
       if (columns === null) this.rows.delete(key);
-      else this.rows.set(key, { ...this.rows.get(key), ...columns } as Row);
+      else this.rows.set(key, { ...this.rows.get(key), ...columns, key } as Keyed<Row>);
     }
+    this.#soon();
+  }
+
+  /** At once after a pause, else when it is time again: a busy fleet changes at every moment. */
+  #soon(): void {
+    if (this.#due !== undefined) return;
+    const wait = this.#drawn + EVERY - performance.now();
+    if (wait <= 0) this.#draw();
+    else this.#due = setTimeout(() => this.#draw(), wait);
+  }
+
+  #draw(): void {
+    clearTimeout(this.#due);
+    this.#due = undefined;
+    this.#drawn = performance.now();
     this.version.value++;
   }
 }

@@ -1,4 +1,4 @@
-import { useMemo } from "preact/hooks";
+import { useComputed } from "@preact/signals";
 import { useLive } from "../lib/hooks";
 import { may, organization } from "../lib/session";
 import type { AgentRow, AlertRow, CurveRow } from "../lib/types";
@@ -18,10 +18,12 @@ export default function Fleet() {
   const fleet = useLive<AgentRow>("fleet", org);
   const curves = useLive<CurveRow>("curves", org);
   const alerts = useLive<AlertRow>("alerts", org);
-  const version = fleet.version.value;
-  // rows change in place with the version
-  const rows = useMemo(() => listed(fleet), [fleet, version]);
-  const summary = useMemo(() => summed(rows), [rows]);
+  const rows = useComputed(() => {
+    fleet.version.value; // rows change in place with it
+    return listed(fleet);
+  });
+  const summary = useComputed(() => summed(rows.value));
+  const isEmpty = useComputed(() => !rows.value.length); // so that not each change draws the page
   const error = fleet.error.value;
   if (error) return <Failure error={error} />;
   if (fleet.freshness.value === "loading") return <Loading what="Loading the fleet" />;
@@ -29,7 +31,7 @@ export default function Fleet() {
     <Page title="Fleet" state={<LinkState />}>
       <div class="stack">
         <Stale freshness={fleet.freshness.value} />
-        {rows.length ? (
+        {!isEmpty.value ? (
           <>
             <Counts summary={summary} curves={curves} alerts={alerts} />
             <Curves of={curves} />

@@ -62,7 +62,7 @@ export function Chart(props: ChartProps) {
   }, [titles, height]);
   useEffect(() => {
     plot.current?.setData(dataOf({ times, lines }));
-  }, [times, lines]);
+  }, [times, ...lines.map(line => line.values)]);
   const shown = at ?? times.length - 1;
   const when = at === null ? undefined : times[at];
   return (

@@ -12,16 +12,17 @@ const SHOWN = 8;
 export function Changes({ org }: { org: string }) {
   const changes = useLive<ChangeRow>("changes", org);
   changes.version.value;
-  const newest = [...changes.rows]
-    .filter(([, { phase }]) => phase === "outcome")
-    .sort(([a], [b]) => Number(b) - Number(a))
+  const newest = changes
+    .list()
+    .filter(({ phase }) => phase === "outcome")
+    .sort((a, b) => Number(b.key) - Number(a.key))
     .slice(0, SHOWN);
   return (
     <Card title="What changed lately" flush>
       {newest.length ? (
         <ul class="changes">
-          {newest.map(([seq, row]) => (
-            <li key={seq}>
+          {newest.map(row => (
+            <li key={row.key}>
               <span>
                 {words(row.operation)} <span class="mono">{row.target}</span>
               </span>

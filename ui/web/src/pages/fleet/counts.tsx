@@ -1,3 +1,4 @@
+import type { ReadonlySignal } from "@preact/signals";
 import type { Collection } from "../../lib/collection";
 import { compact, count, millis, percent } from "../../lib/format";
 import { within } from "../../lib/session";
@@ -7,13 +8,14 @@ import { Figure, Figures } from "../../parts/card";
 import type { Summary } from "./rows";
 
 interface CountsProps {
-  summary: Summary;
+  summary: ReadonlySignal<Summary>;
   curves: Collection<CurveRow>;
   alerts: Collection<AlertRow>;
 }
 
 /** The numbers one looks at first. Those of states narrow the list to them. */
-export function Counts({ summary, curves, alerts }: CountsProps) {
+export function Counts({ curves, alerts, ...props }: CountsProps) {
+  const summary = props.summary.value;
   curves.version.value;
   alerts.version.value;
   const { states, policies, total } = summary;

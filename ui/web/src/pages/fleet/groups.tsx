@@ -1,3 +1,4 @@
+import type { ReadonlySignal } from "@preact/signals";
 import { within } from "../../lib/session";
 import { Card } from "../../parts/card";
 import { Bars } from "../../parts/progress";
@@ -6,7 +7,8 @@ import { ranked, type Summary } from "./rows";
 const MOST = 6;
 
 /** How many agents there are of each version and tag; a press narrows the list. */
-export function Groups({ summary }: { summary: Summary }) {
+export function Groups(props: { summary: ReadonlySignal<Summary> }) {
+  const summary = props.summary.value;
   return (
     <>
       <Counted title="By version" field="version" counts={summary.versions} of={summary.total} />

@@ -1,3 +1,4 @@
+import type { ReadonlySignal } from "@preact/signals";
 import { useMemo } from "preact/hooks";
 import { compact, count, millis, plural } from "../../lib/format";
 import { navigate, query, setQuery } from "../../lib/router";
@@ -11,6 +12,7 @@ import { TimeAgo } from "../../parts/time";
 import { type Listed, narrowed, ranked, type Summary, stateOf } from "./rows";
 import "./list.css";
 
+const MOST_CHOICES = 100; // of one filter, the most frequent; the search finds the others
 const URGENCY = ["offline", "locked", "late", "pending", "unknown", "online"];
 
 const COLUMNS: Column<Listed>[] = [
@@ -24,8 +26,8 @@ const COLUMNS: Column<Listed>[] = [
   {
     name: "vault",
     title: "Agent",
-    cell: ({ vault }) => <a href={within(`/agents/${vault}`)}>{vault}</a>,
-    by: row => row.vault,
+    cell: ({ key }) => <a href={within(`/agents/${key}`)}>{key}</a>,
+    by: row => row.key,
   },
   { name: "tags", title: "Tags", wide: true, cell: ({ tags }) => <Tags of={tags} most={2} /> },
   {
@@ -82,8 +84,14 @@ const COLUMNS: Column<Listed>[] = [
   },
 ];
 
+interface ListProps {
+  rows: ReadonlySignal<readonly Listed[]>;
+  summary: ReadonlySignal<Summary>;
+}
+
 /** Every agent; the address holds what it is narrowed to. */
-export function List({ rows, summary }: { rows: readonly Listed[]; summary: Summary }) {
+export function List(props: ListProps) {
+  const [rows, summary] = [props.rows.value, props.summary.value];
   const asked = (name: string) => query.value.get(name) ?? "";
   const [text, state, tag, version] = [asked("q"), asked("state"), asked("tag"), asked("version")];
   const shown = useMemo(
@@ -125,9 +133,9 @@ export function List({ rows, summary }: { rows: readonly Listed[]; summary: Summ
         label="Agents"
         columns={COLUMNS}
         rows={shown}
-        keyOf={row => row.vault}
+        keyOf={row => row.key}
         order={{ column: "state", descending: false }}
-        open={row => navigate(within(`/agents/${row.vault}`))}
+        open={row => navigate(within(`/agents/${row.key}`))}
         height="28rem"
         empty={<Empty title="No agent fits">Try fewer filters.</Empty>}
       />
@@ -136,9 +144,8 @@ export function List({ rows, summary }: { rows: readonly Listed[]; summary: Summ
 }
 
 function choices(any: string, counts: Record<string, number>): [string, string][] {
-  const found = ranked(counts).map(([name, number]): [string, string] => [
-    name,
-    `${name} (${count(number)})`,
-  ]);
+  const found = ranked(counts)
+    .slice(0, MOST_CHOICES)
+    .map(([name, number]): [string, string] => [name, `${name} (${count(number)})`]);
   return [["", any], ...found];
 }

@@ -1,10 +1,8 @@
-import type { Collection } from "../../lib/collection";
+import type { Collection, Keyed } from "../../lib/collection";
 import type { AgentRow, CurveRow } from "../../lib/types";
 
-/** An agent with its name, as the list shows it. */
-export interface Listed extends AgentRow {
-  vault: string;
-}
+/** An agent; its key is its name. */
+export type Listed = Keyed<AgentRow>;
 
 /** What the list is narrowed to; empty means any. */
 export interface Filter {
@@ -26,9 +24,7 @@ export interface Summary {
 
 /** All agents but those that are gone for good. */
 export function listed(fleet: Collection<AgentRow>): Listed[] {
-  return [...fleet.rows]
-    .filter(([, row]) => row.life !== "retired")
-    .map(([vault, row]) => ({ vault, ...row }));
+  return fleet.list().filter(row => row.life !== "retired");
 }
 
 /** What an agent is, in one word: its life where that says more than whether it is heard. */
@@ -43,7 +39,7 @@ export function narrowed(rows: readonly Listed[], { text, state, tag, version }:
       (!state || stateOf(row) === state || row.policy === state) &&
       (!tag || row.tags.includes(tag)) &&
       (!version || row.version === version) &&
-      (!wanted || row.vault.includes(wanted) || row.tags.some(each => each.includes(wanted))),
+      (!wanted || row.key.includes(wanted) || row.tags.some(each => each.includes(wanted))),
   );
 }
 
@@ -73,10 +69,10 @@ export function ranked(counts: Record<string, number>): [string, number][] {
 
 /** The columns of the curves over time, as charts take them. */
 export function courses(curves: Collection<CurveRow>) {
-  const points = [...curves.rows].sort(([a], [b]) => Number(a) - Number(b));
-  const column = (name: keyof CurveRow) => points.map(([, row]) => row[name]);
+  const points = curves.list().sort((a, b) => Number(a.key) - Number(b.key));
+  const column = (name: keyof CurveRow) => points.map(row => row[name]);
   return {
-    times: points.map(([at]) => Number(at)),
+    times: points.map(row => Number(row.key)),
     requests: column("requests"),
     errors: column("errors"),
     p50: column("p50"),
