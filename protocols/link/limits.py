@@ -50,3 +50,7 @@ MAX_HANDSHAKES: Final = 64
 """TLS and websocket handshakes at a time; others wait, which spreads a stampede."""
 MAX_REQUESTS: Final = 64
 """Requests for certificates that are answered at a time; others wait."""
+MAX_NODES: Final = 64
+"""Actors in a `Glimpse`; an agent has some ten."""
+MAX_OBSERVED: Final = 120
+"""Seconds of one `Observe`; whoever goes on looking asks again."""

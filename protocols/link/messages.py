@@ -27,11 +27,7 @@ from protocols.link.fields import (
     Slug,
     TreeHead,
 )
-
-MAX_NODES: Final = 64
-"""Actors in a glimpse; an agent has some ten."""
-MAX_OBSERVED: Final = 120
-"""Seconds of one `Observe`; whoever goes on looking asks again."""
+from protocols.link.limits import MAX_NODES, MAX_OBSERVED
 
 
 class Message(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -196,20 +192,18 @@ class AuditCheckpoint(Message, frozen=True, kw_only=True):
     root: Hash
     note: TreeHead
     signer: PublicKey
-    """Of the vault's audit log; the same for as long as there is this log."""
     proof: Annotated[tuple[Hash, ...], Meta(max_length=64)]
     """RFC 9162, 2.1.4.1: at most one hash a bit of the size."""
 
 
 class PolicyStatus(Message, frozen=True, kw_only=True):
-    """What became of a bundle."""
+    """What became of a bundle; `narrowed`: rules of it that the local ceiling cut."""
 
     version: Ordinal
     bundle_hash: Hash
     phase: words.PolicyPhase
     reason: words.PolicyReason
     narrowed: Number
-    """Rules of the bundle that the local ceiling cut."""
     at: Millis
 
 

@@ -8,6 +8,7 @@ from actors.tree import Node
 from protocols.instant import SECOND
 from protocols.link import messages as m
 from protocols.link import vocabulary as words
+from protocols.link.limits import MAX_NODES
 from vault.uplink.host import Facts, Figures
 from vault.uplink.outbox import Backlog
 
@@ -74,7 +75,7 @@ def glimpse(figures: Figures, tree: Node | None, at: int) -> m.Glimpse:
         counters=said.counters,
         gauges=said.gauges,
         histograms=said.histograms,
-        nodes=() if tree is None else tuple(islice(_walked(tree, 0), m.MAX_NODES)),
+        nodes=() if tree is None else tuple(islice(_walked(tree, 0), MAX_NODES)),
     )
 
 

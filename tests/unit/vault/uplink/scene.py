@@ -4,7 +4,6 @@ import hashlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from functools import partial
 
 import trio
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -36,8 +35,7 @@ CONTROL_KEY = LinkKey.from_seed(b"c" * 32)
 POLICY_KEY = PolicyKey(Ed25519PrivateKey.from_private_bytes(b"p" * 32))
 LEAF, CONTROL_LEAF = b"agent leaf", b"control leaf"
 ORG, VAULT = "acme", "prod"
-NANO = 1_000_000_000
-DAY = 86_400
+NANO, DAY = 1_000_000_000, 86_400
 
 
 class TrioWorld(FakeWorld):
@@ -180,12 +178,10 @@ class FakeHost:
 
     async def checkpoint(self, old_size: int, old_root: bytes) -> m.AuditCheckpoint | None:  # noqa: ARG002
         """See `Host`."""
-        await trio.lowlevel.checkpoint()
         return None
 
     async def rotate_kek(self) -> None:
         """See `Host`."""
-        await trio.lowlevel.checkpoint()
         self.rotations += 1
 
 
@@ -386,9 +382,8 @@ async def _running(
     config: UplinkConfig | None,
 ) -> AsyncIterator[Stage]:
     world = plane.world
-    host = host or FakeHost(world)
+    host, egress = host or FakeHost(world), egress or ListEgress()
     enroller = enroller or FakeEnroller(world, credential(world))
-    egress = egress or ListEgress()
     parts = Parts(
         database=database,
         egress=egress,
@@ -400,6 +395,6 @@ async def _running(
     )
     uplink = Uplink(parts, config or UplinkConfig())
     async with trio.open_nursery() as nursery:
-        await nursery.start(partial(uplink.run))
+        await nursery.start(uplink.run)
         yield Stage(uplink, host, plane, enroller, egress, database, world)
         nursery.cancel_scope.cancel()

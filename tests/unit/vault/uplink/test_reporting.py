@@ -4,6 +4,7 @@ from actors.tree import MailboxStats, Node
 from protocols.link import messages as m
 from protocols.link import vocabulary as words
 from protocols.link.codec import encode_payload
+from protocols.link.limits import MAX_NODES
 from tests.unit.vault.uplink.scene import FakeHost, TrioWorld
 from vault.uplink import reporting
 from vault.uplink.outbox import Backlog
@@ -63,7 +64,7 @@ async def test_no_name_but_the_programs_own_leaves_in_a_glimpse() -> None:
     data = encode_payload(told)
     assert canary.encode() not in data
     assert b"SecretError" not in data
-    assert len(told.nodes) == m.MAX_NODES
+    assert len(told.nodes) == MAX_NODES
     assert told.nodes[1].name is words.ActorName.OTHER
 
 
