@@ -106,6 +106,7 @@ async def _identify(plane: Plane) -> None:
 async def _finish(response: Response) -> Response:
     response.headers["X-Request-Id"] = g.get("request_id", "")
     response.headers["Cache-Control"] = "no-store"
+    response.headers["X-Content-Type-Options"] = "nosniff"  # whatever it holds, it is not a page
     return response
 
 

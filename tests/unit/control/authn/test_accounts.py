@@ -1,7 +1,11 @@
 """Signing in, being known, and no longer."""
 
+from typing import Literal
+
 import pytest
 import trio
+from argon2 import PasswordHasher
+from msgspec.structs import replace
 
 from actors.testing import FakeWorld
 from control.api.plane import Plane
@@ -77,3 +81,37 @@ async def test_sessions_make_room_for_new_ones(plane: Plane, world: FakeWorld) -
     world.advance(13 * 3600)
     await plane.accounts.sweep()
     assert await plane.accounts.tokens(caller, "acme") == []
+
+
+class Counting(PasswordHasher):
+    """Counts how often it had to work, and on hashes of which cost."""
+
+    def __init__(self) -> None:
+        super().__init__(time_cost=1, memory_cost=8, parallelism=1)
+        self.worked: list[str] = []
+
+    def verify(self, hash: str | bytes, password: str | bytes) -> Literal[True]:  # noqa: A002
+        """As it is."""
+        self.worked.append(str(hash).rpartition("$")[0].rpartition("$")[0])
+        return super().verify(hash, password)
+
+
+async def test_the_same_work_whoever_it_is(plane: Plane) -> None:
+    """Known, unknown, disabled, without a password, malformed: one hash, one answer.
+
+    CVE-2025-6011: so neither the text nor the time tells who has an account.
+    """
+    hasher = plane.accounts._passwords._hasher = Counting()
+    ann = await plane.store.read(lambda tx: people.user(tx, "acme", "ann"))
+    assert ann is not None
+    for row in (replace(ann, name="off", disabled=True), replace(ann, name="sso", password="")):
+        await plane.store.write(lambda tx, row=row: people.add_user(tx, row))
+    told = set()
+    names = ["ann", "nobody", "off", "sso", "ANN", "a/b", "", "\0"]
+    for org, name in [("nowhere", "ann"), *(("acme", name) for name in names)]:
+        with pytest.raises(AuthenticationError) as refused:
+            await plane.accounts.login(org, name, "wrong")
+        told.add(str(refused.value))
+    assert len(told) == 1
+    assert len(hasher.worked) == len(names) + 1
+    assert len(set(hasher.worked)) == 1
