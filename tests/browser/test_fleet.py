@@ -141,6 +141,8 @@ def test_the_keyboard_reaches_everything(visit: Visiting) -> None:
         window.see("1 of 2")
         page.get_by_role("group", name="Agents").focus()
         keys.press("ArrowDown")
+        expect(page.locator("tr[aria-current=true]")).to_contain_text("one")
+        assert window.findings() == []
         keys.press("Enter")
         window.heading("one")
         assert page.evaluate("document.activeElement.tagName") == "H1"
@@ -148,6 +150,7 @@ def test_the_keyboard_reaches_everything(visit: Visiting) -> None:
         lock.focus()
         keys.press("Enter")
         expect(page.get_by_label("Reason")).to_be_focused()
+        assert window.findings() == []
         for _ in range(5):
             keys.press("Tab")
             assert page.evaluate(_IN_DIALOG)

@@ -1,5 +1,5 @@
 import type { ComponentChildren, TargetedKeyboardEvent } from "preact";
-import { useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
+import { useId, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import { type Order, type Sortable, sorted, turned } from "../lib/order";
 import { reveal, visible } from "../lib/window";
 import { Icon } from "./icon";
@@ -57,6 +57,7 @@ export function Table<Row>(props: TableProps<Row>) {
   const [order, setOrder] = useState<Order | null>(props.order ?? null);
   const [view, setView] = useState({ top: 0, height: 600 });
   const [chosen, setChosen] = useState<string | null>(null);
+  const chosenId = useId();
   const by = columns.find(({ name }) => name === order?.column)?.by;
   const listed = useMemo(
     () => (by && order ? sorted(rows, by, order.descending) : rows),
@@ -71,6 +72,7 @@ export function Table<Row>(props: TableProps<Row>) {
     return () => observer.disconnect();
   }, []);
   const { first, end } = visible(listed.length, ROW, view.top, view.height);
+  const isChosenDrawn = listed.slice(first, end).some(row => keyOf(row) === chosen);
   const choose = (index: number) => {
     const row = listed[index];
     if (row === undefined) return;
@@ -96,6 +98,7 @@ export function Table<Row>(props: TableProps<Row>) {
       class="table"
       role="group"
       aria-label={props.label}
+      aria-activedescendant={isChosenDrawn ? chosenId : undefined} // so that it is read out
       ref={box}
       // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls is reached by the keyboard
       tabIndex={0}
@@ -123,7 +126,7 @@ export function Table<Row>(props: TableProps<Row>) {
                 key={key}
                 class={kind}
                 aria-rowindex={first + index + 2}
-                aria-selected={key === chosen || undefined}
+                {...(key === chosen ? { id: chosenId, "aria-current": "true" as const } : {})}
                 onClick={event => opened(event) && open?.(row)}
               >
                 {columns.map(column => (
