@@ -72,7 +72,7 @@ choose() {
 }
 
 fingerprint() { # of the locks and of the interpreter $1
-  { cat requirements/dev.txt pyproject.toml tools/setup.sh; "$1" -c "$probe" | cut -d ' ' -f 1; } |
+  { cat requirements/dev.txt pyproject.toml tools/setup.sh tools/apt-packages.txt; "$1" -c "$probe" | cut -d ' ' -f 1; } |
     sha256sum | cut -d ' ' -f 1
 }
 
