@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -106,6 +106,9 @@ def test_a_sealed_or_abandoned_agent_goes_on(folder: Path) -> None:
         until(lambda: status()["policy_version"] == 1)
         until(lambda: status()["cosigned_size"] > 0)
         needed(agent, reader)
+        assert holds(plane, "freehold.audit/")  # the search sees: of the checkpoint it cosigned
+        for secret in (CANARY, agent.token, reader):
+            assert not holds(plane, secret)
         agent.stop()
     # The control plane is gone: a cold start, and the last bundle still holds.
     agent.start()
@@ -119,6 +122,27 @@ def test_a_sealed_or_abandoned_agent_goes_on(folder: Path) -> None:
     assert CANARY.encode() not in b"".join(
         path.read_bytes() for path in (folder / "plane").rglob("*") if path.is_file()
     )
+
+
+def memory_of(process: int) -> Iterator[bytes]:
+    """All that it holds, one mapping after the other."""
+    with Path(f"/proc/{process}/mem").open("rb", buffering=0) as memory:
+        for line in Path(f"/proc/{process}/maps").read_text().splitlines():
+            where, rights, *_ = line.split()
+            if not rights.startswith("rw"):
+                continue
+            begin, end = (int(part, 16) for part in where.split("-"))
+            memory.seek(begin)
+            try:
+                yield memory.read(end - begin)
+            except OSError:  # of the kernel's own
+                continue
+
+
+def holds(agent: Agent, value: str) -> bool:
+    """Whether the process has it in its memory."""
+    assert agent.process is not None
+    return any(value.encode() in part for part in memory_of(agent.process.pid))
 
 
 def initialised(agent: Agent) -> list[str]:
