@@ -3,7 +3,8 @@
 One frame is under way at a time, with all that was queued when it left: group commit over all
 processes, and one order. A frame costs the leader a turn, two threads' and a sync, whatever is in
 it. So it is not sent with the first draft: every request that has arrived by now is first brought
-to its own record, which costs nothing but a turn of the event loop.
+to its own record, which costs nothing but a turn of the event loop; and where the last frame had
+company, this one waits a moment for as many. A client alone never waits.
 """
 
 from typing import Final
@@ -21,6 +22,7 @@ from vault.workers.wire import Drafted, Lane, Recorded
 
 MOST_AT_ONCE: Final = 256  # drafts of a frame, as of a batch of the writer's
 MOST_TURNS: Final = 8  # of the event loop that a frame waits while each of them brings more drafts
+HOLD: Final = 0.003  # seconds at most that a frame waits for as many drafts as there were before
 _FEWEST_TURNS: Final = 2  # in the first others may have had theirs after us
 _CONFIG: Final = AuditConfig()
 
@@ -45,6 +47,8 @@ class AuditLane:
         self._queue: list[_Waiting] = []
         self._sent: list[_Waiting] = []
         self._wake = trio.Event()
+        self._expected = 0  # drafts of the last frame, and those that came while it was under way
+        self._enough = trio.Event()
 
     async def write(self, draft: Drafted) -> None:
         """Return once it is durable. Raises `UnavailableError`; then it may be durable as well."""
@@ -53,6 +57,8 @@ class AuditLane:
         waiting = _Waiting(draft)
         self._queue.append(waiting)
         self._wake.set()
+        if len(self._queue) >= self._expected:
+            self._enough.set()
         await waiting.known.wait()
         if waiting.error is not None:
             raise waiting.error
@@ -64,11 +70,19 @@ class AuditLane:
             while True:
                 await self._wake.wait()
                 self._wake = trio.Event()
-                await self._gather()
                 while self._queue:
+                    await self._gather()
                     await self._exchange()
 
     async def _gather(self) -> None:
+        if self._expected <= 1:
+            await self._take_turns()
+        elif len(self._queue) < min(self._expected, MOST_AT_ONCE):
+            self._enough = trio.Event()
+            with trio.move_on_after(HOLD):
+                await self._enough.wait()
+
+    async def _take_turns(self) -> None:
         before = 0
         for turn in range(MOST_TURNS):
             if turn >= _FEWEST_TURNS and len(self._queue) == before:
@@ -86,9 +100,8 @@ class AuditLane:
             self._sent[place].error = disk_full()
         for waiting in self._sent:
             waiting.known.set()
+        self._expected = len(self._sent) + len(self._queue)
         self._sent = []
-        if self._queue:
-            await self._gather()
 
     async def _give_up(self) -> None:
         """Tell those that have waited too long; their frame stays under way, in step."""

@@ -12,7 +12,7 @@ from vault.audit.hashing import ValueHasher
 from vault.audit.testing import make_event, make_keys
 from vault.audit.writer import AuditConfig
 from vault.errors import UnavailableError
-from vault.workers.audit import AuditLane, RemoteAudit
+from vault.workers.audit import HOLD, AuditLane, RemoteAudit
 from vault.workers.wire import Drafted, Lane, LaneClosed, Recorded
 
 
@@ -107,6 +107,48 @@ async def test_what_has_arrived_goes_with_the_first_frame() -> None:
         assert len(await leader.receive()) == 3
         await leader.send(Recorded())
     assert told == ["durable"] * 3
+
+
+async def test_as_many_as_before(mock_clock: trio.testing.MockClock) -> None:
+    """A frame waits for as many drafts as the last had, but not for long; one alone never does."""
+    told: list[str] = []
+    frames: list[int] = []
+    arrived = trio.Event()
+
+    async def lead(leader: Lane[list[Drafted]]) -> None:
+        nonlocal arrived
+        while True:
+            frames.append(len(await leader.receive()))
+            await leader.send(Recorded())
+            arrived.set()
+
+    async def next_frame() -> None:
+        nonlocal arrived
+        await arrived.wait()
+        arrived = trio.Event()
+        await trio.testing.wait_all_tasks_blocked(0.01)
+
+    async with audited() as (audit, leader), trio.open_nursery() as nursery:
+        nursery.start_soon(lead, leader)
+        for number in range(3):
+            nursery.start_soon(record, audit, number, told)
+        await next_frame()
+        for number in range(2):
+            nursery.start_soon(record, audit, number, told)
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        assert frames == [3]
+        nursery.start_soon(record, audit, 2, told)
+        await next_frame()
+        assert frames == [3, 3]
+        nursery.start_soon(record, audit, 3, told)
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        assert frames == [3, 3]
+        mock_clock.jump(HOLD)
+        await next_frame()
+        await record(audit, 4, told)
+        assert frames == [3, 3, 1, 1]
+        nursery.cancel_scope.cancel()
+    assert told == ["durable"] * 8
 
 
 async def test_a_leader_that_takes_too_long(autojump_clock: trio.testing.MockClock) -> None:
