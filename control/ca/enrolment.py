@@ -61,7 +61,7 @@ class Enrolment:
         Raises `ValidationError` for a name that is none, `ConflictError` when the agent exists and
         may not be replaced, `RateLimitError` when the organization has too many tokens.
         """
-        now, text = self._world.now(), mint(PREFIX)
+        now, text = self._world.wall(), mint(PREFIX)
         token = Token(
             id=self._world.new_id(),
             hash=digest_of(text),
@@ -101,7 +101,7 @@ class Enrolment:
         """
         asker = asker_of(request.csr)
         check_binding(request.link_key, request.csr, request.proof)
-        token_hash, now = digest_of(request.token), self._world.now()
+        token_hash, now = digest_of(request.token), self._world.wall()
 
         def step(tx: LedgerTx) -> Issued:
             token = tx.token(token_hash)

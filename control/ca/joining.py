@@ -45,7 +45,7 @@ class Joining:
         """
         asker = asker_of(request.csr)
         check_binding(request.link_key, request.csr, request.proof)
-        now, join_id = self._world.now(), self._world.new_id()
+        now, join_id = self._world.wall(), self._world.new_id()
 
         def step(tx: LedgerTx) -> Join | Issued:
             known = tx.join_of(asker.hash)
@@ -63,7 +63,7 @@ class Joining:
 
     async def pending(self, org: str | None, limit: int) -> Sequence[Join]:
         """Those that wait for a decision, oldest first; `org` as in `LedgerTx.joins`."""
-        now = self._world.now()
+        now = self._world.wall()
         return await self._ledger.transact(
             lambda tx: tx.joins(org, JoinState.PENDING, now, min(limit, MAX_PENDING))
         )
@@ -83,7 +83,7 @@ class Joining:
         Raises `NotFoundError`, `ConflictError` when it was decided already, the fingerprint is
         another one or the name is taken.
         """
-        name, now = name_of(org, vault), self._world.now()
+        name, now = name_of(org, vault), self._world.wall()
 
         def step(tx: LedgerTx) -> Join:
             join = _undecided(tx, join_id, now)
@@ -102,7 +102,7 @@ class Joining:
 
     async def refuse(self, join_id: str, by: str) -> Join:
         """Turn it away; its key stays refused for a day. Raises as `approve`."""
-        now = self._world.now()
+        now = self._world.wall()
 
         def step(tx: LedgerTx) -> Join:
             refused = _decision(_undecided(tx, join_id, now), JoinState.REFUSED, by, now)

@@ -51,7 +51,7 @@ class Renewal:
         that does not count (a stolen one locks the agent), `ConflictError` for a key that has had
         another certificate.
         """
-        asker, now = asker_of(request.csr), self._world.now()
+        asker, now = asker_of(request.csr), self._world.wall()
 
         def step(tx: LedgerTx) -> Issued | Locked:
             agent, issued = presented(tx, peer, now)
@@ -67,7 +67,7 @@ class Renewal:
         nothing, and locks nobody. Raises as `renew`; `AuthenticationError` for a wrong proof, an
         unknown agent and one that was away for too long alike.
         """
-        asker, now = asker_of(request.csr), self._world.now()
+        asker, now = asker_of(request.csr), self._world.wall()
         name = name_of(request.org, request.vault)
 
         def step(tx: LedgerTx) -> Issued | Locked:

@@ -58,7 +58,7 @@ class Revocation:
         Raises `AuthorizationError` when its certificate or itself does not count; when the
         certificate is a stolen one, the agent has been locked.
         """
-        now = self._world.now()
+        now = self._world.wall()
 
         def step(tx: LedgerTx) -> Agent | Locked:
             agent, issued = presented(tx, peer, now)
@@ -81,7 +81,7 @@ class Revocation:
 
     async def revoked(self) -> frozenset[str]:
         """Serials that are revoked and unexpired: for `verify_agent` where no ledger is at hand."""
-        now = self._world.now()
+        now = self._world.wall()
         return frozenset(i.serial for i in await self._ledger.transact(lambda tx: tx.revoked(now)))
 
     def lock(self, tx: LedgerTx, agent: Agent, now: int) -> Locked:
@@ -100,7 +100,7 @@ class Revocation:
         self._on_end(Ended(agent.name, agent.state, agent.reason))
 
     async def _end(self, name: AgentName, state: AgentState, reason: str) -> None:
-        now = self._world.now()
+        now = self._world.wall()
 
         def step(tx: LedgerTx) -> Agent:
             agent = tx.agent(name)

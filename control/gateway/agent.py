@@ -186,10 +186,10 @@ class LiveAgent:
 
     async def _rest(self) -> None:
         left = self._session.deadline - self._around.world.monotonic()
-        expiry = (self._expires - self._around.world.now()) / 1e9
+        expiry = (self._expires - self._around.world.wall()) / 1e9
         with trio.move_on_after(max(0.0, min(left, expiry))):
             await self._wake.wait()
-        if self._around.world.now() >= self._expires:
+        if self._around.world.wall() >= self._expires:
             raise PipeError("expired", "the agent's certificate has expired")
 
     async def _fill(self) -> None:

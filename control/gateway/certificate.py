@@ -35,7 +35,7 @@ class Certificate:
         self._hosts = hosts
         self._world = world
         self._leaves: WeakKeyDictionary[ssl.SSLContext, bytes] = WeakKeyDictionary()
-        self._due = 0
+        self._made = self._due = 0
         self._state = office.directory.state()
         self._context = self._make()
 
@@ -54,14 +54,15 @@ class Certificate:
 
     def _look(self) -> None:
         state = self._office.directory.state()
-        if state == self._state and self._world.now() < self._due:
+        # Before it was made: a clock that was ahead then has been set right.
+        if state == self._state and self._made <= self._world.wall() < self._due:
             return
         self._office.issuer.standing = self._office.directory.standing()
         self._context = self._make()
         self._state = state
 
     def _make(self) -> ssl.SSLContext:
-        directory, now = self._office.directory, self._world.now()
+        directory, now = self._office.directory, self._world.wall()
         identity = directory.server(self._hosts, now, self._name)
         standing = directory.standing()
         context = server_context(
@@ -72,5 +73,6 @@ class Certificate:
         )
         leaf = parse_pem(read(identity.chain))[0]
         self._leaves[context] = sha256(der(leaf))
+        self._made = now
         self._due = renew_at(now, validity(leaf)[1], self._world.jitter())
         return context

@@ -17,7 +17,7 @@ from protocols.pki.errors import PkiError, PkiKeyError
 from protocols.pki.trust import Trust
 
 Clock: TypeAlias = Callable[[], int]
-"""The world's `now`: Unix nanoseconds."""
+"""The world's `wall`: Unix nanoseconds. OpenSSL goes by the machine's clock as well."""
 
 Chain: TypeAlias = Sequence[bytes]
 """DER, leaf first, as the peer showed it: not yet verified."""

@@ -103,18 +103,18 @@ class Enroller:
 
     async def renew(self, held: Credential) -> None:
         """Get the next certificate: by the present one, or after its end by the link key."""
-        if self._world.now() < held.expires:
+        if self._world.wall() < held.expires:
             await self._ask(held, "renew", held.identity, self._renewal)
         else:
             await self._ask(held, "rejoin", None, lambda: self._return(held))
 
     async def _ask_by_pin(self, door: Door, path: str, body: bytes) -> Grant | Pending:
-        context = contexts.pinned_context(door.pin, self._world.now)
+        context = contexts.pinned_context(door.pin, self._world.wall)
         answer = await self._exchange(context, door.endpoint, path, body)
         if isinstance(answer, Grant):
             trust = Trust.pinned([answer.chain[0], *answer.roots], door.pin)
             await self._world.run_sync(
-                self._store.enrol, answer, door.endpoint, trust, self._world.now()
+                self._store.enrol, answer, door.endpoint, trust, self._world.wall()
             )
         return answer
 
@@ -126,7 +126,7 @@ class Enroller:
         make: Callable[[], bytes],
     ) -> None:
         body = await self._world.run_sync(make)
-        context = contexts.agent_context(identity, held.trust, self._world.now)
+        context = contexts.agent_context(identity, held.trust, self._world.wall)
         try:
             answer = await self._exchange(context, held.enrolment.endpoint, path, body)
         except EnrolError as error:
@@ -135,7 +135,7 @@ class Enroller:
             raise
         if isinstance(answer, Pending):
             raise EnrolError("the control plane answers a renewal as if we had joined")
-        await self._world.run_sync(self._store.renew, answer, self._world.now())
+        await self._world.run_sync(self._store.renew, answer, self._world.wall())
 
     async def _exchange(
         self, context: ssl.SSLContext, endpoint: str, path: str, body: bytes

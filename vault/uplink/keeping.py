@@ -1,6 +1,7 @@
 """Keeps the agent known: let in at first, renewed in time, brought back after a long absence."""
 
 import logging
+import math
 from collections.abc import Callable
 from enum import StrEnum, unique
 from functools import partial
@@ -13,7 +14,7 @@ from protocols.link.vocabulary import AlertCode, Severity
 from protocols.pki.errors import PkiError
 from protocols.pki.messages import Pending
 from vault.errors import UnavailableError
-from vault.uplink.certificate import due_in, retry_in
+from vault.uplink.certificate import CAP, due_in, retry_in
 from vault.uplink.conversation import first_of
 from vault.uplink.enrolling import Door, EnrolError
 from vault.uplink.identity import Credential
@@ -73,6 +74,7 @@ class Keeper:
         self._world = world
         self._asked = trio.Event()
         self._warned = b""
+        self._rested = -math.inf  # when time may have it renew again, on the monotonic clock
         self.held: Credential | None = None
         self.fingerprint = ""
         """What the person who approves should see, while pending."""
@@ -84,7 +86,7 @@ class Keeper:
         """As of now."""
         if self.held is None:
             return Standing.PENDING if self.fingerprint else Standing.UNENROLLED
-        return Standing.EXPIRED if self._world.now() >= self.held.expires else Standing.ENROLLED
+        return Standing.EXPIRED if self._world.wall() >= self.held.expires else Standing.ENROLLED
 
     def renew_now(self) -> None:
         """Somebody wants a new certificate before it is due."""
@@ -123,7 +125,9 @@ class Keeper:
         return max(1.0, pending.retry_after * (0.75 + 0.5 * self._world.jitter()))
 
     async def _wait_until_due(self, held: Credential) -> None:
-        wait = due_in(held.begins, held.expires, self._world.jitter(), self._world.now())
+        due = due_in(held.begins, held.expires, self._world.jitter(), self._world.wall())
+        # By a clock that is hours ahead each new certificate is due at once.
+        wait = max(due, self._rested - self._world.monotonic())
         await first_of(self._asked.wait, partial(self._world.sleep, wait))
         self._asked = trio.Event()
 
@@ -140,11 +144,12 @@ class Keeper:
                 attempt += 1
             else:
                 self.trouble = ""
+                self._rested = self._world.monotonic() + CAP
                 await self._take()
 
     def _warn(self, held: Credential) -> None:
         """Once for each certificate, when little is left of its life."""
-        left = held.expires - self._world.now()
+        left = held.expires - self._world.wall()
         if left < (held.expires - held.begins) * SHORT and self._warned != held.fingerprint:
             self._warned = held.fingerprint
             self._alert(AlertCode.CERTIFICATE_EXPIRING, Severity.WARNING)

@@ -32,7 +32,7 @@ class Network:
         host, port = address_of(self._addresses.of(credential.enrolment.endpoint))
         try:
             context = await self._world.run_sync(
-                agent_context, credential.identity, credential.trust, self._world.now
+                agent_context, credential.identity, credential.trust, self._world.wall
             )
         except PkiError as error:
             raise PipeError("tls", str(error)) from error

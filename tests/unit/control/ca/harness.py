@@ -71,7 +71,7 @@ class Asking:
     def took(self, grant: Grant, ca: Ca) -> Peer:
         """Keep a grant, after verifying it as TLS would."""
         self.held = self.key
-        self.peer = verify_agent(grant.chain, PKI.trust, ca.world.now())
+        self.peer = verify_agent(grant.chain, PKI.trust, ca.world.wall())
         return self.peer
 
     def shown(self) -> Peer:

@@ -23,6 +23,19 @@ async def test_each_renewal_is_one_generation_more() -> None:
     assert (await ca.agent()).generation == 4
 
 
+async def test_a_clock_that_was_ahead_shuts_nobody_out() -> None:
+    """Set right again, certificates count and are issued as if it had never been wrong."""
+    ca = Ca()
+    asking = await ca.enrolled()
+    ca.world.step_wall(2 * DAY)
+    assert ca.world.now() == ca.world.wall()
+    ca.world.step_wall(-2 * DAY)
+    assert (await ca.revocation.admit(asking.shown())).name == NAME
+    grant = await ca.renewal.renew(asking.shown(), asking.fresh())
+    asking.took(grant, ca)
+    assert asking.shown().leaf.not_before < ca.world.wall() < ca.world.now()
+
+
 async def test_a_lost_answer_is_asked_for_again() -> None:
     """With the same key: the same certificate, and nobody is locked."""
     ca = Ca()

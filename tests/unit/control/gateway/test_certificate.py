@@ -19,6 +19,19 @@ async def test_it_is_renewed_in_time_and_not_before(hub: Hub) -> None:
     assert made.shown(made.context) != made.shown(first)
 
 
+async def test_a_clock_that_was_ahead(hub: Hub) -> None:
+    """What was made for later is made anew once it is known to be earlier."""
+    hub.world.step_wall(86_400)
+    made = Certificate(hub.office, ["control.example"], hub.world)
+    first = made.context
+    hub.world.step_wall(-86_400)
+    await made.look()
+    assert made.context is not first
+    second = made.context
+    await made.look()
+    assert made.context is second
+
+
 async def test_a_rollover_is_followed(hub: Hub) -> None:
     """Its next step makes new contexts, with the new trust, and the issuer issues with it."""
     made = Certificate(hub.office, ["control.example"], hub.world)

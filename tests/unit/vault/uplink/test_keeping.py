@@ -6,7 +6,9 @@ import trio
 from protocols.link import messages as m
 from protocols.link.vocabulary import AlertCode
 from tests.unit.vault.uplink.scene import FakeEnroller, Plane, TrioWorld, credential, staged
+from vault.uplink.certificate import CAP
 from vault.uplink.enrolling import Door, EnrolError
+from vault.uplink.identity import Credential
 from vault.uplink.uplink import UplinkConfig
 
 DOOR = Door(endpoint="https://control.test", pin="sha256:x")
@@ -68,3 +70,22 @@ async def test_an_expired_agent_goes_on_and_comes_back(
         await plane.until(lambda: stage.uplink.status().generation == 2)
         await plane.until(lambda: stage.uplink.status().connected)
         assert stage.uplink.status().certificate_expires > plane.world.now()
+
+
+class ShortLived(FakeEnroller):
+    """Its certificates are nearly over when they come, as by a clock that is ahead."""
+
+    async def renew(self, held: Credential) -> None:
+        """See `Enroller`."""
+        await super().renew(held)
+        self.held = credential(self.world, 1, held.enrolment.generation + 1)
+
+
+async def test_a_clock_that_is_ahead_renews_no_faster(plane: Plane, autojump_clock: object) -> None:
+    """Each new certificate is overdue by it; the control plane is asked every few minutes."""
+    enroller = ShortLived(plane.world, credential(plane.world, life=60))
+    async with staged(plane, enroller=enroller, config=CALM) as stage:
+        await plane.until(lambda: stage.uplink.status().generation == 2)
+        began = trio.current_time()
+        await plane.until(lambda: stage.uplink.status().generation == 4)
+        assert trio.current_time() - began >= 2 * CAP
