@@ -122,3 +122,69 @@ export interface ActorNode {
   refused: number;
   dropped: number;
 }
+
+export type RolloutState = "running" | "halted" | "done" | "rolled_back";
+
+/** Topic `rollouts`, key id. */
+export interface RolloutRow {
+  policy: string;
+  version: number;
+  previous: number;
+  /** From 0. */
+  step: number;
+  steps: number;
+  state: RolloutState;
+  reason: string;
+  created_by: string;
+  created: number;
+  changed: number;
+  reached: number | null;
+  wanted: number | null;
+  applied: number | null;
+  failed: number | null;
+}
+
+/** Exactly one of these. */
+export interface Target {
+  vault?: string | null;
+  tag?: string | null;
+  all?: boolean;
+}
+
+export interface Policy {
+  name: string;
+  head: number;
+  stable: number;
+  targets: Target[];
+  changed_at: string;
+}
+
+export interface PolicyVersion {
+  version: number;
+  document: PolicyDocument;
+  comment: string;
+  created_by: string;
+  created_at: string;
+}
+
+export interface PolicyRule {
+  effect: "allow" | "deny";
+  paths: string[];
+  capabilities: string[];
+  conditions?: Record<string, unknown>[];
+}
+
+export interface PolicyDocument {
+  name?: string;
+  description?: string;
+  enabled?: boolean;
+  rules?: PolicyRule[];
+  conditions?: Record<string, unknown>[];
+}
+
+/** What an agent should have and has: policy → version. */
+export interface Assignment {
+  vault: string;
+  policies: Record<string, number>;
+  outcome: "wanted" | "applied" | "failed";
+}

@@ -1,0 +1,97 @@
+/** Where things stand in a JSON text, so that a fault can be shown at its line. Pure. */
+
+export interface Places {
+  /** Offset of each value by its name as the server writes it: `rules[1].paths[0]`, `` for all. */
+  values: ReadonlyMap<string, number>;
+  /** Offset of the first character that cannot stand there; null: the text is JSON. */
+  fault: number | null;
+}
+
+const DEEPEST = 64; // levels; a policy has six
+const SPACE = /[ \t\n\r]*/y;
+const TEXT = /"(?:[^"\\\u0000-\u001f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"/y;
+const PLAIN = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null/y;
+
+/** Read a text as far as it is JSON (RFC 8259). */
+export function places(text: string): Places {
+  const scan = new Scan(text);
+  const good = scan.value("", 0) && scan.rest();
+  return { values: scan.values, fault: good ? null : scan.at };
+}
+
+/** The line (from 1) of an offset. */
+export function lineAt(text: string, offset: number): number {
+  return text.slice(0, offset).split("\n").length;
+}
+
+/** The line of a field, or of the nearest thing around it that is there. */
+export function lineOf(text: string, field: string): number {
+  const { values } = places(text);
+  let name = field;
+  while (name && !values.has(name)) name = name.replace(/(\.[^.[\]]*|\[\d+\]|^[^.[\]]+)$/, "");
+  return lineAt(text, values.get(name) ?? 0);
+}
+
+class Scan {
+  readonly values = new Map<string, number>();
+  at = 0;
+
+  constructor(readonly text: string) {
+    this.#skip();
+  }
+
+  rest(): boolean {
+    return this.at === this.text.length;
+  }
+
+  /** One value and the space behind it; false with `at` where it goes wrong. */
+  value(name: string, depth: number): boolean {
+    if (depth > DEEPEST) return false;
+    this.values.set(name, this.at);
+    const first = this.text[this.at];
+    if (first === "{") return this.#members(name, depth);
+    if (first === "[") return this.#items(name, depth);
+    return this.#take(first === '"' ? TEXT : PLAIN) !== null && this.#skip();
+  }
+
+  #members(name: string, depth: number): boolean {
+    return this.#between("{", "}", () => {
+      const key = this.#take(TEXT);
+      if (key === null || !this.#skip() || !this.#mark(":")) return false;
+      const plain = JSON.parse(key) as string;
+      return this.value(name ? `${name}.${plain}` : plain, depth + 1);
+    });
+  }
+
+  #items(name: string, depth: number): boolean {
+    let index = 0;
+    return this.#between("[", "]", () => this.value(`${name}[${index++}]`, depth + 1));
+  }
+
+  #between(open: string, close: string, one: () => boolean): boolean {
+    this.#mark(open);
+    if (this.#mark(close)) return true;
+    do if (!one()) return false;
+    while (this.#mark(","));
+    return this.#mark(close);
+  }
+
+  #mark(mark: string): boolean {
+    if (this.text[this.at] !== mark) return false;
+    this.at++;
+    return this.#skip();
+  }
+
+  #take(shape: RegExp): string | null {
+    shape.lastIndex = this.at;
+    const found = shape.exec(this.text);
+    if (!found?.[0]) return null;
+    this.at += found[0].length;
+    return found[0];
+  }
+
+  #skip(): boolean {
+    this.#take(SPACE);
+    return true;
+  }
+}
