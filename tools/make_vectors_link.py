@@ -205,6 +205,34 @@ MESSAGES: dict[str, tuple[bytes, int, Any]] = {
             ],
         },
     ),
+    "usage": (
+        UP,
+        305,
+        {
+            "since": WALL - 3_600_000,
+            "until": WALL,
+            "operations": [{"name": "secret.read", "count": 200, "failed": 1}],
+            "secrets": {
+                "at": WALL,
+                "total": 3,
+                "never_read": 1,
+                "expired": 0,
+                "idle": [1, 1, 0, 0, 0, 0, 1],
+                "age": [0, 0, 3, 0, 0, 0, 0],
+                "expires": [0] * 7,
+            },
+            "named": [
+                {
+                    "secret": b"s" * 16,
+                    "reads": 199,
+                    "last_read": WALL - 1,
+                    "rotated_at": WALL - 2_000_000_000,
+                    "expires_at": 0,
+                }
+            ],
+            "identities": [{"identity": b"u" * 16, "count": 200}],
+        },
+    ),
     "command_result": (UP, 304, {"command_id": b"k" * 16, "outcome": "done", "at": WALL}),
     "policy_update": (DOWN, 8, {"bundle": bytes(64) + b"\x80"}),
     "notification": (

@@ -42,6 +42,16 @@ Hash = Annotated[
     ),
 ]
 
+Opaque = Annotated[
+    bytes,
+    Meta(
+        min_length=ID_SIZE,
+        max_length=ID_SIZE,
+        description="The beginning of HMAC-SHA256 over the random id of a secret or user, under a "
+        "key that never leaves the agent: it names a thing to nobody else.",
+    ),
+]
+
 PublicKey = Annotated[
     bytes,
     Meta(

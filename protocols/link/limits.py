@@ -54,3 +54,7 @@ MAX_NODES: Final = 64
 """Actors in a `Glimpse`; an agent has some ten."""
 MAX_OBSERVED: Final = 120
 """Seconds of one `Observe`; whoever goes on looking asks again."""
+MAX_NAMED: Final = 160
+"""Secrets that one `Usage` names: with the identities some 15 KiB."""
+MAX_IDENTITIES: Final = 64
+"""Identities that one `Usage` names."""

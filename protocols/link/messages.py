@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import Enum, StrEnum, auto, unique
 from typing import Annotated, Final, TypeAlias
 
-from msgspec import Meta, Struct
+from msgspec import Meta
 
 from protocols.link import vocabulary as words
 from protocols.link.fields import (
@@ -27,12 +27,19 @@ from protocols.link.fields import (
     Slug,
     TreeHead,
 )
-from protocols.link.limits import MAX_NODES, MAX_OBSERVED
-
-
-class Message(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Base of every payload: a frozen struct whose unknown fields are refused."""
-
+from protocols.link.figures import ActorNode as ActorNode
+from protocols.link.figures import CounterValue as CounterValue
+from protocols.link.figures import GaugeValue as GaugeValue
+from protocols.link.figures import Glimpse as Glimpse
+from protocols.link.figures import HistogramValue as HistogramValue
+from protocols.link.figures import Metrics as Metrics
+from protocols.link.limits import MAX_OBSERVED
+from protocols.link.message import Message as Message
+from protocols.link.usage import IdentityUse as IdentityUse
+from protocols.link.usage import OperationUse as OperationUse
+from protocols.link.usage import Secrets as Secrets
+from protocols.link.usage import SecretUse as SecretUse
+from protocols.link.usage import Usage as Usage
 
 # --- the session itself, either way ---------------------------------------------------------------
 
@@ -130,47 +137,6 @@ class Heartbeat(Message, frozen=True, kw_only=True):
     outbox_bytes: Number
 
 
-class CounterValue(Message, frozen=True, kw_only=True):
-    """A total."""
-
-    name: words.CounterName
-    value: Number
-
-
-class GaugeValue(Message, frozen=True, kw_only=True):
-    """A state."""
-
-    name: words.GaugeName
-    value: Number
-
-
-class HistogramValue(Message, frozen=True, kw_only=True):
-    """Times: how many in each of `BUCKETS_US` (not cumulative) and above, and their sum."""
-
-    name: words.HistogramName
-    counts: Annotated[
-        tuple[Number, ...],
-        Meta(min_length=len(words.BUCKETS_US) + 1, max_length=len(words.BUCKETS_US) + 1),
-    ]
-    sum_us: Number
-
-
-class Metrics(Message, frozen=True, kw_only=True):
-    """The agent's figures over a window. Each name comes at most once."""
-
-    since: Millis
-    until: Millis
-    counters: Annotated[tuple[CounterValue, ...], Meta(max_length=len(words.CounterName))]
-    gauges: Annotated[tuple[GaugeValue, ...], Meta(max_length=len(words.GaugeName))]
-    histograms: Annotated[tuple[HistogramValue, ...], Meta(max_length=len(words.HistogramName))]
-
-    def __post_init__(self) -> None:
-        """Refuse a name that comes twice (`ValueError`, which decoding makes its own error)."""
-        for values in (self.counters, self.gauges, self.histograms):
-            if len({value.name for value in values}) != len(values):
-                raise ValueError("a metric comes twice")
-
-
 class Alert(Message, frozen=True, kw_only=True):
     """Somebody should look. `subject` names a thing by the agent's random id for it; or zeros."""
 
@@ -224,34 +190,6 @@ class CommandResult(Message, frozen=True, kw_only=True):
     command_id: Id
     outcome: words.CommandOutcome
     at: Millis
-
-
-class ActorNode(Message, frozen=True, kw_only=True):
-    """One actor or supervisor, where a walk of the tree meets it. Counts are since the start."""
-
-    name: words.ActorName
-    level: Number
-    """How far below the root, which is at 0: what comes next and deeper is below it."""
-    state: words.ActorState
-    restarts: Number
-    handled: Number
-    mean_us: Number
-    max_us: Number
-    queued: Number
-    """In its mailbox; 0 for what has none, as are the following."""
-    bound: Number
-    refused: Number
-    dropped: Number
-
-
-class Glimpse(Message, frozen=True, kw_only=True):
-    """How the agent does at this moment: sent while the control plane observes, never kept."""
-
-    at: Millis
-    counters: Annotated[tuple[CounterValue, ...], Meta(max_length=len(words.CounterName))]
-    gauges: Annotated[tuple[GaugeValue, ...], Meta(max_length=len(words.GaugeName))]
-    histograms: Annotated[tuple[HistogramValue, ...], Meta(max_length=len(words.HistogramName))]
-    nodes: Annotated[tuple[ActorNode, ...], Meta(max_length=MAX_NODES)]
 
 
 # --- control plane to agent -----------------------------------------------------------------------
@@ -349,6 +287,7 @@ class MessageType(StrEnum):
     CHECKPOINT_COSIGNATURE = "checkpoint_cosignature"
     GLIMPSE = "glimpse"
     OBSERVE = "observe"
+    USAGE = "usage"
 
 
 @dataclass(frozen=True, slots=True)
@@ -380,6 +319,7 @@ _TABLE: Final = (
     Kind(_T.SYNC_STATE, SyncState, _UP, _D.EPHEMERAL),
     Kind(_T.GLIMPSE, Glimpse, _UP, _D.EPHEMERAL),
     Kind(_T.METRICS, Metrics, _UP, _D.DROPPABLE),
+    Kind(_T.USAGE, Usage, _UP, _D.DROPPABLE),
     Kind(_T.ALERT, Alert, _UP, _D.EVIDENCE),
     Kind(_T.AUDIT_CHECKPOINT, AuditCheckpoint, _UP, _D.EVIDENCE),
     Kind(_T.POLICY_STATUS, PolicyStatus, _UP, _D.EVIDENCE),
