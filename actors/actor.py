@@ -41,8 +41,13 @@ class Actor(_Lifecycle, Generic[M]):
 
 
 class BatchActor(_Lifecycle, Generic[M]):
-    """All that is queued in one turn, up to `max_batch`: the shape of a group commit."""
+    """All that is queued in one turn, up to `max_batch`: the shape of a group commit.
 
+    With a `hold` a batch waits for company, for so many seconds at most: until it is as large as
+    the last one and all that had queued behind that. A sender who is alone never waits.
+    """
+
+    hold: ClassVar[float] = 0.0
     max_batch: ClassVar[int] = 256  # a batch's worth of fsync is amortised long before this
 
     async def receive_batch(self, batch: Sequence[M]) -> Sequence[object]:

@@ -159,7 +159,8 @@ class Cell:
 
     async def _serve_batches(self, actor: BatchActor[Any]) -> None:
         take, clock, limit = self.mailbox.take, self._world.monotonic, actor.max_batch
-        while letters := await take(limit):
+        expected = 0
+        while letters := await take(limit, expected, actor.hold):
             began = clock()
             results = await actor.receive_batch([letter.message for letter in letters])
             self._count(clock() - began, len(letters))
@@ -167,6 +168,7 @@ class Cell:
                 raise BatchMismatch(f"{self.path}: {len(results)} results for {len(letters)}")
             for letter, result in zip(letters, results, strict=True):
                 letter.resolve(result)
+            expected = len(letters) + self.mailbox.depth if actor.hold else 0
             if _has_stop(results):
                 return
 

@@ -48,6 +48,7 @@ class Mailbox:
         "_queue",
         "_serving",
         "_waiting",
+        "_wanted",
         "bound",
         "dropped",
         "expired",
@@ -73,6 +74,7 @@ class Mailbox:
         self._open = True
         self._alarm: trio.CancelScope | None = None
         self._alarm_at = NEVER
+        self._wanted = 1  # letters in the queue that the consumer waits for
 
     @property
     def depth(self) -> int:
@@ -103,7 +105,7 @@ class Mailbox:
                 self.refused += 1
                 raise MailboxFull(f"{self.owner}: {self.bound} messages are queued already")
         self._queue[letter] = None
-        if self._consumer is not None:
+        if self._consumer is not None and len(self._queue) >= self._wanted:
             self._wake_consumer()
         return True
 
@@ -170,18 +172,22 @@ class Mailbox:
 
     # The consumer.
 
-    async def take(self, limit: int) -> list[Letter]:
+    async def take(self, limit: int, expected: int = 0, hold: float = 0.0) -> list[Letter]:
         """Everything queued, oldest first, at most `limit`; empty when it is time to stop.
 
+        From the first letter on, up to `hold` seconds are given for there to be `expected` of them.
         The letters are in hand until the next `take`. Always a checkpoint.
         """
         self._in_hand = []
         if self._queue:
             # Senders and siblings get their turn even if this mailbox never runs dry.
             await trio.lowlevel.checkpoint()
-        while not self._queue and self._serving is _Serving.RUN:
-            self._consumer = current_task()
-            await wait_task_rescheduled(self._abort_take)
+        await self._queued(1)
+        wanted = min(expected, limit, self.bound)
+        if len(self._queue) < wanted and self._serving is _Serving.RUN:
+            with trio.move_on_after(hold):
+                await self._queued(wanted)
+            await self._queued(1)  # what had come may have been withdrawn
         if self._serving is _Serving.PAUSE:
             return []
         queue = self._queue
@@ -193,6 +199,12 @@ class Mailbox:
         if self._waiting:
             self._admit()
         return self._in_hand
+
+    async def _queued(self, wanted: int) -> None:
+        while len(self._queue) < wanted and self._serving is _Serving.RUN:
+            self._wanted = wanted
+            self._consumer = current_task()
+            await wait_task_rescheduled(self._abort_take)
 
     def fail_in_hand(self, error: Exception) -> None:
         """Fail each letter in hand with its own copy of `error`; they are not tried again."""

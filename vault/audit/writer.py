@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import ClassVar, Final, Protocol
 
 import trio
 from msgspec import Struct
@@ -63,12 +63,17 @@ def unavailable(why: str = "no audit sink accepts records") -> UnavailableError:
     return UnavailableError("audit_unavailable", f"{why}; nothing is served without a record")
 
 
+HOLD: Final = 0.002  # seconds; a batch costs a signature, two threads' turns and a sync
+
+
 class Writer(BatchActor[Draft | list[Draft]]):
     """Composes a batch, waits until one sink has it, answers. A list is answered as one.
 
     A batch that no sink accepted stays pending: everybody in it was refused, and it is written
     first, unchanged, once a sink works again. Until then nothing new gets a number.
     """
+
+    hold: ClassVar[float] = HOLD
 
     def __init__(
         self, shared: Shared, keys: AuditKeys, vault_id: str, world: World, config: AuditConfig

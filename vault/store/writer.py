@@ -8,13 +8,15 @@ success for pages that the kernel has already dropped.
 
 from collections.abc import Callable, Sequence
 from copy import copy
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Final, Protocol
 
 from actors import BatchActor, Failure, Worker, World
 from vault.store.cache import Cache
 from vault.store.guard import Guard
 from vault.store.interface import Backend, BackendError, ConstraintError, Session, Writes
 from vault.store.tx import Batch, Tx
+
+HOLD: Final = 0.002  # seconds; a transaction costs a thread's turns and a sync, whatever is in it
 
 Change = Callable[[Tx], Any]
 
@@ -54,6 +56,7 @@ class Writer(BatchActor[Change]):
 
     # The longest that a change waits for its neighbours: ~5 ms of them at 20 µs each.
     max_batch: ClassVar[int] = 256
+    hold: ClassVar[float] = HOLD
 
     def __init__(
         self,

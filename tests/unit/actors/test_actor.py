@@ -193,3 +193,33 @@ async def test_busy_actor_leaves_room_for_others() -> None:
         for _ in range(10):
             await trio.lowlevel.checkpoint()
         tired = True
+
+
+async def test_batches_wait_for_company(mock_clock: trio.testing.MockClock) -> None:
+    """A batch is as large as the last one, or late; whoever is alone is served at once."""
+    batches: list[int] = []
+
+    class Held(BatchActor[int]):
+        hold = 1.0
+
+        async def receive_batch(self, batch: Sequence[int]) -> Sequence[object]:
+            batches.append(len(batch))
+            return batch
+
+    async with supervise("s", [Child("a", Held)], world=SystemWorld()) as tree:
+        ref = tree.ref("a")
+
+        async def ask_together(count: int, expect: list[int]) -> None:
+            async with trio.open_nursery() as nursery:
+                for number in range(count):
+                    nursery.start_soon(ref.ask, number, 10)
+                await trio.testing.wait_all_tasks_blocked()
+                assert batches == expect
+                mock_clock.jump(1.0)
+
+        await ref.ask(0, 10)
+        await ref.ask(1, 10)
+        assert batches == [1, 1]
+        await ask_together(3, [1, 1, 3])
+        await ask_together(2, [1, 1, 3])
+        assert batches == [1, 1, 3, 2]
