@@ -18,19 +18,27 @@ from actors import SystemWorld, World
 from protocols.http import Limits, Listener, ServerHandle, TlsConfig
 from protocols.http import serve as serve_http
 from protocols.http.errors import TlsConfigError
+from protocols.http.scope import App
 from protocols.http.tls import build_context
 from protocols.systemd import Service
+from ui.web.files import read_files
 from vault.beside import ALONE
 from vault.config import Settings
 from vault.crypto.kek.file import FileRootKey
 from vault.edge.asgi import Edge
+from vault.edge.browsers import Browsers
 from vault.edge.compat import Compat
+from vault.edge.native.browsing import BrowsingNative
 from vault.edge.native.dialect import Native
 from vault.edge.ops import Ops
+from vault.edge.web import with_pages
 from vault.errors import UnavailableError
 from vault.gate import Gate
 from vault.genesis import Genesis, kept_clock
 from vault.linking import Linking
+from vault.live.browser import Place
+from vault.live.door import LiveDoor
+from vault.live.hub import Hub
 from vault.metrics import Metrics
 from vault.model.instant import SECOND
 from vault.store.sqlite import SqliteBackend
@@ -84,11 +92,16 @@ async def serve(
         if dev_token and not gate.status().initialized:
             await gate.initialise(1, 1, dev_token)
         await gate.unseal_alone()
-        native = Native(gate, world)
+        native = _native(settings, gate, world)
         edge = Edge(
             [Compat(gate, world), native, Ops(gate, world, metrics, native)], metrics, world
         )
         start = partial(_share, fleet) if fleet else _listen
+        if native.browsers is not None:
+            hub = Hub(world)
+            await nursery.start(hub.run)
+            live = LiveDoor(Place(gate, hub, world), native.browsers, native)
+            start = partial(_listen, app=with_pages(edge, live, await world.run_sync(read_files)))
         handle = await nursery.start(start, edge, settings, world)
         metrics.count(requests_shed=handle.shed)
         listening(handle.port)
@@ -116,12 +129,15 @@ async def _listen(
     settings: Settings,
     world: World,
     listener: Listener | None = None,
+    *,
+    app: App | None = None,
     task_status: trio.TaskStatus[ServerHandle] = trio.TASK_STATUS_IGNORED,
 ) -> None:
+    """`app`: what is around the edge when there is a web interface."""
     host, port = settings.server.address
     limits = settings.limits
     await serve_http(
-        edge,
+        app or edge,
         limits=replace(
             Limits(),
             connections=limits.connections,
@@ -136,8 +152,16 @@ async def _listen(
         tls=_tls(settings),
         listener=listener,
         wall_clock=lambda: world.now() / 1e9,
+        websockets=app is not None,
         task_status=task_status,
     )
+
+
+def _native(settings: Settings, gate: Gate, world: World) -> Native:
+    """The native dialect; with a web interface it reads cookies, too."""
+    if not settings.server.web:
+        return Native(gate, world)
+    return BrowsingNative(gate, world, Browsers(tls=settings.server.tls.enabled))
 
 
 def _tls(settings: Settings) -> TlsConfig | None:

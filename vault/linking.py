@@ -27,10 +27,11 @@ from vault.gate import Gate
 from vault.handlers.fleet import Seam, in_force
 from vault.metrics import Metrics
 from vault.model.instant import SECOND
-from vault.model.link import LinkStatus
+from vault.model.link import LinkStatus, SentPage, SentVerdict
 from vault.model.seam import PolicyTrust
 from vault.store.interface import Backend
 from vault.store.tables import SECRETS
+from vault.uplink import browsing
 from vault.uplink import database as uplink_database
 from vault.uplink.addresses import Addresses
 from vault.uplink.auditing import AuditView
@@ -89,10 +90,17 @@ class Linking:
         self._world = world
         self._uplink: Uplink | None = None
         self._identity = identity_of(settings)
+        self._ledger = folder_of(settings) / EGRESS
+        self._reading = trio.Lock()  # one reading of the whole ledger at a time
         self._view = AuditView(Layout(settings.audit_log), world)
         self._book: PolicyBook | None = None
         self._host: LocalHost | None = None
-        self.seam = Seam(ceiling=read_ceiling(settings.control_plane.ceiling), opened=self._opened)
+        self.seam = Seam(
+            ceiling=read_ceiling(settings.control_plane.ceiling),
+            opened=self._opened,
+            sent=self._sent,
+            sent_verified=self._sent_verified,
+        )
         if settings.control_plane.enabled:
             self.seam.followers = (self._view,)
             self.seam.trust, self.seam.link = self._trust, self._status
@@ -193,6 +201,14 @@ class Linking:
 
     def _status(self) -> LinkStatus:
         return LinkStatus(enabled=True) if self._uplink is None else self._uplink.status()
+
+    async def _sent(self, before: int, limit: int) -> SentPage:
+        async with self._reading:
+            return await self._world.run_sync(browsing.page, self._ledger, before, limit)
+
+    async def _sent_verified(self) -> SentVerdict:
+        async with self._reading:
+            return await self._world.run_sync(browsing.verify, self._ledger)
 
     async def _count(self, host: LocalHost, gate: Gate, backend: Backend) -> None:
         while True:

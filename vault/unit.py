@@ -15,6 +15,7 @@ from contextlib import (
 )
 from dataclasses import dataclass, field
 from functools import partial
+from importlib.metadata import version
 from typing import Final
 
 from actors import Node, World
@@ -23,11 +24,13 @@ from vault.anchor.keeper import Keeper, keeping
 from vault.audit.broker import Broker, open_audit
 from vault.audit.fault import BadLogError
 from vault.audit.inspection import Inspection, inspecting
+from vault.audit.keys import AuditKeys
 from vault.audit.layout import Layout
 from vault.audit.proof import Proof, prove
 from vault.audit.sinks.database import Index, open_index
 from vault.audit.sinks.file import FileSink
 from vault.audit.sinks.syslog import SyslogConfig, open_syslog
+from vault.audit.verification import verifying
 from vault.audit.writer import AuditConfig, Follower
 from vault.authn.api_keys import ApiKeys
 from vault.authn.authenticator import Authenticator, CredentialMethod
@@ -57,15 +60,19 @@ from vault.handlers.access import AccessCounters
 from vault.handlers.audits import Audits, Prove
 from vault.handlers.fleet import FleetHandlers, Seam
 from vault.handlers.handler import Handlers
+from vault.handlers.health import Health
 from vault.handlers.keys import Keys
 from vault.handlers.listing import Listing
+from vault.handlers.live import LiveHandlers
 from vault.handlers.metadata import Metadata
 from vault.handlers.mounts import Mounts
 from vault.handlers.policies import Policies
 from vault.handlers.roles import RoleHandlers
 from vault.handlers.secrets import Secrets
+from vault.handlers.sessions import SessionHandlers
 from vault.handlers.system import System
 from vault.handlers.tokens import TokenHandlers
+from vault.handlers.topics import actor_reader, event_reader, reader
 from vault.handlers.users import UserHandlers
 from vault.handlers.versions import VersionLife
 from vault.keyed import Scheme, audit_keys
@@ -129,6 +136,7 @@ async def open_unit(
         footing.taken(store, root_key),
         _open_audit(parts, keyring, store, footing) as (audit, index),
         _inspecting(parts, keyring, footing) as inspection,
+        verifying(*_log(parts, keyring, footing), world) as verification,
     ):
         await footing.confirm(audit)
         await record_opening(audit, store, world, first=footing.is_first)
@@ -142,7 +150,7 @@ async def open_unit(
         base = Base(parts, store, barrier, audit, Scheme(keyring.pepper))
         system = System(barrier, want_seal, tree)
         trouble = partial(_trouble, inspection, keeper)
-        wired = await _wire(base, system, Audits(audit, index, prover, trouble))
+        wired = await _wire(base, system, Audits(audit, index, prover, trouble, verification))
         async with (
             working(wired.jobs, world) as work,
             warming(store, world, enabled=parts.settings.cache.warmup_enabled),
@@ -197,7 +205,8 @@ async def _wire(base: Base, system: System, audits: Audits) -> Wired:
     seam.opened(book)
     authorizer = Authorizer(book)
     access, usage = AccessCounters(barrier, world), Usage(store, world)
-    revoker = Revoker(store, Sessions(), usage, world)
+    streams = Sessions()
+    revoker = Revoker(store, streams, usage, world)
     known = base.parts.settings.authentication
     rule = SessionRule(timeout=known.session_timeout, most=known.max_sessions_per_user)
     tokens = Tokens(store, base.scheme, revoker, world, rule)
@@ -205,6 +214,16 @@ async def _wire(base: Base, system: System, audits: Audits) -> Wired:
     keys = ApiKeys(store, base.scheme, revoker, usage, world)
     mounts = Mounts(barrier, MountBook(), authorizer, world)
     await mounts.reload()
+    health = Health(
+        barrier, base.parts.metrics, audits.state, version("freehold"), world.now(), world
+    )
+    topics = {
+        "health": reader(health.state),
+        "actors": actor_reader(system.tree),
+        "link": reader(seam.link),
+        "audit": event_reader(audits.index),
+        "verification": reader(lambda: audits.verification.state),
+    }
     handlers = {
         **Secrets(barrier, mounts.mounts, access, world).handlers(),
         **VersionLife(barrier, world).handlers(),
@@ -212,6 +231,7 @@ async def _wire(base: Base, system: System, audits: Audits) -> Wired:
         **Listing(barrier, authorizer, world).handlers(),
         **mounts.handlers(),
         **TokenHandlers(tokens, authorizer, world).handlers(),
+        **SessionHandlers(tokens, known.session_idle, known.session_timeout).handlers(),
         **UserHandlers(users).handlers(),
         **RoleHandlers(Roles(store, world)).handlers(),
         **Keys(keys, users).handlers(),
@@ -219,6 +239,8 @@ async def _wire(base: Base, system: System, audits: Audits) -> Wired:
         **FleetHandlers(book, seam, world).handlers(),
         **audits.handlers(),
         **system.handlers(),
+        **health.handlers(),
+        **LiveHandlers(topics, tokens, streams, authorizer, world).handlers(),
     }
     failed = base.parts.settings.limits.failures
     failures = FailureLimits(failed.per_second, failed.burst_size, failed.share, world.now)
@@ -301,8 +323,13 @@ async def _open_audit(
 def _inspecting(
     parts: Parts, keyring: Keyring, footing: Footing
 ) -> AbstractAsyncContextManager[Inspection]:
-    layout, witness = Layout(parts.settings.audit_log), footing.standing.checkpoint
-    return inspecting(layout, audit_keys(keyring), witness, parts.world)
+    return inspecting(*_log(parts, keyring, footing), parts.world)
+
+
+def _log(parts: Parts, keyring: Keyring, footing: Footing) -> tuple[Layout, AuditKeys, str]:
+    """What the log is checked by: its files, its keys, and what was seen of it before."""
+    layout = Layout(parts.settings.audit_log)
+    return layout, audit_keys(keyring), footing.standing.checkpoint
 
 
 def _trouble(inspection: Inspection, keeper: Keeper) -> str:

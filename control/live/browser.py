@@ -1,8 +1,5 @@
 """One browser that is connected: what it asks for, what it is told, and the end of its session."""
 
-from typing import Final
-
-import trio
 from msgspec.structs import replace
 
 from control.api.plane import Plane
@@ -12,20 +9,14 @@ from control.live.hub import Hub, View
 from control.live.topics import TOPICS
 from control.model.operation import Operation
 from control.model.people import Caller
-from protocols.http.errors import SocketClosedError
 from protocols.http.scope import Receive, Send
-from protocols.live.feed import Feed
 from protocols.live.limits import Bounds
-from protocols.live.requests import Allowance, RequestError, Unwatch, Watch, parse
-
-SESSION_OVER: Final = 4401
-_NOT_TEXT: Final = 1003  # RFC 6455, 7.4.1
-_POLICY: Final = 1008
-_LATER: Final = 1013  # IANA's registry of close codes
+from protocols.live.requests import Unwatch, Watch
+from protocols.live_talk import LATER, SESSION_OVER, Talk
 
 
 class Browser:
-    """One websocket. Three tasks: what it asks, what it is told, whether its session lasts."""
+    """One websocket: what it asks for, what it is told, whether its session lasts."""
 
     def __init__(self, plane: Plane, hub: Hub, visit: Visit, op: Operation, bounds: Bounds) -> None:
         self._plane = plane
@@ -33,52 +24,23 @@ class Browser:
         self._visit = visit
         self._op = op
         self._views: dict[int, View] = {}
-        self._stirred = trio.Event()
-        self._feed = Feed(bounds, self._stir)
-        self._allowance = Allowance(bounds, plane.world.monotonic())
+        self._talk = Talk(bounds, plane.world.monotonic)
+        self._feed = self._talk.feed
 
     async def run(self, receive: Receive, send: Send) -> None:
         """Until it is over."""
         try:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._tell, send)
-                nursery.start_soon(self._watch_over, send)
-                await self._listen(receive, send)
-                nursery.cancel_scope.cancel()
+            await self._talk.run(receive, send, self._do, self._over)
         finally:
             for number, view in self._views.items():
                 self._hub.leave(view, self._feed, number)
 
-    async def _tell(self, send: Send) -> None:
-        try:
-            while True:
-                self._stirred = trio.Event()
-                while (message := self._feed.next()) is not None:
-                    await send({"type": "websocket.send", "text": message})
-                    await trio.lowlevel.checkpoint()
-                await self._stirred.wait()
-        except SocketClosedError:
-            return  # `_listen` hears of it
-
-    async def _watch_over(self, send: Send) -> None:
+    async def _over(self) -> tuple[int, str]:
         try:
             await self._plane.sessions.ended(self._visit)
         except ControlError:
-            await _close(send, _LATER, "sessions cannot be looked at for now")
-        else:
-            await _close(send, SESSION_OVER, "the session is over")
-
-    async def _listen(self, receive: Receive, send: Send) -> None:
-        while (message := await receive())["type"] == "websocket.receive":
-            text = message.get("text")
-            if text is None:
-                return await _close(send, _NOT_TEXT, "requests are text")
-            try:
-                self._allowance.spend(self._plane.world.monotonic())
-                await self._do(parse(text))
-            except RequestError as error:
-                return await _close(send, _POLICY, str(error))
-        return None
+            return LATER, "sessions cannot be looked at for now"
+        return SESSION_OVER, "the session is over"
 
     async def _do(self, request: Watch | Unwatch) -> None:
         if isinstance(request, Unwatch):
@@ -126,13 +88,3 @@ class Browser:
             return view
 
         return await self._plane.pipeline.run(op, exists)
-
-    def _stir(self) -> None:
-        self._stirred.set()
-
-
-async def _close(send: Send, code: int, reason: str) -> None:
-    try:
-        await send({"type": "websocket.close", "code": code, "reason": reason})
-    except SocketClosedError:
-        return

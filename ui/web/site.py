@@ -30,7 +30,7 @@ SECURITY: Final[Headers] = [
     (b"cross-origin-resource-policy", b"same-origin"),
     (b"permissions-policy", b"camera=(), geolocation=(), microphone=(), payment=(), usb=()"),
 ]
-API: Final = ("/api/", "/v1/", "/health/", "/link/")
+API: Final = ("/api/", "/v1/", "/health/", "/link/", "/metrics")
 """Never a page: programs ask here, and get an answer or an error as programs do."""
 
 

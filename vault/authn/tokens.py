@@ -152,6 +152,13 @@ class Tokens:
         row = await self._by_accessor(accessor)
         return row if row is not None and await self._stands(row) else None
 
+    async def identity_of(self, accessor: str) -> Identity | None:
+        """Return whom the token of an accessor stands for now, or None; no use is counted."""
+        row = await self._by_accessor(accessor)
+        if row is None:
+            return None
+        return await judge(self._store, judge_token, row, self._world.now())
+
     async def lookup(self, text: str) -> TokenRow:
         """Return the token of a text; raises `AuthorizationError` ("bad token")."""
         row = await self.find(text)

@@ -59,6 +59,7 @@ class Server(Section):
     listen: str = ""
     port: int | None = Field(default=None, ge=0, le=MAX_PORT)
     workers: int = Field(default=1, ge=1, le=MAX_WORKERS)
+    web: bool = False
     tls: Tls
 
     @property
@@ -79,6 +80,8 @@ class Server(Section):
     def _reachable(self) -> Self:
         if (self.port is None) == (not self.listen):
             raise ValueError("needs either port or listen (host:port)")
+        if self.web and self.workers > 1:
+            raise ValueError("web: on needs workers: 1, since one process has the live feed")
         host, _ = self.address
         if not self.tls.enabled and not _is_loopback(host):
             raise ValueError(f"{host} is not loopback: without TLS, listen on 127.0.0.1 or ::1")
@@ -164,7 +167,15 @@ class Authentication(Section):
         ...,
     ] = Field(default=("api_key", "token"), min_length=1)
     session_timeout: Duration = 24 * HOUR
+    session_idle: Duration = 15 * MINUTE
     max_sessions_per_user: int = Field(default=10, ge=1, le=100_000)
+
+    @field_validator("session_idle")
+    @classmethod
+    def _some_patience(cls, value: int) -> int:
+        if not MINUTE <= value <= DAY:
+            raise ValueError("is 1m to 24h: how long a browser's session lasts with nobody there")
+        return value
 
     @field_validator("session_timeout")
     @classmethod

@@ -15,7 +15,10 @@ MAX_DEPTH: Final = 32  # of JSON; with the next, the memory bounds of `security.
 MAX_STRINGS: Final = 10_000
 MAX_BRACKETS: Final = 10_000  # opening ones, those inside strings included
 
-_SINGLE: Final = (b"authorization", b"x-vault-token", b"x-vault-namespace", b"content-type")
+_SINGLE: Final = (
+    b"authorization", b"x-vault-token", b"x-vault-namespace", b"content-type", b"origin",
+    b"sec-fetch-site", b"x-csrf-token",
+)  # fmt: skip
 _BRACKETS: Final = re.compile(
     rb'"(?:[^"\\]|\\.)*+"|[][{}]', re.DOTALL
 )  # strings are passed over whole
@@ -110,6 +113,8 @@ def _headers(pairs: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
             if names.count(name) > 1:
                 # Whoever checked the request on its way may have looked at the other one.
                 raise ValidationError("header_invalid", f"{name.decode()} is given twice")
+        if b"cookie" in headers:  # HTTP/2 sends it in pieces (RFC 9113, 8.2.3)
+            headers[b"cookie"] = b"; ".join(value for name, value in pairs if name == b"cookie")
     return headers
 
 

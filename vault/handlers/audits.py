@@ -7,6 +7,7 @@ from typing import Protocol
 from vault.audit.broker import Broker, BrokerState
 from vault.audit.proof import Proof
 from vault.audit.query import AuditQuery, Page
+from vault.audit.verification import Verification, VerificationState
 from vault.handlers.handler import Call, Handler, Handlers
 from vault.model.operation import Capability
 from vault.model.payloads import AuditRecord, HashValue
@@ -32,6 +33,7 @@ class Audits:
     prover: Prove
     trouble: Callable[[], str]
     """What else is wrong with log or anchor, empty when nothing is."""
+    verification: Verification
 
     def handlers(self) -> Handlers:
         """The operations this file serves."""
@@ -42,6 +44,8 @@ class Audits:
             ),
             "audit.proof": Handler(run=self.prove, capability=read),
             "audit.status": Handler(run=self.status, capability=read),
+            "audit.verify": Handler(run=self.verify, capability=Capability.UPDATE),
+            "audit.verification": Handler(run=self.verified, capability=read),
             "audit.hash": Handler(
                 run=self.hash_value, capability=Capability.UPDATE, request=lambda _: None
             ),
@@ -57,8 +61,20 @@ class Audits:
         payload: AuditRecord = call.payload
         return await self.prover(payload.seq)
 
+    async def verify(self, _: Call) -> VerificationState:
+        """Have the whole log checked; one that is under way goes on."""
+        return self.verification.start()
+
+    async def verified(self, _: Call) -> VerificationState:
+        """How far that is, or what it found."""
+        return self.verification.state
+
     async def status(self, _: Call) -> BrokerState:
         """How many records there are, how each sink does, and what is wrong."""
+        return self.state()
+
+    def state(self) -> BrokerState:
+        """The same, for whoever follows it."""
         state = self.broker.state()
         troubles = (state.trouble, self.trouble())
         return replace(state, trouble="; ".join(filter(None, troubles)))

@@ -1,6 +1,6 @@
 """The control plane's side of things: put its bundle in force, and how the link stands."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from actors.world import World
@@ -14,15 +14,25 @@ from vault.authz.ceiling import NO_CEILING, narrowed
 from vault.authz.policy import Policy
 from vault.errors import ValidationError
 from vault.handlers.handler import Call, Handler, Handlers
-from vault.model.link import DISABLED, LinkStatus
+from vault.model.link import DISABLED, LinkStatus, SentPage, SentVerdict
 from vault.model.operation import Capability
-from vault.model.payloads import ApplyBundle
+from vault.model.payloads import ApplyBundle, SentBefore
 from vault.model.seam import InForce, PolicyTrust
 
 
 def no_link() -> LinkStatus:
     """Of an agent without a control plane."""
     return DISABLED
+
+
+async def nothing_sent(_: int, __: int) -> SentPage:
+    """Of an agent without a ledger."""
+    return SentPage((), 0)
+
+
+async def nothing_to_verify() -> SentVerdict:
+    """The same."""
+    return SentVerdict(entries=0, bytes=0, first=0, last=0, fault="")
 
 
 @dataclass
@@ -34,6 +44,9 @@ class Seam:
     trust: Callable[[], PolicyTrust | None] = field(default=lambda: None)
     """None while the agent is not enrolled."""
     link: Callable[[], LinkStatus] = no_link
+    sent: Callable[[int, int], Awaitable[SentPage]] = nothing_sent
+    """What was sent, newest first: entries below a number (0: all), at most so many."""
+    sent_verified: Callable[[], Awaitable[SentVerdict]] = nothing_to_verify
     opened: Callable[[PolicyBook], None] = field(default=lambda _: None)
 
 
@@ -50,6 +63,12 @@ class FleetHandlers:
         return {
             "fleet.apply": Handler(run=self.apply, capability=Capability.SUDO, mutates=True),
             "fleet.link": Handler(run=self.status, capability=Capability.READ),
+            "fleet.sent": Handler(
+                run=self.sent,
+                capability=Capability.READ,
+                response=lambda page: {"count": len(page.entries)},
+            ),
+            "fleet.sent_verify": Handler(run=self.sent_verify, capability=Capability.READ),
         }
 
     async def apply(self, call: Call) -> InForce:
@@ -70,6 +89,15 @@ class FleetHandlers:
     async def status(self, _: Call) -> LinkStatus:
         """How the agent stands with its control plane."""
         return self.seam.link()
+
+    async def sent(self, call: Call) -> SentPage:
+        """What was sent to the control plane, newest first. Raises as the ledger's reader."""
+        payload: SentBefore = call.payload
+        return await self.seam.sent(payload.before, payload.limit)
+
+    async def sent_verify(self, _: Call) -> SentVerdict:
+        """The whole ledger, checked."""
+        return await self.seam.sent_verified()
 
     def _checked(self, signed: bytes, trust: PolicyTrust, stored: Stored) -> Accepted:
         try:

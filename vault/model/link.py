@@ -48,3 +48,35 @@ class LinkStatus(Struct, frozen=True, kw_only=True):
 
 
 DISABLED = LinkStatus(enabled=False)
+
+
+class SentEntry(Struct, frozen=True, kw_only=True):
+    """One entry of the egress ledger. `says`: what its bytes mean; a token in it is not shown."""
+
+    entry: int
+    time: str
+    kind: str
+    peer: str
+    path: str
+    connection: str
+    offset: int
+    length: int
+    sha256: str
+    says: str
+
+
+class SentPage(Struct, frozen=True):
+    """Some of what was sent, newest first; `before` asks for older ones, 0 marks the last page."""
+
+    entries: tuple[SentEntry, ...]
+    before: int
+
+
+class SentVerdict(Struct, frozen=True, kw_only=True):
+    """The whole ledger checked: `fault` is what is wrong and where, empty for none."""
+
+    entries: int
+    bytes: int
+    first: int
+    last: int
+    fault: str

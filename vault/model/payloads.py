@@ -213,3 +213,10 @@ class ApplyBundle(Struct, frozen=True, kw_only=True):
     """A control plane's signed bundle, as it came."""
 
     signed: bytes
+
+
+class SentBefore(Struct, frozen=True, kw_only=True):
+    """A page of the egress ledger: the newest entries below number `before`, 0 for all."""
+
+    before: int = 0
+    limit: int = 100

@@ -40,3 +40,23 @@ class Keys(Struct, frozen=True, kw_only=True):
     """Direct children of a folder in byte order."""
 
     keys: list[str]
+
+
+class Session(Struct, frozen=True, kw_only=True):
+    """A browser's session. Instants are Unix ns; `text` is the cookie's, when it was just opened.
+
+    It ends at `expires_at` unless it is renewed, for `idle` ns each time, and at `ends_at` at last.
+    """
+
+    name: str
+    policies: tuple[str, ...]
+    root: bool
+    accessor: str
+    created_at: int
+    expires_at: int
+    ends_at: int
+    idle: int
+    text: str = ""
+
+    def __repr__(self) -> str:
+        return f"Session(accessor={self.accessor!r})"

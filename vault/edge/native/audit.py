@@ -2,13 +2,16 @@
 
 from typing import Annotated, Any, Literal
 
+import msgspec
 from msgspec import Meta, Struct
 
 from vault.audit.broker import BrokerState
 from vault.audit.proof import Proof
 from vault.audit.query import MAX_PAGE, AuditQuery, Page
+from vault.audit.verification import VerificationState
 from vault.edge.dialect import Dialect
 from vault.edge.native.endpoint import Endpoints, system_path
+from vault.edge.native.views import when
 from vault.edge.request import Request
 from vault.errors import ValidationError
 from vault.model.instant import parse_rfc3339, rfc3339
@@ -85,6 +88,32 @@ class StatusBody(Struct, frozen=True, kw_only=True):
     trouble: str
 
 
+class VerificationBody(Struct, frozen=True, kw_only=True):
+    """A check of the whole log, by every hash and signature.
+
+    `whole`: `size` records, those from `first` on here, under `root`, signed by `public_key`
+    (base64). `damaged`: `fault` names the first bad record and what is wrong with it.
+    """
+
+    state: Literal["never", "running", "whole", "damaged", "failed"]
+    checked: int
+    size: int
+    first: int
+    segments: int
+    root: str
+    public_key: str
+    fault: str
+    began_at: str | None
+    ended_at: str | None
+
+    @classmethod
+    def of(cls, found: VerificationState) -> "VerificationBody":
+        """From the state of a check."""
+        fields = msgspec.structs.asdict(found)
+        began, ended = fields.pop("began"), fields.pop("ended")
+        return cls(**fields, began_at=when(began), ended_at=when(ended))
+
+
 class ValueBody(Struct, frozen=True, forbid_unknown_fields=True):
     """Any JSON value."""
 
@@ -142,6 +171,26 @@ async def status(dialect: Dialect, request: Request) -> StatusBody:
         for sink in state.sinks
     ]
     return StatusBody(size=state.size, sinks=sinks, trouble=state.trouble)
+
+
+@audit.add(
+    "POST", "audit/verification", "Have the whole log checked; look at it again for the result",
+    returns=VerificationBody,
+)  # fmt: skip
+async def verify(dialect: Dialect, request: Request) -> VerificationBody:
+    return await _verification(dialect, request, "audit.verify")
+
+
+@audit.add(
+    "GET", "audit/verification", "How far the check is, or what it found", returns=VerificationBody
+)
+async def verification(dialect: Dialect, request: Request) -> VerificationBody:
+    return await _verification(dialect, request, "audit.verification")
+
+
+async def _verification(dialect: Dialect, request: Request, name: str) -> VerificationBody:
+    found = await dialect.run(request, name, system_path("audit-verification"), Nothing())
+    return VerificationBody.of(found)
 
 
 @audit.add(

@@ -4,6 +4,7 @@ from typing import ClassVar, Final
 
 import msgspec
 
+from vault.edge.browsers import Browsers
 from vault.edge.dialect import Dialect
 from vault.edge.native.audit import audit
 from vault.edge.native.batch import batch
@@ -14,6 +15,7 @@ from vault.edge.native.openapi import describe
 from vault.edge.native.policies import policies
 from vault.edge.native.roles import roles
 from vault.edge.native.secrets import secrets
+from vault.edge.native.sessions import sessions
 from vault.edge.native.system import system
 from vault.edge.native.tokens import tokens
 from vault.edge.native.users import users
@@ -24,7 +26,7 @@ from vault.errors import AuthenticationError, MethodError, VaultError
 PREFIX: Final = "/api/v1/"
 MAX_BODY: Final = 1 << 21  # a value of 1 MiB, escaped and with its metadata
 
-_DESCRIBED: Final = (secrets, batch, policies, users, roles, keys, tokens, audit, system)
+_DESCRIBED: Final = (secrets, batch, policies, users, roles, keys, tokens, sessions, audit, system)
 RESOURCES: Final = (
     *_DESCRIBED,
     describe(_DESCRIBED),
@@ -38,6 +40,8 @@ class Native(Dialect):
     prefix = PREFIX
     router: ClassVar[Router] = routed(RESOURCES)
     max_body = MAX_BODY
+    browsers: Browsers | None = None
+    """How a browser's cookies are read; None while the web interface is off."""
 
     def error(self, error: VaultError, request_id: str) -> Reply:
         """The typed error, with what HTTP asks to be beside it."""

@@ -8,10 +8,18 @@ from actors.tree import Node
 from vault.edge.dialect import Dialect
 from vault.edge.native.endpoint import Endpoints, system_folder, system_path
 from vault.edge.request import Request
+from vault.model.health import HealthState
 from vault.model.instant import SECOND, parse_duration, rfc3339
-from vault.model.link import LinkStatus
+from vault.model.link import LinkStatus, SentPage, SentVerdict
 from vault.model.path import ResourcePath
-from vault.model.payloads import MOST_VERSIONS, Nothing, TuneMount, WriteMount
+from vault.model.payloads import (
+    MOST_SHOWN,
+    MOST_VERSIONS,
+    Nothing,
+    SentBefore,
+    TuneMount,
+    WriteMount,
+)
 from vault.model.records import MountRow
 
 system = Endpoints("system", "The agent itself.")
@@ -110,6 +118,13 @@ class MountList(Struct, frozen=True):
     mounts: list[MountBody]
 
 
+class EgressQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    """Entries below number `before`; 0: the newest."""
+
+    before: Annotated[int, Meta(ge=0, lt=2**53)] = 0
+    limit: Annotated[int, Meta(ge=1, le=MOST_SHOWN)] = 100
+
+
 class NewMount(Struct, frozen=True, forbid_unknown_fields=True):
     """A mount with KV version 1 (one value, no history) or 2."""
 
@@ -181,6 +196,32 @@ async def cache(dialect: Dialect, request: Request) -> CacheBody:
 @system.add("GET", "system/link", "The link to the control plane", returns=LinkStatus)
 async def link(dialect: Dialect, request: Request) -> LinkStatus:
     found: LinkStatus = await dialect.run(request, "fleet.link", system_path("link"), Nothing())
+    return found
+
+
+@system.add(
+    "GET", "system/egress", "What was sent to the control plane, newest first", query=EgressQuery,
+    returns=SentPage,
+)  # fmt: skip
+async def egress(dialect: Dialect, request: Request, *, query: EgressQuery) -> SentPage:
+    payload = SentBefore(before=query.before, limit=query.limit)
+    found: SentPage = await dialect.run(request, "fleet.sent", system_path("egress"), payload)
+    return found
+
+
+@system.add(
+    "GET", "system/egress-verification", "The whole egress ledger, checked", returns=SentVerdict
+)
+async def egress_verification(dialect: Dialect, request: Request) -> SentVerdict:
+    path = system_path("egress")
+    found: SentVerdict = await dialect.run(request, "fleet.sent_verify", path, Nothing())
+    return found
+
+
+@system.add("GET", "system/health", "How the open agent does", returns=HealthState)
+async def health(dialect: Dialect, request: Request) -> HealthState:
+    path = system_path("health")
+    found: HealthState = await dialect.run(request, "sys.health", path, Nothing())
     return found
 
 

@@ -6,6 +6,7 @@ from tests.unit.vault.handlers.conftest import HERE, ROOT
 from vault.audit.broker import BrokerState
 from vault.audit.proof import Proof
 from vault.audit.query import AuditQuery, Page
+from vault.audit.verification import VerificationState
 from vault.handlers.audits import Audits
 from vault.handlers.handler import Call
 from vault.model.operation import Capability, Operation
@@ -37,10 +38,21 @@ class FakeLog:
         return Proof("record", seq, [], "note")
 
 
+class FakeVerification:
+    """One that has found the log whole, and begins anew when asked."""
+
+    state = VerificationState(state="whole", size=7)
+
+    def start(self) -> VerificationState:
+        """Under way."""
+        return VerificationState(state="running")
+
+
 async def ask(name: str, payload: object) -> Any:
     """Run one."""
     log = FakeLog()
-    handler = Audits(log, log, log.prove, log.trouble).handlers()[name]  # type: ignore[arg-type]  # what it uses
+    audits = Audits(log, log, log.prove, log.trouble, FakeVerification())  # type: ignore[arg-type]  # what it uses
+    handler = audits.handlers()[name]
     op = Operation(
         name=name, path=ResourcePath.parse("sys/audit"), payload=payload, request_id="r",
         credential=None, origin=HERE,
@@ -53,6 +65,8 @@ async def test_each_is_asked_of_its_part() -> None:
     assert await ask("audit.query", AuditQuery(operation="x")) == Page([], "x")
     assert (await ask("audit.proof", AuditRecord(seq=3))).seq == 3
     assert await ask("audit.status", Nothing()) == BrokerState(7, (), "retention; anchor")
+    assert (await ask("audit.verify", Nothing())).state == "running"
+    assert (await ask("audit.verification", Nothing())).size == 7
     assert await ask("audit.hash", HashValue(value=4)) == "hash of 4"
 
 

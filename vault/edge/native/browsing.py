@@ -1,0 +1,54 @@
+"""The native dialect for browsers, too: a session's cookie stands for the credential.
+
+Used in place of `Native` while the web interface is on, so that without it no request is looked at
+for cookies.
+"""
+
+from typing import Any
+
+from actors.world import World
+from vault.door import Door
+from vault.edge.browsers import Browsers
+from vault.edge.native.dialect import Native
+from vault.edge.request import Request
+from vault.model.operation import Operation
+from vault.model.path import ResourcePath
+
+
+class BrowsingNative(Native):
+    """A credential in a header counts first; a cookie from our own page next."""
+
+    def __init__(self, gate: Door, world: World, browsers: Browsers) -> None:
+        super().__init__(gate, world)
+        self.browsers = browsers
+
+    def credential(self, request: Request) -> str | None:
+        """As every dialect, else that of the cookie, if it may be used."""
+        found = super().credential(request)
+        if found is not None or b"cookie" not in request.headers or self.browsers is None:
+            return found
+        visit = self.browsers.of(request)
+        return visit.secret if visit.secret and visit.counts else None
+
+    async def run(
+        self, request: Request, name: str, path: ResourcePath, payload: object, *, part: str = ""
+    ) -> Any:
+        """Run it. A cookie that may not be used is refused and put on record for its session."""
+        if b"cookie" in request.headers and self.credential(request) is None:
+            await self._refuse(request, path)
+        return await super().run(request, name, path, payload, part=part)
+
+    async def _refuse(self, request: Request, path: ResourcePath) -> None:
+        """Raises `AuthorizationError` (`csrf`), or `AuthenticationError` if it is no session."""
+        visit = None if self.browsers is None else self.browsers.of(request)
+        if visit is None or not visit.secret:
+            return
+        op = Operation(
+            name="session.refuse",
+            path=path,
+            payload={"method": request.method},
+            request_id=request.id,
+            credential=visit.secret,
+            origin=request.origin,
+        )
+        await self.gate.run(op)

@@ -1,0 +1,68 @@
+"""What pages follow while they are open. To begin is on record; what is told then is not each time.
+
+So whoever follows is looked at again while he does: his credential, and his policies.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from actors.world import World
+from vault.authn.guest import Guest
+from vault.authn.streams import Sessions
+from vault.authn.tokens import Tokens
+from vault.authz.access import Access
+from vault.authz.authorizer import Authorizer
+from vault.errors import ValidationError
+from vault.handlers.handler import Call, Handler, Handlers
+from vault.model.identity import Method
+from vault.model.live import PATHS, Read, Watching
+from vault.model.operation import Capability
+
+
+@dataclass(frozen=True)
+class LiveHandlers:
+    """The handlers of `live.*`. `topics` has a reader for each of `PATHS`."""
+
+    topics: Mapping[str, Read]
+    tokens: Tokens
+    streams: Sessions
+    authorizer: Authorizer
+    world: World
+
+    def handlers(self) -> Handlers:
+        """The operations this file serves."""
+        return {
+            "live.open": Handler(run=self.open, capability=None, response=_nothing),
+            "live.watch": Handler(
+                run=self.watch, capability=Capability.READ, request=_nothing, response=_nothing
+            ),
+        }
+
+    async def open(self, call: Call) -> Guest:
+        """Let a browser in. A page has a session, so it comes with a token."""
+        if call.identity.method is not Method.TOKEN:
+            raise ValidationError("session_missing", "a feed is opened by a browser's session")
+        return Guest(call.identity, self.tokens, self.streams, self.world)
+
+    async def watch(self, call: Call) -> Watching:
+        """Follow the topic whose path was authorized; the payload is the guest who asks."""
+        guest: Guest = call.payload
+        topic = next((name for name, path in PATHS.items() if path == call.op.path), "")
+        if topic not in self.topics:
+            raise ValidationError("topic_unknown", "there is no such topic")
+
+        def allowed() -> bool:
+            access = Access(
+                capability=Capability.READ,
+                path=call.op.path,
+                identity=guest.identity,
+                origin=call.op.origin,
+                now=self.world.now(),
+            )
+            return self.authorizer.decide(access).allowed
+
+        return Watching(self.topics[topic], allowed)
+
+
+def _nothing(_: object) -> None:
+    """Guest and readers are no data: who follows what is in the record's name and path."""

@@ -1,0 +1,105 @@
+"""A browser's session: a token made from the credential that somebody signed in with.
+
+It is a child of that credential, so it can do no more and ends with it. Its TTL is the idle
+timeout: a page renews it while a person is there. `session_timeout` bounds it in all.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from vault.authn.tokens import MAX_DISPLAY_NAME, Issued, NewToken, Tokens
+from vault.errors import AuthorizationError, ConflictError, NotFoundError
+from vault.handlers.handler import Call, Handler, Handlers
+from vault.model.identity import ROOT_POLICY, Identity, Method
+from vault.model.records import TokenRow
+from vault.model.results import Session
+
+MADE_AT: Final = "sys/sessions"
+"""`TokenRow.path` of a session; the token API has its own paths, so it cannot make one."""
+
+
+@dataclass(frozen=True)
+class SessionHandlers:
+    """The handlers of `session.*`. `idle` and `longest` in ns."""
+
+    tokens: Tokens
+    idle: int
+    longest: int
+
+    def handlers(self) -> Handlers:
+        """The operations this file serves. Anybody may, with what is his own."""
+        return {
+            "session.open": _changer(self.open),
+            "session.current": Handler(run=self.current, capability=None, response=_seen),
+            "session.renew": _changer(self.renew),
+            "session.close": _changer(self.close),
+            "session.refuse": Handler(run=self.refuse, capability=None),
+        }
+
+    async def open(self, call: Call) -> Session:
+        """Sign in. Raises as `Tokens.create`, `ConflictError` (`signed_in`) by a session."""
+        if call.identity.method is Method.TOKEN:
+            own = await self.tokens.lookup_self(call.identity)
+            if own.path == MADE_AT:
+                raise ConflictError("signed_in", "this is a session already: sign out first")
+        new = NewToken(
+            ttl=self._at_once,
+            explicit_max_ttl=self.longest,
+            display_name=call.identity.name[:MAX_DISPLAY_NAME],
+            path=MADE_AT,
+        )
+        issued: Issued = await self.tokens.create(call.identity, new)
+        return self._told(call.identity, issued.row, issued.text)
+
+    async def current(self, call: Call) -> Session:
+        """Who is signed in."""
+        return self._told(call.identity, await self._own(call.identity))
+
+    async def renew(self, call: Call) -> Session:
+        """Somebody is there: the idle time begins anew."""
+        row = await self._own(call.identity)
+        issued = await self.tokens.renew(row, self._at_once)
+        return self._told(call.identity, issued.row)
+
+    async def close(self, call: Call) -> Session:
+        """Sign out: the session and what came from it is over."""
+        row = await self._own(call.identity)
+        await self.tokens.revoke(row)
+        return self._told(call.identity, row)
+
+    async def refuse(self, _: Call) -> None:
+        """Put on record that a cookie came with a request that no page of ours made."""
+        raise AuthorizationError("csrf", "a session's cookie counts from our own pages only")
+
+    async def _own(self, identity: Identity) -> TokenRow:
+        if identity.method is Method.TOKEN:
+            row = await self.tokens.lookup_self(identity)
+            if row.path == MADE_AT:
+                return row
+        raise NotFoundError("no_session", "this credential is no browser's session")
+
+    @property
+    def _at_once(self) -> int:
+        return min(self.idle, self.longest)
+
+    def _told(self, identity: Identity, row: TokenRow, text: str = "") -> Session:
+        return Session(
+            name=identity.name,
+            policies=identity.policies,
+            root=ROOT_POLICY in identity.policies,
+            accessor=row.accessor,
+            created_at=row.created_at,
+            expires_at=row.expires_at,
+            ends_at=row.created_at + row.explicit_max_ttl,
+            idle=self._at_once,
+            text=text,
+        )
+
+
+def _changer(run: object) -> Handler:
+    return Handler(run=run, capability=None, mutates=True, response=_seen)  # type: ignore[arg-type]  # one of the above
+
+
+def _seen(session: Session) -> object:
+    """What the audit record tells: which session, never its text."""
+    return {"accessor": session.accessor}

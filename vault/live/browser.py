@@ -1,0 +1,101 @@
+"""One browser that is connected: what it asks for, what it is told, and the end of its session."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from msgspec.structs import replace
+
+from actors.world import World
+from protocols.http.scope import Receive, Send
+from protocols.live.limits import Bounds
+from protocols.live.requests import Unwatch, Watch
+from protocols.live_talk import SESSION_OVER, Talk
+from vault.authn.guest import Guest
+from vault.errors import ValidationError, VaultError
+from vault.gate import Gate
+from vault.live.hub import Hub
+from vault.model.live import PATHS, Watching
+from vault.model.operation import Operation
+
+LOOK_EVERY: Final = 5.0
+"""Seconds between looks at session and policies. A revocation does not wait for it."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """What all browsers of this agent share."""
+
+    gate: Gate
+    hub: Hub
+    world: World
+    bounds: Bounds = Bounds()  # noqa: RUF009  # frozen
+
+
+class Browser:
+    """One websocket. `op` is what opened it: who asks, and from where."""
+
+    def __init__(self, place: Place, guest: Guest, op: Operation) -> None:
+        self._gate = place.gate
+        self._hub = place.hub
+        self._guest = guest
+        self._op = op
+        self._world = place.world
+        self._watched: dict[int, Watching] = {}
+        self._talk = Talk(place.bounds, place.world.monotonic)
+        self._feed = self._talk.feed
+
+    async def run(self, receive: Receive, send: Send) -> None:
+        """Until it is over."""
+        try:
+            await self._talk.run(receive, send, self._do, self._over)
+        finally:
+            for number in list(self._watched):
+                self._end(number)
+
+    async def _over(self) -> tuple[int, str]:
+        while True:
+            await self._world.sleep(LOOK_EVERY)
+            try:
+                if not await self._guest.lasts():
+                    return SESSION_OVER, "the session is over"
+            except VaultError:
+                continue  # the database does not answer for now; nothing else does either
+            for number, watched in list(self._watched.items()):
+                if not watched.allowed():
+                    self._end(number)
+                    self._feed.refuse(number, "permission_denied", "permission denied")
+
+    async def _do(self, request: Watch | Unwatch) -> None:
+        if isinstance(request, Unwatch):
+            self._end(request.unwatch)
+            return
+        number = request.watch
+        self._end(number)
+        try:
+            watched = await self._allowed(request)
+        except VaultError as error:
+            self._feed.refuse(number, error.code, error.message)
+            return
+        self._hub.join(watched.read, self._feed, number)
+        self._watched[number] = watched
+
+    async def _allowed(self, request: Watch) -> Watching:
+        path = PATHS.get(request.topic)
+        if path is None:
+            raise ValidationError("topic_unknown", "there is no such topic")
+        op = replace(
+            self._op,
+            name="live.watch",
+            path=path,
+            payload=self._guest,
+            request_id=self._world.new_request_id(),
+        )
+        found = await self._gate.run(op)
+        if not isinstance(found, Watching):
+            raise TypeError("live.watch gives what is watched")
+        return found
+
+    def _end(self, number: int) -> None:
+        self._feed.unwatch(number)
+        if (watched := self._watched.pop(number, None)) is not None:
+            self._hub.leave(watched.read, self._feed, number)

@@ -1,0 +1,88 @@
+"""`GET /api/v1/live`: who may open a feed. An ASGI application for websockets.
+
+A browser comes with its session's cookie, from our own page. What is refused is refused before the
+upgrade, and is on record as every operation is.
+"""
+
+from typing import Final
+
+import trio
+
+from protocols.http.scope import Receive, Scope, Send
+from protocols.live_talk import RESTARTS, SESSION_OVER, close
+from vault.authn.guest import Guest
+from vault.edge.browsers import Browsers
+from vault.edge.native.dialect import Native
+from vault.edge.reply import headers_of
+from vault.errors import NotFoundError, VaultError
+from vault.live.browser import Browser, Place
+from vault.model.operation import Operation, Origin
+from vault.model.path import ResourcePath
+from vault.model.payloads import Nothing
+
+PATH: Final = "/api/v1/live"
+AT: Final = ResourcePath.parse("sys/live")
+MAX_AGENT: Final = 256  # characters of a User-Agent that are kept, as of any request
+
+
+class LiveDoor:
+    """Answers 401, 403, 404 and 503 before the upgrade; what passes is a `Browser`."""
+
+    def __init__(self, place: Place, browsers: Browsers, native: Native) -> None:
+        self._place = place
+        self._gate = place.gate
+        self._world = place.world
+        self._browsers = browsers
+        self._native = native
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one websocket."""
+        request_id = self._world.new_request_id()
+        try:
+            op = self._operation(scope, request_id)
+            guest = await self._gate.run(op)
+        except VaultError as error:
+            await self._refuse(error, request_id, send)
+            return
+        if not isinstance(guest, Guest):
+            raise TypeError("live.open gives a guest")
+        await receive()
+        await send({"type": "websocket.accept"})
+        browser = Browser(self._place, guest, op)
+        with guest.registered() as cut:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._close_when_sealed, send)
+                await browser.run(receive, send)
+                nursery.cancel_scope.cancel()
+        if cut.cancelled_caught:
+            await close(send, SESSION_OVER, "the session is over")
+
+    async def _close_when_sealed(self, send: Send) -> None:
+        if self._gate.is_open:
+            await self._gate.wait_turned()
+        await close(send, RESTARTS, "the vault is sealed")
+
+    def _operation(self, scope: Scope, request_id: str) -> Operation:
+        """Letting this browser in; of one that no page of ours sent, the refusal."""
+        if scope["path"] != PATH:
+            raise NotFoundError("route_not_found", "there is no such path in this API")
+        visit = self._browsers.told(scope["headers"], "GET")
+        headers, client = dict(scope["headers"]), scope["client"]
+        return Operation(
+            name="live.open" if visit.counts and visit.named else "session.refuse",
+            path=AT,
+            payload=Nothing(),
+            request_id=request_id,
+            credential=visit.secret or None,
+            origin=Origin(
+                ip=client[0] if client else "",
+                user_agent=headers.get(b"user-agent", b"").decode("latin-1")[:MAX_AGENT],
+                dialect="live",
+            ),
+        )
+
+    async def _refuse(self, error: VaultError, request_id: str, send: Send) -> None:
+        reply = self._native.error(error, request_id).with_header(b"x-request-id", request_id)
+        start = {"type": "websocket.http.response.start", "status": reply.status}
+        await send({**start, "headers": headers_of(reply)})
+        await send({"type": "websocket.http.response.body", "body": reply.body})

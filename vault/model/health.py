@@ -1,0 +1,41 @@
+"""How the open agent does, in one look."""
+
+from msgspec import Struct
+
+
+class SinkHealth(Struct, frozen=True, kw_only=True):
+    """One durable copy of the audit log."""
+
+    name: str
+    size: int
+    behind: bool
+    on_reserve: bool
+    error: str
+
+
+class HealthState(Struct, frozen=True, kw_only=True):
+    """Rates are of the last seconds, a second; `p50` and `p99` are upper bounds in milliseconds.
+
+    `opened_at`: since when it is unsealed, Unix ns. `trouble`: of audit log and anchor, for people.
+    """
+
+    version: str
+    opened_at: int
+    connections: int
+    requests: int
+    requests_per_second: float | None
+    errors_per_second: float | None
+    p50: float | None
+    p99: float | None
+    key_epoch: int
+    key_generation: int
+    key_created_at: int
+    key_uses: int
+    rotation_due: bool
+    cache_bytes: int
+    cache_max_bytes: int
+    cache_entries: int
+    cache_hit_rate: float
+    audit_size: int
+    trouble: str
+    sinks: tuple[SinkHealth, ...]
