@@ -11,6 +11,8 @@ MAKEFLAGS += --no-print-directory
 PYTHON ?=
 VENV ?= .venv
 PORT ?= 8200
+# Of the tests: how many run at once.
+JOBS ?= auto
 # Of each kind of fault in `make durability`.
 ROUNDS ?= 200
 # Of `make simulate`: how many seeds, and after how many minutes no other begins.
@@ -36,13 +38,13 @@ run: setup ## start a control plane and two agents from 127.0.0.1:8200 on (PORT=
 	@tools/run.sh "$(BIN)/freehold" "$(PORT)"
 
 .PHONY: test
-test: lint ## lint, then every test
-	@$(PY) -m pytest
+test: lint ## lint, then every test, as many at once as there are cores (JOBS=…)
+	@$(PY) -m pytest --numprocesses $(JOBS) --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
 .PHONY: test-both
 test-both: test ## `make test`, then the unit tests on the other supported interpreter (OTHER=python3.11)
 	@$(MAKE) setup VENV=.venv-other PYTHON=$(OTHER)
-	@.venv-other/bin/python -m pytest tests/unit
+	@.venv-other/bin/python -m pytest --numprocesses $(JOBS) --maxprocesses 8 --dist loadfile tests/unit
 
 .PHONY: lint
 lint: setup ## style, types, layers, and the rules of tools/house
