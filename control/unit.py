@@ -51,6 +51,7 @@ from control.services import heads
 from control.services.aftermath import Aftermath
 from control.services.alerts import Alerts
 from control.services.bundles import Terms
+from control.services.capacity import Capacity
 from control.services.commands import Commands
 from control.services.duty import Duty
 from control.services.events import Bus
@@ -62,6 +63,8 @@ from control.services.presence import Rule, Watch
 from control.services.registry import Registry
 from control.services.rollouts import Rollouts
 from control.services.trail import Trail
+from control.services.usage import Retention as UsageRetention
+from control.services.usage import Usage
 from control.services.witness import Witness
 from control.store.ledger import SqlLedger
 from control.store.store import Store, open_store
@@ -79,6 +82,7 @@ DUTY_EVERY: Final = 1.0
 FOLLOW_EVERY: Final = 0.5  # seconds until a newcomer's policies are on their way
 RETRY_EVERY: Final = 60.0
 SWEEP_EVERY: Final = 300.0
+CAPACITY_EVERY: Final = 900.0  # seconds; how soon after midnight yesterday is added up
 HEADS_EVERY: Final = 60.0  # seconds; how much of a trail could be written anew unseen
 KEPT: Final = 86_400 * SECOND  # what has expired can be looked at for a day
 
@@ -207,6 +211,7 @@ def _wire(
     return Plane(
         world=world,
         public_url=settings.server.public_url,
+        link_url="" if settings.link is None else settings.link.url,
         store=store,
         bus=bus,
         pipeline=Pipeline(sessions, trail),
@@ -224,6 +229,12 @@ def _wire(
         policies=policies,
         rollouts=Rollouts(store, policies, alerts, world),
         metrics=Metrics(store, retention, world),
+        usage=Usage(
+            store,
+            UsageRetention(kept.usage_hours // SECOND, kept.usage_days // SECOND),
+            world,
+        ),
+        capacity=Capacity(store, world),
         alerts=alerts,
         witness=Witness(settings.keys.witness_name, public(keys.witness), keys.witness.sign),
         commands=Commands(store, bus, world),
@@ -276,6 +287,7 @@ def _jobs(plane: Plane, settings: Settings) -> list[Job]:
         "credentials": plane.accounts.sweep,
         "invitations": plane.invitations.sweep,
         "metrics": plane.metrics.sweep,
+        "usage": plane.usage.sweep,
         "alerts": partial(plane.alerts.sweep, days),
         "commands": plane.commands.sweep,
     }
@@ -290,6 +302,7 @@ def _jobs(plane: Plane, settings: Settings) -> list[Job]:
         Job("policies", FOLLOW_EVERY, plane.policies.catch_up, bell=plane.policies.bell),
         Job("second-tries", RETRY_EVERY, duty.led(plane.policies.try_again)),
         Job("aftermath", FOLLOW_EVERY, plane.aftermath.tick),
+        Job("capacity", CAPACITY_EVERY, duty.led(plane.capacity.tick)),
         *(Job(f"sweep-{name}", SWEEP_EVERY, duty.led(run)) for name, run in sweeps.items()),
     ]
 

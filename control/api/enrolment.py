@@ -54,10 +54,14 @@ class EnrolmentTokenView(Struct, frozen=True):
 
 
 class Minted(Struct, frozen=True):
-    """A new token: its text is shown this once. `pin` is what the agent must find at the desk."""
+    """A new token: its text is shown this once. `pin` is what the agent must find at the desk.
+
+    `control` is where it has to come; empty if only the kernel knows the port.
+    """
 
     secret: str
     pin: str
+    control: str
     token: EnrolmentTokenView
 
 
@@ -82,7 +86,7 @@ async def create(call: Call, org: str, *, body: NewToken) -> Minted:
     made = await _office(call).enrolment.create(
         org, body.vault, call.caller.actor, replace_agent=body.replace
     )
-    return Minted(made.text, made.pin, _token(made.record))
+    return Minted(made.text, made.pin, call.plane.link_url, _token(made.record))
 
 
 @tokens.add("GET", _TOKENS, "Tokens, the newest first", returns=list[EnrolmentTokenView])

@@ -14,15 +14,21 @@ from control.ca.office import Office
 from control.pipeline import Pipeline
 from control.services.aftermath import Aftermath
 from control.services.alerts import Alerts
+from control.services.capacity import Capacity
+from control.services.channels import Channels
 from control.services.commands import Commands
+from control.services.deliveries import Deliveries
 from control.services.events import Bus
 from control.services.heads import Heads
 from control.services.metrics import Metrics
 from control.services.policies import Policies
+from control.services.postman import Postman
 from control.services.presence import Watch
 from control.services.registry import Registry
 from control.services.rollouts import Rollouts
 from control.services.trail import Trail
+from control.services.usage import Usage
+from control.services.welcome import Welcome
 from control.services.witness import Witness
 from control.store.store import Store
 
@@ -34,6 +40,8 @@ class Plane:
     world: World
     public_url: str
     """Where browsers come, if the settings say; else what they name."""
+    link_url: str
+    """Where agents come; empty if there is no link, or the kernel chooses its port."""
     store: Store
     bus: Bus
     pipeline: Pipeline
@@ -51,7 +59,13 @@ class Plane:
     policies: Policies
     rollouts: Rollouts
     metrics: Metrics
+    usage: Usage
+    capacity: Capacity
     alerts: Alerts
+    channels: Channels
+    deliveries: Deliveries
+    welcome: Welcome
+    postman: Postman
     witness: Witness
     commands: Commands
     aftermath: Aftermath

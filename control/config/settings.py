@@ -5,6 +5,7 @@ from typing import Final, Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
+from control.model.notices import Tls as MailTls
 from protocols.instant import SECOND
 from protocols.settings.units import Duration, FilePath, Section
 
@@ -68,6 +69,12 @@ class Link(Section):
     def address(self) -> tuple[str, int]:
         """Host and port."""
         return split_address(self.listen)
+
+    @property
+    def url(self) -> str:
+        """What agents are told as `--control`; empty if the kernel chooses the port."""
+        host, port = self.hosts[0], self.address[1]
+        return f"https://{f'[{host}]' if ':' in host else host}:{port}" if port else ""
 
     @field_validator("listen")
     @classmethod
@@ -142,6 +149,44 @@ class Identity(Section):
     loopback: bool = False
 
 
+class MailServer(Section):
+    """Whom the control plane's own mail goes to. Without TLS only on loopback."""
+
+    host: str = Field(min_length=1, max_length=253, pattern="^[!-~]+$")
+    port: int = Field(default=587, ge=1, le=MAX_PORT)
+    tls: MailTls = MailTls.STARTTLS
+    username: str = Field(default="", max_length=256)
+    password: SecretStr = SecretStr("")
+    sender: str = Field(min_length=3, max_length=254, pattern=r"^[!-;=?-~]+@[A-Za-z0-9.-]+$")
+
+    @model_validator(mode="after")
+    def _safe(self) -> Self:
+        if self.tls is MailTls.PLAIN and not _is_loopback(self.host):
+            raise ValueError("without TLS a mail server is at 127.0.0.1 or ::1")
+        return self
+
+
+class Notify(Section):
+    """How people are told. `mail`: for invitations, and for channels without a server of their own.
+
+    `private`: networks that channels may reach beside public addresses, as `10.1.0.0/16`.
+    `authorities`: whose certificates are trusted too (PEM). `development`: also plain http and plain
+    mail, on this machine.
+    """
+
+    mail: MailServer | None = None
+    private: tuple[str, ...] = Field(default=(), max_length=64)
+    authorities: FilePath | None = None
+    development: bool = False
+
+    @field_validator("private")
+    @classmethod
+    def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for each in value:
+            ipaddress.ip_network(each)
+        return value
+
+
 class Retention(Section):
     """How long figures and acknowledged alerts are kept."""
 
@@ -149,6 +194,8 @@ class Retention(Section):
     metrics_minutes: Duration = 14 * DAY
     metrics_hours: Duration = 400 * DAY
     alerts: Duration = 365 * DAY
+    usage_hours: Duration = Field(default=7 * DAY, ge=DAY, le=50 * DAY)
+    usage_days: Duration = 400 * DAY
 
 
 class Keys(Section):
@@ -173,6 +220,7 @@ class Settings(Section):
     retention: Retention = Retention()
     sessions: Sessions = Sessions()
     identity: Identity = Identity()
+    notify: Notify = Notify()
 
     @model_validator(mode="after")
     def _can_share(self) -> Self:

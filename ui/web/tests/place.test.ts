@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { lineOf, places } from "../src/lib/place.ts";
+import { lineOf, places } from "../src/lib/place";
 
 const POLICY = `{
   "rules": [
@@ -30,7 +30,15 @@ test("one that is not there is told at what is around it", () => {
 });
 
 test("a text that is JSON has no fault, whatever it holds", () => {
-  for (const text of [POLICY, "[]", " {} ", '"\\u00e9"', "-0.5e+3", '{"a":{"a":[null,true]}}'])
+  for (const text of [
+    POLICY,
+    "[]",
+    " {} ",
+    '"\\u00e9"',
+    "-0.5e+3",
+    '"\u007f\u0085"',
+    '{"a":{"a":[null,true]}}',
+  ])
     assert.equal(places(text).fault, null, text);
 });
 
@@ -44,6 +52,7 @@ test("the fault of another is where it goes wrong", () => {
     ["{} x", 3],
     ["[01]", 2],
     ['["\n"]', 1],
+    ['["\u0000"]', 1],
     ["nul", 0],
   ];
   for (const [text, at] of wrong) assert.equal(places(text).fault, at, text);

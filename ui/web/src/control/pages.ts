@@ -21,4 +21,33 @@ export const pages: readonly ControlPage[] = [
   },
   { path: "/fleet", title: "Fleet", load: () => import("../pages/fleet") },
   { path: "/agents/:vault", title: "Agent", load: () => import("../pages/agent") },
+  {
+    path: "/policies",
+    title: "Policies",
+    group: "Fleet",
+    icon: "policy",
+    load: () => import("../pages/policies"),
+  },
+  { path: "/policies/:name", title: "Policy", load: () => import("../pages/policy") },
+  {
+    path: "/rollouts",
+    title: "Roll-outs",
+    group: "Fleet",
+    icon: "rollout",
+    load: () => import("../pages/rollouts"),
+  },
+  {
+    path: "/enrolment",
+    title: "Enrolment",
+    group: "Fleet",
+    icon: "key",
+    load: () => import("../pages/enrolment"),
+  },
+  {
+    path: "/alerts",
+    title: "Alerts",
+    group: "Fleet",
+    icon: "bell",
+    load: () => import("../pages/alerts"),
+  },
 ];

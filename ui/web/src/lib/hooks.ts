@@ -43,6 +43,16 @@ export function useGet<T>(path: string | null, query?: Asked["query"]): Loaded<T
   return { ...found, reload: () => setTurn(last => last + 1) };
 }
 
+/** Ask again whenever `stamp` is another one: something that the live feed tells has changed it. */
+export function useAnew(of: Loaded<unknown>, stamp: string | number): void {
+  const last = useRef(stamp);
+  useEffect(() => {
+    if (last.current === stamp) return;
+    last.current = stamp;
+    of.reload();
+  }, [stamp]);
+}
+
 /** Watch a topic of the live feed for as long as the component is there. */
 export function useLive<Row extends object>(
   topic: string,

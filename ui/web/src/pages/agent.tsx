@@ -10,10 +10,12 @@ import { Page } from "../parts/page";
 import { Empty, Failure, Loading, Stale } from "../parts/states";
 import { Tabs } from "../parts/tabs";
 import { TimeAgo } from "../parts/time";
+import { Commands } from "./agent/commands";
 import { Curves } from "./agent/curves";
 import { About } from "./agent/facts";
 import { LifeActions } from "./agent/life";
 import { Metrics } from "./agent/metrics";
+import { TagsAction } from "./agent/tags";
 import { Tree } from "./agent/tree";
 import { stateOf } from "./fleet/rows";
 
@@ -45,7 +47,12 @@ export default function Agent({ params: { vault = "" } }: PageProps) {
           <LinkState />
         </>
       }
-      actions={<LifeActions vault={vault} life={agent.life} />}
+      actions={
+        <>
+          <TagsAction vault={vault} tags={agent.tags} />
+          <LifeActions vault={vault} life={agent.life} />
+        </>
+      }
     >
       <div class="stack">
         <Stale freshness={live.freshness.value} />
@@ -64,6 +71,11 @@ export default function Agent({ params: { vault = "" } }: PageProps) {
               ),
             },
             { name: "actors", title: "Actors", content: () => <Tree tree={tree} /> },
+            {
+              name: "commands",
+              title: "Commands",
+              content: () => <Commands vault={vault} active={agent.life === "active"} />,
+            },
             { name: "metrics", title: "Metrics", content: () => <Metrics metrics={metrics} /> },
           ]}
         />

@@ -1,6 +1,6 @@
 import { useComputed } from "@preact/signals";
 import { useLive } from "../lib/hooks";
-import { may, organization } from "../lib/session";
+import { may, organization, within } from "../lib/session";
 import type { AgentRow, AlertRow, CurveRow } from "../lib/types";
 import { LinkState } from "../parts/linkstate";
 import { Page } from "../parts/page";
@@ -28,7 +28,17 @@ export default function Fleet() {
   if (error) return <Failure error={error} />;
   if (fleet.freshness.value === "loading") return <Loading what="Loading the fleet" />;
   return (
-    <Page title="Fleet" state={<LinkState />}>
+    <Page
+      title="Fleet"
+      state={<LinkState />}
+      actions={
+        may("operator") && (
+          <a class="button plain" href={within("/enrolment")}>
+            Enrol an agent…
+          </a>
+        )
+      }
+    >
       <div class="stack">
         <Stale freshness={fleet.freshness.value} />
         {!isEmpty.value ? (

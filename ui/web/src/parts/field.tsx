@@ -21,6 +21,8 @@ interface Own extends FrameProps {
   inputmode?: "numeric" | "text";
   placeholder?: string;
   maxLength?: number;
+  pattern?: string;
+  min?: string;
   rows?: number;
   required?: boolean;
   disabled?: boolean;

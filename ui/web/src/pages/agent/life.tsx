@@ -1,6 +1,6 @@
 import { useState } from "preact/hooks";
 import { post } from "../../lib/api";
-import { may, ofOrganization } from "../../lib/session";
+import { may, ofOrganization, within } from "../../lib/session";
 import type { Life } from "../../lib/types";
 import { Button } from "../../parts/button";
 import { Dialog } from "../../parts/dialog";
@@ -31,6 +31,11 @@ export function LifeActions({ vault, life }: { vault: string; life: Life }) {
         <Button icon="lock" onClick={() => setStep("lock")}>
           Lock…
         </Button>
+      )}
+      {life === "locked" && may("operator") && (
+        <a class="button plain" href={within(`/enrolment?vault=${vault}&replace=1`)}>
+          Let in again…
+        </a>
       )}
       {life !== "retired" && may("admin") && (
         <Button kind="danger" onClick={() => setStep("retire")}>

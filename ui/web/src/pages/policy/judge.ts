@@ -1,0 +1,55 @@
+import type { PolicyDocument, PolicyRule } from "../../lib/types";
+
+/** What one document alone says of an access. Pure. */
+export interface Verdict {
+  effect: "allow" | "deny" | "none";
+  /** Of the rule that decides: `rules[2]`. */
+  rule: string;
+  /** Conditions stand in the way of a certain answer; it holds when they do. */
+  conditional: boolean;
+}
+
+/**
+ * Decide by path and capability, as docs/policies.md says: a denial wins, nothing is allowed that
+ * no rule allows. Conditions are not evaluated, for only the agent knows the caller and the secret:
+ * a denial with one does not hide an allowance, and either is told as conditional.
+ */
+export function judge(document: PolicyDocument, path: string, capability: string): Verdict {
+  const nothing: Verdict = { effect: "none", rule: "", conditional: false };
+  if (document.enabled === false) return nothing;
+  const always = !document.conditions?.length;
+  const found = (document.rules ?? []).flatMap((rule, index) =>
+    counts(rule, path, capability)
+      ? [{ effect: rule.effect, rule: `rules[${index}]`, sure: always && !rule.conditions?.length }]
+      : [],
+  );
+  const denial = found.find(({ effect, sure }) => effect === "deny" && sure);
+  const doubt = found.find(({ effect }) => effect === "deny");
+  const allowances = found.filter(({ effect }) => effect === "allow");
+  const allowance = allowances.find(({ sure }) => sure) ?? allowances[0];
+  const told = denial ?? allowance ?? doubt;
+  if (!told) return nothing;
+  const conditional = told !== denial && (!told.sure || doubt !== undefined);
+  return { effect: told.effect, rule: told.rule, conditional };
+}
+
+/** Whether a pattern covers a path: literal, a closing `*` for what follows, `+` for one segment. */
+export function covers(pattern: string, path: string): boolean {
+  const isOpen = pattern.endsWith("*");
+  const parts = (isOpen ? pattern.slice(0, -1) : pattern).split("/");
+  const last = parts.pop() ?? "";
+  const given = path.split("/");
+  if (isOpen ? given.length <= parts.length : given.length !== parts.length + 1) return false;
+  if (!parts.every((part, index) => segment(part, given[index] ?? ""))) return false;
+  const rest = given.slice(parts.length).join("/");
+  return isOpen ? rest.startsWith(last) : segment(last, rest);
+}
+
+function segment(part: string, given: string): boolean {
+  return part === given || (part === "+" && given !== "");
+}
+
+function counts(rule: PolicyRule, path: string, capability: string): boolean {
+  const can = rule.capabilities.includes("*") || rule.capabilities.includes(capability);
+  return can && rule.paths.some(pattern => covers(pattern, path));
+}

@@ -1,0 +1,98 @@
+import { useState } from "preact/hooks";
+import type { Policy, PolicyVersion } from "../../lib/types";
+import { State } from "../../parts/badge";
+import { Card } from "../../parts/card";
+import { Code, Diff } from "../../parts/code";
+import { Select } from "../../parts/field";
+import { type Column, Table } from "../../parts/table";
+import { TimeAgo } from "../../parts/time";
+import { shown } from "./write";
+
+interface VersionsProps {
+  policy: Policy;
+  /** The newest first. */
+  versions: PolicyVersion[];
+}
+
+/** Who wrote what when, and what is different between any two. */
+export function Versions({ policy, versions }: VersionsProps) {
+  const newest = versions[0];
+  const [after, setAfter] = useState(newest?.version ?? 0);
+  const [before, setBefore] = useState(versions[1]?.version ?? 0);
+  const textOf = (number: number) => {
+    const found = versions.find(({ version }) => version === number);
+    return found ? shown(found.document) : "";
+  };
+  const choices = versions.map(({ version }) => [`${version}`, `Version ${version}`] as const);
+  const look = (row: PolicyVersion) => {
+    setAfter(row.version);
+    setBefore(versions.find(({ version }) => version < row.version)?.version ?? 0);
+  };
+  return (
+    <div class="stack">
+      <Card title="Versions" flush aside={versions.length >= MOST && `the newest ${MOST}`}>
+        <Table
+          label="Versions"
+          columns={columns(policy)}
+          rows={versions}
+          keyOf={({ version }) => `${version}`}
+          open={look}
+          height="18rem"
+        />
+      </Card>
+      <Card
+        title={before ? `From version ${before} to ${after}` : `Version ${after}`}
+        aside={
+          <span class="line">
+            <Select
+              aria-label="Older version"
+              value={`${before}`}
+              change={value => setBefore(Number(value))}
+              options={[["0", "Nothing"], ...choices]}
+            />
+            <span aria-hidden="true">→</span>
+            <Select
+              aria-label="Newer version"
+              value={`${after}`}
+              change={value => setAfter(Number(value))}
+              options={choices}
+            />
+          </span>
+        }
+      >
+        {before ? (
+          <Diff label="What changes" before={textOf(before)} after={textOf(after)} />
+        ) : (
+          <Code label={`Version ${after}`} text={textOf(after)} />
+        )}
+      </Card>
+    </div>
+  );
+}
+
+export const MOST = 100; // versions that are asked for
+
+function columns({ stable }: Policy): Column<PolicyVersion>[] {
+  return [
+    { name: "version", title: "Version", width: "5.5rem", cell: row => row.version },
+    {
+      name: "use",
+      title: "",
+      width: "6.5rem",
+      cell: row => row.version === stable && <State of="done" label="In use" />,
+    },
+    {
+      name: "comment",
+      title: "Comment",
+      cell: ({ comment }) => <span title={comment}>{comment || "–"}</span>,
+    },
+    { name: "by", title: "By", width: "12rem", wide: true, cell: row => row.created_by },
+    {
+      name: "at",
+      title: "When",
+      width: "7rem",
+      number: true,
+      cell: row => <TimeAgo at={row.created_at} />,
+    },
+  ];
+}

@@ -1,0 +1,89 @@
+import { useState } from "preact/hooks";
+import { post } from "../../lib/api";
+import type { Keyed } from "../../lib/collection";
+import { may, ofOrganization } from "../../lib/session";
+import type { RolloutRow } from "../../lib/types";
+import { Button } from "../../parts/button";
+import { Dialog } from "../../parts/dialog";
+import { Field } from "../../parts/field";
+import { toast } from "../../parts/toasts";
+
+type Step = "halt" | "advance" | "rollback";
+
+interface ActionsProps {
+  row: Keyed<RolloutRow>;
+  /** It is done, and its version is still the one in general use: it can be taken back. */
+  revocable?: boolean;
+}
+
+/** What a person may do to a roll-out as it stands. */
+export function RolloutActions({ row, revocable = false }: ActionsProps) {
+  const [step, setStep] = useState<Step | null>(null);
+  const open = row.state === "running" || row.state === "halted";
+  if (!may("operator") || (!open && !revocable)) return null;
+  const isLast = row.step + 1 >= row.steps;
+  return (
+    <span class="line">
+      {row.state === "running" && <Button onClick={() => setStep("halt")}>Halt…</Button>}
+      {open && !isLast && (
+        <Button onClick={() => setStep("advance")}>
+          {row.state === "halted" ? "Resume…" : "Next step…"}
+        </Button>
+      )}
+      <Button kind="danger" onClick={() => setStep("rollback")}>
+        Roll back…
+      </Button>
+      {step && <Ask row={row} step={step} close={() => setStep(null)} />}
+    </span>
+  );
+}
+
+interface AskProps {
+  row: Keyed<RolloutRow>;
+  step: Step;
+  close: () => void;
+}
+
+function Ask({ row, step, close }: AskProps) {
+  const [reason, setReason] = useState("");
+  const { title, action, means, done } = asked(step, row);
+  const act = async () => {
+    const body = step === "advance" ? undefined : { reason };
+    await post(ofOrganization(`rollouts/${row.key}/${step}`), body);
+    toast(done);
+  };
+  return (
+    <Dialog title={title} action={action} danger={step === "rollback"} act={act} close={close}>
+      <p class="muted">{means}</p>
+      {step !== "advance" && (
+        <Field label="Reason" value={reason} change={setReason} maxLength={1024} />
+      )}
+    </Dialog>
+  );
+}
+
+function asked(step: Step, { policy, previous, version, step: at, steps, state }: RolloutRow) {
+  const what = `${policy} version ${version}`;
+  if (step === "halt")
+    return {
+      title: `Halt the roll-out of ${what}?`,
+      action: "Halt",
+      means: "Agents that have the new version keep it; no others get it.",
+      done: `The roll-out of ${what} is halted`,
+    };
+  if (step === "advance")
+    return {
+      title: `Step ${at + 2} of ${steps} for ${what}?`,
+      action: state === "halted" ? "Resume" : "Next step",
+      means: "It begins now, whoever is still waited for or has refused.",
+      done: `The roll-out of ${what} goes on`,
+    };
+  return {
+    title: `Roll back ${what}?`,
+    action: "Roll back",
+    means: previous
+      ? `Every agent that has it gets version ${previous} again.`
+      : "There was no version before: every agent that has it loses this policy.",
+    done: `${what} is rolled back`,
+  };
+}
