@@ -44,7 +44,7 @@ class BatchActor(_Lifecycle, Generic[M]):
     """All that is queued in one turn, up to `max_batch`: the shape of a group commit.
 
     With a `hold` a batch waits for company, for so many seconds at most: until it is as large as
-    the last one and all that had queued behind that. A sender who is alone never waits.
+    the last one and all that had queued behind that. A few senders (`cell.COMPANY`) never wait.
     """
 
     hold: ClassVar[float] = 0.0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import trio
 
@@ -14,6 +14,9 @@ from actors.mailbox import Mailbox
 from actors.reply import Stop
 from actors.tree import MailboxStats, Node
 from actors.world import World
+
+COMPANY: Final = 8
+"""Messages from which on a batch waits for as many: what few would save is less than they wait."""
 
 
 class Member(Protocol):
@@ -168,7 +171,8 @@ class Cell:
                 raise BatchMismatch(f"{self.path}: {len(results)} results for {len(letters)}")
             for letter, result in zip(letters, results, strict=True):
                 letter.resolve(result)
-            expected = len(letters) + self.mailbox.depth if actor.hold else 0
+            together = len(letters) + self.mailbox.depth
+            expected = together if actor.hold and together >= COMPANY else 0
             if _has_stop(results):
                 return
 
