@@ -66,7 +66,7 @@ def test_a_manager_that_is_gone_is_an_error(tmp_path: Path) -> None:
     ("pid", "usec", "seconds"),
     [
         ("", "30000000", 30.0),
-        (str(os.getpid()), "500000", 0.5),
+        ("{self}", "500000", 0.5),
         ("1", "30000000", 0.0),  # meant for another process
         ("", "", 0.0),
         ("", "-1", 0.0),
@@ -74,7 +74,8 @@ def test_a_manager_that_is_gone_is_an_error(tmp_path: Path) -> None:
 )
 def test_the_watchdogs_patience_is_read(pid: str, usec: str, seconds: float) -> None:
     """sd_watchdog_enabled(3): in seconds, and only if it is meant for this process."""
+    own = pid.format(self=os.getpid())
     service = Service.from_environment(
-        {"NOTIFY_SOCKET": "/run/none", "WATCHDOG_PID": pid, "WATCHDOG_USEC": usec}
+        {"NOTIFY_SOCKET": "/run/none", "WATCHDOG_PID": own, "WATCHDOG_USEC": usec}
     )
     assert service.watchdog == pytest.approx(seconds)
