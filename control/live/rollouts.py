@@ -41,9 +41,10 @@ class Rollouts(Projection):
 
 def rollout_row(rollout: Rollout, fares: Progress | None) -> Columns:
     """A roll-out; how it fares is not counted any more once it is over."""
-    counts: Columns = dict.fromkeys(("reached", "wanted", "applied", "failed"))
+    counts: Columns = dict.fromkeys(("total", "reached", "wanted", "applied", "failed"))
     if fares is not None:
         counts = {
+            "total": fares.total,
             "reached": fares.wanted + fares.applied + fares.failed,
             "wanted": fares.wanted,
             "applied": fares.applied,
@@ -55,6 +56,7 @@ def rollout_row(rollout: Rollout, fares: Progress | None) -> Columns:
         "previous": rollout.previous,
         "step": rollout.step,
         "steps": steps(rollout.plan),
+        "automatic": rollout.plan.automatic,
         "state": str(rollout.state),
         "reason": rollout.reason,
         "created_by": rollout.created_by,

@@ -28,6 +28,8 @@ class Progress(Struct, frozen=True):
     wanted: int = 0
     applied: int = 0
     failed: int = 0
+    total: int = 0
+    """All that the policy is for, whether the step reaches them or not."""
 
 
 def steps(plan: Plan) -> int:

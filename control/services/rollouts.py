@@ -219,14 +219,16 @@ def settle(tx: Tx, rollout: Rollout, alert: Alert, now: int) -> Alert | None:
 def progress(tx: Tx, rollout: Rollout) -> Progress:
     """How the agents that the step reaches fare; one without its bundle yet is waited for."""
     policy = require_policy(tx, rollout.org, rollout.policy)
-    within = reached(rollout, targeted(policy, agents.members(tx, rollout.org)))
+    every = targeted(policy, agents.members(tx, rollout.org))
+    within = reached(rollout, every)
     having = {
         vault: outcome
         for vault, outcome, contents in policies.outcomes(tx, rollout.org)
         if contents.get(rollout.policy) == rollout.version
     }
     counted = tally(having[vault] for vault in within if vault in having)
-    return replace(counted, wanted=counted.wanted + len(within - having.keys()))
+    waited = counted.wanted + len(within - having.keys())
+    return replace(counted, wanted=waited, total=len(every))
 
 
 def _glance(org: str, now: float, tx: Tx) -> Seen:

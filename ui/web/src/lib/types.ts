@@ -133,11 +133,14 @@ export interface RolloutRow {
   /** From 0. */
   step: number;
   steps: number;
+  /** The next step begins by itself. */
+  automatic: boolean;
   state: RolloutState;
   reason: string;
   created_by: string;
   created: number;
   changed: number;
+  total: number | null;
   reached: number | null;
   wanted: number | null;
   applied: number | null;

@@ -80,12 +80,7 @@ function One({ policy, versions, moving, fleet, freshness, reload }: OneProps) {
     <Page
       title={policy.name}
       above={above()}
-      state={
-        <>
-          {open && <State of={open.state} filled />}
-          <LinkState />
-        </>
-      }
+      state={<LinkState />}
       actions={
         may("operator") && (
           <>

@@ -53,10 +53,10 @@ function Open({ row }: { row: Row }) {
         <Course row={row} />
         <div class="line">
           <RolloutActions row={row} />
-          <span class="muted">
+          <p class="muted">
             <a href={within(`/policies/${row.policy}`)}>{row.policy}</a> by {row.created_by},{" "}
             <TimeAgo at={row.created} />
-          </span>
+          </p>
         </div>
       </div>
     </Card>
@@ -105,7 +105,8 @@ export function Past({ rows }: { rows: readonly Row[] }) {
     ...COLUMNS,
     {
       name: "actions",
-      title: "",
+      title: "Actions",
+      bare: true,
       width: "8rem",
       number: true,
       wide: true,

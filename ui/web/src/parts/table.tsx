@@ -16,6 +16,8 @@ export interface Column<Row> {
   number?: boolean;
   /** Left out on narrow screens. */
   wide?: boolean;
+  /** Its title is for screen readers alone: a column of buttons. */
+  bare?: boolean;
   /** CSS width, such as `8rem`; columns without one share the rest. */
   width?: string;
 }
@@ -152,7 +154,7 @@ interface HeadProps<Row> {
 }
 
 function Head<Row>({ column, order, turn }: HeadProps<Row>) {
-  const { name, title, by, width } = column;
+  const { name, title, by, width, bare } = column;
   const isOrdered = order?.column === name;
   return (
     <th
@@ -167,7 +169,7 @@ function Head<Row>({ column, order, turn }: HeadProps<Row>) {
           <Icon name="chevron" size={10} />
         </button>
       ) : (
-        title
+        <span class={bare ? "unseen" : ""}>{title}</span>
       )}
     </th>
   );

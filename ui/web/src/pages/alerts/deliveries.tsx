@@ -121,7 +121,8 @@ function columns(
     },
     {
       name: "actions",
-      title: "",
+      title: "Actions",
+      bare: true,
       width: "8rem",
       number: true,
       cell: row =>

@@ -28,10 +28,11 @@ export function List() {
   if (live.error.value) return <Failure error={live.error.value} />;
   if (live.freshness.value === "loading") return <Loading what="Loading alerts" />;
   const asked = (name: string) => query.value.get(name) ?? "";
-  const [text, severity, state] = [asked("q"), asked("severity"), asked("state")];
+  const [text, severity] = [asked("q"), asked("severity")];
+  const [state, vault] = [asked("state"), asked("vault")];
   const rows = [...live.list(), ...older.filter(row => !live.rows.has(row.key))];
   rows.sort((a, b) => b.at - a.at || (a.key < b.key ? 1 : -1));
-  const shown = narrowed(rows, { text, severity, state });
+  const shown = narrowed(rows, { text, severity, state, vault });
   const more = async () => {
     const before = rows.at(-1)?.at ?? 0;
     // one second more: several of one second may lie on both sides of the page's end
@@ -68,6 +69,12 @@ export function List() {
               ["open", "Not acknowledged"],
               ["seen", "Acknowledged"],
             ]}
+          />
+          <Select
+            aria-label="Agent"
+            value={vault}
+            change={value => setQuery({ vault: value })}
+            options={[["", "Any agent"], ...vaultsOf(rows)]}
           />
         </div>
         {shown.length ? (
@@ -125,6 +132,11 @@ function One({ row }: { row: Row }) {
       </div>
     </li>
   );
+}
+
+function vaultsOf(rows: readonly Row[]): [string, string][] {
+  const names = [...new Set(rows.map(({ vault }) => vault))].filter(Boolean).sort();
+  return names.map(name => [name, name]);
 }
 
 function summary(all: number, shown: number): string {

@@ -19,6 +19,7 @@ export interface Filter {
   text: string;
   severity: string;
   state: string;
+  vault: string;
 }
 
 /** As the live feed has it. */
@@ -29,12 +30,13 @@ export function rowOf({ id, at, acknowledged_at, ...rest }: Older): Keyed<AlertR
 
 export function narrowed<Row extends AlertRow>(
   rows: readonly Row[],
-  { text, severity, state }: Filter,
+  { text, severity, state, vault }: Filter,
 ): Row[] {
   const wanted = text.trim().toLowerCase();
   return rows.filter(
     row =>
       (!severity || row.severity === severity) &&
+      (!vault || row.vault === vault) &&
       (!state || (row.acknowledged_at ? "seen" : "open") === state) &&
       (!wanted || `${row.vault} ${row.code} ${row.message}`.toLowerCase().includes(wanted)),
   );

@@ -29,7 +29,8 @@ export function Joins() {
     ...COLUMNS,
     {
       name: "actions",
-      title: "",
+      title: "Actions",
+      bare: true,
       width: "12rem",
       number: true,
       cell: join =>

@@ -28,7 +28,8 @@ export function Tokens() {
     ...COLUMNS,
     {
       name: "actions",
-      title: "",
+      title: "Actions",
+      bare: true,
       width: "7.5rem",
       number: true,
       cell: token =>

@@ -74,12 +74,16 @@ export const MOST = 100; // versions that are asked for
 
 function columns({ stable }: Policy): Column<PolicyVersion>[] {
   return [
-    { name: "version", title: "Version", width: "5.5rem", cell: row => row.version },
     {
-      name: "use",
-      title: "",
-      width: "6.5rem",
-      cell: row => row.version === stable && <State of="done" label="In use" />,
+      name: "version",
+      title: "Version",
+      width: "7.5rem",
+      cell: ({ version }) => (
+        <span class="line">
+          {version}
+          {version === stable && <State of="done" label="In use" />}
+        </span>
+      ),
     },
     {
       name: "comment",

@@ -1,12 +1,12 @@
-import { count } from "../../lib/format";
+import { count, plural } from "../../lib/format";
 import type { RolloutRow } from "../../lib/types";
 import { State } from "../../parts/badge";
 import { Progress } from "../../parts/progress";
 import "./row.css";
 
-/** How far a roll-out that is open has come with the agents that its step reaches. */
+/** How far a roll-out that is open has come, of all agents that its policy is for. */
 export function Course({ row }: { row: RolloutRow }) {
-  const { applied, failed, reached } = row;
+  const { applied, failed, reached, total } = row;
   return (
     <div class="course">
       <Progress
@@ -15,19 +15,24 @@ export function Course({ row }: { row: RolloutRow }) {
           { tone: "good", value: applied ?? 0 },
           { tone: "bad", value: failed ?? 0 },
         ]}
-        total={reached ?? 0}
+        total={total ?? 0}
       />
       <p class="counts">
         <span>
-          Step {row.step + 1} of {row.steps}
+          Step {row.step + 1} of {row.steps}: {count(reached)} of {plural(total ?? 0, "agent")}
         </span>
-        <span>
-          <State of="applied" label={`${count(applied)} of ${count(reached)} applied`} />
-        </span>
+        <State of="applied" label={`${count(applied)} applied`} />
         {!!row.wanted && <State of="wanted" label={`${count(row.wanted)} on the way`} />}
         {!!failed && <State of="failed" label={`${count(failed)} refused`} />}
       </p>
+      {waits(row) && (
+        <p class="muted">This step is through. The next one begins when a person says so.</p>
+      )}
       {row.state === "halted" && row.reason && <p class="muted">Halted: {row.reason}</p>}
     </div>
   );
+}
+
+function waits({ automatic, state, step, steps, wanted }: RolloutRow): boolean {
+  return state === "running" && !automatic && wanted === 0 && step + 1 < steps;
 }
