@@ -20,6 +20,8 @@ from control.genesis import first_admin
 from control.live.door import Door as LiveDoor
 from control.live.hub import Hub
 from control.metrics import Metrics
+from control.model.notices import State
+from control.services.postman import Postman
 from control.unit import open_link, open_plane
 from protocols.http import Limits, ServerHandle, TlsConfig
 from protocols.http import serve as serve_http
@@ -58,7 +60,7 @@ async def serve(settings: Settings, tell: Callable[[str], None]) -> None:
             gauges["live_browsers"] = lambda: float(live.open)
             gauges["live_views"] = lambda: float(hub.views)
             gauges["live_refusals"] = lambda: float(live.refused)
-            gauges |= _company(plane)
+            gauges |= _company(plane) | _told_to(plane.postman)
             with metrics.follow(partial(_by_presence, plane), gauges):
                 await _until_stopped(handle, nursery, _told(door))
         await app.shutdown()
@@ -132,6 +134,20 @@ def _company(plane: Plane) -> dict[str, Callable[[], float]]:
         "processes": lambda: float(len(lease.peers)),
         "leads": lambda: float(lease.leads),
         "others_heard": lambda: float(plane.bus.whole()),
+    }
+
+
+def _told_to(postman: Postman) -> dict[str, Callable[[], float]]:
+    """What people were told: totals of this process, and what waits as its leader saw it last."""
+    figures = postman.figures
+    return {
+        "messages_sent": lambda: float(figures.sent),
+        "messages_failed": lambda: float(figures.failed),
+        "messages_waiting": lambda: float(figures.tally.get(State.WAITING, 0)),
+        "messages_dead": lambda: float(figures.tally.get(State.DEAD, 0)),
+        "notices_known": lambda: float(figures.known),
+        "notices_omitted": lambda: float(figures.omitted),
+        "channels_resting": lambda: float(postman.open_circuits),
     }
 
 

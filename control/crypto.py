@@ -41,6 +41,11 @@ def is_signed(public: bytes, message: bytes, signature: bytes) -> bool:
     return True
 
 
+def mac(key: bytes, message: bytes) -> bytes:
+    """HMAC-SHA256 (RFC 2104), 32 bytes."""
+    return hmac.digest(key, message, "sha256")
+
+
 def mint(prefix: str) -> str:
     """A new bearer secret: `prefix_` and 256 bits from the operating system, in base62."""
     return f"{prefix}_{_base62(random_bytes(SECRET_BYTES))}"

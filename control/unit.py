@@ -43,6 +43,10 @@ from control.gateway.desk import Desk
 from control.gateway.door import Door, open_door
 from control.gateway.ends import Ends
 from control.gateway.gateway import Gateway
+from control.model.notices import Server as MailServer
+from control.notify.reach import Reach as Outward
+from control.notify.sender import Post
+from control.notify.smtp import Relay
 from control.pipeline import Pipeline
 from control.relay.company import company
 from control.relay.redis import RedisWire
@@ -62,6 +66,7 @@ from control.services.policies import Policies
 from control.services.presence import Rule, Watch
 from control.services.registry import Registry
 from control.services.rollouts import Rollouts
+from control.services.telling import Means, telling
 from control.services.trail import Trail
 from control.services.usage import Retention as UsageRetention
 from control.services.usage import Usage
@@ -79,6 +84,7 @@ from protocols.pki.keys import load_signing_key, new_signing_key, store_key
 WATCH_EVERY: Final = 1.0  # seconds; how exact "late" and "offline" are
 ROLL_EVERY: Final = 1.0
 DUTY_EVERY: Final = 1.0
+TELL_EVERY: Final = 1.0
 FOLLOW_EVERY: Final = 0.5  # seconds until a newcomer's policies are on their way
 RETRY_EVERY: Final = 60.0
 SWEEP_EVERY: Final = 300.0
@@ -104,6 +110,7 @@ async def open_plane(
         await plane.watch.load()
         await plane.aftermath.load()
         async with (
+            plane.postman.working(),
             company(store, plane.bus, _redis(settings), keys.fingerprint, world),
             working(_jobs(plane, settings), world),
         ):
@@ -208,6 +215,11 @@ def _wire(
         minutes=kept.metrics_minutes // SECOND,
         hours=kept.metrics_hours // SECOND,
     )
+    invitations = Invitations(store, passwords, sealer, opening, world)
+    told = telling(
+        store, sealer=sealer, means=_means(settings), secret=invitations.secret, alerts=alerts,
+        world=world,
+    )  # fmt: skip
     return Plane(
         world=world,
         public_url=settings.server.public_url,
@@ -219,7 +231,7 @@ def _wire(
         accounts=Accounts(store, passwords, opening, ends, world),
         users=Users(store, passwords, ends, world),
         members=Members(store, opening, ends, world),
-        invitations=Invitations(store, passwords, sealer, opening, world),
+        invitations=invitations,
         federation=_federation(settings, store, sealer, opening, Admission(store, ends, world)),
         factors=Factors(store, sealer, opening, ends, world),
         trail=trail,
@@ -236,6 +248,10 @@ def _wire(
         ),
         capacity=Capacity(store, world),
         alerts=alerts,
+        channels=told.channels,
+        deliveries=told.deliveries,
+        welcome=told.welcome,
+        postman=told.postman,
         witness=Witness(settings.keys.witness_name, public(keys.witness), keys.witness.sign),
         commands=Commands(store, bus, world),
         aftermath=aftermath,
@@ -255,6 +271,17 @@ def _federation(
         opening=opening,
         world=admission.world,
     )
+
+
+def _means(settings: Settings) -> Means:
+    notify = settings.notify
+    relay = None
+    if notify.mail is not None:
+        mail = notify.mail
+        server = MailServer(mail.host, mail.port, mail.tls, mail.username, mail.sender)
+        relay = Relay(server, mail.password.get_secret_value(), trusted=True)
+    reach = Outward(notify.private, notify.development)
+    return Means(Post(relay, notify.authorities), reach, settings.server.public_url)
 
 
 def _office(
@@ -290,6 +317,7 @@ def _jobs(plane: Plane, settings: Settings) -> list[Job]:
         "usage": plane.usage.sweep,
         "alerts": partial(plane.alerts.sweep, days),
         "commands": plane.commands.sweep,
+        "deliveries": plane.deliveries.sweep,
     }
     if plane.office is not None:
         sweeps["enrolments"] = partial(_tidy, plane.office, world=plane.world)
@@ -298,6 +326,7 @@ def _jobs(plane: Plane, settings: Settings) -> list[Job]:
         Job("last-words", 3600.0, plane.watch.flush, at_end=True),
         Job("trail-heads", HEADS_EVERY, plane.heads.keep, at_end=True),
         Job("duty", DUTY_EVERY, duty.tick),
+        Job("postman", TELL_EVERY, duty.led(plane.postman.tick)),
         Job("rollouts", ROLL_EVERY, duty.led(plane.rollouts.tick)),
         Job("policies", FOLLOW_EVERY, plane.policies.catch_up, bell=plane.policies.bell),
         Job("second-tries", RETRY_EVERY, duty.led(plane.policies.try_again)),

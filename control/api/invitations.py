@@ -40,10 +40,14 @@ class InvitationView(Struct, frozen=True):
 
 
 class Invited(Struct, frozen=True):
-    """A new invitation. `link` is shown this once; whoever has it can use it."""
+    """A new invitation. `link` is shown this once; whoever has it can use it.
+
+    `mailed`: whether it goes by mail, too.
+    """
 
     link: str
     invitation: InvitationView
+    mailed: bool
 
 
 class Held(Struct, frozen=True, forbid_unknown_fields=True):
@@ -76,9 +80,12 @@ class Shown(Struct, frozen=True):
 )  # fmt: skip
 async def create(call: Call, org: str, *, body: NewInvitation) -> Invited:
     plane = call.plane
-    secret, made = await plane.invitations.create(call.caller, org, body.email, body.role)
+    mail = plane.welcome.can_mail
+    secret, made = await plane.invitations.create(
+        call.caller, org, body.email, body.role, mail=mail
+    )
     plane.bus.publish(Event(Topic.INVITATION, org, "", made.id))
-    return Invited(f"{call.visit.own}/?invitation={secret}", _view(made))
+    return Invited(f"{call.visit.own}/?invitation={secret}", _view(made), mail)
 
 
 @invitations.add(

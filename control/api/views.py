@@ -161,6 +161,8 @@ class AlertView(Struct, frozen=True):
     at: str
     acknowledged_by: str
     acknowledged_at: str | None
+    subject: str
+    """What it is about by the agent's own random id, or empty."""
 
 
 class EventView(Struct, frozen=True):
@@ -298,6 +300,7 @@ def alert(row: Alert) -> AlertView:
         at=rfc3339(row.at),
         acknowledged_by=row.acknowledged_by,
         acknowledged_at=_maybe(row.acknowledged_at),
+        subject=row.subject,
     )
 
 

@@ -14,6 +14,7 @@ from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from control.api import (
+    channels,
     enrolment,
     factors,
     federation,
@@ -66,6 +67,8 @@ RESOURCES: Final[Sequence[Endpoints]] = (
     fleet.agents,
     fleet.metrics,
     fleet.alerts,
+    channels.channels,
+    channels.deliveries,
     trail.audit,
     enrolment.tokens,
     enrolment.joins,

@@ -8,9 +8,10 @@ from msgspec.structs import replace
 
 from actors import World
 from control.authn.endings import Endings
-from control.authn.invitations import address, spend
+from control.authn.invitations import spend
 from control.errors import AuthorizationError, ValidationError
 from control.model.factors import Identity, Invitation, Provider, Terms
+from control.model.names import address
 from control.model.people import Role, User
 from control.store import identities, invitations, people
 from control.store.rows import Tx

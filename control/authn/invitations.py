@@ -14,18 +14,19 @@ from control.authn.opening import Opening, Way
 from control.authn.passwords import Passwords
 from control.authn.users import check_rank
 from control.crypto import Sealer, digest_of
-from control.errors import ConflictError, NotFoundError, ValidationError
+from control.errors import ConflictError, NotFoundError
 from control.model.factors import Invitation
-from control.model.names import slug
+from control.model.names import address, slug
+from control.model.notices import INVITATION, Kind, Notice
 from control.model.people import Caller, Membership, Role, Token, User
-from control.store import invitations, members, people
+from control.model.records import Severity
+from control.store import invitations, members, notices, people
 from control.store.rows import Tx
 from control.store.store import Store
 from protocols.instant import SECOND
 
 LIFE: Final = 7 * 86_400 * SECOND
 MAX_OPEN: Final = 1000  # of one organization
-MAX_ADDRESS: Final = 254  # RFC 5321, 4.5.3.1.3
 
 
 class Shown(Struct, frozen=True):
@@ -50,8 +51,13 @@ class Invitations:
         self._opening = opening
         self._world = world
 
-    async def create(self, by: Caller, org: str, email: str, role: Role) -> tuple[str, Invitation]:
-        """The link's secret, and what is kept. An older one for the address ends."""
+    async def create(
+        self, by: Caller, org: str, email: str, role: Role, *, mail: bool = False
+    ) -> tuple[str, Invitation]:
+        """The link's secret, and what is kept. An older one for the address ends.
+
+        `mail`: have its link mailed.
+        """
         check_rank(by, role)
         now, identifier = self._world.now(), self._world.new_id()
         made = Invitation(
@@ -66,12 +72,17 @@ class Invitations:
             used_at=0,
             used_by="",
         )
+        invited = Notice(
+            identifier, org, Kind.INVITED, INVITATION, Severity.INFO, "", identifier, "", now
+        )
 
         def change(tx: Tx) -> None:
             if invitations.count_open(tx, org, now) >= MAX_OPEN:
                 raise ConflictError("too_many_invitations", f"{MAX_OPEN} are open already")
             invitations.drop_open(tx, org, made.email)
             invitations.add_invitation(tx, made)
+            if mail:
+                notices.post(tx, invited)
 
         await self._store.write(change)
         return self.secret(org, identifier), made
@@ -160,18 +171,6 @@ def found(tx: Tx, secret: str, now: int) -> Invitation:
 def spend(tx: Tx, row: Invitation, user: User, now: int) -> None:
     """It was good once."""
     invitations.put_invitation(tx, replace(row, used_at=now, used_by=f"{user.org}/{user.name}"))
-
-
-def address(text: str) -> str:
-    """An email address, in lower case. Raises `ValidationError`.
-
-    Only what would be dangerous is refused: whether mail arrives shows whether it is one.
-    """
-    local, _, domain = text.rpartition("@")
-    fine = text.isascii() and text.isprintable() and not set(text) & set(' "<>(),:;\\[]')
-    if not (local and "." in domain and fine and len(text) <= MAX_ADDRESS) or "@" in local:
-        raise ValidationError("email_invalid", "this is no email address", field="email")
-    return text.lower()
 
 
 def _none() -> NotFoundError:

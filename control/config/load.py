@@ -8,7 +8,17 @@ from urllib.parse import quote
 
 from pydantic import SecretStr, ValidationError
 
-from control.config.settings import Database, Identity, Keys, Link, Presence, Server, Settings, Tls
+from control.config.settings import (
+    Database,
+    Identity,
+    Keys,
+    Link,
+    Notify,
+    Presence,
+    Server,
+    Settings,
+    Tls,
+)
 from protocols.settings.load import ConfigError as ConfigError
 from protocols.settings.load import explain, load
 
@@ -41,6 +51,7 @@ def dev_settings(
             database=Database(url=SecretStr(f"sqlite:///{quote(str(folder))}/control.db")),
             keys=Keys(folder=folder / "keys"),
             identity=Identity(loopback=True),
+            notify=Notify(development=True),
         )
     except ValidationError as error:
         raise ConfigError(explain("--listen", error, {})) from None

@@ -170,8 +170,8 @@ class Notify(Section):
     """How people are told. `mail`: for invitations, and for channels without a server of their own.
 
     `private`: networks that channels may reach beside public addresses, as `10.1.0.0/16`.
-    `authorities`: whose certificates are trusted too (PEM). `development`: also plain http and plain
-    mail, on this machine.
+    `authorities`: whose certificates are trusted too (PEM). `development`: also plain http and
+    plain mail, on this machine.
     """
 
     mail: MailServer | None = None

@@ -8,6 +8,7 @@ from msgspec import Meta
 from control.errors import ValidationError
 
 MAX_TAGS: Final = 32  # of one agent
+MAX_ADDRESS: Final = 254  # RFC 5321, 4.5.3.1.3
 MAX_PAGE: Final = 500  # things of one answer; a longer list is read page by page
 
 SLUG: Final = "[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?"
@@ -48,3 +49,15 @@ def tags(given: tuple[str, ...]) -> tuple[str, ...]:
                 field="tags",
             )
     return tuple(sorted(set(given)))
+
+
+def address(text: str) -> str:
+    """An email address, in lower case. Raises `ValidationError`.
+
+    Only what would be dangerous is refused: whether mail arrives shows whether it is one.
+    """
+    local, _, domain = text.rpartition("@")
+    fine = text.isascii() and text.isprintable() and not set(text) & set(' "<>(),:;\\[]')
+    if not (local and "." in domain and fine and len(text) <= MAX_ADDRESS) or "@" in local:
+        raise ValidationError("email_invalid", "this is no email address", field="email")
+    return text.lower()

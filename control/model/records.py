@@ -37,6 +37,8 @@ class Alert(Struct, frozen=True):
     at: int
     acknowledged_by: str
     acknowledged_at: int
+    subject: str = ""
+    """What it is about by the agent's own random id, in hexadecimal; empty for nothing."""
 
 
 class AuditEvent(Struct, frozen=True):

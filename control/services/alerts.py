@@ -1,12 +1,13 @@
-"""Alerts: raised once, seen and acknowledged by people. Channels to send them by come later."""
+"""Alerts: raised once, told by channels, seen and acknowledged by people."""
 
 from msgspec.structs import replace
 
 from actors import World
 from control.errors import NotFoundError
+from control.model.notices import Kind, notice_of
 from control.model.records import Alert, Severity
 from control.services.events import Bus, Event, Topic
-from control.store import records
+from control.store import notices, records
 from control.store.rows import Tx
 from control.store.store import Store
 from protocols.instant import SECOND
@@ -65,6 +66,9 @@ class Alerts:
                 return alert
             seen = replace(alert, acknowledged_by=by, acknowledged_at=now)
             records.put_alert(tx, seen)
+            notices.post(
+                tx, notice_of(seen, Kind.ACKNOWLEDGED, f"{seen.message} (seen by {by})", now)
+            )
             return seen
 
         return await self._store.write(change)

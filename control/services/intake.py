@@ -321,9 +321,11 @@ def _percentile(counts: Sequence[int], percent: int) -> int:
 
 def _alerted(tx: Tx, link: Link, told: m.Alert, mark: Mark) -> Events:
     times = f" ({told.count} times)" if told.count > 1 else ""
-    said = f"agent {link.vault} reports {told.code.replace('_', ' ')}{times}"
+    subject = told.subject.hex() if any(told.subject) else ""
+    what = f" of {subject}" if subject else ""
+    said = f"agent {link.vault} reports {told.code.replace('_', ' ')}{what}{times}"
     severity = Severity(str(told.severity))
-    return _raise(tx, link, mark, str(told.code), said, severity=severity)
+    return _raise(tx, link, mark, str(told.code), said, severity=severity, subject=subject)
 
 
 def _commanded(tx: Tx, link: Link, told: m.CommandResult) -> Events:
@@ -342,8 +344,10 @@ def _raise(
     told: str,
     *,
     severity: Severity = Severity.CRITICAL,
+    subject: str = "",
 ) -> Events:
-    alert = Alert(mark.id, link.org, link.vault, code, severity, told, mark.now, "", 0)
+    org, vault = link.org, link.vault
+    alert = Alert(mark.id, org, vault, code, severity, told, mark.now, "", 0, subject)
     records.add_alerts(tx, alert)
     return (Event(Topic.ALERT, link.org, link.vault, mark.id),)
 

@@ -5,14 +5,17 @@ from typing import Final
 import sqlalchemy as sa
 from msgspec import Struct
 
+from control.model.notices import notice_of
 from control.model.records import Alert, AuditEvent, Witnessed
+from control.store.notices import post
 from control.store.rows import Tx, add, every, first, put
 from control.store.tables import alerts, audit, witnessed
 
 
 def add_alerts(tx: Tx, *rows: Alert) -> None:
-    """Add alerts."""
+    """Add alerts, and have people told of them."""
     add(tx, alerts, *rows)
+    post(tx, *(notice_of(row) for row in rows))
 
 
 def alert(tx: Tx, org: str, alert_id: str) -> Alert | None:

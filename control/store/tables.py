@@ -223,6 +223,7 @@ alerts: Final = _table(
     big("at"),
     name("acknowledged_by"),
     big("acknowledged_at"),
+    name("subject"),
     sa.Index("ix_alerts_at", "org", "at"),
 )
 audit: Final = _table(

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from control.errors import UnavailableError
 from control.store.engines import open_engines
 from control.store.migrate import migrate
-from control.store.tables import metadata
+from control.store.notice_tables import metadata
 
 
 def test_the_steps_lead_to_the_tables(tmp_path: Path) -> None:

@@ -1,0 +1,218 @@
+"""What is told to people by channels: notices, the channels, and messages on their way.
+
+Times are Unix nanoseconds, lengths of time in a channel's terms are seconds.
+"""
+
+from enum import StrEnum
+from typing import Final
+
+from msgspec import Struct
+
+from control.model.records import Alert, Severity
+
+INVITATION: Final = "invitation"
+MAIL: Final = ""
+"""In place of a channel's id: the control plane's own mail, for invitations."""
+
+
+class Kind(StrEnum):
+    """What has happened."""
+
+    RAISED = "raised"
+    RESOLVED = "resolved"
+    ACKNOWLEDGED = "acknowledged"
+    INVITED = "invited"
+    TEST = "test"
+
+
+ENDS: Final = {
+    "agent_online": ("agent_offline", Severity.CRITICAL),
+    "unsealed": ("sealed", Severity.INFO),
+}
+"""Alerts that say that another one is over: its code, and how severe that one is."""
+
+_RANKS: Final = {severity: rank for rank, severity in enumerate(Severity)}
+
+
+def covers(least: Severity, severity: Severity) -> bool:
+    """Whether `severity` is at least as severe as `least`."""
+    return _RANKS[severity] >= _RANKS[least]
+
+
+class Notice(Struct, frozen=True):
+    """One thing to be told. It is made of closed lists of words, names and ids: no secret."""
+
+    id: str
+    org: str
+    kind: Kind
+    code: str
+    severity: Severity
+    vault: str
+    subject: str
+    """What it is about: an opaque id of the agent's own, or an invitation's id."""
+    message: str
+    at: int
+    repeated: int = 0
+    """How often the same was not told since it was told last."""
+
+    @property
+    def origin(self) -> tuple[str, Severity]:
+        """Code and severity of the alert that it is about."""
+        if self.kind is Kind.RESOLVED:
+            return ENDS.get(self.code, (self.code, self.severity))
+        return self.code, self.severity
+
+    @property
+    def key(self) -> str:
+        """The same for notices of the same alert."""
+        return "/".join((self.origin[0], self.vault, self.subject))
+
+
+def notice_of(alert: Alert, kind: Kind = Kind.RAISED, message: str = "", at: int = 0) -> Notice:
+    """What is to be told of an alert; `message` and `at` are the alert's own unless given."""
+    if kind is Kind.RAISED and alert.code in ENDS:
+        kind = Kind.RESOLVED
+    return Notice(
+        id=alert.id,
+        org=alert.org,
+        kind=kind,
+        code=alert.code,
+        severity=alert.severity,
+        vault=alert.vault,
+        subject=alert.subject,
+        message=message or alert.message,
+        at=at or alert.at,
+    )
+
+
+class Type(StrEnum):
+    """How a channel reaches people."""
+
+    EMAIL = "email"
+    WEBHOOK = "webhook"
+    SLACK = "slack"
+
+
+class Tls(StrEnum):
+    """How a mail server proves who it is; `plain` is for development, on loopback."""
+
+    STARTTLS = "starttls"
+    TLS = "tls"
+    PLAIN = "plain"
+
+
+class Server(Struct, frozen=True):
+    """A mail server. `username` empty: it lets us in without a login."""
+
+    host: str
+    port: int
+    tls: Tls
+    username: str
+    sender: str
+
+
+class Quiet(Struct, frozen=True):
+    """Hours in which nothing is sent: `HH:MM`, local time of `zone`; they may span midnight."""
+
+    begins: str
+    ends: str
+    zone: str
+
+
+class Terms(Struct, frozen=True, kw_only=True):
+    """What a channel tells, to whom, and when. Empty lists mean all."""
+
+    severity: Severity = Severity.WARNING
+    events: tuple[str, ...] = ()
+    kinds: tuple[Kind, ...] = (Kind.RAISED, Kind.RESOLVED)
+    tags: tuple[str, ...] = ()
+    vaults: tuple[str, ...] = ()
+    window: int = 600
+    digest: int = 0
+    quiet: Quiet | None = None
+    urgent: Severity | None = Severity.CRITICAL
+    per_hour: int = 60
+    to: tuple[str, ...] = ()
+    server: Server | None = None
+
+
+class Channel(Struct, frozen=True):
+    """A way to reach people of an organization.
+
+    `secret` is sealed: `Secrets`. `host` is what may be shown of its address. `failures` counts
+    those in a row, `omitted` notices that had no place in its queue.
+    """
+
+    org: str
+    id: str
+    name: str
+    type: Type
+    host: str
+    enabled: bool
+    terms: Terms
+    secret: bytes
+    created_at: int
+    changed_at: int
+    sent_at: int = 0
+    failed_at: int = 0
+    failures: int = 0
+    reason: str = ""
+    omitted: int = 0
+
+
+class Secrets(Struct, frozen=True, omit_defaults=True):
+    """What a channel needs and nobody is shown: a mail password, an address, signing keys.
+
+    Both `keys` sign until `until`, then the first alone.
+    """
+
+    password: str = ""
+    url: str = ""
+    keys: tuple[bytes, ...] = ()
+    until: int = 0
+
+
+class Entry(Struct, frozen=True):
+    """A notice that waits for its turn on a channel; `notice` is its kind and id."""
+
+    org: str
+    channel: str
+    notice: str
+    due_at: int
+    at: int
+    body: Notice
+
+
+class Told(Struct, frozen=True):
+    """What a channel was told last of an alert, and how often the same came since."""
+
+    org: str
+    channel: str
+    key: str
+    kind: Kind
+    at: int
+    count: int
+
+
+class State(StrEnum):
+    """Where a message is."""
+
+    WAITING = "waiting"
+    SENT = "sent"
+    DEAD = "dead"
+
+
+class Delivery(Struct, frozen=True):
+    """A message, the same at every attempt. `reason`: of the last failure."""
+
+    org: str
+    id: str
+    channel: str
+    state: State
+    attempts: int
+    reason: str
+    created_at: int
+    due_at: int
+    finished_at: int
+    omitted: int
+    notices: tuple[Notice, ...]

@@ -1,0 +1,85 @@
+"""A POST to an address that somebody named: pinned, bounded, not redirected, its answer unread."""
+
+import ssl
+from collections.abc import Mapping
+from typing import Final
+
+import httpx2
+import trio
+
+from control.errors import ValidationError
+from control.notify.errors import FailedError, RefusedError
+from control.notify.reach import Place, Reach, Resolve
+
+SECONDS: Final = 15.0  # for all of it
+AT_ONCE: Final = 32
+MAX_BODY: Final = 256 * 1024
+_TRANSIENT: Final = frozenset({404, 408, 409, 425, 429})  # of those below 500; 404: being deployed
+_FAULT: Final = 500
+
+
+class Poster:
+    """Sends bodies; tells by status alone."""
+
+    def __init__(self, reach: Reach, resolve: Resolve, tls: ssl.SSLContext) -> None:
+        self._reach = reach
+        self._resolve = resolve
+        self._tls = tls
+        self._slots = trio.CapacityLimiter(AT_ONCE)
+
+    async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> None:
+        """Returns once it was taken (2xx). Raises `UndeliveredError`."""
+        try:
+            place = self._reach.place(url)
+        except ValidationError as error:
+            raise RefusedError(error.message) from None
+        if len(body) > MAX_BODY:
+            raise RefusedError("the message is too long")
+        try:
+            with trio.fail_after(SECONDS):
+                address = await self._reach.address(
+                    place.host, place.port, self._resolve, plain=place.scheme == "http"
+                )
+                status, after = await self._ask(place, address, body, headers)
+        except trio.TooSlowError:
+            raise FailedError(f"no answer within {SECONDS:.0f} seconds") from None
+        except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:
+            raise FailedError(_why(error)) from None
+        _judge(status, after)
+
+    async def _ask(
+        self, place: Place, address: str, body: bytes, headers: Mapping[str, str]
+    ) -> tuple[int, str]:
+        """Status and `Retry-After`. The certificate is checked for the name, not the address."""
+        at = f"[{address}]" if ":" in address else address
+        url = f"{place.scheme}://{at}:{place.port}{place.path}"
+        sent = {**headers, "Host": place.authority, "Accept-Encoding": "identity"}
+        name = {"sni_hostname": place.host}
+        async with (
+            self._slots,
+            httpx2.AsyncClient(verify=self._tls, timeout=SECONDS, trust_env=False) as http,
+            http.stream(
+                "POST", url, content=body, headers=sent, follow_redirects=False, extensions=name
+            ) as reply,
+        ):
+            return reply.status_code, reply.headers.get("Retry-After", "")
+
+
+def _judge(status: int, after: str) -> None:
+    if status in range(200, 300):
+        return
+    if status in range(300, 400):
+        raise RefusedError(f"it answered {status}: redirects are not followed")
+    wait = float(after) if after.isascii() and after.isdigit() and len(after) < 8 else 0.0  # noqa: PLR2004  # far above what is believed
+    if status < _FAULT and status not in _TRANSIENT:
+        raise RefusedError(f"it answered {status}")
+    raise FailedError(f"it answered {status}", wait)
+
+
+def _why(error: Exception) -> str:
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return "its certificate is not one to trust"
+        cause = cause.__cause__ or cause.__context__
+    return "no connection, or it broke off"

@@ -1,0 +1,152 @@
+"""Where messages may go. Addresses are named by people, so that they must not reach what we can.
+
+A name is resolved once, every address of it has to be allowed, and the connection goes to the one
+that was looked at: a name that answers otherwise a moment later changes nothing (DNS rebinding).
+"""
+
+from collections.abc import Awaitable, Callable
+from ipaddress import (
+    IPv4Address,
+    IPv4Network,
+    IPv6Address,
+    IPv6Network,
+    ip_address,
+    ip_network,
+)
+from typing import Final, NamedTuple, TypeAlias
+from urllib.parse import urlsplit
+
+import trio
+from msgspec import Struct
+
+from control.errors import ValidationError
+from control.notify.errors import FailedError, RefusedError
+
+Address: TypeAlias = IPv4Address | IPv6Address
+Network: TypeAlias = IPv4Network | IPv6Network
+Resolve: TypeAlias = Callable[[str, int], Awaitable[list[str]]]
+
+HTTPS: Final = 443
+HTTP: Final = 80
+MAIL_PORTS: Final = frozenset({25, 465, 587, 2525})
+MAX_URL: Final = 2048
+LOOKUP_SECONDS: Final = 5.0
+_UNICAST: Final = IPv6Network("2000::/3")  # RFC 4291, 2.4: what is global so far
+_NAT64: Final = IPv6Network("64:ff9b::/96")  # RFC 6052, 2.1: the last 32 bits are an IPv4 address
+
+
+class Place(NamedTuple):
+    """A URL taken apart: `path` with its query. `host` as it has to be proven."""
+
+    scheme: str
+    host: str
+    port: int
+    path: str
+
+    @property
+    def authority(self) -> str:
+        """As a Host header names it."""
+        name = f"[{self.host}]" if ":" in self.host else self.host
+        usual = HTTPS if self.scheme == "https" else HTTP
+        return name if self.port == usual else f"{name}:{self.port}"
+
+
+class Reach(Struct, frozen=True):
+    """`private`: networks that are allowed beside the public ones.
+
+    `development`: plain http, plain mail and any port, on this machine.
+    """
+
+    private: tuple[str, ...] = ()
+    development: bool = False
+
+    def place(self, url: str) -> Place:
+        """The URL, if it may be one. Raises `ValidationError`; its address is looked at later."""
+        try:
+            parts = urlsplit(url)
+            host, port = parts.hostname or "", parts.port
+            host.encode("idna")
+        except (ValueError, UnicodeError):
+            raise _unfit() from None
+        odd = any(not "!" <= c <= "~" or c == "\\" for c in url)
+        if odd or not host or len(url) > MAX_URL or "@" in parts.netloc or parts.fragment:
+            raise _unfit()
+        if parts.scheme != "https" and not (parts.scheme == "http" and self.development):
+            raise _unfit()
+        usual = HTTPS if parts.scheme == "https" else HTTP
+        path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        return Place(parts.scheme, host, usual if port is None else port, path)
+
+    def check_mail(self, host: str, port: int, *, plain: bool) -> None:
+        """Raises `ValidationError` for a mail server that is not asked."""
+        if plain and not self.development:
+            raise ValidationError("tls_needed", "mail goes by TLS or STARTTLS", field="server")
+        if port not in MAIL_PORTS and not self.development:
+            ports = ", ".join(str(each) for each in sorted(MAIL_PORTS))
+            raise ValidationError("port_invalid", f"mail goes to port {ports}", field="server")
+        if not host or any(not "!" <= c <= "~" for c in host):
+            raise ValidationError("host_invalid", "this is no host", field="server")
+
+    async def address(self, host: str, port: int, resolve: Resolve, *, plain: bool = False) -> str:
+        """The one address to connect to. Raises `UndeliveredError`; `plain` goes to loopback alone.
+
+        Where several are there, the first; when any of them is not allowed, none.
+        """
+        found = [ip_address(each) for each in await _resolved(host, port, resolve)]
+        if not found:
+            raise FailedError("the host has no address")
+        for each in found:
+            if plain and not each.is_loopback:
+                raise RefusedError("without TLS only this machine is asked")
+            if not self.allows(each):
+                raise RefusedError("the host is at a private address")
+        return str(found[0])
+
+    def allows(self, address: Address) -> bool:
+        """Whether it is public, or in a network that the settings name."""
+        if any(address in network for network in self._networks(address)):
+            return True
+        inner = embedded(address)
+        if inner is not None:
+            return self.allows(inner)
+        if self.development and address.is_loopback:
+            return True
+        if isinstance(address, IPv6Address) and address not in _UNICAST:
+            return False
+        return address.is_global and not address.is_multicast and not address.is_reserved
+
+    def _networks(self, address: Address) -> list[Network]:
+        networks = (ip_network(text) for text in self.private)
+        return [network for network in networks if network.version == address.version]
+
+
+def embedded(address: Address) -> IPv4Address | None:
+    """The IPv4 address that an IPv6 one leads to: mapped, 6to4, Teredo or NAT64."""
+    if not isinstance(address, IPv6Address):
+        return None
+    if address in _NAT64:
+        return IPv4Address(int(address) & 0xFFFF_FFFF)
+    teredo = address.teredo
+    return address.ipv4_mapped or address.sixtofour or (teredo[1] if teredo else None)
+
+
+async def resolve(host: str, port: int) -> list[str]:
+    """The addresses of a host by the system's resolver. Raises `OSError`, `UnicodeError`."""
+    found = await trio.socket.getaddrinfo(host, port, type=trio.socket.SOCK_STREAM)
+    return [str(entry[4][0]).partition("%")[0] for entry in found]
+
+
+async def _resolved(host: str, port: int, resolver: Resolve) -> list[str]:
+    try:
+        return [str(ip_address(host))]
+    except ValueError:
+        pass
+    try:
+        with trio.fail_after(LOOKUP_SECONDS):
+            return await resolver(host, port)
+    except (OSError, UnicodeError, trio.TooSlowError):
+        raise FailedError("the host's name does not resolve") from None
+
+
+def _unfit() -> ValidationError:
+    return ValidationError("url_invalid", "this takes an https address", field="url")

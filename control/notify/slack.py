@@ -1,0 +1,34 @@
+"""A letter for a Slack incoming webhook: blocks of plain text, in which nothing is markup."""
+
+from typing import Any, Final
+
+import msgspec
+
+from control.notify.letter import Letter, moment, more, plain, sentence, title, word
+
+MAX_SHOWN: Final = 20  # notices; Slack takes 50 blocks
+MAX_HEADER: Final = 150
+MAX_TEXT: Final = 2900  # of a section; Slack takes 3,000 characters
+HEADERS: Final = {"Content-Type": "application/json", "User-Agent": "Freehold"}
+
+
+def body_of(letter: Letter) -> bytes:
+    """The JSON of it. `text` is what phones show; there `&`, `<` and `>` have to be escaped."""
+    blocks: list[dict[str, Any]] = [{"type": "header", "text": _text(title(letter), MAX_HEADER)}]
+    for notice in letter.notices[:MAX_SHOWN]:
+        said = f"{word(notice).upper()}: {sentence(notice)}"
+        about = " · ".join(filter(None, (notice.code, notice.vault, moment(notice.at))))
+        blocks.append({"type": "section", "text": _text(f"{said}\n{plain(about)}", MAX_TEXT)})
+    hidden = len(letter.notices) - MAX_SHOWN
+    foot = [f"and {hidden} more: all are in the dashboard"] if hidden > 0 else []
+    foot += [line for line in (more(letter), letter.link, f"Message {letter.id}") if line]
+    blocks.append({"type": "context", "elements": [_text(line, MAX_TEXT) for line in foot]})
+    return msgspec.json.encode({"text": _escaped(title(letter)), "blocks": blocks})
+
+
+def _text(text: str, limit: int) -> dict[str, Any]:
+    return {"type": "plain_text", "text": text[:limit], "emoji": False}
+
+
+def _escaped(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

@@ -1,0 +1,170 @@
+"""Mail by SMTP: smtplib in a thread, TLS checked, every conversation with an end.
+
+smtplib bounds one wait, not the whole: a server that says a byte every nine seconds would hold a
+thread for days. So the connection is cut from outside when the time is up, or we are cancelled.
+"""
+
+import smtplib
+import socket
+import ssl
+from contextlib import suppress
+from email.message import EmailMessage
+from typing import Final
+
+import trio
+from msgspec import Struct
+
+from actors import World
+from control.model.notices import Server, Tls
+from control.notify.errors import FailedError, RefusedError, UndeliveredError
+from control.notify.reach import Reach, Resolve
+
+WAIT: Final = 10.0  # seconds for one answer
+SECONDS: Final = 30.0  # for the whole conversation
+AT_ONCE: Final = 8
+_PERMANENT: Final = 500
+
+
+class Relay(Struct, frozen=True):
+    """A mail server and how we are let in. `trusted`: the settings name it; it may be anywhere."""
+
+    server: Server
+    password: str = ""
+    trusted: bool = False
+
+
+class Mailer:
+    """Sends mail by whichever relay."""
+
+    def __init__(self, reach: Reach, resolve: Resolve, tls: ssl.SSLContext, world: World) -> None:
+        self._reach = reach
+        self._resolve = resolve
+        self._tls = tls
+        self._world = world
+        self._threads = trio.CapacityLimiter(AT_ONCE)
+
+    async def send(self, relay: Relay, mail: EmailMessage, to: tuple[str, ...]) -> str:
+        """Raises `UndeliveredError`. Returns what is to be said of those refused, or nothing."""
+        server = relay.server
+        plain = server.tls is Tls.PLAIN
+        reach = (
+            Reach(("0.0.0.0/0", "::/0"), self._reach.development) if relay.trusted else self._reach
+        )
+        address = await reach.address(
+            server.host, server.port, self._resolve, plain=plain and not relay.trusted
+        )
+        line = Line(address)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._watch, line)
+            outcome = await self._world.run_sync(
+                _deliver, line, relay, self._tls, mail, to, limiter=self._threads
+            )
+            nursery.cancel_scope.cancel()
+        if isinstance(outcome, UndeliveredError):
+            raise outcome
+        return outcome
+
+    async def _watch(self, line: "Line") -> None:
+        try:
+            await self._world.sleep(SECONDS)
+        finally:
+            line.cut()
+
+
+class Line:
+    """One connection to an address that was looked at; any thread may cut it."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+        self._handle: socket.socket | None = None
+        self._is_over = False
+
+    def connect(self, port: int) -> socket.socket:
+        """Raises `OSError`."""
+        made = socket.create_connection((self._address, port), timeout=WAIT)
+        self._handle = made.dup()  # TLS takes the socket itself over
+        if self._is_over:
+            self.cut()
+        return made
+
+    def cut(self) -> None:
+        """Whoever waits on it hears at once that it is over."""
+        self._is_over = True
+        if self._handle is not None:
+            with suppress(OSError):
+                self._handle.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Let go of it, in the thread that made it."""
+        if self._handle is not None:
+            self._handle.close()
+
+
+class _Smtp(smtplib.SMTP):
+    """smtplib's, to an address of our choice; certificates are for the host's name all the same."""
+
+    def __init__(self, line: Line, server: Server, tls: ssl.SSLContext) -> None:
+        self._line = line
+        self._context = tls if server.tls is Tls.TLS else None
+        own = server.sender.rpartition("@")[2]  # else smtplib asks the resolver who we are
+        super().__init__(server.host, server.port, local_hostname=own, timeout=WAIT)
+
+    def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:  # noqa: ARG002
+        plain = self._line.connect(port)
+        if self._context is None:
+            return plain
+        try:
+            return self._context.wrap_socket(plain, server_hostname=host)
+        except BaseException:
+            plain.close()
+            raise
+
+
+def _deliver(
+    line: Line, relay: Relay, tls: ssl.SSLContext, mail: EmailMessage, to: tuple[str, ...]
+) -> UndeliveredError | str:
+    try:
+        return _talk(line, relay, tls, mail, to)
+    except smtplib.SMTPRecipientsRefused as error:
+        codes = [code for code, _ in error.recipients.values()]
+        return _refused("every recipient", min(codes))
+    except smtplib.SMTPAuthenticationError as error:
+        return _refused("the login", error.smtp_code)
+    except smtplib.SMTPSenderRefused as error:
+        return _refused("the sender", error.smtp_code)
+    except smtplib.SMTPResponseException as error:
+        return _refused("the message", error.smtp_code)
+    except smtplib.SMTPNotSupportedError:
+        return RefusedError("the mail server lacks STARTTLS or a login")
+    except ssl.SSLCertVerificationError:
+        return FailedError("the mail server's certificate is not one to trust")
+    except (smtplib.SMTPException, OSError, ValueError):  # ValueError: the connection was cut
+        return FailedError("the mail server did not take it: no connection, or it broke off")
+    finally:
+        line.close()
+
+
+def _talk(
+    line: Line, relay: Relay, tls: ssl.SSLContext, mail: EmailMessage, to: tuple[str, ...]
+) -> str:
+    server = relay.server
+    smtp = _Smtp(line, server, tls)
+    try:
+        if server.tls is Tls.STARTTLS:
+            smtp.starttls(context=tls)
+        if server.username:
+            smtp.login(server.username, relay.password)
+        refused = smtp.send_message(mail, server.sender, list(to))
+        with suppress(
+            smtplib.SMTPException, OSError
+        ):  # it has taken it: a rude end changes nothing
+            smtp.quit()
+    finally:
+        smtp.close()
+    return f"{len(refused)} of {len(to)} recipients were refused" if refused else ""
+
+
+def _refused(what: str, code: int) -> UndeliveredError:
+    """RFC 5321, 4.2.1: what begins with 5 is for good."""
+    kind = RefusedError if code >= _PERMANENT else FailedError
+    return kind(f"the mail server refused {what} ({code})")

@@ -1,0 +1,70 @@
+"""Webhooks after the Standard Webhooks specification, 1.0: who gets one can check whom it is from.
+
+webhook-id: the message's id, the same at every attempt
+webhook-timestamp: Unix seconds of this attempt
+webhook-signature: v1,BASE64(HMAC-SHA256(key, id ‖ "." ‖ timestamp ‖ "." ‖ body)), one a key
+"""
+
+from base64 import b64encode
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+
+from control.crypto import mac, random_bytes
+from control.model.notices import Kind
+from control.notify.letter import Letter
+from protocols.instant import rfc3339
+
+KEY_BYTES: Final = 32
+PREFIX: Final = "whsec_"
+TYPE: Final = "freehold.notices"
+
+
+def new_key() -> bytes:
+    """A signing key."""
+    return random_bytes(KEY_BYTES)
+
+
+def shown(key: bytes) -> str:
+    """As its receiver has to know it."""
+    return PREFIX + b64encode(key).decode()
+
+
+def body_of(letter: Letter) -> bytes:
+    """The same bytes at every attempt."""
+    data: dict[str, Any] = {
+        "organization": letter.org,
+        "omitted": letter.omitted,
+        "url": letter.link,
+        "notices": [
+            {
+                "id": notice.id,
+                "kind": str(notice.kind),
+                "code": notice.code,
+                "severity": str(notice.severity),
+                "vault": notice.vault,
+                "subject": notice.subject,
+                "message": notice.message,
+                "at": rfc3339(notice.at),
+                "repeated": notice.repeated,
+            }
+            for notice in letter.notices
+        ],
+    }
+    is_test = any(notice.kind is Kind.TEST for notice in letter.notices)
+    kind = f"{TYPE}.test" if is_test else TYPE
+    return msgspec.json.encode({"type": kind, "timestamp": rfc3339(letter.at), "data": data})
+
+
+def headers_of(identifier: str, body: bytes, keys: Sequence[bytes], seconds: int) -> dict[str, str]:
+    """What goes beside the body, signed with each key."""
+    signed = f"{identifier}.{seconds}.".encode() + body
+    signatures = (f"v1,{b64encode(mac(key, signed)).decode()}" for key in keys)
+    return {
+        "Content-Type": "application/json",
+        "User-Agent": "Freehold",
+        "webhook-id": identifier,
+        "webhook-timestamp": str(seconds),
+        "webhook-signature": " ".join(signatures),
+    }

@@ -1,0 +1,95 @@
+"""Messages: on their way, sent, dead; dead letters are sent again when somebody says so."""
+
+from typing import Final
+
+from msgspec.structs import replace
+
+from actors import World
+from control.errors import ConflictError, NotFoundError
+from control.model.notices import Delivery, State
+from control.services.channels import require
+from control.store import channels, notices
+from control.store.rows import Tx
+from control.store.store import Store
+from protocols.instant import SECOND
+
+DAY: Final = 86_400 * SECOND
+SENT: Final = 30 * DAY  # how long what was sent can be looked at
+DEAD: Final = 90 * DAY
+TOLD: Final = 2 * DAY  # a window is a day at most
+REPLAYED: Final = 1000  # of one request
+
+
+class Deliveries:
+    """Of all organizations."""
+
+    def __init__(self, store: Store, world: World) -> None:
+        self._store = store
+        self._world = world
+
+    async def page(
+        self, org: str, *, channel: str, state: State | None, before: int, limit: int
+    ) -> list[Delivery]:
+        """The newest first, older than `before` (Unix nanoseconds) if that is not 0."""
+        return await self._store.read(
+            lambda tx: channels.deliveries_of(
+                tx, org, channel=channel, state=state, before=before, limit=limit
+            )
+        )
+
+    async def replay(self, org: str, identifier: str) -> Delivery:
+        """Try a dead letter anew. Raises `NotFoundError`, `ConflictError` for what is none."""
+        now = self._world.now()
+
+        def change(tx: Tx) -> Delivery:
+            return _revived(tx, _dead(tx, org, identifier), now)
+
+        return await self._store.write(change)
+
+    async def replay_all(self, org: str, channel: str) -> int:
+        """All dead letters of a channel; how many. Raises `NotFoundError`."""
+        now = self._world.now()
+
+        def change(tx: Tx) -> int:
+            require(tx, org, channel)
+            found = channels.deliveries_of(
+                tx, org, channel=channel, state=State.DEAD, before=0, limit=REPLAYED
+            )
+            return len([_revived(tx, row, now) for row in found])
+
+        return await self._store.write(change)
+
+    async def discard(self, org: str, identifier: str) -> None:
+        """Let a dead letter go. Raises `NotFoundError`, `ConflictError` for what is none."""
+
+        def change(tx: Tx) -> None:
+            _dead(tx, org, identifier)
+            channels.drop_delivery(tx, org, identifier)
+
+        await self._store.write(change)
+
+    async def sweep(self) -> None:
+        """Remove what nobody has to look at any more."""
+        now = self._world.now()
+
+        def change(tx: Tx) -> None:
+            channels.sweep_deliveries(tx, State.SENT, now - SENT)
+            channels.sweep_deliveries(tx, State.DEAD, now - DEAD)
+            notices.sweep_told(tx, now - TOLD)
+
+        await self._store.write(change)
+
+
+def _dead(tx: Tx, org: str, identifier: str) -> Delivery:
+    row = channels.delivery(tx, org, identifier)
+    if row is None:
+        raise NotFoundError("not_found", "there is no such message")
+    if row.state is not State.DEAD:
+        raise ConflictError("not_dead", f"this message is {row.state}: only dead letters go again")
+    return row
+
+
+def _revived(tx: Tx, row: Delivery, now: int) -> Delivery:
+    alive = replace(row, state=State.WAITING, attempts=0, due_at=now, finished_at=0)
+    channels.put_delivery(tx, alive)
+    return alive

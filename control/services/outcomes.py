@@ -1,0 +1,69 @@
+"""What becomes of a message that was tried: functions of a transaction."""
+
+from typing import NamedTuple
+
+from msgspec.structs import replace
+
+from control.model.notices import MAIL, Delivery, State
+from control.model.records import Alert
+from control.notify.errors import FailedError, RefusedError
+from control.notify.schedule import ATTEMPTS, not_before, retry_in
+from control.store import channels, records
+from control.store.rows import Tx
+from protocols.instant import SECOND
+
+
+class Attempt(NamedTuple):
+    """One that is over. `chance`: in [0, 1). `alert`: raised if it makes the first dead letter."""
+
+    delivery: Delivery
+    now: int
+    chance: float
+    alert: Alert
+
+
+def delivered(tx: Tx, attempt: Attempt, remark: str) -> None:
+    """It was taken."""
+    row = _current(tx, attempt)
+    if row is None:
+        return
+    now = attempt.now
+    sent = replace(row, state=State.SENT, attempts=row.attempts + 1, finished_at=now, reason=remark)
+    channels.put_delivery(tx, sent)
+    channels.note(tx, row.org, row.channel, sent_at=now, failures=0, reason=remark)
+
+
+def undelivered(tx: Tx, attempt: Attempt, error: FailedError | RefusedError) -> State:
+    """It was not: it waits for its next attempt, or is a dead letter."""
+    row = _current(tx, attempt)
+    if row is None:
+        return State.SENT
+    made = _next(tx, row, attempt, error)
+    if made.state is State.DEAD and row.channel != MAIL:
+        counts = channels.counts(tx, row.org)
+        if not counts.get((row.channel, State.DEAD), 0):
+            records.add_alerts(tx, attempt.alert)
+    channels.put_delivery(tx, made)
+    found = channels.channel(tx, row.org, row.channel)
+    if found is not None:
+        values = {"failed_at": attempt.now, "failures": found.failures + 1, "reason": error.reason}
+        channels.note(tx, row.org, row.channel, **values)
+    return made.state
+
+
+def _next(tx: Tx, row: Delivery, attempt: Attempt, error: FailedError | RefusedError) -> Delivery:
+    tried = replace(row, attempts=row.attempts + 1, reason=error.reason)
+    if isinstance(error, RefusedError) or tried.attempts >= ATTEMPTS:
+        return replace(tried, state=State.DEAD, finished_at=attempt.now)
+    wait = retry_in(tried.attempts, attempt.chance, error.after)
+    due = attempt.now + int(wait * SECOND)
+    channel = channels.channel(tx, row.org, row.channel)
+    if channel is not None:
+        due = not_before(channel.terms, row.notices, due)
+    return replace(tried, due_at=due)
+
+
+def _current(tx: Tx, attempt: Attempt) -> Delivery | None:
+    """As it is stored; None if another process has brought it to an end meanwhile."""
+    row = channels.delivery(tx, attempt.delivery.org, attempt.delivery.id)
+    return row if row is not None and row.state is State.WAITING else None

@@ -1,0 +1,124 @@
+"""Channels, and their messages on the way."""
+
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from control.model.notices import Channel, Delivery, State
+from control.store.notice_tables import channels, deliveries
+from control.store.rows import Tx, add, every, first, key_of, put
+
+_CHANNEL: Final = key_of(channels)
+_DELIVERY: Final = key_of(deliveries)
+
+
+def add_channel(tx: Tx, row: Channel) -> None:
+    """Add it."""
+    add(tx, channels, row)
+
+
+def put_channel(tx: Tx, row: Channel) -> None:
+    """Replace it."""
+    put(tx, channels, row)
+
+
+def channel(tx: Tx, org: str, identifier: str) -> Channel | None:
+    """The one of this id."""
+    return first(tx, Channel, _CHANNEL, org=org, id=identifier)
+
+
+def channels_of(tx: Tx, org: str) -> list[Channel]:
+    """By name."""
+    chosen = sa.select(channels).where(channels.c.org == org)
+    return every(tx, Channel, chosen.order_by(channels.c.name))
+
+
+def drop_channel(tx: Tx, org: str, identifier: str) -> None:
+    """Remove it and its messages."""
+    c, d = channels.c, deliveries.c
+    tx.execute(channels.delete().where(c.org == org, c.id == identifier))
+    tx.execute(deliveries.delete().where(d.org == org, d.channel == identifier))
+
+
+def note(tx: Tx, org: str, identifier: str, **values: Any) -> None:
+    """What became of a message of its, beside whatever people change."""
+    c = channels.c
+    tx.execute(channels.update().where(c.org == org, c.id == identifier).values(**values))
+
+
+def omit(tx: Tx, org: str, identifier: str, count: int) -> None:
+    """So many notices had no place in its queue."""
+    note(tx, org, identifier, omitted=channels.c.omitted + count)
+
+
+def add_delivery(tx: Tx, row: Delivery) -> None:
+    """Add a message."""
+    add(tx, deliveries, row)
+
+
+def put_delivery(tx: Tx, row: Delivery) -> None:
+    """Replace it."""
+    put(tx, deliveries, row)
+
+
+def delivery(tx: Tx, org: str, identifier: str) -> Delivery | None:
+    """The one of this id."""
+    return first(tx, Delivery, _DELIVERY, org=org, id=identifier)
+
+
+def drop_delivery(tx: Tx, org: str, identifier: str) -> None:
+    """Remove it."""
+    d = deliveries.c
+    tx.execute(deliveries.delete().where(d.org == org, d.id == identifier))
+
+
+def deliveries_of(
+    tx: Tx, org: str, *, channel: str, state: State | None, before: int, limit: int
+) -> list[Delivery]:
+    """The newest first, older than `before` if that is not 0."""
+    d = deliveries.c
+    rules = [d.org == org]
+    if channel:
+        rules.append(d.channel == channel)
+    if state is not None:
+        rules.append(d.state == str(state))
+    if before:
+        rules.append(d.created_at < before)
+    chosen = sa.select(deliveries).where(*rules).order_by(d.created_at.desc(), d.id)
+    return every(tx, Delivery, chosen.limit(limit))
+
+
+def due_deliveries(tx: Tx, now: int, limit: int) -> list[Delivery]:
+    """Those that may be tried, in the order in which they came."""
+    d = deliveries.c
+    chosen = sa.select(deliveries).where(d.state == str(State.WAITING), d.due_at <= now)
+    return every(tx, Delivery, chosen.order_by(d.created_at, d.id).limit(limit))
+
+
+def counts(tx: Tx, org: str) -> dict[tuple[str, State], int]:
+    """How many messages each channel has in each state."""
+    d = deliveries.c
+    chosen = sa.select(d.channel, d.state, sa.func.count()).where(d.org == org)
+    rows = tx.execute(chosen.group_by(d.channel, d.state))
+    return {(row[0], State(row[1])): row[2] for row in rows}
+
+
+def count_waiting(tx: Tx, org: str, identifier: str) -> int:
+    """How many messages of a channel are on their way."""
+    d = deliveries.c
+    mine = d.org == org, d.channel == identifier, d.state == str(State.WAITING)
+    return int(tx.execute(sa.select(sa.func.count()).where(*mine)).scalar_one())
+
+
+def tally(tx: Tx) -> dict[State, int]:
+    """How many messages there are in each state that matters, of all organizations."""
+    d = deliveries.c
+    chosen = sa.select(d.state, sa.func.count()).where(d.state != str(State.SENT))
+    return {State(row[0]): row[1] for row in tx.execute(chosen.group_by(d.state))}
+
+
+def sweep_deliveries(tx: Tx, state: State, before: int) -> int:
+    """Remove those that ended before; how many."""
+    d = deliveries.c
+    mine = d.state == str(state), d.finished_at < before
+    return tx.execute(deliveries.delete().where(*mine)).rowcount

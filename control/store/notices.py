@@ -1,0 +1,112 @@
+"""What is to be told: notices, their entries on channels, and what was told last."""
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+import sqlalchemy as sa
+from msgspec import Struct
+
+from control.model.notices import Entry, Notice, Told
+from control.store.notice_tables import entries, notices, told
+from control.store.rows import Tx, add, among, every, put
+
+
+class Posted(Struct, frozen=True):
+    """A notice as it is stored."""
+
+    id: str
+    kind: str
+    org: str
+    at: int
+    body: Notice
+
+
+_TOLD: Final = sa.select(told).where(
+    told.c.org == sa.bindparam("org"),
+    told.c.channel == sa.bindparam("channel"),
+    among(told.c.key, "keys"),
+)
+
+
+def post(tx: Tx, *rows: Notice) -> None:
+    """Have them told, if this transaction is committed."""
+    add(tx, notices, *(Posted(row.id, str(row.kind), row.org, row.at, row) for row in rows))
+
+
+def oldest(tx: Tx, limit: int) -> list[Notice]:
+    """Those that nobody has looked at yet, the oldest first."""
+    chosen = sa.select(notices).order_by(notices.c.at, notices.c.id).limit(limit)
+    return [row.body for row in every(tx, Posted, chosen)]
+
+
+def drop(tx: Tx, rows: Iterable[Notice]) -> None:
+    """They were looked at."""
+    for row in rows:
+        mine = notices.c.id == row.id, notices.c.kind == str(row.kind)
+        tx.execute(notices.delete().where(*mine))
+
+
+def told_of(tx: Tx, org: str, channel: str, keys: Iterable[str]) -> dict[str, Told]:
+    """What a channel was told last of these alerts, by their key."""
+    some = list(keys)
+    rows = every(tx, Told, _TOLD, org=org, channel=channel, keys=some) if some else []
+    return {row.key: row for row in rows}
+
+
+def put_told(tx: Tx, rows: Iterable[Told]) -> None:
+    """Replace them."""
+    put(tx, told, *rows)
+
+
+def sweep_told(tx: Tx, before: int) -> int:
+    """Forget what was told before; how many."""
+    return tx.execute(told.delete().where(told.c.at < before)).rowcount
+
+
+def put_entries(tx: Tx, rows: Iterable[Entry]) -> None:
+    """Have them wait; the same twice is once."""
+    put(tx, entries, *rows)
+
+
+def waiting(tx: Tx, org: str) -> dict[str, tuple[int, int]]:
+    """Of each channel: how many entries wait, and when the first of them is due."""
+    t = entries.c
+    chosen = sa.select(t.channel, sa.func.count(), sa.func.min(t.due_at)).where(t.org == org)
+    return {row[0]: (row[1], row[2]) for row in tx.execute(chosen.group_by(t.channel))}
+
+
+def due_channels(tx: Tx, now: int) -> list[tuple[str, str]]:
+    """Organization and channel of whatever is due."""
+    t = entries.c
+    chosen = sa.select(t.org, t.channel).where(t.due_at <= now).distinct()
+    return [(row[0], row[1]) for row in tx.execute(chosen.order_by(t.org, t.channel))]
+
+
+def due(tx: Tx, org: str, channel: str, now: int, limit: int) -> list[Entry]:
+    """What is due of a channel, as it happened."""
+    t = entries.c
+    mine = t.org == org, t.channel == channel, t.due_at <= now
+    return every(tx, Entry, sa.select(entries).where(*mine).order_by(t.at, t.notice).limit(limit))
+
+
+def drop_entries(tx: Tx, rows: Iterable[Entry]) -> None:
+    """They are in a message."""
+    for row in rows:
+        t = entries.c
+        mine = t.org == row.org, t.channel == row.channel, t.notice == row.notice
+        tx.execute(entries.delete().where(*mine))
+
+
+def hold(tx: Tx, org: str, channel: str, dues: Mapping[str, int]) -> None:
+    """Have entries (by their notice) wait until another time."""
+    t = entries.c
+    for notice, due_at in dues.items():
+        mine = t.org == org, t.channel == channel, t.notice == notice
+        tx.execute(entries.update().where(*mine).values(due_at=due_at))
+
+
+def forget(tx: Tx, org: str, channel: str) -> None:
+    """Of a channel that ends."""
+    for table in (entries, told):
+        mine = table.c.org == org, table.c.channel == channel
+        tx.execute(table.delete().where(*mine))
