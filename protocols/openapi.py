@@ -42,6 +42,8 @@ class Described(Protocol):
     @property
     def media_type(self) -> str: ...
     @property
+    def documents(self) -> tuple[str, ...]: ...
+    @property
     def query(self) -> type[Struct]: ...
     @property
     def returns(self) -> Any: ...
@@ -221,7 +223,9 @@ def _responses(endpoint: Described, schemas: _Schemas) -> Schema:
 def _success(status: int, text: str, endpoint: Described, schemas: _Schemas) -> Schema:
     success: Schema = {"description": text, "headers": _headers(status)}
     if status not in _EMPTY:
-        success["content"] = {JSON: {"schema": schemas.of(endpoint.returns)}}
+        text_: Schema = {"schema": {"type": "string"}}
+        success["content"] = dict.fromkeys(endpoint.documents, text_)
+        success["content"][JSON] = {"schema": schemas.of(endpoint.returns)}
     return success
 
 

@@ -25,6 +25,19 @@ class Nothing(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 @dataclass(frozen=True, slots=True)
+class Document:
+    """An answer that is not our JSON: its bytes, their type, a file's name, and what follows it.
+
+    `onward` is where the rest is to be had; empty for nothing.
+    """
+
+    body: bytes
+    media_type: str
+    filename: str
+    onward: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Call:
     """What an endpoint's function gets first."""
 
@@ -63,6 +76,7 @@ class Endpoint:
     errors: tuple[int, ...] = ()
     schema: Any = None
     media_type: str = JSON
+    documents: tuple[str, ...] = ()  # media types that the answer can have beside JSON
 
     @property
     def needs_body(self) -> bool:

@@ -24,8 +24,9 @@ from control.api import (
     policies,
     sessions,
     trail,
+    usage,
 )
-from control.api.endpoint import NO_CONTENT, SEE_OTHER, Call, Endpoint, Endpoints
+from control.api.endpoint import NO_CONTENT, SEE_OTHER, Call, Document, Endpoint, Endpoints
 from control.api.openapi import PREFIX, encoded
 from control.api.plane import Plane
 from control.api.request import MAX_BODY, credential, decoded, path_is_fine
@@ -146,8 +147,17 @@ async def _answer(plane: Plane, endpoint: Endpoint, **values: str) -> Response:
         result = None  # a browser came by itself: the page that it is sent to tells the code
     empty = endpoint.status in (NO_CONTENT, SEE_OTHER)
     body = b"" if empty else _encode(result)
-    response = Response(body, endpoint.status, mimetype=None if empty else JSON)
-    return dress(response, visited.reply, visited.own)
+    return dress(_response(endpoint, result), visited.reply, visited.own)
+
+
+def _response(endpoint: Endpoint, result: Any) -> Response:
+    if isinstance(result, Document):
+        response = Response(result.body, endpoint.status, content_type=result.media_type)
+        response.headers["Content-Disposition"] = f'attachment; filename="{result.filename}"'
+        if result.onward:
+            response.headers["Link"] = f'<{result.onward}>; rel="next"'
+        return response
+    return Response(body, endpoint.status, mimetype=None if empty else JSON)
 
 
 def _operation(

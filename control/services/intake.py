@@ -15,7 +15,7 @@ from control.errors import ConflictError, UnavailableError, ValidationError
 from control.model.links import Link
 from control.model.policies import Outcome, Standing
 from control.model.records import Alert, Severity
-from control.services import metrics, outbox, registry
+from control.services import metrics, outbox, registry, usage
 from control.services.events import Event, Topic
 from control.services.policies import Policies, Report
 from control.services.together import in_pieces
@@ -103,6 +103,8 @@ class Intake:
         match message:
             case m.Metrics():
                 return lambda tx, link: _measured(tx, link, message, mark)
+            case m.Usage():
+                return lambda tx, link: _used(tx, link, message, mark)
             case m.Alert():
                 return lambda tx, link: _alerted(tx, link, message, mark)
             case m.AuditCheckpoint():
@@ -295,6 +297,11 @@ def _measured(tx: Tx, link: Link, told: m.Metrics, mark: Mark) -> Events:
     metrics.ingest(
         tx, link.org, link.vault, told.until // 1000, figures(told), now=mark.now // SECOND
     )
+    return ()
+
+
+def _used(tx: Tx, link: Link, told: m.Usage, mark: Mark) -> Events:
+    usage.ingest(tx, link.org, link.vault, told, now=mark.now // SECOND)
     return ()
 
 

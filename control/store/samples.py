@@ -65,6 +65,23 @@ def between(
     return every(tx, Sample, chosen.order_by(t.at).limit(limit))
 
 
+def summed(tx: Tx, org: str, name: str, *, since: int, until: int) -> float:
+    """The agents' means of this figure in that time (Unix seconds, by the hour), added up."""
+    t, of = samples.c, series.c
+    mean = (sa.func.sum(t.total) / sa.func.sum(t.count)).label("mean")
+    means = (
+        sa.select(mean)
+        .select_from(series.join(samples, t.series == of.id))
+        .where(of.org == org, of.name == name, of.vault != "")
+        .where(t.resolution == 3600, t.at >= since, t.at < until)  # noqa: PLR2004
+        .group_by(of.vault)
+        .subquery()
+    )
+    return float(
+        tx.execute(sa.select(sa.func.coalesce(sa.func.sum(means.c.mean), 0.0))).scalar_one()
+    )
+
+
 def sweep(tx: Tx, resolution: int, before: int) -> int:
     """Remove samples that are older than `before` (Unix seconds); how many."""
     t = samples.c

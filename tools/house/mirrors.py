@@ -19,6 +19,7 @@ EXCEPTIONS: Final = {
     "control/store/policies.py": "queries: tests/contract/control asks them of every database",
     "control/store/records.py": "queries: tests/contract/control asks them of every database",
     "control/store/samples.py": "queries: tests/contract/control asks them of every database",
+    "control/store/usage.py": "queries: tests/contract/control asks them of every database",
     "control/store/ledger.py": "queries: tests/contract asks them of every database",
     "control/api/": "the wire: tests/acceptance/control asks every endpoint of the process",
     "control/app.py": "the process: tests/acceptance/control run it as the whole it is",

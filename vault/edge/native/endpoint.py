@@ -42,6 +42,7 @@ class Endpoint:
     body: Any = Nothing
     schema: Any = None
     media_type: str = JSON
+    documents: tuple[str, ...] = ()
     query: type[Struct] = Nothing
     returns: Any = None
     status: int = 200

@@ -1,0 +1,214 @@
+"""What is used, and what it will take: questions about agents' counts, and tables to take away."""
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Final, Literal
+from urllib.parse import urlencode
+
+import msgspec
+from msgspec import Meta, Struct
+
+from control.api import usage_views as views
+from control.api.endpoint import Call, Document, Endpoints
+from control.api.usage_views import (
+    ForecastView,
+    OperationView,
+    PointView,
+    SecretsPage,
+    SecretView,
+    TopView,
+    UsageView,
+)
+from control.model.usage import Kind, Point, Ranked, SecretRow, Span, Which
+from control.services.sheet import Cell, sheet
+from control.store.usage import DAY
+from protocols.instant import SECOND
+
+usage = Endpoints("usage", "What is used, as agents count it; secrets by opaque ids.")
+capacity = Endpoints("capacity", "What it will take.")
+
+Seconds = Annotated[int, Meta(ge=0, le=2**33)]
+Vault = Annotated[str, Meta(max_length=64, pattern="^[a-z0-9-]*$")]
+After = Annotated[str, Meta(max_length=200, pattern="^[a-z0-9~._-]*$")]
+Operation = Annotated[str, Meta(max_length=64, pattern="^[a-z._]*$")]
+Page = Annotated[int, Meta(ge=1, le=1000)]
+Days = Literal[1, 7, 30, 90, 180, 365]
+Of = Literal["agent", "operation", "secret", "identity"]
+
+MONTH: Final = 30 * DAY
+EXPORTED: Final = 10_000  # rows of one table
+DEFAULTS: Final = {Which.EXPIRING: 30}
+_DAYS: Final = 90
+
+
+class Asked(Struct, frozen=True, forbid_unknown_fields=True):
+    """Of whom, and when: Unix seconds, `until` excluded; 0: now, and a month before."""
+
+    vault: Vault = ""
+    since: Seconds = 0
+    until: Seconds = 0
+
+
+class Overview(Asked, frozen=True):
+    """And what counts as unused, as old and as soon."""
+
+    unused_days: Days = 90
+    rotation_days: Days = 90
+    expiring_days: Days = 30
+
+
+class Curve(Asked, frozen=True):
+    """Of one operation, or all."""
+
+    operation: Operation = ""
+    resolution: Literal[3600, 86_400] = 86_400
+
+
+class Top(Asked, frozen=True):
+    """The most used of a kind."""
+
+    of: Of = "agent"
+    after: After = ""
+    limit: Page = 100
+
+
+class Secrets(Asked, frozen=True):
+    """Secrets that agents named. `days` 0: the usual for this list."""
+
+    which: Which = Which.ALL
+    days: Annotated[int, Meta(ge=0, le=3650)] = 0
+    factor: Annotated[int, Meta(ge=2, le=1_000_000)] = 10
+    after: After = ""
+    limit: Page = 100
+
+
+class Export(Asked, frozen=True):
+    """A table."""
+
+    of: Literal[
+        "agent", "operation", "secret", "identity", "curve",
+        "all", "unused", "overused", "expiring", "rotation",
+    ] = "agent"  # fmt: skip
+    format: Literal["csv", "json"] = "csv"
+    days: Annotated[int, Meta(ge=0, le=3650)] = 0
+    factor: Annotated[int, Meta(ge=2, le=1_000_000)] = 10
+    operation: Operation = ""
+    resolution: Literal[3600, 86_400] = 86_400
+    after: After = ""
+
+
+class Horizon(Struct, frozen=True, forbid_unknown_fields=True):
+    """How far ahead, and of which agent."""
+
+    vault: Vault = ""
+    days: Annotated[int, Meta(ge=1, le=730)] = 90
+
+
+_ALL: Final = "organizations/{org}/usage"
+
+
+@usage.add("GET", _ALL, "Operations and secrets, added up", query=Overview, returns=UsageView)
+async def overview(call: Call, org: str, *, query: Overview) -> UsageView:
+    span = _span(call, org, query)
+    rows = await call.plane.usage.operations(span)
+    looks = await call.plane.usage.looks(org, query.vault)
+    return UsageView(
+        since=views.instant(span.since),
+        until=views.instant(span.until),
+        count=sum(row.count for row in rows),
+        failed=sum(row.failed for row in rows),
+        agents=len(looks),
+        opaque_agents=sum(look.opaque for look in looks),
+        operations=tuple(OperationView(row.subject, row.count, row.failed) for row in rows),
+        secrets=views.secrets(
+            looks,
+            unused=query.unused_days,
+            rotation=query.rotation_days,
+            expiring=query.expiring_days,
+        ),
+    )
+
+
+@usage.add(
+    "GET", _ALL + "/curve", "Operations in time", query=Curve, returns=list[PointView],
+)  # fmt: skip
+async def curve(call: Call, org: str, *, query: Curve) -> list[PointView]:
+    return [views.point(point) for point in await _curve(call, org, query)]
+
+
+@usage.add("GET", _ALL + "/top", "The most used first", query=Top, returns=TopView)
+async def top(call: Call, org: str, *, query: Top) -> TopView:
+    found, onward = await _top(call, org, query, query.of, query.limit)
+    return TopView(tuple(found), onward)
+
+
+@usage.add(
+    "GET", _ALL + "/secrets", "Secrets that need a look: unused, over-used, expiring, old",
+    query=Secrets, returns=SecretsPage,
+)  # fmt: skip
+async def secrets(call: Call, org: str, *, query: Secrets) -> SecretsPage:
+    found, onward = await _secrets(call, org, query, query.which, query.limit)
+    return SecretsPage(tuple(map(views.secret, found)), onward)
+
+
+@usage.add(
+    "GET", _ALL + "/export", "A table of any of these, as CSV or JSON", query=Export,
+    returns=list[dict[str, Any]], documents=("text/csv",),
+)  # fmt: skip
+async def export(call: Call, org: str, *, query: Export) -> Document:
+    if query.of == "curve":
+        points = [views.point(point) for point in await _curve(call, org, query)]
+        return _table(org, query, PointView, points, "")
+    if query.of in ("agent", "operation", "secret", "identity"):
+        ranked, onward = await _top(call, org, query, query.of, EXPORTED)
+        return _table(org, query, Ranked, ranked, onward)
+    found, onward = await _secrets(call, org, query, Which(query.of), EXPORTED)
+    return _table(org, query, SecretView, [views.secret(row) for row in found], onward)
+
+
+@capacity.add(
+    "GET", "organizations/{org}/capacity", "Forecasts of storage and load, with their bands",
+    query=Horizon, returns=list[ForecastView],
+)  # fmt: skip
+async def forecasts(call: Call, org: str, *, query: Horizon) -> list[ForecastView]:
+    found = await call.plane.capacity.forecasts(org, query.vault, query.days)
+    return [views.forecast(one) for one in found]
+
+
+def _span(call: Call, org: str, asked: Asked) -> Span:
+    until = asked.until or call.plane.world.now() // SECOND + 1
+    return Span(org, asked.vault, asked.since or max(until - MONTH, 0), until)
+
+
+async def _curve(call: Call, org: str, query: Curve | Export) -> list[Point]:
+    span = _span(call, org, query)
+    return await call.plane.usage.curve(span, query.resolution, query.operation)
+
+
+async def _top(
+    call: Call, org: str, query: Top | Export, of: str, limit: int
+) -> tuple[list[Ranked], str]:
+    kind = None if of == "agent" else Kind(of)
+    return await call.plane.usage.top(_span(call, org, query), kind, query.after, limit)
+
+
+async def _secrets(
+    call: Call, org: str, query: Secrets | Export, which: Which, limit: int
+) -> tuple[list[SecretRow], str]:
+    days = query.days or DEFAULTS.get(which, _DAYS)
+    wanted = call.plane.usage.wanted(which, days=days, factor=query.factor)
+    span = _span(call, org, query)
+    return await call.plane.usage.secrets(span, wanted, query.after, limit)
+
+
+def _table(
+    org: str, query: Export, columns: type[Struct], rows: Sequence[Struct], onward: str
+) -> Document:
+    names = columns.__struct_fields__
+    cells: list[list[Cell]] = [[getattr(row, name) for name in names] for row in rows]
+    body = sheet(names, cells) if query.format == "csv" else msgspec.json.encode(rows)
+    more = ""
+    if onward:
+        asked = {**msgspec.to_builtins(query), "after": onward}
+        more = f"/api/v1/organizations/{org}/usage/export?{urlencode(asked)}"
+    kind = "text/csv; charset=utf-8" if query.format == "csv" else "application/json"
+    return Document(body, kind, f"usage-{query.of}.{query.format}", more)

@@ -1,0 +1,174 @@
+"""How use and forecasts look to a caller: times as RFC 3339, null for never."""
+
+from msgspec import Struct
+
+from control.model.usage import Look, Point, Ranked, SecretRow
+from control.services import usage as services
+from control.services.capacity import Forecast
+from control.store.usage import DAY
+from protocols.instant import SECOND, rfc3339
+from protocols.link.vocabulary import USAGE_DAYS
+
+
+class OperationView(Struct, frozen=True):
+    """An operation, how often; `failed` are refusals and failures among them."""
+
+    operation: str
+    count: int
+    failed: int
+
+
+class ClassView(Struct, frozen=True):
+    """How many for at most so many days (and more than the class before); null: for longer."""
+
+    days: int | None
+    count: int
+
+
+class SecretsView(Struct, frozen=True):
+    """All secrets of all agents that told of them."""
+
+    total: int
+    never_read: int
+    unused: int
+    expiring: int
+    expired: int
+    rotation_due: int
+    idle: tuple[ClassView, ...]
+    age: tuple[ClassView, ...]
+    expires: tuple[ClassView, ...]
+
+
+class UsageView(Struct, frozen=True):
+    """The overview. `agents` told of their secrets, `opaque_agents` of them by opaque ids."""
+
+    since: str
+    until: str
+    count: int
+    failed: int
+    agents: int
+    opaque_agents: int
+    operations: tuple[OperationView, ...]
+    secrets: SecretsView
+
+
+class PointView(Struct, frozen=True):
+    """Of a curve."""
+
+    at: str
+    count: int
+    failed: int
+
+
+class TopView(Struct, frozen=True):
+    """A page; `next` is empty on the last."""
+
+    rows: tuple[Ranked, ...]
+    next: str
+
+
+class SecretView(Struct, frozen=True):
+    """A secret by its opaque id, with its reads in the time asked for."""
+
+    vault: str
+    secret: str
+    reads: int
+    last_read: str | None
+    rotated_at: str | None
+    expires_at: str | None
+    seen_at: str | None
+
+
+class SecretsPage(Struct, frozen=True):
+    """A page; `next` is empty on the last."""
+
+    rows: tuple[SecretView, ...]
+    next: str
+
+
+class ValueView(Struct, frozen=True):
+    """A day's mean."""
+
+    at: str
+    value: float
+
+
+class AheadView(Struct, frozen=True):
+    """What is expected, and the 90 % band."""
+
+    at: str
+    expected: float
+    low: float
+    high: float
+
+
+class ForecastView(Struct, frozen=True):
+    """A figure and where it is going; `enough` false: too little is known to say (`reason`)."""
+
+    name: str
+    unit: str
+    vault: str
+    enough: bool
+    reason: str
+    points: int
+    weekly: bool
+    per_day: float
+    history: tuple[ValueView, ...]
+    band: tuple[AheadView, ...]
+    full_at: str | None
+
+
+def secrets(looks: list[Look], *, unused: int, rotation: int, expiring: int) -> SecretsView:
+    """All agents' looks added up; the three are days, of `USAGE_DAYS`."""
+    idle, age, soon = (
+        tuple(map(sum, zip(*(getattr(look, name) for look in looks), strict=True)))
+        or (0,) * (len(USAGE_DAYS) + 1)
+        for name in ("idle", "age", "expires")
+    )
+    return SecretsView(
+        total=sum(look.total for look in looks),
+        never_read=sum(look.never_read for look in looks),
+        unused=services.above(idle, unused),
+        expiring=services.below(soon, expiring),
+        expired=sum(look.expired for look in looks),
+        rotation_due=services.above(age, rotation),
+        idle=_classes(idle),
+        age=_classes(age),
+        expires=_classes(soon),
+    )
+
+
+def point(point: Point) -> PointView:
+    return PointView(instant(point.at), point.count, point.failed)
+
+
+def secret(row: SecretRow) -> SecretView:
+    times = (row.last_read, row.rotated_at, row.expires_at, row.seen_at)
+    return SecretView(
+        row.vault, row.secret, row.reads, *(instant(at) if at else None for at in times)
+    )
+
+
+def forecast(one: Forecast) -> ForecastView:
+    return ForecastView(
+        name=one.name,
+        unit=one.unit,
+        vault=one.vault,
+        enough=not one.reason,
+        reason=one.reason,
+        points=len(one.history),
+        weekly=one.weekly,
+        per_day=one.per_day,
+        history=tuple(ValueView(instant(at), value) for at, value in one.history),
+        band=tuple(AheadView(instant(p.day * DAY), p.expected, p.low, p.high) for p in one.band),
+        full_at=instant(one.full_at) if one.full_at else None,
+    )
+
+
+def _classes(counts: tuple[int, ...]) -> tuple[ClassView, ...]:
+    bounds = (*USAGE_DAYS, None)
+    return tuple(ClassView(days, count) for days, count in zip(bounds, counts, strict=True))
+
+
+def instant(seconds: int) -> str:
+    return rfc3339(seconds * SECOND)

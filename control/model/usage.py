@@ -1,0 +1,132 @@
+"""What was used, as agents tell it: counts by hour or day, and what is known of opaque secrets."""
+
+from enum import StrEnum
+
+from msgspec import Struct
+
+
+class Kind(StrEnum):
+    """What a count is of."""
+
+    OPERATION = "operation"
+    SECRET = "secret"
+    IDENTITY = "identity"
+
+
+class Which(StrEnum):
+    """Secrets that somebody asks for."""
+
+    ALL = "all"
+    UNUSED = "unused"
+    OVERUSED = "overused"
+    EXPIRING = "expiring"
+    ROTATION = "rotation"
+
+
+class Count(Struct, frozen=True):
+    """How often one thing was used in the hour (or day: `resolution`) from `at`, Unix seconds.
+
+    `part`: the beginning of the report that says so; of a day it is `at`.
+    """
+
+    org: str
+    vault: str
+    resolution: int
+    at: int
+    kind: Kind
+    subject: str
+    part: int
+    count: int
+    failed: int
+
+
+class Part(Struct, frozen=True):
+    """A report that was taken: what was used from `since` to `until`, Unix seconds."""
+
+    org: str
+    vault: str
+    since: int
+    until: int
+    rolled: bool
+
+
+class Known(Struct, frozen=True):
+    """What is known of a secret by its opaque id. Unix seconds, 0 for never."""
+
+    org: str
+    vault: str
+    secret: str
+    last_read: int
+    rotated_at: int
+    expires_at: int
+    seen_at: int
+
+
+class Look(Struct, frozen=True):
+    """An agent's newest look at all its secrets; classes as `protocols.link.usage.Secrets`."""
+
+    org: str
+    vault: str
+    at: int
+    total: int
+    never_read: int
+    expired: int
+    idle: tuple[int, ...]
+    age: tuple[int, ...]
+    expires: tuple[int, ...]
+    opaque: bool
+
+
+class Point(Struct, frozen=True):
+    """Of a curve; `at` in Unix seconds."""
+
+    at: int
+    count: int
+    failed: int
+
+
+class Ranked(Struct, frozen=True):
+    """One of the most used."""
+
+    vault: str
+    subject: str
+    count: int
+    failed: int
+
+
+class SecretRow(Struct, frozen=True):
+    """One secret with its reads in the time asked for; Unix seconds, 0 for never."""
+
+    vault: str
+    secret: str
+    reads: int
+    last_read: int
+    rotated_at: int
+    expires_at: int
+    seen_at: int
+    key: int
+    """What the list is ordered by."""
+
+
+class Span(Struct, frozen=True):
+    """Of whom and when: `vault` empty for all; `since` <= at < `until`, Unix seconds."""
+
+    org: str
+    vault: str
+    since: int
+    until: int
+
+
+class Wanted(Struct, frozen=True):
+    """Which secrets. `bound`: Unix seconds; of `overused` the factor."""
+
+    which: Which
+    bound: int
+
+
+class After(Struct, frozen=True):
+    """Where a page before ended: the key of its last row, and what breaks ties."""
+
+    key: int
+    vault: str
+    subject: str

@@ -1,0 +1,231 @@
+"""What was used: taken in report by report, added up when asked, let go by age."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from control.model.usage import (
+    After,
+    Count,
+    Kind,
+    Known,
+    Look,
+    Part,
+    Point,
+    Ranked,
+    SecretRow,
+    Span,
+    Wanted,
+    Which,
+)
+from control.store.rows import Tx, add, every, first, put, upsert
+from control.store.usage_tables import usage_counts, usage_looks, usage_parts, usage_secrets
+
+HOUR: Final = 3600
+DAY: Final = 86_400
+
+_C = usage_counts.c
+
+
+def part(tx: Tx, org: str, vault: str, since: int) -> Part | None:
+    """What was taken of this report, if it was."""
+    t = usage_parts.c
+    chosen = sa.select(usage_parts).where(t.org == org, t.vault == vault, t.since == since)
+    return first(tx, Part, chosen)
+
+
+def take(tx: Tx, told: Part, counts: Sequence[Count]) -> None:
+    """Put a report in the place of what was taken of it before."""
+    put(tx, usage_parts, told)
+    tx.execute(
+        usage_counts.delete().where(
+            _C.org == told.org,
+            _C.vault == told.vault,
+            _C.resolution == HOUR,
+            _C.at == told.since - told.since % HOUR,
+            _C.part == told.since,
+        )
+    )
+    add(tx, usage_counts, *counts)
+
+
+def know(tx: Tx, *secrets: Known) -> None:
+    """What is known of these secrets from now on."""
+    put(tx, usage_secrets, *secrets)
+
+
+def look(tx: Tx, seen: Look) -> None:
+    """An agent's look at its secrets, unless a newer one is there."""
+    t = usage_looks.c
+    there = tx.execute(sa.select(t.at).where(t.org == seen.org, t.vault == seen.vault)).scalar()
+    if there is None or there <= seen.at:
+        put(tx, usage_looks, seen)
+
+
+def looks(tx: Tx, org: str, vault: str) -> list[Look]:
+    """The newest look of each agent."""
+    t = usage_looks.c
+    chosen = sa.select(usage_looks).where(t.org == org)
+    return every(tx, Look, chosen.where(t.vault == vault) if vault else chosen)
+
+
+def operations(tx: Tx, span: Span) -> list[Ranked]:
+    """Each operation, over all agents asked for, the most frequent first."""
+    total = sa.func.sum(_C.count)
+    chosen = (
+        sa.select(sa.literal("").label("vault"), _C.subject, *_sums())
+        .where(*_within(span, Kind.OPERATION))
+        .group_by(_C.subject)
+        .order_by(total.desc(), _C.subject)
+    )
+    return every(tx, Ranked, chosen)
+
+
+def curve(tx: Tx, span: Span, resolution: int, operation: str, limit: int) -> list[Point]:
+    """Operations in time; by the hour as far as hours are kept."""
+    at = (_C.at - _C.at % resolution).label("at")
+    chosen = sa.select(at, *_sums()).where(*_within(span, Kind.OPERATION))
+    if resolution == HOUR:
+        chosen = chosen.where(_C.resolution == HOUR)
+    if operation:
+        chosen = chosen.where(_C.subject == operation)
+    return every(tx, Point, chosen.group_by(at).order_by(at).limit(limit))
+
+
+def top(tx: Tx, span: Span, kind: Kind | None, after: After | None, limit: int) -> list[Ranked]:
+    """The most used first; without a `kind` the agents, by all their operations."""
+    subject = _C.vault if kind is None else _C.subject
+    vault = sa.literal("") if kind is Kind.OPERATION else _C.vault
+    sums = (
+        sa.select(vault.label("vault"), subject.label("subject"), *_sums())
+        .where(*_within(span, kind or Kind.OPERATION))
+        .group_by(*([subject] if kind is Kind.OPERATION else [_C.vault, subject]))
+        .subquery()
+    )
+    t = sums.c
+    chosen = sa.select(sums)
+    if after is not None:
+        chosen = chosen.where(_beyond(t["count"].desc(), t["count"], t.vault, t.subject, after))
+    chosen = chosen.order_by(t["count"].desc(), t.vault, t.subject)
+    return every(tx, Ranked, chosen.limit(limit))
+
+
+def secrets(tx: Tx, span: Span, wanted: Wanted, after: After | None, limit: int) -> list[SecretRow]:
+    """Secrets that agents named."""
+    bound = wanted.bound
+    reads = _reads(span)
+    t, read = usage_secrets.c, sa.func.coalesce(reads.c.reads, 0)
+    used = sa.case((t.last_read > 0, t.last_read), else_=t.rotated_at)
+    joined = usage_secrets.outerjoin(
+        reads, (reads.c.vault == t.vault) & (reads.c.subject == t.secret)
+    )
+    where: list[Any] = [t.org == span.org]
+    if span.vault:
+        where.append(t.vault == span.vault)
+    key: sa.ColumnElement[int] = read
+    order = read.desc()
+    match wanted.which:
+        case Which.UNUSED:
+            where.append(used < bound)
+            key, order = used, used.asc()
+        case Which.EXPIRING:
+            where += [t.expires_at > 0, t.expires_at < bound]
+            key, order = t.expires_at, t.expires_at.asc()
+        case Which.ROTATION:
+            where.append(t.rotated_at < bound)
+            key, order = t.rotated_at, t.rotated_at.asc()
+        case Which.OVERUSED:
+            medians = _medians(reads)
+            joined = joined.join(medians, medians.c.vault == t.vault)
+            where += [read >= MIN_OVERUSED, read > bound * medians.c.median]
+    if after is not None:
+        where.append(_beyond(order, key, t.vault, t.secret, after))
+    columns = (t.vault, t.secret, read.label("reads"), t.last_read, t.rotated_at, t.expires_at)
+    chosen = sa.select(*columns, t.seen_at, key.label("key")).select_from(joined).where(*where)
+    return every(tx, SecretRow, chosen.order_by(order, t.vault, t.secret).limit(limit))
+
+
+MIN_OVERUSED: Final = 100
+"""Reads below which nothing is over-used, however little the rest is."""
+
+
+def roll(tx: Tx, before: int, limit: int) -> int:
+    """Add the hours of parts that began before this to their days; how many parts."""
+    t = usage_parts.c
+    old = sa.select(usage_parts).where(t.since < before, ~t.rolled).order_by(t.since).limit(limit)
+    parts = every(tx, Part, old)
+    for one in parts:
+        of = (_C.org == one.org, _C.vault == one.vault, _C.resolution == HOUR)
+        hours = (*of, _C.at == one.since - one.since % HOUR, _C.part == one.since)
+        day = one.since - one.since % DAY
+        counts = every(tx, Count, sa.select(usage_counts).where(*hours))
+        _merge(tx, [_at_day(count, day) for count in counts])
+        tx.execute(usage_counts.delete().where(*hours))
+        put(tx, usage_parts, Part(one.org, one.vault, one.since, one.until, rolled=True))
+    return len(parts)
+
+
+def sweep(tx: Tx, *, parts_before: int, days_before: int) -> None:
+    """Let go of what is older (Unix seconds)."""
+    tx.execute(usage_parts.delete().where(usage_parts.c.since < parts_before, usage_parts.c.rolled))
+    tx.execute(usage_counts.delete().where(_C.resolution == DAY, _C.at < days_before))
+    tx.execute(usage_secrets.delete().where(usage_secrets.c.seen_at < days_before))
+
+
+def _at_day(count: Count, day: int) -> dict[str, Any]:
+    fields = {field: getattr(count, field) for field in count.__struct_fields__}
+    return {**fields, "resolution": DAY, "at": day, "part": day}
+
+
+def _merge(tx: Tx, rows: list[dict[str, Any]]) -> None:
+    if not rows:
+        return
+    insert = upsert(tx, usage_counts)
+    new = insert.excluded
+    keys = [column.name for column in usage_counts.primary_key]
+    sums = {"count": _C.count + new["count"], "failed": _C.failed + new["failed"]}
+    tx.execute(insert.on_conflict_do_update(index_elements=keys, set_=sums), rows)
+
+
+def _sums() -> tuple[sa.ColumnElement[int], ...]:
+    """PostgreSQL sums BIGINT as NUMERIC."""
+    whole = sa.BigInteger
+    return (
+        sa.cast(sa.func.sum(_C.count), whole).label("count"),
+        sa.cast(sa.func.sum(_C.failed), whole).label("failed"),
+    )
+
+
+def _within(span: Span, kind: Kind) -> list[sa.ColumnElement[bool]]:
+    found = [_C.org == span.org, _C.kind == kind, _C.at >= span.since, _C.at < span.until]
+    return [*found, _C.vault == span.vault] if span.vault else found
+
+
+def _reads(span: Span) -> sa.Subquery:
+    count, _ = _sums()
+    return (
+        sa.select(_C.vault, _C.subject, count.label("reads"))
+        .where(*_within(span, Kind.SECRET))
+        .group_by(_C.vault, _C.subject)
+        .subquery()
+    )
+
+
+def _medians(reads: sa.Subquery) -> sa.Subquery:
+    """The lower median of each agent's reads: no database has one that the other has, too."""
+    r = reads.c
+    place = sa.func.row_number().over(partition_by=r.vault, order_by=(r.reads, r.subject))
+    among = sa.func.count().over(partition_by=r.vault)
+    ranked = sa.select(r.vault, r.reads, place.label("place"), among.label("among")).subquery()
+    k = ranked.c
+    chosen = sa.select(k.vault, k.reads.label("median")).where(k.place * 2 > k.among - 1)
+    return chosen.where(k.place * 2 <= k.among + 1).subquery()
+
+
+def _beyond(order: Any, key: Any, vault: Any, subject: Any, after: After) -> sa.ColumnElement[bool]:
+    """Whether a row comes after `after` in this order."""
+    down = order.modifier is sa.sql.operators.desc_op
+    further = key < after.key if down else key > after.key
+    ties = sa.or_(vault > after.vault, sa.and_(vault == after.vault, subject > after.subject))
+    return sa.or_(further, sa.and_(key == after.key, ties))

@@ -1,0 +1,124 @@
+"""What every database promises of what agents tell of use."""
+
+from control.model.usage import After, Kind, Ranked, Span, Wanted, Which
+from control.services.usage import ROLLED_AT_ONCE, ingest
+from control.store import usage
+from control.store.store import Store
+from control.store.usage import DAY, HOUR
+from protocols.link import messages as m
+from tests.unit.control.used import hexed, named, report
+
+NOW = 1_800_000_000 // DAY * DAY + 12 * HOUR
+ALL = Span("acme", "", 0, 2**40)
+
+
+async def tell(store: Store, told: m.Usage, vault: str = "v1", org: str = "acme") -> bool:
+    """An agent's report."""
+    return await store.write(lambda tx: ingest(tx, org, vault, told, now=NOW))
+
+
+async def tops(store: Store, kind: Kind | None, span: Span = ALL) -> list[tuple[str, str, int]]:
+    """The most used."""
+    found = await store.read(lambda tx: usage.top(tx, span, kind, None, 100))
+    return [(row.vault, row.subject, row.count) for row in found]
+
+
+async def which(store: Store, which_: Which, bound: int, after: After | None = None) -> list[str]:
+    """Secrets in their order."""
+    found = await store.read(lambda tx: usage.secrets(tx, ALL, Wanted(which_, bound), after, 100))
+    return [bytes.fromhex(row.secret).decode().strip("-") for row in found]
+
+
+async def test_a_report_counts_once(store: Store) -> None:
+    """Told twice it counts once; a later one of the same beginning replaces it; never backwards."""
+    assert await tell(store, report(NOW - 100, NOW - 50, named("a", 5)))
+    assert not await tell(store, report(NOW - 100, NOW - 50, named("a", 5)))
+    assert await tell(store, report(NOW - 100, NOW, named("a", 7), named("b", 2)))
+    assert not await tell(store, report(NOW - 100, NOW - 20, named("a", 6)))
+    assert await tops(store, Kind.SECRET) == [("v1", hexed("a"), 7), ("v1", hexed("b"), 2)]
+    assert await tops(store, Kind.IDENTITY) == [("v1", (b"u" * 16).hex(), 10)]
+    assert await tops(store, None) == [("v1", "v1", 10)]
+
+
+async def test_two_parts_of_an_hour_add_up(store: Store) -> None:
+    """An agent that was opened again begins a new part; the other organization's are not ours."""
+    await tell(store, report(NOW, NOW + 60))
+    await tell(store, report(NOW + 120, NOW + 180))
+    await tell(store, report(NOW + 120, NOW + 180), org="other")
+    found = await store.read(lambda tx: usage.operations(tx, ALL))
+    assert found == [Ranked("", "secret.read", 20, 2)]
+    [point] = await store.read(lambda tx: usage.curve(tx, ALL, HOUR, "", 9))
+    assert (point.at, point.count, point.failed) == (NOW, 20, 2)
+    assert await store.read(lambda tx: usage.curve(tx, ALL, HOUR, "secret.write", 9)) == []
+
+
+async def test_pages_go_on_where_they_ended(store: Store) -> None:
+    """The most first, ties by name; the next page begins behind the last row."""
+    await tell(store, report(NOW, NOW + 1, named("a", 5), named("b", 9), named("c", 5)))
+    await tell(store, report(NOW, NOW + 1, named("a", 5)), vault="v0")
+    seen: list[tuple[str, str]] = []
+    after = None
+    for _ in range(4):
+        [row] = await store.read(lambda tx, a=after: usage.top(tx, ALL, Kind.SECRET, a, 1))  # type: ignore[misc]
+        seen.append((row.vault, bytes.fromhex(row.subject).decode().strip("-")))
+        after = After(row.count, row.vault, row.subject)
+    assert seen == [("v1", "b"), ("v0", "a"), ("v1", "a"), ("v1", "c")]
+    assert await store.read(lambda tx: usage.top(tx, ALL, Kind.SECRET, after, 1)) == []
+
+
+async def test_secrets_that_need_a_look(store: Store) -> None:
+    """Unused longest first, expiring soonest first, oldest versions first, and the over-used."""
+    old, ago = NOW - 200 * DAY, NOW - 100 * DAY
+    await tell(
+        store,
+        report(
+            NOW,
+            NOW + 1,
+            named("used", 9, last=NOW, rotated=NOW, expires=NOW + 40 * DAY),
+            named("idle", 0, last=ago, rotated=old, expires=NOW + 5 * DAY),
+            named("never", 0, last=0, rotated=old),
+            named("gone", 4, last=NOW, rotated=ago, expires=NOW - DAY),
+            named("hot", 100, last=NOW, rotated=NOW),
+        ),
+    )
+    quarter = NOW - 90 * DAY
+    assert await which(store, Which.UNUSED, quarter) == ["never", "idle"]
+    assert await which(store, Which.EXPIRING, NOW + 30 * DAY) == ["gone", "idle"]
+    assert await which(store, Which.ROTATION, quarter) == ["idle", "never", "gone"]
+    assert await which(store, Which.OVERUSED, 10) == ["hot"]
+    assert await which(store, Which.OVERUSED, 12) == []
+    assert await which(store, Which.ALL, 0) == ["hot", "used", "gone", "idle", "never"]
+    behind = After(old, "v1", hexed("idle"))
+    assert await which(store, Which.ROTATION, quarter, behind) == ["never", "gone"]
+
+
+async def test_hours_become_days(store: Store) -> None:
+    """The sum stays; what was added up is not told again; days go by their age."""
+    day = NOW - NOW % DAY - DAY
+    for hour in range(3):
+        at = day + hour * HOUR
+        await tell(store, report(at, at + HOUR, named("a", 2)))
+    early = NOW - 30 * DAY
+    await tell(store, report(early, early + 1, named("a", 1)))
+    assert await store.write(lambda tx: usage.roll(tx, day + 2 * HOUR, ROLLED_AT_ONCE)) == 3
+    assert await tops(store, Kind.SECRET) == [("v1", hexed("a"), 7)]
+    hours = await store.read(lambda tx: usage.curve(tx, ALL, HOUR, "", 9))
+    assert [(point.at, point.count) for point in hours] == [(day + 2 * HOUR, 10)]
+    days = await store.read(lambda tx: usage.curve(tx, ALL, DAY, "", 9))
+    assert [(p.at, p.count) for p in days] == [(early - early % DAY, 10), (day, 30)]
+    assert not await tell(store, report(day, day + HOUR + 5, named("a", 50)))
+    assert await store.write(lambda tx: usage.roll(tx, day + 2 * HOUR, ROLLED_AT_ONCE)) == 0
+    await store.write(lambda tx: usage.sweep(tx, parts_before=early + 1, days_before=day))
+    assert await tops(store, Kind.SECRET) == [("v1", hexed("a"), 6)]
+
+
+async def test_an_older_look_does_not_replace_a_newer_one(store: Store) -> None:
+    """Reports of weeks offline come in their order, but a part of an hour can come after."""
+    none = (0,) * 7
+    for at, total in ((NOW, 5), (NOW - 10, 4)):
+        seen = m.Secrets(
+            at=at * 1000, total=total, never_read=1, expired=2, idle=none, age=none, expires=none
+        )
+        await tell(store, report(at, at + 1, secrets=seen))
+    [look] = await store.read(lambda tx: usage.looks(tx, "acme", ""))
+    assert (look.total, look.never_read, look.expired, look.opaque) == (5, 1, 2, True)

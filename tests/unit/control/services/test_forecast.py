@@ -1,0 +1,79 @@
+"""Where a figure is going: right where it can be known, and honest about the rest."""
+
+from random import Random
+
+import pytest
+
+from control.services.forecast import ENOUGH, SEASON, Trend, forecast, student
+
+
+def must(found: Trend | None) -> Trend:
+    """There is a forecast."""
+    assert found is not None
+    return found
+
+
+def test_too_little_is_said_to_be_too_little() -> None:
+    """One day fewer than enough is not enough."""
+    days = [(day, float(day)) for day in range(ENOUGH)]
+    assert forecast(days[1:], [20]) is None
+    assert forecast(days, [20]) is not None
+
+
+def test_a_line_is_found() -> None:
+    """Without noise the band is the line; missing days are no zeros; nothing falls below zero."""
+    days = [(day, 100 + 2.0 * day) for day in range(60) if day % 7 != 3]
+    trend = must(forecast(days, [60, 100]))
+    assert trend.per_day == pytest.approx(2)
+    assert not trend.weekly
+    [soon, late] = trend.ahead
+    assert (soon.expected, late.expected) == pytest.approx((220, 300))
+    assert late.high - late.low < 1e-6
+    falling = must(forecast([(day, 100.0 - day) for day in range(20)], [200]))
+    assert falling.ahead[0].expected == falling.ahead[0].low == 0
+
+
+def test_the_band_holds_what_it_promises() -> None:
+    """Of many noisy lines the value of a later day is in the band about nine times of ten."""
+    chance, hits, tries = Random(5), 0, 400  # noqa: S311  # chance of a seed
+    for _ in range(tries):
+        days = [(day, 1000 + 3 * day + chance.gauss(0, 20)) for day in range(40)]
+        [ahead] = must(forecast(days, [70])).ahead
+        hits += ahead.low <= 1000 + 3 * 70 + chance.gauss(0, 20) <= ahead.high
+    assert 0.86 <= hits / tries <= 0.97
+
+
+def test_days_that_follow_each_other_widen_it() -> None:
+    """Errors that drift say less than their number: the band is wider than that of white noise."""
+    chance = Random(7)  # noqa: S311  # as above
+    white = [chance.gauss(0, 10) for _ in range(60)]
+    drift = [0.0]
+    for step in white:
+        drift.append(0.9 * drift[-1] + step)
+    scale = (sum(e * e for e in white) / sum(e * e for e in drift)) ** 0.5
+    bands = []
+    for errors in (white, [e * scale for e in drift]):
+        days = [(day, 500 + e) for day, e in enumerate(errors)]
+        [ahead] = must(forecast(days, [80])).ahead
+        bands.append(ahead.high - ahead.low)
+    assert bands[1] > 1.5 * bands[0]
+
+
+def test_weekends_are_told_apart() -> None:
+    """With four weeks a quiet weekend is expected to be quiet; without them it is not."""
+
+    def value(day: int) -> float:
+        return 100.0 if day % SEASON in (5, 6) else 1000.0
+
+    trend = must(forecast([(day, value(day)) for day in range(35)], range(35, 42)))
+    assert trend.weekly
+    assert [round(a.expected) for a in trend.ahead] == pytest.approx(
+        [value(day) for day in range(35, 42)], abs=60
+    )
+    assert not must(forecast([(day, value(day)) for day in range(21)], [22])).weekly
+
+
+@pytest.mark.parametrize(("freedom", "table"), [(8, 1.860), (12, 1.782), (30, 1.697), (200, 1.653)])
+def test_students_t(freedom: int, table: float) -> None:
+    """As the tables have it, to three places."""
+    assert student(freedom) == pytest.approx(table, abs=1e-3)
