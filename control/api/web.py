@@ -70,6 +70,8 @@ RESOURCES: Final[Sequence[Endpoints]] = (
     fleet.alerts,
     channels.channels,
     channels.deliveries,
+    usage.usage,
+    usage.capacity,
     trail.audit,
     enrolment.tokens,
     enrolment.joins,
