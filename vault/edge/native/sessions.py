@@ -43,8 +43,8 @@ class SessionBody(Struct, frozen=True, kw_only=True):
     returns=SessionBody, status=201, errors=(404, 409),
 )  # fmt: skip
 async def open_(dialect: "Native", request: Request) -> Reply:
-    browsers = _browsers(dialect)
     made: Session = await _run(dialect, request, "session.open")
+    browsers = _browsers(dialect)
     reply = encoded(_body(made, made.text), 201)
     return reply.with_header(*browsers.kept(browsers.of(request), made.text))
 
@@ -64,14 +64,16 @@ async def renew(dialect: "Native", request: Request) -> SessionBody:
 
 @sessions.add("DELETE", "sessions/current", "Sign out", status=204, errors=(404,))
 async def close(dialect: "Native", request: Request) -> Reply:
-    browsers = _browsers(dialect)
     await _run(dialect, request, "session.close")
+    browsers = _browsers(dialect)
     return Reply(NO_CONTENT).with_header(*browsers.kept(browsers.of(request), ""))
 
 
 async def _run(dialect: "Native", request: Request, name: str) -> Session:
+    """Without a web interface one learns that, once one has shown who one is."""
+    asked = name if dialect.browsers is not None else "session.current"
+    found: Session = await dialect.run(request, asked, system_path("sessions"), Nothing())
     _browsers(dialect)
-    found: Session = await dialect.run(request, name, system_path("sessions"), Nothing())
     return found
 
 

@@ -73,7 +73,7 @@ async def test_each_is_asked_of_its_part() -> None:
 async def test_a_value_that_is_looked_for_is_not_recorded() -> None:
     """Its record would have the same hash, so that the search would find itself."""
     log = FakeLog()
-    table = Audits(log, log, log.prove, log.trouble).handlers()  # type: ignore[arg-type]  # what it uses
+    table = Audits(log, log, log.prove, log.trouble, FakeVerification()).handlers()  # type: ignore[arg-type]  # what it uses
     view = table["audit.hash"].request
     assert view is not None
     assert view(HashValue(value="secret")) is None

@@ -1,7 +1,77 @@
 import type { Page } from "../lib/router";
 import type { IconName } from "../parts/icon";
 
-/** Every page of the agent's own interface, in the order of its navigation. */
-export const pages: readonly (Page & { icon: IconName })[] = [
-  { path: "/", title: "Health", icon: "agent", load: () => import("../pages/health") },
+/** A page of the agent's own interface; with `group` it is in the navigation. */
+export interface AgentPage extends Page {
+  group?: (typeof GROUPS)[number];
+  icon?: IconName;
+}
+
+export const GROUPS = ["Secrets", "Access", "Evidence", "This agent"] as const;
+
+const secrets = () => import("../pages/vault/secrets");
+
+/** Every page, in the order of the navigation. To add one: docs/web.md. */
+export const pages: readonly AgentPage[] = [
+  { path: "/", title: "Secrets", load: secrets },
+  { path: "/secrets", title: "Secrets", group: "Secrets", icon: "lock", load: secrets },
+  { path: "/secret", title: "Secret", load: () => import("../pages/vault/secret") },
+  {
+    path: "/policies",
+    title: "Policies",
+    group: "Access",
+    icon: "policy",
+    load: () => import("../pages/vault/policies"),
+  },
+  { path: "/policies/:name", title: "Policy", load: () => import("../pages/vault/policy") },
+  {
+    path: "/dry-run",
+    title: "Dry run",
+    group: "Access",
+    icon: "check",
+    load: () => import("../pages/vault/dry-run"),
+  },
+  {
+    path: "/users",
+    title: "Users and keys",
+    group: "Access",
+    icon: "people",
+    load: () => import("../pages/vault/users"),
+  },
+  { path: "/users/:id", title: "User", load: () => import("../pages/vault/user") },
+  {
+    path: "/audit",
+    title: "Audit log",
+    group: "Evidence",
+    icon: "audit",
+    load: () => import("../pages/vault/audit"),
+  },
+  {
+    path: "/sent",
+    title: "What left",
+    group: "Evidence",
+    icon: "report",
+    load: () => import("../pages/vault/sent"),
+  },
+  {
+    path: "/health",
+    title: "Health",
+    group: "This agent",
+    icon: "chart",
+    load: () => import("../pages/vault/health"),
+  },
+  {
+    path: "/actors",
+    title: "Actors",
+    group: "This agent",
+    icon: "tree",
+    load: () => import("../pages/vault/actors"),
+  },
+  {
+    path: "/link",
+    title: "Link",
+    group: "This agent",
+    icon: "link",
+    load: () => import("../pages/vault/link"),
+  },
 ];

@@ -34,6 +34,14 @@ const LOOKS: Record<string, Look> = {
   serving: ["good", "full"],
   sealed: ["warn", "bar"],
   refusing: ["bad", "cross"],
+  deleted: ["warn", "bar"],
+  destroyed: ["muted", "cross"],
+  empty: ["muted", "ring", "No version"],
+  disabled: ["bad", "bar"],
+  revoked: ["muted", "bar"],
+  never: ["muted", "ring", "Not checked"],
+  whole: ["good", "check"],
+  damaged: ["bad", "bang"],
 };
 
 const SHAPES: Record<Shape, JSX.Element> = {

@@ -1,0 +1,38 @@
+/** Lists and pairs as people type them. Pure. */
+
+/** `a, b` → `["a", "b"]`. */
+export function listed(text: string): string[] {
+  return text
+    .split(/[,\n]/)
+    .map(word => word.trim())
+    .filter(Boolean);
+}
+
+/** A line each, `key: value`. Throws `Error` that names the line. */
+export function paired(text: string): Record<string, string> {
+  const found: Record<string, string> = {};
+  for (const [index, line] of text.split("\n").entries()) {
+    if (!line.trim()) continue;
+    const colon = line.indexOf(":");
+    const key = line.slice(0, Math.max(colon, 0)).trim();
+    if (!key) throw new Error(`Line ${index + 1} is not of the form key: value`);
+    found[key] = line.slice(colon + 1).trim();
+  }
+  return found;
+}
+
+/** The lines of these pairs. */
+export function lines(pairs: Readonly<Record<string, string>>): string {
+  return Object.entries(pairs)
+    .map(([key, value]) => `${key}: ${value}`)
+    .join("\n");
+}
+
+/** What has to be sent so that `before` becomes `after`: null takes a key away. */
+export function change(
+  before: Readonly<Record<string, string>>,
+  after: Readonly<Record<string, string>>,
+): Record<string, string | null> {
+  const gone = Object.keys(before).filter(key => !(key in after));
+  return { ...Object.fromEntries(gone.map(key => [key, null])), ...after };
+}

@@ -1,0 +1,112 @@
+import { useEffect, useState } from "preact/hooks";
+import { ApiError } from "../lib/api";
+import { State } from "../parts/badge";
+import { Button } from "../parts/button";
+import { Facts } from "../parts/card";
+import { Field } from "../parts/field";
+import { Progress } from "../parts/progress";
+import { ThemeButton } from "../parts/shell";
+import { Notice } from "../parts/states";
+import { seal } from "./seal";
+import type { Seal } from "./wire";
+import "../pages/login.css";
+
+/** The vault is sealed or was never made: what that means, and the way out. */
+export function Sealed({ now }: { now: Seal }) {
+  useEffect(() => {
+    document.title = "Sealed – Freehold";
+  }, []);
+  return (
+    <main class="door">
+      <div class="brand">
+        <img src="/icon.svg" alt="" />
+        Freehold agent
+      </div>
+      {now.initialized ? <Unseal now={now} /> : <Unmade />}
+      <div class="line">
+        <ThemeButton />
+      </div>
+    </main>
+  );
+}
+
+function Unmade() {
+  return (
+    <div class="sealed">
+      <h1>Not initialised</h1>
+      <p class="muted">
+        This vault has no keys yet. Make them on its machine, where nobody looks on: the command is{" "}
+        <code>freehold operator init</code>.
+      </p>
+    </div>
+  );
+}
+
+/** Shares are offered one by one; the last one that is needed opens the vault. */
+function Unseal({ now }: { now: Seal }) {
+  const [share, setShare] = useState("");
+  const [error, setError] = useState<ApiError | null>(null);
+  const [busy, setBusy] = useState(false);
+  const byShares = now.type === "shamir";
+  const submit = async (event: Event) => {
+    event.preventDefault();
+    setBusy(true);
+    setError(null);
+    try {
+      seal.value = await offer(byShares ? { key: share.trim() } : {});
+    } catch (thrown) {
+      setError(thrown instanceof ApiError ? thrown : new ApiError(0, "unreachable", UNREACHABLE));
+    }
+    setShare("");
+    setBusy(false);
+  };
+  return (
+    <form onSubmit={submit}>
+      <h1 class="line">
+        Sealed <State of="sealed" filled label="Serves nothing" />
+      </h1>
+      <Facts
+        rows={[
+          ["Unsealed by", byShares ? `${now.t} of ${now.n} shares` : "its key file"],
+          ["Version", now.version],
+        ]}
+      />
+      {byShares && (
+        <>
+          <Progress
+            label="Shares offered"
+            shares={[{ tone: "info", value: now.progress }]}
+            total={now.t}
+          />
+          <Field
+            label="Key share"
+            type="password"
+            autocomplete="off"
+            required
+            hint={`${now.progress} of ${now.t} offered so far`}
+            value={share}
+            change={setShare}
+          />
+        </>
+      )}
+      {error && <Notice tone="bad">{error.message}</Notice>}
+      <Button type="submit" kind="primary" busy={busy}>
+        {byShares ? "Offer the share" : "Unseal with the key file"}
+      </Button>
+    </form>
+  );
+}
+
+const UNREACHABLE = "the agent cannot be reached";
+
+async function offer(body: object): Promise<Seal> {
+  const answer = await fetch("/v1/sys/unseal", {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify(body),
+  });
+  const told: unknown = await answer.json();
+  if (answer.ok) return told as Seal;
+  const { errors } = told as { errors?: string[] };
+  throw new ApiError(answer.status, "unseal", errors?.[0] ?? `status ${answer.status}`);
+}

@@ -1,0 +1,105 @@
+import { signal } from "@preact/signals";
+import { ApiError, asApiError, get, holdCsrf, post, remove } from "../lib/api";
+import { leave, standing } from "../lib/session";
+import { recall, remember } from "../lib/storage";
+import type { Session } from "./wire";
+
+const KEY = "freehold-agent-session"; // whether there was one: no credential, that is in a cookie
+const TICK = 5000; // milliseconds
+const SHARE = 0.25; // of the idle time: a session is renewed no more often
+
+/** Who is signed in to this agent. */
+export const session = signal<Session | null>(null);
+
+/** Unix milliseconds of this machine: when nobody's presence ends the session. */
+let ends = 0;
+let renewed = 0;
+let acted = false;
+
+/** Turn a token or an API key into a session. Throws `ApiError`. */
+export async function signIn(credential: string): Promise<void> {
+  const headers = { Authorization: `Bearer ${credential}` };
+  enter(await post<Session>("sessions", undefined, { headers }));
+}
+
+/** Is there one already? Only asked when there was: a page that nobody has used asks nothing. */
+export async function resume(): Promise<void> {
+  if (recall(KEY) !== "open") {
+    standing.value = { state: "out" };
+    return;
+  }
+  try {
+    enter(await get<Session>("sessions/current"));
+    await renew();
+  } catch (thrown) {
+    const error = asApiError(thrown);
+    standing.value = error.status === 401 ? { state: "out" } : { state: "error", error };
+  }
+}
+
+/** End it here and on the agent. Throws `ApiError` when the agent does not hear. */
+export async function signOut(): Promise<void> {
+  try {
+    await remove("sessions/current");
+  } catch (error) {
+    if (!(error instanceof ApiError && error.status === 401)) throw error;
+  }
+  leave();
+}
+
+/** From now on: renew while a person is there, and leave when none is. Once, at the start. */
+export function watchPresence(): void {
+  for (const kind of ["pointerdown", "keydown"])
+    addEventListener(kind, () => (acted = true), { passive: true, capture: true });
+  setInterval(() => void tick(), TICK);
+  standing.subscribe(({ state }) => {
+    if (state !== "out" || !session.peek()) return;
+    session.value = null;
+    holdCsrf("");
+    remember(KEY, "closed");
+  });
+}
+
+async function tick(): Promise<void> {
+  const mine = session.peek();
+  if (!mine) return;
+  if (Date.now() >= ends) return leave();
+  if (!acted || Date.now() - renewed < mine.idle_seconds * 1000 * SHARE) return;
+  acted = false;
+  try {
+    await renew();
+  } catch (error) {
+    if (!(error instanceof ApiError)) throw error; // the next action tries again
+  }
+}
+
+async function renew(): Promise<void> {
+  enter(await post<Session>("sessions/current/renew"));
+}
+
+function enter(mine: Session): void {
+  holdCsrf(mine.csrf);
+  session.value = mine;
+  renewed = Date.now();
+  ends = Math.min(renewed + mine.idle_seconds * 1000, lastOf(mine, renewed));
+  remember(KEY, "open");
+  if (standing.peek().state !== "in") standing.value = { state: "in", me: someone(mine.name) };
+}
+
+/** The end that no renewal moves; without trust in this machine's clock against the agent's. */
+function lastOf({ expires_at, ends_at, idle_seconds }: Session, now: number): number {
+  return now + idle_seconds * 1000 + (Date.parse(ends_at) - Date.parse(expires_at));
+}
+
+/** In the shape that the parts which both programs share know. */
+function someone(name: string) {
+  return {
+    organization: "",
+    home: "",
+    name,
+    role: "viewer" as const,
+    super_admin: false,
+    second_factor: false,
+    organizations: [],
+  };
+}

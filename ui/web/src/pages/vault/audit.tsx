@@ -1,0 +1,23 @@
+import { LinkState } from "../../parts/linkstate";
+import { Page } from "../../parts/page";
+import { Tabs } from "../../parts/tabs";
+import { Search } from "./audit/search";
+import { Tail } from "./audit/tail";
+import { Verify } from "./audit/verify";
+import "./vault.css";
+
+/** What happened: as it happens, searched for, and proven. */
+export default function Audit() {
+  return (
+    <Page title="Audit log" state={<LinkState />}>
+      <Tabs
+        label="The audit log"
+        tabs={[
+          { name: "now", title: "Now", content: () => <Tail /> },
+          { name: "search", title: "Search", content: () => <Search /> },
+          { name: "verify", title: "Verify", content: () => <Verify /> },
+        ]}
+      />
+    </Page>
+  );
+}

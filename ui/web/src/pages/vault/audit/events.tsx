@@ -1,0 +1,128 @@
+import { useState } from "preact/hooks";
+import type { AuditEvent, Proof } from "../../../agent/wire";
+import { type ApiError, asApiError, get } from "../../../lib/api";
+import { State } from "../../../parts/badge";
+import { Button } from "../../../parts/button";
+import { Card, Facts } from "../../../parts/card";
+import { Code } from "../../../parts/code";
+import { Empty, Notice } from "../../../parts/states";
+import { type Column, Table } from "../../../parts/table";
+import { Moment, TimeAgo } from "../../../parts/time";
+
+const PATIENCE = 300_000; // milliseconds: the whole log is read for a proof
+const COLUMNS: Column<AuditEvent>[] = [
+  { name: "seq", title: "Record", width: "5.5rem", number: true, wide: true, cell: row => row.seq },
+  {
+    name: "time",
+    title: "When",
+    width: "6.5rem",
+    number: true,
+    wide: true,
+    cell: row => <TimeAgo at={row.time} />,
+  },
+  {
+    name: "operation",
+    title: "Operation",
+    width: "11rem",
+    cell: row => <code title={row.operation}>{row.operation}</code>,
+  },
+  { name: "path", title: "Path", cell: row => <span title={row.path}>{row.path}</span> },
+  {
+    name: "actor",
+    title: "Who",
+    width: "10rem",
+    wide: true,
+    cell: row => <span title={row.actor_name}>{row.actor_name}</span>,
+  },
+  {
+    name: "result",
+    title: "Result",
+    width: "7rem",
+    cell: row => <State of={row.phase === "intent" ? "pending" : row.result} label={told(row)} />,
+  },
+];
+
+/** Events as a list; the chosen one is shown whole, and proven on demand. */
+export function Events({ label, rows }: { label: string; rows: readonly AuditEvent[] }) {
+  const [chosen, setChosen] = useState<AuditEvent | null>(null);
+  return (
+    <>
+      <Table
+        label={label}
+        columns={COLUMNS}
+        rows={rows}
+        keyOf={({ seq }) => `${seq}`}
+        open={setChosen}
+        empty={<Empty icon="audit" title="No record fits" />}
+      />
+      {chosen && <One key={chosen.seq} of={chosen} />}
+    </>
+  );
+}
+
+function One({ of }: { of: AuditEvent }) {
+  return (
+    <Card title={`Record ${of.seq}`}>
+      <div class="stack">
+        <Facts
+          rows={[
+            ["When", <Moment key="t" at={of.time} />],
+            ["Operation", <code key="o">{of.operation}</code>],
+            ["Path", of.path],
+            ["Phase", of.phase],
+            ["Result", of.code ? `${of.result}: ${of.code}` : of.result],
+            ["Decided by", of.rule || "–"],
+            ["Who", `${of.actor_name} (${of.actor_id})`],
+            ["By", `${of.method}${of.credential ? ` ${of.credential}` : ""}`],
+            ["From", `${of.ip || "–"}, ${of.dialect}`],
+            ["With", of.user_agent || "–"],
+            ["Request", <code key="r">{of.request_id}</code>],
+          ]}
+        />
+        <Prove seq={of.seq} />
+      </div>
+    </Card>
+  );
+}
+
+/** The record as it is in the log, its path to the root, and the signed checkpoint of that root. */
+function Prove({ seq }: { seq: number }) {
+  const [proof, setProof] = useState<Proof | null>(null);
+  const [error, setError] = useState<ApiError | null>(null);
+  const [busy, setBusy] = useState(false);
+  const act = async () => {
+    setBusy(true);
+    setError(null);
+    try {
+      setProof(await get<Proof>(`audit/proofs/${seq}`, { timeout: PATIENCE }));
+    } catch (thrown) {
+      setError(asApiError(thrown));
+    }
+    setBusy(false);
+  };
+  return (
+    <>
+      <div class="line">
+        <Button busy={busy} onClick={act}>
+          Prove that it is in the log
+        </Button>
+      </div>
+      {error && <Notice tone="bad">{error.message}</Notice>}
+      {proof && (
+        <>
+          <Notice tone="good">
+            {`It is record ${proof.seq}, ${proof.path.length} hashes from the signed root.`}
+          </Notice>
+          <Code label="Record" text={proof.record.trimEnd()} />
+          <Code label="Signed checkpoint" text={proof.checkpoint.trimEnd()} />
+          <Code label="Proof, for freehold audit check" text={JSON.stringify(proof, null, 2)} />
+        </>
+      )}
+    </>
+  );
+}
+
+function told({ phase, result, code }: AuditEvent): string {
+  if (phase === "intent") return "Begun";
+  return result === "ok" ? "Done" : result === "denied" ? "Refused" : code || "Failed";
+}

@@ -1,0 +1,46 @@
+import { useGet } from "../../lib/hooks";
+import type { PolicyDocument } from "../../lib/types";
+import { Card } from "../../parts/card";
+import { Code } from "../../parts/code";
+import { Page } from "../../parts/page";
+import { Await } from "../../parts/states";
+import { Trial } from "./policy/trial";
+import "./vault.css";
+
+interface Effective {
+  root: boolean;
+  policies: PolicyDocument[];
+  unknown: string[];
+  fleet: PolicyDocument[];
+}
+
+/** What somebody may do, and why not; what counts for oneself. */
+export default function DryRun() {
+  const mine = useGet<Effective>("policies-effective");
+  return (
+    <Page title="Dry run">
+      <div class="stack">
+        <Trial />
+        <Card title="What counts for you">
+          <Await of={mine}>
+            {found => (
+              <div class="stack">
+                {found.root && <p>You hold the policy root, which allows everything.</p>}
+                {found.unknown.length > 0 && (
+                  <p>Names without a policy: {found.unknown.join(", ")}.</p>
+                )}
+                {[...found.policies, ...found.fleet].map(policy => (
+                  <Code
+                    key={policy.name}
+                    label={`Policy ${policy.name}`}
+                    text={JSON.stringify(policy, null, 2)}
+                  />
+                ))}
+              </div>
+            )}
+          </Await>
+        </Card>
+      </div>
+    </Page>
+  );
+}

@@ -1,0 +1,147 @@
+import { useState } from "preact/hooks";
+import { useNow } from "../../agent/live";
+import { lookAtSeal, seal } from "../../agent/seal";
+import type { Health, Sink } from "../../agent/wire";
+import { post } from "../../lib/api";
+import { bytes, compact, count, millis } from "../../lib/format";
+import { State } from "../../parts/badge";
+import { Button } from "../../parts/button";
+import { Card, Facts, Figure, Figures } from "../../parts/card";
+import { Dialog } from "../../parts/dialog";
+import { LinkState } from "../../parts/linkstate";
+import { Page } from "../../parts/page";
+import { Failure, Loading, Notice, Stale } from "../../parts/states";
+import { type Column, Table } from "../../parts/table";
+import { Moment, TimeAgo } from "../../parts/time";
+
+const COLUMNS: Column<Sink>[] = [
+  { name: "name", title: "Copy", cell: row => <span title={row.name}>{row.name}</span> },
+  {
+    name: "state",
+    title: "State",
+    width: "9rem",
+    cell: row => <State of={standing(row)[0]} label={standing(row)[1]} />,
+  },
+  { name: "size", title: "Records", width: "7rem", number: true, cell: row => count(row.size) },
+  {
+    name: "error",
+    title: "Last error",
+    width: "16rem",
+    wide: true,
+    cell: row => <span title={row.error}>{row.error || "–"}</span>,
+  },
+];
+
+/** How the agent does at this moment: load, seal, keys, store, audit log. */
+export default function HealthPage() {
+  const [now, live] = useNow<Health>("health");
+  const [asks, setAsks] = useState(false);
+  if (live.error.value) return <Failure error={live.error.value} />;
+  if (!now) return <Loading />;
+  return (
+    <Page
+      title="Health"
+      state={
+        <>
+          <State of="serving" filled />
+          <LinkState />
+        </>
+      }
+      actions={
+        <Button kind="danger" icon="lock" onClick={() => setAsks(true)}>
+          Seal…
+        </Button>
+      }
+    >
+      <div class="stack">
+        <Stale freshness={live.freshness.value} />
+        {now.trouble && <Notice tone="bad">{now.trouble}</Notice>}
+        {now.rotation_due && (
+          <Notice tone="warn">The key-encryption key is due to be rotated.</Notice>
+        )}
+        <Load now={now} />
+        <div class="columns">
+          <Seal now={now} />
+          <Store now={now} />
+        </div>
+        <Card title="Audit log" flush aside={`${count(now.audit_size)} records`}>
+          <Table
+            label="Copies of the log"
+            columns={COLUMNS}
+            rows={now.sinks}
+            keyOf={s => s.name}
+            height="14rem"
+          />
+        </Card>
+      </div>
+      {asks && <AskSeal close={() => setAsks(false)} />}
+    </Page>
+  );
+}
+
+function Load({ now }: { now: Health }) {
+  return (
+    <Figures>
+      <Figure label="Requests" value={compact(now.requests_per_second)} unit="/s" />
+      <Figure label="Own faults" value={compact(now.errors_per_second)} unit="/s" />
+      <Figure label="Latency p50" value={millis(now.p50)} />
+      <Figure label="Latency p99" value={millis(now.p99)} />
+      <Figure label="Connections" value={count(now.connections)} />
+      <Figure label="Answered" value={compact(now.requests)} note="since its start" />
+    </Figures>
+  );
+}
+
+function Seal({ now }: { now: Health }) {
+  const vault = seal.value;
+  return (
+    <Card title="Seal and keys">
+      <Facts
+        rows={[
+          ["Unsealed", <TimeAgo key="o" at={now.opened_at} />],
+          ["By", vault?.type === "shamir" ? `${vault.t} of ${vault.n} shares` : "its key file"],
+          ["Key generation", count(now.key_generation)],
+          ["Made", <Moment key="k" at={now.key_created_at} />],
+          ["Uses", count(now.key_uses)],
+          ["Keyring epoch", count(now.key_epoch)],
+          ["Version", now.version],
+        ]}
+      />
+    </Card>
+  );
+}
+
+function Store({ now }: { now: Health }) {
+  return (
+    <Card title="Cache of sealed rows">
+      <Facts
+        rows={[
+          ["Rows", count(now.cache_entries)],
+          ["Size", `${bytes(now.cache_bytes)} of ${bytes(now.cache_max_bytes)}`],
+          ["Found in it", `${Math.round(now.cache_hit_rate * 10) / 10} %`],
+        ]}
+      />
+    </Card>
+  );
+}
+
+function standing({ error, behind, on_reserve }: Sink): [string, string] {
+  if (error) return ["failed", "Failing"];
+  if (behind) return ["warning", "Behind"];
+  return on_reserve ? ["warning", "On its reserve"] : ["ok", "Works"];
+}
+
+function AskSeal({ close }: { close: () => void }) {
+  const act = async () => {
+    await post("system/seal");
+    await lookAtSeal();
+  };
+  return (
+    <Dialog title="Seal the vault" action="Seal" danger act={act} close={close}>
+      <p>
+        Requests in flight are answered, then the keys leave the memory and nothing is served until
+        it is unsealed.
+      </p>
+    </Dialog>
+  );
+}

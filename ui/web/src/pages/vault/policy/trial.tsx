@@ -1,0 +1,108 @@
+import { useState } from "preact/hooks";
+import type { Decision } from "../../../agent/wire";
+import { type ApiError, asApiError, post } from "../../../lib/api";
+import { State } from "../../../parts/badge";
+import { Button } from "../../../parts/button";
+import { Card } from "../../../parts/card";
+import { Choice, Field } from "../../../parts/field";
+import { Notice } from "../../../parts/states";
+
+const CAPABILITIES = [
+  "read",
+  "list",
+  "create",
+  "update",
+  "delete",
+  "destroy",
+  "read_metadata",
+  "sudo",
+].map(name => [name, name] as const);
+
+const REASONS: Record<string, string> = {
+  no_rule: "no rule allows it",
+  deny_rule: "a rule denies it",
+  key_permissions: "the key's permissions end before it",
+};
+
+/**
+ * Would this be allowed, by which rule, and what is missing? Of a user, of one policy alone
+ * (`policy`: as it is in force, not as it is typed), or of oneself. Asking changes nothing.
+ */
+export function Trial({ policy }: { policy?: string }) {
+  const [user, setUser] = useState("");
+  const [capability, setCapability] = useState("read");
+  const [path, setPath] = useState("secret/");
+  const [found, setFound] = useState<Decision | null>(null);
+  const [error, setError] = useState<ApiError | null>(null);
+  const [busy, setBusy] = useState(false);
+  const ask = async (event: Event) => {
+    event.preventDefault();
+    setBusy(true);
+    setFound(null);
+    setError(null);
+    const who = policy ? { policies: [policy] } : user.trim() ? { user: user.trim() } : {};
+    try {
+      setFound(await post<Decision>("policies-dry-run", { capability, path, ...who }));
+    } catch (thrown) {
+      setError(asApiError(thrown));
+    }
+    setBusy(false);
+  };
+  return (
+    <Card title={policy ? `Try out ${policy}, as it is in force` : "Would this be allowed?"}>
+      <form class="form" onSubmit={ask}>
+        <div class="pick">
+          {!policy && (
+            <Field
+              label="User"
+              placeholder="you"
+              autocomplete="off"
+              value={user}
+              change={setUser}
+              fault={error?.field === "user" ? error.message : undefined}
+            />
+          )}
+          <Choice label="Does" value={capability} change={setCapability} options={CAPABILITIES} />
+          <Field
+            label="To the path"
+            required
+            autocomplete="off"
+            value={path}
+            change={setPath}
+            fault={error?.field === "path" ? error.message : undefined}
+          />
+          <Button type="submit" kind="primary" busy={busy}>
+            Ask
+          </Button>
+        </div>
+        {error && <Notice tone="bad">{error.message}</Notice>}
+        {found && <Verdict of={found} />}
+      </form>
+    </Card>
+  );
+}
+
+function Verdict({ of: { allowed, rule, reason, missing, alert } }: { of: Decision }) {
+  return (
+    <div class="verdict" role="status">
+      <span class="line">
+        <State of={allowed ? "ok" : "denied"} filled label={allowed ? "Allowed" : "Not allowed"} />
+        {rule ? (
+          <span>
+            by <code>{rule}</code>
+          </span>
+        ) : (
+          <span class="muted">{REASONS[reason] ?? reason}</span>
+        )}
+        {alert && <State of="warning" label="raises an alert" />}
+      </span>
+      {missing.length > 0 && (
+        <ul>
+          {missing.map(line => (
+            <li key={line}>{line}</li>
+          ))}
+        </ul>
+      )}
+    </div>
+  );
+}
