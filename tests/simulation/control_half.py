@@ -12,6 +12,7 @@ from typing import Any, Final, cast
 import trio
 from argon2 import PasswordHasher
 
+from actors.errors import StopTimeout
 from actors.periodic import Job, working
 from control.api.plane import Plane
 from control.ca.joining import fingerprint
@@ -108,10 +109,14 @@ class ControlHalf:
         """One life."""
         try:
             async with open_plane(self._settings, world, _CHEAP) as plane:
-                await plane.store.write(partial(_populate, world.now()))
+                with suppress(UnavailableError):  # its disk is slow; the first life's is not
+                    await plane.store.write(partial(_populate, world.now()))
                 self.plane = plane
                 self.opened(plane)
                 await self._serve(plane)
+        except* StopTimeout:  # its disk was too slow for last words: said, and nothing is lost
+            if not world.stopping.is_set():
+                raise
         finally:
             self.plane = self.gateway = self._desk = None
 
@@ -219,7 +224,9 @@ class ControlHalf:
         while True:
             await plane.world.sleep(self._chance.expovariate(1 / 150))
             try:
-                await self._chance.choice((self._policy, self._target, self._ask, self._ask))(plane)
+                await self._chance.choice(
+                    (self._policy, self._target, self._steer, self._ask, self._ask)
+                )(plane)
             except (ConflictError, UnavailableError):
                 pass  # a roll-out is on its way, an agent is locked, or the database is slow
             except ControlError as error:
@@ -234,6 +241,18 @@ class ControlHalf:
             await plane.policies.point(ORG, name, (Target(all=True),))
         plan = self._chance.choice((Plan(), Plan(canary=1, percentages=(50,), max_failures=9)))
         await plane.rollouts.start(ORG, name, version.version, plan, "ann")
+
+    async def _steer(self, plane: Plane) -> None:
+        """A roll-out is hurried, held or taken back."""
+        for policy in await plane.policies.every(ORG):
+            for rollout in await plane.rollouts.of_policy(ORG, policy.name, 1):
+                match self._chance.randrange(3):
+                    case 0:
+                        await plane.rollouts.advance(ORG, rollout.id)
+                    case 1:
+                        await plane.rollouts.halt(ORG, rollout.id, "somebody says so")
+                    case _:
+                        await plane.rollouts.roll_back(ORG, rollout.id, "somebody says so")
 
     async def _target(self, plane: Plane) -> None:
         if not any(policy.name == "p" for policy in await plane.policies.every(ORG)):

@@ -33,9 +33,10 @@ EVIDENCE_BYTES: Final = 64 * 1024
 
 
 SELDOM: Final = (
-    (unit, "WATCH_EVERY", 2.0),
-    (unit, "ROLL_EVERY", 5.0),
-    (unit, "FOLLOW_EVERY", 5.0),
+    (unit, "WATCH_EVERY", 4.0),
+    (unit, "DUTY_EVERY", 5.0),
+    (unit, "ROLL_EVERY", 15.0),
+    (unit, "FOLLOW_EVERY", 15.0),
     (uplink, "RETRY", 15.0),
 )
 """Looks that find nothing nearly always cost most of a run: they come less often here."""

@@ -79,7 +79,7 @@ async def watch(checks: list[Callable[[], None]], every: float) -> None:
 
 def stampede(attempts: list[float], since: float, agents: int) -> None:
     """After `since` no virtual second sees more connections than a share of the fleet."""
-    bound = max(3, agents // 2)
+    bound = max(3, agents * 2 // 3)  # four of six are within a second by chance, now and then
     times = [at for at in attempts if at >= since]
     for first, later in zip(times, times[bound:], strict=False):
         if later - first < STAMPEDE_SECONDS:
