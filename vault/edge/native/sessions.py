@@ -6,7 +6,6 @@ from msgspec import Struct
 
 from vault.authn.browsing import csrf_of
 from vault.edge.browsers import Browsers
-from vault.edge.dialect import Dialect
 from vault.edge.native.endpoint import Endpoints, encoded, system_path
 from vault.edge.reply import NO_CONTENT, Reply
 from vault.edge.request import Request
@@ -24,7 +23,7 @@ sessions = Endpoints("sessions", "Signing in and out of the agent's own web inte
 class SessionBody(Struct, frozen=True, kw_only=True):
     """Who is signed in. `csrf` goes back as `X-CSRF-Token` with whatever changes something.
 
-    It ends at `expires_at` unless it is renewed before, at `ends_at` in any case.
+    It ends at `expires_at`, in `left_seconds`, unless it is renewed before; at `ends_at` at last.
     """
 
     name: str
@@ -36,6 +35,7 @@ class SessionBody(Struct, frozen=True, kw_only=True):
     expires_at: str
     ends_at: str
     idle_seconds: int
+    left_seconds: int
 
 
 @sessions.add(
@@ -45,13 +45,13 @@ class SessionBody(Struct, frozen=True, kw_only=True):
 async def open_(dialect: "Native", request: Request) -> Reply:
     made: Session = await _run(dialect, request, "session.open")
     browsers = _browsers(dialect)
-    reply = encoded(_body(made, made.text), 201)
+    reply = encoded(_body(made, made.text, dialect.world.now()), 201)
     return reply.with_header(*browsers.kept(browsers.of(request), made.text))
 
 
 @sessions.add("GET", "sessions/current", "Who is signed in", returns=SessionBody, errors=(404,))
 async def current(dialect: "Native", request: Request) -> SessionBody:
-    return _body(await _run(dialect, request, "session.current"), _secret(dialect, request))
+    return await _told(dialect, request, "session.current")
 
 
 @sessions.add(
@@ -59,7 +59,7 @@ async def current(dialect: "Native", request: Request) -> SessionBody:
     returns=SessionBody, errors=(404,),
 )  # fmt: skip
 async def renew(dialect: "Native", request: Request) -> SessionBody:
-    return _body(await _run(dialect, request, "session.renew"), _secret(dialect, request))
+    return await _told(dialect, request, "session.renew")
 
 
 @sessions.add("DELETE", "sessions/current", "Sign out", status=204, errors=(404,))
@@ -83,12 +83,12 @@ def _browsers(dialect: "Native") -> Browsers:
     return dialect.browsers
 
 
-def _secret(dialect: Dialect, request: Request) -> str:
-    """What the session was asked with."""
-    return dialect.credential(request) or ""
+async def _told(dialect: "Native", request: Request, name: str) -> SessionBody:
+    found = await _run(dialect, request, name)
+    return _body(found, dialect.credential(request) or "", dialect.world.now())
 
 
-def _body(found: Session, secret: str) -> SessionBody:
+def _body(found: Session, secret: str, now: int) -> SessionBody:
     return SessionBody(
         name=found.name,
         policies=list(found.policies),
@@ -99,4 +99,5 @@ def _body(found: Session, secret: str) -> SessionBody:
         expires_at=rfc3339(found.expires_at),
         ends_at=rfc3339(found.ends_at),
         idle_seconds=found.idle // SECOND,
+        left_seconds=max(0, found.expires_at - now) // SECOND,
     )

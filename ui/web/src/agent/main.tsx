@@ -1,15 +1,19 @@
 import { effect } from "@preact/signals";
 import { render } from "preact";
-import { startRouter } from "../lib/router";
+import { navigate, path, startRouter } from "../lib/router";
 import { standing } from "../lib/session";
 import "../styles/index.css";
 import { App } from "./app";
+import { HOME } from "./pages";
 import { seal, watchSeal } from "./seal";
 import { resume, watchPresence } from "./session";
 
 const root = document.getElementById("app");
 if (root) {
   startRouter();
+  effect(() => {
+    if (path.value === "/") navigate(HOME, { replace: true });
+  });
   watchPresence();
   watchSeal();
   effect(() => {

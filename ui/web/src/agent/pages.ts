@@ -7,15 +7,20 @@ export interface AgentPage extends Page {
   icon?: IconName;
 }
 
+/** Where `/` leads. */
+export const HOME = "/secrets";
 export const GROUPS = ["Secrets", "Access", "Evidence", "This agent"] as const;
-
-const secrets = () => import("../pages/vault/secrets");
 
 /** Every page, in the order of the navigation. To add one: docs/web.md. */
 export const pages: readonly AgentPage[] = [
-  { path: "/", title: "Secrets", load: secrets },
-  { path: "/secrets", title: "Secrets", group: "Secrets", icon: "lock", load: secrets },
-  { path: "/secret", title: "Secret", load: () => import("../pages/vault/secret") },
+  {
+    path: "/secrets",
+    title: "Secrets",
+    group: "Secrets",
+    icon: "lock",
+    load: () => import("../pages/vault/secrets"),
+  },
+  { path: "/secrets/one", title: "Secret", load: () => import("../pages/vault/secret") },
   {
     path: "/policies",
     title: "Policies",

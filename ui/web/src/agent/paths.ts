@@ -7,7 +7,7 @@ export function api(of: string, name: string): string {
 
 /** The page of a secret. */
 export function pageOf(name: string): string {
-  return `/secret?name=${encodeURIComponent(name)}`;
+  return `/secrets/one?name=${encodeURIComponent(name)}`;
 }
 
 /** The list below a folder (with its closing slash; empty for all). */

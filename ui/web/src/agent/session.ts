@@ -30,7 +30,6 @@ export async function resume(): Promise<void> {
   }
   try {
     enter(await get<Session>("sessions/current"));
-    await renew();
   } catch (thrown) {
     const error = asApiError(thrown);
     standing.value = error.status === 401 ? { state: "out" } : { state: "error", error };
@@ -80,15 +79,10 @@ async function renew(): Promise<void> {
 function enter(mine: Session): void {
   holdCsrf(mine.csrf);
   session.value = mine;
-  renewed = Date.now();
-  ends = Math.min(renewed + mine.idle_seconds * 1000, lastOf(mine, renewed));
+  ends = Date.now() + mine.left_seconds * 1000;
+  renewed = ends - mine.idle_seconds * 1000;
   remember(KEY, "open");
   if (standing.peek().state !== "in") standing.value = { state: "in", me: someone(mine.name) };
-}
-
-/** The end that no renewal moves; without trust in this machine's clock against the agent's. */
-function lastOf({ expires_at, ends_at, idle_seconds }: Session, now: number): number {
-  return now + idle_seconds * 1000 + (Date.parse(ends_at) - Date.parse(expires_at));
 }
 
 /** In the shape that the parts which both programs share know. */

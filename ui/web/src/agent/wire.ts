@@ -5,9 +5,9 @@ export interface Session {
   policies: string[];
   root: boolean;
   csrf: string;
-  expires_at: string;
-  ends_at: string;
   idle_seconds: number;
+  /** Until it ends unless it is renewed. */
+  left_seconds: number;
 }
 
 /** Of `/v1/sys/seal-status`, which anybody may ask. */

@@ -28,7 +28,7 @@ const COLUMNS: Column<Row>[] = [
       name === "root" ? name : <a href={`/policies/${encodeURIComponent(name)}`}>{name}</a>,
     by: row => row.name,
   },
-  { name: "note", title: "", wide: true, cell: row => <span class="muted">{row.note}</span> },
+  { name: "note", title: "Note", wide: true, cell: row => <span class="muted">{row.note}</span> },
 ];
 
 /** Every policy of this agent. */

@@ -42,19 +42,34 @@ const COLUMNS: Column<AuditEvent>[] = [
   },
 ];
 
+interface EventsProps {
+  title: string;
+  rows: readonly AuditEvent[];
+  aside: string;
+  /** Loads older ones; without it there are none. */
+  more?: (() => void) | undefined;
+}
+
 /** Events as a list; the chosen one is shown whole, and proven on demand. */
-export function Events({ label, rows }: { label: string; rows: readonly AuditEvent[] }) {
+export function Events({ title, rows, aside, more }: EventsProps) {
   const [chosen, setChosen] = useState<AuditEvent | null>(null);
   return (
     <>
-      <Table
-        label={label}
-        columns={COLUMNS}
-        rows={rows}
-        keyOf={({ seq }) => `${seq}`}
-        open={setChosen}
-        empty={<Empty icon="audit" title="No record fits" />}
-      />
+      <Card title={title} flush aside={aside}>
+        <Table
+          label={title}
+          columns={COLUMNS}
+          rows={rows}
+          keyOf={({ seq }) => `${seq}`}
+          open={setChosen}
+          empty={<Empty icon="audit" title="No record fits" />}
+        />
+        {more && (
+          <p>
+            <Button onClick={more}>Load more</Button>
+          </p>
+        )}
+      </Card>
       {chosen && <One key={chosen.seq} of={chosen} />}
     </>
   );

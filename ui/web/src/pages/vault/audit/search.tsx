@@ -90,13 +90,11 @@ function List({ filters, first }: { filters: Filters; first: EventPage }) {
     }
   };
   return (
-    <Card title="Found" flush aside={`${rows.length} records${cursor ? " so far" : ""}`}>
-      <Events label="Records found" rows={rows} />
-      {cursor && (
-        <p>
-          <Button onClick={load}>Load more</Button>
-        </p>
-      )}
-    </Card>
+    <Events
+      title="Found"
+      rows={rows}
+      aside={`${rows.length} records${cursor ? " so far" : ""}`}
+      more={cursor ? load : undefined}
+    />
   );
 }

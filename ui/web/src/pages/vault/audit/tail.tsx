@@ -1,6 +1,5 @@
 import { useTopic } from "../../../agent/live";
 import type { AuditEvent } from "../../../agent/wire";
-import { Card } from "../../../parts/card";
 import { Failure, Loading, Stale } from "../../../parts/states";
 import { Events } from "./events";
 
@@ -14,9 +13,7 @@ export function Tail() {
   return (
     <div class="stack">
       <Stale freshness={live.freshness.value} />
-      <Card title="The newest" flush aside={`${rows.length} records`}>
-        <Events label="Newest records" rows={rows} />
-      </Card>
+      <Events title="The newest" rows={rows} aside={`${rows.length} records`} />
     </div>
   );
 }

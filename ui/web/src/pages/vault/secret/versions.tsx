@@ -166,8 +166,8 @@ function told(version: Version): string {
 }
 
 const COLUMNS: Column<Version>[] = [
-  { name: "version", title: "Version", width: "5.5rem", cell: row => row.version },
-  { name: "state", title: "State", width: "8rem", cell: row => <State of={stateOf(row)} /> },
+  { name: "version", title: "Version", width: "5rem", cell: row => row.version },
+  { name: "state", title: "State", width: "7rem", cell: row => <State of={stateOf(row)} /> },
   {
     name: "by",
     title: "Written by",
@@ -176,7 +176,7 @@ const COLUMNS: Column<Version>[] = [
   {
     name: "at",
     title: "When",
-    width: "7rem",
+    width: "5.5rem",
     number: true,
     cell: row => <TimeAgo at={row.created_at} />,
   },

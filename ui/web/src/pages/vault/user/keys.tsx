@@ -91,7 +91,7 @@ function columns(revoke: (key: Key) => void): Column<Key>[] {
     },
     {
       name: "end",
-      title: "",
+      title: "Action",
       width: "6.5rem",
       number: true,
       cell: row =>
