@@ -147,8 +147,6 @@ async def _answer(plane: Plane, endpoint: Endpoint, **values: str) -> Response:
         if endpoint.status != SEE_OTHER:
             raise
         result = None  # a browser came by itself: the page that it is sent to tells the code
-    empty = endpoint.status in (NO_CONTENT, SEE_OTHER)
-    body = b"" if empty else _encode(result)
     return dress(_response(endpoint, result), visited.reply, visited.own)
 
 
@@ -159,6 +157,8 @@ def _response(endpoint: Endpoint, result: Any) -> Response:
         if result.onward:
             response.headers["Link"] = f'<{result.onward}>; rel="next"'
         return response
+    empty = endpoint.status in (NO_CONTENT, SEE_OTHER)
+    body = b"" if empty else _encode(result)
     return Response(body, endpoint.status, mimetype=None if empty else JSON)
 
 
