@@ -45,7 +45,7 @@ async def verify_trails(settings: Settings, world: World) -> list[Finding]:
     """
     kept = await world.run_sync(_kept, settings)
     async with _opened(settings, world) as store:
-        trail = Trail(store, Bus(), world)
+        trail = Trail(store, Bus(), world, await world.run_sync(_witness, settings))
         known = [org for org, _, _ in await store.read(records.ends)]
         names = sorted({*known, *kept})  # a trail that is gone whole has a head all the same
         return [await _one(trail, org, kept.get(org)) for org in names]
@@ -82,6 +82,14 @@ async def _one(trail: Trail, org: str, head: Head | None) -> Finding:
     at = (0, START) if head is None else (head.size, head.hash)
     verdict = await trail.verify(org, at)
     return Finding(org, verdict.size, at[0], verdict.broken_at, verdict.head)
+
+
+def _witness(settings: Settings) -> bytes:
+    """The public key that bases are signed with; empty where there is none yet."""
+    folder = settings.keys.folder
+    if not (folder / "witness.pem").exists():
+        return b""
+    return public(signing_key(folder, "witness"))
 
 
 def _kept(settings: Settings) -> dict[str, Head]:

@@ -35,6 +35,11 @@ from control.ca.directory import CaDirectory
 from control.ca.issuer import ControlKeys
 from control.ca.office import Office
 from control.ca.revocation import OnEnd
+from control.compliance.collect import Collector
+from control.compliance.keeping import Keeping
+from control.compliance.notes import Notes
+from control.compliance.reports import Reports
+from control.compliance.schedules import Schedules
 from control.config.settings import Settings
 from control.crypto import SEALING_KEY_BYTES, Sealer, SigningKey, random_bytes, sha256
 from control.gateway.audience import Audience
@@ -44,6 +49,7 @@ from control.gateway.door import Door, open_door
 from control.gateway.ends import Ends
 from control.gateway.gateway import Gateway
 from control.model.notices import Server as MailServer
+from control.model.retention import Kind, Limits
 from control.notify.reach import Reach as Outward
 from control.notify.sender import Post
 from control.notify.smtp import Relay
@@ -51,7 +57,7 @@ from control.pipeline import Pipeline
 from control.relay.company import company
 from control.relay.redis import RedisWire
 from control.relay.wire import Wire
-from control.services import heads
+from control.services import deliveries, heads
 from control.services.aftermath import Aftermath
 from control.services.alerts import Alerts
 from control.services.bundles import Terms
@@ -88,6 +94,8 @@ TELL_EVERY: Final = 1.0
 FOLLOW_EVERY: Final = 0.5  # seconds until a newcomer's policies are on their way
 RETRY_EVERY: Final = 60.0
 SWEEP_EVERY: Final = 300.0
+REPORT_EVERY: Final = 1.0
+SCHEDULE_EVERY: Final = 15.0  # seconds; how late a scheduled report begins
 CAPACITY_EVERY: Final = 900.0  # seconds; how soon after midnight yesterday is added up
 HEADS_EVERY: Final = 60.0  # seconds; how much of a trail could be written anew unseen
 KEPT: Final = 86_400 * SECOND  # what has expired can be looked at for a day
@@ -201,11 +209,16 @@ def _wire(
 ) -> Plane:
     bus, world = Bus(), passwords.world
     ends, rules = Endings(), Rules(settings.sessions.absolute, settings.sessions.idle)
-    sessions, trail = Sessions(store, ends, rules, world), Trail(store, bus, world)
+    sessions = Sessions(store, ends, rules, world)
+    trail = Trail(store, bus, world, public(keys.witness))
     opening = Opening(store, ends, rules, world)
     presence, kept = settings.presence, settings.retention
     watch = Watch(store, bus, Rule(presence.heartbeat, presence.offline_after), world)
     alerts = Alerts(store, bus, world)
+    heads_ = Heads(store, alerts, keys.witness, settings.keys.folder / heads.FILE, world)
+    witness = Witness(settings.keys.witness_name, public(keys.witness), keys.witness.sign)
+    limits = _limits(settings)
+    collector = Collector(store, trail, witness, rules, limits)
     policy_key = PolicyKey(keys.policy)
     policies = Policies(store, bus, Terms(policy_key, settings.keys.bundle_life), world)
     aftermath = Aftermath(store, bus, watch, policies, alerts)
@@ -235,7 +248,11 @@ def _wire(
         federation=_federation(settings, store, sealer, opening, Admission(store, ends, world)),
         factors=Factors(store, sealer, opening, ends, world),
         trail=trail,
-        heads=Heads(store, alerts, keys.witness, settings.keys.folder / heads.FILE, world),
+        heads=heads_,
+        reports=Reports(store, bus, heads_, collector, world),
+        schedules=Schedules(store, alerts, world),
+        notes=Notes(store, world),
+        keeping=Keeping(store, bus, heads_, limits, world),
         registry=Registry(store, bus, watch, world),
         watch=watch,
         policies=policies,
@@ -252,11 +269,22 @@ def _wire(
         deliveries=told.deliveries,
         welcome=told.welcome,
         postman=told.postman,
-        witness=Witness(settings.keys.witness_name, public(keys.witness), keys.witness.sign),
+        witness=witness,
         commands=Commands(store, bus, world),
         aftermath=aftermath,
         office=_office(settings, store, public_keys, aftermath.ended, world),
     )
+
+
+def _limits(settings: Settings) -> Limits:
+    """Days after which the settings have everything of a kind deleted."""
+    kept = settings.retention
+    return {
+        Kind.METRICS: kept.metrics_hours // (86_400 * SECOND),
+        Kind.ALERTS: kept.alerts // (86_400 * SECOND),
+        Kind.USAGE: kept.usage_days // (86_400 * SECOND),
+        Kind.DELIVERIES: deliveries.SENT // (86_400 * SECOND),
+    }
 
 
 def _federation(
@@ -332,6 +360,9 @@ def _jobs(plane: Plane, settings: Settings) -> list[Job]:
         Job("second-tries", RETRY_EVERY, duty.led(plane.policies.try_again)),
         Job("aftermath", FOLLOW_EVERY, plane.aftermath.tick),
         Job("capacity", CAPACITY_EVERY, duty.led(plane.capacity.tick)),
+        Job("reports", REPORT_EVERY, duty.led(plane.reports.tick)),
+        Job("report-schedules", SCHEDULE_EVERY, duty.led(plane.schedules.tick)),
+        Job("retention", SWEEP_EVERY, duty.led(plane.keeping.tick)),
         *(Job(f"sweep-{name}", SWEEP_EVERY, duty.led(run)) for name, run in sweeps.items()),
     ]
 

@@ -14,7 +14,7 @@ _SLUG: Final[Schema] = {"type": "string", "pattern": f"^{SLUG}$", "maxLength": 6
 
 _NAMED: Final = (
     "org", "home", "user", "token", "session", "vault", "policy", "rollout", "alert", "join",
-    "ticket", "invitation", "channel", "delivery",
+    "ticket", "invitation", "report", "schedule", "note", "hold", "channel", "delivery",
 )  # fmt: skip
 
 ABOUT: Final = About(

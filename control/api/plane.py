@@ -11,6 +11,10 @@ from control.authn.members import Members
 from control.authn.sessions import Sessions
 from control.authn.users import Users
 from control.ca.office import Office
+from control.compliance.keeping import Keeping
+from control.compliance.notes import Notes
+from control.compliance.reports import Reports
+from control.compliance.schedules import Schedules
 from control.pipeline import Pipeline
 from control.services.aftermath import Aftermath
 from control.services.alerts import Alerts
@@ -54,6 +58,10 @@ class Plane:
     federation: Federation
     trail: Trail
     heads: Heads
+    reports: Reports
+    schedules: Schedules
+    notes: Notes
+    keeping: Keeping
     registry: Registry
     watch: Watch
     policies: Policies

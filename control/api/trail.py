@@ -46,11 +46,15 @@ class Onward(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Verdict(Struct, frozen=True):
-    """Whether the chain is whole; `head` is worth keeping elsewhere. `broken_at`: 0, or where."""
+    """Whether the chain is whole; `head` is worth keeping elsewhere. `broken_at`: 0, or where.
+
+    `base`: how many of the oldest records were deleted by rule (docs/compliance.md).
+    """
 
     size: int
     head: str
     broken_at: int
+    base: int
 
 
 class HeadView(Struct, frozen=True):
@@ -102,7 +106,7 @@ async def export(call: Call, org: str, *, query: Onward) -> list[views.EventView
 )  # fmt: skip
 async def verify(call: Call, org: str) -> Verdict:
     verdict = await call.plane.trail.verify(org)
-    return Verdict(verdict.size, verdict.head.hex(), verdict.broken_at)
+    return Verdict(verdict.size, verdict.head.hex(), verdict.broken_at, verdict.base)
 
 
 @audit.add("GET", _ALL + "/head", "Its end, signed", role=Role.ADMIN, returns=HeadView)

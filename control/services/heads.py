@@ -22,13 +22,16 @@ from control.crypto import SigningKey, is_signed
 from control.model.people import PLATFORM
 from control.model.records import Severity
 from control.services.alerts import Alerts
-from control.store import records
+from control.store import bases, records
+from control.store.bases import Base
 from control.store.rows import Tx
 from control.store.store import Store
 from protocols.errors import TamperedError
 from protocols.pki import files
 
 DOMAIN: Final = b"freehold-trail-head-v1\0"
+BASE: Final = b"freehold-trail-base-v1\0"
+"""The domain of a base: a head behind which a trail begins whose older records were deleted."""
 FILE: Final = "trail-heads.json"
 
 
@@ -73,7 +76,7 @@ class Heads:
         except TamperedError as error:
             await self._warn(PLATFORM, error.message)
             return
-        changed, broken = await self._store.read(lambda tx: _compared(tx, kept))
+        changed, broken = await self._store.read(lambda tx: _compared(tx, kept, self.public))
         for org in broken:
             await self._warn(org, "the trail of people is not the one that was signed")
         if changed:
@@ -82,6 +85,14 @@ class Heads:
             data = encoded(self._kept.values())
             write = partial(files.write, self._path, data, files.SECRET, replace=True)
             await self._world.run_sync(write)
+
+    def kept(self, org: str) -> Head | None:
+        """The one in the file; None before there is any."""
+        return (self._kept or {}).get(org)
+
+    def sign(self, message: bytes) -> bytes:
+        """Ed25519 by the same key, for what has a domain of its own."""
+        return self._sign(message)
 
     async def _loaded(self) -> dict[str, Head]:
         if not self._path.exists():
@@ -96,18 +107,29 @@ class Heads:
         alert = self._alerts.make(org, "", "trail_broken", Severity.CRITICAL, message)
         await self._alerts.raise_(alert)
 
-    def _signed(self, org: str, size: int, digest: bytes) -> Head:
+    def base(self, org: str, size: int, digest: bytes) -> Head:
+        """What a trail may begin behind, signed as such: of records that are still there."""
+        return self._signed(org, size, digest, BASE)
+
+    def _signed(self, org: str, size: int, digest: bytes, domain: bytes = DOMAIN) -> Head:
         head = Head(org, size, digest, self._world.now())
-        return msgspec.structs.replace(head, signature=self._sign(signed_bytes(head)))
+        return msgspec.structs.replace(head, signature=self._sign(signed_bytes(head, domain)))
 
 
-def _compared(tx: Tx, kept: dict[str, Head]) -> tuple[dict[str, tuple[int, bytes]], list[str]]:
+def is_base(base: Base, public: bytes) -> bool:
+    """Whether a stored base is one that this key has signed."""
+    return is_head(Head(base.org, base.size, base.hash, base.at, base.signature), public, BASE)
+
+
+def _compared(
+    tx: Tx, kept: dict[str, Head], public: bytes
+) -> tuple[dict[str, tuple[int, bytes]], list[str]]:
     """The ends that are to be signed, and the organizations whose trail lacks what was signed."""
     ends = {org: (size, digest) for org, size, digest in records.ends(tx)}
     broken = [
         org
         for org, head in kept.items()
-        if ends.get(org) != (head.size, head.hash) and not _holds(tx, head)
+        if ends.get(org) != (head.size, head.hash) and not holds(tx, head, public)
     ]
     fresh = {
         org: end
@@ -117,16 +139,26 @@ def _compared(tx: Tx, kept: dict[str, Head]) -> tuple[dict[str, tuple[int, bytes
     return fresh, broken
 
 
-def _holds(tx: Tx, head: Head) -> bool:
+def holds(tx: Tx, head: Head, public: bytes) -> bool:
+    """Whether the trail has this head, or a signed base that took its place."""
+    base = bases.base(tx, head.org)
+    if base is not None and base.size >= head.size and is_base(base, public):
+        same = base.hash == head.hash  # not secret: a public chain
+        return base.size > head.size or same
     found = records.events(tx, head.org, after=head.size - 1, limit=1)
     return bool(found) and (found[0].seq, found[0].hash) == (head.size, head.hash)
 
 
-def signed_bytes(head: Head) -> bytes:
+def is_head(head: Head, public: bytes, domain: bytes = DOMAIN) -> bool:
+    """Whether this key has signed it."""
+    return is_signed(public, signed_bytes(head, domain), head.signature)
+
+
+def signed_bytes(head: Head, domain: bytes = DOMAIN) -> bytes:
     """What the signature is over."""
     name = head.org.encode()
     numbers = head.size.to_bytes(8, "big"), head.at.to_bytes(8, "big")
-    return DOMAIN + len(name).to_bytes(4, "big") + name + numbers[0] + head.hash + numbers[1]
+    return domain + len(name).to_bytes(4, "big") + name + numbers[0] + head.hash + numbers[1]
 
 
 def encoded(heads: Iterable[Head]) -> bytes:
@@ -141,6 +173,6 @@ def decoded(data: bytes, public: bytes) -> dict[str, Head]:
     except msgspec.DecodeError:
         raise TamperedError("trail_heads", "the file of heads is not one") from None
     for head in heads:
-        if not is_signed(public, signed_bytes(head), head.signature):
+        if not is_head(head, public):
             raise TamperedError("trail_heads", "the file of heads is not signed by this key")
     return {head.org: head for head in heads}

@@ -17,7 +17,8 @@ from control.model.operation import Operation
 from control.model.people import PLATFORM, Caller
 from control.model.records import AuditEvent
 from control.services.events import Bus, Event, Topic
-from control.store import people, records
+from control.services.heads import is_base
+from control.store import bases, people, records
 from control.store.records import ALL, Wanted
 from control.store.rows import Tx, plain
 from control.store.store import Store
@@ -28,20 +29,25 @@ _encode: Final = msgspec.msgpack.Encoder(order="sorted").encode
 
 
 class Verdict(Struct, frozen=True):
-    """`broken_at`: the first record that does not fit, 0 when all do."""
+    """`broken_at`: the first record that does not fit, 0 when all do.
+
+    `base`: how many of the oldest records were deleted by rule, up to a signed base.
+    """
 
     size: int
     head: bytes
     broken_at: int
+    base: int = 0
 
 
 class Trail:
-    """Appends, pages, verifies."""
+    """Appends, pages, verifies. `key`: whose bases count, the witness' public one."""
 
-    def __init__(self, store: Store, bus: Bus, world: World) -> None:
+    def __init__(self, store: Store, bus: Bus, world: World, key: bytes = b"") -> None:
         self._store = store
         self._bus = bus
         self._world = world
+        self._key = key
 
     async def record(
         self, op: Operation, caller: Caller | None, phase: str, result: str, code: str = ""
@@ -64,20 +70,25 @@ class Trail:
         return await self._store.read(lambda tx: records.events(tx, org, after=after, limit=limit))
 
     async def verify(self, org: str, known: tuple[int, bytes] = (0, START)) -> Verdict:
-        """Go through the whole chain, a page at a time.
+        """Go through the whole chain from its base on, a page at a time.
 
         `known`: a size and hash from elsewhere, which the chain has to have been at; one that is
         shorter, or was otherwise there, is broken behind the last record that may be believed.
         """
-        size, head = 0, START
+        base = await self._store.read(lambda tx: bases.base(tx, org))
+        if base is not None and not is_base(base, self._key):
+            return Verdict(0, START, 1)
+        size, head = begin = (0, START) if base is None else (base.size, base.hash)
+        if begin[0] == known[0] and head != known[1]:  # not secret: a public chain
+            return Verdict(size, head, max(size, 1), begin[0])
         while page := await self._page(org, size):
             for event in page:
                 if event.seq != size + 1 or not fits(event, head):
-                    return Verdict(size, head, size + 1)
+                    return Verdict(size, head, size + 1, begin[0])
                 size, head = event.seq, event.hash
                 if size == known[0] and head != known[1]:  # not secret: a public chain
-                    return Verdict(size, head, size)
-        return Verdict(size, head, size + 1 if size < known[0] else 0)
+                    return Verdict(size, head, size, begin[0])
+        return Verdict(size, head, size + 1 if size < known[0] else 0, begin[0])
 
     async def _page(self, org: str, after: int) -> list[AuditEvent]:
         return await self._store.read(lambda tx: records.events(tx, org, after=after, limit=PAGE))

@@ -21,6 +21,7 @@ from control.crypto import is_signed, sha256
 from control.errors import ConflictError, ValidationError
 from control.model.records import Witnessed
 from control.store import records
+from control.store.growths import Growth, put_growth
 from control.store.rows import Tx
 from protocols.instant import SECOND
 from protocols.merkle import verify_consistency
@@ -92,13 +93,15 @@ class Witness:
         signer = shown.signer
         seen = Witnessed(org, vault, head.size, head.root, shown.note, now, "", signer)
         records.put_checkpoint(tx, seen)
+        if last is not None and 0 < last.size < head.size:
+            path = b"".join(shown.proof)
+            put_growth(tx, Growth(org, vault, head.size, last.size, last.root, path))
         return seen
 
     def sign(self, seen: Witnessed) -> str:
         """Our line for a checkpoint that is stored: call it only after the commit."""
         seconds = seen.at // SECOND
-        text = parse(seen.note).text
-        signature = self._sign(b"cosignature/v1\ntime %d\n" % seconds + text)
+        signature = self._sign(_cosigned_bytes(seconds, parse(seen.note)))
         blob = self._key_id + seconds.to_bytes(8, "big") + signature
         return f"— {self._name} {base64.b64encode(blob).decode()}\n"
 
@@ -152,6 +155,31 @@ def parse(note: str) -> Head:
         raise _malformed()
     line = lines_after.partition("\n")[0]
     return Head(origin, number, decoded, (text + "\n").encode(), line)
+
+
+def signed_by_log(note: str, signer: bytes) -> Head:
+    """The head of a note that this key of a log has signed. Raises `ValidationError`."""
+    head = parse(note)
+    _check_signature(head, signer)
+    return head
+
+
+def cosigned(head: Head, line: str, public: bytes) -> bool:
+    """Whether a witness with this key has cosigned the head by this line (C2SP tlog-witness)."""
+    dash, name, encoded = (*line.strip().split(" "), "", "", "")[:3]
+    try:
+        blob = base64.b64decode(encoded, validate=True)
+    except (ValueError, binascii.Error):
+        return False
+    key_id = sha256(name.encode() + b"\n" + _COSIGNATURE + public)[:4]
+    if dash != "—" or not hmac.compare_digest(blob[:4], key_id):
+        return False
+    seconds = int.from_bytes(blob[4:12], "big")
+    return is_signed(public, _cosigned_bytes(seconds, head), blob[12:])
+
+
+def _cosigned_bytes(seconds: int, head: Head) -> bytes:
+    return b"cosignature/v1\ntime %d\n" % seconds + head.text
 
 
 def _check_signature(head: Head, signer: bytes) -> None:

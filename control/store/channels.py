@@ -5,6 +5,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from control.model.notices import Channel, Delivery, State
+from control.store.holds import is_held
 from control.store.notice_tables import channels, deliveries
 from control.store.rows import Tx, add, every, first, key_of, put
 
@@ -37,7 +38,8 @@ def drop_channel(tx: Tx, org: str, identifier: str) -> None:
     """Remove it and its messages."""
     c, d = channels.c, deliveries.c
     tx.execute(channels.delete().where(c.org == org, c.id == identifier))
-    tx.execute(deliveries.delete().where(d.org == org, d.channel == identifier))
+    mine = d.org == org, d.channel == identifier, sa.not_(is_held(d.org, d.created_at))
+    tx.execute(deliveries.delete().where(*mine))
 
 
 def note(tx: Tx, org: str, identifier: str, **values: Any) -> None:
@@ -120,5 +122,5 @@ def tally(tx: Tx) -> dict[State, int]:
 def sweep_deliveries(tx: Tx, state: State, before: int) -> int:
     """Remove those that ended before; how many."""
     d = deliveries.c
-    mine = d.state == str(state), d.finished_at < before
+    mine = d.state == str(state), d.finished_at < before, sa.not_(is_held(d.org, d.created_at))
     return tx.execute(deliveries.delete().where(*mine)).rowcount

@@ -3,6 +3,7 @@
 import sqlalchemy as sa
 
 from control.model.factors import Invitation
+from control.store.holds import is_held
 from control.store.rows import Tx, add, every, first, put
 from control.store.tables import invitations
 
@@ -64,4 +65,6 @@ def drop_invitation(tx: Tx, org: str, identifier: str) -> None:
 
 def sweep(tx: Tx, before: int) -> int:
     """Remove what expired before; how many."""
-    return tx.execute(invitations.delete().where(invitations.c.expires_at < before)).rowcount
+    t = invitations.c
+    free = sa.not_(is_held(t.org, t.created_at))
+    return tx.execute(invitations.delete().where(t.expires_at < before, free)).rowcount

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from control.ca.ledger import Agent, Issued, Join, JoinState, LedgerTx, Token
 from control.model.agents import Life, newcomer
 from control.store import agents
+from control.store.holds import is_held
 from control.store.rows import Tx, plain, shaped, upsert
 from control.store.store import Store
 from control.store.tables import ca_agents, ca_certificates, ca_joins, ca_tokens
@@ -167,9 +168,20 @@ class SqlLedgerTx:
         return sum(
             self._tx.execute(statement).rowcount
             for statement in (
-                ca_tokens.delete().where(ca_tokens.c.expires_at < before),
-                ca_joins.delete().where(ca_joins.c.expires_at < before),
-                old.delete().where(old.c.not_after < before, superseded, ~last_seen),
+                ca_tokens.delete().where(
+                    ca_tokens.c.expires_at < before,
+                    ~is_held(ca_tokens.c.org, ca_tokens.c.created_at, ca_tokens.c.vault),
+                ),
+                ca_joins.delete().where(
+                    ca_joins.c.expires_at < before,
+                    ~is_held(ca_joins.c.org, ca_joins.c.requested_at),
+                ),
+                old.delete().where(
+                    old.c.not_after < before,
+                    superseded,
+                    ~last_seen,
+                    ~is_held(old.c.org, old.c.not_before, old.c.vault),
+                ),
             )
         )
 

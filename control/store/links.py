@@ -7,6 +7,7 @@ import sqlalchemy as sa
 
 from control.model.links import Command, Link, Outgoing
 from control.model.policies import Assignment
+from control.store.holds import is_held
 from control.store.rows import Tx, add, among, every, first, key_of, put, shaped, update_of
 from control.store.tables import assignments, commands, links, outgoing
 
@@ -159,7 +160,9 @@ def commands_of(tx: Tx, org: str, vault: str, limit: int) -> list[Command]:
 
 def sweep_commands(tx: Tx, before: int) -> int:
     """Remove those that expired before; how many."""
-    return tx.execute(commands.delete().where(commands.c.expires_at < before)).rowcount
+    c = commands.c
+    free = sa.not_(is_held(c.org, c.created_at, c.vault))
+    return tx.execute(commands.delete().where(c.expires_at < before, free)).rowcount
 
 
 def _here(row: Link) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from control.model.notices import notice_of
 from control.model.records import Alert, AuditEvent, Witnessed
+from control.store.holds import is_held
 from control.store.notices import post
 from control.store.rows import Tx, add, every, first, put
 from control.store.tables import alerts, audit, witnessed
@@ -44,9 +45,10 @@ def alerts_of(
 
 
 def sweep_alerts(tx: Tx, before: int) -> int:
-    """Remove acknowledged alerts that are older; how many."""
+    """Remove acknowledged alerts that are older, and that no legal hold covers; how many."""
     t = alerts.c
-    return tx.execute(alerts.delete().where(t.at < before, t.acknowledged_at > 0)).rowcount
+    free = sa.not_(is_held(t.org, t.at, t.vault))
+    return tx.execute(alerts.delete().where(t.at < before, t.acknowledged_at > 0, free)).rowcount
 
 
 def last_event(tx: Tx, org: str) -> AuditEvent | None:
@@ -92,10 +94,30 @@ def newest_events(
     tx: Tx, org: str, *, before: int, limit: int, wanted: Wanted = ALL
 ) -> list[AuditEvent]:
     """The newest first, before the sequence number `before` if that is not 0."""
-    t = audit.c
-    rules = [t.org == org]
+    rules = _rules(org, wanted)
     if before:
-        rules.append(t.seq < before)
+        rules.append(audit.c.seq < before)
+    chosen = sa.select(audit).where(*rules).order_by(audit.c.seq.desc()).limit(limit)
+    return every(tx, AuditEvent, chosen)
+
+
+def count_events(tx: Tx, org: str, wanted: Wanted) -> int:
+    """How many fit."""
+    chosen = sa.select(sa.func.count()).select_from(audit).where(*_rules(org, wanted))
+    return int(tx.execute(chosen).scalar_one())
+
+
+def count_older(tx: Tx, org: str, before: int) -> int:
+    """How many are older, the newest not among them: that one stays in any case."""
+    t = audit.c
+    newest = sa.select(sa.func.max(t.seq)).where(t.org == org).scalar_subquery()
+    chosen = sa.select(sa.func.count()).where(t.org == org, t.at < before, t.seq < newest)
+    return int(tx.execute(chosen).scalar_one())
+
+
+def _rules(org: str, wanted: Wanted) -> list[sa.ColumnElement[bool]]:
+    t = audit.c
+    rules: list[sa.ColumnElement[bool]] = [t.org == org]
     exact = ("actor", "ip", "result", "phase", "code", "request_id")
     rules += [t[name] == value for name in exact if (value := getattr(wanted, name))]
     begun = ("operation", "target")
@@ -108,7 +130,7 @@ def newest_events(
         rules.append(t.at >= wanted.since)
     if wanted.until:
         rules.append(t.at < wanted.until)
-    return every(tx, AuditEvent, sa.select(audit).where(*rules).order_by(t.seq.desc()).limit(limit))
+    return rules
 
 
 def ends(tx: Tx) -> list[tuple[str, int, bytes]]:

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import sqlalchemy as sa
 
 from control.model.records import Sample
+from control.store.holds import held_samples
 from control.store.rows import Tx, every, upsert
 from control.store.tables import samples, series
 
@@ -83,9 +84,10 @@ def summed(tx: Tx, org: str, name: str, *, since: int, until: int) -> float:
 
 
 def sweep(tx: Tx, resolution: int, before: int) -> int:
-    """Remove samples that are older than `before` (Unix seconds); how many."""
+    """Remove samples that are older than `before` (Unix seconds) and free; how many."""
     t = samples.c
-    return tx.execute(samples.delete().where(t.resolution == resolution, t.at < before)).rowcount
+    old = t.resolution == resolution, t.at < before
+    return tx.execute(samples.delete().where(*old, sa.not_(held_samples()))).rowcount
 
 
 def _fields(sample: Sample) -> dict[str, float]:

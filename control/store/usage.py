@@ -19,8 +19,10 @@ from control.model.usage import (
     Wanted,
     Which,
 )
+from control.store.holds import is_held
 from control.store.rows import Tx, add, every, first, put, upsert
 from control.store.usage_tables import usage_counts, usage_looks, usage_parts, usage_secrets
+from protocols.instant import SECOND
 
 HOUR: Final = 3600
 DAY: Final = 86_400
@@ -153,7 +155,9 @@ MIN_OVERUSED: Final = 100
 def roll(tx: Tx, before: int, limit: int) -> int:
     """Add the hours of parts that began before this to their days; how many parts."""
     t = usage_parts.c
-    old = sa.select(usage_parts).where(t.since < before, ~t.rolled).order_by(t.since).limit(limit)
+    free = sa.not_(is_held(t.org, t.since, t.vault, unit=SECOND))
+    old = sa.select(usage_parts).where(t.since < before, ~t.rolled, free)
+    old = old.order_by(t.since).limit(limit)
     parts = every(tx, Part, old)
     for one in parts:
         of = (_C.org == one.org, _C.vault == one.vault, _C.resolution == HOUR)
@@ -167,10 +171,16 @@ def roll(tx: Tx, before: int, limit: int) -> int:
 
 
 def sweep(tx: Tx, *, parts_before: int, days_before: int) -> None:
-    """Let go of what is older (Unix seconds)."""
-    tx.execute(usage_parts.delete().where(usage_parts.c.since < parts_before, usage_parts.c.rolled))
-    tx.execute(usage_counts.delete().where(_C.resolution == DAY, _C.at < days_before))
-    tx.execute(usage_secrets.delete().where(usage_secrets.c.seen_at < days_before))
+    """Let go of what is older (Unix seconds), and free."""
+    p, s = usage_parts.c, usage_secrets.c
+
+    def free(of: Any, at: Any) -> sa.ColumnElement[bool]:
+        return sa.not_(is_held(of.org, at, of.vault, unit=SECOND))
+
+    tx.execute(usage_parts.delete().where(p.since < parts_before, p.rolled, free(p, p.since)))
+    old = _C.resolution == DAY, _C.at < days_before
+    tx.execute(usage_counts.delete().where(*old, free(_C, _C.at)))
+    tx.execute(usage_secrets.delete().where(s.seen_at < days_before, free(s, s.seen_at)))
 
 
 def _at_day(count: Count, day: int) -> dict[str, Any]:

@@ -8,11 +8,14 @@ import sqlalchemy as sa
 from control.errors import UnavailableError
 from control.store.engines import open_engines
 from control.store.migrate import migrate
+from control.store.compliance_tables import metadata as ours
 from control.store.notice_tables import metadata
+from control.store.usage_tables import metadata as same
 
 
 def test_the_steps_lead_to_the_tables(tmp_path: Path) -> None:
     """Same tables, columns and keys; a second run does nothing; a newer database is refused."""
+    assert metadata is same is ours
     engines = open_engines(f"sqlite:///{tmp_path}/control.db")
     with engines.writes.connect() as connection:
         migrate(connection)

@@ -1,0 +1,247 @@
+"""Compliance: frameworks, reports with their proofs, schedules, and what people add by hand."""
+
+from functools import partial
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from control.api import compliance_views as views
+from control.api.endpoint import CREATED, NO_CONTENT, Call, Document, Endpoints
+from control.compliance import page, seal, sheet
+from control.compliance.frameworks import frameworks as every_framework
+from control.model.compliance import MAX_ATTACHMENT, MAX_FRAMEWORKS, Days
+from control.model.names import Limit, Slug
+from control.model.people import Role
+from protocols.instant import SECOND
+
+frameworks = Endpoints("frameworks", "The standards that reports can be made for.")
+reports = Endpoints("reports", "What the system can show for a standard, signed.")
+schedules = Endpoints("report-schedules", "Reports that are made again and again.")
+notes = Endpoints("control-notes", "What people add to a control by hand.")
+
+_ORG = "organizations/{org}"
+_REPORT = _ORG + "/reports/{report}"
+_SCHEDULES = _ORG + "/report-schedules"
+_NOTES = _ORG + "/control-notes"
+HTML, CSV = "text/html; charset=utf-8", "text/csv; charset=utf-8"
+
+Title = Annotated[str, Meta(min_length=1, max_length=128)]
+Some = Annotated[tuple[Slug, ...], Meta(min_length=1, max_length=MAX_FRAMEWORKS)]
+Seconds = Annotated[int, Meta(ge=0, le=2**33)]
+Cron = Annotated[str, Meta(min_length=9, max_length=128, pattern="^[0-9A-Za-z*,/#? -]+$")]
+Zone = Annotated[str, Meta(min_length=1, max_length=64, pattern="^[A-Za-z0-9_+/-]+$")]
+Content = Annotated[bytes, Meta(max_length=MAX_ATTACHMENT)]
+FileName = Annotated[str, Meta(max_length=100, pattern="^([A-Za-z0-9][A-Za-z0-9._-]*)?$")]
+
+
+class Wanted(Struct, frozen=True, forbid_unknown_fields=True):
+    """A page of reports, the newest first; `before`: Unix seconds, 0 for the newest."""
+
+    before: Seconds = 0
+    limit: Limit = 100
+
+
+class NewReport(Struct, frozen=True, forbid_unknown_fields=True):
+    """What to make: the period in Unix seconds, `until` excluded and not in the future."""
+
+    title: Title
+    frameworks: Some
+    since: Seconds
+    until: Seconds
+
+
+class Form(Struct, frozen=True, forbid_unknown_fields=True):
+    """`json` is the form that is signed."""
+
+    format: Literal["json", "html", "csv"] = "json"
+
+
+class NewSchedule(Struct, frozen=True, forbid_unknown_fields=True):
+    """At `cron` (minute hour day month weekday) in `zone`, over the `days` before."""
+
+    title: Title
+    frameworks: Some
+    cron: Cron
+    zone: Zone = "UTC"
+    days: Days = 30
+
+
+class ChangedSchedule(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What is to be otherwise."""
+
+    title: Title | None = None
+    frameworks: Some | None = None
+    cron: Cron | None = None
+    zone: Zone | None = None
+    days: Days | None = None
+    enabled: bool | None = None
+
+
+class NewNote(Struct, frozen=True, forbid_unknown_fields=True):
+    """A sentence for a control, perhaps with a document (base64) of this name."""
+
+    framework: Slug
+    control: Annotated[str, Meta(min_length=1, max_length=64)]
+    text: Annotated[str, Meta(min_length=1, max_length=4096)]
+    name: FileName = ""
+    content: Content = b""
+
+
+class Checked(Struct, frozen=True):
+    """`faults`: where the report is not as it was signed; none for one that is whole."""
+
+    digest: str
+    whole: bool
+    faults: tuple[str, ...]
+    key: str
+
+
+@frameworks.add("GET", _ORG + "/frameworks", "All of them", returns=list[views.FrameworkView])
+async def list_(call: Call, org: str) -> list[views.FrameworkView]:  # noqa: ARG001
+    return [views.framework(row) for row in every_framework().values()]
+
+
+@reports.add(
+    "GET", _ORG + "/reports", "The newest first", role=Role.ADMIN, query=Wanted,
+    returns=list[views.ReportView],
+)  # fmt: skip
+async def find(call: Call, org: str, *, query: Wanted) -> list[views.ReportView]:
+    found = await call.plane.reports.page(org, query.before * SECOND, query.limit)
+    return [views.report(row) for row in found]
+
+
+@reports.add(
+    "POST", _ORG + "/reports", "Have one made; it waits until it is its turn", role=Role.ADMIN,
+    body=NewReport, status=CREATED, returns=views.ReportView, errors=(409,),
+)  # fmt: skip
+async def ask(call: Call, org: str, *, body: NewReport) -> views.ReportView:
+    made = await call.plane.reports.ask(
+        org,
+        body.title,
+        body.frameworks,
+        period=(body.since * SECOND, body.until * SECOND),
+        by=call.caller.actor,
+    )
+    return views.report(made)
+
+
+@reports.add("GET", _REPORT, "How far it is", role=Role.ADMIN, returns=views.ReportView)
+async def get(call: Call, org: str, report: str) -> views.ReportView:
+    return views.report(await call.plane.reports.get(org, report))
+
+
+@reports.add(
+    "GET", _REPORT + "/content", "What it says; times in Unix nanoseconds", role=Role.ADMIN,
+    returns=seal.Report, errors=(409,),
+)  # fmt: skip
+async def content(call: Call, org: str, report: str) -> seal.Report:
+    data = await call.plane.reports.body(org, report)
+    return await call.plane.world.run_sync(partial(seal.opened, data))
+
+
+@reports.add(
+    "GET", _REPORT + "/file", "The file: JSON as it is signed, HTML to print, CSV",
+    role=Role.ADMIN, query=Form, documents=(HTML, CSV), returns=seal.File, errors=(409,),
+)  # fmt: skip
+async def file(call: Call, org: str, report: str, *, query: Form) -> Document:
+    plane = call.plane
+    row, data = await plane.reports.get(org, report), await plane.reports.body(org, report)
+    name = f"report-{org}-{report}.{query.format}"
+    match query.format:
+        case "json":
+            return Document(data, "application/json", name)
+        case "html":
+            read = partial(_html, data, row.digest)
+            return Document(await plane.world.run_sync(read), HTML, name)
+        case "csv":
+            return Document(await plane.world.run_sync(partial(_csv, data)), CSV, name)
+
+
+@reports.add(
+    "GET", _REPORT + "/verify", "Hold it against its signature and the trail", role=Role.ADMIN,
+    returns=Checked, errors=(409,),
+)  # fmt: skip
+async def verify(call: Call, org: str, report: str) -> Checked:
+    verdict = await call.plane.reports.verify(org, report)
+    key = call.plane.reports.key.hex()
+    return Checked(verdict.digest, not verdict.faults, verdict.faults, key)
+
+
+@schedules.add(
+    "GET", _SCHEDULES, "The oldest first", role=Role.ADMIN, returns=list[views.ScheduleView]
+)
+async def all_(call: Call, org: str) -> list[views.ScheduleView]:
+    return [views.schedule(row) for row in await call.plane.schedules.every(org)]
+
+
+@schedules.add(
+    "POST", _SCHEDULES, "Have reports made by a clock", role=Role.ADMIN, body=NewSchedule,
+    status=CREATED, returns=views.ScheduleView, errors=(409,),
+)  # fmt: skip
+async def add(call: Call, org: str, *, body: NewSchedule) -> views.ScheduleView:
+    made = await call.plane.schedules.add(
+        org,
+        body.title,
+        body.frameworks,
+        when=(body.cron, body.zone),
+        days=body.days,
+        by=call.caller.actor,
+    )
+    return views.schedule(made)
+
+
+@schedules.add(
+    "PATCH", _SCHEDULES + "/{schedule}", "Change it", role=Role.ADMIN, body=ChangedSchedule,
+    returns=views.ScheduleView,
+)  # fmt: skip
+async def change(
+    call: Call, org: str, schedule: str, *, body: ChangedSchedule
+) -> views.ScheduleView:
+    fields = {k: v for k in body.__struct_fields__ if (v := getattr(body, k)) is not None}
+    return views.schedule(await call.plane.schedules.change(org, schedule, fields))
+
+
+@schedules.add(
+    "DELETE", _SCHEDULES + "/{schedule}", "End it; its reports stay", role=Role.ADMIN,
+    status=NO_CONTENT,
+)  # fmt: skip
+async def remove(call: Call, org: str, schedule: str) -> None:
+    await call.plane.schedules.remove(org, schedule)
+
+
+@notes.add(
+    "GET", _NOTES, "All, by control, the oldest first", role=Role.ADMIN,
+    returns=list[views.NoteSummary],
+)  # fmt: skip
+async def noted(call: Call, org: str) -> list[views.NoteSummary]:
+    found = await call.plane.notes.every(org)
+    return [views.note_of(control, row) for control, rows in found.items() for row in rows]
+
+
+@notes.add(
+    "POST", _NOTES, "Add one; it is never changed", role=Role.ADMIN, body=NewNote,
+    unrecorded=("content",), status=CREATED, returns=views.NoteSummary, errors=(409,),
+)  # fmt: skip
+async def note(call: Call, org: str, *, body: NewNote) -> views.NoteSummary:
+    control, document = (body.framework, body.control), (body.name, body.content)
+    made = await call.plane.notes.add(
+        org, control, body.text, document, caller=call.caller, request_id=call.request_id
+    )
+    return views.note(made)
+
+
+@notes.add(
+    "GET", _NOTES + "/{note}/document", "Its document, as it was given", role=Role.ADMIN,
+    documents=("application/octet-stream",), returns=views.NoDocument,
+)  # fmt: skip
+async def document(call: Call, org: str, note: str) -> Document:
+    found = await call.plane.notes.get(org, note)
+    return Document(found.content, "application/octet-stream", found.name or "empty")
+
+
+def _html(data: bytes, digest: str) -> bytes:
+    return page.rendered(seal.opened(data), digest)
+
+
+def _csv(data: bytes) -> bytes:
+    return sheet.rendered(seal.opened(data))

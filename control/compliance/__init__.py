@@ -1,0 +1,1 @@
+"""Compliance: what the system can show an auditor, and how long it keeps what."""

@@ -1,0 +1,56 @@
+"""When a cron expression is due in a time zone, changes of the clock included.
+
+As Debian's cron does it (cronsim): what falls into an hour that is skipped is due once right after
+it, what falls into one that comes twice is due once; but what is due at every hour is due in each.
+"""
+
+from datetime import UTC, datetime
+from functools import cache
+from itertools import islice, pairwise
+from typing import Final
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from cronsim import CronSim, CronSimError
+
+from control.errors import ValidationError
+from protocols.instant import SECOND
+
+OFTEN: Final = 3600 * SECOND  # the shortest time between two reports of a schedule
+LOOKED: Final = 50  # times of a schedule that are looked at for that
+
+
+def checked(cron: str, zone: str, now: int) -> int:
+    """When it is due next. Raises `ValidationError` for what is none, or too often."""
+    times = list(islice(_times(cron, zone, now), LOOKED))
+    if not times:
+        raise ValidationError("cron_invalid", "this time never comes", field="cron")
+    if any(later - sooner < OFTEN for sooner, later in pairwise(times)):
+        raise ValidationError("cron_often", "at most once an hour", field="cron")
+    return times[0]
+
+
+def after(cron: str, zone: str, now: int) -> int:
+    """The first time behind `now`; both in Unix nanoseconds. Raises `ValidationError`."""
+    return next(iter(_times(cron, zone, now)))
+
+
+def _times(cron: str, zone: str, now: int) -> "map[int]":
+    begin = datetime.fromtimestamp(now // SECOND, tz=UTC).astimezone(_zone(zone))
+    try:
+        return map(_instant, CronSim(cron, begin))
+    except CronSimError:
+        raise ValidationError(
+            "cron_invalid", "cron is five fields: minute hour day month weekday", field="cron"
+        ) from None
+
+
+@cache
+def _zone(name: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValidationError("zone_unknown", "there is no such time zone", field="zone") from None
+
+
+def _instant(moment: datetime) -> int:
+    return int(moment.timestamp()) * SECOND

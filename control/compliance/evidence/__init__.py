@@ -1,0 +1,1 @@
+"""What the system can show: one subject a file, each a function of a transaction and a period."""

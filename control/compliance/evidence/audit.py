@@ -1,0 +1,115 @@
+"""Audit: the trail of people, the witnessed logs of agents, and what became of alerts."""
+
+from typing import Final
+
+from control.compliance import proofs
+from control.compliance.evidence.common import Span, evidence, plural, recorded, share
+from control.model.agents import Life
+from control.model.compliance import Evidence, Proof, Result, SettingProof
+from control.model.records import Severity, Witnessed
+from control.services.trail import Verdict
+from control.services.witness import Witness
+from control.store import compliance_reads as reads
+from control.store import records
+from control.store.growths import growths_of
+from control.store.records import Wanted
+from control.store.rows import Tx
+from protocols.instant import SECOND
+
+FRESH: Final = 24 * 3600 * SECOND
+SOON: Final = 24 * 3600 * SECOND
+"""Within which somebody should have acknowledged a critical alert."""
+
+
+def collect(tx: Tx, span: Span, verdict: Verdict, witness: Witness) -> list[Evidence]:
+    """All that there is about records. `verdict`: of the whole trail, gone through before."""
+    return [_trail(tx, span, verdict), _checkpoints(tx, span, witness), _alerts(tx, span)]
+
+
+def _trail(tx: Tx, span: Span, verdict: Verdict) -> Evidence:
+    within = records.count_events(tx, span.org, Wanted(since=span.since, until=span.until))
+    ends: list[Proof] = []
+    for after in (verdict.base, verdict.size - 1):
+        page = records.events(tx, span.org, after=max(after, 0), limit=1)
+        ends += [proofs.trail(event) for event in page]
+    whole = not verdict.broken_at
+    said = "is whole" if whole else f"does not fit from record {verdict.broken_at} on"
+    gone = f" The oldest {verdict.base} were deleted by rule, up to a signed base."
+    return evidence(
+        "audit.trail",
+        "What people do is on a trail that cannot be changed unseen",
+        Result.MET if whole and verdict.size else (Result.NOT_EVIDENCED if whole else Result.GAP),
+        f"{plural(verdict.size - verdict.base, 'record')}, {within} of the period; the chain of "
+        f"their hashes {said}. Its end is in this report's header, signed."
+        + gone * bool(verdict.base),
+        figures={"records": verdict.size, "deleted": verdict.base, "in_period": within,
+                 "broken_at": verdict.broken_at},
+        fine=ends,
+        exceptions=() if whole else [f"record {verdict.broken_at}"],
+    )  # fmt: skip
+
+
+def _checkpoints(tx: Tx, span: Span, witness: Witness) -> Evidence:
+    active = [a.vault for a in reads.agents_of(tx, span.org) if a.life is Life.ACTIVE]
+    seen = {row.vault: row for row in reads.witnessed_of(tx, span.org)}
+    growths = growths_of(tx, span.org)
+    wrong: list[Proof] = []
+    fine: list[Proof] = []
+    named: dict[str, str] = {}
+    for vault in active:
+        row = seen.get(vault)
+        fault = _fault(row, span.now)
+        if fault:
+            named[vault] = f"{vault}: {fault}"
+        if row is not None and row.size:
+            proof = proofs.checkpoint(row, growths.get(vault), witness.sign(row))
+            (wrong if fault else fine).append(proof)
+    forks = sum(1 for vault in active if vault in seen and seen[vault].fault)
+    result = share(len(active) - len(named), len(active))
+    return evidence(
+        "audit.checkpoints",
+        "Agents' audit logs are witnessed",
+        Result.GAP if forks else result,
+        f"{len(active) - len(named)} of {plural(len(active), 'active agent')} have a checkpoint "
+        f"that was cosigned within a day; {forks} show a log that contradicts what was cosigned.",
+        figures={"active": len(active), "fresh": len(active) - len(named), "forks": forks,
+                 "grown": sum(1 for vault in active if vault in growths)},
+        wrong=wrong,
+        fine=fine,
+        exceptions=named.values(),
+        lacking="Of each log the newest checkpoint and its last step are here, not all between.",
+    )  # fmt: skip
+
+
+def _fault(row: Witnessed | None, now: int) -> str:
+    if row is None or not row.size:
+        return "no checkpoint was cosigned"
+    if row.fault:
+        return row.fault
+    return "the newest checkpoint is older than a day" if now - row.at > FRESH else ""
+
+
+def _alerts(tx: Tx, span: Span) -> Evidence:
+    rows = reads.alerts_between(tx, span.org, span.since, span.until)
+    critical = [row for row in rows if row.severity is Severity.CRITICAL]
+    late = [
+        row for row in critical
+        if (row.acknowledged_at or max(span.now, row.at)) - row.at > SOON
+    ]  # fmt: skip
+    seen = sum(1 for row in rows if row.acknowledged_at)
+    fine, total = recorded(tx, span, "alerts.acknowledge", phase="outcome", result="ok")
+    setting = SettingProof(
+        "alerts", "made for lost agents, refused policies, faulty logs, failures"
+    )
+    return evidence(
+        "audit.alerts",
+        "Alarms are raised, and somebody looks at them",
+        share(len(critical) - len(late), len(critical)) if critical else Result.MET,
+        f"{plural(len(rows), 'alert')} in the period, {seen} of them acknowledged; "
+        f"{len(late)} of {plural(len(critical), 'critical one')} were not within a day.",
+        figures={"alerts": len(rows), "acknowledged": seen, "critical": len(critical),
+                 "late": len(late)},
+        fine=[setting, *fine],
+        total=total + 1,
+        exceptions=[f"{row.code} {row.vault}".strip() for row in late],
+    )  # fmt: skip

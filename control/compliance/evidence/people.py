@@ -1,0 +1,176 @@
+"""People: second factors, roles, sessions, sign-ins, and what was changed about accounts."""
+
+from typing import Final
+
+from control.authn import lockout
+from control.authn.sessions import Rules
+from control.compliance.evidence.common import Span, evidence, plural, recorded
+from control.model.compliance import Evidence, Result, SettingProof
+from control.model.people import Role
+from control.store import people
+from control.store.compliance_reads import Person, persons
+from control.store.rows import Tx
+from protocols.instant import SECOND
+
+DORMANT: Final = 90 * 86_400 * SECOND
+IDLE: Final = 15 * 60 * SECOND
+LOCKED: Final = 30 * 60 * SECOND
+FEW: Final = 5
+"""Owners and admins that no organization has to explain."""
+
+
+def collect(tx: Tx, span: Span, rules: Rules) -> list[Evidence]:
+    """All that there is about people."""
+    found = persons(tx, span.org)
+    return [
+        _second_factor(tx, span, found),
+        _roles(found),
+        _dormant(span, found),
+        *_sessions(rules),
+        *_sign_ins(tx, span),
+        _changes(tx, span),
+        _refusals(tx, span),
+    ]
+
+
+def _second_factor(tx: Tx, span: Span, found: list[Person]) -> Evidence:
+    organization = people.organization(tx, span.org)
+    demanded = organization is not None and organization.second_factor
+    without = [p.name for p in found if not p.guarded]
+    having = len(found) - len(without)
+    result = Result.PARTLY if found and not without else Result.GAP
+    rule = "demands" if demanded else "does not demand"
+    fine, total = recorded(tx, span, "organizations.change", "second-factors.", phase="outcome")
+    setting = SettingProof("organization.second_factor", str(demanded).lower())
+    return evidence(
+        "people.second-factor",
+        "A second factor is demanded",
+        Result.MET if demanded else result,
+        f"The organization {rule} a second factor; {having} of "
+        f"{plural(len(found), 'person', 'people')} have one. Whoever has none is let into "
+        "nothing but its enrolment while it is demanded.",
+        figures={"demanded": int(demanded), "people": len(found), "having": having},
+        wrong=[setting],
+        fine=fine,
+        total=total + 1,
+        exceptions=without,
+        lacking="Whether an identity provider asks for a factor of its own is not known here.",
+    )  # fmt: skip
+
+
+def _roles(found: list[Person]) -> Evidence:
+    counts = {str(role): sum(p.role is role for p in found) for role in Role}
+    strong = [p.name for p in found if p.role.covers(Role.ADMIN)]
+    fine = counts["owner"] > 0 and (len(strong) <= FEW or 4 * len(strong) <= len(found))
+    said = ", ".join(plural(count, role) for role, count in counts.items())
+    return evidence(
+        "people.roles",
+        "Few people may do much",
+        Result.MET if fine else Result.PARTLY,
+        f"{said}. Asked for: an owner, and at most {FEW} owners and admins or a quarter of all.",
+        figures={**counts, "people": len(found)},
+        exceptions=() if fine else strong,
+        fine=[SettingProof(f"role of {p.name}", str(p.role)) for p in found if p.name in strong],
+    )
+
+
+def _dormant(span: Span, found: list[Person]) -> Evidence:
+    unused = [p.name for p in found if span.now - p.last > DORMANT]
+    result = Result.PARTLY if unused else Result.MET
+    return evidence(
+        "people.dormant",
+        "Accounts are in use",
+        result if found else Result.NOT_EVIDENCED,
+        f"{len(unused)} of {plural(len(found), 'account')} that may sign in were not "
+        "used for 90 days.",
+        figures={"accounts": len(found), "unused": len(unused)},
+        exceptions=unused,
+    )  # fmt: skip
+
+
+def _sessions(rules: Rules) -> list[Evidence]:
+    idle, absolute = rules.idle // (60 * SECOND), rules.absolute // (60 * SECOND)
+    said = f"A session ends after {idle} minutes without use and after {absolute} in any case."
+    setting = [
+        SettingProof("sessions.idle", f"{idle}m"),
+        SettingProof("sessions.absolute", f"{absolute}m"),
+    ]
+    figures = {"idle_minutes": idle, "absolute_minutes": absolute}
+    strict = Result.MET if rules.idle <= IDLE else Result.GAP
+    return [
+        evidence(
+            "people.sessions", "Sessions end", Result.MET, said, figures=figures, fine=setting
+        ),
+        evidence(
+            "people.idle",
+            "Idle sessions end after 15 minutes",
+            strict,
+            f"{said} Asked for: 15 minutes (`sessions.idle` in control.yaml).",
+            figures=figures,
+            fine=setting,
+        ),
+    ]  # fmt: skip
+
+
+def _sign_ins(tx: Tx, span: Span) -> list[Evidence]:
+    good, signed_in = recorded(tx, span, "sessions.login", result="ok")
+    bad, failed = recorded(tx, span, "sessions.login", result="denied")
+    minutes = lockout.DURATION // (60 * SECOND)
+    rule = (
+        f"After {lockout.FAILURES} wrong passwords in a row an account is locked for "
+        f"{minutes} minutes."
+    )
+    figures = {"signed_in": signed_in, "refused": failed, "attempts": lockout.FAILURES}
+    lock = SettingProof("lockout", f"{lockout.FAILURES} attempts, {minutes} minutes")
+    long = lockout.DURATION >= LOCKED
+    return [
+        evidence(
+            "people.sign-ins",
+            "Sign-ins are recorded, and guessing is stopped",
+            Result.MET,
+            f"{plural(signed_in, 'sign-in')} and {plural(failed, 'refusal')} on the trail. {rule}",
+            figures=figures,
+            wrong=[lock, *bad],
+            fine=good,
+            total=signed_in + failed + 1,
+        ),
+        evidence(
+            "people.lock-time",
+            "Locked for half an hour",
+            Result.MET if long else Result.GAP,
+            f"{rule} Asked for: half an hour.",
+            figures={"minutes": minutes},
+            fine=[lock],
+        ),
+    ]  # fmt: skip
+
+
+_ABOUT_PEOPLE: Final = ("users.", "members.", "invitations.", "tokens.")
+
+
+def _changes(tx: Tx, span: Span) -> Evidence:
+    fine, total = recorded(tx, span, *_ABOUT_PEOPLE, phase="outcome", result="ok")
+    return evidence(
+        "people.changes",
+        "Accounts are made and changed by name",
+        Result.MET,
+        f"{plural(total, 'change')} of accounts, roles, invitations and tokens in the period, "
+        "each on the trail with who made it.",
+        figures={"changes": total},
+        fine=fine,
+        total=total,
+    )
+
+
+def _refusals(tx: Tx, span: Span) -> Evidence:
+    fine, total = recorded(tx, span, "", result="denied")
+    return evidence(
+        "people.refusals",
+        "What nobody allowed is refused",
+        Result.MET,
+        f"{plural(total, 'request')} refused in the period. "
+        "Every operation asks for a role; without one it is refused, and that is on the trail.",
+        figures={"refused": total},
+        fine=fine,
+        total=total,
+    )

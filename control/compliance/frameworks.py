@@ -1,0 +1,86 @@
+"""The frameworks that reports are made for: data files, read once, each checked as it is read."""
+
+from collections.abc import Collection, Mapping
+from functools import cache
+from importlib.resources import files
+from typing import Final
+
+import msgspec
+
+from control.errors import ValidationError
+from control.model.compliance import Control, Evidence, Framework, Judged, NoteView, Result
+
+_FOLDER: Final = "frameworks"
+
+
+@cache
+def frameworks() -> Mapping[str, Framework]:
+    """All of them by id, in the order of their ids."""
+    folder = files("control.compliance") / _FOLDER
+    found = sorted((item for item in folder.iterdir() if item.name.endswith(".json")), key=str)
+    decoded = (msgspec.json.decode(item.read_bytes(), type=Framework) for item in found)
+    return {framework.id: framework for framework in decoded}
+
+
+def known(ids: Collection[str]) -> tuple[str, ...]:
+    """The ids in order, each once. Raises `ValidationError` for one that there is not."""
+    if not ids or not frameworks().keys() >= set(ids):
+        names = ", ".join(frameworks())
+        raise ValidationError(
+            "framework_unknown", f"the frameworks are {names}", field="frameworks"
+        )
+    return tuple(sorted(set(ids)))
+
+
+def require_control(framework: str, control: str) -> None:
+    """Return if there is such a control. Raises `ValidationError`."""
+    found = frameworks().get(framework)
+    if found is None or control not in {each.id for each in found.controls}:
+        raise ValidationError("control_unknown", "there is no such control", field="control")
+
+
+def judged(
+    framework: Framework,
+    evidence: Mapping[str, Evidence],
+    notes: Mapping[tuple[str, str], tuple[NoteView, ...]],
+) -> list[Judged]:
+    """Each of its controls with what came of it. Evidence that is not there shows nothing."""
+    return [
+        _judged(framework.id, control, evidence, notes.get((framework.id, control.id), ()))
+        for control in framework.controls
+    ]
+
+
+def _judged(
+    framework: str,
+    control: Control,
+    evidence: Mapping[str, Evidence],
+    notes: tuple[NoteView, ...],
+) -> Judged:
+    results = [
+        evidence[wanted].result if wanted in evidence else Result.NOT_EVIDENCED
+        for wanted in control.evidence
+    ]
+    return Judged(
+        framework=framework,
+        id=control.id,
+        title=control.title,
+        statement=control.statement,
+        result=overall(results, by_hand=bool(control.by_hand) and not notes),
+        evidence=control.evidence,
+        by_hand=control.by_hand,
+        notes=notes,
+    )
+
+
+def overall(results: Collection[Result], *, by_hand: bool) -> Result:
+    """Of several pieces of evidence; `by_hand`: a person still has something to add.
+
+    A gap is one whatever stands beside it; met takes that all are, and nobody's word is missing.
+    """
+    told = set(results)
+    if Result.GAP in told:
+        return Result.GAP
+    if not told or told == {Result.NOT_EVIDENCED}:
+        return Result.NOT_EVIDENCED
+    return Result.MET if told == {Result.MET} and not by_hand else Result.PARTLY

@@ -1,0 +1,246 @@
+"""Retention: what is past its time goes, by rule, in batches, on the trail; a legal hold stays it.
+
+The trail goes from its beginning on, up to a base that is signed beforehand: the chain of what is
+left is held against that. Nothing goes of a trail that is not the one that was signed.
+"""
+
+from functools import partial
+from typing import Final
+
+from msgspec.structs import replace
+
+from actors import World
+from control.errors import ConflictError, NotFoundError, ValidationError
+from control.model.operation import Operation, Origin
+from control.model.retention import Hold, Kind, Limits, Purged, Rule, rule_of
+from control.services.events import Bus, Event, Topic
+from control.services.heads import Head, Heads, holds
+from control.services.trail import START, append, event_of, fits
+from control.store import bases, marks, people, records, retention
+from control.store import holds as held
+from control.store.bases import Base
+from control.store.rows import Tx
+from control.store.store import Store
+from protocols.instant import SECOND
+
+DAY: Final = 86_400 * SECOND
+EVERY: Final = DAY
+"""Between two runs for an organization; a run that has more to do goes on at the next turn."""
+BATCH: Final = 5000  # rows of one transaction
+BATCHES: Final = 50  # of one kind and turn
+PAGE: Final = 100  # organizations of one look
+MAX_HOLDS: Final = 100  # of an organization, the lifted ones included
+SWEPT: Final = "retention.swept"
+
+
+class Keeping:
+    """Rules and holds of people; `tick` does what they say."""
+
+    def __init__(self, store: Store, bus: Bus, heads: Heads, limits: Limits, world: World) -> None:
+        self._limits = limits
+        self._store = store
+        self._bus = bus
+        self._heads = heads
+        self._world = world
+
+    async def rules(self, org: str) -> dict[Kind, Rule]:
+        """Of every kind, also of one without a rule of its own."""
+        return await self._store.read(lambda tx: rules_of(tx, org, self._limits))
+
+    async def put_rule(self, org: str, kind: Kind, days: int) -> None:
+        """Set it; 0 takes it away. Raises `ValidationError`."""
+        bounds = rule_of(kind, None, self._limits)
+        if days and not bounds.least <= days <= bounds.most:
+            told = f"{kind}: {bounds.least} to {bounds.most} days, or 0 for no rule"
+            raise ValidationError("days_invalid", told, field="days")
+        await self._store.write(lambda tx: retention.put_rule(tx, org, kind, days))
+
+    async def dry_run(self, org: str) -> list[Purged]:
+        """What would go now, and what of it a hold keeps. Nothing is changed."""
+        now = self._world.now()
+        return await self._store.read(
+            lambda tx: [
+                _would(tx, org, kind, rule.days, now)
+                for kind, rule in rules_of(tx, org, self._limits).items()
+            ]
+        )
+
+    async def holds(self, org: str) -> list[Hold]:
+        """The newest first; also those that were lifted."""
+        return await self._store.read(lambda tx: held.holds_of(tx, org))
+
+    async def hold(self, org: str, vault: str, span: tuple[int, int], reason: str, by: str) -> Hold:
+        """Nothing of this agent (empty: of anybody) and time is deleted from now on."""
+        since, until = span
+        if until and until <= since:
+            raise ValidationError("span_invalid", "until is behind since, or 0", field="until")
+        made = Hold(
+            org=org,
+            id=self._world.new_id(),
+            vault=vault,
+            since=since,
+            until=until,
+            reason=reason,
+            created_by=by,
+            created_at=self._world.now(),
+        )
+
+        def change(tx: Tx) -> Hold:
+            if len(held.holds_of(tx, org)) >= MAX_HOLDS:
+                raise ConflictError("holds_full", f"there are {MAX_HOLDS} holds already")
+            held.add_hold(tx, made)
+            return made
+
+        return await self._store.write(change)
+
+    async def lift(self, org: str, hold_id: str, why: str, by: str) -> Hold:
+        """Rules count again for what it covered. Raises `NotFoundError`, `ConflictError`."""
+        now = self._world.now()
+
+        def change(tx: Tx) -> Hold:
+            found = held.hold(tx, org, hold_id)
+            if found is None:
+                raise NotFoundError("not_found", "there is no such hold")
+            if found.lifted_at:
+                raise ConflictError("hold_lifted", "this hold is lifted already")
+            lifted = replace(found, lifted_by=by, lifted_at=now, lifted_why=why)
+            held.put_hold(tx, lifted)
+            return lifted
+
+        return await self._store.write(change)
+
+    async def tick(self) -> None:
+        """Once a day for each organization. Raises `UnavailableError`."""
+        after = ""
+        while page := await self._store.read(
+            partial(people.all_organizations, after=after, limit=PAGE)
+        ):
+            for row in page:
+                await self._sweep(row.id)
+            after = page[-1].id
+
+    async def _sweep(self, org: str) -> None:
+        now = self._world.now()
+        last, rules = await self._store.read(lambda tx: (_last(tx, org), retention.rules(tx, org)))
+        if not rules or now < last + EVERY:
+            return
+        days = {kind: rule_of(kind, count, self._limits).days for kind, count in rules.items()}
+        done: dict[str, int] = {}
+        more = False
+        for kind, count in days.items():
+            if kind in retention.AGED:
+                deleted = await self._delete(org, kind, now - count * DAY)
+                more = more or deleted >= BATCH * BATCHES
+                done[kind] = deleted
+        if Kind.TRAIL in days:
+            done[Kind.TRAIL] = await self._shorten(org, now - days[Kind.TRAIL] * DAY)
+        gone = {str(kind): count for kind, count in done.items() if count}
+        event = event_of(
+            _operation(org, gone, days, self._world.new_id()), None, "outcome", "ok", now=now
+        )
+
+        def change(tx: Tx) -> None:
+            if not more:
+                marks.put_mark(tx, _mark(org), str(now))
+            if gone:
+                append(tx, event)
+
+        await self._store.write(change)
+        if gone:
+            self._bus.publish(Event(Topic.TRAIL, org, "", SWEPT))
+
+    async def _delete(self, org: str, kind: Kind, before: int) -> int:
+        total = 0
+        for _ in range(BATCHES):
+            count = await self._store.write(
+                lambda tx: retention.delete(tx, kind, org, before, BATCH)
+            )
+            total += count
+            if count < BATCH:
+                break
+        return total
+
+    async def _shorten(self, org: str, before: int) -> int:
+        """Let go of the oldest records of the trail; how many went."""
+        kept = self._heads.kept(org)
+        total = 0
+        for _ in range(BATCHES if kept is not None else 0):
+            count = await self._step(org, before, kept)
+            total += count
+            if count < BATCH:
+                break
+        return total
+
+    async def _step(self, org: str, before: int, kept: Head | None) -> int:
+        """One batch: its records are whole and older than a base that takes their place."""
+        end = await self._store.read(lambda tx: self._end(tx, org, before, kept))
+        if end is None:
+            return 0
+        signed = self._heads.base(org, *end)
+        row = Base(org, signed.size, signed.hash, signed.at, signed.signature)
+
+        def change(tx: Tx) -> int:
+            since = held.held_since(tx, org)
+            last = records.events(tx, org, after=row.size - 1, limit=1)
+            if not last or last[0].at >= _free(since, before):
+                return 0  # a hold came meanwhile, or another process was here
+            return bases.begin_behind(tx, row)
+
+        return await self._store.write(change)
+
+    def _end(self, tx: Tx, org: str, before: int, kept: Head | None) -> tuple[int, bytes] | None:
+        """Number and hash of the last record that may go; None for nothing."""
+        if kept is None or not holds(tx, kept, self._heads.public):
+            return None
+        base = bases.base(tx, org)
+        size, head = (0, START) if base is None else (base.size, base.hash)
+        limit, found = _free(held.held_since(tx, org), before), None
+        for event in records.events(tx, org, after=size, limit=BATCH):
+            if event.seq != size + 1 or not fits(event, head):
+                return None
+            if event.at >= limit or event.seq >= kept.size:  # the newest that was signed stays
+                break
+            size, head = found = (event.seq, event.hash)
+        return found
+
+
+def _free(since: int | None, before: int) -> int:
+    """The instant up to which the trail may go: a hold keeps all from its beginning on."""
+    return before if since is None else min(since, before)
+
+
+def rules_of(tx: Tx, org: str, limits: Limits) -> dict[Kind, Rule]:
+    """The rule of every kind."""
+    found = retention.rules(tx, org)
+    return {kind: rule_of(kind, found.get(kind), limits) for kind in Kind}
+
+
+def _would(tx: Tx, org: str, kind: Kind, days: int, now: int) -> Purged:
+    if not days:
+        return Purged(kind=kind, days=0, before=0, rows=0, held=0)
+    before = now - days * DAY
+    if kind is Kind.TRAIL:
+        free = records.count_older(tx, org, _free(held.held_since(tx, org), before))
+        kept = records.count_older(tx, org, before) - free
+    else:
+        free, kept = retention.count(tx, kind, org, before)
+    return Purged(kind=kind, days=days, before=before, rows=free, held=kept)
+
+
+def _mark(org: str) -> str:
+    return f"retention/{org}"
+
+
+def _last(tx: Tx, org: str) -> int:
+    return int(marks.mark(tx, _mark(org)) or 0)
+
+
+def _operation(org: str, gone: dict[str, int], days: dict[Kind, int], request: str) -> Operation:
+    return Operation(
+        name=SWEPT,
+        request_id=request,
+        credential=None,
+        origin=Origin(),
+        org=org,
+        detail={"deleted": gone, "days": {k: days[Kind(k)] for k in gone}},
+    )

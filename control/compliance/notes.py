@@ -1,0 +1,94 @@
+"""What people add by hand to a control: a sentence, perhaps a document. It is never changed."""
+
+from typing import Final
+
+from actors import World
+from control.compliance.frameworks import require_control
+from control.crypto import sha256
+from control.errors import ConflictError, NotFoundError, TooLargeError
+from control.model.compliance import MAX_ATTACHMENT, Note, NoteView
+from control.model.operation import Operation, Origin
+from control.model.people import Caller
+from control.services.trail import append, event_of
+from control.store import compliance
+from control.store.rows import Tx
+from control.store.store import Store
+
+MOST: Final = 1000  # of an organization
+
+
+class Notes:
+    """Add, list, read."""
+
+    def __init__(self, store: Store, world: World) -> None:
+        self._store = store
+        self._world = world
+
+    async def add(
+        self,
+        org: str,
+        control: tuple[str, str],
+        text: str,
+        document: tuple[str, bytes],
+        *,
+        caller: Caller,
+        request_id: str,
+    ) -> Note:
+        """`document`: name and bytes, empty for none; its digest goes on the trail with it.
+
+        Raises `ValidationError`, `TooLargeError`, `ConflictError`.
+        """
+        require_control(*control)
+        name, content = document
+        if len(content) > MAX_ATTACHMENT:
+            raise TooLargeError("attachment_too_large", f"at most {MAX_ATTACHMENT} bytes")
+        made = Note(
+            org=org,
+            id=self._world.new_id(),
+            framework=control[0],
+            control=control[1],
+            text=text,
+            name=name,
+            digest=sha256(content).hex() if content else "",
+            content=content,
+            created_by=caller.actor,
+            created_at=self._world.now(),
+        )
+        event = event_of(_operation(made, request_id), caller, "outcome", "ok", now=made.created_at)
+
+        def change(tx: Tx) -> Note:
+            if compliance.count_notes(tx, org) >= MOST:
+                raise ConflictError("notes_full", f"there are {MOST} notes already")
+            compliance.add_note(tx, made)
+            append(tx, event)
+            return made
+
+        return await self._store.write(change)
+
+    async def every(self, org: str) -> dict[tuple[str, str], tuple[NoteView, ...]]:
+        """By framework and control, without the documents."""
+        return await self._store.read(lambda tx: compliance.notes_of(tx, org))
+
+    async def get(self, org: str, note_id: str) -> Note:
+        """With its document. Raises `NotFoundError`."""
+        found = await self._store.read(lambda tx: compliance.note(tx, org, note_id))
+        if found is None:
+            raise NotFoundError("not_found", "there is no such note")
+        return found
+
+
+def _operation(note: Note, request_id: str) -> Operation:
+    return Operation(
+        name="control-notes.kept",
+        request_id=request_id,
+        credential=None,
+        origin=Origin(),
+        org=note.org,
+        target=note.id,
+        detail={
+            "framework": note.framework,
+            "control": note.control,
+            "document": note.name,
+            "digest": note.digest,
+        },
+    )

@@ -1,0 +1,148 @@
+"""Proofs: how each is made from what is stored, and held against itself without any database."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from control.ca.ledger import Issued
+from control.crypto import sha256
+from control.errors import ValidationError
+from control.model.compliance import (
+    CertificateProof,
+    CheckpointProof,
+    Evidence,
+    Header,
+    PolicyProof,
+    Proof,
+    Record,
+    TrailEnd,
+    TrailProof,
+)
+from control.model.policies import Assignment
+from control.model.records import AuditEvent, Witnessed
+from control.services.heads import Head, is_head
+from control.services.trail import fits
+from control.services.witness import cosigned, signed_by_log
+from control.store.growths import Growth
+from control.store.rows import plain
+from protocols.link.fields import SIGNATURE_SIZE
+from protocols.merkle import verify_consistency
+
+MOST: Final = 50
+"""Proofs that one piece of evidence carries; those of what is wrong come first."""
+
+
+def trail(event: AuditEvent) -> TrailProof:
+    """A record of the trail."""
+    fields: dict[str, Any] = {
+        name: value.hex() if isinstance(value, bytes) else value
+        for name, value in plain(event).items()
+    }
+    return TrailProof(Record(**fields))
+
+
+def checkpoint(seen: Witnessed, growth: Growth | None, cosignature: str) -> CheckpointProof:
+    """An agent's newest checkpoint."""
+    grown = growth if growth is not None and growth.size == seen.size else None
+    return CheckpointProof(
+        vault=seen.vault,
+        size=seen.size,
+        root=seen.root.hex(),
+        note=seen.note,
+        cosignature=cosignature,
+        signer=seen.signer.hex(),
+        at=seen.at,
+        grown_from=grown.old_size if grown else 0,
+        grown_root=grown.old_root.hex() if grown else "",
+        path=tuple(node.hex() for node in grown.nodes) if grown else (),
+    )
+
+
+def policy(row: Assignment) -> PolicyProof:
+    """The bundle that an agent should have."""
+    return PolicyProof(
+        vault=row.vault,
+        version=row.version,
+        applied=row.applied,
+        contents=row.contents,
+        bundle=row.digest.hex(),
+        signature=sha256(row.bundle[:SIGNATURE_SIZE]).hex(),
+    )
+
+
+def certificate(issued: Issued) -> CertificateProof:
+    """An agent's certificate."""
+    return CertificateProof(
+        vault=issued.name.vault,
+        serial=issued.serial,
+        generation=issued.generation,
+        not_before=issued.not_before,
+        not_after=issued.not_after,
+        revoked_at=issued.revoked_at or 0,
+        issuer=issued.issuer,
+        digest=sha256(issued.der).hex(),
+    )
+
+
+def event_of(record: Record) -> AuditEvent:
+    """The record as the trail has it. Raises `ValueError`."""
+    fields: dict[str, Any] = plain(record)
+    for name in ("previous", "hash"):
+        fields[name] = bytes.fromhex(fields[name])
+    return AuditEvent(**fields)
+
+
+def head_of(org: str, end: TrailEnd) -> Head:
+    """The signed head. Raises `ValueError`."""
+    return Head(org, end.size, bytes.fromhex(end.hash), end.at, bytes.fromhex(end.signature))
+
+
+def faults(header: Header, evidence: Mapping[str, Evidence], public: bytes) -> Iterable[str]:
+    """What of the proofs does not bear itself out."""
+    if not _fine(lambda: is_head(head_of(header.org, header.trail), public)):
+        yield "header: the trail's end is not signed by this key"
+    for item in evidence.values():
+        for number, proof in enumerate(item.proofs, 1):
+            if not _fine(lambda proof=proof: _holds(header, proof, public)):
+                yield f"evidence {item.id}: proof {number} ({name_of(proof)}) does not hold"
+
+
+def name_of(proof: Proof) -> str:
+    """Its kind, as the file has it."""
+    return str(type(proof).__struct_config__.tag)
+
+
+def _fine(check: Any) -> bool:
+    try:
+        return bool(check())
+    except (ValueError, ValidationError):
+        return False
+
+
+def _holds(header: Header, proof: Proof, public: bytes) -> bool:
+    match proof:
+        case TrailProof(record):
+            event = event_of(record)
+            within = event.org == header.org and event.seq <= header.trail.size
+            return within and fits(event, event.previous)
+        case CheckpointProof():
+            return _checkpoint_holds(proof, public)
+        case _:
+            return True  # what it says is in the database: `checks` holds it against that
+
+
+def _checkpoint_holds(proof: CheckpointProof, public: bytes) -> bool:
+    """The note says this size and root, its log and we have signed it, and it has grown."""
+    root = bytes.fromhex(proof.root)
+    head = signed_by_log(proof.note, bytes.fromhex(proof.signer))
+    if (head.size, head.root) != (proof.size, root) or not cosigned(
+        head, proof.cosignature, public
+    ):
+        return False
+    return not proof.grown_from or verify_consistency(
+        sha256,
+        old=proof.grown_from,
+        old_root=bytes.fromhex(proof.grown_root),
+        new=proof.size,
+        new_root=root,
+        path=[bytes.fromhex(node) for node in proof.path],
+    )

@@ -1,0 +1,56 @@
+"""A report as CSV: a line for each control and piece of evidence (RFC 4180).
+
+A cell that a spreadsheet would take for a formula begins with an apostrophe (OWASP, CSV injection).
+"""
+
+import csv
+from io import StringIO
+from typing import Final
+
+from control.compliance.seal import Report
+from control.model.compliance import Evidence, Judged
+from protocols.instant import rfc3339
+
+COLUMNS: Final = (
+    *("framework", "control", "title", "control_result", "evidence", "evidence_result", "summary"),
+    *("exceptions", "lacking", "proofs", "by_hand", "notes", "since", "until", "report"),
+)
+_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
+
+
+def rendered(report: Report) -> bytes:
+    """UTF-8, with a head line."""
+    out = StringIO()
+    lines = csv.writer(out)
+    lines.writerow(COLUMNS)
+    for control in report.controls:
+        found = [report.evidence[name] for name in control.evidence if name in report.evidence]
+        items: list[Evidence | None] = [*found] or [None]
+        lines.writerows([_plain(cell) for cell in _line(report, control, item)] for item in items)
+    return out.getvalue().encode()
+
+
+def _line(report: Report, control: Judged, item: Evidence | None) -> tuple[str, ...]:
+    header = report.header
+    of_evidence = ("", "not_evidenced", "", "", "", "0")
+    if item is not None:
+        exceptions = "; ".join(item.exceptions)
+        of_evidence = (
+            item.id, item.result, item.summary, exceptions, item.lacking, str(item.total),
+        )  # fmt: skip
+    return (
+        header.frameworks[control.framework],
+        control.id,
+        control.title,
+        control.result,
+        *of_evidence,
+        control.by_hand,
+        "; ".join(f"{note.by}: {note.text}" for note in control.notes),
+        rfc3339(header.since),
+        rfc3339(header.until),
+        header.id,
+    )
+
+
+def _plain(cell: str) -> str:
+    return f"'{cell}" if cell.startswith(_FORMULA) else cell

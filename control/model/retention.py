@@ -1,0 +1,88 @@
+"""How long what is kept, and what stays whatever the rule says."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Final, NamedTuple
+
+from msgspec import Struct
+
+
+class Kind(StrEnum):
+    """What a rule can be about."""
+
+    METRICS = "metrics"
+    ALERTS = "alerts"
+    TRAIL = "trail"
+    USAGE = "usage"
+    REPORTS = "reports"
+    DELIVERIES = "deliveries"
+
+
+Limits = Mapping[Kind, int]
+"""Days after which the control plane's own settings delete; what is not there stays for ever."""
+
+LEAST: Final[dict[Kind, int]] = {
+    Kind.METRICS: 7,
+    Kind.ALERTS: 30,
+    Kind.TRAIL: 365,
+    Kind.USAGE: 30,
+    Kind.REPORTS: 30,
+    Kind.DELIVERIES: 7,
+}
+"""Days that a rule has to leave. The trail a year: what most rules for audit logs ask for."""
+MOST: Final = 3650
+
+
+class Rule(NamedTuple):
+    """How long a kind is kept: `days`, 0 for ever. A rule may say `least` to `most` days.
+
+    `default`: what holds without one; an organization may shorten what the settings say, for
+    they delete whatever is older.
+    """
+
+    days: int
+    least: int
+    most: int
+    default: int
+    set: bool
+
+
+def rule_of(kind: Kind, days: int | None, limits: Limits) -> Rule:
+    """Of what is set (None: nothing), and the settings' limits."""
+    limit = limits.get(kind, 0)
+    most = max(limit, 1) if limit else MOST
+    least = min(LEAST[kind], most)
+    chosen = limit if days is None else min(days, most)
+    return Rule(chosen, least, most, limit, days is not None)
+
+
+class Hold(Struct, frozen=True, kw_only=True):
+    """A legal hold: what it covers is not deleted. `vault` empty: the whole organization.
+
+    `since` included, `until` not (Unix nanoseconds); 0 is without that bound.
+    """
+
+    org: str
+    id: str
+    vault: str
+    since: int
+    until: int
+    reason: str
+    created_by: str
+    created_at: int
+    lifted_by: str = ""
+    lifted_at: int = 0
+    lifted_why: str = ""
+
+
+class Purged(Struct, frozen=True, kw_only=True):
+    """What a rule deletes, or would: `held` of the rows that are old enough stay for a hold.
+
+    `before`: Unix nanoseconds; 0 where everything is kept.
+    """
+
+    kind: Kind
+    days: int
+    before: int
+    rows: int
+    held: int

@@ -1,0 +1,121 @@
+"""Reports, their schedules, and what people add to controls."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from control.model.compliance import Asked, Note, NoteView, Schedule, State
+from control.store.compliance_tables import control_notes, report_schedules, reports
+from control.store.rows import Tx, add, every, first, key_of, plain, put
+
+_ASKED: Final = sa.select(*(reports.c[name] for name in Asked.__struct_fields__))
+_SCHEDULE: Final = key_of(report_schedules)
+_NOTE: Final = key_of(control_notes)
+
+
+def add_report(tx: Tx, row: Asked) -> None:
+    """Add one that waits to be made."""
+    tx.execute(reports.insert().values(**plain(row), body=b""))
+
+
+def put_report(tx: Tx, row: Asked, body: bytes | None = None) -> None:
+    """Note how far it is, or its bytes."""
+    values: dict[str, Any] = plain(row) if body is None else {**plain(row), "body": body}
+    t = reports.c
+    tx.execute(reports.update().where(t.org == row.org, t.id == row.id).values(**values))
+
+
+def report(tx: Tx, org: str, report_id: str) -> Asked | None:
+    """The one of this id."""
+    return first(tx, Asked, _ASKED.where(reports.c.org == org, reports.c.id == report_id))
+
+
+def body(tx: Tx, org: str, report_id: str) -> bytes | None:
+    """Its bytes; empty before it is made."""
+    t = reports.c
+    chosen = sa.select(t.body).where(t.org == org, t.id == report_id)
+    found = tx.execute(chosen).scalar_one_or_none()
+    return None if found is None else bytes(found)
+
+
+def reports_of(tx: Tx, org: str, *, before: int, limit: int) -> list[Asked]:
+    """The newest first, asked for before this instant unless that is 0."""
+    chosen = _ASKED.where(reports.c.org == org)
+    if before:
+        chosen = chosen.where(reports.c.created_at < before)
+    return every(tx, Asked, chosen.order_by(reports.c.created_at.desc(), reports.c.id).limit(limit))
+
+
+def waiting(tx: Tx, limit: int) -> list[Asked]:
+    """Of any organization, those that are to be made, the oldest first."""
+    chosen = _ASKED.where(reports.c.state == State.WAITING)
+    return every(tx, Asked, chosen.order_by(reports.c.created_at, reports.c.id).limit(limit))
+
+
+def count_reports(tx: Tx, org: str, state: State | None = None) -> int:
+    """How many there are."""
+    chosen = sa.select(sa.func.count()).where(reports.c.org == org)
+    if state is not None:
+        chosen = chosen.where(reports.c.state == state)
+    return int(tx.execute(chosen).scalar_one())
+
+
+def put_schedule(tx: Tx, row: Schedule) -> None:
+    """Add, or replace the one of its id."""
+    put(tx, report_schedules, row)
+
+
+def schedule(tx: Tx, org: str, schedule_id: str) -> Schedule | None:
+    """The one of this id."""
+    return first(tx, Schedule, _SCHEDULE, org=org, id=schedule_id)
+
+
+def schedules_of(tx: Tx, org: str) -> list[Schedule]:
+    """All of an organization, the oldest first."""
+    t = report_schedules.c
+    chosen = report_schedules.select().where(t.org == org)
+    return every(tx, Schedule, chosen.order_by(t.created_at, t.id))
+
+
+def due(tx: Tx, now: int, limit: int) -> Sequence[Schedule]:
+    """Of any organization, those whose time has come."""
+    t = report_schedules.c
+    chosen = report_schedules.select().where(t.enabled, t.next_at <= now)
+    return every(tx, Schedule, chosen.order_by(t.next_at, t.org, t.id).limit(limit))
+
+
+def drop_schedule(tx: Tx, org: str, schedule_id: str) -> bool:
+    """Remove it; whether it was there."""
+    t = report_schedules.c
+    gone = tx.execute(report_schedules.delete().where(t.org == org, t.id == schedule_id))
+    return gone.rowcount > 0
+
+
+def add_note(tx: Tx, row: Note) -> None:
+    """Add it."""
+    add(tx, control_notes, row)
+
+
+def note(tx: Tx, org: str, note_id: str) -> Note | None:
+    """The one of this id."""
+    return first(tx, Note, _NOTE, org=org, id=note_id)
+
+
+def count_notes(tx: Tx, org: str) -> int:
+    """How many there are."""
+    chosen = sa.select(sa.func.count()).where(control_notes.c.org == org)
+    return int(tx.execute(chosen).scalar_one())
+
+
+def notes_of(tx: Tx, org: str, since: int = 0) -> dict[tuple[str, str], tuple[NoteView, ...]]:
+    """Framework and control → what was added to it, the oldest first; without the documents."""
+    t = control_notes.c
+    wanted = t.framework, t.control, t.id, t.created_by, t.created_at, t.text, t.name, t.digest
+    chosen = sa.select(*wanted).where(t.org == org, t.created_at >= since)
+    found: dict[tuple[str, str], tuple[NoteView, ...]] = {}
+    for row in tx.execute(chosen.order_by(t.created_at, t.id)):
+        framework, control, id_, by, at, text, name, digest = row
+        shown = NoteView(id=id_, by=by, at=at, text=text, name=name, digest=digest)
+        found[framework, control] = (*found.get((framework, control), ()), shown)
+    return found

@@ -1,0 +1,72 @@
+"""Legal holds, and the one condition that every deletion has to ask."""
+
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from control.model.retention import Hold
+from control.store.compliance_tables import holds
+from control.store.rows import Tx, add, every, first, key_of, put
+from control.store.tables import samples, series
+from protocols.instant import SECOND
+
+_HOLD: Final = key_of(holds)
+
+
+def add_hold(tx: Tx, row: Hold) -> None:
+    """Add it."""
+    add(tx, holds, row)
+
+
+def put_hold(tx: Tx, row: Hold) -> None:
+    """Replace the one of its id."""
+    put(tx, holds, row)
+
+
+def hold(tx: Tx, org: str, hold_id: str) -> Hold | None:
+    """The one of this id."""
+    return first(tx, Hold, _HOLD, org=org, id=hold_id)
+
+
+def holds_of(tx: Tx, org: str) -> list[Hold]:
+    """All of them, the newest first; those that were lifted, too."""
+    t = holds.c
+    return every(tx, Hold, holds.select().where(t.org == org).order_by(t.created_at.desc(), t.id))
+
+
+def held_since(tx: Tx, org: str) -> int | None:
+    """The earliest instant that some hold covers; None without any."""
+    t = holds.c
+    chosen = sa.select(sa.func.min(t.since)).where(t.org == org, t.lifted_at == 0)
+    found = tx.execute(chosen).scalar_one()
+    return None if found is None else int(found)
+
+
+def is_held(
+    org: sa.ColumnElement[str],
+    at: sa.ColumnElement[int],
+    vault: sa.ColumnElement[str] | None = None,
+    *,
+    unit: int = 1,
+) -> sa.ColumnElement[bool]:
+    """Whether some hold covers a row of `org` and of the time `at` (in `unit`s of nanoseconds).
+
+    A hold on one agent also covers what is of no single agent: it may be about it.
+    """
+    t = holds.c
+    covers: list[sa.ColumnElement[Any]] = [
+        t.org == org,
+        t.lifted_at == 0,
+        t.since <= at * unit,
+        sa.or_(t.until == 0, at * unit < t.until),
+    ]
+    if vault is not None:
+        covers.append(sa.or_(t.vault == "", vault == "", t.vault == vault))
+    return sa.exists().where(*covers)
+
+
+def held_samples() -> sa.ColumnElement[bool]:
+    """Whether some hold covers a row of `samples`, which names its series alone."""
+    of = series.alias("of")
+    held = is_held(of.c.org, samples.c.at, of.c.vault, unit=SECOND)
+    return sa.exists().where(of.c.id == samples.c.series, held)

@@ -1,0 +1,139 @@
+"""Rules for how long what is kept, and the deletions that follow, in bounded batches.
+
+Each deletion spares what a legal hold covers, in its own statement: a hold that is committed
+before it counts.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
+
+import sqlalchemy as sa
+
+from control.model.retention import Kind
+from control.store.compliance_tables import reports, retention_rules
+from control.store.holds import held_samples, is_held
+from control.store.notice_tables import deliveries
+from control.store.rows import Tx, upsert
+from control.store.tables import alerts, samples, series
+from control.store.usage_tables import usage_counts, usage_secrets
+from protocols.instant import SECOND
+
+Rows = Callable[[str, int], sa.ColumnElement[bool]]
+
+
+class Aged(NamedTuple):
+    """A table whose rows a rule deletes: which are old enough, and which of them are held."""
+
+    table: sa.Table
+    old: Rows
+    """Of (org, before in nanoseconds)."""
+    held: sa.ColumnElement[bool]
+
+
+_series = series.alias("own")
+_OWN: Final = sa.select(_series.c.id)
+
+
+def _samples_old(org: str, before: int) -> sa.ColumnElement[bool]:
+    mine = samples.c.series.in_(_OWN.where(_series.c.org == org))
+    return sa.and_(mine, samples.c.at < before // SECOND)
+
+
+def _alerts_old(org: str, before: int) -> sa.ColumnElement[bool]:
+    t = alerts.c
+    return sa.and_(t.org == org, t.at < before, t.acknowledged_at > 0)
+
+
+def _counts_old(org: str, before: int) -> sa.ColumnElement[bool]:
+    return sa.and_(usage_counts.c.org == org, usage_counts.c.at < before // SECOND)
+
+
+def _secrets_old(org: str, before: int) -> sa.ColumnElement[bool]:
+    return sa.and_(usage_secrets.c.org == org, usage_secrets.c.seen_at < before // SECOND)
+
+
+def _deliveries_old(org: str, before: int) -> sa.ColumnElement[bool]:
+    t = deliveries.c
+    return sa.and_(t.org == org, t.finished_at > 0, t.finished_at < before)
+
+
+def _reports_old(org: str, before: int) -> sa.ColumnElement[bool]:
+    return sa.and_(reports.c.org == org, reports.c.created_at < before)
+
+
+AGED: Final[dict[Kind, tuple[Aged, ...]]] = {
+    Kind.METRICS: (Aged(samples, _samples_old, held_samples()),),
+    Kind.ALERTS: (Aged(alerts, _alerts_old, is_held(alerts.c.org, alerts.c.at, alerts.c.vault)),),
+    Kind.USAGE: (
+        Aged(
+            usage_counts,
+            _counts_old,
+            is_held(usage_counts.c.org, usage_counts.c.at, usage_counts.c.vault, unit=SECOND),
+        ),
+        Aged(
+            usage_secrets,
+            _secrets_old,
+            is_held(
+                usage_secrets.c.org, usage_secrets.c.seen_at, usage_secrets.c.vault, unit=SECOND
+            ),
+        ),
+    ),
+    Kind.DELIVERIES: (
+        Aged(deliveries, _deliveries_old, is_held(deliveries.c.org, deliveries.c.created_at)),
+    ),
+    Kind.REPORTS: (Aged(reports, _reports_old, is_held(reports.c.org, reports.c.created_at)),),
+}
+"""What of each kind is deleted by age; the trail's way is `bases.begin_behind`."""
+
+
+def rules(tx: Tx, org: str) -> dict[Kind, int]:
+    """Days of each kind that has a rule."""
+    t = retention_rules.c
+    found = tx.execute(sa.select(t.kind, t.days).where(t.org == org))
+    return {Kind(kind): days for kind, days in found}
+
+
+def put_rule(tx: Tx, org: str, kind: Kind, days: int) -> None:
+    """Set it; 0 days takes it away."""
+    t = retention_rules.c
+    if not days:
+        tx.execute(retention_rules.delete().where(t.org == org, t.kind == kind))
+        return
+    insert = upsert(tx, retention_rules).values(org=org, kind=kind, days=days)
+    tx.execute(insert.on_conflict_do_update(index_elements=["org", "kind"], set_={"days": days}))
+
+
+def count(tx: Tx, kind: Kind, org: str, before: int) -> tuple[int, int]:
+    """How many rows are old enough and free, and how many are held."""
+    free = held = 0
+    for aged in AGED[kind]:
+        whole = sa.select(sa.func.count()).select_from(aged.table).where(aged.old(org, before))
+        kept = tx.execute(whole.where(aged.held)).scalar_one()
+        free += tx.execute(whole).scalar_one() - kept
+        held += kept
+    return free, held
+
+
+def delete(tx: Tx, kind: Kind, org: str, before: int, most: int) -> int:
+    """Delete at most so many of each table, the held ones spared; how many there were."""
+    return sum(_delete(tx, aged, aged.old(org, before), most) for aged in AGED[kind])
+
+
+def _delete(tx: Tx, aged: Aged, old: sa.ColumnElement[bool], most: int) -> int:
+    key: tuple[sa.Column[Any], ...] = tuple(aged.table.primary_key)
+    some = sa.select(*key).where(old, sa.not_(aged.held)).limit(most).correlate(None)
+    return tx.execute(aged.table.delete().where(sa.tuple_(*key).in_(some))).rowcount
+
+
+def drop_oldest_report(tx: Tx, org: str) -> bool:
+    """Remove the oldest report that no hold covers; whether there was one."""
+    t = reports.c
+    [aged] = AGED[Kind.REPORTS]
+    oldest = (
+        sa.select(t.id)
+        .where(t.org == org, sa.not_(aged.held))
+        .order_by(t.created_at, t.id)
+        .limit(1)
+        .correlate(None)
+    )
+    return tx.execute(reports.delete().where(t.org == org, t.id.in_(oldest))).rowcount > 0
