@@ -108,7 +108,7 @@ done
 : >"$dir/plane-header"
 printf '{"organization": "platform", "name": "admin", "password": "%s"}' "$(cat "$dir/password")" \
   >"$dir/login"
-fleet POST login "@$dir/login" | field secret >"$dir/session"
+fleet POST sessions "@$dir/login" | field secret >"$dir/session"
 [ -s "$dir/session" ] || fail "the control plane does not let us in:" "$dir/plane.log"
 printf 'Authorization: Bearer %s\n' "$(cat "$dir/session")" >"$dir/plane-header"
 fleet POST organizations '{"id": "demo", "title": "For development"}' >/dev/null
