@@ -148,9 +148,8 @@ To go on, in another terminal and this folder (docs/cli.md has the rest of the c
   printf 's3cret' | $freehold secret put secret/app/db
   $freehold secret get secret/app/db
 
-The dashboard, signed in as admin of the organization platform with the password in $dir/password:
-
-  $plane/?org=demo
+The dashboard is $plane/?org=demo
+Sign in as admin of the organization platform; the password is in $dir/password.
 
 The fleet from here, and a policy for all of it:
 
