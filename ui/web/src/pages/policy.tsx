@@ -17,7 +17,7 @@ import { type Listed, listed } from "./fleet/rows";
 import { Agents } from "./policy/agents";
 import { Point } from "./policy/point";
 import { Start } from "./policy/start";
-import { isOpen, openRollout, targeted, told } from "./policy/targets";
+import { openRollout, targeted, told } from "./policy/targets";
 import { MOST, Versions } from "./policy/versions";
 import { shown, Write } from "./policy/write";
 import { Past } from "./rollouts";
@@ -35,16 +35,17 @@ export default function PolicyPage({ params: { name = "" } }: PageProps) {
   fleet.version.value;
   rollouts.version.value;
   const moving = rollouts.list().filter(({ policy }) => policy === name);
+  const isNew = query.value.has("new"); // then there is nothing to ask for yet
   const path = ofOrganization(`policies/${name}`);
-  const found = useGet<Policy>(path);
-  const versions = useGet<PolicyVersion[]>(`${path}/versions`, { limit: MOST });
+  const found = useGet<Policy>(isNew ? null : path);
+  const versions = useGet<PolicyVersion[]>(isNew ? null : `${path}/versions`, { limit: MOST });
   const reload = () => {
     found.reload();
     versions.reload();
   };
   useAnew(found, moving.map(row => row.key + row.state).join());
-  const isMissing = found.error?.code === "not_found" && !found.data;
-  if (isMissing) return <Missing name={name} written={reload} />;
+  if (isNew && may("operator")) return <New name={name} />;
+  if (found.error?.code === "not_found" && !found.data) return <Missing name={name} />;
   const error = found.error ?? versions.error ?? fleet.error.value;
   if (error && !(found.data && versions.data)) return <Failure error={error} retry={reload} />;
   if (!found.data || !versions.data) return <Loading what={`Loading ${name}`} />;
@@ -189,28 +190,28 @@ function tabs({ policy, versions, moving, agents, reload }: TabsOf): Tab[] {
     {
       name: "rollouts",
       title: "Roll-outs",
-      content: () => <Past rows={moving.filter(row => !isOpen(row))} />,
+      content: () => <Past rows={moving} />,
     },
   ];
   return found.filter(tab => tab !== false);
 }
 
-/** It may be about to be written. */
-function Missing({ name, written }: { name: string; written: () => void }) {
-  const writes = query.value.has("new") && may("operator");
-  const done = () => {
-    navigate(within(`/policies/${name}`), { replace: true });
-    written();
-  };
+/** The first version is about to be written. */
+function New({ name }: { name: string }) {
+  const written = () => navigate(within(`/policies/${name}`), { replace: true });
   return (
     <Page title={name} above={above()}>
-      {writes ? (
-        <Write name={name} newest={null} written={done} />
-      ) : (
-        <Empty icon="policy" title="There is no such policy">
-          {may("operator") && <a href={within(`/policies/${name}?new=1`)}>Write it</a>}
-        </Empty>
-      )}
+      <Write name={name} newest={null} written={written} />
+    </Page>
+  );
+}
+
+function Missing({ name }: { name: string }) {
+  return (
+    <Page title={name} above={above()}>
+      <Empty icon="policy" title="There is no such policy">
+        {may("operator") && <a href={within(`/policies/${name}?new=1`)}>Write it</a>}
+      </Empty>
     </Page>
   );
 }

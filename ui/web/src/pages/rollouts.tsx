@@ -11,7 +11,7 @@ import { Page } from "../parts/page";
 import { Empty, Failure, Loading, Stale } from "../parts/states";
 import { type Column, Table } from "../parts/table";
 import { TimeAgo } from "../parts/time";
-import { isOpen, isStable } from "./policy/targets";
+import { isOpen, isStable, openRollout } from "./policy/targets";
 import { RolloutActions } from "./rollouts/actions";
 import { Course } from "./rollouts/row";
 
@@ -40,7 +40,7 @@ export default function Rollouts() {
             </p>
           </Card>
         )}
-        <Past rows={rows.filter(row => !isOpen(row))} />
+        <Past rows={rows} />
       </div>
     </Page>
   );
@@ -96,8 +96,9 @@ const COLUMNS: Column<Row>[] = [
   },
 ];
 
-/** Those that are over. */
-export function Past({ rows }: { rows: readonly Row[] }) {
+/** Those of all that are over. */
+export function Past({ rows: all }: { rows: readonly Row[] }) {
+  const rows = all.filter(row => !isOpen(row));
   const policies = useGet<Policy[]>(ofOrganization("policies"));
   useAnew(policies, rows.map(row => row.key + row.state).join());
   const stable = new Map(policies.data?.map(policy => [policy.name, policy]));
@@ -112,7 +113,8 @@ export function Past({ rows }: { rows: readonly Row[] }) {
       wide: true,
       cell: row => {
         const policy = stable.get(row.policy);
-        return policy && isStable(row, policy) && <RolloutActions row={row} revocable />;
+        const revocable = policy && isStable(row, policy) && !openRollout(all, row.policy);
+        return revocable && <RolloutActions row={row} revocable />;
       },
     },
   ];

@@ -41,7 +41,7 @@ export function Versions({ policy, versions }: VersionsProps) {
         />
       </Card>
       <Card
-        title={before ? `From version ${before} to ${after}` : `Version ${after}`}
+        title="Compare"
         aside={
           <span class="line">
             <Select
