@@ -8,6 +8,8 @@ export interface ControlPage extends Page {
   icon?: IconName;
   /** Without this role in the organization the entry is not shown. */
   role?: Role;
+  /** Only super-admins see it. */
+  platform?: boolean;
 }
 
 /** Every page, in the order of the navigation. To add one: docs/web.md. */
@@ -49,5 +51,36 @@ export const pages: readonly ControlPage[] = [
     group: "Fleet",
     icon: "bell",
     load: () => import("../pages/alerts"),
+  },
+  {
+    path: "/compliance",
+    title: "Compliance",
+    group: "Evidence",
+    icon: "report",
+    role: "admin",
+    load: () => import("../pages/compliance"),
+  },
+  {
+    path: "/retention",
+    title: "Retention",
+    group: "Evidence",
+    icon: "lock",
+    role: "admin",
+    load: () => import("../pages/retention"),
+  },
+  {
+    path: "/people",
+    title: "People",
+    group: "Organization",
+    icon: "people",
+    load: () => import("../pages/people"),
+  },
+  {
+    path: "/organizations",
+    title: "Organizations",
+    group: "Organization",
+    icon: "tree",
+    platform: true,
+    load: () => import("../pages/organizations"),
   },
 ];

@@ -1,0 +1,36 @@
+import { ReportsTab } from "./compliance/reports";
+import { Schedules } from "./compliance/schedules";
+import "./compliance/compliance.css";
+import { useState } from "preact/hooks";
+import { organization } from "../lib/session";
+import { Button } from "../parts/button";
+import { Page } from "../parts/page";
+import { Tabs } from "../parts/tabs";
+import { Generate } from "./compliance/generate";
+
+/** What the system can show for a standard, with the proofs; made now or by a clock. */
+export default function Compliance() {
+  const org = organization.value;
+  const [asking, setAsking] = useState(false);
+  const [made, setMade] = useState(0);
+  return (
+    <Page
+      title="Compliance"
+      actions={
+        <Button kind="primary" icon="report" onClick={() => setAsking(true)}>
+          Make a report…
+        </Button>
+      }
+    >
+      <Tabs
+        key={org}
+        label="Compliance"
+        tabs={[
+          { name: "reports", title: "Reports", content: () => <ReportsTab key={made} /> },
+          { name: "schedules", title: "Schedules", content: () => <Schedules /> },
+        ]}
+      />
+      {asking && <Generate close={() => setAsking(false)} done={() => setMade(made + 1)} />}
+    </Page>
+  );
+}

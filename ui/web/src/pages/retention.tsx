@@ -1,0 +1,17 @@
+import { organization } from "../lib/session";
+import { Page } from "../parts/page";
+import { Holds } from "./retention/holds";
+import { Rules } from "./retention/rules";
+
+/** How long what is kept, and the legal holds that stay deletion. */
+export default function Retention() {
+  const org = organization.value;
+  return (
+    <Page title="Retention">
+      <div class="stack" key={org}>
+        <Rules />
+        <Holds />
+      </div>
+    </Page>
+  );
+}
