@@ -30,7 +30,7 @@ class Letter(Struct, frozen=True):
     @property
     def link(self) -> str:
         """Where to read on."""
-        return f"{self.url}/#/alerts" if self.url else ""
+        return f"{self.url}/alerts?org={self.org}" if self.url else ""
 
 
 def plain(text: str, limit: int = MAX_WORDS) -> str:

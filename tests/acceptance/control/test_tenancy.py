@@ -21,6 +21,8 @@ def things(plane: Plane) -> dict[str, str]:
     )
     new = {"email": "them@other.example", "role": "viewer"}
     invited = plane.want(201, "POST", f"{base}/invitations", new)
+    new = {"name": "theirs", "type": "slack", "url": "https://hooks.example/services/x"}
+    channel = plane.want(201, "POST", f"{base}/channels", new)
     ticket = plane.want(201, "POST", f"{base}/enrolment-tokens", {"vault": "another"})
     return {
         "vault": "theirs",
@@ -32,6 +34,8 @@ def things(plane: Plane) -> dict[str, str]:
         "rollout": rollout["id"],
         "token": made["token"]["id"],
         "alert": "00000000-0000-4000-8000-000000000000",
+        "channel": channel["channel"]["id"],
+        "delivery": "00000000-0000-4000-8000-000000000002",
         "join": "00000000-0000-4000-8000-000000000001",
         "ticket": ticket["token"]["id"],
     }
@@ -83,6 +87,7 @@ def test_a_foreign_id_in_the_own_organization_is_not_found(
         "users_set_password": {"password": "another long one"},
         "policies_point": {"targets": []},
         "rollouts_start": {"version": 1},
+        "channels_change": {"name": "x", "type": "slack"},
         "agents_command": {"command": "run_backup"},
         "joins_approve": {"fingerprint": "0000-0000-0000-0000-0000", "vault": "x"},
     }

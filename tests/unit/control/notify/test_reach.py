@@ -1,0 +1,119 @@
+"""Where people may have us connect to, and where not."""
+
+from ipaddress import ip_address
+
+import pytest
+
+from control.errors import ValidationError
+from control.notify.errors import FailedError, RefusedError
+from control.notify.reach import Reach, Resolve, embedded, resolve
+
+PUBLIC = Reach()
+WITHIN = [
+    "127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1",
+    "0.0.0.0", "224.0.0.1", "240.0.0.1", "255.255.255.255", "::1", "::", "fe80::1", "fc00::1",
+    "fec0::1", "ff02::1", "::ffff:127.0.0.1", "::ffff:169.254.169.254", "64:ff9b::7f00:1",
+    "64:ff9b::a9fe:a9fe", "2002:7f00:1::1", "2002:a01:203::1", "2001:db8::1",
+]  # fmt: skip
+
+
+def answering(*addresses: str) -> Resolve:
+    """A resolver with this answer."""
+
+    async def answer(host: str, port: int) -> list[str]:
+        return list(addresses)
+
+    return answer
+
+
+@pytest.mark.parametrize("address", WITHIN)
+async def test_what_is_within_is_not_reached(address: str) -> None:
+    """By number or by name, also where IPv6 hides an IPv4 address."""
+    assert not PUBLIC.allows(ip_address(address))
+    with pytest.raises(RefusedError):
+        await PUBLIC.address(address, 443, answering())
+    with pytest.raises(RefusedError):
+        await PUBLIC.address("a.example", 443, answering(address))
+    with pytest.raises(RefusedError):  # one of many is enough to refuse
+        await PUBLIC.address("a.example", 443, answering("93.184.215.14", address))
+
+
+async def test_public_addresses() -> None:
+    """The first one is what is connected to; nobody asks a second time."""
+    found = await PUBLIC.address("a.example", 443, answering("93.184.215.14", "2606:4700::1"))
+    assert found == "93.184.215.14"
+    assert await PUBLIC.address("2606:4700::1", 443, answering()) == "2606:4700::1"
+    with pytest.raises(FailedError):
+        await PUBLIC.address("a.example", 443, answering())
+
+
+async def test_networks_of_the_settings() -> None:
+    """What they name is allowed, and no more."""
+    reach = Reach(private=("10.1.0.0/16", "fc00::/64"))
+    assert await reach.address("10.1.9.9", 443, answering()) == "10.1.9.9"
+    assert await reach.address("fc00::9", 443, answering()) == "fc00::9"
+    for other in ("10.2.0.1", "127.0.0.1", "fc00:1::1"):
+        with pytest.raises(RefusedError):
+            await reach.address(other, 443, answering())
+
+
+def test_embedded() -> None:
+    """Mapped, 6to4, Teredo, NAT64; else nothing."""
+    for text, inner in (
+        ("::ffff:1.2.3.4", "1.2.3.4"),
+        ("2002:102:304::1", "1.2.3.4"),
+        ("64:ff9b::102:304", "1.2.3.4"),
+        ("2001:0:4136:e378:8000:63bf:3fff:fdd2", "192.0.2.45"),
+    ):
+        assert str(embedded(ip_address(text))) == inner
+    assert embedded(ip_address("2606:4700::1")) is None
+    assert embedded(ip_address("1.2.3.4")) is None
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://a.example/", "ftp://a.example/", "https:///x", "https://u:p@a.example/", "",
+        "https://a.example/#f", "https://a.example/ x", "https://a.example\\@b.example/",
+        "https://a.example:99999/", "https://a.example/\n", f"https://a.example/{'x' * 2048}",
+        "https://[::1/", "https://" + "a" * 64 + ".example/",
+    ],
+)  # fmt: skip
+def test_what_is_no_address(url: str) -> None:
+    """One rule for all that is odd."""
+    with pytest.raises(ValidationError):
+        PUBLIC.place(url)
+
+
+def test_a_place() -> None:
+    """Taken apart, and named again without the usual port."""
+    place = PUBLIC.place("https://A.example:8443/x/y?q=1")
+    assert place == ("https", "a.example", 8443, "/x/y?q=1")
+    assert place.authority == "a.example:8443"
+    assert PUBLIC.place("https://a.example").authority == "a.example"
+    assert PUBLIC.place("https://[2606:4700::1]:444/").authority == "[2606:4700::1]:444"
+    assert Reach(development=True).place("http://127.0.0.1:8000/").port == 8000
+
+
+def test_mail_servers() -> None:
+    """TLS, and the ports of mail: the rest is no mail server, but a way to look around."""
+    PUBLIC.check_mail("a.example", 587, plain=False)
+    Reach(development=True).check_mail("localhost", 1025, plain=True)
+    for host, port, plain in (("a.example", 587, True), ("a.example", 22, False), ("", 25, False)):
+        with pytest.raises(ValidationError):
+            PUBLIC.check_mail(host, port, plain=plain)
+
+
+async def test_the_systems_resolver() -> None:
+    """Numbers are their own names."""
+    assert await resolve("127.0.0.1", 1) == ["127.0.0.1"]
+
+
+async def test_a_name_that_does_not_resolve() -> None:
+    """Another time, perhaps; also for a name that no resolver takes."""
+
+    async def broken(host: str, port: int) -> list[str]:
+        raise OSError
+
+    with pytest.raises(FailedError, match="resolve"):
+        await PUBLIC.address("a.example", 443, broken)

@@ -1,0 +1,210 @@
+"""Channels keep their secrets, and what people may say of them has bounds."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from control.errors import (
+    ConflictError,
+    ControlError,
+    NotFoundError,
+    RateLimitError,
+    ValidationError,
+)
+from control.model.notices import Quiet, Server, Terms, Tls, Type
+from control.notify.rate import BURST
+from control.services import channels
+from control.services.channels import Draft, check_quiet
+from protocols.errors import TamperedError
+from tests.unit.control.notify.receiving import is_genuine, mailbox, receiver, status
+from tests.unit.control.services.told import Rig, bytes_of, rig
+
+HOOK = Draft(
+    "hook", Type.WEBHOOK, enabled=True, terms=Terms(), url="https://hooks.example/secret?t=token"
+)
+SERVER = Server("mail.example", 587, Tls.STARTTLS, "ann", "f@acme.example")
+TO_A = Terms(to=("a@b.example",), server=SERVER)
+MAIL = Draft("mail", Type.EMAIL, enabled=True, terms=TO_A, password="sesame")
+
+
+@pytest.fixture
+async def there(tmp_path: Path) -> AsyncIterator[Rig]:
+    """On SQLite."""
+    async with rig(f"sqlite:///{tmp_path}/control.db") as made:
+        yield made
+
+
+async def test_secrets_are_sealed_and_the_key_is_shown_once(there: Rig, tmp_path: Path) -> None:
+    """Nothing in the row or the files tells address, password or key; of the address its host."""
+    own = there.parts.channels
+    held, key = await own.create("acme", HOOK)
+    assert (held.channel.host, key[:6]) == ("hooks.example", "whsec_")
+    mail, nothing = await own.create("acme", MAIL)
+    assert (mail.channel.host, nothing) == ("mail.example", "")
+    assert own.secrets(held.channel).url == HOOK.url
+    assert own.secrets(mail.channel).password == "sesame"
+    kept = bytes_of(tmp_path)
+    assert b"hooks.example" in kept
+    for secret in (b"sesame", b"/secret?t=token", own.secrets(held.channel).keys[0]):
+        assert secret not in kept
+    moved = replace(mail.channel, id=held.channel.id)
+    with pytest.raises(TamperedError):
+        own.secrets(moved)
+
+
+async def test_what_is_left_out_stays(there: Rig) -> None:
+    """Except for a password whose server changes: it would be given away."""
+    own = there.parts.channels
+    held, _ = await own.create("acme", HOOK)
+    one = held.channel.id
+    changed = await own.change("acme", one, replace(HOOK, name="other", url=""))
+    assert (changed.channel.name, changed.channel.host) == ("other", "hooks.example")
+    assert own.secrets(changed.channel).url == HOOK.url
+    mail, _ = await own.create("acme", MAIL)
+    kept = await own.change("acme", mail.channel.id, replace(MAIL, password=""))
+    assert own.secrets(kept.channel).password == "sesame"
+    theirs = replace(MAIL.terms, server=replace(SERVER, host="evil.example"))
+    with pytest.raises(ValidationError, match="password"):
+        await own.change("acme", mail.channel.id, replace(MAIL, terms=theirs, password=""))
+    bare = replace(theirs, server=replace(SERVER, host="evil.example", username=""))
+    moved = await own.change("acme", mail.channel.id, replace(MAIL, terms=bare, password=""))
+    assert own.secrets(moved.channel).password == ""
+
+
+@pytest.mark.parametrize(
+    ("draft", "code"),
+    [
+        (replace(HOOK, url=""), "url_missing"),
+        (replace(HOOK, url="http://hooks.example/"), "url_invalid"),
+        (replace(HOOK, password="x"), "not_mail"),
+        (replace(HOOK, terms=Terms(to=("a@b.example",))), "not_mail"),
+        (replace(HOOK, terms=Terms(quiet=Quiet("22:00", "22:00", "UTC"))), "quiet_invalid"),
+        (replace(MAIL, url="https://a.example/"), "not_mail"),
+        (replace(MAIL, terms=Terms(server=SERVER)), "to_missing"),
+        (replace(MAIL, terms=Terms(to=("a@b.example",))), "server_missing"),
+        (replace(MAIL, terms=Terms(to=("a b@c.example",), server=SERVER)), "email_invalid"),
+        (replace(MAIL, password=""), "password_missing"),
+    ],
+)
+async def test_what_makes_no_sense_is_refused(tmp_path: Path, draft: Draft, code: str) -> None:
+    """Before anything is stored; as it is where nothing is in development."""
+    async with rig(f"sqlite:///{tmp_path}/control.db") as there:
+        own = there.parts.channels
+        own._reach = replace(own._reach, development=False)
+        with pytest.raises(ValidationError) as caught:
+            await own.create("acme", draft)
+        assert caught.value.code == code
+        assert not await own.page("acme")
+
+
+async def test_names_are_taken_once_and_types_stay(
+    there: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In one organization; another one has names of its own. There is a bound."""
+    own = there.parts.channels
+    held, _ = await own.create("acme", HOOK)
+    await own.create("beta", HOOK)
+    for attempt in (own.create("acme", HOOK), own.create("acme", replace(HOOK, type=Type.SLACK))):
+        with pytest.raises(ConflictError, match="name_taken"):
+            await attempt
+    with pytest.raises(ValidationError, match="type"):
+        await own.change("acme", held.channel.id, replace(HOOK, type=Type.SLACK))
+    monkeypatch.setattr(channels, "MAX_CHANNELS", 1)
+    with pytest.raises(ConflictError, match="too_many"):
+        await own.create("acme", replace(HOOK, name="two"))
+
+
+async def test_a_foreign_channel_is_not_found(there: Rig) -> None:
+    """Whatever one wants of it."""
+    own = there.parts.channels
+    held, _ = await own.create("acme", HOOK)
+    one = held.channel.id
+    for attempt in (
+        own.get("beta", one), own.change("beta", one, HOOK), own.remove("beta", one),
+        own.renew_key("beta", one), own.test("beta", one, "x"),
+        there.parts.deliveries.replay_all("beta", one),
+    ):  # fmt: skip
+        with pytest.raises(NotFoundError):
+            await attempt
+    assert len(await own.page("acme")) == 1
+
+
+async def test_a_key_is_renewed_with_a_day_of_both(there: Rig) -> None:
+    """Receivers have time to change; other types have no key."""
+    own = there.parts.channels
+    with receiver() as hook:
+        held, old = await own.create("acme", replace(HOOK, url=hook.url()))
+        renewed, new = await own.renew_key("acme", held.channel.id)
+        assert new != old
+        secrets = own.secrets(renewed.channel)
+        assert (len(secrets.keys), secrets.until) == (2, there.world.now() + channels.OVERLAP)
+        await own.test("acme", held.channel.id, "acme/ann")
+        _, headers, body = hook.requests[0]
+        assert is_genuine(old, headers, body)
+        assert is_genuine(new, headers, body)
+        there.world.advance(86_400)
+        await own.test("acme", held.channel.id, "acme/ann")
+        _, headers, body = hook.requests[1]
+        assert (is_genuine(old, headers, body), is_genuine(new, headers, body)) == (False, True)
+    mail, _ = await own.create("acme", MAIL)
+    with pytest.raises(ConflictError):
+        await own.renew_key("acme", mail.channel.id)
+
+
+async def test_a_test_is_a_real_message(there: Rig) -> None:
+    """What the other side says is told; often is refused."""
+    own = there.parts.channels
+    with receiver() as hook:
+        held, _ = await own.create("acme", replace(HOOK, url=hook.url()))
+        one = held.channel.id
+        assert await own.test("acme", one, "acme/ann") == (True, "")
+        assert b"a test, sent by acme/ann" in hook.requests[0][2]
+        hook.answers = [status(500)]
+        assert await own.test("acme", one, "acme/ann") == (False, "it answered 500")
+        for _ in range(BURST - 2):
+            await own.test("acme", one, "acme/ann")
+        with pytest.raises(RateLimitError):
+            await own.test("acme", one, "acme/ann")
+    assert not await there.deliveries()
+
+
+async def test_mail_by_the_own_server(tmp_path: Path) -> None:
+    """Where the settings have one, a channel needs none; a password would be nobody's."""
+    with mailbox() as box:
+        async with rig(f"sqlite:///{tmp_path}/control.db", box.port) as there:
+            own = there.parts.channels
+            terms = Terms(to=("a@b.example",))
+            held, _ = await own.create("acme", replace(MAIL, terms=terms, password=""))
+            assert await own.test("acme", held.channel.id, "acme/ann") == (True, "")
+            with pytest.raises(ControlError):
+                await own.create("acme", replace(MAIL, name="two", terms=terms))
+        assert box.mails[0].rcpt_tos == ["a@b.example"]
+
+
+@pytest.mark.parametrize(
+    "zone", ["Mars/Phobos", "Europe", "../etc/passwd", "/etc/passwd", "x" * 400]
+)
+def test_zones_that_nobody_knows(zone: str) -> None:
+    """Refused, whatever is at that path."""
+    with pytest.raises(ValidationError):
+        check_quiet(Quiet("22:00", "07:00", zone))
+
+
+async def test_who_changes_what_has_changed_is_told(
+    there: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two people at once: the second one looks again, instead of undoing the first."""
+    own = there.parts.channels
+    held, _ = await own.create("acme", HOOK)
+    seen = await own.get("acme", held.channel.id)
+    there.world.advance(1)
+    await own.change("acme", held.channel.id, replace(HOOK, name="first"))
+
+    async def stale(org: str, identifier: str) -> object:
+        return seen
+
+    monkeypatch.setattr(own, "get", stale)
+    with pytest.raises(ConflictError, match="changed"):
+        await own.change("acme", held.channel.id, replace(HOOK, name="second"))
