@@ -42,6 +42,7 @@ class Endpoint:
     public: bool = False
     errors: tuple[int, ...] = (409,)
     needs_body: bool = True
+    documents: tuple[str, ...] = ("text/csv",)
 
 
 @dataclass
@@ -54,7 +55,7 @@ class Things:
 
 
 def test_a_declaration_is_described() -> None:
-    """Valid 3.1; statuses, body, path; what is public needs no credential."""
+    """Valid 3.1; statuses, body, path, documents beside JSON; what is public needs no credential."""
     texts = dict.fromkeys((400, 401, 403, 404, 409, 413, 429, 500, 503), "why")
     about = About(
         title="T", description="D", version="1", prefix="/x/", credential="C", errors=texts
@@ -65,6 +66,7 @@ def test_a_declaration_is_described() -> None:
     validate(found)
     made = found["paths"]["/x/things/{name}"]["post"]
     assert {"201", "401", "404", "409", "503"} <= set(made["responses"])
+    assert set(made["responses"]["201"]["content"]) == {JSON, "text/csv"}
     assert made["responses"]["207"]["content"] == made["responses"]["201"]["content"]
     assert made["requestBody"]["required"]
     asked = found["paths"]["/x/open"]["get"]
