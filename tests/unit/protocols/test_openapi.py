@@ -55,7 +55,7 @@ class Things:
 
 
 def test_a_declaration_is_described() -> None:
-    """Valid 3.1; statuses, body, path, documents beside JSON; what is public needs no credential."""
+    """Valid 3.1; statuses, body, path, documents; what is public needs no credential."""
     texts = dict.fromkeys((400, 401, 403, 404, 409, 413, 429, 500, 503), "why")
     about = About(
         title="T", description="D", version="1", prefix="/x/", credential="C", errors=texts
