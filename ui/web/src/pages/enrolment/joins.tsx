@@ -13,7 +13,7 @@ import { TimeAgo } from "../../parts/time";
 import { toast } from "../../parts/toasts";
 import { type Join, SLUG } from "./wire";
 
-const EVERY = 5000; // milliseconds; no topic of the live feed tells of them
+const EVERY = 3000; // milliseconds; no topic of the live feed tells of them
 
 type Asked = { join: Join; step: "approve" | "refuse" };
 

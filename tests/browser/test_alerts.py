@@ -1,0 +1,111 @@
+"""Alerts and channels in a real browser, over a real control plane and real agents."""
+
+import sqlite3
+from contextlib import closing
+
+from playwright.sync_api import Locator, expect
+
+from tests.browser.conftest import Visiting
+from tests.browser.estate import Estate
+from tests.browser.visit import NARROW, PATIENCE, Visit
+
+SCRIPT = "<img src=x onerror=alert(1)>"
+expect.set_options(timeout=PATIENCE)
+
+
+def alerts(window: Visit, code: str, vault: str) -> Locator:
+    """Those that are shown, the newest first."""
+    found = window.page.get_by_role("list", name="Alerts").get_by_role("listitem")
+    return found.filter(has_text=code).filter(has_text=vault)
+
+
+def test_an_agent_that_dies_is_told_at_once(visit: Visiting, estate: Estate) -> None:
+    """Without a reload; acknowledged by a person, told again when it is back, narrowed."""
+    with visit() as window:
+        page = window.page
+        window.open("/alerts?state=open")
+        window.see("Live")
+        dead, back = alerts(window, "Agent offline", "two"), alerts(window, "Agent online", "two")
+        deaths, returns = dead.count(), back.count()
+        estate.agents["two"].kill()
+        expect(dead).to_have_count(deaths + 1)
+        dead.first.get_by_role("button", name="Acknowledge").click()
+        expect(dead).to_have_count(deaths)
+        estate.agents["two"].start()
+        expect(back).to_have_count(returns + 1)
+        page.get_by_label("State").select_option("seen")
+        expect(dead.first).to_contain_text("acme/admin")
+        page.get_by_role("searchbox", name="Find alerts").fill("offline")
+        page.wait_for_url("**q=offline**")
+        page.get_by_label("Severity").select_option("info")
+        window.see("No alert fits")
+        assert window.findings() == []
+
+
+def test_what_an_agent_says_is_text(visit: Visiting, estate: Estate) -> None:
+    """Script in an alert is shown and never run. By the database: no agent of ours would say it."""
+    row = {
+        "org": "acme", "id": "b" * 32, "vault": "one", "code": "policy_alert", "severity": "info",
+        "message": SCRIPT, "at": 1_000_000_000, "acknowledged_by": SCRIPT, "acknowledged_at": 2,
+    }  # fmt: skip
+    path = estate.plane.data / "control.db"
+    with closing(sqlite3.connect(path, timeout=30)) as database, database:
+        places = ", ".join(f":{name}" for name in row)
+        database.execute(f"INSERT INTO alerts ({', '.join(row)}) VALUES ({places})", row)  # noqa: S608 - names
+    with visit() as window:
+        window.page.on("dialog", lambda dialog: window.faults.append(dialog.message))
+        window.open("/alerts?q=onerror")
+        window.see(SCRIPT)
+        assert window.page.locator('img[src="x"]').count() == 0
+
+
+def test_a_viewer_only_looks(visit: Visiting) -> None:
+    """Nothing to acknowledge, no channels."""
+    with visit(role="viewer") as window:
+        window.open("/alerts")
+        window.heading("Alerts")
+        expect(window.page.get_by_role("tab")).to_have_count(1)
+        assert window.page.get_by_role("button", name="Acknowledge").count() == 0
+
+
+def test_a_channel_is_made_tried_and_taken_away(visit: Visiting, estate: Estate) -> None:
+    """A webhook: its key once, a real attempt that fails and says why, disabled, edited, gone."""
+    with visit(size=NARROW) as window:
+        page = window.page
+        window.open("/alerts?tab=channels")
+        page.get_by_role("button", name="New channel…").click()
+        dialog = page.get_by_role("dialog")
+        dialog.get_by_label("Name", exact=True).fill("on call")
+        dialog.get_by_label("By").select_option("webhook")
+        dialog.get_by_label("Address").fill("ftp://hooks.invalid/freehold")
+        dialog.get_by_role("button", name="Save").click()
+        expect(dialog.locator(".fault:visible")).to_have_count(1)
+        assert window.findings() == []
+        dialog.get_by_label("Address").fill("https://hooks.invalid/freehold")
+        dialog.get_by_label("Send nothing during the night").check()
+        dialog.get_by_role("button", name="Save").click()
+        expect(dialog).to_have_count(0)
+        key = page.get_by_label("Signing key", exact=True).inner_text()
+        assert len(key) > 20
+        page.get_by_role("button", name="Done").click()
+        card = page.get_by_role("region", name="on call")
+        expect(card).to_contain_text("hooks.invalid")
+        expect(card).to_contain_text("22:00 to 07:00")
+        assert key not in page.inner_text("body")
+        assert window.findings() == []
+        assert window.overflow <= 0
+        card.get_by_role("button", name="Test").click()
+        page.get_by_text("on call did not:").wait_for()
+        page.get_by_role("button", name="Close this message").last.click()
+        card.get_by_role("button", name="Disable").click()
+        expect(card).to_contain_text("Disabled")
+        card.get_by_role("button", name="Edit…").click()
+        dialog.get_by_label("Collect for minutes").fill("5")
+        dialog.get_by_role("button", name="Save").click()
+        expect(card).to_contain_text("for 5 min")
+        expect(card).to_contain_text("Disabled")
+        card.get_by_role("button", name="Delete…").click()
+        dialog.get_by_role("button", name="Delete", exact=True).click()
+        window.see("Nobody is told yet")
+        assert all("400" in fault for fault in window.faults), window.faults
+        window.faults.clear()
