@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from playwright.sync_api import Browser, BrowserContext, Page
 
+from tests.acceptance.agent import Agent
 from tests.browser.estate import Estate
 
 WIDE, NARROW = (1440, 900), (390, 844)
@@ -59,21 +60,24 @@ class Visit:
 @contextmanager
 def visiting(
     browser: Browser,
-    estate: Estate,
+    estate: Estate | Agent,
     *,
     role: str | None = "admin",
     org: str = "acme",
     size: tuple[int, int] = WIDE,
     scheme: Literal["dark", "light"] = "light",
 ) -> Iterator[Visit]:
-    """A window, signed in unless `role` is None. Raises `AssertionError` at its end for a fault."""
+    """A window, on an estate signed in unless `role` is None.
+
+    Raises `AssertionError` at its end for a fault.
+    """
     width, height = size
     context = browser.new_context(
         viewport={"width": width, "height": height}, color_scheme=scheme, reduced_motion="reduce"
     )
     context.add_init_script(path=AXE)
     try:
-        if role is not None:
+        if role is not None and isinstance(estate, Estate):
             sign_in(context, estate, org, role)
         visit = Visit(context.new_page(), context, estate.address)
         _listen(visit)

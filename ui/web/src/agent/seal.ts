@@ -22,6 +22,9 @@ export function watchSeal(): void {
   effect(() => {
     if (feed.state.value !== "live") void lookAtSeal();
   });
+  effect(() => {
+    if (seal.value?.sealed === false) feed.hurry();
+  });
   setInterval(() => {
     if (!document.hidden && (feed.state.peek() !== "live" || seal.peek()?.sealed))
       void lookAtSeal();

@@ -6,6 +6,7 @@ import type { Loaded } from "../lib/hooks";
 import type { Tone } from "./badge";
 import { Button } from "./button";
 import { Icon, type IconName } from "./icon";
+import "./badge.css"; // the tones
 import "./states.css";
 
 const PATIENCE = 200; // milliseconds: what comes sooner needs no sign that it is on its way
@@ -85,7 +86,7 @@ export function Await<T>(props: { of: Loaded<T>; children: (data: T) => Componen
 }
 
 function titleOf(error: ApiError): string {
-  if (error.status === 403) return "You may not see this";
+  if (error.status === 403 || error.code === "permission_denied") return "You may not see this";
   if (error.status === 404) return "There is no such thing";
   if (error.code === "unreachable") return "Not connected";
   return "This did not work";

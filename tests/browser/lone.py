@@ -1,0 +1,44 @@
+"""An agent without a control plane, and a browser's window on its own web interface."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from playwright.sync_api import Browser
+
+from tests.acceptance.agent import Agent, dev_agent, own_folder, running
+from tests.browser.visit import Visit, visiting
+
+STRANGE = "<img src=x onerror=alert(1)>"
+NAMES = ("secret/app/db", "secret/app/mail", "secret/ci/token")
+_SIGNED_IN = "localStorage.setItem('freehold-agent-session', 'open')"
+
+
+@contextmanager
+def lone() -> Iterator[Agent]:
+    """It runs, with a few secrets, a policy and a user."""
+    with own_folder() as folder, running(dev_agent(folder)) as agent:
+        for name in NAMES:
+            tell(agent, "POST", "secrets", {"name": name, "value": {"password": "old"}})
+        rule = {"effect": "allow", "paths": ["secret/app/*"], "capabilities": ["read", "list"]}
+        tell(agent, "PUT", "policies/app", {"description": "The app", "rules": [rule]})
+        tell(agent, "POST", "users", {"username": "ada", "policies": ["app"]})
+        yield agent
+
+
+def tell(agent: Agent, method: str, path: str, body: object = None) -> Any:
+    """As root, over the API; what it answered. Fails for a refusal."""
+    answer = agent.call(method, f"/api/v1/{path}", body)
+    assert answer.status < 300, answer.body  # success
+    return answer.json
+
+
+@contextmanager
+def looking(browser: Browser, agent: Agent, *, credential: str = "", **how: Any) -> Iterator[Visit]:
+    """A window that is signed in with the credential, root's unless told otherwise."""
+    with visiting(browser, agent, role=None, **how) as visit:
+        headers = {"Authorization": f"Bearer {credential or agent.token}"}
+        answer = visit.context.request.post(f"{agent.address}/api/v1/sessions", headers=headers)
+        assert answer.ok, answer.text()
+        visit.context.add_init_script(_SIGNED_IN)
+        yield visit

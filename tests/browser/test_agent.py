@@ -1,0 +1,322 @@
+"""The agent's own web interface in a real browser, over a real agent without a control plane."""
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from functools import partial
+from urllib.parse import quote
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from tests.acceptance.agent import Agent
+from tests.browser.lone import STRANGE, lone, looking, tell
+from tests.browser.visit import NARROW, PATIENCE, WIDE, Visit, visiting
+
+Looking = Callable[..., AbstractContextManager[Visit]]
+PAGES = {
+    "/": "Secrets",
+    "/secrets/one?name=secret/app/db": "secret/app/db",
+    "/secrets/one?name=secret/none": "secret/none",
+    "/policies": "Policies",
+    "/policies/app": "app",
+    "/dry-run": "Dry run",
+    "/users": "Users and keys",
+    "/audit": "Audit log",
+    "/audit?tab=search": "Audit log",
+    "/audit?tab=verify": "Audit log",
+    "/sent": "What left",
+    "/health": "Health",
+    "/actors": "Actors",
+    "/link": "Link",
+}
+expect.set_options(timeout=PATIENCE)
+
+
+@pytest.fixture(scope="module")
+def agent() -> Iterator[Agent]:
+    """One for all tests; what a test changes is its own."""
+    with lone() as made:
+        yield made
+
+
+@pytest.fixture
+def look(chromium: Browser, agent: Agent) -> Looking:
+    """Opens windows for `with`, signed in as root."""
+    return partial(looking, chromium, agent)
+
+
+def reads(agent: Agent, name: str) -> int:
+    """How many reads of a secret's value the audit log has."""
+    asked = f"audit/events?operation=secret.read&path={name}"
+    return len(tell(agent, "GET", asked)["events"])
+
+
+def press(visit: Visit, name: str) -> None:
+    """The button of this name."""
+    visit.page.get_by_role("button", name=name, exact=True).click()
+
+
+def confirm(visit: Visit, name: str) -> None:
+    """The dialog's button of this name; then it is gone."""
+    dialog = visit.page.get_by_role("dialog")
+    dialog.get_by_role("button", name=name, exact=True).click()
+    expect(dialog).to_have_count(0)
+
+
+def test_the_door_opens_for_a_credential_that_counts(chromium: Browser, agent: Agent) -> None:
+    """By the form; the cookie is not for scripts; signing out ends it; a wrong one is on record."""
+    with visiting(chromium, agent, role=None) as window:
+        page = window.page
+        window.open("/policies/app")
+        window.heading("Sign in")
+        page.get_by_label("Token or API key", exact=True).fill("wrong-one")
+        press(window, "Sign in")
+        window.see("This token or key does not count.")
+        page.get_by_label("Token or API key", exact=True).fill(agent.token)
+        press(window, "Sign in")
+        window.heading("app")
+        assert page.evaluate("document.cookie") == ""
+        (cookie,) = window.context.cookies()
+        assert (cookie["httpOnly"], cookie["sameSite"]) == (True, "Strict")
+        assert agent.token not in str(page.evaluate("({...localStorage})"))
+        page.reload()
+        window.heading("app")
+        press(window, "Sign out")
+        window.heading("Sign in")
+        page.reload()
+        window.heading("Sign in")
+        again = agent.call("GET", "/api/v1/sessions/current", token=cookie["value"])
+        assert again.status == 401
+        assert all("401" in fault for fault in window.faults), window.faults
+        window.faults.clear()
+    refused = tell(agent, "GET", "audit/events?operation=session.open&result=denied")["events"]
+    assert len(refused) == 1
+
+
+def test_a_value_is_shown_on_demand_recorded_and_hidden(look: Looking, agent: Agent) -> None:
+    """Made by the form; not in the page before; shown for a press and a record; gone with focus."""
+    with look() as window:
+        page = window.page
+        window.open("/")
+        press(window, "New secret…")
+        page.get_by_label("Name", exact=True).fill("secret/web/shown")
+        page.get_by_label("Value", exact=True).fill('{"password": "hunter-two"}')
+        page.get_by_label("Tags", exact=True).fill("db, web")
+        confirm(window, "Store")
+        window.heading("secret/web/shown")
+        assert "hunter-two" not in page.content()
+        assert reads(agent, "secret/web/shown") == 0
+        press(window, "Show the value")
+        expect(page.get_by_label("Value", exact=True)).to_contain_text("hunter-two")
+        assert reads(agent, "secret/web/shown") == 1
+        page.evaluate("dispatchEvent(new Event('blur'))")
+        expect(page.get_by_role("button", name="Show the value")).to_be_visible()
+        assert "hunter-two" not in page.content()
+        press(window, "Show the value")
+        expect(page.get_by_label("Value", exact=True)).to_contain_text("hunter-two")
+        page.get_by_role("link", name="Policies").click()
+        window.heading("Policies")
+        page.go_back()
+        window.heading("secret/web/shown")
+        expect(page.get_by_role("button", name="Show the value")).to_be_visible()
+        assert "hunter-two" not in page.content()
+
+
+def test_a_value_is_hidden_after_a_while(look: Looking) -> None:
+    """Thirty seconds by the page's clock, with nobody doing anything."""
+    with look() as window:
+        window.page.clock.install()
+        window.open("/secrets/one?name=secret/app/mail")
+        window.heading("secret/app/mail")
+        press(window, "Show the value")
+        shown = window.page.get_by_label("Value", exact=True)
+        expect(shown).to_contain_text("old")
+        window.page.clock.run_for(29_000)
+        expect(shown).to_contain_text("old")
+        window.page.clock.run_for(2_000)
+        expect(shown).not_to_be_visible()
+        assert "old" not in window.page.locator("main").inner_text()
+
+
+def test_versions_are_written_compared_and_undone(look: Looking, agent: Agent) -> None:
+    """A conflict is told and nothing is lost; delete, undelete, write again, destroy."""
+    tell(agent, "POST", "secrets", {"name": "secret/web/many", "value": 1})
+    with look() as window:
+        page = window.page
+        window.open("/secrets/one?name=secret/web/many")
+        press(window, "New version…")
+        page.get_by_label("Value", exact=True).fill("2")
+        page.get_by_label("Only if this is the current version", exact=True).fill("7")
+        press(window, "Store")
+        expect(page.get_by_role("dialog")).to_contain_text("request")
+        page.get_by_label("Only if this is the current version", exact=True).fill("1")
+        confirm(window, "Store")
+        window.see("Value of version 2")
+        page.get_by_role("row").filter(has_text=re.compile("^1")).click()
+        press(window, "Delete…")
+        confirm(window, "Delete")
+        press(window, "Undelete…")
+        confirm(window, "Undelete")
+        press(window, "Write it again…")
+        confirm(window, "Write it")
+        window.see("Value of version 3")
+        press(window, "Destroy…")
+        confirm(window, "Destroy for good")
+        expect(page.get_by_role("table", name="")).to_contain_text("Destroyed")
+        window.faults[:] = [fault for fault in window.faults if "409" not in fault]
+    versions = tell(agent, "GET", "versions/secret/web/many")
+    assert [version["version"] for version in versions] == [1, 2, 3]
+    assert sum(version["destroyed"] for version in versions) == 1
+
+
+def test_a_faulty_policy_is_shown_at_its_line_and_a_good_one_decides(look: Looking) -> None:
+    """What the agent refuses is at the faulty field; once in force, a dry run names the rule."""
+    with look() as window:
+        page = window.page
+        window.open("/policies/web?new=1")
+        window.heading("web")
+        editor = page.get_by_label("Document of web", exact=True)
+        editor.fill('{"rules": [\n{"effect": "allow",\n"paths": ["secret/x"],\n')
+        expect(page.locator(".editor .told")).to_contain_text("This is not JSON")
+        rule = '{"rules": [\n{"effect": "allow",\n"paths": ["secret/x"],\n"capabilities": ["%s"]}]}'
+        editor.fill(rule % "reed")
+        press(window, "Save…")
+        confirm(window, "Save")
+        expect(page.locator(".editor .told")).to_contain_text("rules[0].capabilities[0]")
+        expect(page.locator(".gutter .bad")).to_have_text("4")
+        editor.fill(rule % "read")
+        press(window, "Save…")
+        confirm(window, "Save")
+        window.see("In force")
+        for path, answer in (("secret/x", "web/rules[0]"), ("secret/y", "no rule allows read")):
+            page.get_by_label("To the path", exact=True).fill(path)
+            press(window, "Ask")
+            expect(page.locator(".verdict")).to_contain_text(answer)
+        window.go("/dry-run")
+        page.get_by_label("User", exact=True).fill("ada")
+        page.get_by_label("To the path", exact=True).fill("secret/app/db")
+        press(window, "Ask")
+        expect(page.locator(".verdict")).to_contain_text("app/rules[0]")
+        window.faults[:] = [fault for fault in window.faults if "400" not in fault]
+
+
+def test_a_revoked_key_ends_its_page_at_once(
+    look: Looking, chromium: Browser, agent: Agent
+) -> None:
+    """A key is shown once and opens a session; its revocation cuts the feed: the door is shown."""
+    looks = {"effect": "allow", "paths": ["sys/health"], "capabilities": ["read"]}
+    tell(agent, "PUT", "policies/looks", {"rules": [looks]})
+    user = tell(agent, "POST", "users", {"username": "bob", "policies": ["looks"]})
+    with look() as admin:
+        admin.open(f"/users/{user['id']}")
+        press(admin, "New key…")
+        admin.page.get_by_label("Name", exact=True).fill("laptop")
+        press(admin, "Make")
+        key = admin.page.locator(".once span").inner_text()
+        confirm(admin, "It is kept")
+        assert key not in admin.page.content()
+        with looking(chromium, agent, credential=key) as window:
+            window.open("/health")
+            window.see("Live")
+            window.go("/actors")
+            window.see("You may not see this")
+            window.go("/health")
+            window.see("Live")
+            press(admin, "Revoke laptop")
+            confirm(admin, "Revoke")
+            window.heading("Sign in")
+
+
+def test_a_sealed_vault_says_so_and_opens_again(look: Looking, agent: Agent) -> None:
+    """Sealed on this page: every page shows it; unsealed, one goes on where one was."""
+    with look() as window:
+        window.open("/health")
+        window.see("Live")
+        press(window, "Seal…")
+        confirm(window, "Seal")
+        window.heading("Sealed Serves nothing")
+        press(window, "Unseal with the key file")
+        window.heading("Health")
+        window.see("Live")
+        window.faults[:] = [fault for fault in window.faults if "503" not in fault]
+    assert agent.call("GET", "/health/ready").status == 200
+
+
+def test_what_happens_is_seen_searched_verified_and_proven(look: Looking, agent: Agent) -> None:
+    """As it happens, without a reload; the check says the root that the log has."""
+    with look() as window:
+        page = window.page
+        window.open("/audit")
+        window.see("Live")
+        tell(agent, "GET", "secrets/secret/ci/token")
+        row = page.get_by_role("row").filter(has_text="secret/ci/token").first
+        expect(row).to_contain_text("secret.read")
+        row.click()
+        press(window, "Prove that it is in the log")
+        expect(page.get_by_text("hashes from the signed root")).to_be_visible()
+        page.get_by_role("tab", name="Search").click()
+        page.get_by_label("Path begins with", exact=True).fill("secret/ci/")
+        press(window, "Search")
+        expect(page.get_by_role("row").nth(1)).to_contain_text("secret/ci/token")
+        page.get_by_role("tab", name="Verify").click()
+        press(window, "Verify now")
+        window.see("Whole")
+        found = tell(agent, "GET", "audit/verification")
+        window.see(found["root"])
+
+
+def test_markup_from_a_person_is_text(look: Looking, agent: Agent) -> None:
+    """In names, tags, metadata, values, descriptions, users and the audit log: nothing runs."""
+    name = f"secret/web/{STRANGE}"
+    body = {"value": STRANGE, "tags": ["<b>bold</b>"], "metadata": {STRANGE: STRANGE}}
+    tell(agent, "POST", "secrets", {"name": name, **body})
+    tell(agent, "PUT", "policies/strange", {"description": STRANGE, "rules": []})
+    agent.call("GET", f"/api/v1/secrets/{quote(name)}", headers={"User-Agent": STRANGE})
+    with look() as window:
+        page = window.page
+        page.on("dialog", lambda dialog: window.faults.append(dialog.message))
+        window.open("/secrets?prefix=secret/web/")
+        window.heading("Secrets")
+        page.get_by_role("row").last.wait_for()
+        window.go(f"/secrets/one?name={quote(name)}")
+        press(window, "Show the value")
+        expect(page.get_by_label("Value", exact=True)).to_have_text(STRANGE)
+        window.go("/policies/strange")
+        window.heading("strange")
+        window.go("/audit")
+        page.get_by_role("row").filter(has_text="secret.read").first.click()
+        assert page.locator("img[src='x']").count() == 0
+
+
+@pytest.mark.parametrize("size", [WIDE, NARROW])
+def test_every_page_is_for_everybody(look: Looking, size: tuple[int, int]) -> None:
+    """Nothing is wider than the window, the console is silent, axe-core has no finding."""
+    with look(size=size, scheme="dark" if size == NARROW else "light") as window:
+        window.open("/")
+        for path, title in PAGES.items():
+            window.go(path)
+            window.heading(title)
+            expect(window.page.locator("main .state[role=status]")).to_have_count(0)
+            assert window.overflow <= 0, path
+            assert size == NARROW or window.findings() == [], path
+        window.faults[:] = [fault for fault in window.faults if "404" not in fault]
+
+
+def test_a_cookie_counts_from_our_own_pages_only(look: Looking, agent: Agent) -> None:
+    """Another site's request is refused, changes nothing, and is on record for the session."""
+    with look() as window:
+        for headers in (
+            {"Origin": "http://evil.example"},
+            {"Origin": agent.address},  # ours, and yet no page of ours knows the session
+            {"Origin": agent.address, "X-CSRF-Token": "guessed"},
+            {"Sec-Fetch-Site": "same-site"},
+        ):
+            answer = window.context.request.delete(
+                f"{agent.address}/api/v1/secrets/secret/app/db", headers=headers
+            )
+            assert (answer.status, answer.json()["code"]) == (403, "csrf")
+    refused = tell(agent, "GET", "audit/events?operation=session.refuse")["events"]
+    assert [event["path"] for event in refused[:4]] == ["secret/app/db"] * 4
+    assert {event["code"] for event in refused[:4]} == {"csrf"}
+    assert agent.call("GET", "/api/v1/secrets/secret/app/db").status == 200

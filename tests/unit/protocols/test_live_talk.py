@@ -1,0 +1,103 @@
+"""A live feed over its websocket: hears, tells, ends."""
+
+import json
+from typing import Any
+
+import trio
+
+from protocols.http.errors import SocketClosedError
+from protocols.live.collection import Collection
+from protocols.live.limits import Bounds
+from protocols.live.requests import Unwatch, Watch
+from protocols.live_talk import SESSION_OVER, Talk, close
+
+
+class Wire:
+    """A browser's end: what it says, and what it was told."""
+
+    def __init__(self) -> None:
+        self.says, self._hears = trio.open_memory_channel[dict[str, Any]](100)
+        self.told: list[dict[str, Any]] = []
+        self.over = trio.Event()
+        self.gone = False
+
+    async def receive(self) -> dict[str, Any]:
+        """ASGI's."""
+        return await self._hears.receive()
+
+    async def send(self, message: Any) -> None:
+        """ASGI's."""
+        await trio.lowlevel.checkpoint()
+        if self.gone:
+            raise SocketClosedError("the websocket is closed")
+        self.told.append(dict(message))
+        if message["type"] == "websocket.close":
+            await self.says.send({"type": "websocket.disconnect"})
+
+    async def wait_over(self) -> tuple[int, str]:
+        """Until the test ends the session."""
+        await self.over.wait()
+        return SESSION_OVER, "over"
+
+
+async def run(wire: Wire, *texts: str | bytes, bounds: Bounds = Bounds()) -> list[object]:  # noqa: B008  # frozen
+    """A talk in which the browser says this and then goes; what it asked for."""
+    asked: list[object] = []
+    talk = Talk(bounds, trio.current_time)
+
+    async def do(request: Watch | Unwatch) -> None:
+        asked.append(request)
+        if isinstance(request, Watch):
+            rows = Collection()
+            rows.replace({"k": {"a": 1}})
+            talk.feed.watch(request.watch, rows)
+
+    for text in texts:
+        kind = "text" if isinstance(text, str) else "bytes"
+        await wire.says.send({"type": "websocket.receive", kind: text})
+    with trio.fail_after(5):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(talk.run, wire.receive, wire.send, do, wire.wait_over)
+            await trio.testing.wait_all_tasks_blocked()
+            await wire.says.send({"type": "websocket.disconnect"})
+    return asked
+
+
+def codes(wire: Wire) -> list[int]:
+    """What it was closed with."""
+    return [message["code"] for message in wire.told if message["type"] == "websocket.close"]
+
+
+async def test_what_is_asked_is_done_and_told() -> None:
+    """In order; it ends when the browser has gone."""
+    wire = Wire()
+    asked = await run(wire, '{"watch": 1, "topic": "t"}', '{"unwatch": 2}')
+    assert asked == [Watch(watch=1, topic="t"), Unwatch(unwatch=2)]
+    assert [json.loads(message["text"]) for message in wire.told] == [
+        {"id": 1, "seq": 1, "snapshot": {"k": {"a": 1}}}
+    ]
+
+
+async def test_the_form_is_kept() -> None:
+    """1003 for bytes, 1008 for what is no request, and for too many of them."""
+    for said, code in (((b"x",), 1003), (("x",), 1008), (('{"unwatch": 1}',) * 3, 1008)):
+        wire = Wire()
+        await run(wire, *said, bounds=Bounds(burst=2, rate=0.0))
+        assert codes(wire) == [code]
+
+
+async def test_the_end_of_the_session_closes_it() -> None:
+    """With the code that its owner gives."""
+    wire = Wire()
+    wire.over.set()
+    await run(wire)
+    assert codes(wire) == [SESSION_OVER]
+
+
+async def test_a_browser_that_has_gone_is_no_fault() -> None:
+    """Neither while it is told something nor at the close."""
+    wire = Wire()
+    wire.gone = True
+    await run(wire, '{"watch": 1, "topic": "t"}')
+    await close(wire.send, 1000, "")
+    assert wire.told == []

@@ -1,0 +1,120 @@
+"""A browser's session: made from a credential, renewed while somebody is there, over with it."""
+
+import pytest
+from msgspec.structs import replace
+
+from tests.unit.vault.handlers.conftest import HERE, ROOT, SECOND, House
+from vault.authn.tokens import NewToken
+from vault.errors import AuthorizationError, ConflictError, NotFoundError, ValidationError
+from vault.handlers.handler import Call, Handlers
+from vault.handlers.sessions import MADE_AT, SessionHandlers
+from vault.model.identity import Identity, Method
+from vault.model.operation import Operation
+from vault.model.path import ResourcePath
+from vault.model.payloads import Nothing
+from vault.model.results import Session
+
+MINUTE = 60 * SECOND
+IDLE, LONGEST = 15 * MINUTE, 60 * MINUTE
+
+
+def table(house: House) -> Handlers:
+    """The handlers over this vault."""
+    return SessionHandlers(house.tokens, IDLE, LONGEST).handlers()
+
+
+async def ask(house: House, name: str, by: Identity) -> Session:
+    """Run one."""
+    op = Operation(
+        name=name, path=ResourcePath.parse(MADE_AT), payload=Nothing(), request_id="r",
+        credential=None, origin=HERE,
+    )  # fmt: skip
+    found = await table(house)[name].run(Call(op, by))
+    assert isinstance(found, Session)
+    return found
+
+
+async def opened(house: House) -> tuple[Session, Identity]:
+    """A session of root's, and who comes with it."""
+    root = await house.tokens.create_root()
+    made = await ask(house, "session.open", replace(ROOT, credential=root.row.accessor))
+    who = await house.tokens.identity_of(made.accessor)
+    assert who is not None
+    return made, who
+
+
+async def test_it_is_a_child_with_an_end(house: House) -> None:
+    """It can what its maker can, ends after the idle time, and with its maker at once."""
+    made, who = await opened(house)
+    assert (made.root, made.expires_at, made.ends_at) == (
+        True, house.world.now() + IDLE, house.world.now() + LONGEST,
+    )  # fmt: skip
+    assert who.policies == ("root",)
+    row = await house.tokens.find(made.text)
+    assert row is not None
+    assert (row.path, bool(row.parent)) == (MADE_AT, True)
+    house.world.time += IDLE
+    assert await house.tokens.identity_of(made.accessor) is None
+
+
+async def test_presence_keeps_it_and_nothing_keeps_it_for_ever(house: House) -> None:
+    """Each renewal is for the idle time; the last end stays where it was."""
+    made, who = await opened(house)
+    for _ in range(5):
+        house.world.time += 10 * MINUTE
+        renewed = await ask(house, "session.renew", who)
+    assert renewed.expires_at == renewed.ends_at == made.ends_at
+    assert (await ask(house, "session.current", who)).accessor == made.accessor
+    house.world.time += 10 * MINUTE
+    assert await house.tokens.identity_of(made.accessor) is None
+
+
+async def test_signing_out_ends_it(house: House) -> None:
+    """At once, for whoever has the cookie."""
+    made, who = await opened(house)
+    await ask(house, "session.close", who)
+    assert await house.tokens.find(made.text) is None
+
+
+async def test_a_session_is_no_way_to_another(house: House) -> None:
+    """Else a cookie could be made to outlive the sign-out."""
+    _, who = await opened(house)
+    with pytest.raises(ConflictError, match="signed_in"):
+        await ask(house, "session.open", who)
+
+
+async def test_a_token_with_few_uses_opens_none(house: House) -> None:
+    """It would be used without end."""
+    root = await house.tokens.create_root()
+    by = replace(ROOT, credential=root.row.accessor)
+    few = await house.tokens.create(by, NewToken(num_uses=2, ttl=MINUTE))
+    with pytest.raises(ValidationError, match="restricted_parent"):
+        await ask(house, "session.open", replace(ROOT, credential=few.row.accessor))
+
+
+@pytest.mark.parametrize("name", ["session.current", "session.renew", "session.close"])
+async def test_other_credentials_are_no_sessions(house: House, name: str) -> None:
+    """Neither a key nor a token of somebody's is renewed or ended by this."""
+    root = await house.tokens.create_root()
+    for caller in (
+        replace(ROOT, credential=root.row.accessor),
+        replace(ROOT, method=Method.API_KEY, credential="k"),
+    ):
+        with pytest.raises(NotFoundError, match="no_session"):
+            await ask(house, name, caller)
+    assert await house.tokens.find(root.text) is not None
+
+
+async def test_a_forged_request_is_refused_on_record(house: House) -> None:
+    """The refusal is an operation's own, so the pipeline records it."""
+    with pytest.raises(AuthorizationError, match="csrf"):
+        await ask(house, "session.refuse", ROOT)
+
+
+async def test_the_record_never_has_the_cookie(house: House) -> None:
+    """Not even as a hash."""
+    made, _ = await opened(house)
+    for name, handler in table(house).items():
+        if handler.response is not None:
+            assert handler.response(made) == {"accessor": made.accessor}, name
+    assert made.text not in repr(made)

@@ -1,0 +1,162 @@
+"""A door over a real websocket, before a gate that knows one guest."""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import AbstractContextManager, asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import trio
+import trio_websocket as ws
+
+from vault.authn.guest import Guest
+from vault.authn.streams import Sessions
+from vault.errors import AuthenticationError, AuthorizationError, UnavailableError, VaultError
+from vault.live.door import PATH
+from vault.model.identity import Identity, Method
+from vault.model.live import Rows, Watching
+from vault.model.operation import Operation
+
+PATIENCE = 10.0
+SECRET = "s.one"
+WHO = Identity(id="i", name="ada", method=Method.TOKEN, credential="acc")
+
+
+class FakeGuest(Guest):
+    """Ada, as long as she stands."""
+
+    def __init__(self, streams: Sessions) -> None:
+        self.identity = WHO
+        self.streams = streams
+        self.stands = True
+
+    def registered(self) -> AbstractContextManager[trio.CancelScope]:
+        """Cut by the revocation of her session."""
+        return self.streams.register(WHO.credential)
+
+    async def lasts(self) -> bool:
+        """As set."""
+        return self.stands
+
+
+class FakeGate:
+    """Lets Ada in, shows her `rows`, and remembers what it was asked."""
+
+    def __init__(self) -> None:
+        self.streams = Sessions()
+        self.guest = FakeGuest(self.streams)
+        self.asked: list[Operation] = []
+        self.rows: Rows = {"now": {"size": 1}}
+        self.forbidden: set[str] = set()
+        self.is_open = True
+        self.turned = trio.Event()
+        self.fault: VaultError | None = None
+
+    async def run(self, op: Operation) -> object:
+        """As the pipeline would."""
+        self.asked.append(op)
+        if not self.is_open:
+            raise UnavailableError("sealed", "Vault is sealed")
+        if op.credential != SECRET:
+            raise AuthenticationError("unauthenticated", "permission denied")
+        if op.name == "session.refuse":
+            raise AuthorizationError("csrf", "not from our own pages")
+        if op.name == "live.open":
+            return self.guest
+        if str(op.path) in self.forbidden:
+            raise AuthorizationError("permission_denied", "permission denied")
+        return Watching(self.read, lambda: str(op.path) not in self.forbidden)
+
+    async def wait_turned(self) -> None:
+        """Until the test says so."""
+        await self.turned.wait()
+
+    async def read(self) -> Rows:
+        """As they are."""
+        if self.fault is not None:
+            raise self.fault
+        return {key: dict(row) for key, row in self.rows.items()}
+
+
+@dataclass
+class Talk:
+    """One open feed."""
+
+    socket: ws.WebSocketConnection
+    seen: list[Any] = field(default_factory=list)
+
+    async def say(self, **request: object) -> None:
+        """A request."""
+        await self.socket.send_message(json.dumps(request))
+
+    async def next(self) -> Any:
+        """The next message. Raises `ws.ConnectionClosed`."""
+        with trio.fail_after(PATIENCE):
+            return json.loads(await self.socket.get_message())
+
+    async def code(self) -> int:
+        """With which code it was closed, whatever comes before."""
+        with trio.fail_after(PATIENCE), suppress(ws.ConnectionClosed):
+            while True:
+                await self.socket.get_message()
+        reason = self.socket.closed
+        assert reason is not None
+        return int(reason.code)
+
+
+@dataclass
+class Site:
+    """A served door."""
+
+    gate: FakeGate
+    port: int
+
+    @property
+    def own(self) -> str:
+        """Its origin."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def cookie(self) -> str:
+        """Of Ada's session."""
+        return f"freehold-agent-{self.port}={SECRET}"
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[Talk]:
+        """A feed from a page of ours."""
+        headers = [("Cookie", self.cookie), ("Origin", self.own)]
+        async with (
+            await trio.open_tcp_stream("127.0.0.1", self.port) as stream,
+            trio.open_nursery() as nursery,
+        ):
+            socket = await ws.wrap_client_stream(
+                nursery, stream, f"127.0.0.1:{self.port}", PATH, extra_headers=headers
+            )
+            yield Talk(socket)
+            with trio.move_on_after(1):
+                await socket.aclose()
+            nursery.cancel_scope.cancel()
+
+    async def refusal(
+        self, cookie: str | None = None, origin: str | None = "own", path: str = PATH
+    ) -> tuple[int, str]:
+        """Status and code with which an offer is answered."""
+        lines = [
+            f"GET {path} HTTP/1.1",
+            f"Host: 127.0.0.1:{self.port}",
+            "Connection: Upgrade",
+            "Upgrade: websocket",
+            "Sec-WebSocket-Version: 13",
+            "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+            f"Cookie: {self.cookie if cookie is None else cookie}",
+        ]
+        if origin is not None:
+            lines.append(f"Origin: {self.own if origin == 'own' else origin}")
+        async with await trio.open_tcp_stream("127.0.0.1", self.port) as stream:
+            await stream.send_all("\r\n".join([*lines, "", ""]).encode())
+            answer = b""
+            with trio.fail_after(PATIENCE):
+                async for piece in stream:
+                    answer += piece
+        head, _, body = answer.partition(b"\r\n\r\n")
+        return int(head.split()[1]), json.loads(body)["code"]

@@ -1,0 +1,52 @@
+"""Who may open a feed, and what cuts one."""
+
+import pytest
+
+from tests.unit.vault.live.serving import SECRET, Site
+
+
+@pytest.mark.parametrize(
+    ("how", "answer"),
+    [
+        ({"cookie": ""}, (401, "unauthenticated")),
+        ({"cookie": "freehold-agent-1=s.one"}, (401, "unauthenticated")),
+        ({"origin": None}, (403, "csrf")),
+        ({"origin": "http://evil.example"}, (403, "csrf")),
+        ({"origin": "http://127.0.0.1:1"}, (403, "csrf")),
+        ({"path": "/api/v1/other"}, (404, "route_not_found")),
+    ],
+)
+async def test_what_is_refused_is_refused_before_the_upgrade(
+    site: Site, how: dict[str, str | None], answer: tuple[int, str]
+) -> None:
+    """And, where somebody knocked at the right place, by an operation that is on record."""
+    assert await site.refusal(**how) == answer  # type: ignore[arg-type]  # its keywords
+    names = [op.name for op in site.gate.asked]
+    assert names == ([] if "path" in how else ["session.refuse"] if answer[0] == 403 else names)
+    assert "path" in how or len(names) == 1
+
+
+async def test_a_sealed_vault_has_no_feed(site: Site) -> None:
+    """503, as of every operation."""
+    site.gate.is_open = False
+    assert await site.refusal() == (503, "sealed")
+
+
+async def test_a_revocation_cuts_it_at_once(site: Site) -> None:
+    """4401: the page goes to the door."""
+    async with site.open() as talk:
+        await talk.say(watch=1, topic="health")
+        await talk.next()
+        site.gate.streams.revoke(["acc"])
+        assert await talk.code() == 4401
+    assert site.gate.asked[0].credential == SECRET
+    assert site.gate.asked[0].origin.dialect == "live"
+
+
+async def test_sealing_ends_it_without_ending_the_session(site: Site) -> None:
+    """1012: the page comes back by itself."""
+    async with site.open() as talk:
+        await talk.say(watch=1, topic="health")
+        await talk.next()
+        site.gate.turned.set()
+        assert await talk.code() == 1012
