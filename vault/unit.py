@@ -63,7 +63,7 @@ from vault.handlers.handler import Handlers
 from vault.handlers.health import Health
 from vault.handlers.keys import Keys
 from vault.handlers.listing import Listing
-from vault.handlers.live import LiveHandlers
+from vault.handlers.live import LiveHandlers, Watchers
 from vault.handlers.metadata import Metadata
 from vault.handlers.mounts import Mounts
 from vault.handlers.policies import Policies
@@ -214,16 +214,6 @@ async def _wire(base: Base, system: System, audits: Audits) -> Wired:
     keys = ApiKeys(store, base.scheme, revoker, usage, world)
     mounts = Mounts(barrier, MountBook(), authorizer, world)
     await mounts.reload()
-    health = Health(
-        barrier, base.parts.metrics, audits.state, version("freehold"), world.now(), world
-    )
-    topics = {
-        "health": reader(health.state),
-        "actors": actor_reader(system.tree),
-        "link": reader(seam.link),
-        "audit": event_reader(audits.index),
-        "verification": reader(lambda: audits.verification.state),
-    }
     handlers = {
         **Secrets(barrier, mounts.mounts, access, world).handlers(),
         **VersionLife(barrier, world).handlers(),
@@ -239,8 +229,7 @@ async def _wire(base: Base, system: System, audits: Audits) -> Wired:
         **FleetHandlers(book, seam, world).handlers(),
         **audits.handlers(),
         **system.handlers(),
-        **health.handlers(),
-        **LiveHandlers(topics, tokens, streams, authorizer, world).handlers(),
+        **_looks(base, system, audits, Watchers(tokens, streams, authorizer, world)),
     }
     failed = base.parts.settings.limits.failures
     failures = FailureLimits(failed.per_second, failed.burst_size, failed.share, world.now)
@@ -260,6 +249,21 @@ async def _wire(base: Base, system: System, audits: Audits) -> Wired:
         ),
     ]
     return Wired(pipeline, mounts, tokens, access, usage, jobs)
+
+
+def _looks(base: Base, system: System, audits: Audits, watchers: Watchers) -> Handlers:
+    """How the agent does: asked for once, or followed by a page."""
+    parts, world = base.parts, base.parts.world
+    release, now = version("freehold"), world.now()
+    health = Health(base.barrier, parts.metrics, audits.state, release, now, world)
+    topics = {
+        "health": reader(health.state),
+        "actors": actor_reader(system.tree),
+        "link": reader(parts.seam.link),
+        "audit": event_reader(audits.index),
+        "verification": reader(lambda: audits.verification.state),
+    }
+    return {**health.handlers(), **LiveHandlers(topics, watchers).handlers()}
 
 
 def _pipeline(

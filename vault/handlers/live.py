@@ -20,14 +20,21 @@ from vault.model.operation import Capability
 
 
 @dataclass(frozen=True)
-class LiveHandlers:
-    """The handlers of `live.*`. `topics` has a reader for each of `PATHS`."""
+class Watchers:
+    """What says who may follow, and for how long."""
 
-    topics: Mapping[str, Read]
     tokens: Tokens
     streams: Sessions
     authorizer: Authorizer
     world: World
+
+
+@dataclass(frozen=True)
+class LiveHandlers:
+    """The handlers of `live.*`. `topics` has a reader for each of `PATHS`."""
+
+    topics: Mapping[str, Read]
+    watchers: Watchers
 
     def handlers(self) -> Handlers:
         """The operations this file serves."""
@@ -42,7 +49,8 @@ class LiveHandlers:
         """Let a browser in. A page has a session, so it comes with a token."""
         if call.identity.method is not Method.TOKEN:
             raise ValidationError("session_missing", "a feed is opened by a browser's session")
-        return Guest(call.identity, self.tokens, self.streams, self.world)
+        found = self.watchers
+        return Guest(call.identity, found.tokens, found.streams, found.world)
 
     async def watch(self, call: Call) -> Watching:
         """Follow the topic whose path was authorized; the payload is the guest who asks."""
@@ -57,9 +65,9 @@ class LiveHandlers:
                 path=call.op.path,
                 identity=guest.identity,
                 origin=call.op.origin,
-                now=self.world.now(),
+                now=self.watchers.world.now(),
             )
-            return self.authorizer.decide(access).allowed
+            return self.watchers.authorizer.decide(access).allowed
 
         return Watching(self.topics[topic], allowed)
 

@@ -1,0 +1,59 @@
+"""Who may follow what, and for how long."""
+
+import pytest
+from msgspec.structs import replace
+
+from tests.unit.vault.handlers.conftest import HERE, ROOT, House
+from vault.authn.guest import Guest
+from vault.authz.authorizer import Authorizer
+from vault.errors import ValidationError
+from vault.handlers.handler import Call
+from vault.handlers.live import LiveHandlers, Watchers
+from vault.model.identity import Identity, Method
+from vault.model.live import PATHS, Rows, Watching
+from vault.model.operation import Capability, Operation
+from vault.model.path import ResourcePath
+from vault.model.payloads import WritePolicy
+
+
+async def rows() -> Rows:
+    """Of a topic."""
+    return {}
+
+
+async def ask(house: House, name: str, path: str, payload: object, by: Identity) -> object:
+    """Run one."""
+    watchers = Watchers(house.tokens, house.sessions, Authorizer(house.book), house.world)
+    table = LiveHandlers(dict.fromkeys(PATHS, rows), watchers).handlers()
+    op = Operation(
+        name=name, path=ResourcePath.parse(path), payload=payload, request_id="r",
+        credential=None, origin=HERE,
+    )  # fmt: skip
+    assert table["live.watch"].capability is Capability.READ
+    return await table[name].run(Call(op, by))
+
+
+async def test_a_session_opens_a_feed_and_a_key_does_not(house: House) -> None:
+    """A key has no end that a page could be told of."""
+    assert isinstance(await ask(house, "live.open", "sys/live", None, ROOT), Guest)
+    with pytest.raises(ValidationError, match="session_missing"):
+        await ask(house, "live.open", "sys/live", None, replace(ROOT, method=Method.API_KEY))
+
+
+async def test_what_was_allowed_is_asked_for_again(house: House) -> None:
+    """By the policies as they are then."""
+    who = await house.allow("looks", "sys/health", capabilities=("read",))
+    guest = await ask(house, "live.open", "sys/live", None, who)
+    watching = await ask(house, "live.watch", "sys/health", guest, who)
+    assert isinstance(watching, Watching)
+    assert watching.read is rows
+    assert watching.allowed()
+    await house.do("policy.write", "sys/policies/looks", WritePolicy(document={"rules": []}))
+    assert not watching.allowed()
+
+
+async def test_there_is_no_other_topic(house: House) -> None:
+    """Whatever one may read."""
+    guest = await ask(house, "live.open", "sys/live", None, ROOT)
+    with pytest.raises(ValidationError, match="topic_unknown"):
+        await ask(house, "live.watch", "secret/app", guest, ROOT)
