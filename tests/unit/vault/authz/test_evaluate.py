@@ -1,6 +1,8 @@
 """The decision, held against a reference that does it the slow and obvious way."""
 
+import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +19,7 @@ from vault.model.operation import Capability, Facts, Origin
 from vault.model.path import ResourcePath
 
 Make = Callable[..., Access]
+VECTORS = json.loads((Path(__file__).parents[3] / "vectors" / "policy_paths.json").read_text())
 
 
 def _rule(effect: str, paths: str, capabilities: str = "read", *conditions: Any) -> dict[str, Any]:
@@ -44,6 +47,16 @@ def test_deny_by_default(make_access: Make) -> None:
     assert not _decide(make_access()).allowed
     found = _decide(make_access(), _policy(_rule("allow", "secret/other", "*")))
     assert (found.allowed, found.reason, found.rule) == (False, "no_rule", "")
+
+
+def test_vectors(make_access: Make) -> None:
+    """The dashboard tries policies out with code of its own; both are held against these."""
+    policy = _policy(*VECTORS["rules"])
+    for path, capability, effect, rule in VECTORS["cases"]:
+        found = _decide(make_access(capability, path), policy)
+        told = found.rule.removeprefix("p/")
+        wanted = (effect == "allow", rule)
+        assert (found.allowed, told) == wanted, (path, capability)
 
 
 @pytest.mark.parametrize("capability", list(Capability))

@@ -51,5 +51,8 @@ function segment(part: string, given: string): boolean {
 
 function counts(rule: PolicyRule, path: string, capability: string): boolean {
   const can = rule.capabilities.includes("*") || rule.capabilities.includes(capability);
-  return can && rule.paths.some(pattern => covers(pattern, path));
+  // a folder is listed by a rule for itself and by one for what is in it
+  const folder = path.replace(/\/$/, "");
+  const forms = capability === "list" ? [folder, `${folder}/`] : [path];
+  return can && rule.paths.some(pattern => forms.some(form => covers(pattern, form)));
 }
