@@ -123,7 +123,8 @@ class Channels:
 
         def change(tx: Tx) -> Held:
             row = require(tx, org, identifier)
-            if row.secret != before.secret or row.changed_at != before.changed_at:
+            changed = row.secret != before.secret  # not secret: sealed
+            if changed or row.changed_at != before.changed_at:
                 raise ConflictError("changed", "somebody else has changed it; look again")
             made = replace(
                 row, name=draft.name, host=host, enabled=draft.enabled, terms=draft.terms,
@@ -159,7 +160,7 @@ class Channels:
 
         def change(tx: Tx) -> Held:
             current = require(tx, org, identifier)
-            if current.secret != row.secret:
+            if current.secret != row.secret:  # not secret: sealed
                 raise ConflictError("changed", "somebody else has changed it; look again")
             made = replace(current, secret=sealed, changed_at=now)
             channels.put_channel(tx, made)

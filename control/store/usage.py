@@ -119,9 +119,8 @@ def secrets(tx: Tx, span: Span, wanted: Wanted, after: After | None, limit: int)
     reads = _reads(span)
     t, read = usage_secrets.c, sa.func.coalesce(reads.c.reads, 0)
     used = sa.case((t.last_read > 0, t.last_read), else_=t.rotated_at)
-    joined = usage_secrets.outerjoin(
-        reads, (reads.c.vault == t.vault) & (reads.c.subject == t.secret)
-    )
+    same = reads.c.subject == t.secret  # not secret: an opaque id
+    joined = usage_secrets.outerjoin(reads, (reads.c.vault == t.vault) & same)
     where: list[Any] = [t.org == span.org]
     if span.vault:
         where.append(t.vault == span.vault)
