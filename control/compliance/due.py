@@ -16,6 +16,7 @@ from control.errors import ValidationError
 from protocols.instant import SECOND
 
 OFTEN: Final = 3600 * SECOND  # the shortest time between two reports of a schedule
+FIELDS: Final = 5
 LOOKED: Final = 50  # times of a schedule that are looked at for that
 
 
@@ -37,6 +38,8 @@ def after(cron: str, zone: str, now: int) -> int:
 def _times(cron: str, zone: str, now: int) -> "map[int]":
     begin = datetime.fromtimestamp(now // SECOND, tz=UTC).astimezone(_zone(zone))
     try:
+        if len(cron.split()) != FIELDS:  # cronsim would take seconds, too
+            raise CronSimError
         return map(_instant, CronSim(cron, begin))
     except CronSimError:
         raise ValidationError(

@@ -1,0 +1,287 @@
+"""Reports, rules and legal holds on every database: no deletion takes what is held."""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import pytest
+import sqlalchemy as sa
+from msgspec.structs import replace
+
+from control.compliance.due import checked
+from control.compliance.reports import asked
+from control.model.compliance import Note, Schedule, State
+from control.model.retention import Hold, Kind
+from control.services.deliveries import State as Sent
+from control.store import (
+    bases,
+    channels,
+    compliance,
+    growths,
+    holds,
+    invitations,
+    links,
+    records,
+    retention,
+    samples,
+    usage,
+)
+from control.store.compliance_tables import reports
+from control.store.ledger import SqlLedgerTx
+from control.store.notice_tables import deliveries
+from control.store.rows import Tx
+from control.store.store import Store
+from control.store.tables import (
+    alerts,
+    audit,
+    ca_certificates,
+    ca_joins,
+    ca_tokens,
+    commands,
+    series,
+)
+from control.store.tables import invitations as invited
+from control.store.tables import samples as sampled
+from control.store.usage_tables import usage_counts, usage_parts, usage_secrets
+from protocols.instant import SECOND
+
+OLD: Final = 1_700_000_000 * SECOND
+NOW: Final = 1_800_000_000 * SECOND
+ORGS: Final = ("acme", "other")
+FILLED: Final[dict[type, object]] = {int: 0, str: "", bytes: b"", bool: False, float: 0.0}
+
+
+def row(table: sa.Table, **fields: Any) -> dict[str, Any]:
+    """All columns; those that are not said have nothing in them."""
+    given = {}
+    for column in table.columns:
+        plain = FILLED.get(column.type.python_type, None)
+        given[column.name] = [] if column.type.python_type not in FILLED else plain
+    return given | fields
+
+
+def filled(tx: Tx) -> None:
+    """One old row of `vault` v1 in every table that something is deleted from, in both."""
+    for number, org in enumerate(ORGS):
+        mark = {"org": org, "id": "x"}
+        seconds = OLD // SECOND
+        tx.execute(series.insert(), [row(series, id=number + 1, org=org, vault="v1", name="s")])
+        for resolution in (0, 60, 3600):
+            tx.execute(
+                sampled.insert(),
+                [row(sampled, series=number + 1, resolution=resolution, at=seconds)],
+            )
+        tx.execute(alerts.insert(), [row(alerts, **mark, vault="v1", at=OLD, acknowledged_at=OLD)])
+        tx.execute(
+            commands.insert(),
+            [row(commands, **mark, vault="v1", created_at=OLD, expires_at=OLD)],
+        )
+        unique = {"digest": org.encode()}
+        tx.execute(
+            invited.insert(), [row(invited, **mark, **unique, created_at=OLD, expires_at=OLD)]
+        )
+        name = {"org": org, "vault": "v1", "hash": org.encode(), "id": org}
+        tx.execute(ca_tokens.insert(), [row(ca_tokens, **name, created_at=OLD, expires_at=OLD)])
+        join = {"org": org, "id": org, "key": org.encode()}
+        tx.execute(ca_joins.insert(), [row(ca_joins, **join, requested_at=OLD, expires_at=OLD)])
+        for generation, end in ((1, OLD), (2, NOW + 1)):
+            serial = {"serial": f"{org}{generation}", "key": f"{org}{generation}".encode()}
+            tx.execute(
+                ca_certificates.insert(),
+                [
+                    row(
+                        ca_certificates, **serial, org=org, vault="v1", generation=generation,
+                        not_before=OLD, not_after=end, revoked_at=None,
+                    )
+                ],
+            )  # fmt: skip
+        mine = {"org": org, "vault": "v1"}
+        tx.execute(usage_parts.insert(), [row(usage_parts, **mine, since=seconds, rolled=True)])
+        day = {"resolution": 86_400, "kind": "operation", "subject": "read"}
+        tx.execute(usage_counts.insert(), [row(usage_counts, **mine, **day, at=seconds)])
+        tx.execute(usage_secrets.insert(), [row(usage_secrets, **mine, seen_at=seconds)])
+        sent = {"state": "sent", "created_at": OLD, "finished_at": OLD, "channel": "c"}
+        tx.execute(deliveries.insert(), [row(deliveries, **mark, **sent)])
+        tx.execute(reports.insert(), [row(reports, **mark, state="ready", created_at=OLD)])
+
+
+def swept(tx: Tx) -> None:
+    """Everything that deletes by age, as of long after."""
+    for resolution in (0, 60, 3600):
+        samples.sweep(tx, resolution, NOW // SECOND)
+    records.sweep_alerts(tx, NOW)
+    links.sweep_commands(tx, NOW)
+    invitations.sweep(tx, NOW)
+    SqlLedgerTx(tx).forget(NOW)
+    usage.sweep(tx, parts_before=NOW // SECOND, days_before=NOW // SECOND)
+    channels.sweep_deliveries(tx, Sent.SENT, NOW)
+    ruled(tx)
+
+
+def ruled(tx: Tx) -> None:
+    """Every rule of both organizations."""
+    for org in ORGS:
+        for kind in retention.AGED:
+            retention.delete(tx, kind, org, NOW, 100)
+        retention.drop_oldest_report(tx, org)
+        channels.drop_channel(tx, org, "c")
+
+
+TABLES: Final = (
+    alerts, commands, invited, ca_tokens, ca_joins, usage_parts, usage_counts, usage_secrets,
+    deliveries, reports,
+)  # fmt: skip
+
+
+def left(tx: Tx) -> dict[str, list[str]]:
+    """Table → the organizations that still have old rows there."""
+    found = {
+        table.name: list(tx.execute(sa.select(table.c.org).order_by(table.c.org)).scalars())
+        for table in TABLES
+    }
+    s, t = series.c, sampled.c
+    chosen = sa.select(s.org).select_from(series.join(sampled, t.series == s.id)).distinct()
+    found["samples"] = sorted(tx.execute(chosen).scalars())
+    c = ca_certificates.c
+    old = sa.select(c.org).where(c.generation == 1).order_by(c.org)
+    found["ca_certificates"] = list(tx.execute(old).scalars())
+    return found
+
+
+def hold(**fields: Any) -> Hold:
+    """On `acme`."""
+    made = Hold(
+        org="acme", id="h", vault="", since=0, until=0, reason="case", created_by="a/b",
+        created_at=NOW,
+    )  # fmt: skip
+    return replace(made, **fields)
+
+
+@pytest.mark.parametrize(
+    ("held", "kept"),
+    [
+        (hold(), True),
+        (hold(vault="v1"), True),
+        (hold(since=OLD, until=OLD + 1), True),
+        (hold(since=OLD + SECOND), False),
+        (hold(until=OLD), False),
+        (hold(lifted_at=1), False),
+    ],
+    ids=["all", "agent", "span", "later", "earlier", "lifted"],
+)
+@pytest.mark.parametrize("sweep", [swept, ruled])
+async def test_no_deletion_takes_what_is_held(
+    store: Store, held: Hold, kept: bool, sweep: Callable[[Tx], None]
+) -> None:
+    """By any sweep and any rule; what is another organization's goes as ever."""
+
+    def change(tx: Tx) -> dict[str, list[str]]:
+        filled(tx)
+        before = left(tx)
+        holds.add_hold(tx, held)
+        sweep(tx)
+        assert all(orgs == list(ORGS) for orgs in before.values())
+        return left(tx)
+
+    after = await store.write(change)
+    spared = {"commands", "invitations", "ca_tokens", "ca_joins", "ca_certificates", "usage_parts"}
+    for table, orgs in after.items():
+        if sweep is ruled and table in spared:
+            continue  # no rule is about them
+        assert orgs == (["acme"] if kept else []), table
+
+
+async def test_a_hold_on_another_agent_holds_only_what_has_none(store: Store) -> None:
+    """What is of agent v1 goes; what names no agent may be about the held one."""
+
+    def change(tx: Tx) -> dict[str, list[str]]:
+        filled(tx)
+        holds.add_hold(tx, hold(vault="v2"))
+        swept(tx)
+        return left(tx)
+
+    after = await store.write(change)
+    of_nobody = {"invitations", "ca_joins", "deliveries", "reports"}
+    assert {table for table, orgs in after.items() if orgs} == of_nobody
+
+
+async def test_a_rule_counts_before_it_deletes(store: Store) -> None:
+    """What would go and what is held, for each kind; and not more than asked for at once."""
+
+    def change(tx: Tx) -> None:
+        filled(tx)
+        assert retention.count(tx, Kind.METRICS, "acme", NOW) == (3, 0)
+        assert retention.count(tx, Kind.USAGE, "acme", NOW) == (2, 0)
+        holds.add_hold(tx, hold())
+        assert retention.count(tx, Kind.METRICS, "acme", NOW) == (0, 3)
+        assert retention.delete(tx, Kind.METRICS, "other", NOW, 2) == 2
+        assert retention.count(tx, Kind.METRICS, "other", NOW) == (1, 0)
+        assert retention.count(tx, Kind.METRICS, "other", OLD) == (0, 0)
+        assert holds.held_since(tx, "acme") == 0
+        assert holds.held_since(tx, "other") is None
+        retention.put_rule(tx, "acme", Kind.ALERTS, 40)
+        retention.put_rule(tx, "acme", Kind.ALERTS, 50)
+        assert retention.rules(tx, "acme") == {Kind.ALERTS: 50}
+        retention.put_rule(tx, "acme", Kind.ALERTS, 0)
+        assert retention.rules(tx, "acme") == {}
+
+    await store.write(change)
+
+
+async def test_reports_schedules_and_notes_come_back_as_they_went(store: Store) -> None:
+    """Every field, and in order."""
+    report = asked("acme", "r1", "T", ["soc2"], period=(1, 2), by="a/b", now=OLD)
+    schedule = Schedule(
+        org="acme", id="s1", title="T", frameworks=("soc2",), cron="0 6 * * *", zone="UTC",
+        days=7, enabled=True, created_by="a/b", created_at=OLD,
+        next_at=checked("0 6 * * *", "UTC", OLD), last_at=0,
+    )  # fmt: skip
+    note = Note(
+        org="acme", id="n1", framework="soc2", control="CC1.4", text="t", name="d", digest="00",
+        content=b"\0x", created_by="a/b", created_at=OLD,
+    )  # fmt: skip
+
+    def change(tx: Tx) -> None:
+        compliance.add_report(tx, report)
+        assert compliance.waiting(tx, 9) == [report]
+        made = replace(report, state=State.READY, counts={"soc2": {"met": 1}}, digest="d", size=3)
+        compliance.put_report(tx, made, b"abc")
+        compliance.put_report(tx, made)
+        assert compliance.reports_of(tx, "acme", before=0, limit=9) == [made]
+        assert compliance.reports_of(tx, "acme", before=OLD, limit=9) == []
+        assert (compliance.body(tx, "acme", "r1"), compliance.waiting(tx, 9)) == (b"abc", [])
+        assert compliance.count_reports(tx, "acme", State.READY) == 1
+        compliance.put_schedule(tx, schedule)
+        assert compliance.schedule(tx, "acme", "s1") == schedule
+        assert compliance.due(tx, schedule.next_at, 9) == [schedule]
+        assert compliance.due(tx, schedule.next_at - 1, 9) == []
+        assert not compliance.drop_schedule(tx, "other", "s1")
+        assert compliance.drop_schedule(tx, "acme", "s1")
+        compliance.add_note(tx, note)
+        assert compliance.note(tx, "acme", "n1") == note
+        assert compliance.note(tx, "other", "n1") is None
+        [(control, [shown])] = compliance.notes_of(tx, "acme").items()
+        assert (control, shown.text) == (("soc2", "CC1.4"), "t")
+        assert compliance.notes_of(tx, "acme", OLD + 1) == {}
+        growth = growths.Growth("acme", "v1", 5, 3, b"r", b"a" * 64)
+        growths.put_growth(tx, growth)
+        assert growths.growth(tx, "acme", "v1") == growths.growths_of(tx, "acme")["v1"] == growth
+        assert growth.nodes == [b"a" * 32, b"a" * 32]
+
+    await store.write(change)
+
+
+async def test_a_trail_begins_behind_its_base(store: Store) -> None:
+    """What is up to it goes, of this organization alone."""
+
+    def change(tx: Tx) -> None:
+        for org in ORGS:
+            tx.execute(audit.insert(), [row(audit, org=org, seq=n, at=n) for n in (1, 2, 3)])
+        assert records.count_older(tx, "acme", 9) == 2  # the newest stays
+        assert records.count_older(tx, "acme", 2) == 1
+        base = bases.Base("acme", 2, b"h", NOW, b"s")
+        assert bases.begin_behind(tx, base) == 2
+        assert bases.base(tx, "acme") == base
+        assert [e.seq for e in records.events(tx, "acme", after=0, limit=9)] == [3]
+        assert len(records.events(tx, "other", after=0, limit=9)) == 3
+
+    await store.write(change)

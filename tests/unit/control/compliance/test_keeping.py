@@ -1,0 +1,184 @@
+"""Rules delete in batches and say so; a legal hold stays all of it; a shortened trail verifies."""
+
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from actors.testing import FakeWorld
+from control.api.plane import Plane
+from control.compliance import keeping
+from control.errors import ConflictError, NotFoundError, ValidationError
+from control.model.records import AuditEvent, Severity
+from control.model.retention import Kind
+from control.services.heads import Heads
+from control.store.compliance_tables import trail_bases
+from control.store.rows import Tx
+from control.store.tables import audit
+from tests.unit.control.compliance.conftest import DAY, noted
+
+YEAR = 365 * 86_400.0
+
+
+async def aged(plane: Plane, world: FakeWorld, count: int = 5) -> None:
+    """Records of two years ago, one of today, and a head that was signed over them."""
+    for _ in range(count):
+        await noted(plane, "users.create")
+    world.advance(2 * YEAR)
+    await noted(plane, "users.create")
+    await plane.heads.keep()
+
+
+async def trail(plane: Plane) -> list[AuditEvent]:
+    """All that is left."""
+    return await plane.trail.onward("acme", 0, 99)
+
+
+async def test_the_trail_is_shortened_and_still_verifies(
+    plane: Plane, world: FakeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Up to a base that is signed; the newest stays; what went is on the trail; batch by batch."""
+    monkeypatch.setattr(keeping, "BATCH", 2)
+    await aged(plane, world)
+    await plane.keeping.put_rule("acme", Kind.TRAIL, 365)
+    [would] = [row for row in await plane.keeping.dry_run("acme") if row.kind is Kind.TRAIL]
+    assert (would.rows, would.held) == (5, 0)
+    head = await plane.heads.head("acme")
+    await plane.keeping.tick()
+    assert [event.seq for event in await trail(plane)] == [6, 7]
+    last = (await trail(plane))[-1]
+    assert (last.operation, last.detail["deleted"]) == ("retention.swept", {"trail": 5})
+    verdict = await plane.trail.verify("acme", (head.size, head.hash))
+    assert (verdict.size, verdict.broken_at, verdict.base) == (7, 0, 5)
+    await plane.keeping.tick()  # once a day
+    assert len(await trail(plane)) == 2
+
+
+async def test_a_base_that_is_not_ours_does_not_count(plane: Plane, world: FakeWorld) -> None:
+    """Edited, taken away, or a head of the same trail put in its place: broken from the start."""
+    await aged(plane, world)
+    await plane.keeping.put_rule("acme", Kind.TRAIL, 365)
+    await plane.keeping.tick()
+    assert (await plane.trail.verify("acme")).broken_at == 0
+    head = await plane.heads.head("acme")
+    t = trail_bases
+    for change in (
+        t.update().values(size=4),
+        t.update().values(size=head.size, hash=head.hash, at=head.at, signature=head.signature),
+        t.delete(),
+    ):
+
+        def edit(tx: Tx, change: sa.Update | sa.Delete = change) -> None:
+            tx.execute(change)
+
+        await plane.store.write(edit)
+        assert (await plane.trail.verify("acme")).broken_at == 1
+
+
+async def test_a_trail_that_was_changed_is_not_shortened(plane: Plane, world: FakeWorld) -> None:
+    """Neither one whose chain is broken, nor one that is not the one that was signed."""
+    await aged(plane, world)
+    await plane.keeping.put_rule("acme", Kind.TRAIL, 365)
+
+    def edit(tx: Tx) -> None:
+        tx.execute(audit.update().where(audit.c.seq == 2).values(actor="x/y"))
+
+    await plane.store.write(edit)
+    await plane.keeping.tick()
+    assert [event.seq for event in await trail(plane)][:6] == [1, 2, 3, 4, 5, 6]
+
+    def shorter(tx: Tx) -> None:
+        tx.execute(audit.delete().where(audit.c.seq > 4))
+
+    await plane.store.write(shorter)
+    world.advance(86_400)
+    await plane.keeping.tick()
+    assert [event.seq for event in await trail(plane)] == [1, 2, 3, 4]
+
+
+async def test_heads_know_a_shortened_trail(plane: Plane, world: FakeWorld, tmp_path: Path) -> None:
+    """A process that kept an older head does not take the base for tampering."""
+    for _ in range(3):
+        await noted(plane, "users.create")
+    await plane.heads.keep()
+    old = Heads(plane.store, plane.alerts, _key(plane), tmp_path / "old.json", plane.world)
+    await old.keep()
+    world.advance(2 * YEAR)
+    for _ in range(3):
+        await noted(plane, "users.create")
+    await plane.heads.keep()
+    await plane.keeping.put_rule("acme", Kind.TRAIL, 365)
+    await plane.keeping.tick()
+    assert (await trail(plane))[0].seq == 4
+    await old.keep()
+    alerts = await plane.alerts.page("acme", vault="", unacknowledged=True, before=0, limit=9)
+    assert [alert.code for alert in alerts] == []
+
+
+async def test_a_hold_stays_deletion_until_an_owner_lifts_it(
+    plane: Plane, world: FakeWorld
+) -> None:
+    """Of everything in its span; who, why and when stay known."""
+    await aged(plane, world)
+    alert = plane.alerts.make("acme", "", "x", Severity.INFO, "old")
+    await plane.alerts.raise_(alert)
+    await plane.alerts.acknowledge("acme", alert.id, "acme/ann")
+    hold = await plane.keeping.hold("acme", "", (0, 0), "case 7", "acme/ann")
+    world.advance(31 * 86_400)
+    for kind, days in ((Kind.TRAIL, 365), (Kind.ALERTS, 30)):
+        await plane.keeping.put_rule("acme", kind, days)
+    would = {row.kind: (row.rows, row.held) for row in await plane.keeping.dry_run("acme")}
+    assert would[Kind.TRAIL] == (0, 5)
+    assert would[Kind.ALERTS] == (0, 1)
+    await plane.keeping.tick()
+    assert (await trail(plane))[0].seq == 1
+    await plane.keeping.lift("acme", hold.id, "closed", "acme/bea")
+    with pytest.raises(ConflictError, match="hold_lifted"):
+        await plane.keeping.lift("acme", hold.id, "again", "acme/bea")
+    world.advance(86_401)
+    await plane.keeping.tick()
+    assert (await trail(plane))[0].seq == 6
+    gone = await plane.alerts.page("acme", vault="", unacknowledged=False, before=0, limit=9)
+    assert gone == []
+    [known] = await plane.keeping.holds("acme")
+    assert (known.created_by, known.lifted_by, known.lifted_why) == (
+        "acme/ann", "acme/bea", "closed",
+    )  # fmt: skip
+
+
+async def test_a_hold_of_a_time_keeps_the_trail_from_there_on(
+    plane: Plane, world: FakeWorld
+) -> None:
+    """A chain has no holes: what is after the beginning of the hold stays with it."""
+    await noted(plane, "users.create")
+    world.advance(86_400)
+    since = world.now()
+    await noted(plane, "users.create")
+    await aged(plane, world, 1)
+    await plane.keeping.put_rule("acme", Kind.TRAIL, 365)
+    await plane.keeping.hold("acme", "v1", (since, since + DAY), "case", "acme/ann")
+    await plane.keeping.tick()
+    assert (await trail(plane))[0].seq == 2
+
+
+async def test_what_is_asked_for_has_bounds(plane: Plane, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Days of each kind, spans, the number of holds; another organization's are not found."""
+    for kind, days in ((Kind.TRAIL, 364), (Kind.ALERTS, 366), (Kind.METRICS, 6)):
+        with pytest.raises(ValidationError, match="days_invalid"):
+            await plane.keeping.put_rule("acme", kind, days)
+    await plane.keeping.put_rule("acme", Kind.ALERTS, 90)
+    assert (await plane.keeping.rules("acme"))[Kind.ALERTS].days == 90
+    await plane.keeping.put_rule("acme", Kind.ALERTS, 0)
+    assert (await plane.keeping.rules("acme"))[Kind.ALERTS].days == 365
+    with pytest.raises(ValidationError, match="span_invalid"):
+        await plane.keeping.hold("acme", "", (5, 5), "x", "acme/ann")
+    hold = await plane.keeping.hold("acme", "", (0, 0), "x", "acme/ann")
+    with pytest.raises(NotFoundError):
+        await plane.keeping.lift("platform", hold.id, "x", "acme/ann")
+    monkeypatch.setattr(keeping, "MAX_HOLDS", 1)
+    with pytest.raises(ConflictError, match="holds_full"):
+        await plane.keeping.hold("acme", "", (0, 0), "x", "acme/ann")
+
+
+def _key(plane: Plane) -> object:
+    return plane.heads._sign.__self__  # type: ignore[attr-defined]

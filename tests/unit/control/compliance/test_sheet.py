@@ -1,0 +1,27 @@
+"""The CSV: every control, and no cell that a spreadsheet would run."""
+
+import csv
+from io import StringIO
+
+from actors.testing import FakeWorld
+from control.api.plane import Plane
+from control.compliance import sheet
+from control.compliance.seal import opened
+from tests.unit.control.compliance.conftest import made
+from tests.unit.control.conftest import ROOT
+
+
+async def test_every_control_has_a_line(plane: Plane, world: FakeWorld) -> None:
+    """One for each piece of evidence, and one where there is none; formulas are text."""
+    note = ("soc2", "CC1.4"), "=HYPERLINK(1)", ("", b"")
+    await plane.notes.add("acme", *note, caller=ROOT, request_id="r")
+    world.advance(1e-9)
+    _, body = await made(plane, "soc2")
+    rows = list(csv.DictReader(StringIO(sheet.rendered(opened(body)).decode())))
+    assert {row["control"] for row in rows} == {c.id for c in opened(body).controls}
+    [hand] = [row for row in rows if row["control"] == "CC1.4"]
+    assert (hand["evidence"], hand["control_result"]) == ("", "not_evidenced")
+    assert hand["notes"].startswith("platform/admin: =")  # not at the beginning: no formula
+    assert sheet._plain("=1+1") == "'=1+1"
+    assert sheet._plain("@x") == "'@x"
+    assert sheet._plain("fine") == "fine"
