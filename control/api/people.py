@@ -8,7 +8,7 @@ from control.api import views
 from control.api.endpoint import CREATED, NO_CONTENT, Call, Endpoints
 from control.api.sessions import Password
 from control.model.names import Limit, Prose, Slug
-from control.model.people import Role
+from control.model.people import Role, User
 
 organizations = Endpoints("organizations", "Tenants; for the platform's super-admins.")
 members = Endpoints("members", "People of other organizations who are members here too.")
@@ -139,7 +139,8 @@ async def remove_guest(call: Call, org: str, home: str, user: str) -> None:
 )
 async def list_users(call: Call, org: str, *, query: After) -> list[views.UserView]:
     found = await call.plane.users.page(org, query.after, query.limit)
-    return [views.user(row) for row in found]
+    holders = await call.plane.factors.holders(org, [row.name for row in found])
+    return [views.user(row, second_factor=row.name in holders) for row in found]
 
 
 @users.add(
@@ -148,12 +149,12 @@ async def list_users(call: Call, org: str, *, query: After) -> list[views.UserVi
 )  # fmt: skip
 async def create_user(call: Call, org: str, *, body: NewUser) -> views.UserView:
     made = await call.plane.users.create(call.caller, org, body.name, body.role, body.password)
-    return views.user(made)
+    return views.user(made, second_factor=False)
 
 
 @users.add("GET", "organizations/{org}/users/{user}", "One user", returns=views.UserView)
 async def get_user(call: Call, org: str, user: str) -> views.UserView:
-    return views.user(await call.plane.users.get(org, user))
+    return await _user(call, await call.plane.users.get(org, user))
 
 
 @users.add(
@@ -168,7 +169,7 @@ async def change_user(call: Call, org: str, user: str, *, body: UserChange) -> v
         role=None if body.role is UNSET else body.role,
         disabled=None if body.disabled is UNSET else body.disabled,
     )
-    return views.user(changed)
+    return await _user(call, changed)
 
 
 @users.add(
@@ -209,3 +210,8 @@ async def create_token(call: Call, *, body: NewToken) -> views.Secret:
 @tokens.add("DELETE", "organizations/{org}/tokens/{token}", "End a token", status=NO_CONTENT)
 async def revoke(call: Call, org: str, token: str) -> None:
     await call.plane.accounts.revoke(call.caller, org, token)
+
+
+async def _user(call: Call, row: User) -> views.UserView:
+    holders = await call.plane.factors.holders(row.org, [row.name])
+    return views.user(row, second_factor=row.name in holders)

@@ -51,6 +51,7 @@ class UserView(Struct, frozen=True):
     created_at: str
     last_login: str | None
     email: str
+    second_factor: bool
 
 
 class TokenView(Struct, frozen=True):
@@ -163,6 +164,8 @@ class AlertView(Struct, frozen=True):
     acknowledged_at: str | None
     subject: str
     """What it is about by the agent's own random id, or empty."""
+    note: str
+    """Of the person who acknowledged it."""
 
 
 class EventView(Struct, frozen=True):
@@ -205,7 +208,7 @@ def member(row: Membership) -> MemberView:
     return MemberView(row.home, row.name, row.role, row.created_by, rfc3339(row.created_at))
 
 
-def user(row: User) -> UserView:
+def user(row: User, *, second_factor: bool) -> UserView:
     """As a caller sees it."""
     return UserView(
         row.name,
@@ -214,6 +217,7 @@ def user(row: User) -> UserView:
         rfc3339(row.created_at),
         _maybe(row.last_login),
         row.email,
+        second_factor,
     )
 
 
@@ -301,6 +305,7 @@ def alert(row: Alert) -> AlertView:
         acknowledged_by=row.acknowledged_by,
         acknowledged_at=_maybe(row.acknowledged_at),
         subject=row.subject,
+        note=row.note,
     )
 
 

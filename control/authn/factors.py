@@ -4,6 +4,7 @@ Codes have a lock of their own, beside that of passwords: five wrong ones, and n
 15 minutes. An attempt is counted in the transaction that looks at it.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 from msgspec import Struct
@@ -63,6 +64,10 @@ class Factors:
             return Standing(factors.is_active(tx, org, name), demanded(tx, org, caller.org), left)
 
         return await self._store.read(query)
+
+    async def holders(self, org: str, names: Sequence[str]) -> set[str]:
+        """Which of these accounts of `org` have one in force."""
+        return await self._store.read(lambda tx: factors.holders(tx, org, names))
 
     async def begin(self, org: str, name: str) -> Enrolment:
         """A new secret, not in force before `confirm`. Raises `ConflictError` if one is."""

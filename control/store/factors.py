@@ -1,5 +1,7 @@
 """Second factors and their recovery codes."""
 
+from collections.abc import Sequence
+
 import sqlalchemy as sa
 
 from control.model.factors import SecondFactor
@@ -31,6 +33,13 @@ def is_active(tx: Tx, org: str, name: str) -> bool:
     """Whether the account has one in force."""
     row = factor(tx, org, name)
     return row is not None and row.confirmed
+
+
+def holders(tx: Tx, org: str, names: Sequence[str]) -> set[str]:
+    """Which of these accounts have one in force."""
+    t = second_factors.c
+    chosen = sa.select(t.name).where(t.org == org, t.name.in_(names), t.confirmed)
+    return set(tx.execute(chosen).scalars())
 
 
 def put_codes(tx: Tx, org: str, name: str, digests: list[bytes]) -> None:

@@ -24,6 +24,10 @@ PAGES = {
     "/alerts?tab=channels": "Alerts",
     "/alerts?tab=deliveries": "Alerts",
     "/agents/nobody": "nobody",
+    "/people": "People",
+    "/people?who=viewer": "People",
+    "/people?tab=invitations": "People",
+    "/people?tab=tokens": "People",
     "/no-such-page": "Not found",
 }
 # The body: the browser's own controls have the focus, between the last field and the first.

@@ -51,6 +51,7 @@ async def test_it_is_not_in_force_before_its_first_code(plane: Plane, world: Fak
     """So that nobody is locked out by a picture that was never scanned."""
     begun = await plane.factors.begin("acme", "ann")
     again = await plane.factors.begin("acme", "ann")
+    assert await plane.factors.holders("acme", ["ann", "nobody"]) == set()
     _, token = await plane.accounts.login("acme", "ann", PASSWORD)
     assert token.kind is TokenKind.SESSION
     with pytest.raises(AuthorizationError, match="code_wrong"):
@@ -58,6 +59,8 @@ async def test_it_is_not_in_force_before_its_first_code(plane: Plane, world: Fak
     await plane.factors.confirm("acme", "ann", code(again.secret, world))
     standing = await plane.factors.standing(ANN)
     assert (standing.active, standing.demanded, standing.recovery_codes) == (True, False, 10)
+    assert await plane.factors.holders("acme", ["ann", "nobody"]) == {"ann"}
+    assert await plane.factors.holders("globex", ["ann"]) == set()
     for call in (plane.factors.begin("acme", "ann"), plane.factors.confirm("acme", "ann", "1")):
         with pytest.raises(ConflictError):
             await call

@@ -11,6 +11,7 @@ import {
 } from "../lib/session";
 import type { Organization } from "../lib/types";
 import Login from "../pages/login";
+import { Joining } from "../pages/login/joining";
 import { IconButton } from "../parts/button";
 import { Select } from "../parts/field";
 import { Outlet } from "../parts/outlet";
@@ -30,6 +31,7 @@ export function App() {
   return (
     <Shell groups={groups()} choice={<OrganizationChoice />} foot={<Who />}>
       <Outlet key={organization.value} pages={pages} />
+      <Joining />
       <Proof />
     </Shell>
   );
@@ -38,8 +40,8 @@ export function App() {
 /** The navigation: pages with a group, as far as the role goes. */
 function groups(): Group[] {
   const found = new Map<string, Group["entries"][number][]>();
-  for (const { group, icon, path, role, title } of pages) {
-    if (!group || !icon || (role && !may(role))) continue;
+  for (const { group, icon, path, platform, role, title } of pages) {
+    if (!group || !icon || (role && !may(role)) || (platform && !me.value?.super_admin)) continue;
     const entries = found.get(group) ?? [];
     entries.push({ href: within(path), title, icon });
     found.set(group, entries);

@@ -45,8 +45,23 @@ export const confirmEnrolment = (challenge: string, code: string) =>
   knock<{ recovery_codes: string[] }>("second-factor/enrolment/confirm", { challenge, code });
 
 /** Where the browser has to go to sign in at the organization's identity provider. */
-export const beginFederated = (organization: string) =>
-  knock<{ url: string }>("oidc/begin", { organization });
+export const beginFederated = (organization: string, invitation = "") =>
+  knock<{ url: string }>("oidc/begin", { organization, invitation });
+
+/** What a link is for. */
+export interface Invitation {
+  organization: string;
+  title: string;
+  email: string;
+  role: string;
+  expires_at: string;
+}
+
+export const lookAt = (secret: string) => knock<Invitation>("invitations/look", { secret });
+
+/** A new account by a link. One is signed in, or has to set up a second factor first. */
+export const accept = (secret: string, name: string, password: string) =>
+  knock<Opened>("invitations/accept", { secret, name, password });
 
 function knock<T>(path: string, body: object): Promise<T> {
   return call<T>("POST", path, { body, headers: { "X-Freehold-Session": "cookie" } });

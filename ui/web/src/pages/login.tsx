@@ -5,13 +5,16 @@ import { resume } from "../lib/session";
 import { ThemeButton } from "../parts/shell";
 import { Enrolment } from "./login/enrolment";
 import { Factor } from "./login/factor";
+import { Invited } from "./login/invited";
 import { Password } from "./login/password";
 import "./login.css";
 
-/** The door: a password, and the second step where there is one or has to be. */
+/** The door: a password or an invitation, and the second step where there is one or has to be. */
 export default function Login() {
   const signin = query.value.get("signin");
+  const invitation = query.value.get("invitation") ?? "";
   const [at, setAt] = useState<Opened | null>(returned(signin));
+  const [hasAccount, setHasAccount] = useState(false);
   const next = async (opened: Opened) => {
     if (opened.state !== "open") return setAt(opened);
     setQuery({ signin: "" });
@@ -25,7 +28,10 @@ export default function Login() {
       </div>
       {at?.state === "enrolment" && <Enrolment challenge={at.challenge} next={next} />}
       {at?.state === "second-factor" && <Factor challenge={at.challenge} next={next} />}
-      {!at && <Password next={next} failed={signin ?? ""} />}
+      {!at && invitation && !hasAccount && (
+        <Invited secret={invitation} next={next} instead={() => setHasAccount(true)} />
+      )}
+      {!at && (!invitation || hasAccount) && <Password next={next} failed={signin ?? ""} />}
       <div class="line">
         <ThemeButton />
       </div>

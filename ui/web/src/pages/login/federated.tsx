@@ -8,21 +8,29 @@ import { Notice } from "../../parts/states";
 const TOLD: Record<string, string> = {
   oidc_state: "This login was not begun in this browser, or took too long. Try again.",
   oidc_refused: "The identity provider did not let you in.",
+  oidc_issuer: "Another provider has answered. Try again.",
+  oidc_unavailable: "The identity provider does not answer. Try again later.",
+  id_token_invalid: "What the identity provider sent does not count. Tell your administrator.",
+  not_found: "This organization has no identity provider.",
+  oidc_no_account:
+    "The identity provider knows you, but you have no account here. Ask for an invitation.",
 };
 
 interface FederatedProps {
   organization: string;
   /** The code of what went wrong at the last try. */
   failed: string;
+  /** The link that one was invited by. */
+  invitation?: string;
 }
 
 /** The way in by the organization's identity provider, for those that have one. */
-export function Federated({ organization, failed }: FederatedProps) {
+export function Federated({ organization, failed, invitation = "" }: FederatedProps) {
   const [error, setError] = useState("");
   const go = async () => {
     try {
       if (!organization) throw new ApiError(0, "missing", "Which organization?");
-      location.assign((await beginFederated(organization)).url);
+      location.assign((await beginFederated(organization, invitation)).url);
     } catch (thrown) {
       const told = asApiError(thrown);
       setError(told.status === 404 ? "This organization has no identity provider." : told.message);

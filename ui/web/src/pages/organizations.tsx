@@ -1,0 +1,131 @@
+import { useState } from "preact/hooks";
+import { get, post } from "../lib/api";
+import { plural } from "../lib/format";
+import { useGet } from "../lib/hooks";
+import { State } from "../parts/badge";
+import { Button } from "../parts/button";
+import { Card } from "../parts/card";
+import { Dialog } from "../parts/dialog";
+import { Field } from "../parts/field";
+import { Page } from "../parts/page";
+import { Await } from "../parts/states";
+import { type Column, Table } from "../parts/table";
+import { TimeAgo } from "../parts/time";
+import { toast, toastError } from "../parts/toasts";
+import { type Organization, SLUG } from "./people/wire";
+
+const PAGE = 500; // organizations that one request brings
+
+/** All tenants, for super-admins. */
+export default function Organizations() {
+  const found = useGet<Organization[]>("organizations", { limit: PAGE });
+  const [more, setMore] = useState<Organization[]>([]);
+  const [makes, setMakes] = useState(false);
+  const made = () => {
+    setMore([]);
+    found.reload();
+  };
+  return (
+    <Page
+      title="Organizations"
+      actions={
+        <Button kind="primary" onClick={() => setMakes(true)}>
+          New organization…
+        </Button>
+      }
+    >
+      <Await of={found}>
+        {first => (
+          <List
+            rows={[...first, ...more]}
+            full={(more.length || first.length) % PAGE === 0}
+            add={page => setMore([...more, ...page])}
+          />
+        )}
+      </Await>
+      {makes && <Make close={() => setMakes(false)} made={made} />}
+    </Page>
+  );
+}
+
+interface ListProps {
+  rows: Organization[];
+  full: boolean;
+  add: (page: Organization[]) => void;
+}
+
+function List({ rows, full, add }: ListProps) {
+  const next = () =>
+    get<Organization[]>("organizations", {
+      query: { after: rows.at(-1)?.id ?? "", limit: PAGE },
+    }).then(add, toastError);
+  return (
+    <Card title="All" flush aside={plural(rows.length, "organization")}>
+      <Table label="Organizations" columns={COLUMNS} rows={rows} keyOf={({ id }) => id} />
+      {full && (
+        <p>
+          <Button onClick={next}>Load more</Button>
+        </p>
+      )}
+    </Card>
+  );
+}
+
+const COLUMNS: Column<Organization>[] = [
+  {
+    name: "id",
+    title: "Organization",
+    cell: ({ id }) => <a href={`/people?org=${id}`}>{id}</a>,
+    by: row => row.id,
+  },
+  {
+    name: "title",
+    title: "Title",
+    cell: ({ title }) => <span title={title}>{title || "–"}</span>,
+    by: row => row.title,
+  },
+  {
+    name: "factor",
+    title: "Second factor",
+    width: "9rem",
+    wide: true,
+    cell: row =>
+      row.second_factor ? <State of="ok" label="Demanded" /> : <span class="muted">Optional</span>,
+    by: row => Number(row.second_factor),
+  },
+  {
+    name: "made",
+    title: "Since",
+    width: "7rem",
+    number: true,
+    wide: true,
+    cell: row => <TimeAgo at={row.created_at} />,
+    by: row => row.created_at,
+  },
+];
+
+function Make({ close, made }: { close: () => void; made: () => void }) {
+  const [id, setId] = useState("");
+  const [title, setTitle] = useState("");
+  const act = async () => {
+    await post("organizations", { id, title });
+    toast(`${id} is there`);
+    made();
+  };
+  return (
+    <Dialog title="A new organization" action="Make it" act={act} close={close}>
+      <Field
+        label="Id"
+        hint="a–z, 0–9 and -. It stays as it is."
+        pattern={SLUG}
+        maxLength={64}
+        autocomplete="off"
+        required
+        value={id}
+        change={setId}
+      />
+      <Field label="Title" value={title} change={setTitle} maxLength={1024} />
+      <p class="muted">Then invite its first owner, under People.</p>
+    </Dialog>
+  );
+}

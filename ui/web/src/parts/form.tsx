@@ -1,0 +1,77 @@
+import type { ComponentChildren } from "preact";
+import { useState } from "preact/hooks";
+import { type ApiError, asApiError } from "../lib/api";
+import { Button } from "./button";
+import type { IconName } from "./icon";
+import { Notice } from "./states";
+import "./form.css";
+
+interface FormProps {
+  /** What the button says. */
+  action: string;
+  icon?: IconName;
+  /** Does it; what it throws is shown. */
+  act: () => Promise<unknown>;
+  disabled?: boolean;
+  /** Beside the button. */
+  also?: ComponentChildren;
+  children: ComponentChildren;
+}
+
+/** Fields on a page, with one button that sends them. */
+export function Form({ action, icon, act, disabled = false, also, children }: FormProps) {
+  const [busy, setBusy] = useState(false);
+  const [error, setError] = useState<ApiError | null>(null);
+  const submit = async (event: Event) => {
+    event.preventDefault();
+    setBusy(true);
+    setError(null);
+    try {
+      await act();
+    } catch (thrown) {
+      setError(asApiError(thrown));
+    }
+    setBusy(false);
+  };
+  return (
+    <form class="form-part" onSubmit={submit}>
+      <div class="form-fields">{children}</div>
+      {error && (
+        <Notice tone="bad">
+          {error.message}
+          {error.requestId && ` (request ${error.requestId})`}
+        </Notice>
+      )}
+      {!disabled && (
+        <div class="line">
+          <Button type="submit" kind="primary" busy={busy} {...(icon ? { icon } : {})}>
+            {action}
+          </Button>
+          {also}
+        </div>
+      )}
+    </form>
+  );
+}
+
+interface CheckProps {
+  label: string;
+  checked: boolean;
+  change: (checked: boolean) => void;
+  disabled?: boolean;
+}
+
+/** Yes or no. */
+export function Check({ label, checked, change, disabled = false }: CheckProps) {
+  return (
+    <label class="check whole">
+      <input
+        type="checkbox"
+        checked={checked}
+        disabled={disabled}
+        onChange={event => change(event.currentTarget.checked)}
+      />
+      {label}
+    </label>
+  );
+}
