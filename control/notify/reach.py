@@ -32,6 +32,7 @@ MAIL_PORTS: Final = frozenset({25, 465, 587, 2525})
 MAX_URL: Final = 2048
 LOOKUP_SECONDS: Final = 5.0
 _UNICAST: Final = IPv6Network("2000::/3")  # RFC 4291, 2.4: what is global so far
+_TUNNELS: Final = (IPv6Network("2001::/32"), IPv6Network("2002::/16"))  # Teredo, 6to4
 _NAT64: Final = IPv6Network("64:ff9b::/96")  # RFC 6052, 2.1: the last 32 bits are an IPv4 address
 
 
@@ -111,7 +112,7 @@ class Reach(Struct, frozen=True):
             return self.allows(inner)
         if self.development and address.is_loopback:
             return True
-        if isinstance(address, IPv6Address) and address not in _UNICAST:
+        if isinstance(address, IPv6Address) and not _is_native(address):
             return False
         return address.is_global and not address.is_multicast and not address.is_reserved
 
@@ -121,13 +122,17 @@ class Reach(Struct, frozen=True):
 
 
 def embedded(address: Address) -> IPv4Address | None:
-    """The IPv4 address that an IPv6 one leads to: mapped, 6to4, Teredo or NAT64."""
+    """The IPv4 address that an IPv6 one stands for: mapped, or by NAT64 where there is no IPv4."""
     if not isinstance(address, IPv6Address):
         return None
     if address in _NAT64:
         return IPv4Address(int(address) & 0xFFFF_FFFF)
-    teredo = address.teredo
-    return address.ipv4_mapped or address.sixtofour or (teredo[1] if teredo else None)
+    return address.ipv4_mapped
+
+
+def _is_native(address: IPv6Address) -> bool:
+    """Global unicast, and no tunnel to an IPv4 address of somebody's choice."""
+    return address in _UNICAST and not any(address in tunnel for tunnel in _TUNNELS)
 
 
 async def resolve(host: str, port: int) -> list[str]:

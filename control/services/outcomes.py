@@ -22,6 +22,13 @@ class Attempt(NamedTuple):
     alert: Alert
 
 
+class Failure(NamedTuple):
+    """Whether it is a dead letter, and the first one of its channel, which is an alert."""
+
+    dead: bool
+    raised: bool
+
+
 def delivered(tx: Tx, attempt: Attempt, remark: str) -> None:
     """It was taken."""
     row = _current(tx, attempt)
@@ -33,22 +40,23 @@ def delivered(tx: Tx, attempt: Attempt, remark: str) -> None:
     channels.note(tx, row.org, row.channel, sent_at=now, failures=0, reason=remark)
 
 
-def undelivered(tx: Tx, attempt: Attempt, error: FailedError | RefusedError) -> State:
+def undelivered(tx: Tx, attempt: Attempt, error: FailedError | RefusedError) -> Failure:
     """It was not: it waits for its next attempt, or is a dead letter."""
     row = _current(tx, attempt)
     if row is None:
-        return State.SENT
+        return Failure(dead=False, raised=False)
     made = _next(tx, row, attempt, error)
-    if made.state is State.DEAD and row.channel != MAIL:
-        counts = channels.counts(tx, row.org)
-        if not counts.get((row.channel, State.DEAD), 0):
-            records.add_alerts(tx, attempt.alert)
+    dead = made.state is State.DEAD
+    counts = channels.counts(tx, row.org) if dead and row.channel != MAIL else {}
+    raised = bool(counts) and not counts.get((row.channel, State.DEAD), 0)
+    if raised:
+        records.add_alerts(tx, attempt.alert)
     channels.put_delivery(tx, made)
     found = channels.channel(tx, row.org, row.channel)
     if found is not None:
         values = {"failed_at": attempt.now, "failures": found.failures + 1, "reason": error.reason}
         channels.note(tx, row.org, row.channel, **values)
-    return made.state
+    return Failure(dead, raised)
 
 
 def _next(tx: Tx, row: Delivery, attempt: Attempt, error: FailedError | RefusedError) -> Delivery:

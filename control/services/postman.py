@@ -33,7 +33,7 @@ from control.services.welcome import Welcome
 from control.store import channels, notices
 from control.store.rows import Tx
 from control.store.store import Store
-from protocols.errors import where
+from protocols.errors import TamperedError, where
 
 GRACE: Final = 5.0  # seconds for what is being sent when the process ends
 BATCH: Final = 500  # messages of one look
@@ -185,7 +185,7 @@ class Postman:
             return False
         try:
             with route.breaker.guard():
-                remark = await self._send(row, delivery)
+                remark = await self._sent(row, delivery)
         except CircuitOpen:
             return False
         except UndeliveredError as error:
@@ -204,6 +204,16 @@ class Postman:
             found = self._routes[key] = Route(breaker, Allowance(clock()))
         return found
 
+    async def _sent(self, row: Channel | None, delivery: Delivery) -> str:
+        """As `_send`; a fault of ours is a failure like any other, so that it has an end, too."""
+        try:
+            return await self._send(row, delivery)
+        except UndeliveredError:
+            raise
+        except Exception as error:
+            log.error("message %s of %s: %s", delivery.id, delivery.org, where(error))  # noqa: TRY400  # its text could hold a secret
+            raise FailedError("a fault of the control plane; its log has more") from error
+
     async def _send(self, row: Channel | None, delivery: Delivery) -> str:
         if row is None:
             return await self._welcome.send(delivery)
@@ -215,7 +225,11 @@ class Postman:
             delivery.omitted,
             self._channels.url,
         )
-        return await self._sender.send(row, self._channels.secrets(row), letter)
+        try:
+            secrets = self._channels.secrets(row)
+        except TamperedError as error:
+            raise RefusedError("its stored secrets do not open: enter them anew") from error
+        return await self._sender.send(row, secrets, letter)
 
     async def _failed(
         self, row: Channel | None, delivery: Delivery, error: UndeliveredError
@@ -223,9 +237,10 @@ class Postman:
         self.figures.failed += 1
         attempt = self._attempt(row, delivery)
         told = error if isinstance(error, FailedError | RefusedError) else FailedError(error.reason)
-        state = await self._store.write(lambda tx: undelivered(tx, attempt, told))
-        if state is State.DEAD:
+        failure = await self._store.write(lambda tx: undelivered(tx, attempt, told))
+        if failure.dead:
             log.warning("message %s of %s is a dead letter: %s", delivery.id, delivery.org, told)
+        if failure.raised:
             self._alerts.tell(attempt.alert)
 
     def _attempt(self, row: Channel | None, delivery: Delivery) -> Attempt:

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from control.model.notices import Entry, Notice, Told
 from control.store.notice_tables import entries, notices, told
-from control.store.rows import Tx, add, among, every, put
+from control.store.rows import Tx, add, among, delete_of, every, put
 
 
 class Posted(Struct, frozen=True):
@@ -41,9 +41,9 @@ def oldest(tx: Tx, limit: int) -> list[Notice]:
 
 def drop(tx: Tx, rows: Iterable[Notice]) -> None:
     """They were looked at."""
-    for row in rows:
-        mine = notices.c.id == row.id, notices.c.kind == str(row.kind)
-        tx.execute(notices.delete().where(*mine))
+    gone = [{"of_id": row.id, "of_kind": str(row.kind)} for row in rows]
+    if gone:
+        tx.execute(delete_of(notices), gone)
 
 
 def told_of(tx: Tx, org: str, channel: str, keys: Iterable[str]) -> dict[str, Told]:
@@ -91,10 +91,10 @@ def due(tx: Tx, org: str, channel: str, now: int, limit: int) -> list[Entry]:
 
 def drop_entries(tx: Tx, rows: Iterable[Entry]) -> None:
     """They are in a message."""
-    for row in rows:
-        t = entries.c
-        mine = t.org == row.org, t.channel == row.channel, t.notice == row.notice
-        tx.execute(entries.delete().where(*mine))
+    keys = ("org", "channel", "notice")
+    gone = [{f"of_{key}": getattr(row, key) for key in keys} for row in rows]
+    if gone:
+        tx.execute(delete_of(entries), gone)
 
 
 def hold(tx: Tx, org: str, channel: str, dues: Mapping[str, int]) -> None:

@@ -67,6 +67,11 @@ def update_of(table: sa.Table, *columns: str) -> sa.Update:
     )
 
 
+def delete_of(table: sa.Table) -> sa.Delete:
+    """Remove the rows that many values name: `of_` each column of the key."""
+    return table.delete().where(*(column == _given("of_", column) for column in table.primary_key))
+
+
 def key_of(table: sa.Table) -> sa.Select[Any]:
     """The row of one key; its values have the key's names."""
     return sa.select(table).where(*(c == sa.bindparam(c.name) for c in table.primary_key))

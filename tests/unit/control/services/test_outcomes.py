@@ -48,7 +48,7 @@ async def test_the_first_word_counts(there: Rig) -> None:
     sent = await stored(there)
     assert (sent.state, sent.reason) == (State.SENT, "1 of 2 recipients were refused")
     late = await there.store.write(lambda tx: undelivered(tx, made, RefusedError("no")))
-    assert late is State.SENT
+    assert late == (False, False)
     await there.store.write(lambda tx: delivered(tx, made, "again"))
     assert await stored(there) == sent
 
@@ -58,7 +58,8 @@ async def test_next_attempts(there: Rig) -> None:
     quiet = Quiet("12:01", "13:00", "UTC")
     channel, made = await attempt(there, quiet=quiet, urgent=None)
     fail = FailedError("no")
-    assert await there.store.write(lambda tx: undelivered(tx, made, fail)) is State.WAITING
+    first = await there.store.write(lambda tx: undelivered(tx, made, fail))
+    assert first == (False, False)
     assert (await stored(there)).due_at == NOON + int(2.5 * SECOND)
     asked = FailedError("later", after=90.0)
     await there.store.write(lambda tx: undelivered(tx, made, asked))
@@ -66,7 +67,8 @@ async def test_next_attempts(there: Rig) -> None:
     assert (row.due_at, row.reason) == (NOON + 3600 * SECOND, "later")
     last = replace(row, attempts=ATTEMPTS - 1)
     await there.store.write(lambda tx: channels.put_delivery(tx, last))
-    assert await there.store.write(lambda tx: undelivered(tx, made, fail)) is State.DEAD
+    final = await there.store.write(lambda tx: undelivered(tx, made, fail))
+    assert (final.dead, final.raised) == (True, True)
     held = await there.parts.channels.get("acme", channel.id)
     assert (held.dead, held.channel.failures, held.channel.failed_at) == (1, 3, NOON)
 
