@@ -1,5 +1,7 @@
 """What stages without access to keys are given in their place: functions made of the keyring."""
 
+from collections.abc import Callable
+
 from vault.audit.keys import AuditKeys
 from vault.authn.scheme import Located
 from vault.crypto import credentials
@@ -40,6 +42,19 @@ class Scheme:
         if not isinstance(located, credentials.Located):
             raise TypeError("what this scheme located is what it compares")
         return credentials.matches(located, stored)
+
+
+def opaque_id(keyring: Keyring) -> Callable[[str, str], bytes]:
+    """What names a secret or an identity to nobody else (docs/spec/link.md, `usage`): 16 bytes.
+
+    Of its kind and its random id. The key is made of the audit log's, under a label of its own.
+    """
+    key = MacKey(MacKey(keyring.audit_mac).tag(b"freehold-usage-v1"))
+
+    def of(kind: str, id_: str) -> bytes:
+        return key.tag(f"{kind}\0{id_}".encode())[:16]
+
+    return of
 
 
 def audit_keys(keyring: Keyring) -> AuditKeys:

@@ -5,17 +5,19 @@ Without a control plane in the settings nothing of it exists.
 
 import logging
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
+from glob import escape
 from importlib.metadata import version
 from pathlib import Path
+from shutil import disk_usage
 from typing import Final
 
 import trio
 
 from actors import World
 from actors.tree import Node
-from protocols.link.vocabulary import AlertCode, CommandName, KeyHolder, SyncPhase
+from protocols.link.vocabulary import AlertCode, CommandName, GaugeName, KeyHolder, SyncPhase
 from protocols.pki.errors import PkiError
 from vault.audit.layout import Layout
 from vault.authz.book import PolicyBook
@@ -42,6 +44,7 @@ from vault.uplink.ledger import FILES, EgressLedger
 from vault.uplink.local import LocalHost
 from vault.uplink.network import Network
 from vault.uplink.uplink import Parts, Uplink, UplinkConfig
+from vault.uplink.usage import Reports, Share, Source
 
 log: Final = logging.getLogger("freehold.uplink")
 FOLDER: Final = "uplink"
@@ -156,6 +159,7 @@ class Linking:
             host=host,
             world=world,
             egress_total=lambda: egress.total,
+            usage=self._reports(host),
         )
         self._uplink = uplink = Uplink(parts, uplink_config(settings.control_plane))
         return uplink
@@ -177,6 +181,12 @@ class Linking:
         if self._book is not None:
             self._opened(self._book)
         return host
+
+    def _reports(self, host: LocalHost) -> Reports:
+        section = self._settings.control_plane
+        source = Source(host.run, host.open_now, host.totals, self.seam.tally)
+        interval = section.usage_interval / SECOND
+        return Reports(source, Share(section.share_usage), interval, self._world)
 
     def _opened(self, book: PolicyBook) -> None:
         """The data path is built: what it holds of the control plane is known from now on."""
@@ -215,6 +225,7 @@ class Linking:
             if gate.is_open:
                 try:
                     host.secrets = await self._world.run_sync(_count_secrets, backend)
+                    host.sizes = await self._world.run_sync(_sizes, self._settings)
                 except UnavailableError as error:
                     log.warning("the secrets could not be counted: %s", error)
             await self._world.sleep(COUNT_EVERY)
@@ -251,6 +262,25 @@ def uplink_config(section: ControlPlane) -> UplinkConfig:
         door=door,
         label=section.label,
     )
+
+
+def _sizes(settings: Settings) -> dict[GaugeName, int]:
+    """Bytes on disk; of files that went meanwhile none."""
+    database, log = settings.storage.path, settings.audit_log
+    return {
+        GaugeName.STORE_BYTES: _bytes(database.parent, database.name),
+        GaugeName.AUDIT_BYTES: _bytes(log.parent, log.name),
+        GaugeName.DISK_FREE_BYTES: disk_usage(database.parent).free,
+    }
+
+
+def _bytes(folder: Path, name: str) -> int:
+    """Of a file and of those that belong to it by their names."""
+    total = 0
+    for file in folder.glob(f"{escape(name)}*"):
+        with suppress(FileNotFoundError):
+            total += file.stat().st_size
+    return total
 
 
 def _count_secrets(backend: Backend) -> int:

@@ -35,6 +35,7 @@ from vault.audit.writer import AuditConfig, Follower
 from vault.authn.api_keys import ApiKeys
 from vault.authn.authenticator import Authenticator, CredentialMethod
 from vault.authn.bearer import api_key_method, token_method
+from vault.authn.owners import Owners
 from vault.authn.revocation import Revoker
 from vault.authn.roles import Roles
 from vault.authn.scheme import API_KEY, TOKEN
@@ -73,9 +74,10 @@ from vault.handlers.sessions import SessionHandlers
 from vault.handlers.system import System
 from vault.handlers.tokens import TokenHandlers
 from vault.handlers.topics import actor_reader, event_reader, reader
+from vault.handlers.usage import OpaqueId, UsageHandlers
 from vault.handlers.users import UserHandlers
 from vault.handlers.versions import VersionLife
-from vault.keyed import Scheme, audit_keys
+from vault.keyed import Scheme, audit_keys, opaque_id
 from vault.metrics import Metrics
 from vault.model.mounts import MountBook
 from vault.model.path import ResourcePath
@@ -147,7 +149,7 @@ async def open_unit(
         branches: Branches = [store.tree]
         tree = partial(_tree, branches)
         prover = _prover(parts.settings, keyring, world)
-        base = Base(parts, store, barrier, audit, Scheme(keyring.pepper))
+        base = Base(parts, store, barrier, audit, Scheme(keyring.pepper), opaque_id(keyring))
         system = System(barrier, want_seal, tree)
         trouble = partial(_trouble, inspection, keeper)
         wired = await _wire(base, system, Audits(audit, index, prover, trouble, verification))
@@ -182,6 +184,7 @@ class Base:
     barrier: Barrier
     audit: Broker
     scheme: Scheme
+    opaque: OpaqueId
 
 
 @dataclass(frozen=True)
@@ -204,7 +207,8 @@ async def _wire(base: Base, system: System, audits: Audits) -> Wired:
     await book.reload()
     seam.opened(book)
     authorizer = Authorizer(book)
-    access, usage = AccessCounters(barrier, world), Usage(store, world)
+    access = AccessCounters(barrier, world, seam.tally.read)
+    usage = Usage(store, world, seam.tally.used)
     streams = Sessions()
     revoker = Revoker(store, streams, usage, world)
     known = base.parts.settings.authentication
@@ -227,6 +231,7 @@ async def _wire(base: Base, system: System, audits: Audits) -> Wired:
         **Keys(keys, users).handlers(),
         **Policies(book, authorizer, users, barrier, world).handlers(),
         **FleetHandlers(book, seam, world).handlers(),
+        **UsageHandlers(barrier, base.opaque, Owners(keys, tokens, users), world).handlers(),
         **audits.handlers(),
         **system.handlers(),
         **_looks(base, system, audits, Watchers(tokens, streams, authorizer, world)),

@@ -24,6 +24,7 @@ app = typer.Typer(help="Run a vault agent.", no_args_is_help=True)
 app.command()(agent_link.enrol)
 app.command()(shown(agent_link.link))
 app.add_typer(agent_link.egress, name="egress")
+app.add_typer(agent_link.usage, name="usage")
 
 
 @app.command()

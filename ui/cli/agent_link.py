@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from vault.config import Settings
     from vault.uplink.egress import Entry
 
+usage = typer.Typer(help="What the control plane is told of use.", no_args_is_help=True)
 egress = typer.Typer(help="What the agent has sent to its control plane.", no_args_is_help=True)
 
 Config = Annotated[
@@ -25,6 +26,7 @@ Config = Annotated[
 DataDir = Annotated[Path | None, typer.Option(help="Of a development agent, in its place.")]
 PATIENCE: Final = 2.0
 """Seconds to the first look whether a person has approved; the control plane says when next."""
+_NAMED: Final = ("opaque", "name", "last_read", "rotated_at", "expires_at")
 _COLUMNS: Final = ("entry", "time", "kind", "path", "length", "says")
 
 
@@ -53,6 +55,24 @@ def enrol(
 def link(context: typer.Context) -> None:
     """Show how the running agent stands with its control plane."""
     session(context).show(session(context).client.call("GET", route("system/link")))
+
+
+@usage.command("list")
+@shown
+def usage_list(context: typer.Context) -> None:
+    """List the secrets that may be named by opaque ids, with their names here."""
+    found = session(context).client.call("GET", route("system", "usage"))
+    session(context).show(found["named"], _NAMED)
+
+
+@usage.command()
+@shown
+def who(
+    context: typer.Context,
+    opaque: Annotated[str, typer.Argument(help="An opaque id from the control plane.")],
+) -> None:
+    """Show which secret or identity of this agent an opaque id is."""
+    session(context).show(session(context).client.call("GET", route("system", "usage", opaque)))
 
 
 @egress.command("show")

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from ui.cli import fleet_channel, fleet_entry, fleet_policy, fleet_user
+from ui.cli import fleet_channel, fleet_entry, fleet_policy, fleet_usage, fleet_user
 from ui.cli.errors import CliError
 from ui.cli.output import tell
 from ui.cli.pairs import given
@@ -20,6 +20,8 @@ app.add_typer(fleet_policy.rollouts, name="rollout")
 app.add_typer(fleet_entry.tokens, name="enrolment-token")
 app.add_typer(fleet_user.app, name="user")
 app.add_typer(fleet_channel.app, name="channel")
+app.add_typer(fleet_usage.app, name="usage")
+app.command("capacity")(fleet_usage.capacity)
 app.command("pending")(fleet_entry.pending)
 app.command("approve")(fleet_entry.approve)
 app.command("refuse")(fleet_entry.refuse)

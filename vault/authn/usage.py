@@ -3,7 +3,7 @@
 A crash loses at most what came after the last flush; the audit log has every use.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from msgspec.structs import replace
@@ -18,10 +18,19 @@ FLUSH_BATCH: Final = 500  # rows a transaction, so that a flush never holds the 
 MOST_PENDING: Final = 100_000  # credentials between two flushes; about 20 MB. Beyond: not counted
 
 
+Written = Callable[[dict[str, tuple[int, int]]], None]
+
+
+def _nobody(_: dict[str, tuple[int, int]]) -> None:
+    """Nobody wants to know."""
+
+
 class Usage:
     """Uses since the last flush, by credential id (an accessor or the id of a key)."""
 
-    def __init__(self, store: Store, world: World) -> None:
+    def __init__(self, store: Store, world: World, written: Written = _nobody) -> None:
+        """`written` is told of what was flushed: uses and last time by credential."""
+        self._written = written
         self._store = store
         self._world = world
         self._pending: dict[str, tuple[int, int]] = {}  # (uses, last time)
@@ -69,6 +78,7 @@ class Usage:
                     now_uses, now_last = self._pending.get(key, (0, 0))
                     self._pending[key] = (uses + now_uses, max(last, now_last))
                 raise
+            self._written(batch)
 
 
 def _add(tx: Tx, batch: dict[str, tuple[int, int]]) -> None:

@@ -45,8 +45,12 @@ class ControlPlane(Section):
     outbox_size: Size = Field(default=16 * MIB, ge=1 * MIB)
     egress_size: Size = Field(default=128 * MIB, ge=16 * MIB)
     tls_keylog: FilePath | None = None
+    share_usage: Literal["off", "aggregates", "opaque"] = "aggregates"
+    usage_interval: Duration = 900 * SECOND
 
-    @field_validator("heartbeat_interval", "metrics_interval", "checkpoint_interval")
+    @field_validator(
+        "heartbeat_interval", "metrics_interval", "checkpoint_interval", "usage_interval"
+    )
     @classmethod
     def _calm(cls, value: int) -> int:
         if not SECOND <= value <= 3600 * SECOND:

@@ -58,6 +58,8 @@ def dev_settings(listen: str, folder: Path, workers: int = 1, heartbeat: str = "
                     "heartbeat_interval": heartbeat,
                     "metrics_interval": heartbeat,
                     "checkpoint_interval": heartbeat,
+                    "usage_interval": heartbeat,
+                    "share_usage": "opaque",
                 }
             ),
         )

@@ -4,7 +4,7 @@ Reads of the value and of the metadata are told apart, so that browsing never lo
 A crash loses at most the counts since the last flush; the audit log has every read.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from msgspec.structs import replace
@@ -17,10 +17,19 @@ FLUSH_BATCH: Final = 500  # rows a transaction, so that a flush never holds the 
 MOST_PENDING: Final = 100_000  # secrets counted between two flushes; about 20 MB
 
 
+Written = Callable[[list[AccessRow]], None]
+
+
+def _nobody(_: list[AccessRow]) -> None:
+    """Nobody wants to know."""
+
+
 class AccessCounters:
     """Pending counts by secret id."""
 
-    def __init__(self, barrier: Barrier, world: World) -> None:
+    def __init__(self, barrier: Barrier, world: World, written: Written = _nobody) -> None:
+        """`written` is told of what was flushed."""
+        self._written = written
         self._barrier = barrier
         self._world = world
         self._pending: dict[str, AccessRow] = {}
@@ -67,6 +76,7 @@ class AccessCounters:
                 for row in batch:
                     self._pending[row.secret_id] = _sum(row, self._row(row.secret_id))
                 raise
+            self._written(batch)
 
     def _row(self, secret_id: str) -> AccessRow | None:
         row = self._pending.get(secret_id)

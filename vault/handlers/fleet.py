@@ -14,6 +14,7 @@ from vault.authz.ceiling import NO_CEILING, narrowed
 from vault.authz.policy import Policy
 from vault.errors import ValidationError
 from vault.handlers.handler import Call, Handler, Handlers
+from vault.handlers.tally import Tally
 from vault.model.link import DISABLED, LinkStatus, SentPage, SentVerdict
 from vault.model.operation import Capability
 from vault.model.payloads import ApplyBundle, SentBefore
@@ -48,6 +49,8 @@ class Seam:
     """What was sent, newest first: entries below a number (0: all), at most so many."""
     sent_verified: Callable[[], Awaitable[SentVerdict]] = nothing_to_verify
     opened: Callable[[PolicyBook], None] = field(default=lambda _: None)
+    tally: Tally = field(default_factory=Tally)
+    """What was used since it was last told."""
 
 
 @dataclass(frozen=True)

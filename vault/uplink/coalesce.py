@@ -1,9 +1,10 @@
 """What a newer message of the outbox makes of an older one that waits: pure.
 
 A checkpoint covers all before it (its proof starts from the last cosigned size), so only the newest
-need wait. Other evidence is kept message by message until the outbox is over its bound; then two
-alerts about the same thing become one that says how often, and the status of a bundle its newest
-one. So evidence is never dropped, and weeks offline stay within the number of things to tell of.
+need wait; a report of use covers all of its hour so far. Other evidence is kept message by message
+until the outbox is over its bound; then two alerts about the same thing become one that says how
+often, and the status of a bundle its newest one. So evidence is never dropped, and weeks offline
+stay within the number of things to tell of.
 """
 
 from msgspec.structs import replace
@@ -18,6 +19,8 @@ def topic(message: m.Message) -> str:
             return "checkpoint"
         case m.Alert(code=code, severity=severity, subject=subject):
             return f"alert {code} {severity} {subject.hex()}"
+        case m.Usage(since=since):
+            return f"usage {since}"
         case m.PolicyStatus(version=version):
             return f"policy {version}"
         case _:
@@ -26,7 +29,7 @@ def topic(message: m.Message) -> str:
 
 def at_once(message: m.Message) -> bool:
     """Whether an older one of its topic may go as soon as this one waits."""
-    return isinstance(message, m.AuditCheckpoint)
+    return isinstance(message, m.AuditCheckpoint | m.Usage)
 
 
 def merged(older: m.Message, newer: m.Message) -> m.Message:

@@ -56,6 +56,8 @@ class LocalHost:
     """Set by whoever opens the vault; outlives its sealing."""
     troubles: Callable[[], frozenset[words.AlertCode]] = field(default=frozenset)
     actors: Callable[[], Node | None] = field(default=lambda: None)
+    sizes: dict[words.GaugeName, int] = field(default_factory=dict)
+    """As last measured; whoever measures sets it."""
     started: int = 0
 
     def __post_init__(self) -> None:
@@ -96,6 +98,7 @@ class LocalHost:
                 words.GaugeName.ACTIVE_CONNECTIONS: int(self.connections()),
                 words.GaugeName.SECRETS: self.secrets,
                 words.GaugeName.MEMORY_BYTES: usage.ru_maxrss * 1024,
+                **self.sizes,
             },
             histograms={
                 words.HistogramName.REQUEST_DURATION: (

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from actors import World
 from protocols.errors import where
-from protocols.link.messages import Notification
+from protocols.link.messages import Message, Notification
 from protocols.link.vocabulary import AlertCode, CommandName, Severity
 from protocols.pki.errors import PkiError
 from vault.errors import VaultError
@@ -37,6 +37,7 @@ from vault.uplink.keeping import Enrols, Keeper
 from vault.uplink.ledger import Egress
 from vault.uplink.outbox import BOUND, Backlog, SqlOutbox, backlog
 from vault.uplink.states import Step
+from vault.uplink.usage import Reports
 
 log: Final = logging.getLogger("freehold.uplink")
 RETRY: Final = 5.0
@@ -73,6 +74,8 @@ class Parts(Struct, frozen=True, kw_only=True):
     host: Host
     world: World
     egress_total: Callable[[], int] = int
+    usage: Reports | None = None
+    """None where nothing of it is told."""
     addresses: Addresses | None = None
     """Those that `dial` goes by, if there are several."""
 
@@ -152,6 +155,7 @@ class Uplink:
                 partial(self._every, self._config.metrics, self._report),
                 partial(self._every, self._config.checkpoints, self._checkpoint),
                 self._show,
+                self._tell_usage,
             ):
                 nursery.start_soon(self._steadily, task)
             task_status.started()
@@ -252,6 +256,14 @@ class Uplink:
             self._host.figures(), self._begun // reporting.MILLI, now // reporting.MILLI
         )
         self._begun = now
+        await self._outbox.append(message)
+        self._queued()
+
+    async def _tell_usage(self) -> None:
+        if self._parts.usage is not None:
+            await self._parts.usage.run(self._owe)
+
+    async def _owe(self, message: Message) -> None:
         await self._outbox.append(message)
         self._queued()
 

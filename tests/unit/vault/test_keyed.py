@@ -4,7 +4,7 @@ import pytest
 
 from vault.crypto import credentials
 from vault.crypto.keyring import Keyring
-from vault.keyed import Scheme, audit_keys
+from vault.keyed import Scheme, audit_keys, opaque_id
 
 ONE, OTHER = (Keyring.create(1, org="org", vault=name) for name in ("one", "other"))
 
@@ -41,3 +41,11 @@ def test_audit_keys() -> None:
     assert keys.verify(keys.public, b"note", keys.sign(b"note"))
     assert not keys.verify(others.public, b"note", keys.sign(b"note"))
     assert keys.mac(b"x") == audit_keys(ONE).mac(b"x") != others.mac(b"x")
+
+
+def test_opaque_ids_are_of_one_vault_and_one_kind() -> None:
+    """The same thing has the same id; at another vault, or as another kind, it has another."""
+    here, elsewhere = opaque_id(ONE), opaque_id(OTHER)
+    assert here("secret", "x") == opaque_id(ONE)("secret", "x")
+    assert len({here("secret", "x"), here("identity", "x"), elsewhere("secret", "x")}) == 3
+    assert len(here("secret", "x")) == 16

@@ -18,6 +18,7 @@ from vault.edge.native.secrets import secrets
 from vault.edge.native.sessions import sessions
 from vault.edge.native.system import system
 from vault.edge.native.tokens import tokens
+from vault.edge.native.usage import usage
 from vault.edge.native.users import users
 from vault.edge.reply import Reply
 from vault.edge.router import Router
@@ -26,7 +27,19 @@ from vault.errors import AuthenticationError, MethodError, VaultError
 PREFIX: Final = "/api/v1/"
 MAX_BODY: Final = 1 << 21  # a value of 1 MiB, escaped and with its metadata
 
-_DESCRIBED: Final = (secrets, batch, policies, users, roles, keys, tokens, sessions, audit, system)
+_DESCRIBED: Final = (
+    secrets,
+    batch,
+    policies,
+    users,
+    roles,
+    keys,
+    tokens,
+    sessions,
+    audit,
+    system,
+    usage,
+)
 RESOURCES: Final = (
     *_DESCRIBED,
     describe(_DESCRIBED),

@@ -71,3 +71,15 @@ async def test_forget(desk: Any) -> None:
     desk.usage.forget(["gone", "never"])
     await desk.usage.flush()
     assert await desk.store.get(USAGE, "gone") is None
+
+
+async def test_what_was_flushed_is_told(desk: Any) -> None:
+    """Once, and not what is still pending."""
+    told: list[dict[str, tuple[int, int]]] = []
+    usage = module.Usage(desk.store, desk.world, told.append)
+    usage.count("k")
+    usage.count("k")
+    assert told == []
+    await usage.flush()
+    await usage.flush()
+    assert [{key: uses for key, (uses, _) in one.items()} for one in told] == [{"k": 2}]

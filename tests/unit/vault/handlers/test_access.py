@@ -87,3 +87,15 @@ async def test_the_pending_counts_are_bounded(
         house.access.metadata_read(secret)
     assert (await house.access.get("a")).value_reads == 2
     assert (await house.access.get("b")).metadata_reads == 0
+
+
+async def test_what_was_flushed_is_told(house: House) -> None:
+    """Once, and not what is still pending."""
+    told: list[AccessRow] = []
+    counts = AccessCounters(house.barrier, house.world, told.extend)
+    counts.value_read("s")
+    counts.value_read("s")
+    assert told == []
+    await counts.flush()
+    await counts.flush()
+    assert [(row.secret_id, row.value_reads) for row in told] == [("s", 2)]

@@ -1,0 +1,47 @@
+"""Whose a credential is, by its id alone; and who there is at all."""
+
+from typing import Final
+
+from vault.authn.api_keys import ApiKeys
+from vault.authn.tokens import Tokens
+from vault.authn.users import Users
+from vault.errors import NotFoundError
+
+_PAGE: Final = 1_000
+
+
+class Owners:
+    """Answers for API keys and tokens. A token without a user is somebody of its own."""
+
+    def __init__(self, keys: ApiKeys, tokens: Tokens, users: Users) -> None:
+        self._keys = keys
+        self._tokens = tokens
+        self._users = users
+
+    async def owner(self, credential: str) -> tuple[str, str] | None:
+        """Id and name of its user, or of the token itself; None when it is gone."""
+        try:
+            return await self._user((await self._keys.get(credential)).user_id)
+        except NotFoundError:
+            token = await self._tokens.find_accessor(credential)
+        if token is None:
+            return None
+        if token.user_id:
+            return await self._user(token.user_id)
+        return token.accessor, f"token {token.display_name}"
+
+    async def everybody(self) -> list[tuple[str, str]]:
+        """Id and name of each user, and of each token."""
+        found: list[tuple[str, str]] = []
+        after = ""
+        while page := await self._users.page(after=after, limit=_PAGE):
+            after = page[-1].id
+            found += [(row.id, row.username) for row in page]
+        return found + [(accessor, "a token") for accessor in await self._tokens.accessors()]
+
+    async def _user(self, user_id: str) -> tuple[str, str] | None:
+        try:
+            user = await self._users.get(user_id)
+        except NotFoundError:
+            return None
+        return user.id, user.username

@@ -1,0 +1,72 @@
+"""`/api/v1/system/usage`: what is told of this agent's secrets, and whose an opaque id is."""
+
+from msgspec import Struct
+
+from vault.edge.dialect import Dialect
+from vault.edge.native.endpoint import Endpoints, system_path
+from vault.edge.request import Request
+from vault.model.instant import rfc3339
+from vault.model.usage import AskWho, LookAtUsage, Looked, NamedSecret, Who
+
+usage = Endpoints("usage", "What is used; opaque ids are what the control plane knows.")
+
+
+class SecretBody(Struct, frozen=True):
+    """One of the secrets that may be named, with its name here. Times are null for never."""
+
+    opaque: str
+    name: str
+    last_read: str | None
+    rotated_at: str
+    expires_at: str | None
+
+
+class UsageBody(Struct, frozen=True):
+    """All secrets, and those of them that would be named by opaque ids.
+
+    `idle`, `age`, `expires`: how many for at most 1, 7, 30, 90, 180, 365 days, and for longer.
+    """
+
+    total: int
+    never_read: int
+    expired: int
+    idle: tuple[int, ...]
+    age: tuple[int, ...]
+    expires: tuple[int, ...]
+    named: tuple[SecretBody, ...]
+
+
+@usage.add(
+    "GET", "system/usage", "All secrets, counted as the control plane is told", returns=UsageBody
+)
+async def look(dialect: Dialect, request: Request) -> UsageBody:
+    asked = LookAtUsage(opaque=True)
+    found: Looked = await dialect.run(request, "usage.look", system_path("usage"), asked)
+    return UsageBody(
+        total=found.total,
+        never_read=found.never_read,
+        expired=found.expired,
+        idle=found.idle,
+        age=found.age,
+        expires=found.expires,
+        named=tuple(map(_secret, found.named)),
+    )
+
+
+@usage.add(
+    "GET", "system/usage/{opaque}", "Whose this opaque id is, of this agent alone", returns=Who
+)
+async def who(dialect: Dialect, request: Request, opaque: str) -> Who:
+    asked = AskWho(opaque=opaque)
+    found: Who = await dialect.run(request, "usage.who", system_path("usage"), asked)
+    return found
+
+
+def _secret(one: NamedSecret) -> SecretBody:
+    return SecretBody(
+        opaque=one.opaque.hex(),
+        name=one.name,
+        last_read=rfc3339(one.last_read) if one.last_read else None,
+        rotated_at=rfc3339(one.rotated_at),
+        expires_at=rfc3339(one.expires_at) if one.expires_at > 0 else None,
+    )

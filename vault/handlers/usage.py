@@ -1,0 +1,208 @@
+"""A look at all secrets: how long unread, how old, how soon expired; and whose an opaque id is."""
+
+from bisect import bisect_left
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from dataclasses import dataclass
+from heapq import nlargest, nsmallest
+from typing import Final
+
+from actors.world import World
+from protocols.link.limits import MAX_IDENTITIES
+from protocols.link.vocabulary import USAGE_DAYS
+from vault.authn.owners import Owners
+from vault.barrier import ACCESS, SECRETS, VERSIONS, Barrier, Query
+from vault.errors import NotFoundError
+from vault.handlers.handler import Call, Handler, Handlers
+from vault.model.instant import SECOND
+from vault.model.operation import Capability
+from vault.model.records import SecretRow, Status
+from vault.model.usage import AskWho, LookAtUsage, Looked, NamedIdentity, NamedSecret, Who
+
+MOST_READ: Final = 64
+OTHERS: Final = 32  # each: idle, old, soon expired; together `protocols.link.limits.MAX_NAMED`
+CREDENTIALS: Final = 256  # looked up for their owners, the most used first
+_PAGE: Final = 1_000
+_DAY: Final = 86_400 * SECOND
+
+OpaqueId = Callable[[str, str], bytes]
+"""Of a kind (`secret`, `identity`) and a random id."""
+
+
+@dataclass(frozen=True)
+class UsageHandlers:
+    """The handlers of `usage.*`."""
+
+    barrier: Barrier
+    opaque: OpaqueId
+    owners: Owners
+    world: World
+
+    def handlers(self) -> Handlers:
+        """The operations this file serves."""
+        return {
+            "usage.look": Handler(
+                run=self.look,
+                capability=Capability.READ,
+                request=lambda asked: {"opaque": asked.opaque},
+                response=lambda found: {"total": found.total, "named": len(found.named)},
+            ),
+            "usage.who": Handler(
+                run=self.who, capability=Capability.READ, response=lambda who: {"kind": who.kind}
+            ),
+        }
+
+    async def look(self, call: Call) -> Looked:
+        """Count every secret; the time it takes grows with their number, no request waits for it.
+
+        Each is a row of the database that is read and checked, past the cache.
+        """
+        asked: LookAtUsage = call.payload
+        survey = _Survey(self.world.now())
+        seen = await self._last_reads()
+        async with aclosing(self._secrets()) as secrets:
+            async for row in secrets:
+                known = _Known(row, seen.get(row.id, 0), await self._rotated_at(row))
+                survey.add(known, asked.reads.get(row.id, 0))
+        return survey.found(
+            self.opaque if asked.opaque else None,
+            await self._identities(asked.uses) if asked.opaque else (),
+        )
+
+    async def who(self, call: Call) -> Who:
+        """The secret or identity of an opaque id of this vault. Raises `NotFoundError`."""
+        asked: AskWho = call.payload
+        for id_, name in await self.owners.everybody():
+            if self.opaque("identity", id_).hex() == asked.opaque:
+                return Who(kind="identity", name=name, id=id_)
+        async with aclosing(self._secrets()) as secrets:
+            async for row in secrets:
+                if self.opaque("secret", row.id).hex() == asked.opaque:
+                    return Who(kind="secret", name=row.name, id=row.id)
+        raise NotFoundError("not_found", "no secret or identity here has this opaque id")
+
+    async def _secrets(self) -> AsyncGenerator[SecretRow, None]:
+        """Those that have a value to be read."""
+        after = None
+        while page := await self.barrier.select(SECRETS, Query(after=after, limit=_PAGE)):
+            after = (page[-1].name,)
+            for row in page:
+                if row.status == Status.ACTIVE:
+                    yield row
+
+    async def _last_reads(self) -> dict[str, int]:
+        found: dict[str, int] = {}
+        after = None
+        while page := await self.barrier.select(ACCESS, Query(after=after, limit=_PAGE)):
+            after = (page[-1].secret_id,)
+            found |= {row.secret_id: row.last_value_read for row in page if row.last_value_read}
+        return found
+
+    async def _rotated_at(self, row: SecretRow) -> int:
+        """When the current version was made: `updated_at` moves with metadata, too."""
+        if row.current_version <= 1:
+            return row.created_at
+        newest = Query(equals={"secret_id": row.id}, descending=True, limit=1)
+        found = await self.barrier.select(VERSIONS, newest)
+        return found[0].created_at if found else row.created_at
+
+    async def _identities(self, uses: dict[str, int]) -> tuple[NamedIdentity, ...]:
+        counts: dict[tuple[str, str], int] = {}
+        for credential in nlargest(CREDENTIALS, uses, key=lambda key: uses[key]):
+            owner = await self.owners.owner(credential)
+            if owner is not None:
+                counts[owner] = counts.get(owner, 0) + uses[credential]
+        most = nlargest(MAX_IDENTITIES, counts.items(), key=lambda pair: pair[1])
+        return tuple(
+            NamedIdentity(opaque=self.opaque("identity", id_), name=name, count=count)
+            for (id_, name), count in most
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    row: SecretRow
+    last_read: int
+    rotated_at: int
+
+    @property
+    def used_at(self) -> int:
+        return self.last_read or self.row.created_at
+
+
+class _Survey:
+    """Counts secret by secret, and keeps the few of each kind that may be named."""
+
+    def __init__(self, now: int) -> None:
+        self._now = now
+        self._total = self._never = self._expired = 0
+        self._idle, self._age, self._expires = ([0] * (len(USAGE_DAYS) + 1) for _ in range(3))
+        self._reads: dict[str, int] = {}
+        self._pool: dict[str, list[_Known]] = {"reads": [], "idle": [], "age": [], "expires": []}
+
+    def add(self, known: _Known, reads: int) -> None:
+        """One more."""
+        row = known.row
+        self._total += 1
+        self._never += not known.last_read
+        self._idle[_class(self._now - known.used_at)] += 1
+        self._age[_class(self._now - known.rotated_at)] += 1
+        if 0 < row.expires_at <= self._now:
+            self._expired += 1
+        elif row.expires_at:
+            self._expires[_class(row.expires_at - self._now)] += 1
+        if reads:
+            self._reads[row.id] = reads
+            self._keep("reads", known)
+        if row.expires_at:
+            self._keep("expires", known)
+        self._keep("idle", known)
+        self._keep("age", known)
+
+    def found(self, opaque: OpaqueId | None, identities: tuple[NamedIdentity, ...]) -> Looked:
+        """All of it; without `opaque` nobody is named."""
+        chosen = {known.row.id: known for kind in self._pool for known in self._best(kind)}
+        return Looked(
+            total=self._total,
+            never_read=self._never,
+            expired=self._expired,
+            idle=tuple(self._idle),
+            age=tuple(self._age),
+            expires=tuple(self._expires),
+            identities=identities,
+            named=() if opaque is None else tuple(self._named(opaque, k) for k in chosen.values()),
+        )
+
+    def _named(self, opaque: OpaqueId, known: _Known) -> NamedSecret:
+        row = known.row
+        return NamedSecret(
+            opaque=opaque("secret", row.id),
+            name=row.name,
+            reads=self._reads.get(row.id, 0),
+            last_read=known.last_read,
+            rotated_at=known.rotated_at,
+            expires_at=row.expires_at,
+        )
+
+    def _keep(self, kind: str, known: _Known) -> None:
+        """Keep it for now; of many the best are left now and then, so that this stays small."""
+        pool = self._pool[kind]
+        pool.append(known)
+        if len(pool) > _PAGE:
+            self._pool[kind] = self._best(kind)
+
+    def _best(self, kind: str) -> list[_Known]:
+        pool = self._pool[kind]
+        match kind:
+            case "reads":
+                return nlargest(MOST_READ, pool, key=lambda known: self._reads[known.row.id])
+            case "idle":
+                return nsmallest(OTHERS, pool, key=lambda known: known.used_at)
+            case "age":
+                return nsmallest(OTHERS, pool, key=lambda known: known.rotated_at)
+        return nsmallest(OTHERS, pool, key=lambda known: known.row.expires_at)
+
+
+def _class(age: int) -> int:
+    """Which of `USAGE_DAYS`, or above them."""
+    return bisect_left(USAGE_DAYS, age / _DAY)

@@ -1,0 +1,58 @@
+"""What was used, before it is told: payloads and results of the operations of `usage`."""
+
+from msgspec import Struct
+
+
+class LookAtUsage(Struct, frozen=True, kw_only=True):
+    """Count all secrets. `reads` and `uses`: by secret and by credential, for the most used."""
+
+    reads: dict[str, int] = {}
+    uses: dict[str, int] = {}
+    opaque: bool = False
+    """Name some of them, by opaque ids."""
+
+
+class NamedSecret(Struct, frozen=True, kw_only=True):
+    """One secret. Unix nanoseconds, 0 for never. `name` is for this agent's people alone."""
+
+    opaque: bytes
+    name: str
+    reads: int
+    last_read: int
+    rotated_at: int
+    expires_at: int
+
+
+class NamedIdentity(Struct, frozen=True, kw_only=True):
+    """A user, or a token without one. `name` is for this agent's people alone."""
+
+    opaque: bytes
+    name: str
+    count: int
+
+
+class Looked(Struct, frozen=True, kw_only=True):
+    """All secrets, counted; the classes are `protocols.link.usage.Secrets`'."""
+
+    total: int = 0
+    never_read: int = 0
+    expired: int = 0
+    idle: tuple[int, ...]
+    age: tuple[int, ...]
+    expires: tuple[int, ...]
+    named: tuple[NamedSecret, ...] = ()
+    identities: tuple[NamedIdentity, ...] = ()
+
+
+class AskWho(Struct, frozen=True, kw_only=True):
+    """Whose opaque id this is, in hexadecimal."""
+
+    opaque: str
+
+
+class Who(Struct, frozen=True, kw_only=True):
+    """`kind`: `secret` or `identity`."""
+
+    kind: str
+    name: str
+    id: str
