@@ -212,8 +212,8 @@ def _wire(
     sessions = Sessions(store, ends, rules, world)
     trail = Trail(store, bus, world, public(keys.witness))
     opening = Opening(store, ends, rules, world)
-    presence, kept = settings.presence, settings.retention
-    watch = Watch(store, bus, Rule(presence.heartbeat, presence.offline_after), world)
+    rule = Rule(settings.presence.heartbeat, settings.presence.offline_after)
+    watch = Watch(store, bus, rule, world)
     alerts = Alerts(store, bus, world)
     heads_ = Heads(store, alerts, keys.witness, settings.keys.folder / heads.FILE, world)
     witness = Witness(settings.keys.witness_name, public(keys.witness), keys.witness.sign)
@@ -223,16 +223,9 @@ def _wire(
     policies = Policies(store, bus, Terms(policy_key, settings.keys.bundle_life), world)
     aftermath = Aftermath(store, bus, watch, policies, alerts)
     public_keys = ControlKeys(public(keys.link), policy_key.public)
-    retention = Retention(
-        raw=kept.metrics_raw // SECOND,
-        minutes=kept.metrics_minutes // SECOND,
-        hours=kept.metrics_hours // SECOND,
-    )
     invitations = Invitations(store, passwords, sealer, opening, world)
-    told = telling(
-        store, sealer=sealer, means=_means(settings), secret=invitations.secret, alerts=alerts,
-        world=world,
-    )  # fmt: skip
+    secret, means = invitations.secret, _means(settings)
+    told = telling(store, sealer=sealer, means=means, secret=secret, alerts=alerts, world=world)
     return Plane(
         world=world,
         public_url=settings.server.public_url,
@@ -257,12 +250,8 @@ def _wire(
         watch=watch,
         policies=policies,
         rollouts=Rollouts(store, policies, alerts, world),
-        metrics=Metrics(store, retention, world),
-        usage=Usage(
-            store,
-            UsageRetention(kept.usage_hours // SECOND, kept.usage_days // SECOND),
-            world,
-        ),
+        metrics=Metrics(store, _retention(settings), world),
+        usage=Usage(store, _usage_retention(settings), world),
         capacity=Capacity(store, world),
         alerts=alerts,
         channels=told.channels,
@@ -274,6 +263,20 @@ def _wire(
         aftermath=aftermath,
         office=_office(settings, store, public_keys, aftermath.ended, world),
     )
+
+
+def _retention(settings: Settings) -> Retention:
+    kept = settings.retention
+    return Retention(
+        raw=kept.metrics_raw // SECOND,
+        minutes=kept.metrics_minutes // SECOND,
+        hours=kept.metrics_hours // SECOND,
+    )
+
+
+def _usage_retention(settings: Settings) -> UsageRetention:
+    kept = settings.retention
+    return UsageRetention(kept.usage_hours // SECOND, kept.usage_days // SECOND)
 
 
 def _limits(settings: Settings) -> Limits:
