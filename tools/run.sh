@@ -131,6 +131,7 @@ took=$((($(date +%s%N) - began) / 1000000))
 
 echo "A control plane for development is on $plane; its agents one and two are live, ${took} ms"
 echo "after they were started. Agent one listens on $address, agent two on $((port + 1))."
+echo "Agent one's own pages, for a browser and the token in $dir/token: $address/"
 echo "A first secret, stored and read:"
 call -d '{"data": {"greeting": "hello"}}' "$address/v1/secret/data/first"
 call "$address/v1/secret/data/first"

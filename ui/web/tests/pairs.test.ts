@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { change, lines, listed, paired } from "../src/agent/pairs.ts";
+import { change, lines, listed, paired } from "../src/agent/pairs";
 
 test("lists as people type them", () => {
   assert.deepEqual(listed(" a, b\nc,, "), ["a", "b", "c"]);

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { api, below, folderOf, foldersOf, pageOf } from "../src/agent/paths.ts";
+import { api, below, folderOf, foldersOf, pageOf } from "../src/agent/paths";
 
 test("a name keeps its slashes and hides everything else that an address could read", () => {
   assert.equal(api("secrets", "secret/a b/c?d#e%"), "secrets/secret/a%20b/c%3Fd%23e%25");

@@ -1,3 +1,4 @@
+import { query } from "../../lib/router";
 import { LinkState } from "../../parts/linkstate";
 import { Page } from "../../parts/page";
 import { Tabs } from "../../parts/tabs";
@@ -8,16 +9,19 @@ import "./vault.css";
 
 /** What happened: as it happens, searched for, and proven. */
 export default function Audit() {
+  const isLive = query.value.get("tab") !== "search";
   return (
-    <Page title="Audit log" state={<LinkState />}>
-      <Tabs
-        label="The audit log"
-        tabs={[
-          { name: "now", title: "Now", content: () => <Tail /> },
-          { name: "search", title: "Search", content: () => <Search /> },
-          { name: "verify", title: "Verify", content: () => <Verify /> },
-        ]}
-      />
+    <Page title="Audit log" state={isLive && <LinkState />}>
+      <div class="stack">
+        <Tabs
+          label="The audit log"
+          tabs={[
+            { name: "now", title: "Now", content: () => <Tail /> },
+            { name: "search", title: "Search", content: () => <Search /> },
+            { name: "verify", title: "Verify", content: () => <Verify /> },
+          ]}
+        />
+      </div>
     </Page>
   );
 }

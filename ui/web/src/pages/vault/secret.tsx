@@ -56,7 +56,9 @@ function One({ info, reload }: { info: Info; reload: () => void }) {
           <Button kind="primary" onClick={() => setAsks("update")}>
             New version…
           </Button>
-          {secret.status === "active" && <Button onClick={() => setAsks("delete")}>Delete current…</Button>}
+          {secret.status === "active" && (
+            <Button onClick={() => setAsks("delete")}>Delete current…</Button>
+          )}
           <Button kind="danger" onClick={() => setAsks("purge")}>
             Erase…
           </Button>

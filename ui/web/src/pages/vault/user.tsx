@@ -56,7 +56,7 @@ function One({ user, reload }: { user: User; reload: () => void }) {
               ["E-mail", user.email || "–"],
               ["Roles", user.roles.length ? <Tags key="r" of={user.roles} most={20} /> : "none"],
               [
-                "Policies of his own",
+                "Own policies",
                 user.policies.length ? <Tags key="p" of={user.policies} most={20} /> : "none",
               ],
               ["Made", <Moment key="made" at={user.created_at} />],
