@@ -86,6 +86,12 @@ class AlertsWanted(Struct, frozen=True, forbid_unknown_fields=True):
     limit: Limit = 100
 
 
+class Seen(Struct, frozen=True, forbid_unknown_fields=True):
+    """What there is to say of it: why it came, what was done."""
+
+    note: Prose = ""
+
+
 class Checkpoint(Struct, frozen=True):
     """The agent's newest cosigned checkpoint; `fault` is `fork` or `rollback` if it went wrong."""
 
@@ -256,10 +262,11 @@ async def list_(call: Call, org: str, *, query: AlertsWanted) -> list[views.Aler
 
 @alerts.add(
     "POST", "organizations/{org}/alerts/{alert}/acknowledge", "It was seen", role=Role.OPERATOR,
-    returns=views.AlertView,
+    body=Seen, returns=views.AlertView,
 )  # fmt: skip
-async def acknowledge(call: Call, org: str, alert: str) -> views.AlertView:
-    return views.alert(await call.plane.alerts.acknowledge(org, alert, call.caller.actor))
+async def acknowledge(call: Call, org: str, alert: str, *, body: Seen) -> views.AlertView:
+    seen = await call.plane.alerts.acknowledge(org, alert, call.caller.actor, body.note)
+    return views.alert(seen)
 
 
 async def _move(call: Call, org: str, vault: str, to: Life, reason: str) -> views.AgentView:

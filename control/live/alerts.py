@@ -42,4 +42,5 @@ def alert_row(alert: Alert) -> Columns:
         "at": seconds(alert.at),
         "acknowledged_by": alert.acknowledged_by,
         "acknowledged_at": seconds(alert.acknowledged_at),
+        "note": alert.note,
     }

@@ -39,6 +39,8 @@ class Alert(Struct, frozen=True):
     acknowledged_at: int
     subject: str = ""
     """What it is about by the agent's own random id, in hexadecimal; empty for nothing."""
+    note: str = ""
+    """What the person who acknowledged it had to say. It is told to nobody by a channel."""
 
 
 class AuditEvent(Struct, frozen=True):

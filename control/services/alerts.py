@@ -54,7 +54,7 @@ class Alerts:
             )
         )
 
-    async def acknowledge(self, org: str, alert_id: str, by: str) -> Alert:
+    async def acknowledge(self, org: str, alert_id: str, by: str, note: str = "") -> Alert:
         """Somebody has seen it; the first to do so stays on record. Raises `NotFoundError`."""
         now = self._world.now()
 
@@ -64,7 +64,7 @@ class Alerts:
                 raise NotFoundError("not_found", "there is no such alert")
             if alert.acknowledged_at:
                 return alert
-            seen = replace(alert, acknowledged_by=by, acknowledged_at=now)
+            seen = replace(alert, acknowledged_by=by, acknowledged_at=now, note=note)
             records.put_alert(tx, seen)
             notices.post(
                 tx, notice_of(seen, Kind.ACKNOWLEDGED, f"{seen.message} (seen by {by})", now)

@@ -224,6 +224,7 @@ alerts: Final = _table(
     name("acknowledged_by"),
     big("acknowledged_at"),
     name("subject"),
+    prose("note"),
     sa.Index("ix_alerts_at", "org", "at"),
 )
 audit: Final = _table(

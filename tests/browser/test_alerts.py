@@ -30,11 +30,14 @@ def test_an_agent_that_dies_is_told_at_once(visit: Visiting, estate: Estate) -> 
         estate.agents["two"].kill()
         expect(dead).to_have_count(deaths + 1)
         dead.first.get_by_role("button", name="Acknowledge").click()
+        page.get_by_label("Note").fill("pulled the plug")
+        page.get_by_role("button", name="Acknowledge", exact=True).click()
         expect(dead).to_have_count(deaths)
         estate.agents["two"].start()
         expect(back).to_have_count(returns + 1)
         page.get_by_label("State").select_option("seen")
         expect(dead.first).to_contain_text("acme/admin")
+        expect(dead.first).to_contain_text("pulled the plug")
         page.get_by_role("searchbox", name="Find alerts").fill("offline")
         page.wait_for_url("**q=offline**")
         page.get_by_label("Severity").select_option("info")
@@ -46,7 +49,7 @@ def test_what_an_agent_says_is_text(visit: Visiting, estate: Estate) -> None:
     """Script in an alert is shown and never run. By the database: no agent of ours would say it."""
     row = {
         "org": "acme", "id": "b" * 32, "vault": "one", "code": "policy_alert", "severity": "info",
-        "message": SCRIPT, "at": 1_000_000_000, "acknowledged_by": SCRIPT, "acknowledged_at": 2,
+        "message": SCRIPT, "at": 1_000_000_000, "acknowledged_by": SCRIPT, "acknowledged_at": 2, "note": SCRIPT, "subject": "",
     }  # fmt: skip
     path = estate.plane.data / "control.db"
     with closing(sqlite3.connect(path, timeout=30)) as database, database:

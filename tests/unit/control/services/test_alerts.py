@@ -18,7 +18,7 @@ async def test_raised_told_acknowledged_swept(plane: Plane, world: FakeWorld) ->
         await alerts.raise_(one, two)
         events, _ = await heard.take()
     assert {e.subject for e in events} == {one.id, two.id}
-    assert (await alerts.acknowledge("acme", one.id, "acme/ann")).acknowledged_by == "acme/ann"
+    assert (await alerts.acknowledge("acme", one.id, "acme/ann", "mine")).note == "mine"
     assert (await alerts.acknowledge("acme", one.id, "acme/bob")).acknowledged_by == "acme/ann"
     with pytest.raises(NotFoundError):
         await alerts.acknowledge("other", one.id, "x")

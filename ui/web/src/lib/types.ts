@@ -64,6 +64,7 @@ export interface AlertRow {
   at: number;
   acknowledged_by: string;
   acknowledged_at: number;
+  note: string;
 }
 
 /** Topic `agent`: a section each. */

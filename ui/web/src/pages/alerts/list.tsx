@@ -9,7 +9,8 @@ import type { AlertRow } from "../../lib/types";
 import { State } from "../../parts/badge";
 import { Button } from "../../parts/button";
 import { Card } from "../../parts/card";
-import { Search, Select } from "../../parts/field";
+import { Dialog } from "../../parts/dialog";
+import { Field, Search, Select } from "../../parts/field";
 import { Empty, Failure, Loading, Stale } from "../../parts/states";
 import { TimeAgo } from "../../parts/time";
 import { toast, toastError } from "../../parts/toasts";
@@ -101,11 +102,7 @@ export function List() {
 }
 
 function One({ row }: { row: Row }) {
-  const acknowledge = () =>
-    post(ofOrganization(`alerts/${row.key}/acknowledge`)).then(
-      () => toast("Acknowledged"),
-      toastError,
-    );
+  const [asks, setAsks] = useState(false);
   const isSeen = row.acknowledged_at > 0;
   return (
     <li class={isSeen ? "seen" : ""}>
@@ -116,6 +113,7 @@ function One({ row }: { row: Row }) {
           {row.vault && <a href={within(`/agents/${row.vault}`)}>{row.vault}</a>}
         </p>
         <p>{row.message}</p>
+        {row.note && <p class="note">{row.note}</p>}
       </div>
       <div class="when">
         <TimeAgo at={row.at} />
@@ -125,12 +123,33 @@ function One({ row }: { row: Row }) {
           </span>
         )}
         {!isSeen && may("operator") && (
-          <Button onClick={acknowledge} aria-label={`Acknowledge: ${row.message}`}>
-            Acknowledge
+          <Button onClick={() => setAsks(true)} aria-label={`Acknowledge: ${row.message}`}>
+            Acknowledge…
           </Button>
         )}
       </div>
+      {asks && <Acknowledge row={row} close={() => setAsks(false)} />}
     </li>
+  );
+}
+
+function Acknowledge({ row, close }: { row: Row; close: () => void }) {
+  const [note, setNote] = useState("");
+  const act = async () => {
+    await post(ofOrganization(`alerts/${row.key}/acknowledge`), { note });
+    toast("Acknowledged");
+  };
+  return (
+    <Dialog title="Acknowledge it?" action="Acknowledge" act={act} close={close}>
+      <p>{row.message}</p>
+      <Field
+        label="Note"
+        hint="Why it came, what was done. It may stay empty."
+        value={note}
+        change={setNote}
+        maxLength={1024}
+      />
+    </Dialog>
   );
 }
 

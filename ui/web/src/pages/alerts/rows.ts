@@ -12,6 +12,7 @@ export interface Older {
   at: string;
   acknowledged_by: string;
   acknowledged_at: string | null;
+  note: string;
 }
 
 /** What the list is narrowed to; empty means any. */
@@ -38,6 +39,7 @@ export function narrowed<Row extends AlertRow>(
       (!severity || row.severity === severity) &&
       (!vault || row.vault === vault) &&
       (!state || (row.acknowledged_at ? "seen" : "open") === state) &&
-      (!wanted || `${row.vault} ${row.code} ${row.message}`.toLowerCase().includes(wanted)),
+      (!wanted ||
+        `${row.vault} ${row.code} ${row.message} ${row.note}`.toLowerCase().includes(wanted)),
   );
 }
