@@ -49,7 +49,8 @@ def test_what_an_agent_says_is_text(visit: Visiting, estate: Estate) -> None:
     """Script in an alert is shown and never run. By the database: no agent of ours would say it."""
     row = {
         "org": "acme", "id": "b" * 32, "vault": "one", "code": "policy_alert", "severity": "info",
-        "message": SCRIPT, "at": 1_000_000_000, "acknowledged_by": SCRIPT, "acknowledged_at": 2, "note": SCRIPT, "subject": "",
+        "message": SCRIPT, "at": 1_000_000_000, "acknowledged_by": SCRIPT, "acknowledged_at": 2,
+        "note": SCRIPT, "subject": "",
     }  # fmt: skip
     path = estate.plane.data / "control.db"
     with closing(sqlite3.connect(path, timeout=30)) as database, database:

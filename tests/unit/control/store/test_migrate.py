@@ -6,9 +6,9 @@ import pytest
 import sqlalchemy as sa
 
 from control.errors import UnavailableError
+from control.store.compliance_tables import metadata as ours
 from control.store.engines import open_engines
 from control.store.migrate import migrate
-from control.store.compliance_tables import metadata as ours
 from control.store.notice_tables import metadata
 from control.store.usage_tables import metadata as same
 
