@@ -97,7 +97,8 @@ class Metrics:
 
     def value(self, name: str) -> float:
         """A gauge as it reads now; names are those of `GAUGES`."""
-        return self._registry.get_sample_value(f"vault_{name}") or 0.0
+        (family,) = self._gauges[name].collect()  # of this one alone, not of the whole registry
+        return float(family.samples[0].value)
 
     def count(self, **readers: Reader) -> None:
         """Let counters read from these functions from now on. Names are those of `COUNTERS`."""
@@ -115,6 +116,10 @@ class Metrics:
         finally:
             self.actors = None
             self._registry.unregister(collector)
+
+    def families(self) -> list[Metric]:
+        """All of it as it is now, for other encoders."""
+        return list(self._registry.collect())
 
     def render(self) -> bytes:
         """All of it in Prometheus' text format, version 0.0.4."""

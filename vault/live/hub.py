@@ -12,7 +12,7 @@ from protocols.live.feed import Feed
 from vault.errors import VaultError
 from vault.model.live import Read
 
-EVERY: Final = 0.2
+EVERY: Final = 0.1
 """Seconds between two readings; one that took longer is followed by a rest of four times that."""
 SHARE: Final = 4.0
 
