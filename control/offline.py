@@ -45,7 +45,7 @@ async def verify_trails(settings: Settings, world: World) -> list[Finding]:
     """
     kept = await world.run_sync(_kept, settings)
     async with _opened(settings, world) as store:
-        trail = Trail(store, Bus(), world, await world.run_sync(_witness, settings))
+        trail = Trail(store, Bus(), world, await world.run_sync(witness_key, settings))
         known = [org for org, _, _ in await store.read(records.ends)]
         names = sorted({*known, *kept})  # a trail that is gone whole has a head all the same
         return [await _one(trail, org, kept.get(org)) for org in names]
@@ -84,8 +84,8 @@ async def _one(trail: Trail, org: str, head: Head | None) -> Finding:
     return Finding(org, verdict.size, at[0], verdict.broken_at, verdict.head)
 
 
-def _witness(settings: Settings) -> bytes:
-    """The public key that bases are signed with; empty where there is none yet."""
+def witness_key(settings: Settings) -> bytes:
+    """The public key that reports and bases are signed with; empty where there is none yet."""
     folder = settings.keys.folder
     if not (folder / "witness.pem").exists():
         return b""

@@ -37,14 +37,17 @@ def after(cron: str, zone: str, now: int) -> int:
 
 def _times(cron: str, zone: str, now: int) -> "map[int]":
     begin = datetime.fromtimestamp(now // SECOND, tz=UTC).astimezone(_zone(zone))
+    if len(cron.split()) != FIELDS:  # cronsim would take seconds, too
+        raise _malformed()
     try:
-        if len(cron.split()) != FIELDS:  # cronsim would take seconds, too
-            raise CronSimError
         return map(_instant, CronSim(cron, begin))
     except CronSimError:
-        raise ValidationError(
-            "cron_invalid", "cron is five fields: minute hour day month weekday", field="cron"
-        ) from None
+        raise _malformed() from None
+
+
+def _malformed() -> ValidationError:
+    told = "cron is five fields: minute hour day month weekday"
+    return ValidationError("cron_invalid", told, field="cron")
 
 
 @cache

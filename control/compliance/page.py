@@ -48,6 +48,7 @@ ul{margin:.3rem 0;padding-left:1.2rem}
 table{border-collapse:collapse;width:100%;margin:.5rem 0}
 th,td{text-align:left;vertical-align:top;padding:.3rem .5rem;border-bottom:1px solid var(--line)}
 th{font-size:.85rem;color:var(--soft);font-weight:600}
+th+th{text-align:right}
 td.n{text-align:right;font-variant-numeric:tabular-nums}
 .proofs{font-size:.82rem}
 .proofs td:first-child{white-space:nowrap}

@@ -121,13 +121,13 @@ def test_rules_are_tried_and_holds_placed_and_lifted(visit: Visiting, estate: Es
         window.open("/retention")
         window.heading("Retention")
         press(window, "What would go now?")
-        expect(page.get_by_role("table", name="What would go")).to_contain_text("Trail")
+        expect(page.get_by_role("group", name="What would go")).to_contain_text("Trail")
         page.get_by_role("row").filter(has_text="Trail").first.get_by_role(
             "button", name="Change…"
         ).click()
         page.get_by_label("Days").fill("400")
         confirm(window, "Set")
-        expect(page.get_by_role("table", name="Rules")).to_contain_text("this organization's rule")
+        expect(page.get_by_role("group", name="Rules")).to_contain_text("this organization's rule")
         press(window, "Place a hold…")
         page.get_by_label("Why").fill("Case 7 " + SCRIPT)
         confirm(window, "Place it")

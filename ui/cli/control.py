@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ui.cli import control_ca, control_trail, control_user
+from ui.cli import control_ca, control_report, control_trail, control_user
 from ui.cli.agent import leaves, require_private
 from ui.cli.errors import CliError
 from ui.cli.output import tell
@@ -21,6 +21,7 @@ app = typer.Typer(help="Run a control plane.", no_args_is_help=True)
 app.add_typer(control_ca.app, name="ca")
 app.add_typer(control_trail.app, name="trail")
 app.add_typer(control_user.app, name="user")
+app.add_typer(control_report.app, name="report")
 
 
 @app.command()

@@ -54,6 +54,19 @@ def export(
     offline(config, data_dir, partial(export_trail, org=organization, tell=_print))
 
 
+def settings_of(config: Path | None, data_dir: Path) -> "Settings":
+    """Those of the file or of a developer. Raises `CliError`."""
+    from control.config.load import dev_settings, load_settings
+    from protocols.settings.load import ConfigError
+
+    try:
+        if config is None:
+            return dev_settings("127.0.0.1:0", data_dir)
+        return load_settings(config)
+    except ConfigError as error:
+        raise CliError(str(error)) from None
+
+
 def offline(
     config: Path | None, data_dir: Path, do: Callable[["Settings", "World"], Awaitable[Any]]
 ) -> Any:
@@ -61,19 +74,11 @@ def offline(
     import trio
 
     from actors import SystemWorld
-    from control.config.load import dev_settings, load_settings
     from protocols.errors import ApiError
     from protocols.pki.errors import PkiError
-    from protocols.settings.load import ConfigError
     from ui.cli.agent import leaves
 
-    try:
-        settings = (
-            dev_settings("127.0.0.1:0", data_dir) if config is None else load_settings(config)
-        )
-    except ConfigError as error:
-        raise CliError(str(error)) from None
-    found: Any = None
+    settings, found = settings_of(config, data_dir), None
     try:
         found = trio.run(do, settings, SystemWorld())
     except* (ApiError, PkiError, OSError) as group:

@@ -4,7 +4,14 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from ui.cli import fleet_channel, fleet_entry, fleet_policy, fleet_usage, fleet_user
+from ui.cli import (
+    fleet_channel,
+    fleet_compliance,
+    fleet_entry,
+    fleet_policy,
+    fleet_usage,
+    fleet_user,
+)
 from ui.cli.errors import CliError
 from ui.cli.output import tell
 from ui.cli.pairs import given
@@ -21,6 +28,8 @@ app.add_typer(fleet_entry.tokens, name="enrolment-token")
 app.add_typer(fleet_user.app, name="user")
 app.add_typer(fleet_channel.app, name="channel")
 app.add_typer(fleet_usage.app, name="usage")
+app.add_typer(fleet_compliance.reports, name="report")
+app.add_typer(fleet_compliance.holds, name="hold")
 app.command("capacity")(fleet_usage.capacity)
 app.command("pending")(fleet_entry.pending)
 app.command("approve")(fleet_entry.approve)

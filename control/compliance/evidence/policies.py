@@ -32,16 +32,16 @@ def _in_force(tx: Tx, span: Span) -> Evidence:
     return evidence(
         "policies.in-force",
         "Each agent enforces the policies that it should",
-        share(len(fine), len(active)) if active else Result.NOT_EVIDENCED,
-        f"{len(fine)} of {plural(len(active), 'active agent')} enforce exactly the bundle that is "
-        f"meant for them ({with_rules} have policies in it); {failed} refused theirs. "
+        share(len(fine), len(rows)),
+        f"{len(fine)} of {plural(len(rows), 'agent')} that a policy is for enforce exactly the "
+        f"bundle that is meant for them ({with_rules} have policies in it); {failed} refused it. "
         "Bundles are signed by the policy key, and each names the hash of the one before.",
         figures={"active": len(active), "in_force": len(fine), "refused": failed,
                  "without": len(without)},
         wrong=[proofs.policy(row) for row in behind],
         fine=[proofs.policy(row) for row in fine],
-        exceptions=[*(row.vault for row in behind), *without],
-        lacking=f"{plural(len(without), 'agent')} never had a bundle." if without else "",
+        exceptions=[row.vault for row in behind],
+        lacking=f"For {plural(len(without), 'agent')} there never was a policy." if without else "",
     )  # fmt: skip
 
 

@@ -24,6 +24,12 @@ def things(plane: Plane) -> dict[str, str]:
     new = {"name": "theirs", "type": "slack", "url": "https://hooks.example/services/x"}
     channel = plane.want(201, "POST", f"{base}/channels", new)
     ticket = plane.want(201, "POST", f"{base}/enrolment-tokens", {"vault": "another"})
+    told = {"title": "T", "frameworks": ["soc2"]}
+    report = plane.want(201, "POST", f"{base}/reports", told | {"since": 1, "until": 86_400})
+    schedule = plane.want(201, "POST", f"{base}/report-schedules", told | {"cron": "0 6 * * *"})
+    word = {"framework": "soc2", "control": "CC1.4", "text": "theirs"}
+    note = plane.want(201, "POST", f"{base}/control-notes", word)
+    hold = plane.want(201, "POST", f"{base}/holds", {"reason": "case"})
     return {
         "vault": "theirs",
         "policy": "theirs",
@@ -38,6 +44,10 @@ def things(plane: Plane) -> dict[str, str]:
         "delivery": "00000000-0000-4000-8000-000000000002",
         "join": "00000000-0000-4000-8000-000000000001",
         "ticket": ticket["token"]["id"],
+        "report": report["id"],
+        "schedule": schedule["id"],
+        "note": note["id"],
+        "hold": hold["id"],
     }
 
 
@@ -89,6 +99,7 @@ def test_a_foreign_id_in_the_own_organization_is_not_found(
         "rollouts_start": {"version": 1},
         "channels_change": {"name": "x", "type": "slack"},
         "agents_command": {"command": "run_backup"},
+        "holds_lift": {"reason": "x"},
         "joins_approve": {"fingerprint": "0000-0000-0000-0000-0000", "vault": "x"},
     }
     makes = {"policies_write", "policies_validate"}  # a policy begins with its first version

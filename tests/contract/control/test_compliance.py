@@ -1,9 +1,7 @@
 """Reports, rules and legal holds on every database: no deletion takes what is held."""
 
-from collections.abc import Callable
 from typing import Any, Final
 
-import pytest
 import sqlalchemy as sa
 from msgspec.structs import replace
 
@@ -156,38 +154,37 @@ def hold(**fields: Any) -> Hold:
     return replace(made, **fields)
 
 
-@pytest.mark.parametrize(
-    ("held", "kept"),
-    [
-        (hold(), True),
-        (hold(vault="v1"), True),
-        (hold(since=OLD, until=OLD + 1), True),
-        (hold(since=OLD + SECOND), False),
-        (hold(until=OLD), False),
-        (hold(lifted_at=1), False),
-    ],
-    ids=["all", "agent", "span", "later", "earlier", "lifted"],
+HOLDS: Final = (
+    (hold(), True),
+    (hold(vault="v1"), True),
+    (hold(since=OLD, until=OLD + 1), True),
+    (hold(since=OLD + SECOND), False),
+    (hold(until=OLD), False),
+    (hold(lifted_at=1), False),
 )
-@pytest.mark.parametrize("sweep", [swept, ruled])
-async def test_no_deletion_takes_what_is_held(
-    store: Store, held: Hold, kept: bool, sweep: Callable[[Tx], None]
-) -> None:
+NO_RULE: Final = {
+    *("commands", "invitations", "ca_tokens", "ca_joins", "ca_certificates", "usage_parts")
+}
+
+
+async def test_no_deletion_takes_what_is_held(store: Store) -> None:
     """By any sweep and any rule; what is another organization's goes as ever."""
 
-    def change(tx: Tx) -> dict[str, list[str]]:
+    def change(tx: Tx) -> None:
         filled(tx)
-        before = left(tx)
-        holds.add_hold(tx, held)
-        sweep(tx)
-        assert all(orgs == list(ORGS) for orgs in before.values())
-        return left(tx)
+        assert all(orgs == list(ORGS) for orgs in left(tx).values())
+        for held, kept in HOLDS:
+            for sweep in (swept, ruled):
+                with tx.begin_nested() as point:
+                    holds.add_hold(tx, held)
+                    sweep(tx)
+                    after = left(tx)
+                    point.rollback()
+                for table, orgs in after.items():
+                    if sweep is swept or table not in NO_RULE:
+                        assert orgs == (["acme"] if kept else []), (table, held)
 
-    after = await store.write(change)
-    spared = {"commands", "invitations", "ca_tokens", "ca_joins", "ca_certificates", "usage_parts"}
-    for table, orgs in after.items():
-        if sweep is ruled and table in spared:
-            continue  # no rule is about them
-        assert orgs == (["acme"] if kept else []), table
+    await store.write(change)
 
 
 async def test_a_hold_on_another_agent_holds_only_what_has_none(store: Store) -> None:
@@ -275,7 +272,9 @@ async def test_a_trail_begins_behind_its_base(store: Store) -> None:
 
     def change(tx: Tx) -> None:
         for org in ORGS:
-            tx.execute(audit.insert(), [row(audit, org=org, seq=n, at=n) for n in (1, 2, 3)])
+            tx.execute(
+                audit.insert(), [row(audit, org=org, seq=n, at=n, detail={}) for n in (1, 2, 3)]
+            )
         assert records.count_older(tx, "acme", 9) == 2  # the newest stays
         assert records.count_older(tx, "acme", 2) == 1
         base = bases.Base("acme", 2, b"h", NOW, b"s")

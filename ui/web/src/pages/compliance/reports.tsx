@@ -29,7 +29,7 @@ export function ReportsTab() {
         if (!report) return <None />;
         return (
           <div class="stack">
-            <div class="line noprint">
+            <div class="line noprint chosen">
               <Select
                 aria-label="Report"
                 value={report.id}

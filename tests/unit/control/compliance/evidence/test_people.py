@@ -1,0 +1,65 @@
+"""What can be shown about people."""
+
+from collections.abc import Awaitable, Callable
+
+from msgspec.structs import replace
+
+from actors.testing import FakeWorld
+from control.api.plane import Plane
+from control.model.compliance import Evidence, Result
+from control.model.factors import SecondFactor
+from control.model.people import Role
+from control.store import factors, people
+from control.store.rows import Tx
+from tests.unit.control.compliance.conftest import noted
+from tests.unit.control.conftest import PASSWORD
+
+Shown = Callable[[], Awaitable[dict[str, Evidence]]]
+
+
+async def test_a_second_factor_is_met_only_when_demanded(plane: Plane, shown: Shown) -> None:
+    """Nobody has one: a gap, and who; everybody has one: partly; demanded: met."""
+    item = (await shown())["people.second-factor"]
+    assert (item.result, item.exceptions) == (Result.GAP, ("acme/ann",))
+
+    def have(tx: Tx) -> None:
+        factors.put_factor(
+            tx, SecondFactor("acme", "ann", b"s", confirmed=True, last_step=0, created_at=1)
+        )
+
+    await plane.store.write(have)
+    item = (await shown())["people.second-factor"]
+    assert (item.result, item.figures["having"]) == (Result.PARTLY, 1)
+
+    def demand(tx: Tx) -> None:
+        org = people.organization(tx, "acme")
+        assert org is not None
+        people.put_organization(tx, replace(org, second_factor=True))
+
+    await plane.store.write(demand)
+    assert (await shown())["people.second-factor"].result is Result.MET
+
+
+async def test_many_strong_roles_and_unused_accounts_are_named(
+    plane: Plane, world: FakeWorld, shown: Shown
+) -> None:
+    """More than five owners and admins, and more than a quarter; ninety days of silence."""
+    assert (await shown())["people.roles"].result is Result.MET
+    for number in range(5):
+        await plane.users.create(None, "acme", f"u{number}", Role.ADMIN, PASSWORD)
+    item = (await shown())["people.roles"]
+    assert (item.result, len(item.exceptions)) == (Result.PARTLY, 6)
+    assert (await shown())["people.dormant"].result is Result.MET
+    world.advance(91 * 86_400)
+    assert (await shown())["people.dormant"].figures == {"accounts": 6, "unused": 6}
+
+
+async def test_rules_are_told_as_they_are(plane: Plane, shown: Shown) -> None:
+    """Two hours of idleness are not fifteen minutes, a quarter of an hour is not half of one."""
+    await noted(plane, "sessions.login", "denied")
+    found = await shown()
+    assert found["people.sessions"].result is Result.MET
+    assert found["people.idle"].result is Result.GAP
+    assert found["people.lock-time"].result is Result.GAP
+    assert found["people.sign-ins"].figures["refused"] == 1
+    assert found["people.refusals"].figures["refused"] == 1

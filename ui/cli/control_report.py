@@ -1,0 +1,59 @@
+"""`freehold control report …`: a report held against its signature, on any machine."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ui.cli.control_trail import DEV, Config, DataDir
+from ui.cli.errors import CliError, Exit
+from ui.cli.session import session, shown
+
+app = typer.Typer(help="Compliance reports: verify them.", no_args_is_help=True)
+
+
+@app.command()
+@shown
+def verify(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(help="The JSON form of the report.", dir_okay=False)],
+    key: Annotated[
+        str, typer.Option(help="The control plane's key in hexadecimal; else the one kept here.")
+    ] = "",
+    config: Config = None,
+    data_dir: DataDir = DEV,
+) -> None:
+    """Check the signature, every part, and every proof that needs no database.
+
+    The key is that of `GET organizations/ORG/audit/head`: take it from there, never from the
+    report itself. Exit 1 if anything is not as it was signed.
+    """
+    from control.compliance.seal import MAX_BYTES, verify
+
+    try:
+        with file.open("rb") as opened:
+            data = opened.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise CliError(f"{file} cannot be read: {error.strerror}") from None
+    verdict = verify(data, _key(key, config, data_dir))
+    told = "not as it was signed" if verdict.faults else "whole"
+    row = {"verdict": told, "digest": verdict.digest, "faults": list(verdict.faults)}
+    session(context).show(row)
+    if verdict.faults:
+        raise typer.Exit(Exit.ERROR)
+
+
+def _key(given: str, config: Path | None, data_dir: Path) -> bytes:
+    """The public key: given, or that of the keys' folder. Raises `CliError`."""
+    from control.offline import witness_key
+    from ui.cli.control_trail import settings_of
+
+    if not given:
+        return witness_key(settings_of(config, data_dir))
+    try:
+        key = bytes.fromhex(given)
+    except ValueError:
+        key = b""
+    if len(key) != 32:  # noqa: PLR2004  # Ed25519
+        raise CliError("a key is 64 hexadecimal digits")
+    return key
