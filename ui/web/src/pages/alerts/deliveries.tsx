@@ -117,6 +117,7 @@ function columns(
       title: "When",
       width: "7rem",
       number: true,
+      wide: true,
       cell: row => <TimeAgo at={row.finished_at ?? row.due_at} />,
     },
     {

@@ -10,7 +10,6 @@ import { Empty } from "../../parts/states";
 import { type Column, Table } from "../../parts/table";
 import { TimeAgo } from "../../parts/time";
 import { type Listed, narrowed, ranked, type Summary, stateOf } from "./rows";
-import "./list.css";
 
 const MOST_CHOICES = 100; // of one filter, the most frequent; the search finds the others
 const URGENCY = ["offline", "locked", "late", "pending", "unknown", "online"];

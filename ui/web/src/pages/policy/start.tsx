@@ -49,7 +49,7 @@ export function Start({ policy, versions, total, close, started }: StartProps) {
         change={setVersion}
         options={versions.map(row => [`${row.version}`, label(row, policy)] as const)}
       />
-      <div class="columns tight">
+      <div class="columns">
         <Field
           label="First so many agents"
           type="number"
@@ -58,21 +58,14 @@ export function Start({ policy, versions, total, close, started }: StartProps) {
           change={setCanary}
         />
         <Field
-          label="Halt when more refuse than"
-          type="number"
-          min="0"
-          value={failures}
-          change={setFailures}
+          label="Then so many percent"
+          hint="Several steps as 10, 50."
+          fault={fault}
+          value={percentages}
+          change={setPercentages}
+          autocomplete="off"
         />
       </div>
-      <Field
-        label="Then so many percent"
-        hint="Several steps as 10, 50. The last step is everybody."
-        fault={fault}
-        value={percentages}
-        change={setPercentages}
-        autocomplete="off"
-      />
       <Choice
         label="The next step"
         value={automatic}
@@ -81,6 +74,13 @@ export function Start({ policy, versions, total, close, started }: StartProps) {
           ["yes", "By itself, when all of this one have applied"],
           ["no", "When a person says so"],
         ]}
+      />
+      <Field
+        label="Halt when more agents refuse it than"
+        type="number"
+        min="0"
+        value={failures}
+        change={setFailures}
       />
       <p role="status">
         {total ? (
