@@ -4,7 +4,8 @@ import logging
 import signal
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, Final
+from socket import gethostname
+from typing import TYPE_CHECKING, Any, Final
 
 import trio
 
@@ -28,8 +29,12 @@ from protocols.http import serve as serve_http
 from protocols.http.errors import TlsConfigError
 from protocols.http.scope import App, Receive, Scope, Send
 from protocols.systemd import Service
+from protocols.telemetry.running import telling, tracing_of
 from ui.web.files import File, read_files
 from ui.web.site import Site
+
+if TYPE_CHECKING:
+    from protocols.telemetry.tracing import Tracing
 
 DRAIN_GRACE: Final = 10.0  # seconds for answers in flight at SIGTERM
 DASHBOARD: Final = "/control.html"
@@ -54,7 +59,10 @@ async def serve(settings: Settings, tell: Callable[[str], None]) -> None:
         hub = Hub(plane.store, plane.bus, plane.watch, world)
         await nursery.start(hub.run)
         live = LiveDoor(plane, hub)
-        handle = await nursery.start(_listen, _by_kind(ops, live), settings, world)
+        plan = settings.telemetry.plan("freehold-control", gethostname())
+        tracing = tracing_of(plan, world.new_id)
+        served = _traced(_by_kind(ops, live), tracing)
+        handle = await nursery.start(_listen, served, settings, world)
         async with open_link(plane, settings, hub) as door:
             gauges = {"connections": lambda: float(handle.connections()), **_gauges(door)}
             gauges["live_browsers"] = lambda: float(live.open)
@@ -62,9 +70,20 @@ async def serve(settings: Settings, tell: Callable[[str], None]) -> None:
             gauges["live_refusals"] = lambda: float(live.refused)
             gauges |= _company(plane) | _told_to(plane.postman)
             with metrics.follow(partial(_by_presence, plane), gauges):
-                await _until_stopped(handle, nursery, _told(door))
+                async with telling(
+                    plan, metrics.families, tracing, now=world.now, sleep=world.sleep
+                ):
+                    await _until_stopped(handle, nursery, _told(door))
         await app.shutdown()
         nursery.cancel_scope.cancel()
+
+
+def _traced(app: App, tracing: "Tracing | None") -> App:
+    if tracing is None:
+        return app
+    from protocols.telemetry.asgi import Traced
+
+    return Traced(app, tracing)
 
 
 def _by_kind(http: App, live: App) -> App:

@@ -35,6 +35,10 @@ class Metrics:
         finally:
             self._registry.unregister(collector)
 
+    def families(self) -> list[Metric]:
+        """All of it as it is now, for other encoders."""
+        return list(self._registry.collect())
+
     def render(self) -> bytes:
         """Prometheus' text format, version 0.0.4."""
         return generate_latest(self._registry)

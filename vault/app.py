@@ -6,11 +6,12 @@ serve ─ backend ─ gate ─ HTTP server
 
 import logging
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
-from typing import Final
+from socket import gethostname
+from typing import TYPE_CHECKING, Any, Final
 
 import trio
 
@@ -21,6 +22,7 @@ from protocols.http.errors import TlsConfigError
 from protocols.http.scope import App
 from protocols.http.tls import build_context
 from protocols.systemd import Service
+from protocols.telemetry.running import telling, tracing_of
 from ui.web.files import read_files
 from vault.beside import ALONE
 from vault.config import Settings
@@ -28,6 +30,7 @@ from vault.crypto.kek.file import FileRootKey
 from vault.edge.asgi import Edge
 from vault.edge.browsers import Browsers
 from vault.edge.compat import Compat
+from vault.edge.dialect import Dialect
 from vault.edge.native.browsing import BrowsingNative
 from vault.edge.native.dialect import Native
 from vault.edge.ops import Ops
@@ -41,12 +44,16 @@ from vault.live.door import LiveDoor
 from vault.live.hub import Hub
 from vault.metrics import Metrics
 from vault.model.instant import SECOND
+from vault.pipeline import Pipeline
 from vault.store.sqlite import SqliteBackend
 from vault.unit import Parts, open_unit
 from vault.workers import worker
 from vault.workers.fleet import Fleet
 from vault.workers.relay import WorkerApp
 from vault.workers.zygote import Zygote
+
+if TYPE_CHECKING:
+    from protocols.telemetry.tracing import Tracing
 
 DRAIN_GRACE: Final = 10.0  # seconds for answers in flight at SIGTERM; systemd waits longer
 ORG: Final = "local"  # until an agent is enrolled with an organization
@@ -85,7 +92,11 @@ async def serve(
         world = SystemWorld(floor=await trio.to_thread.run_sync(kept_clock, backend))
         fleet = Fleet(zygote, settings.server.workers, metrics, world) if zygote else None
         linking = await world.run_sync(Linking, settings, metrics, world)
-        parts = Parts(settings, backend, metrics, world, dev_token, fleet or ALONE, linking.seam)
+        plan = settings.monitoring.telemetry.plan("freehold-agent", gethostname())
+        tracing = tracing_of(plan, world.new_id)
+        pipeline = _pipeline(tracing)
+        seam = linking.seam
+        parts = Parts(settings, backend, metrics, world, dev_token, fleet or ALONE, seam, pipeline)
         gate = _gate(parts)
         await nursery.start(gate.run_until_cancelled)
         await gate.load()
@@ -93,8 +104,11 @@ async def serve(
             await gate.initialise(1, 1, dev_token)
         await gate.unseal_alone()
         native = _native(settings, gate, world)
-        edge = Edge(
-            [Compat(gate, world), native, Ops(gate, world, metrics, native)], metrics, world
+        edge = _edge(
+            [Compat(gate, world), native, Ops(gate, world, metrics, native)],
+            metrics,
+            world,
+            tracing,
         )
         start = partial(_share, fleet) if fleet else _listen
         if native.browsers is not None:
@@ -108,12 +122,34 @@ async def serve(
         with metrics.follow(
             active_connections=handle.connections, sealed=lambda: float(not gate.is_open)
         ):
-            async with linking.linked(gate, backend, handle.connections):
+            async with (
+                telling(plan, metrics.families, tracing, now=world.now, sleep=world.sleep),
+                linking.linked(gate, backend, handle.connections),
+            ):
                 await _until_stopped(handle, gate, nursery)
         # In order, not by cancellation: the counters are flushed and the log's end is signed.
         gate.want_seal()
         await gate.wait_sealed()
         nursery.cancel_scope.cancel()
+
+
+def _pipeline(tracing: "Tracing | None") -> Callable[..., Pipeline]:
+    if tracing is None:
+        return Pipeline
+    from vault.tracing import TracedPipeline
+
+    return partial(TracedPipeline, tracing)
+
+
+def _edge(
+    dialects: Sequence[Dialect], metrics: Metrics, world: World, tracing: "Tracing | None"
+) -> Any:
+    edge = Edge(dialects, metrics, world)
+    if tracing is None:
+        return edge
+    from protocols.telemetry.asgi import Traced
+
+    return Traced(edge, tracing)
 
 
 async def _share(

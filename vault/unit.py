@@ -114,6 +114,7 @@ class Parts:
     dev_token: str = ""  # development: make sure that this root token and KV v2 at secret/ exist
     beside: Beside = ALONE
     seam: Seam = field(default_factory=Seam)
+    pipeline: Callable[..., Pipeline] = Pipeline
 
 
 @asynccontextmanager
@@ -282,7 +283,7 @@ def _pipeline(
     chosen = {name.replace("_", "-") for name in parts.settings.authentication.methods}
     methods = {name: method for name, method in known.items() if name in chosen}
     rate = parts.settings.limits.rate
-    return Pipeline(
+    return parts.pipeline(
         authenticator=Authenticator(base.scheme, methods, usage, world),
         authorizer=authorizer,
         limits=RateLimits(

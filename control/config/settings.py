@@ -7,6 +7,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 
 from control.model.notices import Tls as MailTls
 from protocols.instant import SECOND
+from protocols.settings.telemetry import Telemetry
 from protocols.settings.units import Duration, FilePath, Section
 
 MINUTE: Final = 60 * SECOND
@@ -218,6 +219,7 @@ class Settings(Section):
     keys: Keys
     presence: Presence = Presence()
     retention: Retention = Retention()
+    telemetry: Telemetry = Telemetry()
     sessions: Sessions = Sessions()
     identity: Identity = Identity()
     notify: Notify = Notify()

@@ -9,6 +9,7 @@ from urllib.parse import unquote, urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
+from protocols.settings.telemetry import Telemetry
 from protocols.settings.units import Duration, FilePath, Section, Size, not_yet, off_until
 from vault.config.caching import Cache
 from vault.config.linking import ControlPlane
@@ -235,6 +236,7 @@ class Monitoring(Section):
     metrics_enabled: bool = True
     prometheus_endpoint: Literal["/metrics"] = "/metrics"
     health_check_interval: Duration = 30 * SECOND
+    telemetry: Telemetry = Telemetry()
 
     @field_validator("health_check_interval")
     @classmethod

@@ -1,0 +1,46 @@
+"""Telemetry for as long as a process runs; what is off is not even imported."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import trio
+
+from protocols.telemetry.families import Families
+from protocols.telemetry.plan import Plan
+
+if TYPE_CHECKING:
+    from protocols.telemetry.tracing import Tracing
+
+
+def tracing_of(plan: Plan, new_id: Callable[[], str]) -> "Tracing | None":
+    """What makes spans; None where there are to be none."""
+    if not (plan.otlp.url and plan.traces):
+        return None
+    from protocols.telemetry.tracing import Tracing
+
+    return Tracing(plan.resource, plan.sample, new_id)
+
+
+@asynccontextmanager
+async def telling(
+    plan: Plan,
+    families: Callable[[], Families],
+    tracing: "Tracing | None",
+    *,
+    now: Callable[[], int],
+    sleep: Callable[[float], Awaitable[None]],
+) -> AsyncIterator[None]:
+    """Send by the plan for the length of the block, and at its end the spans that still wait."""
+    if not (plan.remote_write.url or plan.otlp.url):
+        yield
+        return
+    from protocols.telemetry.exporting import Exporter
+
+    exporter = Exporter(plan, families, tracing, now=now, sleep=sleep)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(exporter.run)
+        yield
+        nursery.cancel_scope.cancel()
+    with trio.CancelScope(shield=True):
+        await exporter.flush()

@@ -1,0 +1,111 @@
+"""Spans by OpenTelemetry's SDK, kept in a bounded queue until they are exported. No thread.
+
+A span has a name from the program, an outcome and times: no path, no name, no value of anybody.
+What a caller's `traceparent` (W3C Trace Context) says of sampling is kept to.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Final
+
+from opentelemetry.context import Context
+from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import ReadableSpan, SpanLimits, SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace.id_generator import IdGenerator
+from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
+from opentelemetry.trace import Span, SpanKind, Status, StatusCode
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+QUEUE: Final = 8192
+"""Spans that wait for the next export; more are dropped, the newest first, and counted."""
+BATCH: Final = 1024
+_W3C: Final = TraceContextTextMapPropagator()
+
+
+class Waiting(SpanProcessor):
+    """Where spans that ended wait."""
+
+    def __init__(self) -> None:
+        self.spans: deque[ReadableSpan] = deque()
+        self.dropped = 0
+
+    def on_end(self, span: ReadableSpan) -> None:
+        """Keep it, if there is room."""
+        if span.context is None or not span.context.trace_flags.sampled:
+            return
+        if len(self.spans) < QUEUE:
+            self.spans.append(span)
+        else:
+            self.dropped += 1
+
+
+class _Ids(IdGenerator):
+    def __init__(self, new_id: Callable[[], str]) -> None:
+        self._new_id = new_id
+
+    def generate_span_id(self) -> int:
+        return int(self._new_id().replace("-", "")[16:], 16) or 1
+
+    def generate_trace_id(self) -> int:
+        return int(self._new_id().replace("-", ""), 16)
+
+
+class Tracing:
+    """Makes spans for one process. `sample`: the share of requests that begin a trace here."""
+
+    def __init__(
+        self, resource: Mapping[str, str], sample: float, new_id: Callable[[], str]
+    ) -> None:
+        self.waiting = Waiting()
+        provider = TracerProvider(
+            sampler=ParentBased(TraceIdRatioBased(sample)),
+            resource=Resource(dict(resource)),
+            shutdown_on_exit=False,
+            id_generator=_Ids(new_id),
+            span_limits=SpanLimits(max_attributes=16, max_events=0, max_links=0),
+        )
+        provider.add_span_processor(self.waiting)
+        self._tracer = provider.get_tracer("freehold")
+
+    @contextmanager
+    def request(self, method: str, traceparent: str) -> Iterator[Span]:
+        """A request that somebody made of us; spans within the block are below it."""
+        carrier = {"traceparent": traceparent} if traceparent else {}
+        above = _W3C.extract(carrier, Context())
+        with self._tracer.start_as_current_span(
+            method,
+            above,
+            kind=SpanKind.SERVER,
+            attributes={"http.request.method": method},
+            record_exception=False,
+            set_status_on_exception=False,
+        ) as span:
+            yield span
+
+    @contextmanager
+    def step(self, name: str, **attributes: str) -> Iterator[Span]:
+        """A part of what is under way. An exception shows as its type alone."""
+        with self._tracer.start_as_current_span(
+            name, attributes=attributes, record_exception=False, set_status_on_exception=False
+        ) as span:
+            try:
+                yield span
+            except BaseException as error:
+                span.set_attribute("error.type", type(error).__name__)
+                span.set_status(Status(StatusCode.ERROR))
+                raise
+
+    def take(self) -> bytes:
+        """The next export's body; empty when nothing waits."""
+        queue = self.waiting.spans
+        spans = [queue.popleft() for _ in range(min(len(queue), BATCH))]
+        return encode_spans(spans).SerializeToString() if spans else b""
+
+
+def traceparent() -> str:
+    """The header of the span that is under way, for what we ask of others; empty for none."""
+    carrier: dict[str, str] = {}
+    _W3C.inject(carrier)
+    return carrier.get("traceparent", "")

@@ -1,0 +1,87 @@
+"""Sending: what was planned, and on when a receiver fails."""
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import trio
+
+from actors import SystemWorld
+from protocols.telemetry.exporting import Exporter
+from protocols.telemetry.plan import Plan, Target
+from protocols.telemetry.running import telling, tracing_of
+from tests.unit.protocols.telemetry.figures import families
+from tests.unit.protocols.telemetry.receiver import Receiver, receiving
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    """On a port of its own."""
+    with receiving() as running:
+        yield running
+
+
+def plan(receiver: Receiver, token_file: Path | None = None) -> Plan:
+    """Everything to one receiver."""
+    return Plan(
+        remote_write=Target(url=f"{receiver.url}/api/v1/write", token_file=token_file),
+        otlp=Target(url=receiver.url),
+        interval=3600,
+        sample=1.0,
+        labels={"job": "x", "instance": "y"},
+    )
+
+
+async def until(receiver: Receiver, count: int) -> None:
+    """Wait for so many requests."""
+    with trio.fail_after(20):
+        while len(receiver.got) < count:  # noqa: ASYNC110  # another thread receives
+            await trio.sleep(0.01)
+
+
+async def test_all_three_are_sent(receiver: Receiver, tmp_path: Path) -> None:
+    """Remote write with its token, figures and spans by OTLP; at the end what still waits."""
+    token = tmp_path / "token"
+    token.write_text("t0ken\n")
+    world, chosen = SystemWorld(), plan(receiver, token)
+    tracing = tracing_of(chosen, world.new_id)
+    assert tracing is not None
+    async with telling(chosen, families, tracing, now=world.now, sleep=world.sleep):
+        await until(receiver, 2)
+        with tracing.request("GET", ""):
+            pass
+    paths = sorted(path for path, _, _ in receiver.got)
+    assert paths == ["/api/v1/write", "/v1/metrics", "/v1/traces"]
+    headers = next(headers for path, headers, _ in receiver.got if path == "/api/v1/write")
+    assert headers["Authorization"] == "Bearer t0ken"
+    assert (headers["Content-Encoding"], headers["X-Prometheus-Remote-Write-Version"]) == (
+        "snappy", "0.1.0",
+    )  # fmt: skip
+
+
+async def test_off_does_nothing() -> None:
+    """No address, no span, no task."""
+    world, nothing = SystemWorld(), Plan()
+    assert tracing_of(nothing, world.new_id) is None
+    async with telling(nothing, families, None, now=world.now, sleep=world.sleep):
+        pass
+
+
+async def test_failures_are_counted_and_told_once(
+    receiver: Receiver, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Refused, then away: it goes on, and says so again only after it had worked."""
+    world = SystemWorld()
+    chosen = Plan(remote_write=Target(url=f"{receiver.url}/w"), interval=0.01)
+    exporter = Exporter(chosen, families, None, now=world.now, sleep=world.sleep)
+    receiver.status = 500
+    with caplog.at_level(logging.WARNING, "freehold.telemetry"):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(exporter.run)
+            await until(receiver, 3)
+            nursery.cancel_scope.cancel()
+    assert exporter.failed >= 2
+    assert [record.message for record in caplog.records] == [
+        f"telemetry cannot be sent to {receiver.url}/w: it answers 500"
+    ]

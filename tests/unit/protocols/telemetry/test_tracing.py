@@ -1,0 +1,71 @@
+"""Spans: sampled as the caller wants, linked to it, without a word of anybody's."""
+
+import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from actors import SystemWorld
+from protocols.telemetry import tracing as module
+from protocols.telemetry.tracing import Tracing, traceparent
+
+ABOVE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-{}"
+
+
+def made(sample: float = 1.0) -> Tracing:
+    """For a service `x`."""
+    return Tracing({"service.name": "x"}, sample, SystemWorld().new_id)
+
+
+def spans(tracing: Tracing) -> list[object]:
+    """What is exported."""
+    body = tracing.take()
+    if not body:
+        return []
+    [told] = ExportTraceServiceRequest.FromString(body).resource_spans
+    assert told.resource.attributes[0].value.string_value == "x"
+    return list(told.scope_spans[0].spans)
+
+
+def test_a_request_and_its_steps_are_one_trace() -> None:
+    """The caller's trace goes on; what we ask of others belongs to it; an error is its type."""
+    tracing = made(0.0)
+
+    def fail() -> None:
+        with tracing.step("handle", dialect="native"):
+            assert traceparent().split("-")[1] == "0af7651916cd43dd8448eb211c80319c"
+            raise KeyError("canary")
+
+    with tracing.request("GET", ABOVE.format("01")), pytest.raises(KeyError):
+        fail()
+    assert traceparent() == ""
+    body = tracing.take()
+    assert b"canary" not in body
+    [told] = ExportTraceServiceRequest.FromString(body).resource_spans
+    step, request = told.scope_spans[0].spans
+    assert request.trace_id.hex() == "0af7651916cd43dd8448eb211c80319c"
+    assert request.parent_span_id.hex() == "b7ad6b7169203331"
+    assert step.parent_span_id == request.span_id
+    assert {a.key: a.value.string_value for a in step.attributes} == {
+        "dialect": "native", "error.type": "KeyError",
+    }  # fmt: skip
+    assert tracing.take() == b""
+
+
+def test_whoever_does_not_sample_is_not_sampled() -> None:
+    """A caller's decision counts; without a caller our share does."""
+    for sample, above, wanted in ((1.0, ABOVE.format("00"), 0), (1.0, "", 1), (0.0, "", 0),
+                                  (1.0, "garbage", 1)):  # fmt: skip
+        tracing = made(sample)
+        with tracing.request("GET", above):
+            pass
+        assert len(spans(tracing)) == wanted
+
+
+def test_what_waits_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody takes them: the rest is dropped, and counted."""
+    monkeypatch.setattr(module, "QUEUE", 2)
+    tracing = made()
+    for _ in range(5):
+        with tracing.request("GET", ""):
+            pass
+    assert tracing.waiting.dropped == 3
+    assert len(spans(tracing)) == 2

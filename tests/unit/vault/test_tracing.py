@@ -1,0 +1,77 @@
+"""The pipeline with spans: the same answers, each step to be seen, nobody's words in them."""
+
+from typing import Any
+
+import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from actors import SystemWorld
+from protocols.telemetry.tracing import Tracing
+from tests.unit.vault import test_pipeline as plain
+from vault import pipeline
+from vault.tracing import TracedPipeline
+
+
+def test_it_takes_the_same_steps() -> None:
+    """Every step that it puts a span around is one that the pipeline still has."""
+    own = {name for name in vars(TracedPipeline) if not name.startswith("__")}
+    assert own == {"run", "_authenticate", "_authorize"}
+    assert own <= set(vars(pipeline.Pipeline))
+    assert plain.__doc__
+
+
+async def test_a_read_shows_its_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Authenticate, authorize, handle, record: below the operation, without path or value."""
+    from dataclasses import dataclass
+
+    from vault.audit.record import AuditEvent
+    from vault.authz.access import Decision
+    from vault.handlers.handler import Call, Handler
+    from vault.metrics import Metrics
+    from vault.model.identity import Identity, Method
+    from vault.model.operation import Capability, Operation, Origin
+    from vault.model.path import ResourcePath
+    from vault.model.payloads import Nothing
+
+    ann = Identity(id="u", name="canary-ann", method=Method.TOKEN, policies=("p",))
+
+    @dataclass
+    class Fake:
+        records: list[AuditEvent]
+
+        async def authenticate(self, *_: object) -> Identity:
+            return ann
+
+        def take(self, _: str) -> None:
+            pass
+
+        def decide(self, _: object) -> Decision:
+            return Decision(allowed=True)
+
+        async def record(self, event: AuditEvent) -> None:
+            self.records.append(event)
+
+    async def handle(_: Call) -> str:
+        return "canary-value"
+
+    fake: Any = Fake([])
+    tracing = Tracing({}, 1.0, SystemWorld().new_id)
+    handlers = {"x.read": Handler(run=handle, capability=Capability.READ)}
+    traced = TracedPipeline(
+        tracing, authenticator=fake, authorizer=fake, limits=fake, audit=fake, barrier=fake,
+        handlers=handlers, metrics=Metrics(), world=SystemWorld(),
+    )  # fmt: skip
+    op = Operation(
+        name="x.read", path=ResourcePath.parse("s/canary-path"), payload=Nothing(),
+        request_id="r", credential="canary-token", origin=Origin(ip="10.0.0.9", dialect="native"),
+    )  # fmt: skip
+    assert await traced.run(op) == "canary-value"
+    assert len(fake.records) == 1
+    body = tracing.take()
+    assert b"canary" not in body
+    assert b"10.0.0.9" not in body
+    [told] = ExportTraceServiceRequest.FromString(body).resource_spans
+    spans = told.scope_spans[0].spans
+    names = [span.name for span in spans]
+    assert names == ["authenticate", "authorize", "handle", "record", "x.read"]
+    assert all(span.parent_span_id == spans[-1].span_id for span in spans[:-1])

@@ -1,0 +1,61 @@
+"""The pipeline with a span for each of its steps, in the place of the plain one where it is on.
+
+A span tells operation, outcome and time. The step that was slow is seen; whose request it was, and
+for what, is in the audit log alone.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Any
+
+from protocols.telemetry.tracing import Tracing
+from vault.audit.record import AuditEvent
+from vault.authz.access import Decision
+from vault.handlers.handler import Call, Handler, Handlers
+from vault.model.identity import Identity
+from vault.model.operation import Facts, Operation
+from vault.pipeline import Pipeline, Recorder, Trail
+
+
+class TracedPipeline(Pipeline):
+    """As `Pipeline`; each step is a span below the operation's."""
+
+    def __init__(
+        self, tracing: Tracing, *, audit: Recorder, handlers: Handlers, **parts: Any
+    ) -> None:
+        traced = {name: _traced(tracing, handler) for name, handler in handlers.items()}
+        super().__init__(audit=_Recorder(tracing, audit), handlers=traced, **parts)
+        self._tracing = tracing
+
+    async def run(self, op: Operation) -> object:
+        """See `Pipeline`."""
+        with self._tracing.step(op.name, dialect=op.origin.dialect):
+            return await super().run(op)
+
+    async def _authenticate(self, op: Operation) -> Identity:
+        with self._tracing.step("authenticate"):
+            return await super()._authenticate(op)
+
+    def _authorize(self, trail: Trail, facts: Facts) -> Decision:
+        with self._tracing.step("authorize"):
+            return super()._authorize(trail, facts)
+
+
+class _Recorder:
+    def __init__(self, tracing: Tracing, audit: Recorder) -> None:
+        self._tracing = tracing
+        self._audit = audit
+
+    async def record(self, event: AuditEvent) -> None:
+        with self._tracing.step("record", phase=event.phase):
+            await self._audit.record(event)
+
+
+def _traced(tracing: Tracing, handler: Handler) -> Handler:
+    run: Callable[[Call], Awaitable[object]] = handler.run
+
+    async def traced(call: Call) -> object:
+        with tracing.step("handle"):
+            return await run(call)
+
+    return replace(handler, run=traced)
