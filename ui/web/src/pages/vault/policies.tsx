@@ -9,7 +9,6 @@ import { Field, Search } from "../../parts/field";
 import { Page } from "../../parts/page";
 import { Await, Empty } from "../../parts/states";
 import { type Column, Table } from "../../parts/table";
-import "../fleet/list.css";
 
 interface Row {
   name: string;

@@ -15,7 +15,6 @@ import { type Column, Table } from "../../parts/table";
 import { TimeAgo } from "../../parts/time";
 import { toast } from "../../parts/toasts";
 import { Create } from "./secret/write";
-import "../fleet/list.css";
 import "./vault.css";
 
 const PAGE = 200; // secrets at a time

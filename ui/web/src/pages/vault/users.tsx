@@ -15,7 +15,6 @@ import { Await, Empty } from "../../parts/states";
 import { type Column, Table } from "../../parts/table";
 import { TimeAgo } from "../../parts/time";
 import { toast } from "../../parts/toasts";
-import "../fleet/list.css";
 import "./vault.css";
 
 const PAGE = 200;
