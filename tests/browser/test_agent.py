@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from tests.acceptance.agent import Agent
+from tests.browser.estate import Estate
 from tests.browser.lone import STRANGE, lone, looking, tell
 from tests.browser.visit import NARROW, PATIENCE, WIDE, Visit, visiting
 
@@ -264,6 +265,22 @@ def test_what_happens_is_seen_searched_verified_and_proven(look: Looking, agent:
         window.see("Whole")
         found = tell(agent, "GET", "audit/verification")
         window.see(found["root"])
+
+
+def test_what_left_for_a_control_plane_is_shown_and_verified(
+    chromium: Browser, estate: Estate
+) -> None:
+    """Of an agent that has one: the link as it is, each byte that was sent, the ledger whole."""
+    with looking(chromium, estate.agents["one"]) as window:
+        page = window.page
+        window.open("/link")
+        expect(page.locator(".page-head")).to_contain_text("Online")
+        page.get_by_role("link", name="Sent in all").click()
+        window.heading("What left")
+        page.get_by_role("row").nth(1).click()
+        expect(page.get_by_role("region", name="What it says")).to_be_visible()
+        press(window, "Verify the ledger")
+        expect(page.locator(".page-head")).to_contain_text("Whole:")
 
 
 def test_markup_from_a_person_is_text(look: Looking, agent: Agent) -> None:

@@ -134,6 +134,7 @@ def test_a_connection_string_is_not_in_the_repr() -> None:
         ("authentication", {"methods": []}, "at least 1"),
         ("authentication", {"session_timeout": "10s"}, "is 1m to 32d"),
         ("authentication", {"session_timeout": "33d"}, "is 1m to 32d"),
+        ("authentication", {"session_idle": "10s"}, "is 1m to 24h"),
         ("authentication", {"max_sessions_per_user": 0}, "greater than or equal to 1"),
         ("storage", {**STORAGE, "connection_timeout": "500ms"}, "is 1s to 10m"),
         ("storage", {**STORAGE, "connection_timeout": "11m"}, "is 1s to 10m"),
@@ -162,6 +163,14 @@ def test_sessions_and_connections_are_the_owners_to_bound() -> None:
     assert found.authentication.session_timeout == 8 * 3600 * 10**9
     assert found.authentication.max_sessions_per_user == 3
     assert found.storage.connection_timeout == 2 * 10**9
+
+
+def test_the_web_interface_is_off_until_somebody_wants_it() -> None:
+    """And with several processes it cannot be on: one of them would have the live feed."""
+    assert settings().server.web is False
+    assert settings(server={"port": 1, "tls": TLS, "web": "on"}).server.web
+    assert settings().authentication.session_idle == 15 * 60 * 10**9
+    assert "needs workers: 1" in refusal(server={"port": 1, "tls": TLS, "web": True, "workers": 2})
 
 
 def test_the_limits_of_all_callers_together() -> None:
