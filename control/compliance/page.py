@@ -24,7 +24,7 @@ from control.model.compliance import (
     SettingProof,
     TrailProof,
 )
-from protocols.instant import rfc3339
+from protocols.instant import SECOND, rfc3339
 
 STYLE: Final = """
 :root{color-scheme:light;--ink:#1b2430;--soft:#59636f;--line:#d5dbe1;--met:#17663a;--partly:#8a5300;
@@ -96,8 +96,8 @@ def _title(report: Report, digest: str) -> str:
     header = report.header
     facts = (
         ("Organization", header.org),
-        ("Period", f"{rfc3339(header.since)} to {rfc3339(header.until)}"),
-        ("Made", f"{rfc3339(header.made_at)}, asked for by {header.made_by}"),
+        ("Period", f"{_time(header.since)} to {_time(header.until)}"),
+        ("Made", f"{_time(header.made_at)}, asked for by {header.made_by}"),
         ("Report", header.id),
         ("Digest (SHA-256)", digest),
         ("Signed by (Ed25519)", header.trail.key),
@@ -138,7 +138,7 @@ def _control(report: Report, control: Judged) -> str:
         for item in told
     )
     notes = "".join(
-        f"<li>{escape(note.by)}, {rfc3339(note.at)}: {escape(note.text)}"
+        f"<li>{escape(note.by)}, {_time(note.at)}: {escape(note.text)}"
         + (f" ({escape(note.name)}, SHA-256 <code>{note.digest}</code>)" if note.digest else "")
         + "</li>"
         for note in control.notes
@@ -167,9 +167,8 @@ def _evidence(report: Report) -> str:
 def _item(item: Evidence) -> str:
     exceptions = "".join(f"<li>{escape(name)}</li>" for name in item.exceptions)
     shown = len(item.proofs)
-    of_all = (
-        f"{shown} of {item.total} proofs; all that is wrong comes first" if shown else "no proof"
-    )
+    first = "; what is wrong comes first" if shown < item.total else ""
+    of_all = f"{shown} of {item.total} proofs{first}" if shown else "no proof"
     return (
         f'<article class="card long" id="{escape(item.id)}"><div class="head">'
         f"<h3>{escape(item.title)}</h3>{_mark(item.result)}</div>"
@@ -194,7 +193,7 @@ def told(proof: Proof) -> str:
     match proof:
         case TrailProof(record):
             return (
-                f"record {record.seq} of the trail, {rfc3339(record.at)}: "
+                f"record {record.seq} of the trail, {_time(record.at)}: "
                 f"{escape(record.actor or 'nobody')} {escape(record.operation)} "
                 f"{escape(record.target)} {escape(record.result)}<br>"
                 f"<code>hash {escape(record.hash)}</code>"
@@ -203,7 +202,7 @@ def told(proof: Proof) -> str:
             grown = f", grown from {proof.grown_from} (proven)" if proof.grown_from else ""
             return (
                 f"{escape(proof.vault)}: {proof.size} records{grown}, cosigned "
-                f"{rfc3339(proof.at)}<br><code>root {escape(proof.root)}<br>"
+                f"{_time(proof.at)}<br><code>root {escape(proof.root)}<br>"
                 f"{escape(proof.cosignature.strip())}</code>"
             )
         case PolicyProof():
@@ -212,14 +211,14 @@ def told(proof: Proof) -> str:
                 f"<code>bundle {escape(proof.bundle)}<br>signature {escape(proof.signature)}</code>"
             )
         case CertificateProof():
-            end = f", revoked {rfc3339(proof.revoked_at)}" if proof.revoked_at else ""
+            end = f", revoked {_time(proof.revoked_at)}" if proof.revoked_at else ""
             return (
                 f"{escape(proof.vault)}: serial {escape(proof.serial)}, generation "
-                f"{proof.generation}, until {rfc3339(proof.not_after)}{end}<br>"
+                f"{proof.generation}, until {_time(proof.not_after)}{end}<br>"
                 f"<code>SHA-256 {escape(proof.digest)}</code>"
             )
         case ReportedProof():
-            when = f", {rfc3339(proof.at)}" if proof.at else ""
+            when = f", {_time(proof.at)}" if proof.at else ""
             return f"{escape(proof.vault)} says: {escape(proof.name)} = {escape(proof.value)}{when}"
         case SettingProof():
             return f"{escape(proof.name)} = {escape(proof.value)}"
@@ -235,3 +234,8 @@ def _how(report: Report) -> str:
         f"<p>End of the trail when it was made: record {end.size}, <code>{escape(end.hash)}</code>"
         "</p></section>"
     )
+
+
+def _time(instant: int) -> str:
+    """To the second, as people read it; the JSON form has all of it."""
+    return rfc3339(instant - instant % SECOND)

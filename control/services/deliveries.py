@@ -64,7 +64,8 @@ class Deliveries:
 
         def change(tx: Tx) -> None:
             _dead(tx, org, identifier)
-            channels.drop_delivery(tx, org, identifier)
+            if not channels.drop_delivery(tx, org, identifier):
+                raise ConflictError("held", "a legal hold keeps this message")
 
         await self._store.write(change)
 

@@ -35,7 +35,7 @@ def channels_of(tx: Tx, org: str) -> list[Channel]:
 
 
 def drop_channel(tx: Tx, org: str, identifier: str) -> None:
-    """Remove it and its messages."""
+    """Remove it and its messages, but for those that a legal hold covers."""
     c, d = channels.c, deliveries.c
     tx.execute(channels.delete().where(c.org == org, c.id == identifier))
     mine = d.org == org, d.channel == identifier, sa.not_(is_held(d.org, d.created_at))
@@ -68,10 +68,11 @@ def delivery(tx: Tx, org: str, identifier: str) -> Delivery | None:
     return first(tx, Delivery, _DELIVERY, org=org, id=identifier)
 
 
-def drop_delivery(tx: Tx, org: str, identifier: str) -> None:
-    """Remove it."""
+def drop_delivery(tx: Tx, org: str, identifier: str) -> bool:
+    """Remove it, unless a legal hold covers it; whether it is gone."""
     d = deliveries.c
-    tx.execute(deliveries.delete().where(d.org == org, d.id == identifier))
+    mine = d.org == org, d.id == identifier, sa.not_(is_held(d.org, d.created_at))
+    return tx.execute(deliveries.delete().where(*mine)).rowcount > 0
 
 
 def deliveries_of(

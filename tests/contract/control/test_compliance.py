@@ -122,6 +122,7 @@ def ruled(tx: Tx) -> None:
             retention.delete(tx, kind, org, NOW, 100)
         retention.drop_oldest_report(tx, org)
         channels.drop_channel(tx, org, "c")
+        channels.drop_delivery(tx, org, "x")
 
 
 TABLES: Final = (
