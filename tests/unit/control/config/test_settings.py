@@ -54,3 +54,24 @@ def test_good_ones(tmp_path: Path) -> None:
 def test_bad_ones_name_the_fault(tmp_path: Path, old: str, new: str, said: str) -> None:
     """And the process does not start."""
     assert said in read(tmp_path, GOOD.replace(old, new))
+
+
+MAIL = 'mail: {host: mail.example, sender: "f@a.example"}'
+
+
+@pytest.mark.parametrize(
+    ("section", "said"),
+    [
+        (MAIL, ""),
+        ('private: ["10.1.0.0/16", "fc00::/7"]', ""),
+        (MAIL.replace("mail.example", "127.0.0.1, tls: plain"), ""),
+        (MAIL.replace("mail.example", "mail.example, tls: plain"), "without TLS"),
+        ('private: ["10.1.0.1/16"]', "host bits"),
+        ('mail: {host: mail.example, sender: "nobody"}', "sender"),
+    ],
+)
+def test_notify(tmp_path: Path, section: str, said: str) -> None:
+    """Mail by TLS unless it stays on the machine; networks are networks."""
+    answer = read(tmp_path, f"{GOOD}notify: {{{section}}}")
+    assert said in answer
+    assert bool(said) == bool(answer)

@@ -14,7 +14,7 @@ from control.services.bundles import Terms, assign
 from control.services.events import Event, Topic
 from control.services.intake import Arrived, Effect, Intake, Told, figures
 from control.services.outbox import ensure
-from control.store import links, policies, records, samples
+from control.store import links, notices, policies, records, samples
 from control.store.rows import Tx
 from protocols.link import messages as m
 from protocols.link import vocabulary as words
@@ -132,6 +132,24 @@ async def test_an_alert_is_stored_under_our_id(plane: Plane, intake: Intake) -> 
     found = await alerts(plane)
     assert len({alert.id for alert in found}) == 2
     assert found[0].message == "agent v1 reports lockout (3 times)"
+
+
+async def test_an_alert_names_what_it_is_about(plane: Plane, intake: Intake) -> None:
+    """By the agent's own random id: people are told, and each thing is an alert of its own."""
+    told = m.Alert(
+        alert_id=bytes(16),
+        code=words.AlertCode.SECRET_EXPIRING,
+        severity=words.Severity.WARNING,
+        raised_at=1,
+        subject=bytes(15) + b"\x0f",
+        count=1,
+    )
+    await take(plane, intake.effect(told))
+    [found] = await alerts(plane)
+    assert found.subject == "0000000000000000000000000000000f"
+    assert found.message == f"agent v1 reports secret expiring of {found.subject}"
+    [notice] = await plane.store.read(lambda tx: notices.oldest(tx, 9))
+    assert notice.key == f"secret_expiring/v1/{found.subject}"
 
 
 async def test_a_log_that_grows_is_offered_its_cosignature(plane: Plane, intake: Intake) -> None:
