@@ -8,6 +8,7 @@ import {
   duration,
   instant,
   millis,
+  moment,
   percent,
   plural,
   words,
@@ -44,6 +45,11 @@ test("times are told from now, before and after", () => {
   assert.equal(ago(now - 1000, now), "now");
   assert.equal(ago(now - 42_000, now), "42 s ago");
   assert.equal(ago(now + 3 * 3_600_000, now), "in 3 h");
+});
+
+test("an exact time in UTC says so", () => {
+  assert.equal(moment(Date.UTC(2026, 10, 24, 21, 3, 5), "utc"), "2026-11-24 21:03:05Z");
+  assert.equal(moment(Date.UTC(2026, 10, 24, 21, 3, 5)).length, 19);
 });
 
 test("a time is RFC 3339 or Unix seconds, and none stays none", () => {

@@ -71,11 +71,11 @@ function Who() {
   const mine = me.value;
   return (
     <>
-      <span class="who" title={`${mine?.home}/${mine?.name}`}>
+      <a class="who" href={within("/settings")} title={`${mine?.home}/${mine?.name}: settings`}>
         {mine?.name}
         <br />
         <span class="muted">{mine?.super_admin ? "super-admin" : mine?.role}</span>
-      </span>
+      </a>
       <IconButton icon="leave" label="Sign out" onClick={() => signOut().catch(toastError)} />
     </>
   );

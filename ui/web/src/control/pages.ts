@@ -53,6 +53,13 @@ export const pages: readonly ControlPage[] = [
     load: () => import("../pages/alerts"),
   },
   {
+    path: "/usage",
+    title: "Usage and capacity",
+    group: "Fleet",
+    icon: "chart",
+    load: () => import("../pages/usage"),
+  },
+  {
     path: "/compliance",
     title: "Compliance",
     group: "Evidence",
@@ -69,6 +76,14 @@ export const pages: readonly ControlPage[] = [
     load: () => import("../pages/retention"),
   },
   {
+    path: "/audit",
+    title: "Audit trail",
+    group: "Evidence",
+    icon: "audit",
+    role: "admin",
+    load: () => import("../pages/audit"),
+  },
+  {
     path: "/people",
     title: "People",
     group: "Organization",
@@ -82,5 +97,12 @@ export const pages: readonly ControlPage[] = [
     icon: "tree",
     platform: true,
     load: () => import("../pages/organizations"),
+  },
+  {
+    path: "/settings",
+    title: "Settings",
+    group: "Organization",
+    icon: "gear",
+    load: () => import("../pages/settings"),
   },
 ];

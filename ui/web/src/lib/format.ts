@@ -61,8 +61,9 @@ export function ago(at: number, now: number): string {
   return seconds > 0 ? `${duration(seconds)} ago` : `in ${duration(-seconds)}`;
 }
 
-/** Day and time in the reader's zone, to the second, the same in every locale: `2026-11-24 21:03:00`. */
-export function moment(at: number): string {
+/** Day and time to the second, the same in every locale: `2026-11-24 21:03:00`, with a Z in UTC. */
+export function moment(at: number, zone: "local" | "utc" = "local"): string {
+  if (zone === "utc") return `${new Date(at).toISOString().slice(0, 19).replace("T", " ")}Z`;
   const day = new Date(at);
   const two = (value: number) => String(value).padStart(2, "0");
   const date = [day.getFullYear(), two(day.getMonth() + 1), two(day.getDate())].join("-");

@@ -19,10 +19,14 @@ export const isDark = computed(() =>
   theme.value === "system" ? systemIsDark.value : theme.value === "dark",
 );
 
+export function chooseTheme(chosen: Theme): void {
+  theme.value = chosen;
+  remember(KEY, chosen);
+}
+
 /** The next choice of three. */
 export function turnTheme(): void {
-  theme.value = THEMES[(THEMES.indexOf(theme.value) + 1) % THEMES.length] ?? "system";
-  remember(KEY, theme.value);
+  chooseTheme(THEMES[(THEMES.indexOf(theme.value) + 1) % THEMES.length] ?? "system");
 }
 
 effect(() => {

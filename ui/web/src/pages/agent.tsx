@@ -66,7 +66,7 @@ export default function Agent({ params: { vault = "" } }: PageProps) {
               content: () => (
                 <div class="stack">
                   <Curves vault={vault} at={metrics?.at ?? 0} row={agent} />
-                  <About {...sections} />
+                  <About vault={vault} {...sections} />
                 </div>
               ),
             },

@@ -11,7 +11,9 @@ import { Tokens } from "./people/tokens";
 export default function People() {
   return (
     <Page title="People">
-      <Tabs key={organization.value} label="About people" tabs={tabs()} />
+      <div class="stack">
+        <Tabs key={organization.value} label="About people" tabs={tabs()} />
+      </div>
     </Page>
   );
 }

@@ -5,12 +5,22 @@ import "uplot/dist/uPlot.min.css";
 import { now } from "../lib/clock";
 import { compact, moment } from "../lib/format";
 import { isDark } from "../lib/theme";
+import { shownMoment, zone } from "../lib/zone";
 import "./chart.css";
 
 export interface Line {
   title: string;
   /** As many as `times`; null where nothing was measured. */
   values: readonly (number | null)[];
+  /** What is not measured, but expected. */
+  dashed?: boolean;
+}
+
+/** Between what a line is likely to be, as many values as `times`. */
+export interface Band {
+  title: string;
+  low: readonly (number | null)[];
+  high: readonly (number | null)[];
 }
 
 const FEW = 3; // points that make no line yet: they are drawn as such
@@ -26,19 +36,22 @@ interface ChartProps {
   format?: (value: number | null | undefined) => string;
   /** Pixels. */
   height?: number;
+  band?: Band;
+  /** A point a day, at its beginning in UTC: days are told, not hours. */
+  daily?: boolean;
   /** Seconds that the axis shows up to the newest point; without it, all there is. */
   span?: number;
 }
 
 /** Curves over time. They move as points come, follow the theme, and tell the values under the pointer. */
 export function Chart(props: ChartProps) {
-  const { label, times, lines, format = compact, height = 140 } = props;
+  const { label, times, lines, band, format = compact, height = 140, daily = false } = props;
   const box = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot | null>(null);
   const [at, setAt] = useState<number | null>(null);
   const latest = useRef(props);
   latest.current = props;
-  const titles = lines.map(line => line.title).join("\n");
+  const titles = [...lines, ...(band ? [band] : [])].map(({ title }) => title).join("\n");
   // made anew for other lines, not points
   useEffect(() => {
     const element = box.current;
@@ -61,9 +74,10 @@ export function Chart(props: ChartProps) {
     };
   }, [titles, height]);
   useEffect(() => {
-    plot.current?.setData(dataOf({ times, lines }));
-  }, [times, ...lines.map(line => line.values)]);
-  const shown = at ?? times.length - 1;
+    plot.current?.setData(dataOf(latest.current));
+  }, [times, ...lines.map(line => line.values), band]);
+  const told = (values: Line["values"]) =>
+    format(at === null ? values.findLast(value => value !== null) : values[at]);
   const when = at === null ? undefined : times[at];
   return (
     <figure class="chart" aria-label={`${label}: ${spoken(lines, format)}`}>
@@ -71,20 +85,32 @@ export function Chart(props: ChartProps) {
         {lines.map(line => (
           <span key={line.title}>
             <span class="swatch" aria-hidden="true" />
-            {line.title} <output>{format(line.values[shown])}</output>
+            {line.title} <output>{told(line.values)}</output>
           </span>
         ))}
-        {when !== undefined && <span>{moment(when * 1000).slice(11)}</span>}
+        {band && (
+          <span>
+            <span class="swatch band" aria-hidden="true" />
+            {band.title}{" "}
+            <output>
+              {told(band.low)} to {told(band.high)}
+            </output>
+          </span>
+        )}
+        {when !== undefined && (
+          <span>{daily ? day(when) : shownMoment(when * 1000).slice(11)}</span>
+        )}
       </figcaption>
       <div class="plot" ref={box} style={{ "--chart-height": `${height}px` }} />
     </figure>
   );
 }
 
-type Data = Pick<ChartProps, "times" | "lines">;
+type Data = Pick<ChartProps, "times" | "lines" | "band">;
 
-function dataOf({ times, lines }: Data): uPlot.AlignedData {
-  return [times as number[], ...lines.map(line => line.values as (number | null)[])];
+function dataOf({ times, lines, band }: Data): uPlot.AlignedData {
+  const drawn = [...lines.map(line => line.values), ...(band ? [band.high, band.low] : [])];
+  return [times as number[], ...(drawn as (number | null)[][])];
 }
 
 function optionsOf(
@@ -92,7 +118,7 @@ function optionsOf(
   element: HTMLElement,
   point: (index: number | null) => void,
 ): uPlot.Options {
-  const { lines, format = compact, height = 140, span } = props;
+  const { lines, band, format = compact, height = 140, span, daily = false } = props;
   const colour = colours(element);
   const axis = {
     stroke: colour("--muted"),
@@ -104,6 +130,9 @@ function optionsOf(
     height,
     padding: [8, 16, 0, 0],
     legend: { show: false },
+    ...(daily || zone.peek() === "utc"
+      ? { tzDate: (at: number) => uPlot.tzDate(new Date(at * 1000), "Etc/UTC") }
+      : {}),
     cursor: { y: false, points: { size: 6 }, drag: { x: false, y: false } },
     scales: {
       x: { time: true, range: (_, low, high) => reach(low, high, span) },
@@ -115,7 +144,7 @@ function optionsOf(
         grid: { show: false },
         size: 24,
         space: 80,
-        values: (_, ticks) => ticks.map(hour),
+        values: (_, ticks) => ticks.map(at => (daily ? day(at).slice(5) : hour(at))),
       },
       {
         ...axis,
@@ -131,12 +160,29 @@ function optionsOf(
         label: line.title,
         stroke: colour(`--series-${index + 1}`),
         width: 1.5,
+        ...(line.dashed ? { dash: [6, 4] } : {}),
         points: { show: (plot: uPlot) => plot.data[0].length < FEW, size: 5 },
-        ...(lines.length === 1 ? { fill: `${colour("--series-1")}1a` } : {}),
+        ...(lines.length === 1 && !band ? { fill: `${colour("--series-1")}1a` } : {}),
       })),
+      ...(band ? [EDGE, EDGE] : []),
     ],
+    ...(band
+      ? {
+          bands: [
+            { series: [lines.length + 1, lines.length + 2], fill: `${colour("--series-2")}33` },
+          ],
+        }
+      : {}),
     hooks: { setCursor: [plot => point(plot.cursor.idx ?? null)] },
   };
+}
+
+/** Of a band: it is filled, not drawn. */
+const EDGE = { stroke: "transparent", width: 0, points: { show: false } };
+
+/** `2026-11-24` of Unix seconds, in UTC as the days are that are counted. */
+function day(at: number): string {
+  return moment(at * 1000, "utc").slice(0, 10);
 }
 
 /** What the time axis shows: `span` seconds up to the newest point, or up to now without any. */
@@ -151,9 +197,11 @@ function colours(element: HTMLElement): (name: string) => string {
 }
 
 function hour(at: number): string {
-  return moment(at * 1000).slice(11, at % 60 ? 19 : 16);
+  return shownMoment(at * 1000).slice(11, at % 60 ? 19 : 16);
 }
 
 function spoken(lines: readonly Line[], format: (value: number | null | undefined) => string) {
-  return lines.map(line => `${line.title} ${format(line.values.at(-1))}`).join(", ");
+  return lines
+    .map(line => `${line.title} ${format(line.values.findLast(value => value !== null))}`)
+    .join(", ");
 }

@@ -16,7 +16,7 @@ interface Own extends FrameProps {
   value: string;
   change: (value: string) => void;
   name?: string;
-  type?: "text" | "password" | "email" | "url" | "number";
+  type?: "text" | "password" | "email" | "url" | "number" | "datetime-local";
   autocomplete?: string;
   inputmode?: "numeric" | "text";
   placeholder?: string;

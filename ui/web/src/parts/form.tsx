@@ -54,6 +54,11 @@ export function Form({ action, icon, act, disabled = false, also, children }: Fo
   );
 }
 
+/** Fields beside each other where there is room, for a page that follows them as they change. */
+export function Fields({ children }: { children: ComponentChildren }) {
+  return <div class="form-fields">{children}</div>;
+}
+
 interface CheckProps {
   label: string;
   checked: boolean;

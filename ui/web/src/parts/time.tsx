@@ -1,12 +1,13 @@
 import { now } from "../lib/clock";
-import { ago, instant, moment } from "../lib/format";
+import { ago, instant } from "../lib/format";
+import { shownMoment } from "../lib/zone";
 
 /** How long ago; the exact time when the pointer rests on it. `-` for never. */
 export function TimeAgo({ at }: { at: string | number | null | undefined }) {
   const when = instant(at);
   if (when === null) return <span class="muted">–</span>;
   return (
-    <time dateTime={new Date(when).toISOString()} title={moment(when)}>
+    <time dateTime={new Date(when).toISOString()} title={shownMoment(when)}>
       {ago(when, now.value)}
     </time>
   );
@@ -18,7 +19,7 @@ export function Moment({ at }: { at: string | number | null | undefined }) {
   if (when === null) return <span class="muted">–</span>;
   return (
     <time class="mono" dateTime={new Date(when).toISOString()}>
-      {moment(when)}
+      {shownMoment(when)}
     </time>
   );
 }

@@ -1,6 +1,6 @@
 import type { ComponentChildren } from "preact";
 import { count, words } from "../../lib/format";
-import { within } from "../../lib/session";
+import { may, within } from "../../lib/session";
 import type { AgentSections } from "../../lib/types";
 import { State, Tags } from "../../parts/badge";
 import { Card, Facts } from "../../parts/card";
@@ -23,7 +23,14 @@ const PROPER: Record<string, string> = {
 type Sections = Partial<AgentSections>;
 
 /** What is known of an agent beside its figures, a card for each matter. */
-export function About({ agent, link, policies, certificate, audit }: Sections) {
+export function About({
+  vault,
+  agent,
+  link,
+  policies,
+  certificate,
+  audit,
+}: Sections & { vault: string }) {
   return (
     <div class="masonry">
       {agent && <Card title="Agent">{agentFacts(agent)}</Card>}
@@ -47,7 +54,15 @@ export function About({ agent, link, policies, certificate, audit }: Sections) {
       >
         {certificate ? certificateFacts(certificate) : <Unheard>It has none yet.</Unheard>}
       </Card>
-      <Card title="Audit witness" aside={audit && witness(audit)}>
+      <Card
+        title="Audit witness"
+        aside={
+          <span class="line">
+            {audit && witness(audit)}
+            {may("admin") && <a href={within(`/audit?target=${vault}`)}>On the trail</a>}
+          </span>
+        }
+      >
         {audit?.size ? auditFacts(audit) : <Unheard>Nothing of its log is cosigned yet.</Unheard>}
       </Card>
     </div>

@@ -13,7 +13,6 @@ import { type Column, Table } from "../../parts/table";
 import { TimeAgo } from "../../parts/time";
 import { toastError } from "../../parts/toasts";
 import { One } from "./member";
-import "../fleet/list.css";
 import { NewUser } from "./new-user";
 import type { Guest, Person, User } from "./wire";
 

@@ -1,0 +1,42 @@
+import { me } from "../lib/session";
+import { Card, Facts } from "../parts/card";
+import { Page } from "../parts/page";
+import { Look } from "./settings/look";
+import { Password } from "./settings/password";
+import { SecondFactor } from "./settings/second-factor";
+import { Sessions } from "./settings/sessions";
+
+/** One's own account, and how this browser shows things. */
+export default function Settings() {
+  return (
+    <Page title="Settings">
+      <div class="stack">
+        <div class="masonry">
+          <Account />
+          <Look />
+          <SecondFactor />
+          <Password />
+        </div>
+        <Sessions />
+      </div>
+    </Page>
+  );
+}
+
+function Account() {
+  const mine = me.value;
+  if (!mine) return null;
+  const others = mine.organizations.filter(({ id }) => id !== mine.home);
+  return (
+    <Card title="Account">
+      <Facts
+        rows={[
+          ["Name", mine.name],
+          ["Organization", mine.home],
+          ["Acts in", `${mine.organization} as ${mine.super_admin ? "super-admin" : mine.role}`],
+          ["Member of", others.map(({ id, role }) => `${id} (${role})`).join(", ") || "no other"],
+        ]}
+      />
+    </Card>
+  );
+}

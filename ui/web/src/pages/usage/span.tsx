@@ -1,0 +1,54 @@
+import { now } from "../../lib/clock";
+import { useLive } from "../../lib/hooks";
+import { query, setQuery } from "../../lib/router";
+import { organization } from "../../lib/session";
+import type { AgentRow } from "../../lib/types";
+import { Select } from "../../parts/field";
+
+const DAY = 86_400; // seconds
+const HOUR = 3_600_000; // milliseconds
+const USUAL = "30";
+const SPANS = [
+  ["7", "7 days"],
+  ["30", "30 days"],
+  ["90", "90 days"],
+  ["365", "A year"],
+] as const;
+
+/** Of which agent, and how far back: in the address, for every part of the page. */
+export function Span() {
+  const fleet = useLive<AgentRow>("fleet", organization.value);
+  fleet.version.value;
+  const agents = [...fleet.rows.keys()].sort();
+  const { vault = "" } = asked();
+  if (vault && !agents.includes(vault)) agents.unshift(vault);
+  return (
+    <>
+      <Select
+        aria-label="Agent"
+        value={vault}
+        change={chosen => setQuery({ vault: chosen })}
+        options={[["", "All agents"], ...agents.map(name => [name, name] as const)]}
+      />
+      <Select
+        aria-label="Time"
+        value={spanOf()}
+        change={span => setQuery({ span: span === USUAL ? "" : span })}
+        options={SPANS}
+      />
+    </>
+  );
+}
+
+/** For the API: by whole hours, so that a page asks again once an hour at most. */
+export function asked(): { vault?: string; since: number } {
+  const hour = Math.floor(now.peek() / HOUR) * (HOUR / 1000);
+  const vault = query.value.get("vault");
+  const since = hour - Number(spanOf()) * DAY;
+  return vault ? { vault, since } : { since };
+}
+
+function spanOf(): string {
+  const span = query.value.get("span");
+  return SPANS.find(([days]) => days === span)?.[0] ?? USUAL;
+}

@@ -1,0 +1,78 @@
+/** An operation, how often; `failed` are refusals and failures among them. */
+export interface OperationCount {
+  operation: string;
+  count: number;
+  failed: number;
+}
+
+/** How many for at most so many days; null: for longer. Not cumulative. */
+export interface Class {
+  days: number | null;
+  count: number;
+}
+
+export interface Usage {
+  since: string;
+  until: string;
+  count: number;
+  failed: number;
+  agents: number;
+  opaque_agents: number;
+  operations: OperationCount[];
+  secrets: {
+    total: number;
+    never_read: number;
+    unused: number;
+    expiring: number;
+    expired: number;
+    rotation_due: number;
+    idle: Class[];
+    age: Class[];
+    expires: Class[];
+  };
+}
+
+export interface Point {
+  at: string;
+  count: number;
+  failed: number;
+}
+
+/** `vault` is empty for an operation of all agents. */
+export interface Ranked {
+  vault: string;
+  subject: string;
+  count: number;
+  failed: number;
+}
+
+/** A secret by its opaque id. */
+export interface SecretRow {
+  vault: string;
+  secret: string;
+  reads: number;
+  last_read: string | null;
+  rotated_at: string | null;
+  expires_at: string | null;
+  seen_at: string | null;
+}
+
+export interface Paged<Row> {
+  rows: Row[];
+  /** Empty on the last. */
+  next: string;
+}
+
+export interface Forecast {
+  name: string;
+  unit: string;
+  vault: string;
+  enough: boolean;
+  reason: string;
+  points: number;
+  weekly: boolean;
+  per_day: number;
+  history: { at: string; value: number }[];
+  band: { at: string; expected: number; low: number; high: number }[];
+  full_at: string | null;
+}
