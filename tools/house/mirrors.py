@@ -22,6 +22,7 @@ EXCEPTIONS: Final = {
     "control/store/records.py": "queries: tests/contract/control asks them of every database",
     "control/store/samples.py": "queries: tests/contract/control asks them of every database",
     "protocols/telemetry/families.py": "protocols: the encoders' tests give them what they ask for",
+    "protocols/telemetry/plan.py": "tests/unit/protocols/settings/test_telemetry.py makes it",
     "protocols/telemetry/running.py": "tests/unit/protocols/telemetry/test_exporting.py runs it",
     "control/store/usage.py": "queries: tests/contract/control asks them of every database",
     "control/store/bases.py": "queries: tests/contract/control asks them of every database",
