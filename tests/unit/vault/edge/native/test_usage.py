@@ -29,5 +29,5 @@ async def test_whose_an_id_is(wire: Any) -> None:
     wire.gate.answers["usage.who"] = Who(kind="secret", name="s/a", id="x")
     body = json.loads((await wire.ask("GET", "system/usage/00ff")).body)
     assert body == {"kind": "secret", "name": "s/a", "id": "x"}
-    op = wire.gate.ran[-1]
+    op = wire.gate.asked[-1]
     assert (op.name, op.path, op.payload) == ("usage.who", "sys/usage", AskWho(opaque="00ff"))
