@@ -1,6 +1,7 @@
 """Two control-plane processes on one PostgreSQL and one Redis, and agents that move about."""
 
 import json
+import math
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
@@ -18,6 +19,8 @@ from tests.contract.control.postgres import Postgres, postgres
 from tests.contract.control.redis import Redis, redis
 
 HEARTBEAT = 1.0
+PATIENCE = 20.0
+"""Seconds for a link to open; one that is open stays."""
 BASE = "organizations/acme"
 
 
@@ -120,21 +123,22 @@ class Mover:
         """Until cancelled."""
         while True:
             self.linked.port = self._around.planes[self.at].link_port
-            with trio.move_on_after(10):
+            with trio.move_on_after(PATIENCE) as opening:
                 try:
-                    await self._once()
+                    await self._once(opening)
                 except* (PipeError, OSError):
                     pass
             self.talk = None
             self.at = 1 - self.at
             await trio.sleep(0.1)
 
-    async def _once(self) -> None:
+    async def _once(self, opening: trio.CancelScope) -> None:
         async with trio.open_nursery() as nursery:
             talk = await self.linked.dial(nursery)
             nursery.start_soon(talk.run)
             nursery.start_soon(_beat, talk)
             await talk.opened.wait()
+            opening.deadline = math.inf
             self.talk = talk
             self.links += 1
             await talk.ended.wait()
@@ -159,7 +163,7 @@ async def roaming(*movers: Mover) -> AsyncIterator[None]:
         nursery.cancel_scope.cancel()
 
 
-async def until(holds: Any, seconds: float = 30.0) -> None:
+async def until(holds: Any, seconds: float = 60.0) -> None:
     """Wait for what other processes bring about; `holds` may ask them."""
     with trio.fail_after(seconds):
         while not await trio.to_thread.run_sync(holds):  # noqa: ASYNC110

@@ -21,7 +21,7 @@ LINK = "/api/v1/system/link"
 ALLOW = {"effect": "allow", "paths": ["secret/*"], "capabilities": ["read"]}
 
 
-def until(holds: Callable[[], object], what: str, seconds: float = 30.0) -> None:
+def until(holds: Callable[[], object], what: str, seconds: float = 60.0) -> None:
     """Wait for something that other processes bring about."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
