@@ -34,7 +34,7 @@ const COLUMNS: Column<Row>[] = [
   {
     name: "state",
     title: "State",
-    width: "11rem",
+    width: "9.5rem",
     cell: row => <Standing row={row} />,
     by: row => row.rollout?.state ?? (row.stable === row.head ? null : "waits"),
   },
