@@ -68,6 +68,18 @@ def test_somebody_is_invited_comes_is_changed_and_put_out(visit: Visiting) -> No
         )
         expected(guest, 401, 404)
 
+        admin.go("/audit?operation=users.change_user&target=grace&phase=outcome")
+        record = admin.page.get_by_role("row").filter(has_text="users.change_user")
+        expect(record).to_contain_text("acme/admin")
+        record.click()
+        facts = admin.page.get_by_role("region", name="Detail")
+        expect(facts).to_contain_text("viewer")
+        assert admin.findings() == []
+        admin.page.get_by_role("tab", name="Verify and export").click()
+        press(admin, "Verify now")
+        admin.see("Whole")
+
+        admin.go("/people?who=grace")
         press(admin, "Delete…")
         confirm(admin, "Remove")
         expect(row).to_have_count(0)

@@ -26,6 +26,7 @@ function Join({ secret }: { secret: string }) {
   const { organization, role, title } = found;
   const act = async () => {
     await post("invitations/join", { secret });
+    setQuery({ invitation: "" }); // before the shell is drawn anew, which would look again
     toast(`You are a member of ${title || organization}`);
     await chooseOrganization(organization);
   };

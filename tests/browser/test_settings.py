@@ -1,0 +1,57 @@
+"""One's own account in a real browser: second factor, sessions, password, how times are shown."""
+
+import re
+
+import pyotp
+from playwright.sync_api import expect
+
+from tests.acceptance.control.plane import PASSWORD
+from tests.browser.conftest import Visiting
+from tests.browser.estate import Estate
+from tests.browser.visit import NARROW, PATIENCE
+
+OTHER = "another horse battery"
+expect.set_options(timeout=PATIENCE)
+
+
+def test_an_account_is_its_owners_own(visit: Visiting, estate: Estate) -> None:
+    """A factor is set up and taken away, a session elsewhere ended, the password changed."""
+    plane = estate.plane
+    body = {"name": "heidi", "role": "viewer", "password": PASSWORD}
+    plane.want(201, "POST", "organizations/acme/users", body)
+    elsewhere = plane.login("acme", "heidi")
+    with visit(role="heidi", size=NARROW) as window:
+        page = window.page
+        window.open("/settings")
+        page.get_by_label("Exact times in").select_option("utc")
+        expect(page.get_by_text(re.compile(r"It is .*Z\."))).to_be_visible()
+
+        page.get_by_role("button", name="Set one up").click()
+        secret = page.locator("code").filter(has_text=re.compile("^[A-Z2-7]{32}$")).inner_text()
+        assert window.findings() == []
+        page.get_by_label("Code of your authenticator").fill(pyotp.TOTP(secret).now())
+        page.get_by_role("button", name="Confirm", exact=True).click()
+        codes = page.get_by_role("region", name="Recovery codes", exact=True).locator("pre")
+        assert len(codes.inner_text().split()) == 10
+        page.get_by_role("button", name="I have kept them").click()
+        window.see("10 recovery codes are left.")
+        page.get_by_role("button", name="Take it away…").click()
+        page.get_by_role("dialog").get_by_role("button", name="Take away").click()
+        page.get_by_role("button", name="Set one up").wait_for()
+
+        page.get_by_role("button", name="End all other sessions").click()
+        expect(page.get_by_role("row").filter(has_text="Program")).to_have_count(0)
+        plane.want(401, "GET", "sessions/current", token=elsewhere)
+        assert window.findings() == []
+        assert window.overflow <= 0
+
+        page.get_by_label("Password that is").fill(PASSWORD)
+        page.get_by_label("New password", exact=True).fill(OTHER)
+        page.get_by_label("New password again").fill("something else")
+        page.get_by_role("button", name="Change password").click()
+        window.see("The two new passwords are not the same.")
+        page.get_by_label("New password again").fill(OTHER)
+        page.get_by_role("button", name="Change password").click()
+        window.heading("Sign in")
+    plane.login("acme", "heidi", OTHER)
+    plane.want(204, "DELETE", "organizations/acme/users/heidi")
