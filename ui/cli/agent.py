@@ -48,7 +48,7 @@ def dev(
         address = f"http://{listen.rpartition(':')[0]}:{port}"
         tell(f"freehold: development agent on {address}, data in {data_dir}")
         if settings.server.web:
-            tell(f"  its own pages: {address}/")
+            tell(f"  in a browser: {address}/")
         tell(f"  export FREEHOLD_ADDR={address} FREEHOLD_TOKEN={known}")
 
     _run(settings, listening, dev_token=root_token)
