@@ -44,7 +44,8 @@ const COLUMNS: Column<ActorNode>[] = [
     width: "9rem",
     number: true,
     wide: true,
-    cell: node => `${millis(node.mean_us / 1000)} / ${millis(node.max_us / 1000)}`,
+    cell: ({ handled, mean_us, max_us }) =>
+      handled ? `${millis(mean_us / 1000)} / ${millis(max_us / 1000)}` : "–",
     by: node => node.mean_us,
   },
   {

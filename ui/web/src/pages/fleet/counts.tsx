@@ -45,7 +45,7 @@ export function Counts({ curves, alerts, ...props }: CountsProps) {
         label="Requests"
         value={compact(last?.requests)}
         unit="/s"
-        note={last?.requests ? `${share(last)} server errors` : "none at the moment"}
+        note={last?.requests ? `${share(last)} errors` : "none at the moment"}
       />
       <Figure label="Latency p99" value={millis(last?.p99)} note={`p50 ${millis(last?.p50)}`} />
       <Figure label="Open alerts" value={count(open.length)} note={`${critical} critical`} />
