@@ -39,6 +39,7 @@ from vault.uplink.addresses import Addresses
 from vault.uplink.auditing import AuditView
 from vault.uplink.connecting import Patience
 from vault.uplink.enrolling import Door, Enroller
+from vault.uplink.expiring import Expiring, Warnings
 from vault.uplink.identity import IdentityStore
 from vault.uplink.ledger import FILES, EgressLedger
 from vault.uplink.local import LocalHost
@@ -98,6 +99,7 @@ class Linking:
         self._view = AuditView(Layout(settings.audit_log), world)
         self._book: PolicyBook | None = None
         self._host: LocalHost | None = None
+        self._expiries: Expiring | None = None
         self.seam = Seam(
             ceiling=read_ceiling(settings.control_plane.ceiling),
             opened=self._opened,
@@ -160,6 +162,7 @@ class Linking:
             world=world,
             egress_total=lambda: egress.total,
             usage=self._reports(host),
+            expiring=self._expiring(host),
         )
         self._uplink = uplink = Uplink(parts, uplink_config(settings.control_plane))
         return uplink
@@ -184,9 +187,19 @@ class Linking:
 
     def _reports(self, host: LocalHost) -> Reports:
         section = self._settings.control_plane
-        source = Source(host.run, host.open_now, host.totals, self.seam.tally)
         interval = section.usage_interval / SECOND
-        return Reports(source, Share(section.share_usage), interval, self._world)
+        return Reports(self._source(host), Share(section.share_usage), interval, self._world)
+
+    def _expiring(self, host: LocalHost) -> Expiring:
+        section = self._settings.control_plane
+        chosen = Warnings(
+            section.expiry_warnings, section.expiry_interval / SECOND, Share(section.share_usage)
+        )
+        self._expiries = Expiring(self._source(host), chosen, self._world)
+        return self._expiries
+
+    def _source(self, host: LocalHost) -> Source:
+        return Source(host.run, host.open_now, host.totals, self.seam.tally)
 
     def _opened(self, book: PolicyBook) -> None:
         """The data path is built: what it holds of the control plane is known from now on."""
@@ -239,6 +252,7 @@ class Linking:
             outbox_messages=lambda: float(status().outbox_messages),
             outbox_bytes=lambda: float(status().outbox_bytes),
             policy_version=lambda: float(status().policy_version),
+            secrets_expiring=lambda: float(self._expiries.total if self._expiries else 0),
         )
 
 

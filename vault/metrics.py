@@ -48,6 +48,7 @@ GAUGES: Final[Mapping[str, str]] = {
     "outbox_messages": "Messages that the control plane is still owed",
     "outbox_bytes": "Bytes of those messages",
     "policy_version": "Version of the control plane's bundle in force",
+    "secrets_expiring": "Secrets that expire within the longest of `expiry_warnings`",
 }
 """Name without its `vault_` → help. The first two are the seed's."""
 

@@ -54,6 +54,8 @@ MAX_NODES: Final = 64
 """Actors in a `Glimpse`; an agent has some ten."""
 MAX_OBSERVED: Final = 120
 """Seconds of one `Observe`; whoever goes on looking asks again."""
+MAX_EXPIRING: Final = 1_000
+"""Secrets that an agent keeps in mind as expiring soon; the soonest are told first."""
 MAX_NAMED: Final = 160
 """Secrets that one `Usage` names: with the identities some 15 KiB."""
 MAX_IDENTITIES: Final = 64

@@ -321,6 +321,7 @@ class OperationName(StrEnum):
     TOKEN_REVOKE_ACCESSOR = "token.revoke_accessor"
     TOKEN_REVOKE_ORPHAN = "token.revoke_orphan"
     TOKEN_REVOKE_SELF = "token.revoke_self"
+    USAGE_EXPIRING = "usage.expiring"
     USAGE_LOOK = "usage.look"
     USAGE_WHO = "usage.who"
     USER_CREATE = "user.create"

@@ -12,6 +12,7 @@ from protocols.settings.units import Duration, FilePath, Section, Size
 from vault.model.instant import SECOND
 
 MIB: Final = 1 << 20
+DAY: Final = 86_400 * SECOND
 PIN: Final = r"^(?:sha256:[A-Za-z0-9_-]{43})?$"
 
 Command = Literal["rotate_kek"]
@@ -25,6 +26,8 @@ class ControlPlane(Section):
     `ceiling` is a policy document (docs/policies.md): what the control plane's policies may grant
     at most. Without one they may only take away. A control plane that is silent for `dead_after` is
     gone; a lost link is tried again within `reconnect_within`, drawn anew each time.
+
+    `expiry_warnings`: how long before a secret's end its alerts are; none: there are none.
     """
 
     enabled: bool = False
@@ -47,6 +50,12 @@ class ControlPlane(Section):
     tls_keylog: FilePath | None = None
     share_usage: Literal["off", "aggregates", "opaque"] = "aggregates"
     usage_interval: Duration = 900 * SECOND
+    expiry_warnings: Annotated[tuple[Duration, ...], Field(max_length=8)] = (
+        30 * DAY,
+        7 * DAY,
+        1 * DAY,
+    )
+    expiry_interval: Duration = 3600 * SECOND
 
     @field_validator(
         "heartbeat_interval", "metrics_interval", "checkpoint_interval", "usage_interval"
@@ -55,6 +64,20 @@ class ControlPlane(Section):
     def _calm(cls, value: int) -> int:
         if not SECOND <= value <= 3600 * SECOND:
             raise ValueError("must be between 1s and 1h")
+        return value
+
+    @field_validator("expiry_interval")
+    @classmethod
+    def _seldom(cls, value: int) -> int:
+        if not SECOND <= value <= DAY:
+            raise ValueError("must be between 1s and 24h")
+        return value
+
+    @field_validator("expiry_warnings")
+    @classmethod
+    def _ahead(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if any(one > 3650 * DAY for one in value):
+            raise ValueError("must be 3650d at most")
         return value
 
     @field_validator("dead_after", "reconnect_within")

@@ -59,6 +59,7 @@ def dev_settings(listen: str, folder: Path, workers: int = 1, heartbeat: str = "
                     "metrics_interval": heartbeat,
                     "checkpoint_interval": heartbeat,
                     "usage_interval": heartbeat,
+                    "expiry_interval": heartbeat,
                     "share_usage": "opaque",
                 }
             ),

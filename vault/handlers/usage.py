@@ -13,6 +13,7 @@ from protocols.link.vocabulary import USAGE_DAYS
 from vault.authn.owners import Owners
 from vault.barrier import ACCESS, SECRETS, VERSIONS, Barrier, Query
 from vault.errors import NotFoundError
+from vault.handlers.expiring import ExpiringHandlers
 from vault.handlers.handler import Call, Handler, Handlers
 from vault.model.instant import SECOND
 from vault.model.operation import Capability
@@ -39,8 +40,9 @@ class UsageHandlers:
     world: World
 
     def handlers(self) -> Handlers:
-        """The operations this file serves."""
+        """The operations this file serves, and `usage.expiring`."""
         return {
+            **ExpiringHandlers(self.barrier, self.opaque, self.world).handlers(),
             "usage.look": Handler(
                 run=self.look,
                 capability=Capability.READ,

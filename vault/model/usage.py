@@ -56,3 +56,24 @@ class Who(Struct, frozen=True, kw_only=True):
     kind: str
     name: str
     id: str
+
+
+class LookForExpiring(Struct, frozen=True, kw_only=True):
+    """Secrets that expire from now on until `within` nanoseconds have passed."""
+
+    within: int
+
+
+class ExpiringSecret(Struct, frozen=True, kw_only=True):
+    """By its opaque id alone. `expires_at`: Unix nanoseconds."""
+
+    opaque: bytes
+    version: int
+    expires_at: int
+
+
+class FoundExpiring(Struct, frozen=True, kw_only=True):
+    """The soonest first, `protocols.link.limits.MAX_EXPIRING` at most; `total`: of all."""
+
+    secrets: tuple[ExpiringSecret, ...]
+    total: int

@@ -54,6 +54,10 @@ CREATE TABLE witnessed (
 _INDEXES: Final = """
 CREATE INDEX IF NOT EXISTS outbox_name ON outbox (name, id);
 CREATE INDEX IF NOT EXISTS outbox_topic ON outbox (topic, id);
+CREATE TABLE IF NOT EXISTS expiring (
+    secret BLOB PRIMARY KEY, version INTEGER NOT NULL, expires_at INTEGER NOT NULL,
+    window INTEGER NOT NULL
+) STRICT;
 """
 
 

@@ -30,6 +30,7 @@ from vault.uplink.connecting import Connector, Dial, Patience, Phase
 from vault.uplink.conversation import Conversation, first_of
 from vault.uplink.database import Database, Tx
 from vault.uplink.enrolling import Door
+from vault.uplink.expiring import Expiring
 from vault.uplink.host import Applied, Host
 from vault.uplink.identity import Credential
 from vault.uplink.inbox import SqlInbox, Witnessed, notifications, witnessed
@@ -76,6 +77,8 @@ class Parts(Struct, frozen=True, kw_only=True):
     egress_total: Callable[[], int] = int
     usage: Reports | None = None
     """None where nothing of it is told."""
+    expiring: Expiring | None = None
+    """The same of secrets that expire."""
     addresses: Addresses | None = None
     """Those that `dial` goes by, if there are several."""
 
@@ -156,6 +159,7 @@ class Uplink:
                 partial(self._every, self._config.checkpoints, self._checkpoint),
                 self._show,
                 self._tell_usage,
+                self._tell_expiring,
             ):
                 nursery.start_soon(self._steadily, task)
             task_status.started()
@@ -262,6 +266,16 @@ class Uplink:
     async def _tell_usage(self) -> None:
         if self._parts.usage is not None:
             await self._parts.usage.run(self._owe)
+
+    async def _tell_expiring(self) -> None:
+        expiring = self._parts.expiring
+        if expiring is None or not expiring.wanted:
+            return
+        await expiring.pause(first=True)
+        while True:
+            if await expiring.look(self._parts.database, self._outbox):
+                self._queued()
+            await expiring.pause()
 
     async def _owe(self, message: Message) -> None:
         await self._outbox.append(message)

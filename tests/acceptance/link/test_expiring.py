@@ -1,0 +1,59 @@
+"""A secret that expires soon, from the agent to the people who are told."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from tests.acceptance.agent import dev_agent, running
+from tests.acceptance.control.plane import dev_plane
+from tests.acceptance.link.test_agent import BASE, enrolled, until
+from tests.unit.control.notify.receiving import receiver
+
+NAME = "canaryname-51d0"
+ENDS = datetime.now(UTC) + timedelta(days=5)
+
+
+def looked(data: Path) -> int:
+    """How often, by the agent's audit log."""
+    return (data / "audit.log").read_text().count("usage.expiring")
+
+
+def test_a_secret_that_expires_is_told_once_by_its_opaque_id(folder: Path) -> None:
+    """To the control plane and its webhook; not again after a restart; its name stays here."""
+    (folder / "plane").mkdir()
+    (folder / "agent").mkdir()
+    plane = dev_plane(folder / "plane")
+    agent = dev_agent(folder / "agent")
+    agent.command.extend(("--heartbeat", "1s"))
+    with receiver() as hook, running(plane):
+        plane.sign_in()
+        plane.organization("acme")
+        channel = {"name": "on call", "type": "webhook", "url": hook.url()}
+        plane.want(201, "POST", f"{BASE}/channels", channel)
+        enrolled(plane, "one", "--data-dir", str(agent.data))
+
+        def alerts() -> list[dict[str, Any]]:
+            found: list[dict[str, Any]] = plane.want(200, "GET", f"{BASE}/alerts")
+            return [one for one in found if one["code"] == "secret_expiring"]
+
+        with running(agent):
+            body = {"name": f"secret/{NAME}", "value": "x", "expires_at": ENDS.isoformat()}
+            assert agent.call("POST", "/api/v1/secrets", body).status == 201
+            until(lambda: bool(alerts()))
+            (told,) = alerts()
+            who = agent.call("GET", f"/api/v1/system/usage/{told['subject']}").json
+            assert (who["kind"], who["name"]) == ("secret", f"secret/{NAME}")
+            until(lambda: b"secret_expiring" in b"".join(data for _, _, data in hook.requests))
+            notices = [
+                n for _, _, sent in hook.requests for n in json.loads(sent)["data"]["notices"]
+            ]
+            (notice,) = [one for one in notices if one["code"] == "secret_expiring"]
+            assert (notice["vault"], notice["subject"]) == ("one", told["subject"])
+            assert "vault_secrets_expiring 1.0" in agent.call("GET", "/metrics").body.decode()
+        looks = looked(agent.data)
+        with running(agent):
+            until(lambda: looked(agent.data) > looks + 2)
+            assert len(alerts()) == 1
+    kept = b"".join(file.read_bytes() for file in plane.data.rglob("*") if file.is_file())
+    assert NAME.encode() not in kept

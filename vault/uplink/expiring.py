@@ -1,0 +1,125 @@
+"""Alerts of secrets that expire soon: once for each version, its end, and each window.
+
+The mark and the alert are one transaction of the uplink's database: a restart repeats nothing, and
+a crash loses nothing. A window that was missed is passed over for the shorter one.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from msgspec.structs import replace
+
+from actors import World
+from protocols.errors import where
+from protocols.link.vocabulary import AlertCode, Severity
+from vault.errors import VaultError
+from vault.model.operation import Operation, Origin
+from vault.model.path import ResourcePath
+from vault.model.usage import ExpiringSecret, FoundExpiring, LookForExpiring
+from vault.uplink import reporting
+from vault.uplink.database import Database, Tx
+from vault.uplink.outbox import SqlOutbox
+from vault.uplink.usage import SERVICE, Share, Source
+
+log: Final = logging.getLogger("freehold.uplink")
+FIRST: Final = 60.0
+"""Seconds after the start within which the first look is, so that a fleet does not look at once."""
+_NOBODY: Final = bytes(16)
+
+
+@dataclass(frozen=True)
+class Warnings:
+    """What the owner chose. `windows`: nanoseconds before the end; none: nothing is told."""
+
+    windows: tuple[int, ...]
+    interval: float
+    """Seconds between two looks."""
+    share: Share
+
+
+class Expiring:
+    """Looks and tells. Belongs to one task."""
+
+    def __init__(self, source: Source, chosen: Warnings, world: World) -> None:
+        self._source = source
+        self._windows = sorted(chosen.windows)
+        self._interval = chosen.interval
+        self._share = chosen.share
+        self._world = world
+        self.total = 0
+        """How many secrets were within the longest window at the last look."""
+
+    async def look(self, database: Database, outbox: SqlOutbox) -> int:
+        """Look once, and owe the control plane what is news; how many secrets those are.
+
+        Nothing while the vault is sealed or its store is away: the next look has all of it.
+        """
+        if not self._source.open_now():
+            return 0
+        try:
+            found = await self._source.run(self._operation())
+        except VaultError as error:
+            log.warning("secrets that expire could not be looked for: %s", where(error))
+            return 0
+        if not isinstance(found, FoundExpiring):
+            raise TypeError("usage.expiring answers what it found")
+        self.total = found.total
+        now = self._world.now()
+        told = await database.transact(lambda tx: self._tell(tx, outbox, found.secrets, now))
+        if told:
+            log.warning("%d secrets expire soon: the control plane is told", told)
+        return told
+
+    async def pause(self, *, first: bool = False) -> None:
+        """Until the next look."""
+        seconds = min(FIRST, self._interval) if first else self._interval
+        await self._world.sleep(seconds * (self._world.jitter() if first else 1.0))
+
+    @property
+    def wanted(self) -> bool:
+        """Whether anything is to be looked for."""
+        return bool(self._windows)
+
+    def _tell(self, tx: Tx, outbox: SqlOutbox, secrets: Sequence[ExpiringSecret], now: int) -> int:
+        """News by opaque id, or, where those may not leave, one alert that names nobody."""
+        news = [one for one in secrets if self._marked(tx, one, now)]
+        tx.execute("DELETE FROM expiring WHERE expires_at <= ?", [now])
+        if self._share is Share.OPAQUE:
+            for one in news:
+                self._put(tx, outbox, one.opaque, 1, now)
+        elif news:
+            count = len(news) if self._share is Share.AGGREGATES else 1
+            self._put(tx, outbox, _NOBODY, count, now)
+        return len(news)
+
+    def _put(self, tx: Tx, outbox: SqlOutbox, subject: bytes, count: int, now: int) -> None:
+        code, id_ = AlertCode.SECRET_EXPIRING, self._world.new_id()
+        made = reporting.alert(code, Severity.WARNING, id_, now, subject)
+        outbox.put(tx, replace(made, count=count))
+
+    def _marked(self, tx: Tx, one: ExpiringSecret, now: int) -> bool:
+        """Mark the shortest window that it is in; whether that is news."""
+        window = next((w for w in self._windows if one.expires_at - now <= w), None)
+        if window is None:
+            return False
+        known = tx.execute(
+            "SELECT version, expires_at, window FROM expiring WHERE secret = ?", [one.opaque]
+        ).fetchone()
+        if known is not None and known[:2] == (one.version, one.expires_at) and known[2] <= window:
+            return False
+        row = [one.opaque, one.version, one.expires_at, window]
+        tx.execute("INSERT OR REPLACE INTO expiring VALUES (?, ?, ?, ?)", row)
+        return True
+
+    def _operation(self) -> Operation:
+        return Operation(
+            name="usage.expiring",
+            path=ResourcePath.parse("sys/usage"),
+            payload=LookForExpiring(within=self._windows[-1]),
+            request_id=self._world.new_id(),
+            credential=None,
+            origin=Origin(ip="", dialect="service"),
+            service=SERVICE,
+        )
