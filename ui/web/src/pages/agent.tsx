@@ -105,13 +105,15 @@ function Now({ agent, gauges }: NowProps) {
         value={count(agent.secrets)}
         note={known(gauges.secrets_expiring, each => `${count(each)} expire soon`)}
       />
-      <Figure label="Processor" value={percent(cpu === undefined ? null : cpu / 1000)} />
+      {cpu !== undefined && <Figure label="Processor" value={percent(cpu / 1000)} />}
       <Figure label="Memory" value={bytes(gauges.memory_bytes)} />
-      <Figure
-        label="Outbox"
-        value={count(gauges.outbox_messages)}
-        note={known(gauges.outbox_bytes, bytes)}
-      />
+      {gauges.outbox_messages !== undefined && (
+        <Figure
+          label="Outbox"
+          value={count(gauges.outbox_messages)}
+          note={known(gauges.outbox_bytes, bytes)}
+        />
+      )}
       <Figure
         label="Last word"
         value={agent.state === "online" ? "now" : <TimeAgo at={agent.heard} />}
