@@ -21,7 +21,8 @@ that what an agent and its link cost is not in here.
   text has changed; *drawn*: the frame with it is done. Clocks are the machine's, in whole
   milliseconds in the browser.
 - *Bytes*: messages of the feed with their frames' headers, on the fleet's page (fleet, curves,
-  alerts, trail); without TCP, without the page itself.
+  alerts, trail), without TCP and the page itself. The reports of a second are told at once, so they
+  share messages; agents that spread them cost some 30 bytes a report more.
 - *Heap*: `JSHeapUsedSize` on the fleet's page after a forced collection, before and after hours of
   the fleet's life that are played quickly: the same reports and points of curves as in an hour,
   the reports of ten seconds in a message.
