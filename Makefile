@@ -86,6 +86,14 @@ bench-fleet: setup ## 100 and 1,000 simulated agents on a control plane (FULL=1:
 	@FREEHOLD=$(BIN)/freehold $(PY) -m loadtests.fleet $(if $(FULL),--full) \
 	  $(if $(QUICK),--agents 100 --out .bench/quick)
 
+.PHONY: bench-screen
+bench-screen: setup ## the dashboard in Chromium: time to the screen, bytes, memory (FULL=1: 10,000 agents too): docs/benchmarks
+	@$(PY) -m loadtests.screen $(if $(FULL),--full)
+
+.PHONY: pictures
+pictures: setup ## the README's pictures, taken anew of a seeded fleet and a real agent: docs/pictures
+	@$(PY) -m loadtests.screen.pictures
+
 .PHONY: durability
 durability: setup ## kill -9, power cuts and failing system calls, and what must hold (ROUNDS=200; QUICK=1: short)
 	@$(PY) -m loadtests.durability --rounds $(if $(QUICK),3 --story write --most 2,$(ROUNDS))
