@@ -1,5 +1,5 @@
 import type { ComponentChildren } from "preact";
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useState } from "preact/hooks";
 import { path } from "../lib/router";
 import { theme, turnTheme } from "../lib/theme";
 import { IconButton } from "./button";
@@ -51,7 +51,8 @@ export function Shell({ groups, choice, foot, children }: ShellProps) {
   useSearchKey();
   // it closes with each change of page
   useEffect(() => setOpen(false), [at]);
-  useEffect(() => {
+  // before the next frame: who opens it may press Escape at once
+  useLayoutEffect(() => {
     if (!open) return;
     const close = (event: KeyboardEvent) => event.key === "Escape" && setOpen(false);
     addEventListener("keydown", close);
