@@ -34,6 +34,7 @@ from control.authn.users import Users
 from control.ca.directory import CaDirectory
 from control.ca.issuer import ControlKeys
 from control.ca.office import Office
+from control.ca.past import Past
 from control.ca.revocation import OnEnd
 from control.compliance.collect import Collector
 from control.compliance.keeping import Keeping
@@ -77,6 +78,7 @@ from control.services.trail import Trail
 from control.services.usage import Retention as UsageRetention
 from control.services.usage import Usage
 from control.services.witness import Witness
+from control.store import records
 from control.store.ledger import SqlLedger
 from control.store.store import Store, open_store
 from protocols.instant import SECOND
@@ -117,6 +119,8 @@ async def open_plane(
         plane = _wire(settings, store, passwords, keys, sealer)
         await plane.watch.load()
         await plane.aftermath.load()
+        if plane.office is not None:
+            plane.office.issuer.past.floor = await store.read(records.newest_event_at)
         async with (
             plane.postman.working(),
             company(store, plane.bus, _redis(settings), keys.fingerprint, world),
@@ -192,7 +196,7 @@ async def open_link(
         dead=settings.link.dead_after / SECOND,
         audience=audience,
     )
-    desk = Desk(office, plane.trail, world, plane.aftermath.admitted)
+    desk = Desk(office, plane.trail, world, plane.aftermath.admitted, plane.alerts)
     hosts = [as_host(host) for host in settings.link.hosts]
     name = f"server-{gethostname()}-{settings.link.address[1]}" if settings.redis else "server"
     certificate = await world.run_sync(Certificate, office, hosts, world, name)
@@ -322,7 +326,8 @@ def _office(
         return None
     directory = CaDirectory(settings.link.authority)
     grace = settings.link.return_within
-    return Office.open(directory, SqlLedger(store), keys, on_end, world, grace=grace)
+    past = Past(world, checked=settings.link.check_clock)
+    return Office.open(directory, SqlLedger(store), keys, on_end, world, grace, past)
 
 
 def public(key: SigningKey) -> bytes:

@@ -12,6 +12,7 @@ from cryptography.x509 import Certificate
 from msgspec.structs import replace
 
 from control.ca.ledger import Agent, AgentState, Issued, LedgerTx
+from control.ca.past import Past
 from control.errors import ConflictError, UnavailableError, ValidationError
 from protocols.pki.authority import Authority, Cross
 from protocols.pki.certificates import der, key_identifier, serial_of, validity
@@ -60,8 +61,11 @@ def nobody(_tx: LedgerTx, _agent: Agent) -> None:
 class Issuer:
     """The intermediate at work."""
 
-    def __init__(self, standing: Standing, keys: ControlKeys, follow: Follow = nobody) -> None:
+    def __init__(
+        self, standing: Standing, keys: ControlKeys, past: Past, follow: Follow = nobody
+    ) -> None:
         self.standing = standing
+        self.past = past
         self._keys = keys
         self._follow = follow
 
@@ -102,7 +106,7 @@ class Issuer:
         """Record the agent's next certificate; the one that it asks by is confirmed by that.
 
         Raises `ConflictError` when the key has been certified before, `UnavailableError` when the
-        authority has expired.
+        authority has expired or the clock is behind.
         """
         issued = self._issue(tx, agent.name, asker, agent.generation + 1, now)
         tx.put_certificate(issued)
@@ -137,6 +141,7 @@ class Issuer:
     def _issue(
         self, tx: LedgerTx, name: AgentName, asker: Asker, generation: int, now: int
     ) -> Issued:
+        self.past.check(tx, name)
         if tx.certificate_of(asker.hash) is not None:
             raise ConflictError("key_used", "this key has had a certificate; make a new key")
         authority = self.standing.authority

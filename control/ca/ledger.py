@@ -182,6 +182,10 @@ class LedgerTx(Protocol):
         """How many requests came at or after the instant, whatever their state."""
         ...
 
+    def newest_end(self) -> int:
+        """The latest `not_after` of those that are not revoked; 0 for none."""
+        ...
+
     def forget(self, before: int) -> int:
         """Remove tokens and requests that expired before the instant, and certificates likewise.
 

@@ -128,6 +128,11 @@ class MemoryTx:
         """Whatever their state."""
         return sum(1 for j in self._joins.values() if j.requested_at >= instant)
 
+    def newest_end(self) -> int:
+        """0 for none."""
+        kept = (i.not_after for i in self._certificates.values() if i.revoked_at is None)
+        return max(kept, default=0)
+
     def forget(self, before: int) -> int:
         """Remove what expired before; what an agent may come back by stays."""
         tokens = [t.id for t in self._tokens.values() if t.expires_at < before]

@@ -8,6 +8,7 @@ from control.ca.enrolment import Enrolment
 from control.ca.issuer import ControlKeys, Issuer
 from control.ca.joining import Joining
 from control.ca.ledger import Ledger
+from control.ca.past import Past
 from control.ca.renewal import GRACE, Renewal
 from control.ca.revocation import OnEnd, Revocation
 
@@ -31,12 +32,13 @@ class Office(NamedTuple):
         on_end: OnEnd,
         world: World,
         grace: int = GRACE,
+        past: Past | None = None,
     ) -> Self:
-        """`grace`: see `Renewal`.
+        """`grace`: see `Renewal`. `past`: what was seen beside the ledger.
 
         Raises `NotFoundError` where there is no authority, `PkiError` for damaged files.
         """
-        issuer = Issuer(directory.standing(), keys)
+        issuer = Issuer(directory.standing(), keys, past or Past(world))
         revocation = Revocation(ledger, issuer, on_end, world)
         return cls(
             directory,

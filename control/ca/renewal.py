@@ -89,6 +89,7 @@ class Renewal:
         known = tx.certificate_of(asker.hash)
         if known is not None:
             return _again(agent, known, now)
+        self._issuer.past.check(tx, agent.name)  # before anybody is locked by a wrong clock
         if not _may_follow(tx, agent, shown, now):
             return self._revocation.lock(tx, agent, now)
         return self._issuer.renew(tx, agent, asker, now, confirmed=shown.generation)

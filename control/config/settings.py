@@ -65,6 +65,8 @@ class Link(Section):
     """The silence after which a connection is over, whatever TCP believes."""
     return_within: Duration = Field(default=90 * DAY, ge=DAY)
     """How long after its certificate's end an agent may come back by itself."""
+    check_clock: bool = True
+    """Issue nothing while the clock is behind what was seen already (docs/spec/pki.md)."""
 
     @property
     def address(self) -> tuple[str, int]:

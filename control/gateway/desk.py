@@ -12,6 +12,7 @@ import msgspec
 
 from actors import World
 from control.ca.office import Office
+from control.ca.past import BEHIND
 from control.errors import (
     AuthenticationError,
     ControlError,
@@ -23,6 +24,8 @@ from control.errors import (
     ValidationError,
 )
 from control.model.operation import Operation, Origin
+from control.model.records import Severity
+from control.services.alerts import Alerts
 from control.services.trail import Trail
 from protocols.errors import where
 from protocols.instant import SECOND, rfc3339
@@ -43,6 +46,7 @@ from protocols.pki.messages import (
 
 PREFIX: Final = "/link/v1/"
 RETRY_AFTER: Final = 5  # seconds
+ALARM_EVERY: Final = 3600.0  # seconds
 
 Way: TypeAlias = Callable[[Asked], Awaitable[Grant | Pending]]
 log: Final = logging.getLogger("freehold.control.desk")
@@ -52,12 +56,19 @@ class Desk:
     """`admitted` is told of the organization whose agents have become more."""
 
     def __init__(
-        self, office: Office, trail: Trail, world: World, admitted: Callable[[str], None]
+        self,
+        office: Office,
+        trail: Trail,
+        world: World,
+        admitted: Callable[[str], None],
+        alerts: Alerts,
     ) -> None:
         self._office = office
         self._trail = trail
         self._world = world
         self._admitted = admitted
+        self._alerts = alerts
+        self._alarmed: dict[str, float] = {}
         self._ways: Mapping[str, Way] = {
             "enrol": self._enrol,
             "join": self._join,
@@ -102,9 +113,21 @@ class Desk:
             answer = await self._ways[way](asked)
         except RequestError as error:
             raise ValidationError(error.code, str(error)) from None
+        except UnavailableError as error:
+            if error.code == BEHIND:
+                await self._alarm(str(error.details["org"]), error.message)
+            raise
         if isinstance(answer, Grant):
             await self._record(way, answer, asked, request_id)
         return answer
+
+    async def _alarm(self, org: str, message: str) -> None:
+        """Nobody of the organization can come in: its people are told, once an hour."""
+        now, before = self._world.monotonic(), self._alarmed.get(org)
+        if before is None or now - before >= ALARM_EVERY:
+            self._alarmed[org] = now
+            made = self._alerts.make(org, "", BEHIND, Severity.CRITICAL, message)
+            await self._alerts.raise_(made)
 
     async def _record(self, way: str, grant: Grant, asked: Asked, request_id: str) -> None:
         op = Operation(

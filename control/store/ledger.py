@@ -151,6 +151,13 @@ class SqlLedgerTx:
         chosen = sa.select(sa.func.count()).where(ca_joins.c.requested_at >= instant)
         return int(self._tx.execute(chosen).scalar_one())
 
+    def newest_end(self) -> int:
+        """By the index of ends; 0 for none."""
+        t = ca_certificates.c
+        chosen = sa.select(t.not_after).where(t.revoked_at.is_(None))
+        found = self._tx.execute(chosen.order_by(t.not_after.desc()).limit(1)).scalar()
+        return 0 if found is None else int(found)
+
     def forget(self, before: int) -> int:
         """Remove what expired before; what an agent may come back by stays."""
         old, newer = ca_certificates, ca_certificates.alias()

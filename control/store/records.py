@@ -90,6 +90,15 @@ class Wanted(Struct, frozen=True):
 ALL: Final = Wanted()
 
 
+def newest_event_at(tx: Tx) -> int:
+    """When the newest record of any chain was made, Unix nanoseconds; 0 for none."""
+    t = audit.c
+    newest = sa.select(t.org, sa.func.max(t.seq).label("seq")).group_by(t.org).subquery()
+    same = sa.and_(t.org == newest.c.org, t.seq == newest.c.seq)
+    found = tx.execute(sa.select(sa.func.max(t.at)).select_from(audit).join(newest, same)).scalar()
+    return 0 if found is None else int(found)
+
+
 def newest_events(
     tx: Tx, org: str, *, before: int, limit: int, wanted: Wanted = ALL
 ) -> list[AuditEvent]:

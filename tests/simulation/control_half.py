@@ -153,7 +153,7 @@ class ControlHalf:
         world = cast("SimWorld", plane.world)
         office = cast("Office", plane.office)
         certificate = await world.run_sync(Certificate, office, ["control.example"], world)
-        self._desk = Desk(office, plane.trail, world, plane.aftermath.admitted)
+        self._desk = Desk(office, plane.trail, world, plane.aftermath.admitted, plane.alerts)
         self.gateway = gateway = self._gateway(plane, office)
         async with (
             working([Job("certificate", 300.0, certificate.look)], world),

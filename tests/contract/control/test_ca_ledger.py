@@ -227,3 +227,16 @@ async def test_of_many_that_use_a_token_one_gets_in(ledger: Ledger) -> None:
         for _ in range(20):
             nursery.start_soon(enrol)
     assert sorted(outcomes) == ["in"] + ["token_refused"] * 19
+
+
+async def test_the_newest_end_is_of_those_that_count(ledger: Ledger) -> None:
+    """Of any agent; a revoked certificate tells nothing of the time."""
+    assert await ledger.transact(lambda tx: tx.newest_end()) == 0
+
+    def step(tx: LedgerTx) -> int:
+        tx.put_certificate(_issued(1))
+        tx.put_certificate(_issued(2, not_after=NOW + 500))
+        tx.put_certificate(_issued(3, not_after=NOW + 900, revoked_at=NOW))
+        return tx.newest_end()
+
+    assert await ledger.transact(step) == NOW + 500

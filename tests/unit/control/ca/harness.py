@@ -8,6 +8,7 @@ from control.ca.issuer import ControlKeys, Issuer, Standing
 from control.ca.joining import Joining
 from control.ca.ledger import Agent, Ledger, LedgerTx
 from control.ca.memory import MemoryLedger
+from control.ca.past import Past
 from control.ca.renewal import Renewal
 from control.ca.revocation import Ended, Revocation
 from protocols.pki.chain import Agent as Peer
@@ -26,13 +27,14 @@ NAME = AgentName.of("acme", "prod")
 class Ca:
     """Everything, with a clock that is told."""
 
-    def __init__(self, ledger: Ledger | None = None) -> None:
-        self.world = FakeWorld(NOW)
+    def __init__(self, ledger: Ledger | None = None, floor: int = 0, begin: int = NOW) -> None:
+        self.world = FakeWorld(begin)
         self.ledger = ledger or MemoryLedger()
         self.followed: list[Agent] = []
         self.ended: list[Ended] = []
+        past = Past(self.world, floor)
         standing = Standing(PKI.authority, PKI.trust)
-        self.issuer = Issuer(standing, ControlKeys(b"l" * 32, b"p" * 32), self._follow)
+        self.issuer = Issuer(standing, ControlKeys(b"l" * 32, b"p" * 32), past, self._follow)
         self.enrolment = Enrolment(self.ledger, self.issuer, self.world)
         self.revocation = Revocation(self.ledger, self.issuer, self.ended.append, self.world)
         self.renewal = Renewal(self.ledger, self.issuer, self.revocation, self.world)

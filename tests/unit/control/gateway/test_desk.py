@@ -18,7 +18,9 @@ from tests.unit.control.gateway.wired import Hub
 @pytest.fixture
 def desk(hub: Hub) -> Desk:
     """Over the plane's CA."""
-    return Desk(hub.office, hub.plane.trail, hub.world, hub.plane.aftermath.admitted)
+    return Desk(
+        hub.office, hub.plane.trail, hub.world, hub.plane.aftermath.admitted, hub.plane.alerts
+    )
 
 
 async def ask(desk: Desk, path: str, body: object, certificate: bytes | None = None) -> Answered:
@@ -117,3 +119,24 @@ async def test_a_fault_of_ours_is_told_as_ours(
     answer = await ask(desk, "/link/v1/enrol", asking("t"))
     assert answer.status == 500
     assert b"secret" not in answer.body
+
+
+async def test_a_clock_that_is_behind_is_told_to_people_once(hub: Hub, desk: Desk) -> None:
+    """The agent is told to come again; the organization's people get one alert of it an hour."""
+    made = await hub.office.enrolment.create("acme", "one", "ann")
+    hub.office.issuer.past.floor = hub.world.now() + 2 * 3600 * 10**9
+    for _ in range(2):
+        answer = await ask(desk, "/link/v1/enrol", asking(made.text))
+        assert (answer.status, json.loads(answer.body)["code"]) == (503, "clock_behind")
+    told = await hub.plane.alerts.page("acme", vault="", unacknowledged=True, before=0, limit=9)
+    assert [one.code for one in told] == ["clock_behind"]
+    hub.office.issuer.past.floor = 0
+    assert (await ask(desk, "/link/v1/enrol", asking(made.text))).status == 200
+
+
+async def test_what_time_it_was_is_known_from_the_trail(hub: Hub, desk: Desk) -> None:
+    """Of all chains; a process that starts asks it (`open_plane`)."""
+    assert await hub.plane.store.read(records.newest_event_at) == 0
+    made = await hub.office.enrolment.create("acme", "one", "ann")
+    await ask(desk, "/link/v1/enrol", asking(made.text))
+    assert await hub.plane.store.read(records.newest_event_at) == hub.world.now()

@@ -17,7 +17,7 @@ from tests.unit.control.gateway.wired import Hub
 async def test_the_desk_answers_who_knows_the_pin(hub: Hub, tmp_path: Path) -> None:
     """Over TLS, without a certificate; afterwards nobody listens."""
     settings = Link(listen="127.0.0.1:0", hosts=("127.0.0.1",), authority=tmp_path / "ca")
-    desk = Desk(hub.office, hub.plane.trail, hub.world, lambda _: None)
+    desk = Desk(hub.office, hub.plane.trail, hub.world, lambda _: None, hub.plane.alerts)
     certificate = Certificate(hub.office, ["127.0.0.1"], hub.world)
     async with open_door(settings, hub.gateway, desk, certificate, hub.world) as door:
         context = pinned_context(hub.office.issuer.pin, hub.world.now)
