@@ -21,8 +21,9 @@ Handler = Callable[[SimPipe], Awaitable[None]]
 Handshake = Callable[[], tuple[bytes, bytes]]
 """What agent and control plane show each other. Raises `PipeError` when one does not like it."""
 
-PATIENCE: Final = 5.0
-"""Seconds within which a connection must be closed after a frame that is out of its place."""
+PATIENCE: Final = 90.0
+"""Seconds within which a connection must be closed after a frame that is out of its place: nothing
+more is read from it, but what its end has begun on the slowest disk (40 s a call) ends first."""
 
 
 ANSWER_SECONDS: Final = 20.0
@@ -153,7 +154,8 @@ class Network:
             for path in self.paths.values()
             for conn in path.conns.values()
             for way, since in conn.bad_since.items()
-            if now - since > PATIENCE and ("control" if way == "up" else "agent") not in conn.closed
+            if ("control" if way == "up" else "agent") not in conn.closed
+            and (way in conn.went_on or now - since > PATIENCE)
         ]
 
     def _carry(self, relay: HostileRelay, way: Way, frame: bytes) -> None:

@@ -107,6 +107,8 @@ class Conn:
         self.ways = {name: Way(name, path) for name in ("up", "down")}
         self.bad_since: dict[str, float] = {}
         """Way → when a frame that must end the connection was handed out."""
+        self.went_on: set[str] = set()
+        """Ways of which another frame was asked for after such a one."""
         self.closed: set[str] = set()
         """Ends ("agent", "control") that have closed or died."""
         path.conns[number] = self
@@ -178,6 +180,8 @@ class SimPipe:
     async def receive(self) -> bytes:
         """See `Pipe`."""
         await trio.lowlevel.checkpoint()
+        if self._in.name in self.conn.bad_since:
+            self.conn.went_on.add(self._in.name)
         while not self._over() and (due := self._in.due()) > self._time.now:
             await self._time.until(due, self._in.waits)
         if self._over() or not self._in.queue:
