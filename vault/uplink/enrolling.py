@@ -34,15 +34,20 @@ from vault.uplink.ledger import Egress
 
 TIMEOUT: Final = 20.0  # seconds for each of connecting, writing and reading
 _KEY_IN_USE: Final = 409
+_KEY_USED: Final = "key_used"
 _THEIR_FAULT: Final = 500
 
 
 class EnrolError(Exception):
-    """The control plane was not reached or did not agree. `status` is 0 or HTTP's."""
+    """The control plane was not reached (`status` is 0) or did not agree (HTTP's).
 
-    def __init__(self, message: str, status: int = 0) -> None:
+    `code` is the control plane's own, where it gave one.
+    """
+
+    def __init__(self, message: str, status: int = 0, code: str = "") -> None:
         super().__init__(message)
         self.status = status
+        self.code = code
 
 
 class Post(Protocol):
@@ -88,11 +93,14 @@ class Enroller:
 
     async def enrol(self, door: Door, token: str) -> None:
         """Be let in by a token. Raises `EnrolError`, `PkiError`."""
-        csr, link_key, bound = await self._world.run_sync(self._bound_request)
-        request = EnrolRequest(token=token, csr=csr, link_key=link_key, proof=bound)
-        answer = await self._ask_by_pin(door, "enrol", encode(request))
-        if isinstance(answer, Pending):
-            raise EnrolError("the control plane keeps us waiting though we have a token")
+        try:
+            await self._enrol(door, token)
+        except EnrolError as error:
+            # Only then: another key in place of a lost answer's would look like a thief's.
+            if error.code != _KEY_USED:
+                raise
+            await self._world.run_sync(self._store.forget_next)
+            await self._enrol(door, token)
 
     async def join(self, door: Door, *, org: str = "", label: str = "") -> Pending | None:
         """Ask a person to let us in; None once it is done. Raises as `enrol`."""
@@ -107,6 +115,13 @@ class Enroller:
             await self._ask(held, "renew", held.identity, self._renewal)
         else:
             await self._ask(held, "rejoin", None, lambda: self._return(held))
+
+    async def _enrol(self, door: Door, token: str) -> None:
+        csr, link_key, bound = await self._world.run_sync(self._bound_request)
+        request = EnrolRequest(token=token, csr=csr, link_key=link_key, proof=bound)
+        answer = await self._ask_by_pin(door, "enrol", encode(request))
+        if isinstance(answer, Pending):
+            raise EnrolError("the control plane keeps us waiting though we have a token")
 
     async def _ask_by_pin(self, door: Door, path: str, body: bytes) -> Grant | Pending:
         context = contexts.pinned_context(door.pin, self._world.wall)
@@ -195,14 +210,16 @@ async def post(context: ssl.SSLContext, endpoint: str, path: str, body: bytes) -
     except (httpx2.HTTPError, httpx2.InvalidURL, ssl.SSLError, OSError) as error:
         raise EnrolError(f"cannot reach {endpoint}: {error}") from error
     if reply.status_code not in {200, 202}:
-        raise EnrolError(_told(reply.status_code, answer), reply.status_code)
+        raise refusal(reply.status_code, answer)
     return answer
 
 
-def _told(status: int, answer: bytes) -> str:
-    """The control plane's own words, if they are an error of ours."""
+def refusal(status: int, answer: bytes) -> EnrolError:
+    """An answer that is neither 200 nor 202, in the control plane's own words if it has some."""
     try:
         told = msgspec.json.decode(answer)
-        return f"the control plane refuses: {told['message']}"
+        return EnrolError(
+            f"the control plane refuses: {told['message']}", status, str(told["code"])
+        )
     except (msgspec.DecodeError, KeyError, TypeError, IndexError):
-        return f"the control plane answers {status}"
+        return EnrolError(f"the control plane answers {status}", status)

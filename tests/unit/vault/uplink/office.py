@@ -41,7 +41,8 @@ class Office:
         try:
             answer = await self._answer(path.rpartition("/")[2], body)
         except ApiError as error:
-            raise EnrolError(f"the control plane refuses: {error.message}", error.status) from None
+            told = f"the control plane refuses: {error.message}"
+            raise EnrolError(told, error.status, error.code) from None
         if self.lose:
             raise EnrolError("the answer was lost")
         return encode(answer)

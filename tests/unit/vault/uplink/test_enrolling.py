@@ -41,6 +41,42 @@ async def test_a_token_lets_in_once_and_a_lost_answer_costs_nothing(office: Offi
     assert told.value.status in {401, 409}
 
 
+async def test_a_key_whose_certificate_never_came_does_not_keep_the_agent_out(
+    office: Office,
+) -> None:
+    """It renews, the answer is lost, it is locked: the token of a person lets it in at once."""
+    await office.enrolled()
+    held = office.store.load()
+    assert held is not None
+    office.lose = True
+    with pytest.raises(EnrolError):
+        await office.enroller.renew(held)
+    office.lose = False
+    await office.ca.revocation.revoke(NAME, "stolen")
+    await office.enroller.enrol(DOOR, await office.ca.token(replace_agent=True))
+    after = office.store.load()
+    assert after is not None
+    assert after.enrolment.generation == 3
+    assert (await office.ca.agent()).state is AgentState.ACTIVE
+
+
+async def test_a_token_that_is_refused_leaves_the_key_of_a_lost_answer(office: Office) -> None:
+    """The renewal goes on with it: another key would have the agent locked as stolen."""
+    early = await office.ca.token()
+    await office.enrolled()
+    held = office.store.load()
+    assert held is not None
+    office.lose = True
+    with pytest.raises(EnrolError):
+        await office.enroller.renew(held)
+    office.lose = False
+    with pytest.raises(EnrolError) as told:
+        await office.enroller.enrol(DOOR, early)
+    assert told.value.code == "agent_exists"
+    await office.enroller.renew(held)
+    assert (await office.ca.agent()).state is AgentState.ACTIVE
+
+
 async def test_every_body_is_on_the_ledger_before_it_is_sent(office: Office) -> None:
     """And if it cannot be, nothing is sent."""
     office.egress.fail = UnavailableError("egress_unavailable", "full")
