@@ -67,7 +67,8 @@ class Prey:
     async def _answer(self, message: m.Message, kind: type[m.Message]) -> Any:
         villain = self.villain
         count = sum(isinstance(x, kind) for x in villain.heard)
-        await (await villain.grip()).give(message)
+        while not await (await villain.grip()).gave(message):
+            pass  # the agent had just left; it comes back
         await villain.until(lambda: sum(isinstance(x, kind) for x in villain.heard) > count)
         return villain.last(kind)
 

@@ -6,6 +6,7 @@ It speaks the protocol by hand, to the byte, and keeps all that an agent tells i
 import base64
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -160,13 +161,20 @@ class Grip:
                         pass
             await self._flush()
 
-    async def give(self, message: m.Message) -> None:
-        """A durable message, as the protocol wants it."""
+    async def gave(self, message: m.Message) -> bool:
+        """A durable message, as the protocol wants it; false if the agent is gone."""
         after = self.villain.said
         entry = Entry(after + 1, codec.name_of(message), codec.encode_payload(message))
         self.villain.said = entry.id
         self.session.offer(Batch(after, entry.id, (entry,)))
-        await self._flush()
+        try:
+            await self._flush()
+        except PipeError:
+            self.villain.said = after
+            if self.villain.live is self:
+                self.villain.live = None
+            return False
+        return True
 
     def ping(self) -> bytes:
         """A good frame, the next one of the session, not sent."""
@@ -180,12 +188,10 @@ class Grip:
         return seal(envelope, m.Direction.TO_AGENT, self.villain.link_key)
 
     async def send(self, frames: list[bytes]) -> None:
-        """As they are."""
-        try:
+        """As they are. Why the agent leaves meanwhile is for `run` to hear."""
+        with suppress(PipeError):
             for frame in frames:
                 await self.pipe.send(frame)
-        except PipeError as error:
-            self.villain.ends.append(str(error))
 
     async def _flush(self) -> None:
         for frame in self.session.frames(now()):
