@@ -196,11 +196,15 @@ Spoil = Callable[[Grip], list[bytes]]
 
 async def fooled(prey: Prey) -> None:
     """Frames that must end the connection, each with its fault; the agent comes back each time."""
+    villain = prey.villain
     for fault, spoil in FRAMES:
-        grip = await prey.villain.grip()
-        prey.villain.ends.clear()
-        await grip.send(spoil(grip))
-        await prey.villain.until(lambda fault=fault: any(fault in end for end in prey.villain.ends))
+        villain.ends.clear()
+        with trio.fail_after(90):
+            while not any(fault in end for end in villain.ends):  # or it had left just before
+                grip = await villain.grip()
+                await grip.send(spoil(grip))
+                await villain.until(lambda grip=grip: villain.live is not grip)
+                await trio.sleep(0.1)  # `listen` tells why after the session is over
 
 
 def saying(name: str, payload: dict[str, Any], *, durable: bool = False) -> Spoil:
