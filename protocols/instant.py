@@ -34,6 +34,11 @@ def rfc3339(ns: int) -> str:
     return f"{text}.{fraction:09d}".rstrip("0") + "Z" if fraction else f"{text}Z"
 
 
+def rfc3339_or_none(ns: int) -> str | None:
+    """Write an instant as RFC 3339; None for 0, which is never."""
+    return rfc3339(ns) if ns else None
+
+
 @lru_cache(maxsize=256)  # every record of a second has the same, and so has a hot secret
 def _whole(seconds: int) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat().removesuffix("+00:00")

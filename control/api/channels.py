@@ -11,7 +11,7 @@ from control.model.notices import Delivery, Kind, Notice, State, Terms, Tls, Typ
 from control.model.people import Role
 from control.model.records import Severity
 from control.services.channels import Draft, Held
-from protocols.instant import SECOND, rfc3339
+from protocols.instant import SECOND, rfc3339, rfc3339_or_none
 
 channels = Endpoints("channels", "How people are told of alerts: email, webhooks, Slack.")
 deliveries = Endpoints("deliveries", "Messages by channels: waiting, sent, dead.")
@@ -294,8 +294,8 @@ def _view(held: Held) -> ChannelView:
         per_hour=terms.per_hour,
         created_at=rfc3339(row.created_at),
         changed_at=rfc3339(row.changed_at),
-        sent_at=_maybe(row.sent_at),
-        failed_at=_maybe(row.failed_at),
+        sent_at=rfc3339_or_none(row.sent_at),
+        failed_at=rfc3339_or_none(row.failed_at),
         failures=row.failures,
         reason=row.reason,
         waiting=held.waiting,
@@ -312,7 +312,7 @@ def _delivery(row: Delivery) -> DeliveryView:
         reason=row.reason,
         created_at=rfc3339(row.created_at),
         due_at=rfc3339(row.due_at),
-        finished_at=_maybe(row.finished_at),
+        finished_at=rfc3339_or_none(row.finished_at),
         omitted=row.omitted,
         notices=tuple(_notice(each) for each in row.notices),
     )
@@ -330,7 +330,3 @@ def _notice(row: Notice) -> NoticeView:
         at=rfc3339(row.at),
         repeated=row.repeated,
     )
-
-
-def _maybe(at: int) -> str | None:
-    return rfc3339(at) if at else None

@@ -4,7 +4,7 @@ from msgspec import Struct
 
 from control.model.compliance import Asked, Counts, Framework, Note, NoteView, Schedule, State
 from control.model.retention import Hold, Kind, Purged, Rule
-from protocols.instant import rfc3339
+from protocols.instant import rfc3339, rfc3339_or_none
 
 
 class FrameworkView(Struct, frozen=True):
@@ -124,7 +124,7 @@ def report(row: Asked) -> ReportView:
         steps=row.steps,
         created_by=row.created_by,
         created_at=rfc3339(row.created_at),
-        made_at=_maybe(row.made_at),
+        made_at=rfc3339_or_none(row.made_at),
         counts=row.counts,
         digest=row.digest,
         size=row.size,
@@ -145,7 +145,7 @@ def schedule(row: Schedule) -> ScheduleView:
         created_by=row.created_by,
         created_at=rfc3339(row.created_at),
         next_at=rfc3339(row.next_at),
-        last_at=_maybe(row.last_at),
+        last_at=rfc3339_or_none(row.last_at),
     )
 
 
@@ -186,7 +186,7 @@ def rule(kind: Kind, row: Rule) -> RuleView:
 
 def purged(row: Purged) -> PurgedView:
     """As a caller sees it."""
-    before = _maybe(row.before)
+    before = rfc3339_or_none(row.before)
     return PurgedView(kind=row.kind, days=row.days, before=before, rows=row.rows, held=row.held)
 
 
@@ -195,16 +195,12 @@ def hold(row: Hold) -> HoldView:
     return HoldView(
         id=row.id,
         vault=row.vault,
-        since=_maybe(row.since),
-        until=_maybe(row.until),
+        since=rfc3339_or_none(row.since),
+        until=rfc3339_or_none(row.until),
         reason=row.reason,
         created_by=row.created_by,
         created_at=rfc3339(row.created_at),
         lifted_by=row.lifted_by,
-        lifted_at=_maybe(row.lifted_at),
+        lifted_at=rfc3339_or_none(row.lifted_at),
         lifted_why=row.lifted_why,
     )
-
-
-def _maybe(instant: int) -> str | None:
-    return rfc3339(instant) if instant else None

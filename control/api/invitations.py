@@ -11,7 +11,7 @@ from control.model.factors import Invitation
 from control.model.names import Slug
 from control.model.people import Role
 from control.services.events import Event, Topic
-from protocols.instant import rfc3339
+from protocols.instant import rfc3339, rfc3339_or_none
 
 invitations = Endpoints("invitations", "Becoming a member of an organization.")
 
@@ -139,6 +139,6 @@ def _view(row: Invitation) -> InvitationView:
         created_by=row.created_by,
         created_at=rfc3339(row.created_at),
         expires_at=rfc3339(row.expires_at),
-        used_at=rfc3339(row.used_at) if row.used_at else None,
+        used_at=rfc3339_or_none(row.used_at),
         used_by=row.used_by,
     )

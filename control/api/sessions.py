@@ -15,7 +15,7 @@ from control.crypto import csrf_of
 from control.errors import AuthorizationError
 from control.model.names import Slug
 from control.model.people import Caller, Role, Token, TokenKind
-from protocols.instant import rfc3339
+from protocols.instant import rfc3339, rfc3339_or_none
 
 sessions = Endpoints("sessions", "Signing in and out.")
 
@@ -254,6 +254,6 @@ def _view(row: Token, current: str) -> SessionView:
         ip=row.ip,
         user_agent=row.user_agent,
         created_at=rfc3339(row.created_at),
-        seen_at=rfc3339(row.seen_at) if row.seen_at else None,
+        seen_at=rfc3339_or_none(row.seen_at),
         expires_at=rfc3339(row.expires_at),
     )

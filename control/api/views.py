@@ -20,7 +20,7 @@ from control.model.policies import (
 )
 from control.model.records import Alert, AuditEvent, Sample, Severity
 from control.services.rollout import Progress
-from protocols.instant import rfc3339
+from protocols.instant import rfc3339, rfc3339_or_none
 
 
 class OrganizationView(Struct, frozen=True):
@@ -215,7 +215,7 @@ def user(row: User, *, second_factor: bool) -> UserView:
         row.role,
         row.disabled,
         rfc3339(row.created_at),
-        _maybe(row.last_login),
+        rfc3339_or_none(row.last_login),
         row.email,
         second_factor,
     )
@@ -235,7 +235,7 @@ def agent(row: Agent) -> AgentView:
         reason=row.reason,
         tags=row.tags,
         presence=row.presence,
-        last_seen=_maybe(row.last_seen),
+        last_seen=rfc3339_or_none(row.last_seen),
         facts=row.facts,
         health=str(row.facts.get("health", "")),
         sync=str(row.facts.get("sync", "")),
@@ -289,7 +289,13 @@ def command(row: Command) -> CommandView:
     """As a caller sees it."""
     times = rfc3339(row.created_at), rfc3339(row.expires_at)
     return CommandView(
-        row.id, row.vault, row.command, row.created_by, *times, row.outcome, _maybe(row.done_at)
+        row.id,
+        row.vault,
+        row.command,
+        row.created_by,
+        *times,
+        row.outcome,
+        rfc3339_or_none(row.done_at),
     )
 
 
@@ -303,7 +309,7 @@ def alert(row: Alert) -> AlertView:
         message=row.message,
         at=rfc3339(row.at),
         acknowledged_by=row.acknowledged_by,
-        acknowledged_at=_maybe(row.acknowledged_at),
+        acknowledged_at=rfc3339_or_none(row.acknowledged_at),
         subject=row.subject,
         note=row.note,
     )
@@ -332,7 +338,3 @@ def event(row: AuditEvent) -> EventView:
 def samples(rows: Sequence[Sample]) -> list[SampleView]:
     """As a caller sees them."""
     return [SampleView(r.at, r.count, r.total, r.low, r.high, r.last) for r in rows]
-
-
-def _maybe(instant: int) -> str | None:
-    return rfc3339(instant) if instant else None

@@ -6,3 +6,4 @@ from protocols.instant import go_duration as go_duration
 from protocols.instant import parse_duration as parse_duration
 from protocols.instant import parse_rfc3339 as parse_rfc3339
 from protocols.instant import rfc3339 as rfc3339
+from protocols.instant import rfc3339_or_none as rfc3339_or_none

@@ -14,6 +14,7 @@ from protocols.instant import (
     parse_duration,
     parse_rfc3339,
     rfc3339,
+    rfc3339_or_none,
 )
 
 
@@ -30,6 +31,12 @@ def test_writes_as_go_does(ns: int, text: str) -> None:
     """Trailing zeros of the fraction are cut, and a whole second has no point."""
     assert rfc3339(ns) == text
     assert parse_rfc3339(text, "at") == ns
+
+
+def test_zero_is_never() -> None:
+    """What never was has no time: nobody is told of 1970."""
+    assert rfc3339_or_none(0) is None
+    assert rfc3339_or_none(1) == rfc3339(1)
 
 
 @given(st.integers(min_value=1, max_value=MAX))

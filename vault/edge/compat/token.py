@@ -14,7 +14,7 @@ from vault.edge.reply import Reply
 from vault.edge.request import Request
 from vault.edge.router import Router
 from vault.errors import AuthorizationError, ValidationError
-from vault.model.instant import SECOND, rfc3339
+from vault.model.instant import SECOND, rfc3339, rfc3339_or_none
 from vault.model.path import ResourcePath
 from vault.model.payloads import ByAccessor, ByToken, Nothing, RenewToken
 from vault.model.records import TokenRow
@@ -219,7 +219,7 @@ def _lookup_body(row: TokenRow, text: str, now: int) -> dict[str, Any]:
         "creation_ttl": _seconds(row.ttl),
         "display_name": row.display_name,
         "entity_id": "",
-        "expire_time": rfc3339(row.expires_at) if row.expires_at else None,
+        "expire_time": rfc3339_or_none(row.expires_at),
         "explicit_max_ttl": _seconds(row.explicit_max_ttl),
         "id": text,
         "meta": row.meta or None,

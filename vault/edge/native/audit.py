@@ -11,10 +11,9 @@ from vault.audit.query import MAX_PAGE, AuditQuery, Page
 from vault.audit.verification import VerificationState
 from vault.edge.dialect import Dialect
 from vault.edge.native.endpoint import Endpoints, system_path
-from vault.edge.native.views import when
 from vault.edge.request import Request
 from vault.errors import ValidationError
-from vault.model.instant import parse_rfc3339, rfc3339
+from vault.model.instant import parse_rfc3339, rfc3339, rfc3339_or_none
 from vault.model.payloads import AuditRecord, HashValue, Nothing
 from vault.model.records import AuditRow
 
@@ -111,7 +110,7 @@ class VerificationBody(Struct, frozen=True, kw_only=True):
         """From the state of a check."""
         fields = msgspec.structs.asdict(found)
         began, ended = fields.pop("began"), fields.pop("ended")
-        return cls(**fields, began_at=when(began), ended_at=when(ended))
+        return cls(**fields, began_at=rfc3339_or_none(began), ended_at=rfc3339_or_none(ended))
 
 
 class ValueBody(Struct, frozen=True, forbid_unknown_fields=True):

@@ -5,10 +5,9 @@ from msgspec import UNSET, Struct, UnsetType
 from vault.authn.api_keys import ApiKey, CreatedKey
 from vault.edge.dialect import Dialect
 from vault.edge.native.endpoint import Endpoints, system_folder, system_path
-from vault.edge.native.views import when
 from vault.edge.request import Request
 from vault.model.identity import Permission
-from vault.model.instant import parse_rfc3339, rfc3339
+from vault.model.instant import parse_rfc3339, rfc3339, rfc3339_or_none
 from vault.model.payloads import CreateKey, KeysOf, Nothing
 
 keys = Endpoints("keys", "API keys of users. A key is shown once, when it is made.")
@@ -38,10 +37,10 @@ class KeyBody(Struct, frozen=True, kw_only=True):
             name=found.name,
             permissions=found.permissions,
             status=found.status,
-            expires_at=when(found.expires_at),
+            expires_at=rfc3339_or_none(found.expires_at),
             created_at=rfc3339(found.created_at),
             created_by=found.created_by,
-            last_used=when(found.last_used),
+            last_used=rfc3339_or_none(found.last_used),
             uses=found.uses,
             key=text,
         )

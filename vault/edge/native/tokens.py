@@ -9,10 +9,9 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from vault.authn.tokens import Issued, NewToken
 from vault.edge.dialect import Dialect
 from vault.edge.native.endpoint import Endpoints
-from vault.edge.native.views import when
 from vault.edge.request import Request
 from vault.errors import NotFoundError, VaultError
-from vault.model.instant import MAX, SECOND, parse_duration, rfc3339
+from vault.model.instant import MAX, SECOND, parse_duration, rfc3339, rfc3339_or_none
 from vault.model.path import ResourcePath
 from vault.model.payloads import ByAccessor, ByToken, Nothing, RenewToken
 from vault.model.records import TokenRow
@@ -56,7 +55,7 @@ class TokenBody(Struct, frozen=True, kw_only=True):
             renewable=row.renewable,
             created_at=rfc3339(row.created_at),
             renewed_at=rfc3339(row.issued_at) if row.issued_at != row.created_at else None,
-            expires_at=when(row.expires_at),
+            expires_at=rfc3339_or_none(row.expires_at),
             ttl_seconds=row.ttl // SECOND,
             period_seconds=row.period // SECOND,
             explicit_max_ttl_seconds=row.explicit_max_ttl // SECOND,

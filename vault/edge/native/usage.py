@@ -5,7 +5,7 @@ from msgspec import Struct
 from vault.edge.dialect import Dialect
 from vault.edge.native.endpoint import Endpoints, system_path
 from vault.edge.request import Request
-from vault.model.instant import rfc3339
+from vault.model.instant import rfc3339, rfc3339_or_none
 from vault.model.usage import AskWho, LookAtUsage, Looked, NamedSecret, Who
 
 usage = Endpoints("usage", "What is used; opaque ids are what the control plane knows.")
@@ -66,7 +66,7 @@ def _secret(one: NamedSecret) -> SecretBody:
     return SecretBody(
         opaque=one.opaque.hex(),
         name=one.name,
-        last_read=rfc3339(one.last_read) if one.last_read else None,
+        last_read=rfc3339_or_none(one.last_read),
         rotated_at=rfc3339(one.rotated_at),
         expires_at=rfc3339(one.expires_at) if one.expires_at > 0 else None,
     )

@@ -6,9 +6,8 @@ from msgspec import Meta, Struct
 
 from vault.edge.dialect import Dialect
 from vault.edge.native.endpoint import Endpoints, system_folder, system_path
-from vault.edge.native.views import when
 from vault.edge.request import Request
-from vault.model.instant import rfc3339
+from vault.model.instant import rfc3339, rfc3339_or_none
 from vault.model.path import ResourcePath
 from vault.model.payloads import MOST_SHOWN, CreateUser, ListUsers, Nothing, UpdateUser
 from vault.model.records import UserRow
@@ -41,7 +40,7 @@ class UserBody(Struct, frozen=True, kw_only=True):
             status=row.status,
             created_at=rfc3339(row.created_at),
             updated_at=rfc3339(row.updated_at),
-            last_login=when(row.last_login),
+            last_login=rfc3339_or_none(row.last_login),
         )
 
 

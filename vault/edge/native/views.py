@@ -2,7 +2,7 @@
 
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from vault.model.instant import rfc3339
+from vault.model.instant import rfc3339, rfc3339_or_none
 from vault.model.records import SecretRow, VersionRow
 from vault.model.results import SecretInfo, SecretValue
 
@@ -56,11 +56,6 @@ class PageBody(Struct, frozen=True, kw_only=True):
     cursor: str
 
 
-def when(ns: int) -> str | None:
-    """An instant on the wire; None for never."""
-    return rfc3339(ns) if ns else None
-
-
 def secret_body(
     row: SecretRow, *, version: int = 0, value: bytes | None = None, key: str = ""
 ) -> SecretBody:
@@ -72,13 +67,13 @@ def secret_body(
         status=row.status,
         metadata=row.metadata,
         tags=row.tags,
-        created_at=when(row.created_at) or "",
-        updated_at=when(row.updated_at) or "",
+        created_at=rfc3339_or_none(row.created_at) or "",
+        updated_at=rfc3339_or_none(row.updated_at) or "",
         created_by=row.created_by,
         value=UNSET if value is None else Raw(value),
         key_id=key,
-        expires_at=when(row.expires_at),
-        rotation_due=when(row.rotation_due),
+        expires_at=rfc3339_or_none(row.expires_at),
+        rotation_due=rfc3339_or_none(row.rotation_due),
     )
 
 
@@ -99,7 +94,7 @@ def version_body(row: VersionRow) -> VersionBody:
         version=row.version,
         created_at=rfc3339(row.created_at),
         created_by=row.created_by,
-        deleted_at=when(row.deletion_time),
+        deleted_at=rfc3339_or_none(row.deletion_time),
         destroyed=row.destroyed,
     )
 
@@ -114,7 +109,7 @@ def info_body(info: SecretInfo) -> InfoBody:
         cas_required=secret.cas_required,
         delete_version_after_seconds=secret.delete_version_after // 10**9,
         access_count=access.value_reads,
-        last_accessed=when(access.last_value_read),
+        last_accessed=rfc3339_or_none(access.last_value_read),
         metadata_reads=access.metadata_reads,
-        last_metadata_read=when(access.last_metadata_read),
+        last_metadata_read=rfc3339_or_none(access.last_metadata_read),
     )
