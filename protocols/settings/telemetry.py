@@ -13,7 +13,11 @@ from protocols.telemetry.plan import Plan, Target
 
 def _address(value: str) -> str:
     """Https, or plain http on this machine."""
-    parts = urlsplit(value)
+    try:
+        parts = urlsplit(value)
+        _ = parts.port  # else a port that is none shows at the first sending
+    except ValueError:
+        raise ValueError("is no address") from None
     if not value or (parts.scheme == "https" and parts.hostname):
         return value
     if parts.scheme == "http" and parts.hostname and _is_loopback(parts.hostname):

@@ -9,6 +9,7 @@ import ssl
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 import httpx2
 import trio
@@ -89,15 +90,15 @@ class Exporter:
         try:
             status = await _post(target, url, body, headers)
             trouble = "" if status in _OK else f"it answers {status}"
-        except (httpx2.HTTPError, OSError, ssl.SSLError) as error:
-            trouble = type(error).__name__
+        except (httpx2.HTTPError, httpx2.InvalidURL, OSError, ValueError) as error:
+            trouble = type(error).__name__  # ValueError: the token's file holds no token
         if not trouble:
             self._silent.discard(url)
             return
         self.failed += 1
         if url not in self._silent:
             self._silent.add(url)
-            log.warning("telemetry cannot be sent to %s: %s", target.url, trouble)
+            log.warning("telemetry cannot be sent to %s: %s", _shown(url), trouble)
 
 
 async def _post(target: Target, url: str, body: bytes, headers: dict[str, str]) -> int:
@@ -108,6 +109,12 @@ async def _post(target: Target, url: str, body: bytes, headers: dict[str, str]) 
         sent["Authorization"] = f"Bearer {token.strip()}"
     async with httpx2.AsyncClient(verify=tls, timeout=TIMEOUT, trust_env=False) as http:
         return (await http.post(url, content=body, headers=sent)).status_code
+
+
+def _shown(url: str) -> str:
+    """Without what could be a secret: a password before the host, a key in the query."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 def _context(ca_file: Path | None) -> ssl.SSLContext:

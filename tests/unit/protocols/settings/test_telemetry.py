@@ -26,7 +26,10 @@ def test_addresses(url: str) -> None:
     assert (plan.otlp.url, plan.sample, plan.labels["instance"]) == (url, 1, "a")
 
 
-@pytest.mark.parametrize("url", ["http://o.example:4318", "ftp://x", "o.example", "https://"])
+@pytest.mark.parametrize(
+    "url",
+    ["http://o.example:4318", "ftp://x", "o.example", "https://", "https://o:99999", "https://["],
+)
 def test_others_are_refused(url: str) -> None:
     """Plain http elsewhere would tell everybody on the way."""
     with pytest.raises(ValidationError):

@@ -85,3 +85,44 @@ async def test_failures_are_counted_and_told_once(
     assert [record.message for record in caplog.records] == [
         f"telemetry cannot be sent to {receiver.url}/w: it answers 500"
     ]
+
+
+async def test_a_file_that_holds_no_token_ends_nothing(
+    receiver: Receiver, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Bytes that are no text, and text that no header takes: told without a word of it."""
+    world, token = SystemWorld(), tmp_path / "token"
+    for content in (b"\xff\xfe", "t\u00f6ken".encode(), b"two\nlines"):
+        token.write_bytes(content)
+        target = Target(url=f"{receiver.url}/w", token_file=token)
+        chosen = Plan(remote_write=target, interval=3600)
+        exporter = Exporter(chosen, families, None, now=world.now, sleep=world.sleep)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(exporter.run)
+            with trio.fail_after(20):
+                while not exporter.failed:  # noqa: ASYNC110  # it tells nobody
+                    await trio.sleep(0.01)
+            nursery.cancel_scope.cancel()
+    assert receiver.got == []
+    assert not [word for word in ("ken", "lines") if word in caplog.text]
+
+
+async def test_what_an_address_holds_of_a_secret_is_not_told(
+    receiver: Receiver, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Neither a password before the host nor a key in the query is in the log."""
+    world, receiver.status = SystemWorld(), 500
+    url = receiver.url.replace("http://", "http://me:s3cret@") + "/w?key=s3cret"
+    chosen = Plan(remote_write=Target(url=url), interval=3600)
+    exporter = Exporter(chosen, families, None, now=world.now, sleep=world.sleep)
+    with caplog.at_level(logging.WARNING, "freehold.telemetry"):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(exporter.run)
+            await until(receiver, 1)
+            with trio.fail_after(20):
+                while not exporter.failed:  # noqa: ASYNC110  # it tells nobody
+                    await trio.sleep(0.01)
+            nursery.cancel_scope.cancel()
+    assert [record.message for record in caplog.records] == [
+        f"telemetry cannot be sent to {receiver.url}/w: it answers 500"
+    ]
