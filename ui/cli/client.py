@@ -26,17 +26,15 @@ class Client:
         headers = {"User-Agent": USER_AGENT}  # it is in the audit log
         if self._has_token:
             _require_private(settings.address)
+            _require_plain(settings.token)
             headers["Authorization"] = f"Bearer {settings.token}"
-        try:
-            self._http = httpx2.Client(
-                base_url=settings.address,
-                verify=_tls(settings),
-                headers=headers,
-                timeout=TIMEOUT,
-                transport=transport,
-            )
-        except UnicodeEncodeError:
-            raise CliError("a token is plain ASCII; this one is not", Exit.DENIED) from None
+        self._http = httpx2.Client(
+            base_url=settings.address,
+            verify=_tls(settings),
+            headers=headers,
+            timeout=TIMEOUT,
+            transport=transport,
+        )
 
     def call(
         self, method: str, path: str, body: object = None, *, query: dict[str, Any] | None = None
@@ -110,6 +108,12 @@ def _require_private(address: str) -> None:
         raise CliError(f"{address} is no address; it looks like https://HOST:PORT")
     if not _is_loopback(url.host):
         raise CliError(f"{address} has no TLS: the token is not sent there; use https://")
+
+
+def _require_plain(token: str) -> None:
+    """What no header takes (a line's end above all) would be quoted in the error."""
+    if not all("!" <= c <= "~" for c in token):
+        raise CliError("a token is plain ASCII on one line; this one is not", Exit.DENIED)
 
 
 def _is_loopback(host: str) -> bool:
