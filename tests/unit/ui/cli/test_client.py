@@ -140,7 +140,7 @@ def test_what_is_no_address_is_told(address: str) -> None:
         client(lambda _: httpx2.Response(204), address=address)
 
 
-@pytest.mark.parametrize("token", ["gehéim", "secret\n", "two\nlines", "nul\0", " "])
+@pytest.mark.parametrize("token", ["gehéim", "secret\n", "two\nlines", "nul\0"])
 def test_a_token_that_cannot_be_sent_is_refused_without_being_shown(token: str) -> None:
     """A header is ASCII on one line; over the network the client would quote another one."""
     with pytest.raises(CliError, match="plain ASCII") as refused:
