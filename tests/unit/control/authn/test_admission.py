@@ -8,9 +8,9 @@ from msgspec.structs import replace
 from control.api.plane import Plane
 from control.authn.admission import Admission, role_of, verified_email
 from control.authn.opening import PROGRAM
-from control.errors import AuthorizationError
+from control.errors import AuthorizationError, NotFoundError
 from control.model.factors import Provider, Terms
-from control.model.people import Role, User
+from control.model.people import Caller, Role, User
 from control.store import identities, people
 
 TERMS = Terms(
@@ -88,6 +88,30 @@ async def test_the_last_owner_stays_one(plane: Plane, admission: Admission) -> N
     await admission.admit(owners, claims("s-1", groups=["o"]), "")
     await plane.store.write(only_owner)
     assert (await admission.admit(owners, claims("s-1"), "")).role is Role.OWNER
+
+
+async def test_a_link_is_for_whom_it_names(plane: Plane, admission: Admission) -> None:
+    """Another's link lets nobody in, not even who would come in without one; it stays good."""
+    ann = Caller("acme", "ann", Role.OWNER, "t")
+    secret, made = await plane.invitations.create(ann, "acme", "new@x.example", Role.ADMIN)
+    open_terms = replace(ACME, terms=replace(TERMS, role_claim=""))
+    with pytest.raises(AuthorizationError):
+        await admission.admit(open_terms, claims("s-1"), made.digest.hex())
+    new = await admission.admit(open_terms, claims("s-2", "new@x.example"), made.digest.hex())
+    assert new.role is Role.ADMIN
+    with pytest.raises(NotFoundError):
+        await plane.invitations.look(secret)
+
+
+async def test_a_disabled_account_is_not_let_in(plane: Plane, admission: Admission) -> None:
+    """Nor given a role meanwhile."""
+    joe = await admission.admit(ACME, claims("s-1"), "")
+    await plane.store.write(lambda tx: people.put_user(tx, replace(joe, disabled=True)))
+    with pytest.raises(AuthorizationError):
+        await admission.admit(ACME, claims("s-1", groups=["a"]), "")
+    stored = await plane.store.read(lambda tx: people.user(tx, "acme", joe.name))
+    assert stored is not None
+    assert stored.role is Role.VIEWER
 
 
 async def test_an_account_that_went_does_not_come_back(plane: Plane, admission: Admission) -> None:

@@ -8,6 +8,7 @@ from actors.testing import FakeWorld
 from control.api.plane import Plane
 from control.authn import federation
 from control.authn.federation import Returned
+from control.authn.opening import PROGRAM
 from control.errors import AuthenticationError, NotFoundError, RateLimitError
 from control.model.factors import Terms
 from control.store import identities
@@ -50,6 +51,17 @@ async def test_a_state_is_good_once_and_for_ten_minutes(
     world.advance(600)
     with pytest.raises(AuthenticationError, match="oidc_state"):
         await plane.federation.taken(Returned(query["state"][0], "c", "", ""), browser)
+
+
+async def test_another_provider_does_not_answer_for_it(plane: Plane, idp: Idp) -> None:
+    """RFC 9207: the code is not even taken there."""
+    query, browser = await begun(plane, idp)
+    back = Returned(query["state"][0], "c", "", "https://other.example")
+    flow = await plane.federation.taken(back, browser)
+    before = list(idp.asked)
+    with pytest.raises(AuthenticationError, match="oidc_issuer"):
+        await plane.federation.finish(flow, back, PROGRAM)
+    assert idp.asked == before
 
 
 async def test_logins_under_way_are_bounded(

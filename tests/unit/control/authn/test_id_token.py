@@ -135,6 +135,14 @@ def test_keys_that_are_for_something_else(fields: dict[str, Any]) -> None:
         read(signed(), [jwk(RSA, **fields)])
 
 
+def test_a_short_key_is_not_chosen() -> None:
+    """RSA below 2,048 bits counts as no key, whatever it has signed (RFC 7518, 3.3)."""
+    numbers = rsa.generate_private_key(65537, 1024).public_key()  # noqa: S505  # too short, on purpose
+    short = {**RSAAlgorithm.to_jwk(numbers, as_dict=True), "kid": "k-1"}
+    assert key_of([short], "RS256", "k-1") is None
+    assert key_of([jwk(RSA)], "RS256", "k-1") is not None
+
+
 def test_a_token_without_a_key_id_needs_a_single_key() -> None:
     """Which of two was meant is not tried out."""
     token = signed(header={"kid": ""})

@@ -1,11 +1,13 @@
 """Credentials in use, and how each comes to its end."""
 
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
 import trio
 import trio.lowlevel
 import trio.testing
+from msgspec.structs import replace
 
 from actors.testing import FakeWorld
 from control.api.plane import Plane
@@ -171,6 +173,40 @@ async def test_what_has_expired_has_ended(plane: Plane, world: FakeWorld) -> Non
     _, visit = await opened(plane)
     await plane.store.write(lambda tx: people.drop_token(tx, "acme", visit.token.id))
     await plane.sessions.ended(visit)
+
+
+async def _put(plane: Plane, **changed: Any) -> None:
+    """Change ann's row as no service does: her sessions stay."""
+
+    def change(tx: Any) -> None:
+        ann = people.user(tx, "acme", "ann")
+        assert ann is not None
+        people.put_user(tx, replace(ann, **changed))
+
+    await plane.store.write(change)
+
+
+async def test_a_credential_is_never_more_than_its_owner(plane: Plane) -> None:
+    """Whatever ended no session: the smaller role counts, and of a disabled account nothing."""
+    secret, _ = await plane.accounts.login("acme", "ann", PASSWORD)
+    await _put(plane, role=Role.VIEWER)
+    assert (await plane.sessions.authenticate(secret)).role is Role.VIEWER
+    await _put(plane, role=Role.OWNER, disabled=True)
+    with pytest.raises(AuthenticationError, match="do not count"):
+        await plane.sessions.authenticate(secret)
+
+
+async def test_a_live_connection_does_not_outlive_its_rights(plane: Plane) -> None:
+    """Another process may have changed them and tell nobody here: a look at the store finds it."""
+    _, visit = await opened(plane)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(plane.sessions.ended, visit)
+        await trio.testing.wait_all_tasks_blocked()
+        assert len(nursery.child_tasks) == 1
+        nursery.cancel_scope.cancel()
+    await _put(plane, role=Role.VIEWER)
+    with trio.fail_after(10):  # less than the time after which it would be looked at again
+        await plane.sessions.ended(visit)
 
 
 def test_a_cookie_alone_changes_nothing() -> None:

@@ -105,6 +105,16 @@ def test_mail_servers() -> None:
             PUBLIC.check_mail(host, port, plain=plain)
 
 
+async def test_without_tls_only_this_machine_is_asked() -> None:
+    """In development too, and though the address would be allowed with TLS."""
+    reach = Reach(private=("10.0.0.0/8",), development=True)
+    assert await reach.address("127.0.0.1", 80, resolve, plain=True) == "127.0.0.1"
+    for host in ("10.0.0.1", "8.8.8.8"):
+        assert await reach.address(host, 443, resolve) == host
+        with pytest.raises(RefusedError, match="without TLS"):
+            await reach.address(host, 80, resolve, plain=True)
+
+
 async def test_the_systems_resolver() -> None:
     """Numbers are their own names."""
     assert await resolve("127.0.0.1", 1) == ["127.0.0.1"]
