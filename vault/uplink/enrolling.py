@@ -30,6 +30,7 @@ from protocols.pki.trust import Trust
 from vault.uplink.addresses import Addresses
 from vault.uplink.egress import Sending
 from vault.uplink.identity import Credential, IdentityStore
+from vault.uplink.keylog import keep
 from vault.uplink.ledger import Egress
 
 TIMEOUT: Final = 20.0  # seconds for each of connecting, writing and reading
@@ -162,8 +163,7 @@ class Enroller:
             path=f"/link/v1/{path}",
             connection=self._world.new_id(),
         )
-        if self._keylog is not None:
-            context.keylog_filename = str(self._keylog)
+        keep(context, self._keylog)
         await self._egress.record(sending, [body])
         try:
             return decode_answer(await self._send(context, address, sending.path, body))

@@ -13,6 +13,7 @@ from protocols.pki.contexts import agent_context
 from protocols.pki.errors import PkiError
 from vault.uplink.addresses import Addresses
 from vault.uplink.identity import Credential
+from vault.uplink.keylog import keep
 
 PORT: Final = 443
 
@@ -36,8 +37,7 @@ class Network:
             )
         except PkiError as error:
             raise PipeError("tls", str(error)) from error
-        if self._keylog is not None:
-            context.keylog_filename = str(self._keylog)
+        keep(context, self._keylog)
         return await connect(nursery, host, port, context)
 
 

@@ -1,6 +1,7 @@
 """Asking the control plane for certificates, over the CA's own services."""
 
 import ssl
+import stat
 from pathlib import Path
 
 import pytest
@@ -178,6 +179,7 @@ async def test_the_owner_can_have_the_keys_of_what_is_sent(office: Office) -> No
     enroller = Enroller(office.store, office.egress, office.ca.world, seen, keylog)
     await enroller.enrol(DOOR, await office.ca.token())
     assert contexts == [str(keylog)]
+    assert stat.S_IMODE(keylog.stat().st_mode) == 0o600
 
 
 async def test_an_address_where_nobody_is(office: Office) -> None:

@@ -8,6 +8,7 @@ import trio
 from actors import SystemWorld
 from protocols.link.errors import PipeError
 from tests.unit.vault.uplink.office import Office
+from vault.uplink.addresses import Addresses
 from vault.uplink.network import Network, address_of
 
 
@@ -43,3 +44,18 @@ async def test_a_key_that_others_can_read_is_not_used(tmp_path: Path) -> None:
     async with trio.open_nursery() as nursery:
         with pytest.raises(PipeError, match="tls"):
             await Network(SystemWorld())(nursery, held)
+
+
+async def test_the_keys_of_what_is_said_are_for_the_owner_alone(tmp_path: Path) -> None:
+    """The file is there, and private, before the first connection is."""
+    office, keylog = Office(tmp_path), tmp_path / "keys.log"
+    await office.enrolled()
+    held = office.store.load()
+    assert held is not None
+    nobody = Addresses(("https://127.0.0.1:1",), SystemWorld())
+    while "127.0.0.1" not in nobody.of(held.enrolment.endpoint):
+        nobody.turn()
+    async with trio.open_nursery() as nursery:
+        with pytest.raises(PipeError):
+            await Network(SystemWorld(), keylog, nobody)(nursery, held)
+    assert keylog.stat().st_mode & 0o777 == 0o600
