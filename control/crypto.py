@@ -123,7 +123,8 @@ class Sealer:
             return self._cipher.decrypt(sealed[1:13], sealed[13:], aad)
         except (InvalidTag, ValueError):
             raise TamperedError(
-                "sealed_value", "a stored value does not open: another key, or somebody changed it"
+                "sealed_value",
+                "a stored value does not open: put sealing.key back, or enter the value anew",
             ) from None
 
 

@@ -167,7 +167,9 @@ def sealing_key(folder: Path) -> bytes:
         files.write(path, random_bytes(SEALING_KEY_BYTES), files.SECRET)
     key = files.read(path, secret=True)
     if len(key) != SEALING_KEY_BYTES:
-        raise PkiKeyError(f"{path} is not {SEALING_KEY_BYTES} bytes")
+        raise PkiKeyError(
+            f"{path} is not {SEALING_KEY_BYTES} bytes: put it back from a backup (docs/people.md)"
+        )
     return key
 
 

@@ -136,7 +136,7 @@ async def get(call: Call, org: str) -> ProviderView:
 async def put(call: Call, org: str, *, body: NewProvider) -> ProviderView:
     terms = body.terms
     if "openid" not in terms.scopes:
-        raise ValidationError("scopes_invalid", "scopes hold openid", field="terms.scopes")
+        raise ValidationError("scopes_invalid", "add openid to the scopes", field="terms.scopes")
     kept = Terms(
         terms.scopes, terms.domains, terms.role, terms.role_claim, terms.roles, terms.second_factor
     )

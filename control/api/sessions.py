@@ -156,7 +156,10 @@ async def confirm(call: Call, *, body: Confirmation) -> None:
     if shown is None:
         shown = await plane.accounts.is_password(caller, body.password)
     if not shown:
-        raise AuthorizationError("not_proven", "this password or code does not count")
+        raise AuthorizationError(
+            "not_proven",
+            "this password or code does not count: try again, a code with the next one",
+        )
     await plane.sessions.proven(caller)
 
 
@@ -180,7 +183,7 @@ async def switch(call: Call, *, body: Chosen) -> Opened:
 async def own_password(call: Call, *, body: OwnPassword) -> None:
     caller, plane = call.caller, call.plane
     if not await plane.accounts.is_password(caller, body.old):
-        raise AuthorizationError("not_proven", "this password does not count")
+        raise AuthorizationError("not_proven", "the old password is not this one: try again")
     org, name = caller.account
     await plane.users.set_password(None, org, name, body.new)
 

@@ -137,5 +137,6 @@ def _with_role(tx: Tx, user: User, role: Role, now: int) -> tuple[User, list[str
 
 def _not_let_in() -> AuthorizationError:
     return AuthorizationError(
-        "oidc_no_account", "the identity provider knows you, but you have no account here"
+        "oidc_no_account",
+        "the identity provider knows you, but you have no account here: ask for an invitation",
     )

@@ -42,4 +42,6 @@ def check_csrf(browser: Browser) -> None:
     """The same, for one that a session's cookie came with: the page has to know the session."""
     check_origin(browser)
     if not same(browser.csrf, csrf_of(browser.cookie)):
-        raise AuthorizationError("csrf", f"this needs the session's own {CSRF_HEADER}")
+        raise AuthorizationError(
+            "csrf", f"this needs the session's own {CSRF_HEADER}: GET sessions/current has it"
+        )

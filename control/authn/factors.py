@@ -110,7 +110,9 @@ class Factors:
 
         def change(tx: Tx) -> None:
             if not factors.is_active(tx, org, name):
-                raise ConflictError("second_factor_absent", "there is no second factor")
+                raise ConflictError(
+                    "second_factor_absent", "there is no second factor: set one up first"
+                )
             factors.put_codes(tx, org, name, [recovery.digest(org, name, each) for each in codes])
 
         await self._store.write(change)
@@ -173,7 +175,10 @@ class Factors:
 
         def change(tx: Tx) -> None:
             if demanded(tx, org, caller.org):
-                raise ConflictError("second_factor_demanded", "your organization wants you to")
+                raise ConflictError(
+                    "second_factor_demanded",
+                    "your organization demands one; if it is lost, an administrator can reset it",
+                )
             if not factors.drop_factor(tx, org, name):
                 raise NotFoundError("not_found", "there is no second factor")
 

@@ -114,7 +114,9 @@ class Federation:
         def change(tx: Tx) -> None:
             identities.sweep_flows(tx, now)
             if identities.count_flows(tx, org) >= MAX_FLOWS:
-                raise RateLimitError("too_many_logins", "too many logins are under way; try later")
+                raise RateLimitError(
+                    "too_many_logins", "too many logins are under way: try again in some minutes"
+                )
             identities.add_flow(tx, flow)
 
         await self._store.write(change)
@@ -151,9 +153,14 @@ class Federation:
         """
         provider = await self.provider(flow.org)
         if back.issuer not in ("", provider.issuer):
-            raise AuthenticationError("oidc_issuer", "another provider has answered")
+            raise AuthenticationError(
+                "oidc_issuer", "another provider has answered than was asked: begin anew"
+            )
         if back.error or not back.code:
-            raise AuthenticationError("oidc_refused", "the identity provider did not let you in")
+            raise AuthenticationError(
+                "oidc_refused",
+                "the identity provider did not let you in: its own administrators know why",
+            )
         secret = self._sealer.open(
             provider.client_secret,
             "identity-provider", flow.org, provider.issuer, provider.client_id,
@@ -183,4 +190,7 @@ class Federation:
 
 
 def _no_provider() -> NotFoundError:
-    return NotFoundError("not_found", "there is no identity provider here")
+    return NotFoundError(
+        "not_found",
+        "there is no identity provider here: sign in with a password, or have an owner set one up",
+    )

@@ -78,7 +78,10 @@ class Invitations:
 
         def change(tx: Tx) -> None:
             if invitations.count_open(tx, org, now) >= MAX_OPEN:
-                raise ConflictError("too_many_invitations", f"{MAX_OPEN} are open already")
+                raise ConflictError(
+                    "too_many_invitations",
+                    f"{MAX_OPEN} are open already: withdraw some, or wait for their end",
+                )
             invitations.drop_open(tx, org, made.email)
             invitations.add_invitation(tx, made)
             if mail:
@@ -146,7 +149,9 @@ class Invitations:
             if user is None:
                 raise _none()
             if row.org == home or members.membership(tx, row.org, home, name) is not None:
-                raise ConflictError("member_already", "you are a member of it already")
+                raise ConflictError(
+                    "member_already", "you are a member of it already: switch to it"
+                )
             made = Membership(row.org, home, name, row.role, row.created_by, now)
             members.put_membership(tx, made)
             spend(tx, row, user, now)
@@ -174,4 +179,6 @@ def spend(tx: Tx, row: Invitation, user: User, now: int) -> None:
 
 
 def _none() -> NotFoundError:
-    return NotFoundError("invitation_invalid", "this invitation does not count (any more)")
+    return NotFoundError(
+        "invitation_invalid", "this invitation does not count (any more): ask for another"
+    )

@@ -65,7 +65,10 @@ class Members:
             if user is None or current is None:
                 raise refused()
             if current.kind is TokenKind.API:
-                raise AuthorizationError("permission_denied", "an API token is for one place")
+                raise AuthorizationError(
+                    "permission_denied",
+                    "an API token is for one organization: sign in to change over",
+                )
             if demanded(tx, org) and not factors.is_active(tx, home, name):
                 raise AuthorizationError(
                     "second_factor_demanded", "this organization wants a second factor: set one up"

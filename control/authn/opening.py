@@ -118,7 +118,9 @@ def make_room(tx: Tx, user: User) -> list[str]:
         return []
     sessions = [token for token in held if token.kind is not TokenKind.API]
     if not sessions:
-        raise ValidationError("too_many_tokens", f"a user has at most {MAX_TOKENS} tokens")
+        raise ValidationError(
+            "too_many_tokens", f"a user has at most {MAX_TOKENS} tokens: end one first"
+        )
     people.drop_token(tx, user.org, sessions[0].id)
     return [sessions[0].id]
 
@@ -128,7 +130,10 @@ def _role(tx: Tx, user: User, acting: str) -> Role:
         return user.role
     member = members.membership(tx, acting, user.org, user.name)
     if member is None:
-        raise AuthorizationError("not_a_member", "you are no member of this organization")
+        raise AuthorizationError(
+            "not_a_member",
+            "you are no member of this organization: ask its owners for an invitation",
+        )
     return member.role
 
 

@@ -111,7 +111,10 @@ class Providers:
                 form["client_secret"] = client.secret
         status, body = await self._ask("POST", metadata.token_endpoint, headers, form)
         if status != httpx2.codes.OK:
-            raise AuthenticationError("oidc_refused", "the identity provider refused the code")
+            raise AuthenticationError(
+                "oidc_refused",
+                "the identity provider refused the code: begin anew, or check client id and secret",
+            )
         return _decoded(body, _Answer).id_token
 
     async def claims(self, issuer: str, token: str, expected: id_token.Expected) -> id_token.Claims:
@@ -151,7 +154,9 @@ class Providers:
         metadata = _decoded(body, Metadata)
         if metadata.issuer != issuer:  # Discovery 1.0, 4.3: exactly
             raise ValidationError(
-                "issuer_mismatch", "the provider calls itself otherwise", field="issuer"
+                "issuer_mismatch",
+                "the provider calls itself otherwise: give the issuer to the letter as it does",
+                field="issuer",
             )
         for url in (metadata.authorization_endpoint, metadata.token_endpoint, metadata.jwks_uri):
             self.check(url)
@@ -227,10 +232,14 @@ def _is_loopback(host: str) -> bool:
 
 def _unfit() -> ValidationError:
     return ValidationError(
-        "issuer_invalid", "an identity provider is at an https address that is allowed here",
+        "issuer_invalid",
+        "an identity provider is at an https address, on a host that identity.hosts allows",
         field="issuer",
-    )  # fmt: skip
+    )
 
 
 def _unreachable() -> UnavailableError:
-    return UnavailableError("oidc_unavailable", "the identity provider does not answer as one")
+    return UnavailableError(
+        "oidc_unavailable",
+        "the identity provider does not answer as one: try later, or check its address",
+    )

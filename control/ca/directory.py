@@ -92,7 +92,9 @@ class CaDirectory:
         """
         incoming, announced = self._incoming(now)
         if old.certificate != self.authority(self.state().active).root:
-            raise ConflictError("root_mismatch", "this is not the root that is active")
+            raise ConflictError(
+                "root_mismatch", "this is not the root that is active: `control ca show` names it"
+            )
         root = make_root(new_folder, label, now)
         self._sign(incoming, root, label, now)
         cross = pem([cross_sign(old, root.certificate, now), old.certificate])
@@ -122,7 +124,10 @@ class CaDirectory:
         present, own = self.authority(self.state().active).root, first(root)
         if isinstance(cross, Root):
             if cross.certificate != present:
-                raise ConflictError("root_mismatch", "this is not the root that is active")
+                raise ConflictError(
+                    "root_mismatch",
+                    "this is not the root that is active: `control ca show` names it",
+                )
             crossed = cross_sign(cross, own, now)
         else:
             crossed = first(cross)

@@ -24,7 +24,9 @@ def checked(cron: str, zone: str, now: int) -> int:
     """When it is due next. Raises `ValidationError` for what is none, or too often."""
     times = list(islice(_times(cron, zone, now), LOOKED))
     if not times:
-        raise ValidationError("cron_invalid", "this time never comes", field="cron")
+        raise ValidationError(
+            "cron_invalid", "this time never comes: give a day that there is", field="cron"
+        )
     if any(later - sooner < OFTEN for sooner, later in pairwise(times)):
         raise ValidationError("cron_often", "at most once an hour", field="cron")
     return times[0]
@@ -55,7 +57,11 @@ def _zone(name: str) -> ZoneInfo:
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise ValidationError("zone_unknown", "there is no such time zone", field="zone") from None
+        raise ValidationError(
+            "zone_unknown",
+            "there is no such time zone: give one as Europe/Berlin, or UTC",
+            field="zone",
+        ) from None
 
 
 def _instant(moment: datetime) -> int:

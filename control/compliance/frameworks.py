@@ -36,7 +36,11 @@ def require_control(framework: str, control: str) -> None:
     """Return if there is such a control. Raises `ValidationError`."""
     found = frameworks().get(framework)
     if found is None or control not in {each.id for each in found.controls}:
-        raise ValidationError("control_unknown", "there is no such control", field="control")
+        raise ValidationError(
+            "control_unknown",
+            "there is no such control: a report of its framework names them",
+            field="control",
+        )
 
 
 def judged(

@@ -73,7 +73,9 @@ class Keeping:
         """Nothing of this agent (empty: of anybody) and time is deleted from now on."""
         since, until = span
         if until and until <= since:
-            raise ValidationError("span_invalid", "until is behind since, or 0", field="until")
+            raise ValidationError(
+                "span_invalid", "until has to be later than since, or 0 for no end", field="until"
+            )
         made = Hold(
             org=org,
             id=self._world.new_id(),
@@ -87,7 +89,9 @@ class Keeping:
 
         def change(tx: Tx) -> Hold:
             if len(held.holds_of(tx, org)) >= MAX_HOLDS:
-                raise ConflictError("holds_full", f"there are {MAX_HOLDS} holds already")
+                raise ConflictError(
+                    "holds_full", f"there are {MAX_HOLDS} holds already, the lifted ones too"
+                )
             held.add_hold(tx, made)
             return made
 

@@ -41,7 +41,10 @@ class Notes:
         require_control(*control)
         name, content = document
         if len(content) > MAX_ATTACHMENT:
-            raise TooLargeError("attachment_too_large", f"at most {MAX_ATTACHMENT} bytes")
+            raise TooLargeError(
+                "attachment_too_large",
+                f"a document has at most {MAX_ATTACHMENT} bytes: note where a larger one is",
+            )
         made = Note(
             org=org,
             id=self._world.new_id(),

@@ -127,7 +127,7 @@ def _holds(header: Header, proof: Proof, public: bytes) -> bool:
         case CheckpointProof():
             return _checkpoint_holds(proof, public)
         case _:
-            return True  # what it says is in the database: `checks` holds it against that
+            return True  # a statement of ours: only the database could bear it out
 
 
 def _checkpoint_holds(proof: CheckpointProof, public: bytes) -> bool:

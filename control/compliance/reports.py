@@ -71,7 +71,9 @@ class Reports:
         now, (since, until) = self._world.now(), period
         if not 0 < until - since <= MAX_DAYS * 86_400 * SECOND or until > now + SECOND:
             raise ValidationError(
-                "period_invalid", f"a period is over, and has 1 to {MAX_DAYS} days", field="until"
+                "period_invalid",
+                f"give a period that is over and has at most {MAX_DAYS} days",
+                field="until",
             )
         row = asked(org, self._world.new_id(), title, known(wanted), period=period, by=by, now=now)
         return await self._store.write(lambda tx: enter(tx, row))
@@ -95,7 +97,10 @@ class Reports:
         if data is None:
             raise NotFoundError("not_found", "there is no such report")
         if not data:
-            raise ConflictError("report_not_ready", "this report is not made yet")
+            raise ConflictError(
+                "report_not_ready",
+                "this report is not made yet: ask again when its state is `ready`",
+            )
         return data
 
     async def verify(self, org: str, report_id: str) -> Verdict:
@@ -217,10 +222,16 @@ def asked(
 def enter(tx: Tx, row: Asked) -> Asked:
     """Let it wait; of too many the oldest goes. Raises `ConflictError`."""
     if compliance.count_reports(tx, row.org, State.WAITING) >= MAX_WAITING:
-        raise ConflictError("reports_waiting", f"{MAX_WAITING} reports wait to be made already")
+        raise ConflictError(
+            "reports_waiting",
+            f"{MAX_WAITING} reports wait to be made already: ask again when one is made",
+        )
     over = compliance.count_reports(tx, row.org) + 1 - MOST
     if over > 0 and not retention.drop_oldest_report(tx, row.org):
-        raise ConflictError("reports_full", "there are too many reports, and a legal hold on them")
+        raise ConflictError(
+            "reports_full",
+            f"there are {MOST} reports, and a legal hold keeps them: lift it to make room",
+        )
     compliance.add_report(tx, row)
     return row
 

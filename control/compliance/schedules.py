@@ -68,7 +68,9 @@ class Schedules:
 
         def change(tx: Tx) -> Schedule:
             if len(compliance.schedules_of(tx, org)) >= MOST:
-                raise ConflictError("schedules_full", f"there are {MOST} schedules already")
+                raise ConflictError(
+                    "schedules_full", f"there are {MOST} schedules already: remove one first"
+                )
             compliance.put_schedule(tx, made)
             return made
 

@@ -138,7 +138,7 @@ class Sessions(Section):
     @model_validator(mode="after")
     def _in_order(self) -> Self:
         if not MINUTE <= self.idle <= self.absolute <= 30 * DAY:
-            raise ValueError("1m <= idle <= absolute <= 30d")
+            raise ValueError("takes 1m <= idle <= absolute <= 30d")
         return self
 
 

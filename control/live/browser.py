@@ -66,7 +66,9 @@ class Browser:
         """What is asked for, if this caller may see it; refusals go on the trail as any other's."""
         kind = TOPICS.get(request.topic)
         if kind is None:
-            raise ValidationError("topic_unknown", "there is no such topic")
+            raise ValidationError(
+                "topic_unknown", "there is no such topic: docs/spec/live.md lists them"
+            )
         if bool(request.of) is not kind.of:
             raise ValidationError("of_missing", "this topic is about one agent: say which, or not")
         view = View(request.topic, request.org, request.of)

@@ -86,7 +86,9 @@ class Reach(Struct, frozen=True):
             ports = ", ".join(str(each) for each in sorted(MAIL_PORTS))
             raise ValidationError("port_invalid", f"mail goes to port {ports}", field="server")
         if not host or any(not "!" <= c <= "~" for c in host):
-            raise ValidationError("host_invalid", "this is no host", field="server")
+            raise ValidationError(
+                "host_invalid", "this is no host: give a name or an IP address", field="server"
+            )
 
     async def address(self, host: str, port: int, resolve: Resolve, *, plain: bool = False) -> str:
         """The one address to connect to. Raises `UndeliveredError`; `plain` goes to loopback alone.
@@ -98,9 +100,11 @@ class Reach(Struct, frozen=True):
             raise FailedError("the host has no address")
         for each in found:
             if plain and not each.is_loopback:
-                raise RefusedError("without TLS only this machine is asked")
+                raise RefusedError("without TLS only this machine is asked: switch TLS on")
             if not self.allows(each):
-                raise RefusedError("the host is at a private address")
+                raise RefusedError(
+                    "the host is at a private address: notify.private in the settings can allow it"
+                )
         return str(found[0])
 
     def allows(self, address: Address) -> bool:

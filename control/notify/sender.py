@@ -58,7 +58,7 @@ class Sender:
     async def invite(self, told: Invited) -> str:
         """Mail somebody who was invited. Raises `UndeliveredError`."""
         if self._relay is None:
-            raise RefusedError("the control plane has no mail server")
+            raise RefusedError("the control plane has no mail server (notify.mail in its settings)")
         mail = invitation_of(told, self._relay.server.sender)
         return await self._mailer.send(self._relay, mail, (told.email,))
 
@@ -72,5 +72,5 @@ class Sender:
         if channel.terms.server is not None:
             return Relay(channel.terms.server, secrets.password)
         if self._relay is None:
-            raise RefusedError("the control plane has no mail server")
+            raise RefusedError("the control plane has no mail server (notify.mail in its settings)")
         return self._relay

@@ -202,7 +202,9 @@ class Channels:
     def _checked(self, draft: Draft, before: Channel | None) -> str:
         """Its host as it may be shown. Raises `ValidationError`."""
         if before is not None and draft.type is not before.type:
-            raise ValidationError("type_stays", "a channel's type stays", field="type")
+            raise ValidationError(
+                "type_stays", "a channel's type stays: add another channel", field="type"
+            )
         if draft.terms.quiet is not None:
             check_quiet(draft.terms.quiet)
         if draft.type is Type.EMAIL:
@@ -212,27 +214,37 @@ class Channels:
         if draft.url:
             return self._reach.place(draft.url).authority
         if before is None:
-            raise ValidationError("url_missing", "this takes a url", field="url")
+            raise ValidationError(
+                "url_missing", "webhooks and Slack take a url: give one", field="url"
+            )
         return before.host
 
     def _checked_mail(self, draft: Draft, before: Channel | None) -> str:
         server = draft.terms.server
         if draft.url:
-            raise ValidationError("not_mail", "email takes no url", field="url")
+            raise ValidationError(
+                "not_mail", "email takes no url: give addresses in `to`", field="url"
+            )
         if not draft.terms.to:
             raise ValidationError("to_missing", "email takes an address in `to`", field="to")
         for each in draft.terms.to:
             address(each)
         if server is None:
             if not self._sender.can_mail or draft.password:
-                raise ValidationError("server_missing", "this takes a mail server", field="server")
+                raise ValidationError(
+                    "server_missing",
+                    "this takes a mail server: give one in `server`",
+                    field="server",
+                )
             return ""
         self._reach.check_mail(server.host, server.port, plain=server.tls is Tls.PLAIN)
         address(server.sender)
         kept = before is not None and before.terms.server == server
         if server.username and not draft.password and not kept:
             raise ValidationError(
-                "password_missing", "a username takes a password", field="password"
+                "password_missing",
+                "a username takes a password: give it anew with another server",
+                field="password",
             )
         return server.host
 
@@ -255,15 +267,22 @@ def check_quiet(quiet: Quiet) -> None:
             "quiet_invalid", "quiet hours are HH:MM in a zone such as Europe/Berlin", field="quiet"
         ) from None
     if begins == ends:
-        raise ValidationError("quiet_invalid", "quiet hours end when they begin", field="quiet")
+        raise ValidationError(
+            "quiet_invalid",
+            "quiet hours end when they begin: give two times, or leave them out",
+            field="quiet",
+        )
 
 
 def _check_name(tx: Tx, made: Channel) -> None:
     others = [row for row in channels.channels_of(tx, made.org) if row.id != made.id]
     if any(row.name == made.name for row in others):
-        raise ConflictError("name_taken", "there is a channel of this name")
+        raise ConflictError("name_taken", "there is a channel of this name: take another")
     if len(others) >= MAX_CHANNELS:
-        raise ConflictError("too_many_channels", f"an organization has at most {MAX_CHANNELS}")
+        raise ConflictError(
+            "too_many_channels",
+            f"an organization has at most {MAX_CHANNELS} channels: remove one first",
+        )
 
 
 def _held(tx: Tx, org: str, rows: list[Channel]) -> list[Held]:

@@ -65,7 +65,7 @@ class Deliveries:
         def change(tx: Tx) -> None:
             _dead(tx, org, identifier)
             if not channels.drop_delivery(tx, org, identifier):
-                raise ConflictError("held", "a legal hold keeps this message")
+                raise ConflictError("held", "a legal hold keeps this message: lift it first")
 
         await self._store.write(change)
 

@@ -171,8 +171,13 @@ def decoded(data: bytes, public: bytes) -> dict[str, Head]:
     try:
         heads = msgspec.json.decode(data, type=list[Head])
     except msgspec.DecodeError:
-        raise TamperedError("trail_heads", "the file of heads is not one") from None
+        raise TamperedError(
+            "trail_heads", "the file of heads is not one: take it from where it was kept apart"
+        ) from None
     for head in heads:
         if not is_head(head, public):
-            raise TamperedError("trail_heads", "the file of heads is not signed by this key")
+            raise TamperedError(
+                "trail_heads",
+                "the file of heads is not signed by this key: compare it with the key you kept",
+            )
     return {head.org: head for head in heads}

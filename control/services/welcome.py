@@ -49,7 +49,7 @@ class Welcome:
 
         row, title = await self._store.read(query)
         if row is None or row.used_at or row.expires_at <= self._world.now():
-            raise RefusedError("the invitation does not count any more")
+            raise RefusedError("the invitation does not count any more: invite again")
         link = f"{self._url}/?invitation={self._secret(row.org, row.id)}"
         told = Invited(
             id=delivery.id,

@@ -62,7 +62,10 @@ async def test_one_that_counts_no_longer_is_not_sent(there: Rig, box: Mailbox) -
     await there.turn()
     assert not box.mails
     (row,) = await there.deliveries()
-    assert (row.state, row.reason) == (State.DEAD, "the invitation does not count any more")
+    assert (row.state, row.reason) == (
+        State.DEAD,
+        "the invitation does not count any more: invite again",
+    )
 
 
 async def test_only_if_it_is_asked_for(there: Rig, box: Mailbox) -> None:
