@@ -1,1 +1,1 @@
-"""What a person sees: the command line, and later the dashboard."""
+"""What a person uses: the command line, and the web interface."""
