@@ -202,6 +202,34 @@ async def test_a_hold_on_another_agent_holds_only_what_has_none(store: Store) ->
     assert {table for table, orgs in after.items() if orgs} == of_nobody
 
 
+async def test_what_names_no_agent_is_held_with_any(store: Store) -> None:
+    """An alert of the organization itself may be about the agent that is held."""
+
+    def change(tx: Tx) -> None:
+        for name, vault in (("ours", ""), ("other", "v1")):
+            told = {"org": "acme", "id": name, "vault": vault, "at": OLD, "acknowledged_at": OLD}
+            tx.execute(alerts.insert(), [row(alerts, **told)])
+        holds.add_hold(tx, hold(vault="v2"))
+        assert retention.delete(tx, Kind.ALERTS, "acme", NOW, 9) == 1
+        assert tx.execute(sa.select(alerts.c.id)).scalars().all() == ["ours"]
+
+    await store.write(change)
+
+
+async def test_an_alert_that_nobody_has_seen_stays(store: Store) -> None:
+    """However old: a rule takes what was acknowledged."""
+
+    def change(tx: Tx) -> None:
+        for name, seen in (("seen", OLD), ("unseen", 0)):
+            told = {"org": "acme", "id": name, "at": OLD, "acknowledged_at": seen}
+            tx.execute(alerts.insert(), [row(alerts, **told)])
+        assert retention.count(tx, Kind.ALERTS, "acme", NOW) == (1, 0)
+        assert retention.delete(tx, Kind.ALERTS, "acme", NOW, 9) == 1
+        assert tx.execute(sa.select(alerts.c.id)).scalars().all() == ["unseen"]
+
+    await store.write(change)
+
+
 async def test_a_rule_counts_before_it_deletes(store: Store) -> None:
     """What would go and what is held, for each kind; and not more than asked for at once."""
 

@@ -76,7 +76,7 @@ async def test_a_base_that_is_not_ours_does_not_count(plane: Plane, world: FakeW
 
 
 async def test_a_trail_that_was_changed_is_not_shortened(plane: Plane, world: FakeWorld) -> None:
-    """Neither one whose chain is broken, nor one that is not the one that was signed."""
+    """One whose chain is broken stays as evidence."""
     await aged(plane, world)
     await plane.keeping.put_rule("acme", Kind.TRAIL, 365)
 
@@ -87,13 +87,48 @@ async def test_a_trail_that_was_changed_is_not_shortened(plane: Plane, world: Fa
     await plane.keeping.tick()
     assert [event.seq for event in await trail(plane)][:6] == [1, 2, 3, 4, 5, 6]
 
+
+async def test_a_trail_that_is_not_the_signed_one_is_not_shortened(
+    plane: Plane, world: FakeWorld
+) -> None:
+    """Whole as it looks: whoever cut its end may have written the rest anew."""
+    await aged(plane, world)
+    await plane.keeping.put_rule("acme", Kind.TRAIL, 365)
+
     def shorter(tx: Tx) -> None:
         tx.execute(audit.delete().where(audit.c.seq > 4))
 
     await plane.store.write(shorter)
-    world.advance(86_400)
     await plane.keeping.tick()
     assert [event.seq for event in await trail(plane)] == [1, 2, 3, 4]
+
+
+async def test_the_newest_record_that_was_signed_stays(plane: Plane, world: FakeWorld) -> None:
+    """Old as it is: the head beside the keys has to find it."""
+    for _ in range(3):
+        await noted(plane, "users.create")
+    await plane.heads.keep()
+    world.advance(2 * YEAR)
+    await plane.keeping.put_rule("acme", Kind.TRAIL, 365)
+    await plane.keeping.tick()
+    assert [event.seq for event in await trail(plane)] == [3, 4]
+
+
+async def test_a_hold_that_comes_in_between_counts(
+    plane: Plane, world: FakeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether a record still may go is asked in the transaction that deletes it."""
+    await aged(plane, world)
+    await plane.keeping.put_rule("acme", Kind.TRAIL, 365)
+    fifth = (await trail(plane))[4]
+    monkeypatch.setattr(plane.keeping, "_end", lambda *_: (fifth.seq, fifth.hash))
+    hold = await plane.keeping.hold("acme", "", (0, 0), "case 7", "acme/ann")
+    await plane.keeping.tick()
+    assert (await trail(plane))[0].seq == 1
+    await plane.keeping.lift("acme", hold.id, "closed", "acme/bea")
+    world.advance(86_401)
+    await plane.keeping.tick()
+    assert (await trail(plane))[0].seq == 6
 
 
 async def test_heads_know_a_shortened_trail(plane: Plane, world: FakeWorld, tmp_path: Path) -> None:

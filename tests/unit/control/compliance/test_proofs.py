@@ -77,6 +77,18 @@ async def test_a_record_is_held_against_its_hash(plane: Plane, field: str) -> No
     assert len(list(proofs.faults(header, holding(edited), public))) == 1
 
 
+async def test_a_record_behind_the_trails_end_proves_nothing(plane: Plane) -> None:
+    """The signed head in the header says nothing of it, whole though it is."""
+    await noted(plane, "users.create")
+    _, body = await made(plane)
+    header, public = opened(body).header, plane.reports.key
+    await noted(plane, "users.delete")
+    [last, *_] = await plane.trail.newest("acme", 0, 1)
+    assert last.seq > header.trail.size
+    told = list(proofs.faults(header, holding(proofs.trail(last)), public))
+    assert told == ["evidence x: proof 1 (trail) does not hold"]
+
+
 async def test_the_trails_end_is_signed(plane: Plane) -> None:
     """By this key; and what is said of it is what was signed."""
     _, body = await made(plane)

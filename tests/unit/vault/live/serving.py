@@ -138,9 +138,13 @@ class Site:
             nursery.cancel_scope.cancel()
 
     async def refusal(
-        self, cookie: str | None = None, origin: str | None = "own", path: str = PATH
+        self,
+        cookie: str | None = None,
+        origin: str | None = "own",
+        path: str = PATH,
+        site: str | None = None,
     ) -> tuple[int, str]:
-        """Status and code with which an offer is answered."""
+        """Status and code with which an offer is answered. `site`: its `Sec-Fetch-Site`."""
         lines = [
             f"GET {path} HTTP/1.1",
             f"Host: 127.0.0.1:{self.port}",
@@ -152,6 +156,8 @@ class Site:
         ]
         if origin is not None:
             lines.append(f"Origin: {self.own if origin == 'own' else origin}")
+        if site is not None:
+            lines.append(f"Sec-Fetch-Site: {site}")
         async with await trio.open_tcp_stream("127.0.0.1", self.port) as stream:
             await stream.send_all("\r\n".join([*lines, "", ""]).encode())
             answer = b""

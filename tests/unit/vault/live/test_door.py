@@ -11,6 +11,8 @@ from tests.unit.vault.live.serving import SECRET, Site
         ({"cookie": ""}, (401, "unauthenticated")),
         ({"cookie": "freehold-agent-1=s.one"}, (401, "unauthenticated")),
         ({"origin": None}, (403, "csrf")),
+        ({"origin": None, "site": "same-origin"}, (403, "csrf")),
+        ({"site": "cross-site"}, (403, "csrf")),
         ({"origin": "http://evil.example"}, (403, "csrf")),
         ({"origin": "http://127.0.0.1:1"}, (403, "csrf")),
         ({"path": "/api/v1/other"}, (404, "route_not_found")),

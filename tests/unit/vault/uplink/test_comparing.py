@@ -9,7 +9,7 @@ from wsproto.frame_protocol import FrameProtocol
 from protocols.capture.pcap import read
 from protocols.capture.tls import read_secrets
 from tests.unit.protocols.capture.conftest import server as server
-from tests.unit.protocols.capture.made import THERE, carried, packet, pcap, talk
+from tests.unit.protocols.capture.made import HERE, THERE, carried, packet, pcap, talk
 from tests.unit.protocols.capture.test_messages import HEAD
 from vault.uplink.comparing import Compared, compare
 from vault.uplink.egress import Chain, Entry, Sending
@@ -60,6 +60,23 @@ def test_a_ledger_that_lacks_something(tmp_path: Path, server: ssl.SSLContext) -
         found = held(tmp_path, server, ledger)
         assert not found.holds
         assert found.missing > 0
+
+
+def test_one_line_of_the_ledger_stands_for_one_message(
+    tmp_path: Path, server: ssl.SSLContext
+) -> None:
+    """What was sent twice, over two connections, has to be written down twice."""
+    other = THERE._replace(host="10.0.0.3", port=40_001)
+    protocol = FrameProtocol(client=True, extensions=[])
+    said = [HEAD, *(protocol.send_data(one, fin=True) for one in FRAMES)]
+    packets, secrets = [], {}
+    for here in (HERE, other):
+        made = talk(tmp_path, server, said)
+        packets += carried(made, here=here)
+        secrets.update(read_secrets(made.keylog))
+    for ledger, missing in ((entries(FRAMES), 3), (entries(FRAMES, FRAMES), 0)):
+        found = compare(ledger, read(pcap(packets)), secrets, [THERE.port])
+        assert (found.connections, found.missing, found.holds) == (2, missing, not missing)
 
 
 def test_what_was_not_seen_proves_nothing(tmp_path: Path, server: ssl.SSLContext) -> None:
