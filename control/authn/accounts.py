@@ -98,10 +98,12 @@ class Accounts:
         return secret, made
 
     async def tokens(self, caller: Caller, org: str) -> list[Token]:
-        """The caller's own; those of everybody in `org` for an admin of it."""
-        everybody = caller.account[0] != org or caller.role.covers(Role.ADMIN)
-        name = "" if everybody else caller.name
-        return await self._store.read(lambda tx: people.tokens_of(tx, org, name))
+        """The caller's own in `org`, also a guest's; those of everybody for an admin of it."""
+        if caller.is_platform or caller.role.covers(Role.ADMIN):
+            return await self._store.read(lambda tx: people.tokens_of(tx, org))
+        account = caller.account
+        own = await self._store.read(lambda tx: people.tokens_of(tx, *account))
+        return [token for token in own if org in (token.org, token.acting)]
 
     async def revoke(self, caller: Caller, org: str, token_id: str) -> None:
         """End a token: one's own, or as an admin that of somebody who is not above. Else 404."""

@@ -106,3 +106,15 @@ async def test_an_account_that_goes_takes_its_memberships(plane: Plane) -> None:
     await plane.users.create(None, "acme", "own", Role.OWNER, PASSWORD)
     await plane.users.delete(ROOT, "acme", "ann")
     assert await plane.members.page("beta") == []
+
+
+async def test_a_guest_sees_no_credential_but_the_own(plane: Plane) -> None:
+    """Those of everybody are for admins; a namesake at home there is somebody else."""
+    ann = await guest(plane, Role.VIEWER)
+    await plane.users.create(ROOT, "beta", "ann", Role.OWNER, PASSWORD)
+    namesake, _ = await plane.accounts.login("beta", "ann", PASSWORD)
+    bea = await plane.sessions.authenticate(namesake)
+    secret, opened = await plane.members.switch(ann, "beta")
+    there = (await plane.sessions.visit(Browser(secret))).caller
+    assert [row.id for row in await plane.accounts.tokens(there, "beta")] == [opened.id]
+    assert [row.id for row in await plane.accounts.tokens(bea, "beta")] == [bea.token]
