@@ -93,6 +93,7 @@ async def standing(call: Call) -> Standing:
     anyone=True, fresh=True, returns=Enrolment, errors=(409,),
 )  # fmt: skip
 async def begin(call: Call) -> Enrolment:
+    call.plane.sessions.check_person(call.caller)
     return await call.plane.factors.begin(*call.caller.account)
 
 
@@ -101,6 +102,7 @@ async def begin(call: Call) -> Enrolment:
     body=Typed, unrecorded=("code",), returns=RecoveryCodes, errors=(409,),
 )  # fmt: skip
 async def confirm(call: Call, *, body: Typed) -> RecoveryCodes:
+    call.plane.sessions.check_person(call.caller)
     return RecoveryCodes(await call.plane.factors.confirm(*call.caller.account, body.code))
 
 
@@ -109,6 +111,7 @@ async def confirm(call: Call, *, body: Typed) -> RecoveryCodes:
     fresh=True, returns=RecoveryCodes, errors=(409,),
 )  # fmt: skip
 async def renew(call: Call) -> RecoveryCodes:
+    call.plane.sessions.check_person(call.caller)
     return RecoveryCodes(await call.plane.factors.new_codes(call.caller))
 
 
@@ -117,6 +120,7 @@ async def renew(call: Call) -> RecoveryCodes:
     errors=(404, 409),
 )  # fmt: skip
 async def remove(call: Call) -> None:
+    call.plane.sessions.check_person(call.caller)
     await call.plane.factors.remove(call.caller)
 
 

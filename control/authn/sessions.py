@@ -148,6 +148,14 @@ class Sessions:
                 "show again who you are: POST sessions/current/confirm, or sign in anew",
             )
 
+    def check_person(self, caller: Caller) -> None:
+        """Raises `AuthorizationError` for an API token, which cannot show who it is.
+
+        What a person signs in with is not a program's: a token of a small role would have it all.
+        """
+        if caller.proven_at == NEVER_OLD:
+            raise AuthorizationError("person_needed", "an API token cannot do this: sign in for it")
+
     async def _until(self, visit: Visit) -> int | None:
         """When it ends by itself; None: it did, or does not count as what it did."""
         found = await self._store.read(lambda tx: _holder(tx, visit.token.digest))

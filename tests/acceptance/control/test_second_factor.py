@@ -77,6 +77,25 @@ def test_what_is_dangerous_asks_again(plane: Plane) -> None:
     assert ("tokens.create_token", "step_up") in {(e["operation"], e["code"]) for e in events}
 
 
+def test_a_program_does_not_touch_it(plane: Plane, secret: str) -> None:
+    """By an API token nobody gets recovery codes, nor takes the factor away."""
+    browser = Browser(plane)
+    challenge = browser.ask("POST", "sessions", LOGIN).json["challenge"]
+    answer = {"challenge": challenge, "code": code(secret, 1)}
+    person = plane.want(200, "POST", "second-factor/answer", answer, token="")["secret"]
+    new = {"role": "viewer", "ttl": 60}
+    program = plane.want(201, "POST", "tokens", new, token=person)["secret"]
+    for method, path, body in (
+        ("POST", "second-factor", None),
+        ("POST", "second-factor/confirm", {"code": "000000"}),
+        ("POST", "second-factor/recovery-codes", None),
+        ("DELETE", "second-factor", None),
+    ):
+        refused = plane.ask(method, path, body, token=program)
+        assert (refused.status, refused.json["code"]) == (403, "person_needed"), path
+    assert plane.want(200, "GET", "second-factor", token=program)["active"]
+
+
 def test_an_organization_demands_it(plane: Plane) -> None:
     """Its owner says so; whoever signs in then sets one up on the way, with no other way in."""
     owner = Browser(plane)

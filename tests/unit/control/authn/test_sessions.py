@@ -221,3 +221,15 @@ def test_a_cookie_alone_changes_nothing() -> None:
     guard(op(None, guarded=False))
     with pytest.raises(AuthorizationError, match="csrf"):
         guard(op(None, guarded=True))
+
+
+async def test_an_api_token_is_no_person(plane: Plane) -> None:
+    """Never too old for what is dangerous, and never enough for what one signs in with."""
+    secret, _ = await plane.accounts.login("acme", "ann", PASSWORD)
+    person = await plane.sessions.authenticate(secret)
+    token, _ = await plane.accounts.create_token(person, "", Role.OWNER, 60)
+    program = await plane.sessions.authenticate(token)
+    plane.sessions.check_fresh(program)
+    plane.sessions.check_person(person)
+    with pytest.raises(AuthorizationError, match="person_needed"):
+        plane.sessions.check_person(program)
