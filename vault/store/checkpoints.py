@@ -1,8 +1,8 @@
 """Copying what was committed to where it belongs, beside the writer instead of in a commit.
 
 A database with a write-ahead log copies it back from time to time, and syncs what it copied. Done
-in a commit, as SQLite does by itself, everybody in that batch waits for it: 100 to 600 ms on a disk
-that has other work. Done here, the writer's own turn finds little left to copy.
+in a commit, as SQLite does by itself, everybody in that batch waits for it, the longer the more
+other work the disk has. Done here, the writer's own turn finds little left to copy.
 """
 
 import logging
