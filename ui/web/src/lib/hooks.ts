@@ -43,6 +43,31 @@ export function useGet<T>(path: string | null, query?: Asked["query"]): Loaded<T
   return { ...found, reload: () => setTurn(last => last + 1) };
 }
 
+/** Something that is done when asked: `run` does it, `busy` meanwhile; `error`: the last one's. */
+export interface Act {
+  run: (event?: Event) => Promise<void>;
+  busy: boolean;
+  error: ApiError | null;
+}
+
+/** `act` for a button or a form; what it throws is `error`, until it is run again. */
+export function useAct(act: () => Promise<unknown>): Act {
+  const [busy, setBusy] = useState(false);
+  const [error, setError] = useState<ApiError | null>(null);
+  const run = async (event?: Event) => {
+    event?.preventDefault();
+    setBusy(true);
+    setError(null);
+    try {
+      await act();
+    } catch (thrown) {
+      setError(asApiError(thrown));
+    }
+    setBusy(false);
+  };
+  return { run, busy, error };
+}
+
 /** Ask again whenever `stamp` is another one: something that the live feed tells has changed it. */
 export function useAnew(of: Loaded<unknown>, stamp: string | number): void {
   const last = useRef(stamp);

@@ -1,6 +1,5 @@
 import type { ComponentChildren } from "preact";
-import { useState } from "preact/hooks";
-import { type ApiError, asApiError } from "../lib/api";
+import { useAct } from "../lib/hooks";
 import { Button } from "./button";
 import type { IconName } from "./icon";
 import { Notice } from "./states";
@@ -20,21 +19,9 @@ interface FormProps {
 
 /** Fields on a page, with one button that sends them. */
 export function Form({ action, icon, act, disabled = false, also, children }: FormProps) {
-  const [busy, setBusy] = useState(false);
-  const [error, setError] = useState<ApiError | null>(null);
-  const submit = async (event: Event) => {
-    event.preventDefault();
-    setBusy(true);
-    setError(null);
-    try {
-      await act();
-    } catch (thrown) {
-      setError(asApiError(thrown));
-    }
-    setBusy(false);
-  };
+  const { run, busy, error } = useAct(act);
   return (
-    <form class="form-part" onSubmit={submit}>
+    <form class="form-part" onSubmit={run}>
       <div class="form-fields">{children}</div>
       {error && (
         <Notice tone="bad">

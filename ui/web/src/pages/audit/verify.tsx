@@ -1,7 +1,7 @@
 import { useState } from "preact/hooks";
-import { type ApiError, asApiError, get } from "../../lib/api";
+import { get } from "../../lib/api";
 import { count } from "../../lib/format";
-import { useGet } from "../../lib/hooks";
+import { useAct, useGet } from "../../lib/hooks";
 import { save } from "../../lib/save";
 import { ofOrganization, organization } from "../../lib/session";
 import { State } from "../../parts/badge";
@@ -28,23 +28,14 @@ export function Verify() {
 
 function Chain() {
   const [verdict, setVerdict] = useState<Verdict | null>(null);
-  const [error, setError] = useState<ApiError | null>(null);
-  const [busy, setBusy] = useState(false);
-  const act = async () => {
-    setBusy(true);
-    setError(null);
-    try {
-      setVerdict(await get<Verdict>(ofOrganization("audit/verify"), { timeout: PATIENCE }));
-    } catch (thrown) {
-      setError(asApiError(thrown));
-    }
-    setBusy(false);
-  };
+  const { run, busy, error } = useAct(async () => {
+    setVerdict(await get<Verdict>(ofOrganization("audit/verify"), { timeout: PATIENCE }));
+  });
   return (
     <Card
       title="The whole chain"
       aside={
-        <Button kind="primary" busy={busy} onClick={act}>
+        <Button kind="primary" busy={busy} onClick={run}>
           Verify now
         </Button>
       }
@@ -120,11 +111,7 @@ function Signed() {
 
 function Take() {
   const [told, setTold] = useState("");
-  const [error, setError] = useState<ApiError | null>(null);
-  const [busy, setBusy] = useState(false);
-  const act = async () => {
-    setBusy(true);
-    setError(null);
+  const { run, busy, error } = useAct(async () => {
     try {
       const [lines, isAll] = await everything(so_far => setTold(`${count(so_far)} records…`));
       save(`trail-${organization.peek()}.jsonl`, "application/jsonl", `${lines.join("\n")}\n`);
@@ -132,15 +119,14 @@ function Take() {
       setTold(`${count(lines.length)} records${isAll ? "" : rest}`);
     } catch (thrown) {
       setTold("");
-      setError(asApiError(thrown));
+      throw thrown;
     }
-    setBusy(false);
-  };
+  });
   return (
     <Card
       title="Export"
       aside={
-        <Button busy={busy} onClick={act}>
+        <Button busy={busy} onClick={run}>
           Take it away
         </Button>
       }

@@ -1,6 +1,7 @@
 import type { ComponentChildren } from "preact";
-import { useEffect, useRef, useState } from "preact/hooks";
-import { type ApiError, asApiError } from "../../lib/api";
+import { useEffect, useRef } from "preact/hooks";
+import type { ApiError } from "../../lib/api";
+import { useAct } from "../../lib/hooks";
 import { Button } from "../../parts/button";
 import { Notice } from "../../parts/states";
 
@@ -18,27 +19,15 @@ interface StepProps {
 
 /** One step through the door: a form with one button, whose first field is ready to be typed in. */
 export function Step({ title, action, act, refused, also, children }: StepProps) {
-  const [error, setError] = useState<ApiError | null>(null);
-  const [busy, setBusy] = useState(false);
+  const { run, busy, error } = useAct(act);
   const form = useRef<HTMLFormElement>(null);
   useEffect(() => {
     document.title = `${title} – Freehold`;
     const empty = [...(form.current?.querySelectorAll("input") ?? [])].find(({ value }) => !value);
     empty?.focus();
   }, [title]);
-  const submit = async (event: Event) => {
-    event.preventDefault();
-    setBusy(true);
-    setError(null);
-    try {
-      await act();
-    } catch (thrown) {
-      setError(asApiError(thrown));
-    }
-    setBusy(false);
-  };
   return (
-    <form onSubmit={submit} ref={form}>
+    <form onSubmit={run} ref={form}>
       <h1>{title}</h1>
       {error && <Notice tone="bad">{told(error, refused)}</Notice>}
       {children}

@@ -1,8 +1,8 @@
 import { useState } from "preact/hooks";
 import type { Sent, SentPage, SentVerdict } from "../../agent/wire";
-import { type ApiError, asApiError, get } from "../../lib/api";
+import { get } from "../../lib/api";
 import { bytes, count, plural } from "../../lib/format";
-import { useGet } from "../../lib/hooks";
+import { useAct, useGet } from "../../lib/hooks";
 import { query, setQuery } from "../../lib/router";
 import { State } from "../../parts/badge";
 import { Button } from "../../parts/button";
@@ -106,18 +106,9 @@ function One({ of }: { of: Sent }) {
 /** Every hash, the chain, each connection's offsets. */
 function Verify() {
   const [found, setFound] = useState<SentVerdict | null>(null);
-  const [error, setError] = useState<ApiError | null>(null);
-  const [busy, setBusy] = useState(false);
-  const act = async () => {
-    setBusy(true);
-    setError(null);
-    try {
-      setFound(await get<SentVerdict>("system/egress-verification", { timeout: PATIENCE }));
-    } catch (thrown) {
-      setError(asApiError(thrown));
-    }
-    setBusy(false);
-  };
+  const { run, busy, error } = useAct(async () => {
+    setFound(await get<SentVerdict>("system/egress-verification", { timeout: PATIENCE }));
+  });
   return (
     <>
       {error && <Notice tone="bad">{error.message}</Notice>}
@@ -132,7 +123,7 @@ function Verify() {
           />
         </span>
       )}
-      <Button kind="primary" busy={busy} onClick={act}>
+      <Button kind="primary" busy={busy} onClick={run}>
         Verify the ledger
       </Button>
     </>

@@ -1,6 +1,7 @@
 import { useState } from "preact/hooks";
 import type { AuditEvent, Proof } from "../../../agent/wire";
-import { type ApiError, asApiError, get } from "../../../lib/api";
+import { get } from "../../../lib/api";
+import { useAct } from "../../../lib/hooks";
 import { State } from "../../../parts/badge";
 import { Button } from "../../../parts/button";
 import { Card, Facts } from "../../../parts/card";
@@ -103,22 +104,13 @@ function One({ of }: { of: AuditEvent }) {
 /** The record as it is in the log, its path to the root, and the signed checkpoint of that root. */
 function Prove({ seq }: { seq: number }) {
   const [proof, setProof] = useState<Proof | null>(null);
-  const [error, setError] = useState<ApiError | null>(null);
-  const [busy, setBusy] = useState(false);
-  const act = async () => {
-    setBusy(true);
-    setError(null);
-    try {
-      setProof(await get<Proof>(`audit/proofs/${seq}`, { timeout: PATIENCE }));
-    } catch (thrown) {
-      setError(asApiError(thrown));
-    }
-    setBusy(false);
-  };
+  const { run, busy, error } = useAct(async () => {
+    setProof(await get<Proof>(`audit/proofs/${seq}`, { timeout: PATIENCE }));
+  });
   return (
     <>
       <div class="line">
-        <Button busy={busy} onClick={act}>
+        <Button busy={busy} onClick={run}>
           Prove that it is in the log
         </Button>
       </div>

@@ -1,6 +1,7 @@
 import { useState } from "preact/hooks";
 import type { Decision } from "../../../agent/wire";
-import { type ApiError, asApiError, post } from "../../../lib/api";
+import { post } from "../../../lib/api";
+import { useAct } from "../../../lib/hooks";
 import { State } from "../../../parts/badge";
 import { Button } from "../../../parts/button";
 import { Card } from "../../../parts/card";
@@ -33,24 +34,14 @@ export function Trial({ policy }: { policy?: string }) {
   const [capability, setCapability] = useState("read");
   const [path, setPath] = useState("secret/");
   const [found, setFound] = useState<Decision | null>(null);
-  const [error, setError] = useState<ApiError | null>(null);
-  const [busy, setBusy] = useState(false);
-  const ask = async (event: Event) => {
-    event.preventDefault();
-    setBusy(true);
+  const { run, busy, error } = useAct(async () => {
     setFound(null);
-    setError(null);
     const who = policy ? { policies: [policy] } : user.trim() ? { user: user.trim() } : {};
-    try {
-      setFound(await post<Decision>("policies-dry-run", { capability, path, ...who }));
-    } catch (thrown) {
-      setError(asApiError(thrown));
-    }
-    setBusy(false);
-  };
+    setFound(await post<Decision>("policies-dry-run", { capability, path, ...who }));
+  });
   return (
     <Card title={policy ? `Try out ${policy}, as it is in force` : "Would this be allowed?"}>
-      <form class="form" onSubmit={ask}>
+      <form class="form" onSubmit={run}>
         <div class="pick">
           {!policy && (
             <Field

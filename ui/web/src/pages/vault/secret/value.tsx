@@ -1,7 +1,8 @@
 import { useEffect, useState } from "preact/hooks";
 import { api } from "../../../agent/paths";
-import { type ApiError, asApiError, get } from "../../../lib/api";
+import { get } from "../../../lib/api";
 import { now } from "../../../lib/clock";
+import { useAct } from "../../../lib/hooks";
 import { Button } from "../../../parts/button";
 import { Card } from "../../../parts/card";
 import { Notice } from "../../../parts/states";
@@ -26,8 +27,6 @@ interface ValueProps {
  */
 export function Value({ name, version }: ValueProps) {
   const [shown, setShown] = useState<Shown | null>(null);
-  const [error, setError] = useState<ApiError | null>(null);
-  const [busy, setBusy] = useState(false);
   const isShown = shown !== null;
   useEffect(() => {
     if (!isShown) return;
@@ -41,17 +40,10 @@ export function Value({ name, version }: ValueProps) {
       document.removeEventListener("visibilitychange", hide);
     };
   }, [isShown]);
-  const show = async () => {
-    setBusy(true);
-    setError(null);
-    try {
-      const { value } = await get<{ value: unknown }>(api("secrets", name), { query: { version } });
-      setShown({ text: written(value), until: Date.now() + SHOWN_FOR });
-    } catch (thrown) {
-      setError(asApiError(thrown));
-    }
-    setBusy(false);
-  };
+  const { run, busy, error } = useAct(async () => {
+    const { value } = await get<{ value: unknown }>(api("secrets", name), { query: { version } });
+    setShown({ text: written(value), until: Date.now() + SHOWN_FOR });
+  });
   return (
     <Card
       title={`Value of version ${version}`}
@@ -76,7 +68,7 @@ export function Value({ name, version }: ValueProps) {
               <Button onClick={() => setShown(null)}>Hide</Button>
             </>
           ) : (
-            <Button icon="eye" busy={busy} onClick={show}>
+            <Button icon="eye" busy={busy} onClick={run}>
               Show the value
             </Button>
           )}
