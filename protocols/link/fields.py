@@ -21,7 +21,6 @@ Ordinal = Annotated[int, Meta(ge=1, le=MAX_INT, description="As Number, from 1 o
 Millis = Annotated[
     int, Meta(ge=0, le=MAX_INT, description="Unix time in milliseconds: read from a clock.")
 ]
-Permille = Annotated[int, Meta(ge=0, le=1000, description="A ratio: computed.")]
 LinkVersion = Annotated[int, Meta(ge=1, le=65_535, description="A constant of the program.")]
 
 Id = Annotated[

@@ -34,8 +34,6 @@ PrivateKey: TypeAlias = EllipticCurvePrivateKey | Ed25519PrivateKey
 PublicKey: TypeAlias = EllipticCurvePublicKey | Ed25519PublicKey | RSAPublicKey
 """RSA: a user's own root may have such a key; we make none."""
 
-KEY_HASH_SIZE: Final = 32
-
 
 class KeyKind(StrEnum):
     """What a key is for."""

@@ -5,7 +5,6 @@ from typing import Any, Final
 from protocols.telemetry.tracing import Tracing
 
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "LIST", "OPTIONS"})
-FAULT: Final = 500
 
 
 class Traced:

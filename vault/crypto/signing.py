@@ -15,7 +15,6 @@ from vault.crypto.errors import BadSignature
 from vault.crypto.random import random_bytes
 
 SEED_SIZE = 32
-PUBLIC_SIZE = 32
 SIGNATURE_SIZE = 64
 
 _LABEL = b"freehold-signature-v1"
