@@ -203,6 +203,7 @@ async def list_tokens(call: Call, org: str) -> list[views.TokenView]:
 )  # fmt: skip
 async def create_token(call: Call, *, body: NewToken) -> views.Secret:
     accounts = call.plane.accounts
+    call.plane.sessions.check_person(call.caller)  # else a token would outlive the one it is from
     secret, token = await accounts.create_token(call.caller, body.label, body.role, body.ttl)
     return views.Secret(secret, views.token(token))
 

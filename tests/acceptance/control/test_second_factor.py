@@ -78,7 +78,7 @@ def test_what_is_dangerous_asks_again(plane: Plane) -> None:
 
 
 def test_a_program_does_not_touch_it(plane: Plane, secret: str) -> None:
-    """By an API token nobody gets recovery codes, nor takes the factor away."""
+    """By an API token nobody gets recovery codes or another token, nor takes the factor away."""
     browser = Browser(plane)
     challenge = browser.ask("POST", "sessions", LOGIN).json["challenge"]
     answer = {"challenge": challenge, "code": code(secret, 1)}
@@ -90,6 +90,7 @@ def test_a_program_does_not_touch_it(plane: Plane, secret: str) -> None:
         ("POST", "second-factor/confirm", {"code": "000000"}),
         ("POST", "second-factor/recovery-codes", None),
         ("DELETE", "second-factor", None),
+        ("POST", "tokens", new),
     ):
         refused = plane.ask(method, path, body, token=program)
         assert (refused.status, refused.json["code"]) == (403, "person_needed"), path
