@@ -11,6 +11,7 @@ from typing import Final, Protocol
 
 import httpx2
 import msgspec
+import trio
 from msgspec import Struct
 
 from actors import World
@@ -34,6 +35,7 @@ from vault.uplink.keylog import keep
 from vault.uplink.ledger import Egress
 
 TIMEOUT: Final = 20.0  # seconds for each of connecting, writing and reading
+WHOLE: Final = 60.0  # seconds for all of it: an answer that drips has an end, too
 _KEY_IN_USE: Final = 409
 _KEY_USED: Final = "key_used"
 _THEIR_FAULT: Final = 500
@@ -122,7 +124,9 @@ class Enroller:
         request = EnrolRequest(token=token, csr=csr, link_key=link_key, proof=bound)
         answer = await self._ask_by_pin(door, "enrol", encode(request))
         if isinstance(answer, Pending):
-            raise EnrolError("the control plane keeps us waiting though we have a token")
+            raise EnrolError(
+                "the control plane keeps us waiting though we have a token: ask for another"
+            )
 
     async def _ask_by_pin(self, door: Door, path: str, body: bytes) -> Grant | Pending:
         context = contexts.pinned_context(door.pin, self._world.wall)
@@ -196,22 +200,36 @@ class Enroller:
 
 async def post(context: ssl.SSLContext, endpoint: str, path: str, body: bytes) -> bytes:
     """One request on a connection of its own. Raises `EnrolError`."""
-    headers = {"Content-Type": "application/json"}
+    headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
     try:
-        async with (
-            httpx2.AsyncClient(verify=context, timeout=TIMEOUT, trust_env=False) as client,
-            client.stream("POST", endpoint + path, content=body, headers=headers) as reply,
-        ):
-            answer = b""
-            async for part in reply.aiter_bytes():
-                answer += part
-                if len(answer) > MAX_ANSWER:
-                    raise EnrolError("the control plane's answer is too long")
+        with trio.fail_after(WHOLE):
+            async with (
+                httpx2.AsyncClient(verify=context, timeout=TIMEOUT, trust_env=False) as client,
+                client.stream("POST", endpoint + path, content=body, headers=headers) as reply,
+            ):
+                answer = await _bounded(reply)
+    except trio.TooSlowError:
+        raise EnrolError(f"cannot reach {endpoint}: the answer took too long") from None
     except (httpx2.HTTPError, httpx2.InvalidURL, ssl.SSLError, OSError) as error:
         raise EnrolError(f"cannot reach {endpoint}: {error}") from error
     if reply.status_code not in {200, 202}:
         raise refusal(reply.status_code, answer)
     return answer
+
+
+async def _bounded(reply: httpx2.Response) -> bytes:
+    """The body as it is on the wire. One that is too long is read on and let go, for a while.
+
+    To stop in the middle would leave the client's generators to the garbage collector.
+    """
+    answer, size = bytearray(), 0
+    async for part in reply.aiter_raw():
+        size += len(part)
+        if size <= MAX_ANSWER:
+            answer += part
+    if size > MAX_ANSWER:
+        raise EnrolError("the control plane's answer is too long")
+    return bytes(answer)
 
 
 def refusal(status: int, answer: bytes) -> EnrolError:

@@ -2,6 +2,7 @@
 
 import ssl
 import stat
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -9,11 +10,12 @@ import trio
 
 from control.ca.ledger import AgentState
 from protocols.pki.errors import PinError
-from protocols.pki.messages import Pending
+from protocols.pki.messages import MAX_ANSWER, Pending
 from tests.unit.control.ca.harness import NAME
 from tests.unit.protocols.pki.samples import make_pki
 from tests.unit.vault.uplink.office import DOOR, Office
 from vault.errors import UnavailableError
+from vault.uplink import enrolling
 from vault.uplink.enrolling import Door, EnrolError, Enroller, post
 
 DAY = 86_400
@@ -192,3 +194,27 @@ async def test_an_address_where_nobody_is(office: Office) -> None:
     context = pinned_context(DOOR.pin, office.ca.world.now)
     with pytest.raises(EnrolError, match="cannot reach"):
         await post(context, f"https://127.0.0.1:{port}", "/link/v1/enrol", b"{}")
+
+
+@pytest.mark.parametrize(("ends", "told"), [(True, "is too long"), (False, "took too long")])
+async def test_an_answer_without_end_is_not_kept(
+    monkeypatch: pytest.MonkeyPatch, *, ends: bool, told: str
+) -> None:
+    """Whoever answers in place of the control plane fills no memory, and holds nobody for ever."""
+    monkeypatch.setattr(enrolling, "WHOLE", 60.0 if ends else 0.5)
+    size = MAX_ANSWER + 1 if ends else 2 * MAX_ANSWER
+
+    async def serve(stream: trio.SocketStream) -> None:
+        async with stream:
+            await stream.receive_some()
+            head = f"HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n\r\n"
+            await stream.send_all(head.encode() + b" " * (MAX_ANSWER + 1))
+            await trio.sleep(0 if ends else 60)
+
+    context = ssl.create_default_context()
+    async with trio.open_nursery() as nursery:
+        [listener] = await nursery.start(partial(trio.serve_tcp, serve, 0, host="127.0.0.1"))
+        port = listener.socket.getsockname()[1]
+        with trio.fail_after(30), pytest.raises(EnrolError, match=told):
+            await post(context, f"http://127.0.0.1:{port}", "/link/v1/enrol", b"{}")
+        nursery.cancel_scope.cancel()
