@@ -1,33 +1,30 @@
-"""A report as CSV: a line for each control and piece of evidence (RFC 4180).
+"""A report as CSV: a line for each control and piece of evidence."""
 
-A cell that a spreadsheet would take for a formula begins with an apostrophe (OWASP, CSV injection).
-"""
-
-import csv
-from io import StringIO
+from collections.abc import Iterator
 from typing import Final
 
 from control.compliance.seal import Report
 from control.model.compliance import Evidence, Judged
+from control.services.sheet import sheet
 from protocols.instant import rfc3339
 
 COLUMNS: Final = (
     *("framework", "control", "title", "control_result", "evidence", "evidence_result", "summary"),
     *("exceptions", "lacking", "proofs", "by_hand", "notes", "since", "until", "report"),
 )
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 
 
 def rendered(report: Report) -> bytes:
     """UTF-8, with a head line."""
-    out = StringIO()
-    lines = csv.writer(out)
-    lines.writerow(COLUMNS)
+    return sheet(COLUMNS, _lines(report))
+
+
+def _lines(report: Report) -> Iterator[tuple[str, ...]]:
     for control in report.controls:
         found = [report.evidence[name] for name in control.evidence if name in report.evidence]
         items: list[Evidence | None] = [*found] or [None]
-        lines.writerows([_plain(cell) for cell in _line(report, control, item)] for item in items)
-    return out.getvalue().encode()
+        for item in items:
+            yield _line(report, control, item)
 
 
 def _line(report: Report, control: Judged, item: Evidence | None) -> tuple[str, ...]:
@@ -50,7 +47,3 @@ def _line(report: Report, control: Judged, item: Evidence | None) -> tuple[str, 
         rfc3339(header.until),
         header.id,
     )
-
-
-def _plain(cell: str) -> str:
-    return f"'{cell}" if cell.startswith(_FORMULA) else cell
