@@ -140,11 +140,11 @@ def _packets(file: BinaryIO) -> Iterator[tuple[float, int, bytes]]:
     order, unit = _ORDERS[head[:4]]
     link = struct.unpack(order + "I", head[20:])[0] & 0xFFFF
     if link not in _LINK_HEADER:
-        raise CaptureError(f"packets of link type {link} are not read")
+        raise CaptureError(f"packets of link type {link} are not read: capture on one interface")
     while len(record := file.read(16)) == 16:  # noqa: PLR2004  # the format's own
         seconds, part, kept, length = struct.unpack(order + "IIII", record)
         if kept > MAX_PACKET:
-            raise CaptureError("the pcap file is damaged")
+            raise CaptureError("the pcap file is damaged: capture anew")
         packet = file.read(kept)
         if kept < length:
             raise CaptureError("packets were cut off: capture them whole (tcpdump -s 0)")
@@ -166,7 +166,7 @@ def _segment(at: float, packet: bytes) -> Segment | None:
         head, size = (packet[0] & 15) * 4, int.from_bytes(packet[2:4])
         kind, hosts = packet[9:10], (packet[12:16], packet[16:20])
         if int.from_bytes(packet[6:8]) & 0x3FFF and kind == bytes([_TCP]):
-            raise CaptureError("fragmented packets are not read")
+            raise CaptureError("fragmented packets are not read: capture where they are whole")
     elif version == 6:  # noqa: PLR2004  # IPv6
         head, size = 40, 40 + int.from_bytes(packet[4:6])
         kind, hosts = packet[6:7], (packet[8:24], packet[24:40])

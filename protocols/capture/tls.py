@@ -69,7 +69,9 @@ def said(stream: Stream, secrets: Secrets) -> Said:
             for label in ("CLIENT_HANDSHAKE_TRAFFIC_SECRET", "CLIENT_TRAFFIC_SECRET_0")
         ]
     except KeyError:
-        raise CaptureError("its secrets are not in the key log") from None
+        raise CaptureError(
+            "its secrets are not in the key log: take the log that was written meanwhile"
+        ) from None
     return _opened(sent, *keys)
 
 
@@ -94,7 +96,7 @@ class _Key:
             raise CaptureError("a record does not open: a hole in the capture?") from None
         content = inner.rstrip(b"\0")
         if not content:
-            raise CaptureError("a record has no kind")
+            raise CaptureError("a record has no kind: the capture is damaged")
         return content[-1], content[:-1]
 
     def updated(self) -> "_Key":
@@ -156,7 +158,7 @@ def _suite(received: bytes) -> int:
     """What the server chose: in its hello, or in its request for another one, the same."""
     hello = next(_plain(received), b"")
     if len(hello) < 41 or hello[0] != _SERVER_HELLO:  # noqa: PLR2004  # 4.1.3
-        raise CaptureError("the server's hello was not captured")
+        raise CaptureError("the server's hello was not captured: start before the connection")
     at = 39 + hello[38]
     suite = int.from_bytes(hello[at : at + 2])
     if suite not in _SUITES:
