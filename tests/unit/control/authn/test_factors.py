@@ -8,6 +8,7 @@ import trio
 
 from actors.testing import FakeWorld
 from control.api.plane import Plane
+from control.authn import recovery
 from control.authn.lockout import FAILURES
 from control.authn.opening import ENROLMENT, SECOND_FACTOR, Way
 from control.errors import (
@@ -64,6 +65,16 @@ async def test_it_is_not_in_force_before_its_first_code(plane: Plane, world: Fak
     for call in (plane.factors.begin("acme", "ann"), plane.factors.confirm("acme", "ann", "1")):
         with pytest.raises(ConflictError):
             await call
+
+
+async def test_no_recovery_code_puts_one_in_force(plane: Plane) -> None:
+    """Only the new authenticator does, even if codes of another were left."""
+    await plane.factors.begin("acme", "ann")
+    left = recovery.digest("acme", "ann", "abcd")
+    await plane.store.write(lambda tx: factors.put_codes(tx, "acme", "ann", [left]))
+    with pytest.raises(AuthorizationError, match="code_wrong"):
+        await plane.factors.confirm("acme", "ann", "abcd")
+    assert await plane.factors.holders("acme", ["ann"]) == set()
 
 
 async def test_a_half_session_is_good_for_the_code_alone(plane: Plane, world: FakeWorld) -> None:
