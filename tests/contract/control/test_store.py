@@ -1,8 +1,10 @@
 """What every database of the control plane promises to its services."""
 
+from contextlib import suppress
 from functools import partial
 
 import pytest
+import sqlalchemy as sa
 import trio
 from msgspec.structs import replace
 
@@ -22,6 +24,7 @@ from control.model.policies import (
 )
 from control.model.records import Alert, Sample, Severity, Witnessed
 from control.store import agents, marks, people, policies, records, samples
+from control.store.faults import StoreError
 from control.store.rows import Tx
 from control.store.store import Store, open_store
 
@@ -328,3 +331,32 @@ async def test_pulses_are_those_of_active_agents(store: Store) -> None:
     assert await store.read(agents.pulses) == [("acme", "on", Presence.ONLINE, 7)]
     among = await store.read(lambda tx: agents.pulses_among(tx, "acme", ["on", "off", "x"]))
     assert among == [("on", Presence.ONLINE, 7)]
+
+
+async def test_a_commit_that_fails_may_have_stored(store: Store) -> None:
+    """It says so; its connection is never used again, and the next change goes by another."""
+    gone: list[object] = []
+
+    def fail(connection: sa.Connection) -> None:
+        raise sa.exc.OperationalError("COMMIT", None, Exception("canary"))
+
+    def note(*connection: object) -> None:
+        gone.append(connection[0])
+
+    sa.event.listen(sa.Engine, "commit", fail)
+    sa.event.listen(sa.Pool, "invalidate", note)
+    try:
+        with pytest.raises(StoreError) as told:
+            await store.write(lambda tx: _add(agent(), tx))
+    finally:
+        sa.event.remove(sa.Engine, "commit", fail)
+        sa.event.remove(sa.Pool, "invalidate", note)
+    assert told.value.details["outcome"] == "unknown"
+    assert "canary" not in str(told.value)
+    assert len(gone) == 1
+    with trio.fail_after(20):  # whoever writes is begun anew
+        while True:
+            with suppress(UnavailableError):
+                await store.write(lambda tx: _add(agent("v2"), tx))
+                break
+            await trio.sleep(0.05)
