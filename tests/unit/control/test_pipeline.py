@@ -2,7 +2,10 @@
 
 import pytest
 
+from actors.testing import FakeWorld
 from control.api.plane import Plane
+from control.authn.opening import Way
+from control.crypto import csrf_of
 from control.errors import (
     AuthenticationError,
     AuthorizationError,
@@ -11,8 +14,8 @@ from control.errors import (
     NotFoundError,
     UnavailableError,
 )
-from control.model.operation import Operation, Origin
-from control.model.people import PLATFORM, Caller, Role
+from control.model.operation import Browser, Operation, Origin
+from control.model.people import PLATFORM, Caller, Role, TokenKind
 from control.pipeline import authorize
 from tests.unit.control.conftest import PASSWORD, ROOT
 
@@ -73,6 +76,36 @@ async def test_a_change_is_on_record_before_and_after(plane: Plane) -> None:
         ("intent", "ok", ""),
         ("outcome", "failed", "clash"),
     ]
+
+
+async def test_a_cookie_changes_nothing_by_itself(plane: Plane) -> None:
+    """What another site made the browser send is refused before anything happens, on record."""
+    secret, _ = await plane.accounts.login("acme", "ann", PASSWORD, Way(TokenKind.BROWSER))
+
+    async def handle(_: Caller) -> str:
+        return "done"
+
+    forged = Browser(cookie=secret, csrf="", same_origin=False)
+    with pytest.raises(AuthorizationError, match="csrf"):
+        await plane.pipeline.run(operation(browser=forged, guarded=True, mutates=True), handle)
+    assert await phases(plane) == [("outcome", "denied", "csrf")]
+    ours = Browser(cookie=secret, csrf=csrf_of(secret), same_origin=True)
+    asked = operation(browser=ours, guarded=True, mutates=True)
+    assert await plane.pipeline.run(asked, handle) == "done"
+
+
+async def test_what_is_dangerous_takes_a_fresh_proof(plane: Plane, world: FakeWorld) -> None:
+    """Ten minutes after the login it is asked for again; what is not dangerous goes on."""
+
+    async def handle(_: Caller) -> str:
+        return "done"
+
+    secret = await session(plane)
+    assert await plane.pipeline.run(operation(secret, fresh=True), handle) == "done"
+    world.advance(601)
+    with pytest.raises(AuthorizationError, match="step_up"):
+        await plane.pipeline.run(operation(secret, fresh=True), handle)
+    assert await plane.pipeline.run(operation(secret), handle) == "done"
 
 
 async def test_refusals_of_the_known_are_on_record(plane: Plane) -> None:
