@@ -96,7 +96,7 @@ def test_a_policy_reaches_both_agents_and_is_taken_back(visit: Visiting) -> None
 
         page.get_by_role("tab", name="Edit").click()
         save(window, "ready", {"rules": [RULE, {**RULE, "effect": "deny"}]})
-        press(window, "Roll out…")
+        press(window, "Roll out…")  # at once: the version that was just saved, not the one before
         page.get_by_label("The next step").select_option("no")
         confirm(window, "Roll out")
         window.see("This step is through. The next one begins when a person says so.")

@@ -41,7 +41,7 @@ def test_use_is_told_by_opaque_ids_alone(folder: Path) -> None:
             assert seen["secrets"]["total"] == seen["agents"] == seen["opaque_agents"] == 1
             operations = {row["operation"]: row["count"] for row in seen["operations"]}
             assert operations["secret.read"] >= 5
-            assert plane.want(200, "GET", f"{BASE}/usage/top?of=identity")["rows"]
+            until(lambda: plane.want(200, "GET", f"{BASE}/usage/top?of=identity")["rows"])
             assert (
                 plane.want(200, "GET", f"{BASE}/usage/secrets?which=all")["rows"][0]["reads"] == 5
             )

@@ -56,6 +56,7 @@ export default function PolicyPage({ params: { name = "" } }: PageProps) {
       moving={moving}
       fleet={listed(fleet)}
       freshness={fleet.freshness.value}
+      arriving={found.loading || versions.loading}
       reload={reload}
     />
   );
@@ -69,10 +70,12 @@ interface OneProps {
   moving: Moving;
   fleet: Listed[];
   freshness: "loading" | "live" | "stale";
+  /** Asked for again, as after a version was saved: what is here may not be the newest. */
+  arriving: boolean;
   reload: () => void;
 }
 
-function One({ policy, versions, moving, fleet, freshness, reload }: OneProps) {
+function One({ policy, versions, moving, fleet, freshness, arriving, reload }: OneProps) {
   const [asks, setAsks] = useState<"start" | "point" | null>(null);
   const agents = targeted(fleet, policy.targets);
   const open = openRollout(moving, policy.name);
@@ -86,7 +89,7 @@ function One({ policy, versions, moving, fleet, freshness, reload }: OneProps) {
         may("operator") && (
           <>
             <Button onClick={() => setAsks("point")}>Whom it is for…</Button>
-            <Button kind="primary" disabled={!!open} onClick={() => setAsks("start")}>
+            <Button kind="primary" disabled={!!open || arriving} onClick={() => setAsks("start")}>
               Roll out…
             </Button>
           </>

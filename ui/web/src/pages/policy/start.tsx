@@ -19,9 +19,13 @@ interface StartProps {
 
 /** How a version is to reach the agents: step by step, and when to stop. */
 export function Start({ policy, versions, total, close, started }: StartProps) {
-  const [version, setVersion] = useState(`${policy.head}`);
-  const [canary, setCanary] = useState(total > 1 ? "1" : "0");
-  const [percentages, setPercentages] = useState(total > 4 ? "25" : "");
+  // until somebody chooses, what fits now: policy and fleet may still be arriving
+  const [chosen, setVersion] = useState<string | null>(null);
+  const [first, setCanary] = useState<string | null>(null);
+  const [then, setPercentages] = useState<string | null>(null);
+  const version = chosen ?? `${policy.head}`;
+  const canary = first ?? (total > 1 ? "1" : "0");
+  const percentages = then ?? (total > 4 ? "25" : "");
   const [automatic, setAutomatic] = useState("yes");
   const [failures, setFailures] = useState("0");
   const percents = split(percentages).map(Number);
