@@ -299,7 +299,8 @@ def _limits(settings: Settings) -> Limits:
 def _federation(
     settings: Settings, store: Store, sealer: Sealer, opening: Opening, admission: Admission
 ) -> Federation:
-    reach = Reach(settings.identity.hosts, settings.identity.loopback)
+    where = settings.identity
+    reach = Reach(where.hosts, where.private, where.loopback)
     return Federation(
         store,
         sealer=sealer,

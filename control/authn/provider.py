@@ -1,8 +1,9 @@
 """An identity provider over HTTPS: what it says of itself, its keys, and a code for an ID token.
 
 It is named by people, so it is asked with care: https alone (plain http on loopback where the
-settings allow it for development), only hosts that the settings name if they name any, no redirect
-followed, every body and every time bounded, few at once; an error does not say what was there.
+settings allow it for development), only hosts that the settings name if they name any, else only
+public addresses, the one connected to that was looked at, no redirect followed, every body and
+every time bounded, few at once; an error does not say what was there.
 """
 
 import ssl
@@ -10,7 +11,7 @@ from base64 import b64encode
 from collections.abc import Mapping
 from ipaddress import ip_address
 from typing import Any, Final, TypeVar
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import httpx2
 import msgspec
@@ -20,6 +21,9 @@ from msgspec import Struct
 from actors import World
 from control.authn import id_token
 from control.errors import AuthenticationError, UnavailableError, ValidationError
+from control.notify.errors import FailedError, RefusedError
+from control.notify.reach import ANYWHERE, Place, Resolve, resolve
+from control.notify.reach import Reach as Outward
 from protocols.instant import SECOND
 
 SECONDS: Final = 10.0  # for one answer
@@ -28,6 +32,8 @@ AT_ONCE: Final = 8
 FRESH: Final = 3600 * SECOND  # how long what it says of itself is believed
 AGAIN: Final = 60 * SECOND  # a key that is not known makes us ask again, no sooner than this
 MAX_REMEMBERED: Final = 1000  # issuers
+# RFC 1918, RFC 6598, RFC 4193: not this machine, nor its link, where clouds tell their secrets.
+PRIVATE: Final = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7")
 _PLAIN: Final = {"Accept": "application/json", "Accept-Encoding": "identity"}
 _BASIC: Final = "client_secret_basic"
 _WELL_KNOWN: Final = "/.well-known/openid-configuration"
@@ -47,10 +53,19 @@ class Metadata(Struct, frozen=True):
 
 
 class Reach(Struct, frozen=True):
-    """Where providers may be. `hosts` empty: anywhere that https goes."""
+    """Where providers may be. `hosts` empty: at public addresses, with `private` at those too.
+
+    A host that is named may be at any address: the operator knows it. `loopback`: this machine.
+    """
 
     hosts: tuple[str, ...] = ()
+    private: bool = False
     loopback: bool = False
+
+    def outward(self, host: str) -> Outward:
+        """The addresses where this host may be."""
+        beside = PRIVATE if self.private else ()
+        return Outward(ANYWHERE if host in self.hosts else beside, self.loopback)
 
 
 class Client(Struct, frozen=True):
@@ -78,12 +93,19 @@ class _Known(Struct):
 class Providers:
     """All that are asked, and what is remembered of them."""
 
-    def __init__(self, reach: Reach, world: World) -> None:
+    def __init__(
+        self,
+        reach: Reach,
+        world: World,
+        look_up: Resolve = resolve,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         self._reach = reach
         self._world = world
+        self._look_up = look_up
         self._known: dict[str, _Known] = {}
         self._slots = trio.CapacityLimiter(AT_ONCE)
-        self._tls = ssl.create_default_context()
+        self._tls = tls or ssl.create_default_context()
 
     async def metadata(self, issuer: str) -> Metadata:
         """Its own word, an hour old at most. Raises `ValidationError`, `UnavailableError`."""
@@ -129,19 +151,16 @@ class Providers:
             raise id_token.wrong("its key is not the provider's")
         return id_token.claims_of(token, key, expected)
 
-    def check(self, url: str) -> None:
-        """Raises `ValidationError` for a place that is not asked."""
+    def check(self, url: str) -> Place:
+        """The URL taken apart. Raises `ValidationError` for a place that is not asked."""
         try:
-            parts = urlsplit(url)
-            host, _ = parts.hostname or "", parts.port
-        except ValueError:
+            place = self._reach.outward("").place(url)
+        except ValidationError:
             raise _unfit() from None
-        plain = parts.scheme == "http" and self._reach.loopback and _is_loopback(host)
-        named = not self._reach.hosts or host in self._reach.hosts
-        if not (parts.scheme == "https" or plain) or not named or not host:
+        named = not self._reach.hosts or place.host in self._reach.hosts
+        if not named or (place.scheme == "http" and not _is_loopback(place.host)):
             raise _unfit()
-        if parts.username or parts.fragment or any(c <= " " or c == "\\" for c in url):
-            raise _unfit()
+        return place
 
     async def _remembered(self, issuer: str) -> _Known:
         known, now = self._known.get(issuer), self._world.now()
@@ -183,21 +202,33 @@ class Providers:
         headers: Mapping[str, str] | None = None,
         form: Mapping[str, str] | None = None,
     ) -> tuple[int, bytes]:
-        """Status and body. Raises `UnavailableError`."""
-        self.check(url)
+        """Status and body. Raises `ValidationError`, `UnavailableError`."""
+        place = self.check(url)
+        sent = {**_PLAIN, **(headers or {}), "Host": place.authority}
         try:
             with trio.fail_after(SECONDS):
                 async with (
                     self._slots,
                     httpx2.AsyncClient(verify=self._tls, timeout=SECONDS, trust_env=False) as http,
                     http.stream(
-                        method, url, headers={**_PLAIN, **(headers or {})},
-                        data=form, follow_redirects=False,
+                        method, place.at(await self._address(place)), headers=sent, data=form,
+                        follow_redirects=False, extensions={"sni_hostname": place.host},
                     ) as reply,
                 ):  # fmt: skip
                     return reply.status_code, await _bounded(reply)
-        except (httpx2.HTTPError, httpx2.InvalidURL, OSError, UnicodeError, trio.TooSlowError):
-            raise _unreachable() from None  # UnicodeError: a host that no resolver takes
+        except (httpx2.HTTPError, httpx2.InvalidURL, OSError, trio.TooSlowError):
+            raise _unreachable() from None
+
+    async def _address(self, place: Place) -> str:
+        """Where to connect to. The certificate is checked for the name all the same."""
+        plain = place.scheme == "http"
+        outward = self._reach.outward(place.host)
+        try:
+            return await outward.address(place.host, place.port, self._look_up, plain=plain)
+        except FailedError:
+            raise _unreachable() from None
+        except RefusedError:
+            raise (_unfit() if plain else _private()) from None
 
 
 async def _bounded(reply: httpx2.Response) -> bytes:
@@ -234,6 +265,15 @@ def _unfit() -> ValidationError:
     return ValidationError(
         "issuer_invalid",
         "an identity provider is at an https address, on a host that identity.hosts allows",
+        field="issuer",
+    )
+
+
+def _private() -> ValidationError:
+    return ValidationError(
+        "issuer_private",
+        "the identity provider is at a private address: identity.private in the settings can"
+        " allow those, or identity.hosts its host",
         field="issuer",
     )
 

@@ -143,12 +143,14 @@ class Sessions(Section):
 
 
 class Identity(Section):
-    """Where identity providers may be. `hosts` empty: anywhere that https goes.
+    """Where identity providers may be. `hosts` empty: at any public address.
 
+    Hosts that are named may be at private addresses; `private`: those that are not, too.
     `loopback`: also plain http on this machine, for development.
     """
 
     hosts: tuple[str, ...] = Field(default=(), max_length=256)
+    private: bool = False
     loopback: bool = False
 
 

@@ -51,17 +51,16 @@ class Poster:
         self, place: Place, address: str, body: bytes, headers: Mapping[str, str]
     ) -> tuple[int, str]:
         """Status and `Retry-After`. The certificate is checked for the name, not the address."""
-        at = f"[{address}]" if ":" in address else address
-        url = f"{place.scheme}://{at}:{place.port}{place.path}"
         sent = {**headers, "Host": place.authority, "Accept-Encoding": "identity"}
         name = {"sni_hostname": place.host}
         async with (
             self._slots,
             httpx2.AsyncClient(verify=self._tls, timeout=SECONDS, trust_env=False) as http,
             http.stream(
-                "POST", url, content=body, headers=sent, follow_redirects=False, extensions=name
+                "POST", place.at(address), content=body, headers=sent,
+                follow_redirects=False, extensions=name,
             ) as reply,
-        ):
+        ):  # fmt: skip
             return reply.status_code, reply.headers.get("Retry-After", "")
 
 

@@ -1,4 +1,4 @@
-"""Where messages may go. Addresses are named by people, so that they must not reach what we can.
+"""Where we go for others. Addresses are named by people, and must not reach all that we can.
 
 A name is resolved once, every address of it has to be allowed, and the connection goes to the one
 that was looked at: a name that answers otherwise a moment later changes nothing (DNS rebinding).
@@ -31,6 +31,7 @@ HTTP: Final = 80
 MAIL_PORTS: Final = frozenset({25, 465, 587, 2525})
 MAX_URL: Final = 2048
 LOOKUP_SECONDS: Final = 5.0
+ANYWHERE: Final = ("0.0.0.0/0", "::/0")  # for what an operator has named
 _UNICAST: Final = IPv6Network("2000::/3")  # RFC 4291, 2.4: what is global so far
 _TUNNELS: Final = (IPv6Network("2001::/32"), IPv6Network("2002::/16"))  # Teredo, 6to4
 _NAT64: Final = IPv6Network("64:ff9b::/96")  # RFC 6052, 2.1: the last 32 bits are an IPv4 address
@@ -50,6 +51,11 @@ class Place(NamedTuple):
         name = f"[{self.host}]" if ":" in self.host else self.host
         usual = HTTPS if self.scheme == "https" else HTTP
         return name if self.port == usual else f"{name}:{self.port}"
+
+    def at(self, address: str) -> str:
+        """Its URL at the address that was looked at; `host` goes along as Host and for TLS."""
+        pinned = f"[{address}]" if ":" in address else address
+        return f"{self.scheme}://{pinned}:{self.port}{self.path}"
 
 
 class Reach(Struct, frozen=True):

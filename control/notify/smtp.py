@@ -17,7 +17,7 @@ from msgspec import Struct
 from actors import World
 from control.model.notices import Server, Tls
 from control.notify.errors import FailedError, RefusedError, UndeliveredError
-from control.notify.reach import Reach, Resolve
+from control.notify.reach import ANYWHERE, Reach, Resolve
 
 WAIT: Final = 10.0  # seconds for one answer
 SECONDS: Final = 30.0  # for the whole conversation
@@ -47,9 +47,7 @@ class Mailer:
         """Raises `UndeliveredError`. Returns what is to be said of those refused, or nothing."""
         server = relay.server
         plain = server.tls is Tls.PLAIN
-        reach = (
-            Reach(("0.0.0.0/0", "::/0"), self._reach.development) if relay.trusted else self._reach
-        )
+        reach = Reach(ANYWHERE, self._reach.development) if relay.trusted else self._reach
         address = await reach.address(
             server.host, server.port, self._resolve, plain=plain and not relay.trusted
         )

@@ -190,6 +190,7 @@ def test_no_password_opens_such_an_account(plane: Plane, issuer: str) -> None:
     [
         ("http://169.254.169.254/latest", "issuer_invalid"),
         ("http://10.0.0.1", "issuer_invalid"),
+        ("https://10.0.0.1", "issuer_private"),
         ("http://127.0.0.1.evil.example", "issuer_invalid"),
         ("https://user:pw@idp.example", "body_invalid"),
         ("https://idp.example/#x", "body_invalid"),

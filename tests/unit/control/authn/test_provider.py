@@ -12,9 +12,14 @@ from control.authn import provider
 from control.authn.id_token import Expected
 from control.authn.provider import Client, Providers, Reach
 from control.errors import AuthenticationError, UnavailableError, ValidationError
+from control.notify.errors import RefusedError
+from control.notify.reach import Resolve, resolve
 from tests.unit.control.authn.test_id_token import CLAIMS, RSA, jwk, signed
+from tests.unit.control.notify.receiving import Authority
 
 OPEN = Reach(loopback=True)
+NAME = "idp.example"
+NAMED = Reach(hosts=(NAME,))
 
 
 class Idp:
@@ -25,11 +30,12 @@ class Idp:
         self.asked: list[str] = []
         self.answers: dict[str, bytes] = {}
         self.bodies: list[bytes] = []
+        self.at = "http://127.0.0.1"
 
     @property
     def issuer(self) -> str:
         """Its name."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"{self.at}:{self.port}"
 
     def say(self, path: str, content: object, status: str = "200 OK", extra: str = "") -> None:
         """Answer so."""
@@ -115,6 +121,105 @@ def test_where_a_provider_may_be(url: str, reach: Reach, *, fine: bool) -> None:
         providers.check(url)
 
 
+def answering(*addresses: str) -> Resolve:
+    """Every name is at these."""
+
+    async def look_up(host: str, port: int) -> list[str]:
+        return list(addresses)
+
+    return look_up
+
+
+@pytest.fixture
+async def hidden() -> AsyncIterator[tuple[Idp, Authority]]:
+    """A provider `idp.example` by TLS, within: its name leads to this machine."""
+    made, authority = Idp(), Authority()
+    made.at = f"https://{NAME}"
+    async with trio.open_nursery() as nursery:
+        serve = partial(
+            trio.serve_ssl_over_tcp, made.serve, 0, authority.server(NAME), host="127.0.0.1"
+        )
+        [listener] = await nursery.start(serve)
+        made.port = listener.transport_listener.socket.getsockname()[1]
+        made.say("/.well-known/openid-configuration", metadata(made))
+        made.say("/jwks", {"keys": [jwk(RSA)]})
+        yield made, authority
+        nursery.cancel_scope.cancel()
+
+
+async def test_nobody_names_a_provider_within(
+    hidden: tuple[Idp, Authority], world: FakeWorld
+) -> None:
+    """By whichever name; the settings that can allow it are told."""
+    idp, authority = hidden
+    providers = Providers(Reach(), world, answering("127.0.0.1"), authority.trust())
+    for issuer in (idp.issuer, f"https://127.0.0.1:{idp.port}", f"https://[::1]:{idp.port}"):
+        with pytest.raises(ValidationError, match="issuer_private") as told:
+            await providers.metadata(issuer)
+        assert "identity.private" in told.value.message
+        assert "identity.hosts" in told.value.message
+    assert idp.asked == []
+
+
+@pytest.mark.parametrize("key", ["jwks_uri", "token_endpoint"])
+async def test_nor_does_a_provider_name_an_endpoint_within(
+    key: str, idp: Idp, world: FakeWorld
+) -> None:
+    """Each is looked at when it is asked: what is there gets nothing, not even the code."""
+    idp.say(
+        "/.well-known/openid-configuration",
+        metadata(idp, **{key: f"https://within.example:{idp.port}/x"}),
+    )
+    providers = Providers(OPEN, world, answering("10.0.0.1"))
+    with pytest.raises(ValidationError, match="issuer_private"):
+        await providers.exchange(idp.issuer, Client("freehold", "s"), "c", "v", "http://x/cb")
+    assert "/x" not in idp.asked
+
+
+async def test_whom_the_operator_names_may_be_within(
+    hidden: tuple[Idp, Authority], world: FakeWorld
+) -> None:
+    """At the address that was looked at, and proven by its name; asked as what it calls itself."""
+    idp, authority = hidden
+    here = answering("127.0.0.1")
+    told = await Providers(NAMED, world, here, authority.trust()).metadata(idp.issuer)
+    assert told.jwks_uri == f"{idp.issuer}/jwks"
+    assert f"host: {NAME}:{idp.port}".encode() in idp.bodies[0].lower()
+    idp.at = "https://other.example"
+    others = Providers(Reach(("other.example",)), world, here, authority.trust())
+    with pytest.raises(UnavailableError):
+        await others.metadata(idp.issuer)
+    assert len(idp.asked) == 2
+
+
+@pytest.mark.parametrize(
+    ("address", "fine"),
+    [
+        ("10.1.2.3", True),
+        ("172.31.0.1", True),
+        ("192.168.0.1", True),
+        ("100.64.0.1", True),
+        ("fd00::1", True),
+        ("::ffff:10.1.2.3", True),
+        ("93.184.215.14", True),
+        ("127.0.0.1", False),
+        ("::1", False),
+        ("169.254.169.254", False),
+        ("::ffff:169.254.169.254", False),
+        ("fe80::1", False),
+        ("0.0.0.0", False),
+    ],
+)
+async def test_what_private_allows(address: str, *, fine: bool) -> None:
+    """Networks of an organization; not this machine, nor what a cloud has on the link."""
+    outward = Reach(private=True).outward("idp.example")
+    if fine:
+        assert await outward.address(address, 443, resolve) == address
+        return
+    with pytest.raises(RefusedError):
+        await outward.address(address, 443, resolve)
+
+
 async def test_what_it_says_is_believed_for_an_hour(idp: Idp, world: FakeWorld) -> None:
     """Then it is asked again."""
     providers = Providers(OPEN, world)
@@ -191,9 +296,11 @@ async def test_answers_are_bounded(
 
 
 async def test_a_host_that_is_none(world: FakeWorld) -> None:
-    """A label that no resolver takes is a provider that does not answer."""
-    with pytest.raises(UnavailableError):
+    """A label that no name has is refused; a name without address does not answer."""
+    with pytest.raises(ValidationError):
         await Providers(Reach(), world).metadata(f"https://{'a' * 70}.invalid")
+    with pytest.raises(UnavailableError):
+        await Providers(Reach(), world, answering()).metadata("https://none.invalid")
 
 
 async def test_a_code_for_a_token(idp: Idp, world: FakeWorld) -> None:
