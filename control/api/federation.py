@@ -85,11 +85,13 @@ class Callback(Struct, frozen=True):
 
 @federation.add(
     "POST", "oidc/begin", "Begin to sign in at the organization's identity provider", public=True,
-    mutates=False, body=Begin, returns=Place, errors=(403, 404, 429, 503),
+    mutates=False, body=Begin, returns=Place, errors=(403, 404, 503),
 )  # fmt: skip
 async def begin(call: Call, *, body: Begin) -> Place:
     check_origin(call.visit.browser)
-    begun = await call.plane.federation.begin(body.organization, call.visit.own, body.invitation)
+    begun = await call.plane.federation.begin(
+        body.organization, call.visit.own, body.invitation, call.visit.origin.ip
+    )
     call.visit.give(OIDC, begun.browser, same_site="Lax", max_age=LIFE // SECOND)
     return Place(begun.url)
 

@@ -9,6 +9,7 @@ to call verified, matters only for who gets a new account.
 """
 
 from base64 import urlsafe_b64encode
+from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Final
 from urllib.parse import urlencode
 
@@ -20,7 +21,7 @@ from control.authn.id_token import Expected
 from control.authn.opening import Opening, Way
 from control.authn.provider import Client, Providers
 from control.crypto import Sealer, digest_of, mint, same_bytes, sha256
-from control.errors import AuthenticationError, NotFoundError, RateLimitError
+from control.errors import AuthenticationError, NotFoundError
 from control.model.factors import Flow, Provider, Terms
 from control.model.people import Token
 from control.store import identities
@@ -29,7 +30,8 @@ from control.store.store import Store
 from protocols.instant import SECOND
 
 LIFE: Final = 600 * SECOND
-MAX_FLOWS: Final = 1000  # of one organization at once
+MAX_FLOWS: Final = 1000  # of one organization at once; of whoever has most, the oldest gives way
+SUBNET: Final = 64  # bits of an IPv6 address that are one client's (RFC 6177)
 CALLBACK: Final = "/api/v1/oidc/callback"
 
 
@@ -94,8 +96,11 @@ class Federation:
         if not await self._store.write(lambda tx: identities.drop_provider(tx, org)):
             raise _no_provider()
 
-    async def begin(self, org: str, own: str, invitation: str = "") -> Begun:
-        """A login at the provider of `org`, back to our origin `own`. Raises `NotFoundError`."""
+    async def begin(self, org: str, own: str, invitation: str = "", ip: str = "") -> Begun:
+        """A login at the provider of `org`, back to our origin `own`, for somebody at `ip`.
+
+        Raises `NotFoundError`, `UnavailableError`.
+        """
         provider = await self.provider(org)
         metadata = await self._providers.metadata(provider.issuer)
         state, nonce, browser, verifier = (mint(each) for each in ("s", "n", "b", "v"))
@@ -109,14 +114,13 @@ class Federation:
             redirect=self.redirect(own),
             invitation=invitation and digest_of(invitation).hex(),
             expires_at=now + LIFE,
+            client=client_of(ip),
         )
 
         def change(tx: Tx) -> None:
             identities.sweep_flows(tx, now)
             if identities.count_flows(tx, org) >= MAX_FLOWS:
-                raise RateLimitError(
-                    "too_many_logins", "too many logins are under way: try again in some minutes"
-                )
+                identities.crowd_out_flow(tx, org)
             identities.add_flow(tx, flow)
 
         await self._store.write(change)
@@ -187,6 +191,18 @@ class Federation:
             return ""
         query = {"client_id": provider.client_id, "post_logout_redirect_uri": f"{own}/"}
         return f"{metadata.end_session_endpoint}?{urlencode(query)}"
+
+
+def client_of(ip: str) -> str:
+    """Whose an address is: itself, or an IPv6 one's network; empty if it is none."""
+    try:
+        address = ip_address(ip.partition("%")[0])
+    except ValueError:
+        return ""
+    if isinstance(address, IPv6Address):
+        mapped = address.ipv4_mapped
+        return str(mapped or ip_network((address, SUBNET), strict=False))
+    return str(address)
 
 
 def _no_provider() -> NotFoundError:

@@ -20,6 +20,7 @@ from msgspec import Struct
 
 from actors import World
 from control.authn import id_token
+from control.authn.turns import Turns
 from control.errors import AuthenticationError, UnavailableError, ValidationError
 from control.notify.errors import FailedError, RefusedError
 from control.notify.reach import ANYWHERE, Place, Resolve, resolve
@@ -29,6 +30,7 @@ from protocols.instant import SECOND
 SECONDS: Final = 10.0  # for one answer
 MAX_BODY: Final = 256 * 1024
 AT_ONCE: Final = 8
+AT_ONCE_EACH: Final = 4  # of one issuer: one that is slow does not hold all
 FRESH: Final = 3600 * SECOND  # how long what it says of itself is believed
 AGAIN: Final = 60 * SECOND  # a key that is not known makes us ask again, no sooner than this
 MAX_REMEMBERED: Final = 1000  # issuers
@@ -104,7 +106,7 @@ class Providers:
         self._world = world
         self._look_up = look_up
         self._known: dict[str, _Known] = {}
-        self._slots = trio.CapacityLimiter(AT_ONCE)
+        self._turns = Turns(AT_ONCE, AT_ONCE_EACH)
         self._tls = tls or ssl.create_default_context()
 
     async def metadata(self, issuer: str) -> Metadata:
@@ -131,7 +133,7 @@ class Providers:
             form["client_id"] = client.id
             if client.secret:
                 form["client_secret"] = client.secret
-        status, body = await self._ask("POST", metadata.token_endpoint, headers, form)
+        status, body = await self._ask(issuer, "POST", metadata.token_endpoint, headers, form)
         if status != httpx2.codes.OK:
             raise AuthenticationError(
                 "oidc_refused",
@@ -167,7 +169,7 @@ class Providers:
         if known is not None and now - known.at < FRESH:
             return known
         self.check(issuer)
-        status, body = await self._ask("GET", issuer.rstrip("/") + _WELL_KNOWN)
+        status, body = await self._ask(issuer, "GET", issuer.rstrip("/") + _WELL_KNOWN)
         if status != httpx2.codes.OK:
             raise _unreachable()
         metadata = _decoded(body, Metadata)
@@ -190,25 +192,27 @@ class Providers:
 
     async def _fetch_keys(self, known: _Known) -> None:
         known.keys_at = self._world.now()  # first, so that many at once ask once
-        status, body = await self._ask("GET", known.metadata.jwks_uri)
+        told = known.metadata
+        status, body = await self._ask(told.issuer, "GET", told.jwks_uri)
         if status != httpx2.codes.OK:
             raise _unreachable()
         known.keys = _decoded(body, _KeySet).keys
 
     async def _ask(
         self,
+        issuer: str,
         method: str,
         url: str,
         headers: Mapping[str, str] | None = None,
         form: Mapping[str, str] | None = None,
     ) -> tuple[int, bytes]:
-        """Status and body. Raises `ValidationError`, `UnavailableError`."""
+        """Status and body, in `issuer`'s turn. Raises `ValidationError`, `UnavailableError`."""
         place = self.check(url)
         sent = {**_PLAIN, **(headers or {}), "Host": place.authority}
         try:
             with trio.fail_after(SECONDS):
                 async with (
-                    self._slots,
+                    self._turns.of(issuer),
                     httpx2.AsyncClient(verify=self._tls, timeout=SECONDS, trust_env=False) as http,
                     http.stream(
                         method, place.at(await self._address(place)), headers=sent, data=form,

@@ -71,7 +71,10 @@ class Identity(Struct, frozen=True):
 
 
 class Flow(Struct, frozen=True):
-    """A login on its way through a provider; `state` and `browser` are digests."""
+    """A login on its way through a provider; `state` and `browser` are digests.
+
+    `client`: whose address it began at.
+    """
 
     state: bytes
     org: str
@@ -81,3 +84,4 @@ class Flow(Struct, frozen=True):
     redirect: str
     invitation: str
     expires_at: int
+    client: str = ""

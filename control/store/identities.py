@@ -69,6 +69,25 @@ def count_flows(tx: Tx, org: str) -> int:
     return int(tx.execute(chosen).scalar_one())
 
 
+def crowd_out_flow(tx: Tx, org: str) -> None:
+    """Remove one of an organization: the oldest of the client that has most."""
+    t = oidc_flows.c
+    many = (
+        sa.select(t.client)
+        .where(t.org == org)
+        .group_by(t.client)
+        .order_by(sa.func.count().desc(), sa.func.min(t.expires_at))
+        .limit(1)
+    )
+    oldest = (
+        sa.select(t.state)
+        .where(t.org == org, t.client == many.scalar_subquery())
+        .order_by(t.expires_at, t.state)
+        .limit(1)
+    )
+    tx.execute(oidc_flows.delete().where(t.state == oldest.scalar_subquery()))
+
+
 def sweep_flows(tx: Tx, now: int) -> int:
     """Remove what has expired; how many."""
     return tx.execute(oidc_flows.delete().where(oidc_flows.c.expires_at <= now)).rowcount

@@ -102,7 +102,9 @@ oidc_flows: Final = _table(
     prose("redirect"),
     name("invitation"),
     big("expires_at"),
+    prose("client"),
     sa.Index("ix_oidc_flows_expiry", "expires_at"),
+    sa.Index("ix_oidc_flows_org", "org", "client", "expires_at"),
 )
 login_failures: Final = _table(
     "login_failures", name("org", key=True), name("name", key=True), big("count"), big("last_at")

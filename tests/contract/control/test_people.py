@@ -143,6 +143,19 @@ async def test_providers_identities_and_flows(store: Store) -> None:
     assert await store.write(lambda tx: identities.take_flow(tx, b"s")) == flow
     assert await store.write(lambda tx: identities.take_flow(tx, b"s")) is None
     assert await store.write(lambda tx: identities.sweep_flows(tx, 5)) == 1
+    for state, org, client, expires_at in (
+        (b"1", "acme", "x", 1), (b"2", "acme", "y", 3), (b"3", "acme", "y", 2),
+        (b"4", "beta", "y", 1), (b"5", "beta", "y", 1), (b"6", "beta", "y", 1),
+    ):  # fmt: skip
+        made = replace(flow, state=state, org=org, client=client, expires_at=expires_at)
+        await store.write(lambda tx, made=made: identities.add_flow(tx, made))
+    for gone in (b"3", b"1", b"2"):  # of who has most, the oldest; then the oldest of all
+        await store.write(lambda tx: identities.crowd_out_flow(tx, "acme"))
+        assert await store.write(lambda tx, gone=gone: identities.take_flow(tx, gone)) is None
+        left = await store.read(lambda tx: identities.count_flows(tx, "acme"))
+        assert left == {b"3": 2, b"1": 1, b"2": 0}[gone]
+    await store.write(lambda tx: identities.crowd_out_flow(tx, "acme"))
+    assert await store.read(lambda tx: identities.count_flows(tx, "beta")) == 3
     await store.write(lambda tx: identities.drop_identities_of(tx, "acme", "ann"))
     assert await store.read(lambda tx: identities.identities_of(tx, "acme", "ann")) == []
     assert await store.write(lambda tx: identities.drop_provider(tx, "acme"))

@@ -9,7 +9,7 @@ from control.api.plane import Plane
 from control.authn import federation
 from control.authn.federation import Returned
 from control.authn.opening import PROGRAM
-from control.errors import AuthenticationError, NotFoundError, RateLimitError
+from control.errors import AuthenticationError, NotFoundError
 from control.model.factors import Terms
 from control.store import identities
 from tests.unit.control.authn.test_provider import Idp, idp
@@ -18,10 +18,10 @@ __all__ = ["idp"]
 OWN = "https://plane.example"
 
 
-async def begun(plane: Plane, idp: Idp) -> tuple[dict[str, list[str]], str]:
+async def begun(plane: Plane, idp: Idp, ip: str = "") -> tuple[dict[str, list[str]], str]:
     """What the browser takes to the provider, and its cookie."""
     await plane.federation.configure("acme", idp.issuer, "freehold", "secret", Terms())
-    made = await plane.federation.begin("acme", OWN)
+    made = await plane.federation.begin("acme", OWN, ip=ip)
     return parse_qs(urlsplit(made.url).query), made.browser
 
 
@@ -69,13 +69,46 @@ async def test_logins_under_way_are_bounded(
 ) -> None:
     """Who only begins cannot fill the database; what expired makes room."""
     monkeypatch.setattr(federation, "MAX_FLOWS", 3)
-    for _ in range(3):
+    for _ in range(5):
         await begun(plane, idp)
-    with pytest.raises(RateLimitError):
-        await plane.federation.begin("acme", OWN)
+    assert await plane.store.read(lambda tx: identities.count_flows(tx, "acme")) == 3
     world.advance(601)
     await plane.federation.begin("acme", OWN)
     assert await plane.store.read(lambda tx: identities.count_flows(tx, "acme")) == 1
+
+
+async def test_who_begins_many_shuts_out_nobody(
+    plane: Plane, idp: Idp, world: FakeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their own oldest gives way, from whichever address of their network; others come and end."""
+    monkeypatch.setattr(federation, "MAX_FLOWS", 4)
+    first, browser = await begun(plane, idp, "192.0.2.1")
+    many = []
+    for each in range(9):
+        world.advance(1)
+        many.append(await begun(plane, idp, f"2001:db8::{each + 1}"))
+    late, other = await begun(plane, idp, "192.0.2.2")
+    for query, cookie in ((first, browser), (late, other), many[-1]):
+        await plane.federation.taken(Returned(query["state"][0], "c", "", ""), cookie)
+    for query, cookie in many[:-2]:
+        with pytest.raises(AuthenticationError, match="oidc_state"):
+            await plane.federation.taken(Returned(query["state"][0], "c", "", ""), cookie)
+
+
+@pytest.mark.parametrize(
+    ("ip", "client"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("2001:db8:1:2:3::4", "2001:db8:1:2::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("", ""),
+        ("unix:", ""),
+    ],
+)
+def test_whose_an_address_is(ip: str, client: str) -> None:
+    """An IPv6 network is one client's: it has more addresses than we count."""
+    assert federation.client_of(ip) == client
 
 
 async def test_to_leave_the_provider_too(plane: Plane, idp: Idp) -> None:

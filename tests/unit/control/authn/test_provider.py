@@ -220,6 +220,32 @@ async def test_what_private_allows(address: str, *, fine: bool) -> None:
         await outward.address(address, 443, resolve)
 
 
+async def test_a_slow_provider_does_not_hold_all(idp: Idp, world: FakeWorld) -> None:
+    """However many wait for it, another one is asked meanwhile."""
+    reached = trio.Event()
+    waiting = 0
+
+    async def silence(stream: trio.SocketStream) -> None:
+        nonlocal waiting
+        async with stream:
+            waiting += 1
+            if waiting == provider.AT_ONCE_EACH:
+                reached.set()
+            await trio.sleep_forever()
+
+    providers = Providers(OPEN, world)
+    async with trio.open_nursery() as nursery:
+        [slow] = await nursery.start(partial(trio.serve_tcp, silence, 0, host="127.0.0.1"))
+        issuer = f"http://127.0.0.1:{slow.socket.getsockname()[1]}"
+        for _ in range(2 * provider.AT_ONCE):
+            nursery.start_soon(providers.metadata, issuer)
+        await reached.wait()
+        with trio.fail_after(provider.SECONDS / 2):
+            await providers.metadata(idp.issuer)
+        assert waiting == provider.AT_ONCE_EACH
+        nursery.cancel_scope.cancel()
+
+
 async def test_what_it_says_is_believed_for_an_hour(idp: Idp, world: FakeWorld) -> None:
     """Then it is asked again."""
     providers = Providers(OPEN, world)
