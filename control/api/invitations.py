@@ -7,7 +7,7 @@ from msgspec import Meta, Struct
 from control.api import views
 from control.api.endpoint import CREATED, NO_CONTENT, Call, Endpoints
 from control.api.sessions import Opened, Password, opened, way_of
-from control.model.factors import Invitation
+from control.model.factors import Invitation, link_of
 from control.model.names import Slug
 from control.model.people import Role
 from control.services.events import Event, Topic
@@ -85,7 +85,7 @@ async def create(call: Call, org: str, *, body: NewInvitation) -> Invited:
         call.caller, org, body.email, body.role, mail=mail
     )
     plane.bus.publish(Event(Topic.INVITATION, org, "", made.id))
-    return Invited(f"{call.visit.own}/?invitation={secret}", _view(made), mail)
+    return Invited(link_of(call.visit.own, secret), _view(made), mail)
 
 
 @invitations.add(

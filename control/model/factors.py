@@ -32,6 +32,14 @@ class Invitation(Struct, frozen=True):
     used_by: str
 
 
+def link_of(own: str, secret: str) -> str:
+    """What somebody who is invited opens, at our origin `own`.
+
+    The secret is in the fragment, which no browser sends: no proxy on the way has it in its log.
+    """
+    return f"{own}/#invitation={secret}"
+
+
 class Terms(Struct, frozen=True):
     """What an organization makes of its provider's word.
 

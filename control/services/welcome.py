@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from actors import World
-from control.model.factors import Invitation
+from control.model.factors import Invitation, link_of
 from control.model.notices import Delivery
 from control.notify.errors import RefusedError
 from control.notify.mail import Invited
@@ -50,7 +50,7 @@ class Welcome:
         row, title = await self._store.read(query)
         if row is None or row.used_at or row.expires_at <= self._world.now():
             raise RefusedError("the invitation does not count any more: invite again")
-        link = f"{self._url}/?invitation={self._secret(row.org, row.id)}"
+        link = link_of(self._url, self._secret(row.org, row.id))
         told = Invited(
             id=delivery.id,
             email=row.email,

@@ -32,6 +32,12 @@ def expected(window: Visit, *statuses: int) -> None:
     window.faults.clear()
 
 
+def secret_is_gone(window: Visit) -> bool:
+    """Neither the address nor any entry of the tab's history has a link's secret."""
+    history = window.context.new_cdp_session(window.page).send("Page.getNavigationHistory")
+    return "invitation" not in window.page.url + str([each["url"] for each in history["entries"]])
+
+
 def test_somebody_is_invited_comes_is_changed_and_put_out(visit: Visiting) -> None:
     """By the link alone; another role ends the session; the link is good once."""
     with visit(role="admin") as admin, visit(role=None, size=NARROW) as guest:
@@ -41,18 +47,25 @@ def test_somebody_is_invited_comes_is_changed_and_put_out(visit: Visiting) -> No
         press(admin, "Invite")
         link = admin.page.get_by_role("region", name="Link").locator("pre").inner_text()
         path = link.removeprefix(guest.address)
-        assert path.startswith("/?invitation=fhi_")
+        assert path.startswith("/#invitation=fhi_")
         assert admin.findings() == []
 
         guest.open(path)
         guest.heading("Join acme")
+        assert guest.page.url == f"{guest.address}/"
+        with guest.page.expect_request("**/oidc/begin") as begun:
+            press(guest, "Sign in with your organization's provider")
+        told = {"organization": "acme", "invitation": path.partition("=")[2]}
+        assert begun.value.post_data_json == told
+        guest.see("This organization has no identity provider.")
+        expected(guest, 401, 404)
         assert guest.findings() == []
         assert guest.overflow <= 0
         guest.page.get_by_label("Name").fill("grace")
         guest.page.get_by_label("Password").fill(PASSWORD)
         press(guest, "Make my account")
         guest.heading("Fleet")
-        assert "invitation" not in guest.page.url
+        assert secret_is_gone(guest)
 
         admin.go("/people?who=grace")
         press(admin, "Change role…")
@@ -91,6 +104,8 @@ def test_who_has_an_account_joins_with_it(visit: Visiting, estate: Estate) -> No
     made = estate.plane.want(201, "POST", "organizations/vast/invitations", body)
     with visit(role="viewer") as window:
         window.open(made["link"].removeprefix(estate.address))
+        window.see("Join vast?")
+        assert secret_is_gone(window)
         confirm(window, "Join")
         window.see("You are a member of vast")
         expect(window.page.get_by_label("Organization")).to_have_value("vast")

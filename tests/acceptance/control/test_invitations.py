@@ -11,7 +11,7 @@ ALL = "organizations/acme/invitations"
 def invited(plane: Plane, email: str, role: str = "operator") -> str:
     """What the link ends with."""
     made = plane.want(201, "POST", ALL, {"email": email, "role": role})
-    secret: str = made["link"].partition("/?invitation=")[2]
+    secret: str = made["link"].partition("/#invitation=")[2]
     return secret
 
 

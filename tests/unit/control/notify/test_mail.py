@@ -68,7 +68,7 @@ def test_what_is_said_stays_text() -> None:
 def test_an_invitation() -> None:
     """Who, where, as what, the link; an organization's title is text as well."""
     told = Invited(
-        "i1", TO[0], EVIL, "viewer", "acme/ann", "https://x.example/?invitation=fhi_1", AT, AT
+        "i1", TO[0], EVIL, "viewer", "acme/ann", "https://x.example/#invitation=fhi_1", AT, AT
     )
     mail = invitation_of(told, "freehold@acme.example")
     assert mail["To"] == TO[0]

@@ -48,7 +48,7 @@ async def test_the_link_arrives(there: Rig, box: Mailbox, tmp_path: Path) -> Non
     await there.turn()
     (mail,) = box.mails
     assert mail.rcpt_tos == ["bob@b.example"]
-    assert f"{URL}/?invitation={secret}" in text_of(mail)
+    assert f"{URL}/#invitation={secret}" in text_of(mail)
     assert "Acme & Sons" in text_of(mail)
     assert secret.encode() not in bytes_of(tmp_path)
     assert [row.state for row in await there.deliveries()] == [State.SENT]

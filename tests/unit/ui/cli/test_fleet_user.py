@@ -16,9 +16,9 @@ def _plane(agent: FakeAgent, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_an_invitation_shows_its_link(agent: FakeAgent, cli: Run) -> None:
     """This once, as a viewer unless more is said."""
-    agent.answer({"link": "https://p/?invitation=fhi_x", "invitation": {"id": "i-1"}}, 201)
+    agent.answer({"link": "https://p/#invitation=fhi_x", "invitation": {"id": "i-1"}}, 201)
     told = cli("fleet", "user", "invite", "new@x.example", "-o", "json").json
-    assert told == {"link": "https://p/?invitation=fhi_x", "id": "i-1"}
+    assert told == {"link": "https://p/#invitation=fhi_x", "id": "i-1"}
     body = {"email": "new@x.example", "role": "viewer"}
     assert agent.asked == [("POST", f"{BASE}/invitations", body)]
 

@@ -1,5 +1,6 @@
 import { useState } from "preact/hooks";
 import { type Opened, returned } from "../lib/door";
+import { invitation } from "../lib/invitation";
 import { query, setQuery } from "../lib/router";
 import { resume } from "../lib/session";
 import { ThemeButton } from "../parts/shell";
@@ -12,7 +13,7 @@ import "./login.css";
 /** The door: a password or an invitation, and the second step where there is one or has to be. */
 export default function Login() {
   const signin = query.value.get("signin");
-  const invitation = query.value.get("invitation") ?? "";
+  const secret = invitation.value;
   const [at, setAt] = useState<Opened | null>(returned(signin));
   const [hasAccount, setHasAccount] = useState(false);
   const next = async (opened: Opened) => {
@@ -28,10 +29,10 @@ export default function Login() {
       </div>
       {at?.state === "enrolment" && <Enrolment challenge={at.challenge} next={next} />}
       {at?.state === "second-factor" && <Factor challenge={at.challenge} next={next} />}
-      {!at && invitation && !hasAccount && (
-        <Invited secret={invitation} next={next} instead={() => setHasAccount(true)} />
+      {!at && secret && !hasAccount && (
+        <Invited key={secret} secret={secret} next={next} instead={() => setHasAccount(true)} />
       )}
-      {!at && (!invitation || hasAccount) && <Password next={next} failed={signin ?? ""} />}
+      {!at && (!secret || hasAccount) && <Password next={next} failed={signin ?? ""} />}
       <div class="line">
         <ThemeButton />
       </div>

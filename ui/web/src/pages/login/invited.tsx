@@ -1,7 +1,7 @@
 import { useEffect, useState } from "preact/hooks";
 import { type ApiError, asApiError } from "../../lib/api";
 import { accept, type Invitation, lookAt, type Opened } from "../../lib/door";
-import { setQuery } from "../../lib/router";
+import { invitation } from "../../lib/invitation";
 import { Button } from "../../parts/button";
 import { Field } from "../../parts/field";
 import { Loading, Notice } from "../../parts/states";
@@ -25,7 +25,9 @@ export function Invited({ secret, next, instead }: InvitedProps) {
     lookAt(secret).then(setFound, thrown => setError(asApiError(thrown)));
   }, [secret]);
   if (error) {
-    const leave = async () => setQuery({ invitation: "" });
+    const leave = async () => {
+      invitation.value = "";
+    };
     return (
       <Step title="Invitation" action="Go to sign in" act={leave} refused="">
         <Notice tone="bad">
@@ -37,16 +39,16 @@ export function Invited({ secret, next, instead }: InvitedProps) {
     );
   }
   if (!found) return <Loading />;
-  return <Accept secret={secret} invitation={found} next={next} instead={instead} />;
+  return <Accept secret={secret} found={found} next={next} instead={instead} />;
 }
 
-function Accept({ secret, invitation, next, instead }: InvitedProps & { invitation: Invitation }) {
+function Accept({ secret, found, next, instead }: InvitedProps & { found: Invitation }) {
   const [name, setName] = useState("");
   const [password, setPassword] = useState("");
-  const { email, organization, role, title } = invitation;
+  const { email, organization, role, title } = found;
   const act = async () => {
     const opened = await accept(secret, name, password);
-    setQuery({ invitation: "" }); // it was good once
+    invitation.value = ""; // it was good once
     await next(opened);
   };
   return (

@@ -2,20 +2,22 @@ import { useEffect, useState } from "preact/hooks";
 import { post } from "../../lib/api";
 import type { Invitation } from "../../lib/door";
 import { lookAt } from "../../lib/door";
-import { query, setQuery } from "../../lib/router";
+import { invitation } from "../../lib/invitation";
 import { chooseOrganization, me } from "../../lib/session";
 import { Dialog } from "../../parts/dialog";
 import { toast, toastError } from "../../parts/toasts";
 
 /** Somebody who is signed in opens a link: the account becomes a member there. Once in the shell. */
 export function Joining() {
-  const secret = query.value.get("invitation");
+  const secret = invitation.value;
   return secret ? <Join key={secret} secret={secret} /> : null;
 }
 
 function Join({ secret }: { secret: string }) {
   const [found, setFound] = useState<Invitation | null>(null);
-  const close = () => setQuery({ invitation: "" });
+  const close = () => {
+    invitation.value = "";
+  };
   useEffect(() => {
     lookAt(secret).then(setFound, error => {
       toastError(error);
@@ -26,7 +28,7 @@ function Join({ secret }: { secret: string }) {
   const { organization, role, title } = found;
   const act = async () => {
     await post("invitations/join", { secret });
-    setQuery({ invitation: "" }); // before the shell is drawn anew, which would look again
+    close(); // before the shell is drawn anew, which would look again
     toast(`You are a member of ${title || organization}`);
     await chooseOrganization(organization);
   };
