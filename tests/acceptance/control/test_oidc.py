@@ -1,6 +1,8 @@
 """Signing in at a real, certified provider: the way of a browser, and what goes wrong on it."""
 
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -215,6 +217,15 @@ def test_what_is_no_provider_is_not_taken(plane: Plane, issuer: str) -> None:
     begun = Browser(plane).ask("POST", "oidc/begin", {"organization": "other"})
     nowhere = Browser(plane).ask("POST", "oidc/begin", {"organization": "nowhere"})
     assert (begun.status, begun.json["message"]) == (404, nowhere.json["message"])
+
+
+def test_whose_a_login_is(plane: Plane, issuer: str) -> None:
+    """The address it began at, by which many of one give way before those of others."""
+    assert Browser(plane).ask("POST", "oidc/begin", {"organization": "acme"}).status == 200
+    with closing(sqlite3.connect(plane.data / "control.db", timeout=30)) as database:
+        assert database.execute("SELECT DISTINCT client FROM oidc_flows").fetchall() == [
+            ("127.0.0.1",)
+        ]
 
 
 def test_the_secret_is_not_told_and_not_on_the_trail(plane: Plane, issuer: str) -> None:
