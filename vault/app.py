@@ -6,12 +6,11 @@ serve ─ backend ─ gate ─ HTTP server
 
 import logging
 import signal
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
-from socket import gethostname
-from typing import TYPE_CHECKING, Any, Final
+from typing import Final
 
 import trio
 
@@ -30,7 +29,6 @@ from vault.crypto.kek.file import FileRootKey
 from vault.edge.asgi import Edge
 from vault.edge.browsers import Browsers
 from vault.edge.compat import Compat
-from vault.edge.dialect import Dialect
 from vault.edge.native.browsing import BrowsingNative
 from vault.edge.native.dialect import Native
 from vault.edge.ops import Ops
@@ -44,16 +42,13 @@ from vault.live.door import LiveDoor
 from vault.live.hub import Hub
 from vault.metrics import Metrics
 from vault.model.instant import SECOND
-from vault.pipeline import Pipeline
 from vault.store.sqlite import SqliteBackend
+from vault.telemetry import pipeline_of, plan_of, traced
 from vault.unit import Parts, open_unit
 from vault.workers import worker
 from vault.workers.fleet import Fleet
 from vault.workers.relay import WorkerApp
 from vault.workers.zygote import Zygote
-
-if TYPE_CHECKING:
-    from protocols.telemetry.tracing import Tracing
 
 DRAIN_GRACE: Final = 10.0  # seconds for answers in flight at SIGTERM; systemd waits longer
 ORG: Final = "local"  # until an agent is enrolled with an organization
@@ -68,6 +63,7 @@ def fork_workers(settings: Settings) -> Zygote | None:
     """
     if settings.server.workers == 1:
         return None
+    tracing_of(plan_of(settings.monitoring.telemetry), str)  # imported once, for all of them
     return Zygote.fork(partial(worker.run, settings, _listen))
 
 
@@ -90,11 +86,12 @@ async def serve(
     backend = SqliteBackend(url, storage.max_connections, patience)
     async with _opened(backend, SystemWorld()), trio.open_nursery() as nursery:
         world = SystemWorld(floor=await trio.to_thread.run_sync(kept_clock, backend))
-        fleet = Fleet(zygote, settings.server.workers, metrics, world) if zygote else None
         linking = await world.run_sync(Linking, settings, metrics, world)
-        plan = settings.monitoring.telemetry.plan("freehold-agent", gethostname())
+        plan = plan_of(settings.monitoring.telemetry)
         tracing = tracing_of(plan, world.new_id)
-        pipeline = _pipeline(tracing)
+        count = settings.server.workers
+        fleet = Fleet(zygote, count, metrics, world, tracing) if zygote else None
+        pipeline = pipeline_of(tracing)
         seam = linking.seam
         parts = Parts(settings, backend, metrics, world, dev_token, fleet or ALONE, seam, pipeline)
         gate = _gate(parts)
@@ -104,12 +101,8 @@ async def serve(
             await gate.initialise(1, 1, dev_token)
         await gate.unseal_alone()
         native = _native(settings, gate, world)
-        edge = _edge(
-            [Compat(gate, world), native, Ops(gate, world, metrics, native)],
-            metrics,
-            world,
-            tracing,
-        )
+        dialects = [Compat(gate, world), native, Ops(gate, world, metrics, native)]
+        edge = traced(Edge(dialects, metrics, world), tracing)
         start = partial(_share, fleet) if fleet else _listen
         if native.browsers is not None:
             hub = Hub(world)
@@ -118,6 +111,8 @@ async def serve(
             start = partial(_listen, app=with_pages(edge, live, await world.run_sync(read_files)))
         handle = await nursery.start(start, edge, settings, world)
         metrics.count(requests_shed=handle.shed)
+        if tracing is not None:
+            metrics.count(spans_dropped=lambda: float(tracing.dropped))
         listening(handle.port)
         with metrics.follow(
             active_connections=handle.connections, sealed=lambda: float(not gate.is_open)
@@ -131,25 +126,6 @@ async def serve(
         gate.want_seal()
         await gate.wait_sealed()
         nursery.cancel_scope.cancel()
-
-
-def _pipeline(tracing: "Tracing | None") -> Callable[..., Pipeline]:
-    if tracing is None:
-        return Pipeline
-    from vault.tracing import TracedPipeline
-
-    return partial(TracedPipeline, tracing)
-
-
-def _edge(
-    dialects: Sequence[Dialect], metrics: Metrics, world: World, tracing: "Tracing | None"
-) -> Any:
-    edge = Edge(dialects, metrics, world)
-    if tracing is None:
-        return edge
-    from protocols.telemetry.asgi import Traced
-
-    return Traced(edge, tracing)
 
 
 async def _share(

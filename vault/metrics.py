@@ -54,6 +54,7 @@ GAUGES: Final[Mapping[str, str]] = {
 
 COUNTERS: Final[Mapping[str, str]] = {
     "requests_shed": "Requests turned away because too many were in hand",
+    "spans_dropped": "Spans of traces that found no place in the queue to the receiver",
 }
 """The same, of what is counted elsewhere; Prometheus adds `_total`."""
 

@@ -1,6 +1,6 @@
 """Telemetry for as long as a process runs; what is off is not even imported."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -13,13 +13,15 @@ if TYPE_CHECKING:
     from protocols.telemetry.tracing import Tracing
 
 
-def tracing_of(plan: Plan, new_id: Callable[[], str]) -> "Tracing | None":
-    """What makes spans; None where there are to be none."""
+def tracing_of(
+    plan: Plan, new_id: Callable[[], str], resource: Mapping[str, str] | None = None
+) -> "Tracing | None":
+    """What makes spans; None where there are to be none. `resource`: in place of the plan's."""
     if not (plan.otlp.url and plan.traces):
         return None
     from protocols.telemetry.tracing import Tracing
 
-    return Tracing(plan.resource, plan.sample, new_id)
+    return Tracing(plan.resource if resource is None else resource, plan.sample, new_id)
 
 
 @asynccontextmanager

@@ -21,6 +21,8 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 QUEUE: Final = 8192
 """Spans that wait for the next export; more are dropped, the newest first, and counted."""
 BATCH: Final = 1024
+HANDED: Final = 16 << 20
+"""Bytes of spans of the processes below that wait here; more are dropped, and counted."""
 _W3C: Final = TraceContextTextMapPropagator()
 
 
@@ -53,12 +55,17 @@ class _Ids(IdGenerator):
 
 
 class Tracing:
-    """Makes spans for one process. `sample`: the share of requests that begin a trace here."""
+    """Makes spans for one process, and takes in those of the processes below it.
+
+    `sample`: the share of requests that begin a trace here.
+    """
 
     def __init__(
         self, resource: Mapping[str, str], sample: float, new_id: Callable[[], str]
     ) -> None:
         self.waiting = Waiting()
+        self._handed: deque[bytes] = deque()
+        self._handed_bytes = 0
         provider = TracerProvider(
             sampler=ParentBased(TraceIdRatioBased(sample)),
             resource=Resource(dict(resource)),
@@ -86,22 +93,57 @@ class Tracing:
 
     @contextmanager
     def step(self, name: str, **attributes: str) -> Iterator[Span]:
-        """A part of what is under way. An exception shows as its type alone."""
+        """A part of what is under way. An exception shows as its type alone.
+
+        What is not an `Exception` (a cancellation, a request that is another process') is a signal:
+        it ends the step, and is no error.
+        """
         with self._tracer.start_as_current_span(
             name, attributes=attributes, record_exception=False, set_status_on_exception=False
         ) as span:
             try:
                 yield span
-            except BaseException as error:
+            except Exception as error:
                 span.set_attribute("error.type", type(error).__name__)
                 span.set_status(Status(StatusCode.ERROR))
                 raise
+            except BaseException as signal:
+                span.set_attribute("ended.by", type(signal).__name__)
+                raise
+
+    @property
+    def dropped(self) -> int:
+        """Spans that found no place, here or in a process below, since this one began."""
+        return self.waiting.dropped
 
     def take(self) -> bytes:
         """The next export's body; empty when nothing waits."""
         queue = self.waiting.spans
         spans = [queue.popleft() for _ in range(min(len(queue), BATCH))]
-        return encode_spans(spans).SerializeToString() if spans else b""
+        if spans:
+            return encode_spans(spans).SerializeToString()
+        body = self._handed.popleft() if self._handed else b""
+        self._handed_bytes -= len(body)
+        return body
+
+    def hand_over(self) -> Iterator[tuple[bytes, int, int]]:
+        """All that waits, for the `add` of the process above: body, spans in it, dropped before.
+
+        What was dropped is counted there from then on.
+        """
+        while self.waiting.spans or self.waiting.dropped:
+            count = min(len(self.waiting.spans), BATCH)
+            dropped, self.waiting.dropped = self.waiting.dropped, 0
+            yield self.take(), count, dropped
+
+    def add(self, body: bytes, count: int, dropped: int) -> None:
+        """What a process below handed over: sent after our own, as far as there is room."""
+        self.waiting.dropped += dropped
+        if self._handed_bytes + len(body) > HANDED:
+            self.waiting.dropped += count
+        elif body:
+            self._handed.append(body)
+            self._handed_bytes += len(body)
 
 
 def traceparent() -> str:

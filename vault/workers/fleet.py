@@ -3,7 +3,7 @@
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 import trio
 
@@ -22,8 +22,11 @@ from vault.workers.desk import App
 from vault.workers.journal import JournalWriter
 from vault.workers.lockout import LeaderLockout
 from vault.workers.seat import Seat, Staff, WorkerGone
-from vault.workers.wire import Counts, Drain, Open, Opened, Reload, Seal
+from vault.workers.wire import Counts, Drain, Open, Opened, Reload, Seal, Spans
 from vault.workers.zygote import Zygote
+
+if TYPE_CHECKING:
+    from protocols.telemetry.tracing import Tracing
 
 OPEN_SECONDS: Final = 30.0  # a large book of policies takes 10
 SEAL_SECONDS: Final = DRAIN + 5.0
@@ -36,11 +39,19 @@ log: Final = logging.getLogger("freehold.workers")
 class Fleet:
     """Made before the vault opens; `run` starts the processes. Also what stops and counts them."""
 
-    def __init__(self, zygote: Zygote, count: int, metrics: Metrics, world: World) -> None:
+    def __init__(
+        self,
+        zygote: Zygote,
+        count: int,
+        metrics: Metrics,
+        world: World,
+        tracing: "Tracing | None" = None,
+    ) -> None:
         self._zygote = zygote
         self._count = count
         self._metrics = metrics
         self._world = world
+        self._tracing = tracing
         self._page_fd = page.create()
         self._page = page.Page(self._page_fd)
         self._journal = JournalWriter(self._page)
@@ -103,7 +114,15 @@ class Fleet:
         often, `OSError` when none can be started.
         """
         self.port = port
-        staff = Staff(self._zygote, self._page_fd, listener, app, self._broker, self._counted)
+        staff = Staff(
+            zygote=self._zygote,
+            page=self._page_fd,
+            listener=listener,
+            app=app,
+            broker=self._broker,
+            counted=self._counted,
+            traced=self._traced,
+        )
         serving = [trio.Event() for _ in range(self._count)]
         with self._life:
             async with trio.open_nursery() as nursery:
@@ -216,3 +235,7 @@ class Fleet:
         if self._opening is not None:
             self._opening.access.add(counts.access)
             self._opening.usage.add(counts.usage)
+
+    def _traced(self, spans: Spans) -> None:
+        if self._tracing is not None:
+            self._tracing.add(spans.body, spans.count, spans.dropped)

@@ -5,7 +5,7 @@
 It is made of the parts that the leader's is made of; those that would write are the leader's.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -63,6 +63,7 @@ class WorkerParts:
     page: Page
     audit: AuditLane
     world: World
+    pipeline: Callable[..., Pipeline] = Pipeline
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ async def open_reading(parts: WorkerParts, order: Open) -> AsyncIterator[Reading
         )
         audit = RemoteAudit(parts.audit, ValueHasher(audit_keys(keyring).mac), world)
         rate = settings.limits.rate
-        pipeline = Pipeline(
+        pipeline = parts.pipeline(
             authenticator=_authenticator(parts, store, keyring, lockout, usage),
             authorizer=authorizer,
             limits=RateLimits(

@@ -1,5 +1,6 @@
 """The worker's side of relaying: a request that is not a read here goes to the leader whole."""
 
+from collections.abc import Callable
 from typing import Any, Final
 
 import trio
@@ -16,6 +17,7 @@ from vault.workers.wire import Answered, Lane, Relayed
 MOST_BODY: Final = max(COMPAT_BODY, NATIVE_BODY) + 1
 """Bytes of a body that are passed on: enough for the leader to see that it is too large."""
 MOST_RELAYED: Final = 1024  # requests at the leader at a time, for each worker; the others wait
+TRACEPARENT: Final = b"traceparent"  # W3C Trace Context, 3.2
 DEADLINE: Final = 75.0  # seconds; above every deadline of the leader's own
 _BUSY: Final = b'{"errors":["the agent does not answer in time; look before you repeat it"]}'
 
@@ -23,8 +25,10 @@ _BUSY: Final = b'{"errors":["the agent does not answer in time; look before you 
 class Relay:
     """Asks the leader and waits for its answer. `run` must run meanwhile."""
 
-    def __init__(self, lane: Lane[Answered]) -> None:
+    def __init__(self, lane: Lane[Answered], traceparent: Callable[[], str] = str) -> None:
+        """`traceparent`: of what is under way, so that the leader's spans are below ours."""
         self._lane = lane
+        self._traceparent = traceparent
         self._slots: dict[int, _Slot] = {}
         self._places = trio.CapacityLimiter(MOST_RELAYED)
         self._last = 0
@@ -58,7 +62,7 @@ class Relay:
         self._last = number = self._last + 1
         slot = self._slots[number] = _Slot()
         try:
-            self._lane.post(_relayed(number, scope, body))
+            self._lane.post(_relayed(number, scope, body, self._traceparent().encode()))
             await slot.there.wait()
         finally:
             del self._slots[number]
@@ -128,14 +132,17 @@ async def _read(receive: Receive) -> bytes | None:
     return b"".join(parts)
 
 
-def _relayed(number: int, scope: Any, body: bytes) -> Relayed:
+def _relayed(number: int, scope: Any, body: bytes, above: bytes) -> Relayed:
+    headers = scope["headers"]
+    if above:
+        headers = [*(pair for pair in headers if pair[0] != TRACEPARENT), (TRACEPARENT, above)]
     tls = scope.get("extensions", {}).get("tls", {})
     return Relayed(
         number,
         scope["method"],
         scope["raw_path"],
         scope["query_string"],
-        scope["headers"],
+        headers,
         scope.get("client"),
         tls.get("peer_certificate"),
         body[:MOST_BODY],

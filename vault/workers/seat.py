@@ -25,6 +25,7 @@ from vault.workers.wire import (
     Report,
     Sealed,
     Serving,
+    Spans,
     Spawn,
 )
 from vault.workers.zygote import Zygote
@@ -47,6 +48,7 @@ class Staff:
     app: App
     broker: Callable[[], Broker | None]
     counted: Callable[[int, Counts], None]
+    traced: Callable[[Spans], None]
 
 
 class WorkerGone(Exception):  # noqa: N818  # what happened
@@ -145,6 +147,8 @@ class Seat:
                         self._serving.set()
                     case Counts() as counts:
                         self._staff.counted(self.number, counts)
+                    case Spans() as spans:
+                        self._staff.traced(spans)
                     case answer:
                         self._answers.append(answer)
                         self._answered.set()

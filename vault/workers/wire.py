@@ -1,6 +1,6 @@
 """The wire between leader and workers: msgpack frames over socket pairs, three lanes a worker.
 
-- control: keys and life (leader → worker), readiness and counts (worker → leader);
+- control: keys and life (leader → worker), readiness, counts and spans (worker → leader);
 - audit: one frame of drafts, one frame of what became of them, in turn;
 - relay: requests that only the leader may answer, many at a time.
 
@@ -76,8 +76,16 @@ class Counts(Struct, frozen=True, tag="counts"):
     shed: int  # turned away since the worker began
 
 
+class Spans(Struct, frozen=True, tag="spans"):
+    """Worker: what it traced, as `protocols.telemetry.tracing` hands it over."""
+
+    body: bytes
+    count: int
+    dropped: int
+
+
 Order: TypeAlias = Open | Seal | Reload | Drain
-Report: TypeAlias = Serving | Opened | Sealed | Counts
+Report: TypeAlias = Serving | Opened | Sealed | Counts | Spans
 
 
 class Spawn(Struct, frozen=True):

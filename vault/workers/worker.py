@@ -4,11 +4,10 @@ import logging
 import os
 import socket
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 import trio
-import trio.lowlevel
 
 from actors import SystemWorld, World
 from protocols.http import Listener, ServerHandle
@@ -21,6 +20,7 @@ from vault.edge.ops import Ops
 from vault.errors import VaultError
 from vault.metrics import Metrics
 from vault.store.sqlite import SqliteReader
+from vault.telemetry import header_of, pipeline_of, traced, worker_tracing
 from vault.workers.audit import AuditLane
 from vault.workers.door import WorkerDoor
 from vault.workers.elsewhere import Elsewhere
@@ -41,8 +41,12 @@ from vault.workers.wire import (
     Seal,
     Sealed,
     Serving,
+    Spans,
     Spawn,
 )
+
+if TYPE_CHECKING:
+    from protocols.telemetry.tracing import Tracing
 
 COUNT_EVERY: Final = 1.0  # seconds between two messages of counts; what a crash loses of them
 
@@ -72,11 +76,13 @@ async def _work(settings: Settings, listen: Listen, spawn: Spawn, fds: list[int]
     backend.open()
     audit_lane = AuditLane(Lane(audit, Recorded))
     relay_lane = Lane(relayed, Answered)
-    relay = Relay(relay_lane)
+    tracing = worker_tracing(settings.monitoring.telemetry, world, spawn.number)
+    relay = Relay(relay_lane, header_of(tracing))
     async with trio.open_nursery() as nursery:
-        parts = WorkerParts(settings, backend, metrics, Page(page), audit_lane, world)
-        worker = Worker(parts, Lane(control, Order), nursery)  # type: ignore[arg-type]
-        app = WorkerApp(_edge(worker.door, metrics, world), worker.door, relay)
+        pipeline = pipeline_of(tracing)
+        parts = WorkerParts(settings, backend, metrics, Page(page), audit_lane, world, pipeline)
+        worker = Worker(parts, Lane(control, Order), nursery, tracing)  # type: ignore[arg-type]
+        app = traced(WorkerApp(_edge(worker.door, metrics, world), worker.door, relay), tracing)
         for run_ in (audit_lane.run, relay.run, relay_lane.run, worker.control.run):
             nursery.start_soon(_until_closed, run_)
         others = Others(parts.page, spawn.number, settings.server.workers)
@@ -128,12 +134,19 @@ class Others:
 class Worker:
     """Takes orders. `handle` is set once it serves."""
 
-    def __init__(self, parts: WorkerParts, control: Lane[Order], nursery: trio.Nursery) -> None:
+    def __init__(
+        self,
+        parts: WorkerParts,
+        control: Lane[Order],
+        nursery: trio.Nursery,
+        tracing: "Tracing | None",
+    ) -> None:
         self.control = control
         self.door = WorkerDoor()
         self.handle: ServerHandle
         self._parts = parts
         self._nursery = nursery
+        self._tracing = tracing
         self._reading: Reading | None = None
         self._shut = trio.Event()
 
@@ -153,7 +166,8 @@ class Worker:
                 case Drain(grace=grace):
                     await self.handle.drain(grace)
                     self._send_counts()
-                    await trio.lowlevel.checkpoint()  # the sender's turn
+                    self._send_spans()
+                    await self.control.flush()
                     return
 
     async def count(self) -> None:
@@ -161,6 +175,7 @@ class Worker:
         while True:
             await trio.sleep(COUNT_EVERY)
             self._send_counts()
+            self._send_spans()
 
     async def _stay_open(self, order: Open, shut: trio.Event) -> None:
         refused = ""
@@ -187,6 +202,10 @@ class Worker:
             self.handle.reload_tls()
         except TlsConfigError as error:
             log.error("certificates not reloaded, the old ones stay in force: %s", error)  # noqa: TRY400  # one line tells all
+
+    def _send_spans(self) -> None:
+        for body, count, dropped in self._tracing.hand_over() if self._tracing else ():
+            self.control.post(Spans(body, count, dropped))
 
     def _send_counts(self) -> None:
         reading = self._reading

@@ -15,9 +15,10 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 )
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from tests.acceptance.agent import FREEHOLD, running, served_agent
+from tests.acceptance.agent import FREEHOLD, Agent, running, served_agent
 from tests.acceptance.control.plane import Plane
 from tests.acceptance.ports import port_for_a_run
+from tests.acceptance.workers.fleet import pinned
 from tests.unit.protocols.telemetry.receiver import Receiver, receiving
 
 CANARY = "canary-33b1"
@@ -110,6 +111,14 @@ def measured(receiver: Receiver) -> set[str]:
     }
 
 
+def opened(agent: Agent) -> None:
+    """Unsealed, with a mount `kv`."""
+    made = agent.call("PUT", "/v1/sys/init", {"secret_shares": 1, "secret_threshold": 1})
+    agent.call("PUT", "/v1/sys/unseal", {"key": made.json["keys"][0]})
+    agent.token = made.json["root_token"]
+    assert agent.call("POST", "/v1/sys/mounts/kv", {"type": "kv"}).status in (200, 204)
+
+
 def test_both_are_seen_from_outside(folder: Path) -> None:
     """Only the caller's sampled request is traced; no name and no value goes along."""
     for name in ("agent", "plane", "prometheus"):
@@ -119,11 +128,7 @@ def test_both_are_seen_from_outside(folder: Path) -> None:
         agent = served_agent(folder / "agent", {"monitoring": {"telemetry": section}})
         plane = served_plane(folder / "plane", section)
         with running(agent), running(plane):
-            made = agent.call("PUT", "/v1/sys/init", {"secret_shares": 1, "secret_threshold": 1})
-            agent.call("PUT", "/v1/sys/unseal", {"key": made.json["keys"][0]})
-            agent.token = made.json["root_token"]
-            mounted = agent.call("POST", "/v1/sys/mounts/kv", {"type": "kv"})
-            assert mounted.status in (200, 204)
+            opened(agent)
             body = {"data": {CANARY: CANARY}}
             assert agent.call("POST", f"/v1/kv/{CANARY}", body).status in (200, 204)
             parent = {"traceparent": f"00-{TRACE}-b7ad6b7169203331-01"}
@@ -135,3 +140,60 @@ def test_both_are_seen_from_outside(folder: Path) -> None:
             until(lambda: asked(port, 'control_processes{job="freehold-control"} == 1'))
             until(lambda: measured(receiver) >= {"vault_sealed", "control_agents"})
         assert all(CANARY.encode() not in body for _, _, body in receiver.got)
+
+
+READS = 3  # by each worker
+
+
+def traced(receiver: Receiver) -> dict[str, list[tuple[str, Any]]]:
+    """Trace → worker ("": the leader) and span."""
+    found: dict[str, list[tuple[str, Any]]] = {}
+    for body in receiver.bodies("/v1/traces"):
+        for resource in ExportTraceServiceRequest.FromString(body).resource_spans:
+            told = {a.key: a.value.string_value for a in resource.resource.attributes}
+            for span in resource.scope_spans[0].spans:
+                found.setdefault(span.trace_id.hex(), []).append((told.get("worker", ""), span))
+    return found
+
+
+def test_of_an_agent_with_workers_all_is_seen(folder: Path) -> None:
+    """A read is one worker's trace, a write one of worker and leader; figures are of all.
+
+    Those by remote write are those of `/metrics`, whichever worker is asked.
+    """
+    (folder / "agent").mkdir()
+    (folder / "prometheus").mkdir()
+    reads = 'vault_secret_operations_total{operation="secret.read",status="ok"}'
+    with receiving() as receiver, prometheus(folder / "prometheus") as port:
+        section = telemetry(port, receiver.url)
+        listen = {"listen": "127.0.0.1:0", "tls": {"enabled": False}, "workers": 2}
+        config = {"server": listen, "monitoring": {"telemetry": section}}
+        agent = served_agent(folder / "agent", config)
+        with running(agent):
+            opened(agent)
+            with pinned(agent, agent.token) as clients:
+                for place, client in enumerate(clients):
+                    body = {"data": {CANARY: CANARY}}
+                    write = {"traceparent": f"00-{place:031x}f-b7ad6b7169203331-01"}
+                    assert client.call("POST", "/v1/kv/x", body, headers=write).status in (200, 204)
+                    for read in range(READS):
+                        above = {"traceparent": f"00-{place:030x}{read}a-b7ad6b7169203331-01"}
+                        assert client.call("GET", "/v1/kv/x", headers=above).status == 200
+                until(lambda: asked(port, f"{reads} == {READS * len(clients)}"))
+                for client in clients:
+                    shown = client.call("GET", "/metrics").body.decode()
+                    assert f"{reads} {READS * len(clients)}.0" in shown
+        found = traced(receiver)  # what waited was sent at the end
+    for place in range(2):
+        write_trace = found[f"{place:031x}f"]
+        [(_, here)] = [one for one in write_trace if one[0]]
+        [there] = [span for who, span in write_trace if not who and span.name == "POST"]
+        assert there.parent_span_id == here.span_id
+        assert {span.name for who, span in write_trace if not who} >= {"record", "handle"}
+        for read in range(READS):
+            read_trace = found[f"{place:030x}{read}a"]
+            assert len({who for who, _ in read_trace}) == 1
+            assert all(who for who, _ in read_trace)
+            assert {span.name for _, span in read_trace} >= {"GET", "secret.read", "record"}
+    assert {who for some in found.values() for who, _ in some} == {"", "1", "2"}
+    assert all(CANARY.encode() not in body for _, _, body in receiver.got)

@@ -1,5 +1,7 @@
 """Spans: sampled as the caller wants, linked to it, without a word of anybody's."""
 
+from typing import Any
+
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
@@ -15,7 +17,7 @@ def made(sample: float = 1.0) -> Tracing:
     return Tracing({"service.name": "x"}, sample, SystemWorld().new_id)
 
 
-def spans(tracing: Tracing) -> list[object]:
+def spans(tracing: Tracing) -> list[Any]:
     """What is exported."""
     body = tracing.take()
     if not body:
@@ -58,6 +60,52 @@ def test_whoever_does_not_sample_is_not_sampled() -> None:
         with tracing.request("GET", above):
             pass
         assert len(spans(tracing)) == wanted
+
+
+def test_what_another_process_traced_is_sent_with_ours() -> None:
+    """In batches, with what was dropped there; who handed it over has it no more."""
+    below, above = made(), made()
+    below.waiting.dropped = 2
+    for _ in range(module.BATCH + 1):
+        with below.request("GET", ""):
+            pass
+    with above.request("GET", ""):
+        pass
+    for body, count, dropped in below.hand_over():
+        above.add(body, count, dropped)
+    assert [len(spans(above)) for _ in range(4)] == [1, module.BATCH, 1, 0]
+    assert (above.dropped, below.dropped, list(below.hand_over())) == (2, 0, [])
+
+
+def test_what_is_handed_over_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By bytes; what has no place is counted, and there is room again once some is sent."""
+    monkeypatch.setattr(module, "HANDED", 10)
+    tracing = made()
+    for _ in range(3):
+        tracing.add(b"12345", 7, 0)
+    assert tracing.dropped == 7
+    assert tracing.take() == b"12345"
+    tracing.add(b"12345", 7, 0)
+    assert [tracing.take() for _ in range(3)] == [b"12345", b"12345", b""]
+    assert tracing.dropped == 7
+
+
+def test_a_signal_is_no_error() -> None:
+    """A request that is another process', or one that is cut, is not shown as failed."""
+
+    class Signal(BaseException):
+        pass
+
+    def end() -> None:
+        with tracing.step("x"):
+            raise Signal
+
+    tracing = made()
+    with tracing.request("GET", ""), pytest.raises(Signal):
+        end()
+    step, _ = spans(tracing)
+    assert {a.key: a.value.string_value for a in step.attributes} == {"ended.by": "Signal"}
+    assert step.status.code == 0
 
 
 def test_what_waits_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

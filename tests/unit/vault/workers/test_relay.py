@@ -53,7 +53,9 @@ class Stage:
         self.edge, self.door = FakeEdge(), FakeDoor()
         self.lane: Lane[Answered] = Lane(ours, Answered)
         self.leader: Lane[Relayed] = Lane(theirs, Relayed)
-        self.relay = Relay(self.lane)
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.above = ""
+        self.relay = Relay(self.lane, lambda: self.above)
         self.app = WorkerApp(self.edge, self.door, self.relay)  # type: ignore[arg-type]  # fakes
         self.relayed: list[Relayed] = []
 
@@ -79,7 +81,7 @@ class Stage:
             sent.append(message)
 
         scope = {
-            "method": method, "raw_path": b"/v1/x", "query_string": b"", "headers": [],
+            "method": method, "raw_path": b"/v1/x", "query_string": b"", "headers": self.headers,
             "client": ("10.0.0.1", 7), "extensions": {},
         }  # fmt: skip
         await self.app(scope, receive, send)
@@ -121,6 +123,20 @@ async def test_what_turns_out_to_be_the_leaders() -> None:
         assert stage.edge.bodies == [b"a"]
         assert stage.relayed[0].body == b"ab"
         assert stage.relayed[0].client == ("10.0.0.1", 7)
+
+
+async def test_the_leaders_spans_are_below_the_workers() -> None:
+    """What is under way takes the place of the caller's header; without one that stays."""
+    async with staged() as stage:
+        theirs = (b"traceparent", b"theirs")
+        stage.headers = [theirs, (b"x", b"y")]
+        await stage.ask("POST")
+        stage.above = "ours"
+        await stage.ask("POST")
+    assert [request.headers for request in stage.relayed] == [
+        [theirs, (b"x", b"y")],
+        [(b"x", b"y"), (b"traceparent", b"ours")],
+    ]
 
 
 async def test_many_at_a_time() -> None:

@@ -1,0 +1,53 @@
+"""What takes the plain parts' place where requests are traced; off, none of it is imported."""
+
+from collections.abc import Callable
+from functools import partial
+from socket import gethostname
+from typing import TYPE_CHECKING, Any
+
+from actors import World
+from protocols.settings.telemetry import Telemetry
+from protocols.telemetry.plan import Plan
+from protocols.telemetry.running import tracing_of
+from vault.pipeline import Pipeline
+
+if TYPE_CHECKING:
+    from protocols.telemetry.tracing import Tracing
+
+
+def plan_of(telemetry: Telemetry) -> Plan:
+    """What an agent tells of itself, and where to."""
+    return telemetry.plan("freehold-agent", gethostname())
+
+
+def worker_tracing(telemetry: Telemetry, world: World, number: int) -> "Tracing | None":
+    """A worker's, which hands its spans to the leader: they say which worker it was."""
+    plan = plan_of(telemetry)
+    return tracing_of(plan, world.new_id, {**plan.resource, "worker": str(number)})
+
+
+def pipeline_of(tracing: "Tracing | None") -> Callable[..., Pipeline]:
+    """What makes the pipeline."""
+    if tracing is None:
+        return Pipeline
+    from vault.tracing import TracedPipeline
+
+    return partial(TracedPipeline, tracing)
+
+
+def traced(app: Any, tracing: "Tracing | None") -> Any:
+    """The application, with a span for each request."""
+    if tracing is None:
+        return app
+    from protocols.telemetry.asgi import Traced
+
+    return Traced(app, tracing)
+
+
+def header_of(tracing: "Tracing | None") -> Callable[[], str]:
+    """What makes the `traceparent` of a request that is passed on; empty: it stays as it came."""
+    if tracing is None:
+        return str
+    from protocols.telemetry.tracing import traceparent
+
+    return traceparent
