@@ -12,6 +12,7 @@ from control import unit
 from control.api.plane import Plane
 from control.gateway import gateway
 from control.model.records import Witnessed
+from control.store import engines
 from control.unit import public
 from tests.simulation.agent_half import OUTBOX_BYTES, AgentHalf, folder_of
 from tests.simulation.certificates import chain_in, seeded_keys
@@ -25,6 +26,7 @@ from tests.simulation.observing import observed, replaced
 from tests.simulation.oracle import broken
 from tests.simulation.presence import Attendance
 from tests.simulation.scheduler import chance_of
+from tests.simulation.statements import taught
 from tests.simulation.vault_double import CANARY, ORG, Estate
 from vault.uplink import connecting, uplink
 
@@ -37,9 +39,11 @@ SELDOM: Final = (
     (unit, "DUTY_EVERY", 5.0),
     (unit, "ROLL_EVERY", 15.0),
     (unit, "FOLLOW_EVERY", 15.0),
+    (unit, "TELL_EVERY", 60.0),
+    (unit, "REPORT_EVERY", 300.0),
     (uplink, "RETRY", 15.0),
 )
-"""Looks that find nothing nearly always cost most of a run: they come less often here."""
+"""Looks that find nothing (nearly) always cost most of a run: they come less often here."""
 
 
 class RealFleet:
@@ -83,6 +87,7 @@ class RealFleet:
                     stack.enter_context(replaced(module, "Verifier", _quick_verifier))
             for module, name, seconds in SELDOM:
                 stack.enter_context(replaced(module, name, seconds))
+            stack.enter_context(replaced(engines, "_engine", taught(engines._engine)))
             stack.enter_context(observed(self.delivery))
             stack.enter_context(seeded_keys())
             yield
