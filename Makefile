@@ -95,8 +95,8 @@ pictures: setup ## the README's pictures, taken anew of a seeded fleet and a rea
 	@$(PY) -m loadtests.screen.pictures
 
 .PHONY: durability
-durability: setup ## kill -9, power cuts and failing system calls, and what must hold (ROUNDS=200; QUICK=1: short)
-	@$(PY) -m loadtests.durability --rounds $(if $(QUICK),3 --story write --most 2,$(ROUNDS))
+durability: setup ## kill -9, power cuts and failing system calls, and what must hold (ROUNDS=200; QUICK=1: short): docs/benchmarks
+	@$(PY) -m loadtests.durability --rounds $(if $(QUICK),3 --story write --most 2,$(ROUNDS) --out docs/benchmarks)
 
 .PHONY: simulate
 simulate: setup ## a fleet under a seeded scheduler, clock, network and faults (SEEDS=100; MINUTES=…): docs/simulation.md

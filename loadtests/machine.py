@@ -17,12 +17,17 @@ def describe(folder: Path) -> dict[str, str]:
         "system": f"Linux {platform.release()}",
         "file system": _said("findmnt", "-no", "FSTYPE,SOURCE", "--target", str(folder)),
         "load average before": f"{os.getloadavg()[0]:.2f}",
-        "Freehold": f"{_said(freehold(), '--version')}, commit {_commit()}",
+        "Freehold": f"{_said(freehold(), '--version')}, commit {commit()}",
         "OpenBao": _said(bao(), "version"),
         "wrk": _said("wrk", "-v").partition("[")[0].strip(),
         "h2load": _said("h2load", "--version"),
         "Python": platform.python_version(),
     }
+
+
+def short() -> str:
+    """The machine and its system alone."""
+    return f"{os.cpu_count()} cores, {_processor()}, Linux {platform.release()}"
 
 
 def sentence(machine: dict[str, str]) -> str:
@@ -35,7 +40,8 @@ def _processor() -> str:
     return next((x.partition(": ")[2] for x in lines if x.startswith("model name")), "unknown")
 
 
-def _commit() -> str:
+def commit() -> str:
+    """What is checked out, and whether it was changed since."""
     return _said("git", "describe", "--always", "--dirty", "--exclude=*")
 
 

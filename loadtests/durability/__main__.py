@@ -1,5 +1,7 @@
 """The command: `python -m loadtests.durability [kill] [power] [points] [--rounds N]`.
 
+It writes durability.md and durability.json into a folder, where it keeps what other runs found.
+
 A kind of fault that this machine cannot do is named and not counted; with CI set it is a failure,
 since nobody looks there at what was not proven.
 """
@@ -8,18 +10,20 @@ import argparse
 import os
 import random
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import groupby
 from pathlib import Path
 from typing import Final, get_args
 
-from loadtests.durability import report, rounds, sweep
+from loadtests.durability import kept, page, report, rounds, sweep
 from loadtests.durability.faults import gate, kill, power
+from loadtests.durability.live import NOT_REACHED
+from loadtests.durability.positions import ALL, Choice
 from loadtests.durability.process import Weakness
 from tests.acceptance.agent import own_folder
 
 ROUNDS: Final = 200
-STORIES: Final = sweep.Plan().stories
 KINDS: Final = ("kill", "power", "points")
 OWN_MOUNTS: Final = "FREEHOLD_OWN_MOUNTS"  # set once we have them
 
@@ -32,32 +36,44 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=1, help="processes of the agent, of kill")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 32))
     parser.add_argument("--weaken", choices=get_args(Weakness), default="", help="the agent")
-    parser.add_argument("--story", action="append", choices=STORIES, help="of points, these only")
+    parser.add_argument(
+        "--story", action="append", choices=sweep.STORIES, help="of points, these only"
+    )
     parser.add_argument("--fault", action="append", choices=sweep.KINDS, help="the same")
-    parser.add_argument("--every", action="store_true", help="of equal calls in a row, all")
-    parser.add_argument("--most", type=int, default=sweep.NEVER, help="positions of each story")
+    parser.add_argument("--every", action="store_true", help="position, not the rule's choice")
+    parser.add_argument("--most", type=int, default=ALL, help="positions of each story and fault")
+    parser.add_argument("--out", type=Path, default=Path(".bench/quick"), help="where to write")
     chosen = parser.parse_args()
     if unknown := set(chosen.kinds) - set(KINDS):
         parser.error(f"no such kind: {', '.join(sorted(unknown))}")
     _leave_no_mounts()
     print(f"seed {chosen.seed}", flush=True)
-    tallies = [tally for kind in chosen.kinds or KINDS for tally in _run(kind, chosen)]
+    chosen.out.mkdir(parents=True, exist_ok=True)
+    run = kept.Run(chosen.seed, chosen.most if chosen.most < ALL else 0)
+    tallies = []
+    for tally in (tally for kind in chosen.kinds or KINDS for tally in _run(kind, chosen)):
+        tallies.append(tally)
+        kept.keep(chosen.out, run, tally)
     print(report.table(tallies))
     return int(any(tally.failed or (tally.undone and os.environ.get("CI")) for tally in tallies))
 
 
-def _run(kind: str, chosen: argparse.Namespace) -> list[report.Tally]:
+def _run(kind: str, chosen: argparse.Namespace) -> Iterator[report.Tally]:
     """One kind; the sweep has a tally for each story and fault."""
     if why_not := WHY_NOT[kind]():
         print(f"{kind}: not done here: {why_not}")
-        return [report.Tally(kind, undone=why_not)]
-    tallies: dict[str, report.Tally] = {}
+        yield report.Tally(kind, undone=why_not)
+        return
     chance = random.Random(chosen.seed)  # noqa: S311  # chance of a test, not a key
     with own_folder() as folder:
-        for group, label, this in RUN[kind](folder, chosen, chance):
-            tallies.setdefault(group, report.Tally(group)).add(this)
-            print(report.line(f"{group} {label}", this), flush=True)
-    return list(tallies.values()) or [report.Tally(kind)]
+        found = RUN[kind](folder, chosen, chance)
+        for group, rest in groupby(found, key=lambda told: told.group):
+            tally = report.Tally(group)
+            for told in rest:
+                tally.add(told.round)
+                tally.missed += NOT_REACHED in told.label
+                print(report.line(f"{group} {told.label}", told.round), flush=True)
+            yield tally
 
 
 def _rounds(
@@ -66,26 +82,27 @@ def _rounds(
     folder: Path,
     chosen: argparse.Namespace,
     chance: random.Random,
-) -> sweep.Labelled:
+) -> Iterator[sweep.Told]:
+    name = f"{kind}{page.WEAKENED}{chosen.weaken}" if chosen.weaken else kind
     found = rounds.run(make, folder, rounds=chosen.rounds, chance=chance, weakness=chosen.weaken)
-    return ((kind, str(number), this) for number, this in enumerate(found, 1))
+    return (sweep.Told(name, str(number), this) for number, this in enumerate(found, 1))
 
 
-def _kills(folder: Path, chosen: argparse.Namespace, chance: random.Random) -> sweep.Labelled:
-    return _rounds("kill", partial(kill.Killed, workers=chosen.workers), folder, chosen, chance)
+def _kills(folder: Path, chosen: argparse.Namespace, chance: random.Random) -> Iterator[sweep.Told]:
+    kind = "kill" if chosen.workers == 1 else f"kill, {chosen.workers} processes"
+    return _rounds(kind, partial(kill.Killed, workers=chosen.workers), folder, chosen, chance)
 
 
-def _points(folder: Path, chosen: argparse.Namespace, _chance: random.Random) -> sweep.Labelled:
-    plan = sweep.Plan(
-        chosen.story or STORIES,
-        chosen.fault or sweep.KINDS,
-        every=chosen.every,
-        most=chosen.most,
-    )
-    return sweep.run(folder, plan)
+def _points(
+    folder: Path, chosen: argparse.Namespace, _chance: random.Random
+) -> Iterator[sweep.Told]:
+    stories = [s for s in sweep.STORIES if s in (chosen.story or sweep.STORIES)]
+    kinds = [k for k in sweep.KINDS if k in (chosen.fault or sweep.KINDS)]
+    return sweep.run(folder, sweep.Plan(stories, kinds, Choice(chosen.every, chosen.most)))
 
 
-RUN: Final[dict[str, Callable[[Path, argparse.Namespace, random.Random], sweep.Labelled]]] = {
+Find = Callable[[Path, argparse.Namespace, random.Random], Iterator[sweep.Told]]
+RUN: Final[dict[str, Find]] = {
     "kill": _kills,
     "power": partial(_rounds, "power", power.PoweredOff),
     "points": _points,

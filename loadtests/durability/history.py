@@ -24,6 +24,7 @@ class Round:
 
     writes: list[Write] = field(default_factory=list)
     findings: list[str] = field(default_factory=list)
+    struck: bool = True  # else nothing befell the agent: it ended before, or this was a last look
 
     def count(self, state: State) -> int:
         """How many writes ended so."""

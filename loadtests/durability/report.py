@@ -15,20 +15,21 @@ class Tally:
     kind: str
     faults: int = 0
     counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(STATES, 0))
-    findings: list[str] = field(default_factory=list)
+    wrong: int = 0
     undone: str = ""  # why this machine cannot do it
+    missed: int = 0  # positions that the operation did not reach this time
 
     def add(self, this: Round) -> None:
         """Count a round."""
-        self.faults += 1
+        self.faults += this.struck
         for state in STATES:
             self.counts[state] += this.count(state)
-        self.findings += this.findings
+        self.wrong += len(this.findings)
 
     @property
     def failed(self) -> bool:
         """Whether anything was wrong, or nothing was done."""
-        return bool(self.findings) or (not self.undone and not self.faults)
+        return bool(self.wrong) or (not self.undone and not self.faults)
 
 
 def line(label: str, this: Round) -> str:
@@ -49,5 +50,5 @@ def table(tallies: Iterable[Tally]) -> str:
             rows.append(f"| {tally.kind} | not done: {tally.undone} | | | | |")
             continue
         counts = " | ".join(f"{tally.counts[state]:,}" for state in STATES)
-        rows.append(f"| {tally.kind} | {tally.faults:,} | {counts} | {len(tally.findings):,} |")
+        rows.append(f"| {tally.kind} | {tally.faults:,} | {counts} | {tally.wrong:,} |")
     return "\n".join(rows)

@@ -5,6 +5,7 @@ import itertools
 import json
 import shutil
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -37,9 +38,9 @@ class Vault:
 class Stage:
     """A copy of a vault, its agent behind a gate, and the history of the one client."""
 
-    def __init__(self, folder: Path, gate: Gate, vault: Vault) -> None:
+    def __init__(self, folder: Path, gate: Gate, vault: Vault, program: Sequence[str] = ()) -> None:
         self.gate = gate
-        self.agent = _agent(folder, gate)
+        self.agent = _agent(folder, gate, program)
         self.agent.token = vault.token
         if vault.data.exists():
             shutil.copytree(vault.data, self.agent.data, ignore=lambda *_: {_RESERVE})
@@ -135,7 +136,8 @@ def make_vault(folder: Path, gate: Gate, *, cleanly: bool) -> Vault:
     return Vault(agent.data, agent.token, tuple(stage.writes))
 
 
-def _agent(folder: Path, gate: Gate) -> Agent:
+def _agent(folder: Path, gate: Gate, program: Sequence[str] = ()) -> Agent:
+    """Not started; `program` takes the place of the `freehold` command."""
     data = folder / "data"
     agent = served_agent(
         folder,
@@ -146,6 +148,6 @@ def _agent(folder: Path, gate: Gate) -> Agent:
         },
     )
     agent.data = data
-    agent.command = gate.command(agent.command)
+    agent.command = gate.command([*(program or agent.command[:1]), *agent.command[1:]])
     inherit(agent)
     return agent

@@ -37,6 +37,15 @@ class Story:
     act: Act
     ready: Act = nothing
     begins: Callable[[Call], bool] = any_call
+    repeats: bool = False  # it does the same over and over
+
+
+@dataclass(frozen=True)
+class Start:
+    """A process's beginning or end, as long as it `goes_on`."""
+
+    name: str
+    goes_on: Callable[[Call], bool] = any_call
 
 
 def write(stage: Stage) -> None:
@@ -111,6 +120,11 @@ def is_end_of_copy_back(call: Call) -> bool:
     return call.name in {"ftruncate", *SYNCS} and call.path.name == "vault.db"
 
 
+def is_before_the_log(call: Call) -> bool:
+    """The database is opened, migrated and read first; what follows is as at any start."""
+    return not call.path.name.startswith("audit.log")
+
+
 LIVE: Final = (
     Story("write", write),
     Story("audit record", read),
@@ -118,13 +132,14 @@ LIVE: Final = (
     Story("segment rotation", read, ready=fill_segment),
     Story("key rotation", rotate),
     Story("rewrap", rewrap, ready=rotate),
-    Story("WAL checkpoint", write_until_copied_back, begins=is_copy_back),
+    Story("WAL checkpoint", write_until_copied_back, begins=is_copy_back, repeats=True),
     Story("WAL checkpoint's end", write_on_afterwards, begins=is_end_of_copy_back),
 )
 """Operations of a running agent."""
 
-FIRST_START: Final = "first start"  # schema, root key, keyring, audit log: an empty folder before
-NEXT_START: Final = "start after a kill"  # recovery of the database and of the log's end
-STOP: Final = "stop"  # counters, the log's last signature, the database's log copied back
-STARTS: Final = (FIRST_START, NEXT_START, STOP)
+FIRST_START: Final = Start("first start")  # schema, root key, keyring, log: an empty folder before
+NEXT_START: Final = Start("start after a kill")  # recovery of the database and of the log's end
+MIGRATION: Final = Start("migration", is_before_the_log)  # a newer program's start, up to the log
+STOP: Final = Start("stop")  # counters, the log's last signature, the database's log copied back
+STARTS: Final = (FIRST_START, NEXT_START, MIGRATION, STOP)
 """The agent's own beginnings and ends: a process for each position."""

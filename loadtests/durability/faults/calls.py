@@ -13,6 +13,7 @@ SYNCS: Final = frozenset({"fsync", "fdatasync"})
 _PATH_ARGUMENTS: Final = {
     "openat": 1, "unlink": 0, "unlinkat": 1, "rename": 0, "renameat": 1, "renameat2": 1,
 }  # fmt: skip
+_PRINTED: Final = ".out"  # what an agent prints is no part of its vault
 _MAX_PATH: Final = 4096  # bytes; PATH_MAX
 _PAGE: Final = 4096
 
@@ -36,7 +37,7 @@ def of(asked: Notification, folder: Path) -> Call | None:
         path = _path(asked)
     except OSError:
         return None  # killed meanwhile
-    if path is None or not path.is_relative_to(folder):
+    if path is None or not path.is_relative_to(folder) or path.suffix == _PRINTED:
         return None
     return Call(asked.name, path)
 

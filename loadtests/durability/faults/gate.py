@@ -25,7 +25,7 @@ from loadtests.durability.faults.seccomp import Notification
 
 Kind = Literal["kill", "tear", "EIO", "EIO stays", "ENOSPC", "ENOSPC stays", "short", "delay"]
 LETHAL: Final = frozenset({"kill", "tear"})
-_OF_WRITES: Final = frozenset({"tear", "short"})
+OF_WRITES: Final = frozenset({"tear", "short"})
 _RELEASED_WITHIN: Final = 30.0  # seconds; a call that nobody releases would hang the agent
 
 
@@ -48,7 +48,7 @@ class Fault:
     def strikes(self, call: Call) -> bool:
         """Whether it is now; counts the call."""
         self.begun = self.begun or self.begins(call)
-        if not self.begun or (self.kind in _OF_WRITES and call.name not in calls.WRITES):
+        if not self.begun or (self.kind in OF_WRITES and call.name not in calls.WRITES):
             return False
         self.count += 1
         return self.count == self.at or (self.kind.endswith("stays") and self.count > self.at)

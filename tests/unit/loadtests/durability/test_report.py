@@ -14,6 +14,13 @@ def test_a_finding_fails_the_run() -> None:
     assert table([tally]).splitlines()[-1] == "| kill | 2 | 2 | 0 | 0 | 1 |"
 
 
+def test_a_look_without_a_fault_is_not_counted_as_one() -> None:
+    """A position that was not reached proves nothing."""
+    tally = Tally("write, kill")
+    tally.add(Round(struck=False))
+    assert (tally.faults, tally.failed) == (0, True)
+
+
 def test_no_fault_at_all_fails_the_run() -> None:
     """Nothing was shown."""
     assert Tally("kill").failed

@@ -1,0 +1,26 @@
+"""The watch over failed syncs."""
+
+from pathlib import Path
+
+from loadtests.durability.faults.calls import Call
+from loadtests.durability.live import retried
+
+LOG = Path("/data/audit.log")
+DATABASE = Path("/data/vault.db")
+
+
+def test_a_failed_sync_that_is_tried_again_is_told() -> None:
+    """On the same descriptor: the kernel has forgotten what it could not write."""
+    failed = Call("fdatasync", LOG, "EIO")
+    again = Call("fdatasync", LOG)
+    assert len(list(retried([failed, Call("pwrite", LOG), again]))) == 1
+    assert not list(retried([failed, Call("openat", LOG), again]))
+    assert not list(retried([failed, Call("fdatasync", DATABASE)]))
+    assert not list(retried([Call("fdatasync", LOG, "delay"), again]))
+
+
+def test_sqlite_may_sync_again_once_it_has_written_the_pages_anew() -> None:
+    """It copies all of them from its log again, which is kept until that worked."""
+    failed = Call("fdatasync", DATABASE, "EIO")
+    assert len(list(retried([failed, Call("fdatasync", DATABASE)]))) == 1
+    assert not list(retried([failed, Call("pwrite", DATABASE), Call("fdatasync", DATABASE)]))

@@ -1,0 +1,51 @@
+"""loadtests.durability.page: a page that shows what was run, and what was not."""
+
+from typing import Any
+
+from loadtests.durability.page import WEAKENED, page
+from loadtests.durability.sweep import KINDS, STORIES, group
+
+RUN = {
+    "faults": 3, "wrong": 0, "missed": 1, "undone": "", "seed": 7, "most": 0, "load": "1",
+    "counts": {"ok": 1234, "refused": 5, "unknown": 6},
+    "taken": "2026-01-02T03:04+00:00", "commit": "abc1234", "where": "2 cores",
+}  # fmt: skip
+WHOLE: dict[str, Any] = {group(story, kind): RUN for story in STORIES for kind in KINDS}
+
+
+def test_rounds_are_shown_with_their_counts_date_commit_and_seed() -> None:
+    """One could run it again."""
+    told = page({"kill": RUN, f"power{WEAKENED}synchronous": RUN | {"wrong": 9}})
+    assert "| kill | 3 | 1,234 | 5 | 6 | 0 | 2026-01-02T03:04+00:00, abc1234, seed 7;" in told
+    assert "| power, weakened: synchronous | 3 | 1,234 | 5 | 6 | 9 |" in told
+
+
+def test_what_the_machine_cannot_do_is_named() -> None:
+    """With its reason."""
+    assert "not done: only root mounts" in page({"power": RUN | {"undone": "only root mounts"}})
+    assert "Not done: no seccomp." in page({"points": RUN | {"undone": "no seccomp"}})
+
+
+def test_a_whole_sweep_says_so_by_saying_nothing() -> None:
+    """And sums up."""
+    told = page(WHOLE)
+    assert "Not whole" not in told
+    assert f"Struck {3 * len(WHOLE)} times, wrong 0." in told
+
+
+def test_a_sweep_with_a_hole_says_where() -> None:
+    """Kinds that were not run, and those of which only some positions were struck."""
+    story = STORIES[0]
+    lacking = WHOLE | {group(story, "EIO"): RUN | {"most": 2}}
+    del lacking[group(story, "delay")]
+    told = page(lacking)
+    assert "**Not whole.**" in told
+    assert f"- {story}: not run: delay; only some positions, spread evenly: EIO" in told
+    assert "Nothing of it has been run." in page({})
+
+
+def test_a_wrong_position_stands_out() -> None:
+    """In its cell, and in the sum."""
+    told = page(WHOLE | {group(STORIES[0], "kill"): RUN | {"wrong": 2}})
+    assert "| write | 3, 2 wrong |" in told
+    assert "wrong 2." in told
