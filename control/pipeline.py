@@ -50,6 +50,8 @@ class Pipeline:
                     op = replace(op, org=caller.org)
                 guard(op)  # 2
                 authorize(op, caller)
+                if not op.programs:
+                    self._sessions.check_person(caller)
                 if op.fresh:
                     self._sessions.check_fresh(caller)
             if not op.mutates:

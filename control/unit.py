@@ -29,6 +29,7 @@ from control.authn.members import Members
 from control.authn.opening import Opening
 from control.authn.passwords import Passwords
 from control.authn.provider import Providers, Reach
+from control.authn.replacement import Replacement
 from control.authn.sessions import Rules, Sessions
 from control.authn.users import Users
 from control.ca.directory import CaDirectory
@@ -228,8 +229,8 @@ def _wire(
     policy_key = PolicyKey(keys.policy)
     policies = Policies(store, bus, Terms(policy_key, settings.keys.bundle_life), world)
     aftermath = Aftermath(store, bus, watch, policies, alerts)
-    public_keys = ControlKeys(public(keys.link), policy_key.public)
     invitations = Invitations(store, passwords, sealer, opening, world)
+    factors = Factors(store, sealer, opening, ends, world)
     secret, means = invitations.secret, _means(settings)
     told = telling(store, sealer=sealer, means=means, secret=secret, alerts=alerts, world=world)
     return Plane(
@@ -245,7 +246,8 @@ def _wire(
         members=Members(store, opening, ends, world),
         invitations=invitations,
         federation=_federation(settings, store, sealer, opening, Admission(store, ends, world)),
-        factors=Factors(store, sealer, opening, ends, world),
+        factors=factors,
+        replacement=Replacement(store, factors, sealer, ends, world),
         trail=trail,
         heads=heads_,
         reports=Reports(store, bus, heads_, collector, world),
@@ -267,7 +269,7 @@ def _wire(
         witness=witness,
         commands=Commands(store, bus, world),
         aftermath=aftermath,
-        office=_office(settings, store, public_keys, aftermath.ended, world),
+        office=_office(settings, store, keys, aftermath.ended, world),
     )
 
 
@@ -323,14 +325,15 @@ def _means(settings: Settings) -> Means:
 
 
 def _office(
-    settings: Settings, store: Store, keys: ControlKeys, on_end: OnEnd, world: World
+    settings: Settings, store: Store, keys: SigningKeys, on_end: OnEnd, world: World
 ) -> Office | None:
     if settings.link is None:
         return None
     directory = CaDirectory(settings.link.authority)
     grace = settings.link.return_within
     past = Past(world, checked=settings.link.check_clock)
-    return Office.open(directory, SqlLedger(store), keys, on_end, world, grace, past)
+    told = ControlKeys(public(keys.link), PolicyKey(keys.policy).public)
+    return Office.open(directory, SqlLedger(store), told, on_end, world, grace, past)
 
 
 def public(key: SigningKey) -> bytes:

@@ -103,15 +103,17 @@ class ApiDocument(Struct, frozen=True):
     components: dict[str, Any]
 
 
-def document(resources: Iterable[Resource], about: About) -> Schema:
-    """The document, as plain data."""
+def document(
+    resources: Iterable[Resource], about: About, more: Callable[[Any], Schema] = lambda _: {}
+) -> Schema:
+    """The document, as plain data. `more`: what else an operation says of its endpoint."""
     resources = list(resources)
     endpoints = [endpoint for resource in resources for endpoint in resource.all]
     schemas = _Schemas(endpoints)
     paths: dict[str, Schema] = {}
     for endpoint in endpoints:
         path = paths.setdefault(about.prefix + endpoint.template, {})
-        path[endpoint.method.lower()] = _operation(endpoint, schemas, about)
+        path[endpoint.method.lower()] = _operation(endpoint, schemas, about) | more(endpoint)
     whole = {
         "openapi": "3.1.0",
         "info": {

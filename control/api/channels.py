@@ -168,8 +168,8 @@ async def list_(call: Call, org: str) -> list[ChannelView]:
 
 
 @channels.add(
-    "POST", _CHANNELS, "Make a channel", role=Role.ADMIN, body=NewChannel, unrecorded=_UNRECORDED,
-    status=CREATED, returns=Keyed, errors=(409,),
+    "POST", _CHANNELS, "Make a channel", role=Role.ADMIN, fresh=True, body=NewChannel,
+    unrecorded=_UNRECORDED, status=CREATED, returns=Keyed, errors=(409,),
 )  # fmt: skip
 async def create(call: Call, org: str, *, body: NewChannel) -> Keyed:
     held, key = await call.plane.channels.create(org, _draft(body))
@@ -183,20 +183,23 @@ async def get(call: Call, org: str, channel: str) -> ChannelView:
 
 @channels.add(
     "PUT", _ONE, "Replace its terms; password and url stay if they are left out", role=Role.ADMIN,
-    body=NewChannel, unrecorded=_UNRECORDED, returns=ChannelView, errors=(409,),
+    fresh=True, body=NewChannel, unrecorded=_UNRECORDED, returns=ChannelView, errors=(409,),
 )  # fmt: skip
 async def change(call: Call, org: str, channel: str, *, body: NewChannel) -> ChannelView:
     return _view(await call.plane.channels.change(org, channel, _draft(body)))
 
 
-@channels.add("DELETE", _ONE, "Remove it and what waits for it", role=Role.ADMIN, status=NO_CONTENT)
+@channels.add(
+    "DELETE", _ONE, "Remove it and what waits for it", role=Role.ADMIN, fresh=True,
+    status=NO_CONTENT,
+)  # fmt: skip
 async def remove(call: Call, org: str, channel: str) -> None:
     await call.plane.channels.remove(org, channel)
 
 
 @channels.add(
     "POST", _ONE + "/key", "A new signing key; the one before signs beside it for a day",
-    role=Role.ADMIN, returns=Keyed, errors=(409,),
+    role=Role.ADMIN, fresh=True, returns=Keyed, errors=(409,),
 )  # fmt: skip
 async def renew_key(call: Call, org: str, channel: str) -> Keyed:
     held, key = await call.plane.channels.renew_key(org, channel)
@@ -204,15 +207,17 @@ async def renew_key(call: Call, org: str, channel: str) -> Keyed:
 
 
 @channels.add(
-    "POST", _ONE + "/test", "Send one message now", role=Role.ADMIN, returns=Tried, errors=(429,)
-)
+    "POST", _ONE + "/test", "Send one message now", role=Role.ADMIN, fresh=False, returns=Tried,
+    errors=(429,),
+)  # fmt: skip
 async def test(call: Call, org: str, channel: str) -> Tried:
     return Tried(*await call.plane.channels.test(org, channel, call.caller.actor))
 
 
 @channels.add(
-    "POST", _ONE + "/replay", "Try its dead letters anew", role=Role.OPERATOR, returns=Replayed
-)
+    "POST", _ONE + "/replay", "Try its dead letters anew", role=Role.OPERATOR, fresh=False,
+    returns=Replayed,
+)  # fmt: skip
 async def replay(call: Call, org: str, channel: str) -> Replayed:
     return Replayed(await call.plane.deliveries.replay_all(org, channel))
 
@@ -234,14 +239,14 @@ async def page(call: Call, org: str, *, query: Wanted) -> list[DeliveryView]:
 
 @deliveries.add(
     "POST", _DELIVERIES + "/{delivery}/replay", "Try a dead letter anew", role=Role.OPERATOR,
-    returns=DeliveryView, errors=(409,),
+    fresh=False, returns=DeliveryView, errors=(409,),
 )  # fmt: skip
 async def again(call: Call, org: str, delivery: str) -> DeliveryView:
     return _delivery(await call.plane.deliveries.replay(org, delivery))
 
 
 @deliveries.add(
-    "DELETE", _DELIVERIES + "/{delivery}", "Let a dead letter go", role=Role.ADMIN,
+    "DELETE", _DELIVERIES + "/{delivery}", "Let a dead letter go", role=Role.ADMIN, fresh=False,
     status=NO_CONTENT, errors=(409,),
 )  # fmt: skip
 async def discard(call: Call, org: str, delivery: str) -> None:

@@ -112,7 +112,7 @@ async def find(call: Call, org: str, *, query: Wanted) -> list[views.ReportView]
 
 @reports.add(
     "POST", _ORG + "/reports", "Have one made; it waits until it is its turn", role=Role.ADMIN,
-    body=NewReport, status=CREATED, returns=views.ReportView, errors=(409,),
+    fresh=False, body=NewReport, status=CREATED, returns=views.ReportView, errors=(409,),
 )  # fmt: skip
 async def ask(call: Call, org: str, *, body: NewReport) -> views.ReportView:
     made = await call.plane.reports.ask(
@@ -175,8 +175,8 @@ async def all_(call: Call, org: str) -> list[views.ScheduleView]:
 
 
 @schedules.add(
-    "POST", _SCHEDULES, "Have reports made by a clock", role=Role.ADMIN, body=NewSchedule,
-    status=CREATED, returns=views.ScheduleView, errors=(409,),
+    "POST", _SCHEDULES, "Have reports made by a clock", role=Role.ADMIN, fresh=False,
+    body=NewSchedule, status=CREATED, returns=views.ScheduleView, errors=(409,),
 )  # fmt: skip
 async def add(call: Call, org: str, *, body: NewSchedule) -> views.ScheduleView:
     made = await call.plane.schedules.add(
@@ -191,8 +191,8 @@ async def add(call: Call, org: str, *, body: NewSchedule) -> views.ScheduleView:
 
 
 @schedules.add(
-    "PATCH", _SCHEDULES + "/{schedule}", "Change it", role=Role.ADMIN, body=ChangedSchedule,
-    returns=views.ScheduleView,
+    "PATCH", _SCHEDULES + "/{schedule}", "Change it", role=Role.ADMIN, fresh=False,
+    body=ChangedSchedule, returns=views.ScheduleView,
 )  # fmt: skip
 async def change(
     call: Call, org: str, schedule: str, *, body: ChangedSchedule
@@ -202,7 +202,7 @@ async def change(
 
 
 @schedules.add(
-    "DELETE", _SCHEDULES + "/{schedule}", "End it; its reports stay", role=Role.ADMIN,
+    "DELETE", _SCHEDULES + "/{schedule}", "End it; its reports stay", role=Role.ADMIN, fresh=False,
     status=NO_CONTENT,
 )  # fmt: skip
 async def remove(call: Call, org: str, schedule: str) -> None:
@@ -219,7 +219,7 @@ async def noted(call: Call, org: str) -> list[views.NoteSummary]:
 
 
 @notes.add(
-    "POST", _NOTES, "Add one; it is never changed", role=Role.ADMIN, body=NewNote,
+    "POST", _NOTES, "Add one; it is never changed", role=Role.ADMIN, fresh=False, body=NewNote,
     unrecorded=("content",), status=CREATED, returns=views.NoteSummary, errors=(409,),
 )  # fmt: skip
 async def note(call: Call, org: str, *, body: NewNote) -> views.NoteSummary:

@@ -66,6 +66,7 @@ class Endpoint:
     anyone: bool = False
     public: bool = False
     fresh: bool = False  # a person has to have shown lately who it is
+    programs: bool = True  # whether an API token may ask for it
     mutates: bool = False
     body: Any = Nothing
     unrecorded: tuple[str, ...] = ()
@@ -85,17 +86,27 @@ class Endpoint:
 
 
 class Endpoints:
-    """The endpoints of one resource."""
+    """The endpoints of one resource. `programs`: what each says of API tokens if it says nothing.
 
-    def __init__(self, tag: str, about: str) -> None:
+    People's matters are not for programs: there an endpoint that is says so itself.
+    """
+
+    def __init__(self, tag: str, about: str, *, programs: bool = True) -> None:
         self.tag = tag
         self.about = about
+        self.programs = programs
         self.all: list[Endpoint] = []
 
     def add(
         self, method: str, template: str, summary: str, **declared: Any
     ) -> Callable[[Answer], Answer]:
-        """Decorate an endpoint's function: `(call, *path values, body=, query=)`."""
+        """Decorate an endpoint's function: `(call, *path values, body=, query=)`.
+
+        What changes something says whether it takes a `fresh` proof: nothing is left to a default.
+        """
+        mutates = declared.setdefault("mutates", method != "GET")
+        if mutates and "fresh" not in declared and not declared.get("public"):
+            raise TypeError(f"{method} {template} changes something: say whether `fresh`")
 
         def register(answer: Answer) -> Answer:
             name = answer.__name__.rstrip("_")
@@ -106,7 +117,7 @@ class Endpoints:
                 answer=answer,
                 tag=self.tag,
                 name=f"{self.tag}.{name}",
-                **{"mutates": method != "GET", **declared},
+                **{"programs": self.programs, **declared},
             )
             self.all.append(endpoint)
             return answer

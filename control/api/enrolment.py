@@ -80,7 +80,7 @@ class JoinView(Struct, frozen=True):
 
 @tokens.add(
     "POST", _TOKENS, "A token that lets one agent in, good for ten minutes", role=Role.OPERATOR,
-    body=NewToken, status=CREATED, returns=Minted, errors=(409, 429),
+    fresh=True, body=NewToken, status=CREATED, returns=Minted, errors=(409, 429),
 )  # fmt: skip
 async def create(call: Call, org: str, *, body: NewToken) -> Minted:
     made = await _office(call).enrolment.create(
@@ -95,7 +95,7 @@ async def list_(call: Call, org: str) -> list[EnrolmentTokenView]:
 
 
 @tokens.add(
-    "DELETE", _TOKENS + "/{ticket}", "Make a token worthless", role=Role.OPERATOR,
+    "DELETE", _TOKENS + "/{ticket}", "Make a token worthless", role=Role.OPERATOR, fresh=False,
     status=NO_CONTENT,
 )  # fmt: skip
 async def withdraw(call: Call, org: str, ticket: str) -> None:
@@ -111,7 +111,7 @@ async def pending(call: Call, org: str, *, query: Page) -> list[JoinView]:
 
 
 @joins.add(
-    "POST", _JOINS + "/{join}/approve", "Let it in", role=Role.OPERATOR, body=Decision,
+    "POST", _JOINS + "/{join}/approve", "Let it in", role=Role.OPERATOR, fresh=True, body=Decision,
     returns=JoinView, errors=(409,),
 )  # fmt: skip
 async def approve(call: Call, org: str, join: str, *, body: Decision) -> JoinView:
@@ -128,8 +128,8 @@ async def approve(call: Call, org: str, join: str, *, body: Decision) -> JoinVie
 
 
 @joins.add(
-    "POST", _JOINS + "/{join}/refuse", "Turn it away", role=Role.OPERATOR, returns=JoinView,
-    errors=(409,),
+    "POST", _JOINS + "/{join}/refuse", "Turn it away", role=Role.OPERATOR, fresh=False,
+    returns=JoinView, errors=(409,),
 )  # fmt: skip
 async def refuse(call: Call, org: str, join: str) -> JoinView:
     await _visible(call, org, join)

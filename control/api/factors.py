@@ -9,7 +9,9 @@ from control.authn.factors import Enrolment, Standing
 from control.authn.opening import ENROLMENT, SECOND_FACTOR
 from control.model.people import Role
 
-factors = Endpoints("second-factors", "Codes of an authenticator, beside the password.")
+factors = Endpoints(
+    "second-factors", "Codes of an authenticator, beside the password.", programs=False
+)
 
 
 class Answered(Struct, frozen=True, forbid_unknown_fields=True):
@@ -83,7 +85,7 @@ async def enrolled(call: Call, *, body: Answered) -> SetUp:
     return SetUp(await opened(call, secret, token), codes)
 
 
-@factors.add("GET", "second-factor", "One's own", anyone=True, returns=Standing)
+@factors.add("GET", "second-factor", "One's own", anyone=True, programs=True, returns=Standing)
 async def standing(call: Call) -> Standing:
     return await call.plane.factors.standing(call.caller)
 
@@ -93,7 +95,6 @@ async def standing(call: Call) -> Standing:
     anyone=True, fresh=True, returns=Enrolment, errors=(409,),
 )  # fmt: skip
 async def begin(call: Call) -> Enrolment:
-    call.plane.sessions.check_person(call.caller)
     return await call.plane.factors.begin(*call.caller.account)
 
 
@@ -102,7 +103,6 @@ async def begin(call: Call) -> Enrolment:
     body=Typed, unrecorded=("code",), returns=RecoveryCodes, errors=(409,),
 )  # fmt: skip
 async def confirm(call: Call, *, body: Typed) -> RecoveryCodes:
-    call.plane.sessions.check_person(call.caller)
     return RecoveryCodes(await call.plane.factors.confirm(*call.caller.account, body.code))
 
 
@@ -111,8 +111,25 @@ async def confirm(call: Call, *, body: Typed) -> RecoveryCodes:
     fresh=True, returns=RecoveryCodes, errors=(409,),
 )  # fmt: skip
 async def renew(call: Call) -> RecoveryCodes:
-    call.plane.sessions.check_person(call.caller)
     return RecoveryCodes(await call.plane.factors.new_codes(call.caller))
+
+
+@factors.add(
+    "POST", "second-factor/replacement",
+    "Begin with another authenticator: a code of the one in force, or a recovery code", anyone=True,
+    fresh=False, body=Typed, unrecorded=("code",), returns=Enrolment, errors=(409,),
+)  # fmt: skip
+async def replace(call: Call, *, body: Typed) -> Enrolment:
+    return await call.plane.replacement.begin(call.caller, body.code)
+
+
+@factors.add(
+    "POST", "second-factor/replacement/confirm",
+    "Its first code puts it in the other's place; one's other sessions end", anyone=True,
+    fresh=False, body=Typed, unrecorded=("code",), returns=RecoveryCodes, errors=(409,),
+)  # fmt: skip
+async def replaced(call: Call, *, body: Typed) -> RecoveryCodes:
+    return RecoveryCodes(await call.plane.replacement.confirm(call.caller, body.code))
 
 
 @factors.add(
@@ -120,7 +137,6 @@ async def renew(call: Call) -> RecoveryCodes:
     errors=(404, 409),
 )  # fmt: skip
 async def remove(call: Call) -> None:
-    call.plane.sessions.check_person(call.caller)
     await call.plane.factors.remove(call.caller)
 
 

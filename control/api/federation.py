@@ -15,7 +15,9 @@ from control.model.factors import Provider, Terms
 from control.model.people import Caller, Role, TokenKind
 from protocols.instant import SECOND, rfc3339
 
-federation = Endpoints("oidc", "Signing in at an identity provider (OpenID Connect).")
+federation = Endpoints(
+    "oidc", "Signing in at an identity provider (OpenID Connect).", programs=False
+)
 
 _ONE = "organizations/{org}/identity-provider"
 _ISSUER = r"^https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[A-Za-z0-9._~/-]*)?$"
@@ -126,7 +128,9 @@ async def leave(call: Call) -> Place:
     return Place(await call.plane.federation.logout_url(home, call.visit.own))
 
 
-@federation.add("GET", _ONE, "The organization's provider", role=Role.ADMIN, returns=ProviderView)
+@federation.add(
+    "GET", _ONE, "The organization's provider", role=Role.ADMIN, programs=True, returns=ProviderView
+)
 async def get(call: Call, org: str) -> ProviderView:
     return _view(call, await call.plane.federation.provider(org))
 

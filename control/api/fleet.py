@@ -120,8 +120,8 @@ async def find(call: Call, org: str, *, query: Wanted) -> list[views.AgentView]:
 
 
 @agents.add(
-    "POST", _AGENTS, "Expect an agent: pending until it enrols", role=Role.OPERATOR, body=NewAgent,
-    status=CREATED, returns=views.AgentView, errors=(409,),
+    "POST", _AGENTS, "Expect an agent: pending until it enrols", role=Role.OPERATOR, fresh=False,
+    body=NewAgent, status=CREATED, returns=views.AgentView, errors=(409,),
 )  # fmt: skip
 async def register(call: Call, org: str, *, body: NewAgent) -> views.AgentView:
     return views.agent(await call.plane.registry.register(org, body.vault, body.tags))
@@ -134,7 +134,7 @@ async def get(call: Call, org: str, vault: str) -> views.AgentView:
 
 @agents.add(
     "PUT", _AGENTS + "/{vault}/tags", "Replace its tags; policies by tag follow",
-    role=Role.OPERATOR, body=NewTags, returns=views.AgentView,
+    role=Role.OPERATOR, fresh=True, body=NewTags, returns=views.AgentView,
 )  # fmt: skip
 async def tag(call: Call, org: str, vault: str, *, body: NewTags) -> views.AgentView:
     tagged = await call.plane.registry.tag(org, vault, body.tags)
@@ -144,7 +144,7 @@ async def tag(call: Call, org: str, vault: str, *, body: NewTags) -> views.Agent
 
 @agents.add(
     "POST", _AGENTS + "/{vault}/lock", "Lock it: only a token that may replace lets it in again",
-    role=Role.OPERATOR, body=Because, returns=views.AgentView, errors=(409,),
+    role=Role.OPERATOR, fresh=True, body=Because, returns=views.AgentView, errors=(409,),
 )  # fmt: skip
 async def lock(call: Call, org: str, vault: str, *, body: Because) -> views.AgentView:
     return await _move(call, org, vault, Life.LOCKED, body.reason)
@@ -172,7 +172,7 @@ async def policy(call: Call, org: str, vault: str) -> views.AssignmentView:
 
 @agents.add(
     "POST", _AGENTS + "/{vault}/commands", "Ask it to do something; it may refuse",
-    role=Role.OPERATOR, body=NewCommand, status=CREATED, returns=views.CommandView,
+    role=Role.OPERATOR, fresh=False, body=NewCommand, status=CREATED, returns=views.CommandView,
     errors=(409, 503),
 )  # fmt: skip
 async def command(call: Call, org: str, vault: str, *, body: NewCommand) -> views.CommandView:
@@ -216,7 +216,7 @@ async def checkpoint(call: Call, org: str, vault: str) -> Checkpoint:
 
 @agents.add(
     "POST", _AGENTS + "/{vault}/checkpoint/accept",
-    "After a fork or rollback was looked into: witness its log anew", role=Role.ADMIN,
+    "After a fork or rollback was looked into: witness its log anew", role=Role.ADMIN, fresh=True,
     body=Because, status=NO_CONTENT,
 )  # fmt: skip
 async def accept_log(call: Call, org: str, vault: str, *, body: Because) -> None:  # noqa: ARG001  # recorded
@@ -262,7 +262,7 @@ async def list_(call: Call, org: str, *, query: AlertsWanted) -> list[views.Aler
 
 @alerts.add(
     "POST", "organizations/{org}/alerts/{alert}/acknowledge", "It was seen", role=Role.OPERATOR,
-    body=Seen, returns=views.AlertView,
+    fresh=False, body=Seen, returns=views.AlertView,
 )  # fmt: skip
 async def acknowledge(call: Call, org: str, alert: str, *, body: Seen) -> views.AlertView:
     seen = await call.plane.alerts.acknowledge(org, alert, call.caller.actor, body.note)

@@ -13,7 +13,7 @@ from control.model.people import Role
 from control.services.events import Event, Topic
 from protocols.instant import rfc3339, rfc3339_or_none
 
-invitations = Endpoints("invitations", "Becoming a member of an organization.")
+invitations = Endpoints("invitations", "Becoming a member of an organization.", programs=False)
 
 _ALL = "organizations/{org}/invitations"
 Link = Annotated[str, Meta(max_length=64)]
@@ -75,7 +75,7 @@ class Shown(Struct, frozen=True):
 
 
 @invitations.add(
-    "POST", _ALL, "Invite somebody; a link, good once, for a week", role=Role.ADMIN,
+    "POST", _ALL, "Invite somebody; a link, good once, for a week", role=Role.ADMIN, fresh=True,
     body=NewInvitation, status=CREATED, returns=Invited, errors=(409,),
 )  # fmt: skip
 async def create(call: Call, org: str, *, body: NewInvitation) -> Invited:
@@ -89,14 +89,15 @@ async def create(call: Call, org: str, *, body: NewInvitation) -> Invited:
 
 
 @invitations.add(
-    "GET", _ALL, "Invitations, the newest first", role=Role.ADMIN, returns=list[InvitationView]
-)
+    "GET", _ALL, "Invitations, the newest first", role=Role.ADMIN, programs=True,
+    returns=list[InvitationView],
+)  # fmt: skip
 async def list_(call: Call, org: str) -> list[InvitationView]:
     return [_view(row) for row in await call.plane.invitations.page(org)]
 
 
 @invitations.add(
-    "DELETE", _ALL + "/{invitation}", "End one that nobody has used", role=Role.ADMIN,
+    "DELETE", _ALL + "/{invitation}", "End one that nobody has used", role=Role.ADMIN, fresh=False,
     status=NO_CONTENT,
 )  # fmt: skip
 async def revoke(call: Call, org: str, invitation: str) -> None:
@@ -125,7 +126,7 @@ async def accept(call: Call, *, body: Accepted) -> Opened:
 
 @invitations.add(
     "POST", "invitations/join", "The account that one has becomes a member too", anyone=True,
-    body=Held, unrecorded=("secret",), returns=views.MemberView, errors=(404, 409),
+    fresh=False, body=Held, unrecorded=("secret",), returns=views.MemberView, errors=(404, 409),
 )  # fmt: skip
 async def join(call: Call, *, body: Held) -> views.MemberView:
     return views.member(await call.plane.invitations.join(call.caller, body.secret))

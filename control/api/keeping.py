@@ -73,8 +73,8 @@ async def every(call: Call, org: str) -> list[views.HoldView]:
 
 
 @holds.add(
-    "POST", _HOLDS, "Nothing that it covers is deleted from now on", role=Role.ADMIN, body=NewHold,
-    status=CREATED, returns=views.HoldView, errors=(409,),
+    "POST", _HOLDS, "Nothing that it covers is deleted from now on", role=Role.ADMIN, fresh=False,
+    body=NewHold, status=CREATED, returns=views.HoldView, errors=(409,),
 )  # fmt: skip
 async def place(call: Call, org: str, *, body: NewHold) -> views.HoldView:
     span = (body.since * SECOND, body.until * SECOND)

@@ -1,11 +1,11 @@
 """The OpenAPI document of the control plane."""
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
-from control.api.endpoint import Endpoints
+from control.api.endpoint import Endpoint, Endpoints
 from control.model.names import SLUG
 from protocols.openapi import About, Schema, document
 
@@ -40,6 +40,20 @@ ABOUT: Final = About(
 )
 
 
+def asked_of(endpoint: Endpoint) -> Schema:
+    """What it asks of whoever calls it, beside a role: for people, and for programs."""
+    if endpoint.public:
+        return {}
+    more: dict[str, Any] = {"x-step-up": endpoint.fresh, "x-api-token": endpoint.programs}
+    words = (
+        ("Asks for a fresh proof (403 `step_up`).", endpoint.fresh),
+        ("Not for API tokens (403 `person_needed`).", not endpoint.programs),
+    )
+    if told := " ".join(text for text, is_so in words if is_so):
+        more["description"] = told
+    return more
+
+
 def encoded(resources: Sequence[Endpoints]) -> bytes:
     """The document as it is served."""
-    return msgspec.json.encode(document(resources, ABOUT))
+    return msgspec.json.encode(document(resources, ABOUT, asked_of))

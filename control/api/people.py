@@ -10,10 +10,14 @@ from control.api.sessions import Password
 from control.model.names import Limit, Prose, Slug
 from control.model.people import Role, User
 
-organizations = Endpoints("organizations", "Tenants; for the platform's super-admins.")
-members = Endpoints("members", "People of other organizations who are members here too.")
-users = Endpoints("users", "The people of an organization.")
-tokens = Endpoints("tokens", "Credentials of people and programs.")
+organizations = Endpoints(
+    "organizations", "Tenants; for the platform's super-admins.", programs=False
+)
+members = Endpoints(
+    "members", "People of other organizations who are members here too.", programs=False
+)
+users = Endpoints("users", "The people of an organization.", programs=False)
+tokens = Endpoints("tokens", "Credentials of people and programs.", programs=False)
 
 
 class After(Struct, frozen=True, forbid_unknown_fields=True):
@@ -73,7 +77,7 @@ class NewToken(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 @organizations.add(
-    "GET", "organizations", "Organizations by id", query=After,
+    "GET", "organizations", "Organizations by id", programs=True, query=After,
     returns=list[views.OrganizationView],
 )  # fmt: skip
 async def list_(call: Call, *, query: After) -> list[views.OrganizationView]:
@@ -82,7 +86,7 @@ async def list_(call: Call, *, query: After) -> list[views.OrganizationView]:
 
 
 @organizations.add(
-    "POST", "organizations", "A new organization", body=NewOrganization, status=CREATED,
+    "POST", "organizations", "A new organization", fresh=True, body=NewOrganization, status=CREATED,
     returns=views.OrganizationView, errors=(409,),
 )  # fmt: skip
 async def create(call: Call, *, body: NewOrganization) -> views.OrganizationView:
@@ -90,7 +94,9 @@ async def create(call: Call, *, body: NewOrganization) -> views.OrganizationView
     return views.organization(made)
 
 
-@organizations.add("GET", "organizations/{org}", "One organization", returns=views.OrganizationView)
+@organizations.add(
+    "GET", "organizations/{org}", "One organization", programs=True, returns=views.OrganizationView
+)
 async def get(call: Call, org: str) -> views.OrganizationView:
     return views.organization(await call.plane.users.organization(org))
 
@@ -110,7 +116,7 @@ async def change(call: Call, org: str, *, body: OrganizationChange) -> views.Org
 
 @members.add(
     "GET", "organizations/{org}/members", "Members whose account is of another organization",
-    returns=list[views.MemberView],
+    programs=True, returns=list[views.MemberView],
 )  # fmt: skip
 async def guests(call: Call, org: str) -> list[views.MemberView]:
     return [views.member(row) for row in await call.plane.members.page(org)]
@@ -118,7 +124,7 @@ async def guests(call: Call, org: str) -> list[views.MemberView]:
 
 @members.add(
     "PATCH", "organizations/{org}/members/{home}/{user}", "Another role; their sessions here end",
-    role=Role.ADMIN, body=MemberChange, returns=views.MemberView,
+    role=Role.ADMIN, fresh=True, body=MemberChange, returns=views.MemberView,
 )  # fmt: skip
 async def change_guest(
     call: Call, org: str, home: str, user: str, *, body: MemberChange
@@ -128,15 +134,16 @@ async def change_guest(
 
 @members.add(
     "DELETE", "organizations/{org}/members/{home}/{user}", "End the membership, not the account",
-    role=Role.ADMIN, status=NO_CONTENT,
+    role=Role.ADMIN, fresh=True, status=NO_CONTENT,
 )  # fmt: skip
 async def remove_guest(call: Call, org: str, home: str, user: str) -> None:
     await call.plane.members.remove(call.caller, org, home, user)
 
 
 @users.add(
-    "GET", "organizations/{org}/users", "Users by name", query=After, returns=list[views.UserView]
-)
+    "GET", "organizations/{org}/users", "Users by name", programs=True, query=After,
+    returns=list[views.UserView],
+)  # fmt: skip
 async def list_users(call: Call, org: str, *, query: After) -> list[views.UserView]:
     found = await call.plane.users.page(org, query.after, query.limit)
     holders = await call.plane.factors.holders(org, [row.name for row in found])
@@ -144,7 +151,7 @@ async def list_users(call: Call, org: str, *, query: After) -> list[views.UserVi
 
 
 @users.add(
-    "POST", "organizations/{org}/users", "A new user", role=Role.ADMIN, body=NewUser,
+    "POST", "organizations/{org}/users", "A new user", role=Role.ADMIN, fresh=True, body=NewUser,
     unrecorded=("password",), status=CREATED, returns=views.UserView, errors=(409,),
 )  # fmt: skip
 async def create_user(call: Call, org: str, *, body: NewUser) -> views.UserView:
@@ -152,14 +159,16 @@ async def create_user(call: Call, org: str, *, body: NewUser) -> views.UserView:
     return views.user(made, second_factor=False)
 
 
-@users.add("GET", "organizations/{org}/users/{user}", "One user", returns=views.UserView)
+@users.add(
+    "GET", "organizations/{org}/users/{user}", "One user", programs=True, returns=views.UserView
+)
 async def get_user(call: Call, org: str, user: str) -> views.UserView:
     return await _user(call, await call.plane.users.get(org, user))
 
 
 @users.add(
     "PATCH", "organizations/{org}/users/{user}", "Another role, or the right to sign in",
-    role=Role.ADMIN, body=UserChange, returns=views.UserView, errors=(409,),
+    role=Role.ADMIN, fresh=True, body=UserChange, returns=views.UserView, errors=(409,),
 )  # fmt: skip
 async def change_user(call: Call, org: str, user: str, *, body: UserChange) -> views.UserView:
     changed = await call.plane.users.change(
@@ -191,7 +200,7 @@ async def delete_user(call: Call, org: str, user: str) -> None:
 
 @tokens.add(
     "GET", "organizations/{org}/tokens", "One's own tokens; as an admin, everybody's",
-    returns=list[views.TokenView],
+    programs=True, returns=list[views.TokenView],
 )  # fmt: skip
 async def list_tokens(call: Call, org: str) -> list[views.TokenView]:
     return [views.token(row) for row in await call.plane.accounts.tokens(call.caller, org)]
@@ -203,12 +212,13 @@ async def list_tokens(call: Call, org: str) -> list[views.TokenView]:
 )  # fmt: skip
 async def create_token(call: Call, *, body: NewToken) -> views.Secret:
     accounts = call.plane.accounts
-    call.plane.sessions.check_person(call.caller)  # else a token would outlive the one it is from
     secret, token = await accounts.create_token(call.caller, body.label, body.role, body.ttl)
     return views.Secret(secret, views.token(token))
 
 
-@tokens.add("DELETE", "organizations/{org}/tokens/{token}", "End a token", status=NO_CONTENT)
+@tokens.add(
+    "DELETE", "organizations/{org}/tokens/{token}", "End a token", fresh=False, status=NO_CONTENT
+)
 async def revoke(call: Call, org: str, token: str) -> None:
     await call.plane.accounts.revoke(call.caller, org, token)
 

@@ -8,6 +8,7 @@ from control.authn.factors import Factors
 from control.authn.federation import Federation
 from control.authn.invitations import Invitations
 from control.authn.members import Members
+from control.authn.replacement import Replacement
 from control.authn.sessions import Sessions
 from control.authn.users import Users
 from control.ca.office import Office
@@ -54,6 +55,7 @@ class Plane:
     users: Users
     members: Members
     factors: Factors
+    replacement: Replacement
     invitations: Invitations
     federation: Federation
     trail: Trail

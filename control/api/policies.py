@@ -92,7 +92,7 @@ async def validate(call: Call, org: str, policy: str, *, body: Document) -> Docu
 
 @policies.add(
     "POST", _POLICIES + "/{policy}/versions", "The next version; a roll-out brings it to agents",
-    role=Role.OPERATOR, body=NewVersion, unrecorded=("document",), status=CREATED,
+    role=Role.OPERATOR, fresh=False, body=NewVersion, unrecorded=("document",), status=CREATED,
     returns=views.VersionView,
 )  # fmt: skip
 async def write(call: Call, org: str, policy: str, *, body: NewVersion) -> views.VersionView:
@@ -129,7 +129,7 @@ async def diff(call: Call, org: str, policy: str, *, query: Between) -> Diff:
 
 @policies.add(
     "PUT", _POLICIES + "/{policy}/targets", "Whom it is for: agents, tags, or all",
-    role=Role.OPERATOR, body=Targets, returns=views.PolicyView,
+    role=Role.OPERATOR, fresh=True, body=Targets, returns=views.PolicyView,
 )  # fmt: skip
 async def point(call: Call, org: str, policy: str, *, body: Targets) -> views.PolicyView:
     return views.policy(await call.plane.policies.point(org, policy, body.targets))
@@ -146,7 +146,7 @@ async def status(call: Call, org: str, policy: str, *, query: Behind) -> list[vi
 
 @rollouts.add(
     "POST", _POLICIES + "/{policy}/rollouts", "Begin to roll out a version", role=Role.OPERATOR,
-    body=NewRollout, status=CREATED, returns=views.RolloutView, errors=(409,),
+    fresh=True, body=NewRollout, status=CREATED, returns=views.RolloutView, errors=(409,),
 )  # fmt: skip
 async def start(call: Call, org: str, policy: str, *, body: NewRollout) -> views.RolloutView:
     made = await call.plane.rollouts.start(org, policy, body.version, body.plan, call.caller.actor)
@@ -169,14 +169,14 @@ async def get_rollout(call: Call, org: str, rollout: str) -> views.RolloutView:
 
 @rollouts.add(
     "POST", _ROLLOUTS + "/advance", "To the next step now; a halted one goes on",
-    role=Role.OPERATOR, returns=views.RolloutView, errors=(409,),
+    role=Role.OPERATOR, fresh=True, returns=views.RolloutView, errors=(409,),
 )  # fmt: skip
 async def advance(call: Call, org: str, rollout: str) -> views.RolloutView:
     return views.rollout(await call.plane.rollouts.advance(org, rollout))
 
 
 @rollouts.add(
-    "POST", _ROLLOUTS + "/halt", "Stay where it is", role=Role.OPERATOR, body=Because,
+    "POST", _ROLLOUTS + "/halt", "Stay where it is", role=Role.OPERATOR, fresh=False, body=Because,
     returns=views.RolloutView, errors=(409,),
 )  # fmt: skip
 async def halt(call: Call, org: str, rollout: str, *, body: Because) -> views.RolloutView:
@@ -185,7 +185,7 @@ async def halt(call: Call, org: str, rollout: str, *, body: Because) -> views.Ro
 
 @rollouts.add(
     "POST", _ROLLOUTS + "/rollback", "Everybody gets the previous version again",
-    role=Role.OPERATOR, body=Because, returns=views.RolloutView, errors=(409,),
+    role=Role.OPERATOR, fresh=True, body=Because, returns=views.RolloutView, errors=(409,),
 )  # fmt: skip
 async def roll_back(call: Call, org: str, rollout: str, *, body: Because) -> views.RolloutView:
     return views.rollout(await call.plane.rollouts.roll_back(org, rollout, body.reason))

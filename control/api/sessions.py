@@ -17,7 +17,7 @@ from control.model.names import Slug
 from control.model.people import Caller, Role, Token, TokenKind
 from protocols.instant import rfc3339, rfc3339_or_none
 
-sessions = Endpoints("sessions", "Signing in and out.")
+sessions = Endpoints("sessions", "Signing in and out.", programs=False)
 
 Password = Annotated[str, Meta(max_length=1024)]
 Code = Annotated[str, Meta(max_length=32)]
@@ -128,7 +128,7 @@ async def login(call: Call, *, body: Login) -> Opened:
 
 @sessions.add(
     "GET", "sessions/current", "Who one is, and what a page has to know", anyone=True,
-    returns=Current,
+    programs=True, returns=Current,
 )  # fmt: skip
 async def current(call: Call) -> Current:
     visit = await call.plane.sessions.of(call.caller, call.visit.browser)
@@ -136,8 +136,8 @@ async def current(call: Call) -> Current:
 
 
 @sessions.add(
-    "DELETE", "sessions/current", "End the credential one comes with", anyone=True,
-    status=NO_CONTENT,
+    "DELETE", "sessions/current", "End the credential one comes with", anyone=True, fresh=False,
+    programs=True, status=NO_CONTENT,
 )  # fmt: skip
 async def logout(call: Call) -> None:
     await call.plane.sessions.logout(call.caller)
@@ -148,7 +148,7 @@ async def logout(call: Call) -> None:
 @sessions.add(
     "POST", "sessions/current/confirm",
     "Show again who one is: what is dangerous asks for it after ten minutes", anyone=True,
-    body=Confirmation, unrecorded=("password", "code"), status=NO_CONTENT,
+    fresh=False, body=Confirmation, unrecorded=("password", "code"), status=NO_CONTENT,
 )  # fmt: skip
 async def confirm(call: Call, *, body: Confirmation) -> None:
     caller, plane = call.caller, call.plane
@@ -166,7 +166,7 @@ async def confirm(call: Call, *, body: Confirmation) -> None:
 @sessions.add(
     "PUT", "sessions/current/organization",
     "Act in another organization that one is a member of: a new session, the old one ends",
-    anyone=True, body=Chosen, returns=Opened,
+    anyone=True, fresh=False, body=Chosen, returns=Opened,
 )  # fmt: skip
 async def switch(call: Call, *, body: Chosen) -> Opened:
     secret, token = await call.plane.members.switch(call.caller, body.organization)
@@ -178,7 +178,7 @@ async def switch(call: Call, *, body: Chosen) -> Opened:
 
 @sessions.add(
     "PUT", "password", "Change one's own password; every session and token ends", anyone=True,
-    body=OwnPassword, unrecorded=("old", "new"), status=NO_CONTENT,
+    fresh=False, body=OwnPassword, unrecorded=("old", "new"), status=NO_CONTENT,
 )  # fmt: skip
 async def own_password(call: Call, *, body: OwnPassword) -> None:
     caller, plane = call.caller, call.plane
@@ -197,13 +197,14 @@ async def list_(call: Call) -> list[SessionView]:
 
 
 @sessions.add(
-    "DELETE", "sessions/{session}", "End one of one's own", anyone=True, status=NO_CONTENT
-)
+    "DELETE", "sessions/{session}", "End one of one's own", anyone=True, fresh=False,
+    status=NO_CONTENT,
+)  # fmt: skip
 async def end(call: Call, session: str) -> None:
     await call.plane.sessions.end(call.caller, session)
 
 
-@sessions.add("GET", "whoami", "Who one is, in short", anyone=True, returns=Me)
+@sessions.add("GET", "whoami", "Who one is, in short", anyone=True, programs=True, returns=Me)
 async def whoami(call: Call) -> Me:
     caller = call.caller
     return Me(caller.org, caller.name, caller.role, caller.token)

@@ -191,6 +191,7 @@ def _operation(
         browser=visited.browser,
         guarded=endpoint.mutates,
         fresh=endpoint.fresh,
+        programs=endpoint.programs,
         org=org,
         role=endpoint.role,
         anyone=endpoint.anyone,

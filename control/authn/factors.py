@@ -13,9 +13,9 @@ from msgspec.structs import replace
 from actors import World
 from control.authn import lockout, recovery, totp
 from control.authn.endings import Endings
-from control.authn.opening import ENROLMENT, SECOND_FACTOR, Opening, Way, demanded
+from control.authn.opening import ENROLMENT, SECOND_FACTOR, Opening, Way, demanded_of
 from control.authn.sessions import refused
-from control.authn.users import check_rank, found_user
+from control.authn.users import check_credentials, found_user
 from control.crypto import Sealer, digest_of
 from control.errors import AuthorizationError, ConflictError, NotFoundError
 from control.model.factors import SecondFactor
@@ -61,7 +61,7 @@ class Factors:
 
         def query(tx: Tx) -> Standing:
             left = factors.count_codes(tx, org, name)
-            return Standing(factors.is_active(tx, org, name), demanded(tx, org, caller.org), left)
+            return Standing(factors.is_active(tx, org, name), demanded_of(tx, org, name), left)
 
         return await self._store.read(query)
 
@@ -77,12 +77,14 @@ class Factors:
 
         def change(tx: Tx) -> None:
             if factors.is_active(tx, org, name):
-                raise ConflictError("second_factor_exists", "remove the second factor first")
+                raise ConflictError(
+                    "second_factor_exists",
+                    "one is in force: replace it (POST second-factor/replacement)",
+                )
             factors.put_factor(tx, row)
 
         await self._store.write(change)
-        uri = totp.uri(secret, f"{org}/{name}", ISSUER)
-        return Enrolment(secret, uri, totp.picture(uri))
+        return enrolment(secret, org, name)
 
     async def confirm(self, org: str, name: str, code: str) -> list[str]:
         """Put it in force, with the first code from it; the recovery codes, shown once.
@@ -110,9 +112,7 @@ class Factors:
 
         def change(tx: Tx) -> None:
             if not factors.is_active(tx, org, name):
-                raise ConflictError(
-                    "second_factor_absent", "there is no second factor: set one up first"
-                )
+                raise no_factor()
             factors.put_codes(tx, org, name, [recovery.digest(org, name, each) for each in codes])
 
         await self._store.write(change)
@@ -174,10 +174,11 @@ class Factors:
         org, name = caller.account
 
         def change(tx: Tx) -> None:
-            if demanded(tx, org, caller.org):
+            if demanded_of(tx, org, name):
                 raise ConflictError(
                     "second_factor_demanded",
-                    "your organization demands one; if it is lost, an administrator can reset it",
+                    "an organization that you belong to demands one: for another authenticator"
+                    " replace it (POST second-factor/replacement)",
                 )
             if not factors.drop_factor(tx, org, name):
                 raise NotFoundError("not_found", "there is no second factor")
@@ -188,10 +189,10 @@ class Factors:
         """Take it from somebody who lost it; every credential of theirs ends."""
 
         def change(tx: Tx) -> list[str]:
-            check_rank(by, found_user(tx, org, name).role)
+            check_credentials(tx, by, found_user(tx, org, name))
             if not factors.drop_factor(tx, org, name):
                 raise NotFoundError("not_found", "there is no second factor")
-            people.clear_failures(tx, org, _counter(name))
+            forget_tries(tx, org, name)
             return people.drop_tokens_of(tx, org, name)
 
         self._ends.tell(await self._store.write(change))
@@ -205,11 +206,8 @@ class Factors:
 
     def _fits(self, tx: Tx, row: SecondFactor, code: str, now: int) -> bool:
         org, name = row.org, row.name
-        count, last_at = people.failures(tx, org, _counter(name))
-        counted = lockout.attempt(count, last_at, now)
-        if counted is None:
+        if not may_try(tx, org, name, now):
             return False
-        people.put_failures(tx, org, _counter(name), counted, now)
         secret = self._sealer.open(row.secret, "second-factor", org, name).decode()
         step = totp.step_of(secret, code, now, row.last_step)
         if step is not None:
@@ -218,8 +216,33 @@ class Factors:
             row.confirmed and factors.use_code(tx, org, name, recovery.digest(org, name, code))
         ):
             return False
-        people.clear_failures(tx, org, _counter(name))
+        forget_tries(tx, org, name)
         return True
+
+
+def enrolment(secret: str, org: str, name: str) -> Enrolment:
+    """What shows this secret to the account's person."""
+    uri = totp.uri(secret, f"{org}/{name}", ISSUER)
+    return Enrolment(secret, uri, totp.picture(uri))
+
+
+def may_try(tx: Tx, org: str, name: str, now: int) -> bool:
+    """Count an attempt at a code of the account; False while codes are locked."""
+    count, last_at = people.failures(tx, org, _counter(name))
+    counted = lockout.attempt(count, last_at, now)
+    if counted is not None:
+        people.put_failures(tx, org, _counter(name), counted, now)
+    return counted is not None
+
+
+def forget_tries(tx: Tx, org: str, name: str) -> None:
+    """A code was right, or is asked for no more."""
+    people.clear_failures(tx, org, _counter(name))
+
+
+def no_factor() -> ConflictError:
+    """For what takes one in force."""
+    return ConflictError("second_factor_absent", "there is no second factor: set one up first")
 
 
 def wrong_code() -> AuthorizationError:

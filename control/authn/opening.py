@@ -143,6 +143,11 @@ def _need(tx: Tx, user: User, acting: str) -> str:
     return ENROLMENT if demanded(tx, user.org, acting) else ""
 
 
+def demanded_of(tx: Tx, org: str, name: str) -> bool:
+    """Whether the home of an account, or an organization in which it is a guest, wants one."""
+    return demanded(tx, org, *(row.org for row in members.memberships_of(tx, org, name)))
+
+
 def demanded(tx: Tx, *orgs: str) -> bool:
     """Whether one of these organizations wants a second factor of everybody."""
     found = [people.organization(tx, org) for org in orgs if org]

@@ -151,7 +151,7 @@ class Sessions:
     def check_person(self, caller: Caller) -> None:
         """Raises `AuthorizationError` for an API token, which cannot show who it is.
 
-        What a person signs in with is not a program's: a token of a small role would have it all.
+        People's matters are not a program's: what one signs in with, who else may come, as what.
         """
         if caller.proven_at == NEVER_OLD:
             raise AuthorizationError("person_needed", "an API token cannot do this: sign in for it")

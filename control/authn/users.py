@@ -8,7 +8,7 @@ from control.authn.passwords import Passwords
 from control.errors import AuthorizationError, ConflictError, NotFoundError
 from control.model.names import slug
 from control.model.people import Caller, Organization, Role, TokenKind, User
-from control.store import factors, people
+from control.store import factors, members, people
 from control.store.rows import Tx
 from control.store.store import Store
 
@@ -120,12 +120,12 @@ class Users:
 
         `by` None: the user, who has shown the old one.
         """
-        await self._store.read(lambda tx: check_rank(by, found_user(tx, org, name).role))
+        await self._store.read(lambda tx: check_credentials(tx, by, found_user(tx, org, name)))
         hashed, now = await self._passwords.hash(password), self._world.now()
 
         def change(tx: Tx) -> list[str]:
             user = found_user(tx, org, name)
-            check_rank(by, user.role)
+            check_credentials(tx, by, user)
             changed_at = max(now, user.changed_at + 1)
             people.put_user(tx, replace(user, password=hashed, changed_at=changed_at))
             people.clear_failures(tx, org, name)
@@ -157,6 +157,37 @@ def check_rank(by: Caller | None, role: Role) -> None:
     """Raises `AuthorizationError` for what is above the caller."""
     if by is not None and not by.is_platform and not by.role.covers(role):
         raise AuthorizationError("role_above_own", "this user is, or would be, above your role")
+
+
+def check_credentials(tx: Tx, by: Caller | None, user: User) -> None:
+    """The same, for who would give the account another credential: it opens wherever that acts.
+
+    A home's admin who set the password of a guest of another organization would be that guest.
+    What takes away (to disable, to delete) is for the rank at home alone.
+    """
+    check_rank(by, user.role)
+    if by is None or by.is_platform or by.account == (user.org, user.name):
+        return
+    for row in members.memberships_of(tx, user.org, user.name):
+        own = _role_in(tx, by, row.org)
+        if own is None or not own.covers(row.role):
+            raise AuthorizationError(
+                "role_above_own",
+                "this account is in another organization, too, where it may more than you: it"
+                " helps itself (recovery codes, a new password), or a super-admin does",
+            )
+
+
+def _role_in(tx: Tx, caller: Caller, org: str) -> Role | None:
+    """What the caller's account is in an organization, and not more than the caller is now."""
+    home, name = caller.account
+    if org == home:
+        account = people.user(tx, home, name)
+        role = None if account is None else account.role
+    else:
+        member = members.membership(tx, org, home, name)
+        role = None if member is None else member.role
+    return caller.role if role is not None and role.covers(caller.role) else role
 
 
 def _end_sessions_without(tx: Tx, org: str) -> list[str]:

@@ -17,6 +17,19 @@ class SecondFactor(Struct, frozen=True):
     created_at: int
 
 
+class NextFactor(Struct, frozen=True):
+    """The authenticator that is to follow the one in force; `secret` is sealed, and not in force.
+
+    For the credential `token` alone, which has shown the one in force.
+    """
+
+    org: str
+    name: str
+    secret: bytes
+    token: str
+    expires_at: int
+
+
 class Invitation(Struct, frozen=True):
     """For one person to become a member, once. `used_at` is 0 until then."""
 

@@ -42,6 +42,8 @@ class Operation(Struct, frozen=True, kw_only=True):
     """It changes something, if well-formed: with a cookie for a credential, only if we asked."""
     fresh: bool = False
     """A person has to have shown lately who it is."""
+    programs: bool = True
+    """Whether an API token may ask for it."""
     found: Whoever = field(default_factory=Whoever)
     org: str = ""
     role: Role = Role.VIEWER

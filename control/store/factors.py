@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import sqlalchemy as sa
 
-from control.model.factors import SecondFactor
+from control.model.factors import NextFactor, SecondFactor
 from control.store.rows import Tx, first, put
-from control.store.tables import recovery_codes, second_factors
+from control.store.tables import next_factors, recovery_codes, second_factors
 
 
 def factor(tx: Tx, org: str, name: str) -> SecondFactor | None:
@@ -22,11 +22,30 @@ def put_factor(tx: Tx, row: SecondFactor) -> None:
 
 
 def drop_factor(tx: Tx, org: str, name: str) -> bool:
-    """Remove it with the recovery codes; whether there was one."""
+    """Remove it with the recovery codes and its successor; whether there was one."""
     put_codes(tx, org, name, [])
+    drop_next(tx, org, name)
     t = second_factors.c
     gone = tx.execute(second_factors.delete().where(t.org == org, t.name == name))
     return gone.rowcount > 0
+
+
+def next_factor(tx: Tx, org: str, name: str) -> NextFactor | None:
+    """What is to follow the account's."""
+    t = next_factors.c
+    chosen = sa.select(next_factors).where(t.org == org, t.name == name)
+    return first(tx, NextFactor, chosen)
+
+
+def put_next(tx: Tx, row: NextFactor) -> None:
+    """Replace it."""
+    put(tx, next_factors, row)
+
+
+def drop_next(tx: Tx, org: str, name: str) -> None:
+    """Nothing is to follow."""
+    t = next_factors.c
+    tx.execute(next_factors.delete().where(t.org == org, t.name == name))
 
 
 def is_active(tx: Tx, org: str, name: str) -> bool:

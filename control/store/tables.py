@@ -55,6 +55,14 @@ second_factors: Final = _table(
     big("last_step"),
     big("created_at"),
 )
+next_factors: Final = _table(
+    "next_factors",
+    name("org", key=True),
+    name("name", key=True),
+    blob("secret"),
+    name("token"),
+    big("expires_at"),
+)
 recovery_codes: Final = _table(
     "recovery_codes", name("org", key=True), name("name", key=True), blob("digest", key=True)
 )

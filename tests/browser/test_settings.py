@@ -15,7 +15,7 @@ expect.set_options(timeout=PATIENCE)
 
 
 def test_an_account_is_its_owners_own(visit: Visiting, estate: Estate) -> None:
-    """A factor is set up and taken away, a session elsewhere ended, the password changed."""
+    """A factor is set up, replaced and taken away, a session ended, the password changed."""
     plane = estate.plane
     body = {"name": "heidi", "role": "viewer", "password": PASSWORD}
     plane.want(201, "POST", "organizations/acme/users", body)
@@ -32,9 +32,20 @@ def test_an_account_is_its_owners_own(visit: Visiting, estate: Estate) -> None:
         page.get_by_label("Code of your authenticator").fill(pyotp.TOTP(secret).now())
         page.get_by_role("button", name="Confirm", exact=True).click()
         codes = page.get_by_role("region", name="Recovery codes", exact=True).locator("pre")
-        assert len(codes.inner_text().split()) == 10
+        recovery = codes.inner_text().split()
+        assert len(recovery) == 10
         page.get_by_role("button", name="I have kept them").click()
         window.see("10 recovery codes are left.")
+        page.get_by_role("button", name="Another authenticator…").click()
+        page.get_by_label("Code of your authenticator").fill(recovery[0])
+        page.get_by_role("button", name="Go on").click()
+        secrets = page.locator("code").filter(has_text=re.compile("^[A-Z2-7]{32}$"))
+        assert secrets.inner_text() != secret
+        assert window.findings() == []
+        page.get_by_label("Code of your authenticator").fill(pyotp.TOTP(secrets.inner_text()).now())
+        page.get_by_role("button", name="Confirm", exact=True).click()
+        assert not set(codes.inner_text().split()) & set(recovery)
+        page.get_by_role("button", name="I have kept them").click()
         page.get_by_role("button", name="Take it away…").click()
         page.get_by_role("dialog").get_by_role("button", name="Take away").click()
         page.get_by_role("button", name="Set one up").wait_for()

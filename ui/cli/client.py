@@ -1,12 +1,13 @@
 """The HTTP client of the commands: one call, its answer decoded, its error as an exit code."""
 
 import ssl
+from collections.abc import Callable
 from ipaddress import ip_address
 from typing import Any, Final
 
 import httpx2
 
-from ui.cli.errors import CliError, Exit, exit_of
+from ui.cli.errors import CliError, Exit, StepUpError, exit_of
 from ui.cli.settings import Settings
 
 TIMEOUT: Final = 90.0  # seconds; the longest that a server works on one request
@@ -17,9 +18,18 @@ _MERGE_PATCH: Final = {"Content-Type": "application/merge-patch+json"}  # RFC 73
 
 
 class Client:
-    """Talks to one agent or control plane. A test gives a `transport` of its own."""
+    """Talks to one agent or control plane. A test gives a `transport` of its own.
 
-    def __init__(self, settings: Settings, transport: httpx2.BaseTransport | None = None) -> None:
+    `prove`: shows again who one is, where a request asks for that; whether it could.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        transport: httpx2.BaseTransport | None = None,
+        prove: "Callable[[Client], bool] | None" = None,
+    ) -> None:
+        self._prove = prove
         self._address = settings.address
         self._peer = settings.peer
         self._has_token = bool(settings.token)
@@ -41,6 +51,14 @@ class Client:
     ) -> Any:
         """The decoded answer, None for an empty one. Raises `CliError`."""
         params = {name: value for name, value in (query or {}).items() if value not in (None, "")}
+        try:
+            return self._once(method, path, body, params)
+        except StepUpError:
+            if self._prove is None or not self._prove(self):
+                raise
+        return self._once(method, path, body, params)
+
+    def _once(self, method: str, path: str, body: object, params: dict[str, Any]) -> Any:
         try:
             reply = self._http.request(method, path, json=body, params=params or None)
         except (httpx2.HTTPError, httpx2.InvalidURL) as error:
@@ -86,6 +104,9 @@ class Client:
             why = "the token is unknown or expired" if self._has_token else "there is no token"
             text += f"; {why}: `{self._peer.login}`, or set {self._peer.prefix}TOKEN"
         request = f" (request {told['request_id']})" if told.get("request_id") else ""
+        if told.get("code") == "step_up":
+            again = f"it is too long ago that you showed who you are: `{self._peer.login}` again"
+            return StepUpError(f"{again}{request}", code)
         return CliError(f"{text}{request}", code)
 
     def _unreachable(self, why: str) -> CliError:

@@ -42,3 +42,7 @@ class CliError(Exception):
     def __init__(self, message: str, exit_code: Exit = Exit.ERROR) -> None:
         super().__init__(message)
         self.exit_code = exit_code
+
+
+class StepUpError(CliError):
+    """What was asked takes a fresh proof of who one is."""

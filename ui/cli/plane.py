@@ -1,6 +1,7 @@
 """What the commands of `freehold fleet` get: a client of the control plane, and an organization."""
 
 import os
+import sys
 from collections.abc import Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
@@ -12,6 +13,7 @@ from ui.cli.output import Format
 from ui.cli.route import route
 from ui.cli.session import Session, session
 from ui.cli.settings import Settings
+from ui.cli.source import read_line
 
 if TYPE_CHECKING:
     from ui.cli.client import Client
@@ -32,7 +34,7 @@ class Fleet:
         """A client for the control plane. Raises `CliError`."""
         from ui.cli.client import Client
 
-        return Client(Settings.for_plane(self._current.address))
+        return Client(Settings.for_plane(self._current.address), prove=prove)
 
     @cached_property
     def org(self) -> str:
@@ -75,3 +77,20 @@ class Fleet:
 def fleet(context: typer.Context) -> Fleet:
     """The fleet of a command."""
     return Fleet(session(context))
+
+
+def prove(client: "Client") -> bool:
+    """Ask the person at the terminal for a code, or the password of whoever has no second factor.
+
+    False where nobody is there: what a script pipes in is for the command. Raises `CliError`.
+    """
+    if not _at_terminal():
+        return False
+    what = "code" if client.call("GET", route("second-factor"))["active"] else "password"
+    shown = {what: read_line(f"{what.capitalize()}, again")}
+    client.call("POST", route("sessions", "current", "confirm"), shown)
+    return True
+
+
+def _at_terminal() -> bool:
+    return sys.stdin.isatty()

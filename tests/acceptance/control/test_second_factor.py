@@ -78,23 +78,40 @@ def test_what_is_dangerous_asks_again(plane: Plane) -> None:
 
 
 def test_a_program_does_not_touch_it(plane: Plane, secret: str) -> None:
-    """By an API token nobody gets recovery codes or another token, nor takes the factor away."""
+    """By an API token nobody has a part in people's matters: neither the owner's nor others'.
+
+    No recovery codes, no other token, no membership, no session's end but its own.
+    """
     browser = Browser(plane)
     challenge = browser.ask("POST", "sessions", LOGIN).json["challenge"]
     answer = {"challenge": challenge, "code": code(secret, 1)}
     person = plane.want(200, "POST", "second-factor/answer", answer, token="")["secret"]
     new = {"role": "viewer", "ttl": 60}
     program = plane.want(201, "POST", "tokens", new, token=person)["secret"]
+    mine = plane.want(200, "GET", "sessions/current", token=person)["session"]
+    asked = {"email": "operator@acme.example", "role": "viewer"}
+    link = plane.want(201, "POST", "organizations/other/invitations", asked)["link"]
+    invited = link.partition("=")[2]
     for method, path, body in (
         ("POST", "second-factor", None),
         ("POST", "second-factor/confirm", {"code": "000000"}),
         ("POST", "second-factor/recovery-codes", None),
         ("DELETE", "second-factor", None),
+        ("POST", "second-factor/replacement", {"code": "000000"}),
         ("POST", "tokens", new),
+        ("GET", "sessions", None),
+        ("DELETE", f"sessions/{mine}", None),
+        ("DELETE", f"organizations/acme/tokens/{mine}", None),
+        ("POST", "invitations/join", {"secret": invited}),
+        ("PUT", "password", {"old": PASSWORD, "new": PASSWORD}),
     ):
         refused = plane.ask(method, path, body, token=program)
         assert (refused.status, refused.json["code"]) == (403, "person_needed"), path
     assert plane.want(200, "GET", "second-factor", token=program)["active"]
+    plane.want(200, "GET", "whoami", token=person)
+    plane.want(204, "DELETE", "sessions/current", token=program)
+    plane.want(401, "GET", "whoami", token=program)
+    plane.want(200, "GET", "whoami", token=person)
 
 
 def test_an_organization_demands_it(plane: Plane) -> None:
@@ -126,3 +143,36 @@ def test_an_admin_helps_who_lost_it(plane: Plane, secret: str) -> None:
     events = plane.want(200, "GET", "organizations/acme/audit?limit=20")
     found = {(e["operation"], e["actor"], e["target"], e["result"]) for e in events}
     assert ("second-factors.reset", "acme/admin", "operator", "ok") in found
+
+
+def test_an_owners_token_lets_nobody_in(plane: Plane) -> None:
+    """One that leaked makes no account, no invitation, no member and no password."""
+    new = {"role": "owner", "ttl": 600}
+    owner = plane.people["acme", "owner"]
+    program = plane.want(201, "POST", "tokens", new, token=owner)["secret"]
+    org = "organizations/acme"
+    for method, path, body in (
+        ("POST", f"{org}/users", {"name": "eve", "role": "owner", "password": PASSWORD}),
+        ("PATCH", f"{org}/users/viewer", {"role": "owner"}),
+        ("PUT", f"{org}/users/viewer/password", {"password": PASSWORD}),
+        ("POST", f"{org}/invitations", {"email": "eve@evil.example", "role": "owner"}),
+        ("DELETE", f"{org}/users/viewer/second-factor", None),
+        ("DELETE", f"{org}/identity-provider", None),
+        ("PATCH", org, {"second_factor": False}),
+    ):
+        refused = plane.ask(method, path, body, token=program)
+        assert (refused.status, refused.json["code"]) == (403, "person_needed"), path
+    plane.want(200, "GET", f"{org}/users", token=program)
+    plane.want(200, "GET", f"{org}/agents", token=program)
+
+
+def test_what_is_dangerous_says_so_in_the_document(plane: Plane) -> None:
+    """For every operation, so that a client asks before it is refused."""
+    document = plane.want(200, "GET", "openapi.json", token="")
+    paths = document["paths"]
+    lock = paths["/api/v1/organizations/{org}/agents/{vault}/lock"]["post"]
+    assert (lock["x-step-up"], lock["x-api-token"]) == (True, True)
+    create = paths["/api/v1/organizations/{org}/users"]["post"]
+    assert (create["x-step-up"], create["x-api-token"]) == (True, False)
+    assert "person_needed" in create["description"]
+    assert "x-step-up" not in paths["/api/v1/sessions"]["post"]

@@ -6,7 +6,12 @@ import pytest
 from actors.testing import FakeWorld
 from control.api.plane import Plane
 from control.authn.opening import Way
-from control.errors import AuthenticationError, AuthorizationError, NotFoundError
+from control.errors import (
+    AuthenticationError,
+    AuthorizationError,
+    ConflictError,
+    NotFoundError,
+)
 from control.model.operation import Browser
 from control.model.people import PLATFORM, Caller, Membership, Role, TokenKind
 from control.pipeline import authorize
@@ -118,3 +123,76 @@ async def test_a_guest_sees_no_credential_but_the_own(plane: Plane) -> None:
     there = (await plane.sessions.visit(Browser(secret))).caller
     assert [row.id for row in await plane.accounts.tokens(there, "beta")] == [opened.id]
     assert [row.id for row in await plane.accounts.tokens(bea, "beta")] == [bea.token]
+
+
+async def test_nobody_takes_over_a_guest_of_another_organization(
+    plane: Plane, world: FakeWorld
+) -> None:
+    """A home's admin sets no password and resets no factor of who may more elsewhere.
+
+    Also in `platform`, whose owners are super-admins; what takes away stays theirs, and so does
+    what they cover there themselves.
+    """
+    await plane.users.create(None, "acme", "bob", Role.VIEWER, PASSWORD)
+    begun = await plane.factors.begin("acme", "bob")
+    await plane.factors.confirm("acme", "bob", pyotp.TOTP(begun.secret).at(world.now() // SECOND))
+    ann = Caller("acme", "ann", Role.OWNER, "t")
+
+    async def member(org: str, name: str, role: Role) -> None:
+        row = Membership(org, "acme", name, role, "x", 1)
+        await plane.store.write(lambda tx: members.put_membership(tx, row))
+
+    async def try_all(by: Caller) -> None:
+        for attempt in (
+            plane.users.set_password(by, "acme", "bob", PASSWORD),
+            plane.factors.reset(by, "acme", "bob"),
+        ):
+            with pytest.raises(AuthorizationError, match="role_above_own"):
+                await attempt
+
+    await plane.users.create_organization("beta", "Beta")
+    await member("beta", "bob", Role.VIEWER)
+    await try_all(ann)  # she is nobody there
+    await member("beta", "bob", Role.OWNER)
+    await member("beta", "ann", Role.ADMIN)
+    await try_all(ann)
+    await member("beta", "ann", Role.OWNER)
+    await member(PLATFORM, "bob", Role.OWNER)
+    await try_all(ann)
+    await plane.users.change(ann, "acme", "bob", role=None, disabled=True)
+    await plane.users.change(ann, "acme", "bob", role=None, disabled=False)
+    await plane.store.write(lambda tx: members.drop_membership(tx, PLATFORM, "acme", "bob"))
+    await plane.users.set_password(ann, "acme", "bob", PASSWORD)
+    as_admin = Caller("acme", "ann", Role.ADMIN, "t")  # with a credential that is less
+    await try_all(as_admin)
+    await plane.factors.reset(ann, "acme", "bob")
+
+
+async def test_a_guest_who_helps_is_measured_by_the_own_account(plane: Plane) -> None:
+    """An admin from elsewhere sets no password of who is above in that admin's own home."""
+    await plane.users.create_organization("beta", "Beta")
+    await plane.users.create(None, "beta", "bea", Role.ADMIN, PASSWORD)
+    await plane.users.create(None, "acme", "bob", Role.VIEWER, PASSWORD)
+    helper = Caller("acme", "bea", Role.ADMIN, "t", home="beta")
+    for role in (Role.ADMIN, Role.OWNER):
+        row = Membership("beta", "acme", "bob", role, "x", 1)
+        await plane.store.write(lambda tx, row=row: members.put_membership(tx, row))
+        if role is Role.ADMIN:
+            await plane.users.set_password(helper, "acme", "bob", PASSWORD)
+    with pytest.raises(AuthorizationError, match="role_above_own"):
+        await plane.users.set_password(helper, "acme", "bob", PASSWORD)
+
+
+async def test_a_guest_keeps_the_factor_that_another_organization_demands(
+    plane: Plane, world: FakeWorld
+) -> None:
+    """Whatever one acts in while one takes it away."""
+    ann = await guest(plane)
+    begun = await plane.factors.begin("acme", "ann")
+    await plane.factors.confirm("acme", "ann", pyotp.TOTP(begun.secret).at(world.now() // SECOND))
+    await plane.users.change_organization("beta", title=None, second_factor=True)
+    assert (await plane.factors.standing(ann)).demanded
+    with pytest.raises(ConflictError, match="second_factor_demanded"):
+        await plane.factors.remove(ann)
+    await plane.store.write(lambda tx: members.drop_membership(tx, "beta", "acme", "ann"))
+    await plane.factors.remove(ann)

@@ -5,7 +5,7 @@ import httpx2
 import pytest
 
 from ui.cli.client import Client
-from ui.cli.errors import CliError, Exit
+from ui.cli.errors import CliError, Exit, StepUpError
 from ui.cli.settings import Settings
 
 ADDRESS = "http://127.0.0.1:8200"
@@ -156,3 +156,27 @@ def test_certificates_that_are_not_there_are_told(tmp_path: object) -> None:
     settings = Settings(ADDRESS, "", "", f"{tmp_path}/nosuch.pem", "")
     with pytest.raises(CliError, match="cannot load certificates"):
         Client(settings)
+
+
+def test_what_asks_for_proof_is_sent_again_once_it_was_shown() -> None:
+    """Once: who shows nothing gets the refusal, with the way to sign in."""
+    asked: list[str] = []
+
+    def handler(request: httpx2.Request) -> httpx2.Response:
+        asked.append(request.url.path)
+        if asked.count("/x") == 2:
+            return httpx2.Response(204)
+        return httpx2.Response(403, json={"code": "step_up", "message": "show", "request_id": "r"})
+
+    def talker(*, proves: bool) -> Client:
+        settings = Settings(ADDRESS, "tok", "", "", "")
+        return Client(settings, httpx2.MockTransport(handler), lambda _: proves)
+
+    error = failure(talker(proves=False))
+    assert asked == ["/x"]
+    assert (error.exit_code, "login" in str(error)) == (Exit.DENIED, True)
+    asked.clear()
+    assert talker(proves=True).call("POST", "/x", {"b": 2}) is None
+    assert asked == ["/x", "/x"]
+    asked.extend(["/x"])
+    assert isinstance(failure(talker(proves=True)), StepUpError)

@@ -3,6 +3,7 @@
 import pytest
 
 from tests.unit.ui.cli.conftest import FakeAgent, Run
+from ui.cli import plane
 
 
 @pytest.fixture(autouse=True)
@@ -49,3 +50,34 @@ def test_a_refusal_names_the_control_planes_own_way_in(agent: FakeAgent, cli: Ru
     assert done.code == 4
     assert "freehold fleet login" in done.err
     assert "FREEHOLD_CONTROL_TOKEN" in done.err
+
+
+@pytest.mark.parametrize(("active", "shown"), [(True, "code"), (False, "password")])
+def test_who_is_at_the_terminal_shows_it_again(
+    agent: FakeAgent, cli: Run, monkeypatch: pytest.MonkeyPatch, *, active: bool, shown: str
+) -> None:
+    """A code, or the password of who has no second factor; then what was asked is asked again."""
+    monkeypatch.setenv("FREEHOLD_ORG", "acme")
+    monkeypatch.setattr(plane, "_at_terminal", lambda: True)
+    agent.answer({"code": "step_up", "message": "show", "request_id": "r"}, 403)
+    agent.answer({"active": active})
+    agent.answer(None, 204)
+    agent.answer({"vault": "v1"})
+    assert cli("fleet", "lock", "v1", stdin="123456\n").code == 0
+    lock = ("POST", "/api/v1/organizations/acme/agents/v1/lock", {"reason": ""})
+    assert agent.asked == [
+        lock,
+        ("GET", "/api/v1/second-factor", None),
+        ("POST", "/api/v1/sessions/current/confirm", {shown: "123456"}),
+        lock,
+    ]
+
+
+def test_a_script_is_not_asked(agent: FakeAgent, cli: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is piped in is for the command: it is told to sign in again."""
+    monkeypatch.setenv("FREEHOLD_ORG", "acme")
+    agent.answer({"code": "step_up", "message": "show", "request_id": "r"}, 403)
+    done = cli("fleet", "lock", "v1", stdin="123456\n")
+    assert done.code == 4
+    assert "freehold fleet login" in done.err
+    assert len(agent.asked) == 1

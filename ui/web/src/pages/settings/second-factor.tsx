@@ -7,13 +7,11 @@ import { State } from "../../parts/badge";
 import { Button } from "../../parts/button";
 import { Card } from "../../parts/card";
 import { Code } from "../../parts/code";
-import { Copy } from "../../parts/copy";
 import { Dialog } from "../../parts/dialog";
-import { Form } from "../../parts/form";
 import { Await, Notice } from "../../parts/states";
 import { toast, toastError } from "../../parts/toasts";
-import { CodeField } from "../login/factor";
-import "./second-factor.css";
+import { Replace } from "./replacement";
+import { Scan } from "./scan";
 
 interface Standing {
   active: boolean;
@@ -21,7 +19,7 @@ interface Standing {
   recovery_codes: number;
 }
 
-interface Codes {
+export interface Codes {
   recovery_codes: string[];
 }
 
@@ -93,21 +91,7 @@ function SetUp({ keep }: { keep: (codes: string[]) => void }) {
     await resume();
   };
   return (
-    <div class="set-up">
-      <img src={begun.picture} alt="A code for the camera of an authenticator" />
-      <Form
-        action="Confirm"
-        act={confirm}
-        also={<Button onClick={() => setBegun(null)}>Cancel</Button>}
-      >
-        <p class="muted whole">Scan this with an authenticator, or type the key:</p>
-        <p class="line whole">
-          <code>{begun.secret}</code>
-          <Copy text={begun.secret} label="Copy the key" />
-        </p>
-        <CodeField value={code} change={setCode} />
-      </Form>
-    </div>
+    <Scan begun={begun} code={code} change={setCode} act={confirm} cancel={() => setBegun(null)} />
   );
 }
 
@@ -119,6 +103,7 @@ interface ActiveProps {
 
 function Active({ now, found, keep }: ActiveProps) {
   const [asks, setAsks] = useState(false);
+  const [replaces, setReplaces] = useState(false);
   const renew = () =>
     post<Codes>("second-factor/recovery-codes").then(
       ({ recovery_codes }) => keep(recovery_codes),
@@ -130,6 +115,7 @@ function Active({ now, found, keep }: ActiveProps) {
     found.reload();
     await resume();
   };
+  if (replaces) return <Replace keep={keep} cancel={() => setReplaces(false)} />;
   return (
     <div class="stack">
       {now.recovery_codes <= FEW && (
@@ -137,10 +123,11 @@ function Active({ now, found, keep }: ActiveProps) {
       )}
       <p class="muted">
         {now.recovery_codes} recovery codes are left.
-        {now.demanded && " Your organization demands a second factor."}
+        {now.demanded && " An organization that you belong to demands a second factor."}
       </p>
       <div class="line">
         <Button onClick={renew}>New recovery codes</Button>
+        <Button onClick={() => setReplaces(true)}>Another authenticator…</Button>
         {!now.demanded && (
           <Button kind="danger" onClick={() => setAsks(true)}>
             Take it away…

@@ -1,0 +1,142 @@
+"""Another authenticator in place of the one in force."""
+
+import pytest
+
+from actors.testing import FakeWorld
+from control.api.plane import Plane
+from control.authn.lockout import FAILURES
+from control.authn.opening import Way
+from control.authn.replacement import LIFE
+from control.errors import AuthenticationError, AuthorizationError, ConflictError, UnavailableError
+from control.model.operation import Browser
+from control.model.people import Caller, Role, TokenKind
+from control.store import factors
+from protocols.instant import SECOND
+from tests.unit.control.authn.test_factors import ANN, armed, code, half
+from tests.unit.control.conftest import PASSWORD, ROOT
+
+WAY = Way(TokenKind.BROWSER)
+
+
+async def test_it_takes_the_old_ones_place_at_once(plane: Plane, world: FakeWorld) -> None:
+    """Also where one is demanded: the old one counts until the new one's first code, not after."""
+    old, recovery = await armed(plane, world)
+    await plane.users.change_organization("acme", title=None, second_factor=True)
+    begun = await plane.replacement.begin(ANN, code(old, world))
+    world.advance(30)
+    assert await plane.factors.prove(ANN, code(old, world))  # still in force
+    assert not await plane.factors.prove(ANN, code(begun.secret, world))
+    made = await plane.replacement.confirm(ANN, code(begun.secret, world))
+    world.advance(30)
+    assert not await plane.factors.prove(ANN, code(old, world))
+    assert not await plane.factors.prove(ANN, recovery[0])
+    assert await plane.factors.prove(ANN, code(begun.secret, world))
+    assert await plane.factors.prove(ANN, made[0])
+    standing = await plane.factors.standing(ANN)
+    assert (standing.active, standing.recovery_codes) == (True, 9)
+
+
+async def test_the_old_one_is_shown_first(plane: Plane, world: FakeWorld) -> None:
+    """By a code or a recovery code, used up by it; a session that was stolen begins nothing."""
+    old, recovery = await armed(plane, world)
+    for wrong in ("000000", "abcd-abcd-abcd-abcd", ""):
+        with pytest.raises(AuthorizationError, match="code_wrong"):
+            await plane.replacement.begin(ANN, wrong)
+    shown = code(old, world)
+    await plane.replacement.begin(ANN, shown)
+    with pytest.raises(AuthorizationError, match="code_wrong"):
+        await plane.replacement.begin(ANN, shown)
+    begun = await plane.replacement.begin(ANN, recovery[0])
+    with pytest.raises(AuthorizationError, match="code_wrong"):
+        await plane.replacement.begin(ANN, recovery[0])
+    await plane.replacement.confirm(ANN, code(begun.secret, world))
+
+
+async def test_nothing_to_replace(plane: Plane, world: FakeWorld) -> None:
+    """Without one in force, one sets one up; without a beginning nothing is confirmed."""
+    with pytest.raises(ConflictError, match="second_factor_absent"):
+        await plane.replacement.begin(ANN, "000000")
+    await armed(plane, world)
+    with pytest.raises(ConflictError, match="replacement_absent"):
+        await plane.replacement.confirm(ANN, "000000")
+
+
+async def test_the_beginning_is_of_one_session_and_ten_minutes(
+    plane: Plane, world: FakeWorld
+) -> None:
+    """Another session of the account does not end it; later it has to be begun anew; once."""
+    _, recovery = await armed(plane, world)
+    begun = await plane.replacement.begin(ANN, recovery[0])
+    other = Caller("acme", "ann", Role.OWNER, "t2")
+    with pytest.raises(ConflictError, match="replacement_absent"):
+        await plane.replacement.confirm(other, code(begun.secret, world))
+    world.advance(LIFE // SECOND)
+    with pytest.raises(ConflictError, match="replacement_absent"):
+        await plane.replacement.confirm(ANN, code(begun.secret, world))
+    begun = await plane.replacement.begin(ANN, recovery[1])
+    await plane.replacement.confirm(ANN, code(begun.secret, world))
+    world.advance(30)
+    with pytest.raises(ConflictError, match="replacement_absent"):
+        await plane.replacement.confirm(ANN, code(begun.secret, world))
+
+
+async def test_wrong_codes_of_the_new_one_lock(plane: Plane, world: FakeWorld) -> None:
+    """It is not guessed: five, and no code of the account is looked at for 15 minutes."""
+    old, recovery = await armed(plane, world)
+    begun = await plane.replacement.begin(ANN, recovery[0])
+    for _ in range(FAILURES):
+        with pytest.raises(AuthorizationError, match="code_wrong"):
+            await plane.replacement.confirm(ANN, "000000")
+    with pytest.raises(AuthorizationError, match="code_wrong"):
+        await plane.replacement.confirm(ANN, code(begun.secret, world))
+    assert not await plane.factors.prove(ANN, code(old, world))
+
+
+async def test_the_first_code_is_not_taken_again(plane: Plane, world: FakeWorld) -> None:
+    """Nor does it sign in whoever saw it."""
+    _, recovery = await armed(plane, world)
+    begun = await plane.replacement.begin(ANN, recovery[0])
+    shown = code(begun.secret, world)
+    await plane.replacement.confirm(ANN, shown)
+    with pytest.raises(AuthenticationError):
+        await plane.factors.finish(await half(plane), shown, WAY)
+
+
+async def test_other_sessions_end(plane: Plane, world: FakeWorld) -> None:
+    """What a thief of the old one signed in with is over; this session and API tokens stay."""
+    await plane.users.create(None, "acme", "bob", Role.ADMIN, PASSWORD)
+    stays, _ = await plane.accounts.login("acme", "bob", PASSWORD)
+    sessions = [await plane.accounts.login("acme", "ann", PASSWORD, WAY) for _ in range(2)]
+    program, _ = await plane.accounts.login("acme", "ann", PASSWORD)
+    token, _ = await plane.accounts.create_token(ANN, "ci", Role.VIEWER, 3600)
+    (mine, _), (thiefs, _) = sessions
+    caller = (await plane.sessions.visit(Browser(mine))).caller
+    _, recovery = await armed(plane, world)
+    begun = await plane.replacement.begin(caller, recovery[0])
+    await plane.replacement.confirm(caller, code(begun.secret, world))
+    await plane.sessions.visit(Browser(mine))
+    await plane.sessions.authenticate(token)
+    await plane.sessions.authenticate(stays)
+    with pytest.raises(AuthenticationError):
+        await plane.sessions.visit(Browser(thiefs))
+    with pytest.raises(AuthenticationError):
+        await plane.sessions.authenticate(program)
+
+
+async def test_what_is_to_follow_is_sealed_apart(plane: Plane, world: FakeWorld) -> None:
+    """Who moves it in the database puts nothing in force; a reset takes it away too."""
+    _, recovery = await armed(plane, world)
+    begun = await plane.replacement.begin(ANN, recovery[0])
+    row, following = await plane.store.read(
+        lambda tx: (factors.factor(tx, "acme", "ann"), factors.next_factor(tx, "acme", "ann"))
+    )
+    assert row is not None
+    assert following is not None
+    assert begun.secret.encode() not in following.secret
+    moved = type(row)("acme", "ann", following.secret, row.confirmed, 0, row.created_at)
+    await plane.store.write(lambda tx: factors.put_factor(tx, moved))
+    with pytest.raises(UnavailableError, match="sealed_value"):
+        await plane.factors.prove(ANN, code(begun.secret, world))
+    await plane.factors.reset(ROOT, "acme", "ann")
+    gone = await plane.store.read(lambda tx: factors.next_factor(tx, "acme", "ann"))
+    assert gone is None
