@@ -32,7 +32,7 @@ from vault.errors import (
 from vault.handlers.handler import Call, Handler, Handlers
 from vault.handlers.listing import facts_of
 from vault.metrics import Metrics
-from vault.model.identity import ANONYMOUS, ROOT_POLICY, Identity, Method
+from vault.model.identity import ANONYMOUS, Identity, service_identity
 from vault.model.operation import NO_FACTS, Capability, Facts, Operation
 
 log: Final = logging.getLogger("freehold.pipeline")
@@ -230,16 +230,6 @@ class Pipeline:
 
     def _count(self, operation: str, status: str) -> None:
         self._metrics.operation(operation, status)
-
-
-def service_identity(name: str) -> Identity:
-    """Who a piece of the agent's own background work is in decisions and records."""
-    return Identity(
-        id=f"service:{name}",
-        name=f"service:{name}",
-        method=Method.SERVICE,
-        policies=(ROOT_POLICY,),
-    )
 
 
 def unexpected(request_id: str, doing: str, error: BaseException) -> InternalError:

@@ -22,11 +22,10 @@ from actors import Node, World
 from actors.periodic import Job, working
 from vault.anchor.keeper import Keeper, keeping
 from vault.audit.broker import Broker, open_audit
-from vault.audit.fault import BadLogError
 from vault.audit.inspection import Inspection, inspecting
 from vault.audit.keys import AuditKeys
 from vault.audit.layout import Layout
-from vault.audit.proof import Proof, prove
+from vault.audit.proving import proving
 from vault.audit.sinks.database import Index, open_index
 from vault.audit.sinks.file import FileSink
 from vault.audit.sinks.syslog import SyslogConfig, open_syslog
@@ -53,12 +52,11 @@ from vault.beside import ALONE, Beside, Opening
 from vault.config import Settings
 from vault.config.caching import Cache as Caching
 from vault.crypto.keyring import Keyring
-from vault.errors import NotFoundError, TamperedError
 from vault.footing import Footing, Places, find_footing
 from vault.gate import Unit
 from vault.genesis import keep_clock
 from vault.handlers.access import AccessCounters
-from vault.handlers.audits import Audits, Prove
+from vault.handlers.audits import Audits
 from vault.handlers.fleet import FleetHandlers, Seam
 from vault.handlers.handler import Handlers
 from vault.handlers.health import Health
@@ -68,6 +66,7 @@ from vault.handlers.live import LiveHandlers, Watchers
 from vault.handlers.metadata import Metadata
 from vault.handlers.mounts import Mounts
 from vault.handlers.policies import Policies
+from vault.handlers.replays import Replays
 from vault.handlers.roles import RoleHandlers
 from vault.handlers.secrets import Secrets
 from vault.handlers.sessions import SessionHandlers
@@ -149,7 +148,7 @@ async def open_unit(
         footing.marker.follow_epoch(lambda: barrier.epoch)
         branches: Branches = [store.tree]
         tree = partial(_tree, branches)
-        prover = _prover(parts.settings, keyring, world)
+        prover = proving(parts.settings.audit_log, audit_keys(keyring), world)
         base = Base(parts, store, barrier, audit, Scheme(keyring.pepper), opaque_id(keyring))
         system = System(barrier, want_seal, tree)
         trouble = partial(_trouble, inspection, keeper)
@@ -219,7 +218,8 @@ async def _wire(base: Base, system: System, audits: Audits) -> Wired:
     keys = ApiKeys(store, base.scheme, revoker, usage, world)
     mounts = Mounts(barrier, MountBook(), authorizer, world)
     await mounts.reload()
-    handlers = {
+    owners = Owners(keys, tokens, users)
+    handlers: Handlers = {
         **Secrets(barrier, mounts.mounts, access, world).handlers(),
         **VersionLife(barrier, world).handlers(),
         **Metadata(barrier, mounts.mounts, access, world).handlers(),
@@ -232,11 +232,13 @@ async def _wire(base: Base, system: System, audits: Audits) -> Wired:
         **Keys(keys, users).handlers(),
         **Policies(book, authorizer, users, barrier, world).handlers(),
         **FleetHandlers(book, seam, world).handlers(),
-        **UsageHandlers(barrier, base.opaque, Owners(keys, tokens, users), world).handlers(),
+        **UsageHandlers(barrier, base.opaque, owners, world).handlers(),
         **audits.handlers(),
         **system.handlers(),
         **_looks(base, system, audits, Watchers(tokens, streams, authorizer, world)),
     }
+    again = Replays(book, audits.index, owners, barrier, base.opaque, handlers, world)
+    handlers |= again.handlers()
     failed = base.parts.settings.limits.failures
     failures = FailureLimits(failed.per_second, failed.burst_size, failed.share, world.now)
     pipeline = _pipeline(base, authorizer, usage, handlers, failures)
@@ -347,21 +349,6 @@ def _trouble(inspection: Inspection, keeper: Keeper) -> str:
     damage = f"the log is damaged: {inspection.damage}" if inspection.damage else ""
     failing = f"the anchor cannot be written: {keeper.error}" if keeper.error else ""
     return "; ".join(filter(None, (damage, failing)))
-
-
-def _prover(settings: Settings, keyring: Keyring, world: World) -> Prove:
-    """Inclusion proofs, made in a thread: the whole log is read and verified for each."""
-    keys = audit_keys(keyring)
-
-    async def proof_of(seq: int) -> Proof:
-        try:
-            return await world.run_sync(prove, settings.audit_log, seq, keys, keys.public)
-        except LookupError as error:
-            raise NotFoundError("record_not_found", str(error)) from None
-        except BadLogError as error:
-            raise TamperedError("audit_tampered", f"the audit log is damaged: {error}") from None
-
-    return proof_of
 
 
 async def _furnish(root_token: str, wired: Wired) -> None:

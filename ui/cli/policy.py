@@ -8,11 +8,13 @@ import typer
 from ui.cli.errors import Exit
 from ui.cli.output import document
 from ui.cli.pairs import given
+from ui.cli.policy_replay import replay
 from ui.cli.route import route
 from ui.cli.session import session, shown
 from ui.cli.source import read_value
 
 app = typer.Typer(help="Who may do what.", no_args_is_help=True)
+app.command()(replay)
 
 Name = Annotated[str, typer.Argument(help="Name of the policy.")]
 

@@ -10,7 +10,7 @@ from actors.world import World
 from vault.authn.privilege import require_covers_key
 from vault.authn.revocation import Revoker
 from vault.authn.scheme import CredentialScheme
-from vault.authn.standing import KEY_PARENT, held_policies, permissions_of
+from vault.authn.standing import KEY_PARENT, held_policies, judge, judge_key, permissions_of
 from vault.authn.usage import Usage
 from vault.errors import ConflictError, NotFoundError, ValidationError
 from vault.model.identity import Identity, Permission
@@ -120,6 +120,11 @@ class ApiKeys:
         if row is None:
             raise NotFoundError("key_not_found", "no such API key")
         return await self._with_usage(row)
+
+    async def identity_of(self, key_id: str, at: int) -> Identity | None:
+        """Return whom a key stands for, were it `at` (ns), or None; no use is counted."""
+        row = await self._store.get(API_KEYS, key_id)
+        return None if row is None else await judge(self._store, judge_key, row, at)
 
     async def of_user(self, user_id: str) -> list[ApiKey]:
         """Return the keys of a user with their last use, revoked ones too."""

@@ -6,6 +6,7 @@ from vault.authn.api_keys import ApiKeys
 from vault.authn.tokens import Tokens
 from vault.authn.users import Users
 from vault.errors import NotFoundError
+from vault.model.identity import Identity, Method
 
 _PAGE: Final = 1_000
 
@@ -29,6 +30,14 @@ class Owners:
         if token.user_id:
             return await self._user(token.user_id)
         return token.accessor, f"token {token.display_name}"
+
+    async def identity(self, method: str, credential: str, *, at: int) -> Identity | None:
+        """Whom it stands for, with what he holds now, were it `at` (ns); None when it is gone."""
+        if method == Method.TOKEN:
+            return await self._tokens.identity_of(credential, at)
+        if method == Method.API_KEY:
+            return await self._keys.identity_of(credential, at)
+        return None
 
     async def everybody(self) -> list[tuple[str, str]]:
         """Id and name of each user, and of each token."""

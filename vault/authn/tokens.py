@@ -152,12 +152,15 @@ class Tokens:
         row = await self._by_accessor(accessor)
         return row if row is not None and await self._stands(row) else None
 
-    async def identity_of(self, accessor: str) -> Identity | None:
-        """Return whom the token of an accessor stands for now, or None; no use is counted."""
+    async def identity_of(self, accessor: str, at: int = 0) -> Identity | None:
+        """Return whom the token of an accessor stands for now, or None; no use is counted.
+
+        `at`: let it be this time instead (ns). What is stored is as it is now all the same.
+        """
         row = await self._by_accessor(accessor)
         if row is None:
             return None
-        return await judge(self._store, judge_token, row, self._world.now())
+        return await judge(self._store, judge_token, row, at or self._world.now())
 
     async def lookup(self, text: str) -> TokenRow:
         """Return the token of a text; raises `AuthorizationError` ("bad token")."""

@@ -124,16 +124,18 @@ class Snapshot:
                 self._weight -= self._sets.pop(next(iter(self._sets))).weight
         return found
 
-    def replaced(self, name: str, policy: Policy | None) -> "Snapshot":
-        """Return a snapshot with this policy for `name`; None: none, or the built-in `default`."""
-        others = [p for p in self.policies.values() if p.name != name and p is not DEFAULT]
-        policies = [*others, policy] if policy is not None else others
-        return Snapshot(policies, self.fleet, self._ceiling)
+    def changed(
+        self, write: Iterable[Policy] = (), delete: Iterable[str] = (), fleet: Fleet | None = None
+    ) -> "Snapshot":
+        """Return another one, with nothing compiled yet; a deleted `default` is the built-in one.
 
-    def bundled(self, fleet: Fleet) -> "Snapshot":
-        """Return a snapshot with this bundle in place of the present one."""
-        local = [p for p in self.policies.values() if p is not DEFAULT]
-        return Snapshot(local, fleet, self._ceiling)
+        `fleet` None: the present bundle.
+        """
+        kept = {name: p for name, p in self.policies.items() if p is not DEFAULT}
+        for name in delete:
+            kept.pop(name, None)
+        kept |= {policy.name: policy for policy in write}
+        return Snapshot(kept.values(), self.fleet if fleet is None else fleet, self._ceiling)
 
     def central(self, names: Iterable[str]) -> tuple[Policy, ...]:
         """Return the bundle's policies of these names."""
@@ -285,7 +287,7 @@ class PolicyBook:
                 try:
                     await self._store.commit(change)
                 finally:
-                    self.snapshot = self.snapshot.bundled(await self._stored_fleet())
+                    self.snapshot = self.snapshot.changed(fleet=await self._stored_fleet())
         return self.snapshot.fleet
 
     async def _stored_fleet(self) -> Fleet:
@@ -301,8 +303,8 @@ class PolicyBook:
                     result = await self._store.commit(change)
                 finally:
                     row = await self._store.get(POLICIES, name)
-                    policy = None if row is None else _policy(row)
-                    self.snapshot = self.snapshot.replaced(name, policy)
+                    written = () if row is None else (_policy(row),)
+                    self.snapshot = self.snapshot.changed(written, (name,))
         return result
 
 

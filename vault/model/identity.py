@@ -7,6 +7,7 @@ from msgspec import Struct
 
 ROOT_POLICY: Final = "root"  # allows everything; built in, cannot be written or deleted
 DEFAULT_POLICY: Final = "default"  # what every token may do to itself
+_SERVICE: Final = "service:"
 
 
 class Method(StrEnum):
@@ -40,3 +41,13 @@ class Identity(Struct, frozen=True, kw_only=True):
 
 
 ANONYMOUS: Final = Identity(id="anonymous", name="anonymous", method=Method.ANONYMOUS)
+
+
+def service_identity(name: str) -> Identity:
+    """Who a piece of the agent's own background work is in decisions and records."""
+    return Identity(
+        id=f"{_SERVICE}{name}",
+        name=f"{_SERVICE}{name}",
+        method=Method.SERVICE,
+        policies=(ROOT_POLICY,),
+    )

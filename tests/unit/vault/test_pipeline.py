@@ -22,12 +22,12 @@ from vault.errors import (
     VaultError,
 )
 from vault.handlers.handler import Call, Handler, create_or_update
-from vault.model.identity import Identity, Method
+from vault.model.identity import Identity, Method, service_identity
 from vault.model.operation import Capability, Facts, Operation, Origin
 from vault.model.path import ResourcePath
 from vault.model.payloads import Nothing
 from vault.model.records import SecretRow
-from vault.pipeline import Pipeline, service_identity, unexpected
+from vault.pipeline import Pipeline, unexpected
 
 ANN = Identity(id="u1", name="ann", method=Method.TOKEN, policies=("p",), credential="acc1")
 REFUSED = UnavailableError("audit_unavailable", "no audit sink accepts records")

@@ -13,6 +13,7 @@ from vault.edge.native.errors import error_body
 from vault.edge.native.keys import keys
 from vault.edge.native.openapi import describe
 from vault.edge.native.policies import policies
+from vault.edge.native.replays import replays
 from vault.edge.native.roles import roles
 from vault.edge.native.secrets import secrets
 from vault.edge.native.sessions import sessions
@@ -31,6 +32,7 @@ _DESCRIBED: Final = (
     secrets,
     batch,
     policies,
+    replays,
     users,
     roles,
     keys,

@@ -1,0 +1,177 @@
+"""An access on record, decided again: pure. The decision itself is live authorization's.
+
+The record says who did what, where, when and from which address; what it does not hold is a
+secret's tags and metadata at that time. A condition that asks for unknown ones cannot be decided,
+which refuses. So a yes stands whatever they were, and a no does not count as one.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Final, NamedTuple, cast
+
+from msgspec import Struct
+
+from vault.authz.access import Access, Decision
+from vault.authz.book import Snapshot
+from vault.authz.conditions import UndecidableError
+from vault.errors import ValidationError
+from vault.model.identity import Identity
+from vault.model.operation import Capability, Facts, Origin
+from vault.model.path import ResourcePath
+from vault.model.records import AuditRow
+from vault.model.replay import Change, Undecided
+
+MAX_KINDS: Final = 10_000  # of changes that are told apart, about 5 MB; more are only counted
+REFUSED: Final = "permission_denied"  # the code of what policies refuse
+_CAPABILITIES: Final = frozenset(map(str, Capability))
+
+
+class Recorded(NamedTuple):
+    """One decision of the policies, as the log has it."""
+
+    row: AuditRow
+    allowed: bool
+
+
+class Pair(NamedTuple):
+    """One access under the policies in force and under the candidate; None: it depends."""
+
+    now: Decision | None
+    then: Decision | None
+
+
+def decisions(rows: Iterable[AuditRow], mutating: frozenset[str]) -> Iterator[Recorded]:
+    """Those of the records that a decision of policies stands behind, each decision once.
+
+    Of a mutation that was let in that is its intent, whatever became of it.
+    """
+    for row in rows:
+        if row.capability not in _CAPABILITIES:
+            continue  # refused before, or open to every caller
+        if row.phase == "intent":
+            yield Recorded(row, allowed=True)
+        elif row.result == "denied" and row.code == REFUSED:
+            yield Recorded(row, allowed=False)
+        elif row.operation not in mutating:
+            yield Recorded(row, allowed=True)
+
+
+class Question(Struct, frozen=True):
+    """A recorded access with the caller as he stands. `facts` None: they are not known."""
+
+    row: AuditRow
+    path: ResourcePath
+    identity: Identity
+    facts: Facts | None = None
+
+    def ask(self, now: Snapshot, then: Snapshot) -> Pair:
+        """Decide it twice, as a request at its time would be."""
+        return Pair(self._decide(now), self._decide(then))
+
+    def _decide(self, snapshot: Snapshot) -> Decision | None:
+        unknown = _Unknown()
+        access = Access(
+            capability=Capability(self.row.capability),
+            path=self.path,
+            identity=self.identity,
+            origin=Origin(ip=self.row.ip),
+            facts=cast("Facts", unknown) if self.facts is None else self.facts,
+            now=self.row.time,
+        )
+        decision = snapshot.compiled(self.identity).decide(access)
+        return decision if decision.allowed or not unknown.asked else None
+
+
+def path_of(row: AuditRow) -> ResourcePath | None:
+    """What the access was about; None if the record does not hold it."""
+    try:
+        if row.path == "" or row.path.endswith("/"):
+            return ResourcePath.parse_folder(row.path)
+        return ResourcePath.parse(row.path)
+    except ValidationError:
+        return None
+
+
+class _Unknown:
+    """Stands in for `Facts` that nobody knows, and remembers whether anybody asked."""
+
+    __slots__ = ("asked",)
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    @property
+    def tags(self) -> frozenset[str]:
+        """Not known."""
+        self.asked = True
+        raise UndecidableError("tags: not on record")
+
+    @property
+    def metadata(self) -> Mapping[str, str]:
+        """Not known."""
+        self.asked = True
+        raise UndecidableError("metadata: not on record")
+
+
+class Counts:
+    """Adds up pairs, newest first. Its size is bounded."""
+
+    def __init__(self) -> None:
+        self.accesses = self.unchanged = self.denied = self.allowed = self.drifted = 0
+        self.undecided: dict[Undecided, int] = {}
+        self.uncounted = 0
+        """Accesses of kinds that were not told apart any more."""
+        self._changes: dict[tuple[str, ...], list[int]] = {}
+        self._first: dict[tuple[str, ...], tuple[AuditRow, Pair]] = {}
+
+    def undecidable(self, why: Undecided) -> None:
+        """One that cannot be decided."""
+        self.accesses += 1
+        self.undecided[why] = self.undecided.get(why, 0) + 1
+
+    def add(self, recorded: Recorded, pair: Pair) -> None:
+        """One that was decided, or depends on what nobody knows."""
+        now, then = pair
+        if now is None or then is None:
+            self.undecidable(Undecided.SECRET_CHANGED)
+            return
+        self.accesses += 1
+        self.drifted += now.allowed != recorded.allowed
+        if now.allowed == then.allowed:
+            self.unchanged += 1
+            return
+        self.denied += now.allowed
+        self.allowed += then.allowed
+        self._keep(recorded.row, pair, then)
+
+    def changes(self) -> list[Change]:
+        """One for each kind, the most frequent first."""
+        found = [self._change(key, count) for key, (count,) in self._changes.items()]
+        return sorted(found, key=lambda change: (-change.count, -change.last))
+
+    def _keep(self, row: AuditRow, pair: Pair, then: Decision) -> None:
+        key = (row.actor_id, row.operation, row.path, row.capability, then.rule, str(then.allowed))
+        if key in self._changes:
+            self._changes[key][0] += 1
+        elif len(self._changes) < MAX_KINDS:
+            self._changes[key], self._first[key] = [1], (row, pair)
+        else:
+            self.uncounted += 1
+
+    def _change(self, key: tuple[str, ...], count: int) -> Change:
+        row, (now, then) = self._first[key]
+        if now is None or then is None:
+            raise AssertionError("only what was decided is kept")
+        return Change(
+            allowed=then.allowed,
+            actor_id=row.actor_id,
+            actor_name=row.actor_name,
+            operation=row.operation,
+            capability=row.capability,
+            path=row.path,
+            rule=then.rule,
+            rule_now=now.rule,
+            count=count,
+            last=row.time,
+            last_seq=row.seq,
+            last_ip=row.ip,
+        )
