@@ -171,6 +171,32 @@ def test_versions_are_written_compared_and_undone(look: Looking, agent: Agent) -
     assert sum(version["destroyed"] for version in versions) == 1
 
 
+def test_what_was_said_of_each_version_is_compared(look: Looking, agent: Agent) -> None:
+    """A version beside the one before, beside another, and beside the secret as it is now."""
+    name = "secret/web/labels"
+    first = {"name": name, "value": 1, "metadata": {"env": "dev"}, "tags": ["db", STRANGE]}
+    tell(agent, "POST", "secrets", first)
+    tell(agent, "PUT", f"secrets/{name}", {"value": 2, "metadata": {"env": "prod"}, "tags": ["db"]})
+    tell(agent, "PUT", f"secrets/{name}", {"value": 3})
+    tell(agent, "PATCH", f"metadata/{name}", {"metadata": {"team": "a"}})
+    with look() as window:
+        page = window.page
+        window.open(f"/secrets/one?name={name}")
+        listed = page.get_by_role("row").filter(has_text="root")
+        expect(listed).to_contain_text([re.compile("^3(?!.*changed)"), "changed", "1"])
+        listed.filter(has_text=re.compile("^2")).click()
+        shown = page.get_by_label(re.compile("^What is different"))
+        expect(shown.locator(".gone")).to_contain_text([f"tag: {STRANGE}", "env = dev"])
+        expect(shown.locator(".new")).to_contain_text(["env = prod"])
+        page.get_by_label("Version to compare with").select_option("The secret as it is now")
+        expect(shown.locator(".new")).to_contain_text(["as it is now", "team = a"])
+        expect(shown.locator(".same")).to_contain_text(["tag: db", "env = prod"])
+        page.get_by_label("Version to compare with").select_option("Version 3")
+        expect(shown.locator(".same")).to_contain_text(
+            ["written by: root", "tag: db", "env = prod"]
+        )
+
+
 def test_a_faulty_policy_is_shown_at_its_line_and_a_good_one_decides(look: Looking) -> None:
     """What the agent refuses is at the faulty field; once in force, a dry run names the rule."""
     with look() as window:

@@ -8,7 +8,7 @@ import typer
 
 from ui.cli.bulk import export, import_
 from ui.cli.errors import CliError, Exit
-from ui.cli.output import Format
+from ui.cli.output import Format, tell
 from ui.cli.paging import every
 from ui.cli.pairs import pairs
 from ui.cli.route import route
@@ -130,6 +130,27 @@ def versions(context: typer.Context, name: Name) -> None:
 
 @app.command()
 @shown
+def diff(
+    context: typer.Context,
+    name: Name,
+    first: Annotated[int, typer.Argument(metavar="FROM", help="A version.")],
+    second: Annotated[
+        int, typer.Argument(metavar="TO", help="Another one; 0: as the secret is now.")
+    ] = 0,
+) -> None:
+    """Show which metadata and tags came, went or changed between two versions."""
+    current = session(context)
+    query = {"from": first, "to": second}
+    told = current.client.call("GET", route("diff", name), query=query)
+    if current.form is Format.JSON:
+        return current.show(told)
+    if not (rows := _changes(told["changes"])):
+        return tell("metadata and tags are the same")
+    return current.show(rows)
+
+
+@app.command()
+@shown
 def rollback(context: typer.Context, name: Name, version: int, cas: Cas = None) -> None:
     """Write the value of an older version again, as a new version."""
     current = session(context)
@@ -231,6 +252,20 @@ def _described(tags: list[str] | None, metadata: list[str] | None) -> dict[str, 
     if metadata is not None:
         described["metadata"] = pairs(metadata)
     return described
+
+
+def _changes(of: dict[str, Any]) -> list[dict[str, str]]:
+    """A row for each key and tag that is not the same."""
+    came = [("metadata", key, "", value) for key, value in of["metadata_added"].items()]
+    gone = [("metadata", key, value, "") for key, value in of["metadata_removed"].items()]
+    other = [
+        ("metadata", key, value["from"], value["to"])
+        for key, value in of["metadata_changed"].items()
+    ]
+    tags = [("tag", tag, "", tag) for tag in of["tags_added"]]
+    tags += [("tag", tag, tag, "") for tag in of["tags_removed"]]
+    rows = sorted([*came, *gone, *other]) + sorted(tags)
+    return [dict(zip(("what", "key", "from", "to"), row, strict=True)) for row in rows]
 
 
 def _field(value: Any, field: str) -> Any:

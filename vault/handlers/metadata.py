@@ -2,26 +2,28 @@
 
 from dataclasses import dataclass
 
+from msgspec import UNSET
 from msgspec.structs import replace
 
 from actors.world import World
 from vault.barrier import SECRETS, VERSIONS, Barrier, Query, VaultTx
+from vault.errors import NotFoundError
 from vault.handlers.access import AccessCounters
 from vault.handlers.handler import Call, Handler, Handlers, create_or_update, retagged
 from vault.handlers.secrets import check_decided, check_upsert, no_secret
 from vault.handlers.settings import checked_metadata, checked_tags, checked_versions
 from vault.model.mounts import MountBook
 from vault.model.operation import Capability, Facts
-from vault.model.payloads import WriteMetadata
+from vault.model.payloads import CompareVersions, WriteMetadata
 from vault.model.records import SecretRow, VersionRow
-from vault.model.results import SecretInfo
+from vault.model.results import Compared, Labelled, SecretInfo
 
-_PAGE = 1000  # version rows a query
+_PAGE = 100  # version rows a query; each has its sealed value with it
 
 
 @dataclass(frozen=True)
 class Metadata:
-    """The handlers of `secret.metadata.read` and `.write`."""
+    """The handlers of `secret.metadata.read`, `.diff` and `.write`."""
 
     barrier: Barrier
     mounts: MountBook
@@ -37,6 +39,13 @@ class Metadata:
                 on_secret=True,
                 response=lambda info: {"secret_id": info.secret.id},
             ),
+            "secret.metadata.diff": Handler(
+                run=self.diff,
+                capability=Capability.READ_METADATA,
+                on_secret=True,
+                request=lambda asked: {"before": asked.before, "after": asked.after},
+                response=lambda found: {"secret_id": found.secret.id},
+            ),
             "secret.metadata.write": Handler(
                 run=self.write,
                 capability=create_or_update,
@@ -49,15 +58,30 @@ class Metadata:
 
     async def read(self, call: Call) -> SecretInfo:
         """The head, its versions with who wrote each, and the access counts."""
-        secret = await self.barrier.get(SECRETS, call.op.path)
-        check_decided(call, secret)
-        if secret is None:
-            raise no_secret()
-        versions = await self._versions(secret)
+        secret = await self._secret(call)
+        versions, relabelled = await self._versions(secret)
         access = await self.access.get(secret.id)
         self.access.metadata_read(secret.id)
         mount = self.mounts.match(call.op.path)
-        return SecretInfo(secret=secret, versions=versions, access=access, mount=mount)
+        return SecretInfo(
+            secret=secret, versions=versions, relabelled=relabelled, access=access, mount=mount
+        )
+
+    async def diff(self, call: Call) -> Compared:
+        """The labels of two versions. Whoever may read the metadata may read what they were.
+
+        Raises `NotFoundError`: `version_not_found`, or `labels_not_kept` for a version that was
+        written before labels were kept.
+        """
+        asked: CompareVersions = call.payload
+        secret = await self._secret(call)
+        found = Compared(
+            secret=secret,
+            before=await self._labelled(secret, asked.before),
+            after=await self._labelled(secret, asked.after),
+        )
+        self.access.metadata_read(secret.id)
+        return found
 
     async def write(self, call: Call) -> SecretRow:
         """Change what the payload names; makes a secret without versions where there is none."""
@@ -79,15 +103,44 @@ class Metadata:
 
         return await self.barrier.commit(change)
 
-    async def _versions(self, secret: SecretRow) -> list[VersionRow]:
+    async def _secret(self, call: Call) -> SecretRow:
+        secret = await self.barrier.get(SECRETS, call.op.path)
+        check_decided(call, secret)
+        if secret is None:
+            raise no_secret()
+        return secret
+
+    async def _labelled(self, secret: SecretRow, number: int) -> Labelled:
+        if not number:
+            return Labelled.now(secret)
+        version = await self.barrier.get(VERSIONS, secret.id, number)
+        if version is None:
+            raise NotFoundError("version_not_found", "there is no such version of this secret")
+        labelled = Labelled.of(version)
+        if labelled is None:
+            raise NotFoundError(
+                "labels_not_kept",
+                f"version {number} was written before metadata was kept with each version; "
+                "compare versions that were written since",
+            )
+        return labelled
+
+    async def _versions(self, secret: SecretRow) -> tuple[list[VersionRow], dict[int, bool]]:
+        """As `SecretInfo` has them."""
         found: list[VersionRow] = []
-        after = None
+        relabelled: dict[int, bool] = {}
+        after, before = None, None
         while True:
             query = Query(equals={"secret_id": secret.id}, after=after, limit=_PAGE)
             page = await self.barrier.select(VERSIONS, query)
-            found += page
+            for row in page:
+                labelled = Labelled.of(row)
+                if labelled and before:
+                    relabelled[row.version] = labelled.labels != before.labels
+                before = labelled
+                found.append(replace(row, wrapped_dek=b"", box=b"", labels=UNSET))
             if len(page) < _PAGE:
-                return found
+                return found, relabelled
             after = (secret.id, page[-1].version)
 
 

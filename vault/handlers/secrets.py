@@ -23,6 +23,7 @@ from vault.handlers.settings import (
     settings_of,
 )
 from vault.model.instant import MAX
+from vault.model.labels import Labels
 from vault.model.mounts import MountBook
 from vault.model.operation import NO_FACTS, Capability
 from vault.model.path import ResourcePath
@@ -118,15 +119,14 @@ class Secrets:
                 raise no_secret()
             check_upsert(call, secret)
             self._check_cas(call.op.path, secret, payload.cas)
-            written = self._append(tx, call, secret, payload.value)
+            head = secret or self._head(call)
             head = replace(
-                written.secret,
-                metadata=written.secret.metadata if metadata is None else metadata,
-                tags=written.secret.tags if tags is None else tags,
-                expires_at=_keep(payload.expires_at, written.secret.expires_at),
+                head,
+                metadata=head.metadata if metadata is None else metadata,
+                tags=head.tags if tags is None else tags,
+                expires_at=_keep(payload.expires_at, head.expires_at),
             )
-            tx.put(SECRETS, head)
-            return Written(secret=head, version=written.version)
+            return self._append(tx, call, head, payload.value)
 
         return await self.barrier.commit(change, seals=1)
 
@@ -139,7 +139,7 @@ class Secrets:
             self._check_cas(call.op.path, secret, payload.cas)
             value = _merge(tx.open_value(current), payload.patch)
             _check_size(value)
-            return self._store_head(tx, self._append(tx, call, secret, value))
+            return self._append(tx, call, secret, value)
 
         return await self.barrier.commit(change, seals=1)
 
@@ -150,13 +150,9 @@ class Secrets:
         def change(tx: VaultTx) -> Written:
             secret, old = self._live_version(tx, call, payload.version)
             self._check_cas(call.op.path, secret, payload.cas)
-            return self._store_head(tx, self._append(tx, call, secret, tx.open_value(old)))
+            return self._append(tx, call, secret, tx.open_value(old))
 
         return await self.barrier.commit(change, seals=1)
-
-    def _store_head(self, tx: VaultTx, written: Written) -> Written:
-        tx.put(SECRETS, written.secret)
-        return written
 
     def _live_version(self, tx: VaultTx, call: Call, number: int) -> tuple[SecretRow, VersionRow]:
         secret = tx.get(SECRETS, call.op.path)
@@ -180,20 +176,25 @@ class Secrets:
                 "cas_mismatch", "check-and-set parameter did not match the current version"
             )
 
-    def _append(self, tx: VaultTx, call: Call, secret: SecretRow | None, value: bytes) -> Written:
-        """Put the next version and prune the oldest; the new head is the caller's to put."""
-        now, path = self.world.now(), call.op.path
-        settings = settings_of(secret, self.mounts.match(path))
-        head = secret or SecretRow(
-            name=path, id=self.world.new_id(), created_at=now, updated_at=now,
+    def _head(self, call: Call) -> SecretRow:
+        """Of a secret that is not there yet."""
+        now = self.world.now()
+        return SecretRow(
+            name=call.op.path, id=self.world.new_id(), created_at=now, updated_at=now,
             created_by=call.identity.name,
         )  # fmt: skip
+
+    def _append(self, tx: VaultTx, call: Call, head: SecretRow, value: bytes) -> Written:
+        """Put the next version and the head that points to it, and prune the oldest."""
+        now = self.world.now()
+        settings = settings_of(head, self.mounts.match(call.op.path))
         number = head.current_version + 1
         wrapped_dek, box, generation = tx.seal(head.id, number, value)
         version = VersionRow(
             secret_id=head.id, version=number, wrapped_dek=wrapped_dek, box=box,
             kek_generation=generation, created_at=now, created_by=call.identity.name,
             deletion_time=min(now + settings.delete_after, MAX) if settings.delete_after else 0,
+            labels=Labels(metadata=head.metadata, tags=head.tags),
         )  # fmt: skip
         tx.add(VERSIONS, [version])
         oldest = max(head.oldest_version, 1)
@@ -204,6 +205,7 @@ class Secrets:
             head, current_version=number, oldest_version=keep_from, status=Status.ACTIVE,
             updated_at=now,
         )  # fmt: skip
+        tx.put(SECRETS, head)
         return Written(secret=head, version=version)
 
 

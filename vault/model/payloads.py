@@ -56,6 +56,13 @@ class Versions(Struct, frozen=True, kw_only=True):
     versions: tuple[int, ...] = ()
 
 
+class CompareVersions(Struct, frozen=True, kw_only=True):
+    """What is said of two versions beside their values; `after` 0: of the secret as it is now."""
+
+    before: int
+    after: int = 0
+
+
 class WriteMetadata(Struct, frozen=True, kw_only=True):
     """Set a secret's metadata. `merge`: a `None` value deletes its key, the others stay."""
 

@@ -7,7 +7,9 @@ columns and refuses it when the stamp is wrong (`security.md`, "DB admin edits")
 from enum import StrEnum
 from typing import Any
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
+
+from vault.model.labels import Labels
 
 
 class Status(StrEnum):
@@ -47,6 +49,8 @@ class VersionRow(Struct, frozen=True, kw_only=True):
     """One version of a secret, key `(secret_id, version)`; its two sealed parts are stored apart.
 
     Destroying a version empties both; rekeying replaces `wrapped_dek` alone (docs/spec/sealed.md).
+    `labels` are those of the secret once the version was written. They are unset in a version that
+    is older than the column: what is unset is not encoded, so the `mac` that it has still holds.
     """
 
     secret_id: str
@@ -58,6 +62,7 @@ class VersionRow(Struct, frozen=True, kw_only=True):
     created_by: str
     deletion_time: int = 0  # may lie in the future (delete_version_after)
     destroyed: bool = False
+    labels: Labels | UnsetType = UNSET
     mac: bytes = b""
 
 

@@ -1,7 +1,10 @@
 """What handlers give back, for a dialect to put on its wire."""
 
+from typing import Self
+
 from msgspec import Struct
 
+from vault.model.labels import Labels
 from vault.model.records import AccessRow, MountRow, SecretRow, VersionRow
 
 
@@ -14,12 +17,57 @@ class SecretValue(Struct, frozen=True, kw_only=True):
 
 
 class SecretInfo(Struct, frozen=True, kw_only=True):
-    """Everything about a secret but its values; versions in ascending order."""
+    """Everything about a secret but its values.
+
+    `versions` are in ascending order, without their sealed parts and labels: there may be thousands
+    of each. `relabelled`: by version, whether its labels differ from those of the version before;
+    a version is not in it when it cannot be told.
+    """
 
     secret: SecretRow
     versions: list[VersionRow]
+    relabelled: dict[int, bool]
     access: AccessRow
     mount: MountRow | None
+
+
+class Labelled(Struct, frozen=True, kw_only=True):
+    """The labels of a version, with who wrote it when (Unix ns).
+
+    `version` 0 is the secret as it is now, whose labels may have been changed since its newest
+    version; who did that is in the audit log.
+    """
+
+    version: int
+    at: int
+    by: str
+    labels: Labels
+
+    @classmethod
+    def now(cls, secret: SecretRow) -> Self:
+        """The secret as it is."""
+        labels = Labels(metadata=secret.metadata, tags=secret.tags)
+        return cls(version=0, at=secret.updated_at, by="", labels=labels)
+
+    @classmethod
+    def of(cls, version: VersionRow) -> Self | None:
+        """A version; None if it is older than the keeping of labels."""
+        if not isinstance(version.labels, Labels):
+            return None
+        return cls(
+            version=version.version,
+            at=version.created_at,
+            by=version.created_by,
+            labels=version.labels,
+        )
+
+
+class Compared(Struct, frozen=True, kw_only=True):
+    """Two sides of one secret."""
+
+    secret: SecretRow
+    before: Labelled
+    after: Labelled
 
 
 class Written(Struct, frozen=True, kw_only=True):

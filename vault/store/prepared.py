@@ -11,7 +11,7 @@ from operator import attrgetter
 from typing import Any, Final, TypeAlias
 
 import sqlalchemy as sa
-from msgspec import Struct
+from msgspec import UNSET, Struct
 
 from vault.store.statements import Statements, plain
 from vault.store.table import Key
@@ -129,7 +129,8 @@ class ByRow:
     def _bind(self, row: Struct) -> Bound:
         values = list(self._fields(row))
         for position, bind in self._binders:
-            values[position] = bind(values[position])
+            value = values[position]
+            values[position] = bind(None if value is UNSET else value)
         return tuple(values)
 
 

@@ -43,6 +43,7 @@ class Statements:
         self.delete = sa.delete(sql).where(is_key)
         self._decoders = [(i, _decoder(c.type)) for i, c in _json(table)]
         self._names = [column.name for column in table.columns]
+        self._later = [column.name for column in table.columns if column.later]
         self.columns = {name: name for name in self._names} | {
             f"key_{name}": name for name in (*table.key, *table.searched)
         }
@@ -56,6 +57,9 @@ class Statements:
                 if values[position] is not None:
                     values[position] = decode(values[position])
             named = dict(zip(self._names, values, strict=True))
+            for name in self._later:
+                if named[name] is None:
+                    del named[name]
             # Bytes are bytes here: left to itself msgspec would take text for Base64.
             return msgspec.convert(named, self.table.row, builtin_types=(bytes,))
         except (msgspec.MsgspecError, TypeError):

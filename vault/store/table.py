@@ -6,7 +6,7 @@ from operator import attrgetter
 from typing import Any, Final, Generic, TypeAlias, TypeVar, cast
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct
 
 from vault.errors import ValidationError
 
@@ -43,12 +43,16 @@ _KINDS: Final[Mapping[object, Kind]] = {
 
 
 class Column(Struct, frozen=True):
-    """One field of the row struct as a column. `type` is the field's annotation."""
+    """One field of the row struct as a column. `type` is the field's annotation.
+
+    `later`: rows may be older than the column; a field that is unset is SQL's NULL.
+    """
 
     name: str
     kind: Kind
     type: Any
     nullable: bool
+    later: bool = False
 
 
 class Table(Generic[R]):
@@ -148,7 +152,8 @@ class Query(Struct, frozen=True, kw_only=True):
 
 def _column(field: msgspec.structs.FieldInfo, texts: tuple[str, ...]) -> Column:
     kind = Kind.TEXT if field.name in texts else _KINDS.get(field.type, Kind.JSON)
-    return Column(field.name, kind, field.type, nullable=field.default is None)
+    later = field.default is UNSET
+    return Column(field.name, kind, field.type, later or field.default is None, later)
 
 
 def _getter(names: tuple[str, ...]) -> Callable[[Struct], tuple[Any, ...]]:

@@ -5,9 +5,11 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from vault.errors import TamperedError
 from vault.model import records
+from vault.model.labels import Labels
 from vault.store import tables
 from vault.store.table import INTEGER_MAX, INTEGER_MIN, Table
 from vault.store.tx import Tx
@@ -62,6 +64,7 @@ def extreme_rows() -> list[tuple[Table[Any], Any]]:
         dict[str, str]: {HOSTILE: HOSTILE, "": ""},
         dict[str, Any]: {"a": [1, -1, 1.5, None, True, {"b": {}}], "ä": HOSTILE},
         dict[str, Any] | None: {"every": "1d", "keep": [1, 2]},
+        Labels | UnsetType: Labels(metadata={HOSTILE: ""}, tags=[HOSTILE]),
         list[dict[str, list[str]]]: [{"paths": ["a/*"], "capabilities": []}, {}],
     }
     rows = []
@@ -70,6 +73,7 @@ def extreme_rows() -> list[tuple[Table[Any], Any]]:
         values = {field.name: lasts[field.type] for field in fields}
         rows.append((table, table.row(**values)))
         least = {name: _least(value) for name, value in values.items()}
+        least |= {field.name: UNSET for field in fields if field.default is UNSET}
         for name in (*table.key, *table.unique, *table.references):
             least[name] = INTEGER_MAX if isinstance(least[name], int) else "x"
         rows.append((table, table.row(**least)))

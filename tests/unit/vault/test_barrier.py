@@ -5,13 +5,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from msgspec.structs import replace
+from msgspec import UNSET, Struct
+from msgspec.structs import asdict, replace
 
 from actors.testing import FakeWorld
 from vault.barrier import SECRETS, VERSIONS, Barrier, RowGuard, VaultTx
 from vault.crypto.keyring import Keyring
 from vault.crypto.uses import BLOCK
 from vault.errors import TamperedError, UnavailableError, ValidationError
+from vault.model.labels import Labels
 from vault.model.records import SecretRow, SystemRow, UserRow, VersionRow
 from vault.store.interface import Writes
 from vault.store.memory import MemoryBackend
@@ -73,6 +75,36 @@ async def vault() -> AsyncIterator[Vault]:
 def guard(org: str = "o", vault: str = "v") -> RowGuard:
     """Of a vault with a key of its own."""
     return RowGuard(Keyring.create(NOW, org=org, vault=vault))
+
+
+def test_a_version_from_before_labels_keeps_its_stamp() -> None:
+    """What is unset is not part of it, and what is set cannot be taken away or put in."""
+
+    class Before(Struct, frozen=True, kw_only=True):
+        secret_id: str = "i"
+        version: int = 1
+        wrapped_dek: bytes = b"dek"
+        box: bytes = b"box"
+        kek_generation: int = 1
+        created_at: int = NOW
+        created_by: str = "x"
+        deletion_time: int = 0
+        destroyed: bool = False
+        mac: bytes = b""
+
+    own = guard()
+    stamped = own.stamp("secret_versions", Before())
+    old = VersionRow(**asdict(stamped))
+    own.check("secret_versions", old)
+    new = own.stamp("secret_versions", replace(old, labels=Labels()))
+    own.check("secret_versions", new)
+    for forged in (
+        replace(old, labels=Labels()),
+        replace(new, labels=UNSET),
+        replace(new, labels=Labels(tags=["x"])),
+    ):
+        with pytest.raises(TamperedError):
+            own.check("secret_versions", forged)
 
 
 def test_a_stamped_row_is_believed() -> None:

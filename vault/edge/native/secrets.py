@@ -8,14 +8,16 @@ from msgspec import Meta, Raw, Struct
 from vault.edge.dialect import Dialect
 from vault.edge.native.endpoint import MERGE_PATCH, Endpoints
 from vault.edge.native.views import (
+    DiffBody,
     InfoBody,
     PageBody,
     SecretBody,
     VersionBody,
+    diff_body,
     info_body,
     secret_body,
     value_body,
-    version_body,
+    version_bodies,
 )
 from vault.edge.request import Request
 from vault.errors import NotFoundError, ValidationError
@@ -24,6 +26,7 @@ from vault.model.path import MAX_BYTES, ResourcePath
 from vault.model.payloads import (
     MOST_SHOWN,
     MOST_VERSIONS,
+    CompareVersions,
     ListSecrets,
     Nothing,
     PatchSecret,
@@ -91,6 +94,13 @@ class ReadQuery(Struct, frozen=True, forbid_unknown_fields=True):
     """Which version; 0 is the current one."""
 
     version: Number = 0
+
+
+class DiffQuery(Struct, frozen=True, forbid_unknown_fields=True, rename={"before": "from"}):
+    """`from` one version `to` another; 0 is the secret as it is now."""
+
+    before: Counted
+    to: Number = 0
 
 
 class CasQuery(Struct, frozen=True, forbid_unknown_fields=True):
@@ -236,7 +246,19 @@ async def rollback(
 @secrets.add("GET", "versions/{path}", "List the versions", returns=list[VersionBody])
 async def versions(dialect: Dialect, request: Request, name: str) -> list[VersionBody]:
     info = await dialect.run(request, "secret.metadata.read", named(name), Nothing())
-    return [version_body(row) for row in info.versions]
+    return version_bodies(info)
+
+
+@secrets.add(
+    "GET",
+    "diff/{path}",
+    "What two versions differ in, but for their values",
+    query=DiffQuery,
+    returns=DiffBody,
+)
+async def diff(dialect: Dialect, request: Request, name: str, *, query: DiffQuery) -> DiffBody:
+    asked = CompareVersions(before=query.before, after=query.to)
+    return diff_body(await dialect.run(request, "secret.metadata.diff", named(name), asked))
 
 
 @secrets.add("GET", "metadata/{path}", "Read everything but the values", returns=InfoBody)

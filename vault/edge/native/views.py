@@ -3,8 +3,9 @@
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from vault.model.instant import rfc3339, rfc3339_or_none
-from vault.model.records import SecretRow, VersionRow
-from vault.model.results import SecretInfo, SecretValue
+from vault.model.labels import LabelDiff
+from vault.model.records import SecretRow
+from vault.model.results import Compared, Labelled, SecretInfo, SecretValue
 
 
 class SecretBody(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -26,13 +27,36 @@ class SecretBody(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class VersionBody(Struct, frozen=True, kw_only=True):
-    """One version, with who wrote it."""
+    """One version, with who wrote it.
+
+    `metadata_changed`: whether metadata or tags differ from those of the version before; null when
+    there is none before, or when one of the two is older than the keeping of metadata.
+    """
 
     version: int
     created_at: str
     created_by: str
     deleted_at: str | None
     destroyed: bool
+    metadata_changed: bool | None
+
+
+class SideBody(Struct, frozen=True, kw_only=True):
+    """What was said of a secret once a version was written; `version` 0: what is said now."""
+
+    version: int
+    at: str
+    by: str
+    metadata: dict[str, str]
+    tags: list[str]
+
+
+class DiffBody(Struct, frozen=True, kw_only=True, rename={"before": "from", "after": "to"}):
+    """Two versions, and what came, went and changed from the one to the other."""
+
+    before: SideBody
+    after: SideBody
+    changes: LabelDiff
 
 
 class InfoBody(Struct, frozen=True, kw_only=True):
@@ -88,14 +112,37 @@ def value_body(result: SecretValue) -> SecretBody:
     )
 
 
-def version_body(row: VersionRow) -> VersionBody:
-    """One version."""
-    return VersionBody(
-        version=row.version,
-        created_at=rfc3339(row.created_at),
-        created_by=row.created_by,
-        deleted_at=rfc3339_or_none(row.deletion_time),
-        destroyed=row.destroyed,
+def version_bodies(info: SecretInfo) -> list[VersionBody]:
+    """The versions of a secret."""
+    return [
+        VersionBody(
+            version=row.version,
+            created_at=rfc3339(row.created_at),
+            created_by=row.created_by,
+            deleted_at=rfc3339_or_none(row.deletion_time),
+            destroyed=row.destroyed,
+            metadata_changed=info.relabelled.get(row.version),
+        )
+        for row in info.versions
+    ]
+
+
+def diff_body(found: Compared) -> DiffBody:
+    """Both sides with their difference."""
+    return DiffBody(
+        before=_side(found.before),
+        after=_side(found.after),
+        changes=LabelDiff.between(found.before.labels, found.after.labels),
+    )
+
+
+def _side(of: Labelled) -> SideBody:
+    return SideBody(
+        version=of.version,
+        at=rfc3339(of.at),
+        by=of.by,
+        metadata=of.labels.metadata,
+        tags=of.labels.tags,
     )
 
 
@@ -104,7 +151,7 @@ def info_body(info: SecretInfo) -> InfoBody:
     secret, access = info.secret, info.access
     return InfoBody(
         secret=secret_body(secret),
-        versions=[version_body(row) for row in info.versions],
+        versions=version_bodies(info),
         max_versions=secret.max_versions,
         cas_required=secret.cas_required,
         delete_version_after_seconds=secret.delete_version_after // 10**9,

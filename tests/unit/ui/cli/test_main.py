@@ -86,7 +86,7 @@ def test_routes_are_those_of_the_agent(cli: Run) -> None:
 
     served = {e.template.split("/")[0] for resource in RESOURCES for e in resource.all}
     asked = ("secrets", "policies", "users", "roles", "keys", "tokens", "audit", "system",
-             "versions", "metadata", "rollback", "delete", "undelete", "destroy",
+             "versions", "diff", "metadata", "rollback", "delete", "undelete", "destroy",
              "policies-effective", "policies-dry-run")  # fmt: skip
     assert set(asked) <= served
     assert route("x").startswith("/api/v1/")

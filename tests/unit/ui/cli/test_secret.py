@@ -114,6 +114,31 @@ def test_rollback_and_versions(agent: FakeAgent, cli: Run) -> None:
     assert agent.asked[1] == ("POST", "/api/v1/rollback/secret/a", {"version": 1, "cas": 2})
 
 
+def test_a_difference_is_a_row_for_each_change(agent: FakeAgent, cli: Run) -> None:
+    """Two versions, or one and the secret as it is now; the same is said to be the same."""
+    changes = {
+        "metadata_added": {"tier": "1"}, "metadata_removed": {"team": "a"},
+        "metadata_changed": {"env": {"from": "dev", "to": "prod"}},
+        "tags_added": ["web"], "tags_removed": ["db"],
+    }  # fmt: skip
+    agent.answer({"changes": changes})
+    told = cli("secret", "diff", "secret/a", "1", "2").out
+    assert [line.split() for line in told.splitlines()] == [
+        ["what", "key", "from", "to"],
+        ["metadata", "env", "dev", "prod"],
+        ["metadata", "team", "a"],
+        ["metadata", "tier", "1"],
+        ["tag", "db", "db"],
+        ["tag", "web", "web"],
+    ]  # fmt: skip
+    agent.answer({"changes": {key: type(value)() for key, value in changes.items()}})
+    same = cli("secret", "diff", "secret/a", "1")
+    assert (same.code, same.out, same.err) == (0, "", "metadata and tags are the same\n")
+    assert [asked for _, asked, _ in agent.asked] == [
+        "/api/v1/diff/secret/a?from=1&to=2", "/api/v1/diff/secret/a?from=1&to=0",
+    ]  # fmt: skip
+
+
 def test_purge_asks_first(agent: FakeAgent, cli: Run) -> None:
     """No answer is no."""
     assert cli("secret", "purge", "secret/a").code == 130

@@ -1,13 +1,24 @@
 """Tests of metadata: everything about a secret but its values."""
 
 import pytest
+from msgspec import UNSET
+from msgspec.structs import replace
 
 from tests.unit.vault.handlers.conftest import SECOND, House
+from vault.barrier import VERSIONS
 from vault.errors import ConflictError, NotFoundError, ValidationError
+from vault.model.labels import Labels
 from vault.model.operation import Facts
-from vault.model.payloads import ReadSecret, WriteMetadata
+from vault.model.payloads import (
+    CompareVersions,
+    PatchSecret,
+    ReadSecret,
+    Rollback,
+    Versions,
+    WriteMetadata,
+)
 from vault.model.records import Status
-from vault.model.results import SecretInfo
+from vault.model.results import Compared, SecretInfo
 
 APP = "secret/app"
 
@@ -49,8 +60,8 @@ async def test_write_merges_or_replaces(house: House) -> None:
     await house.write(APP, metadata={"a": "1", "b": "2"})
     merge = WriteMetadata(metadata={"a": None, "c": "3"}, merge=True)
     assert (await house.do("secret.metadata.write", APP, merge)).metadata == {"b": "2", "c": "3"}
-    replace = WriteMetadata(metadata={"d": "4"})
-    assert (await house.do("secret.metadata.write", APP, replace)).metadata == {"d": "4"}
+    anew = WriteMetadata(metadata={"d": "4"})
+    assert (await house.do("secret.metadata.write", APP, anew)).metadata == {"d": "4"}
 
 
 async def test_write_changes_what_it_names(house: House) -> None:
@@ -111,3 +122,85 @@ async def test_new_facts_are_proposed(house: House) -> None:
     assert changed == Facts(exists=True, tags=frozenset({"b"}), metadata={"l": "w"})
     replaced = proposes(WriteMetadata(metadata={"m": "x"}), facts)
     assert replaced.metadata == {"m": "x"}
+
+
+async def diff(house: House, before: int, after: int = 0) -> Compared:
+    """What two versions were said to be."""
+    asked = CompareVersions(before=before, after=after)
+    found: Compared = await house.do("secret.metadata.diff", APP, asked)
+    return found
+
+
+async def test_each_version_keeps_what_was_said_of_it(house: House) -> None:
+    """Given with the write, or as it was; changing the metadata later changes no version."""
+    await house.write(APP, metadata={"env": "dev"}, tags=["b", "a"])
+    merge = WriteMetadata(metadata={"env": "prod"}, merge=True, tags=["c"])
+    await house.do("secret.metadata.write", APP, merge)
+    await house.do("secret.patch", APP, PatchSecret(patch=b'{"x":1}'))
+    await house.do("secret.rollback", APP, Rollback(version=1))
+    await house.write(APP, metadata={})
+    found = await diff(house, 1, 2)
+    assert found.before.labels == Labels(metadata={"env": "dev"}, tags=["a", "b"])
+    assert found.after.labels == Labels(metadata={"env": "prod"}, tags=["c"])
+    assert (found.before.by, found.before.version) == ("root", 1)
+    assert (await diff(house, 3)).before.labels == found.after.labels
+    assert (await diff(house, 3)).after.labels == Labels(tags=["c"])
+    info: SecretInfo = await house.do("secret.metadata.read", APP)
+    assert info.relabelled == {2: True, 3: False, 4: True}
+
+
+async def test_a_difference_with_the_secret_as_it_is_now(house: House) -> None:
+    """Version 0: when it was changed last; by whom is not kept there. It counts as no use."""
+    await house.write(APP)
+    house.world.time += SECOND
+    await house.do("secret.metadata.write", APP, WriteMetadata(tags=["t"]))
+    found = await diff(house, 1)
+    assert (found.after.version, found.after.at, found.after.by) == (0, house.world.time, "")
+    assert found.after.labels.tags == ["t"]
+    info: SecretInfo = await house.do("secret.metadata.read", APP)
+    assert (info.access.value_reads, info.access.metadata_reads) == (0, 1)
+
+
+async def test_what_was_said_outlives_the_value(house: House) -> None:
+    """A destroyed version has no value left; who wrote it, and what it was called, stays."""
+    await house.write(APP, tags=["t"])
+    await house.do("secret.destroy", APP, Versions(versions=(1,)))
+    assert (await diff(house, 1, 1)).before.labels.tags == ["t"]
+
+
+async def test_versions_are_listed_without_what_may_be_large(house: House) -> None:
+    """A secret has up to 10,000 of them: neither the sealed parts nor the labels are gathered."""
+    await house.write(APP, tags=["t"])
+    info: SecretInfo = await house.do("secret.metadata.read", APP)
+    (row,) = info.versions
+    assert (row.wrapped_dek, row.box, row.labels) == (b"", b"", UNSET)
+
+
+async def test_a_version_from_before_labels_were_kept(house: House) -> None:
+    """It says so, and what to do; whether the next one changed anything is not known."""
+    written = await house.write(APP)
+    old = await house.version(written.secret.id, 1)
+    assert old is not None
+    await house.barrier.commit(lambda tx: tx.put(VERSIONS, replace(old, labels=UNSET)))
+    await house.write(APP)
+    await house.write(APP)
+    with pytest.raises(NotFoundError) as caught:
+        await diff(house, 1, 2)
+    assert caught.value.code == "labels_not_kept"
+    assert "version 1" in caught.value.message
+    with pytest.raises(NotFoundError) as caught:
+        await diff(house, 2, 9)
+    assert caught.value.code == "version_not_found"
+    info: SecretInfo = await house.do("secret.metadata.read", APP)
+    assert info.relabelled == {3: False}
+
+
+async def test_no_difference_of_no_secret(house: House) -> None:
+    """Nor when what was decided on is no longer so."""
+    with pytest.raises(NotFoundError) as caught:
+        await diff(house, 1)
+    assert caught.value.code == "secret_not_found"
+    await house.write(APP, tags=["t"])
+    asked = CompareVersions(before=1)
+    with pytest.raises(ConflictError):
+        await house.do("secret.metadata.diff", APP, asked, decisive=True, tags=frozenset())

@@ -10,6 +10,7 @@ from vault.errors import ConflictError, NotFoundError, TooLargeError, Validation
 from vault.handlers.settings import MAX_VALUE
 from vault.model.instant import MAX
 from vault.model.payloads import (
+    CompareVersions,
     Nothing,
     PatchSecret,
     ReadSecret,
@@ -114,6 +115,7 @@ ON_ONE_SECRET: list[tuple[str, object]] = [
     ("secret.patch", PatchSecret(patch=b"{}")),
     ("secret.rollback", Rollback(version=1)),
     ("secret.metadata.read", Nothing()),
+    ("secret.metadata.diff", CompareVersions(before=1)),
     ("secret.metadata.write", WriteMetadata(tags=["mine"])),
     ("secret.delete", Versions()),
     ("secret.undelete", Versions()),

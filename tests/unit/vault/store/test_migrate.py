@@ -1,22 +1,27 @@
 """vault.store.migrate: to this program's schema, whole, or not at all."""
 
+import json
+import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from msgspec import UNSET
 
-from tests.contract.store.samples import put, system
+from tests.contract.store.samples import StampGuard, put, secret, system, version
 from vault.errors import UnavailableError
 from vault.store.migrate import SCRIPTS, migrate
+from vault.store.revision import HEAD
 from vault.store.schema import METADATA
 from vault.store.sqlite import SqliteBackend
-from vault.store.tables import SYSTEM
+from vault.store.tables import SECRETS, SYSTEM, VERSIONS
 from vault.store.tx import transact
 
 ROOT = Path(__file__).parents[4]
@@ -25,7 +30,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "next"
-down_revision = "0001"
+down_revision = "HEAD"
 
 
 def upgrade():
@@ -66,7 +71,7 @@ def versions(tmp_path: Path) -> Path:
     folder.mkdir()
     for script in (SCRIPTS / "versions").glob("v*.py"):
         (folder / script.name).write_text(script.read_text())
-    (folder / "next.py").write_text(NEXT_STEP)
+    (folder / "next.py").write_text(NEXT_STEP.replace("HEAD", HEAD))
     return folder
 
 
@@ -123,6 +128,41 @@ def test_again(file: Path) -> None:
     before = file.read_bytes()
     upgrade(file, SCRIPTS / "versions")
     assert file.read_bytes() == before
+
+
+def test_versions_from_before_labels_are_as_they_were(tmp_path: Path) -> None:
+    """A database of the first step keeps its versions with their stamps; labels are unset."""
+    file, first = tmp_path / "vault.db", tmp_path / "first"
+    first.mkdir()
+    shutil.copy(SCRIPTS / "versions" / "v0001_initial.py", first)
+    upgrade(file, first)
+    old = StampGuard().stamp(VERSIONS.name, version("i", 1))
+    names = [column.name for column in VERSIONS.columns if column.name != "labels"]
+    head = StampGuard().stamp(SECRETS.name, secret("a", id="i"))
+    with sqlite3.connect(file) as database:
+        _insert(database, SECRETS.name, {name: getattr(head, name) for name in SECRETS.kinds})
+        _insert(database, VERSIONS.name, {name: getattr(old, name) for name in names})
+    database.close()
+    backend = SqliteBackend(f"sqlite:///{file}")
+    backend.open()
+    with backend.read() as session:
+        found = session.get(VERSIONS, ("i", 1))
+        assert found == old
+        assert found is not None
+        assert found.labels is UNSET
+    change = put(VERSIONS, msgspec.structs.replace(old, destroyed=True))
+    transact(backend, change, StampGuard())
+    with backend.read() as session:
+        again = session.get(VERSIONS, ("i", 1))
+        assert again is not None
+        assert (again.destroyed, again.labels) == (True, UNSET)
+    backend.close()
+
+
+def _insert(database: sqlite3.Connection, table: str, row: dict[str, object]) -> None:
+    values = [json.dumps(v) if isinstance(v, list | dict) else v for v in row.values()]
+    marks = ", ".join("?" * len(values))
+    database.execute(f"INSERT INTO {table} ({', '.join(row)}) VALUES ({marks})", values)  # noqa: S608  # names of ours
 
 
 def test_next_step(file: Path, versions: Path) -> None:

@@ -46,6 +46,20 @@ export interface Version {
   created_by: string;
   deleted_at: string | null;
   destroyed: boolean;
+  /** Or tags; null when it is not known. */
+  metadata_changed: boolean | null;
+}
+
+/** What was said of a secret once a version was written; `version` 0: what is said now. */
+export interface Side {
+  version: number;
+  metadata: Record<string, string>;
+  tags: string[];
+}
+
+export interface Sides {
+  from: Side;
+  to: Side;
 }
 
 /** Everything about a secret but its values. */

@@ -34,6 +34,7 @@ def info(**changes: Any) -> SecretInfo:
     return SecretInfo(
         secret=SecretRow(**(row | changes)),
         versions=versions,
+        relabelled={},
         access=AccessRow(secret_id="s"),
         mount=None,
     )

@@ -7,6 +7,7 @@ import pytest
 
 from vault.errors import NotFoundError
 from vault.model.payloads import (
+    CompareVersions,
     ListSecrets,
     PatchSecret,
     ReadSecret,
@@ -16,7 +17,7 @@ from vault.model.payloads import (
     WriteSecret,
 )
 from vault.model.records import AccessRow, SecretRow, VersionRow
-from vault.model.results import Page, SecretInfo, SecretValue, Written
+from vault.model.results import Compared, Labelled, Page, SecretInfo, SecretValue, Written
 
 ROW = SecretRow(
     name="secret/a", id="s1", current_version=2, created_at=10**18, updated_at=10**18,
@@ -117,7 +118,7 @@ async def test_metadata_and_versions(wire: Any) -> None:
     """Versions say who wrote each; the counts of reads are there."""
     access = AccessRow(secret_id="s1", value_reads=3, last_value_read=10**18)
     wire.gate.answers["secret.metadata.read"] = SecretInfo(
-        secret=ROW, versions=[VERSION], access=access, mount=None
+        secret=ROW, versions=[VERSION], relabelled={}, access=access, mount=None
     )
     info = json.loads((await wire.ask("GET", "metadata/secret/a")).body)
     assert info["access_count"] == 3
@@ -127,6 +128,19 @@ async def test_metadata_and_versions(wire: Any) -> None:
     assert wire.asked == ("secret.purge", "secret/a")
     assert (await wire.ask("DELETE", "secrets/secret/a")).status == 204
     assert wire.asked == ("secret.delete", "secret/a")
+
+
+async def test_two_versions_are_compared(wire: Any) -> None:
+    """`from` is a version, `to` another or, left out, the secret as it is now."""
+    now = Labelled.now(ROW)
+    wire.gate.answers["secret.metadata.diff"] = Compared(secret=ROW, before=now, after=now)
+    assert (await wire.ask("GET", "diff/secret/a?from=1&to=2")).status == 200
+    assert wire.last.payload == CompareVersions(before=1, after=2)
+    assert wire.asked == ("secret.metadata.diff", "secret/a")
+    await wire.ask("GET", "diff/secret/a?from=1")
+    assert wire.last.payload == CompareVersions(before=1, after=0)
+    for wrong in ("", "?from=0", "?to=1", "?from=x", "?from=1&before=2"):
+        assert (await wire.ask("GET", f"diff/secret/a{wrong}")).status == 400, wrong
 
 
 @pytest.mark.parametrize("name", ["a//b", "a/../b", "a%2Fb", "a%00", "sys/x", "a%20", "%FF"])

@@ -5,9 +5,10 @@ import json
 import msgspec
 from msgspec.structs import replace
 
-from vault.edge.native.views import secret_body, value_body, version_body
-from vault.model.records import SecretRow, VersionRow
-from vault.model.results import SecretValue
+from vault.edge.native.views import diff_body, secret_body, value_body, version_bodies
+from vault.model.labels import Labels
+from vault.model.records import AccessRow, SecretRow, VersionRow
+from vault.model.results import Compared, Labelled, SecretInfo, SecretValue
 
 ROW = SecretRow(
     name="secret/a", id="s1", current_version=2, created_at=10**18, updated_at=10**18,
@@ -38,7 +39,32 @@ def test_a_value_names_its_version_and_key() -> None:
 
 
 def test_a_version_says_who_and_when() -> None:
-    """With the time of its deletion, and none where there is none."""
-    shown = version_body(VERSION)
+    """With the time of its deletion, and none where there is none; whether it changed labels."""
+    info = SecretInfo(
+        secret=ROW, versions=[VERSION, replace(VERSION, version=2, deletion_time=0)],
+        relabelled={2: True}, access=AccessRow(secret_id="s1"), mount=None,
+    )  # fmt: skip
+    shown, live = version_bodies(info)
     assert (shown.created_by, shown.deleted_at) == ("alice", "2001-09-09T01:46:40Z")
-    assert version_body(replace(VERSION, deletion_time=0)).deleted_at is None
+    assert live.deleted_at is None
+    assert (shown.metadata_changed, live.metadata_changed) == (None, True)
+
+
+def test_a_difference_has_both_sides() -> None:
+    """`from` and `to`, who wrote which when, and what is not the same."""
+    old = Labels(metadata={"env": "dev", "team": "a"}, tags=["t"])
+    labelled = Labelled.of(replace(VERSION, labels=old))
+    assert labelled is not None
+    now = Labelled.now(replace(ROW, metadata={"env": "prod", "tier": "1"}))
+    shown = json.loads(
+        msgspec.json.encode(diff_body(Compared(secret=ROW, before=labelled, after=now)))
+    )
+    assert (shown["from"]["by"], shown["from"]["metadata"]["env"]) == ("alice", "dev")
+    assert (shown["to"]["version"], shown["to"]["tags"]) == (0, ["t"])
+    assert shown["changes"] == {
+        "metadata_added": {"tier": "1"},
+        "metadata_removed": {"team": "a"},
+        "metadata_changed": {"env": {"from": "dev", "to": "prod"}},
+        "tags_added": [],
+        "tags_removed": [],
+    }

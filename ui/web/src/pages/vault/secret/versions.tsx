@@ -6,12 +6,12 @@ import { plural } from "../../../lib/format";
 import { State } from "../../../parts/badge";
 import { Button } from "../../../parts/button";
 import { Card } from "../../../parts/card";
-import { Diff } from "../../../parts/code";
 import { Dialog } from "../../../parts/dialog";
-import { Select } from "../../../parts/field";
 import { type Column, Table } from "../../../parts/table";
 import { TimeAgo } from "../../../parts/time";
+import { Compare } from "./compare";
 import { Value } from "./value";
+import { stateOf } from "./version";
 
 interface VersionsProps {
   secret: Secret;
@@ -45,7 +45,7 @@ export function Versions({ secret, versions, done }: VersionsProps) {
           title={`Version ${row.version}`}
           aside={<Actions of={row} secret={secret} ask={setAsks} />}
         >
-          <Compare versions={newest} after={row} />
+          <Compare name={secret.name} versions={newest} chosen={row} />
         </Card>
       )}
       {row && row.version !== secret.version && stateOf(row) === "active" && (
@@ -79,27 +79,6 @@ function Actions({ of, secret, ask }: ActionsProps) {
         Destroy…
       </Button>
     </span>
-  );
-}
-
-/** What is different between two versions, as far as it is no secret. */
-function Compare({ versions, after }: { versions: readonly Version[]; after: Version }) {
-  const before = versions.find(({ version }) => version < after.version);
-  const [other, setOther] = useState(0);
-  const held = versions.find(({ version }) => version === other) ?? before ?? after;
-  return (
-    <div class="stack">
-      <span class="line">
-        <span class="muted">beside</span>
-        <Select
-          aria-label="Version to compare with"
-          value={`${held.version}`}
-          change={value => setOther(Number(value))}
-          options={versions.map(({ version }) => [`${version}`, `Version ${version}`])}
-        />
-      </span>
-      <Diff label="What is different" before={told(held)} after={told(after)} />
-    </div>
   );
 }
 
@@ -150,21 +129,6 @@ function Ask({ what, secret, row, close, done }: AskProps) {
   );
 }
 
-function stateOf(version: Version): "active" | "deleted" | "destroyed" {
-  if (version.destroyed) return "destroyed";
-  return version.deleted_at && Date.parse(version.deleted_at) <= Date.now() ? "deleted" : "active";
-}
-
-function told(version: Version): string {
-  return [
-    `version: ${version.version}`,
-    `written by: ${version.created_by}`,
-    `written at: ${version.created_at}`,
-    `state: ${stateOf(version)}`,
-    `deleted at: ${version.deleted_at ?? "–"}`,
-  ].join("\n");
-}
-
 const COLUMNS: Column<Version>[] = [
   { name: "version", title: "Version", width: "5rem", cell: row => row.version },
   { name: "state", title: "State", width: "7rem", cell: row => <State of={stateOf(row)} /> },
@@ -172,6 +136,13 @@ const COLUMNS: Column<Version>[] = [
     name: "by",
     title: "Written by",
     cell: row => <span title={row.created_by}>{row.created_by}</span>,
+  },
+  {
+    name: "metadata",
+    title: "Metadata",
+    width: "6.5rem",
+    wide: true,
+    cell: row => (row.metadata_changed ? "changed" : ""),
   },
   {
     name: "at",
