@@ -66,7 +66,7 @@ class Tree:
 
 def _walk(root: Path, folder: Path) -> Iterator[str]:
     for entry in folder.iterdir():
-        if entry.is_symlink():
+        if entry.is_symlink() or entry.name == ".git":  # a file in a work tree beside another
             continue
         if entry.is_dir():
             if not _is_made(entry):

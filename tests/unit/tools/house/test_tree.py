@@ -8,7 +8,8 @@ Plant = Callable[[dict[str, str]], Tree]
 
 
 @pytest.mark.parametrize(
-    "made", [".venv/x.py", ".git/x.py", "build/x.py", "a/__pycache__/x.py", "f.egg-info/x.py"]
+    "made",
+    [".venv/x.py", ".git/x.py", ".git", "build/x.py", "a/__pycache__/x.py", "f.egg-info/x.py"],
 )
 def test_what_tools_made_is_not_looked_at(plant: Plant, made: str) -> None:
     """The rules read the project, not its caches and environments."""
