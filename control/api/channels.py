@@ -182,11 +182,14 @@ async def get(call: Call, org: str, channel: str) -> ChannelView:
 
 
 @channels.add(
-    "PUT", _ONE, "Replace its terms; password and url stay if they are left out", role=Role.ADMIN,
-    fresh=True, body=NewChannel, unrecorded=_UNRECORDED, returns=ChannelView, errors=(409,),
+    "PUT", _ONE,
+    "Replace its terms; password and url stay if left out, a webhook's other url has another key",
+    role=Role.ADMIN, fresh=True, body=NewChannel, unrecorded=_UNRECORDED, returns=Keyed,
+    errors=(409,),
 )  # fmt: skip
-async def change(call: Call, org: str, channel: str, *, body: NewChannel) -> ChannelView:
-    return _view(await call.plane.channels.change(org, channel, _draft(body)))
+async def change(call: Call, org: str, channel: str, *, body: NewChannel) -> Keyed:
+    held, key = await call.plane.channels.change(org, channel, _draft(body))
+    return Keyed(_view(held), key)
 
 
 @channels.add(

@@ -108,10 +108,12 @@ class Channels:
         await self._store.write(change)
         return Held(made, 0, 0), webhook.shown(keys[0]) if keys else ""
 
-    async def change(self, org: str, identifier: str, draft: Draft) -> Held:
+    async def change(self, org: str, identifier: str, draft: Draft) -> tuple[Held, str]:
         """Replace its terms. Raises `NotFoundError`, `ValidationError`, `ConflictError`.
 
-        A password stays with the server that it was for: elsewhere it would be given away.
+        A password stays with the server that it was for: elsewhere it would be given away. So does
+        a signing key: a webhook at another address gets one of its own, told here, else empty.
+        What the new receiver is sent cannot be passed off to the old one.
         """
         before = (await self.get(org, identifier)).channel
         host, now = self._checked(draft, before), self._world.now()
@@ -119,6 +121,9 @@ class Channels:
         same = draft.terms.server == before.terms.server
         password = draft.password or (old.password if same else "")
         secrets = replace(old, password=password, url=draft.url or old.url)
+        moved = draft.type is Type.WEBHOOK and secrets.url != old.url
+        if moved:
+            secrets = replace(secrets, keys=(webhook.new_key(),), until=0)
         sealed = self._sealed(before, secrets)
 
         def change(tx: Tx) -> Held:
@@ -134,7 +139,8 @@ class Channels:
             channels.put_channel(tx, made)
             return _held(tx, org, [made])[0]
 
-        return await self._store.write(change)
+        held = await self._store.write(change)
+        return held, webhook.shown(secrets.keys[0]) if moved else ""
 
     async def remove(self, org: str, identifier: str) -> None:
         """And all that waits for it. Raises `NotFoundError`."""

@@ -59,17 +59,17 @@ async def test_what_is_left_out_stays(there: Rig) -> None:
     own = there.parts.channels
     held, _ = await own.create("acme", HOOK)
     one = held.channel.id
-    changed = await own.change("acme", one, replace(HOOK, name="other", url=""))
+    changed, _ = await own.change("acme", one, replace(HOOK, name="other", url=""))
     assert (changed.channel.name, changed.channel.host) == ("other", "hooks.example")
     assert own.secrets(changed.channel).url == HOOK.url
     mail, _ = await own.create("acme", MAIL)
-    kept = await own.change("acme", mail.channel.id, replace(MAIL, password=""))
+    kept, _ = await own.change("acme", mail.channel.id, replace(MAIL, password=""))
     assert own.secrets(kept.channel).password == "sesame"
     theirs = replace(MAIL.terms, server=replace(SERVER, host="evil.example"))
     with pytest.raises(ValidationError, match="password"):
         await own.change("acme", mail.channel.id, replace(MAIL, terms=theirs, password=""))
     bare = replace(theirs, server=replace(SERVER, host="evil.example", username=""))
-    moved = await own.change("acme", mail.channel.id, replace(MAIL, terms=bare, password=""))
+    moved, _ = await own.change("acme", mail.channel.id, replace(MAIL, terms=bare, password=""))
     assert own.secrets(moved.channel).password == ""
 
 
@@ -151,6 +151,31 @@ async def test_a_key_is_renewed_with_a_day_of_both(there: Rig) -> None:
     mail, _ = await own.create("acme", MAIL)
     with pytest.raises(ConflictError):
         await own.renew_key("acme", mail.channel.id)
+
+
+async def test_another_address_has_another_key(there: Rig) -> None:
+    """Neither receiver can pass off to the other what was signed for it; the same address keeps it.
+
+    Also while two keys sign: nothing of them goes to the new address.
+    """
+    own = there.parts.channels
+    with receiver() as first, receiver() as second:
+        held, _ = await own.create("acme", replace(HOOK, url=first.url()))
+        one = held.channel.id
+        _, old = await own.renew_key("acme", one)
+        for same in (first.url(), ""):
+            _, nothing = await own.change("acme", one, replace(HOOK, url=same))
+            assert nothing == ""
+        moved, new = await own.change("acme", one, replace(HOOK, url=second.url()))
+        assert new not in {"", old}
+        secrets = own.secrets(moved.channel)
+        assert (len(secrets.keys), secrets.until) == (1, 0)
+        await own.test("acme", one, "acme/ann")
+        _, headers, body = second.requests[0]
+        assert (is_genuine(old, headers, body), is_genuine(new, headers, body)) == (False, True)
+    slack, _ = await own.create("acme", replace(HOOK, name="slack", type=Type.SLACK))
+    other = replace(HOOK, name="slack", type=Type.SLACK, url="https://hooks.example/other")
+    assert (await own.change("acme", slack.channel.id, other))[1] == ""
 
 
 async def test_a_test_is_a_real_message(there: Rig) -> None:

@@ -41,8 +41,7 @@ export function Edit({ channel, close, saved }: EditProps) {
     const body = bodyOf(draft, channel?.enabled ?? true);
     const path = ofOrganization(channel ? `channels/${channel.id}` : "channels");
     try {
-      if (channel) saved({ channel: await put<Channel>(path, body), key: "" });
-      else saved(await post<Made>(path, body));
+      saved(await (channel ? put<Made>(path, body) : post<Made>(path, body)));
     } catch (thrown) {
       const { field, message } = asApiError(thrown);
       setFault({ field, text: message });
