@@ -228,7 +228,7 @@ def _wire(
     collector = Collector(store, trail, witness, rules, limits)
     policy_key = PolicyKey(keys.policy)
     policies = Policies(store, bus, Terms(policy_key, settings.keys.bundle_life), world)
-    aftermath = Aftermath(store, bus, watch, policies, alerts)
+    aftermath = Aftermath(store, bus, watch, policies)
     invitations = Invitations(store, passwords, sealer, opening, world)
     factors = Factors(store, sealer, opening, ends, world)
     secret, means = invitations.secret, _means(settings)
@@ -372,7 +372,6 @@ def _jobs(plane: Plane, settings: Settings) -> list[Job]:
         Job("rollouts", ROLL_EVERY, duty.led(plane.rollouts.tick)),
         Job("policies", FOLLOW_EVERY, plane.policies.catch_up, bell=plane.policies.bell),
         Job("second-tries", RETRY_EVERY, duty.led(plane.policies.try_again)),
-        Job("aftermath", FOLLOW_EVERY, plane.aftermath.tick),
         Job("capacity", CAPACITY_EVERY, duty.led(plane.capacity.tick)),
         Job("reports", REPORT_EVERY, duty.led(plane.reports.tick)),
         Job("report-schedules", SCHEDULE_EVERY, duty.led(plane.schedules.tick)),

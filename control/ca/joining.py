@@ -41,7 +41,8 @@ class Joining:
         """Take a request, or answer one that was decided.
 
         Raises `ValidationError` for a faulty request, `RateLimitError` when too many are pending,
-        `AuthorizationError` when it was refused, `ConflictError` when its name is taken meanwhile.
+        `AuthorizationError` when it was refused, `ConflictError` when its name is taken meanwhile,
+        or (`key_used`) when its key has had a certificate that is over: with another key it may.
         """
         asker = asker_of(request.csr)
         check_binding(request.link_key, request.csr, request.proof)
@@ -50,6 +51,9 @@ class Joining:
         def step(tx: LedgerTx) -> Join | Issued:
             known = tx.join_of(asker.hash)
             if known is None or known.expires_at <= now:
+                issued = tx.certificate_of(asker.hash)
+                if issued is not None and not _lives(tx, issued, now):
+                    raise _key_used()
                 fresh = _fresh(request, asker, source, now, known.id if known else join_id)
                 return _take(tx, fresh)
             if known.link_key != request.link_key:
@@ -126,7 +130,7 @@ class Joining:
         agent, issued = tx.agent(join.name), tx.certificate_of(asker.hash)
         if issued is not None:
             if agent is None or not counts(agent, issued, now):
-                raise AuthorizationError("join_refused", "the certificate does not count any more")
+                raise _key_used()
             return issued
         check_place(agent, replace_agent=join.replace)
         return self._issuer.enrol(tx, join.name, asker, join.link_key, now)
@@ -139,6 +143,18 @@ def fingerprint(join: Join) -> str:
     """
     digits = sha256(join.key + join.link_key).hex()[:20]
     return "-".join(digits[i : i + 4] for i in range(0, 20, 4))
+
+
+def _lives(tx: LedgerTx, issued: Issued, now: int) -> bool:
+    agent = tx.agent(issued.name)
+    return agent is not None and counts(agent, issued, now)
+
+
+def _key_used() -> ConflictError:
+    """For a key whose certificate is over; one that lives is left to its agent's renewal."""
+    return ConflictError(
+        "key_used", "this key has had a certificate that does not count any more; make a new key"
+    )
 
 
 def _take(tx: LedgerTx, join: Join) -> Join:

@@ -11,6 +11,7 @@ from typing import Protocol, TypeVar
 
 from msgspec import Struct
 
+from control.model.records import Alert
 from protocols.pki.names import AgentName
 
 T = TypeVar("T")
@@ -184,6 +185,10 @@ class LedgerTx(Protocol):
 
     def newest_end(self) -> int:
         """The latest `not_after` of those that are not revoked; 0 for none."""
+        ...
+
+    def raise_alert(self, alert: Alert) -> None:
+        """Keep it for the people of its organization, who are told of it."""
         ...
 
     def forget(self, before: int) -> int:

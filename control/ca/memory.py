@@ -7,6 +7,7 @@ from typing import TypeVar
 import trio
 
 from control.ca.ledger import Agent, Issued, Join, JoinState, LedgerTx, Token
+from control.model.records import Alert
 from protocols.pki.names import AgentName
 
 T = TypeVar("T")
@@ -36,6 +37,7 @@ class MemoryTx:
         self._certificates: dict[str, Issued] = {}
         self._serials: dict[bytes, str] = {}
         self._joins: dict[str, Join] = {}
+        self._alerts: dict[str, Alert] = {}
 
     def copy(self) -> "MemoryTx":
         """The same rows; they are frozen, so copying the tables is enough."""
@@ -132,6 +134,15 @@ class MemoryTx:
         """0 for none."""
         kept = (i.not_after for i in self._certificates.values() if i.revoked_at is None)
         return max(kept, default=0)
+
+    def raise_alert(self, alert: Alert) -> None:
+        """Keep it."""
+        self._alerts[alert.id] = alert
+
+    @property
+    def alerts(self) -> Sequence[Alert]:
+        """All, in the order in which they were raised."""
+        return list(self._alerts.values())
 
     def forget(self, before: int) -> int:
         """Remove what expired before; what an agent may come back by stays."""

@@ -27,6 +27,21 @@ class Past:
         self.floor = floor
         self._checked = checked
 
+    def doubted(self, name: AgentName) -> UnavailableError:
+        """For an agent that comes back after the end of a certificate that is not over here.
+
+        One of the clocks is wrong. What it was given since was lost, or over on arrival; once the
+        certificate is over here too, it may come back. A thief in its place gets nothing now.
+        """
+        return UnavailableError(
+            BEHIND,
+            f"agent {name.vault} comes back after the end of a certificate that, by the control"
+            " plane's clock, is not over: set the clock right that is wrong; if both are right, two"
+            " use its keys: lock it",
+            org=name.org,
+            retry_after=60,
+        )
+
     def check(self, tx: LedgerTx, name: AgentName) -> None:
         """Return if the clock may be right. Raises `UnavailableError` (`clock_behind`).
 

@@ -65,7 +65,8 @@ class Renewal:
 
         A request that is replayed names a key that has had its certificate: it gets that one, or
         nothing, and locks nobody. Raises as `renew`; `AuthenticationError` for a wrong proof, an
-        unknown agent and one that was away for too long alike.
+        unknown agent and one that was away for too long alike; `UnavailableError` where only the
+        two clocks can tell a lost answer from a theft, and differ.
         """
         asker, now = asker_of(request.csr), self._world.wall()
         name = name_of(request.org, request.vault)
@@ -78,19 +79,28 @@ class Renewal:
                 raise AuthenticationError("rejoin_refused", _UNKNOWN)
             if now > issued.not_after + self._grace:
                 raise AuthenticationError("rejoin_refused", _UNKNOWN)
-            return self._next(tx, agent, issued, asker, now)
+            return self._next(tx, agent, issued, asker, now, returning=True)
 
         outcome = await self._ledger.transact(step)
         return self._issuer.grant(self._revocation.unlocked(outcome))
 
     def _next(
-        self, tx: LedgerTx, agent: Agent, shown: Issued, asker: Asker, now: int
+        self,
+        tx: LedgerTx,
+        agent: Agent,
+        shown: Issued,
+        asker: Asker,
+        now: int,
+        *,
+        returning: bool = False,
     ) -> Issued | Locked:
         known = tx.certificate_of(asker.hash)
         if known is not None:
             return _again(agent, known, now)
         self._issuer.past.check(tx, agent.name)  # before anybody is locked by a wrong clock
         if not _may_follow(tx, agent, shown, now):
+            if returning and now <= shown.not_after:
+                raise self._issuer.past.doubted(agent.name)
             return self._revocation.lock(tx, agent, now)
         return self._issuer.renew(tx, agent, asker, now, confirmed=shown.generation)
 

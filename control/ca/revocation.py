@@ -15,6 +15,7 @@ from actors.world import World
 from control.ca.issuer import Issuer
 from control.ca.ledger import Agent, AgentState, Issued, Ledger, LedgerTx
 from control.errors import AuthorizationError, ConflictError, NotFoundError
+from control.model.records import Alert, Severity
 from protocols.pki.chain import Agent as Peer
 from protocols.pki.names import AgentName
 
@@ -26,11 +27,12 @@ _REFUSED: Final = "the certificate does not count any more; a person must enrol 
 
 
 class Ended(NamedTuple):
-    """An agent whose live connection must end now."""
+    """An agent whose live connection must end now. `alert`: id of the one that its people got."""
 
     name: AgentName
     state: AgentState
     reason: str
+    alert: str = ""
 
 
 OnEnd: TypeAlias = Callable[[Ended], None]
@@ -41,6 +43,7 @@ class Locked(NamedTuple):
     """A step that found a stolen certificate: it has locked the agent and must commit."""
 
     agent: Agent
+    alert: str
 
 
 class Revocation:
@@ -85,19 +88,34 @@ class Revocation:
         return frozenset(i.serial for i in await self._ledger.transact(lambda tx: tx.revoked(now)))
 
     def lock(self, tx: LedgerTx, agent: Agent, now: int) -> Locked:
-        """Inside a step: a stolen certificate. The step returns this, for raising rolls back."""
-        return Locked(self._issuer.end(tx, agent, AgentState.LOCKED, STOLEN, now))
+        """Inside a step: a stolen certificate. The step returns this, for raising rolls back.
+
+        The alert is part of the step: no crash comes between a theft and word of it.
+        """
+        alert = Alert(
+            id=self._world.new_id(),
+            org=agent.name.org,
+            vault=agent.name.vault,
+            code="agent_locked",
+            severity=Severity.CRITICAL,
+            message=f"agent {agent.name.vault} is locked: {STOLEN}; enrol it anew",
+            at=now,
+            acknowledged_by="",
+            acknowledged_at=0,
+        )
+        tx.raise_alert(alert)
+        return Locked(self._issuer.end(tx, agent, AgentState.LOCKED, STOLEN, now), alert.id)
 
     def unlocked(self, outcome: T | Locked) -> T:
         """What a step returned. Tells of a lock and raises `AuthorizationError` for it."""
         if isinstance(outcome, Locked):
-            self.tell(outcome.agent)
+            self.tell(outcome.agent, outcome.alert)
             raise AuthorizationError("agent_locked", f"{STOLEN}; a person must enrol it anew")
         return outcome
 
-    def tell(self, agent: Agent) -> None:
+    def tell(self, agent: Agent, alert: str = "") -> None:
         """Have the agent's live connection ended."""
-        self._on_end(Ended(agent.name, agent.state, agent.reason))
+        self._on_end(Ended(agent.name, agent.state, agent.reason, alert))
 
     async def _end(self, name: AgentName, state: AgentState, reason: str) -> None:
         now = self._world.wall()

@@ -9,7 +9,8 @@ from msgspec.structs import replace
 
 from control.ca.ledger import Agent, Issued, Join, JoinState, LedgerTx, Token
 from control.model.agents import Life, newcomer
-from control.store import agents
+from control.model.records import Alert
+from control.store import agents, records
 from control.store.holds import is_held
 from control.store.rows import Tx, plain, shaped, upsert
 from control.store.store import Store
@@ -157,6 +158,10 @@ class SqlLedgerTx:
         chosen = sa.select(t.not_after).where(t.revoked_at.is_(None))
         found = self._tx.execute(chosen.order_by(t.not_after.desc()).limit(1)).scalar()
         return 0 if found is None else int(found)
+
+    def raise_alert(self, alert: Alert) -> None:
+        """With the notices of it."""
+        records.add_alerts(self._tx, alert)
 
     def forget(self, before: int) -> int:
         """Remove what expired before; what an agent may come back by stays."""

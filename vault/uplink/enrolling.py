@@ -107,6 +107,15 @@ class Enroller:
 
     async def join(self, door: Door, *, org: str = "", label: str = "") -> Pending | None:
         """Ask a person to let us in; None once it is done. Raises as `enrol`."""
+        try:
+            return await self._join(door, org, label)
+        except EnrolError as error:
+            if error.code != _KEY_USED:
+                raise
+            await self._world.run_sync(self._store.forget_next)
+            return await self._join(door, org, label)
+
+    async def _join(self, door: Door, org: str, label: str) -> Pending | None:
         csr, link_key, bound = await self._world.run_sync(self._bound_request)
         request = JoinRequest(csr=csr, link_key=link_key, proof=bound, org=org, label=label)
         answer = await self._ask_by_pin(door, "join", encode(request))

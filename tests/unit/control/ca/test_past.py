@@ -43,6 +43,30 @@ async def test_who_returns_to_a_clock_that_is_behind_is_not_taken_for_a_thief() 
     assert (await boot.agent(NAME)).state is AgentState.ACTIVE
 
 
+async def test_a_clock_that_is_behind_with_nothing_newer_locks_nobody() -> None:
+    """The trail and the ledger hold nothing newer than the last certificate: no check sees it.
+
+    What is issued is over on arrival, and the agent asks again with the certificate that it has;
+    by this clock that is not over, so it is refused, until the clock is right.
+    """
+    ca = Ca()
+    asking = await ca.enrolled()
+    own = asking.held
+    boot = Ca(ca.ledger, begin=NOW + 600 * NANO)  # it is a month later
+    lost = await boot.renewal.rejoin(asking.rejoin())
+    assert lost.generation == 2
+    for _ in range(2):
+        asking.held = own
+        with pytest.raises(UnavailableError) as told:
+            await boot.renewal.rejoin(asking.rejoin())
+        assert (told.value.code, told.value.details["org"]) == ("clock_behind", "acme")
+    assert ((await boot.agent()).state, boot.ended) == (AgentState.ACTIVE, [])
+    boot.world.advance(30 * DAY)
+    asking.held = own
+    assert (await boot.renewal.rejoin(asking.rejoin())).generation == 3
+    assert (await boot.agent()).state is AgentState.ACTIVE
+
+
 async def test_a_start_before_the_last_record_issues_nothing() -> None:
     """Also where no certificate is as new as that; an hour is not worth a refusal."""
     ca = Ca(floor=NOW + 3600 * NANO)

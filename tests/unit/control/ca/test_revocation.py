@@ -1,8 +1,12 @@
+from typing import cast
+
 import pytest
 
-from control.ca.ledger import AgentState
+from control.ca.ledger import AgentState, LedgerTx
+from control.ca.memory import MemoryTx
 from control.ca.revocation import Locked, presented
 from control.errors import AuthorizationError, ConflictError, NotFoundError
+from control.model.records import Severity
 from protocols.pki.chain import Agent as Peer
 from protocols.pki.names import AgentName
 from tests.unit.control.ca.harness import NAME, Asking, Ca
@@ -77,6 +81,30 @@ async def test_a_retired_agent_stays_retired() -> None:
         await ca.revocation.revoke(NAME, "again")
 
 
+async def test_a_theft_and_its_alert_are_one_step() -> None:
+    """Stored together: where the step fails neither is, and nothing between them can be lost."""
+    ca = Ca()
+    asking = await ca.enrolled()
+    agent = await ca.agent()
+
+    def failing(tx: LedgerTx) -> None:
+        ca.revocation.lock(tx, agent, ca.world.wall())
+        raise ConflictError("broken", "no")
+
+    with pytest.raises(ConflictError, match="broken"):
+        await ca.ledger.transact(failing)
+    assert (await ca.agent()).state is AgentState.ACTIVE
+    old = asking.shown()
+    await ca.revocation.admit(asking.took(await ca.renewal.renew(old, asking.fresh()), ca))
+    with pytest.raises(AuthorizationError):
+        await ca.revocation.admit(old)
+    alerts = await ca.ledger.transact(lambda tx: cast("MemoryTx", tx).alerts)
+    assert [(a.org, a.vault, a.code, a.severity) for a in alerts] == [
+        (*NAME, "agent_locked", Severity.CRITICAL)
+    ]
+    assert [ended.alert for ended in ca.ended] == [alerts[0].id]
+
+
 async def test_what_a_step_found() -> None:
     """A lock is raised after its commit; anything else passes."""
     ca = Ca()
@@ -84,6 +112,7 @@ async def test_what_a_step_found() -> None:
     agent = await ca.agent()
     assert ca.revocation.unlocked(5) == 5
     with pytest.raises(AuthorizationError):
-        ca.revocation.unlocked(Locked(agent))
+        ca.revocation.unlocked(Locked(agent, "alert"))
+    assert [ended.alert for ended in ca.ended] == ["alert"]
     found, issued = await ca.ledger.transact(lambda tx: presented(tx, asking.shown(), NOW))
     assert (found, issued.generation) == (agent, 1)

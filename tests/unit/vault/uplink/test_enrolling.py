@@ -91,6 +91,14 @@ async def test_every_body_is_on_the_ledger_before_it_is_sent(office: Office) -> 
     assert b'"csr"' in office.egress.entries[0]
 
 
+async def approved(office: Office, pending: Pending) -> None:
+    """A person lets it in, in place of the one that was."""
+    await office.ca.joining.approve(
+        pending.id, pending.fingerprint, org=NAME.org, vault=NAME.vault, by="alice",
+        replace_agent=True,
+    )  # fmt: skip
+
+
 async def test_a_person_lets_in(office: Office) -> None:
     """Pending with a fingerprint until it is approved."""
     pending = await office.enroller.join(DOOR, org="acme", label="host")
@@ -101,6 +109,49 @@ async def test_a_person_lets_in(office: Office) -> None:
     )
     assert await office.enroller.join(DOOR, org="acme", label="host") is None
     assert office.store.load() is not None
+
+
+async def test_a_left_over_key_does_not_keep_out_who_asks_a_person(office: Office) -> None:
+    """It renews, the answer is lost, it is locked: asking to join takes no file deleted by hand.
+
+    Nor does the answer to a join that was lost before the lock.
+    """
+    await office.enrolled()
+    for _ in range(2):
+        held = office.store.load()
+        assert held is not None
+        office.lose = True
+        with pytest.raises(EnrolError):
+            await office.enroller.renew(held)
+        office.lose = False
+        await office.ca.revocation.revoke(NAME, "stolen")
+        pending = await office.enroller.join(DOOR, org="acme", label="host")
+        assert isinstance(pending, Pending)
+        await approved(office, pending)
+        office.lose = True
+        with pytest.raises(EnrolError):
+            await office.enroller.join(DOOR)
+        office.lose = False
+        await office.ca.revocation.revoke(NAME, "again")
+        pending = await office.enroller.join(DOOR, org="acme", label="host")
+        assert isinstance(pending, Pending)
+        await approved(office, pending)
+        assert await office.enroller.join(DOOR) is None
+        assert (await office.ca.agent()).state is AgentState.ACTIVE
+
+
+async def test_a_renewal_under_way_keeps_its_key(office: Office) -> None:
+    """Who asks to join meanwhile does not make the agent look like a thief of its own."""
+    await office.enrolled()
+    held = office.store.load()
+    assert held is not None
+    office.lose = True
+    with pytest.raises(EnrolError):
+        await office.enroller.renew(held)
+    office.lose = False
+    assert isinstance(await office.enroller.join(DOOR, org="acme", label="host"), Pending)
+    await office.enroller.renew(held)
+    assert (await office.ca.agent()).state is AgentState.ACTIVE
 
 
 async def test_renewal_before_and_return_after_the_end(office: Office) -> None:
