@@ -30,7 +30,7 @@ from vault.errors import (
     VaultError,
 )
 from vault.handlers.handler import Call, Handler, Handlers
-from vault.handlers.listing import facts_of
+from vault.handlers.sight import facts_of
 from vault.metrics import Metrics
 from vault.model.identity import ANONYMOUS, Identity, service_identity
 from vault.model.operation import NO_FACTS, Capability, Facts, Operation

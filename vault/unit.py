@@ -232,7 +232,7 @@ async def _wire(base: Base, system: System, audits: Audits) -> Wired:
         **Keys(keys, users).handlers(),
         **Policies(book, authorizer, users, barrier, world).handlers(),
         **FleetHandlers(book, seam, world).handlers(),
-        **UsageHandlers(barrier, base.opaque, owners, world).handlers(),
+        **UsageHandlers(barrier, authorizer, base.opaque, owners, world).handlers(),
         **audits.handlers(),
         **system.handlers(),
         **_looks(base, system, audits, Watchers(tokens, streams, authorizer, world)),

@@ -39,14 +39,18 @@ class Owners:
             return await self._keys.identity_of(credential, at)
         return None
 
-    async def everybody(self) -> list[tuple[str, str]]:
-        """Id and name of each user, and of each token."""
+    async def users(self) -> list[tuple[str, str]]:
+        """Id and name of each."""
         found: list[tuple[str, str]] = []
         after = ""
         while page := await self._users.page(after=after, limit=_PAGE):
             after = page[-1].id
             found += [(row.id, row.username) for row in page]
-        return found + [(accessor, "a token") for accessor in await self._tokens.accessors()]
+        return found
+
+    async def tokens(self) -> list[tuple[str, str]]:
+        """Accessor of each, and what it may be called."""
+        return [(accessor, "a token") for accessor in await self._tokens.accessors()]
 
     async def _user(self, user_id: str) -> tuple[str, str] | None:
         try:

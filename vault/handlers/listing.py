@@ -4,18 +4,16 @@ Both show only what the caller may see, by the same decision that a read of it w
 looks at a bounded number of rows a call and hands out a cursor where it stopped.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
 from actors.world import World
-from vault.authz.access import Access
 from vault.authz.authorizer import Authorizer
 from vault.barrier import SECRETS, Barrier, Query
 from vault.errors import ValidationError
 from vault.handlers.handler import Call, Handler, Handlers
-from vault.model.operation import Capability, Facts
-from vault.model.path import ResourcePath
+from vault.handlers.sight import Sight
+from vault.model.operation import Capability
 from vault.model.payloads import MOST_SHOWN, ListKeys, ListSecrets
 from vault.model.records import SecretRow
 from vault.model.results import Keys, Page
@@ -23,8 +21,6 @@ from vault.model.results import Keys, Page
 MOST_SCANNED: Final = 20_000  # rows a search looks at before it hands out a cursor
 MOST_KEYS: Final = 100_000  # children of one folder in one answer
 _PAGE: Final = 1_000
-
-Visible = Callable[[ResourcePath, Facts], bool]
 
 
 @dataclass(frozen=True)
@@ -60,16 +56,14 @@ class Listing:
                 "limit_invalid", f"limit must be 1 to {MOST_SHOWN}", field="limit"
             )
         after = self.barrier.open_cursor(payload.cursor) if payload.cursor else ""
-        visible = self._visible(call)
+        sight = Sight(self.authorizer, call, self.world.now())
         shown: list[SecretRow] = []
-        readable = self._readable(call)
         scanned = 0
         while page := await self._page(call.op.path, after):
             for row in page:
                 scanned += 1
-                path, facts = ResourcePath.parse(row.name), facts_of(row)
-                if visible(path, facts):
-                    known = row if readable(path, facts) else _name_only(row)
+                if sight.lists(row):
+                    known = row if sight.describes(row) else _name_only(row)
                     if _matches(known, payload):
                         shown.append(known)
                 if len(shown) == payload.limit or scanned == MOST_SCANNED:
@@ -80,14 +74,14 @@ class Listing:
     async def keys(self, call: Call) -> Keys:
         """Direct children of the folder. A sub-folder shows when something visible lies in it."""
         payload: ListKeys = call.payload
-        folder, visible = call.op.path, self._visible(call)
+        folder, sight = call.op.path, Sight(self.authorizer, call, self.world.now())
         most = min(payload.limit or MOST_KEYS, MOST_KEYS)
         found: list[str] = []
         cursor = _last_below(folder, payload.after) if payload.after else folder
         while page := await self._page(folder, cursor):
             for row in page:
                 key = _child(folder, row.name)
-                if found[-1:] == [key] or not visible(ResourcePath.parse(row.name), facts_of(row)):
+                if found[-1:] == [key] or not sight.lists(row):
                     continue
                 if len(found) == most:
                     return Keys(keys=found)
@@ -95,30 +89,6 @@ class Listing:
             last = _child(folder, page[-1].name)
             cursor = _last_below(folder, last) if found[-1:] == [last] else page[-1].name
         return Keys(keys=found)
-
-    def _visible(self, call: Call) -> Visible:
-        return self.authorizer.visible(call.identity, call.op.origin, self.world.now())
-
-    def _readable(self, call: Call) -> Visible:
-        """Whether the caller would be shown a secret's metadata if he asked for it."""
-        now = self.world.now()
-
-        def readable(path: ResourcePath, facts: Facts) -> bool:
-            return any(
-                self.authorizer.decide(
-                    Access(
-                        capability=capability,
-                        path=path,
-                        identity=call.identity,
-                        origin=call.op.origin,
-                        facts=facts,
-                        now=now,
-                    )
-                ).allowed
-                for capability in (Capability.READ_METADATA, Capability.READ)
-            )
-
-        return readable
 
     async def _page(self, folder: str, after: str) -> list[SecretRow]:
         """Secrets below `folder` whose names come after `after`, in byte order."""
@@ -144,11 +114,6 @@ def _last_below(folder: str, child: str) -> str:
     U+10FFFF is no character, so no `ResourcePath` holds it, and its bytes sort after all others.
     """
     return f"{folder}{child}\U0010ffff" if child.endswith("/") else folder + child
-
-
-def facts_of(row: SecretRow) -> Facts:
-    """What a policy condition may ask about this secret."""
-    return Facts(exists=True, tags=frozenset(row.tags), metadata=row.metadata)
 
 
 def _name_only(row: SecretRow) -> SecretRow:

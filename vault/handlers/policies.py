@@ -13,7 +13,7 @@ from vault.authz.policy import Policy
 from vault.barrier import SECRETS, Barrier
 from vault.errors import ValidationError
 from vault.handlers.handler import Call, Handler, Handlers
-from vault.handlers.listing import facts_of
+from vault.handlers.sight import facts_of
 from vault.model.identity import Identity, Method
 from vault.model.operation import NO_FACTS, Capability, Facts
 from vault.model.path import ResourcePath

@@ -22,7 +22,7 @@ from vault.barrier import SECRETS, Barrier
 from vault.errors import ConflictError, ValidationError
 from vault.handlers.audits import AuditSearch
 from vault.handlers.handler import Call, Handler, Handlers
-from vault.handlers.listing import facts_of
+from vault.handlers.sight import facts_of
 from vault.handlers.usage import OpaqueId
 from vault.model.identity import ROOT_POLICY, Identity, Method, service_identity
 from vault.model.name import canonical_name

@@ -15,13 +15,13 @@ from vault.errors import (
 )
 from vault.handlers.access import AccessCounters
 from vault.handlers.handler import Call, Handler, Handlers, create_or_update, retagged
-from vault.handlers.listing import facts_of
 from vault.handlers.settings import (
     MAX_VALUE,
     checked_metadata,
     checked_tags,
     settings_of,
 )
+from vault.handlers.sight import facts_of
 from vault.model.instant import MAX
 from vault.model.labels import Labels
 from vault.model.mounts import MountBook

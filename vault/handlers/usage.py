@@ -11,10 +11,12 @@ from actors.world import World
 from protocols.link.limits import MAX_IDENTITIES
 from protocols.link.vocabulary import USAGE_DAYS
 from vault.authn.owners import Owners
+from vault.authz.authorizer import Authorizer
 from vault.barrier import ACCESS, SECRETS, VERSIONS, Barrier, Query
 from vault.errors import NotFoundError
 from vault.handlers.expiring import ExpiringHandlers
 from vault.handlers.handler import Call, Handler, Handlers
+from vault.handlers.sight import Sight
 from vault.model.instant import SECOND
 from vault.model.operation import Capability
 from vault.model.records import SecretRow, Status
@@ -32,9 +34,10 @@ OpaqueId = Callable[[str, str], bytes]
 
 @dataclass(frozen=True)
 class UsageHandlers:
-    """The handlers of `usage.*`."""
+    """The handlers of `usage.*`. People are named no secret that they could not find themselves."""
 
     barrier: Barrier
+    authorizer: Authorizer
     opaque: OpaqueId
     owners: Owners
     world: World
@@ -57,31 +60,48 @@ class UsageHandlers:
     async def look(self, call: Call) -> Looked:
         """Count every secret; the time it takes grows with their number, no request waits for it.
 
-        Each is a row of the database that is read and checked, past the cache.
+        Each is a row of the database that is read and checked, past the cache. Named are those
+        whose metadata the caller may read; the agent's own look names all, by opaque ids.
         """
         asked: LookAtUsage = call.payload
         survey = _Survey(self.world.now())
+        sight = None if call.op.service else self._sight(call)
         seen = await self._last_reads()
         async with aclosing(self._secrets()) as secrets:
             async for row in secrets:
                 known = _Known(row, seen.get(row.id, 0), await self._rotated_at(row))
-                survey.add(known, asked.reads.get(row.id, 0))
+                survey.count(known)
+                if sight is None or sight.describes(row):
+                    survey.consider(known, asked.reads.get(row.id, 0))
         return survey.found(
             self.opaque if asked.opaque else None,
             await self._identities(asked.uses) if asked.opaque else (),
         )
 
     async def who(self, call: Call) -> Who:
-        """The secret or identity of an opaque id of this vault. Raises `NotFoundError`."""
+        """The secret or identity of an opaque id of this vault, among those he may list.
+
+        Raises `NotFoundError`, the same for one that is not there and for one he may not see.
+        """
         asked: AskWho = call.payload
-        for id_, name in await self.owners.everybody():
+        sight = self._sight(call)
+        for id_, name in await self._identities_in(sight):
             if self.opaque("identity", id_).hex() == asked.opaque:
                 return Who(kind="identity", name=name, id=id_)
         async with aclosing(self._secrets()) as secrets:
             async for row in secrets:
-                if self.opaque("secret", row.id).hex() == asked.opaque:
+                if self.opaque("secret", row.id).hex() == asked.opaque and sight.lists(row):
                     return Who(kind="secret", name=row.name, id=row.id)
-        raise NotFoundError("not_found", "no secret or identity here has this opaque id")
+        raise NotFoundError(
+            "not_found", "no secret or identity that you may list here has this opaque id"
+        )
+
+    def _sight(self, call: Call) -> Sight:
+        return Sight(self.authorizer, call, self.world.now())
+
+    async def _identities_in(self, sight: Sight) -> list[tuple[str, str]]:
+        users = await self.owners.users() if sight.users() else []
+        return users + (await self.owners.tokens() if sight.accessors() else [])
 
     async def _secrets(self) -> AsyncGenerator[SecretRow, None]:
         """Those that have a value to be read."""
@@ -142,7 +162,7 @@ class _Survey:
         self._reads: dict[str, int] = {}
         self._pool: dict[str, list[_Known]] = {"reads": [], "idle": [], "age": [], "expires": []}
 
-    def add(self, known: _Known, reads: int) -> None:
+    def count(self, known: _Known) -> None:
         """One more."""
         row = known.row
         self._total += 1
@@ -153,6 +173,10 @@ class _Survey:
             self._expired += 1
         elif row.expires_at:
             self._expires[_class(row.expires_at - self._now)] += 1
+
+    def consider(self, known: _Known, reads: int) -> None:
+        """One that may be named, for so many reads."""
+        row = known.row
         if reads:
             self._reads[row.id] = reads
             self._keep("reads", known)

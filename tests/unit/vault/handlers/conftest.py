@@ -24,11 +24,12 @@ from vault.crypto.keyring import Keyring
 from vault.handlers.access import AccessCounters
 from vault.handlers.handler import Call, Handlers
 from vault.handlers.keys import Keys
-from vault.handlers.listing import Listing, facts_of
+from vault.handlers.listing import Listing
 from vault.handlers.metadata import Metadata
 from vault.handlers.policies import Policies
 from vault.handlers.roles import RoleHandlers
 from vault.handlers.secrets import Secrets
+from vault.handlers.sight import facts_of
 from vault.handlers.system import System
 from vault.handlers.tokens import TokenHandlers
 from vault.handlers.users import UserHandlers

@@ -1,5 +1,6 @@
 """A look at all secrets, and whose an opaque id is."""
 
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -7,11 +8,13 @@ import pytest
 from protocols.link.limits import MAX_NAMED
 from tests.unit.vault.handlers.conftest import NOW, ROOT, SECOND, House
 from vault.authn.owners import Owners
+from vault.authz.authorizer import Authorizer
 from vault.barrier import ACCESS
 from vault.errors import NotFoundError
 from vault.handlers import usage as module
 from vault.handlers.handler import Call
 from vault.handlers.usage import MOST_READ, OTHERS, UsageHandlers
+from vault.model.identity import Identity
 from vault.model.operation import Operation, Origin
 from vault.model.path import ResourcePath
 from vault.model.payloads import Versions, WriteMetadata
@@ -36,19 +39,24 @@ class TwoUsers(Owners):
         """See `Owners`."""
         return {"k1": ("u1", "ann"), "k2": ("u1", "ann"), "k3": ("u2", "bob")}.get(credential)
 
-    async def everybody(self) -> list[tuple[str, str]]:
+    async def users(self) -> list[tuple[str, str]]:
         """See `Owners`."""
         return [("u1", "ann"), ("u2", "bob")]
 
+    async def tokens(self) -> list[tuple[str, str]]:
+        """See `Owners`."""
+        return [("acc", "a token")]
 
-async def ask(house: House, name: str, payload: object) -> Any:
+
+async def ask(house: House, name: str, payload: object, by: Identity = ROOT) -> Any:
     """As the pipeline would."""
-    handlers = UsageHandlers(house.barrier, opaque, TwoUsers(), house.world).handlers()
+    authorizer = Authorizer(house.book)
+    handlers = UsageHandlers(house.barrier, authorizer, opaque, TwoUsers(), house.world).handlers()
     op = Operation(
         name=name, path=ResourcePath.parse("sys/usage"), payload=payload, request_id="r",
         credential=None, origin=Origin(ip=""),
     )  # fmt: skip
-    return await handlers[name].run(Call(op, ROOT))
+    return await handlers[name].run(Call(op, by))
 
 
 async def look(house: House, **asked: Any) -> Looked:
@@ -111,6 +119,38 @@ async def test_identities_are_added_up_over_their_credentials(house: House) -> N
     """The most used first; a credential that is gone is nobody's."""
     found = await look(house, opaque=True, uses={"k1": 2, "k2": 3, "k3": 4, "gone": 9})
     assert [(one.name, one.count) for one in found.identities] == [("ann", 5), ("bob", 4)]
+
+
+async def test_nobody_is_named_what_he_may_not_see(house: House) -> None:
+    """All is counted; named is whose metadata he may read, and by its id what he may list."""
+    ids = {}
+    for name in ("s/mine", "s/seen", "s/hers"):
+        ids[name] = opaque("secret", (await house.write(name)).secret.id).hex()
+    reader = await house.allow("r", "s/mine", capabilities=("read_metadata", "list"))
+    lister = await house.allow("l", "s/seen", capabilities=("list",))
+    asked = LookAtUsage(opaque=True)
+    found: Looked = await ask(house, "usage.look", asked, reader)
+    assert (found.total, [one.name for one in found.named]) == (3, ["s/mine"])
+    assert (await ask(house, "usage.look", asked, lister)).named == ()
+    for who, seen in ((reader, {"s/mine"}), (lister, {"s/seen"}), (ROOT, set(ids))):
+        told = set()
+        for name, id_ in ids.items():
+            with suppress(NotFoundError):
+                told.add((await ask(house, "usage.who", AskWho(opaque=id_), who)).name)
+                assert name in seen
+        assert told == seen
+
+
+async def test_identities_are_named_to_whoever_may_list_them(house: House) -> None:
+    """Users by `list` on them, tokens by `sudo` on accessors; else there is no such id."""
+    users = await house.allow("u", "sys/users/*", capabilities=("list",))
+    tokens = await house.allow("t", "auth/token/accessors", capabilities=("sudo", "list"))
+    user, token = (AskWho(opaque=opaque("identity", id_).hex()) for id_ in ("u2", "acc"))
+    assert (await ask(house, "usage.who", user, users)).name == "bob"
+    assert (await ask(house, "usage.who", token, tokens)).name == "a token"
+    for asked, by in ((token, users), (user, tokens)):
+        with pytest.raises(NotFoundError):
+            await ask(house, "usage.who", asked, by)
 
 
 @pytest.mark.parametrize("kind", ["secret", "identity"])

@@ -1,0 +1,57 @@
+"""What a caller may be shown of what he did not name himself."""
+
+from vault.authz.access import Access
+from vault.authz.authorizer import Authorizer
+from vault.handlers.handler import Call
+from vault.model.operation import NO_FACTS, Capability, Facts
+from vault.model.path import ResourcePath
+from vault.model.records import SecretRow
+
+_USERS = ResourcePath.parse_folder("sys/users/")
+_ACCESSORS = ResourcePath.parse("auth/token/accessors")
+
+
+def facts_of(row: SecretRow) -> Facts:
+    """What a policy condition may ask about this secret."""
+    return Facts(exists=True, tags=frozenset(row.tags), metadata=row.metadata)
+
+
+class Sight:
+    """One caller's, at one moment: as his own requests for each would be decided."""
+
+    def __init__(self, authorizer: Authorizer, call: Call, now: int) -> None:
+        """It stays with the policies of now; make one for each answer."""
+        self._authorizer = authorizer
+        self._call = call
+        self._now = now
+        self._visible = authorizer.visible(call.identity, call.op.origin, now)
+
+    def lists(self, row: SecretRow) -> bool:
+        """Whether he may see its name in a list."""
+        return self._visible(ResourcePath.parse(row.name), facts_of(row))
+
+    def describes(self, row: SecretRow) -> bool:
+        """Whether he would be shown its metadata if he asked for it."""
+        path, facts = ResourcePath.parse(row.name), facts_of(row)
+        return self._may(Capability.READ_METADATA, path, facts) or self._may(
+            Capability.READ, path, facts
+        )
+
+    def users(self) -> bool:
+        """Whether he may list the users."""
+        return self._may(Capability.LIST, _USERS, NO_FACTS)
+
+    def accessors(self) -> bool:
+        """Whether he may list the accessors of tokens."""
+        return self._may(Capability.SUDO, _ACCESSORS, NO_FACTS)
+
+    def _may(self, capability: Capability, path: ResourcePath, facts: Facts) -> bool:
+        access = Access(
+            capability=capability,
+            path=path,
+            identity=self._call.identity,
+            origin=self._call.op.origin,
+            facts=facts,
+            now=self._now,
+        )
+        return self._authorizer.decide(access).allowed
