@@ -70,8 +70,9 @@ class Keeper:
             if self._followers and await self._work():
                 self._tell()
             now = self._world.monotonic()
-            with trio.move_on_after(max(0.0, looked + self.projection.look_every - now)):
-                await self._stirred.wait()
+            if not (self._followers and self.projection.more):
+                with trio.move_on_after(max(0.0, looked + self.projection.look_every - now)):
+                    await self._stirred.wait()
             await self._world.sleep(max(MERGE_SECONDS, SHARE * (now - began)))
             began = self._world.monotonic()
 

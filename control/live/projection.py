@@ -66,6 +66,11 @@ class Projection(ABC):
         """Read what `note` has found stale. By default that is everything."""
         await self.load()
 
+    @property
+    def more(self) -> bool:
+        """Whether `refresh` has to go on though nothing happens: it does a bounded part at once."""
+        return False
+
     def note(self, event: Event) -> bool:
         """Something happened in this organization; whether there is something to do."""
         return event.topic in self.TOPICS

@@ -34,6 +34,7 @@ class Pace(Struct):
     per_second: float = 0.0
     failing: float = 0.0
     lately: tuple[int, ...] = _NONE
+    columns: dict[str, Any] = {}  # made once: a list of all agents is made of them
 
 
 class Rates:
@@ -59,8 +60,9 @@ class Rates:
         before = paces.get(vault)
         if before is not None:
             _compare(before, new)
+        new.columns = _columns(new)
         paces[vault] = new
-        return _columns(new)
+        return new.columns
 
     def of(self, org: str, vault: str, now: float) -> dict[str, Any]:
         """The columns; null for what is not known, or was told too long ago."""
@@ -69,7 +71,7 @@ class Rates:
             return {**UNKNOWN, "secrets": None}
         if now - pace.heard > FRESH:
             return {**UNKNOWN, "secrets": pace.secrets}
-        return _columns(pace)
+        return pace.columns
 
     def organizations(self) -> list[str]:
         """Those with an agent that has reported."""

@@ -41,15 +41,17 @@ _SEEN: Final = (
     .where(_a.org == sa.bindparam("org"))
     .order_by(_a.vault)
 )
+_PAGE: Final = _SEEN.where(_a.vault > sa.bindparam("after")).limit(sa.bindparam("most"))
 _AMONG: Final = _SEEN.where(_a.vault.in_(sa.bindparam("vaults", expanding=True)))
 _r = rollouts.c
 _OPEN: Final = _r.state.in_((RolloutState.RUNNING, RolloutState.HALTED))
 _ROLLOUTS: Final = sa.select(rollouts).where(_r.org == sa.bindparam("org"))
 
 
-def whole(tx: Tx, org: str) -> list[Seen]:
-    """All agents of the organization, by name."""
-    return [_seen(row) for row in tx.execute(_SEEN, {"org": org})]
+def page(tx: Tx, org: str, after: str, most: int) -> list[Seen]:
+    """The organization's agents by name, after this one; fewer than `most` are the last."""
+    found = tx.execute(_PAGE, {"org": org, "after": after, "most": most})
+    return [_seen(row) for row in found]
 
 
 def some(tx: Tx, org: str, vaults: Sequence[str]) -> list[Seen]:

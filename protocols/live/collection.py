@@ -3,7 +3,7 @@
 Encoded once for all who follow it: a change costs a browser no more than a write.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any, Final
 
@@ -75,10 +75,14 @@ class Collection:
 
     def replace(self, rows: Mapping[str, Mapping[str, Any]]) -> None:
         """Make these all there are; only what differs is told. It is ready from then on."""
-        for key in [key for key in self._rows if key not in rows]:
-            self.drop(key)
         for key, row in rows.items():
             self.put(key, row)
+        self.keep(rows.keys())
+
+    def keep(self, keys: Container[str]) -> None:
+        """Drop all other rows. It is ready from then on."""
+        for key in [key for key in self._rows if key not in keys]:
+            self.drop(key)
         if not self.ready:
             self.ready = True
             self._changes = {}  # nobody has seen it yet: all get a snapshot

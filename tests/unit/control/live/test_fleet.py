@@ -1,8 +1,10 @@
 """What control.live.fleet promises."""
 
+import pytest
+
 from actors.testing import FakeWorld
 from control.api.plane import Plane
-from control.live.fleet import MANY, Fleet
+from control.live.fleet import Fleet
 from control.live.hub import Hub
 from control.live.projection import Around
 from control.model.agents import Life, newcomer
@@ -137,14 +139,47 @@ async def test_silence_makes_an_agent_late_and_offline(
     assert page.rows[1]["v1"]["requests"] is None
 
 
-async def test_many_stale_rows_are_read_at_once(plane: Plane, around: Around) -> None:
-    """Asking for thousands by name would cost more; nothing is left due."""
+async def test_what_is_stale_is_read_a_page_at_a_time(
+    plane: Plane, world: FakeWorld, around: Around, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the order in which it became so, until nothing is due."""
+    monkeypatch.setattr("control.live.fleet.PAGE", 2)
+    await enrolled(plane, world, "v1", "v2", "v3")
     fleet = Fleet(around, "acme", "")
     await fleet.load()
-    for number in range(MANY + 1):
-        assert fleet.note(Event(Topic.LIFE, "acme", f"v{number}", "active"))
+    assert not fleet.more
+    for vault in ("v3", "v1", "v3", "v2"):
+        assert fleet.note(Event(Topic.LIFE, "acme", vault, "active"))
     await fleet.refresh()
-    assert not fleet._stale
+    assert (list(fleet._stale), fleet.more) == (["v2"], True)
+    await fleet.refresh()
+    assert not fleet.more
+
+
+async def test_everything_is_read_anew_between_what_happens(
+    plane: Plane, world: FakeWorld, around: Around, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No look holds up what is told: a page at a time; who came is kept, who is gone is dropped."""
+    monkeypatch.setattr("control.live.fleet.PAGE", 2)
+    await enrolled(plane, world, "v1", "v2", "v3", "v4")
+    fleet = Fleet(around, "acme", "")
+    await fleet.load()
+    assert set(fleet.collection.keys()) == {"v1", "v2", "v3", "v4"}
+    await plane.registry.tag("acme", "v4", ("west",))  # without an event: another process
+    fleet.collection.put("ghost", {"life": "active"})
+    await fleet.load()  # v1, v2
+    assert fleet.more
+    await enrolled(plane, world, "v0")
+    fleet.note(Event(Topic.LIFE, "acme", "v0", "active"))
+    await fleet.refresh()  # v0, which the walk has passed; v3, v4
+    assert fleet.collection.get("v4") is not None
+    assert fleet.collection.get("v4")["tags"] == ["west"]
+    await fleet.load()  # asked again before this walk has ended: another follows it
+    assert set(fleet.collection.keys()) == {"v0", "v1", "v2", "v3", "v4"}
+    for _ in range(3):
+        assert fleet.more
+        await fleet.refresh()
+    assert not fleet.more
 
 
 async def test_events_of_no_concern_are_none(plane: Plane, around: Around) -> None:

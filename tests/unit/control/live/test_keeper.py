@@ -21,6 +21,12 @@ class Counted(Projection):
         self.loads = self.refreshes = 0
         self.failures: list[Exception] = []
         self.takes = 0.0
+        self.parts = 0
+
+    @property
+    def more(self) -> bool:
+        """See `Projection`."""
+        return self.parts > 0
 
     async def load(self) -> None:
         """See `Projection`."""
@@ -33,6 +39,7 @@ class Counted(Projection):
     async def refresh(self) -> None:
         """See `Projection`."""
         await trio.sleep(self.takes)
+        self.parts = max(0, self.parts - 1)
         self.refreshes += 1
         self._set()
 
@@ -113,6 +120,26 @@ async def test_a_slow_projection_leaves_time_for_others(
         keeper.stir()
         await trio.sleep(0.1)
     assert projection.refreshes <= 5
+
+
+async def test_what_is_done_in_parts_goes_on_by_itself(
+    keeper: Keeper, projection: Counted, autojump_clock: object
+) -> None:
+    """Each part is told, with a rest between two of them; without a follower it waits."""
+    feed = feed_of(keeper)
+    await trio.sleep(1)
+    feed.next()
+    projection.parts = 20
+    keeper.stir()
+    await trio.sleep(0.5)
+    assert 5 <= projection.refreshes < 20
+    assert feed.next() == '{"id":1,"seq":2,"rows":{"row":{"refreshes":1}}}'
+    keeper.leave(feed, 1)
+    await trio.sleep(1)
+    assert projection.parts
+    keeper.follow(feed, 1)
+    await trio.sleep(2)
+    assert (projection.parts, projection.refreshes) == (0, 20)
 
 
 @pytest.mark.parametrize("error", [UnavailableError("store_down", "away"), ValueError("a bug")])

@@ -17,12 +17,12 @@ async def test_agents_are_read_with_and_without_a_bundle(plane: Plane, world: Fa
     await plane.policies.point("acme", "p", (Target(vault="v1"),))
     await plane.rollouts.start("acme", "p", 1, Plan(), "ann")
     await plane.policies.catch_up()
-    one, two = await plane.store.read(lambda tx: fleet.whole(tx, "acme"))
+    one, two = await plane.store.read(lambda tx: fleet.page(tx, "acme", "", 9))
     assert (one.vault, one.tags, one.version, one.outcome) == ("v1", ["prod"], 1, "wanted")
     assert (two.vault, two.version, two.outcome, two.why, two.applied) == ("v2", 0, "", "", 0)
     names = ["v2", "v3", *(f"x{n}" for n in range(2 * fleet.CHUNK))]
     assert await plane.store.read(lambda tx: fleet.some(tx, "acme", names)) == [two]
-    assert await plane.store.read(lambda tx: fleet.whole(tx, "platform")) == []
+    assert await plane.store.read(lambda tx: fleet.page(tx, "platform", "", 9)) == []
 
 
 async def test_open_rollouts_come_before_the_newest_others(plane: Plane, world: FakeWorld) -> None:
