@@ -11,6 +11,7 @@ import {
   moment,
   percent,
   plural,
+  whoOf,
   words,
 } from "../src/lib/format";
 
@@ -64,4 +65,10 @@ test("words of the wire become words for people", () => {
   assert.equal(plural(1, "agent"), "1 agent");
   assert.equal(plural(10_000, "agent"), "10,000 agents");
   assert.equal(plural(2, "policy", "policies"), "2 policies");
+});
+
+test("a record without an actor says who it was as well as it can be said", () => {
+  assert.equal(whoOf({ actor: "acme/ann", ip: "192.0.2.1" }), "acme/ann");
+  assert.equal(whoOf({ actor: "", ip: "192.0.2.1" }), "nobody signed in");
+  assert.equal(whoOf({ actor: "", ip: "" }), "the control plane");
 });

@@ -1,4 +1,4 @@
-import { standing } from "../lib/session";
+import { signOut, standing } from "../lib/session";
 import { IconButton } from "../parts/button";
 import { Outlet } from "../parts/outlet";
 import { type Group, Shell } from "../parts/shell";
@@ -8,7 +8,7 @@ import { Door } from "./door";
 import { GROUPS, pages } from "./pages";
 import { lookAtSeal, seal } from "./seal";
 import { Sealed } from "./sealed";
-import { resume, session, signOut } from "./session";
+import { resume, session } from "./session";
 
 /** The agent's own interface: sealed, the door, or the shell around the page of the address. */
 export function App() {

@@ -1,19 +1,14 @@
 import { useState } from "preact/hooks";
 import { Step } from "../pages/login/step";
+import { Door as Frame } from "../parts/door";
 import { Field } from "../parts/field";
-import { ThemeButton } from "../parts/shell";
 import { signIn } from "./session";
-import "../pages/login.css";
 
 /** The way in: a token or an API key, which the browser turns into a session and forgets. */
 export function Door() {
   const [credential, setCredential] = useState("");
   return (
-    <main class="door">
-      <div class="brand">
-        <img src="/icon.svg" alt="" />
-        Freehold agent
-      </div>
+    <Frame of="Freehold agent">
       <Step
         title="Sign in"
         action="Sign in"
@@ -32,9 +27,6 @@ export function Door() {
           change={setCredential}
         />
       </Step>
-      <div class="line">
-        <ThemeButton />
-      </div>
-    </main>
+    </Frame>
   );
 }

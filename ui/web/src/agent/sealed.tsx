@@ -3,31 +3,19 @@ import { ApiError } from "../lib/api";
 import { State } from "../parts/badge";
 import { Button } from "../parts/button";
 import { Facts } from "../parts/card";
+import { Door } from "../parts/door";
 import { Field } from "../parts/field";
 import { Progress } from "../parts/progress";
-import { ThemeButton } from "../parts/shell";
 import { Notice } from "../parts/states";
 import { seal } from "./seal";
 import type { Seal } from "./wire";
-import "../pages/login.css";
 
 /** The vault is sealed or was never made: what that means, and the way out. */
 export function Sealed({ now }: { now: Seal }) {
   useEffect(() => {
     document.title = "Sealed – Freehold";
   }, []);
-  return (
-    <main class="door">
-      <div class="brand">
-        <img src="/icon.svg" alt="" />
-        Freehold agent
-      </div>
-      {now.initialized ? <Unseal now={now} /> : <Unmade />}
-      <div class="line">
-        <ThemeButton />
-      </div>
-    </main>
-  );
+  return <Door of="Freehold agent">{now.initialized ? <Unseal now={now} /> : <Unmade />}</Door>;
 }
 
 function Unmade() {

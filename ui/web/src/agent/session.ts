@@ -1,5 +1,5 @@
 import { signal } from "@preact/signals";
-import { ApiError, asApiError, get, holdCsrf, post, remove } from "../lib/api";
+import { ApiError, asApiError, get, holdCsrf, post } from "../lib/api";
 import { leave, standing } from "../lib/session";
 import { recall, remember } from "../lib/storage";
 import type { Session } from "./wire";
@@ -34,16 +34,6 @@ export async function resume(): Promise<void> {
     const error = asApiError(thrown);
     standing.value = error.status === 401 ? { state: "out" } : { state: "error", error };
   }
-}
-
-/** End it here and on the agent. Throws `ApiError` when the agent does not hear. */
-export async function signOut(): Promise<void> {
-  try {
-    await remove("sessions/current");
-  } catch (error) {
-    if (!(error instanceof ApiError && error.status === 401)) throw error;
-  }
-  leave();
 }
 
 /** From now on: renew while a person is there, and leave when none is. Once, at the start. */

@@ -30,20 +30,25 @@ export function App() {
   if (now.state === "out") return <Login />;
   return (
     <Shell groups={groups()} choice={<OrganizationChoice />} foot={<Who />}>
-      <Outlet key={organization.value} pages={pages} />
+      <Outlet key={organization.value} pages={reachable()} />
       <Joining />
       <Proof />
     </Shell>
   );
 }
 
+/** Those of the platform are there for super-admins alone. */
+function reachable() {
+  return pages.filter(({ platform }) => !platform || me.value?.super_admin);
+}
+
 /** The navigation: pages with a group, as far as the role goes. */
 function groups(): Group[] {
   const found = new Map<string, Group["entries"][number][]>();
-  for (const { group, icon, path, platform, role, title } of pages) {
-    if (!group || !icon || (role && !may(role)) || (platform && !me.value?.super_admin)) continue;
+  for (const { group, icon, over, path, role, title } of reachable()) {
+    if (!group || !icon || (role && !may(role))) continue;
     const entries = found.get(group) ?? [];
-    entries.push({ href: within(path), title, icon });
+    entries.push({ href: within(path), title, icon, ...(over ? { over } : {}) });
     found.set(group, entries);
   }
   return [...found].map(([title, entries]) => ({ title, entries }));

@@ -6,6 +6,8 @@ import type { IconName } from "../parts/icon";
 export interface ControlPage extends Page {
   group?: string;
   icon?: IconName;
+  /** See `Entry` of parts/shell. */
+  over?: string;
   /** Without this role in the organization the entry is not shown. */
   role?: Role;
   /** Only super-admins see it. */
@@ -19,6 +21,7 @@ export const pages: readonly ControlPage[] = [
     title: "Fleet",
     group: "Fleet",
     icon: "fleet",
+    over: "/agents",
     load: () => import("../pages/fleet"),
   },
   { path: "/fleet", title: "Fleet", load: () => import("../pages/fleet") },

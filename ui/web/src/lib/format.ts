@@ -70,8 +70,11 @@ export function moment(at: number, zone: "local" | "utc" = "local"): string {
   return `${date} ${[day.getHours(), day.getMinutes(), day.getSeconds()].map(two).join(":")}`;
 }
 
+/** RFC 3339 as REST tells it, or Unix seconds as the live feed does; nothing and 0: never. */
+export type Instant = string | number | null | undefined;
+
 /** Unix milliseconds of an RFC 3339 time (REST) or of Unix seconds (live feed); null for none. */
-export function instant(at: string | number | null | undefined): number | null {
+export function instant(at: Instant): number | null {
   if (at == null || at === "" || at === 0) return null;
   const found = typeof at === "number" ? at * 1000 : Date.parse(at);
   return Number.isNaN(found) ? null : found;
@@ -81,6 +84,11 @@ export function instant(at: string | number | null | undefined): number | null {
 export function words(name: string): string {
   const plain = name.replaceAll(/[_.-]+/g, " ").trim();
   return plain.charAt(0).toUpperCase() + plain.slice(1);
+}
+
+/** Who a record of the trail is of: without an address no request came, so it is our own work. */
+export function whoOf({ actor, ip }: { actor: string; ip: string }): string {
+  return actor || (ip ? "nobody signed in" : "the control plane");
 }
 
 /** One thing or several: `plural(2, "agent")` is `2 agents`. */

@@ -3,12 +3,11 @@ import { type Opened, returned } from "../lib/door";
 import { invitation } from "../lib/invitation";
 import { query, setQuery } from "../lib/router";
 import { resume } from "../lib/session";
-import { ThemeButton } from "../parts/shell";
+import { Door } from "../parts/door";
 import { Enrolment } from "./login/enrolment";
 import { Factor } from "./login/factor";
 import { Invited } from "./login/invited";
 import { Password } from "./login/password";
-import "./login.css";
 
 /** The door: a password or an invitation, and the second step where there is one or has to be. */
 export default function Login() {
@@ -22,20 +21,13 @@ export default function Login() {
     await resume();
   };
   return (
-    <main class="door">
-      <div class="brand">
-        <img src="/icon.svg" alt="" />
-        Freehold
-      </div>
+    <Door of="Freehold">
       {at?.state === "enrolment" && <Enrolment challenge={at.challenge} next={next} />}
       {at?.state === "second-factor" && <Factor challenge={at.challenge} next={next} />}
       {!at && secret && !hasAccount && (
         <Invited key={secret} secret={secret} next={next} instead={() => setHasAccount(true)} />
       )}
       {!at && (!secret || hasAccount) && <Password next={next} failed={signin ?? ""} />}
-      <div class="line">
-        <ThemeButton />
-      </div>
-    </main>
+    </Door>
   );
 }

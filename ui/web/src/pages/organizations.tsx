@@ -7,11 +7,12 @@ import { Button } from "../parts/button";
 import { Card } from "../parts/card";
 import { Dialog } from "../parts/dialog";
 import { Field } from "../parts/field";
+import { type Part, useParts } from "../parts/more";
 import { Page } from "../parts/page";
 import { Await } from "../parts/states";
 import { type Column, Table } from "../parts/table";
-import { TimeAgo } from "../parts/time";
-import { toast, toastError } from "../parts/toasts";
+import { timeColumn } from "../parts/timecolumn";
+import { toast } from "../parts/toasts";
 import { type Organization, SLUG } from "./people/wire";
 
 const PAGE = 500; // organizations that one request brings
@@ -19,12 +20,7 @@ const PAGE = 500; // organizations that one request brings
 /** All tenants, for super-admins. */
 export default function Organizations() {
   const found = useGet<Organization[]>("organizations", { limit: PAGE });
-  const [more, setMore] = useState<Organization[]>([]);
   const [makes, setMakes] = useState(false);
-  const made = () => {
-    setMore([]);
-    found.reload();
-  };
   return (
     <Page
       title="Organizations"
@@ -34,41 +30,27 @@ export default function Organizations() {
         </Button>
       }
     >
-      <Await of={found}>
-        {first => (
-          <List
-            rows={[...first, ...more]}
-            full={(more.length || first.length) % PAGE === 0}
-            add={page => setMore([...more, ...page])}
-          />
-        )}
-      </Await>
-      {makes && <Make close={() => setMakes(false)} made={made} />}
+      <Await of={found}>{first => <List key={first.at(-1)?.id} first={first} />}</Await>
+      {makes && <Make close={() => setMakes(false)} made={found.reload} />}
     </Page>
   );
 }
 
-interface ListProps {
-  rows: Organization[];
-  full: boolean;
-  add: (page: Organization[]) => void;
-}
-
-function List({ rows, full, add }: ListProps) {
-  const next = () =>
-    get<Organization[]>("organizations", {
-      query: { after: rows.at(-1)?.id ?? "", limit: PAGE },
-    }).then(add, toastError);
+function List({ first }: { first: Organization[] }) {
+  const { rows, soFar, more } = useParts(part(first), async after =>
+    part(await get<Organization[]>("organizations", { query: { after, limit: PAGE } })),
+  );
   return (
-    <Card title="All" flush aside={plural(rows.length, "organization")}>
+    <Card title="All" flush aside={plural(rows.length, "organization") + soFar}>
       <Table label="Organizations" columns={COLUMNS} rows={rows} keyOf={({ id }) => id} />
-      {full && (
-        <p>
-          <Button onClick={next}>Load more</Button>
-        </p>
-      )}
+      {more}
     </Card>
   );
+}
+
+/** A full page may have others behind it. */
+function part(rows: Organization[]): Part<Organization, string> {
+  return { rows, next: rows.length < PAGE ? "" : (rows.at(-1)?.id ?? "") };
 }
 
 const COLUMNS: Column<Organization>[] = [
@@ -93,15 +75,7 @@ const COLUMNS: Column<Organization>[] = [
       row.second_factor ? <State of="ok" label="Demanded" /> : <span class="muted">Optional</span>,
     by: row => Number(row.second_factor),
   },
-  {
-    name: "made",
-    title: "Since",
-    width: "7rem",
-    number: true,
-    wide: true,
-    cell: row => <TimeAgo at={row.created_at} />,
-    by: row => row.created_at,
-  },
+  timeColumn("made", "Since", row => row.created_at, { wide: true, sorts: true }),
 ];
 
 function Make({ close, made }: { close: () => void; made: () => void }) {

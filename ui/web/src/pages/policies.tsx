@@ -14,7 +14,7 @@ import { LinkState } from "../parts/linkstate";
 import { Page } from "../parts/page";
 import { Await, Empty, Failure, Stale } from "../parts/states";
 import { type Column, Table } from "../parts/table";
-import { TimeAgo } from "../parts/time";
+import { timeColumn } from "../parts/timecolumn";
 import { type Listed, listed } from "./fleet/rows";
 import { openRollout, targeted, told } from "./policy/targets";
 
@@ -71,15 +71,7 @@ const COLUMNS: Column<Row>[] = [
     cell: row => count(row.agents),
     by: row => row.agents,
   },
-  {
-    name: "changed",
-    title: "Changed",
-    width: "7rem",
-    number: true,
-    wide: true,
-    cell: row => <TimeAgo at={row.changed_at} />,
-    by: row => row.changed_at,
-  },
+  timeColumn("changed", "Changed", row => row.changed_at, { wide: true, sorts: true }),
 ];
 
 /** Every policy of the organization. */

@@ -11,6 +11,7 @@ import { Page } from "../parts/page";
 import { Empty, Failure, Loading, Stale } from "../parts/states";
 import { type Column, Table } from "../parts/table";
 import { TimeAgo } from "../parts/time";
+import { timeColumn } from "../parts/timecolumn";
 import { isOpen, isStable, openRollout } from "./policy/targets";
 import { RolloutActions } from "./rollouts/actions";
 import { Course } from "./rollouts/row";
@@ -86,14 +87,7 @@ const COLUMNS: Column<Row>[] = [
     cell: row => <span title={row.reason}>{row.reason || "–"}</span>,
   },
   { name: "by", title: "By", width: "11rem", wide: true, cell: row => row.created_by },
-  {
-    name: "changed",
-    title: "Ended",
-    width: "6.5rem",
-    number: true,
-    cell: row => <TimeAgo at={row.changed} />,
-    by: row => row.changed,
-  },
+  timeColumn("changed", "Ended", row => row.changed, { sorts: true }),
 ];
 
 /** Those of all that are over. */

@@ -149,7 +149,7 @@ function optionsOf(
       {
         ...axis,
         grid: { stroke: colour("--border"), width: 1 },
-        size: 44,
+        size: (_, shown) => room(shown ?? []),
         space: 36,
         values: (_, ticks) => ticks.map(tick => format(tick)),
       },
@@ -183,6 +183,11 @@ const EDGE = { stroke: "transparent", width: 0, points: { show: false } };
 /** `2026-11-24` of Unix seconds, in UTC as the days are that are counted. */
 function day(at: number): string {
   return moment(at * 1000, "utc").slice(0, 10);
+}
+
+/** Pixels for the labels of an axis: as many as the longest takes. */
+function room(labels: readonly string[]): number {
+  return 14 + 6.5 * Math.max(3, ...labels.map(({ length }) => length));
 }
 
 /** What the time axis shows: `span` seconds up to the newest point, or up to now without any. */

@@ -11,6 +11,8 @@ export interface Entry {
   href: string;
   title: string;
   icon: IconName;
+  /** Pages that are looked at from this one: an address that begins so is below it. */
+  over?: string;
 }
 
 /** Entries of the navigation under one heading. */
@@ -115,11 +117,12 @@ function Brand() {
   );
 }
 
-function Link({ entry: { href, title, icon }, at }: { entry: Entry; at: string }) {
+function Link({ entry: { href, title, icon, over }, at }: { entry: Entry; at: string }) {
   const plain = href.split("?")[0] ?? href;
-  const isHere = at === plain || (plain !== "/" && at.startsWith(`${plain}/`));
+  const isHere = at === plain;
+  const isBelow = at.startsWith(`${over ?? plain}/`);
   return (
-    <a href={href} {...(isHere ? { "aria-current": "page" as const } : {})}>
+    <a href={href} aria-current={isHere ? "page" : isBelow ? "true" : undefined}>
       <Icon name={icon} />
       {title}
     </a>

@@ -1,11 +1,11 @@
 import { now } from "../lib/clock";
-import { ago, instant } from "../lib/format";
+import { ago, type Instant, instant } from "../lib/format";
 import { shownMoment } from "../lib/zone";
 
 /** How long ago; the exact time when the pointer rests on it. `-` for never. */
-export function TimeAgo({ at }: { at: string | number | null | undefined }) {
+export function TimeAgo({ at }: { at: Instant }) {
   const when = instant(at);
-  if (when === null) return <span class="muted">–</span>;
+  if (when === null) return <Never />;
   return (
     <time dateTime={new Date(when).toISOString()} title={shownMoment(when)}>
       {ago(when, now.value)}
@@ -14,12 +14,16 @@ export function TimeAgo({ at }: { at: string | number | null | undefined }) {
 }
 
 /** The exact time in the reader's zone. */
-export function Moment({ at }: { at: string | number | null | undefined }) {
+export function Moment({ at }: { at: Instant }) {
   const when = instant(at);
-  if (when === null) return <span class="muted">–</span>;
+  if (when === null) return <Never />;
   return (
     <time class="mono" dateTime={new Date(when).toISOString()}>
       {shownMoment(when)}
     </time>
   );
+}
+
+function Never() {
+  return <span class="muted">–</span>;
 }

@@ -9,7 +9,7 @@ import { Card } from "../../parts/card";
 import { Select } from "../../parts/field";
 import { Await, Empty } from "../../parts/states";
 import { type Column, Table } from "../../parts/table";
-import { TimeAgo } from "../../parts/time";
+import { timeColumn } from "../../parts/timecolumn";
 import { toast, toastError } from "../../parts/toasts";
 
 interface Command {
@@ -95,19 +95,6 @@ const COLUMNS: Column<Command>[] = [
       ),
   },
   { name: "by", title: "By", wide: true, cell: row => row.created_by },
-  {
-    name: "asked",
-    title: "Asked",
-    width: "7rem",
-    number: true,
-    cell: row => <TimeAgo at={row.created_at} />,
-  },
-  {
-    name: "done",
-    title: "Done",
-    width: "7rem",
-    number: true,
-    wide: true,
-    cell: row => <TimeAgo at={row.done_at} />,
-  },
+  timeColumn("asked", "Asked", row => row.created_at),
+  timeColumn("done", "Done", row => row.done_at, { wide: true }),
 ];

@@ -23,7 +23,7 @@ export function Metrics({ metrics }: { metrics: AgentSections["metrics"] | undef
 }
 
 const COLUMNS: Column<Named>[] = [
-  { name: "name", title: "Name", cell: ([name]) => words(name), by: ([name]) => name },
+  { name: "name", title: "Name", cell: ([name]) => titleOf(name), by: ([name]) => name },
   {
     name: "value",
     title: "Value",
@@ -40,6 +40,11 @@ function List({ title, rows, at }: { title: string; rows: Named[]; at: number })
       <Table label={title} columns={COLUMNS} rows={rows} keyOf={([name]) => name} height="40rem" />
     </Card>
   );
+}
+
+/** Its unit is said with the value. */
+function titleOf(name: string): string {
+  return words(name.replace(/_(bytes|permille)$/, ""));
 }
 
 /** By the unit that the name ends with (docs/spec/link.md). */

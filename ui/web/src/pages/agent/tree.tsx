@@ -20,7 +20,7 @@ const COLUMNS: Column<ActorNode>[] = [
       </span>
     ),
   },
-  { name: "state", title: "State", width: "8rem", cell: ({ state }) => <State of={state} /> },
+  { name: "state", title: "State", width: "6.5rem", cell: ({ state }) => <State of={state} /> },
   {
     name: "mailbox",
     title: "Mailbox",

@@ -10,7 +10,7 @@ import { Card } from "../../parts/card";
 import { Select } from "../../parts/field";
 import { Await, Empty } from "../../parts/states";
 import { type Column, Table } from "../../parts/table";
-import { TimeAgo } from "../../parts/time";
+import { timeColumn } from "../../parts/timecolumn";
 import { toast, toastError } from "../../parts/toasts";
 import type { Channel, Delivery } from "./wire";
 
@@ -112,14 +112,7 @@ function columns(
       wide: true,
       cell: ({ reason }) => <span title={reason}>{reason || "–"}</span>,
     },
-    {
-      name: "when",
-      title: "When",
-      width: "7rem",
-      number: true,
-      wide: true,
-      cell: row => <TimeAgo at={row.finished_at ?? row.due_at} />,
-    },
+    timeColumn("when", "When", row => row.finished_at ?? row.due_at, { wide: true }),
     {
       name: "actions",
       title: "Actions",

@@ -106,7 +106,7 @@ function One({ row }: { row: Row }) {
   const isSeen = row.acknowledged_at > 0;
   return (
     <li class={isSeen ? "seen" : ""}>
-      <State of={row.severity} />
+      <State of={row.severity} filled={row.severity === "critical"} />
       <div class="what">
         <p class="line">
           <b>{words(row.code)}</b>

@@ -1,3 +1,4 @@
+import { whoOf } from "../../lib/format";
 import { query, setQuery } from "../../lib/router";
 import { within } from "../../lib/session";
 import { State } from "../../parts/badge";
@@ -57,7 +58,7 @@ const COLUMNS: Column<AuditEvent>[] = [
   {
     name: "actor",
     title: "Who",
-    cell: row => <span title={row.actor}>{row.actor || "nobody signed in"}</span>,
+    cell: row => <span title={row.actor}>{whoOf(row)}</span>,
   },
   { name: "ip", title: "From", width: "9rem", wide: true, cell: row => row.ip || "–" },
   {
@@ -82,7 +83,7 @@ function One({ of }: { of: AuditEvent }) {
             ["When", <Moment key="at" at={of.at} />],
             ["Operation", narrow("operation", of.operation)],
             ["Target", narrow("target", of.target)],
-            ["Who", of.actor ? narrow("actor", of.actor) : "nobody signed in"],
+            ["Who", of.actor ? narrow("actor", of.actor) : whoOf(of)],
             ["Credential", of.token || "–"],
             ["From", narrow("ip", of.ip)],
             ["Phase", of.phase],

@@ -8,8 +8,8 @@ import { Button } from "../../parts/button";
 import { Card } from "../../parts/card";
 import { Choice, Field } from "../../parts/field";
 import { Form } from "../../parts/form";
+import { type Part, useParts } from "../../parts/more";
 import { Await } from "../../parts/states";
-import { toastError } from "../../parts/toasts";
 import { Events } from "./events";
 import { type AuditEvent, FIELDS, type Filters, queryOf } from "./wire";
 
@@ -94,34 +94,22 @@ function Ask({ filters, again }: { filters: Filters; again: () => void }) {
 }
 
 function List({ filters, first }: { filters: Filters; first: AuditEvent[] }) {
-  const [more, setMore] = useState<AuditEvent[]>([]);
-  const [isEnd, setIsEnd] = useState(first.length < PAGE);
-  const [busy, setBusy] = useState(false);
-  const rows = [...first, ...more];
-  const load = async () => {
-    setBusy(true);
-    const before = rows.at(-1)?.seq ?? 0;
-    try {
-      const next = await get<AuditEvent[]>(ofOrganization("audit"), {
+  const { rows, soFar, more } = useParts(part(first), async before =>
+    part(
+      await get<AuditEvent[]>(ofOrganization("audit"), {
         query: { ...queryOf(filters), limit: PAGE, before },
-      });
-      setMore([...more, ...next]);
-      setIsEnd(next.length < PAGE);
-    } catch (error) {
-      toastError(error);
-    }
-    setBusy(false);
-  };
+      }),
+    ),
+  );
   return (
     <>
-      <Events rows={rows} aside={`${plural(rows.length, "record")}${isEnd ? "" : " so far"}`} />
-      {!isEnd && (
-        <div class="line">
-          <Button busy={busy} onClick={load}>
-            Load older ones
-          </Button>
-        </div>
-      )}
+      <Events rows={rows} aside={`${plural(rows.length, "record")}${soFar}`} />
+      {more}
     </>
   );
+}
+
+/** A full page may have older ones behind it. */
+function part(rows: AuditEvent[]): Part<AuditEvent, number> {
+  return { rows, next: rows.length < PAGE ? 0 : (rows.at(-1)?.seq ?? 0) };
 }

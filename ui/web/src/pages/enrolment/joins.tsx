@@ -9,7 +9,7 @@ import { Dialog } from "../../parts/dialog";
 import { Choice, Field } from "../../parts/field";
 import { Await } from "../../parts/states";
 import { type Column, Table } from "../../parts/table";
-import { TimeAgo } from "../../parts/time";
+import { timeColumn } from "../../parts/timecolumn";
 import { toast } from "../../parts/toasts";
 import { type Join, SLUG } from "./wire";
 
@@ -75,13 +75,7 @@ const COLUMNS: Column<Join>[] = [
     cell: ({ fingerprint }) => <code>{fingerprint}</code>,
   },
   { name: "source", title: "From", width: "10rem", wide: true, cell: ({ source }) => source },
-  {
-    name: "requested",
-    title: "Asked",
-    width: "6rem",
-    wide: true,
-    cell: row => <TimeAgo at={row.requested_at} />,
-  },
+  timeColumn("requested", "Asked", row => row.requested_at, { wide: true }),
 ];
 
 /** What the agent shows is typed, so that somebody has compared it. */

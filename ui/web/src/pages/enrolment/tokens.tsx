@@ -9,7 +9,7 @@ import { Button } from "../../parts/button";
 import { Card } from "../../parts/card";
 import { Await, Empty } from "../../parts/states";
 import { type Column, Table } from "../../parts/table";
-import { TimeAgo } from "../../parts/time";
+import { timeColumn } from "../../parts/timecolumn";
 import { toast, toastError } from "../../parts/toasts";
 import type { Token } from "./wire";
 
@@ -80,22 +80,8 @@ const COLUMNS: Column<Token>[] = [
     cell: ({ replace }) => (replace ? "yes" : "no"),
   },
   { name: "by", title: "By", wide: true, cell: row => row.created_by },
-  {
-    name: "made",
-    title: "Made",
-    width: "7rem",
-    number: true,
-    wide: true,
-    cell: row => <TimeAgo at={row.created_at} />,
-  },
-  {
-    name: "ends",
-    title: "Ends",
-    width: "7rem",
-    number: true,
-    wide: true,
-    cell: row => <TimeAgo at={row.used_at ?? row.expires_at} />,
-  },
+  timeColumn("made", "Made", row => row.created_at, { wide: true }),
+  timeColumn("ends", "Ends", row => row.used_at ?? row.expires_at, { wide: true }),
 ];
 
 function stateOf(token: Token): keyof typeof STATES {

@@ -1,4 +1,4 @@
-import { words } from "../../lib/format";
+import { whoOf, words } from "../../lib/format";
 import { useLive } from "../../lib/hooks";
 import type { ChangeRow } from "../../lib/types";
 import { State } from "../../parts/badge";
@@ -27,7 +27,7 @@ export function Changes({ org }: { org: string }) {
                 {words(row.operation)} <span class="mono">{row.target}</span>
               </span>
               <TimeAgo at={row.at} />
-              <span class="by">{row.actor || "nobody signed in"}</span>
+              <span class="by">{whoOf(row)}</span>
               {row.result !== "ok" && <State of={row.result} />}
             </li>
           ))}

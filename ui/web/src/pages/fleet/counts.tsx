@@ -39,18 +39,22 @@ export function Counts({ curves, alerts, ...props }: CountsProps) {
         label="Policies applied"
         value={assigned ? Math.floor((100 * (policies.applied ?? 0)) / assigned) : "–"}
         unit={assigned ? "%" : ""}
-        note={`${count(policies.failed ?? 0)} failed, ${count(policies.wanted ?? 0)} to come`}
+        note={standing(policies)}
       />
       <Figure
         label="Requests"
         value={compact(last?.requests)}
         unit="/s"
-        note={last?.requests ? `${share(last)} errors` : "none at the moment"}
+        note={last?.requests ? `${share(last)} errors` : "none now"}
       />
       <Figure label="Latency p99" value={millis(last?.p99)} note={`p50 ${millis(last?.p50)}`} />
       <Figure label="Open alerts" value={count(open.length)} note={`${critical} critical`} />
     </Figures>
   );
+}
+
+function standing({ failed = 0, wanted = 0 }: Record<string, number>): string {
+  return wanted ? `${count(failed)} failed, ${count(wanted)} due` : `${count(failed)} failed`;
 }
 
 function newest(curves: Collection<CurveRow>): CurveRow | undefined {

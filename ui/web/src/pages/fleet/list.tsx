@@ -135,7 +135,7 @@ export function List(props: ListProps) {
         keyOf={row => row.key}
         order={{ column: "state", descending: false }}
         open={row => navigate(within(`/agents/${row.key}`))}
-        height="28rem"
+        height="max(28rem, 55vh)"
         empty={<Empty title="No agent fits">Try fewer filters.</Empty>}
       />
     </Card>

@@ -13,6 +13,7 @@ import { Form } from "../../parts/form";
 import { Await, Empty, Notice } from "../../parts/states";
 import { type Column, Table } from "../../parts/table";
 import { TimeAgo } from "../../parts/time";
+import { timeColumn } from "../../parts/timecolumn";
 import { toast, toastError } from "../../parts/toasts";
 import { type Invitation, type Invited, ROLES } from "./wire";
 
@@ -115,14 +116,7 @@ const COLUMNS: Column<Invitation>[] = [
   },
   { name: "by", title: "By", wide: true, cell: row => row.created_by },
   { name: "used", title: "Account", wide: true, cell: row => row.used_by || "–" },
-  {
-    name: "ends",
-    title: "Ends",
-    width: "6.5rem",
-    number: true,
-    wide: true,
-    cell: row => <TimeAgo at={row.used_at ?? row.expires_at} />,
-  },
+  timeColumn("ends", "Ends", row => row.used_at ?? row.expires_at, { wide: true }),
 ];
 
 function ends(reload: () => void): Column<Invitation> {

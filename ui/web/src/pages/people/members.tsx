@@ -10,7 +10,7 @@ import { Card } from "../../parts/card";
 import { Search } from "../../parts/field";
 import { Await, Empty } from "../../parts/states";
 import { type Column, Table } from "../../parts/table";
-import { TimeAgo } from "../../parts/time";
+import { timeColumn } from "../../parts/timecolumn";
 import { toastError } from "../../parts/toasts";
 import { One } from "./member";
 import { NewUser } from "./new-user";
@@ -163,13 +163,8 @@ const COLUMNS: Column<Person>[] = [
     cell: ({ account }) => <span title={account?.email}>{account?.email || "–"}</span>,
     by: ({ account }) => account?.email ?? null,
   },
-  {
-    name: "login",
-    title: "Signed in",
-    width: "7rem",
-    number: true,
+  timeColumn("login", "Signed in", ({ account }) => account?.last_login, {
     wide: true,
-    cell: ({ account }) => <TimeAgo at={account?.last_login} />,
-    by: ({ account }) => account?.last_login ?? null,
-  },
+    sorts: true,
+  }),
 ];

@@ -9,7 +9,7 @@ import { Choice, Field } from "../../parts/field";
 import { Form } from "../../parts/form";
 import { Await, Empty, Notice } from "../../parts/states";
 import { type Column, Table } from "../../parts/table";
-import { TimeAgo } from "../../parts/time";
+import { timeColumn } from "../../parts/timecolumn";
 import { toast, toastError } from "../../parts/toasts";
 import { ROLES, type Token } from "./wire";
 
@@ -94,24 +94,8 @@ const COLUMNS: Column<Token>[] = [
   },
   { name: "user", title: "Of", width: "9rem", cell: row => row.user, by: row => row.user },
   { name: "role", title: "Role", width: "6.5rem", wide: true, cell: row => row.role },
-  {
-    name: "made",
-    title: "Made",
-    width: "7rem",
-    number: true,
-    wide: true,
-    cell: row => <TimeAgo at={row.created_at} />,
-    by: row => row.created_at,
-  },
-  {
-    name: "ends",
-    title: "Ends",
-    width: "7rem",
-    number: true,
-    wide: true,
-    cell: row => <TimeAgo at={row.expires_at} />,
-    by: row => row.expires_at,
-  },
+  timeColumn("made", "Made", row => row.created_at, { wide: true, sorts: true }),
+  timeColumn("ends", "Ends", row => row.expires_at, { wide: true, sorts: true }),
 ];
 
 function ends(reload: () => void): Column<Token> {
@@ -124,7 +108,7 @@ function ends(reload: () => void): Column<Token> {
     name: "actions",
     title: "Actions",
     bare: true,
-    width: "5.5rem",
+    width: "6rem",
     number: true,
     cell: row => <Button onClick={() => end(row)}>End</Button>,
   };

@@ -5,7 +5,7 @@ import { Card } from "../../parts/card";
 import { Code, Diff } from "../../parts/code";
 import { Select } from "../../parts/field";
 import { type Column, Table } from "../../parts/table";
-import { TimeAgo } from "../../parts/time";
+import { timeColumn } from "../../parts/timecolumn";
 import { shown } from "./write";
 
 interface VersionsProps {
@@ -91,12 +91,6 @@ function columns({ stable }: Policy): Column<PolicyVersion>[] {
       cell: ({ comment }) => <span title={comment}>{comment || "–"}</span>,
     },
     { name: "by", title: "By", width: "12rem", wide: true, cell: row => row.created_by },
-    {
-      name: "at",
-      title: "When",
-      width: "7rem",
-      number: true,
-      cell: row => <TimeAgo at={row.created_at} />,
-    },
+    timeColumn("at", "When", row => row.created_at),
   ];
 }

@@ -9,7 +9,7 @@ import { Dialog } from "../../parts/dialog";
 import { Area, Field } from "../../parts/field";
 import { Await, Empty } from "../../parts/states";
 import { type Column, Table } from "../../parts/table";
-import { TimeAgo } from "../../parts/time";
+import { timeColumn } from "../../parts/timecolumn";
 import type { Hold } from "./wire";
 
 /** Legal holds: placed by an admin, lifted by an owner. */
@@ -23,7 +23,7 @@ export function Holds() {
       name: "actions",
       title: "Actions",
       bare: true,
-      width: "5.5rem",
+      width: "6rem",
       number: true,
       cell: hold =>
         may("owner") && !hold.lifted_at && <Button onClick={() => setLifted(hold)}>Lift…</Button>,
@@ -75,14 +75,7 @@ const COLUMNS: Column<Hold>[] = [
   },
   { name: "span", title: "Time", wide: true, width: "14rem", cell: spanOf },
   { name: "by", title: "By", wide: true, width: "9rem", cell: row => row.created_by },
-  {
-    name: "made",
-    title: "Placed",
-    wide: true,
-    width: "7rem",
-    number: true,
-    cell: row => <TimeAgo at={row.created_at} />,
-  },
+  timeColumn("made", "Placed", row => row.created_at, { wide: true }),
 ];
 
 function spanOf({ since, until }: Hold): string {

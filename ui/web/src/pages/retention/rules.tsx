@@ -23,7 +23,7 @@ export function Rules() {
       name: "actions",
       title: "Actions",
       bare: true,
-      width: "6.5rem",
+      width: "7.5rem",
       number: true,
       cell: rule => may("owner") && <Button onClick={() => setEdited(rule)}>Change…</Button>,
     },

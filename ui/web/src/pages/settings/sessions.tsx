@@ -5,7 +5,7 @@ import { Button } from "../../parts/button";
 import { Card } from "../../parts/card";
 import { Await } from "../../parts/states";
 import { type Column, Table } from "../../parts/table";
-import { TimeAgo } from "../../parts/time";
+import { timeColumn } from "../../parts/timecolumn";
 import { toast, toastError } from "../../parts/toasts";
 
 interface Session {
@@ -89,31 +89,7 @@ const COLUMNS: Column<Session>[] = [
     },
   },
   { name: "ip", title: "From", width: "9rem", wide: true, cell: ({ ip }) => ip || "–" },
-  {
-    name: "made",
-    title: "Opened",
-    width: "7rem",
-    number: true,
-    wide: true,
-    cell: row => <TimeAgo at={row.created_at} />,
-    by: row => row.created_at,
-  },
-  {
-    name: "seen",
-    title: "Seen",
-    width: "7rem",
-    number: true,
-    wide: true,
-    cell: row => <TimeAgo at={row.seen_at} />,
-    by: row => row.seen_at,
-  },
-  {
-    name: "ends",
-    title: "Ends",
-    width: "7rem",
-    number: true,
-    wide: true,
-    cell: row => <TimeAgo at={row.expires_at} />,
-    by: row => row.expires_at,
-  },
+  timeColumn("made", "Opened", row => row.created_at, { wide: true, sorts: true }),
+  timeColumn("seen", "Seen", row => row.seen_at, { wide: true, sorts: true }),
+  timeColumn("ends", "Ends", row => row.expires_at, { wide: true, sorts: true }),
 ];

@@ -7,7 +7,7 @@ import { Choice, Field } from "../../parts/field";
 import { Fields } from "../../parts/form";
 import { Await, Empty } from "../../parts/states";
 import type { Column } from "../../parts/table";
-import { TimeAgo } from "../../parts/time";
+import { timeColumn } from "../../parts/timecolumn";
 import { Export } from "./export";
 import { Pages } from "./pages";
 import { asked } from "./span";
@@ -112,31 +112,7 @@ const COLUMNS: Column<SecretRow>[] = [
     cell: row => count(row.reads),
     by: row => row.reads,
   },
-  {
-    name: "read",
-    title: "Last read",
-    width: "7rem",
-    number: true,
-    wide: true,
-    cell: row => <TimeAgo at={row.last_read} />,
-    by: row => row.last_read,
-  },
-  {
-    name: "rotated",
-    title: "Rotated",
-    width: "7rem",
-    number: true,
-    wide: true,
-    cell: row => <TimeAgo at={row.rotated_at} />,
-    by: row => row.rotated_at,
-  },
-  {
-    name: "expires",
-    title: "Expires",
-    width: "7rem",
-    number: true,
-    wide: true,
-    cell: row => <TimeAgo at={row.expires_at} />,
-    by: row => row.expires_at,
-  },
+  timeColumn("read", "Last read", row => row.last_read, { wide: true, sorts: true }),
+  timeColumn("rotated", "Rotated", row => row.rotated_at, { wide: true, sorts: true }),
+  timeColumn("expires", "Expires", row => row.expires_at, { wide: true, sorts: true }),
 ];

@@ -1,7 +1,7 @@
 import { useEffect, useState } from "preact/hooks";
 import { below, folderOf, foldersOf, pageOf } from "../../agent/paths";
 import type { Secret, SecretPage } from "../../agent/wire";
-import { asApiError, get } from "../../lib/api";
+import { get } from "../../lib/api";
 import { plural } from "../../lib/format";
 import { useGet } from "../../lib/hooks";
 import { navigate, query, setQuery } from "../../lib/router";
@@ -9,13 +9,14 @@ import { State, Tags } from "../../parts/badge";
 import { Button } from "../../parts/button";
 import { Card } from "../../parts/card";
 import { Search, Select } from "../../parts/field";
+import { type Part, useParts } from "../../parts/more";
 import { Page } from "../../parts/page";
 import { Await, Empty } from "../../parts/states";
 import { type Column, Table } from "../../parts/table";
-import { TimeAgo } from "../../parts/time";
 import { toast } from "../../parts/toasts";
 import { Create } from "./secret/write";
 import "./vault.css";
+import { timeColumn } from "../../parts/timecolumn";
 
 const PAGE = 200; // secrets at a time
 const FOLDERS = 12; // shown; the rest is reached by the search
@@ -63,14 +64,7 @@ const columnsOf = (prefix: string): Column<Secret>[] => [
     cell: row => <span title={row.created_by}>{row.created_by}</span>,
     by: row => row.created_by,
   },
-  {
-    name: "updated",
-    title: "Changed",
-    width: "7rem",
-    number: true,
-    cell: row => <TimeAgo at={row.updated_at} />,
-    by: row => row.updated_at,
-  },
+  timeColumn("updated", "Changed", row => row.updated_at, { sorts: true }),
 ];
 
 /** Every secret that one may see, by folder and filter; no value is asked for. */
@@ -133,25 +127,14 @@ interface ListProps {
 }
 
 function List({ filters, first }: ListProps) {
-  const [more, setMore] = useState<Secret[]>([]);
-  const [cursor, setCursor] = useState(first.cursor);
-  const [busy, setBusy] = useState(false);
   const [typed, setTyped] = useState("");
-  const secrets = [...first.secrets, ...more];
+  const found = useParts(part(first), async cursor =>
+    part(await get<SecretPage>("secrets", { query: { ...filters, limit: PAGE, cursor } })),
+  );
+  const secrets = found.rows;
   const shown = secrets.filter(({ name }) => name.includes(typed.trim()));
-  const load = async () => {
-    setBusy(true);
-    try {
-      const next = await get<SecretPage>("secrets", { query: { ...filters, limit: PAGE, cursor } });
-      setMore([...more, ...next.secrets]);
-      setCursor(next.cursor);
-    } catch (error) {
-      toast(asApiError(error).message, "bad");
-    }
-    setBusy(false);
-  };
   return (
-    <Card title="Names" flush aside={plural(secrets.length, "secret") + (cursor ? " so far" : "")}>
+    <Card title="Names" flush aside={plural(secrets.length, "secret") + found.soFar}>
       <div class="toolbar">
         <Search label="Find by name" value={typed} change={setTyped} />
         <Filter label="Tags, all of: a,b" name="tags" value={filters.tags} />
@@ -172,15 +155,13 @@ function List({ filters, first }: ListProps) {
         open={({ name }) => navigate(pageOf(name))}
         empty={<Empty icon="lock" title="No secret here that you may see" />}
       />
-      {cursor && (
-        <p>
-          <Button busy={busy} onClick={load}>
-            Load more
-          </Button>
-        </p>
-      )}
+      {found.more}
     </Card>
   );
+}
+
+function part({ secrets, cursor }: SecretPage): Part<Secret, string> {
+  return { rows: secrets, next: cursor };
 }
 
 function Folders({ prefix, names }: { prefix: string; names: string[] }) {

@@ -11,21 +11,15 @@ import { Code } from "../../parts/code";
 import { Page } from "../../parts/page";
 import { Await, Empty, Notice } from "../../parts/states";
 import { type Column, Table } from "../../parts/table";
-import { Moment, TimeAgo } from "../../parts/time";
 import "./vault.css";
+import { Moment } from "../../parts/time";
+import { timeColumn } from "../../parts/timecolumn";
 
 const PAGE = 100;
 const PATIENCE = 300_000; // milliseconds: the whole ledger is read
 const COLUMNS: Column<Sent>[] = [
   { name: "entry", title: "Entry", width: "5.5rem", number: true, cell: row => count(row.entry) },
-  {
-    name: "time",
-    title: "When",
-    width: "7rem",
-    number: true,
-    wide: true,
-    cell: row => <TimeAgo at={row.time} />,
-  },
+  timeColumn("time", "When", row => row.time, { wide: true }),
   { name: "kind", title: "Kind", width: "5.5rem", wide: true, cell: row => row.kind },
   {
     name: "length",

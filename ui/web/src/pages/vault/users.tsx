@@ -1,7 +1,7 @@
 import { useState } from "preact/hooks";
 import { listed } from "../../agent/pairs";
 import type { User } from "../../agent/wire";
-import { asApiError, get, post } from "../../lib/api";
+import { get, post } from "../../lib/api";
 import { plural } from "../../lib/format";
 import { useGet } from "../../lib/hooks";
 import { navigate } from "../../lib/router";
@@ -10,12 +10,12 @@ import { Button } from "../../parts/button";
 import { Card } from "../../parts/card";
 import { Dialog } from "../../parts/dialog";
 import { Field, Search } from "../../parts/field";
+import { type Part, useParts } from "../../parts/more";
 import { Page } from "../../parts/page";
 import { Await, Empty } from "../../parts/states";
 import { type Column, Table } from "../../parts/table";
-import { TimeAgo } from "../../parts/time";
-import { toast } from "../../parts/toasts";
 import "./vault.css";
+import { timeColumn } from "../../parts/timecolumn";
 
 const PAGE = 200;
 
@@ -52,15 +52,7 @@ const COLUMNS: Column<User>[] = [
     wide: true,
     cell: row => <Tags of={row.policies} />,
   },
-  {
-    name: "made",
-    title: "Made",
-    width: "7rem",
-    number: true,
-    wide: true,
-    cell: row => <TimeAgo at={row.created_at} />,
-    by: row => row.created_at,
-  },
+  timeColumn("made", "Made", row => row.created_at, { wide: true, sorts: true }),
 ];
 
 /** People and machines. Their keys are on their own pages. */
@@ -84,20 +76,12 @@ export default function Users() {
 
 function List({ first }: { first: UserPage }) {
   const [text, setText] = useState("");
-  const [more, setMore] = useState<User[]>([]);
-  const [cursor, setCursor] = useState(first.cursor);
-  const users = [...first.users, ...more];
-  const load = async () => {
-    try {
-      const next = await get<UserPage>("users", { query: { limit: PAGE, cursor } });
-      setMore([...more, ...next.users]);
-      setCursor(next.cursor);
-    } catch (error) {
-      toast(asApiError(error).message, "bad");
-    }
-  };
+  const found = useParts(part(first), async cursor =>
+    part(await get<UserPage>("users", { query: { limit: PAGE, cursor } })),
+  );
+  const users = found.rows;
   return (
-    <Card title="Users" flush aside={plural(users.length, "user") + (cursor ? " so far" : "")}>
+    <Card title="Users" flush aside={plural(users.length, "user") + found.soFar}>
       <div class="toolbar">
         <Search label="Find users" value={text} change={setText} />
       </div>
@@ -110,13 +94,13 @@ function List({ first }: { first: UserPage }) {
         open={({ id }) => navigate(`/users/${id}`)}
         empty={<Empty icon="people" title="No user fits" />}
       />
-      {cursor && (
-        <p>
-          <Button onClick={load}>Load more</Button>
-        </p>
-      )}
+      {found.more}
     </Card>
   );
+}
+
+function part({ users, cursor }: UserPage): Part<User, string> {
+  return { rows: users, next: cursor };
 }
 
 function Create({ close }: { close: () => void }) {

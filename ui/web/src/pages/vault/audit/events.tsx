@@ -1,3 +1,4 @@
+import type { ComponentChildren } from "preact";
 import { useState } from "preact/hooks";
 import type { AuditEvent, Proof } from "../../../agent/wire";
 import { get } from "../../../lib/api";
@@ -8,19 +9,13 @@ import { Card, Facts } from "../../../parts/card";
 import { Code } from "../../../parts/code";
 import { Empty, Notice } from "../../../parts/states";
 import { type Column, Table } from "../../../parts/table";
-import { Moment, TimeAgo } from "../../../parts/time";
+import { Moment } from "../../../parts/time";
+import { timeColumn } from "../../../parts/timecolumn";
 
 const PATIENCE = 300_000; // milliseconds: the whole log is read for a proof
 const COLUMNS: Column<AuditEvent>[] = [
   { name: "seq", title: "Record", width: "5.5rem", number: true, wide: true, cell: row => row.seq },
-  {
-    name: "time",
-    title: "When",
-    width: "6.5rem",
-    number: true,
-    wide: true,
-    cell: row => <TimeAgo at={row.time} />,
-  },
+  timeColumn("time", "When", row => row.time, { wide: true }),
   {
     name: "operation",
     title: "Operation",
@@ -47,8 +42,8 @@ interface EventsProps {
   title: string;
   rows: readonly AuditEvent[];
   aside: string;
-  /** Loads older ones; without it there are none. */
-  more?: (() => void) | undefined;
+  /** Below them: what loads older ones. */
+  more?: ComponentChildren;
 }
 
 /** Events as a list; the chosen one is shown whole, and proven on demand. */
@@ -65,11 +60,7 @@ export function Events({ title, rows, aside, more }: EventsProps) {
           open={setChosen}
           empty={<Empty icon="audit" title="No record fits" />}
         />
-        {more && (
-          <p>
-            <Button onClick={more}>Load more</Button>
-          </p>
-        )}
+        {more}
       </Card>
       {chosen && <One key={chosen.seq} of={chosen} />}
     </>

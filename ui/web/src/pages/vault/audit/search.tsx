@@ -1,13 +1,13 @@
 import { useState } from "preact/hooks";
 import type { AuditEvent } from "../../../agent/wire";
-import { asApiError, get } from "../../../lib/api";
+import { get } from "../../../lib/api";
 import { useGet } from "../../../lib/hooks";
 import { query, setQuery } from "../../../lib/router";
 import { Button } from "../../../parts/button";
 import { Card } from "../../../parts/card";
 import { Choice, Field } from "../../../parts/field";
+import { type Part, useParts } from "../../../parts/more";
 import { Await } from "../../../parts/states";
-import { toast } from "../../../parts/toasts";
 import { Events } from "./events";
 
 const PAGE = 200;
@@ -76,25 +76,12 @@ function Form({ filters }: { filters: Filters }) {
 }
 
 function List({ filters, first }: { filters: Filters; first: EventPage }) {
-  const [more, setMore] = useState<AuditEvent[]>([]);
-  const [cursor, setCursor] = useState(first.cursor);
-  const rows = [...first.events, ...more];
-  const load = async () => {
-    try {
-      const asks = { query: { ...filters, limit: PAGE, cursor } };
-      const next = await get<EventPage>("audit/events", asks);
-      setMore([...more, ...next.events]);
-      setCursor(next.cursor);
-    } catch (error) {
-      toast(asApiError(error).message, "bad");
-    }
-  };
-  return (
-    <Events
-      title="Found"
-      rows={rows}
-      aside={`${rows.length} records${cursor ? " so far" : ""}`}
-      more={cursor ? load : undefined}
-    />
+  const { rows, soFar, more } = useParts(part(first), async cursor =>
+    part(await get<EventPage>("audit/events", { query: { ...filters, limit: PAGE, cursor } })),
   );
+  return <Events title="Found" rows={rows} aside={`${rows.length} records${soFar}`} more={more} />;
+}
+
+function part({ events, cursor }: EventPage): Part<AuditEvent, string> {
+  return { rows: events, next: cursor };
 }

@@ -8,7 +8,7 @@ import { Button } from "../../../parts/button";
 import { Card } from "../../../parts/card";
 import { Dialog } from "../../../parts/dialog";
 import { type Column, Table } from "../../../parts/table";
-import { TimeAgo } from "../../../parts/time";
+import { timeColumn } from "../../../parts/timecolumn";
 import { Compare } from "./compare";
 import { Value } from "./value";
 import { stateOf } from "./version";
@@ -144,11 +144,5 @@ const COLUMNS: Column<Version>[] = [
     wide: true,
     cell: row => (row.metadata_changed ? "changed" : ""),
   },
-  {
-    name: "at",
-    title: "When",
-    width: "5.5rem",
-    number: true,
-    cell: row => <TimeAgo at={row.created_at} />,
-  },
+  timeColumn("at", "When", row => row.created_at),
 ];

@@ -11,7 +11,7 @@ import { Dialog } from "../../../parts/dialog";
 import { Field } from "../../../parts/field";
 import { Empty } from "../../../parts/states";
 import { type Column, Table } from "../../../parts/table";
-import { TimeAgo } from "../../../parts/time";
+import { timeColumn } from "../../../parts/timecolumn";
 import { toast } from "../../../parts/toasts";
 
 interface KeysProps {
@@ -80,15 +80,7 @@ function columns(revoke: (key: Key) => void): Column<Key>[] {
       cell: row => count(row.uses),
       by: row => row.uses,
     },
-    {
-      name: "used",
-      title: "Last used",
-      width: "7rem",
-      number: true,
-      wide: true,
-      cell: row => <TimeAgo at={row.last_used} />,
-      by: row => row.last_used,
-    },
+    timeColumn("used", "Last used", row => row.last_used, { wide: true, sorts: true }),
     {
       name: "end",
       title: "Action",

@@ -1,0 +1,49 @@
+import type { JSX } from "preact";
+import { useState } from "preact/hooks";
+import { Button } from "./button";
+import { toastError } from "./toasts";
+
+/** A part of a list; `next` says where the following one begins: empty or 0, and it is the last. */
+export interface Part<Row, Next extends string | number> {
+  rows: readonly Row[];
+  next: Next;
+}
+
+interface Parts<Row> {
+  /** Of all parts so far. */
+  rows: Row[];
+  /** Behind the count of the rows: ` so far` while there are more. */
+  soFar: string;
+  /** What asks for the following part, while there is one. */
+  more: JSX.Element | null;
+}
+
+/** A list that comes in parts: the first, and another with each press on `more`. */
+export function useParts<Row, Next extends string | number>(
+  first: Part<Row, Next>,
+  ask: (next: Next) => Promise<Part<Row, Next>>,
+): Parts<Row> {
+  const [later, setLater] = useState<Part<Row, Next>[]>([]);
+  const [busy, setBusy] = useState(false);
+  const { next } = later.at(-1) ?? first;
+  const load = async () => {
+    setBusy(true);
+    try {
+      setLater([...later, await ask(next)]);
+    } catch (error) {
+      toastError(error);
+    }
+    setBusy(false);
+  };
+  return {
+    rows: [first, ...later].flatMap(({ rows }) => [...rows]),
+    soFar: next ? " so far" : "",
+    more: next ? (
+      <p>
+        <Button busy={busy} onClick={load}>
+          Load more
+        </Button>
+      </p>
+    ) : null,
+  };
+}
