@@ -68,6 +68,7 @@ from control.services.commands import Commands
 from control.services.duty import Duty
 from control.services.events import Bus
 from control.services.heads import Heads
+from control.services.history import History
 from control.services.intake import Intake
 from control.services.metrics import Metrics, Retention
 from control.services.policies import Policies
@@ -119,6 +120,7 @@ async def open_plane(
         passwords = Passwords(world, hasher)
         plane = _wire(settings, store, passwords, keys, sealer)
         await plane.watch.load()
+        await plane.history.begin()
         await plane.aftermath.load()
         if plane.office is not None:
             plane.office.issuer.past.floor = await store.read(records.newest_event_at)
@@ -253,6 +255,7 @@ def _wire(
         reports=Reports(store, bus, heads_, collector, world),
         schedules=Schedules(store, alerts, world),
         notes=Notes(store, world),
+        history=History(store, settings.retention.history, world),
         keeping=Keeping(store, bus, heads_, limits, world),
         registry=Registry(store, bus, watch, world),
         watch=watch,
@@ -294,6 +297,7 @@ def _limits(settings: Settings) -> Limits:
         Kind.METRICS: kept.metrics_hours // (86_400 * SECOND),
         Kind.ALERTS: kept.alerts // (86_400 * SECOND),
         Kind.USAGE: kept.usage_days // (86_400 * SECOND),
+        Kind.HISTORY: kept.history // (86_400 * SECOND),
         Kind.DELIVERIES: deliveries.SENT // (86_400 * SECOND),
     }
 
@@ -360,6 +364,7 @@ def _jobs(plane: Plane, settings: Settings) -> list[Job]:
         "alerts": partial(plane.alerts.sweep, days),
         "commands": plane.commands.sweep,
         "deliveries": plane.deliveries.sweep,
+        "history": plane.history.sweep,
     }
     if plane.office is not None:
         sweeps["enrolments"] = partial(_tidy, plane.office, world=plane.world)

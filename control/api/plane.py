@@ -25,6 +25,7 @@ from control.services.commands import Commands
 from control.services.deliveries import Deliveries
 from control.services.events import Bus
 from control.services.heads import Heads
+from control.services.history import History
 from control.services.metrics import Metrics
 from control.services.policies import Policies
 from control.services.postman import Postman
@@ -63,6 +64,7 @@ class Plane:
     reports: Reports
     schedules: Schedules
     notes: Notes
+    history: History
     keeping: Keeping
     registry: Registry
     watch: Watch

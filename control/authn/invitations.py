@@ -153,7 +153,7 @@ class Invitations:
                     "member_already", "you are a member of it already: switch to it"
                 )
             made = Membership(row.org, home, name, row.role, row.created_by, now)
-            members.put_membership(tx, made)
+            members.put_membership(tx, made, now)
             spend(tx, row, user, now)
             return made
 

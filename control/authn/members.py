@@ -94,7 +94,7 @@ class Members:
             check_rank(by, row.role)
             check_rank(by, role)
             changed = replace(row, role=role)
-            members.put_membership(tx, changed)
+            members.put_membership(tx, changed, self._world.now())
             return changed, end_acting(tx, org, home, name)
 
         changed, ended = await self._store.write(change)
@@ -106,7 +106,7 @@ class Members:
 
         def change(tx: Tx) -> list[str]:
             check_rank(by, _found(tx, org, home, name).role)
-            members.drop_membership(tx, org, home, name)
+            members.drop_membership(tx, org, home, name, self._world.now())
             return end_acting(tx, org, home, name)
 
         self._ends.tell(await self._store.write(change))

@@ -52,7 +52,7 @@ class Users:
                 title=row.title if title is None else title,
                 second_factor=row.second_factor if second_factor is None else second_factor,
             )
-            people.put_organization(tx, changed)
+            people.put_organization(tx, changed, self._world.now())
             begins = changed.second_factor and not row.second_factor
             return changed, _end_sessions_without(tx, org) if begins else []
 
@@ -135,10 +135,11 @@ class Users:
 
     async def delete(self, by: Caller, org: str, name: str) -> None:
         """Remove the account with its credentials; its name stays in the audit trail."""
+        now = self._world.now()
 
         def change(tx: Tx) -> list[str]:
             check_rank(by, found_user(tx, org, name).role)
-            ended = people.drop_user(tx, org, name)
+            ended = people.drop_user(tx, org, name, now)
             _keep_an_owner(tx, org)
             return ended
 

@@ -29,7 +29,8 @@ EVERY: Final = DAY
 BATCH: Final = 5000  # rows of one transaction
 BATCHES: Final = 50  # of one kind and turn
 PAGE: Final = 100  # organizations of one look
-MAX_HOLDS: Final = 100  # of an organization, the lifted ones included
+MAX_HOLDS: Final = 100  # of an organization in force
+MAX_LIFTED: Final = 900  # beside them; the oldest makes room
 SWEPT: Final = "retention.swept"
 
 
@@ -88,9 +89,16 @@ class Keeping:
         )
 
         def change(tx: Tx) -> Hold:
-            if len(held.holds_of(tx, org)) >= MAX_HOLDS:
+            rows = held.holds_of(tx, org)
+            lifted = sum(bool(row.lifted_at) for row in rows)
+            if len(rows) - lifted >= MAX_HOLDS:
                 raise ConflictError(
-                    "holds_full", f"there are {MAX_HOLDS} holds already, the lifted ones too"
+                    "holds_full", f"{MAX_HOLDS} holds are in force already: lift one to make room"
+                )
+            if lifted >= MAX_LIFTED and not retention.drop_oldest_lifted(tx, org):
+                raise ConflictError(
+                    "holds_full",
+                    f"{MAX_LIFTED} lifted holds are kept, and others cover them: lift one of those",
                 )
             held.add_hold(tx, made)
             return made

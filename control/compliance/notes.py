@@ -61,7 +61,10 @@ class Notes:
 
         def change(tx: Tx) -> Note:
             if compliance.count_notes(tx, org) >= MOST:
-                raise ConflictError("notes_full", f"there are {MOST} notes already")
+                raise ConflictError(
+                    "notes_full",
+                    f"there are {MOST} notes already: a retention rule for `notes` makes room",
+                )
             compliance.add_note(tx, made)
             append(tx, event)
             return made

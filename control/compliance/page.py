@@ -22,6 +22,7 @@ from control.model.compliance import (
     ReportedProof,
     Result,
     SettingProof,
+    StateProof,
     TrailProof,
 )
 from protocols.instant import SECOND, rfc3339
@@ -220,6 +221,11 @@ def told(proof: Proof) -> str:
         case ReportedProof():
             when = f", {_time(proof.at)}" if proof.at else ""
             return f"{escape(proof.vault)} says: {escape(proof.name)} = {escape(proof.value)}{when}"
+        case StateProof():
+            return (
+                f"{escape(proof.subject or 'the organization')}: {escape(proof.name)} was "
+                f"{escape(proof.value)} from {_time(proof.since)} to {_time(proof.until)}"
+            )
         case SettingProof():
             return f"{escape(proof.name)} = {escape(proof.value)}"
 

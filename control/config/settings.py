@@ -201,6 +201,8 @@ class Retention(Section):
     alerts: Duration = 365 * DAY
     usage_hours: Duration = Field(default=7 * DAY, ge=DAY, le=50 * DAY)
     usage_days: Duration = 400 * DAY
+    history: Duration = Field(default=800 * DAY, ge=90 * DAY)
+    """How things stood: a report of 400 days can be made until a year after its period."""
 
 
 class Keys(Section):

@@ -101,7 +101,7 @@ class PolicyProof(Struct, frozen=True, tag="policy", tag_field="kind", kw_only=T
 
 
 class CertificateProof(Struct, frozen=True, tag="certificate", tag_field="kind", kw_only=True):
-    """An agent's newest certificate; `digest` is the SHA-256 of its DER."""
+    """An agent's certificate; `digest` is the SHA-256 of its DER."""
 
     vault: str
     serial: str
@@ -122,6 +122,19 @@ class ReportedProof(Struct, frozen=True, tag="reported", tag_field="kind", kw_on
     at: int
 
 
+class StateProof(Struct, frozen=True, tag="state", tag_field="kind", kw_only=True):
+    """So it stood for this time of the period: written down in the transactions that changed it.
+
+    `name` is what (`control.model.history.Aspect`), of an agent, a person, or (empty) nobody.
+    """
+
+    subject: str
+    name: str
+    value: str
+    since: int
+    until: int
+
+
 class SettingProof(Struct, frozen=True, tag="setting", tag_field="kind"):
     """How the control plane was set when the report was made; it is this report that says so."""
 
@@ -129,7 +142,15 @@ class SettingProof(Struct, frozen=True, tag="setting", tag_field="kind"):
     value: str
 
 
-Proof = TrailProof | CheckpointProof | PolicyProof | CertificateProof | ReportedProof | SettingProof
+Proof = (
+    TrailProof
+    | CheckpointProof
+    | PolicyProof
+    | CertificateProof
+    | ReportedProof
+    | StateProof
+    | SettingProof
+)
 
 
 class Evidence(Struct, frozen=True, kw_only=True):

@@ -16,6 +16,12 @@ class Kind(StrEnum):
     USAGE = "usage"
     REPORTS = "reports"
     DELIVERIES = "deliveries"
+    HISTORY = "history"
+    """How things stood when: roles, presence, certificates, policies in force."""
+    NOTES = "notes"
+    """What people added to controls."""
+    HOLDS = "holds"
+    """Legal holds that were lifted."""
 
 
 Limits = Mapping[Kind, int]
@@ -28,8 +34,12 @@ LEAST: Final[dict[Kind, int]] = {
     Kind.USAGE: 30,
     Kind.REPORTS: 30,
     Kind.DELIVERIES: 7,
+    Kind.HISTORY: 90,
+    Kind.NOTES: 365,
+    Kind.HOLDS: 365,
 }
-"""Days that a rule has to leave. The trail a year: what most rules for audit logs ask for."""
+"""Days that a rule has to leave. A year where an auditor of the last one may ask: what most rules
+for audit logs want."""
 MOST: Final = 3650
 
 

@@ -10,8 +10,9 @@ from itertools import groupby
 from typing import Final, NamedTuple
 
 from control.model.agents import Presence
+from control.model.history import Aspect, Turn, presence_of
 from control.model.records import Alert, Severity
-from control.store import agents, records
+from control.store import agents, history, records
 from control.store.rows import Tx
 
 SILENT: Final = frozenset({Presence.LATE, Presence.OFFLINE})
@@ -49,6 +50,7 @@ def stored(words: Sequence[Word], tx: Tx) -> Found:
     rows = _rows(tx, [word for word in words if word.alert])
     found = Found([], [], [])
     written: list[tuple[str, str, Presence, int]] = []
+    turns: list[Turn] = []
     for word in words:
         if not word.alert:
             written.append((word.org, word.vault, word.presence, word.heard))
@@ -61,7 +63,9 @@ def stored(words: Sequence[Word], tx: Tx) -> Found:
             if before is not word.presence:
                 found.changed.append((word.org, word.vault, word.presence))
                 found.alerts.extend(_alerts(word, before))
+                turns.append(_turn(word))
     agents.heard(tx, written)
+    history.note(tx, turns)
     records.add_alerts(tx, *found.alerts)
     return found
 
@@ -73,6 +77,14 @@ def _rows(tx: Tx, words: Sequence[Word]) -> dict[Name, tuple[Presence, int]]:
         for vault, presence, heard in agents.pulses_among(tx, org, vaults):
             rows[org, vault] = (presence, heard)
     return rows
+
+
+def _turn(word: Word) -> Turn:
+    """Silence began with the last word: what was heard until then is known."""
+    silent = word.presence is Presence.OFFLINE
+    at = word.heard if silent and word.heard else word.at
+    value = presence_of(word.presence)
+    return Turn(org=word.org, aspect=Aspect.PRESENCE, subject=word.vault, at=at, value=value)
 
 
 def _alerts(word: Word, before: Presence) -> list[Alert]:

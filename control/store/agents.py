@@ -7,6 +7,8 @@ import msgspec
 import sqlalchemy as sa
 
 from control.model.agents import Agent, AgentFilter, Life, Member, Presence
+from control.model.history import Aspect, Turn, presence_of
+from control.store.history import note
 from control.store.rows import Tx, add, among, every, first, key_of, put, update_of
 from control.store.tables import agent_tags, agents
 
@@ -30,12 +32,14 @@ def add_agent(tx: Tx, agent: Agent) -> None:
     """Add; conflicts with one of its name."""
     add(tx, agents, agent)
     _retag(tx, agent)
+    note(tx, turns_of(agent))
 
 
 def put_agent(tx: Tx, agent: Agent) -> None:
     """Add, or replace the one of its name."""
     put(tx, agents, agent)
     _retag(tx, agent)
+    note(tx, turns_of(agent)[:1])
 
 
 def agent(tx: Tx, org: str, vault: str) -> Agent | None:
@@ -122,6 +126,15 @@ def heard(tx: Tx, changes: Iterable[tuple[str, str, Presence, int]]) -> None:
     ]
     if values:
         tx.execute(_HEARD, values)
+
+
+def turns_of(agent: Agent) -> list[Turn]:
+    """Its life and its presence, as of when its row was changed."""
+    values = {Aspect.LIFE: str(agent.life), Aspect.PRESENCE: presence_of(agent.presence)}
+    return [
+        Turn(org=agent.org, aspect=aspect, subject=agent.vault, at=agent.changed_at, value=value)
+        for aspect, value in values.items()
+    ]
 
 
 def _retag(tx: Tx, agent: Agent) -> None:

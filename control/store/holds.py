@@ -11,6 +11,8 @@ from control.store.tables import samples, series
 from protocols.instant import SECOND
 
 _HOLD: Final = key_of(holds)
+_LEGAL: Final = holds.alias("legal")
+"""So that a lifted hold, too, can be a row that another one covers."""
 
 
 def add_hold(tx: Tx, row: Hold) -> None:
@@ -48,16 +50,21 @@ def is_held(
     vault: sa.ColumnElement[str] | None = None,
     *,
     unit: int = 1,
+    end: sa.ColumnElement[int] | None = None,
 ) -> sa.ColumnElement[bool]:
     """Whether some hold covers a row of `org` and of the time `at` (in `unit`s of nanoseconds).
 
+    `end`: of a row that is about the time from `at` until then; null: until now.
     A hold on one agent also covers what is of no single agent: it may be about it.
     """
-    t = holds.c
+    t = _LEGAL.c
+    begun = t.since <= at * unit
+    if end is not None:
+        begun = sa.or_(begun, end.is_(None), t.since < end * unit)
     covers: list[sa.ColumnElement[Any]] = [
         t.org == org,
         t.lifted_at == 0,
-        t.since <= at * unit,
+        begun,
         sa.or_(t.until == 0, at * unit < t.until),
     ]
     if vault is not None:

@@ -8,9 +8,12 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from control.ca.ledger import Agent, Issued, Join, JoinState, LedgerTx, Token
+from control.crypto import sha256
 from control.model.agents import Life, newcomer
+from control.model.history import Aspect, Turn
 from control.model.records import Alert
 from control.store import agents, records
+from control.store.history import note
 from control.store.holds import is_held
 from control.store.rows import Tx, plain, shaped, upsert
 from control.store.store import Store
@@ -104,6 +107,7 @@ class SqlLedgerTx:
         if other is not None and other.serial != issued.serial:
             raise ValueError("this key has a certificate already")
         self._put(ca_certificates, ("serial",), _flat(issued))
+        note(self._tx, [certificate_turn(issued)])
 
     def revoked(self, now: int) -> Sequence[Issued]:
         """Revoked and unexpired, by serial."""
@@ -214,6 +218,26 @@ class SqlLedgerTx:
         self._tx.execute(
             insert.on_conflict_do_update(index_elements=list(keys), set_=others), [row]
         )
+
+
+def certificate_turn(issued: Issued) -> Turn:
+    """That it was issued, or revoked."""
+    revoked = issued.revoked_at or 0
+    return Turn(
+        org=issued.name.org,
+        aspect=Aspect.CERTIFICATE,
+        subject=issued.name.vault,
+        at=revoked or issued.not_before,
+        value=issued.serial,
+        detail={
+            "generation": issued.generation,
+            "issuer": issued.issuer,
+            "not_before": issued.not_before,
+            "not_after": issued.not_after,
+            "revoked_at": revoked,
+            "digest": sha256(issued.der).hex(),
+        },
+    )
 
 
 def _named(table: sa.Table, name: AgentName) -> tuple[sa.ColumnElement[bool], ...]:

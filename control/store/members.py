@@ -2,7 +2,9 @@
 
 import sqlalchemy as sa
 
+from control.model.history import GONE, Aspect, Turn
 from control.model.people import Membership
+from control.store.history import note
 from control.store.rows import Tx, every, first, put
 from control.store.tables import memberships
 
@@ -14,9 +16,16 @@ def membership(tx: Tx, org: str, home: str, name: str) -> Membership | None:
     return first(tx, Membership, chosen)
 
 
-def put_membership(tx: Tx, row: Membership) -> None:
+def put_membership(tx: Tx, row: Membership, now: int) -> None:
     """Add or replace it."""
     put(tx, memberships, row)
+    note(tx, [guest_turn(row, str(row.role), now)])
+
+
+def guest_turn(row: Membership, value: str, at: int) -> Turn:
+    """What a guest may do."""
+    subject = f"{row.home}/{row.name}"
+    return Turn(org=row.org, aspect=Aspect.ROLE, subject=subject, at=at, value=value)
 
 
 def members_of(tx: Tx, org: str) -> list[Membership]:
@@ -33,14 +42,21 @@ def memberships_of(tx: Tx, home: str, name: str) -> list[Membership]:
     return every(tx, Membership, chosen)
 
 
-def drop_membership(tx: Tx, org: str, home: str, name: str) -> bool:
-    """End it; whether there was one."""
-    t = memberships.c
-    mine = t.org == org, t.home == home, t.name == name
-    return tx.execute(memberships.delete().where(*mine)).rowcount > 0
+def drop_membership(tx: Tx, org: str, home: str, name: str, now: int) -> None:
+    """End it."""
+    row = membership(tx, org, home, name)
+    if row is not None:
+        _end(tx, row, now)
 
 
-def drop_memberships_of(tx: Tx, home: str, name: str) -> None:
+def drop_memberships_of(tx: Tx, home: str, name: str, now: int) -> None:
     """End all of an account's."""
+    for row in memberships_of(tx, home, name):
+        _end(tx, row, now)
+
+
+def _end(tx: Tx, row: Membership, now: int) -> None:
     t = memberships.c
-    tx.execute(memberships.delete().where(t.home == home, t.name == name))
+    mine = t.org == row.org, t.home == row.home, t.name == row.name
+    tx.execute(memberships.delete().where(*mine))
+    note(tx, [guest_turn(row, GONE, now)])

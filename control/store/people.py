@@ -2,8 +2,10 @@
 
 import sqlalchemy as sa
 
+from control.model.history import GONE, Aspect, Turn
 from control.model.people import Organization, Role, Token, User
 from control.store.factors import drop_factor
+from control.store.history import note
 from control.store.identities import drop_identities_of
 from control.store.members import drop_memberships_of
 from control.store.rows import Tx, add, every, first, put
@@ -13,6 +15,7 @@ from control.store.tables import login_failures, organizations, tokens, users
 def add_organization(tx: Tx, organization: Organization) -> None:
     """Add it; conflicts with one of its id."""
     add(tx, organizations, organization)
+    note(tx, [demand_turn(organization, organization.created_at)])
 
 
 def organization(tx: Tx, org: str) -> Organization | None:
@@ -33,11 +36,13 @@ def all_organizations(tx: Tx, after: str, limit: int) -> list[Organization]:
 def add_user(tx: Tx, user: User) -> None:
     """Add; conflicts with one of the name."""
     add(tx, users, user)
+    note(tx, [role_turn(user)])
 
 
 def put_user(tx: Tx, user: User) -> None:
     """Replace the user of this name."""
     put(tx, users, user)
+    note(tx, [role_turn(user)])
 
 
 def user(tx: Tx, org: str, name: str) -> User | None:
@@ -61,15 +66,28 @@ def count_owners(tx: Tx, org: str) -> int:
     return int(tx.execute(chosen).scalar_one())
 
 
-def drop_user(tx: Tx, org: str, name: str) -> list[str]:
+def drop_user(tx: Tx, org: str, name: str, now: int) -> list[str]:
     """Remove the user with all credentials; the ids of these."""
     held = drop_tokens_of(tx, org, name)
     clear_failures(tx, org, name)
     drop_factor(tx, org, name)
-    drop_memberships_of(tx, org, name)
+    drop_memberships_of(tx, org, name, now)
     drop_identities_of(tx, org, name)
-    tx.execute(users.delete().where(users.c.org == org, users.c.name == name))
+    gone = tx.execute(users.delete().where(users.c.org == org, users.c.name == name)).rowcount
+    if gone:
+        note(tx, [_role_turn(org, name, GONE, now)])
     return held
+
+
+def role_turn(user: User) -> Turn:
+    """What an account may do at home, as of when it was changed."""
+    value = GONE if user.disabled else str(user.role)
+    return _role_turn(user.org, user.name, value, user.changed_at)
+
+
+def _role_turn(org: str, name: str, value: str, at: int) -> Turn:
+    subject = f"{org}/{name}"
+    return Turn(org=org, aspect=Aspect.ROLE, subject=subject, at=at, value=value)
 
 
 def add_token(tx: Tx, token: Token) -> None:
@@ -123,9 +141,16 @@ def prove_token(tx: Tx, org: str, user_name: str, token_id: str, now: int) -> No
     tx.execute(tokens.update().where(*mine).values(proven_at=now))
 
 
-def put_organization(tx: Tx, organization: Organization) -> None:
+def put_organization(tx: Tx, organization: Organization, now: int) -> None:
     """Replace the one of this id."""
     put(tx, organizations, organization)
+    note(tx, [demand_turn(organization, now)])
+
+
+def demand_turn(organization: Organization, at: int) -> Turn:
+    """Whether it demands a second factor."""
+    value = str(organization.second_factor).lower()
+    return Turn(org=organization.id, aspect=Aspect.SECOND_FACTOR, subject="", at=at, value=value)
 
 
 def drop_tokens_of(tx: Tx, org: str, user_name: str) -> list[str]:

@@ -1,11 +1,12 @@
 """Policies, their versions, roll-outs, and what each agent should have."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
 import sqlalchemy as sa
 
+from control.model.history import Aspect, Turn
 from control.model.policies import (
     Assignment,
     Outcome,
@@ -15,6 +16,7 @@ from control.model.policies import (
     RolloutState,
     Standing,
 )
+from control.store.history import note
 from control.store.rows import Tx, add, among, every, first, key_of, put, update_of
 from control.store.tables import assignments, policies, policy_versions, rollouts
 
@@ -182,9 +184,25 @@ def tally(tx: Tx, org: str) -> dict[Outcome, int]:
 def put_assignments(tx: Tx, *rows: Assignment) -> None:
     """Add, or replace those of these agents."""
     put(tx, assignments, *rows)
+    note(tx, map(policy_turn, rows))
 
 
-def put_reports(tx: Tx, rows: Iterable[Standing]) -> None:
+def policy_turn(row: Standing) -> Turn:
+    """How far an agent's bundle has come, and which versions it holds."""
+    detail = {
+        "version": row.version,
+        "applied": row.applied,
+        "bundle": row.digest.hex(),
+        "contents": row.contents,
+    }
+    value = str(row.outcome)
+    return Turn(
+        org=row.org, aspect=Aspect.POLICY, subject=row.vault, at=row.changed_at, value=value,
+        detail=detail,
+    )  # fmt: skip
+
+
+def put_reports(tx: Tx, rows: Sequence[Standing]) -> None:
     """Note what became of the bundles of these agents."""
     values: list[dict[str, Any]] = [
         {
@@ -199,3 +217,4 @@ def put_reports(tx: Tx, rows: Iterable[Standing]) -> None:
     ]
     if values:
         tx.execute(_REPORTED, values)
+        note(tx, map(policy_turn, rows))

@@ -10,7 +10,9 @@ from typing import Any, Final, NamedTuple
 import sqlalchemy as sa
 
 from control.model.retention import Kind
-from control.store.compliance_tables import reports, retention_rules
+from control.store.compliance_tables import control_notes, holds, reports, retention_rules
+from control.store.history import HELD, superseded
+from control.store.history_tables import history
 from control.store.holds import held_samples, is_held
 from control.store.notice_tables import deliveries
 from control.store.rows import Tx, upsert
@@ -61,6 +63,19 @@ def _reports_old(org: str, before: int) -> sa.ColumnElement[bool]:
     return sa.and_(reports.c.org == org, reports.c.created_at < before)
 
 
+def _history_old(org: str, before: int) -> sa.ColumnElement[bool]:
+    return superseded(history.c.org == org, before)
+
+
+def _notes_old(org: str, before: int) -> sa.ColumnElement[bool]:
+    return sa.and_(control_notes.c.org == org, control_notes.c.created_at < before)
+
+
+def _holds_old(org: str, before: int) -> sa.ColumnElement[bool]:
+    t = holds.c
+    return sa.and_(t.org == org, t.lifted_at > 0, t.lifted_at < before)
+
+
 AGED: Final[dict[Kind, tuple[Aged, ...]]] = {
     Kind.METRICS: (Aged(samples, _samples_old, held_samples()),),
     Kind.ALERTS: (Aged(alerts, _alerts_old, is_held(alerts.c.org, alerts.c.at, alerts.c.vault)),),
@@ -80,6 +95,17 @@ AGED: Final[dict[Kind, tuple[Aged, ...]]] = {
     ),
     Kind.DELIVERIES: (
         Aged(deliveries, _deliveries_old, is_held(deliveries.c.org, deliveries.c.created_at)),
+    ),
+    Kind.HISTORY: (Aged(history, _history_old, HELD),),
+    Kind.NOTES: (
+        Aged(control_notes, _notes_old, is_held(control_notes.c.org, control_notes.c.created_at)),
+    ),
+    Kind.HOLDS: (
+        Aged(
+            holds,
+            _holds_old,
+            is_held(holds.c.org, holds.c.created_at, holds.c.vault, end=holds.c.lifted_at),
+        ),
     ),
     Kind.REPORTS: (Aged(reports, _reports_old, is_held(reports.c.org, reports.c.created_at)),),
 }
@@ -127,13 +153,22 @@ def _delete(tx: Tx, aged: Aged, old: sa.ColumnElement[bool], most: int) -> int:
 
 def drop_oldest_report(tx: Tx, org: str) -> bool:
     """Remove the oldest report that no hold covers; whether there was one."""
-    t = reports.c
-    [aged] = AGED[Kind.REPORTS]
+    return _drop_oldest(tx, org, Kind.REPORTS, reports.c.org == org)
+
+
+def drop_oldest_lifted(tx: Tx, org: str) -> bool:
+    """Remove the oldest lifted hold that no other one covers; whether there was one."""
+    return _drop_oldest(tx, org, Kind.HOLDS, holds.c.lifted_at > 0)
+
+
+def _drop_oldest(tx: Tx, org: str, kind: Kind, which: sa.ColumnElement[bool]) -> bool:
+    [aged] = AGED[kind]
+    t = aged.table.c
     oldest = (
         sa.select(t.id)
-        .where(t.org == org, sa.not_(aged.held))
+        .where(t.org == org, which, sa.not_(aged.held))
         .order_by(t.created_at, t.id)
         .limit(1)
         .correlate(None)
     )
-    return tx.execute(reports.delete().where(t.org == org, t.id.in_(oldest))).rowcount > 0
+    return tx.execute(aged.table.delete().where(t.org == org, t.id.in_(oldest))).rowcount > 0

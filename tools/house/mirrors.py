@@ -30,6 +30,7 @@ EXCEPTIONS: Final = {
     "control/store/compliance_reads.py": "queries: tests of control/compliance/evidence ask them",
     "control/store/growths.py": "queries: tests/contract/control asks them of every database",
     "control/store/holds.py": "conditions: tests/contract/control holds every deletion to them",
+    "control/store/history.py": "queries: tests/contract/control asks them of every database",
     "control/store/retention.py": "queries: tests/contract/control asks them of every database",
     "control/store/ledger.py": "queries: tests/contract asks them of every database",
     "control/api/": "the wire: tests/acceptance/control asks every endpoint of the process",

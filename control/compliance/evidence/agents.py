@@ -1,20 +1,40 @@
 """Agents: whether they are heard, their certificates, what holds their keys, what was cut off."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 from typing import Final
 
-from control.ca.ledger import Issued
-from control.compliance import proofs
-from control.compliance.evidence.common import Span, evidence, plural, recorded, share
-from control.model.agents import Agent, Life, Presence
+from control.compliance.evidence.common import (
+    Span,
+    evidence,
+    judged,
+    lacking_of,
+    plural,
+    recorded,
+)
+from control.compliance.evidence.course import Course, course_of
+from control.compliance.evidence.timeline import (
+    HOUR,
+    Stretch,
+    Timeline,
+    Times,
+    joined,
+    length,
+    longest,
+    proof,
+    unknown,
+    within,
+    without,
+)
+from control.model.agents import Agent, Life
 from control.model.compliance import Evidence, Proof, ReportedProof, Result
+from control.model.history import HEARD, SILENT, Aspect
 from control.store import compliance_reads as reads
 from control.store.rows import Tx
-from protocols.instant import SECOND
 from protocols.link.vocabulary import KeyHolder
 
-LONGEST: Final = 48 * 3600 * SECOND
-"""Of a certificate; agents get them for a day."""
+DAY: Final = 24 * HOUR
+SLACK: Final = HOUR // 4
+"""Of a link without a certificate in force: an agent is heard until its silence is noticed."""
 APART: Final = frozenset({KeyHolder.SHAMIR, KeyHolder.PKCS11, KeyHolder.CLOUD})
 """Holders that keep the root key off the agent's own disk."""
 
@@ -23,13 +43,13 @@ def collect(tx: Tx, span: Span) -> list[Evidence]:
     """All that there is about agents."""
     everybody = reads.agents_of(tx, span.org)
     active = [agent for agent in everybody if agent.life is Life.ACTIVE]
-    newest = reads.newest_certificates(tx, span.org)
+    course = course_of(tx, span)
     return [
-        _presence(active),
-        _certificates(span, active, newest),
+        _presence(span, course),
+        _certificates(span, course),
         _keys(active),
         _releases(active),
-        _revocations(tx, span, everybody),
+        _revocations(tx, span, course),
     ]
 
 
@@ -38,52 +58,78 @@ def _said(agent: Agent, name: str) -> ReportedProof:
     return ReportedProof(vault=agent.vault, name=name, value=value, at=agent.changed_at)
 
 
-def _seen(agent: Agent) -> ReportedProof:
-    value = str(agent.presence)
-    return ReportedProof(vault=agent.vault, name="presence", value=value, at=agent.last_seen)
-
-
-def _presence(active: list[Agent]) -> Evidence:
-    silent = [a for a in active if a.presence in (Presence.OFFLINE, Presence.UNKNOWN)]
+def _presence(span: Span, course: Course) -> Evidence:
+    wrong: dict[str, Timeline | None] = {}
+    fine: dict[str, Timeline | None] = {}
+    silence = 0
+    for vault, active in course.active.items():
+        line = course.presence.get(vault)
+        silent = within(active, line.where(SILENT)) if line else []
+        silence += length(silent)
+        ends = bool(active and active[-1][1] == span.end and line and line.end == SILENT)
+        bad = line is None or ends or longest(silent) > DAY
+        (wrong if bad else fine)[vault] = line
+    unsure = unknown(line for vault, line in course.presence.items() if vault in course.active)
+    total = len(course.active)
     return evidence(
         "agents.presence",
         "Agents are heard",
-        share(len(active) - len(silent), len(active)),
-        f"{len(active) - len(silent)} of {plural(len(active), 'active agent')} were heard lately.",
-        figures={"active": len(active), "silent": len(silent)},
-        wrong=[_seen(agent) for agent in silent],
-        fine=[_seen(agent) for agent in active if agent not in silent],
-        exceptions=[agent.vault for agent in silent],
-    )
-
-
-def _certificates(span: Span, active: list[Agent], newest: Mapping[str, Issued]) -> Evidence:
-    wrong: dict[str, list[Proof]] = {}
-    fine: list[Proof] = []
-    for agent in active:
-        issued = newest.get(agent.vault)
-        if issued is not None and _counts(issued, span.now):
-            fine.append(proofs.certificate(issued))
-        else:
-            wrong[agent.vault] = [proofs.certificate(issued)] if issued else []
-    return evidence(
-        "agents.certificates",
-        "Agents and control plane know each other by certificates",
-        share(len(fine), len(active)),
-        f"{len(fine)} of {plural(len(active), 'active agent')} have a certificate that is "
-        "valid now and short-lived. The link is TLS 1.3 with certificates at both ends; nothing "
-        "else is let in.",
-        figures={"active": len(active), "valid": len(fine)},
-        wrong=[proof for found in wrong.values() for proof in found],
-        fine=fine,
+        judged(len(fine), total, unsure),
+        f"{len(fine)} of {plural(total, 'agent')} that were active in the period were heard all "
+        "the time but for at most a day at a stretch, and at its end; "
+        f"{plural(silence // HOUR, 'hour')} of silence in all.",
+        figures={"active": total, "silent": len(wrong), "hours_silent": silence // HOUR,
+                 "unknown": len(unsure)},
+        wrong=[proof(Aspect.PRESENCE, s) for s in _worst(wrong.values())],
+        fine=[proof(Aspect.PRESENCE, line.stretches[-1]) for line in fine.values() if line],
         exceptions=wrong,
+        lacking=lacking_of(unsure),
     )  # fmt: skip
 
 
-def _counts(issued: Issued, now: int) -> bool:
-    within = issued.not_before <= now < issued.not_after
-    short = issued.not_after - issued.not_before <= LONGEST
-    return within and short and issued.revoked_at is None
+def _worst(lines: Iterable[Timeline | None]) -> list[Stretch]:
+    """Of each the longest silence."""
+    found = []
+    for line in lines:
+        silent = [s for s in line.stretches if s.value == SILENT] if line else []
+        found += [max(silent, key=lambda stretch: stretch.length)] if silent else []
+    return found
+
+
+def _certificates(span: Span, course: Course) -> Evidence:
+    wrong: dict[str, list[Proof]] = {}
+    fine: list[Proof] = []
+    for vault, active in course.active.items():
+        issued = course.certificates.get(vault, [])
+        valid = joined((c.not_before, c.ends_at) for c in issued if c.is_short)
+        line = course.presence.get(vault)
+        needed = within(active, line.where(HEARD)) if line else active
+        bare = length(without(needed, valid))
+        ends = bool(active) and active[-1][1] == span.end
+        if bare > SLACK or not issued or (ends and not _holds(valid, span.end)):
+            wrong[vault] = [issued[-1].proof] if issued else []
+        else:
+            fine += [certificate.proof for certificate in issued[-1:]]
+    unsure = unknown(line for vault, line in course.issuing.items() if vault in course.active)
+    total = len(course.active)
+    return evidence(
+        "agents.certificates",
+        "Agents and control plane know each other by certificates",
+        judged(len(fine), total, unsure),
+        f"{len(fine)} of {plural(total, 'agent')} that were active in the period had a valid, "
+        "short-lived certificate whenever they were heard, and at its end. "
+        f"{sum(map(len, course.certificates.values()))} were in use. The link is TLS 1.3 with "
+        "certificates at both ends; nothing else is let in.",
+        figures={"active": total, "valid": len(fine), "unknown": len(unsure)},
+        wrong=[proof for found in wrong.values() for proof in found],
+        fine=fine,
+        exceptions=wrong,
+        lacking=lacking_of(unsure),
+    )  # fmt: skip
+
+
+def _holds(times: Times, instant: int) -> bool:
+    return any(since < instant <= until for since, until in times)
 
 
 def _keys(active: list[Agent]) -> Evidence:
@@ -127,22 +173,27 @@ def _releases(active: list[Agent]) -> Evidence:
     )
 
 
-def _revocations(tx: Tx, span: Span, everybody: list[Agent]) -> Evidence:
-    revoked = reads.revoked_certificates(tx, span.org, span.since, span.until)
+def _revocations(tx: Tx, span: Span, course: Course) -> Evidence:
+    revoked = [
+        certificate
+        for issued in course.certificates.values()
+        for certificate in issued
+        if span.since <= certificate.revoked_at < span.until
+    ]
     done, total = recorded(
         tx, span, "agents.lock", "agents.retire", "sessions.end", "tokens.revoke",
         phase="outcome", result="ok",
     )  # fmt: skip
-    locked = [a.vault for a in everybody if a.life is Life.LOCKED]
+    locked = [line.subject for line in course.life.values() if line.end == Life.LOCKED]
     return evidence(
         "agents.revocations",
         "Whoever is compromised is cut off",
         Result.MET if total or revoked else Result.NOT_EVIDENCED,
         f"{plural(total, 'cut')} on the trail and {plural(len(revoked), 'certificate')} revoked in "
-        f"the period; {plural(len(locked), 'agent')} locked now.",
+        f"the period; {plural(len(locked), 'agent')} locked at its end.",
         figures={"cuts": total, "revoked": len(revoked), "locked": len(locked)},
         wrong=done,
-        fine=[proofs.certificate(issued) for issued in revoked],
+        fine=[certificate.proof for certificate in revoked],
         total=total + len(revoked),
         lacking="" if total or revoked else "Nothing was cut off, so nothing shows that it works.",
     )  # fmt: skip

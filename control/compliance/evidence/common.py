@@ -6,8 +6,10 @@ from typing import Any, Final
 from msgspec import Struct
 
 from control.compliance import proofs
+from control.compliance.evidence.timeline import Timeline, timelines
 from control.model.compliance import Evidence, Proof, Result
-from control.store import records
+from control.model.history import Aspect
+from control.store import history, records
 from control.store.records import Wanted
 from control.store.rows import Tx
 
@@ -15,12 +17,38 @@ MOST_NAMES: Final = 50  # of what is wrong
 
 
 class Span(Struct, frozen=True):
-    """Whose evidence, of which time; `until` is not in it. `now`: when states were looked at."""
+    """Whose evidence, of which time; `until` is not in it. `now`: when it was looked at."""
 
     org: str
     since: int
     until: int
     now: int
+
+    @property
+    def end(self) -> int:
+        """Of what can be known of it, this very instant included."""
+        return min(self.until, self.now + 1)
+
+
+def history_of(tx: Tx, span: Span, aspect: Aspect) -> list[Timeline]:
+    """How every subject stood over the period, by name."""
+    found = history.between(tx, span.org, aspect, span.since, span.end)
+    return timelines(found, span.since, span.end)
+
+
+def judged(fine: int, total: int, unknown: Sequence[str]) -> Result:
+    """As `share`; what is not known for all of the period is not met."""
+    result = share(fine, total)
+    return Result.PARTLY if result is Result.MET and unknown else result
+
+
+def lacking_of(unknown: Sequence[str]) -> str:
+    """In words, what of the period nobody knows."""
+    if not unknown:
+        return ""
+    more = len(unknown) - MOST_NAMES
+    rest = f" and {more} more" if more > 0 else ""
+    return f"Not known for all of the period: {'; '.join(unknown[:MOST_NAMES])}{rest}."
 
 
 def share(fine: int, total: int) -> Result:

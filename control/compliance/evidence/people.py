@@ -1,13 +1,22 @@
 """People: second factors, roles, sessions, sign-ins, and what was changed about accounts."""
 
+from collections import Counter
 from typing import Final
 
 from control.authn import lockout
 from control.authn.sessions import Rules
-from control.compliance.evidence.common import Span, evidence, plural, recorded
+from control.compliance.evidence.common import (
+    Span,
+    evidence,
+    history_of,
+    lacking_of,
+    plural,
+    recorded,
+)
+from control.compliance.evidence.timeline import HOUR, Timeline, proof, unknown
 from control.model.compliance import Evidence, Result, SettingProof
+from control.model.history import Aspect
 from control.model.people import Role
-from control.store import people
 from control.store.compliance_reads import Person, persons
 from control.store.rows import Tx
 from protocols.instant import SECOND
@@ -15,6 +24,7 @@ from protocols.instant import SECOND
 DORMANT: Final = 90 * 86_400 * SECOND
 IDLE: Final = 15 * 60 * SECOND
 LOCKED: Final = 30 * 60 * SECOND
+STRONG: Final = frozenset(str(role) for role in Role if role.covers(Role.ADMIN))
 FEW: Final = 5
 """Owners and admins that no organization has to explain."""
 
@@ -24,7 +34,7 @@ def collect(tx: Tx, span: Span, rules: Rules) -> list[Evidence]:
     found = persons(tx, span.org)
     return [
         _second_factor(tx, span, found),
-        _roles(found),
+        _roles(history_of(tx, span, Aspect.ROLE)),
         _dormant(span, found),
         *_sessions(rules),
         *_sign_ins(tx, span),
@@ -34,44 +44,64 @@ def collect(tx: Tx, span: Span, rules: Rules) -> list[Evidence]:
 
 
 def _second_factor(tx: Tx, span: Span, found: list[Person]) -> Evidence:
-    organization = people.organization(tx, span.org)
-    demanded = organization is not None and organization.second_factor
+    lines = history_of(tx, span, Aspect.SECOND_FACTOR)
+    stretches = [stretch for line in lines for stretch in line.stretches]
+    demanded = bool(stretches) and stretches[-1].value == "true"
+    hours = sum(s.length for s in stretches if s.value != "true") // HOUR
+    always = demanded and not hours
+    unsure = unknown(lines)
     without = [p.name for p in found if not p.guarded]
     having = len(found) - len(without)
-    result = Result.PARTLY if found and not without else Result.GAP
+    some = demanded or (found and not without)
     rule = "demands" if demanded else "does not demand"
     fine, total = recorded(tx, span, "organizations.change", "second-factors.", phase="outcome")
-    setting = SettingProof("organization.second_factor", str(demanded).lower())
+    told = [proof(Aspect.SECOND_FACTOR, stretch) for stretch in stretches]
     return evidence(
         "people.second-factor",
         "A second factor is demanded",
-        Result.MET if demanded else result,
-        f"The organization {rule} a second factor; {having} of "
-        f"{plural(len(found), 'person', 'people')} have one. Whoever has none is let into "
-        "nothing but its enrolment while it is demanded.",
-        figures={"demanded": int(demanded), "people": len(found), "having": having},
-        wrong=[setting],
+        Result.MET if always and not unsure else (Result.PARTLY if some else Result.GAP),
+        f"The organization {rule} a second factor at the end of the period, and did not for "
+        f"{plural(hours, 'hour')} of it; {having} of {plural(len(found), 'person', 'people')} "
+        "have one now. Whoever has none is let into nothing but its enrolment while it is "
+        "demanded.",
+        figures={"demanded": int(demanded), "hours_without": hours, "people": len(found),
+                 "having": having},
+        wrong=told,
         fine=fine,
-        total=total + 1,
+        total=total + len(told),
         exceptions=without,
-        lacking="Whether an identity provider asks for a factor of its own is not known here.",
+        lacking=f"{lacking_of(unsure)} Whether an identity provider asks for a factor of its own "
+        "is not known here.".strip(),
     )  # fmt: skip
 
 
-def _roles(found: list[Person]) -> Evidence:
-    counts = {str(role): sum(p.role is role for p in found) for role in Role}
-    strong = [p.name for p in found if p.role.covers(Role.ADMIN)]
-    fine = counts["owner"] > 0 and (len(strong) <= FEW or 4 * len(strong) <= len(found))
-    said = ", ".join(plural(count, role) for role, count in counts.items())
+def _roles(lines: list[Timeline]) -> Evidence:
+    """Judged at its worst moment: whoever had much for a day could do much on that day."""
+    moments = sorted({stretch.since for line in lines for stretch in line.stretches})
+    counted = [Counter(filter(None, (line.at(now) for line in lines))) for now in moments]
+    bad = [counts for counts in counted if not _few(counts)]
+    last = counted[-1] if counted else Counter[str]()
+    strong = [s for line in lines for s in line.stretches if s.value in STRONG]
+    unsure = unknown(lines)
+    said = ", ".join(plural(last[role], role) for role in Role)
     return evidence(
         "people.roles",
         "Few people may do much",
-        Result.MET if fine else Result.PARTLY,
-        f"{said}. Asked for: an owner, and at most {FEW} owners and admins or a quarter of all.",
-        figures={**counts, "people": len(found)},
-        exceptions=() if fine else strong,
-        fine=[SettingProof(f"role of {p.name}", str(p.role)) for p in found if p.name in strong],
-    )
+        Result.PARTLY if bad or unsure or not counted else Result.MET,
+        f"{said} at the end of the period; {plural(len(moments), 'time')} looked at, which are "
+        f"all changes of it, {len(bad)} not as asked for: an owner, and at most {FEW} owners and "
+        "admins or a quarter of all.",
+        figures={**{str(role): last[role] for role in Role}, "people": last.total(),
+                 "changes": len(moments), "wrong": len(bad), "unknown": len(unsure)},
+        exceptions={s.turn.subject for s in strong} if bad else (),
+        fine=[proof(Aspect.ROLE, stretch) for stretch in strong],
+        lacking=lacking_of(unsure),
+    )  # fmt: skip
+
+
+def _few(counts: Counter[str]) -> bool:
+    strong = sum(counts[role] for role in STRONG)
+    return counts[Role.OWNER] > 0 and (strong <= FEW or 4 * strong <= counts.total())
 
 
 def _dormant(span: Span, found: list[Person]) -> Evidence:

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from control.compliance.due import checked
 from control.compliance.reports import asked
 from control.model.compliance import Note, Schedule, State
+from control.model.history import Aspect, Turn
 from control.model.retention import Hold, Kind
 from control.services.deliveries import State as Sent
 from control.store import (
@@ -23,7 +24,10 @@ from control.store import (
     samples,
     usage,
 )
-from control.store.compliance_tables import reports
+from control.store import history as turns
+from control.store.compliance_tables import control_notes, reports
+from control.store.compliance_tables import holds as legal
+from control.store.history_tables import history
 from control.store.ledger import SqlLedgerTx
 from control.store.notice_tables import deliveries
 from control.store.rows import Tx
@@ -100,6 +104,14 @@ def filled(tx: Tx) -> None:
         sent = {"state": "sent", "created_at": OLD, "finished_at": OLD, "channel": "c"}
         tx.execute(deliveries.insert(), [row(deliveries, **mark, **sent)])
         tx.execute(reports.insert(), [row(reports, **mark, state="ready", created_at=OLD)])
+        tx.execute(control_notes.insert(), [row(control_notes, **mark, created_at=OLD)])
+        for at in (OLD, OLD + SECOND):
+            turn = {"aspect": "presence", "subject": "v1", "detail": {}}
+            tx.execute(history.insert(), [row(history, org=org, at=at, **turn)])
+        tx.execute(
+            legal.insert(),
+            [row(legal, **mark, vault="v1", created_at=OLD, lifted_at=OLD + SECOND)],
+        )
 
 
 def swept(tx: Tx) -> None:
@@ -112,6 +124,7 @@ def swept(tx: Tx) -> None:
     SqlLedgerTx(tx).forget(NOW)
     usage.sweep(tx, parts_before=NOW // SECOND, days_before=NOW // SECOND)
     channels.sweep_deliveries(tx, Sent.SENT, NOW)
+    turns.sweep(tx, NOW, 100)
     ruled(tx)
 
 
@@ -127,7 +140,7 @@ def ruled(tx: Tx) -> None:
 
 TABLES: Final = (
     alerts, commands, invited, ca_tokens, ca_joins, usage_parts, usage_counts, usage_secrets,
-    deliveries, reports,
+    deliveries, reports, control_notes,
 )  # fmt: skip
 
 
@@ -143,6 +156,11 @@ def left(tx: Tx) -> dict[str, list[str]]:
     c = ca_certificates.c
     old = sa.select(c.org).where(c.generation == 1).order_by(c.org)
     found["ca_certificates"] = list(tx.execute(old).scalars())
+    h, lifted = history.c, legal.c
+    first = sa.select(h.org).where(h.at == OLD).order_by(h.org)
+    found["history"] = list(tx.execute(first).scalars())
+    before = sa.select(lifted.org).where(lifted.id == "x").order_by(lifted.org)
+    found["holds"] = list(tx.execute(before).scalars())
     return found
 
 
@@ -198,7 +216,7 @@ async def test_a_hold_on_another_agent_holds_only_what_has_none(store: Store) ->
         return left(tx)
 
     after = await store.write(change)
-    of_nobody = {"invitations", "ca_joins", "deliveries", "reports"}
+    of_nobody = {"invitations", "ca_joins", "deliveries", "reports", "control_notes"}
     assert {table for table, orgs in after.items() if orgs} == of_nobody
 
 
@@ -311,5 +329,62 @@ async def test_a_trail_begins_behind_its_base(store: Store) -> None:
         assert bases.base(tx, "acme") == base
         assert [e.seq for e in records.events(tx, "acme", after=0, limit=9)] == [3]
         assert len(records.events(tx, "other", after=0, limit=9)) == 3
+
+    await store.write(change)
+
+
+async def test_turns_are_noted_once_and_found_by_period(store: Store) -> None:
+    """What says the same is none; what held at the beginning comes with what turned within."""
+
+    def turn(subject: str, at: int, value: str, org: str = "acme") -> Turn:
+        return Turn(org=org, aspect=Aspect.LIFE, subject=subject, at=at, value=value, detail={})
+
+    def change(tx: Tx) -> None:
+        for at, value in ((10, "a"), (11, "a"), (20, "b"), (15, "c"), (40, "d")):
+            turns.note(tx, [turn("v", at, value), turn("w", at, "same")])
+        turns.note(tx, [turn("v", 10, "x", org="other")])
+        found = turns.between(tx, "acme", Aspect.LIFE, 20, 40)
+        assert [(t.at, t.value, t.before) for t in found["v"]] == [(20, "b", 10), (21, "c", 20)]
+        assert [(t.at, t.value) for t in found["w"]] == [(10, "same")]
+        assert turns.between(tx, "acme", Aspect.ROLE, 0, 99) == {}
+        many = [turn(f"n{number:04}", 5, "z") for number in range(1203)]
+        turns.note(tx, many)
+        turns.note(tx, many)
+        assert len(turns.between(tx, "acme", Aspect.LIFE, 0, 99)) == 1205
+        assert turns.unrecorded(tx, [turn("v", 1, "q"), turn("y", 1, "q")])[0].subject == "y"
+
+    await store.write(change)
+
+
+async def test_a_hold_on_a_time_keeps_what_held_in_it(store: Store) -> None:
+    """A turn long before the hold's beginning that was still so then; not one that was over."""
+
+    def change(tx: Tx) -> None:
+        values = ((OLD, "a"), (OLD + 2 * SECOND, "b"), (OLD + 9 * SECOND, "c"))
+        for at, value in values:
+            held = Turn(
+                org="acme", aspect=Aspect.PRESENCE, subject="v1", at=at, value=value, detail={}
+            )
+            turns.note(tx, [held])
+        span = {"since": OLD + 3 * SECOND, "until": OLD + 4 * SECOND}
+        holds.add_hold(tx, hold(vault="v1", **span))
+        assert retention.count(tx, Kind.HISTORY, "acme", NOW) == (1, 1)
+        assert retention.delete(tx, Kind.HISTORY, "acme", NOW, 9) == 1
+        left_ = turns.between(tx, "acme", Aspect.PRESENCE, 0, NOW)["v1"]
+        assert [t.value for t in left_] == ["b", "c"]
+
+    await store.write(change)
+
+
+async def test_the_oldest_lifted_hold_makes_room(store: Store) -> None:
+    """Neither one in force nor one that another covers."""
+
+    def change(tx: Tx) -> None:
+        holds.add_hold(tx, hold(id="a", vault="v2", created_at=OLD, lifted_at=OLD + 5))
+        holds.add_hold(tx, hold(id="b", vault="v1", created_at=OLD + 1, lifted_at=OLD + 5))
+        holds.add_hold(tx, hold(id="c", vault="v2", created_at=OLD + 2))
+        assert retention.drop_oldest_lifted(tx, "acme")
+        assert [row.id for row in holds.holds_of(tx, "acme")] == ["c", "a"]
+        assert not retention.drop_oldest_lifted(tx, "acme")
 
     await store.write(change)

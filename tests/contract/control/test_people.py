@@ -109,8 +109,8 @@ async def test_members_and_their_sessions(there: People) -> None:
     """What one holds for acting elsewhere is found there, and goes with the membership."""
     row = Membership("beta", "acme", "ann", Role.ADMIN, "beta/bea", 1)
     store = there.store
-    await store.write(lambda tx: members.put_membership(tx, row))
-    await store.write(lambda tx: members.put_membership(tx, replace(row, role=Role.VIEWER)))
+    await store.write(lambda tx: members.put_membership(tx, row, 1))
+    await store.write(lambda tx: members.put_membership(tx, replace(row, role=Role.VIEWER), 2))
     secret, _ = await there.accounts.login("acme", "ann", PASSWORD)
     _, token = await there.members.switch(await there.sessions.authenticate(secret), "beta")
     assert token.role is Role.VIEWER
@@ -120,7 +120,7 @@ async def test_members_and_their_sessions(there: People) -> None:
     beta = await there.users.change_organization("beta", title=None, second_factor=True)
     assert beta.second_factor
     assert await store.read(lambda tx: people.tokens_in(tx, "beta")) == []
-    await store.write(lambda tx: people.drop_user(tx, "acme", "ann"))
+    await store.write(lambda tx: people.drop_user(tx, "acme", "ann", 9))
     assert await store.read(lambda tx: members.memberships_of(tx, "acme", "ann")) == []
 
 

@@ -147,9 +147,9 @@ async def test_people_and_their_credentials(store: Store) -> None:
     for row in (token(b"1"), token(b"2", user="bob"), token(b"3", user="bob", expires_at=5)):
         await store.write(lambda tx, row=row: people.add_token(tx, row))
     assert await store.write(lambda tx: people.sweep_tokens(tx, 5)) == 1
-    ended = await store.write(lambda tx: people.drop_user(tx, "acme", "ann"))
+    ended = await store.write(lambda tx: people.drop_user(tx, "acme", "ann", 9))
     assert ended == [token(b"1").id]
-    assert await store.write(lambda tx: people.drop_user(tx, "acme", "ann")) == []
+    assert await store.write(lambda tx: people.drop_user(tx, "acme", "ann", 9)) == []
     assert await store.read(lambda tx: people.token(tx, b"1")) is None
     assert await store.read(lambda tx: people.token(tx, b"2")) == token(b"2", user="bob")
     assert not await store.write(lambda tx: people.drop_token(tx, "other", b"2".hex()))

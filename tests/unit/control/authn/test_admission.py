@@ -117,6 +117,6 @@ async def test_a_disabled_account_is_not_let_in(plane: Plane, admission: Admissi
 async def test_an_account_that_went_does_not_come_back(plane: Plane, admission: Admission) -> None:
     """Its link to the provider went with it."""
     joe = await admission.admit(ACME, claims("s-1"), "")
-    await plane.store.write(lambda tx: people.drop_user(tx, "acme", joe.name))
+    await plane.store.write(lambda tx: people.drop_user(tx, "acme", joe.name, 9))
     none = await plane.store.read(lambda tx: identities.identities_of(tx, "acme", joe.name))
     assert none == []

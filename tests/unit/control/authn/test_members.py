@@ -25,7 +25,7 @@ async def guest(plane: Plane, role: Role = Role.OPERATOR) -> Caller:
     """Ann, who is a member of `beta` too, signed in at home."""
     await plane.users.create_organization("beta", "Beta")
     row = Membership("beta", "acme", "ann", role, "beta/bea", 1)
-    await plane.store.write(lambda tx: members.put_membership(tx, row))
+    await plane.store.write(lambda tx: members.put_membership(tx, row, 1))
     secret, _ = await plane.accounts.login("acme", "ann", PASSWORD, Way(TokenKind.BROWSER))
     return (await plane.sessions.visit(Browser(secret))).caller
 

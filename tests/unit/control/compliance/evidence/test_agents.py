@@ -2,14 +2,17 @@
 
 from collections.abc import Awaitable, Callable
 
+import msgspec
 from msgspec.structs import replace
 
 from actors.testing import FakeWorld
 from control.api.plane import Plane
 from control.ca.ledger import Issued
 from control.model.agents import Life, Presence, newcomer
-from control.model.compliance import Evidence, Result
+from control.model.compliance import Evidence, Result, StateProof
+from control.services.lastwords import Word, stored
 from control.store import agents
+from control.store.history_tables import history
 from control.store.ledger import SqlLedgerTx
 from control.store.rows import Tx
 from protocols.instant import SECOND
@@ -53,6 +56,98 @@ async def test_agents_that_are_not_as_they_should_be_are_named(
     for name in ("presence", "certificates", "keys"):
         item = found[f"agents.{name}"]
         assert (item.result, item.exceptions) == (Result.PARTLY, ("two",)), name
-        assert item.proofs[0].vault == "two"  # type: ignore[union-attr]
+        assert "two" in msgspec.json.encode(item.proofs[0]).decode(), name
     assert found["agents.releases"].figures["releases"] == 2
     assert found["agents.revocations"].figures["revoked"] == 1
+
+
+def word(vault: str, presence: Presence, heard: int, at: int) -> Word:
+    """As the watch has it stored."""
+    return Word("acme", vault, presence, heard, heard, f"{vault}{at}", at)
+
+
+async def test_a_silence_within_the_period_counts_though_it_is_over(
+    plane: Plane, world: FakeWorld, shown: Shown
+) -> None:
+    """Two days of silence a week ago: named, with its time. Half a day is none."""
+    began = world.now()
+    for vault in ("long", "short"):
+        row = replace(newcomer("acme", vault, Life.ACTIVE, now=began), presence=Presence.ONLINE)
+        await plane.store.write(lambda tx, row=row: agents.add_agent(tx, row))
+    for vault, hours in (("long", 48), ("short", 12)):
+        last = world.now()
+        silent = [word(vault, Presence.OFFLINE, 0, last + 1)]
+        await plane.store.write(lambda tx, silent=silent: stored(silent, tx))
+        world.advance(hours * 3600)
+        back = [word(vault, Presence.ONLINE, world.now(), world.now())]
+        await plane.store.write(lambda tx, back=back: stored(back, tx))
+    world.advance(7 * 86_400)
+    item = (await shown())["agents.presence"]
+    assert (item.result, item.exceptions) == (Result.PARTLY, ("long",))
+    assert item.figures == {"active": 2, "silent": 1, "hours_silent": 59, "unknown": 0}
+    [worst] = [p for p in item.proofs if isinstance(p, StateProof) and p.value == "silent"]
+    assert (worst.subject, worst.until - worst.since) == ("long", 48 * HOUR - 1)
+
+
+async def test_certificates_are_those_of_the_period(
+    plane: Plane, world: FakeWorld, shown: Shown
+) -> None:
+    """One without a certificate for six hours while it was heard is named, valid again or not.
+
+    What was revoked and tidied away since is told all the same.
+    """
+    began = world.now()
+
+    def issue(vault: str, generation: int, begins: int, ends: int, revoked: int = 0) -> None:
+        serial = f"{vault}{generation}".encode().hex().rjust(40, "0")
+        issued.append(
+            Issued(
+                serial=serial, key=serial.encode(), generation=generation, der=b"d",
+                name=AgentName("acme", vault), issuer="i", not_before=began + begins * HOUR,
+                not_after=began + ends * HOUR,
+                revoked_at=began + revoked * HOUR if revoked else None,
+            )
+        )  # fmt: skip
+
+    issued: list[Issued] = []
+    issue("good", 1, 0, 24)
+    issue("good", 1, 0, 24, revoked=16)
+    issue("good", 2, 16, 40)
+    issue("bare", 1, 0, 10)
+    issue("bare", 2, 16, 40)
+
+    def change(tx: Tx) -> None:
+        for vault in ("good", "bare"):
+            row = newcomer("acme", vault, Life.ACTIVE, now=began)
+            agents.add_agent(tx, replace(row, presence=Presence.ONLINE))
+        for one in issued:
+            SqlLedgerTx(tx).put_certificate(one)
+
+    await plane.store.write(change)
+    world.advance(30 * 3600)
+    assert await plane.store.write(lambda tx: SqlLedgerTx(tx).forget(world.now())) > 0
+    found = await shown()
+    item = found["agents.certificates"]
+    assert (item.result, item.exceptions) == (Result.PARTLY, ("bare",))
+    assert found["agents.revocations"].figures["revoked"] == 1
+
+
+async def test_what_began_before_anybody_wrote_it_down_is_said(
+    plane: Plane, world: FakeWorld, shown: Shown
+) -> None:
+    """By name and from when on it is known: not met, however well it looks since."""
+    began = world.now()
+    row = newcomer("acme", "old", Life.ACTIVE, now=began)
+    row = replace(row, presence=Presence.ONLINE, changed_at=began + 1)
+
+    def change(tx: Tx) -> None:
+        agents.add_agent(tx, row)
+        tx.execute(history.delete().where(history.c.subject == "old"))
+
+    await plane.store.write(change)
+    world.advance(86_400)
+    await plane.history.begin()
+    world.advance(86_400)
+    item = (await shown())["agents.presence"]
+    assert (item.result, item.figures["unknown"]) == (Result.PARTLY, 1)
+    assert "old: known from" in item.lacking

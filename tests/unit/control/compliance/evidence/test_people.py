@@ -6,18 +6,21 @@ from msgspec.structs import replace
 
 from actors.testing import FakeWorld
 from control.api.plane import Plane
-from control.model.compliance import Evidence, Result
+from control.model.compliance import Evidence, Result, StateProof
 from control.model.factors import SecondFactor
 from control.model.people import Role
 from control.store import factors, people
 from control.store.rows import Tx
+from protocols.instant import SECOND
 from tests.unit.control.compliance.conftest import noted
-from tests.unit.control.conftest import PASSWORD
+from tests.unit.control.conftest import PASSWORD, ROOT
 
 Shown = Callable[[], Awaitable[dict[str, Evidence]]]
 
 
-async def test_a_second_factor_is_met_only_when_demanded(plane: Plane, shown: Shown) -> None:
+async def test_a_second_factor_is_met_only_when_demanded(
+    plane: Plane, world: FakeWorld, shown: Shown
+) -> None:
     """Nobody has one: a gap, and who; everybody has one: partly; demanded: met."""
     item = (await shown())["people.second-factor"]
     assert (item.result, item.exceptions) == (Result.GAP, ("acme/ann",))
@@ -31,10 +34,12 @@ async def test_a_second_factor_is_met_only_when_demanded(plane: Plane, shown: Sh
     item = (await shown())["people.second-factor"]
     assert (item.result, item.figures["having"]) == (Result.PARTLY, 1)
 
+    world.advance(1)
+
     def demand(tx: Tx) -> None:
         org = people.organization(tx, "acme")
         assert org is not None
-        people.put_organization(tx, replace(org, second_factor=True))
+        people.put_organization(tx, replace(org, second_factor=True), world.now())
 
     await plane.store.write(demand)
     assert (await shown())["people.second-factor"].result is Result.MET
@@ -63,3 +68,31 @@ async def test_rules_are_told_as_they_are(plane: Plane, shown: Shown) -> None:
     assert found["people.lock-time"].result is Result.GAP
     assert found["people.sign-ins"].figures["refused"] == 1
     assert found["people.refusals"].figures["refused"] == 1
+
+
+async def test_a_second_factor_that_came_late_is_met_partly(
+    plane: Plane, world: FakeWorld, shown: Shown
+) -> None:
+    """Demanded now, and not for two hours of the period."""
+    world.advance(2 * 3600)
+    await plane.users.change_organization("acme", title=None, second_factor=True)
+    world.advance(3600)
+    item = (await shown())["people.second-factor"]
+    assert (item.result, item.figures["hours_without"]) == (Result.PARTLY, 2)
+
+
+async def test_a_role_of_a_day_is_told_though_it_is_gone(
+    plane: Plane, world: FakeWorld, shown: Shown
+) -> None:
+    """Six admins for a day, then none: the worst moment counts, and each is named with its time."""
+    for number in range(6):
+        await plane.users.create(None, "acme", f"u{number}", Role.ADMIN, PASSWORD)
+    world.advance(86_400)
+    for number in range(6):
+        await plane.users.delete(ROOT, "acme", f"u{number}")
+    world.advance(86_400)
+    item = (await shown())["people.roles"]
+    assert (item.result, item.figures["people"]) == (Result.PARTLY, 1)
+    assert "acme/u3" in item.exceptions
+    [held] = [p for p in item.proofs if isinstance(p, StateProof) and p.subject == "acme/u3"]
+    assert held.until - held.since == 86_400 * SECOND

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 
 from actors.testing import FakeWorld
 from control.api.plane import Plane
-from control.model.compliance import Evidence, PolicyProof, Result
+from control.model.compliance import Evidence, PolicyProof, Result, StateProof
 from control.model.documents import Document, Rule
 from control.model.policies import Plan, Target
 from tests.unit.control.fleet import enrolled
@@ -26,7 +26,9 @@ async def test_wanted_is_not_in_force_until_applied(
     await plane.policies.refresh("acme")
     item = (await shown())["policies.in-force"]
     assert (item.result, item.exceptions) == (Result.GAP, ("one",))
-    [proof] = item.proofs
+    state, proof = item.proofs
+    assert isinstance(state, StateProof)
+    assert (state.subject, state.value) == ("one", "wanted")
     assert isinstance(proof, PolicyProof)
     standing = await plane.policies.standing("acme", "one")
     assert standing is not None

@@ -27,6 +27,11 @@ export function told(proof: Proof): [string, string] {
       return [`${vault}: certificate until ${time(proof.not_after)}`, proof.digest ?? ""];
     case "reported":
       return [`${vault} says: ${proof.name} = ${proof.value}`, ""];
+    case "state":
+      return [
+        `${proof.subject || "The organization"}: ${proof.name} was ${proof.value} from ${time(proof.since)} to ${time(proof.until)}`,
+        "",
+      ];
     case "setting":
       return [`${proof.name} = ${proof.value}`, ""];
   }

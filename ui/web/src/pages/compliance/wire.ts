@@ -45,7 +45,7 @@ export interface Schedule {
 
 /** A proof; `kind` says which of the fields are there. Times in Unix nanoseconds. */
 export interface Proof {
-  kind: "trail" | "checkpoint" | "policy" | "certificate" | "reported" | "setting";
+  kind: "trail" | "checkpoint" | "policy" | "certificate" | "reported" | "state" | "setting";
   record?: {
     seq: number;
     at: number;
@@ -56,6 +56,9 @@ export interface Proof {
     hash: string;
   };
   vault?: string;
+  subject?: string;
+  since?: number;
+  until?: number;
   name?: string;
   value?: string;
   at?: number;

@@ -1,6 +1,6 @@
 import { useState } from "preact/hooks";
 import { put } from "../../lib/api";
-import { count, words } from "../../lib/format";
+import { count } from "../../lib/format";
 import { useGet } from "../../lib/hooks";
 import { may, ofOrganization } from "../../lib/session";
 import { Button } from "../../parts/button";
@@ -10,7 +10,7 @@ import { Field } from "../../parts/field";
 import { Await } from "../../parts/states";
 import { type Column, Table } from "../../parts/table";
 import { Moment } from "../../parts/time";
-import { kept, type Purged, type Rule } from "./wire";
+import { kept, type Purged, type Rule, told } from "./wire";
 
 /** The rules, and what they would delete now. */
 export function Rules() {
@@ -48,7 +48,7 @@ export function Rules() {
 }
 
 const COLUMNS: Column<Rule>[] = [
-  { name: "kind", title: "What", cell: ({ kind }) => words(kind) },
+  { name: "kind", title: "What", cell: ({ kind }) => told(kind) },
   { name: "days", title: "Kept", cell: ({ days }) => kept(days) },
   {
     name: "by",
@@ -78,7 +78,7 @@ function DryRun() {
 }
 
 const GOING: Column<Purged>[] = [
-  { name: "kind", title: "What", cell: ({ kind }) => words(kind) },
+  { name: "kind", title: "What", cell: ({ kind }) => told(kind) },
   { name: "before", title: "Older than", wide: true, cell: ({ before }) => <Moment at={before} /> },
   { name: "rows", title: "Would go", number: true, cell: ({ rows }) => count(rows) },
   { name: "held", title: "Held", number: true, cell: ({ held }) => count(held) },
@@ -91,7 +91,7 @@ function Edit({ rule, close, done }: { rule: Rule; close: () => void; done: () =
     done();
   };
   return (
-    <Dialog title={`How long: ${words(rule.kind)}`} action="Set" danger act={act} close={close}>
+    <Dialog title={`How long: ${told(rule.kind)}`} action="Set" danger act={act} close={close}>
       <p>
         What is older is deleted once a day, for good, and the trail says how much it was. Legal
         holds stay it.

@@ -1,3 +1,5 @@
+import { words } from "../../lib/format";
+
 /** What the server says of rules and holds (`/api/v1/openapi.json`). */
 
 export interface Rule {
@@ -29,6 +31,17 @@ export interface Hold {
   lifted_at: string | null;
   lifted_why: string;
 }
+
+/** A kind in words. */
+export function told(kind: string): string {
+  return WORDS[kind] ?? words(kind);
+}
+
+const WORDS: Record<string, string> = {
+  history: "history of roles, presence, certificates, policies",
+  notes: "notes on controls",
+  holds: "lifted holds",
+};
 
 /** `400 days`, `for ever`. */
 export function kept(days: number): string {

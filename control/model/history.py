@@ -1,0 +1,54 @@
+"""How things stood when: turns of what a report over a period has to know."""
+
+from enum import StrEnum
+from typing import Any, Final
+
+from msgspec import Struct
+
+from control.model.agents import Presence
+
+UNKNOWN: Final = -1
+GONE: Final = ""
+"""The value of what is not there any more."""
+HEARD: Final = "heard"
+SILENT: Final = "silent"
+
+
+class Aspect(StrEnum):
+    """What turns. The subject of the first two is a person or nobody, of the others an agent."""
+
+    ROLE = "role"
+    """A person's (`home/name`) in the organization; `GONE` when disabled or removed."""
+    SECOND_FACTOR = "second_factor"
+    """Whether the organization demands one: `true` or `false`, of nobody."""
+    LIFE = "life"
+    PRESENCE = "presence"
+    """`HEARD` or `SILENT`: to be late for a moment is neither news nor a gap."""
+    CERTIFICATE = "certificate"
+    """The serial of one that was issued or, in `detail`, revoked."""
+    POLICY = "policy"
+    """What became of the bundle: an `Outcome`; `detail` has versions and hash."""
+
+
+OF_AGENTS: Final = (Aspect.LIFE, Aspect.PRESENCE, Aspect.CERTIFICATE, Aspect.POLICY)
+
+
+class Turn(Struct, frozen=True, kw_only=True):
+    """From `at` (Unix nanoseconds) on it was so, until the next turn of the same subject.
+
+    `before`: the instant of the turn before; 0: the subject began here; `UNKNOWN`: it was there
+    already, and nobody wrote down how.
+    """
+
+    org: str
+    aspect: Aspect
+    subject: str
+    at: int
+    value: str
+    detail: dict[str, Any] = {}
+    before: int = 0
+
+
+def presence_of(presence: Presence) -> str:
+    """The value of `Aspect.PRESENCE`."""
+    return HEARD if presence in (Presence.ONLINE, Presence.LATE) else SILENT

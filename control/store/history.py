@@ -1,0 +1,121 @@
+"""Turns, written in the transaction that changes what they are about.
+
+A turn that says nothing new is none. Nothing is read here but by reports: how things stand now is
+in the tables of the things themselves.
+"""
+
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from typing import Final
+
+import sqlalchemy as sa
+from msgspec.structs import replace
+
+from control.model.history import OF_AGENTS, Aspect, Turn
+from control.store.history_tables import history
+from control.store.holds import is_held
+from control.store.rows import Tx, add, among, every
+
+PIECE: Final = 500  # subjects of one question
+
+_h = history.c
+_later = history.alias("later")
+_earlier = history.alias("earlier")
+ends_at: Final = (
+    sa.select(sa.func.min(_later.c.at))
+    .where(
+        _later.c.org == _h.org,
+        _later.c.aspect == _h.aspect,
+        _later.c.subject == _h.subject,
+        _later.c.at > _h.at,
+    )
+    .correlate(history)
+    .scalar_subquery()
+)
+"""When the next turn of the same subject came; null for the one that still holds."""
+_VAULT: Final = sa.case((_h.aspect.in_([str(a) for a in OF_AGENTS]), _h.subject), else_="")
+HELD: Final = is_held(_h.org, _h.at, _VAULT, end=ends_at)
+"""Whether a hold covers some of the time for which a turn holds."""
+
+
+def _newest_up_to(instant: sa.ColumnElement[int] | None) -> sa.ColumnElement[bool]:
+    """Whether it is its subject's newest, of those up to the instant."""
+    e = _earlier.c
+    mine = [e.org == _h.org, e.aspect == _h.aspect, e.subject == _h.subject]
+    if instant is not None:
+        mine.append(e.at <= instant)
+    newest = sa.select(sa.func.max(e.at)).where(*mine).correlate(history)
+    return _h.at == newest.scalar_subquery()
+
+
+_ASPECT: Final = sa.and_(_h.org == sa.bindparam("org"), _h.aspect == sa.bindparam("aspect"))
+_LAST: Final = sa.select(history).where(_ASPECT, among(_h.subject, "subjects"), _newest_up_to(None))
+_SINCE: Final[sa.BindParameter[int]] = sa.bindparam("since", type_=sa.BigInteger())
+_BETWEEN: Final = (
+    sa.select(history)
+    .where(_ASPECT, _h.at < sa.bindparam("until", type_=sa.BigInteger()))
+    .where(sa.or_(_h.at > _SINCE, _newest_up_to(_SINCE)))
+    .order_by(_h.subject, _h.at)
+)
+_SUBJECTS: Final = sa.select(_h.subject).where(_ASPECT).distinct()
+
+
+def note(tx: Tx, turns: Iterable[Turn]) -> None:
+    """Put them on record, each behind what is there of its subject, unless they say the same.
+
+    `before` is found here, but for one that is `UNKNOWN`. At most one a subject and aspect.
+    """
+    for (org, aspect), some in groupby(sorted(turns, key=_whose), key=_whose):
+        rows = list(some)
+        for start in range(0, len(rows), PIECE):
+            _note(tx, org, aspect, rows[start : start + PIECE])
+
+
+def _whose(turn: Turn) -> tuple[str, str]:
+    return turn.org, str(turn.aspect)
+
+
+def _note(tx: Tx, org: str, aspect: str, turns: Sequence[Turn]) -> None:
+    subjects = [turn.subject for turn in turns]
+    rows = every(tx, Turn, _LAST, org=org, aspect=aspect, subjects=subjects)
+    last = {row.subject: row for row in rows}
+    placed = []
+    for turn in turns:
+        before = last.get(turn.subject)
+        if before is None:
+            placed.append(turn)
+        elif (before.value, before.detail) != (turn.value, turn.detail):
+            # A clock that was set back must not put it before what it follows.
+            placed.append(replace(turn, at=max(turn.at, before.at + 1), before=before.at))
+    add(tx, history, *placed)
+
+
+def between(tx: Tx, org: str, aspect: Aspect, since: int, until: int) -> dict[str, list[Turn]]:
+    """Subject → its turns in order: that which held at `since`, and those up to `until`."""
+    found: dict[str, list[Turn]] = {}
+    for turn in every(tx, Turn, _BETWEEN, org=org, aspect=str(aspect), since=since, until=until):
+        found.setdefault(turn.subject, []).append(turn)
+    return found
+
+
+def unrecorded(tx: Tx, turns: Sequence[Turn]) -> list[Turn]:
+    """Those of whose subject there is no turn yet."""
+    known: dict[tuple[str, str], set[str]] = {}
+    for org, aspect in {_whose(turn) for turn in turns}:
+        found = tx.execute(_SUBJECTS, {"org": org, "aspect": aspect}).scalars()
+        known[org, aspect] = set(found)
+    return [turn for turn in turns if turn.subject not in known[_whose(turn)]]
+
+
+def superseded(org: sa.ColumnElement[bool], before: int) -> sa.ColumnElement[bool]:
+    """Whether it is of `org`, and held for no instant from `before` on. What still holds stays."""
+    gone = sa.and_(ends_at.is_(None), _h.value == "", _h.at < before)
+    return sa.and_(org, sa.or_(ends_at <= before, gone))
+
+
+def sweep(tx: Tx, before: int, most: int) -> int:
+    """Remove those of any organization that held for no instant from then on; how many."""
+    key = tuple(history.primary_key)
+    old = superseded(sa.true(), before)
+    some = sa.select(*key).where(old, sa.not_(HELD)).limit(most).correlate(None)
+    return tx.execute(history.delete().where(sa.tuple_(*key).in_(some))).rowcount

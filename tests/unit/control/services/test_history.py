@@ -1,0 +1,79 @@
+"""How things stood when: begun where nobody wrote it down, and swept."""
+
+import sqlalchemy as sa
+
+from actors.testing import FakeWorld
+from control.api.plane import Plane
+from control.model.agents import Life, newcomer
+from control.model.history import UNKNOWN, Aspect
+from control.model.people import Membership, Role
+from control.store import agents, history, members
+from control.store.history_tables import history as table
+from control.store.rows import Tx
+from protocols.instant import SECOND
+from tests.unit.control.conftest import PASSWORD, ROOT
+
+
+def all_of(tx: Tx) -> list[tuple[str, str, str, int]]:
+    """Aspect, subject, value, before of acme's."""
+    t = table.c
+    chosen = sa.select(t.aspect, t.subject, t.value, t.before).where(t.org == "acme")
+    return [tuple(row) for row in tx.execute(chosen.order_by(t.aspect, t.subject, t.at))]  # type: ignore[misc]
+
+
+async def test_an_upgrade_begins_with_what_is_there(plane: Plane, world: FakeWorld) -> None:
+    """Once; an account that was never changed was always so, of the rest nobody knows."""
+    await plane.users.create(None, "platform", "guest", Role.VIEWER, PASSWORD)
+
+    def change(tx: Tx) -> None:
+        agents.add_agent(tx, newcomer("acme", "v", Life.ACTIVE, now=world.now()))
+        guest = Membership("acme", "platform", "guest", Role.VIEWER, "x", world.now())
+        members.put_membership(tx, guest, world.now())
+        tx.execute(table.delete())
+
+    await plane.store.write(change)
+    world.advance(60)
+    await plane.history.begin()
+    begun = await plane.store.read(all_of)
+    assert begun == [
+        ("life", "v", "active", 0),
+        ("presence", "v", "silent", UNKNOWN),
+        ("role", "acme/ann", "owner", 0),
+        ("role", "platform/guest", "viewer", UNKNOWN),
+        ("second_factor", "", "false", UNKNOWN),
+    ]
+    world.advance(60)
+    await plane.history.begin()
+    assert await plane.store.read(all_of) == begun
+
+
+async def test_every_change_of_a_role_is_a_turn(plane: Plane, world: FakeWorld) -> None:
+    """Made, changed, disabled, removed; a new password is none."""
+    await plane.users.create(None, "acme", "bob", Role.VIEWER, PASSWORD)
+    for step in (
+        lambda: plane.users.change(ROOT, "acme", "bob", role=Role.ADMIN, disabled=None),
+        lambda: plane.users.set_password(ROOT, "acme", "bob", PASSWORD),
+        lambda: plane.users.change(ROOT, "acme", "bob", role=None, disabled=True),
+        lambda: plane.users.change(ROOT, "acme", "bob", role=None, disabled=False),
+        lambda: plane.users.delete(ROOT, "acme", "bob"),
+    ):
+        world.advance(60)
+        await step()
+    found = await plane.store.read(
+        lambda tx: history.between(tx, "acme", Aspect.ROLE, 0, world.now() + 1)
+    )
+    assert [turn.value for turn in found["acme/bob"]] == ["viewer", "admin", "", "admin", ""]
+
+
+async def test_what_still_holds_is_not_swept(plane: Plane, world: FakeWorld) -> None:
+    """However old: what it was before goes, what is gone goes too."""
+    await plane.users.create(None, "acme", "bob", Role.VIEWER, PASSWORD)
+    await plane.users.create(None, "acme", "eve", Role.VIEWER, PASSWORD)
+    world.advance(60)
+    await plane.users.change(ROOT, "acme", "bob", role=Role.ADMIN, disabled=None)
+    await plane.users.delete(ROOT, "acme", "eve")
+    world.advance(900 * 86_400)
+    await plane.history.sweep()
+    roles = [row for row in await plane.store.read(all_of) if row[0] == "role"]
+    first = world.now() - (900 * 86_400 + 60) * SECOND
+    assert roles == [("role", "acme/ann", "owner", 0), ("role", "acme/bob", "admin", first)]
