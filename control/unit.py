@@ -221,8 +221,7 @@ def _wire(
     sessions = Sessions(store, ends, rules, world)
     trail = Trail(store, bus, world, public(keys.witness))
     opening = Opening(store, ends, rules, world)
-    rule = Rule(settings.presence.heartbeat, settings.presence.offline_after)
-    watch = Watch(store, bus, rule, world)
+    watch = Watch(store, bus, _rule(settings), world)
     alerts = Alerts(store, bus, world)
     heads_ = Heads(store, alerts, keys.witness, settings.keys.folder / heads.FILE, world)
     witness = Witness(settings.keys.witness_name, public(keys.witness), keys.witness.sign)
@@ -274,6 +273,10 @@ def _wire(
         aftermath=aftermath,
         office=_office(settings, store, keys, aftermath.ended, world),
     )
+
+
+def _rule(settings: Settings) -> Rule:
+    return Rule(settings.presence.heartbeat, settings.presence.offline_after)
 
 
 def _retention(settings: Settings) -> Retention:
