@@ -27,7 +27,7 @@ class ControlPlane(Section):
     at most. Without one they may only take away. A control plane that is silent for `dead_after` is
     gone; a lost link is tried again within `reconnect_within`, drawn anew each time.
 
-    `expiry_warnings`: how long before a secret's end its alerts are; none: there are none.
+    `expiry_warnings`: how long before a secret's end its alerts are; none: not of its end either.
     """
 
     enabled: bool = False

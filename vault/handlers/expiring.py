@@ -1,4 +1,4 @@
-"""A look at the secrets that expire soon."""
+"""A look at the secrets that expire soon, and at those that have expired."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,8 +30,8 @@ class ExpiringHandlers:
             "usage.expiring": Handler(
                 run=self.expiring,
                 capability=Capability.READ,
-                request=lambda asked: {"within": asked.within},
-                response=lambda found: {"total": found.total},
+                request=lambda asked: {"within": asked.within, "ended": asked.ended[0]},
+                response=lambda found: {"total": found.total, "ended": len(found.ended)},
             )
         }
 
@@ -40,16 +40,23 @@ class ExpiringHandlers:
         asked: LookForExpiring = call.payload
         now, total = self.world.now(), 0
         soonest: list[SecretRow] = []
+        ended: list[ExpiringSecret] = []
         after = None
         until = ("expires_at", now + asked.within)
         while page := await self.barrier.select(
             SECRETS, Query(at_most=until, after=after, limit=_PAGE)
         ):
             after = (page[-1].name,)
-            rows = [r for r in page if r.expires_at > now and r.status == Status.ACTIVE]
+            active = [row for row in page if row.status == Status.ACTIVE]
+            rows = [row for row in active if row.expires_at > now]
             total += len(rows)
             soonest = nsmallest(MAX_EXPIRING, soonest + rows, key=lambda row: row.expires_at)
-        return FoundExpiring(secrets=tuple(self._told(row) for row in soonest), total=total)
+            over = (self._told(r) for r in active if asked.ended[0] <= r.expires_at <= now)
+            news = [one for one in over if _place(one) > asked.ended]
+            ended = nsmallest(MAX_EXPIRING, ended + news, key=_place)
+        return FoundExpiring(
+            secrets=tuple(self._told(row) for row in soonest), total=total, ended=tuple(ended)
+        )
 
     def _told(self, row: SecretRow) -> ExpiringSecret:
         return ExpiringSecret(
@@ -57,3 +64,8 @@ class ExpiringHandlers:
             version=row.current_version,
             expires_at=row.expires_at,
         )
+
+
+def _place(one: ExpiringSecret) -> tuple[int, bytes]:
+    """Where it is among all that have ended: no two are at one place."""
+    return one.expires_at, one.opaque

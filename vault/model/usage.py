@@ -59,9 +59,13 @@ class Who(Struct, frozen=True, kw_only=True):
 
 
 class LookForExpiring(Struct, frozen=True, kw_only=True):
-    """Secrets that expire from now on until `within` nanoseconds have passed."""
+    """Secrets that expire from now on until `within` nanoseconds have passed, and that have.
+
+    Of the latter those whose end and opaque id come after `ended`: those until there are known.
+    """
 
     within: int
+    ended: tuple[int, bytes]
 
 
 class ExpiringSecret(Struct, frozen=True, kw_only=True):
@@ -73,7 +77,11 @@ class ExpiringSecret(Struct, frozen=True, kw_only=True):
 
 
 class FoundExpiring(Struct, frozen=True, kw_only=True):
-    """The soonest first, `protocols.link.limits.MAX_EXPIRING` at most; `total`: of all."""
+    """The soonest first, `protocols.link.limits.MAX_EXPIRING` at most of each.
+
+    `total`: how many will expire. `ended`: those that have, by end and opaque id.
+    """
 
     secrets: tuple[ExpiringSecret, ...]
     total: int
+    ended: tuple[ExpiringSecret, ...] = ()

@@ -1,7 +1,8 @@
-"""Alerts of secrets that expire soon: once for each version, its end, and each window.
+"""Alerts of secrets that expire: once for each version, its end, and each window; and that have.
 
 The mark and the alert are one transaction of the uplink's database: a restart repeats nothing, and
-a crash loses nothing. A window that was missed is passed over for the shorter one.
+a crash loses nothing. A window that was missed is passed over for the shorter one. What has expired
+is told in the order of the ends, so that one mark says how far it is told.
 """
 
 import logging
@@ -59,7 +60,8 @@ class Expiring:
         if not self._source.open_now():
             return 0
         try:
-            found = await self._source.run(self._operation())
+            ended = await database.transact(self._ended)
+            found = await self._source.run(self._operation(ended))
         except VaultError as error:
             log.warning("secrets that expire could not be looked for: %s", where(error))
             return 0
@@ -67,10 +69,12 @@ class Expiring:
             raise TypeError("usage.expiring answers what it found")
         self.total = found.total
         now = self._world.now()
-        told = await database.transact(lambda tx: self._tell(tx, outbox, found.secrets, now))
-        if told:
-            log.warning("%d secrets expire soon: the control plane is told", told)
-        return told
+        soon, over = await database.transact(lambda tx: self._tell(tx, outbox, found, now))
+        if soon:
+            log.warning("%d secrets expire soon: the control plane is told", soon)
+        if over:
+            log.warning("%d secrets have expired: the control plane is told", over)
+        return soon + over
 
     async def pause(self, *, first: bool = False) -> None:
         """Until the next look."""
@@ -82,22 +86,49 @@ class Expiring:
         """Whether anything is to be looked for."""
         return bool(self._windows)
 
-    def _tell(self, tx: Tx, outbox: SqlOutbox, secrets: Sequence[ExpiringSecret], now: int) -> int:
-        """News by opaque id, or, where those may not leave, one alert that names nobody."""
-        news = [one for one in secrets if self._marked(tx, one, now)]
+    def _tell(self, tx: Tx, outbox: SqlOutbox, found: FoundExpiring, now: int) -> tuple[int, int]:
+        """Owe an alert of all that is news: how many expire soon, and how many have."""
+        soon = [one for one in found.secrets if self._marked(tx, one, now)]
         tx.execute("DELETE FROM expiring WHERE expires_at <= ?", [now])
-        if self._share is Share.OPAQUE:
-            for one in news:
-                self._put(tx, outbox, one.opaque, 1, now)
-        elif news:
-            count = len(news) if self._share is Share.AGGREGATES else 1
-            self._put(tx, outbox, _NOBODY, count, now)
-        return len(news)
+        self._owe(tx, outbox, AlertCode.SECRET_EXPIRING, soon, now)
+        self._owe(tx, outbox, AlertCode.SECRET_EXPIRED, found.ended, now)
+        if found.ended:
+            self._set_ended(tx, found.ended[-1].expires_at, found.ended[-1].opaque)
+        return len(soon), len(found.ended)
 
-    def _put(self, tx: Tx, outbox: SqlOutbox, subject: bytes, count: int, now: int) -> None:
-        code, id_ = AlertCode.SECRET_EXPIRING, self._world.new_id()
-        made = reporting.alert(code, Severity.WARNING, id_, now, subject)
-        outbox.put(tx, replace(made, count=count))
+    def _owe(
+        self,
+        tx: Tx,
+        outbox: SqlOutbox,
+        code: AlertCode,
+        news: Sequence[ExpiringSecret],
+        now: int,
+    ) -> None:
+        """By opaque id, or, where those may not leave, one alert that names nobody."""
+        told = [(one.opaque, 1) for one in news]
+        if news and self._share is not Share.OPAQUE:
+            told = [(_NOBODY, len(news) if self._share is Share.AGGREGATES else 1)]
+        for subject, count in told:
+            id_ = self._world.new_id()
+            made = reporting.alert(code, Severity.WARNING, id_, now, subject)
+            outbox.put(tx, replace(made, count=count))
+
+    def _ended(self, tx: Tx) -> tuple[int, bytes]:
+        """How far what has expired is told: at first, what has since the longest window began.
+
+        A mark in the future is a clock's that was set back meanwhile.
+        """
+        now = self._world.now()
+        row = tx.execute("SELECT expires_at, secret FROM ended").fetchone()
+        if row is None:
+            return max(now - self._windows[-1], 0), b""
+        if row[0] > now:
+            self._set_ended(tx, now, b"")
+            return now, b""
+        return row[0], row[1]
+
+    def _set_ended(self, tx: Tx, end: int, opaque: bytes) -> None:
+        tx.execute("INSERT OR REPLACE INTO ended VALUES (1, ?, ?)", [end, opaque])
 
     def _marked(self, tx: Tx, one: ExpiringSecret, now: int) -> bool:
         """Mark the shortest window that it is in; whether that is news."""
@@ -113,11 +144,11 @@ class Expiring:
         tx.execute("INSERT OR REPLACE INTO expiring VALUES (?, ?, ?, ?)", row)
         return True
 
-    def _operation(self) -> Operation:
+    def _operation(self, ended: tuple[int, bytes]) -> Operation:
         return Operation(
             name="usage.expiring",
             path=ResourcePath.parse("sys/usage"),
-            payload=LookForExpiring(within=self._windows[-1]),
+            payload=LookForExpiring(within=self._windows[-1], ended=ended),
             request_id=self._world.new_id(),
             credential=None,
             origin=Origin(ip="", dialect="service"),

@@ -1,4 +1,4 @@
-"""A secret that expires soon, from the agent to the people who are told."""
+"""A secret that expires soon, or has, from the agent to the people who are told."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -33,9 +33,9 @@ def test_a_secret_that_expires_is_told_once_by_its_opaque_id(folder: Path) -> No
         plane.want(201, "POST", f"{BASE}/channels", channel)
         enrolled(plane, "one", "--data-dir", str(agent.data))
 
-        def alerts() -> list[dict[str, Any]]:
+        def alerts(code: str = "secret_expiring") -> list[dict[str, Any]]:
             found: list[dict[str, Any]] = plane.want(200, "GET", f"{BASE}/alerts")
-            return [one for one in found if one["code"] == "secret_expiring"]
+            return [one for one in found if one["code"] == code]
 
         with running(agent):
             body = {"name": f"secret/{NAME}", "value": "x", "expires_at": ENDS.isoformat()}
@@ -55,5 +55,15 @@ def test_a_secret_that_expires_is_told_once_by_its_opaque_id(folder: Path) -> No
         with running(agent):
             until(lambda: looked(agent.data) > looks + 2)
             assert len(alerts()) == 1
+            body |= {"name": f"secret/{NAME}-over", "expires_at": datetime.now(UTC).isoformat()}
+            assert agent.call("POST", "/api/v1/secrets", body).status == 201
+            until(lambda: b"secret_expired" in b"".join(data for _, _, data in hook.requests))
+            (over,) = alerts("secret_expired")
+            who = agent.call("GET", f"/api/v1/system/usage/{over['subject']}").json
+            assert who["name"] == f"secret/{NAME}-over"
+        looks = looked(agent.data)
+        with running(agent):
+            until(lambda: looked(agent.data) > looks + 2)
+            assert (len(alerts()), alerts("secret_expired")) == (1, [over])
     kept = b"".join(file.read_bytes() for file in plane.data.rglob("*") if file.is_file())
     assert NAME.encode() not in kept

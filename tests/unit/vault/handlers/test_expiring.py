@@ -17,12 +17,13 @@ from vault.model.usage import FoundExpiring, LookForExpiring
 DAY = 86_400 * SECOND
 
 
-async def look(house: House, days: int) -> FoundExpiring:
+async def look(house: House, days: int, ended: tuple[int, bytes] = (0, b"")) -> FoundExpiring:
     """As the pipeline would."""
     handlers = ExpiringHandlers(house.barrier, opaque, house.world).handlers()
     op = Operation(
         name="usage.expiring", path=ResourcePath.parse("sys/usage"), request_id="r",
-        payload=LookForExpiring(within=days * DAY), credential=None, origin=Origin(ip=""),
+        payload=LookForExpiring(within=days * DAY, ended=ended), credential=None,
+        origin=Origin(ip=""),
     )  # fmt: skip
     found: Any = await handlers["usage.expiring"].run(Call(op, ROOT))
     assert isinstance(found, FoundExpiring)
@@ -55,3 +56,26 @@ async def test_of_many_the_soonest_are_named(house: House, monkeypatch: pytest.M
     found = await look(house, 30)
     assert found.total == 5
     assert [one.expires_at for one in found.secrets] == [NOW + DAY, NOW + 2 * DAY]
+
+
+async def test_what_has_ended_is_found_behind_what_is_known(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the order of end and opaque id, so that none of many with one end is passed over."""
+    monkeypatch.setattr(module, "_PAGE", 2)
+    monkeypatch.setattr(module, "MAX_EXPIRING", 2)
+    for name in "abcde":
+        await house.write(f"s/{name}", expires_at=NOW + DAY)
+    await house.write("s/first", expires_at=NOW + 1)
+    await house.write("s/live", expires_at=NOW + 9 * DAY)
+    await house.write("s/deleted", expires_at=NOW + DAY)
+    await house.do("secret.delete", "s/deleted", Versions())
+    assert (await look(house, 30)).ended == ()
+    house.world.time = NOW + DAY  # the very end is over: reads are refused from then on
+    told: list[tuple[int, bytes]] = [(0, b"")]
+    while ended := (await look(house, 30, told[-1])).ended:
+        assert len(ended) <= 2
+        told += [(one.expires_at, one.opaque) for one in ended]
+    assert [end for end, _ in told] == [0, NOW + 1, *[NOW + DAY] * 5]
+    assert len({id_ for _, id_ in told}) == 7
+    assert told == sorted(told)

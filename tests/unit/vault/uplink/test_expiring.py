@@ -31,20 +31,27 @@ class Vault:
 
     world: TrioWorld = field(default_factory=TrioWorld)
     secrets: dict[bytes, tuple[int, int]] = field(default_factory=dict)
+    asked: list[tuple[int, bytes]] = field(default_factory=list)
     is_open: bool = True
     fault: Exception | None = None
 
     async def run(self, op: Operation) -> object:
         """See `vault.gate`."""
         assert (op.name, op.service, op.path) == ("usage.expiring", "control-plane", "sys/usage")
-        assert op.payload == LookForExpiring(within=30 * DAY)
+        assert isinstance(op.payload, LookForExpiring)
+        assert op.payload.within == 30 * DAY
+        self.asked.append(op.payload.ended)
         if self.fault is not None:
             raise self.fault
         rows = [
             ExpiringSecret(opaque=id_ * 16, version=version, expires_at=end)
             for id_, (version, end) in self.secrets.items()
         ]
-        return FoundExpiring(secrets=tuple(rows), total=len(rows))
+        now = self.world.now()
+        soon = [one for one in rows if one.expires_at > now]
+        over = [(one.expires_at, one.opaque, one) for one in rows if one.expires_at <= now]
+        ended = tuple(one for end, id_, one in sorted(over) if (end, id_) > op.payload.ended)
+        return FoundExpiring(secrets=tuple(soon), total=len(soon), ended=ended)
 
     def has(self, id_: bytes, days: float, version: int = 1) -> None:
         """A secret that expires in so many days."""
@@ -63,8 +70,10 @@ class Kept:
     database: Database
     outbox: SqlOutbox
 
-    async def look(self, expiring: Expiring) -> list[tuple[bytes, int]]:
-        """Subject and count of what it owes then."""
+    async def look(
+        self, expiring: Expiring, code: AlertCode = AlertCode.SECRET_EXPIRING
+    ) -> list[tuple[bytes, int]]:
+        """Subject and count of what it owes then; all of it is this."""
         before = (await self.outbox.state()).newest
         told = await expiring.look(self.database, self.outbox)
         entries = (await self.outbox.read(before, 100)).entries
@@ -73,7 +82,7 @@ class Kept:
         alerts = [one for one in found if isinstance(one, m.Alert)]
         assert len(alerts) == len(found)
         for one in alerts:
-            assert (one.code, one.severity) == (AlertCode.SECRET_EXPIRING, Severity.WARNING)
+            assert (one.code, one.severity) == (code, Severity.WARNING)
         return [(one.subject, one.count) for one in alerts]
 
 
@@ -125,6 +134,50 @@ async def test_time_alone_opens_the_next_window(tmp_path: Path) -> None:
         await here.look(expiring)
         count = "SELECT count(*) FROM expiring"
         assert await here.database.transact(lambda tx: tx.execute(count).fetchone()[0]) == 0
+
+
+async def test_what_has_expired_is_told_once(tmp_path: Path) -> None:
+    """Over restarts too, however late the look; a new version that ends is news."""
+    vault, code = Vault(), AlertCode.SECRET_EXPIRED
+    begun = vault.world.now()
+    vault.world.now = lambda: begun  # type: ignore[method-assign]
+    for id_ in (b"b", b"a"):
+        vault.has(id_, -3)
+    vault.has(b"c", -31)  # longer ago than any window
+    path = tmp_path / "uplink.db"
+    async with kept(path, vault.world) as here:
+        assert await here.look(vault.expiring(), code) == [(b"a" * 16, 1), (b"b" * 16, 1)]
+        assert await here.look(vault.expiring(), code) == []
+    async with kept(path, vault.world) as here:
+        assert await here.look(vault.expiring(), code) == []
+        vault.has(b"a", -1, version=2)
+        assert await here.look(vault.expiring(), code) == [(b"a" * 16, 1)]
+    assert vault.asked[-1] == (begun - 3 * DAY, b"b" * 16)
+
+
+async def test_a_clock_that_was_set_back_hides_nothing(tmp_path: Path) -> None:
+    """What is told is told up to now at most."""
+    vault, code = Vault(), AlertCode.SECRET_EXPIRED
+    vault.has(b"a", 20)
+    now = vault.world.now()
+    async with kept(tmp_path / "uplink.db", vault.world) as here:
+        vault.world.now = lambda: now + 25 * DAY  # type: ignore[method-assign]
+        assert await here.look(vault.expiring(), code) == [(b"a" * 16, 1)]
+        vault.world.now = lambda: now  # type: ignore[method-assign]
+        assert len(await here.look(vault.expiring())) == 1
+        vault.secrets = {b"b": (1, now + DAY)}
+        vault.world.now = lambda: now + 2 * DAY  # type: ignore[method-assign]
+        assert await here.look(vault.expiring(), code) == [(b"b" * 16, 1)]
+    assert vault.asked[-2:] == [(now, b"")] * 2
+
+
+async def test_an_alert_that_has_expired_names_nobody_either(tmp_path: Path) -> None:
+    """Where opaque ids may not leave: one, with how many."""
+    vault, code = Vault(), AlertCode.SECRET_EXPIRED
+    vault.has(b"a", -1)
+    vault.has(b"b", -2)
+    async with kept(tmp_path / "uplink.db", vault.world) as here:
+        assert await here.look(vault.expiring(Share.AGGREGATES), code) == [(bytes(16), 2)]
 
 
 @pytest.mark.parametrize(("share", "count"), [(Share.AGGREGATES, 2), (Share.OFF, 1)])
