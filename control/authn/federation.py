@@ -9,7 +9,6 @@ to call verified, matters only for who gets a new account.
 """
 
 from base64 import urlsafe_b64encode
-from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Final
 from urllib.parse import urlencode
 
@@ -22,6 +21,7 @@ from control.authn.opening import Opening, Way
 from control.authn.provider import Client, Providers
 from control.crypto import Sealer, digest_of, mint, same_bytes, sha256
 from control.errors import AuthenticationError, NotFoundError
+from control.model.client import client_of
 from control.model.factors import Flow, Provider, Terms
 from control.model.people import Token
 from control.store import identities
@@ -31,7 +31,6 @@ from protocols.instant import SECOND
 
 LIFE: Final = 600 * SECOND
 MAX_FLOWS: Final = 1000  # of one organization at once; of whoever has most, the oldest gives way
-SUBNET: Final = 64  # bits of an IPv6 address that are one client's (RFC 6177)
 CALLBACK: Final = "/api/v1/oidc/callback"
 
 
@@ -191,18 +190,6 @@ class Federation:
             return ""
         query = {"client_id": provider.client_id, "post_logout_redirect_uri": f"{own}/"}
         return f"{metadata.end_session_endpoint}?{urlencode(query)}"
-
-
-def client_of(ip: str) -> str:
-    """Whose an address is: itself, or an IPv6 one's network; empty if it is none."""
-    try:
-        address = ip_address(ip.partition("%")[0])
-    except ValueError:
-        return ""
-    if isinstance(address, IPv6Address):
-        mapped = address.ipv4_mapped
-        return str(mapped or ip_network((address, SUBNET), strict=False))
-    return str(address)
 
 
 def _no_provider() -> NotFoundError:

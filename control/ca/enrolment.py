@@ -92,6 +92,12 @@ class Enrolment:
         if not await self._ledger.transact(lambda tx: tx.drop_token(org, token_id)):
             raise NotFoundError("not_found", "there is no such token")
 
+    async def named(self, text: str) -> AgentName | None:
+        """Whom a token is for, whether it counts (still) or not; None: it is none of ours."""
+        token_hash = digest_of(text)
+        token = await self._ledger.transact(lambda tx: tx.token(token_hash))
+        return None if token is None else token.name
+
     async def enrol(self, request: EnrolRequest) -> Grant:
         """Let the agent in that the token names.
 

@@ -1,7 +1,8 @@
 """The desk: certificates over HTTPS, in four ways (docs/spec/pki.md, Messages).
 
 It is not the REST API's: its callers are agents, which are let in by a
-token, a person, a certificate or a link key. What it grants is on record before it is handed out.
+token, a person, a certificate or a link key. What it grants is on record before it is handed out,
+and whom it refuses, at a pace (`Refusals`).
 """
 
 import logging
@@ -9,6 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, TypeAlias
 
 import msgspec
+from msgspec.structs import replace
 
 from actors import World
 from control.ca.office import Office
@@ -23,6 +25,7 @@ from control.errors import (
     UnavailableError,
     ValidationError,
 )
+from control.gateway.refusals import Refusals
 from control.model.operation import Operation, Origin
 from control.model.records import Severity
 from control.services.alerts import Alerts
@@ -32,7 +35,7 @@ from protocols.instant import SECOND, rfc3339
 from protocols.link.post import Answered, Asked
 from protocols.openapi import JSON, ErrorBody
 from protocols.pki.chain import Agent, read_agent
-from protocols.pki.errors import ChainError, RequestError
+from protocols.pki.errors import ChainError, PkiNameError, RequestError
 from protocols.pki.messages import (
     EnrolRequest,
     Grant,
@@ -43,6 +46,7 @@ from protocols.pki.messages import (
     decode,
     encode,
 )
+from protocols.pki.names import AgentName
 
 PREFIX: Final = "/link/v1/"
 RETRY_AFTER: Final = 5  # seconds
@@ -69,6 +73,7 @@ class Desk:
         self._admitted = admitted
         self._alerts = alerts
         self._alarmed: dict[str, float] = {}
+        self.refusals = Refusals(trail, world)
         self._ways: Mapping[str, Way] = {
             "enrol": self._enrol,
             "join": self._join,
@@ -82,7 +87,10 @@ class Desk:
         try:
             answer = await self._answer(asked, request_id)
         except Exception as error:  # noqa: BLE001  # logged, and told as ours
-            return self._refusal(_told(error, request_id), request_id)
+            told = _told(error, request_id)
+            if self.refusals.is_told(told, asked.source):
+                await self._note(told, asked, request_id)
+            return self._refusal(told, request_id)
         status = 202 if isinstance(answer, Pending) else 200
         return Answered(status, _headers(request_id), encode(answer))
 
@@ -130,19 +138,38 @@ class Desk:
             await self._alerts.raise_(made)
 
     async def _record(self, way: str, grant: Grant, asked: Asked, request_id: str) -> None:
-        op = Operation(
-            name=f"link.{way}",
-            request_id=request_id,
-            credential=None,
-            origin=Origin(ip=asked.source),
-            org=grant.org,
-            target=grant.vault,
-            mutates=True,
-            detail={"generation": grant.generation},
-        )
-        await self._trail.record(op, None, "outcome", "ok")
+        op = _operation(way, asked, request_id, grant.org, grant.vault)
+        detail = {"generation": grant.generation}
+        await self._trail.record(replace(op, detail=detail), None, "outcome", "ok")
         if way in {"enrol", "join"}:
             self._admitted(grant.org)
+
+    async def _note(self, told: ControlError, asked: Asked, request_id: str) -> None:
+        """A refusal stands whether its record can be written or not: nothing was done."""
+        way = asked.path.removeprefix(PREFIX)
+        try:
+            org, target = await self._whose(way, asked)
+            await self.refusals.record(_operation(way, asked, request_id, org, target), told)
+        except ControlError as error:
+            log.error("request %s: refusal not recorded: %s", request_id, where(error))  # noqa: TRY400  # its text could hold a secret
+
+    async def _whose(self, way: str, asked: Asked) -> tuple[str, str]:
+        """Organization and target, as far as they are proven; a name that is only said is target.
+
+        A stranger writes to no organization's trail but by a token that was once made for it.
+        """
+        try:
+            if way == "renew" and asked.certificate is not None:
+                return read_agent(asked.certificate).name
+            if way == "enrol":
+                token = decode(EnrolRequest, asked.body).token
+                return await self._office.enrolment.named(token) or ("", "")
+            if way == "rejoin":
+                said = decode(RejoinRequest, asked.body)
+                return "", "/".join(AgentName.of(said.org, said.vault))
+        except (ChainError, RequestError, PkiNameError):
+            pass  # what names nobody is of nobody
+        return "", ""
 
     async def _enrol(self, asked: Asked) -> Grant:
         return await self._office.enrolment.enrol(decode(EnrolRequest, asked.body))
@@ -157,6 +184,18 @@ class Desk:
 
     async def _rejoin(self, asked: Asked) -> Grant:
         return await self._office.renewal.rejoin(decode(RejoinRequest, asked.body))
+
+
+def _operation(way: str, asked: Asked, request_id: str, org: str, target: str) -> Operation:
+    return Operation(
+        name=f"link.{way}",
+        request_id=request_id,
+        credential=None,
+        origin=Origin(ip=asked.source),
+        org=org,
+        target=target,
+        mutates=True,
+    )
 
 
 def _peer(certificate: bytes | None) -> Agent:

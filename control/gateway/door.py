@@ -12,6 +12,7 @@ from control.config.settings import Link
 from control.gateway.certificate import LOOK_EVERY, Certificate
 from control.gateway.desk import Desk
 from control.gateway.gateway import Gateway, gone
+from control.gateway.refusals import COUNTED_EVERY
 from protocols.link.errors import PipeError
 from protocols.link.stream import LinkServer
 from protocols.link.stream import serve as serve_link
@@ -45,8 +46,11 @@ async def open_door(
 
     Raises `OSError` for an address that cannot be bound.
     """
-    follow = Job("certificate", LOOK_EVERY, certificate.look)
-    async with working([follow], world), trio.open_nursery() as nursery:
+    jobs = [
+        Job("certificate", LOOK_EVERY, certificate.look),
+        Job("refusals", COUNTED_EVERY, desk.refusals.tell, at_end=True),
+    ]
+    async with working(jobs, world), trio.open_nursery() as nursery:
         nursery.start_soon(gateway.run)
 
         async def attend(pipe: WebSocketPipe) -> None:

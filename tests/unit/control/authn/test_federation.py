@@ -95,22 +95,6 @@ async def test_who_begins_many_shuts_out_nobody(
             await plane.federation.taken(Returned(query["state"][0], "c", "", ""), cookie)
 
 
-@pytest.mark.parametrize(
-    ("ip", "client"),
-    [
-        ("192.0.2.1", "192.0.2.1"),
-        ("::ffff:192.0.2.1", "192.0.2.1"),
-        ("2001:db8:1:2:3::4", "2001:db8:1:2::/64"),
-        ("fe80::1%eth0", "fe80::/64"),
-        ("", ""),
-        ("unix:", ""),
-    ],
-)
-def test_whose_an_address_is(ip: str, client: str) -> None:
-    """An IPv6 network is one client's: it has more addresses than we count."""
-    assert federation.client_of(ip) == client
-
-
 async def test_to_leave_the_provider_too(plane: Plane, idp: Idp) -> None:
     """Where it has such a place; of an organization without one there is nothing."""
     await begun(plane, idp)

@@ -4,12 +4,23 @@ import json
 
 import pytest
 
+from control.errors import UnavailableError
 from control.gateway.desk import Desk
+from control.model.people import PLATFORM
+from control.model.records import AuditEvent
 from control.store import records
 from protocols.link.post import Answered, Asked
 from protocols.pki.keys import KeyKind, new_curve_key, new_signing_key
-from protocols.pki.messages import EnrolRequest, Grant, JoinRequest, RenewRequest, decode_answer
+from protocols.pki.messages import (
+    EnrolRequest,
+    Grant,
+    JoinRequest,
+    RejoinRequest,
+    RenewRequest,
+    decode_answer,
+)
 from protocols.pki.messages import encode as encoded
+from protocols.pki.names import AgentName
 from protocols.pki.proof import bind
 from protocols.pki.requests import make_request
 from tests.unit.control.gateway.wired import Hub
@@ -21,6 +32,12 @@ def desk(hub: Hub) -> Desk:
     return Desk(
         hub.office, hub.plane.trail, hub.world, hub.plane.aftermath.admitted, hub.plane.alerts
     )
+
+
+async def refusals(hub: Hub, org: str) -> list[AuditEvent]:
+    """Of an organization's trail, the newest first."""
+    found = await hub.plane.trail.newest(org, 0, 500)
+    return [event for event in found if event.result == "denied"]
 
 
 async def ask(desk: Desk, path: str, body: object, certificate: bytes | None = None) -> Answered:
@@ -93,11 +110,63 @@ async def test_everything_else_is_a_typed_error(
     assert told["request_id"]
 
 
-async def test_a_wrong_token_is_denied_without_a_reason(desk: Desk) -> None:
-    """And not recorded: whoever guesses would fill our disk."""
-    answer = await ask(desk, "/link/v1/enrol", asking("fhe_" + "0" * 43))
+async def test_a_wrong_token_is_denied_without_a_reason(hub: Hub, desk: Desk) -> None:
+    """And it is on the platform's trail, without the token: it is no organization's."""
+    token = "fhe_" + "0" * 43
+    answer = await ask(desk, "/link/v1/enrol", asking(token))
     assert answer.status == 401
     assert b"fhe_" not in answer.body
+    [event] = await refusals(hub, PLATFORM)
+    assert (event.operation, event.code, event.ip) == ("link.enrol", "token_refused", "192.0.2.7")
+    assert (event.target, event.request_id) == ("", json.loads(answer.body)["request_id"])
+    assert token not in str(event)
+
+
+async def test_a_refusal_is_on_the_trail_of_whom_it_concerns(hub: Hub, desk: Desk) -> None:
+    """A token that was used, a certificate that counts no more; a name that is only said is not."""
+    made = await hub.office.enrolment.create("acme", "one", "ann")
+    granted = decode_answer((await ask(desk, "/link/v1/enrol", asking(made.text))).body)
+    assert isinstance(granted, Grant)
+    assert (await ask(desk, "/link/v1/enrol", asking(made.text))).status == 401
+    await hub.office.revocation.revoke(AgentName("acme", "one"), "lost")
+    csr = make_request(new_curve_key(KeyKind.LEAF))
+    await ask(desk, "/link/v1/renew", RenewRequest(csr=csr), granted.chain[0])
+    rejoin = RejoinRequest(
+        org="acme", vault="one", serial="0" * 40, csr=csr, proof=bytes(64), held=bytes(70)
+    )
+    await ask(desk, "/link/v1/rejoin", rejoin)
+    own = await refusals(hub, "acme")
+    assert [(e.operation, e.target, e.code) for e in own] == [
+        ("link.renew", "one", "certificate_refused"),
+        ("link.enrol", "one", "token_refused"),
+    ]
+    [said] = await refusals(hub, PLATFORM)
+    assert (said.operation, said.target, said.code) == ("link.rejoin", "acme/one", "rejoin_refused")
+
+
+async def test_a_flood_of_refusals_does_not_fill_the_disk(hub: Hub, desk: Desk) -> None:
+    """Each client leaves a few, all together a few more; how many there were is told once."""
+    for _ in range(30):
+        await ask(desk, "/link/v1/enrol", asking("fhe_" + "0" * 43))
+    assert len(await refusals(hub, PLATFORM)) == 10
+    await desk.refusals.tell()
+    told, *_ = await refusals(hub, PLATFORM)
+    assert (told.operation, told.ip) == ("link.refused", "192.0.2.7")
+    assert told.detail == {"count": 20, "clients": 1, "most": 20}
+    await desk.refusals.tell()
+    assert len(await refusals(hub, PLATFORM)) == 11
+
+
+async def test_a_refusal_stands_without_its_record(
+    hub: Hub, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The database fails at that moment: the answer is the refusal all the same."""
+
+    async def broken(*_: object) -> None:
+        raise UnavailableError("store_unavailable", "not now")
+
+    monkeypatch.setattr(hub.plane.trail, "record", broken)
+    assert (await ask(desk, "/link/v1/enrol", asking("fhe_" + "0" * 43))).status == 401
 
 
 async def test_another_method_is_told_the_right_one(desk: Desk) -> None:

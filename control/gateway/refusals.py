@@ -1,0 +1,73 @@
+"""Who was not let in, on the trail, at a pace: strangers write there, and must not fill the disk.
+
+A client (an IPv6 /64 is one) leaves ten records at once and ten more an hour, all together 120 an
+hour. What is beyond is only counted, and how many those were is on the platform's trail once an
+hour. It limits records and nobody's way in. At 500 bytes a record that is 1.5 MB a day at most.
+"""
+
+from collections import Counter
+from typing import Final
+
+from actors import World
+from control.errors import AuthenticationError, AuthorizationError, ConflictError, ControlError
+from control.model.client import client_of
+from control.model.operation import Operation, Origin
+from control.notify.rate import Allowance
+from control.services.trail import Trail
+
+EACH_PER_HOUR: Final = 10
+ALL_PER_HOUR: Final = 120
+MAX_CLIENTS: Final = 1_024
+"""That are told apart; the one that came first is forgotten first."""
+COUNTED_EVERY: Final = 3600.0  # seconds
+OTHERS: Final = "others"
+
+
+class Refusals:
+    """Of one process."""
+
+    def __init__(self, trail: Trail, world: World) -> None:
+        self._trail = trail
+        self._world = world
+        self._each: dict[str, Allowance] = {}
+        self._all = Allowance(world.monotonic())
+        self._beyond: Counter[str] = Counter()
+
+    def is_told(self, error: ControlError, source: str) -> bool:
+        """Whether this refusal gets a record of its own; else it is counted, if it is one at all.
+
+        What is malformed, or not to be had now, refuses nobody.
+        """
+        if not isinstance(error, AuthenticationError | AuthorizationError | ConflictError):
+            return False
+        client, now = client_of(source), self._world.monotonic()
+        each = self._each.setdefault(client, Allowance(now))
+        if len(self._each) > MAX_CLIENTS:
+            del self._each[next(iter(self._each))]
+        if each.take(EACH_PER_HOUR, now) and self._all.take(ALL_PER_HOUR, now):
+            return True
+        self._beyond[client if len(self._beyond) < MAX_CLIENTS else OTHERS] += 1
+        return False
+
+    async def record(self, op: Operation, error: ControlError) -> None:
+        """Put it on the trail of `op.org`, or of the platform where no organization is known."""
+        await self._trail.record(op, None, "outcome", "denied", error.code)
+
+    async def tell(self) -> None:
+        """Put on the trail how many were only counted, if any. Raises `UnavailableError`."""
+        beyond, self._beyond = self._beyond, Counter()
+        if not beyond:
+            return
+        [(most, count)] = beyond.most_common(1)
+        op = Operation(
+            name="link.refused",
+            request_id=self._world.new_id(),
+            credential=None,
+            origin=Origin(ip=most),
+            detail={"count": beyond.total(), "clients": len(beyond), "most": count},
+        )
+        try:
+            await self._trail.record(op, None, "outcome", "denied", "too_many_refusals")
+        except ControlError:
+            self._beyond.update(beyond)
+            raise

@@ -1,0 +1,18 @@
+"""Who an address is of, for what is counted by client."""
+
+from ipaddress import IPv6Address, ip_address, ip_network
+from typing import Final
+
+SUBNET: Final = 64  # bits of an IPv6 address that are one subscriber's (RFC 6177, 2)
+
+
+def client_of(ip: str) -> str:
+    """Whose an address is: itself, or an IPv6 one's network; empty if it is none."""
+    try:
+        address = ip_address(ip.partition("%")[0])
+    except ValueError:
+        return ""
+    if isinstance(address, IPv6Address):
+        mapped = address.ipv4_mapped
+        return str(mapped or ip_network((address, SUBNET), strict=False))
+    return str(address)

@@ -1,0 +1,82 @@
+"""A pace for the records of who was not let in."""
+
+import pytest
+
+from actors.testing import FakeWorld
+from control.api.plane import Plane
+from control.errors import (
+    AuthenticationError,
+    ConflictError,
+    ControlError,
+    RateLimitError,
+    UnavailableError,
+    ValidationError,
+)
+from control.gateway.refusals import MAX_CLIENTS, Refusals
+from control.model.people import PLATFORM
+
+REFUSED = AuthenticationError("token_refused", "no")
+
+
+def told(refusals: Refusals, ip: str, count: int) -> int:
+    """How many of so many refusals get a record."""
+    return sum(refusals.is_told(REFUSED, ip) for _ in range(count))
+
+
+async def test_each_client_and_all_of_them(plane: Plane, world: FakeWorld) -> None:
+    """One that hammers keeps no record from the next; with an IPv6 network one has one share."""
+    refusals = Refusals(plane.trail, world)
+    assert told(refusals, "192.0.2.1", 5) == 5
+    assert told(refusals, "2001:db8::1", 3) == 3
+    assert told(refusals, "2001:db8::2", 9) == 2  # ten at once of all
+    world.advance(60)
+    assert told(refusals, "192.0.2.2", 9) == 2
+    world.advance(3600)
+    assert told(refusals, "192.0.2.1", 99) == 10
+    world.advance(3600)
+    assert told(refusals, "2001:db8::3", 99) == 10
+    many = sum(told(refusals, f"2001:db8:{n:x}::1", 1) for n in range(3 * MAX_CLIENTS))
+    assert many == 0
+    world.advance(3600)
+    await refusals.tell()
+    [event] = await plane.trail.newest(PLATFORM, 0, 9)
+    assert event.detail["count"] > 3 * MAX_CLIENTS
+    assert event.detail["clients"] <= MAX_CLIENTS + 1
+
+
+@pytest.mark.parametrize(
+    ("error", "counts"),
+    [
+        (REFUSED, True),
+        (ConflictError("agent_exists", "x"), True),
+        (ValidationError("request_invalid", "x"), False),
+        (UnavailableError("clock_behind", "x"), False),
+        (RateLimitError("too_many_joins", "x"), False),
+    ],
+)
+async def test_what_is_a_refusal(
+    plane: Plane, world: FakeWorld, error: ControlError, *, counts: bool
+) -> None:
+    """Noise and what is asked again later are none."""
+    refusals = Refusals(plane.trail, world)
+    assert refusals.is_told(error, "192.0.2.1") is counts
+
+
+async def test_a_count_that_could_not_be_told_is_told_later(
+    plane: Plane, world: FakeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With what came meanwhile."""
+    refusals = Refusals(plane.trail, world)
+    told(refusals, "192.0.2.1", 15)
+
+    async def broken(*_: object) -> None:
+        raise UnavailableError("store_unavailable", "not now")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(plane.trail, "record", broken)
+        with pytest.raises(UnavailableError):
+            await refusals.tell()
+    told(refusals, "192.0.2.1", 1)
+    await refusals.tell()
+    [event] = await plane.trail.newest(PLATFORM, 0, 9)
+    assert event.detail["count"] == 6
