@@ -117,7 +117,7 @@ async def _listen(
             cert_file=tls.cert_file, key_file=tls.key_file, ca_file=None, client_auth="none"
         )
     await serve_http(
-        app,
+        settings.server.proxies.around(app),
         host=host,
         port=port,
         tls=config,

@@ -149,7 +149,7 @@ async def _listen(
     host, port = settings.server.address
     limits = settings.limits
     await serve_http(
-        app or edge,
+        settings.server.proxies.around(app or edge),
         limits=replace(
             Limits(),
             connections=limits.connections,

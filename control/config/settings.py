@@ -7,6 +7,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 
 from control.model.notices import Tls as MailTls
 from protocols.instant import SECOND
+from protocols.settings.proxies import Proxied
 from protocols.settings.telemetry import Telemetry
 from protocols.settings.units import Duration, FilePath, Section
 
@@ -38,6 +39,7 @@ class Server(Section):
     public_url: str = Field(default="", pattern=r"^(https?://[A-Za-z0-9.:\[\]-]{1,255})?$")
     """Where browsers reach it (`https://HOST[:PORT]`), if that is not what they name: behind a
     proxy that speaks TLS, or where people sign in by an identity provider."""
+    proxies: Proxied = Proxied()
 
     @property
     def address(self) -> tuple[str, int]:

@@ -9,6 +9,7 @@ from urllib.parse import unquote, urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
+from protocols.settings.proxies import Proxied
 from protocols.settings.telemetry import Telemetry
 from protocols.settings.units import Duration, FilePath, Section, Size, not_yet, off_until
 from vault.config.caching import Cache
@@ -61,6 +62,7 @@ class Server(Section):
     port: int | None = Field(default=None, ge=0, le=MAX_PORT)
     workers: int = Field(default=1, ge=1, le=MAX_WORKERS)
     web: bool = False
+    proxies: Proxied = Proxied()
     tls: Tls
 
     @property

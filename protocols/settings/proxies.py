@@ -1,0 +1,32 @@
+"""Which proxies are believed: the same keys for the agent and the control plane."""
+
+from ipaddress import ip_network
+
+from pydantic import Field, field_validator
+
+from protocols.http.proxies import Behind, Header, Proxies
+from protocols.http.scope import App
+from protocols.settings.units import Section
+
+
+class Proxied(Section):
+    """What is between clients and us. No `addresses`: nothing, and no header is believed.
+
+    `addresses`: of the proxies, or networks (`10.1.2.0/28`) in which nobody else is. `header`: the
+    one that all of them write.
+    """
+
+    addresses: tuple[str, ...] = Field(default=(), max_length=64)
+    header: Header = Header.X_FORWARDED_FOR
+
+    @field_validator("addresses")
+    @classmethod
+    def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for each in value:
+            if not ip_network(each).prefixlen:
+                raise ValueError("everybody would be a proxy: name the proxies' own addresses")
+        return value
+
+    def around(self, app: App) -> App:
+        """The application as the clients of the proxies reach it."""
+        return Behind(app, Proxies(self.addresses, self.header)) if self.addresses else app

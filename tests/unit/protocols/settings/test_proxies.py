@@ -1,0 +1,34 @@
+"""Which proxies the settings may name."""
+
+import pytest
+from pydantic import ValidationError
+
+from protocols.http.proxies import Behind, Header
+from protocols.http.scope import Receive, Scope, Send
+from protocols.settings.proxies import Proxied
+
+
+async def app(scope: Scope, receive: Receive, send: Send) -> None:
+    """Any."""
+    raise AssertionError
+
+
+def test_nobody_is_believed_by_default() -> None:
+    """The application is reached as it is: no header says who comes."""
+    assert Proxied().around(app) is app
+    assert Proxied().header is Header.X_FORWARDED_FOR
+
+
+def test_proxies_are_named_one_by_one_or_by_network() -> None:
+    """From the file, as it is written there."""
+    told = {"addresses": ["10.0.0.1", "2001:db8::/64"], "header": "forwarded"}
+    made = Proxied.model_validate(told)
+    assert made.header is Header.FORWARDED
+    assert isinstance(made.around(app), Behind)
+
+
+@pytest.mark.parametrize("wrong", ["0.0.0.0/0", "::/0", "10.0.0.1/8", "proxy.example", "*"])
+def test_not_everybody_is_a_proxy(wrong: str) -> None:
+    """Nor is a name one, or a network with a slip in it."""
+    with pytest.raises(ValidationError):
+        Proxied.model_validate({"addresses": [wrong]})
