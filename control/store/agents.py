@@ -15,6 +15,8 @@ from control.store.tables import agent_tags, agents
 _PULSES: Final = sa.select(agents.c.vault, agents.c.presence, agents.c.last_seen).where(
     agents.c.life == Life.ACTIVE
 )
+_ALL: Final = sa.select(agents)
+_ACTIVE: Final = sa.select(agents.c.org, agents.c.vault).where(agents.c.life == Life.ACTIVE)
 _AGENT: Final = key_of(agents)
 _AMONG: Final = sa.select(agents).where(
     agents.c.org == sa.bindparam("org"), among(agents.c.vault, "vaults")
@@ -97,13 +99,12 @@ def members(tx: Tx, org: str) -> list[Member]:
 
 def everywhere(tx: Tx) -> list[Agent]:
     """Of all organizations: for the work that the control plane does by itself."""
-    return every(tx, Agent, sa.select(agents))
+    return every(tx, Agent, _ALL)
 
 
 def active(tx: Tx) -> frozenset[tuple[str, str]]:
     """Organization and vault of every agent whose link may be up."""
-    chosen = sa.select(agents.c.org, agents.c.vault).where(agents.c.life == Life.ACTIVE)
-    return frozenset((row.org, row.vault) for row in tx.execute(chosen))
+    return frozenset((row.org, row.vault) for row in tx.execute(_ACTIVE))
 
 
 def pulses(tx: Tx) -> list[tuple[str, str, Presence, int]]:

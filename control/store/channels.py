@@ -11,6 +11,20 @@ from control.store.rows import Tx, add, every, first, key_of, put
 
 _CHANNEL: Final = key_of(channels)
 _DELIVERY: Final = key_of(deliveries)
+_DUE: Final = (
+    sa.select(deliveries)
+    .where(
+        deliveries.c.state == str(State.WAITING),
+        deliveries.c.due_at <= sa.bindparam("now", type_=sa.BigInteger()),
+    )
+    .order_by(deliveries.c.created_at, deliveries.c.id)
+    .limit(sa.bindparam("most", type_=sa.Integer()))
+)
+_TALLY: Final = (
+    sa.select(deliveries.c.state, sa.func.count())
+    .where(deliveries.c.state != str(State.SENT))
+    .group_by(deliveries.c.state)
+)
 
 
 def add_channel(tx: Tx, row: Channel) -> None:
@@ -93,9 +107,7 @@ def deliveries_of(
 
 def due_deliveries(tx: Tx, now: int, limit: int) -> list[Delivery]:
     """Those that may be tried, in the order in which they came."""
-    d = deliveries.c
-    chosen = sa.select(deliveries).where(d.state == str(State.WAITING), d.due_at <= now)
-    return every(tx, Delivery, chosen.order_by(d.created_at, d.id).limit(limit))
+    return every(tx, Delivery, _DUE, now=now, most=limit)
 
 
 def counts(tx: Tx, org: str) -> dict[tuple[str, State], int]:
@@ -115,9 +127,7 @@ def count_waiting(tx: Tx, org: str, identifier: str) -> int:
 
 def tally(tx: Tx) -> dict[State, int]:
     """How many messages there are in each state that matters, of all organizations."""
-    d = deliveries.c
-    chosen = sa.select(d.state, sa.func.count()).where(d.state != str(State.SENT))
-    return {State(row[0]): row[1] for row in tx.execute(chosen.group_by(d.state))}
+    return {State(row[0]): row[1] for row in tx.execute(_TALLY)}
 
 
 def sweep_deliveries(tx: Tx, state: State, before: int) -> int:

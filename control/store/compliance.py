@@ -12,6 +12,21 @@ from control.store.rows import Tx, add, every, first, key_of, plain, put
 _ASKED: Final = sa.select(*(reports.c[name] for name in Asked.__struct_fields__))
 _SCHEDULE: Final = key_of(report_schedules)
 _NOTE: Final = key_of(control_notes)
+_MOST: Final[sa.BindParameter[int]] = sa.bindparam("most", type_=sa.Integer())
+_WAITING: Final = (
+    _ASKED.where(reports.c.state == State.WAITING)
+    .order_by(reports.c.created_at, reports.c.id)
+    .limit(_MOST)
+)
+_DUE: Final = (
+    report_schedules.select()
+    .where(
+        report_schedules.c.enabled,
+        report_schedules.c.next_at <= sa.bindparam("now", type_=sa.BigInteger()),
+    )
+    .order_by(report_schedules.c.next_at, report_schedules.c.org, report_schedules.c.id)
+    .limit(_MOST)
+)
 
 
 def add_report(tx: Tx, row: Asked) -> None:
@@ -49,8 +64,7 @@ def reports_of(tx: Tx, org: str, *, before: int, limit: int) -> list[Asked]:
 
 def waiting(tx: Tx, limit: int) -> list[Asked]:
     """Of any organization, those that are to be made, the oldest first."""
-    chosen = _ASKED.where(reports.c.state == State.WAITING)
-    return every(tx, Asked, chosen.order_by(reports.c.created_at, reports.c.id).limit(limit))
+    return every(tx, Asked, _WAITING, most=limit)
 
 
 def count_reports(tx: Tx, org: str, state: State | None = None) -> int:
@@ -80,9 +94,7 @@ def schedules_of(tx: Tx, org: str) -> list[Schedule]:
 
 def due(tx: Tx, now: int, limit: int) -> Sequence[Schedule]:
     """Of any organization, those whose time has come."""
-    t = report_schedules.c
-    chosen = report_schedules.select().where(t.enabled, t.next_at <= now)
-    return every(tx, Schedule, chosen.order_by(t.next_at, t.org, t.id).limit(limit))
+    return every(tx, Schedule, _DUE, now=now, most=limit)
 
 
 def drop_schedule(tx: Tx, org: str, schedule_id: str) -> bool:

@@ -15,7 +15,7 @@ from control.model.records import Alert
 from control.store import agents, records
 from control.store.history import note
 from control.store.holds import is_held
-from control.store.rows import Tx, plain, shaped, upsert
+from control.store.rows import Tx, key_of, plain, shaped, upsert
 from control.store.store import Store
 from control.store.tables import ca_agents, ca_certificates, ca_joins, ca_tokens
 from protocols.pki.names import AgentName
@@ -24,6 +24,13 @@ T = TypeVar("T")
 R = TypeVar("R", bound=Struct)
 
 _NO_NAME: Final = ""
+_AGENT: Final = key_of(ca_agents)
+_CERTIFICATE: Final = sa.select(ca_certificates).where(
+    ca_certificates.c.serial == sa.bindparam("serial")
+)
+_CERTIFICATE_OF: Final = sa.select(ca_certificates).where(
+    ca_certificates.c.key == sa.bindparam("key", type_=ca_certificates.c.key.type)
+)
 
 
 class SqlLedger:
@@ -67,7 +74,7 @@ class SqlLedgerTx:
 
     def agent(self, name: AgentName) -> Agent | None:
         """The agent of this name."""
-        return self._first(Agent, sa.select(ca_agents).where(*_named(ca_agents, name)))
+        return self._first(Agent, _AGENT, org=name.org, vault=name.vault)
 
     def put_agent(self, agent: Agent) -> None:
         """Add or replace."""
@@ -86,12 +93,11 @@ class SqlLedgerTx:
 
     def certificate(self, serial: str) -> Issued | None:
         """By serial."""
-        chosen = sa.select(ca_certificates).where(ca_certificates.c.serial == serial)
-        return self._first(Issued, chosen)
+        return self._first(Issued, _CERTIFICATE, serial=serial)
 
     def certificate_of(self, key: bytes) -> Issued | None:
         """By key."""
-        return self._first(Issued, sa.select(ca_certificates).where(ca_certificates.c.key == key))
+        return self._first(Issued, _CERTIFICATE_OF, key=key)
 
     def certificates(self, name: AgentName, now: int) -> Sequence[Issued]:
         """Unexpired ones, by generation."""
@@ -205,8 +211,8 @@ class SqlLedgerTx:
         row = self._tx.execute(statement).mappings().first()
         return None if row is None else _join(row)
 
-    def _first(self, shape: type[R], statement: sa.Select[Any]) -> R | None:
-        row = self._tx.execute(statement).mappings().first()
+    def _first(self, shape: type[R], statement: sa.Select[Any], **values: Any) -> R | None:
+        row = self._tx.execute(statement, values).mappings().first()
         return None if row is None else _named_row(shape, row)
 
     def _every(self, shape: type[R], statement: sa.Select[Any]) -> list[R]:

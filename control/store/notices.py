@@ -26,6 +26,17 @@ _TOLD: Final = sa.select(told).where(
     told.c.channel == sa.bindparam("channel"),
     among(told.c.key, "keys"),
 )
+_OLDEST: Final = (
+    sa.select(notices)
+    .order_by(notices.c.at, notices.c.id)
+    .limit(sa.bindparam("most", type_=sa.Integer()))
+)
+_DUE_CHANNELS: Final = (
+    sa.select(entries.c.org, entries.c.channel)
+    .where(entries.c.due_at <= sa.bindparam("now", type_=sa.BigInteger()))
+    .distinct()
+    .order_by(entries.c.org, entries.c.channel)
+)
 
 
 def post(tx: Tx, *rows: Notice) -> None:
@@ -35,8 +46,7 @@ def post(tx: Tx, *rows: Notice) -> None:
 
 def oldest(tx: Tx, limit: int) -> list[Notice]:
     """Those that nobody has looked at yet, the oldest first."""
-    chosen = sa.select(notices).order_by(notices.c.at, notices.c.id).limit(limit)
-    return [row.body for row in every(tx, Posted, chosen)]
+    return [row.body for row in every(tx, Posted, _OLDEST, most=limit)]
 
 
 def drop(tx: Tx, rows: Iterable[Notice]) -> None:
@@ -77,9 +87,7 @@ def waiting(tx: Tx, org: str) -> dict[str, tuple[int, int]]:
 
 def due_channels(tx: Tx, now: int) -> list[tuple[str, str]]:
     """Organization and channel of whatever is due."""
-    t = entries.c
-    chosen = sa.select(t.org, t.channel).where(t.due_at <= now).distinct()
-    return [(row[0], row[1]) for row in tx.execute(chosen.order_by(t.org, t.channel))]
+    return [(row[0], row[1]) for row in tx.execute(_DUE_CHANNELS, {"now": now})]
 
 
 def due(tx: Tx, org: str, channel: str, now: int, limit: int) -> list[Entry]:

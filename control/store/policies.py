@@ -52,6 +52,12 @@ _TALLY: Final = (
     .group_by(assignments.c.outcome)
     .order_by(assignments.c.outcome)
 )
+_ROLLING: Final = (
+    sa.select(rollouts.c.org)
+    .where(rollouts.c.state == RolloutState.RUNNING)
+    .distinct()
+    .order_by(rollouts.c.org)
+)
 _REPORTED: Final = update_of(assignments, "outcome", "reason", "applied", "changed_at")
 
 
@@ -123,9 +129,7 @@ def open_rollouts(tx: Tx, org: str) -> list[Rollout]:
 
 def organizations_rolling(tx: Tx) -> list[str]:
     """Organizations with a roll-out that runs."""
-    t = rollouts.c
-    chosen = sa.select(t.org).where(t.state == RolloutState.RUNNING).distinct().order_by(t.org)
-    return list(tx.execute(chosen).scalars())
+    return list(tx.execute(_ROLLING).scalars())
 
 
 def assignment(tx: Tx, org: str, vault: str) -> Assignment | None:

@@ -9,8 +9,10 @@ from control.model.notices import notice_of
 from control.model.records import Alert, AuditEvent, Witnessed
 from control.store.holds import is_held
 from control.store.notices import post
-from control.store.rows import Tx, add, every, first, put
+from control.store.rows import Tx, add, every, first, key_of, put
 from control.store.tables import alerts, audit, witnessed
+
+_CHECKPOINT: Final = key_of(witnessed)
 
 
 def add_alerts(tx: Tx, *rows: Alert) -> None:
@@ -153,8 +155,7 @@ def ends(tx: Tx) -> list[tuple[str, int, bytes]]:
 
 def checkpoint(tx: Tx, org: str, vault: str) -> Witnessed | None:
     """The newest one that was cosigned for this agent."""
-    t = witnessed.c
-    return first(tx, Witnessed, sa.select(witnessed).where(t.org == org, t.vault == vault))
+    return first(tx, Witnessed, _CHECKPOINT, org=org, vault=vault)
 
 
 def put_checkpoint(tx: Tx, row: Witnessed) -> None:

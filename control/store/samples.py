@@ -1,6 +1,8 @@
 """Figures in time: series, and their samples at three resolutions."""
 
 from collections.abc import Iterable
+from functools import cache
+from typing import Any, Final
 
 import sqlalchemy as sa
 
@@ -9,16 +11,15 @@ from control.store.holds import held_samples
 from control.store.rows import Tx, every, upsert
 from control.store.tables import samples, series
 
-_MERGED = ("count", "total")
+_MERGED: Final = ("count", "total")
+_SERIES: Final = sa.select(series.c.name, series.c.id).where(
+    series.c.org == sa.bindparam("org"), series.c.vault == sa.bindparam("vault")
+)
 
 
 def series_of(tx: Tx, org: str, vault: str) -> dict[str, int]:
     """Name to number of each series that this agent has."""
-    t = series.c
-    return {
-        row.name: row.id
-        for row in tx.execute(sa.select(t.name, t.id).where(t.org == org, t.vault == vault))
-    }
+    return {row.name: row.id for row in tx.execute(_SERIES, {"org": org, "vault": vault})}
 
 
 def add_series(tx: Tx, org: str, vault: str, names: Iterable[str]) -> dict[str, int]:
@@ -37,22 +38,8 @@ def merge(tx: Tx, rows: Iterable[tuple[int, int, Sample]]) -> None:
         {"series": number, "resolution": resolution, **_fields(sample)}
         for number, resolution, sample in rows
     ]
-    if not values:
-        return
-    insert, t = upsert(tx, samples), samples.c
-    new = insert.excluded
-    lowest, highest = ("least", "greatest") if tx.dialect.name == "postgresql" else ("min", "max")
-    merged = {name: t[name] + new[name] for name in _MERGED}
-    insert = insert.on_conflict_do_update(
-        index_elements=["series", "resolution", "at"],
-        set_={
-            **merged,
-            "low": getattr(sa.func, lowest)(t.low, new.low),
-            "high": getattr(sa.func, highest)(t.high, new.high),
-            "last": new.last,
-        },
-    )
-    tx.execute(insert, values)
+    if values:
+        tx.execute(_merge(upsert(tx, samples), tx.dialect.name), values)
 
 
 def between(
@@ -92,3 +79,19 @@ def sweep(tx: Tx, resolution: int, before: int) -> int:
 
 def _fields(sample: Sample) -> dict[str, float]:
     return {field: getattr(sample, field) for field in sample.__struct_fields__}
+
+
+@cache
+def _merge(insert: Any, dialect: str) -> Any:
+    """The statement of `merge`, made once from this insert of the dialect's."""
+    t, new = samples.c, insert.excluded
+    lowest, highest = ("least", "greatest") if dialect == "postgresql" else ("min", "max")
+    return insert.on_conflict_do_update(
+        index_elements=["series", "resolution", "at"],
+        set_={
+            **{name: t[name] + new[name] for name in _MERGED},
+            "low": getattr(sa.func, lowest)(t.low, new.low),
+            "high": getattr(sa.func, highest)(t.high, new.high),
+            "last": new.last,
+        },
+    )

@@ -2,9 +2,9 @@
 
 Ten thousand agents that report at once cost a commit each otherwise (measured in
 `docs/decisions/0004-store.md`: 2,300 a second alone, 53,000 together). Changes of a kind (`Joint`)
-are made together as well: one statement for all of them. A change that fails is taken back to its
-savepoint and fails alone. When the database fails, every change of the batch is told and the actor
-crashes: its next life has a fresh, checked connection.
+are made together as well: one statement for all of them. A change that fails is taken back, to its
+savepoint if others are with it, and fails alone. When the database fails, every change of the batch
+is told and the actor crashes: its next life has a fresh, checked connection.
 """
 
 from collections.abc import Callable, Sequence
@@ -79,6 +79,9 @@ class Writer(BatchActor[Change]):
             raise StoreError("store_unavailable", "the database is not open")
         with self._connection.begin() as transaction:
             results = _run_all(self._connection, changes)
+            if len(results) == 1 and isinstance(results[0], Failure):
+                transaction.rollback()
+                return results
             try:
                 transaction.commit()
             except sa.exc.SQLAlchemyError as error:
@@ -95,7 +98,12 @@ class Writer(BatchActor[Change]):
 
 
 def _run_all(connection: sa.Connection, changes: Sequence[Change]) -> list[object]:
-    """The result of each, in order; those of a kind are made where the first of them stands."""
+    """The result of each, in order; those of a kind are made where the first of them stands.
+
+    A change that is alone has no savepoint: who runs it takes the transaction back if it fails.
+    """
+    if len(changes) == 1:
+        return [_outcome(connection, changes[0])]
     results: dict[int, object] = {}
     kinds: dict[Together, list[int]] = {}
     for place, change in enumerate(changes):
@@ -122,9 +130,19 @@ def _run_together(connection: sa.Connection, changes: Sequence[Change]) -> Seque
 
 
 def _run(connection: sa.Connection, change: Change) -> object:
+    savepoint = connection.begin_nested()
+    result = _outcome(connection, change)
+    if isinstance(result, Failure):
+        savepoint.rollback()
+    else:
+        savepoint.commit()
+    return result
+
+
+def _outcome(connection: sa.Connection, change: Change) -> object:
+    """What it returns, or the failure that it is to be told; what it did is still there."""
     try:
-        with connection.begin_nested():
-            return change(connection)
+        return change(connection)
     except sa.exc.IntegrityError as error:
         return Failure(fault(error))
     except sa.exc.SQLAlchemyError:

@@ -21,7 +21,6 @@ from tests.simulation.keys import QuickKey
 from tests.simulation.machine import SimWorld
 from tests.simulation.network import Network
 from tests.simulation.vault_double import Estate, VaultDouble
-from vault.uplink.conversation import first_of
 from vault.uplink.database import opened
 from vault.uplink.enrolling import Door, EnrolError, Enroller, refusal
 from vault.uplink.identity import Credential, IdentityStore
@@ -89,7 +88,9 @@ class AgentHalf:
         async with trio.open_nursery() as nursery:
             await nursery.start(uplink.run)
             nursery.start_soon(self._work, world, vault, uplink)
-            await first_of(world.stopping.wait, self._kept.called.wait)
+            async with trio.open_nursery() as waits:
+                for event in (world.stopping, self._kept.called):
+                    waits.start_soon(_end_at, event, waits.cancel_scope)
             await uplink.leave()
             nursery.cancel_scope.cancel()
 
@@ -153,6 +154,11 @@ class AgentHalf:
         if status not in {200, 202}:
             raise refusal(status, answer)
         return answer
+
+
+async def _end_at(event: trio.Event, scope: trio.CancelScope) -> None:
+    await event.wait()
+    scope.cancel()
 
 
 def folder_of(root: Path, name: str) -> Path:

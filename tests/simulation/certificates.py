@@ -1,7 +1,7 @@
 """Certificates of a run: the product's own authority and identities, with keys of the seed's."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partialmethod
 from pathlib import Path
@@ -9,14 +9,15 @@ from typing import Any, Final
 
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.x509 import CertificateBuilder, CertificateSigningRequestBuilder
+from cryptography.x509 import Certificate, CertificateBuilder, CertificateSigningRequestBuilder
 
 from control.ca.directory import CaDirectory
 from protocols.link.errors import PipeError
 from protocols.pki import keys
-from protocols.pki.certificates import der, parse_pem
+from protocols.pki.certificates import der, parse, parse_pem, validity
 from protocols.pki.errors import PkiError
 from protocols.pki.files import read
+from protocols.pki.trust import Trust
 from tests.simulation.machine import EPOCH
 from tests.simulation.observing import replaced
 
@@ -60,6 +61,27 @@ def shaken(check: Callable[[], Any]) -> None:
         check()
     except PkiError as error:
         raise PipeError("tls", str(error)) from None
+
+
+def remembered(verified: Callable[..., Certificate]) -> Callable[..., Certificate]:
+    """As `protocols.pki.chain._verified`, whose signatures are checked once a chain.
+
+    What else its answer depends on, the time, is looked at every time: it is refused, or checked
+    anew, outside of what all its certificates have in common.
+    """
+    known: dict[Any, tuple[Certificate, int, int]] = {}
+
+    def verify(chain: Sequence[bytes], trust: Trust, now: int, use: Any) -> Certificate:
+        key = (*chain, *map(der, trust.roots), use)
+        leaf, since, until = known.get(key, (None, 0, 0))
+        if leaf is not None and since <= now < until:
+            return leaf
+        leaf = verified(chain, trust, now, use)
+        times = [validity(each) for each in (*map(parse, chain), *trust.roots)]
+        known[key] = leaf, max(t[0] for t in times), min(t[1] for t in times)
+        return leaf
+
+    return verify
 
 
 def _curve_key(curve: ec.EllipticCurve) -> ec.EllipticCurvePrivateKey:

@@ -1,5 +1,6 @@
 """A fleet of the product's own halves: uplinks, gateway, services and stores in one run."""
 
+import ssl
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -14,8 +15,9 @@ from control.gateway import gateway
 from control.model.records import Witnessed
 from control.store import engines
 from control.unit import public
+from protocols.pki import chain
 from tests.simulation.agent_half import OUTBOX_BYTES, AgentHalf, folder_of
-from tests.simulation.certificates import chain_in, seeded_keys
+from tests.simulation.certificates import chain_in, remembered, seeded_keys
 from tests.simulation.control_half import ControlHalf, Theft
 from tests.simulation.delivery import Delivery
 from tests.simulation.faults import Fault
@@ -41,6 +43,7 @@ SELDOM: Final = (
     (unit, "FOLLOW_EVERY", 15.0),
     (unit, "TELL_EVERY", 60.0),
     (unit, "REPORT_EVERY", 300.0),
+    (unit, "SCHEDULE_EVERY", 300.0),
     (uplink, "RETRY", 15.0),
 )
 """Looks that find nothing (nearly) always cost most of a run: they come less often here."""
@@ -89,6 +92,8 @@ class RealFleet:
                 stack.enter_context(replaced(module, name, seconds))
             stack.enter_context(replaced(engines, "_engine", taught(engines._engine)))
             stack.enter_context(observed(self.delivery))
+            stack.enter_context(replaced(ssl, "create_default_context", _no_authorities))
+            stack.enter_context(replaced(chain, "_verified", remembered(chain._verified)))
             stack.enter_context(seeded_keys())
             yield
 
@@ -208,6 +213,11 @@ class RealFleet:
 def _no_canary(way: str, frame: bytes) -> None:
     if CANARY in frame:
         broken("sovereign", f"a value is on the wire ({way})")
+
+
+def _no_authorities(*_: Any, **__: Any) -> ssl.SSLContext:
+    """Nobody is asked over HTTPS here, and reading the system's authorities takes 12 ms a life."""
+    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 def _quick_verifier(publics: list[bytes]) -> QuickVerifier:

@@ -144,11 +144,16 @@ def _driver(writer: Any) -> Any:
     return writer._connection.connection.driver_connection
 
 
+def _note(tx: Any, *row: Any) -> None:
+    """In the transaction, past SQLAlchemy: taken back with it."""
+    tx.connection.driver_connection.execute(_NOTE, row)
+
+
 def _moving(before: Callable[..., None]) -> Callable[..., None]:
     def move_cursors(tx: Any, *rows: Any) -> None:
         before(tx, *rows)
         for row in rows:
-            tx.exec_driver_sql(_NOTE, ("cursor", row.vault, row.applied, "", row.peer))
+            _note(tx, "cursor", row.vault, row.applied, "", row.peer)
 
     return move_cursors
 
@@ -157,7 +162,7 @@ def _acknowledging(before: Callable[..., None]) -> Callable[..., None]:
     def acknowledge(tx: Any, received: Sequence[tuple[str, str, int]]) -> None:
         before(tx, received)
         for _, vault, through in received:
-            tx.exec_driver_sql(_NOTE, ("acknowledged", vault, through, "", b""))
+            _note(tx, "acknowledged", vault, through, "", b"")
 
     return acknowledge
 
@@ -171,7 +176,7 @@ def _effecting(before: Callable[..., Any]) -> Callable[..., Any]:
 
         def noted(tx: Any, link: Any) -> Any:
             events = inner(tx, link)
-            tx.exec_driver_sql(_NOTE, ("effect", link.vault, 0, str(name), data))
+            _note(tx, "effect", link.vault, 0, str(name), data)
             return events
 
         return noted
@@ -184,7 +189,7 @@ def _stating(before: Callable[..., Any]) -> Callable[..., Any]:
         events = before(self, tx, org, said)
         for vault, told in said.items():
             name, data = codec.name_of(told.status), codec.encode_payload(told.status)
-            tx.exec_driver_sql(_NOTE, ("effect", vault, 0, str(name), data))
+            _note(tx, "effect", vault, 0, str(name), data)
         return events
 
     return statuses

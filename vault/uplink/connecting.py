@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Callable
-from functools import partial
 from typing import Final, NamedTuple, Protocol
 from uuid import UUID
 
@@ -19,7 +18,7 @@ from protocols.link.signing import Verifier, sha256
 from protocols.link.vocabulary import AlertCode, ByeReason, Severity, SyncPhase
 from vault.errors import UnavailableError
 from vault.uplink.addresses import Addresses
-from vault.uplink.conversation import Conversation, first_of
+from vault.uplink.conversation import Conversation, heard
 from vault.uplink.egress import Sending
 from vault.uplink.identity import Credential
 from vault.uplink.inbox import SqlInbox
@@ -142,7 +141,7 @@ class Connector:
                 self.attempts, self._world.jitter(), spread, self._patience.reconnect
             )
             self.attempts += 1
-            await first_of(self._changed.wait, partial(self._world.sleep, pause))
+            await heard(self._changed, pause)
 
     async def _attempt(self, credential: Credential) -> int:
         """One connection from its beginning to its end; returns the peer's wish to spread."""

@@ -4,7 +4,7 @@ Two tasks share the session, whose calls never wait: one takes what comes and ap
 writes what is due, each frame on the egress ledger before it is on the wire.
 """
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from typing import Final, Protocol
 
 import trio
@@ -190,25 +190,16 @@ class Conversation:
 
     async def _wait(self, seconds: float) -> None:
         """Until something stirs, or the session's clock is due."""
-        await first_of(self._stir.wait, lambda: self._world.sleep(max(GRAIN, seconds)))
+        await heard(self._stir, max(GRAIN, seconds))
 
     def _now(self) -> Moment:
         return Moment(self._world.monotonic(), self._world.wall() // 1_000_000)
 
 
-async def first_of(
-    first: Callable[[], Awaitable[object]], *others: Callable[[], Awaitable[object]]
-) -> None:
-    """Return when one of these has; the others are cancelled."""
-    async with trio.open_nursery() as nursery:
-
-        async def one(wait: Callable[[], Awaitable[object]]) -> None:
-            await wait()
-            nursery.cancel_scope.cancel()
-
-        for wait in others:
-            nursery.start_soon(one, wait)
-        await one(first)
+async def heard(event: trio.Event, seconds: float) -> None:
+    """Return when it is set, after so many seconds at the latest."""
+    with trio.move_on_after(max(0.0, seconds)):
+        await event.wait()
 
 
 def _only(group: BaseExceptionGroup[BaseException]) -> Exception:

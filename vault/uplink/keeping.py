@@ -4,7 +4,6 @@ import logging
 import math
 from collections.abc import Callable
 from enum import StrEnum, unique
-from functools import partial
 from typing import Final, Protocol
 
 import trio
@@ -15,7 +14,7 @@ from protocols.pki.errors import PkiError
 from protocols.pki.messages import Pending
 from vault.errors import UnavailableError
 from vault.uplink.certificate import CAP, due_in, retry_in
-from vault.uplink.conversation import first_of
+from vault.uplink.conversation import heard
 from vault.uplink.enrolling import Door, EnrolError
 from vault.uplink.identity import Credential
 
@@ -128,7 +127,7 @@ class Keeper:
         due = due_in(held.begins, held.expires, self._world.jitter(), self._world.wall())
         # By a clock that is hours ahead each new certificate is due at once.
         wait = max(due, self._rested - self._world.monotonic())
-        await first_of(self._asked.wait, partial(self._world.sleep, wait))
+        await heard(self._asked, wait)
         self._asked = trio.Event()
 
     async def _renew(self, held: Credential) -> None:

@@ -27,7 +27,7 @@ from vault.uplink.addresses import Addresses
 from vault.uplink.bundles import Bundles
 from vault.uplink.commands import Commands
 from vault.uplink.connecting import Connector, Dial, Patience, Phase
-from vault.uplink.conversation import Conversation, first_of
+from vault.uplink.conversation import Conversation, heard
 from vault.uplink.database import Database, Tx
 from vault.uplink.enrolling import Door
 from vault.uplink.expiring import Expiring
@@ -246,7 +246,7 @@ class Uplink:
             await self._commands.run()
             await self._look()
             pause = IDLE if done else RETRY
-            await first_of(self._stirred.wait, partial(self._world.sleep, pause))
+            await heard(self._stirred, pause)
 
     async def _beat(self) -> None:
         await self._look()

@@ -60,6 +60,7 @@ async def test_a_change_that_fails_leaves_nothing(store: Store) -> None:
         with pytest.raises(ZeroDivisionError):
             await store.write(fails)
 
+    await failing()  # alone
     async with trio.open_nursery() as nursery:
         for number in range(20):
             nursery.start_soon(failing)

@@ -1,7 +1,6 @@
 """One session: what comes is applied, what is owed is sent, nothing before it is recorded."""
 
 from collections.abc import Callable
-from functools import partial
 
 import pytest
 import trio
@@ -24,7 +23,7 @@ from tests.unit.vault.uplink.scene import (
 )
 from tests.unit.vault.uplink.test_coalesce import ALERT
 from vault.errors import UnavailableError
-from vault.uplink.conversation import Conversation, first_of
+from vault.uplink.conversation import Conversation, heard
 from vault.uplink.egress import Sending
 
 
@@ -258,8 +257,14 @@ async def test_a_peer_that_lost_what_it_had_is_noticed(line: Line, autojump_cloc
         nursery.cancel_scope.cancel()
 
 
-async def test_the_first_of_several_waits(autojump_clock: object) -> None:
-    """The others are cancelled."""
-    began = trio.current_time()
-    await first_of(partial(trio.sleep, 5), trio.sleep_forever, partial(trio.sleep, 9))
-    assert trio.current_time() - began == 5
+async def test_what_is_waited_for_has_an_end(autojump_clock: object) -> None:
+    """A wait ends when its event is set, after its seconds otherwise, at once if there are none."""
+    event, began = trio.Event(), trio.current_time()
+    for seconds, passed in ((5, 5), (-1, 5)):
+        await heard(event, seconds)
+        assert trio.current_time() - began == passed
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(heard, event, 1e9)
+        await trio.sleep(2)
+        event.set()
+    assert trio.current_time() - began == 7
