@@ -27,9 +27,9 @@ class Admission:
         self.sockets = 0  # websockets that are open
 
     @property
-    def full(self) -> bool:
-        """Whether as many as the limit are in hand."""
-        return self.inside >= self.limit
+    def room(self) -> int:
+        """How many may come in now; none or less where urgent ones are in hand beyond the limit."""
+        return self.limit - self.inside
 
     def enter(self) -> bool:
         """Count the next request in, unless as many as the limit are in hand."""
@@ -58,9 +58,9 @@ class Admission:
         self.inside -= 1
         self._ended += 1
 
-    def refuse(self) -> None:
-        """Count a request that was turned away."""
-        self.refused += 1
+    def refuse(self, count: int = 1) -> None:
+        """Count requests that were turned away."""
+        self.refused += count
 
     def enter_socket(self) -> bool:
         """Count a websocket in, unless as many as the limit are open; `sockets` goes down again."""

@@ -111,6 +111,17 @@ class BlockReader:
             self._known[key] = request
         return request
 
+    def target(self, block: bytes) -> bytes | None:
+        """What a request asks for that is like one before; None where more has to be decoded."""
+        key, path = _split(block)
+        known = self._known.get(key) if key is not None else None
+        if known is None or path is None:
+            return known and known.target
+        try:
+            return _huffman(path[1:]) if path[0] & _HUFFMAN else path[1:]
+        except ValueError:
+            return None
+
     def names(self, block: bytes) -> list[bytes]:
         """The names of the fields of a block that is no request."""
         return [name for name, _ in self._decode(block, keep=_split(block)[0] is not None)]

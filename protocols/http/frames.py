@@ -27,10 +27,10 @@ LARGEST_NUMBER = 2**31 - 1  # of a stream, and of a window: the top bit is reser
 
 _HEAD = Struct(">HBBBL")  # section 4.1: 24 bits of length, type, flags, stream
 _HEAD_SIZE = 9
+NUMBER_BEGINS, NUMBER_ENDS = 5, 9  # where a frame's head holds its stream
 _NUMBER = Struct(">L")
 _TWO_NUMBERS = Struct(">LL")
 _SETTING = Struct(">HL")
-_WHOLE_NUMBER = 4
 
 
 class Frame(NamedTuple):
@@ -125,10 +125,21 @@ def fragment(flags: int, payload: bytes) -> bytes:
     return payload[5:]
 
 
+def of_connection(frame: Frame, reason: str) -> None:
+    """Raises ProtocolViolationError for a frame of a stream."""
+    if frame.stream:
+        raise ProtocolViolationError(PROTOCOL_ERROR, reason)
+
+
+def need(payload: bytes, size: int, reason: str) -> None:
+    """Raises ProtocolViolationError for a payload of another size."""
+    if len(payload) != size:
+        raise ProtocolViolationError(FRAME_SIZE_ERROR, reason)
+
+
 def number(payload: bytes) -> int:
     """The one 32-bit number of RST_STREAM and WINDOW_UPDATE. Raises ProtocolViolationError."""
-    if len(payload) != _WHOLE_NUMBER:
-        raise ProtocolViolationError(FRAME_SIZE_ERROR, "not_one_number")
+    need(payload, _NUMBER.size, "not_one_number")
     value: int = _NUMBER.unpack(payload)[0]
     return value
 

@@ -78,7 +78,10 @@ class H1Connection:
         exchange = Exchange(self, head)
         if answer is not None:
             await exchange.turn_away(*answer)
-            return await exchange.complete()
+            more = await exchange.complete()
+            if more:
+                await shared.lull.wait()
+            return more
         try:
             if head.upgrade and shared.websockets and offers_websocket(head):
                 self._socket = WebSocket(self, head, exchange)

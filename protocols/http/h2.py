@@ -19,7 +19,6 @@ from protocols.http.frames import (
     END_HEADERS,
     END_STREAM,
     FLOW_CONTROL_ERROR,
-    FRAME_SIZE_ERROR,
     GOAWAY,
     HEADERS,
     INTERNAL_ERROR,
@@ -38,6 +37,7 @@ from protocols.http.frames import (
     Frame,
     FrameReader,
 )
+from protocols.http.h2_early import EarlyRefusals
 from protocols.http.h2_events import (
     DataReceived,
     Event,
@@ -52,7 +52,7 @@ from protocols.http.h2_settings import initial_window, our_settings
 from protocols.http.h2_streams import Receipt, State, Stream, StreamTable
 from protocols.http.limits import Limits
 from protocols.http.meter import RESET_COST, FrameMeter
-from protocols.http.scope import Headers
+from protocols.http.scope import Headers, TurnAway
 from protocols.http.windows import DEFAULT_WINDOW, InboundWindow
 
 __all__ = ["CANCEL", "INTERNAL_ERROR", "NO_ERROR", "H2Machine"]
@@ -64,7 +64,7 @@ _PING_SIZE, _PRIORITY_SIZE, _GOAWAY_SIZE = 8, 5, 8
 class H2Machine:
     """One connection: bytes in, events out; responses in, bytes out."""
 
-    def __init__(self, limits: Limits, now: float) -> None:
+    def __init__(self, limits: Limits, now: float, turn_away: TurnAway | None = None) -> None:
         self._limits = limits
         self.meter = FrameMeter(limits, now)
         self._output = Output()
@@ -78,6 +78,8 @@ class H2Machine:
         self._outbound = DEFAULT_WINDOW
         self._initial_outbound = DEFAULT_WINDOW
         self._events: list[Event] = []
+        self.early = EarlyRefusals(self._blocks, self._streams, self._output, turn_away)
+        self._room = 0  # requests that may still become events
         self._takers: dict[int, Callable[[Frame], None]] = {
             DATA: self._on_data,
             HEADERS: self._on_headers,
@@ -95,16 +97,26 @@ class H2Machine:
     @property
     def in_block(self) -> int:
         """The number of the header block that has begun to come in and not ended; 0 for none."""
-        return self._ended_blocks + 1 if self._block or self._reader.in_headers else 0
+        begun = self._block or self._reader.in_headers
+        return self._ended_blocks + self.early.count + 1 if begun else 0
 
-    def feed(self, data: bytes, now: float) -> list[Event]:
-        """Events in `data`. Raises ProtocolViolationError; `output` then ends with a GOAWAY."""
+    def feed(self, data: bytes, now: float, room: int = LARGEST_NUMBER) -> list[Event]:
+        """Events in `data`; requests beyond `room` are refused where that can be (`h2_early`).
+
+        Raises ProtocolViolationError; `output` then ends with a GOAWAY.
+        """
         events = self._events = []
         meter, takers = self.meter, self._takers
         meter.beat(now)
+        self._room = room
         try:
             for frame in self._reader.feed(data):
                 kind = frame.kind
+                if self._room <= 0 and kind == HEADERS and self._block is None:
+                    taken = self.early.refuse(frame, min(self._initial_outbound, self._outbound))
+                    self._outbound -= taken
+                    if taken:
+                        continue
                 meter.count(kind, frame.flags, len(frame.payload))
                 if self._block is not None and kind != CONTINUATION:  # section 6.2
                     raise _broken("interrupted_block")
@@ -258,6 +270,7 @@ class H2Machine:
             if ended and to_come > 0:
                 self._stream_error(number, PROTOCOL_ERROR)
             else:
+                self._room -= 1
                 self._events.append(RequestReceived(number, request, ended))
             return
         self.meter.spend(1)
@@ -337,11 +350,10 @@ class H2Machine:
             self._events.append(WindowOpened())
 
     def _on_priority(self, frame: Frame) -> None:
-        """Section 6.3: deprecated, and of no effect."""
+        """Section 6.3: deprecated, and of no effect. 5.4.1 lets us end the connection."""
         if not frame.stream:
             raise _broken("no_stream")
-        if len(frame.payload) != _PRIORITY_SIZE:  # section 5.4.1 lets us end the connection
-            raise ProtocolViolationError(FRAME_SIZE_ERROR, "priority_size")
+        frames.need(frame.payload, _PRIORITY_SIZE, "priority_size")
 
     def _on_push_promise(self, _frame: Frame) -> None:
         """Section 8.4: not for a client to send."""
@@ -351,11 +363,9 @@ class H2Machine:
 
     def _on_settings(self, frame: Frame) -> None:
         """Section 6.5. What we send is small and never pushed: only the window matters."""
-        if frame.stream:
-            raise _broken("settings_of_stream")
+        frames.of_connection(frame, "settings_of_stream")
         if frame.flags & ACK:
-            if frame.payload:
-                raise ProtocolViolationError(FRAME_SIZE_ERROR, "settings_ack_size")
+            frames.need(frame.payload, 0, "settings_ack_size")
             if not self._settled:
                 raise _broken("no_settings")
             return
@@ -375,19 +385,15 @@ class H2Machine:
 
     def _on_ping(self, frame: Frame) -> None:
         """Section 6.7."""
-        if frame.stream:
-            raise _broken("ping_of_stream")
-        if len(frame.payload) != _PING_SIZE:
-            raise ProtocolViolationError(FRAME_SIZE_ERROR, "ping_size")
+        frames.of_connection(frame, "ping_of_stream")
+        frames.need(frame.payload, _PING_SIZE, "ping_size")
         if not frame.flags & ACK:
             self._output.add(frames.frame(PING, ACK, 0, frame.payload))
 
     def _on_goaway(self, frame: Frame) -> None:
         """Section 6.8: the client will open no more streams, and may not mean to; nothing to do."""
-        if frame.stream:
-            raise _broken("goaway_of_stream")
-        if len(frame.payload) < _GOAWAY_SIZE:
-            raise ProtocolViolationError(FRAME_SIZE_ERROR, "goaway_size")
+        frames.of_connection(frame, "goaway_of_stream")
+        frames.need(frame.payload[:_GOAWAY_SIZE], _GOAWAY_SIZE, "goaway_size")
 
 
 def _broken(reason: str) -> ProtocolViolationError:

@@ -35,7 +35,7 @@ class H2Connection:
         self.shared = shared
         self.transport = transport
         self.peer = peer
-        self.machine = H2Machine(shared.limits, shared.pulse.now)
+        self.machine = H2Machine(shared.limits, shared.pulse.now, shared.turn_away)
         self._streams: dict[int, H2Stream] = {}  # until the handler has ended
         self._writer: trio.lowlevel.Task | None = None  # while there is nothing to send
         self._handlers: Handlers[Job] | None = None  # while it runs
@@ -46,6 +46,7 @@ class H2Connection:
         self._finished = trio.Event()  # the writer has ended
         self._close_at = NEVER  # after the drain's announcement, when nothing runs any more
         self._empty = trio.lowlevel.ParkingLot()  # who waits for the last handler to end
+        self._resting = False  # not read for a moment: requests were turned away
         self._in_block = 0  # the number of the header block that is coming in
 
     async def run(self) -> None:
@@ -72,7 +73,7 @@ class H2Connection:
             stream.tick(now)
         if self._handlers is not None:
             self._handlers.tick()
-        if now >= self._close_at and not self._streams:
+        if now >= self._close_at and not self._streams and not self._resting:
             self._close_at = NEVER
             self.transport.interrupt()
 
@@ -108,21 +109,27 @@ class H2Connection:
         transport, pulse, machine = self.transport, self.shared.pulse, self.machine
         transport.read_by = pulse.after(self.shared.limits.header_seconds)
         self.wrote()
-        first = True
+        admission, first = self.shared.admission, True
         while data := await transport.receive():
             if first:
                 first = False
                 transport.read_by = NEVER
-            for event in machine.feed(data, pulse.now):
+            refused, early = admission.refused, machine.early.count
+            for event in machine.feed(data, pulse.now, admission.room):
                 if type(event) is RequestReceived:
                     self._on_request(event, handlers)
                 else:
                     self._on_event(event)
+            admission.refuse(machine.early.count - early)
             if machine.queued:
                 self.wrote()
             self._set_deadline()
             if machine.queued + self._in_flight > self.shared.limits.output_bytes:
                 await self.room()
+            if admission.refused > refused:
+                self._resting = True
+                await self.shared.lull.wait()
+                self._resting = False
 
     def _set_deadline(self) -> None:
         """A header block has to end in time; a connection without streams idles, PINGs or not."""

@@ -10,6 +10,8 @@ from protocols.http.frames import (
     END_STREAM,
     HEADERS,
     LARGEST,
+    NUMBER_BEGINS,
+    NUMBER_ENDS,
     frame,
     reset_frame,
     window_frame,
@@ -20,12 +22,13 @@ from protocols.http.scope import Headers
 class Output:
     """Frames go in, in their order; the bytes of all of them come out. Windows are the caller's."""
 
-    __slots__ = ("_encoder", "_frames", "_refusal", "size")
+    __slots__ = ("_encoder", "_frames", "_refusal", "_refused", "size")
 
     def __init__(self) -> None:
         self._encoder = BlockEncoder()
         self._frames: list[bytes] = []
-        self._refusal: tuple[Headers | None, bytes] = (None, b"")  # the last one, and its block
+        self._refused: tuple[Headers | None, bytes] = (None, b"")  # the last one, and its body
+        self._refusal: tuple[bytes, bytes, bytes] = (b"", b"", b"")  # between its streams' numbers
         self.size = 0  # bytes that wait
 
     def take(self) -> bytes:
@@ -56,10 +59,13 @@ class Output:
 
     def refusal(self, number: int, headers: Headers, body: bytes) -> None:
         """A whole 503. One that is given to many (the same object) is encoded once."""
-        if headers is not self._refusal[0]:
-            self._refusal = headers, self._encoder.encode(503, headers)
-        self.add(frame(HEADERS, END_HEADERS, number, self._refusal[1]))
-        self.add(frame(DATA, END_STREAM, number, body))
+        if headers is not self._refused[0] or body is not self._refused[1]:
+            head = frame(HEADERS, END_HEADERS, 0, self._encoder.encode(503, headers))
+            data = frame(DATA, END_STREAM, 0, body)
+            middle = head[NUMBER_ENDS:] + data[:NUMBER_BEGINS]
+            self._refusal = head[:NUMBER_BEGINS], middle, data[NUMBER_ENDS:]
+            self._refused = headers, body
+        self.add(number.to_bytes(4).join(self._refusal))
 
     def body(self, number: int, data: bytes, *, end: bool) -> None:
         """Part of a response's body: DATA (section 6.1), one frame even if it is empty."""

@@ -17,6 +17,7 @@ from protocols.http.events import connection_failed, report
 from protocols.http.h1_connection import H1Connection
 from protocols.http.h2_connection import H2Connection
 from protocols.http.limits import Limits
+from protocols.http.lull import Lull
 from protocols.http.pulse import Pulse
 from protocols.http.scope import Address, App, Peer, Refuse, TurnAway
 from protocols.http.shared import Shared, refuse_as_json, turn_all_away
@@ -304,6 +305,7 @@ async def serve(
         refuse or refuse_as_json,
         Admission(limits),
         Bodies(limits),
+        Lull(limits.delay_seconds),
         turn_away or turn_all_away,
         websockets,
     )

@@ -7,6 +7,7 @@ from protocols.http.admission import Admission
 from protocols.http.bodies import Bodies
 from protocols.http.errors import RefusedError
 from protocols.http.limits import Limits
+from protocols.http.lull import Lull
 from protocols.http.pulse import Pulse
 from protocols.http.scope import App, Headers, Refuse, TurnAway
 
@@ -21,6 +22,7 @@ class Shared:
     refuse: Refuse
     admission: Admission
     bodies: Bodies
+    lull: Lull
     turn_away: TurnAway
     websockets: bool = False
 

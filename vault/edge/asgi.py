@@ -72,5 +72,7 @@ class Edge:
         return answer
 
     def _dialect(self, path: bytes) -> Dialect:
-        matching = (d for prefix, d in self._dialects if path.startswith(prefix))
-        return next(matching, self._other)
+        for prefix, dialect in self._dialects:
+            if path.startswith(prefix):
+                return dialect
+        return self._other

@@ -17,6 +17,7 @@ from protocols.http.bodies import Bodies
 from protocols.http.h1_connection import H1Connection
 from protocols.http.h2_connection import H2Connection
 from protocols.http.limits import Limits
+from protocols.http.lull import Lull
 from protocols.http.pulse import Pulse
 from protocols.http.scope import App, Headers, Peer
 from protocols.http.shared import Shared, refuse_as_json, turn_all_away
@@ -217,8 +218,9 @@ async def wired(nursery: trio.Nursery, pair: tuple[socket.socket, socket.socket]
         transport = Transport(pair[0], bounds, pulse)
         admission, bodies = Admission(bounds), Bodies(bounds)
         shared = Shared(
-            app, bounds, pulse, refuse_as_json, admission, bodies, turn_away, websockets=True
-        )
+            app, bounds, pulse, refuse_as_json, admission, bodies,
+            Lull(bounds.delay_seconds), turn_away, websockets=True,
+        )  # fmt: skip
         connection = speak(shared, transport, PEER)
         wire = Wire(trio.SocketStream(trio.socket.from_stdlib_socket(pair[1])), connection)
 

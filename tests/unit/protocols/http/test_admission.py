@@ -21,7 +21,7 @@ def _done(admission: Admission, count: int) -> None:
 def test_up_to_the_limit_all_are_let_in_and_then_none() -> None:
     """One that leaves makes room for one."""
     admission = _filled(Admission(LIMITS), 10)
-    assert admission.full
+    assert admission.room == 0
     assert not admission.enter()
     admission.leave()
     assert admission.enter()
@@ -40,7 +40,7 @@ def test_who_waits_for_his_client_is_in_nobodys_way() -> None:
     admission.step_out()
     assert admission.enter()
     admission.step_in()
-    assert (admission.inside, admission.full) == (11, True)
+    assert (admission.inside, admission.room) == (11, -1)
 
 
 def test_cheap_requests_raise_the_limit_to_what_the_wait_allows() -> None:

@@ -96,6 +96,23 @@ def test_what_is_remembered_is_what_was_meant(
             else:
                 block = encoder.encode(fields(method, path, more))
             assert code(reader.request(block)) == expected
+            assert reader.target(block) in (None, path)
+
+
+def test_a_target_is_known_without_decoding_once_its_like_was_read() -> None:
+    """Not of a block that is new, or that adds to the table: those have to be decoded."""
+    encoder, reader = Encoder(), BlockReader(LIMITS)
+    begin, end = encoder.encode([(b":method", b"GET"), (b":scheme", b"https")]), b"\xbe"
+    first = encoder.encode([(b":authority", b"a")])
+    assert reader.target(begin + without_indexing(b"/a", huffman=True) + first) is None
+    reader.request(begin + without_indexing(b"/a", huffman=True) + first)
+    assert reader.target(begin + without_indexing(b"/b", huffman=True) + end) is None
+    reader.request(begin + without_indexing(b"/b", huffman=True) + end)
+    for huffman in (True, False):
+        assert reader.target(begin + without_indexing(b"/c", huffman=huffman) + end) == b"/c"
+    assert reader.target(begin + b"\x04\x81\x00" + end) is None  # no Huffman code
+    reader.names(encoder.encode([(b"x-new", b"1")]))
+    assert reader.target(begin + without_indexing(b"/c", huffman=True) + end) is None
 
 
 def test_an_index_that_has_moved() -> None:

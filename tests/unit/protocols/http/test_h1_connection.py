@@ -8,10 +8,12 @@ import pytest
 import trio
 import trio.testing
 
+from protocols.http.limits import Limits
 from protocols.http.scope import Receive, Scope, Send
 
 Clock = trio.testing.MockClock
 Wired = Callable[..., Awaitable[Any]]  # the fixture of conftest.py
+LULL = Limits().delay_seconds / 4
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 LAST = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
 
@@ -274,13 +276,26 @@ async def test_too_many_requests_are_turned_away(wired: Wired, clock: Clock) -> 
     assert answers[0].headers[b"retry-after"] == b"1"
     assert (begun, admission.refused) == (0, 3)
     await wire.send(b"GET /urgent HTTP/1.1\r\nHost: a\r\n\r\n")
-    await trio.testing.wait_all_tasks_blocked()
+    await trio.sleep(2 * LULL)
     assert (begun, admission.inside) == (1, 2)
     go.set()
     assert [answer.status for answer in await wire.answers()] == [200]
     admission.leave()
     assert (await wire.ask(GET)).status == 200
     assert admission.inside == 0
+
+
+async def test_who_was_turned_away_is_not_read_for_a_moment(wired: Wired, clock: Clock) -> None:
+    """Whoever asks again at once costs one read a lull, not one as often as he likes."""
+    wire = await wired(early, in_hand=1)
+    admission = wire.connection.shared.admission
+    assert admission.enter()  # somebody else's
+    began = trio.current_time()
+    for _ in range(4):
+        assert (await wire.ask(GET)).status == 503
+    admission.leave()
+    assert (await wire.ask(GET)).status == 401
+    assert trio.current_time() - began >= 4 * LULL
 
 
 async def test_a_slow_client_takes_no_place(wired: Wired, clock: Clock) -> None:

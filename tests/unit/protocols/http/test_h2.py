@@ -24,7 +24,7 @@ from protocols.http.errors import ProtocolViolationError
 from protocols.http.frames import PREFACE, settings_frame, window_frame
 from protocols.http.h2 import NO_ERROR, H2Machine
 from protocols.http.limits import Limits
-from protocols.http.scope import Headers
+from protocols.http.scope import Headers, TurnAway
 
 REQUEST = [
     (b":method", b"GET"),
@@ -41,8 +41,8 @@ BEGUN = HELLO + b"\x00\x00\x01\x01\x01\x00\x00\x00\x01\x82"  # a header block th
 class Pair:
     """Our machine and a client, wired together in memory."""
 
-    def __init__(self, limits: Limits | None = None) -> None:
-        self.machine = H2Machine(limits or Limits(), 0.0)
+    def __init__(self, limits: Limits | None = None, turn_away: TurnAway | None = None) -> None:
+        self.machine = H2Machine(limits or Limits(), 0.0, turn_away)
         self.client = H2Connection(H2Configuration(client_side=True, header_encoding=None))
         self.client.initiate_connection()
         self.events = self.to_client()

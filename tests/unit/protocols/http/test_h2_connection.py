@@ -10,10 +10,12 @@ import trio.testing
 from hyperframe.frame import HeadersFrame, PingFrame, SettingsFrame
 
 from protocols.http.h2_connection import H2Connection
+from protocols.http.limits import Limits
 from protocols.http.scope import App, Receive, Scope, Send
 
 Clock = trio.testing.MockClock
 Dial = Callable[..., Awaitable[Any]]
+LULL = Limits().delay_seconds / 4
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + SettingsFrame(0).serialize()
 
 
@@ -274,12 +276,40 @@ async def test_too_many_requests_are_turned_away(dial: Dial, clock: Clock) -> No
     assert {answer.headers[b"retry-after"] for answer in answers} == {b"1"}
     urgent = client.request(path=b"/urgent")
     await client.flush()
-    await trio.testing.wait_all_tasks_blocked()
+    await trio.sleep(2 * LULL)
     assert (admission.inside, admission.refused) == (3, 3)
     go.set()
     assert [(await client.answer(s)).status for s in (*taken, urgent)] == [200] * 3
     await trio.testing.wait_all_tasks_blocked()
     assert admission.inside == 0
+
+
+async def test_who_was_turned_away_is_read_a_moment_later(dial: Dial, clock: Clock) -> None:
+    """Many requests then share a read and a send; what is in hand is answered meanwhile."""
+    go = trio.Event()
+    client = await dial(waiting(go), in_hand=1)
+    taken = client.request()
+    await client.flush()
+    await trio.testing.wait_all_tasks_blocked()
+    assert (await client.answer(client.request())).status == 503
+    began, later = trio.current_time(), client.request()
+    await client.flush()
+    go.set()
+    assert (await client.answer(taken)).status == 200
+    assert trio.current_time() == began
+    assert (await client.answer(later)).status == 200
+    assert trio.current_time() - began == pytest.approx(LULL)
+
+
+async def test_a_drain_reaches_a_connection_that_is_not_read(dial: Dial, clock: Clock) -> None:
+    """Its end comes with the next tick, not with the idle time."""
+    client = await dial(hello, in_hand=1, delay_seconds=10, idle_seconds=1000)
+    connection = client.wire.connection
+    assert connection.shared.admission.enter()  # somebody else's
+    assert (await client.answer(client.request())).status == 503
+    connection.drain()
+    with trio.fail_after(10):
+        await client.wire.ended.wait()
 
 
 async def test_a_burst_in_one_read_is_cut_at_the_limit(dial: Dial, clock: Clock) -> None:
