@@ -1,7 +1,8 @@
 """One connected agent: an actor whose mailbox is its wire and one wake-up call.
 
-Two tasks share the session, which never waits: one reads frames and has them applied, the other
-writes whatever is due. A crash ends the connection and nothing else; the agent's own reconnecting
+Two tasks share the session, which never waits: one reads frames, has them applied and answers, the
+other writes whatever else is due. Most of an agent's life is pings, and a ping wakes one task so. A
+crash ends the connection and nothing else; the agent's own reconnecting
 is the restart, and everything durable is in the store.
 """
 
@@ -95,7 +96,7 @@ class LiveAgent:
             "_noted",
             "_outdone",
         ),
-        *("_owing", "_pipe", "_ready", "_session", "_wake"),
+        *("_owing", "_pipe", "_ready", "_session", "_wake", "_writing"),
         *("bundle", "health", "name", "since", "sync"),
     )
 
@@ -118,6 +119,7 @@ class LiveAgent:
         self._epoch = 0
         self._outdone = 0
         self._wake = trio.Event()
+        self._writing = False
         self._noted = ("", "")
         self._session = Session.control(end, self._now())
 
@@ -177,8 +179,7 @@ class LiveAgent:
         while True:
             self._wake = trio.Event()
             await self._fill()
-            for frame in session.frames(self._now()):
-                await self._pipe.send(frame)
+            await self._send()
             if session.ended:
                 return
             await self._rest()
@@ -203,8 +204,19 @@ class LiveAgent:
                 return
             self._owing = self._owing or any(x.name in _WAITING for x in ready.entries)
             session.offer(ready)
-            for frame in session.frames(self._now()):
-                await self._pipe.send(frame)
+            await self._send()
+
+    async def _send(self) -> None:
+        """Write all that is due; nothing when the other task is at it, which then writes this."""
+        if self._writing:
+            return
+        self._writing = True
+        try:
+            while frames := self._session.frames(self._now()):
+                for frame in frames:
+                    await self._pipe.send(frame)
+        finally:
+            self._writing = False
 
     # --- reading ----------------------------------------------------------------------------------
 
@@ -217,6 +229,14 @@ class LiveAgent:
                 )  # its last words are being written, then we are cancelled
             for event in self._session.receive(frame, self._now()):
                 await self._meet(event)
+            await self._answer()
+
+    async def _answer(self) -> None:
+        """Write what follows, unless more waits than an answer: that is the writer's."""
+        session = self._session
+        if session.state in SENDABLE and session.sent >= self._newest:
+            await self._send()
+        else:
             self._wake.set()
 
     async def _meet(self, event: e.Event) -> None:

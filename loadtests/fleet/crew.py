@@ -16,6 +16,7 @@ from actors import SystemWorld
 from control.ca.directory import CaDirectory
 from control.ca.issuer import ControlKeys, Issuer, asker_of
 from control.ca.ledger import Issued, LedgerTx
+from control.ca.past import Past
 from control.crypto import SigningKey
 from control.store.ledger import SqlLedger
 from control.store.store import open_store
@@ -49,7 +50,7 @@ async def enrol(folder: Path, org: str, count: int, clients: int) -> list[Path]:
         public(signing_key(folder / "keys", "link")),
         PolicyKey(signing_key(folder / "keys", "policy")).public,
     )
-    issuer = Issuer(CaDirectory(folder / "ca").standing(), keys)
+    issuer = Issuer(CaDirectory(folder / "ca").standing(), keys, Past(world))
     crew: list[Recruit] = []
     async with open_store(f"sqlite:///{quote(str(folder))}/control.db", world) as store:
         ledger = SqlLedger(store)

@@ -17,6 +17,7 @@ import trio_websocket as ws
 
 from protocols.link import limits, post
 from protocols.link.errors import PipeError
+from protocols.link.secured import SecuredStream
 from protocols.link.websocket import Metered, nothing
 from protocols.link.websocket import WebSocketPipe as WebSocketPipe
 
@@ -90,7 +91,7 @@ async def _open_client(
         tcp = await trio.open_tcp_stream(host, port)
     except OSError as error:
         raise PipeError("unreachable", "no connection to the control plane") from error
-    tls = trio.SSLStream(tcp, context, server_hostname=name)
+    tls = _secured(tcp, context, server_hostname=name)
     try:
         peer = _known(await _handshake(tls))
         wire = Metered(tls)
@@ -102,6 +103,7 @@ async def _open_client(
             limits.PATH,
             subprotocols=[limits.SUBPROTOCOL],
             max_message_size=limits.MAX_FRAME,
+            receive_buffer_size=None,
         )
         connection = await _while_connected(wire, opening)
         _check_spoken(connection.subprotocol)
@@ -116,14 +118,20 @@ def _check_spoken(subprotocol: str | None) -> None:
         raise PipeError("refused", f"the peer does not speak {limits.SUBPROTOCOL}")
 
 
-async def _handshake(tls: "trio.SSLStream[trio.SocketStream]") -> bytes | None:
+def _secured(tcp: trio.SocketStream, context: ssl.SSLContext, **how: Any) -> SecuredStream:
+    try:
+        return SecuredStream(tcp, context, **how)
+    except OSError as error:
+        raise PipeError("tls", "the peer was gone before the TLS handshake") from error
+
+
+async def _handshake(tls: SecuredStream) -> bytes | None:
     """The peer's certificate, if it shows one."""
     try:
         await tls.do_handshake()
     except trio.BrokenResourceError as error:
         raise PipeError("tls", "the TLS handshake failed") from error
-    peer: bytes | None = cast("Any", tls).getpeercert(binary_form=True)
-    return peer or None
+    return tls.getpeercert()
 
 
 def _known(peer: bytes | None) -> bytes:
@@ -132,7 +140,7 @@ def _known(peer: bytes | None) -> bytes:
     return peer
 
 
-async def _beginning(tls: "trio.SSLStream[trio.SocketStream]") -> bytes:
+async def _beginning(tls: SecuredStream) -> bytes:
     """The first bytes, enough to tell a request from a websocket."""
     head = b""
     while len(head) < len(post.METHOD):
@@ -224,29 +232,32 @@ class LinkServer:
             await trio.aclose_forcefully(tcp)
 
     async def _serve(self, tcp: trio.SocketStream) -> None:
-        async with trio.open_nursery() as readers:
-            pipe = await _in_time(partial(self._open, tcp), readers)
-            if isinstance(pipe, _Request):
-                await self._reply(pipe)
-                return
-            try:
-                await self._handler(pipe)
-            finally:
-                with trio.CancelScope(shield=True):  # bounded by CLOSE_SECONDS
-                    await pipe.aclose()
-            readers.cancel_scope.cancel()
+        source, context = _source(tcp), self._context()
+        tls = _secured(tcp, context, server_side=True)
+        try:
+            async with trio.open_nursery() as readers:
+                pipe = await _in_time(partial(self._open, tls, source, context), readers)
+                if isinstance(pipe, _Request):
+                    await self._reply(pipe)
+                    return
+                try:
+                    await self._handler(pipe)
+                finally:
+                    with trio.CancelScope(shield=True):  # bounded by CLOSE_SECONDS
+                        await pipe.aclose()
+                readers.cancel_scope.cancel()
+        finally:
+            await trio.aclose_forcefully(tls)
 
     async def _open(
-        self, tcp: trio.SocketStream, readers: trio.Nursery
+        self, tls: SecuredStream, source: str, context: ssl.SSLContext, readers: trio.Nursery
     ) -> "WebSocketPipe | _Request":
-        context = self._context()
-        tls = trio.SSLStream(tcp, context, server_side=True)
         async with self._handshakes:
             peer = await _handshake(tls)
             head = await _beginning(tls)
             wire = Metered(tls, head)
             if head.startswith(post.METHOD) and self._answer is not None:
-                return _Request(wire, await post.read(wire, peer, _source(tcp)))
+                return _Request(wire, await post.read(wire, peer, source))
             return await _accept(wire, _known(peer), context, readers)
 
     async def _reply(self, request: "_Request") -> None:
@@ -266,7 +277,13 @@ class _Request:
 async def _accept(
     wire: Metered, peer: bytes, context: ssl.SSLContext, readers: trio.Nursery
 ) -> WebSocketPipe:
-    asking = partial(ws.wrap_server_stream, readers, wire, max_message_size=limits.MAX_FRAME)
+    asking = partial(
+        ws.wrap_server_stream,
+        readers,
+        wire,
+        max_message_size=limits.MAX_FRAME,
+        receive_buffer_size=None,
+    )
     request = await _while_connected(wire, asking)
     if request.path != limits.PATH:
         await request.reject(404)

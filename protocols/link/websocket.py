@@ -21,7 +21,7 @@ def nothing() -> None:
 class Metered(trio.abc.Stream):
     """A stream that breaks when too much comes in without a frame being taken."""
 
-    def __init__(self, stream: "trio.SSLStream[trio.SocketStream]", head: bytes = b"") -> None:
+    def __init__(self, stream: trio.abc.Stream, head: bytes = b"") -> None:
         """`head`: what was read already, to be read again."""
         self._stream = stream
         self._head = head
