@@ -5,7 +5,7 @@ import sys
 import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Final
+from typing import Final, NamedTuple
 
 import trio
 
@@ -19,7 +19,8 @@ from loadtests.servers import many_files
 
 SIZES: Final = (100, 1_000)
 FULL: Final = 10_000
-PROCESSES: Final = 4
+PROCESSES: Final = 2
+"""Of clients: they and the control plane share two cores."""
 REST: Final = 30.0  # seconds
 BEATING: Final = 10.0
 SETTLING: Final = 5.0
@@ -68,22 +69,23 @@ def measure(folder: Path, agents: int) -> Found:
 
 
 def _measured(plane: Plane, crowd: Clients, agents: int) -> Found:
-    empty, (began, cpu) = plane.resident(), _clock(plane)
+    empty, mark = plane.resident(), Mark.now(plane, crowd)
     linked = crowd.ask(do="connect")
-    connect = Window(seconds=max(merged(linked, "times")) - began, cpu=plane.cpu_seconds() - cpu)
+    connect = mark.until(max(merged(linked, "times")))
     time.sleep(SETTLING)
-    full, rest = plane.resident(), _rest(plane)
-    mark = _clock(plane)
+    full, mark = plane.resident(), Mark.now(plane, crowd)
+    time.sleep(REST)
+    rest, mark = mark.until(), Mark.now(plane, crowd)
     beats = crowd.ask(do="beat", seconds=BEATING)
-    beating = _since(plane, mark)
+    beating = mark.until()
     time.sleep(SETTLING)
     version = plane.write_policy()
-    mark = _clock(plane)
+    mark = Mark.now(plane, crowd)
     crowd.begin(do="applied", version=version)
     plane.roll_out(version)
     answers = crowd.answers()
-    push = _since(plane, mark)
-    times = [each - mark[0] for each in merged(answers, "times")]
+    times = [each - mark.at for each in merged(answers, "times")]
+    push = mark.until(mark.at + max(times))
     return Found(
         agents=agents,
         linked=plane.links(),
@@ -96,24 +98,33 @@ def _measured(plane: Plane, crowd: Clients, agents: int) -> Found:
         beats=sum(answer["beats"] for answer in beats),
         trip=Spread.of(merged(beats, "trips")),
         policy=Spread.of(times),
-        push=Window(seconds=max(times), cpu=push.cpu),
+        push=push,
         losses=losses(answers),
         warnings=plane.warnings(),
     )
 
 
-def _rest(plane: Plane) -> Window:
-    mark = _clock(plane)
-    time.sleep(REST)
-    return _since(plane, mark)
+class Mark(NamedTuple):
+    """A moment, and what CPU had been used by then."""
 
+    plane: Plane
+    crowd: Clients
+    at: float
+    cpu: float
+    clients: float
 
-def _clock(plane: Plane) -> tuple[float, float]:
-    return time.monotonic(), plane.cpu_seconds()
+    @classmethod
+    def now(cls, plane: Plane, crowd: Clients) -> "Mark":
+        """This moment."""
+        return cls(plane, crowd, time.monotonic(), plane.cpu_seconds(), crowd.cpu_seconds())
 
-
-def _since(plane: Plane, mark: tuple[float, float]) -> Window:
-    return Window(seconds=time.monotonic() - mark[0], cpu=plane.cpu_seconds() - mark[1])
+    def until(self, end: float = 0.0) -> Window:
+        """What was used since, by what ended at `end`, which is now if it is not given."""
+        return Window(
+            seconds=(end or time.monotonic()) - self.at,
+            cpu=self.plane.cpu_seconds() - self.cpu,
+            clients=self.crowd.cpu_seconds() - self.clients,
+        )
 
 
 if __name__ == "__main__":

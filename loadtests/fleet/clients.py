@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+from loadtests import process
+
 ENDED_WITHIN = 30.0  # seconds
 
 
@@ -27,6 +29,10 @@ class Clients:
         for each in self._processes:
             _input(each).write(json.dumps(asked) + "\n")
             _input(each).flush()
+
+    def cpu_seconds(self) -> float:
+        """User and system time of all of them so far."""
+        return sum(process.cpu_seconds(each.pid) for each in self._processes)
 
     def answers(self) -> list[dict[str, Any]]:
         """One of each. Raises as `ask`."""

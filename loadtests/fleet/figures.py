@@ -34,10 +34,11 @@ def rank(ranked: Sequence[float], share: float) -> float:
 
 @dataclass(frozen=True, kw_only=True)
 class Window:
-    """A stretch of time, and the CPU seconds that the control plane took in it."""
+    """A stretch of time, and the CPU seconds that the control plane and the clients took in it."""
 
     seconds: float
     cpu: float
+    clients: float = 0.0
 
     @property
     def share(self) -> float:
