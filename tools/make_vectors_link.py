@@ -60,10 +60,11 @@ def _head(size: int, fix: tuple[int, int] | None, codes: tuple[bytes | None, ...
     raise ValueError("too long")
 
 
-def session_id() -> bytes:
+def session_id(version: int = 1) -> bytes:
     """Of acme/prod with the fixed certificates and nonces."""
     names = b"\x04acme\x04prod"
-    data = b"freehold-link-session-v1\0\0\x01" + b"".join((*CERTIFICATES, *NONCES)) + names
+    domain = b"freehold-link-session-v1\0" + struct.pack(">H", version)
+    data = domain + b"".join((*CERTIFICATES, *NONCES)) + names
     return hashlib.sha256(data).digest()[:16]
 
 
@@ -74,7 +75,9 @@ def sign(key: Ed25519PrivateKey, way: bytes, envelope: bytes) -> bytes:
 
 def envelope(message_type: str, payload: Any, **changes: Any) -> dict[str, Any]:
     """An envelope as a map; its payload is in place."""
-    base = {"version": 1, "timestamp": WALL, "vault_id": "prod", "session": session_id(), "seq": 1}
+    version = 2 if message_type in SECOND else 1
+    session = session_id(version)
+    base = {"version": version, "timestamp": WALL, "vault_id": "prod", "session": session, "seq": 1}
     return {**base, "ack": 0, "id": 0, "message_type": message_type, "payload": payload, **changes}
 
 
@@ -89,7 +92,7 @@ MESSAGES: dict[str, tuple[bytes, int, Any]] = {
         UP,
         0,
         {
-            "versions": [1],
+            "versions": [1, 2],
             "org": "acme",
             "nonce": NONCES[0],
             "stream": b"u" * 16,
@@ -101,7 +104,7 @@ MESSAGES: dict[str, tuple[bytes, int, Any]] = {
         DOWN,
         0,
         {
-            "version": 1,
+            "version": 2,
             "agent_nonce": NONCES[0],
             "nonce": NONCES[1],
             "stream": b"d" * 16,
@@ -246,12 +249,46 @@ MESSAGES: dict[str, tuple[bytes, int, Any]] = {
         {"command_id": b"k" * 16, "command": "send_metrics", "expires_at": WALL + 1},
     ),
     "observe": (DOWN, 0, {"seconds": 20}),
+    "policy_replay": (
+        DOWN,
+        0,
+        {
+            "replay_id": b"p" * 16,
+            "rules": [b'{"name":"readers"}'],
+            "since": WALL - 86_400_000,
+            "until": WALL,
+            "expires_at": WALL + 3_600_000,
+        },
+    ),
+    "replay_result": (
+        UP,
+        0,
+        {
+            "replay_id": b"p" * 16,
+            "outcome": "done",
+            "reached": WALL - 86_400_000,
+            "records": 900,
+            "accesses": 700,
+            "unchanged": 650,
+            "denied": 30,
+            "allowed": 5,
+            "drifted": 0,
+            "undecided": [{"reason": "credential_gone", "count": 15}],
+            "changes": [
+                {"identity": b"u" * 16, "secret": b"s" * 16, "denied": 30, "allowed": 0},
+                {"identity": b"u" * 16, "secret": bytes(16), "denied": 0, "allowed": 5},
+            ],
+        },
+    ),
     "checkpoint_cosignature": (
         DOWN,
         11,
         {"size": 2, "root": b"r" * 32, "cosignature": f"— witness.example {'C' * 102}==\n"},
     ),
 }
+
+
+SECOND = ("policy_replay", "replay_result")  # messages that came with version 2
 
 
 def frames() -> list[Case]:
@@ -261,7 +298,8 @@ def frames() -> list[Case]:
         greeting = {"session": bytes(16), "seq": 0} if name == "hello" else {}
         data = pack(envelope(name, payload, id=id_, **greeting))
         frame = sign(AGENT if way == UP else CONTROL, way, data)
-        cases.append(_frame(f"a {name}", "success", way, frame) | {"payload": pack(payload).hex()})
+        case = _frame(f"a {name}", "success", way, frame) | {"payload": pack(payload).hex()}
+        cases.append(case | ({"version": 2} if name in SECOND else {}))
     ping = envelope("ping", {"number": 7})
     good = pack(ping)
     number = pack("number")
@@ -292,7 +330,14 @@ def frames() -> list[Case]:
             "a duplicate key": sign(AGENT, UP, twice),
             "unsorted keys": sign(AGENT, UP, _unsorted(ping)),
         },
-        "version": {"version 2": sign(AGENT, UP, pack({**ping, "version": 2}))},
+        "version": {
+            "version 2": sign(AGENT, UP, pack({**ping, "version": 2})),
+            "a message of version 2": sign(
+                AGENT,
+                UP,
+                pack({**envelope("replay_result", MESSAGES["replay_result"][2]), "version": 1}),
+            ),
+        },
         "direction": {
             "a command upwards": sign(
                 AGENT, UP, pack(envelope("command", MESSAGES["command"][2], id=1))
@@ -377,6 +422,7 @@ def build() -> dict[str, Any]:
             "agent_nonce": NONCES[0].hex(),
             "control_nonce": NONCES[1].hex(),
             "id": session_id().hex(),
+            "id_of_version_2": session_id(2).hex(),
         },
         "frames": frames(),
         "bundles": bundles(),

@@ -44,7 +44,9 @@ from vault.uplink.identity import IdentityStore
 from vault.uplink.ledger import FILES, EgressLedger
 from vault.uplink.local import LocalHost
 from vault.uplink.network import Network
-from vault.uplink.uplink import Parts, Uplink, UplinkConfig
+from vault.uplink.parts import Parts, UplinkConfig
+from vault.uplink.replays import Replays
+from vault.uplink.uplink import Uplink
 from vault.uplink.usage import Reports, Share, Source
 
 log: Final = logging.getLogger("freehold.uplink")
@@ -163,6 +165,7 @@ class Linking:
             egress_total=lambda: egress.total,
             usage=self._reports(host),
             expiring=self._expiring(host),
+            replays=Replays(host.run, Share(section.share_replays), world),
         )
         self._uplink = uplink = Uplink(parts, uplink_config(settings.control_plane))
         return uplink

@@ -25,6 +25,7 @@ from protocols.link.fields import (
     Hash,
     Millis,
     Ordinal,
+    Rules,
     Slug,
 )
 from protocols.link.limits import MAX_BUNDLE
@@ -35,7 +36,6 @@ DOMAIN: Final = b"freehold-policy-v1\0"
 EVERY_VAULT: Final = "*"
 NO_BUNDLE: Final = bytes(HASH_SIZE)
 """The `prev_hash` of version 1."""
-MAX_RULES: Final = 500
 
 
 Target = Annotated[str, Meta(pattern=rf"\A\*\Z|{SLUG_PATTERN}", max_length=64)]
@@ -51,11 +51,7 @@ class Bundle(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     not_before: Millis
     expires: Millis
     """From this moment on the bundle is no longer accepted; one in force stays in force."""
-    rules: Annotated[
-        tuple[Annotated[bytes, Meta(min_length=2, max_length=MAX_BUNDLE)], ...],
-        Meta(max_length=MAX_RULES),
-    ]
-    """Each a policy document as UTF-8 JSON."""
+    rules: Rules
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from protocols.link.delivery import OutboxState
 from protocols.link.handshake import Channel
-from protocols.link.limits import DEAD_SECONDS
+from protocols.link.limits import DEAD_SECONDS, VERSIONS
 from protocols.link.messages import Cursor
 from protocols.link.signing import Signer, Verifier
 
@@ -32,5 +32,7 @@ class End:
     outbox: OutboxState
     cursor: Cursor
     """How far we have applied the peer's stream."""
+    versions: tuple[int, ...] = VERSIONS
+    """Of the link, that this end speaks."""
     dead: float = DEAD_SECONDS
     """Seconds of silence after which we hold the peer for gone; our pings keep its pace."""

@@ -8,7 +8,7 @@ from typing import Annotated, Final
 
 from msgspec import Meta
 
-from protocols.link.limits import MAX_BUNDLE, MAX_INT
+from protocols.link.limits import MAX_BUNDLE, MAX_INT, MAX_RULES
 
 ID_SIZE: Final = 16
 HASH_SIZE: Final = 32
@@ -96,6 +96,11 @@ TreeHead = Annotated[
 Bundle = Annotated[
     bytes, Meta(min_length=SIGNATURE_SIZE + 1, max_length=SIGNATURE_SIZE + MAX_BUNDLE)
 ]
+Rules = Annotated[
+    tuple[Annotated[bytes, Meta(min_length=2, max_length=MAX_BUNDLE)], ...],
+    Meta(max_length=MAX_RULES),
+]
+"""Policy documents as UTF-8 JSON."""
 Cosignature = Annotated[
     str,
     Meta(pattern=r"\A— [!-*,-~]{1,128} [A-Za-z0-9+/]{102}==\n\Z", max_length=256),

@@ -6,7 +6,7 @@ from protocols.link import codec
 from protocols.link.envelope import EPHEMERAL, Envelope
 from protocols.link.errors import Fault, LocalFaultError, RemoteFaultError
 from protocols.link.fields import SIGNATURE_SIZE
-from protocols.link.limits import MAX_FRAME, VERSION
+from protocols.link.limits import FIRST, MAX_FRAME
 from protocols.link.messages import KINDS, Delivery, Direction, Message
 from protocols.link.signing import Signer, Verifier
 
@@ -27,8 +27,10 @@ def seal(envelope: Envelope, direction: Direction, signer: Signer) -> bytes:
     return signer.sign(direction, data) + data
 
 
-def open_frame(frame: bytes, direction: Direction, verifier: Verifier) -> Opened:
-    """What this frame of the peer's says. Raises `RemoteFaultError`.
+def open_frame(
+    frame: bytes, direction: Direction, verifier: Verifier, version: int = FIRST
+) -> Opened:
+    """What this frame of the peer's says, in this version. Raises `RemoteFaultError`.
 
     The checks in their order: `frame_size`, `signature`, `malformed`, `not_canonical`, `version`,
     `direction`, `durable_id`, then the payload's `malformed` and `not_canonical`.
@@ -39,15 +41,17 @@ def open_frame(frame: bytes, direction: Direction, verifier: Verifier) -> Opened
     if not verifier.verify(direction, data, signature):
         raise RemoteFaultError(Fault.SIGNATURE, "the peer's link key has not signed this frame")
     envelope = codec.decode(data, Envelope)
-    _check(envelope, direction)
+    _check(envelope, direction, version)
     return Opened(envelope, codec.decode_payload(envelope.message_type, envelope.payload))
 
 
-def _check(envelope: Envelope, direction: Direction) -> None:
+def _check(envelope: Envelope, direction: Direction, version: int) -> None:
     """What can be said of an envelope alone."""
-    if envelope.version != VERSION:
-        raise RemoteFaultError(Fault.VERSION, f"only version {VERSION} is spoken here")
+    if envelope.version != version:
+        raise RemoteFaultError(Fault.VERSION, f"version {version} is spoken here")
     kind = KINDS[envelope.message_type]
+    if kind.since > version:
+        raise RemoteFaultError(Fault.VERSION, f"version {version} has no {kind.name}")
     if direction not in kind.directions:
         raise RemoteFaultError(Fault.DIRECTION, f"{kind.name} does not go this way")
     ephemeral = kind.delivery is Delivery.EPHEMERAL

@@ -4,15 +4,18 @@ The agent signs its `Hello` (session 0, sequence 0); the control plane answers w
 the session that follows from both; the agent's first frame in that session proves that its
 `Hello` was not a recording. Both ends know both certificates, and hash them into the session: a
 session cannot be carried over to another TLS connection's identity.
+
+The version that they speak is the highest that both know, and part of the session too: nobody in
+between can talk two new ends into an old one. Greetings themselves are in the first.
 """
 
 import hmac
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from protocols.link.errors import Fault, LocalFaultError, RemoteFaultError
 from protocols.link.fields import HASH_SIZE, ID_SIZE
-from protocols.link.limits import VERSION
 from protocols.link.messages import Hello, Welcome
 from protocols.link.signing import sha256
 
@@ -33,12 +36,12 @@ class Channel:
             raise LocalFaultError("a channel is bound to SHA-256 hashes of both certificates")
 
 
-def session_id(channel: Channel, agent_nonce: bytes, control_nonce: bytes) -> bytes:
+def session_id(channel: Channel, agent_nonce: bytes, control_nonce: bytes, version: int) -> bytes:
     """The first 16 bytes of SHA-256 over domain, version, certificates, nonces and names."""
     names = b"".join(_sized(name.encode()) for name in (channel.org, channel.vault))
     return sha256(
         DOMAIN
-        + VERSION.to_bytes(2)
+        + version.to_bytes(2)
         + channel.agent_certificate
         + channel.control_certificate
         + agent_nonce
@@ -47,21 +50,25 @@ def session_id(channel: Channel, agent_nonce: bytes, control_nonce: bytes) -> by
     )[:ID_SIZE]
 
 
-def check_hello(hello: Hello, vault_id: str, channel: Channel) -> None:
-    """What the control plane asks of a `Hello`. Raises `RemoteFaultError`: `identity`, `version`.
+def check_hello(hello: Hello, vault_id: str, channel: Channel, versions: Sequence[int]) -> int:
+    """What the control plane asks of a `Hello`; the version to speak, one of `versions`.
+
+    Raises `RemoteFaultError`: `identity`, `version`.
 
     The certificate decides who speaks; a `Hello` that says otherwise is not corrected but refused.
     """
     if (hello.org, vault_id) != (channel.org, channel.vault):
         raise RemoteFaultError(Fault.IDENTITY, "the hello names another agent than its certificate")
-    if VERSION not in hello.versions:
-        raise RemoteFaultError(Fault.VERSION, f"only version {VERSION} is spoken here")
+    common = set(hello.versions).intersection(versions)
+    if not common:
+        raise RemoteFaultError(Fault.VERSION, f"versions {_told(versions)} are spoken here")
+    return max(common)
 
 
-def check_welcome(welcome: Welcome, nonce: bytes) -> None:
+def check_welcome(welcome: Welcome, nonce: bytes, versions: Sequence[int]) -> None:
     """What the agent asks of a `Welcome`. Raises `RemoteFaultError`: `version`, `nonce`."""
-    if welcome.version != VERSION:
-        raise RemoteFaultError(Fault.VERSION, f"only version {VERSION} was offered")
+    if welcome.version not in versions:
+        raise RemoteFaultError(Fault.VERSION, f"versions {_told(versions)} were offered")
     if not hmac.compare_digest(welcome.agent_nonce, nonce):
         raise RemoteFaultError(Fault.NONCE, "the welcome answers another hello")
 
@@ -71,6 +78,10 @@ def check_nonce(nonce: bytes) -> bytes:
     if len(nonce) != ID_SIZE:
         raise LocalFaultError(f"a nonce has {ID_SIZE} bytes, never used before")
     return nonce
+
+
+def _told(versions: Sequence[int]) -> str:
+    return ", ".join(map(str, versions))
 
 
 def _sized(data: bytes) -> bytes:

@@ -4,8 +4,10 @@ from typing import Final
 
 KIB: Final = 1024
 
-VERSION: Final = 1
-"""The version of the link that this code speaks; `Hello` offers all it speaks."""
+FIRST: Final = 1
+"""The oldest version of the link: greetings are in it, so that they are read by whoever comes."""
+VERSIONS: Final = (1, 2)
+"""All that this code speaks; `Hello` offers them, and the highest that both know is spoken."""
 SUBPROTOCOL: Final = "freehold-link-v1"
 PATH: Final = "/link/v1"
 
@@ -13,6 +15,8 @@ MAX_FRAME: Final = 256 * KIB
 """Bytes of a frame: the signature and the envelope."""
 MAX_BUNDLE: Final = 192 * KIB
 """Bytes of a policy bundle without its signature: with its envelope it fits into a frame."""
+MAX_RULES: Final = 500
+"""Policy documents of a bundle."""
 MAX_INT: Final = 2**63 - 1
 """Numbers are 0 to this: what a BIGINT of every database holds."""
 
@@ -60,3 +64,5 @@ MAX_NAMED: Final = 160
 """Secrets that one `Usage` names: with the identities some 15 KiB."""
 MAX_IDENTITIES: Final = 64
 """Identities that one `Usage` names."""
+MAX_REPLAY_CHANGES: Final = 64
+"""Changes that one `ReplayResult` names: some 5 KiB."""

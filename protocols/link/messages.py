@@ -33,8 +33,12 @@ from protocols.link.figures import GaugeValue as GaugeValue
 from protocols.link.figures import Glimpse as Glimpse
 from protocols.link.figures import HistogramValue as HistogramValue
 from protocols.link.figures import Metrics as Metrics
-from protocols.link.limits import MAX_OBSERVED
+from protocols.link.limits import FIRST, MAX_OBSERVED
 from protocols.link.message import Message as Message
+from protocols.link.policy_replay import PolicyReplay as PolicyReplay
+from protocols.link.policy_replay import ReplayChange as ReplayChange
+from protocols.link.policy_replay import ReplayResult as ReplayResult
+from protocols.link.policy_replay import UndecidedCount as UndecidedCount
 from protocols.link.usage import IdentityUse as IdentityUse
 from protocols.link.usage import OperationUse as OperationUse
 from protocols.link.usage import Secrets as Secrets
@@ -288,17 +292,24 @@ class MessageType(StrEnum):
     GLIMPSE = "glimpse"
     OBSERVE = "observe"
     USAGE = "usage"
+    POLICY_REPLAY = "policy_replay"
+    REPLAY_RESULT = "replay_result"
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One row of the allow-list. `session`: the protocol's own, not a caller's to send."""
+    """One row of the allow-list. `session`: the protocol's own, not a caller's to send.
+
+    `since`: the version of the link that it came with; older peers do not know it. A durable
+    message is of the first, for it waits in an outbox and nobody knows who will come for it.
+    """
 
     name: MessageType
     shape: type[Message]
     directions: frozenset[Direction]
     delivery: Delivery
     session: bool = False
+    since: int = FIRST
 
 
 _UP: Final = frozenset({Direction.TO_CONTROL})
@@ -318,6 +329,7 @@ _TABLE: Final = (
     Kind(_T.HEARTBEAT, Heartbeat, _UP, _D.EPHEMERAL),
     Kind(_T.SYNC_STATE, SyncState, _UP, _D.EPHEMERAL),
     Kind(_T.GLIMPSE, Glimpse, _UP, _D.EPHEMERAL),
+    Kind(_T.REPLAY_RESULT, ReplayResult, _UP, _D.EPHEMERAL, since=2),
     Kind(_T.METRICS, Metrics, _UP, _D.DROPPABLE),
     Kind(_T.USAGE, Usage, _UP, _D.DROPPABLE),
     Kind(_T.ALERT, Alert, _UP, _D.EVIDENCE),
@@ -328,6 +340,7 @@ _TABLE: Final = (
     Kind(_T.NOTIFICATION, Notification, _DOWN, _D.EVIDENCE),
     Kind(_T.COMMAND, Command, _DOWN, _D.EVIDENCE),
     Kind(_T.OBSERVE, Observe, _DOWN, _D.EPHEMERAL),
+    Kind(_T.POLICY_REPLAY, PolicyReplay, _DOWN, _D.EPHEMERAL, since=2),
     Kind(_T.CHECKPOINT_COSIGNATURE, CheckpointCosignature, _DOWN, _D.SUPERSEDED),
 )
 

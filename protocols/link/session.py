@@ -57,10 +57,10 @@ from protocols.link.limits import (
     CONTROL_PING_SECONDS,
     DEAD_SECONDS,
     DRAIN_SECONDS,
+    FIRST,
     HELLO_SECONDS,
     MAX_QUEUED,
     PING_SECONDS,
-    VERSION,
 )
 from protocols.link.messages import Direction, Message, MessageType
 from protocols.link.replay import ReplayGuard
@@ -75,6 +75,8 @@ class Session:
         """Use `agent` or `control`. `direction`: the way of our own frames."""
         self.state = State.CONNECTING
         self.id = NO_SESSION
+        self.version = FIRST
+        """That both ends speak, from `Opened` on."""
         self.round_trip: float | None = None
         """Seconds from our last ping to its answer."""
         self._out = direction
@@ -104,7 +106,7 @@ class Session:
         """The agent's end; its `Hello` is among the first `frames`."""
         session = cls(Direction.TO_CONTROL, end, now)
         hello = m.Hello(
-            versions=(VERSION,),
+            versions=end.versions,
             org=end.channel.org,
             nonce=end.nonce,
             stream=end.outbox.stream,
@@ -190,6 +192,8 @@ class Session:
             raise LocalFaultError(f"{kind.name} is not a message to send: see its delivery")
         if self._out not in kind.directions:
             raise LocalFaultError(f"{kind.name} does not go this way")
+        if kind.since > self.version:
+            raise LocalFaultError(f"the peer's version {self.version} has no {kind.name}")
         self._check_sendable()
         self._queue_message(message)
 
@@ -233,7 +237,7 @@ class Session:
     # --- receiving --------------------------------------------------------------------------------
 
     def _receive(self, frame: bytes, now: Moment) -> list[Event]:
-        opened = open_frame(frame, self._out.back, self._end.verifier)
+        opened = open_frame(frame, self._out.back, self._end.verifier, self.version)
         envelope, message = opened.envelope, opened.message
         allowed = RECEIVABLE.get((self.state, self._out.back), frozenset())
         if envelope.message_type not in (allowed & LAST_WORDS if self._peer_left else allowed):
@@ -254,38 +258,43 @@ class Session:
 
     def _hello(self, envelope: Envelope, hello: m.Hello, now: Moment) -> None:
         self._guard.check(envelope, now.wall_ms)
-        handshake.check_hello(hello, envelope.vault_id, self._channel)
-        self._begin(envelope, hello, handshake.session_id(self._channel, hello.nonce, self._nonce))
+        end, channel = self._end, self._channel
+        version = handshake.check_hello(hello, envelope.vault_id, channel, end.versions)
+        session = handshake.session_id(channel, hello.nonce, self._nonce, version)
+        self._begin(envelope, hello, session, version)
         self._guard = ReplayGuard(self._channel.vault, self.id, 1)
         welcome = m.Welcome(
-            version=VERSION,
+            version=version,
             agent_nonce=hello.nonce,
             nonce=self._nonce,
-            stream=self._end.outbox.stream,
-            newest=self._end.outbox.newest,
-            received=self._end.cursor,
+            stream=end.outbox.stream,
+            newest=end.outbox.newest,
+            received=end.cursor,
         )
         self._queue_message(welcome)
         self._step(Step.GREET)
 
     def _welcome(self, envelope: Envelope, welcome: m.Welcome, now: Moment) -> list[Event]:
-        handshake.check_welcome(welcome, self._nonce)
-        session = handshake.session_id(self._channel, self._nonce, welcome.nonce)
+        handshake.check_welcome(welcome, self._nonce, self._end.versions)
+        version = welcome.version
+        session = handshake.session_id(self._channel, self._nonce, welcome.nonce, version)
         self._guard = ReplayGuard(self._channel.vault, session, 1)
         self._guard.check(envelope, now.wall_ms)
-        self._begin(envelope, welcome, session)
+        self._begin(envelope, welcome, session, version)
         if welcome.newest < self._met()[1].applied:
             raise RemoteFaultError(Fault.ROLLBACK, "the peer's outbox is older than our cursor")
         self._proof_due = True
         return self._prove()
 
-    def _begin(self, envelope: Envelope, peer: m.Hello | m.Welcome, session: bytes) -> None:
+    def _begin(
+        self, envelope: Envelope, peer: m.Hello | m.Welcome, session: bytes, version: int
+    ) -> None:
         if envelope.ack:
             raise RemoteFaultError(Fault.ACK, "a greeting acknowledges by its cursor")
         self._sender = Sender(self._end.outbox, peer.received)
         self._receiver = Receiver(peer.stream, self._end.cursor)
         self._peer_newest = peer.newest
-        self.id = session
+        self.id, self.version = session, version
 
     def _prove(self) -> list[Event]:
         self._step(Step.PROVE)
@@ -371,7 +380,7 @@ class Session:
     def _seal(self, name: MessageType, payload: bytes, id_: int, now: Moment) -> bytes:
         greeting = name in {MessageType.HELLO, MessageType.WELCOME}
         envelope = Envelope(
-            version=VERSION,
+            version=FIRST if greeting else self.version,
             timestamp=now.wall_ms,
             vault_id=self._channel.vault,
             session=NO_SESSION if name is MessageType.HELLO else self.id,

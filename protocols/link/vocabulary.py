@@ -1,4 +1,7 @@
-"""The closed lists of words on the link. A new word is a new version of the link."""
+"""The closed lists of words on the link. A new word is a new version of the link.
+
+A list that version 1 has does not grow: what it says waits in outboxes, whoever comes for it.
+"""
 
 from enum import StrEnum, unique
 from typing import Final
@@ -334,6 +337,31 @@ class OperationName(StrEnum):
 
 USAGE_DAYS: Final = (1, 7, 30, 90, 180, 365)
 """Upper bounds, in days, of the classes in which a `Usage` counts secrets. One more is above."""
+
+
+@unique
+class ReplayOutcome(StrEnum):
+    """What became of a replay. Of version 2."""
+
+    DONE = "done"
+    REFUSED = "refused"
+    """The agent's owner does not answer these."""
+    TOO_MANY = "too_many"
+    """More than the agent answers in an hour."""
+    INVALID = "invalid"
+    """The agent does not understand a document of it."""
+    EXPIRED = "expired"
+    UNAVAILABLE = "unavailable"
+    """The agent cannot now: sealed, or store or audit log are away."""
+
+
+@unique
+class UndecidedReason(StrEnum):
+    """Why an access on record cannot be decided again (docs/policies.md). Of version 2."""
+
+    CREDENTIAL_GONE = "credential_gone"
+    SECRET_CHANGED = "secret_changed"
+    RECORD_CUT = "record_cut"
 
 
 @unique

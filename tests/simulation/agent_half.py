@@ -25,7 +25,8 @@ from vault.uplink.database import opened
 from vault.uplink.enrolling import Door, EnrolError, Enroller, refusal
 from vault.uplink.identity import Credential, IdentityStore
 from vault.uplink.ledger import EgressLedger
-from vault.uplink.uplink import Parts, Uplink, UplinkConfig
+from vault.uplink.parts import Parts, UplinkConfig
+from vault.uplink.uplink import Uplink
 
 OUTBOX_BYTES: Final = 6 * 1024
 """Small, so that minutes offline have to let metrics go and merge evidence."""

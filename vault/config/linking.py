@@ -27,6 +27,9 @@ class ControlPlane(Section):
     at most. Without one they may only take away. A control plane that is silent for `dead_after` is
     gone; a lost link is tried again within `reconnect_within`, drawn anew each time.
 
+    `share_replays`: what the control plane is told of its candidates held against the audit log
+    (docs/policies.md). `off`: nothing, and none is.
+
     `expiry_warnings`: how long before a secret's end its alerts are; none: not of its end either.
     """
 
@@ -49,6 +52,7 @@ class ControlPlane(Section):
     egress_size: Size = Field(default=128 * MIB, ge=16 * MIB)
     tls_keylog: FilePath | None = None
     share_usage: Literal["off", "aggregates", "opaque"] = "aggregates"
+    share_replays: Literal["off", "aggregates", "opaque"] = "aggregates"
     usage_interval: Duration = 900 * SECOND
     expiry_warnings: Annotated[tuple[Duration, ...], Field(max_length=8)] = (
         30 * DAY,

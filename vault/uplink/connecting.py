@@ -13,6 +13,7 @@ from protocols.link.ends import End
 from protocols.link.errors import Fault, LinkError, OutboxRolledBackError, RemoteFaultError
 from protocols.link.handshake import Channel
 from protocols.link.limits import DEAD_SECONDS
+from protocols.link.messages import PolicyReplay
 from protocols.link.pipe import Pipe
 from protocols.link.signing import Verifier, sha256
 from protocols.link.vocabulary import AlertCode, ByeReason, Severity, SyncPhase
@@ -76,6 +77,7 @@ class Connector:
         phase: Phase,
         opened: Callable[[Conversation], None],
         observed: Callable[[], None],
+        asked: Callable[[PolicyReplay], None],
         alert: Callable[[AlertCode, Severity], None],
         patience: Patience,
         world: World,
@@ -90,6 +92,7 @@ class Connector:
         self._phase = phase
         self._opened = opened
         self._observed = observed
+        self._asked = asked
         self._alert = alert
         self._patience = patience
         self._world = world
@@ -241,6 +244,10 @@ class Connector:
     def observed(self) -> None:
         """See `Owner`."""
         self._observed()
+
+    def asked(self, question: PolicyReplay) -> None:
+        """See `Owner`."""
+        self._asked(question)
 
     async def acknowledged(self) -> None:
         """See `Owner`."""

@@ -14,7 +14,7 @@ from protocols.link.delivery import Inbox, Outbox
 from protocols.link.ends import End, Moment
 from protocols.link.errors import PipeError, RemoteFaultError
 from protocols.link.events import Acknowledged, CaughtUp, Event, Leaving, Missed, Opened, Received
-from protocols.link.messages import Message, Observe
+from protocols.link.messages import Message, Observe, PolicyReplay, kind_of
 from protocols.link.pipe import Pipe
 from protocols.link.session import Session
 from protocols.link.states import SENDABLE, State
@@ -45,6 +45,10 @@ class Owner(Protocol):
 
     def observed(self) -> None:
         """The control plane wants to see more (`observed_until`)."""
+        ...
+
+    def asked(self, question: PolicyReplay) -> None:
+        """The control plane wants to know what a candidate would have done."""
         ...
 
     async def lost(self) -> None:
@@ -106,8 +110,11 @@ class Conversation:
         return self.session.state is State.LIVE
 
     def send(self, message: Message) -> None:
-        """Say something that is lost with the connection. Nothing happens once it is over."""
-        if self.session.state in SENDABLE:
+        """Say something that is lost with the connection.
+
+        Nothing happens once it is over, or if the peer is too old to know the message.
+        """
+        if self.session.state in SENDABLE and kind_of(message).since <= self.session.version:
             self.session.send(message)
             self._stir.set()
 
@@ -169,6 +176,8 @@ class Conversation:
             case Received(id=0, message=Observe(seconds=seconds)):
                 self.observed_until = self._world.monotonic() + seconds
                 self._owner.observed()
+            case Received(id=0, message=PolicyReplay() as question):
+                self._owner.asked(question)
             case Received(id=0):
                 pass  # nothing else that a control plane sends is for the moment only
             case Received(id=id_, message=message):

@@ -12,33 +12,27 @@ from functools import partial
 from typing import Final
 
 import trio
-from msgspec import Struct
 from msgspec.structs import replace
 
-from actors import World
 from protocols.errors import where
-from protocols.link.messages import Message, Notification
+from protocols.link.messages import Message, Notification, PolicyReplay
 from protocols.link.vocabulary import AlertCode, CommandName, Severity
 from protocols.pki.errors import PkiError
 from vault.errors import VaultError
 from vault.model.link import LinkNotification, LinkStatus
 from vault.uplink import reporting
-from vault.uplink.addresses import Addresses
 from vault.uplink.bundles import Bundles
 from vault.uplink.commands import Commands
-from vault.uplink.connecting import Connector, Dial, Patience, Phase
+from vault.uplink.connecting import Connector, Phase
 from vault.uplink.conversation import Conversation, heard
-from vault.uplink.database import Database, Tx
-from vault.uplink.enrolling import Door
-from vault.uplink.expiring import Expiring
-from vault.uplink.host import Applied, Host
+from vault.uplink.database import Tx
+from vault.uplink.host import Applied
 from vault.uplink.identity import Credential
 from vault.uplink.inbox import SqlInbox, Witnessed, notifications, witnessed
-from vault.uplink.keeping import Enrols, Keeper
-from vault.uplink.ledger import Egress
-from vault.uplink.outbox import BOUND, Backlog, SqlOutbox, backlog
+from vault.uplink.keeping import Keeper
+from vault.uplink.outbox import Backlog, SqlOutbox, backlog
+from vault.uplink.parts import Parts, UplinkConfig
 from vault.uplink.states import Step
-from vault.uplink.usage import Reports
 
 log: Final = logging.getLogger("freehold.uplink")
 RETRY: Final = 5.0
@@ -49,38 +43,6 @@ GLIMPSE_EVERY: Final = 5.0
 """Seconds between two glimpses while somebody looks: each is some 3 KiB on the egress ledger."""
 DRAIN: Final = 5.0
 """Seconds for the last words at the end; the session's own bound."""
-
-
-class UplinkConfig(Struct, frozen=True, kw_only=True):
-    """Seconds and bytes."""
-
-    heartbeat: float = 60.0
-    metrics: float = 60.0
-    checkpoints: float = 60.0
-    outbox_bytes: int = BOUND
-    patience: Patience = Patience()
-    allowed: tuple[CommandName, ...] = ()
-    door: Door | None = None
-    label: str = ""
-
-
-class Parts(Struct, frozen=True, kw_only=True):
-    """What the uplink is made from; a simulation brings others."""
-
-    database: Database
-    egress: Egress
-    dial: Dial
-    enroller: Enrols
-    load: Callable[[], Credential | None]
-    host: Host
-    world: World
-    egress_total: Callable[[], int] = int
-    usage: Reports | None = None
-    """None where nothing of it is told."""
-    expiring: Expiring | None = None
-    """The same of secrets that expire."""
-    addresses: Addresses | None = None
-    """Those that `dial` goes by, if there are several."""
 
 
 class Uplink:
@@ -122,6 +84,7 @@ class Uplink:
             phase=self._phase,
             opened=self._opened,
             observed=self._observed,
+            asked=self._asked,
             alert=self.raise_alert,
             patience=config.patience,
             world=world,
@@ -160,6 +123,7 @@ class Uplink:
                 self._show,
                 self._tell_usage,
                 self._tell_expiring,
+                self._tell_replays,
             ):
                 nursery.start_soon(self._steadily, task)
             task_status.started()
@@ -250,9 +214,7 @@ class Uplink:
 
     async def _beat(self) -> None:
         await self._look()
-        conversation = self._connector.conversation
-        if conversation is not None:
-            conversation.send(reporting.heartbeat(self._host.facts(), self._backlog))
+        self._say(reporting.heartbeat(self._host.facts(), self._backlog))
 
     async def _report(self) -> None:
         now = self._world.now()
@@ -276,6 +238,10 @@ class Uplink:
             if await expiring.look(self._parts.database, self._outbox):
                 self._queued()
             await expiring.pause()
+
+    async def _tell_replays(self) -> None:
+        if self._parts.replays is not None:
+            await self._parts.replays.run(self._say)
 
     async def _owe(self, message: Message) -> None:
         await self._outbox.append(message)
@@ -317,11 +283,18 @@ class Uplink:
     def _observed(self) -> None:
         self._looked_at.set()
 
+    def _asked(self, question: PolicyReplay) -> None:
+        if self._parts.replays is not None:
+            self._parts.replays.ask(question, self._say)
+
+    def _say(self, message: Message) -> None:
+        """What is lost with the connection, if there is one."""
+        if self._connector.conversation is not None:
+            self._connector.conversation.send(message)
+
     def _tell_phase(self) -> None:
-        conversation = self._connector.conversation
-        if conversation is not None:
-            since = self._phase.since // reporting.MILLI
-            conversation.send(reporting.sync_state(self._phase.current, since, self._backlog))
+        since = self._phase.since // reporting.MILLI
+        self._say(reporting.sync_state(self._phase.current, since, self._backlog))
 
     def _stir(self) -> None:
         self._stirred.set()

@@ -24,44 +24,52 @@ WELCOME = Welcome(
 
 
 def test_everything_that_makes_a_session_changes_its_id():
-    """Certificates, names and nonces: change any, and it is another session."""
+    """Certificates, names, nonces and the version: change any, and it is another session."""
     one, two = fixed("one"), fixed("two")
     ids = {
-        session_id(CHANNEL, one, two),
-        session_id(CHANNEL, two, one),
-        session_id(CHANNEL, one, one),
-        session_id(replace(CHANNEL, agent_certificate=bytes(32)), one, two),
-        session_id(replace(CHANNEL, control_certificate=bytes(32)), one, two),
-        session_id(replace(CHANNEL, org="acm", vault="eprod"), one, two),
-        session_id(replace(CHANNEL, vault="test"), one, two),
+        session_id(CHANNEL, one, two, 1),
+        session_id(CHANNEL, two, one, 1),
+        session_id(CHANNEL, one, one, 1),
+        session_id(replace(CHANNEL, agent_certificate=bytes(32)), one, two, 1),
+        session_id(replace(CHANNEL, control_certificate=bytes(32)), one, two, 1),
+        session_id(replace(CHANNEL, org="acm", vault="eprod"), one, two, 1),
+        session_id(replace(CHANNEL, vault="test"), one, two, 1),
+        session_id(CHANNEL, one, two, 2),
     }
-    assert len(ids) == 7
+    assert len(ids) == 8
     assert {len(id_) for id_ in ids} == {16}
 
 
 def test_a_hello_must_say_what_its_certificate_says():
     """The certificate decides: a hello for another vault or organization is refused."""
-    check_hello(HELLO, "prod", CHANNEL)
+    assert check_hello(HELLO, "prod", CHANNEL, (1, 2)) == 1
     for hello, vault, fault in (
         (HELLO, "test", Fault.IDENTITY),
         (msgspec.structs.replace(HELLO, org="other"), "prod", Fault.IDENTITY),
-        (msgspec.structs.replace(HELLO, versions=(2, 3)), "prod", Fault.VERSION),
+        (msgspec.structs.replace(HELLO, versions=(3, 4)), "prod", Fault.VERSION),
     ):
         with pytest.raises(RemoteFaultError) as caught:
-            check_hello(hello, vault, CHANNEL)
+            check_hello(hello, vault, CHANNEL, (1, 2))
         assert caught.value.fault is fault
 
 
 def test_a_welcome_answers_this_hello():
     """A recorded welcome has another nonce in it."""
-    check_welcome(WELCOME, fixed("n"))
+    check_welcome(WELCOME, fixed("n"), (1, 2))
     for welcome, nonce, fault in (
         (WELCOME, fixed("other"), Fault.NONCE),
-        (msgspec.structs.replace(WELCOME, version=2), fixed("n"), Fault.VERSION),
+        (msgspec.structs.replace(WELCOME, version=3), fixed("n"), Fault.VERSION),
     ):
         with pytest.raises(RemoteFaultError) as caught:
-            check_welcome(welcome, nonce)
+            check_welcome(welcome, nonce, (1, 2))
         assert caught.value.fault is fault
+
+
+def test_the_highest_version_that_both_know_is_spoken():
+    """Whichever end is the older one; what only one knows is not."""
+    for offered, spoken, chosen in (((1,), (1, 2), 1), ((1, 2), (1,), 1), ((1, 2, 9), (1, 2), 2)):
+        hello = msgspec.structs.replace(HELLO, versions=offered)
+        assert check_hello(hello, "prod", CHANNEL, spoken) == chosen
 
 
 def test_our_own_part_has_its_sizes():

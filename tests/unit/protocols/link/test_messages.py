@@ -80,6 +80,19 @@ def test_every_type_has_one_row():
     assert m.kind_of(metrics()) is KINDS[MessageType.METRICS]
 
 
+def test_what_waits_in_an_outbox_is_of_the_first_version():
+    """Nobody knows which peer will come for it.
+
+    A newer message that is durable would end each session with an older peer, for good.
+    """
+    durable = [kind for kind in KINDS.values() if kind.delivery is not Delivery.EPHEMERAL]
+    assert {kind.since for kind in durable} == {1}
+    assert {kind.name for kind in KINDS.values() if kind.since > 1} == {
+        MessageType.POLICY_REPLAY,
+        MessageType.REPLAY_RESULT,
+    }
+
+
 def test_evidence_is_never_droppable():
     """What an auditor or operator must see is not in the classes that may be let go."""
     evidence = {kind.name for kind in KINDS.values() if kind.delivery is Delivery.EVIDENCE}

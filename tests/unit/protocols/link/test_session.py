@@ -30,6 +30,7 @@ from tests.unit.protocols.link.duet import (
     refusal,
     said,
 )
+from tests.unit.protocols.link.test_policy_replay import ASKED, FOUND
 
 UPWARDS, DOWNWARDS = Direction.TO_CONTROL, Direction.TO_AGENT
 
@@ -287,3 +288,54 @@ def test_leaving_before_the_greeting_just_closes():
     assert session.ended
     with pytest.raises(LocalFaultError):
         _ = session.peer_stream
+
+
+# --- versions -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("agent", "control"), [((1,), (1, 2)), ((1, 2), (1,))])
+def test_an_older_peer_is_talked_with_in_its_version(
+    agent: tuple[int, ...], control: tuple[int, ...]
+):
+    """All that it knows goes both ways; what it does not know cannot be sent to it."""
+    duet = Duet.live(replace(agent_end(), versions=agent), replace(control_end(), versions=control))
+    assert duet.agent.version == duet.control.version == 1
+    with pytest.raises(LocalFaultError, match="has no policy_replay"):
+        duet.control.send(ASKED)
+    with pytest.raises(LocalFaultError, match="has no replay_result"):
+        duet.agent.send(FOUND)
+    duet.agent.offer(batch(0, alert(1)))
+    duet.control.offer(batch(0, command(1)))
+    duet.pump()
+    assert duet.heard[UPWARDS] == [Received(1, alert(1))]
+    assert duet.heard[DOWNWARDS] == [Received(1, command(1))]
+
+
+def test_two_new_ends_speak_the_newest():
+    """Greetings are in the first version, everything after in the newest."""
+    duet = Duet.of()
+    (hello,) = duet.agent.frames(at(0))
+    duet.control.receive(hello, at(0))
+    (welcome,) = duet.control.frames(at(0))
+    duet.agent.receive(welcome, at(0))
+    assert duet.agent.version == duet.control.version == 2
+    (proof,) = duet.agent.frames(at(0))
+    versions = [decode(frame[64:], Envelope).version for frame in (hello, welcome, proof)]
+    assert versions == [1, 1, 2]
+    duet.control.receive(proof, at(0))
+    duet.control.send(ASKED)
+    duet.agent.send(FOUND)
+    duet.pump()
+    assert duet.heard[DOWNWARDS] == [Received(0, ASKED)]
+    assert Received(0, FOUND) in duet.heard[UPWARDS]
+
+
+def test_a_frame_of_another_version_ends_the_session():
+    """Neither end falls back on its own once a version is chosen."""
+    duet = Duet.live()
+    old = Duet.live(replace(agent_end(), versions=(1,)))
+    old.agent.send(heartbeat(1))
+    (frame,) = old.agent.frames(at(0))
+    with pytest.raises(RemoteFaultError) as caught:
+        duet.control.receive(frame, at(0))
+    assert caught.value.fault is Fault.VERSION

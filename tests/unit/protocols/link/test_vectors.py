@@ -28,8 +28,9 @@ def outcome(case: Case) -> Any:
     frame = bytes.fromhex(case["frame"]) if "frame" in case else bytes(case["zeros"])
     way = Direction(bytes([case["direction"]]))
     key = "agent" if way is Direction.TO_CONTROL else "control"
+    verifier = Verifier([bytes.fromhex(VECTORS["public_keys"][key])])
     try:
-        return open_frame(frame, way, Verifier([bytes.fromhex(VECTORS["public_keys"][key])]))
+        return open_frame(frame, way, verifier, case.get("version", 1))
     except RemoteFaultError as error:
         return error.fault
 
@@ -54,7 +55,7 @@ def test_every_type_has_a_vector():
 
 
 def test_the_session_id_is_the_vectors():
-    """Out of certificates, nonces and names."""
+    """Out of version, certificates, nonces and names."""
     given = VECTORS["session"]
     channel = Channel(
         org=given["org"],
@@ -63,7 +64,8 @@ def test_the_session_id_is_the_vectors():
         control_certificate=bytes.fromhex(given["control_certificate"]),
     )
     nonces = (bytes.fromhex(given["agent_nonce"]), bytes.fromhex(given["control_nonce"]))
-    assert session_id(channel, *nonces).hex() == given["id"]
+    assert session_id(channel, *nonces, 1).hex() == given["id"]
+    assert session_id(channel, *nonces, 2).hex() == given["id_of_version_2"]
 
 
 @pytest.mark.parametrize("case", BUNDLES, ids=lambda case: case["name"])

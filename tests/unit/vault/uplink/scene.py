@@ -28,7 +28,8 @@ from vault.uplink.egress import Sending
 from vault.uplink.enrolling import Door
 from vault.uplink.host import Applied, Facts, Figures
 from vault.uplink.identity import Credential, Enrolment
-from vault.uplink.uplink import Parts, Uplink, UplinkConfig
+from vault.uplink.parts import Parts, UplinkConfig
+from vault.uplink.uplink import Uplink
 
 AGENT_KEY = LinkKey.from_seed(b"a" * 32)
 CONTROL_KEY = LinkKey.from_seed(b"c" * 32)

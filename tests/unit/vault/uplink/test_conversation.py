@@ -45,6 +45,10 @@ class Told:
         """See `Owner`."""
         self.words.append("observed")
 
+    def asked(self, question: m.PolicyReplay) -> None:
+        """See `Owner`."""
+        self.words.append(f"asked {question.replay_id[0]}")
+
     async def acknowledged(self) -> None:
         """See `Owner`."""
         self.words.append("acknowledged")

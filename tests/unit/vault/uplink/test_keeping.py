@@ -9,7 +9,7 @@ from tests.unit.vault.uplink.scene import FakeEnroller, Plane, TrioWorld, creden
 from vault.uplink.certificate import CAP
 from vault.uplink.enrolling import Door, EnrolError
 from vault.uplink.identity import Credential
-from vault.uplink.uplink import UplinkConfig
+from vault.uplink.parts import UplinkConfig
 
 DOOR = Door(endpoint="https://control.test", pin="sha256:x")
 CALM = UplinkConfig(door=DOOR, heartbeat=3600.0, metrics=3600.0, checkpoints=3600.0)

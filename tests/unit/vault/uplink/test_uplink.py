@@ -18,7 +18,7 @@ from tests.unit.vault.uplink.scene import (
     fixed,
     staged,
 )
-from vault.uplink.uplink import UplinkConfig
+from vault.uplink.parts import UplinkConfig
 
 
 @pytest.fixture
