@@ -368,9 +368,8 @@ async def staged(
     async with AsyncExitStack() as stack:
         if database is None:
             database = await stack.enter_async_context(opened(None, world))
-        yield await stack.enter_async_context(
-            _running(plane, database, host, enroller, egress, config)
-        )
+        running = _running(plane, database, host, enroller, egress, config)
+        yield await stack.enter_async_context(running)
 
 
 @asynccontextmanager
@@ -394,8 +393,8 @@ async def _running(
         host=host,
         world=world,
     )
-    uplink = Uplink(parts, config or UplinkConfig())
     async with trio.open_nursery() as nursery:
+        uplink = Uplink(parts, config or UplinkConfig())
         await nursery.start(uplink.run)
         yield Stage(uplink, host, plane, enroller, egress, database, world)
         nursery.cancel_scope.cancel()

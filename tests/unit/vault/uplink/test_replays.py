@@ -37,7 +37,9 @@ def change(number: int = 0, **changes: Any) -> Change:
 FOUND = Replayed(
     since=1, until=2, reached=1, stopped=Stop.NOTHING, records=9, accesses=8, unchanged=4,
     denied=3, allowed=0, undecided={Undecided.RECORD_CUT: 1}, drifted=2, others=0,
-    changes=(change(), change(operation="secret.write", count=1, allowed=True), change(1, secret=b"")),
+    changes=(
+        change(), change(operation="secret.write", count=1, allowed=True), change(1, secret=b""),
+    ),
 )  # fmt: skip
 
 

@@ -1,0 +1,216 @@
+"""The messages of tests/vectors/link.json, one of each, as docs/spec/link.md has them."""
+
+from typing import Any
+
+WALL = 1_790_000_000_000
+UP, DOWN = b"\x01", b"\x02"
+NONCES = (b"n" * 16, b"m" * 16)
+
+SECOND = ("policy_replay", "replay_result")  # messages that came with version 2
+
+
+def _actor(name: str, level: int, *, queued: int = 0, bound: int = 0) -> dict[str, Any]:
+    counts = {"restarts": 0, "handled": 9, "mean_us": 120, "max_us": 900}
+    mailbox = {"queued": queued, "bound": bound, "refused": 0, "dropped": 0}
+    return {"name": name, "level": level, "state": "running", **counts, **mailbox}
+
+
+MESSAGES: dict[str, tuple[bytes, int, Any]] = {
+    "hello": (
+        UP,
+        0,
+        {
+            "versions": [1, 2],
+            "org": "acme",
+            "nonce": NONCES[0],
+            "stream": b"u" * 16,
+            "newest": 300,
+            "received": {"stream": b"d" * 16, "applied": 7},
+        },
+    ),
+    "welcome": (
+        DOWN,
+        0,
+        {
+            "version": 2,
+            "agent_nonce": NONCES[0],
+            "nonce": NONCES[1],
+            "stream": b"d" * 16,
+            "newest": 9,
+            "received": {"stream": b"u" * 16, "applied": 290},
+        },
+    ),
+    "ping": (UP, 0, {"number": 70_000}),
+    "pong": (DOWN, 0, {"number": 70_000}),
+    "ack": (UP, 0, {}),
+    "skipped": (UP, 299, {"first": 291, "reason": "dropped"}),
+    "bye": (DOWN, 0, {"reason": "restart", "spread": 30_000}),
+    "registration": (
+        UP,
+        0,
+        {
+            "release": "0.1.0",
+            "platform": "linux_amd64",
+            "backend": "sqlite",
+            "key_holder": "file",
+            "started_at": WALL - 1,
+            "policy_version": 0,
+            "policy_hash": bytes(32),
+            "audit_size": 5_000_000_000,
+        },
+    ),
+    "heartbeat": (
+        UP,
+        0,
+        {
+            "health": "serving",
+            "uptime": 60,
+            "policy_version": 3,
+            "audit_size": 255,
+            "secrets": 256,
+            "outbox_messages": 65_535,
+            "outbox_bytes": 2**63 - 1,
+        },
+    ),
+    "sync_state": (UP, 0, {"phase": "online", "since": WALL, "pending": 0, "dropped": 4}),
+    "metrics": (
+        UP,
+        300,
+        {
+            "since": WALL - 60_000,
+            "until": WALL,
+            "counters": [{"name": "reads", "value": 12}],
+            "gauges": [{"name": "secrets", "value": 3}],
+            "histograms": [{"name": "request_duration", "counts": [1] * 15, "sum_us": 99}],
+        },
+    ),
+    "alert": (
+        UP,
+        301,
+        {
+            "alert_id": b"i" * 16,
+            "code": "lockout",
+            "severity": "warning",
+            "raised_at": WALL,
+            "subject": bytes(16),
+            "count": 2,
+        },
+    ),
+    "audit_checkpoint": (
+        UP,
+        302,
+        {
+            "old_size": 1,
+            "size": 2,
+            "root": b"r" * 32,
+            "note": f"freehold.audit/prod\n2\n{'A' * 43}=\nhead {'0' * 64}\n"
+            f"time 2026-11-24T19:00:00Z\n\n— freehold.audit/prod {'B' * 91}=\n",
+            "signer": b"k" * 32,
+            "proof": [b"q" * 32],
+        },
+    ),
+    "policy_status": (
+        UP,
+        303,
+        {
+            "version": 3,
+            "bundle_hash": b"h" * 32,
+            "phase": "refused",
+            "reason": "above_ceiling",
+            "narrowed": 0,
+            "at": WALL,
+        },
+    ),
+    "glimpse": (
+        UP,
+        0,
+        {
+            "at": WALL,
+            "counters": [{"name": "requests", "value": 7}],
+            "gauges": [{"name": "secrets", "value": 3}],
+            "histograms": [],
+            "nodes": [
+                _actor("agent", 0),
+                _actor("store", 1),
+                _actor("writer", 2, queued=3, bound=16_384),
+            ],
+        },
+    ),
+    "usage": (
+        UP,
+        305,
+        {
+            "since": WALL - 3_600_000,
+            "until": WALL,
+            "operations": [{"name": "secret.read", "count": 200, "failed": 1}],
+            "secrets": {
+                "at": WALL,
+                "total": 3,
+                "never_read": 1,
+                "expired": 0,
+                "idle": [1, 1, 0, 0, 0, 0, 1],
+                "age": [0, 0, 3, 0, 0, 0, 0],
+                "expires": [0] * 7,
+            },
+            "named": [
+                {
+                    "secret": b"s" * 16,
+                    "reads": 199,
+                    "last_read": WALL - 1,
+                    "rotated_at": WALL - 2_000_000_000,
+                    "expires_at": 0,
+                }
+            ],
+            "identities": [{"identity": b"u" * 16, "count": 200}],
+        },
+    ),
+    "command_result": (UP, 304, {"command_id": b"k" * 16, "outcome": "done", "at": WALL}),
+    "policy_update": (DOWN, 8, {"bundle": bytes(64) + b"\x80"}),
+    "notification": (
+        DOWN,
+        9,
+        {"notification_id": b"o" * 16, "code": "audit_fork", "severity": "critical", "at": WALL},
+    ),
+    "command": (
+        DOWN,
+        10,
+        {"command_id": b"k" * 16, "command": "send_metrics", "expires_at": WALL + 1},
+    ),
+    "observe": (DOWN, 0, {"seconds": 20}),
+    "policy_replay": (
+        DOWN,
+        0,
+        {
+            "replay_id": b"p" * 16,
+            "rules": [b'{"name":"readers"}'],
+            "since": WALL - 86_400_000,
+            "until": WALL,
+            "expires_at": WALL + 3_600_000,
+        },
+    ),
+    "replay_result": (
+        UP,
+        0,
+        {
+            "replay_id": b"p" * 16,
+            "outcome": "done",
+            "reached": WALL - 86_400_000,
+            "records": 900,
+            "accesses": 700,
+            "unchanged": 650,
+            "denied": 30,
+            "allowed": 5,
+            "drifted": 0,
+            "undecided": [{"reason": "credential_gone", "count": 15}],
+            "changes": [
+                {"identity": b"u" * 16, "secret": b"s" * 16, "denied": 30, "allowed": 0},
+                {"identity": b"u" * 16, "secret": bytes(16), "denied": 0, "allowed": 5},
+            ],
+        },
+    ),
+    "checkpoint_cosignature": (
+        DOWN,
+        11,
+        {"size": 2, "root": b"r" * 32, "cosignature": f"— witness.example {'C' * 102}==\n"},
+    ),
+}
