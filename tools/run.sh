@@ -41,6 +41,7 @@ fleet() { # METHOD PATH [BODY]: the control plane's API, as its first account
     -H 'Content-Type: application/json' "$plane/api/v1/$2" ${3:+-d "$3"}
 }
 
+now() { echo $(($(date +%s%N) / 1000000)); } # milliseconds
 field() { sed -n "s/.*\"$1\":\"\([^\"]*\)\".*/\1/p"; }
 fail() { echo "$1" >&2; cat "$2" >&2; exit 1; }
 
@@ -99,6 +100,7 @@ trap 'exit 0' INT TERM
 start plane control dev --listen "127.0.0.1:$((port + 100))" --data-dir "$dir/control" \
   --heartbeat $beat --offline-after 10s
 await plane "control plane" "$plane/health/ready"
+up=$(now)
 # The first start shows a password, once; it is kept so that the next run can sign in.
 for _ in $(seq 50); do
   [ -s "$dir/password" ] && break
@@ -117,20 +119,21 @@ enrol one &
 first=$!
 enrol two
 wait $first
-began=$(date +%s%N)
+began=$(now)
 agent one "$port"
 agent two $((port + 1))
 await one agent "$address/v1/sys/health"
 await two agent "http://127.0.0.1:$((port + 1))/v1/sys/health"
 for _ in $(seq 300); do
   [ "$(online)" = 2 ] && break
-  sleep 0.1
+  sleep 0.05
 done
 [ "$(online)" = 2 ] || fail "the agents are not linked after 30 s:" "$dir/plane.log"
-took=$((($(date +%s%N) - began) / 1000000))
+live=$(now)
 
-echo "A control plane for development is on $plane; its agents one and two are live, ${took} ms"
-echo "after they were started. Agent one listens on $address, agent two on $((port + 1))."
+echo "A control plane for development is on $plane; its agents one and two are live,"
+echo "$((live - began)) ms after they were started, $((live - up)) ms after the control plane was up (with enrolment)."
+echo "Agent one listens on $address, agent two on $((port + 1))."
 echo "Agent one's own pages, for a browser and the token in $dir/token: $address/"
 echo "A first secret, stored and read:"
 call -d '{"data": {"greeting": "hello"}}' "$address/v1/secret/data/first"

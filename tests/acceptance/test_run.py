@@ -1,18 +1,24 @@
+import json
 import os
 import re
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.acceptance.ports import port_for_a_run
 
 LAST_WORDS = "Ctrl-C stops the agents"
+PATIENCE = 60.0  # seconds
+BEAT, OFFLINE_AFTER = 2.0, 10.0  # seconds, of tools/run.sh
 
 
 @pytest.fixture
@@ -83,6 +89,72 @@ def test_the_way_on_works_as_printed(root: Path, freehold: Path, port: int, tmp_
         for name in ("one", "two"):
             assert re.search(rf"^{name} +active +online", done.stdout, re.MULTILINE)
             assert re.search(rf"^{name} +(applied|wanted) ", done.stdout, re.MULTILINE)
+
+
+def test_a_policy_reaches_both_and_a_stopped_agent_is_missed(
+    root: Path, freehold: Path, port: int, tmp_path: Path
+) -> None:
+    """Applied by both and shown as applied; then late, then offline by the rule, with an alert."""
+    folder = tmp_path / "run"
+    with tour(root, freehold, port, folder) as (said, _):
+        took = re.search(
+            r"(\d+) ms after they were started, (\d+) ms after the control plane", said
+        )
+        assert took is not None
+        assert 0 < int(took[1]) < int(took[2])
+        demo = Demo(port + 100, (folder / "session").read_text().strip())
+        rules = json.loads((folder / "no-deletes.json").read_text())
+        made = demo.call("POST", "policies/no-deletes/versions", {"document": rules})
+        demo.call("PUT", "policies/no-deletes/targets", {"targets": [{"all": True}]})
+        demo.call("POST", "policies/no-deletes/rollouts", {"version": made["version"]})
+        demo.until(lambda: demo.outcomes() == {"one": "applied", "two": "applied"})
+        os.kill(int((folder / "two.pid").read_text()), signal.SIGTERM)
+        stopped, seen = time.monotonic(), [demo.presence("two")]
+
+        def offline() -> bool:
+            if (now := demo.presence("two")) != seen[-1]:
+                seen.append(now)
+            return now == "offline"
+
+        demo.until(offline)
+        assert seen == ["online", "late", "offline"]
+        assert time.monotonic() - stopped > OFFLINE_AFTER - BEAT
+        assert demo.presence("one") == "online"
+        demo.until(lambda: "agent_offline" in demo.alerts("two"))
+
+
+class Demo:
+    """The API of a tour's control plane."""
+
+    def __init__(self, port: int, session: str) -> None:
+        self._base = f"http://127.0.0.1:{port}/api/v1/organizations/demo/"
+        self._headers = {"Authorization": f"Bearer {session}", "Content-Type": "application/json"}
+
+    def call(self, method: str, path: str, body: object = None) -> Any:
+        """What it answers. Raises `HTTPError` for a refusal."""
+        data = None if body is None else json.dumps(body).encode()
+        asked = urllib.request.Request(self._base + path, data, self._headers, method=method)  # noqa: S310
+        with urllib.request.urlopen(asked, timeout=PATIENCE) as reply:  # noqa: S310  # ours
+            return json.loads(reply.read())
+
+    def outcomes(self) -> dict[str, str]:
+        """Agent → what it has made of the policy."""
+        return {r["vault"]: r["outcome"] for r in self.call("GET", "policies/no-deletes/status")}
+
+    def presence(self, vault: str) -> str:
+        """As the list of the fleet shows it."""
+        return str(self.call("GET", f"agents/{vault}")["presence"])
+
+    def alerts(self, vault: str) -> set[str]:
+        """Codes of its alerts."""
+        return {row["code"] for row in self.call("GET", f"alerts?vault={vault}")}
+
+    def until(self, true: Callable[[], bool]) -> None:
+        """Wait for it, looking often enough to see an agent that is late."""
+        end = time.monotonic() + PATIENCE
+        while not true():
+            assert time.monotonic() < end
+            time.sleep(0.2)
 
 
 def test_what_does_not_start_says_why(
