@@ -198,7 +198,7 @@ def test_what_was_said_of_each_version_is_compared(look: Looking, agent: Agent) 
 
 
 def test_a_faulty_policy_is_shown_at_its_line_and_a_good_one_decides(look: Looking) -> None:
-    """What the agent refuses is at the faulty field; once in force, a dry run names the rule."""
+    """As one types, all that the agent would refuse; once in force, a dry run names the rule."""
     with look() as window:
         page = window.page
         window.open("/policies/web?new=1")
@@ -207,12 +207,16 @@ def test_a_faulty_policy_is_shown_at_its_line_and_a_good_one_decides(look: Looki
         editor.fill('{"rules": [\n{"effect": "allow",\n"paths": ["secret/x"],\n')
         expect(page.locator(".editor .told")).to_contain_text("This is not JSON")
         rule = '{"rules": [\n{"effect": "allow",\n"paths": ["secret/x"],\n"capabilities": ["%s"]}]}'
-        editor.fill(rule % "reed")
-        press(window, "Save…")
-        confirm(window, "Save")
-        expect(page.locator(".editor .told")).to_contain_text("rules[0].capabilities[0]")
-        expect(page.locator(".gutter .bad")).to_have_text("4")
+        editor.fill((rule % "reed").replace('"secret/x"', '"/x"'))
+        told = page.locator(".editor .fault")
+        expect(told).to_contain_text(
+            [re.compile(r"^Line 3 rules\[0\].paths\[0\]"), "capabilities[0]"]
+        )
+        expect(page.locator(".gutter .bad")).to_have_text(["3", "4"])
+        expect(page.get_by_role("button", name="Save…")).to_be_disabled()
+        window.see("Faulty")
         editor.fill(rule % "read")
+        window.see("Valid")
         press(window, "Save…")
         confirm(window, "Save")
         window.see("In force")

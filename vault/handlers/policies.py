@@ -9,7 +9,7 @@ from vault.authn.users import Users
 from vault.authz.access import Access, Decision
 from vault.authz.authorizer import Authorizer
 from vault.authz.book import Effective, PolicyBook
-from vault.authz.policy import Policy
+from vault.authz.policy import Policy, validate
 from vault.barrier import SECRETS, Barrier
 from vault.errors import ValidationError
 from vault.handlers.handler import Call, Handler, Handlers
@@ -36,6 +36,7 @@ class Policies:
         return {
             "policy.list": Handler(run=self.list, capability=Capability.LIST),
             "policy.read": Handler(run=self.read, capability=Capability.READ),
+            "policy.validate": Handler(run=self.validate, capability=None),
             "policy.write": Handler(run=self.write, capability=Capability.UPDATE, mutates=True),
             "policy.delete": Handler(run=self.delete, capability=Capability.DELETE, mutates=True),
             "policy.effective": Handler(run=self.effective, capability=None),
@@ -53,13 +54,15 @@ class Policies:
     async def write(self, call: Call) -> PolicyRow:
         """Validate and put a policy; it is in force when this returns."""
         payload: WritePolicy = call.payload
-        name, given = call.canonical_name, payload.document.get("name")
-        if given is not None and not (isinstance(given, str) and given.lower() == name):
-            raise ValidationError(
-                "policy_invalid", "name must be that of the path, or left out", field="name"
-            )
-        document = {**payload.document, "name": name}
+        document = _named(call)
         return await self.book.put(document, by=call.identity.name, create_only=payload.create_only)
+
+    async def validate(self, call: Call) -> Policy:
+        """What `write` would take the document for; raises what it would. Changes nothing.
+
+        For anybody: it tells of the caller's own document alone.
+        """
+        return validate(_named(call))
 
     async def delete(self, call: Call) -> None:
         """Delete a policy; it is out of force when this returns."""
@@ -108,6 +111,17 @@ class Policies:
             tags=facts.tags if payload.tags is None else frozenset(payload.tags),
             metadata=facts.metadata if payload.metadata is None else payload.metadata,
         )
+
+
+def _named(call: Call) -> dict[str, object]:
+    """The document with the name of the path."""
+    payload: WritePolicy = call.payload
+    name, given = call.canonical_name, payload.document.get("name")
+    if given is not None and not (isinstance(given, str) and given.lower() == name):
+        raise ValidationError(
+            "policy_invalid", "name must be that of the path, or left out", field="name"
+        )
+    return {**payload.document, "name": name}
 
 
 def _is_folder(payload: DryRun) -> bool:

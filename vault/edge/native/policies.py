@@ -102,6 +102,22 @@ async def write(
 
 
 @policies.add(
+    "POST",
+    "policies/{name}/validate",
+    "Look for faults as writing it would; changes nothing",
+    body=dict[str, Any],
+    schema=PolicyDocument,
+    returns=Policy,
+)
+async def validate(
+    dialect: Dialect, request: Request, name: str, *, body: dict[str, Any]
+) -> Policy:
+    payload = WritePolicy(document=body)
+    policy: Policy = await dialect.run(request, "policy.validate", _at(name), payload)
+    return policy
+
+
+@policies.add(
     "DELETE", "policies/{name}", "Delete a policy; it is out of force at once", status=204
 )
 async def delete(dialect: Dialect, request: Request, name: str) -> None:

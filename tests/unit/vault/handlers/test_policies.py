@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from tests.unit.vault.handlers.conftest import ROOT, House
 from vault.authz.access import Decision
 from vault.errors import ConflictError, NotFoundError, ValidationError
-from vault.model.identity import Identity
+from vault.model.identity import Identity, Method
 from vault.model.payloads import CreateUser, DryRun, WritePolicy
 
 READ = {"effect": "allow", "paths": ["s/*"], "capabilities": ["read", "list"]}
@@ -59,6 +59,22 @@ async def test_errors_point_at_the_field(house: House) -> None:
     with pytest.raises(ValidationError) as caught:
         await house.do("policy.write", AT, WritePolicy(document=bad))
     assert caught.value.details["field"] == "rules[0].paths[0]"
+
+
+async def test_a_document_is_looked_at_by_anybody_and_changes_nothing(house: House) -> None:
+    """All faults that writing it would find, also in its name; a good one comes back whole."""
+    nobody = Identity(id="n", name="n", method=Method.TOKEN)
+    assert house.handlers["policy.validate"].capability is None
+    bad = {"rules": [{**READ, "paths": ["/s"], "capabilities": ["reed"]}]}
+    with pytest.raises(ValidationError) as caught:
+        await house.do("policy.validate", AT, WritePolicy(document=bad), by=nobody)
+    found = [error["field"] for error in caught.value.details["errors"]]
+    assert found == ["rules[0].paths[0]", "rules[0].capabilities[0]"]
+    with pytest.raises(ValidationError):
+        await house.do("policy.validate", AT, WritePolicy(document={"name": "other"}), by=nobody)
+    good = await house.do("policy.validate", AT, WritePolicy(document={"rules": [READ]}), by=nobody)
+    assert (good.name, good.rules[0].paths) == ("app", ("s/*",))
+    assert "app" not in await house.do("policy.list", "sys/policies/")
 
 
 async def test_create_only(house: House) -> None:

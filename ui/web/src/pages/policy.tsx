@@ -1,5 +1,6 @@
 import { useState } from "preact/hooks";
 import type { Keyed } from "../lib/collection";
+import { shown } from "../lib/draft";
 import { plural } from "../lib/format";
 import { useAnew, useGet, useLive } from "../lib/hooks";
 import { navigate, type PageProps, query } from "../lib/router";
@@ -19,7 +20,7 @@ import { Point } from "./policy/point";
 import { Start } from "./policy/start";
 import { openRollout, targeted, told } from "./policy/targets";
 import { MOST, Versions } from "./policy/versions";
-import { shown, Write } from "./policy/write";
+import { Write } from "./policy/write";
 import { Past } from "./rollouts";
 import { RolloutActions } from "./rollouts/actions";
 import { Course } from "./rollouts/row";

@@ -25,6 +25,15 @@ async def test_a_policy_is_written_as_it_is(wire: Any) -> None:
     assert wire.last.payload == WritePolicy(document=document)
 
 
+async def test_a_policy_is_looked_at_as_it_would_be_written(wire: Any) -> None:
+    """The same document at the same path, and nothing is written."""
+    wire.gate.answers["policy.validate"] = Policy(name="app")
+    reply = await wire.ask("POST", "policies/App/validate", {"rules": []})
+    assert json.loads(reply.body)["name"] == "app"
+    assert wire.asked == ("policy.validate", "sys/policies/app")
+    assert wire.last.payload == WritePolicy(document={"rules": []})
+
+
 async def test_names_are_canonical(wire: Any) -> None:
     """A name's case makes no other policy, and a name with a space is refused."""
     wire.gate.answers["policy.read"] = Policy(name="app")

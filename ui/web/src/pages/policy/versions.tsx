@@ -1,4 +1,5 @@
 import { useState } from "preact/hooks";
+import { shown } from "../../lib/draft";
 import type { Policy, PolicyVersion } from "../../lib/types";
 import { State } from "../../parts/badge";
 import { Card } from "../../parts/card";
@@ -6,7 +7,6 @@ import { Code, Diff } from "../../parts/code";
 import { Select } from "../../parts/field";
 import { type Column, Table } from "../../parts/table";
 import { timeColumn } from "../../parts/timecolumn";
-import { shown } from "./write";
 
 interface VersionsProps {
   policy: Policy;

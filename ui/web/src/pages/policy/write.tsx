@@ -1,22 +1,15 @@
 import { useState } from "preact/hooks";
 import { post } from "../../lib/api";
+import { FIRST, shown, useJudged } from "../../lib/draft";
 import { ofOrganization } from "../../lib/session";
 import type { PolicyDocument, PolicyVersion } from "../../lib/types";
-import { State } from "../../parts/badge";
-import { Button } from "../../parts/button";
 import { Card } from "../../parts/card";
 import { Diff } from "../../parts/code";
 import { Dialog } from "../../parts/dialog";
-import { Editor } from "../../parts/editor";
+import { Draft, Verdict } from "../../parts/draft";
 import { Field } from "../../parts/field";
 import { toast } from "../../parts/toasts";
-import { useJudged } from "./draft";
 import { Trial } from "./trial";
-
-const FIRST: PolicyDocument = {
-  description: "",
-  rules: [{ effect: "allow", paths: ["secret/example/*"], capabilities: ["read", "list"] }],
-};
 
 interface WriteProps {
   name: string;
@@ -30,35 +23,24 @@ export function Write({ name, newest, written }: WriteProps) {
   const before = newest ? shown(newest.document) : "";
   const [text, setText] = useState(before || shown(FIRST));
   const [asks, setAsks] = useState(false);
-  const { checking, document, faults } = useJudged(name, text);
-  const isSame = text === before;
+  const judged = useJudged(ofOrganization(`policies/${name}/validate`), text);
+  const { document } = judged;
   const next = (newest?.version ?? 0) + 1;
   return (
     <div class="beside policy-write">
       <Card
         title={newest ? `Version ${next}, from version ${newest.version}` : "Version 1"}
-        aside={<Verdict checking={checking} faults={faults.length} same={isSame} />}
+        aside={<Verdict judged={judged} same={text === before && "Unchanged"} />}
       >
-        <div class="stack">
-          <Editor
-            label={`Document of ${name}`}
-            value={text}
-            change={setText}
-            faults={faults}
-            hint="Checked as you type. The agent has the last word: it knows every condition and has its own ceiling."
-          />
-          <div class="line">
-            <Button kind="primary" disabled={!document || isSame} onClick={() => setAsks(true)}>
-              Save…
-            </Button>
-            <Button disabled={!document} onClick={() => document && setText(shown(document))}>
-              Format
-            </Button>
-            <Button disabled={isSame} onClick={() => setText(before || shown(FIRST))}>
-              Discard
-            </Button>
-          </div>
-        </div>
+        <Draft
+          label={`Document of ${name}`}
+          text={text}
+          before={before}
+          judged={judged}
+          hint="Checked as you type. The agent has the last word: it knows every condition and has its own ceiling."
+          change={setText}
+          save={() => setAsks(true)}
+        />
       </Card>
       <Trial document={document} before={newest?.document ?? null} />
       {asks && document && (
@@ -73,12 +55,6 @@ export function Write({ name, newest, written }: WriteProps) {
       )}
     </div>
   );
-}
-
-function Verdict({ checking, faults, same }: { checking: boolean; faults: number; same: boolean }) {
-  if (checking) return <State of="unknown" label="Checking" />;
-  if (faults) return <State of="failed" label="Faulty" />;
-  return same ? <State of="unknown" label="Unchanged" /> : <State of="ok" label="Valid" />;
 }
 
 interface SaveProps {
@@ -108,21 +84,5 @@ function Save({ name, number, before, document, close, written }: SaveProps) {
         maxLength={1024}
       />
     </Dialog>
-  );
-}
-
-/** As people read it; the name is not shown, for it is the policy's own. */
-export function shown({ name: _, ...document }: PolicyDocument): string {
-  return `${folded(JSON.stringify(document, null, 2))}\n`;
-}
-
-/** Short lists on one line. */
-function folded(text: string): string {
-  return text.replace(
-    /\[\n\s+("(?:[^"\\]|\\.)*"(?:,\n\s+"(?:[^"\\]|\\.)*")*)\n\s+\]/g,
-    (whole, list) => {
-      const line = `[${String(list).replace(/,\n\s+/g, ", ")}]`;
-      return line.length > 72 ? whole : line;
-    },
   );
 }

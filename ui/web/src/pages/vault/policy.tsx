@@ -1,25 +1,20 @@
-import { useMemo, useState } from "preact/hooks";
+import { useState } from "preact/hooks";
 import { put, remove } from "../../lib/api";
+import { FIRST, shown, useJudged } from "../../lib/draft";
 import { useGet } from "../../lib/hooks";
 import { navigate, type PageProps, query } from "../../lib/router";
 import type { PolicyDocument } from "../../lib/types";
-import { State } from "../../parts/badge";
 import { Button } from "../../parts/button";
 import { Card } from "../../parts/card";
 import { Diff } from "../../parts/code";
 import { Dialog } from "../../parts/dialog";
-import { Editor, type Fault } from "../../parts/editor";
+import { Draft, Verdict } from "../../parts/draft";
 import { Page } from "../../parts/page";
 import { Empty, Failure, Loading } from "../../parts/states";
 import { toast } from "../../parts/toasts";
-import { faultsOf, syntax } from "./policy/draft";
 import { Trial } from "./policy/trial";
 import "./vault.css";
 
-const FIRST: PolicyDocument = {
-  description: "",
-  rules: [{ effect: "allow", paths: ["secret/example/*"], capabilities: ["read", "list"] }],
-};
 const above = { href: "/policies", title: "Policies" };
 
 /** One policy: read, edited, tried out. */
@@ -41,35 +36,22 @@ export default function PolicyPage({ params: { name = "" } }: PageProps) {
 }
 
 function Write({ name, before: first }: { name: string; before: string }) {
+  const path = `policies/${encodeURIComponent(name)}`;
   const [before, setBefore] = useState(first);
   const [text, setText] = useState(first || shown(FIRST));
-  const [refused, setRefused] = useState<Fault[]>([]);
   const [asks, setAsks] = useState<"save" | "delete" | null>(null);
-  const broken = useMemo(() => syntax(text), [text]);
-  const faults = broken.length ? broken : refused;
-  const type = (value: string) => {
-    setText(value);
-    setRefused([]);
-  };
+  const judged = useJudged(`${path}/validate`, text);
   const save = async () => {
-    try {
-      await put(`policies/${encodeURIComponent(name)}`, JSON.parse(text));
-    } catch (error) {
-      const found = faultsOf(error, text);
-      if (!found.length) throw error;
-      setRefused(found);
-      return;
-    }
+    await put(path, judged.document);
     setBefore(text);
     toast(`${name} is in force`);
-    if (query.peek().has("new"))
-      navigate(`/policies/${encodeURIComponent(name)}`, { replace: true });
+    if (query.peek().has("new")) navigate(`/${path}`, { replace: true });
   };
   return (
     <Page
       title={name}
       above={above}
-      state={<Standing faults={faults.length} same={text === before} />}
+      state={<Verdict judged={judged} same={text === before && "In force"} />}
       actions={
         first && (
           <Button kind="danger" onClick={() => setAsks("delete")}>
@@ -80,27 +62,15 @@ function Write({ name, before: first }: { name: string; before: string }) {
     >
       <div class="stack">
         <Card title="Document">
-          <div class="stack">
-            <Editor
-              label={`Document of ${name}`}
-              value={text}
-              change={type}
-              faults={faults}
-              hint="JSON. The rules are checked when it is saved; it is in force at once."
-            />
-            <div class="line">
-              <Button
-                kind="primary"
-                disabled={!!broken.length || text === before}
-                onClick={() => setAsks("save")}
-              >
-                Save…
-              </Button>
-              <Button disabled={text === before} onClick={() => type(before || shown(FIRST))}>
-                Discard
-              </Button>
-            </div>
-          </div>
+          <Draft
+            label={`Document of ${name}`}
+            text={text}
+            before={before}
+            judged={judged}
+            hint="JSON, checked as you type. It is in force as soon as it is saved."
+            change={setText}
+            save={() => setAsks("save")}
+          />
         </Card>
         <Trial policy={name} />
       </div>
@@ -111,15 +81,6 @@ function Write({ name, before: first }: { name: string; before: string }) {
       )}
       {asks === "delete" && <Delete name={name} close={() => setAsks(null)} />}
     </Page>
-  );
-}
-
-function Standing({ faults, same }: { faults: number; same: boolean }) {
-  if (faults) return <State of="failed" label="Faulty" filled />;
-  return same ? (
-    <State of="done" label="In force" filled />
-  ) : (
-    <State of="pending" label="Not saved" filled />
   );
 }
 
@@ -134,8 +95,4 @@ function Delete({ name, close }: { name: string; close: () => void }) {
       <p>It is out of force at once, for everybody who has it.</p>
     </Dialog>
   );
-}
-
-function shown({ name: _, ...document }: PolicyDocument): string {
-  return `${JSON.stringify(document, null, 2)}\n`;
 }
