@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import trio
 
-from actors import SystemWorld, World
-from control import collector
+from actors import SystemWorld, World, collector
 from control.api.ops import Ops, refusal
 from control.api.plane import Plane
 from control.api.request import MAX_BODY

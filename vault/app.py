@@ -14,7 +14,7 @@ from typing import Final
 
 import trio
 
-from actors import SystemWorld, World
+from actors import SystemWorld, World, collector
 from protocols.http import Limits, Listener, ServerHandle, TlsConfig
 from protocols.http import serve as serve_http
 from protocols.http.errors import TlsConfigError
@@ -109,6 +109,7 @@ async def serve(
             await nursery.start(hub.run)
             live = LiveDoor(Place(gate, hub, world), native.browsers, native)
             start = partial(_listen, app=with_pages(edge, live, await world.run_sync(read_files)))
+        collector.settle()
         handle = await nursery.start(start, edge, settings, world)
         metrics.count(requests_shed=handle.shed)
         if tracing is not None:

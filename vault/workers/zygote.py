@@ -6,7 +6,6 @@ Whoever dies takes those below along: leader, zygote, worker (PR_SET_PDEATHSIG, 
 """
 
 import ctypes
-import gc
 import logging
 import os
 import signal
@@ -14,6 +13,7 @@ import socket
 from collections.abc import Callable
 from typing import Final, Self
 
+from actors import collector
 from protocols.errors import where
 
 _PR_SET_PDEATHSIG: Final = 1  # linux/prctl.h
@@ -40,8 +40,7 @@ class Zygote:
         """
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         parent = os.getpid()
-        gc.collect()
-        gc.freeze()  # a collection in a child does not copy what it shares with its siblings
+        collector.settle()  # a collection in a child does not copy what it shares with its siblings
         pid = os.fork()
         if pid == 0:
             status = 1

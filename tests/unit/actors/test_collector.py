@@ -4,11 +4,11 @@ import gc
 import subprocess
 import sys
 
-from control import collector
+from actors import collector
 
 _PROGRAM = """
 import gc, weakref
-from control import collector
+from actors import collector
 
 class Node: pass
 
