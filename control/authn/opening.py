@@ -112,7 +112,10 @@ class Opening:
 
 
 def make_room(tx: Tx, user: User) -> list[str]:
-    """The oldest session goes when there are too many; an API token is never ended in silence."""
+    """The oldest session goes when there are too many; an API token is never ended in silence.
+
+    Half a session goes before a whole one: who knows a password alone ends nobody's sessions.
+    """
     held = people.tokens_of(tx, user.org, user.name)
     if len(held) < MAX_TOKENS:
         return []
@@ -121,8 +124,9 @@ def make_room(tx: Tx, user: User) -> list[str]:
         raise ValidationError(
             "too_many_tokens", f"a user has at most {MAX_TOKENS} tokens: end one first"
         )
-    people.drop_token(tx, user.org, sessions[0].id)
-    return [sessions[0].id]
+    gone = min(sessions, key=lambda token: token.kind is not TokenKind.HALF)  # min takes the first
+    people.drop_token(tx, user.org, gone.id)
+    return [gone.id]
 
 
 def _role(tx: Tx, user: User, acting: str) -> Role:

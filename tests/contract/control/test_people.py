@@ -13,13 +13,20 @@ from control.authn.accounts import Accounts
 from control.authn.endings import Endings
 from control.authn.factors import Factors
 from control.authn.invitations import Invitations
+from control.authn.lockout import FAILURES
 from control.authn.members import Members
 from control.authn.opening import Opening, Way
 from control.authn.passwords import Passwords
+from control.authn.replacement import Replacement
 from control.authn.sessions import Rules, Sessions
 from control.authn.users import Users
 from control.crypto import Sealer
-from control.errors import AuthenticationError, NotFoundError
+from control.errors import (
+    AuthenticationError,
+    AuthorizationError,
+    ConflictError,
+    NotFoundError,
+)
 from control.model.factors import Flow, Identity, Provider, Terms
 from control.model.people import Caller, Membership, Organization, Role, TokenKind
 from control.model.records import AuditEvent
@@ -45,6 +52,7 @@ class People:
         self.accounts = Accounts(store, passwords, opening, ends, self.world)
         self.users = Users(store, passwords, ends, self.world)
         self.factors = Factors(store, sealer, opening, ends, self.world)
+        self.replacement = Replacement(store, self.factors, sealer, ends, self.world)
         self.members = Members(store, opening, ends, self.world)
         self.invitations = Invitations(store, passwords, sealer, opening, self.world)
 
@@ -61,7 +69,7 @@ async def there(store: Store) -> People:
 
 
 async def test_a_code_is_taken_once(there: People) -> None:
-    """Of thirty who use it at once, one is let in; a recovery code likewise."""
+    """Of a hundred who use it at once, one is let in; a recovery code likewise (CVE-2025-6014)."""
     begun = await there.factors.begin("acme", "ann")
     now = there.world.now() // SECOND
     codes = await there.factors.confirm("acme", "ann", pyotp.TOTP(begun.secret).at(now - 30))
@@ -74,12 +82,102 @@ async def test_a_code_is_taken_once(there: People) -> None:
                 done.append(await there.factors.finish(challenge, shown, Way()))
 
         async with trio.open_nursery() as nursery:
-            for challenge, _ in halves * 10:
+            for challenge, _ in (halves * 34)[:100]:
                 nursery.start_soon(use, challenge)
         assert len(done) == 1
         await there.store.write(lambda tx: people.clear_failures(tx, "acme", "ann#code"))
     left = await there.store.read(lambda tx: factors.count_codes(tx, "acme", "ann"))
     assert left == 9
+
+
+async def test_a_code_proves_once_whatever_it_is_for(there: People) -> None:
+    """Of a hundred at once, half a fresh proof and half another authenticator, one counts."""
+    begun = await there.factors.begin("acme", "ann")
+    now = there.world.now() // SECOND
+    codes = await there.factors.confirm("acme", "ann", pyotp.TOTP(begun.secret).at(now - 30))
+    for shown in (pyotp.TOTP(begun.secret).at(now), codes[0]):
+        done: list[bool | None] = []
+
+        async def prove(shown: str = shown, done: list[bool | None] = done) -> None:
+            done.append(await there.factors.prove(ANN, shown))
+
+        async def replace_it(shown: str = shown, done: list[bool | None] = done) -> None:
+            try:
+                await there.replacement.begin(ANN, shown)
+            except AuthorizationError:
+                done.append(False)
+            else:
+                done.append(True)
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(50):
+                nursery.start_soon(prove)
+                nursery.start_soon(replace_it)
+        assert (len(done), sum(map(bool, done))) == (100, 1)
+        await there.store.write(lambda tx: people.clear_failures(tx, "acme", "ann#code"))
+
+
+async def test_of_a_hundred_changes_over_one_is_made(there: People) -> None:
+    """The new authenticator's first code, at once: one set of recovery codes is the right one."""
+    begun = await there.factors.begin("acme", "ann")
+    now = there.world.now() // SECOND
+    codes = await there.factors.confirm("acme", "ann", pyotp.TOTP(begun.secret).at(now - 30))
+    following = await there.replacement.begin(ANN, codes[0])
+    shown, made = pyotp.TOTP(following.secret).at(now), []
+
+    async def confirm() -> None:
+        with suppress(AuthorizationError, ConflictError):
+            made.append(await there.replacement.confirm(ANN, shown))
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(100):
+            nursery.start_soon(confirm)
+    assert len(made) == 1
+    await there.store.write(lambda tx: people.clear_failures(tx, "acme", "ann#code"))
+    assert await there.factors.prove(ANN, made[0][0])
+
+
+async def test_a_hundred_guesses_are_five(there: People) -> None:
+    """Of two processes, and in whatever spelling: then the right password counts no more.
+
+    CVE-2025-6004: neither another process nor another way to write a name has five of its own.
+    """
+    other = People(there.store)
+    right = PASSWORD
+    spellings = [
+        "ann",
+        "ANN",
+        "ann ",
+        " ann",
+        "Ann",
+        "\uff41nn",
+        "ann\0",
+        "acme/ann",
+        "./ann",
+        "ann#code",
+    ]
+    looked: list[str] = []
+
+    async def guess(at: People, org: str, name: str, password: str) -> None:
+        with suppress(AuthenticationError):
+            await at.accounts.login(org, name, password)
+            looked.append(f"{org}/{name}")
+
+    async with trio.open_nursery() as nursery:
+        for number in range(100):
+            at, name = (there, other)[number % 2], "ann"
+            nursery.start_soon(guess, at, "acme", name, f"wrong-{number}")
+    for at in (there, other):
+        for name in spellings:
+            for org in ("acme", "ACME", "acme ", "beta"):
+                await guess(at, org, name, right)
+    assert looked == []
+    counted = await there.store.read(lambda tx: people.failures(tx, "acme", "ann"))
+    assert counted[0] == FAILURES
+    await there.store.write(lambda tx: people.clear_failures(tx, "acme", "ann"))
+    for name in spellings:
+        await guess(there, "acme", name, right)
+    assert looked == ["acme/ann"]
 
 
 async def test_an_invitation_is_used_once(there: People) -> None:

@@ -10,7 +10,7 @@ from actors.testing import FakeWorld
 from control.api.plane import Plane
 from control.authn import recovery
 from control.authn.lockout import FAILURES
-from control.authn.opening import ENROLMENT, SECOND_FACTOR, Way
+from control.authn.opening import ENROLMENT, MAX_TOKENS, SECOND_FACTOR, Way
 from control.errors import (
     AuthenticationError,
     AuthorizationError,
@@ -202,3 +202,12 @@ async def test_the_secret_is_sealed_to_its_account(plane: Plane, world: FakeWorl
     await plane.store.write(lambda tx: factors.put_factor(tx, moved))
     with pytest.raises(UnavailableError, match="sealed_value"):
         await plane.factors.prove(Caller("acme", "bob", Role.ADMIN, "t"), code(secret, world))
+
+
+async def test_a_password_alone_ends_nobodys_session(plane: Plane, world: FakeWorld) -> None:
+    """Who begins to sign in a hundred times, without the code, pushes out their own beginnings."""
+    secret, _ = await armed(plane, world)
+    cookie, _ = await plane.factors.finish(await half(plane), code(secret, world), WAY)
+    for _ in range(MAX_TOKENS + 5):
+        await half(plane)
+    assert (await plane.sessions.visit(Browser(cookie))).caller.actor == "acme/ann"
