@@ -6,9 +6,9 @@ from urllib.parse import urlencode
 from msgspec import Meta, Struct
 
 from control.api.endpoint import NO_CONTENT, SEE_OTHER, Call, Endpoints
-from control.api.sessions import opened
+from control.api.sessions import Opened, opened
 from control.authn.cookies import OIDC, check_origin
-from control.authn.federation import LIFE, Returned
+from control.authn.federation import LIFE, Program, Returned
 from control.authn.opening import Way
 from control.errors import ControlError, ValidationError
 from control.model.factors import Provider, Terms
@@ -67,6 +67,21 @@ class Begin(Struct, frozen=True, forbid_unknown_fields=True):
     invitation: Annotated[str, Meta(max_length=64)] = ""
 
 
+class Asked(Struct, frozen=True, forbid_unknown_fields=True):
+    """A program that listens at `port` of 127.0.0.1, and what tells of its own secret (S256)."""
+
+    organization: Annotated[str, Meta(max_length=64)]
+    challenge: Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{43}$")]
+    port: Annotated[int, Meta(ge=1024, le=65_535)]
+
+
+class Brought(Struct, frozen=True, forbid_unknown_fields=True):
+    """What the browser brought a program, and the secret that its challenge was made of."""
+
+    code: Annotated[str, Meta(max_length=64)]
+    verifier: Annotated[str, Meta(min_length=43, max_length=128)]
+
+
 class Place(Struct, frozen=True):
     """Where the browser is to go."""
 
@@ -99,6 +114,34 @@ async def begin(call: Call, *, body: Begin) -> Place:
 
 
 @federation.add(
+    "GET", "oidc/program",
+    "A browser begins for a program on the same machine, which has opened it (RFC 8252)",
+    public=True, mutates=False, query=Asked, status=SEE_OTHER,
+)  # fmt: skip
+async def begin_for(call: Call, *, query: Asked) -> None:
+    visit, program = call.visit, Program(query.port, query.challenge)
+    try:
+        begun = await call.plane.federation.begin(
+            query.organization, visit.own, ip=visit.origin.ip, program=program
+        )
+    except ControlError as error:
+        visit.reply.location = _at(program.port, error=error.code)
+        raise
+    visit.give(OIDC, begun.browser, same_site="Lax", max_age=LIFE // SECOND)
+    visit.reply.location = begun.url
+
+
+@federation.add(
+    "POST", "oidc/program", "The program's session, for what the browser brought it, once",
+    public=True, body=Brought, unrecorded=("code", "verifier"), returns=Opened,
+    errors=(401, 503),
+)  # fmt: skip
+async def collect(call: Call, *, body: Brought) -> Opened:
+    way = Way(TokenKind.SESSION, call.visit.origin)
+    return await opened(call, *await call.plane.federation.collect(body.code, body.verifier, way))
+
+
+@federation.add(
     "GET", "oidc/callback", "Where the provider sends the browser back to", public=True,
     mutates=True, query=Callback, unrecorded=("code", "state"), status=SEE_OTHER,
 )  # fmt: skip
@@ -108,13 +151,19 @@ async def callback(call: Call, *, query: Callback) -> None:
     visit.reply.location = "/"
     back = Returned(query.state, query.code, query.error, query.iss)
     way = Way(TokenKind.BROWSER, visit.origin)
+    port = 0
     try:
         flow = await call.plane.federation.taken(back, visit.browser.oidc)
-        call.found.caller = Caller(flow.org, "", Role.VIEWER, "")
+        port, call.found.caller = flow.port, Caller(flow.org, "", Role.VIEWER, "")
         secret, token = await call.plane.federation.finish(flow, back, way)
     except ControlError as error:
-        visit.reply.location = f"/?{urlencode({'signin': error.code})}"
+        here = f"/?{urlencode({'signin': error.code})}"
+        visit.reply.location = _at(port, error=error.code) if port else here
         raise
+    if port:
+        call.found.caller = Caller(token.org, token.user, token.role, token.id)
+        visit.reply.location = _at(port, code=secret)
+        return
     told = await opened(call, secret, token)
     if told.challenge:
         visit.keep_half(told.challenge)
@@ -158,6 +207,11 @@ async def put(call: Call, org: str, *, body: NewProvider) -> ProviderView:
 )  # fmt: skip
 async def remove(call: Call, org: str) -> None:
     await call.plane.federation.remove(org)
+
+
+def _at(port: int, **said: str) -> str:
+    """Where a program listens: an address and no name, which could be another's (RFC 8252, 8.3)."""
+    return f"http://127.0.0.1:{port}/?{urlencode(said)}"
 
 
 def _view(call: Call, row: Provider) -> ProviderView:

@@ -13,13 +13,13 @@ from msgspec.structs import replace
 from actors import World
 from control.authn import lockout, recovery, totp
 from control.authn.endings import Endings
-from control.authn.opening import ENROLMENT, SECOND_FACTOR, Opening, Way, demanded_of
+from control.authn.opening import ENROLMENT, SECOND_FACTOR, Opening, Way, demanded_of, half
 from control.authn.sessions import refused
 from control.authn.users import check_credentials, found_user
-from control.crypto import Sealer, digest_of
+from control.crypto import Sealer
 from control.errors import AuthorizationError, ConflictError, NotFoundError
 from control.model.factors import SecondFactor
-from control.model.people import Caller, Token, TokenKind, User
+from control.model.people import Caller, Token
 from control.store import factors, people
 from control.store.rows import Tx
 from control.store.store import Store
@@ -121,7 +121,7 @@ class Factors:
     async def half(self, challenge: str, need: str) -> Caller:
         """Whose half session this is. Raises `AuthenticationError`."""
         now = self._world.now()
-        _, user = await self._store.read(lambda tx: _half(tx, challenge, need, now))
+        _, user = await self._store.read(lambda tx: half(tx, challenge, need, now))
         return Caller(user.org, user.name, user.role, "")
 
     async def finish(self, challenge: str, code: str, way: Way) -> tuple[str, Token]:
@@ -129,11 +129,11 @@ class Factors:
         new = self._opening.mint()
 
         def change(tx: Tx) -> tuple[Token, list[str]] | None:
-            half, user = _half(tx, challenge, SECOND_FACTOR, new.at)
+            begun, user = half(tx, challenge, SECOND_FACTOR, new.at)
             if not self.shown(tx, user.org, user.name, code, new.at):
                 return None
-            people.drop_token(tx, half.org, half.id)
-            wanted = replace(way, acting=half.acting, trusted=True)
+            people.drop_token(tx, begun.org, begun.id)
+            wanted = replace(way, acting=begun.acting, trusted=True)
             return self._opening.add(tx, user, wanted, new)
 
         made = await self._store.write(change)
@@ -146,17 +146,12 @@ class Factors:
         """The whole session and recovery codes, for the first code of a factor one had to have."""
         who = await self.half(challenge, ENROLMENT)
         codes = await self.confirm(who.org, who.name, code)
-        new = self._opening.mint()
 
-        def change(tx: Tx) -> tuple[Token, list[str]]:
-            half, user = _half(tx, challenge, ENROLMENT, new.at)
-            people.drop_token(tx, half.org, half.id)
-            wanted = replace(way, acting=half.acting, trusted=True)
-            return self._opening.add(tx, user, wanted, new)
+        def whole(_: Tx, begun: Token) -> Way:
+            return replace(way, acting=begun.acting, trusted=True)
 
-        token, ended = await self._store.write(change)
-        self._ends.tell(ended)
-        return new.secret, token, codes
+        secret, token = await self._opening.exchange(challenge, ENROLMENT, whole)
+        return secret, token, codes
 
     async def prove(self, caller: Caller, code: str) -> bool | None:
         """Whether the code is the caller's; None: the caller has no second factor."""
@@ -248,16 +243,6 @@ def no_factor() -> ConflictError:
 def wrong_code() -> AuthorizationError:
     """For somebody who is signed in, and stays so."""
     return AuthorizationError("code_wrong", "this code does not count; wait for the next one")
-
-
-def _half(tx: Tx, challenge: str, need: str, now: int) -> tuple[Token, User]:
-    token = people.token(tx, digest_of(challenge))
-    if token is None or token.kind is not TokenKind.HALF or token.label != need:
-        raise refused()
-    user = people.user(tx, token.org, token.user)
-    if user is None or user.disabled or token.expires_at <= now:
-        raise refused()
-    return token, user
 
 
 def _counter(name: str) -> str:

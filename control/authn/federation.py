@@ -2,6 +2,7 @@
 
     begin: state, nonce, verifier and a cookie are made; the browser goes to the provider
     finish: it comes back with state and code → ID token → account → session
+    collect: of a program, which the browser goes to then (RFC 8252, 7.3): code, verifier → session
 
 A state is good once, for ten minutes, and for the browser that began: what it came with is kept as
 digests. Accounts are linked by issuer and subject alone; an email address, which the provider has
@@ -32,6 +33,8 @@ from protocols.instant import SECOND
 LIFE: Final = 600 * SECOND
 MAX_FLOWS: Final = 1000  # of one organization at once; of whoever has most, the oldest gives way
 CALLBACK: Final = "/api/v1/oidc/callback"
+HANDED: Final = "program:"
+"""What half a session says that a browser brings a program; the program's challenge follows."""
 
 
 class Begun(Struct, frozen=True):
@@ -48,6 +51,13 @@ class Returned(Struct, frozen=True):
     code: str
     error: str
     issuer: str
+
+
+class Program(Struct, frozen=True):
+    """One that listens at `port` of the person's machine; `challenge`: RFC 7636's, by S256."""
+
+    port: int
+    challenge: str
 
 
 class Federation:
@@ -95,9 +105,17 @@ class Federation:
         if not await self._store.write(lambda tx: identities.drop_provider(tx, org)):
             raise _no_provider()
 
-    async def begin(self, org: str, own: str, invitation: str = "", ip: str = "") -> Begun:
+    async def begin(
+        self,
+        org: str,
+        own: str,
+        invitation: str = "",
+        ip: str = "",
+        program: Program | None = None,
+    ) -> Begun:
         """A login at the provider of `org`, back to our origin `own`, for somebody at `ip`.
 
+        `program`: what the browser is sent to in the end.
         Raises `NotFoundError`, `UnavailableError`.
         """
         provider = await self.provider(org)
@@ -114,6 +132,8 @@ class Federation:
             invitation=invitation and digest_of(invitation).hex(),
             expires_at=now + LIFE,
             client=client_of(ip),
+            port=program.port if program else 0,
+            challenge=program.challenge if program else "",
         )
 
         def change(tx: Tx) -> None:
@@ -123,7 +143,6 @@ class Federation:
             identities.add_flow(tx, flow)
 
         await self._store.write(change)
-        challenge = urlsafe_b64encode(sha256(verifier.encode())).decode().rstrip("=")
         query = {
             "response_type": "code",
             "client_id": provider.client_id,
@@ -131,7 +150,7 @@ class Federation:
             "scope": " ".join(provider.terms.scopes),
             "state": state,
             "nonce": nonce,
-            "code_challenge": challenge,
+            "code_challenge": challenge_of(verifier),
             "code_challenge_method": "S256",
         }
         joint = "&" if "?" in metadata.authorization_endpoint else "?"
@@ -150,7 +169,7 @@ class Federation:
         return flow
 
     async def finish(self, flow: Flow, back: Returned, way: Way) -> tuple[str, Token]:
-        """A session for whom the provider names.
+        """A session for whom the provider names; where a program began, what it gets one for.
 
         Raises `AuthenticationError`, `AuthorizationError` for who has no account.
         """
@@ -175,8 +194,23 @@ class Federation:
         expected = Expected(provider.issuer, client.id, flow.nonce, self._world.now())
         claims = await self._providers.claims(provider.issuer, token, expected)
         user = await self._admission.admit(provider, claims, flow.invitation)
+        if flow.port:
+            return await self._opening.open(user, Way(handed=HANDED + flow.challenge))
         trusted = Way(way.kind, way.origin, trusted=provider.terms.second_factor)
         return await self._opening.open(user, trusted)
+
+    async def collect(self, code: str, verifier: str, way: Way) -> tuple[str, Token]:
+        """A program's session, for what the browser brought it and its own secret; once.
+
+        Raises `AuthenticationError`.
+        """
+
+        def whole(tx: Tx, begun: Token) -> Way:
+            provider = identities.provider(tx, begun.org)
+            trusted = provider is not None and provider.terms.second_factor
+            return Way(way.kind, way.origin, trusted=trusted)
+
+        return await self._opening.exchange(code, HANDED + challenge_of(verifier), whole)
 
     def redirect(self, own: str) -> str:
         """What a provider has to know of us, at our origin `own`."""
@@ -190,6 +224,11 @@ class Federation:
             return ""
         query = {"client_id": provider.client_id, "post_logout_redirect_uri": f"{own}/"}
         return f"{metadata.end_session_endpoint}?{urlencode(query)}"
+
+
+def challenge_of(verifier: str) -> str:
+    """What tells of a secret before it is shown (RFC 7636, 4.2: S256)."""
+    return urlsafe_b64encode(sha256(verifier.encode())).decode().rstrip("=")
 
 
 def _no_provider() -> NotFoundError:

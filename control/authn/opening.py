@@ -4,6 +4,7 @@ Whoever has a second factor, or must have one, gets half a session first: good f
 and for nothing but to show the factor or to set it up.
 """
 
+from collections.abc import Callable
 from typing import Final
 
 from msgspec import Struct
@@ -29,13 +30,15 @@ _SESSION_PREFIX: Final = "fhs"
 class Way(Struct, frozen=True):
     """What kind of session is wanted, and from where. `acting`: in which organization, if not home.
 
-    `trusted`: no second factor of ours is needed any more.
+    `trusted`: no second factor of ours is needed any more. `handed`: half a session, good for this
+    alone, whatever else is needed.
     """
 
     kind: TokenKind = TokenKind.SESSION
     origin: Origin = Origin()
     acting: str = ""
     trusted: bool = False
+    handed: str = ""
 
 
 PROGRAM: Final = Way()
@@ -78,6 +81,24 @@ class Opening:
         self._ends.tell(ended)
         return made.secret, token
 
+    async def exchange(
+        self, challenge: str, need: str, whole: Callable[[Tx, Token], Way]
+    ) -> tuple[str, Token]:
+        """What `open` gives, in place of half a session that is for `need`, and ends.
+
+        `whole`: what is wanted for it. Raises `AuthenticationError`.
+        """
+        made = self.mint()
+
+        def change(tx: Tx) -> tuple[Token, list[str]]:
+            begun, user = half(tx, challenge, need, made.at)
+            people.drop_token(tx, begun.org, begun.id)
+            return self.add(tx, user, whole(tx, begun), made)
+
+        token, ended = await self._store.write(change)
+        self._ends.tell(ended)
+        return made.secret, token
+
     def mint(self) -> Minted:
         """For `add`."""
         return Minted(mint(_SESSION_PREFIX), self._world.new_id(), self._world.now())
@@ -87,7 +108,7 @@ class Opening:
         now = made.at
         acting = "" if way.acting == user.org else way.acting
         role = _role(tx, user, acting)
-        need = "" if way.trusted else _need(tx, user, acting)
+        need = way.handed or ("" if way.trusted else _need(tx, user, acting))
         full = Token(
             digest=digest_of(made.secret),
             id=made.id,
@@ -109,6 +130,17 @@ class Opening:
         if not need:
             people.signed_in(tx, user.org, user.name, now)
         return full, ended
+
+
+def half(tx: Tx, challenge: str, need: str, now: int) -> tuple[Token, User]:
+    """The half session of this secret, and whose it is. Raises `AuthenticationError`."""
+    token = people.token(tx, digest_of(challenge))
+    if token is None or token.kind is not TokenKind.HALF or token.label != need:
+        raise refused()
+    user = people.user(tx, token.org, token.user)
+    if user is None or user.disabled or token.expires_at <= now:
+        raise refused()
+    return token, user
 
 
 def make_room(tx: Tx, user: User) -> list[str]:

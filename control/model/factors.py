@@ -94,7 +94,8 @@ class Identity(Struct, frozen=True):
 class Flow(Struct, frozen=True):
     """A login on its way through a provider; `state` and `browser` are digests.
 
-    `client`: whose address it began at.
+    `client`: whose address it began at. Of a program on the person's machine, which the browser is
+    sent to in the end: the `port` where it listens, and its own `challenge` (RFC 7636, S256).
     """
 
     state: bytes
@@ -106,3 +107,5 @@ class Flow(Struct, frozen=True):
     invitation: str
     expires_at: int
     client: str = ""
+    port: int = 0
+    challenge: str = ""

@@ -111,6 +111,8 @@ oidc_flows: Final = _table(
     name("invitation"),
     big("expires_at"),
     prose("client"),
+    big("port"),
+    prose("challenge"),
     sa.Index("ix_oidc_flows_expiry", "expires_at"),
     sa.Index("ix_oidc_flows_org", "org", "client", "expires_at"),
 )

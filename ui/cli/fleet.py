@@ -46,17 +46,24 @@ Reason = Annotated[str, typer.Option(help="Kept with the agent and in the audit 
 def login(
     context: typer.Context,
     organization: Annotated[str, typer.Argument(help="Its id; `platform` for super-admins.")],
-    name: Annotated[str, typer.Argument(help="Your user name there.")],
+    name: Annotated[
+        str, typer.Argument(help="Your user name there; without it a browser is opened.")
+    ] = "",
 ) -> None:
-    """Sign in and keep the session. Password and code are asked for without echo.
+    """Sign in and keep the session: by password, or at the organization's identity provider.
 
-    Or read from stdin, a line each; a recovery code counts as a code.
+    With a NAME, password and code are asked for without echo, or read from stdin, a line each; a
+    recovery code counts as a code. Without one a browser on this machine goes to the provider.
     """
     from ui.cli.client import Client
 
-    client = Client(Settings.for_plane(session(context).address, saved=False))
-    body = {"organization": organization, "name": name, "password": read_line("Password")}
-    made = client.call("POST", route("sessions"), body)
+    settings = Settings.for_plane(session(context).address, saved=False)
+    client = Client(settings)
+    if name:
+        body = {"organization": organization, "name": name, "password": read_line("Password")}
+        made = client.call("POST", route("sessions"), body)
+    else:
+        made = _by_browser(client, settings.address, organization)
     if made["state"] == "second-factor":
         answer = {"challenge": made["challenge"], "code": read_line("Code")}
         made = client.call("POST", route("second-factor", "answer"), answer)
@@ -64,7 +71,18 @@ def login(
         raise CliError("your organization wants a second factor: set it up in a browser first")
     save_token(made["secret"], PLANE)
     tell(f"kept in {token_path(PLANE)}")
-    session(context).show({"user": f"{organization}/{name}", "role": made["token"]["role"]})
+    user = f"{made['token']['organization']}/{made['token']['user']}"
+    session(context).show({"user": user, "role": made["token"]["role"]})
+
+
+def _by_browser(client: "Client", control: str, organization: str) -> Any:
+    """What the control plane gives for the provider's word. Raises `CliError`."""
+    from ui.cli.loopback import loopback
+
+    with loopback() as waiting:
+        code = waiting.code(waiting.address(control, organization))
+        brought = {"code": code, "verifier": waiting.verifier}
+        return client.call("POST", route("oidc", "program"), brought)
 
 
 @app.command()
