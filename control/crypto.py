@@ -74,6 +74,11 @@ def csrf_of(secret: str) -> str:
     return urlsafe_b64encode(digest).decode().rstrip("=")
 
 
+def challenge_of(verifier: str) -> str:
+    """What tells of a secret before it is shown (RFC 7636, 4.2: S256)."""
+    return urlsafe_b64encode(sha256(verifier.encode())).decode().rstrip("=")
+
+
 def same(one: str, other: str) -> bool:
     """Whether two secrets are equal, in a time that does not tell where they differ."""
     encoded = (text.encode("utf-8", "surrogatepass") for text in (one, other))

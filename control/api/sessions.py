@@ -84,7 +84,11 @@ class Me(Struct, frozen=True):
 
 
 class Current(Struct, frozen=True):
-    """The session one comes with. `until`: when it ends unless it is used before."""
+    """The session one comes with. `until`: when it ends unless it is used before.
+
+    `password`: whether there is one; who has neither that nor a second factor shows who they are at
+    the identity provider, by signing in anew.
+    """
 
     organization: str
     home: str
@@ -97,6 +101,7 @@ class Current(Struct, frozen=True):
     until: str
     expires_at: str
     second_factor: bool
+    password: bool
     organizations: list[Belonging]
 
 
@@ -233,6 +238,7 @@ async def opened(call: Call, secret: str, token: Token) -> Opened:
 async def _current(call: Call, visit: Visit) -> Current:
     caller, token = visit.caller, visit.token
     factor = await call.plane.factors.standing(caller)
+    account = await call.plane.users.get(*caller.account)
     return Current(
         organization=caller.org,
         home=caller.account[0],
@@ -245,6 +251,7 @@ async def _current(call: Call, visit: Visit) -> Current:
         until=rfc3339(visit.until),
         expires_at=rfc3339(token.expires_at),
         second_factor=factor.active,
+        password=bool(account.password),
         organizations=await call.plane.members.of(caller),
     )
 

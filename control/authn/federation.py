@@ -9,7 +9,6 @@ digests. Accounts are linked by issuer and subject alone; an email address, whic
 to call verified, matters only for who gets a new account.
 """
 
-from base64 import urlsafe_b64encode
 from typing import Final
 from urllib.parse import urlencode
 
@@ -20,7 +19,7 @@ from control.authn.admission import Admission
 from control.authn.id_token import Expected
 from control.authn.opening import Opening, Way
 from control.authn.provider import Client, Providers
-from control.crypto import Sealer, digest_of, mint, same_bytes, sha256
+from control.crypto import Sealer, challenge_of, digest_of, mint, same_bytes
 from control.errors import AuthenticationError, NotFoundError
 from control.model.client import client_of
 from control.model.factors import Flow, Provider, Terms
@@ -224,11 +223,6 @@ class Federation:
             return ""
         query = {"client_id": provider.client_id, "post_logout_redirect_uri": f"{own}/"}
         return f"{metadata.end_session_endpoint}?{urlencode(query)}"
-
-
-def challenge_of(verifier: str) -> str:
-    """What tells of a secret before it is shown (RFC 7636, 4.2: S256)."""
-    return urlsafe_b64encode(sha256(verifier.encode())).decode().rstrip("=")
 
 
 def _no_provider() -> NotFoundError:

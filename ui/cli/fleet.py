@@ -1,6 +1,6 @@
 """`freehold fleet …`: the agents of an organization, through its control plane."""
 
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -20,6 +20,9 @@ from ui.cli.route import route
 from ui.cli.session import session, shown
 from ui.cli.settings import PLANE, Settings, forget_token, save_token, token_path
 from ui.cli.source import read_line
+
+if TYPE_CHECKING:
+    from ui.cli.client import Client
 
 app = typer.Typer(help="The agents of an organization, and their policies.", no_args_is_help=True)
 app.add_typer(fleet_policy.app, name="policy")
@@ -71,7 +74,7 @@ def login(
         raise CliError("your organization wants a second factor: set it up in a browser first")
     save_token(made["secret"], PLANE)
     tell(f"kept in {token_path(PLANE)}")
-    user = f"{made['token']['organization']}/{made['token']['user']}"
+    user = f"{organization}/{name or made['token']['user']}"
     session(context).show({"user": user, "role": made["token"]["role"]})
 
 

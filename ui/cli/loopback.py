@@ -24,17 +24,18 @@ DONE: Final = b"<!doctype html><title>Freehold</title><p>You can close this page
 
 
 class Loopback:
-    """Waits for one answer. `verifier`: the secret."""
+    """Waits for one answer. `verifier`: the secret, of which `challenge` tells."""
 
-    def __init__(self, server: "_Server", verifier: str) -> None:
+    def __init__(self, server: "_Server", verifier: str, challenge: str) -> None:
         self._server = server
         self.verifier = verifier
+        self._challenge = challenge
 
     def address(self, control: str, organization: str) -> str:
         """Where the browser has to go."""
         query = {
             "organization": organization,
-            "challenge": _challenge(self.verifier),
+            "challenge": self._challenge,
             "port": self._server.server_port,
         }
         return f"{control}{route('oidc', 'program')}?{urlencode(query)}"
@@ -57,14 +58,15 @@ class Loopback:
 @contextmanager
 def loopback() -> Iterator[Loopback]:
     """Listen on a port of this machine for the length of the block. Raises `CliError`."""
-    from control.crypto import mint
+    from control.crypto import challenge_of, mint
 
     try:
         server = _Server(("127.0.0.1", 0), _Handler)
     except OSError as error:
         raise CliError(f"cannot listen on 127.0.0.1: {error.strerror}") from None
+    verifier = mint("fhv")
     with server:
-        yield Loopback(server, mint("fhv"))
+        yield Loopback(server, verifier, challenge_of(verifier))
 
 
 class _Server(HTTPServer):
@@ -82,7 +84,7 @@ class _Handler(BaseHTTPRequestHandler):
     server: _Server
     timeout = STALLS
 
-    def do_GET(self) -> None:  # noqa: N802  # the base's name
+    def do_GET(self) -> None:  # the base's name
         """Keep what was brought; the page says nothing of it."""
         place = urlsplit(self.path)
         said = parse_qs(place.query) if place.path == "/" else {}
@@ -102,9 +104,3 @@ class _Handler(BaseHTTPRequestHandler):
 def _word(text: str) -> str:
     """An error's code, and nothing that a terminal would act on."""
     return "".join(c for c in text[:64] if c.isascii() and (c.isalnum() or c == "_"))
-
-
-def _challenge(verifier: str) -> str:
-    from control.authn.federation import challenge_of
-
-    return challenge_of(verifier)

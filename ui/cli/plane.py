@@ -82,11 +82,15 @@ def fleet(context: typer.Context) -> Fleet:
 def prove(client: "Client") -> bool:
     """Ask the person at the terminal for a code, or the password of whoever has no second factor.
 
-    False where nobody is there: what a script pipes in is for the command. Raises `CliError`.
+    False where nobody is there (what a script pipes in is for the command), and for who has
+    neither: the identity provider shows who that is, at a new login. Raises `CliError`.
     """
     if not _at_terminal():
         return False
-    what = "code" if client.call("GET", route("second-factor"))["active"] else "password"
+    one = client.call("GET", route("sessions", "current"))
+    if not (one["second_factor"] or one["password"]):
+        return False
+    what = "code" if one["second_factor"] else "password"
     shown = {what: read_line(f"{what.capitalize()}, again")}
     client.call("POST", route("sessions", "current", "confirm"), shown)
     return True

@@ -60,17 +60,29 @@ def test_who_is_at_the_terminal_shows_it_again(
     monkeypatch.setenv("FREEHOLD_ORG", "acme")
     monkeypatch.setattr(plane, "_at_terminal", lambda: True)
     agent.answer({"code": "step_up", "message": "show", "request_id": "r"}, 403)
-    agent.answer({"active": active})
+    agent.answer({"second_factor": active, "password": True})
     agent.answer(None, 204)
     agent.answer({"vault": "v1"})
     assert cli("fleet", "lock", "v1", stdin="123456\n").code == 0
     lock = ("POST", "/api/v1/organizations/acme/agents/v1/lock", {"reason": ""})
     assert agent.asked == [
         lock,
-        ("GET", "/api/v1/second-factor", None),
+        ("GET", "/api/v1/sessions/current", None),
         ("POST", "/api/v1/sessions/current/confirm", {shown: "123456"}),
         lock,
     ]
+
+
+def test_who_has_nothing_to_show_signs_in_anew(
+    agent: FakeAgent, cli: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whom the identity provider alone knows is not asked for a password that is none."""
+    monkeypatch.setenv("FREEHOLD_ORG", "acme")
+    monkeypatch.setattr(plane, "_at_terminal", lambda: True)
+    agent.answer({"code": "step_up", "message": "show", "request_id": "r"}, 403)
+    agent.answer({"second_factor": False, "password": False})
+    done = cli("fleet", "lock", "v1")
+    assert (done.code, "freehold fleet login" in done.err) == (4, True)
 
 
 def test_a_script_is_not_asked(agent: FakeAgent, cli: Run, monkeypatch: pytest.MonkeyPatch) -> None:

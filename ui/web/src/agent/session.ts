@@ -84,6 +84,7 @@ function someone(name: string) {
     role: "viewer" as const,
     super_admin: false,
     second_factor: false,
+    password: true,
     organizations: [],
   };
 }

@@ -19,6 +19,8 @@ export interface Me {
   role: Role;
   super_admin: boolean;
   second_factor: boolean;
+  /** Who has neither shows who they are at the identity provider. */
+  password: boolean;
   organizations: Membership[];
 }
 

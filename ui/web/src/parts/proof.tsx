@@ -1,5 +1,6 @@
 import { useRef, useState } from "preact/hooks";
 import { post } from "../lib/api";
+import { beginFederated } from "../lib/door";
 import { asked } from "../lib/proof";
 import { me } from "../lib/session";
 import { Dialog } from "./dialog";
@@ -8,7 +9,34 @@ import { Field } from "./field";
 /** Asks again who one is, when a request needs it; once in the shell. */
 export function Proof() {
   const answer = asked.value;
-  return answer && <Ask answer={answer} />;
+  if (!answer) return null;
+  const known = me.value;
+  return known && !known.second_factor && !known.password ? (
+    <Elsewhere home={known.home} answer={answer} />
+  ) : (
+    <Ask answer={answer} />
+  );
+}
+
+/** Of whom only the organization's provider knows: a new login there is the proof. */
+function Elsewhere({ home, answer }: { home: string; answer: (proven: boolean) => void }) {
+  const act = async () => {
+    location.assign((await beginFederated(home, "")).url);
+    await new Promise(() => {}); // the page is on its way
+  };
+  return (
+    <Dialog
+      title="Show that it is you"
+      action="Go to your provider"
+      act={act}
+      close={() => answer(false)}
+    >
+      <p class="muted">
+        What you are about to do asks for it again after ten minutes. Your organization's provider
+        sends you back to the first page; then do it again.
+      </p>
+    </Dialog>
+  );
 }
 
 function Ask({ answer }: { answer: (proven: boolean) => void }) {
