@@ -70,6 +70,7 @@ from control.services.events import Bus
 from control.services.heads import Heads
 from control.services.history import History
 from control.services.intake import Intake
+from control.services.keys import Keys
 from control.services.metrics import Metrics, Retention
 from control.services.policies import Policies
 from control.services.presence import Rule, Watch
@@ -225,10 +226,9 @@ def _wire(
     alerts = Alerts(store, bus, world)
     heads_ = Heads(store, alerts, keys.witness, settings.keys.folder / heads.FILE, world)
     witness = Witness(settings.keys.witness_name, public(keys.witness), keys.witness.sign)
-    limits = _limits(settings)
-    collector = Collector(store, trail, witness, rules, limits)
-    policy_key = PolicyKey(keys.policy)
-    policies = Policies(store, bus, Terms(policy_key, settings.keys.bundle_life), world)
+    collector = Collector(store, trail, witness, rules, limits := _limits(settings))
+    terms = Terms(PolicyKey(keys.policy), settings.keys.bundle_life)
+    policies = Policies(store, bus, terms, world)
     aftermath = Aftermath(store, bus, watch, policies)
     invitations = Invitations(store, passwords, sealer, opening, world)
     factors = Factors(store, sealer, opening, ends, world)
@@ -237,7 +237,7 @@ def _wire(
     return Plane(
         world=world,
         public_url=settings.server.public_url,
-        link_url="" if settings.link is None else settings.link.url,
+        link_url=settings.link.url if settings.link else "",
         store=store,
         bus=bus,
         pipeline=Pipeline(sessions, trail),
@@ -262,6 +262,7 @@ def _wire(
         rollouts=Rollouts(store, policies, alerts, world),
         metrics=Metrics(store, _retention(settings), world),
         usage=Usage(store, _usage_retention(settings), world),
+        keys=Keys(store, world),
         capacity=Capacity(store, world),
         alerts=alerts,
         channels=told.channels,

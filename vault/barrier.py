@@ -24,6 +24,7 @@ from vault.crypto.sealed import Place, Sealed
 from vault.crypto.uses import MAX_AGE, ReservationNeeded, UseCounter
 from vault.errors import TamperedError, UnavailableError, ValidationError
 from vault.model.records import SystemRow, VersionRow
+from vault.model.seam import KeyState
 from vault.store.store import Store
 from vault.store.table import Query, Table
 from vault.store.tables import ACCESS as ACCESS
@@ -182,6 +183,11 @@ class Barrier:
         now = self._world.now()
         age = now - self._keyring.generations[-1].created_at
         return self._uses.rotation_due(now) or age >= self._rotation_interval
+
+    @property
+    def key_state(self) -> KeyState:
+        """What the control plane is told."""
+        return KeyState(self._keyring.active - 1, self.rotation_due)
 
     @property
     def active_generation(self) -> int:

@@ -30,7 +30,7 @@ from vault.handlers.fleet import Seam, in_force
 from vault.metrics import Metrics
 from vault.model.instant import SECOND
 from vault.model.link import LinkStatus, SentPage, SentVerdict
-from vault.model.seam import PolicyTrust
+from vault.model.seam import KeyReader, PolicyTrust
 from vault.store.interface import Backend
 from vault.store.tables import SECRETS
 from vault.uplink import browsing
@@ -100,6 +100,7 @@ class Linking:
         self._reading = trio.Lock()  # one reading of the whole ledger at a time
         self._view = AuditView(Layout(settings.audit_log), world)
         self._book: PolicyBook | None = None
+        self._keys: KeyReader | None = None
         self._host: LocalHost | None = None
         self._expiries: Expiring | None = None
         self.seam = Seam(
@@ -184,8 +185,8 @@ class Linking:
             troubles=self._troubles,
             actors=self._actors,
         )
-        if self._book is not None:
-            self._opened(self._book)
+        if self._book is not None and self._keys is not None:
+            self._opened(self._book, self._keys)
         return host
 
     def _reports(self, host: LocalHost) -> Reports:
@@ -204,11 +205,12 @@ class Linking:
     def _source(self, host: LocalHost) -> Source:
         return Source(host.run, host.open_now, host.totals, self.seam.tally)
 
-    def _opened(self, book: PolicyBook) -> None:
+    def _opened(self, book: PolicyBook, keys: KeyReader) -> None:
         """The data path is built: what it holds of the control plane is known from now on."""
-        self._book = book
+        self._book, self._keys = book, keys
         if self._host is not None:
             self._host.policies = partial(in_force, book)
+            self._host.keys = keys
         if self._uplink is not None:
             self._uplink.stir()
 

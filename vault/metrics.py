@@ -48,6 +48,8 @@ GAUGES: Final[Mapping[str, str]] = {
     "outbox_messages": "Messages that the control plane is still owed",
     "outbox_bytes": "Bytes of those messages",
     "policy_version": "Version of the control plane's bundle in force",
+    "key_generation": "Number of the key-encryption key that seals now",
+    "key_rotation_due": "1 when that key has reached its age or its number of uses",
     "secrets_expiring": "Secrets that expire within the longest of `expiry_warnings`",
 }
 """Name without its `vault_` → help. The first two are the seed's."""

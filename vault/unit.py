@@ -165,6 +165,8 @@ async def open_unit(
                 parts.metrics.follow(
                     audit_damaged=lambda: float(bool(inspection.damage)),
                     anchor_failing=lambda: float(bool(keeper.error)),
+                    key_generation=lambda: float(barrier.active_generation),
+                    key_rotation_due=lambda: float(barrier.rotation_due),
                 ),
             ):
                 opening = Opening(
@@ -205,7 +207,7 @@ async def _wire(base: Base, system: System, audits: Audits) -> Wired:
     seam = base.parts.seam
     book = PolicyBook(store, world, seam.ceiling)
     await book.reload()
-    seam.opened(book)
+    seam.opened(book, lambda: base.barrier.key_state)
     authorizer = Authorizer(book)
     access = AccessCounters(barrier, world, seam.tally.read)
     usage = Usage(store, world, seam.tally.used)

@@ -26,6 +26,7 @@ from control.services.deliveries import Deliveries
 from control.services.events import Bus
 from control.services.heads import Heads
 from control.services.history import History
+from control.services.keys import Keys
 from control.services.metrics import Metrics
 from control.services.policies import Policies
 from control.services.postman import Postman
@@ -72,6 +73,7 @@ class Plane:
     rollouts: Rollouts
     metrics: Metrics
     usage: Usage
+    keys: Keys
     capacity: Capacity
     alerts: Alerts
     channels: Channels

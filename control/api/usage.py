@@ -11,6 +11,8 @@ from control.api import usage_views as views
 from control.api.endpoint import Call, Document, Endpoints
 from control.api.usage_views import (
     ForecastView,
+    KeysPage,
+    KeyView,
     OperationView,
     PointView,
     SecretsPage,
@@ -19,6 +21,7 @@ from control.api.usage_views import (
     UsageView,
 )
 from control.model.usage import Kind, Point, Ranked, SecretRow, Span, Which
+from control.services.keys import KeyState
 from control.services.sheet import Cell, sheet
 from control.store.usage import DAY
 from protocols.instant import SECOND
@@ -81,12 +84,21 @@ class Secrets(Asked, frozen=True):
     limit: Page = 100
 
 
+class OfKeys(Struct, frozen=True, forbid_unknown_fields=True):
+    """Of which agent; empty: all. `due`: only those that owe a change."""
+
+    vault: Vault = ""
+    due: bool = False
+    after: Vault = ""
+    limit: Page = 100
+
+
 class Export(Asked, frozen=True):
     """A table."""
 
     of: Literal[
         "agent", "operation", "secret", "identity", "curve",
-        "all", "unused", "overused", "expiring", "rotation",
+        "all", "unused", "overused", "expiring", "rotation", "keys",
     ] = "agent"  # fmt: skip
     format: Literal["csv", "json"] = "csv"
     days: Annotated[int, Meta(ge=0, le=3650)] = 0
@@ -151,6 +163,17 @@ async def secrets(call: Call, org: str, *, query: Secrets) -> SecretsPage:
 
 
 @usage.add(
+    "GET", _ALL + "/keys", "Key-encryption keys of agents, and who owes a change",
+    query=OfKeys, returns=KeysPage,
+)  # fmt: skip
+async def keys(call: Call, org: str, *, query: OfKeys) -> KeysPage:
+    every = await call.plane.keys.states(org, query.vault)
+    due = [row for row in every if row.due_since]
+    found, onward = _page(due if query.due else every, query.after, query.limit)
+    return KeysPage(tuple(map(views.key, found)), onward, len(every), len(due))
+
+
+@usage.add(
     "GET", _ALL + "/export", "A table of any of these, as CSV or JSON", query=Export,
     returns=list[dict[str, Any]], documents=("text/csv",),
 )  # fmt: skip
@@ -161,6 +184,10 @@ async def export(call: Call, org: str, *, query: Export) -> Document:
     if query.of in ("agent", "operation", "secret", "identity"):
         ranked, onward = await _top(call, org, query, query.of, EXPORTED)
         return _table(org, query, Ranked, ranked, onward)
+    if query.of == "keys":
+        every = await call.plane.keys.states(org, query.vault)
+        page, onward = _page(every, query.after, EXPORTED)
+        return _table(org, query, KeyView, [views.key(row) for row in page], onward)
     found, onward = await _secrets(call, org, query, Which(query.of), EXPORTED)
     return _table(org, query, SecretView, [views.secret(row) for row in found], onward)
 
@@ -198,6 +225,12 @@ async def _secrets(
     wanted = call.plane.usage.wanted(which, days=days, factor=query.factor)
     span = _span(call, org, query)
     return await call.plane.usage.secrets(span, wanted, query.after, limit)
+
+
+def _page(rows: list[KeyState], after: str, limit: int) -> tuple[list[KeyState], str]:
+    """By name, behind `after`; and the `after` of the next one."""
+    left = [row for row in rows if row.vault > after]
+    return left[:limit], left[limit - 1].vault if len(left) > limit else ""
 
 
 def _table(

@@ -5,8 +5,9 @@ from msgspec import Struct
 from control.model.usage import Look, Point, Ranked, SecretRow
 from control.services import usage as services
 from control.services.capacity import Forecast
+from control.services.keys import KeyState
 from control.store.usage import DAY
-from protocols.instant import SECOND, rfc3339
+from protocols.instant import SECOND, rfc3339, rfc3339_or_none
 from protocols.link.vocabulary import USAGE_DAYS
 
 
@@ -86,6 +87,28 @@ class SecretsPage(Struct, frozen=True):
     next: str
 
 
+class KeyView(Struct, frozen=True):
+    """An agent's key-encryption key. `exact`: in use since `since`; else since then or longer.
+
+    `due_since`: from when on a change of it is owed; null while none is.
+    """
+
+    vault: str
+    generation: int
+    since: str
+    exact: bool
+    due_since: str | None
+
+
+class KeysPage(Struct, frozen=True):
+    """A page; `next` is empty on the last. `due`: how many of all owe a change."""
+
+    rows: tuple[KeyView, ...]
+    next: str
+    told: int
+    due: int
+
+
 class ValueView(Struct, frozen=True):
     """A day's mean."""
 
@@ -147,6 +170,11 @@ def secret(row: SecretRow) -> SecretView:
     return SecretView(
         row.vault, row.secret, row.reads, *(instant(at) if at else None for at in times)
     )
+
+
+def key(row: KeyState) -> KeyView:
+    due = rfc3339_or_none(row.due_since)
+    return KeyView(row.vault, row.generation, rfc3339(row.since), row.exact, due)
 
 
 def forecast(one: Forecast) -> ForecastView:

@@ -28,9 +28,11 @@ class Aspect(StrEnum):
     """The serial of one that was issued or, in `detail`, revoked."""
     POLICY = "policy"
     """What became of the bundle: an `Outcome`; `detail` has versions and hash."""
+    KEY = "key"
+    """The generation of the agent's key-encryption key; `detail` says whether it is `due`."""
 
 
-OF_AGENTS: Final = (Aspect.LIFE, Aspect.PRESENCE, Aspect.CERTIFICATE, Aspect.POLICY)
+OF_AGENTS: Final = frozenset(Aspect) - {Aspect.ROLE, Aspect.SECOND_FACTOR}
 
 
 class Turn(Struct, frozen=True, kw_only=True):

@@ -15,7 +15,7 @@ from control.errors import ConflictError, UnavailableError, ValidationError
 from control.model.links import Link
 from control.model.policies import Outcome, Standing
 from control.model.records import Alert, Severity
-from control.services import metrics, outbox, registry, usage
+from control.services import keys, metrics, outbox, registry, usage
 from control.services.events import Event, Topic
 from control.services.policies import Policies, Report
 from control.services.together import in_pieces
@@ -294,9 +294,9 @@ def _agree(head: Head, told: m.AuditCheckpoint) -> None:
 
 
 def _measured(tx: Tx, link: Link, told: m.Metrics, mark: Mark) -> Events:
-    metrics.ingest(
-        tx, link.org, link.vault, told.until // 1000, figures(told), now=mark.now // SECOND
-    )
+    said = figures(told)
+    metrics.ingest(tx, link.org, link.vault, told.until // 1000, said, now=mark.now // SECOND)
+    keys.ingest(tx, link.org, link.vault, min(told.until * _MILLI, mark.now), said)
     return ()
 
 

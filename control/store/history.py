@@ -33,7 +33,7 @@ ends_at: Final = (
     .scalar_subquery()
 )
 """When the next turn of the same subject came; null for the one that still holds."""
-_VAULT: Final = sa.case((_h.aspect.in_([str(a) for a in OF_AGENTS]), _h.subject), else_="")
+_VAULT: Final = sa.case((_h.aspect.in_(sorted(OF_AGENTS)), _h.subject), else_="")
 HELD: Final = is_held(_h.org, _h.at, _VAULT, end=ends_at)
 """Whether a hold covers some of the time for which a turn holds."""
 

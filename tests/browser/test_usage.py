@@ -69,6 +69,11 @@ def test_usage_is_shown_and_taken_away(visit: Visiting, tmp_path: Path) -> None:
         window.see("None")
         assert window.findings() == []
 
+        window.go("/usage?tab=keys&vault=one")
+        expect(page.get_by_role("row").filter(has_text="one")).to_contain_text("or longer")
+        window.see("0 of 1 agents owe a change")
+        assert window.findings() == []
+
         window.go("/usage?tab=capacity&vault=one")
         page.get_by_text("90 % band").wait_for()
         expect(page.get_by_role("figure", name="Requests an hour")).to_be_visible()

@@ -12,6 +12,7 @@ app = typer.Typer(help="What is used; secrets by opaque ids.", no_args_is_help=T
 
 TOP: Final = ("vault", "subject", "count", "failed")
 SECRETS: Final = ("vault", "secret", "reads", "last_read", "rotated_at", "expires_at")
+KEYS: Final = ("vault", "generation", "since", "exact", "due_since")
 FORECAST: Final = ("name", "unit", "now", "per_day", "expected", "low", "high", "full_at", "reason")
 Vault = Annotated[str, typer.Option(help="Of one agent alone.")]
 Limit = Annotated[int, typer.Option(min=1, max=1000, help="At most so many.")]
@@ -54,6 +55,20 @@ def secrets(
     current = fleet(context)
     asked = given(which=which, vault=vault, days=str(days), limit=str(limit))
     current.show(current.call("GET", "usage", "secrets", query=asked)["rows"], SECRETS)
+
+
+@app.command()
+@shown
+def keys(
+    context: typer.Context,
+    vault: Vault = "",
+    due: Annotated[bool, typer.Option(help="Only those that owe a change.")] = False,
+    limit: Limit = 100,
+) -> None:
+    """List the key-encryption keys of agents, and since when a change of one is due."""
+    current = fleet(context)
+    asked = given(vault=vault, due="true" if due else "", limit=str(limit))
+    current.show(current.call("GET", "usage", "keys", query=asked)["rows"], KEYS)
 
 
 @shown

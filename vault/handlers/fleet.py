@@ -18,7 +18,7 @@ from vault.handlers.tally import Tally
 from vault.model.link import DISABLED, LinkStatus, SentPage, SentVerdict
 from vault.model.operation import Capability
 from vault.model.payloads import ApplyBundle, SentBefore
-from vault.model.seam import InForce, PolicyTrust
+from vault.model.seam import InForce, KeyReader, PolicyTrust
 
 
 def no_link() -> LinkStatus:
@@ -48,7 +48,7 @@ class Seam:
     sent: Callable[[int, int], Awaitable[SentPage]] = nothing_sent
     """What was sent, newest first: entries below a number (0: all), at most so many."""
     sent_verified: Callable[[], Awaitable[SentVerdict]] = nothing_to_verify
-    opened: Callable[[PolicyBook], None] = field(default=lambda _: None)
+    opened: Callable[[PolicyBook, KeyReader], None] = field(default=lambda _book, _keys: None)
     tally: Tally = field(default_factory=Tally)
     """What was used since it was last told."""
 

@@ -1,5 +1,8 @@
 """Where the uplink and the open data path meet: what each lends the other. Frozen or none."""
 
+from collections.abc import Callable
+from typing import TypeAlias
+
 from msgspec import Struct
 
 
@@ -21,3 +24,18 @@ class InForce(Struct, frozen=True):
     hash: bytes
     expires: int
     narrowed: int
+
+
+class KeyState(Struct, frozen=True):
+    """What the control plane is told of the key-encryption key: never which, only how often.
+
+    `rotations`: how often it was changed since the vault was made. `due`: it has reached its age
+    or its number of uses.
+    """
+
+    rotations: int
+    due: bool
+
+
+KeyReader: TypeAlias = Callable[[], KeyState]
+"""As of now, while the vault is open."""

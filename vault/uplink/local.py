@@ -18,7 +18,7 @@ from vault.metrics import Totals
 from vault.model.operation import Operation, Origin
 from vault.model.path import ResourcePath
 from vault.model.payloads import ApplyBundle, Nothing
-from vault.model.seam import InForce
+from vault.model.seam import InForce, KeyState
 from vault.uplink.auditing import AuditView
 from vault.uplink.host import Applied, Facts, Figures
 
@@ -54,6 +54,8 @@ class LocalHost:
     """As last counted; whoever counts sets it."""
     policies: Callable[[], InForce] = field(default=lambda: NONE)
     """Set by whoever opens the vault; outlives its sealing."""
+    keys: Callable[[], KeyState | None] = field(default=lambda: None)
+    """The same; asked while the vault is open."""
     troubles: Callable[[], frozenset[words.AlertCode]] = field(default=frozenset)
     actors: Callable[[], Node | None] = field(default=lambda: None)
     sizes: dict[words.GaugeName, int] = field(default_factory=dict)
@@ -90,15 +92,21 @@ class LocalHost:
     def figures(self) -> Figures:
         """See `Host`."""
         totals = self.totals()
+        counters, gauges = _of_keys(self.keys() if self.is_open else None)
         usage = resource.getrusage(resource.RUSAGE_SELF)
         return Figures(
-            counters=counted(totals) | {words.CounterName.AUDIT_RECORDS: self.audit.size},
+            counters={
+                **counted(totals),
+                words.CounterName.AUDIT_RECORDS: self.audit.size,
+                **counters,
+            },
             gauges={
                 words.GaugeName.SEALED: int(not self.is_open),
                 words.GaugeName.ACTIVE_CONNECTIONS: int(self.connections()),
                 words.GaugeName.SECRETS: self.secrets,
                 words.GaugeName.MEMORY_BYTES: usage.ru_maxrss * 1024,
                 **self.sizes,
+                **gauges,
             },
             histograms={
                 words.HistogramName.REQUEST_DURATION: (
@@ -148,6 +156,18 @@ class LocalHost:
             origin=Origin(ip="", dialect="service"),
             service=SERVICE,
         )
+
+
+def _of_keys(
+    state: KeyState | None,
+) -> tuple[dict[words.CounterName, int], dict[words.GaugeName, int]]:
+    """Nothing while nobody knows: a sealed vault has no keys to look at."""
+    if state is None:
+        return {}, {}
+    return (
+        {words.CounterName.ROTATIONS: state.rotations},
+        {words.GaugeName.ROTATIONS_DUE: int(state.due)},
+    )
 
 
 def counted(totals: Totals) -> dict[words.CounterName, int]:

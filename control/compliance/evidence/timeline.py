@@ -132,7 +132,7 @@ def proof(aspect: Aspect, stretch: Stretch) -> StateProof:
     return StateProof(
         subject=stretch.turn.subject,
         name=str(aspect),
-        value=stretch.value or "none",
+        value=(stretch.value or "none") + ", due" * bool(stretch.detail.get("due")),
         since=stretch.since,
         until=stretch.until,
     )

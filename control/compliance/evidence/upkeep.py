@@ -2,16 +2,38 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from typing import Final
 
-from control.compliance.evidence.common import Span, evidence, plural, share
+from control.compliance.evidence.common import (
+    Span,
+    evidence,
+    history_of,
+    judged,
+    lacking_of,
+    plural,
+    share,
+)
+from control.compliance.evidence.timeline import (
+    HOUR,
+    Timeline,
+    joined,
+    longest,
+    proof,
+    unknown,
+)
 from control.model.agents import Life
 from control.model.compliance import Evidence, ReportedProof, Result
+from control.model.history import Aspect
 from control.model.records import Sample
+from control.services.usage import above
 from control.store import compliance_reads as reads
+from control.store import usage
 from control.store.rows import Tx
 from protocols.instant import SECOND
-from protocols.link.vocabulary import CommandName, CommandOutcome
 
+OLD: Final = 90
+"""Days after which a secret should have another version: one of the link's classes."""
+DAY: Final = 24 * HOUR
 Series = Mapping[str, Sequence[Sample]]
 """Vault → hours."""
 
@@ -43,52 +65,60 @@ def _backups(tx: Tx, span: Span, active: list[str]) -> Evidence:
 
 
 def _rotations(tx: Tx, span: Span, active: list[str]) -> Evidence:
-    told = _series(tx, span, "rotations_due")
-    due = {v: int(told[v][-1].last) for v in active if told.get(v)}
-    done = sum(grown(s) for v, s in _series(tx, span, "rotations").items() if v in active)
-    debt = [v for v, count in due.items() if count]
-    overdue = sum(due.values())
+    looks = {look.vault: look for look in usage.looks(tx, span.org, "") if look.vault in active}
+    debt = {vault: above(look.age, OLD) for vault, look in looks.items()}
+    owing = [vault for vault, count in debt.items() if count]
+    due, total = sum(debt.values()), sum(look.total for look in looks.values())
+    result = share(len(looks) - len(owing), len(active)) if looks else Result.NOT_EVIDENCED
     return evidence(
         "upkeep.rotations",
-        "Secrets are rotated when they are due",
-        share(len(due) - len(debt), len(active)) if due else Result.NOT_EVIDENCED,
-        f"{plural(overdue, 'rotation')} overdue at {plural(len(debt), 'agent')}; {done} done in "
-        f"the period. {len(due)} of {plural(len(active), 'active agent')} say how many are due.",
-        figures={"overdue": overdue, "agents": len(debt), "done": done, "told": len(due)},
-        wrong=[_said(v, "rotations_due", due[v], span) for v in debt],
-        fine=[_said(v, "rotations_due", 0, span) for v in due if v not in debt],
-        exceptions=[*debt, *(v for v in active if due and v not in due)],
-        lacking="" if due else "No agent said how many rotations are due.",
-    )
+        "Secrets are rotated",
+        result,
+        f"{due} of {plural(total, 'secret')} of {plural(len(looks), 'agent')} that told of them "
+        f"have a version in use that is older than {OLD} days, as of their newest look.",
+        figures={"secrets": total, "overdue": due, "agents": len(owing), "told": len(looks)},
+        wrong=[_told(vault, looks[vault].at, debt[vault]) for vault in owing],
+        fine=[_told(vault, looks[vault].at, 0) for vault in looks if vault not in owing],
+        exceptions=[*owing, *(v for v in active if looks and v not in looks)],
+        lacking="" if looks else "No agent tells how old its secrets are (share_usage).",
+    )  # fmt: skip
+
+
+def _told(vault: str, at: int, count: int) -> ReportedProof:
+    name = f"secrets older than {OLD} days"
+    return ReportedProof(vault=vault, name=name, value=str(count), at=at * SECOND)
 
 
 def _keys(tx: Tx, span: Span, active: list[str]) -> Evidence:
-    wanted, done = str(CommandName.ROTATE_KEK), str(CommandOutcome.DONE)
-    asked = [
-        row
-        for row in reads.commands_between(tx, span.org, span.since, span.until)
-        if row.command == wanted
-    ]
-    changed = {row.vault for row in asked if row.outcome == done} & set(active)
+    lines = [line for line in history_of(tx, span, Aspect.KEY) if line.subject in active]
+    late = [line for line in lines if _is_late(line)]
+    changed = [line for line in lines if len({s.value for s in line.stretches}) > 1]
+    silent = sorted(set(active) - {line.subject for line in lines})
+    unsure = unknown(lines)
+    fine = len(lines) - len(late)
     return evidence(
         "upkeep.keys",
-        "Keys are changed",
-        share(len(changed), len(active)) if changed else Result.NOT_EVIDENCED,
-        f"{len(changed)} of {plural(len(active), 'active agent')} changed their key-encrypting "
-        "key in the period because they were asked to. Each also does so by itself.",
-        figures={"active": len(active), "asked": len(asked), "changed": len(changed)},
-        fine=[
-            ReportedProof(
-                vault=row.vault,
-                name=f"command {row.id} {wanted}",
-                value=row.outcome or "no answer yet",
-                at=row.done_at or row.created_at,
-            )
-            for row in asked
-        ],
-        exceptions=[vault for vault in active if changed and vault not in changed],
-        lacking="Agents do not report the age of their keys.",
-    )
+        "Keys are changed when they are due",
+        judged(fine, len(active), unsure) if lines else Result.NOT_EVIDENCED,
+        f"{fine} of {plural(len(active), 'active agent')} changed their key-encrypting key within "
+        f"a day of when it was due, or it was not; {len(changed)} changed it in the period. When "
+        "it is due by age or by use is for each agent to judge; it changes it by itself.",
+        figures={"active": len(active), "told": len(lines), "late": len(late),
+                 "changed": len(changed), "unknown": len(unsure)},
+        wrong=[proof(Aspect.KEY, line.stretches[-1]) for line in late],
+        fine=[proof(Aspect.KEY, s) for line in lines if line not in late for s in line.stretches],
+        exceptions=[*(line.subject for line in late), *silent] if lines else (),
+        lacking=" ".join(filter(None, (
+            lacking_of(unsure),
+            f"{plural(len(silent), 'agent')} never told of a key." if silent else "",
+        ))),
+    )  # fmt: skip
+
+
+def _is_late(line: Timeline) -> bool:
+    """Due for more than a day at a stretch: an agent looks every few minutes, and may be sealed."""
+    due = joined((s.since, s.until) for s in line.stretches if s.detail["due"])
+    return longest(due) > DAY
 
 
 def grown(samples: Sequence[Sample]) -> int:

@@ -47,6 +47,12 @@ def test_use_is_told_by_opaque_ids_alone(folder: Path) -> None:
             )
             assert plane.want(200, "GET", f"{BASE}/usage/curve?operation=secret.read")[0]["count"]
             assert {one["enough"] for one in plane.want(200, "GET", f"{BASE}/capacity")} == {False}
+            until(lambda: plane.want(200, "GET", f"{BASE}/usage/keys")["rows"])
+            [key] = plane.want(200, "GET", f"{BASE}/usage/keys")["rows"]
+            assert (key["generation"], key["due_since"], key["exact"]) == (1, None, False)
+            assert plane.want(200, "GET", f"{BASE}/usage/keys?due=true")["rows"] == []
+            exported = plane.ask("GET", f"{BASE}/usage/export?of=keys&format=json").json
+            assert exported == [key]
             table = plane.ask("GET", f"{BASE}/usage/export?of=secret&format=csv")
             assert table.headers["content-type"].startswith("text/csv")
             [row] = csv.DictReader(io.StringIO(table.body.decode()))

@@ -23,10 +23,13 @@ def test_questions_are_asked_as_they_are_meant(agent: FakeAgent, cli: Run) -> No
     assert "secret.read" in cli("fleet", "usage", "top", "operation", "--limit", "5").out
     agent.answer({"rows": [], "next": ""})
     cli("fleet", "usage", "secrets", "rotation", "--days", "30")
+    agent.answer({"rows": [], "next": ""})
+    cli("fleet", "usage", "keys", "--due")
     assert [path for _, path, *_ in agent.asked] == [
         f"{API}usage?vault=v1",
         f"{API}usage/top?of=operation&limit=5",
         f"{API}usage/secrets?which=rotation&days=30&limit=100",
+        f"{API}usage/keys?due=true&limit=100",
     ]
 
 

@@ -12,7 +12,7 @@ from vault.errors import ConflictError, UnavailableError, ValidationError
 from vault.metrics import Metrics
 from vault.model.operation import Operation
 from vault.model.payloads import ApplyBundle
-from vault.model.seam import InForce
+from vault.model.seam import InForce, KeyState
 from vault.uplink.auditing import AuditView
 from vault.uplink.local import LocalHost, counted, machine
 
@@ -119,3 +119,17 @@ def test_nothing_counted_is_all_zero() -> None:
     """Every name that is told is there from the beginning."""
     assert set(counted(Metrics().totals()).values()) == {0}
     assert machine() in words.Platform
+
+
+def test_keys_are_told_while_the_vault_is_open() -> None:
+    """How often the key was changed and whether that is due; a sealed vault says nothing of it."""
+    gate = Gate()
+    made = host(gate)
+    made.keys = lambda: KeyState(rotations=4, due=True)
+    figures = made.figures()
+    assert figures.counters[words.CounterName.ROTATIONS] == 4
+    assert figures.gauges[words.GaugeName.ROTATIONS_DUE] == 1
+    gate.is_open = False
+    figures = made.figures()
+    assert words.CounterName.ROTATIONS not in figures.counters
+    assert words.GaugeName.ROTATIONS_DUE not in figures.gauges

@@ -2,6 +2,7 @@ import { organization } from "../lib/session";
 import { Page } from "../parts/page";
 import { Tabs } from "../parts/tabs";
 import { Capacity } from "./usage/capacity";
+import { Keys } from "./usage/keys";
 import { Overview } from "./usage/overview";
 import { Secrets } from "./usage/secrets";
 import { Span } from "./usage/span";
@@ -19,6 +20,7 @@ export default function Usage() {
             { name: "overview", title: "Overview", content: () => <Overview /> },
             { name: "top", title: "Most used", content: () => <Top /> },
             { name: "secrets", title: "Secrets", content: () => <Secrets /> },
+            { name: "keys", title: "Keys", content: () => <Keys /> },
             { name: "capacity", title: "Capacity", content: () => <Capacity /> },
           ]}
         />

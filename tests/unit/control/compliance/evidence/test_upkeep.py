@@ -8,10 +8,10 @@ from actors.testing import FakeWorld
 from control.api.plane import Plane
 from control.compliance.evidence.upkeep import grown
 from control.model.compliance import Evidence, Result
-from control.model.links import Command
 from control.model.records import Sample
-from control.services import metrics
-from control.store import links
+from control.model.usage import Look
+from control.services import keys, metrics
+from control.store import usage
 from control.store.rows import Tx
 from protocols.instant import SECOND
 from tests.unit.control.fleet import enrolled
@@ -30,7 +30,7 @@ def test_a_total_that_begins_anew_goes_on(lasts: list[int], growth: int) -> None
 async def test_reports_of_agents_are_believed_and_named(
     plane: Plane, world: FakeWorld, shown: Shown
 ) -> None:
-    """One makes backups, the other owes rotations; silence is not evidence."""
+    """One makes backups, the other does not; silence is not evidence."""
     await enrolled(plane, world, "one", "two")
     for name in ("backups", "rotations", "keys"):
         assert (await shown())[f"upkeep.{name}"].result is Result.NOT_EVIDENCED, name
@@ -38,19 +38,46 @@ async def test_reports_of_agents_are_believed_and_named(
         at = world.now() // SECOND - 7200 + 3600 * hour
 
         def ingest(tx: Tx, at: int = at, backups: int = backups) -> None:
-            figures = {"backups": backups, "backup_failures": 0, "rotations_due": 0}
+            figures = {"backups": backups, "backup_failures": 0}
             metrics.ingest(tx, "acme", "one", at, figures, now=world.now() // SECOND)
-            metrics.ingest(tx, "acme", "two", at, {"rotations_due": 2}, now=at)
 
         await plane.store.write(ingest)
-    found = await shown()
-    backups_, rotations = found["upkeep.backups"], found["upkeep.rotations"]
-    assert (backups_.result, backups_.exceptions) == (Result.PARTLY, ("two",))
-    assert backups_.figures["backups"] == 3
-    assert (rotations.result, rotations.exceptions) == (Result.PARTLY, ("two",))
-    assert rotations.figures["overdue"] == 2
-    now = world.now()
-    done = Command("acme", "c", "one", "rotate_kek", "acme/ann", now, now, "done", now)
-    await plane.store.write(lambda tx: links.put_command(tx, done))
-    keys = (await shown())["upkeep.keys"]
-    assert (keys.result, keys.exceptions) == (Result.PARTLY, ("two",))
+    item = (await shown())["upkeep.backups"]
+    assert (item.result, item.exceptions) == (Result.PARTLY, ("two",))
+    assert item.figures["backups"] == 3
+
+
+async def test_secrets_that_are_old_are_owed(plane: Plane, world: FakeWorld, shown: Shown) -> None:
+    """As of each agent's newest look; one that tells nothing is named."""
+    await enrolled(plane, world, "one", "two")
+    now = world.now() // SECOND
+    look = Look(
+        "acme", "one", at=now, total=5, never_read=0, expired=0, idle=(5, 0, 0, 0, 0, 0, 0),
+        age=(2, 0, 0, 0, 2, 0, 1), expires=(0,) * 7, opaque=False,
+    )  # fmt: skip
+    await plane.store.write(lambda tx: usage.look(tx, look))
+    item = (await shown())["upkeep.rotations"]
+    assert (item.result, item.exceptions) == (Result.GAP, ("one", "two"))
+    assert item.figures == {"secrets": 5, "overdue": 3, "agents": 1, "told": 1}
+
+
+async def test_a_key_that_was_due_for_days_is_late(
+    plane: Plane, world: FakeWorld, shown: Shown
+) -> None:
+    """Changed within hours: fine. Two days later: late, though it is changed now."""
+    await enrolled(plane, world, "good", "late", "silent")
+
+    async def tell(vault: str, rotations: int, due: int) -> None:
+        figures = {"rotations": rotations, "rotations_due": due}
+        now = world.now()
+        await plane.store.write(lambda tx: keys.ingest(tx, "acme", vault, now, figures))
+
+    for vault, hours in (("good", 5), ("late", 48)):
+        await tell(vault, 0, 1)
+        world.advance(hours * 3600)
+        await tell(vault, 1, 0)
+    world.advance(3600)
+    item = (await shown())["upkeep.keys"]
+    assert (item.result, item.exceptions) == (Result.PARTLY, ("late", "silent"))
+    assert item.figures == {"active": 3, "told": 2, "late": 1, "changed": 2, "unknown": 2}
+    assert "1 agent never told of a key" in item.lacking

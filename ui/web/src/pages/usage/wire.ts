@@ -57,6 +57,15 @@ export interface SecretRow {
   seen_at: string | null;
 }
 
+/** An agent's key-encryption key; `exact` false: in use since then or longer. */
+export interface KeyRow {
+  vault: string;
+  generation: number;
+  since: string;
+  exact: boolean;
+  due_since: string | null;
+}
+
 export interface Paged<Row> {
   rows: Row[];
   /** Empty on the last. */

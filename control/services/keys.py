@@ -1,0 +1,84 @@
+"""Agents' key-encryption keys, as they report them: which generation, and whether a change is due.
+
+The link's words for it are as old as the link: `rotations` (how often it was changed, in all) and
+`rotations_due`. When it was changed is when it was first told.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from msgspec import Struct
+
+from actors import World
+from control.errors import NotFoundError
+from control.model.history import UNKNOWN, Aspect, Turn
+from control.store import agents, history
+from control.store.rows import Tx
+from control.store.store import Store
+from protocols.link.vocabulary import CounterName, GaugeName
+
+_CHANGED: Final = str(CounterName.ROTATIONS)
+_DUE: Final = str(GaugeName.ROTATIONS_DUE)
+
+
+class KeyState(Struct, frozen=True):
+    """Of one agent. Times are Unix nanoseconds.
+
+    `since`: when this generation was first told; `exact`: it was not there before then, so this is
+    its age. `due_since`: 0 while no change is due.
+    """
+
+    vault: str
+    generation: int
+    since: int
+    exact: bool
+    due_since: int
+
+
+def ingest(tx: Tx, org: str, vault: str, at: int, figures: Mapping[str, float]) -> None:
+    """Put on record what is new of it; an agent that says nothing of it changes nothing."""
+    if _CHANGED not in figures:
+        return
+    value = str(int(figures[_CHANGED]) + 1)
+    due = bool(figures.get(_DUE, 0))
+    turn = Turn(
+        org=org, aspect=Aspect.KEY, subject=vault, at=at, value=value, detail={"due": due},
+        before=UNKNOWN,
+    )  # fmt: skip
+    history.note(tx, [turn])
+
+
+def state_of(vault: str, turns: Sequence[Turn]) -> KeyState:
+    """Where its turns (in order, at least one) have led."""
+    last = turns[-1]
+    first = last
+    due = last.at if last.detail["due"] else 0
+    for turn in reversed(turns):
+        if turn.value != last.value:
+            return KeyState(vault, int(last.value), first.at, exact=True, due_since=due)
+        first = turn
+        if due and turn.detail["due"]:
+            due = turn.at
+    return KeyState(vault, int(last.value), first.at, exact=False, due_since=due)
+
+
+class Keys:
+    """Answers who owes a change."""
+
+    def __init__(self, store: Store, world: World) -> None:
+        self._store = store
+        self._world = world
+
+    async def states(self, org: str, vault: str) -> list[KeyState]:
+        """Of every agent that tells of it (or this one), by name. Raises `NotFoundError`."""
+        now = self._world.now()
+
+        def find(tx: Tx) -> dict[str, list[Turn]]:
+            if vault and agents.agent(tx, org, vault) is None:
+                raise NotFoundError("not_found", "there is no such agent")
+            return history.between(tx, org, Aspect.KEY, 0, now + 1)
+
+        found = await self._store.read(find)
+        return [
+            state_of(name, turns) for name, turns in sorted(found.items()) if vault in ("", name)
+        ]
