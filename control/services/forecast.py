@@ -1,13 +1,17 @@
 """Where a figure is going: a straight line by least squares, and how far off it may be. Pure.
 
-The band is the regression's prediction interval (Montgomery, Peck, Vining: Introduction to Linear
-Regression Analysis, 2.5), widened where errors of neighbouring days resemble each other: then there
-is less in them than their number says (effective sample size of an AR(1) process).
+Two kinds of figure need two bands. One that comes back to its line (requests an hour) has the
+regression's prediction interval (Montgomery, Peck, Vining: Introduction to Linear Regression
+Analysis, 2.5), widened where errors of neighbouring days resemble each other: then there is less in
+them than their number says (effective sample size of an AR(1) process). One that goes on from where
+it is (what is stored) comes back to nothing: a random walk with drift, whose band grows with the
+root of time and with what is not known of the drift (Hyndman, Athanasopoulos: Forecasting, 5.2). A
+figure is taken for the second kind unless Dickey and Fuller's test says that it comes back.
 """
 
 from collections.abc import Sequence
 from itertools import pairwise
-from math import sqrt
+from math import inf, sqrt
 from statistics import NormalDist, fmean
 from typing import Final, NamedTuple
 
@@ -20,6 +24,11 @@ FOR_SEASON: Final = 4 * SEASON
 CONFIDENCE: Final = 0.90
 SIGNIFICANT: Final = 2.6
 """What F(6, 20) exceeds once in twenty times by chance: from there on weekdays are told apart."""
+TINY: Final = 1e-9
+"""Of the largest value: errors below it are those of arithmetic."""
+COMES_BACK: Final = -3.5
+"""Dickey and Fuller's 5 % bound for a line and 50 days (Fuller: Introduction to Statistical Time
+Series, table 10.A.2); -3.60 for 25, -3.45 for 100."""
 
 
 class Ahead(Struct, frozen=True):
@@ -52,7 +61,11 @@ def forecast(known: Sequence[tuple[int, float]], days: Sequence[int]) -> Trend |
         gained = (line.left - weekly.left) / (SEASON - 1)
         if gained > SIGNIFICANT * weekly.left / weekly.freedom:
             line = weekly
-    return Trend(line.slope, line.period > 1, tuple(map(line.at, days)))
+    errors = line.errors(known)
+    if _returning(known, errors) < COMES_BACK:
+        return Trend(line.slope, line.period > 1, tuple(map(line.at, days)))
+    walk = _walk(line, errors)
+    return Trend(line.slope + walk.drift, line.period > 1, tuple(map(walk.at, days)))
 
 
 def student(freedom: int) -> float:
@@ -79,12 +92,65 @@ class _Line(NamedTuple):
     inflation: float
 
     def at(self, day: int) -> Ahead:
-        x, y, count = self.middles[day % self.period]
-        expected = y + self.slope * (day - x)
+        x, _, count = self.middles[day % self.period]
+        expected = self.value(day)
         spread = sqrt(self.left / self.freedom) * self.inflation
         off = student(self.freedom) * spread
         off *= sqrt(1 + 1 / count + (day - x) ** 2 / self.variation)
-        return Ahead(day, max(expected, 0.0), max(expected - off, 0.0), max(expected + off, 0.0))
+        return _ahead(day, expected, off)
+
+    def value(self, day: int) -> float:
+        """On the line."""
+        x, y, _ = self.middles[day % self.period]
+        return y + self.slope * (day - x)
+
+    def errors(self, known: Sequence[tuple[int, float]]) -> list[tuple[int, float]]:
+        """How far off it each day was."""
+        return [(day, value - self.value(day)) for day, value in known]
+
+
+class _Walk(NamedTuple):
+    """On from the last day's error, by `drift` a day beside the line; `spread`: of a day's step."""
+
+    line: _Line
+    last: int
+    error: float
+    drift: float
+    spread: float
+    steps: int
+    length: int
+
+    def at(self, day: int) -> Ahead:
+        ahead = max(day - self.last, 0)
+        expected = self.line.value(day) + self.error + self.drift * ahead
+        off = student(self.steps - 1) * self.spread * sqrt(ahead + ahead**2 / self.length)
+        return _ahead(day, expected, off)
+
+
+def _ahead(day: int, expected: float, off: float) -> Ahead:
+    """Nothing that is forecast here is below zero."""
+    return Ahead(day, max(expected, 0.0), max(expected - off, 0.0), max(expected + off, 0.0))
+
+
+def _returning(known: Sequence[tuple[int, float]], errors: Sequence[tuple[int, float]]) -> float:
+    """Dickey and Fuller's statistic: how surely an error is followed by a smaller one."""
+    steps = [(a, b - a) for (x, a), (y, b) in pairwise(errors) if y == x + 1]
+    whole = sum(a * a for a, _ in steps)
+    scale = max(abs(value) for _, value in known) or 1.0
+    if whole <= (scale * TINY) ** 2 * len(steps):
+        return -inf  # on the line
+    pull = sum(a * step for a, step in steps) / whole
+    left = sum((step - pull * a) ** 2 for a, step in steps) / (len(steps) - 1)
+    return pull / sqrt(left / whole) if left else -inf
+
+
+def _walk(line: _Line, errors: Sequence[tuple[int, float]]) -> _Walk:
+    (first, begin), (last, end) = errors[0], errors[-1]
+    length = last - first
+    drift = (end - begin) / length
+    steps = [(b - a - drift * (y - x)) / sqrt(y - x) for (x, a), (y, b) in pairwise(errors)]
+    spread = sqrt(sum(step * step for step in steps) / (len(steps) - 1)) * _inflation(steps)
+    return _Walk(line, last, end, drift, spread, len(steps), length)
 
 
 def _fit(known: Sequence[tuple[int, float]], period: int) -> _Line:

@@ -71,7 +71,7 @@ def test_usage_is_shown_and_taken_away(visit: Visiting, tmp_path: Path) -> None:
 
         window.go("/usage?tab=keys&vault=one")
         expect(page.get_by_role("row").filter(has_text="one")).to_contain_text("or longer")
-        window.see("0 of 1 agents owe a change")
+        window.see("0 of 1 agents owe a change of their key-encryption key.")
         assert window.findings() == []
 
         window.go("/usage?tab=capacity&vault=one")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.acceptance.agent import dev_agent, freehold, running
-from tests.acceptance.control.plane import dev_plane
+from tests.acceptance.control.plane import Plane, dev_plane
 from tests.acceptance.link.test_agent import BASE, enrolled, until
 
 NAME, VALUE = "canaryname-7d1e", "canary-value-20ab"
@@ -47,12 +47,7 @@ def test_use_is_told_by_opaque_ids_alone(folder: Path) -> None:
             )
             assert plane.want(200, "GET", f"{BASE}/usage/curve?operation=secret.read")[0]["count"]
             assert {one["enough"] for one in plane.want(200, "GET", f"{BASE}/capacity")} == {False}
-            until(lambda: plane.want(200, "GET", f"{BASE}/usage/keys")["rows"])
-            [key] = plane.want(200, "GET", f"{BASE}/usage/keys")["rows"]
-            assert (key["generation"], key["due_since"], key["exact"]) == (1, None, False)
-            assert plane.want(200, "GET", f"{BASE}/usage/keys?due=true")["rows"] == []
-            exported = plane.ask("GET", f"{BASE}/usage/export?of=keys&format=json").json
-            assert exported == [key]
+            _keys_are_told(plane)
             table = plane.ask("GET", f"{BASE}/usage/export?of=secret&format=csv")
             assert table.headers["content-type"].startswith("text/csv")
             [row] = csv.DictReader(io.StringIO(table.body.decode()))
@@ -76,6 +71,15 @@ def test_use_is_told_by_opaque_ids_alone(folder: Path) -> None:
     for canary in (NAME.encode(), VALUE.encode()):
         assert canary not in sent
         assert canary not in kept
+
+
+def _keys_are_told(plane: Plane) -> None:
+    """The first generation of the key, and no change of it owed; the same as a table."""
+    until(lambda: plane.want(200, "GET", f"{BASE}/usage/keys")["rows"])
+    [key] = plane.want(200, "GET", f"{BASE}/usage/keys")["rows"]
+    assert (key["generation"], key["due_since"], key["exact"]) == (1, None, False)
+    assert plane.want(200, "GET", f"{BASE}/usage/keys?due=true")["rows"] == []
+    assert plane.ask("GET", f"{BASE}/usage/export?of=keys&format=json").json == [key]
 
 
 def _frames(ledger: list[str]) -> list[bytes]:

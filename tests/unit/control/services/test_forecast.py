@@ -1,5 +1,6 @@
 """Where a figure is going: right where it can be known, and honest about the rest."""
 
+from collections.abc import Callable
 from random import Random
 
 import pytest
@@ -33,14 +34,66 @@ def test_a_line_is_found() -> None:
     assert falling.ahead[0].expected == falling.ahead[0].low == 0
 
 
-def test_the_band_holds_what_it_promises() -> None:
-    """Of many noisy lines the value of a later day is in the band about nine times of ten."""
-    chance, hits, tries = Random(5), 0, 400  # noqa: S311  # chance of a seed
+def noise(chance: Random, count: int) -> list[float]:
+    """A line, and what is independent each day."""
+    return [1000 + 3 * day + chance.gauss(0, 20) for day in range(count)]
+
+
+def drifting(chance: Random, count: int) -> list[float]:
+    """A line, and errors of which four fifths stay to the next day."""
+    error, found = chance.gauss(0, 33), []
+    for day in range(count):
+        found.append(1000 + 3 * day + error)
+        error = 0.8 * error + chance.gauss(0, 20)
+    return found
+
+
+def stored(chance: Random, count: int) -> list[float]:
+    """What only grows, by so much a day on average: it comes back to no line."""
+    value, found = 10_000.0, []
+    for _ in range(count):
+        found.append(value)
+        value += max(chance.gauss(50, 40), 0)
+    return found
+
+
+def workdays(chance: Random, count: int) -> list[float]:
+    """The same, and hardly at the weekend."""
+    value, found = 10_000.0, []
+    for day in range(count):
+        found.append(value)
+        grows = sum(chance.random() < 0.3 for _ in range(30))
+        value += grows if day % SEASON < 5 else grows / 5
+    return found
+
+
+@pytest.mark.parametrize("ahead", [1, 30, 90])
+@pytest.mark.parametrize("known", [14, 40, 90])
+@pytest.mark.parametrize("series", [noise, drifting, stored, workdays])
+def test_the_band_holds_what_it_promises(
+    series: Callable[[Random, int], list[float]], known: int, ahead: int
+) -> None:
+    """A later day's value is in the band about nine times of ten, whatever kind of figure it is.
+
+    300 series each, of a seed: a true 0.9 shows as 0.85 to 0.95. The test that tells the kinds
+    apart errs with few days, which costs up to another 0.04; too wide a band is no broken promise.
+    """
+    chance, hits, tries = Random(5), 0, 300  # noqa: S311  # chance of a seed
     for _ in range(tries):
-        days = [(day, 1000 + 3 * day + chance.gauss(0, 20)) for day in range(40)]
-        [ahead] = must(forecast(days, [70])).ahead
-        hits += ahead.low <= 1000 + 3 * 70 + chance.gauss(0, 20) <= ahead.high
-    assert 0.86 <= hits / tries <= 0.97
+        values = series(chance, known + ahead)
+        [found] = must(forecast(list(enumerate(values[:known])), [known + ahead - 1])).ahead
+        hits += found.low <= values[-1] <= found.high
+    assert hits / tries >= 0.81
+
+
+def test_a_band_is_not_wider_than_it_must_be() -> None:
+    """Of a line with plain noise it holds nine of ten, not all."""
+    chance, hits, tries = Random(5), 0, 400  # noqa: S311  # as above
+    for _ in range(tries):
+        values = noise(chance, 71)
+        [found] = must(forecast(list(enumerate(values[:40])), [70])).ahead
+        hits += found.low <= values[70] <= found.high
+    assert 0.86 <= hits / tries <= 0.95
 
 
 def test_days_that_follow_each_other_widen_it() -> None:
