@@ -4,8 +4,8 @@ A position is a call that changes a file, counted from 1. The rule, by what a fa
 
 - death, a torn or short write, one error: of equal calls in a row on one file the first, second and
   last. Nothing is synced between them, so what a crash leaves of the others is one of these cases.
-  Where an operation does the same over and over (`repeats`), a step is a call after the call before
-  it, and of equal steps the first, second and last are struck wherever they are.
+  Where an operation does the same over and over (`repeats`), and for another length of time each
+  time, a step is a call after the call before it, and each step is struck once, the first time.
 - an error that stays, and a delay: once for each call on each file. The first strikes all that
   comes after as well, the second changes nothing on the disk.
 """
@@ -39,9 +39,10 @@ def positions(
         chosen = list(range(1, len(counted) + 1))
     elif kind == "delay" or kind.endswith("stays"):
         chosen = [places[0] for places in _alike([_what(call) for call in counted])]
+    elif repeats:
+        chosen = [places[0] for places in _alike(_steps(counted))]
     else:
-        steps = _steps(counted) if repeats else _runs(counted)
-        few = ({places[0], places[min(1, len(places) - 1)], places[-1]} for places in _alike(steps))
+        few = ({*places[:2], places[-1]} for places in _alike(_runs(counted)))
         chosen = sorted(set().union(*few))
     stride = max(1, -(-len(chosen) // choice.most))
     return chosen[::stride]

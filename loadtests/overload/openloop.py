@@ -7,10 +7,10 @@ order, so the k-th request that it sent is the one that was due k intervals afte
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 
-from loadtests import h2load
+from loadtests import h2load, process
 from loadtests.h2load import Answer
 from loadtests.load import Load, percentile
 from loadtests.servers import Server
@@ -37,6 +37,7 @@ class Outcome:
     refused_p99_ms: float
     recovery: float = 0.0  # seconds after the load until one read is answered promptly
     resident: int = 0  # bytes, at the end of the load
+    generator: float = 0.0  # processor seconds of the load a second; at 1 it is what limits
 
     @property
     def goodput(self) -> float:
@@ -58,14 +59,16 @@ def capacity(server: Server, load: Load, seconds: int) -> float:
 
 def offer(server: Server, load: Load, *, factor: float, rate: float, seconds: int) -> Outcome:
     """Offer so many requests a second, then wait until it answers promptly again."""
+    spent = process.children_seconds()
     _, answers = h2load.fire(
         server, load.paths(), None, f"-c{CONNECTIONS}", f"-m{STREAMS}", f"-D{seconds}",
         f"--rps={rate / CONNECTIONS:.3f}",
     )  # fmt: skip
+    generator = (process.children_seconds() - spent) / seconds
     resident = server.resident()
-    return judge(
-        answers, factor=factor, rate=rate, seconds=seconds,
-        recovery=recover(server), resident=resident,
+    return replace(
+        judge(answers, factor=factor, rate=rate, seconds=seconds),
+        recovery=recover(server), resident=resident, generator=generator,
     )  # fmt: skip
 
 
@@ -75,8 +78,6 @@ def judge(
     factor: float,
     rate: float,
     seconds: float,
-    recovery: float = 0.0,
-    resident: int = 0,
 ) -> Outcome:
     """Count the answers, and time each from when its request was due."""
     accepted, refused, failed = [], [], 0
@@ -94,7 +95,7 @@ def judge(
         factor=factor, offered=rate, seconds=seconds, accepted=len(accepted),
         refused=len(refused), failed=failed, p50_ms=percentile(sorted(accepted), 0.5),
         p99_ms=percentile(sorted(accepted), 0.99),
-        refused_p99_ms=percentile(sorted(refused), 0.99), recovery=recovery, resident=resident,
+        refused_p99_ms=percentile(sorted(refused), 0.99),
     )  # fmt: skip
 
 

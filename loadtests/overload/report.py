@@ -55,7 +55,8 @@ def plots(outcomes: Mapping[str, list[Outcome]]) -> dict[str, str]:
 
 RATES = f"""Reads over {CONNECTIONS} HTTP/2 connections at a fixed rate, whatever comes back (at
 most {CONNECTIONS * STREAMS:,} in flight); the server has one core, the load the other. Times count
-from when a request was due. Capacity is what a closed loop of {CONNECTIONS} requests reaches."""
+from when a request was due. Capacity is what a closed loop of {CONNECTIONS} requests reaches. The
+load's CPU is that of its one thread: near 100 % it is what limits."""
 SEEN = """32 connections that read (or write), before and meanwhile. Freehold syncs its audit log
 before each answer, OpenBao does not."""
 
@@ -79,7 +80,7 @@ def page(findings: Findings) -> str:
 def _rates(server: str, capacity: float, outcomes: list[Outcome]) -> str:
     head = [
         "Offered", "accepted/s", "429, 503", "other errors", "unanswered", "p50", "p99",
-        "p99 of refusals", "recovered after", "resident",
+        "p99 of refusals", "recovered after", "resident", "load's CPU",
     ]  # fmt: skip
     rows = [
         [
@@ -93,6 +94,7 @@ def _rates(server: str, capacity: float, outcomes: list[Outcome]) -> str:
             f"{one.refused_p99_ms:,.0f} ms",
             f"{one.recovery:.1f} s",
             f"{one.resident >> 20} MiB",
+            f"{one.generator:.0%}",
         ]
         for one in outcomes
     ]
