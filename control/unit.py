@@ -75,6 +75,7 @@ from control.services.metrics import Metrics, Retention
 from control.services.policies import Policies
 from control.services.presence import Rule, Watch
 from control.services.registry import Registry
+from control.services.replays import Replays
 from control.services.rollouts import Rollouts
 from control.services.telling import Means, telling
 from control.services.trail import Trail
@@ -226,7 +227,7 @@ def _wire(
     alerts = Alerts(store, bus, world)
     heads_ = Heads(store, alerts, keys.witness, settings.keys.folder / heads.FILE, world)
     witness = Witness(settings.keys.witness_name, public(keys.witness), keys.witness.sign)
-    collector = Collector(store, trail, witness, rules, limits := _limits(settings))
+    limits = _limits(settings)
     terms = Terms(PolicyKey(keys.policy), settings.keys.bundle_life)
     policies = Policies(store, bus, terms, world)
     aftermath = Aftermath(store, bus, watch, policies)
@@ -251,7 +252,7 @@ def _wire(
         replacement=Replacement(store, factors, sealer, ends, world),
         trail=trail,
         heads=heads_,
-        reports=Reports(store, bus, heads_, collector, world),
+        reports=Reports(store, bus, heads_, Collector(store, trail, witness, rules, limits), world),
         schedules=Schedules(store, alerts, world),
         notes=Notes(store, world),
         history=History(store, settings.retention.history, world),
@@ -271,6 +272,7 @@ def _wire(
         postman=told.postman,
         witness=witness,
         commands=Commands(store, bus, world),
+        replays=Replays(store, bus, world),
         aftermath=aftermath,
         office=_office(settings, store, keys, aftermath.ended, world),
     )
@@ -367,6 +369,7 @@ def _jobs(plane: Plane, settings: Settings) -> list[Job]:
         "usage": plane.usage.sweep,
         "alerts": partial(plane.alerts.sweep, days),
         "commands": plane.commands.sweep,
+        "replays": plane.replays.sweep,
         "deliveries": plane.deliveries.sweep,
         "history": plane.history.sweep,
     }

@@ -32,6 +32,7 @@ from control.services.policies import Policies
 from control.services.postman import Postman
 from control.services.presence import Watch
 from control.services.registry import Registry
+from control.services.replays import Replays
 from control.services.rollouts import Rollouts
 from control.services.trail import Trail
 from control.services.usage import Usage
@@ -82,6 +83,7 @@ class Plane:
     postman: Postman
     witness: Witness
     commands: Commands
+    replays: Replays
     aftermath: Aftermath
     office: Office | None
     """None where no authority is configured: then no agent can come."""

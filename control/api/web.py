@@ -24,6 +24,7 @@ from control.api import (
     keeping,
     people,
     policies,
+    replays,
     sessions,
     trail,
     usage,
@@ -85,6 +86,7 @@ RESOURCES: Final[Sequence[Endpoints]] = (
     enrolment.joins,
     policies.policies,
     policies.rollouts,
+    replays.replays,
     api,
 )
 _DOCUMENT: Final = encoded(RESOURCES)

@@ -70,6 +70,10 @@ class Durable(Protocol):
         """See `Ends`."""
         ...
 
+    async def replayed(self, name: AgentName, told: m.ReplayResult) -> None:
+        """See `Ends`."""
+        ...
+
 
 class Around(NamedTuple):
     """What all connections share."""
@@ -89,6 +93,7 @@ class LiveAgent:
         *(
             "_acknowledged",
             "_around",
+            "_asked",
             "_epoch",
             "_expires",
             "_failure",
@@ -117,6 +122,7 @@ class LiveAgent:
         self._owing = link.newest > link.acknowledged
         self._failure: Exception | None = None
         self._epoch = 0
+        self._asked: set[bytes] = set()
         self._outdone = 0
         self._wake = trio.Event()
         self._writing = False
@@ -153,6 +159,16 @@ class LiveAgent:
         if self._session.state in SENDABLE:
             self._session.send(m.Observe(seconds=seconds))
             self._wake.set()
+
+    def ask(self, question: m.PolicyReplay) -> bool:
+        """Ask it, once on this connection; False if its version has no such question."""
+        if m.kind_of(question).since > self._session.version:
+            return False
+        if self._session.state in SENDABLE and question.replay_id not in self._asked:
+            self._asked.add(question.replay_id)
+            self._session.send(question)
+            self._wake.set()
+        return True
 
     def outdo(self, epoch: int) -> None:
         """A connection of this epoch counts; this one is over if its own is an earlier one."""
@@ -282,6 +298,8 @@ class LiveAgent:
                 await self._note(str(message.health), self.sync)
             case m.SyncState():
                 await self._note(self.health, str(message.phase))
+            case m.ReplayResult():
+                await self._around.ends.replayed(self.name, message)
             case _:
                 pass
         self._around.audience.heard(*self.name, message)

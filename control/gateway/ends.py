@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from actors import World
 from control.model.links import Link
-from control.services import outbox, registry
+from control.services import outbox, registry, replays
 from control.services.events import Bus, Event, Topic
 from control.services.intake import Arrived, Effect, Intake, Told
 from control.services.intake import fresh_id as fresh_id
@@ -23,7 +23,7 @@ from control.store.joint import Joint
 from control.store.rows import Tx
 from control.store.store import Store
 from protocols.link.delivery import Batch, OutboxState
-from protocols.link.messages import Cursor, Message, Registration
+from protocols.link.messages import Cursor, Message, Registration, ReplayResult
 from protocols.pki.names import AgentName
 
 
@@ -99,6 +99,11 @@ class Ends:
         """Note how the agent says it is; a write only if that is new."""
         said = Said(name, {"health": health, "sync": sync}, self._world.now())
         await self._store.write(Joint(_said, said))
+
+    async def replayed(self, name: AgentName, told: ReplayResult) -> None:
+        """Note what the agent found out about a candidate."""
+        now = self._world.now()
+        await self._store.write(lambda tx: replays.answered(tx, *name, told, now))
 
     async def _apply(
         self, name: AgentName, stream: bytes, through: int, effect: Effect | Told | None

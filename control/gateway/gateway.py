@@ -19,6 +19,7 @@ from control.gateway.agent import Around, LiveAgent
 from control.gateway.alarms import Alarms
 from control.gateway.audience import Audience, Nobody
 from control.gateway.ends import Ends, cursor, fresh_id, state
+from control.gateway.questions import Questions
 from control.gateway.roster import Roster
 from control.model.agents import Life
 from control.services import outbox
@@ -82,6 +83,7 @@ class Gateway:
         self._alarms = Alarms(Alerts(store, bus, world), world)
         self._closing = False
         self.roster = Roster()
+        self.questions = Questions(store, world)
         self.faults = 0
         """Connections that ended by a fault of the agent."""
         self.refused = 0
@@ -182,7 +184,7 @@ class Gateway:
                     await self.check_lives()
 
     async def _follow_changes(self) -> None:
-        with self._bus.subscribed(Topic.POLICY, Topic.OUTBOX) as changes:
+        with self._bus.subscribed(Topic.POLICY, Topic.OUTBOX, Topic.REPLAY) as changes:
             while True:
                 events, lost = await changes.take()
                 await self._bring(events)
@@ -195,16 +197,21 @@ class Gateway:
             agent.outdo(event.subject)
 
     async def _bring(self, events: Sequence[Event]) -> None:
-        due = []
+        due, questioned = [], []
         for event in events:
             agent = self.roster.get(event.org, event.vault)
-            if agent is None or not isinstance(event.subject, int):
+            if agent is None:
+                continue
+            if event.topic is Topic.REPLAY:
+                questioned.append(agent)
+            if not isinstance(event.subject, int):
                 continue
             if event.topic is Topic.OUTBOX:
                 agent.poke(event.subject)
             elif event.subject > agent.bundle:
                 due.append(agent)
         await self.bring_bundles(due)
+        await self.questions.bring(questioned)
 
     async def bring_bundles(self, due: Iterable[LiveAgent]) -> None:
         """Offer these agents the bundles that they were not offered yet."""
@@ -241,6 +248,7 @@ class Gateway:
     async def bring_all(self) -> None:
         """Bring to everybody what the store has for him, whoever has put it there."""
         await self.bring_bundles(self.roster.all())
+        await self.questions.bring(self.roster.all())
         for org, agents_ in groupby(sorted(self.roster.all(), key=_org), key=_org):
             linked = list(agents_)
             for start in range(0, len(linked), CHUNK):

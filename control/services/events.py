@@ -28,6 +28,7 @@ class Topic(StrEnum):
     TRAIL = "trail"
     OWNER = "owner"
     INVITATION = "invitation"
+    REPLAY = "replay"
 
 
 class Event(Struct, frozen=True):
@@ -35,6 +36,7 @@ class Event(Struct, frozen=True):
 
     Of an invitation: its id; `Invitations.secret` is what its link ends with.
     Of the trail: the operation; `vault` is then its target, whatever that names.
+    Of a replay: its id; the agent is to be asked.
     Of an owner: the epoch of the connection that counts from now on.
     """
 

@@ -5,12 +5,14 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from ui.cli.fleet_replay import replay
 from ui.cli.pairs import given
 from ui.cli.plane import fleet
 from ui.cli.session import shown
 from ui.cli.source import read_value
 
 app = typer.Typer(help="Policies: written in versions, brought to agents.", no_args_is_help=True)
+app.command()(replay)
 rollouts = typer.Typer(help="A policy's version on its way.", no_args_is_help=True)
 
 POLICIES: Final = ("name", "head", "stable", "targets", "changed_at")

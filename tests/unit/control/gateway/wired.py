@@ -22,6 +22,7 @@ from protocols.link.ends import End, Moment
 from protocols.link.errors import PipeError, RemoteFaultError
 from protocols.link.events import Acknowledged, Leaving, Missed, Opened, Received
 from protocols.link.handshake import Channel
+from protocols.link.limits import VERSIONS
 from protocols.link.memory import MemoryInbox, MemoryOutbox, MemoryPipe, pipe_pair
 from protocols.link.session import Session
 from protocols.link.signing import LinkKey, Verifier
@@ -128,6 +129,7 @@ class Talk:
         self.opened = self.ended = False
         self.left: words.ByeReason | None = None
         self.session: Session | None = None
+        self.versions = VERSIONS
         self._met = trio.Condition()
         self._wake = trio.Event()
 
@@ -179,6 +181,7 @@ class Talk:
             nonce=os.urandom(16),
             outbox=await vault.outbox.state(),
             cursor=await vault.inbox.cursor(),
+            versions=self.versions,
         )
 
     async def _take(self, session: Session, frame: bytes) -> None:

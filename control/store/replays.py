@@ -1,0 +1,72 @@
+"""Replays of candidates: what was asked, and where each agent stands."""
+
+from collections.abc import Sequence
+from typing import Final
+
+import sqlalchemy as sa
+
+from control.model.replays import OPEN, Replay, ReplayAgent
+from control.store.replay_tables import replay_agents, replays
+from control.store.rows import Tx, add, among, every, first, key_of, put
+
+_r, _a = replays.c, replay_agents.c
+_REPLAY: Final = key_of(replays)
+_AGENT: Final = key_of(replay_agents)
+_PENDING: Final = (
+    sa.select(replays, _a.vault)
+    .join(replay_agents, sa.and_(_a.org == _r.org, _a.replay == _r.id))
+    .where(
+        _r.org == sa.bindparam("org"),
+        _r.expires_at > sa.bindparam("now", type_=sa.BigInteger()),
+        among(_a.vault, "vaults"),
+        _a.state.in_([str(state) for state in OPEN]),
+    )
+    .order_by(_r.created_at, _r.id)
+)
+
+
+def add_replay(tx: Tx, row: Replay, of: Sequence[ReplayAgent]) -> None:
+    """Add, with its agents."""
+    add(tx, replays, row)
+    add(tx, replay_agents, *of)
+
+
+def replay(tx: Tx, org: str, id_: str) -> Replay | None:
+    """The one of this id."""
+    return first(tx, Replay, _REPLAY, org=org, id=id_)
+
+
+def of_policy(tx: Tx, org: str, policy: str, limit: int) -> list[Replay]:
+    """Of a policy, the newest first."""
+    chosen = sa.select(replays).where(_r.org == org, _r.policy == policy)
+    return every(tx, Replay, chosen.order_by(_r.created_at.desc(), _r.id).limit(limit))
+
+
+def agents_of(tx: Tx, org: str, id_: str, *, after: str, limit: int) -> list[ReplayAgent]:
+    """By name."""
+    chosen = sa.select(replay_agents).where(_a.org == org, _a.replay == id_, _a.vault > after)
+    return every(tx, ReplayAgent, chosen.order_by(_a.vault).limit(limit))
+
+
+def agent_of(tx: Tx, org: str, id_: str, vault: str) -> ReplayAgent | None:
+    """One of them."""
+    return first(tx, ReplayAgent, _AGENT, org=org, replay=id_, vault=vault)
+
+
+def put_agent(tx: Tx, row: ReplayAgent) -> None:
+    """Replace."""
+    put(tx, replay_agents, row)
+
+
+def pending(tx: Tx, org: str, vaults: Sequence[str], now: int) -> list[tuple[str, Replay]]:
+    """Vault and replay, of these agents (at most a few hundred), that wait for an answer."""
+    rows = tx.execute(_PENDING, {"org": org, "vaults": list(vaults), "now": now}).mappings()
+    names = Replay.__struct_fields__
+    return [(row["vault"], Replay(**{name: row[name] for name in names})) for row in rows]
+
+
+def sweep(tx: Tx, before: int) -> int:
+    """Remove those that were asked before; how many."""
+    old = sa.select(_r.id).where(_r.org == _a.org, _r.id == _a.replay, _r.created_at < before)
+    tx.execute(replay_agents.delete().where(sa.exists(old)))
+    return tx.execute(replays.delete().where(_r.created_at < before)).rowcount

@@ -1,0 +1,192 @@
+"""What agents are asked of a candidate, and what of their answers counts."""
+
+from typing import Any
+
+import pytest
+
+from actors.testing import FakeWorld
+from control.api.plane import Plane
+from control.errors import NotFoundError, ValidationError
+from control.model.agents import Life
+from control.model.documents import Document
+from control.model.policies import Plan, Target
+from control.model.replays import MAX_AGENTS, Numbers, State
+from control.services import replays
+from control.services.events import Topic
+from control.services.replays import HOUR, KEPT, LIFE, Asked
+from protocols.instant import SECOND
+from protocols.link import messages as m
+from protocols.link.limits import MAX_BUNDLE
+from protocols.link.vocabulary import ReplayOutcome, UndecidedReason
+from tests.unit.control.fleet import enrolled
+
+ALL = (Target(all=True),)
+DRAFT = Asked(document=Document(description="draft"), targets=ALL)
+
+
+def told(id_: str, outcome: ReplayOutcome = ReplayOutcome.DONE, **changes: Any) -> m.ReplayResult:
+    """An agent's answer."""
+    fields: dict[str, Any] = {
+        "replay_id": bytes.fromhex(id_), "outcome": outcome, "reached": 5, "records": 9,
+        "accesses": 8, "unchanged": 4, "denied": 3, "allowed": 0, "drifted": 1,
+        "undecided": (m.UndecidedCount(reason=UndecidedReason.RECORD_CUT, count=1),),
+        "changes": (
+            m.ReplayChange(identity=b"i" * 16, secret=bytes(16), denied=3, allowed=0),
+        ),
+    }  # fmt: skip
+    return m.ReplayResult(**fields | changes)
+
+
+async def start(plane: Plane, asked: Asked = DRAFT) -> str:
+    """By ann."""
+    return (await plane.replays.start("acme", "p", asked, "acme/ann")).id
+
+
+async def states(plane: Plane, id_: str) -> dict[str, State]:
+    """Agent → how far it is."""
+    return {one.vault: one.state for one in (await plane.replays.get("acme", id_))[1]}
+
+
+async def ask(plane: Plane, *vaults: str) -> list[tuple[str, m.PolicyReplay]]:
+    """What is to be asked of them now."""
+    now = plane.world.now()
+    return await plane.store.write(lambda tx: replays.questions(tx, "acme", vaults, now))
+
+
+async def hear(plane: Plane, vault: str, message: m.ReplayResult) -> None:
+    """As the agent's connection does."""
+    await plane.store.write(
+        lambda tx: replays.answered(tx, "acme", vault, message, plane.world.now())
+    )
+
+
+async def test_each_agent_that_is_meant_is_to_be_asked(plane: Plane, world: FakeWorld) -> None:
+    """By targets, or by those of the policy; who is not active is not."""
+    await enrolled(plane, world, "v1", "v2", tags=("eu",))
+    await enrolled(plane, world, "v3")
+    with plane.bus.subscribed(Topic.REPLAY) as heard:
+        id_ = await start(plane, Asked(document=Document(), targets=(Target(tag="eu"),)))
+        events, _ = await heard.take()
+    assert {(event.vault, event.subject) for event in events} == {("v1", id_), ("v2", id_)}
+    assert await states(plane, id_) == {"v1": State.WAITING, "v2": State.WAITING}
+    await plane.registry.move("acme", "v1", Life.LOCKED, "")
+    assert set(await states(plane, await start(plane))) == {"v2", "v3"}
+    with pytest.raises(ValidationError, match="no active agent"):
+        await start(plane, Asked(document=Document()))
+    await plane.policies.write("acme", "p", Document(), "", "x")
+    await plane.policies.point("acme", "p", (Target(vault="v3"),))
+    assert set(await states(plane, await start(plane, Asked(version=1)))) == {"v3"}
+
+
+async def test_a_question_has_the_bundle_that_the_agent_would_get(
+    plane: Plane, world: FakeWorld
+) -> None:
+    """Its other policies as they are, and the candidate in place of the one of its name."""
+    await enrolled(plane, world, "v1")
+    for name in ("other", "p"):
+        await plane.policies.write("acme", name, Document(description="old"), "", "x")
+        await plane.policies.point("acme", name, ALL)
+        await plane.rollouts.start("acme", name, 1, Plan(), "x")
+    await plane.policies.catch_up()
+    id_ = await start(plane)
+    ((vault, question),) = await ask(plane, "v1", "v9")
+    assert (vault, question.replay_id.hex()) == ("v1", id_)
+    assert question.rules == (
+        b'{"name":"other","description":"old"}', b'{"name":"p","description":"draft"}',
+    )  # fmt: skip
+    assert question.until - question.since == 24 * HOUR // 10**6
+    assert question.expires_at == (world.now() + LIFE) // 10**6
+
+
+async def test_what_does_not_fit_is_not_asked(
+    plane: Plane, world: FakeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Into a bundle: then it could not be rolled out either."""
+    await enrolled(plane, world, "v1")
+    id_ = await start(plane)
+    monkeypatch.setattr(replays, "MAX_BUNDLE", 10)
+    assert await ask(plane, "v1") == []
+    assert await states(plane, id_) == {"v1": State.INVALID}
+    assert MAX_BUNDLE > 10
+
+
+async def test_an_answer_counts_once_and_for_its_agent(plane: Plane, world: FakeWorld) -> None:
+    """Nobody else's, none that was not asked for, and no second one."""
+    await enrolled(plane, world, "v1", "v2")
+    id_ = await start(plane, Asked(document=Document(), targets=(Target(vault="v1"),)))
+    await hear(plane, "v2", told(id_))
+    await hear(plane, "v1", told("ff" * 16))
+    assert await states(plane, id_) == {"v1": State.WAITING}
+    await hear(plane, "v1", told(id_))
+    await hear(plane, "v1", told(id_, ReplayOutcome.REFUSED))
+    _, (row,) = await plane.replays.get("acme", id_)
+    assert (row.state, row.numbers.denied, row.numbers.undecided) == (
+        State.DONE, 3, {"record_cut": 1},
+    )  # fmt: skip
+    (change,) = row.numbers.changes
+    assert (change.identity, change.secret, change.denied) == ((b"i" * 16).hex(), "", 3)
+    assert await ask(plane, "v1") == []
+
+
+@pytest.mark.parametrize("outcome", [o for o in ReplayOutcome if o is not ReplayOutcome.DONE])
+async def test_who_does_not_do_it_tells_no_numbers(
+    plane: Plane, world: FakeWorld, outcome: ReplayOutcome
+) -> None:
+    """Whatever else the message says."""
+    await enrolled(plane, world, "v1")
+    id_ = await start(plane)
+    await hear(plane, "v1", told(id_, outcome))
+    _, (row,) = await plane.replays.get("acme", id_)
+    assert (str(row.state), row.numbers) == (str(outcome), Numbers())
+
+
+async def test_what_is_not_answered_in_time_never_is(plane: Plane, world: FakeWorld) -> None:
+    """An agent that was away is told as offline, one that was asked as late."""
+    await enrolled(plane, world, "v1", "v2")
+    id_ = await start(plane)
+    await plane.store.write(
+        lambda tx: replays.note(tx, ("acme", id_, "v1"), State.ASKED, world.now())
+    )
+    world.advance(LIFE / SECOND)
+    assert await states(plane, id_) == {"v1": State.EXPIRED, "v2": State.OFFLINE}
+    assert await ask(plane, "v1", "v2") == []
+
+
+async def test_what_makes_no_sense_is_refused(
+    plane: Plane, world: FakeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing to ask about, two things at once, a version that is not there, too many agents."""
+    await enrolled(plane, world, "v1", "v2")
+    for asked in (Asked(targets=ALL), Asked(version=1, document=Document(), targets=ALL)):
+        with pytest.raises(ValidationError):
+            await start(plane, asked)
+    with pytest.raises(NotFoundError):
+        await start(plane, Asked(version=1, targets=ALL))
+    with pytest.raises(NotFoundError):
+        await plane.replays.get("acme", "00" * 16)
+    with pytest.raises(NotFoundError):
+        await plane.replays.of_policy("acme", "p")
+    monkeypatch.setattr(replays, "MAX_AGENTS", 1)
+    with pytest.raises(ValidationError, match="2 agents"):
+        await start(plane)
+    assert MAX_AGENTS > 1
+
+
+async def test_another_organization_sees_nothing_of_it(plane: Plane, world: FakeWorld) -> None:
+    """Not even that it is there."""
+    await enrolled(plane, world, "v1")
+    id_ = await start(plane)
+    with pytest.raises(NotFoundError):
+        await plane.replays.get("platform", id_)
+
+
+async def test_old_ones_go(plane: Plane, world: FakeWorld) -> None:
+    """After a month, with what their agents told."""
+    await enrolled(plane, world, "v1")
+    await plane.policies.write("acme", "p", Document(), "", "x")
+    id_ = await start(plane)
+    await plane.replays.sweep()
+    assert [row.id for row in await plane.replays.of_policy("acme", "p")] == [id_]
+    world.advance(KEPT / SECOND + 1)
+    await plane.replays.sweep()
+    assert await plane.replays.of_policy("acme", "p") == []

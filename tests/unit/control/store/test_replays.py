@@ -1,0 +1,50 @@
+"""Replays in the store: which agents wait for a question, and what goes with age."""
+
+from control.api.plane import Plane
+from control.model.replays import Numbers, Replay, ReplayAgent, State
+from control.store import replays
+
+
+def row(id_: str, at: int, expires: int = 100) -> Replay:
+    """A replay."""
+    return Replay("acme", id_, "p", 0, {"name": "p"}, 1, 2, "ann", at, expires)
+
+
+async def test_what_is_pending(plane: Plane) -> None:
+    """Of these agents, in time, not answered; the oldest first; of this organization alone."""
+    states = {"v1": State.WAITING, "v2": State.ASKED, "v3": State.DONE}
+
+    def change(tx: replays.Tx) -> None:
+        for one in (row("b", 2), row("a", 1), row("late", 3, 5)):
+            of = [
+                ReplayAgent("acme", one.id, v, state, Numbers(), 1) for v, state in states.items()
+            ]
+            replays.add_replay(tx, one, of)
+
+    await plane.store.write(change)
+    found = await plane.store.read(lambda tx: replays.pending(tx, "acme", ["v1", "v2", "v3"], 5))
+    assert [(vault, one.id) for vault, one in found if vault == "v1"] == [("v1", "a"), ("v1", "b")]
+    assert {vault for vault, _ in found} == {"v1", "v2"}
+    assert found[0][1] == row("a", 1)
+    other = await plane.store.read(lambda tx: replays.pending(tx, "platform", ["v1"], 5))
+    assert other == []
+    page = await plane.store.read(
+        lambda tx: replays.agents_of(tx, "acme", "a", after="v1", limit=1)
+    )
+    assert [one.vault for one in page] == ["v2"]
+
+
+async def test_old_ones_go_with_their_agents(plane: Plane) -> None:
+    """Others stay."""
+    for one in (row("old", 1), row("new", 9)):
+        of = [ReplayAgent("acme", one.id, "v1", State.DONE, Numbers(denied=3), 1)]
+        await plane.store.write(lambda tx, one=one, of=of: replays.add_replay(tx, one, of))
+    assert await plane.store.write(lambda tx: replays.sweep(tx, 9)) == 1
+    kept = await plane.store.read(
+        lambda tx: [
+            (id_, replays.replay(tx, "acme", id_) is not None,
+             replays.agent_of(tx, "acme", id_, "v1") is not None)
+            for id_ in ("old", "new")
+        ]
+    )  # fmt: skip
+    assert kept == [("old", False, False), ("new", True, True)]
