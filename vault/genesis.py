@@ -10,6 +10,7 @@ from vault.barrier import KEYRING_ROW, RowGuard
 from vault.crypto import credentials
 from vault.crypto.anchoring import AnchoringKeys
 from vault.crypto.keyring import Keyring
+from vault.crypto.mac import MacKey
 from vault.model.identity import ROOT_POLICY
 from vault.model.records import SystemRow, TokenRow
 from vault.store.interface import Backend, Session, Writes
@@ -35,10 +36,9 @@ class Genesis:
 
     async def create(self, keyring: Keyring, rows: list[SystemRow], root_token: str | None) -> str:
         """Write the first rows and the root token, all or none; returns the token's text."""
+        pepper = MacKey(keyring.pepper)
         minted = (
-            credentials.adopt(keyring.pepper, root_token)
-            if root_token
-            else credentials.mint_token(keyring.pepper)
+            credentials.adopt(pepper, root_token) if root_token else credentials.mint_token(pepper)
         )
         token = root_token_row(minted, self._world.now())
 

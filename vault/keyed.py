@@ -15,7 +15,7 @@ class Scheme:
     """`vault.authn.scheme.CredentialScheme` with this vault's pepper."""
 
     def __init__(self, pepper: bytes) -> None:
-        self._pepper = pepper
+        self._pepper = MacKey(pepper)
 
     def mint_token(self) -> credentials.Minted:
         """A new token."""

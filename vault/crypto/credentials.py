@@ -24,7 +24,7 @@ from typing import NamedTuple
 
 from vault.crypto.encoding import BASE62, base62
 from vault.crypto.errors import MalformedCredential
-from vault.crypto.mac import TAG_SIZE, hmac_sha256
+from vault.crypto.mac import TAG_SIZE, MacKey
 from vault.crypto.random import random_bytes
 
 ID_SIZE = 10
@@ -90,14 +90,14 @@ class Located(NamedTuple):
         return f"Located(kind={self.kind!s}, id={self.id!r})"
 
 
-def mint_api_key(pepper: bytes) -> Minted:
+def mint_api_key(pepper: MacKey) -> Minted:
     """A new API key."""
     name, secret = _base32(ID_SIZE), base62(random_bytes(SECRET_SIZE))
     body = f"{_API_KEY}{name}_{secret}"
     return Minted(name, f"{body}_{_crc(body)}", hash_secret(pepper, secret.encode()))
 
 
-def mint_token(pepper: bytes) -> Minted:
+def mint_token(pepper: MacKey) -> Minted:
     """A new service token."""
     name, secret = _base32(ID_SIZE), base62(random_bytes(SECRET_SIZE))
     return Minted(name, f"{_TOKEN}{name}{secret}", hash_secret(pepper, secret.encode()))
@@ -108,7 +108,7 @@ def mint_accessor() -> str:
     return _base32(ACCESSOR_SIZE)
 
 
-def adopt(pepper: bytes, text: str) -> Minted:
+def adopt(pepper: MacKey, text: str) -> Minted:
     """A token whose text an operator chose: 4 to 512 visible ASCII characters.
 
     Only as strong as the text. Raises `MalformedCredential` for another text, and for one that
@@ -138,12 +138,12 @@ def parse(text: str) -> ParsedCredential:
     return ParsedCredential(Kind.API_KEY, key_id, key_secret.encode())
 
 
-def hash_secret(pepper: bytes, secret: bytes) -> bytes:
+def hash_secret(pepper: MacKey, secret: bytes) -> bytes:
     """The 32-byte keyed hash under which a secret is stored."""
-    return hmac_sha256(pepper, _SECRET_DOMAIN + secret)
+    return pepper.tag(_SECRET_DOMAIN + secret)
 
 
-def locate(pepper: bytes, text: str) -> Located:
+def locate(pepper: MacKey, text: str) -> Located:
     """Kind, id and hash of whatever a client presented. Never raises.
 
     Text that is no well-formed credential is a chosen token, or a wrong guess at one.
@@ -152,7 +152,7 @@ def locate(pepper: bytes, text: str) -> Located:
         kind, name, secret = parse(text)
     except MalformedCredential:
         chosen = text.encode("utf-8", "surrogatepass")
-        name = _name(hmac_sha256(pepper, _CHOSEN_DOMAIN + chosen)[:ID_SIZE])
+        name = _name(pepper.tag(_CHOSEN_DOMAIN + chosen)[:ID_SIZE])
         return Located(Kind.TOKEN, name, hash_secret(pepper, chosen))
     return Located(kind, name, hash_secret(pepper, secret))
 

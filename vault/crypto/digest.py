@@ -4,7 +4,7 @@ from cryptography.hazmat.primitives.hashes import SHA256, Hash
 
 DIGEST_SIZE = 32
 
-_SHA256 = SHA256()
+_BEGUN = Hash(SHA256())  # copied: half the time of making a context anew, and of `Hash.hash`
 
 
 def sha256(data: bytes) -> bytes:
@@ -13,4 +13,6 @@ def sha256(data: bytes) -> bytes:
     Not a MAC: SHA-256 extends (`sha256(a)` gives `sha256(a + padding + b)`). Where a key is
     involved use `vault.crypto.mac`.
     """
-    return Hash.hash(_SHA256, data)
+    context = _BEGUN.copy()
+    context.update(data)
+    return context.finalize()

@@ -115,12 +115,16 @@ class Cache:
         size = _size(table, load.slot, row)
         with self._lock:
             self._loads.discard(load)
-            if load.fresh and row is not MISSING:
+            if load.fresh and row is not MISSING and table.cached:
                 self._keep(load.slot, row, size)
 
     def replace(self, touched: Iterable[Touched]) -> None:
         """These are committed now. Called by the writer before it acknowledges."""
-        rows = [((t.name, key), row, _size(t, (t.name, key), row)) for t, key, row in touched]
+        rows = [
+            ((table.name, key), row, _size(table, (table.name, key), row))
+            for table, key, row in touched
+            if table.cached
+        ]
         with self._lock:
             self._overtake({slot for slot, _, _ in rows})
             for slot, row, size in rows:

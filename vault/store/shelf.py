@@ -1,15 +1,17 @@
 """A shelf: rows within a bound of bytes. Which of them makes room first is its policy's choice.
 
 What a policy remembers of its entries is `cachetools`'; here is what that does not have: the bound
-is in bytes of memory, and under every policy an entry may have an end.
+is in bytes of memory, and under every policy an entry may have an end. But for the least recently
+used, the default: a read looks four times, and three Python calls a look were 2 % of it.
 """
 
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from enum import Enum, StrEnum
 from operator import itemgetter
 from typing import Any, Final, Literal, TypeAlias
 
-from cachetools import Cache, FIFOCache, LFUCache, LRUCache
+from cachetools import Cache, FIFOCache, LFUCache
 from msgspec import Struct
 
 from vault.store.table import Key
@@ -36,10 +38,34 @@ class Policy(StrEnum):
 
 
 _KINDS: Final[Mapping[Policy, type[Cache[Slot, Any]]]] = {
-    Policy.LRU: LRUCache,
     Policy.LFU: LFUCache,
     Policy.TTL: FIFOCache,  # all have the same time, so the first in is the first to expire
 }
+
+
+class _Recent(OrderedDict[Slot, _Entry]):
+    """Entries in the order of their use, which whoever looks has to tell by `move_to_end`."""
+
+    def __init__(self, maxsize: int) -> None:
+        super().__init__()
+        self.maxsize = maxsize
+        self.currsize = 0
+
+    def __setitem__(self, slot: Slot, entry: _Entry) -> None:
+        if slot in self:
+            del self[slot]
+        self.currsize += entry[1]
+        super().__setitem__(slot, entry)
+        while self.currsize > self.maxsize:
+            del self[next(iter(self))]
+
+    def __delitem__(self, slot: Slot) -> None:
+        self.currsize -= self[slot][1]
+        super().__delitem__(slot)
+
+
+def _stays(_: Slot) -> None:
+    """Under other policies a look itself counts."""
 
 
 class Shelf:
@@ -49,7 +75,13 @@ class Shelf:
         """`ttl` in nanoseconds of `clock`; 0: an entry stays until it makes room."""
         self.max_bytes = max_bytes
         self.evictions = 0
-        self._entries: Cache[Slot, _Entry] = _KINDS[policy](max_bytes, getsizeof=itemgetter(1))
+        self._entries: Cache[Slot, _Entry] | _Recent
+        self._used: Callable[[Slot], None] = _stays
+        if policy is Policy.LRU:
+            recent = self._entries = _Recent(max_bytes)
+            self._used = recent.move_to_end
+        else:
+            self._entries = _KINDS[policy](max_bytes, getsizeof=itemgetter(1))
         self._ttl = ttl
         self._clock = clock
 
@@ -71,6 +103,7 @@ class Shelf:
             self.remove(slot)
             self.evictions += 1
             return MISSING
+        self._used(slot)
         return row
 
     def remove(self, slot: Slot) -> None:

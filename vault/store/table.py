@@ -21,6 +21,7 @@ ROW_BYTES: Final = 8 * 2**20  # half of MariaDB's default max_allowed_packet (16
 MAX_LIMIT: Final = 1000  # rows of one answer; a longer list is read page by page with `after`
 INTEGER_MIN: Final = -(2**63)  # BIGINT, the widest integer that every database has
 INTEGER_MAX: Final = 2**63 - 1
+_PLAIN: Final = frozenset({str})
 
 
 class Kind(Enum):
@@ -60,7 +61,8 @@ class Table(Generic[R]):
 
     `texts` are string fields that hold prose and cannot be searched, `unique` and `indexes` further
     fields that queries look for, `references` maps a field to the `(table, field)` in which its
-    value must exist: nothing is ever deleted by cascade, a referenced row refuses to go.
+    value must exist: nothing is ever deleted by cascade, a referenced row refuses to go. Rows of a
+    table that is not `cached` are asked for by query alone: they would only push out the others.
     """
 
     def __init__(
@@ -73,6 +75,7 @@ class Table(Generic[R]):
         unique: tuple[str, ...] = (),
         indexes: tuple[str, ...] = (),
         references: Mapping[str, tuple["Table[Any]", str]] | None = None,
+        cached: bool = True,
     ) -> None:
         self.name = name
         self.row = row
@@ -80,6 +83,7 @@ class Table(Generic[R]):
         self.unique = unique
         self.indexes = indexes
         self.references = dict(references or {})
+        self.cached = cached
         self.columns = tuple(_column(field, texts) for field in msgspec.structs.fields(row))
         self.kinds = {column.name: column.kind for column in self.columns}
         self.guarded = "mac" in self.kinds
@@ -92,7 +96,9 @@ class Table(Generic[R]):
         """Columns beside the key that have an index."""
         self.searched_of = _getter(self.searched)
         self._strings = tuple(c.name for c in self.columns if c.type is str)
+        self._strings_of = _getter(self._strings)
         self._integers = tuple(c.name for c in self.columns if c.kind is Kind.INTEGER)
+        self._integers_of = _getter(self._integers)
 
     def __repr__(self) -> str:
         return f"<Table {self.name}>"
@@ -104,6 +110,26 @@ class Table(Generic[R]):
         that is too long, not Unicode or holds NUL (PostgreSQL refuses it), an integer beyond 64
         bits, a row of more than `ROW_BYTES`.
         """
+        if not self._is_short(self._strings_of(row)):
+            row = self._checked(row)
+        for number in self._integers_of(row):
+            if not INTEGER_MIN <= number <= INTEGER_MAX:
+                raise self._refusal(self._first(row, self._integers, number))
+        if self.size_of(row) > ROW_BYTES:
+            raise self._refusal("row")
+        return row
+
+    @staticmethod
+    def _is_short(texts: tuple[str, ...]) -> bool:
+        """Whether one look at all of them shows that each is plain and fits the narrowest kind."""
+        return (
+            set(map(type, texts)) <= _PLAIN
+            and "\0" not in "".join(texts)
+            and max(map(len, texts), default=0) * 4 <= NAME_BYTES
+        )
+
+    def _checked(self, row: R) -> R:
+        """The row with plain strings. Raises `ValidationError` naming the one that is too long."""
         plain: dict[str, str] = {}
         for name in self._strings:
             text = getattr(row, name)
@@ -112,14 +138,11 @@ class Table(Generic[R]):
             bound = NAME_BYTES if self.kinds[name] is Kind.NAME else TEXT_BYTES
             if "\0" in text or (len(text) * 4 > bound and _utf8_length(text) > bound):
                 raise self._refusal(name)
-        for name in self._integers:
-            if not INTEGER_MIN <= getattr(row, name) <= INTEGER_MAX:
-                raise self._refusal(name)
-        if plain:
-            row = msgspec.structs.replace(row, **plain)
-        if self.size_of(row) > ROW_BYTES:
-            raise self._refusal("row")
-        return row
+        return msgspec.structs.replace(row, **plain) if plain else row
+
+    @staticmethod
+    def _first(row: Struct, names: tuple[str, ...], value: object) -> str:
+        return next(name for name in names if getattr(row, name) is value)
 
     def size_of(self, row: R) -> int:
         """Bytes of the row's content, packed. Raises `ValidationError` if it cannot be stored."""

@@ -44,6 +44,7 @@ AUDIT: Final = Table(
     records.AuditRow,
     ("log", "seq"),
     indexes=("actor_id", "request_id"),
+    cached=False,
 )
 
 ALL: Final[tuple[Table[Any], ...]] = (

@@ -21,6 +21,7 @@ from vault.authn.tokens import NewToken, Tokens
 from vault.authn.usage import Usage
 from vault.authn.users import Users
 from vault.crypto import credentials
+from vault.crypto.mac import MacKey
 from vault.model.identity import Identity, Method
 from vault.model.operation import Origin
 from vault.store.memory import MemoryBackend
@@ -61,7 +62,7 @@ class _Scheme:
     """What `vault.app` hands in: the crypto of credentials with a pepper."""
 
     def __init__(self) -> None:
-        pepper = bytes(32)
+        pepper = MacKey(bytes(32))
         self.mint_token = partial(credentials.mint_token, pepper)
         self.mint_api_key = partial(credentials.mint_api_key, pepper)
         self.mint_accessor = credentials.mint_accessor
