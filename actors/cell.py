@@ -195,4 +195,4 @@ class Cell:
 
 
 def _has_stop(results: Sequence[object]) -> bool:
-    return any(type(result) is Stop for result in results)
+    return Stop in map(type, results)

@@ -180,16 +180,16 @@ class Pipeline:
         if handler.capability is None:
             return ALLOWED
         wanted = handler.capability
-        trail.capability = wanted(facts) if callable(wanted) else wanted
-        self._decide(trail, facts)
+        capability = trail.capability = wanted(facts) if callable(wanted) else wanted
+        self._decide(trail, capability, facts)
         if handler.proposes is not None and trail.decisive:
-            self._decide(trail, handler.proposes(op.payload, facts))
+            self._decide(trail, capability, handler.proposes(op.payload, facts))
         return trail.decision
 
-    def _decide(self, trail: Trail, facts: Facts) -> None:
+    def _decide(self, trail: Trail, capability: Capability, facts: Facts) -> None:
         trail.decision = self._authorizer.decide(
             Access(
-                capability=Capability(trail.capability),
+                capability=capability,
                 path=trail.op.path,
                 identity=trail.identity,
                 origin=trail.op.origin,

@@ -9,6 +9,7 @@ disk is no reason to refuse, and a slow client is not counted while the server w
 from protocols.http.limits import Limits
 
 _SMOOTHING = 4  # measurements that the estimate of c reaches back over, about
+_CROWD = 4  # measured from this part of `in_hand` on
 _FEW = 32  # requests that a measurement needs to say anything
 
 
@@ -69,11 +70,21 @@ class Admission:
         self.sockets += 1
         return True
 
-    def measure(self, busy: float) -> None:
+    @property
+    def crowded(self) -> bool:
+        """Whether the limit may soon matter, so that it is worth knowing what a request costs."""
+        return self.inside >= self._limits.in_hand // _CROWD
+
+    def measure(self, busy: float | None) -> None:
         """Take into account that the loop was busy for so many seconds since the last time.
+
+        None: nobody has looked, so those that have ended since say nothing either.
 
         Under load that includes refusing others, which those in hand wait for as well.
         """
+        if busy is None:
+            self._ended = 0
+            return
         if self._ended < _FEW:
             return
         cost = busy / self._ended

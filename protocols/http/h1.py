@@ -28,6 +28,7 @@ AUTHORITY = re.compile(rb"(?:\[[0-9A-Fa-f:.]++\]|[A-Za-z0-9\-._~%!$&'()*+,;=]++)
 _ABSOLUTE = re.compile(rb"(https?)://([^/?#]++)(/[^#]*+|\?[^#]*+|)", re.IGNORECASE)
 _LENGTH = re.compile(rb"[0-9]{1,18}")  # 18 digits stay below 2^63
 _END = b"\r\n\r\n"
+_NOTHING = FixedBody(0)  # done from the start, so that all may share it
 
 # llhttp knows a fixed list of methods and refuses others; Vault's LIST is among the others. The
 # grammar above has vetted the token, and in a head no method but CONNECT changes anything.
@@ -234,7 +235,7 @@ def _body(lengths: list[bytes], codings: list[bytes], modern: bool, limits: Limi
             raise RefusedError(501, "transfer_coding", "only the chunked coding is implemented")
         return ChunkedBody(limits.body_bytes)
     if not lengths:
-        return FixedBody(0)
+        return _NOTHING
     if len(lengths) > 1 or not _LENGTH.fullmatch(lengths[0]):
         raise RefusedError(400, "bad_framing", "request length is ambiguous")
     length = int(lengths[0])

@@ -48,7 +48,7 @@ class Exchange:
         self._waiting = False  # a task is inside `_disconnected`
         self._failed = False
         self._refusal: RefusedError | None = None  # the body was not acceptable
-        self._pace = Pace(connection.shared.limits, connection.shared.pulse)
+        self._pace: Pace | None = None  # there once a body is waited for
         self._response = Response(
             head.method, head.version, head.keep_alive, connection.shared.pulse.date_line
         )
@@ -168,8 +168,9 @@ class Exchange:
 
     async def _receive_in_time(self) -> bytes:
         """One read, at the pace that the limits ask for."""
-        transport, pace = self._transport, self._pace
-        transport.read_by = self._connection.shared.pulse.after(pace.wait())
+        transport, shared = self._transport, self._connection.shared
+        pace = self._pace = self._pace or Pace(shared.limits, shared.pulse)
+        transport.read_by = shared.pulse.after(pace.wait())
         data = await self._wait_for_client()
         transport.read_by = NEVER
         if not data and transport.read_expired:

@@ -169,18 +169,15 @@ class ServerHandle:
             nursery.cancel_scope.cancel()
 
     async def _beat(self) -> None:
-        pulse, admission, meter = self._shared.pulse, self._shared.admission, BusyMeter()
-        trio.lowlevel.add_instrument(meter)
-        try:
-            await self._tick(pulse, admission, meter)
-        finally:
-            trio.lowlevel.remove_instrument(meter)
+        with BusyMeter() as meter:
+            await self._tick(self._shared.pulse, self._shared.admission, meter)
 
     async def _tick(self, pulse: Pulse, admission: Admission, meter: BusyMeter) -> None:
         refused = 0
         while True:
             now = pulse.beat()
             admission.measure(meter.take())
+            meter.attend(wanted=admission.crowded)
             if admission.refused > refused:
                 report(
                     logging.WARNING,

@@ -176,7 +176,7 @@ class Transport:
         """Wait for the socket; comes back early after `tick`, `interrupt` or `abort`."""
         try:  # not `contextlib.suppress`: four calls, in every request
             await wait(self._sock)
-        except trio.ClosedResourceError:  # noqa: S110
+        except trio.ClosedResourceError:
             pass
 
 
