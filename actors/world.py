@@ -96,7 +96,7 @@ class SystemWorld:
     def now(self) -> int:
         """Unix nanoseconds. A wall clock that is set back stands still here until it catches up."""
         now = time.time_ns()
-        if now > self._last:  # `max` is a call more, and every request asks several times
+        if now > self._last:  # noqa: PLR1730  # `max` is a call more; a request asks eight times
             self._last = now
         return self._last
 

@@ -1,5 +1,6 @@
 """The server: one listener, one task a connection, one pulse, one way to stop."""
 
+import contextlib
 import errno
 import logging
 import socket
@@ -19,6 +20,7 @@ from protocols.http.h2_connection import H2Connection
 from protocols.http.limits import Limits
 from protocols.http.lull import Lull
 from protocols.http.pulse import Pulse
+from protocols.http.readiness import Readiness
 from protocols.http.scope import Address, App, Peer, Refuse, TurnAway
 from protocols.http.shared import Shared, refuse_as_json, turn_all_away
 from protocols.http.tls import TlsConfig, build_context
@@ -121,6 +123,7 @@ class ServerHandle:
         self._context = build_context(tls) if tls is not None else None
         self._on_connections = on_connections
         self._live: dict[Transport, H1Connection | H2Connection | Transport] = {}
+        self._readiness = Readiness()
         self._handshakes = trio.Semaphore(shared.limits.handshakes)
         self._draining = False
         self._empty = trio.lowlevel.ParkingLot()
@@ -162,11 +165,13 @@ class ServerHandle:
             self._context = build_context(self._tls)
 
     async def _run(self) -> None:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._beat)
-            nursery.start_soon(self._accept, nursery)
-            await self._stopped.wait()
-            nursery.cancel_scope.cancel()
+        with contextlib.closing(self._readiness):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._beat)
+                nursery.start_soon(self._readiness.run)
+                nursery.start_soon(self._accept, nursery)
+                await self._stopped.wait()
+                nursery.cancel_scope.cancel()
 
     async def _beat(self) -> None:
         with BusyMeter() as meter:
@@ -213,9 +218,11 @@ class ServerHandle:
             return
         shared = self._shared
         if self._context is None:
-            transport = Transport(sock, shared.limits, shared.pulse)
+            transport = Transport(sock, shared.limits, shared.pulse, self._readiness)
         else:
-            transport = TlsTransport(sock, shared.limits, shared.pulse, self._context)
+            transport = TlsTransport(
+                sock, shared.limits, shared.pulse, self._readiness, self._context
+            )
         self._live[transport] = transport
         nursery.start_soon(
             self._guard, transport, _address(sock.getpeername), _address(sock.getsockname)

@@ -11,7 +11,6 @@ import select
 import socket
 import ssl
 import struct
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import trio
@@ -19,6 +18,7 @@ import trio
 from protocols.http.errors import PeerLeftError
 from protocols.http.limits import Limits
 from protocols.http.pulse import NEVER, Pulse
+from protocols.http.readiness import Readiness
 
 _RECEIVE = 64 * 1024  # one read; also bounds what is parsed before the peer is asked for more
 _RECORD = 16 * 1024  # RFC 8446 section 5.1: no record holds more plain text
@@ -34,8 +34,11 @@ class Transport:
     `read_by` and `write_by` are the deadlines of the wait in hand; `tick` enforces both.
     """
 
-    def __init__(self, sock: socket.socket, limits: Limits, pulse: Pulse) -> None:
+    def __init__(
+        self, sock: socket.socket, limits: Limits, pulse: Pulse, readiness: Readiness
+    ) -> None:
         self._sock = sock
+        self._seat = readiness.seat(sock)
         self._limits = limits
         self._pulse = pulse
         self._unsent = bytearray()
@@ -57,7 +60,7 @@ class Transport:
         while not self._over():
             self._reading = True
             try:
-                await self._wait(trio.lowlevel.wait_readable)
+                await self._seat.wait()
             finally:
                 self._reading = False
             if self._interrupted:
@@ -68,9 +71,12 @@ class Transport:
             try:
                 data = self._sock.recv(_RECEIVE)
             except BlockingIOError:
+                self._seat.drained()
                 continue
             except OSError:
                 self.gone = True
+            if len(data) < _RECEIVE:
+                self._seat.drained()
             self.ended = not data
             break
         return data
@@ -93,8 +99,9 @@ class Transport:
     def close(self) -> None:
         """Close at once; what the kernel already holds is still delivered."""
         trio.lowlevel.notify_closing(self._sock)
-        self._sock.close()
         self.gone = True
+        self._seat.leave()
+        self._sock.close()
 
     async def finish(self) -> None:
         """End our side, then read away what the peer still sends, for `close_seconds` at most.
@@ -119,13 +126,13 @@ class Transport:
         elif now >= self.read_by:
             self.read_by = NEVER
             self.read_expired = True
-            trio.lowlevel.notify_closing(self._sock)
+            self._seat.wake()
 
     def interrupt(self) -> None:
         """Make a pending receive return b"" without harm to the connection."""
         if self._reading:
             self._interrupted = True
-            trio.lowlevel.notify_closing(self._sock)
+            self._seat.wake()
 
     def abort(self) -> None:
         """Cut the peer: pending calls end, and the close that follows is a reset."""
@@ -134,6 +141,7 @@ class Transport:
             with contextlib.suppress(OSError):
                 self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
             trio.lowlevel.notify_closing(self._sock)
+            self._seat.wake()
 
     def peer_left(self) -> bool:
         """Whether the peer has ended its side, asked of the kernel without reading."""
@@ -155,7 +163,8 @@ class Transport:
         try:
             while self._unsent:
                 if not self.gone:
-                    await self._wait(trio.lowlevel.wait_writable)
+                    with contextlib.suppress(trio.ClosedResourceError):  # `abort`, `close`
+                        await trio.lowlevel.wait_writable(self._sock)
                 del self._unsent[: self._try_send(self._unsent)]
         finally:
             self.write_by = NEVER
@@ -172,21 +181,19 @@ class Transport:
             self.abort()
             raise PeerLeftError from error
 
-    async def _wait(self, wait: Callable[[socket.socket], Awaitable[None]]) -> None:
-        """Wait for the socket; comes back early after `tick`, `interrupt` or `abort`."""
-        try:  # not `contextlib.suppress`: four calls, in every request
-            await wait(self._sock)
-        except trio.ClosedResourceError:
-            pass
-
 
 class TlsTransport(Transport):
     """The same over TLS; `handshake` comes first."""
 
     def __init__(
-        self, sock: socket.socket, limits: Limits, pulse: Pulse, context: ssl.SSLContext
+        self,
+        sock: socket.socket,
+        limits: Limits,
+        pulse: Pulse,
+        readiness: Readiness,
+        context: ssl.SSLContext,
     ) -> None:
-        super().__init__(sock, limits, pulse)
+        super().__init__(sock, limits, pulse, readiness)
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)

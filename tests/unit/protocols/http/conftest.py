@@ -19,6 +19,7 @@ from protocols.http.h2_connection import H2Connection
 from protocols.http.limits import Limits
 from protocols.http.lull import Lull
 from protocols.http.pulse import Pulse
+from protocols.http.readiness import Readiness
 from protocols.http.scope import App, Headers, Peer
 from protocols.http.shared import Shared, refuse_as_json, turn_all_away
 from protocols.http.transport import Transport
@@ -207,7 +208,17 @@ def clock() -> trio.testing.MockClock:
 
 
 @pytest.fixture
-async def wired(nursery: trio.Nursery, pair: tuple[socket.socket, socket.socket]) -> Wired:
+async def readiness(nursery: trio.Nursery) -> Readiness:
+    """At work."""
+    made = Readiness()
+    nursery.start_soon(made.run)
+    return made
+
+
+@pytest.fixture
+async def wired(
+    nursery: trio.Nursery, pair: tuple[socket.socket, socket.socket], readiness: Readiness
+) -> Wired:
     """Wire a client to a connection that serves `app` within the limits named."""
 
     async def start(
@@ -215,7 +226,7 @@ async def wired(nursery: trio.Nursery, pair: tuple[socket.socket, socket.socket]
     ) -> Wire:
         bounds = Limits(**limits)  # type: ignore[arg-type]  # ints and floats, by name
         pulse = Pulse(bounds, None)
-        transport = Transport(pair[0], bounds, pulse)
+        transport = Transport(pair[0], bounds, pulse, readiness)
         admission, bodies = Admission(bounds), Bodies(bounds)
         shared = Shared(
             app, bounds, pulse, refuse_as_json, admission, bodies,

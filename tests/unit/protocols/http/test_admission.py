@@ -72,6 +72,23 @@ def test_one_odd_second_does_not_move_it_far() -> None:
     assert admission.limit == 50
 
 
+def test_what_nobody_measured_says_nothing() -> None:
+    """The limit stays, and those that ended unwatched are not put down to the next measurement."""
+    admission = Admission(LIMITS)
+    _done(admission, 1000)
+    admission.measure(None)
+    _done(admission, 1000)
+    admission.measure(1.0)
+    assert admission.limit == 100
+
+
+def test_a_crowd_is_told_before_the_limit() -> None:
+    """From a quarter of the floor on it is worth knowing what a request costs."""
+    admission = _filled(Admission(LIMITS), 1)
+    assert not admission.crowded
+    assert _filled(admission, 1).crowded
+
+
 def test_refusals_are_counted() -> None:
     """For the metric."""
     admission = Admission(LIMITS)

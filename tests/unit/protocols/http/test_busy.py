@@ -30,6 +30,8 @@ def test_work_counts_and_waiting_does_not() -> None:
 
     async def main() -> None:
         meter = BusyMeter()
+        assert meter.take() is None
+        meter.attend(wanted=True)
         clock.time = 2.0  # two seconds of work
         meter.before_io_wait(1.0)
         clock.time = 5.0  # three of waiting
@@ -40,15 +42,19 @@ def test_work_counts_and_waiting_does_not() -> None:
         meter.before_io_wait(0.0)
         meter.after_io_wait(0.0)
         assert meter.take() == 0.5
+        meter.attend(wanted=False)
+        assert meter.take() is None
 
     trio.run(main, clock=clock)
 
 
 async def test_trio_tells_it() -> None:
     """As an instrument of the loop it sees the turns."""
-    meter = BusyMeter()
-    trio.lowlevel.add_instrument(meter)
-    began = trio.current_time()
-    await trio.sleep(0.02)
-    trio.lowlevel.remove_instrument(meter)
-    assert meter.take() < trio.current_time() - began
+    with BusyMeter() as meter:
+        meter.attend(wanted=True)
+        began = trio.current_time()
+        await trio.sleep(0.02)
+        busy = meter.take()
+        assert busy is not None
+        assert busy < trio.current_time() - began
+    assert meter.take() is None

@@ -11,6 +11,7 @@ import trustme
 from protocols.http.errors import PeerLeftError
 from protocols.http.limits import Limits
 from protocols.http.pulse import Pulse
+from protocols.http.readiness import Readiness
 from protocols.http.transport import TlsTransport, Transport
 
 Pair = tuple[socket.socket, socket.socket]
@@ -32,9 +33,9 @@ def ticking(nursery: trio.Nursery, transport: Transport, pulse: Pulse) -> None:
     nursery.start_soon(beat)
 
 
-async def test_bytes_go_both_ways(pair: Pair) -> None:
+async def test_bytes_go_both_ways(pair: Pair, readiness: Readiness) -> None:
     """What one side sends the other receives; the end is an empty read."""
-    transport = Transport(pair[0], Limits(), Pulse(Limits(), None))
+    transport = Transport(pair[0], Limits(), Pulse(Limits(), None), readiness)
     async with client_of(pair) as client:
         await client.send_all(b"ping")
         assert await transport.receive() == b"ping"
@@ -49,9 +50,11 @@ async def test_bytes_go_both_ways(pair: Pair) -> None:
     transport.close()
 
 
-async def test_large_output_waits_for_its_reader(pair: Pair, nursery: trio.Nursery) -> None:
+async def test_large_output_waits_for_its_reader(
+    pair: Pair, readiness: Readiness, nursery: trio.Nursery
+) -> None:
     """Nothing is lost when the kernel takes only part."""
-    transport = Transport(pair[0], Limits(), Pulse(Limits(), None))
+    transport = Transport(pair[0], Limits(), Pulse(Limits(), None), readiness)
     body = bytes(range(256)) * 4_000
     got = bytearray()
     async with client_of(pair) as client:
@@ -67,11 +70,11 @@ async def test_large_output_waits_for_its_reader(pair: Pair, nursery: trio.Nurse
 
 
 async def test_late_read_ends_empty(
-    pair: Pair, nursery: trio.Nursery, clock: trio.testing.MockClock
+    pair: Pair, readiness: Readiness, nursery: trio.Nursery, clock: trio.testing.MockClock
 ) -> None:
     """After `read_by` a read returns b"" and the connection can still be answered."""
     pulse = Pulse(Limits(), None)
-    transport = Transport(pair[0], Limits(), pulse)
+    transport = Transport(pair[0], Limits(), pulse, readiness)
     ticking(nursery, transport, pulse)
     transport.read_by = pulse.after(5)
     began = trio.current_time()
@@ -85,12 +88,12 @@ async def test_late_read_ends_empty(
 
 
 async def test_slow_reader_is_cut(
-    pair: Pair, nursery: trio.Nursery, clock: trio.testing.MockClock
+    pair: Pair, readiness: Readiness, nursery: trio.Nursery, clock: trio.testing.MockClock
 ) -> None:
     """A client that does not read holds a sender for a bounded time, then is gone."""
     limits = Limits(write_seconds=5, write_rate=100_000)
     pulse = Pulse(limits, None)
-    transport = Transport(pair[0], limits, pulse)
+    transport = Transport(pair[0], limits, pulse, readiness)
     ticking(nursery, transport, pulse)
     began = trio.current_time()
     with pytest.raises(PeerLeftError):
@@ -104,9 +107,9 @@ async def test_slow_reader_is_cut(
     pair[1].close()
 
 
-async def test_peer_that_is_gone_is_said_to_be(pair: Pair) -> None:
+async def test_peer_that_is_gone_is_said_to_be(pair: Pair, readiness: Readiness) -> None:
     """A send to nobody raises, and `peer_left` knows it before that."""
-    transport = Transport(pair[0], Limits(), Pulse(Limits(), None))
+    transport = Transport(pair[0], Limits(), Pulse(Limits(), None), readiness)
     assert not transport.peer_left()
     pair[1].send(b"unread")
     pair[1].close()
@@ -116,9 +119,11 @@ async def test_peer_that_is_gone_is_said_to_be(pair: Pair) -> None:
     transport.close()
 
 
-async def test_interrupt_ends_only_a_read_that_waits(pair: Pair, nursery: trio.Nursery) -> None:
+async def test_interrupt_ends_only_a_read_that_waits(
+    pair: Pair, readiness: Readiness, nursery: trio.Nursery
+) -> None:
     """An interrupt without a reader does nothing to the next read."""
-    transport = Transport(pair[0], Limits(), Pulse(Limits(), None))
+    transport = Transport(pair[0], Limits(), Pulse(Limits(), None), readiness)
     transport.interrupt()
     got: list[bytes] = []
 
@@ -139,9 +144,11 @@ async def test_interrupt_ends_only_a_read_that_waits(pair: Pair, nursery: trio.N
     transport.close()
 
 
-async def test_sends_at_once_keep_their_order(pair: Pair, nursery: trio.Nursery) -> None:
+async def test_sends_at_once_keep_their_order(
+    pair: Pair, readiness: Readiness, nursery: trio.Nursery
+) -> None:
     """While one send waits, another's bytes queue behind it, whole."""
-    transport = Transport(pair[0], Limits(), Pulse(Limits(), None))
+    transport = Transport(pair[0], Limits(), Pulse(Limits(), None), readiness)
     nursery.start_soon(transport.send, b"a" * 500_000)
     await trio.testing.wait_all_tasks_blocked()
     await transport.send(b"b" * 10)
@@ -154,12 +161,12 @@ async def test_sends_at_once_keep_their_order(pair: Pair, nursery: trio.Nursery)
 
 
 async def test_finish_reads_away_a_bounded_rest(
-    pair: Pair, nursery: trio.Nursery, clock: trio.testing.MockClock
+    pair: Pair, readiness: Readiness, nursery: trio.Nursery, clock: trio.testing.MockClock
 ) -> None:
     """A refused client may go on sending for a while, so that it gets to read why."""
     limits = Limits(close_seconds=4)
     pulse = Pulse(limits, None)
-    transport = Transport(pair[0], limits, pulse)
+    transport = Transport(pair[0], limits, pulse, readiness)
     ticking(nursery, transport, pulse)
     client = client_of(pair)
     await client.send_all(b"more")
@@ -187,17 +194,22 @@ def contexts() -> tuple[ssl.SSLContext, ssl.SSLContext]:
     return server, client
 
 
-def secure(pair: Pair, server: ssl.SSLContext, limits: Limits | None = None) -> TlsTransport:
+def secure(
+    pair: Pair, readiness: Readiness, server: ssl.SSLContext, limits: Limits | None = None
+) -> TlsTransport:
     """The transport under test."""
     limits = limits or Limits()
-    return TlsTransport(pair[0], limits, Pulse(limits, None), server)
+    return TlsTransport(pair[0], limits, Pulse(limits, None), readiness, server)
 
 
 async def test_tls_bytes_go_both_ways(
-    pair: Pair, contexts: tuple[ssl.SSLContext, ssl.SSLContext], nursery: trio.Nursery
+    pair: Pair,
+    readiness: Readiness,
+    contexts: tuple[ssl.SSLContext, ssl.SSLContext],
+    nursery: trio.Nursery,
 ) -> None:
     """The same over TLS, in pieces larger than a record; close_notify is the end."""
-    transport = secure(pair, contexts[0])
+    transport = secure(pair, readiness, contexts[0])
     client = trio.SSLStream(
         client_of(pair), contexts[1], server_hostname="agent.test", https_compatible=True
     )
@@ -224,10 +236,13 @@ async def test_tls_bytes_go_both_ways(
 
 
 async def test_close_notify_ends_though_tcp_stays(
-    pair: Pair, contexts: tuple[ssl.SSLContext, ssl.SSLContext], nursery: trio.Nursery
+    pair: Pair,
+    readiness: Readiness,
+    contexts: tuple[ssl.SSLContext, ssl.SSLContext],
+    nursery: trio.Nursery,
 ) -> None:
     """RFC 8446 section 6.1: nothing comes after close_notify, so nothing is waited for."""
-    transport = secure(pair, contexts[0])
+    transport = secure(pair, readiness, contexts[0])
     client = trio.SSLStream(client_of(pair), contexts[1], server_hostname="agent.test")
     nursery.start_soon(client.do_handshake)
     await transport.handshake(trio.Semaphore(1))
@@ -242,10 +257,10 @@ async def test_close_notify_ends_though_tcp_stays(
 
 @pytest.mark.parametrize("data", [b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01\x00\x05hello", b""])
 async def test_failed_handshake_is_the_peers_end(
-    pair: Pair, contexts: tuple[ssl.SSLContext, ssl.SSLContext], data: bytes
+    pair: Pair, readiness: Readiness, contexts: tuple[ssl.SSLContext, ssl.SSLContext], data: bytes
 ) -> None:
     """Plain text, garbage or silence where a handshake should be: PeerLeftError, nothing else."""
-    transport = secure(pair, contexts[0])
+    transport = secure(pair, readiness, contexts[0])
     client = client_of(pair)
     if data:
         await client.send_all(data)
@@ -258,6 +273,7 @@ async def test_failed_handshake_is_the_peers_end(
 
 async def test_slow_handshake_is_cut(
     pair: Pair,
+    readiness: Readiness,
     contexts: tuple[ssl.SSLContext, ssl.SSLContext],
     nursery: trio.Nursery,
     clock: trio.testing.MockClock,
@@ -265,7 +281,7 @@ async def test_slow_handshake_is_cut(
     """A client that says nothing holds a slot for `handshake_seconds`."""
     limits = Limits(handshake_seconds=3)
     pulse = Pulse(limits, None)
-    transport = TlsTransport(pair[0], limits, pulse, contexts[0])
+    transport = TlsTransport(pair[0], limits, pulse, readiness, contexts[0])
     ticking(nursery, transport, pulse)
     began = trio.current_time()
     with pytest.raises(PeerLeftError):
@@ -276,10 +292,13 @@ async def test_slow_handshake_is_cut(
 
 
 async def test_garbage_after_the_handshake_ends_the_session(
-    pair: Pair, contexts: tuple[ssl.SSLContext, ssl.SSLContext], nursery: trio.Nursery
+    pair: Pair,
+    readiness: Readiness,
+    contexts: tuple[ssl.SSLContext, ssl.SSLContext],
+    nursery: trio.Nursery,
 ) -> None:
     """A record that does not authenticate is the end, not an exception."""
-    transport = secure(pair, contexts[0])
+    transport = secure(pair, readiness, contexts[0])
     client = trio.SSLStream(client_of(pair), contexts[1], server_hostname="agent.test")
     nursery.start_soon(client.do_handshake)
     await transport.handshake(trio.Semaphore(1))
@@ -292,10 +311,13 @@ async def test_garbage_after_the_handshake_ends_the_session(
 
 
 async def test_handshakes_wait_for_their_turn(
-    pair: Pair, contexts: tuple[ssl.SSLContext, ssl.SSLContext], nursery: trio.Nursery
+    pair: Pair,
+    readiness: Readiness,
+    contexts: tuple[ssl.SSLContext, ssl.SSLContext],
+    nursery: trio.Nursery,
 ) -> None:
     """A hello is not computed on before its turn; a silent client never takes one."""
-    transport, turns, done = secure(pair, contexts[0]), trio.Semaphore(1), trio.Event()
+    transport, turns, done = secure(pair, readiness, contexts[0]), trio.Semaphore(1), trio.Event()
     client = trio.SSLStream(client_of(pair), contexts[1], server_hostname="agent.test")
 
     async def handshake() -> None:
@@ -316,10 +338,13 @@ async def test_handshakes_wait_for_their_turn(
 
 
 async def test_a_turn_that_comes_too_late_is_not_used(
-    pair: Pair, contexts: tuple[ssl.SSLContext, ssl.SSLContext], nursery: trio.Nursery
+    pair: Pair,
+    readiness: Readiness,
+    contexts: tuple[ssl.SSLContext, ssl.SSLContext],
+    nursery: trio.Nursery,
 ) -> None:
     """Whoever was cut while it waited costs no computation any more."""
-    transport, turns, left = secure(pair, contexts[0]), trio.Semaphore(0), trio.Event()
+    transport, turns, left = secure(pair, readiness, contexts[0]), trio.Semaphore(0), trio.Event()
 
     async def handshake() -> None:
         with pytest.raises(PeerLeftError):

@@ -1,0 +1,105 @@
+"""Which sockets have something to read: asked of the kernel for all of them at once.
+
+Trio registers a socket anew for each wait: a system call and some twenty Python calls, in every
+request. Here a socket is registered once, edge-triggered, in an epoll of the server's own, which
+Trio waits for as for any descriptor: one wait for all that became readable in a turn of the loop.
+"""
+
+import select
+import socket
+from typing import NoReturn
+
+import trio
+from trio.lowlevel import Abort, RaiseCancelT, Task, current_task, reschedule, wait_task_rescheduled
+
+_EVENTS = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLET
+_ENDED = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
+
+
+class Seat:
+    """One socket's place: whether it can be read, and the task that waits for it.
+
+    An edge is told once (epoll(7)), so `ready` stays true until `drained` says that the kernel has
+    no more; a socket whose peer has ended its side has an end to read for ever.
+    """
+
+    __slots__ = ("_ended", "_fd", "_readiness", "_task", "ready")
+
+    def __init__(self, readiness: "Readiness", fd: int) -> None:
+        self._readiness = readiness
+        self._fd = fd
+        self._task: Task | None = None
+        self._ended = False
+        self.ready = True  # what came before it was registered is told by no edge
+
+    async def wait(self) -> None:
+        """Until there is something to read, or `wake`. Always a checkpoint.
+
+        Raises trio.BusyResourceError when another task waits already.
+        """
+        if self.ready:
+            await trio.lowlevel.checkpoint()
+            return
+        if self._task is not None:
+            raise trio.BusyResourceError("another task reads this socket already")
+        self._task = current_task()
+        await wait_task_rescheduled(self._abort)
+
+    def wake(self) -> None:
+        """End the wait in hand, if there is one, though nothing may have come."""
+        if self._task is not None:
+            task, self._task = self._task, None
+            reschedule(task)
+
+    def drained(self) -> None:
+        """A read got less than it asked for: there is no more until the next edge."""
+        self.ready = self._ended
+
+    def notice(self, events: int) -> None:
+        """An edge."""
+        self.ready = True
+        if events & _ENDED:
+            self._ended = True
+        self.wake()
+
+    def leave(self) -> None:
+        """Before the socket is closed; ends the wait in hand. May be repeated."""
+        self._readiness.remove(self._fd)
+        self.wake()
+
+    def _abort(self, _: RaiseCancelT) -> Abort:
+        self._task = None
+        return Abort.SUCCEEDED
+
+
+class Readiness:
+    """All sockets of one server. `run` has to run for any wait to end."""
+
+    def __init__(self) -> None:
+        self._epoll = select.epoll()
+        self._seats: dict[int, Seat] = {}
+
+    def seat(self, sock: socket.socket) -> Seat:
+        """Register a connected socket. Raises OSError when the system has no room for it."""
+        fd = sock.fileno()
+        self._epoll.register(fd, _EVENTS)
+        seat = self._seats[fd] = Seat(self, fd)
+        return seat
+
+    def remove(self, fd: int) -> None:
+        """Forget a socket, if it is known."""
+        if self._seats.pop(fd, None) is not None:
+            self._epoll.unregister(fd)
+
+    async def run(self) -> NoReturn:
+        """Wake whoever waits, until cancelled."""
+        seats, poll = self._seats, self._epoll.poll
+        while True:
+            await trio.lowlevel.wait_readable(self._epoll.fileno())
+            for fd, events in poll(0):
+                if (seat := seats.get(fd)) is not None:
+                    seat.notice(events)
+
+    def close(self) -> None:
+        """Give up the epoll; all sockets have left and `run` has ended."""
+        self._epoll.close()

@@ -1,0 +1,96 @@
+"""Nobody sleeps through what came, and nobody reads what is not his."""
+
+import socket
+
+import pytest
+import trio
+import trio.testing
+
+from protocols.http.readiness import Readiness, Seat
+
+Pair = tuple[socket.socket, socket.socket]
+
+
+async def _drained(seat: Seat) -> None:
+    """A new seat is ready once, for what came before it; a read that finds nothing says so."""
+    await seat.wait()
+    seat.drained()
+
+
+async def test_what_comes_wakes_who_waits(pair: Pair, readiness: Readiness) -> None:
+    """A wait ends when there is something to read, and not before."""
+    seat = readiness.seat(pair[0])
+    await _drained(seat)
+    with trio.move_on_after(0.02) as nothing:
+        await seat.wait()
+    assert nothing.cancelled_caught
+    pair[1].send(b"x")
+    with trio.fail_after(5):
+        await seat.wait()
+    assert pair[0].recv(10) == b"x"
+    seat.leave()
+
+
+async def test_what_came_while_nobody_waited_is_not_missed(
+    pair: Pair, readiness: Readiness
+) -> None:
+    """An edge is told once; it is kept until a read has found the end."""
+    seat = readiness.seat(pair[0])
+    await _drained(seat)
+    pair[1].send(b"x")
+    await trio.testing.wait_all_tasks_blocked(0.01)
+    with trio.fail_after(5):
+        await seat.wait()
+        await seat.wait()  # not drained: there may be more
+    seat.leave()
+
+
+async def test_the_end_stays_readable(pair: Pair, readiness: Readiness) -> None:
+    """Data and the peer's end can come as one edge: after the data the end is still there."""
+    seat = readiness.seat(pair[0])
+    await _drained(seat)
+    pair[1].send(b"x")
+    pair[1].shutdown(socket.SHUT_WR)
+    with trio.fail_after(5):
+        await seat.wait()
+        assert pair[0].recv(10) == b"x"
+        seat.drained()
+        await seat.wait()
+    assert pair[0].recv(10) == b""
+    seat.leave()
+
+
+async def test_a_wait_can_be_ended_and_another_begun(
+    pair: Pair, readiness: Readiness, nursery: trio.Nursery
+) -> None:
+    """`wake`, `leave` and a cancellation end it; a second reader at a time is refused."""
+    seat = readiness.seat(pair[0])
+    await _drained(seat)
+    ended: list[str] = []
+
+    async def wait(name: str) -> None:
+        await seat.wait()
+        ended.append(name)
+
+    for name, end in (("wake", seat.wake), ("leave", seat.leave)):
+        nursery.start_soon(wait, name)
+        await trio.testing.wait_all_tasks_blocked()
+        with pytest.raises(trio.BusyResourceError):
+            await seat.wait()
+        end()
+        await trio.testing.wait_all_tasks_blocked()
+    assert ended == ["wake", "leave"]
+    seat.leave()
+    with trio.move_on_after(0) as cancelled:
+        await seat.wait()
+    assert cancelled.cancelled_caught
+    seat.wake()  # nobody is there
+
+
+async def test_an_edge_of_one_that_left_is_nobodys(pair: Pair, readiness: Readiness) -> None:
+    """It may have been told already when the socket left."""
+    seat = readiness.seat(pair[0])
+    pair[1].send(b"x")
+    readiness.remove(pair[0].fileno())
+    await trio.testing.wait_all_tasks_blocked(0.01)
+    seat.leave()
