@@ -1,13 +1,15 @@
 """Reading a log that is being written, from any record on, across rotations."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
 
-from vault.audit.layout import Layout, first_record, read_lines
-from vault.audit.record import Segment, body_as
+from vault.audit.layout import Layout, first_record
+from vault.audit.record import MAX_LINE, Segment, body_as
+
+_BLOCK: Final = MAX_LINE + 1  # bytes of one read: some 350 records, and at least one
 
 
 class Outline(Struct, frozen=True):
@@ -64,19 +66,25 @@ class Tail:
 
     def _read(self, until: int, limit: int) -> list[Outline]:
         records: list[Outline] = []
-        offset = self._offset
-        for line in read_lines(self._path(), offset):
-            entry = _decode(line.data) if line.whole and len(records) < limit else None
-            if entry is None or entry.seq >= until:
-                break
-            offset += len(line.data) + 1
-            if entry.seq > self._seq + len(records):
-                raise ValueError(f"record {self._seq + len(records)} is not where it should be")
-            if entry.seq >= self._seq:
-                records.append(entry)
-        self._offset = offset
-        self._seq = records[-1].seq + 1 if records else self._seq
+        while lines := self._lines():
+            for line in lines:
+                entry = _decode(line)
+                if entry.seq >= until or len(records) == limit:
+                    return records
+                if entry.seq > self._seq:
+                    raise ValueError(f"record {self._seq} is not where it should be")
+                if entry.seq == self._seq:
+                    records.append(entry)
+                    self._seq += 1
+                self._offset += len(line) + 1
         return records
+
+    def _lines(self) -> list[bytes]:
+        """The next whole lines; none while the next one is still being written."""
+        with self._path().open("rb") as file:
+            file.seek(self._offset)
+            block = file.read(_BLOCK)
+        return block[: block.rfind(b"\n") + 1].split(b"\n")[:-1]
 
     def _path(self) -> Path:
         closed = self._layout.closed(self._number)

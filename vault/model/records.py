@@ -186,7 +186,7 @@ class SystemRow(Struct, frozen=True, kw_only=True):
     value: bytes
 
 
-class AuditRow(Struct, frozen=True, kw_only=True):
+class AuditRow(Struct, frozen=True):
     """An event of the audit log as queries find it; the log itself is the record, this its index.
 
     Its key is `(log, seq)`: the log's vault id and the record's number in it.

@@ -32,9 +32,7 @@ REST: Final = 0.1  # seconds between transactions: the machine is the requests',
 LAG: Final = 25_000  # records; the further behind, the shorter the rest, and from here on none
 CATCH_UP: Final = 1.0  # seconds that a search waits for what was in the log when it was asked
 RETRY: Final = 1.0  # seconds until a database that failed is tried again
-_NAMES: Final = tuple(
-    name for name in AuditRow.__struct_fields__ if name not in {"log", "seq", "time"}
-)
+_NAMES: Final = AuditRow.__struct_fields__[3:]  # behind log, seq and time, which a row begins with
 _decode_event: Final = msgspec.json.Decoder(
     msgspec.defstruct("_Event", [(name, str, "") for name in _NAMES])
 ).decode
@@ -175,8 +173,7 @@ class Index:
         # One look at all of them: hardly any is long, and next to none holds NUL.
         if max(map(len, texts)) * 4 > NAME_BYTES or "\0" in "".join(texts):
             texts = tuple(map(_fit, texts))
-        named = dict(zip(_NAMES, texts, strict=True))
-        return AuditRow(log=self._log, seq=entry.seq, time=_instant(entry.time), **named)
+        return AuditRow(self._log, entry.seq, _instant(entry.time), *texts)
 
 
 class _Chunk(NamedTuple):
