@@ -1,7 +1,6 @@
 """Request bodies on HTTP/1.1: how many bytes belong to this message, and which.
 
-httptools cannot say where a message ended, and a server that reads past the end hands the rest to
-the wrong request. So the head goes to httptools alone, and the body is cut here, strictly.
+A server that reads past the end hands the rest to the wrong request, so all of it is strict.
 """
 
 import re

@@ -35,6 +35,9 @@ class SharedBuckets(TokenBuckets):
 
     def _place(self, tag: int) -> int:
         words = self._words
+        first = tag % BUCKETS * 2
+        if words[first] == tag:  # nearly always
+            return first
         places = [(tag + i) % BUCKETS * 2 for i in range(_PROBES)]
         for place in places:
             if words[place] == tag or not words[place]:

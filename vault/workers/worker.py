@@ -10,6 +10,7 @@ import msgspec
 import trio
 
 from actors import SystemWorld, World
+from actors.collector import settle
 from protocols.http import Listener, ServerHandle
 from protocols.http.errors import TlsConfigError
 from vault.config import Settings
@@ -89,6 +90,7 @@ async def _work(settings: Settings, listen: Listen, spawn: Spawn, fds: list[int]
         bound = Listener(socket.socket(fileno=listener), gives_way=others.are_freer)
         worker.handle = await nursery.start(listen, app, settings, world, bound)
         others.mine = worker.handle.connections
+        settle()
         worker.control.post(Serving())
         nursery.start_soon(worker.count)
         await _until_closed(worker.obey)
