@@ -1,3 +1,4 @@
+import { useState } from "preact/hooks";
 import { me } from "../lib/session";
 import { Card, Facts } from "../parts/card";
 import { Page } from "../parts/page";
@@ -8,16 +9,17 @@ import { Sessions } from "./settings/sessions";
 
 /** One's own account, and how this browser shows things. */
 export default function Settings() {
+  const [ended, setEnded] = useState(0); // how often what was signed in elsewhere has ended
   return (
     <Page title="Settings">
       <div class="stack">
         <div class="masonry">
           <Account />
           <Look />
-          <SecondFactor />
+          <SecondFactor replaced={() => setEnded(ended + 1)} />
           <Password />
         </div>
-        <Sessions />
+        <Sessions key={ended} />
       </div>
     </Page>
   );

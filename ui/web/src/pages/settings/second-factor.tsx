@@ -25,8 +25,8 @@ export interface Codes {
 
 const FEW = 3; // recovery codes that are left
 
-/** Codes of an authenticator beside the password: set up, renewed, taken away. */
-export function SecondFactor() {
+/** Codes of an authenticator beside the password: set up, renewed, replaced, taken away. */
+export function SecondFactor({ replaced }: { replaced: () => void }) {
   const found = useGet<Standing>("second-factor");
   const [codes, setCodes] = useState<string[] | null>(null);
   const keep = (made: string[]) => {
@@ -40,7 +40,11 @@ export function SecondFactor() {
       ) : (
         <Await of={found}>
           {now =>
-            now.active ? <Active now={now} found={found} keep={keep} /> : <SetUp keep={keep} />
+            now.active ? (
+              <Active now={now} found={found} keep={keep} replaced={replaced} />
+            ) : (
+              <SetUp keep={keep} />
+            )
           }
         </Await>
       )}
@@ -99,9 +103,10 @@ interface ActiveProps {
   now: Standing;
   found: Loaded<Standing>;
   keep: (codes: string[]) => void;
+  replaced: () => void;
 }
 
-function Active({ now, found, keep }: ActiveProps) {
+function Active({ now, found, keep, replaced }: ActiveProps) {
   const [asks, setAsks] = useState(false);
   const [replaces, setReplaces] = useState(false);
   const renew = () =>
@@ -115,7 +120,13 @@ function Active({ now, found, keep }: ActiveProps) {
     found.reload();
     await resume();
   };
-  if (replaces) return <Replace keep={keep} cancel={() => setReplaces(false)} />;
+  if (replaces) {
+    const changed = (codes: string[]) => {
+      keep(codes);
+      replaced();
+    };
+    return <Replace keep={changed} cancel={() => setReplaces(false)} />;
+  }
   return (
     <div class="stack">
       {now.recovery_codes <= FEW && (
