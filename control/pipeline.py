@@ -3,7 +3,8 @@
     1 authenticate → 2 authorize → 3 record intent → 4 handle → 5 record outcome → 6 reply
 
 A mutation's intent is durable before anything changes, its outcome before the caller hears of it.
-Reads are not on record, refusals to somebody who is known are; so are logins, good and bad.
+Reads are not on record; refusals to somebody who is known are, so are logins, good and bad, and
+what another site's page tries.
 """
 
 import logging
@@ -87,7 +88,7 @@ class Pipeline:
 
     async def _refused(self, op: Operation, caller: Caller, error: Exception) -> ControlError:
         told = _told(op, error)
-        if caller is NOBODY:
+        if caller is NOBODY and not (op.public and isinstance(told, AuthorizationError)):
             return told
         if isinstance(told, ForeignError):
             # On the caller's own trail: another organization's is not a stranger's to write to.

@@ -19,6 +19,7 @@ from control.api.ops import Ops
 from control.api.plane import Plane
 from control.api.web import build
 from control.app import with_pages
+from control.collector import settle
 from control.config.load import dev_settings
 from control.genesis import dev_authority
 from control.live.door import Door
@@ -133,6 +134,7 @@ async def stage(count: int, hours: float = 1) -> AsyncIterator[Stage]:
             made = Stage(plane, hub, ahead, fleet)
             for _ in range(WARM + POINTS):
                 made.step()
+            settle()  # as a control plane does before it serves
             await nursery.start(hub.run)
             app = build(plane)
             app.nursery = nursery

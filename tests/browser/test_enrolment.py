@@ -74,7 +74,7 @@ def test_a_token_lets_an_agent_in(visit: Visiting, estate: Estate, tmp_path: Pat
 def test_who_asks_to_join_waits_for_a_person(
     visit: Visiting, estate: Estate, tmp_path: Path
 ) -> None:
-    """It appears by itself; the wrong fingerprint does not let it in; it is turned away."""
+    """By itself in the list; not by a wrong fingerprint; turned away; let in by the right one."""
     minted = estate.plane.want(
         201, "POST", "organizations/acme/enrolment-tokens", {"vault": "unused"}
     )
@@ -98,5 +98,20 @@ def test_who_asks_to_join_waits_for_a_person(
             press(window, "Refuse")
             window.see("It is turned away")
             assert asking.wait(30) != 0
+        command[command.index(str(tmp_path))] = str(tmp_path / "again")
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as asking:
+            assert asking.stdout is not None
+            told = next(line for line in asking.stdout if b"fingerprint" in line).decode()
+            press(window, "Let in…")
+            page.get_by_label("Fingerprint").fill(told.split()[-1])
+            page.get_by_role("textbox", name="Name").fill("stranger")
+            press(window, "Let in")
+            window.see("stranger is let in")
+            assert asking.wait(30) == 0
+        window.go("/agents/stranger")
+        expect(page.get_by_role("region", name="Agent", exact=True)).to_contain_text("Active")
+        press(window, "Retire…")
+        press(window, "Retire")
+        expect(page.locator(".page-head")).to_contain_text("Retired")
         assert all("40" in fault for fault in window.faults), window.faults
         window.faults.clear()

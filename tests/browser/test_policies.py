@@ -1,6 +1,7 @@
 """Policies in a real browser: written, checked, brought to agents, taken back."""
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -116,6 +117,29 @@ def test_a_policy_reaches_both_agents_and_is_taken_back(visit: Visiting) -> None
         expect(page.get_by_role("dialog")).to_contain_text("gets version 1 again")
         confirm(window, "Roll back")
         window.see("Rolled back")
+        agents_have(window, 1)
+
+
+def test_a_policy_that_agents_refuse_stops_by_itself(visit: Visiting, estate: Estate) -> None:
+    """The first refusal halts it, with the reason at the agent; rolled back, nobody has it."""
+    written(estate, "refused")
+    ask(estate, 200, "PUT", "policies/refused/targets", {"targets": [{"all": True}]})
+    ask(estate, 201, "POST", "policies/refused/rollouts", {"version": 1})
+    written(estate, "refused", {**RULE, "capabilities": ["fly"]})
+    with visit(scheme="dark") as window:
+        page = window.page
+        window.open("/policies/refused")
+        window.heading("refused")
+        agents_have(window, 1)
+        press(window, "Roll out…")
+        assert window.findings() == []
+        confirm(window, "Roll out")
+        expect(page.get_by_text(re.compile("^Halted: ")).first).to_be_visible()
+        refusals = page.get_by_role("group", name="Agents of this policy")
+        expect(refusals.get_by_role("row").filter(has_text="Refused").first).to_be_visible()
+        assert window.findings() == []
+        press(window, "Roll back…")
+        confirm(window, "Roll back")
         agents_have(window, 1)
 
 

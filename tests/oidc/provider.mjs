@@ -3,10 +3,12 @@
 //   node provider.mjs JSON   { client, secret, redirect, accounts: { ID: claims } }
 //
 // It prints its issuer on a line once it listens. Whoever asks it with `login_hint` is that account
-// at once: what a person would do at its pages is not what the tests are about.
+// at once; a person says at its page who they are. No password: that is not what tests are about.
 import { createServer } from "node:http";
 import Provider, { interactionPolicy } from "oidc-provider";
 
+const PAGE = `<!doctype html><html lang="en"><title>Provider</title><link rel="icon" href="data:,">
+<h1>Who are you?</h1><form><label>Account <input name="account"></label><button>Go on</button></form>`;
 const wanted = JSON.parse(process.argv[2]);
 
 const server = createServer();
@@ -38,7 +40,12 @@ const provider = new Provider(issuer, {
 server.on("request", async (request, response) => {
   if (!request.url.startsWith("/at/")) return provider.callback()(request, response);
   const { params, grantId } = await provider.interactionDetails(request, response);
-  const accountId = params.login_hint;
+  const said = new URL(request.url, issuer).searchParams.get("account");
+  const accountId = said ?? params.login_hint;
+  if (accountId === undefined) {
+    response.setHeader("Content-Type", "text/html; charset=utf-8");
+    return response.end(PAGE);
+  }
   if (!wanted.accounts[accountId]) {
     const error = { error: "access_denied" };
     return provider.interactionFinished(request, response, error);

@@ -2,7 +2,6 @@
 
 import json
 import signal
-from pathlib import Path
 
 import trio
 import trio_websocket as ws
@@ -69,30 +68,3 @@ async def code(socket: ws.WebSocketConnection) -> int:
         except ws.ConnectionClosed:
             assert socket.closed is not None  # what is known of the end
             return int(socket.closed.code)
-
-
-def test_a_feed_is_for_pages_of_our_own(tmp_path: Path) -> None:
-    """Refused before the upgrade without a session and from elsewhere; both on the trail."""
-    with own_folder() as folder:
-        plane = dev_plane(folder)
-        with running(plane):
-            plane.sign_in()
-            offer = {
-                "Connection": "Upgrade",
-                "Upgrade": "websocket",
-                "Sec-WebSocket-Version": "13",
-                "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
-            }
-            browser = Browser(plane)
-            for origin, cookie, status in (
-                (plane.address, False, 401), ("https://evil.test", True, 403),
-            ):  # fmt: skip
-                if cookie:
-                    browser.login(
-                        "platform", "admin", plane.output().split("password ")[1].split()[0]
-                    )
-                answer = browser.ask("GET", "live", headers={**offer, "Origin": origin})
-                assert answer.status == status, answer.body
-            trail = plane.want(200, "GET", "organizations/platform/audit")
-            refused = [row["code"] for row in trail if row["operation"] == "live.open"]
-            assert refused == ["origin", "unauthenticated"]

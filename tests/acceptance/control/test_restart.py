@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from tests.acceptance.agent import running
+from tests.acceptance.control.attack import DOCUMENT
 from tests.acceptance.control.plane import Plane, dev_plane
-from tests.acceptance.control.test_tenancy import DOCUMENT
 
 
 def test_policies_and_people_survive_a_kill(folder: Path) -> None:

@@ -94,6 +94,23 @@ async def test_a_cookie_changes_nothing_by_itself(plane: Plane) -> None:
     assert await plane.pipeline.run(asked, handle) == "done"
 
 
+async def test_what_another_site_tries_without_a_session_is_on_record(plane: Plane) -> None:
+    """Also where nothing else of the operation is: to begin a login for somebody, for instance."""
+
+    async def forged(_: Caller) -> None:
+        raise AuthorizationError("csrf", "from our own pages only")
+
+    async def absent(_: Caller) -> None:
+        raise NotFoundError("not_found", "nothing")
+
+    with pytest.raises(NotFoundError):
+        await plane.pipeline.run(operation(public=True), absent)
+    assert await phases(plane) == []
+    with pytest.raises(AuthorizationError):
+        await plane.pipeline.run(operation(public=True), forged)
+    assert await phases(plane) == [("outcome", "denied", "csrf")]
+
+
 async def test_what_is_dangerous_takes_a_fresh_proof(plane: Plane, world: FakeWorld) -> None:
     """Ten minutes after the login it is asked for again; what is not dangerous goes on."""
 

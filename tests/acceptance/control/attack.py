@@ -1,0 +1,340 @@
+"""What an attacker can read of the API: every operation, every text that a body may hold.
+
+It is taken from the served document, so that no endpoint and no field can be forgotten. Known by
+hand is only what the document cannot say: a body of each that is right but for what is planted.
+"""
+
+import copy
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from protocols.pki.contexts import pinned_context
+from tests.acceptance.agent import Answer, own_folder
+from tests.acceptance.control.linked import WORLD, Linked, ask
+from tests.acceptance.control.plane import API, PASSWORD, Plane
+from tests.oidc.provider import provider
+
+JSON = "application/json"
+RULE = {"effect": "allow", "paths": ["secret/*"], "capabilities": ["read"]}
+DOCUMENT = {"rules": [RULE]}
+NOTHING = "00000000-0000-4000-8000-000000000000"
+ALERT = "a" * 32
+
+Leaf = tuple[str, ...]
+"""Where a text stands in a body; `[]` is a list's first."""
+
+
+class Operation(NamedTuple):
+    """One of the document. `template` is below `/api/v1/`; `texts` are those of its body.
+
+    `query`: what may be asked, and the words that it may be if these are a closed list.
+    """
+
+    id: str
+    method: str
+    template: str
+    public: bool
+    texts: tuple[Leaf, ...]
+    query: dict[str, list[str]]
+    answers: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """As the trail has it."""
+        return self.id.replace("_", ".", 1)
+
+    @property
+    def mutates(self) -> bool:
+        """Whether it may change something."""
+        return self.method != "GET"
+
+    def path(self, org: str, things: dict[str, str]) -> str:
+        """With these ids."""
+        return self.template.replace("{org}", org).format(**things)
+
+
+def operations(plane: Plane) -> list[Operation]:
+    """Every one that is served."""
+    document = plane.want(200, "GET", "openapi.json", token="")
+    return [
+        _operation(document, path.removeprefix("/api/v1/"), method, said)
+        for path, methods in document["paths"].items()
+        for method, said in methods.items()
+    ]
+
+
+def _operation(document: Any, template: str, method: str, said: Any) -> Operation:
+    body = said.get("requestBody", {}).get("content", {}).get(JSON, {}).get("schema", {})
+    return Operation(
+        said["operationId"],
+        method.upper(),
+        template,
+        said.get("security") == [],
+        tuple(dict.fromkeys(_texts(document, body))),
+        {
+            each["name"]: each["schema"].get("enum", [])
+            for each in said.get("parameters", [])
+            if each["in"] == "query"
+        },
+        tuple(said["responses"].get("200", {}).get("content", {})),
+    )
+
+
+def _texts(document: Any, schema: Any, at: Leaf = ()) -> Iterator[Leaf]:
+    if "$ref" in schema:
+        schema = document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
+    for each in [*schema.get("anyOf", []), *schema.get("oneOf", [])]:
+        yield from _texts(document, each, at)
+    kind = schema.get("type")
+    if at and (kind == "string" or schema == {}):
+        yield at
+    for name, each in schema.get("properties", {}).items():
+        yield from _texts(document, each, (*at, name))
+    for name, each in (("[]", schema.get("items")), ("*", schema.get("additionalProperties"))):
+        if isinstance(each, dict) and each:
+            yield from _texts(document, each, (*at, name))
+
+
+def planted(body: Any, leaf: Leaf, text: str) -> Any:
+    """The body with this text at that place."""
+    if not leaf:
+        return text
+    made, (name, *rest) = copy.deepcopy(body), leaf
+    if name == "[]":
+        kept = made if isinstance(made, list) and made else [{} if rest else ""]
+        return [planted(kept[0], tuple(rest), text), *kept[1:]]
+    made = made if isinstance(made, dict) else {}
+    return {**made, name: planted(made.get(name), tuple(rest), text)}
+
+
+CHANNEL = {"name": "c", "type": "slack", "url": "https://hooks.example/services/y"}
+MAIL = {
+    "name": "m", "type": "email", "to": ["ops@corp.example"],
+    "server": {"host": "mail.example", "port": 587, "sender": "freehold@corp.example",
+               "username": "freehold"},
+    "password": "swordfish", "quiet": {"begins": "22:00", "ends": "07:00", "zone": "UTC"},
+}  # fmt: skip
+
+
+def things(plane: Plane, org: str) -> dict[str, str]:
+    """One of everything in the organization, by the parameter of a path that names it.
+
+    `vault` has only been registered, and the roll-out reaches nobody.
+    """
+    base = f"organizations/{org}"
+
+    def made(path: str, body: object, **more: str) -> Any:
+        return plane.want(201, "POST", path, body, **more)
+
+    made(f"{base}/agents", {"vault": "theirs"})
+    made(f"{base}/policies/theirs/versions", {"document": DOCUMENT})
+    told = {"title": "T", "frameworks": ["soc2"]}
+    word = {"framework": "soc2", "control": "CC1.4", "text": "theirs"}
+    token = made("tokens", {"role": "viewer", "ttl": 600}, token=plane.people[org, "owner"])
+    guest = {"email": f"them@{org}.example", "role": "viewer"}
+    hook = {"name": "theirs", "type": "slack", "url": "https://hooks.example/services/x"}
+    return {
+        "vault": "theirs", "policy": "theirs", "number": "1", "user": "viewer", "home": "acme",
+        "alert": NOTHING, "join": NOTHING, "delivery": NOTHING, "token": token["token"]["id"],
+        "session": token["token"]["id"],
+        "rollout": made(f"{base}/policies/theirs/rollouts", {"version": 1})["id"],
+        "invitation": made(f"{base}/invitations", guest)["invitation"]["id"],
+        "channel": made(f"{base}/channels", hook)["channel"]["id"],
+        "mail": made(f"{base}/channels", MAIL)["channel"]["id"],
+        "ticket": made(f"{base}/enrolment-tokens", {"vault": "another"})["token"]["id"],
+        "report": made(f"{base}/reports", told | {"since": 1, "until": 86_400})["id"],
+        "schedule": made(f"{base}/report-schedules", told | {"cron": "0 6 * * *"})["id"],
+        "note": made(f"{base}/control-notes", word)["id"],
+        "hold": made(f"{base}/holds", {"reason": "case"})["id"],
+    }  # fmt: skip
+
+
+PROVIDER = {
+    "issuer": "http://127.0.0.1:9", "client_id": "freehold", "client_secret": "s",
+    "terms": {"scopes": ["email", "openid"], "domains": ["corp.example"], "role_claim": "groups",
+              "roles": {"sec": "admin"}},
+}  # fmt: skip
+SCHEDULE = {"title": "T", "frameworks": ["soc2"], "cron": "0 6 * * *", "zone": "UTC"}
+BODIES: dict[str, Any] = {
+    "sessions_login": {"organization": "acme", "name": "owner", "password": PASSWORD},
+    "sessions_confirm": {"password": PASSWORD},
+    "sessions_switch": {"organization": "acme"},
+    "sessions_own_password": {"old": PASSWORD, "new": PASSWORD},
+    "second-factors_answer": {"code": "123456", "challenge": "x"},
+    "second-factors_enrol": {"challenge": "x"},
+    "second-factors_enrolled": {"code": "123456", "challenge": "x"},
+    "second-factors_confirm": {"code": "123456"},
+    "second-factors_replace": {"code": "123456"},
+    "second-factors_replaced": {"code": "123456"},
+    "oidc_begin": {"organization": "acme", "invitation": ""},
+    "oidc_put": PROVIDER,
+    "invitations_create": {"email": "new@corp.example", "role": "viewer"},
+    "invitations_look": {"secret": "x"},
+    "invitations_accept": {"secret": "x", "name": "new", "password": PASSWORD},
+    "invitations_join": {"secret": "x"},
+    "organizations_create": {"id": "hostile", "title": "T"},
+    "organizations_change": {"title": "T"},
+    "users_create_user": {"name": "new", "role": "viewer", "password": PASSWORD},
+    "users_set_password": {"password": PASSWORD},
+    "tokens_create_token": {"role": "viewer", "ttl": 600, "label": "L"},
+    "agents_register": {"vault": "registered", "tags": ["a"]},
+    "agents_tag": {"tags": ["a"]},
+    "rollouts_halt": {"reason": "R"},
+    "rollouts_roll_back": {"reason": "R"},
+    "agents_lock": {"reason": "R"},
+    "agents_retire": {"reason": "R"},
+    "agents_accept_log": {"reason": "R"},
+    "alerts_acknowledge": {"note": "N"},
+    "channels_create": CHANNEL,
+    "channels_change": CHANNEL,
+    "reports_ask": {"title": "T", "frameworks": ["soc2"], "since": 1, "until": 86_400},
+    "report-schedules_add": SCHEDULE,
+    "report-schedules_change": SCHEDULE,
+    "control-notes_note": {"framework": "soc2", "control": "CC1.4", "text": "T"},
+    "holds_place": {"reason": "R"},
+    "enrolment_create": {"vault": "enrolled"},
+    "joins_approve": {"fingerprint": "0000-0000-0000-0000-0000", "vault": "x"},
+    "policies_validate": DOCUMENT,
+    "policies_write": {"document": DOCUMENT, "comment": "C"},
+    "policies_point": {"targets": [{"vault": "theirs"}]},
+    "holds_lift": {"reason": "R"},
+}  # in the order in which they can be done: what ends something comes last
+"""By operation: what is right, of those whose bodies hold texts."""
+
+
+SELF = ("sessions_", "second-factors_", "oidc_begin", "invitations_look", "invitations_accept",
+        "invitations_join")  # fmt: skip
+"""Operations that would end the session of whoever asks, or need none."""
+
+
+FREE = {
+    "agents_lock reason", "agents_retire reason", "alerts_acknowledge note",
+    "channels_change name", "channels_change password", "channels_change server.username",
+    "channels_create name", "channels_create password", "channels_create server.username",
+    "control-notes_note text", "holds_lift reason", "holds_place reason",
+    "oidc_put client_id", "oidc_put client_secret", "oidc_put terms.role_claim",
+    "oidc_put terms.scopes.[]", "organizations_change title", "organizations_create title",
+    "policies_validate description", "policies_validate rules.[].capabilities.[]",
+    "policies_validate rules.[].paths.[]", "policies_write comment",
+    "policies_write document.description", "policies_write document.rules.[].capabilities.[]",
+    "policies_write document.rules.[].paths.[]", "report-schedules_add title",
+    "report-schedules_change title", "reports_ask title", "rollouts_halt reason",
+    "rollouts_roll_back reason", "sessions_confirm code", "sessions_own_password new",
+    "tokens_create_token label", "users_create_user password", "users_set_password password",
+}  # fmt: skip
+"""Texts that may be anything, so that every page that shows them has to know."""
+
+
+class Planted(NamedTuple):
+    """A text that was sent in, and what came of it."""
+
+    operation: Operation
+    leaf: Leaf
+    text: str
+    answer: Answer
+
+    @property
+    def place(self) -> str:
+        """As one word."""
+        return f"{self.operation.id} {'.'.join(self.leaf)}"
+
+    @property
+    def taken(self) -> bool:
+        """Whether it may be stored now. What people must never see again is not told apart."""
+        return self.answer.status < HTTPStatus.MULTIPLE_CHOICES
+
+
+def hostile(number: int) -> str:
+    """A formula to a spreadsheet, a script to a page that trusts it; it says which it is.
+
+    Of 32 characters at most and without a space, so that no shape but a narrow one keeps it out.
+    """
+    return f"=<img/src=x/onerror=alert({number})>"
+
+
+MESSAGE, LABEL = hostile(900), hostile(901)
+"""An alert's words, and what an agent that asks to join calls itself."""
+
+
+@contextmanager
+def besieged(plane: Plane, org: str) -> Iterator[tuple[dict[str, str], list[Planted]]]:
+    """An organization with one of everything, its ids, and what was planted in every field of it.
+
+    It has an owner and a viewer; by `mallory`, who comes too, is done what ends a session.
+    """
+    new = {"name": "mallory", "role": "viewer", "password": PASSWORD}
+    plane.want(201, "POST", f"organizations/{org}/users", new)
+    plane.people[org, "mallory"] = plane.login(org, "mallory")
+    found = things(plane, org)
+    with own_folder() as folder, provider("x", "y", f"{plane.address}/cb", {}) as issuer:
+        found |= _lively(plane, org, folder)
+        BODIES["oidc_put"]["issuer"] = issuer
+        yield found, plant(plane, org, found)
+
+
+def _lively(plane: Plane, org: str, folder: Path) -> dict[str, str]:
+    """An enrolled agent and one that asks, an alert and a roll-out that waits for the agent."""
+    base = f"organizations/{org}"
+    made = plane.want(201, "POST", f"{base}/enrolment-tokens", {"vault": "held"})
+    Linked(folder / "held", plane.link_port, made["pin"]).enrol(made["secret"])
+    asking = Linked(folder / "asking", plane.link_port, made["pin"])
+    body = {**asking.binding(), "org": org, "label": LABEL}
+    status, told = ask(plane.link_port, "join", body, pinned_context(made["pin"], WORLD.now))
+    assert status == HTTPStatus.ACCEPTED, told
+    plane.want(200, "PUT", f"{base}/policies/theirs/targets", {"targets": [{"all": True}]})
+    plane.want(201, "POST", f"{base}/policies/theirs/versions", {"document": DOCUMENT})
+    started = plane.want(201, "POST", f"{base}/policies/theirs/rollouts", {"version": 2})
+    _alert(plane, (org, ALERT, "held", "policy_alert", "info", MESSAGE, 1, ""))
+    return {"vault": "held", "alert": ALERT, "rollout": started["id"]}
+
+
+def _alert(plane: Plane, row: tuple[str | int, ...]) -> None:
+    """By the database: none of ours has such a message."""
+    with closing(sqlite3.connect(plane.data / "control.db", timeout=30)) as database, database:
+        database.execute(
+            "INSERT INTO alerts (org, id, vault, code, severity, message, at, subject,"
+            " acknowledged_by, acknowledged_at, note) VALUES (?, ?, ?, ?, ?, ?, ?, ?, '', 0, '')",
+            row,
+        )
+
+
+def plant(plane: Plane, org: str, found: dict[str, str]) -> list[Planted]:
+    """Send one in as every text of every operation, in an organization with these things.
+
+    `plane.people` has its owner, and `mallory`, who loses the account by it.
+    """
+    done: list[Planted] = []
+    known = {operation.id: operation for operation in operations(plane)}
+    places = [(known[id_], leaf) for id_ in BODIES for leaf in known[id_].texts]
+    for operation, leaf in places:
+        text = hostile(len(done))
+        body = planted(_right(operation, leaf, len(done)), leaf, text)
+        about = found | ({"channel": found["mail"]} if _is_mails(leaf) else {})
+        with plane.client(_token(plane, org, operation)) as client:
+            headers = {"Content-Type": JSON, "Origin": plane.address}
+            path = API + operation.path(org, about)
+            answer = client.call(operation.method, path, body, headers=headers)
+        done.append(Planted(operation, leaf, text, answer))
+    return done
+
+
+def _token(plane: Plane, org: str, operation: Operation) -> str:
+    if operation.id == "organizations_create":
+        return plane.token
+    return plane.people[org, "mallory" if operation.id.startswith(SELF) else "owner"]
+
+
+def _right(operation: Operation, leaf: Leaf, number: int) -> Any:
+    """A body that is right and has a place for this text; no two channels have one name."""
+    body = BODIES[operation.id]
+    if operation.id.startswith("channels_"):
+        return (MAIL if _is_mails(leaf) else body) | {"name": f"channel {number}"}
+    return body
+
+
+def _is_mails(leaf: Leaf) -> bool:
+    return leaf[0] in ("to", "server", "password", "quiet")

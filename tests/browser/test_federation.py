@@ -1,0 +1,94 @@
+"""Signing in at an organization's identity provider, in a real browser, at a real provider."""
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.conftest import Visiting
+from tests.browser.estate import Estate
+from tests.browser.visit import NARROW, PATIENCE, Visit
+from tests.oidc.provider import provider
+
+CLIENT, SECRET = "<b>freehold</b>", "a secret:with/odd characters"
+ACCOUNTS = {
+    "u-ann": {"email": "ann@corp.example", "email_verified": True, "groups": ["sec"]},
+    "u-eve": {"email": "eve@else.example", "email_verified": True, "groups": ["sec"]},
+}
+expect.set_options(timeout=PATIENCE)
+
+
+@pytest.fixture(scope="module")
+def issuer(estate: Estate) -> Iterator[str]:
+    """It knows of us; no organization has taken it."""
+    back = f"{estate.address}/api/v1/oidc/callback"
+    with provider(CLIENT, SECRET, back, ACCOUNTS) as running_at:
+        yield running_at
+
+
+def fill(window: Visit, fields: dict[str, str]) -> None:
+    """Fields by their labels."""
+    for label, text in fields.items():
+        window.page.get_by_label(label, exact=True).fill(text)
+
+
+def press(window: Visit, name: str) -> None:
+    """A button of that name."""
+    window.page.get_by_role("button", name=name, exact=True).click()
+
+
+def at_provider(window: Visit, account: str) -> None:
+    """Go there, and say who one is."""
+    fill(window, {"Organization": "acme"})
+    press(window, "Sign in with your organization's provider")
+    window.page.get_by_role("heading", name="Who are you?").wait_for()
+    window.page.get_by_label("Account").fill(account)
+    press(window, "Go on")
+
+
+def test_a_provider_is_taken_used_and_taken_away(
+    visit: Visiting, estate: Estate, issuer: str
+) -> None:
+    """By the form; one comes in by it, another is told why not; then nobody does any more."""
+    with visit(role="owner") as owner, visit(role=None, size=NARROW) as guest:
+        owner.open("/people?tab=provider")
+        fill(owner, {
+            "Issuer": "http://127.0.0.1:9", "Client id": CLIENT, "Client secret": SECRET,
+            "Domains": "corp.example", "Claim with the role": "groups",
+            "Roles by its value": "sec = operator",
+        })  # fmt: skip
+        press(owner, "Take this provider")
+        owner.page.get_by_text("does not answer as one").wait_for()
+        assert owner.findings() == []
+        fill(owner, {"Issuer": issuer})
+        press(owner, "Take this provider")
+        owner.see("People can sign in by it")
+        expect(owner.page.get_by_label("Client id", exact=True)).to_have_value(CLIENT)
+        expect(owner.page.get_by_label("Client secret", exact=True)).to_have_value("")
+        assert owner.findings() == []
+        assert all("503" in fault or "404" in fault for fault in owner.faults), owner.faults
+        owner.faults.clear()
+
+        guest.open("/")
+        at_provider(guest, "u-eve")
+        guest.page.get_by_text("you have no account here").wait_for()
+        assert guest.findings() == []
+        guest.context.clear_cookies()  # the provider would know the browser again
+        at_provider(guest, "u-ann")
+        guest.heading("Fleet")
+        guest.page.get_by_role("button", name="Navigation").click()
+        expect(guest.page.locator(".who")).to_contain_text("operator")
+        assert "code=" not in guest.page.url
+
+        press(owner, "Take it away…")
+        owner.page.get_by_role("dialog").get_by_role("button", name="Take away").click()
+        owner.page.get_by_role("button", name="Take this provider").wait_for()
+        estate.plane.want(204, "DELETE", "organizations/acme/users/ann")
+        guest.heading("Sign in")
+        fill(guest, {"Organization": "acme"})
+        press(guest, "Sign in with your organization's provider")
+        guest.see("This organization has no identity provider.")
+        faults = [*guest.faults, *owner.faults]
+        assert all("40" in fault for fault in faults), faults
+        guest.faults.clear()
+        owner.faults.clear()
