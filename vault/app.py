@@ -6,11 +6,11 @@ serve ─ backend ─ gate ─ HTTP server
 
 import logging
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 import trio
 
@@ -108,7 +108,7 @@ async def serve(
             hub = Hub(world)
             await nursery.start(hub.run)
             live = LiveDoor(Place(gate, hub, world), native.browsers, native)
-            start = partial(_listen, app=with_pages(edge, live, await world.run_sync(read_files)))
+            start = partial(_share, fleet, live=live) if fleet else await _paged(edge, live)
         collector.settle()
         handle = await nursery.start(start, edge, settings, world)
         metrics.count(requests_shed=handle.shed)
@@ -129,12 +129,24 @@ async def serve(
         nursery.cancel_scope.cancel()
 
 
+async def _paged(edge: Edge, live: LiveDoor) -> "partial[Coroutine[Any, Any, None]]":
+    """Bind here, with the pages in front of the API."""
+    files = await trio.to_thread.run_sync(read_files)
+    return partial(_listen, app=with_pages(edge, live, files))
+
+
 async def _share(
-    fleet: Fleet, edge: Edge, settings: Settings, _world: World, task_status: trio.TaskStatus[Fleet]
+    fleet: Fleet,
+    edge: Edge,
+    settings: Settings,
+    _world: World,
+    *,
+    live: App | None = None,
+    task_status: trio.TaskStatus[Fleet] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Bind, and have the workers accept."""
+    """Bind, and have the workers accept; `live` serves their websockets."""
     with await Listener.bind(*settings.server.address, Limits().backlog) as listener:
-        await fleet.run(edge, listener.fileno(), listener.port, task_status)
+        await fleet.run(edge, listener.fileno(), listener.port, live, task_status=task_status)
 
 
 async def _listen(

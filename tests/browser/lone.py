@@ -15,15 +15,22 @@ _SIGNED_IN = "localStorage.setItem('freehold-agent-session', 'open')"
 
 
 @contextmanager
-def lone() -> Iterator[Agent]:
-    """It runs, with a few secrets, a policy and a user."""
-    with own_folder() as folder, running(dev_agent(folder)) as agent:
-        for name in NAMES:
-            tell(agent, "POST", "secrets", {"name": name, "value": {"password": "old"}})
-        rule = {"effect": "allow", "paths": ["secret/app/*"], "capabilities": ["read", "list"]}
-        tell(agent, "PUT", "policies/app", {"description": "The app", "rules": [rule]})
-        tell(agent, "POST", "users", {"username": "ada", "policies": ["app"]})
-        yield agent
+def lone(*options: str) -> Iterator[Agent]:
+    """It runs, with a few secrets, a policy and a user; with these options of the command."""
+    with own_folder() as folder:
+        made = dev_agent(folder)
+        made.command += options
+        with running(made) as agent:
+            _fill(agent)
+            yield agent
+
+
+def _fill(agent: Agent) -> None:
+    for name in NAMES:
+        tell(agent, "POST", "secrets", {"name": name, "value": {"password": "old"}})
+    rule = {"effect": "allow", "paths": ["secret/app/*"], "capabilities": ["read", "list"]}
+    tell(agent, "PUT", "policies/app", {"description": "The app", "rules": [rule]})
+    tell(agent, "POST", "users", {"username": "ada", "policies": ["app"]})
 
 
 def tell(agent: Agent, method: str, path: str, body: object = None) -> Any:

@@ -45,7 +45,7 @@ def dev_settings(listen: str, folder: Path, workers: int = 1, heartbeat: str = "
     folder = folder.absolute()
     try:
         return Settings(
-            server=Server(listen=listen, workers=workers, web=workers == 1, tls=Tls(enabled=False)),
+            server=Server(listen=listen, workers=workers, web=True, tls=Tls(enabled=False)),
             storage=Storage(
                 connection_string=SecretStr(f"sqlite:///{quote(str(folder))}/vault.db")
             ),

@@ -83,8 +83,6 @@ class Server(Section):
     def _reachable(self) -> Self:
         if (self.port is None) == (not self.listen):
             raise ValueError("needs either port or listen (host:port)")
-        if self.web and self.workers > 1:
-            raise ValueError("web: on needs workers: 1, since one process has the live feed")
         host, _ = self.address
         if not self.tls.enabled and not _is_loopback(host):
             raise ValueError(f"{host} is not loopback: without TLS, listen on 127.0.0.1 or ::1")

@@ -105,13 +105,14 @@ class Fleet:
         app: App,
         listener: int,
         port: int,
+        live: App | None = None,
         task_status: trio.TaskStatus[Self] = trio.TASK_STATUS_IGNORED,
     ) -> None:
         """Start all and replace those that die, until drained or cancelled.
 
-        `app` answers what they relay, `listener` is the listening socket's descriptor. Started
-        when all accept connections. Raises `UnavailableError` (`workers_failing`) when they die too
-        often, `OSError` when none can be started.
+        `app` answers what they relay, `live` their websockets, `listener` is the listening socket's
+        descriptor. Started when all accept connections. Raises `UnavailableError`
+        (`workers_failing`) when they die too often, `OSError` when none can be started.
         """
         self.port = port
         staff = Staff(
@@ -119,6 +120,7 @@ class Fleet:
             page=self._page_fd,
             listener=listener,
             app=app,
+            live=live,
             broker=self._broker,
             counted=self._counted,
             traced=self._traced,

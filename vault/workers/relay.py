@@ -80,7 +80,11 @@ class _Slot:
 class WorkerApp:
     """ASGI: the edge for what may be a read, the relay for the rest."""
 
-    def __init__(self, edge: Edge, door: WorkerDoor, relay: Relay) -> None:
+    def __init__(
+        self, edge: Edge, door: WorkerDoor, relay: Relay, *, browsers: bool = False
+    ) -> None:
+        """`browsers`: a cookie may be a session, which the leader alone reads."""
+        self._browsers = browsers
         self._edge = edge
         self._door = door
         self._relay = relay
@@ -89,7 +93,8 @@ class WorkerApp:
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         """Answer one HTTP request. Here, and only here, it is decided by whom."""
-        if scope["method"] in METHODS and await self._door.serves():
+        is_read = scope["method"] in METHODS and not (self._browsers and _has_cookie(scope))
+        if is_read and await self._door.serves():
             heard = _Heard(receive)
             try:
                 await self._edge(scope, heard, send)
@@ -98,6 +103,10 @@ class WorkerApp:
             else:
                 return
         await self._relay(scope, receive, send)
+
+
+def _has_cookie(scope: Any) -> bool:
+    return any(name == b"cookie" for name, _ in scope["headers"])
 
 
 class _Heard:

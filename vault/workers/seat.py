@@ -14,6 +14,7 @@ import trio
 
 from vault.audit.broker import Broker
 from vault.workers.desk import App, AuditDesk, RelayDesk
+from vault.workers.sockets import FromWorker, SocketDesk
 from vault.workers.wire import (
     Counts,
     Drafted,
@@ -32,7 +33,7 @@ from vault.workers.zygote import Zygote
 
 log: Final = logging.getLogger("freehold.workers")
 
-LANES: Final = 3  # control, audit, relay
+LANES: Final = 4  # control, audit, relay, live
 START_SECONDS: Final = 30.0
 
 M = TypeVar("M")
@@ -46,6 +47,7 @@ class Staff:
     page: int  # its descriptor
     listener: int  # the same
     app: App
+    live: App | None  # of websockets; None: there are none
     broker: Callable[[], Broker | None]
     counted: Callable[[int, Counts], None]
     traced: Callable[[Spans], None]
@@ -135,6 +137,9 @@ class Seat:
             nursery.start_soon(self._control.run)
             nursery.start_soon(AuditDesk(audit, self._staff.broker).run)
             nursery.start_soon(RelayDesk(Lane(streams[2], Relayed), self._staff.app).run)
+            if self._staff.live is not None:
+                live: Lane[FromWorker] = Lane(streams[3], FromWorker)  # type: ignore[arg-type]  # the same
+                nursery.start_soon(SocketDesk(live, self._staff.live).run)
             nursery.start_soon(self._listen)
             with trio.fail_after(START_SECONDS):
                 await self._serving.wait()

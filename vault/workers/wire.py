@@ -1,8 +1,9 @@
-"""The wire between leader and workers: msgpack frames over socket pairs, three lanes a worker.
+"""The wire between leader and workers: msgpack frames over socket pairs, four lanes a worker.
 
 - control: keys and life (leader → worker), readiness, counts and spans (worker → leader);
 - audit: one frame of drafts, one frame of what became of them, in turn;
-- relay: requests that only the leader may answer, many at a time.
+- relay: requests that only the leader may answer, many at a time;
+- live: websockets, which only the leader serves (`vault.workers.sockets`).
 
 A lane each, so that none waits behind a large body. Both ends are processes of one program.
 """

@@ -4,6 +4,7 @@ import logging
 import os
 import socket
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -13,11 +14,13 @@ from actors import SystemWorld, World
 from actors.collector import settle
 from protocols.http import Listener, ServerHandle
 from protocols.http.errors import TlsConfigError
+from ui.web.files import read_files
 from vault.config import Settings
 from vault.edge.asgi import Edge
 from vault.edge.compat import Compat
 from vault.edge.native.dialect import Native
 from vault.edge.ops import Ops
+from vault.edge.web import with_pages
 from vault.errors import VaultError
 from vault.metrics import Metrics
 from vault.store.sqlite import SqliteReader
@@ -28,6 +31,7 @@ from vault.workers.elsewhere import Elsewhere
 from vault.workers.page import CONNECTIONS, Page
 from vault.workers.reading import Reading, WorkerParts, open_reading
 from vault.workers.relay import Relay, WorkerApp
+from vault.workers.sockets import FromLeader, SocketRelay
 from vault.workers.wire import (
     Answered,
     Counts,
@@ -65,7 +69,7 @@ def run(settings: Settings, listen: Listen, message: bytes, fds: list[int]) -> N
 
 async def _work(settings: Settings, listen: Listen, spawn: Spawn, fds: list[int]) -> None:
     *lanes, page, listener = fds
-    control, audit, relayed = (
+    control, audit, relayed, live = (
         trio.SocketStream(trio.socket.from_stdlib_socket(socket.socket(fileno=fd))) for fd in lanes
     )
     world = SystemWorld(floor=spawn.floor)
@@ -79,13 +83,21 @@ async def _work(settings: Settings, listen: Listen, spawn: Spawn, fds: list[int]
     relay_lane = Lane(relayed, Answered)
     tracing = worker_tracing(settings.monitoring.telemetry, world, spawn.number)
     relay = Relay(relay_lane, header_of(tracing))
+    live_lane: Lane[FromLeader] = Lane(live, FromLeader)  # type: ignore[arg-type]  # a union is no class
+    sockets = SocketRelay(live_lane)
+    web = settings.server.web
     async with trio.open_nursery() as nursery:
         pipeline = pipeline_of(tracing)
         parts = WorkerParts(settings, backend, metrics, Page(page), audit_lane, world, pipeline)
         worker = Worker(parts, Lane(control, Order), nursery, tracing)  # type: ignore[arg-type]
-        app = traced(WorkerApp(_edge(worker.door, metrics, world), worker.door, relay), tracing)
-        for run_ in (audit_lane.run, relay.run, relay_lane.run, worker.control.run):
+        edge = _edge(worker.door, metrics, world)
+        app = traced(WorkerApp(edge, worker.door, relay, browsers=web), tracing)
+        lanes_ = (audit_lane.run, relay.run, relay_lane.run, sockets.run, live_lane.run)
+        for run_ in (*lanes_, worker.control.run):
             nursery.start_soon(_until_closed, run_)
+        if web:
+            files = await trio.to_thread.run_sync(read_files)
+            listen = partial(listen, app=with_pages(app, sockets, files))
         others = Others(parts.page, spawn.number, settings.server.workers)
         bound = Listener(socket.socket(fileno=listener), gives_way=others.are_freer)
         worker.handle = await nursery.start(listen, app, settings, world, bound)

@@ -167,3 +167,14 @@ async def test_a_client_that_leaves() -> None:
 
         await stage.app({"method": "POST"}, receive, send)
         assert stage.relayed == []
+
+
+async def test_a_session_is_read_in_one_place() -> None:
+    """A cookie's request is the leader's where browsers come; else nobody looks at cookies."""
+    async with staged() as stage:
+        stage.headers = [(b"accept", b"*/*"), (b"cookie", b"a=b")]
+        assert await stage.ask("GET") == b"worker"
+        stage.app = WorkerApp(stage.edge, stage.door, stage.relay, browsers=True)  # type: ignore[arg-type]  # fakes
+        assert await stage.ask("GET") == b"leader"
+        stage.headers = []
+        assert await stage.ask("GET") == b"worker"
