@@ -197,6 +197,35 @@ def test_what_was_said_of_each_version_is_compared(look: Looking, agent: Agent) 
         )
 
 
+def test_a_policy_is_held_against_the_past(look: Looking, agent: Agent) -> None:
+    """What is typed, and not in force, decides what is on record: who would be denied what."""
+    rule = {"effect": "allow", "paths": ["secret/past/*"], "capabilities": ["create", "read"]}
+    agent.call("PUT", "/api/v1/policies/past", {"rules": [rule]})
+    made = agent.call("POST", "/api/v1/tokens", {"policies": ["past"]}).json
+    body = {"name": "secret/past/a", "value": 1}
+    assert agent.call("POST", "/api/v1/secrets", body, token=made["token"]).status == 201
+    for _ in range(2):
+        read = agent.call("GET", "/api/v1/secrets/secret/past/a", token=made["token"])
+        assert read.status == 200
+    with look() as window:
+        page = window.page
+        window.open("/policies/past")
+        window.heading("past")
+        page.get_by_label("Document of past", exact=True).fill(
+            '{"rules": [{"effect": "allow", "paths": ["secret/past/*"],'
+            ' "capabilities": ["create"]}]}'
+        )
+        window.see("Valid")
+        press(window, "Replay")
+        figure = page.locator(".figure").filter(has_text="No longer allowed")
+        expect(figure.locator(".value")).to_have_text("2")
+        row = page.get_by_role("group", name="What would change").get_by_role("row").last
+        expect(row).to_contain_text("secret/past/a")
+        expect(row).to_contain_text("secret.read")
+        expect(row).to_contain_text("Denied")
+        assert window.findings() == []
+
+
 def test_a_faulty_policy_is_shown_at_its_line_and_a_good_one_decides(look: Looking) -> None:
     """As one types, all that the agent would refuse; once in force, a dry run names the rule."""
     with look() as window:

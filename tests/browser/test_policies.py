@@ -171,6 +171,26 @@ def test_faults_are_shown_at_their_lines(visit: Visiting) -> None:
         window.faults.clear()
 
 
+def test_agents_are_asked_before_a_roll_out(visit: Visiting) -> None:
+    """A draft that nobody has saved: each agent answers with numbers, as they come."""
+    with visit() as window:
+        page = window.page
+        window.open("/policies/draft?new=1")
+        window.heading("draft")
+        editor(window, "draft").fill(json.dumps({"rules": [RULE]}))
+        window.see("Valid")
+        press(window, "Ask the agents")
+        table = page.get_by_role("group", name="Answers", exact=True)
+        for vault in ("one", "two"):
+            row = table.get_by_role("row").filter(has_text=vault)
+            expect(row).to_contain_text("Answered")
+        progress = page.get_by_role("progressbar", name="Answers of agents")
+        expect(progress).to_have_attribute("aria-valuetext", "2 of 2")
+        figure = page.locator(".figure").filter(has_text="No longer allowed")
+        expect(figure.locator(".value")).to_have_text("0")
+        assert window.findings() == []
+
+
 def test_texts_of_people_are_texts(visit: Visiting, estate: Estate) -> None:
     """Script in a comment, a description, a reason is shown and never run."""
     written(estate, "script", comment=SCRIPT)

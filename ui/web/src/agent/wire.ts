@@ -244,3 +244,29 @@ export interface SentVerdict {
   last: number;
   fault: string;
 }
+
+/** Accesses of one kind that would be decided otherwise; `allowed`: what they would be. */
+export interface ReplayedChange {
+  allowed: boolean;
+  actor_id: string;
+  actor_name: string;
+  operation: string;
+  capability: string;
+  path: string;
+  rule: string;
+  count: number;
+}
+
+/** Of `policies-replay`. */
+export interface Replayed {
+  reached: string;
+  stopped: string;
+  accesses: number;
+  unchanged: number;
+  denied: number;
+  allowed: number;
+  drifted: number;
+  undecided: Record<string, number>;
+  changes: ReplayedChange[];
+  others: number;
+}

@@ -9,6 +9,7 @@ import { Dialog } from "../../parts/dialog";
 import { Draft, Verdict } from "../../parts/draft";
 import { Field } from "../../parts/field";
 import { toast } from "../../parts/toasts";
+import { Replay } from "./replay";
 import { Trial } from "./trial";
 
 interface WriteProps {
@@ -42,7 +43,10 @@ export function Write({ name, newest, written }: WriteProps) {
           save={() => setAsks(true)}
         />
       </Card>
-      <Trial document={document} before={newest?.document ?? null} />
+      <div class="stack">
+        <Trial document={document} before={newest?.document ?? null} />
+        <Replay name={name} document={document} />
+      </div>
       {asks && document && (
         <Save
           name={name}

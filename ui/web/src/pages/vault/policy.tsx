@@ -12,6 +12,7 @@ import { Draft, Verdict } from "../../parts/draft";
 import { Page } from "../../parts/page";
 import { Empty, Failure, Loading } from "../../parts/states";
 import { toast } from "../../parts/toasts";
+import { Replay } from "./policy/replay";
 import { Trial } from "./policy/trial";
 import "./vault.css";
 
@@ -72,6 +73,7 @@ function Write({ name, before: first }: { name: string; before: string }) {
             save={() => setAsks("save")}
           />
         </Card>
+        <Replay name={name} document={judged.document} />
         <Trial policy={name} />
       </div>
       {asks === "save" && (

@@ -1,0 +1,151 @@
+import { useEffect, useState } from "preact/hooks";
+import { post } from "../../lib/api";
+import { count } from "../../lib/format";
+import { useAct, useGet } from "../../lib/hooks";
+import { ofOrganization } from "../../lib/session";
+import type { PolicyDocument } from "../../lib/types";
+import { State } from "../../parts/badge";
+import { Button } from "../../parts/button";
+import { Card } from "../../parts/card";
+import { Choice, Field } from "../../parts/field";
+import { Progress } from "../../parts/progress";
+import { Counted, SPANS } from "../../parts/replayed";
+import { Notice } from "../../parts/states";
+import { type Column, Table } from "../../parts/table";
+import { split } from "./targets";
+
+const EVERY = 1000; // milliseconds between two looks, while answers are waited for
+
+interface AgentAnswer {
+  vault: string;
+  state: string;
+  accesses: number;
+  unchanged: number;
+  denied: number;
+  allowed: number;
+  undecided: Record<string, number>;
+}
+
+interface Asked {
+  id: string;
+  open: boolean;
+  accesses: number;
+  unchanged: number;
+  denied: number;
+  allowed: number;
+  drifted: number;
+  undecided: number;
+  agents: AgentAnswer[];
+}
+
+/** How far it is at an agent: a known state's look, and what it means here. */
+const STATES: Record<string, [string, string]> = {
+  waiting: ["late", "Not linked so far"],
+  asked: ["running", "Asked"],
+  done: ["done", "Answered"],
+  refused: ["refusing", "Its owner refuses"],
+  too_many: ["halted", "Asked too often"],
+  invalid: ["failed", "Does not understand it"],
+  unavailable: ["sealed", "Cannot now"],
+  expired: ["late", "Did not answer in time"],
+  too_old: ["retired", "Too old for the question"],
+  offline: ["offline", "Was offline"],
+};
+
+const COLUMNS: Column<AgentAnswer>[] = [
+  { name: "vault", title: "Agent", cell: ({ vault }) => vault, by: row => row.vault },
+  {
+    name: "state",
+    title: "Answer",
+    cell: ({ state }) => {
+      const [look, label] = STATES[state] ?? ["unknown", state];
+      return <State of={look} label={label} />;
+    },
+    by: row => row.state,
+  },
+  figure("denied", "No longer allowed", row => row.denied),
+  figure("allowed", "Newly allowed", row => row.allowed),
+  figure("unchanged", "Unchanged", row => row.unchanged),
+];
+
+function figure(name: string, title: string, of: (row: AgentAnswer) => number) {
+  const cell = (row: AgentAnswer) => (row.state === "done" ? count(of(row)) : "–");
+  return { name, title, number: true, width: "9rem", cell, by: of };
+}
+
+interface ReplayProps {
+  name: string;
+  /** What is typed; null while it is faulty. */
+  document: PolicyDocument | null;
+}
+
+/** What the draft would have changed at agents, asked before a roll-out. It changes nothing. */
+export function Replay({ name, document }: ReplayProps) {
+  const [hours, setHours] = useState("24");
+  const [tags, setTags] = useState("");
+  const [id, setId] = useState<string | null>(null);
+  const { run, busy, error } = useAct(async () => {
+    const named = split(tags).map(tag => ({ tag }));
+    const body = {
+      document,
+      hours: Number(hours),
+      targets: named.length ? named : [{ all: true }],
+    };
+    setId((await post<Asked>(ofOrganization(`policies/${name}/replays`), body)).id);
+  });
+  return (
+    <Card title="What would have changed">
+      <form class="form" onSubmit={run}>
+        <Choice label="Accesses of" value={hours} change={setHours} options={SPANS} />
+        <Field
+          label="At agents with a tag"
+          hint="Of one or several; without any all are asked."
+          value={tags}
+          change={setTags}
+        />
+        <Button type="submit" busy={busy} disabled={!document}>
+          Ask the agents
+        </Button>
+        {error && <Notice tone="bad">{error.message}</Notice>}
+        {id && <Answers key={id} id={id} />}
+        <p class="muted small">
+          Each agent decides its own past and answers with numbers. Nothing is put in force.
+        </p>
+      </form>
+    </Card>
+  );
+}
+
+function Answers({ id }: { id: string }) {
+  const found = useGet<Asked>(ofOrganization(`replays/${id}`));
+  const { data, loading } = found;
+  useEffect(() => {
+    if (loading || (data && !data.open)) return;
+    const timer = setTimeout(found.reload, EVERY);
+    return () => clearTimeout(timer);
+  }, [data, loading]);
+  if (found.error && !data) return <Notice tone="bad">{found.error.message}</Notice>;
+  if (!data) return null;
+  const done = data.agents.filter(({ state }) => state === "done").length;
+  const open = data.agents.filter(({ state }) => state === "waiting" || state === "asked").length;
+  return (
+    <div class="stack" role="status">
+      <Progress
+        label="Answers of agents"
+        shares={[
+          { tone: "good", value: done },
+          { tone: "bad", value: data.agents.length - done - open },
+        ]}
+        total={data.agents.length}
+      />
+      <Counted of={data} undecided={data.undecided} />
+      <Table
+        label="Answers"
+        columns={COLUMNS}
+        rows={data.agents}
+        keyOf={({ vault }) => vault}
+        height="20rem"
+      />
+    </div>
+  );
+}
