@@ -215,6 +215,10 @@ def _redis(settings: Settings) -> Wire | None:
     return None if settings.redis is None else RedisWire(settings.redis.url.get_secret_value())
 
 
+def _terms(settings: Settings, keys: SigningKeys) -> Terms:
+    return Terms(PolicyKey(keys.policy), settings.keys.bundle_life)
+
+
 def _wire(
     settings: Settings, store: Store, passwords: Passwords, keys: SigningKeys, sealer: Sealer
 ) -> Plane:
@@ -228,8 +232,7 @@ def _wire(
     heads_ = Heads(store, alerts, keys.witness, settings.keys.folder / heads.FILE, world)
     witness = Witness(settings.keys.witness_name, public(keys.witness), keys.witness.sign)
     limits = _limits(settings)
-    terms = Terms(PolicyKey(keys.policy), settings.keys.bundle_life)
-    policies = Policies(store, bus, terms, world)
+    policies = Policies(store, bus, _terms(settings, keys), world)
     aftermath = Aftermath(store, bus, watch, policies)
     invitations = Invitations(store, passwords, sealer, opening, world)
     factors = Factors(store, sealer, opening, ends, world)
