@@ -46,7 +46,14 @@ class Writer(BatchActor[Change]):
 
     async def receive_batch(self, batch: Sequence[Change]) -> Sequence[object]:
         """Commit the changes together; raises `StoreError` when none is known to be stored."""
-        return await self._world.run_sync(self._commit, batch, limiter=self._thread)
+        try:
+            return await self._world.run_sync(self._commit, batch, limiter=self._thread)
+        except StoreError:
+            raise
+        except Exception as error:  # whoever asked is told in the store's own words
+            raise StoreError(
+                "store_unavailable", "the writer failed: the change may be stored or not", "unknown"
+            ) from error
 
     def _connect(self) -> None:
         try:

@@ -3,6 +3,7 @@
 import argparse
 import gc
 import logging
+import signal
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -50,10 +51,12 @@ def main() -> int:
 
 
 def _play(plans: Iterable[Plan], build: Build, minutes: float) -> Iterator[Outcome]:
-    """One after the other, until there is no time left."""
+    """One after the other, until there is no time left, or somebody says so (SIGTERM)."""
+    asked: list[int] = []
+    signal.signal(signal.SIGTERM, lambda number, _: asked.append(number))
     end = time.monotonic() + minutes * 60
     for plan in plans:
-        if time.monotonic() > end:
+        if asked or time.monotonic() > end:
             return
         yield play(plan, build)
 

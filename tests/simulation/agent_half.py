@@ -17,10 +17,12 @@ from protocols.pki.chain import verify_control_plane
 from protocols.pki.errors import ChainError
 from tests.simulation.certificates import chain_in, shaken
 from tests.simulation.control_half import ControlHalf
+from tests.simulation.failing import Weak
 from tests.simulation.keys import QuickKey
 from tests.simulation.machine import SimWorld
 from tests.simulation.network import Network
 from tests.simulation.vault_double import Estate, VaultDouble
+from vault.errors import UnavailableError
 from vault.uplink.database import opened
 from vault.uplink.enrolling import Door, EnrolError, Enroller, refusal
 from vault.uplink.identity import Credential, IdentityStore
@@ -30,6 +32,8 @@ from vault.uplink.uplink import Uplink
 
 OUTBOX_BYTES: Final = 6 * 1024
 """Small, so that minutes offline have to let metrics go and merge evidence."""
+LEDGER_BYTES: Final = 64 * 1024
+"""Small, so that the ledger's files follow one another every hour or so."""
 _CODES: Final = (AlertCode.LOCKOUT, AlertCode.DISK_LOW, AlertCode.ROTATION_FAILED)
 
 
@@ -38,6 +42,7 @@ class AgentHalf:
 
     def __init__(
         self,
+        weak: Weak,
         kept: Estate,
         network: Network,
         control: ControlHalf,
@@ -46,6 +51,7 @@ class AgentHalf:
         quick: bool,
     ) -> None:
         """`control`: where it enrols; with `quick` its frames have a stand-in for signatures."""
+        self._weak = weak
         self._kept = kept
         self._network = network
         self._control = control
@@ -58,8 +64,11 @@ class AgentHalf:
 
     async def run(self, world: SimWorld) -> None:
         """One life."""
+        self._weak.serving = False
         vault = VaultDouble(world, self._kept)
-        ledger = EgressLedger(self._kept.folder / "egress.log", world)
+        ledger = EgressLedger(
+            self._kept.folder / "egress.log", world, file_bytes=LEDGER_BYTES, files=3
+        )
         try:
             async with opened(self._kept.folder / "uplink.db", world) as database:
                 await ledger.open()
@@ -89,9 +98,11 @@ class AgentHalf:
         async with trio.open_nursery() as nursery:
             await nursery.start(uplink.run)
             nursery.start_soon(self._work, world, vault, uplink)
+            self._weak.serving = True
             async with trio.open_nursery() as waits:
                 for event in (world.stopping, self._kept.called):
                     waits.start_soon(_end_at, event, waits.cancel_scope)
+            self._weak.serving = False
             await uplink.leave()
             nursery.cancel_scope.cancel()
 
@@ -105,7 +116,7 @@ class AgentHalf:
                 if not error.status:
                     await world.sleep(5)
                     continue
-            except ChainError:  # by a clock that is wrong; the same token brings it again
+            except (ChainError, UnavailableError):  # a clock that is wrong, a disk that refuses
                 await world.sleep(5)
                 continue
             self._kept.token = ""

@@ -40,6 +40,7 @@ from protocols.pki.keys import KeyKind, new_curve_key, store_key
 from protocols.pki.messages import RenewRequest, encode
 from protocols.pki.requests import make_request
 from tests.simulation.certificates import chain_in, new_authority, shaken
+from tests.simulation.failing import CrashError, Weak
 from tests.simulation.keys import QuickKey, private_key
 from tests.simulation.machine import DeadError, SimWorld
 from tests.simulation.network import Network
@@ -102,11 +103,14 @@ class ControlHalf:
         """An agent → the fingerprint that its operator sees while it asks to join."""
         self.give: Callable[[str, str], None] = _no_token
         """Hand an agent's operator a token."""
+        self.weak = Weak(chance)
+        """What is wrong with its machine; the fleet brings its own."""
         self.thefts: list[Theft] = []
         self._tokens: dict[str, float] = {}
 
     async def run(self, world: SimWorld) -> None:
         """One life."""
+        self.weak.serving = False
         try:
             async with open_plane(self._settings, world, _CHEAP) as plane:
                 with suppress(UnavailableError):  # its disk is slow; the first life's is not
@@ -163,7 +167,9 @@ class ControlHalf:
             nursery.start_soon(self._people, plane)
             nursery.start_soon(self._doorkeeper, plane, office)
             with self._network.listening(nursery, partial(_attend, gateway, certificate)):
+                self.weak.serving = True
                 await world.stopping.wait()
+            self.weak.serving = False
             gateway.leave()
             await trio.sleep(6)
             nursery.cancel_scope.cancel()
@@ -276,11 +282,11 @@ def _populate(now: int, tx: Tx) -> None:
 
 
 async def _attend(gateway: Gateway, certificate: Certificate, pipe: SimPipe) -> None:
-    """As the door does it."""
+    """As the door does it, which reports what nobody has thought of, and goes on."""
     try:
         peer = read_agent(pipe.peer_certificate)
         await gateway.attend(pipe, peer, certificate.shown(certificate.context))
-    except PipeError:
+    except* (PipeError, CrashError):
         pass
     finally:
         with trio.CancelScope(shield=True):

@@ -45,6 +45,8 @@ KINDS: Final = {
     "skew": 3,  # a clock that is wrong by less than the link forgives
     "wrong_clock": 1,  # and by more
     "slow_disk": 2,
+    "disk_error": 2,  # it refuses what it is asked for, or says so when it has done it
+    "actor": 2,  # one actor or task crashes, wherever it is
     "fork": 1,  # an agent comes back with an old copy of its audit log
     "theft": 1,  # somebody has a copy of an agent's certificate and key, and uses it
 }
@@ -69,7 +71,7 @@ def _fault(chance: random.Random, agents: list[str], begin: float, end: float) -
 
 
 def _target(chance: random.Random, kind: str, agents: list[str]) -> str:
-    if kind in {"skew", "wrong_clock", "slow_disk"}:
+    if kind in {"skew", "wrong_clock", "slow_disk", "disk_error", "actor"}:
         return chance.choice([*agents, CONTROL])
     return CONTROL if kind.startswith("control_") else chance.choice(agents)
 
@@ -99,6 +101,8 @@ def _detail(chance: random.Random, kind: str) -> str:
             return f"{chance.choice((-1, 1)) * chance.uniform(400, 90_000):.3f}"
         case "theft":
             return f"{chance.uniform(1, 1200):.3f}"
+        case "actor":
+            return chance.choice(("before", "after"))
         case "fork":
             return str(chance.randrange(1, 200))
         case "slow_disk":

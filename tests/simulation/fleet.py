@@ -20,13 +20,16 @@ from tests.simulation.agent_half import OUTBOX_BYTES, AgentHalf, folder_of
 from tests.simulation.certificates import chain_in, remembered, seeded_keys
 from tests.simulation.control_half import ControlHalf, Theft
 from tests.simulation.delivery import Delivery
-from tests.simulation.faults import Fault
+from tests.simulation.failing import Weak, failing
+from tests.simulation.faults import CONTROL, Fault
 from tests.simulation.keys import QuickVerifier
 from tests.simulation.machine import SimWorld
 from tests.simulation.network import Network
 from tests.simulation.observing import observed, replaced
 from tests.simulation.oracle import broken
 from tests.simulation.presence import Attendance
+from tests.simulation.process import Main
+from tests.simulation.recorded import Recorded
 from tests.simulation.scheduler import chance_of
 from tests.simulation.statements import taught
 from tests.simulation.vault_double import CANARY, ORG, Estate
@@ -62,13 +65,20 @@ class RealFleet:
                 folder / "control", network, agents, people, quick=quick
             )
         policy = public(self.control_half.policy_key)
+        self.weak = {name: Weak(chance_of(seed, f"weak {name}")) for name in (*agents, CONTROL)}
+        self.control_half.weak = self.weak[CONTROL]
         self.estates = {
             name: Estate(name, folder_of(folder, name), policy, chance_of(seed, f"vault {name}"))
             for name in agents
         }
         self.agents = {
             name: AgentHalf(
-                kept, network, self.control_half, chance_of(seed, f"work of {name}"), quick=quick
+                self.weak[name],
+                kept,
+                network,
+                self.control_half,
+                chance_of(seed, f"work of {name}"),
+                quick=quick,
             )
             for name, kept in self.estates.items()
         }
@@ -79,7 +89,8 @@ class RealFleet:
         self._network = network
         self._attendance: Attendance | None = None
         self._cosigned: dict[str, tuple[int, int]] = {}
-        network.watchers.append(_no_canary)
+        self._recorded = Recorded()
+        network.watchers += [_no_canary, self._recorded.carried]
 
     @contextmanager
     def seen(self) -> Iterator[None]:
@@ -92,6 +103,8 @@ class RealFleet:
                 stack.enter_context(replaced(module, name, seconds))
             stack.enter_context(replaced(engines, "_engine", taught(engines._engine)))
             stack.enter_context(observed(self.delivery))
+            stack.enter_context(failing(self.weak))
+            stack.enter_context(self._recorded.noting())
             stack.enter_context(replaced(ssl, "create_default_context", _no_authorities))
             stack.enter_context(replaced(chain, "_verified", remembered(chain._verified)))
             stack.enter_context(seeded_keys())
@@ -100,19 +113,40 @@ class RealFleet:
     async def control(self, world: SimWorld) -> None:
         """See `Fleet`."""
         try:
-            await self.control_half.run(world)
+            await self._managed(CONTROL, self.control_half.run, world)
         finally:
             self._attendance = None
 
     async def agent(self, name: str, world: SimWorld) -> None:
         """See `Fleet`."""
-        await self.agents[name].run(world)
+        await self._managed(name, self.agents[name].run, world)
+
+    async def _managed(self, name: str, run: Main, world: SimWorld) -> None:
+        """As a service manager: what a disk kept from starting is started again."""
+        weak = self.weak[name]
+        while True:
+            try:
+                return await run(world)
+            except Exception:
+                if world.dead or weak.serving or not weak.lately:
+                    raise
+            if world.stopping.is_set():
+                return None
+            await world.sleep(5)
 
     def harm(self, fault: Fault) -> None:
-        """`fork`: the agent's log comes back from an old copy. `theft`: of its certificate."""
-        if fault.kind == "fork":
-            self.estates[fault.target].fork(int(fault.detail))
-            return
+        """What is wrong with a part of it, not with its network or a process."""
+        match fault.kind:
+            case "fork":  # its log comes back from an old copy
+                self.estates[fault.target].fork(int(fault.detail))
+            case "disk_error":
+                self.weak[fault.target].refuse(fault.length)
+            case "actor":
+                self.weak[fault.target].crash(fault.detail)
+            case "theft":
+                self._steal(fault)
+
+    def _steal(self, fault: Fault) -> None:
         held = self.agents[fault.target].identity.load()
         if held is not None:
             due = trio.current_time() + float(fault.detail)
@@ -147,6 +181,8 @@ class RealFleet:
         self._all_answered()
         self._all_enrolled()
         self._nothing_leaked()
+        for name, estate in self.estates.items():
+            self._recorded.settled(name, estate.folder / "egress.log")
 
     def _behind(self) -> list[tuple[str, int, int, str]]:
         """Agents whose policy is not the wanted one, or is not known to be."""
@@ -210,9 +246,9 @@ class RealFleet:
         return line
 
 
-def _no_canary(way: str, frame: bytes) -> None:
+def _no_canary(agent: str, way: str, frame: bytes) -> None:
     if CANARY in frame:
-        broken("sovereign", f"a value is on the wire ({way})")
+        broken("sovereign", f"a value is on the wire ({agent} {way})")
 
 
 def _no_authorities(*_: Any, **__: Any) -> ssl.SSLContext:

@@ -75,7 +75,7 @@ class Havoc:
                 self._processes[target].clock.offset = round(float(fault.detail) * _NANO)
             case "slow_disk":
                 self._processes[target].disk.typical = float(fault.detail)
-            case "theft":
+            case "theft" | "disk_error" | "actor":
                 self._harm(fault)
             case "fork":
                 self._down(self._processes[target], "crash")
@@ -86,8 +86,8 @@ class Havoc:
     def _end(self, fault: Fault) -> None:
         process = self._processes.get(fault.target)
         match fault.kind:
-            case "lag" | "theft":
-                pass  # its connections keep it; so does the thief
+            case "lag" | "theft" | "disk_error" | "actor":
+                pass  # its connections keep it; so does the thief; the fleet ends the others
             case "cut" | "black_hole" | "half_open" | "slow" | "tamper":
                 self._network.heal(fault.target)
             case "skew" | "wrong_clock" if process is not None:

@@ -43,8 +43,8 @@ class Network:
         self.relays: dict[str, HostileRelay] = {}
         self.attempts: list[float] = []
         """When somebody asked for a connection and was answered, for the stampede."""
-        self.watchers: list[Callable[[str, bytes], None]] = []
-        """Called with the way and each frame as it leaves its sender."""
+        self.watchers: list[Callable[[str, str, bytes], None]] = []
+        """Called with the agent, the way and each frame as it leaves its sender."""
 
     def path(self, agent: str) -> Path:
         """Between this agent and the control plane."""
@@ -76,7 +76,7 @@ class Network:
         self.attempts.append(trio.current_time())
         conn = Conn(self._numbers, path, agent)
         self._trace.write(f"{agent}#{conn.number}", "connects")
-        relay = partial(self._carry, self.relays[agent])
+        relay = partial(self._carry, agent)
         theirs = SimPipe(conn, "control", shown, self._trace, relay)
         nursery.start_soon(handler, theirs)
         return SimPipe(conn, "agent", seen, self._trace, relay)
@@ -158,10 +158,10 @@ class Network:
             and (way in conn.went_on or now - since > PATIENCE)
         ]
 
-    def _carry(self, relay: HostileRelay, way: Way, frame: bytes) -> None:
+    def _carry(self, agent: str, way: Way, frame: bytes) -> None:
         for watcher in self.watchers:
-            watcher(way.name, frame)
-        relay.carry(way, frame)
+            watcher(agent, way.name, frame)
+        self.relays[agent].carry(way, frame)
 
 
 def _tell(trace: Trace, agent: str, what: str) -> None:

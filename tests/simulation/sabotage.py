@@ -4,7 +4,7 @@ Each breaks one line, for the length of a `with` block.
 """
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from typing import Any, Final
 
 from msgspec.structs import replace
@@ -23,6 +23,7 @@ from protocols.link.signing import Verifier
 from tests.simulation.observing import replaced
 from tests.simulation.owner import Owner
 from vault.uplink import outbox
+from vault.uplink.ledger import EgressLedger
 
 Sabotage = Callable[[], AbstractContextManager[None]]
 
@@ -118,6 +119,16 @@ def witness_signs_anything() -> AbstractContextManager[None]:
     return replaced(witness, "contradiction", lambda *_: None)
 
 
+def sent_though_unrecorded() -> AbstractContextManager[None]:
+    """What the disk of the egress ledger refuses is sent all the same."""
+
+    def told(_: EgressLedger, work: Callable[[], None]) -> None:
+        with suppress(OSError):
+            work()
+
+    return replaced(EgressLedger, "_told", told)
+
+
 OF_THE_LINK: Final[dict[str, Sabotage]] = {
     "inbox_without_memory": inbox_without_memory,
     "sequence_with_gaps": sequence_with_gaps,
@@ -130,4 +141,5 @@ OF_THE_HALVES: Final[dict[str, Sabotage]] = {
     "merged_though_offered": merged_though_offered,
     "gateway_acknowledges_early": gateway_acknowledges_early,
     "witness_signs_anything": witness_signs_anything,
+    "sent_though_unrecorded": sent_though_unrecorded,
 }

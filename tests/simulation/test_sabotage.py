@@ -34,18 +34,26 @@ def found(sabotage: Sabotage, build: Build, plan: Plan, seeds: range) -> str:
     raise AssertionError(f"it survives {len(seeds)} seeds")
 
 
+REJOINS = (  # a connection that follows one whose message is not durable yet
+    Fault(30.0, "slow_disk", CONTROL, 680.0, "4.0"),
+    *(Fault(float(at), "cut", f"vault-{at // 20 % 2}", 0.5) for at in range(40, 700, 20)),
+)
+
+
 @pytest.mark.parametrize(
-    ("name", "first", "invariant"),
+    ("name", "first", "faults", "invariant"),
     [
-        ("inbox_without_memory", 14, "once"),
-        ("sequence_with_gaps", 8, "in place"),
-        ("sender_from_the_start", 0, "arrived"),
-        ("acknowledged_early", 0, "durable"),
+        ("inbox_without_memory", 0, REJOINS, "once"),
+        ("sequence_with_gaps", 8, None, "in place"),
+        ("sender_from_the_start", 0, None, "arrived"),
+        ("acknowledged_early", 0, None, "durable"),
     ],
 )
-def test_of_the_link(name: str, first: int, invariant: str) -> None:
+def test_of_the_link(
+    name: str, first: int, faults: tuple[Fault, ...] | None, invariant: str
+) -> None:
     """Each within a few seeds."""
-    plan = Plan(seed=0, agents=3, hours=0.4)
+    plan = Plan(seed=0, agents=3 if faults is None else 2, hours=0.4, faults=faults)
     assert found(OF_THE_LINK[name], BareFleet, plan, range(first, first + 8)) == invariant
 
 
@@ -60,6 +68,7 @@ def test_forged_frames(way: str) -> None:
 
 CRASHES = tuple(Fault(at, "control_crash", CONTROL, 4.0) for at in range(60, 600, 30))
 SLOW = Fault(30.0, "slow_disk", CONTROL, 600.0, "2.0")
+FULL = Fault(100.0, "disk_error", "vault-0", 300.0)
 FORK = Fault(400.0, "fork", "vault-0", 4.0, "60")
 
 
@@ -69,6 +78,7 @@ FORK = Fault(400.0, "fork", "vault-0", 4.0, "60")
         ("cursor_put_back", CRASHES, "once"),
         ("gateway_acknowledges_early", (SLOW,), "durable"),
         ("witness_signs_anything", (FORK,), "witness"),
+        ("sent_though_unrecorded", (FULL,), "recorded"),
     ],
 )
 def test_of_the_halves(name: str, faults: tuple[Fault, ...], invariant: str) -> None:

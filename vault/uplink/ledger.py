@@ -8,6 +8,7 @@ written, nothing is sent.
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -83,6 +84,10 @@ class EgressLedger:
 
     def _open(self) -> None:
         self._take()
+        self._find_end()
+
+    def _find_end(self) -> None:
+        """Go on where the files end: at the start, and after the disk has left it unclear."""
         chain, whole, number = Chain(), 0, 0
         for chain, whole, number in _replay(self._path):  # noqa: B007  # the last is the end
             pass
@@ -92,7 +97,9 @@ class EgressLedger:
         os.ftruncate(self._fd, whole)
         os.lseek(self._fd, whole, os.SEEK_SET)
         self._length = whole
-        if not whole:
+        if whole:
+            _sync_folder(self._path.parent)  # its name may not be durable yet
+        else:
             self._begin()
 
     def _take(self) -> None:
@@ -110,16 +117,31 @@ class EgressLedger:
         _sync_folder(self._path.parent)
 
     def _append(self, sending: Sending, contents: Sequence[bytes], now: int) -> None:
-        if self._length >= self._file_bytes:
-            self._rotate()
+        with self._unclear_if_it_fails():
+            if self._fd < 0:
+                self._find_end()
+            if self._length >= self._file_bytes:
+                self._rotate()
         chain, offset, length = self._chain.copy(), sending.offset, self._length
         try:
             self._write(egress.lines(self._chain, sending, contents, now))
         except BaseException:
             self._chain, sending.offset = chain, offset
-            os.ftruncate(self._fd, length)
-            os.lseek(self._fd, length, os.SEEK_SET)
+            with self._unclear_if_it_fails():
+                os.ftruncate(self._fd, length)
+                os.lseek(self._fd, length, os.SEEK_SET)
             self._length = length
+            raise
+
+    @contextmanager
+    def _unclear_if_it_fails(self) -> Iterator[None]:
+        """Halfway through this the file is in no state to write on: the next record looks first."""
+        try:
+            yield
+        except BaseException:
+            fd, self._fd = self._fd, -1
+            if fd >= 0:
+                os.close(fd)
             raise
 
     def _write(self, data: bytes) -> None:
@@ -130,8 +152,8 @@ class EgressLedger:
         self._length += len(data)
 
     def _rotate(self) -> None:
-        os.close(self._fd)
-        self._fd = -1
+        fd, self._fd = self._fd, -1
+        os.close(fd)
         self._path.replace(_closed(self._path, self._number))
         self._number += 1
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW

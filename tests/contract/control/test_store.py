@@ -27,6 +27,7 @@ from control.store import agents, marks, people, policies, records, samples
 from control.store.faults import StoreError
 from control.store.rows import Tx
 from control.store.store import Store, open_store
+from control.store.writer import Writer
 
 
 def agent(vault: str = "v1", org: str = "acme", **fields: object) -> Agent:
@@ -355,7 +356,28 @@ async def test_a_commit_that_fails_may_have_stored(store: Store) -> None:
     assert told.value.details["outcome"] == "unknown"
     assert "canary" not in str(told.value)
     assert len(gone) == 1
-    with trio.fail_after(20):  # whoever writes is begun anew
+    await _begun_anew(store)
+
+
+async def test_a_writer_that_fails_says_so_as_the_store_does(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever asked is not told of an error that nobody has thought of; then it is begun anew."""
+
+    def crash(*_: object) -> list[object]:
+        raise ZeroDivisionError("canary")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Writer, "_commit", crash)
+        with pytest.raises(StoreError) as told:
+            await store.write(lambda tx: _add(agent(), tx))
+    assert told.value.details["outcome"] == "unknown"
+    assert "canary" not in str(told.value)
+    await _begun_anew(store)
+
+
+async def _begun_anew(store: Store) -> None:
+    with trio.fail_after(20):
         while True:
             with suppress(UnavailableError):
                 await store.write(lambda tx: _add(agent("v2"), tx))

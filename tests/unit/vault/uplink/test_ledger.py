@@ -139,6 +139,35 @@ async def test_a_disk_that_refuses_means_nothing_is_sent(
     assert [entry.offset for entry in entries] == [0, 3]
 
 
+@pytest.mark.parametrize("refused", ["replace", "open", "write", "fdatasync", "fsync"])
+async def test_a_disk_that_refuses_the_next_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: str
+) -> None:
+    """Whichever step of it fails, nothing is sent; then the ledger goes on, and verifies."""
+    path = tmp_path / "egress.log"
+    link = sending()
+
+    def full(*_: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    async with ledger(path, file_bytes=500, kept=99) as opened:
+        sent = [b"%d" % number for number in range(12)]
+        for content in sent[:4]:  # the fourth fills the file
+            await opened.record(link, [content])
+        assert path.stat().st_size >= 500
+        with monkeypatch.context() as patch:
+            patch.setattr(os, refused, full)
+            for _ in range(3):
+                with pytest.raises(UnavailableError, match="nothing is sent"):
+                    await opened.record(link, [b"refused"])
+        for content in sent[4:]:
+            await opened.record(link, [content])
+        assert contents(path) == sent
+    async with ledger(path) as again:
+        await again.record(link, [b"more"])
+    assert contents(path) == [*sent, b"more"]
+
+
 async def test_a_tally_finds_missing_bytes_of_a_connection(tmp_path: Path) -> None:
     """Offsets follow one another within each connection."""
     path = tmp_path / "egress.log"
