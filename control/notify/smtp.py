@@ -21,7 +21,7 @@ from control.notify.reach import ANYWHERE, Reach, Resolve
 
 WAIT: Final = 10.0  # seconds for one answer
 SECONDS: Final = 30.0  # for the whole conversation
-AT_ONCE: Final = 8
+AT_ONCE: Final = 64  # threads; as many channels as are tried at once, so none waits for another
 _PERMANENT: Final = 500
 
 
@@ -41,6 +41,7 @@ class Mailer:
         self._resolve = resolve
         self._tls = tls
         self._world = world
+        self._places = trio.CapacityLimiter(AT_ONCE)
         self._threads = trio.CapacityLimiter(AT_ONCE)
 
     async def send(self, relay: Relay, mail: EmailMessage, to: tuple[str, ...]) -> str:
@@ -52,7 +53,8 @@ class Mailer:
             server.host, server.port, self._resolve, plain=plain and not relay.trusted
         )
         line = Line(address)
-        async with trio.open_nursery() as nursery:
+        # The time is that of this conversation: to wait for a place behind others is no failure.
+        async with self._places, trio.open_nursery() as nursery:
             nursery.start_soon(self._watch, line)
             outcome = await self._world.run_sync(
                 _deliver, line, relay, self._tls, mail, to, limiter=self._threads

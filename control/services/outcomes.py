@@ -1,6 +1,6 @@
 """What becomes of a message that was tried: functions of a transaction."""
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from msgspec.structs import replace
 
@@ -11,6 +11,9 @@ from control.notify.schedule import ATTEMPTS, not_before, retry_in
 from control.store import channels, records
 from control.store.rows import Tx
 from protocols.instant import SECOND
+
+DEAD: Final = 1000
+"""Dead letters of one channel; the oldest makes room. One that refuses all makes 3,600 an hour."""
 
 
 class Attempt(NamedTuple):
@@ -49,6 +52,8 @@ def undelivered(tx: Tx, attempt: Attempt, error: FailedError | RefusedError) -> 
     dead = made.state is State.DEAD
     counts = channels.counts(tx, row.org) if dead and row.channel != MAIL else {}
     raised = bool(counts) and not counts.get((row.channel, State.DEAD), 0)
+    if counts.get((row.channel, State.DEAD), 0) >= DEAD:
+        channels.drop_oldest_dead(tx, row.org, row.channel)
     if raised:
         records.add_alerts(tx, attempt.alert)
     channels.put_delivery(tx, made)

@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import groupby
 from typing import Final, NamedTuple
 
 import trio
@@ -38,6 +37,7 @@ from protocols.errors import TamperedError, where
 GRACE: Final = 5.0  # seconds for what is being sent when the process ends
 BATCH: Final = 500  # messages of one look
 BUSY: Final = 64  # channels that send at once
+OF_ONE: Final = 16  # of them, of one organization: its slow servers hold up no other's
 REMEMBERED: Final = 10_000  # channels
 THRESHOLD: Final = 5  # failures in a row
 COOLDOWN: Final = 60.0  # seconds
@@ -157,11 +157,17 @@ class Postman:
     def _begin(self, due: list[Delivery]) -> None:
         if self._nursery is None:
             return
-        ordered = sorted(due, key=lambda d: (d.org, d.channel, d.created_at, d.id))
-        for key, some in groupby(ordered, key=lambda d: (d.org, d.channel)):
-            if key not in self._busy and len(self._busy) < BUSY:
+        waiting: dict[Key, list[Delivery]] = {}
+        for delivery in due:  # whose first message is the oldest comes first
+            waiting.setdefault((delivery.org, delivery.channel), []).append(delivery)
+        for key, some in waiting.items():
+            if key not in self._busy and self._has_room(key[0]):
                 self._busy.add(key)
-                self._nursery.start_soon(self._work, key, list(some))
+                self._nursery.start_soon(self._work, key, some)
+
+    def _has_room(self, org: str) -> bool:
+        mine = sum(busy == org for busy, _ in self._busy)
+        return len(self._busy) < BUSY and mine < OF_ONE
 
     async def _work(self, key: Key, some: list[Delivery]) -> None:
         try:

@@ -11,13 +11,30 @@ from control.store.rows import Tx, add, every, first, key_of, put
 
 _CHANNEL: Final = key_of(channels)
 _DELIVERY: Final = key_of(deliveries)
-_DUE: Final = (
-    sa.select(deliveries)
+_ranked: Final = (
+    sa.select(
+        deliveries,
+        sa.func.row_number()
+        .over(
+            partition_by=(deliveries.c.org, deliveries.c.channel),
+            order_by=(deliveries.c.created_at, deliveries.c.id),
+        )
+        .label("place"),
+    )
     .where(
         deliveries.c.state == str(State.WAITING),
         deliveries.c.due_at <= sa.bindparam("now", type_=sa.BigInteger()),
+        ~sa.exists().where(
+            channels.c.org == deliveries.c.org,
+            channels.c.id == deliveries.c.channel,
+            sa.not_(channels.c.enabled),
+        ),
     )
-    .order_by(deliveries.c.created_at, deliveries.c.id)
+    .subquery()
+)
+_DUE: Final = (
+    sa.select(_ranked)
+    .order_by(_ranked.c.place, _ranked.c.created_at, _ranked.c.id)
     .limit(sa.bindparam("most", type_=sa.Integer()))
 )
 _TALLY: Final = (
@@ -106,8 +123,26 @@ def deliveries_of(
 
 
 def due_deliveries(tx: Tx, now: int, limit: int) -> list[Delivery]:
-    """Those that may be tried, in the order in which they came."""
+    """Those that may be tried: of each channel its first, then of each its second, and so on.
+
+    So channels of which much waits leave room for others. What is of a channel that is switched off
+    is not due.
+    """
     return every(tx, Delivery, _DUE, now=now, most=limit)
+
+
+def drop_oldest_dead(tx: Tx, org: str, identifier: str) -> bool:
+    """Let a channel's oldest dead letter go, unless a legal hold covers all; whether one went."""
+    d = deliveries.c
+    mine = d.org == org, d.channel == identifier, d.state == str(State.DEAD)
+    oldest = (
+        sa.select(d.id)
+        .where(*mine, sa.not_(is_held(d.org, d.created_at)))
+        .order_by(d.created_at, d.id)
+        .limit(1)
+        .correlate(None)
+    )
+    return tx.execute(deliveries.delete().where(d.org == org, d.id.in_(oldest))).rowcount > 0
 
 
 def counts(tx: Tx, org: str) -> dict[tuple[str, State], int]:

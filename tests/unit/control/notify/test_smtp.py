@@ -6,6 +6,7 @@ from functools import partial
 
 import pytest
 import trio
+import trio.testing
 
 from actors import SystemWorld
 from control.model.notices import Server, Tls
@@ -144,6 +145,25 @@ async def test_a_drip_has_an_end(mailer: Mailer, monkeypatch: pytest.MonkeyPatch
     async with drip() as port:
         with trio.fail_after(10), pytest.raises(FailedError):
             await mailer.send(relay(port), mail(), TO)
+
+
+async def test_to_wait_behind_a_slow_server_is_no_failure(
+    mailer: Mailer, box: Mailbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One place, held by a server that drips: the other mail is late, and goes all the same."""
+    monkeypatch.setattr(smtp, "SECONDS", 2.0)
+    mailer._places = trio.CapacityLimiter(1)
+
+    async def slow(port: int) -> None:
+        with pytest.raises(FailedError):
+            await mailer.send(relay(port), mail(), TO)
+
+    async with drip() as port, trio.open_nursery() as nursery:
+        with trio.fail_after(60):
+            nursery.start_soon(slow, port)
+            await trio.testing.wait_all_tasks_blocked()
+            assert await mailer.send(relay(box.port), mail(), TO) == ""
+    assert len(box.mails) == 1
 
 
 async def test_cancelled_it_lets_go_at_once(mailer: Mailer) -> None:

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from control.model.notices import Kind, Quiet, State, Terms
+from control.model.notices import Kind, Quiet, State, Terms, Type
 from control.model.records import Severity
 from control.notify.schedule import ATTEMPTS
+from control.services import outcomes, postman
 from control.services.channels import Draft
 from control.services.postman import COOLDOWN, THRESHOLD
 from control.store.faults import StoreError
@@ -258,6 +259,56 @@ async def test_a_disabled_channel_keeps_what_waits(there: Rig, hook: Receiver) -
     await there.parts.channels.change("acme", held.channel.id, replace(draft, enabled=True))
     await there.turn()
     assert told(hook) == [["raised v: agent_offline"]]
+
+
+async def test_what_is_switched_off_leaves_room_for_others(
+    there: Rig, hook: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A look takes so many messages: none that wait for a channel that is off."""
+    monkeypatch.setattr(postman, "BATCH", 2)
+    with receiver() as other:
+        off = await there.channel(other.url(), "off", window=0)
+        other.answers = [status(500)] * 9
+        for number in range(3):
+            await there.alert(vault=f"v{number}")
+            await there.turn()
+        shut = Draft("off", Type.WEBHOOK, enabled=False, terms=off.channel.terms)
+        await there.parts.channels.change("acme", off.channel.id, shut)
+        asked = len(other.requests)
+        await there.channel(hook.url())
+        await there.alert(vault="w")
+        await there.turn(1000.0)
+    assert told(hook) == [["raised w: agent_offline"]]
+    assert len(other.requests) == asked
+    assert [d.state for d in await there.deliveries()].count(State.WAITING) == 3
+
+
+async def test_one_organization_does_not_take_every_place(
+    there: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever waits of it: the places that are left are for others."""
+    monkeypatch.setattr(postman, "OF_ONE", 2)
+    monkeypatch.setattr(postman, "BUSY", 3)
+    busy, has_room = there.parts.postman._busy, there.parts.postman._has_room
+    busy.update({("acme", "a"), ("acme", "b")})
+    assert (has_room("acme"), has_room("other")) == (False, True)
+    busy.add(("other", "c"))
+    assert not has_room("third")
+    busy.clear()
+
+
+async def test_dead_letters_have_a_bound(
+    there: Rig, hook: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The oldest of the channel makes room."""
+    monkeypatch.setattr(outcomes, "DEAD", 2)
+    await there.channel(hook.url(), per_hour=3600, kinds=(Kind.RAISED,), events=("agent_offline",))
+    hook.answers = [status(410)] * 3
+    for vault in ("a", "b", "c"):
+        await there.alert(vault=vault)
+        await there.turn(60)
+    dead = await there.deliveries(State.DEAD)
+    assert [d.notices[0].vault for d in dead] == ["c", "b"]
 
 
 async def test_the_allowance_of_a_channel(there: Rig, hook: Receiver) -> None:
