@@ -14,6 +14,7 @@ from control.notify.schedule import ATTEMPTS
 from control.services import outcomes, postman
 from control.services.channels import Draft
 from control.services.postman import COOLDOWN, THRESHOLD
+from control.store.channels import due_deliveries
 from control.store.faults import StoreError
 from tests.unit.control.notify.receiving import Receiver, receiver, status
 from tests.unit.control.services.told import Rig, parts, rig
@@ -265,7 +266,7 @@ async def test_what_is_switched_off_leaves_room_for_others(
     there: Rig, hook: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A look takes so many messages: none that wait for a channel that is off."""
-    monkeypatch.setattr(postman, "BATCH", 2)
+    monkeypatch.setattr(postman, "BATCH", 1)
     with receiver() as other:
         off = await there.channel(other.url(), "off", window=0)
         other.answers = [status(500)] * 9
@@ -281,6 +282,19 @@ async def test_what_is_switched_off_leaves_room_for_others(
     assert told(hook) == [["raised w: agent_offline"]]
     assert len(other.requests) == asked
     assert [d.state for d in await there.deliveries()].count(State.WAITING) == 3
+
+
+async def test_each_channel_has_its_turn(there: Rig, hook: Receiver) -> None:
+    """However much waits of one: the first of each comes before the second of any."""
+    hook.answers = [status(500)] * 9
+    one = await there.channel(hook.url(), "one", window=0, vaults=("a", "b"))
+    two = await there.channel(hook.url(), "two", window=0, vaults=("c",))
+    for vault in ("a", "b", "c"):
+        await there.alert(vault=vault)
+        await there.turn()
+    far = there.world.now() + 10**13
+    found = await there.store.read(lambda tx: due_deliveries(tx, far, 3))
+    assert [d.channel for d in found] == [one.channel.id, two.channel.id, one.channel.id]
 
 
 async def test_one_organization_does_not_take_every_place(
