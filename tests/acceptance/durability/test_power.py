@@ -21,7 +21,7 @@ def harness(root: Path, *options: str) -> subprocess.CompletedProcess[str]:
     """The command, in a mount namespace of its own."""
     command = [sys.executable, "-m", "loadtests.durability", "power", "--seed", "20", *options]
     return subprocess.run(
-        command, cwd=root, capture_output=True, text=True, timeout=180, check=False
+        command, cwd=root, capture_output=True, text=True, timeout=600, check=False
     )
 
 

@@ -88,6 +88,17 @@ def test_what_cannot_be_refused_early_is_an_event() -> None:
     assert (len(kinds(full(pair), RequestReceived)), pair.machine.early.count) == (1, 0)
 
 
+def test_a_block_that_was_refused_is_not_the_next_one() -> None:
+    """Else the next one that comes in pieces had no more time than was left to this one."""
+    pair = Pair(turn_away=turn_all_away)
+    pair.request(), pair.request()
+    pair.to_server()
+    pair.request()
+    assert full(pair) == []
+    pair.machine.feed(frame(HEADERS, END_STREAM | END_HEADERS, 7, b"\x82")[:-1], 0.0, 0)
+    assert pair.machine.in_block == 4
+
+
 def test_refusing_early_takes_from_the_windows() -> None:
     """The connection's is as the client has it."""
     pair = Pair(turn_away=lambda _target: ([], b"x" * 1000))

@@ -16,9 +16,10 @@ async def test_all_wait_for_the_end_of_one_lull(autojump_clock: trio.testing.Moc
         ended.append(round(trio.current_time() - began, 6))
 
     began = trio.current_time()
-    async with trio.open_nursery() as nursery:
-        for after in (0.0, 0.01, 0.02, 0.03):
-            nursery.start_soon(wait, after)
+    with trio.fail_after(1):
+        async with trio.open_nursery() as nursery:
+            for after in (0.0, 0.01, 0.02, 0.03):
+                nursery.start_soon(wait, after)
     assert ended == [0.025, 0.025, 0.025, 0.055]
 
 
