@@ -13,13 +13,13 @@ from typing import Any, Final
 
 import trio
 from argon2 import PasswordHasher
+from control.collector import settle
 
 from actors import SystemWorld
 from control.api.ops import Ops
 from control.api.plane import Plane
 from control.api.web import build
 from control.app import with_pages
-from control.collector import settle
 from control.config.load import dev_settings
 from control.genesis import dev_authority
 from control.live.door import Door

@@ -21,7 +21,7 @@ PAGES = (
 )  # fmt: skip
 HIDDEN = (
     "password", "client_secret", "sessions_confirm code",  # never told again
-    "policies_validate",  # tried, and not kept
+    "policies_validate", "replays_start",  # tried, and not kept
     "rules.[]", "document.description",  # of versions that another followed
     "channels_create name", "reports_ask", "report-schedules_add", "terms.scopes", "client_id",
     "agents_lock", "rollouts_halt", "holds_lift",

@@ -139,8 +139,8 @@ def things(plane: Plane, org: str) -> dict[str, str]:
     hook = {"name": "theirs", "type": "slack", "url": "https://hooks.example/services/x"}
     return {
         "vault": "theirs", "policy": "theirs", "number": "1", "user": "viewer", "home": "acme",
-        "alert": NOTHING, "join": NOTHING, "delivery": NOTHING, "token": token["token"]["id"],
-        "session": token["token"]["id"],
+        "alert": NOTHING, "join": NOTHING, "delivery": NOTHING, "replay": NOTHING,
+        "token": token["token"]["id"], "session": token["token"]["id"],
         "rollout": made(f"{base}/policies/theirs/rollouts", {"version": 1})["id"],
         "invitation": made(f"{base}/invitations", guest)["invitation"]["id"],
         "channel": made(f"{base}/channels", hook)["channel"]["id"],
@@ -171,6 +171,7 @@ BODIES: dict[str, Any] = {
     "second-factors_replace": {"code": "123456"},
     "second-factors_replaced": {"code": "123456"},
     "oidc_begin": {"organization": "acme", "invitation": ""},
+    "oidc_collect": {"code": "x", "verifier": "x" * 43},
     "oidc_put": PROVIDER,
     "invitations_create": {"email": "new@corp.example", "role": "viewer"},
     "invitations_look": {"secret": "x"},
@@ -185,6 +186,7 @@ BODIES: dict[str, Any] = {
     "agents_tag": {"tags": ["a"]},
     "rollouts_halt": {"reason": "R"},
     "rollouts_roll_back": {"reason": "R"},
+    "replays_start": {"document": DOCUMENT},
     "agents_lock": {"reason": "R"},
     "agents_retire": {"reason": "R"},
     "agents_accept_log": {"reason": "R"},
@@ -206,8 +208,8 @@ BODIES: dict[str, Any] = {
 """By operation: what is right, of those whose bodies hold texts."""
 
 
-SELF = ("sessions_", "second-factors_", "oidc_begin", "invitations_look", "invitations_accept",
-        "invitations_join")  # fmt: skip
+SELF = ("sessions_", "second-factors_", "oidc_begin", "oidc_collect", "invitations_look",
+        "invitations_accept", "invitations_join")  # fmt: skip
 """Operations that would end the session of whoever asks, or need none."""
 
 
@@ -223,7 +225,9 @@ FREE = {
     "policies_write document.description", "policies_write document.rules.[].capabilities.[]",
     "policies_write document.rules.[].paths.[]", "report-schedules_add title",
     "report-schedules_change title", "reports_ask title", "rollouts_halt reason",
-    "rollouts_roll_back reason", "sessions_confirm code", "sessions_own_password new",
+    "replays_start document.description", "replays_start document.rules.[].capabilities.[]",
+    "replays_start document.rules.[].paths.[]", "rollouts_roll_back reason",
+    "sessions_confirm code", "sessions_own_password new",
     "tokens_create_token label", "users_create_user password", "users_set_password password",
 }  # fmt: skip
 """Texts that may be anything, so that every page that shows them has to know."""
