@@ -88,6 +88,7 @@ class Gate:
         with self._lock:
             self._fault = None
             trace, self._trace = self._trace, []
+        self._held.clear()  # whoever waits for the next delay does not meet this one
         self._release.set()
         return trace
 
