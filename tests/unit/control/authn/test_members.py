@@ -140,7 +140,7 @@ async def test_nobody_takes_over_a_guest_of_another_organization(
 
     async def member(org: str, name: str, role: Role) -> None:
         row = Membership(org, "acme", name, role, "x", 1)
-        await plane.store.write(lambda tx: members.put_membership(tx, row))
+        await plane.store.write(lambda tx: members.put_membership(tx, row, 1))
 
     async def try_all(by: Caller) -> None:
         for attempt in (
@@ -161,7 +161,7 @@ async def test_nobody_takes_over_a_guest_of_another_organization(
     await try_all(ann)
     await plane.users.change(ann, "acme", "bob", role=None, disabled=True)
     await plane.users.change(ann, "acme", "bob", role=None, disabled=False)
-    await plane.store.write(lambda tx: members.drop_membership(tx, PLATFORM, "acme", "bob"))
+    await plane.store.write(lambda tx: members.drop_membership(tx, PLATFORM, "acme", "bob", 2))
     await plane.users.set_password(ann, "acme", "bob", PASSWORD)
     as_admin = Caller("acme", "ann", Role.ADMIN, "t")  # with a credential that is less
     await try_all(as_admin)
@@ -176,7 +176,7 @@ async def test_a_guest_who_helps_is_measured_by_the_own_account(plane: Plane) ->
     helper = Caller("acme", "bea", Role.ADMIN, "t", home="beta")
     for role in (Role.ADMIN, Role.OWNER):
         row = Membership("beta", "acme", "bob", role, "x", 1)
-        await plane.store.write(lambda tx, row=row: members.put_membership(tx, row))
+        await plane.store.write(lambda tx, row=row: members.put_membership(tx, row, 1))
         if role is Role.ADMIN:
             await plane.users.set_password(helper, "acme", "bob", PASSWORD)
     with pytest.raises(AuthorizationError, match="role_above_own"):
@@ -194,5 +194,5 @@ async def test_a_guest_keeps_the_factor_that_another_organization_demands(
     assert (await plane.factors.standing(ann)).demanded
     with pytest.raises(ConflictError, match="second_factor_demanded"):
         await plane.factors.remove(ann)
-    await plane.store.write(lambda tx: members.drop_membership(tx, "beta", "acme", "ann"))
+    await plane.store.write(lambda tx: members.drop_membership(tx, "beta", "acme", "ann", 2))
     await plane.factors.remove(ann)
