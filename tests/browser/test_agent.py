@@ -226,6 +226,27 @@ def test_a_policy_is_held_against_the_past(look: Looking, agent: Agent) -> None:
         assert window.findings() == []
 
 
+def test_versions_are_compared_by_keyboard_on_a_telephone(look: Looking, agent: Agent) -> None:
+    """Chosen by End and Enter, compared by the list; nothing is off the screen or unnamed."""
+    name = "secret/web/keys"
+    tell(agent, "POST", "secrets", {"name": name, "value": 1, "metadata": {"env": "dev"}})
+    tell(agent, "PUT", f"secrets/{name}", {"value": 2, "metadata": {"env": "e" * 300}})
+    with look(size=NARROW, scheme="dark") as window:
+        page = window.page
+        window.open(f"/secrets/one?name={name}")
+        shown = page.get_by_label(re.compile("^What is different"))
+        expect(shown.locator(".new").last).to_contain_text("env = eee")
+        assert (window.findings(), window.overflow) == ([], 0)
+        page.get_by_role("group", name="Versions", exact=True).focus()
+        for key in ("End", "Enter"):
+            page.keyboard.press(key)
+        window.see("Version 1")
+        page.get_by_label("Version to compare with").focus()
+        page.keyboard.press("Home")
+        expect(shown.locator(".new").first).to_contain_text("as it is now")
+        expect(shown.locator(".gone").last).to_contain_text("env = dev")
+
+
 def test_a_faulty_policy_is_shown_at_its_line_and_a_good_one_decides(look: Looking) -> None:
     """As one types, all that the agent would refuse; once in force, a dry run names the rule."""
     with look() as window:

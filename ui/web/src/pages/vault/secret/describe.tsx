@@ -36,7 +36,7 @@ export function Describe({ info, close, done }: DescribeProps) {
       <Field label="Tags" hint="Several with commas" value={tags} change={setTags} />
       <Area
         label="Metadata"
-        hint="A line each, key: value. A line that is taken away takes its key with it."
+        hint="A line each, key: value. A line that is taken away takes its key with it. Versions that are there keep what they were written with."
         rows={4}
         value={metadata}
         change={setMetadata}

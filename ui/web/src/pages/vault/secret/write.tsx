@@ -79,7 +79,7 @@ export function Create({ folder, close, made }: CreateProps) {
       <Field label="Tags" hint="Several with commas" value={tags} change={setTags} />
       <Area
         label="Metadata"
-        hint="A line each, key: value. Not secret: whoever may see the name may see it."
+        hint="A line each, key: value. Not secret: whoever may read metadata sees it, and each version keeps it."
         rows={2}
         value={metadata}
         change={setMetadata}
