@@ -59,6 +59,7 @@ def _play(plans: Iterable[Plan], build: Build, minutes: float) -> Iterator[Outco
         if asked or time.monotonic() > end:
             return
         yield play(plan, build)
+        gc.collect()  # what a run leaves behind; within it nearly nothing is looked for
 
 
 def _arguments() -> argparse.Namespace:
