@@ -16,6 +16,7 @@ from argon2 import PasswordHasher
 from control.collector import settle
 
 from actors import SystemWorld
+from actors.collector import settle
 from control.api.ops import Ops
 from control.api.plane import Plane
 from control.api.web import build
