@@ -13,7 +13,6 @@ from typing import Any, Final
 
 import trio
 from argon2 import PasswordHasher
-from control.collector import settle
 
 from actors import SystemWorld
 from actors.collector import settle
