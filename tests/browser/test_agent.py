@@ -171,32 +171,6 @@ def test_versions_are_written_compared_and_undone(look: Looking, agent: Agent) -
     assert sum(version["destroyed"] for version in versions) == 1
 
 
-def test_what_was_said_of_each_version_is_compared(look: Looking, agent: Agent) -> None:
-    """A version beside the one before, beside another, and beside the secret as it is now."""
-    name = "secret/web/labels"
-    first = {"name": name, "value": 1, "metadata": {"env": "dev"}, "tags": ["db", STRANGE]}
-    tell(agent, "POST", "secrets", first)
-    tell(agent, "PUT", f"secrets/{name}", {"value": 2, "metadata": {"env": "prod"}, "tags": ["db"]})
-    tell(agent, "PUT", f"secrets/{name}", {"value": 3})
-    tell(agent, "PATCH", f"metadata/{name}", {"metadata": {"team": "a"}})
-    with look() as window:
-        page = window.page
-        window.open(f"/secrets/one?name={name}")
-        listed = page.get_by_role("row").filter(has_text="root")
-        expect(listed).to_contain_text([re.compile("^3(?!.*changed)"), "changed", "1"])
-        listed.filter(has_text=re.compile("^2")).click()
-        shown = page.get_by_label(re.compile("^What is different"))
-        expect(shown.locator(".gone")).to_contain_text([f"tag: {STRANGE}", "env = dev"])
-        expect(shown.locator(".new")).to_contain_text(["env = prod"])
-        page.get_by_label("Version to compare with").select_option("The secret as it is now")
-        expect(shown.locator(".new")).to_contain_text(["as it is now", "team = a"])
-        expect(shown.locator(".same")).to_contain_text(["tag: db", "env = prod"])
-        page.get_by_label("Version to compare with").select_option("Version 3")
-        expect(shown.locator(".same")).to_contain_text(
-            ["written by: root", "tag: db", "env = prod"]
-        )
-
-
 def test_a_policy_is_held_against_the_past(look: Looking, agent: Agent) -> None:
     """What is typed, and not in force, decides what is on record: who would be denied what."""
     rule = {"effect": "allow", "paths": ["secret/past/*"], "capabilities": ["create", "read"]}
@@ -224,27 +198,6 @@ def test_a_policy_is_held_against_the_past(look: Looking, agent: Agent) -> None:
         expect(row).to_contain_text("secret.read")
         expect(row).to_contain_text("Denied")
         assert window.findings() == []
-
-
-def test_versions_are_compared_by_keyboard_on_a_telephone(look: Looking, agent: Agent) -> None:
-    """Chosen by End and Enter, compared by the list; nothing is off the screen or unnamed."""
-    name = "secret/web/keys"
-    tell(agent, "POST", "secrets", {"name": name, "value": 1, "metadata": {"env": "dev"}})
-    tell(agent, "PUT", f"secrets/{name}", {"value": 2, "metadata": {"env": "e" * 300}})
-    with look(size=NARROW, scheme="dark") as window:
-        page = window.page
-        window.open(f"/secrets/one?name={name}")
-        shown = page.get_by_label(re.compile("^What is different"))
-        expect(shown.locator(".new").last).to_contain_text("env = eee")
-        assert (window.findings(), window.overflow) == ([], 0)
-        page.get_by_role("group", name="Versions", exact=True).focus()
-        for key in ("End", "Enter"):
-            page.keyboard.press(key)
-        window.see("Version 1")
-        page.get_by_label("Version to compare with").focus()
-        page.keyboard.press("Home")
-        expect(shown.locator(".new").first).to_contain_text("as it is now")
-        expect(shown.locator(".gone").last).to_contain_text("env = dev")
 
 
 def test_a_faulty_policy_is_shown_at_its_line_and_a_good_one_decides(look: Looking) -> None:
