@@ -21,10 +21,15 @@ SIZES: Final = (100, 1_000)
 FULL: Final = 10_000
 PROCESSES: Final = 2
 """Of clients: they and the control plane share two cores."""
-REST: Final = 30.0  # seconds
-BEATING: Final = 10.0
-SETTLING: Final = 5.0
 LEFT_OUT: Final = ("OpenBao", "wrk", "h2load")  # of the machine's description: they take no part
+
+
+class Lengths(NamedTuple):
+    """Seconds: of rest, of heartbeats as fast as they go, and between two figures."""
+
+    rest: float = 30.0
+    beating: float = 10.0
+    settling: float = 5.0
 
 
 def main() -> int:
@@ -52,8 +57,11 @@ def main() -> int:
     return 1 if wrong else 0
 
 
-def measure(folder: Path, agents: int) -> Found:
-    """One size, from an empty folder."""
+LONG: Final = Lengths()
+
+
+def measure(folder: Path, agents: int, lengths: Lengths = LONG) -> Found:
+    """One size, in a folder that is not there yet."""
     print(f"{agents:,} agents", flush=True)
     plane = Plane(folder)
     plane.start()
@@ -63,22 +71,22 @@ def measure(folder: Path, agents: int) -> Found:
         files = trio.run(enrol, folder, ORG, agents, PROCESSES)
         plane.start()
         with clients(files, "127.0.0.1", plane.link_port) as crowd:
-            return _measured(plane, crowd, agents)
+            return _measured(plane, crowd, agents, lengths)
     finally:
         plane.stop()
 
 
-def _measured(plane: Plane, crowd: Clients, agents: int) -> Found:
+def _measured(plane: Plane, crowd: Clients, agents: int, lengths: Lengths) -> Found:
     empty, mark = plane.resident(), Mark.now(plane, crowd)
     linked = crowd.ask(do="connect")
     connect = mark.until(max(merged(linked, "times")))
-    time.sleep(SETTLING)
+    time.sleep(lengths.settling)
     full, mark = plane.resident(), Mark.now(plane, crowd)
-    time.sleep(REST)
+    time.sleep(lengths.rest)
     rest, mark = mark.until(), Mark.now(plane, crowd)
-    beats = crowd.ask(do="beat", seconds=BEATING)
+    beats = crowd.ask(do="beat", seconds=lengths.beating)
     beating = mark.until()
-    time.sleep(SETTLING)
+    time.sleep(lengths.settling)
     version = plane.write_policy()
     mark = Mark.now(plane, crowd)
     crowd.begin(do="applied", version=version)

@@ -80,3 +80,6 @@ def _end(client: "subprocess.Popen[str]") -> None:
     except (OSError, subprocess.TimeoutExpired):
         client.kill()
         client.wait()
+    finally:
+        if client.stdout:
+            client.stdout.close()

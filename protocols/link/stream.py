@@ -285,13 +285,16 @@ async def _accept(
         receive_buffer_size=None,
     )
     request = await _while_connected(wire, asking)
-    if request.path != limits.PATH:
-        await request.reject(404)
-        raise PipeError("refused", "another path was asked for")
-    if limits.SUBPROTOCOL not in request.proposed_subprotocols:
-        await request.reject(400)
-        raise PipeError("refused", f"{limits.SUBPROTOCOL} was not offered")
-    connection = await request.accept(subprotocol=limits.SUBPROTOCOL)
+    try:
+        if request.path != limits.PATH:
+            await request.reject(404)
+            raise PipeError("refused", "another path was asked for")
+        if limits.SUBPROTOCOL not in request.proposed_subprotocols:
+            await request.reject(400)
+            raise PipeError("refused", f"{limits.SUBPROTOCOL} was not offered")
+        connection = await request.accept(subprotocol=limits.SUBPROTOCOL)
+    except ws.ConnectionClosed as error:
+        raise PipeError("closed", "the peer left before it was answered") from error
     return WebSocketPipe(connection, wire, peer, context)
 
 

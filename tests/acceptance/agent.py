@@ -137,9 +137,13 @@ class Agent:
         }
         self.manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.manager.bind(f"\0{name}")
-        with self.output_file.open("ab") as out:
-            self.process = subprocess.Popen(self.command, stdout=out, stderr=out, env=environment)
+        self.process = self.spawn(environment)
         self.port = self._await_port(self.manager, self.process)
+
+    def spawn(self, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+        """The process alone."""
+        with self.output_file.open("ab") as out:
+            return subprocess.Popen(self.command, stdout=out, stderr=out, env=environment)
 
     def refused_start(self) -> str:
         """Start it where it must refuse; what it wrote. Raises `AgentError` when it starts."""

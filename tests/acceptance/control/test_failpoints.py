@@ -1,14 +1,22 @@
 """The control plane dies at each step of enrolment, linking and fan-out, one after the other.
 
-The steps are counted, not timed: the flow is done again with the death one step later, until it is
-over before that step comes. After each death it is started again, the same is asked for again, and
-what must hold is looked at.
+The steps are counted, not timed: for each kind of step the flow is done again with the death one of
+them later, until it is over before that one comes. After each death it is started again, the same
+is asked for again, and what must hold is looked at.
 """
 
 import http.client
+import itertools
+import json
+import os
+import select
+import signal
+import subprocess
 import sys
-from collections.abc import Callable
-from contextlib import suppress
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,19 +31,75 @@ from tests.acceptance.control.plane import Plane, dev_plane
 from tests.acceptance.control.test_link import BASE, DOCUMENT, newcomer, shown
 from tests.acceptance.control.test_link_crash import alert
 
-MOST = 200
-"""Steps of a flow; more means that it never ends by itself."""
+ENROLMENT = ("commit", "committed", "certificate", "handshake", "receive", "send", "end")
+FAN_OUT = ("commit", "committed", "sign policy", "sign link", "handshake", "receive", "send")
+LINGERS = 1.0
+"""Seconds for what follows when the agent has what it wants already: an end of a connection."""
+MOST = 40
+"""Steps of a kind in one flow; more means that it never ends by itself."""
 NOT_OF_THESE = ("control.services.heads.",)
 """Who signs or commits beside: heads of the trail, once a minute, for auditors."""
 
 
-def prepared(folder: Path) -> Plane:
-    """A control plane with failpoints, which are not armed."""
-    plane = dev_plane(folder)
-    launcher = [sys.executable, "-m", "tests.acceptance.control.failpoints", str(folder)]
-    plane.command[:1] = launcher
-    plane.environment["PYTHONPATH"] = str(Path(__file__).parents[3])
-    return plane
+class Forked:
+    """A process that is not our child, as far as `Agent` needs one."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self._handle = os.pidfd_open(pid)
+
+    def poll(self) -> int | None:
+        """None while it runs."""
+        return 0 if select.select([self._handle], [], [], 0)[0] else None
+
+    def wait(self, timeout: float) -> int:
+        """Until it is gone. Raises `TimeoutExpired`."""
+        if not select.select([self._handle], [], [], timeout)[0]:
+            raise subprocess.TimeoutExpired("forked", timeout)
+        os.close(self._handle)
+        return 0
+
+    def send_signal(self, number: signal.Signals) -> None:
+        """As to a child."""
+        with suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self._handle, number)
+
+    def kill(self) -> None:
+        """As a child."""
+        self.send_signal(signal.SIGKILL)
+
+
+@dataclass
+class Doomed(Plane):
+    """A control plane with failpoints. `maker` is what it is forked from."""
+
+    maker: subprocess.Popen[str] | None = None
+
+    def spawn(self, environment: Mapping[str, str]) -> Any:
+        """See `Agent`."""
+        assert self.maker is not None
+        assert self.maker.stdin is not None
+        assert self.maker.stdout is not None
+        self.maker.stdin.write(json.dumps(environment) + "\n")
+        self.maker.stdin.flush()
+        return Forked(int(self.maker.stdout.readline()))
+
+
+@contextmanager
+def doomed(folder: Path) -> Iterator[Doomed]:
+    """One that runs, its failpoints not armed, with the organization acme."""
+    made = dev_plane(folder)
+    module = [sys.executable, "-m", "tests.acceptance.control.failpoints", str(folder)]
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(Path(__file__).parents[3])}
+    with subprocess.Popen(
+        [*module, *made.command[1:]], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        env=environment,
+    ) as maker:  # fmt: skip
+        plane = Doomed(folder, made.command, token="", data=made.data, maker=maker)
+        with running(plane):
+            plane.sign_in()
+            plane.organization("acme")
+            yield plane
 
 
 class Steps:
@@ -43,13 +107,12 @@ class Steps:
 
     def __init__(self, plane: Plane) -> None:
         self._plane = plane
-        self._last = ""
         self.died: list[str] = []
 
-    def arm(self, at: int) -> None:
+    def arm(self, at: str) -> None:
         """Count from now on, and die at this one."""
         (self._plane.folder / "trace").unlink(missing_ok=True)
-        (self._plane.folder / "at").write_text(str(at))
+        (self._plane.folder / "at").write_text(at)
 
     @property
     def dead(self) -> bool:
@@ -57,39 +120,45 @@ class Steps:
         trace, at = self._plane.folder / "trace", self._plane.folder / "at"
         if not (trace.exists() and at.exists()):
             return False
-        number, _, name = trace.read_text().rstrip("\n").rpartition("\n")[2].partition(" ")
-        self._last = name
-        return number == at.read_text()
+        return at.read_text() in trace.read_text().splitlines()
 
     def again(self) -> bool:
         """Kill it if it is not dead, and start it; whether it had died of the step."""
-        struck = self.dead
+        end = time.monotonic() + LINGERS
+        while not (struck := self.dead) and time.monotonic() < end:
+            time.sleep(0.02)
+        at = self._plane.folder / "at"
         if struck:
-            self.died.append(self._last)
-        (self._plane.folder / "at").unlink()
+            self.died.append(at.read_text())
+        at.unlink()
         self._plane.kill()
         self._plane.start()
         return struck
 
 
-def each_step(steps: Steps, flow: Callable[[int], None], check: Callable[[int], None]) -> None:
-    """The flow with a death at step 1, 2, … until it is over first; then once more, and dead."""
-    for at in range(1, MOST):
-        steps.arm(at)
-        flow(at)
-        struck = steps.again()
-        check(at)
-        if not struck:
-            return
-    raise AssertionError(f"{MOST} steps and no end: {steps.died}")
+def each_step(
+    steps: Steps, names: Sequence[str], flow: Callable[[int], None], check: Callable[[int], None]
+) -> None:
+    """The flow with a death at the first, second, … step of each name, until it is over first.
+
+    Both are told the how-manyth flow it is, from 1. Each kind of step is met at least once.
+    """
+    turns = itertools.count(1)
+    for name in names:
+        for at in range(1, MOST):
+            turn = next(turns)
+            steps.arm(f"{name} {at}")
+            flow(turn)
+            struck = steps.again()
+            check(turn)
+            if not struck:
+                break
+        assert 1 < at < MOST - 1, (name, at, steps.died)
 
 
 def test_enrolment_survives_a_death_at_each_step(folder: Path) -> None:
     """The same keys and token lead to one certificate, and to an agent that is live."""
-    plane = prepared(folder)
-    with running(plane):
-        plane.sign_in()
-        plane.organization("acme")
+    with doomed(folder) as plane:
         steps, tokens, agents = Steps(plane), dict[int, str](), dict[int, Linked]()
 
         def flow(at: int) -> None:
@@ -113,17 +182,13 @@ def test_enrolment_survives_a_death_at_each_step(folder: Path) -> None:
             agents[at] = Linked(folder / f"v{at}", plane.link_port, made["pin"])
 
         invite(1)
-        each_step(steps, flow, check)
-        assert {"commit", "committed", "certificate", "receive", "send"} <= set(steps.died)
+        each_step(steps, ENROLMENT, flow, check)
         assert plane.want(200, "GET", f"{BASE}/audit/verify")["broken_at"] == 0
 
 
 def test_linking_and_fan_out_survive_a_death_at_each_step(folder: Path) -> None:
     """The agent ends with the newest bundle, no version twice, and every alert counts once."""
-    plane = prepared(folder)
-    with running(plane):
-        plane.sign_in()
-        plane.organization("acme")
+    with doomed(folder) as plane:
         steps, agent = Steps(plane), newcomer(plane, folder, "v")
 
         def flow(at: int) -> None:
@@ -141,19 +206,13 @@ def test_linking_and_fan_out_survive_a_death_at_each_step(folder: Path) -> None:
             version(plane)
 
         version(plane)
-        each_step(steps, flow, check)
-        assert {"commit", "committed", "sign policy", "sign link", "receive", "send"} <= set(
-            steps.died
-        )
+        each_step(steps, FAN_OUT, flow, check)
 
 
 def test_no_step_is_without_a_failpoint(folder: Path) -> None:
     """Whoever commits, signs or touches the link's TLS in these flows is one of `PLACES`."""
-    plane = prepared(folder)
     (folder / "watch").touch()
-    with running(plane):
-        plane.sign_in()
-        plane.organization("acme")
+    with doomed(folder) as plane:
         agent = newcomer(plane, folder, "v")
         version(plane)
         trio.run(_pushed, plane, agent, Steps(plane), 1)
@@ -164,6 +223,7 @@ def test_no_step_is_without_a_failpoint(folder: Path) -> None:
         if caller not in PLACES.values() and not caller.startswith(NOT_OF_THESE)
     }
     assert stray == set()
+    assert {*ENROLMENT, *FAN_OUT} == {*PLACES, "committed"}
     assert {caller for _, _, caller in seen} >= set(PLACES.values())
 
 

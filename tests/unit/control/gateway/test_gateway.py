@@ -11,6 +11,7 @@ from control.model.documents import Document, Rule
 from control.model.policies import Outcome, Plan, Target
 from protocols.link import messages as m
 from protocols.link import vocabulary as words
+from protocols.link.limits import VERSIONS
 from protocols.pki.names import AgentName
 from tests.unit.control.gateway.wired import Hub
 
@@ -34,6 +35,24 @@ async def outcome(hub: Hub, vault: str) -> tuple[Outcome, int]:
     row = await hub.plane.policies.assignment("acme", vault)
     assert row is not None
     return row.outcome, row.applied
+
+
+async def test_agents_of_the_links_first_version_are_served_beside_new_ones(hub: Hub) -> None:
+    """Each in its own: a policy, a glimpse, what they say; nobody's session ends for it."""
+    old, new = await hub.enrolled("one"), await hub.enrolled("two")
+    old.versions = (1,)
+    async with hub.connected(old) as first, hub.connected(new) as second:
+        await pushed(hub, "v1")
+        for vault, talk, version in ((old, first, 1), (new, second, max(VERSIONS))):
+            name = vault.grant.vault
+            await talk.until(lambda vault=vault: vault.bundles == [1])
+            await talk.delivered()
+            assert talk.session is not None
+            assert talk.session.version == version
+            (await hub.live(name)).observe(5)
+            await talk.until(lambda vault=vault: m.Observe(seconds=5) in vault.heard)
+            assert await outcome(hub, name) == (Outcome.APPLIED, 1)
+            assert not talk.ended
 
 
 async def test_a_policy_reaches_every_live_agent_and_is_shown_as_applied(hub: Hub) -> None:

@@ -49,6 +49,8 @@ class Vault:
     heard: list[m.Message] = field(default_factory=list)
     bundles: list[int] = field(default_factory=list)
     refuse: bool = False
+    versions: tuple[int, ...] = VERSIONS
+    """Of the link, that it speaks."""
 
     @property
     def peer(self) -> Peer:
@@ -129,7 +131,7 @@ class Talk:
         self.opened = self.ended = False
         self.left: words.ByeReason | None = None
         self.session: Session | None = None
-        self.versions = VERSIONS
+        self.versions = vault.versions
         self._met = trio.Condition()
         self._wake = trio.Event()
 
