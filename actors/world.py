@@ -16,6 +16,7 @@ from actors.worker import ThreadWorker
 T = TypeVar("T")
 
 _ENTROPY: Final = 4096  # bytes drawn at a time
+_PIECE: Final = 16  # of them, for one id
 _VARIANT: Final = "89ab"  # the digit whose two upper bits say which kind of UUID it is
 
 
@@ -90,8 +91,7 @@ class SystemWorld:
         """`floor`: Unix nanoseconds below which `now` never answers (a persisted ratchet)."""
         self._last = floor
         self._random = random.SystemRandom()
-        self._bytes = b""  # of the kernel's, for ids
-        self._used = 0
+        self._pieces: list[bytes] = []  # of the kernel's, for ids
 
     def now(self) -> int:
         """Unix nanoseconds. A wall clock that is set back stands still here until it catches up."""
@@ -110,7 +110,7 @@ class SystemWorld:
 
     def new_id(self) -> str:
         """A UUID version 4 (RFC 9562, section 5.4), in a third of the time that `uuid` takes."""
-        digits = self._entropy(16).hex()
+        digits = self._entropy().hex()
         variant = _VARIANT[int(digits[16], 16) & 3]
         return (
             f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
@@ -121,20 +121,25 @@ class SystemWorld:
 
         An index of requests then grows at its end, instead of touching a page for each of them.
         """
-        time_ms, digits = f"{self.now() // 1_000_000:012x}", self._entropy(10).hex()
+        time_ms, digits = f"{self.now() // 1_000_000:012x}", self._entropy().hex()
         variant = _VARIANT[int(digits[3], 16) & 3]
         return f"{time_ms[:8]}-{time_ms[8:]}-7{digits[:3]}-{variant}{digits[4:7]}-{digits[7:19]}"
 
-    def _entropy(self, size: int) -> bytes:
-        """Bytes of the kernel's that nobody had before, some hundred ids a system call.
+    def _entropy(self) -> bytes:
+        """Sixteen bytes of the kernel's that nobody had before, some hundred ids a system call.
 
-        Good for names, not for keys. A fork would give them out twice, so a process that forks
-        makes its world afterwards (`vault.workers.zygote`).
+        In any thread: what is taken from a list is taken once. Good for names, not for keys. A fork
+        would give them out twice, so a process that forks makes its world afterwards
+        (`vault.workers.zygote`).
         """
-        begin, self._used = self._used, self._used + size
-        if self._used > len(self._bytes):
-            self._bytes, begin, self._used = os.urandom(_ENTROPY), 0, size
-        return self._bytes[begin : self._used]
+        try:
+            return self._pieces.pop()
+        except IndexError:
+            drawn = os.urandom(_ENTROPY)
+            pieces = [drawn[i : i + _PIECE] for i in range(0, _ENTROPY, _PIECE)]
+            piece = pieces.pop()
+            self._pieces = pieces
+            return piece
 
     def jitter(self) -> float:
         """Uniform in [0, 1)."""

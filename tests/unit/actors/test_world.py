@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import uuid
+from types import FrameType
+from typing import TYPE_CHECKING
 
 import pytest
 import trio
 
 from actors import SystemWorld
+
+if TYPE_CHECKING:
+    from _typeshed import TraceFunction
 
 FAR_FUTURE = 2**62
 
@@ -46,6 +52,29 @@ def test_ids_are_random_uuids() -> None:
     ids = [SystemWorld().new_id() for _ in range(100)]
     assert len(set(ids)) == 100
     assert {uuid.UUID(i).version for i in ids} == {4}
+
+
+def test_another_thread_may_take_an_id_at_any_line() -> None:
+    """Rows get theirs in the writer's thread, requests in the loop's: each one whole, and once."""
+    world, ids = SystemWorld(), list[str]()
+
+    def others(_frame: FrameType, event: str, _arg: object) -> TraceFunction:
+        if event == "line":
+            sys.settrace(None)
+            ids.append(world.new_id())
+            sys.settrace(others)
+        return others
+
+    before = sys.gettrace()
+    sys.settrace(others)
+    try:
+        for _ in range(1000):
+            ids.append(world.new_id())
+    finally:
+        sys.settrace(before)
+    assert len(ids) > 4000
+    assert len(set(ids)) == len(ids)
+    assert {len(one) for one in ids} == {36}
 
 
 def test_request_ids_sort_by_time(monkeypatch: pytest.MonkeyPatch) -> None:
