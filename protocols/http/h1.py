@@ -139,11 +139,6 @@ def parse_head(raw: bytes, limits: Limits) -> RequestHead:
     return _frame(method, target, version == b"1.1", headers, limits)
 
 
-def _split(raw: bytes, begin: int) -> Headers:
-    """The fields of a head that the grammar has vetted, from where its request line ends."""
-    return [(name.lower(), value.rstrip(b" \t")) for name, value in _FIELD.findall(raw, begin)]
-
-
 def _frame(
     method: bytes, target: bytes, modern: bool, headers: Headers, limits: Limits
 ) -> RequestHead:

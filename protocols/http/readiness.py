@@ -64,7 +64,7 @@ class Seat:
 
     def leave(self) -> None:
         """Before the socket is closed; ends the wait in hand. May be repeated."""
-        self._readiness.remove(self._fd)
+        self._readiness.remove(self._fd, self)
         self.wake()
 
     def _abort(self, _: RaiseCancelT) -> Abort:
@@ -86,9 +86,10 @@ class Readiness:
         seat = self._seats[fd] = Seat(self, fd)
         return seat
 
-    def remove(self, fd: int) -> None:
-        """Forget a socket, if it is known."""
-        if self._seats.pop(fd, None) is not None:
+    def remove(self, fd: int, seat: Seat) -> None:
+        """Forget a socket, if it is known: its number may be another's by now."""
+        if self._seats.get(fd) is seat:
+            del self._seats[fd]
             self._epoll.unregister(fd)
 
     async def run(self) -> NoReturn:

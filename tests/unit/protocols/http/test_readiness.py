@@ -91,6 +91,19 @@ async def test_an_edge_of_one_that_left_is_nobodys(pair: Pair, readiness: Readin
     """It may have been told already when the socket left."""
     seat = readiness.seat(pair[0])
     pair[1].send(b"x")
-    readiness.remove(pair[0].fileno())
+    readiness.remove(pair[0].fileno(), seat)
     await trio.testing.wait_all_tasks_blocked(0.01)
+    seat.leave()
+
+
+async def test_who_has_left_takes_nobody_along(pair: Pair, readiness: Readiness) -> None:
+    """The kernel gives the number of a closed socket to the next: to leave again is for nobody."""
+    gone = readiness.seat(pair[0])
+    gone.leave()
+    seat = readiness.seat(pair[0])  # the same number
+    gone.leave()
+    await _drained(seat)
+    pair[1].send(b"x")
+    with trio.fail_after(5):
+        await seat.wait()
     seat.leave()
