@@ -78,7 +78,7 @@ class ReplayView(ReplaySummary, frozen=True, kw_only=True):
 @replays.add(
     "POST", _POLICY, "Ask agents what it would have changed; nothing is put in force",
     role=Role.OPERATOR, fresh=False, body=NewReplay, unrecorded=("document",), status=CREATED,
-    returns=ReplayView,
+    returns=ReplayView, errors=(429,),
 )  # fmt: skip
 async def start(call: Call, org: str, policy: str, *, body: NewReplay) -> ReplayView:
     asked = Asked(

@@ -161,10 +161,13 @@ class LiveAgent:
             self._wake.set()
 
     def ask(self, question: m.PolicyReplay) -> bool:
-        """Ask it, once on this connection; False if its version has no such question."""
+        """Ask it, once on this connection; False if its version has no such question.
+
+        If nothing can be sent to it now, it is to be asked again later.
+        """
         if m.kind_of(question).since > self._session.version:
             return False
-        if self._session.state in SENDABLE and question.replay_id not in self._asked:
+        if self._session.room and question.replay_id not in self._asked:
             self._asked.add(question.replay_id)
             self._session.send(question)
             self._wake.set()

@@ -13,7 +13,7 @@ import msgspec
 from msgspec.structs import replace
 
 from actors import World
-from control.errors import NotFoundError, ValidationError
+from control.errors import NotFoundError, RateLimitError, ValidationError
 from control.model.agents import Life
 from control.model.documents import Document, checked
 from control.model.policies import Target
@@ -40,6 +40,9 @@ from protocols.link.vocabulary import ReplayOutcome
 
 LIFE: Final = 600 * SECOND
 """Who is not there until then is told as offline, and is not asked any more."""
+MAX_LIVE: Final = 20
+"""Of one organization in that time; an agent answers no more than that in an hour. Each is held in
+memory for every agent that it is asked of."""
 KEPT: Final = 30 * 86_400 * SECOND
 HOUR: Final = 3600 * SECOND
 PAGE: Final = 50
@@ -65,7 +68,7 @@ class Replays:
         self._world = world
 
     async def start(self, org: str, policy: str, asked: Asked, by: str) -> Replay:
-        """Have each agent asked. Raises `NotFoundError`, `ValidationError`."""
+        """Have each agent asked. Raises `NotFoundError`, `ValidationError`, `RateLimitError`."""
         now, id_ = self._world.now(), UUID(self._world.new_id()).hex
         if (asked.document is None) == (asked.version == 0):
             raise ValidationError("candidate_invalid", "give a version or a document, one of them")
@@ -73,6 +76,11 @@ class Replays:
         def change(tx: Tx) -> tuple[Replay, list[str]]:
             document = _document(tx, org, policy, asked)
             vaults = _meant(tx, org, policy, asked.targets)
+            if replays.count_live(tx, org, now) >= MAX_LIVE:
+                raise RateLimitError(
+                    "too_many_replays",
+                    f"{MAX_LIVE} replays were begun within ten minutes: wait until one is over",
+                )
             row = Replay(
                 *(org, id_, policy, asked.version, document),
                 *(now - asked.hours * HOUR, now, by, now, now + LIFE),
@@ -121,11 +129,14 @@ def questions(
 ) -> list[tuple[str, m.PolicyReplay]]:
     """What is to be asked of these agents, each with the rules that its bundle would have."""
     found = replays.pending(tx, org, vaults, now)
+    asked = {id_: _require(tx, org, id_) for _, id_ in found}
+    candidates = {id_: msgspec.json.encode(row.document) for id_, row in asked.items()}
     known = {row.vault: row.contents for row in policies.standings_among(tx, org, list(vaults))}
     documents, made = Documents(tx, org), []
-    for vault, row in found:
+    for vault, id_ in found:
+        row = asked[id_]
         others = {n: v for n, v in known.get(vault, {}).items() if n != row.policy}
-        rules = (*documents.of(others), msgspec.json.encode(row.document))
+        rules = (*documents.of(others), candidates[id_])
         if sum(map(len, rules)) > MAX_BUNDLE or len(rules) > MAX_RULES:
             note(tx, (org, row.id, vault), State.INVALID, now)
             continue
@@ -144,7 +155,7 @@ def answered(tx: Tx, org: str, vault: str, told: m.ReplayResult, now: int) -> No
     """What the agent says; once, and only if it was asked."""
     row = replays.agent_of(tx, org, told.replay_id.hex(), vault)
     if row is not None and row.state in OPEN:
-        numbers = _numbers(told) if told.outcome is ReplayOutcome.DONE else Numbers()
+        numbers = _numbers(told, now) if told.outcome is ReplayOutcome.DONE else Numbers()
         state = State(str(told.outcome))
         replays.put_agent(tx, replace(row, state=state, numbers=numbers, changed_at=now))
 
@@ -159,9 +170,9 @@ def _question(row: Replay, rules: tuple[bytes, ...]) -> m.PolicyReplay:
     )
 
 
-def _numbers(told: m.ReplayResult) -> Numbers:
+def _numbers(told: m.ReplayResult, now: int) -> Numbers:
     return Numbers(
-        reached=told.reached * _MILLI,
+        reached=min(told.reached * _MILLI, now),  # no agent says a time that cannot be shown
         records=told.records,
         accesses=told.accesses,
         unchanged=told.unchanged,

@@ -13,7 +13,8 @@ _r, _a = replays.c, replay_agents.c
 _REPLAY: Final = key_of(replays)
 _AGENT: Final = key_of(replay_agents)
 _PENDING: Final = (
-    sa.select(replays, _a.vault)
+    sa.select(_a.vault, _r.id)
+    .select_from(replays)
     .join(replay_agents, sa.and_(_a.org == _r.org, _a.replay == _r.id))
     .where(
         _r.org == sa.bindparam("org"),
@@ -58,11 +59,19 @@ def put_agent(tx: Tx, row: ReplayAgent) -> None:
     put(tx, replay_agents, row)
 
 
-def pending(tx: Tx, org: str, vaults: Sequence[str], now: int) -> list[tuple[str, Replay]]:
-    """Vault and replay, of these agents (at most a few hundred), that wait for an answer."""
-    rows = tx.execute(_PENDING, {"org": org, "vaults": list(vaults), "now": now}).mappings()
-    names = Replay.__struct_fields__
-    return [(row["vault"], Replay(**{name: row[name] for name in names})) for row in rows]
+def pending(tx: Tx, org: str, vaults: Sequence[str], now: int) -> list[tuple[str, str]]:
+    """Vault and id of the replay, of these agents (at most a few hundred), that are yet to answer.
+
+    Without the documents: a candidate is asked of many.
+    """
+    rows = tx.execute(_PENDING, {"org": org, "vaults": list(vaults), "now": now})
+    return [(vault, id_) for vault, id_ in rows]
+
+
+def count_live(tx: Tx, org: str, now: int) -> int:
+    """How many may still be asked of somebody."""
+    chosen = sa.select(sa.func.count()).where(_r.org == org, _r.expires_at > now)
+    return int(tx.execute(chosen).scalar_one())
 
 
 def sweep(tx: Tx, before: int) -> int:

@@ -17,6 +17,7 @@ from protocols.link import messages as m
 from protocols.link.limits import MAX_REPLAY_CHANGES
 from protocols.link.vocabulary import ReplayOutcome, UndecidedReason
 from vault.errors import ConflictError, ValidationError, VaultError
+from vault.model.instant import MAX
 from vault.model.operation import Operation, Origin
 from vault.model.path import ResourcePath
 from vault.model.replay import MAX_CHANGES, Change, Replayed, ReplayPolicies
@@ -122,11 +123,16 @@ def _payload(asked: m.PolicyReplay, share: Share) -> ReplayPolicies:
     opaque = share is Share.OPAQUE
     return ReplayPolicies(
         bundle=tuple(_document(rule) for rule in asked.rules),
-        since=max(1, asked.since * _MILLI),
-        until=max(1, asked.until * _MILLI),
+        since=_instant(asked.since),
+        until=_instant(asked.until),
         limit=MAX_CHANGES if opaque else 0,
         opaque=opaque,
     )
+
+
+def _instant(millis: int) -> int:
+    """In nanoseconds, as far as there are any: the other side says what it likes."""
+    return min(max(1, millis * _MILLI), MAX)
 
 
 def _document(rule: bytes) -> dict[str, Any]:

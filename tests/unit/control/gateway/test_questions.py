@@ -1,5 +1,6 @@
 """Questions reach the agents that are linked, and what they answer is on record."""
 
+import pytest
 import trio
 import trio.testing
 
@@ -51,6 +52,20 @@ async def test_who_comes_later_is_asked_then_and_nobody_twice(hub: Hub) -> None:
             await talk.until(lambda: vault.heard)
             await becomes(hub, id_, one=State.ASKED)
             assert len([x for x in vault.heard if isinstance(x, m.PolicyReplay)]) == 1
+
+
+async def test_what_finds_no_room_is_asked_later(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More questions than an agent's session queues harm neither it nor whoever brings them."""
+    monkeypatch.setattr("protocols.link.session.MAX_QUEUED", 2)
+    vault = await hub.enrolled("one")
+    ids = [await begun(hub) for _ in range(7)]
+    async with hub.connected(vault) as talk:
+        await hub.live("one")
+        for _ in ids:
+            await hub.gateway.bring_all()
+            await trio.testing.wait_all_tasks_blocked(0.01)
+        await talk.until(lambda: len(vault.heard) == len(ids))
+        assert [x.replay_id.hex() for x in vault.heard if isinstance(x, m.PolicyReplay)] == ids
 
 
 async def test_an_older_agent_keeps_its_session(hub: Hub) -> None:

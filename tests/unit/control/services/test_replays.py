@@ -6,14 +6,15 @@ import pytest
 
 from actors.testing import FakeWorld
 from control.api.plane import Plane
-from control.errors import NotFoundError, ValidationError
+from control.errors import NotFoundError, RateLimitError, ValidationError
 from control.model.agents import Life
 from control.model.documents import Document
 from control.model.policies import Plan, Target
 from control.model.replays import MAX_AGENTS, Numbers, State
 from control.services import replays
 from control.services.events import Topic
-from control.services.replays import HOUR, KEPT, LIFE, Asked
+from control.services.replays import HOUR, KEPT, LIFE, MAX_LIVE, Asked
+from control.store import replays as store
 from protocols.instant import SECOND
 from protocols.link import messages as m
 from protocols.link.limits import MAX_BUNDLE
@@ -126,6 +127,27 @@ async def test_an_answer_counts_once_and_for_its_agent(plane: Plane, world: Fake
     (change,) = row.numbers.changes
     assert (change.identity, change.secret, change.denied) == ((b"i" * 16).hex(), "", 3)
     assert await ask(plane, "v1") == []
+
+
+async def test_an_agent_cannot_say_a_time_that_is_none(plane: Plane, world: FakeWorld) -> None:
+    """It would be in the way of all the others' answers: a replay is shown with all of them."""
+    await enrolled(plane, world, "v1")
+    id_ = await start(plane)
+    await hear(plane, "v1", told(id_, reached=2**63 - 1))
+    _, (row,) = await plane.replays.get("acme", id_)
+    assert row.numbers.reached == world.now()
+
+
+async def test_so_many_at_once_and_no_more(plane: Plane, world: FakeWorld) -> None:
+    """Each waits for every agent that it is for; another organization's are not counted."""
+    await enrolled(plane, world, "v1")
+    ids = [await start(plane) for _ in range(MAX_LIVE)]
+    with pytest.raises(RateLimitError):
+        await start(plane)
+    assert [question.replay_id.hex() for _, question in await ask(plane, "v1")] == ids
+    assert await plane.store.read(lambda tx: store.count_live(tx, "platform", world.now())) == 0
+    world.advance(LIFE / SECOND)
+    assert await start(plane)
 
 
 @pytest.mark.parametrize("outcome", [o for o in ReplayOutcome if o is not ReplayOutcome.DONE])

@@ -167,6 +167,15 @@ async def test_what_is_no_document_is_invalid(
     assert vault.asked == []
 
 
+async def test_a_time_beyond_all_records_is_the_last_there_is(
+    vault: Vault, autojump_clock: object
+) -> None:
+    """The link has milliseconds up to 2^63, the records nanoseconds up to that."""
+    await vault.answers(replays(vault), vault.question(since=0, until=2**63 - 1))
+    assert [(one.since, one.until) for one in vault.asked] == [(1, 2**63 - 1)]
+    assert vault.outcomes == [ReplayOutcome.DONE]
+
+
 async def test_what_cannot_be_done_is_told(vault: Vault, autojump_clock: object) -> None:
     """A document that is not understood, a sealed vault; the latter may be asked again."""
     machine = replays(vault)
