@@ -13,13 +13,13 @@ from actors import World
 from control.api.views import EventView, event
 from control.authn.passwords import Passwords
 from control.config.settings import Settings
+from control.keys import public, signing_key
 from control.rescue import rescue
 from control.services.events import Bus
 from control.services.heads import FILE, Head, decoded
 from control.services.trail import START, Trail
 from control.store import records
 from control.store.store import Store, open_store
-from control.unit import public, signing_key
 from protocols.pki import files
 
 PAGE: Final = 1000

@@ -10,9 +10,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from ipaddress import ip_address
-from pathlib import Path
 from socket import gethostname
-from typing import Final, NamedTuple
+from typing import Final
 
 from argon2 import PasswordHasher
 
@@ -43,13 +42,14 @@ from control.compliance.notes import Notes
 from control.compliance.reports import Reports
 from control.compliance.schedules import Schedules
 from control.config.settings import Settings
-from control.crypto import SEALING_KEY_BYTES, Sealer, SigningKey, random_bytes, sha256
+from control.crypto import Sealer
 from control.gateway.audience import Audience
 from control.gateway.certificate import Certificate
 from control.gateway.desk import Desk
 from control.gateway.door import Door, open_door
 from control.gateway.ends import Ends
 from control.gateway.gateway import Gateway
+from control.keys import SigningKeys, public, sealing_key, signing_key, signing_keys
 from control.model.notices import Server as MailServer
 from control.model.retention import Kind, Limits
 from control.notify.reach import Reach as Outward
@@ -88,10 +88,7 @@ from control.store.store import Store, open_store
 from protocols.instant import SECOND
 from protocols.link.bundle import PolicyKey
 from protocols.link.signing import LinkKey
-from protocols.pki import files
-from protocols.pki.errors import PkiKeyError
 from protocols.pki.issuing import Host
-from protocols.pki.keys import load_signing_key, new_signing_key, store_key
 
 WATCH_EVERY: Final = 1.0  # seconds; how exact "late" and "offline" are
 ROLL_EVERY: Final = 1.0
@@ -132,50 +129,6 @@ async def open_plane(
             working(_jobs(plane, settings), world),
         ):
             yield plane
-
-
-class SigningKeys(NamedTuple):
-    """Ed25519, each for one use: policy bundles, audit cosignatures, frames of the link."""
-
-    policy: SigningKey
-    witness: SigningKey
-    link: SigningKey
-
-    @property
-    def fingerprint(self) -> str:
-        """What tells them from others, and nothing of them."""
-        return sha256(b"".join(public(key) for key in self)).hex()
-
-
-def signing_keys(folder: Path) -> SigningKeys:
-    """All of them. Raises `PkiKeyError`."""
-    return SigningKeys(*(signing_key(folder, name) for name in SigningKeys._fields))
-
-
-def signing_key(folder: Path, name: str) -> SigningKey:
-    """The Ed25519 key in `folder/name.pem`, made there the first time. Raises `PkiKeyError`."""
-    path = folder / f"{name}.pem"
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if not path.exists():
-        store_key(path, new_signing_key())
-    return load_signing_key(path)
-
-
-def sealing_key(folder: Path) -> bytes:
-    """What the control plane seals its few secrets with: 32 bytes in `folder/sealing.key`.
-
-    Made the first time. Raises `PkiKeyError`. Without it second factors and identity providers
-    have to be set up anew, so it belongs into the backup, and not beside the database's.
-    """
-    path = folder / "sealing.key"
-    if not path.exists():
-        files.write(path, random_bytes(SEALING_KEY_BYTES), files.SECRET)
-    key = files.read(path, secret=True)
-    if len(key) != SEALING_KEY_BYTES:
-        raise PkiKeyError(
-            f"{path} is not {SEALING_KEY_BYTES} bytes: put it back from a backup (docs/people.md)"
-        )
-    return key
 
 
 @asynccontextmanager
@@ -347,11 +300,6 @@ def _office(
     past = Past(world, checked=settings.link.check_clock)
     told = ControlKeys(public(keys.link), PolicyKey(keys.policy).public)
     return Office.open(directory, SqlLedger(store), told, on_end, world, grace, past)
-
-
-def public(key: SigningKey) -> bytes:
-    """The raw 32-byte public key."""
-    return key.public_key().public_bytes_raw()
 
 
 def as_host(text: str) -> Host:

@@ -15,7 +15,7 @@ from protocols.link import messages as m
 _BY_TARGET = ("agents.", "link.")
 """Operations on the trail whose target is an agent: people's, and its own enrolment."""
 PAGE: Final = 500
-"""Agents that are read in one go: some 15 ms of the loop, whatever the fleet's size."""
+"""Agents that are read in one go, so that a larger fleet holds the loop up no longer."""
 
 
 @dataclass

@@ -18,9 +18,9 @@ from control.ca.issuer import ControlKeys, Issuer, asker_of
 from control.ca.ledger import Issued, LedgerTx
 from control.ca.past import Past
 from control.crypto import SigningKey
+from control.keys import public, signing_key
 from control.store.ledger import SqlLedger
 from control.store.store import open_store
-from control.unit import public, signing_key
 from protocols.link.bundle import PolicyKey
 from protocols.pki.certificates import parse, pem
 from protocols.pki.keys import KeyKind, encode_private, new_curve_key, new_signing_key

@@ -65,4 +65,4 @@ MAX_NAMED: Final = 160
 MAX_IDENTITIES: Final = 64
 """Identities that one `Usage` names."""
 MAX_REPLAY_CHANGES: Final = 64
-"""Changes that one `ReplayResult` names: some 5 KiB."""
+"""Changes that one `ReplayResult` names: 6 KiB at most."""

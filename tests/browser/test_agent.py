@@ -1,20 +1,17 @@
 """The agent's own web interface in a real browser, over a real agent without a control plane."""
 
 import re
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
-from functools import partial
 from urllib.parse import quote
 
 import pytest
 from playwright.sync_api import Browser, expect
 
 from tests.acceptance.agent import Agent
+from tests.browser.conftest import Looking
 from tests.browser.estate import Estate
-from tests.browser.lone import STRANGE, lone, looking, tell
+from tests.browser.lone import STRANGE, looking, tell
 from tests.browser.visit import NARROW, PATIENCE, WIDE, Visit, visiting
 
-Looking = Callable[..., AbstractContextManager[Visit]]
 PAGES = {
     "/": "Secrets",
     "/secrets/one?name=secret/app/db": "secret/app/db",
@@ -32,19 +29,6 @@ PAGES = {
     "/link": "Link",
 }
 expect.set_options(timeout=PATIENCE)
-
-
-@pytest.fixture(scope="module")
-def agent() -> Iterator[Agent]:
-    """One for all tests; what a test changes is its own."""
-    with lone() as made:
-        yield made
-
-
-@pytest.fixture
-def look(chromium: Browser, agent: Agent) -> Looking:
-    """Opens windows for `with`, signed in as root."""
-    return partial(looking, chromium, agent)
 
 
 def reads(agent: Agent, name: str) -> int:

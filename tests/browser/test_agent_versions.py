@@ -1,32 +1,15 @@
 """What was said of a secret's versions, compared on the agent's own page."""
 
 import re
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
-from functools import partial
 
-import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import expect
 
 from tests.acceptance.agent import Agent
-from tests.browser.lone import STRANGE, lone, looking, tell
-from tests.browser.visit import NARROW, PATIENCE, Visit
+from tests.browser.conftest import Looking
+from tests.browser.lone import STRANGE, tell
+from tests.browser.visit import NARROW, PATIENCE
 
-Looking = Callable[..., AbstractContextManager[Visit]]
 expect.set_options(timeout=PATIENCE)
-
-
-@pytest.fixture(scope="module")
-def agent() -> Iterator[Agent]:
-    """One for all tests; what a test changes is its own."""
-    with lone() as made:
-        yield made
-
-
-@pytest.fixture
-def look(chromium: Browser, agent: Agent) -> Looking:
-    """Opens windows for `with`, signed in as root."""
-    return partial(looking, chromium, agent)
 
 
 def test_what_was_said_of_each_version_is_compared(look: Looking, agent: Agent) -> None:

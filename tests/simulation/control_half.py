@@ -23,6 +23,7 @@ from control.gateway.certificate import Certificate
 from control.gateway.desk import Desk
 from control.gateway.ends import Ends
 from control.gateway.gateway import Gateway
+from control.keys import public
 from control.model.agents import Life
 from control.model.documents import Document, Rule
 from control.model.people import Organization
@@ -30,7 +31,7 @@ from control.model.policies import Plan, Target
 from control.services.intake import Intake
 from control.store import agents, people
 from control.store.rows import Tx
-from control.unit import open_plane, public
+from control.unit import open_plane
 from protocols.link import vocabulary as words
 from protocols.link.errors import PipeError
 from protocols.link.post import Asked

@@ -12,9 +12,9 @@ import trio
 from control import unit
 from control.api.plane import Plane
 from control.gateway import gateway
+from control.keys import public
 from control.model.records import Witnessed
 from control.store import engines
-from control.unit import public
 from protocols.pki import chain
 from tests.simulation.agent_half import OUTBOX_BYTES, AgentHalf, folder_of
 from tests.simulation.certificates import chain_in, remembered, seeded_keys

@@ -9,7 +9,7 @@ from msgspec import Struct
 from vault.audit.layout import Layout, first_record
 from vault.audit.record import MAX_LINE, Segment, body_as
 
-_BLOCK: Final = MAX_LINE + 1  # bytes of one read: some 350 records, and at least one
+_BLOCK: Final = MAX_LINE + 1  # bytes of one read: at least one record, mostly many
 
 
 class Outline(Struct, frozen=True):

@@ -20,7 +20,7 @@ from vault.model.path import ResourcePath
 from vault.model.records import AuditRow
 from vault.model.replay import Change, Undecided
 
-MAX_KINDS: Final = 10_000  # of changes that are told apart, about 5 MB; more are only counted
+MAX_KINDS: Final = 10_000  # of changes that are told apart; more are only counted
 REFUSED: Final = "permission_denied"  # the code of what policies refuse
 _CAPABILITIES: Final = frozenset(map(str, Capability))
 

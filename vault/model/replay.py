@@ -7,7 +7,7 @@ from msgspec import Struct
 
 MAX_WRITTEN: Final = 500  # documents of a candidate, or names that it deletes; a bundle's bound
 MAX_CHANGES: Final = 500  # changes that one answer names
-MAX_RECORDS: Final = 200_000  # records of one replay, some 10 s of an idle machine
+MAX_RECORDS: Final = 200_000  # records of one replay; its time has a bound of its own
 
 
 @unique

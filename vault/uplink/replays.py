@@ -25,7 +25,7 @@ from vault.uplink.usage import Share
 
 MAX_WAITING: Final = 8  # each up to 192 KiB
 MAX_AN_HOUR: Final = 20
-MAX_KEPT: Final = 64  # answers, so that asking again costs nothing; some 5 KiB each
+MAX_KEPT: Final = 64  # answers, so that asking again costs nothing; 6 KiB each at most
 BUSY: Final = 2.0  # seconds until a replay is tried again while somebody else's runs
 HOUR: Final = 3600.0
 SERVICE: Final = "control-plane"

@@ -8,7 +8,7 @@ import trio
 
 from actors.testing import FakeWorld
 from control.api.plane import Plane
-from control.unit import signing_key
+from control.keys import signing_key
 from protocols.link.signing import LinkKey
 from tests.unit.control.gateway.wired import Hub
 

@@ -10,9 +10,9 @@ import trio
 from actors.testing import FakeWorld
 from control.api.plane import Plane
 from control.errors import ConflictError
+from control.keys import signing_key
 from control.services.events import Bus
 from control.store.lease import SoleLease
-from control.unit import signing_key
 from protocols.link import messages as m
 from protocols.link.signing import LinkKey
 from protocols.link.vocabulary import ByeReason, CommandName

@@ -1,9 +1,12 @@
 """A control plane's desk without a network: the CA's own services behind `Post`."""
 
 import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
+import pytest
 
 from control.errors import ApiError
 from protocols.pki.certificates import der, parse_pem
@@ -19,7 +22,7 @@ from protocols.pki.messages import (
 from tests.unit.control.ca.harness import PKI, Ca
 from tests.unit.vault.uplink.scene import ListEgress
 from vault.uplink.enrolling import Door, EnrolError, Enroller
-from vault.uplink.identity import IdentityStore
+from vault.uplink.identity import Credential, IdentityStore
 
 DOOR = Door(endpoint="https://control.test", pin=PKI.trust.pins[0])
 
@@ -32,8 +35,7 @@ class Office:
         self.folder = folder / "uplink"
         self.store = IdentityStore(self.folder)
         self.egress = ListEgress()
-        self.lose = False
-        """Whether answers are lost on their way."""
+        self._lost = False
         self.enroller = Enroller(self.store, self.egress, self.ca.world, self.post)
 
     async def post(self, _context: ssl.SSLContext, _endpoint: str, path: str, body: bytes) -> bytes:
@@ -43,7 +45,7 @@ class Office:
         except ApiError as error:
             told = f"the control plane refuses: {error.message}"
             raise EnrolError(told, error.status, error.code) from None
-        if self.lose:
+        if self._lost:
             raise EnrolError("the answer was lost")
         return encode(answer)
 
@@ -64,3 +66,18 @@ class Office:
     async def enrolled(self) -> None:
         """Let in by a token."""
         await self.enroller.enrol(DOOR, await self.ca.token())
+
+    @contextmanager
+    def loses_the_answer(self) -> Iterator[None]:
+        """What is asked in the block is done, and its answer is lost on its way."""
+        self._lost = True
+        with pytest.raises(EnrolError, match="lost"):
+            yield
+        self._lost = False
+
+    @property
+    def held(self) -> Credential:
+        """What the agent holds; it has been let in."""
+        found = self.store.load()
+        assert found is not None
+        return found

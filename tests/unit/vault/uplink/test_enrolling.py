@@ -30,14 +30,11 @@ def office(tmp_path: Path) -> Office:
 async def test_a_token_lets_in_once_and_a_lost_answer_costs_nothing(office: Office) -> None:
     """Asked again with the same key and token: the same certificate."""
     token = await office.ca.token()
-    office.lose = True
-    with pytest.raises(EnrolError):
+    with office.loses_the_answer():
         await office.enroller.enrol(DOOR, token)
     assert office.store.load() is None
-    office.lose = False
     await office.enroller.enrol(DOOR, token)
-    held = office.store.load()
-    assert held is not None
+    held = office.held
     assert held.name == NAME
     with pytest.raises(EnrolError) as told:
         await Office(office.folder / "thief").enroller.enrol(DOOR, token)
@@ -49,16 +46,12 @@ async def test_a_key_whose_certificate_never_came_does_not_keep_the_agent_out(
 ) -> None:
     """It renews, the answer is lost, it is locked: the token of a person lets it in at once."""
     await office.enrolled()
-    held = office.store.load()
-    assert held is not None
-    office.lose = True
-    with pytest.raises(EnrolError):
+    held = office.held
+    with office.loses_the_answer():
         await office.enroller.renew(held)
-    office.lose = False
     await office.ca.revocation.revoke(NAME, "stolen")
     await office.enroller.enrol(DOOR, await office.ca.token(replace_agent=True))
-    after = office.store.load()
-    assert after is not None
+    after = office.held
     assert after.enrolment.generation == 3
     assert (await office.ca.agent()).state is AgentState.ACTIVE
 
@@ -67,12 +60,9 @@ async def test_a_token_that_is_refused_leaves_the_key_of_a_lost_answer(office: O
     """The renewal goes on with it: another key would have the agent locked as stolen."""
     early = await office.ca.token()
     await office.enrolled()
-    held = office.store.load()
-    assert held is not None
-    office.lose = True
-    with pytest.raises(EnrolError):
+    held = office.held
+    with office.loses_the_answer():
         await office.enroller.renew(held)
-    office.lose = False
     with pytest.raises(EnrolError) as told:
         await office.enroller.enrol(DOOR, early)
     assert told.value.code == "agent_exists"
@@ -118,20 +108,15 @@ async def test_a_left_over_key_does_not_keep_out_who_asks_a_person(office: Offic
     """
     await office.enrolled()
     for _ in range(2):
-        held = office.store.load()
-        assert held is not None
-        office.lose = True
-        with pytest.raises(EnrolError):
+        held = office.held
+        with office.loses_the_answer():
             await office.enroller.renew(held)
-        office.lose = False
         await office.ca.revocation.revoke(NAME, "stolen")
         pending = await office.enroller.join(DOOR, org="acme", label="host")
         assert isinstance(pending, Pending)
         await approved(office, pending)
-        office.lose = True
-        with pytest.raises(EnrolError):
+        with office.loses_the_answer():
             await office.enroller.join(DOOR)
-        office.lose = False
         await office.ca.revocation.revoke(NAME, "again")
         pending = await office.enroller.join(DOOR, org="acme", label="host")
         assert isinstance(pending, Pending)
@@ -143,12 +128,9 @@ async def test_a_left_over_key_does_not_keep_out_who_asks_a_person(office: Offic
 async def test_a_renewal_under_way_keeps_its_key(office: Office) -> None:
     """Who asks to join meanwhile does not make the agent look like a thief of its own."""
     await office.enrolled()
-    held = office.store.load()
-    assert held is not None
-    office.lose = True
-    with pytest.raises(EnrolError):
+    held = office.held
+    with office.loses_the_answer():
         await office.enroller.renew(held)
-    office.lose = False
     assert isinstance(await office.enroller.join(DOOR, org="acme", label="host"), Pending)
     await office.enroller.renew(held)
     assert (await office.ca.agent()).state is AgentState.ACTIVE
@@ -159,15 +141,11 @@ async def test_renewal_before_and_return_after_the_end(office: Office) -> None:
     await office.enrolled()
     for seconds, path in ((DAY // 2, "renew"), (30 * DAY, "rejoin")):
         office.ca.world.advance(seconds)
-        held = office.store.load()
-        assert held is not None
-        office.lose = True
-        with pytest.raises(EnrolError):
+        held = office.held
+        with office.loses_the_answer():
             await office.enroller.renew(held)
-        office.lose = False
         await office.enroller.renew(held)
-        after = office.store.load()
-        assert after is not None
+        after = office.held
         assert after.enrolment.generation == held.enrolment.generation + 1, path
 
 
@@ -175,12 +153,9 @@ async def test_a_key_that_is_used_up_is_replaced(office: Office) -> None:
     """Its certificate has expired unseen: the refusal makes the next request another key's."""
     await office.enrolled()
     office.ca.world.advance(DAY // 2)
-    held = office.store.load()
-    assert held is not None
-    office.lose = True
-    with pytest.raises(EnrolError):
+    held = office.held
+    with office.loses_the_answer():
         await office.enroller.renew(held)
-    office.lose = False
     office.ca.world.advance(3 * DAY)
     with pytest.raises(EnrolError) as told:
         await office.enroller.renew(held)
@@ -195,18 +170,14 @@ async def test_a_month_away_after_lost_renewals(office: Office, lost: int) -> No
     """
     await office.enrolled()
     office.ca.world.advance(DAY // 2)
-    held = office.store.load()
-    assert held is not None
-    office.lose = True
+    held = office.held
     for _ in range(lost):
-        with pytest.raises(EnrolError):
+        with office.loses_the_answer():
             await office.enroller.renew(held)
         office.store.forget_next()
         office.ca.world.advance(30 * DAY // lost)
-    office.lose = False
     await office.enroller.renew(held)
-    after = office.store.load()
-    assert after is not None
+    after = office.held
     assert after.enrolment.generation == 2 + lost
     agent = await office.ca.agent()
     assert agent.state is AgentState.ACTIVE
