@@ -62,7 +62,7 @@ async def _all(stream: SecuredStream, size: int) -> bytes:
     return bytes(got)
 
 
-async def test_what_is_sent_arrives_both_ways_at_once():
+async def test_what_is_sent_arrives_both_ways_at_once() -> None:
     """More than the kernel takes, in each direction, with one reader and one writer each."""
     got: dict[str, bytes] = {}
 
@@ -77,7 +77,7 @@ async def test_what_is_sent_arrives_both_ways_at_once():
     assert got == {"client": LARGE, "server": LARGE}
 
 
-async def test_a_part_of_a_record_is_followed_by_the_rest_of_it():
+async def test_a_part_of_a_record_is_followed_by_the_rest_of_it() -> None:
     """What OpenSSL holds already is not waited for at the socket, which is empty by then."""
     async with linked() as (client, server):
         await client.send_all(b"0123456789")
@@ -87,7 +87,7 @@ async def test_a_part_of_a_record_is_followed_by_the_rest_of_it():
             assert await server.receive_some() == b"89"
 
 
-async def test_a_flood_lets_others_run():
+async def test_a_flood_lets_others_run() -> None:
     """A reader whose peer always has more to say passes the scheduler at each read."""
     async with linked() as (client, server), trio.open_nursery() as nursery:
         nursery.start_soon(client.send_all, bytes(8 * RECORD))
@@ -109,7 +109,7 @@ async def test_a_flood_lets_others_run():
         nursery.cancel_scope.cancel()
 
 
-async def test_an_end_in_order_is_an_end_and_a_cut_is_an_error():
+async def test_an_end_in_order_is_an_end_and_a_cut_is_an_error() -> None:
     """Nobody on the way can make a cut look like an end."""
     async with linked() as (client, server):
         await client.aclose()
@@ -120,7 +120,7 @@ async def test_an_end_in_order_is_an_end_and_a_cut_is_an_error():
             await server.receive_some()
 
 
-async def test_a_failed_handshake_says_why():
+async def test_a_failed_handshake_says_why() -> None:
     """The cause is OpenSSL's word."""
     stranger = ssl.create_default_context()  # trusts nobody of ours
     async with dialled() as (ours, theirs):
@@ -144,7 +144,7 @@ async def test_a_failed_handshake_says_why():
 
 
 @pytest.mark.parametrize("waiting", ["reading", "writing"])
-async def test_closing_ends_whoever_waits(waiting: str):
+async def test_closing_ends_whoever_waits(waiting: str) -> None:
     """Neither a reader nor a writer outlives the stream."""
     async with linked() as (client, _server), trio.open_nursery() as nursery:
 
@@ -161,7 +161,7 @@ async def test_closing_ends_whoever_waits(waiting: str):
         await client.send_all(b"late")
 
 
-async def test_a_peer_that_is_gone_takes_no_socket_with_it():
+async def test_a_peer_that_is_gone_takes_no_socket_with_it() -> None:
     """The socket is closed when TLS cannot begin on it."""
     async with dialled() as (ours, _theirs):
         with pytest.raises(ValueError, match="check_hostname"):

@@ -1,111 +1,26 @@
-"""What the tests beside share: a world on Trio's clock, a vault, and a control plane that talks."""
+"""A running uplink, and the vault, desk and ledger that it meets."""
 
-import hashlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 
 import trio
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from actors.testing import FakeWorld
 from actors.tree import Node
 from protocols.link import messages as m
 from protocols.link import vocabulary as words
-from protocols.link.bundle import NO_BUNDLE, Bundle, PolicyKey, Stored, hash_of, sign_bundle
-from protocols.link.ends import End, Moment
-from protocols.link.errors import LinkError, PipeError
-from protocols.link.events import Acknowledged, Missed, Received
-from protocols.link.handshake import Channel
-from protocols.link.memory import MemoryInbox, MemoryOutbox, MemoryPipe, pipe_pair
-from protocols.link.pipe import Pipe
-from protocols.link.session import Session
-from protocols.link.signing import LinkKey, Verifier, sha256
+from protocols.link.bundle import Stored
 from protocols.pki.messages import Pending
-from protocols.pki.names import AgentName
+from tests.unit.vault.uplink.plane import Plane
+from tests.unit.vault.uplink.samples import DAY, credential, digest_of
 from vault.uplink.database import Database, opened
 from vault.uplink.egress import Sending
 from vault.uplink.enrolling import Door
 from vault.uplink.host import Applied, Facts, Figures
-from vault.uplink.identity import Credential, Enrolment
+from vault.uplink.identity import Credential
 from vault.uplink.parts import Parts, UplinkConfig
 from vault.uplink.uplink import Uplink
-
-AGENT_KEY = LinkKey.from_seed(b"a" * 32)
-CONTROL_KEY = LinkKey.from_seed(b"c" * 32)
-POLICY_KEY = PolicyKey(Ed25519PrivateKey.from_private_bytes(b"p" * 32))
-LEAF, CONTROL_LEAF = b"agent leaf", b"control leaf"
-ORG, VAULT = "acme", "prod"
-NANO, DAY = 1_000_000_000, 86_400
-
-
-class TrioWorld(FakeWorld):
-    """A world whose clock is Trio's: with `autojump_clock`, weeks pass in a moment."""
-
-    def now(self) -> int:
-        """Unix nanoseconds."""
-        return 1_800_000_000 * NANO + round(trio.current_time() * NANO)
-
-    def wall(self) -> int:
-        """The same."""
-        return self.now()
-
-    def monotonic(self) -> float:
-        """Trio's clock."""
-        return trio.current_time()
-
-    async def sleep(self, seconds: float) -> None:
-        """`trio.sleep`."""
-        await trio.sleep(seconds)
-
-
-def fixed(label: str, size: int = 16) -> bytes:
-    """Bytes that look random and are the same every time."""
-    return hashlib.shake_256(label.encode()).digest(size)
-
-
-def credential(world: FakeWorld, life: float = 30 * DAY, generation: int = 1) -> Credential:
-    """An enrolled agent without files."""
-    enrolment = Enrolment(
-        endpoint="https://control.test",
-        org=ORG,
-        vault=VAULT,
-        generation=generation,
-        link_key=CONTROL_KEY.public,
-        policy_key=POLICY_KEY.public,
-    )
-    now = world.now()
-    return Credential(
-        enrolment=enrolment,
-        name=AgentName(ORG, VAULT),
-        leaf=LEAF + b"%d" % generation,
-        serial=f"{generation:040x}",
-        begins=now,
-        expires=now + round(life * NANO),
-        signer=AGENT_KEY,
-        trust=None,  # type: ignore[arg-type]  # there is no TLS here
-        identity=None,  # type: ignore[arg-type]  # the same
-    )
-
-
-def bundle(version: int, *rules: bytes, prev: bytes = NO_BUNDLE, key: PolicyKey = POLICY_KEY,
-           org: str = ORG, expires: int = 2**60) -> bytes:  # fmt: skip
-    """A signed bundle."""
-    made = Bundle(
-        org=org,
-        vault=VAULT,
-        version=version,
-        prev_hash=prev,
-        not_before=0,
-        expires=expires,
-        rules=rules,
-    )
-    return sign_bundle(made, key)
-
-
-def digest_of(signed: bytes) -> bytes:
-    """What the next bundle names as its predecessor."""
-    return hash_of(signed[64:])
 
 
 class ListEgress:
@@ -218,126 +133,6 @@ class FakeEnroller:
         if self.fail is not None:
             raise self.fail
         self.held = credential(self.world, DAY, held.enrolment.generation + 1)
-
-
-class Plane:
-    """A control plane: honest unless told, remembers what it applied, can be cut off."""
-
-    def __init__(self, world: FakeWorld) -> None:
-        self.world = world
-        self.outbox = MemoryOutbox(fixed("control stream"))
-        self.inbox = MemoryInbox()
-        self.heard: list[m.Message] = []
-        """Messages that were not durable, but for pings."""
-        self.wire: list[bytes] = []
-        """Every frame that came."""
-        self.away = False
-        self.sessions = 0
-        self.session: Session | None = None
-        self.pipe: MemoryPipe | None = None
-        self.tamper: Callable[[bytes], bytes] = lambda frame: frame
-        self._stir = trio.Event()
-
-    @property
-    def applied(self) -> list[m.Message]:
-        """The durable messages that were applied, in order."""
-        return [message for _, message in self.inbox.applied]
-
-    async def dial(self, nursery: trio.Nursery, held: Credential) -> Pipe:
-        """`connecting.Dial`."""
-        await trio.lowlevel.checkpoint()
-        if self.away:
-            raise PipeError("unreachable", "no connection to the control plane")
-        client, server = pipe_pair(held.leaf, CONTROL_LEAF)
-        nursery.start_soon(self.serve, server, held.leaf)
-        return client
-
-    async def push(self, message: m.Message) -> int:
-        """Owe the agent a message."""
-        id_ = await self.outbox.append(message)
-        self._stir.set()
-        return id_
-
-    def cut(self) -> None:
-        """The connection breaks, without a word."""
-        assert self.pipe is not None
-        self.pipe._send.close()
-        self.pipe._receive.close()
-
-    async def until(self, holds: Callable[[], bool]) -> None:
-        """Wait for something of this plane to become true."""
-        while not holds():  # noqa: ASYNC110  # on a clock that jumps
-            await trio.sleep(0.1)
-
-    async def serve(self, pipe: MemoryPipe, leaf: bytes) -> None:
-        """One connection."""
-        channel = Channel(
-            org=ORG,
-            vault=VAULT,
-            agent_certificate=sha256(leaf),
-            control_certificate=sha256(CONTROL_LEAF),
-        )
-        end = End(
-            channel=channel,
-            signer=CONTROL_KEY,
-            verifier=Verifier([AGENT_KEY.public]),
-            nonce=fixed(f"nonce {self.sessions}"),
-            outbox=await self.outbox.state(),
-            cursor=await self.inbox.cursor(),
-        )
-        session = Session.control(end, self._now())
-        self.session, self.pipe = session, pipe
-        self.sessions += 1
-        try:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._listen, session, pipe)
-                await self._write(session, pipe)
-                nursery.cancel_scope.cancel()
-        except* (LinkError, trio.ClosedResourceError):
-            pass  # the agent comes back
-        finally:
-            with trio.CancelScope(shield=True):
-                await pipe.aclose()
-
-    async def _listen(self, session: Session, pipe: MemoryPipe) -> None:
-        while not session.ended:
-            frame = await pipe.receive()
-            self.wire.append(frame)
-            for event in session.receive(frame, self._now()):
-                match event:
-                    case Received(id=0, message=message):
-                        if not isinstance(message, m.Ping | m.Pong | m.Ack):
-                            self.heard.append(message)
-                    case Received(id=id_, message=message):
-                        await self.inbox.apply(session.peer_stream, id_, message)
-                        session.applied(id_)
-                    case Missed(last=last):
-                        await self.inbox.apply(session.peer_stream, last, None)
-                        session.applied(last)
-                    case Acknowledged(through=through):
-                        await self.outbox.acknowledge(through)
-                    case _:
-                        pass
-            self._stir.set()
-
-    async def _write(self, session: Session, pipe: MemoryPipe) -> None:
-        while True:
-            self._stir = trio.Event()
-            session.tick(self._now())
-            while room := session.room:
-                batch = await self.outbox.read(session.sent, room)
-                if batch.through == session.sent:
-                    break
-                session.offer(batch)
-            for frame in session.frames(self._now()):
-                await pipe.send(self.tamper(frame))
-            if session.ended:
-                return
-            with trio.move_on_after(max(0.001, session.deadline - trio.current_time())):
-                await self._stir.wait()
-
-    def _now(self) -> Moment:
-        return Moment(trio.current_time(), self.world.now() // 1_000_000)
 
 
 @dataclass

@@ -9,7 +9,8 @@ from protocols.link import messages as m
 from protocols.link.bundle import BundleError, Stored
 from protocols.link.codec import decode_payload
 from protocols.link.vocabulary import PolicyPhase, PolicyReason
-from tests.unit.vault.uplink.scene import FakeHost, bundle, digest_of, fixed
+from tests.unit.vault.uplink.samples import bundle, digest_of, fixed
+from tests.unit.vault.uplink.scene import FakeHost
 from vault.errors import UnavailableError
 from vault.uplink.bundles import Bundles
 from vault.uplink.database import Database, opened

@@ -4,7 +4,7 @@ from msgspec.structs import replace
 
 from protocols.link import messages as m
 from protocols.link import vocabulary as words
-from tests.unit.vault.uplink.scene import fixed
+from tests.unit.vault.uplink.samples import fixed
 from vault.uplink.coalesce import at_once, merged, topic
 
 ALERT = m.Alert(

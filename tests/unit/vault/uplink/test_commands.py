@@ -8,7 +8,7 @@ from actors.testing import FakeWorld
 from protocols.link import messages as m
 from protocols.link.codec import decode_payload
 from protocols.link.vocabulary import CommandName, CommandOutcome
-from tests.unit.vault.uplink.scene import fixed
+from tests.unit.vault.uplink.samples import fixed
 from vault.errors import UnavailableError
 from vault.uplink.commands import Commands
 from vault.uplink.database import Database, opened

@@ -9,14 +9,9 @@ from msgspec.structs import replace
 from protocols.link import messages as m
 from protocols.link.errors import PipeError
 from protocols.link.vocabulary import AlertCode, ByeReason, Severity
-from tests.unit.vault.uplink.scene import (
-    FakeEnroller,
-    Plane,
-    TrioWorld,
-    bundle,
-    credential,
-    staged,
-)
+from tests.unit.vault.uplink.plane import Plane
+from tests.unit.vault.uplink.samples import TrioWorld, bundle, credential
+from tests.unit.vault.uplink.scene import FakeEnroller, staged
 from vault.uplink.addresses import Addresses
 from vault.uplink.database import opened
 from vault.uplink.identity import Credential

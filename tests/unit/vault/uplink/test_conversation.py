@@ -11,16 +11,16 @@ from protocols.link.errors import Fault, LinkError, PipeError, RemoteFaultError
 from protocols.link.limits import WINDOW
 from protocols.link.memory import MemoryInbox, MemoryOutbox
 from protocols.link.vocabulary import ByeReason
-from tests.unit.vault.uplink.scene import (
+from tests.unit.vault.uplink.plane import Plane
+from tests.unit.vault.uplink.samples import (
     AGENT_KEY,
     CONTROL_KEY,
     CONTROL_LEAF,
-    ListEgress,
-    Plane,
     TrioWorld,
     credential,
     fixed,
 )
+from tests.unit.vault.uplink.scene import ListEgress
 from tests.unit.vault.uplink.test_coalesce import ALERT
 from vault.errors import UnavailableError
 from vault.uplink.conversation import Conversation, heard

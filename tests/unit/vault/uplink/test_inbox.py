@@ -8,7 +8,7 @@ from actors.testing import FakeWorld
 from protocols.link import messages as m
 from protocols.link import vocabulary as words
 from protocols.link.delivery import NO_CURSOR
-from tests.unit.vault.uplink.scene import fixed
+from tests.unit.vault.uplink.samples import fixed
 from vault.uplink.database import Database, opened
 from vault.uplink.inbox import MAX_KEPT, SqlInbox, Witnessed, notifications
 

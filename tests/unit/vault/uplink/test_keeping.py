@@ -5,7 +5,9 @@ import trio
 
 from protocols.link import messages as m
 from protocols.link.vocabulary import AlertCode
-from tests.unit.vault.uplink.scene import FakeEnroller, Plane, TrioWorld, credential, staged
+from tests.unit.vault.uplink.plane import Plane
+from tests.unit.vault.uplink.samples import TrioWorld, credential
+from tests.unit.vault.uplink.scene import FakeEnroller, staged
 from vault.uplink.certificate import CAP
 from vault.uplink.enrolling import Door, EnrolError
 from vault.uplink.identity import Credential

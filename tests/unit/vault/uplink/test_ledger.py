@@ -14,7 +14,7 @@ from protocols.link.codec import encode_payload, name_of
 from protocols.link.envelope import Envelope
 from protocols.link.frame import seal
 from protocols.link.messages import Direction
-from tests.unit.vault.uplink.scene import AGENT_KEY
+from tests.unit.vault.uplink.samples import AGENT_KEY
 from vault.errors import TamperedError, UnavailableError
 from vault.uplink.egress import BadLedgerError, Entry, Sending
 from vault.uplink.ledger import EgressLedger, Tally, files, read, told

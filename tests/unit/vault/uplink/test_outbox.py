@@ -13,7 +13,7 @@ from protocols.link.codec import decode_payload
 from protocols.link.delivery import Batch
 from protocols.link.errors import LocalFaultError
 from protocols.link.memory import MemoryOutbox
-from tests.unit.vault.uplink.scene import fixed
+from tests.unit.vault.uplink.samples import fixed
 from tests.unit.vault.uplink.test_coalesce import ALERT, RESULT, STATUS
 from vault.uplink.database import Tx, opened
 from vault.uplink.outbox import SqlOutbox

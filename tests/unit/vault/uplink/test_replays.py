@@ -11,7 +11,7 @@ from protocols.link import messages as m
 from protocols.link.codec import encode_payload
 from protocols.link.limits import MAX_REPLAY_CHANGES
 from protocols.link.vocabulary import ReplayOutcome, UndecidedReason
-from tests.unit.vault.uplink.scene import TrioWorld, fixed
+from tests.unit.vault.uplink.samples import TrioWorld, fixed
 from vault.errors import ConflictError, UnavailableError, ValidationError
 from vault.model.operation import Operation
 from vault.model.replay import MAX_CHANGES, Change, Replayed, ReplayPolicies, Stop, Undecided

@@ -5,7 +5,8 @@ from protocols.link import messages as m
 from protocols.link import vocabulary as words
 from protocols.link.codec import encode_payload
 from protocols.link.limits import MAX_NODES
-from tests.unit.vault.uplink.scene import FakeHost, TrioWorld
+from tests.unit.vault.uplink.samples import TrioWorld
+from tests.unit.vault.uplink.scene import FakeHost
 from vault.uplink import reporting
 from vault.uplink.outbox import Backlog
 

@@ -7,17 +7,9 @@ import trio
 
 from protocols.link import messages as m
 from protocols.link import vocabulary as words
-from tests.unit.vault.uplink.scene import (
-    FakeEnroller,
-    FakeHost,
-    Plane,
-    TrioWorld,
-    bundle,
-    credential,
-    digest_of,
-    fixed,
-    staged,
-)
+from tests.unit.vault.uplink.plane import Plane
+from tests.unit.vault.uplink.samples import TrioWorld, bundle, credential, digest_of, fixed
+from tests.unit.vault.uplink.scene import FakeEnroller, FakeHost, staged
 from vault.uplink.parts import UplinkConfig
 
 

@@ -10,7 +10,7 @@ import trio.lowlevel
 from protocols.link import messages as m
 from protocols.link.codec import encode_payload
 from protocols.link.vocabulary import OperationName
-from tests.unit.vault.uplink.scene import NANO, TrioWorld
+from tests.unit.vault.uplink.samples import NANO, TrioWorld
 from vault.errors import UnavailableError
 from vault.handlers.tally import Tally
 from vault.metrics import Metrics

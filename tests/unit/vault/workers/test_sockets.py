@@ -131,9 +131,10 @@ async def test_what_is_sent_to_nobody_says_so() -> None:
 
 async def test_a_worker_that_gives_up_ends_the_application() -> None:
     """As when its server drains, or the browser does not read."""
-    ended = trio.Event()
+    began, ended = trio.Event(), trio.Event()
 
     async def wait(_scope: Any, receive: Any, _send: Any) -> None:
+        began.set()
         try:
             await receive()
         finally:
@@ -141,8 +142,11 @@ async def test_a_worker_that_gives_up_ends_the_application() -> None:
 
     browser = Browser()
     async with served(wait) as relay:
-        with trio.move_on_after(0.05):
-            await relay(SCOPE, browser.receive, browser.send)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(relay, SCOPE, browser.receive, browser.send)
+            with trio.fail_after(5):
+                await began.wait()
+            nursery.cancel_scope.cancel()
         with trio.fail_after(5):
             await ended.wait()
 
