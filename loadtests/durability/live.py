@@ -1,7 +1,7 @@
 """Faults at the system calls of an operation of a running agent."""
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import Final
@@ -11,7 +11,7 @@ from loadtests.durability.faults.gate import LETHAL, Fault, Gate, Kind
 from loadtests.durability.history import Round
 from loadtests.durability.oracle import judge
 from loadtests.durability.positions import ALL, Choice, positions
-from loadtests.durability.stage import TOLD, Stage, make_vault
+from loadtests.durability.stage import TOLD, Stage, make_vault, new_folder
 from loadtests.durability.stories import Story
 
 NOT_REACHED: Final = "not reached"
@@ -22,9 +22,9 @@ def sweep(
     folder: Path, opened: Gate, story: Story, kinds: Sequence[Kind], choice: Choice
 ) -> Iterator[tuple[Kind, str, Round]]:
     """Each kind at each position, by one agent a kind as long as it lives."""
-    vault = make_vault(_new(folder, "vault"), opened, cleanly=True)
+    vault = make_vault(new_folder(folder, "vault"), opened, cleanly=True)
     for kind in kinds:
-        stage = Stage(_new(folder, kind.replace(" ", "-")), opened, vault)
+        stage = Stage(new_folder(folder, kind.replace(" ", "-")), opened, vault)
         stage.agent.start()
         try:
             # The first time is unlike the others: connections are opened, files begun.
@@ -90,16 +90,11 @@ def _strike(stage: Stage, story: Story, fault: Fault) -> tuple[Round, Call | Non
 
 def _delayed(stage: Stage, story: Story, fault: Fault) -> Iterator[str]:
     """While one call hangs, the agent still answers."""
-    with ThreadPoolExecutor(1) as other:
-        acting = other.submit(_act, stage, story, fault)
-        while not acting.done() and not stage.gate.wait_held(0.05):
-            pass
+    with stage.hanging(partial(_act, stage, story, fault)):
         if fault.struck:
             alive = stage.ask("GET", "/health/live")
             if alive is None or alive.status != HTTPStatus.OK:
                 yield f"while a call hangs, its health is {alive}"
-        stage.gate.release()
-        acting.result()
 
 
 def _survive(stage: Stage, fault: Fault) -> Iterator[str]:
@@ -130,9 +125,3 @@ def _end(stage: Stage) -> Round:
     if "Traceback" in stage.agent.output():
         this.findings.append("a traceback in its output")
     return this
-
-
-def _new(folder: Path, name: str) -> Path:
-    path = folder / name
-    path.mkdir()
-    return path

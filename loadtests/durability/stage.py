@@ -5,10 +5,12 @@ import itertools
 import json
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from loadtests.durability.faults.gate import Fault, Gate
 from loadtests.durability.history import Write
@@ -24,6 +26,9 @@ TYPED: Final = {"type", "code", "message", "request_id"}
 FIRST_WRITES: Final = 20
 TOLD: Final = 500  # characters of an agent's output
 _RESERVE: Final = "audit.log.reserve"  # 64 MiB that say nothing; the agent takes them anew
+
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -88,6 +93,19 @@ class Stage:
             time.sleep(0.05)
         return []
 
+    @contextmanager
+    def hanging(self, act: Callable[[], T]) -> Iterator[Future[T]]:
+        """Run `act` in another thread: for the block it hangs at the struck call, or is over."""
+        with ThreadPoolExecutor(1) as other:
+            acting = other.submit(act)
+            while not acting.done() and not self.gate.wait_held(0.05):
+                pass
+            try:
+                yield acting
+            finally:
+                self.gate.release()
+            acting.result()
+
     def is_dead(self) -> bool:
         """Whether the process has ended."""
         return self.agent.process is None or self.agent.process.poll() is not None
@@ -134,6 +152,13 @@ def make_vault(folder: Path, gate: Gate, *, cleanly: bool) -> Vault:
     else:
         agent.kill()
     return Vault(agent.data, agent.token, tuple(stage.writes))
+
+
+def new_folder(folder: Path, name: str) -> Path:
+    """Made. Raises `FileExistsError`."""
+    path = folder / name
+    path.mkdir()
+    return path
 
 
 def _agent(folder: Path, gate: Gate, program: Sequence[str] = ()) -> Agent:

@@ -4,8 +4,8 @@ import shutil
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from functools import partial
 from http import HTTPStatus
 from itertools import takewhile
 from pathlib import Path
@@ -18,7 +18,7 @@ from loadtests.durability.history import Round
 from loadtests.durability.live import NOT_REACHED
 from loadtests.durability.oracle import judge
 from loadtests.durability.positions import ALL, Choice, positions
-from loadtests.durability.stage import TOLD, Stage, Vault, make_vault
+from loadtests.durability.stage import TOLD, Stage, Vault, make_vault, new_folder
 from loadtests.durability.stories import FIRST_START, MIGRATION, NEXT_START, STOP, Start
 from tests.acceptance.agent import AgentError
 
@@ -31,13 +31,12 @@ def sweep(
     """Each kind at each position, by an agent each on a copy of one vault."""
     vault = Vault(folder / "none", "", ())
     if start is not FIRST_START:
-        vault = make_vault(_new(folder, "vault"), opened, cleanly=start is not NEXT_START)
+        vault = make_vault(new_folder(folder, "vault"), opened, cleanly=start is not NEXT_START)
     steps = tomorrow.write_steps(folder / "steps")
-
     program = tomorrow.launcher(steps) if start is MIGRATION else ()
 
     def stage(name: str) -> Stage:
-        return Stage(_new(folder, name.replace(" ", "-")), opened, vault, program)
+        return Stage(new_folder(folder, name.replace(" ", "-")), opened, vault, program)
 
     traced = stage("traced")
     _begin_or_end(traced, start, Fault("EIO", ALL))
@@ -85,15 +84,11 @@ def _begin_or_end(stage: Stage, start: Start, fault: Fault) -> bool:
 
 def _delayed(stage: Stage, start: Start, fault: Fault) -> Iterator[str]:
     """A call that hangs for a while is waited for; nothing else comes of it."""
-    with ThreadPoolExecutor(1) as other:
-        acting = other.submit(_begin_or_end, stage, start, fault)
-        while not acting.done() and not stage.gate.wait_held(0.05):
-            pass
+    with stage.hanging(partial(_begin_or_end, stage, start, fault)) as acting:
         if fault.struck:
             time.sleep(HELD)
-        stage.gate.release()
-        if not acting.result():
-            yield f"a call that hung for {HELD} s ended it: {stage.agent.output()[-TOLD:]}"
+    if not acting.result():
+        yield f"a call that hung for {HELD} s ended it: {stage.agent.output()[-TOLD:]}"
 
 
 def _initialise(stage: Stage) -> bool:
@@ -135,9 +130,3 @@ def _migrated(stage: Stage) -> Iterator[str]:
     """The step was done, once and whole."""
     with closing(sqlite3.connect(stage.agent.database)) as database:
         yield from tomorrow.wrong_with(database)
-
-
-def _new(folder: Path, name: str) -> Path:
-    path = folder / name
-    path.mkdir()
-    return path
