@@ -6,13 +6,11 @@ None of the tasks is waited for by the data path. One that fails is reported and
 """
 
 import logging
-from collections import Counter
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final
 
 import trio
-from msgspec.structs import replace
 
 from protocols.errors import where
 from protocols.link.messages import Message, Notification, PolicyReplay
@@ -21,6 +19,7 @@ from protocols.pki.errors import PkiError
 from vault.errors import VaultError
 from vault.model.link import LinkNotification, LinkStatus
 from vault.uplink import reporting
+from vault.uplink.alarms import Alarms
 from vault.uplink.bundles import Bundles
 from vault.uplink.commands import Commands
 from vault.uplink.connecting import Connector, Phase
@@ -56,18 +55,15 @@ class Uplink:
         self._host = parts.host
         self._stirred = trio.Event()
         self._looked_at = trio.Event()
-        self._alerts: Counter[tuple[AlertCode, Severity]] = Counter()  # not in the outbox yet
         self._begun = world.now()
-        self._expired_told = 0
         self._backlog = Backlog(0, 0, 0)
         self._witnessed = Witnessed()
         self._notifications: tuple[LinkNotification, ...] = ()
-        self._was_open: bool | None = None
-        self._troubles: frozenset[AlertCode] = frozenset()
         self._dropped = 0
         self._told_of_dropped = False
         self._outbox = SqlOutbox(database, world, config.outbox_bytes)
         self._inbox = SqlInbox(database, self._stir)
+        self._alarms = Alarms(parts.host, self._outbox, world, self._stir, self._queued)
         self._phase = Phase(world, self._tell_phase)
         self._bundles = Bundles(
             database=database,
@@ -85,7 +81,7 @@ class Uplink:
             opened=self._opened,
             observed=self._observed,
             asked=self._asked,
-            alert=self.raise_alert,
+            alert=self._alarms.raise_alert,
             patience=config.patience,
             world=world,
             addresses=parts.addresses,
@@ -96,7 +92,7 @@ class Uplink:
             door=config.door,
             label=config.label,
             use=self._connector.use,
-            alert=self.raise_alert,
+            alert=self._alarms.raise_alert,
             world=world,
         )
         self._commands = Commands(
@@ -135,8 +131,7 @@ class Uplink:
 
     def raise_alert(self, code: AlertCode, severity: Severity) -> None:
         """Tell the control plane that somebody should look; waits for nothing."""
-        self._alerts[code, severity] += 1
-        self._stir()
+        self._alarms.raise_alert(code, severity)
 
     @property
     def held(self) -> Credential | None:
@@ -203,8 +198,8 @@ class Uplink:
         """Do what was staged, in the order of its weight: alerts, bundles, commands."""
         while True:
             self._stirred = trio.Event()
-            await self._owe_alerts()
-            await self._tell_of_vault()
+            await self._alarms.owe()
+            self._alarms.look()
             done = await self._bundles.apply()
             self._settle(done=done)
             await self._commands.run()
@@ -311,35 +306,11 @@ class Uplink:
         elif conversation is not None and conversation.is_live:
             self._phase.step(Step.CAUGHT_UP)
 
-    async def _owe_alerts(self) -> None:
-        while self._alerts:
-            (code, severity), count = next(iter(self._alerts.items()))
-            raised = reporting.alert(code, severity, self._world.new_id(), self._world.now())
-            await self._outbox.append(replace(raised, count=count))
-            self._alerts[code, severity] -= count
-            self._alerts += Counter()  # without those that are at 0
-            self._queued()
-
-    async def _tell_of_vault(self) -> None:
-        """Alerts about what is seen rather than told: sealed, unsealed, a bundle that expired."""
-        if self._was_open is not None and self._was_open != self._host.is_open:
-            code = AlertCode.UNSEALED if self._host.is_open else AlertCode.SEALED
-            self.raise_alert(code, Severity.INFO)
-        self._was_open = self._host.is_open
-        facts = self._host.facts()
-        for code in sorted(facts.troubles - self._troubles):
-            self.raise_alert(code, Severity.CRITICAL)
-        self._troubles = facts.troubles
-        now = self._world.now() // reporting.MILLI
-        if 0 < facts.policy_expires <= now and self._expired_told != facts.policy.version:
-            self._expired_told = facts.policy.version
-            self.raise_alert(AlertCode.POLICY_EXPIRED, Severity.WARNING)
-
     async def _look(self) -> None:
         self._backlog, self._witnessed, told = await self._parts.database.transact(_kept)
         if self._backlog.dropped > self._dropped and not self._told_of_dropped:
             self._told_of_dropped = True  # once while offline, however many go
-            self.raise_alert(AlertCode.METRICS_DROPPED, Severity.INFO)
+            self._alarms.raise_alert(AlertCode.METRICS_DROPPED, Severity.INFO)
         self._dropped = self._backlog.dropped
         self._notifications = tuple(
             LinkNotification(code=one.code, severity=one.severity, at=one.at) for one in told

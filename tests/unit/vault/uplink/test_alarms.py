@@ -1,0 +1,107 @@
+"""Alerts of the agent itself: each once, and none lost on its way to the outbox."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from functools import partial
+
+import pytest
+import trio
+import trio.lowlevel
+
+from actors.testing import FakeWorld
+from protocols.link import messages as m
+from protocols.link.codec import decode_payload
+from protocols.link.vocabulary import AlertCode, Severity
+from tests.unit.vault.uplink.samples import bundle
+from tests.unit.vault.uplink.scene import FakeHost
+from vault.uplink.alarms import Alarms
+from vault.uplink.database import opened
+from vault.uplink.outbox import SqlOutbox
+from vault.uplink.reporting import MILLI
+
+
+@dataclass
+class Scene:
+    """A vault, its alarms, and where they go."""
+
+    host: FakeHost
+    outbox: SqlOutbox
+    calls: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.alarms = Alarms(
+            self.host,
+            self.outbox,
+            self.host.world,
+            partial(self.calls.append, "raised"),
+            partial(self.calls.append, "queued"),
+        )
+
+    async def told(self) -> list[tuple[AlertCode, int]]:
+        """Look at the vault, owe what is raised, and take it from the outbox: code and count."""
+        self.alarms.look()
+        await self.alarms.owe()
+        found = (await self.outbox.read((await self.outbox.state()).acknowledged, 100)).entries
+        alerts = [decode_payload(entry.name, entry.payload) for entry in found]
+        await self.outbox.acknowledge(found[-1].id if found else 0)
+        return [(one.code, one.count) for one in alerts if isinstance(one, m.Alert)]
+
+
+@pytest.fixture
+async def scene() -> AsyncIterator[Scene]:
+    """An open vault in order."""
+    world = FakeWorld()
+    async with opened(None, world) as database:
+        outbox = SqlOutbox(database, world)
+        await outbox.open()
+        yield Scene(FakeHost(world), outbox)
+
+
+async def test_what_is_raised_often_is_one_message_that_says_how_often(scene: Scene) -> None:
+    """Both ends hear of it: who is to owe it, and who is to send it."""
+    for _ in range(3):
+        scene.alarms.raise_alert(AlertCode.LOCKOUT, Severity.WARNING)
+    scene.alarms.raise_alert(AlertCode.DISK_LOW, Severity.WARNING)
+    assert await scene.told() == [(AlertCode.LOCKOUT, 3), (AlertCode.DISK_LOW, 1)]
+    assert scene.calls == ["raised"] * 4 + ["queued"] * 2
+    assert await scene.told() == []
+
+
+async def test_what_is_raised_meanwhile_is_not_lost(scene: Scene) -> None:
+    """While the outbox takes the ones before, of the same kind."""
+    scene.alarms.raise_alert(AlertCode.LOCKOUT, Severity.WARNING)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(scene.alarms.owe)
+        await trio.lowlevel.checkpoint()
+        scene.alarms.raise_alert(AlertCode.LOCKOUT, Severity.WARNING)
+    assert sum(count for _, count in await scene.told()) == 2
+
+
+async def test_sealed_and_unsealed_are_told_when_they_begin(scene: Scene) -> None:
+    """How it was found at the start is no news."""
+    seen = []
+    for is_open in (True, True, False, False, True):
+        scene.host.is_open = is_open
+        seen.append([code for code, _ in await scene.told()])
+    assert seen == [[], [], [AlertCode.SEALED], [], [AlertCode.UNSEALED]]
+
+
+async def test_trouble_is_told_when_it_begins(scene: Scene) -> None:
+    """Again when it comes back, and beside another that goes on."""
+    tampered, disk = AlertCode.AUDIT_TAMPERED, AlertCode.DISK_LOW
+    seen = []
+    for troubles in ({tampered}, {tampered, disk}, {disk}, {tampered, disk}):
+        scene.host.troubles = frozenset(troubles)
+        seen.append([code for code, _ in await scene.told()])
+    assert seen == [[tampered], [disk], [], [tampered]]
+
+
+async def test_a_bundle_that_expired_is_told_once_for_its_version(scene: Scene) -> None:
+    """It stays in force; the next one's end is news."""
+    now = scene.host.world.now() // MILLI
+    await scene.host.apply_bundle(bundle(1))
+    for expires, told in ((now + 1, False), (now, True), (now, False)):
+        scene.host.expires = expires
+        assert await scene.told() == ([(AlertCode.POLICY_EXPIRED, 1)] if told else [])
+    await scene.host.apply_bundle(bundle(2))
+    assert await scene.told() == [(AlertCode.POLICY_EXPIRED, 1)]

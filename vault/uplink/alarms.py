@@ -1,0 +1,68 @@
+"""Alerts of the agent itself: raised by its parts, or by what the vault looks like now.
+
+What is raised waits here, counted, until the outbox has it: to raise something waits for nothing.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+
+from msgspec.structs import replace
+
+from actors import World
+from protocols.link.vocabulary import AlertCode, Severity
+from vault.uplink import reporting
+from vault.uplink.host import Host
+from vault.uplink.outbox import SqlOutbox
+
+
+class Alarms:
+    """Of one uplink."""
+
+    def __init__(
+        self,
+        host: Host,
+        outbox: SqlOutbox,
+        world: World,
+        raised: Callable[[], None],
+        queued: Callable[[], None],
+    ) -> None:
+        """`raised` is called when there is something for `owe`, `queued` when it is owed."""
+        self._host = host
+        self._outbox = outbox
+        self._world = world
+        self._raised = raised
+        self._queued = queued
+        self._waiting: Counter[tuple[AlertCode, Severity]] = Counter()
+        self._was_open: bool | None = None
+        self._troubles: frozenset[AlertCode] = frozenset()
+        self._expired_told = 0
+        """The version of the bundle whose end was told."""
+
+    def raise_alert(self, code: AlertCode, severity: Severity) -> None:
+        """Somebody should look."""
+        self._waiting[code, severity] += 1
+        self._raised()
+
+    async def owe(self) -> None:
+        """Put what waits into the outbox, a message for each code that says how often."""
+        while self._waiting:
+            (code, severity), count = next(iter(self._waiting.items()))
+            raised = reporting.alert(code, severity, self._world.new_id(), self._world.now())
+            await self._outbox.append(replace(raised, count=count))
+            self._waiting[code, severity] -= count
+            self._waiting += Counter()  # without those that are at 0
+            self._queued()
+
+    def look(self) -> None:
+        """Raise what is seen rather than told: sealed, unsealed, trouble, a bundle that expired."""
+        is_open, facts = self._host.is_open, self._host.facts()
+        if self._was_open not in (None, is_open):
+            self.raise_alert(AlertCode.UNSEALED if is_open else AlertCode.SEALED, Severity.INFO)
+        self._was_open = is_open
+        for code in sorted(facts.troubles - self._troubles):
+            self.raise_alert(code, Severity.CRITICAL)
+        self._troubles = facts.troubles
+        now = self._world.now() // reporting.MILLI
+        if 0 < facts.policy_expires <= now and self._expired_told != facts.policy.version:
+            self._expired_told = facts.policy.version
+            self.raise_alert(AlertCode.POLICY_EXPIRED, Severity.WARNING)
