@@ -178,10 +178,12 @@ async def leave(call: Call) -> Place:
 
 
 @federation.add(
-    "GET", _ONE, "The organization's provider", role=Role.ADMIN, programs=True, returns=ProviderView
-)
-async def get(call: Call, org: str) -> ProviderView:
-    return _view(call, await call.plane.federation.provider(org))
+    "GET", _ONE, "The organization's provider; null where people sign in by password alone",
+    role=Role.ADMIN, programs=True, returns=ProviderView | None,
+)  # fmt: skip
+async def get(call: Call, org: str) -> ProviderView | None:
+    found = await call.plane.federation.provider(org)
+    return None if found is None else _view(call, found)
 
 
 @federation.add(

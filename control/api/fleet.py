@@ -35,6 +35,12 @@ class Wanted(Struct, frozen=True, forbid_unknown_fields=True):
     limit: Limit = 100
 
 
+class Largest(Struct, frozen=True, forbid_unknown_fields=True):
+    """So many."""
+
+    limit: Limit = 100
+
+
 class NewAgent(Struct, frozen=True, forbid_unknown_fields=True):
     """An agent to be expected."""
 
@@ -104,6 +110,14 @@ class Checkpoint(Struct, frozen=True):
 
 
 _AGENTS = "organizations/{org}/agents"
+
+
+@agents.add(
+    "GET", "tallies", "How many agents each organization has, the most first", query=Largest,
+    returns=list[views.TallyView],
+)  # fmt: skip
+async def tallies(call: Call, *, query: Largest) -> list[views.TallyView]:
+    return [views.TallyView(*row) for row in await call.plane.registry.tallies(query.limit)]
 
 
 @agents.add("GET", _AGENTS, "Agents by name", query=Wanted, returns=list[views.AgentView])

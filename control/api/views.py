@@ -90,6 +90,14 @@ class AgentView(Struct, frozen=True):
     created_at: str
 
 
+class TallyView(Struct, frozen=True):
+    """An organization's agents: how many, but for retired ones, and how many of them are online."""
+
+    organization: str
+    agents: int
+    online: int
+
+
 class PolicyView(Struct, frozen=True):
     """A policy: its newest version, the one in general use (0: none), and whom it is for."""
 

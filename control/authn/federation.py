@@ -92,12 +92,9 @@ class Federation:
         await self._store.write(lambda tx: identities.put_provider(tx, row))
         return row
 
-    async def provider(self, org: str) -> Provider:
-        """Raises `NotFoundError`."""
-        found = await self._store.read(lambda tx: identities.provider(tx, org))
-        if found is None:
-            raise _no_provider()
-        return found
+    async def provider(self, org: str) -> Provider | None:
+        """Which one the organization has."""
+        return await self._store.read(lambda tx: identities.provider(tx, org))
 
     async def remove(self, org: str) -> None:
         """Nobody signs in by it any more; who has, stays. Raises `NotFoundError`."""
@@ -117,7 +114,7 @@ class Federation:
         `program`: what the browser is sent to in the end.
         Raises `NotFoundError`, `UnavailableError`.
         """
-        provider = await self.provider(org)
+        provider = await self._provider(org)
         metadata = await self._providers.metadata(provider.issuer)
         state, nonce, browser, verifier = (mint(each) for each in ("s", "n", "b", "v"))
         now = self._world.now()
@@ -172,7 +169,7 @@ class Federation:
 
         Raises `AuthenticationError`, `AuthorizationError` for who has no account.
         """
-        provider = await self.provider(flow.org)
+        provider = await self._provider(flow.org)
         if back.issuer not in ("", provider.issuer):
             raise AuthenticationError(
                 "oidc_issuer", "another provider has answered than was asked: begin anew"
@@ -217,12 +214,19 @@ class Federation:
 
     async def logout_url(self, org: str, own: str) -> str:
         """Where a browser goes to leave the provider too; empty if it has no such place."""
-        provider = await self.provider(org)
+        provider = await self._provider(org)
         metadata = await self._providers.metadata(provider.issuer)
         if not metadata.end_session_endpoint:
             return ""
         query = {"client_id": provider.client_id, "post_logout_redirect_uri": f"{own}/"}
         return f"{metadata.end_session_endpoint}?{urlencode(query)}"
+
+    async def _provider(self, org: str) -> Provider:
+        """The one by which people come in. Raises `NotFoundError`."""
+        found = await self.provider(org)
+        if found is None:
+            raise _no_provider()
+        return found
 
 
 def _no_provider() -> NotFoundError:

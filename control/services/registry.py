@@ -51,6 +51,10 @@ class Registry:
         found = await self._store.read(lambda tx: agents.find(tx, org, wanted))
         return [self._live(agent) for agent in found]
 
+    async def tallies(self, limit: int) -> list[tuple[str, int, int]]:
+        """Organization, its agents, and those online as of the last batch; the most first."""
+        return await self._store.read(lambda tx: agents.tallies(tx, limit))
+
     async def tag(self, org: str, vault: str, given: tuple[str, ...]) -> Agent:
         """Replace the tags; policies by tag follow (`Policies.refresh`)."""
         now, chosen = self._world.now(), tags(given)

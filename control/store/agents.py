@@ -17,6 +17,7 @@ _PULSES: Final = sa.select(agents.c.vault, agents.c.presence, agents.c.last_seen
 )
 _ALL: Final = sa.select(agents)
 _ACTIVE: Final = sa.select(agents.c.org, agents.c.vault).where(agents.c.life == Life.ACTIVE)
+_IS_ONLINE: Final = sa.and_(agents.c.life == Life.ACTIVE, agents.c.presence == Presence.ONLINE)
 _AGENT: Final = key_of(agents)
 _AMONG: Final = sa.select(agents).where(
     agents.c.org == sa.bindparam("org"), among(agents.c.vault, "vaults")
@@ -82,6 +83,15 @@ def find(tx: Tx, org: str, wanted: AgentFilter) -> list[Agent]:
         )
         chosen = chosen.where(t.vault.in_(tagged))
     return every(tx, Agent, chosen.order_by(t.vault).limit(wanted.limit))
+
+
+def tallies(tx: Tx, limit: int) -> list[tuple[str, int, int]]:
+    """Of each organization that has some: its agents and those that are heard, the most first."""
+    t = agents.c
+    count, heard_now = sa.func.count(), sa.func.sum(sa.case((_IS_ONLINE, 1), else_=0))
+    chosen = sa.select(t.org, count, heard_now).where(t.life != Life.RETIRED).group_by(t.org)
+    rows = tx.execute(chosen.order_by(count.desc(), t.org).limit(limit))
+    return [(org, all_of, int(online)) for org, all_of, online in rows]
 
 
 def members(tx: Tx, org: str) -> list[Member]:

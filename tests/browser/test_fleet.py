@@ -8,7 +8,7 @@ from playwright.sync_api import Route, WebSocketRoute, expect
 from tests.acceptance.control.plane import PASSWORD
 from tests.browser.conftest import Visiting
 from tests.browser.estate import MANY, Estate
-from tests.browser.visit import NARROW, PATIENCE, WIDE, Visit
+from tests.browser.visit import NARROW, PATIENCE, WIDE, WIDEST, Visit
 
 PAGES = {
     "/": "Fleet",
@@ -39,6 +39,8 @@ PAGES = {
     "/people?who=viewer": "People",
     "/people?tab=invitations": "People",
     "/people?tab=tokens": "People",
+    "/people?tab=provider": "People",
+    "/people?tab=rules": "People",
     "/no-such-page": "Not found",
 }
 # The body: the browser's own controls have the focus, between the last field and the first.
@@ -135,7 +137,7 @@ def test_ten_thousand_agents_are_one_list(visit: Visiting) -> None:
         page = window.page
         window.open("/")
         window.see("No agents yet")
-        page.get_by_label("Organization").select_option("vast")
+        page.get_by_label("Organization", exact=True).select_option("vast")
         window.see(f"{MANY:,} agents")
         rows = page.locator(".table tbody tr:not(.space)")
         assert rows.count() < 60
@@ -183,17 +185,42 @@ def test_the_keyboard_reaches_everything(visit: Visiting) -> None:
 
 
 @pytest.mark.parametrize(
-    ("size", "scheme"), [(WIDE, "dark"), (NARROW, "light")], ids=["wide-dark", "narrow-light"]
+    ("size", "scheme"),
+    [(WIDE, "dark"), (NARROW, "light"), (WIDEST, "light")],
+    ids=["wide-dark", "narrow-light", "widest-light"],
 )
 def test_pages_are_for_everybody(visit: Visiting, size: tuple[int, int], scheme: str) -> None:
     """axe-core finds nothing, nothing is wider than the window, the console is silent."""
-    with visit(size=size, scheme=scheme) as window:
+    with visit(role="owner", size=size, scheme=scheme) as window:
         window.open("/")
         for path, title in PAGES.items():
             window.go(path)
             window.heading(title)
+            expect(window.page.locator("main .state[role=status]")).to_have_count(0)
             assert window.findings() == [], path
             assert window.overflow <= 0, path
+
+
+@pytest.mark.parametrize(
+    ("size", "scheme"), [(WIDE, "light"), (NARROW, "dark")], ids=["wide", "narrow"]
+)
+def test_the_platforms_pages_are_for_everybody(
+    visit: Visiting, size: tuple[int, int], scheme: str
+) -> None:
+    """What super-admins alone see: all tenants, and how many agents each of them has."""
+    with visit(org="platform", size=size, scheme=scheme) as window:
+        for path, title in {"/": "Fleet", "/organizations": "Organizations"}.items():
+            window.open(path)
+            window.heading(title)
+            window.page.get_by_role("link", name="vast", exact=True).wait_for()
+            assert window.findings() == [], path
+            assert window.overflow <= 0, path
+        window.open("/")
+        tenants = window.page.get_by_role("listitem").filter(has_text="online")
+        expect(tenants.filter(has_text="vast")).to_have_text(f"vast 0 online{MANY:,}")
+        expect(tenants.filter(has_text="acme")).to_have_text("acme 2 online2")
+        tenants.get_by_role("link", name="acme").click()
+        window.see("2 agents")
 
 
 def test_the_door_is_for_everybody(visit: Visiting) -> None:

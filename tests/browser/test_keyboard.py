@@ -1,109 +1,37 @@
-"""The dashboard by keyboard alone: what can be reached, in which order, and out again."""
+"""The dashboard and the agent's own pages by keyboard alone."""
 
-from typing import Any
+from playwright.sync_api import Browser, expect
 
-from playwright.sync_api import expect
-
+from tests.browser import test_agent
 from tests.browser.conftest import Visiting
+from tests.browser.keyboard import dialogs, reached_by_tab
+from tests.browser.lone import lone, looking
 from tests.browser.test_fleet import PAGES
-from tests.browser.visit import PATIENCE, Visit
+from tests.browser.visit import PATIENCE
 
-MOST = 150  # presses until the end of any page
-_MARK = """() => {
-    const all = "a[href], button, input, select, textarea, summary, [tabindex]";
-    const reached = [...document.querySelectorAll(all)].filter(
-        e => !e.disabled && e.tabIndex >= 0 && e.checkVisibility({visibilityProperty: true}));
-    // of radio buttons with one name, one is reached; arrows go to the others
-    const radios = new Set();
-    const stops = reached.filter(e => {
-        if (e.type !== "radio") return true;
-        if (radios.has(e.name)) return false;
-        return radios.add(e.name);
-    });
-    stops.forEach((e, n) => { e.dataset.stop = n; });
-    document.body.tabIndex = -1;
-    document.body.focus();  // so that the next one is the first of the page
-    document.body.removeAttribute("tabindex");
-    return stops.map(e => (e.getAttribute("aria-label") || e.textContent || e.name).slice(0, 40));
-}"""
-_WHERE = """() => {
-    const at = document.activeElement;
-    if (at === document.body) return null;
-    const outlined = e => getComputedStyle(e).outlineStyle !== "none";
-    const drawn = outlined(at) || outlined(at.parentElement);  // an editor's is around its sheet
-    const box = at.getBoundingClientRect();
-    const onScreen = box.bottom > 0 && box.top < innerHeight && box.right > 0;
-    return [Number(at.dataset.stop ?? -1), drawn && onScreen, at.outerHTML.slice(0, 120)];
-}"""
-_OPENERS = """() => [...document.querySelectorAll("main button")]
-    .filter(e => e.textContent.trim().endsWith("…") && !e.disabled)
-    .map(e => e.getAttribute("aria-label") || e.textContent.trim())"""
-_INSIDE = """() => document.activeElement === document.body
-    || !!document.activeElement.closest("dialog")"""
 expect.set_options(timeout=PATIENCE)
-
-
-def settled(window: Visit, path: str, title: str) -> None:
-    """Open the page, and wait until it has what it shows."""
-    window.go(path)
-    window.heading(title)
-    expect(window.page.locator("main .state[role=status]")).to_have_count(0)
-
-
-def walked(window: Visit) -> tuple[list[str], list[Any]]:
-    """The names of all that can have the focus, and where it was at each press of Tab."""
-    names: list[str] = window.page.evaluate(_MARK)
-    found = []
-    for _ in range(MOST):
-        window.page.keyboard.press("Tab")
-        if (where := window.page.evaluate(_WHERE)) is None:
-            break
-        found.append(where)
-        if where[0] == len(names) - 1:
-            break
-    return names, found
 
 
 def test_tab_reaches_every_control_in_order(visit: Visiting) -> None:
     """On each page, from the skip link to the last one, seen where it is; nothing holds it."""
     with visit(role="owner") as window:
-        window.open("/")
-        for path, title in PAGES.items():
-            settled(window, path, title)
-            names, found = walked(window)
-            numbers = [number for number, _, _ in found]
-            missed = set(range(len(names))) - set(numbers)
-            assert missed == set(), (path, [names[number] for number in missed])
-            known = [number for number in numbers if number >= 0]
-            assert known == sorted(known), (path, found)
-            assert [html for _, is_seen, html in found if not is_seen] == [], path
-            assert names[0] == "Skip to content"
+        reached_by_tab(window, PAGES)
 
 
 def test_every_dialog_holds_the_focus_and_gives_it_back(visit: Visiting) -> None:
     """Opened by Enter from its button; Tab stays in it, Escape leaves; axe-core finds nothing."""
-    done = set()
     with visit(role="owner") as window:
-        page, keys = window.page, window.page.keyboard
-        window.open("/")
-        for path, title in PAGES.items():
-            settled(window, path, title)
-            for name in dict.fromkeys(page.evaluate(_OPENERS)):
-                if name in done:
-                    continue
-                done.add(name)
-                opener = page.locator("main").get_by_role("button", name=name, exact=True).first
-                opener.focus()
-                keys.press("Enter")
-                dialog = page.get_by_role("dialog")
-                dialog.wait_for()
-                for scheme in ("dark", "light"):
-                    page.emulate_media(color_scheme=scheme)
-                    assert window.findings() == [], (path, name, scheme)
-                for _ in range(dialog.locator("input, select, textarea, button").count() + 2):
-                    keys.press("Tab")
-                    assert page.evaluate(_INSIDE), (path, name)
-                keys.press("Escape")
-                expect(dialog).to_have_count(0)
-                expect(opener).to_be_focused()
+        done = dialogs(window, PAGES)
     assert len(done) > 12, done
+
+
+def test_the_agents_own_pages_need_no_mouse(chromium: Browser) -> None:
+    """Both, on each of them."""
+    with lone() as agent:
+        user = agent.call("GET", "/api/v1/users").json["users"][0]["id"]
+        pages = {**test_agent.PAGES, f"/users/{user}": "ada"}
+        with looking(chromium, agent) as window:
+            reached_by_tab(window, pages)
+            done = dialogs(window, pages)
+            window.faults[:] = [fault for fault in window.faults if "404" not in fault]
+    assert len(done) > 5, done

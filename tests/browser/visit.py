@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, BrowserContext, Page
 from tests.acceptance.agent import Agent
 from tests.browser.estate import Estate
 
-WIDE, NARROW = (1440, 900), (390, 844)
+WIDE, NARROW, WIDEST = (1440, 900), (390, 844), (2560, 1440)
 PATIENCE = 20_000  # milliseconds for what other processes bring about
 AXE = Path(__file__).parents[2] / "ui/web/node_modules/axe-core/axe.min.js"
 _GO = """path => {

@@ -194,7 +194,7 @@ def acknowledge(
 def command(
     context: typer.Context,
     vault: Vault,
-    word: Annotated[str, typer.Argument(help="send_metrics, send_checkpoint, run_backup, …")],
+    word: Annotated[str, typer.Argument(help="send_metrics, send_checkpoint, rotate_kek, …")],
 ) -> None:
     """Ask an agent to do something; it may refuse. `commands` shows what became of it."""
     current = fleet(context)

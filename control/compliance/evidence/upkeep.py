@@ -34,6 +34,10 @@ from protocols.instant import SECOND
 OLD: Final = 90
 """Days after which a secret should have another version: one of the link's classes."""
 DAY: Final = 24 * HOUR
+NO_BACKUPS: Final = (
+    "No agent reported a backup in the period. Agents of this release make none: show by hand that "
+    "their databases and keys are copied, and that a copy was put back."
+)
 Series = Mapping[str, Sequence[Sample]]
 """Vault → hours."""
 
@@ -60,7 +64,7 @@ def _backups(tx: Tx, span: Span, active: list[str]) -> Evidence:
         wrong=[_said(v, "backup_failures", n, span) for v, n in failed.items() if n],
         fine=[_said(v, "backups", made[v], span) for v in fine],
         exceptions=[v for v in active if v not in fine] if known else (),
-        lacking="" if known else "No agent reported a backup in the period.",
+        lacking="" if known else NO_BACKUPS,
     )
 
 

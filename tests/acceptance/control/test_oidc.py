@@ -213,7 +213,7 @@ def test_what_is_no_provider_is_not_taken(plane: Plane, issuer: str) -> None:
         refused = plane.ask("PUT", path, settings(url))
         assert refused.status == status, refused.body
         assert b"not_found" not in refused.body
-    plane.want(404, "GET", path)
+    assert plane.want(200, "GET", path) is None
     begun = Browser(plane).ask("POST", "oidc/begin", {"organization": "other"})
     nowhere = Browser(plane).ask("POST", "oidc/begin", {"organization": "nowhere"})
     assert (begun.status, begun.json["message"]) == (404, nowhere.json["message"])
@@ -240,8 +240,9 @@ def test_the_secret_is_not_told_and_not_on_the_trail(plane: Plane, issuer: str) 
 
 
 def test_without_a_provider_nobody_comes_by_it(plane: Plane, issuer: str) -> None:
-    """Also who is on the way."""
+    """Also who is on the way; to ask which one there is, is no mistake."""
     browser = Browser(plane)
+    assert plane.want(200, "GET", "organizations/other/identity-provider") is None
     path = sent_back(browser, "u-ann")
     plane.want(204, "DELETE", ONE)
     gone = browser.ask("GET", path, headers={})

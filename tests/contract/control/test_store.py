@@ -335,6 +335,19 @@ async def test_pulses_are_those_of_active_agents(store: Store) -> None:
     assert among == [("on", Presence.ONLINE, 7)]
 
 
+async def test_agents_are_counted_by_organization(store: Store) -> None:
+    """The most first; retired ones not at all, and who is locked is nobody's who is heard."""
+    rows = [
+        agent("a", "few", presence=Presence.ONLINE), agent("a", "gone", life=Life.RETIRED),
+        agent("a", presence=Presence.ONLINE), agent("b", presence=Presence.OFFLINE),
+        agent("c", life=Life.LOCKED, presence=Presence.ONLINE),
+    ]  # fmt: skip
+    for row in rows:
+        await store.write(partial(agents.add_agent, agent=row))
+    assert await store.read(lambda tx: agents.tallies(tx, 9)) == [("acme", 3, 1), ("few", 1, 1)]
+    assert await store.read(lambda tx: agents.tallies(tx, 1)) == [("acme", 3, 1)]
+
+
 async def test_a_commit_that_fails_may_have_stored(store: Store) -> None:
     """It says so; its connection is never used again, and the next change goes by another."""
     gone: list[object] = []

@@ -85,6 +85,10 @@ async def test_a_half_session_is_good_for_the_code_alone(plane: Plane, world: Fa
         await plane.sessions.authenticate(challenge)
     with pytest.raises(AuthenticationError):
         await plane.sessions.visit(Browser(challenge))
+    with pytest.raises(AuthenticationError):
+        await plane.factors.half(challenge, ENROLMENT)  # another one would stand beside it
+    with pytest.raises(AuthenticationError):
+        await plane.factors.set_up(challenge, code(secret, world), WAY)
     cookie, token = await plane.factors.finish(challenge, code(secret, world), WAY)
     assert token.kind is TokenKind.BROWSER
     assert (await plane.sessions.visit(Browser(cookie))).caller.actor == "acme/ann"

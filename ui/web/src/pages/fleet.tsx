@@ -1,6 +1,6 @@
 import { useComputed } from "@preact/signals";
 import { useLive } from "../lib/hooks";
-import { may, organization, within } from "../lib/session";
+import { may, me, organization, within } from "../lib/session";
 import type { AgentRow, AlertRow, CurveRow } from "../lib/types";
 import { LinkState } from "../parts/linkstate";
 import { Page } from "../parts/page";
@@ -8,7 +8,7 @@ import { Empty, Failure, Loading, Stale } from "../parts/states";
 import { Changes } from "./fleet/changes";
 import { Counts } from "./fleet/counts";
 import { Curves } from "./fleet/curves";
-import { Groups } from "./fleet/groups";
+import { Groups, Organizations } from "./fleet/groups";
 import { List } from "./fleet/list";
 import { listed, summed } from "./fleet/rows";
 
@@ -27,6 +27,7 @@ export default function Fleet() {
   const error = fleet.error.value;
   if (error) return <Failure error={error} />;
   if (fleet.freshness.value === "loading") return <Loading what="Loading the fleet" />;
+  const everywhere = me.value?.super_admin && <Organizations />;
   return (
     <Page
       title="Fleet"
@@ -50,13 +51,17 @@ export default function Fleet() {
               <div class="columns">
                 {may("admin") && <Changes org={org} />}
                 <Groups summary={summary} />
+                {everywhere}
               </div>
             </div>
           </>
         ) : (
-          <Empty icon="fleet" title="No agents yet">
-            Agents of this organization appear here when they have enrolled.
-          </Empty>
+          <>
+            <Empty icon="fleet" title="No agents yet">
+              Agents of this organization appear here when they have enrolled.
+            </Empty>
+            {everywhere}
+          </>
         )}
       </div>
     </Page>

@@ -18,18 +18,21 @@ interface Parts<Row> {
   more: JSX.Element | null;
 }
 
-/** A list that comes in parts: the first, and another with each press on `more`. */
+/** A list that comes in parts: the first, and another with each press on `more`. Asked for anew
+ * (other rows in `first`), it begins again. */
 export function useParts<Row, Next extends string | number>(
   first: Part<Row, Next>,
   ask: (next: Next) => Promise<Part<Row, Next>>,
 ): Parts<Row> {
-  const [later, setLater] = useState<Part<Row, Next>[]>([]);
+  const [read, setRead] = useState<{ after: readonly Row[]; parts: Part<Row, Next>[] }>();
   const [busy, setBusy] = useState(false);
+  const later = read?.after === first.rows ? read.parts : [];
   const { next } = later.at(-1) ?? first;
   const load = async () => {
     setBusy(true);
     try {
-      setLater([...later, await ask(next)]);
+      const part = await ask(next);
+      setRead({ after: first.rows, parts: [...later, part] });
     } catch (error) {
       toastError(error);
     }

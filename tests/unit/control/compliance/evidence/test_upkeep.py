@@ -6,7 +6,7 @@ import pytest
 
 from actors.testing import FakeWorld
 from control.api.plane import Plane
-from control.compliance.evidence.upkeep import grown
+from control.compliance.evidence.upkeep import NO_BACKUPS, grown
 from control.model.compliance import Evidence, Result
 from control.model.records import Sample
 from control.model.usage import Look
@@ -34,6 +34,7 @@ async def test_reports_of_agents_are_believed_and_named(
     await enrolled(plane, world, "one", "two")
     for name in ("backups", "rotations", "keys"):
         assert (await shown())[f"upkeep.{name}"].result is Result.NOT_EVIDENCED, name
+    assert (await shown())["upkeep.backups"].lacking == NO_BACKUPS
     for hour, backups in enumerate((1, 4)):
         at = world.now() // SECOND - 7200 + 3600 * hour
 

@@ -22,13 +22,15 @@ interface Command {
   done_at: string | null;
 }
 
-/** The link's closed list; what reaches into the vault its owner has to have allowed. */
+/**
+ * Of the link's closed list what an agent can do; what reaches into the vault its owner has to have
+ * allowed. `run_backup` is a word of the link that no agent carries out yet.
+ */
 const ASKED: readonly (readonly [string, string])[] = [
   ["send_metrics", "Tell its metrics"],
   ["send_checkpoint", "Tell its audit checkpoint"],
   ["send_policy_status", "Tell how its policies stand"],
   ["renew_certificate", "Renew its certificate"],
-  ["run_backup", "Make a backup (if its owner allows)"],
   ["rotate_kek", "Rotate its key (if its owner allows)"],
 ];
 const LOOKS: Record<string, string> = {

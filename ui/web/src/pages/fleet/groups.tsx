@@ -1,4 +1,6 @@
 import type { ReadonlySignal } from "@preact/signals";
+import { count } from "../../lib/format";
+import { useGet } from "../../lib/hooks";
 import { within } from "../../lib/session";
 import { Card } from "../../parts/card";
 import { Bars } from "../../parts/progress";
@@ -14,6 +16,36 @@ export function Groups(props: { summary: ReadonlySignal<Summary> }) {
       <Counted title="By version" field="version" counts={summary.versions} of={summary.total} />
       <Counted title="By tag" field="tag" counts={summary.tags} of={summary.total} />
     </>
+  );
+}
+
+/** Of one organization, but for agents that are retired. */
+interface Tally {
+  organization: string;
+  agents: number;
+  online: number;
+}
+
+/** The largest organizations, for super-admins: as of when the page was opened. */
+export function Organizations() {
+  const found = useGet<Tally[]>("tallies", { limit: MOST });
+  if (!found.data?.length) return null;
+  return (
+    <Card title="By organization">
+      <Bars
+        total={found.data[0]?.agents ?? 0}
+        bars={found.data.map(({ organization, agents, online }) => ({
+          name: organization,
+          value: agents,
+          shown: (
+            <>
+              <a href={`/?org=${organization}`}>{organization}</a>{" "}
+              <span class="muted">{count(online)} online</span>
+            </>
+          ),
+        }))}
+      />
+    </Card>
   );
 }
 

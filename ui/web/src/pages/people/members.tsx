@@ -1,4 +1,4 @@
-import { useEffect, useState } from "preact/hooks";
+import { useState } from "preact/hooks";
 import { get } from "../../lib/api";
 import { plural } from "../../lib/format";
 import { useGet } from "../../lib/hooks";
@@ -8,10 +8,10 @@ import { State } from "../../parts/badge";
 import { Button } from "../../parts/button";
 import { Card } from "../../parts/card";
 import { Search } from "../../parts/field";
+import { type Part, useParts } from "../../parts/more";
 import { Await, Empty } from "../../parts/states";
 import { type Column, Table } from "../../parts/table";
 import { timeColumn } from "../../parts/timecolumn";
-import { toastError } from "../../parts/toasts";
 import { One } from "./member";
 import { NewUser } from "./new-user";
 import type { Guest, Person, User } from "./wire";
@@ -22,37 +22,42 @@ const PAGE = 500; // people that one request brings
 export function Members() {
   const users = useGet<User[]>(ofOrganization("users"), { limit: PAGE });
   const guests = useGet<Guest[]>(ofOrganization("members"));
-  const [more, setMore] = useState<User[]>([]);
-  const [makes, setMakes] = useState(false);
-  useEffect(() => setMore([]), [users.data]);
   const reload = () => {
     users.reload();
     guests.reload();
   };
   return (
     <Await of={users}>
-      {first => {
-        const all = [...first, ...more];
-        const next = async () => {
-          const after = all.at(-1)?.name ?? "";
-          const page = await get<User[]>(ofOrganization("users"), {
-            query: { after, limit: PAGE },
-          });
-          setMore([...more, ...page]);
-        };
-        const isMore = (more.length || first.length) % PAGE === 0 && first.length > 0;
-        const people = [...all.map(own), ...(guests.data ?? []).map(guest)];
-        return (
-          <div class="stack">
-            <List people={people} makes={() => setMakes(true)} />
-            {isMore && <Button onClick={() => next().catch(toastError)}>Load more</Button>}
-            <Chosen people={people} changed={reload} />
-            {makes && <NewUser close={() => setMakes(false)} made={reload} />}
-          </div>
-        );
-      }}
+      {first => <All first={first} guests={guests.data ?? []} changed={reload} />}
     </Await>
   );
+}
+
+interface AllProps {
+  first: User[];
+  guests: Guest[];
+  changed: () => void;
+}
+
+function All({ first, guests, changed }: AllProps) {
+  const [makes, setMakes] = useState(false);
+  const { rows, soFar, more } = useParts(part(first), async after =>
+    part(await get<User[]>(ofOrganization("users"), { query: { after, limit: PAGE } })),
+  );
+  const people = [...rows.map(own), ...guests.map(guest)];
+  return (
+    <div class="stack">
+      <List people={people} soFar={soFar} makes={() => setMakes(true)} />
+      {more}
+      <Chosen people={people} changed={changed} />
+      {makes && <NewUser close={() => setMakes(false)} made={changed} />}
+    </div>
+  );
+}
+
+/** A full page may have others behind it. */
+function part(rows: User[]): Part<User, string> {
+  return { rows, next: rows.length < PAGE ? "" : (rows.at(-1)?.name ?? "") };
 }
 
 function own(account: User): Person {
@@ -64,7 +69,13 @@ function guest({ created_at, home, name, role }: Guest): Person {
   return { home, name, role, created_at, account: null };
 }
 
-function List({ people, makes }: { people: Person[]; makes: () => void }) {
+interface ListProps {
+  people: Person[];
+  soFar: string;
+  makes: () => void;
+}
+
+function List({ people, soFar, makes }: ListProps) {
   const wanted = query.value.get("q") ?? "";
   const rows = people.filter(row => keyOf(row).includes(wanted.toLowerCase()));
   return (
@@ -73,9 +84,9 @@ function List({ people, makes }: { people: Person[]; makes: () => void }) {
       flush
       aside={
         <span class="line">
-          {wanted
+          {(wanted
             ? `${rows.length} of ${people.length}`
-            : plural(people.length, "person", "people")}
+            : plural(people.length, "person", "people")) + soFar}
           {may("admin") && (
             <Button icon="people" onClick={makes}>
               New account…

@@ -17,12 +17,11 @@ const PATH = "identity-provider";
 
 /** Signing in at the organization's own provider (OpenID Connect). */
 export function Provider() {
-  const found = useGet<Found>(ofOrganization(PATH));
+  const found = useGet<Found | null>(ofOrganization(PATH));
   const [asks, setAsks] = useState(false);
-  const isNone = found.error?.status === 404;
-  if (found.error && !isNone) return <Failure error={found.error} retry={found.reload} />;
-  if (!found.data && !isNone) return <Loading />;
-  const provider = isNone ? null : found.data;
+  if (found.error) return <Failure error={found.error} retry={found.reload} />;
+  if (found.loading && !found.data) return <Loading />;
+  const provider = found.data;
   return (
     <Card
       title="Identity provider"

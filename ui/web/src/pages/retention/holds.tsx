@@ -65,7 +65,7 @@ const COLUMNS: Column<Hold>[] = [
     cell: ({ lifted_at }) =>
       lifted_at ? <State of="retired" label="Lifted" /> : <State of="locked" label="In force" />,
   },
-  { name: "reason", title: "Why", cell: ({ reason }) => <span title={reason}>{reason}</span> },
+  { name: "reason", title: "Why", cell: whyOf },
   {
     name: "vault",
     title: "Of",
@@ -77,6 +77,16 @@ const COLUMNS: Column<Hold>[] = [
   { name: "by", title: "By", wide: true, width: "9rem", cell: row => row.created_by },
   timeColumn("made", "Placed", row => row.created_at, { wide: true }),
 ];
+
+/** Why it was placed; of one that is over also who lifted it, and why. */
+function whyOf({ reason, lifted_at, lifted_by, lifted_why }: Hold) {
+  const ended = lifted_at ? `Lifted by ${lifted_by}: ${lifted_why}` : "";
+  return (
+    <span title={`${reason}\n${ended}`.trim()}>
+      {reason} {ended && <span class="muted">{ended}</span>}
+    </span>
+  );
+}
 
 function spanOf({ since, until }: Hold): string {
   if (!since && !until) return "all of it";
