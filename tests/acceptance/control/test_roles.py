@@ -17,6 +17,7 @@ def test_roles_are_kept(plane: Plane) -> None:
     plane.want(403, "PATCH", "organizations/acme/users/owner", {"disabled": True}, token=admin)
     plane.want(403, "POST", "organizations", {"id": "mine"}, token=plane.people["acme", "owner"])
     plane.want(403, "GET", "organizations", token=plane.people["acme", "owner"])
+    plane.want(403, "GET", "tallies", token=plane.people["acme", "owner"])
 
 
 def test_refusals_are_on_record_and_the_chain_holds(plane: Plane) -> None:
