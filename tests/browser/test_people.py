@@ -122,7 +122,7 @@ def test_words_of_people_are_text(visit: Visiting, estate: Estate) -> None:
     token = {"role": "viewer", "ttl": 60, "label": SCRIPT}
     owner = plane.people["acme", "owner"]
     made = plane.want(201, "POST", "tokens", token, token=owner)["token"]
-    plane.want(201, "POST", "organizations", {"id": "hostile", "title": SCRIPT})
+    plane.want(201, "POST", "organizations", {"id": "wordy", "title": SCRIPT})
     with visit(org="platform") as window:
         window.open("/organizations")
         window.see(SCRIPT)

@@ -93,7 +93,7 @@ def test_a_channels_life(plane: Plane, hook: Receiver) -> None:
     assert plane.want(200, "POST", f"{path}/test", token=owner) == {"sent": True, "reason": ""}
     changed = body(hook, name="nights", digest=3600, quiet=QUIET)
     del changed["url"]
-    assert plane.want(200, "PUT", path, changed, token=owner)["quiet"] == QUIET
+    assert plane.want(200, "PUT", path, changed, token=owner)["channel"]["quiet"] == QUIET
     plane.want(409, "POST", f"{BASE}/channels", body(hook, name="nights"), token=owner)
     assert plane.want(200, "POST", f"{path}/key", token=owner)["key"] != made["key"]
     assert plane.want(200, "POST", f"{path}/replay", token=owner) == {"replayed": 0}

@@ -234,7 +234,7 @@ HEADERS: dict[str, tuple[Headers, int]] = {
     "negative length": ([("Content-Length", b"-1")], 400),
     "length of words": ([("Content-Length", CANARY.encode())], 400),
     "length of 400 digits": ([("Content-Length", b"9" * 400)], 400),
-    "other coding": ([("Transfer-Encoding", CANARY.encode())], 400),
+    "other coding": ([("Transfer-Encoding", CANARY.encode())], 501),  # RFC 9112 section 6.1
     "expects": ([("Expect", CANARY.encode())], 417),
     "second host": ([("Host", CANARY.encode())], 400),
 }

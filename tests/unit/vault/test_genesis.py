@@ -8,6 +8,7 @@ from actors.testing import FakeWorld
 from vault.barrier import RowGuard
 from vault.crypto import credentials
 from vault.crypto.keyring import Keyring
+from vault.crypto.mac import MacKey
 from vault.genesis import CLOCK_ROW, Genesis, keep_clock, kept_clock
 from vault.model.records import SystemRow
 from vault.store.interface import BackendError
@@ -32,7 +33,7 @@ async def test_a_new_vault_has_its_rows_and_its_root_token() -> None:
     rows = [SystemRow(name="seal", value=b"s"), SystemRow(name="keyring", value=b"k")]
     text = await genesis.create(keyring, rows, None)
     assert await genesis.load() == {"seal": b"s", "keyring": b"k"}
-    located = credentials.locate(keyring.pepper, text)
+    located = credentials.locate(MacKey(keyring.pepper), text)
     async with open_store(backend, RowGuard(keyring), FakeWorld()) as store:
         row = await store.get(TOKENS, located.id)
     assert row is not None
@@ -46,7 +47,7 @@ async def test_a_chosen_root_token_is_kept_as_a_hash() -> None:
     """Development may choose the text; the database still holds only its keyed hash."""
     backend, keyring = opened(), Keyring.create(NOW, org="o", vault="v")
     assert await Genesis(backend, FakeWorld()).create(keyring, [], "root") == "root"
-    located = credentials.locate(keyring.pepper, "root")
+    located = credentials.locate(MacKey(keyring.pepper), "root")
     async with open_store(backend, RowGuard(keyring), FakeWorld()) as store:
         row = await store.get(TOKENS, located.id)
     assert row is not None
