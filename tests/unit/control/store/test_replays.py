@@ -23,9 +23,11 @@ async def test_what_is_pending(plane: Plane) -> None:
 
     await plane.store.write(change)
     found = await plane.store.read(lambda tx: replays.pending(tx, "acme", ["v1", "v2", "v3"], 5))
-    assert [(vault, one.id) for vault, one in found if vault == "v1"] == [("v1", "a"), ("v1", "b")]
+    assert [id_ for vault, id_ in found if vault == "v1"] == ["a", "b"]
     assert {vault for vault, _ in found} == {"v1", "v2"}
-    assert found[0][1] == row("a", 1)
+    assert await plane.store.read(lambda tx: replays.replay(tx, "acme", "a")) == row("a", 1)
+    live = await plane.store.read(lambda tx: replays.count_live(tx, "acme", 5))
+    assert live == 2  # the late one is no longer asked of anybody
     other = await plane.store.read(lambda tx: replays.pending(tx, "platform", ["v1"], 5))
     assert other == []
     page = await plane.store.read(
