@@ -16,6 +16,7 @@ from protocols.pki.contexts import pinned_context
 from tests.acceptance.agent import Answer, own_folder
 from tests.acceptance.control.linked import WORLD, Linked, ask
 from tests.acceptance.control.plane import API, PASSWORD, Plane
+from tests.acceptance.link.estate import until
 from tests.oidc.provider import provider
 
 JSON = "application/json"
@@ -275,6 +276,8 @@ def besieged(plane: Plane, org: str) -> Iterator[tuple[dict[str, str], list[Plan
     plane.people[org, "mallory"] = plane.login(org, "mallory")
     found = things(plane, org)
     with own_folder() as folder, provider("x", "y", f"{plane.address}/cb", {}) as issuer:
+        ended = f"organizations/{org}/rollouts/{found['rollout']}"  # before it reaches somebody
+        until(lambda: plane.want(200, "GET", ended)["state"] == "done", "a roll-out to nobody")
         found |= _lively(plane, org, folder)
         BODIES["oidc_put"]["issuer"] = issuer
         yield found, plant(plane, org, found)
