@@ -5,8 +5,11 @@ from typing import Annotated, Any, Final, Literal, Self, get_args
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from protocols.settings.units import Duration, Section, Size
+from vault.config import memory
 
 MIB: Final = 1 << 20
+LEAST: Final = 64 * MIB  # some 20,000 secrets
+MOST: Final = 1024 * MIB  # some 300,000
 
 Event = Literal["write", "delete", "revoke", "policy", "rotate", "seal"]
 EVENTS: Final[tuple[Event, ...]] = get_args(Event)
@@ -18,14 +21,19 @@ def _lower(value: Any) -> Any:
     return value.lower() if isinstance(value, str) else value
 
 
+def _share() -> int:
+    return min(max(memory.limit() // 8, LEAST), MOST)
+
+
 class Cache(Section):
     """How much of the database is kept in memory, sealed as it lies there, and for how long.
 
     Under every setting an answer is as the last acknowledged commit left it: a `ttl` only says how
-    long memory is held. Without one a row stays until it has to make room.
+    long memory is held. Without one a row stays until it has to make room. Where no
+    `max_size` is set it is an eighth of the memory that there is, from 64 MiB to 1 GiB.
     """
 
-    max_size: Size = Field(default=64 * MIB, ge=1 * MIB)
+    max_size: Size = Field(default_factory=_share, ge=1 * MIB)
     eviction_policy: Annotated[Literal["lru", "lfu", "ttl"], BeforeValidator(_lower)] = "lru"
     ttl: Duration | None = None
     invalidation_events: tuple[Event, ...] = EVENTS

@@ -2,6 +2,9 @@
 
 A struct with a `mac` field is an *authority row*: the barrier stamps it over table, key and all
 columns and refuses it when the stamp is wrong (`security.md`, "DB admin edits").
+
+A row has no way back to itself, so the collector need not look at it (`gc=False`): caches hold
+hundreds of thousands.
 """
 
 from enum import StrEnum
@@ -23,7 +26,7 @@ class Status(StrEnum):
     REVOKED = "revoked"  # key
 
 
-class SecretRow(Struct, frozen=True, kw_only=True):
+class SecretRow(Struct, frozen=True, kw_only=True, gc=False):
     """The head of a secret: everything but the values. Its key is the name."""
 
     name: str
@@ -45,7 +48,7 @@ class SecretRow(Struct, frozen=True, kw_only=True):
     mac: bytes = b""
 
 
-class VersionRow(Struct, frozen=True, kw_only=True):
+class VersionRow(Struct, frozen=True, kw_only=True, gc=False):
     """One version of a secret, key `(secret_id, version)`; its two sealed parts are stored apart.
 
     Destroying a version empties both; rekeying replaces `wrapped_dek` alone (docs/spec/sealed.md).
@@ -66,7 +69,7 @@ class VersionRow(Struct, frozen=True, kw_only=True):
     mac: bytes = b""
 
 
-class AccessRow(Struct, frozen=True, kw_only=True):
+class AccessRow(Struct, frozen=True, kw_only=True, gc=False):
     """How often and when a secret was read; counted in memory and flushed, so no authority row."""
 
     secret_id: str
@@ -76,7 +79,7 @@ class AccessRow(Struct, frozen=True, kw_only=True):
     last_metadata_read: int = 0
 
 
-class MountRow(Struct, frozen=True, kw_only=True):
+class MountRow(Struct, frozen=True, kw_only=True, gc=False):
     """A prefix of the name space with KV settings; its key is the path with its closing `/`."""
 
     path: str
@@ -92,7 +95,7 @@ class MountRow(Struct, frozen=True, kw_only=True):
     mac: bytes = b""
 
 
-class UserRow(Struct, frozen=True, kw_only=True):
+class UserRow(Struct, frozen=True, kw_only=True, gc=False):
     """A person or a machine. `name_key` is the casefolded user name and unique."""
 
     id: str
@@ -108,7 +111,7 @@ class UserRow(Struct, frozen=True, kw_only=True):
     mac: bytes = b""
 
 
-class RoleRow(Struct, frozen=True, kw_only=True):
+class RoleRow(Struct, frozen=True, kw_only=True, gc=False):
     """A named set of policies."""
 
     name: str
@@ -119,7 +122,7 @@ class RoleRow(Struct, frozen=True, kw_only=True):
     mac: bytes = b""
 
 
-class ApiKeyRow(Struct, frozen=True, kw_only=True):
+class ApiKeyRow(Struct, frozen=True, kw_only=True, gc=False):
     """An API key of a user: the keyed hash of its secret, never the secret."""
 
     id: str
@@ -134,7 +137,7 @@ class ApiKeyRow(Struct, frozen=True, kw_only=True):
     mac: bytes = b""
 
 
-class TokenRow(Struct, frozen=True, kw_only=True):
+class TokenRow(Struct, frozen=True, kw_only=True, gc=False):
     """A token; its key is the id that its text locates. A child is found by `parent`."""
 
     id: str
@@ -158,7 +161,7 @@ class TokenRow(Struct, frozen=True, kw_only=True):
     mac: bytes = b""
 
 
-class PolicyRow(Struct, frozen=True, kw_only=True):
+class PolicyRow(Struct, frozen=True, kw_only=True, gc=False):
     """A policy as it was written; `document` is its validated JSON form."""
 
     name: str
@@ -171,7 +174,7 @@ class PolicyRow(Struct, frozen=True, kw_only=True):
     mac: bytes = b""
 
 
-class UsageRow(Struct, frozen=True, kw_only=True):
+class UsageRow(Struct, frozen=True, kw_only=True, gc=False):
     """When a credential was last used; flushed in batches, so no authority row."""
 
     credential_id: str
@@ -179,14 +182,14 @@ class UsageRow(Struct, frozen=True, kw_only=True):
     uses: int = 0
 
 
-class SystemRow(Struct, frozen=True, kw_only=True):
+class SystemRow(Struct, frozen=True, kw_only=True, gc=False):
     """A named blob that must be readable while sealed: wrapped keyring, seal configuration."""
 
     name: str
     value: bytes
 
 
-class AuditRow(Struct, frozen=True):
+class AuditRow(Struct, frozen=True, gc=False):
     """An event of the audit log as queries find it; the log itself is the record, this its index.
 
     Its key is `(log, seq)`: the log's vault id and the record's number in it.

@@ -99,6 +99,11 @@ class Cache:
                 self._hits += 1
         return row  # type: ignore[return-value]  # what is on this slot is of this table
 
+    def holds(self, table: Table[Any], key: Key) -> bool:
+        """Whether a look would find the row; it counts as none."""
+        with self._lock:
+            return (table.name, key) in self._rows
+
     def begin(self, table: Table[Any], key: Key, *, wanted: bool = True) -> Load:
         """Announce a load; call it before the view of the database is opened, and `end` after.
 

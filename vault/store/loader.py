@@ -1,7 +1,8 @@
 """The loader: rows that are not cached, for all who ask at a moment, from one view of the database.
 
 A load of its own costs a thread's turn, a connection and a transaction: many times what the row
-itself takes. With more secrets than the cache holds, that is every read.
+itself takes. With more secrets than the cache holds, that is every read. A secret's head brings its
+current version, which is what whoever asked for it asks for next.
 """
 
 from collections.abc import Sequence
@@ -10,10 +11,12 @@ from typing import Any, ClassVar, TypeAlias
 
 from actors import BatchActor, Failure, Worker, World
 from vault.errors import TamperedError
+from vault.model.records import SecretRow
 from vault.store.cache import MISSING, Cache
 from vault.store.guard import Guard, checked
 from vault.store.interface import Backend, BackendError, Session
 from vault.store.table import Key, Table
+from vault.store.tables import SECRETS, VERSIONS
 
 Slot: TypeAlias = tuple[Table[Any], Key]
 _Found: TypeAlias = dict[Slot, Any]  # a row, None, or a `Failure`
@@ -32,6 +35,24 @@ class Loading:
 
         `wanted`: somebody waits for them, so that each is a miss of the cache.
         """
+        rows = self._loaded(slots, wanted=wanted)
+        if self._cache.config.max_bytes:
+            # In a view of its own: a load is announced before its view is opened.
+            self._loaded(self._brought(slots, rows), wanted=False)
+        return rows
+
+    def _brought(self, slots: Sequence[Slot], rows: Sequence[object]) -> list[Slot]:
+        """The current versions of these heads that are not cached."""
+        versions = [
+            (row.id, row.current_version)
+            for (table, _), row in zip(slots, rows, strict=True)
+            if table is SECRETS and isinstance(row, SecretRow) and row.current_version
+        ]
+        return [(VERSIONS, key) for key in versions if not self._cache.holds(VERSIONS, key)]
+
+    def _loaded(self, slots: Sequence[Slot], *, wanted: bool) -> list[object]:
+        if not slots:
+            return []
         loads = {slot: self._cache.begin(*slot, wanted=wanted) for slot in dict.fromkeys(slots)}
         found: _Found = {}
         try:

@@ -88,6 +88,10 @@ class Shelf:
     def __len__(self) -> int:
         return len(self._entries)
 
+    def __contains__(self, slot: Slot) -> bool:
+        """Whether an entry is there, expired or not; it is no use of it."""
+        return slot in self._entries
+
     @property
     def bytes(self) -> int:
         """What the entries take, by the sizes that they came with."""

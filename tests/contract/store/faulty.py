@@ -22,6 +22,7 @@ class FaultyBackend:
         self.armed_from = 0
         self.on_read: Callable[[], None] = lambda: None
         self.connects = 0
+        self.reads = 0
         self.transactions = 0
 
     @property
@@ -63,7 +64,8 @@ class FaultyBackend:
 
     @contextmanager
     def read(self) -> Iterator[Session]:
-        """Watched."""
+        """Counted and watched."""
+        self.reads += 1
         self._strike("read")
         with self.inner.read() as session:
             yield _Watched(session, self)

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from vault.config import memory
 from vault.config.caching import EVENTS, MIB, Cache
 
 
@@ -16,10 +17,18 @@ def refusal(**keys: Any) -> str:
 
 
 def test_defaults() -> None:
-    """64 MiB, the least recently used makes room, nothing expires, warm at the start."""
+    """The least recently used makes room, nothing expires, warm at the start."""
     found = Cache()
-    assert (found.max_size, found.eviction_policy, found.ttl) == (64 * MIB, "lru", None)
+    assert (found.eviction_policy, found.ttl) == ("lru", None)
     assert found.warmup_enabled
+
+
+@pytest.mark.parametrize(("there", "taken"), [(256, 64), (4096, 512), (65_536, 1024)])
+def test_an_eighth_of_the_memory(monkeypatch: pytest.MonkeyPatch, there: int, taken: int) -> None:
+    """Where nothing is set, within bounds; so much as was set otherwise."""
+    monkeypatch.setattr(memory, "limit", lambda: there * MIB)
+    assert Cache().max_size == taken * MIB
+    assert Cache.model_validate({"max_size": "2MiB"}).max_size == 2 * MIB
 
 
 def test_as_in_the_seed() -> None:

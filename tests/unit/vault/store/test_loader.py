@@ -5,13 +5,13 @@ import pytest
 from actors import Failure
 from actors.testing import FakeWorld
 from tests.contract.store.faulty import FaultyBackend
-from tests.contract.store.samples import StampGuard, put, secret, system
+from tests.contract.store.samples import StampGuard, put, secret, system, version
 from vault.errors import TamperedError
-from vault.store.cache import MISSING, Cache
+from vault.store.cache import MISSING, Cache, CacheConfig
 from vault.store.interface import BackendError, Writes
 from vault.store.loader import Loader, Loading, Slot
 from vault.store.memory import MemoryBackend
-from vault.store.tables import SECRETS, SYSTEM
+from vault.store.tables import SECRETS, SYSTEM, VERSIONS
 from vault.store.tx import transact
 
 
@@ -45,6 +45,35 @@ async def test_each_is_answered(backend: FaultyBackend) -> None:
     assert cache.lookup(SYSTEM, ("c",)) == system("c")
     assert cache.lookup(SYSTEM, ("none",)) is None
     assert cache.statistics().misses == 4
+
+
+async def test_a_head_brings_its_current_version(backend: FaultyBackend) -> None:
+    """Into the cache, in a view opened later, no miss of its own; only where anything is kept."""
+    head = secret("two", current_version=2)
+    transact(backend, put(SECRETS, head), StampGuard())
+    transact(backend, put(VERSIONS, version(head.id, 1), version(head.id, 2)), StampGuard())
+    cache, reads = Cache(), backend.reads
+    await load(backend, cache, (SECRETS, ("two",)), (SECRETS, ("none",)))
+    assert cache.holds(VERSIONS, (head.id, 2))
+    assert not cache.holds(VERSIONS, (head.id, 1))
+    assert (cache.statistics().misses, cache.statistics().hits) == (2, 0)
+    assert backend.reads == reads + 2
+    await load(backend, cache, (SECRETS, ("two",)))
+    assert backend.reads == reads + 3  # it is there already
+    await load(backend, Cache(CacheConfig(max_bytes=0)), (SECRETS, ("two",)))
+    assert backend.reads == reads + 4
+
+
+async def test_a_damaged_version_does_not_hide_its_head(backend: FaultyBackend) -> None:
+    """Whoever asks for the version is told; the head is there."""
+    head = secret("two", current_version=2)
+    transact(backend, put(SECRETS, head), StampGuard())
+    backend.inner.write(lambda _: Writes(inserts={VERSIONS: [version(head.id, 2)]}))
+    cache = Cache()
+    assert await load(backend, cache, (SECRETS, ("two",))) == [StampGuard().stamp("secrets", head)]
+    assert cache.lookup(VERSIONS, (head.id, 2)) is MISSING
+    [found] = await load(backend, cache, (VERSIONS, (head.id, 2)))
+    assert isinstance(found, Failure)
 
 
 async def test_a_damaged_row_fails_alone(backend: FaultyBackend) -> None:
