@@ -50,7 +50,7 @@ class RelayDesk:
     def __init__(self, lane: Lane[Relayed], app: App) -> None:
         self._lane = lane
         self._app = app
-        self._places = trio.CapacityLimiter(MOST_RELAYED)
+        self._places = trio.Semaphore(MOST_RELAYED)
 
     async def run(self) -> None:
         """Until the lane closes."""
@@ -58,13 +58,19 @@ class RelayDesk:
             nursery.start_soon(self._lane.run)
             while True:
                 request = await self._lane.receive()
+                try:
+                    self._places.acquire_nowait()
+                except trio.WouldBlock:
+                    await self._places.acquire()
                 nursery.start_soon(self._answer, request)
 
     async def _answer(self, request: Relayed) -> None:
-        async with self._places:
+        try:
             heard = _Reply()
             await self._app(_scope(request), _Body(request.body), heard)
             self._lane.post(Answered(request.id, heard.status, heard.headers, bytes(heard.body)))
+        finally:
+            self._places.release()
 
 
 class _Body:

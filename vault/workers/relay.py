@@ -19,6 +19,7 @@ MOST_BODY: Final = max(COMPAT_BODY, NATIVE_BODY) + 1
 MOST_RELAYED: Final = 1024  # requests at the leader at a time, for each worker; the others wait
 TRACEPARENT: Final = b"traceparent"  # W3C Trace Context, 3.2
 DEADLINE: Final = 75.0  # seconds; above every deadline of the leader's own
+LOOK_EVERY: Final = 1.0  # seconds between two looks for who has waited so long
 _BUSY: Final = b'{"errors":["the agent does not answer in time; look before you repeat it"]}'
 
 
@@ -30,11 +31,16 @@ class Relay:
         self._lane = lane
         self._traceparent = traceparent
         self._slots: dict[int, _Slot] = {}
-        self._places = trio.CapacityLimiter(MOST_RELAYED)
+        self._places = trio.Semaphore(MOST_RELAYED)
         self._last = 0
 
     async def run(self) -> None:
         """Hand out answers, until the lane closes."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._hand_out)
+            nursery.start_soon(self._give_up)
+
+    async def _hand_out(self) -> None:
         while True:
             answer = await self._lane.receive()
             slot = self._slots.get(answer.id)
@@ -42,21 +48,42 @@ class Relay:
                 slot.answer = answer
                 slot.there.set()
 
+    async def _give_up(self) -> None:
+        """Tell those that have waited too long. A time-out for each would be 20 µs of a request."""
+        while True:
+            await trio.sleep(LOOK_EVERY)
+            latest = trio.current_time() - DEADLINE
+            for slot in self._slots.values():
+                if slot.since < latest:
+                    slot.there.set()
+
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         """Answer one request with what the leader says."""
         body = await _read(receive)
         if body is None:
             return  # the client has gone
         answer = None
-        with trio.move_on_after(DEADLINE):
-            async with self._places:
+        if await self._has_place():
+            try:
                 answer = await self._ask(scope, body)
+            finally:
+                self._places.release()
         if answer is None:
             headers = [(b"content-type", b"application/json"), (b"retry-after", b"1")]
             answer = Answered(0, 503, [*headers, (b"content-length", b"%d" % len(_BUSY))], _BUSY)
         start = {"type": "http.response.start", "status": answer.status, "headers": answer.headers}
         await send(start)
         await send({"type": "http.response.body", "body": answer.body})
+
+    async def _has_place(self) -> bool:
+        """Take one; without a turn of the event loop when there is one."""
+        try:
+            self._places.acquire_nowait()
+        except trio.WouldBlock:
+            with trio.move_on_after(DEADLINE) as waiting:
+                await self._places.acquire()
+            return not waiting.cancelled_caught
+        return True
 
     async def _ask(self, scope: Any, body: bytes) -> Answered | None:
         self._last = number = self._last + 1
@@ -70,9 +97,10 @@ class Relay:
 
 
 class _Slot:
-    __slots__ = ("answer", "there")
+    __slots__ = ("answer", "since", "there")
 
     def __init__(self) -> None:
+        self.since = trio.current_time()
         self.answer: Answered | None = None
         self.there = trio.Event()
 

@@ -6,9 +6,10 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import trio
+import trio.testing
 
 from vault.workers.elsewhere import Elsewhere
-from vault.workers.relay import MOST_BODY, Relay, WorkerApp
+from vault.workers.relay import DEADLINE, MOST_BODY, Relay, WorkerApp
 from vault.workers.wire import Answered, Lane, Relayed
 
 
@@ -58,12 +59,14 @@ class Stage:
         self.relay = Relay(self.lane, lambda: self.above)
         self.app = WorkerApp(self.edge, self.door, self.relay)  # type: ignore[arg-type]  # fakes
         self.relayed: list[Relayed] = []
+        self.answers = True
 
     async def lead(self) -> None:
         """Answer what is relayed."""
         while True:
             self.relayed.append(request := await self.leader.receive())
-            await self.leader.send(Answered(request.id, 200, [(b"x", b"y")], b"leader"))
+            if self.answers:
+                await self.leader.send(Answered(request.id, 200, [(b"x", b"y")], b"leader"))
 
     async def ask(self, method: str, *parts: bytes) -> bytes:
         """The body of the answer to one request with a body in these parts."""
@@ -178,3 +181,24 @@ async def test_a_session_is_read_in_one_place() -> None:
         assert await stage.ask("GET") == b"leader"
         stage.headers = []
         assert await stage.ask("GET") == b"worker"
+
+
+async def test_a_leader_that_is_late(autojump_clock: trio.testing.MockClock) -> None:
+    """Whoever waits for it, or for a place with it, hears so; places are given back."""
+    async with staged() as stage, trio.open_nursery() as nursery:
+        stage.relay._places = trio.Semaphore(1)
+        answers: list[bytes] = []
+        stage.answers = False
+
+        async def ask() -> None:
+            answers.append(await stage.ask("POST"))
+
+        nursery.start_soon(ask)
+        nursery.start_soon(ask)
+        with trio.fail_after(2 * DEADLINE):
+            while len(answers) < 2:  # noqa: ASYNC110  # on a clock that jumps
+                await trio.sleep(1)
+        assert all(b"does not answer in time" in answer for answer in answers)
+        assert trio.current_time() >= DEADLINE
+        stage.answers = True
+        assert await stage.ask("POST") == b"leader"
