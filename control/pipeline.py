@@ -3,8 +3,8 @@
     1 authenticate → 2 authorize → 3 record intent → 4 handle → 5 record outcome → 6 reply
 
 A mutation's intent is durable before anything changes, its outcome before the caller hears of it.
-Reads are not on record; refusals to somebody who is known are, so are logins, good and bad, and
-what another site's page tries.
+Reads are not on record; refusals to somebody who is known are. Of strangers there are logins, good
+and bad, and what another site's page tries: what they failed at, at a pace (`Strangers`).
 """
 
 import logging
@@ -24,6 +24,7 @@ from control.errors import (
 )
 from control.model.operation import Operation
 from control.model.people import Caller, Role
+from control.services.strangers import Strangers
 from control.services.trail import Trail
 from protocols.errors import where
 
@@ -37,9 +38,10 @@ log: Final = logging.getLogger("freehold.control.pipeline")
 class Pipeline:
     """Runs operations."""
 
-    def __init__(self, sessions: Sessions, trail: Trail) -> None:
+    def __init__(self, sessions: Sessions, trail: Trail, strangers: Strangers) -> None:
         self._sessions = sessions
         self._trail = trail
+        self.strangers = strangers
 
     async def run(self, op: Operation, handle: Handle[T]) -> T:
         """What `handle` returns for the caller, or a `ControlError`."""
@@ -70,8 +72,7 @@ class Pipeline:
                 result = await handle(caller)  # 4
             except Exception as error:  # noqa: BLE001
                 told = _told(op, error)
-                whose = _whose(op, caller)
-                await self._trail.record(*whose, "outcome", _result(told), told.code)  # 5
+                await self._note(*_whose(op, caller), _result(told), told.code)  # 5
                 raise told from None
             await self._done(op, caller)  # 5
         return result  # 6
@@ -96,8 +97,13 @@ class Pipeline:
         elif not isinstance(told, AuthorizationError):
             return told
         with trio.CancelScope(shield=True):
-            await self._trail.record(op, caller, "outcome", "denied", told.code)
+            await self._note(op, caller, "denied", told.code)
         return told
+
+    async def _note(self, op: Operation, caller: Caller, result: str, code: str) -> None:
+        """Put on record what failed; of somebody who is not known, at a pace."""
+        if caller.name or self.strangers.has_room(op.name, op.origin.ip):
+            await self._trail.record(op, caller, "outcome", result, code)
 
 
 class ForeignError(NotFoundError):

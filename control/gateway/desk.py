@@ -25,10 +25,10 @@ from control.errors import (
     UnavailableError,
     ValidationError,
 )
-from control.gateway.refusals import Refusals
 from control.model.operation import Operation, Origin
 from control.model.records import Severity
 from control.services.alerts import Alerts
+from control.services.refusals import Refusals
 from control.services.trail import Trail
 from protocols.errors import where
 from protocols.instant import SECOND, rfc3339
@@ -73,7 +73,7 @@ class Desk:
         self._admitted = admitted
         self._alerts = alerts
         self._alarmed: dict[str, float] = {}
-        self.refusals = Refusals(trail, world)
+        self.refusals = Refusals(trail, world, "link.refused")
         self._ways: Mapping[str, Way] = {
             "enrol": self._enrol,
             "join": self._join,

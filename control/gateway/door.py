@@ -12,7 +12,7 @@ from control.config.settings import Link
 from control.gateway.certificate import LOOK_EVERY, Certificate
 from control.gateway.desk import Desk
 from control.gateway.gateway import Gateway, gone
-from control.gateway.refusals import COUNTED_EVERY
+from control.services.refusals import COUNTED_EVERY
 from protocols.link.errors import PipeError
 from protocols.link.stream import LinkServer
 from protocols.link.stream import serve as serve_link

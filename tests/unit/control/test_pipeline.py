@@ -111,6 +111,41 @@ async def test_what_another_site_tries_without_a_session_is_on_record(plane: Pla
     assert await phases(plane) == [("outcome", "denied", "csrf")]
 
 
+@pytest.mark.parametrize("mutates", [False, True])
+async def test_strangers_do_not_fill_the_disk(plane: Plane, *, mutates: bool) -> None:
+    """Ten of a client are on record, the rest is counted; whoever is known is on record always."""
+
+    async def forged(_: Caller) -> None:
+        raise AuthorizationError("csrf", "from our own pages only")
+
+    for _ in range(15):
+        with pytest.raises(AuthorizationError):
+            await plane.pipeline.run(operation(public=True, mutates=mutates), forged)
+    assert len(await phases(plane)) == 10
+    await plane.pipeline.strangers.tell()
+    [told] = await plane.trail.newest(PLATFORM, 0, 9)
+    assert (told.operation, told.detail["count"]) == ("t.op", 5)
+    secret = await session(plane)
+    for _ in range(12):
+        with pytest.raises(AuthorizationError):
+            await plane.pipeline.run(operation(secret), forged)
+    assert len(await phases(plane)) == 22
+
+
+async def test_a_login_that_names_nobody_is_a_strangers(plane: Plane) -> None:
+    """To know which organization it was at does not make somebody known."""
+
+    async def refused(_: Caller) -> None:
+        asked.found.caller = Caller("acme", "", Role.VIEWER, "")
+        raise AuthenticationError("oidc_refused", "no")
+
+    for _ in range(15):
+        asked = operation(public=True, mutates=True, org="")
+        with pytest.raises(AuthenticationError):
+            await plane.pipeline.run(asked, refused)
+    assert await phases(plane) == [("outcome", "denied", "oidc_refused")] * 10
+
+
 async def test_what_is_dangerous_takes_a_fresh_proof(plane: Plane, world: FakeWorld) -> None:
     """Ten minutes after the login it is asked for again; what is not dangerous goes on."""
 

@@ -12,8 +12,8 @@ from control.errors import (
     UnavailableError,
     ValidationError,
 )
-from control.gateway.refusals import MAX_CLIENTS, Refusals
 from control.model.people import PLATFORM
+from control.services.refusals import MAX_CLIENTS, Refusals
 
 REFUSED = AuthenticationError("token_refused", "no")
 
@@ -25,7 +25,7 @@ def told(refusals: Refusals, ip: str, count: int) -> int:
 
 async def test_each_client_and_all_of_them(plane: Plane, world: FakeWorld) -> None:
     """One that hammers keeps no record from the next; with an IPv6 network one has one share."""
-    refusals = Refusals(plane.trail, world)
+    refusals = Refusals(plane.trail, world, "test.refused")
     assert told(refusals, "192.0.2.1", 5) == 5
     assert told(refusals, "2001:db8::1", 3) == 3
     assert told(refusals, "2001:db8::2", 9) == 2  # ten at once of all
@@ -58,7 +58,7 @@ async def test_what_is_a_refusal(
     plane: Plane, world: FakeWorld, error: ControlError, *, counts: bool
 ) -> None:
     """Noise and what is asked again later are none."""
-    refusals = Refusals(plane.trail, world)
+    refusals = Refusals(plane.trail, world, "test.refused")
     assert refusals.is_told(error, "192.0.2.1") is counts
 
 
@@ -66,7 +66,7 @@ async def test_a_count_that_could_not_be_told_is_told_later(
     plane: Plane, world: FakeWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With what came meanwhile."""
-    refusals = Refusals(plane.trail, world)
+    refusals = Refusals(plane.trail, world, "test.refused")
     told(refusals, "192.0.2.1", 15)
 
     async def broken(*_: object) -> None:

@@ -3,6 +3,9 @@
 A client (an IPv6 /64 is one) leaves ten records at once and ten more an hour, all together 120 an
 hour. What is beyond is only counted, and how many those were is on the platform's trail once an
 hour. It limits records and nobody's way in. At 500 bytes a record that is 1.5 MB a day at most.
+
+Whether there is a record follows from the client alone, never from what it named: an account that
+exists must not take another time to refuse than one that does not.
 """
 
 from collections import Counter
@@ -24,10 +27,11 @@ OTHERS: Final = "others"
 
 
 class Refusals:
-    """Of one process."""
+    """Of one process and one door. `name`: the operation under which the rest is told."""
 
-    def __init__(self, trail: Trail, world: World) -> None:
+    def __init__(self, trail: Trail, world: World, name: str) -> None:
         self._trail = trail
+        self._name = name
         self._world = world
         self._each: dict[str, Allowance] = {}
         self._all = Allowance(world.monotonic())
@@ -40,6 +44,10 @@ class Refusals:
         """
         if not isinstance(error, AuthenticationError | AuthorizationError | ConflictError):
             return False
+        return self.has_room(source)
+
+    def has_room(self, source: str) -> bool:
+        """Whether one more of this client gets a record, whatever it is; else it is counted."""
         client, now = client_of(source), self._world.monotonic()
         each = self._each.setdefault(client, Allowance(now))
         if len(self._each) > MAX_CLIENTS:
@@ -60,7 +68,7 @@ class Refusals:
             return
         [(most, count)] = beyond.most_common(1)
         op = Operation(
-            name="link.refused",
+            name=self._name,
             request_id=self._world.new_id(),
             credential=None,
             origin=Origin(ip=most),
