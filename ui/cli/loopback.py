@@ -6,28 +6,32 @@ RFC 7636), so neither another program that took the port nor a page that sends a
 signs anybody in.
 """
 
+import socket
 import webbrowser
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 from ui.cli.errors import CliError, Exit
 from ui.cli.output import tell
 from ui.cli.route import route
 
-PATIENCE: Final = 300.0  # seconds; as long as the control plane keeps the code
+if TYPE_CHECKING:
+    import trio
+
+PATIENCE: Final = 300.0  # seconds in all; as long as the control plane keeps the code
 MAX_REQUESTS: Final = 32  # a browser also asks for an icon; something else may ask for anything
-STALLS: Final = 10.0  # seconds
+STALLS: Final = 10.0  # seconds for one request with its answer, however slowly it comes
+MAX_HEAD: Final = 64 * 1024  # bytes of a request: it may have cookies of others on this machine
 DONE: Final = b"<!doctype html><title>Freehold</title><p>You can close this page."
 
 
 class Loopback:
     """Waits for one answer. `verifier`: the secret, of which `challenge` tells."""
 
-    def __init__(self, server: "_Server", verifier: str, challenge: str) -> None:
-        self._server = server
+    def __init__(self, listener: socket.socket, verifier: str, challenge: str) -> None:
+        self._listener = listener
         self.verifier = verifier
         self._challenge = challenge
 
@@ -36,23 +40,22 @@ class Loopback:
         query = {
             "organization": organization,
             "challenge": self._challenge,
-            "port": self._server.server_port,
+            "port": self._listener.getsockname()[1],
         }
         return f"{control}{route('oidc', 'program')}?{urlencode(query)}"
 
     def code(self, url: str) -> str:
         """What the browser brings, once it was sent there. Raises `CliError`."""
+        import trio
+
         tell(f"opening a browser; or open this yourself, on this machine:\n{url}")
         webbrowser.open(url)
-        for _ in range(MAX_REQUESTS):
-            self._server.handle_request()
-            if self._server.refused:
-                raise CliError(f"the control plane refused: {self._server.refused}", Exit.DENIED)
-            if self._server.code or self._server.late:
-                break
-        if not self._server.code:
+        said = trio.run(_wait, self._listener)
+        if refused := _word(said.get("error", "")):
+            raise CliError(f"the control plane refused: {refused}", Exit.DENIED)
+        if "code" not in said:
             raise CliError("no browser came back: sign in anew", Exit.DENIED)
-        return self._server.code
+        return said["code"]
 
 
 @contextmanager
@@ -60,45 +63,80 @@ def loopback() -> Iterator[Loopback]:
     """Listen on a port of this machine for the length of the block. Raises `CliError`."""
     from control.crypto import challenge_of, mint
 
-    try:
-        server = _Server(("127.0.0.1", 0), _Handler)
-    except OSError as error:
-        raise CliError(f"cannot listen on 127.0.0.1: {error.strerror}") from None
     verifier = mint("fhv")
-    with server:
-        yield Loopback(server, verifier, challenge_of(verifier))
+    with socket.socket() as listener:
+        try:
+            listener.bind(("127.0.0.1", 0))
+            listener.listen()
+        except OSError as error:
+            raise CliError(f"cannot listen on 127.0.0.1: {error.strerror}") from None
+        yield Loopback(listener, verifier, challenge_of(verifier))
 
 
-class _Server(HTTPServer):
-    timeout = PATIENCE
-    code = ""
-    refused = ""
-    late = False
+async def _wait(listener: socket.socket) -> dict[str, str]:
+    """What the first request brings that brings something; nothing after `PATIENCE`.
 
-    def handle_timeout(self) -> None:
-        """Nobody came."""
-        self.late = True
+    Each request is answered in its own task: one that stalls holds up no other.
+    """
+    import trio
+
+    found: dict[str, str] = {}
+    ours = trio.socket.from_stdlib_socket(listener.dup())
+    with ours, trio.move_on_after(PATIENCE):
+        async with trio.open_nursery() as nursery:
+
+            async def attend(stream: trio.SocketStream) -> None:
+                said = await _answer(stream)
+                if said and not found:
+                    found.update(said)
+                    nursery.cancel_scope.cancel()
+
+            for _ in range(MAX_REQUESTS):
+                connection, _ = await ours.accept()
+                nursery.start_soon(attend, trio.SocketStream(connection))
+    return found
 
 
-class _Handler(BaseHTTPRequestHandler):
-    server: _Server
-    timeout = STALLS
+async def _answer(stream: "trio.SocketStream") -> dict[str, str]:
+    """Answer one request: what it brings. The page says nothing of it, and there is no log."""
+    import trio
 
-    def do_GET(self) -> None:  # the base's name
-        """Keep what was brought; the page says nothing of it."""
-        place = urlsplit(self.path)
-        said = parse_qs(place.query) if place.path == "/" else {}
-        self.server.code = said.get("code", [""])[0]
-        self.server.refused = _word(said.get("error", [""])[0])
-        self.send_response(200 if said else 404)
-        self.send_header("Content-Type", "text/html; charset=utf-8")
-        self.send_header("Content-Length", str(len(DONE)))
-        self.send_header("Connection", "close")
-        self.end_headers()
-        self.wfile.write(DONE)
+    said: dict[str, str] = {}
+    try:
+        with trio.move_on_after(STALLS):
+            async with stream:
+                said = _brought(await _head(stream))
+                status = "200 OK" if said else "404 Not Found"
+                told = f"HTTP/1.1 {status}\r\nContent-Type: text/html; charset=utf-8\r\n"
+                told += f"Content-Length: {len(DONE)}\r\nConnection: close\r\n\r\n"
+                await stream.send_all(told.encode() + DONE)
+    except trio.BrokenResourceError:
+        pass  # it left; what it brought counts
+    return said
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # the base's name
-        """Its log would have the code."""
+
+async def _head(stream: "trio.SocketStream") -> bytes:
+    """Of a request, up to its empty line."""
+    head = b""
+    while b"\r\n\r\n" not in head and len(head) < MAX_HEAD:
+        piece = await stream.receive_some()
+        if not piece:
+            break
+        head += piece
+    return head
+
+
+def _brought(head: bytes) -> dict[str, str]:
+    """Code and error of `GET /?…`; nothing of any other request."""
+    method, _, rest = head.partition(b"\r\n")[0].decode("ascii", "replace").partition(" ")
+    try:
+        place = urlsplit(rest.partition(" ")[0])
+    except ValueError:
+        return {}
+    if method != "GET" or place.path != "/":
+        return {}
+    said = parse_qs(place.query)
+    return {name: said[name][0] for name in ("code", "error") if name in said}
 
 
 def _word(text: str) -> str:

@@ -1,5 +1,8 @@
 """The port of this machine where a browser brings the answer."""
 
+import socket
+import time
+from collections.abc import Callable
 from contextlib import suppress
 from threading import Thread
 from urllib.parse import parse_qs, urlsplit
@@ -30,6 +33,12 @@ def brings(monkeypatch: pytest.MonkeyPatch, *paths: str) -> None:
             for path in paths:
                 http.get(f"http://127.0.0.1:{port}{path}")
 
+    knocks(monkeypatch, run)
+
+
+def knocks(monkeypatch: pytest.MonkeyPatch, run: Callable[[str], None]) -> None:
+    """Once a browser is opened, `run` is given the port."""
+
     def opened(url: str) -> bool:
         port = parse_qs(urlsplit(url).query)["port"][0]
         Thread(target=run, args=(port,), daemon=True).start()
@@ -59,9 +68,70 @@ def test_a_refusal_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_nobody_comes(monkeypatch: pytest.MonkeyPatch) -> None:
     """It does not wait for ever."""
     brings(monkeypatch)
-    monkeypatch.setattr(module._Server, "timeout", 0.1)
+    monkeypatch.setattr(module, "PATIENCE", 0.1)
     with loopback() as waiting, pytest.raises(CliError, match="no browser came back"):
         waiting.code(waiting.address(CONTROL, "acme"))
+
+
+def test_who_knocks_again_and_again_does_not_make_it_wait_longer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The time is for all requests together."""
+    monkeypatch.setattr(module, "PATIENCE", 0.6)
+
+    def run(port: str) -> None:
+        with suppress(httpx2.HTTPError), httpx2.Client() as http:
+            for _ in range(10):
+                http.get(f"http://127.0.0.1:{port}/x")
+                time.sleep(0.2)
+
+    knocks(monkeypatch, run)
+    begun = time.monotonic()
+    with loopback() as waiting, pytest.raises(CliError, match="no browser came back"):
+        waiting.code(waiting.address(CONTROL, "acme"))
+    assert time.monotonic() - begun < 1.6
+
+
+def test_a_request_that_comes_drop_by_drop_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has its time in all, and the browser comes behind it."""
+    monkeypatch.setattr(module, "STALLS", 0.4)
+
+    def run(port: str) -> None:
+        with socket.create_connection(("127.0.0.1", int(port))) as slow, suppress(OSError):
+            Thread(target=bring, args=(port,), daemon=True).start()
+            for _ in range(100):
+                slow.sendall(b"G")
+                time.sleep(0.1)
+
+    def bring(port: str) -> None:
+        with suppress(httpx2.HTTPError):
+            httpx2.get(f"http://127.0.0.1:{port}/?code=fhs_1")
+
+    knocks(monkeypatch, run)
+    begun = time.monotonic()
+    with loopback() as waiting:
+        assert waiting.code(waiting.address(CONTROL, "acme")) == "fhs_1"
+    assert time.monotonic() - begun < 3
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [b"", b"\r\n\r\n", b"GET", b"GET //[x HTTP/1.1\r\n\r\n", b"POST /?code=x HTTP/1.1\r\n\r\n"],
+)
+def test_what_is_no_browser_brings_nothing(monkeypatch: pytest.MonkeyPatch, odd: bytes) -> None:
+    """It is answered or left alone, and the browser is waited for."""
+
+    def run(port: str) -> None:
+        with socket.create_connection(("127.0.0.1", int(port))) as other, suppress(OSError):
+            other.sendall(odd)
+            other.shutdown(socket.SHUT_WR)
+            other.recv(1)
+        with suppress(httpx2.HTTPError):
+            httpx2.get(f"http://127.0.0.1:{port}/?code=fhs_1")
+
+    knocks(monkeypatch, run)
+    with loopback() as waiting:
+        assert waiting.code(waiting.address(CONTROL, "acme")) == "fhs_1"
 
 
 def test_it_does_not_listen_to_ever_more(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,5 +144,5 @@ def test_it_does_not_listen_to_ever_more(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_its_port_is_of_this_machine_alone() -> None:
     """Nobody else on the network reaches it."""
     with loopback() as waiting:
-        assert waiting._server.server_address[0] == "127.0.0.1"
+        assert waiting._listener.getsockname()[0] == "127.0.0.1"
         assert 1024 <= int(asked(waiting)["port"][0]) <= 65_535
