@@ -103,7 +103,9 @@ async def begin(call: Call) -> Enrolment:
     body=Typed, unrecorded=("code",), returns=RecoveryCodes, errors=(409,),
 )  # fmt: skip
 async def confirm(call: Call, *, body: Typed) -> RecoveryCodes:
-    return RecoveryCodes(await call.plane.factors.confirm(*call.caller.account, body.code))
+    codes = await call.plane.factors.confirm(*call.caller.account, body.code)
+    await call.plane.sessions.proven(call.caller, factor=True)
+    return RecoveryCodes(codes)
 
 
 @factors.add(
@@ -129,7 +131,9 @@ async def replace(call: Call, *, body: Typed) -> Enrolment:
     fresh=False, body=Typed, unrecorded=("code",), returns=RecoveryCodes, errors=(409,),
 )  # fmt: skip
 async def replaced(call: Call, *, body: Typed) -> RecoveryCodes:
-    return RecoveryCodes(await call.plane.replacement.confirm(call.caller, body.code))
+    codes = await call.plane.replacement.confirm(call.caller, body.code)
+    await call.plane.sessions.proven(call.caller, factor=True)
+    return RecoveryCodes(codes)
 
 
 @factors.add(

@@ -157,7 +157,7 @@ async def logout(call: Call) -> None:
 )  # fmt: skip
 async def confirm(call: Call, *, body: Confirmation) -> None:
     caller, plane = call.caller, call.plane
-    shown = await plane.factors.prove(caller, body.code)
+    shown = factor = await plane.factors.prove(caller, body.code)
     if shown is None:
         shown = await plane.accounts.is_password(caller, body.password)
     if not shown:
@@ -165,7 +165,7 @@ async def confirm(call: Call, *, body: Confirmation) -> None:
             "not_proven",
             "this password or code does not count: try again, a code with the next one",
         )
-    await plane.sessions.proven(caller)
+    await plane.sessions.proven(caller, factor=bool(factor))
 
 
 @sessions.add(

@@ -133,7 +133,7 @@ class Factors:
             if not self.shown(tx, user.org, user.name, code, new.at):
                 return None
             people.drop_token(tx, begun.org, begun.id)
-            wanted = replace(way, acting=begun.acting, trusted=True)
+            wanted = replace(way, acting=begun.acting, trusted=True, factor=True)
             return self._opening.add(tx, user, wanted, new)
 
         made = await self._store.write(change)
@@ -148,7 +148,7 @@ class Factors:
         codes = await self.confirm(who.org, who.name, code)
 
         def whole(_: Tx, begun: Token) -> Way:
-            return replace(way, acting=begun.acting, trusted=True)
+            return replace(way, acting=begun.acting, trusted=True, factor=True)
 
         secret, token = await self._opening.exchange(challenge, ENROLMENT, whole)
         return secret, token, codes
@@ -177,6 +177,7 @@ class Factors:
                 )
             if not factors.drop_factor(tx, org, name):
                 raise NotFoundError("not_found", "there is no second factor")
+            people.forget_factor(tx, org, name)
 
         await self._store.write(change)
 

@@ -6,7 +6,7 @@ from msgspec.structs import replace
 from actors import World
 from control.authn.endings import Endings
 from control.authn.opening import Opening, Way, demanded
-from control.authn.sessions import refused
+from control.authn.sessions import refused, step_up
 from control.authn.users import check_rank
 from control.errors import AuthorizationError, NotFoundError
 from control.model.people import Caller, Membership, Origin, Role, Token, TokenKind
@@ -53,8 +53,9 @@ class Members:
     async def switch(self, caller: Caller, org: str) -> tuple[str, Token]:
         """A session of the same kind that acts in `org`; the caller's own ends.
 
-        Raises `AuthorizationError` where the account is no member, or lacks the second factor that
-        the organization wants.
+        Raises `AuthorizationError` where the account is no member, lacks the second factor that the
+        organization wants, or has not shown it in this session (`step_up`): at home that may not
+        have been asked for.
         """
         made, (home, name) = self._opening.mint(), caller.account
 
@@ -69,16 +70,19 @@ class Members:
                     "permission_denied",
                     "an API token is for one organization: sign in to change over",
                 )
-            if demanded(tx, org) and not factors.is_active(tx, home, name):
-                raise AuthorizationError(
-                    "second_factor_demanded", "this organization wants a second factor: set one up"
-                )
+            if demanded(tx, org):
+                _check_factor(tx, current)
             people.drop_token(tx, home, current.id)
             origin = Origin(current.ip, current.user_agent)
             way = Way(current.kind, origin, acting=org, trusted=True)
             token, ended = self._opening.add(tx, user, way, made)
             # To switch is not to sign in: neither the end nor the proof is a new one.
-            token = replace(token, expires_at=current.expires_at, proven_at=current.proven_at)
+            token = replace(
+                token,
+                expires_at=current.expires_at,
+                proven_at=current.proven_at,
+                factor_at=current.factor_at,
+            )
             people.put_token(tx, token)
             return token, [*ended, current.id]
 
@@ -110,6 +114,15 @@ class Members:
             return end_acting(tx, org, home, name)
 
         self._ends.tell(await self._store.write(change))
+
+
+def _check_factor(tx: Tx, token: Token) -> None:
+    if not factors.is_active(tx, token.org, token.user):
+        raise AuthorizationError(
+            "second_factor_demanded", "this organization wants a second factor: set one up"
+        )
+    if not token.factor_at:
+        raise step_up()
 
 
 def end_acting(tx: Tx, org: str, home: str, name: str) -> list[str]:

@@ -30,14 +30,15 @@ _SESSION_PREFIX: Final = "fhs"
 class Way(Struct, frozen=True):
     """What kind of session is wanted, and from where. `acting`: in which organization, if not home.
 
-    `trusted`: no second factor of ours is needed any more. `handed`: half a session, good for this
-    alone, whatever else is needed.
+    `trusted`: no second factor of ours is needed any more; `factor`: since it was shown. `handed`:
+    half a session, good for this alone, whatever else is needed.
     """
 
     kind: TokenKind = TokenKind.SESSION
     origin: Origin = Origin()
     acting: str = ""
     trusted: bool = False
+    factor: bool = False
     handed: str = ""
 
 
@@ -124,6 +125,7 @@ class Opening:
             user_agent=way.origin.user_agent,
             acting=acting,
             proven_at=now,
+            factor_at=now if way.factor else 0,
         )
         ended = make_room(tx, user)
         people.add_token(tx, full)

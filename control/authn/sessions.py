@@ -135,18 +135,17 @@ class Sessions:
         await self._store.write(lambda tx: people.drop_token(tx, org, caller.token))
         self._ends.tell([caller.token])
 
-    async def proven(self, caller: Caller) -> None:
-        """Note that this person has shown again who it is."""
-        now, account = self._world.now(), caller.account
-        await self._store.write(lambda tx: people.prove_token(tx, *account, caller.token, now))
+    async def proven(self, caller: Caller, *, factor: bool) -> None:
+        """Note that this person has shown again who it is; `factor`: by our second factor."""
+        now, account, token = self._world.now(), caller.account, caller.token
+        await self._store.write(
+            lambda tx: people.prove_token(tx, *account, token, now, factor=factor)
+        )
 
     def check_fresh(self, caller: Caller) -> None:
         """Raises `AuthorizationError` (`step_up`) when that is too long ago."""
         if self._world.now() - caller.proven_at > FRESH:
-            raise AuthorizationError(
-                "step_up",
-                "show again who you are: POST sessions/current/confirm, or sign in anew",
-            )
+            raise step_up()
 
     def check_person(self, caller: Caller) -> None:
         """Raises `AuthorizationError` for an API token, which cannot show who it is.
@@ -190,6 +189,13 @@ def guard(op: Operation) -> None:
     """
     if op.guarded and not op.credential:
         check_csrf(op.browser)
+
+
+def step_up() -> AuthorizationError:
+    """For who has to show (again) who it is; programs of ours ask for it and go on."""
+    return AuthorizationError(
+        "step_up", "show again who you are: POST sessions/current/confirm, or sign in anew"
+    )
 
 
 def refused() -> AuthenticationError:

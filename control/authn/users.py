@@ -192,11 +192,18 @@ def _role_in(tx: Tx, caller: Caller, org: str) -> Role | None:
 
 
 def _end_sessions_without(tx: Tx, org: str) -> list[str]:
-    """End the sessions in an organization of those who have no second factor; the ids."""
+    """End the sessions in an organization of those who have no second factor; the ids.
+
+    And of guests who have one and did not show it: what their home asks for is not known here.
+    """
     gone = [
         token
         for token in people.tokens_in(tx, org)
-        if token.kind is not TokenKind.API and not factors.is_active(tx, token.org, token.user)
+        if token.kind is not TokenKind.API
+        and (
+            (token.acting and not token.factor_at)
+            or not factors.is_active(tx, token.org, token.user)
+        )
     ]
     for token in gone:
         people.drop_token(tx, token.org, token.id)

@@ -108,6 +108,8 @@ class Token(Struct, frozen=True):
     """The organization it is for, if that is not `org`."""
     proven_at: int = 0
     """When its holder last showed a password, a code or an identity provider's word."""
+    factor_at: int = 0
+    """When its holder last showed our second factor; 0: not in this session."""
 
 
 class Caller(Struct, frozen=True):

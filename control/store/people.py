@@ -134,11 +134,18 @@ def touch_token(tx: Tx, digest: bytes, now: int) -> None:
     tx.execute(tokens.update().where(mine).values(seen_at=now))
 
 
-def prove_token(tx: Tx, org: str, user_name: str, token_id: str, now: int) -> None:
-    """Note that its holder has shown who it is."""
+def prove_token(tx: Tx, org: str, user_name: str, token_id: str, now: int, *, factor: bool) -> None:
+    """Note that its holder has shown who it is; `factor`: by the second factor."""
     t = tokens.c
     mine = t.org == org, t.user == user_name, t.id == token_id
-    tx.execute(tokens.update().where(*mine).values(proven_at=now))
+    noted = {"proven_at": now, "factor_at": now} if factor else {"proven_at": now}
+    tx.execute(tokens.update().where(*mine).values(noted))
+
+
+def forget_factor(tx: Tx, org: str, user_name: str) -> None:
+    """The second factor that was shown is none any more: another one was not."""
+    t = tokens.c
+    tx.execute(tokens.update().where(t.org == org, t.user == user_name).values(factor_at=0))
 
 
 def put_organization(tx: Tx, organization: Organization, now: int) -> None:

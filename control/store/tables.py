@@ -135,6 +135,7 @@ tokens: Final = _table(
     prose("user_agent"),
     name("acting"),
     big("proven_at"),
+    big("factor_at"),
     sa.UniqueConstraint("org", "id", name="uq_tokens_id"),
     sa.Index("ix_tokens_user", "org", "user"),
 )

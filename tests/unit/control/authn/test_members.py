@@ -102,7 +102,75 @@ async def test_an_organization_may_want_more_of_its_guests(plane: Plane, world: 
     begun = await plane.factors.begin("acme", "ann")
     shown = pyotp.TOTP(begun.secret).at(world.now() // SECOND)
     await plane.factors.confirm("acme", "ann", shown)
+    with pytest.raises(AuthorizationError, match="step_up"):
+        await plane.members.switch(ann, "beta")  # to have one is not to have shown it
+    await plane.sessions.proven(ann, factor=False)  # by a password
+    with pytest.raises(AuthorizationError, match="step_up"):
+        await plane.members.switch(ann, "beta")
+    await plane.sessions.proven(ann, factor=True)
+    secret, _ = await plane.members.switch(ann, "beta")
+    there = await plane.sessions.authenticate(secret)
+    secret, _ = await plane.members.switch(there, "acme")
+    home = await plane.sessions.authenticate(secret)
+    await plane.members.switch(home, "beta")  # it goes along with whoever showed it
+
+
+async def test_a_provider_that_home_trusts_is_not_everybodys(
+    plane: Plane, world: FakeWorld
+) -> None:
+    """Where home asks for no factor of ours, one shows it to go where it is demanded."""
+    ann = await guest(plane)
+    begun = await plane.factors.begin("acme", "ann")
+    await plane.factors.confirm("acme", "ann", pyotp.TOTP(begun.secret).at(world.now() // SECOND))
     await plane.members.switch(ann, "beta")
+    await plane.users.change_organization("beta", title=None, second_factor=True)
+    user = await plane.users.get("acme", "ann")
+    way = Way(TokenKind.BROWSER, trusted=True)
+    secret, _ = await plane.federation._opening.open(user, way)
+    ann = (await plane.sessions.visit(Browser(secret))).caller
+    with pytest.raises(AuthorizationError, match="step_up"):
+        await plane.members.switch(ann, "beta")
+
+
+async def test_a_factor_that_is_shown_at_sign_in_counts(plane: Plane, world: FakeWorld) -> None:
+    """Until it is taken away: the next one was not shown."""
+    await guest(plane)
+    begun = await plane.factors.begin("acme", "ann")
+    totp = pyotp.TOTP(begun.secret)
+    await plane.factors.confirm("acme", "ann", totp.at(world.now() // SECOND))
+    world.advance(30)
+    challenge, _ = await plane.accounts.login("acme", "ann", PASSWORD)
+    code = totp.at(world.now() // SECOND)
+    secret, token = await plane.factors.finish(challenge, code, Way())
+    assert token.factor_at == world.now()
+    ann = await plane.sessions.authenticate(secret)
+    await plane.factors.remove(ann)
+    [row, *_] = await plane.sessions.mine(ann)
+    assert row.factor_at == 0
+    await plane.users.change_organization("beta", title=None, second_factor=True)
+    with pytest.raises(AuthorizationError, match="second_factor_demanded"):
+        await plane.members.switch(ann, "beta")
+
+
+async def test_guests_who_did_not_show_it_are_put_out(plane: Plane, world: FakeWorld) -> None:
+    """Once an organization demands one; whoever showed it stays."""
+    ann = await guest(plane)
+    begun = await plane.factors.begin("acme", "ann")
+    await plane.factors.confirm("acme", "ann", pyotp.TOTP(begun.secret).at(world.now() // SECOND))
+    other, _ = await plane.members.switch(ann, "beta")
+    there = (await plane.sessions.visit(Browser(other))).caller
+    await plane.sessions.proven(there, factor=True)
+    await plane.users.change_organization("beta", title=None, second_factor=True)
+    await plane.sessions.visit(Browser(other))
+    await plane.users.change_organization("beta", title=None, second_factor=False)
+    back, _ = await plane.members.switch(there, "acme")
+    user = await plane.users.get("acme", "ann")
+    plain, _ = await plane.federation._opening.open(user, Way(acting="beta", trusted=True))
+    await plane.sessions.authenticate(plain)
+    await plane.users.change_organization("beta", title=None, second_factor=True)
+    with pytest.raises(AuthenticationError):
+        await plane.sessions.authenticate(plain)
+    await plane.sessions.visit(Browser(back))
 
 
 async def test_an_account_that_goes_takes_its_memberships(plane: Plane) -> None:

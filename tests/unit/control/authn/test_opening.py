@@ -35,7 +35,7 @@ async def test_who_signed_in_lately_is_fresh(plane: Plane, world: FakeWorld) -> 
     world.advance(1)
     with pytest.raises(AuthorizationError, match="step_up"):
         plane.sessions.check_fresh(await plane.sessions.authenticate(secret))
-    await plane.sessions.proven(caller)
+    await plane.sessions.proven(caller, factor=False)
     plane.sessions.check_fresh(await plane.sessions.authenticate(secret))
     world.advance(3600)
     plane.sessions.check_fresh(await plane.sessions.authenticate(program))
