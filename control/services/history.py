@@ -61,7 +61,7 @@ def _of_people(tx: Tx, org: str, now: int) -> list[Turn]:
     return [
         *([] if row is None else [_unknown(people.demand_turn(row, now))]),
         *(_since(people.role_turn(user), user.created_at) for user in accounts),
-        *(_unknown(members.guest_turn(guest, str(guest.role), now)) for guest in guests),
+        *(_unknown(members.guest_turn(tx, guest, now)) for guest in guests),
     ]
 
 

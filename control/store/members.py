@@ -6,7 +6,7 @@ from control.model.history import GONE, Aspect, Turn
 from control.model.people import Membership
 from control.store.history import note
 from control.store.rows import Tx, every, first, put
-from control.store.tables import memberships
+from control.store.tables import memberships, users
 
 
 def membership(tx: Tx, org: str, home: str, name: str) -> Membership | None:
@@ -19,11 +19,22 @@ def membership(tx: Tx, org: str, home: str, name: str) -> Membership | None:
 def put_membership(tx: Tx, row: Membership, now: int) -> None:
     """Add or replace it."""
     put(tx, memberships, row)
-    note(tx, [guest_turn(row, str(row.role), now)])
+    note(tx, [guest_turn(tx, row, now)])
 
 
-def guest_turn(row: Membership, value: str, at: int) -> Turn:
-    """What a guest may do."""
+def note_guest(tx: Tx, home: str, name: str, at: int) -> None:
+    """Put on record what an account may do elsewhere, once it was disabled or enabled at home."""
+    note(tx, [guest_turn(tx, row, at) for row in memberships_of(tx, home, name)])
+
+
+def guest_turn(tx: Tx, row: Membership, at: int) -> Turn:
+    """What a guest may do: nothing while the account is disabled at home."""
+    t = users.c
+    chosen = sa.select(t.disabled).where(t.org == row.home, t.name == row.name)
+    return _turn(row, GONE if tx.execute(chosen).scalar() else str(row.role), at)
+
+
+def _turn(row: Membership, value: str, at: int) -> Turn:
     subject = f"{row.home}/{row.name}"
     return Turn(org=row.org, aspect=Aspect.ROLE, subject=subject, at=at, value=value)
 
@@ -59,4 +70,4 @@ def _end(tx: Tx, row: Membership, now: int) -> None:
     t = memberships.c
     mine = t.org == row.org, t.home == row.home, t.name == row.name
     tx.execute(memberships.delete().where(*mine))
-    note(tx, [guest_turn(row, GONE, now)])
+    note(tx, [_turn(row, GONE, now)])

@@ -7,7 +7,7 @@ from control.model.people import Organization, Role, Token, User
 from control.store.factors import drop_factor
 from control.store.history import note
 from control.store.identities import drop_identities_of
-from control.store.members import drop_memberships_of
+from control.store.members import drop_memberships_of, note_guest
 from control.store.rows import Tx, add, every, first, put
 from control.store.tables import login_failures, organizations, tokens, users
 
@@ -43,6 +43,7 @@ def put_user(tx: Tx, user: User) -> None:
     """Replace the user of this name."""
     put(tx, users, user)
     note(tx, [role_turn(user)])
+    note_guest(tx, user.org, user.name, user.changed_at)
 
 
 def user(tx: Tx, org: str, name: str) -> User | None:

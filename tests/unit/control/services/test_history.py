@@ -1,6 +1,7 @@
 """How things stood when: begun where nobody wrote it down, and swept."""
 
 import sqlalchemy as sa
+from msgspec.structs import replace
 
 from actors.testing import FakeWorld
 from control.api.plane import Plane
@@ -63,6 +64,40 @@ async def test_every_change_of_a_role_is_a_turn(plane: Plane, world: FakeWorld) 
         lambda tx: history.between(tx, "acme", Aspect.ROLE, 0, world.now() + 1)
     )
     assert [turn.value for turn in found["acme/bob"]] == ["viewer", "admin", "", "admin", ""]
+
+
+async def test_a_disabled_account_is_no_guest_either(plane: Plane, world: FakeWorld) -> None:
+    """It may do nothing anywhere from then on, and again what it may there once it is enabled."""
+    await plane.users.create(None, "platform", "guest", Role.VIEWER, PASSWORD)
+    as_guest = Membership("acme", "platform", "guest", Role.VIEWER, "x", world.now())
+
+    async def let_in(role: Role) -> None:
+        row = replace(as_guest, role=role)
+        await plane.store.write(lambda tx: members.put_membership(tx, row, world.now()))
+
+    async def disable(*, disabled: bool) -> None:
+        await plane.users.change(ROOT, "platform", "guest", role=None, disabled=disabled)
+
+    await plane.users.create(None, "platform", "root", Role.OWNER, PASSWORD)
+    for step in (
+        lambda: let_in(Role.VIEWER),
+        lambda: plane.users.change(ROOT, "platform", "guest", role=Role.ADMIN, disabled=None),
+        lambda: disable(disabled=True),
+        lambda: let_in(Role.OPERATOR),  # while it is disabled
+        lambda: disable(disabled=False),
+        lambda: disable(disabled=True),
+    ):
+        world.advance(60)
+        await step()
+    found = await plane.store.read(
+        lambda tx: history.between(tx, "acme", Aspect.ROLE, 0, world.now() + 1)
+    )
+    turns = found["platform/guest"]
+    assert [turn.value for turn in turns] == ["viewer", "", "operator", ""]
+    assert turns[1].at == world.now() - 180 * SECOND
+    await plane.store.write(lambda tx: tx.execute(table.delete()))
+    await plane.history.begin()
+    assert ("role", "platform/guest", "", UNKNOWN) in await plane.store.read(all_of)
 
 
 async def test_what_still_holds_is_not_swept(plane: Plane, world: FakeWorld) -> None:
