@@ -296,7 +296,7 @@ def _agree(head: Head, told: m.AuditCheckpoint) -> None:
 def _measured(tx: Tx, link: Link, told: m.Metrics, mark: Mark) -> Events:
     said = figures(told)
     metrics.ingest(tx, link.org, link.vault, told.until // 1000, said, now=mark.now // SECOND)
-    keys.ingest(tx, link.org, link.vault, min(told.until * _MILLI, mark.now), said)
+    keys.ingest(tx, link.org, link.vault, told.until * _MILLI, said, now=mark.now)
     return ()
 
 

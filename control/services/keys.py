@@ -1,7 +1,9 @@
 """Agents' key-encryption keys, as they report them: which generation, and whether a change is due.
 
 The link's words for it are as old as the link: `rotations` (how often it was changed, in all) and
-`rotations_due`. When it was changed is when it was first told.
+`rotations_due`. When it was changed is when it was first told. The count only grows: what is below
+it is not heard, or an agent that says two of them in turn had a new key each minute. A vault that
+was made anew, or came from a backup, is heard after a day.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,8 +17,14 @@ from control.model.history import UNKNOWN, Aspect, Turn
 from control.store import agents, history
 from control.store.rows import Tx
 from control.store.store import Store
+from protocols.instant import SECOND
 from protocols.link.vocabulary import CounterName, GaugeName
 
+AWAY: Final = 90 * 86_400 * SECOND
+"""Who was away for longer is not let in without a person (`return_within`), so that no agent can
+put on record a key for each hour since 1970."""
+ANEW: Final = 86_400 * SECOND
+"""Until a generation below the last one is heard."""
 _CHANGED: Final = str(CounterName.ROTATIONS)
 _DUE: Final = str(GaugeName.ROTATIONS_DUE)
 
@@ -35,17 +43,27 @@ class KeyState(Struct, frozen=True):
     due_since: int
 
 
-def ingest(tx: Tx, org: str, vault: str, at: int, figures: Mapping[str, float]) -> None:
-    """Put on record what is new of it; an agent that says nothing of it changes nothing."""
+def ingest(
+    tx: Tx, org: str, vault: str, at: int, figures: Mapping[str, float], *, now: int
+) -> None:
+    """Put on record what is new of it; an agent that says nothing of it changes nothing.
+
+    `at` is the agent's word for when it was so: not later than `now`, and not before it can have
+    been linked.
+    """
     if _CHANGED not in figures:
         return
-    value = str(int(figures[_CHANGED]) + 1)
-    due = bool(figures.get(_DUE, 0))
+    generation = int(figures[_CHANGED]) + 1
+    at = min(max(at, now - AWAY), now)
+    last = history.newest(tx, org, Aspect.KEY, vault)
+    if last is not None and generation < int(last.value) and at - last.at < ANEW:
+        return
     turn = Turn(
-        org=org, aspect=Aspect.KEY, subject=vault, at=at, value=value, detail={"due": due},
-        before=UNKNOWN,
+        org=org, aspect=Aspect.KEY, subject=vault, at=at,
+        value=str(generation), detail={"due": bool(figures.get(_DUE, 0))}, before=UNKNOWN,
     )  # fmt: skip
-    history.note(tx, [turn])
+    if last is None or (last.value, last.detail) != (turn.value, turn.detail):
+        history.note(tx, [turn])
 
 
 def state_of(vault: str, turns: Sequence[Turn]) -> KeyState:

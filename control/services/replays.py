@@ -43,6 +43,12 @@ LIFE: Final = 600 * SECOND
 MAX_LIVE: Final = 20
 """Of one organization in that time; an agent answers no more than that in an hour. Each is held in
 memory for every agent that it is asked of."""
+MAX_KEPT: Final = 200
+"""Of one organization, and so of one agent: the newest. Who asks for one more loses the oldest."""
+MAX_ROWS: Final = 25_000
+"""Agents of those together, up to 8 KiB each; `MAX_LIVE` times `MAX_AGENTS` can be live."""
+MAX_OF_ALL: Final = 250_000
+"""The same of all organizations, looked at by `sweep`."""
 KEPT: Final = 30 * 86_400 * SECOND
 HOUR: Final = 3600 * SECOND
 PAGE: Final = 50
@@ -87,6 +93,7 @@ class Replays:
             )
             of = [ReplayAgent(org, id_, v, State.WAITING, Numbers(), now) for v in vaults]
             replays.add_replay(tx, row, of)
+            replays.remove(tx, replays.beyond(tx, org, MAX_KEPT, MAX_ROWS))
             return row, vaults
 
         row, vaults = await self._store.write(change)
@@ -114,9 +121,14 @@ class Replays:
         return await self._store.read(find)
 
     async def sweep(self) -> None:
-        """Remove old ones."""
+        """Remove old ones, and the oldest of all organizations together if they are too many."""
         before = self._world.now() - KEPT
-        await self._store.write(lambda tx: replays.sweep(tx, before))
+
+        def change(tx: Tx) -> None:
+            replays.sweep(tx, before)
+            replays.remove(tx, replays.beyond(tx, "", MAX_OF_ALL, MAX_OF_ALL))
+
+        await self._store.write(change)
 
 
 def waits(tx: Tx, org: str, vaults: Sequence[str], now: int) -> bool:

@@ -1,7 +1,8 @@
 """Turns, written in the transaction that changes what they are about.
 
 A turn that says nothing new is none. Nothing is read here but by reports: how things stand now is
-in the tables of the things themselves.
+in the tables of the things themselves. An agent that says something else again and again fills no
+disk: beyond `MOST_AN_HOUR` its newest turn is written over, so that the last word still stands.
 """
 
 from collections.abc import Iterable, Sequence
@@ -14,8 +15,13 @@ from msgspec.structs import replace
 from control.model.history import OF_AGENTS, Aspect, Turn
 from control.store.history_tables import history
 from control.store.holds import is_held
-from control.store.rows import Tx, add, among, every
+from control.store.rows import Tx, add, among, delete_of, every, first, shaped
+from protocols.instant import SECOND
 
+HOUR: Final = 3600 * SECOND
+MOST_AN_HOUR: Final = {Aspect.POLICY: 64, Aspect.KEY: 8}
+"""Turns of a subject, of what agents say. A bundle that is brought and applied makes two, a key
+that becomes due and is changed makes two."""
 PIECE: Final = 500  # subjects of one question
 
 _h = history.c
@@ -48,8 +54,30 @@ def _newest_up_to(instant: sa.ColumnElement[int] | None) -> sa.ColumnElement[boo
     return _h.at == newest.scalar_subquery()
 
 
+_recent: Final = history.alias("recent")
+_COUNT: Final = (
+    sa.select(sa.func.count())
+    .select_from(_recent)
+    .where(
+        _recent.c.org == _h.org,
+        _recent.c.aspect == _h.aspect,
+        _recent.c.subject == _h.subject,
+        _recent.c.at > sa.bindparam("recently", type_=sa.BigInteger()),
+    )
+    .correlate(history)
+    .scalar_subquery()
+)
 _ASPECT: Final = sa.and_(_h.org == sa.bindparam("org"), _h.aspect == sa.bindparam("aspect"))
-_LAST: Final = sa.select(history).where(_ASPECT, among(_h.subject, "subjects"), _newest_up_to(None))
+_LAST: Final = sa.select(history, _COUNT.label("count")).where(
+    _ASPECT, among(_h.subject, "subjects"), _newest_up_to(None)
+)
+_NEWEST: Final = (
+    sa.select(history)
+    .where(_ASPECT, _h.subject == sa.bindparam("subject"))
+    .order_by(_h.at.desc())
+    .limit(1)
+)
+_FORGET: Final = delete_of(history)
 _SINCE: Final[sa.BindParameter[int]] = sa.bindparam("since", type_=sa.BigInteger())
 _BETWEEN: Final = (
     sa.select(history)
@@ -77,17 +105,41 @@ def _whose(turn: Turn) -> tuple[str, str]:
 
 def _note(tx: Tx, org: str, aspect: str, turns: Sequence[Turn]) -> None:
     subjects = [turn.subject for turn in turns]
-    rows = every(tx, Turn, _LAST, org=org, aspect=aspect, subjects=subjects)
-    last = {row.subject: row for row in rows}
-    placed = []
+    since = min(turn.at for turn in turns) - HOUR
+    given = {"org": org, "aspect": aspect, "subjects": subjects, "recently": since}
+    last = {row["subject"]: row for row in tx.execute(_LAST, given).mappings()}
+    most = MOST_AN_HOUR.get(Aspect(aspect))
+    placed, over = [], []
     for turn in turns:
-        before = last.get(turn.subject)
-        if before is None:
+        found = last.get(turn.subject)
+        if found is None:
             placed.append(turn)
-        elif (before.value, before.detail) != (turn.value, turn.detail):
-            # A clock that was set back must not put it before what it follows.
-            placed.append(replace(turn, at=max(turn.at, before.at + 1), before=before.at))
+            continue
+        before = shaped(Turn, found)
+        if (before.value, before.detail) == (turn.value, turn.detail):
+            continue
+        full = most is not None and found["count"] >= most
+        if full:
+            over.append(before)
+        # A clock that was set back must not put it before what it follows.
+        at = max(turn.at, before.at + 1)
+        placed.append(replace(turn, at=at, before=before.before if full else before.at))
+    _forget(tx, over)
     add(tx, history, *placed)
+
+
+def _forget(tx: Tx, turns: Sequence[Turn]) -> None:
+    values = [
+        {"of_org": t.org, "of_aspect": str(t.aspect), "of_subject": t.subject, "of_at": t.at}
+        for t in turns
+    ]
+    if values:
+        tx.execute(_FORGET, values)
+
+
+def newest(tx: Tx, org: str, aspect: Aspect, subject: str) -> Turn | None:
+    """How it stands with the subject; None if that was never put on record."""
+    return first(tx, Turn, _NEWEST, org=org, aspect=str(aspect), subject=subject)
 
 
 def between(tx: Tx, org: str, aspect: Aspect, since: int, until: int) -> dict[str, list[Turn]]:

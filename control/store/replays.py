@@ -74,6 +74,34 @@ def count_live(tx: Tx, org: str, now: int) -> int:
     return int(tx.execute(chosen).scalar_one())
 
 
+def beyond(tx: Tx, org: str, most: int, rows: int) -> list[tuple[str, str]]:
+    """Organization and id of those, of one organization or of all (""), for which there is no room.
+
+    There is for the newest, `most` of them, with `rows` agents together.
+    """
+    chosen = (
+        sa.select(_r.org, _r.id, sa.func.count(_a.vault))
+        .select_from(replays)
+        .outerjoin(replay_agents, sa.and_(_a.org == _r.org, _a.replay == _r.id))
+        .group_by(_r.org, _r.id, _r.created_at)
+        .order_by(_r.created_at.desc(), _r.org, _r.id)
+    )
+    found, taken = [], 0
+    listed = tx.execute(chosen.where(_r.org == org) if org else chosen)
+    for place, (of, id_, agents) in enumerate(listed):
+        taken += agents
+        if place >= most or taken > rows:
+            found.append((of, id_))
+    return found
+
+
+def remove(tx: Tx, some: Sequence[tuple[str, str]]) -> None:
+    """Remove these (organization and id), with what agents told."""
+    for org, id_ in some:
+        tx.execute(replay_agents.delete().where(_a.org == org, _a.replay == id_))
+        tx.execute(replays.delete().where(_r.org == org, _r.id == id_))
+
+
 def sweep(tx: Tx, before: int) -> int:
     """Remove those that were asked before; how many."""
     old = sa.select(_r.id).where(_r.org == _a.org, _r.id == _a.replay, _r.created_at < before)

@@ -6,13 +6,17 @@ from msgspec.structs import replace
 from actors.testing import FakeWorld
 from control.api.plane import Plane
 from control.model.agents import Life, newcomer
-from control.model.history import UNKNOWN, Aspect
+from control.model.documents import Document
+from control.model.history import UNKNOWN, Aspect, Turn
 from control.model.people import Membership, Role
+from control.model.policies import Plan, Target
+from control.services.policies import Report
 from control.store import agents, history, members
 from control.store.history_tables import history as table
 from control.store.rows import Tx
 from protocols.instant import SECOND
 from tests.unit.control.conftest import PASSWORD, ROOT
+from tests.unit.control.fleet import enrolled
 
 
 def all_of(tx: Tx) -> list[tuple[str, str, str, int]]:
@@ -112,3 +116,42 @@ async def test_what_still_holds_is_not_swept(plane: Plane, world: FakeWorld) -> 
     roles = [row for row in await plane.store.read(all_of) if row[0] == "role"]
     first = world.now() - (900 * 86_400 + 60) * SECOND
     assert roles == [("role", "acme/ann", "owner", 0), ("role", "acme/bob", "admin", first)]
+
+
+async def test_an_agent_that_changes_its_mind_fills_no_disk(plane: Plane, world: FakeWorld) -> None:
+    """Applied, refused, and ahead of us, in turn: so many turns an hour, and its last word stands.
+
+    After that hour each turn is one again.
+    """
+    await enrolled(plane, world, "v1")
+    await plane.policies.write("acme", "p", Document(), "", "ann")
+    await plane.policies.point("acme", "p", (Target(all=True),))
+    await plane.rollouts.start("acme", "p", 1, Plan(), "ann")
+    await plane.policies.catch_up()
+    for turn in range(150):
+        row = await plane.policies.standing("acme", "v1")
+        assert row is not None
+        told = Report(
+            row.version + 9 * (turn % 3 == 2), applied=turn % 3 != 1, reason="x", now=world.now()
+        )
+        await plane.store.write(
+            lambda tx, row=row, told=told: plane.policies.reports(tx, [(row, told)])
+        )
+        world.advance(10)
+    most = history.MOST_AN_HOUR[Aspect.POLICY]
+    turns = await of_policy(plane)
+    last = await plane.policies.standing("acme", "v1")
+    assert last is not None
+    assert (len(turns), turns[-1].value) == (most, str(last.outcome))
+    assert turns[-1].detail["version"] == last.version
+    assert [turn.before for turn in turns[1:]] == [turn.at for turn in turns[:-1]]
+    world.advance(3600)
+    report = Report(last.version, applied=False, reason="x", now=world.now())
+    await plane.store.write(lambda tx: plane.policies.reports(tx, [(last, report)]))
+    assert len(await of_policy(plane)) == most + 1
+
+
+async def of_policy(plane: Plane) -> list[Turn]:
+    """What is on record of the agent's bundles."""
+    found = await plane.store.read(lambda tx: history.between(tx, "acme", Aspect.POLICY, 0, 2**62))
+    return found["v1"]

@@ -5,17 +5,28 @@ import pytest
 from actors.testing import FakeWorld
 from control.api.plane import Plane
 from control.errors import NotFoundError
-from control.services.keys import KeyState, ingest
+from control.model.history import Aspect, Turn
+from control.services.keys import AWAY, KeyState, ingest
+from control.store import history
 from protocols.instant import SECOND
 from tests.unit.control.fleet import enrolled
 
 HOUR = 3600
 
 
-async def told(plane: Plane, world: FakeWorld, vault: str, **figures: int) -> None:
-    """What an agent measures now."""
+async def told(
+    plane: Plane, world: FakeWorld, vault: str, at: int | None = None, **figures: int
+) -> None:
+    """What an agent measures now, or says that it measured then."""
     now = world.now()
-    await plane.store.write(lambda tx: ingest(tx, "acme", vault, now, figures))
+    when = now if at is None else at
+    await plane.store.write(lambda tx: ingest(tx, "acme", vault, when, figures, now=now))
+
+
+async def turns(plane: Plane, vault: str) -> list[Turn]:
+    """What is on record of the agent's key."""
+    found = await plane.store.read(lambda tx: history.between(tx, "acme", Aspect.KEY, 0, 2**62))
+    return found.get(vault, [])
 
 
 async def test_a_key_is_as_old_as_the_change_that_was_seen(plane: Plane, world: FakeWorld) -> None:
@@ -39,3 +50,49 @@ async def test_a_key_is_as_old_as_the_change_that_was_seen(plane: Plane, world: 
     assert one == KeyState("one", 4, world.now(), exact=True, due_since=0)
     with pytest.raises(NotFoundError):
         await plane.keys.states("acme", "nobody")
+
+
+async def test_a_generation_never_goes_back_and_forth(plane: Plane, world: FakeWorld) -> None:
+    """Two of them in turn, each minute of an hour, are one turn; the one below is not heard."""
+    await enrolled(plane, world, "one")
+    for minute in range(60):
+        await told(plane, world, "one", rotations=4 - minute % 2, rotations_due=minute % 2)
+        world.advance(60)
+    assert [turn.value for turn in await turns(plane, "one")] == ["5"]
+
+
+async def test_a_vault_that_was_made_anew_is_heard_after_a_day(
+    plane: Plane, world: FakeWorld
+) -> None:
+    """Its key is the first one again; not to hear it would call it overdue for good."""
+    await enrolled(plane, world, "one")
+    await told(plane, world, "one", rotations=4, rotations_due=1)
+    world.advance(24 * HOUR - 1)
+    await told(plane, world, "one", rotations=0, rotations_due=0)
+    assert [state.generation for state in await plane.keys.states("acme", "one")] == [5]
+    world.advance(1)
+    await told(plane, world, "one", rotations=0, rotations_due=0)
+    assert [state.generation for state in await plane.keys.states("acme", "one")] == [1]
+
+
+async def test_an_agent_fills_no_disk_with_its_keys(plane: Plane, world: FakeWorld) -> None:
+    """A change each minute is a few turns an hour, of which the newest is its last word."""
+    await enrolled(plane, world, "one")
+    for minute in range(60):
+        await told(plane, world, "one", rotations=minute, rotations_due=0)
+        world.advance(60)
+    found = await turns(plane, "one")
+    assert len(found) == history.MOST_AN_HOUR[Aspect.KEY]
+    assert (found[-1].value, found[-1].before) == ("60", found[-2].at)
+
+
+async def test_no_time_that_an_agent_says_is_from_before_it_was_linked(
+    plane: Plane, world: FakeWorld
+) -> None:
+    """Nor from after now: a turn for each hour since 1970 would be half a million."""
+    world.advance(400 * 24 * HOUR)
+    await enrolled(plane, world, "one", "two")
+    await told(plane, world, "one", at=0, rotations=1, rotations_due=0)
+    await told(plane, world, "two", at=2**62, rotations=1, rotations_due=0)
+    assert [turn.at for turn in await turns(plane, "one")] == [world.now() - AWAY]
+    assert [turn.at for turn in await turns(plane, "two")] == [world.now()]

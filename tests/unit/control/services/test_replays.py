@@ -10,7 +10,7 @@ from control.errors import NotFoundError, RateLimitError, ValidationError
 from control.model.agents import Life
 from control.model.documents import Document
 from control.model.policies import Plan, Target
-from control.model.replays import Numbers, State
+from control.model.replays import MAX_AGENTS, Numbers, State
 from control.services import replays
 from control.services.events import Topic
 from control.services.replays import HOUR, KEPT, LIFE, MAX_LIVE, Asked
@@ -209,3 +209,58 @@ async def test_old_ones_go(plane: Plane, world: FakeWorld) -> None:
     world.advance(KEPT / SECOND + 1)
     await plane.replays.sweep()
     assert await plane.replays.of_policy("acme", "p") == []
+
+
+async def test_an_organization_keeps_so_many_and_no_more(
+    plane: Plane, world: FakeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who asks for one more loses the oldest, with what its agents told: so many of an agent."""
+    monkeypatch.setattr(replays, "MAX_KEPT", 3)
+    await enrolled(plane, world, "v1", "v2")
+    ids = []
+    for _ in range(5):
+        ids.append(await start(plane))
+        world.advance(LIFE / SECOND)
+    assert await kept(plane, ids) == [0, 0, 2, 2, 2]
+    with pytest.raises(NotFoundError):
+        await plane.replays.get("acme", ids[1])
+
+
+async def test_what_agents_told_is_bounded_in_all(
+    plane: Plane, world: FakeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By rows, whoever they are of: with three agents there is room for fewer than with one."""
+    monkeypatch.setattr(replays, "MAX_ROWS", 4)
+    await enrolled(plane, world, "v1", "v2", "v3")
+    ids = []
+    for targets in (ALL, (Target(vault="v1"),), ALL):
+        ids.append(await start(plane, Asked(document=Document(), targets=targets)))
+        world.advance(LIFE / SECOND)
+    assert await kept(plane, ids) == [0, 1, 3]
+
+
+async def test_all_organizations_together_are_bounded(
+    plane: Plane, world: FakeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the sweep: many organizations, each within its bound, would fill the disk as well."""
+    monkeypatch.setattr(replays, "MAX_OF_ALL", 3)
+    await enrolled(plane, world, "v1", "v2")
+    ids = []
+    for _ in range(2):
+        ids.append(await start(plane))
+        world.advance(LIFE / SECOND)
+    await plane.replays.sweep()
+    assert await kept(plane, ids) == [0, 2]
+
+
+def test_who_is_being_asked_always_has_room() -> None:
+    """What is removed for want of room is nobody's open question."""
+    assert replays.MAX_LIVE <= replays.MAX_KEPT
+    assert replays.MAX_LIVE * MAX_AGENTS <= replays.MAX_ROWS <= replays.MAX_OF_ALL
+
+
+async def kept(plane: Plane, ids: list[str]) -> list[int]:
+    """Agents that are on record of each."""
+    return await plane.store.read(
+        lambda tx: [len(store.agents_of(tx, "acme", id_, after="", limit=9)) for id_ in ids]
+    )

@@ -71,7 +71,7 @@ async def test_a_key_that_was_due_for_days_is_late(
     async def tell(vault: str, rotations: int, due: int) -> None:
         figures = {"rotations": rotations, "rotations_due": due}
         now = world.now()
-        await plane.store.write(lambda tx: keys.ingest(tx, "acme", vault, now, figures))
+        await plane.store.write(lambda tx: keys.ingest(tx, "acme", vault, now, figures, now=now))
 
     for vault, hours in (("good", 5), ("late", 48)):
         await tell(vault, 0, 1)
