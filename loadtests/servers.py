@@ -13,7 +13,7 @@ import subprocess
 import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Self
 
@@ -232,9 +232,16 @@ def own_folder() -> Iterator[Path]:
         yield Path(name)
 
 
-def many_files() -> int:
-    """Let this process and what it starts open as many files as it may; how many that is."""
+def many_files(wanted: int = 0) -> int:
+    """Let this process and what it starts open as many files as it may; how many that is.
+
+    Who may raise the limit itself (root) gets `wanted`.
+    """
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard < wanted:
+        with suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, wanted))
+            return wanted
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     return hard
 

@@ -1,8 +1,10 @@
 """A fleet on one control plane: fleet.md under docs/benchmarks. See `loadtests.fleet.report`."""
 
 import argparse
+import signal
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final, NamedTuple
@@ -12,16 +14,24 @@ import trio
 from loadtests import machine
 from loadtests.fleet.clients import Clients, clients
 from loadtests.fleet.crew import enrol
-from loadtests.fleet.figures import Found, Spread, Window, losses, merged
+from loadtests.fleet.figures import Found, Spread, Window, latest, losses, merged
 from loadtests.fleet.plane import ORG, Plane
 from loadtests.fleet.report import page
+from loadtests.fleet.room import PORTS, files_for, lacking, ports_of
 from loadtests.servers import many_files
 
 SIZES: Final = (100, 1_000)
 FULL: Final = 10_000
 PROCESSES: Final = 2
 """Of clients: they and the control plane share two cores."""
+APPLIED_WITHIN: Final = 120.0
+"""Seconds; who has not applied a policy by then is counted as missing."""
 LEFT_OUT: Final = ("OpenBao", "wrk", "h2load")  # of the machine's description: they take no part
+
+
+def linked_within(agents: int) -> float:
+    """Seconds; who is not linked by then is counted as missing."""
+    return 60.0 + agents / 30.0
 
 
 class Lengths(NamedTuple):
@@ -40,8 +50,10 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=Path("docs/benchmarks"), help="where to write")
     chosen = parser.parse_args()
     sizes = chosen.agents or [*SIZES, *([FULL] if chosen.full else [])]
-    if many_files() < 2 * max(sizes):
-        sys.exit(f"needs `ulimit -n` of {2 * max(sizes)} for {max(sizes)} agents")
+    most = max(sizes)
+    if lack := lacking(most, many_files(files_for(most)), ports_of(PORTS.read_text())):
+        sys.exit(lack)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended from outside"))  # with its processes
     found = []
     chosen.out.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix="freehold-fleet-") as name:
@@ -61,39 +73,65 @@ LONG: Final = Lengths()
 
 
 def measure(folder: Path, agents: int, lengths: Lengths = LONG) -> Found:
-    """One size, in a folder that is not there yet."""
-    print(f"{agents:,} agents", flush=True)
+    """One size, in a folder that is not there yet. Raises `ValueError` if nobody is linked."""
+    say = Steps(agents)
+    say("begun")
     plane = Plane(folder)
     plane.start()
     try:
         plane.found_organization()
         plane.stop()
         files = trio.run(enrol, folder, ORG, agents, PROCESSES)
+        say("enrolled")
         plane.start()
         with clients(files, "127.0.0.1", plane.link_port) as crowd:
-            return _measured(plane, crowd, agents, lengths)
+            say("control plane and clients started")
+            found = _measured(plane, crowd, agents, lengths, say)
     finally:
         plane.stop()
+    say("stopped")
+    return replace(found, took=say.seconds)
 
 
-def _measured(plane: Plane, crowd: Clients, agents: int, lengths: Lengths) -> Found:
+class Steps:
+    """Says what is done, and after how long: a run of 10,000 takes minutes."""
+
+    def __init__(self, agents: int) -> None:
+        self._agents = agents
+        self._began = time.monotonic()
+
+    def __call__(self, what: str) -> None:
+        """To whoever waits."""
+        print(f"{self._agents:,} agents, {self.seconds:.0f} s: {what}", flush=True)
+
+    @property
+    def seconds(self) -> float:
+        """Since it began."""
+        return time.monotonic() - self._began
+
+
+def _measured(plane: Plane, crowd: Clients, agents: int, lengths: Lengths, say: Steps) -> Found:
     empty, mark = plane.resident(), Mark.now(plane, crowd)
-    linked = crowd.ask(do="connect")
-    connect = mark.until(max(merged(linked, "times")))
+    linked = crowd.ask(do="connect", within=linked_within(agents))
+    connect = mark.until(latest(merged(linked, "times")))
+    say(f"{len(merged(linked, 'times')):,} linked")
     time.sleep(lengths.settling)
     full, mark = plane.resident(), Mark.now(plane, crowd)
     time.sleep(lengths.rest)
     rest, mark = mark.until(), Mark.now(plane, crowd)
+    say(f"rested, at {rest.share:.0%} of a core")
     beats = crowd.ask(do="beat", seconds=lengths.beating)
     beating = mark.until()
+    say("heartbeats taken")
     time.sleep(lengths.settling)
     version = plane.write_policy()
     mark = Mark.now(plane, crowd)
-    crowd.begin(do="applied", version=version)
+    crowd.begin(do="applied", version=version, within=APPLIED_WITHIN)
     plane.roll_out(version)
-    answers = crowd.answers()
+    answers = crowd.answers(APPLIED_WITHIN)
     times = [each - mark.at for each in merged(answers, "times")]
-    push = mark.until(mark.at + max(times))
+    push = mark.until(mark.at + latest(times))
+    say(f"policy applied by {len(times):,} within {max(times):.1f} s")
     return Found(
         agents=agents,
         linked=plane.links(),
@@ -109,6 +147,7 @@ def _measured(plane: Plane, crowd: Clients, agents: int, lengths: Lengths) -> Fo
         push=push,
         losses=losses(answers),
         warnings=plane.warnings(),
+        clients=crowd.resident(),
     )
 
 

@@ -112,11 +112,14 @@ class Agent:
         await self._ponged.wait()
         return time.monotonic() - began
 
-    async def applied(self, version: int) -> float:
-        """When the control plane had it on record that this version is applied; wait for it."""
+    async def applied(self, version: int) -> None:
+        """Wait until the control plane has it on record that this version is applied."""
         while version not in self._applied:
             await self._told.wait()
-        return self._applied[version]
+
+    def applied_at(self, version: int) -> float:
+        """When that was; 0 if it is not yet."""
+        return self._applied.get(version, 0.0)
 
     async def _talk(self) -> None:
         self._wire = await Wire.dial(self._address, self._shown)

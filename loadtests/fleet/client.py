@@ -1,8 +1,9 @@
 """A process with some of the simulated agents; it does what its standard input asks.
 
 `python -m loadtests.fleet.client RECRUITS HOST PORT`, then a JSON object a line:
-{"do": "connect"}, {"do": "beat", "seconds": S}, {"do": "applied", "version": N}. It answers each
-with a line; at the end of the input it is gone. Times are those of the machine's monotonic clock.
+{"do": "connect", "within": S}, {"do": "beat", "seconds": S}, {"do": "applied", "version": N,
+"within": S}. It answers each with a line, of those agents that were there in time; at the end of
+the input it is gone. Times are those of the machine's monotonic clock.
 """
 
 import gc
@@ -20,6 +21,7 @@ import trio
 
 from loadtests.fleet.agent import Agent
 from loadtests.fleet.crew import load
+from protocols.link.limits import DEAD_SECONDS
 
 DIALLING: Final = 12
 """Connections that one client opens at a time: more would only wait, and some for too long."""
@@ -41,14 +43,14 @@ class Client:
         """The answer to one line."""
         match asked["do"]:
             case "connect":
-                return await self._connect()
+                return await self._connect(asked["within"])
             case "beat":
                 return await self._beat(asked["seconds"])
             case "applied":
-                return await self._applied(asked["version"])
+                return await self._applied(asked["version"], asked["within"])
         raise ValueError(f"unknown: {asked['do']}")
 
-    async def _connect(self) -> dict[str, Any]:
+    async def _connect(self, within: float) -> dict[str, Any]:
         dialling = trio.CapacityLimiter(DIALLING)
 
         async def one(agent: Agent) -> None:
@@ -57,22 +59,28 @@ class Client:
                 while not agent.opened_at:
                     await agent.opened.wait()
 
-        async with trio.open_nursery() as nursery:
-            for agent in self._agents:
-                nursery.start_soon(one, agent)
-        return self._told(times=[agent.opened_at for agent in self._agents])
+        with trio.move_on_after(within):
+            async with trio.open_nursery() as nursery:
+                for agent in self._agents:
+                    nursery.start_soon(one, agent)
+        return self._told(times=[agent.opened_at for agent in self._agents if agent.opened_at])
 
     async def _beat(self, seconds: float) -> dict[str, Any]:
         end = time.monotonic() + seconds
         trips: list[float] = []
-        async with trio.open_nursery() as nursery:
-            for first in range(min(BEATING, len(self._agents))):
-                turns = cycle(self._agents[first::BEATING])
-                nursery.start_soon(_beat_in_turn, turns, end, trips)
+        with trio.move_on_after(seconds + DEAD_SECONDS):  # some may never be linked
+            async with trio.open_nursery() as nursery:
+                for first in range(min(BEATING, len(self._agents))):
+                    turns = cycle(self._agents[first::BEATING])
+                    nursery.start_soon(_beat_in_turn, turns, end, trips)
         return self._told(beats=len(trips) * BEATS, trips=trips)
 
-    async def _applied(self, version: int) -> dict[str, Any]:
-        return self._told(times=[await agent.applied(version) for agent in self._agents])
+    async def _applied(self, version: int, within: float) -> dict[str, Any]:
+        with trio.move_on_after(within):
+            for agent in self._agents:
+                await agent.applied(version)
+        times = [agent.applied_at(version) for agent in self._agents]
+        return self._told(times=[when for when in times if when])
 
     def _told(self, **answer: Any) -> dict[str, Any]:
         return {"losses": dict(self._losses), **answer}

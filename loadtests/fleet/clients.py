@@ -1,16 +1,19 @@
 """The client processes: started, asked all at once, and ended."""
 
 import json
+import select
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Final
 
 from loadtests import process
 
-ENDED_WITHIN = 30.0  # seconds
+ENDED_WITHIN: Final = 30.0  # seconds
+BEHIND: Final = 120.0
+"""Seconds that a client may be behind what it was asked to be done with."""
 
 
 class Clients:
@@ -20,9 +23,12 @@ class Clients:
         self._processes = processes
 
     def ask(self, **asked: Any) -> list[dict[str, Any]]:
-        """Ask all of them at once; their answers. Raises `ChildProcessError` if one is gone."""
+        """Ask all of them at once; their answers. Raises `ChildProcessError` if one is gone.
+
+        And if one says nothing for so long that it must hang: `within` or `seconds`, and `BEHIND`.
+        """
         self.begin(**asked)
-        return self.answers()
+        return self.answers(float(asked.get("within", 0)) + float(asked.get("seconds", 0)))
 
     def begin(self, **asked: Any) -> None:
         """Ask, without waiting."""
@@ -34,9 +40,13 @@ class Clients:
         """User and system time of all of them so far."""
         return sum(process.cpu_seconds(each.pid) for each in self._processes)
 
-    def answers(self) -> list[dict[str, Any]]:
+    def resident(self) -> int:
+        """Bytes of memory of all of them."""
+        return sum(process.resident(each.pid) for each in self._processes)
+
+    def answers(self, within: float = 0.0) -> list[dict[str, Any]]:
         """One of each. Raises as `ask`."""
-        return [_answer(each) for each in self._processes]
+        return [_answer(each, within + BEHIND) for each in self._processes]
 
 
 @contextmanager
@@ -59,7 +69,9 @@ def clients(files: Sequence[Path], host: str, port: int) -> Iterator[Clients]:
             _end(each)
 
 
-def _answer(client: "subprocess.Popen[str]") -> dict[str, Any]:
+def _answer(client: "subprocess.Popen[str]", within: float) -> dict[str, Any]:
+    if client.stdout and not select.select([client.stdout], [], [], within)[0]:
+        raise ChildProcessError(f"client {client.pid} has said nothing for {within:.0f} s")
     line = client.stdout.readline() if client.stdout else ""
     if not line:
         raise ChildProcessError(f"client {client.pid} is gone; what it said is above")

@@ -69,6 +69,10 @@ class Found:
     """From the request to the last agent's word."""
     losses: Mapping[str, int] = field(default_factory=dict)
     warnings: int = 0
+    clients: int = 0
+    """Resident bytes of all clients, at the end."""
+    took: float = 0.0
+    """Seconds for all of it, with enrolling, starting and stopping."""
 
     @property
     def kib_each(self) -> float:
@@ -112,6 +116,13 @@ class Found:
 
     def _beyond_rest(self, window: Window) -> float:
         return window.cpu - self.rest.share * window.seconds
+
+
+def latest(times: Sequence[float]) -> float:
+    """The last of them. Raises `ValueError` for none."""
+    if not times:
+        raise ValueError("nobody was there in time")
+    return max(times)
 
 
 def merged(answers: Sequence[Mapping[str, Any]], name: str) -> list[Any]:

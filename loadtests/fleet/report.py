@@ -45,6 +45,8 @@ TOTALS: Final[Sequence[Row]] = (
     ("linked, shown as applied", lambda f: f"{f.linked:,}, {f.shown_applied:,}"),
     ("connections lost or refused", lambda f: _losses(f.losses)),
     ("warnings in its log", lambda f: f"{f.warnings:,}"),
+    ("resident, all clients", lambda f: _mib(f.clients)),
+    ("the whole run, with enrolling them", lambda f: f"{f.took:.0f} s"),
 )
 
 EACH: Final[Sequence[Row]] = (

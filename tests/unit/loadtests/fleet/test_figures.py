@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from loadtests.fleet.figures import Found, Spread, Window, losses, merged
+from loadtests.fleet.figures import Found, Spread, Window, latest, losses, merged
 
 
 def found() -> Found:
@@ -57,6 +57,9 @@ def test_nothing_measured_is_no_figure() -> None:
     """A run without answers fails instead of showing zeros."""
     with pytest.raises(ValueError, match="nothing was measured"):
         Spread.of([])
+    with pytest.raises(ValueError, match="nobody was there in time"):
+        latest([])
+    assert latest([2.0, 3.0, 1.0]) == 3.0
 
 
 def test_a_fleet_that_is_whole_misses_nothing() -> None:
