@@ -32,9 +32,9 @@ class Estate:
         return self.plane.address
 
     def password(self, org: str) -> str:
-        """Of everybody in `acme`, and of the super-admin `platform/admin`."""
+        """Of everybody in an organization, and of the super-admin `platform/admin`."""
         told = self.plane.output().partition("password ")[2]
-        return PASSWORD if org == "acme" else told.split()[0]
+        return told.split()[0] if org == "platform" else PASSWORD
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from typing import Any
 
 from playwright.sync_api import expect
 
-from tests.browser.visit import Visit
+from tests.browser.visit import PATIENCE, Visit
 
 MOST = 150  # presses until the end of any page
 _MARK = """() => {
@@ -34,9 +34,27 @@ _WHERE = """() => {
     const onScreen = box.bottom > 0 && box.top < innerHeight && box.right > 0;
     return [Number(at.dataset.stop ?? -1), drawn && onScreen, at.outerHTML.slice(0, 120)];
 }"""
-_OPENERS = """() => [...document.querySelectorAll("main button")]
-    .filter(e => e.textContent.trim().endsWith("…") && !e.disabled)
-    .map(e => e.getAttribute("aria-label") || e.textContent.trim())"""
+_OPENERS = """() => {
+    // what is behind a fold counts as well: a person would open it first
+    for (const fold of document.querySelectorAll("main details")) fold.open = true;
+    return [...document.querySelectorAll("main button")]
+        .filter(e => e.textContent.trim().endsWith("…") && !e.disabled
+            && e.checkVisibility({visibilityProperty: true}))
+        .map(e => [e.textContent.trim(), e.getAttribute("aria-label") || e.textContent.trim()]);
+}"""
+# What was asked for may ask for more once it is drawn: so nothing loads, and not two frames later;
+# and a policy that is typed is judged.
+_STILL = """async patience => {
+    const end = performance.now() + patience;
+    const frame = () => new Promise(requestAnimationFrame);
+    const waits = () => document.querySelector("main .state[role=status]")
+        || [...document.querySelectorAll(".badge")].some(e => e.textContent.includes("Checking"));
+    for (let quiet = 0; quiet < 3; await frame()) {
+        quiet = waits() ? 0 : quiet + 1;
+        if (performance.now() > end) return false;
+    }
+    return true;
+}"""
 _INSIDE = """() => document.activeElement === document.body
     || !!document.activeElement.closest("dialog")"""
 
@@ -45,7 +63,12 @@ def settled(window: Visit, path: str, title: str) -> None:
     """Open the page, and wait until it has what it shows."""
     window.go(path)
     window.heading(title)
-    expect(window.page.locator("main .state[role=status]")).to_have_count(0)
+    still(window, path)
+
+
+def still(window: Visit, path: str) -> None:
+    """Wait until nothing on the page is on its way."""
+    assert window.page.evaluate(_STILL, PATIENCE), path
 
 
 def walked(window: Visit) -> tuple[list[str], list[Any]]:
@@ -78,16 +101,19 @@ def reached_by_tab(window: Visit, pages: Mapping[str, str]) -> None:
 
 
 def dialogs(window: Visit, pages: Mapping[str, str]) -> set[str]:
-    """Open each by Enter on its button, go round in it, leave by Escape; the buttons' names."""
-    done: set[str] = set()
+    """Open each by Enter on its button, go round in it, leave by Escape; what the buttons say.
+
+    Those of one text on pages of one title are one dialog; what is folded up is opened first.
+    """
+    done: set[tuple[str, str]] = set()
     window.open("/")
     for path, title in pages.items():
         settled(window, path, title)
-        for name in dict.fromkeys(window.page.evaluate(_OPENERS)):
-            if name not in done:
-                done.add(name)
+        for text, name in window.page.evaluate(_OPENERS):
+            if (title, text) not in done:
+                done.add((title, text))
                 _in_and_out(window, path, name)
-    return done
+    return {text for _, text in done}
 
 
 def _in_and_out(window: Visit, path: str, name: str) -> None:

@@ -1,10 +1,8 @@
-"""What an attacker can read of the API: every operation, every text that a body may hold.
+"""What an attacker can send to the control plane: its declared operations, and a body for each.
 
-It is taken from the served document, so that no endpoint and no field can be forgotten. Known by
-hand is only what the document cannot say: a body of each that is right but for what is planted.
+Known by hand is only what the document cannot say: what is right but for what is planted.
 """
 
-import copy
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -16,100 +14,19 @@ from protocols.pki.contexts import pinned_context
 from tests.acceptance.agent import Answer, own_folder
 from tests.acceptance.control.linked import WORLD, Linked, ask
 from tests.acceptance.control.plane import API, PASSWORD, Plane
+from tests.acceptance.declared import JSON, Leaf, Operation, declared, hostile, planted
 from tests.acceptance.link.estate import until
 from tests.oidc.provider import provider
 
-JSON = "application/json"
 RULE = {"effect": "allow", "paths": ["secret/*"], "capabilities": ["read"]}
 DOCUMENT = {"rules": [RULE]}
 NOTHING = "00000000-0000-4000-8000-000000000000"
 ALERT = "a" * 32
 
-Leaf = tuple[str, ...]
-"""Where a text stands in a body; `[]` is a list's first."""
-
-
-class Operation(NamedTuple):
-    """One of the document. `template` is below `/api/v1/`; `texts` are those of its body.
-
-    `query`: what may be asked, and the words that it may be if these are a closed list.
-    """
-
-    id: str
-    method: str
-    template: str
-    public: bool
-    texts: tuple[Leaf, ...]
-    query: dict[str, list[str]]
-    answers: tuple[str, ...]
-
-    @property
-    def name(self) -> str:
-        """As the trail has it."""
-        return self.id.replace("_", ".", 1)
-
-    @property
-    def mutates(self) -> bool:
-        """Whether it may change something."""
-        return self.method != "GET"
-
-    def path(self, org: str, things: dict[str, str]) -> str:
-        """With these ids."""
-        return self.template.replace("{org}", org).format(**things)
-
 
 def operations(plane: Plane) -> list[Operation]:
     """Every one that is served."""
-    document = plane.want(200, "GET", "openapi.json", token="")
-    return [
-        _operation(document, path.removeprefix("/api/v1/"), method, said)
-        for path, methods in document["paths"].items()
-        for method, said in methods.items()
-    ]
-
-
-def _operation(document: Any, template: str, method: str, said: Any) -> Operation:
-    body = said.get("requestBody", {}).get("content", {}).get(JSON, {}).get("schema", {})
-    return Operation(
-        said["operationId"],
-        method.upper(),
-        template,
-        said.get("security") == [],
-        tuple(dict.fromkeys(_texts(document, body))),
-        {
-            each["name"]: each["schema"].get("enum", [])
-            for each in said.get("parameters", [])
-            if each["in"] == "query"
-        },
-        tuple(said["responses"].get("200", {}).get("content", {})),
-    )
-
-
-def _texts(document: Any, schema: Any, at: Leaf = ()) -> Iterator[Leaf]:
-    if "$ref" in schema:
-        schema = document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
-    for each in [*schema.get("anyOf", []), *schema.get("oneOf", [])]:
-        yield from _texts(document, each, at)
-    kind = schema.get("type")
-    if at and (kind == "string" or schema == {}):
-        yield at
-    for name, each in schema.get("properties", {}).items():
-        yield from _texts(document, each, (*at, name))
-    for name, each in (("[]", schema.get("items")), ("*", schema.get("additionalProperties"))):
-        if isinstance(each, dict) and each:
-            yield from _texts(document, each, (*at, name))
-
-
-def planted(body: Any, leaf: Leaf, text: str) -> Any:
-    """The body with this text at that place."""
-    if not leaf:
-        return text
-    made, (name, *rest) = copy.deepcopy(body), leaf
-    if name == "[]":
-        kept = made if isinstance(made, list) and made else [{} if rest else ""]
-        return [planted(kept[0], tuple(rest), text), *kept[1:]]
-    made = made if isinstance(made, dict) else {}
-    return {**made, name: planted(made.get(name), tuple(rest), text)}
+    return declared(plane.want(200, "GET", "openapi.json", token=""))
 
 
 CHANNEL = {"name": "c", "type": "slack", "url": "https://hooks.example/services/y"}
@@ -253,14 +170,6 @@ class Planted(NamedTuple):
         return self.answer.status < HTTPStatus.MULTIPLE_CHOICES
 
 
-def hostile(number: int) -> str:
-    """A formula to a spreadsheet, a script to a page that trusts it; it says which it is.
-
-    Of 32 characters at most and without a space, so that no shape but a narrow one keeps it out.
-    """
-    return f"=<img/src=x/onerror=alert({number})>"
-
-
 MESSAGE, LABEL = hostile(900), hostile(901)
 """An alert's words, and what an agent that asks to join calls itself."""
 
@@ -274,13 +183,19 @@ def besieged(plane: Plane, org: str) -> Iterator[tuple[dict[str, str], list[Plan
     new = {"name": "mallory", "role": "viewer", "password": PASSWORD}
     plane.want(201, "POST", f"organizations/{org}/users", new)
     plane.people[org, "mallory"] = plane.login(org, "mallory")
-    found = things(plane, org)
-    with own_folder() as folder, provider("x", "y", f"{plane.address}/cb", {}) as issuer:
-        ended = f"organizations/{org}/rollouts/{found['rollout']}"  # before it reaches somebody
-        until(lambda: plane.want(200, "GET", ended)["state"] == "done", "a roll-out to nobody")
-        found |= _lively(plane, org, folder)
+    with stocked(plane, org) as found, provider("x", "y", f"{plane.address}/cb", {}) as issuer:
         BODIES["oidc_put"]["issuer"] = issuer
         yield found, plant(plane, org, found)
+
+
+@contextmanager
+def stocked(plane: Plane, org: str) -> Iterator[dict[str, str]]:
+    """One of everything in an organization with an owner and a viewer, lively; their ids."""
+    found = things(plane, org)
+    with own_folder() as folder:
+        ended = f"organizations/{org}/rollouts/{found['rollout']}"  # before it reaches somebody
+        until(lambda: plane.want(200, "GET", ended)["state"] == "done", "a roll-out to nobody")
+        yield found | _lively(plane, org, folder)
 
 
 def _lively(plane: Plane, org: str, folder: Path) -> dict[str, str]:

@@ -20,8 +20,6 @@ from protocols.pki.messages import EnrolRequest, JoinRequest, RejoinRequest, Ren
 from tests.acceptance.control.attack import (
     BODIES,
     FREE,
-    JSON,
-    Operation,
     Planted,
     besieged,
     operations,
@@ -30,6 +28,7 @@ from tests.acceptance.control.attack import (
 from tests.acceptance.control.browser import Browser
 from tests.acceptance.control.feed import opened
 from tests.acceptance.control.plane import PASSWORD, Plane
+from tests.acceptance.declared import JSON, Operation
 
 BASE = "organizations/acme"
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
