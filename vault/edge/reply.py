@@ -11,6 +11,7 @@ Headers = list[tuple[bytes, bytes]]
 JSON: Final = b"application/json"  # exactly: a charset parameter breaks hvac and vault-java-driver
 NO_CONTENT: Final = 204
 NO_STORE: Final = (b"cache-control", b"no-store")
+NO_SNIFF: Final = (b"x-content-type-options", b"nosniff")  # whatever it holds, it is not a page
 
 
 class Reply(Struct, frozen=True):
@@ -39,6 +40,7 @@ def headers_of(reply: Reply) -> Headers:
     """All of a reply's headers."""
     headers: Headers = [NO_STORE, *reply.headers]
     if reply.status != NO_CONTENT:
+        headers.append(NO_SNIFF)
         headers.append((b"content-type", reply.content_type))
         headers.append((b"content-length", b"%d" % len(reply.body)))
     return headers

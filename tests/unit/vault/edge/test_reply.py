@@ -27,6 +27,7 @@ async def test_an_answer() -> None:
         (b"content-length", b"2"),
         (b"content-type", b"application/json"),
         (b"x-a", b"1"),
+        (b"x-content-type-options", b"nosniff"),
     ]
 
 

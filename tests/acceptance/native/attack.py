@@ -1,0 +1,192 @@
+"""What an attacker can send to an agent: its declared operations, and a body for each.
+
+Known by hand is only what the document cannot say: what is right but for what is planted.
+"""
+
+from collections.abc import Iterator
+from http import HTTPStatus
+from typing import Any, NamedTuple
+
+from tests.acceptance.agent import Agent, Answer
+from tests.acceptance.declared import JSON, Leaf, Operation, declared, hostile, planted
+
+HELD = "secret/held"
+LATER = "2099-01-01T00:00:00Z"
+WINDOW = {"type": "time_window", "days": ["mon"], "from": "08:00", "to": "18:00", "tz": "UTC"}
+CONDITIONS: dict[str, Any] = {
+    **dict.fromkeys(("days", "from", "to", "tz"), WINDOW),
+    "networks": {"type": "source_network", "networks": ["10.0.0.0/8"]},
+    **{name: {"type": "tags", name: ["t"]} for name in ("any", "all", "none")},
+    "key": {"type": "metadata", "key": "k", "equals": "v"},
+    "equals": {"type": "metadata", "key": "k", "equals": "v"},
+    "in": {"type": "metadata", "key": "k", "in": ["v"]},
+}
+RULE = {"effect": "allow", "paths": ["secret/x"], "capabilities": ["read"]}
+SAID = {"metadata": {"k": "v"}, "tags": ["t"], "expires_at": LATER}
+BODIES: dict[str, Any] = {
+    "secrets_create": {"name": "secret/new", "value": {"k": "v"}, **SAID},
+    "secrets_update": {"value": {"k": "v"}, **SAID},
+    "secrets_write_metadata": {**SAID, "delete_version_after": "0s"},
+    "batch_read": {"names": [HELD]},
+    "batch_write": {"secrets": [{"name": "secret/new", "value": {"k": "v"}, **SAID}]},
+    "policies_write": {"rules": [RULE]},
+    "policies_validate": {"rules": [RULE]},
+    "policies_dry_run": {"path": HELD, "capability": "read"},
+    "replays_replay": {"write": [{"name": "tried", "rules": [RULE]}]},
+    "users_create": {"username": "new"},
+    "users_update": {"email": "new@corp.example"},
+    "roles_write": {"policies": ["default"]},
+    "keys_create": {"user": "held", "name": "laptop", "expires_at": LATER},
+    "tokens_create": {"policies": ["default"], "ttl": "1h"},
+    "tokens_renew_self": {"increment": "1h"},
+    "tokens_lookup": {"token": "s.none"},
+    "tokens_revoke_text": {"token": "s.none"},
+    "tokens_renew": {"increment": "1h"},
+    "audit_hash": {"value": "x"},
+    "system_make_mount": {"description": "x"},
+    "system_change_mount": {"description": "x", "delete_version_after": "0s"},
+}
+"""By operation: what is right, of those whose bodies hold texts."""
+NAMES = {"secrets_create name", "batch_read names.[]", "batch_write secrets.[].name"}
+"""Texts that are names of secrets, which begin with their mount."""
+TRIED = ("policies_validate", "policies_dry_run", "replays_replay", "batch_read", "audit_hash",
+         "tokens_revoke_text")  # fmt: skip
+"""Operations that keep nothing of what they are sent."""
+FREE = {
+    "batch_write secrets.[].metadata.*", "batch_write secrets.[].metadata.* key",
+    "batch_write secrets.[].name", "batch_write secrets.[].tags.[]",
+    "batch_write secrets.[].value", "keys_create name",
+    "keys_create permissions.[].paths.[]", "policies_write description",
+    "policies_write rules.[].paths.[]", "roles_write description",
+    "secrets_create metadata.*", "secrets_create metadata.* key", "secrets_create name",
+    "secrets_create tags.[]", "secrets_create value", "secrets_update metadata.*",
+    "secrets_update metadata.* key", "secrets_update tags.[]", "secrets_update value",
+    "secrets_write_metadata metadata.*", "secrets_write_metadata metadata.* key",
+    "secrets_write_metadata tags.[]", "system_change_mount description",
+    "system_make_mount description", "tokens_create display_name", "tokens_create metadata.*",
+    "tokens_create metadata.* key",
+    *(
+        f"policies_write {where}conditions.[].{what}"
+        for where in ("", "rules.[].")
+        for what in ("all.[]", "any.[]", "none.[]", "equals", "in.[]", "key")
+    ),
+}  # fmt: skip
+"""Texts that are kept and may be anything, so that every page that shows them has to know."""
+
+
+class Planted(NamedTuple):
+    """A text that was sent in, where it can be seen again, and what came of it."""
+
+    operation: Operation
+    leaf: Leaf
+    text: str
+    seen_at: str
+    answer: Answer
+    is_key: bool = False
+
+    @property
+    def place(self) -> str:
+        """As one word."""
+        return f"{self.operation.id} {'.'.join(self.leaf)}{' key' if self.is_key else ''}"
+
+    @property
+    def taken(self) -> bool:
+        """Whether it is kept now."""
+        good = self.answer.status in (HTTPStatus.OK, HTTPStatus.CREATED, HTTPStatus.NO_CONTENT)
+        return good and self.operation.id not in TRIED
+
+
+def operations(agent: Agent) -> list[Operation]:
+    """Every one that is served."""
+    return declared(agent.call("GET", "/api/v1/openapi.json", token="").json)
+
+
+def plant(agent: Agent) -> list[Planted]:
+    """Send one in as every text of every operation, each into a thing of its own."""
+    known = {operation.id: operation for operation in operations(agent)}
+    done: list[Planted] = []
+    for operation, leaf, is_key in _places(known):
+        text = hostile(len(done))
+        place = " ".join((operation.id, ".".join(leaf)))
+        sent = f"{HELD}/{text}" if place in NAMES else text
+        path, seen_at = _thing(agent, operation.id, len(done), sent)
+        body = _body(operation.id, leaf, len(done))
+        body = planted(body, leaf[:-1], {text: "v"}) if is_key else planted(body, leaf, sent)
+        headers = {"Content-Type": JSON, "Idempotency-Key": f"attack-{len(done)}"}
+        answer = agent.call(operation.method, f"/api/v1/{path}", body, headers=headers)
+        if operation.id == "users_create" and answer.status == HTTPStatus.CREATED:
+            seen_at = f"/users/{answer.json['id']}"
+        done.append(Planted(operation, leaf, text, seen_at, answer, is_key))
+    return done
+
+
+def _places(known: dict[str, Operation]) -> Iterator[tuple[Operation, Leaf, bool]]:
+    for id_ in BODIES:
+        for leaf in known[id_].texts:
+            yield known[id_], leaf, False
+            if leaf[-1] == "*":
+                yield known[id_], leaf, True
+
+
+def _body(id_: str, leaf: Leaf, number: int) -> Any:
+    body = BODIES[id_]
+    if id_ == "secrets_create":
+        body = body | {"name": f"secret/new/{number}"}
+    if id_ == "batch_write":
+        body = {"secrets": [body["secrets"][0] | {"name": f"secret/new/{number}"}]}
+    if id_ == "users_create":
+        body = body | {"username": f"new-{number}"}
+    if id_ == "keys_create" and "permissions" in leaf:
+        body = body | {"permissions": [{"capabilities": ["read"], "paths": ["secret/x"]}]}
+    if "conditions" in leaf:
+        name = next(each for each in reversed(leaf) if each in CONDITIONS)
+        at = leaf[: leaf.index("conditions") + 1]
+        body = planted(body, at, [CONDITIONS[name]])
+    if id_ == "replays_replay" and leaf[0] in ("write", "bundle"):
+        body = {leaf[0]: [{"name": "tried", "rules": [RULE]}]} | {
+            name: value for name, value in body.items() if name == leaf[0]
+        }
+    return body
+
+
+def _thing(agent: Agent, id_: str, number: int, sent: str) -> tuple[str, str]:
+    """The path to send to, and the page on which the text can be read if it is kept."""
+    secret = f"secret/held/{number}"
+    if id_ in ("secrets_create", "batch_write"):
+        named = sent if sent.startswith("secret/") else f"secret/new/{number}"
+        return (
+            "secrets" if id_ == "secrets_create" else "batch/write"
+        ), f"/secrets/one?name={named}"
+    if id_ in ("secrets_update", "secrets_write_metadata"):
+        put(agent, "POST", "secrets", {"name": secret, "value": "old"})
+        kind = "secrets" if id_ == "secrets_update" else "metadata"
+        return f"{kind}/{secret}", f"/secrets/one?name={secret}"
+    if id_ in ("policies_write", "policies_validate"):
+        end = "/validate" if id_ == "policies_validate" else ""
+        return f"policies/p{number}{end}", f"/policies/p{number}"
+    if id_ == "users_update":
+        made = put(agent, "POST", "users", {"username": f"held-{number}"})
+        return f"users/{made['id']}", f"/users/{made['id']}"
+    if id_ == "keys_create":
+        found = put(agent, "GET", "users?username=held")["users"]
+        user = (found or [put(agent, "POST", "users", {"username": "held"})])[0]
+        return "keys", f"/users/{user['id']}"
+    if id_ == "tokens_renew":
+        token = put(agent, "POST", "tokens", {"policies": ["default"]})
+        return f"tokens/{token['accessor']}/renew", ""
+    at = {
+        "policies_dry_run": "policies-dry-run", "replays_replay": "policies-replay",
+        "users_create": "users", "roles_write": f"roles/r{number}", "batch_read": "batch/read",
+        "tokens_create": "tokens", "tokens_renew_self": "tokens/self/renew",
+        "tokens_lookup": "tokens/lookup", "tokens_revoke_text": "tokens/revoke",
+        "audit_hash": "audit/hash", "system_make_mount": f"system/mounts/m{number}",
+        "system_change_mount": "system/mounts/secret",
+    }  # fmt: skip
+    return at[id_], ""
+
+
+def put(agent: Agent, method: str, path: str, body: object = None) -> Any:
+    """As root; what it answered. Fails for a refusal."""
+    answer = agent.call(method, f"/api/v1/{path}", body, headers={"Content-Type": JSON})
+    assert answer.status < HTTPStatus.MULTIPLE_CHOICES, (path, answer.body)
+    return answer.json

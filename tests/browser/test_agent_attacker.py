@@ -1,0 +1,114 @@
+"""What a browser makes of hostile texts: the agent's own pages, with one in every field.
+
+How they got in, and what else an attacker tries, is in tests/acceptance/native/test_attacker.py.
+"""
+
+from playwright.sync_api import Browser, expect
+
+from tests.acceptance.agent import Agent
+from tests.acceptance.declared import hostile
+from tests.acceptance.link.estate import until
+from tests.acceptance.native.attack import FREE, plant, put
+from tests.browser.conftest import Looking
+from tests.browser.estate import Estate
+from tests.browser.keyboard import still
+from tests.browser.lone import looking
+from tests.browser.visit import PATIENCE, Visit
+
+PAGES = (
+    "/", "/secrets?prefix=secret/held/", "/policies", "/dry-run", "/users", "/audit",
+    "/audit?tab=search", "/audit?tab=verify", "/sent", "/health", "/actors", "/link",
+)  # fmt: skip
+HIDDEN = {
+    "roles_write description", "system_make_mount description", "system_change_mount description",
+    "tokens_create display_name", "tokens_create metadata.*", "tokens_create metadata.* key",
+}  # fmt: skip
+"""What these pages do not say: roles, mounts and tokens have none."""
+CALLED = hostile(902)
+"""What a client calls itself."""
+DESCRIBED, RULED = hostile(903), hostile(904)
+"""What a control plane's policy says."""
+POLICY = "besieging"
+EVERYTHING = {"effect": "allow", "paths": ["*"], "capabilities": ["*"]}
+_TEXTS = """() => [document.body.innerText,
+    ...[...document.querySelectorAll("input, textarea, [title]")].map(e => e.value ?? e.title)
+].join("\\n")"""
+expect.set_options(timeout=PATIENCE)
+
+
+def test_nothing_that_anybody_wrote_is_run(look: Looking, agent: Agent) -> None:
+    """It is shown as it was written: secrets, their values, policies, users, keys, records."""
+    planted = [each for each in plant(agent) if each.taken]
+    called = {"User-Agent": CALLED}
+    assert agent.call("GET", "/api/v1/secrets/secret/app/db", headers=called).status == 200
+    with look() as window:
+        listen(window)
+        window.open("/")
+        seen = "\n".join(texts(window, path) for path in PAGES)
+        seen += recorded(window)
+        for path in sorted({each.seen_at for each in planted} - {""}):
+            seen += texts(window, path)
+        missing = {each.place for each in planted if each.text not in seen}
+        assert missing == HIDDEN
+        assert CALLED in seen
+    assert {each.place for each in planted} == FREE
+
+
+def test_what_a_control_plane_sends_is_text(chromium: Browser, estate: Estate) -> None:
+    """Its policies, in every free text that the agent takes, on every page of the agent."""
+    plane, agent = estate.plane, estate.agents["one"]
+    rule = {"effect": "deny", "paths": [RULED], "capabilities": ["read"]}
+    document = {"description": DESCRIBED, "rules": [rule]}
+    put(agent, "PUT", "policies/sees", {"rules": [EVERYTHING]})
+    token = put(agent, "POST", "tokens", {"policies": ["sees", POLICY]})["token"]
+    at = f"organizations/acme/policies/{POLICY}"
+    plane.want(201, "POST", f"{at}/versions", {"document": document, "comment": DESCRIBED})
+    plane.want(200, "PUT", f"{at}/targets", {"targets": [{"vault": "one"}]})
+    plane.want(201, "POST", f"{at}/rollouts", {"version": 1, "plan": {}})
+    try:
+        until(lambda: effective(agent, token), "the policy at the agent")
+        with looking(chromium, agent, credential=token) as window:
+            listen(window)
+            window.open("/")
+            seen = "\n".join(texts(window, path) for path in (*PAGES, f"/policies/{POLICY}"))
+            window.faults[:] = [fault for fault in window.faults if "404" not in fault]
+    finally:
+        plane.want(200, "PUT", f"{at}/targets", {"targets": []})
+    assert DESCRIBED in seen
+    assert RULED in seen
+
+
+def effective(agent: Agent, token: str) -> bool:
+    """Whether the control plane's policy counts for whoever has this token."""
+    found = agent.call("GET", "/api/v1/policies-effective", token=token).json
+    return any(policy["name"] == POLICY for policy in found["fleet"])
+
+
+def listen(window: Visit) -> None:
+    """Whatever runs says so by a dialog, and that is a fault."""
+    window.page.on("dialog", lambda dialog: window.faults.append(f"RAN: {dialog.message}"))
+
+
+def texts(window: Visit, path: str) -> str:
+    """All that the page says, once it has loaded, and each value on it. No text is an element."""
+    page = window.page
+    window.go(path)
+    page.get_by_role("heading", level=1).wait_for()
+    still(window, path)
+    for button in page.get_by_role("button", name="Show the value").all():
+        button.click()
+        page.get_by_role("button", name="Hide", exact=True).wait_for()
+    assert page.locator("main img, body script").count() == 0, path
+    found: str = page.evaluate(_TEXTS)
+    return found
+
+
+def recorded(window: Visit) -> str:
+    """What a record says once it is chosen: of the read by a client of a hostile name."""
+    texts(window, "/audit?tab=search&operation=secret.read&path=secret/app/db")
+    window.page.get_by_role("group", name="Found").focus()
+    for key in ("Home", "Enter"):
+        window.page.keyboard.press(key)
+    window.see("With")
+    found: str = window.page.evaluate(_TEXTS)
+    return found
