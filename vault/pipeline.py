@@ -4,7 +4,8 @@
 
 A mutation's intent is durable before anything changes; every outcome, a refusal included, is
 durable before the caller hears of it. When no audit sink accepts, the caller gets 503 and no value.
-Only failed authentications beyond their pace share a record (`authz.failures`).
+Only failed authentications beyond their pace share a record (`authz.failures`), and what looks at
+nothing but the caller's own words leaves none unless it is refused (`Handler.recorded`).
 """
 
 import logging
@@ -27,6 +28,7 @@ from vault.errors import (
     InternalError,
     RateLimitError,
     UnavailableError,
+    ValidationError,
     VaultError,
 )
 from vault.handlers.handler import Call, Handler, Handlers
@@ -76,6 +78,10 @@ class Trail:
         """Step 5 of an operation that was refused or failed."""
         denied = isinstance(error, AuthenticationError | AuthorizationError | RateLimitError)
         return self._event("outcome", "denied" if denied else "failed", code=error.code)
+
+    def tells(self, error: VaultError) -> bool:
+        """Whether there is something to record: not a fault in words that nothing is done with."""
+        return self.handler.recorded or not isinstance(error, ValidationError)
 
     def _request(self) -> object:
         show = self.handler.request
@@ -143,7 +149,8 @@ class Pipeline:
             result = await trail.handler.run(call)  # 4
         except Exception as error:  # noqa: BLE001  # whatever failed: recorded, then told
             raise await self._failed(trail, error) from None  # 5
-        await self._audit.record(trail.succeeded(result))  # 5
+        if trail.handler.recorded:
+            await self._audit.record(trail.succeeded(result))  # 5
         self._count(op.name, "ok")
         return result  # 6
 
@@ -223,7 +230,7 @@ class Pipeline:
                 "it was done, but its outcome is not on record; look before you repeat it",
             )
         self._count(trail.op.name, told.type)
-        if not trail.done and not isinstance(told, TooManyFailuresError):
+        if not trail.done and not isinstance(told, TooManyFailuresError) and trail.tells(told):
             with trio.CancelScope(shield=True):
                 await self._audit.record(trail.failed(told))
         return told

@@ -184,8 +184,13 @@ def test_a_policy_is_held_against_the_past(look: Looking, agent: Agent) -> None:
         assert window.findings() == []
 
 
-def test_a_faulty_policy_is_shown_at_its_line_and_a_good_one_decides(look: Looking) -> None:
-    """As one types, all that the agent would refuse; once in force, a dry run names the rule."""
+def test_a_faulty_policy_is_shown_at_its_line_and_a_good_one_decides(
+    look: Looking, agent: Agent
+) -> None:
+    """As one types, all that the agent would refuse; once in force, a dry run names the rule.
+
+    What is typed leaves no record, what is saved does.
+    """
     with look() as window:
         page = window.page
         window.open("/policies/web?new=1")
@@ -217,6 +222,8 @@ def test_a_faulty_policy_is_shown_at_its_line_and_a_good_one_decides(look: Looki
         press(window, "Ask")
         expect(page.locator(".verdict")).to_contain_text("app/rules[0]")
         window.faults[:] = [fault for fault in window.faults if "400" not in fault]
+    assert tell(agent, "GET", "audit/events?operation=policy.validate")["events"] == []
+    assert tell(agent, "GET", "audit/events?operation=policy.write&path=sys/policies/web")["events"]
 
 
 def test_a_revoked_key_ends_its_page_at_once(

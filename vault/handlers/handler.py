@@ -54,12 +54,15 @@ class Handler:
     `on_secret`: the path names a secret, so its facts are looked up for create-or-update and for
     conditions on tags and metadata.
     `proposes`: the facts as the operation would leave them, which must be allowed too.
+    `recorded` False: it reads and changes nothing that is stored and tells of the caller's own
+    words alone, so that neither its answer nor a fault in those words is a record. Refusals are.
     `request`/`response`: what of the payload and of the result the audit record shows (hashed).
     """
 
     run: Callable[[Call], Awaitable[object]]
     capability: Capability | Callable[[Facts], Capability] | None
     mutates: bool = False
+    recorded: bool = True
     on_secret: bool = False
     proposes: Callable[[Any, Facts], Facts] | None = None
     request: Callable[[Any], object] | None = None
