@@ -10,8 +10,10 @@ from control.errors import NotFoundError
 from control.model.agents import AgentFilter, Life, Presence
 from control.model.names import Limit, Prose, Slug, Tags
 from control.model.people import Role
+from control.model.records import Severity
 from control.services.witness import accept
 from control.store import records
+from control.store.records import Narrow
 from protocols.instant import rfc3339
 from protocols.link.vocabulary import CommandName
 
@@ -84,11 +86,18 @@ class Span(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class AlertsWanted(Struct, frozen=True, forbid_unknown_fields=True):
-    """Which alerts; `before`: Unix seconds."""
+    """Which alerts; `before`: Unix seconds, `after`: the last one's id of the page before.
+
+    `text` is looked for in agent, code, message and note.
+    """
 
     vault: Name = ""
+    severity: Severity | None = None
     unacknowledged: bool = False
+    acknowledged: bool = False
+    text: Annotated[str, Meta(max_length=128)] = ""
     before: Seconds = 0
+    after: Name = ""
     limit: Limit = 100
 
 
@@ -270,6 +279,10 @@ async def list_(call: Call, org: str, *, query: AlertsWanted) -> list[views.Aler
         unacknowledged=query.unacknowledged,
         before=query.before * 10**9,
         limit=query.limit,
+        narrow=Narrow(
+            severity=query.severity or "", acknowledged=query.acknowledged, text=query.text
+        ),
+        after=query.after,
     )
     return [views.alert(row) for row in found]
 

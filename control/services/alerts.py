@@ -8,6 +8,7 @@ from control.model.notices import Kind, notice_of
 from control.model.records import Alert, Severity
 from control.services.events import Bus, Event, Topic
 from control.store import notices, records
+from control.store.records import ANY, Narrow
 from control.store.rows import Tx
 from control.store.store import Store
 from protocols.instant import SECOND
@@ -45,23 +46,38 @@ class Alerts:
         self._bus.publish(*(Event(Topic.ALERT, a.org, a.vault, a.id) for a in alerts))
 
     async def page(
-        self, org: str, *, vault: str, unacknowledged: bool, before: int, limit: int
+        self,
+        org: str,
+        *,
+        vault: str,
+        unacknowledged: bool,
+        before: int,
+        limit: int,
+        narrow: Narrow = ANY,
+        after: str = "",
     ) -> list[Alert]:
-        """The newest first."""
-        return await self._store.read(
-            lambda tx: records.alerts_of(
-                tx, org, vault=vault, unacknowledged=unacknowledged, before=before, limit=limit
+        """The newest first; `after`: behind the one of this id. Raises `NotFoundError` for none."""
+
+        def read(tx: Tx) -> list[Alert]:
+            behind = _known(tx, org, after) if after else None
+            return records.alerts_of(
+                tx,
+                org,
+                vault=vault,
+                unacknowledged=unacknowledged,
+                before=before,
+                limit=limit,
+                narrow=replace(narrow, behind=behind),
             )
-        )
+
+        return await self._store.read(read)
 
     async def acknowledge(self, org: str, alert_id: str, by: str, note: str = "") -> Alert:
         """Somebody has seen it; the first to do so stays on record. Raises `NotFoundError`."""
         now = self._world.now()
 
         def change(tx: Tx) -> Alert:
-            alert = records.alert(tx, org, alert_id)
-            if alert is None:
-                raise NotFoundError("not_found", "there is no such alert")
+            alert = _known(tx, org, alert_id)
             if alert.acknowledged_at:
                 return alert
             seen = replace(alert, acknowledged_by=by, acknowledged_at=now, note=note)
@@ -77,3 +93,10 @@ class Alerts:
         """Remove acknowledged alerts after so many days."""
         before = self._world.now() - days * 86_400 * SECOND
         await self._store.write(lambda tx: records.sweep_alerts(tx, before))
+
+
+def _known(tx: Tx, org: str, alert_id: str) -> Alert:
+    found = records.alert(tx, org, alert_id)
+    if found is None:
+        raise NotFoundError("not_found", "there is no such alert")
+    return found

@@ -1,6 +1,6 @@
 """Alerts, the audit trail of people, and witnessed checkpoints."""
 
-from typing import Final
+from typing import Any, Final
 
 import sqlalchemy as sa
 from msgspec import Struct
@@ -13,6 +13,7 @@ from control.store.rows import Tx, add, every, first, key_of, put
 from control.store.tables import alerts, audit, witnessed
 
 _CHECKPOINT: Final = key_of(witnessed)
+_SAID: Final = (alerts.c.vault, alerts.c.code, alerts.c.message, alerts.c.note)
 
 
 def add_alerts(tx: Tx, *rows: Alert) -> None:
@@ -31,12 +32,34 @@ def put_alert(tx: Tx, row: Alert) -> None:
     put(tx, alerts, row)
 
 
+class Narrow(Struct, frozen=True, kw_only=True):
+    """Which alerts; what is empty narrows nothing. `text` is looked for as it is, in any case.
+
+    `behind`: those that follow this one in the list.
+    """
+
+    severity: str = ""
+    acknowledged: bool = False
+    text: str = ""
+    behind: Alert | None = None
+
+
+ANY: Final = Narrow()
+
+
 def alerts_of(
-    tx: Tx, org: str, *, vault: str, unacknowledged: bool, before: int, limit: int
+    tx: Tx,
+    org: str,
+    *,
+    vault: str,
+    unacknowledged: bool,
+    before: int,
+    limit: int,
+    narrow: Narrow = ANY,
 ) -> list[Alert]:
     """The newest first, older than `before` (Unix nanoseconds) if that is not 0."""
     t = alerts.c
-    chosen = sa.select(alerts).where(t.org == org)
+    chosen = _narrowed(sa.select(alerts).where(t.org == org), narrow)
     if vault:
         chosen = chosen.where(t.vault == vault)
     if unacknowledged:
@@ -44,6 +67,21 @@ def alerts_of(
     if before:
         chosen = chosen.where(t.at < before)
     return every(tx, Alert, chosen.order_by(t.at.desc(), t.id).limit(limit))
+
+
+def _narrowed(chosen: sa.Select[Any], narrow: Narrow) -> sa.Select[Any]:
+    t, text, behind = alerts.c, narrow.text, narrow.behind
+    if narrow.severity:
+        chosen = chosen.where(t.severity == narrow.severity)
+    if narrow.acknowledged:
+        chosen = chosen.where(t.acknowledged_at > 0)
+    if text:
+        found = [column.icontains(text, autoescape=True) for column in _SAID]
+        chosen = chosen.where(sa.or_(*found))
+    if behind:
+        later = sa.and_(t.at == behind.at, t.id > behind.id)
+        chosen = chosen.where(sa.or_(t.at < behind.at, later))
+    return chosen
 
 
 def sweep_alerts(tx: Tx, before: int) -> int:

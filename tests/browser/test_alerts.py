@@ -63,6 +63,44 @@ def test_what_an_agent_says_is_text(visit: Visiting, estate: Estate) -> None:
         assert window.page.locator('img[src="x"]').count() == 0
 
 
+def test_older_ones_are_reached_as_they_are_narrowed(visit: Visiting, estate: Estate) -> None:
+    """Page by page behind the live ones, many of one second; an older one is acknowledged there."""
+    path = estate.plane.data / "control.db"
+    rows = [
+        ("vast", f"{n:032x}", f"vault-{n % 2:05d}", "c", "critical" if n % 3 else "info", f"m{n}",
+         (1_000 - n // 300) * 10**9, "", 0, "", "")
+        for n in range(900)
+    ]  # fmt: skip
+    columns = "org, id, vault, code, severity, message, at, acknowledged_by, acknowledged_at, note"
+    with closing(sqlite3.connect(path, timeout=30)) as database, database:
+        marks = ", ".join("?" * len(rows[0]))
+        database.executemany(f"INSERT INTO alerts ({columns}, subject) VALUES ({marks})", rows)  # noqa: S608 - names
+    with visit(org="platform") as window:
+        page = window.page
+        window.open("/alerts?org=vast&severity=critical&vault=vault-00001&q=M8")
+        older = page.get_by_role("button", name="Older ones")
+        shown = page.get_by_role("list", name="Alerts").get_by_role("listitem")
+        wanted = [n for n in range(900) if n % 3 and n % 2 and f"m{n}".startswith("m8")]
+        older.click()
+        expect(shown).to_have_count(len(wanted))
+        expect(older).to_have_count(0)  # the server narrows: one page has them all
+        assert page.url.endswith("severity=critical&vault=vault-00001&q=M8")
+        last = shown.filter(has_text="m899")
+        last.get_by_role("button", name="Acknowledge").click()
+        page.get_by_role("dialog").get_by_role("button", name="Acknowledge", exact=True).click()
+        expect(last).to_contain_text("platform/admin")
+        for label in ("Severity", "Agent"):
+            page.get_by_label(label, exact=True).select_option("")
+        page.get_by_role("searchbox", name="Find alerts").fill("")
+        for count in (300, 400, 500, 600, 700, 800, 900):
+            older.click()
+            expect(shown).to_have_count(count)
+        older.click()
+        expect(older).to_have_count(0)
+        expect(shown).to_have_count(900)
+        assert window.overflow <= 0
+
+
 def test_a_viewer_only_looks(visit: Visiting) -> None:
     """Nothing to acknowledge, no channels."""
     with visit(role="viewer") as window:

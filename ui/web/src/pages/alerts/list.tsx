@@ -1,8 +1,8 @@
 import { useState } from "preact/hooks";
-import { asApiError, get, post } from "../../lib/api";
+import { post } from "../../lib/api";
 import type { Keyed } from "../../lib/collection";
 import { count, plural, words } from "../../lib/format";
-import { useLive } from "../../lib/hooks";
+import { useAct, useLive } from "../../lib/hooks";
 import { query, setQuery } from "../../lib/router";
 import { may, ofOrganization, organization, within } from "../../lib/session";
 import type { AlertRow } from "../../lib/types";
@@ -14,36 +14,24 @@ import { Field, Search, Select } from "../../parts/field";
 import { Empty, Failure, Loading, Stale } from "../../parts/states";
 import { TimeAgo } from "../../parts/time";
 import { toast, toastError } from "../../parts/toasts";
+import { useOlder } from "./older";
 import { narrowed, type Older, rowOf } from "./rows";
 
 type Row = Keyed<AlertRow>;
-
-const PAGE = 100;
 
 /** The newest live, older ones as they are asked for; the address holds what it is narrowed to. */
 export function List() {
   const live = useLive<AlertRow>("alerts", organization.value);
   live.version.value;
-  const [older, setOlder] = useState<Row[]>([]);
-  const [isEnd, setEnd] = useState(false);
-  if (live.error.value) return <Failure error={live.error.value} />;
-  if (live.freshness.value === "loading") return <Loading what="Loading alerts" />;
   const asked = (name: string) => query.value.get(name) ?? "";
   const [text, severity] = [asked("q"), asked("severity")];
   const [state, vault] = [asked("state"), asked("vault")];
-  const rows = [...live.list(), ...older.filter(row => !live.rows.has(row.key))];
-  rows.sort((a, b) => b.at - a.at || (a.key < b.key ? 1 : -1));
-  const shown = narrowed(rows, { text, severity, state, vault });
-  const more = async () => {
-    const before = rows.at(-1)?.at ?? 0;
-    // one second more: several of one second may lie on both sides of the page's end
-    const asking = { query: { before: before + 1, limit: PAGE } };
-    const found = await get<Older[]>(ofOrganization("alerts"), asking);
-    const known = new Set(rows.map(({ key }) => key));
-    const fresh = found.filter(({ id }) => !known.has(id));
-    setOlder(last => [...last, ...fresh.map(rowOf)]);
-    setEnd(!fresh.length);
-  };
+  const filter = { text, severity, state, vault };
+  const { rows, more, load, changed } = useOlder(live, filter);
+  const { run, busy } = useAct(() => load().catch(toastError));
+  if (live.error.value) return <Failure error={live.error.value} />;
+  if (live.freshness.value === "loading") return <Loading what="Loading alerts" />;
+  const shown = narrowed(rows, filter);
   return (
     <div class="stack">
       <Stale freshness={live.freshness.value} />
@@ -75,13 +63,13 @@ export function List() {
             aria-label="Agent"
             value={vault}
             change={value => setQuery({ vault: value })}
-            options={[["", "Any agent"], ...vaultsOf(rows)]}
+            options={[["", "Any agent"], ...vaultsOf(rows, vault)]}
           />
         </div>
         {shown.length ? (
           <ul class="alerts" aria-label="Alerts">
             {shown.map(row => (
-              <One key={row.key} row={row} />
+              <One key={row.key} row={row} changed={changed} />
             ))}
           </ul>
         ) : (
@@ -89,9 +77,9 @@ export function List() {
             {rows.length ? "Try fewer filters." : "That is how it should be."}
           </Empty>
         )}
-        {!isEnd && rows.length >= PAGE && (
+        {more && (
           <p class="line">
-            <Button onClick={() => more().catch(thrown => toastError(asApiError(thrown)))}>
+            <Button busy={busy} onClick={run}>
               Older ones
             </Button>
           </p>
@@ -101,7 +89,12 @@ export function List() {
   );
 }
 
-function One({ row }: { row: Row }) {
+interface OneProps {
+  row: Row;
+  changed: (row: Row) => void;
+}
+
+function One({ row, changed }: OneProps) {
   const [asks, setAsks] = useState(false);
   const isSeen = row.acknowledged_at > 0;
   return (
@@ -128,15 +121,15 @@ function One({ row }: { row: Row }) {
           </Button>
         )}
       </div>
-      {asks && <Acknowledge row={row} close={() => setAsks(false)} />}
+      {asks && <Acknowledge row={row} close={() => setAsks(false)} changed={changed} />}
     </li>
   );
 }
 
-function Acknowledge({ row, close }: { row: Row; close: () => void }) {
+function Acknowledge({ row, close, changed }: OneProps & { close: () => void }) {
   const [note, setNote] = useState("");
   const act = async () => {
-    await post(ofOrganization(`alerts/${row.key}/acknowledge`), { note });
+    changed(rowOf(await post<Older>(ofOrganization(`alerts/${row.key}/acknowledge`), { note })));
     toast("Acknowledged");
   };
   return (
@@ -153,8 +146,8 @@ function Acknowledge({ row, close }: { row: Row; close: () => void }) {
   );
 }
 
-function vaultsOf(rows: readonly Row[]): [string, string][] {
-  const names = [...new Set(rows.map(({ vault }) => vault))].filter(Boolean).sort();
+function vaultsOf(rows: readonly Row[], asked: string): [string, string][] {
+  const names = [...new Set([asked, ...rows.map(({ vault }) => vault)])].filter(Boolean).sort();
   return names.map(name => [name, name]);
 }
 

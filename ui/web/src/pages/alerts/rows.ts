@@ -29,6 +29,26 @@ export function rowOf({ id, at, acknowledged_at, ...rest }: Older): Keyed<AlertR
   return { ...rest, key: id, at: seconds(at), acknowledged_at: seconds(acknowledged_at) };
 }
 
+/** What the server is asked for: the same that `narrowed` leaves of what is here. */
+export function queryOf({ text, severity, state, vault }: Filter): Record<string, string | true> {
+  return {
+    ...(severity && { severity }),
+    ...(vault && { vault }),
+    ...(state === "open" && { unacknowledged: true as const }),
+    ...(state === "seen" && { acknowledged: true as const }),
+    ...(text.trim() && { text: text.trim().slice(0, 128) }),
+  };
+}
+
+/** Each once, the newest first; of two with one key the one of `first`. */
+export function together<Row extends Keyed<AlertRow>>(
+  first: readonly Row[],
+  more: readonly Row[],
+): Row[] {
+  const rows = new Map([...more, ...first].map(row => [row.key, row]));
+  return [...rows.values()].sort((a, b) => b.at - a.at || (a.key < b.key ? -1 : 1));
+}
+
 export function narrowed<Row extends AlertRow>(
   rows: readonly Row[],
   { text, severity, state, vault }: Filter,
