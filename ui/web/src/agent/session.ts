@@ -1,6 +1,6 @@
 import { signal } from "@preact/signals";
 import { ApiError, asApiError, get, holdCsrf, post } from "../lib/api";
-import { leave, standing } from "../lib/session";
+import { expire, standing } from "../lib/session";
 import { recall, remember } from "../lib/storage";
 import type { Session } from "./wire";
 
@@ -25,14 +25,16 @@ export async function signIn(credential: string): Promise<void> {
 /** Is there one already? Only asked when there was: a page that nobody has used asks nothing. */
 export async function resume(): Promise<void> {
   if (recall(KEY) !== "open") {
-    standing.value = { state: "out" };
+    // asked at each look at the seal: what the door says stays
+    if (standing.peek().state !== "out") standing.value = { state: "out" };
     return;
   }
   try {
     enter(await get<Session>("sessions/current"));
   } catch (thrown) {
     const error = asApiError(thrown);
-    standing.value = error.status === 401 ? { state: "out" } : { state: "error", error };
+    standing.value =
+      error.status === 401 ? { state: "out", ended: true } : { state: "error", error };
   }
 }
 
@@ -52,7 +54,7 @@ export function watchPresence(): void {
 async function tick(): Promise<void> {
   const mine = session.peek();
   if (!mine) return;
-  if (Date.now() >= ends) return leave();
+  if (Date.now() >= ends) return expire();
   if (!acted || Date.now() - renewed < mine.idle_seconds * 1000 * SHARE) return;
   acted = false;
   try {

@@ -1,13 +1,13 @@
 import { effect } from "@preact/signals";
 import { Live } from "./live";
-import { doubt, leave, standing } from "./session";
+import { doubt, expire, standing } from "./session";
 
 const PATH = "/api/v1/live";
 
 /** The one live feed of this page. */
 export const feed = new Live({
   open: () => new WebSocket(Object.assign(new URL(PATH, location.href), { protocol: scheme() })),
-  onEnd: leave,
+  onEnd: expire,
   onRefused: () => void doubt(),
 });
 

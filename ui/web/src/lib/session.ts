@@ -28,10 +28,13 @@ interface Current extends Me {
   csrf: string;
 }
 
-/** `unknown`: not asked yet, nothing is shown. `error`: the server could not say. */
+/**
+ * `unknown`: not asked yet, nothing is shown. `error`: the server could not say. `ended`: somebody was
+ * signed in here, and did not ask to be out.
+ */
 export type Standing =
   | { state: "unknown" }
-  | { state: "out" }
+  | { state: "out"; ended?: boolean }
   | { state: "in"; me: Me }
   | { state: "error"; error: ApiError };
 
@@ -106,10 +109,15 @@ export async function signOut(): Promise<void> {
   leave();
 }
 
-/** The session is over: back to the door. */
-export function leave(): void {
+/** The session is over: back to the door, which says so if it `ended` by itself. */
+export function leave({ ended = false } = {}): void {
   holdCsrf("");
-  standing.value = { state: "out" };
+  standing.value = { state: "out", ended };
+}
+
+/** Its time is up, or somebody ended it from elsewhere. */
+export function expire(): void {
+  leave({ ended: true });
 }
 
 function enter(current: Current): void {
@@ -118,5 +126,5 @@ function enter(current: Current): void {
 }
 
 effect(() => {
-  if (signedOut.value && standing.peek().state === "in") leave();
+  if (signedOut.value && standing.peek().state === "in") expire();
 });

@@ -2,7 +2,7 @@ import { useEffect, useState } from "preact/hooks";
 import { below, folderOf, foldersOf, pageOf } from "../../agent/paths";
 import type { Secret, SecretPage } from "../../agent/wire";
 import { get } from "../../lib/api";
-import { plural } from "../../lib/format";
+import { count, plural } from "../../lib/format";
 import { useGet } from "../../lib/hooks";
 import { navigate, query, setQuery } from "../../lib/router";
 import { State, Tags } from "../../parts/badge";
@@ -64,7 +64,7 @@ const columnsOf = (prefix: string): Column<Secret>[] => [
     cell: row => <span title={row.created_by}>{row.created_by}</span>,
     by: row => row.created_by,
   },
-  timeColumn("updated", "Changed", row => row.updated_at, { sorts: true }),
+  timeColumn("updated", "Changed", row => row.updated_at, { sorts: true, wide: true }),
 ];
 
 /** Every secret that one may see, by folder and filter; no value is asked for. */
@@ -165,15 +165,17 @@ function part({ secrets, cursor }: SecretPage): Part<Secret, string> {
 }
 
 function Folders({ prefix, names }: { prefix: string; names: string[] }) {
-  const folders = [...below(prefix, names)].slice(0, FOLDERS);
+  const all = [...below(prefix, names)];
+  const folders = all.slice(0, FOLDERS);
   if (!folders.length) return null;
   return (
     <nav class="folders" aria-label="Folders">
-      {folders.map(([folder, count]) => (
+      {folders.map(([folder, secrets]) => (
         <a key={folder} href={folderOf(folder)}>
-          {folder.slice(prefix.length)} <span class="muted">{count}</span>
+          {folder.slice(prefix.length)} <span class="muted">{secrets}</span>
         </a>
       ))}
+      {all.length > FOLDERS && <span class="muted">and {count(all.length - FOLDERS)} more</span>}
     </nav>
   );
 }
