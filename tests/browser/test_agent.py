@@ -7,6 +7,7 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from tests.acceptance.agent import Agent
+from tests.acceptance.native.attack import found
 from tests.browser.conftest import Looking
 from tests.browser.estate import Estate
 from tests.browser.lone import STRANGE, looking, tell
@@ -222,8 +223,8 @@ def test_a_faulty_policy_is_shown_at_its_line_and_a_good_one_decides(
         press(window, "Ask")
         expect(page.locator(".verdict")).to_contain_text("app/rules[0]")
         window.faults[:] = [fault for fault in window.faults if "400" not in fault]
-    assert tell(agent, "GET", "audit/events?operation=policy.validate")["events"] == []
-    assert tell(agent, "GET", "audit/events?operation=policy.write&path=sys/policies/web")["events"]
+    assert found(agent, "operation=policy.validate") == []
+    assert found(agent, "operation=policy.write&path=sys/policies/web")
 
 
 def test_a_revoked_key_ends_its_page_at_once(

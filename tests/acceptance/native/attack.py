@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from tests.acceptance.agent import Agent, Answer
 from tests.acceptance.declared import JSON, Leaf, Operation, declared, hostile, planted
+from tests.acceptance.link.estate import until
 
 HELD = "secret/held"
 LATER = "2099-01-01T00:00:00Z"
@@ -190,3 +191,11 @@ def put(agent: Agent, method: str, path: str, body: object = None) -> Any:
     answer = agent.call(method, f"/api/v1/{path}", body, headers={"Content-Type": JSON})
     assert answer.status < HTTPStatus.MULTIPLE_CHOICES, (path, answer.body)
     return answer.json
+
+
+def found(agent: Agent, asked: str) -> list[dict[str, Any]]:
+    """Records of the audit log up to now, the newest first; its index follows a moment behind."""
+    mark = agent.call("GET", "/api/v1/policies").request_id
+    until(lambda: put(agent, "GET", f"audit/events?request_id={mark}")["events"], "the index")
+    events: list[dict[str, Any]] = put(agent, "GET", f"audit/events?limit=500&{asked}")["events"]
+    return events

@@ -9,13 +9,21 @@ import re
 from collections.abc import Iterator
 from http import HTTPStatus
 from http.cookies import SimpleCookie
-from typing import Any
 
 import pytest
 
 from tests.acceptance.agent import Agent, Answer, dev_agent, own_folder, running
 from tests.acceptance.declared import JSON, Operation
-from tests.acceptance.native.attack import BODIES, FREE, HELD, Planted, operations, plant, put
+from tests.acceptance.native.attack import (
+    BODIES,
+    FREE,
+    HELD,
+    Planted,
+    found,
+    operations,
+    plant,
+    put,
+)
 
 UPGRADE = {
     "Connection": "Upgrade",
@@ -108,12 +116,6 @@ def refusal(answer: Answer) -> tuple[int, str]:
         [part] = told["results"]
         return part["status"], part["error"]["code"]
     return answer.status, told["code"]
-
-
-def found(agent: Agent, asked: str) -> list[dict[str, Any]]:
-    """Records of the audit log, the newest first."""
-    events: list[dict[str, Any]] = put(agent, "GET", f"audit/events?limit=500&{asked}")["events"]
-    return events
 
 
 # --- texts ----------------------------------------------------------------------------------------

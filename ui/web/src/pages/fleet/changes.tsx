@@ -1,4 +1,5 @@
-import { whoOf, words } from "../../lib/format";
+import { deedOf } from "../../lib/deeds";
+import { whoOf } from "../../lib/format";
 import { useLive } from "../../lib/hooks";
 import type { ChangeRow } from "../../lib/types";
 import { State } from "../../parts/badge";
@@ -24,10 +25,10 @@ export function Changes({ org }: { org: string }) {
           {newest.map(row => (
             <li key={row.key}>
               <span>
-                {words(row.operation)} <span class="mono">{row.target}</span>
+                {deedOf(row)} <span class="mono">{row.target}</span>
               </span>
               <TimeAgo at={row.at} />
-              <span class="by">{whoOf(row)}</span>
+              <span class="by">{row.operation.startsWith("link.") ? "the agent" : whoOf(row)}</span>
               {row.result !== "ok" && <State of={row.result} />}
             </li>
           ))}

@@ -134,7 +134,7 @@ const COLUMNS: Column<Version>[] = [
   { name: "state", title: "State", width: "7rem", cell: row => <State of={stateOf(row)} /> },
   {
     name: "by",
-    title: "Written by",
+    title: "By",
     cell: row => <span title={row.created_by}>{row.created_by}</span>,
   },
   {
