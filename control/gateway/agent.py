@@ -91,7 +91,6 @@ class LiveAgent:
 
     __slots__ = (
         *(
-            "_acknowledged",
             "_around",
             "_asked",
             "_epoch",
@@ -102,7 +101,7 @@ class LiveAgent:
             "_outdone",
         ),
         *("_owing", "_pipe", "_ready", "_session", "_wake", "_writing"),
-        *("bundle", "health", "name", "since", "sync"),
+        *("acknowledged", "bundle", "health", "name", "since", "sync"),
     )
 
     def __init__(self, peer: Peer, pipe: Pipe, link: Link, end: End, around: Around) -> None:
@@ -118,7 +117,7 @@ class LiveAgent:
         self._expires = peer.leaf.not_after
         self._newest = link.newest
         self._ready: Batch | None = None
-        self._acknowledged = link.acknowledged
+        self.acknowledged = link.acknowledged
         self._owing = link.newest > link.acknowledged
         self._failure: Exception | None = None
         self._epoch = 0
@@ -278,7 +277,7 @@ class LiveAgent:
                     await self._around.ends.apply(self.name, stream, last, None)
                 self._applied(last)
             case e.Acknowledged(through=through):
-                self._acknowledged = through
+                self.acknowledged = through
                 if self._owing:
                     await self._around.ends.acknowledge(self.name, through)
                     self._owing = through < self._newest
@@ -296,7 +295,7 @@ class LiveAgent:
         self._heard()
         match message:
             case m.Registration():
-                await self._around.ends.registered(self.name, message, self._acknowledged)
+                await self._around.ends.registered(self.name, message, self.acknowledged)
             case m.Heartbeat():
                 await self._note(str(message.health), self.sync)
             case m.SyncState():

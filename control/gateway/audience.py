@@ -12,6 +12,8 @@ class Observed(Protocol):
     """Unix nanoseconds."""
     health: str
     sync: str
+    acknowledged: int
+    """Up to which id of ours the agent has said that it has them."""
 
     def observe(self, seconds: int) -> None:
         """Have the agent say more of itself for so long, if it can be told anything now."""

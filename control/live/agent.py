@@ -6,6 +6,7 @@ While somebody follows it the agent is asked for a glimpse of itself every few s
 from typing import Any, ClassVar, Final, NamedTuple
 
 from control.ca.ledger import Issued
+from control.gateway.audience import Observed
 from control.live.fleet import agent_row
 from control.live.projection import Around, Columns, Projection, seconds
 from control.model.links import Link
@@ -100,8 +101,7 @@ class OneAgent(Projection):
                 "since": 0 if live is None else seconds(live.since),
                 "health": "" if live is None else live.health,
                 "sync": "" if live is None else live.sync,
-                "newest": found.link.newest if found.link else 0,
-                "acknowledged": found.link.acknowledged if found.link else 0,
+                **_sent(found.link, live),
                 "received": found.link.applied if found.link else 0,
             },
             "policies": _policies(found.standing),
@@ -115,6 +115,14 @@ class OneAgent(Projection):
     def _said(self) -> dict[str, Columns]:
         glimpse = self.around.links.glimpse(self.org, self.of)
         return {"metrics": metrics_row(glimpse), "tree": tree_row(glimpse)}
+
+
+def _sent(stored: Link | None, live: Observed | None) -> Columns:
+    """What is stored of acknowledgements are those that something waited for."""
+    if stored is None:
+        return {"newest": 0, "acknowledged": 0}
+    known = max(stored.acknowledged, live.acknowledged if live else 0)
+    return {"newest": stored.newest, "acknowledged": min(known, stored.newest)}
 
 
 def metrics_row(told: m.Glimpse | None) -> Columns:

@@ -67,6 +67,7 @@ class Link:
     since = 0
     health = "serving"
     sync = "online"
+    acknowledged = 0
 
     def observe(self, seconds: int) -> None:
         """It has nothing more to say."""

@@ -51,6 +51,8 @@ def test_nothing_that_anybody_wrote_is_run(look: Looking, agent: Agent) -> None:
         missing = {each.place for each in planted if each.text not in seen}
         assert missing == HIDDEN
         assert CALLED in seen
+        named = next(each.text for each in planted if each.place == "secrets_create name")
+        assert named in texts(window, "/audit?tab=search&path=secret/held/")
     assert {each.place for each in planted} == FREE
 
 

@@ -47,6 +47,7 @@ class Link:
     since: int = 5_000_000_000
     health: str = "serving"
     sync: str = "online"
+    acknowledged: int = 0
     observed: list[int] = field(default_factory=list)
 
     def observe(self, seconds: int) -> None:

@@ -4,7 +4,9 @@ from actors.testing import FakeWorld
 from control.api.plane import Plane
 from control.live.agent import LEASE, tree_row
 from control.live.hub import Hub
+from control.model import links
 from control.services.events import Event, Topic
+from control.store import links as store
 from protocols.link import messages as m
 from protocols.link import vocabulary as words
 from tests.unit.control.fleet import enrolled
@@ -64,6 +66,23 @@ async def test_whoever_is_looked_at_is_asked_for_more_and_nobody_else(
     assert page.rows[1]["link"]["since"] == 5
     assert here.observed == [LEASE]
     assert other.observed == []
+
+
+async def test_what_an_agent_has_acknowledged_is_told_as_it_is_now(
+    plane: Plane, world: FakeWorld, hub: Hub, page: Page
+) -> None:
+    """The stored figure is that of what something waited for; more was never sent than was."""
+    await enrolled(plane, world, "v1")
+    stored = links.Link("acme", "v1", b"s" * 16, 5, 1, 0, 0, 0, 0, b"", 0)
+    await plane.store.write(lambda tx: store.put_links(tx, stored))
+    here = Link(acknowledged=4)
+    hub.linked("acme", "v1", here)
+    page.watch(1, "agent", "v1")
+    await page.until(lambda: page.rows.get(1, {}).get("link", {}).get("acknowledged") == 4)
+    assert page.rows[1]["link"]["newest"] == 5
+    here.acknowledged = 9
+    hub.unlinked("acme", "v1", here)
+    await page.until(lambda: page.rows[1]["link"]["acknowledged"] == 1)
 
 
 async def test_the_lease_is_renewed_while_somebody_looks_and_no_longer(

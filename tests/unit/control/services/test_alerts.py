@@ -1,5 +1,7 @@
 """Alerts are raised, told, acknowledged once, and kept until then."""
 
+from typing import Any
+
 import pytest
 
 from actors.testing import FakeWorld
@@ -26,3 +28,16 @@ async def test_raised_told_acknowledged_swept(plane: Plane, world: FakeWorld) ->
     await alerts.sweep(1)
     left = await alerts.page("acme", vault="", unacknowledged=False, before=0, limit=9)
     assert [alert.id for alert in left] == [two.id]
+
+
+async def test_a_page_begins_behind_an_alert_of_the_organization(plane: Plane) -> None:
+    """Of nobody else's, and of none that is gone: it is not said that there is nothing more."""
+    alerts = plane.alerts
+    one, two = (alerts.make("acme", "v", code, Severity.INFO, "m") for code in "xy")
+    await alerts.raise_(one, two)
+    wanted: Any = {"vault": "", "unacknowledged": False, "before": 0, "limit": 9}
+    first, second = await alerts.page("acme", **wanted)
+    assert await alerts.page("acme", **wanted, after=first.id) == [second]
+    for org, after in (("other", first.id), ("acme", "gone")):
+        with pytest.raises(NotFoundError):
+            await alerts.page(org, **wanted, after=after)
