@@ -323,6 +323,7 @@ def _jobs(plane: Plane, settings: Settings) -> list[Job]:
         "alerts": partial(plane.alerts.sweep, days),
         "commands": plane.commands.sweep,
         "replays": plane.replays.sweep,
+        "bundles": plane.policies.sweep,
         "deliveries": plane.deliveries.sweep,
         "history": plane.history.sweep,
     }

@@ -18,7 +18,7 @@ from control.model.policies import Assignment, Outcome, Policy, PolicyVersion, S
 from control.services.bundles import Terms, assign, renew
 from control.services.events import Bus, Event, Topic
 from control.services.wanting import contents
-from control.store import agents, marks, policies
+from control.store import agents, bodies, marks, policies
 from control.store.rows import Tx
 from control.store.store import Store
 from protocols.instant import SECOND
@@ -165,6 +165,10 @@ class Policies:
             return [renew(tx, self._terms, row, row.contents, now=now) for row in rows]
 
         self.tell(*await self._store.write(change))
+
+    async def sweep(self) -> None:
+        """Remove rules that no agent's bundle has any more."""
+        await self._store.write(bodies.sweep)
 
     async def status(
         self, org: str, name: str = "", *, after: str = "", limit: int = MAX_PAGE

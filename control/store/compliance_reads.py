@@ -12,6 +12,7 @@ from control.model.links import Command
 from control.model.people import Role
 from control.model.policies import Assignment, PolicyVersion, Rollout
 from control.model.records import Alert, Sample, Witnessed
+from control.store.bodies import Around, whole
 from control.store.rows import Tx, every, shaped
 from control.store.tables import (
     agents,
@@ -78,7 +79,7 @@ def agents_of(tx: Tx, org: str) -> list[Agent]:
 def assignments_of(tx: Tx, org: str) -> list[Assignment]:
     """What each agent should have, with its bundle, by name."""
     t = assignments.c
-    return every(tx, Assignment, assignments.select().where(t.org == org).order_by(t.vault))
+    return whole(tx, every(tx, Around, assignments.select().where(t.org == org).order_by(t.vault)))
 
 
 def witnessed_of(tx: Tx, org: str) -> list[Witnessed]:

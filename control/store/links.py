@@ -7,6 +7,7 @@ import sqlalchemy as sa
 
 from control.model.links import Command, Link, Outgoing
 from control.model.policies import Assignment
+from control.store.bodies import Around, whole
 from control.store.holds import is_held
 from control.store.rows import Tx, add, among, every, first, key_of, put, shaped, update_of
 from control.store.tables import assignments, commands, links, outgoing
@@ -99,8 +100,9 @@ def acknowledge(tx: Tx, received: Iterable[tuple[str, str, int]]) -> None:
 
 def unoffered(tx: Tx, org: str, vaults: Sequence[str]) -> list[tuple[Link, Assignment]]:
     """Of these agents (at most a few hundred), those whose bundle is newer than what they got."""
-    rows = tx.execute(_UNOFFERED, {"org": org, "vaults": list(vaults)}).mappings()
-    return [(shaped(Link, row), _assignment(row)) for row in rows]
+    rows = tx.execute(_UNOFFERED, {"org": org, "vaults": list(vaults)}).mappings().all()
+    bundles = whole(tx, [_around(row) for row in rows])
+    return [(shaped(Link, row), bundle) for row, bundle in zip(rows, bundles, strict=True)]
 
 
 def offer_bundles(tx: Tx, rows: Iterable[Link]) -> None:
@@ -169,6 +171,6 @@ def _here(row: Link) -> dict[str, Any]:
     return {"of_org": row.org, "of_vault": row.vault}
 
 
-def _assignment(row: sa.RowMapping) -> Assignment:
-    names = Assignment.__struct_fields__
-    return shaped(Assignment, row, **{name: row[f"a_{name}"] for name in names})
+def _around(row: sa.RowMapping) -> Around:
+    names = Around.__struct_fields__
+    return shaped(Around, row, **{name: row[f"a_{name}"] for name in names})

@@ -16,6 +16,7 @@ from control.model.policies import (
     RolloutState,
     Standing,
 )
+from control.store.bodies import Around, parted, whole
 from control.store.history import note
 from control.store.rows import Tx, add, among, every, first, key_of, put, update_of
 from control.store.tables import assignments, policies, policy_versions, rollouts
@@ -134,7 +135,8 @@ def organizations_rolling(tx: Tx) -> list[str]:
 
 def assignment(tx: Tx, org: str, vault: str) -> Assignment | None:
     """What this agent should have."""
-    return first(tx, Assignment, _ASSIGNMENT, org=org, vault=vault)
+    found = first(tx, Around, _ASSIGNMENT, org=org, vault=vault)
+    return None if found is None else whole(tx, [found])[0]
 
 
 def standing(tx: Tx, org: str, vault: str) -> Standing | None:
@@ -187,7 +189,7 @@ def tally(tx: Tx, org: str) -> dict[Outcome, int]:
 
 def put_assignments(tx: Tx, *rows: Assignment) -> None:
     """Add, or replace those of these agents."""
-    put(tx, assignments, *rows)
+    put(tx, assignments, *parted(tx, rows))
     note(tx, map(policy_turn, rows))
 
 

@@ -204,6 +204,11 @@ assignments: Final = _table(
     prose("reason"),
     big("applied"),
     big("changed_at"),
+    name("body"),
+    big("cut"),
+)
+bundle_bodies: Final = _table(
+    "bundle_bodies", name("org", key=True), name("digest", key=True), blob("data")
 )
 series: Final = _table(
     "series",

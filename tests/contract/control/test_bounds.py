@@ -1,10 +1,19 @@
-"""What agents say fills no disk, on every database."""
+"""What agents say, and what they are sent, fills no disk, on every database."""
+
+import sqlalchemy as sa
+from msgspec.structs import replace
 
 from control.model.history import Aspect, Turn
+from control.model.policies import Assignment, Outcome
 from control.model.replays import Numbers, Replay, ReplayAgent, State
-from control.store import history, replays
+from control.services import outbox
+from control.store import bodies, history, links, policies, replays
+from control.store import compliance_reads as reads
 from control.store.rows import Tx
 from control.store.store import Store
+from control.store.tables import bundle_bodies
+from protocols.link.bundle import NO_BUNDLE, Bundle, PolicyKey, sign_bundle
+from protocols.pki.keys import new_signing_key
 
 
 async def test_there_is_room_for_so_many_replays(store: Store) -> None:
@@ -42,3 +51,36 @@ async def test_what_an_agent_says_too_often_is_written_over(store: Store) -> Non
     await store.write(lambda tx: history.note(tx, [later]))
     found = await store.read(lambda tx: history.between(tx, "acme", Aspect.KEY, 0, 2**62))
     assert len(found["loud"]) == most + 1
+
+
+async def test_rules_are_stored_once_for_many_agents(store: Store) -> None:
+    """Each is offered, and each report finds, the very bytes that were signed; then they go."""
+    rows = [bundle(vault, org) for vault, org in (("a", "acme"), ("b", "acme"), ("a", "other"))]
+
+    def change(tx: Tx) -> int:
+        policies.put_assignments(tx, *rows)
+        for each in rows:
+            outbox.ensure(tx, each.org, each.vault, b"s" * 16)
+        return bodies.sweep(tx)
+
+    assert await store.write(change) == 0
+    offered = await store.read(lambda tx: links.unoffered(tx, "acme", ["a", "b"]))
+    assert [row for _, row in sorted(offered, key=lambda pair: pair[0].vault)] == rows[:2]
+    assert await store.read(lambda tx: reads.assignments_of(tx, "acme")) == rows[:2]
+    assert await store.read(lambda tx: policies.assignment(tx, "other", "a")) == rows[2]
+    count = sa.select(sa.func.count()).select_from(bundle_bodies)
+    assert await store.read(lambda tx: tx.execute(count).scalar_one()) == 2  # one of each
+    bare = [replace(row, bundle=b"none") for row in rows]
+    await store.write(lambda tx: policies.put_assignments(tx, *bare[:2]))
+    assert await store.write(bodies.sweep) == 1
+    assert await store.read(lambda tx: policies.assignment(tx, "other", "a")) == rows[2]
+
+
+def bundle(vault: str, org: str) -> Assignment:
+    """One that its agent would take."""
+    made = Bundle(
+        org=org, vault=vault, version=1, prev_hash=NO_BUNDLE, not_before=1, expires=2,
+        rules=(b"x" * 5000, b"{}"),
+    )  # fmt: skip
+    signed = sign_bundle(made, PolicyKey(new_signing_key()))
+    return Assignment(org, vault, 1, {"p": 1}, b"d", Outcome.WANTED, "", 0, 1, signed)

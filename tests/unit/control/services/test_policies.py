@@ -3,6 +3,7 @@
 from functools import partial
 
 import pytest
+import sqlalchemy as sa
 
 from actors.testing import FakeWorld
 from control.api.plane import Plane
@@ -11,6 +12,8 @@ from control.model.documents import Document
 from control.model.policies import Outcome, Plan, Target
 from control.services.policies import Report
 from control.store.lease import SoleLease
+from control.store.rows import Tx
+from control.store.tables import bundle_bodies
 from protocols.link.bundle import Bundle
 from protocols.link.codec import decode
 from protocols.link.fields import SIGNATURE_SIZE
@@ -141,3 +144,25 @@ async def told_nothing(plane: Plane) -> None:
     """Somebody asks for the time while the clock is wrong."""
     plane.world.now()
     await plane.policies.refresh("acme")
+
+
+async def test_rules_that_no_bundle_has_any_more_go(plane: Plane, world: FakeWorld) -> None:
+    """Two agents share them; once both have others, those of before are removed."""
+    await enrolled(plane, world, "v1", "v2")
+    await plane.policies.write("acme", "p", Document(description="x" * 2000), "", "ann")
+    await plane.policies.point("acme", "p", (Target(all=True),))
+    await plane.rollouts.start("acme", "p", 1, Plan(), "ann")
+    await plane.policies.catch_up()
+    assert await plane.store.read(shared) == 1
+    await plane.policies.write("acme", "q", Document(), "", "ann")
+    await plane.policies.point("acme", "q", (Target(all=True),))
+    await plane.rollouts.start("acme", "q", 1, Plan(), "ann")
+    await plane.policies.catch_up()
+    assert await plane.store.read(shared) == 2
+    await plane.policies.sweep()
+    assert await plane.store.read(shared) == 1
+
+
+def shared(tx: Tx) -> int:
+    """How many rules are stored apart."""
+    return len(tx.execute(sa.select(bundle_bodies.c.digest)).all())

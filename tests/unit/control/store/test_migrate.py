@@ -1,14 +1,17 @@
 """The schema is brought up to date, and is the one that the tables say."""
 
 from pathlib import Path
+from shutil import copy
 
 import pytest
 import sqlalchemy as sa
 
 from control.errors import UnavailableError
+from control.model.policies import Assignment, Outcome
+from control.store import policies
 from control.store.compliance_tables import metadata as ours
 from control.store.engines import open_engines
-from control.store.migrate import migrate
+from control.store.migrate import SCRIPTS, migrate
 from control.store.notice_tables import metadata
 from control.store.usage_tables import metadata as same
 
@@ -33,4 +36,30 @@ def test_the_steps_lead_to_the_tables(tmp_path: Path) -> None:
         connection.commit()
         with pytest.raises(UnavailableError, match="store_newer"):
             migrate(connection)
+    engines.close()
+
+
+def test_bundles_of_before_are_whole(tmp_path: Path) -> None:
+    """A database from before rules were stored apart (0016) gives them as they were."""
+    for step in (SCRIPTS / "versions").glob("v*.py"):
+        if step.name < "v0017":
+            copy(step, tmp_path)
+    old = {"org": "acme", "vault": "v", "version": 3, "contents": '{"p":1}', "digest": b"d"}
+    old |= {"bundle": b"b" * 4000, "outcome": "applied", "reason": "", "applied": 3}
+    engines = open_engines(f"sqlite:///{tmp_path}/control.db")
+    with engines.writes.connect() as connection:
+        migrate(connection, tmp_path)
+        connection.execute(
+            sa.text(
+                f"INSERT INTO assignments ({', '.join(old)}, changed_at) "  # noqa: S608
+                f"VALUES ({', '.join(':' + name for name in old)}, 7)"
+            ),
+            old,
+        )
+        connection.commit()
+        migrate(connection)
+        found = policies.assignment(connection, "acme", "v")
+    assert found == Assignment(
+        "acme", "v", 3, {"p": 1}, b"d", Outcome.APPLIED, "", 3, 7, b"b" * 4000
+    )
     engines.close()
