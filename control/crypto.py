@@ -79,6 +79,11 @@ def challenge_of(verifier: str) -> str:
     return urlsafe_b64encode(sha256(verifier.encode())).decode().rstrip("=")
 
 
+def mark_of(challenge: str) -> str:
+    """What people compare of a challenge: 72 bits, so that nobody finds another with the same."""
+    return " ".join(challenge[start : start + 4] for start in (0, 4, 8))
+
+
 def same(one: str, other: str) -> bool:
     """Whether two secrets are equal, in a time that does not tell where they differ."""
     encoded = (text.encode("utf-8", "surrogatepass") for text in (one, other))

@@ -227,7 +227,8 @@ def _success(status: int, text: str, endpoint: Described, schemas: _Schemas) -> 
     if status not in _EMPTY:
         text_: Schema = {"schema": {"type": "string"}}
         success["content"] = dict.fromkeys(endpoint.documents, text_)
-        success["content"][JSON] = {"schema": schemas.of(endpoint.returns)}
+        if endpoint.returns is not None or not endpoint.documents:
+            success["content"][JSON] = {"schema": schemas.of(endpoint.returns)}
     return success
 
 

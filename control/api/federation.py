@@ -1,16 +1,18 @@
 """Signing in at an identity provider, and which one an organization has."""
 
-from typing import Annotated
+from typing import Annotated, Final, Literal
 from urllib.parse import urlencode
 
 from msgspec import Meta, Struct
 
 from control.api.endpoint import NO_CONTENT, SEE_OTHER, Call, Endpoints
+from control.api.page import Page, buttons, page, passage, text
 from control.api.sessions import Opened, opened
-from control.authn.cookies import OIDC, check_origin
+from control.authn.cookies import ASKED, OIDC, check_origin
 from control.authn.federation import LIFE, Program, Returned
 from control.authn.opening import Way
-from control.errors import ControlError, ValidationError
+from control.crypto import csrf_of, mark_of, mint, same
+from control.errors import AuthorizationError, ControlError, ValidationError
 from control.model.factors import Provider, Terms
 from control.model.people import Caller, Role, TokenKind
 from protocols.instant import SECOND, rfc3339
@@ -19,6 +21,8 @@ federation = Endpoints(
     "oidc", "Signing in at an identity provider (OpenID Connect).", programs=False
 )
 
+HTML: Final = "text/html"
+ANSWER: Final = "/api/v1/oidc/program/answer"
 _ONE = "organizations/{org}/identity-provider"
 _ISSUER = r"^https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[A-Za-z0-9._~/-]*)?$"
 Word = Annotated[str, Meta(min_length=1, max_length=256, pattern="^[!-~]+$")]
@@ -75,6 +79,13 @@ class Asked(Struct, frozen=True, forbid_unknown_fields=True):
     port: Annotated[int, Meta(ge=1024, le=65_535)]
 
 
+class Said(Asked, frozen=True, forbid_unknown_fields=True):
+    """What a person said to that, on our page; `proof`: that this browser was asked this."""
+
+    answer: Literal["yes", "no"]
+    proof: Annotated[str, Meta(max_length=64)]
+
+
 class Brought(Struct, frozen=True, forbid_unknown_fields=True):
     """What the browser brought a program, and the secret that its challenge was made of."""
 
@@ -115,20 +126,58 @@ async def begin(call: Call, *, body: Begin) -> Place:
 
 @federation.add(
     "GET", "oidc/program",
-    "A browser begins for a program on the same machine, which has opened it (RFC 8252)",
-    public=True, mutates=False, query=Asked, status=SEE_OTHER,
+    "A page that asks whether a program on the same machine may sign in (RFC 8252, 8.6)",
+    public=True, mutates=False, query=Asked, documents=(HTML,),
 )  # fmt: skip
-async def begin_for(call: Call, *, query: Asked) -> None:
-    visit, program = call.visit, Program(query.port, query.challenge)
+async def begin_for(call: Call, *, query: Asked) -> Page:
+    visit = call.visit
+    secret = visit.browser.asked or mint("a")
+    visit.give(ASKED, secret, max_age=LIFE // SECOND)
+    where = {
+        "organization": query.organization,
+        "challenge": query.challenge,
+        "port": str(query.port),
+        "proof": _proof(secret, query),
+    }
+    at = rfc3339(call.plane.world.now() // SECOND * SECOND)
+    yes, no = (f"{ANSWER}?{urlencode(where | {'answer': each})}" for each in ("yes", "no"))
+    return page(
+        "Let a program sign in as you?",
+        text(
+            "A program on this computer wants to act as you in <strong>{org}</strong>. It waits at "
+            "127.0.0.1, port {port}, and asked at {at}.",
+            org=query.organization, port=str(query.port), at=at,
+        ),
+        text(
+            "Say yes only if you have just started it yourself, and it shows <code>{mark}</code> "
+            "too: somebody else on this computer could have sent you here.",
+            mark=mark_of(query.challenge),
+        ),
+        buttons({"Yes, sign it in": yes, "No": no}),
+    )  # fmt: skip
+
+
+@federation.add(
+    "POST", "oidc/program/answer", "What the person says to that page: on to the provider, or no",
+    public=True, mutates=False, query=Said, documents=(HTML,), errors=(403,),
+)  # fmt: skip
+async def answer(call: Call, *, query: Said) -> Page:
+    visit, port = call.visit, query.port
+    check_origin(visit.browser)
+    if not same(query.proof, _proof(visit.browser.asked, query)):
+        raise AuthorizationError("csrf", "this browser was not asked that: begin anew")
+    visit.give(ASKED, "")
+    if query.answer == "no":
+        return passage("The program was told no", _at(port, error="declined"))
     try:
         begun = await call.plane.federation.begin(
-            query.organization, visit.own, ip=visit.origin.ip, program=program
-        )
+            query.organization, visit.own, ip=visit.origin.ip,
+            program=Program(port, query.challenge),
+        )  # fmt: skip
     except ControlError as error:
-        visit.reply.location = _at(program.port, error=error.code)
-        raise
+        return passage("The program cannot sign in", _at(port, error=error.code))
     visit.give(OIDC, begun.browser, same_site="Lax", max_age=LIFE // SECOND)
-    visit.reply.location = begun.url
+    return passage("On to your identity provider", begun.url)
 
 
 @federation.add(
@@ -209,6 +258,12 @@ async def put(call: Call, org: str, *, body: NewProvider) -> ProviderView:
 )  # fmt: skip
 async def remove(call: Call, org: str) -> None:
     await call.plane.federation.remove(org)
+
+
+def _proof(secret: str, asked: Asked) -> str:
+    """That the browser which has `secret` was asked this: only a page of ours knows it."""
+    words = (secret, asked.organization, asked.challenge, str(asked.port))
+    return csrf_of("\0".join(words)) if secret else mint("never")
 
 
 def _at(port: int, **said: str) -> str:

@@ -31,6 +31,7 @@ from control.api import (
 )
 from control.api.endpoint import NO_CONTENT, SEE_OTHER, Call, Document, Endpoint, Endpoints
 from control.api.openapi import PREFIX, encoded
+from control.api.page import HEADERS, Page
 from control.api.plane import Plane
 from control.api.request import MAX_BODY, credential, decoded, path_is_fine
 from control.api.visit import Visit, dress, visit
@@ -161,6 +162,10 @@ async def _answer(plane: Plane, endpoint: Endpoint, **values: str) -> Response:
 
 
 def _response(endpoint: Endpoint, result: Any) -> Response:
+    if isinstance(result, Page):
+        response = Response(result.markup, endpoint.status, content_type="text/html; charset=utf-8")
+        response.headers.update(HEADERS)
+        return response
     if isinstance(result, Document):
         response = Response(result.body, endpoint.status, content_type=result.media_type)
         response.headers["Content-Disposition"] = f'attachment; filename="{result.filename}"'

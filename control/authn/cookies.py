@@ -13,6 +13,8 @@ HALF: Final = "freehold-half"
 """The challenge of a second factor, for a browser that an identity provider has sent back."""
 OIDC: Final = "freehold-oidc"
 """Of a login on its way through a provider; `Lax`, since it comes back from there."""
+ASKED: Final = "freehold-asked"
+"""Of a browser that was asked whether a program may sign in."""
 CSRF_HEADER: Final = "X-CSRF-Token"
 
 
@@ -27,6 +29,7 @@ def from_browser(headers: Iterable[tuple[str, str]], own_origin: str) -> Browser
         cookie=cookie(sent, cookie_name(own_origin, SESSION)),
         half=cookie(sent, cookie_name(own_origin, HALF)),
         oidc=cookie(sent, cookie_name(own_origin, OIDC)),
+        asked=cookie(sent, cookie_name(own_origin, ASKED)),
         csrf=told.get(CSRF_HEADER.lower(), ""),
         same_origin=is_same_origin(told, own_origin),
     )

@@ -18,6 +18,7 @@ class Browser(Struct, frozen=True):
     """Whether it says that a page of ours asked; false too where it says nothing."""
     half: str = ""
     oidc: str = ""
+    asked: str = ""
 
 
 class Whoever(Struct):

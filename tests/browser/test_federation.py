@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import expect
 
+from control.crypto import challenge_of, mark_of
 from tests.browser.conftest import Visiting
 from tests.browser.estate import Estate
 from tests.browser.visit import NARROW, PATIENCE, Visit
@@ -69,6 +70,23 @@ def shows_anew(window: Visit) -> None:
     assert after["name"] == "ann"
 
 
+def for_a_program(window: Visit) -> None:
+    """A page asks before a program on the machine gets a session; no is told it, yes goes on."""
+    challenge = challenge_of("v" * 43)
+    query = f"organization=acme&challenge={challenge}&port=4711"
+    window.page.route("http://127.0.0.1:4711/**", lambda route: route.fulfill(body="brought"))
+    for answer, brought in (("No", "error=declined"), ("Yes, sign it in", "code=fhs_")):
+        window.open(f"/api/v1/oidc/program?{query}")
+        window.heading("Let a program sign in as you?")
+        window.see(mark_of(challenge))
+        assert window.findings() == []
+        assert window.overflow <= 0
+        press(window, answer)
+        window.see("brought")
+        assert window.page.url.startswith(f"http://127.0.0.1:4711/?{brought}")
+    window.open("/")
+
+
 def test_a_provider_is_taken_used_and_taken_away(
     visit: Visiting, estate: Estate, issuer: str
 ) -> None:
@@ -104,6 +122,7 @@ def test_a_provider_is_taken_used_and_taken_away(
         assert "code=" not in guest.page.url
         shows_anew(guest)
 
+        for_a_program(guest)
         press(owner, "Take it away…")
         owner.page.get_by_role("dialog").get_by_role("button", name="Take away").click()
         owner.page.get_by_role("button", name="Take this provider").wait_for()

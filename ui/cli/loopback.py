@@ -48,7 +48,10 @@ class Loopback:
         """What the browser brings, once it was sent there. Raises `CliError`."""
         import trio
 
+        from control.crypto import mark_of
+
         tell(f"opening a browser; or open this yourself, on this machine:\n{url}")
+        tell(f"say yes there if it shows: {mark_of(self._challenge)}")
         webbrowser.open(url)
         said = trio.run(_wait, self._listener)
         if refused := _word(said.get("error", "")):

@@ -1,6 +1,8 @@
 """Signing in from the command line at a real provider, by a browser on the same machine."""
 
+import re
 import sys
+from html import unescape
 from pathlib import Path
 from threading import Thread
 from urllib.parse import parse_qs, urlsplit
@@ -8,50 +10,39 @@ from urllib.parse import parse_qs, urlsplit
 import httpx2
 import pytest
 
-from control.crypto import challenge_of
+from control.crypto import challenge_of, mark_of
 from tests.acceptance.agent import freehold
 from tests.acceptance.control.plane import Plane
 from tests.acceptance.control.test_oidc import issuer, plane
+from tests.oidc import lone
+from tests.oidc.lone import walk
 
 __all__ = ["issuer", "plane"]
 
 VERIFIER = "fhv_" + "v" * 43
-# A browser without a screen: it keeps cookies of one host and goes where it is sent.
-BROWSER = """
-import sys, httpx2
-at = sys.argv[1]
-with httpx2.Client() as http:
-    for _ in range(9):
-        reply = http.get(at)
-        at = reply.headers.get("location", "")
-        if not at:
-            break
-        at = str(reply.url.join(at))
-        if "/auth?" in at:
-            at += "&login_hint=u-ann"
-"""
+LONE = Path(lone.__file__)
 
 
 @pytest.fixture
 def home(tmp_path: Path) -> dict[str, str]:
     """An environment of its own, in which that browser is the one that opens."""
-    script = tmp_path / "browser.py"
-    script.write_text(BROWSER)
-    return {"HOME": str(tmp_path), "BROWSER": f"{sys.executable} {script} %s"}
+    return {"HOME": str(tmp_path), "BROWSER": f"{sys.executable} {LONE} %s u-ann"}
 
 
-def brought(plane: Plane, account: str, challenge: str, port: int = 4711) -> dict[str, list[str]]:
+def begun(plane: Plane, challenge: str, org: str = "acme", port: int = 4711) -> str:
+    """Where a program sends the browser."""
+    place = f"{plane.address}/api/v1/oidc/program"
+    return f"{place}?organization={org}&challenge={challenge}&port={port}"
+
+
+def brought(
+    plane: Plane, account: str, challenge: str, org: str = "acme", answer: str = "yes"
+) -> dict[str, list[str]]:
     """Go through the provider as this account: what the program's port would be asked."""
-    at = f"{plane.address}/api/v1/oidc/program?organization=acme&challenge={challenge}&port={port}"
     with httpx2.Client() as http:
-        for _ in range(9):
-            reply = http.get(at)
-            at = str(reply.url.join(reply.headers["location"]))
-            if at.startswith(f"http://127.0.0.1:{port}/"):
-                return parse_qs(urlsplit(at).query)
-            if "/auth?" in at:
-                at += f"&login_hint={account}"
-    raise AssertionError(at)
+        at = walk(http, begun(plane, challenge, org), account, answer, "http://127.0.0.1:4711/")
+    assert at.startswith("http://127.0.0.1:4711/"), at
+    return parse_qs(urlsplit(at).query)
 
 
 def test_the_command_signs_in(plane: Plane, issuer: str, home: dict[str, str]) -> None:
@@ -96,10 +87,61 @@ def test_the_code_is_for_who_began_and_once(plane: Plane, issuer: str) -> None:
 def test_a_refusal_goes_back_to_the_program(plane: Plane, issuer: str) -> None:
     """Which waits for it: who has no account, an organization that has no provider."""
     assert brought(plane, "u-out", challenge_of(VERIFIER)) == {"error": ["oidc_no_account"]}
+    told = brought(plane, "u-ann", challenge_of(VERIFIER), org="other")
+    assert told == {"error": ["not_found"]}
+
+
+def test_one_may_say_no(plane: Plane, issuer: str) -> None:
+    """The program hears of it, and the provider of nothing."""
+    told = brought(plane, "u-ann", challenge_of(VERIFIER), answer="no")
+    assert told == {"error": ["declined"]}
+
+
+def test_the_command_hears_the_no(plane: Plane, issuer: str, tmp_path: Path) -> None:
+    """And ends."""
+    browser = f"{sys.executable} {LONE} %s u-ann no"
+    told = {"HOME": str(tmp_path), "BROWSER": browser, "FREEHOLD_CONTROL_ADDR": plane.address}
+    done = freehold("fleet", "login", "acme", environment=told)
+    assert done.returncode != 0
+    assert "declined" in done.stderr
+
+
+def test_nobody_is_signed_in_for_a_program_unasked(plane: Plane, issuer: str) -> None:
+    """Whoever is sent there sees who asks; only that browser, on that page, can say yes."""
+    challenge = challenge_of(VERIFIER)
+    at = begun(plane, challenge, org="acme%3Cb%3E")
     with httpx2.Client() as http:
-        at = f"{plane.address}/api/v1/oidc/program?organization=other&port=4711&challenge="
-        reply = http.get(at + challenge_of(VERIFIER))
-    assert reply.headers["location"] == "http://127.0.0.1:4711/?error=not_found"
+        shown = http.get(at)
+        assert shown.status_code == 200
+        assert "set-cookie" in shown.headers
+        assert "freehold-oidc" not in str(http.cookies)
+        for word in ("127.0.0.1, port 4711", "acme&lt;b&gt;", mark_of(challenge)):
+            assert word in shown.text, word
+        policy = shown.headers["content-security-policy"]
+        assert "default-src 'none'" in policy
+        assert "frame-ancestors 'none'" in policy
+        assert "<script" not in shown.text
+        shown = http.get(begun(plane, challenge))
+        [yes] = [
+            unescape(each) for each in re.findall('action="([^"]*answer=yes[^"]*)"', shown.text)
+        ]
+        ours = {"Origin": plane.address, "Sec-Fetch-Site": "same-origin"}
+        place = plane.address + yes
+        foreign = ours | {"Sec-Fetch-Site": "cross-site"}
+        other = place.replace("port=4711", "port=4712")
+        assert other != place
+        with httpx2.Client() as stranger:  # it was not asked
+            refused = [stranger.post(place, headers=ours)]
+        refused += [
+            http.get(place),
+            http.post(place),
+            http.post(place, headers=foreign),
+            http.post(other, headers=ours),
+            http.post(place.replace(challenge, "c" * 43), headers=ours),
+        ]
+        assert [reply.status_code for reply in refused] == [403, 405, 403, 403, 403, 403]
+        assert http.post(place, headers=ours).status_code == 200
+        assert http.post(place, headers=ours).status_code == 403  # once
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx2
 import pytest
 
-from control.crypto import challenge_of
+from control.crypto import challenge_of, mark_of
 from ui.cli import loopback as module
 from ui.cli.errors import CliError
 from ui.cli.loopback import Loopback, loopback
@@ -56,6 +56,16 @@ def test_a_browser_brings_the_code(monkeypatch: pytest.MonkeyPatch) -> None:
         assert waiting.verifier not in str(query)
         assert waiting.code(waiting.address(CONTROL, "acme")) == "fhs_1"
         assert len(waiting.verifier) >= 43
+
+
+def test_what_to_compare_is_shown(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The page that asks has it too; it follows from the challenge."""
+    brings(monkeypatch, "/?code=fhs_1")
+    with loopback() as waiting:
+        waiting.code(waiting.address(CONTROL, "acme"))
+        assert mark_of(challenge_of(waiting.verifier)) in capsys.readouterr().err
 
 
 def test_a_refusal_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
