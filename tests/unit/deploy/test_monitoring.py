@@ -1,5 +1,6 @@
 """Rules and dashboard as Prometheus' own tools see them; every metric in them is one we have."""
 
+import copy
 import json
 import re
 import subprocess
@@ -9,6 +10,9 @@ from typing import Any
 
 import pytest
 import yaml
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.cog.plugins import register_default_plugins
+from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from actors.tree import MailboxStats, Node
 from control.metrics import Metrics as ControlMetrics
@@ -84,6 +88,34 @@ def test_every_metric_is_one_we_have(where: str) -> None:
     used = set(OURS.findall(text))
     assert used
     assert used <= exposed()
+
+
+def lost(given: Any, kept: Any, place: str = "") -> list[str]:
+    """Where `kept` has not what is `given`."""
+    if isinstance(given, dict) and isinstance(kept, dict):
+        inner = (lost(value, kept.get(key), f"{place}/{key}") for key, value in given.items())
+        return [one for some in inner for one in some]
+    if isinstance(given, list) and isinstance(kept, list) and len(given) == len(kept):
+        pairs = enumerate(zip(given, kept, strict=True))
+        return [one for i, (a, b) in pairs for one in lost(a, b, f"{place}/{i}")]
+    return [] if given == kept else [place]
+
+
+def through_grafana(dashboard: Any) -> list[str]:
+    """What Grafana's own types (its Foundation SDK, made of its schemas) do not know of it."""
+    read = Dashboard.from_json(copy.deepcopy(dashboard))
+    return lost(dashboard, json.loads(json.dumps(read, cls=JSONEncoder)))
+
+
+def test_grafana_knows_every_word_of_the_dashboard() -> None:
+    """Nothing is lost on the way through its types; what is misspelt would be."""
+    register_default_plugins()
+    assert through_grafana(DASHBOARD) == []
+    wrong = copy.deepcopy(DASHBOARD)
+    for part in (wrong, wrong["panels"][0], wrong["panels"][0]["targets"][0]):
+        part["misspelt"] = True
+    wrong["panels"][1].setdefault("options", {})["misspelt"] = True
+    assert len(through_grafana(wrong)) == 4
 
 
 def test_the_dashboard_is_whole() -> None:
