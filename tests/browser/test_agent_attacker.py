@@ -3,12 +3,17 @@
 How they got in, and what else an attacker tries, is in tests/acceptance/native/test_attacker.py.
 """
 
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
 from playwright.sync_api import Browser, expect
 
 from tests.acceptance.agent import Agent
 from tests.acceptance.declared import hostile
 from tests.acceptance.link.estate import until
-from tests.acceptance.native.attack import FREE, plant, put
+from tests.acceptance.native.attack import FREE, found, plant, put
 from tests.browser.conftest import Looking
 from tests.browser.estate import Estate
 from tests.browser.keyboard import still
@@ -33,6 +38,24 @@ EVERYTHING = {"effect": "allow", "paths": ["*"], "capabilities": ["*"]}
 _TEXTS = """() => [document.body.innerText,
     ...[...document.querySelectorAll("input, textarea, [title]")].map(e => e.value ?? e.title)
 ].join("\\n")"""
+_EVIL = """<!doctype html><body></body><script>
+    const say = word => document.body.append(word + " ");
+    const all = {credentials: "include"};
+    const frame = document.createElement("iframe");
+    frame.src = "http://AGENT/";
+    document.body.append(frame);
+    (async () => {
+        await fetch("http://AGENT/api/v1/system/seal", {...all, method: "POST", mode: "no-cors"});
+        say("sent");
+        await new Promise(done => {
+            const socket = new WebSocket("ws://AGENT/api/v1/live");
+            socket.onopen = () => done(say("opened"));
+            socket.onerror = () => done(say("refused"));
+        });
+        await fetch("http://AGENT/api/v1/secrets/secret/app/db", all)
+            .then(() => say("read"), () => say("read-nothing"));
+    })();
+</script>"""
 expect.set_options(timeout=PATIENCE)
 
 
@@ -78,6 +101,45 @@ def test_what_a_control_plane_sends_is_text(chromium: Browser, estate: Estate) -
         plane.want(200, "PUT", f"{at}/targets", {"targets": []})
     assert DESCRIBED in seen
     assert RULED in seen
+
+
+def test_another_program_of_this_machine_gets_nowhere(look: Looking, agent: Agent) -> None:
+    """A page of another port is of the same site, so the cookie comes along: refused, on record."""
+    with look() as window, elsewhere(_EVIL.replace("AGENT", f"127.0.0.1:{agent.port}")) as address:
+        page = window.page
+        with page.expect_console_message(lambda told: "frame-ancestors" in told.text):
+            page.goto(address)  # nothing of ours is shown inside another page
+        expect(page.locator("body")).to_have_text("sent refused read-nothing")
+        window.faults.clear()  # what the browser says of all that
+        window.open("/health")
+        window.see("Live")
+    refused = found(agent, "operation=session.refuse&result=denied")
+    assert {event["path"] for event in refused} == {"sys/seal", "sys/live", "secret/app/db"}
+    assert {event["code"] for event in refused} == {"csrf"}
+    assert found(agent, "operation=system.seal") == []
+
+
+@contextmanager
+def elsewhere(page: str) -> Iterator[str]:
+    """A server of somebody else's on this machine, with one page; its address."""
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            """The page, whatever is asked for."""
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html")
+            self.end_headers()
+            self.wfile.write(page.encode())
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its name
+            """Nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server, ThreadPoolExecutor(1) as threads:
+        threads.submit(server.serve_forever)
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/"
+        finally:
+            server.shutdown()
 
 
 def effective(agent: Agent, token: str) -> bool:
