@@ -128,6 +128,7 @@ def _measured(plane: Plane, crowd: Clients, agents: int, lengths: Lengths, say: 
     mark = Mark.now(plane, crowd)
     crowd.begin(do="applied", version=version, within=APPLIED_WITHIN)
     plane.roll_out(version)
+    answered = time.monotonic() - mark.at
     answers = crowd.answers(APPLIED_WITHIN)
     times = [each - mark.at for each in merged(answers, "times")]
     push = mark.until(mark.at + latest(times))
@@ -145,6 +146,8 @@ def _measured(plane: Plane, crowd: Clients, agents: int, lengths: Lengths, say: 
         trip=Spread.of(merged(beats, "trips")),
         policy=Spread.of(times),
         push=push,
+        answered=answered,
+        first=min(times),
         losses=losses(answers),
         warnings=plane.warnings(),
         clients=crowd.resident(),

@@ -67,6 +67,10 @@ class Found:
     policy: Spread
     push: Window
     """From the request to the last agent's word."""
+    answered: float = 0.0
+    """Seconds until the request for the roll-out was."""
+    first: float = 0.0
+    """Seconds until the first agent's word: what is left is the pace of the fan-out."""
     losses: Mapping[str, int] = field(default_factory=dict)
     warnings: int = 0
     clients: int = 0

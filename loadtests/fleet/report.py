@@ -41,6 +41,10 @@ TOTALS: Final[Sequence[Row]] = (
     ("heartbeats a second", lambda f: f"{f.beats_a_second:,.0f} at {f.beating.share:.0%} CPU"),
     ("ten heartbeats and a ping: p50, p99, longest", lambda f: _spread(f.trip, 1e3, "ms")),
     ("policy applied by all: p50, p99, longest", lambda f: _spread(f.policy, 1, "s")),
+    (
+        "request answered, policy applied by the first",
+        lambda f: f"{f.answered:.2f} s, {f.first:.2f} s",
+    ),
     ("CPU for it", lambda f: f"{f.push.cpu:.1f} s, {f.push.clients:.1f} s"),
     ("linked, shown as applied", lambda f: f"{f.linked:,}, {f.shown_applied:,}"),
     ("connections lost or refused", lambda f: _losses(f.losses)),

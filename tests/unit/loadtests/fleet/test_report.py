@@ -11,6 +11,7 @@ def found(agents: int, **losses: int) -> Found:
         connect=Window(seconds=12.34, cpu=2.0), rest=Window(seconds=10.0, cpu=0.2),
         beating=Window(seconds=5.0, cpu=4.0), beats=10_000, trip=Spread.of([0.25]),
         policy=Spread.of([1.0, 2.5]), push=Window(seconds=2.5, cpu=1.5), losses=losses,
+        answered=0.05, first=0.5, clients=64 << 20, took=99.6,
     )  # fmt: skip
 
 
@@ -28,4 +29,7 @@ def test_times_have_their_units() -> None:
     text = page([found(100)], {"processor": "2 cores"})
     assert "| policy applied by all: p50, p99, longest | 1.00, 2.50, 2.50 s |" in text
     assert "| ten heartbeats and a ping: p50, p99, longest | 250, 250, 250 ms |" in text
+    assert "| request answered, policy applied by the first | 0.05 s, 0.50 s |" in text
+    assert "| the whole run, with enrolling them | 100 s |" in text
+    assert "| resident, all clients | 64 MiB |" in text
     assert "Machine: processor: 2 cores." in text
