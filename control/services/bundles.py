@@ -4,6 +4,7 @@ Versions of one agent's bundles only grow, each names the hash of the one before
 is ahead of us (our database came from a backup) gets a version above its own.
 """
 
+import logging
 from collections.abc import Mapping
 from typing import Final
 
@@ -17,8 +18,14 @@ from control.store.rows import Tx
 from protocols.instant import SECOND
 from protocols.link.bundle import NO_BUNDLE, Bundle, PolicySigner, hash_of, sign_bundle
 from protocols.link.fields import SIGNATURE_SIZE
+from protocols.link.limits import MAX_BUNDLE, MAX_RULES
+
+log: Final = logging.getLogger("freehold.control.policies")
 
 _MILLI: Final = 10**6
+AROUND: Final = 512
+"""More than the bytes of a bundle beside its rules: names of at most 64, hashes and numbers."""
+HEAD: Final = 5  # bytes before a rule in msgpack, at most
 EARLY: Final = 300 * SECOND
 """A bundle is valid from before now on, for agents whose clock is behind (the link's bound)."""
 
@@ -33,14 +40,25 @@ class Terms(Struct, frozen=True):
 def assign(
     tx: Tx, terms: Terms, org: str, wanted: Mapping[str, dict[str, int]], *, now: int
 ) -> list[Assignment]:
-    """Store the next bundle of each agent (vault → contents) that should have another one."""
+    """Store the next bundle of each agent (vault → contents) that should have another one.
+
+    Who should have more than a bundle holds keeps the one that he has (`Rollouts.start` refuses
+    what makes it so; tags and targets can, too): he is in nobody else's way.
+    """
     known = {row.vault: row for row in policies.standings_among(tx, org, list(wanted))}
     documents = Documents(tx, org)
-    made = []
+    made, full = [], []
     for vault, contents in wanted.items():
         last = known.get(vault) or _nothing(org, vault)
-        if last.contents != contents:
+        if last.contents == contents:
+            continue
+        if documents.fit(contents):
             made.append(_next(documents, terms, last, contents, now=now))
+        else:
+            full.append(vault)
+    if full:
+        told = "%d agents of %s should have more policies than a bundle holds, %s among them"
+        log.warning(told, len(full), org, full[0])
     policies.put_assignments(tx, *made)
     return made
 
@@ -65,6 +83,12 @@ class Documents:
     def of(self, contents: dict[str, int]) -> tuple[bytes, ...]:
         """UTF-8 JSON of each policy, by name."""
         return tuple(self._encoded(name, number) for name, number in sorted(contents.items()))
+
+    def fit(self, contents: dict[str, int]) -> bool:
+        """Whether a bundle can hold them."""
+        if len(contents) > MAX_RULES:
+            return False
+        return sum(len(one) + HEAD for one in self.of(contents)) + AROUND <= MAX_BUNDLE
 
     def _encoded(self, name: str, number: int) -> bytes:
         found = self._found.get((name, number))

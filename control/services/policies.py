@@ -28,6 +28,9 @@ UNTIMELY: Final = (str(PolicyReason.NOT_YET_VALID), str(PolicyReason.EXPIRED))
 PATIENCE: Final = 300 * SECOND
 """Until a bundle that was refused for its time is signed anew."""
 CHUNK: Final = 200  # agents of one transaction: signing them holds the writer for about 20 ms
+MAX_AHEAD: Final = 1_000_000
+"""Versions that an agent may have above ours: our database came from a backup. Nobody was ever
+given more, and who is believed them leaves no version for the next bundle."""
 MAX_POLICIES: Final = 200  # of one organization; an agent's bundle holds at most 500 documents
 
 
@@ -122,14 +125,23 @@ class Policies:
         self.bell.ring()
 
     async def catch_up(self) -> None:
-        """Do what is due. Raises `UnavailableError`; what was not done is due again."""
+        """Do what is due. Raises `UnavailableError`; what was not done is due again.
+
+        An organization where that fails is in nobody else's way: it is told at the end.
+        """
+        failed: Exception | None = None
         for org in sorted(self._due):
             self._due.discard(org)
             try:
                 await self.refresh(org)
+            except Exception as error:  # noqa: BLE001  # raised below, when the others are done
+                self._due.add(org)
+                failed = failed or error
             except BaseException:
                 self._due.add(org)
                 raise
+        if failed is not None:
+            raise failed
 
     async def refresh(self, org: str) -> int:
         """Give each agent the bundle that it should have; how many got another one.
@@ -200,16 +212,19 @@ class Policies:
 
     def reports(self, tx: Tx, told: Sequence[tuple[Standing, "Report"]]) -> list[Standing]:
         """What many agents say, each once, of what they stand at; where they stand then."""
-        noted = [
-            self._above(tx, row, report) if report.is_ahead_of(row) else _noted(row, report)
-            for row, report in told
-        ]
-        policies.put_reports(tx, noted)
-        return noted
+        after = [self._after(tx, row, report) for row, report in told]
+        changed = [new for new, (row, _) in zip(after, told, strict=True) if new is not row]
+        policies.put_reports(tx, changed)
+        return after
 
     def tell(self, *rows: Standing) -> None:
         """Publish bundles and outcomes that are stored."""
         self._bus.publish(*(Event(Topic.POLICY, a.org, a.vault, a.version) for a in rows))
+
+    def _after(self, tx: Tx, row: Standing, told: "Report") -> Standing:
+        if told.is_nonsense(row):
+            return row
+        return self._above(tx, row, told) if told.is_ahead_of(row) else _noted(row, told)
 
     def _above(self, tx: Tx, row: Standing, told: "Report") -> Standing:
         applied = max(told.in_force(row), told.version)
@@ -244,6 +259,10 @@ class Report(msgspec.Struct, frozen=True):
     def is_ahead_of(self, row: Standing) -> bool:
         """Whether the agent has what we do not know of: our database came from a backup."""
         return max(self.version, self.in_force(row)) > row.version
+
+    def is_nonsense(self, row: Standing) -> bool:
+        """Whether the agent cannot have been given that version."""
+        return self.version > max(row.version, row.applied) + MAX_AHEAD
 
     def in_force(self, row: Standing) -> int:
         """The version that the agent enforces after this."""

@@ -8,16 +8,18 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from actors import World
-from control.errors import ConflictError, NotFoundError
+from control.errors import ConflictError, NotFoundError, ValidationError
 from control.model.policies import Outcome, Plan, Policy, Rollout, RolloutState
 from control.model.records import Alert, Severity
 from control.services.alerts import Alerts
+from control.services.bundles import Documents
 from control.services.policies import Policies, require_policy, require_version
 from control.services.rollout import Next, Progress, judge, reached, steps, tally
-from control.services.wanting import targeted
+from control.services.wanting import contents, targeted
 from control.store import agents, policies, records
 from control.store.rows import Tx
 from control.store.store import Store
+from protocols.link.limits import MAX_BUNDLE, MAX_RULES
 
 Step = Callable[[Tx, Rollout], Rollout]
 
@@ -57,7 +59,11 @@ class Rollouts:
         self._seen: dict[str, Seen] = {}
 
     async def start(self, org: str, name: str, version: int, plan: Plan, by: str) -> Rollout:
-        """Begin with the first step. One policy has one open roll-out at a time."""
+        """Begin with the first step. One policy has one open roll-out at a time.
+
+        Raises `ValidationError` (`bundle_too_large`) for what some agent's bundle would not hold.
+        """
+        await self._store.read(partial(_need_room, org, name, version))
         now, rollout_id = self._world.now(), self._world.new_id()
 
         def change(tx: Tx) -> Rollout:
@@ -223,12 +229,31 @@ def progress(tx: Tx, rollout: Rollout) -> Progress:
     within = reached(rollout, every)
     having = {
         vault: outcome
-        for vault, outcome, contents in policies.outcomes(tx, rollout.org)
-        if contents.get(rollout.policy) == rollout.version
+        for vault, outcome, having in policies.outcomes(tx, rollout.org)
+        if having.get(rollout.policy) == rollout.version
     }
     counted = tally(having[vault] for vault in within if vault in having)
     waited = counted.wanted + len(within - having.keys())
     return replace(counted, wanted=waited, total=len(every))
+
+
+def _need_room(org: str, name: str, version: int, tx: Tx) -> None:
+    """Raises as `start`: what no agent can be sent would be waited for for good."""
+    policy = require_policy(tx, org, name)
+    require_version(tx, org, name, version)
+    members = agents.members(tx, org)
+    wanted = contents(policies.policies_of(tx, org), policies.open_rollouts(tx, org), members)
+    documents, seen = Documents(tx, org), set[tuple[tuple[str, int], ...]]()
+    for vault in targeted(policy, members):
+        wish = {**wanted[vault], name: version}
+        key = tuple(sorted(wish.items()))
+        if key not in seen and not documents.fit(wish):
+            raise ValidationError(
+                "bundle_too_large",
+                f"with it the policies of {vault} are more than a bundle holds "
+                f"({MAX_BUNDLE >> 10} KiB, {MAX_RULES} policies): make them smaller",
+            )
+        seen.add(key)
 
 
 def _glance(org: str, now: float, tx: Tx) -> Seen:

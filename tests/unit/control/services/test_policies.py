@@ -7,16 +7,20 @@ import sqlalchemy as sa
 
 from actors.testing import FakeWorld
 from control.api.plane import Plane
-from control.errors import NotFoundError, ValidationError
+from control.errors import NotFoundError, UnavailableError, ValidationError
+from control.model.agents import Life, newcomer
 from control.model.documents import Document
+from control.model.people import Organization
 from control.model.policies import Outcome, Plan, Target
-from control.services.policies import Report
+from control.services.policies import MAX_AHEAD, Report
+from control.store import agents, people
 from control.store.lease import SoleLease
 from control.store.rows import Tx
 from control.store.tables import bundle_bodies
 from protocols.link.bundle import Bundle
 from protocols.link.codec import decode
 from protocols.link.fields import SIGNATURE_SIZE
+from protocols.link.limits import MAX_BUNDLE
 from tests.unit.control.fleet import enrolled
 
 
@@ -166,3 +170,115 @@ async def test_rules_that_no_bundle_has_any_more_go(plane: Plane, world: FakeWor
 def shared(tx: Tx) -> int:
     """How many rules are stored apart."""
     return len(tx.execute(sa.select(bundle_bodies.c.digest)).all())
+
+
+@pytest.mark.parametrize("ahead", [2**63 - 1, 2**63 - 3, MAX_AHEAD + 2])
+async def test_no_agent_stops_its_organizations_policies(
+    plane: Plane, world: FakeWorld, ahead: int
+) -> None:
+    """By a version that nobody can have given it, above which there soon is none any more."""
+    await enrolled(plane, world, "v1", "v2")
+    await plane.policies.write("acme", "p", Document(), "", "ann")
+    await plane.policies.point("acme", "p", (Target(all=True),))
+    await plane.rollouts.start("acme", "p", 1, Plan(), "ann")
+    await plane.policies.catch_up()
+    row = await plane.policies.standing("acme", "v1")
+    assert row is not None
+    for applied in (True, False):
+        report = Report(ahead, applied=applied, reason="x", now=world.now())
+        told = [(row, report)]
+        assert await plane.store.write(lambda tx, told=told: plane.policies.reports(tx, told)) == [
+            row
+        ]
+    await plane.policies.write("acme", "q", Document(), "", "ann")
+    await plane.policies.point("acme", "q", (Target(all=True),))
+    await plane.rollouts.start("acme", "q", 1, Plan(), "ann")
+    await plane.policies.catch_up()
+    found = await plane.policies.status("acme")
+    assert [(each.vault, each.version) for each in found] == [("v1", 2), ("v2", 2)]
+
+
+async def test_an_agent_is_followed_as_far_as_a_backup_can_lack(
+    plane: Plane, world: FakeWorld
+) -> None:
+    """It gets a version above its own, with a gap."""
+    await enrolled(plane, world, "v1")
+    await plane.policies.write("acme", "p", Document(), "", "ann")
+    await plane.policies.point("acme", "p", (Target(all=True),))
+    await plane.rollouts.start("acme", "p", 1, Plan(), "ann")
+    await plane.policies.catch_up()
+    row = await plane.policies.standing("acme", "v1")
+    assert row is not None
+    report = Report(MAX_AHEAD + 1, applied=True, reason="", now=world.now())
+    await plane.store.write(lambda tx: plane.policies.reports(tx, [(row, report)]))
+    found = await plane.policies.standing("acme", "v1")
+    assert found is not None
+    assert (found.version, found.applied) == (MAX_AHEAD + 3, MAX_AHEAD + 1)
+
+
+LARGE = Document(description="x" * (MAX_BUNDLE // 4))
+"""Three of them fit into a bundle, the fourth does not."""
+THREE = {"a": 1, "b": 1, "c": 1}
+
+
+async def test_an_agent_whose_bundle_is_full_is_in_nobodys_way(
+    plane: Plane, world: FakeWorld
+) -> None:
+    """It keeps what it has; others of its organization get theirs, and later organizations too."""
+    await plane.store.write(
+        lambda tx: people.add_organization(tx, Organization("zeta", "zeta", world.now()))
+    )
+    row = newcomer("zeta", "v1", Life.ACTIVE, now=world.now())
+    await plane.store.write(lambda tx: agents.add_agent(tx, row))
+    await enrolled(plane, world, "v1")
+    for org, name in (*(("acme", name) for name in (*THREE, "q")), ("zeta", "p")):
+        await plane.policies.write(org, name, LARGE, "", "ann")
+        target = Target(vault="v2") if name == "q" else Target(all=True)
+        await plane.policies.point(org, name, (target,))
+        await plane.rollouts.start(org, name, 1, Plan(), "ann")
+    await enrolled(plane, world, "v2")  # it is meant by all four
+    await enrolled(plane, world, "v3")
+    for org in ("acme", "zeta"):
+        plane.policies.due(org)
+    await plane.policies.catch_up()
+    found = await plane.policies.status("acme")
+    assert [(each.vault, each.contents) for each in found] == [("v1", THREE), ("v3", THREE)]
+    assert len(await plane.policies.status("zeta")) == 1
+
+
+async def test_an_organization_that_fails_is_in_nobodys_way(
+    plane: Plane, world: FakeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The others are served, it is due again, and the failure is told."""
+    done: list[str] = []
+
+    async def refresh(org: str) -> int:
+        if org == "acme":
+            raise UnavailableError("store_busy", "not now")
+        done.append(org)
+        return 0
+
+    monkeypatch.setattr(plane.policies, "refresh", refresh)
+    for org in ("acme", "zeta"):
+        plane.policies.due(org)
+    for _ in range(2):
+        with pytest.raises(UnavailableError, match="store_busy"):
+            await plane.policies.catch_up()
+    assert done == ["zeta"]
+
+
+async def test_what_no_bundle_holds_is_not_rolled_out(plane: Plane, world: FakeWorld) -> None:
+    """Alone or with the other policies of an agent; for others it is."""
+    await enrolled(plane, world, "v1", "v2")
+    for name in (*THREE, "q"):
+        await plane.policies.write("acme", name, LARGE, "", "ann")
+    for name in THREE:
+        await plane.policies.point("acme", name, (Target(vault="v1"),))
+        await plane.rollouts.start("acme", name, 1, Plan(), "ann")
+    await plane.policies.point("acme", "q", (Target(vault="v1"),))
+    with pytest.raises(ValidationError, match="bundle_too_large"):
+        await plane.rollouts.start("acme", "q", 1, Plan(), "ann")
+    await plane.policies.point("acme", "q", (Target(vault="v2"),))
+    await plane.rollouts.start("acme", "q", 1, Plan(), "ann")
+    await plane.policies.catch_up()
+    assert len(await plane.policies.status("acme")) == 2
