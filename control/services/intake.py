@@ -37,6 +37,10 @@ Events: TypeAlias = Sequence[Event]
 Effect: TypeAlias = Callable[[Tx, Link], Events]
 
 _MILLI: Final = 10**6
+DAY: Final = 86_400 * SECOND
+MOST_ALERTS: Final = 1_000
+"""Of one agent and kind within a day, as many as secrets that it keeps in mind as expiring. Alerts
+stay until a person has seen them. By kind, so that no flood of one hides another."""
 _NOTICES: Final = {
     "fork": NotificationCode.AUDIT_FORK,
     "rollback": NotificationCode.AUDIT_ROLLBACK,
@@ -354,6 +358,11 @@ def _raise(
     subject: str = "",
 ) -> Events:
     org, vault = link.org, link.vault
+    raised = records.count_alerts(tx, org, vault, code, mark.now - DAY)
+    if raised >= MOST_ALERTS:
+        return ()
+    if raised == MOST_ALERTS - 1:
+        told += " (the last of these that is put on record within a day)"
     alert = Alert(mark.id, org, vault, code, severity, told, mark.now, "", 0, subject)
     records.add_alerts(tx, alert)
     return (Event(Topic.ALERT, link.org, link.vault, mark.id),)

@@ -13,6 +13,12 @@ from control.store.rows import Tx, add, every, first, key_of, put
 from control.store.tables import alerts, audit, witnessed
 
 _CHECKPOINT: Final = key_of(witnessed)
+_RAISED: Final = sa.select(sa.func.count()).where(
+    alerts.c.org == sa.bindparam("org"),
+    alerts.c.vault == sa.bindparam("vault"),
+    alerts.c.at > sa.bindparam("since", type_=sa.BigInteger()),
+    alerts.c.code == sa.bindparam("code"),
+)
 _SAID: Final = (alerts.c.vault, alerts.c.code, alerts.c.message, alerts.c.note)
 
 
@@ -20,6 +26,13 @@ def add_alerts(tx: Tx, *rows: Alert) -> None:
     """Add alerts, and have people told of them."""
     add(tx, alerts, *rows)
     post(tx, *(notice_of(row) for row in rows))
+
+
+def count_alerts(tx: Tx, org: str, vault: str, code: str, since: int) -> int:
+    """How many of this kind an agent has raised after that instant."""
+    return int(
+        tx.execute(_RAISED, {"org": org, "vault": vault, "code": code, "since": since}).scalar_one()
+    )
 
 
 def alert(tx: Tx, org: str, alert_id: str) -> Alert | None:

@@ -244,6 +244,7 @@ alerts: Final = _table(
     name("subject"),
     prose("note"),
     sa.Index("ix_alerts_at", "org", "at"),
+    sa.Index("ix_alerts_vault", "org", "vault", "at"),
 )
 audit: Final = _table(
     "audit",

@@ -10,6 +10,7 @@ from control.api.plane import Plane
 from control.model.links import Link
 from control.model.policies import Outcome, PolicyVersion
 from control.model.records import Alert
+from control.services import intake as module
 from control.services.bundles import Terms, assign
 from control.services.events import Event, Topic
 from control.services.intake import Arrived, Effect, Intake, Told, figures
@@ -289,3 +290,28 @@ async def test_a_result_of_nobodys_command_is_nothing(plane: Plane, intake: Inta
     """An agent cannot answer for another one, or for what was never asked."""
     told = m.CommandResult(command_id=b"c" * 16, outcome=words.CommandOutcome.DONE, at=1)
     assert await take(plane, intake.effect(told)) == []
+
+
+async def test_an_agent_fills_no_disk_with_alerts(
+    plane: Plane, intake: Intake, world: FakeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So many of a kind within a day, the last says so; other kinds are heard, and the next day."""
+    monkeypatch.setattr(module, "MOST_ALERTS", 3)
+
+    async def say(code: words.AlertCode, times: int = 1) -> None:
+        for _ in range(times):
+            said = m.Alert(
+                alert_id=bytes(16), code=code, severity=words.Severity.INFO, raised_at=1,
+                subject=bytes(16), count=1,
+            )  # fmt: skip
+            await take(plane, intake.effect(said))
+            world.advance(1)
+
+    first, second = list(words.AlertCode)[:2]
+    await say(first, 5)
+    assert ["last" in alert.message for alert in await alerts(plane)] == [True, False, False]
+    await say(second)
+    assert len(await alerts(plane)) == 4
+    world.advance(86_400)
+    await say(first)
+    assert len(await alerts(plane)) == 5
