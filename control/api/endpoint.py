@@ -125,6 +125,7 @@ class Endpoints:
         return register
 
 
+FORM: Final = "application/x-www-form-urlencoded"
 NO_CONTENT: Final = 204
 CREATED: Final = 201
 SEE_OTHER: Final = 303

@@ -5,11 +5,12 @@ from urllib.parse import urlencode
 
 from msgspec import Meta, Struct
 
-from control.api.endpoint import NO_CONTENT, SEE_OTHER, Call, Endpoints
+from control.api.endpoint import FORM, NO_CONTENT, SEE_OTHER, Call, Endpoints
 from control.api.page import Page, buttons, page, passage, text
 from control.api.sessions import Opened, opened
 from control.authn.cookies import ASKED, OIDC, check_origin
 from control.authn.federation import LIFE, Program, Returned
+from control.authn.id_token import MAX_TOKEN
 from control.authn.opening import Way
 from control.crypto import csrf_of, mark_of, mint, same
 from control.errors import AuthorizationError, ControlError, ValidationError
@@ -55,12 +56,16 @@ class NewProvider(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ProviderView(Struct, frozen=True):
-    """A provider; its secret is not told. `redirect_uri` is what it has to know of us."""
+    """A provider; its secret is not told. `redirect_uri` is what it has to know of us.
+
+    `logout_uri` is for its back-channel logout, if it has that.
+    """
 
     issuer: str
     client_id: str
     terms: Terms
     redirect_uri: str
+    logout_uri: str
     changed_at: str
 
 
@@ -91,6 +96,12 @@ class Brought(Struct, frozen=True, forbid_unknown_fields=True):
 
     code: Annotated[str, Meta(max_length=64)]
     verifier: Annotated[str, Meta(min_length=43, max_length=128)]
+
+
+class LoggedOut(Struct, frozen=True):
+    """What a provider posts (Back-Channel Logout 1.0, 2.5); more is not looked at."""
+
+    logout_token: Annotated[str, Meta(max_length=MAX_TOKEN)]
 
 
 class Place(Struct, frozen=True):
@@ -227,6 +238,16 @@ async def leave(call: Call) -> Place:
 
 
 @federation.add(
+    "POST", "oidc/logout/{home}",
+    "A provider tells that somebody was signed out there (OpenID Connect Back-Channel Logout 1.0)",
+    public=True, media_type=FORM, body=LoggedOut, unrecorded=("logout_token",), status=NO_CONTENT,
+    errors=(404, 503),
+)  # fmt: skip
+async def signed_out(call: Call, home: str, *, body: LoggedOut) -> None:
+    call.found.caller = await call.plane.federation.logouts.end(home, body.logout_token)
+
+
+@federation.add(
     "GET", _ONE, "The organization's provider; null where people sign in by password alone",
     role=Role.ADMIN, programs=True, returns=ProviderView | None,
 )  # fmt: skip
@@ -277,5 +298,6 @@ def _view(call: Call, row: Provider) -> ProviderView:
         row.client_id,
         row.terms,
         call.plane.federation.redirect(call.visit.own),
+        call.plane.federation.logout_uri(row.org, call.visit.own),
         rfc3339(row.changed_at),
     )

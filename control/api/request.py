@@ -6,7 +6,7 @@ from urllib.parse import parse_qsl
 import msgspec
 from msgspec import Struct
 
-from control.api.endpoint import Endpoint, Nothing
+from control.api.endpoint import FORM, Endpoint, Nothing
 from control.errors import ValidationError
 from control.model.names import is_slug
 
@@ -48,6 +48,10 @@ def path_is_fine(values: dict[str, str]) -> bool:
 def _body(endpoint: Endpoint, body: bytes, content_type: str) -> Any:
     if not body and endpoint.needs_body:
         raise ValidationError("body_missing", "this request needs a body")
+    if endpoint.media_type == FORM:
+        if content_type.partition(";")[0].strip().lower() != FORM:
+            raise ValidationError("media_type", f"the body has to be {FORM}")
+        return _converted(_query(body), endpoint.body, "body")
     if body and content_type.partition(";")[0].strip().lower() not in ("", "application/json"):
         raise ValidationError("media_type", "the body has to be application/json")
     if body.count(b"[") + body.count(b"{") > MAX_BRACKETS or rb"\u0000" in body:

@@ -27,7 +27,7 @@ class Admission:
 
     def __init__(self, store: Store, ends: Endings, world: World) -> None:
         self._store = store
-        self._ends = ends
+        self.ends = ends
         self.world = world
 
     async def admit(self, provider: Provider, claims: dict[str, Any], invitation: str) -> User:
@@ -48,7 +48,7 @@ class Admission:
             return _with_role(tx, user, told, now) if told is not None else (user, [])
 
         user, ended = await self._store.write(change)
-        self._ends.tell(ended)
+        self.ends.tell(ended)
         return user
 
 

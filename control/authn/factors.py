@@ -133,7 +133,8 @@ class Factors:
             if not self.shown(tx, user.org, user.name, code, new.at):
                 return None
             people.drop_token(tx, begun.org, begun.id)
-            wanted = replace(way, acting=begun.acting, trusted=True, factor=True)
+            kept = {"acting": begun.acting, "sid": begun.sid}
+            wanted = replace(way, trusted=True, factor=True, **kept)
             return self._opening.add(tx, user, wanted, new)
 
         made = await self._store.write(change)

@@ -17,6 +17,7 @@ from msgspec import Struct
 from actors import World
 from control.authn.admission import Admission
 from control.authn.id_token import Expected
+from control.authn.logouts import Logouts, sid_of
 from control.authn.opening import Opening, Way
 from control.authn.provider import Client, Providers
 from control.crypto import Sealer, challenge_of, digest_of, mint, same_bytes
@@ -32,6 +33,7 @@ from protocols.instant import SECOND
 LIFE: Final = 600 * SECOND
 MAX_FLOWS: Final = 1000  # of one organization at once; of whoever has most, the oldest gives way
 CALLBACK: Final = "/api/v1/oidc/callback"
+LOGOUT: Final = "/api/v1/oidc/logout"
 HANDED: Final = "program:"
 """What half a session says that a browser brings a program; the program's challenge follows."""
 
@@ -76,6 +78,7 @@ class Federation:
         self._sealer = sealer
         self._providers = providers
         self._admission = admission
+        self.logouts = Logouts(store, providers, admission.ends, world)
         self._opening = opening
         self._world = world
 
@@ -190,9 +193,10 @@ class Federation:
         expected = Expected(provider.issuer, client.id, flow.nonce, self._world.now())
         claims = await self._providers.claims(provider.issuer, token, expected)
         user = await self._admission.admit(provider, claims, flow.invitation)
+        sid = sid_of(provider.issuer, claims)
         if flow.port:
-            return await self._opening.open(user, Way(handed=HANDED + flow.challenge))
-        trusted = Way(way.kind, way.origin, trusted=provider.terms.second_factor)
+            return await self._opening.open(user, Way(handed=HANDED + flow.challenge, sid=sid))
+        trusted = Way(way.kind, way.origin, trusted=provider.terms.second_factor, sid=sid)
         return await self._opening.open(user, trusted)
 
     async def collect(self, code: str, verifier: str, way: Way) -> tuple[str, Token]:
@@ -207,6 +211,10 @@ class Federation:
             return Way(way.kind, way.origin, trusted=trusted)
 
         return await self._opening.exchange(code, HANDED + challenge_of(verifier), whole)
+
+    def logout_uri(self, org: str, own: str) -> str:
+        """Where the provider of `org` tells us that somebody was signed out, at our origin."""
+        return f"{own}{LOGOUT}/{org}"
 
     def redirect(self, own: str) -> str:
         """What a provider has to know of us, at our origin `own`."""

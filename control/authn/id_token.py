@@ -72,6 +72,19 @@ def key_of(keys: list[dict[str, Any]], algorithm: str, kid: str) -> jwt.PyJWK | 
 
 def claims_of(token: str, key: jwt.PyJWK, expected: Expected) -> Claims:
     """Its claims, each that matters checked. Raises `AuthenticationError`."""
+    claims = verified(token, key)
+    check_parties(claims, expected)
+    check_times(claims, expected.now // SECOND)
+    nonce, subject = claims.get("nonce"), claims.get("sub")
+    if not isinstance(nonce, str) or not same(nonce, expected.nonce):
+        raise wrong("nonce")
+    if not isinstance(subject, str) or not 0 < len(subject) <= MAX_SUBJECT or "\0" in subject:
+        raise wrong("sub")
+    return claims
+
+
+def verified(token: str, key: jwt.PyJWK) -> Claims:
+    """What the key has signed, and no claim is checked. Raises `AuthenticationError`."""
     try:
         claims: Claims = jwt.decode(
             token,
@@ -81,19 +94,12 @@ def claims_of(token: str, key: jwt.PyJWK, expected: Expected) -> Claims:
         )
     except (jwt.PyJWTError, ValueError, TypeError):
         raise wrong("its signature does not count") from None
-    _check_parties(claims, expected)
-    _check_times(claims, expected.now // SECOND)
-    nonce, subject = claims.get("nonce"), claims.get("sub")
-    if not isinstance(nonce, str) or not same(nonce, expected.nonce):
-        raise wrong("nonce")
-    if not isinstance(subject, str) or not 0 < len(subject) <= MAX_SUBJECT or "\0" in subject:
-        raise wrong("sub")
     return claims
 
 
 def wrong(what: str) -> AuthenticationError:
     """What is refused; of the token's content no word."""
-    return AuthenticationError("id_token_invalid", f"the provider's ID token is refused: {what}")
+    return AuthenticationError("id_token_invalid", f"the provider's token is refused: {what}")
 
 
 def _fits(jwk: dict[str, Any], algorithm: str) -> bool:
@@ -115,7 +121,8 @@ def _bits(modulus: object) -> int:
     return len(modulus) * 6 if isinstance(modulus, str) else 0
 
 
-def _check_parties(claims: Claims, expected: Expected) -> None:
+def check_parties(claims: Claims, expected: Expected) -> None:
+    """Who says it to whom. Raises `AuthenticationError`."""
     if claims.get("iss") != expected.issuer:
         raise wrong("iss")
     audience = claims.get("aud")
@@ -127,7 +134,8 @@ def _check_parties(claims: Claims, expected: Expected) -> None:
         raise wrong("azp")
 
 
-def _check_times(claims: Claims, now: int) -> None:
+def check_times(claims: Claims, now: int) -> None:
+    """Since when and until when it counts; `now` in seconds. Raises `AuthenticationError`."""
     if not _is_number(claims.get("exp")) or now >= claims["exp"] + LEEWAY:
         raise wrong("exp")
     if not _is_number(claims.get("iat")) or claims["iat"] > now + LEEWAY:

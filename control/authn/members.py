@@ -82,6 +82,7 @@ class Members:
                 expires_at=current.expires_at,
                 proven_at=current.proven_at,
                 factor_at=current.factor_at,
+                sid=current.sid,
             )
             people.put_token(tx, token)
             return token, [*ended, current.id]

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from actors import World
 from control.authn.endings import Endings
@@ -31,7 +32,7 @@ class Way(Struct, frozen=True):
     """What kind of session is wanted, and from where. `acting`: in which organization, if not home.
 
     `trusted`: no second factor of ours is needed any more; `factor`: since it was shown. `handed`:
-    half a session, good for this alone, whatever else is needed.
+    half a session, good for this alone, whatever else is needed. `sid`: see `Token`.
     """
 
     kind: TokenKind = TokenKind.SESSION
@@ -40,6 +41,7 @@ class Way(Struct, frozen=True):
     trusted: bool = False
     factor: bool = False
     handed: str = ""
+    sid: str = ""
 
 
 PROGRAM: Final = Way()
@@ -94,7 +96,7 @@ class Opening:
         def change(tx: Tx) -> tuple[Token, list[str]]:
             begun, user = half(tx, challenge, need, made.at)
             people.drop_token(tx, begun.org, begun.id)
-            return self.add(tx, user, whole(tx, begun), made)
+            return self.add(tx, user, replace(whole(tx, begun), sid=begun.sid), made)
 
         token, ended = await self._store.write(change)
         self._ends.tell(ended)
@@ -126,6 +128,7 @@ class Opening:
             acting=acting,
             proven_at=now,
             factor_at=now if way.factor else 0,
+            sid=way.sid,
         )
         ended = make_room(tx, user)
         people.add_token(tx, full)

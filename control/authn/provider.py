@@ -14,6 +14,7 @@ from typing import Any, Final, TypeVar
 from urllib.parse import quote
 
 import httpx2
+import jwt
 import msgspec
 import trio
 from msgspec import Struct
@@ -143,6 +144,10 @@ class Providers:
 
     async def claims(self, issuer: str, token: str, expected: id_token.Expected) -> id_token.Claims:
         """What a token of this issuer says. Raises `AuthenticationError`, `UnavailableError`."""
+        return id_token.claims_of(token, await self.key(issuer, token), expected)
+
+    async def key(self, issuer: str, token: str) -> jwt.PyJWK:
+        """The issuer's key that a token names. Raises `AuthenticationError`, `UnavailableError`."""
         algorithm, kid = id_token.header_of(token)
         known = await self._remembered(issuer)
         key = id_token.key_of(known.keys, algorithm, kid)
@@ -151,7 +156,7 @@ class Providers:
             key = id_token.key_of(known.keys, algorithm, kid)
         if key is None:
             raise id_token.wrong("its key is not the provider's")
-        return id_token.claims_of(token, key, expected)
+        return key
 
     def check(self, url: str) -> Place:
         """The URL taken apart. Raises `ValidationError` for a place that is not asked."""

@@ -110,6 +110,8 @@ class Token(Struct, frozen=True):
     """When its holder last showed a password, a code or an identity provider's word."""
     factor_at: int = 0
     """When its holder last showed our second factor; 0: not in this session."""
+    sid: str = ""
+    """A digest of the provider's session that it came of, if the provider has named one."""
 
 
 class Caller(Struct, frozen=True):

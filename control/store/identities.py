@@ -4,7 +4,7 @@ import sqlalchemy as sa
 
 from control.model.factors import Flow, Identity, Provider
 from control.store.rows import Tx, add, every, first, put
-from control.store.tables import identities, identity_providers, oidc_flows
+from control.store.tables import identities, identity_providers, oidc_flows, used_logouts
 
 
 def provider(tx: Tx, org: str) -> Provider | None:
@@ -86,6 +86,17 @@ def crowd_out_flow(tx: Tx, org: str) -> None:
         .limit(1)
     )
     tx.execute(oidc_flows.delete().where(t.state == oldest.scalar_subquery()))
+
+
+def use_logout(tx: Tx, digest: bytes, now: int, until: int) -> bool:
+    """Whether this logout token was not used before; then it is, as is known until then."""
+    t = used_logouts.c
+    mine = t.digest == digest  # not secret: SQL
+    tx.execute(used_logouts.delete().where(t.expires_at <= now))
+    if tx.execute(sa.select(t.digest).where(mine)).first() is not None:
+        return False
+    tx.execute(used_logouts.insert().values(digest=digest, expires_at=until))
+    return True
 
 
 def sweep_flows(tx: Tx, now: int) -> int:

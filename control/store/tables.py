@@ -116,6 +116,12 @@ oidc_flows: Final = _table(
     sa.Index("ix_oidc_flows_expiry", "expires_at"),
     sa.Index("ix_oidc_flows_org", "org", "client", "expires_at"),
 )
+used_logouts: Final = _table(
+    "used_logouts",
+    blob("digest", key=True),
+    big("expires_at"),
+    sa.Index("ix_used_logouts_expiry", "expires_at"),
+)
 login_failures: Final = _table(
     "login_failures", name("org", key=True), name("name", key=True), big("count"), big("last_at")
 )
@@ -136,6 +142,7 @@ tokens: Final = _table(
     name("acting"),
     big("proven_at"),
     big("factor_at"),
+    prose("sid"),
     sa.UniqueConstraint("org", "id", name="uq_tokens_id"),
     sa.Index("ix_tokens_user", "org", "user"),
 )

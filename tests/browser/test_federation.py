@@ -104,6 +104,7 @@ def test_a_provider_is_taken_used_and_taken_away(
         fill(owner, {"Issuer": issuer})
         press(owner, "Take this provider")
         owner.see("People can sign in by it")
+        owner.see(f"{estate.address}/api/v1/oidc/logout/acme")
         expect(owner.page.get_by_label("Client id", exact=True)).to_have_value(CLIENT)
         expect(owner.page.get_by_label("Client secret", exact=True)).to_have_value("")
         assert owner.findings() == []

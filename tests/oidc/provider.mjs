@@ -1,6 +1,8 @@
 // A certified OpenID provider on loopback, for tests.
 //
-//   node provider.mjs JSON   { client, secret, redirect, accounts: { ID: claims } }
+//   node provider.mjs JSON   { client, secret, redirect, accounts: { ID: claims }, logout }
+//
+// `logout`: where it tells that somebody was signed out, with the session's name; "" for nowhere.
 //
 // It prints its issuer on a line once it listens. Whoever asks it with `login_hint` is that account
 // at once; a person says at its page who they are. No password: that is not what tests are about.
@@ -23,12 +25,18 @@ const provider = new Provider(issuer, {
       redirect_uris: [wanted.redirect],
       response_types: ["code"],
       grant_types: ["authorization_code"],
+      ...(wanted.logout && {
+        backchannel_logout_uri: wanted.logout,
+        backchannel_logout_session_required: true,
+      }),
     },
   ],
   claims: { openid: ["sub", "groups"], email: ["email", "email_verified"], profile: ["name"] },
   conformIdTokenClaims: false,
   cookies: { keys: ["of-the-tests"] },
-  features: { devInteractions: { enabled: false } },
+  features: { devInteractions: { enabled: false }, backchannelLogout: { enabled: true } },
+  // Its own reaches no loopback address, which is where tests are.
+  fetch: (url, { dispatcher: _, ...options }) => globalThis.fetch(url, options),
   pkce: { required: () => true },
   interactions: { policy: interactionPolicy.base(), url: (_, { uid }) => `/at/${uid}` },
   findAccount: (_, id) => {

@@ -31,11 +31,18 @@ def install() -> None:
 
 @contextmanager
 def provider(
-    client: str, secret: str, redirect: str, accounts: Mapping[str, Mapping[str, Any]]
+    client: str,
+    secret: str,
+    redirect: str,
+    accounts: Mapping[str, Mapping[str, Any]],
+    logout: str = "",
 ) -> Iterator[str]:
-    """Its issuer, for the length of the block."""
+    """Its issuer, for the length of the block. `logout`: where it tells of those it signs out."""
     install()
-    wanted = {"client": client, "secret": secret, "redirect": redirect, "accounts": accounts}
+    wanted = {
+        "client": client, "secret": secret, "redirect": redirect, "accounts": accounts,
+        "logout": logout,
+    }  # fmt: skip
     process = subprocess.Popen(
         ["node", "provider.mjs", json.dumps(wanted)],
         cwd=HERE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,

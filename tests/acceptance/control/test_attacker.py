@@ -216,7 +216,7 @@ def test_another_site_does_nothing_by_our_cookie(attack: Attack) -> None:
     assert tried - {event["operation"] for event in trail} == set()
 
 
-WITHOUT_COOKIE = {"invitations_look", "oidc_collect", "policies_validate"}
+WITHOUT_COOKIE = {"invitations_look", "oidc_collect", "oidc_signed_out", "policies_validate"}
 """They change nothing, or bring what no page of another site can know."""
 
 
@@ -342,6 +342,7 @@ def test_what_is_open_to_everybody_is_a_named_list(plane: Plane) -> None:
         "oidc_begin_for",
         "oidc_callback",
         "oidc_collect",
+        "oidc_signed_out",
         "second-factors_answer",
         "second-factors_enrol",
         "second-factors_enrolled",

@@ -35,6 +35,11 @@ export function Provider() {
           <>
             <p class="muted">The provider has to know this address as its redirect URI:</p>
             <Code label="Redirect URI" text={provider.redirect_uri} />
+            <p class="muted">
+              If it has back-channel logout, give it this one: whoever is signed out there is signed
+              out here.
+            </p>
+            <Code label="Back-channel logout URI" text={provider.logout_uri} />
           </>
         )}
         <Fields key={provider?.changed_at ?? ""} of={provider} saved={found.reload} />

@@ -72,6 +72,7 @@ export interface Provider {
   terms: Terms;
   /** What the provider has to know of us. */
   redirect_uri: string;
+  logout_uri: string;
   changed_at: string;
 }
 

@@ -1,0 +1,96 @@
+"""A provider that signs somebody out (OpenID Connect Back-Channel Logout 1.0): so do we, at once.
+
+Sessions end, wherever they act; API tokens are a program's, and stay. An account that is to be shut
+out is disabled: to be signed out keeps nobody from signing in.
+"""
+
+from typing import Any
+
+from actors import World
+from control.authn import logout_token
+from control.authn.endings import Endings
+from control.authn.id_token import LEEWAY, Expected
+from control.authn.logout_token import MAX_AGE, Said
+from control.authn.provider import Providers
+from control.crypto import sha256
+from control.errors import AuthenticationError, NotFoundError, ValidationError
+from control.model.people import Caller, Role, Token, TokenKind
+from control.store import identities, people
+from control.store.rows import Tx
+from control.store.store import Store
+from protocols.instant import SECOND
+
+KEPT = MAX_AGE + 2 * LEEWAY * SECOND  # longer than a token counts, whatever its clock
+
+
+class Logouts:
+    """Of all organizations' providers."""
+
+    def __init__(self, store: Store, providers: Providers, ends: Endings, world: World) -> None:
+        self._store = store
+        self._providers = providers
+        self._ends = ends
+        self._world = world
+
+    async def end(self, org: str, token: str) -> Caller:
+        """End what the token of `org`'s provider names; whose that was, nobody if no account's.
+
+        Raises `ValidationError` for a token that does not count, `NotFoundError` where there is no
+        provider, `UnavailableError`.
+        """
+        provider = await self._store.read(lambda tx: identities.provider(tx, org))
+        if provider is None:
+            raise NotFoundError("not_found", "there is no identity provider here")
+        issuer, now = provider.issuer, self._world.now()
+        try:
+            key = await self._providers.key(issuer, token)
+            said = logout_token.said_of(token, key, Expected(issuer, provider.client_id, "", now))
+        except AuthenticationError as error:
+            raise _refused(error.message) from None
+
+        def change(tx: Tx) -> tuple[Caller, list[str]]:
+            if not identities.use_logout(tx, _digest(issuer, said.id), now, now + KEPT):
+                raise _refused("this logout token was used")
+            gone = _meant(tx, org, issuer, said)
+            for row in gone:
+                people.drop_token(tx, row.org, row.id)
+            name = _name(tx, org, issuer, said) or next((row.user for row in gone), "")
+            return Caller(org, name, Role.VIEWER, ""), [row.id for row in gone]
+
+        caller, ended = await self._store.write(change)
+        self._ends.tell(ended)
+        return caller
+
+
+def sid_of(issuer: str, claims: dict[str, Any]) -> str:
+    """What a session keeps of the provider's own, if the provider names it; empty if not."""
+    sid = claims.get("sid")
+    return _digest(issuer, sid).hex() if isinstance(sid, str) and sid else ""
+
+
+def _meant(tx: Tx, org: str, issuer: str, said: Said) -> list[Token]:
+    """The person's sessions, half ones too; those of another session at the provider stay."""
+    name = _name(tx, org, issuer, said)
+    if said.subject and not name:
+        return []
+    sid = sid_of(issuer, {"sid": said.sid})
+    # Where the provider named no session at sign-in, its word about the person has to do.
+    fitting = {sid, ""} if name else {sid}
+    return [
+        row
+        for row in people.tokens_of(tx, org, name)
+        if row.kind is not TokenKind.API and (not sid or row.sid in fitting)
+    ]
+
+
+def _name(tx: Tx, org: str, issuer: str, said: Said) -> str:
+    row = identities.identity(tx, issuer, said.subject, org) if said.subject else None
+    return "" if row is None else row.name
+
+
+def _digest(issuer: str, word: str) -> bytes:
+    return sha256(f"{len(issuer)}:{issuer}{word}".encode("utf-8", "surrogatepass"))
+
+
+def _refused(why: str) -> ValidationError:
+    return ValidationError("logout_token_invalid", why)
