@@ -2,14 +2,20 @@
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from html import unescape
 from urllib.parse import urlsplit
 
 import httpx2
 import pytest
+import trio
+import trio_websocket as ws
 
+from control.authn.sessions import RECHECK
+from protocols.instant import SECOND
 from tests.acceptance.agent import own_folder, running
 from tests.acceptance.control.browser import Browser
+from tests.acceptance.control.feed import opened
 from tests.acceptance.control.plane import Plane, dev_plane
 from tests.acceptance.control.test_oidc import ACCOUNTS, CLIENT, ONE, SECRET, settings
 from tests.acceptance.link.estate import until
@@ -81,6 +87,20 @@ def test_who_is_signed_out_there_is_signed_out_here(plane: Plane, issuer: str) -
     events = plane.want(200, "GET", "organizations/acme/audit?operation=oidc.signed_out")
     assert [(e["actor"], e["result"]) for e in events] == [("acme/ann", "ok")]
     assert "eyJ" not in str(events)
+
+
+async def test_a_live_page_is_cut_at_once(plane: Plane, issuer: str) -> None:
+    """Not only at the next look, which comes within 15 seconds."""
+    with httpx2.Client() as http:
+        browser = signed_in(plane, http, "u-ann")
+        async with opened(browser) as feed:
+            await feed.watch(1, "fleet", "acme")
+            await feed.take()
+            await trio.to_thread.run_sync(leaves, http, issuer)
+            with trio.fail_after(RECHECK / SECOND - 5), suppress(ws.ConnectionClosed):
+                while True:
+                    await feed.socket.get_message()
+            assert feed.socket.closed
 
 
 @pytest.mark.parametrize("token", ["", "x", "eyJhbGciOiJub25lIn0.e30.", "a.b.c"])
