@@ -63,23 +63,26 @@ class Logouts:
 
 
 def sid_of(issuer: str, claims: dict[str, Any]) -> str:
-    """What a session keeps of the provider's own, if the provider names it; empty if not."""
+    """What a session keeps of the provider's own; of one that names none, that it was this one."""
     sid = claims.get("sid")
-    return _digest(issuer, sid).hex() if isinstance(sid, str) and sid else ""
+    return _digest(issuer, sid if isinstance(sid, str) else "").hex()
 
 
 def _meant(tx: Tx, org: str, issuer: str, said: Said) -> list[Token]:
-    """The person's sessions, half ones too; those of another session at the provider stay."""
+    """The person's sessions, half ones too.
+
+    Where a session is named, those of another one stay, and those that never came of the provider.
+    """
     name = _name(tx, org, issuer, said)
     if said.subject and not name:
         return []
-    sid = sid_of(issuer, {"sid": said.sid})
+    sid, unnamed = sid_of(issuer, {"sid": said.sid}), sid_of(issuer, {})
     # Where the provider named no session at sign-in, its word about the person has to do.
-    fitting = {sid, ""} if name else {sid}
+    fitting = {sid, unnamed} if name else {sid}
     return [
         row
         for row in people.tokens_of(tx, org, name)
-        if row.kind is not TokenKind.API and (not sid or row.sid in fitting)
+        if row.kind is not TokenKind.API and (not said.sid or row.sid in fitting)
     ]
 
 

@@ -111,7 +111,7 @@ class Token(Struct, frozen=True):
     factor_at: int = 0
     """When its holder last showed our second factor; 0: not in this session."""
     sid: str = ""
-    """A digest of the provider's session that it came of, if the provider has named one."""
+    """A digest of the identity provider and of its session, if it named one, that it came of."""
 
 
 class Caller(Struct, frozen=True):

@@ -6,7 +6,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from actors import World
-from control.model.history import UNKNOWN, Turn
+from control.model.history import GONE, UNKNOWN, Turn
 from control.store import agents, history, members, people, policies
 from control.store import compliance_reads as reads
 from control.store.ledger import certificate_turn
@@ -51,7 +51,16 @@ def _begin(tx: Tx, org: str, now: int) -> None:
 
 
 def _unrecorded(tx: Tx, org: str, now: int) -> list[Turn]:
-    return history.unrecorded(tx, [*_of_people(tx, org, now), *_of_agents(tx, org, now)])
+    there = history.unrecorded(tx, [*_of_people(tx, org, now), *_of_agents(tx, org, now)])
+    return [*there, *_disabled(tx, org, now)]
+
+
+def _disabled(tx: Tx, org: str, now: int) -> list[Turn]:
+    """Guests who may do nothing, and of whom an earlier release wrote down that they may."""
+    turns = [members.guest_turn(tx, guest, now) for guest in members.members_of(tx, org)]
+    gone = [turn for turn in turns if turn.value == GONE]
+    last = [(turn, history.newest(tx, org, turn.aspect, turn.subject)) for turn in gone]
+    return [turn for turn, newest in last if newest is not None and newest.value != GONE]
 
 
 def _of_people(tx: Tx, org: str, now: int) -> list[Turn]:

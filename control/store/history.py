@@ -3,6 +3,7 @@
 A turn that says nothing new is none. Nothing is read here but by reports: how things stand now is
 in the tables of the things themselves. An agent that says something else again and again fills no
 disk: beyond `MOST_AN_HOUR` its newest turn is written over, so that the last word still stands.
+Only one that a legal hold covers stays.
 """
 
 from collections.abc import Iterable, Sequence
@@ -20,8 +21,8 @@ from protocols.instant import SECOND
 
 HOUR: Final = 3600 * SECOND
 MOST_AN_HOUR: Final = {Aspect.POLICY: 64, Aspect.KEY: 8}
-"""Turns of a subject, of what agents say. A bundle that is brought and applied makes two, a key
-that becomes due and is changed makes two."""
+"""Turns of a subject, of what agents say and are given. A bundle that is brought and applied makes
+two, a key that becomes due and is changed makes two."""
 PIECE: Final = 500  # subjects of one question
 
 _h = history.c
@@ -68,7 +69,7 @@ _COUNT: Final = (
     .scalar_subquery()
 )
 _ASPECT: Final = sa.and_(_h.org == sa.bindparam("org"), _h.aspect == sa.bindparam("aspect"))
-_LAST: Final = sa.select(history, _COUNT.label("count")).where(
+_LAST: Final = sa.select(history, _COUNT.label("count"), HELD.label("held")).where(
     _ASPECT, among(_h.subject, "subjects"), _newest_up_to(None)
 )
 _NEWEST: Final = (
@@ -118,7 +119,7 @@ def _note(tx: Tx, org: str, aspect: str, turns: Sequence[Turn]) -> None:
         before = shaped(Turn, found)
         if (before.value, before.detail) == (turn.value, turn.detail):
             continue
-        full = most is not None and found["count"] >= most
+        full = most is not None and found["count"] >= most and not found["held"]
         if full:
             over.append(before)
         # A clock that was set back must not put it before what it follows.

@@ -15,7 +15,7 @@ from actors import World
 from vault.errors import VaultError
 from vault.store.store import Store
 from vault.store.table import Key, Ranking
-from vault.store.tables import ACCESS, SECRETS, VERSIONS
+from vault.store.tables import ACCESS, SECRETS
 
 log: Final = logging.getLogger("freehold.store")
 SECONDS: Final = 30.0  # what is not warm by then was not read often enough to be missed
@@ -52,10 +52,7 @@ class Warmup:
         self.done.set()
 
     async def _load(self, names: Sequence[Key]) -> None:
-        heads = await self._store.warm(SECRETS, names)
-        versions = [(head.id, head.current_version) for head in heads if head.current_version]
-        await self._store.warm(VERSIONS, versions)
-        self.loaded += len(heads)
+        self.loaded += len(await self._store.warm(SECRETS, names))  # their versions come along
 
     def _is_full(self) -> bool:
         cache = self._store.statistics().cache

@@ -93,20 +93,24 @@ async def test_a_live_connection_hears_of_it(
 async def test_one_session_of_the_provider(
     plane: Plane, idp: Idp, world: FakeWorld, known: User
 ) -> None:
-    """Ends what came of it, by its name alone; with the person named, also what is not known of."""
+    """Ends what came of it, by its name alone; with the person named, also what is not known of.
+
+    What was opened by a password came of no session of the provider's.
+    """
     one, other = (sid_of(idp.issuer, {"sid": sid}) for sid in ("s-1", "s-2"))
-    here, there, plain = [await opened(plane, known, sid) for sid in (one, other, "")]
+    unnamed = sid_of(idp.issuer, {})
+    here, there, plain, own = [await opened(plane, known, sid) for sid in (one, other, unnamed, "")]
     end = plane.federation.logouts.end
     assert (await end("acme", told(idp, world, sid="s-1"))).name == "ann"
-    assert await held(plane) == {there, plain}
+    assert await held(plane) == {there, plain, own}
     here = await opened(plane, known, one)
     await end("acme", told(idp, world, "j-2", sid="s-1", sub="u-1"))
     assert here not in await held(plane)
-    assert await held(plane) == {there}
+    assert await held(plane) == {there, own}
     await end("acme", told(idp, world, "j-3", sid="s-2", sub="u-2"))  # not this person's
     await end("acme", told(idp, world, "j-4", sid="s-7"))
     assert (await end("acme", told(idp, world, "j-5", sub="u-7"))).name == ""
-    assert await held(plane) == {there}
+    assert await held(plane) == {there, own}
 
 
 async def test_a_token_is_good_once(plane: Plane, idp: Idp, world: FakeWorld, known: User) -> None:

@@ -102,6 +102,13 @@ async def test_a_disabled_account_is_no_guest_either(plane: Plane, world: FakeWo
     await plane.store.write(lambda tx: tx.execute(table.delete()))
     await plane.history.begin()
     assert ("role", "platform/guest", "", UNKNOWN) in await plane.store.read(all_of)
+    # As it was written down before a disabled account was nobody's guest.
+    await plane.store.write(lambda tx: tx.execute(table.update().values(value="admin")))
+    world.advance(60)
+    for _ in range(2):
+        await plane.history.begin()
+    guest = [row[2] for row in await plane.store.read(all_of) if row[1] == "platform/guest"]
+    assert guest == ["admin", ""]
 
 
 async def test_what_still_holds_is_not_swept(plane: Plane, world: FakeWorld) -> None:
@@ -149,6 +156,24 @@ async def test_an_agent_that_changes_its_mind_fills_no_disk(plane: Plane, world:
     report = Report(last.version, applied=False, reason="x", now=world.now())
     await plane.store.write(lambda tx: plane.policies.reports(tx, [(last, report)]))
     assert len(await of_policy(plane)) == most + 1
+
+
+async def test_what_a_hold_covers_is_not_written_over(plane: Plane, world: FakeWorld) -> None:
+    """However often an agent changes its mind; others' turns still are."""
+    most = history.MOST_AN_HOUR[Aspect.KEY]
+
+    def turn(vault: str, value: int) -> Turn:
+        at = world.now()
+        return Turn(org="acme", aspect=Aspect.KEY, subject=vault, at=at, value=str(value))
+
+    await plane.keeping.hold("acme", "v1", (0, 0), "case", "acme/ann")
+    for value in range(2 * most):
+        world.advance(1)
+        turns = [turn("v1", value), turn("v2", value)]
+        await plane.store.write(lambda tx, turns=turns: history.note(tx, turns))
+    found = await plane.store.read(lambda tx: history.between(tx, "acme", Aspect.KEY, 0, 2**62))
+    assert [one.value for one in found["v1"]] == [str(value) for value in range(2 * most)]
+    assert (len(found["v2"]), found["v2"][-1].value) == (most, str(2 * most - 1))
 
 
 async def of_policy(plane: Plane) -> list[Turn]:

@@ -94,7 +94,7 @@ async def test_time_is_bounded(
     run, load = Warmup(store, world), store.warm
 
     async def slow(*args: object) -> list[object]:
-        world.advance(0.5)
+        world.advance(1.0)
         return await load(*args)  # type: ignore[arg-type]
 
     monkeypatch.setattr(store, "warm", slow)
