@@ -17,14 +17,13 @@ from control.model.compliance import (
     TrailEnd,
     TrailProof,
 )
-from control.model.policies import Assignment
+from control.model.policies import Signed
 from control.model.records import AuditEvent, Witnessed
 from control.services.heads import Head, is_head
 from control.services.trail import fits
 from control.services.witness import cosigned, signed_by_log
 from control.store.growths import Growth
 from control.store.rows import plain
-from protocols.link.fields import SIGNATURE_SIZE
 from protocols.merkle import verify_consistency
 
 MOST: Final = 50
@@ -57,7 +56,7 @@ def checkpoint(seen: Witnessed, growth: Growth | None, cosignature: str) -> Chec
     )
 
 
-def policy(row: Assignment) -> PolicyProof:
+def policy(row: Signed) -> PolicyProof:
     """The bundle that an agent should have."""
     return PolicyProof(
         vault=row.vault,
@@ -65,7 +64,7 @@ def policy(row: Assignment) -> PolicyProof:
         applied=row.applied,
         contents=row.contents,
         bundle=row.digest.hex(),
-        signature=sha256(row.bundle[:SIGNATURE_SIZE]).hex(),
+        signature=sha256(row.signature).hex(),
     )
 
 

@@ -111,6 +111,12 @@ class Standing(Struct, frozen=True):
     changed_at: int
 
 
+class Signed(Standing, frozen=True):
+    """The same with the signature of its bundle."""
+
+    signature: bytes
+
+
 class Assignment(Standing, frozen=True):
     """The same with the bytes of its bundle."""
 

@@ -80,7 +80,7 @@ def _of_agents(tx: Tx, org: str, now: int) -> list[Turn]:
         life, presence = agents.turns_of(agent)
         found += [_since(life, agent.created_at), _unknown(replace(presence, at=now))]
     issued = reads.newest_certificates(tx, org).values()
-    bundles = reads.assignments_of(tx, org)
+    bundles = reads.signed_of(tx, org)
     found += [_unknown(certificate_turn(each)) for each in issued]
     return found + [_unknown(policies.policy_turn(bundle)) for bundle in bundles]
 

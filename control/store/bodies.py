@@ -16,6 +16,7 @@ from control.errors import UnavailableError
 from control.model.policies import Assignment, Standing
 from control.store.rows import Tx, add, among, delete_of
 from control.store.tables import assignments, bundle_bodies
+from protocols.link.bundle import hash_of
 from protocols.link.fields import SIGNATURE_SIZE
 from protocols.link.signing import sha256
 
@@ -38,7 +39,8 @@ _REMOVE: Final = delete_of(bundle_bodies)
 class Around(Standing, frozen=True):
     """A row of `assignments`: `bundle` without the bytes of `body`, which belong in at `cut`.
 
-    `body` is "" where `bundle` is whole.
+    `body` is "" where `bundle` is whole. It names rules of before where a process of an older
+    version, which does not know of them, has put a whole bundle over a row that had them apart.
     """
 
     bundle: bytes
@@ -122,7 +124,7 @@ def _around(row: Assignment, bundle: bytes, body: str, cut: int) -> Around:
 
 def _whole(row: Around, found: dict[tuple[str, str], bytes]) -> Assignment:
     bundle = row.bundle
-    if row.body:
+    if row.body and hash_of(bundle[SIGNATURE_SIZE:]) != row.digest:
         rules = found.get((row.org, row.body))
         if rules is None:
             raise UnavailableError("store_damaged", f"the bundle of {row.vault} has lost its rules")

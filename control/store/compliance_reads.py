@@ -10,9 +10,8 @@ from control.ca.ledger import Issued
 from control.model.agents import Agent
 from control.model.links import Command
 from control.model.people import Role
-from control.model.policies import Assignment, PolicyVersion, Rollout
+from control.model.policies import PolicyVersion, Rollout, Signed, Standing
 from control.model.records import Alert, Sample, Witnessed
-from control.store.bodies import Around, whole
 from control.store.rows import Tx, every, shaped
 from control.store.tables import (
     agents,
@@ -29,6 +28,7 @@ from control.store.tables import (
     users,
     witnessed,
 )
+from protocols.link.fields import SIGNATURE_SIZE
 from protocols.pki.names import AgentName
 
 MOST: Final = 10_000
@@ -76,10 +76,13 @@ def agents_of(tx: Tx, org: str) -> list[Agent]:
     return every(tx, Agent, agents.select().where(t.org == org).order_by(t.vault))
 
 
-def assignments_of(tx: Tx, org: str) -> list[Assignment]:
-    """What each agent should have, with its bundle, by name."""
+def signed_of(tx: Tx, org: str) -> list[Signed]:
+    """What each agent should have, by name; no bundle is read for it."""
     t = assignments.c
-    return whole(tx, every(tx, Around, assignments.select().where(t.org == org).order_by(t.vault)))
+    signature = sa.func.substr(t.bundle, 1, SIGNATURE_SIZE, type_=sa.LargeBinary())
+    standing = (t[name] for name in Standing.__struct_fields__)
+    chosen = sa.select(*standing, signature.label("signature")).where(t.org == org)
+    return every(tx, Signed, chosen.order_by(t.vault))
 
 
 def witnessed_of(tx: Tx, org: str) -> list[Witnessed]:

@@ -31,6 +31,8 @@ def migrate(connection: sa.Connection, versions: Path = SCRIPTS / "versions") ->
     known = {script.revision for script in scripts.walk_revisions()}
     with connection.begin():
         if connection.dialect.name == "postgresql":
+            # A step takes as long as its tables are large, and so long does who waits for it.
+            connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
         there = MigrationContext.configure(connection).get_current_heads()
         if not known.issuperset(there):

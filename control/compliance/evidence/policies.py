@@ -44,7 +44,7 @@ def collect(tx: Tx, span: Span) -> list[Evidence]:
 
 
 def _in_force(tx: Tx, span: Span, course: Course, lines: list[Timeline]) -> Evidence:
-    rows = {row.vault: row for row in reads.assignments_of(tx, span.org)}
+    rows = {row.vault: row for row in reads.signed_of(tx, span.org)}
     behind = [line for line in lines if _is_behind(line, course, span)]
     fine = [line for line in lines if line not in behind]
     failed = sum(any(s.value == Outcome.FAILED for s in line.stretches) for line in lines)

@@ -1,10 +1,12 @@
 """How things stood when: begun where nobody wrote it down, and swept."""
 
+import pytest
 import sqlalchemy as sa
 from msgspec.structs import replace
 
 from actors.testing import FakeWorld
 from control.api.plane import Plane
+from control.errors import UnavailableError
 from control.model.agents import Life, newcomer
 from control.model.documents import Document
 from control.model.history import UNKNOWN, Aspect, Turn
@@ -14,6 +16,7 @@ from control.services.policies import Report
 from control.store import agents, history, members
 from control.store.history_tables import history as table
 from control.store.rows import Tx
+from control.store.tables import bundle_bodies
 from protocols.instant import SECOND
 from tests.unit.control.conftest import PASSWORD, ROOT
 from tests.unit.control.fleet import enrolled
@@ -50,6 +53,21 @@ async def test_an_upgrade_begins_with_what_is_there(plane: Plane, world: FakeWor
     world.advance(60)
     await plane.history.begin()
     assert await plane.store.read(all_of) == begun
+
+
+async def test_a_start_reads_no_bundle(plane: Plane, world: FakeWorld) -> None:
+    """Those of a large fleet are hundreds of megabytes: where they stand is all that is asked."""
+    await enrolled(plane, world, "v1")
+    await plane.policies.write("acme", "p", Document(description="x" * 5000), "", "ann")
+    await plane.policies.point("acme", "p", (Target(all=True),))
+    await plane.rollouts.start("acme", "p", 1, Plan(), "ann")
+    await plane.policies.catch_up()
+    for each in (table, bundle_bodies):
+        await plane.store.write(lambda tx, each=each: tx.execute(each.delete()))
+    with pytest.raises(UnavailableError, match="store_damaged"):
+        await plane.policies.assignment("acme", "v1")
+    await plane.history.begin()
+    assert [turn.detail["contents"] for turn in await of_policy(plane)] == [{"p": 1}]
 
 
 async def test_every_change_of_a_role_is_a_turn(plane: Plane, world: FakeWorld) -> None:

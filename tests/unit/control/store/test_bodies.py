@@ -78,3 +78,15 @@ async def test_what_nobody_has_any_more_is_removed(plane: Plane) -> None:
         assert len((await plane.store.read(sizes))[1]) == left
     found = await plane.store.read(lambda tx: policies.assignment(tx, "acme", "a"))
     assert found == row("a", other, 2)
+
+
+async def test_a_bundle_of_a_process_of_before_is_given_as_it_is(plane: Plane) -> None:
+    """It knows of no rules apart: its upsert leaves their name and place in the row."""
+    new = row("a", (b"{}", *LARGE), 2)
+    await plane.store.write(lambda tx: policies.put_assignments(tx, row("a", LARGE)))
+    changed = assignments.update().values(
+        version=new.version, contents=new.contents, digest=new.digest, bundle=new.bundle,
+        changed_at=new.changed_at,
+    )  # fmt: skip
+    await plane.store.write(lambda tx: tx.execute(changed))
+    assert await plane.store.read(lambda tx: policies.assignment(tx, "acme", "a")) == new
