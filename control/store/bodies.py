@@ -124,7 +124,7 @@ def _around(row: Assignment, bundle: bytes, body: str, cut: int) -> Around:
 
 def _whole(row: Around, found: dict[tuple[str, str], bytes]) -> Assignment:
     bundle = row.bundle
-    if row.body and hash_of(bundle[SIGNATURE_SIZE:]) != row.digest:
+    if row.body and hash_of(bundle[SIGNATURE_SIZE:]) != row.digest:  # not secret: a bundle is not
         rules = found.get((row.org, row.body))
         if rules is None:
             raise UnavailableError("store_damaged", f"the bundle of {row.vault} has lost its rules")
