@@ -187,7 +187,7 @@ def _wire(
     heads_ = Heads(store, alerts, keys.witness, settings.keys.folder / heads.FILE, world)
     witness = Witness(settings.keys.witness_name, public(keys.witness), keys.witness.sign)
     limits = _limits(settings)
-    policies = Policies(store, bus, _terms(settings, keys), world)
+    policies = Policies(store, bus, _terms(settings, keys), alerts, world)
     aftermath = Aftermath(store, bus, watch, policies)
     invitations = Invitations(store, passwords, sealer, opening, world)
     factors = Factors(store, sealer, opening, ends, world)

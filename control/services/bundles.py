@@ -39,11 +39,11 @@ class Terms(Struct, frozen=True):
 
 def assign(
     tx: Tx, terms: Terms, org: str, wanted: Mapping[str, dict[str, int]], *, now: int
-) -> list[Assignment]:
+) -> tuple[list[Assignment], list[str]]:
     """Store the next bundle of each agent (vault → contents) that should have another one.
 
-    Who should have more than a bundle holds keeps the one that he has (`Rollouts.start` refuses
-    what makes it so; tags and targets can, too): he is in nobody else's way.
+    And tell who should have more than a bundle holds and keeps the one that he has
+    (`Rollouts.start` refuses what makes it so; tags and targets can, too): he is in nobody's way.
     """
     known = {row.vault: row for row in policies.standings_among(tx, org, list(wanted))}
     documents = Documents(tx, org)
@@ -60,7 +60,7 @@ def assign(
         told = "%d agents of %s should have more policies than a bundle holds, %s among them"
         log.warning(told, len(full), org, full[0])
     policies.put_assignments(tx, *made)
-    return made
+    return made, full
 
 
 def renew(
@@ -80,11 +80,15 @@ class Documents:
         self._org = org
         self._found: dict[tuple[str, int], bytes] = {}
 
-    def of(self, contents: dict[str, int]) -> tuple[bytes, ...]:
+    def of(self, contents: Mapping[str, int]) -> tuple[bytes, ...]:
         """UTF-8 JSON of each policy, by name."""
         return tuple(self._encoded(name, number) for name, number in sorted(contents.items()))
 
-    def fit(self, contents: dict[str, int]) -> bool:
+    def size(self, name: str, number: int) -> int:
+        """Bytes of this version."""
+        return len(self._encoded(name, number))
+
+    def fit(self, contents: Mapping[str, int]) -> bool:
         """Whether a bundle can hold them."""
         if len(contents) > MAX_RULES:
             return False

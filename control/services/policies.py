@@ -15,10 +15,13 @@ from control.errors import NotFoundError, ValidationError
 from control.model.documents import Document, checked
 from control.model.names import MAX_PAGE, slug
 from control.model.policies import Assignment, Outcome, Policy, PolicyVersion, Standing, Target
+from control.model.records import Alert, Severity
+from control.services.alerts import Alerts
 from control.services.bundles import Terms, assign, renew
 from control.services.events import Bus, Event, Topic
+from control.services.room import HOLDS
 from control.services.wanting import contents
-from control.store import agents, bodies, marks, policies
+from control.store import agents, bodies, marks, policies, records
 from control.store.rows import Tx
 from control.store.store import Store
 from protocols.instant import SECOND
@@ -31,16 +34,19 @@ CHUNK: Final = 200  # agents of one transaction: signing them holds the writer f
 MAX_AHEAD: Final = 1_000_000
 """Versions that an agent may have above ours: our database came from a backup. Nobody was ever
 given more, and who is believed them leaves no version for the next bundle."""
+FULL: Final = "bundle_full"
+FULL_EVERY: Final = 86_400 * SECOND  # an agent's alert of that code
 MAX_POLICIES: Final = 200  # of one organization; an agent's bundle holds at most 500 documents
 
 
 class Policies:
     """Writes, points, refreshes."""
 
-    def __init__(self, store: Store, bus: Bus, terms: Terms, world: World) -> None:
+    def __init__(self, store: Store, bus: Bus, terms: Terms, alerts: Alerts, world: World) -> None:
         self._store = store
         self._bus = bus
         self._terms = terms
+        self._alerts = alerts
         self._world = world
         self._refreshing = trio.Lock()
         self._due: set[str] = set()
@@ -155,11 +161,12 @@ class Policies:
             for start in range(0, len(vaults), CHUNK):
                 some = {vault: stale[vault] for vault in vaults[start : start + CHUNK]}
                 change = partial(self._assign, org, some, self._world.wall(), turn)
-                made = await self._store.write(change)
-                if made is None:
+                done = await self._store.write(change)
+                if done is None:
                     break
-                changed += len(made)
-                self.tell(*made)
+                changed += len(done.made)
+                self.tell(*done.made)
+                self._alerts.tell(*done.alerts)
         return changed
 
     async def try_again(self) -> None:
@@ -241,11 +248,37 @@ class Policies:
 
     def _assign(
         self, org: str, wanted: dict[str, dict[str, int]], now: int, turn: int, tx: Tx
-    ) -> list[Assignment] | None:
+    ) -> "Assigned | None":
         """None where a later refresh, which knows better, is on its way at another process."""
         if turn and marks.mark(tx, f"refresh/{org}") != str(turn):
             return None
-        return assign(tx, self._terms, org, wanted, now=now)
+        made, full = assign(tx, self._terms, org, wanted, now=now)
+        return Assigned(made, self._full(tx, org, full))
+
+    def _full(self, tx: Tx, org: str, vaults: Sequence[str]) -> list[Alert]:
+        """An alert for each of these agents that had none lately."""
+        since = self._world.now() - FULL_EVERY
+        known = records.raised_by(tx, org, vaults, FULL, since)
+        raised = [
+            self._alerts.make(
+                org,
+                vault,
+                FULL,
+                Severity.WARNING,
+                f"the policies that {vault} should have are {HOLDS}: it keeps those it has",
+            )
+            for vault in vaults
+            if vault not in known
+        ]
+        records.add_alerts(tx, *raised)
+        return raised
+
+
+class Assigned(msgspec.Struct, frozen=True):
+    """Bundles that were made, and alerts about those that could not be."""
+
+    made: list[Assignment]
+    alerts: list[Alert]
 
 
 class Report(msgspec.Struct, frozen=True):

@@ -8,18 +8,17 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from actors import World
-from control.errors import ConflictError, NotFoundError, ValidationError
+from control.errors import ConflictError, NotFoundError
 from control.model.policies import Outcome, Plan, Policy, Rollout, RolloutState
 from control.model.records import Alert, Severity
 from control.services.alerts import Alerts
-from control.services.bundles import Documents
 from control.services.policies import Policies, require_policy, require_version
 from control.services.rollout import Next, Progress, judge, reached, steps, tally
-from control.services.wanting import contents, targeted
+from control.services.room import HOLDS, full_among, need_room
+from control.services.wanting import targeted
 from control.store import agents, policies, records
 from control.store.rows import Tx
 from control.store.store import Store
-from protocols.link.limits import MAX_BUNDLE, MAX_RULES
 
 Step = Callable[[Tx, Rollout], Rollout]
 
@@ -63,7 +62,7 @@ class Rollouts:
 
         Raises `ValidationError` (`bundle_too_large`) for what some agent's bundle would not hold.
         """
-        await self._store.read(partial(_need_room, org, name, version))
+        await self._store.read(partial(_room, org, name, version))
         now, rollout_id = self._world.now(), self._world.new_id()
 
         def change(tx: Tx) -> Rollout:
@@ -162,8 +161,8 @@ class Rollouts:
             self._seen[org] = replace(found, took=self._world.monotonic() - now)
 
     async def _step(self, rollout: Rollout, now: int) -> None:
-        verdict = await self._store.read(lambda tx: judge(rollout, progress(tx, rollout)))
-        if verdict is Next.WAIT:
+        fares, full = await self._store.read(lambda tx: _fares(tx, rollout))
+        if judge(rollout, fares) is Next.WAIT:
             return  # the writer is not held for what changes nothing
         alert = self._alerts.make(
             rollout.org,
@@ -171,7 +170,7 @@ class Rollouts:
             "rollout_halted",
             Severity.WARNING,
             f"the roll-out of policy {rollout.policy} version {rollout.version} halted: "
-            "more agents refused it than its plan allows",
+            + _reason(full),
         )
 
         def change(tx: Tx) -> Alert | None:
@@ -204,10 +203,12 @@ class Rollouts:
 
 def settle(tx: Tx, rollout: Rollout, alert: Alert, now: int) -> Alert | None:
     """Do what follows for a roll-out that runs; the alert if that is a halt."""
-    match judge(rollout, progress(tx, rollout)):
+    fares, full = _fares(tx, rollout)
+    match judge(rollout, fares):
         case Next.HALT:
-            reason = "more agents refused it than the plan allows"
-            halted = replace(rollout, state=RolloutState.HALTED, reason=reason, changed_at=now)
+            halted = replace(
+                rollout, state=RolloutState.HALTED, reason=_reason(full), changed_at=now
+            )
             policies.put_rollout(tx, halted)
             records.add_alerts(tx, alert)
             return alert
@@ -223,7 +224,15 @@ def settle(tx: Tx, rollout: Rollout, alert: Alert, now: int) -> Alert | None:
 
 
 def progress(tx: Tx, rollout: Rollout) -> Progress:
-    """How the agents that the step reaches fare; one without its bundle yet is waited for."""
+    """How the agents that the step reaches fare; one without its bundle yet is waited for.
+
+    One that should have more than a bundle holds has failed: it gets none.
+    """
+    return _fares(tx, rollout)[0]
+
+
+def _fares(tx: Tx, rollout: Rollout) -> tuple[Progress, int]:
+    """And how many of those that failed have no room."""
     policy = require_policy(tx, rollout.org, rollout.policy)
     every = targeted(policy, agents.members(tx, rollout.org))
     within = reached(rollout, every)
@@ -233,27 +242,21 @@ def progress(tx: Tx, rollout: Rollout) -> Progress:
         if having.get(rollout.policy) == rollout.version
     }
     counted = tally(having[vault] for vault in within if vault in having)
-    waited = counted.wanted + len(within - having.keys())
-    return replace(counted, wanted=waited, total=len(every))
+    without = within - having.keys()
+    full = len(full_among(tx, rollout.org, without))
+    waited = counted.wanted + len(without) - full
+    failed = counted.failed + full
+    return replace(counted, wanted=waited, failed=failed, total=len(every)), full
 
 
-def _need_room(org: str, name: str, version: int, tx: Tx) -> None:
-    """Raises as `start`: what no agent can be sent would be waited for for good."""
-    policy = require_policy(tx, org, name)
+def _reason(full: int) -> str:
+    reason = "more agents refused it than its plan allows"
+    return f"{reason}; {full} of them should have {HOLDS}" if full else reason
+
+
+def _room(org: str, name: str, version: int, tx: Tx) -> None:
     require_version(tx, org, name, version)
-    members = agents.members(tx, org)
-    wanted = contents(policies.policies_of(tx, org), policies.open_rollouts(tx, org), members)
-    documents, seen = Documents(tx, org), set[tuple[tuple[str, int], ...]]()
-    for vault in targeted(policy, members):
-        wish = {**wanted[vault], name: version}
-        key = tuple(sorted(wish.items()))
-        if key not in seen and not documents.fit(wish):
-            raise ValidationError(
-                "bundle_too_large",
-                f"with it the policies of {vault} are more than a bundle holds "
-                f"({MAX_BUNDLE >> 10} KiB, {MAX_RULES} policies): make them smaller",
-            )
-        seen.add(key)
+    need_room(tx, org, require_policy(tx, org, name), version)
 
 
 def _glance(org: str, now: float, tx: Tx) -> Seen:

@@ -1,5 +1,6 @@
 """Alerts, the audit trail of people, and witnessed checkpoints."""
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -33,6 +34,13 @@ def count_alerts(tx: Tx, org: str, vault: str, code: str, since: int) -> int:
     return int(
         tx.execute(_RAISED, {"org": org, "vault": vault, "code": code, "since": since}).scalar_one()
     )
+
+
+def raised_by(tx: Tx, org: str, vaults: Sequence[str], code: str, since: int) -> set[str]:
+    """Of these agents (at most a few hundred), those with such an alert after that instant."""
+    t = alerts.c
+    lately = (t.org == org, t.vault.in_(vaults), t.code == code, t.at > since)
+    return set(tx.execute(sa.select(t.vault).where(*lately).distinct()).scalars())
 
 
 def alert(tx: Tx, org: str, alert_id: str) -> Alert | None:

@@ -22,7 +22,7 @@ async def given(plane: Plane, world: FakeWorld, version: int) -> Assignment:
         if policies.version(tx, "acme", "p", version) is None:
             row = PolicyVersion("acme", "p", version, {"name": "p"}, "", "ann", 1)
             policies.add_version(tx, row)
-        return assign(tx, TERMS, "acme", {"v1": {"p": version}}, now=world.now())
+        return assign(tx, TERMS, "acme", {"v1": {"p": version}}, now=world.now())[0]
 
     [made] = await plane.store.write(change)
     return made
@@ -52,7 +52,7 @@ async def test_the_same_contents_are_no_new_bundle(plane: Plane, world: FakeWorl
     again = await plane.store.write(
         lambda tx: assign(tx, TERMS, "acme", {"v1": {"p": 1}}, now=world.now())
     )
-    assert again == []
+    assert again == ([], [])
 
 
 async def test_a_database_from_a_backup_catches_up(plane: Plane, world: FakeWorld) -> None:

@@ -211,7 +211,7 @@ async def bundled(plane: Plane, world: FakeWorld) -> bytes:
 
     def change(tx: Tx) -> bytes:
         policies.add_version(tx, PolicyVersion("acme", "none", 1, {"name": "none"}, "", "x", 1))
-        [row] = assign(tx, terms, "acme", wanted, now=world.now())
+        [row], _ = assign(tx, terms, "acme", wanted, now=world.now())
         return row.digest
 
     return await plane.store.write(change)

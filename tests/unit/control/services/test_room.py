@@ -1,0 +1,95 @@
+"""What agents should have and what their bundles hold."""
+
+import pytest
+
+from actors.testing import FakeWorld
+from control.api.plane import Plane
+from control.errors import ValidationError
+from control.model.documents import Document
+from control.model.policies import Plan, RolloutState, Target
+from control.services.policies import FULL, FULL_EVERY
+from control.services.room import full_among
+from protocols.instant import SECOND
+from protocols.link.limits import MAX_BUNDLE
+from tests.unit.control.fleet import enrolled
+
+LARGE = Document(description="x" * (MAX_BUNDLE // 4))
+"""Three of them fit into a bundle, the fourth does not."""
+SMALL = Document(description="deny")
+
+
+async def rolled(
+    plane: Plane, name: str, *documents: Document, vaults: tuple[str, ...], plan: Plan | None = None
+) -> str:
+    """The last version of this policy is on its way to these agents."""
+    for document in documents:
+        await plane.policies.write("acme", name, document, "", "ann")
+    await plane.policies.point("acme", name, tuple(Target(vault=each) for each in vaults))
+    made = await plane.rollouts.start("acme", name, len(documents), plan or Plan(), "ann")
+    return made.id
+
+
+async def too_full(plane: Plane, world: FakeWorld) -> None:
+    """`v1` has three policies and is meant by a fourth, by its targets."""
+    await enrolled(plane, world, "v1", "v2")
+    for name in "abc":
+        await rolled(plane, name, LARGE, vaults=("v1",))
+    await plane.policies.catch_up()
+    await rolled(plane, "d", LARGE, vaults=("v2",))
+    await plane.policies.point("acme", "d", (Target(all=True),))
+    await plane.policies.catch_up()
+
+
+async def alerted(plane: Plane) -> list[str]:
+    """The agents of whom it was told, the newest alert first."""
+    found = await plane.alerts.page("acme", vault="", unacknowledged=True, before=0, limit=9)
+    return [alert.vault for alert in found if alert.code == FULL]
+
+
+async def test_who_is_too_full_already_stops_no_other_policy(
+    plane: Plane, world: FakeWorld
+) -> None:
+    """A deny that has to be everywhere goes to all who have room; what would fill one does not."""
+    await too_full(plane, world)
+    await rolled(plane, "deny", SMALL, vaults=("v1", "v2"))
+    await plane.policies.catch_up()
+    having = {row.vault: row.contents for row in await plane.policies.status("acme")}
+    assert having == {"v1": {"a": 1, "b": 1, "c": 1}, "v2": {"d": 1, "deny": 1}}
+    for name in "ef":
+        await rolled(plane, name, LARGE, vaults=("v2",))
+    with pytest.raises(ValidationError, match="bundle_too_large"):
+        await rolled(plane, "g", LARGE, vaults=("v1", "v2"))
+
+
+async def test_what_is_on_its_way_counts_as_it_is_largest(plane: Plane, world: FakeWorld) -> None:
+    """Also where it has not come yet, and where it may go back to what it was."""
+    await enrolled(plane, world, "v1", "v2")
+    for name in "ab":
+        await rolled(plane, name, LARGE, vaults=("v1", "v2"))
+    await rolled(plane, "c", LARGE, vaults=("v1", "v2"), plan=Plan(canary=1))
+    for vaults in (("v1",), ("v2",)):
+        with pytest.raises(ValidationError, match="bundle_too_large"):
+            await rolled(plane, "-".join(("d", *vaults)), LARGE, vaults=vaults)
+    await rolled(plane, "e", SMALL, vaults=("v1", "v2"))
+
+
+async def test_who_is_too_full_is_told_of_and_counts_as_failed(
+    plane: Plane, world: FakeWorld
+) -> None:
+    """The roll-out halts and says why; one alert a day, however often it is looked at."""
+    await too_full(plane, world)
+    assert await alerted(plane) == ["v1"]
+    assert await plane.store.read(lambda tx: full_among(tx, "acme", ["v1", "v2"])) == {"v1"}
+    rollout_id = await rolled(plane, "deny", SMALL, vaults=("v1", "v2"))
+    await plane.policies.catch_up()
+    _, progress = await plane.rollouts.get("acme", rollout_id)
+    assert (progress.failed, progress.wanted) == (1, 1)
+    await plane.rollouts.tick()
+    halted, _ = await plane.rollouts.get("acme", rollout_id)
+    assert halted.state is RolloutState.HALTED
+    assert "1 of them should have more than a bundle holds" in halted.reason
+    assert await alerted(plane) == ["v1"]
+    world.advance(FULL_EVERY // SECOND + 1)
+    plane.policies.due("acme")
+    await plane.policies.catch_up()
+    assert await alerted(plane) == ["v1", "v1"]
