@@ -76,6 +76,7 @@ def test_the_dashboard_tells_at_the_next_step(visit: Visiting, estate: Estate) -
     with visit() as window:
         window.open("/settings")
         window.heading("Settings")
+        window.page.wait_for_load_state("networkidle")  # else what is still asked is the next step
         ended(estate, "seen_at")
         window.page.get_by_role("link", name="Audit trail").click()
         at_the_door(window)

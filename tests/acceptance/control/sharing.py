@@ -19,7 +19,7 @@ from tests.contract.control.postgres import Postgres, postgres
 from tests.contract.control.redis import Redis, redis
 
 HEARTBEAT = 1.0
-PATIENCE = 60.0  # seconds
+PATIENCE = 20.0
 """Seconds for a link to open; one that is open stays."""
 BASE = "organizations/acme"
 
