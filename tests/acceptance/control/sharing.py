@@ -137,12 +137,18 @@ class Mover:
             talk = await self.linked.dial(nursery)
             nursery.start_soon(talk.run)
             nursery.start_soon(_beat, talk)
+            nursery.start_soon(_leave, talk, nursery.cancel_scope)
             await talk.opened.wait()
             opening.deadline = math.inf
             self.talk = talk
             self.links += 1
-            await talk.ended.wait()
-            nursery.cancel_scope.cancel()
+            await trio.sleep_forever()
+
+
+async def _leave(talk: Talk, scope: trio.CancelScope) -> None:
+    """A connection may end before it was opened, too."""
+    await talk.ended.wait()
+    scope.cancel()
 
 
 async def _beat(talk: Talk) -> None:
@@ -163,7 +169,7 @@ async def roaming(*movers: Mover) -> AsyncIterator[None]:
         nursery.cancel_scope.cancel()
 
 
-async def until(holds: Any, seconds: float = 60.0) -> None:
+async def until(holds: Any, seconds: float = 120.0) -> None:
     """Wait for what other processes bring about; `holds` may ask them."""
     with trio.fail_after(seconds):
         while not await trio.to_thread.run_sync(holds):  # noqa: ASYNC110
