@@ -127,7 +127,10 @@ def _whole(row: Around, found: dict[tuple[str, str], bytes]) -> Assignment:
     if row.body and hash_of(bundle[SIGNATURE_SIZE:]) != row.digest:  # not secret: a bundle is not
         rules = found.get((row.org, row.body))
         if rules is None:
-            raise UnavailableError("store_damaged", f"the bundle of {row.vault} has lost its rules")
+            raise UnavailableError(
+                "store_damaged",
+                f"the bundle of {row.vault} has lost its rules: restore the database from a backup",
+            )
         bundle = bundle[: row.cut] + rules + bundle[row.cut :]
     standing = {name: getattr(row, name) for name in Standing.__struct_fields__}
     return Assignment(**standing, bundle=bundle)

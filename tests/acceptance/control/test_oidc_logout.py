@@ -13,26 +13,14 @@ import trio_websocket as ws
 
 from control.authn.sessions import RECHECK
 from protocols.instant import SECOND
-from tests.acceptance.agent import own_folder, running
 from tests.acceptance.control.browser import Browser
 from tests.acceptance.control.feed import opened
-from tests.acceptance.control.plane import Plane, dev_plane
+from tests.acceptance.control.plane import Plane
 from tests.acceptance.control.test_oidc import ACCOUNTS, CLIENT, ONE, SECRET, settings
 from tests.acceptance.link.estate import until
 from tests.oidc.provider import provider
 
 TOLD = "oidc/logout/acme"
-
-
-@pytest.fixture(scope="module")
-def plane() -> Iterator[Plane]:
-    """With the organization `acme`."""
-    with own_folder() as path:
-        made = dev_plane(path)
-        with running(made):
-            made.sign_in()
-            made.organization("acme")
-            yield made
 
 
 @pytest.fixture(scope="module")
