@@ -16,12 +16,13 @@ from msgspec.structs import replace
 from actors.world import World
 from vault.crypto import aead
 from vault.crypto.encoding import prefixed_last
-from vault.crypto.envelope import open_value, rewrap, seal_value
+from vault.crypto.envelope import data_key, open_box, rewrap, seal_value
 from vault.crypto.errors import CryptoError, RetiredGeneration
 from vault.crypto.keyring import Keyring
 from vault.crypto.mac import MacKey
-from vault.crypto.sealed import Place, Sealed
+from vault.crypto.sealed import Box, Place, Sealed, WrappedDek
 from vault.crypto.uses import MAX_AGE, ReservationNeeded, UseCounter
+from vault.datakeys import DataKeys
 from vault.errors import TamperedError, UnavailableError, ValidationError
 from vault.model.records import SystemRow, VersionRow
 from vault.model.seam import KeyState
@@ -97,7 +98,7 @@ class VaultTx:
 
     def open_value(self, row: VersionRow) -> bytes:
         """The plaintext of a version. Raises `TamperedError`."""
-        return _open(self._keyring, row)
+        return _open(self._keyring, row, DataKeys())
 
     def rewrap(self, row: VersionRow) -> VersionRow:
         """The version with its DEK under the active KEK; the ciphertext is not touched."""
@@ -131,6 +132,7 @@ class Barrier:
         self._root_key = root_key
         self._world = world
         self._uses = UseCounter(keyring.active, keyring.generations[-1].created_at)
+        self._keys = DataKeys()  # of this keyring alone
         self.cached = store.cached
         self.get = store.get
         self.select = store.select
@@ -162,7 +164,7 @@ class Barrier:
 
     def open_value(self, row: VersionRow) -> bytes:
         """The plaintext of a version. Raises `TamperedError`."""
-        return _open(self._keyring, row)
+        return _open(self._keyring, row, self._keys)
 
     def seal_cursor(self, position: str) -> str:
         """An opaque list cursor: it may stand on a name that the caller is not allowed to see."""
@@ -222,13 +224,14 @@ class Barrier:
         keyring = self._keyring.rotate(now)
         blob = keyring.encode(self._root_key)
         await self._store.commit(lambda tx: tx.put(SYSTEM, SystemRow(name=KEYRING_ROW, value=blob)))
-        self._keyring = keyring
+        self.adopt(keyring)
         self._uses = UseCounter(keyring.active, now)
         return keyring.active
 
     def adopt(self, keyring: Keyring) -> None:
         """Go on with this vault's keyring as another process has changed it."""
         self._keyring = keyring
+        self._keys.clear()
 
     async def _count_use(self, uses: UseCounter) -> None:
         while (needed := uses.take()) is not None:
@@ -259,11 +262,17 @@ def _place(keyring: Keyring, secret_id: str, version: int) -> Place:
     return Place(keyring.org, keyring.vault, secret_id, version, VALUE_FIELD)
 
 
-def _open(keyring: Keyring, row: VersionRow) -> bytes:
+def _open(keyring: Keyring, row: VersionRow, keys: DataKeys) -> bytes:
     try:
-        sealed = Sealed.from_parts(row.wrapped_dek, row.box)
         place = _place(keyring, row.secret_id, row.version)
-        return open_value(keyring.kek(sealed.generation), place, sealed)
+        box = Box.from_bytes(row.box)
+        origin = (row.wrapped_dek, box.commitment, row.secret_id, row.version)
+        key = keys.find(origin)
+        if key is None:
+            dek = WrappedDek.from_bytes(row.wrapped_dek)
+            key = data_key(keyring.kek(dek.generation), place, Sealed(dek, box))
+            keys.keep(origin, key)
+        return open_box(key, place, box)
     except RetiredGeneration:
         raise UnavailableError(
             "key_retired", "the key-encryption key of this value is retired; restore a backup"

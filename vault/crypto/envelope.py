@@ -87,28 +87,29 @@ def seal_value(kek: Kek, place: Place, plaintext: bytes) -> Sealed:
     return Sealed(kek.wrap(place, dek), box)
 
 
-def open_value(kek: Kek, place: Place, sealed: Sealed) -> bytes:
-    """The plaintext.
+def data_key(kek: Kek, place: Place, sealed: Sealed) -> bytes:
+    """K_enc, which opens the box of this value and nothing else.
 
     Raises `UnknownGeneration` when `kek` is not the one named in it, `AuthenticationFailed` when
     it was altered or belongs elsewhere, `CommitmentMismatch` (one of those) when its two parts do.
     """
-    return aead.open_(_key_of(kek, place, sealed), sealed.box.ciphertext, place.box_aad())
+    return _checked(kek.unwrap(place, sealed.dek), sealed.box)
+
+
+def open_box(key: bytes, place: Place, box: Box) -> bytes:
+    """The plaintext, by the `data_key` of its value. Raises `AuthenticationFailed`."""
+    return aead.open_(key, box.ciphertext, place.box_aad())
 
 
 def rewrap(old_kek: Kek, new_kek: Kek, place: Place, sealed: Sealed) -> Sealed:
     """The same value under `new_kek`: only the wrapped DEK changes; the box is not touched.
 
-    Checks the wrap and the commitment first, and raises as `open_value` does: a rekey must not
+    Checks the wrap and the commitment first, and raises as `data_key` does: a rekey must not
     give a damaged wrap a fresh seal. Counts as one use of `new_kek`.
     """
     dek = old_kek.unwrap(place, sealed.dek)
     _checked(dek, sealed.box)
     return Sealed(new_kek.wrap(place, dek), sealed.box)
-
-
-def _key_of(kek: Kek, place: Place, sealed: Sealed) -> bytes:
-    return _checked(kek.unwrap(place, sealed.dek), sealed.box)
 
 
 def _checked(dek: bytes, box: Box) -> bytes:

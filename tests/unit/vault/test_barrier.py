@@ -206,6 +206,34 @@ async def test_values_do_not_change_places(vault: Vault) -> None:
             vault.barrier.open_value(row)
 
 
+async def test_a_value_that_was_opened_before_is_checked_as_if_it_had_not(vault: Vault) -> None:
+    """Its key is kept; every flipped bit of it, and every other place, is refused all the same."""
+    row, other = await vault.put(), await vault.put(secret_id="j")
+    assert vault.barrier.open_value(row) == vault.barrier.open_value(other)
+    for field in ("wrapped_dek", "box"):
+        data = getattr(row, field)
+        for bit in range(len(data) * 8):
+            flipped = bytearray(data)
+            flipped[bit // 8] ^= 1 << bit % 8
+            with pytest.raises(TamperedError):
+                vault.barrier.open_value(replace(row, **{field: bytes(flipped)}))
+    moved: dict[str, Any]
+    for moved in ({"secret_id": "j"}, {"version": 2}, {"box": other.box}):
+        with pytest.raises(TamperedError):
+            vault.barrier.open_value(replace(row, **moved))
+    assert vault.barrier.open_value(row) == b'"v"'
+
+
+async def test_another_keyring_opens_by_its_own_keys(vault: Vault) -> None:
+    """A value that was opened under the keyring before is not opened by what was kept of it."""
+    row = await vault.put()
+    assert vault.barrier.open_value(row) == b'"v"'
+    stranger = Keyring.create(NOW, org="o", vault="v")
+    vault.barrier.adopt(stranger)
+    with pytest.raises(TamperedError):
+        vault.barrier.open_value(row)
+
+
 async def test_two_seals_of_one_value_differ(vault: Vault) -> None:
     """Equal values cannot be told from the database."""
     assert (await vault.put(b"1")).box != (await vault.put(b"1", number=2)).box
