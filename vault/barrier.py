@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from actors.world import World
 from vault.crypto import aead
+from vault.crypto.datakeys import DataKeys
 from vault.crypto.encoding import prefixed_last
 from vault.crypto.envelope import data_key, open_box, rewrap, seal_value
 from vault.crypto.errors import CryptoError, RetiredGeneration
@@ -22,7 +23,6 @@ from vault.crypto.keyring import Keyring
 from vault.crypto.mac import MacKey
 from vault.crypto.sealed import Box, Place, Sealed, WrappedDek
 from vault.crypto.uses import MAX_AGE, ReservationNeeded, UseCounter
-from vault.datakeys import DataKeys
 from vault.errors import TamperedError, UnavailableError, ValidationError
 from vault.model.records import SystemRow, VersionRow
 from vault.model.seam import KeyState

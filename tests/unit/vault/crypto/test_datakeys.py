@@ -2,7 +2,7 @@
 
 import tracemalloc
 
-from vault.datakeys import MOST, DataKeys, Origin
+from vault.crypto.datakeys import MOST, DataKeys, Origin
 
 
 def origin(number: int) -> Origin:
