@@ -1,7 +1,8 @@
 """One connected agent: an actor whose mailbox is its wire and one wake-up call.
 
 Two tasks share the session, which never waits: one reads frames, has them applied and answers, the
-other writes whatever else is due. Most of an agent's life is pings, and a ping wakes one task so. A
+other writes whatever else is due. Most of an agent's life is pings, and a ping wakes one task so;
+what is due by time alone all connections have together (`deadlines`). A
 crash ends the connection and nothing else; the agent's own reconnecting
 is the restart, and everything durable is in the store.
 """
@@ -14,6 +15,7 @@ import trio
 from actors import World
 from control.errors import ControlError
 from control.gateway.audience import Audience
+from control.gateway.deadlines import Deadlines
 from control.model.links import Link
 from control.services.presence import Watch
 from protocols.link import events as e
@@ -84,6 +86,7 @@ class Around(NamedTuple):
     opened: Callable[["LiveAgent"], None]
     """Called when an agent has proven itself."""
     audience: Audience
+    deadlines: Deadlines
 
 
 class LiveAgent:
@@ -100,7 +103,7 @@ class LiveAgent:
             "_noted",
             "_outdone",
         ),
-        *("_owing", "_pipe", "_ready", "_session", "_wake", "_writing"),
+        *("_owing", "_pipe", "_ready", "_session", "_wake", "_watched", "_writing"),
         *("acknowledged", "bundle", "health", "name", "since", "sync"),
     )
 
@@ -124,6 +127,7 @@ class LiveAgent:
         self._asked: set[bytes] = set()
         self._outdone = 0
         self._wake = trio.Event()
+        self._watched = False
         self._writing = False
         self._noted = ("", "")
         self._session = Session.control(end, self._now())
@@ -152,6 +156,15 @@ class LiveAgent:
         """What waits by the store's word: nothing new, mostly."""
         if newest > self._newest:
             self.poke(newest)
+
+    @property
+    def due(self) -> float:
+        """See `Sleeper`: when it has to be roused, while it is at rest with a session."""
+        return self._due() if self._session.state in SENDABLE else float("inf")
+
+    def rouse(self) -> None:
+        """See `Sleeper`."""
+        self._wake.set()
 
     def observe(self, seconds: int) -> None:
         """Have the agent say more of itself for so long, if it can be told anything now."""
@@ -204,12 +217,20 @@ class LiveAgent:
             session.tick(self._now())
 
     async def _rest(self) -> None:
-        left = self._session.deadline - self._around.world.monotonic()
-        expiry = (self._expires - self._around.world.wall()) / 1e9
-        with trio.move_on_after(max(0.0, min(left, expiry))):
+        if self._session.state in SENDABLE:
+            if not self._watched:
+                self._watched = True
+                self._around.deadlines.watch(self)
             await self._wake.wait()
+        else:  # short, and a time that may come closer
+            with trio.move_on_after(max(0.0, self._due() - self._around.world.monotonic())):
+                await self._wake.wait()
         if self._around.world.wall() >= self._expires:
             raise PipeError("expired", "the agent's certificate has expired")
+
+    def _due(self) -> float:
+        left = (self._expires - self._around.world.wall()) / 1e9
+        return min(self._session.deadline, self._around.world.monotonic() + left)
 
     async def _fill(self) -> None:
         """Have the session send what waits, as far as there is room."""
@@ -262,6 +283,7 @@ class LiveAgent:
             case e.Opened():
                 self._around.opened(self)
                 await self._claim()
+                self._wake.set()  # the time for greeting is over
             case e.Received(id=0, message=message):
                 await self._hear(message)
             case e.Received(id=id_, message=message):

@@ -18,6 +18,7 @@ from control.errors import AuthorizationError, ControlError
 from control.gateway.agent import Around, LiveAgent
 from control.gateway.alarms import Alarms
 from control.gateway.audience import Audience, Nobody
+from control.gateway.deadlines import Deadlines
 from control.gateway.ends import Ends, cursor, fresh_id, state
 from control.gateway.questions import Questions
 from control.gateway.roster import Roster
@@ -79,7 +80,8 @@ class Gateway:
         self._world = world
         self._dead = dead
         self._audience = audience or Nobody()
-        self._around = Around(ends, watch, world, self._opened, self._audience)
+        self._deadlines = Deadlines(world, dead)
+        self._around = Around(ends, watch, world, self._opened, self._audience, self._deadlines)
         self._alarms = Alarms(Alerts(store, bus, world), world)
         self._closing = False
         self.roster = Roster()
@@ -119,6 +121,7 @@ class Gateway:
             nursery.start_soon(self._follow_lives)
             nursery.start_soon(self._follow_changes)
             nursery.start_soon(self._look_around)
+            nursery.start_soon(self._deadlines.run)
 
     def leave(self) -> None:
         """Tell every agent that we end, and over how long to spread their return."""

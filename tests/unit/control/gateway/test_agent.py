@@ -109,9 +109,9 @@ async def test_a_session_ends_with_its_certificate(hub: Hub) -> None:
     """Whoever did not renew has to come back, and is asked again whether it counts."""
     one = await hub.enrolled("one")
     async with hub.connected(one) as talk:
-        live = await hub.live("one")
+        await hub.live("one")
+        await trio.testing.wait_all_tasks_blocked()
         hub.world.advance(AGENT_LIFE / SECOND)
-        live.poke(0)
         await talk.until(lambda: talk.ended)
 
 
@@ -119,10 +119,10 @@ async def test_a_silent_agent_is_dead_after_a_while(hub: Hub) -> None:
     """Half-open connections do not stay."""
     one = await hub.enrolled("one")
     async with hub.connected(one) as talk:
-        live = await hub.live("one")
+        await hub.live("one")
+        await trio.testing.wait_all_tasks_blocked()
         talk.pipe.receive = trio.sleep_forever  # type: ignore[assignment]  # it hears nothing
         hub.world.advance(DEAD_SECONDS + 1)
-        live.poke(0)
         with trio.fail_after(10):
             while len(hub.gateway.roster):
                 await trio.testing.wait_all_tasks_blocked()
