@@ -13,7 +13,8 @@ from control.ca.enrolment import name_of
 from control.ca.issuer import Asker, Issuer, asker_of
 from control.ca.ledger import Agent, AgentState, Issued, Ledger, LedgerTx
 from control.ca.revocation import Locked, Revocation, presented
-from control.errors import AuthenticationError, ConflictError
+from control.errors import AuthenticationError, ConflictError, RateLimitError
+from protocols.instant import SECOND
 from protocols.pki.chain import Agent as Peer
 from protocols.pki.errors import ChainError, RequestError
 from protocols.pki.messages import Grant, RejoinRequest, RenewRequest
@@ -22,6 +23,8 @@ from protocols.pki.proof import check_held, check_rejoin
 
 GRACE: Final = 90 * DAY
 """What an agent may be away for; `link.return_within`."""
+PACE: Final = 60 * SECOND
+"""From one renewal to the next. An agent rests for five times as long by itself."""
 _UNKNOWN: Final = "not an agent that may come back; a person must enrol it"
 
 
@@ -49,7 +52,7 @@ class Renewal:
         The agent stores its new key before it asks, and asks again with the same key if no answer
         comes. Raises `ValidationError` for a faulty request, `AuthorizationError` for a certificate
         that does not count (a stolen one locks the agent), `ConflictError` for a key that has had
-        another certificate.
+        another certificate, `RateLimitError` for one that comes right after the last renewal.
         """
         asker, now = asker_of(request.csr), self._world.wall()
 
@@ -102,6 +105,7 @@ class Renewal:
             if returning and now <= shown.not_after:
                 raise self._issuer.past.doubted(agent.name)
             return self._revocation.lock(tx, agent, now)
+        _check_pace(agent, now)
         return self._issuer.renew(tx, agent, asker, now, confirmed=shown.generation)
 
 
@@ -116,6 +120,21 @@ def _may_follow(tx: LedgerTx, agent: Agent, shown: Issued, now: int) -> bool:
         return True
     usable = any(one.generation > shown.generation for one in tx.certificates(agent.name, now))
     return shown.not_after < now and shown.generation == agent.confirmed and not usable
+
+
+def _check_pace(agent: Agent, now: int) -> None:
+    """Each renewal costs a signature and rows that are kept for years. Raises `RateLimitError`.
+
+    Who has just enrolled may renew: a person let him in. Nobody waits for a clock that was ahead.
+    """
+    since = now - agent.changed_at
+    if agent.changed_at != agent.enrolled_at and 0 <= since < PACE:
+        left = -(-(PACE - since) // SECOND)
+        raise RateLimitError(
+            "renewed_just_now",
+            f"this agent's certificate was renewed just now; ask again in {left} s",
+            retry_after=left,
+        )
 
 
 def _again(agent: Agent, known: Issued, now: int) -> Issued:

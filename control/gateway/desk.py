@@ -6,6 +6,7 @@ and whom it refuses, at a pace (`Refusals`).
 """
 
 import logging
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, TypeAlias
 
@@ -51,6 +52,8 @@ from protocols.pki.names import AgentName
 PREFIX: Final = "/link/v1/"
 RETRY_AFTER: Final = 5  # seconds
 ALARM_EVERY: Final = 3600.0  # seconds
+REMEMBERED: Final = 20_000
+"""Agents whose newest certificate is known to be on record; the oldest is forgotten first."""
 
 Way: TypeAlias = Callable[[Asked], Awaitable[Grant | Pending]]
 log: Final = logging.getLogger("freehold.control.desk")
@@ -73,6 +76,7 @@ class Desk:
         self._admitted = admitted
         self._alerts = alerts
         self._alarmed: dict[str, float] = {}
+        self._recorded: OrderedDict[AgentName, int] = OrderedDict()
         self.refusals = Refusals(trail, world, "link.refused")
         self._ways: Mapping[str, Way] = {
             "enrol": self._enrol,
@@ -138,9 +142,17 @@ class Desk:
             await self._alerts.raise_(made)
 
     async def _record(self, way: str, grant: Grant, asked: Asked, request_id: str) -> None:
+        """Once for each certificate: who asks for it again and again writes no more."""
+        name = AgentName(grant.org, grant.vault)
+        if self._recorded.get(name) == grant.generation:
+            return
         op = _operation(way, asked, request_id, grant.org, grant.vault)
         detail = {"generation": grant.generation}
         await self._trail.record(replace(op, detail=detail), None, "outcome", "ok")
+        self._recorded[name] = grant.generation
+        self._recorded.move_to_end(name)
+        if len(self._recorded) > REMEMBERED:
+            self._recorded.popitem(last=False)
         if way in {"enrol", "join"}:
             self._admitted(grant.org)
 

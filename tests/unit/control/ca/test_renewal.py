@@ -1,7 +1,14 @@
 import pytest
 
 from control.ca.ledger import AgentState
-from control.errors import AuthenticationError, AuthorizationError, ConflictError, ValidationError
+from control.ca.renewal import PACE
+from control.errors import (
+    AuthenticationError,
+    AuthorizationError,
+    ConflictError,
+    RateLimitError,
+    ValidationError,
+)
 from protocols.pki.keys import KeyKind, new_curve_key
 from protocols.pki.messages import RenewRequest
 from protocols.pki.names import AgentName
@@ -44,6 +51,57 @@ async def test_a_lost_answer_is_asked_for_again() -> None:
     first = await ca.renewal.renew(asking.shown(), request)
     assert await ca.renewal.renew(asking.shown(), request) == first
     assert (await ca.agent()).state is AgentState.ACTIVE
+
+
+async def test_renewals_have_a_pace() -> None:
+    """However often an agent asks with new keys, it has one certificate a minute and no more.
+
+    Who is told to wait is told for how long, keeps what he has, and is locked by nobody.
+    """
+    ca = Ca()
+    asking = await ca.enrolled()
+    ca.world.advance(1)
+    asking.took(await ca.renewal.renew(asking.shown(), asking.fresh()), ca)
+    granted = 0
+    for _ in range(30):
+        ca.world.advance(10)
+        request = asking.fresh()
+        try:
+            last = await ca.renewal.renew(asking.shown(), request)
+            asking.took(last, ca)
+            granted, again = granted + 1, request
+        except RateLimitError as error:
+            told = error
+    assert granted == 5
+    assert (told.code, told.details["retry_after"]) == ("renewed_just_now", 10)
+    assert await ca.renewal.renew(asking.shown(), again) == last
+    agent = await ca.agent()
+    assert (agent.state, agent.generation) == (AgentState.ACTIVE, 7)
+
+
+async def test_the_pace_asks_nobody_to_wait_for_a_clock_that_was_ahead() -> None:
+    """Renewed by a wrong time, which was set right: the next one is a renewal as any other."""
+    ca = Ca()
+    asking = await ca.enrolled()
+    ca.world.step_wall(400)
+    asking.took(await ca.renewal.renew(asking.shown(), asking.fresh()), ca)
+    ca.world.step_wall(-200)
+    grant = await ca.renewal.renew(asking.shown(), asking.fresh())
+    assert grant.generation == 3
+
+
+async def test_the_pace_hides_no_theft() -> None:
+    """Two who renew one certificate within a minute are two all the same."""
+    ca = Ca()
+    asking = await ca.enrolled()
+    ca.world.advance(1)
+    asking.took(await ca.renewal.renew(asking.shown(), asking.fresh()), ca)
+    ca.world.advance(PACE // 10**9)
+    thief = Asking()
+    await ca.renewal.renew(asking.shown(), thief.fresh())
+    with pytest.raises(AuthorizationError) as told:
+        await ca.renewal.renew(asking.shown(), asking.fresh())
+    assert told.value.code == "agent_locked"
 
 
 async def test_two_who_renew_one_certificate_are_a_theft() -> None:

@@ -3,12 +3,14 @@
 import json
 
 import pytest
+import sqlalchemy as sa
 
 from control.errors import UnavailableError
 from control.gateway.desk import Desk
 from control.model.people import PLATFORM
 from control.model.records import AuditEvent
 from control.store import records
+from control.store.tables import ca_certificates
 from protocols.link.post import Answered, Asked
 from protocols.pki.keys import KeyKind, new_curve_key, new_signing_key
 from protocols.pki.messages import (
@@ -79,6 +81,28 @@ async def test_renewal_needs_the_certificate(hub: Hub, desk: Desk) -> None:
     assert (refused.status, json.loads(refused.body)["code"]) == (401, "certificate_missing")
     granted = await ask(desk, "/link/v1/renew", RenewRequest(csr=csr), one.grant.chain[0])
     assert json.loads(granted.body)["generation"] == 2
+
+
+async def test_who_renews_again_and_again_fills_no_disk(hub: Hub, desk: Desk) -> None:
+    """The same key is answered and leaves one record; another is told when to come again."""
+    one = await hub.enrolled("one")
+    hub.world.advance(1)
+    request = RenewRequest(csr=make_request(new_curve_key(KeyKind.LEAF)))
+    answers = [await ask(desk, "/link/v1/renew", request, one.grant.chain[0]) for _ in range(3)]
+    assert {answer.body for answer in answers} == {answers[0].body}
+    granted = decode_answer(answers[0].body)
+    assert isinstance(granted, Grant)
+    other = RenewRequest(csr=make_request(new_curve_key(KeyKind.LEAF)))
+    for _ in range(3):
+        refused = await ask(desk, "/link/v1/renew", other, granted.chain[0])
+        assert (refused.status, json.loads(refused.body)["code"]) == (429, "renewed_just_now")
+        assert (b"retry-after", b"60") in refused.headers
+    found = await hub.plane.trail.newest("acme", 0, 500)
+    assert [event.result for event in found if event.operation == "link.renew"] == ["ok"]
+    rows = await hub.plane.store.read(
+        lambda tx: tx.execute(sa.select(sa.func.count()).select_from(ca_certificates)).scalar()
+    )
+    assert rows == 2
 
 
 async def test_a_request_to_join_waits_for_a_person(desk: Desk) -> None:

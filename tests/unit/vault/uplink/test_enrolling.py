@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 import trio
 
+from control.ca.issuer import asker_of
 from control.ca.ledger import AgentState
+from control.ca.renewal import PACE
 from protocols.pki.errors import PinError
 from protocols.pki.messages import MAX_ANSWER, Pending
 from tests.unit.control.ca.harness import NAME
@@ -147,6 +149,24 @@ async def test_renewal_before_and_return_after_the_end(office: Office) -> None:
         await office.enroller.renew(held)
         after = office.held
         assert after.enrolment.generation == held.enrolment.generation + 1, path
+
+
+async def test_who_is_told_to_wait_asks_again_with_the_same_key(office: Office) -> None:
+    """Two renewals in a row: the second is not now, and nothing is given up for that."""
+    await office.enrolled()
+    for seconds in (1, PACE // 10**9):
+        office.ca.world.advance(seconds)
+        await office.enroller.renew(office.held)
+    held = office.held
+    with pytest.raises(EnrolError) as told:
+        await office.enroller.renew(held)
+    assert (told.value.status, told.value.code) == (429, "renewed_just_now")
+    asker = asker_of(office.store.request())
+    office.ca.world.advance(PACE // 10**9)
+    await office.enroller.renew(held)
+    issued = await office.ca.ledger.transact(lambda tx: tx.certificate_of(asker.hash))
+    assert issued is not None
+    assert issued.serial == office.held.serial
 
 
 async def test_a_key_that_is_used_up_is_replaced(office: Office) -> None:
