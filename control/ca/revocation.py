@@ -1,13 +1,15 @@
 """Who no longer counts, and the noticing of certificates in wrong hands.
 
 Each certificate of an agent has a generation, kept beside its serial. Once an agent has been seen
-with generation n, whoever shows an older one has a copy; and two who renew the same certificate
-with different keys are two. Either way nobody can tell which of them is the agent: it is locked,
-all its certificates are revoked, its connection ends, and a person enrols it anew.
+with generation n, whoever proves the agent's link key under an older one, in a session that began
+after that, has a copy; and two who renew the same certificate with different keys are two. Either
+way nobody can tell which of them is the agent: it is locked, all its certificates are revoked, its
+connection ends, and a person enrols it anew. A handshake alone proves nothing of the kind: who
+sits on the wire can hold an agent's own back until it has a newer certificate.
 """
 
 from collections.abc import Callable
-from typing import Final, NamedTuple, TypeAlias, TypeVar
+from typing import Final, NamedTuple, NoReturn, TypeAlias, TypeVar
 
 from msgspec.structs import replace
 
@@ -46,6 +48,14 @@ class Locked(NamedTuple):
     alert: str
 
 
+class Admitted(NamedTuple):
+    """Who may begin a session."""
+
+    agent: Agent
+    outdated: bool
+    """It shows an older certificate than it was seen with: it may prove itself, for `convict`."""
+
+
 class Revocation:
     """Admits peers, and ends agents."""
 
@@ -55,24 +65,36 @@ class Revocation:
         self._on_end = on_end
         self._world = world
 
-    async def admit(self, peer: Peer) -> Agent:
+    async def admit(self, peer: Peer) -> Admitted:
         """The agent behind a TLS connection whose chain was verified; asked at each handshake.
 
-        Raises `AuthorizationError` when its certificate or itself does not count; when the
-        certificate is a stolen one, the agent has been locked.
+        Raises `AuthorizationError` when its certificate or itself does not count.
+        """
+        now = self._world.wall()
+
+        def step(tx: LedgerTx) -> Admitted:
+            agent, issued = presented(tx, peer, now)
+            if issued.generation > agent.confirmed:
+                agent = replace(agent, confirmed=issued.generation)
+                tx.put_agent(agent)
+            return Admitted(agent, issued.generation < agent.confirmed)
+
+        return await self._ledger.transact(step)
+
+    async def convict(self, peer: Peer) -> NoReturn:
+        """Lock the agent of who was `outdated` and then proved its link key in a new session.
+
+        Raises `AuthorizationError` always.
         """
         now = self._world.wall()
 
         def step(tx: LedgerTx) -> Agent | Locked:
             agent, issued = presented(tx, peer, now)
-            if issued.generation < agent.confirmed:
-                return self.lock(tx, agent, now)
-            if issued.generation > agent.confirmed:
-                agent = replace(agent, confirmed=issued.generation)
-                tx.put_agent(agent)
-            return agent
+            outdated = issued.generation < agent.confirmed
+            return self.lock(tx, agent, now) if outdated else agent
 
-        return self.unlocked(await self._ledger.transact(step))
+        self.unlocked(await self._ledger.transact(step))
+        raise AuthorizationError("certificate_refused", _REFUSED)
 
     async def revoke(self, name: AgentName, reason: str) -> None:
         """Lock an agent: a person's decision. Raises `NotFoundError`, `ConflictError`."""

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Iterable, Sequence
 from functools import partial
 from itertools import groupby
-from typing import Final
+from typing import Final, NoReturn
 
 import trio
 
@@ -20,6 +20,7 @@ from control.gateway.alarms import Alarms
 from control.gateway.audience import Audience, Nobody
 from control.gateway.deadlines import Deadlines
 from control.gateway.ends import Ends, cursor, fresh_id, state
+from control.gateway.proving import proves
 from control.gateway.questions import Questions
 from control.gateway.roster import Roster
 from control.model.agents import Life
@@ -140,7 +141,7 @@ class Gateway:
     # --- one connection ---------------------------------------------------------------------------
 
     async def _attend(self, pipe: Pipe, peer: Peer, ours: bytes) -> None:
-        known = await self._revocation.admit(peer)
+        known, outdated = await self._revocation.admit(peer)
         link = await self._ends.begin(peer.name)
         channel = Channel(
             org=peer.name.org,
@@ -157,12 +158,23 @@ class Gateway:
             cursor=cursor(link),
             dead=self._dead,
         )
+        if outdated:
+            await self._meet_outdated(pipe, peer, end)
         agent = LiveAgent(peer, pipe, link, end, self._around)
         try:
             await agent.run()
         finally:
             self.roster.remove(agent)
             self._audience.unlinked(*agent.name, agent)
+
+    async def _meet_outdated(self, pipe: Pipe, peer: Peer, end: End) -> NoReturn:
+        """An older certificate than the agent was seen with: a copy, or a handshake from before.
+
+        Raises `AuthorizationError`; the agent is locked if the peer has its link key.
+        """
+        if await proves(pipe, end, self._world):
+            await self._revocation.convict(peer)
+        raise AuthorizationError("certificate_outdated", "its agent was seen with a newer one")
 
     def _opened(self, agent: LiveAgent) -> None:
         self._watch.heard(*agent.name)

@@ -37,7 +37,7 @@ async def test_a_clock_that_was_ahead_shuts_nobody_out() -> None:
     ca.world.step_wall(2 * DAY)
     assert ca.world.now() == ca.world.wall()
     ca.world.step_wall(-2 * DAY)
-    assert (await ca.revocation.admit(asking.shown())).name == NAME
+    assert (await ca.revocation.admit(asking.shown())).agent.name == NAME
     grant = await ca.renewal.renew(asking.shown(), asking.fresh())
     asking.took(grant, ca)
     assert asking.shown().leaf.not_before < ca.world.wall() < ca.world.now()
@@ -228,7 +228,7 @@ async def test_lost_renewals_and_months_away_need_no_person() -> None:
     grant = await ca.renewal.rejoin(asking.rejoin())
     assert grant.generation == 6
     asking.took(grant, ca)
-    assert (await ca.revocation.admit(asking.shown())).confirmed == 6
+    assert (await ca.revocation.admit(asking.shown())).agent.confirmed == 6
     asking.peer, asking.held = first, own
     with pytest.raises(AuthorizationError):
         await ca.renewal.rejoin(asking.rejoin())

@@ -14,19 +14,39 @@ from tests.unit.protocols.pki.samples import NOW, make_agent, make_pki
 
 
 async def test_a_newer_certificate_that_was_seen_ends_the_older() -> None:
-    """Until then either may come, for an answer may have been lost."""
+    """Until then either may come, for an answer may have been lost.
+
+    Its handshake alone locks nobody, however late it comes: it may have been held back.
+    """
     ca = Ca()
     asking = await ca.enrolled()
     old = asking.shown()
     new = asking.took(await ca.renewal.renew(old, asking.fresh()), ca)
-    assert (await ca.revocation.admit(old)).confirmed == 1
-    assert (await ca.revocation.admit(new)).confirmed == 2
+    before, after = await ca.revocation.admit(old), await ca.revocation.admit(new)
+    assert (before.agent.confirmed, before.outdated) == (1, False)
+    assert (after.agent.confirmed, after.outdated) == (2, False)
+    for _ in range(2):
+        assert (await ca.revocation.admit(old)).outdated
+    assert not (await ca.revocation.admit(new)).outdated
+    assert (await ca.agent()).state is AgentState.ACTIVE
     with pytest.raises(AuthorizationError) as told:
-        await ca.revocation.admit(old)
+        await ca.revocation.convict(old)
     assert told.value.code == "agent_locked"
     assert [(e.name, e.state) for e in ca.ended] == [(NAME, AgentState.LOCKED)]
-    with pytest.raises(AuthorizationError):
-        await ca.revocation.admit(new)
+    for admitted in (new, old):
+        with pytest.raises(AuthorizationError):
+            await ca.revocation.admit(admitted)
+
+
+async def test_nobody_is_convicted_by_the_certificate_that_he_has() -> None:
+    """Refused he is all the same: whoever asks for this has found it outdated."""
+    ca = Ca()
+    asking = await ca.enrolled()
+    with pytest.raises(AuthorizationError) as told:
+        await ca.revocation.convict(asking.shown())
+    assert told.value.code == "certificate_refused"
+    assert (await ca.agent()).state is AgentState.ACTIVE
+    assert not ca.ended
 
 
 async def test_a_certificate_that_was_never_recorded_is_refused() -> None:
@@ -97,7 +117,7 @@ async def test_a_theft_and_its_alert_are_one_step() -> None:
     old = asking.shown()
     await ca.revocation.admit(asking.took(await ca.renewal.renew(old, asking.fresh()), ca))
     with pytest.raises(AuthorizationError):
-        await ca.revocation.admit(old)
+        await ca.revocation.convict(old)
     alerts = await ca.ledger.transact(lambda tx: cast("MemoryTx", tx).alerts)
     assert [(a.org, a.vault, a.code, a.severity) for a in alerts] == [
         (*NAME, "agent_locked", Severity.CRITICAL)

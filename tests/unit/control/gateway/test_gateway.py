@@ -2,6 +2,7 @@
 
 from typing import Any, Final
 
+import pytest
 import trio
 
 from actors.testing import FakeWorld
@@ -11,6 +12,7 @@ from control.model.documents import Document, Rule
 from control.model.policies import Outcome, Plan, Target
 from protocols.link import messages as m
 from protocols.link import vocabulary as words
+from protocols.link.errors import PipeError
 from protocols.link.limits import VERSIONS
 from protocols.pki.names import AgentName
 from tests.unit.control.gateway.wired import Hub
@@ -168,14 +170,44 @@ async def test_a_second_connection_supersedes_the_first(hub: Hub) -> None:
 
 
 async def test_a_copied_certificate_locks_the_agent(hub: Hub) -> None:
-    """An older generation after a newer one was seen: nobody knows which is the agent."""
+    """An older generation after a newer one was seen: nobody knows which is the agent.
+
+    Whoever shows it has the link key, too, and says so in a session that began after that.
+    """
     old = await hub.enrolled("one")
-    newer = await hub.enrolled("one")
-    async with hub.connected(newer):
-        pass
-    async with hub.connected(old) as talk:
-        await talk.until(lambda: talk.ended)
-        assert not talk.opened
+    newer = await hub.renewed(old)
+    async with hub.connected(newer) as live:
+        async with hub.connected(old) as talk:
+            await talk.until(lambda: talk.ended)
+        await live.until(lambda: live.ended)
+    assert await hub.life("one") is Life.LOCKED
+    assert "agent_locked" in await hub.alerted()
+    assert not len(hub.gateway.roster)
+
+
+async def test_a_handshake_that_was_held_back_locks_nobody(hub: Hub) -> None:
+    """The agent has a newer certificate by then, and is linked by it: it stays so.
+
+    Whoever holds the old one back cannot answer for it, nor can who plays back what was said.
+    """
+    old = await hub.enrolled("one")
+    newer = await hub.renewed(old)
+    async with hub.connected(newer) as live, trio.open_nursery() as nursery:
+        held = hub.dial(old, nursery)
+        hello = await held.hello()
+        await held.pipe.send(hello)
+        await held.pipe.receive()
+        await held.pipe.send(hello)
+        with pytest.raises(PipeError):
+            await held.pipe.receive()
+        silent = hub.dial(old, nursery)
+        await silent.pipe.send(hello)
+        await silent.pipe.aclose()
+        await pushed(hub, "v1")
+        await live.until(lambda: newer.bundles == [1])
+        nursery.cancel_scope.cancel()
+    assert await hub.life("one") is Life.ACTIVE
+    assert "agent_locked" not in await hub.alerted()
 
 
 async def test_a_forged_frame_ends_the_connection(hub: Hub) -> None:

@@ -14,6 +14,7 @@ from control.api.plane import Plane
 from control.gateway.agent import LiveAgent
 from control.gateway.ends import Ends
 from control.gateway.gateway import Gateway
+from control.model.agents import Life
 from control.services.intake import Intake
 from protocols.link import messages as m
 from protocols.link import vocabulary as words
@@ -29,7 +30,7 @@ from protocols.link.signing import LinkKey, Verifier
 from protocols.pki.chain import Agent as Peer
 from protocols.pki.chain import read_agent
 from protocols.pki.keys import KeyKind, new_curve_key, new_signing_key
-from protocols.pki.messages import EnrolRequest, Grant
+from protocols.pki.messages import EnrolRequest, Grant, RenewRequest
 from protocols.pki.proof import bind
 from protocols.pki.requests import make_request
 
@@ -84,6 +85,23 @@ class Hub:
         public = signing.public_key().public_bytes_raw()
         request = EnrolRequest(token=made.text, csr=csr, link_key=public, proof=bind(signing, csr))
         return Vault(await self.office.enrolment.enrol(request), LinkKey(signing))
+
+    async def renewed(self, vault: Vault) -> Vault:
+        """The same agent by its next certificate."""
+        request = RenewRequest(csr=make_request(new_curve_key(KeyKind.LEAF)))
+        grant = await self.office.renewal.renew(vault.peer, request)
+        return Vault(grant, vault.key, vault.outbox, vault.inbox, vault.stored)
+
+    async def life(self, vault: str) -> Life:
+        """Whether it counts."""
+        return (await self.plane.registry.get("acme", vault)).life
+
+    async def alerted(self) -> list[str]:
+        """Codes of all alerts."""
+        found = await self.plane.alerts.page(
+            "acme", vault="", unacknowledged=True, before=0, limit=99
+        )
+        return [alert.code for alert in found]
 
     @asynccontextmanager
     async def connected(self, vault: Vault) -> AsyncIterator["Talk"]:
@@ -154,6 +172,12 @@ class Talk:
     async def delivered(self) -> None:
         """All that was said is acknowledged."""
         await self.until(lambda: not self.vault.outbox.entries)
+
+    async def hello(self) -> bytes:
+        """What it says first."""
+        session = Session.agent(await self._end(), self.hub.moment())
+        [frame] = session.frames(self.hub.moment())
+        return frame
 
     async def run(self) -> None:
         """Until it is over."""
