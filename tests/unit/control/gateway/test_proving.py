@@ -85,9 +85,7 @@ async def test_another_key_proves_nothing() -> None:
 
 
 @pytest.mark.parametrize("greets", [False, True])
-async def test_silence_proves_nothing(
-    greets: bool, autojump_clock: trio.testing.MockClock
-) -> None:
+async def test_silence_proves_nothing(greets: bool, autojump_clock: trio.testing.MockClock) -> None:
     """Whoever holds back what was said, or never had more than the beginning; it has an end."""
     ours, theirs = pipe_pair(b"agent", b"control")
     if greets:
