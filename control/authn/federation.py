@@ -22,12 +22,12 @@ from control.authn.opening import Opening, Way
 from control.authn.provider import Client, Providers
 from control.crypto import Sealer, challenge_of, digest_of, mint, same_bytes
 from control.errors import AuthenticationError, NotFoundError
-from control.model.client import client_of
 from control.model.factors import Flow, Provider, Terms
 from control.model.people import Token
 from control.store import identities
 from control.store.rows import Tx
 from control.store.store import Store
+from protocols.client import client_of
 from protocols.instant import SECOND
 
 LIFE: Final = 600 * SECOND

@@ -13,10 +13,10 @@ from typing import Final
 
 from actors import World
 from control.errors import AuthenticationError, AuthorizationError, ConflictError, ControlError
-from control.model.client import client_of
 from control.model.operation import Operation, Origin
 from control.notify.rate import Allowance
 from control.services.trail import Trail
+from protocols.client import client_of
 
 EACH_PER_HOUR: Final = 10
 ALL_PER_HOUR: Final = 120

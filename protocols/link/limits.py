@@ -50,8 +50,18 @@ MAX_UNREAD: Final = 4 * MAX_FRAME
 websocket pings may cost. Three frames can lie in buffers."""
 MAX_CONNECTIONS: Final = 20_000
 """Of a server; twice the fleet that one is measured with."""
-MAX_HANDSHAKES: Final = 64
-"""TLS and websocket handshakes at a time; others wait, which spreads a stampede."""
+FIRST_BYTE_SECONDS: Final = 3.0
+"""From the connection to its first byte, which takes a round trip, or two when a packet is lost."""
+HANDSHAKE_SECONDS: Final = 5.0
+"""Of a place among `MAX_HANDSHAKES`: some four round trips, one of them with a lost packet."""
+MAX_HANDSHAKES: Final = 512
+"""TLS and websocket handshakes at a time; others wait, which spreads a stampede. As many as two
+processors do within a second: all of them end in time."""
+MAX_HANDSHAKES_EACH: Final = 64
+"""Of one client: a fleet behind one address comes in at the pace that it was measured with, and
+eight clients that stall are needed to keep out a ninth."""
+MAX_SILENT_EACH: Final = 128
+"""Connections of one client that have not said anything yet; then the oldest goes."""
 MAX_REQUESTS: Final = 64
 """Requests for certificates that are answered at a time; others wait."""
 MAX_NODES: Final = 64

@@ -8,14 +8,16 @@ can harm another.
 
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Self, TypeVar, cast
 
 import trio
 import trio_websocket as ws
 
+from protocols.client import client_of
 from protocols.link import limits, post
+from protocols.link.entrance import Entrance, Places
 from protocols.link.errors import PipeError
 from protocols.link.secured import SecuredStream
 from protocols.link.websocket import Metered, nothing
@@ -156,7 +158,7 @@ class Bounds:
     """What a server grants; times and sizes are `protocols.link.limits`."""
 
     connections: int = limits.MAX_CONNECTIONS
-    handshakes: int = limits.MAX_HANDSHAKES
+    places: Places = field(default_factory=Places)
     requests: int = limits.MAX_REQUESTS
 
 
@@ -181,7 +183,7 @@ class LinkServer:
         self._bounds = bounds
         self._answer = answer
         self._requests = trio.CapacityLimiter(bounds.requests)
-        self._handshakes = trio.CapacityLimiter(bounds.handshakes)
+        self._entrance = Entrance(bounds.places)
         self._accepting = trio.CancelScope()
         self._all = trio.CancelScope()
         self._empty = trio.Event()
@@ -233,6 +235,7 @@ class LinkServer:
 
     async def _serve(self, tcp: trio.SocketStream) -> None:
         source, context = _source(tcp), self._context()
+        await self._entrance.spoken(tcp, client_of(source))
         tls = _secured(tcp, context, server_side=True)
         try:
             async with trio.open_nursery() as readers:
@@ -252,7 +255,7 @@ class LinkServer:
     async def _open(
         self, tls: SecuredStream, source: str, context: ssl.SSLContext, readers: trio.Nursery
     ) -> "WebSocketPipe | _Request":
-        async with self._handshakes:
+        async with self._entrance.place(client_of(source)):
             peer = await _handshake(tls)
             head = await _beginning(tls)
             wire = Metered(tls, head)

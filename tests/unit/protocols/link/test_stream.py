@@ -1,9 +1,6 @@
 """The link over real sockets: mutual TLS, bounded in every wait, one connection's fault its own."""
 
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 
 import pytest
 import trio
@@ -12,90 +9,14 @@ import trustme
 
 from protocols.link import limits
 from protocols.link.errors import PipeError
-from protocols.link.stream import Bounds, LinkServer, WebSocketPipe, connect, serve
-
-HOST = "127.0.0.1"
-
-
-class Authority:
-    """One CA, a server's and an agent's certificate by it."""
-
-    def __init__(self) -> None:
-        self.ca = trustme.CA()
-        self.server = self._context(ssl.PROTOCOL_TLS_SERVER, HOST)
-        self.server.verify_mode = ssl.CERT_REQUIRED
-        self.agent = self._context(ssl.PROTOCOL_TLS_CLIENT, "agent.test")
-
-    def _context(self, side: int, name: str) -> ssl.SSLContext:
-        context = ssl.SSLContext(side)
-        self.ca.configure_trust(context)
-        self.ca.issue_cert(name).configure_cert(context)
-        return context
-
-
-AUTHORITY = Authority()
-
-
-@dataclass
-class Site:
-    """A running server and what it reported."""
-
-    server: LinkServer
-    nursery: trio.Nursery
-    reports: list[BaseException] = field(default_factory=list)
-
-    async def connect(self, context: ssl.SSLContext | None = None) -> WebSocketPipe:
-        """An agent's connection to it."""
-        return await connect(self.nursery, HOST, self.server.ports[0], context or AUTHORITY.agent)
-
-    async def idle(self) -> None:
-        """Until it has no connection."""
-        while self.server.connections:  # noqa: ASYNC110 - the end of a peer has no event here
-            await trio.sleep(0.01)
-
-    async def dial(self) -> trio.SSLStream[trio.SocketStream]:
-        """A TLS connection that speaks no websocket yet."""
-        tcp = await trio.open_tcp_stream(HOST, self.server.ports[0])
-        tls = trio.SSLStream(tcp, AUTHORITY.agent, server_hostname=HOST)
-        await tls.do_handshake()
-        return tls
-
-
-async def echo(pipe: WebSocketPipe) -> None:
-    """Sends back what comes, until the peer goes."""
-    while True:
-        try:
-            await pipe.send(await pipe.receive())
-        except PipeError:
-            return
-
-
-@asynccontextmanager
-async def serving(
-    handler: Callable[[WebSocketPipe], Awaitable[None]] = echo,
-    bounds: Bounds | None = None,
-) -> AsyncIterator[Site]:
-    """A server on a free port; it and all its connections are gone after the block."""
-    listeners = await trio.open_tcp_listeners(0, host=HOST)
-    reports: list[BaseException] = []
-    async with trio.open_nursery() as nursery:
-        server = await serve(
-            nursery,
-            handler,
-            listeners,
-            lambda: AUTHORITY.server,
-            report=reports.append,
-            bounds=bounds,
-        )
-        with trio.fail_after(20):
-            yield Site(server, nursery, reports)
-        nursery.cancel_scope.cancel()
+from protocols.link.stream import Bounds, WebSocketPipe, connect
+from tests.unit.protocols.link.site import AUTHORITY, HOST, echo, serving
 
 
 @pytest.fixture
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     """Short time limits, so that a test of one does not take as long as it."""
-    for name in ("CONNECT_SECONDS", "WRITE_SECONDS", "CLOSE_SECONDS"):
+    for name in ("FIRST_BYTE_SECONDS", "CONNECT_SECONDS", "WRITE_SECONDS", "CLOSE_SECONDS"):
         monkeypatch.setattr(limits, name, 0.2)
 
 
@@ -231,7 +152,7 @@ async def test_a_mute_client_is_dropped_and_harms_nobody():
             await tls.receive_some(1)
         await tcp.aclose()
         await trio.aclose_forcefully(tls)
-        assert {str(report).split(":")[0] for report in site.reports} == {"timeout"}
+        assert {str(report).split(":")[0] for report in site.reports} == {"silent", "timeout"}
 
 
 @pytest.mark.usefixtures("hurry")

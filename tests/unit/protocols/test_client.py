@@ -2,7 +2,7 @@
 
 import pytest
 
-from control.model.client import client_of
+from protocols.client import client_of
 
 
 @pytest.mark.parametrize(
