@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from functools import partialmethod
+from functools import lru_cache, partialmethod
 from pathlib import Path
 from typing import Any, Final
 
@@ -52,7 +52,12 @@ def new_authority(folder: Path) -> CaDirectory:
 
 def chain_in(file: Path) -> list[bytes]:
     """What is shown of a PEM file: DER, leaf first."""
-    return [der(certificate) for certificate in parse_pem(read(file))]
+    return _ders(read(file))
+
+
+@lru_cache(maxsize=1000)
+def _ders(pem: bytes) -> list[bytes]:
+    return [der(certificate) for certificate in parse_pem(pem)]
 
 
 def shaken(check: Callable[[], Any]) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import trio
+from alembic.script import ScriptDirectory
 
 from control import unit
 from control.api.plane import Plane
@@ -31,7 +32,7 @@ from tests.simulation.presence import Attendance
 from tests.simulation.process import Main
 from tests.simulation.recorded import Recorded
 from tests.simulation.scheduler import chance_of
-from tests.simulation.statements import taught
+from tests.simulation.statements import read_once, taught
 from tests.simulation.vault_double import CANARY, ORG, Estate
 from vault.uplink import connecting, uplink
 
@@ -102,6 +103,8 @@ class RealFleet:
             for module, name, seconds in SELDOM:
                 stack.enter_context(replaced(module, name, seconds))
             stack.enter_context(replaced(engines, "_engine", taught(engines._engine)))
+            once = read_once(ScriptDirectory.from_config)
+            stack.enter_context(replaced(ScriptDirectory, "from_config", once))
             stack.enter_context(observed(self.delivery))
             stack.enter_context(failing(self.weak))
             stack.enter_context(self._recorded.noting())

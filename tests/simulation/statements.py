@@ -1,8 +1,8 @@
-"""What SQLAlchemy has learned of statements outlives the lives that learned it.
+"""What SQLAlchemy and Alembic have learned outlives the lives that learned it.
 
 A control plane that is started again has new engines, which compile every statement anew: as much
 work as executing them, and no part of what a run is about. Here all engines of a process share one
-dialect and what is compiled for it.
+dialect and what is compiled for it, and the steps of the schema are read once.
 """
 
 from collections.abc import Callable
@@ -10,6 +10,8 @@ from functools import cache
 from typing import Any, Final
 
 import sqlalchemy as sa
+from alembic.config import Config
+from alembic.script import ScriptDirectory
 from sqlalchemy.util import LRUCache
 
 MOST: Final = 2000  # statements; several times what the control plane has
@@ -25,6 +27,18 @@ def taught(before: Callable[..., sa.Engine]) -> Callable[..., sa.Engine]:
         return made
 
     return engine
+
+
+def read_once(before: Callable[[Config], ScriptDirectory]) -> Callable[[Config], ScriptDirectory]:
+    """In the place of `ScriptDirectory.from_config`; one control plane has one set of steps."""
+    known: list[ScriptDirectory] = []
+
+    def from_config(config: Config) -> ScriptDirectory:
+        if not known:
+            known.append(before(config))
+        return known[0]
+
+    return from_config
 
 
 @cache
