@@ -95,6 +95,7 @@ class AgentHalf:
     async def _live(self, world: SimWorld, vault: VaultDouble, uplink: Uplink) -> None:
         """Until it is asked to stop, or its operator has a token for it."""
         self.uplink = uplink
+        self._network.begins(self._kept.name)
         async with trio.open_nursery() as nursery:
             await nursery.start(uplink.run)
             nursery.start_soon(self._work, world, vault, uplink)

@@ -72,6 +72,7 @@ class BareFleet:
 
     async def agent(self, name: str, world: SimWorld) -> None:
         """One agent."""
+        self._network.begins(name)
         kept = self.agents[name]
         outbox = DurableOutbox(world, kept.up_out, kept.up)
         inbox = DurableInbox(world, kept.down_in, kept.down)
@@ -98,27 +99,28 @@ class BareFleet:
         if trusting := self._network.trusting():
             broken("in place", f"{trusting[0].agent} goes on after a frame out of its place")
 
-    async def settled(self) -> None:
+    def arrived(self, name: str) -> None:
         """Everything came, in both directions, and nothing waits."""
-        for name, kept in self.agents.items():
-            kept.up.settled()
-            kept.down.settled()
-            if (
-                kept.up_out.acknowledged < kept.up.last
-                or kept.down_out.acknowledged < kept.down.last
-            ):
-                broken("acknowledged", f"{name}: applied, but never acknowledged")
+        kept = self.agents[name]
+        kept.up.settled()
+        kept.down.settled()
+        if kept.up_out.acknowledged < kept.up.last or kept.down_out.acknowledged < kept.down.last:
+            broken("acknowledged", f"{name}: applied, but never acknowledged")
+
+    async def settled(self) -> None:
+        """There is nothing but its agents."""
 
     def harm(self, fault: Fault) -> None:
         """It has no audit log."""
 
-    def waits(self) -> bool:
-        """Whether something is still under way."""
-        return any(
-            kept.up_out.acknowledged < kept.up_out.newest
+    def waiting(self) -> set[str]:
+        """See `Fleet`."""
+        return {
+            name
+            for name, kept in self.agents.items()
+            if kept.up_out.acknowledged < kept.up_out.newest
             or kept.down_out.acknowledged < kept.down_out.newest
-            for kept in self.agents.values()
-        )
+        }
 
     async def _stay_connected(
         self, name: str, world: SimWorld, party: Party, voice: "_Voice"

@@ -16,6 +16,8 @@ class Told:
     written: dict[int, list[Message]] = field(default_factory=dict)
     """Id → every form that it had: evidence that waits may be merged into it."""
     gone: set[int] = field(default_factory=set)
+    waiting: set[int] = field(default_factory=set)
+    """In its outbox."""
     last: int = 0
     cursor: int = 0
     """A cursor that moved, whose message's effect is the next thing to be seen."""
@@ -44,6 +46,7 @@ class Delivery:
                 told.written[id_].append(decoded(name, data))
             case "gone":
                 told.gone.add(id_)
+                told.waiting.discard(id_)
                 message = decoded(name, data)
                 if isinstance(message, m.CommandResult) and id_ > told.last:
                     broken("lost", f"{agent}: {id_}, a command's result, was let go")
@@ -68,19 +71,20 @@ class Delivery:
             case "acknowledged" if id_ > told.down.get(told.stream, 0):
                 broken("durable", f"{agent}: {id_} acknowledged, not applied")
 
-    def settled(self) -> None:
-        """In the end every alert has counted, and every command has its one result."""
-        for agent, told in self.told.items():
-            self._moved(agent, told)
-            if told.alerted != told.raised:
-                broken("counted", f"{agent}: raised {told.raised}, arrived {told.alerted}")
-            if told.results != told.done:
-                broken("arrived", f"{agent}: results that did not arrive")
+    def arrived(self, agent: str) -> None:
+        """Nothing waits: every alert has counted, and every command has its one result."""
+        told = self.told[agent]
+        self._moved(agent, told)
+        if told.alerted != told.raised:
+            broken("counted", f"{agent}: raised {told.raised}, arrived {told.alerted}")
+        if told.results != told.done:
+            broken("arrived", f"{agent}: results that did not arrive")
 
     def _put(self, agent: str, told: Told, id_: int, message: Message) -> None:
         if id_ in told.written:
             broken("ids", f"{agent}: id {id_} was given twice")
         told.written[id_] = [message]
+        told.waiting.add(id_)
         if isinstance(message, m.Alert):
             told.raised[_topic(message)] += message.count
         elif isinstance(message, m.CommandResult):

@@ -168,21 +168,27 @@ class RealFleet:
                 if size > OUTBOX_BYTES + EVIDENCE_BYTES:
                     broken("bounded", f"{name}: {size} bytes in the outbox")
 
-    def waits(self) -> bool:
+    def waiting(self) -> set[str]:
         """See `Fleet`."""
-        return bool(self._behind()) or any(
-            half.uplink is None or half.uplink.status().outbox_messages
-            for half in self.agents.values()
-        )
+        behind = {vault for vault, *_ in self._behind()}
+        return {
+            name
+            for name, half in self.agents.items()
+            if name in behind or half.uplink is None or self.delivery.told[name].waiting
+        }
+
+    def arrived(self, name: str) -> None:
+        """See `Fleet`."""
+        if behind := [row for row in self._behind() if row[0] == name]:
+            broken("converged", f"wanted and enforced differ: {behind}")
+        self.delivery.arrived(name)
+        self._online(name)
+        self._enrolled(name)
 
     async def settled(self) -> None:
         """See `Fleet`."""
-        if behind := self._behind():
-            broken("converged", f"wanted and enforced differ: {behind}")
-        self.delivery.settled()
-        self._all_online()
         self._all_answered()
-        self._all_enrolled()
+        self._none_twice()
         self._nothing_leaked()
         for name, estate in self.estates.items():
             self._recorded.settled(name, estate.folder / "egress.log")
@@ -196,12 +202,11 @@ class RealFleet:
             if not version == applied == self.estates[vault].stored.version
         ]
 
-    def _all_online(self) -> None:
+    def _online(self, name: str) -> None:
         plane = self.control_half.plane
-        for name in self.agents:
-            known = None if plane is None else plane.watch.presence(ORG, name)
-            if known is None or known[0] != "online":
-                broken("presence", f"{name} is {known} in a healthy world")
+        known = None if plane is None else plane.watch.presence(ORG, name)
+        if known is None or known[0] != "online":
+            broken("presence", f"{name} is {known} in a healthy world")
 
     def _all_answered(self) -> None:
         query = "SELECT vault, count(*) FROM commands WHERE outcome = '' GROUP BY vault"
@@ -209,17 +214,19 @@ class RealFleet:
         if sum(count for _, count in open_) > len(self.agents):  # the newest may be under way
             broken("answered", f"commands without an outcome: {open_}")
 
-    def _all_enrolled(self) -> None:
-        """Each by the one certificate of its generation, and by no thief's."""
+    def _none_twice(self) -> None:
+        """Each generation has one certificate, and no thief another."""
         query = "SELECT vault, generation FROM ca_certificates GROUP BY 1, 2 HAVING count(*) > 1"
         if twice := self.control_half.rows(query):
             broken("certificates", f"given twice: {twice}")
+
+    def _enrolled(self, name: str) -> None:
         query = "SELECT serial, revoked_at FROM ca_certificates"
         revoked = dict(self.control_half.rows(query))
-        for name, half in self.agents.items():
-            held = None if half.uplink is None else half.uplink.held
-            if held is None or revoked.get(held.serial, 0) is not None:
-                broken("certificates", f"{name} has none that counts")
+        uplink = self.agents[name].uplink
+        held = None if uplink is None else uplink.held
+        if held is None or revoked.get(held.serial, 0) is not None:
+            broken("certificates", f"{name} has none that counts")
 
     def _fingerprint(self, name: str) -> str:
         uplink = self.agents[name].uplink if name in self.agents else None

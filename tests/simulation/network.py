@@ -10,6 +10,7 @@ import trio
 from protocols.link.errors import PipeError
 from protocols.link.limits import CONNECT_SECONDS
 from tests.simulation.clock import Wait, virtual_clock
+from tests.simulation.oracle import Arrival
 from tests.simulation.relay import HostileRelay
 from tests.simulation.scheduler import chance_of
 from tests.simulation.trace import Trace
@@ -41,8 +42,8 @@ class Network:
         self._numbers = 0
         self.paths: dict[str, Path] = {}
         self.relays: dict[str, HostileRelay] = {}
-        self.attempts: list[float] = []
-        """When somebody asked for a connection and was answered, for the stampede."""
+        self.arrivals: list[Arrival] = []
+        """Who asked for a connection and was answered, for the stampede."""
         self.watchers: list[Callable[[str, str, bytes], None]] = []
         """Called with the agent, the way and each frame as it leaves its sender."""
 
@@ -73,7 +74,8 @@ class Network:
         nursery, handler = await self._reach(path)
         shown, seen = handshake()
         self._numbers += 1
-        self.attempts.append(trio.current_time())
+        now = trio.current_time()
+        self.arrivals.append(Arrival(now, now - path.alone))
         conn = Conn(self._numbers, path, agent)
         self._trace.write(f"{agent}#{conn.number}", "connects")
         relay = partial(self._carry, agent)
@@ -121,6 +123,10 @@ class Network:
         if self._handler is None or self._nursery is None:
             raise PipeError("unreachable", "nobody listens")
         return self._nursery, self._handler
+
+    def begins(self, agent: str) -> None:
+        """It tries from now on to be linked: it has started, or was let in."""
+        self.path(agent).alone = trio.current_time()
 
     def cut(self, agent: str) -> None:
         """No route any more; a router says so to both."""

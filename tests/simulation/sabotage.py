@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from control.gateway.agent import LiveAgent
 from control.services import witness
 from control.services.intake import Intake, Told
+from protocols.link import backoff
 from protocols.link.delivery import Sender
 from protocols.link.envelope import Envelope
 from protocols.link.errors import Fault, RemoteFaultError
@@ -129,6 +130,12 @@ def sent_though_unrecorded() -> AbstractContextManager[None]:
     return replaced(EgressLedger, "_told", told)
 
 
+def return_without_jitter() -> AbstractContextManager[None]:
+    """Whoever lost the control plane at the same moment comes back at the same moment."""
+    before = backoff.delay
+    return replaced(backoff, "delay", lambda attempt, _, *more: before(attempt, 0.5, *more))
+
+
 OF_THE_LINK: Final[dict[str, Sabotage]] = {
     "inbox_without_memory": inbox_without_memory,
     "sequence_with_gaps": sequence_with_gaps,
@@ -142,4 +149,5 @@ OF_THE_HALVES: Final[dict[str, Sabotage]] = {
     "gateway_acknowledges_early": gateway_acknowledges_early,
     "witness_signs_anything": witness_signs_anything,
     "sent_though_unrecorded": sent_though_unrecorded,
+    "return_without_jitter": return_without_jitter,
 }

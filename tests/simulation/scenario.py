@@ -51,12 +51,16 @@ class Fleet(Protocol):
         """A fault of its own kind."""
         ...
 
-    def waits(self) -> bool:
-        """Whether something is still under way in a healthy world."""
+    def waiting(self) -> set[str]:
+        """Agents of which something is under way in a healthy world."""
+        ...
+
+    def arrived(self, name: str) -> None:
+        """Raises `BrokenError`; called at a moment when nothing of this agent waits."""
         ...
 
     async def settled(self) -> None:
-        """Raises `BrokenError`; called at the end."""
+        """What is not an agent's. Raises `BrokenError`; called at the end."""
         ...
 
 
@@ -168,9 +172,9 @@ async def _live(plan: Plan, fleet: Fleet, network: Network, trace: Trace) -> Non
         await trio.sleep_until(plan.hours * 3600)
         havoc.heal()
         healed = trio.current_time()
-        await _settle(fleet)
+        await _settle(fleet, names)
         await fleet.settled()
-        stampede(network.attempts, healed, len(names))
+        stampede(network.arrivals, healed, len(names))
         nursery.cancel_scope.cancel()
     _no_tasks_left()
 
@@ -180,12 +184,24 @@ def _memory() -> str | None:
     return "/dev/shm" if Path("/dev/shm").is_dir() else None  # the kernel's own place for them
 
 
-async def _settle(fleet: Fleet) -> None:
-    """Until nothing waits, for a good while, with the work going on."""
+async def _settle(fleet: Fleet, left: list[str]) -> None:
+    """After a good while each agent has a moment when nothing of it waits, and all has arrived.
+
+    Each its own: the work goes on, and the more agents there are, the seldomer do all of them have
+    nothing under way at once.
+    """
     with trio.move_on_after(HEAL_SECONDS):
         await trio.sleep(300)
-        while fleet.waits():  # noqa: ASYNC110  # virtual time: looking costs nothing
+        while left:
+            waiting = fleet.waiting()
+            for name in left:
+                if name not in waiting:
+                    fleet.arrived(name)
+            left = [name for name in left if name in waiting]
             await trio.sleep(0.25)
+    for name in left:
+        fleet.arrived(name)  # says what is missing
+        broken("arrived", f"{name}: something waits at every look")
 
 
 def _process(seed: int, name: str, main: Main, trace: Trace) -> Process:

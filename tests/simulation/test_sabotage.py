@@ -87,6 +87,14 @@ def test_of_the_halves(name: str, faults: tuple[Fault, ...], invariant: str) -> 
     assert found(OF_THE_HALVES[name], RealFleet, plan, range(3)) == invariant
 
 
+def test_a_fleet_that_comes_back_at_once() -> None:
+    """After minutes without a control plane six agents are spread, and not without jitter."""
+    away = (Fault(100.0, "control_crash", CONTROL, 260.0),)
+    plan = Plan(seed=0, agents=6, hours=0.1, faults=away)
+    assert play(plan, RealFleet).failure is None
+    assert found(OF_THE_HALVES["return_without_jitter"], RealFleet, plan, range(1)) == "stampede"
+
+
 def test_a_failure_is_shrunk_to_what_it_takes() -> None:
     """Of dozens of faults a few are left, and the run still fails by the same invariant."""
     with OF_THE_LINK["acknowledged_early"]():

@@ -32,11 +32,19 @@ class Path:
     latency: float = 0.02
     conns: "dict[int, Conn]" = field(default_factory=dict)
     """Those that live."""
+    alone: float = 0.0
+    """Since when its agent is without one."""
 
     def delay(self) -> float:
         """Seconds for one frame: mostly the latency, sometimes seconds."""
         slow = self.chance.choice((10, 100)) if self.chance.random() < 0.01 else 1
         return self.latency * (0.5 + self.chance.random()) * slow
+
+    def lag(self, seconds: float) -> None:
+        """The present connections, and no later ones, are so much slower from now on."""
+        for conn in self.conns.values():
+            for way in conn.ways.values():
+                way.lag = seconds
 
     def hush(self, *ways: str) -> None:
         """These ways, and no others, are silent from now on."""
@@ -121,7 +129,7 @@ class Conn:
 
     def close(self, end: str) -> None:
         """One end closes, or its kernel does it for it."""
-        self.closed.add(end)
+        self._gone(end)
         out, in_ = _out_in(self, end)
         in_.queue.clear()
         in_.wake()
@@ -131,7 +139,7 @@ class Conn:
 
     def vanish(self, end: str) -> None:
         """One end's machine loses its power: nobody is told."""
-        self.closed.add(end)
+        self._gone(end)
         out, in_ = _out_in(self, end)
         in_.queue.clear()
         in_.wake()
@@ -140,6 +148,11 @@ class Conn:
     def lost(self, way: Way) -> bool:
         """Whether nobody reads this way any more; its end, if it said so, is on its way."""
         return ("control" if way.name == "up" else "agent") in self.closed
+
+    def _gone(self, end: str) -> None:
+        if end == "agent" and end not in self.closed:
+            self.path.alone = trio.current_time()
+        self.closed.add(end)
 
 
 def _out_in(conn: Conn, end: str) -> tuple[Way, Way]:
