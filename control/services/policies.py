@@ -153,16 +153,20 @@ class Policies:
         """Give each agent the bundle that it should have; how many got another one.
 
         May be called at any time and any number of times: it compares and does what is missing.
+        Where a person changes meanwhile what they should have, it stops and is due again.
         """
         async with self._refreshing:
             turn = await self._turn(org)
-            stale = await self._store.read(partial(_stale, org))
+            stale, steering = await self._store.read(partial(_stale, org))
             changed, vaults = 0, list(stale)
             for start in range(0, len(vaults), CHUNK):
                 some = {vault: stale[vault] for vault in vaults[start : start + CHUNK]}
-                change = partial(self._assign, org, some, self._world.wall(), turn)
-                done = await self._store.write(change)
+                piece = Piece(org, some, steering, turn)
+                done = await self._store.write(partial(self._assign, piece, self._world.wall()))
                 if done is None:
+                    break
+                if done.late:
+                    self.due(org)
                     break
                 changed += len(done.made)
                 self.tell(*done.made)
@@ -246,13 +250,14 @@ class Policies:
             return 0
         return await self._store.write(lambda tx: marks.count(tx, f"refresh/{org}"))
 
-    def _assign(
-        self, org: str, wanted: dict[str, dict[str, int]], now: int, turn: int, tx: Tx
-    ) -> "Assigned | None":
+    def _assign(self, piece: "Piece", now: int, tx: Tx) -> "Assigned | None":
         """None where a later refresh, which knows better, is on its way at another process."""
-        if turn and marks.mark(tx, f"refresh/{org}") != str(turn):
+        org = piece.org
+        if piece.turn and marks.mark(tx, f"refresh/{org}") != str(piece.turn):
             return None
-        made, full = assign(tx, self._terms, org, wanted, now=now)
+        if policies.steering(tx, org) != piece.steering:
+            return Assigned([], [], late=True)
+        made, full = assign(tx, self._terms, org, piece.wanted, now=now)
         return Assigned(made, self._full(tx, org, full))
 
     def _full(self, tx: Tx, org: str, vaults: Sequence[str]) -> list[Alert]:
@@ -274,11 +279,22 @@ class Policies:
         return raised
 
 
+class Piece(msgspec.Struct, frozen=True):
+    """Some agents of a refresh: what they should have, by which decisions, and whose turn it is."""
+
+    org: str
+    wanted: dict[str, dict[str, int]]
+    steering: policies.Steering
+    turn: int
+
+
 class Assigned(msgspec.Struct, frozen=True):
     """Bundles that were made, and alerts about those that could not be."""
 
     made: list[Assignment]
     alerts: list[Alert]
+    late: bool = False
+    """Nothing was made: what they should have was halted, taken back or changed meanwhile."""
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -328,13 +344,13 @@ def _noted(row: Standing, told: Report) -> Standing:
     return replace(row, applied=applied, outcome=outcome, reason=reason, changed_at=told.now)
 
 
-def _stale(org: str, tx: Tx) -> dict[str, dict[str, int]]:
-    """Agent → contents, for each that should have other ones than its bundle has."""
-    wanted = contents(
-        policies.policies_of(tx, org), policies.open_rollouts(tx, org), agents.members(tx, org)
-    )
+def _stale(org: str, tx: Tx) -> tuple[dict[str, dict[str, int]], policies.Steering]:
+    """Agent → contents, for each that should have other ones than its bundle has; and whereby."""
     known = {vault: having for vault, _, having in policies.outcomes(tx, org)}
-    return {v: wish for v, wish in wanted.items() if wish != known.get(v, {})}
+    every, moving = policies.policies_of(tx, org), policies.open_rollouts(tx, org)
+    wanted = contents(every, moving, agents.members(tx, org), known)
+    stale = {v: wish for v, wish in wanted.items() if wish != known.get(v, {})}
+    return stale, policies.steering(tx, org)
 
 
 def _lines(document: Any) -> list[str]:

@@ -1,16 +1,22 @@
 """How far a roll-out reaches and what comes next: pure decisions.
 
 The order of agents is that of SHA-256(roll-out's id ‖ name): fixed for one roll-out, different for
-the next, so that it is not always the same agents that try everything first.
+the next, so that it is not always the same agents that try everything first. It decides who is
+next; who was given the new version keeps it.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum, auto
+from typing import Final
 
 from msgspec import Struct
 
 from control.crypto import sha256
-from control.model.policies import Outcome, Plan, Rollout
+from control.model.policies import Outcome, Plan, Rollout, RolloutState
+
+Having = Mapping[str, Mapping[str, int]]
+"""Agent → policy → version, as its present bundle has it."""
+_NOTHING: Final[Mapping[str, int]] = {}
 
 
 class Next(Enum):
@@ -50,10 +56,22 @@ def order(rollout_id: str, vaults: Iterable[str]) -> list[str]:
     return sorted(vaults, key=lambda vault: sha256(f"{rollout_id}\0{vault}".encode()))
 
 
-def reached(rollout: Rollout, vaults: Sequence[str]) -> frozenset[str]:
-    """Which of the targeted agents should have the new version now."""
-    count = reach(rollout.plan, rollout.step, len(vaults))
-    return frozenset(order(rollout.id, vaults)[:count])
+def reached(rollout: Rollout, vaults: Sequence[str], having: Having) -> frozenset[str]:
+    """Which of the targeted agents should have the new version now.
+
+    Whose bundle has it keeps it: a newcomer takes nobody's place, whatever the order says. While
+    the roll-out is halted nobody else gets it, however many agents there are by now.
+    """
+    kept = frozenset(
+        vault
+        for vault in vaults
+        if having.get(vault, _NOTHING).get(rollout.policy) == rollout.version
+    )
+    if rollout.state is RolloutState.HALTED:
+        return kept
+    room = reach(rollout.plan, rollout.step, len(vaults)) - len(kept)
+    others = order(rollout.id, (vault for vault in vaults if vault not in kept))
+    return kept.union(others[: max(0, room)])
 
 
 def judge(rollout: Rollout, progress: Progress) -> Next:

@@ -62,14 +62,13 @@ class Rollouts:
 
         Raises `ValidationError` (`bundle_too_large`) for what some agent's bundle would not hold.
         """
-        await self._store.read(partial(_room, org, name, version))
         now, rollout_id = self._world.now(), self._world.new_id()
 
         def change(tx: Tx) -> Rollout:
             policy = require_policy(tx, org, name)
             require_version(tx, org, name, version)
-            if any(r.policy == name for r in policies.open_rollouts(tx, org)):
-                raise ConflictError("rollout_open", "this policy has a roll-out on its way")
+            _need_none_open(tx, policy)
+            need_room(tx, org, policy, version)
             made = Rollout(
                 id=rollout_id,
                 org=org,
@@ -128,14 +127,19 @@ class Rollouts:
         )
 
     async def roll_back(self, org: str, rollout_id: str, reason: str) -> Rollout:
-        """Everybody gets the previous version again, in a new bundle; also after it was done."""
+        """Everybody gets the previous version again, in a new bundle; also after it was done.
+
+        One that is done is not taken back while another of its policy is open (`rollout_open`).
+        """
+        now = self._world.now()
 
         def back(tx: Tx, rollout: Rollout) -> Rollout:
             policy = require_policy(tx, org, rollout.policy)
             if rollout.state is RolloutState.DONE:
                 if policy.stable != rollout.version:
                     raise ConflictError("superseded", "another version is stable by now")
-                policies.put_policy(tx, replace(policy, stable=rollout.previous))
+                _need_none_open(tx, policy)  # it would go back to this one's version
+                policies.put_policy(tx, replace(policy, stable=rollout.previous, changed_at=now))
             return replace(rollout, state=RolloutState.ROLLED_BACK, reason=reason)
 
         return await self._change(org, rollout_id, back, also=RolloutState.DONE)
@@ -235,14 +239,14 @@ def _fares(tx: Tx, rollout: Rollout) -> tuple[Progress, int]:
     """And how many of those that failed have no room."""
     policy = require_policy(tx, rollout.org, rollout.policy)
     every = targeted(policy, agents.members(tx, rollout.org))
-    within = reached(rollout, every)
-    having = {
-        vault: outcome
-        for vault, outcome, having in policies.outcomes(tx, rollout.org)
-        if having.get(rollout.policy) == rollout.version
-    }
-    counted = tally(having[vault] for vault in within if vault in having)
-    without = within - having.keys()
+    outcomes, having = {}, {}
+    for vault, outcome, held in policies.outcomes(tx, rollout.org):
+        having[vault] = held
+        if held.get(rollout.policy) == rollout.version:
+            outcomes[vault] = outcome
+    within = reached(rollout, every, having)
+    counted = tally(outcomes[vault] for vault in within if vault in outcomes)
+    without = within - outcomes.keys()
     full = len(full_among(tx, rollout.org, without))
     waited = counted.wanted + len(without) - full
     failed = counted.failed + full
@@ -254,9 +258,9 @@ def _reason(full: int) -> str:
     return f"{reason}; {full} of them should have {HOLDS}" if full else reason
 
 
-def _room(org: str, name: str, version: int, tx: Tx) -> None:
-    require_version(tx, org, name, version)
-    need_room(tx, org, require_policy(tx, org, name), version)
+def _need_none_open(tx: Tx, policy: Policy) -> None:
+    if any(r.policy == policy.name for r in policies.open_rollouts(tx, policy.org)):
+        raise ConflictError("rollout_open", "this policy has a roll-out on its way")
 
 
 def _glance(org: str, now: float, tx: Tx) -> Seen:

@@ -27,7 +27,7 @@ def need_room(tx: Tx, org: str, policy: Policy, version: int) -> None:
     documents = Documents(tx, org)
     members = agents.members(tx, org)
     largest = _largest(tx, org, documents)
-    wanted, fit = contents(largest, [], members), _once(documents)
+    wanted, fit = contents(largest, [], members, {}), _once(documents)
     for vault in targeted(policy, members):
         having = wanted[vault]
         if not fit({**having, policy.name: version}) and fit(having):
@@ -47,7 +47,9 @@ def full_among(tx: Tx, org: str, vaults: Iterable[str]) -> frozenset[str]:
     if documents.fit({policy.name: policy.stable for policy in largest if policy.stable}):
         return frozenset()  # all there is fits into one
     every, moving = policies.policies_of(tx, org), policies.open_rollouts(tx, org)
-    wanted, fit = contents(every, moving, agents.members(tx, org)), _once(documents)
+    having = {vault: held for vault, _, held in policies.outcomes(tx, org)}
+    wanted = contents(every, moving, agents.members(tx, org), having)
+    fit = _once(documents)
     return frozenset(vault for vault in some if vault in wanted and not fit(wanted[vault]))
 
 

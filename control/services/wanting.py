@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from control.model.agents import Life, Member
 from control.model.policies import Policy, Rollout, Target
-from control.services.rollout import reached
+from control.services.rollout import Having, reached
 
 HAVING = frozenset({Life.ACTIVE, Life.LOCKED})
 """Agents that keep policies: a locked one that comes back must not come back without."""
@@ -25,18 +25,22 @@ def targeted(policy: Policy, agents: Iterable[Member]) -> list[str]:
 
 
 def contents(
-    policies: Sequence[Policy], rollouts: Iterable[Rollout], agents: Sequence[Member]
+    policies: Sequence[Policy],
+    rollouts: Iterable[Rollout],
+    agents: Sequence[Member],
+    having: Having,
 ) -> Mapping[str, dict[str, int]]:
     """Agent → policy → version, for every agent that keeps policies.
 
-    `rollouts` are those that run or are halted: a halted one stays where it is.
+    `rollouts` are those that run or are halted: a halted one stays where it is. `having` is what
+    their bundles hold now.
     """
     wanted: dict[str, dict[str, int]] = {a.vault: {} for a in agents if a.life in HAVING}
     moving = {rollout.policy: rollout for rollout in rollouts}
     for policy in sorted(policies, key=lambda policy: policy.name):
         vaults = targeted(policy, agents)
         rollout = moving.get(policy.name)
-        new = reached(rollout, vaults) if rollout is not None else frozenset()
+        new = reached(rollout, vaults, having) if rollout is not None else frozenset()
         for vault in vaults:
             version = rollout.version if rollout and vault in new else policy.stable
             if version:

@@ -53,6 +53,20 @@ _TALLY: Final = (
     .group_by(assignments.c.outcome)
     .order_by(assignments.c.outcome)
 )
+_STEERED: Final = (
+    sa.select(policies.c.name, policies.c.stable, sa.type_coerce(policies.c.targets, sa.Text))
+    .where(policies.c.org == sa.bindparam("org"))
+    .order_by(policies.c.name)
+)
+_STEERING: Final = (
+    sa.select(rollouts.c.id, rollouts.c.step, rollouts.c.state)
+    .where(
+        rollouts.c.org == sa.bindparam("org"),
+        rollouts.c.state.in_((RolloutState.RUNNING, RolloutState.HALTED)),
+    )
+    .order_by(rollouts.c.id)
+)
+Steering = tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]
 _ROLLING: Final = (
     sa.select(rollouts.c.org)
     .where(rollouts.c.state == RolloutState.RUNNING)
@@ -126,6 +140,18 @@ def open_rollouts(tx: Tx, org: str) -> list[Rollout]:
     t = rollouts.c
     states = (RolloutState.RUNNING, RolloutState.HALTED)
     return every(tx, Rollout, sa.select(rollouts).where(t.org == org, t.state.in_(states)))
+
+
+def steering(tx: Tx, org: str) -> Steering:
+    """What people have decided of who should have which version: to be compared with another one.
+
+    A version that is written and rolled out to nobody makes no difference.
+    """
+    given = {"org": org}
+    return (
+        [tuple(row) for row in tx.execute(_STEERED, given)],
+        [tuple(row) for row in tx.execute(_STEERING, given)],
+    )
 
 
 def organizations_rolling(tx: Tx) -> list[str]:

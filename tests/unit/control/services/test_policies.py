@@ -12,8 +12,8 @@ from control.model.agents import Life, newcomer
 from control.model.documents import Document
 from control.model.people import Organization
 from control.model.policies import Outcome, Plan, Target
-from control.services.policies import MAX_AHEAD, Report
-from control.store import agents, people
+from control.services.policies import MAX_AHEAD, Piece, Report
+from control.store import agents, people, policies
 from control.store.lease import SoleLease
 from control.store.rows import Tx
 from control.store.tables import bundle_bodies
@@ -86,7 +86,9 @@ async def test_a_refresh_gives_way_to_a_later_one(plane: Plane, world: FakeWorld
     here = plane.policies
     old = await here._turn("acme")
     assert await here.refresh("acme") == 0  # as another process does
-    late = partial(here._assign, "acme", {"v1": {"p": 1}}, world.now(), old)
+    wanted = {"v1": {"p": 1}}
+    steering = await plane.store.read(lambda tx: policies.steering(tx, "acme"))
+    late = partial(here._assign, Piece("acme", wanted, steering, old), world.now())
     assert await plane.store.write(late) is None
     assert await here.assignment("acme", "v1") is None
     assert await here._turn("other") == 1

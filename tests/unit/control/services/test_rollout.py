@@ -38,8 +38,23 @@ def test_the_order_is_the_roll_outs_own() -> None:
     """Fixed for one, different for another, and each step includes the ones before."""
     vaults = [f"v{number}" for number in range(40)]
     assert order("r1", vaults) == order("r1", reversed(vaults)) != order("r2", vaults)
-    waves = [reached(replace(ROLLOUT, step=step), vaults) for step in range(4)]
+    waves = [reached(replace(ROLLOUT, step=step), vaults, {}) for step in range(4)]
     assert all(before <= after for before, after in pairwise(waves))
+
+
+@given(st.lists(st.integers(0, 60), unique=True), st.integers(0, 40), plans, st.integers(0, 30))
+def test_newcomers_take_nobodys_place(
+    numbers: list[int], early: int, plan: Plan, step: int
+) -> None:
+    """Who has the new version keeps it; there are as many as the step says, or as had it before."""
+    vaults = [f"v{number}" for number in numbers]
+    rollout = replace(ROLLOUT, plan=plan, step=min(step, steps(plan) - 1))
+    before = reached(rollout, vaults[:early], {})
+    having = {vault: {"p": 2} for vault in before} | {"gone": {"p": 2}, "w": {"q": 2}}
+    after = reached(rollout, vaults, having)
+    assert before <= after <= set(vaults)
+    assert len(after) == max(len(before), reach(plan, rollout.step, len(vaults)))
+    assert reached(replace(rollout, state=RolloutState.HALTED), vaults, having) == before
 
 
 @pytest.mark.parametrize(

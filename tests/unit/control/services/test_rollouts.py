@@ -1,18 +1,26 @@
 """A version reaches the agents step by step, halts on refusals, and can be taken back."""
 
+from typing import Final
+
 import pytest
+from msgspec.structs import replace
 
 from actors.testing import FakeWorld
 from control.api.plane import Plane
 from control.errors import ConflictError, NotFoundError
 from control.model.documents import Document, Rule
 from control.model.policies import Plan, Rollout, RolloutState, Target
+from control.services import policies
 from control.services.events import Topic
-from control.services.policies import Report
+from control.services.policies import Assigned, Piece, Report
+from control.services.rollout import order
 from control.services.rollouts import LOOK_EVERY
+from control.store import policies as rows
+from control.store.rows import Tx
 from tests.unit.control.fleet import enrolled
 
 RULE = Rule(effect="allow", paths=("a/*",), capabilities=("read",))
+STATES: Final = {"halt": RolloutState.HALTED, "roll_back": RolloutState.ROLLED_BACK}
 VAULTS = ("v1", "v2", "v3", "v4")
 
 
@@ -90,6 +98,97 @@ async def test_done_can_be_taken_back(plane: Plane, world: FakeWorld) -> None:
         await plane.rollouts.tick()
     await plane.rollouts.roll_back("acme", rollout.id, "")
     assert set((await having(plane)).values()) == {1}
+
+
+async def test_what_is_done_is_not_taken_back_under_an_open_one(
+    plane: Plane, world: FakeWorld
+) -> None:
+    """Else that one, taken back in its turn, would bring back the version that was taken back."""
+    await ready(plane, world)
+    first = await plane.rollouts.start("acme", "p", 1, Plan(), "ann")
+    await answer(plane, world)
+    await plane.rollouts.tick()
+    second = await plane.rollouts.start("acme", "p", 2, Plan(canary=1), "ann")
+    for _ in ("running", "halted"):
+        with pytest.raises(ConflictError, match="rollout_open"):
+            await plane.rollouts.roll_back("acme", first.id, "bad")
+        await plane.rollouts.halt("acme", second.id, "wait")
+    assert (await plane.policies.get("acme", "p")).stable == 1
+    await plane.rollouts.roll_back("acme", second.id, "")
+    await plane.rollouts.roll_back("acme", first.id, "bad")
+    assert (await plane.policies.get("acme", "p")).stable == 0
+
+
+async def test_a_fleet_that_grows_moves_no_halted_roll_out(plane: Plane, world: FakeWorld) -> None:
+    """Newcomers get what is stable, however many; a further step counts all that there are."""
+    await ready(plane, world)
+    await plane.rollouts.start("acme", "p", 1, Plan(), "ann")
+    await answer(plane, world)
+    await plane.rollouts.tick()
+    plan = Plan(percentages=(25, 50), max_failures=9)
+    rollout = await plane.rollouts.start("acme", "p", 2, plan, "ann")
+    [bad] = [vault for vault, version in (await having(plane)).items() if version == 2]
+    await plane.rollouts.halt("acme", rollout.id, "bad")
+    await enrolled(plane, world, *(f"w{number}" for number in range(12)))
+    plane.policies.due("acme")
+    found = await having(plane)
+    assert len(found) == 16
+    assert [vault for vault, version in found.items() if version == 2] == [bad]
+    _, progress = await plane.rollouts.get("acme", rollout.id)
+    assert (progress.wanted, progress.total) == (1, 16)
+    await plane.rollouts.advance("acme", rollout.id)
+    found = await having(plane)
+    assert (found[bad], sorted(found.values()).count(2)) == (2, 8)
+
+
+async def test_a_newcomer_does_not_take_the_canarys_place(plane: Plane, world: FakeWorld) -> None:
+    """Whatever its place in the order: the one that tries the version first is not sent back."""
+    await ready(plane, world)
+    rollout = await plane.rollouts.start("acme", "p", 1, Plan(canary=1, automatic=False), "ann")
+    [canary] = await having(plane)
+    named = (f"w{number}" for number in range(99))
+    earlier = next(one for one in named if order(rollout.id, [one, canary])[0] == one)
+    await enrolled(plane, world, earlier)
+    plane.policies.due("acme")
+    assert list(await having(plane)) == [canary]
+    _, progress = await plane.rollouts.get("acme", rollout.id)
+    assert (progress.wanted, progress.total) == (1, 5)
+
+
+@pytest.mark.parametrize("how", ["halt", "roll_back"])
+async def test_a_fan_out_under_way_ends_where_it_was_halted(
+    plane: Plane, world: FakeWorld, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """The next piece of it is not signed: nobody else gets what was halted or taken back."""
+    monkeypatch.setattr(policies, "CHUNK", 1)
+    await ready(plane, world)
+    assign, pieces = plane.policies._assign, []
+
+    def meanwhile(piece: Piece, now: int, tx: Tx) -> Assigned | None:
+        pieces.append(list(piece.wanted))
+        if len(pieces) == 2:
+            [rollout] = rows.open_rollouts(tx, piece.org)
+            rows.put_rollout(tx, replace(rollout, state=STATES[how]))
+        return assign(piece, now, tx)
+
+    monkeypatch.setattr(plane.policies, "_assign", meanwhile)
+    await plane.rollouts.start("acme", "p", 1, Plan(), "ann")
+    await plane.policies.catch_up()
+    assert len(await plane.policies.status("acme")) == 1
+    await plane.policies.catch_up()
+    [first] = await plane.policies.status("acme")
+    assert ([first.vault], first.contents) == (pieces[0], {"p": 1} if how == "halt" else {})
+
+
+async def test_who_writes_a_policy_stops_no_fan_out(plane: Plane, world: FakeWorld) -> None:
+    """A version that is rolled out to nobody changes nothing of what agents should have."""
+    await ready(plane, world)
+    await plane.rollouts.start("acme", "p", 1, Plan(), "ann")
+    steering = await plane.store.read(lambda tx: rows.steering(tx, "acme"))
+    await plane.policies.write("acme", "p", Document(rules=(RULE,)), "", "ann")
+    assert await plane.store.read(lambda tx: rows.steering(tx, "acme")) == steering
+    await plane.policies.point("acme", "p", (Target(vault="v1"),))
+    assert await plane.store.read(lambda tx: rows.steering(tx, "acme")) != steering
 
 
 async def test_an_answer_does_not_wait_for_the_agents(plane: Plane, world: FakeWorld) -> None:

@@ -1,6 +1,7 @@
 """What agents should have and what their bundles hold."""
 
 import pytest
+import trio
 
 from actors.testing import FakeWorld
 from control.api.plane import Plane
@@ -29,15 +30,17 @@ async def rolled(
     return made.id
 
 
-async def too_full(plane: Plane, world: FakeWorld) -> None:
-    """`v1` has three policies and is meant by a fourth, by its targets."""
+async def too_full(plane: Plane, world: FakeWorld, max_failures: int = 9) -> str:
+    """`v1` has three policies and is meant by a fourth, by its targets; that one's roll-out."""
+    plan = Plan(max_failures=max_failures)
     await enrolled(plane, world, "v1", "v2")
     for name in "abc":
         await rolled(plane, name, LARGE, vaults=("v1",))
     await plane.policies.catch_up()
-    await rolled(plane, "d", LARGE, vaults=("v2",))
+    rollout_id = await rolled(plane, "d", LARGE, vaults=("v2",), plan=plan)
     await plane.policies.point("acme", "d", (Target(all=True),))
     await plane.policies.catch_up()
+    return rollout_id
 
 
 async def alerted(plane: Plane) -> list[str]:
@@ -93,3 +96,38 @@ async def test_who_is_too_full_is_told_of_and_counts_as_failed(
     plane.policies.due("acme")
     await plane.policies.catch_up()
     assert await alerted(plane) == ["v1", "v1"]
+
+
+async def test_two_who_begin_at_once_have_room_for_one(plane: Plane, world: FakeWorld) -> None:
+    """What the other one has taken meanwhile is seen: the second is refused."""
+    await enrolled(plane, world, "v1")
+    for name in "ab":
+        await rolled(plane, name, LARGE, vaults=("v1",))
+    refused = []
+
+    async def begin(name: str) -> None:
+        try:
+            await plane.rollouts.start("acme", name, 1, Plan(), "ann")
+        except ValidationError as error:
+            refused.append(error.code)
+
+    for name in "cd":
+        await plane.policies.write("acme", name, LARGE, "", "ann")
+        await plane.policies.point("acme", name, (Target(vault="v1"),))
+    async with trio.open_nursery() as nursery:
+        for name in "cd":
+            nursery.start_soon(begin, name)
+    assert refused == ["bundle_too_large"]
+
+
+async def test_a_halted_roll_out_fills_nobody(plane: Plane, world: FakeWorld) -> None:
+    """Whom it has not reached does not get it any more, and has room for another policy."""
+    rollout_id = await too_full(plane, world, max_failures=0)
+    await plane.rollouts.tick()
+    halted, _ = await plane.rollouts.get("acme", rollout_id)
+    assert halted.state is RolloutState.HALTED
+    assert await plane.store.read(lambda tx: full_among(tx, "acme", ["v1", "v2"])) == set()
+    await rolled(plane, "deny", SMALL, vaults=("v1", "v2"))
+    await plane.policies.catch_up()
+    having = {row.vault: row.contents for row in await plane.policies.status("acme")}
+    assert having == {"v1": {"a": 1, "b": 1, "c": 1, "deny": 1}, "v2": {"d": 1, "deny": 1}}

@@ -31,8 +31,16 @@ def test_stable_for_all_but_those_a_roll_out_reaches() -> None:
     new = policy("new", 0, Target(all=True))
     old = policy("old", 1, Target(tag="prod"))
     plan = Plan(canary=1)
-    rollout = Rollout("r", "acme", "old", 2, 1, plan, 0, RolloutState.HALTED, "", "x", 1, 1)
-    wanted = contents([new, old], [rollout], AGENTS)
+    rollout = Rollout("r", "acme", "old", 2, 1, plan, 0, RolloutState.RUNNING, "", "x", 1, 1)
+    wanted = contents([new, old], [rollout], AGENTS, {})
     assert wanted["c"] == {}
     assert sorted(w["old"] for w in (wanted["a"], wanted["b"])) == [1, 2]
     assert set(wanted) == {"a", "b", "c"}
+
+
+def test_a_halted_roll_out_stays_where_it_is() -> None:
+    """Who has the new version keeps it, the others the old one; a newcomer gets the old one."""
+    every = policy("p", 1, Target(all=True))
+    rollout = Rollout("r", "acme", "p", 2, 1, Plan(), 0, RolloutState.HALTED, "", "x", 1, 1)
+    wanted = contents([every], [rollout], AGENTS, {"a": {"p": 2}, "b": {"p": 1}})
+    assert wanted == {"a": {"p": 2}, "b": {"p": 1}, "c": {"p": 1}}
