@@ -10,7 +10,7 @@ from control.api.endpoint import CREATED, NO_CONTENT, Call, Document, Endpoints
 from control.compliance import page, seal, sheet
 from control.compliance.frameworks import frameworks as every_framework
 from control.model.compliance import MAX_ATTACHMENT, MAX_FRAMEWORKS, Days
-from control.model.names import Limit, Slug
+from control.model.names import LINE, Limit, Slug
 from control.model.people import Role
 from protocols.instant import SECOND
 
@@ -25,7 +25,7 @@ _SCHEDULES = _ORG + "/report-schedules"
 _NOTES = _ORG + "/control-notes"
 HTML, CSV = "text/html; charset=utf-8", "text/csv; charset=utf-8"
 
-Title = Annotated[str, Meta(min_length=1, max_length=128)]
+Title = Annotated[str, Meta(min_length=1, max_length=128, pattern=LINE)]
 Some = Annotated[tuple[Slug, ...], Meta(min_length=1, max_length=MAX_FRAMEWORKS)]
 Seconds = Annotated[int, Meta(ge=0, le=2**33)]
 Cron = Annotated[str, Meta(min_length=9, max_length=128, pattern="^[0-9A-Za-z*,/#? -]+$")]

@@ -15,6 +15,7 @@ from control.authn.opening import Way
 from control.crypto import csrf_of, mark_of, mint, same
 from control.errors import AuthorizationError, ControlError, ValidationError
 from control.model.factors import Provider, Terms
+from control.model.names import Entered
 from control.model.people import Caller, Role, TokenKind
 from protocols.instant import SECOND, rfc3339
 
@@ -72,14 +73,14 @@ class ProviderView(Struct, frozen=True):
 class Begin(Struct, frozen=True, forbid_unknown_fields=True):
     """Where one has an account, or the link that one was invited by."""
 
-    organization: Annotated[str, Meta(max_length=64)]
+    organization: Entered
     invitation: Annotated[str, Meta(max_length=64)] = ""
 
 
 class Asked(Struct, frozen=True, forbid_unknown_fields=True):
     """A program that listens at `port` of 127.0.0.1, and what tells of its own secret (S256)."""
 
-    organization: Annotated[str, Meta(max_length=64)]
+    organization: Entered
     challenge: Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{43}$")]
     port: Annotated[int, Meta(ge=1024, le=65_535)]
 

@@ -6,6 +6,7 @@ from msgspec import Meta, Struct
 
 from control.api import compliance_views as views
 from control.api.endpoint import CREATED, Call, Endpoints
+from control.model.names import LINES
 from control.model.people import Role
 from control.model.retention import Kind
 from protocols.instant import SECOND
@@ -16,7 +17,7 @@ holds = Endpoints("holds", "Legal holds: what they cover is not deleted.")
 _RETENTION = "organizations/{org}/retention"
 _HOLDS = "organizations/{org}/holds"
 Seconds = Annotated[int, Meta(ge=0, le=2**33)]
-Reason = Annotated[str, Meta(min_length=1, max_length=1024)]
+Reason = Annotated[str, Meta(min_length=1, max_length=1024, pattern=LINES)]
 Vault = Annotated[str, Meta(max_length=64, pattern="^[a-z0-9-]*$")]
 
 

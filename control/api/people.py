@@ -7,7 +7,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from control.api import views
 from control.api.endpoint import CREATED, NO_CONTENT, Call, Endpoints
 from control.api.sessions import Password
-from control.model.names import Limit, Prose, Slug
+from control.model.names import LINE, Limit, Prose, Slug
 from control.model.people import Role, User
 
 organizations = Endpoints(
@@ -73,7 +73,7 @@ class NewToken(Struct, frozen=True, forbid_unknown_fields=True):
 
     role: Role
     ttl: Annotated[int, Meta(ge=1, le=366 * 86_400)]
-    label: Annotated[str, Meta(max_length=256)] = ""
+    label: Annotated[str, Meta(max_length=256, pattern=LINE)] = ""
 
 
 @organizations.add(

@@ -13,7 +13,7 @@ from control.authn.opening import Way
 from control.authn.sessions import Visit
 from control.crypto import csrf_of
 from control.errors import AuthorizationError
-from control.model.names import Slug
+from control.model.names import Entered, Slug
 from control.model.people import Caller, Role, Token, TokenKind
 from protocols.instant import rfc3339, rfc3339_or_none
 
@@ -27,8 +27,8 @@ Challenge = Annotated[str, Meta(max_length=64)]
 class Login(Struct, frozen=True, forbid_unknown_fields=True):
     """Who one is."""
 
-    organization: Annotated[str, Meta(max_length=64)]
-    name: Annotated[str, Meta(max_length=64)]
+    organization: Entered
+    name: Entered
     password: Password
 
 

@@ -10,6 +10,7 @@ from control.errors import ValidationError
 MAX_TAGS: Final = 32  # of one agent
 MAX_ADDRESS: Final = 254  # RFC 5321, 4.5.3.1.3
 MAX_PAGE: Final = 500  # things of one answer; a longer list is read page by page
+MAX_SHOWN: Final = 1024  # characters of somebody's own words
 
 SLUG: Final = "[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?"
 _SLUG: Final = re.compile(SLUG, re.ASCII)
@@ -19,7 +20,13 @@ _TAG: Final = re.compile(r"[a-z0-9][a-z0-9._:=/-]{0,63}", re.ASCII)
 Slug = Annotated[str, Meta(min_length=1, max_length=64, pattern=f"^{SLUG}$")]
 Tag = Annotated[str, Meta(min_length=1, max_length=64, pattern="^[a-z0-9][a-z0-9._:=/-]{0,63}$")]
 Tags = Annotated[tuple[Tag, ...], Meta(max_length=MAX_TAGS)]
-Prose = Annotated[str, Meta(max_length=1024)]
+# PostgreSQL refuses NUL in a text; other controls play tricks on whoever reads it in a terminal.
+# (?!\n): Python's `$` would let a final newline pass.
+LINE: Final = r"^[^\x00-\x1f\x7f-\x9f]*$(?!\n)"
+LINES: Final = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]*$"
+Prose = Annotated[str, Meta(max_length=MAX_SHOWN, pattern=LINES)]
+Entered = Annotated[str, Meta(max_length=64, pattern=LINE)]
+"""A name as somebody types it, to be looked for."""
 Limit = Annotated[int, Meta(ge=1, le=MAX_PAGE)]
 
 
@@ -37,6 +44,11 @@ def slug(text: str, field: str) -> str:
             field=field,
         )
     return text
+
+
+def legible(text: str) -> str:
+    """The text as records hold it: what shows nothing replaced, and cut at `MAX_SHOWN`."""
+    return "".join(c if c.isprintable() else "\ufffd" for c in text[:MAX_SHOWN])
 
 
 def tags(given: tuple[str, ...]) -> tuple[str, ...]:

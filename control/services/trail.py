@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from actors import World
 from control.crypto import sha256
+from control.model.names import is_slug, legible
 from control.model.operation import Operation
 from control.model.people import PLATFORM, Caller
 from control.model.records import AuditEvent
@@ -97,9 +98,9 @@ class Trail:
 def event_of(
     op: Operation, caller: Caller | None, phase: str, result: str, code: str = "", *, now: int
 ) -> AuditEvent:
-    """For `append`, which finds its place."""
+    """For `append`, which finds its place. Callers choose paths: no record fails for one."""
     return AuditEvent(
-        org=op.org or PLATFORM,
+        org=op.org if is_slug(op.org) else PLATFORM,
         seq=0,
         at=now,
         request_id=op.request_id,
@@ -107,7 +108,7 @@ def event_of(
         token="" if caller is None else caller.token,
         ip=op.origin.ip,
         operation=op.name,
-        target=op.target,
+        target=legible(op.target),
         phase=phase,
         result=result,
         code=code,

@@ -2,9 +2,13 @@
 
 import sqlalchemy as sa
 
-from control.errors import ConflictError, UnavailableError
+from control.errors import ConflictError, UnavailableError, ValidationError
 
 _CONFLICTS = frozenset({"40001", "40P01"})  # PostgreSQL: serialization_failure, deadlock_detected
+_LIMITS = "54"  # PostgreSQL, appendix A: program_limit_exceeded, a key that no index holds
+
+UNFIT = (OverflowError, UnicodeEncodeError)
+"""What SQLite's driver raises for a number beyond 64 bits, and any for half of a character."""
 
 
 class StoreError(UnavailableError):
@@ -25,6 +29,8 @@ def fault(error: sa.exc.SQLAlchemyError, *, committing: bool = False) -> Excepti
     """The error to raise in place of SQLAlchemy's."""
     if isinstance(error, sa.exc.IntegrityError):
         return ConflictError("exists", "this contradicts what is stored: it exists already")
+    if is_unfit(error):
+        return unfit()
     if committing:
         return StoreError(
             "store_unavailable",
@@ -32,6 +38,19 @@ def fault(error: sa.exc.SQLAlchemyError, *, committing: bool = False) -> Excepti
             "unknown",
         )
     return StoreError("store_unavailable", "the database does not answer as it should")
+
+
+def unfit() -> ValidationError:
+    """For a value that no column holds: a NUL on PostgreSQL, a number beyond 64 bits."""
+    return ValidationError(
+        "value_invalid", "a text or number in it is none that the database can hold"
+    )
+
+
+def is_unfit(error: sa.exc.SQLAlchemyError) -> bool:
+    """Whether only who brought a value is to blame: the database is well, and so are others."""
+    state = getattr(getattr(error, "orig", None), "sqlstate", None) or ""
+    return isinstance(error, sa.exc.DataError) or state.startswith(_LIMITS)
 
 
 def is_conflict(error: sa.exc.SQLAlchemyError) -> bool:

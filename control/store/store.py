@@ -14,7 +14,7 @@ import trio
 from actors import ActorError, Child, MailboxFull, Node, Overflow, RestartPolicy, World, supervise
 from actors.ref import Ref
 from control.store.engines import READERS, Engines, open_engines
-from control.store.faults import StoreError, fault
+from control.store.faults import UNFIT, StoreError, fault, unfit
 from control.store.lease import Lease, SharedLease, SoleLease
 from control.store.migrate import migrate
 from control.store.rows import Tx
@@ -48,14 +48,18 @@ class Store:
         self.tree = tree
 
     async def read(self, query: Callable[[Tx], T]) -> T:
-        """What `query` finds in one consistent view of what is committed. Raises `StoreError`."""
+        """What `query` finds in one consistent view of what is committed.
+
+        Raises `StoreError`, or `ValidationError` when it asks for what no column holds.
+        """
         return await self._world.run_sync(self._read, query, limiter=self._readers)
 
     async def write(self, change: Callable[[Tx], T], *, deadline: float = COMMIT_SECONDS) -> T:
         """Run `change` in a transaction; its result once that is durable.
 
-        Raises what it raises (then nothing of it is stored), `ConflictError` for what exists, or
-        `UnavailableError` whose `details["outcome"]` is `none` or `unknown`.
+        Raises what it raises (then nothing of it is stored), `ConflictError` for what exists,
+        `ValidationError` for a value that no column holds, or `UnavailableError` whose
+        `details["outcome"]` is `none` or `unknown`.
         """
         try:
             return cast("T", await self._writer.ask(change, deadline))
@@ -72,6 +76,8 @@ class Store:
                 return query(connection)
         except sa.exc.SQLAlchemyError as error:
             raise fault(error) from error
+        except UNFIT as error:
+            raise unfit() from error
 
 
 @asynccontextmanager

@@ -3,7 +3,8 @@
 Ten thousand agents that report at once cost a commit each otherwise (measured in
 `docs/decisions/0004-store.md`: 2,300 a second alone, 53,000 together). Changes of a kind (`Joint`)
 are made together as well: one statement for all of them. A change that fails is taken back, to its
-savepoint if others are with it, and fails alone. When the database fails, every change of the batch
+savepoint if others are with it, and fails alone, also one with a value that the database does not
+take. When the database fails, every change of the batch
 is told and the actor crashes: its next life has a fresh, checked connection.
 """
 
@@ -16,7 +17,7 @@ import trio
 from actors import BatchActor, Failure, World
 from control.errors import UnavailableError
 from control.store.engines import Engines
-from control.store.faults import StoreError, fault, is_conflict
+from control.store.faults import UNFIT, StoreError, fault, is_conflict, is_unfit, unfit
 from control.store.joint import Joint, Together
 from control.store.rows import Tx
 
@@ -152,8 +153,12 @@ def _outcome(connection: sa.Connection, change: Change) -> object:
         return change(connection)
     except sa.exc.IntegrityError as error:
         return Failure(fault(error))
-    except sa.exc.SQLAlchemyError:
-        raise  # the transaction itself is broken
+    except sa.exc.SQLAlchemyError as error:
+        if not is_unfit(error):
+            raise  # the transaction itself is broken
+        return Failure(fault(error))
+    except UNFIT:
+        return Failure(unfit())
     except Exception as error:  # noqa: BLE001  # raised where the change was asked for
         return Failure(error)
 

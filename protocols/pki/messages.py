@@ -20,6 +20,7 @@ M = TypeVar("M", bound=Struct)
 MAX_BODY: Final = 8 * 1024
 """Bytes of a request."""
 MAX_ANSWER: Final = 128 * 1024
+LINE: Final = r"\A[^\x00-\x1f\x7f-\x9f]*\Z"
 
 Csr: TypeAlias = Annotated[bytes, Meta(min_length=1, max_length=MAX_REQUEST)]
 LinkKey: TypeAlias = Annotated[bytes, Meta(min_length=32, max_length=32)]
@@ -51,8 +52,8 @@ class JoinRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     proof: Signature
     org: Annotated[str, Meta(pattern=f"^(?:{SLUG})?$", max_length=64)] = ""
     """Whose people shall see it; empty: only those of the control plane."""
-    label: Annotated[str, Meta(max_length=64)] = ""
-    """For the person: a host's name, for instance."""
+    label: Annotated[str, Meta(max_length=64, pattern=LINE)] = ""
+    """For the person: a host's name, for instance. Without control characters."""
 
 
 class RenewRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -32,8 +32,8 @@ from tests.acceptance.declared import JSON, Operation
 
 BASE = "organizations/acme"
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
-TOLD_BY_AGENTS = {"JoinRequest.label", "EnrolRequest.token"}
-"""Texts of agents that may be anything: a name for the person who lets in, and a secret."""
+TOLD_BY_AGENTS = {"EnrolRequest.token"}
+"""Texts of agents that may be anything: a secret."""
 UPGRADE = {
     "Connection": "Upgrade",
     "Upgrade": "websocket",

@@ -1,9 +1,10 @@
 """One spelling of each name."""
 
+import msgspec
 import pytest
 
 from control.errors import ValidationError
-from control.model.names import is_slug, slug, tags
+from control.model.names import MAX_SHOWN, Entered, Prose, is_slug, legible, slug, tags
 
 
 @pytest.mark.parametrize("text", ["a", "a-b", "0" * 64])
@@ -25,3 +26,23 @@ def test_tags_are_sorted_once_each() -> None:
     assert tags(("b", "a=1", "b")) == ("a=1", "b")
     with pytest.raises(ValidationError):
         tags(("a\n",))
+
+
+@pytest.mark.parametrize("shape", [Prose, Entered])
+def test_words_hold_no_control_character(shape: type[str]) -> None:
+    """PostgreSQL takes no NUL, and a terminal obeys others; paragraphs are prose."""
+    for fine in ("", "Zoë, 東京 🗝"):
+        assert msgspec.convert(fine, shape) == fine
+    for bad in ("a\0b", "\x1b[2J", "\x7f", "\x9b1m"):
+        with pytest.raises(msgspec.ValidationError):
+            msgspec.convert(bad, shape)
+    assert msgspec.convert("a\r\n\tb", Prose)
+    for bad in ("a\nb", "a\n"):
+        with pytest.raises(msgspec.ValidationError):
+            msgspec.convert(bad, Entered)
+
+
+def test_what_is_put_on_record_can_be_read() -> None:
+    """Whatever somebody's path holds; and it has an end."""
+    assert legible("acme/a b/\0\x1b[2J\n") == "acme/a b/\ufffd\ufffd[2J\ufffd"
+    assert len(legible("\0" * 5000)) == MAX_SHOWN

@@ -34,6 +34,19 @@ async def test_each_organization_has_its_own(plane: Plane) -> None:
     assert (await plane.trail.verify(PLATFORM)).size == 3
 
 
+async def test_no_path_keeps_its_refusal_off_the_record(plane: Plane) -> None:
+    """A NUL in it, which PostgreSQL takes in no text, or any length: it is there, legibly."""
+    for org, target in (("acme", "a\0b" + "c" * 5000), ("\0", "x")):
+        op = Operation(
+            name="t.op", request_id="r", credential=None, origin=Origin(), org=org, target=target
+        )
+        await plane.trail.record(op, None, "outcome", "denied")
+    [event] = await plane.trail.newest("acme", 0, 9)
+    assert event.target == "a\ufffdb" + "c" * 1021
+    assert (await plane.trail.newest(PLATFORM, 0, 9))[0].target == "x"
+    assert (await plane.trail.verify("acme")).broken_at == 0
+
+
 @pytest.mark.parametrize(
     "tampering",
     [

@@ -62,6 +62,13 @@ def test_what_is_not_described_is_refused() -> None:
             decode(RejoinRequest, msgspec.json.encode(good | change))
 
 
+@pytest.mark.parametrize("label", ["a\0b", "\x1b[2J", "a\n", "\x9b"])
+def test_a_label_holds_no_control_character(label: str) -> None:
+    """It is a stranger's: it is stored, and shown to the person who decides."""
+    with pytest.raises(RequestError):
+        decode(JoinRequest, encode(msgspec.structs.replace(JOIN, label=label)))
+
+
 def test_bounds_come_before_parsing() -> None:
     """Of requests and answers."""
     with pytest.raises(RequestError, match="at most"):
