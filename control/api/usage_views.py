@@ -2,6 +2,7 @@
 
 from msgspec import Struct
 
+from control.model.claims import LATEST
 from control.model.usage import Look, Point, Ranked, SecretRow
 from control.services import usage as services
 from control.services.capacity import Forecast
@@ -199,4 +200,5 @@ def _classes(counts: tuple[int, ...]) -> tuple[ClassView, ...]:
 
 
 def instant(seconds: int) -> str:
-    return rfc3339(seconds * SECOND)
+    """The last one that there is for what an agent said of a later one."""
+    return rfc3339(min(seconds, LATEST) * SECOND)

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from actors import World
 from control.errors import ConflictError, UnavailableError, ValidationError
+from control.model.claims import passed
 from control.model.links import Link
 from control.model.policies import Outcome, Standing
 from control.model.records import Alert, Severity
@@ -116,7 +117,7 @@ class Intake:
             case m.PolicyStatus():
                 return Told(message, mark.now)
             case m.CommandResult():
-                return lambda tx, link: _commanded(tx, link, message)
+                return lambda tx, link: _commanded(tx, link, message, mark.now)
             case _:
                 raise TypeError(f"{type(message).__name__} is not a durable message of an agent")
 
@@ -339,10 +340,11 @@ def _alerted(tx: Tx, link: Link, told: m.Alert, mark: Mark) -> Events:
     return _raise(tx, link, mark, str(told.code), said, severity=severity, subject=subject)
 
 
-def _commanded(tx: Tx, link: Link, told: m.CommandResult) -> Events:
+def _commanded(tx: Tx, link: Link, told: m.CommandResult, now: int) -> Events:
     row = links.command(tx, link.org, told.command_id.hex())
     if row is not None and row.vault == link.vault and not row.outcome:
-        done = replace(row, outcome=str(told.outcome), done_at=told.at * _MILLI)
+        done_at = passed(told.at * _MILLI, now)
+        done = replace(row, outcome=str(told.outcome), done_at=done_at)
         links.put_command(tx, done)
     return ()
 

@@ -22,6 +22,8 @@ RESOLUTIONS: Final = (0, 60, 3600)  # seconds; 0: every figure by itself
 MAX_SERIES: Final = 512  # of one agent; the link's vocabulary has far fewer names
 MAX_SAMPLES: Final = 5000  # of one answer
 FUTURE: Final = 300  # seconds; the link's own bound on clock skew
+SLOT: Final = 10
+"""Seconds of which one moment is taken; agents measure once a minute."""
 
 
 class Retention(Struct, frozen=True):
@@ -34,6 +36,11 @@ class Retention(Struct, frozen=True):
     def of(self, resolution: int) -> int:
         """Of this resolution."""
         return {0: self.raw, 60: self.minutes, 3600: self.hours}[resolution]
+
+
+def is_later(at: int, last: int) -> bool:
+    """Whether a moment is in a later slot than the last one that was taken (Unix seconds)."""
+    return at // SLOT > last // SLOT
 
 
 def ingest(tx: Tx, org: str, vault: str, at: int, figures: Mapping[str, float], *, now: int) -> int:

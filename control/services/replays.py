@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from actors import World
 from control.errors import NotFoundError, RateLimitError, ValidationError
 from control.model.agents import Life
+from control.model.claims import counted, passed
 from control.model.documents import Document, checked
 from control.model.policies import Target
 from control.model.replays import (
@@ -184,20 +185,20 @@ def _question(row: Replay, rules: tuple[bytes, ...]) -> m.PolicyReplay:
 
 def _numbers(told: m.ReplayResult, now: int) -> Numbers:
     return Numbers(
-        reached=min(told.reached * _MILLI, now),  # no agent says a time that cannot be shown
-        records=told.records,
-        accesses=told.accesses,
-        unchanged=told.unchanged,
-        denied=told.denied,
-        allowed=told.allowed,
-        drifted=told.drifted,
-        undecided={str(one.reason): one.count for one in told.undecided},
+        reached=passed(told.reached * _MILLI, now),
+        records=counted(told.records),
+        accesses=counted(told.accesses),
+        unchanged=counted(told.unchanged),
+        denied=counted(told.denied),
+        allowed=counted(told.allowed),
+        drifted=counted(told.drifted),
+        undecided={str(one.reason): counted(one.count) for one in told.undecided},
         changes=tuple(
             Change(
                 one.identity.hex(),
                 one.secret.hex() if any(one.secret) else "",
-                one.denied,
-                one.allowed,
+                counted(one.denied),
+                counted(one.allowed),
             )
             for one in told.changes
         ),

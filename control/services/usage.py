@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from actors import World
 from control.errors import NotFoundError, ValidationError
+from control.model.claims import LATEST, counted, passed
 from control.model.usage import (
     After,
     Count,
@@ -32,6 +33,12 @@ from protocols.link.usage import Usage as Told
 from protocols.link.vocabulary import USAGE_DAYS
 
 MAX_POINTS: Final = 5000
+MAX_PARTS: Final = 12
+"""Of an agent and clock hour: it begins a new one with each start."""
+MAX_DAY_PARTS: Final = 96
+"""And of a day: each names up to 224 things, and what a day knows is kept for a year."""
+MAX_SECRETS: Final = 10_000
+"""That are known of an agent by name. Who was not named for longest makes room for a new one."""
 PARTS_KEPT: Final = 60 * DAY
 """How late a report may come. Longer than an agent's outbox holds it; then nothing of it is known
 any more, and it could count twice."""
@@ -50,18 +57,38 @@ class Retention(Struct, frozen=True):
 
 
 def ingest(tx: Tx, org: str, vault: str, told: Told, *, now: int) -> bool:
-    """Take a report, unless a later one of the same beginning is there. `now`: Unix seconds."""
+    """Take a report, unless a later one of the same beginning is there. `now`: Unix seconds.
+
+    One that is of no clock hour, of another time than an agent can have, or one part too many is
+    not taken.
+    """
     since, until = told.since // _MILLI, told.until // _MILLI
-    there = usage.part(tx, org, vault, since)
-    stale = there is not None and (there.rolled or there.until >= until)
-    if stale or not now - PARTS_KEPT < since <= now + metrics.FUTURE:
+    part = Part(org, vault, since, until, rolled=False)
+    if not _is_timely(part, now) or not _has_room(tx, part):
         return False
-    usage.take(tx, Part(org, vault, since, until, rolled=False), _counts(org, vault, since, told))
-    usage.know(tx, *_known(org, vault, until, told))
+    usage.take(tx, part, _counts(org, vault, since, told))
+    usage.know(tx, _known(org, vault, told, now), MAX_SECRETS)
     if told.secrets.at:
-        usage.look(tx, _look(org, vault, told))
-        metrics.ingest(tx, org, vault, until, figures(told.secrets), now=now)
+        seen = _look(org, vault, told, now)
+        if metrics.is_later(seen.at, usage.look(tx, seen)):
+            metrics.ingest(tx, org, vault, until, figures(told.secrets), now=now)
     return True
+
+
+def _is_timely(part: Part, now: int) -> bool:
+    ends = part.since - part.since % HOUR + HOUR
+    recent = now - PARTS_KEPT < part.since
+    return recent and part.since <= part.until <= min(ends, now + metrics.FUTURE)
+
+
+def _has_room(tx: Tx, part: Part) -> bool:
+    there = usage.part(tx, part.org, part.vault, part.since)
+    if there is not None:
+        return not there.rolled and there.until < part.until
+    hour, day = part.since - part.since % HOUR, part.since - part.since % DAY
+    of_hour = usage.count_parts(tx, part.org, part.vault, hour, hour + HOUR)
+    of_day = usage.count_parts(tx, part.org, part.vault, day, day + DAY)
+    return of_hour < MAX_PARTS and of_day < MAX_DAY_PARTS
 
 
 def figures(seen: Seen) -> dict[str, float]:
@@ -178,35 +205,38 @@ def _counts(org: str, vault: str, since: int, told: Told) -> list[Count]:
     found += [(Kind.SECRET, one.secret.hex(), one.reads, 0) for one in told.named if one.reads]
     found += [(Kind.IDENTITY, one.identity.hex(), one.count, 0) for one in told.identities]
     at = since - since % HOUR
-    return [Count(org, vault, HOUR, at, kind, who, since, n, bad) for kind, who, n, bad in found]
+    return [
+        Count(org, vault, HOUR, at, kind, who, since, counted(n), counted(bad))
+        for kind, who, n, bad in found
+    ]
 
 
-def _known(org: str, vault: str, until: int, told: Told) -> list[Known]:
+def _known(org: str, vault: str, told: Told, now: int) -> list[Known]:
     return [
         Known(
             org,
             vault,
             one.secret.hex(),
-            last_read=one.last_read // _MILLI,
-            rotated_at=one.rotated_at // _MILLI,
-            expires_at=one.expires_at // _MILLI,
-            seen_at=until,
+            last_read=passed(one.last_read // _MILLI, now),
+            rotated_at=passed(one.rotated_at // _MILLI, now),
+            expires_at=min(one.expires_at // _MILLI, LATEST),
+            seen_at=passed(told.until // _MILLI, now),
         )
         for one in told.named
     ]
 
 
-def _look(org: str, vault: str, told: Told) -> Look:
+def _look(org: str, vault: str, told: Told, now: int) -> Look:
     seen = told.secrets
     return Look(
         org,
         vault,
-        at=seen.at // _MILLI,
-        total=seen.total,
-        never_read=seen.never_read,
-        expired=seen.expired,
-        idle=seen.idle,
-        age=seen.age,
-        expires=seen.expires,
+        at=passed(seen.at // _MILLI, now),
+        total=counted(seen.total),
+        never_read=counted(seen.never_read),
+        expired=counted(seen.expired),
+        idle=tuple(map(counted, seen.idle)),
+        age=tuple(map(counted, seen.age)),
+        expires=tuple(map(counted, seen.expires)),
         opaque=bool(told.named or told.identities),
     )

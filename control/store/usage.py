@@ -37,6 +37,13 @@ def part(tx: Tx, org: str, vault: str, since: int) -> Part | None:
     return first(tx, Part, chosen)
 
 
+def count_parts(tx: Tx, org: str, vault: str, since: int, until: int) -> int:
+    """How many began at `since` or later, before `until`."""
+    t = usage_parts.c
+    mine = t.org == org, t.vault == vault, t.since >= since, t.since < until
+    return int(tx.execute(sa.select(sa.func.count()).where(*mine)).scalar_one())
+
+
 def take(tx: Tx, told: Part, counts: Sequence[Count]) -> None:
     """Put a report in the place of what was taken of it before."""
     put(tx, usage_parts, told)
@@ -52,17 +59,36 @@ def take(tx: Tx, told: Part, counts: Sequence[Count]) -> None:
     add(tx, usage_counts, *counts)
 
 
-def know(tx: Tx, *secrets: Known) -> None:
-    """What is known of these secrets from now on."""
-    put(tx, usage_secrets, *secrets)
+def know(tx: Tx, secrets: Sequence[Known], most: int) -> None:
+    """What is known of these secrets of one agent from now on; of `most` at most in all.
+
+    Those that were not seen for longest make room, unless a hold covers them.
+    """
+    if not secrets:
+        return
+    t, first_ = usage_secrets.c, secrets[0]
+    mine = t.org == first_.org, t.vault == first_.vault
+    named = [one.secret for one in secrets]
+    there = set(tx.execute(sa.select(t.secret).where(*mine, t.secret.in_(named))).scalars())
+    new = [one for one in secrets if one.secret not in there]
+    if new:
+        have = int(tx.execute(sa.select(sa.func.count()).where(*mine)).scalar_one())
+        over = have + len(new) - most
+        if over > 0:
+            free = ~t.secret.in_(named) & ~is_held(t.org, t.seen_at, t.vault, unit=SECOND)
+            old = sa.select(t.secret).where(*mine, free).order_by(t.seen_at, t.secret).limit(over)
+            have -= tx.execute(usage_secrets.delete().where(*mine, t.secret.in_(old))).rowcount
+        new = new[: max(most - have, 0)]
+    put(tx, usage_secrets, *(one for one in secrets if one.secret in there), *new)
 
 
-def look(tx: Tx, seen: Look) -> None:
-    """An agent's look at its secrets, unless a newer one is there."""
+def look(tx: Tx, seen: Look) -> int:
+    """An agent's look at its secrets, unless a newer one is there; when that one was, or 0."""
     t = usage_looks.c
     there = tx.execute(sa.select(t.at).where(t.org == seen.org, t.vault == seen.vault)).scalar()
     if there is None or there <= seen.at:
         put(tx, usage_looks, seen)
+    return there or 0
 
 
 def looks(tx: Tx, org: str, vault: str) -> list[Look]:

@@ -22,6 +22,7 @@ from control.compliance.evidence.timeline import (
     unknown,
 )
 from control.model.agents import Life
+from control.model.claims import counted
 from control.model.compliance import Evidence, ReportedProof, Result
 from control.model.history import Aspect
 from control.model.records import Sample
@@ -129,7 +130,7 @@ def grown(samples: Sequence[Sample]) -> int:
     """By how much a total grew; one that begins anew has begun at 0."""
     steps = (b.last - a.last if b.last >= a.last else b.last for a, b in pairwise(samples))
     first = samples[0].high - samples[0].low if samples else 0
-    return int(first + sum(steps))
+    return counted(int(first + sum(steps)))
 
 
 def _series(tx: Tx, span: Span, name: str) -> Series:

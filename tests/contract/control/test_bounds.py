@@ -3,18 +3,30 @@
 import sqlalchemy as sa
 from msgspec.structs import replace
 
+from control.model.claims import MOST
 from control.model.history import Aspect, Turn
 from control.model.policies import Assignment, Outcome
 from control.model.replays import Numbers, Replay, ReplayAgent, State
+from control.model.retention import Hold
+from control.model.usage import Known, Ranked, Span, Wanted, Which
 from control.services import outbox
-from control.store import bodies, history, links, policies, replays
+from control.services.usage import ingest
+from control.store import bodies, history, links, policies, replays, usage
 from control.store import compliance_reads as reads
+from control.store.holds import add_hold
 from control.store.rows import Tx
 from control.store.store import Store
 from control.store.tables import bundle_bodies
+from protocols.link import messages as m
 from protocols.link.bundle import NO_BUNDLE, Bundle, PolicyKey, sign_bundle
 from protocols.link.fields import SIGNATURE_SIZE
+from protocols.link.limits import MAX_INT
+from protocols.link.vocabulary import OperationName
 from protocols.pki.keys import new_signing_key
+from tests.unit.control.used import named, report
+
+NOW = 1_800_000_000 // 3600 * 3600
+ALL = Span("acme", "", 0, 2**40)
 
 
 async def test_there_is_room_for_so_many_replays(store: Store) -> None:
@@ -52,6 +64,50 @@ async def test_what_an_agent_says_too_often_is_written_over(store: Store) -> Non
     await store.write(lambda tx: history.note(tx, [later]))
     found = await store.read(lambda tx: history.between(tx, "acme", Aspect.KEY, 0, 2**62))
     assert len(found["loud"]) == most + 1
+
+
+async def test_counts_of_agents_can_be_added_up(store: Store) -> None:
+    """Whatever number they say: by hours, days, agents and by the median."""
+    most = m.OperationUse(name=OperationName.SECRET_READ, count=MAX_INT, failed=MAX_INT)
+    for at in (NOW, NOW + 1):
+        told = report(
+            at, at + 1, named("a", MAX_INT), operations=(most,),
+            identities=(m.IdentityUse(identity=b"u" * 16, count=MAX_INT),),
+        )  # fmt: skip
+        for vault in ("v1", "v2"):
+            assert await store.write(
+                lambda tx, v=vault, t=told: ingest(tx, "acme", v, t, now=NOW + 2)
+            )
+    sums = [Ranked("", str(OperationName.SECRET_READ), 4 * MOST, 4 * MOST)]
+    assert await store.read(lambda tx: usage.operations(tx, ALL)) == sums
+    assert await store.write(lambda tx: usage.roll(tx, NOW + 9, 9)) == 4
+    assert await store.read(lambda tx: usage.operations(tx, ALL)) == sums
+    overused = Wanted(Which.OVERUSED, 2)
+    assert await store.read(lambda tx: usage.secrets(tx, ALL, overused, None, 9)) == []
+
+
+async def test_an_agent_is_known_to_have_so_many_secrets(store: Store) -> None:
+    """Who was not named for longest makes room, but not for what a hold covers."""
+
+    async def tell(at: int, *names: str, vault: str = "v1") -> list[str]:
+        rows = [Known("acme", vault, name, 1, 1, 0, at) for name in names]
+        await store.write(lambda tx: usage.know(tx, rows, 3))
+        every_ = Wanted(Which.ALL, 0)
+        found = await store.read(lambda tx: usage.secrets(tx, ALL, every_, None, 99))
+        return sorted(row.secret for row in found if row.vault == vault)
+
+    await tell(1, "x", vault="v2")
+    assert await tell(2, "a", "b") == ["a", "b"]
+    assert await tell(3, "b", "c") == ["a", "b", "c"]
+    assert await tell(4, "d", "c") == ["b", "c", "d"]
+    assert await tell(5, "e", "f", "g", "h") == ["e", "f", "g"]
+    hold = Hold(
+        org="acme", id="h", vault="v1", since=1, until=0, reason="why", created_by="ann",
+        created_at=1,
+    )  # fmt: skip
+    await store.write(lambda tx: add_hold(tx, hold))
+    assert await tell(6, "i", "e") == ["e", "f", "g"]
+    assert await tell(7, "x", vault="v2") == ["x"]
 
 
 async def test_rules_are_stored_once_for_many_agents(store: Store) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from actors.testing import FakeWorld
 from control.api.plane import Plane
-from control.model.links import Link
+from control.model.links import Command, Link
 from control.model.policies import Outcome, PolicyVersion
 from control.model.records import Alert
 from control.services import intake as module
@@ -290,6 +290,19 @@ async def test_a_result_of_nobodys_command_is_nothing(plane: Plane, intake: Inta
     """An agent cannot answer for another one, or for what was never asked."""
     told = m.CommandResult(command_id=b"c" * 16, outcome=words.CommandOutcome.DONE, at=1)
     assert await take(plane, intake.effect(told)) == []
+
+
+async def test_a_command_was_not_done_in_the_future(
+    plane: Plane, intake: Intake, world: FakeWorld
+) -> None:
+    """A time that no database holds, nor anybody can be shown, would stop the agent's stream."""
+    row = Command("acme", (b"c" * 16).hex(), "v1", "send_metrics", "ann", 1, 2**62, "", 0)
+    await plane.store.write(lambda tx: links.put_command(tx, row))
+    told = m.CommandResult(command_id=b"c" * 16, outcome=words.CommandOutcome.DONE, at=2**63 - 1)
+    await take(plane, intake.effect(told))
+    found = await plane.store.read(lambda tx: links.command(tx, "acme", row.id))
+    assert found is not None
+    assert (found.outcome, found.done_at) == ("done", world.now())
 
 
 async def test_an_agent_fills_no_disk_with_alerts(

@@ -8,6 +8,7 @@ from actors.testing import FakeWorld
 from control.api.plane import Plane
 from control.errors import NotFoundError, RateLimitError, ValidationError
 from control.model.agents import Life
+from control.model.claims import MOST
 from control.model.documents import Document
 from control.model.policies import Plan, Target
 from control.model.replays import MAX_AGENTS, Numbers, State
@@ -131,9 +132,10 @@ async def test_an_agent_cannot_say_a_time_that_is_none(plane: Plane, world: Fake
     """It would be in the way of all the others' answers: a replay is shown with all of them."""
     await enrolled(plane, world, "v1")
     id_ = await start(plane)
-    await hear(plane, "v1", told(id_, reached=2**63 - 1))
+    await hear(plane, "v1", told(id_, reached=2**63 - 1, accesses=2**63 - 1))
     _, (row,) = await plane.replays.get("acme", id_)
     assert row.numbers.reached == world.now()
+    assert row.numbers.accesses == MOST  # they are added up, for JSON
 
 
 async def test_so_many_at_once_and_no_more(plane: Plane, world: FakeWorld) -> None:

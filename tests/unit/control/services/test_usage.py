@@ -3,15 +3,30 @@
 import pytest
 
 from actors.testing import FakeWorld
+from control.api import usage_views as views
 from control.api.plane import Plane
 from control.errors import NotFoundError, ValidationError
+from control.model.claims import LATEST, MOST
 from control.model.usage import Kind, Span, Which
-from control.services.usage import PARTS_KEPT, above, below, figures, ingest
+from control.services.metrics import FUTURE
+from control.services.usage import (
+    MAX_DAY_PARTS,
+    MAX_PARTS,
+    PARTS_KEPT,
+    above,
+    below,
+    figures,
+    ingest,
+)
 from control.store.usage import DAY, HOUR
 from protocols.instant import SECOND
 from protocols.link import messages as m
+from protocols.link.limits import MAX_INT
 from tests.unit.control.fleet import enrolled
 from tests.unit.control.used import named, report
+
+LAST = MAX_INT // 1000
+"""Unix seconds; no clock says so."""
 
 
 async def tell(plane: Plane, world: FakeWorld, told: m.Usage) -> bool:
@@ -57,12 +72,69 @@ async def test_an_unknown_agent_is_not_found(plane: Plane) -> None:
 
 
 async def test_reports_of_another_time_are_not_taken(plane: Plane, world: FakeWorld) -> None:
-    """Older than what is remembered of reports, or from the future."""
+    """Older than what is remembered of reports, from the future, or of no one clock hour."""
+    await enrolled(plane, world, "v1")
+    now = world.now() // SECOND // HOUR * HOUR
+    world.advance(now + 1800 - world.now() // SECOND)
+    old = now - PARTS_KEPT + HOUR
+    assert not await tell(plane, world, report(now - PARTS_KEPT, now - PARTS_KEPT + 1))
+    assert not await tell(plane, world, report(now + HOUR, now + HOUR + 1))
+    assert not await tell(plane, world, report(now, now + 1800 + FUTURE + 1))
+    assert not await tell(plane, world, report(now, LAST))
+    assert not await tell(plane, world, report(old, old + HOUR + 1))
+    assert not await tell(plane, world, report(now + 9, now + 8))
+    assert await tell(plane, world, report(old, old + HOUR))
+    assert await tell(plane, world, report(now, now + 1800 + FUTURE))
+
+
+async def test_no_time_is_believed_that_cannot_have_been(plane: Plane, world: FakeWorld) -> None:
+    """What an agent says of a secret was until now, and can be shown."""
     await enrolled(plane, world, "v1")
     now = world.now() // SECOND
-    assert not await tell(plane, world, report(now - PARTS_KEPT, now))
-    assert not await tell(plane, world, report(now + HOUR, now + HOUR + 1))
-    assert await tell(plane, world, report(now - PARTS_KEPT + 1, now))
+    said = named("a", 1, last=LAST, rotated=LAST, expires=LAST)
+    seen = m.Secrets(at=MAX_INT, **dict.fromkeys(("total", "never_read", "expired"), MAX_INT),
+                     **dict.fromkeys(("idle", "age", "expires"), (MAX_INT,) * 7))  # fmt: skip
+    assert await tell(plane, world, report(now, now + 1, said, secrets=seen))
+    wanted = plane.usage.wanted(Which.ALL, days=1, factor=2)
+    [row], _ = await plane.usage.secrets(Span("acme", "", 0, 2**40), wanted, "", 9)
+    assert (row.last_read, row.rotated_at, row.seen_at) == (now, now, now)
+    assert row.expires_at == LATEST
+    assert views.secret(row).expires_at == views.instant(LAST) == "2262-04-11T23:47:16Z"
+    [look] = await plane.usage.looks("acme", "v1")
+    assert (look.at, look.total, look.idle) == (now, MOST, (MOST,) * 7)
+
+
+async def test_an_agent_begins_few_parts_an_hour(plane: Plane, world: FakeWorld) -> None:
+    """One that is begun goes on; the next hour has room again, until the day is full."""
+    await enrolled(plane, world, "v1")
+    hour = world.now() // SECOND // DAY * DAY - 2 * DAY
+    for begun in range(MAX_PARTS):
+        assert await tell(plane, world, report(hour + begun, hour + 60))
+    assert not await tell(plane, world, report(hour + 59, hour + 60))
+    assert await tell(plane, world, report(hour, hour + 61))
+    taken = MAX_PARTS
+    for later in range(1, 24):
+        for begun in range(MAX_PARTS):
+            at = hour + later * HOUR + begun
+            taken += await tell(plane, world, report(at, at + 1))
+    assert taken == MAX_DAY_PARTS
+    assert await tell(plane, world, report(hour + DAY, hour + DAY + 1))
+
+
+async def test_looks_make_a_figure_each_ten_seconds_at_most(plane: Plane, world: FakeWorld) -> None:
+    """However many reports an agent makes of one moment."""
+    await enrolled(plane, world, "v1")
+    now = world.now() // SECOND // HOUR * HOUR
+    world.advance(HOUR)
+    none = (0,) * 7
+    for later, slots in ((0, 1), (1, 1), (9, 1), (10, 2), (5, 2), (11, 2)):
+        seen = m.Secrets(at=(now + later) * 1000, total=1, never_read=1, expired=0, idle=none,
+                         age=none, expires=none)  # fmt: skip
+        await tell(plane, world, report(now, now + 60 + slots + later, secrets=seen))
+        found = await plane.metrics.query(
+            "acme", "v1", "secrets_never_read", resolution=0, since=0, until=2**40
+        )
+        assert len(found) == slots
 
 
 async def test_old_counts_go(plane: Plane, world: FakeWorld) -> None:

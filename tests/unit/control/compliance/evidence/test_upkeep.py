@@ -7,6 +7,7 @@ import pytest
 from actors.testing import FakeWorld
 from control.api.plane import Plane
 from control.compliance.evidence.upkeep import NO_BACKUPS, grown
+from control.model.claims import MOST
 from control.model.compliance import Evidence, Result
 from control.model.records import Sample
 from control.model.usage import Look
@@ -20,8 +21,12 @@ Shown = Callable[[], Awaitable[dict[str, Evidence]]]
 
 
 @pytest.mark.parametrize(
-    ("lasts", "growth"), [([3, 5, 9], 6), ([3, 5, 2, 4], 6), ([7], 0), ([], 0), ([0, 0], 0)]
-)
+    ("lasts", "growth"),
+    [
+        ([3, 5, 9], 6), ([3, 5, 2, 4], 6), ([7], 0), ([], 0), ([0, 0], 0),
+        ([2**63, 2**62] * 9, MOST),  # JSON holds no more than 64 bits
+    ],
+)  # fmt: skip
 def test_a_total_that_begins_anew_goes_on(lasts: list[int], growth: int) -> None:
     """An agent that is started counts from 0."""
     assert grown([Sample(n, 1, v, v, v, v) for n, v in enumerate(lasts)]) == growth
