@@ -150,7 +150,7 @@ class Conn:
         return ("control" if way.name == "up" else "agent") in self.closed
 
     def _gone(self, end: str) -> None:
-        if end == "agent" and end not in self.closed:
+        if end == "agent":
             self.path.alone = trio.current_time()
         self.closed.add(end)
 
