@@ -16,15 +16,21 @@ from control.ca.issuer import Asker, Issuer, asker_of
 from control.ca.ledger import Issued, Join, JoinState, Ledger, LedgerTx
 from control.crypto import sha256
 from control.errors import AuthorizationError, ConflictError, NotFoundError, RateLimitError
+from protocols.client import client_of, site_of
 from protocols.pki.messages import Grant, JoinRequest, Pending
 
 SECOND: Final = 1_000_000_000
 LIFE: Final = 24 * 3600 * SECOND
 """Of a request, and of an approval that is not collected."""
-MAX_PENDING: Final = 1_000
-MAX_FROM_SOURCE: Final = 16
-"""Pending requests of one address: a site behind one gateway brings up its agents together."""
-MAX_PER_MINUTE: Final = 60
+MAX_PENDING: Final = 10_000
+MAX_FOR_ORG: Final = 1_000
+"""Pending requests: of all, and for one organization, which anybody can name."""
+MAX_OF_CLIENT: Final = 16
+MAX_OF_SITE: Final = 64
+"""Of one client: a site behind one gateway brings up its agents together; and of an IPv6 /48."""
+MAX_PER_MINUTE: Final = 600
+MAX_PER_MINUTE_FOR_ORG: Final = 60
+MINUTE: Final = 60 * SECOND
 RETRY_AFTER: Final = 10
 """Seconds between two questions of an agent that waits."""
 
@@ -69,7 +75,7 @@ class Joining:
         """Those that wait for a decision, oldest first; `org` as in `LedgerTx.joins`."""
         now = self._world.wall()
         return await self._ledger.transact(
-            lambda tx: tx.joins(org, JoinState.PENDING, now, min(limit, MAX_PENDING))
+            lambda tx: tx.joins(org, JoinState.PENDING, now, min(limit, MAX_FOR_ORG))
         )
 
     async def approve(
@@ -159,10 +165,14 @@ def _key_used() -> ConflictError:
 
 def _take(tx: LedgerTx, join: Join) -> Join:
     now = join.requested_at
+    crowd = tx.crowd(join, now - MINUTE)
     full = (
-        tx.count_joins(now) >= MAX_PENDING
-        or tx.count_joins(now, join.source) >= MAX_FROM_SOURCE
-        or tx.joins_since(now - 60 * SECOND) >= MAX_PER_MINUTE
+        crowd.pending >= MAX_PENDING
+        or crowd.of_org >= MAX_FOR_ORG
+        or crowd.of_client >= MAX_OF_CLIENT
+        or crowd.of_site >= MAX_OF_SITE
+        or crowd.lately >= MAX_PER_MINUTE
+        or crowd.lately_of_org >= MAX_PER_MINUTE_FOR_ORG
     )
     if full:
         raise RateLimitError(
@@ -180,6 +190,8 @@ def _fresh(request: JoinRequest, asker: Asker, source: str, now: int, join_id: s
         org=request.org,
         label=request.label,
         source=source,
+        client=client_of(source),
+        site=site_of(source),
         requested_at=now,
         expires_at=now + LIFE,
     )

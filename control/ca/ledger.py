@@ -96,6 +96,9 @@ class Join(Struct, frozen=True, kw_only=True):
     """What the agent calls itself; for people."""
     source: str
     """Address that it came from."""
+    client: str
+    """Whose that is (`protocols.client`)."""
+    site: str
     requested_at: int
     expires_at: int
     state: JoinState = JoinState.PENDING
@@ -104,6 +107,20 @@ class Join(Struct, frozen=True, kw_only=True):
     replace: bool = False
     decided_by: str = ""
     decided_at: int | None = None
+
+
+class Crowd(Struct, frozen=True, kw_only=True):
+    """Other requests to join."""
+
+    pending: int
+    """That have not expired."""
+    of_org: int
+    """Those of them for the same organization, of the same client, of the same site."""
+    of_client: int
+    of_site: int
+    lately: int
+    """All that came since an instant, whatever their state."""
+    lately_of_org: int
 
 
 class LedgerTx(Protocol):
@@ -175,12 +192,8 @@ class LedgerTx(Protocol):
         """
         ...
 
-    def count_joins(self, now: int, source: str | None = None) -> int:
-        """How many unexpired requests are pending, in all or from one source."""
-        ...
-
-    def joins_since(self, instant: int) -> int:
-        """How many requests came at or after the instant, whatever their state."""
+    def crowd(self, join: Join, since: int) -> "Crowd":
+        """Who else asks at the instant of this request (`requested_at`), and asked `since`."""
         ...
 
     def newest_end(self) -> int:

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 import trio
 
-from control.ca.ledger import Agent, Issued, Join, JoinState, LedgerTx, Token
+from control.ca.ledger import Agent, Crowd, Issued, Join, JoinState, LedgerTx, Token
 from control.model.records import Alert
 from protocols.pki.names import AgentName
 
@@ -121,14 +121,20 @@ class MemoryTx:
         found = [j for j in self._live(state, now) if org is None or j.org == org]
         return sorted(found, key=lambda j: (j.requested_at, j.id))[:limit]
 
-    def count_joins(self, now: int, source: str | None = None) -> int:
-        """Unexpired and pending."""
-        pending = self._live(JoinState.PENDING, now)
-        return sum(1 for j in pending if source is None or j.source == source)
-
-    def joins_since(self, instant: int) -> int:
-        """Whatever their state."""
-        return sum(1 for j in self._joins.values() if j.requested_at >= instant)
+    def crowd(self, join: Join, since: int) -> Crowd:
+        """Who else asks."""
+        others = [j for j in self._joins.values() if j.id != join.id]
+        now = join.requested_at
+        pending = [j for j in others if j.state is JoinState.PENDING and j.expires_at > now]
+        lately = [j for j in others if j.requested_at >= since]
+        return Crowd(
+            pending=len(pending),
+            of_org=sum(j.org == join.org for j in pending),
+            of_client=sum(j.client == join.client for j in pending),
+            of_site=sum(j.site == join.site for j in pending),
+            lately=len(lately),
+            lately_of_org=sum(j.org == join.org for j in lately),
+        )
 
     def newest_end(self) -> int:
         """0 for none."""

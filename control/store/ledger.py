@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from msgspec import Struct
 from msgspec.structs import replace
 
-from control.ca.ledger import Agent, Issued, Join, JoinState, LedgerTx, Token
+from control.ca.ledger import Agent, Crowd, Issued, Join, JoinState, LedgerTx, Token
 from control.crypto import sha256
 from control.model.agents import Life, newcomer
 from control.model.history import Aspect, Turn
@@ -149,18 +149,28 @@ class SqlLedgerTx:
         rows = self._tx.execute(chosen.order_by(t.requested_at, t.id).limit(limit)).mappings()
         return [_join(row) for row in rows]
 
-    def count_joins(self, now: int, source: str | None = None) -> int:
-        """Unexpired and pending."""
+    def crowd(self, join: Join, since: int) -> Crowd:
+        """Who else asks; every pending one is looked at, which their bound allows."""
         t = ca_joins.c
-        chosen = sa.select(sa.func.count()).where(t.state == JoinState.PENDING, t.expires_at > now)
-        if source is not None:
-            chosen = chosen.where(t.source == source)
-        return int(self._tx.execute(chosen).scalar_one())
-
-    def joins_since(self, instant: int) -> int:
-        """Whatever their state."""
-        chosen = sa.select(sa.func.count()).where(ca_joins.c.requested_at >= instant)
-        return int(self._tx.execute(chosen).scalar_one())
+        pending = sa.select(
+            sa.func.count(), _among(t.org, join.org), _among(t.client, join.client),
+            _among(t.site, join.site),
+        ).where(
+            t.state == JoinState.PENDING, t.expires_at > join.requested_at, t.id != join.id
+        )  # fmt: skip
+        lately = sa.select(sa.func.count(), _among(t.org, join.org)).where(
+            t.requested_at >= since, t.id != join.id
+        )
+        every, of_org, of_client, of_site = self._tx.execute(pending).one()
+        late, late_of_org = self._tx.execute(lately).one()
+        return Crowd(
+            pending=every,
+            of_org=of_org,
+            of_client=of_client,
+            of_site=of_site,
+            lately=late,
+            lately_of_org=late_of_org,
+        )
 
     def newest_end(self) -> int:
         """By the index of ends; 0 for none."""
@@ -244,6 +254,11 @@ def certificate_turn(issued: Issued) -> Turn:
             "digest": sha256(issued.der).hex(),
         },
     )
+
+
+def _among(column: sa.ColumnElement[str], value: str) -> sa.ColumnElement[int]:
+    """Of the chosen rows, how many have this."""
+    return sa.func.count(sa.case((column == value, 1)))
 
 
 def _named(table: sa.Table, name: AgentName) -> tuple[sa.ColumnElement[bool], ...]:

@@ -375,6 +375,8 @@ ca_joins: Final = _table(
     name("org"),
     prose("label"),
     name("source"),
+    name("client"),
+    name("site"),
     big("requested_at"),
     big("expires_at"),
     name("state"),

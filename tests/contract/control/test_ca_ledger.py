@@ -8,7 +8,17 @@ import trio
 from msgspec.structs import replace
 
 from actors import SystemWorld
-from control.ca.ledger import Agent, AgentState, Issued, Join, JoinState, Ledger, LedgerTx, Token
+from control.ca.ledger import (
+    Agent,
+    AgentState,
+    Crowd,
+    Issued,
+    Join,
+    JoinState,
+    Ledger,
+    LedgerTx,
+    Token,
+)
 from control.ca.memory import MemoryLedger
 from control.store.ledger import SqlLedger
 from control.store.store import open_store
@@ -69,6 +79,8 @@ def _join(n: int, **fields: object) -> Join:
         org="acme",
         label="host",
         source="192.0.2.1",
+        client="192.0.2.1",
+        site="192.0.2.1",
         requested_at=NOW + n,
         expires_at=NOW + 100,
     )
@@ -141,7 +153,7 @@ async def test_lists_are_in_their_order_and_within_their_bounds(ledger: Ledger) 
         for n in (2, 1, 3):
             tx.put_token(_token(n))
             tx.put_certificate(_issued(n))
-            tx.put_join(_join(n, source=f"{n}", org="" if n == 3 else "acme"))
+            tx.put_join(_join(n, client=f"{n}", org="" if n == 3 else "acme"))
         tx.put_token(_token(4, AgentName.of("other", "prod")))
         tx.put_certificate(_issued(5, OTHER, revoked_at=NOW))
         tx.put_certificate(_issued(4, not_after=NOW + 9, revoked_at=NOW))
@@ -157,15 +169,34 @@ async def test_lists_are_in_their_order_and_within_their_bounds(ledger: Ledger) 
         assert [j.id for j in tx.joins("", pending, NOW, 9)] == ["3"]
         assert [j.id for j in tx.joins("acme", pending, NOW, 1)] == ["1"]
         assert tx.joins(None, pending, NOW + 100, 9) == []
-        assert (tx.count_joins(NOW), tx.count_joins(NOW, "2"), tx.count_joins(NOW + 100)) == (
-            3,
-            1,
-            0,
-        )
-        assert tx.joins_since(NOW + 2) == 2
 
     await ledger.transact(step)
     await ledger.transact(look)
+
+
+async def test_a_crowd_is_the_others(ledger: Ledger) -> None:
+    """Pending ones that have not expired, and late ones in whatever state; never itself."""
+    one = _join(1, requested_at=NOW, client="c", site="s")
+    crowd = [
+        _join(2, client="c", site="s"),
+        _join(3, org="other", client="d", site="s"),
+        _join(4, org="other", client="d", site="t", expires_at=NOW),
+        _join(5, client="c", site="s", state=JoinState.REFUSED),
+        _join(6, client="c", site="s", requested_at=NOW - 100),
+    ]
+
+    def step(tx: LedgerTx) -> None:
+        for row in crowd:
+            tx.put_join(row)
+
+    expected = Crowd(pending=3, of_org=2, of_client=2, of_site=3, lately=4, lately_of_org=2)
+    await ledger.transact(step)
+    assert await ledger.transact(lambda tx: tx.crowd(one, NOW)) == expected
+    await ledger.transact(lambda tx: tx.put_join(one))
+    assert await ledger.transact(lambda tx: tx.crowd(one, NOW)) == expected
+    nobody = Crowd(pending=0, of_org=0, of_client=0, of_site=0, lately=0, lately_of_org=0)
+    late = _join(9, requested_at=NOW + 100)
+    assert await ledger.transact(lambda tx: tx.crowd(late, NOW + 9)) == nobody
 
 
 async def test_what_expired_is_forgotten_but_the_newest_certificate(ledger: Ledger) -> None:

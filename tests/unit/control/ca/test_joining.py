@@ -1,6 +1,10 @@
+from collections.abc import Iterable
+from contextlib import suppress
+
 import pytest
 
-from control.ca.joining import MAX_FROM_SOURCE, MAX_PER_MINUTE, fingerprint
+from control.ca import joining
+from control.ca.joining import MAX_OF_CLIENT, MAX_OF_SITE, MAX_PER_MINUTE_FOR_ORG, fingerprint
 from control.ca.ledger import JoinState
 from control.errors import (
     AuthorizationError,
@@ -73,19 +77,56 @@ async def test_a_request_lasts_a_day() -> None:
     assert (await _asked(ca, asking)).id == pending.id
 
 
-async def test_one_address_cannot_fill_the_list() -> None:
-    """Nor many together, faster than a person could look."""
+async def _taken(ca: Ca, sources: Iterable[str], org: str = "acme") -> int:
+    """How many of new requests from these addresses are taken; the others are told to wait."""
+    taken = 0
+    for source in sources:
+        with suppress(RateLimitError):
+            await ca.joining.ask(Asking().join(org), source)
+            taken += 1
+    return taken
+
+
+async def test_one_client_cannot_fill_the_list() -> None:
+    """By an address, by the addresses of a network, by the networks of a site."""
     ca = Ca()
-    for _ in range(MAX_FROM_SOURCE):
-        await _asked(ca, Asking())
-    with pytest.raises(RateLimitError):
-        await _asked(ca, Asking())
-    for i in range(MAX_PER_MINUTE - MAX_FROM_SOURCE):
-        await ca.joining.ask(Asking().join(), f"198.51.100.{i}")
-    with pytest.raises(RateLimitError):
-        await ca.joining.ask(Asking().join(), "203.0.113.1")
+    assert await _taken(ca, ["192.0.2.1"] * 20) == MAX_OF_CLIENT
+    addresses = [f"2001:db8:1:2::{n:x}" for n in range(20)]
+    assert await _taken(ca, addresses) == MAX_OF_CLIENT
+    networks = [f"2001:db8:2:{n:x}::1" for n in range(MAX_OF_SITE + 4)]
     ca.world.advance(61)
-    await ca.joining.ask(Asking().join(), "203.0.113.1")
+    assert await _taken(ca, networks[:40]) == 40
+    ca.world.advance(61)
+    assert await _taken(ca, networks[40:]) == MAX_OF_SITE - 40
+    assert await _taken(ca, ["2001:db8:3::1"]) == 1
+
+
+async def test_who_floods_one_organization_is_in_no_others_way(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Faster than its people could look, or more than they could: others' agents still ask."""
+    ca = Ca()
+    many = [f"198.51.100.{n}" for n in range(MAX_PER_MINUTE_FOR_ORG + 5)]
+    assert await _taken(ca, many) == MAX_PER_MINUTE_FOR_ORG
+    assert await _taken(ca, ["203.0.113.1"], "other") == 1
+    ca.world.advance(61)
+    assert await _taken(ca, ["203.0.113.2"]) == 1
+    monkeypatch.setattr(joining, "MAX_FOR_ORG", MAX_PER_MINUTE_FOR_ORG + 2)
+    assert await _taken(ca, ["203.0.113.3", "203.0.113.4"]) == 1
+    assert await _taken(ca, ["203.0.113.5"], "other") == 1
+    ca.world.advance(86_400)
+    assert await _taken(ca, ["203.0.113.6"]) == 1
+
+
+async def test_all_together_have_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever organizations they name."""
+    ca = Ca()
+    monkeypatch.setattr(joining, "MAX_PER_MINUTE", 3)
+    monkeypatch.setattr(joining, "MAX_PENDING", 5)
+    for taken in (3, 2):
+        orgs = [await _taken(ca, [f"203.0.113.{n}"], f"org-{n}") for n in range(4 * taken)]
+        assert sum(orgs) == taken
+        ca.world.advance(61)
 
 
 async def test_a_name_that_is_taken_is_not_given_twice() -> None:

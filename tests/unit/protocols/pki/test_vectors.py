@@ -51,5 +51,6 @@ def test_proofs_and_fingerprints(vectors: Any) -> None:
         check_held(der, name, case["serial"], csr, bytes.fromhex(case["proof"]))
     for case in vectors["fingerprints"]:
         keys = {name: bytes.fromhex(case[name]) for name in ("key", "link_key")}
-        join = Join(id="", org="", label="", source="", requested_at=0, expires_at=0, **keys)
+        asked = dict.fromkeys(("id", "org", "label", "source", "client", "site"), "")
+        join = Join(requested_at=0, expires_at=0, **asked, **keys)
         assert fingerprint(join) == case["fingerprint"]
