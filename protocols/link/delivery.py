@@ -87,6 +87,7 @@ class Inbox(Protocol):
 
         Nothing happens, and the answer is False, when this stream's cursor is there already: two
         sessions can overlap when a connection dies. `None` is a skip: only the cursor moves.
+        May raise `NoRoomError`: nothing happened, and it is to be tried again later.
         """
         ...
 

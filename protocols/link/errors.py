@@ -28,6 +28,7 @@ class Fault(StrEnum):
     GAP = "gap"
     ACK = "ack"
     WINDOW = "window"
+    FLOOD = "flood"
     ROLLBACK = "rollback"
     TIMEOUT = "timeout"
 
@@ -54,6 +55,10 @@ class OutboxRolledBackError(LocalFaultError):
 
     Begin a new stream (a new stream id) and enqueue in it what is still wanted.
     """
+
+
+class NoRoomError(LinkError):
+    """An inbox has no room for this message now: nothing of it was applied; try again later."""
 
 
 class PipeError(LinkError):

@@ -30,6 +30,8 @@ MAX_QUEUED: Final = 256
 PING_SECONDS: Final = 10.0
 CONTROL_PING_SECONDS: Final = 12.0
 """The control plane's own: an agent's ping comes before, so that on a quiet link one side asks."""
+PINGS_A_MINUTE: Final = 180
+"""And as many at once. The shortest `DEAD_SECONDS` that either end can be set to, 1 s, has 150."""
 DEAD_SECONDS: Final = 30.0
 """A peer that was not heard for this long is gone, whatever TCP believes."""
 HELLO_SECONDS: Final = 10.0

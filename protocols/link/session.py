@@ -61,8 +61,10 @@ from protocols.link.limits import (
     HELLO_SECONDS,
     MAX_QUEUED,
     PING_SECONDS,
+    PINGS_A_MINUTE,
 )
 from protocols.link.messages import Direction, Message, MessageType
+from protocols.link.pace import Pace
 from protocols.link.replay import ReplayGuard
 from protocols.link.states import LAST_WORDS, RECEIVABLE, SENDABLE, State, Step, step
 from protocols.link.vocabulary import ByeReason
@@ -99,6 +101,7 @@ class Session:
         self._peer_left = False
         self._began = self._heard = self._pinged = now.monotonic
         self._pings = 0
+        self._asked = Pace(PINGS_A_MINUTE, PINGS_A_MINUTE, now.monotonic)
         self._left = 0.0
 
     @classmethod
@@ -315,6 +318,7 @@ class Session:
             case m.Ack():
                 pass
             case m.Ping(number=number):
+                self._asked.demand(now.monotonic)
                 self._pong = number
             case m.Pong(number=number):
                 self._answered(number, now)

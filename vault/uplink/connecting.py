@@ -22,13 +22,21 @@ from vault.uplink.addresses import Addresses
 from vault.uplink.conversation import Conversation, heard
 from vault.uplink.egress import Sending
 from vault.uplink.identity import Credential
-from vault.uplink.inbox import SqlInbox
+from vault.uplink.inbox import MAX_OPEN, SqlInbox
+from vault.uplink.intake import Paces
 from vault.uplink.ledger import Egress
 from vault.uplink.outbox import SqlOutbox
 from vault.uplink.states import Step, step
 
 log: Final = logging.getLogger("freehold.uplink")
 NO_FAULT: Final = ""
+STALLED: Final = (
+    f"the control plane asks for more while {MAX_OPEN} things that it has asked for are not done, "
+    "or done and not acknowledged: nothing more is taken from it until they are"
+)
+STEADY: Final = 30.0
+"""Seconds that a session must have lasted for the next attempt to count as the first: a control
+plane that lets agents in and cuts them off at once has them come as seldom as one that is away."""
 
 
 class Dial(Protocol):
@@ -96,6 +104,7 @@ class Connector:
         self._alert = alert
         self._patience = patience
         self._world = world
+        self._paces = Paces.begin(world.monotonic())
         self._credential: Credential | None = None
         self._changed = trio.Event()
         self._ended = trio.Event()
@@ -107,6 +116,9 @@ class Connector:
         self.connected_at = 0
         self.attempts = 0
         """Since the last session was open."""
+        self._tries = 0
+        """Since the last session that was steady."""
+        self._opened_at = float("inf")
         self.faults = 0
         """Sessions that the control plane's breaking of the protocol has ended, since the start."""
         self.trouble = ""
@@ -141,9 +153,10 @@ class Connector:
                 continue
             spread = await self._attempt(credential)
             pause = backoff.delay(
-                self.attempts, self._world.jitter(), spread, self._patience.reconnect
+                self._tries, self._world.jitter(), spread, self._patience.reconnect
             )
             self.attempts += 1
+            self._tries += 1
             await heard(self._changed, pause)
 
     async def _attempt(self, credential: Credential) -> int:
@@ -164,6 +177,9 @@ class Connector:
             self._tell("; ".join(dict.fromkeys(str(error) for error in _flat(group))))
         finally:
             self.conversation = None
+            if self._world.monotonic() - self._opened_at >= STEADY:
+                self._tries = 0
+            self._opened_at = float("inf")
             self._phase.step(Step.LOST)
             self._ended.set()
         spread = 0 if conversation is None else conversation.spread
@@ -204,6 +220,7 @@ class Connector:
             sending=sending,
             owner=self,
             world=self._world,
+            paces=self._paces,
         )
 
     async def _meet(self, credential: Credential) -> None:
@@ -232,7 +249,7 @@ class Connector:
         self._phase.step(Step.OPENED)  # before anything can be said: a registration comes first
         self.conversation, self._ended = conversation, trio.Event()
         self._served = True
-        self.connected_at = self._world.now()
+        self.connected_at, self._opened_at = self._world.now(), self._world.monotonic()
         self.attempts, self.trouble, self._told = 0, NO_FAULT, NO_FAULT
         log.info("linked to the control plane")
         self._opened(conversation)
@@ -258,6 +275,16 @@ class Connector:
         """See `Owner`."""
         log.error("the control plane has lost what it had acknowledged, or we have")
         self._alert(AlertCode.STORE_ROLLED_BACK, Severity.CRITICAL)
+
+    def stalled(self) -> None:
+        """See `Owner`."""
+        self.trouble = STALLED
+        log.error(STALLED)
+
+    def flowing(self) -> None:
+        """See `Owner`."""
+        self.trouble = NO_FAULT
+        log.info("the control plane's messages are taken again")
 
 
 def _is_fault(error: BaseException) -> bool:

@@ -20,6 +20,7 @@ from protocols.link.session import Session
 from protocols.link.states import SENDABLE, State
 from protocols.link.vocabulary import ByeReason, SkipReason
 from vault.uplink.egress import Sending
+from vault.uplink.intake import Intake, Item, Paces
 from vault.uplink.ledger import Egress
 
 GRAIN: Final = 0.001
@@ -55,6 +56,14 @@ class Owner(Protocol):
         """The control plane has acknowledged messages of ours, or we of its, and lost that."""
         ...
 
+    def stalled(self) -> None:
+        """There is no room for what the control plane sends, and has not been for a while."""
+        ...
+
+    def flowing(self) -> None:
+        """After `stalled`: what waited is applied."""
+        ...
+
 
 class Conversation:
     """A session, its pipe and its two tasks."""
@@ -70,14 +79,24 @@ class Conversation:
         sending: Sending,
         owner: Owner,
         world: World,
+        paces: Paces | None = None,
     ) -> None:
+        """`paces`: those of the sessions before this one; they begin here without."""
         self._pipe = pipe
         self._outbox = outbox
-        self._inbox = inbox
         self._egress = egress
         self._sending = sending
         self._owner = owner
         self._world = world
+        self._paces = paces or Paces.begin(world.monotonic())
+        self._intake = Intake(
+            inbox=inbox,
+            paces=self._paces,
+            world=world,
+            applied=self._applied,
+            stalled=owner.stalled,
+            flowing=owner.flowing,
+        )
         self._stir = trio.Event()
         self._owed = True
         """Whether the outbox may hold what was not offered yet."""
@@ -94,6 +113,7 @@ class Conversation:
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._listen)
+                nursery.start_soon(self._intake.run)
                 await self._write()
                 nursery.cancel_scope.cancel()
         except BaseExceptionGroup as group:
@@ -127,6 +147,7 @@ class Conversation:
         """Look at the outbox: there may be something new."""
         self._owed = True
         self._stir.set()
+        self._intake.stir()
 
     async def _listen(self) -> None:
         try:
@@ -177,25 +198,26 @@ class Conversation:
                 self.observed_until = self._world.monotonic() + seconds
                 self._owner.observed()
             case Received(id=0, message=PolicyReplay() as question):
+                self._paces.questions.demand(self._world.monotonic())
                 self._owner.asked(question)
             case Received(id=0):
                 pass  # nothing else that a control plane sends is for the moment only
-            case Received(id=id_, message=message):
-                await self._apply(id_, message)
-            case Missed(last=last, reason=reason):
-                await self._apply(last, None)
-                if reason is SkipReason.ACKNOWLEDGED:
-                    await self._owner.lost()
+            case Received() | Missed():
+                await self._intake.take(self.session.peer_stream, event)
             case Acknowledged(through=through):
                 await self._outbox.acknowledge(through)
+                self._intake.stir()
                 await self._owner.acknowledged()
             case Leaving(spread=spread):
                 self.spread = spread
 
-    async def _apply(self, through: int, message: Message | None) -> None:
-        await self._inbox.apply(self.session.peer_stream, through, message)
-        for event in self.session.applied(through):
+    async def _applied(self, item: Item) -> None:
+        """It is durable: acknowledge it."""
+        for event in self.session.applied(item.id if isinstance(item, Received) else item.last):
             await self._handle(event)
+        if isinstance(item, Missed) and item.reason is SkipReason.ACKNOWLEDGED:
+            await self._owner.lost()
+        self._stir.set()
 
     async def _wait(self, seconds: float) -> None:
         """Until something stirs, or the session's clock is due."""

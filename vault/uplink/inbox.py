@@ -12,11 +12,20 @@ from typing import Final
 from protocols.link import messages as m
 from protocols.link import vocabulary as words
 from protocols.link.delivery import NO_CURSOR
-from protocols.link.messages import Cursor, Message
+from protocols.link.errors import NoRoomError
+from protocols.link.messages import Cursor, Message, MessageType
 from vault.uplink.database import Database, Tx
 
 MAX_KEPT: Final = 200
 """Notifications, and commands that are done: their ids are what a repeated one is known by."""
+MAX_OPEN: Final = 256
+"""Commands that are not done yet, and answers to commands and bundles that the control plane has
+not acknowledged, together. They are evidence and never go, so a control plane that never
+acknowledges must not make more of them: beyond this nothing that is answered is taken. It is what
+an honest control plane has waiting for one agent at most."""
+
+_ANSWERED: Final = (m.Command, m.PolicyUpdate)
+_ANSWERS: Final = (MessageType.COMMAND_RESULT, MessageType.POLICY_STATUS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +58,7 @@ class SqlInbox:
         return await self._database.transact(_cursor)
 
     async def apply(self, stream: bytes, through: int, message: Message | None) -> bool:
-        """See `Inbox`."""
+        """See `Inbox`. Raises `NoRoomError` for what would be answered, see `MAX_OPEN`."""
         applied = await self._database.transact(lambda tx: _apply(tx, stream, through, message))
         if applied and message is not None:
             self._stirred()
@@ -87,9 +96,21 @@ def _apply(tx: Tx, stream: bytes, through: int, message: Message | None) -> bool
     if stream == cursor.stream and through <= cursor.applied:
         return False
     if message is not None:
+        if isinstance(message, _ANSWERED) and _open(tx) >= MAX_OPEN:
+            raise NoRoomError(f"{MAX_OPEN} things were asked for and are not done or acknowledged")
         _stage(tx, message)
     tx.execute("INSERT OR REPLACE INTO inbox VALUES (1, ?, ?)", [stream, through])
     return True
+
+
+def _open(tx: Tx) -> int:
+    """How much of what the control plane has asked for takes room here until it is acknowledged."""
+    found: int = tx.execute(
+        "SELECT (SELECT count(*) FROM commands WHERE state != 'done')"
+        " + (SELECT count(*) FROM outbox WHERE name IN (?, ?))",
+        _ANSWERS,
+    ).fetchone()[0]
+    return found
 
 
 def _stage(tx: Tx, message: Message) -> None:

@@ -10,7 +10,7 @@ from protocols.link.delivery import Batch, OutboxState
 from protocols.link.envelope import Envelope
 from protocols.link.errors import Fault, LocalFaultError, RemoteFaultError
 from protocols.link.events import Acknowledged, CaughtUp, Leaving, Missed, Opened, Received
-from protocols.link.limits import MAX_QUEUED, WINDOW
+from protocols.link.limits import MAX_QUEUED, PINGS_A_MINUTE, WINDOW
 from protocols.link.messages import Direction
 from protocols.link.session import Session
 from protocols.link.states import State
@@ -209,18 +209,30 @@ def test_pings_keep_the_pace_of_an_ends_patience():
 
 
 def test_a_flood_of_pings_costs_one_answer():
-    """Only the newest is answered."""
+    """Only the newest is answered, and one more than a minute may have ends the session."""
     duet = Duet.live()
     duet.agent.send(heartbeat())
     frame = duet.agent.frames(at(0))[0]
     seq = decode(frame[64:], Envelope).seq
-    for n in range(500):
+    for n in range(PINGS_A_MINUTE):
         ping = said(frame, m.Ping(number=n), UPWARDS, seq=seq + n)
         assert duet.control.receive(ping, at(0)) == []
     answers = duet.control.frames(at(0))
     assert len(answers) == 1
     answer = decode(bytes(decode(answers[0][64:], Envelope).payload), m.Pong)
-    assert answer.number == 499
+    assert answer.number == PINGS_A_MINUTE - 1
+    for seconds in (0.1, 60.0 / PINGS_A_MINUTE):  # the second is paid for by the time that passed
+        duet = Duet.live()
+        duet.agent.send(heartbeat())
+        frame = duet.agent.frames(at(0))[0]
+        seq = decode(frame[64:], Envelope).seq
+        for n in range(PINGS_A_MINUTE):
+            duet.control.receive(said(frame, m.Ping(number=n), UPWARDS, seq=seq + n), at(0))
+        late = said(frame, m.Ping(number=9999), UPWARDS, seq=seq + PINGS_A_MINUTE)
+        if seconds == 0.1:
+            assert refusal(duet.control, late, seconds) is Fault.FLOOD
+        else:
+            assert duet.control.receive(late, at(seconds)) == []
 
 
 @pytest.mark.parametrize(

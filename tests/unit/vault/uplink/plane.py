@@ -30,6 +30,8 @@ class Plane:
         self.wire: list[bytes] = []
         """Every frame that came."""
         self.away = False
+        self.deaf = False
+        """Whether nothing that is owed to it is applied or acknowledged."""
         self.sessions = 0
         self.session: Session | None = None
         self.pipe: MemoryPipe | None = None
@@ -106,6 +108,8 @@ class Plane:
                     case Received(id=0, message=message):
                         if not isinstance(message, m.Ping | m.Pong | m.Ack):
                             self.heard.append(message)
+                    case Received() | Missed() if self.deaf:
+                        pass
                     case Received(id=id_, message=message):
                         await self.inbox.apply(session.peer_stream, id_, message)
                         session.applied(id_)

@@ -12,9 +12,13 @@ from protocols.link.vocabulary import AlertCode, ByeReason, Severity
 from tests.unit.vault.uplink.plane import Plane
 from tests.unit.vault.uplink.samples import TrioWorld, bundle, credential
 from tests.unit.vault.uplink.scene import FakeEnroller, staged
+from tests.unit.vault.uplink.test_inbox import command
 from vault.uplink.addresses import Addresses
-from vault.uplink.database import opened
+from vault.uplink.connecting import STEADY
+from vault.uplink.database import Tx, opened
 from vault.uplink.identity import Credential
+from vault.uplink.inbox import MAX_OPEN
+from vault.uplink.intake import STALLED
 
 
 @pytest.fixture
@@ -76,6 +80,61 @@ async def test_attempts_back_off_and_never_end(plane: Plane, autojump_clock: obj
         await plane.until(lambda: stage.uplink.status().connected)
         assert stage.uplink.status().attempts == 0
         assert stage.uplink.status().trouble == ""
+
+
+async def test_a_peer_that_cuts_us_off_at_once_is_come_back_to_seldom(
+    plane: Plane, autojump_clock: object
+) -> None:
+    """Each session says some KB that are on the ledger: it must have lasted to count as one."""
+    async with staged(plane) as stage:
+
+        async def cut_off() -> None:
+            while True:
+                await plane.until(lambda: stage.uplink.status().connected)
+                plane.cut()
+                await plane.until(lambda: not stage.uplink.status().connected)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(cut_off)
+            await trio.sleep(3600)
+            nursery.cancel_scope.cancel()
+        assert 60 <= plane.sessions <= 240
+        await plane.until(lambda: stage.uplink.status().connected)
+        await trio.sleep(STEADY + 1)
+        plane.cut()
+        began = trio.current_time()
+        await plane.until(lambda: not stage.uplink.status().connected)
+        await plane.until(lambda: stage.uplink.status().connected)
+        assert trio.current_time() - began < 2
+
+
+async def test_a_control_plane_that_acknowledges_nothing_is_told_of(
+    plane: Plane, autojump_clock: object, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The owner reads it in log and status while it lasts; then everything is taken after all."""
+    plane.deaf = True
+    async with staged(plane) as stage:
+        for number in range(MAX_OPEN + 50):
+            await plane.push(command(number))
+        await trio.sleep(2 * STALLED)
+        kept = await stage.database.transact(_owed)
+        assert kept == MAX_OPEN
+        assert "acknowledge" in stage.uplink.status().trouble
+        assert any("acknowledge" in line.message for line in caplog.records)
+        plane.deaf = False
+        plane.cut()
+        await plane.until(
+            lambda: sum(isinstance(x, m.CommandResult) for x in plane.applied) == MAX_OPEN + 50
+        )
+        assert stage.uplink.status().trouble == ""
+
+
+def _owed(tx: Tx) -> int:
+    found: int = tx.execute(
+        "SELECT (SELECT count(*) FROM commands WHERE state != 'done')"
+        " + (SELECT count(*) FROM outbox WHERE name = 'command_result')"
+    ).fetchone()[0]
+    return found
 
 
 async def test_an_outbox_from_a_backup_begins_a_new_stream(

@@ -57,6 +57,14 @@ class Told:
         """See `Owner`."""
         self.words.append("lost")
 
+    def stalled(self) -> None:
+        """See `Owner`."""
+        self.words.append("stalled")
+
+    def flowing(self) -> None:
+        """See `Owner`."""
+        self.words.append("flowing")
+
 
 class Line:
     """An agent's end of a session with a plane."""

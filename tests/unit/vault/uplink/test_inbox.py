@@ -8,9 +8,11 @@ from actors.testing import FakeWorld
 from protocols.link import messages as m
 from protocols.link import vocabulary as words
 from protocols.link.delivery import NO_CURSOR
+from protocols.link.errors import NoRoomError
 from tests.unit.vault.uplink.samples import fixed
 from vault.uplink.database import Database, opened
-from vault.uplink.inbox import MAX_KEPT, SqlInbox, Witnessed, notifications
+from vault.uplink.inbox import MAX_KEPT, MAX_OPEN, SqlInbox, Witnessed, notifications
+from vault.uplink.outbox import SqlOutbox
 
 STREAM = fixed("stream")
 
@@ -98,6 +100,7 @@ async def test_a_command_repeated_under_another_id_is_the_same(database: Databas
 async def test_what_is_kept_is_bounded(database: Database) -> None:
     """Notifications, newest first; commands that wait are not among what goes."""
     inbox = SqlInbox(database, lambda: None)
+    assert MAX_KEPT + 10 < MAX_OPEN
     for number in range(1, MAX_KEPT + 11):
         await inbox.apply(STREAM, 2 * number, notification(number))
         await inbox.apply(STREAM, 2 * number + 1, command(number))
@@ -108,6 +111,60 @@ async def test_what_is_kept_is_bounded(database: Database) -> None:
     await database.transact(lambda tx: tx.execute("UPDATE commands SET state = 'done'").rowcount)
     await inbox.apply(STREAM, 10**6, command(0))
     assert await rows(database, "commands") == MAX_KEPT
+
+
+@pytest.mark.parametrize("answered", [False, True])
+async def test_what_waits_for_the_control_plane_is_bounded(
+    database: Database, *, answered: bool
+) -> None:
+    """Commands that are not done, or done and not acknowledged: no more, until there is room.
+
+    The cursor stands still, so nothing is lost; what is not answered is taken all the same.
+    """
+    stirred: list[int] = []
+    outbox = SqlOutbox(database, FakeWorld())
+    await outbox.open()
+    inbox = SqlInbox(database, lambda: stirred.append(1))
+    for number in range(1, MAX_OPEN + 1):
+        await inbox.apply(STREAM, number, command(number))
+    if answered:
+        await database.transact(
+            lambda tx: tx.execute("UPDATE commands SET state = 'done'").rowcount
+        )
+        for number in range(MAX_OPEN):
+            answer = m.CommandResult(
+                command_id=fixed(f"c{number}"), outcome=words.CommandOutcome.DONE, at=1
+            )
+            await outbox.append(answer if number % 2 else policy_status(number + 1))
+    more = MAX_OPEN + 1
+    for message in (command(more), m.PolicyUpdate(bundle=bytes(65))):
+        with pytest.raises(NoRoomError):
+            await inbox.apply(STREAM, more, message)
+    assert (await inbox.cursor()).applied == MAX_OPEN
+    assert await inbox.apply(STREAM, more, notification(1))
+    assert not await inbox.apply(STREAM, more, command(more))  # it has been there
+    assert len(stirred) == more
+    if answered:
+        await outbox.acknowledge(1)
+    else:
+        await database.transact(
+            lambda tx: tx.execute("UPDATE commands SET state = 'done' WHERE number = 1").rowcount
+        )
+    assert await inbox.apply(STREAM, more + 1, command(more))
+    with pytest.raises(NoRoomError):
+        await inbox.apply(STREAM, more + 2, command(more + 1))
+
+
+def policy_status(version: int) -> m.PolicyStatus:
+    """What became of a bundle."""
+    return m.PolicyStatus(
+        version=version,
+        bundle_hash=bytes(32),
+        phase=words.PolicyPhase.APPLIED,
+        reason=words.PolicyReason.NONE,
+        narrowed=0,
+        at=1,
+    )
 
 
 async def test_the_newest_cosignature_is_kept(database: Database) -> None:
