@@ -16,7 +16,7 @@ from control.config.settings import Settings
 from control.keys import public, signing_key
 from control.rescue import rescue
 from control.services.events import Bus
-from control.services.heads import FILE, Head, decoded
+from control.services.heads import FILE, MAX_FILE, Head, decoded
 from control.services.trail import START, Trail
 from control.store import records
 from control.store.store import Store, open_store
@@ -98,4 +98,4 @@ def _kept(settings: Settings) -> dict[str, Head]:
     if not path.exists():
         return {}
     key = signing_key(settings.keys.folder, "witness")
-    return decoded(files.read(path, secret=True), public(key))
+    return decoded(files.read(path, secret=True, most=MAX_FILE), public(key))

@@ -7,6 +7,9 @@ copy of `GET organizations/{org}/audit/head` where neither is in reach.
 
 Signed are the bytes `freehold-trail-head-v1 ‖ 00 ‖ length (u32) ‖ org ‖ size (u64) ‖ hash (32) ‖
 time (u64, Unix nanoseconds)`, integers big-endian.
+
+Processes that share a folder share the file: each takes what another has put there for as good as
+its own, and puts no older head in the place of a newer one.
 """
 
 from collections.abc import Iterable
@@ -26,13 +29,16 @@ from control.store import bases, records
 from control.store.bases import Base
 from control.store.rows import Tx
 from control.store.store import Store
-from protocols.errors import TamperedError
+from protocols.errors import TamperedError, UnavailableError
+from protocols.lockfile import LockFile
 from protocols.pki import files
 
 DOMAIN: Final = b"freehold-trail-head-v1\0"
 BASE: Final = b"freehold-trail-base-v1\0"
 """The domain of a base: a head behind which a trail begins whose older records were deleted."""
 FILE: Final = "trail-heads.json"
+MAX_FILE: Final = 1 << 26
+"""Bytes; an organization's head has some 220."""
 
 
 class Head(Struct, frozen=True):
@@ -61,7 +67,8 @@ class Heads:
         self.public = key.public_key().public_bytes_raw()
         self._path = path
         self._world = world
-        self._kept: dict[str, Head] | None = None
+        self._kept: dict[str, Head] = {}
+        self._file: tuple[bytes, dict[str, Head]] = b"", {}
         self._told: set[str] = set()
 
     async def head(self, org: str) -> Head:
@@ -72,33 +79,52 @@ class Heads:
     async def keep(self) -> None:
         """Put those that changed into the file. Raises `ControlError`, `PkiKeyError`."""
         try:
-            kept = self._kept = await self._loaded() if self._kept is None else self._kept
+            await self._keep()
         except TamperedError as error:
             await self._warn(PLATFORM, error.message)
-            return
+
+    async def _keep(self) -> None:
+        kept = self._kept = await self._world.run_sync(self._newest)
         changed, broken = await self._store.read(lambda tx: _compared(tx, kept, self.public))
         for org in broken:
             await self._warn(org, "the trail of people is not the one that was signed")
         if changed:
             signed = {org: self._signed(org, *end) for org, end in changed.items()}
-            self._kept = {**kept, **signed}
-            data = encoded(self._kept.values())
-            write = partial(files.write, self._path, data, files.SECRET, replace=True)
-            await self._world.run_sync(write)
+            self._kept = await self._world.run_sync(partial(self._put, signed))
 
     def kept(self, org: str) -> Head | None:
         """The one in the file; None before there is any."""
-        return (self._kept or {}).get(org)
+        return self._kept.get(org)
 
     def sign(self, message: bytes) -> bytes:
         """Ed25519 by the same key, for what has a domain of its own."""
         return self._sign(message)
 
-    async def _loaded(self) -> dict[str, Head]:
+    def _newest(self) -> dict[str, Head]:
+        """Of what this process has signed or read, and of what is in the file by now."""
+        return newer(self._kept, self._in_file())
+
+    def _put(self, signed: dict[str, Head]) -> dict[str, Head]:
+        """Into the file, beside and never over what another process has put there meanwhile."""
+        lock = LockFile(self._path.with_suffix(".lock"))
+        try:
+            lock.acquire()
+        except UnavailableError:
+            return self._kept  # another one is at it; what it does not know yet is next time's
+        try:
+            heads = newer(self._newest(), signed)
+            files.write(self._path, encoded(heads.values()), files.SECRET, replace=True)
+        finally:
+            lock.release()
+        return heads
+
+    def _in_file(self) -> dict[str, Head]:
         if not self._path.exists():
             return {}
-        data = await self._world.run_sync(partial(files.read, self._path, secret=True))
-        return decoded(data, self.public)
+        data = files.read(self._path, secret=True, most=MAX_FILE)
+        if data != self._file[0]:
+            self._file = data, decoded(data, self.public)
+        return self._file[1]
 
     async def _warn(self, org: str, message: str) -> None:
         if org in self._told:
@@ -114,6 +140,15 @@ class Heads:
     def _signed(self, org: str, size: int, digest: bytes, domain: bytes = DOMAIN) -> Head:
         head = Head(org, size, digest, self._world.now())
         return msgspec.structs.replace(head, signature=self._sign(signed_bytes(head, domain)))
+
+
+def newer(known: dict[str, Head], others: dict[str, Head]) -> dict[str, Head]:
+    """Of each organization the head of the longer trail; of two as long the one that was known."""
+    found = dict(known)
+    for org, head in others.items():
+        if org not in found or head.size > found[org].size:
+            found[org] = head
+    return found
 
 
 def is_base(base: Base, public: bytes) -> bool:

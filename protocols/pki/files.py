@@ -39,18 +39,18 @@ def write(path: Path, data: bytes, mode: int, *, replace: bool = False) -> None:
     sync_directory(path.parent)
 
 
-def read(path: Path, *, secret: bool = False) -> bytes:
+def read(path: Path, *, secret: bool = False, most: int = MAX_SIZE) -> bytes:
     """The file's bytes.
 
-    Raises `PkiKeyError` when it is missing, not a plain file, over `MAX_SIZE`, or (when `secret`)
+    Raises `PkiKeyError` when it is missing, not a plain file, over `most` bytes, or (when `secret`)
     open to group or world.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         with os.fdopen(descriptor, "rb") as file:
             # Checked on the open file: what is checked is what is read.
-            _check(path, os.fstat(descriptor), secret=secret)
-            return file.read(MAX_SIZE)
+            _check(path, os.fstat(descriptor), secret=secret, most=most)
+            return file.read(most)
     except OSError as error:
         raise PkiKeyError(f"cannot read {path}: {error.strerror}") from error
 
@@ -78,11 +78,11 @@ def _write_draft(draft: Path, data: bytes, mode: int) -> None:
         os.fsync(file.fileno())
 
 
-def _check(path: Path, status: os.stat_result, *, secret: bool) -> None:
+def _check(path: Path, status: os.stat_result, *, secret: bool, most: int) -> None:
     if not stat.S_ISREG(status.st_mode):
         raise PkiKeyError(f"{path} is not a plain file")
     if secret and status.st_mode & _OTHERS:
         mode = stat.S_IMODE(status.st_mode)
         raise PkiKeyError(f"{path} has mode {mode:04o}: run chmod 600 on it")
-    if status.st_size > MAX_SIZE:
-        raise PkiKeyError(f"{path} has more than {MAX_SIZE} bytes")
+    if status.st_size > most:
+        raise PkiKeyError(f"{path} has more than {most} bytes")

@@ -34,6 +34,8 @@ OUTBOX_BYTES: Final = 6 * 1024
 """Small, so that minutes offline have to let metrics go and merge evidence."""
 LEDGER_BYTES: Final = 64 * 1024
 """Small, so that the ledger's files follow one another every hour or so."""
+_NO_REFUSAL: Final = 500
+"""From this status on it may have been done, or not: the operator tries the same token again."""
 _CODES: Final = (AlertCode.LOCKOUT, AlertCode.DISK_LOW, AlertCode.ROTATION_FAILED)
 
 
@@ -114,7 +116,7 @@ class AgentHalf:
             try:
                 await enroller.enrol(self._door, self._kept.token)
             except EnrolError as error:
-                if not error.status:
+                if not error.status or error.status >= _NO_REFUSAL:
                     await world.sleep(5)
                     continue
             except (ChainError, UnavailableError):  # a clock that is wrong, a disk that refuses

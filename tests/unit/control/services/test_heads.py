@@ -17,6 +17,7 @@ from control.store import records
 from control.store.rows import Tx
 from control.store.tables import audit
 from protocols.errors import TamperedError
+from protocols.lockfile import LockFile
 from protocols.pki import files
 from tests.unit.control.conftest import ROOT
 
@@ -133,6 +134,61 @@ async def test_what_was_changed_is_not_signed_over(
     assert decoded(file_of(tmp_path), plane.heads.public)["acme"] == kept
     told = await plane.alerts.page("acme", vault="", unacknowledged=True, before=0, limit=9)
     assert [alert.code for alert in told] == ["trail_broken"] * 2
+
+
+async def test_two_processes_in_one_folder_put_back_no_older_head(
+    plane: Plane, tmp_path: Path
+) -> None:
+    """Each writes what is newest of both; what changed after the other's head is not signed over.
+
+    Also while the other one is just writing: then it is next time's.
+    """
+    here, path = plane.heads, tmp_path / "keys" / FILE
+    there = Heads(plane.store, plane.alerts, _key(plane), path, plane.world)
+    await note(plane, "a.one")
+    await there.keep()
+    for name in ("a.two", "a.three"):
+        await note(plane, name)
+    await here.keep()
+    newest = decoded(file_of(tmp_path), here.public)
+    assert newest["acme"].size == 3
+    await plane.store.write(lambda tx: _anew(tx, "acme"))
+    await note(plane, "a.more")
+    await there.keep()
+    assert decoded(file_of(tmp_path), here.public)["acme"] == newest["acme"]
+    assert there.kept("acme") == newest["acme"]
+
+
+async def test_a_head_that_was_signed_late_gives_way(plane: Plane, tmp_path: Path) -> None:
+    """A process that hung between its look and its writing finds a newer one in the file."""
+    there = Heads(plane.store, plane.alerts, _key(plane), tmp_path / "keys" / FILE, plane.world)
+    await note(plane, "a.one")
+    late = await there.head("acme")
+    await note(plane, "a.two")
+    await plane.heads.keep()
+    newest = decoded(file_of(tmp_path), plane.heads.public)["acme"]
+    assert there._put({"acme": late})["acme"] == newest
+    assert decoded(file_of(tmp_path), plane.heads.public)["acme"] == newest
+    held = LockFile((tmp_path / "keys" / FILE).with_suffix(".lock"))
+    held.acquire()
+    await note(plane, "a.three")
+    await there.keep()
+    assert decoded(file_of(tmp_path), plane.heads.public)["acme"] == newest
+    held.release()
+    await there.keep()
+    assert decoded(file_of(tmp_path), plane.heads.public)["acme"].size == 3
+
+
+async def test_heads_of_many_organizations_are_read_again(plane: Plane, tmp_path: Path) -> None:
+    """Thousands of them are more than a file of keys may have."""
+    path = tmp_path / "keys" / FILE
+    many = {f"org-{n}": plane.heads._signed(f"org-{n}", 0, bytes(32)) for n in range(400)}
+    plane.heads._put(many)
+    assert path.stat().st_size > files.MAX_SIZE
+    again = Heads(plane.store, plane.alerts, _key(plane), path, plane.world)
+    await note(plane, "a.one")
+    await again.keep()
+    assert len(decoded(file_of(tmp_path), plane.heads.public)) == 401
 
 
 async def test_a_file_that_somebody_wrote_is_not_written_over(plane: Plane, tmp_path: Path) -> None:
