@@ -1,4 +1,7 @@
-"""An agent that breaks the protocol is an alert: at most one an hour for each, however often."""
+"""An agent that breaks the protocol, or knows more of us than we do, is an alert.
+
+At most one of each kind an hour for each agent, however often it comes.
+"""
 
 from collections import OrderedDict
 from typing import Final, NamedTuple
@@ -12,13 +15,13 @@ from protocols.pki.names import AgentName
 
 EVERY: Final = 3600 * SECOND
 REMEMBERED: Final = 20_000
-"""Agents; the one that was told of longest ago is forgotten first."""
+"""Agents and kinds; what was told of longest ago is forgotten first."""
 
 
 class _Told(NamedTuple):
     at: int
     since: int
-    """Faults that were not told yet."""
+    """Times that were not told yet."""
 
 
 class Alarms:
@@ -27,7 +30,7 @@ class Alarms:
     def __init__(self, alerts: Alerts, world: World) -> None:
         self._alerts = alerts
         self._world = world
-        self._told: OrderedDict[AgentName, _Told] = OrderedDict()
+        self._told: OrderedDict[tuple[AgentName, str], _Told] = OrderedDict()
 
     async def fault(self, name: AgentName, fault: Fault) -> None:
         """Its connection has ended by this. Silence is no fault of protocol: presence tells it.
@@ -36,16 +39,31 @@ class Alarms:
         """
         if fault is Fault.TIMEOUT:
             return
-        now, told = self._world.now(), self._told.get(name)
+        text = f"{name.vault} broke the link's protocol ({fault}) and was cut off"
+        await self._raise(name, "link_fault", Severity.WARNING, text)
+
+    async def ahead(self, name: AgentName) -> None:
+        """It has applied messages that our outbox never gave: our database is an old copy.
+
+        Raises what the store raises.
+        """
+        text = (
+            f"{name.vault} has applied messages that were never given by what is stored here: "
+            "a restored backup? What was not told to it since is told anew"
+        )
+        await self._raise(name, "link_lost", Severity.CRITICAL, text)
+
+    async def _raise(self, name: AgentName, code: str, severity: Severity, text: str) -> None:
+        key = name, code
+        now, told = self._world.now(), self._told.get(key)
         if told is not None and now - told.at < EVERY:
-            self._told[name] = told._replace(since=told.since + 1)
+            self._told[key] = told._replace(since=told.since + 1)
             return
         before = told.since if told is not None else 0
-        self._told[name] = _Told(now, 0)
-        self._told.move_to_end(name)
+        self._told[key] = _Told(now, 0)
+        self._told.move_to_end(key)
         if len(self._told) > REMEMBERED:
             self._told.popitem(last=False)
         more = f"; {before} more times since the last alert" if before else ""
-        text = f"{name.vault} broke the link's protocol ({fault}) and was cut off{more}"
-        made = self._alerts.make(*name, "link_fault", Severity.WARNING, text)
+        made = self._alerts.make(*name, code, severity, text + more)
         await self._alerts.raise_(made)

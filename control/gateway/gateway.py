@@ -5,7 +5,7 @@ transaction for a chunk. An event only says when to look; losing one costs time,
 """
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 from functools import partial
 from itertools import groupby
 from typing import Final, NoReturn
@@ -34,7 +34,7 @@ from control.store.store import Store
 from protocols.errors import where
 from protocols.link.delivery import Batch
 from protocols.link.ends import End
-from protocols.link.errors import Fault, OutboxRolledBackError, PipeError, RemoteFaultError
+from protocols.link.errors import OutboxRolledBackError, PipeError, RemoteFaultError
 from protocols.link.handshake import Channel
 from protocols.link.limits import DEAD_SECONDS
 from protocols.link.pipe import Pipe
@@ -108,10 +108,11 @@ class Gateway:
             self.faults += 1
             log.warning("agent %s/%s broke the protocol: %s", *peer.name, error.fault)
             await pipe.aclose(str(error.fault))
-            await self._alarm(peer.name, error.fault)
+            await self._alarm(peer.name, self._alarms.fault(peer.name, error.fault))
         except OutboxRolledBackError:
             log.error("agent %s/%s has more of us than we gave: begun anew", *peer.name)  # noqa: TRY400
             await pipe.aclose()
+            await self._alarm(peer.name, self._alarms.ahead(peer.name))
         except ControlError as error:
             log.error("agent %s/%s disconnected: %s", *peer.name, error.code)  # noqa: TRY400
             await pipe.aclose()
@@ -132,9 +133,9 @@ class Gateway:
         for agent in everybody:
             agent.leave(ByeReason.RESTART, spread)
 
-    async def _alarm(self, name: AgentName, fault: Fault) -> None:
+    async def _alarm(self, name: AgentName, raising: Awaitable[None]) -> None:
         try:
-            await self._alarms.fault(name, fault)
+            await raising
         except ControlError as error:
             log.error("no alert about %s/%s: %s", *name, error.code)  # noqa: TRY400
 

@@ -5,6 +5,7 @@ over the bound, the oldest go: the header of the next says how much there was. I
 written, nothing is sent.
 """
 
+import logging
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -16,6 +17,8 @@ import msgspec
 import trio
 
 from actors import World
+from protocols.errors import ValidationError
+from protocols.instant import SECOND, parse_rfc3339
 from protocols.link import codec
 from protocols.link.envelope import Envelope
 from protocols.link.errors import RemoteFaultError
@@ -28,6 +31,12 @@ from vault.uplink.egress import BadLedgerError, Chain, Entry, Header, Sending
 FILE_BYTES: Final = 8 * 1024 * 1024
 FILES: Final = 16
 """Closed files that are kept: with `FILE_BYTES` some weeks of a busy agent."""
+HASTY: Final = 3600 * SECOND
+"""`FILE_BYTES` in less are told: a busy agent says them in a day, one whose page is open on a
+dashboard all the time in hours. Faster is a control plane that makes it talk, and the oldest files
+are what it may want to be gone."""
+
+log: Final = logging.getLogger("freehold.uplink")
 
 MAX_CONNECTIONS: Final = 10_000
 """Whose offsets a check holds at a time."""
@@ -57,6 +66,8 @@ class EgressLedger:
         self._number = 0
         self._fd = -1
         self._length = 0
+        self._began = 0
+        """When the first entry of the file was made; 0 for one without entries."""
 
     async def open(self) -> None:
         """Find the end; cut off a line that a crash left unfinished: it was never sent.
@@ -97,6 +108,7 @@ class EgressLedger:
         os.ftruncate(self._fd, whole)
         os.lseek(self._fd, whole, os.SEEK_SET)
         self._length = whole
+        self._began = _first_entry(self._path)
         if whole:
             _sync_folder(self._path.parent)  # its name may not be durable yet
         else:
@@ -121,6 +133,7 @@ class EgressLedger:
             if self._fd < 0:
                 self._find_end()
             if self._length >= self._file_bytes:
+                self._tell(now)
                 self._rotate()
         chain, offset, length = self._chain.copy(), sending.offset, self._length
         try:
@@ -132,6 +145,20 @@ class EgressLedger:
                 os.lseek(self._fd, length, os.SEEK_SET)
             self._length = length
             raise
+        self._began = self._began or now
+
+    def _tell(self, now: int) -> None:
+        """The owner, when a file was full so soon that the ledger as a whole does not last."""
+        took = now - self._began
+        if self._began and took < HASTY * self._file_bytes // FILE_BYTES:
+            log.warning(
+                "the control plane makes this agent talk: %d KiB of the egress ledger were written "
+                "within %d s, and it keeps %d KiB; copy %s* if you need to know more of the past",
+                self._length >> 10,
+                took // SECOND,
+                self._file_bytes * self._files >> 10,
+                self._path,
+            )
 
     @contextmanager
     def _unclear_if_it_fails(self) -> Iterator[None]:
@@ -158,7 +185,7 @@ class EgressLedger:
         self._number += 1
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
         self._fd = os.open(self._path, flags, 0o600)
-        self._length = 0
+        self._length = self._began = 0
         self._begin()
         for old in closed_files(self._path)[: -self._files]:
             old.unlink()
@@ -268,6 +295,17 @@ def _lines(path: Path) -> Iterator[bytes]:
     with path.open("rb") as file:
         while line := file.readline(egress.MAX_LINE + 1):
             yield line
+
+
+def _first_entry(path: Path) -> int:
+    """When the first entry of a file was made, Unix nanoseconds; 0 without one."""
+    with path.open("rb") as file:
+        lines = [file.readline(egress.MAX_LINE + 1) for _ in range(2)]
+    try:
+        entry = egress.decode(lines[1].removesuffix(b"\n"))
+        return parse_rfc3339(entry.time, "time") if isinstance(entry, Entry) else 0
+    except (BadLedgerError, ValidationError):
+        return 0
 
 
 def _closed(path: Path, number: int) -> Path:

@@ -1,5 +1,6 @@
 """The way to the control plane over the network: TLS with the agent's certificate, a websocket."""
 
+import ssl
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -9,7 +10,9 @@ import trio
 from actors import World
 from protocols.link.errors import PipeError
 from protocols.link.stream import WebSocketPipe, connect
-from protocols.pki.contexts import agent_context
+from protocols.pki import files
+from protocols.pki.certificates import der, parse_pem
+from protocols.pki.contexts import Clock, agent_context
 from protocols.pki.errors import PkiError
 from vault.uplink.addresses import Addresses
 from vault.uplink.identity import Credential
@@ -32,13 +35,24 @@ class Network:
         """See `Dial`."""
         host, port = address_of(self._addresses.of(credential.enrolment.endpoint))
         try:
-            context = await self._world.run_sync(
-                agent_context, credential.identity, credential.trust, self._world.wall
-            )
+            context = await self._world.run_sync(_context, credential, self._world.wall)
         except PkiError as error:
             raise PipeError("tls", str(error)) from error
         keep(context, self._keylog)
         return await connect(nursery, host, port, context)
+
+
+def _context(credential: Credential, now: Clock) -> ssl.SSLContext:
+    """By the files as they are now, which must be the credential's: it goes into the session's id.
+
+    A renewal replaces them while the one before is held still; what was loaded is compared last, so
+    that no moment is left. Raises `PipeError` (`renewed`), `PkiError`.
+    """
+    context = agent_context(credential.identity, credential.trust, now)
+    chain = parse_pem(files.read(credential.identity.chain))
+    if der(chain[0]) != credential.leaf:
+        raise PipeError("renewed", "the certificate has just been renewed: again with the new one")
+    return context
 
 
 def address_of(endpoint: str) -> tuple[str, int]:

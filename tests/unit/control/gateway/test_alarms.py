@@ -34,6 +34,16 @@ async def test_each_agent_once_an_hour(hub: Hub) -> None:
     assert "49 more times" in (await told(hub))[-1][2]
 
 
+async def test_an_agent_that_is_ahead_of_us_is_told_beside_its_faults(hub: Hub) -> None:
+    """Another kind, with an hour of its own."""
+    made = Alarms(hub.plane.alerts, hub.world)
+    await made.fault(ONE, Fault.GAP)
+    for _ in range(3):
+        hub.world.advance(1)
+        await made.ahead(ONE)
+    assert [code for _, code, _ in await told(hub)] == ["link_fault", "link_lost"]
+
+
 async def test_silence_is_presence_and_no_fault(hub: Hub) -> None:
     """That an agent is gone is told by its presence."""
     await Alarms(hub.plane.alerts, hub.world).fault(ONE, Fault.TIMEOUT)

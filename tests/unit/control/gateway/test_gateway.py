@@ -248,3 +248,20 @@ async def test_everybody_is_told_when_to_come_back(hub: Hub) -> None:
         hub.gateway.leave()
         await talk.until(lambda: talk.ended)
         assert talk.left is words.ByeReason.RESTART
+
+
+async def test_an_agent_that_knows_ids_we_never_gave_is_an_alert(hub: Hub) -> None:
+    """Our database is an old copy: somebody must know, and the agent goes on in a new stream."""
+    one = await hub.enrolled("one")
+    async with hub.connected(one) as talk:
+        await pushed(hub, "v1")
+        await talk.until(lambda: one.bundles == [1])
+        await talk.delivered()
+    one.inbox.through += 100
+    async with hub.connected(one) as talk:
+        await talk.until(lambda: talk.ended)
+    with trio.fail_after(5):
+        while "link_lost" not in await hub.alerted():  # noqa: ASYNC110  # no event of it
+            await trio.sleep(0.01)
+    async with hub.connected(one) as talk:
+        assert talk.opened

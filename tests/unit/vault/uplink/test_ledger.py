@@ -16,6 +16,7 @@ from protocols.link.frame import seal
 from protocols.link.messages import Direction
 from tests.unit.vault.uplink.samples import AGENT_KEY
 from vault.errors import TamperedError, UnavailableError
+from vault.uplink import ledger as module
 from vault.uplink.egress import BadLedgerError, Entry, Sending
 from vault.uplink.ledger import EgressLedger, Tally, files, read, told
 
@@ -62,6 +63,39 @@ async def test_it_goes_on_over_starts_and_files(tmp_path: Path) -> None:
     assert found == sent[-len(found) :]
     assert len(found) < len(sent)
     assert path.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize(("minutes", "told_of"), [(59, True), (61, False)])
+@pytest.mark.parametrize("again", [False, True])
+async def test_a_file_that_is_full_within_an_hour_is_told(
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    minutes: float,
+    *,
+    told_of: bool,
+    again: bool,
+) -> None:
+    """Also of one that was begun before a start; the ledger says how far back it goes."""
+    monkeypatch.setattr(module, "FILE_BYTES", 2 * 700)  # half of one is told in half the time
+    path, world, minutes = tmp_path / "egress.log", FakeWorld(), minutes / 2
+    made = EgressLedger(path, world, file_bytes=700)
+    await made.open()
+    await made.record(sending(), [b"first"])
+    if again:
+        await made.close()
+        made = EgressLedger(path, world, file_bytes=700)
+        await made.open()
+    world.advance(60 * minutes - 5)
+    await made.record(sending(), [bytes(400)])
+    world.advance(5)
+    await made.record(sending(), [b"next"])
+    world.advance(3600)
+    await made.record(sending(), [bytes(400)])  # the next file begins with its own first entry
+    await made.close()
+    said = [line.message for line in caplog.records if "egress ledger" in line.message]
+    assert len(said) == told_of
+    assert len(files(path)) == 2
 
 
 @pytest.mark.parametrize("cut", [1, 5, 100, 250])

@@ -46,6 +46,24 @@ async def test_a_key_that_others_can_read_is_not_used(tmp_path: Path) -> None:
             await Network(SystemWorld())(nursery, held)
 
 
+async def test_a_certificate_that_was_renewed_meanwhile_is_not_shown_as_the_old_one(
+    tmp_path: Path,
+) -> None:
+    """The session would be of another one than TLS has shown: a fault that is nobody's."""
+    office = Office(tmp_path)
+    await office.enrolled()
+    before = office.held
+    await office.enroller.renew(before)
+    assert office.held.leaf != before.leaf
+    nobody = Addresses(("https://127.0.0.1:1",), SystemWorld())
+    while "127.0.0.1" not in nobody.of(before.enrolment.endpoint):
+        nobody.turn()
+    for held, reason in ((before, "renewed"), (office.held, "unreachable")):
+        async with trio.open_nursery() as nursery:
+            with pytest.raises(PipeError, match=reason):
+                await Network(SystemWorld(), None, nobody)(nursery, held)
+
+
 async def test_the_keys_of_what_is_said_are_for_the_owner_alone(tmp_path: Path) -> None:
     """The file is there, and private, before the first connection is."""
     office, keylog = Office(tmp_path), tmp_path / "keys.log"
