@@ -10,7 +10,7 @@ from control.errors import NotFoundError
 from control.model.documents import Document, checked
 from control.model.names import Limit, Prose
 from control.model.people import Role
-from control.model.policies import MAX_TARGETS, Plan, Target
+from control.model.policies import MAX_STEPS, MAX_TARGETS, Plan, Target
 
 policies = Endpoints("policies", "What agents enforce, in versions.")
 rollouts = Endpoints("rollouts", "A version on its way to the agents.")
@@ -38,6 +38,12 @@ class NewRollout(Struct, frozen=True, forbid_unknown_fields=True):
 
     version: Number
     plan: Plan = Plan()
+
+
+class At(Struct, frozen=True, forbid_unknown_fields=True):
+    """The `step` that the roll-out is thought to be at; without it, whichever it is at."""
+
+    step: Annotated[int, Meta(ge=0, le=MAX_STEPS + 1)] | None = None
 
 
 class Between(Struct, frozen=True, forbid_unknown_fields=True):
@@ -169,10 +175,10 @@ async def get_rollout(call: Call, org: str, rollout: str) -> views.RolloutView:
 
 @rollouts.add(
     "POST", _ROLLOUTS + "/advance", "To the next step now; a halted one goes on",
-    role=Role.OPERATOR, fresh=True, returns=views.RolloutView, errors=(409,),
+    role=Role.OPERATOR, fresh=True, body=At, returns=views.RolloutView, errors=(409,),
 )  # fmt: skip
-async def advance(call: Call, org: str, rollout: str) -> views.RolloutView:
-    return views.rollout(await call.plane.rollouts.advance(org, rollout))
+async def advance(call: Call, org: str, rollout: str, *, body: At) -> views.RolloutView:
+    return views.rollout(await call.plane.rollouts.advance(org, rollout, body.step))
 
 
 @rollouts.add(

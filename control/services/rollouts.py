@@ -108,10 +108,18 @@ class Rollouts:
 
         return await self._store.read(find)
 
-    async def advance(self, org: str, rollout_id: str) -> Rollout:
-        """To the next step, whoever is still waited for; a halted one goes on with it."""
+    async def advance(self, org: str, rollout_id: str, step: int | None = None) -> Rollout:
+        """To the next step, whoever is still waited for; a halted one goes on with it.
+
+        `step` is the one that who asks has seen it at: if it is at another by now (somebody was
+        quicker, or this is said twice), it stays there. Raises `ConflictError` (`other_step`).
+        """
 
         def next_step(_: Tx, rollout: Rollout) -> Rollout:
+            if step is not None and step != rollout.step:
+                raise ConflictError(
+                    "other_step", f"it is at step {rollout.step} by now, not {step}: look again"
+                )
             if rollout.step + 1 >= steps(rollout.plan):
                 raise ConflictError("last_step", "it reaches everybody already")
             return replace(rollout, step=rollout.step + 1, state=RolloutState.RUNNING, reason="")

@@ -87,10 +87,20 @@ def rollouts_of(context: typer.Context, name: Name) -> None:
 
 @rollouts.command()
 @shown
-def advance(context: typer.Context, rollout: Rollout) -> None:
-    """Go to the next step now; a halted one goes on."""
+def advance(
+    context: typer.Context,
+    rollout: Rollout,
+    step: Annotated[
+        int | None, typer.Option(help="Only if it is at this step, as `show` has it.", min=0)
+    ] = None,
+) -> None:
+    """Go to the next step now; a halted one goes on.
+
+    It goes from the step where it is found, or stays if another one was quicker.
+    """
     current = fleet(context)
-    current.show(current.call("POST", "rollouts", rollout, "advance"))
+    at = current.call("GET", "rollouts", rollout)["step"] if step is None else step
+    current.show(current.call("POST", "rollouts", rollout, "advance", body={"step": at}))
 
 
 @rollouts.command()

@@ -119,6 +119,18 @@ async def test_what_is_done_is_not_taken_back_under_an_open_one(
     assert (await plane.policies.get("acme", "p")).stable == 0
 
 
+async def test_who_says_it_twice_skips_no_step(plane: Plane, world: FakeWorld) -> None:
+    """An advance is from the step that was seen, if it says so."""
+    await ready(plane, world)
+    plan = Plan(canary=1, percentages=(50,), automatic=False)
+    rollout = await plane.rollouts.start("acme", "p", 1, plan, "ann")
+    assert (await plane.rollouts.advance("acme", rollout.id, 0)).step == 1
+    for late in (0, 2):
+        with pytest.raises(ConflictError, match="other_step"):
+            await plane.rollouts.advance("acme", rollout.id, late)
+    assert (await plane.rollouts.advance("acme", rollout.id)).step == 2
+
+
 async def test_a_fleet_that_grows_moves_no_halted_roll_out(plane: Plane, world: FakeWorld) -> None:
     """Newcomers get what is stable, however many; a further step counts all that there are."""
     await ready(plane, world)

@@ -51,7 +51,7 @@ def test_what_is_no_json_is_not_sent(agent: FakeAgent, cli: Run) -> None:
         (["policy", "status", "p"], "GET", "policies/p/status?limit=500", None),
         (["rollout", "list", "p"], "GET", "policies/p/rollouts", None),
         (["rollout", "show", "r-1"], "GET", "rollouts/r-1", None),
-        (["rollout", "advance", "r-1"], "POST", "rollouts/r-1/advance", None),
+        (["rollout", "advance", "r-1", "--step", "0"], "POST", "rollouts/r-1/advance", {"step": 0}),
         (["rollout", "halt", "r-1", "--reason", "x"], "POST", "rollouts/r-1/halt", {"reason": "x"}),
         (["rollout", "rollback", "r-1"], "POST", "rollouts/r-1/rollback", {"reason": ""}),
     ],
@@ -63,3 +63,14 @@ def test_each_command_is_one_call(
     agent.answer([])
     assert cli("fleet", *words).code == 0
     assert agent.asked == [(method, f"{BASE}/{path}", body)]
+
+
+def test_an_advance_is_from_where_the_roll_out_was_found(agent: FakeAgent, cli: Run) -> None:
+    """Whoever was quicker is not passed over: the control plane refuses another step."""
+    agent.answer({"id": "r-1", "step": 2})
+    agent.answer({"id": "r-1", "step": 3})
+    assert cli("fleet", "rollout", "advance", "r-1").code == 0
+    assert agent.asked == [
+        ("GET", f"{BASE}/rollouts/r-1", None),
+        ("POST", f"{BASE}/rollouts/r-1/advance", {"step": 2}),
+    ]

@@ -46,9 +46,11 @@ interface AskProps {
 
 function Ask({ row, step, close }: AskProps) {
   const [reason, setReason] = useState("");
-  const { title, action, means, done } = asked(step, row);
+  // As it was asked about: said twice, or behind another's, it must not go two steps.
+  const [at] = useState(row.step);
+  const { title, action, means, done } = asked(step, { ...row, step: at });
   const act = async () => {
-    const body = step === "advance" ? undefined : { reason };
+    const body = step === "advance" ? { step: at } : { reason };
     await post(ofOrganization(`rollouts/${row.key}/${step}`), body);
     toast(done);
   };
