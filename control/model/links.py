@@ -27,6 +27,8 @@ class Link(Struct, frozen=True):
     applied: int
     epoch: int = 0
     """Of the connection that counts; grows by one with each, where several processes share."""
+    measured: int = 0
+    """When the newest figures were measured that were taken; Unix seconds."""
 
 
 class Outgoing(Struct, frozen=True):

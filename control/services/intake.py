@@ -300,7 +300,11 @@ def _agree(head: Head, told: m.AuditCheckpoint) -> None:
 
 def _measured(tx: Tx, link: Link, told: m.Metrics, mark: Mark) -> Events:
     said = figures(told)
-    metrics.ingest(tx, link.org, link.vault, told.until // 1000, said, now=mark.now // SECOND)
+    now = mark.now // SECOND
+    at = metrics.moment(told.until // 1000, link.measured, now)
+    if at is not None:
+        metrics.ingest(tx, link.org, link.vault, at, said, now=now)
+        links.put_measured(tx, replace(link, measured=at))
     keys.ingest(tx, link.org, link.vault, told.until * _MILLI, said, now=mark.now)
     return ()
 

@@ -1,7 +1,8 @@
 """What agents measure: kept singly for a while, by the minute longer, by the hour for long.
 
 Each figure goes into its minute and its hour when it comes, not in a later run: one that an agent
-brings after weeks offline finds its place like any other.
+brings after weeks offline finds its place like any other. They come in the order in which they were
+measured, so whoever chooses other times fills no disk: at most one moment in ten seconds is taken.
 """
 
 from collections.abc import Mapping
@@ -13,6 +14,7 @@ from msgspec import Struct
 from actors import World
 from control.errors import NotFoundError, ValidationError
 from control.model.records import Sample
+from control.services.keys import AWAY
 from control.store import agents, samples
 from control.store.rows import Tx
 from control.store.store import Store
@@ -36,6 +38,17 @@ class Retention(Struct, frozen=True):
     def of(self, resolution: int) -> int:
         """Of this resolution."""
         return {0: self.raw, 60: self.minutes, 3600: self.hours}[resolution]
+
+
+def moment(at: int, last: int, now: int) -> int | None:
+    """When figures count as measured, all in Unix seconds; None if they are not to be taken.
+
+    `last`: of those that were taken before. One of our own clock that was wrong, and ahead, is
+    nothing to wait for.
+    """
+    at = min(at, now + FUTURE)
+    fresh = is_later(at, last) or last > now + FUTURE
+    return at if fresh and at >= now - AWAY // SECOND else None
 
 
 def is_later(at: int, last: int) -> bool:

@@ -20,6 +20,7 @@ _STANDING: Final = sa.select(links.c.vault, links.c.newest, links.c.epoch).where
 )
 _EPOCH: Final = update_of(links, "epoch")
 _CURSOR: Final = update_of(links, "peer", "applied")
+_MEASURED: Final = update_of(links, "measured")
 _OFFER: Final = update_of(links, "newest", "bundle", "bundle_id")
 _ACKNOWLEDGE: Final = update_of(links, "acknowledged").where(
     links.c.acknowledged < sa.bindparam("to_acknowledged", type_=sa.BigInteger())
@@ -85,6 +86,11 @@ def move_cursors(tx: Tx, *rows: Link) -> None:
     values = [{**_here(r), "to_peer": r.peer, "to_applied": r.applied} for r in rows]
     if values:
         tx.execute(_CURSOR, values)
+
+
+def put_measured(tx: Tx, row: Link) -> None:
+    """Its agent's figures are taken up to where the link says."""
+    tx.execute(_MEASURED, {**_here(row), "to_measured": row.measured})
 
 
 def acknowledge(tx: Tx, received: Iterable[tuple[str, str, int]]) -> None:

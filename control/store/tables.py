@@ -299,6 +299,7 @@ links: Final = _table(
     blob("peer"),
     big("applied"),
     big("epoch"),
+    big("measured"),
 )
 outgoing: Final = _table(
     "outgoing",

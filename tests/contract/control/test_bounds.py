@@ -1,5 +1,7 @@
 """What agents say, and what they are sent, fills no disk, on every database."""
 
+from functools import partial
+
 import sqlalchemy as sa
 from msgspec.structs import replace
 
@@ -9,9 +11,9 @@ from control.model.policies import Assignment, Outcome
 from control.model.replays import Numbers, Replay, ReplayAgent, State
 from control.model.retention import Hold
 from control.model.usage import Known, Ranked, Span, Wanted, Which
-from control.services import outbox
+from control.services import metrics, outbox
 from control.services.usage import ingest
-from control.store import bodies, history, links, policies, replays, usage
+from control.store import bodies, history, links, policies, replays, samples, usage
 from control.store import compliance_reads as reads
 from control.store.holds import add_hold
 from control.store.rows import Tx
@@ -84,6 +86,23 @@ async def test_counts_of_agents_can_be_added_up(store: Store) -> None:
     assert await store.read(lambda tx: usage.operations(tx, ALL)) == sums
     overused = Wanted(Which.OVERUSED, 2)
     assert await store.read(lambda tx: usage.secrets(tx, ALL, overused, None, 9)) == []
+
+
+async def test_figures_are_taken_once_and_in_their_order(store: Store) -> None:
+    """The newest moment is remembered with the agent's link, of this agent alone."""
+
+    def said(vault: str, at: int, tx: Tx) -> int:
+        link = outbox.ensure(tx, "acme", vault, b"s" * 16)
+        taken = metrics.moment(at, link.measured, NOW)
+        if taken is not None:
+            links.put_measured(tx, replace(link, measured=taken))
+            metrics.ingest(tx, "acme", vault, taken, {"x": 1.0}, now=NOW)
+        number = samples.series_of(tx, "acme", vault)["x"]
+        return len(samples.between(tx, number, 0, since=0, until=2**40, limit=99))
+
+    for at, count in ((NOW - 60, 1), (NOW - 60, 1), (NOW, 2), (NOW - 30, 2), (MAX_INT // 1000, 3)):
+        assert await store.write(partial(said, "v1", at)) == count
+    assert await store.write(partial(said, "v2", NOW - 60)) == 1
 
 
 async def test_an_agent_is_known_to_have_so_many_secrets(store: Store) -> None:

@@ -4,6 +4,7 @@ import base64
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from actors.testing import FakeWorld
 from control.api.plane import Plane
@@ -290,6 +291,26 @@ async def test_a_result_of_nobodys_command_is_nothing(plane: Plane, intake: Inta
     """An agent cannot answer for another one, or for what was never asked."""
     told = m.CommandResult(command_id=b"c" * 16, outcome=words.CommandOutcome.DONE, at=1)
     assert await take(plane, intake.effect(told)) == []
+
+
+async def test_an_agent_chooses_no_moments_for_its_figures(
+    plane: Plane, intake: Intake, world: FakeWorld
+) -> None:
+    """One in ten seconds, in order; what it brings from weeks offline is taken all the same."""
+    now = world.now() // 10**6
+    week = 7 * 86_400_000
+    for until, taken in (
+        (0, 0),  # 1970
+        (now - week, 1), (now - week, 1), (now - week - 60_000, 1), (now - week + 9_999, 1),
+        (now - week + 60_000, 2), (now, 3), (now - 60_000, 3), (2**63 - 1, 4), (now, 4),
+    ):  # fmt: skip
+        await take(plane, intake.effect(replace(metrics(reads=1), until=until // 10_000 * 10_000)))
+        found = (
+            await plane.metrics.query("acme", "v1", "reads", resolution=3600, since=0, until=2**40)
+            if taken
+            else []
+        )
+        assert sum(sample.count for sample in found) == taken
 
 
 async def test_a_command_was_not_done_in_the_future(

@@ -6,7 +6,8 @@ from actors.testing import FakeWorld
 from control.api.plane import Plane
 from control.errors import NotFoundError, ValidationError
 from control.model.records import Sample
-from control.services.metrics import MAX_SERIES, ingest
+from control.services.keys import AWAY
+from control.services.metrics import FUTURE, MAX_SERIES, SLOT, ingest, moment
 from protocols.instant import SECOND
 from tests.unit.control.fleet import enrolled
 
@@ -72,3 +73,24 @@ async def test_what_is_not_there(plane: Plane, world: FakeWorld) -> None:
     with pytest.raises(ValidationError):
         await query(plane, 61)
     assert await plane.metrics.names("acme", "v1") == []
+
+
+def test_a_moment_is_taken_once_and_in_its_order() -> None:
+    """Weeks offline are told in their order; no other time is an agent's to choose."""
+    now, away = 1_800_000_000, AWAY // SECOND
+    assert moment(now, 0, now) == now
+    assert moment(now + SLOT - 1, now, now + SLOT) is None
+    assert moment(now + SLOT, now, now + SLOT) == now + SLOT
+    assert moment(now - 1, now, now + SLOT) is None
+    assert moment(now - away, 0, now) == now - away
+    assert moment(now - away - 1, 0, now) is None
+    backlog = range(now - 30 * 86_400, now, 60)
+    assert all(moment(at, at - 60, now) == at for at in backlog)
+
+
+def test_a_moment_to_come_counts_as_now() -> None:
+    """As nearly as clocks agree; and when it was ours that was ahead, nobody waits for it."""
+    now = 1_800_000_000
+    assert moment(2**62, 0, now) == now + FUTURE
+    assert moment(now, now + FUTURE, now) is None
+    assert moment(now, now + 86_400, now) == now
