@@ -42,6 +42,8 @@ DAY: Final = 86_400 * SECOND
 MOST_ALERTS: Final = 1_000
 """Of one agent and kind within a day, as many as secrets that it keeps in mind as expiring. Alerts
 stay until a person has seen them. By kind, so that no flood of one hides another."""
+OTHER_BUNDLE: Final = "other_bundle"
+"""Why a bundle counts as failed that its agent calls applied, under the hash of another one."""
 _NOTICES: Final = {
     "fork": NotificationCode.AUDIT_FORK,
     "rollback": NotificationCode.AUDIT_ROLLBACK,
@@ -189,7 +191,7 @@ class Intake:
         known = outbox.ensure_all(tx, org, {each.name.vault: each.fresh for each in registered})
         for each in registered:
             outbox.require(known[each.name.vault], each.epoch)
-        facts = {each.name.vault: _facts(each.message) for each in registered}
+        facts = {each.name.vault: _facts(each.message, each.now) for each in registered}
         registry.registered(tx, org, facts, now=registered[0].now)
         rows = {row.vault: row for row in policies.standings_among(tx, org, vaults)}
         return [
@@ -280,16 +282,19 @@ def _report(row: Standing, said: Told) -> Report | None:
     if again and row.applied >= told.version:
         return None  # it was sent once more to an agent that has it
     applied = told.phase is PolicyPhase.APPLIED
+    other = told.version == row.version and told.bundle_hash != row.digest  # not secret: public
+    if applied and other:
+        return Report(told.version, applied=False, reason=OTHER_BUNDLE, now=said.now)
     return Report(told.version, applied=applied, reason=str(told.reason), now=said.now)
 
 
-def _facts(told: m.Registration) -> dict[str, str | int]:
+def _facts(told: m.Registration, now: int) -> dict[str, str | int]:
     return {
         "release": told.release,
         "platform": str(told.platform),
         "backend": str(told.backend),
         "key_holder": str(told.key_holder),
-        "started_at": told.started_at,
+        "started_at": passed(told.started_at, now // _MILLI),
     }
 
 

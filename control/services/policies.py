@@ -22,6 +22,7 @@ from control.services.events import Bus, Event, Topic
 from control.services.room import HOLDS
 from control.services.wanting import contents
 from control.store import agents, bodies, marks, policies, records
+from control.store.policies import Since
 from control.store.rows import Tx
 from control.store.store import Store
 from protocols.instant import SECOND
@@ -30,6 +31,9 @@ from protocols.link.vocabulary import PolicyReason
 UNTIMELY: Final = (str(PolicyReason.NOT_YET_VALID), str(PolicyReason.EXPIRED))
 PATIENCE: Final = 300 * SECOND
 """Until a bundle that was refused for its time is signed anew."""
+RENEWED_EVERY: Final = 60 * SECOND
+"""Between two bundles that are signed because an agent says that it has a newer one: each costs a
+signature, a turn of history and up to 192 KiB on its way. What it says is kept for `try_again`."""
 CHUNK: Final = 200  # agents of one transaction: signing them holds the writer for about 20 ms
 MAX_AHEAD: Final = 1_000_000
 """Versions that an agent may have above ours: our database came from a backup. Nobody was ever
@@ -177,14 +181,14 @@ class Policies:
         """Sign anew what agents have refused for its time. Raises `UnavailableError`.
 
         A clock was wrong, ours or theirs, or an agent was away for longer than a bundle may be
-        accepted: nobody has to change a policy for it to be taken after all.
+        accepted: nobody has to change a policy for it to be taken after all. And for whoever has a
+        newer one, and said so within a minute of getting another.
         """
         now = self._world.wall()
 
         def change(tx: Tx) -> list[Assignment]:
-            rows = policies.refused(
-                tx, UNTIMELY, before=now - PATIENCE, beyond=now + PATIENCE, limit=CHUNK
-            )
+            since = Since(refused=now - PATIENCE, behind=now - RENEWED_EVERY, beyond=now + PATIENCE)
+            rows = policies.refused(tx, UNTIMELY, since, limit=CHUNK)
             return [renew(tx, self._terms, row, row.contents, now=now) for row in rows]
 
         self.tell(*await self._store.write(change))
@@ -235,11 +239,12 @@ class Policies:
     def _after(self, tx: Tx, row: Standing, told: "Report") -> Standing:
         if told.is_nonsense(row):
             return row
-        return self._above(tx, row, told) if told.is_ahead_of(row) else _noted(row, told)
-
-    def _above(self, tx: Tx, row: Standing, told: "Report") -> Standing:
-        applied = max(told.in_force(row), told.version)
-        return renew(tx, self._terms, replace(row, applied=applied), row.contents, now=told.now)
+        if not told.is_ahead_of(row):
+            return _noted(row, told)
+        ahead = replace(row, applied=told.in_force(row), outcome=Outcome.WANTED, reason="")
+        if 0 <= told.now - row.changed_at < RENEWED_EVERY:
+            return row if ahead == row else ahead
+        return renew(tx, self._terms, ahead, row.contents, now=told.now)
 
     async def _turn(self, org: str) -> int:
         """Where several processes may refresh: the number of this one, 0 in one that is alone.
@@ -307,7 +312,7 @@ class Report(msgspec.Struct, frozen=True):
 
     def is_ahead_of(self, row: Standing) -> bool:
         """Whether the agent has what we do not know of: our database came from a backup."""
-        return max(self.version, self.in_force(row)) > row.version
+        return self.in_force(row) > row.version
 
     def is_nonsense(self, row: Standing) -> bool:
         """Whether the agent cannot have been given that version."""
@@ -335,8 +340,13 @@ def require_version(tx: Tx, org: str, name: str, number: int) -> PolicyVersion:
 
 
 def _noted(row: Standing, told: Report) -> Standing:
-    """The row after what its agent says of this bundle or of one before it."""
+    """The row after what its agent says of this bundle or of one before it.
+
+    One that it has refused and that is none of ours says nothing of what it has.
+    """
     applied = told.in_force(row)
+    if told.version > row.version:
+        return row
     if told.version < row.version:
         return replace(row, applied=applied)
     outcome = Outcome.APPLIED if told.applied else Outcome.FAILED

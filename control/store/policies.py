@@ -1,7 +1,7 @@
 """Policies, their versions, roll-outs, and what each agent should have."""
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import sqlalchemy as sa
@@ -21,6 +21,23 @@ from control.store.history import note
 from control.store.rows import Tx, add, among, every, first, key_of, put, update_of
 from control.store.tables import assignments, policies, policy_versions, rollouts
 
+
+class Since(NamedTuple):
+    """Whom `refused` finds, by when that was told (Unix nanoseconds).
+
+    Who refused before the first, who is behind since before the second; and either one that was
+    told after the third, by a clock that was wrong.
+    """
+
+    refused: int
+    behind: int
+    beyond: int
+
+
+def _instant(name: str) -> sa.BindParameter[int]:
+    return sa.bindparam(name, type_=sa.BigInteger())
+
+
 _STANDINGS: Final = sa.select(*(assignments.c[name] for name in Standing.__struct_fields__))
 _OF_ORG: Final = assignments.c.org == sa.bindparam("org")
 _POLICY: Final = key_of(policies)
@@ -35,16 +52,26 @@ _PAGE: Final = (
     .limit(sa.bindparam("most", type_=sa.Integer()))
 )
 _OUTCOMES: Final = sa.select(assignments.c.vault, assignments.c.outcome, _HAVING).where(_OF_ORG)
+_BEYOND: Final = assignments.c.changed_at > _instant("beyond")
 _REFUSED: Final = (
     _STANDINGS.where(
-        assignments.c.outcome == str(Outcome.FAILED),
-        among(assignments.c.reason, "reasons"),
         sa.or_(
-            assignments.c.changed_at < sa.bindparam("before", type_=sa.BigInteger()),
-            assignments.c.changed_at > sa.bindparam("beyond", type_=sa.BigInteger()),
+            sa.and_(
+                assignments.c.outcome == str(Outcome.FAILED),
+                among(assignments.c.reason, "reasons"),
+                sa.or_(assignments.c.changed_at < _instant("refused"), _BEYOND),
+            ),
+            sa.and_(
+                assignments.c.applied > assignments.c.version,
+                sa.or_(assignments.c.changed_at < _instant("behind"), _BEYOND),
+            ),
         ),
     )
-    .order_by(assignments.c.org, assignments.c.vault)
+    .order_by(
+        sa.case((_BEYOND, 0), else_=assignments.c.changed_at),
+        assignments.c.org,
+        assignments.c.vault,
+    )
     .limit(sa.bindparam("most", type_=sa.Integer()))
 )
 _TALLY: Final = (
@@ -185,15 +212,13 @@ def standings_among(tx: Tx, org: str, vaults: Sequence[str]) -> list[Standing]:
     return every(tx, Standing, _AMONG, org=org, vaults=list(vaults))
 
 
-def refused(
-    tx: Tx, reasons: Sequence[str], *, before: int, beyond: int, limit: int
-) -> list[Standing]:
-    """Of any organization, those that were refused for one of these reasons.
+def refused(tx: Tx, reasons: Sequence[str], since: Since, *, limit: int) -> list[Standing]:
+    """Of any organization, those that were refused for one of these reasons, or are behind.
 
-    Told before the first instant, or (by a clock that was wrong) after the second.
+    Behind: their agents say that they enforce a newer one. Who has waited longest comes first, so
+    that nobody who refuses on purpose is in the way of the others.
     """
-    times = {"before": before, "beyond": beyond}
-    return every(tx, Standing, _REFUSED, reasons=list(reasons), **times, most=limit)
+    return every(tx, Standing, _REFUSED, reasons=list(reasons), **since._asdict(), most=limit)
 
 
 def outcomes(tx: Tx, org: str) -> list[tuple[str, Outcome, dict[str, int]]]:

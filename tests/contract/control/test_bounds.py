@@ -129,6 +129,26 @@ async def test_an_agent_is_known_to_have_so_many_secrets(store: Store) -> None:
     assert await tell(7, "x", vault="v2") == ["x"]
 
 
+async def test_who_waited_longest_is_tried_again_first(store: Store) -> None:
+    """Who was refused for its time, and who is behind; of a wrong clock's time before all."""
+
+    def change(tx: Tx) -> None:
+        for vault, outcome, applied, changed in (
+            ("a", Outcome.FAILED, 0, 8), ("b", Outcome.FAILED, 0, 7), ("c", Outcome.FAILED, 0, 30),
+            ("d", Outcome.WANTED, 2, 10), ("e", Outcome.FAILED, 0, 10), ("f", Outcome.WANTED, 1, 1),
+        ):  # fmt: skip
+            row = bundle(vault, "acme")
+            row = replace(row, outcome=outcome, applied=applied, changed_at=changed)
+            policies.put_assignments(tx, replace(row, reason="expired"))
+
+    await store.write(change)
+    since = policies.Since(refused=9, behind=11, beyond=20)
+    found = await store.read(lambda tx: policies.refused(tx, ["expired"], since, limit=9))
+    assert [row.vault for row in found] == ["c", "b", "a", "d"]
+    found = await store.read(lambda tx: policies.refused(tx, ["expired"], since, limit=2))
+    assert [row.vault for row in found] == ["c", "b"]
+
+
 async def test_rules_are_stored_once_for_many_agents(store: Store) -> None:
     """Each is offered, and each report finds, the very bytes that were signed; then they go."""
     rows = [bundle(vault, org) for vault, org in (("a", "acme"), ("b", "acme"), ("a", "other"))]

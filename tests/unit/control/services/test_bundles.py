@@ -6,9 +6,10 @@ from actors.testing import FakeWorld
 from control.api.plane import Plane
 from control.model.policies import Assignment, PolicyVersion
 from control.services.bundles import Terms, assign
-from control.services.policies import Report
+from control.services.policies import RENEWED_EVERY, Report
 from control.store import policies
 from control.store.rows import Tx
+from protocols.instant import SECOND
 from protocols.link.bundle import PolicyKey, Stored, open_bundle
 
 KEY = PolicyKey(Ed25519PrivateKey.generate())
@@ -60,6 +61,7 @@ async def test_a_database_from_a_backup_catches_up(plane: Plane, world: FakeWorl
     first = await given(plane, world, 1)
     ahead = Stored(7, b"h" * 32)
     plane.policies._terms = TERMS
+    world.advance(RENEWED_EVERY / SECOND)
     renewed = await plane.store.write(
         lambda tx: plane.policies.report(
             tx, "acme", "v1", Report(7, applied=True, reason="", now=world.now())

@@ -264,6 +264,7 @@ async def test_an_agent_that_is_ahead_gets_a_version_above_its_own(
 ) -> None:
     """Also when it has another bundle of the same version: ours comes from an older copy."""
     await bundled(plane, world)
+    world.advance(60)
     await greet(plane, intake, registration(version, b"x" * 32))
     found, _, wanted = await outcome(plane)
     assert found is Outcome.WANTED
@@ -285,6 +286,29 @@ async def test_what_was_received_only_changes_nothing(
     )
     assert await take(plane, intake.effect(told)) == []
     assert await outcome(plane) == (Outcome.WANTED, 0, 1)
+
+
+@pytest.mark.parametrize(
+    ("digest", "phase", "expected"),
+    [
+        (None, words.PolicyPhase.APPLIED, (Outcome.APPLIED, "", 1)),
+        (b"x" * 32, words.PolicyPhase.APPLIED, (Outcome.FAILED, "other_bundle", 0)),
+        (b"x" * 32, words.PolicyPhase.REFUSED, (Outcome.FAILED, "none", 0)),
+    ],
+)
+async def test_another_bundle_is_not_shown_as_ours(
+    plane: Plane, intake: Intake, world: FakeWorld, digest: bytes | None,
+    phase: words.PolicyPhase, expected: tuple[Outcome, str, int],
+) -> None:  # fmt: skip
+    """An agent that says it applied one of this number, under another hash, has not applied it."""
+    told = m.PolicyStatus(
+        version=1, bundle_hash=await bundled(plane, world), phase=phase,
+        reason=words.PolicyReason.NONE, narrowed=0, at=1,
+    )  # fmt: skip
+    await take(plane, intake.effect(replace(told, bundle_hash=digest or told.bundle_hash)))
+    row = await plane.policies.standing("acme", "v1")
+    assert row is not None
+    assert (row.outcome, row.reason, row.applied) == expected
 
 
 async def test_a_result_of_nobodys_command_is_nothing(plane: Plane, intake: Intake) -> None:

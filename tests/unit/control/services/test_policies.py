@@ -12,6 +12,7 @@ from control.model.agents import Life, newcomer
 from control.model.documents import Document
 from control.model.people import Organization
 from control.model.policies import Outcome, Plan, Target
+from control.services import policies as module
 from control.services.policies import MAX_AHEAD, Piece, Report
 from control.store import agents, people, policies
 from control.store.lease import SoleLease
@@ -211,11 +212,70 @@ async def test_an_agent_is_followed_as_far_as_a_backup_can_lack(
     await plane.policies.catch_up()
     row = await plane.policies.standing("acme", "v1")
     assert row is not None
+    world.advance(60)
     report = Report(MAX_AHEAD + 1, applied=True, reason="", now=world.now())
     await plane.store.write(lambda tx: plane.policies.reports(tx, [(row, report)]))
     found = await plane.policies.standing("acme", "v1")
     assert found is not None
     assert (found.version, found.applied) == (MAX_AHEAD + 3, MAX_AHEAD + 1)
+
+
+async def test_an_agent_that_says_it_is_ahead_is_believed_once_a_minute(
+    plane: Plane, world: FakeWorld
+) -> None:
+    """Each time costs a signature and a bundle. What it said meanwhile is seen to afterwards."""
+    await enrolled(plane, world, "v1")
+    await plane.policies.write("acme", "p", Document(), "", "ann")
+    await plane.policies.point("acme", "p", (Target(all=True),))
+    await plane.rollouts.start("acme", "p", 1, Plan(), "ann")
+    await plane.policies.catch_up()
+
+    async def say(version: int, *, applied: bool = True) -> tuple[int, Outcome]:
+        report = Report(version, applied=applied, reason="older", now=world.now())
+        await plane.store.write(lambda tx: plane.policies.report(tx, "acme", "v1", report))
+        found = await plane.policies.standing("acme", "v1")
+        assert found is not None
+        return found.version, found.outcome
+
+    assert await say(1) == (1, Outcome.APPLIED)
+    world.advance(60)
+    assert await say(9, applied=False) == (1, Outcome.APPLIED)  # refused, whatever it was
+    assert await say(7) == (9, Outcome.WANTED)
+    assert await say(9) == (9, Outcome.APPLIED)
+    assert await say(20) == (9, Outcome.WANTED)
+    assert await say(21) == (9, Outcome.WANTED)
+    assert await say(9, applied=False) == (9, Outcome.WANTED)
+    await plane.policies.try_again()
+    assert await say(9, applied=False) == (9, Outcome.WANTED)
+    world.advance(61)
+    await plane.policies.try_again()
+    found = await plane.policies.standing("acme", "v1")
+    assert found is not None
+    assert (found.version, found.outcome, found.applied) == (23, Outcome.WANTED, 21)
+
+
+async def test_who_refuses_on_purpose_is_in_nobodys_way(
+    plane: Plane, world: FakeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who has waited longest is first to be tried again."""
+    monkeypatch.setattr(module, "CHUNK", 2)
+    await enrolled(plane, world, "a", "b", "z")
+    await plane.policies.write("acme", "p", Document(), "", "ann")
+    await plane.policies.point("acme", "p", (Target(all=True),))
+    await plane.rollouts.start("acme", "p", 1, Plan(), "ann")
+    await plane.policies.catch_up()
+    for vault in ("z", "a", "b"):
+        row = await plane.policies.standing("acme", vault)
+        assert row is not None
+        report = Report(row.version, applied=False, reason="expired", now=world.now())
+        await plane.store.write(
+            lambda tx, v=vault, r=report: plane.policies.report(tx, "acme", v, r)  # type: ignore[misc]
+        )
+        world.advance(1)
+    world.advance(301)
+    await plane.policies.try_again()
+    status = await plane.policies.status("acme")
+    assert [row.vault for row in status if row.outcome is Outcome.WANTED] == ["a", "z"]
 
 
 LARGE = Document(description="x" * (MAX_BUNDLE // 4))
