@@ -11,6 +11,7 @@ import os
 import signal
 import socket
 from collections.abc import Callable
+from threading import Lock
 from typing import Final, Self
 
 from actors import collector
@@ -30,6 +31,7 @@ class Zygote:
 
     def __init__(self, sock: socket.socket, pid: int) -> None:
         self._sock = sock
+        self._asking = Lock()  # an answer tells not to whom: one question at a time
         self.pid = pid
 
     @classmethod
@@ -59,10 +61,12 @@ class Zygote:
     def spawn(self, message: bytes, fds: list[int]) -> int:
         """Fork a worker with `message` and copies of these descriptors; its pid. Blocks shortly.
 
-        Raises `OSError` when the zygote or memory is gone.
+        From any thread: each gets the pid of its own. Raises `OSError` when the zygote or memory is
+        gone.
         """
-        socket.send_fds(self._sock, [message], fds)
-        answer = self._sock.recv(_MESSAGE)
+        with self._asking:
+            socket.send_fds(self._sock, [message], fds)
+            answer = self._sock.recv(_MESSAGE)
         if not answer:
             raise ConnectionResetError("the process that starts workers is gone")
         pid = int(answer)

@@ -14,7 +14,7 @@ import os, signal, socket, sys, time
 from vault.workers.zygote import Zygote
 
 def main(message, fds):
-    os.write(fds[0], message + b" " + str(os.getppid()).encode())
+    os.write(fds[0], b"%b %d %d" % (message, os.getppid(), os.getpid()))
     os.read(fds[1], 1)
 
 says, told = os.pipe()
@@ -53,12 +53,34 @@ def test_children_get_message_and_descriptors() -> None:
         pids = []
         for number in (b"1", b"2", b"3"):
             pids.append(zygote.spawn(number, [told, hold]))
-            assert os.read(says, 100) == number + b" %d" % zygote.pid
+            assert os.read(says, 100) == b"%b %d %d" % (number, zygote.pid, pids[-1])
         assert len({*pids, zygote.pid, os.getpid()}) == 5
         print("good")
         """
     )
     assert said == "good\n"
+
+
+def test_those_who_ask_together_get_each_their_own() -> None:
+    """A seat that held another one's process would kill it in place of its own."""
+    said = run(
+        """
+        from concurrent.futures import ThreadPoolExecutor
+
+        def spawn(number):
+            says, told = os.pipe()
+            pid = zygote.spawn(b"%d" % number, [told, hold])
+            said = os.read(says, 100)
+            os.close(says), os.close(told)
+            os.kill(pid, signal.SIGKILL)
+            return said == b"%d %d %d" % (number, zygote.pid, pid)
+
+        sys.setswitchinterval(1e-6)
+        with ThreadPoolExecutor(8) as threads:
+            print(all(threads.map(spawn, range(200))))
+        """
+    )
+    assert said == "True\n"
 
 
 def test_close_ends_it() -> None:
