@@ -18,6 +18,13 @@ from tests.acceptance.ports import port_for_a_run
 
 LAST_WORDS = "Ctrl-C stops the agents"
 PATIENCE = 60.0  # seconds
+LIVE_WITHIN = 5_000
+"""Milliseconds: the promise, from the start of two agents until both are linked."""
+BUSY = 2
+"""The allowance for a machine that does other things meanwhile: CI's is about twice as slow as the
+one that the promise was measured on. Where it takes more than this the promise is broken."""
+CROWDED = 2.0
+"""And at most as much again where more wants to run than there are processors."""
 BEAT, OFFLINE_AFTER = 2.0, 10.0  # seconds, of tools/run.sh
 
 
@@ -94,7 +101,7 @@ def test_the_way_on_works_as_printed(root: Path, freehold: Path, port: int, tmp_
 def test_a_policy_reaches_both_and_a_stopped_agent_is_missed(
     root: Path, freehold: Path, port: int, tmp_path: Path
 ) -> None:
-    """Applied by both and shown as applied; then late, then offline by the rule, with an alert."""
+    """Both are live in time and apply it; then one is late, then offline by the rule, an alert."""
     folder = tmp_path / "run"
     with tour(root, freehold, port, folder) as (said, _):
         took = re.search(
@@ -102,6 +109,7 @@ def test_a_policy_reaches_both_and_a_stopped_agent_is_missed(
         )
         assert took is not None
         assert 0 < int(took[1]) < int(took[2])
+        assert int(took[1]) <= BUSY * crowd() * LIVE_WITHIN, f"live after {took[1]} ms"
         demo = Demo(port + 100, (folder / "session").read_text().strip())
         rules = json.loads((folder / "no-deletes.json").read_text())
         made = demo.call("POST", "policies/no-deletes/versions", {"document": rules})
@@ -121,6 +129,11 @@ def test_a_policy_reaches_both_and_a_stopped_agent_is_missed(
         assert time.monotonic() - stopped > OFFLINE_AFTER - BEAT
         assert demo.presence("one") == "online"
         demo.until(lambda: "agent_offline" in demo.alerts("two"))
+
+
+def crowd() -> float:
+    """How many want to run for each processor, as of the last minute: 1 to `CROWDED`."""
+    return min(CROWDED, max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1)))
 
 
 class Demo:

@@ -1,8 +1,9 @@
 """An agent whose control plane was taken over, keys and all: it obeys within its owner's word."""
 
 import json
+import sqlite3
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from protocols.pki.keys import load_signing_key
 from tests.acceptance.agent import Agent, freehold, running, served_agent
 from tests.acceptance.control.plane import dev_plane
 from tests.acceptance.link.villain import MILLI, WORLD, Grip, Villain, spellings
+from vault.uplink.inbox import MAX_OPEN
 
 CANARY = "canary-7d41e0b2-of-the-victim"
 EVERYTHING = {"effect": "allow", "paths": ["*"], "capabilities": ["*"]}
@@ -140,6 +142,52 @@ async def test_a_control_plane_that_was_taken_over(folder: Path) -> None:
         assert b"registration" in secret
         for spelling in spellings(CANARY):
             assert spelling not in secret
+
+
+async def test_a_control_plane_that_never_acknowledges_does_not_fill_the_disk(
+    folder: Path,
+) -> None:
+    """Commands without end, and no word on their results: it is asked no more, and serves on.
+
+    Once the control plane does its part again, so does the agent.
+    """
+    async with caught(folder) as prey:
+        villain = prey.villain
+        before = villain.applied
+        villain.acknowledges = False
+        grip = await villain.grip()
+        last, given = villain.said + MAX_OPEN, 0
+        while given < 2 * MAX_OPEN and not await quiet(grip):
+            while given < 2 * MAX_OPEN and grip.session.room:
+                given += 1
+                id_ = bytes.fromhex(WORLD.new_id().replace("-", ""))
+                word = CommandName.SEND_METRICS
+                assert await grip.gave(m.Command(command_id=id_, command=word, expires_at=2**62))
+        assert await trio.to_thread.run_sync(owed, prey.agent) == (MAX_OPEN, last)
+        assert villain.live is grip
+        assert (await prey.call("GET", "/v1/secret/data/app")).status == 200
+        villain.acknowledges = True
+        await grip.pipe.aclose()  # it comes back, and what it is owed is sent again
+        await villain.until(lambda: villain.live not in {None, grip})
+        await villain.until(lambda: villain.applied > before + MAX_OPEN)
+
+
+async def quiet(grip: Grip) -> bool:
+    """Whether the agent takes no more, for as long as it would need for what is on its way."""
+    with trio.move_on_after(10):
+        while not grip.session.room:  # noqa: ASYNC110  # no event of it
+            await trio.sleep(0.05)
+        return False
+    return True
+
+
+def owed(agent: Agent) -> tuple[int, int]:
+    """Commands that wait and results that are owed; the last message that was applied."""
+    with closing(sqlite3.connect(agent.folder / "uplink" / "uplink.db")) as database:
+        waiting = database.execute("SELECT count(*) FROM commands WHERE state != 'done'")
+        results = database.execute("SELECT count(*) FROM outbox WHERE name = 'command_result'")
+        cursor = database.execute("SELECT applied FROM inbox")
+        return waiting.fetchone()[0] + results.fetchone()[0], cursor.fetchone()[0]
 
 
 def document(**extra: Any) -> dict[str, Any]:

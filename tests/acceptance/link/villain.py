@@ -61,6 +61,8 @@ class Villain:
     applied: int = 0
     peer: bytes = bytes(16)
     live: "Grip | None" = None
+    acknowledges: bool = True
+    """Else it takes all that it hears, and owns to none of it."""
 
     def __post_init__(self) -> None:
         """The stolen keys."""
@@ -154,7 +156,7 @@ class Grip:
                         self.villain.peer = self.session.peer_stream
                     case Received(id=id_, message=message):
                         self.villain.heard.append(message)
-                        if id_:
+                        if id_ and self.villain.acknowledges:
                             self.villain.applied = id_
                             self.session.applied(id_)
                     case _:
