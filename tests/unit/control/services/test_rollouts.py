@@ -172,7 +172,9 @@ async def test_a_fan_out_under_way_ends_where_it_was_halted(
     plane: Plane, world: FakeWorld, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
     """The next piece of it is not signed: nobody else gets what was halted or taken back."""
+    due: list[str] = []
     monkeypatch.setattr(policies, "CHUNK", 1)
+    monkeypatch.setattr(plane.policies, "due", due.append)
     await ready(plane, world)
     assign, pieces = plane.policies._assign, []
 
@@ -185,9 +187,11 @@ async def test_a_fan_out_under_way_ends_where_it_was_halted(
 
     monkeypatch.setattr(plane.policies, "_assign", meanwhile)
     await plane.rollouts.start("acme", "p", 1, Plan(), "ann")
-    await plane.policies.catch_up()
+    due.clear()
+    assert await plane.policies.refresh("acme") == 1
+    assert due == ["acme"]
     assert len(await plane.policies.status("acme")) == 1
-    await plane.policies.catch_up()
+    await plane.policies.refresh("acme")
     [first] = await plane.policies.status("acme")
     assert ([first.vault], first.contents) == (pieces[0], {"p": 1} if how == "halt" else {})
 
