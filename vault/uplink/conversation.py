@@ -28,6 +28,11 @@ GRAIN: Final = 0.001
 BATCH: Final = 16
 """Frames that are recorded with one sync of the ledger."""
 
+PROBE: Final = 4
+"""Messages of the outbox that a session begins with; each that is acknowledged lets two more go. So
+a control plane that ends sessions without acknowledging hears the same few again, and not a whole
+window each time: what is said is on the ledger, again and again."""
+
 
 class Owner(Protocol):
     """Who is told how it goes; nothing here waits for the peer."""
@@ -100,6 +105,8 @@ class Conversation:
         self._stir = trio.Event()
         self._owed = True
         """Whether the outbox may hold what was not offered yet."""
+        self._from = self._heard = 0
+        """Where the outbox went on in this session, and up to where it was acknowledged."""
         self.session = Session.agent(end, self._now())
         self.spread = 0
         """Milliseconds over which the peer wants its agents to spread their return."""
@@ -177,20 +184,28 @@ class Conversation:
                 await self._wait(self.session.deadline - self._world.monotonic())
 
     async def _offer(self) -> None:
-        while self._owed and (room := self.session.room):
+        while self._owed and (room := self._room()):
             self._owed = False
             batch = await self._outbox.read(self.session.sent, room)
             if batch.through == self.session.sent:
                 return
-            if self.session.room:
+            if self._room():
                 self.session.offer(batch)
             left = self.session.sent < batch.through or len(batch.entries) >= room
             self._owed = self._owed or left
+
+    def _room(self) -> int:
+        room = self.session.room
+        if not room:
+            return 0
+        begun = PROBE + 2 * (self._heard - self._from) - (self.session.sent - self._from)
+        return max(0, min(room, begun))
 
     async def _handle(self, event: Event) -> None:
         match event:
             case Opened():
                 self.was_open = True
+                self._from = self._heard = self.session.sent
                 self._owner.opened(self)
             case CaughtUp():
                 self._owner.caught_up()
@@ -205,6 +220,7 @@ class Conversation:
             case Received() | Missed():
                 await self._intake.take(self.session.peer_stream, event)
             case Acknowledged(through=through):
+                self._heard = max(self._heard, through)
                 await self._outbox.acknowledge(through)
                 self._intake.stir()
                 await self._owner.acknowledged()

@@ -25,7 +25,7 @@ AT_ONCE: Final = 512
 """Durable messages: twice what an honest control plane has waiting for one agent at most."""
 ASKED_A_MINUTE: Final = 20
 """From then on. A person who works on one agent's policies and commands stays below; commands that
-come as fast as this for ever, and make the agent say 5 KB each, fill a file of the ledger in more
+come as fast as this for ever, and make the agent say 4 KB each, fill a file of the ledger in more
 than an hour."""
 COSIGNED_A_MINUTE: Final = 120
 """Cosignatures: each answers a checkpoint, of which an agent can be set to make one a second."""

@@ -23,7 +23,7 @@ from tests.unit.vault.uplink.samples import (
 from tests.unit.vault.uplink.scene import ListEgress
 from tests.unit.vault.uplink.test_coalesce import ALERT
 from vault.errors import UnavailableError
-from vault.uplink.conversation import Conversation, heard
+from vault.uplink.conversation import PROBE, Conversation, heard
 from vault.uplink.egress import Sending
 
 
@@ -138,6 +138,21 @@ async def test_both_ways_and_an_orderly_end(line: Line, autojump_clock: object) 
     assert line.told.words == ["opened", "acknowledged", "caught up"]
     assert conversation.session.ended
     conversation.send(m.Ping(number=1))  # nothing happens any more
+
+
+async def test_who_acknowledges_nothing_hears_the_first_few_alone(
+    line: Line, autojump_clock: object
+) -> None:
+    """In each session: not a window of them, again and again."""
+    line.plane.deaf = True
+    for _ in range(WINDOW):
+        await line.outbox.append(ALERT)
+    async with trio.open_nursery() as nursery:
+        conversation = await line.talk(nursery)
+        nursery.start_soon(conversation.run)
+        await trio.sleep(20)
+        assert conversation.session.sent == PROBE
+        nursery.cancel_scope.cancel()
 
 
 class CountingOutbox(MemoryOutbox):
