@@ -25,6 +25,7 @@ from tests.unit.vault.uplink.test_coalesce import ALERT
 from vault.errors import UnavailableError
 from vault.uplink.conversation import PROBE, Conversation, heard
 from vault.uplink.egress import Sending
+from vault.uplink.intake import QUESTIONS_A_MINUTE
 
 
 class Told:
@@ -138,6 +139,29 @@ async def test_both_ways_and_an_orderly_end(line: Line, autojump_clock: object) 
     assert line.told.words == ["opened", "acknowledged", "caught up"]
     assert conversation.session.ended
     conversation.send(m.Ping(number=1))  # nothing happens any more
+
+
+async def test_more_questions_than_a_minute_may_have_end_the_session(
+    line: Line, autojump_clock: object
+) -> None:
+    """Each is answered, so each is said: after so many it is the peer's fault."""
+
+    async def ask() -> None:
+        await line.plane.until(lambda: "opened" in line.told.words)
+        assert line.plane.session is not None
+        for number in range(QUESTIONS_A_MINUTE + 1):
+            asked = m.PolicyReplay(
+                replay_id=fixed(str(number)), rules=(b"{}",), since=1, until=2, expires_at=3
+            )
+            line.plane.session.send(asked)
+        line.plane._stir.set()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(ask)
+        failure = await line.failing()
+    assert isinstance(failure, RemoteFaultError)
+    assert failure.fault is Fault.FLOOD
+    assert sum(word.startswith("asked") for word in line.told.words) == QUESTIONS_A_MINUTE
 
 
 async def test_who_acknowledges_nothing_hears_the_first_few_alone(
