@@ -10,7 +10,15 @@ from vault.barrier import SECRETS, VERSIONS, Barrier, Query, VaultTx
 from vault.errors import NotFoundError
 from vault.handlers.access import AccessCounters
 from vault.handlers.handler import Call, Handler, Handlers, create_or_update, retagged
-from vault.handlers.secrets import check_decided, check_upsert, no_secret
+from vault.handlers.secrets import (
+    LOOKS,
+    changed_meanwhile,
+    check_decided,
+    check_upsert,
+    has_moved,
+    head_again,
+    no_secret,
+)
 from vault.handlers.settings import checked_metadata, checked_tags, checked_versions
 from vault.model.mounts import MountBook
 from vault.model.operation import Capability, Facts
@@ -58,8 +66,7 @@ class Metadata:
 
     async def read(self, call: Call) -> SecretInfo:
         """The head, its versions with who wrote each, and the access counts."""
-        secret = await self._secret(call)
-        versions, relabelled = await self._versions(secret)
+        secret, versions, relabelled = await self._with_versions(call)
         access = await self.access.get(secret.id)
         self.access.metadata_read(secret.id)
         mount = self.mounts.match(call.op.path)
@@ -104,11 +111,25 @@ class Metadata:
         return await self.barrier.commit(change)
 
     async def _secret(self, call: Call) -> SecretRow:
-        secret = await self.barrier.get(SECRETS, call.op.path)
-        check_decided(call, secret)
-        if secret is None:
-            raise no_secret()
-        return secret
+        return _there(call, await self.barrier.get(SECRETS, call.op.path))
+
+    async def _with_versions(
+        self, call: Call
+    ) -> tuple[SecretRow, list[VersionRow], dict[int, bool]]:
+        """As `SecretInfo` has them, the current version being the newest one of the list.
+
+        They are looked up in two views of the database: see `Secrets.read`.
+        """
+        secret = await self._secret(call)
+        for _ in range(LOOKS):
+            versions, relabelled = await self._versions(secret)
+            if secret.current_version == (versions[-1].version if versions else 0):
+                return secret, versions, relabelled
+            before = secret
+            secret = _there(call, await head_again(self.barrier, call, before))
+            if not has_moved(before, secret):
+                return secret, versions, relabelled
+        raise changed_meanwhile()
 
     async def _labelled(self, secret: SecretRow, number: int) -> Labelled:
         if not number:
@@ -142,6 +163,13 @@ class Metadata:
             if len(page) < _PAGE:
                 return found, relabelled
             after = (secret.id, page[-1].version)
+
+
+def _there(call: Call, secret: SecretRow | None) -> SecretRow:
+    check_decided(call, secret)
+    if secret is None:
+        raise no_secret()
+    return secret
 
 
 def _proposed(payload: WriteMetadata, facts: Facts) -> Facts:

@@ -1,12 +1,13 @@
 """Values: read, write, patch, roll back. Each write makes a version; none is ever overwritten."""
 
 from dataclasses import dataclass
+from typing import Final
 
 import msgspec
 from msgspec.structs import replace
 
 from actors.world import World
-from vault.barrier import SECRETS, VERSIONS, Barrier, VaultTx
+from vault.barrier import SECRETS, VERSIONS, Barrier, Query, VaultTx
 from vault.errors import (
     ConflictError,
     NotFoundError,
@@ -31,6 +32,8 @@ from vault.model.payloads import PatchSecret, ReadSecret, Rollback, WriteSecret
 from vault.model.records import SecretRow, Status, VersionRow
 from vault.model.reference import Reference
 from vault.model.results import SecretValue, Written
+
+LOOKS: Final = 10  # at a head and its version; a write has to fall between the two in each
 
 
 class Seen(Reference, frozen=True):
@@ -87,22 +90,40 @@ class Secrets:
         Raises `NotFoundError` for no such secret or version, and for an expired secret.
         """
         payload: ReadSecret = call.payload
-        secret = await self.barrier.get(SECRETS, call.op.path)
-        check_decided(call, secret)
-        if secret is None:
-            raise no_secret()
-        now = self.world.now()
-        if secret.expires_at and secret.expires_at <= now:
-            raise NotFoundError("secret_expired", "the secret has expired; write it anew to use it")
-        number = payload.version or secret.current_version
-        version = await self.barrier.get(VERSIONS, secret.id, number) if number else None
-        if version is None:
-            raise NotFoundError("version_not_found", "there is no such version of this secret")
-        if not is_live(version, now):
+        secret, version = await self._find(call, payload.version)
+        if not is_live(version, self.world.now()):
             return SecretValue(secret=secret, version=version, value=None)
         value = self.barrier.open_value(version)
         self.access.value_read(secret.id)
         return SecretValue(secret=secret, version=version, value=value)
+
+    async def _find(self, call: Call, number: int) -> tuple[SecretRow, VersionRow]:
+        """The head, and its version of this number or the current one, which always is there.
+
+        They are looked up in two views of the database. A write in between may have pruned what
+        the head named (at once, where one version is kept), so then the head is read again.
+        """
+        secret = self._readable(call, await self.barrier.get(SECRETS, call.op.path))
+        for _ in range(LOOKS):
+            wanted = number or secret.current_version
+            version = await self.barrier.get(VERSIONS, secret.id, wanted) if wanted else None
+            if version is not None:
+                return secret, version
+            if number or not wanted:
+                raise _no_version()
+            before = secret
+            secret = self._readable(call, await head_again(self.barrier, call, before))
+            if not has_moved(before, secret):
+                raise _no_version()
+        raise changed_meanwhile()
+
+    def _readable(self, call: Call, secret: SecretRow | None) -> SecretRow:
+        check_decided(call, secret)
+        if secret is None:
+            raise no_secret()
+        if secret.expires_at and secret.expires_at <= self.world.now():
+            raise NotFoundError("secret_expired", "the secret has expired; write it anew to use it")
+        return secret
 
     async def write(self, call: Call) -> Written:
         """A new version. Raises `ConflictError` (`cas_mismatch`, `secret_exists`)."""
@@ -217,18 +238,42 @@ def no_secret() -> NotFoundError:
 def check_upsert(call: Call, secret: SecretRow | None) -> None:
     """Refuse when the secret came or went since step 2 asked for `create` or `update`."""
     if (secret is not None) != call.facts.exists:
-        raise _changed()
+        raise changed_meanwhile()
     check_decided(call, secret)
 
 
 def check_decided(call: Call, secret: SecretRow | None) -> None:
     """Refuse when tags or metadata that step 2 may have decided on are no longer those."""
     if call.decisive and call.facts != (NO_FACTS if secret is None else facts_of(secret)):
-        raise _changed()
+        raise changed_meanwhile()
 
 
-def _changed() -> ConflictError:
+def changed_meanwhile() -> ConflictError:
+    """What was looked up in steps does not fit together, because of a write in between."""
     return ConflictError("changed_meanwhile", "the secret was changed meanwhile; try again")
+
+
+async def head_again(barrier: Barrier, call: Call, before: SecretRow) -> SecretRow | None:
+    """The head, after a look at its versions did not find the one that it named.
+
+    If it is still `before`, it is as the database has it: a cache hears of a commit a moment after
+    the database. The cache comes first because of what is written all the time: head and version
+    are looked up there without a wait, so without a write, in between.
+    """
+    secret = await barrier.get(SECRETS, call.op.path)
+    if secret is None or has_moved(before, secret):
+        return secret
+    found = await barrier.select(SECRETS, Query(equals={"name": call.op.path}, limit=1))
+    return next(iter(found), None)
+
+
+def has_moved(before: SecretRow, after: SecretRow) -> bool:
+    """Whether a write made another current version between two looks."""
+    return (before.id, before.current_version) != (after.id, after.current_version)
+
+
+def _no_version() -> NotFoundError:
+    return NotFoundError("version_not_found", "there is no such version of this secret")
 
 
 def is_live(version: VersionRow, now: int) -> bool:

@@ -19,7 +19,7 @@ from vault.authn.usage import Usage
 from vault.authn.users import Users
 from vault.authz.authorizer import Authorizer
 from vault.authz.book import PolicyBook
-from vault.barrier import MOUNTS, SECRETS, VERSIONS, Barrier, RowGuard
+from vault.barrier import MOUNTS, SECRETS, VERSIONS, Barrier, Query, RowGuard, Table
 from vault.crypto.keyring import Keyring
 from vault.handlers.access import AccessCounters
 from vault.handlers.handler import Call, Handlers
@@ -127,6 +127,33 @@ class House:
             "policy.write", f"sys/policies/{name}", WritePolicy(document={"rules": [rule]})
         )
         return Identity(id=name, name=name, method=Method.TOKEN, policies=(name,))
+
+    def overtake(self, path: str, times: int) -> None:
+        """From now on each look at this secret's head is followed by a write, so many times."""
+        barrier, left = self.barrier, times
+        get, select = barrier.get, barrier.select
+
+        async def write() -> None:
+            nonlocal left
+            left -= 1
+            barrier.get, barrier.select = get, select  # what a write looks at is not overtaken
+            await self.write(path)
+            if left:
+                barrier.get, barrier.select = watched_get, watched_select
+
+        async def watched_get(table: Table[Any], *key: str | int) -> Any:
+            found = await get(table, *key)
+            if table is SECRETS:
+                await write()
+            return found
+
+        async def watched_select(table: Table[Any], query: Query) -> list[Any]:
+            found = await select(table, query)
+            if table is SECRETS:
+                await write()
+            return found
+
+        barrier.get, barrier.select = watched_get, watched_select
 
     async def mount(self, path: str, **settings: Any) -> None:
         """A mount with these settings."""

@@ -7,6 +7,7 @@ from msgspec.structs import replace
 from tests.unit.vault.handlers.conftest import SECOND, House
 from vault.barrier import VERSIONS
 from vault.errors import ConflictError, NotFoundError, ValidationError
+from vault.handlers.secrets import LOOKS
 from vault.model.labels import Labels
 from vault.model.operation import Facts
 from vault.model.payloads import (
@@ -204,3 +205,20 @@ async def test_no_difference_of_no_secret(house: House) -> None:
     asked = CompareVersions(before=1)
     with pytest.raises(ConflictError):
         await house.do("secret.metadata.diff", APP, asked, decisive=True, tags=frozenset())
+
+
+async def test_the_current_version_is_among_those_that_are_listed(house: House) -> None:
+    """Also when a write falls between the look at the head and the one at its versions."""
+    await house.mount("old/", version=1)
+    await house.write("old/app")
+    house.overtake("old/app", times=3)
+    info: SecretInfo = await house.do("secret.metadata.read", "old/app")
+    assert [row.version for row in info.versions] == [info.secret.current_version] == [4]
+
+
+async def test_metadata_of_what_is_written_without_end(house: House) -> None:
+    """Whose every look is overtaken is told to try again, not half of two moments."""
+    await house.write(APP)
+    house.overtake(APP, times=2 * LOOKS)
+    with pytest.raises(ConflictError, match="changed_meanwhile"):
+        await house.do("secret.metadata.read", APP)

@@ -1,12 +1,15 @@
 """Tests of values: each write makes a version, and none is ever overwritten."""
 
 import json
+from typing import Any
 
 import pytest
 from msgspec.structs import asdict, replace
 
 from tests.unit.vault.handlers.conftest import NOW, SECOND, House
+from vault.barrier import SECRETS, Table
 from vault.errors import ConflictError, NotFoundError, TooLargeError, ValidationError
+from vault.handlers.secrets import LOOKS
 from vault.handlers.settings import MAX_VALUE
 from vault.model.instant import MAX
 from vault.model.payloads import (
@@ -306,3 +309,44 @@ async def test_a_patch_leaves_the_rest_as_it_was_written(house: House) -> None:
     await house.do("secret.patch", APP, PatchSecret(patch=b'{"o":{"y":null,"z":3.0}}'))
     found = await house.do("secret.read", APP, ReadSecret())
     assert found.value == b'{"n":0.10000000000000000001,"e":1e2,"o":{"x":1.50,"z":3.0}}'
+
+
+async def test_a_secret_that_is_being_written_is_there(house: House) -> None:
+    """Where one version is kept, a read between whose two looks a write falls finds the newer."""
+    await house.mount("old/", version=1)
+    await house.write("old/app")
+    house.overtake("old/app", times=4)
+    found = await read(house, path="old/app")
+    assert found.version.version == found.secret.current_version == 5
+
+
+async def test_a_secret_that_is_written_without_end_is_not_denied(house: House) -> None:
+    """Whose every look is overtaken is told to try again, never that the secret is not there."""
+    await house.mount("old/", version=1)
+    await house.write("old/app")
+    house.overtake("old/app", times=2 * LOOKS)
+    with pytest.raises(ConflictError, match="changed_meanwhile"):
+        await read(house, path="old/app")
+
+
+async def test_a_version_that_was_asked_for_is_looked_up_once(house: House) -> None:
+    """One that a write has pruned meanwhile is gone, whatever the head says by now."""
+    await house.mount("old/", version=1)
+    await house.write("old/app")
+    house.overtake("old/app", times=2)
+    with pytest.raises(NotFoundError, match="version_not_found"):
+        await read(house, 1, path="old/app")
+
+
+async def test_a_cache_that_hears_late_of_a_write_hides_no_secret(house: House) -> None:
+    """A commit is in the database a moment before the cache knows: then the database is asked."""
+    await house.mount("old/", version=1)
+    await house.write("old/app")
+    old, get = await house.head("old/app"), house.barrier.get
+    await house.write("old/app")
+
+    async def late(table: Table[Any], *key: str | int) -> Any:
+        return old if table is SECRETS else await get(table, *key)
+
+    house.barrier.get = late  # type: ignore[method-assign,assignment]  # what a late cache answers
+    assert (await read(house, path="old/app")).version.version == 2
