@@ -54,6 +54,11 @@ class Edge:
         reply = refusal(status, code, message, self._world)
         return headers_of(reply), reply.body
 
+    def tell(self, path: bytes, error: Exception) -> tuple[int, Headers, bytes]:
+        """How the dialect of this path tells what failed a request outside of it."""
+        reply = self._dialect(path).failure(error)
+        return reply.status, headers_of(reply), reply.body
+
     def turn_away(self, target: bytes) -> tuple[Headers, bytes] | None:
         """The 503 for a request when too many are in hand; None for one that is `URGENT`.
 

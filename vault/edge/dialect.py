@@ -1,5 +1,6 @@
 """What every dialect does alike: read the request, find its route, run operations, tell errors."""
 
+import logging
 from typing import Any, ClassVar, Final, TypeVar
 
 import msgspec
@@ -18,6 +19,8 @@ T = TypeVar("T")
 
 RETRY_AFTER: Final = 1  # seconds, of a 503; clients wait it out, so it is short
 UNMATCHED: Final = "unmatched"  # the endpoint label of everything that has no route
+
+log: Final = logging.getLogger("freehold.edge")
 
 
 class Dialect:
@@ -67,6 +70,18 @@ class Dialect:
         """The refusal of a request that was not looked at, because too many are in hand."""
         request_id = self.world.new_id()
         error = UnavailableError("overloaded", "too many requests; wait and try again")
+        return self._refusal(error, request_id).with_header(b"x-request-id", request_id)
+
+    def failure(self, error: Exception) -> Reply:
+        """The reply to a request that something outside of `answer` has failed.
+
+        Under an id of its own, with which the log has what it was.
+        """
+        request_id = self.world.new_id()
+        if isinstance(error, VaultError):
+            log.info("request %s failed on the way: %s", request_id, error.code)
+        else:
+            error = unexpected(request_id, "its answer", error)
         return self._refusal(error, request_id).with_header(b"x-request-id", request_id)
 
     def error(self, error: VaultError, request_id: str) -> Reply:

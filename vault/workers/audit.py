@@ -93,7 +93,10 @@ class AuditLane:
     async def _exchange(self) -> None:
         self._sent, self._queue = self._queue[:MOST_AT_ONCE], self._queue[MOST_AT_ONCE:]
         await self._lane.send([waiting.draft for waiting in self._sent])
-        answer = await self._lane.receive()
+        try:
+            answer = await self._lane.receive()
+        except ValueError:
+            answer = Recorded("what became of the records is not readable")
         for waiting in self._sent:
             waiting.error = waiting.error or (unavailable(answer.error) if answer.error else None)
         for place in answer.refused:

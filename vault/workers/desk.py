@@ -1,19 +1,33 @@
 """What the leader does for one worker: record its drafts, answer its relayed requests."""
 
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import trio
 
 from vault.audit.broker import Broker
 from vault.audit.draft import Draft
-from vault.errors import VaultError
+from vault.edge.reply import Headers
+from vault.errors import TooLargeError, VaultError
 from vault.workers.relay import MOST_RELAYED
-from vault.workers.wire import Answered, Drafted, Lane, Recorded, Relayed
+from vault.workers.wire import MOST, Answered, Drafted, Lane, OversizedError, Recorded, Relayed
 
 App = Callable[[Any, Any, Any], Awaitable[None]]
 
 _SEALED: Final = Recorded("the vault is sealed")
+_TOO_LARGE: Final = TooLargeError(
+    "answer_too_large", f"the answer is over {MOST >> 20} MiB; ask for less at a time"
+)
+
+
+class Answering(Protocol):
+    """The leader's edge."""
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Answer one request, as ASGI has it."""
+
+    def tell(self, path: bytes, error: Exception) -> tuple[int, Headers, bytes]:
+        """The answer to a request at this path that has failed: status, headers, body."""
 
 
 class AuditDesk:
@@ -45,11 +59,14 @@ class AuditDesk:
 
 
 class RelayDesk:
-    """Has relayed requests answered by the leader's own edge, each in a task of its own."""
+    """Has relayed requests answered by the leader's own edge, each in a task of its own.
 
-    def __init__(self, lane: Lane[Relayed], app: App) -> None:
+    What fails one of them is told to that one.
+    """
+
+    def __init__(self, lane: Lane[Relayed], edge: Answering) -> None:
         self._lane = lane
-        self._app = app
+        self._edge = edge
         self._places = trio.Semaphore(MOST_RELAYED)
 
     async def run(self) -> None:
@@ -67,10 +84,17 @@ class RelayDesk:
     async def _answer(self, request: Relayed) -> None:
         try:
             heard = _Reply()
-            await self._app(_scope(request), _Body(request.body), heard)
+            await self._edge(_scope(request), _Body(request.body), heard)
             self._lane.post(Answered(request.id, heard.status, heard.headers, bytes(heard.body)))
+        except OversizedError:
+            self._fail(request, _TOO_LARGE)
+        except Exception as error:  # noqa: BLE001  # as in a server: no other request's business
+            self._fail(request, error)
         finally:
             self._places.release()
+
+    def _fail(self, request: Relayed, error: Exception) -> None:
+        self._lane.post(Answered(request.id, *self._edge.tell(request.raw_path, error)))
 
 
 class _Body:
@@ -84,7 +108,7 @@ class _Body:
 
 
 class _Reply:
-    """`send` that keeps the answer."""
+    """`send` that keeps the answer. Raises `OversizedError` once no frame could hold it."""
 
     def __init__(self) -> None:
         self.status = 500
@@ -95,7 +119,10 @@ class _Reply:
         if message["type"] == "http.response.start":
             self.status, self.headers = message["status"], list(message["headers"])
         else:
-            self.body += message.get("body", b"")
+            part = message.get("body", b"")
+            if len(self.body) + len(part) > MOST:
+                raise OversizedError("an answer is over the bound of a frame")
+            self.body += part
 
 
 def _scope(request: Relayed) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from vault.store.writer import Mark
 from vault.workers import page
 from vault.workers.buckets import SharedBuckets
 from vault.workers.caches import FencingMark, LeaderCache, share
-from vault.workers.desk import App
+from vault.workers.desk import Answering, App
 from vault.workers.journal import JournalWriter
 from vault.workers.lockout import LeaderLockout
 from vault.workers.seat import Seat, Staff, WorkerGone
@@ -102,7 +102,7 @@ class Fleet:
 
     async def run(
         self,
-        app: App,
+        edge: Answering,
         listener: int,
         port: int,
         live: App | None = None,
@@ -110,8 +110,8 @@ class Fleet:
     ) -> None:
         """Start all and replace those that die, until drained or cancelled.
 
-        `app` answers what they relay, `live` their websockets, `listener` is the listening socket's
-        descriptor. Started when all accept connections. Raises `UnavailableError`
+        `edge` answers what they relay, `live` their websockets, `listener` is the descriptor of the
+        listening socket. Started when all accept connections. Raises `UnavailableError`
         (`workers_failing`) when they die too often, `OSError` when none can be started.
         """
         self.port = port
@@ -119,7 +119,7 @@ class Fleet:
             zygote=self._zygote,
             page=self._page_fd,
             listener=listener,
-            app=app,
+            edge=edge,
             live=live,
             broker=self._broker,
             counted=self._counted,

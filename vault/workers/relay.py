@@ -42,7 +42,7 @@ class Relay:
 
     async def _hand_out(self) -> None:
         while True:
-            answer = await self._lane.receive()
+            answer = await self._lane.next_message()
             slot = self._slots.get(answer.id)
             if slot is not None:  # else nobody waits any more
                 slot.answer = answer

@@ -12,8 +12,9 @@ from typing import Final, TypeVar
 import msgspec
 import trio
 
+from protocols.errors import where
 from vault.audit.broker import Broker
-from vault.workers.desk import App, AuditDesk, RelayDesk
+from vault.workers.desk import Answering, App, AuditDesk, RelayDesk
 from vault.workers.sockets import FromWorker, SocketDesk
 from vault.workers.wire import (
     Counts,
@@ -46,7 +47,7 @@ class Staff:
     zygote: Zygote
     page: int  # its descriptor
     listener: int  # the same
-    app: App
+    edge: Answering
     live: App | None  # of websockets; None: there are none
     broker: Callable[[], Broker | None]
     counted: Callable[[int, Counts], None]
@@ -88,6 +89,8 @@ class Seat:
             await self._serve(ours)
         except* (LaneClosed, trio.TooSlowError):
             log.info("worker %d has ended", self.number)
+        except* Exception as failures:  # noqa: BLE001  # one worker's fault is no other's
+            log.error("worker %d is ended: %s", self.number, where(failures))  # noqa: TRY400  # its text could hold a secret
         finally:
             self._ended = True
             self._serving.set()
@@ -136,7 +139,7 @@ class Seat:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._control.run)
             nursery.start_soon(AuditDesk(audit, self._staff.broker).run)
-            nursery.start_soon(RelayDesk(Lane(streams[2], Relayed), self._staff.app).run)
+            nursery.start_soon(RelayDesk(Lane(streams[2], Relayed), self._staff.edge).run)
             if self._staff.live is not None:
                 live: Lane[FromWorker] = Lane(streams[3], FromWorker)  # type: ignore[arg-type]  # the same
                 nursery.start_soon(SocketDesk(live, self._staff.live).run)

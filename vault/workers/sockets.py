@@ -76,7 +76,7 @@ class SocketRelay:
     async def run(self) -> None:
         """Hand out what the leader asks for, until the lane closes."""
         while True:
-            order = await self._lane.receive()
+            order = await self._lane.next_message()
             orders = self._open.get(order.id)
             if orders is not None:  # else it is over here, and the leader will hear of it
                 orders.send_nowait(order)

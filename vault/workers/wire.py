@@ -8,18 +8,22 @@
 A lane each, so that none waits behind a large body. Both ends are processes of one program.
 """
 
+import logging
 from typing import Final, Generic, TypeAlias, TypeVar
 
 import msgspec
 import trio
 from msgspec import Struct
 
+from protocols.errors import where
 from vault.authz.policy import Policy
 from vault.model.records import AccessRow
 
 LENGTH: Final = 4  # bytes of a frame's length
 MOST: Final = 1 << 26  # bytes of a frame; 256 records of the largest size are half of that
 _CHUNK: Final = 1 << 16
+
+log: Final = logging.getLogger("freehold.workers")
 
 M = TypeVar("M")
 
@@ -137,6 +141,10 @@ class LaneClosed(Exception):  # noqa: N818  # what happened, and not always a fa
     """The other process has gone."""
 
 
+class OversizedError(ValueError):
+    """A message whose frame would be over `MOST`; nothing of it was sent."""
+
+
 class Lane(Generic[M]):
     """One end of one lane. `M` is what comes in."""
 
@@ -150,11 +158,11 @@ class Lane(Generic[M]):
         self._sent = trio.Event()
 
     async def send(self, message: object) -> None:
-        """Send now; for a lane with one sender. Raises `LaneClosed`."""
+        """Send now; for a lane with one sender. Raises `LaneClosed` and `OversizedError`."""
         await self._send_all(self._framed(message))
 
     def post(self, message: object) -> None:
-        """Send soon, in order, together with what others post; by `run`."""
+        """Send soon, in order, with what others post; by `run`. Raises `OversizedError`."""
         self._waiting.append(self._framed(message))
         self._wake.set()
 
@@ -175,22 +183,42 @@ class Lane(Generic[M]):
             await self._sent.wait()
 
     async def receive(self) -> M:
-        """The next message. Raises `LaneClosed`, and `ValueError` for what is none."""
+        """The next message. Raises `LaneClosed`, and `ValueError` for what is none.
+
+        That one is gone then: the frame behind it can be received.
+        """
         buffer = self._buffer
         while len(buffer) < LENGTH:
             await self._fill()
         end = LENGTH + int.from_bytes(buffer[:LENGTH])
         if end > MOST:
+            await self._pass_over(end)
             raise ValueError("a frame is over its bound")
         while len(buffer) < end:
             await self._fill()
-        message = self._decode(memoryview(buffer)[LENGTH:end].tobytes())
+        message = memoryview(buffer)[LENGTH:end].tobytes()
         del buffer[:end]
-        return message
+        return self._decode(message)
+
+    async def next_message(self) -> M:
+        """The next one that can be read; of others the log has a line. Raises `LaneClosed`."""
+        while True:
+            try:
+                return await self.receive()
+            except ValueError as error:
+                log.error("a frame between processes is passed over: %s", where(error))  # noqa: TRY400  # its text could hold a secret
 
     async def aclose(self) -> None:
         """Close this end."""
         await self._stream.aclose()
+
+    async def _pass_over(self, length: int) -> None:
+        buffer = self._buffer
+        while length > len(buffer):
+            length -= len(buffer)
+            buffer.clear()
+            await self._fill()
+        del buffer[:length]
 
     async def _fill(self) -> None:
         try:
@@ -209,4 +237,6 @@ class Lane(Generic[M]):
 
     def _framed(self, message: object) -> bytes:
         data = self._encode(message)
+        if LENGTH + len(data) > MOST:
+            raise OversizedError("a frame would be over its bound")
         return len(data).to_bytes(LENGTH) + data

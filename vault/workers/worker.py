@@ -167,7 +167,7 @@ class Worker:
     async def obey(self) -> None:
         """Until drained. Raises `LaneClosed`."""
         while True:
-            match await self.control.receive():
+            match await self.control.next_message():
                 case Open() as order:
                     self._shut = trio.Event()
                     self._nursery.start_soon(self._stay_open, order, self._shut)

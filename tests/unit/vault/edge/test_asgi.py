@@ -60,6 +60,24 @@ async def test_the_dialect_is_chosen_by_the_path_as_sent(path: bytes, prefix: st
     assert metrics.seen == [("GET", f"{prefix}{{x}}", 0.5)]
 
 
+class Telling(FakeDialect):
+    """Tells errors by their texts."""
+
+    def failure(self, error: Exception) -> Reply:
+        """In its own words."""
+        return Reply(500, f"{self.prefix} {error}".encode())
+
+
+def test_a_failure_outside_is_told_by_the_dialect_of_the_path() -> None:
+    """With all of its headers."""
+    dialects: Any = [Telling(each, FakeWorld()) for each in ("/v1/", "/api/v1/", "/")]
+    edge = Edge(dialects, FakeMetrics(), FakeWorld())  # type: ignore[arg-type]  # what it asks of them
+    for path, body in ((b"/api/v1/a", b"/api/v1/ x"), (b"/v1/a", b"/v1/ x"), (b"/a", b"/ x")):
+        status, headers, told = edge.tell(path, ValueError("x"))
+        assert (status, told) == (500, body)
+        assert dict(headers)[b"content-length"] == b"%d" % len(body)
+
+
 class Turning(FakeDialect):
     """Counts how often it makes its refusal."""
 

@@ -182,6 +182,19 @@ async def test_each_request_has_its_own_id(wire: Wire) -> None:
     assert b"mine" not in ids
 
 
+async def test_what_fails_outside_of_a_dialect_is_told_as_its_own() -> None:
+    """An error of ours with its status and `Retry-After`; the rest as 500, without its text."""
+    dialect = Plain(FakeGate(), FakeWorld())  # type: ignore[arg-type]  # not asked
+    late = dialect.failure(UnavailableError("late", "look"))
+    assert (late.status, dict(late.headers)[b"retry-after"]) == (503, b"1")
+    assert late.body.startswith(b"late ")
+    broken = dialect.failure(ValueError("a secret"))
+    assert broken.status == 500
+    assert b"secret" not in broken.body
+    for reply in (late, broken):
+        assert dict(reply.headers)[b"x-request-id"] in reply.body
+
+
 async def test_the_refusal_of_an_overload_says_when_to_come_back() -> None:
     """In the dialect's own shape, with an id and `Retry-After`."""
     reply = Plain(FakeGate(), FakeWorld()).overloaded()  # type: ignore[arg-type]  # not asked

@@ -5,12 +5,15 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import pytest
 import trio
 
 from vault.audit.broker import Broker
 from vault.audit.writer import unavailable
-from vault.workers.desk import AuditDesk, RelayDesk
-from vault.workers.wire import Answered, Drafted, Lane, Recorded, Relayed
+from vault.edge.reply import Headers
+from vault.workers.desk import App, AuditDesk, RelayDesk
+from vault.workers.relay import MOST_RELAYED
+from vault.workers.wire import MOST, Answered, Drafted, Lane, Recorded, Relayed
 
 
 class FakeBroker:
@@ -89,6 +92,68 @@ def relayed(number: int, path: bytes = b"/v1/x") -> Relayed:
     return Relayed(number, "POST", path, b"a=1", [(b"h", b"v")], ("10.0.0.1", 5), b"der", b"body")
 
 
+class FakeEdge:
+    """Answers as `app` does, and tells failures by their types."""
+
+    def __init__(self, app: App) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Answer one request."""
+        await self.app(scope, receive, send)
+
+    def tell(self, path: bytes, error: Exception) -> tuple[int, Headers, bytes]:
+        """What failed, and where."""
+        return getattr(error, "status", 500), [(b"k", b"v")], repr(error).encode() + path
+
+
+@asynccontextmanager
+async def served(app: App) -> AsyncIterator[Lane[Answered]]:
+    """A worker's end of a lane at whose other one `app` answers."""
+    async with ends() as (one, two), trio.open_nursery() as nursery:
+        nursery.start_soon(RelayDesk(Lane(one, Relayed), FakeEdge(app)).run)
+        yield Lane(two, Answered)
+        nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("halves", [2, 3])
+async def test_an_answer_over_the_bound_is_an_error_of_its_own(halves: int) -> None:
+    """Whether by its body or with what is around it; another request is answered as ever."""
+
+    async def app(scope: Any, _receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        for _ in range(halves):
+            size = 1 if scope["raw_path"] == b"/small" else MOST // 2
+            await send({"type": "http.response.body", "body": bytes(size)})
+
+    async with served(app) as worker:
+        await worker.send(relayed(1, b"/large"))
+        refused = await worker.receive()
+        assert (refused.id, refused.status, refused.headers) == (1, 413, [(b"k", b"v")])
+        assert b"answer_too_large" in refused.body
+        assert refused.body.endswith(b"/large")
+        await worker.send(relayed(2, b"/small"))
+        assert await worker.receive() == Answered(2, 200, [], bytes(halves))
+
+
+async def test_what_fails_one_request_is_told_to_that_one() -> None:
+    """Whatever the application raises, also in the middle of an answer; the places come back."""
+
+    async def app(scope: Any, _receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        if scope["raw_path"] == b"/bad":
+            raise ValueError("bad")
+        await send({"type": "http.response.body", "body": b"good"})
+
+    async with served(app) as worker:
+        for number in range(MOST_RELAYED + 1):
+            await worker.send(relayed(number, b"/bad"))
+            failed = await worker.receive()
+            assert (failed.id, failed.status) == (number, 500)
+        await worker.send(relayed(0))
+        assert (await worker.receive()).body == b"good"
+
+
 async def test_relayed_requests_are_answered_beside_each_other() -> None:
     """As ASGI has them; a slow one holds up no other."""
     seen: list[Any] = []
@@ -101,15 +166,12 @@ async def test_relayed_requests_are_answered_beside_each_other() -> None:
         await send({"type": "http.response.start", "status": 201, "headers": [(b"k", b"v")]})
         await send({"type": "http.response.body", "body": scope["raw_path"]})
 
-    async with ends() as (one, two), trio.open_nursery() as nursery:
-        nursery.start_soon(RelayDesk(Lane(one, Relayed), app).run)
-        worker: Lane[Answered] = Lane(two, Answered)
+    async with served(app) as worker:
         await worker.send(relayed(1, b"/slow"))
         await worker.send(relayed(2))
         assert await worker.receive() == Answered(2, 201, [(b"k", b"v")], b"/v1/x")
         slow.set()
         assert (await worker.receive()).id == 1
-        nursery.cancel_scope.cancel()
     scope, message = seen[0]
     assert message == {"type": "http.request", "body": b"body", "more_body": False}
     assert scope["client"] == ("10.0.0.1", 5)

@@ -150,6 +150,13 @@ async def test_many_at_a_time() -> None:
     assert sorted(request.id for request in stage.relayed) == list(range(1, 51))
 
 
+async def test_a_frame_that_is_no_answer_ends_nothing() -> None:
+    """It is passed over: whoever waits for another answer gets that."""
+    async with staged() as stage:
+        await stage.leader.send("no answer")
+        assert await stage.ask("POST", b"x") == b"leader"
+
+
 async def test_a_body_over_its_bound_is_not_read_to_its_end() -> None:
     """The leader is given enough of it to refuse it."""
     async with staged() as stage:

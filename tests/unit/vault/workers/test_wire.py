@@ -4,12 +4,22 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import msgspec
 import pytest
 import trio
 
 from vault.authz.ceiling import NO_CEILING
 from vault.workers import wire
-from vault.workers.wire import Drafted, Lane, LaneClosed, Open, Opened, Order, Report
+from vault.workers.wire import (
+    Drafted,
+    Lane,
+    LaneClosed,
+    Open,
+    Opened,
+    Order,
+    OversizedError,
+    Report,
+)
 
 
 @asynccontextmanager
@@ -69,12 +79,35 @@ async def test_the_other_end_is_gone() -> None:
             await leader.send(wire.Seal())
 
 
-async def test_a_frame_over_its_bound() -> None:
-    """Is refused before it is waited for."""
+async def test_nothing_over_the_bound_leaves() -> None:
+    """Whoever says it hears so, and the other end hears the next message."""
+    large = [Drafted(1, b"x" * wire.MOST, begins=True)]
+    async with lanes(Order, Report) as (worker, leader):
+        with pytest.raises(OversizedError):
+            await worker.send(large)
+        with pytest.raises(OversizedError):
+            worker.post(large)
+        await worker.send(Opened())
+        assert await leader.receive() == Opened()
+
+
+@pytest.mark.parametrize("frame", [b"no message", b"x" * (wire.MOST - wire.LENGTH + 1)])
+async def test_a_frame_that_is_no_message(frame: bytes) -> None:
+    """Fails whoever waits for it; the one behind it is received, and none of it is kept."""
     one, two = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    good = msgspec.msgpack.encode(Opened("why"))
+
+    def send() -> None:
+        for each in (frame, good, frame, good):
+            two.sendall(len(each).to_bytes(wire.LENGTH) + each)
+
     with two:
         async with trio.SocketStream(trio.socket.from_stdlib_socket(one)) as stream:
-            lane: Lane[Drafted] = Lane(stream, Drafted)
-            two.sendall((wire.MOST + 1).to_bytes(wire.LENGTH))
-            with pytest.raises(ValueError, match="bound"):
-                await lane.receive()
+            lane: Lane[Opened] = Lane(stream, Opened)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(trio.to_thread.run_sync, send)
+                with pytest.raises(ValueError, match=r"bound|Expected"):
+                    await lane.receive()
+                assert len(lane._buffer) < 1 << 20
+                assert await lane.receive() == Opened("why")
+                assert await lane.next_message() == Opened("why")
