@@ -169,6 +169,7 @@ async def _listen(
             in_hand=limits.in_hand,
             delay_seconds=limits.max_delay / SECOND,
             bodies_bytes=limits.body_bytes,
+            answers_bytes=limits.answer_bytes,
         ),
         refuse=edge.refuse,
         turn_away=edge.turn_away,

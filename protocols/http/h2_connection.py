@@ -91,6 +91,8 @@ class H2Connection:
         if self._writer is not None:
             trio.lowlevel.reschedule(self._writer)
             self._writer = None
+        elif self._in_flight:
+            self.transport.behind(self.machine.queued)
 
     async def room(self) -> None:
         """Return once little enough is queued; at once if that is so already."""

@@ -5,6 +5,7 @@ from typing import Protocol
 
 import trio
 
+from protocols.http.answers import Unread
 from protocols.http.errors import AppError, RefusedError
 from protocols.http.h2 import CANCEL, INTERNAL_ERROR, NO_ERROR, H2Machine
 from protocols.http.h2_request import Request
@@ -301,30 +302,36 @@ class H2Stream:
 
     async def _write(self, data: bytes, *, end: bool) -> None:
         """Put `data` on the stream as its windows open; a reader too slow for that is reset."""
+        sent = 0
         if len(data) <= _PIECE:
             sent = self._machine.data(self.number, data, end=end)
             self._carrier.wrote()
             if sent == len(data):
                 return
-            data = data[sent:]
-        allowed = len(data) / self._limits.write_rate + self._limits.write_seconds
+        allowed = (len(data) - sent) / self._limits.write_rate + self._limits.write_seconds
         with trio.move_on_after(allowed) as scope:
-            await self._write_slowly(data, end=end)
+            unread = self._carrier.shared.answers.begin(len(data), scope.cancel)
+            try:
+                await self._write_slowly(data, sent, unread, end=end)
+            finally:
+                unread.end()
         if scope.cancelled_caught:
             self._machine.reset(self.number, CANCEL)
             self._carrier.wrote()
             self.on_left(answers=False)
 
-    async def _write_slowly(self, data: bytes, *, end: bool) -> None:
-        position = 0
+    async def _write_slowly(self, data: bytes, position: int, unread: Unread, *, end: bool) -> None:
         while position < len(data) and not self._deaf:
-            piece = data[position : position + _PIECE]
-            last = end and position + len(piece) == len(data)
-            sent = self._machine.data(self.number, piece, end=last)
+            rest = position + _PIECE
+            piece = data[position:rest]
+            sent = self._machine.data(self.number, piece, end=end and rest >= len(data))
+            blocked = sent < len(piece)
+            del piece  # not held while it waits
             self._carrier.wrote()
             position += sent
+            unread.took(sent)
             await self._carrier.room()
-            if sent < len(piece):
+            if blocked:
                 if self.left:  # no window will open any more
                     self.on_left(answers=False)
                 else:

@@ -60,6 +60,8 @@ class Limits:
     time for those that are open; measured: 0.4 ms each with an ECDSA certificate."""
     bodies_bytes: int = 128 * MIB
     """Request bodies of all connections together; see `bodies`."""
+    answers_bytes: int = 128 * MIB
+    """Answers that wait for their readers, of all connections together; see `answers`."""
 
     # Counts.
     connections: int = 10_000

@@ -11,6 +11,7 @@ from typing import Self
 import trio
 
 from protocols.http.admission import Admission
+from protocols.http.answers import Answers
 from protocols.http.bodies import Bodies
 from protocols.http.busy import BusyMeter
 from protocols.http.errors import PeerLeftError
@@ -175,10 +176,11 @@ class ServerHandle:
 
     async def _beat(self) -> None:
         with BusyMeter() as meter:
-            await self._tick(self._shared.pulse, self._shared.admission, meter)
+            await self._tick(meter)
 
-    async def _tick(self, pulse: Pulse, admission: Admission, meter: BusyMeter) -> None:
-        refused = 0
+    async def _tick(self, meter: BusyMeter) -> None:
+        pulse, admission, answers = self._shared.pulse, self._shared.admission, self._shared.answers
+        refused = cut = 0
         while True:
             now = pulse.beat()
             admission.measure(meter.take())
@@ -192,6 +194,9 @@ class ServerHandle:
                     limit=admission.limit,
                 )
                 refused = admission.refused
+            if answers.cut > cut:
+                report(logging.WARNING, "answers_full", cut=answers.cut - cut, held=answers.held)
+                cut = answers.cut
             for serving in list(self._live.values()):
                 serving.tick(now)
             await trio.sleep(pulse.tick)
@@ -218,10 +223,17 @@ class ServerHandle:
             return
         shared = self._shared
         if self._context is None:
-            transport = Transport(sock, shared.limits, shared.pulse, self._readiness)
+            transport = Transport(
+                sock, shared.limits, shared.pulse, self._readiness, shared.answers
+            )
         else:
             transport = TlsTransport(
-                sock, shared.limits, shared.pulse, self._readiness, self._context
+                sock,
+                shared.limits,
+                shared.pulse,
+                self._readiness,
+                shared.answers,
+                context=self._context,
             )
         self._live[transport] = transport
         nursery.start_soon(
@@ -302,13 +314,15 @@ async def serve(
     Starts with a ServerHandle once connections are accepted. Raises OSError when the address
     cannot be bound, TlsConfigError when the certificate, key or trust store cannot be used.
     """
+    pulse = Pulse(limits, wall_clock)
     shared = Shared(
         app,
         limits,
-        Pulse(limits, wall_clock),
+        pulse,
         refuse or refuse_as_json,
         Admission(limits),
         Bodies(limits),
+        Answers(limits, pulse),
         Lull(limits.delay_seconds),
         turn_away or turn_all_away,
         websockets,

@@ -4,6 +4,7 @@ import json
 from dataclasses import dataclass
 
 from protocols.http.admission import Admission
+from protocols.http.answers import Answers
 from protocols.http.bodies import Bodies
 from protocols.http.errors import RefusedError
 from protocols.http.limits import Limits
@@ -22,6 +23,7 @@ class Shared:
     refuse: Refuse
     admission: Admission
     bodies: Bodies
+    answers: Answers
     lull: Lull
     turn_away: TurnAway
     websockets: bool = False

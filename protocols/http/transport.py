@@ -15,6 +15,7 @@ from typing import Any
 
 import trio
 
+from protocols.http.answers import Answers, Unread
 from protocols.http.errors import PeerLeftError
 from protocols.http.limits import Limits
 from protocols.http.pulse import NEVER, Pulse
@@ -23,7 +24,8 @@ from protocols.http.readiness import Readiness
 _RECEIVE = 64 * 1024  # one read; also bounds what is parsed before the peer is asked for more
 _RECORD = 16 * 1024  # RFC 8446 section 5.1: no record holds more plain text
 _PIECE = 128 * 1024  # sealed at a time, so that a large answer is not held twice
-_CONTROL = 64 * 1024  # TLS answers of its own that a peer may leave unread
+_CONTROL = 256  # TLS answers of its own that a peer may leave unread
+_COPIES = 2  # of an answer that waits: the application's and the one that is being sent
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER on, zero seconds: close sends RST
 _LEFT = getattr(select, "POLLRDHUP", 0) | select.POLLHUP | select.POLLERR
 
@@ -35,14 +37,22 @@ class Transport:
     """
 
     def __init__(
-        self, sock: socket.socket, limits: Limits, pulse: Pulse, readiness: Readiness
+        self,
+        sock: socket.socket,
+        limits: Limits,
+        pulse: Pulse,
+        readiness: Readiness,
+        answers: Answers,
     ) -> None:
         self._sock = sock
         self._seat = readiness.seat(sock)
         self._limits = limits
         self._pulse = pulse
-        self._unsent = bytearray()
-        self._sending = False
+        self._answers = answers
+        self._unsent: list[memoryview] = []
+        self._unread: Unread | None = None  # while a task waits until the peer takes it
+        self._held = 0  # bytes in memory because of that
+        self._whole = 0  # bytes of an answer that is sealed piece by piece
         self.read_by = NEVER
         self.write_by = NEVER
         self._reading = False
@@ -87,14 +97,19 @@ class Transport:
         While one task is in here, what others send is queued behind it and sent by it.
         Raises PeerLeftError when the peer is gone or too slow.
         """
-        if self._unsent or self._sending:
-            self._unsent += data
-            await self._flush()
+        if self._unsent or self._unread is not None:
+            self._unsent.append(memoryview(data))
+            await self._flush(len(data))
             return
         sent = self._try_send(data)
         if sent < len(data):
-            self._unsent += memoryview(data)[sent:]
-            await self._flush()
+            self._unsent.append(memoryview(data)[sent:])
+            await self._flush(len(data))
+
+    def behind(self, size: int) -> None:
+        """So many bytes wait in memory for the send in hand to end."""
+        if self._unread is not None:
+            self._unread.hold(self._held + size)
 
     def close(self) -> None:
         """Close at once; what the kernel already holds is still delivered."""
@@ -154,23 +169,41 @@ class Transport:
     def _over(self) -> bool:
         return self.gone or self.ended or self.read_expired
 
-    async def _flush(self) -> None:
-        if self._sending:
+    async def _flush(self, size: int) -> None:
+        """Send what is unsent, which is of a message of `size` bytes, as the peer takes it."""
+        size = max(size, self._whole) * _COPIES
+        if self._unread is not None:
+            self._held += size
+            self._unread.hold(self._held)
             return
-        self._sending = True
-        allowed = len(self._unsent) / self._limits.write_rate + self._limits.write_seconds
-        self.write_by = self._pulse.after(allowed)
+        self._held = size
+        unread = self._unread = self._answers.begin(size, self.abort)
+        allowed = sum(map(len, self._unsent)) / self._limits.write_rate
+        self.write_by = self._pulse.after(allowed + self._limits.write_seconds)
         try:
             while self._unsent:
                 if not self.gone:
                     with contextlib.suppress(trio.ClosedResourceError):  # `abort`, `close`
                         await trio.lowlevel.wait_writable(self._sock)
-                del self._unsent[: self._try_send(self._unsent)]
+                unread.took(self._push())
         finally:
             self.write_by = NEVER
-            self._sending = False
+            self._unread = None
+            unread.end()
+            if self.gone:
+                self._unsent.clear()
 
-    def _try_send(self, data: bytes | bytearray) -> int:
+    def _push(self) -> int:
+        """Send of the first unsent piece what the kernel takes; returns how much."""
+        piece = self._unsent[0]
+        sent = self._try_send(piece)
+        if sent < len(piece):
+            self._unsent[0] = piece[sent:]
+        else:
+            del self._unsent[0]
+        return sent
+
+    def _try_send(self, data: bytes | memoryview) -> int:
         if self.gone:
             raise PeerLeftError
         try:
@@ -191,9 +224,11 @@ class TlsTransport(Transport):
         limits: Limits,
         pulse: Pulse,
         readiness: Readiness,
+        answers: Answers,
+        *,
         context: ssl.SSLContext,
     ) -> None:
-        super().__init__(sock, limits, pulse, readiness)
+        super().__init__(sock, limits, pulse, readiness, answers)
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
@@ -257,8 +292,12 @@ class TlsTransport(Transport):
             await super().send(self._encrypt(data))
             return
         view = memoryview(data)
-        for start in range(0, len(view), _PIECE):
-            await super().send(self._encrypt(view[start : start + _PIECE]))
+        self._whole = len(view)
+        try:
+            for start in range(0, len(view), _PIECE):
+                await super().send(self._encrypt(view[start : start + _PIECE]))
+        finally:
+            self._whole = 0
 
     async def finish(self) -> None:
         """Say close_notify, then as Transport.finish."""
@@ -310,9 +349,9 @@ class TlsTransport(Transport):
 
         The reader must not wait for the socket here: the writer may hold it.
         """
-        self._unsent += self._outgoing.read()
-        if len(self._unsent) > _CONTROL and not self._sending:
+        self._unsent.append(memoryview(self._outgoing.read()))
+        if len(self._unsent) > _CONTROL:
             self.abort()
-        elif not self._sending:
+        elif self._unread is None:
             with contextlib.suppress(PeerLeftError):
-                del self._unsent[: self._try_send(self._unsent)]
+                self._push()

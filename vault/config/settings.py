@@ -278,6 +278,7 @@ class Limits(Section):
     in_hand: int = Field(default=320, ge=16, le=100_000)
     max_delay: Duration = 100 * MILLISECOND
     body_bytes: Size = Field(default=128 * MIB, ge=16 * MIB)
+    answer_bytes: Size = Field(default=128 * MIB, ge=64 * MIB)
 
 
 class Settings(Section):

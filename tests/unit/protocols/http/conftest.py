@@ -13,6 +13,7 @@ from h2.connection import H2Connection as H2Engine
 from h2.events import ConnectionTerminated, DataReceived, ResponseReceived, StreamEnded, StreamReset
 
 from protocols.http.admission import Admission
+from protocols.http.answers import Answers
 from protocols.http.bodies import Bodies
 from protocols.http.h1_connection import H1Connection
 from protocols.http.h2_connection import H2Connection
@@ -226,10 +227,11 @@ async def wired(
     ) -> Wire:
         bounds = Limits(**limits)  # type: ignore[arg-type]  # ints and floats, by name
         pulse = Pulse(bounds, None)
-        transport = Transport(pair[0], bounds, pulse, readiness)
+        answers = Answers(bounds, pulse)
+        transport = Transport(pair[0], bounds, pulse, readiness, answers)
         admission, bodies = Admission(bounds), Bodies(bounds)
         shared = Shared(
-            app, bounds, pulse, refuse_as_json, admission, bodies,
+            app, bounds, pulse, refuse_as_json, admission, bodies, answers,
             Lull(bounds.delay_seconds), turn_away, websockets=True,
         )  # fmt: skip
         connection = speak(shared, transport, PEER)

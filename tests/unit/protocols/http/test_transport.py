@@ -8,6 +8,7 @@ import trio
 import trio.testing
 import trustme
 
+from protocols.http.answers import EACH, Answers
 from protocols.http.errors import PeerLeftError
 from protocols.http.limits import Limits
 from protocols.http.pulse import Pulse
@@ -20,6 +21,11 @@ Pair = tuple[socket.socket, socket.socket]
 def client_of(pair: Pair) -> trio.SocketStream:
     """The other end."""
     return trio.SocketStream(trio.socket.from_stdlib_socket(pair[1]))
+
+
+def plain(pair: Pair, limits: Limits, pulse: Pulse, readiness: Readiness) -> Transport:
+    """Ours, without TLS."""
+    return Transport(pair[0], limits, pulse, readiness, Answers(limits, pulse))
 
 
 def ticking(nursery: trio.Nursery, transport: Transport, pulse: Pulse) -> None:
@@ -35,7 +41,7 @@ def ticking(nursery: trio.Nursery, transport: Transport, pulse: Pulse) -> None:
 
 async def test_bytes_go_both_ways(pair: Pair, readiness: Readiness) -> None:
     """What one side sends the other receives; the end is an empty read."""
-    transport = Transport(pair[0], Limits(), Pulse(Limits(), None), readiness)
+    transport = plain(pair, Limits(), Pulse(Limits(), None), readiness)
     async with client_of(pair) as client:
         await client.send_all(b"ping")
         assert await transport.receive() == b"ping"
@@ -54,7 +60,7 @@ async def test_large_output_waits_for_its_reader(
     pair: Pair, readiness: Readiness, nursery: trio.Nursery
 ) -> None:
     """Nothing is lost when the kernel takes only part."""
-    transport = Transport(pair[0], Limits(), Pulse(Limits(), None), readiness)
+    transport = plain(pair, Limits(), Pulse(Limits(), None), readiness)
     body = bytes(range(256)) * 4_000
     got = bytearray()
     async with client_of(pair) as client:
@@ -74,7 +80,7 @@ async def test_late_read_ends_empty(
 ) -> None:
     """After `read_by` a read returns b"" and the connection can still be answered."""
     pulse = Pulse(Limits(), None)
-    transport = Transport(pair[0], Limits(), pulse, readiness)
+    transport = plain(pair, Limits(), pulse, readiness)
     ticking(nursery, transport, pulse)
     transport.read_by = pulse.after(5)
     began = trio.current_time()
@@ -93,7 +99,7 @@ async def test_slow_reader_is_cut(
     """A client that does not read holds a sender for a bounded time, then is gone."""
     limits = Limits(write_seconds=5, write_rate=100_000)
     pulse = Pulse(limits, None)
-    transport = Transport(pair[0], limits, pulse, readiness)
+    transport = plain(pair, limits, pulse, readiness)
     ticking(nursery, transport, pulse)
     began = trio.current_time()
     with pytest.raises(PeerLeftError):
@@ -109,7 +115,7 @@ async def test_slow_reader_is_cut(
 
 async def test_peer_that_is_gone_is_said_to_be(pair: Pair, readiness: Readiness) -> None:
     """A send to nobody raises, and `peer_left` knows it before that."""
-    transport = Transport(pair[0], Limits(), Pulse(Limits(), None), readiness)
+    transport = plain(pair, Limits(), Pulse(Limits(), None), readiness)
     assert not transport.peer_left()
     pair[1].send(b"unread")
     pair[1].close()
@@ -123,7 +129,7 @@ async def test_interrupt_ends_only_a_read_that_waits(
     pair: Pair, readiness: Readiness, nursery: trio.Nursery
 ) -> None:
     """An interrupt without a reader does nothing to the next read."""
-    transport = Transport(pair[0], Limits(), Pulse(Limits(), None), readiness)
+    transport = plain(pair, Limits(), Pulse(Limits(), None), readiness)
     transport.interrupt()
     got: list[bytes] = []
 
@@ -148,7 +154,7 @@ async def test_sends_at_once_keep_their_order(
     pair: Pair, readiness: Readiness, nursery: trio.Nursery
 ) -> None:
     """While one send waits, another's bytes queue behind it, whole."""
-    transport = Transport(pair[0], Limits(), Pulse(Limits(), None), readiness)
+    transport = plain(pair, Limits(), Pulse(Limits(), None), readiness)
     nursery.start_soon(transport.send, b"a" * 500_000)
     await trio.testing.wait_all_tasks_blocked()
     await transport.send(b"b" * 10)
@@ -166,7 +172,7 @@ async def test_finish_reads_away_a_bounded_rest(
     """A refused client may go on sending for a while, so that it gets to read why."""
     limits = Limits(close_seconds=4)
     pulse = Pulse(limits, None)
-    transport = Transport(pair[0], limits, pulse, readiness)
+    transport = plain(pair, limits, pulse, readiness)
     ticking(nursery, transport, pulse)
     client = client_of(pair)
     await client.send_all(b"more")
@@ -199,7 +205,9 @@ def secure(
 ) -> TlsTransport:
     """The transport under test."""
     limits = limits or Limits()
-    return TlsTransport(pair[0], limits, Pulse(limits, None), readiness, server)
+    pulse = Pulse(limits, None)
+    answers = Answers(limits, pulse)
+    return TlsTransport(pair[0], limits, pulse, readiness, answers, context=server)
 
 
 async def test_tls_bytes_go_both_ways(
@@ -220,6 +228,8 @@ async def test_tls_bytes_go_both_ways(
     assert (facts["version"], facts["peer_certificate"]) == ("TLSv1.3", None)
     assert await transport.receive() == b"first"
     nursery.start_soon(transport.send, body)
+    await trio.testing.wait_all_tasks_blocked()
+    assert transport._answers.held == 2 * len(body) + EACH  # though it is sealed by the piece
     got = b""
     while len(got) < len(body):
         got += await client.receive_some()
@@ -281,7 +291,9 @@ async def test_slow_handshake_is_cut(
     """A client that says nothing holds a slot for `handshake_seconds`."""
     limits = Limits(handshake_seconds=3)
     pulse = Pulse(limits, None)
-    transport = TlsTransport(pair[0], limits, pulse, readiness, contexts[0])
+    transport = TlsTransport(
+        pair[0], limits, pulse, readiness, Answers(limits, pulse), context=contexts[0]
+    )
     ticking(nursery, transport, pulse)
     began = trio.current_time()
     with pytest.raises(PeerLeftError):
