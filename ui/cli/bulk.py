@@ -1,8 +1,8 @@
 """`freehold secret export` and `import`: many secrets as one JSON object, name → value."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeAlias
 
 import typer
 
@@ -13,7 +13,9 @@ from ui.cli.session import session
 from ui.cli.source import read_value
 
 AT_ONCE: Final = 200  # items a request, of the thousand that the agent takes: bodies stay small
-_FULL: Final = "answer_full"  # the values of an answer have a bound; such items are asked for again
+_FULL: Final = "answer_full"  # an answer has a bound; such items are asked for again
+
+Ask: TypeAlias = Callable[[list[str]], list[dict[str, Any]]]
 
 
 def export(
@@ -27,16 +29,18 @@ def export(
     client = session(context).client
     values: dict[str, Any] = {}
     failed: list[dict[str, Any]] = []
-    wanted = list(dict.fromkeys(names))
-    while wanted:
-        asked, wanted = wanted[:AT_ONCE], wanted[AT_ONCE:]
-        results = client.call("POST", route("batch/read"), {"names": asked})["results"]
-        full = [item["name"] for item in results if item.get("error", {}).get("code") == _FULL]
-        if len(full) == len(asked):
-            raise CliError("the agent reads none of these in a batch; read them one by one")
-        wanted = full + wanted
-        values |= {item["name"]: item["secret"]["value"] for item in results if "secret" in item}
-        failed += [item for item in results if "error" in item and item["name"] not in full]
+
+    def ask(some: list[str]) -> list[dict[str, Any]]:
+        results: list[dict[str, Any]] = client.call("POST", route("batch/read"), {"names": some})[
+            "results"
+        ]
+        return results
+
+    for item in _each(list(dict.fromkeys(names)), ask):
+        if "error" in item:
+            failed.append(item)
+        else:
+            values[item["name"]] = item["secret"]["value"]
     document(values)
     _end(failed, len(values) + len(failed), "read")
 
@@ -58,17 +62,29 @@ def import_(
         raise CliError('a JSON object is expected, such as {"secret/app/db": "value"}')
     client = session(context).client
     terms = {"cas": 0} if create else {}
-    failed: list[dict[str, Any]] = []
-    for some in _steps(list(values)):
+
+    def ask(some: list[str]) -> list[dict[str, Any]]:
         items = [{"name": name, "value": values[name], **terms} for name in some]
-        results = client.call("POST", route("batch/write"), {"secrets": items})["results"]
-        failed += [item for item in results if "error" in item]
+        results: list[dict[str, Any]] = client.call(
+            "POST", route("batch/write"), {"secrets": items}
+        )["results"]
+        return results
+
+    failed = [item for item in _each(list(values), ask) if "error" in item]
     tell(f"{len(values) - len(failed)} of {len(values)} written")
     _end(failed, len(values), "written")
 
 
-def _steps(names: Sequence[str]) -> Iterator[Sequence[str]]:
-    return (names[i : i + AT_ONCE] for i in range(0, len(names), AT_ONCE))
+def _each(wanted: list[str], ask: Ask) -> Iterator[dict[str, Any]]:
+    """What came of each, some at a time; what had no room in an answer is asked for again."""
+    while wanted:
+        asked, wanted = wanted[:AT_ONCE], wanted[AT_ONCE:]
+        results = ask(asked)
+        full = [item["name"] for item in results if item.get("error", {}).get("code") == _FULL]
+        if len(full) == len(asked):
+            raise CliError("the agent has room for none of these in a batch; take them one by one")
+        wanted = full + wanted
+        yield from (item for item in results if item["name"] not in full)
 
 
 def _end(failed: list[dict[str, Any]], count: int, done: str) -> None:

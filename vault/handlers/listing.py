@@ -7,6 +7,8 @@ looks at a bounded number of rows a call and hands out a cursor where it stopped
 from dataclasses import dataclass
 from typing import Final
 
+import msgspec
+
 from actors.world import World
 from vault.authz.authorizer import Authorizer
 from vault.barrier import SECRETS, Barrier, Query
@@ -14,13 +16,14 @@ from vault.errors import ValidationError
 from vault.handlers.handler import Call, Handler, Handlers
 from vault.handlers.sight import Sight
 from vault.model.operation import Capability
-from vault.model.payloads import MOST_SHOWN, ListKeys, ListSecrets
+from vault.model.payloads import MOST_ANSWERED, MOST_SHOWN, ListKeys, ListSecrets
 from vault.model.records import SecretRow
 from vault.model.results import Keys, Page
 
 MOST_SCANNED: Final = 20_000  # rows a search looks at before it hands out a cursor
 MOST_KEYS: Final = 100_000  # children of one folder in one answer
 _PAGE: Final = 1_000
+_REST: Final = 512  # bytes of a row on the wire beside its name, metadata and tags
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,7 @@ class Listing:
         after = self.barrier.open_cursor(payload.cursor) if payload.cursor else ""
         sight = Sight(self.authorizer, call, self.world.now())
         shown: list[SecretRow] = []
-        scanned = 0
+        scanned = size = 0
         while page := await self._page(call.op.path, after):
             for row in page:
                 scanned += 1
@@ -66,7 +69,8 @@ class Listing:
                     known = row if sight.describes(row) else _name_only(row)
                     if _matches(known, payload):
                         shown.append(known)
-                if len(shown) == payload.limit or scanned == MOST_SCANNED:
+                        size += _size(known)
+                if len(shown) == payload.limit or scanned == MOST_SCANNED or size > MOST_ANSWERED:
                     return Page(secrets=shown, cursor=self.barrier.seal_cursor(row.name))
             after = page[-1].name
         return Page(secrets=shown, cursor="")
@@ -118,6 +122,11 @@ def _last_below(folder: str, child: str) -> str:
 
 def _name_only(row: SecretRow) -> SecretRow:
     return SecretRow(name=row.name, id="", status="", created_at=0, updated_at=0, created_by="")
+
+
+def _size(row: SecretRow) -> int:
+    """Bytes of it on the wire, about: of what its owner chose, and of all else together."""
+    return _REST + len(msgspec.json.encode((row.name, row.metadata, row.tags)))
 
 
 def _matches(row: SecretRow, want: ListSecrets) -> bool:

@@ -54,6 +54,8 @@ def checked_metadata(metadata: dict[str, str]) -> dict[str, str]:
             raise _invalid("metadata", f"a key must have 1 to {MAX_METADATA_KEY} bytes")
         if len(value.encode()) > MAX_METADATA_VALUE:
             raise _invalid("metadata", f"a value may have at most {MAX_METADATA_VALUE} bytes")
+        if not (key.isprintable() and value.isprintable()):  # as OpenBao has it
+            raise _invalid("metadata", "a key or a value holds a character that cannot be shown")
     return metadata
 
 
@@ -64,6 +66,8 @@ def checked_tags(tags: list[str]) -> list[str]:
     for tag in tags:
         if not tag or len(tag.encode()) > MAX_METADATA_KEY or tag != tag.strip():
             raise _invalid("tags", f"a tag must have 1 to {MAX_METADATA_KEY} bytes, no outer space")
+        if not tag.isprintable():
+            raise _invalid("tags", "a tag holds a character that cannot be shown")
     return sorted(set(tags))
 
 

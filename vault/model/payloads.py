@@ -11,6 +11,7 @@ from msgspec import Struct
 from vault.model.reference import Reference
 
 MOST_SHOWN: Final = 1_000  # rows of one page of a list
+MOST_ANSWERED: Final = 8 << 20  # bytes of one answer about many secrets; the last may be over it
 MOST_VERSIONS: Final = 10_000  # of one secret; bounds what one write may have to prune
 
 

@@ -3,7 +3,8 @@
 from contextlib import suppress
 from typing import Any, Final
 
-from msgspec import Struct
+import msgspec
+from msgspec import Raw, Struct
 
 from vault.edge.compat.envelope import DONE, told
 from vault.edge.compat.fields import Fields
@@ -16,7 +17,7 @@ from vault.edge.router import Router
 from vault.errors import AuthorizationError, NotFoundError, ValidationError
 from vault.model.instant import go_duration, rfc3339
 from vault.model.path import ResourcePath
-from vault.model.payloads import ListKeys, Nothing, TuneMount, WriteMetadata
+from vault.model.payloads import MOST_ANSWERED, ListKeys, Nothing, TuneMount, WriteMetadata
 from vault.model.records import MountRow
 from vault.model.results import SecretInfo
 
@@ -154,6 +155,7 @@ async def list_detailed(
         raise ValidationError("limit_needed", f"ask for a limit of at most {MOST_DETAILED}")
     folder = path and path.removesuffix("/") + "/"
     info: dict[str, object] = {key: {} for key in keys}
+    size = 0
     for key in keys:
         if not key.endswith("/"):
             name = secret_name(mount, folder + key)
@@ -161,7 +163,11 @@ async def list_detailed(
                 found = await dialect.run(request, "secret.metadata.read", name, Nothing())
             except (AuthorizationError, NotFoundError):
                 continue
-            info[key] = MetadataBody.of(found)
+            shown = msgspec.json.encode(MetadataBody.of(found))
+            size += len(shown)
+            if size > MOST_ANSWERED:
+                raise ValidationError("limit_needed", "too much for one answer; lower the limit")
+            info[key] = Raw(shown)
     return told(request, {"key_info": info, "keys": keys})
 
 

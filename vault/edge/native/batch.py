@@ -12,7 +12,7 @@ import trio
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from vault.edge.dialect import Dialect
-from vault.edge.native.endpoint import Endpoints, encoded
+from vault.edge.native.endpoint import Endpoints, encode, encoded
 from vault.edge.native.errors import error_body
 from vault.edge.native.openapi import ErrorBody
 from vault.edge.native.secrets import Number, instant_of, named, read_body, value_of
@@ -21,7 +21,7 @@ from vault.edge.reply import Reply
 from vault.edge.request import Request
 from vault.errors import AuthenticationError, TooLargeError, ValidationError, VaultError
 from vault.model.path import MAX_BYTES
-from vault.model.payloads import ReadSecret, WriteSecret
+from vault.model.payloads import MOST_ANSWERED, ReadSecret, WriteSecret
 
 batch = Endpoints(
     "batch", "Many secrets in one request, each authorized, recorded and answered by itself."
@@ -29,7 +29,6 @@ batch = Endpoints(
 
 MOST: Final = 1_000  # items of one request
 AT_ONCE: Final = 128  # of them under way: half a batch of the store's writer, and as many values
-MAX_ANSWER: Final = 8 << 20  # bytes of values, and those of what was under way when it was full
 ALL_DONE: Final = 200
 SOME_FAILED: Final = 207  # Multi-Status, as RFC 4918, section 13 has it: look at each
 _OF_ALL: Final = frozenset({429, 503})  # refusals that are the request's when all items have them
@@ -81,21 +80,39 @@ class BatchBody(Struct, frozen=True, kw_only=True):
     results: list[ItemBody]
 
 
+class Room:
+    """What one answer may still hold: a value, and all that is said beside it, as they are sent."""
+
+    def __init__(self) -> None:
+        self._left = MOST_ANSWERED
+
+    def take(self, secret: SecretBody) -> None:
+        """A secret is to be told, or was read for nothing."""
+        self._left -= len(encode(secret))
+
+    def need(self) -> None:
+        """Raises `TooLargeError` when it is full."""
+        if self._left < 0:
+            raise TooLargeError(
+                "answer_full", f"one answer may have {MOST_ANSWERED} bytes; ask for this again"
+            )
+
+
 @batch.add(
     "POST", "batch/read", "Read many secrets", body=ReadBatch, returns=BatchBody,
     also=(SOME_FAILED,),
 )  # fmt: skip
 async def read(dialect: Dialect, request: Request, *, body: ReadBatch) -> Reply:
-    room = MAX_ANSWER
+    room = Room()
 
     async def one(i: int) -> SecretBody:
-        nonlocal room
-        _need_room(room)
+        room.need()
         path = named(body.names[i])
         result = await dialect.run(request, "secret.read", path, ReadSecret(), part=_part(i))
-        room -= len(result.value or b"")
-        _need_room(room)
-        return read_body(result)
+        secret = read_body(result)
+        room.take(secret)
+        room.need()
+        return secret
 
     return _told(dialect, request, body.names, await _each(len(body.names), one))
 
@@ -111,7 +128,10 @@ async def write(dialect: Dialect, request: Request, *, body: WriteBatch) -> Repl
             "batch_duplicate", "a name may be written once in a batch", field="secrets"
         )
 
+    room = Room()
+
     async def one(i: int) -> SecretBody:
+        room.need()
         item = body.secrets[i]
         payload = WriteSecret(
             value=value_of(item.value),
@@ -122,7 +142,9 @@ async def write(dialect: Dialect, request: Request, *, body: WriteBatch) -> Repl
         )
         path = named(item.name)
         written = await dialect.run(request, "secret.write", path, payload, part=_part(i))
-        return secret_body(written.secret)
+        secret = secret_body(written.secret)
+        room.take(secret)  # what is written is told: only what is not yet begun can be refused
+        return secret
 
     return _told(dialect, request, names, await _each(len(names), one))
 
@@ -180,10 +202,3 @@ def _told(
 def _part(i: int) -> str:
     """What an item's request id has behind the request's own."""
     return f".{i}"
-
-
-def _need_room(room: int) -> None:
-    if room < 0:
-        raise TooLargeError(
-            "answer_full", f"the values of a batch may have {MAX_ANSWER} bytes; ask for this again"
-        )

@@ -19,7 +19,7 @@ from vault.errors import AuthenticationError, ValidationError
 from vault.model.path import ResourcePath
 from vault.model.payloads import Nothing
 
-_encode: Final = msgspec.json.Encoder(enc_hook=str).encode
+encode: Final = msgspec.json.Encoder(enc_hook=str).encode
 JSON: Final = "application/json"
 MERGE_PATCH: Final = "application/merge-patch+json"
 
@@ -130,7 +130,7 @@ def _answering(endpoint: Endpoint) -> Answer:
 
 def encoded(result: object, status: int) -> Reply:
     """What an endpoint returns, on its way to the wire."""
-    return Reply(status, _encode(result))
+    return Reply(status, encode(result))
 
 
 def _decoded(endpoint: Endpoint, request: Request) -> dict[str, object]:

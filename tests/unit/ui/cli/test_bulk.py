@@ -76,6 +76,14 @@ def test_import_in_steps_and_in_part(agent: FakeAgent, cli: Run) -> None:
     assert len(agent.asked) == 2
 
 
+def test_import_beside_much_metadata(agent: FakeAgent, cli: Run) -> None:
+    """What was not written because it could not be told of is written with the next step."""
+    agent.answer({"failed": 1, "results": [done("a"), failed("b", 413, "answer_full")]}, 207)
+    agent.answer({"failed": 0, "results": [done("b")]})
+    assert cli("secret", "import", stdin='{"a": 1, "b": 2}').err == "2 of 2 written\n"
+    assert agent.asked[1] == ("POST", WRITE, {"secrets": [{"name": "b", "value": 2}]})
+
+
 def test_import_of_something_else(agent: FakeAgent, cli: Run) -> None:
     """Is refused before anything is asked for."""
     assert "JSON object" in cli("secret", "import", stdin="[1]").err

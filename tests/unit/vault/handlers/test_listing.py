@@ -94,6 +94,18 @@ async def test_a_search_looks_at_a_bounded_number_of_rows(
     assert turns == 3
 
 
+async def test_a_page_has_a_size(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It ends with a cursor where it would be too large to answer, and the next one goes on."""
+    monkeypatch.setattr("vault.handlers.listing.MOST_ANSWERED", 20_000)
+    for number in range(6):
+        await house.write(f"s/{number}", metadata={str(key): '"' * 500 for key in range(10)})
+    pages = [await search(house)]
+    while pages[-1].cursor:
+        pages.append(await search(house, cursor=pages[-1].cursor))
+    assert [len(page.secrets) for page in pages] == [2, 2, 2, 0]
+    assert [row.name for page in pages for row in page.secrets] == [f"s/{n}" for n in range(6)]
+
+
 async def test_a_cursor_tells_nothing(house: House) -> None:
     """It stands on a name that may be hidden, so the name is not in it; another is refused."""
     for name in ("s/hidden-name", "s/second"):

@@ -66,17 +66,19 @@ def test_cas_is_required_by_either(*, own: bool, its: bool) -> None:
         {"k" * 129: "x"},
         {"é" * 65: "x"},
         {"k": "v" * 513},
+        {"k\n": "v"},
+        {"k": "\x01"},
     ],
 )
 def test_metadata_bounds(metadata: dict[str, str]) -> None:
-    """Number of keys, bytes of a key (not characters) and of a value."""
+    """Number of keys, bytes of a key (not characters) and of a value; all of it can be shown."""
     with pytest.raises(ValidationError) as caught:
         checked_metadata(metadata)
     assert caught.value.details["field"] == "metadata"
 
 
 @pytest.mark.parametrize(
-    "tags", [[str(n) for n in range(MAX_TAGS + 1)], [""], [" a"], ["a "], ["é" * 65]]
+    "tags", [[str(n) for n in range(MAX_TAGS + 1)], [""], [" a"], ["a "], ["é" * 65], ["a\tb"]]
 )
 def test_tag_bounds(tags: list[str]) -> None:
     """Number, bytes, and no outer space in which two tags could differ unseen."""

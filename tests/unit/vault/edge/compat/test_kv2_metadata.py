@@ -160,6 +160,17 @@ async def test_detailed_list(wire: Wire) -> None:
     assert (data["key_info"]["b"], data["key_info"]["c/"]) == ({}, {})
 
 
+async def test_a_detailed_list_has_a_size(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What would be too large to answer is refused as soon as that is known."""
+    wire.gate.answers["secret.keys"] = Keys(keys=["a", "b", "c"])
+    wire.gate.answers["secret.metadata.read"] = lambda _op: info()
+    whole = await wire.ask("LIST", "secret/detailed-metadata")
+    monkeypatch.setattr(kv2_metadata, "MOST_ANSWERED", len(whole.body) // 3)
+    answer = await wire.ask("LIST", "secret/detailed-metadata")
+    assert (answer.status, "limit" in answer.errors[0]) == (400, True)
+    assert [op.name for op in wire.gate.asked[4:]] == ["secret.keys"] + ["secret.metadata.read"] * 2
+
+
 async def test_a_detailed_list_is_bounded(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each entry is a read with its own record."""
     monkeypatch.setattr(kv2_metadata, "MOST_DETAILED", 2)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import trio
 
-from vault.edge.native.batch import AT_ONCE, MAX_ANSWER, MOST
+from vault.edge.native.batch import AT_ONCE, MOST
 from vault.errors import (
     AuthenticationError,
     AuthorizationError,
@@ -18,7 +18,7 @@ from vault.errors import (
     VaultError,
 )
 from vault.model.operation import Operation
-from vault.model.payloads import ReadSecret
+from vault.model.payloads import MOST_ANSWERED, ReadSecret
 from vault.model.records import SecretRow, VersionRow
 from vault.model.results import SecretValue, Written
 
@@ -50,6 +50,7 @@ class Gate:
         self.by_name: dict[str, VaultError] = {}
         self.of_all: VaultError | None = None
         self.content: bytes | None = b'"v"'
+        self.metadata: dict[str, str] = {}
         self.ops: list[Operation] = []
         self.most = 0
         self._now = 0
@@ -65,8 +66,12 @@ class Gate:
         if error is not None:
             raise error
         if op.name == "secret.read":
-            return value(op, self.content)
-        return Written(secret=secret(op), version=version())
+            found = value(op, self.content)
+            found.secret.metadata.update(self.metadata)
+            return found
+        written = secret(op)
+        written.metadata.update(self.metadata)
+        return Written(secret=written, version=version())
 
 
 @pytest.fixture
@@ -172,16 +177,42 @@ async def test_writes(wire: Any, gate: Gate) -> None:
 
 async def test_answer_is_bounded(wire: Any, gate: Gate) -> None:
     """When the values have reached the bound, no more are read, and that is told of each."""
-    gate.content = b'"' + b"x" * (MAX_ANSWER // 10) + b'"'
+    gate.content = b'"' + b"x" * (MOST_ANSWERED // 10) + b'"'
     reply = await wire.ask("POST", "batch/read", {"names": names(MOST)})
     told = json.loads(reply.body)
     assert reply.status == 207
-    assert len(reply.body) < MAX_ANSWER + 1_000 * MOST
+    assert len(reply.body) < MOST_ANSWERED + 1_000 * MOST
     done = [item for item in told["results"] if item["status"] == 200]
     refused = [item for item in told["results"] if item["status"] == 413]
     assert (len(done), len(refused)) == (9, MOST - 9)
     assert {item["error"]["code"] for item in refused} == {"answer_full"}
     assert len(gate.ops) <= 2 * AT_ONCE
+
+
+LARGEST = {f"{i:03}" + '"' * 125: '"' * 512 for i in range(64)}  # of metadata, as it is sent
+
+
+async def test_what_is_beside_a_value_counts(wire: Any, gate: Gate) -> None:
+    """One name a thousand times, its metadata as large as can be: the answer is as bounded."""
+    gate.metadata = LARGEST
+    reply = await wire.ask("POST", "batch/read", {"names": ["secret/a"] * MOST})
+    told = json.loads(reply.body)
+    assert len(reply.body) < MOST_ANSWERED + 1_000 * MOST
+    assert {item["status"] for item in told["results"]} == {200, 413}
+    assert told["failed"] > MOST - 110
+
+
+async def test_a_write_that_could_not_be_told_is_not_begun(wire: Any, gate: Gate) -> None:
+    """What was under way when the answer was full is told; what comes after was not written."""
+    gate.metadata = LARGEST
+    items = [{"name": name, "value": 1} for name in names(MOST)]
+    reply = await wire.ask("POST", "batch/write", {"secrets": items})
+    told = json.loads(reply.body)
+    assert len(reply.body) < MOST_ANSWERED + AT_ONCE * 90_000 + 1_000 * MOST
+    done = [item for item in told["results"] if item["status"] == 200]
+    assert len(done) == len(gate.ops) < 2 * AT_ONCE + 110
+    codes = {item["error"]["code"] for item in told["results"] if item["status"] == 413}
+    assert (codes, len(done) + told["failed"]) == ({"answer_full"}, MOST)
 
 
 @pytest.mark.parametrize(
