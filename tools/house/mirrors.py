@@ -52,7 +52,6 @@ EXCEPTIONS: Final = {
     "ui/cli/control.py": "tests/acceptance/control starts the process by it",
     "vault/app.py": "the process: tests/acceptance run it as the whole agent that it is",
     "vault/linking.py": "the wiring: tests/acceptance/link run it as the whole agent that it is",
-    "vault/workers/fleet.py": "processes: tests/acceptance/workers run, open, seal and kill them",
     "vault/workers/reading.py": "the wiring: tests/acceptance/workers read by it",
     "vault/workers/worker.py": "the process: tests/acceptance/workers run it as it is",
     "ui/cli/agent_link.py": "tests/acceptance/link run its commands against a control plane",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, Self
 import trio
 
 from actors import RestartAfter, RestartPolicy, World, decide
+from protocols.errors import where
 from vault.audit.broker import Broker
 from vault.beside import Opening
 from vault.errors import UnavailableError
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 OPEN_SECONDS: Final = 30.0  # a large book of policies takes 10
 SEAL_SECONDS: Final = DRAIN + 5.0
 END_SECONDS: Final = 2.0  # to end a process once its last answer is given
+_FORK_AGAIN: Final = 2.0  # until a process is asked for again: memory or a limit was short of one
 _POLICY: Final = RestartPolicy(intensity=20, window=60.0, backoff_base=0.05, backoff_cap=2.0)
 
 log: Final = logging.getLogger("freehold.workers")
@@ -60,7 +62,7 @@ class Fleet:
         self._opening: Opening | None = None
         self._openings = 0
         self._changing = trio.Lock()  # one opening, sealing or arrival of a worker at a time
-        self._stopping = False
+        self._grace: float | None = None  # once it is to end: seconds for answers in flight
         self._gone = trio.Event()
         self._life = trio.CancelScope()
         self._shed_before = 0
@@ -112,7 +114,8 @@ class Fleet:
 
         `edge` answers what they relay, `live` their websockets, `listener` is the descriptor of the
         listening socket. Started when all accept connections. Raises `UnavailableError`
-        (`workers_failing`) when they die too often, `OSError` when none can be started.
+        (`workers_failing`) when they die too often, `OSError` when the first ones cannot be started
+        or what starts them is gone.
         """
         self.port = port
         staff = Staff(
@@ -137,7 +140,7 @@ class Fleet:
 
     async def drain(self, grace: float) -> None:
         """Let answers in flight end for up to `grace` seconds; return when all have ended."""
-        self._stopping = True
+        self._grace = grace
         for seat in self._seats:
             seat.tell(Drain(grace))
         with trio.move_on_after(grace + END_SECONDS):
@@ -161,16 +164,32 @@ class Fleet:
     async def _keep(self, number: int, staff: Staff, serving: trio.Event) -> None:
         """One worker after the other, until drained; `serving` is set once one serves."""
         deaths: list[float] = []
-        while True:
-            await self._one(Seat(number, staff), serving)
-            if self._stopping:
-                return
-            deaths.append(self._world.monotonic())
-            verdict = decide(_POLICY, deaths, deaths[-1], self._world.jitter())
-            if not isinstance(verdict, RestartAfter):
-                raise UnavailableError("workers_failing", f"worker {number} ends again and again")
-            log.error("worker %d has ended and is replaced", number)
-            await self._world.sleep(verdict.delay)
+        while self._grace is None:  # it can be asked for at any time, also in a sleep
+            delay = _FORK_AGAIN
+            if await self._has_lived(Seat(number, staff), serving):
+                deaths.append(self._world.monotonic())
+                verdict = decide(_POLICY, deaths, deaths[-1], self._world.jitter())
+                if not isinstance(verdict, RestartAfter):
+                    text = f"worker {number} ends again and again"
+                    raise UnavailableError("workers_failing", text)
+                log.error("worker %d has ended and is replaced", number)
+                delay = verdict.delay
+            if self._grace is None:
+                await self._world.sleep(delay)
+
+    async def _has_lived(self, seat: Seat, serving: trio.Event) -> bool:
+        """One worker's whole life; False when the machine had no process for another one."""
+        begun = True
+        try:
+            await self._one(seat, serving)
+        except* ConnectionError:
+            raise  # the zygote is gone, and nobody else can start one
+        except* OSError as errors:
+            if not serving.is_set():
+                raise  # the first: better no agent than one with fewer processes than it is told
+            log.error("no process for worker %d, to be tried again: %s", seat.number, where(errors))  # noqa: TRY400  # one line tells all
+            begun = False
+        return begun
 
     async def _one(self, seat: Seat, serving: trio.Event) -> None:
         async with trio.open_nursery() as nursery:
@@ -185,10 +204,12 @@ class Fleet:
     async def _admit(self, seat: Seat) -> bool:
         """One more of them, in the state that the others are in."""
         async with self._changing:
-            admitted = self._opening is None or await self._open(seat)
-            if admitted:
-                self._seats.add(seat)
-            return admitted
+            if self._grace is None and self._opening is not None and not await self._open(seat):
+                return False
+            self._seats.add(seat)
+            if self._grace is not None:  # it came too late to be told with the others
+                seat.tell(Drain(self._grace))
+            return True
 
     # What they are told.
 

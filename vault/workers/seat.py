@@ -5,7 +5,7 @@ import os
 import signal
 import socket
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
@@ -78,19 +78,8 @@ class Seat:
         """
         ours, theirs = _pairs()
         try:
-            message = msgspec.msgpack.encode(Spawn(self.number, floor))
-            fds = [*(s.fileno() for s in theirs), self._staff.page, self._staff.listener]
-            pid = await trio.to_thread.run_sync(self._staff.zygote.spawn, message, fds)
-            self._process = _handle_of(pid)
-        finally:
-            for given in theirs:
-                given.close()
-        try:
-            await self._serve(ours)
-        except* (LaneClosed, trio.TooSlowError):
-            log.info("worker %d has ended", self.number)
-        except* Exception as failures:  # noqa: BLE001  # one worker's fault is no other's
-            log.error("worker %d is ended: %s", self.number, where(failures))  # noqa: TRY400  # its text could hold a secret
+            await self._start(theirs, floor)
+            await self._hold(ours)
         finally:
             self._ended = True
             self._serving.set()
@@ -126,6 +115,24 @@ class Seat:
         if self._process >= 0:
             with suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._process, signal.SIGKILL)
+
+    async def _start(self, theirs: list[socket.socket], floor: int) -> None:
+        message = msgspec.msgpack.encode(Spawn(self.number, floor))
+        fds = [*(s.fileno() for s in theirs), self._staff.page, self._staff.listener]
+        try:
+            pid = await trio.to_thread.run_sync(self._staff.zygote.spawn, message, fds)
+            self._process = _handle_of(pid)
+        finally:
+            for given in theirs:
+                given.close()
+
+    async def _hold(self, ours: list[trio.socket.SocketType]) -> None:
+        try:
+            await self._serve(ours)
+        except* (LaneClosed, trio.TooSlowError):
+            log.info("worker %d has ended", self.number)
+        except* Exception as failures:  # noqa: BLE001  # one worker's fault is no other's
+            log.error("worker %d is ended: %s", self.number, where(failures))  # noqa: TRY400  # its text could hold a secret
 
     def _close(self) -> None:
         process, self._process = self._process, -1
@@ -174,7 +181,11 @@ def _handle_of(pid: int) -> int:
 
 
 def _pairs() -> tuple[list[trio.socket.SocketType], list[socket.socket]]:
-    pairs = [socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM) for _ in range(LANES)]
-    return [trio.socket.from_stdlib_socket(ours) for ours, _ in pairs], [
-        their for _, their in pairs
-    ]
+    ours, theirs = [], []
+    with ExitStack() as made:  # none is left when there is no descriptor for all
+        for _ in range(LANES):
+            our, their = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+            ours.append(trio.socket.from_stdlib_socket(made.enter_context(our)))
+            theirs.append(made.enter_context(their))
+        made.pop_all()
+    return ours, theirs

@@ -118,7 +118,10 @@ async def served(app: App) -> AsyncIterator[Lane[Answered]]:
 
 @pytest.mark.parametrize("halves", [2, 9])
 async def test_an_answer_over_the_bound_is_an_error_of_its_own(halves: int) -> None:
-    """Whether by its body, of which no more is taken, or with what is around it; another request is answered as ever."""
+    """Whether by its body, of which no more is taken, or with what is around it.
+
+    Another request is answered as ever.
+    """
 
     async def app(scope: Any, _receive: Any, send: Any) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
