@@ -7,10 +7,14 @@ import re
 
 from protocols.http.errors import RefusedError
 
+_TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
 # RFC 9112 section 7.1: chunk-size is hex digits, extensions are ignored but bounded. Eight digits
-# are 4 GiB, far above any body limit. Nothing here may hold CR or LF.
-_SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,8}+)(?:[ \t]*+;[\t\x20-\x7e\x80-\xff]*+)?+")
-_TRAILER = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++:[\t\x20-\x7e\x80-\xff]*+")
+# are 4 GiB, far above any body limit. Nothing here may hold CR or LF. An extension is a name and a
+# value without the blanks that the grammar calls bad: other readers disagree on what else ends one.
+_QUOTED = rb'"(?:[\t\x20\x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t\x20-\x7e\x80-\xff])*+"'
+_EXTENSION = rb";" + _TOKEN + rb"(?:=(?:" + _TOKEN + rb"|" + _QUOTED + rb"))?+"
+_SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,8}+)(?:" + _EXTENSION + rb")*+")
+_TRAILER = re.compile(_TOKEN + rb":[\t\x20-\x7e\x80-\xff]*+")
 _LINE = 1024  # longest size line or trailer
 _TRAILERS = 8 * 1024  # all trailers together; they are read and dropped
 _FREE_CHUNKS = 1024  # chunks may be small up to here; beyond, at least _MEAN_CHUNK on average,

@@ -65,6 +65,11 @@ def test_extensions_and_trailers_are_dropped() -> None:
         b"+3\r\nabc\r\n",
         b"-1\r\n",
         b"3 \r\nabc\r\n",
+        b"3 ;a=b\r\nabc\r\n",
+        b"3;\r\nabc\r\n",
+        b'3;"\r\nabc\r\n',
+        b'3;a="\r\nabc\r\n',
+        b'3;a="b"c\r\nabc\r\n',
         b" 3\r\nabc\r\n",
         b"\r\nabc\r\n",
         b"g\r\n",
@@ -135,7 +140,8 @@ class _Oracle:
 
 
 _pieces = st.sampled_from(
-    b'0|1|3|a|A|abc|\r\n|\r|\n|;|;x=y| |\t|X: y|:|\x00|"|0\r\n\r\n|3\r\nabc\r\n'.split(b"|")
+    b'0|1|3|a|A|abc|\r\n|\r|\n|;|;x=y|;x="|=|\\|"| |\t|X: y|:|\x00|\xe9'.split(b"|")
+    + [b"0\r\n\r\n", b"3\r\nabc\r\n"]
 )
 
 
