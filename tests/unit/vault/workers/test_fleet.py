@@ -82,7 +82,8 @@ async def test_no_fleet_begins_with_fewer() -> None:
     with zygote() as fake:
         fake.refusals = [full()]
         with pytest.RaisesGroup(BlockingIOError, flatten_subgroups=True):
-            await run(Stage(fake).fleet)
+            with trio.fail_after(PATIENCE):
+                await run(Stage(fake).fleet)
 
 
 async def test_without_a_zygote_there_is_no_fleet() -> None:
@@ -91,8 +92,7 @@ async def test_without_a_zygote_there_is_no_fleet() -> None:
         async with staffed() as stage:
             stage.zygote.refusals = [GONE]
             stage.zygote.workers[0].close()
-            while True:
-                await stage.worker(2)
+            await stage.worker(2)
 
 
 async def test_who_died_before_the_end_is_not_replaced() -> None:
