@@ -36,6 +36,10 @@ log: Final = logging.getLogger("freehold.workers")
 
 LANES: Final = 4  # control, audit, relay, live
 START_SECONDS: Final = 30.0
+SILENCE: Final = 20
+"""Seconds after which a worker that says nothing is ended; it says its counts each second. Twice
+the longest that one is known to compute without a turn of its loop: 10 s, for the largest book of
+policies."""
 
 M = TypeVar("M")
 
@@ -70,6 +74,8 @@ class Seat:
         self._answers: list[Opened | Sealed] = []
         self._serving = trio.Event()
         self._ended = False
+        self._asked = False  # an order has a deadline of its own
+        self._silent = 0  # seconds
 
     async def run(self, floor: int) -> None:
         """Start it; `floor` in Unix ns. Returns when it has ended.
@@ -99,8 +105,10 @@ class Seat:
             raise WorkerGone
         self._answered, self._answers = trio.Event(), []
         self._control.post(order)
+        self._asked = True
         with trio.move_on_after(seconds):
             await self._answered.wait()
+        self._asked, self._silent = False, 0
         if not self._answers:
             self.kill()
             raise WorkerGone
@@ -153,11 +161,28 @@ class Seat:
             nursery.start_soon(self._listen)
             with trio.fail_after(START_SECONDS):
                 await self._serving.wait()
+            await self._watch()
+
+    async def _watch(self) -> None:
+        """End a process that is stopped or loops. Raises `LaneClosed`.
+
+        Seconds are counted one by one: when the machine, or this process, is paused for an hour,
+        that is one of them, and what the worker said meanwhile is read before the next.
+        """
+        while self._silent < SILENCE:
+            await trio.sleep(1.0)
+            if not self._asked:
+                self._silent += 1
+        log.error("worker %d has said nothing for %d s and is ended", self.number, SILENCE)
+        self.kill()
+        raise LaneClosed
 
     async def _listen(self) -> None:
         try:
             while True:
-                match await self._control.receive():
+                report = await self._control.receive()
+                self._silent = 0
+                match report:
                     case Serving():
                         self._serving.set()
                     case Counts() as counts:

@@ -59,9 +59,11 @@ def server_of(client: Client, workers: list[int]) -> int:
     raise AgentError("none of the workers has this connection")
 
 
-def await_workers(agent: Agent, without: int, count: int = 2) -> list[int]:
+def await_workers(
+    agent: Agent, without: int, count: int = 2, *, patience: float = PATIENCE
+) -> list[int]:
     """Wait until there are as many again, and the process `without` is none of them."""
-    end = time.monotonic() + PATIENCE
+    end = time.monotonic() + patience
     while time.monotonic() < end:
         found = workers_of(agent)
         if len(found) == count and without not in found:

@@ -15,6 +15,7 @@ from tests.acceptance.workers.fleet import (
     pinned,
     workers_of,
 )
+from vault.workers.seat import SILENCE
 
 
 class Load:
@@ -76,6 +77,18 @@ def test_a_killed_worker_costs_its_connections_and_nothing_else(folder: Path) ->
                 assert all(each >= value for each in shown), (shown, value)
         assert agent.stop() == 0
         assert agent.verify().returncode == 0
+
+
+def test_a_worker_that_is_stopped_is_replaced(folder: Path) -> None:
+    """It holds its connections and answers nobody: it is ended, and nobody waits for ever."""
+    with running(fleet_agent(folder)) as agent:
+        victim = workers_of(agent)[0]
+        os.kill(victim, signal.SIGSTOP)
+        await_workers(agent, victim, patience=SILENCE + 20.0)
+        assert is_gone(victim)
+        with pinned(agent) as clients:
+            assert [client.call("GET", "/health/live").status for client in clients] == [200, 200]
+        assert agent.stop() == 0
 
 
 def test_no_worker_outlives_its_leader(folder: Path) -> None:

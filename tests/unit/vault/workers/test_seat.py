@@ -4,11 +4,13 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import pytest
 import trio
+import trio.testing
 
 from tests.unit.vault.workers.seats import COUNTS, FakeWorker, FakeZygote, NoEdge, zygote
-from vault.workers.seat import Seat, Staff
-from vault.workers.wire import LENGTH, Counts, Serving
+from vault.workers.seat import SILENCE, Seat, Staff, WorkerGone
+from vault.workers.wire import LENGTH, Counts, Seal, Serving
 
 
 class Stage:
@@ -69,6 +71,44 @@ async def test_a_lane_that_is_broken_ends_its_process_and_no_more() -> None:
             with trio.fail_after(5):
                 await stage.ended.wait()
             assert stage.worker.process.wait(5) == -9
+
+
+async def pass_(clock: trio.testing.MockClock, seconds: int) -> None:
+    """Each of them by itself, with time for whoever has something to do in it."""
+    for _ in range(seconds):
+        await trio.testing.wait_all_tasks_blocked()
+        clock.jump(1.0)
+    await trio.testing.wait_all_tasks_blocked()
+
+
+async def test_who_says_nothing_is_ended(mock_clock: trio.testing.MockClock) -> None:
+    """Not one that is only slow to count, and not because the machine was asleep."""
+    async with seated() as stage:
+        control, _, _ = stage.worker.lanes()
+        for _ in range(3):
+            await pass_(mock_clock, SILENCE - 2)
+            await control.send(COUNTS)
+        mock_clock.jump(3600.0)
+        await pass_(mock_clock, SILENCE - 2)
+        assert stage.worker.process.poll() is None
+        await pass_(mock_clock, 1)
+        assert stage.worker.process.wait(5) == -9
+        await stage.ended.wait()
+
+
+async def test_an_order_has_its_own_deadline(mock_clock: trio.testing.MockClock) -> None:
+    """Whoever computes what it was told to has that long; then it is ended as well."""
+    async with seated() as stage, trio.open_nursery() as nursery:
+
+        async def ask() -> None:
+            with pytest.raises(WorkerGone):
+                await stage.seat.ask(Seal(), 2.5 * SILENCE)
+
+        nursery.start_soon(ask)
+        await pass_(mock_clock, 2 * SILENCE)
+        assert stage.worker.process.poll() is None
+        await pass_(mock_clock, SILENCE)
+        assert stage.worker.process.wait(5) == -9
 
 
 async def test_counts_reach_the_leader() -> None:
