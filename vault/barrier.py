@@ -23,7 +23,7 @@ from vault.crypto.keyring import Keyring
 from vault.crypto.mac import MacKey
 from vault.crypto.sealed import Box, Place, Sealed, WrappedDek
 from vault.crypto.uses import MAX_AGE, ReservationNeeded, UseCounter
-from vault.errors import TamperedError, UnavailableError, ValidationError
+from vault.errors import ConflictError, TamperedError, UnavailableError, ValidationError
 from vault.model.records import SystemRow, VersionRow
 from vault.model.seam import KeyState
 from vault.store.store import Store
@@ -32,6 +32,7 @@ from vault.store.tables import ACCESS as ACCESS
 from vault.store.tables import ALL, SYSTEM, VERSIONS
 from vault.store.tables import MOUNTS as MOUNTS
 from vault.store.tables import SECRETS as SECRETS
+from vault.store.turn import Turn as Turn
 from vault.store.tx import Tx
 
 R = TypeVar("R", bound=msgspec.Struct)
@@ -136,13 +137,14 @@ class Barrier:
         self.cached = store.cached
         self.get = store.get
         self.select = store.select
+        self.ended = store.ended
+        self._rotating = Turn()
+        self._seen = store.ended(SYSTEM, KEYRING_ROW)
+        self._owed = 0  # uses that have happened and are not in a reservation yet
 
     async def open(self) -> None:
         """Load the use counter. Raises `UnavailableError` when the store does."""
-        row = await self._store.get(SYSTEM, _uses_row(self._keyring.active))
-        created_at = self._keyring.generations[-1].created_at
-        reserved = int.from_bytes(row.value) if row is not None else 0
-        self._uses = UseCounter(self._keyring.active, created_at, reserved)
+        self._uses = await self._counter(self._keyring)
 
     async def commit(self, change: Callable[[VaultTx], T], *, seals: int = 0) -> T:
         """Run `change` in a transaction and return its result once it is durable.
@@ -150,17 +152,18 @@ class Barrier:
         `seals` is how often the change seals or rewraps at most: KEK uses are counted, and their
         reservation is durable, before any of them happens.
         """
+        if self.is_stale:
+            await self.refresh()
         keyring, uses = self._keyring, self._uses
         sealed = _Tally()
+        if seals:
+            await self._settle_owed(uses)
         for _ in range(seals):
             await self._count_use(uses)
         try:
             return await self._store.commit(lambda tx: change(VaultTx(tx, keyring, sealed)))
         finally:
-            # A batch that was run again has sealed again. Those uses are counted late, which the
-            # distance between the rotation bound (2^30) and the ceiling (2^32) is there for.
-            for _ in range(sealed.count - seals):
-                await self._count_use(uses)
+            self._count_late(uses, sealed.count - seals)
 
     def open_value(self, row: VersionRow) -> bytes:
         """The plaintext of a version. Raises `TamperedError`."""
@@ -218,20 +221,95 @@ class Barrier:
         cache = self._store.statistics().cache
         return msgspec.structs.asdict(cache) | {"hit_rate": cache.hit_rate}
 
+    @property
+    def is_stale(self) -> bool:
+        """Whether a transaction of the keyring has ended that this one may not have.
+
+        A rotation that was told as timed out may be stored long after.
+        """
+        return self._store.ended(SYSTEM, KEYRING_ROW) > self._seen
+
+    async def refresh(self) -> None:
+        """Go on with the keyring that is stored. Raises as `Store.get`, or `TamperedError`."""
+        seen = self._store.ended(SYSTEM, KEYRING_ROW)
+        row = await self._store.get(SYSTEM, KEYRING_ROW)
+        if row is not None:
+            keyring = self._decoded(row)
+            self._take_over(keyring, await self._counter(keyring))
+        self._seen = max(self._seen, seen)
+
     async def rotate(self) -> int:
-        """Make a new KEK generation, durably, and seal with it from now on. Returns its number."""
-        now = self._world.now()
-        keyring = self._keyring.rotate(now)
-        blob = keyring.encode(self._root_key)
-        await self._store.commit(lambda tx: tx.put(SYSTEM, SystemRow(name=KEYRING_ROW, value=blob)))
-        self.adopt(keyring)
-        self._uses = UseCounter(keyring.active, now)
-        return keyring.active
+        """Make a new KEK generation, durably, and seal with it from now on. Returns its number.
+
+        Raises `ConflictError` (`keyring_changed`) when an earlier rotation, whose outcome was not
+        known, is stored meanwhile: overwriting its generation would lose what it has sealed.
+        """
+        async with self._rotating.taken():
+            if self.is_stale:
+                await self.refresh()
+            before = self._keyring
+            keyring = before.rotate(self._world.now())
+            row = SystemRow(name=KEYRING_ROW, value=keyring.encode(self._root_key))
+
+            def change(tx: Tx) -> None:
+                stored = tx.get(SYSTEM, KEYRING_ROW)
+                if stored is not None and self._decoded(stored).epoch > before.epoch:
+                    raise ConflictError("keyring_changed", "the keyring was rotated meanwhile")
+                tx.put(SYSTEM, row)
+
+            await self._store.commit(change)
+            self._take_over(keyring, UseCounter(keyring.active, keyring.generations[-1].created_at))
+            return keyring.active
+
+    def _take_over(self, keyring: Keyring, uses: UseCounter) -> None:
+        """Seal with this one, unless it or a newer one is there."""
+        if keyring.epoch > self._keyring.epoch:
+            self.adopt(keyring)
+            self._uses, self._owed = uses, 0
+
+    def _decoded(self, row: SystemRow) -> Keyring:
+        try:
+            org, vault = self._keyring.org, self._keyring.vault
+            return Keyring.decode(self._root_key, row.value, org=org, vault=vault)
+        except CryptoError:
+            raise TamperedError(
+                "keyring_tampered", "the stored keyring is not this vault's; restore a backup"
+            ) from None
 
     def adopt(self, keyring: Keyring) -> None:
         """Go on with this vault's keyring as another process has changed it."""
         self._keyring = keyring
         self._keys.clear()
+
+    async def _counter(self, keyring: Keyring) -> UseCounter:
+        """What is stored of the uses of its active generation; all that is reserved is used."""
+        row = await self._store.get(SYSTEM, _uses_row(keyring.active))
+        reserved = int.from_bytes(row.value) if row is not None else 0
+        return UseCounter(keyring.active, keyring.generations[-1].created_at, reserved)
+
+    def _count_late(self, uses: UseCounter, more: int) -> None:
+        """Count what a batch that was run again has sealed again.
+
+        A reservation that this needs is made before the next seal: what is committed is told as
+        committed. The distance between the rotation bound (2^30) and the ceiling (2^32) is there
+        for such uses.
+        """
+        if uses is self._uses and more > 0:
+            self._owed += more
+            self._count_owed(uses)
+
+    def _count_owed(self, uses: UseCounter) -> ReservationNeeded | None:
+        """Count as much as is reserved. Raises `WrapLimitReached` as `take`."""
+        while self._owed:
+            if (needed := uses.take()) is not None:
+                return needed
+            self._owed -= 1
+        return None
+
+    async def _settle_owed(self, uses: UseCounter) -> None:
+        while (needed := self._count_owed(uses)) is not None:
+            await self._store.commit(partial(_reserve, needed=needed))
+            uses.confirm(needed)
 
     async def _count_use(self, uses: UseCounter) -> None:
         while (needed := uses.take()) is not None:

@@ -9,6 +9,7 @@ nothing but the caller's own words leaves none unless it is refused (`Handler.re
 """
 
 import logging
+from collections.abc import Iterable, Sequence
 from typing import Any, Final, Protocol
 
 import trio
@@ -47,6 +48,26 @@ class Recorder(Protocol):
     async def record(self, event: AuditEvent) -> None:
         """As `vault.audit.broker.Broker.record`: durable on return."""
         ...
+
+
+class Held(Protocol):
+    """What decides on requests and is held in another form than the rows that it is made of."""
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether what is stored may have changed since it was read."""
+        ...
+
+    async def refresh(self) -> None:
+        """Read it again. Raises `VaultError`: then nothing can be decided."""
+        ...
+
+
+async def follow(held: Iterable[Held]) -> None:
+    """Have them follow what is stored. Raises `VaultError` where one of them cannot."""
+    for one in held:
+        if one.is_stale:
+            await one.refresh()
 
 
 class Trail:
@@ -124,7 +145,10 @@ class Pipeline:
         metrics: Metrics,
         world: World,
         failures: FailureLimits | None = None,
+        held: Sequence[Held] = (),
     ) -> None:
+        """`held` is made current before each decision."""
+        self._held = held
         self._authenticator = authenticator
         self._authorizer = authorizer
         self._limits = limits
@@ -141,6 +165,7 @@ class Pipeline:
         try:
             trail.identity = await self._authenticate(op)  # 1
             self._limits.take(trail.identity.id)
+            await follow(self._held)
             facts = await self._facts(trail)
             trail.decision = self._authorize(trail, facts)  # 2
             call = Call(op, trail.identity, facts, trail.decisive)
@@ -168,7 +193,8 @@ class Pipeline:
     async def _mutate(self, trail: Trail, call: Call) -> object:
         """Steps 3 to 5 of a mutation, whole: a caller who leaves does not cut them in two.
 
-        Every wait inside is bounded by the deadline of its store or audit request.
+        Every wait inside is bounded: by the deadline of its store or audit request, or of its turn
+        among changes of the same kind.
         """
         with trio.CancelScope(shield=True):
             await self._audit.record(trail.intent())  # 3

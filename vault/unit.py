@@ -6,7 +6,7 @@ It exists while the vault is unsealed, and is taken down in reverse.
 """
 
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import (
     AbstractAsyncContextManager,
     AsyncExitStack,
@@ -82,7 +82,7 @@ from vault.model.mounts import MountBook
 from vault.model.path import ResourcePath
 from vault.model.payloads import WriteMount
 from vault.opened import record_opening
-from vault.pipeline import Pipeline
+from vault.pipeline import Held, Pipeline, follow
 from vault.store.cache import CacheConfig
 from vault.store.shelf import Policy
 from vault.store.sqlite import SqliteBackend
@@ -94,6 +94,7 @@ from vault.work.rotation import KeyRotation
 
 FLUSH_EVERY: Final = 10.0  # seconds; what a crash may lose of counters that the audit log has too
 SWEEP_EVERY: Final = 60.0  # seconds; expired tokens are refused at once, and cleared away by this
+FOLLOW_EVERY: Final = 1.0  # seconds; what looks at a snapshot outside of a request may be behind
 CLOCK_EVERY: Final = 60.0  # seconds; how far a clock that was set back can reach at most
 REFUSED_EVERY: Final = 60.0  # seconds that one record of refused authentications stands for
 ROTATION_EVERY: Final = 3600.0  # seconds between looks at whether the KEK is due
@@ -243,12 +244,14 @@ async def _wire(base: Base, system: System, audits: Audits) -> Wired:
     handlers |= again.handlers()
     failed = base.parts.settings.limits.failures
     failures = FailureLimits(failed.per_second, failed.burst_size, failed.share, world.now)
-    pipeline = _pipeline(base, authorizer, usage, handlers, failures)
+    held = (book, mounts, barrier)
+    pipeline = _pipeline(base, authorizer, usage, handlers, failures=failures, held=held)
     rotation = KeyRotation(pipeline.run, lambda: barrier.rotation_due, world)
     jobs = [
         Job("access-counts", FLUSH_EVERY, access.flush, at_end=True),
         Job("credential-usage", FLUSH_EVERY, usage.flush, at_end=True),
         Job("expired-tokens", SWEEP_EVERY, revoker.sweep),
+        Job("late-changes", FOLLOW_EVERY, partial(follow, held)),
         Job("clock", CLOCK_EVERY, partial(keep_clock, store, world), at_end=True),
         Job("key-rotation", ROTATION_EVERY, rotation),
         Job(
@@ -277,7 +280,13 @@ def _looks(base: Base, system: System, audits: Audits, watchers: Watchers) -> Ha
 
 
 def _pipeline(
-    base: Base, authorizer: Authorizer, usage: Usage, handlers: Handlers, failures: FailureLimits
+    base: Base,
+    authorizer: Authorizer,
+    usage: Usage,
+    handlers: Handlers,
+    *,
+    failures: FailureLimits,
+    held: Sequence[Held],
 ) -> Pipeline:
     parts, world, lockout = base.parts, base.parts.world, base.parts.beside.lockout()
     known: dict[str, CredentialMethod] = {
@@ -299,6 +308,7 @@ def _pipeline(
         metrics=parts.metrics,
         world=world,
         failures=failures,
+        held=held,
     )
 
 

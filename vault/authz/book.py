@@ -4,8 +4,9 @@ Whoever decides holds a snapshot; a write replaces it whole. A set of policies i
 first use and kept by the tuple of its names.
 """
 
-from collections.abc import Callable, Iterable
-from typing import Final, TypeVar
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
+from typing import Final, TypeAlias, TypeVar
 
 import trio
 from msgspec import Struct
@@ -18,7 +19,13 @@ from vault.authz.compile import Bound, Grant, RuleSet, compile_permissions, comp
 from vault.authz.evaluate import evaluate
 from vault.authz.fleet import BUNDLE_ROW, NO_FLEET, Fleet, keep, recall
 from vault.authz.policy import Effect, Policy, Rule, document, validate
-from vault.errors import ConflictError, NotFoundError, UnavailableError, ValidationError
+from vault.errors import (
+    ConflictError,
+    NotFoundError,
+    UnavailableError,
+    ValidationError,
+    VaultError,
+)
 from vault.model.identity import DEFAULT_POLICY, ROOT_POLICY, Identity
 from vault.model.name import canonical_name
 from vault.model.operation import Capability
@@ -26,14 +33,17 @@ from vault.model.records import PolicyRow
 from vault.store.store import Store
 from vault.store.table import Key, Query
 from vault.store.tables import POLICIES
+from vault.store.turn import Turn
 from vault.store.tx import Tx
 
 T = TypeVar("T")
+TakeOver: TypeAlias = Callable[[], Awaitable[None]]
 
 MAX_POLICIES: Final = 10_000  # read and compiled at unseal; about 10 s at the size of a large one
 MAX_SETS: Final = 1_024  # compiled sets of one snapshot; callers share few combinations of policies
 MAX_DECISIONS: Final = 4_096  # kept for each compiled set: capability and path, some 200 bytes
 MAX_WEIGHT: Final = 200_000  # filed patterns of those sets together; about 60 MB
+TAKEN_OVER: Final = 1.0  # seconds that a write has to take over what it has stored; it takes 1 ms
 _PAGE: Final = 1_000
 
 DEFAULT: Final = Policy(
@@ -161,15 +171,37 @@ class PolicyBook:
         """`ceiling`: what a control plane's bundle may grant at most."""
         self._store = store
         self._world = world
-        self._writing = trio.Lock()
+        self._writing, self._reading = Turn(), Turn()
+        self._written: trio.Event | None = None  # of the write that is under way
+        self._seen = -1  # transactions of policies that had ended when `snapshot` was read
         self.ceiling = ceiling
         self.snapshot = Snapshot(ceiling=bound(ceiling))
 
+    @property
+    def is_stale(self) -> bool:
+        """Whether a transaction has ended that the snapshot may not have: then it decides nothing.
+
+        A write that was told as timed out may be stored long after.
+        """
+        return self._store.ended(POLICIES) > self._seen
+
+    async def refresh(self) -> None:
+        """Have the snapshot follow what is stored. Raises `UnavailableError` as `reload`."""
+        if self._written is not None:  # most likely it is what has ended, and takes itself over
+            with trio.move_on_after(TAKEN_OVER):
+                await self._written.wait()
+        if self.is_stale:
+            async with self._reading.taken():
+                if self.is_stale:
+                    await self.reload()
+
     async def reload(self) -> None:
         """Read all policies anew. Raises `UnavailableError` if one of them cannot be understood."""
+        seen = self._store.ended(POLICIES)
         policies = [_policy(row) for row in await self.rows()]
         fleet = await self._stored_fleet()
-        self.snapshot = Snapshot(policies, fleet, bound(self.ceiling))
+        if seen >= self._seen:  # else a write was quicker, and has taken itself over
+            self._seen, self.snapshot = seen, Snapshot(policies, fleet, bound(self.ceiling))
 
     async def rows(self) -> list[PolicyRow]:
         """Return the stored policies by name."""
@@ -282,12 +314,10 @@ class PolicyBook:
                 raise ConflictError("bundle_older", "a newer bundle is in force")
             tx.put(POLICIES, row)
 
-        with trio.CancelScope(shield=True):  # as in `_write`
-            async with self._writing:
-                try:
-                    await self._store.commit(change)
-                finally:
-                    self.snapshot = self.snapshot.changed(fleet=await self._stored_fleet())
+        async def take_over() -> None:
+            self.snapshot = self.snapshot.changed(fleet=await self._stored_fleet())
+
+        await self._change(change, take_over)
         return self.snapshot.fleet
 
     async def _stored_fleet(self) -> Fleet:
@@ -295,16 +325,38 @@ class PolicyBook:
         return NO_FLEET if row is None else recall(row.document)
 
     async def _write(self, name: str, change: Callable[[Tx], T]) -> T:
-        # Shielded, and read back whatever came of it: a caller who leaves, or a commit of unknown
-        # outcome, must not leave the snapshot behind what is stored.
+        async def take_over() -> None:
+            row = await self._store.get(POLICIES, name)
+            written = () if row is None else (_policy(row),)
+            self.snapshot = self.snapshot.changed(written, (name,))
+
+        return await self._change(change, take_over)
+
+    async def _change(self, change: Callable[[Tx], T], take_over: TakeOver) -> T:
+        """Store a change and take it over into the snapshot, one at a time.
+
+        Shielded, and read back whatever came of it: a caller who leaves, or a commit of unknown
+        outcome, must not leave the snapshot behind what is stored. If that cannot be read, or
+        another transaction has ended meanwhile, the snapshot is left stale.
+        """
         with trio.CancelScope(shield=True):
-            async with self._writing:
+            async with self._writing.taken():
+                before = self._store.ended(POLICIES)
+                was_seen = before == self._seen
+                written = self._written = trio.Event()
                 try:
                     result = await self._store.commit(change)
+                    with suppress(VaultError):  # it is stored, whatever comes of reading it back
+                        await take_over()
+                        if was_seen and self._store.ended(POLICIES) == before + 1:
+                            self._seen = before + 1
+                except VaultError:
+                    with suppress(VaultError):
+                        await take_over()
+                    raise
                 finally:
-                    row = await self._store.get(POLICIES, name)
-                    written = () if row is None else (_policy(row),)
-                    self.snapshot = self.snapshot.changed(written, (name,))
+                    self._written = None
+                    written.set()
         return result
 
 

@@ -1,14 +1,14 @@
 """Mounts: prefixes of the name space with key-value settings. They never nest."""
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
-import trio
 from msgspec.structs import replace
 
 from actors.world import World
 from vault.authz.authorizer import Authorizer
-from vault.barrier import MOUNTS, SECRETS, Barrier, Query, VaultTx
+from vault.barrier import MOUNTS, SECRETS, Barrier, Query, Turn, VaultTx
 from vault.errors import (
     AuthorizationError,
     ConflictError,
@@ -39,7 +39,9 @@ class Mounts:
     mounts: MountBook
     authorizer: Authorizer
     world: World
-    _changing: trio.Lock = field(default_factory=trio.Lock)  # a change and the book's follow-up
+    _changing: Turn = field(default_factory=Turn)  # a change and the book's follow-up
+    _reading: Turn = field(default_factory=Turn)
+    _seen: list[int] = field(default_factory=lambda: [-1])  # transactions that the book has
 
     def handlers(self) -> Handlers:
         """The operations this file serves."""
@@ -107,11 +109,11 @@ class Mounts:
             tx.put(MOUNTS, row)
             return row
 
-        async with self._changing:
+        async with self._changing.taken():
             try:
                 return await self.barrier.commit(change)
             finally:
-                await self.reload()
+                await self._follow_up()
 
     async def tune(self, call: Call) -> MountRow:
         """Change what the payload names. Raises `ValidationError` for a downgrade."""
@@ -133,11 +135,11 @@ class Mounts:
             tx.put(MOUNTS, row)
             return row
 
-        async with self._changing:
+        async with self._changing.taken():
             try:
                 return await self.barrier.commit(change)
             finally:
-                await self.reload()
+                await self._follow_up()
 
     async def delete(self, call: Call) -> None:
         """Erase a mount with all secrets in it, some at a time; one cut short can be repeated.
@@ -157,21 +159,41 @@ class Mounts:
                 tx.delete(MOUNTS, path)
             return done
 
-        async with self._changing:
+        async with self._changing.taken():
             try:
                 for _ in range(MOST_TURNS):
                     if await self.barrier.commit(change):
                         return
             finally:
-                await self.reload()
+                await self._follow_up()
         raise UnavailableError(
             "mount_not_empty",
             f"{MOST_TURNS * ERASED_AT_ONCE:,} secrets are erased, more are left: delete it again",
         )
 
+    async def _follow_up(self) -> None:
+        """Whatever came of a change: it may have happened. Else the book is left stale."""
+        with suppress(UnavailableError):  # what the change has come to is what is told
+            await self.reload()
+
     async def reload(self) -> None:
-        """Take the book to what is stored; `finally`, because a failed commit may have happened."""
-        self.mounts.replace(await self.barrier.select(MOUNTS, Query(limit=MOST_MOUNTS)))
+        """Take the book to what is stored."""
+        seen = self.barrier.ended(MOUNTS)
+        rows = await self.barrier.select(MOUNTS, Query(limit=MOST_MOUNTS))
+        if seen >= self._seen[0]:  # else another one was quicker, and read later
+            self._seen[0] = seen
+            self.mounts.replace(rows)
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether a transaction has ended that the book may not have, as `PolicyBook.is_stale`."""
+        return self.barrier.ended(MOUNTS) > self._seen[0]
+
+    async def refresh(self) -> None:
+        """Have the book follow what is stored. Raises as `Barrier.select`."""
+        async with self._reading.taken():
+            if self.is_stale:
+                await self.reload()
 
 
 def _path(call: Call) -> ResourcePath:

@@ -148,6 +148,10 @@ class Store:
                 outcome=UNKNOWN,
             ) from None
 
+    def ended(self, table: Table[Any], *key: str | int) -> int:
+        """How many transactions of this process that touched it are over: see `Endings`."""
+        return self._counts.endings.of(table, *key)
+
     async def check(self) -> None:
         """Read the whole database once. Raises `BackendError` (`store_corrupt`)."""
         await self._in_thread(self._backend.check)

@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Final, Protocol
 
 from actors import BatchActor, Failure, Worker, World
 from vault.store.cache import Cache
+from vault.store.endings import Endings
 from vault.store.guard import Guard
 from vault.store.interface import Backend, BackendError, ConstraintError, Session, Writes
 from vault.store.tx import Batch, Tx
@@ -43,6 +44,7 @@ class Counts:
         self.transactions = 0
         self.changes = 0
         self.largest = 0
+        self.endings = Endings()
 
     def add(self, changes: int) -> None:
         """One more transaction is durable."""
@@ -135,11 +137,14 @@ class Writer(BatchActor[Change]):
             self._backend.write(apply)
         except BaseException:
             for batch in batches:  # stored or not: nobody may answer from memory what they are now
-                self._cache.forget(batch.written())
+                touched = batch.written()
+                self._cache.forget(touched)
+                self._counts.endings.note(touched)
             raise
         if self._mark is not None:
             self._mark.stored()
         self._cache.replace(batches[-1].seen())
+        self._counts.endings.note(batches[-1].written())
         self._rows += batches[-1].size
         self._counts.add(len(changes))
         return results

@@ -1,72 +1,25 @@
 """Tests of the barrier: what lies below it is not believed."""
 
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
 from msgspec import UNSET, Struct
 from msgspec.structs import asdict, replace
 
-from actors.testing import FakeWorld
-from vault.barrier import SECRETS, VERSIONS, Barrier, RowGuard, VaultTx
+from tests.unit.vault.conftest import NOW, ROOT_KEY, Vault, head
+from vault.barrier import SECRETS, Barrier, RowGuard, VaultTx
 from vault.crypto.keyring import Keyring
 from vault.crypto.uses import BLOCK
 from vault.errors import TamperedError, UnavailableError, ValidationError
 from vault.model.labels import Labels
-from vault.model.records import SecretRow, SystemRow, UserRow, VersionRow
+from vault.model.records import SystemRow, UserRow, VersionRow
 from vault.store.interface import Writes
-from vault.store.memory import MemoryBackend
-from vault.store.store import Store, open_store
+from vault.store.store import open_store
 from vault.store.tables import SYSTEM
 
-NOW = 1_800_000_000 * 10**9
-ROOT_KEY = bytes(range(32))
 USER = UserRow(
     id="u", username="ann", name_key="ann", policies=["p"], created_at=NOW, updated_at=NOW
 )
-
-
-@dataclass
-class Vault:
-    """A barrier, and what lies below it."""
-
-    barrier: Barrier
-    store: Store
-    keyring: Keyring
-    world: FakeWorld
-    backend: MemoryBackend
-
-    async def put(self, value: bytes = b'"v"', secret_id: str = "i", number: int = 1) -> VersionRow:
-        """A sealed version."""
-
-        def change(tx: VaultTx) -> VersionRow:
-            wrapped, box, generation = tx.seal(secret_id, number, value)
-            row = VersionRow(
-                secret_id=secret_id, version=number, wrapped_dek=wrapped, box=box,
-                kek_generation=generation, created_at=NOW, created_by="x",
-            )  # fmt: skip
-            if tx.get(SECRETS, f"s/{secret_id}") is None:
-                tx.put(SECRETS, _head(secret_id))
-            tx.put(VERSIONS, row)
-            return row
-
-        return await self.barrier.commit(change, seals=1)
-
-
-def _head(secret_id: str) -> SecretRow:
-    name = f"s/{secret_id}"
-    return SecretRow(name=name, id=secret_id, created_at=NOW, updated_at=NOW, created_by="x")
-
-
-@pytest.fixture
-async def vault() -> AsyncIterator[Vault]:
-    """An open, empty one."""
-    keyring, world, backend = Keyring.create(NOW, org="o", vault="v"), FakeWorld(), MemoryBackend()
-    async with open_store(backend, RowGuard(keyring), world) as store:
-        barrier = Barrier(store, keyring, ROOT_KEY, world)
-        await barrier.open()
-        yield Vault(barrier, store, keyring, world, backend)
 
 
 # Rows.
@@ -279,16 +232,11 @@ async def test_rotation_due(vault: Vault) -> None:
 # The count of uses.
 
 
-async def _reserved(vault: Vault) -> int:
-    row = await vault.store.get(SYSTEM, "kek-uses/1")
-    return 0 if row is None else int.from_bytes(row.value)
-
-
 async def test_uses_are_reserved_before_they_happen(vault: Vault) -> None:
     """A block at a time, durably, so that a crash counts too many and never too few."""
-    assert await _reserved(vault) == 0
+    assert await vault.reserved() == 0
     await vault.put()
-    assert await _reserved(vault) == BLOCK
+    assert await vault.reserved() == BLOCK
     assert vault.barrier.keyring_state["encryptions"] == 1
     after_a_crash = Barrier(vault.store, vault.keyring, ROOT_KEY, vault.world)
     await after_a_crash.open()
@@ -311,7 +259,7 @@ async def test_a_late_reservation_lowers_nothing(vault: Vault) -> None:
     row = SystemRow(name="kek-uses/1", value=(5 * BLOCK).to_bytes(8))
     await vault.store.commit(lambda tx: tx.put(SYSTEM, row))
     await vault.put()
-    assert await _reserved(vault) == 5 * BLOCK
+    assert await vault.reserved() == 5 * BLOCK
 
 
 async def test_each_generation_has_its_own_count(vault: Vault) -> None:
@@ -330,7 +278,7 @@ async def test_a_change_that_fails_leaves_nothing(vault: Vault) -> None:
     """Its error comes out as it is."""
 
     def change(tx: VaultTx) -> None:
-        tx.put(SECRETS, _head("i"))
+        tx.put(SECRETS, head("i"))
         raise ValidationError("x", "no")
 
     with pytest.raises(ValidationError):

@@ -1,7 +1,7 @@
 """Tests of the one way through: the six steps, their order, and what the caller hears."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,7 +27,7 @@ from vault.model.operation import Capability, Facts, Operation, Origin
 from vault.model.path import ResourcePath
 from vault.model.payloads import Nothing
 from vault.model.records import SecretRow
-from vault.pipeline import Pipeline, unexpected
+from vault.pipeline import Held, Pipeline, unexpected
 
 ANN = Identity(id="u1", name="ann", method=Method.TOKEN, policies=("p",), credential="acc1")
 REFUSED = UnavailableError("audit_unavailable", "no audit sink accepts records")
@@ -96,13 +96,13 @@ class Parts:
         """The metrics'."""
         self.counts.append((name, status))
 
-    def pipeline(self, **handlers: Handler) -> Pipeline:
+    def pipeline(self, *, held: Sequence[Held] = (), **handlers: Handler) -> Pipeline:
         """Over these handlers."""
         everything: Any = self
         return Pipeline(
             authenticator=everything, authorizer=everything, limits=everything, audit=everything,
             barrier=everything, handlers=handlers, metrics=everything, world=FakeWorld(),
-            failures=self.failures,
+            failures=self.failures, held=held,
         )  # fmt: skip
 
 

@@ -1,9 +1,17 @@
 """The book: what is stored is in force, and a snapshot is whole."""
 
+from collections.abc import Callable
+from functools import partial
+from threading import Event
 from typing import Any
 
+import msgspec
 import pytest
+import trio
+from trio.testing import MockClock
 
+from actors.world import SystemWorld
+from tests.unit.vault.authz.conftest import NoGuard
 from vault.authz import book as module
 from vault.authz.book import PolicyBook, Snapshot
 from vault.authz.fleet import Fleet
@@ -11,7 +19,11 @@ from vault.authz.policy import validate
 from vault.errors import ConflictError, NotFoundError, UnavailableError, ValidationError
 from vault.model.identity import Identity, Method, Permission
 from vault.model.records import PolicyRow
+from vault.store.interface import Session, Writes
+from vault.store.memory import MemoryBackend
+from vault.store.store import open_store
 from vault.store.tables import POLICIES
+from vault.store.tx import transact
 
 
 def _document(name: str, path: str = "secret/*") -> dict[str, Any]:
@@ -212,3 +224,132 @@ async def test_a_local_write_keeps_the_bundle(store: Any, world: Any) -> None:
     await book.delete("app")
     assert book.snapshot.fleet.version == 1
     assert book.get("app").rules[0].paths == ("secret/*",)
+
+
+async def test_a_change_that_is_stored_late_is_followed(store: Any, world: Any) -> None:
+    """One that was told as timed out and stored long after is in force at the next decision."""
+    book, late = PolicyBook(store, world), PolicyBook(store, world)
+    await book.reload()
+    await book.put(_document("app"), by="ann")
+    assert not book.is_stale
+    await late.put(_document("app", "kv/*"), by="ann")
+    assert book.is_stale
+    await book.refresh()
+    assert not book.is_stale
+    assert book.get("app").rules[0].paths == ("kv/*",)
+
+
+async def test_a_late_change_is_not_taken_for_the_one_that_follows(store: Any, world: Any) -> None:
+    """A write that succeeds after it takes over its own policy, and leaves the rest to be read."""
+    book, late = PolicyBook(store, world), PolicyBook(store, world)
+    await book.reload()
+
+    def meanwhile() -> None:
+        store.commits += 1
+        row = msgspec.structs.replace(stored, name="other", document=_document("other"))
+        transact(store.backend, lambda tx: tx.put(POLICIES, row), NoGuard())
+
+    stored = await late.put(_document("app"), by="ann")
+    await book.reload()
+    store.after_commit = meanwhile
+    await book.put(_document("app", "kv/*"), by="ann")
+    assert book.get("app").rules[0].paths == ("kv/*",)
+    assert book.is_stale
+    await book.refresh()
+    assert book.get("other").name == "other"
+
+
+async def test_what_cannot_be_read_back_is_stored_all_the_same(store: Any, world: Any) -> None:
+    """A write is told as done; nothing is decided until the book can be read."""
+
+    async def gone(*_: object) -> None:
+        raise UnavailableError("store_unavailable", "gone")
+
+    book = PolicyBook(store, world)
+    await book.reload()
+    get, select = store.get, store.select
+    store.get = store.select = gone
+    assert (await book.put(_document("app"), by="ann")).version == 1
+    assert book.is_stale
+    with pytest.raises(UnavailableError):
+        await book.refresh()
+    assert book.is_stale
+    store.get, store.select = get, select
+    await book.refresh()
+    assert book.get("app").name == "app"
+
+
+async def test_an_older_reading_replaces_no_newer_one(store: Any, world: Any) -> None:
+    """Who began to read before a write, and ended after it, throws away what was read."""
+    book = PolicyBook(store, world)
+    await book.reload()
+    select = store.select
+
+    async def slow(*asked: Any) -> Any:
+        found = await select(*asked)
+        store.select = select
+        await book.put(_document("app"), by="ann")
+        return found
+
+    store.select = slow
+    await book.reload()
+    assert book.get("app").name == "app"
+
+
+async def test_a_write_behind_others_waits_for_a_bounded_time(
+    store: Any, world: Any, autojump_clock: MockClock
+) -> None:
+    """On a disk that has stalled the tenth does not wait ten times as long as the first."""
+    book, commit = PolicyBook(store, world), store.commit
+
+    async def stalled(change: Any) -> Any:
+        await trio.sleep(30)
+        return await commit(change)
+
+    async def put(number: int) -> None:
+        try:
+            await book.put(_document(f"app{number}"), by="ann")
+        except UnavailableError as error:
+            refused.append((error.code, trio.current_time() - begun))
+
+    store.commit, refused, begun = stalled, list[tuple[str, float]](), trio.current_time()
+    async with trio.open_nursery() as nursery:
+        for number in range(10):
+            nursery.start_soon(put, number)
+    assert len(refused) == 9
+    assert all(code == "store_busy" and after < 11 for code, after in refused)
+
+
+class Stalling(MemoryBackend):
+    """A database whose writes wait while it has stalled."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.going = Event()
+        self.going.set()
+
+    def write(self, apply: Callable[[Session], Writes]) -> None:
+        """As the memory does, later."""
+        assert self.going.wait(10)
+        super().write(apply)
+
+
+async def test_a_write_that_timed_out_is_followed_once_it_is_stored() -> None:
+    """Through the real store: what it was told as unknown decides as soon as it is known."""
+    backend, world = Stalling(), SystemWorld()
+    async with open_store(backend, NoGuard(), world) as opened:
+        book = PolicyBook(opened, world)
+        await book.reload()
+        await book.put(_document("app"), by="ann")
+        commit = opened.commit
+        opened.commit = partial(commit, deadline=0.05)  # type: ignore[method-assign]  # for 30 s
+        backend.going.clear()
+        with pytest.raises(UnavailableError, match="store_timeout"):
+            await book.put(_document("app", "kv/*"), by="ann")
+        assert not book.is_stale
+        assert book.get("app").rules[0].paths == ("secret/*",)
+        backend.going.set()
+        await commit(lambda _: None)  # behind it
+        assert book.is_stale
+        await book.refresh()
+        assert book.get("app").rules[0].paths == ("kv/*",)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from actors.testing import FakeWorld
 from vault.barrier import MOUNTS, SECRETS, VERSIONS, Query
@@ -47,6 +48,10 @@ class FakeBarrier:
         self.after_commit: Callable[[], None] = lambda: None
         self.commits = 0
 
+    def ended(self, _table: Table[Any]) -> int:
+        """As many as were made."""
+        return self.commits
+
     async def select(self, table: Table[Any], query: Query) -> list[Any]:
         """From the backend."""
         with self.backend.read() as session:
@@ -76,7 +81,8 @@ class House:
 
     def __init__(self) -> None:
         self.barrier, self.authorizer, self.book = FakeBarrier(), FakeAuthorizer(), MountBook()
-        self.handlers = Mounts(self.barrier, self.book, self.authorizer, FakeWorld()).handlers()  # type: ignore[arg-type]  # the fakes have what it asks
+        self.nouns = Mounts(self.barrier, self.book, self.authorizer, FakeWorld())  # type: ignore[arg-type]  # the fakes have what it asks
+        self.handlers = self.nouns.handlers()
 
     async def do(self, name: str, path: str, payload: object = None) -> Any:
         """Run `mount.name` as the pipeline would."""
@@ -278,3 +284,31 @@ async def test_preflight(house: House) -> None:
     for path in ("a/x", "none/x"):
         with pytest.raises(AuthorizationError):
             await house.do("preflight", path)
+
+
+async def test_a_change_that_is_stored_late_is_followed(house: House) -> None:
+    """One that was told as timed out and stored long after is in the book at the next request."""
+    await house.nouns.reload()
+    await house.mount("a")
+    assert not house.nouns.is_stale
+    row = replace(house.book.all()[0], path="b/", id="b", accessor="b")
+    await house.barrier.commit(lambda tx: tx.put(MOUNTS, row))
+    assert house.nouns.is_stale
+    await house.nouns.refresh()
+    assert not house.nouns.is_stale
+    assert [mount.path for mount in house.book.all()] == ["a/", "b/"]
+
+
+async def test_what_cannot_be_read_back_is_stored_all_the_same(house: House) -> None:
+    """The mount is told as made, and the book as stale: nothing is decided by it."""
+
+    async def gone(*_: object) -> list[Any]:
+        raise UnavailableError("store_unavailable", "gone")
+
+    await house.nouns.reload()
+    select, house.barrier.select = house.barrier.select, gone  # type: ignore[method-assign]  # the database fails
+    assert (await house.mount("a")).path == "a/"
+    assert house.nouns.is_stale
+    house.barrier.select = select  # type: ignore[method-assign]  # and is back
+    await house.nouns.refresh()
+    assert house.book.get("a/") is not None

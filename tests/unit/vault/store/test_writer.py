@@ -1,12 +1,16 @@
 """vault.store.writer: one batch at a time. What askers see of it is in tests/contract/store."""
 
+from collections.abc import Callable
+
+import pytest
+
 from actors import Failure
 from actors.testing import FakeWorld
 from tests.contract.store.faulty import FaultyBackend
 from tests.contract.store.samples import StampGuard, put, system, user
 from vault.errors import ConflictError
 from vault.store.cache import MISSING, Cache
-from vault.store.interface import ConstraintError
+from vault.store.interface import UNKNOWN, BackendError, ConstraintError, Session, Writes
 from vault.store.memory import MemoryBackend
 from vault.store.table import Query
 from vault.store.tables import SYSTEM, USERS
@@ -66,3 +70,22 @@ async def test_culprit_is_found_by_halving() -> None:
     with backend.read() as session:
         assert len(session.select(SYSTEM, Query())) == 63
     assert cache.lookup(USERS, ("bob",)) is MISSING
+
+
+async def test_what_a_transaction_touched_has_ended_when_it_is_over() -> None:
+    """Stored or not, and not before the cache knows what is stored."""
+    actor, backend, cache, counts = writer()
+    await actor.on_start()
+    await actor.receive_batch([put(USERS, user("ann"))])
+    assert counts.endings.of(USERS) == 1
+    backend.write = _lost  # type: ignore[method-assign]  # stored, or not: nobody knows
+    with pytest.raises(BackendError):
+        await actor.receive_batch([put(USERS, user("bob"))])
+    assert counts.endings.of(USERS) == 2
+    assert cache.lookup(USERS, ("bob",)) is MISSING
+
+
+def _lost(apply: Callable[[Session], Writes]) -> None:
+    with MemoryBackend().read() as session:
+        apply(session)
+    raise BackendError("store_unavailable", "lost", UNKNOWN)
