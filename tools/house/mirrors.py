@@ -53,7 +53,6 @@ EXCEPTIONS: Final = {
     "vault/app.py": "the process: tests/acceptance run it as the whole agent that it is",
     "vault/linking.py": "the wiring: tests/acceptance/link run it as the whole agent that it is",
     "vault/workers/reading.py": "the wiring: tests/acceptance/workers read by it",
-    "vault/workers/worker.py": "the process: tests/acceptance/workers run it as it is",
     "ui/cli/agent_link.py": "tests/acceptance/link run its commands against a control plane",
     "vault/unit.py": "the wiring: tests/acceptance run it as the whole agent that it is",
     "tools/make_vectors_link.py": "what it writes is what the tests of protocols.link read",

@@ -16,6 +16,7 @@ from protocols.http import Listener, ServerHandle
 from protocols.http.errors import TlsConfigError
 from ui.web.files import read_files
 from vault.config import Settings
+from vault.config.settings import Storage
 from vault.edge.asgi import Edge
 from vault.edge.compat import Compat
 from vault.edge.native.dialect import Native
@@ -23,6 +24,7 @@ from vault.edge.ops import Ops
 from vault.edge.web import with_pages
 from vault.errors import VaultError
 from vault.metrics import Metrics
+from vault.model.instant import SECOND
 from vault.store.sqlite import SqliteReader
 from vault.telemetry import header_of, pipeline_of, traced, worker_tracing
 from vault.workers.audit import AuditLane
@@ -74,10 +76,7 @@ async def _work(settings: Settings, listen: Listen, spawn: Spawn, fds: list[int]
     )
     world = SystemWorld(floor=spawn.floor)
     metrics = WorkerMetrics(enabled=settings.monitoring.metrics_enabled)
-    storage = settings.storage
-    backend = SqliteReader(
-        storage.connection_string.get_secret_value(), readers=storage.max_connections
-    )
+    backend = reader_of(settings.storage)
     backend.open()
     audit_lane = AuditLane(Lane(audit, Recorded))
     relay_lane = Lane(relayed, Answered)
@@ -107,6 +106,15 @@ async def _work(settings: Settings, listen: Listen, spawn: Spawn, fds: list[int]
         nursery.start_soon(worker.count)
         await _until_closed(worker.obey)
         os._exit(0)  # drained: nothing is in flight, and the leader has all that was counted
+
+
+def reader_of(storage: Storage) -> SqliteReader:
+    """The database as a worker reads it: as many readers, as patient, as the leader's."""
+    return SqliteReader(
+        storage.connection_string.get_secret_value(),
+        readers=storage.max_connections,
+        patience=storage.connection_timeout / SECOND,
+    )
 
 
 async def _until_closed(run: Callable[[], Awaitable[None]]) -> None:
