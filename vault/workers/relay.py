@@ -1,15 +1,16 @@
 """The worker's side of relaying: a request that is not a read here goes to the leader whole."""
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import trio
 
 from vault.edge.asgi import Edge
 from vault.edge.compat.dialect import MAX_BODY as COMPAT_BODY
 from vault.edge.native.dialect import MAX_BODY as NATIVE_BODY
-from vault.edge.reply import Send
+from vault.edge.reply import Headers, Send
 from vault.edge.request import Receive
+from vault.errors import UnavailableError
 from vault.workers.door import METHODS, WorkerDoor
 from vault.workers.elsewhere import Elsewhere
 from vault.workers.wire import Answered, Lane, Relayed
@@ -20,15 +21,26 @@ MOST_RELAYED: Final = 1024  # requests at the leader at a time, for each worker;
 TRACEPARENT: Final = b"traceparent"  # W3C Trace Context, 3.2
 DEADLINE: Final = 75.0  # seconds; above every deadline of the leader's own
 LOOK_EVERY: Final = 1.0  # seconds between two looks for who has waited so long
-_BUSY: Final = b'{"errors":["the agent does not answer in time; look before you repeat it"]}'
+
+Tell: TypeAlias = Callable[[bytes, Exception], tuple[int, Headers, bytes]]
+"""`(path, error)`: status, headers and body of the answer that says so, as `Edge.tell`."""
+
+_OVERLOADED: Final = "too many requests wait for the agent's writer; wait and try again"
+_NO_ANSWER: Final = "the agent does not answer in time; look before you repeat it"
 
 
 class Relay:
     """Asks the leader and waits for its answer. `run` must run meanwhile."""
 
-    def __init__(self, lane: Lane[Answered], traceparent: Callable[[], str] = str) -> None:
-        """`traceparent`: of what is under way, so that the leader's spans are below ours."""
+    def __init__(
+        self, lane: Lane[Answered], tell: Tell, traceparent: Callable[[], str] = str
+    ) -> None:
+        """`tell`: how this process says that there is none.
+
+        `traceparent`: of what is under way, so that the leader's spans are below ours.
+        """
         self._lane = lane
+        self._tell = tell
         self._traceparent = traceparent
         self._slots: dict[int, _Slot] = {}
         self._places = trio.Semaphore(MOST_RELAYED)
@@ -62,18 +74,25 @@ class Relay:
         body = await _read(receive)
         if body is None:
             return  # the client has gone
-        answer = None
-        if await self._has_place():
-            try:
-                answer = await self._ask(scope, body)
-            finally:
-                self._places.release()
-        if answer is None:
-            headers = [(b"content-type", b"application/json"), (b"retry-after", b"1")]
-            answer = Answered(0, 503, [*headers, (b"content-length", b"%d" % len(_BUSY))], _BUSY)
+        try:
+            answer = await self._answered(scope, body)
+        except UnavailableError as error:
+            answer = Answered(0, *self._tell(scope["raw_path"], error))
         start = {"type": "http.response.start", "status": answer.status, "headers": answer.headers}
         await send(start)
         await send({"type": "http.response.body", "body": answer.body})
+
+    async def _answered(self, scope: Any, body: bytes) -> Answered:
+        """Raises `UnavailableError`."""
+        if not await self._has_place():
+            raise UnavailableError("overloaded", _OVERLOADED)
+        try:
+            answer = await self._ask(scope, body)
+        finally:
+            self._places.release()
+        if answer is None:
+            raise UnavailableError("no_answer", _NO_ANSWER)
+        return answer
 
     async def _has_place(self) -> bool:
         """Take one; without a turn of the event loop when there is one."""

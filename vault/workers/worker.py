@@ -81,7 +81,6 @@ async def _work(settings: Settings, listen: Listen, spawn: Spawn, fds: list[int]
     audit_lane = AuditLane(Lane(audit, Recorded))
     relay_lane = Lane(relayed, Answered)
     tracing = worker_tracing(settings.monitoring.telemetry, world, spawn.number)
-    relay = Relay(relay_lane, header_of(tracing))
     live_lane: Lane[FromLeader] = Lane(live, FromLeader)  # type: ignore[arg-type]  # a union is no class
     sockets = SocketRelay(live_lane)
     web = settings.server.web
@@ -90,6 +89,7 @@ async def _work(settings: Settings, listen: Listen, spawn: Spawn, fds: list[int]
         parts = WorkerParts(settings, backend, metrics, Page(page), audit_lane, world, pipeline)
         worker = Worker(parts, Lane(control, Order), nursery, tracing)  # type: ignore[arg-type]
         edge = _edge(worker.door, metrics, world)
+        relay = Relay(relay_lane, edge.tell, header_of(tracing))
         app = traced(WorkerApp(edge, worker.door, relay, browsers=web), tracing)
         lanes_ = (audit_lane.run, relay.run, relay_lane.run, sockets.run, live_lane.run)
         for run_ in (*lanes_, worker.control.run):
