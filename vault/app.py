@@ -25,6 +25,7 @@ from protocols.telemetry.running import telling, tracing_of
 from ui.web.files import read_files
 from vault.beside import ALONE
 from vault.config import Settings
+from vault.config.settings import LEAST_BODIES
 from vault.crypto.kek.file import FileRootKey
 from vault.edge.asgi import Edge
 from vault.edge.browsers import Browsers
@@ -160,17 +161,9 @@ async def _listen(
 ) -> None:
     """`app`: what is around the edge when there is a web interface."""
     host, port = settings.server.address
-    limits = settings.limits
     await serve_http(
         settings.server.proxies.around(app or edge),
-        limits=replace(
-            Limits(),
-            connections=limits.connections,
-            in_hand=limits.in_hand,
-            delay_seconds=limits.max_delay / SECOND,
-            bodies_bytes=limits.body_bytes,
-            answers_bytes=limits.answer_bytes,
-        ),
+        limits=limits_of(settings),
         refuse=edge.refuse,
         turn_away=edge.turn_away,
         host=host,
@@ -180,6 +173,19 @@ async def _listen(
         wall_clock=lambda: world.now() / 1e9,
         websockets=app is not None,
         task_status=task_status,
+    )
+
+
+def limits_of(settings: Settings) -> Limits:
+    """The bounds of each process that serves; the bytes of bodies are shared among them."""
+    limits = settings.limits
+    return replace(
+        Limits(),
+        connections=limits.connections,
+        in_hand=limits.in_hand,
+        delay_seconds=limits.max_delay / SECOND,
+        bodies_bytes=max(limits.body_bytes // settings.server.workers, LEAST_BODIES),
+        answers_bytes=limits.answer_bytes,
     )
 
 

@@ -50,7 +50,6 @@ EXCEPTIONS: Final = {
     "ui/cli/control_trail.py": "tests/acceptance/control/test_trail.py runs its commands",
     "ui/cli/control_user.py": "tests/acceptance/control/test_trail.py runs its commands",
     "ui/cli/control.py": "tests/acceptance/control starts the process by it",
-    "vault/app.py": "the process: tests/acceptance run it as the whole agent that it is",
     "vault/linking.py": "the wiring: tests/acceptance/link run it as the whole agent that it is",
     "vault/workers/reading.py": "the wiring: tests/acceptance/workers read by it",
     "ui/cli/agent_link.py": "tests/acceptance/link run its commands against a control plane",

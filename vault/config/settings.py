@@ -269,6 +269,9 @@ class Failures(Section):
     share: int = Field(default=50, ge=1, le=65_536)
 
 
+LEAST_BODIES: Final = 16 * MIB  # bytes of a process: some of the largest requests at a time
+
+
 class Limits(Section):
     """What one caller may ask of the agent, and what all of them together may."""
 
@@ -277,7 +280,7 @@ class Limits(Section):
     connections: int = Field(default=10_000, ge=16, le=1_000_000)
     in_hand: int = Field(default=320, ge=16, le=100_000)
     max_delay: Duration = 100 * MILLISECOND
-    body_bytes: Size = Field(default=128 * MIB, ge=16 * MIB)
+    body_bytes: Size = Field(default=128 * MIB, ge=LEAST_BODIES)
     answer_bytes: Size = Field(default=128 * MIB, ge=64 * MIB)
 
 

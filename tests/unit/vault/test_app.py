@@ -1,0 +1,34 @@
+"""vault.app: what the server is given of the settings; acceptance tests run the whole agent."""
+
+import pytest
+
+from vault.app import limits_of
+from vault.config import Settings
+
+MIB = 1 << 20
+
+
+def settings(workers: int, body_bytes: str) -> Settings:
+    """With so many workers, and so much for bodies."""
+    return Settings.model_validate(
+        {
+            "server": {"port": 1, "tls": {"enabled": False}, "workers": workers},
+            "storage": {"connection_string": "sqlite:////data/vault.db"},
+            "limits": {"body_bytes": body_bytes, "connections": 99, "in_hand": 77},
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    ("workers", "total", "each"),
+    [(1, "128MiB", 128), (2, "128MiB", 64), (4, "100MiB", 25), (64, "128MiB", 16)],
+)
+def test_bytes_of_bodies_are_shared_by_the_workers(workers: int, total: str, each: int) -> None:
+    """So that all hold what is written; no part is too small for the largest requests."""
+    assert limits_of(settings(workers, total)).bodies_bytes == each * MIB
+
+
+def test_counts_are_of_each_worker() -> None:
+    """As the README says."""
+    limits = limits_of(settings(4, "128MiB"))
+    assert (limits.connections, limits.in_hand) == (99, 77)
