@@ -39,6 +39,7 @@ from vault.model.identity import ANONYMOUS, Identity, service_identity
 from vault.model.operation import NO_FACTS, Capability, Facts, Operation
 
 log: Final = logging.getLogger("freehold.pipeline")
+DONE: Final = "done"  # an outcome, beside `none` and `unknown` of the store
 ALLOWED: Final = Decision(allowed=True)
 
 
@@ -254,11 +255,20 @@ class Pipeline:
             told = UnavailableError(
                 "outcome_unrecorded",
                 "it was done, but its outcome is not on record; look before you repeat it",
+                outcome=DONE,
             )
         self._count(trail.op.name, told.type)
         if not trail.done and not isinstance(told, TooManyFailuresError) and trail.tells(told):
             with trio.CancelScope(shield=True):
-                await self._audit.record(trail.failed(told))
+                try:
+                    await self._audit.record(trail.failed(told))
+                except VaultError as refused:
+                    if "outcome" in told.details:  # what was done is not for the log to tell
+                        outcome = told.details["outcome"]
+                        raise UnavailableError(
+                            refused.code, refused.message, outcome=outcome
+                        ) from None
+                    raise
         return told
 
     def _count(self, operation: str, status: str) -> None:

@@ -18,6 +18,7 @@ from vault.pipeline import unexpected
 T = TypeVar("T")
 
 RETRY_AFTER: Final = 1  # seconds, of a 503; clients wait it out, so it is short
+NOTHING_DONE: Final = "none"  # an outcome, and what is meant where none is told
 UNMATCHED: Final = "unmatched"  # the endpoint label of everything that has no route
 
 log: Final = logging.getLogger("freehold.edge")
@@ -38,7 +39,8 @@ class Dialect:
     async def answer(self, scope: Any, receive: Receive) -> tuple[Reply, str]:
         """The reply to one request, and the template of its route.
 
-        Every reply names the request (`X-Request-Id`), and a "not now" says when (`Retry-After`).
+        Every reply names the request (`X-Request-Id`), and a "not now" says when (`Retry-After`),
+        unless it may be done already: whoever obeys would do it twice.
         """
         request_id, endpoint = self.world.new_request_id(), UNMATCHED
         try:
@@ -91,7 +93,7 @@ class Dialect:
     def _refusal(self, error: VaultError, request_id: str) -> Reply:
         reply = self.error(error, request_id)
         wait = error.details.get("retry_after")
-        if wait is None and isinstance(error, UnavailableError):
+        if wait is None and isinstance(error, UnavailableError) and is_undone(error):
             wait = RETRY_AFTER
         return reply if wait is None else reply.with_header(b"retry-after", str(wait))
 
@@ -112,6 +114,11 @@ class Dialect:
                 origin=request.origin,
             )
         )
+
+
+def is_undone(error: VaultError) -> bool:
+    """Whether nothing of the request was done, for sure: then it can be repeated as it is."""
+    return error.details.get("outcome", NOTHING_DONE) == NOTHING_DONE
 
 
 def convert(fields: object, shape: type[T]) -> T:

@@ -91,7 +91,7 @@ class Relay:
         finally:
             self._places.release()
         if answer is None:
-            raise UnavailableError("no_answer", _NO_ANSWER)
+            raise UnavailableError("no_answer", _NO_ANSWER, outcome="unknown")
         return answer
 
     async def _has_place(self) -> bool:

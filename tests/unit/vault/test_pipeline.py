@@ -285,16 +285,6 @@ async def test_a_refusal_that_cannot_be_recorded(parts: Parts) -> None:
         await parts.pipeline(op=handler(parts)).run(op())
 
 
-async def test_a_change_whose_outcome_is_not_on_record(parts: Parts) -> None:
-    """It happened: the caller is told so, and no record claims that it failed."""
-    parts.refuse = lambda event: event.phase == "outcome"
-    with pytest.raises(UnavailableError, match="outcome_unrecorded") as caught:
-        await parts.pipeline(op=handler(parts, "the value", mutates=True)).run(op())
-    assert parts.diary[-3:] == ["intent ok", "handle", "outcome ok"]
-    assert caught.value.message.startswith("it was done")
-    assert parts.counts == [("op", "unavailable")]
-
-
 @pytest.mark.parametrize("mutates", [False, True])
 async def test_what_fails_is_on_record(parts: Parts, *, mutates: bool) -> None:
     """With its code; the caller hears the handler's own error."""

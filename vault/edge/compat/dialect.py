@@ -78,7 +78,7 @@ class Compat(Dialect):
             return failed(405, _LISTED.format("unsupported operation"))
         if error.code in _IN_A_LIST:
             return failed(error.status, _LISTED.format(error.message))
-        return failed(error.status, error.message)
+        return failed(error.status, error.message, *_outcome(error))
 
 
 def _in_mount(book: MountBook, verb: str, path: str) -> Found:
@@ -91,7 +91,18 @@ def _in_mount(book: MountBook, verb: str, path: str) -> Found:
 
 
 _IN_A_LIST: Final = frozenset({"permission_denied", "invalid_accessor", "missing_accessor"})
+_OUTCOMES: Final = {
+    "none": "outcome: none; nothing was done, it can be repeated",
+    "unknown": "outcome: unknown; it may be done or not, look before you repeat it",
+    "done": "outcome: done; do not repeat it",
+}
 _WITH_WORDS: Final = frozenset({"no_handler", "namespace_not_found"})
+
+
+def _outcome(error: VaultError) -> tuple[str, ...]:
+    """What else to say of a change that has failed: clients show all errors of the list."""
+    outcome = error.details.get("outcome")
+    return () if outcome is None else (_OUTCOMES[str(outcome)],)
 
 
 def _absent(error: NotFoundError) -> Reply:

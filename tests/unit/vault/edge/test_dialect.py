@@ -40,6 +40,9 @@ class Plain(Dialect):
 @_router.add("POST", template="raise/{what}")
 async def _raise(dialect: Plain, request: Request, what: str) -> Reply:
     errors: dict[str, Exception] = {
+        "undone": UnavailableError("store_full", "full", outcome="none"),
+        "unknown": UnavailableError("store_timeout", "late", outcome="unknown"),
+        "done": UnavailableError("outcome_unrecorded", "done", outcome="done"),
         "limit": RateLimitError("rate_limited", "wait", retry_after=7),
         "sealed": UnavailableError("sealed", "Vault is sealed"),
         "tampered": TamperedError("row_tampered", "a row"),
@@ -128,12 +131,13 @@ async def test_a_vault_token_comes_first(wire: Wire) -> None:
     [
         ("limit", 429, b"7"), ("sealed", 503, b"%d" % RETRY_AFTER),
         ("tampered", 503, b"%d" % RETRY_AFTER), ("none", 404, None), ("fault", 500, None),
+        ("undone", 503, b"%d" % RETRY_AFTER), ("unknown", 503, None), ("done", 503, None),
     ],
 )  # fmt: skip
 async def test_every_error_names_the_request(
     wire: Wire, what: str, status: int, wait: bytes | None
 ) -> None:
-    """And whoever has to wait hears how long."""
+    """And whoever has to wait hears how long; not where he would do again what may be done."""
     reply, endpoint = await wire.ask("POST", f"/p/raise/{what}")
     headers = dict(reply.headers)
     assert (reply.status, endpoint) == (status, "/p/raise/{what}")

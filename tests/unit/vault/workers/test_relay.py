@@ -66,7 +66,8 @@ class Stage:
     def tell(self, path: bytes, error: Exception) -> tuple[int, Headers, bytes]:
         """As an edge does."""
         assert isinstance(error, UnavailableError)
-        return error.status, [(b"x", b"edge")], path + b" " + error.code.encode()
+        outcome = error.details.get("outcome", "none")
+        return error.status, [(b"x", b"edge")], path + f" {error.code} {outcome}".encode()
 
     async def lead(self) -> None:
         """Answer what is relayed."""
@@ -215,7 +216,7 @@ async def test_a_leader_that_is_late(autojump_clock: trio.testing.MockClock) -> 
         with trio.fail_after(2 * DEADLINE):
             while len(answers) < 2:  # noqa: ASYNC110  # on a clock that jumps
                 await trio.sleep(1)
-        assert sorted(answers) == [b"/v1/x no_answer", b"/v1/x overloaded"]
+        assert sorted(answers) == [b"/v1/x no_answer unknown", b"/v1/x overloaded none"]
         assert trio.current_time() >= DEADLINE
         stage.answers = True
         assert await stage.ask("POST") == b"leader"

@@ -81,6 +81,21 @@ async def test_put_is_post(wire: Wire) -> None:
         (TooLargeError("x", "too large"), 413, ["too large"]),
         (UnavailableError("sealed", "Vault is sealed"), 503, ["Vault is sealed"]),
         (InternalError("internal", "see the log"), 500, ["see the log"]),
+        (
+            UnavailableError("store_full", "full", outcome="none"),
+            503,
+            ["full", "outcome: none; nothing was done, it can be repeated"],
+        ),
+        (
+            UnavailableError("store_timeout", "late", outcome="unknown"),
+            503,
+            ["late", "outcome: unknown; it may be done or not, look before you repeat it"],
+        ),
+        (
+            UnavailableError("outcome_unrecorded", "done", outcome="done"),
+            503,
+            ["done", "outcome: done; do not repeat it"],
+        ),
     ],
 )
 async def test_errors(wire: Wire, error: VaultError, status: int, errors: list[str]) -> None:

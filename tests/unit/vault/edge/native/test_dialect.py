@@ -27,6 +27,10 @@ async def test_errors_carry_what_http_asks_for(wire: Any) -> None:
     reply = await wire.ask("GET", "policies")
     assert reply.status == 503
     assert b"retry-after" in dict(reply.headers)
+    wire.gate.answers["policy.list"] = UnavailableError("store_timeout", "?", outcome="unknown")
+    reply = await wire.ask("GET", "policies")
+    assert b"retry-after" not in dict(reply.headers)
+    assert b'"outcome":"unknown"' in reply.body
 
 
 async def test_an_unexpected_error_tells_nothing(wire: Any) -> None:
