@@ -113,7 +113,7 @@ def _revive(stage: Stage, fault: Fault) -> list[str]:
     if fault.struck is None:
         return []
     stage.bury()
-    return stage.start() or judge(stage.agent, stage.writes)
+    return stage.start() or judge(stage.agent, stage.writes, stage.deeds)
 
 
 def _end(stage: Stage) -> Round:
@@ -121,7 +121,7 @@ def _end(stage: Stage) -> Round:
     this = Round(struck=False)
     if code := stage.agent.stop():
         this.findings.append(f"it stopped with {code}: {stage.agent.output()[-TOLD:]}")
-    this.findings += stage.start() or judge(stage.agent, stage.writes)
+    this.findings += stage.start() or judge(stage.agent, stage.writes, stage.deeds)
     if "Traceback" in stage.agent.output():
         this.findings.append("a traceback in its output")
     return this

@@ -1,25 +1,28 @@
 """The oracle of the design: what must hold after a fault, whatever it was.
 
 Every acknowledged write is there with its value; one of which nobody heard is there at most once;
-refused ones are not there; versions have no gap; the audit log verifies, Merkle root included, and
-holds an intent and an outcome for every acknowledged write.
+refused ones are not there; versions have no gap; what was revoked, destroyed or rotated stays so;
+the audit log verifies, Merkle root included, and holds an intent and an outcome for every
+acknowledged write and deed.
 """
 
 import http.client
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
+from loadtests.durability.deeds import Deed, judge_deeds
 from loadtests.durability.history import Write
 from tests.acceptance.agent import Agent, Client
 
 PHASES: Final = {"intent", "outcome"}
 
 
-def judge(agent: Agent, writes: list[Write]) -> list[str]:
+def judge(agent: Agent, writes: list[Write], deeds: Sequence[Deed] = ()) -> list[str]:
     """What is wrong, nothing when all holds. The agent runs."""
-    findings = [*judge_log(agent, (write for write in writes if write.state == "ok"))]
+    findings = [*judge_log(agent, (told for told in (*writes, *deeds) if told.state == "ok"))]
+    findings += judge_deeds(agent, deeds)
     by_name: dict[str, list[Write]] = defaultdict(list)
     for write in writes:
         by_name[write.name].append(write)
@@ -29,7 +32,7 @@ def judge(agent: Agent, writes: list[Write]) -> list[str]:
     return findings
 
 
-def judge_log(agent: Agent, acknowledged: Iterable[Write]) -> Iterator[str]:
+def judge_log(agent: Agent, acknowledged: Iterable[Write | Deed]) -> Iterator[str]:
     """What is wrong with the audit log, given what it must hold."""
     verdict = agent.verify()
     if verdict.returncode != 0:

@@ -1,6 +1,7 @@
 """Rounds: a fault at a random moment under writers, then a start, then the oracle."""
 
 import contextlib
+import http.client
 import random
 import time
 from collections.abc import Callable, Iterator
@@ -8,13 +9,15 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, Protocol
 
+from loadtests.durability.deeds import Deed
 from loadtests.durability.history import Round, Write
 from loadtests.durability.oracle import judge
 from loadtests.durability.process import Weakness, begin
-from loadtests.durability.writers import writing
+from loadtests.durability.writers import Work, send, writing
 from tests.acceptance.agent import Agent, AgentError
 
 LONGEST: Final = 1.5  # seconds of writing before the fault
+BEGUN_WITHIN: Final = 10.0  # seconds until a first write is acknowledged, on a slow machine
 STRUCK_STARTS: Final = 4  # every so many rounds the start after the fault is struck as well
 START: Final = 1.2  # seconds that a start takes at least
 LIFE: Final = 25  # rounds of one vault: its log is read whole after each
@@ -63,28 +66,49 @@ def run(
 
 def _life(victim: Victim, rounds: int, chance: random.Random) -> Iterator[Round]:
     """Rounds on one vault; at the last the oracle is asked about all of its writes."""
-    everything: list[Write] = []
+    everything, deeds = list[Write](), list[Deed]()
     for number in range(1, rounds + 1):
-        this = Round(_write_until_struck(victim, number, chance))
-        everything += this.writes
+        work = _write_until_struck(victim, number, chance)
+        this = Round(work.writes)
+        idle = [] if this.count("ok") else ["no write was acknowledged, so that nothing was shown"]
         if number % STRUCK_STARTS == 0:
             _strike_a_start(victim, chance)
         try:
             victim.agent.start()
         except AgentError as error:
-            this.findings = [f"the agent does not start again: {str(error).splitlines()[-1:]}"]
+            this.findings = [
+                *idle,
+                f"the agent does not start again: {str(error).splitlines()[-1:]}",
+            ]
             yield this
             return  # there is nothing to go on with
-        this.findings = judge(victim.agent, everything if number == rounds else this.writes)
+        idle += _write_again(victim.agent, number, this.writes)
+        everything += this.writes
+        deeds += work.deeds
+        asked = (everything, deeds) if number == rounds else (this.writes, work.deeds)
+        this.findings = idle + judge(victim.agent, *asked)
         yield this
 
 
-def _write_until_struck(victim: Victim, number: int, chance: random.Random) -> list[Write]:
-    with writing(victim.agent, number, chance) as writes:
+def _write_again(agent: Agent, number: int, writes: list[Write]) -> list[str]:
+    """One write after a start, added to the others: an agent that takes none is not back."""
+    write = Write(f"secret/round-{number}/after", f"{number}-after")
+    writes.append(write)
+    with contextlib.suppress(OSError, http.client.HTTPException), agent.client() as client:
+        answer = send(client, write)
+        if write.state != "ok":
+            return [f"{write}: not taken after the start, answered {answer.status}"]
+        return []
+    return [f"{write}: nobody answers after the start"]
+
+
+def _write_until_struck(victim: Victim, number: int, chance: random.Random) -> Work:
+    with writing(victim.agent, number, chance) as work:
         time.sleep(chance.uniform(0.05, LONGEST))
+        work.begun.wait(BEGUN_WITHIN)
         victim.strike()
     victim.mend()
-    return writes
+    return work
 
 
 def _strike_a_start(victim: Victim, chance: random.Random) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+from loadtests.durability.deeds import Deed, Kind, end
 from loadtests.durability.faults.gate import Fault, Gate
 from loadtests.durability.history import Write
 from loadtests.durability.process import KEPT_VERSIONS, inherit
@@ -50,6 +51,7 @@ class Stage:
         if vault.data.exists():
             shutil.copytree(vault.data, self.agent.data, ignore=lambda *_: {_RESERVE})
         self.writes = list(vault.writes)
+        self.deeds: list[Deed] = []
         self.fault: Fault | None = None
         self._numbers = itertools.count()
         self._odd: list[str] = []
@@ -76,6 +78,16 @@ class Stage:
             return None
         self._note(answer)
         return answer
+
+    def do(self, kind: Kind, path: str) -> None:
+        """A deed that the oracle is to know of."""
+        deed = Deed(kind, "")
+        self.deeds.append(deed)
+        answer = self.ask("POST", path)
+        if answer is not None:
+            end(deed, answer)
+            if kind == "rotate" and deed.state == "ok":
+                deed.target = str(answer.json["generation"])
 
     def odd(self) -> list[str]:
         """Answers since the last time that a fault does not excuse."""

@@ -119,7 +119,7 @@ def _look(stage: Stage, start: Start) -> Iterator[str]:
 def _judged(stage: Stage, start: Start) -> list[str]:
     """The oracle, as far as anybody has a token to ask it with."""
     if stage.agent.token:
-        return judge(stage.agent, stage.writes)
+        return judge(stage.agent, stage.writes, stage.deeds)
     ready = stage.ask("GET", "/health/ready")  # the answer with the token was lost, not the keys
     if ready and ready.status == HTTPStatus.OK:
         return []

@@ -65,12 +65,12 @@ def wait_for_checkpoint(_stage: Stage) -> None:
 
 def rotate(stage: Stage) -> None:
     """A new key-encryption key."""
-    stage.ask("POST", "/api/v1/system/rotate")
+    stage.do("rotate", "/api/v1/system/rotate")
 
 
 def rewrap(stage: Stage) -> None:
     """Every data key under the new one."""
-    stage.ask("POST", "/api/v1/system/rewrap")
+    stage.do("rewrap", "/api/v1/system/rewrap")
 
 
 def fill_segment(stage: Stage) -> None:

@@ -6,8 +6,10 @@ import random
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Final
 
+from loadtests.durability.deeds import KINDS_UNDER_LOAD, Deed, doing
 from loadtests.durability.history import Write
 from tests.acceptance.agent import Agent, Answer, Client
 
@@ -16,22 +18,33 @@ SHARED_NAMES: Final = 4  # contended by all writers of a round
 BODY_PREFIX: Final = "secret/"
 
 
-@contextmanager
-def writing(agent: Agent, number: int, chance: random.Random) -> Iterator[list[Write]]:
-    """Writers at work during the block; whoever ends it has ended the agent.
+@dataclass
+class Work:
+    """What was done in a round, known at its end; `begun` is set once a write is acknowledged."""
 
-    The list holds their writes once the block is left.
-    """
-    done: list[Write] = []
+    writes: list[Write] = field(default_factory=list)
+    deeds: list[Deed] = field(default_factory=list)
+    begun: threading.Event = field(default_factory=threading.Event)
+
+
+@contextmanager
+def writing(agent: Agent, number: int, chance: random.Random) -> Iterator[Work]:
+    """Writers at work during the block; whoever ends it has ended the agent."""
+    done = Work()
     stop = threading.Event()
+    doers: list[list[Deed]] = [[] for _ in KINDS_UNDER_LOAD]
     logs: list[list[Write]] = [[] for _ in range(WRITERS)]
     threads = [
         threading.Thread(
             target=_writer,
             args=(agent, stop, f"{number}-{writer}", log),
-            kwargs={"seed": chance.random()},
+            kwargs={"seed": chance.random(), "begun": done.begun},
         )
         for writer, log in enumerate(logs)
+    ]
+    threads += [
+        threading.Thread(target=doing, args=(agent, kind, f"round-{number}/{kind}", stop, log))
+        for kind, log in zip(KINDS_UNDER_LOAD, doers, strict=True)
     ]
     for thread in threads:
         thread.start()
@@ -41,7 +54,8 @@ def writing(agent: Agent, number: int, chance: random.Random) -> Iterator[list[W
         stop.set()
         for thread in threads:
             thread.join()
-        done += [write for log in logs for write in log]
+        done.writes += [write for log in logs for write in log]
+        done.deeds += [deed for log in doers for deed in log]
 
 
 def send(client: Client, write: Write, cas: int | None = None, *, native: bool = False) -> Answer:
@@ -69,7 +83,13 @@ def send(client: Client, write: Write, cas: int | None = None, *, native: bool =
 
 
 def _writer(
-    agent: Agent, stop: threading.Event, who: str, log: list[Write], *, seed: float
+    agent: Agent,
+    stop: threading.Event,
+    who: str,
+    log: list[Write],
+    *,
+    seed: float,
+    begun: threading.Event,
 ) -> None:
     """`who` is round and writer; `seed` chooses names, dialects and check-and-set."""
     chance = random.Random(seed)  # noqa: S311  # chance of a test, not a key
@@ -87,3 +107,5 @@ def _writer(
                 send(client, write, cas, native=chance.random() < 1 / 2)
             except (OSError, http.client.HTTPException):
                 return
+            if write.state == "ok":
+                begun.set()

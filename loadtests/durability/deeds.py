@@ -1,0 +1,108 @@
+"""Deeds other than writes, as their clients know them, and what must hold of each once it is told.
+
+A revoked token never counts again, a destroyed value is never read again, and a key that was
+rotated stays rotated: a fault that brings one of them back has undone what somebody relied on.
+"""
+
+import http.client
+import itertools
+import threading
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Final, Literal
+
+from loadtests.durability.history import State
+from tests.acceptance.agent import Agent, Answer, Client
+
+Kind = Literal["revoke", "destroy", "rotate", "rewrap"]
+KINDS_UNDER_LOAD: Final[tuple[Kind, ...]] = ("revoke", "destroy")
+GONE: Final = {HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND}
+LOOK_UP: Final = "/v1/auth/token/lookup-self"
+
+
+@dataclass
+class Deed:
+    """One deed; `target` is a token's text, a secret's name or a key's generation."""
+
+    kind: Kind
+    target: str
+    state: State = "unknown"
+    request_id: str = ""
+
+
+def end(deed: Deed, answer: Answer) -> None:
+    """Note how it was answered. Of a 5xx nobody knows what came of it."""
+    deed.request_id = answer.request_id
+    if answer.status in {HTTPStatus.OK, HTTPStatus.NO_CONTENT}:
+        deed.state = "ok"
+    elif answer.status < HTTPStatus.INTERNAL_SERVER_ERROR:
+        deed.state = "refused"
+
+
+def doing(agent: Agent, kind: Kind, who: str, stop: threading.Event, log: list[Deed]) -> None:
+    """Make something and undo it for good, over and over, until nobody answers."""
+    with agent.client() as client:
+        for turn in itertools.count():
+            if stop.is_set():
+                return
+            try:
+                target = _make(client, kind, f"secret/{who}-{turn}")
+                if target:
+                    log.append(Deed(kind, target))  # before it is asked for: it may be done
+                    end(log[-1], _ask(client, log[-1]))
+            except (OSError, http.client.HTTPException):
+                return
+
+
+def judge_deeds(agent: Agent, deeds: Iterable[Deed]) -> Iterator[str]:
+    """What does not hold of those that were acknowledged. The agent runs."""
+    for deed in deeds:
+        if deed.state == "ok":
+            yield from undone(deed, _look(agent, deed))
+
+
+def undone(deed: Deed, seen: Answer) -> Iterator[str]:
+    """What is wrong with an acknowledged deed, given the answer to a look at its target."""
+    match deed.kind:
+        case "revoke" if seen.status not in GONE:
+            yield f"{deed}: the token was revoked and is answered {seen.status}"
+        case "destroy" if seen.status != HTTPStatus.NOT_FOUND or _value(seen) is not None:
+            yield f"{deed}: the value was destroyed and is answered {seen.status}"
+        case "rotate" if seen.status != HTTPStatus.OK or seen.json["generation"] < int(deed.target):
+            yield f"{deed}: lost, the key's state is {seen.status} {seen.json}"
+
+
+def _value(seen: Answer) -> object:
+    return ((seen.json or {}).get("data") or {}).get("data")
+
+
+def _make(client: Client, kind: Kind, name: str) -> str:
+    """What is to be undone; nothing when the agent did not make it."""
+    if kind == "revoke":
+        made = client.call("POST", "/v1/auth/token/create", {"policies": ["default"]})
+        return made.json["auth"]["client_token"] if made.status == HTTPStatus.OK else ""
+    made = client.call("POST", _path("data", name), {"data": {"w": "doomed"}})
+    return name if made.status == HTTPStatus.OK else ""
+
+
+def _ask(client: Client, deed: Deed) -> Answer:
+    if deed.kind == "revoke":
+        return client.call("POST", "/v1/auth/token/revoke", {"token": deed.target})
+    return client.call("POST", _path("destroy", deed.target), {"versions": [1]})
+
+
+def _look(agent: Agent, deed: Deed) -> Answer:
+    if deed.kind == "revoke":
+        with agent.client(deed.target) as client:
+            seen = client.call("GET", LOOK_UP)
+        if seen.status != HTTPStatus.TOO_MANY_REQUESTS:
+            return seen  # else we have tried too many that were revoked: then by whoever may look
+        return agent.call("POST", "/v1/auth/token/lookup", {"token": deed.target})
+    if deed.kind == "destroy":
+        return agent.call("GET", _path("data", deed.target))
+    return agent.call("GET", "/api/v1/system/key-status")
+
+
+def _path(what: str, name: str) -> str:
+    return name.replace("secret/", f"/v1/secret/{what}/", 1)
