@@ -2,62 +2,87 @@
 
 By Little's law n requests in hand, each of which costs c seconds of the event loop, keep the last
 of them waiting for about n * c. So the limit is the longest wait that is allowed divided by the
-measured c. Waiting for a disk or for a client costs the loop nothing and lowers no limit: a slow
-disk is no reason to refuse, and a slow client is not counted while the server waits for it.
+measured c. Waiting for a disk or for a client costs the loop nothing and lowers no limit. A slow
+client is not counted while the server waits for it. Who waits for a disk keeps his place, so some
+places are never for requests that may change something: reads are served beside a disk that stalls.
 """
 
 from protocols.http.limits import Limits
 
 _SMOOTHING = 4  # measurements that the estimate of c reaches back over, about
 _CROWD = 4  # measured from this part of `in_hand` on
+_ONLY_READ = 4  # of the places one in so many is for reads alone
 _FEW = 32  # requests that a measurement needs to say anything
 
 
 class Admission:
     """One server's count of requests in hand, and whether the next one may join them. Pure."""
 
-    __slots__ = ("_cost", "_ended", "_limits", "inside", "limit", "refused", "sockets")
+    __slots__ = ("_cost", "_ended", "_limits", "changing", "inside", "limit", "refused", "sockets")
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._cost = 0.0  # seconds of the loop a request; 0: not measured yet
         self._ended = 0  # since the last `measure`
         self.inside = 0
+        self.changing = 0  # of those inside, how many may change something
         self.limit = limits.in_hand
         self.refused = 0
         self.sockets = 0  # websockets that are open
 
     @property
     def room(self) -> int:
-        """How many may come in now; none or less where urgent ones are in hand beyond the limit."""
-        return self.limit - self.inside
+        """How many may come in to read; none or less with urgent ones in hand beyond the limit.
 
-    def enter(self) -> bool:
-        """Count the next request in, unless as many as the limit are in hand."""
-        if self.inside >= self.limit:
+        Requests that may change something take no more than their places, however many of them
+        were let in before their bodies came.
+        """
+        room = self.limit - self.inside
+        over = self.changing - self._places
+        return room + over if over > 0 else room
+
+    @property
+    def _places(self) -> int:
+        """For requests that may change something."""
+        return self.limit - self.limit // _ONLY_READ
+
+    def enter(self, *, changes: bool = False) -> bool:
+        """Count the next request in, unless as many as the limit are in hand.
+
+        `changes`: whether it may change something, here and wherever else it is counted.
+        """
+        if self.inside >= self.limit and self.room <= 0:
             return False
-        self.inside += 1
+        if changes and self.changing >= self._places:
+            return False
+        self.step_in(changes=changes)
         return True
 
     def enter_urgently(self) -> bool:
         """The same for what operators need; a lane of `urgent_in_hand` is kept free for it."""
-        if self.inside >= self.limit + self._limits.urgent_in_hand:
+        if self.room + self._limits.urgent_in_hand <= 0:
             return False
         self.inside += 1
         return True
 
-    def step_out(self) -> None:
+    def step_out(self, *, changes: bool = False) -> None:
         """A request in hand waits for its client from here on."""
         self.inside -= 1
+        if changes:
+            self.changing -= 1
 
-    def step_in(self) -> None:
+    def step_in(self, *, changes: bool = False) -> None:
         """It goes on: let in already, so not asked again."""
         self.inside += 1
+        if changes:
+            self.changing += 1
 
-    def leave(self) -> None:
+    def leave(self, *, changes: bool = False) -> None:
         """A request in hand is done but for what its client has to read."""
         self.inside -= 1
         self._ended += 1
+        if changes:
+            self.changing -= 1
 
     def refuse(self, count: int = 1) -> None:
         """Count requests that were turned away."""

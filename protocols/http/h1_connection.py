@@ -74,8 +74,8 @@ class H1Connection:
             return False
         shared = self.shared
         self._method, self._target = head.method, head.target
-        answer = shared.overloaded(head.target)
         exchange = Exchange(self, head)
+        answer = shared.overloaded(head.target, changes=exchange.changes)
         if answer is not None:
             await exchange.turn_away(*answer)
             more = await exchange.complete()

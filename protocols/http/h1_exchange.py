@@ -33,11 +33,13 @@ class Exchange:
     __slots__ = (
         "_admission", "_body", "_connection", "_delivered", "_expects", "_failed", "_held",
         "_inside", "_left", "_pace", "_refusal", "_response", "_transport", "_waiting",
+        "changes",
     )  # fmt: skip
 
     def __init__(self, connection: Carrier, head: RequestHead) -> None:
         self._connection = connection
         self._admission = connection.shared.admission
+        self.changes = connection.shared.changes(head.method, head.target)
         self._inside = True  # counted among the requests in hand
         self._held = 0  # bytes of the body that the app was given
         self._transport = connection.transport
@@ -109,7 +111,7 @@ class Exchange:
         """No longer in hand: what is left to do is the client's. May be repeated."""
         if self._inside:
             self._inside = False
-            self._admission.leave()
+            self._admission.leave(changes=self.changes)
 
     def release(self) -> None:
         """The handler has ended and holds no body any more."""
@@ -181,11 +183,11 @@ class Exchange:
     async def _wait_for_client(self) -> bytes:
         if not self._inside:
             return await self._transport.receive()
-        self._admission.step_out()
+        self._admission.step_out(changes=self.changes)
         try:
             return await self._transport.receive()
         finally:
-            self._admission.step_in()
+            self._admission.step_in(changes=self.changes)
 
     async def _disconnected(self) -> Message:
         """Wait until the client leaves or has its answer; hold some of what it pipelines."""

@@ -168,11 +168,14 @@ class H2Connection:
         if len(self._streams) >= self.shared.limits.streams:
             self.machine.refuse(number)
             return
-        answer = self.shared.overloaded(_target(request))
+        changes = isinstance(request, Request) and self.shared.changes(
+            request.method, request.target
+        )
+        answer = self.shared.overloaded(_target(request), changes=changes)
         if answer is not None:
             self.machine.turn_away(number, *answer)
             return
-        stream = H2Stream(self, number, ended=ended)
+        stream = H2Stream(self, number, ended=ended, changes=changes)
         self._streams[number] = stream
         handlers.start((stream, request))
 

@@ -42,13 +42,13 @@ class H2Stream:
     """
 
     __slots__ = (
-        "_arrival", "_body", "_carrier", "_deaf", "_delivered", "_done", "_ended", "_expects",
-        "_head", "_headers", "_held", "_inside", "_left_at", "_limits", "_machine", "_pace",
-        "_received", "_refusal", "_silent", "_started", "_status", "_to_come", "failed", "left",
-        "number", "scope",
+        "_arrival", "_body", "_carrier", "_changes", "_deaf", "_delivered", "_done", "_ended",
+        "_expects", "_head", "_headers", "_held", "_inside", "_left_at", "_limits", "_machine",
+        "_pace", "_received", "_refusal", "_silent", "_started", "_status", "_to_come", "failed",
+        "left", "number", "scope",
     )  # fmt: skip
 
-    def __init__(self, carrier: Carrier, number: int, *, ended: bool) -> None:
+    def __init__(self, carrier: Carrier, number: int, *, ended: bool, changes: bool) -> None:
         self.number = number
         self.scope: trio.CancelScope | None = None  # once the handler runs
         self.left = False  # the client will not send more, or does not want the answer
@@ -74,6 +74,7 @@ class H2Stream:
         self._to_come = -1  # declared bytes still to be sent; -1: not declared
         self._started = False
         self._done = False
+        self._changes = changes
         self._inside = True  # counted among the requests in hand
         self._held = 0  # bytes of the body that have come
 
@@ -114,7 +115,7 @@ class H2Stream:
         """No longer in hand: what is left to do is the client's. May be repeated."""
         if self._inside:
             self._inside = False
-            self._carrier.shared.admission.leave()
+            self._carrier.shared.admission.leave(changes=self._changes)
 
     def tick(self, now: float) -> None:
         """A handler whose client left has had its time."""
@@ -237,11 +238,11 @@ class H2Stream:
             await arrival.park()
             return
         admission = self._carrier.shared.admission
-        admission.step_out()
+        admission.step_out(changes=self._changes)
         try:
             await arrival.park()
         finally:
-            admission.step_in()
+            admission.step_in(changes=self._changes)
 
     def _take(self, size: int) -> bool:
         if not self._carrier.shared.bodies.take(self._held, size):

@@ -12,6 +12,9 @@ from protocols.http.lull import Lull
 from protocols.http.pulse import Pulse
 from protocols.http.scope import App, Headers, Refuse, TurnAway
 
+_READS = frozenset({"GET", "HEAD", "LIST", "OPTIONS"})
+"""Methods that change nothing (RFC 9110 section 9.2.1; LIST is Vault's)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Shared:
@@ -34,12 +37,16 @@ class Shared:
             return self.turn_away(target) or turn_all_away(target)
         return self.refuse(error.status, error.code, error.message)
 
-    def overloaded(self, target: bytes) -> tuple[Headers, bytes] | None:
+    def changes(self, method: str, target: bytes) -> bool:
+        """Whether this has one of the places for what may change something; the urgent has not."""
+        return method not in _READS and self.turn_away(target) is not None
+
+    def overloaded(self, target: bytes, *, changes: bool) -> tuple[Headers, bytes] | None:
         """None when a request was let in, else what to answer with 503.
 
         Whoever was let in is counted in `admission` until `leave`.
         """
-        if self.admission.enter():
+        if self.admission.enter(changes=changes):
             return None
         answer = self.turn_away(target)
         if answer is None:

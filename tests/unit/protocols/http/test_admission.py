@@ -43,6 +43,25 @@ def test_who_waits_for_his_client_is_in_nobodys_way() -> None:
     assert (admission.inside, admission.room) == (11, -1)
 
 
+def test_who_waits_for_a_disk_keeps_no_reader_out() -> None:
+    """A quarter of the places is for reads alone, wherever else the others wait meanwhile."""
+    admission = Admission(LIMITS)
+    assert sum(admission.enter(changes=True) for _ in range(20)) == 8
+    assert admission.room == 2
+    for _ in range(8):
+        admission.step_out(changes=True)  # for their bodies
+    assert sum(admission.enter(changes=True) for _ in range(20)) == 8
+    for _ in range(8):
+        admission.step_in(changes=True)
+    assert (admission.inside, admission.room) == (16, 2)
+    assert not admission.enter(changes=True)
+    assert [admission.enter() for _ in range(3)] == [True, True, False]
+    assert [admission.enter_urgently() for _ in range(3)] == [True, True, False]
+    for _ in range(16):
+        admission.leave(changes=True)
+    assert (admission.inside, admission.changing, admission.room) == (4, 0, 6)
+
+
 def test_cheap_requests_raise_the_limit_to_what_the_wait_allows() -> None:
     """A millisecond each: a hundred of them take the tenth of a second that is allowed."""
     admission = Admission(LIMITS)

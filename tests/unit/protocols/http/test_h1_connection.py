@@ -285,6 +285,21 @@ async def test_too_many_requests_are_turned_away(wired: Wired, clock: Clock) -> 
     assert admission.inside == 0
 
 
+async def test_a_read_is_served_beside_writes_that_wait(wired: Wired, clock: Clock) -> None:
+    """Writes have three quarters of the places; a read takes none of theirs, nor they its own."""
+    wire = await wired(early, in_hand=4)
+    admission = wire.connection.shared.admission
+    for _ in range(3):
+        assert admission.enter(changes=True)  # others', which wait for a disk
+    write = post(b"Content-Length: 0")
+    assert [(await wire.ask(ask)).status for ask in (GET, write, GET)] == [401, 503, 401]
+    urgent = post(b"Content-Length: 0", path=b"/urgent")  # has a place of its own
+    assert (await wire.ask(urgent)).status == 401
+    admission.leave(changes=True)
+    assert (await wire.ask(write)).status == 401
+    assert (admission.inside, admission.changing) == (2, 2)
+
+
 async def test_who_was_turned_away_is_not_read_for_a_moment(wired: Wired, clock: Clock) -> None:
     """Whoever asks again at once costs one read a lull, not one as often as he likes."""
     wire = await wired(early, in_hand=1)

@@ -284,6 +284,28 @@ async def test_too_many_requests_are_turned_away(dial: Dial, clock: Clock) -> No
     assert admission.inside == 0
 
 
+async def test_reads_are_served_beside_writes_that_wait(dial: Dial, clock: Clock) -> None:
+    """A disk that stalls holds up what waits for it, and no more than three quarters of all."""
+    go = trio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await (hello if scope["method"] == "GET" else waiting(go))(scope, receive, send)
+
+    client = await dial(app, in_hand=8)
+    writes = [client.request(method=b"POST") for _ in range(10)]
+    await client.flush()
+    await trio.testing.wait_all_tasks_blocked()
+    for _ in range(5):
+        assert (await client.answer(client.request())).status == 200
+    assert (await client.answer(client.request(method=b"PUT"))).status == 503
+    go.set()
+    statuses = [(await client.answer(stream)).status for stream in writes]
+    assert statuses == [200] * 6 + [503] * 4
+    await trio.testing.wait_all_tasks_blocked()
+    admission = client.wire.connection.shared.admission
+    assert (admission.inside, admission.changing) == (0, 0)
+
+
 async def test_who_was_turned_away_is_read_a_moment_later(dial: Dial, clock: Clock) -> None:
     """Many requests then share a read and a send; what is in hand is answered meanwhile."""
     go = trio.Event()
