@@ -102,6 +102,7 @@ class LiveAgent:
             "_newest",
             "_noted",
             "_outdone",
+            "_over",
         ),
         *("_owing", "_pipe", "_ready", "_session", "_wake", "_watched", "_writing"),
         *("acknowledged", "bundle", "health", "name", "since", "sync"),
@@ -126,6 +127,7 @@ class LiveAgent:
         self._epoch = 0
         self._asked: set[bytes] = set()
         self._outdone = 0
+        self._over = False
         self._wake = trio.Event()
         self._watched = False
         self._writing = False
@@ -138,9 +140,12 @@ class LiveAgent:
         Raises `RemoteFaultError` when the agent broke the protocol, `PipeError` when it is gone,
         `ControlError` when the store does not work: what was acknowledged is durable either way.
         """
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._guarded, self._write, nursery)
-            await self._guarded(self._read, nursery)
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._guarded, self._write, nursery)
+                await self._guarded(self._read, nursery)
+        finally:
+            self._over = True
         if isinstance(self._failure, OutboxRolledBackError):
             await self._around.ends.begin_anew(self.name)
         if self._failure is not None:
@@ -160,7 +165,8 @@ class LiveAgent:
     @property
     def due(self) -> float:
         """See `Sleeper`: when it has to be roused, while it is at rest with a session."""
-        return self._due() if self._session.state in SENDABLE else float("inf")
+        rests = self._session.state in SENDABLE and not self._over
+        return self._due() if rests else float("inf")
 
     def rouse(self) -> None:
         """See `Sleeper`."""

@@ -20,7 +20,10 @@ class Sleeper(Protocol):
 
     @property
     def due(self) -> float:
-        """On the monotonic clock; infinite: no more. It never becomes earlier."""
+        """On the monotonic clock; infinite: no more, and for good.
+
+        Should it become earlier, that is noticed when the earlier word would have been due.
+        """
         ...
 
     def rouse(self) -> None:

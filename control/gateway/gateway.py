@@ -81,8 +81,8 @@ class Gateway:
         self._world = world
         self._dead = dead
         self._audience = audience or Nobody()
-        self._deadlines = Deadlines(world, dead)
-        self._around = Around(ends, watch, world, self._opened, self._audience, self._deadlines)
+        self.deadlines = Deadlines(world, dead)
+        self._around = Around(ends, watch, world, self._opened, self._audience, self.deadlines)
         self._alarms = Alarms(Alerts(store, bus, world), world)
         self._closing = False
         self.roster = Roster()
@@ -123,7 +123,7 @@ class Gateway:
             nursery.start_soon(self._follow_lives)
             nursery.start_soon(self._follow_changes)
             nursery.start_soon(self._look_around)
-            nursery.start_soon(self._deadlines.run)
+            nursery.start_soon(self.deadlines.run)
 
     def leave(self) -> None:
         """Tell every agent that we end, and over how long to spread their return."""

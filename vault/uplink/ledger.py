@@ -33,8 +33,8 @@ FILES: Final = 16
 """Closed files that are kept: with `FILE_BYTES` some weeks of a busy agent."""
 HASTY: Final = 3600 * SECOND
 """`FILE_BYTES` in less are told: a busy agent says them in a day, one whose page is open on a
-dashboard all the time in hours. Faster is a control plane that makes it talk, and the oldest files
-are what it may want to be gone."""
+dashboard all the time in hours. Faster is a backlog of weeks, once, or a control plane that makes
+it talk, and the oldest files are what it may want to be gone."""
 
 log: Final = logging.getLogger("freehold.uplink")
 
@@ -150,10 +150,11 @@ class EgressLedger:
     def _tell(self, now: int) -> None:
         """The owner, when a file was full so soon that the ledger as a whole does not last."""
         took = now - self._began
-        if self._began and took < HASTY * self._file_bytes // FILE_BYTES:
+        if self._began and 0 <= took < HASTY * self._file_bytes // FILE_BYTES:
             log.warning(
-                "the control plane makes this agent talk: %d KiB of the egress ledger were written "
-                "within %d s, and it keeps %d KiB; copy %s* if you need to know more of the past",
+                "the control plane makes this agent talk, unless it was away for long and gets what "
+                "waited for it: %d KiB of the egress ledger were written within %d s, and it keeps "
+                "%d KiB; copy %s* if you need to know more of the past",
                 self._length >> 10,
                 took // SECOND,
                 self._file_bytes * self._files >> 10,

@@ -127,3 +127,25 @@ async def test_a_silent_agent_is_dead_after_a_while(hub: Hub) -> None:
             while len(hub.gateway.roster):
                 await trio.testing.wait_all_tasks_blocked()
     assert hub.gateway.faults == 1
+
+
+async def test_nothing_is_kept_of_connections_that_ended_without_a_word(hub: Hub) -> None:
+    """However they ended: nobody looks after them any more once they would have been due."""
+    one = await hub.enrolled("one")
+    for _ in range(3):
+        async with hub.connected(one) as talk:
+            await hub.live("one")
+            await trio.testing.wait_all_tasks_blocked()
+            assert len(hub.gateway.deadlines)
+            await talk.pipe.aclose()
+    async with hub.connected(one):
+        live = await hub.live("one")
+        await trio.testing.wait_all_tasks_blocked()
+        hub.gateway.roster.cut(live.name)
+        with trio.fail_after(10):
+            while len(hub.gateway.roster):
+                await trio.testing.wait_all_tasks_blocked()
+    for _ in range(2):
+        hub.world.advance(DEAD_SECONDS)
+        await trio.testing.wait_all_tasks_blocked()
+    assert len(hub.gateway.deadlines) == 0
