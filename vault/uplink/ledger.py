@@ -152,7 +152,7 @@ class EgressLedger:
         took = now - self._began
         if self._began and 0 <= took < HASTY * self._file_bytes // FILE_BYTES:
             log.warning(
-                "the control plane makes this agent talk, unless it was away for long and gets what "
+                "the control plane makes this agent talk, unless it was away long and gets what "
                 "waited for it: %d KiB of the egress ledger were written within %d s, and it keeps "
                 "%d KiB; copy %s* if you need to know more of the past",
                 self._length >> 10,
