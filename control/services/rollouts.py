@@ -13,9 +13,9 @@ from control.model.policies import Outcome, Plan, Policy, Rollout, RolloutState
 from control.model.records import Alert, Severity
 from control.services.alerts import Alerts
 from control.services.policies import Policies, require_policy, require_version
-from control.services.rollout import Next, Progress, judge, reached, steps, tally
+from control.services.rollout import Next, Progress, judge, reach, reached, steps, tally
 from control.services.room import HOLDS, full_among, need_room
-from control.services.wanting import targeted
+from control.services.wanting import HAVING, targeted
 from control.store import agents, policies, records
 from control.store.rows import Tx
 from control.store.store import Store
@@ -60,7 +60,8 @@ class Rollouts:
     async def start(self, org: str, name: str, version: int, plan: Plan, by: str) -> Rollout:
         """Begin with the first step. One policy has one open roll-out at a time.
 
-        Raises `ValidationError` (`bundle_too_large`) for what some agent's bundle would not hold.
+        Raises `ValidationError` (`bundle_too_large`) for what some agent's bundle would not hold,
+        and `ConflictError` (`still_there`) for what was taken back and has not left them yet.
         """
         now, rollout_id = self._world.now(), self._world.new_id()
 
@@ -68,6 +69,7 @@ class Rollouts:
             policy = require_policy(tx, org, name)
             require_version(tx, org, name, version)
             _need_none_open(tx, policy)
+            _need_gone(tx, policy, version, plan)
             need_room(tx, org, policy, version)
             made = Rollout(
                 id=rollout_id,
@@ -86,9 +88,10 @@ class Rollouts:
             policies.put_rollout(tx, made)
             return made
 
-        made = await self._store.write(change)
-        self._policies.due(org)
-        return made
+        try:
+            return await self._store.write(change)
+        finally:
+            self._policies.due(org)  # also when refused: so that what is still there goes
 
     async def of_policy(self, org: str, name: str, limit: int) -> list[Rollout]:
         """The newest first. Raises `NotFoundError`."""
@@ -269,6 +272,27 @@ def _reason(full: int) -> str:
 def _need_none_open(tx: Tx, policy: Policy) -> None:
     if any(r.policy == policy.name for r in policies.open_rollouts(tx, policy.org)):
         raise ConflictError("rollout_open", "this policy has a roll-out on its way")
+
+
+def _need_gone(tx: Tx, policy: Policy, version: int, plan: Plan) -> None:
+    """Whose bundle has the version keeps it: it must not be in more than the first step reaches.
+
+    Where it was taken back and is tried again before bundles say so, they would all keep it.
+    """
+    if policy.stable == version or steps(plan) == 1:
+        return
+    every = policies.outcomes(tx, policy.org)
+    having = {vault for vault, _, held in every if held.get(policy.name) == version}
+    if not having:
+        return
+    members = agents.members(tx, policy.org)
+    still = sum(1 for one in members if one.life in HAVING and one.vault in having)
+    if still > reach(plan, 0, len(targeted(policy, members))):
+        raise ConflictError(
+            "still_there",
+            f"{still} agents still have this version in their bundles, more than the first step "
+            "reaches: try again when they have been given the stable one, or begin with as many",
+        )
 
 
 def _glance(org: str, now: float, tx: Tx) -> Seen:

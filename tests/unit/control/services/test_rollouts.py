@@ -1,5 +1,6 @@
 """A version reaches the agents step by step, halts on refusals, and can be taken back."""
 
+from functools import partial
 from typing import Final
 
 import pytest
@@ -7,7 +8,7 @@ from msgspec.structs import replace
 
 from actors.testing import FakeWorld
 from control.api.plane import Plane
-from control.errors import ConflictError, NotFoundError
+from control.errors import ConflictError, NotFoundError, UnavailableError
 from control.model.documents import Document, Rule
 from control.model.policies import Plan, Rollout, RolloutState, Target
 from control.services import policies
@@ -117,6 +118,63 @@ async def test_what_is_done_is_not_taken_back_under_an_open_one(
     await plane.rollouts.roll_back("acme", second.id, "")
     await plane.rollouts.roll_back("acme", first.id, "bad")
     assert (await plane.policies.get("acme", "p")).stable == 0
+
+
+@pytest.mark.parametrize("broken", [False, True], ids=["at once", "after a failure"])
+async def test_what_is_tried_again_before_it_is_gone_is_refused(
+    plane: Plane, world: FakeWorld, monkeypatch: pytest.MonkeyPatch, *, broken: bool
+) -> None:
+    """Else all who were not given the stable version yet would keep it, and make it stable."""
+    await ready(plane, world)
+    for version in (1, 2):
+        rollout = await plane.rollouts.start("acme", "p", version, Plan(), "ann")
+        await answer(plane, world)
+        await plane.rollouts.tick()
+    await plane.rollouts.roll_back("acme", rollout.id, "bad")
+    if broken:
+        with monkeypatch.context() as patch, pytest.raises(UnavailableError):
+            patch.setattr(plane.policies, "_assign", unavailable)
+            await plane.policies.catch_up()
+    again = partial(plane.rollouts.start, "acme", "p", 2, by="ann")
+    with pytest.raises(ConflictError, match="still_there"):
+        await again(plan=Plan(canary=1))
+    assert set((await having(plane)).values()) == {1}
+    await answer(plane, world)
+    second = await again(plan=Plan(canary=1))
+    assert sorted((await having(plane)).values()) == [1, 1, 1, 2]
+    await plane.rollouts.tick()
+    running, _ = await plane.rollouts.get("acme", second.id)
+    assert running.state is RolloutState.RUNNING
+    assert (await plane.policies.get("acme", "p")).stable == 1
+
+
+async def test_a_refused_beginning_sees_to_it_that_the_version_goes(
+    plane: Plane, world: FakeWorld
+) -> None:
+    """Who was to take it away may have died; and those who are not targeted any more count."""
+    await ready(plane, world)
+    rollout = await plane.rollouts.start("acme", "p", 1, Plan(), "ann")
+    await answer(plane, world)
+    await plane.rollouts.roll_back("acme", rollout.id, "bad")
+    await plane.policies.point("acme", "p", (Target(vault="v1"),))
+    plane.policies._due.clear()
+    with pytest.raises(ConflictError, match="still_there"):
+        await plane.rollouts.start("acme", "p", 1, Plan(canary=1), "ann")
+    assert await having(plane) == {}
+
+
+async def test_as_many_as_still_have_it_may_begin_again(plane: Plane, world: FakeWorld) -> None:
+    """The canary of before is the canary again; and everybody is everybody."""
+    await ready(plane, world)
+    for plan in (Plan(canary=1), Plan(canary=1), Plan(), Plan(canary=4), Plan()):
+        rollout = await plane.rollouts.start("acme", "p", 1, plan, "ann")
+        await plane.policies.catch_up()
+        await plane.rollouts.roll_back("acme", rollout.id, "bad")
+
+
+def unavailable(*_: object) -> None:
+    """As when the database is away."""
+    raise UnavailableError("store_timeout", "it is away")
 
 
 async def test_who_says_it_twice_skips_no_step(plane: Plane, world: FakeWorld) -> None:
