@@ -125,23 +125,27 @@ async def test_what_is_tried_again_before_it_is_gone_is_refused(
     plane: Plane, world: FakeWorld, monkeypatch: pytest.MonkeyPatch, *, broken: bool
 ) -> None:
     """Else all who were not given the stable version yet would keep it, and make it stable."""
+    monkeypatch.setattr(plane.policies, "due", [].append)  # bundles are made when the test says so
     await ready(plane, world)
     for version in (1, 2):
         rollout = await plane.rollouts.start("acme", "p", version, Plan(), "ann")
-        await answer(plane, world)
+        await plane.policies.refresh("acme")
+        assert await answer(plane, world) == len(VAULTS)
         await plane.rollouts.tick()
     await plane.rollouts.roll_back("acme", rollout.id, "bad")
     if broken:
         with monkeypatch.context() as patch:
             patch.setattr(plane.policies, "_assign", unavailable)
             with pytest.raises(UnavailableError):
-                await plane.policies.catch_up()
-    again = partial(plane.rollouts.start, "acme", "p", 2, by="ann")
+                await plane.policies.refresh("acme")
+    again = partial(plane.rollouts.start, "acme", "p", 2, Plan(canary=1), "ann")
     with pytest.raises(ConflictError, match="still_there"):
-        await again(plan=Plan(canary=1))
+        await again()
+    await plane.policies.refresh("acme")
     assert set((await having(plane)).values()) == {1}
     await answer(plane, world)
-    second = await again(plan=Plan(canary=1))
+    second = await again()
+    await plane.policies.refresh("acme")
     assert sorted((await having(plane)).values()) == [1, 1, 1, 2]
     await plane.rollouts.tick()
     running, _ = await plane.rollouts.get("acme", second.id)
@@ -150,26 +154,31 @@ async def test_what_is_tried_again_before_it_is_gone_is_refused(
 
 
 async def test_a_refused_beginning_sees_to_it_that_the_version_goes(
-    plane: Plane, world: FakeWorld
+    plane: Plane, world: FakeWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Who was to take it away may have died; and those who are not targeted any more count."""
+    due: list[str] = []
+    monkeypatch.setattr(plane.policies, "due", due.append)
     await ready(plane, world)
     rollout = await plane.rollouts.start("acme", "p", 1, Plan(), "ann")
-    await answer(plane, world)
+    await plane.policies.refresh("acme")
     await plane.rollouts.roll_back("acme", rollout.id, "bad")
     await plane.policies.point("acme", "p", (Target(vault="v1"),))
-    plane.policies._due.clear()
+    due.clear()
     with pytest.raises(ConflictError, match="still_there"):
         await plane.rollouts.start("acme", "p", 1, Plan(canary=1), "ann")
-    assert await having(plane) == {}
+    assert due == ["acme"]
 
 
-async def test_as_many_as_still_have_it_may_begin_again(plane: Plane, world: FakeWorld) -> None:
+async def test_as_many_as_still_have_it_may_begin_again(
+    plane: Plane, world: FakeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The canary of before is the canary again; and everybody is everybody."""
+    monkeypatch.setattr(plane.policies, "due", [].append)
     await ready(plane, world)
     for plan in (Plan(canary=1), Plan(canary=1), Plan(), Plan(canary=4), Plan()):
         rollout = await plane.rollouts.start("acme", "p", 1, plan, "ann")
-        await plane.policies.catch_up()
+        await plane.policies.refresh("acme")
         await plane.rollouts.roll_back("acme", rollout.id, "bad")
 
 
