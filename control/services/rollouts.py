@@ -65,12 +65,21 @@ class Rollouts:
         """
         now, rollout_id = self._world.now(), self._world.new_id()
 
-        def change(tx: Tx) -> Rollout:
+        def look(tx: Tx) -> policies.Steering:
             policy = require_policy(tx, org, name)
             require_version(tx, org, name, version)
             _need_none_open(tx, policy)
-            _need_gone(tx, policy, version, plan)
             need_room(tx, org, policy, version)
+            return policies.steering(tx, org)
+
+        seen = await self._store.read(look)  # all agents: the writer is not held for it
+
+        def change(tx: Tx) -> Rollout:
+            policy = require_policy(tx, org, name)
+            if policies.steering(tx, org) != seen:  # somebody decided something meanwhile
+                _need_none_open(tx, policy)
+                need_room(tx, org, policy, version)
+            _need_gone(tx, policy, version, plan)
             made = Rollout(
                 id=rollout_id,
                 org=org,

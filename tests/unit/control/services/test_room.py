@@ -1,5 +1,8 @@
 """What agents should have and what their bundles hold."""
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 import trio
 
@@ -8,8 +11,10 @@ from control.api.plane import Plane
 from control.errors import ValidationError
 from control.model.documents import Document
 from control.model.policies import Plan, RolloutState, Target
+from control.services import rollouts
 from control.services.policies import FULL, FULL_EVERY
 from control.services.room import full_among
+from control.store.rows import Tx
 from protocols.instant import SECOND
 from protocols.link.limits import MAX_BUNDLE
 from tests.unit.control.fleet import enrolled
@@ -118,6 +123,31 @@ async def test_two_who_begin_at_once_have_room_for_one(plane: Plane, world: Fake
         for name in "cd":
             nursery.start_soon(begin, name)
     assert refused == ["bundle_too_large"]
+
+
+async def test_the_writer_is_not_held_to_look_for_room(
+    plane: Plane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All agents are looked at in a read; in the write again only if people decided otherwise."""
+    looked: list[str] = []
+    meanwhile: list[str] = []
+    read, me = plane.store.read, trio.lowlevel.current_task()
+    monkeypatch.setattr(rollouts, "need_room", lambda *given: looked.append(given[2].name))
+
+    async def then(work: Callable[[Tx], Any]) -> Any:
+        found = await read(work)
+        if meanwhile and trio.lowlevel.current_task() is me:
+            await plane.rollouts.start("acme", meanwhile.pop(), 1, Plan(), "ann")
+        return found
+
+    for name in "abc":
+        await plane.policies.write("acme", name, SMALL, "", "ann")
+    monkeypatch.setattr(plane.store, "read", then)
+    await plane.rollouts.start("acme", "a", 1, Plan(), "ann")
+    assert looked == ["a"]
+    meanwhile.append("b")
+    await plane.rollouts.start("acme", "c", 1, Plan(), "ann")
+    assert looked == ["a", "c", "b", "c"]
 
 
 async def test_a_halted_roll_out_fills_nobody(plane: Plane, world: FakeWorld) -> None:
