@@ -166,7 +166,7 @@ class Pipeline:
         try:
             trail.identity = await self._authenticate(op)  # 1
             self._limits.take(trail.identity.id)
-            await follow(self._held)
+            await self._follow(trail.handler)
             facts = await self._facts(trail)
             trail.decision = self._authorize(trail, facts)  # 2
             call = Call(op, trail.identity, facts, trail.decisive)
@@ -179,6 +179,13 @@ class Pipeline:
             await self._audit.record(trail.succeeded(result))  # 5
         self._count(op.name, "ok")
         return result  # 6
+
+    async def _follow(self, handler: Handler) -> None:
+        try:
+            await follow(self._held)
+        except VaultError:
+            if not handler.closes:
+                raise
 
     async def _authenticate(self, op: Operation) -> Identity:
         """The caller; background work is one too, and is recorded under its own name."""

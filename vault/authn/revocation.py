@@ -13,7 +13,9 @@ from actors.world import World
 from vault.authn.standing import KEY_PARENT, expired
 from vault.authn.streams import Sessions
 from vault.authn.usage import Usage
+from vault.errors import UnavailableError
 from vault.model.records import TokenRow
+from vault.store.interface import UNKNOWN
 from vault.store.store import Store
 from vault.store.table import MAX_LIMIT, Query
 from vault.store.tables import TOKENS, USAGE
@@ -36,11 +38,18 @@ class Revoker:
         """Commit `first`, which changes what it must and returns whose families end; end them.
 
         A member is a token id, or `key:ID` for what an API key made; that key's streams end too.
-        Returns how many tokens were removed; raises what `first` and the store raise.
+        Returns how many tokens were removed; raises what `first` and the store raise. What fails
+        after the first of several commits has done something: its outcome is `unknown`.
         """
         members, removed = first, 0
         while True:
-            keys, cut, left = await self._store.commit(partial(_cascade, members))
+            try:
+                keys, cut, left = await self._store.commit(partial(_cascade, members))
+            except UnavailableError as error:
+                if members is first:
+                    raise
+                told = error.details | {"outcome": UNKNOWN}
+                raise UnavailableError(error.code, error.message, **told) from error
             self._sessions.revoke([*keys, *cut])
             self._usage.forget(cut)
             removed += len(cut)

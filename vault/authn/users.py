@@ -146,8 +146,14 @@ class Users:
 
         if status != Status.DISABLED:
             return await self._store.commit(change)
-        await self._revoker.revoke(lambda tx: (change(tx), _credentials(tx, user_id))[1])
-        return await self.get(user_id)
+        disabled: list[UserRow] = []
+
+        def end(tx: Tx) -> list[str]:
+            disabled[:] = [change(tx)]  # a batch may be run again
+            return _credentials(tx, user_id)
+
+        await self._revoker.revoke(end)
+        return disabled[0]
 
     async def delete(self, caller: Identity, user_id: str) -> None:
         """Delete a user with his keys and tokens. What he wrote and the audit log keep his name.

@@ -196,5 +196,5 @@ def _edited(head: SecretRow, payload: WriteMetadata) -> SecretRow:
     if payload.tags is not None:
         changes["tags"] = checked_tags(payload.tags)
     if payload.metadata is not None:
-        changes["metadata"] = checked_metadata(_merged(head.metadata, payload))
+        changes["metadata"] = checked_metadata(_merged(head.metadata, payload), payload.metadata)
     return replace(head, **changes)

@@ -1,5 +1,6 @@
 """The KV settings in force for one secret: its own, then its mount's, then the default."""
 
+from collections.abc import Mapping
 from typing import Final
 
 from msgspec import Struct
@@ -45,8 +46,14 @@ def _delete_after(secret: SecretRow | None, mount: MountRow | None) -> int:
     return min((ns for ns in (own, its) if ns > 0), default=0)
 
 
-def checked_metadata(metadata: dict[str, str]) -> dict[str, str]:
-    """Return it, or raise `ValidationError` when it is over a bound."""
+def checked_metadata(
+    metadata: dict[str, str], given: Mapping[str, str | None] | None = None
+) -> dict[str, str]:
+    """Return it, or raise `ValidationError` when it is over a bound.
+
+    `given`: what of it is new, if not all: only that has to be printable, as not all that is stored
+    is.
+    """
     if len(metadata) > MAX_METADATA:
         raise _invalid("metadata", f"at most {MAX_METADATA} keys are allowed")
     for key, value in metadata.items():
@@ -54,7 +61,8 @@ def checked_metadata(metadata: dict[str, str]) -> dict[str, str]:
             raise _invalid("metadata", f"a key must have 1 to {MAX_METADATA_KEY} bytes")
         if len(value.encode()) > MAX_METADATA_VALUE:
             raise _invalid("metadata", f"a value may have at most {MAX_METADATA_VALUE} bytes")
-        if not (key.isprintable() and value.isprintable()):  # as OpenBao has it
+    for key, text in (metadata if given is None else given).items():
+        if not (key.isprintable() and (text or "").isprintable()):  # as OpenBao has it
             raise _invalid("metadata", "a key or a value holds a character that cannot be shown")
     return metadata
 

@@ -25,7 +25,9 @@ class System:
     def handlers(self) -> Handlers:
         """The operations this file serves."""
         return {
-            "sys.seal": Handler(run=self.seal, capability=Capability.SUDO, mutates=True),
+            "sys.seal": Handler(
+                run=self.seal, capability=Capability.SUDO, mutates=True, closes=True
+            ),
             "sys.rotate": Handler(run=self.rotate, capability=Capability.SUDO, mutates=True),
             "sys.rewrap": Handler(run=self.rewrap, capability=Capability.SUDO, mutates=True),
             "sys.key_status": Handler(run=self.key_status, capability=Capability.READ),

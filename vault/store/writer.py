@@ -14,7 +14,14 @@ from actors import BatchActor, Failure, Worker, World
 from vault.store.cache import Cache
 from vault.store.endings import Endings
 from vault.store.guard import Guard
-from vault.store.interface import Backend, BackendError, ConstraintError, Session, Writes
+from vault.store.interface import (
+    NOTHING_STORED,
+    Backend,
+    BackendError,
+    ConstraintError,
+    Session,
+    Writes,
+)
 from vault.store.tx import Batch, Tx
 
 HOLD: Final = 0.002  # seconds; a transaction costs a thread's turns and a sync, whatever is in it
@@ -135,11 +142,13 @@ class Writer(BatchActor[Change]):
 
         try:
             self._backend.write(apply)
-        except BaseException:
+        except BaseException as error:
+            known = isinstance(error, BackendError) and error.details["outcome"] == NOTHING_STORED
             for batch in batches:  # stored or not: nobody may answer from memory what they are now
                 touched = batch.written()
                 self._cache.forget(touched)
-                self._counts.endings.note(touched)
+                if not known:
+                    self._counts.endings.note(touched)
             raise
         if self._mark is not None:
             self._mark.stored()

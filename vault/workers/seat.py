@@ -106,9 +106,11 @@ class Seat:
         self._answered, self._answers = trio.Event(), []
         self._control.post(order)
         self._asked = True
-        with trio.move_on_after(seconds):
-            await self._answered.wait()
-        self._asked, self._silent = False, 0
+        try:
+            with trio.move_on_after(seconds):
+                await self._answered.wait()
+        finally:
+            self._asked, self._silent = False, 0
         if not self._answers:
             self.kill()
             raise WorkerGone

@@ -39,3 +39,11 @@ async def test_nothing_is_decided_on_what_is_behind() -> None:
     with pytest.raises(UnavailableError, match="store_unavailable"):
         await parts.pipeline(op=handler(parts), held=held).run(op())
     assert parts.diary[2:] == ["refresh", "outcome failed"]
+
+
+async def test_what_only_takes_away_is_decided_all_the_same() -> None:
+    """Sealing by what was in force: a database that is gone must not keep a vault open."""
+    parts = Parts()
+    held = [Snapshot(parts, UnavailableError("store_unavailable", "gone"))]
+    assert await parts.pipeline(op=handler(parts, closes=True), held=held).run(op()) == "done"
+    assert parts.diary[2:] == ["refresh", "decide read", "handle", "outcome ok"]

@@ -63,12 +63,13 @@ async def test_a_crash_between_leaves_nothing_alive(
         nonlocal commits
         commits += 1
         if commits > 1:
-            raise UnavailableError("store_unavailable", "gone")
+            raise UnavailableError("store_unavailable", "gone", outcome="none")
         return await honest(change)
 
     monkeypatch.setattr(desk.store, "commit", commit)
-    with pytest.raises(UnavailableError):
+    with pytest.raises(UnavailableError) as caught:
         await desk.tokens.revoke(row)
+    assert caught.value.details["outcome"] == "unknown"  # of the whole: something was done
     monkeypatch.setattr(desk.store, "commit", honest)
     for child in [text, *children]:
         with pytest.raises(AuthenticationError):

@@ -5,7 +5,7 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from tests.unit.vault.handlers.conftest import SECOND, House
-from vault.barrier import VERSIONS
+from vault.barrier import SECRETS, VERSIONS
 from vault.errors import ConflictError, NotFoundError, ValidationError
 from vault.handlers.secrets import LOOKS
 from vault.model.labels import Labels
@@ -101,6 +101,21 @@ async def test_bounds_hold_for_the_merged_whole(house: House) -> None:
     payload = WriteMetadata(metadata={"one": "more"}, merge=True)
     with pytest.raises(ValidationError, match="metadata_invalid"):
         await house.do("secret.metadata.write", APP, payload)
+
+
+async def test_a_merge_leaves_what_it_does_not_name(house: House) -> None:
+    """What was stored before metadata had to be printable is kept, and is not written anew."""
+    await house.write(APP, metadata={"old": "fine"})
+    head = await house.barrier.get(SECRETS, APP)
+    assert head is not None
+    old = replace(head, metadata={"old": "a\nb"})
+    await house.barrier.commit(lambda tx: tx.put(SECRETS, old))
+    merge = WriteMetadata(metadata={"new": "c"}, merge=True)
+    merged = await house.do("secret.metadata.write", APP, merge)
+    assert merged.metadata == {"old": "a\nb", "new": "c"}
+    merge = WriteMetadata(metadata={"new": "c\nd"}, merge=True)
+    with pytest.raises(ValidationError, match="metadata_invalid"):
+        await house.do("secret.metadata.write", APP, merge)
 
 
 async def test_an_upsert_does_what_was_authorized(house: House) -> None:

@@ -82,7 +82,17 @@ async def test_what_a_transaction_touched_has_ended_when_it_is_over() -> None:
     with pytest.raises(BackendError):
         await actor.receive_batch([put(USERS, user("bob"))])
     assert counts.endings.of(USERS) == 2
+    backend.write = _full  # type: ignore[method-assign]  # surely not stored: nothing has ended
+    with pytest.raises(BackendError):
+        await actor.receive_batch([put(USERS, user("bob"))])
+    assert counts.endings.of(USERS) == 2
     assert cache.lookup(USERS, ("bob",)) is MISSING
+
+
+def _full(apply: Callable[[Session], Writes]) -> None:
+    with MemoryBackend().read() as session:
+        apply(session)
+    raise BackendError("store_full", "no room")
 
 
 def _lost(apply: Callable[[Session], Writes]) -> None:
