@@ -48,7 +48,7 @@ class Revoker:
             except UnavailableError as error:
                 if members is first:
                     raise
-                told = error.details | {"outcome": UNKNOWN}
+                told = {**error.details, "outcome": UNKNOWN}
                 raise UnavailableError(error.code, error.message, **told) from error
             self._sessions.revoke([*keys, *cut])
             self._usage.forget(cut)
