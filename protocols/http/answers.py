@@ -15,6 +15,10 @@ EACH: Final = 16 * KIB
 of three frames: 8 to 10 KiB a stream."""
 DECENT: Final = 64 * KIB
 """Bytes a second. Whoever reads like this falls no further behind."""
+LEAD: Final = 24.0
+"""Seconds that one can be ahead. The kernel takes nothing until a third of its buffer is free, and
+then all of that at once: up to 13 s of a steady 200 kB/s, in which no reader may fall behind those
+that came meanwhile. But who took much and then stops is soon as far back as everybody."""
 SHARE: Final = 8
 """One part in so many is made free at once, so that looking who is behind is rare."""
 
@@ -22,21 +26,27 @@ SHARE: Final = 8
 class Unread:
     """One answer, or what a connection sends, whose reader is waited for until `end`."""
 
-    __slots__ = ("_answers", "charged", "cut", "due")
+    __slots__ = ("_answers", "_pulse", "charged", "cut", "due")
 
-    def __init__(self, answers: "Answers", cut: Callable[[], None], now: float) -> None:
+    def __init__(self, answers: "Answers", cut: Callable[[], None], pulse: Pulse) -> None:
         self._answers = answers
+        self._pulse = pulse
         self.cut = cut
         self.charged = 0
-        self.due = now  # when a decent reader would have been where this one is
+        self.due = pulse.now  # when a decent reader would have been where this one is
+
+    def again(self, size: int) -> None:
+        """The same reader is waited for, anew or still: what it is ahead it stays."""
+        self._answers.enter(self)
+        self.hold(size)
 
     def hold(self, size: int) -> None:
         """So many bytes are in memory because of it. May call `cut`, at once and at most once."""
         self._answers.charge(self, size + EACH)
 
     def took(self, size: int) -> None:
-        """The reader took so many. They stay charged: memory is free when all are gone."""
-        self.due += size / DECENT
+        """The reader took so many, waited for or not. They stay charged until all are gone."""
+        self.due = min(self.due + size / DECENT, self._pulse.now + LEAD)
 
     def end(self) -> None:
         """It waits no more; may be repeated."""
@@ -57,10 +67,15 @@ class Answers:
 
     def begin(self, size: int, cut: Callable[[], None]) -> Unread:
         """An answer of `size` bytes waits for its reader; `cut` is to make it end soon."""
-        unread = Unread(self, cut, self._pulse.now)
-        self._waiting[unread] = None
-        unread.hold(size)
+        unread = Unread(self, cut, self._pulse)
+        unread.again(size)
         return unread
+
+    def enter(self, unread: Unread) -> None:
+        """It is one of those that wait; the time in which it did not is not held against it."""
+        if unread not in self._waiting:
+            unread.due = max(unread.due, self._pulse.now)
+            self._waiting[unread] = None
 
     def charge(self, unread: Unread, size: int) -> None:
         """It costs `size` from now on, whatever that was before."""
@@ -77,6 +92,7 @@ class Answers:
         if unread in self._waiting:
             del self._waiting[unread]
             self.held -= unread.charged
+            unread.charged = 0
 
     def _make_room(self, newest: Unread) -> None:
         """Cut off whoever is furthest behind; one that would take nearly all goes by itself."""

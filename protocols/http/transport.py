@@ -50,7 +50,8 @@ class Transport:
         self._pulse = pulse
         self._answers = answers
         self._unsent: list[memoryview] = []
-        self._unread: Unread | None = None  # while a task waits until the peer takes it
+        self._flushing = False  # a task waits until the peer takes it
+        self._unread: Unread | None = None  # of this reader, since it was first waited for
         self._held = 0  # bytes in memory because of that
         self._whole = 0  # bytes of an answer that is sealed piece by piece
         self.read_by = NEVER
@@ -97,24 +98,27 @@ class Transport:
         While one task is in here, what others send is queued behind it and sent by it.
         Raises PeerLeftError when the peer is gone or too slow.
         """
-        if self._unsent or self._unread is not None:
+        if self._unsent or self._flushing:
             self._unsent.append(memoryview(data))
             await self._flush(len(data))
             return
         sent = self._try_send(data)
+        if self._unread is not None:  # before the first wait it filled buffers, nobody read it
+            self._unread.took(sent)
         if sent < len(data):
             self._unsent.append(memoryview(data)[sent:])
             await self._flush(len(data))
 
     def behind(self, size: int) -> None:
         """So many bytes wait in memory for the send in hand to end."""
-        if self._unread is not None:
+        if self._unread is not None and self._flushing:
             self._unread.hold(self._held + size)
 
     def close(self) -> None:
         """Close at once; what the kernel already holds is still delivered."""
         trio.lowlevel.notify_closing(self._sock)
         self.gone = True
+        self._unread = None
         self._seat.leave()
         self._sock.close()
 
@@ -171,13 +175,17 @@ class Transport:
 
     async def _flush(self, size: int) -> None:
         """Send what is unsent, which is of a message of `size` bytes, as the peer takes it."""
-        size = max(size, self._whole) * _COPIES
-        if self._unread is not None:
-            self._held += size
-            self._unread.hold(self._held)
+        unread = self._unread
+        if unread is not None and self._flushing:
+            self._held += size * _COPIES
+            unread.hold(self._held)
             return
-        self._held = size
-        unread = self._unread = self._answers.begin(size, self.abort)
+        self._flushing = True
+        self._held = max(size, self._whole) * _COPIES
+        if unread is None:
+            unread = self._unread = self._answers.begin(self._held, self.abort)
+        else:
+            unread.again(self._held)
         allowed = sum(map(len, self._unsent)) / self._limits.write_rate
         self.write_by = self._pulse.after(allowed + self._limits.write_seconds)
         try:
@@ -188,8 +196,9 @@ class Transport:
                 unread.took(self._push())
         finally:
             self.write_by = NEVER
-            self._unread = None
-            unread.end()
+            self._flushing = False
+            if not self._whole or self.gone:
+                unread.end()
             if self.gone:
                 self._unsent.clear()
 
@@ -287,8 +296,8 @@ class TlsTransport(Transport):
         return b""
 
     async def send(self, data: bytes) -> None:
-        """Seal and send all of `data`; see Transport.send."""
-        if len(data) <= _PIECE:
+        """Seal and send all of `data`; see Transport.send. One wait to `Answers`, of any length."""
+        if len(data) <= _PIECE or self._flushing:
             await super().send(self._encrypt(data))
             return
         view = memoryview(data)
@@ -298,6 +307,8 @@ class TlsTransport(Transport):
                 await super().send(self._encrypt(view[start : start + _PIECE]))
         finally:
             self._whole = 0
+            if self._unread is not None:
+                self._unread.end()
 
     async def finish(self) -> None:
         """Say close_notify, then as Transport.finish."""
@@ -352,6 +363,6 @@ class TlsTransport(Transport):
         self._unsent.append(memoryview(self._outgoing.read()))
         if len(self._unsent) > _CONTROL:
             self.abort()
-        elif self._unread is None:
+        elif not self._flushing:
             with contextlib.suppress(PeerLeftError):
                 self._push()

@@ -1,6 +1,7 @@
 """Answers that nobody reads are bounded, and those go first that are furthest behind."""
 
 import logging
+import socket
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -11,14 +12,17 @@ from h2.settings import SettingCodes
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocols.http.answers import DECENT, EACH, Answers, Unread
+from protocols.http.answers import DECENT, EACH, LEAD, Answers, Unread
 from protocols.http.h2 import CANCEL
 from protocols.http.h2_connection import H2Connection
 from protocols.http.limits import MIB, Limits
 from protocols.http.pulse import Pulse
+from protocols.http.readiness import Readiness
 from protocols.http.scope import App, Receive, Scope, Send
 from protocols.http.server import ServerHandle, serve
+from protocols.http.transport import Transport
 
+Pair = tuple[socket.socket, socket.socket]
 Clock = trio.testing.MockClock
 Wired = Callable[..., Awaitable[Any]]  # the fixture of conftest.py
 GET = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
@@ -44,7 +48,7 @@ def big(size: int) -> App:
 def pulse() -> Pulse:
     """Time that stands still unless a test moves it."""
     made = Pulse.__new__(Pulse)
-    made.now = 0.0
+    made.now, made.tick = 0.0, 1.0
     return made
 
 
@@ -60,6 +64,34 @@ def test_who_reads_slowly_goes_before_who_reads_well(pulse: Pulse) -> None:
     assert (answers.held, cut) == (3_000_000, [])
     answers.begin(ONE, never)
     assert (answers.held, cut, answers.cut) == (3_000_000, ["trickles"], 1)
+
+
+def test_nobody_lives_long_on_what_he_took(pulse: Pulse) -> None:
+    """Who took much and then stopped is behind whoever comes after `LEAD`."""
+    answers, cut = Answers(Limits(answers_bytes=2_500_000), pulse), list[str]()
+    answers.begin(ONE, lambda: cut.append("stopped")).took(1_000 * DECENT)
+    pulse.now = LEAD + 1
+    answers.begin(ONE, never)
+    answers.begin(ONE, never)
+    assert cut == ["stopped"]
+
+
+def test_a_reader_stays_ahead_from_one_wait_to_the_next(pulse: Pulse) -> None:
+    """What he took counts on, also between waits; the time between them is no debt."""
+    answers = Answers(Limits(), pulse)
+    reader = answers.begin(ONE, never)
+    reader.took(5 * DECENT)
+    reader.end()
+    reader.took(DECENT)
+    pulse.now = 2.0
+    reader.again(2 * ONE)
+    assert (reader.due, answers.held) == (6.0, 2 * ONE + EACH)
+    pulse.now = 3_600.0
+    reader.again(ONE)
+    assert (reader.due, answers.held) == (6.0, ONE + EACH)
+    reader.end()
+    reader.again(ONE)
+    assert reader.due == 3_600.0
 
 
 def test_one_that_needs_nearly_all_takes_nobody_with_it(pulse: Pulse) -> None:
@@ -108,6 +140,31 @@ def test_nothing_is_lost_or_made_up(steps: list[tuple[int, int]]) -> None:
     for unread in waits.values():
         unread.end()
     assert answers.held == 0
+
+
+async def test_a_reader_is_one_reader_for_all_that_is_sent(
+    pair: Pair, pulse: Pulse, readiness: Readiness, nursery: trio.Nursery
+) -> None:
+    """Once it was waited for all that it takes counts, by whatever send, waiting or not."""
+    answers = Answers(Limits(), pulse)
+    transport = Transport(pair[0], Limits(), pulse, readiness, answers)
+    async with trio.SocketStream(trio.socket.from_stdlib_socket(pair[1])) as client:
+        await transport.send(b"x")
+        assert transport._unread is None  # a buffer took it, no reader
+        for round_ in (1, 2):
+            nursery.start_soon(transport.send, b"a" * 500_000)
+            await trio.testing.wait_all_tasks_blocked()
+            [reader] = answers._waiting
+            assert reader.due >= (round_ - 1) * 400_000 / DECENT
+            left = 500_000
+            while left > 1:
+                left -= len(await client.receive_some(left))
+            await trio.testing.wait_all_tasks_blocked()
+            assert answers.held == 0
+        due = reader.due
+        await transport.send(b"b" * 6_000)
+        assert reader.due == pytest.approx(due + 6_000 / DECENT)
+    transport.close()
 
 
 async def test_connections_that_do_not_read_are_bounded(

@@ -8,7 +8,7 @@ import trio
 import trio.testing
 import trustme
 
-from protocols.http.answers import EACH, Answers
+from protocols.http.answers import DECENT, EACH, Answers
 from protocols.http.errors import PeerLeftError
 from protocols.http.limits import Limits
 from protocols.http.pulse import Pulse
@@ -243,6 +243,32 @@ async def test_tls_bytes_go_both_ways(
     assert await transport.receive() == b""
     assert transport.ended
     transport.close()
+
+
+async def test_a_reader_over_tls_is_ahead_by_all_that_it_took(
+    pair: Pair,
+    readiness: Readiness,
+    contexts: tuple[ssl.SSLContext, ssl.SSLContext],
+    nursery: trio.Nursery,
+) -> None:
+    """A message is one wait, though it is sealed by the piece: no piece begins from nothing."""
+    transport = secure(pair, readiness, contexts[0])
+    client = trio.SSLStream(client_of(pair), contexts[1], server_hostname="agent.test")
+    nursery.start_soon(client.do_handshake)
+    await transport.handshake(trio.Semaphore(1))
+    nursery.start_soon(transport.send, b"x" * 1_000_000)
+    await trio.testing.wait_all_tasks_blocked()
+    [reader] = transport._answers._waiting
+    for size in (400_000, 300_000, 300_000):
+        due, left = reader.due, size
+        while left:
+            left -= len(await client.receive_some(left))
+        await trio.testing.wait_all_tasks_blocked()
+        assert size - 100_000 < (reader.due - due) * DECENT < size + 100_000
+        transport._pulse.now += 100  # no piece forgives that nothing was read
+    assert transport._answers.held == 0
+    transport.close()
+    await client.transport_stream.aclose()
 
 
 async def test_close_notify_ends_though_tcp_stays(
