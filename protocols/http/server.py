@@ -194,6 +194,7 @@ class ServerHandle:
                     limit=admission.limit,
                 )
                 refused = admission.refused
+            answers.tick()
             if answers.cut > cut:
                 report(logging.WARNING, "answers_full", cut=answers.cut - cut, held=answers.held)
                 cut = answers.cut
