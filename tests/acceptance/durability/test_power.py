@@ -9,6 +9,8 @@ import pytest
 from loadtests.durability.faults import power
 
 ROUNDS = 2
+WEAK_ROUNDS = 3
+"""The first round of a vault may lose nothing: its writes come soon after what is synced anyway."""
 
 
 @pytest.fixture(autouse=True)
@@ -35,7 +37,7 @@ def test_after_a_power_cut_nothing_acknowledged_is_lost(root: Path) -> None:
 @pytest.mark.parametrize("weakness", ["synchronous", "fdatasync"])
 def test_the_harness_fails_for_an_agent_that_does_not_sync(root: Path, weakness: str) -> None:
     """With `synchronous=NORMAL`, or without the audit log's sync, it tells what was lost."""
-    told = harness(root, "--rounds", "1", "--weaken", weakness)
+    told = harness(root, "--rounds", str(WEAK_ROUNDS), "--weaken", weakness)
     assert told.returncode == 1, told.stdout + told.stderr
     found = {"synchronous": ("lost, that version holds None", "does not start again"),
              "fdatasync": ("audited []", "does not start again")}[weakness]  # fmt: skip
