@@ -11,6 +11,7 @@ from vault.errors import (
     AuthorizationError,
     ConflictError,
     NotFoundError,
+    UnavailableError,
     ValidationError,
 )
 from vault.model.identity import Identity, Method
@@ -130,6 +131,20 @@ async def test_disabling_ends_tokens_and_stops_keys(desk: Any) -> None:
     assert await desk.who(key_text)
     with pytest.raises(AuthenticationError):
         await desk.who(text)
+
+
+async def test_what_is_disabled_is_told_without_looking_again(
+    desk: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is stored: a database that answers no more after that makes it no failure."""
+    user = await desk.users.create(ROOT, "ann", policies=["app"])
+
+    async def gone(*_: object) -> None:
+        raise UnavailableError("store_unavailable", "gone")
+
+    monkeypatch.setattr(desk.store, "get", gone)
+    disabled = await desk.users.update(ROOT, user.id, status="disabled")
+    assert (disabled.id, disabled.status) == (user.id, "disabled")
 
 
 async def test_deleting_leaves_nothing(desk: Any) -> None:

@@ -93,9 +93,28 @@ async def test_a_file_that_is_full_within_an_hour_is_told(
     world.advance(3600)
     await made.record(sending(), [bytes(400)])  # the next file begins with its own first entry
     await made.close()
-    said = [line.message for line in caplog.records if "egress ledger" in line.message]
-    assert len(said) == told_of
+    assert len(hints(caplog)) == told_of
     assert len(files(path)) == 2
+
+
+async def test_a_clock_that_was_set_back_is_no_haste(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A file that was begun later than now was filled within a time that nobody knows."""
+    path, later = tmp_path / "egress.log", FakeWorld()
+    later.advance(86_400)
+    for world in (later, FakeWorld()):
+        made = EgressLedger(path, world, file_bytes=700)
+        await made.open()
+        await made.record(sending(), [bytes(400)])
+        await made.close()
+    assert len(files(path)) == 2
+    assert hints(caplog) == []
+
+
+def hints(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """What the owner was told."""
+    return [line.message for line in caplog.records if "egress ledger" in line.message]
 
 
 @pytest.mark.parametrize("cut", [1, 5, 100, 250])

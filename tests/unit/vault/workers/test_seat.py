@@ -118,3 +118,17 @@ async def test_counts_reach_the_leader() -> None:
         await control.send(COUNTS)
         await trio.testing.wait_all_tasks_blocked()
         assert stage.counted == [COUNTS]
+
+
+async def test_who_stops_asking_does_not_stop_the_watch(
+    mock_clock: trio.testing.MockClock,
+) -> None:
+    """An order that nobody waits for any more: the worker's silence is counted again."""
+    async with seated() as stage:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(stage.seat.ask, Seal(), 100 * SILENCE)
+            await pass_(mock_clock, 2)
+            nursery.cancel_scope.cancel()
+        await pass_(mock_clock, SILENCE + 1)
+        assert stage.worker.process.wait(5) == -9
+        await stage.ended.wait()
