@@ -106,11 +106,7 @@ async def told(plane: Plane, now: int, reason: str) -> None:
 
 async def test_what_was_refused_for_its_time_is_signed_anew(plane: Plane, world: FakeWorld) -> None:
     """After a while, under the next version; what is refused for itself is not."""
-    await enrolled(plane, world, "v1")
-    await plane.policies.write("acme", "p", Document(), "", "ann")
-    await plane.policies.point("acme", "p", (Target(all=True),))
-    await plane.rollouts.start("acme", "p", 1, Plan(), "ann")
-    await plane.policies.catch_up()
+    await one_with_a_policy(plane, world)
     for reason, again in (("not_yet_valid", True), ("expired", True), ("invalid_rule", False)):
         before = await plane.policies.standing("acme", "v1")
         assert before is not None
@@ -201,15 +197,20 @@ async def test_no_agent_stops_its_organizations_policies(
     assert [(each.vault, each.version) for each in found] == [("v1", 2), ("v2", 2)]
 
 
-async def test_an_agent_is_followed_as_far_as_a_backup_can_lack(
-    plane: Plane, world: FakeWorld
-) -> None:
-    """It gets a version above its own, with a gap."""
+async def one_with_a_policy(plane: Plane, world: FakeWorld) -> None:
+    """`v1`, whose first bundle has `p`."""
     await enrolled(plane, world, "v1")
     await plane.policies.write("acme", "p", Document(), "", "ann")
     await plane.policies.point("acme", "p", (Target(all=True),))
     await plane.rollouts.start("acme", "p", 1, Plan(), "ann")
     await plane.policies.catch_up()
+
+
+async def test_an_agent_is_followed_as_far_as_a_backup_can_lack(
+    plane: Plane, world: FakeWorld
+) -> None:
+    """It gets a version above its own, with a gap."""
+    await one_with_a_policy(plane, world)
     row = await plane.policies.standing("acme", "v1")
     assert row is not None
     world.advance(60)
@@ -224,11 +225,7 @@ async def test_an_agent_that_says_it_is_ahead_is_believed_once_a_minute(
     plane: Plane, world: FakeWorld
 ) -> None:
     """Each time costs a signature and a bundle. What it said meanwhile is seen to afterwards."""
-    await enrolled(plane, world, "v1")
-    await plane.policies.write("acme", "p", Document(), "", "ann")
-    await plane.policies.point("acme", "p", (Target(all=True),))
-    await plane.rollouts.start("acme", "p", 1, Plan(), "ann")
-    await plane.policies.catch_up()
+    await one_with_a_policy(plane, world)
 
     async def say(version: int, *, applied: bool = True) -> tuple[int, Outcome]:
         report = Report(version, applied=applied, reason="older", now=world.now())
