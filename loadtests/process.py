@@ -2,6 +2,7 @@
 
 import os
 import resource
+from contextlib import suppress
 from pathlib import Path
 
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -9,11 +10,12 @@ CORES = os.cpu_count() or 1
 
 
 def family(pid: int) -> list[int]:
-    """The process and its descendants, as they are now."""
+    """The process and its descendants, as they are now; one that ends meanwhile may be missing."""
     found = [pid]
     for member in found:
         for children in Path(f"/proc/{member}/task").glob("*/children"):
-            found += [int(child) for child in children.read_text().split()]
+            with suppress(FileNotFoundError, ProcessLookupError):
+                found += [int(child) for child in children.read_text().split()]
     return found
 
 

@@ -20,6 +20,7 @@ _CLONE_NEWNET: Final = 0x40000000  # linux/sched.h
 _TUNSETIFF: Final = 0x400454CA  # linux/if_tun.h
 _IFF_TUN: Final = 0x0001
 _IFF_NO_PI: Final = 0x1000
+_SILENT: Final = {"06", "0A"}  # TCP_TIME_WAIT, TCP_LISTEN: include/net/tcp_states.h
 DEVICE: Final = "wire0"
 
 
@@ -54,6 +55,11 @@ class Host:
         ip("-n", self.name, "addr", "add", address, "peer", peer, "dev", device)
         ip("-n", self.name, "link", "set", device, "up")
         return packets
+
+    def connected(self) -> bool:
+        """Whether any TCP connection here still has something to say (proc(5), /proc/net/tcp)."""
+        table = self.inside(Path("/proc/thread-self/net/tcp").read_text)
+        return any(line.split()[3] not in _SILENT for line in table.splitlines()[1:])
 
     def link(self, device: str, state: str) -> None:
         """Pull the cable (`down`) or put it back (`up`)."""

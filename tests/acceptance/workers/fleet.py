@@ -25,7 +25,7 @@ def workers_of(agent: Agent) -> list[int]:
     if agent.process is None:
         return []
     leader = agent.process.pid
-    return [pid for pid in family(leader) if _parent(pid) not in {leader, os.getpid()}]
+    return [pid for pid in family(leader) if _parent(pid) not in {None, leader, os.getpid()}]
 
 
 @contextmanager
@@ -96,5 +96,9 @@ def _inode(local_port: int, remote_port: int) -> int:
     raise AgentError("no such connection")
 
 
-def _parent(pid: int) -> int:
-    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+def _parent(pid: int) -> int | None:
+    """None: it has ended since it was found."""
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except (FileNotFoundError, ProcessLookupError):
+        return None
