@@ -53,8 +53,11 @@ class Delivery:
             case "acknowledged" if id_ > max(told.last, told.cursor):
                 broken("durable", f"{agent}: {id_} acknowledged, {told.last} durable")
             case "cursor":
-                if id_ < told.down.get(data, 0):
-                    broken("cursor", f"{agent}: from {told.down[data]} back to {id_}")
+                before = told.down.get(data, 0)
+                if id_ < before:
+                    broken("cursor", f"{agent}: from {before} back to {id_}")
+                if id_ == before:
+                    broken("once", f"{agent}: {id_} has an effect behind {before}")
                 told.down[data], told.stream = id_, data
 
     def at_control(self, agent: str, what: str, id_: int, name: str, data: bytes) -> None:

@@ -3,8 +3,8 @@
 Each breaks one line, for the length of a `with` block.
 """
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any, Final
 
 from msgspec.structs import replace
@@ -23,7 +23,7 @@ from protocols.link.replay import ReplayGuard
 from protocols.link.signing import Verifier
 from tests.simulation.observing import replaced
 from tests.simulation.owner import Owner
-from vault.uplink import outbox
+from vault.uplink import inbox, outbox
 from vault.uplink.ledger import EgressLedger
 
 Sabotage = Callable[[], AbstractContextManager[None]]
@@ -130,6 +130,25 @@ def sent_though_unrecorded() -> AbstractContextManager[None]:
     return replaced(EgressLedger, "_told", told)
 
 
+@contextmanager
+def staged_twice() -> Iterator[None]:
+    """The agent's inbox does not look at its cursor, and each message comes to it twice."""
+    once = inbox.SqlInbox.apply
+
+    async def twice(self: Any, *told: Any) -> bool:
+        await once(self, *told)
+        return await once(self, *told)
+
+    def apply(tx: Any, stream: bytes, through: int, message: Message | None) -> bool:
+        if message is not None:
+            inbox._stage(tx, message)
+        tx.execute("INSERT OR REPLACE INTO inbox VALUES (1, ?, ?)", [stream, through])
+        return True
+
+    with replaced(inbox.SqlInbox, "apply", twice), replaced(inbox, "_apply", apply):
+        yield
+
+
 def return_without_jitter() -> AbstractContextManager[None]:
     """Whoever lost the control plane at the same moment comes back at the same moment."""
     before = backoff.delay
@@ -149,5 +168,6 @@ OF_THE_HALVES: Final[dict[str, Sabotage]] = {
     "gateway_acknowledges_early": gateway_acknowledges_early,
     "witness_signs_anything": witness_signs_anything,
     "sent_though_unrecorded": sent_though_unrecorded,
+    "staged_twice": staged_twice,
     "return_without_jitter": return_without_jitter,
 }

@@ -77,6 +77,7 @@ FORK = Fault(400.0, "fork", "vault-0", 4.0, "60")
     [
         ("cursor_put_back", CRASHES, "once"),
         ("gateway_acknowledges_early", (SLOW,), "durable"),
+        ("staged_twice", (), "once"),
         ("witness_signs_anything", (FORK,), "witness"),
         ("sent_though_unrecorded", (FULL,), "recorded"),
     ],
