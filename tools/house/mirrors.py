@@ -52,7 +52,6 @@ EXCEPTIONS: Final = {
     "ui/cli/control.py": "tests/acceptance/control starts the process by it",
     "vault/linking.py": "the wiring: tests/acceptance/link run it as the whole agent that it is",
     "vault/workers/reading.py": "the wiring: tests/acceptance/workers read by it",
-    "ui/cli/agent_link.py": "tests/acceptance/link run its commands against a control plane",
     "vault/unit.py": "the wiring: tests/acceptance run it as the whole agent that it is",
     "tools/make_vectors_link.py": "what it writes is what the tests of protocols.link read",
     "tools/make_vectors.py": "what it writes is what the tests of vault.crypto read",

@@ -16,6 +16,7 @@ from ui.cli.source import read_line
 if TYPE_CHECKING:
     from vault.config import Settings
     from vault.uplink.egress import Entry
+    from vault.uplink.enrolling import Door
 
 usage = typer.Typer(help="What the control plane is told of use.", no_args_is_help=True)
 egress = typer.Typer(help="What the agent has sent to its control plane.", no_args_is_help=True)
@@ -45,10 +46,10 @@ def enrol(
 
     if token and join:
         raise CliError("give either --token or --join", Exit.USAGE)
-    settings = _settings(config, data_dir)
+    door, settings = _door(control, pin), _settings(config, data_dir)
     token = token or ("" if join else read_line("Enrolment token"))
     with _told():
-        trio.run(_enrol, settings, control.rstrip("/"), pin, token)
+        trio.run(_enrol, settings, door, token)
     tell("enrolled; set control_plane.enabled: true if it is not, and restart the agent")
 
 
@@ -174,15 +175,31 @@ def _settings(config: Path | None, data_dir: Path | None) -> "Settings":
     return checked(partial(load_settings, config or Path()))
 
 
-async def _enrol(settings: "Settings", endpoint: str, pin: str, token: str) -> None:
+def _door(control: str, pin: str) -> "Door":
+    """Where to go, looked at before anything is asked for or sent. Raises `CliError`."""
+    from protocols.pki.errors import PinError
+    from protocols.pki.pin import parse_pin
+    from vault.model.endpoint import endpoint_of
+    from vault.uplink.enrolling import Door
+
+    try:
+        endpoint = endpoint_of(control)
+        parse_pin(pin)
+    except PinError as error:
+        raise CliError(f"--pin: {error}", Exit.USAGE) from None
+    except ValueError as error:
+        raise CliError(f"--control: {error}; nothing was sent", Exit.USAGE) from None
+    return Door(endpoint=endpoint, pin=pin)
+
+
+async def _enrol(settings: "Settings", door: "Door", token: str) -> None:
     from actors import SystemWorld
     from vault.linking import egress_of, identity_of
-    from vault.uplink.enrolling import Door, Enroller
+    from vault.uplink.enrolling import Enroller
 
     world = SystemWorld()
     identity, ledger = identity_of(settings), egress_of(settings, world)
     identity.prepare()
-    door = Door(endpoint=endpoint, pin=pin)
     try:
         await ledger.open()
         enroller = Enroller(identity, ledger, world)

@@ -4,11 +4,11 @@ Off unless somebody says otherwise: an agent needs no control plane.
 """
 
 from typing import Annotated, Final, Literal, Self
-from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
 from protocols.settings.units import Duration, FilePath, Section, Size
+from vault.model.endpoint import endpoint_of
 from vault.model.instant import SECOND
 
 MIB: Final = 1 << 20
@@ -94,12 +94,12 @@ class ControlPlane(Section):
     @field_validator("endpoint")
     @classmethod
     def _address(cls, value: str) -> str:
-        return _address(value) if value else value
+        return endpoint_of(value) if value else value
 
     @field_validator("endpoints")
     @classmethod
     def _addresses(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(_address(address) for address in value)
+        return tuple(endpoint_of(address) for address in value)
 
     @model_validator(mode="after")
     def _together(self) -> Self:
@@ -108,15 +108,3 @@ class ControlPlane(Section):
         if self.pin and not self.endpoint:
             raise ValueError("has a pin and no endpoint to hold it against")
         return self
-
-
-def _address(value: str) -> str:
-    try:
-        parts = urlsplit(value)
-        port = parts.port
-    except ValueError:
-        raise ValueError("is not https://HOST or https://HOST:PORT") from None
-    plain = parts.scheme == "https" and parts.hostname and parts.path in {"", "/"}
-    if not plain or parts.username or parts.query or parts.fragment or port == 0:
-        raise ValueError("is not https://HOST or https://HOST:PORT")
-    return value.rstrip("/")

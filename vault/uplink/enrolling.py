@@ -28,6 +28,7 @@ from protocols.pki.messages import (
     encode,
 )
 from protocols.pki.trust import Trust
+from vault.model.endpoint import endpoint_of
 from vault.uplink.addresses import Addresses
 from vault.uplink.egress import Sending
 from vault.uplink.identity import Credential, IdentityStore
@@ -208,7 +209,11 @@ class Enroller:
 
 
 async def post(context: ssl.SSLContext, endpoint: str, path: str, body: bytes) -> bytes:
-    """One request on a connection of its own. Raises `EnrolError`."""
+    """One request on a connection of its own, with TLS or not at all. Raises `EnrolError`."""
+    try:
+        endpoint = endpoint_of(endpoint)
+    except ValueError as error:
+        raise EnrolError(f"the control plane's address {error}: nothing is sent there") from None
     headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
     try:
         with trio.fail_after(WHOLE):

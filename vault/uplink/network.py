@@ -14,6 +14,7 @@ from protocols.pki import files
 from protocols.pki.certificates import der, parse_pem
 from protocols.pki.contexts import Clock, agent_context
 from protocols.pki.errors import PkiError
+from vault.model.endpoint import endpoint_of
 from vault.uplink.addresses import Addresses
 from vault.uplink.identity import Credential
 from vault.uplink.keylog import keep
@@ -57,9 +58,8 @@ def _context(credential: Credential, now: Clock) -> ssl.SSLContext:
 
 def address_of(endpoint: str) -> tuple[str, int]:
     """Host and port of `https://HOST[:PORT]`. Raises `ValueError` for anything else."""
-    parts = urlsplit(endpoint)
-    if parts.scheme != "https" or not parts.hostname or parts.username or parts.query:
-        raise ValueError("the control plane's address is https://HOST or https://HOST:PORT")
-    if parts.path not in {"", "/"} or parts.fragment:
-        raise ValueError("the control plane's address has no path")
-    return parts.hostname, parts.port or PORT
+    try:
+        parts = urlsplit(endpoint_of(endpoint))
+    except ValueError as error:
+        raise ValueError(f"the control plane's address {error}") from None
+    return parts.hostname or "", parts.port or PORT

@@ -2,7 +2,7 @@
 
 import ssl
 import stat
-from functools import partial
+import time
 from pathlib import Path
 
 import pytest
@@ -11,10 +11,12 @@ import trio
 from control.ca.issuer import asker_of
 from control.ca.ledger import AgentState
 from control.ca.renewal import PACE
+from protocols.pki.contexts import pinned_context
 from protocols.pki.errors import PinError
 from protocols.pki.messages import MAX_ANSWER, Pending
 from tests.unit.control.ca.harness import NAME
 from tests.unit.protocols.pki.samples import make_pki
+from tests.unit.vault.uplink.https import PKI, serving
 from tests.unit.vault.uplink.office import DOOR, Office
 from vault.errors import UnavailableError
 from vault.uplink import enrolling
@@ -228,8 +230,6 @@ async def test_the_owner_can_have_the_keys_of_what_is_sent(office: Office) -> No
 
 async def test_an_address_where_nobody_is(office: Office) -> None:
     """A typed error that says where."""
-    from protocols.pki.contexts import pinned_context
-
     listener = (await trio.open_tcp_listeners(0, host="127.0.0.1"))[0]
     port = listener.socket.getsockname()[1]
     await listener.aclose()
@@ -240,23 +240,34 @@ async def test_an_address_where_nobody_is(office: Office) -> None:
 
 @pytest.mark.parametrize(("ends", "told"), [(True, "is too long"), (False, "took too long")])
 async def test_an_answer_without_end_is_not_kept(
-    monkeypatch: pytest.MonkeyPatch, *, ends: bool, told: str
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *, ends: bool, told: str
 ) -> None:
     """Whoever answers in place of the control plane fills no memory, and holds nobody for ever."""
     monkeypatch.setattr(enrolling, "WHOLE", 60.0 if ends else 0.5)
     size = MAX_ANSWER + 1 if ends else 2 * MAX_ANSWER
 
-    async def serve(stream: trio.SocketStream) -> None:
-        async with stream:
-            await stream.receive_some()
-            head = f"HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n\r\n"
-            await stream.send_all(head.encode() + b" " * (MAX_ANSWER + 1))
-            await trio.sleep(0 if ends else 60)
+    async def talk(stream: trio.abc.Stream) -> None:
+        await stream.receive_some()
+        head = f"HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n\r\n"
+        await stream.send_all(head.encode() + b" " * (MAX_ANSWER + 1))
+        await trio.sleep(0 if ends else 60)
 
-    context = ssl.create_default_context()
-    async with trio.open_nursery() as nursery:
-        [listener] = await nursery.start(partial(trio.serve_tcp, serve, 0, host="127.0.0.1"))
-        port = listener.socket.getsockname()[1]
+    context = pinned_context(PKI.trust.pins[0], time.time_ns)
+    async with serving(talk, tmp_path) as port:
         with trio.fail_after(30), pytest.raises(EnrolError, match=told):
+            await post(context, f"https://127.0.0.1:{port}", "/link/v1/enrol", b"{}")
+
+
+async def test_no_request_is_made_without_tls() -> None:
+    """Not even to this machine: the token is in it, and nobody has looked at the pin."""
+    came = trio.Event()
+
+    async def talk(stream: trio.abc.Stream) -> None:
+        came.set()
+        await stream.send_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+
+    context = pinned_context(PKI.trust.pins[0], time.time_ns)
+    async with serving(talk) as port:
+        with pytest.raises(EnrolError, match=r"is not https://.*: nothing is sent there"):
             await post(context, f"http://127.0.0.1:{port}", "/link/v1/enrol", b"{}")
-        nursery.cancel_scope.cancel()
+    assert not came.is_set()
