@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from ui.cli.errors import CliError, Exit
+from ui.cli.errors import CliError, Exit, exit_of
 from ui.cli.output import tell
 from ui.cli.route import route
 from ui.cli.session import session, shown
@@ -223,6 +223,11 @@ async def _join(enroller: Any, door: Any, label: str) -> None:
         await trio.sleep(max(PATIENCE, pending.retry_after))
 
 
+def _exit(status: int) -> Exit:
+    """Of a control plane that answered with this, or did not (0)."""
+    return exit_of(status) if status else Exit.UNREACHABLE
+
+
 @contextmanager
 def _told() -> Iterator[None]:
     """What can go wrong, as one line."""
@@ -235,7 +240,9 @@ def _told() -> Iterator[None]:
         yield
     except BadLedgerError as error:
         raise CliError(f"the egress ledger is not whole: {error}") from None
-    except (EnrolError, PkiError, VaultError) as error:
+    except EnrolError as error:
+        raise CliError(str(error), _exit(error.status)) from None
+    except (PkiError, VaultError) as error:
         raise CliError(str(error)) from None
     except OSError as error:
         raise CliError(f"cannot read {error.filename}: {error.strerror}") from None

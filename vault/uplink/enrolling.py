@@ -34,6 +34,7 @@ from vault.uplink.egress import Sending
 from vault.uplink.identity import Credential, IdentityStore
 from vault.uplink.keylog import keep
 from vault.uplink.ledger import Egress
+from vault.uplink.unreached import why
 
 TIMEOUT: Final = 20.0  # seconds for each of connecting, writing and reading
 WHOLE: Final = 60.0  # seconds for all of it: an answer that drips has an end, too
@@ -225,7 +226,7 @@ async def post(context: ssl.SSLContext, endpoint: str, path: str, body: bytes) -
     except trio.TooSlowError:
         raise EnrolError(f"cannot reach {endpoint}: the answer took too long") from None
     except (httpx2.HTTPError, httpx2.InvalidURL, ssl.SSLError, OSError) as error:
-        raise EnrolError(f"cannot reach {endpoint}: {error}") from error
+        raise EnrolError(f"cannot reach {endpoint}: {why(error)}") from error
     if reply.status_code not in {200, 202}:
         raise refusal(reply.status_code, answer)
     return answer

@@ -8,6 +8,8 @@ import pytest
 
 from tests.unit.protocols.pki.samples import make_pki
 from tests.unit.ui.cli.conftest import Run
+from vault.uplink import enrolling
+from vault.uplink.enrolling import EnrolError
 
 PIN = make_pki("command line").trust.pins[0]
 TOKEN = "fhe_supersecret"
@@ -44,3 +46,30 @@ def test_what_is_no_pin_is_told_before_the_token_is_asked_for(
                "--data-dir", str(tmp_path / "one"))  # fmt: skip
     assert (done.code, "--pin: not a pin: sha256:<43 digits" in done.err) == (64, True)
     assert not (tmp_path / "one").exists()
+
+
+def test_who_is_not_reached_is_told_with_the_reason(
+    cli: Run, listener: socket.socket, tmp_path: Path
+) -> None:
+    """In one line, and with the exit code for that."""
+    port = listener.getsockname()[1]
+    listener.close()
+    done = cli("agent", "enrol", "--control", f"https://127.0.0.1:{port}", "--pin", PIN,
+               "--token", TOKEN, "--data-dir", str(tmp_path / "one"))  # fmt: skip
+    assert (done.code, "refused: nothing listens there" in done.err) == (6, True)
+    assert done.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(("status", "code"), [(401, 4), (409, 5), (429, 7), (500, 1), (0, 6)])
+def test_a_refusal_has_its_exit_code(
+    cli: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, status: int, code: int
+) -> None:
+    """As docs/cli.md has it for every command."""
+
+    async def post(*_: object) -> bytes:
+        raise EnrolError("the control plane refuses", status)
+
+    monkeypatch.setattr(enrolling, "post", post)
+    done = cli("agent", "enrol", "--control", "https://c.test", "--pin", PIN,
+               "--token", TOKEN, "--data-dir", str(tmp_path / "one"))  # fmt: skip
+    assert (done.code, done.err) == (code, "freehold: the control plane refuses\n")
