@@ -3,7 +3,6 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
 from urllib.parse import quote
 
 from pydantic import SecretStr, ValidationError
@@ -19,15 +18,17 @@ from control.config.settings import (
     Settings,
     Tls,
 )
+from protocols.settings import variables
 from protocols.settings.load import ConfigError as ConfigError
 from protocols.settings.load import explain, load
 
-PREFIX: Final = "FREEHOLD_CONTROL_"
-
 
 def load_settings(file: Path, environment: Mapping[str, str] = os.environ) -> Settings:
-    """The settings in `file`, those in `environment` over them. Raises `ConfigError`."""
-    return load(Settings, file, PREFIX, environment)
+    """The settings in `file`, those in `environment` over them. Raises `ConfigError`.
+
+    What `freehold fleet` reads has the same prefix and is left out.
+    """
+    return load(Settings, file, variables.PLANE, environment)
 
 
 def dev_settings(

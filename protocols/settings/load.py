@@ -3,7 +3,7 @@
 With a prefix of `FREEHOLD_AGENT_`, the variable `FREEHOLD_AGENT_SERVER__TLS__CERT_FILE=…` sets
 `server.tls.cert_file` over the file. A variable with the prefix that names no key is an error like
 an unknown key in the file: a misspelt setting that is silently ignored is how a server ends up
-listening where it should not.
+listening where it should not. Those that are for commands (`variables.COMMANDS`) are left out.
 """
 
 from collections.abc import Mapping
@@ -12,6 +12,8 @@ from typing import Any, Final, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
+
+from protocols.settings.variables import COMMANDS
 
 MAX_BYTES: Final = 1 << 20  # a settings file is a few KiB; the rest is somebody's mistake
 
@@ -89,7 +91,7 @@ def _overlay(
     """Put the environment's settings into `data`; returns key → variable, for errors."""
     origin = {}
     for variable in sorted(environment):
-        if not variable.startswith(prefix):
+        if not variable.startswith(prefix) or variable in COMMANDS:
             continue
         *sections, key = path = variable.removeprefix(prefix).lower().split("__")
         at: Any = data

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from protocols.settings import variables
 from ui.cli.errors import CliError, Exit
 
 DEFAULT_ADDRESS: Final = "https://127.0.0.1:8200"
 DEFAULT_PLANE: Final = "http://127.0.0.1:8300"
 TOKEN_FILE: Final = ".freehold-token"
 PLANE_TOKEN_FILE: Final = ".freehold-control-token"
-_NAMES: Final = ("ADDR", "TOKEN", "CACERT", "CLIENT_CERT", "CLIENT_KEY")
 _OTHERS: Final = 0o077
 
 
@@ -27,8 +27,8 @@ class Peer:
     login: str
 
 
-AGENT: Final = Peer("agent", "FREEHOLD_", "freehold login")
-PLANE: Final = Peer("control plane", "FREEHOLD_CONTROL_", "freehold fleet login")
+AGENT: Final = Peer("agent", variables.AGENT, "freehold login")
+PLANE: Final = Peer("control plane", variables.PLANE, "freehold fleet login")
 
 
 @dataclass(frozen=True, repr=False)
@@ -45,7 +45,7 @@ class Settings:
     @classmethod
     def for_plane(cls, address: str | None = None, *, saved: bool = True) -> "Settings":
         """As `from_environment`, for a control plane: FREEHOLD_CONTROL_*. Raises `CliError`."""
-        told = {name: os.environ.get(PLANE.prefix + name, "") for name in _NAMES}
+        told = {name: os.environ.get(PLANE.prefix + name, "") for name in variables.NAMES}
         return cls(
             address=(address or told["ADDR"] or DEFAULT_PLANE).rstrip("/"),
             token=told["TOKEN"] or (_saved_token(PLANE) if saved else ""),

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from control.config.load import ConfigError, dev_settings, load_settings
+from protocols.settings.variables import NAMES
 from tests.unit.control.config.test_settings import GOOD
 
 
@@ -22,3 +23,13 @@ def test_the_environment_wins(tmp_path: Path) -> None:
     file.write_text(GOOD)
     found = load_settings(file, {"FREEHOLD_CONTROL_PRESENCE__HEARTBEAT": "5s"})
     assert found.presence.heartbeat == 5 * 10**9
+
+
+def test_what_commands_read_is_no_setting(tmp_path: Path) -> None:
+    """Who has signed in in this shell starts it all the same; a name beside those is an error."""
+    file = tmp_path / "c.yaml"
+    file.write_text(GOOD)
+    mine = {f"FREEHOLD_CONTROL_{name}": "x" for name in NAMES}
+    assert load_settings(file, mine) == load_settings(file, {})
+    with pytest.raises(ConfigError, match="FREEHOLD_CONTROL_ADDRESS: address: is not a key"):
+        load_settings(file, mine | {"FREEHOLD_CONTROL_ADDRESS": "x"})
