@@ -174,7 +174,7 @@ async def get_rollout(call: Call, org: str, rollout: str) -> views.RolloutView:
 
 
 @rollouts.add(
-    "POST", _ROLLOUTS + "/advance", "To the next step now; a halted one goes on",
+    "POST", _ROLLOUTS + "/advance", "To the next step now, from the last: done",
     role=Role.OPERATOR, fresh=True, body=At, returns=views.RolloutView, errors=(409,),
 )  # fmt: skip
 async def advance(call: Call, org: str, rollout: str, *, body: At) -> views.RolloutView:

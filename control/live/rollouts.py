@@ -11,6 +11,7 @@ from control.store import fleet
 from control.store.rows import Tx
 
 OTHERS: Final = 20
+COUNTS: Final = ("total", "reached", "wanted", "away", "applied", "failed")
 WHILE_RUNNING: Final = 1.0
 """Seconds between looks while one runs: how often it is itself moved on, which no event tells."""
 
@@ -41,12 +42,13 @@ class Rollouts(Projection):
 
 def rollout_row(rollout: Rollout, fares: Progress | None) -> Columns:
     """A roll-out; how it fares is not counted any more once it is over."""
-    counts: Columns = dict.fromkeys(("total", "reached", "wanted", "applied", "failed"))
+    counts: Columns = dict.fromkeys(COUNTS)
     if fares is not None:
         counts = {
             "total": fares.total,
             "reached": fares.wanted + fares.applied + fares.failed,
             "wanted": fares.wanted,
+            "away": fares.away,
             "applied": fares.applied,
             "failed": fares.failed,
         }

@@ -51,11 +51,12 @@ class Agent(Struct, frozen=True):
 
 
 class Member(NamedTuple):
-    """What decides which policies an agent has."""
+    """What decides which policies an agent has, and whether they are waited for."""
 
     vault: str
     life: Life
     tags: tuple[str, ...]
+    presence: Presence
 
 
 def newcomer(org: str, vault: str, life: Life, *, now: int, tags: tuple[str, ...] = ()) -> Agent:

@@ -36,6 +36,16 @@ class Progress(Struct, frozen=True):
     failed: int = 0
     total: int = 0
     """All that the policy is for, whether the step reaches them or not."""
+    away: int = 0
+    """Of those wanted, the ones that are locked or not heard: they get it when they come back."""
+
+    @property
+    def is_through(self) -> bool:
+        """Whether nobody is waited for: who is away is not, once another has shown that it works.
+
+        A canary that is away proves nothing.
+        """
+        return not self.wanted or (self.wanted == self.away and self.applied > 0)
 
 
 def steps(plan: Plan) -> int:
@@ -78,7 +88,7 @@ def judge(rollout: Rollout, progress: Progress) -> Next:
     """What follows from how the reached agents fare."""
     if progress.failed > rollout.plan.max_failures:
         return Next.HALT
-    if progress.wanted:
+    if not progress.is_through:
         return Next.WAIT
     if rollout.step + 1 >= steps(rollout.plan):
         return Next.FINISH

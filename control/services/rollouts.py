@@ -15,7 +15,7 @@ from control.services.alerts import Alerts
 from control.services.policies import Policies, require_policy, require_version
 from control.services.rollout import Next, Progress, judge, reach, reached, steps, tally
 from control.services.room import HOLDS, full_among, need_room
-from control.services.wanting import HAVING, targeted
+from control.services.wanting import HAVING, is_away, targeted
 from control.store import agents, policies, records
 from control.store.rows import Tx
 from control.store.store import Store
@@ -123,17 +123,21 @@ class Rollouts:
     async def advance(self, org: str, rollout_id: str, step: int | None = None) -> Rollout:
         """To the next step, whoever is still waited for; a halted one goes on with it.
 
+        From the last step it is done: its version is the stable one, and who has not got it gets it
+        on coming back.
+
         `step` is the one that who asks has seen it at: if it is at another by now (somebody was
         quicker, or this is said twice), it stays there. Raises `ConflictError` (`other_step`).
         """
+        now = self._world.now()
 
-        def next_step(_: Tx, rollout: Rollout) -> Rollout:
+        def next_step(tx: Tx, rollout: Rollout) -> Rollout:
             if step is not None and step != rollout.step:
                 raise ConflictError(
                     "other_step", f"it is at step {rollout.step} by now, not {step}: look again"
                 )
             if rollout.step + 1 >= steps(rollout.plan):
-                raise ConflictError("last_step", "it reaches everybody already")
+                return _done(tx, rollout, now)
             return replace(rollout, step=rollout.step + 1, state=RolloutState.RUNNING, reason="")
 
         return await self._change(org, rollout_id, next_step)
@@ -237,14 +241,19 @@ def settle(tx: Tx, rollout: Rollout, alert: Alert, now: int) -> Alert | None:
             records.add_alerts(tx, alert)
             return alert
         case Next.FINISH:
-            policy = require_policy(tx, rollout.org, rollout.policy)
-            policies.put_policy(tx, replace(policy, stable=rollout.version, changed_at=now))
-            policies.put_rollout(tx, replace(rollout, state=RolloutState.DONE, changed_at=now))
+            policies.put_rollout(tx, _done(tx, rollout, now))
         case Next.ADVANCE:
             policies.put_rollout(tx, replace(rollout, step=rollout.step + 1, changed_at=now))
         case Next.WAIT:
             pass
     return None
+
+
+def _done(tx: Tx, rollout: Rollout, now: int) -> Rollout:
+    """Make its version the stable one; what is to be stored of the roll-out."""
+    policy = require_policy(tx, rollout.org, rollout.policy)
+    policies.put_policy(tx, replace(policy, stable=rollout.version, changed_at=now))
+    return replace(rollout, state=RolloutState.DONE, reason="", changed_at=now)
 
 
 def progress(tx: Tx, rollout: Rollout) -> Progress:
@@ -258,7 +267,8 @@ def progress(tx: Tx, rollout: Rollout) -> Progress:
 def _fares(tx: Tx, rollout: Rollout) -> tuple[Progress, int]:
     """And how many of those that failed have no room."""
     policy = require_policy(tx, rollout.org, rollout.policy)
-    every = targeted(policy, agents.members(tx, rollout.org))
+    members = agents.members(tx, rollout.org)
+    every = targeted(policy, members)
     outcomes, having = {}, {}
     for vault, outcome, held in policies.outcomes(tx, rollout.org):
         having[vault] = held
@@ -267,10 +277,18 @@ def _fares(tx: Tx, rollout: Rollout) -> tuple[Progress, int]:
     within = reached(rollout, every, having)
     counted = tally(outcomes[vault] for vault in within if vault in outcomes)
     without = within - outcomes.keys()
-    full = len(full_among(tx, rollout.org, without))
-    waited = counted.wanted + len(without) - full
-    failed = counted.failed + full
-    return replace(counted, wanted=waited, failed=failed, total=len(every)), full
+    full = full_among(tx, rollout.org, without)
+    waited = without - full
+    waited |= {vault for vault in within if outcomes.get(vault) is Outcome.WANTED}
+    away = sum(1 for one in members if one.vault in waited and is_away(one))
+    fares = replace(
+        counted,
+        wanted=len(waited),
+        failed=counted.failed + len(full),
+        total=len(every),
+        away=away,
+    )
+    return fares, len(full)
 
 
 def _reason(full: int) -> str:

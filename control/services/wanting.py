@@ -2,12 +2,13 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from control.model.agents import Life, Member
+from control.model.agents import Life, Member, Presence
 from control.model.policies import Policy, Rollout, Target
 from control.services.rollout import Having, reached
 
 HAVING = frozenset({Life.ACTIVE, Life.LOCKED})
 """Agents that keep policies: a locked one that comes back must not come back without."""
+_SILENT = frozenset({Presence.OFFLINE, Presence.UNKNOWN})
 
 
 def hits(target: Target, agent: Member) -> bool:
@@ -22,6 +23,11 @@ def targeted(policy: Policy, agents: Iterable[Member]) -> list[str]:
         for agent in agents
         if agent.life in HAVING and any(hits(target, agent) for target in policy.targets)
     ]
+
+
+def is_away(agent: Member) -> bool:
+    """Whether nobody can say when it will get its bundle: locked, silent, or never heard."""
+    return agent.life is Life.LOCKED or agent.presence in _SILENT
 
 
 def contents(

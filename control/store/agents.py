@@ -23,7 +23,9 @@ _AMONG: Final = sa.select(agents).where(
     agents.c.org == sa.bindparam("org"), among(agents.c.vault, "vaults")
 )
 _MEMBERS: Final = (
-    sa.select(agents.c.vault, agents.c.life, sa.type_coerce(agents.c.tags, sa.Text))
+    sa.select(
+        agents.c.vault, agents.c.life, sa.type_coerce(agents.c.tags, sa.Text), agents.c.presence
+    )
     .where(agents.c.org == sa.bindparam("org"))
     .order_by(agents.c.vault)
 )
@@ -98,12 +100,13 @@ def members(tx: Tx, org: str) -> list[Member]:
     """All of them, by name."""
     read: dict[str, tuple[str, ...]] = {}
     lives = {str(life): life for life in Life}
+    presences = {str(presence): presence for presence in Presence}
     found = []
-    for vault, life, text in tx.execute(_MEMBERS, {"org": org}):
+    for vault, life, text, presence in tx.execute(_MEMBERS, {"org": org}):
         tags = read.get(text)
         if tags is None:
             tags = read[text] = msgspec.json.decode(text, type=tuple[str, ...])
-        found.append(Member(vault, lives[life], tags))
+        found.append(Member(vault, lives[life], tags, presences[presence]))
     return found
 
 

@@ -48,6 +48,7 @@ ELSEWHERE = {
     "Reset second factor…": "with a second factor",
     "End membership…": "of somebody from another organization; the dialog is Delete…'s",
     "Resume…": "of a roll-out that is halted; the dialog is Next step…'s",
+    "Finish…": "of a roll-out at its last step; the dialog is Next step…'s",
     "Next step…": "of a roll-out with several steps; the dialog is Halt…'s",
     "Let in again…": "a link",
     "Enrol an agent…": "a link",

@@ -96,6 +96,8 @@ def advance(
 ) -> None:
     """Go to the next step now; a halted one goes on.
 
+    From the last step it is done, whoever is still away: they get the version when they come back.
+
     It goes from the step where it is found, or stays if another one was quicker.
     """
     current = fleet(context)

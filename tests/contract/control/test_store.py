@@ -250,7 +250,7 @@ async def test_agents_are_found_by_release(store: Store) -> None:
     await store.write(lambda tx: agents.put_facts(tx, changed))
     assert await store.read(lambda tx: agents.agents_among(tx, "acme", ["a"])) == [changed]
     assert await store.read(lambda tx: agents.members(tx, "acme")) == [
-        (name, Life.ACTIVE, ("eu",)) for name in "abc"
+        (name, Life.ACTIVE, ("eu",), Presence.UNKNOWN) for name in "abc"
     ]
 
 

@@ -66,10 +66,19 @@ def test_newcomers_take_nobodys_place(
         (replace(ROLLOUT, plan=Plan(canary=1, max_failures=1)), Progress(failed=1), Next.ADVANCE),
         (replace(ROLLOUT, plan=Plan(canary=1, automatic=False)), Progress(applied=1), Next.WAIT),
         (replace(ROLLOUT, step=3), Progress(applied=15), Next.FINISH),
+        (ROLLOUT, Progress(wanted=2, away=1, applied=1), Next.WAIT),
+        (ROLLOUT, Progress(wanted=2, away=2, applied=1), Next.ADVANCE),
+        (ROLLOUT, Progress(wanted=1, away=1), Next.WAIT),
+        (replace(ROLLOUT, plan=Plan(max_failures=1)), Progress(1, 0, 1, away=1), Next.WAIT),
+        (replace(ROLLOUT, step=3), Progress(wanted=1, away=1, applied=14), Next.FINISH),
+        (replace(ROLLOUT, step=3), Progress(wanted=15, away=15), Next.WAIT),
     ],
 )
 def test_what_comes_next(rollout: Rollout, progress: Progress, then: Next) -> None:
-    """It waits for all, stops at too many refusals, and goes on by itself if it may."""
+    """It stops at too many refusals, and goes on by itself if it may.
+
+    It waits for all but those who are away, and for one at least that shows that it works.
+    """
     assert judge(rollout, progress) is then
 
 

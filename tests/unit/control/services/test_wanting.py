@@ -1,8 +1,10 @@
 """Who should have which version: targets, life and roll-outs, as a pure function."""
 
-from control.model.agents import Life, newcomer
+from msgspec.structs import replace
+
+from control.model.agents import Life, Presence, newcomer
 from control.model.policies import Plan, Policy, Rollout, RolloutState, Target
-from control.services.wanting import contents, targeted
+from control.services.wanting import contents, is_away, targeted
 
 AGENTS = [
     newcomer("acme", "a", Life.ACTIVE, now=1, tags=("prod",)),
@@ -24,6 +26,14 @@ def test_targets_mean_agents() -> None:
     assert targeted(policy("p", 1, Target(vault="c")), AGENTS) == ["c"]
     assert targeted(policy("p", 1, Target(all=True)), AGENTS) == ["a", "b", "c"]
     assert targeted(policy("p", 1), AGENTS) == []
+
+
+def test_who_is_locked_or_not_heard_is_away() -> None:
+    """One that is only late is waited for."""
+    one = AGENTS[0]
+    away = {presence for presence in Presence if is_away(replace(one, presence=presence))}
+    assert away == {Presence.UNKNOWN, Presence.OFFLINE}
+    assert is_away(replace(one, life=Life.LOCKED, presence=Presence.ONLINE))
 
 
 def test_stable_for_all_but_those_a_roll_out_reaches() -> None:

@@ -144,6 +144,8 @@ export interface RolloutRow {
   total: number | null;
   reached: number | null;
   wanted: number | null;
+  /** Of those wanted, the locked and the silent. */
+  away: number | null;
   applied: number | null;
   failed: number | null;
 }

@@ -25,9 +25,9 @@ export function RolloutActions({ row, revocable = false }: ActionsProps) {
   return (
     <span class="line">
       {row.state === "running" && <Button onClick={() => setStep("halt")}>Halt…</Button>}
-      {open && !isLast && (
+      {open && (
         <Button onClick={() => setStep("advance")}>
-          {row.state === "halted" ? "Resume…" : "Next step…"}
+          {isLast ? "Finish…" : row.state === "halted" ? "Resume…" : "Next step…"}
         </Button>
       )}
       <Button kind="danger" onClick={() => setStep("rollback")}>
@@ -72,6 +72,14 @@ function asked(step: Step, { policy, previous, version, step: at, steps, state }
       action: "Halt",
       means: "Agents that have the new version keep it; no others get it.",
       done: `The roll-out of ${what} is halted`,
+    };
+  if (step === "advance" && at + 1 >= steps)
+    return {
+      title: `Finish the roll-out of ${what}?`,
+      action: "Finish",
+      means:
+        "It is the version for all from now on. Agents that have not got it get it when they come back.",
+      done: `${what} is the version for all`,
     };
   if (step === "advance")
     return {

@@ -6,7 +6,7 @@ import "./row.css";
 
 /** How far a roll-out that is open has come, of all agents that its policy is for. */
 export function Course({ row }: { row: RolloutRow }) {
-  const { applied, failed, reached, total } = row;
+  const { applied, away, failed, reached, total } = row;
   return (
     <div class="course">
       <Progress
@@ -22,7 +22,12 @@ export function Course({ row }: { row: RolloutRow }) {
           Step {row.step + 1} of {row.steps}: {count(reached)} of {plural(total ?? 0, "agent")}
         </span>
         <State of="applied" label={`${count(applied)} applied`} />
-        {!!row.wanted && <State of="wanted" label={`${count(row.wanted)} on the way`} />}
+        {!!row.wanted && (
+          <State
+            of="wanted"
+            label={`${count(row.wanted)} on the way${away ? `, ${count(away)} of them away` : ""}`}
+          />
+        )}
         {!!failed && <State of="failed" label={`${count(failed)} refused`} />}
       </p>
       {waits(row) && (
@@ -33,6 +38,7 @@ export function Course({ row }: { row: RolloutRow }) {
   );
 }
 
-function waits({ automatic, state, step, steps, wanted }: RolloutRow): boolean {
-  return state === "running" && !automatic && wanted === 0 && step + 1 < steps;
+function waits({ applied, automatic, away, state, step, steps, wanted }: RolloutRow): boolean {
+  const isThrough = !wanted || (wanted === away && !!applied);
+  return state === "running" && !automatic && isThrough && step + 1 < steps;
 }
