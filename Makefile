@@ -11,6 +11,8 @@ MAKEFLAGS += --no-print-directory
 PYTHON ?=
 VENV ?= .venv
 PORT ?= 8200
+# Where `make run` keeps its data.
+RUN ?= .run
 # Of the tests: how many run at once.
 JOBS ?= auto
 # Of each kind of fault in `make durability`.
@@ -35,7 +37,7 @@ setup: ## install what is missing and make the environment; quick when nothing c
 
 .PHONY: run
 run: setup ## start a control plane and two agents from 127.0.0.1:8200 on (PORT=…); a first secret
-	@tools/run.sh "$(BIN)/freehold" "$(PORT)"
+	@tools/run.sh "$(BIN)/freehold" "$(PORT)" "$(RUN)"
 
 .PHONY: test
 test: lint ## lint, then every test, as many at once as there are cores (JOBS=…)
@@ -108,6 +110,6 @@ lock: ## choose and pin the newest versions that pyproject.toml and requirements
 
 .PHONY: clean
 clean: ## remove what the targets made: environments, caches, the data of `make run`
-	rm -rf .venv .venv-other .run .bench build dist ./*.egg-info .mypy_cache .ruff_cache \
+	rm -rf .venv .venv-other .run .run-* .bench build dist ./*.egg-info .mypy_cache .ruff_cache \
 	  .pytest_cache .hypothesis .import_linter_cache schemathesis-report ui/web/dist ui/web/build ui/web/node_modules
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -4,8 +4,9 @@
 #   [ONCE=1] tools/run.sh FREEHOLD PORT [DIR]
 #
 # The agents listen on PORT and PORT+1, the control plane on PORT+100, for agents on PORT+101.
-# Everything they keep is in DIR (.run, which `make clean` removes). With ONCE=1 it ends after the
-# first secret, for scripts that only want to know whether it works.
+# Everything they keep is in DIR (.run, which `make clean` removes), which is locked for as long as
+# any of them lives. With ONCE=1 it ends after the first secret, for scripts that only want to know
+# whether it works.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -13,12 +14,46 @@ freehold=$1
 bin=$(dirname "$freehold")
 port=$2
 dir=${3:-.run}
+last=$((65535 - 101))
+if ! [[ $port =~ ^[1-9][0-9]{0,4}$ ]] || ((port > last)); then
+  echo "PORT is a number from 1 to $last, the first of the four that are used, not: $port" >&2
+  exit 1
+fi
 address=http://127.0.0.1:$port
 plane=http://127.0.0.1:$((port + 100))
 door=https://127.0.0.1:$((port + 101))
 beat=2s # shown here within seconds; in production a minute
 umask 077
 mkdir -p "$dir"
+
+free() { # PORT: whether all four from it on are
+  local each
+  for each in "$1" $(($1 + 1)) $(($1 + 100)) $(($1 + 101)); do
+    (exec 3<>"/dev/tcp/127.0.0.1/$each") 2>/dev/null && taken=$each && return 1
+  done
+  return 0
+}
+other=$((port + 2))
+while ((other < last)) && ! free "$other"; do other=$((other + 2)); done
+((other <= last)) || other=8200
+
+# What is started inherits the lock, so that a folder whose agents outlive this script is in use, too.
+exec 9>>"$dir/lock"
+if ! flock --nonblock 9; then
+  first=$(cat "$dir/run.pid" 2>/dev/null || true)
+  echo "$dir is in use by another \`make run\`, which goes on undisturbed." >&2
+  if [ -n "$first" ] && kill -0 "$first" 2>/dev/null; then
+    echo "To end that one: Ctrl-C in its terminal, or kill $first" >&2
+  else
+    echo "It has ended and left some running. To end those: kill \$(cat $dir/*.pid)" >&2
+  fi
+  echo "To have a second one beside it: make run PORT=$other RUN=.run-$other" >&2
+  exit 1
+fi
+if ! free "$port"; then
+  echo "something listens on 127.0.0.1:$taken already; try: make run PORT=$other" >&2
+  exit 1
+fi
 
 # A token of one's own, kept, so that the next run finds the same vaults.
 [ -s "$dir/token" ] || head -c 24 /dev/urandom | base64 | tr '+/' '-_' >"$dir/token"
@@ -45,22 +80,23 @@ now() { echo $(($(date +%s%N) / 1000000)); } # milliseconds
 field() { sed -n "s/.*\"$1\":\"\([^\"]*\)\".*/\1/p"; }
 fail() { echo "$1" >&2; cat "$2" >&2; exit 1; }
 
+declare -A pids
 start() { # NAME WORDS…: in the background, its output and process id in files
   local name=$1
   shift
-  "$freehold" "$@" >"$dir/$name.log" 2>&1 &
+  : >"$dir/$name.log"
+  "$freehold" "$@" >>"$dir/$name.log" 2>&1 &
+  pids[$name]=$!
   echo $! >"$dir/$name.pid"
 }
 
 await() { # NAME WHAT URL: until it answers
-  local pid
-  pid=$(cat "$dir/$1.pid")
   for _ in $(seq 300); do
-    kill -0 "$pid" 2>/dev/null || fail "the $2 did not start:" "$dir/$1.log"
+    kill -0 "${pids[$1]}" 2>/dev/null || fail "$2 did not start:" "$dir/$1.log"
     curl --silent --fail --max-time 5 --output /dev/null "$3" && return
     sleep 0.1
   done
-  fail "the $2 is not ready after 30 s:" "$dir/$1.log"
+  fail "$2 is not ready after 30 s:" "$dir/$1.log"
 }
 
 enrol() { # NAME: with a token, if it was not enrolled before
@@ -80,26 +116,20 @@ agent() { # NAME PORT
 
 online() { fleet GET organizations/demo/agents | grep -o '"presence":"online"' | wc -l; }
 
-for each in "$port" $((port + 1)) $((port + 100)) $((port + 101)); do
-  if (exec 3<>"/dev/tcp/127.0.0.1/$each") 2>/dev/null; then
-    echo "something listens on 127.0.0.1:$each already; try: make run PORT=$((port + 2))" >&2
-    exit 1
-  fi
-done
-stop() {
-  local name
-  for name in one two plane; do
-    [ -s "$dir/$name.pid" ] && kill "$(cat "$dir/$name.pid")" 2>/dev/null
-  done
+stop() { # whom this script started, however the files of their ids look by now
+  local running
+  running=$(jobs -pr)
+  [ -z "$running" ] || kill $running 2>/dev/null
   wait
 }
 rm -f "$dir"/*.pid
+echo $$ >"$dir/run.pid"
 trap 'stop || true' EXIT
 trap 'exit 0' INT TERM
 
 start plane control dev --listen "127.0.0.1:$((port + 100))" --data-dir "$dir/control" \
   --heartbeat $beat --offline-after 10s
-await plane "control plane" "$plane/health/ready"
+await plane "the control plane" "$plane/health/ready"
 up=$(now)
 # The first start shows a password, once; it is kept so that the next run can sign in.
 for _ in $(seq 50); do
@@ -122,8 +152,8 @@ wait $first
 began=$(now)
 agent one "$port"
 agent two $((port + 1))
-await one agent "$address/v1/sys/health"
-await two agent "http://127.0.0.1:$((port + 1))/v1/sys/health"
+await one "agent one" "$address/v1/sys/health"
+await two "agent two" "http://127.0.0.1:$((port + 1))/v1/sys/health"
 for _ in $(seq 300); do
   [ "$(online)" = 2 ] && break
   sleep 0.05
@@ -186,6 +216,10 @@ Stop agent two and look at the fleet: it is late after 4 s, offline after 10 s, 
   kill \$(cat $dir/two.pid)
   $freehold fleet list
 
+And start it again, here until Ctrl-C:
+
+  $freehold agent dev --listen 127.0.0.1:$((port + 1)) --root-token \$(cat $dir/token) --data-dir $dir/two --heartbeat $beat
+
 Logs are $dir/*.log. Ctrl-C stops the agents and the control plane.
 EOF
-wait "$(cat "$dir/one.pid")"
+wait "${pids[one]}"

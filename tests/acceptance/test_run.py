@@ -81,7 +81,7 @@ def test_a_first_secret_is_stored_and_read(
 def test_the_way_on_works_as_printed(root: Path, freehold: Path, port: int, tmp_path: Path) -> None:
     """Every line that a newcomer is told to type is typed."""
     with tour(root, freehold, port, tmp_path / "run") as (said, _):
-        typed = [line.strip() for line in said.splitlines() if line.startswith("  ")]
+        *typed, again = [line.strip() for line in said.splitlines() if line.startswith("  ")]
         script = "\n".join(["set -e", *typed])
         for tool in ("bao", "python"):
             ours = Path(sys.executable).with_name(tool)
@@ -96,6 +96,16 @@ def test_the_way_on_works_as_printed(root: Path, freehold: Path, port: int, tmp_
         for name in ("one", "two"):
             assert re.search(rf"^{name} +active +online", done.stdout, re.MULTILINE)
             assert re.search(rf"^{name} +(applied|wanted) ", done.stdout, re.MULTILINE)
+        demo = Demo(port + 100, (tmp_path / "run/session").read_text().strip())
+        demo.until(lambda: demo.presence("two") != "online")
+        with subprocess.Popen(
+            ["bash", "-c", f"exec {again}"], cwd=root, stderr=subprocess.DEVNULL,
+            env={**os.environ, "PYTHONPATH": str(root)},
+        ) as two:  # fmt: skip
+            try:
+                demo.until(lambda: demo.presence("two") == "online")
+            finally:
+                two.terminate()
 
 
 def test_a_policy_reaches_both_and_a_stopped_agent_is_missed(
@@ -180,6 +190,90 @@ def test_what_does_not_start_says_why(
     assert done.stderr == "the control plane did not start:\nno luck\n"
 
 
+def test_an_agent_that_does_not_start_is_named(
+    root: Path, freehold: Path, port: int, tmp_path: Path
+) -> None:
+    """Of the two it is the second one here."""
+    program = freehold.read_text().splitlines()[-1]
+    no_two = 'case "$*" in "agent dev"*run/two*) echo no luck >&2; exit 1 ;; esac'
+    freehold.write_text(f"#!/bin/sh\n{no_two}\n{program}\n")
+    done = start(root, freehold, port, tmp_path / "run")
+    assert done.returncode == 1
+    assert done.stderr == "agent two did not start:\nno luck\n"
+
+
+def test_a_second_run_in_the_folder_leaves_the_first_alone(
+    root: Path, freehold: Path, port: int, tmp_path: Path
+) -> None:
+    """It says how to end that one and how to have one beside it, and both ways work."""
+    folder = tmp_path / "run"
+    with tour(root, freehold, port, folder) as (_, script):
+        before = {file.name: file.read_bytes() for file in folder.glob("*.pid")}
+        assert before.keys() == {"run.pid", "plane.pid", "one.pid", "two.pid"}
+        done = start(root, freehold, port + 10, folder)
+        assert done.returncode == 1
+        assert f"{folder} is in use by another `make run`" in done.stderr
+        assert f"make run PORT={port + 12} RUN=.run-{port + 12}\n" in done.stderr
+        assert before == {file.name: file.read_bytes() for file in folder.glob("*.pid")}
+        assert b"\0" not in (folder / "plane.log").read_bytes()
+        ended = re.search(r"or kill (\d+)$", done.stderr, re.MULTILINE)
+        assert ended is not None
+        assert int(ended[1]) == script
+        for name in ("one", "two", "plane"):  # it ends its own children, not who is in a file
+            (folder / f"{name}.pid").unlink()
+        os.kill(script, signal.SIGTERM)
+        for name, pid in before.items():
+            assert gone(int(pid)), name
+
+
+def test_agents_that_outlive_their_run_keep_the_folder(
+    root: Path, freehold: Path, port: int, tmp_path: Path
+) -> None:
+    """After the script was killed, what it left running is told, with how to end that."""
+    folder = tmp_path / "run"
+    command = [str(root / "tools/run.sh"), str(freehold), str(port), str(folder)]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(root)}
+    ) as process:
+        assert process.stdout is not None
+        assert any(LAST_WORDS in line for line in process.stdout)
+        process.kill()
+    done = start(root, freehold, port, folder)
+    assert done.returncode == 1
+    told = re.search(r"^It has ended .* end those: (kill .*)$", done.stderr, re.MULTILINE)
+    assert told is not None
+    pids = [int((folder / f"{name}.pid").read_text()) for name in ("one", "two", "plane")]
+    subprocess.run(["bash", "-c", told[1]], check=False, timeout=10)
+    assert all(gone(pid) for pid in pids)
+
+
+def gone(pid: int) -> bool:
+    """Whether it ends in time."""
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        try:
+            stat = Path(f"/proc/{pid}/stat").read_text()
+        except FileNotFoundError:
+            return True
+        if stat.rpartition(")")[2].split()[0] == "Z":
+            return True
+        time.sleep(0.1)
+    return False
+
+
+@pytest.mark.parametrize("port", ["abc", "99999", "65435", "0", "08200", "-1", ""])
+def test_what_is_no_port_for_four_is_told(
+    root: Path, freehold: Path, port: str, tmp_path: Path
+) -> None:
+    """Before anything is made."""
+    done = start(root, freehold, port, tmp_path / "run")
+    assert done.returncode == 1
+    assert done.stderr == (
+        f"PORT is a number from 1 to 65434, the first of the four that are used, not: {port}\n"
+    )
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_port_in_use_is_told_with_another_one(
     root: Path, freehold: Path, port: int, tmp_path: Path
 ) -> None:
@@ -192,7 +286,11 @@ def test_a_port_in_use_is_told_with_another_one(
     assert f"try: make run PORT={port + 2}" in done.stderr
 
 
-def start(root: Path, freehold: Path, port: int, folder: Path) -> subprocess.CompletedProcess[str]:
+def start(
+    root: Path, freehold: Path, port: int | str, folder: Path
+) -> subprocess.CompletedProcess[str]:
     """A tour that is to end by itself."""
-    command = [str(root / "tools/run.sh"), str(freehold), str(port), str(folder)]
-    return subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+    return subprocess.run(
+        [str(root / "tools/run.sh"), str(freehold), str(port), str(folder)], check=False,
+        capture_output=True, text=True, timeout=60, env={**os.environ, "PYTHONPATH": str(root)},
+    )  # fmt: skip
