@@ -33,6 +33,7 @@ class Client:
         self._address = settings.address
         self._peer = settings.peer
         self._has_token = bool(settings.token)
+        self._variable = settings.variable
         headers = {"User-Agent": USER_AGENT}  # it is in the audit log
         if self._has_token:
             _require_private(settings.address)
@@ -101,13 +102,25 @@ class Client:
             code = Exit.SEALED
             text += "; unseal it with `freehold operator unseal`"
         elif status == _REFUSED:
-            why = "the token is unknown or expired" if self._has_token else "there is no token"
-            text += f"; {why}: `{self._peer.login}`, or set {self._peer.prefix}TOKEN"
+            text += f"; {self._unknown()}"
         request = f" (request {told['request_id']})" if told.get("request_id") else ""
         if told.get("code") == "step_up":
-            again = f"it is too long ago that you showed who you are: `{self._peer.login}` again"
+            way = f"`{self._peer.login}` again"
+            if self._variable:
+                way += (
+                    f", then `unset {self._variable}` or set it to a new token: until then it wins"
+                )
+            again = f"it is too long ago that you showed who you are: {way}"
             return StepUpError(f"{again}{request}", code)
         return CliError(f"{text}{request}", code)
+
+    def _unknown(self) -> str:
+        """What to do about a credential that was not taken."""
+        if self._variable:
+            way = f"unset it and `{self._peer.login}`, or set it to another"
+            return f"the token in {self._variable} is unknown or expired: {way}"
+        why = "the token is unknown or expired" if self._has_token else "there is no token"
+        return f"{why}: `{self._peer.login}`, or set {self._peer.prefix}TOKEN"
 
     def _unreachable(self, why: str) -> CliError:
         return CliError(

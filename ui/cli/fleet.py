@@ -13,12 +13,12 @@ from ui.cli import (
     fleet_user,
 )
 from ui.cli.errors import CliError
-from ui.cli.output import tell
+from ui.cli.login import tell_kept
 from ui.cli.pairs import given
 from ui.cli.plane import fleet
 from ui.cli.route import route
 from ui.cli.session import session, shown
-from ui.cli.settings import PLANE, Settings, forget_token, save_token, token_path
+from ui.cli.settings import PLANE, Settings, forget_token, save_token
 from ui.cli.source import read_line
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def login(
     elif made["state"] != "open":
         raise CliError("your organization wants a second factor: set it up in a browser first")
     save_token(made["secret"], PLANE)
-    tell(f"kept in {token_path(PLANE)}")
+    tell_kept(PLANE)
     user = f"{organization}/{name or made['token']['user']}"
     session(context).show({"user": user, "role": made["token"]["role"]})
 

@@ -8,7 +8,7 @@ from ui.cli.errors import Exit
 from ui.cli.output import tell
 from ui.cli.route import route
 from ui.cli.session import session
-from ui.cli.settings import Settings, forget_token, save_token, token_path
+from ui.cli.settings import AGENT, Peer, Settings, forget_token, save_token, token_path, variable_of
 from ui.cli.source import read_line
 
 
@@ -28,10 +28,11 @@ def login(context: typer.Context) -> None:
 
     current = session(context)
     token = read_line("Token")
-    client = Client(replace(Settings.from_environment(current.address, saved=False), token=token))
+    found = Settings.from_environment(current.address, saved=False)
+    client = Client(replace(found, token=token, variable=""))
     told = client.call("GET", route("policies-effective"))
     save_token(token)
-    tell(f"kept in {token_path()}")
+    tell_kept(AGENT)
     names = [policy["name"] for policy in told["policies"]]
     current.show({"root": told["root"], "policies": names})
 
@@ -39,3 +40,10 @@ def login(context: typer.Context) -> None:
 def logout() -> None:
     """Remove the token that `login` kept. It stays valid: `token revoke --self` ends it."""
     forget_token()
+
+
+def tell_kept(peer: Peer) -> None:
+    """Say where the token is kept, and whether anything will use it."""
+    tell(f"kept in {token_path(peer)}")
+    if variable := variable_of(peer):
+        tell(f"{variable} is set and wins over it: `unset {variable}`")

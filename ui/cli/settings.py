@@ -13,6 +13,8 @@ from ui.cli.errors import CliError, Exit
 
 DEFAULT_ADDRESS: Final = "https://127.0.0.1:8200"
 DEFAULT_PLANE: Final = "http://127.0.0.1:8300"
+VAULT: Final = "VAULT_"
+"""What the variables of other clients of an agent begin with."""
 TOKEN_FILE: Final = ".freehold-token"
 PLANE_TOKEN_FILE: Final = ".freehold-control-token"
 _OTHERS: Final = 0o077
@@ -33,7 +35,10 @@ PLANE: Final = Peer("control plane", variables.PLANE, "freehold fleet login")
 
 @dataclass(frozen=True, repr=False)
 class Settings:
-    """How to reach the agent. `ca_file` empty: the system's trust store."""
+    """How to reach the agent. `ca_file` empty: the system's trust store.
+
+    `variable`: the one that the token is of, which wins over any that is kept.
+    """
 
     address: str
     token: str
@@ -41,6 +46,7 @@ class Settings:
     client_cert: str
     client_key: str
     peer: Peer = AGENT
+    variable: str = ""
 
     @classmethod
     def for_plane(cls, address: str | None = None, *, saved: bool = True) -> "Settings":
@@ -53,6 +59,7 @@ class Settings:
             client_cert=told["CLIENT_CERT"],
             client_key=told["CLIENT_KEY"],
             peer=PLANE,
+            variable=variable_of(PLANE),
         )
 
     @classmethod
@@ -67,7 +74,14 @@ class Settings:
             ca_file=_first("CACERT"),
             client_cert=_first("CLIENT_CERT"),
             client_key=_first("CLIENT_KEY"),
+            variable=variable_of(AGENT),
         )
+
+
+def variable_of(peer: Peer) -> str:
+    """The variable that a token for this peer is in; empty where none has one."""
+    names = [peer.prefix + "TOKEN", *([VAULT + "TOKEN"] if peer is AGENT else [])]
+    return next((name for name in names if os.environ.get(name)), "")
 
 
 def token_path(peer: Peer = AGENT) -> Path:
@@ -98,7 +112,7 @@ def forget_token(peer: Peer = AGENT) -> None:
 
 
 def _first(name: str) -> str:
-    return os.environ.get(f"FREEHOLD_{name}") or os.environ.get(f"VAULT_{name}") or ""
+    return os.environ.get(AGENT.prefix + name) or os.environ.get(VAULT + name) or ""
 
 
 def _saved_token(peer: Peer = AGENT) -> str:

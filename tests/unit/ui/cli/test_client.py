@@ -6,7 +6,7 @@ import pytest
 
 from ui.cli.client import Client
 from ui.cli.errors import CliError, Exit, StepUpError
-from ui.cli.settings import Settings
+from ui.cli.settings import PLANE, Settings
 
 ADDRESS = "http://127.0.0.1:8200"
 Handler = Callable[[httpx2.Request], httpx2.Response]
@@ -180,3 +180,21 @@ def test_what_asks_for_proof_is_sent_again_once_it_was_shown() -> None:
     assert asked == ["/x", "/x"]
     asked.extend(["/x"])
     assert isinstance(failure(talker(proves=True)), StepUpError)
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "says"),
+    [
+        (403, "step_up", "login` again, then `unset FREEHOLD_CONTROL_TOKEN` or set it anew"),
+        (401, "unauthenticated", "token in FREEHOLD_CONTROL_TOKEN is unknown or expired: unset it"),
+    ],
+)
+def test_a_token_of_the_environment_is_told_by_its_name(status: int, code: str, says: str) -> None:
+    """It goes on winning over what `login` keeps: to sign in again alone does not help."""
+    reply = httpx2.Response(status, json={"code": code, "message": "no", "request_id": "r"})
+    for variable in ("FREEHOLD_CONTROL_TOKEN", ""):
+        settings = Settings(ADDRESS, "tok", "", "", "", PLANE, variable)
+        error = failure(Client(settings, httpx2.MockTransport(lambda _: reply)))
+        assert (says in str(error)) == bool(variable)
+        assert error.exit_code is Exit.DENIED
+        assert "freehold fleet login" in str(error)

@@ -108,3 +108,11 @@ def test_login_takes_a_code(agent: FakeAgent, cli: Run, monkeypatch: pytest.Monk
     done = cli("fleet", "login", "acme", "ann", stdin="pass word\n")
     assert done.code == 1
     assert "browser" in done.err
+
+
+def test_login_says_that_a_variable_wins(agent: FakeAgent, cli: Run) -> None:
+    """Who keeps a session that nothing will use is told."""
+    agent.answer({"state": "open", "secret": "s-1", "token": {"role": "admin"}})
+    done = cli("fleet", "login", "acme", "ann", stdin="pass word\n")
+    assert done.code == 0
+    assert "FREEHOLD_CONTROL_TOKEN is set and wins over it" in done.err

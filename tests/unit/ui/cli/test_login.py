@@ -1,5 +1,7 @@
 from pathlib import Path
 
+import pytest
+
 from tests.unit.ui.cli.conftest import FakeAgent, Run
 
 STATE = {"initialized": True, "sealed": False, "version": "2.7.2"}
@@ -57,3 +59,16 @@ def test_logout_removes_the_kept_token(cli: Run, home: Path) -> None:
     (home / ".freehold-token").write_text("old")
     assert cli("logout").code == 0
     assert not (home / ".freehold-token").exists()
+
+
+def test_login_says_that_a_variable_wins(
+    agent: FakeAgent, cli: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only where there is one; and a token that is refused is the typed one, not the variable's."""
+    agent.answer({"root": True, "policies": [], "unknown": []})
+    assert "FREEHOLD_TOKEN is set and wins over it" in cli("login", stdin="typed\n").err
+    agent.answer({"message": "permission denied"}, 401)
+    assert "FREEHOLD_TOKEN is" not in cli("login", stdin="typed\n").err
+    monkeypatch.delenv("FREEHOLD_TOKEN")
+    agent.answer({"root": True, "policies": [], "unknown": []})
+    assert "wins" not in cli("login", stdin="typed\n").err

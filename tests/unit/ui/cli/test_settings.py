@@ -5,7 +5,16 @@ from pathlib import Path
 import pytest
 
 from ui.cli.errors import CliError, Exit
-from ui.cli.settings import DEFAULT_ADDRESS, Settings, forget_token, save_token, token_path
+from ui.cli.settings import (
+    AGENT,
+    DEFAULT_ADDRESS,
+    PLANE,
+    Settings,
+    forget_token,
+    save_token,
+    token_path,
+    variable_of,
+)
 
 
 @pytest.fixture(params=[0o000, 0o022, 0o777])
@@ -87,3 +96,18 @@ def test_forgetting_is_done_when_nothing_is_kept(home: Path) -> None:
 def test_settings_do_not_print_the_token() -> None:
     """Not even by accident."""
     assert "secret" not in repr(Settings("https://x", "secret", "", "", ""))
+
+
+def test_the_variable_of_a_token_is_the_one_that_wins(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ours before those of other clients; the control plane has but one; an empty one is none."""
+    for name in ("FREEHOLD_TOKEN", "VAULT_TOKEN", "FREEHOLD_CONTROL_TOKEN"):
+        monkeypatch.setenv(name, "")
+    assert (variable_of(AGENT), variable_of(PLANE)) == ("", "")
+    monkeypatch.setenv("VAULT_TOKEN", "t")
+    assert (variable_of(AGENT), variable_of(PLANE)) == ("VAULT_TOKEN", "")
+    monkeypatch.setenv("FREEHOLD_TOKEN", "t")
+    monkeypatch.setenv("FREEHOLD_CONTROL_TOKEN", "t")
+    assert Settings.from_environment().variable == "FREEHOLD_TOKEN"
+    assert Settings.for_plane().variable == "FREEHOLD_CONTROL_TOKEN"
