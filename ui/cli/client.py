@@ -107,9 +107,7 @@ class Client:
         if told.get("code") == "step_up":
             way = f"`{self._peer.login}` again"
             if self._variable:
-                way += (
-                    f", then `unset {self._variable}` or set it to a new token: until then it wins"
-                )
+                way += f", then `unset {self._variable}` or set it anew: until then it wins"
             again = f"it is too long ago that you showed who you are: {way}"
             return StepUpError(f"{again}{request}", code)
         return CliError(f"{text}{request}", code)
