@@ -1,5 +1,6 @@
 """`freehold fleet …`: the agents of an organization, through its control plane."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -12,13 +13,21 @@ from ui.cli import (
     fleet_usage,
     fleet_user,
 )
-from ui.cli.errors import CliError
+from ui.cli.errors import CliError, Exit
 from ui.cli.login import tell_kept
+from ui.cli.output import tell
 from ui.cli.pairs import given
 from ui.cli.plane import fleet
 from ui.cli.route import route
 from ui.cli.session import session, shown
-from ui.cli.settings import PLANE, Settings, forget_token, save_token
+from ui.cli.settings import (
+    PLANE,
+    Settings,
+    forget_token,
+    kept_token,
+    save_token,
+    variable_of,
+)
 from ui.cli.source import read_line
 
 if TYPE_CHECKING:
@@ -60,7 +69,7 @@ def login(
     """
     from ui.cli.client import Client
 
-    settings = Settings.for_plane(session(context).address, saved=False)
+    settings = Settings.towards_plane(session(context).address)
     client = Client(settings)
     if name:
         body = {"organization": organization, "name": name, "password": read_line("Password")}
@@ -90,9 +99,18 @@ def _by_browser(client: "Client", control: str, organization: str) -> Any:
 
 @app.command()
 def logout(context: typer.Context) -> None:
-    """End the session that `login` kept."""
-    fleet(context).client.call("DELETE", route("sessions", "current"))
+    """End the session that `login` kept; one in FREEHOLD_CONTROL_TOKEN is left alone."""
+    from ui.cli.client import Client
+
+    kept, variable = kept_token(PLANE), variable_of(PLANE)
+    if not kept:
+        other = f"; the one in {variable} is not ended by this" if variable else ""
+        raise CliError(f"`{PLANE.login}` has kept no session here{other}", Exit.DENIED)
+    client = Client(replace(Settings.towards_plane(session(context).address), token=kept))
+    client.call("DELETE", route("sessions", "current"))
     forget_token(PLANE)
+    if variable:
+        tell(f"{variable} is still set, and what it is good for is not ended by this")
 
 
 @app.command("create-org")

@@ -4,7 +4,7 @@ A token is never taken from the command line: other users of the machine can rea
 """
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -49,17 +49,23 @@ class Settings:
     variable: str = ""
 
     @classmethod
-    def for_plane(cls, address: str | None = None, *, saved: bool = True) -> "Settings":
+    def for_plane(cls, address: str | None = None) -> "Settings":
         """As `from_environment`, for a control plane: FREEHOLD_CONTROL_*. Raises `CliError`."""
+        variable = variable_of(PLANE)
+        token = os.environ[variable] if variable else kept_token(PLANE)
+        return replace(cls.towards_plane(address), token=token, variable=variable)
+
+    @classmethod
+    def towards_plane(cls, address: str | None = None) -> "Settings":
+        """As `for_plane`, with no token: to sign in, or out of the session that is kept."""
         told = {name: os.environ.get(PLANE.prefix + name, "") for name in variables.NAMES}
         return cls(
             address=(address or told["ADDR"] or DEFAULT_PLANE).rstrip("/"),
-            token=told["TOKEN"] or (_saved_token(PLANE) if saved else ""),
+            token="",
             ca_file=told["CACERT"],
             client_cert=told["CLIENT_CERT"],
             client_key=told["CLIENT_KEY"],
             peer=PLANE,
-            variable=variable_of(PLANE),
         )
 
     @classmethod
@@ -70,7 +76,7 @@ class Settings:
         """
         return cls(
             address=(address or _first("ADDR") or DEFAULT_ADDRESS).rstrip("/"),
-            token=_first("TOKEN") or (_saved_token() if saved else ""),
+            token=_first("TOKEN") or (kept_token() if saved else ""),
             ca_file=_first("CACERT"),
             client_cert=_first("CLIENT_CERT"),
             client_key=_first("CLIENT_KEY"),
@@ -115,7 +121,8 @@ def _first(name: str) -> str:
     return os.environ.get(AGENT.prefix + name) or os.environ.get(VAULT + name) or ""
 
 
-def _saved_token(peer: Peer = AGENT) -> str:
+def kept_token(peer: Peer = AGENT) -> str:
+    """What `login` kept, empty if nothing. Raises `CliError`."""
     path = token_path(peer)
     try:
         if path.stat().st_mode & _OTHERS:

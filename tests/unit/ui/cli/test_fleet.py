@@ -116,3 +116,18 @@ def test_login_says_that_a_variable_wins(agent: FakeAgent, cli: Run) -> None:
     done = cli("fleet", "login", "acme", "ann", stdin="pass word\n")
     assert done.code == 0
     assert "FREEHOLD_CONTROL_TOKEN is set and wins over it" in done.err
+
+
+def test_logout_ends_the_session_that_was_kept(agent: FakeAgent, cli: Run, home: Path) -> None:
+    """And not the one of the variable, which another shell or program lives on; told as it is."""
+    kept = home / ".freehold-control-token"
+    done = cli("fleet", "logout")
+    assert (done.code, agent.seen) == (4, [])
+    assert "has kept no session here; the one in FREEHOLD_CONTROL_TOKEN is not ended" in done.err
+    kept.write_text("s-1")
+    kept.chmod(0o600)
+    agent.answer(None, 204)
+    done = cli("fleet", "logout")
+    assert (done.code, kept.exists()) == (0, False)
+    assert [seen.headers["authorization"] for seen in agent.seen] == ["Bearer s-1"]
+    assert "FREEHOLD_CONTROL_TOKEN is still set" in done.err
