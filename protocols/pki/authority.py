@@ -54,16 +54,14 @@ class Authority:
         """The authority these make.
 
         Raises `AuthorityError` when the certificate is not of this key, not an authority of path
-        length 0 that may sign certificates, or not signed by the root; or when `cross` is not the
-        root's key and name as certified by its signer.
+        length 0 that may sign certificates, or not signed by the root; or when `cross` does not
+        certify the root (`check_cross`).
         """
         if key_hash(key.public_key()) != key_hash(public_key(certificate)):  # not secret: public
             raise AuthorityError("the intermediate's certificate is for another key")
         check_intermediate(certificate, root)
         if cross is not None:
-            if not same_authority(cross.certificate, root):
-                raise AuthorityError("the cross-certificate is for another root")
-            check_signed(cross.certificate, cross.signer)
+            check_cross(cross.certificate, root, cross.signer)
         return cls(key, certificate, root, cross)
 
     @property
@@ -99,6 +97,21 @@ def check_intermediate(certificate: Certificate, root: Certificate) -> None:
     check_signed(certificate, root)
 
 
+def check_cross(cross: Certificate, root: Certificate, signer: Certificate) -> None:
+    """Return if `signer` has certified the key and name of `root` as those of a root.
+
+    A root has an intermediate below it (RFC 5280, 4.2.1.9), so `cross` has a path length of 1 or
+    more and its signer of 2 or more, or none. An intermediate has 0 (`check_intermediate`): its own
+    certificate proves no root, and its holder can make none that does. Raises `AuthorityError`.
+    """
+    if not same_authority(cross, root):
+        raise AuthorityError("the cross-certificate is for another root")
+    if not _has_below(cross, 1) or not _has_below(signer, 2):
+        raise AuthorityError("a root's certificate must allow an intermediate below it")
+    _check_signer(cross)
+    check_signed(cross, signer)
+
+
 def check_signed(certificate: Certificate, issuer: Certificate) -> None:
     """Return if `issuer` is an authority and signed this. Raises `AuthorityError`."""
     constraints = extension(issuer, BasicConstraints)
@@ -109,6 +122,14 @@ def check_signed(certificate: Certificate, issuer: Certificate) -> None:
         certificate.verify_directly_issued_by(issuer)
     except (InvalidSignature, ValueError, TypeError, UnsupportedAlgorithm):
         raise AuthorityError("the certificate was not signed by this issuer") from None
+
+
+def _has_below(certificate: Certificate, count: int) -> bool:
+    """Whether this is an authority that may have a chain of so many others below it."""
+    constraints = extension(certificate, BasicConstraints)
+    if constraints is None or not constraints.ca:
+        return False
+    return constraints.path_length is None or constraints.path_length >= count
 
 
 def _check_signer(certificate: Certificate) -> None:
@@ -123,10 +144,10 @@ def same_authority(one: Certificate, other: Certificate) -> bool:
     return same_key and one.subject == other.subject
 
 
-def is_signed(certificate: Certificate, issuer: Certificate) -> bool:
-    """`check_signed` as a question."""
+def is_cross(cross: Certificate, root: Certificate, signer: Certificate) -> bool:
+    """`check_cross` as a question."""
     try:
-        check_signed(certificate, issuer)
+        check_cross(cross, root, signer)
     except AuthorityError:
         return False
     return True

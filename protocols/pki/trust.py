@@ -7,7 +7,7 @@ from typing import Final, Self
 from cryptography.x509 import Certificate
 
 from protocols.pki import pin
-from protocols.pki.authority import is_signed, same_authority
+from protocols.pki.authority import is_cross
 from protocols.pki.certificates import der, parse, parse_pem, pem
 from protocols.pki.errors import ChainError, PinError
 
@@ -49,14 +49,15 @@ class Trust:
     def follow(self, roots: Sequence[Certificate], cross: Certificate | None) -> Self:
         """The trust that an agent has after it was told that `roots` are trusted now.
 
-        A root that is new to it counts only when `cross` is a certificate of that root by one that
-        it trusts: whoever holds the control plane without its roots' keys cannot add one. It
-        forgets roots that are not told any more, but never all. Raises `ChainError` otherwise.
+        A root that is new to it counts only when `cross` certifies that root as one, by one that it
+        trusts (`check_cross`): whoever holds the control plane, and so an intermediate that a root
+        has certified, but no root's key, cannot add one. It forgets roots that are not told any
+        more, but never all. Raises `ChainError` otherwise.
         """
         for root in roots:
             if root in self.roots:
                 continue
-            if cross is None or not same_authority(cross, root) or not self._signed(cross):
+            if cross is None or not any(is_cross(cross, root, held) for held in self.roots):
                 raise ChainError("a new root must be certified by one that is trusted already")
         return type(self).of(roots)
 
@@ -72,6 +73,3 @@ class Trust:
     def pins(self) -> list[str]:
         """The roots' pins."""
         return [pin.pin_of(root) for root in self.roots]
-
-    def _signed(self, certificate: Certificate) -> bool:
-        return any(is_signed(certificate, root) for root in self.roots)

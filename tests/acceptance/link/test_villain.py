@@ -135,6 +135,7 @@ async def test_a_control_plane_that_was_taken_over(folder: Path) -> None:
         await prey.within_its_bounds()
         await ordered_about(prey)
         await fooled(prey)
+        await crowned(prey)
         await prey.within_its_bounds()
         assert await prey.version() == 2
         secret = bytes(villain.raw)
@@ -237,6 +238,22 @@ async def ordered_about(prey: Prey) -> None:
     assert await prey.command(CommandName.RUN_BACKUP) is CommandOutcome.UNSUPPORTED
     assert await prey.command(CommandName.SEND_METRICS, expires=1) is CommandOutcome.EXPIRED
     assert await prey.command(CommandName.SEND_METRICS) is CommandOutcome.DONE
+
+
+async def crowned(prey: Prey) -> None:
+    """A root of the stolen intermediate's key and name, proven by the intermediate's certificate.
+
+    The agent takes no certificate of it and goes on asking; one of the real root it takes.
+    """
+    villain, files = prey.villain, prey.agent.folder / "uplink"
+    roots, held = ((files / name).read_bytes() for name in ("roots.pem", "agent.crt"))
+    villain.crowned = True
+    assert await prey.command(CommandName.RENEW_CERTIFICATE) is CommandOutcome.DONE
+    await villain.until(lambda: villain.grants > 1)
+    assert [(files / name).read_bytes() for name in ("roots.pem", "agent.crt")] == [roots, held]
+    villain.crowned = False
+    await villain.until(lambda: (files / "agent.crt").read_bytes() != held)
+    assert (files / "roots.pem").read_bytes() == roots
 
 
 Spoil = Callable[[Grip], list[bytes]]

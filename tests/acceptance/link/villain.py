@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 import trio
+from cryptography.x509.oid import NameOID
 
 from actors.world import SystemWorld
 from control.ca.directory import CaDirectory
@@ -26,14 +27,20 @@ from protocols.link.errors import PipeError
 from protocols.link.events import Opened, Received
 from protocols.link.frame import seal
 from protocols.link.handshake import Channel
+from protocols.link.post import Answered, Asked
 from protocols.link.session import Session
 from protocols.link.signing import LinkKey, Verifier, sha256
 from protocols.link.stream import serve
 from protocols.link.websocket import WebSocketPipe
+from protocols.pki.authority import Authority
+from protocols.pki.ceremony import new_root, sign_intermediate
 from protocols.pki.certificates import der, parse_pem
 from protocols.pki.chain import read_agent
 from protocols.pki.contexts import server_context
-from protocols.pki.keys import load_signing_key
+from protocols.pki.issuing import issue_agent
+from protocols.pki.keys import KeyKind, load_signing_key, new_curve_key
+from protocols.pki.messages import Grant, RenewRequest, decode, encode
+from protocols.pki.requests import check_request, make_authority_request
 
 WORLD = SystemWorld()
 MILLI = 10**6
@@ -63,6 +70,9 @@ class Villain:
     live: "Grip | None" = None
     acknowledges: bool = True
     """Else it takes all that it hears, and owns to none of it."""
+    crowned: bool = False
+    """Whether it grants certificates of a root of its own, instead of the real one's."""
+    grants: int = 0
 
     def __post_init__(self) -> None:
         """The stolen keys."""
@@ -72,11 +82,20 @@ class Villain:
         identity = directory.server(["127.0.0.1"], WORLD.now())
         self.context = server_context(identity, directory.standing().trust)
         self.leaf = der(parse_pem(identity.chain.read_bytes())[0])
+        self.honest = directory.standing().authority
+        self.own = self._crown()
 
     async def listen(self, nursery: trio.Nursery, port: int) -> None:
         """Where the real one was."""
         listeners = await trio.open_tcp_listeners(port, host="127.0.0.1")
-        await serve(nursery, self._attend, listeners, lambda: self.context, report=self._report)
+        await serve(
+            nursery,
+            self._attend,
+            listeners,
+            lambda: self.context,
+            report=self._report,
+            answer=self._renew,
+        )
 
     def bundle(self, version: int, prev: bytes, *rules: Any, **changes: Any) -> bytes:
         """Signed as the real one would; `rules` are documents, as JSON or as they are."""
@@ -131,6 +150,34 @@ class Villain:
         finally:
             if self.live is grip:
                 self.live = None
+
+    def _crown(self) -> Authority:
+        """An intermediate of a root that it made of the real intermediate's key and name."""
+        stolen = self.honest
+        name = stolen.certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value
+        root = new_root(stolen.key, str(name), WORLD.now())
+        key = new_curve_key(KeyKind.AUTHORITY)
+        request = make_authority_request(key, "villain")
+        return Authority.of(key, sign_intermediate(root, request, WORLD.now()), root.certificate)
+
+    async def _renew(self, asked: Asked) -> Answered:
+        """As the real one would, but for the authority."""
+        authority = self.own if self.crowned else self.honest
+        name = read_agent(asked.certificate or b"").name
+        key = check_request(decode(RenewRequest, asked.body).csr)
+        self.grants += 1
+        leaf = issue_agent(authority, name, key, WORLD.now())
+        grant = Grant(
+            org=name.org,
+            vault=name.vault,
+            generation=1 + self.grants,
+            chain=[der(leaf), der(authority.certificate)],
+            roots=[der(authority.root)],
+            cross=der(self.honest.certificate),
+            link_key=self.link_key.public,
+            policy_key=self.policy_key.public,
+        )
+        return Answered(200, [(b"content-type", b"application/json")], encode(grant))
 
     def _report(self, error: BaseException) -> None:
         self.ends.append(str(error))

@@ -5,7 +5,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
-from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.hashes import SHA256, SHA384
 from cryptography.x509 import (
     AuthorityKeyIdentifier,
     BasicConstraints,
@@ -13,17 +13,19 @@ from cryptography.x509 import (
     CertificateBuilder,
     ExtendedKeyUsage,
     GeneralName,
+    KeyUsage,
     Name,
     SubjectAlternativeName,
     SubjectKeyIdentifier,
     UniformResourceIdentifier,
     random_serial_number,
 )
+from cryptography.x509.oid import NameOID
 
 from protocols.pki import profile
 from protocols.pki.authority import Authority, Root
 from protocols.pki.ceremony import new_root, sign_intermediate
-from protocols.pki.certificates import der, moment
+from protocols.pki.certificates import der, moment, public_key
 from protocols.pki.issuing import issue_agent, issue_server
 from protocols.pki.keys import KeyKind, new_curve_key
 from protocols.pki.names import AgentName
@@ -108,6 +110,35 @@ def forge(
         .add_extension(identifier, critical=False)
     )
     return Holder(key, (builder.sign(authority.key, SHA256()), authority.certificate))
+
+
+def cross_of(
+    root: Root, successor: Certificate, path: int | None, *, usage: KeyUsage | None = None
+) -> Certificate:
+    """The successor's key and name by the root's true signature, with any path length and usage."""
+    identifier = SubjectKeyIdentifier.from_public_key(root.key.public_key())
+    issuer = AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier)
+    own = SubjectKeyIdentifier.from_public_key(public_key(successor))
+    return (
+        CertificateBuilder()
+        .subject_name(successor.subject)
+        .issuer_name(root.certificate.subject)
+        .public_key(public_key(successor))
+        .serial_number(random_serial_number())
+        .not_valid_before(moment(NOW))
+        .not_valid_after(moment(NOW + profile.ROOT_LIFE))
+        .add_extension(BasicConstraints(ca=True, path_length=path), critical=True)
+        .add_extension(usage or profile.authority_usage(), critical=True)
+        .add_extension(own, critical=False)
+        .add_extension(issuer, critical=False)
+        .sign(root.key, SHA384())
+    )
+
+
+def intermediate_as_root(pki: Pki) -> Root:
+    """What whoever holds only the intermediate's key makes: a root of that key and name."""
+    name = pki.authority.certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0]
+    return new_root(pki.authority.key, str(name.value), NOW)
 
 
 def uris(*texts: str) -> list[GeneralName]:

@@ -1,11 +1,12 @@
 import pytest
 
-from protocols.pki.authority import Authority, Cross, check_signed, is_signed, same_authority
+from protocols.pki import profile
+from protocols.pki.authority import Authority, Cross, check_signed, is_cross, same_authority
 from protocols.pki.ceremony import cross_sign, sign_intermediate
 from protocols.pki.errors import AuthorityError
 from protocols.pki.keys import KeyKind, new_curve_key
 from protocols.pki.requests import make_authority_request
-from tests.unit.protocols.pki.samples import NOW, make_agent, make_pki
+from tests.unit.protocols.pki.samples import NOW, cross_of, make_agent, make_pki
 
 A, B = make_pki("a"), make_pki("b")
 
@@ -36,6 +37,20 @@ def test_a_cross_certificate_must_be_of_the_root() -> None:
         Authority.of(*parts, Cross(cross_sign(b, a.certificate, NOW), b.certificate))
     with pytest.raises(AuthorityError, match="not signed by"):
         Authority.of(*parts, Cross(cross.certificate, b.certificate))
+    with pytest.raises(AuthorityError, match="an intermediate below it"):
+        Authority.of(*parts, Cross(cross_of(a, b.certificate, 0), a.certificate))
+
+
+def test_a_cross_certificate_is_of_a_root() -> None:
+    """It has a path length of 1 or more, or none, and signs certificates; its signer is a root."""
+    a, b = A.root, B.root.certificate
+    for path, proves in ((None, True), (2, True), (1, True), (0, False)):
+        assert is_cross(cross_of(a, b, path), b, a.certificate) is proves
+    assert not is_cross(cross_of(a, b, 1, usage=profile.leaf_usage()), b, a.certificate)
+    taken = A.authority.certificate
+    assert not is_cross(taken, taken, a.certificate)
+    assert not is_cross(b, b, a.certificate)
+    assert not is_cross(make_agent(A).chain[0], make_agent(A).chain[0], a.certificate)
 
 
 def test_a_leaf_signs_nothing() -> None:
@@ -43,8 +58,9 @@ def test_a_leaf_signs_nothing() -> None:
     agent = make_agent(A)
     with pytest.raises(AuthorityError, match="no authority"):
         check_signed(B.root.certificate, agent.chain[0])
-    assert is_signed(A.authority.certificate, A.root.certificate)
-    assert not is_signed(A.authority.certificate, B.root.certificate)
+    check_signed(A.authority.certificate, A.root.certificate)
+    with pytest.raises(AuthorityError, match="not signed by"):
+        check_signed(A.authority.certificate, B.root.certificate)
 
 
 def test_an_authority_is_its_key_and_name() -> None:

@@ -5,7 +5,13 @@ from protocols.pki.certificates import der
 from protocols.pki.errors import ChainError, PinError
 from protocols.pki.pin import pin_of
 from protocols.pki.trust import MAX_ROOTS, Trust
-from tests.unit.protocols.pki.samples import NOW, make_pki, make_server
+from tests.unit.protocols.pki.samples import (
+    NOW,
+    cross_of,
+    intermediate_as_root,
+    make_pki,
+    make_server,
+)
 
 A, B, C = make_pki("a"), make_pki("b"), make_pki("c")
 ROOT_A, ROOT_B, ROOT_C = (pki.root.certificate for pki in (A, B, C))
@@ -55,6 +61,38 @@ def test_a_new_root_must_be_certified_by_a_trusted_one() -> None:
     ):
         with pytest.raises(ChainError):
             trust.follow(roots, cross)
+
+
+def test_an_intermediate_does_not_become_a_root() -> None:
+    """A root that trusts it has certified its key and name: to issue, and not to be one."""
+    taken = A.authority.certificate
+    made = intermediate_as_root(A).certificate
+    assert made.subject == taken.subject
+    for trust in (Trust.of([ROOT_A]), Trust.of([ROOT_A, taken])):
+        for roots in ([made], [ROOT_A, made]):
+            with pytest.raises(ChainError, match="certified by one that is trusted"):
+                trust.follow(roots, taken)
+
+
+@pytest.mark.parametrize(("path", "counts"), [(None, True), (0, False), (1, True), (2, True)])
+def test_a_new_roots_certificate_allows_an_intermediate(path: int | None, *, counts: bool) -> None:
+    """Of the root before it; without a path length it allows any number."""
+    trust, cross = Trust.of([ROOT_A]), cross_of(A.root, ROOT_B, path)
+    if counts:
+        assert trust.follow([ROOT_B], cross).roots == (ROOT_B,)
+    else:
+        with pytest.raises(ChainError):
+            trust.follow([ROOT_B], cross)
+
+
+def test_who_is_trusted_as_an_intermediate_certifies_no_root() -> None:
+    """An anchor counts for what it may sign: one of path length 1 has intermediates below it."""
+    for path in (0, 1):
+        anchor = cross_of(A.root, ROOT_B, path)
+        with pytest.raises(ChainError):
+            Trust.of([anchor]).follow([ROOT_C], cross_sign(B.root, ROOT_C, NOW))
+    anchor = cross_of(A.root, ROOT_B, 2)
+    assert Trust.of([anchor]).follow([ROOT_C], cross_sign(B.root, ROOT_C, NOW)).roots == (ROOT_C,)
 
 
 def test_an_old_root_is_forgotten_and_does_not_come_back() -> None:

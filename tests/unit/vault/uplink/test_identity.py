@@ -7,9 +7,11 @@ import pytest
 from msgspec.structs import replace
 
 from protocols.pki import files
+from protocols.pki.certificates import der
 from protocols.pki.errors import ChainError, PkiError, PkiKeyError
 from protocols.pki.messages import Grant, RenewRequest
-from tests.unit.control.ca.harness import NAME
+from tests.unit.control.ca.harness import NAME, PKI
+from tests.unit.protocols.pki.samples import intermediate_as_root, make_pki
 from tests.unit.vault.uplink.office import Office
 from vault.uplink.identity import IdentityStore
 
@@ -122,8 +124,6 @@ async def test_a_crash_between_any_two_steps_of_a_renewal(
 )
 async def test_a_malicious_grant_changes_nothing(office: Office, change: dict[str, object]) -> None:
     """Another name or policy key would make the agent forget its policies; roots need a cross."""
-    from tests.unit.protocols.pki.samples import make_pki
-
     await office.enrolled()
     before = office.store.load()
     grant = await granted(office)
@@ -136,6 +136,17 @@ async def test_a_malicious_grant_changes_nothing(office: Office, change: dict[st
     assert before is not None
     assert after.enrolment == before.enrolment
     assert after.leaf == before.leaf
+
+
+async def test_a_control_plane_that_was_taken_over_is_no_root(office: Office) -> None:
+    """It shows what its root has certified, its own intermediate, for the root that it would be."""
+    await office.enrolled()
+    before = (office.folder / "roots.pem").read_bytes()
+    taken = intermediate_as_root(PKI).certificate
+    grant = replace(await granted(office), roots=[der(taken)], cross=der(PKI.authority.certificate))
+    with pytest.raises(ChainError, match="certified by one that is trusted"):
+        office.store.renew(grant, office.ca.world.now())
+    assert (office.folder / "roots.pem").read_bytes() == before
 
 
 async def test_a_grant_for_another_key_is_not_taken(office: Office) -> None:
