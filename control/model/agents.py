@@ -4,6 +4,7 @@ from enum import StrEnum
 from typing import Final, NamedTuple
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 
 class Life(StrEnum):
@@ -28,7 +29,7 @@ class Presence(StrEnum):
     """Whether an agent is heard; its silence decides."""
 
     UNKNOWN = "unknown"
-    """Never heard."""
+    """Never heard since it became active; so is one that is locked or retired."""
     ONLINE = "online"
     LATE = "late"
     OFFLINE = "offline"
@@ -57,6 +58,12 @@ class Member(NamedTuple):
     life: Life
     tags: tuple[str, ...]
     presence: Presence
+
+
+def living(agent: Agent, life: Life, reason: str, *, now: int) -> Agent:
+    """The agent in another life. Nobody listens for one that is not active: its last word stays."""
+    presence = agent.presence if life is Life.ACTIVE else Presence.UNKNOWN
+    return replace(agent, life=life, reason=reason, presence=presence, changed_at=now)
 
 
 def newcomer(org: str, vault: str, life: Life, *, now: int, tags: tuple[str, ...] = ()) -> Agent:

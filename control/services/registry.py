@@ -8,7 +8,7 @@ from actors import World
 from control.ca.issuer import end
 from control.ca.ledger import AgentState
 from control.errors import ConflictError, NotFoundError
-from control.model.agents import NEXT, Agent, AgentFilter, Life, newcomer
+from control.model.agents import NEXT, Agent, AgentFilter, Life, living, newcomer
 from control.model.names import slug, tags
 from control.services.events import Bus, Event, Topic
 from control.services.presence import Watch
@@ -94,7 +94,7 @@ def moved(tx: Tx, org: str, vault: str, to: Life, reason: str, *, now: int) -> A
         raise ConflictError("life_conflict", f"an agent that is {agent.life} cannot become {to}")
     if to is Life.ACTIVE:
         raise ConflictError("not_enrolled", "an agent becomes active by enrolling")
-    changed = replace(agent, life=to, reason=reason, changed_at=now)
+    changed = living(agent, to, reason, now=now)
     agents.put_agent(tx, changed)
     ledger = SqlLedgerTx(tx)
     enrolled = ledger.agent(AgentName(org, vault))

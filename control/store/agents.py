@@ -29,7 +29,7 @@ _MEMBERS: Final = (
     .where(agents.c.org == sa.bindparam("org"))
     .order_by(agents.c.vault)
 )
-_HEARD: Final = update_of(agents, "presence", "last_seen")
+_HEARD: Final = update_of(agents, "presence", "last_seen").where(agents.c.life == Life.ACTIVE)
 _FACTS: Final = update_of(agents, "facts", "changed_at")
 
 
@@ -44,7 +44,7 @@ def put_agent(tx: Tx, agent: Agent) -> None:
     """Add, or replace the one of its name."""
     put(tx, agents, agent)
     _retag(tx, agent)
-    note(tx, turns_of(agent)[:1])
+    note(tx, turns_of(agent)[: 1 if agent.life is Life.ACTIVE else 2])
 
 
 def agent(tx: Tx, org: str, vault: str) -> Agent | None:
@@ -133,7 +133,10 @@ def pulses_among(tx: Tx, org: str, vaults: Sequence[str]) -> list[tuple[str, Pre
 
 
 def heard(tx: Tx, changes: Iterable[tuple[str, str, Presence, int]]) -> None:
-    """Note presence and last word of many: organization, vault, presence, Unix nanoseconds."""
+    """Note presence and last word of many: organization, vault, presence, Unix nanoseconds.
+
+    Only of who is active by now: a word that was on its way makes nobody of the locked online.
+    """
     values = [
         {"of_org": org, "of_vault": vault, "to_presence": presence, "to_last_seen": last_seen}
         for org, vault, presence, last_seen in changes

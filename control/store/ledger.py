@@ -5,11 +5,10 @@ from typing import Any, Final, TypeVar
 
 import sqlalchemy as sa
 from msgspec import Struct
-from msgspec.structs import replace
 
 from control.ca.ledger import Agent, Crowd, Issued, Join, JoinState, LedgerTx, Token
 from control.crypto import sha256
-from control.model.agents import Life, newcomer
+from control.model.agents import Life, living, newcomer
 from control.model.history import Aspect, Turn
 from control.model.records import Alert
 from control.store import agents, records
@@ -88,8 +87,7 @@ class SqlLedgerTx:
         if known is None:
             agents.add_agent(self._tx, newcomer(*agent.name, life, now=agent.changed_at))
         elif known.life is not life:
-            changed = replace(known, life=life, reason=agent.reason, changed_at=agent.changed_at)
-            agents.put_agent(self._tx, changed)
+            agents.put_agent(self._tx, living(known, life, agent.reason, now=agent.changed_at))
 
     def certificate(self, serial: str) -> Issued | None:
         """By serial."""

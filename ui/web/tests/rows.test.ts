@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { AgentRow } from "../src/lib/types";
-import { type Listed, narrowed, ranked, stateOf, summed } from "../src/pages/fleet/rows";
+import { type Listed, narrowed, outcomeOf, ranked, stateOf, summed } from "../src/pages/fleet/rows";
 
 function agent(key: string, columns: Partial<AgentRow> = {}): Listed {
   const row = { tags: [], version: "1.0", life: "active", state: "online", policy: "applied" };
@@ -22,6 +22,14 @@ test("an agent that may not connect is told as that, not as heard or not", () =>
   assert.equal(stateOf({ life: "locked", state: "online" }), "locked");
 });
 
+test("an agent that may not connect is not waited for", () => {
+  assert.equal(outcomeOf({ life: "active", policy: "wanted" }), "wanted");
+  assert.equal(outcomeOf({ life: "locked", policy: "wanted" }), "");
+  const rows = [...FLEET, agent("web-2", { life: "locked", policy: "wanted" })];
+  assert.equal(summed(rows).policies.wanted, undefined);
+  assert.deepEqual(narrowed(rows, { ...ANY, state: "wanted" }), []);
+});
+
 test("filters hold together; a text is looked for in names and tags", () => {
   assert.deepEqual(names({}), ["pay-1", "pay-2", "web-1"]);
   assert.deepEqual(names({ text: " PAY " }), ["pay-1", "pay-2"]);
@@ -36,7 +44,7 @@ test("the summary counts each agent once for its state and once for each tag", (
   const sum = summed(FLEET);
   assert.deepEqual(sum.states, { online: 1, offline: 1, locked: 1 });
   assert.deepEqual(sum.tags, { prod: 2, eu: 1 });
-  assert.deepEqual(sum.policies, { applied: 2, failed: 1 });
+  assert.deepEqual(sum.policies, { applied: 1, failed: 1 });
   assert.equal(sum.secrets, 7);
   assert.deepEqual(ranked(sum.versions), [
     ["1.0", 2],

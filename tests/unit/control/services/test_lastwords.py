@@ -4,7 +4,7 @@ import pytest
 
 from actors.testing import FakeWorld
 from control.api.plane import Plane
-from control.model.agents import Presence
+from control.model.agents import Life, Presence
 from control.services.lastwords import Found, Word, stored
 from tests.unit.control.fleet import enrolled
 
@@ -55,3 +55,12 @@ async def test_who_was_heard_meanwhile_is_not_silent(plane: Plane, world: FakeWo
 async def test_nobody_is_not_stored(plane: Plane) -> None:
     """An agent that was locked or was never there."""
     assert await write(plane, word(P.ONLINE, 7, 0)) == Found([], [], [])
+
+
+async def test_a_word_of_who_was_locked_comes_too_late(plane: Plane, world: FakeWorld) -> None:
+    """It was on its way when the lock was stored: it makes nobody online."""
+    await enrolled(plane, world, "v1", "v2")
+    await plane.registry.move("acme", "v1", Life.LOCKED, "lost")
+    await write(plane, word(P.ONLINE, 7, 0, ""), word(P.ONLINE, 7, 0, "")._replace(vault="v2"))
+    found = [await plane.registry.get("acme", vault) for vault in ("v1", "v2")]
+    assert [(a.presence, a.last_seen) for a in found] == [(P.UNKNOWN, 0), (P.ONLINE, 7)]

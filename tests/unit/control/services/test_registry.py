@@ -1,5 +1,7 @@
 """Agents and their life, one table for the registry and the CA."""
 
+from functools import partial
+
 import pytest
 
 from actors.testing import FakeWorld
@@ -7,9 +9,11 @@ from control.api.plane import Plane
 from control.ca.ledger import Agent as Enrolled
 from control.ca.ledger import AgentState
 from control.errors import ConflictError, NotFoundError, ValidationError
-from control.model.agents import AgentFilter, Life
+from control.model.agents import AgentFilter, Life, Presence
+from control.model.history import SILENT, Aspect
 from control.services.events import Topic
 from control.services.registry import registered
+from control.store import history
 from control.store.ledger import SqlLedger, SqlLedgerTx
 from protocols.pki.names import AgentName
 from tests.unit.control.fleet import enrolled
@@ -50,6 +54,38 @@ async def test_a_lock_holds_for_certificates_too(plane: Plane, world: FakeWorld)
     assert (await plane.registry.get("acme", "v1")).life is Life.ACTIVE
     await ledger.transact(lambda tx: tx.put_agent(certified(world.now(), AgentState.LOCKED)))
     assert (await plane.registry.get("acme", "v1")).life is Life.LOCKED
+
+
+@pytest.mark.parametrize("by_ca", [False, True])
+async def test_who_is_locked_is_not_online(plane: Plane, world: FakeWorld, by_ca: bool) -> None:
+    """From the transaction of the lock on, for every filter and count; unlocked it begins anew."""
+    ledger = SqlLedger(plane.store)
+    await ledger.transact(lambda tx: tx.put_agent(certified(world.now())))
+    await plane.watch.load()
+    plane.watch.heard("acme", "v1")
+    await plane.watch.tick()
+    last = world.now()
+    world.advance(5)
+    if by_ca:
+        await ledger.transact(lambda tx: tx.put_agent(certified(world.now(), AgentState.LOCKED)))
+        plane.watch.forget("acme", "v1")
+    else:
+        await plane.registry.move("acme", "v1", Life.LOCKED, "stolen")
+    agent = await plane.registry.get("acme", "v1")
+    assert (agent.presence, agent.last_seen) == (Presence.UNKNOWN, last)
+    assert await plane.registry.find("acme", AgentFilter(presence=Presence.ONLINE)) == []
+    assert not any(plane.watch.counts().values())
+    about = partial(history.newest, org="acme", aspect=Aspect.PRESENCE, subject="v1")
+    turn = await plane.store.read(about)
+    assert turn is not None
+    assert (turn.value, turn.at) == (SILENT, world.now())
+    await ledger.transact(lambda tx: tx.put_agent(certified(world.now())))
+    assert (await plane.registry.get("acme", "v1")).presence is Presence.UNKNOWN
+    plane.watch.heard("acme", "v1")
+    await plane.watch.tick()
+    assert (await plane.registry.get("acme", "v1")).presence is Presence.ONLINE
+    [found] = await plane.registry.find("acme", AgentFilter(presence=Presence.ONLINE))
+    assert found.last_seen == world.now()
 
 
 async def test_life_goes_its_way(plane: Plane, world: FakeWorld) -> None:

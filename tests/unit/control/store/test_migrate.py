@@ -7,8 +7,9 @@ import pytest
 import sqlalchemy as sa
 
 from control.errors import UnavailableError
+from control.model.agents import AgentFilter
 from control.model.policies import Assignment, Outcome
-from control.store import policies
+from control.store import agents, policies
 from control.store.compliance_tables import metadata as ours
 from control.store.engines import open_engines
 from control.store.migrate import SCRIPTS, migrate
@@ -62,4 +63,31 @@ def test_bundles_of_before_are_whole(tmp_path: Path) -> None:
     assert found == Assignment(
         "acme", "v", 3, {"p": 1}, b"d", Outcome.APPLIED, "", 3, 7, b"b" * 4000
     )
+    engines.close()
+
+
+def test_who_was_locked_while_online_is_heard_no_more(tmp_path: Path) -> None:
+    """A database from before that was said (0022): only of those that are active it is true."""
+    for step in (SCRIPTS / "versions").glob("v*.py"):
+        if step.name < "v0022":
+            copy(step, tmp_path)
+    engines = open_engines(f"sqlite:///{tmp_path}/control.db")
+    rows = [("on", "active"), ("lost", "locked"), ("gone", "retired")]
+    with engines.writes.connect() as connection:
+        migrate(connection, tmp_path)
+        for vault, life in rows:
+            connection.execute(
+                sa.text(
+                    "INSERT INTO agents (org, vault, life, reason, tags, presence, last_seen, "
+                    "facts, created_at, changed_at) "
+                    "VALUES ('acme', :vault, :life, '', '[]', 'online', 7, '{}', 1, 1)"
+                ),
+                {"vault": vault, "life": life},
+            )
+        connection.commit()
+        migrate(connection)
+        found = agents.find(connection, "acme", AgentFilter())
+    assert {(each.vault, str(each.presence), each.last_seen) for each in found} == {
+        ("on", "online", 7), ("lost", "unknown", 7), ("gone", "unknown", 7)
+    }  # fmt: skip
     engines.close()

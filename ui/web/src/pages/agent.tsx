@@ -116,7 +116,7 @@ function Now({ agent, gauges }: NowProps) {
       )}
       <Figure
         label="Last word"
-        value={agent.state === "online" ? "now" : <TimeAgo at={agent.heard} />}
+        value={stateOf(agent) === "online" ? "now" : <TimeAgo at={agent.heard} />}
       />
     </Figures>
   );

@@ -32,11 +32,16 @@ export function stateOf({ life, state }: Pick<AgentRow, "life" | "state">): stri
   return life === "active" ? state : life;
 }
 
+/** What became of its bundle; of one that may not connect nothing can become. */
+export function outcomeOf({ life, policy }: Pick<AgentRow, "life" | "policy">): string {
+  return life === "active" ? policy : "";
+}
+
 export function narrowed(rows: readonly Listed[], { text, state, tag, version }: Filter): Listed[] {
   const wanted = text.trim().toLowerCase();
   return rows.filter(
     row =>
-      (!state || stateOf(row) === state || row.policy === state) &&
+      (!state || stateOf(row) === state || outcomeOf(row) === state) &&
       (!tag || row.tags.includes(tag)) &&
       (!version || row.version === version) &&
       (!wanted || row.key.includes(wanted) || row.tags.some(each => each.includes(wanted))),
@@ -54,7 +59,8 @@ export function summed(rows: readonly Listed[]): Summary {
   };
   for (const row of rows) {
     add(sum.states, stateOf(row));
-    if (row.policy) add(sum.policies, row.policy);
+    const outcome = outcomeOf(row);
+    if (outcome) add(sum.policies, outcome);
     if (row.version) add(sum.versions, row.version);
     for (const tag of row.tags) add(sum.tags, tag);
     sum.secrets += row.secrets ?? 0;
