@@ -37,7 +37,7 @@ from protocols.link.ends import End
 from protocols.link.errors import OutboxRolledBackError, PipeError, RemoteFaultError
 from protocols.link.handshake import Channel
 from protocols.link.limits import DEAD_SECONDS
-from protocols.link.pipe import Pipe
+from protocols.link.pipe import REFUSED, Pipe
 from protocols.link.signing import Signer, Verifier, sha256
 from protocols.link.vocabulary import ByeReason
 from protocols.pki.chain import Agent as Peer
@@ -103,7 +103,7 @@ class Gateway:
         except AuthorizationError as error:
             self.refused += 1
             log.warning("agent %s/%s refused: %s", *peer.name, error.code)
-            await pipe.aclose("refused")
+            await pipe.aclose(REFUSED)
         except RemoteFaultError as error:
             self.faults += 1
             log.warning("agent %s/%s broke the protocol: %s", *peer.name, error.fault)

@@ -1,6 +1,9 @@
 """What a session's frames travel on: `stream.py` over the network, `memory.py` within a process."""
 
-from typing import Protocol
+from typing import Final, Protocol
+
+REFUSED: Final = "refused"
+"""The word with which the control plane ends the connection of an agent that does not count."""
 
 
 class Pipe(Protocol):

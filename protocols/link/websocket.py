@@ -9,9 +9,14 @@ import trio_websocket as ws
 
 from protocols.link import limits
 from protocols.link.errors import PipeError
+from protocols.link.pipe import REFUSED
 
 _NORMAL: Final = 1000
 _POLICY: Final = 1008  # RFC 6455, 7.4.1: "a message that violates its policy"
+_NOT_LET_IN: Final = (
+    "the control plane does not let this agent in. It may be locked or retired there, or its "
+    "certificate was withdrawn or has expired; ask the administrator of the fleet"
+)
 
 
 def nothing() -> None:
@@ -122,5 +127,7 @@ class WebSocketPipe:
 
     def _gone(self) -> PipeError:
         why = self._connection.closed
+        if why is not None and (why.code, why.reason) == (_POLICY, REFUSED):
+            return PipeError(REFUSED, _NOT_LET_IN)
         told = f" ({why.code} {why.reason or ''})" if why is not None else ""
         return PipeError("closed", f"the connection is closed{told}")

@@ -16,7 +16,8 @@ class LinkStatus(Struct, frozen=True, kw_only=True):
 
     `state`: the seed's: online, syncing, offline, queueing. `standing`: unenrolled, pending,
     enrolled, expired. `health`: serving, sealed, refusing. `faults`: sessions that ended because
-    the control plane broke the protocol. `trouble`: why it is not better, for people.
+    the control plane broke the protocol. `round_trip`: seconds; None until this session has
+    measured it. `trouble`: why it is not better, for people.
     """
 
     enabled: bool
@@ -32,7 +33,7 @@ class LinkStatus(Struct, frozen=True, kw_only=True):
     certificate_expires: int = 0
     connected: bool = False
     connected_at: int = 0
-    round_trip: float = 0.0
+    round_trip: float | None = None
     attempts: int = 0
     faults: int = 0
     outbox_messages: int = 0

@@ -155,7 +155,7 @@ class Uplink:
             certificate_expires=held.expires if held else 0,
             connected=conversation is not None,
             connected_at=self._connector.connected_at,
-            round_trip=(conversation.session.round_trip or 0.0) if conversation else 0.0,
+            round_trip=conversation.session.round_trip if conversation else None,
             attempts=self._connector.attempts,
             faults=self._connector.faults,
             health=facts.health,

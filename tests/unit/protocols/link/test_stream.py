@@ -9,6 +9,7 @@ import trustme
 
 from protocols.link import limits
 from protocols.link.errors import PipeError
+from protocols.link.pipe import REFUSED
 from protocols.link.stream import Bounds, WebSocketPipe, connect
 from tests.unit.protocols.link.site import AUTHORITY, HOST, echo, serving
 
@@ -273,6 +274,18 @@ async def test_a_fault_is_told_to_the_peer():
         pipe = await site.connect()
         await pipe.send(b"x")
         with pytest.raises(PipeError, match="1008 sequence"):
+            await pipe.receive()
+
+
+async def test_an_agent_that_does_not_count_is_told_whom_to_ask():
+    """In words for a person, not as the number of a close."""
+
+    async def handler(pipe: WebSocketPipe) -> None:
+        await pipe.aclose(REFUSED)
+
+    async with serving(handler) as site:
+        pipe = await site.connect()
+        with pytest.raises(PipeError, match=r"^refused: .*locked or retired.*administrator"):
             await pipe.receive()
 
 

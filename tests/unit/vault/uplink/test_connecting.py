@@ -80,6 +80,8 @@ async def test_attempts_back_off_and_never_end(plane: Plane, autojump_clock: obj
         await plane.until(lambda: stage.uplink.status().connected)
         assert stage.uplink.status().attempts == 0
         assert stage.uplink.status().trouble == ""
+        assert stage.uplink.status().round_trip is None  # not measured yet: not 0
+        await plane.until(lambda: stage.uplink.status().round_trip is not None)
 
 
 async def test_a_peer_that_cuts_us_off_at_once_is_come_back_to_seldom(

@@ -205,7 +205,7 @@ export interface Link {
   certificate_expires: number;
   connected: boolean;
   connected_at: number;
-  round_trip: number;
+  round_trip: number | null;
   attempts: number;
   faults: number;
   outbox_messages: number;

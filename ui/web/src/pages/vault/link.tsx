@@ -46,7 +46,7 @@ function Known({ now }: { now: Link }) {
       {now.trouble && <Notice tone="warn">{now.trouble}</Notice>}
       {now.policy_trouble && <Notice tone="warn">{now.policy_trouble}</Notice>}
       <Figures>
-        <Figure label="Round trip" value={millis(now.connected ? now.round_trip * 1000 : null)} />
+        <Figure label="Round trip" value={millis(now.round_trip && now.round_trip * 1000)} />
         <Figure label="Outbox" value={count(now.outbox_messages)} note={bytes(now.outbox_bytes)} />
         <Figure label="Dropped" value={count(now.dropped)} />
         <Figure label="Sent in all" value={bytes(now.egress_bytes)} href="/sent" />
