@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import httpx2
 
-from ui.cli.errors import CliError, Exit, StepUpError, exit_of
+from ui.cli.errors import CliError, CredentialError, Exit, StepUpError, exit_of
 from ui.cli.settings import Settings
 
 TIMEOUT: Final = 90.0  # seconds; the longest that a server works on one request
@@ -60,6 +60,8 @@ class Client:
         return self._once(method, path, body, params)
 
     def _once(self, method: str, path: str, body: object, params: dict[str, Any]) -> Any:
+        if body is not None:
+            _require_private(self._address)
         try:
             reply = self._http.request(method, path, json=body, params=params or None)
         except (httpx2.HTTPError, httpx2.InvalidURL) as error:
@@ -69,6 +71,7 @@ class Client:
     def merge(self, path: str, patch: object, *, query: dict[str, Any] | None = None) -> Any:
         """As `call`, with a JSON merge patch."""
         params = {name: value for name, value in (query or {}).items() if value is not None}
+        _require_private(self._address)
         try:
             reply = self._http.request(
                 "PATCH", path, json=patch, params=params or None, headers=_MERGE_PATCH
@@ -98,12 +101,12 @@ class Client:
         """The agent's own words, and what to do where that is clear."""
         text = told.get("message") or "; ".join(told.get("errors", [])) or f"error {status}"
         code = exit_of(status)
+        request = f" (request {told['request_id']})" if told.get("request_id") else ""
         if told.get("code") == "sealed" or _SEALED in told.get("errors", []):
             code = Exit.SEALED
             text += "; unseal it with `freehold operator unseal`"
         elif status == _REFUSED:
-            text += f"; {self._unknown()}"
-        request = f" (request {told['request_id']})" if told.get("request_id") else ""
+            return CredentialError(f"{text}; {self._unknown()}", request)
         if told.get("code") == "step_up":
             way = f"`{self._peer.login}` again"
             if self._variable:
@@ -129,7 +132,7 @@ class Client:
 
 
 def _require_private(address: str) -> None:
-    """A token goes out in clear to this machine only."""
+    """A token, a password, a share goes out in clear to this machine only."""
     try:
         url = httpx2.URL(address)
     except httpx2.InvalidURL:
@@ -139,7 +142,7 @@ def _require_private(address: str) -> None:
     if url.scheme != "http" or not url.host:
         raise CliError(f"{address} is no address; it looks like https://HOST:PORT")
     if not _is_loopback(url.host):
-        raise CliError(f"{address} has no TLS: the token is not sent there; use https://")
+        raise CliError(f"{address} has no TLS: nothing secret is sent there; use https://")
 
 
 def _require_plain(token: str) -> None:

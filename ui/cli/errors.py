@@ -46,3 +46,11 @@ class CliError(Exception):
 
 class StepUpError(CliError):
     """What was asked takes a fresh proof of who one is."""
+
+
+class CredentialError(CliError):
+    """A credential was not taken. `request`: where that is in the audit log, to end a line with."""
+
+    def __init__(self, message: str, request: str) -> None:
+        super().__init__(message + request, Exit.DENIED)
+        self.request = request

@@ -13,7 +13,7 @@ from ui.cli import (
     fleet_usage,
     fleet_user,
 )
-from ui.cli.errors import CliError, Exit
+from ui.cli.errors import CliError, CredentialError, Exit
 from ui.cli.login import tell_kept
 from ui.cli.output import tell
 from ui.cli.pairs import given
@@ -73,18 +73,27 @@ def login(
     client = Client(settings)
     if name:
         body = {"organization": organization, "name": name, "password": read_line("Password")}
-        made = client.call("POST", route("sessions"), body)
+        made = _asked(client, route("sessions"), body, "organization, name or password is wrong")
     else:
         made = _by_browser(client, settings.address, organization)
     if made["state"] == "second-factor":
         answer = {"challenge": made["challenge"], "code": read_line("Code")}
-        made = client.call("POST", route("second-factor", "answer"), answer)
+        wrong = "the code is wrong, used already or too late"
+        made = _asked(client, route("second-factor", "answer"), answer, wrong)
     elif made["state"] != "open":
         raise CliError("your organization wants a second factor: set it up in a browser first")
     save_token(made["secret"], PLANE)
     tell_kept(PLANE)
     user = f"{organization}/{name or made['token']['user']}"
     session(context).show({"user": user, "role": made["token"]["role"]})
+
+
+def _asked(client: "Client", path: str, body: dict[str, str], wrong: str) -> Any:
+    """What comes of these credentials; `wrong`: what to say of those that are not taken."""
+    try:
+        return client.call("POST", path, body)
+    except CredentialError as error:
+        raise CliError(f"{wrong}{error.request}", Exit.DENIED) from None
 
 
 def _by_browser(client: "Client", control: str, organization: str) -> Any:

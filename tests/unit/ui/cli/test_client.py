@@ -125,6 +125,22 @@ def test_a_token_is_not_sent_in_clear_to_another_machine(address: str) -> None:
     assert without.call("GET", "/x") is None
 
 
+def test_nor_is_what_a_request_holds() -> None:
+    """A password to sign in with, a share to unseal with: they come without any token."""
+    seen: list[httpx2.Request] = []
+
+    def handler(request: httpx2.Request) -> httpx2.Response:
+        seen.append(request)
+        return httpx2.Response(204)
+
+    without = client(handler, address="http://10.0.0.1:8200", token="")
+    with pytest.raises(CliError, match="has no TLS"):
+        without.call("POST", "/x", {"password": "p"})
+    with pytest.raises(CliError, match="has no TLS"):
+        without.merge("/x", {"a": 1})
+    assert not seen
+
+
 @pytest.mark.parametrize(
     "address", ["http://localhost:1", "http://[::1]:1", "https://vault.example"]
 )

@@ -131,3 +131,18 @@ def test_logout_ends_the_session_that_was_kept(agent: FakeAgent, cli: Run, home:
     assert (done.code, kept.exists()) == (0, False)
     assert [seen.headers["authorization"] for seen in agent.seen] == ["Bearer s-1"]
     assert "FREEHOLD_CONTROL_TOKEN is still set" in done.err
+
+
+def test_a_login_that_is_refused_speaks_of_what_was_typed(agent: FakeAgent, cli: Run) -> None:
+    """Of no token, which nobody has given."""
+    refused = {"code": "unauthenticated", "message": "these do not count", "request_id": "r-1"}
+    agent.answer(refused, 401)
+    done = cli("fleet", "login", "acme", "ann", stdin="pass word\n")
+    assert (done.code, done.err) == (
+        4, "freehold: organization, name or password is wrong (request r-1)\n",
+    )  # fmt: skip
+    assert "authorization" not in agent.seen[0].headers
+    agent.answer({"state": "second-factor", "secret": "", "challenge": "c-1", "token": None})
+    agent.answer(refused, 401)
+    done = cli("fleet", "login", "acme", "ann", stdin="pass word\n123456\n")
+    assert (done.code, "the code is wrong" in done.err, "token" in done.err) == (4, True, False)
