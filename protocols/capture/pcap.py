@@ -23,7 +23,7 @@ _LINK_HEADER: Final = {0: 4, 1: 14, 101: 0, 113: 16, 276: 20}
 _ETHERNET: Final = 1
 _VLAN: Final = frozenset({b"\x81\x00", b"\x88\xa8"})
 _TCP: Final = 6
-_SYN, _ACK = 0x02, 0x10
+_FIN, _SYN, _RST, _ACK = 0x01, 0x02, 0x04, 0x10
 
 
 class CaptureError(Exception):
@@ -44,17 +44,48 @@ class Segment(NamedTuple):
     source: Place
     target: Place
     number: int
+    acknowledged: int
     flags: int
     data: bytes
 
 
 @dataclass
 class Side:
-    """What one end sent, as far as it was captured without a hole."""
+    """What one end sent, as far as it was captured without a hole.
+
+    `reached`: how far it had come by any packet's word, its own or an acknowledgement of the other
+    end's; `closed`: the number behind its last byte, once it said so.
+    """
 
     next: int | None = None
     data: bytearray = field(default_factory=bytearray)
     ahead: dict[int, bytes] = field(default_factory=dict)
+    reached: int | None = None
+    closed: int | None = None
+
+    @property
+    def lacking(self) -> int:
+        """Bytes from the first hole on, the hole's own among them; 0: all of it was captured."""
+        if self.next is None or self.reached is None:
+            return 0
+        behind = _past(self.next, self.reached)
+        return 0 if behind == 1 and self.closed == self.next else behind  # an end has a number
+
+    def begin(self, number: int) -> None:
+        """Its first byte has this number; said again, it begins nothing."""
+        if self.next is None:
+            self.next = number % 2**32
+            self.reach(number)
+
+    def reach(self, number: int) -> None:
+        """It has come as far as this, whatever was captured of it."""
+        if self.reached is None or _past(self.reached, number):
+            self.reached = number % 2**32
+
+    def close(self, number: int) -> None:
+        """There is nothing behind this."""
+        self.closed = number % 2**32
+        self.reach(number)
 
     def take(self, number: int, data: bytes) -> None:
         """A segment's bytes; what was seen already is not taken again."""
@@ -73,6 +104,12 @@ class Side:
                 if behind < len(data):
                     return data[behind:]
         return b""
+
+
+def _past(number: int, other: int) -> int:
+    """How far the other is behind this one in the stream; 0 when it comes before it."""
+    far = (other - number) % 2**32
+    return far if far < 2**31 else 0
 
 
 @dataclass
@@ -110,7 +147,7 @@ def read(file: BinaryIO) -> Capture:
             known = live.get(way)
             if known is None or known.first != segment.number:  # else it was sent again
                 live[way] = Stream(*way, segment.number, segment.at, segment.at)
-                live[way].sent.next = (segment.number + 1) % 2**32
+                live[way].sent.begin(segment.number + 1)
                 streams.append(live[way])
             continue
         stream = live.get(way) or live.get(way[::-1])
@@ -118,12 +155,23 @@ def read(file: BinaryIO) -> Capture:
             midway.add(min(way, way[::-1]))
             continue
         stream.ended = segment.at
-        side = stream.sent if segment.source == stream.client else stream.received
-        if segment.flags & _SYN:
-            side.next = (segment.number + 1) % 2**32
-        else:
-            side.take(segment.number, segment.data)
+        sides = stream.sent, stream.received
+        _take(segment, *(sides if segment.source == stream.client else sides[::-1]))
     return Capture(streams, frozenset(midway), began, ended)
+
+
+def _take(segment: Segment, side: Side, other: Side) -> None:
+    """What a segment says: its bytes, where its sender is, and what that has of the other end."""
+    if segment.flags & _RST:  # its numbers are those of what it refuses
+        return
+    if segment.flags & _ACK:
+        other.reach(segment.acknowledged)
+    if segment.flags & _SYN:
+        side.begin(segment.number + 1)
+        return
+    end = segment.number + len(segment.data)
+    (side.close if segment.flags & _FIN else side.reach)(end)
+    side.take(segment.number, segment.data)
 
 
 def _segments(file: BinaryIO) -> Iterator[Segment]:
@@ -175,7 +223,8 @@ def _segment(at: float, packet: bytes) -> Segment | None:
     tcp = packet[head:size]
     if kind != bytes([_TCP]) or len(tcp) < 20:  # noqa: PLR2004  # RFC 9293, 3.1
         return None
-    source, target, number, _, offset, flags = struct.unpack(">HHIIBB", tcp[:14])
+    source, target, number, acknowledged, offset, flags = struct.unpack(">HHIIBB", tcp[:14])
     here, there = (str(ip_address(host)) for host in hosts)
     data = tcp[(offset >> 4) * 4 :]
-    return Segment(at, Place(here, source), Place(there, target), number, flags, data)
+    ends = Place(here, source), Place(there, target)
+    return Segment(at, *ends, number, acknowledged, flags, data)

@@ -134,7 +134,9 @@ def compare(
             raise CliError(f"cannot read the capture: {error}") from None
     session(context).show(asdict(found))
     if not found.holds:
-        raise CliError("the capture does not prove the ledger: see missing, unread and midway")
+        raise CliError(
+            "the capture does not prove the ledger: see missing, foreign, unread and midway"
+        )
 
 
 def _row(entry: "Entry", *, raw: bool) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from protocols.capture.pcap import Place
 
 HERE, THERE = Place("10.0.0.2", 40_000), Place("10.0.0.1", 8301)
-SYN, ACK = 0x02, 0x10
+FIN, SYN, RST, ACK = 0x01, 0x02, 0x04, 0x10
 FIRST = 2**32 - 10  # sequence numbers turn over early
 
 
@@ -63,11 +63,18 @@ def pcap(packets: Iterable[bytes], link: int = 101) -> io.BytesIO:
     return file
 
 
-def packet(source: Place, target: Place, number: int, data: bytes = b"", flags: int = ACK) -> bytes:
+def packet(
+    source: Place,
+    target: Place,
+    number: int,
+    data: bytes = b"",
+    flags: int = 0,
+    acknowledged: int | None = None,
+) -> bytes:
     """A TCP segment over IP of the addresses' version."""
-    head = struct.pack(
-        ">HHIIBBHHH", source.port, target.port, number % 2**32, 0, 5 << 4, flags, 0, 0, 0
-    )
+    flags |= 0 if acknowledged is None else ACK
+    numbers = number % 2**32, (acknowledged or 0) % 2**32
+    head = struct.pack(">HHIIBBHHH", source.port, target.port, *numbers, 5 << 4, flags, 0, 0, 0)
     tcp = head + data
     hosts = ip_address(source.host).packed + ip_address(target.host).packed
     if len(hosts) == 32:
@@ -82,7 +89,7 @@ def carried(
     """The packets of a conversation, each direction in its order."""
     packets = [
         packet(here, there, first, flags=SYN),
-        packet(there, here, first, flags=SYN | ACK),
+        packet(there, here, first, flags=SYN, acknowledged=first + 1),
     ]
     for source, target, data in ((there, here, made.received), (here, there, made.sent)):
         packets += [

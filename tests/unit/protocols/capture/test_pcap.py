@@ -7,9 +7,10 @@ import pytest
 
 from protocols.capture.pcap import CaptureError, Place, read
 from tests.unit.protocols.capture.made import (
-    ACK,
+    FIN,
     FIRST,
     HERE,
+    RST,
     SYN,
     THERE,
     Talk,
@@ -29,11 +30,12 @@ def test_packets_that_were_lost_repeated_and_out_of_order(seed: int) -> None:
     more = carried(TALK, 170)[2:]
     mixed = rest + chance.sample(more, len(more) // 2)
     chance.shuffle(mixed)
-    again = [packet(THERE, HERE, FIRST, flags=SYN | ACK), first]
+    again = [packet(THERE, HERE, FIRST, flags=SYN, acknowledged=FIRST + 1), first]
     [stream] = read(pcap([first, again[0], *mixed, *again])).streams
     assert (stream.client, stream.server) == (HERE, THERE)
     assert bytes(stream.sent.data) == TALK.sent
     assert bytes(stream.received.data) == TALK.received
+    assert (stream.sent.lacking, stream.received.lacking) == (0, 0)
 
 
 def test_what_comes_behind_a_hole_is_not_taken() -> None:
@@ -42,6 +44,34 @@ def test_what_comes_behind_a_hole_is_not_taken() -> None:
     del packets[-2]
     [stream] = read(pcap(packets)).streams
     assert bytes(stream.sent.data) == TALK.sent[:4000]
+    assert stream.sent.lacking == len(TALK.sent) - 4000
+
+
+def test_a_hole_is_told_by_whatever_came_after_it() -> None:
+    """The client's next packet, though empty; its end; what the server has. An end is no hole."""
+    last = FIRST + 1 + len(TALK.sent)
+    whole, cut = carried(TALK, 1000), carried(TALK, 1000)[:-1]
+    size = len(TALK.sent) % 1000
+    for packets, lacking in (
+        (cut, 0),  # nobody knows of it
+        ([*cut, packet(HERE, THERE, last)], size),
+        ([*cut, packet(HERE, THERE, last, flags=FIN)], size),
+        ([*cut, packet(THERE, HERE, 1, acknowledged=last)], size),
+        ([*cut, packet(HERE, THERE, last, flags=RST)], 0),
+        ([*whole, packet(HERE, THERE, last - 1, b"x")], 0),  # "are you there?"
+        ([*whole, packet(HERE, THERE, last, flags=FIN)], 0),
+        ([*whole, packet(THERE, HERE, 1, acknowledged=last + 1)], 1),
+        (
+            [
+                *whole,
+                packet(HERE, THERE, last, flags=FIN),
+                packet(THERE, HERE, 1, acknowledged=last + 1),
+            ],
+            0,
+        ),
+    ):
+        [stream] = read(pcap(packets)).streams
+        assert stream.sent.lacking == lacking
 
 
 def test_connections_are_kept_apart_and_told_when_they_began_before() -> None:

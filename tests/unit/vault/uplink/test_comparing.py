@@ -9,12 +9,24 @@ from wsproto.frame_protocol import FrameProtocol
 from protocols.capture.pcap import read
 from protocols.capture.tls import read_secrets
 from tests.unit.protocols.capture.conftest import server as server
-from tests.unit.protocols.capture.made import HERE, THERE, carried, packet, pcap, talk
+from tests.unit.protocols.capture.made import (
+    FIN,
+    FIRST,
+    HERE,
+    THERE,
+    carried,
+    packet,
+    pcap,
+    talk,
+)
 from tests.unit.protocols.capture.test_messages import HEAD
 from vault.uplink.comparing import Compared, compare
 from vault.uplink.egress import Chain, Entry, Sending
 
 FRAMES = [b"hello", b"registration", b"alert"]
+CLIENT = FrameProtocol(client=True, extensions=[])
+SECRET = b"hunter2-the-password"
+HTTP = b"POST /link/v1/join HTTP/1.1\r\nHost: c:8301\r\nContent-Length: "
 
 
 def entries(*connections: list[bytes]) -> list[Entry]:
@@ -30,10 +42,22 @@ def entries(*connections: list[bytes]) -> list[Entry]:
     return found
 
 
+def linked(*more: bytes, head: bytes = HEAD) -> list[bytes]:
+    """What an agent says that sends `FRAMES`."""
+    return [head, *(CLIENT.send_data(one, fin=True) for one in FRAMES), *more]
+
+
+def compared(
+    folder: Path, context: ssl.SSLContext, ledger: list[Entry], parts: list[bytes]
+) -> Compared:
+    """This ledger against a connection that carried this."""
+    made = talk(folder, context, parts)
+    return compare(ledger, read(pcap(carried(made))), read_secrets(made.keylog), [THERE.port])
+
+
 def held(folder: Path, context: ssl.SSLContext, ledger: list[Entry], *more: bytes) -> Compared:
-    """This ledger against a connection that carried `FRAMES`."""
-    protocol = FrameProtocol(client=True, extensions=[])
-    made = talk(folder, context, [HEAD, *(protocol.send_data(one, fin=True) for one in FRAMES)])
+    """This ledger against a connection that carried `FRAMES`, and more packets."""
+    made = talk(folder, context, linked())
     capture = read(pcap([*carried(made), *more]))
     return compare(ledger, capture, read_secrets(made.keylog), [THERE.port])
 
@@ -46,12 +70,10 @@ def test_a_ledger_that_has_it_all(tmp_path: Path, server: ssl.SSLContext) -> Non
     assert (found.connections, found.messages, found.matched) == (1, 3, 3)
     assert found.message_bytes == sum(map(len, FRAMES))
     assert found.wire_bytes == (
-        found.message_bytes
-        + found.protocol_bytes
-        + found.handshake_bytes
-        + found.sealing_bytes
-        + found.rest_bytes
+        found.message_bytes + found.protocol_bytes + found.handshake_bytes + found.sealing_bytes
     )
+    assert found.protocol_bytes == len(HEAD) + 3 * 6
+    assert (found.other_bytes, found.foreign) == (0, ())
 
 
 def test_a_ledger_that_lacks_something(tmp_path: Path, server: ssl.SSLContext) -> None:
@@ -67,8 +89,7 @@ def test_one_line_of_the_ledger_stands_for_one_message(
 ) -> None:
     """What was sent twice, over two connections, has to be written down twice."""
     other = THERE._replace(host="10.0.0.3", port=40_001)
-    protocol = FrameProtocol(client=True, extensions=[])
-    said = [HEAD, *(protocol.send_data(one, fin=True) for one in FRAMES)]
+    said = linked()
     packets, secrets = [], {}
     for here in (HERE, other):
         made = talk(tmp_path, server, said)
@@ -89,3 +110,79 @@ def test_what_was_not_seen_proves_nothing(tmp_path: Path, server: ssl.SSLContext
     made = talk(tmp_path, server, [HEAD])
     blind = compare(entries(FRAMES), read(pcap(carried(made))), {}, [THERE.port])
     assert (len(blind.unread), blind.holds) == (1, False)
+
+
+def test_every_message_counts(tmp_path: Path, server: ssl.SSLContext) -> None:
+    """A text, a further request, one that was cut off: what the ledger lacks of them is missing."""
+    asked = HTTP + b"5\r\n\r\nhello", HTTP + b"20\r\n\r\n" + SECRET
+    for parts, ledger, missing in (
+        (linked(CLIENT.send_data(SECRET.decode(), fin=True)), entries(FRAMES), 1),
+        (list(asked), entries([b"hello"]), 1),
+        (list(asked), entries([b"hello", SECRET]), 0),
+        ([HTTP + b"20\r\n\r\n" + SECRET[:9]], entries([b"hello"]), 1),
+        ([HTTP + b"20\r\n\r\n" + SECRET[:9]], entries([SECRET]), 0),
+    ):
+        found = compared(tmp_path, server, ledger, parts)
+        assert (found.missing, found.holds, found.foreign) == (missing, not missing, ())
+    large = b"x" * 60_000
+    cut = linked(CLIENT.send_data(large, fin=True)[:40_000])
+    assert compared(tmp_path, server, entries([*FRAMES, large]), cut).holds
+    assert compared(tmp_path, server, entries([*FRAMES, b"y" * 60_000]), cut).missing == 1
+
+
+def test_nothing_is_said_beside_the_messages(tmp_path: Path, server: ssl.SSLContext) -> None:
+    """In a ping, a pong, a close, a head, or around them; the number of a close is not much."""
+    pieces = FrameProtocol(client=True, extensions=[])  # it knows that its message is not ended
+    for more, count, told in (
+        ([CLIENT.ping(SECRET), CLIENT.ping(b"1234")], 24, "24 bytes in websocket ping"),
+        ([CLIENT.pong(SECRET)], 20, "20 bytes in websocket pong"),
+        ([CLIENT.close(1000, SECRET.decode())], 22, "22 bytes in websocket close"),
+        ([CLIENT.ping(SECRET)[:9]], 9, "9 bytes in what is no whole message"),
+        ([pieces.send_data(b"", fin=False)], 6, "6 bytes in what is no whole message"),
+        ([CLIENT.ping(b""), CLIENT.pong(b""), CLIENT.close(1000)], 2, ""),
+        ([CLIENT.close(1008, "signature")], 11, ""),
+    ):
+        found = compared(tmp_path, server, entries(FRAMES), linked(*more))
+        assert (found.other_bytes, found.missing, found.holds) == (count, 0, not told)
+        assert len(found.foreign) == bool(told)
+        assert all(told in one and one.startswith("10.0.0.2:") for one in found.foreign)
+    head = HEAD[:-2] + b"X-Trace: " + SECRET + b"\r\n\r\n"
+    found = compared(tmp_path, server, entries(FRAMES), linked(head=head))
+    assert (found.holds, found.other_bytes, found.missing) == (False, 31, 0)
+    assert "an HTTP head" in found.foreign[0]
+
+
+def test_no_packet_may_be_missing(tmp_path: Path, server: ssl.SSLContext) -> None:
+    """Whichever was dropped: what came after it was not looked at, so nothing holds.
+
+    The first was the connection's beginning, the second the server's; then its answer, which tells
+    what it chose.
+    """
+    parts = linked(*(CLIENT.send_data(SECRET, fin=True) for _ in range(20)))
+    made = talk(tmp_path, server, parts)
+    end = FIRST + 1 + len(made.sent)
+    packets = [*carried(made, size=100), packet(HERE, THERE, end, flags=FIN)]
+    secrets = read_secrets(made.keylog)
+    ledger = entries([*FRAMES, *[SECRET] * 20])
+    assert compare(ledger, read(pcap(packets)), secrets, [THERE.port]).holds
+    ours = [number for number, one in enumerate(packets[:-1]) if one[12:16] == packets[0][12:16]]
+    for number in ours:
+        some = packets[:number] + packets[number + 1 :]
+        found = compare(ledger, read(pcap(some)), secrets, [THERE.port])
+        assert not found.holds
+        assert found.unread or found.midway
+    assert len(ours) > 20
+    silent = [*packets[:2], packet(THERE, HERE, FIRST + 1, acknowledged=end)]
+    found = compare(ledger, read(pcap(silent)), secrets, [THERE.port])
+    assert (found.holds, len(found.unread)) == (False, 1)
+
+
+def test_a_last_record_that_is_not_whole(tmp_path: Path, server: ssl.SSLContext) -> None:
+    """Nobody can open it, so nobody knows what was in it."""
+    made = talk(tmp_path, server, linked())
+    cut = made._replace(sent=made.sent[:-1])
+    found = compare(
+        entries(FRAMES), read(pcap(carried(cut))), read_secrets(made.keylog), [THERE.port]
+    )
+    assert not found.holds
+    assert "not whole" in found.unread[0]

@@ -1,0 +1,96 @@
+"""Heads of requests: what the agent's own clients send is known, anything else shows."""
+
+import ssl
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from functools import partial
+
+import pytest
+import trio
+
+from protocols.link.errors import PipeError
+from protocols.link.stream import connect
+from tests.unit.protocols.capture.test_messages import HEAD
+from tests.unit.protocols.link.site import AUTHORITY
+from vault.uplink.enrolling import EnrolError, post
+from vault.uplink.heads import excess, hosts_of
+
+HOSTS = hosts_of(["https://c:8301"])
+POST = (
+    b"POST /link/v1/join HTTP/1.1\r\nHost: c:8301\r\nAccept: */*\r\nConnection: keep-alive\r\n"
+    b"User-Agent: python-httpx2/2.16.2\r\nContent-Type: application/json\r\n"
+    b"Accept-Encoding: identity\r\nContent-Length: 5\r\n\r\n"
+)
+
+
+async def heard(client: Callable[[int], Awaitable[object]], tls: ssl.SSLContext | None) -> bytes:
+    """The head that a client sends to a port."""
+    said = b""
+
+    async def serve(tcp: trio.SocketStream) -> None:
+        nonlocal said
+        stream = trio.SSLStream(tcp, tls, server_side=True) if tls else tcp
+        while b"\r\n\r\n" not in said:
+            said += await stream.receive_some()
+        await trio.aclose_forcefully(tcp)
+
+    async with trio.open_nursery() as nursery:
+        [listener] = await nursery.start(partial(trio.serve_tcp, serve, 0, host="127.0.0.1"))
+        with suppress(PipeError, EnrolError):
+            await client(listener.socket.getsockname()[1])
+        nursery.cancel_scope.cancel()
+    return said.partition(b"\r\n\r\n")[0] + b"\r\n\r\n"
+
+
+async def test_the_link_s_own_head() -> None:
+    """As its websocket client really sends it."""
+
+    async def client(port: int) -> None:
+        async with trio.open_nursery() as nursery:
+            await connect(nursery, "127.0.0.1", port, AUTHORITY.agent)
+
+    head = await heard(client, AUTHORITY.server)
+    assert head.startswith(b"GET /link/v1 ")
+    assert excess(head, hosts_of(["https://127.0.0.1:8301"])) == 0
+    assert excess(head, hosts_of(["https://127.0.0.2:8301"])) == len(b"Host: 127.0.0.1\r\n")
+
+
+@pytest.mark.parametrize("name", ["enrol", "join", "renew", "rejoin"])
+async def test_a_request_s_own_head(name: str) -> None:
+    """As its HTTP client really sends it."""
+    context, peers = ssl.create_default_context(), []
+
+    async def client(port: int) -> None:
+        peers.append(f"http://127.0.0.1:{port}")
+        await post(context, peers[0], f"/link/v1/{name}", b"body")
+
+    head = await heard(client, None)
+    assert head.startswith(b"POST /link/v1/")
+    assert excess(head, hosts_of(peers)) == 0
+
+
+def test_where_the_control_plane_is() -> None:
+    """With the port or without; an IPv6 address with brackets or without."""
+    for peer, hosts in (
+        ("https://C.test", ["c.test"]),
+        ("https://c.test:8301", ["c.test", "c.test:8301"]),
+        ("https://[fd00::1]:8301", ["fd00::1", "[fd00::1]", "[fd00::1]:8301"]),
+    ):
+        assert hosts_of([peer]) >= {host.encode() for host in hosts}
+
+
+@pytest.mark.parametrize("head", [HEAD, POST])
+def test_what_is_beyond_it(head: bytes) -> None:
+    """Another field, one twice, another value of one: its bytes; of another request all."""
+    assert excess(head, HOSTS) == 0
+    first, _, rest = head.partition(b"\r\n")
+    for line in (b"X-Trace: secret", b"Host: c", b"Cookie: a", b" folded", b"host:c"):
+        beyond = len(line) + 2
+        assert excess(first + b"\r\n" + rest[:-2] + line + b"\r\n\r\n", HOSTS) == beyond
+    assert excess(head.replace(b"Host: c", b"Host: d"), HOSTS) > 0
+    assert excess(head.replace(b" HTTP", b"?q=secret HTTP"), HOSTS) > len(head)
+    assert excess(head.replace(b"\r\n", b"\n"), HOSTS) > 0
+    for name in (b"Sec-WebSocket-Key", b"Sec-WebSocket-Protocol", b"User-Agent", b"Content-Length"):
+        if name in head:
+            other = head.replace(name + b": ", name + b": secret")
+            assert excess(other, HOSTS) > len(b"secret")
