@@ -23,7 +23,7 @@ from cryptography.x509 import Certificate
 from control.ca.issuer import Standing
 from control.ca.rollover import Phase, Rollover, finish, start, switch
 from control.errors import ConflictError, NotFoundError, UnavailableError
-from protocols.pki.authority import Authority, Cross, Root
+from protocols.pki.authority import Authority, Cross, Root, same_authority
 from protocols.pki.ceremony import cross_sign, new_root, sign_intermediate
 from protocols.pki.certificates import der, parse_pem, pem, public_key
 from protocols.pki.chain import verify_control_plane
@@ -66,13 +66,18 @@ class CaDirectory:
     def install(self, intermediate: bytes, root: bytes) -> None:
         """Take what a root signed, in PEM. The first authority is active from then on.
 
-        Raises `PkiError` when they do not fit the key or the profile; nothing is written then.
+        Raises `PkiError` when they do not fit the key or the profile, `ConflictError` for another
+        root than the one that is active: no agent would follow. Nothing is written then.
         """
-        self._install(self._active(), intermediate, root)
+        active = self._active()
+        self._check_present(active, first(root))
+        self._install(active, intermediate, root)
 
     def renew(self, root: Root, now: int) -> None:
-        """Have the active intermediate certified for another year. Raises `PkiError`."""
-        self._sign(self._active(), root, "", now)
+        """Have the active intermediate certified for another year. Raises as `install`."""
+        active = self._active()
+        self._check_present(active, root.certificate)
+        self._sign(active, root, "", now)
 
     def init(self, root_folder: Path, label: str, now: int) -> Authority:
         """Make a root in `root_folder` (to be taken away) and an intermediate here.
@@ -213,6 +218,17 @@ class CaDirectory:
         write(folder / "intermediate.pem", pem([signed]), PUBLIC, replace=True)
         if not (self.path / STATE).exists():
             self._save(Rollover(phase=Phase.STEADY, active=authority_id))
+
+    def _check_present(self, active: str, root: Certificate) -> None:
+        if not (self.path / STATE).exists():
+            return
+        if not same_authority(root, first(read(self.path / active / "root.pem"))):
+            raise ConflictError(
+                "root_mismatch",
+                "this is not the root that is active (`control ca show` names it), and no agent "
+                "trusts it; `control ca rollover start`, or `request` and `adopt` for a root of "
+                "your own, lead them to another",
+            )
 
     def _parts(self, authority_id: str) -> tuple[EllipticCurvePrivateKey, Certificate, Certificate]:
         folder = self.path / authority_id

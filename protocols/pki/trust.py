@@ -50,14 +50,16 @@ class Trust:
         """The trust that an agent has after it was told that `roots` are trusted now.
 
         A root that is new to it counts only when `cross` certifies that root as one, by one that it
-        trusts (`check_cross`): whoever holds the control plane, and so an intermediate that a root
-        has certified, but no root's key, cannot add one. It forgets roots that are not told any
-        more, but never all. Raises `ChainError` otherwise.
+        trusts (`check_cross`), or when it is one of those, made anew with the same key: whoever
+        holds the control plane, and so an intermediate that a root has certified, but no root's
+        key, cannot add one. It forgets roots that are not told any more, but never all. Raises
+        `ChainError` otherwise.
         """
         for root in roots:
             if root in self.roots:
                 continue
-            if cross is None or not any(is_cross(cross, root, held) for held in self.roots):
+            proofs = [root] if cross is None else [root, cross]
+            if not any(is_cross(proof, root, by) for proof in proofs for by in self.roots):
                 raise ChainError("a new root must be certified by one that is trusted already")
         return type(self).of(roots)
 

@@ -15,7 +15,7 @@ from protocols.pki.files import read
 from protocols.pki.pin import pin_of
 from protocols.pki.profile import DAY
 from protocols.pki.trust import Trust
-from tests.unit.protocols.pki.samples import NOW, make_pki
+from tests.unit.protocols.pki.samples import NOW, cross_of, make_pki
 
 
 @pytest.fixture
@@ -90,6 +90,37 @@ def test_the_users_own_root_signs_what_we_ask(tmp_path: Path) -> None:
             ca.install(wrong, pem([root]))
     ca.install(signed, pem([mine.root.certificate]))
     assert ca.standing().trust.pins == [pin_of(mine.root.certificate)]
+
+
+def test_another_root_comes_by_a_rollover_alone(tmp_path: Path) -> None:
+    """No agent trusts it: it is neither installed nor does it renew; the present one may."""
+    ca, mine, other = CaDirectory(tmp_path / "ca"), make_pki("mine"), make_pki("other")
+    request = ca.request("ours")
+    root = pem([mine.root.certificate])
+    ca.install(pem([sign_intermediate(mine.root, request, NOW)]), root)
+    before = ca.standing().authority
+    with pytest.raises(ConflictError, match="rollover"):
+        ca.install(
+            pem([sign_intermediate(other.root, request, NOW)]), pem([other.root.certificate])
+        )
+    with pytest.raises(ConflictError, match="rollover"):
+        ca.renew(other.root, NOW)
+    assert ca.standing().authority.issuers == before.issuers
+    ca.install(pem([sign_intermediate(mine.root, request, NOW + DAY)]), root)
+    assert validity(ca.standing().authority.certificate)[1] == NOW + 366 * DAY
+
+
+def test_a_root_that_was_made_anew_is_installed(tmp_path: Path) -> None:
+    """Of the same key and name, for longer: agents follow it as they renew."""
+    ca, mine = CaDirectory(tmp_path / "ca"), make_pki("mine")
+    signed = pem([sign_intermediate(mine.root, ca.request("ours"), NOW)])
+    ca.install(signed, pem([mine.root.certificate]))
+    before = ca.standing().trust
+    ca.install(signed, pem([cross_of(mine.root, mine.root.certificate, 2)]))
+    after = ca.standing().trust
+    assert before.roots != after.roots
+    assert before.follow(after.roots, None) == after
+    verify_control_plane(_shown(ca), before, NOW)
 
 
 def test_an_intermediate_is_certified_again(ca: CaDirectory, tmp_path: Path) -> None:

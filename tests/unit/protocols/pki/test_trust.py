@@ -63,6 +63,19 @@ def test_a_new_root_must_be_certified_by_a_trusted_one() -> None:
             trust.follow(roots, cross)
 
 
+def test_a_root_may_be_made_anew() -> None:
+    """With its key and name, by that key: it counts for longer, and needs no other proof."""
+    again = cross_of(A.root, ROOT_A, 2)
+    assert Trust.of([ROOT_A]).follow([again], None).roots == (again,)
+    assert Trust.of([ROOT_A]).follow([ROOT_B, again], CROSS).roots == (ROOT_B, again)
+    for trust, root in (
+        (Trust.of([ROOT_B]), again),
+        (Trust.of([ROOT_A]), cross_of(A.root, ROOT_A, 0)),
+    ):
+        with pytest.raises(ChainError):
+            trust.follow([root], None)
+
+
 def test_an_intermediate_does_not_become_a_root() -> None:
     """A root that trusts it has certified its key and name: to issue, and not to be one."""
     taken = A.authority.certificate
