@@ -99,6 +99,12 @@ class Client:
 
     def _failure(self, status: int, told: dict[str, Any]) -> CliError:
         """The agent's own words, and what to do where that is clear."""
+        if (told.get("code"), told.get("message")) == self._peer.stranger:
+            return CliError(
+                f"what answers at {self._address} is no {self._peer.name}, but Freehold's other "
+                f"kind of server; is {self._peer.prefix}ADDR right?",
+                Exit.UNREACHABLE,
+            )
         text = told.get("message") or "; ".join(told.get("errors", [])) or f"error {status}"
         code = exit_of(status)
         request = f" (request {told['request_id']})" if told.get("request_id") else ""

@@ -22,15 +22,26 @@ _OTHERS: Final = 0o077
 
 @dataclass(frozen=True)
 class Peer:
-    """Whom the commands speak to, for messages: its name, and what a person sets and types."""
+    """Whom the commands speak to, for messages: its name, and what a person sets and types.
+
+    `stranger`: code and words of a refusal that only the other kind of server has.
+    """
 
     name: str
     prefix: str
     login: str
+    stranger: tuple[str, str]
 
 
-AGENT: Final = Peer("agent", variables.AGENT, "freehold login")
-PLANE: Final = Peer("control plane", variables.PLANE, "freehold fleet login")
+AGENT: Final = Peer(
+    "agent", variables.AGENT, "freehold login", ("not_found", "there is no such path")
+)
+PLANE: Final = Peer(
+    "control plane",
+    variables.PLANE,
+    "freehold fleet login",
+    ("route_not_found", "there is no such path in this API"),
+)
 
 
 @dataclass(frozen=True, repr=False)

@@ -6,7 +6,9 @@ import pytest
 
 from ui.cli.client import Client
 from ui.cli.errors import CliError, Exit, StepUpError
-from ui.cli.settings import PLANE, Settings
+from ui.cli.settings import AGENT, PLANE, Settings
+from vault.edge.router import Router
+from vault.errors import NotFoundError
 
 ADDRESS = "http://127.0.0.1:8200"
 Handler = Callable[[httpx2.Request], httpx2.Response]
@@ -214,3 +216,18 @@ def test_a_token_of_the_environment_is_told_by_its_name(status: int, code: str, 
         assert (says in str(error)) == bool(variable)
         assert error.exit_code is Exit.DENIED
         assert "freehold fleet login" in str(error)
+
+
+def test_an_agent_is_no_control_plane_nor_the_other_way_round() -> None:
+    """Each is known by how it refuses a path that it does not have: the agent's own router here."""
+    with pytest.raises(NotFoundError) as refused:
+        Router().match("GET", "whoami")
+    path = {"code": refused.value.code, "message": refused.value.message}
+    plane = {"code": "not_found", "message": "there is no such path"}
+    for peer, other, own in ((PLANE, path, plane), (AGENT, plane, path)):
+        settings = Settings(ADDRESS, "", "", "", "", peer)
+        for body, code in ((other, Exit.UNREACHABLE), (own, Exit.NOT_FOUND)):
+            reply = httpx2.Response(404, json=body)
+            error = failure(Client(settings, httpx2.MockTransport(lambda _, told=reply: told)))
+            assert error.exit_code is code
+            assert (f"is no {peer.name}" in str(error)) == (code is Exit.UNREACHABLE)
