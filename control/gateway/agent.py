@@ -16,6 +16,7 @@ from actors import World
 from control.errors import ControlError
 from control.gateway.audience import Audience
 from control.gateway.deadlines import Deadlines
+from control.gateway.paces import Paces
 from control.model.links import Link
 from control.services.presence import Watch
 from protocols.link import events as e
@@ -104,7 +105,7 @@ class LiveAgent:
             "_outdone",
             "_over",
         ),
-        *("_owing", "_pipe", "_ready", "_session", "_wake", "_watched", "_writing"),
+        *("_owing", "_paces", "_pipe", "_ready", "_session", "_wake", "_watched", "_writing"),
         *("acknowledged", "bundle", "health", "name", "since", "sync"),
     )
 
@@ -132,6 +133,7 @@ class LiveAgent:
         self._watched = False
         self._writing = False
         self._noted = ("", "")
+        self._paces = Paces.begin(around.world.monotonic())
         self._session = Session.control(end, self._now())
 
     async def run(self) -> None:
@@ -320,15 +322,19 @@ class LiveAgent:
             self.poke(link.newest)
 
     async def _hear(self, message: m.Message) -> None:
+        """Raises `RemoteFaultError` (`flood`) for what no agent says as fast as this."""
         self._heard()
+        now = self._around.world.monotonic()
         match message:
             case m.Registration():
+                self._paces.registrations.demand(now)
                 await self._around.ends.registered(self.name, message, self.acknowledged)
             case m.Heartbeat():
                 await self._note(str(message.health), self.sync)
             case m.SyncState():
                 await self._note(self.health, str(message.phase))
             case m.ReplayResult():
+                self._paces.answers.demand(now)
                 await self._around.ends.replayed(self.name, message)
             case _:
                 pass
@@ -337,11 +343,14 @@ class LiveAgent:
     async def _note(self, health: str, sync: str) -> None:
         """How it says it is, on record once it is complete and at rest.
 
-        Every connection begins by syncing, which is told while it lasts and not worth a write.
+        Every connection begins by syncing, which is told while it lasts and not worth a write. Nor
+        is what changes faster than its pace: what is so still is on record with a later word.
         """
         self.health, self.sync = health, sync
         state = (health, sync)
-        if health and sync and sync != SyncPhase.SYNCING and state != self._noted:
+        if not (health and sync) or sync == SyncPhase.SYNCING or state == self._noted:
+            return
+        if self._paces.notes.take(self._around.world.monotonic()):
             self._noted = state
             await self._around.ends.said(self.name, health, sync)
 

@@ -2,15 +2,18 @@
 
 import pytest
 import trio
+from msgspec.structs import replace
 
 from control.errors import UnavailableError
+from control.gateway.paces import ANSWERS_A_MINUTE, NOTES_A_MINUTE
 from protocols.link import messages as m
 from protocols.link import vocabulary as words
 from protocols.link.limits import DEAD_SECONDS
 from protocols.pki.names import AgentName
 from protocols.pki.profile import AGENT_LIFE, SECOND
 from tests.unit.control.gateway.test_ends import alert, alerts
-from tests.unit.control.gateway.wired import Hub
+from tests.unit.control.gateway.wired import Hub, Talk, registration
+from tests.unit.control.services.test_replays import told
 
 BEAT = m.Heartbeat(
     health=words.Health.SEALED,
@@ -149,3 +152,70 @@ async def test_nothing_is_kept_of_connections_that_ended_without_a_word(hub: Hub
         hub.world.advance(DEAD_SECONDS)
         await trio.testing.wait_all_tasks_blocked()
     assert len(hub.gateway.deadlines) == 0
+
+
+async def test_who_registers_again_and_again_is_cut_off(hub: Hub) -> None:
+    """Each time is a write, and has its bundle sent anew: once in a minute of a session."""
+    one = await hub.enrolled("one")
+    async with hub.connected(one) as talk:
+        await passing(hub, talk, 60)
+        await talk.say(registration(one))
+        await passing(hub, talk, 50)
+        assert not talk.ended
+        await talk.say(registration(one))
+        await talk.until(lambda: talk.ended)
+    assert hub.gateway.faults == 1
+    async with hub.connected(one) as talk:  # it may come back, and begin again
+        await passing(hub, talk, 10)
+
+
+async def passing(hub: Hub, talk: Talk, seconds: int) -> None:
+    """What was said is taken; so much time goes by, in which neither side is silent for long."""
+    for _ in range(0, seconds, 10):
+        await talk.say(alert())
+        await talk.delivered()
+        hub.world.advance(10)
+
+
+async def test_health_that_changes_all_the_time_is_written_at_a_pace(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The link stays; what is so in the end is on record with the next heartbeat."""
+    one = await hub.enrolled("one")
+    said: list[str] = []
+
+    async def note(_: AgentName, health: str, sync: str) -> None:
+        said.append(health)
+
+    monkeypatch.setattr(hub.ends, "said", note)
+    serving = replace(BEAT, health=words.Health.SERVING)
+    async with hub.connected(one) as talk:
+        await talk.say(m.SyncState(phase=words.SyncPhase.ONLINE, since=1, pending=0, dropped=0))
+        for _ in range(NOTES_A_MINUTE):
+            await talk.say(BEAT)
+            await talk.say(serving)
+        await talk.say(alert())
+        await talk.delivered()
+        assert len(said) == NOTES_A_MINUTE
+        await talk.say(BEAT)
+        await talk.say(alert())
+        await talk.delivered()
+        hub.world.advance(10)
+        await talk.say(BEAT)
+        await talk.say(alert())
+        await talk.delivered()
+        assert (len(said), said[-1]) == (NOTES_A_MINUTE + 1, "sealed")
+
+
+async def test_who_answers_what_nobody_asked_is_cut_off(hub: Hub) -> None:
+    """Each answer is a write, whether there is a question or not."""
+    one = await hub.enrolled("one")
+    async with hub.connected(one) as talk:
+        await hub.live("one")
+        for _ in range(ANSWERS_A_MINUTE):
+            await talk.say(told("00" * 16))
+        await talk.say(alert())
+        await talk.delivered()
+        await talk.say(told("00" * 16))
+        await talk.until(lambda: talk.ended)
+    assert hub.gateway.faults == 1

@@ -1,0 +1,32 @@
+"""How fast one agent may say what costs us a write though nothing of it is durable.
+
+What is durable has its window and its cursor, pings have a pace of the session's own. Without these
+one agent would decide how much of the writer's time is left for all others.
+"""
+
+from typing import Final, NamedTuple, Self
+
+from protocols.link.pace import Pace
+
+REGISTRATIONS_A_MINUTE: Final = 1
+"""Agents register once in a session. With it goes the bundle anew, if the agent has lost it."""
+NOTES_A_MINUTE: Final = 10
+"""Changes of health and phase that are put on record. Those beyond are told with a later heartbeat,
+if they last: of the shortest 1 s, most commonly of a minute."""
+ANSWERS_A_MINUTE: Final = 80
+"""And as many at once. An agent ends a session with more than 60 questions at once and 60 a minute,
+and works on 8 more from before."""
+
+
+class Paces(NamedTuple):
+    """Of one connection: who begins another one for each word pays more for it than we do."""
+
+    registrations: Pace
+    notes: Pace
+    answers: Pace
+
+    @classmethod
+    def begin(cls, now: float) -> Self:
+        """All of them unused."""
+        a_minute = (REGISTRATIONS_A_MINUTE, NOTES_A_MINUTE, ANSWERS_A_MINUTE)
+        return cls(*(Pace(each, each, now) for each in a_minute))
