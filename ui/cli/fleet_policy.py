@@ -5,7 +5,9 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from ui.cli.errors import CliError, Exit
 from ui.cli.fleet_replay import replay
+from ui.cli.fleet_targets import look, named
 from ui.cli.pairs import given
 from ui.cli.plane import fleet
 from ui.cli.session import shown
@@ -15,6 +17,8 @@ app = typer.Typer(help="Policies: written in versions, brought to agents.", no_a
 app.command()(replay)
 rollouts = typer.Typer(help="A policy's version on its way.", no_args_is_help=True)
 
+MOST_AGENTS: Final = 100_000  # of a plan, as the control plane takes it
+MOST_STEPS: Final = 20
 POLICIES: Final = ("name", "head", "stable", "targets", "changed_at")
 STATUS: Final = ("vault", "outcome", "reason", "bundle_version", "applied_version")
 Name = Annotated[str, typer.Argument(help="Name of the policy.")]
@@ -39,26 +43,42 @@ def push(
     everybody: Annotated[bool, typer.Option("--all", help="For every agent.")] = False,
     tag: Annotated[list[str] | None, typer.Option(help="For agents with this tag.")] = None,
     vault: Annotated[list[str] | None, typer.Option(help="For this agent.")] = None,
-    canary: Annotated[int, typer.Option(help="So many agents first.", min=0)] = 0,
-    percent: Annotated[list[int] | None, typer.Option(help="Then this share; repeat.")] = None,
-    max_failures: Annotated[int, typer.Option(help="More that refuse halt it.", min=0)] = 0,
+    canary: Annotated[int, typer.Option(help="So many agents first.", min=0, max=MOST_AGENTS)] = 0,
+    percent: Annotated[
+        list[int] | None, typer.Option(help="Then this share; repeat.", min=1, max=100)
+    ] = None,
+    by_hand: Annotated[
+        bool, typer.Option("--by-hand", help="Each step waits for `fleet rollout advance`.")
+    ] = False,
+    max_failures: Annotated[
+        int, typer.Option(help="More that refuse halt it.", min=0, max=MOST_AGENTS)
+    ] = 0,
     comment: Annotated[str, typer.Option(help="Why; kept with the version.")] = "",
 ) -> None:
     """Write the next version of a policy and bring it to its agents.
 
     Without --all, --tag or --vault it is for whom it was for before.
     """
+    if len(percent or []) > MOST_STEPS:
+        raise CliError(f"--percent is given at most {MOST_STEPS} times", Exit.USAGE)
     current = fleet(context)
     document = read_value(file, None, as_json=True)
+    targets = named(tag or [], vault or [], everybody=everybody)
+    look(current, name, targets)
     body = {"document": document, **given(comment=comment)}
     version = current.call("POST", "policies", name, "versions", body=body)["version"]
-    targets: list[dict[str, Any]] = [{"tag": one} for one in tag or []]
-    targets += [{"vault": one} for one in vault or []] + ([{"all": True}] if everybody else [])
-    if targets:
-        current.call("PUT", "policies", name, "targets", body={"targets": targets})
-    plan = {"canary": canary, "percentages": percent or [], "max_failures": max_failures}
-    begin = {"version": version, "plan": plan}
-    current.show(current.call("POST", "policies", name, "rollouts", body=begin))
+    plan: dict[str, Any] = {"canary": canary, "percentages": percent or []}
+    plan |= {"automatic": not by_hand, "max_failures": max_failures}
+    try:
+        if targets:
+            current.call("PUT", "policies", name, "targets", body={"targets": targets})
+        begun = current.call(
+            "POST", "policies", name, "rollouts", body={"version": version, "plan": plan}
+        )
+    except CliError as error:
+        told = f"version {version} of {name} is written, but it is not rolled out: {error}"
+        raise CliError(told, error.exit_code) from None
+    current.show(begun)
 
 
 @app.command()
