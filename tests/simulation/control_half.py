@@ -4,7 +4,6 @@ import random
 import sqlite3
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, cast
@@ -37,31 +36,18 @@ from protocols.link.errors import PipeError
 from protocols.link.post import Asked
 from protocols.link.signing import LinkKey, Signer
 from protocols.pki.chain import read_agent, verify_agent
-from protocols.pki.keys import KeyKind, new_curve_key, store_key
-from protocols.pki.messages import RenewRequest, encode
-from protocols.pki.requests import make_request
+from protocols.pki.keys import store_key
 from tests.simulation.certificates import chain_in, new_authority, shaken
 from tests.simulation.failing import CrashError, Weak
 from tests.simulation.keys import QuickKey, private_key
 from tests.simulation.machine import DeadError, SimWorld
 from tests.simulation.network import Network
+from tests.simulation.thieves import Theft, steal
 from tests.simulation.vault_double import ORG
 from tests.simulation.wire import SimPipe
 
 _RULE: Final = Rule(effect="allow", paths=("a/*",), capabilities=("read",))
 _CHEAP: Final = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
-
-
-@dataclass
-class Theft:
-    """Somebody has what an agent shows, and will ask for the next certificate at `due`."""
-
-    vault: str
-    shown: list[bytes]
-    due: float
-    granted: float | None = None
-    """When he got one."""
-    over: bool = False
 
 
 class ControlHalf:
@@ -125,11 +111,11 @@ class ControlHalf:
         finally:
             self.plane = self.gateway = self._desk = None
 
-    def rows(self, query: str) -> list[Any]:
+    def rows(self, query: str, *values: object) -> list[Any]:
         """What is durable now."""
         reader = sqlite3.connect(f"{self.database.as_uri()}?mode=ro", uri=True)
         try:
-            return reader.execute(query).fetchall()
+            return reader.execute(query, values).fetchall()
         finally:
             reader.close()
 
@@ -196,7 +182,7 @@ class ControlHalf:
                 await self._let_in(plane, office)
             for theft in self.thefts:
                 if not theft.over and trio.current_time() >= theft.due:
-                    await self._steal(theft)
+                    await steal(theft, self._renew, office.revocation, self._network)
 
     async def _let_in(self, plane: Plane, office: Office) -> None:
         known = {agent.vault: agent.life for agent in await plane.store.read(agents.everywhere)}
@@ -215,16 +201,10 @@ class ControlHalf:
                 self._tokens[name] = now + 610
                 self.give(name, token.text)
 
-    async def _steal(self, theft: Theft) -> None:
-        """With a key of his own and the agent's certificate he asks for the next."""
-        theft.over = True
-        body = encode(RenewRequest(csr=make_request(new_curve_key(KeyKind.LEAF))))
-        try:
-            self.shows(theft.shown)
-        except PipeError:
-            return
-        status, _ = await self.answer(theft.shown, "/link/v1/renew", body, "thief")
-        theft.granted = trio.current_time() if status == 200 else None  # HTTP's
+    async def _renew(self, shown: list[bytes], body: bytes) -> tuple[int, bytes]:
+        """For a thief."""
+        self.shows(shown)
+        return await self.answer(shown, "/link/v1/renew", body, "thief")
 
     async def _people(self, plane: Plane) -> None:
         """Somebody writes policies, rolls them out, retargets them, and asks for things."""

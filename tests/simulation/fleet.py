@@ -17,9 +17,10 @@ from control.keys import public
 from control.model.records import Witnessed
 from control.store import engines
 from protocols.pki import chain
+from tests.simulation import thieves
 from tests.simulation.agent_half import OUTBOX_BYTES, AgentHalf, folder_of
 from tests.simulation.certificates import chain_in, remembered, seeded_keys
-from tests.simulation.control_half import ControlHalf, Theft
+from tests.simulation.control_half import ControlHalf
 from tests.simulation.delivery import Delivery
 from tests.simulation.failing import Weak, failing
 from tests.simulation.faults import CONTROL, Fault
@@ -91,6 +92,7 @@ class RealFleet:
         self._attendance: Attendance | None = None
         self._cosigned: dict[str, tuple[int, int]] = {}
         self._recorded = Recorded()
+        self._thieves = chance_of(seed, "thieves")
         network.watchers += [_no_canary, self._recorded.carried]
 
     @contextmanager
@@ -154,7 +156,8 @@ class RealFleet:
         if held is not None:
             due = trio.current_time() + float(fault.detail)
             shown = chain_in(held.identity.chain)
-            self.control_half.thefts.append(Theft(fault.target, shown, due))
+            theft = thieves.Theft(fault.target, shown, due, self._thieves.random() < 0.5)
+            self.control_half.thefts.append(theft)
 
     def checks(self) -> None:
         """See `Fleet`."""
@@ -162,6 +165,8 @@ class RealFleet:
             broken("in place", f"{trusting[0].agent} goes on after a frame out of its place")
         if self._attendance is not None:
             self._attendance.check(ORG, list(self.agents))
+        control = self.control_half
+        thieves.watched(control.thefts, control.gateway, control.rows)
         for name, half in self.agents.items():
             if half.uplink is not None:
                 size = half.uplink.status().outbox_bytes
@@ -171,10 +176,15 @@ class RealFleet:
     def waiting(self) -> set[str]:
         """See `Fleet`."""
         behind = {vault for vault, *_ in self._behind()}
+        query = "SELECT vault FROM ca_agents WHERE state <> 'active'"
+        behind |= {vault for (vault,) in self.control_half.rows(query)}
         return {
             name
             for name, half in self.agents.items()
-            if name in behind or half.uplink is None or self.delivery.told[name].waiting
+            if name in behind
+            or half.uplink is None
+            or self.delivery.told[name].waiting
+            or not self._network.path(name).conns
         }
 
     def arrived(self, name: str) -> None:
@@ -189,6 +199,7 @@ class RealFleet:
         """See `Fleet`."""
         self._all_answered()
         self._none_twice()
+        thieves.settled(self.control_half.thefts, self.control_half.rows)
         self._nothing_leaked()
         for name, estate in self.estates.items():
             self._recorded.settled(name, estate.folder / "egress.log")

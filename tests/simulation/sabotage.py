@@ -9,6 +9,8 @@ from typing import Any, Final
 
 from msgspec.structs import replace
 
+from control.ca import renewal
+from control.ca.revocation import Admitted, Revocation
 from control.gateway.agent import LiveAgent
 from control.services import witness
 from control.services.intake import Intake, Told
@@ -21,6 +23,7 @@ from protocols.link.memory import MemoryInbox
 from protocols.link.messages import Message
 from protocols.link.replay import ReplayGuard
 from protocols.link.signing import Verifier
+from protocols.pki.chain import Agent as Peer
 from tests.simulation.observing import replaced
 from tests.simulation.owner import Owner
 from vault.uplink import inbox, outbox
@@ -149,6 +152,21 @@ def staged_twice() -> Iterator[None]:
         yield
 
 
+def renewed_beside_a_thief() -> AbstractContextManager[None]:
+    """Whatever certificate of an agent is shown, the next one can follow on it."""
+    return replaced(renewal, "_may_follow", lambda *_: True)
+
+
+def admitted_beside_a_thief() -> AbstractContextManager[None]:
+    """No certificate is too old for a session."""
+    before = Revocation.admit
+
+    async def admit(self: Revocation, peer: Peer) -> Admitted:
+        return (await before(self, peer))._replace(outdated=False)
+
+    return replaced(Revocation, "admit", admit)
+
+
 def return_without_jitter() -> AbstractContextManager[None]:
     """Whoever lost the control plane at the same moment comes back at the same moment."""
     before = backoff.delay
@@ -169,5 +187,7 @@ OF_THE_HALVES: Final[dict[str, Sabotage]] = {
     "witness_signs_anything": witness_signs_anything,
     "sent_though_unrecorded": sent_though_unrecorded,
     "staged_twice": staged_twice,
+    "renewed_beside_a_thief": renewed_beside_a_thief,
+    "admitted_beside_a_thief": admitted_beside_a_thief,
     "return_without_jitter": return_without_jitter,
 }

@@ -70,6 +70,9 @@ CRASHES = tuple(Fault(at, "control_crash", CONTROL, 4.0) for at in range(60, 600
 SLOW = Fault(30.0, "slow_disk", CONTROL, 600.0, "2.0")
 FULL = Fault(100.0, "disk_error", "vault-0", 300.0)
 FORK = Fault(400.0, "fork", "vault-0", 4.0, "60")
+THEFT = Fault(100.0, "theft", "vault-0", 1.0, "60")
+EARLY = Fault(240.0, "wrong_clock", "vault-0", 60.0, "60000")  # by which it is time to renew
+CRASH = Fault(245.0, "crash", "vault-0", 1.0)
 
 
 @pytest.mark.parametrize(
@@ -79,6 +82,8 @@ FORK = Fault(400.0, "fork", "vault-0", 4.0, "60")
         ("gateway_acknowledges_early", (SLOW,), "durable"),
         ("staged_twice", (), "once"),
         ("witness_signs_anything", (FORK,), "witness"),
+        ("renewed_beside_a_thief", (THEFT, EARLY, CRASH), "theft"),
+        ("admitted_beside_a_thief", (THEFT, CRASH), "theft"),
         ("sent_though_unrecorded", (FULL,), "recorded"),
     ],
 )
