@@ -52,6 +52,8 @@ class Delivery:
                     broken("lost", f"{agent}: {id_}, a command's result, was let go")
             case "acknowledged" if id_ > max(told.last, told.cursor):
                 broken("durable", f"{agent}: {id_} acknowledged, {told.last} durable")
+            case "again":
+                broken("once", f"{agent}: command {id_} is run again")
             case "cursor":
                 before = told.down.get(data, 0)
                 if id_ < before:

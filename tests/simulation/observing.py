@@ -30,6 +30,9 @@ WHEN NEW.acknowledged > OLD.acknowledged BEGIN
     INSERT INTO told (what, id, name, data) VALUES ('acknowledged', NEW.acknowledged, '', x''); END;
 CREATE TEMP TRIGGER moved_in AFTER INSERT ON main.inbox BEGIN
     INSERT INTO told (what, id, name, data) VALUES ('cursor', NEW.applied, '', NEW.stream); END;
+CREATE TEMP TRIGGER begun_in AFTER UPDATE OF state ON main.commands
+WHEN NEW.state = 'begun' AND OLD.state <> 'new' BEGIN
+    INSERT INTO told (what, id, name, data) VALUES ('again', NEW.number, '', NEW.id); END;
 """
 _AT_CONTROL: Final = """
 PRAGMA temp_store = MEMORY;
@@ -43,7 +46,10 @@ class Observer(Protocol):
     """Is told, in order, of what is durable."""
 
     def at_agent(self, agent: str, what: str, id_: int, name: str, data: bytes) -> None:
-        """`put`, `changed`, `gone`: of its outbox; `acknowledged` by us; `cursor` in ours."""
+        """`put`, `changed`, `gone`: of its outbox; `acknowledged` by us; `cursor` in ours.
+
+        `again`: it runs a command that it had begun already.
+        """
         ...
 
     def at_control(self, agent: str, what: str, id_: int, name: str, data: bytes) -> None:

@@ -26,7 +26,7 @@ from protocols.link.signing import Verifier
 from protocols.pki.chain import Agent as Peer
 from tests.simulation.observing import replaced
 from tests.simulation.owner import Owner
-from vault.uplink import inbox, outbox
+from vault.uplink import commands, inbox, outbox
 from vault.uplink.ledger import EgressLedger
 
 Sabotage = Callable[[], AbstractContextManager[None]]
@@ -152,6 +152,12 @@ def staged_twice() -> Iterator[None]:
         yield
 
 
+def command_run_again() -> AbstractContextManager[None]:
+    """What was begun when the agent was stopped is taken for new."""
+    before = commands._open
+    return replaced(commands, "_open", lambda tx: [(*row[:3], "new") for row in before(tx)])
+
+
 def renewed_beside_a_thief() -> AbstractContextManager[None]:
     """Whatever certificate of an agent is shown, the next one can follow on it."""
     return replaced(renewal, "_may_follow", lambda *_: True)
@@ -187,6 +193,7 @@ OF_THE_HALVES: Final[dict[str, Sabotage]] = {
     "witness_signs_anything": witness_signs_anything,
     "sent_though_unrecorded": sent_though_unrecorded,
     "staged_twice": staged_twice,
+    "command_run_again": command_run_again,
     "renewed_beside_a_thief": renewed_beside_a_thief,
     "admitted_beside_a_thief": admitted_beside_a_thief,
     "return_without_jitter": return_without_jitter,

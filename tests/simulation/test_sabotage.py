@@ -93,6 +93,15 @@ def test_of_the_halves(name: str, faults: tuple[Fault, ...], invariant: str) -> 
     assert found(OF_THE_HALVES[name], RealFleet, plan, range(3)) == invariant
 
 
+def test_a_command_in_which_an_agent_was_killed() -> None:
+    """Kills that are more frequent than commands fall into one, which is not run again."""
+    kills = tuple(Fault(float(at), "crash", "vault-0", 0.5) for at in range(100, 2000, 45))
+    faults = (Fault(40.0, "slow_disk", "vault-0", 2100.0, "3.0"), *kills)
+    plan = Plan(seed=0, agents=1, hours=0.6, faults=faults)
+    assert play(plan, RealFleet).failure is None
+    assert found(OF_THE_HALVES["command_run_again"], RealFleet, plan, range(3)) == "once"
+
+
 def test_a_fleet_that_comes_back_at_once() -> None:
     """After minutes without a control plane six agents are spread, and not without jitter."""
     away = (Fault(100.0, "control_crash", CONTROL, 260.0),)
