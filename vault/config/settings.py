@@ -224,7 +224,9 @@ class Backup(Section):
 
     enabled: Annotated[
         bool,
-        off_until("backups come with a later version; copy the database with the agent stopped"),
+        off_until(
+            "backups come with a later version; docs/backup.md says how to make them by hand"
+        ),
     ] = False
     schedule: str = ""
     destinations: tuple[Destination, ...] = ()
