@@ -20,6 +20,8 @@ M = TypeVar("M", bound=Struct)
 MAX_BODY: Final = 8 * 1024
 """Bytes of a request."""
 MAX_ANSWER: Final = 128 * 1024
+MAX_PAUSE: Final = 3600
+"""Seconds until an agent asks again that waits to be let in."""
 LINE: Final = r"\A[^\x00-\x1f\x7f-\x9f]*\Z"
 
 Csr: TypeAlias = Annotated[bytes, Meta(min_length=1, max_length=MAX_REQUEST)]
@@ -99,7 +101,12 @@ class Pending(Struct, frozen=True, kw_only=True, tag="pending", tag_field="type"
     id: str
     fingerprint: str
     retry_after: int
-    """Seconds."""
+    """Seconds, as said."""
+
+    @property
+    def pause(self) -> int:
+        """Seconds to wait, however many were said: no answer silences an agent for days."""
+        return min(max(self.retry_after, 0), MAX_PAUSE)
 
 
 def decode(kind: type[M], body: bytes) -> M:

@@ -222,7 +222,7 @@ async def _join(enroller: Any, door: Any, label: str) -> None:
         if pending.fingerprint != fingerprint:
             fingerprint = pending.fingerprint
             tell(f"waiting for approval; compare the fingerprint: {fingerprint}")
-        await trio.sleep(max(PATIENCE, pending.retry_after))
+        await trio.sleep(max(PATIENCE, pending.pause))
 
 
 def _exit(status: int) -> Exit:

@@ -37,6 +37,13 @@ class Standing(StrEnum):
     """Its certificate has expired meanwhile; it comes back by its link key."""
 
 
+def standing_of(held: Credential | None, now: int) -> Standing:
+    """By the certificate alone. `now`: Unix nanoseconds."""
+    if held is None:
+        return Standing.UNENROLLED
+    return Standing.EXPIRED if now >= held.expires else Standing.ENROLLED
+
+
 class Enrols(Protocol):
     """`enrolling.Enroller`, or a double."""
 
@@ -83,9 +90,9 @@ class Keeper:
     @property
     def standing(self) -> Standing:
         """As of now."""
-        if self.held is None:
-            return Standing.PENDING if self.fingerprint else Standing.UNENROLLED
-        return Standing.EXPIRED if self._world.wall() >= self.held.expires else Standing.ENROLLED
+        if self.held is None and self.fingerprint:
+            return Standing.PENDING
+        return standing_of(self.held, self._world.wall())
 
     def renew_now(self) -> None:
         """Somebody wants a new certificate before it is due."""
@@ -121,7 +128,7 @@ class Keeper:
         if pending.fingerprint != self.fingerprint:
             self.fingerprint = pending.fingerprint
             log.warning("waiting to be approved; the fingerprint is %s", pending.fingerprint)
-        return max(1.0, pending.retry_after * (0.75 + 0.5 * self._world.jitter()))
+        return max(1.0, pending.pause * (0.75 + 0.5 * self._world.jitter()))
 
     async def _wait_until_due(self, held: Credential) -> None:
         due = due_in(held.begins, held.expires, self._world.jitter(), self._world.wall())

@@ -110,6 +110,7 @@ class FakeEnroller:
         self.waits = waits
         self.fail: Exception | None = None
         self.renewals = self.joins = 0
+        self.retry_after = 10
 
     def load(self) -> Credential | None:
         """What is stored."""
@@ -122,7 +123,7 @@ class FakeEnroller:
         if self.fail is not None:
             raise self.fail
         if self.joins <= self.waits:
-            return Pending(id="1", fingerprint="aaaa-bbbb", retry_after=10)
+            return Pending(id="1", fingerprint="aaaa-bbbb", retry_after=self.retry_after)
         self.held = credential(self.world)
         return None
 

@@ -5,6 +5,7 @@ import trio
 
 from protocols.link import messages as m
 from protocols.link.vocabulary import AlertCode
+from protocols.pki.messages import MAX_PAUSE
 from tests.unit.vault.uplink.plane import Plane
 from tests.unit.vault.uplink.samples import TrioWorld, credential
 from tests.unit.vault.uplink.scene import FakeEnroller, staged
@@ -43,6 +44,19 @@ async def test_it_asks_to_join_until_somebody_answers(plane: Plane, autojump_clo
         assert status.endpoint == DOOR.endpoint
         await plane.until(lambda: stage.uplink.status().connected)
         assert enroller.joins == 6
+        assert stage.uplink.status().standing == "enrolled"
+
+
+@pytest.mark.parametrize("said", [10**18, -(10**18)])
+async def test_no_answer_silences_it(plane: Plane, autojump_clock: object, said: int) -> None:
+    """However long it is told to wait it asks again within the hour and a bit; and no faster."""
+    enroller = FakeEnroller(plane.world, None, waits=2)
+    enroller.retry_after = said
+    async with staged(plane, enroller=enroller, config=CALM) as stage:
+        await trio.sleep(0.5)
+        assert enroller.joins == 1
+        await trio.sleep(2 * 1.25 * MAX_PAUSE)
+        assert enroller.joins == 3
         assert stage.uplink.status().standing == "enrolled"
 
 
