@@ -1,6 +1,7 @@
 """The uplink wired to this process: its files beside the data, its way out, and the open vault.
 
-Without a control plane in the settings nothing of it exists.
+Without a control plane in the settings nothing of it exists. When its files cannot be used, the
+vault serves without it, and says so: under the bundle in force, which is in the vault's own store.
 """
 
 import logging
@@ -24,7 +25,7 @@ from vault.authz.book import PolicyBook
 from vault.authz.ceiling import read_ceiling
 from vault.config import Settings
 from vault.config.linking import ControlPlane
-from vault.errors import UnavailableError
+from vault.errors import UnavailableError, VaultError
 from vault.gate import Gate
 from vault.handlers.fleet import Seam, in_force
 from vault.metrics import Metrics
@@ -40,12 +41,14 @@ from vault.uplink.auditing import AuditView
 from vault.uplink.connecting import Patience
 from vault.uplink.enrolling import Door, Enroller
 from vault.uplink.expiring import Expiring, Warnings
-from vault.uplink.identity import IdentityStore
+from vault.uplink.identity import Credential, IdentityStore
+from vault.uplink.keeping import standing_of
 from vault.uplink.ledger import FILES, EgressLedger
 from vault.uplink.local import LocalHost
 from vault.uplink.network import Network
 from vault.uplink.parts import Parts, UplinkConfig
 from vault.uplink.replays import Replays
+from vault.uplink.reporting import MILLI
 from vault.uplink.uplink import Uplink
 from vault.uplink.usage import Reports, Share, Source
 
@@ -55,6 +58,12 @@ DATABASE: Final = "uplink.db"
 EGRESS: Final = "egress.log"
 COUNT_EVERY: Final = 300.0
 """Seconds between two counts of the secrets: each reads one column of every row."""
+_MENDED: Final = {
+    "egress_tampered": "move the file that `freehold agent egress verify` names elsewhere, keep it",
+    "egress_locked": "let `freehold agent enrol` end",
+    "uplink_store": f"repair the disk, or move {DATABASE}* elsewhere, with what waits to be sent",
+}
+"""What to do before a restart, by the error's code."""
 _TROUBLES: Final = {
     "audit_sinks_failing": AlertCode.AUDIT_SINK_FAILED,
     "audit_damaged": AlertCode.AUDIT_TAMPERED,
@@ -95,6 +104,8 @@ class Linking:
         self._metrics = metrics
         self._world = world
         self._uplink: Uplink | None = None
+        self._trouble = ""  # why there is no link at this start
+        self._held: Credential | None = None  # who the agent is without it
         self._identity = identity_of(settings)
         self._ledger = folder_of(settings) / EGRESS
         self._reading = trio.Lock()  # one reading of the whole ledger at a time
@@ -117,15 +128,21 @@ class Linking:
     async def linked(
         self, gate: Gate, backend: Backend, connections: Callable[[], float]
     ) -> AsyncIterator[None]:
-        """Keep the agent linked for the length of the block; it says goodbye at its end."""
+        """Keep the agent linked for the length of the block; it says goodbye at its end.
+
+        If its files cannot be used it is not linked until the next start, and that is told.
+        """
         if not self._settings.control_plane.enabled:
             yield
             return
         host = self._local(gate, connections)
         async with AsyncExitStack() as stack:
-            uplink = await self._open(stack, host)
-            nursery = await stack.enter_async_context(trio.open_nursery())
-            await nursery.start(uplink.run)
+            begun = await self._begin(stack, host)
+            if begun is None:
+                with self._followed_closed(host):
+                    yield
+                return
+            uplink, nursery = begun
             nursery.start_soon(self._count, host, gate, backend)
             nursery.start_soon(_stirred, gate, uplink)
             with self._followed(uplink):
@@ -133,6 +150,25 @@ class Linking:
                 await uplink.leave()
             nursery.cancel_scope.cancel()
             self._uplink = None
+
+    async def _begin(
+        self, stack: AsyncExitStack, host: LocalHost
+    ) -> tuple[Uplink, trio.Nursery] | None:
+        """The uplink and the nursery it runs in; None, and nothing open, when that cannot be."""
+        try:
+            self._uplink = uplink = await self._open(stack, host)
+            nursery = await stack.enter_async_context(trio.open_nursery())
+            await nursery.start(uplink.run)
+        except VaultError as error:
+            self._uplink = None
+            await stack.aclose()
+            mended = _MENDED.get(error.code, "mend that")
+            self._trouble = f"{error.message}: there is no link; {mended}, then restart the agent"
+            with suppress(PkiError):
+                self._held = await self._world.run_sync(self._identity.load)
+            log.error("%s", self._trouble)  # noqa: TRY400  # one line
+            return None
+        return uplink, nursery
 
     async def _open(self, stack: AsyncExitStack, host: LocalHost) -> Uplink:
         settings, world = self._settings, self._world
@@ -168,8 +204,7 @@ class Linking:
             expiring=self._expiring(host),
             replays=Replays(host.run, Share(section.share_replays), world),
         )
-        self._uplink = uplink = Uplink(parts, uplink_config(settings.control_plane))
-        return uplink
+        return Uplink(parts, uplink_config(settings.control_plane))
 
     def _local(self, gate: Gate, connections: Callable[[], float]) -> LocalHost:
         kind = self._settings.encryption.key_management
@@ -228,7 +263,24 @@ class Linking:
         return PolicyTrust(held.name.org, held.name.vault, held.enrolment.policy_key)
 
     def _status(self) -> LinkStatus:
-        return LinkStatus(enabled=True) if self._uplink is None else self._uplink.status()
+        if self._uplink is not None:
+            return self._uplink.status()
+        if self._host is None or not self._trouble:
+            return LinkStatus(enabled=True)
+        held, facts = self._held, self._host.facts()
+        return LinkStatus(
+            enabled=True,
+            standing=standing_of(held, self._world.wall()),
+            endpoint=held.enrolment.endpoint if held else self._settings.control_plane.endpoint,
+            org=held.name.org if held else "",
+            vault=held.name.vault if held else "",
+            generation=held.enrolment.generation if held else 0,
+            certificate_expires=held.expires if held else 0,
+            health=facts.health,
+            policy_version=facts.policy.version,
+            policy_expires=facts.policy_expires * MILLI,
+            trouble=self._trouble,
+        )
 
     async def _sent(self, before: int, limit: int) -> SentPage:
         async with self._reading:
@@ -258,6 +310,12 @@ class Linking:
             outbox_bytes=lambda: float(status().outbox_bytes),
             policy_version=lambda: float(status().policy_version),
             secrets_expiring=lambda: float(self._expiries.total if self._expiries else 0),
+        )
+
+    def _followed_closed(self, host: LocalHost) -> AbstractContextManager[None]:
+        return self._metrics.follow(
+            control_plane_closed=lambda: 1.0,
+            policy_version=lambda: float(host.facts().policy.version),
         )
 
 

@@ -44,6 +44,7 @@ GAUGES: Final[Mapping[str, str]] = {
     "anchor_failing": "1 while the anchor outside the database cannot be written",
     "control_plane_state": "0 offline, 1 queueing, 2 syncing, 3 online",
     "control_plane_connected": "1 while a session with the control plane is open",
+    "control_plane_closed": "1 when the link's own files kept it from being opened at this start",
     "control_plane_faults": "Sessions that the control plane ended by breaking the protocol",
     "outbox_messages": "Messages that the control plane is still owed",
     "outbox_bytes": "Bytes of those messages",
