@@ -20,7 +20,7 @@ from control.config.settings import (
 )
 from protocols.settings import variables
 from protocols.settings.load import ConfigError as ConfigError
-from protocols.settings.load import explain, load
+from protocols.settings.load import load, of_options
 
 
 def load_settings(file: Path, environment: Mapping[str, str] = os.environ) -> Settings:
@@ -46,13 +46,19 @@ def dev_settings(
         return Settings(
             server=server,
             link=Link(listen=link, hosts=(host,), authority=folder / "ca"),
-            presence=Presence.model_validate(
-                {"heartbeat": presence[0], "offline_after": presence[1]}
-            ),
+            presence=_presence(*presence),
             database=Database(url=SecretStr(f"sqlite:///{quote(str(folder))}/control.db")),
             keys=Keys(folder=folder / "keys"),
             identity=Identity(loopback=True),
             notify=Notify(development=True),
         )
     except ValidationError as error:
-        raise ConfigError(explain("--listen", error, {})) from None
+        raise of_options(error, {"listen": "--listen"}, "--listen") from None
+
+
+def _presence(heartbeat: str, offline_after: str) -> Presence:
+    try:
+        return Presence.model_validate({"heartbeat": heartbeat, "offline_after": offline_after})
+    except ValidationError as error:
+        options = {"heartbeat": "--heartbeat", "offline_after": "--offline-after"}
+        raise of_options(error, options, "--offline-after") from None

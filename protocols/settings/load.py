@@ -6,7 +6,7 @@ an unknown key in the file: a misspelt setting that is silently ignored is how a
 listening where it should not. Those that are for commands (`variables.COMMANDS`) are left out.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -26,7 +26,14 @@ S = TypeVar("S", bound=BaseModel)
 
 
 class ConfigError(Exception):
-    """The settings cannot be used. Says in which file, at which keys, and what to do; no values."""
+    """The settings cannot be used. Says in which file, at which keys, and what to do; no values.
+
+    `faults`: a line each.
+    """
+
+    def __init__(self, *faults: str) -> None:
+        super().__init__("\n".join(faults))
+        self.faults = faults
 
 
 def load(shape: type[S], file: Path, prefix: str, environment: Mapping[str, str]) -> S:
@@ -39,7 +46,7 @@ def load(shape: type[S], file: Path, prefix: str, environment: Mapping[str, str]
     try:
         return shape.model_validate(data, context={"folder": file.absolute().parent})
     except ValidationError as error:
-        raise ConfigError(explain(str(file), error, origin)) from None
+        raise ConfigError(*_explain(str(file), error, origin)) from None
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -112,13 +119,30 @@ def _value(variable: str, text: str) -> Any:
         raise ConfigError(f"{variable}: {_where(error)}") from None
 
 
-def explain(file: str, error: ValidationError, origin: Mapping[tuple[str, ...], str]) -> str:
+def _explain(file: str, error: ValidationError, origin: Mapping[tuple[str, ...], str]) -> list[str]:
     """A line for each fault: where it was said, the key, what is wrong; no values."""
     lines = []
-    for fault in error.errors(include_url=False, include_context=False, include_input=False):
-        path = tuple(str(part) for part in fault["loc"])
+    for path, message in _faults(error):
         key = ".".join(path)
         source = origin.get(path, file)
-        message = _TELL.get(fault["type"], fault["msg"].removeprefix("Value error, "))
         lines.append(f"{source}: {key}: {message}" if key else f"{source}: {message}")
-    return "\n".join(lines)
+    return lines
+
+
+def of_options(error: ValidationError, options: Mapping[str, str], whole: str) -> ConfigError:
+    """What is wrong with settings that were given as options: key → option, told once for each.
+
+    `whole`: the option at fault where no key is, or one of none of them.
+    """
+    lines = []
+    for path, message in _faults(error):
+        option = options.get(path[-1]) if path else whole
+        lines.append(f"{option}: {message}" if option else f"{whole}: {'.'.join(path)}: {message}")
+    return ConfigError(*dict.fromkeys(lines))
+
+
+def _faults(error: ValidationError) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Key and what is wrong there."""
+    for fault in error.errors(include_url=False, include_context=False, include_input=False):
+        path = tuple(str(part) for part in fault["loc"])
+        yield path, _TELL.get(fault["type"], fault["msg"].removeprefix("Value error, "))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ui.cli import agent_link
-from ui.cli.errors import CliError
+from ui.cli.errors import CliError, FaultsError
 from ui.cli.output import tell
 from ui.cli.session import shown
 
@@ -68,13 +68,13 @@ def serve_(
 
 
 def checked(load: Callable[[], "Settings"]) -> "Settings":
-    """The settings; what is wrong with them is one line."""
+    """The settings; what is wrong with them is a line each."""
     from vault.config.load import ConfigError
 
     try:
         return load()
     except ConfigError as error:
-        raise CliError(str(error)) from None
+        raise FaultsError(error.faults) from None
 
 
 def require_private(folder: Path) -> None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from ui.cli.errors import CliError
+from ui.cli.errors import FaultsError
 
 if TYPE_CHECKING:
     from vault.config import Settings
@@ -43,4 +43,4 @@ def _settings(config: Path) -> "Settings":
     try:
         return load_settings(config)
     except ConfigError as error:
-        raise CliError(str(error)) from None
+        raise FaultsError(error.faults) from None

@@ -11,7 +11,7 @@ import typer
 
 from ui.cli import control_ca, control_report, control_trail, control_user
 from ui.cli.agent import leaves, require_private
-from ui.cli.errors import CliError
+from ui.cli.errors import CliError, FaultsError
 from ui.cli.output import tell
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def _checked(load: Callable[[], "Settings"]) -> "Settings":
     try:
         return load()
     except ConfigError as error:
-        raise CliError(str(error)) from None
+        raise FaultsError(error.faults) from None
 
 
 def _run(plane: Callable[[], Awaitable[None]]) -> None:

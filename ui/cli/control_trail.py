@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from ui.cli.errors import CliError, Exit
+from ui.cli.errors import CliError, Exit, FaultsError
 from ui.cli.session import session, shown
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def settings_of(config: Path | None, data_dir: Path) -> "Settings":
             return dev_settings("127.0.0.1:0", data_dir)
         return load_settings(config)
     except ConfigError as error:
-        raise CliError(str(error)) from None
+        raise FaultsError(error.faults) from None
 
 
 def offline(

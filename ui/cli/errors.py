@@ -1,5 +1,6 @@
 """Why a command failed, as an exit code that a script can act on."""
 
+from collections.abc import Sequence
 from enum import IntEnum
 from typing import Final
 
@@ -41,7 +42,16 @@ class CliError(Exception):
 
     def __init__(self, message: str, exit_code: Exit = Exit.ERROR) -> None:
         super().__init__(message)
+        self.lines: tuple[str, ...] = (message,)
         self.exit_code = exit_code
+
+
+class FaultsError(CliError):
+    """What is wrong in several places: a line for each."""
+
+    def __init__(self, lines: Sequence[str]) -> None:
+        super().__init__("; ".join(lines))
+        self.lines = tuple(lines)
 
 
 class StepUpError(CliError):

@@ -75,7 +75,7 @@ def options(
 
 
 def main() -> None:
-    """Run the command. Every failure is one line on stderr and an exit code."""
+    """Run the command. Every failure is a line on stderr and an exit code."""
     sys.exit(_run())
 
 
@@ -84,7 +84,8 @@ def _run() -> int:
         code = app(prog_name="freehold", standalone_mode=False)
         sys.stdout.flush()
     except CliError as error:
-        tell(f"freehold: {error}")
+        for line in error.lines:
+            tell(f"freehold: {line}")
         return error.exit_code
     except typer.TyperException as error:
         return _misused(error)

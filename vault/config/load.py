@@ -9,7 +9,7 @@ from urllib.parse import quote
 from pydantic import SecretStr, ValidationError
 
 from protocols.settings.load import ConfigError as ConfigError
-from protocols.settings.load import explain, load
+from protocols.settings.load import load, of_options
 from vault.config.linking import ControlPlane
 from vault.config.settings import (
     Audit,
@@ -23,6 +23,16 @@ from vault.config.settings import (
 )
 
 PREFIX: Final = "FREEHOLD_AGENT_"
+_HEARTBEAT: Final = (
+    "heartbeat_interval",
+    "metrics_interval",
+    "checkpoint_interval",
+    "usage_interval",
+    "expiry_interval",
+)
+_OPTIONS: Final = {"workers": "--workers", "listen": "--listen"} | dict.fromkeys(
+    _HEARTBEAT, "--heartbeat"
+)
 ENROLMENT: Final = "uplink/enrolment.json"
 """A development agent that was enrolled is linked."""
 
@@ -55,14 +65,10 @@ def dev_settings(listen: str, folder: Path, workers: int = 1, heartbeat: str = "
             control_plane=ControlPlane.model_validate(
                 {
                     "enabled": (folder / ENROLMENT).exists(),
-                    "heartbeat_interval": heartbeat,
-                    "metrics_interval": heartbeat,
-                    "checkpoint_interval": heartbeat,
-                    "usage_interval": heartbeat,
-                    "expiry_interval": heartbeat,
+                    **dict.fromkeys(_HEARTBEAT, heartbeat),
                     "share_usage": "opaque",
                 }
             ),
         )
     except ValidationError as error:
-        raise ConfigError(explain("--listen", error, {})) from None
+        raise of_options(error, _OPTIONS, "--listen") from None

@@ -33,3 +33,12 @@ def test_what_commands_read_is_no_setting(tmp_path: Path) -> None:
     assert load_settings(file, mine) == load_settings(file, {})
     with pytest.raises(ConfigError, match="FREEHOLD_CONTROL_ADDRESS: address: is not a key"):
         load_settings(file, mine | {"FREEHOLD_CONTROL_ADDRESS": "x"})
+
+
+def test_a_wrong_option_is_told_by_its_own_name(tmp_path: Path) -> None:
+    """Not as a fault of the address."""
+    for given, option in ((("x", "5m"), "--heartbeat"), (("1m", "x"), "--offline-after"),
+                          (("1m", "1m"), "--offline-after")):  # fmt: skip
+        with pytest.raises(ConfigError, match=f"^{option}: ") as caught:
+            dev_settings("127.0.0.1:0", tmp_path, given)
+        assert len(caught.value.faults) == 1

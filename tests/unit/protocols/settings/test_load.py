@@ -6,8 +6,9 @@ The agent's own file is tested in `tests/unit/vault/config/test_load.py`, by the
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
-from protocols.settings.load import MAX_BYTES, ConfigError, load
+from protocols.settings.load import MAX_BYTES, ConfigError, load, of_options
 from protocols.settings.units import FilePath, Section
 
 
@@ -62,3 +63,23 @@ def test_a_file_is_bounded(tmp_path: Path) -> None:
     """Whoever names a disk image instead does not fill the memory with it."""
     with pytest.raises(ConfigError, match="right file"):
         of(tmp_path, "#" * (MAX_BYTES + 1))
+
+
+def test_each_fault_is_one_of_its_own(tmp_path: Path) -> None:
+    """For whoever shows a line for each; as text they are under one another."""
+    with pytest.raises(ConfigError) as caught:
+        of(tmp_path, "inner: {count: x, cuont: 2}")
+    assert len(caught.value.faults) == 2
+    assert str(caught.value) == "\n".join(caught.value.faults)
+
+
+def test_an_option_is_told_once_by_its_name() -> None:
+    """However many settings it makes; what is no option's is told with its key."""
+    with pytest.raises(ValidationError) as caught:
+        Inner.model_validate({"count": "x", "file": 7, "other": 1})
+    told = of_options(caught.value, {"count": "--count", "file": "--count"}, "--all").faults
+    assert [line.partition(": ")[0] for line in told] == ["--count", "--count", "--all"]
+    assert told[2].startswith("--all: other: ")
+    with pytest.raises(ValidationError) as caught:
+        Outer.model_validate({"inner": {"count": "x"}, "outer": {"count": "x"}})
+    assert len(of_options(caught.value, {"count": "-c", "outer": "-c"}, "-a").faults) == 2

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from tests.unit.ui.cli.conftest import FakeAgent, Run
@@ -90,3 +92,15 @@ def test_routes_are_those_of_the_agent(cli: Run) -> None:
              "policies-effective", "policies-dry-run")  # fmt: skip
     assert set(asked) <= served
     assert route("x").startswith("/api/v1/")
+
+
+def test_faults_of_a_file_are_a_line_each(cli: Run, tmp_path: Path) -> None:
+    """Each with its control characters escaped, such as those of a key."""
+    file = tmp_path / "vault.yaml"
+    file.write_text('"a\\nb": 1\nc: 2\n')
+    done = cli("agent", "serve", "--config", str(file))
+    assert done.code == 1
+    lines = done.err.splitlines()
+    assert all(line.startswith(f"freehold: {file}: ") for line in lines)
+    assert [line for line in lines if ": a\\nb: is not a key" in line]
+    assert [line for line in lines if ": c: is not a key" in line]

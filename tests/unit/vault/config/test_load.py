@@ -178,3 +178,16 @@ def test_a_developers_agent_stays_on_loopback(tmp_path: Path) -> None:
     """Its token is on the command line and there is no TLS."""
     with pytest.raises(ConfigError, match=r"^--listen: .*is not loopback"):
         dev_settings("0.0.0.0:8200", tmp_path)
+
+
+def test_a_wrong_option_is_told_by_its_own_name_and_once(tmp_path: Path) -> None:
+    """One heartbeat makes five settings."""
+    for given, told in (
+        ({"heartbeat": "3parsecs"}, "--heartbeat: is not a duration such as 30s, 24h or 90d"),
+        ({"heartbeat": "2h"}, "--heartbeat: must be between 1s and 1h"),
+        ({"workers": 0}, "--workers: "),
+    ):
+        with pytest.raises(ConfigError) as caught:
+            dev_settings("127.0.0.1:0", tmp_path, **given)  # type: ignore[arg-type]
+        [fault] = caught.value.faults
+        assert fault.startswith(told)
