@@ -359,7 +359,7 @@ class LiveAgent:
             self._session.applied(id_)
 
     def _heard(self) -> None:
-        self._around.watch.heard(*self.name)
+        self._around.watch.heard_again(*self.name)
 
     def _now(self) -> Moment:
         return Moment(self._around.world.monotonic(), self._around.world.wall() // _MILLI)

@@ -113,6 +113,11 @@ class Watch:
         if pulse.presence is not Presence.ONLINE:
             self._set((org, vault), pulse, Presence.ONLINE)
 
+    def heard_again(self, org: str, vault: str) -> None:
+        """The same, of one that is watched: the last words of one that was just ended count not."""
+        if (org, vault) in self._pulses:
+            self.heard(org, vault)
+
     def forget(self, org: str, vault: str) -> None:
         """An agent that is locked or retired is neither late nor missed."""
         self._pulses.pop((org, vault), None)

@@ -219,3 +219,16 @@ async def test_who_answers_what_nobody_asked_is_cut_off(hub: Hub) -> None:
         await talk.say(told("00" * 16))
         await talk.until(lambda: talk.ended)
     assert hub.gateway.faults == 1
+
+
+async def test_the_last_words_of_one_that_was_ended_count_not(hub: Hub) -> None:
+    """Else it would be among those watched, as one that is not heard, until the next start."""
+    one = await hub.enrolled("one")
+    async with hub.connected(one) as talk:
+        await talk.say(alert())
+        await talk.delivered()
+        assert hub.plane.watch.presence("acme", "one") is not None
+        hub.plane.watch.forget("acme", "one")  # as it is locked, before its connection is cut
+        await talk.say(alert())
+        await talk.delivered()
+    assert hub.plane.watch.presence("acme", "one") is None

@@ -106,9 +106,11 @@ async def test_a_locked_agent_is_not_missed(plane: Plane, world: FakeWorld) -> N
     await watch.load()
     watch.heard("acme", "v1")
     watch.forget("acme", "v1")
+    watch.heard_again("acme", "v1")
     world.advance(1000)
     await watch.tick()
     assert await codes(plane) == []
+    assert not any(watch.counts().values())
 
 
 async def test_setting_the_clock_is_no_silence(plane: Plane, world: FakeWorld) -> None:
