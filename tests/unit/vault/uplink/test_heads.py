@@ -1,6 +1,5 @@
 """Heads of requests: what the agent's own clients send is known, anything else shows."""
 
-import ssl
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
@@ -23,13 +22,13 @@ POST = (
 )
 
 
-async def heard(client: Callable[[int], Awaitable[object]], tls: ssl.SSLContext | None) -> bytes:
+async def heard(client: Callable[[int], Awaitable[object]]) -> bytes:
     """The head that a client sends to a port."""
     said = b""
 
     async def serve(tcp: trio.SocketStream) -> None:
         nonlocal said
-        stream = trio.SSLStream(tcp, tls, server_side=True) if tls else tcp
+        stream = trio.SSLStream(tcp, AUTHORITY.server, server_side=True)
         while b"\r\n\r\n" not in said:
             said += await stream.receive_some()
         await trio.aclose_forcefully(tcp)
@@ -49,7 +48,7 @@ async def test_the_link_s_own_head() -> None:
         async with trio.open_nursery() as nursery:
             await connect(nursery, "127.0.0.1", port, AUTHORITY.agent)
 
-    head = await heard(client, AUTHORITY.server)
+    head = await heard(client)
     assert head.startswith(b"GET /link/v1 ")
     assert excess(head, hosts_of(["https://127.0.0.1:8301"])) == 0
     assert excess(head, hosts_of(["https://127.0.0.2:8301"])) == len(b"Host: 127.0.0.1\r\n")
@@ -58,13 +57,13 @@ async def test_the_link_s_own_head() -> None:
 @pytest.mark.parametrize("name", ["enrol", "join", "renew", "rejoin"])
 async def test_a_request_s_own_head(name: str) -> None:
     """As its HTTP client really sends it."""
-    context, peers = ssl.create_default_context(), []
+    peers: list[str] = []
 
     async def client(port: int) -> None:
-        peers.append(f"http://127.0.0.1:{port}")
-        await post(context, peers[0], f"/link/v1/{name}", b"body")
+        peers.append(f"https://127.0.0.1:{port}")
+        await post(AUTHORITY.agent, peers[0], f"/link/v1/{name}", b"body")
 
-    head = await heard(client, None)
+    head = await heard(client)
     assert head.startswith(b"POST /link/v1/")
     assert excess(head, hosts_of(peers)) == 0
 
