@@ -1,0 +1,40 @@
+"""docs/vault-api.md says which of Vault's API is served: all of it, and nothing else."""
+
+import re
+from pathlib import Path
+
+from vault.edge.compat import Compat, kv1, kv2, kv2_metadata
+from vault.edge.router import Router
+
+REFUSALS = {"no_root", "no_path", "_list_data"}
+"""Functions that only say what is wrong with a path or a method."""
+
+
+def test_the_page_has_every_route_and_no_other(root: Path) -> None:
+    """Whoever adds a route, or takes one away, is led to the page."""
+    sections = (root / "docs/vault-api.md").read_text().split("\n## ")
+    told = {part.split("\n", 1)[0]: _rows(part) for part in sections[1:-1]}
+    agent = told.pop("The agent") | told.pop("Tokens")
+    assert agent == _routes(Compat.router)
+    assert told.pop("KV version 1, under its mount") == _routes(kv1.routes)
+    assert told.pop("KV version 2, under its mount") == _routes(kv2.routes, kv2_metadata.routes)
+    assert not told
+
+
+def _rows(part: str) -> set[tuple[str, str]]:
+    found = re.findall(r"^\| ([A-Z, ]+) \| (`.*?`) \| ", part, re.MULTILINE)
+    return {
+        (method, path.strip(" `"))
+        for methods, paths in found
+        for method in methods.split(", ")
+        for path in paths.split(",")
+    }
+
+
+def _routes(*routers: Router) -> set[tuple[str, str]]:
+    routes = [route for router in routers for route in router.routes()]
+    return {
+        (each.method, each.template)
+        for each in routes
+        if each.template and getattr(each.answer, "__name__", "") not in REFUSALS
+    }
