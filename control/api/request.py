@@ -7,6 +7,7 @@ import msgspec
 from msgspec import Struct
 
 from control.api.endpoint import FORM, Endpoint, Nothing
+from control.api.faults import told
 from control.errors import ValidationError
 from control.model.names import is_slug
 
@@ -59,7 +60,7 @@ def _body(endpoint: Endpoint, body: bytes, content_type: str) -> Any:
     try:
         return msgspec.json.decode(body or b"{}", type=endpoint.body)
     except msgspec.ValidationError as error:
-        raise _faulty(str(error), "body") from None
+        raise _faulty(str(error), endpoint.body, "body") from None
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         raise ValidationError("body_invalid", "the body is not JSON") from None
 
@@ -87,17 +88,10 @@ def _converted(plain: dict[str, str], shape: type[T], what: str) -> T:
     try:
         return msgspec.convert(plain, shape, strict=False)
     except msgspec.ValidationError as error:
-        raise _faulty(str(error), what) from None
+        raise _faulty(str(error), shape, what) from None
 
 
-def _faulty(message: str, what: str) -> ValidationError:
-    """Msgspec's message names the rule and the place, but may quote an enum's wrong value."""
-    problem, _, place = message.rpartition(" - at `$")
-    field = place.rstrip("`").lstrip(".")
-    if not problem:
-        problem, field = message, ""
-    if problem.startswith("Invalid enum value"):
-        problem = "Invalid enum value"
-    if problem.startswith("Object contains unknown field"):
-        problem = "Object contains an unknown field"
-    return ValidationError(f"{what}_invalid", f"{what}: {problem}", field=field)
+def _faulty(message: str, shape: type, what: str) -> ValidationError:
+    field, wrong = told(message, shape)
+    text = f"{what}: {field} {wrong}" if field else f"the {what} {wrong}"
+    return ValidationError(f"{what}_invalid", text, field=field)

@@ -1,5 +1,6 @@
 """The HTTP client of the commands: one call, its answer decoded, its error as an exit code."""
 
+import re
 import ssl
 from collections.abc import Callable
 from ipaddress import ip_address
@@ -106,6 +107,9 @@ class Client:
                 Exit.UNREACHABLE,
             )
         text = told.get("message") or "; ".join(told.get("errors", [])) or f"error {status}"
+        field = (told.get("details") or {}).get("field")
+        if isinstance(field, str) and not re.search(rf"\b{re.escape(field)}(?!\w)", text):
+            text += f" ({field})"
         code = exit_of(status)
         request = f" (request {told['request_id']})" if told.get("request_id") else ""
         if told.get("code") == "sealed" or _SEALED in told.get("errors", []):

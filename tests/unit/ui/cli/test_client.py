@@ -62,6 +62,27 @@ def test_a_merge_names_its_media_type() -> None:
 
 
 @pytest.mark.parametrize(
+    ("message", "field", "shown"),
+    [
+        ("this is no address", "url", "this is no address (url)"),
+        (
+            "body: plan.percentages[0] is odd",
+            "plan.percentages[0]",
+            "body: plan.percentages[0] is odd",
+        ),
+        ("renamed", "name", "renamed (name)"),
+    ],
+)
+def test_a_field_that_the_message_does_not_name_is_shown(
+    message: str, field: str, shown: str
+) -> None:
+    """Once."""
+    body = {"message": message, "code": "c", "details": {"field": field}}
+    assert str(failure(answering(400, body))) == shown
+    assert str(failure(answering(400, {**body, "details": {}}))) == message
+
+
+@pytest.mark.parametrize(
     ("status", "code"),
     [(400, Exit.ERROR), (401, Exit.DENIED), (403, Exit.DENIED), (404, Exit.NOT_FOUND),
      (409, Exit.CONFLICT), (429, Exit.BUSY), (500, Exit.ERROR), (503, Exit.BUSY)],
