@@ -50,7 +50,8 @@ class CaDirectory:
         """Raises `NotFoundError` before `init`, `UnavailableError` for a file that is damaged."""
         file = self.path / STATE
         if not file.exists():
-            raise NotFoundError("ca_missing", f"no authority in {self.path}; make one first")
+            way = f"freehold control ca init --root FOLDER --directory {self.path}"
+            raise NotFoundError("ca_missing", f"no authority in {self.path}; make one first: {way}")
         try:
             return msgspec.json.decode(read(file), type=Rollover)
         except (msgspec.DecodeError, PkiError) as error:

@@ -13,6 +13,7 @@ from control.gateway.certificate import LOOK_EVERY, Certificate
 from control.gateway.desk import Desk
 from control.gateway.gateway import Gateway, gone
 from control.services.refusals import COUNTED_EVERY
+from protocols.binding import binding
 from protocols.link.errors import PipeError
 from protocols.link.stream import LinkServer
 from protocols.link.stream import serve as serve_link
@@ -79,4 +80,5 @@ async def open_door(
 
 async def _listeners(address: tuple[str, int]) -> Sequence[trio.SocketListener]:
     host, port = address
-    return await trio.open_tcp_listeners(port, host=host, backlog=BACKLOG)
+    with binding(host, port):
+        return await trio.open_tcp_listeners(port, host=host, backlog=BACKLOG)

@@ -10,6 +10,7 @@ from typing import Self
 
 import trio
 
+from protocols.binding import binding
 from protocols.http.admission import Admission
 from protocols.http.answers import Answers
 from protocols.http.bodies import Bodies
@@ -45,8 +46,13 @@ class Listener:
     async def bind(cls, host: str, port: int, backlog: int) -> Self:
         """Bind to the first address that `host` stands for; port 0 lets the kernel choose.
 
-        Raises OSError.
+        Raises OSError, whose `filename` is the address.
         """
+        with binding(host, port):
+            return await cls._bound(host, port, backlog)
+
+    @classmethod
+    async def _bound(cls, host: str, port: int, backlog: int) -> Self:
         found = await trio.socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )

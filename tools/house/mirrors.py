@@ -47,7 +47,6 @@ EXCEPTIONS: Final = {
     "control/store/rows.py": "rows: tests/contract/control stores and reads every struct",
     "control/store/store.py": "the store: tests/contract/control runs it on every database",
     "control/store/writer.py": "the writer: tests/contract/control runs it on every database",
-    "ui/cli/control_trail.py": "tests/acceptance/control/test_trail.py runs its commands",
     "ui/cli/control_user.py": "tests/acceptance/control/test_trail.py runs its commands",
     "ui/cli/control.py": "tests/acceptance/control starts the process by it",
     "vault/linking.py": "the wiring: tests/acceptance/link run it as the whole agent that it is",

@@ -116,6 +116,7 @@ def leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[str]:
 
 def _told(error: OSError) -> str:
     if error.errno == errno.EADDRINUSE:
-        return "something listens on this address already; choose another one"
+        where = error.filename or "this address"
+        return f"something listens on {where} already; end it or choose another address"
     told = error.strerror or str(error)
     return f"{error.filename}: {told}" if error.filename else told

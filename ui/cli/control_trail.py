@@ -24,6 +24,7 @@ Config = Annotated[
 ]
 DataDir = Annotated[Path, typer.Option(help="Of `freehold control dev`.")]
 DEV: Final = Path(".freehold-control")
+LOCKED: Final = "stop the control plane first: SQLite is for one process at a time"
 COLUMNS: Final = ("organization", "records", "kept", "verdict", "head")
 
 
@@ -82,7 +83,10 @@ def offline(
     try:
         found = trio.run(do, settings, SystemWorld())
     except* (ApiError, PkiError, OSError) as group:
-        raise CliError("; ".join(dict.fromkeys(leaves(group)))) from None
+        told = list(dict.fromkeys(leaves(group)))
+        if group.subgroup(lambda error: getattr(error, "code", "") == "store_locked"):
+            told.append(LOCKED)
+        raise CliError("; ".join(told)) from None
     return found
 
 

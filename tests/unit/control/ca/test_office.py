@@ -30,5 +30,5 @@ async def test_a_rollover_reaches_every_service(tmp_path: Path) -> None:
 
 def test_without_an_authority_there_is_no_office(tmp_path: Path) -> None:
     """And it says what to do."""
-    with pytest.raises(NotFoundError, match="make one first"):
+    with pytest.raises(NotFoundError, match="make one first: freehold control ca init --root"):
         Office.open(CaDirectory(tmp_path), MemoryLedger(), KEYS, lambda _: None, FakeWorld())

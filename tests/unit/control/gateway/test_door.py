@@ -28,6 +28,20 @@ async def test_the_desk_answers_who_knows_the_pin(hub: Hub, tmp_path: Path) -> N
         await trio.open_tcp_stream("127.0.0.1", port)
 
 
+async def test_an_address_that_is_taken_is_named(hub: Hub, tmp_path: Path) -> None:
+    """Of the two that a control plane has."""
+    taken = (await trio.open_tcp_listeners(0, host="127.0.0.1"))[0]
+    address = f"127.0.0.1:{taken.socket.getsockname()[1]}"
+    settings = Link(listen=address, hosts=("127.0.0.1",), authority=tmp_path / "ca")
+    desk = Desk(hub.office, hub.plane.trail, hub.world, lambda _: None, hub.plane.alerts)
+    certificate = Certificate(hub.office, ["127.0.0.1"], hub.world)
+    async with taken:
+        with pytest.raises(ExceptionGroup) as caught:
+            async with open_door(settings, hub.gateway, desk, certificate, hub.world):
+                pass
+    assert caught.group_contains(OSError, match=address)
+
+
 async def exchange(port: int, context: ssl.SSLContext, head: bytes) -> bytes:
     """One request without a body."""
     tcp = await trio.open_tcp_stream("127.0.0.1", port)

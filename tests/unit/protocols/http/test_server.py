@@ -61,9 +61,9 @@ async def test_port_is_open_when_serve_has_started(nursery: trio.Nursery, clock:
 
 
 async def test_address_in_use_is_an_error(nursery: trio.Nursery, clock: Clock) -> None:
-    """Nothing starts half."""
+    """Nothing starts half; the error names the address."""
     handle = await start(nursery, hello)
-    with pytest.raises(OSError, match="in use"):
+    with pytest.raises(OSError, match=rf"in use.*127\.0\.0\.1:{handle.port}"):
         await serve(hello, host="127.0.0.1", port=handle.port, tls=None)
 
 

@@ -115,7 +115,14 @@ def test_serve_tells_what_is_wrong_with_its_settings(
     ("error", "said"),
     [
         (UnavailableError("store_gone", "the store is gone"), "store_gone: the store is gone"),
-        (OSError(98, "in use"), "something listens on this address already; choose another one"),
+        (
+            OSError(98, "in use", "h:1"),
+            "something listens on h:1 already; end it or choose another address",
+        ),
+        (
+            OSError(98, "in use"),
+            "something listens on this address already; end it or choose another address",
+        ),
         (OSError(13, "denied", "/d"), "/d: denied"),
         (
             ExceptionGroup("g", [OSError(13, "no"), ExceptionGroup("g", [OSError(13, "no")])]),
