@@ -7,7 +7,7 @@ import typer
 
 from ui.cli.anchor import Config, anchor_of
 from ui.cli.errors import CliError
-from ui.cli.output import tell
+from ui.cli.output import Format, tell
 from ui.cli.route import route
 from ui.cli.session import session, shown
 from ui.cli.source import read_line
@@ -26,8 +26,18 @@ def init(
     current = session(context)
     body = {"secret_shares": shares, "secret_threshold": threshold}
     told = current.client.call("PUT", "/v1/sys/init", body)
-    current.show({"root_token": told["root_token"], "shares": told["keys_base64"]})
-    tell("Give each share to another person now; nothing keeps a copy.")
+    current.show(_keys(told["root_token"], told["keys_base64"], lined=current.form is Format.TABLE))
+    if told["keys_base64"]:
+        tell("Give each share to another person now; nothing keeps a copy.")
+    else:
+        tell("There are no shares: the vault unseals by itself, from its key file. Back that up.")
+
+
+def _keys(root_token: str, shares: list[str], *, lined: bool) -> dict[str, object]:
+    """What a new vault has told; `lined`: each share on its own, since each goes its own way."""
+    if not lined:
+        return {"root_token": root_token, "shares": shares}
+    return {f"share_{n}": share for n, share in enumerate(shares, 1)} | {"root_token": root_token}
 
 
 @app.command()

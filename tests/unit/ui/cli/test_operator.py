@@ -14,6 +14,27 @@ def test_init_shows_shares_and_root_token_once(agent: FakeAgent, cli: Run) -> No
     assert agent.asked == [("PUT", "/v1/sys/init", {"secret_shares": 1, "secret_threshold": 1})]
 
 
+def test_people_see_a_line_for_each_share(agent: FakeAgent, cli: Run) -> None:
+    """Each is cut off and handed to somebody else."""
+    agent.answer({"keys": ["61", "62"], "keys_base64": ["YQ==", "Yg=="], "root_token": "s.r"})
+    done = cli("operator", "init", "--shares", "2", "--threshold", "2")
+    assert done.out.splitlines()[1:] == [
+        "share_1     YQ==",
+        "share_2     Yg==",
+        "root_token  s.r",
+    ]
+    assert "Give each share to another person" in done.err
+
+
+def test_a_vault_with_a_key_file_has_no_shares_to_give(agent: FakeAgent, cli: Run) -> None:
+    """Nobody is told to hand out what is not there."""
+    agent.answer({"keys": [], "keys_base64": [], "root_token": "s.r"})
+    done = cli("operator", "init")
+    assert done.out.splitlines()[1:] == ["root_token  s.r"]
+    assert "another person" not in done.err
+    assert "key file" in done.err
+
+
 def test_a_share_comes_by_stdin(agent: FakeAgent, cli: Run) -> None:
     """And is not printed; progress is."""
     agent.answer(PROGRESS)
