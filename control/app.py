@@ -41,8 +41,9 @@ log: Final = logging.getLogger("freehold.control")
 
 
 async def serve(settings: Settings, tell: Callable[[str], None]) -> None:
-    """Run until SIGTERM or SIGINT. `tell`: where the first account's password is shown, once.
+    """Run until SIGTERM or SIGINT.
 
+    `tell`: where the first account's password is shown, once, and where it serves when it does.
     Raises `ControlError`, `PkiKeyError` or `OSError` when it cannot run.
     """
     world, metrics = SystemWorld(), Metrics()
@@ -72,7 +73,9 @@ async def serve(settings: Settings, tell: Callable[[str], None]) -> None:
                 async with telling(
                     plan, metrics.families, tracing, now=world.now, sleep=world.sleep
                 ):
-                    await _until_stopped(handle, nursery, _told(door))
+                    ports = _ports(handle, door)
+                    tell(f"freehold: {ports}")
+                    await _until_stopped(handle, nursery, ports)
         await app.shutdown()
         nursery.cancel_scope.cancel()
 
@@ -169,15 +172,16 @@ def _told_to(postman: Postman) -> dict[str, Callable[[], float]]:
     }
 
 
-def _told(door: Door | None) -> str:
-    return "" if door is None else f"link on port {door.port}, "
+def _ports(handle: ServerHandle, door: Door | None) -> str:
+    agents = "no agents" if door is None else f"agents on port {door.port}"
+    return f"listening on port {handle.port}, {agents}"
 
 
-async def _until_stopped(handle: ServerHandle, nursery: trio.Nursery, told: str) -> None:
+async def _until_stopped(handle: ServerHandle, nursery: trio.Nursery, ports: str) -> None:
     """Tell systemd, reload certificates at SIGHUP; at SIGTERM or SIGINT let answers finish."""
     service = Service.from_environment()
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
-        service.ready(f"listening on port {handle.port}, {told}open")
+        service.ready(ports)
         nursery.start_soon(_watchdog, service)
         async for received in signals:
             if received != signal.SIGHUP:

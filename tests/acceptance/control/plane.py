@@ -20,7 +20,7 @@ class Plane(Agent):
     @property
     def link_port(self) -> int:
         """Where agents come."""
-        return int(self.told.partition("link on port ")[2].partition(",")[0])
+        return int(self.told.partition("agents on port ")[2].partition(",")[0])
 
     def ask(self, method: str, path: str, body: object = None, token: str | None = None) -> Answer:
         """One request with a JSON body, as the super-admin unless another token is given."""

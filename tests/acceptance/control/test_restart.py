@@ -28,6 +28,14 @@ def test_policies_and_people_survive_a_kill(folder: Path) -> None:
         plane.want(200, "GET", "whoami", token=plane.people["acme", "owner"])
 
 
+def test_it_says_that_it_serves_and_where(folder: Path) -> None:
+    """On stderr, once it does, with both ports: the log of a service begins with it."""
+    plane = dev_plane(folder)
+    with running(plane):
+        said = f"freehold: listening on port {plane.port}, agents on port {plane.link_port}\n"
+        assert plane.output().count(said) == 1
+
+
 def test_a_locked_account_stays_locked_after_a_restart(folder: Path) -> None:
     """Five wrong passwords, a kill, and the right one does not help either; sessions go on."""
     plane = dev_plane(folder)
