@@ -1,5 +1,6 @@
 """`freehold agent enrol|link|egress …`: the agent's control plane, and what was sent to it."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +28,9 @@ Config = Annotated[
 DataDir = Annotated[Path | None, typer.Option(help="Of a development agent, in its place.")]
 PATIENCE: Final = 2.0
 """Seconds to the first look whether a person has approved; the control plane says when next."""
+OPAQUE: Final = 16
+"""Bytes of an opaque id."""
+_HEX: Final = re.compile(r"[0-9A-Fa-f]{32}", re.ASCII)
 _NAMED: Final = ("opaque", "name", "last_read", "rotated_at", "expires_at")
 _COLUMNS: Final = ("entry", "time", "kind", "path", "length", "says")
 
@@ -70,10 +74,29 @@ def usage_list(context: typer.Context) -> None:
 @shown
 def who(
     context: typer.Context,
-    opaque: Annotated[str, typer.Argument(help="An opaque id from the control plane.")],
+    opaque: Annotated[
+        str, typer.Argument(help="32 hex digits, or base64 as `agent egress show` has it.")
+    ],
 ) -> None:
     """Show which secret or identity of this agent an opaque id is."""
-    session(context).show(session(context).client.call("GET", route("system", "usage", opaque)))
+    at = route("system", "usage", _hex(opaque))
+    session(context).show(session(context).client.call("GET", at))
+
+
+def _hex(opaque: str) -> str:
+    """An opaque id as the API has it. Raises `CliError`."""
+    from base64 import b64decode
+    from binascii import Error
+
+    if _HEX.fullmatch(opaque):
+        return opaque.lower()
+    try:
+        raw = b64decode(opaque.rstrip("=") + "==", validate=True)
+    except (Error, ValueError):
+        raw = b""
+    if len(raw) != OPAQUE:
+        raise CliError("an opaque id is 32 hex digits, or the same 16 bytes in base64", Exit.USAGE)
+    return raw.hex()
 
 
 @egress.command("show")

@@ -1,17 +1,20 @@
 """The agent's way to its control plane, as commands."""
 
 import socket
+from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.unit.protocols.pki.samples import make_pki
-from tests.unit.ui.cli.conftest import Run
+from tests.unit.ui.cli.conftest import FakeAgent, Run
 from vault.uplink import enrolling
 from vault.uplink.enrolling import EnrolError
 
 PIN = make_pki("command line").trust.pins[0]
+OPAQUE = bytes([0xFB, 0xFF, 0xBE, *range(13)])
+"""In base64 it has a slash and a plus."""
 TOKEN = "fhe_supersecret"
 
 
@@ -73,3 +76,24 @@ def test_a_refusal_has_its_exit_code(
     done = cli("agent", "enrol", "--control", "https://c.test", "--pin", PIN,
                "--token", TOKEN, "--data-dir", str(tmp_path / "one"))  # fmt: skip
     assert (done.code, done.err) == (code, "freehold: the control plane refuses\n")
+
+
+@pytest.mark.parametrize(
+    "given",
+    [OPAQUE.hex(), OPAQUE.hex().upper(), b64encode(OPAQUE).decode(),
+     b64encode(OPAQUE).decode().rstrip("=")],
+)  # fmt: skip
+def test_an_opaque_id_is_taken_as_it_is_shown(agent: FakeAgent, cli: Run, given: str) -> None:
+    """In hexadecimal by the control plane, in base64 by the egress ledger."""
+    agent.answer({"kind": "secret", "name": "secret/app", "id": "i"})
+    assert cli("agent", "usage", "who", given).code == 0
+    assert agent.asked[0][1] == f"/api/v1/system/usage/{OPAQUE.hex()}"
+
+
+@pytest.mark.parametrize(
+    "given", ["a", "secret/app", OPAQUE.hex()[1:], "é", b64encode(b"x").decode()]
+)
+def test_what_is_no_opaque_id_is_told_with_the_form(agent: FakeAgent, cli: Run, given: str) -> None:
+    """And not looked up."""
+    done = cli("agent", "usage", "who", given)
+    assert (done.code, "32 hex digits" in done.err, agent.seen) == (64, True, [])
