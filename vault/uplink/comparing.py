@@ -159,7 +159,7 @@ def _around(
     return other, told
 
 
-_SPARE: Final = {True: {0}, False: {0, 2, 8}}
+_SPARE: Final = {True: {0}, False: {0, 2, 6, 8}}
 """Bytes that may be left: what was cut off was longer, so its header may have been, too."""
 
 
