@@ -10,8 +10,9 @@ from typing import Final, NamedTuple
 from msgspec.structs import replace
 
 from actors.world import World
-from control.ca.issuer import Asker, Issuer, asker_of
+from control.ca.issuer import Asker, Entry, Issuer, asker_of
 from control.ca.ledger import Agent, AgentState, Issued, Ledger, LedgerTx, Token
+from control.ca.revocation import OnEnd, entered
 from control.crypto import digest_of, mint
 from control.errors import (
     AuthenticationError,
@@ -48,9 +49,11 @@ class NewToken(NamedTuple):
 class Enrolment:
     """Makes tokens and takes them."""
 
-    def __init__(self, ledger: Ledger, issuer: Issuer, world: World) -> None:
+    def __init__(self, ledger: Ledger, issuer: Issuer, on_end: OnEnd, world: World) -> None:
+        """`on_end` is told of each agent that was replaced."""
         self._ledger = ledger
         self._issuer = issuer
+        self._on_end = on_end
         self._world = world
 
     async def create(
@@ -109,20 +112,20 @@ class Enrolment:
         check_binding(request.link_key, request.csr, request.proof)
         token_hash, now = digest_of(request.token), self._world.wall()
 
-        def step(tx: LedgerTx) -> Issued:
+        def step(tx: LedgerTx) -> Entry:
             token = tx.token(token_hash)
             if token is None:
                 raise AuthenticationError("token_refused", _REFUSED)
             if token.used_at is not None:
-                return _again(tx, token, asker, request.link_key, now)
+                return Entry(_again(tx, token, asker, request.link_key, now), replaced=False)
             if token.expires_at <= now:
                 raise AuthenticationError("token_refused", _REFUSED)
             check_place(tx.agent(token.name), replace_agent=token.replace)
-            issued = self._issuer.enrol(tx, token.name, asker, request.link_key, now)
+            entry = self._issuer.enrol(tx, token.name, asker, request.link_key, now)
             tx.put_token(replace(token, used_at=now, used_by=asker.hash))
-            return issued
+            return entry
 
-        return self._issuer.grant(await self._ledger.transact(step))
+        return self._issuer.grant(entered(await self._ledger.transact(step), self._on_end))
 
     async def tidy(self, before: int) -> int:
         """Remove what expired before the instant (`LedgerTx.forget`); returns how many rows."""

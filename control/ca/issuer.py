@@ -36,6 +36,14 @@ class Asker(NamedTuple):
     hash: bytes
 
 
+class Entry(NamedTuple):
+    """A certificate by which an agent comes in."""
+
+    issued: Issued
+    replaced: bool
+    """Whether another one had the name until now: its connection is to end."""
+
+
 class Standing(NamedTuple):
     """What certificates are issued with: replaced as a whole in a rollover."""
 
@@ -76,7 +84,7 @@ class Issuer:
 
     def enrol(
         self, tx: LedgerTx, name: AgentName, asker: Asker, link_key: bytes, now: int
-    ) -> Issued:
+    ) -> Entry:
         """Record an agent that starts anew: whatever certificates its name had are revoked.
 
         An agent that was locked counts again. Raises as `renew`.
@@ -98,7 +106,7 @@ class Issuer:
         )
         tx.put_agent(agent)
         self._follow(tx, agent)
-        return issued
+        return Entry(issued, before is not None)
 
     def renew(
         self, tx: LedgerTx, agent: Agent, asker: Asker, now: int, *, confirmed: int

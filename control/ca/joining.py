@@ -12,8 +12,9 @@ from msgspec.structs import replace
 
 from actors.world import World
 from control.ca.enrolment import check_binding, check_place, counts, name_of
-from control.ca.issuer import Asker, Issuer, asker_of
+from control.ca.issuer import Asker, Entry, Issuer, asker_of
 from control.ca.ledger import Issued, Join, JoinState, Ledger, LedgerTx
+from control.ca.revocation import OnEnd, entered
 from control.crypto import sha256
 from control.errors import AuthorizationError, ConflictError, NotFoundError, RateLimitError
 from protocols.client import client_of, site_of
@@ -38,9 +39,11 @@ RETRY_AFTER: Final = 10
 class Joining:
     """Takes requests, shows them, and lets in what a person approved."""
 
-    def __init__(self, ledger: Ledger, issuer: Issuer, world: World) -> None:
+    def __init__(self, ledger: Ledger, issuer: Issuer, on_end: OnEnd, world: World) -> None:
+        """`on_end` is told of each agent that was replaced."""
         self._ledger = ledger
         self._issuer = issuer
+        self._on_end = on_end
         self._world = world
 
     async def ask(self, request: JoinRequest, source: str) -> Grant | Pending:
@@ -54,7 +57,7 @@ class Joining:
         check_binding(request.link_key, request.csr, request.proof)
         now, join_id = self._world.wall(), self._world.new_id()
 
-        def step(tx: LedgerTx) -> Join | Issued:
+        def step(tx: LedgerTx) -> Join | Entry:
             known = tx.join_of(asker.hash)
             if known is None or known.expires_at <= now:
                 issued = tx.certificate_of(asker.hash)
@@ -67,8 +70,8 @@ class Joining:
             return self._decided(tx, known, asker, now)
 
         outcome = await self._ledger.transact(step)
-        if isinstance(outcome, Issued):
-            return self._issuer.grant(outcome)
+        if isinstance(outcome, Entry):
+            return self._issuer.grant(entered(outcome, self._on_end))
         return Pending(id=outcome.id, fingerprint=fingerprint(outcome), retry_after=RETRY_AFTER)
 
     async def pending(self, org: str | None, limit: int) -> Sequence[Join]:
@@ -128,7 +131,7 @@ class Joining:
             raise NotFoundError("not_found", "there is no such request")
         return found
 
-    def _decided(self, tx: LedgerTx, join: Join, asker: Asker, now: int) -> Join | Issued:
+    def _decided(self, tx: LedgerTx, join: Join, asker: Asker, now: int) -> Join | Entry:
         if join.state is JoinState.PENDING:
             return join
         if join.state is JoinState.REFUSED or join.name is None:
@@ -137,7 +140,7 @@ class Joining:
         if issued is not None:
             if agent is None or not counts(agent, issued, now):
                 raise _key_used()
-            return issued
+            return Entry(issued, replaced=False)
         check_place(agent, replace_agent=join.replace)
         return self._issuer.enrol(tx, join.name, asker, join.link_key, now)
 

@@ -43,8 +43,8 @@ class Office(NamedTuple):
         return cls(
             directory,
             issuer,
-            Enrolment(ledger, issuer, world),
+            Enrolment(ledger, issuer, on_end, world),
             Renewal(ledger, issuer, revocation, world, grace),
-            Joining(ledger, issuer, world),
+            Joining(ledger, issuer, on_end, world),
             revocation,
         )

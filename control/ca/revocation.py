@@ -14,7 +14,7 @@ from typing import Final, NamedTuple, NoReturn, TypeAlias, TypeVar
 from msgspec.structs import replace
 
 from actors.world import World
-from control.ca.issuer import Issuer
+from control.ca.issuer import Entry, Issuer
 from control.ca.ledger import Agent, AgentState, Issued, Ledger, LedgerTx
 from control.errors import AuthorizationError, ConflictError, NotFoundError
 from control.model.records import Alert, Severity
@@ -25,14 +25,20 @@ T = TypeVar("T")
 
 STOLEN: Final = "an older certificate was used after a newer one: one of them was stolen"
 
+REPLACED: Final = "replaced"
+"""Of a connection whose agent is another one now, enrolled anew under the name."""
+
 _REFUSED: Final = "the certificate does not count any more; a person must enrol the agent anew"
 
 
 class Ended(NamedTuple):
-    """An agent whose live connection must end now. `alert`: id of the one that its people got."""
+    """An agent whose live connection must end now. `alert`: id of the one that its people got.
+
+    `state`: its own, or `REPLACED`.
+    """
 
     name: AgentName
-    state: AgentState
+    state: str
     reason: str
     alert: str = ""
 
@@ -151,6 +157,14 @@ class Revocation:
             return self._issuer.end(tx, agent, state, reason, now)
 
         self.tell(await self._ledger.transact(step))
+
+
+def entered(entry: Entry, on_end: OnEnd) -> Issued:
+    """The certificate of who has come in; the connection of whom it has replaced ends."""
+    if entry.replaced:
+        reason = "another agent was enrolled under its name"
+        on_end(Ended(entry.issued.name, REPLACED, reason))
+    return entry.issued
 
 
 def presented(tx: LedgerTx, peer: Peer, now: int) -> tuple[Agent, Issued]:

@@ -106,12 +106,13 @@ class LiveAgent:
             "_over",
         ),
         *("_owing", "_paces", "_pipe", "_ready", "_session", "_wake", "_watched", "_writing"),
-        *("acknowledged", "bundle", "health", "name", "since", "sync"),
+        *("acknowledged", "bundle", "health", "name", "serial", "since", "sync"),
     )
 
     def __init__(self, peer: Peer, pipe: Pipe, link: Link, end: End, around: Around) -> None:
         """`peer` was admitted; `link` is where its streams stand, and so is `end`."""
         self.name = peer.name
+        self.serial = peer.leaf.serial
         self.bundle = link.bundle
         """Version of the bundle that it was offered last."""
         self.health = ""

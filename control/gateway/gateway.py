@@ -29,6 +29,7 @@ from control.services.alerts import Alerts
 from control.services.events import Bus, Event, Topic
 from control.services.presence import Watch
 from control.store import agents, links
+from control.store.ledger import revoked_serials
 from control.store.rows import Tx
 from control.store.store import Store
 from protocols.errors import where
@@ -283,14 +284,19 @@ class Gateway:
             named[vault].remind(newest)
 
     async def check_lives(self) -> None:
-        """Cut who no longer counts by the store's word, whoever has changed it."""
+        """Cut who no longer counts by the store's word, whoever has changed it.
+
+        That is who is not active, and who came by a certificate that was revoked since: he was
+        replaced under his name.
+        """
+        now = self._world.wall()
         try:
-            active = await self._store.read(agents.active)
+            active, revoked = await self._store.read(partial(_counting, now))
         except ControlError as error:
             log.warning("the database does not answer: %s", error.code)
             return
         for agent in self.roster.all():
-            if tuple(agent.name) not in active:
+            if tuple(agent.name) not in active or agent.serial in revoked:
                 self.roster.cut(agent.name)
 
 
@@ -300,6 +306,10 @@ def _org(agent: LiveAgent) -> str:
 
 def _standing(org: str, vaults: list[str], tx: Tx) -> list[tuple[str, int, int]]:
     return links.standing(tx, org, vaults)
+
+
+def _counting(now: int, tx: Tx) -> tuple[frozenset[tuple[str, str]], frozenset[str]]:
+    return agents.active(tx), revoked_serials(tx, now)
 
 
 def _offer(org: str, vaults: list[str], tx: Tx) -> list[outbox.Offered]:

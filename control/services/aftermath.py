@@ -7,7 +7,7 @@ start, which refreshes every organization. The alert of a theft is stored with t
 import logging
 from typing import Final
 
-from control.ca.revocation import Ended
+from control.ca.revocation import REPLACED, Ended
 from control.services.events import Bus, Event, Topic
 from control.services.policies import Policies
 from control.services.presence import Watch
@@ -36,9 +36,13 @@ class Aftermath:
         self._policies.due(org)
 
     def ended(self, ended: Ended) -> None:
-        """An agent no longer counts: its connection ends now, and who looks sees the alert."""
+        """An agent no longer counts: its connection ends now, and who looks sees the alert.
+
+        One that was replaced is another's name: that one is expected.
+        """
         org, vault = ended.name
-        self._watch.forget(org, vault)
+        if ended.state != REPLACED:
+            self._watch.forget(org, vault)
         self._bus.publish(Event(Topic.LIFE, org, vault, str(ended.state)))
         log.warning("agent %s/%s is %s: %s", org, vault, ended.state, ended.reason)
         if ended.alert:

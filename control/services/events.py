@@ -34,6 +34,7 @@ class Topic(StrEnum):
 class Event(Struct, frozen=True):
     """`subject`: the new life or presence, a bundle's version, an alert's or a message's id.
 
+    Of a life also `replaced` (`control.ca.revocation`): a connection is to end.
     Of an invitation: its id; `Invitations.secret` is what its link ends with.
     Of the trail: the operation; `vault` is then its target, whatever that names.
     Of a replay: its id; the agent is to be asked.

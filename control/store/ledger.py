@@ -43,6 +43,13 @@ class SqlLedger:
         return await self._store.write(lambda tx: step(SqlLedgerTx(tx)))
 
 
+def revoked_serials(tx: Tx, now: int) -> frozenset[str]:
+    """Of certificates that were revoked and have not expired."""
+    t = ca_certificates.c
+    chosen = sa.select(t.serial).where(t.revoked_at.is_not(None), t.not_after >= now)
+    return frozenset(tx.execute(chosen).scalars())
+
+
 class SqlLedgerTx:
     """One transaction; also for steps that change more than the CA's own tables."""
 

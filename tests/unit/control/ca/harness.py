@@ -35,10 +35,10 @@ class Ca:
         past = Past(self.world, floor)
         standing = Standing(PKI.authority, PKI.trust)
         self.issuer = Issuer(standing, ControlKeys(b"l" * 32, b"p" * 32), past, self._follow)
-        self.enrolment = Enrolment(self.ledger, self.issuer, self.world)
+        self.enrolment = Enrolment(self.ledger, self.issuer, self.ended.append, self.world)
         self.revocation = Revocation(self.ledger, self.issuer, self.ended.append, self.world)
         self.renewal = Renewal(self.ledger, self.issuer, self.revocation, self.world)
-        self.joining = Joining(self.ledger, self.issuer, self.world)
+        self.joining = Joining(self.ledger, self.issuer, self.ended.append, self.world)
 
     def _follow(self, _tx: LedgerTx, agent: Agent) -> None:
         self.followed.append(agent)

@@ -3,6 +3,7 @@ import trio
 
 from control.ca.enrolment import check_binding, check_place, counts, name_of
 from control.ca.ledger import AgentState
+from control.ca.revocation import REPLACED
 from control.errors import (
     AuthenticationError,
     ConflictError,
@@ -79,14 +80,21 @@ async def test_a_token_lasts_600_seconds() -> None:
 
 
 async def test_a_name_is_taken_over_only_when_a_person_said_so() -> None:
-    """Then the certificates before are revoked, and a locked agent counts again."""
+    """Then the certificates before are revoked, and a locked agent counts again.
+
+    Whoever was connected by one of them is told of as ended, once; nobody is where there was none.
+    """
     ca = Ca()
     before = await ca.enrolled()
     with pytest.raises(ConflictError, match="exists"):
         await ca.token()
+    assert ca.ended == []
     token, anew = await ca.token(replace_agent=True), Asking()
     grant = await ca.enrolment.enrol(anew.enrol(token))
     assert grant.generation == 2
+    assert [(ended.name, ended.state) for ended in ca.ended] == [(NAME, REPLACED)]
+    assert await ca.enrolment.enrol(anew.enrol(token)) == grant
+    assert len(ca.ended) == 1
     assert await ca.revocation.revoked() == {before.shown().leaf.serial}
     await ca.revocation.retire(NAME, "done")
     with pytest.raises(ConflictError, match="retired"):

@@ -6,6 +6,7 @@ import pytest
 from control.ca import joining
 from control.ca.joining import MAX_OF_CLIENT, MAX_OF_SITE, MAX_PER_MINUTE_FOR_ORG, fingerprint
 from control.ca.ledger import JoinState
+from control.ca.revocation import REPLACED
 from control.errors import (
     AuthorizationError,
     ConflictError,
@@ -130,13 +131,17 @@ async def test_all_together_have_a_bound(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 async def test_a_name_that_is_taken_is_not_given_twice() -> None:
-    """Unless it is to be replaced."""
-    ca = Ca()
+    """Unless it is to be replaced: then who was connected under it is told of as ended, once."""
+    ca, asking = Ca(), Asking()
     await ca.enrolled()
-    pending = await _asked(ca, Asking())
+    pending = await _asked(ca, asking)
     args = {"org": "acme", "vault": "prod", "by": "alice"}
     with pytest.raises(ConflictError):
         await ca.joining.approve(pending.id, pending.fingerprint, **args)
     with pytest.raises(ValidationError):
         await ca.joining.approve(pending.id, pending.fingerprint, **(args | {"org": "A"}))
     await ca.joining.approve(pending.id, pending.fingerprint, **args, replace_agent=True)
+    assert ca.ended == []
+    for _ in range(2):
+        assert isinstance(await ca.joining.ask(asking.join(), "192.0.2.1"), Grant)
+        assert [(ended.name, ended.state) for ended in ca.ended] == [(NAME, REPLACED)]

@@ -144,6 +144,40 @@ async def test_a_revocation_cuts_too(hub: Hub) -> None:
         await talk.until(lambda: talk.ended)
 
 
+async def test_who_was_replaced_is_cut_at_once_and_stays_out(hub: Hub) -> None:
+    """A machine is stolen while it is linked: the next policy is for the one enrolled instead."""
+    old = await hub.enrolled("one")
+    async with hub.connected(old) as stolen:
+        new = await hub.enrolled("one")
+        await stolen.until(lambda: stolen.ended)
+        async with hub.connected(old) as again:
+            await again.until(lambda: again.ended)
+            assert not again.opened
+        async with hub.connected(new) as talk:
+            await pushed(hub, "v1")
+            await talk.until(lambda: new.bundles == [1])
+            assert not talk.ended
+    assert old.bundles == []
+
+
+async def test_who_was_replaced_elsewhere_is_found(hub: Hub, world: FakeWorld) -> None:
+    """Without an event, by the certificate that was revoked; the one enrolled instead stays."""
+    old, two = await hub.enrolled("one"), await hub.enrolled("two")
+    async with hub.connected(old) as stolen, hub.connected(two) as other:
+        hub.plane.bus.publish = lambda *_: None  # type: ignore[method-assign]
+        new = await hub.enrolled("one")
+        await trio.testing.wait_all_tasks_blocked()
+        assert not stolen.ended
+        world.advance(LOOK_EVERY)
+        await stolen.until(lambda: stolen.ended)
+        async with hub.connected(new) as talk:
+            await hub.renewed(new)
+            await hub.gateway.check_lives()
+            await trio.testing.wait_all_tasks_blocked()
+            assert not talk.ended
+            assert not other.ended
+
+
 async def test_what_another_process_has_changed_is_found(hub: Hub, world: FakeWorld) -> None:
     """Without an event: a lock and a bundle are seen at the next look around."""
     one, two = await hub.enrolled("one"), await hub.enrolled("two")

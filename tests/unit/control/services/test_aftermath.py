@@ -5,7 +5,7 @@ import pytest
 from actors.testing import FakeWorld
 from control.api.plane import Plane
 from control.ca.ledger import Agent, AgentState, LedgerTx
-from control.ca.revocation import STOLEN, Ended
+from control.ca.revocation import REPLACED, STOLEN, Ended
 from control.errors import ConflictError, UnavailableError
 from control.model.agents import Life
 from control.model.documents import Document
@@ -55,6 +55,21 @@ async def test_the_end_of_an_agent_is_told_at_once(plane: Plane, world: FakeWorl
         events, _ = await heard.take()
     told = [(event.topic, event.subject) for event in events]
     assert told == [(Topic.LIFE, "locked"), (Topic.ALERT, "alert-1"), (Topic.LIFE, "locked")]
+
+
+async def test_who_was_replaced_is_cut_and_the_new_one_expected(
+    plane: Plane, world: FakeWorld
+) -> None:
+    """The name counts on: it is watched, and missed when nobody comes."""
+    await enrolled(plane, world, "v1")
+    plane.watch.heard(*NAME)
+    with plane.bus.subscribed(Topic.LIFE) as heard:
+        plane.aftermath.ended(Ended(NAME, REPLACED, "anew"))
+        events, _ = await heard.take()
+    assert [event.subject for event in events] == ["replaced"]
+    assert plane.watch.presence(*NAME) is not None
+    plane.aftermath.ended(Ended(NAME, AgentState.LOCKED, "by hand"))
+    assert plane.watch.presence(*NAME) is None
 
 
 async def test_a_theft_is_stored_with_its_alert(plane: Plane, world: FakeWorld) -> None:
