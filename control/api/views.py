@@ -119,7 +119,7 @@ class VersionView(Struct, frozen=True):
 
 
 class RolloutView(Struct, frozen=True):
-    """A roll-out; `progress` counts the agents that its step reaches."""
+    """A roll-out; `progress` counts the agents that its step reaches, null once it is undone."""
 
     id: str
     policy: str
@@ -276,7 +276,7 @@ def rollout(row: Rollout, progress: Progress | None = None) -> RolloutView:
         reason=row.reason,
         created_by=row.created_by,
         created_at=rfc3339(row.created_at),
-        progress=progress,
+        progress=None if row.state is RolloutState.ROLLED_BACK else progress,
     )
 
 

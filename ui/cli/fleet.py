@@ -15,9 +15,9 @@ from ui.cli import (
 )
 from ui.cli.errors import CliError, CredentialError, Exit
 from ui.cli.login import tell_kept
-from ui.cli.output import tell
+from ui.cli.output import Format, tell
 from ui.cli.pairs import given
-from ui.cli.plane import fleet
+from ui.cli.plane import Fleet, fleet
 from ui.cli.route import route
 from ui.cli.session import session, shown
 from ui.cli.settings import (
@@ -48,6 +48,8 @@ app.command("approve")(fleet_entry.approve)
 app.command("refuse")(fleet_entry.refuse)
 
 COLUMNS: Final = ("vault", "life", "presence", "health", "sync", "last_seen", "policy", "tags")
+_SAID: Final = ("health", "sync")
+_HEARD: Final = ("online", "late")
 ALERTS: Final = ("at", "severity", "vault", "code", "message", "id")
 Vault = Annotated[str, typer.Argument(help="Name of the agent's vault.")]
 Reason = Annotated[str, typer.Option(help="Kept with the agent and in the audit trail.")]
@@ -149,7 +151,7 @@ def list_(
     wanted = {"tag": tag, "life": life, "presence": presence, "release": release}
     policies = {row["vault"]: row for row in current.pages("assignments")}
     rows = [
-        {**row, "policy": _policy(policies.get(row["vault"]))}
+        {**row, **_of_now(current, row), "policy": _policy(policies.get(row["vault"]))}
         for row in current.pages("agents", **given(**wanted))
     ]
     current.show(rows, COLUMNS)
@@ -162,7 +164,7 @@ def show(context: typer.Context, vault: Vault) -> None:
     current = fleet(context)
     row = current.call("GET", "agents", vault)
     rows = current.call("GET", "assignments", query={"vault": vault})
-    current.show({**row, "policy": _policy(rows[0] if rows else None)})
+    current.show({**row, **_of_now(current, row), "policy": _policy(rows[0] if rows else None)})
 
 
 @app.command()
@@ -234,6 +236,13 @@ def commands(context: typer.Context, vault: Vault) -> None:
     """List what an agent was asked to do, the newest first."""
     current = fleet(context)
     current.show(current.call("GET", "agents", vault, "commands"))
+
+
+def _of_now(current: Fleet, row: dict[str, Any]) -> dict[str, str]:
+    """What an agent last said of itself is nothing to a person while it is silent."""
+    if row["presence"] in _HEARD or current.form is not Format.TABLE:
+        return {}
+    return dict.fromkeys(_SAID, "")
 
 
 def _policy(row: dict[str, Any] | None) -> str:

@@ -8,6 +8,8 @@ from itertools import zip_longest
 from typing import Any, Final
 
 GAP: Final = "  "  # between columns
+NOTHING: Final = "none"
+"""Told of an empty list, beside the result: a script that loops over lines gets none."""
 
 
 class Format(StrEnum):
@@ -30,6 +32,8 @@ def show(value: Any, form: Format, columns: Sequence[str] = ()) -> None:
         chosen = columns or tuple(dict.fromkeys(key for row in value for key in row))
         _print(chosen, ([_cell(row.get(key)) for key in chosen] for row in value))
     elif isinstance(value, list):
+        if not value:
+            tell(NOTHING)
         sys.stdout.writelines(f"{_cell(item)}\n" for item in value)
     elif value is not None:
         sys.stdout.write(f"{value if isinstance(value, str) else json.dumps(value)}\n")

@@ -6,6 +6,7 @@ import pytest
 
 from tests.unit.ui.cli.conftest import FakeAgent, Run
 
+SAID = {"health": "serving", "sync": "online"}
 ONE = {"vault": "one", "life": "active", "presence": "online", "last_seen": "T", "tags": ["eu"]}
 BUNDLE = {
     "vault": "one", "bundle_version": 2, "policies": {"b": 1, "a": 3}, "outcome": "failed",
@@ -45,6 +46,24 @@ def test_show_has_both_sides(agent: FakeAgent, cli: Run) -> None:
     agent.answer(ONE)
     agent.answer([])
     assert cli("fleet", "show", "one", "-o", "json").json == ONE | {"policy": "none"}
+
+
+@pytest.mark.parametrize(("presence", "times"), [("online", 1), ("late", 1), ("offline", 0)])
+def test_what_a_silent_agent_said_is_not_shown_as_if_it_were_so(
+    agent: FakeAgent, cli: Run, presence: str, times: int
+) -> None:
+    """Blank for a person; a program gets all, and judges by `last_seen`."""
+    row = ONE | SAID | {"presence": presence}
+    for _ in range(2):
+        agent.answer([])
+        agent.answer([row])
+    assert cli("fleet", "list").out.count("serving") == times
+    assert cli("fleet", "list", "--output", "json").json[0]["health"] == "serving"
+    for _ in range(2):
+        agent.answer(row)
+        agent.answer([])
+    assert cli("fleet", "show", "one").out.count("serving") == times
+    assert cli("fleet", "show", "one", "--output", "json").json["sync"] == "online"
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,15 @@ def test_without_a_choice_a_list_has_all_columns(capsys: Out) -> None:
     assert capsys.readouterr().out == "a  b\n1\n   2\n"
 
 
+def test_an_empty_list_is_told_as_none_to_a_person_alone(capsys: Out) -> None:
+    """On stderr, and not where a program reads."""
+    show([], Format.TABLE, ("a", "b"))
+    told = capsys.readouterr()
+    assert (told.out, told.err) == ("", "none\n")
+    show([], Format.JSON)
+    assert capsys.readouterr().err == ""
+
+
 @pytest.mark.parametrize(
     ("value", "shown"),
     [(["a", "b"], "a\nb\n"), ([], ""), (None, ""), ("text", "text\n"), (3, "3\n")],
