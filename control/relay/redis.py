@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import coredis
 from anyio import ClosedResourceError, EndOfStream
-from coredis.exceptions import RedisError
+from coredis.exceptions import AuthenticationError, AuthorizationError, RedisError
 from coredis.patterns.pubsub import PubSub
 from coredis.retry import NoRetryPolicy
 
@@ -76,12 +76,21 @@ def _told() -> Iterator[None]:
     try:
         yield
     except _FAULTS as error:
-        raise WireError(type(error).__name__) from None
+        raise WireError(_named(error)) from None
     except BaseExceptionGroup as group:
         faults, others = group.split((*_FAULTS, WireError))
         if faults is None or others is not None:
             raise
-        raise WireError(type(_first(faults)).__name__) from None
+        raise WireError(_named(_first(faults))) from None
+
+
+def _named(error: BaseException) -> str:
+    """The kind, with what to do where waiting does not mend it."""
+    if isinstance(error, AuthenticationError):
+        return "authentication failed: see user and password in redis.url"
+    if isinstance(error, AuthorizationError):
+        return "authentication: the user in redis.url may not publish and subscribe"
+    return type(error).__name__
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
+import psycopg
 import sqlalchemy as sa
+from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy.pool import NullPool, QueuePool
 
 from control.errors import UnavailableError, ValidationError
@@ -43,7 +45,8 @@ _DURABLE: Final = {
 class Engines:
     """A database that is in use: `reads` is a pool, `writes` one connection at a time.
 
-    `leases` is for what a connection holds while it is open; on SQLite it is `writes`.
+    `place` is where a PostgreSQL is, for people. `leases` is for what a connection holds while it
+    is open; on SQLite it is `writes`.
     """
 
     def __init__(
@@ -53,11 +56,14 @@ class Engines:
         readers: int,
         lock: LockFile | None = None,
         leases: sa.Engine | None = None,
+        *,
+        place: str = "",
     ) -> None:
         self.reads = reads
         self.writes = writes
         self.leases = leases or writes
         self.readers = readers
+        self.place = place
         self._lock = lock
 
     @property
@@ -157,7 +163,20 @@ def _postgresql(url: str, readers: int) -> Engines:
     writes = _engine(driver, isolation_level="SERIALIZABLE", poolclass=NullPool, **arguments)
     held = {"connect_args": {**arguments["connect_args"], **_watched(options)}}
     leases = _engine(driver, isolation_level="AUTOCOMMIT", poolclass=NullPool, **held)
-    return Engines(reads, writes, readers, leases=leases)
+    return Engines(reads, writes, readers, leases=leases, place=_place(url))
+
+
+def _place(url: str) -> str:
+    """Host and port, or the socket's folder; neither user nor password."""
+    try:
+        given = conninfo_to_dict(url)
+    except psycopg.Error:
+        return ""  # connecting says what is wrong with it
+    hosts = str(given.get("host") or "this machine's own socket").split(",")
+    ports = str(given.get("port") or "5432").split(",")
+    if len(ports) < len(hosts):
+        ports = ports[:1] * len(hosts)
+    return ", ".join(f"{host}:{port}" for host, port in zip(hosts, ports, strict=False))
 
 
 def _watched(options: str) -> dict[str, Any]:

@@ -6,6 +6,22 @@ from control.errors import ConflictError, UnavailableError, ValidationError
 
 _CONFLICTS = frozenset({"40001", "40P01"})  # PostgreSQL: serialization_failure, deadlock_detected
 _LIMITS = "54"  # PostgreSQL, appendix A: program_limit_exceeded, a key that no index holds
+_REFUSED = "the connection was refused: nothing listens there"
+_NO_NAME = "the name of its host is not found"
+_LATE = "it did not answer in time"
+_STRANGER = "authentication failed: see user and password in database.url, and its pg_hba.conf"
+_KINDS = (
+    ("connection refused", _REFUSED),
+    ("no such file or directory", _REFUSED),
+    ("failed to resolve host", _NO_NAME),
+    ("could not translate host name", _NO_NAME),
+    ("timeout", _LATE),
+    ("timed out", _LATE),
+    ("authentication", _STRANGER),
+    ("no password supplied", _STRANGER),
+    ("pg_hba.conf", _STRANGER),
+)
+"""What libpq and psycopg say of a connection that is not made, in lower case, and our words."""
 
 UNFIT = (OverflowError, UnicodeEncodeError)
 """What SQLite's driver raises for a number beyond 64 bits, and any for half of a character."""
@@ -38,6 +54,18 @@ def fault(error: sa.exc.SQLAlchemyError, *, committing: bool = False) -> Excepti
             "unknown",
         )
     return StoreError("store_unavailable", "the database does not answer as it should")
+
+
+def unreached(error: sa.exc.SQLAlchemyError, place: str) -> Exception:
+    """As `fault`, for whoever starts a process: with the database's place and the kind of reason.
+
+    `place` is host and port and nothing that is secret. Callers of the API are not told it.
+    """
+    text = str(getattr(error, "orig", "")).casefold()
+    kind = next((ours for theirs, ours in _KINDS if theirs in text), "")
+    if not (place and kind and isinstance(error, sa.exc.OperationalError)):
+        return fault(error)
+    return StoreError("store_unavailable", f"the database at {place} cannot be reached: {kind}")
 
 
 def unfit() -> ValidationError:

@@ -19,7 +19,7 @@ import trio
 from actors import World
 from control.errors import UnavailableError
 from control.store.engines import Engines
-from control.store.faults import fault
+from control.store.faults import unreached
 
 LOOK_EVERY: Final = 0.5
 """Seconds; how soon another process leads after one was killed."""
@@ -119,7 +119,7 @@ class SharedLease:
             except UnavailableError as error:
                 if not wait_for_database:
                     raise
-                log.warning("the place on the database is lost until it answers: %s", error.code)
+                log.warning("the place on the database is lost until it answers: %s", error)
                 refused_since = None
             if refused_since and self._world.monotonic() - refused_since > seconds:
                 raise _taken(shared=self.shared)
@@ -136,7 +136,7 @@ class SharedLease:
             self._peers = frozenset(held.scalars())
         except sa.exc.SQLAlchemyError as error:
             self._close()
-            raise fault(error) from error
+            raise unreached(error, self._engines.place) from error
         return True
 
     def _enter(self) -> sa.Connection | None:

@@ -165,6 +165,7 @@ def _asked(ask: Callable[[Path], "Witness | None"], file: Path | None) -> "Witne
 def _verified(log: Path, key: bytes | None, witness: "Witness | None" = None) -> "Verdict":
     from vault.audit.fault import BadLogError
     from vault.audit.keys import VerifyKeys
+    from vault.audit.layout import Layout
     from vault.audit.verify import verify as verify_log
     from vault.crypto.digest import sha256
     from vault.crypto.note import is_signed
@@ -174,6 +175,9 @@ def _verified(log: Path, key: bytes | None, witness: "Witness | None" = None) ->
         return verify_log(log, VerifyKeys(sha256, is_signed), key, note)
     except BadLogError as error:
         seen_by = f" (witness: {witness.file})" if witness else ""
+        layout = Layout(log)
+        if not layout.head.exists() and not layout.files():
+            raise CliError(f"there is no audit log: {log}{seen_by}") from None
         raise CliError(f"the log is not whole: {error}{seen_by}") from None
     except OSError as error:
         raise CliError(f"cannot read {error.filename or log}: {error.strerror}") from None

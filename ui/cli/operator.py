@@ -1,5 +1,6 @@
 """`freehold operator …`: initialise, unseal, seal, rotate; look at the running agent."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -33,7 +34,7 @@ def init(
         tell("There are no shares: the vault unseals by itself, from its key file. Back that up.")
 
 
-def _keys(root_token: str, shares: list[str], *, lined: bool) -> dict[str, object]:
+def _keys(root_token: str, shares: list[str], *, lined: bool) -> Mapping[str, object]:
     """What a new vault has told; `lined`: each share on its own, since each goes its own way."""
     if not lined:
         return {"root_token": root_token, "shares": shares}

@@ -28,9 +28,9 @@ class Redis:
         assert self._process is not None
         return self._process.pid
 
-    def start(self) -> None:
-        """Start it; returns when it answers."""
-        options = ["--port", "0", "--unixsocket", str(self._socket), "--save", ""]
+    def start(self, *more: str) -> None:
+        """Start it with `more` options; returns when it answers."""
+        options = [*more, "--port", "0", "--unixsocket", str(self._socket), "--save", ""]
         self._process = subprocess.Popen(
             ["redis-server", *options, "--appendonly", "no"],
             stdout=subprocess.DEVNULL,

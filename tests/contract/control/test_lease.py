@@ -103,3 +103,19 @@ async def test_who_lost_its_place_to_another_ends(shared_url: str) -> None:
         async with open_store(shared_url, SystemWorld()):
             with pytest.raises(UnavailableError, match="database_taken"):
                 await first.lease.keep()
+
+
+@pytest.mark.parametrize(
+    ("url", "kind"),
+    [
+        ("postgresql://bob:hush@127.0.0.1:1/x", "127.0.0.1:1 cannot be reached: the connection"),
+        ("postgresql://bob:hush@nowhere.invalid/x", "nowhere.invalid:5432 .*host is not found"),
+    ],
+)
+async def test_a_database_that_is_not_there_is_named(url: str, kind: str) -> None:
+    """Host, port and the kind of reason; neither user nor password."""
+    with pytest.raises(UnavailableError, match=kind) as caught:
+        async with open_store(url, SystemWorld()):
+            pass
+    assert "bob" not in str(caught.value)
+    assert "hush" not in str(caught.value)

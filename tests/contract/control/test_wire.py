@@ -137,3 +137,15 @@ async def test_a_password_is_not_told() -> None:
             pytest.fail("it is open")
     assert "hunter2" not in str(refused.value)
     assert refused.value.__cause__ is None
+
+
+async def test_a_wrong_password_is_told_as_that() -> None:
+    """It is no outage: waiting does not mend it. The password is not told."""
+    with redis() as server:
+        server.kill()
+        server.start("--requirepass", "right")
+        for url in (server.url, server.url.replace("unix://", "unix://:wrong-one@")):
+            with pytest.raises(WireError, match="authentication") as caught:
+                async with RedisWire(url).open("x") as line:
+                    await line.hear()
+            assert "wrong-one" not in str(caught.value)

@@ -2,10 +2,11 @@
 
 from copy import copy
 
+import pytest
 import sqlalchemy as sa
 
 from control.errors import ConflictError, ValidationError
-from control.store.faults import StoreError, fault, is_conflict, is_unfit
+from control.store.faults import StoreError, fault, is_conflict, is_unfit, unreached
 
 
 class LimitError(Exception):
@@ -46,3 +47,29 @@ def test_a_value_that_no_column_holds_is_its_bringers_fault() -> None:
         assert isinstance(fault(error), ValidationError)
         assert "canary" not in str(fault(error))
     assert not is_unfit(sa.exc.OperationalError("x", None, DriverError()))
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("connection failed: Connection refused", "refused"),
+        ('server on socket "/x" failed: No such file or directory', "refused"),
+        ("failed to resolve host 'x': canary", "not found"),
+        ("connection timeout expired", "in time"),
+        ('FATAL: password authentication failed for user "canary"', "authentication"),
+        ("fe_sendauth: no password supplied", "authentication"),
+        ('no pg_hba.conf entry for host "1.2.3.4", user "canary"', "authentication"),
+    ],
+)
+def test_why_a_database_is_not_reached(text: str, kind: str) -> None:
+    """Its place, and our words for the driver's, without what those hold."""
+    told = str(unreached(sa.exc.OperationalError("canary", None, Exception(text)), "db:5432"))
+    assert "db:5432" in told
+    assert kind in told
+    assert "canary" not in told
+
+
+def test_another_failure_names_no_place() -> None:
+    """What is no question of reaching it is told as ever."""
+    error = sa.exc.OperationalError("x", None, Exception("canary"))
+    assert str(unreached(error, "db:5432")) == str(fault(error))

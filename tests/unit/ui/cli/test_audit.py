@@ -80,6 +80,15 @@ def test_a_log_that_cannot_be_read_is_told(cli: Run, tmp_path: Path) -> None:
     assert "audit.log" in done.err
 
 
+def test_a_log_that_is_not_there_is_told(cli: Run, log: Path) -> None:
+    """A misspelt path is no damaged log; one whose head is left is."""
+    done = cli("audit", "verify", "--log", str(log.with_name("nope")))
+    assert done.code == 1
+    assert done.err.splitlines()[-1] == f"freehold: there is no audit log: {log.with_name('nope')}"
+    log.unlink()
+    assert "the log is not whole" in cli("audit", "verify", "--log", str(log)).err
+
+
 def test_the_key_is_printed_alone(cli: Run, log: Path) -> None:
     """To be kept elsewhere; not of a log that is not whole."""
     assert cli("audit", "key", "--log", str(log)).out == f"{KEY}\n"
