@@ -93,7 +93,7 @@ class BlockReader:
         # Between the limit and twice as much a request can still be answered with 431.
         self._decoder = Decoder(max_header_list_size=2 * limits.header_bytes)
         self._limits = limits
-        self._known: dict[tuple[bytes, bytes], Request] = {}
+        self._known: dict[tuple[bytes, bytes | None], Request] = {}
 
     def request(self, block: bytes) -> Request | RefusedError:
         """The request that a block stands for, or why it is refused."""
@@ -151,15 +151,16 @@ def _huffman(value: bytes) -> bytes:
     return huffman.decode(value)
 
 
-def _split(block: bytes) -> tuple[tuple[bytes, bytes] | None, bytes | None]:
-    """The indices before and after the one literal path, and that literal, or None.
+def _split(block: bytes) -> tuple[tuple[bytes, bytes | None] | None, bytes | None]:
+    """The indices before and after the one literal path, and that literal.
 
-    (None, None) for a block of any other kind.
+    Without a literal there is no behind: (block, None), None. (None, None) for a block of any other
+    kind.
     """
     if not block:
         return None, None
     if min(block) >= _INDEXED:
-        return (block, b""), None
+        return (block, None), None
     for begin, byte in enumerate(block):  # noqa: B007 - its end is what is looked for
         if byte < _INDEXED:
             break

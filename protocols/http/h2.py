@@ -69,16 +69,15 @@ class H2Machine:
         self.meter = FrameMeter(limits, now)
         self._output = Output()
         self._reader = FrameReader()
-        self._streams = StreamTable()
+        self.streams = StreamTable()
         self._blocks = BlockReader(limits)
         self._block: tuple[int, int, bytearray] | None = None  # stream, flags, what came so far
         self._ended_blocks = 0
         self._settled = False  # the client's first SETTINGS came
         self._inbound = InboundWindow(limits.connection_window)
-        self._outbound = DEFAULT_WINDOW
-        self._initial_outbound = DEFAULT_WINDOW
+        self.outbound = self._initial_outbound = DEFAULT_WINDOW  # of the connection, of a stream
         self._events: list[Event] = []
-        self.early = EarlyRefusals(self._blocks, self._streams, self._output, turn_away)
+        self.early = EarlyRefusals(self._blocks, self.streams, self._output, turn_away)
         self._room = 0  # requests that may still become events
         self._takers: dict[int, Callable[[Frame], None]] = {
             DATA: self._on_data,
@@ -113,8 +112,8 @@ class H2Machine:
             for frame in self._reader.feed(data):
                 kind = frame.kind
                 if self._room <= 0 and kind == HEADERS and self._block is None:
-                    taken = self.early.refuse(frame, min(self._initial_outbound, self._outbound))
-                    self._outbound -= taken
+                    taken = self.early.refuse(frame, min(self._initial_outbound, self.outbound))
+                    self.outbound -= taken
                     if taken:
                         continue
                 meter.count(kind, frame.flags, len(frame.payload))
@@ -151,19 +150,19 @@ class H2Machine:
         """Send the head of a response (or a 1xx); all of it if `end`."""
         self._output.head(number, status, headers, end=end)
         if end:
-            self._sent_all(self._streams.live[number])
+            self._sent_all(self.streams.live[number])
 
     def data(self, number: int, data: bytes, *, end: bool) -> int:
         """Send as much as the windows allow; returns how much. `end` counts if all of it went."""
-        stream = self._streams.live[number]
+        stream = self.streams.live[number]
         size = len(data)
-        allowed = max(0, min(size, stream.outbound, self._outbound))
+        allowed = max(0, min(size, stream.outbound, self.outbound))
         if allowed < size:
             data, end = data[:allowed], False
             if not allowed:
                 return 0
         stream.outbound -= allowed
-        self._outbound -= allowed
+        self.outbound -= allowed
         self._output.body(number, data, end=end)
         if end:
             self._sent_all(stream)
@@ -174,13 +173,13 @@ class H2Machine:
         if not size:
             return
         self._output.window(0, self._inbound.give(size))
-        stream = self._streams.live.get(number)
+        stream = self.streams.live.get(number)
         if stream is not None and stream.receiving and stream.inbound is not None:
             self._output.window(number, stream.inbound.give(size))
 
     def reset(self, number: int, code: int) -> None:
         """End a stream with RST_STREAM; nothing happens if it has ended already."""
-        if number in self._streams.live:
+        if number in self.streams.live:
             self._reset(number, code)
 
     def refuse(self, number: int) -> None:
@@ -194,9 +193,9 @@ class H2Machine:
 
     def turn_away(self, number: int, headers: Headers, body: bytes) -> None:
         """Answer a new stream with 503, unprocessed; refuse it where that does not fit a window."""
-        stream = self._streams.live[number]
-        if len(body) <= min(stream.outbound, self._outbound, LARGEST):
-            self._outbound -= len(body)
+        stream = self.streams.live[number]
+        if len(body) <= min(stream.outbound, self.outbound, LARGEST):
+            self.outbound -= len(body)
             self._output.refusal(number, headers, body)
             self._sent_all(stream)
             self.reset(number, NO_ERROR)  # RFC 9113 section 8.1: the rest of it is not needed
@@ -205,7 +204,7 @@ class H2Machine:
 
     def goaway(self, code: int, *, last: int | None = None) -> None:
         """Announce the end; streams up to `last` (default: the newest seen) still finish."""
-        highest = self._streams.highest if last is None else last
+        highest = self.streams.highest if last is None else last
         self._output.add(frames.goaway_frame(highest, code))
 
     def announce_goaway(self) -> None:
@@ -222,15 +221,15 @@ class H2Machine:
     def _sent_all(self, stream: Stream) -> None:
         stream.sending = False
         if not stream.receiving:
-            self._streams.close(stream.number, State.ENDED)
+            self.streams.close(stream.number, State.ENDED)
 
     def _reset(self, number: int, code: int) -> None:
-        self._streams.close(number, State.RESET_HERE)
+        self.streams.close(number, State.RESET_HERE)
         self._output.reset(number, code)
 
     def _stream_error(self, number: int, code: int) -> None:
         """Section 5.4.2. It throws work away, so it costs what a reset costs."""
-        known = number in self._streams.live
+        known = number in self.streams.live
         self._reset(number, code)
         if known:
             self._events.append(StreamReset(number))
@@ -244,7 +243,7 @@ class H2Machine:
         if frame.flags & END_HEADERS:
             self._on_block(frame.stream, frame.flags, block)
         else:
-            self._streams.receipt(HEADERS, frame.stream)
+            self.streams.receipt(HEADERS, frame.stream)
             self._block = (frame.stream, frame.flags, bytearray(block))
 
     def _on_continuation(self, frame: Frame) -> None:
@@ -258,7 +257,7 @@ class H2Machine:
             self._on_block(number, flags, bytes(block))
 
     def _on_block(self, number: int, flags: int, block: bytes) -> None:
-        streams = self._streams
+        streams = self.streams
         self._ended_blocks += 1
         receipt = streams.receipt(HEADERS, number)
         ended = bool(flags & END_STREAM)
@@ -286,16 +285,17 @@ class H2Machine:
     def _on_data(self, frame: Frame) -> None:
         """Sections 6.1 and 6.9."""
         number, size = frame.stream, len(frame.payload)
-        receipt = self._streams.receipt(DATA, number)
+        receipt = self.streams.receipt(DATA, number)
         data = frames.unpad(frame.flags, frame.payload)
         if not self._inbound.take(size):
             raise ProtocolViolationError(FLOW_CONTROL_ERROR, "connection_window")
         if receipt is not Receipt.TAKE:
+            self.meter.spend(1)  # an empty one takes nothing of any window
             self._output.window(0, self._inbound.give(size))
             if receipt is Receipt.CLOSED:
                 self._stream_error(number, STREAM_CLOSED)
             return
-        stream = self._streams.live[number]
+        stream = self.streams.live[number]
         if stream.inbound is None:
             stream.inbound = InboundWindow(self._limits.stream_window)
         if not stream.inbound.take(size):
@@ -318,13 +318,13 @@ class H2Machine:
         stream.receiving = False
         self._events.append(StreamEnded(stream.number))
         if not stream.sending:
-            self._streams.close(stream.number, State.ENDED)
+            self.streams.close(stream.number, State.ENDED)
 
     def _on_reset(self, frame: Frame) -> None:
         """Section 6.4."""
         frames.number(frame.payload)
-        if self._streams.receipt(RST_STREAM, frame.stream) is Receipt.TAKE:
-            self._streams.close(frame.stream, State.RESET_THERE)
+        if self.streams.receipt(RST_STREAM, frame.stream) is Receipt.TAKE:
+            self.streams.close(frame.stream, State.RESET_THERE)
             self._events.append(StreamReset(frame.stream))
 
     def _on_window_update(self, frame: Frame) -> None:
@@ -333,14 +333,14 @@ class H2Machine:
         if not frame.stream:
             if not by:
                 raise _broken("no_increment")
-            self._outbound += by
-            if self._outbound > LARGEST_NUMBER:
+            self.outbound += by
+            if self.outbound > LARGEST_NUMBER:
                 raise ProtocolViolationError(FLOW_CONTROL_ERROR, "connection_window")
             self._events.append(WindowOpened())
             return
-        if self._streams.receipt(WINDOW_UPDATE, frame.stream) is not Receipt.TAKE:
+        if self.streams.receipt(WINDOW_UPDATE, frame.stream) is not Receipt.TAKE:
             return
-        stream = self._streams.live[frame.stream]
+        stream = self.streams.live[frame.stream]
         stream.outbound += by
         if not by:
             self._stream_error(frame.stream, PROTOCOL_ERROR)
@@ -379,7 +379,7 @@ class H2Machine:
     def _shift_windows(self, size: int) -> None:
         """Section 6.9.2: a new initial window changes those of all streams."""
         by, self._initial_outbound = size - self._initial_outbound, size
-        if not self._streams.shift(by):
+        if not self.streams.shift(by):
             raise ProtocolViolationError(FLOW_CONTROL_ERROR, "initial_window")
         self._events.append(WindowOpened())
 

@@ -5,12 +5,14 @@ import trio
 from protocols.http.errors import AppError, PeerLeftError, ProtocolViolationError, RefusedError
 from protocols.http.events import app_failed, refused, violated
 from protocols.http.h2 import NO_ERROR, H2Machine
+from protocols.http.h2_blocked import Blocked
 from protocols.http.h2_events import (
     DataReceived,
     Event,
     RequestReceived,
     StreamEnded,
     StreamReset,
+    WindowOpened,
 )
 from protocols.http.h2_handlers import Handlers
 from protocols.http.h2_request import Request
@@ -40,7 +42,7 @@ class H2Connection:
         self._writer: trio.lowlevel.Task | None = None  # while there is nothing to send
         self._handlers: Handlers[Job] | None = None  # while it runs
         self._room = trio.lowlevel.ParkingLot()  # who waits until less is to be sent
-        self._window = trio.lowlevel.ParkingLot()  # who waits for WINDOW_UPDATE
+        self.blocked = Blocked(self.machine)
         self._in_flight = 0  # bytes that the writer is sending
         self._closing = False  # the writer is to end once there is nothing to send
         self._finished = trio.Event()  # the writer has ended
@@ -100,10 +102,6 @@ class H2Connection:
         while self.machine.queued + self._in_flight > limit and not self.transport.gone:
             await self._room.park()
 
-    async def window_update(self) -> None:
-        """Return after the next change of any window, or when there will be none any more."""
-        await self._window.park()
-
     # The reader.
 
     async def _read(self, handlers: Handlers[Job]) -> None:
@@ -116,12 +114,16 @@ class H2Connection:
             if first:
                 first = False
                 transport.read_by = NEVER
-            refused, early = admission.refused, machine.early.count
+            refused, early, opened = admission.refused, machine.early.count, False
             for event in machine.feed(data, pulse.now, admission.room):
                 if type(event) is RequestReceived:
                     self._on_request(event, handlers)
+                elif type(event) is WindowOpened:
+                    opened = True
                 else:
                     self._on_event(event)
+            if opened:
+                self.blocked.wake()
             admission.refuse(machine.early.count - early)
             if machine.queued:
                 self.wrote()
@@ -157,10 +159,9 @@ class H2Connection:
             stream = self._streams.get(event.stream)
             if stream is not None:
                 stream.on_end()
-        else:
-            if isinstance(event, StreamReset) and event.stream in self._streams:
-                self._streams[event.stream].on_left(answers=False)
-            self._window.unpark_all()
+        elif isinstance(event, StreamReset) and event.stream in self._streams:
+            self._streams[event.stream].on_left(answers=False)
+            self.blocked.release(event.stream)
 
     def _on_request(self, event: RequestReceived, handlers: Handlers[Job]) -> None:
         """Start the handler, unless as many run as the client may have: reset ones count too."""
@@ -261,7 +262,7 @@ class H2Connection:
         """No more comes in: the handlers are told; their answers may still go out or not."""
         for stream in self._streams.values():
             stream.on_left(answers=answers)
-        self._window.unpark_all()
+        self.blocked.release_all()
 
     async def _handlers_end(self) -> None:
         while self._streams:

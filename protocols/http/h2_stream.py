@@ -8,6 +8,7 @@ import trio
 from protocols.http.answers import Unread
 from protocols.http.errors import AppError, RefusedError
 from protocols.http.h2 import CANCEL, INTERNAL_ERROR, NO_ERROR, H2Machine
+from protocols.http.h2_blocked import Blocked
 from protocols.http.h2_request import Request
 from protocols.http.pace import Pace
 from protocols.http.pulse import NEVER
@@ -30,8 +31,10 @@ class Carrier(Protocol):
     async def room(self) -> None:
         """Wait until little enough is queued."""
 
-    async def window_update(self) -> None:
-        """Wait for the next change of a window."""
+    @property
+    def blocked(self) -> Blocked:
+        """Who waits for a window."""
+        ...
 
 
 class H2Stream:
@@ -316,6 +319,7 @@ class H2Stream:
                 await self._write_slowly(data, sent, unread, end=end)
             finally:
                 unread.end()
+                self._carrier.blocked.wake()
         if scope.cancelled_caught:
             self._machine.reset(self.number, CANCEL)
             self._carrier.wrote()
@@ -326,14 +330,14 @@ class H2Stream:
             rest = position + _PIECE
             piece = data[position:rest]
             sent = self._machine.data(self.number, piece, end=end and rest >= len(data))
-            blocked = sent < len(piece)
+            lacking = len(piece) - sent
             del piece  # not held while it waits
             self._carrier.wrote()
             position += sent
             unread.took(sent)
             await self._carrier.room()
-            if blocked:
+            if lacking:
                 if self.left:  # no window will open any more
                     self.on_left(answers=False)
                 else:
-                    await self._carrier.window_update()
+                    await self._carrier.blocked.wait(self.number, lacking)

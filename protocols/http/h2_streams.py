@@ -104,6 +104,11 @@ class StreamTable:
         self.highest = stream.number
         self.live[stream.number] = stream
 
+    def window(self, number: int) -> int:
+        """How much the client takes on this stream; nothing of one that is over."""
+        stream = self.live.get(number)
+        return stream.outbound if stream is not None else 0
+
     def close(self, number: int, how: State) -> None:
         """A live stream, or one that had only just begun, is no more."""
         self.live.pop(number, None)

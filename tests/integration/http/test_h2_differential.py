@@ -136,7 +136,7 @@ class Here:
 
     def live(self) -> list[int]:
         """Streams that can be answered."""
-        return [s.number for s in self.machine._streams.live.values() if s.sending]
+        return [s.number for s in self.machine.streams.live.values() if s.sending]
 
 
 class There:

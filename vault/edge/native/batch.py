@@ -180,7 +180,8 @@ def _told(
 ) -> Reply:
     """The answer; raises what was all items' in common, and is no item's own."""
     errors = [outcome for outcome in outcomes if isinstance(outcome, VaultError)]
-    if len(errors) == len(outcomes) and len({error.code for error in errors}) == 1:
+    kinds = {(error.code, error.details.get("outcome")) for error in errors}
+    if len(errors) == len(outcomes) and len(kinds) == 1:
         first = errors[0]
         if isinstance(first, AuthenticationError) or first.status in _OF_ALL:
             raise first

@@ -99,6 +99,25 @@ def test_what_is_remembered_is_what_was_meant(
             assert reader.target(block) in (None, path)
 
 
+PRIMED = b"\x82\x87\x84\x41\x01a"  # GET https /, and the host, which enters the table
+BEFORE = st.sampled_from([b"\x82\x87", b"\x82\x87\xbe", b"\x82\x87\x84", b"\x82\x87\x84\xbe"])
+BEHIND = st.sampled_from([b"", b"\xbe", b"\x84", b"\xbe\x84"])
+LITERALS = st.sampled_from([b"", b"/", b"/v1/b"])
+
+
+@given(st.lists(st.tuples(BEFORE, LITERALS, BEHIND), max_size=12))
+def test_one_block_does_not_stand_for_another(blocks: list[tuple[bytes, bytes, bytes]]) -> None:
+    """No path, two paths, fields twice: each block means what a reader makes of it alone."""
+    reader = BlockReader(LIMITS)
+    reader.request(PRIMED)
+    for before, path, behind in blocks * 2:
+        literal = without_indexing(path, huffman=False) if path else b""
+        block = before + literal + behind
+        alone = BlockReader(LIMITS)
+        alone.request(PRIMED)
+        assert code(reader.request(block)) == code(alone.request(block))
+
+
 def test_a_target_is_known_without_decoding_once_its_like_was_read() -> None:
     """Not of a block that is new, or that adds to the table: those have to be decoded."""
     encoder, reader = Encoder(), BlockReader(LIMITS)
@@ -225,4 +244,4 @@ def test_the_memory_is_bounded() -> None:
         reader.request(base + b"".join(extra[number >> bit & 1] for bit in range(7)))
         reader.request(base + extra[0] * 80)
     assert 0 < len(reader._known) <= 8
-    assert max(len(head) + len(tail) for head, tail in reader._known) <= 64
+    assert max(len(head) + len(tail or b"") for head, tail in reader._known) <= 64

@@ -226,6 +226,16 @@ async def test_what_is_no_items_own(wire: Any, gate: Gate, error: VaultError) ->
     assert (reply.status, json.loads(reply.body)["code"]) == (error.status, error.code)
 
 
+async def test_what_may_be_done_of_some_is_told_of_each(wire: Any, gate: Gate) -> None:
+    """One word for all would have a client repeat what another item may have done already."""
+    undone = UnavailableError("store_unavailable", "x")
+    gate.by_name = {"0": undone, "1": UnavailableError("store_unavailable", "x", outcome="unknown")}
+    items = [{"name": name, "value": 1} for name in names(2)]
+    reply = await wire.ask("POST", "batch/write", {"secrets": items})
+    told = [item["error"].get("details", {}) for item in json.loads(reply.body)["results"]]
+    assert (reply.status, told) == (207, [{}, {"outcome": "unknown"}])
+
+
 async def test_an_unknown_credential_is_asked_for_once(wire: Any, gate: Gate) -> None:
     """It is not tried, and put on record, a thousand times."""
     gate.of_all = UNKNOWN
