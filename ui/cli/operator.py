@@ -38,7 +38,7 @@ def _keys(root_token: str, shares: list[str], *, lined: bool) -> Mapping[str, ob
     """What a new vault has told; `lined`: each share on its own, since each goes its own way."""
     if not lined:
         return {"root_token": root_token, "shares": shares}
-    return {f"share_{n}": share for n, share in enumerate(shares, 1)} | {"root_token": root_token}
+    return {**{f"share_{n}": share for n, share in enumerate(shares, 1)}, "root_token": root_token}
 
 
 @app.command()
