@@ -61,8 +61,9 @@ class Enrolment:
     ) -> NewToken:
         """A token for this name, good for 600 s.
 
-        Raises `ValidationError` for a name that is none, `ConflictError` when the agent exists and
-        may not be replaced, `RateLimitError` when the organization has too many tokens.
+        Raises `ValidationError` for a name that is none, `NotFoundError` where there is no such
+        organization, `ConflictError` when the agent exists and may not be replaced,
+        `RateLimitError` when the organization has too many tokens.
         """
         now, text = self._world.wall(), mint(PREFIX)
         token = Token(
@@ -76,6 +77,7 @@ class Enrolment:
         )
 
         def step(tx: LedgerTx) -> None:
+            check_organization(tx, org)
             check_place(tx.agent(token.name), replace_agent=replace_agent)
             if len(tx.tokens(org, MAX_TOKENS)) >= MAX_TOKENS:
                 raise RateLimitError(
@@ -138,6 +140,12 @@ def name_of(org: str, vault: str) -> AgentName:
         return AgentName.of(org, vault)
     except PkiNameError as error:
         raise ValidationError(error.code, str(error), field="name") from None
+
+
+def check_organization(tx: LedgerTx, org: str) -> None:
+    """Return if there is this organization. Raises `NotFoundError`."""
+    if not tx.has_organization(org):
+        raise NotFoundError("not_found", "there is no such organization")
 
 
 def check_place(agent: Agent | None, *, replace_agent: bool) -> None:

@@ -11,7 +11,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from actors.world import World
-from control.ca.enrolment import check_binding, check_place, counts, name_of
+from control.ca.enrolment import check_binding, check_organization, check_place, counts, name_of
 from control.ca.issuer import Asker, Entry, Issuer, asker_of
 from control.ca.ledger import Issued, Join, JoinState, Ledger, LedgerTx
 from control.ca.revocation import OnEnd, entered
@@ -93,8 +93,8 @@ class Joining:
     ) -> Join:
         """Let the request in under this name; `shown` is the fingerprint that the person compared.
 
-        Raises `NotFoundError`, `ConflictError` when it was decided already, the fingerprint is
-        another one or the name is taken.
+        Raises `NotFoundError` for a request or an organization that is not there, `ConflictError`
+        when it was decided already, the fingerprint is another one or the name is taken.
         """
         name, now = name_of(org, vault), self._world.wall()
 
@@ -104,6 +104,7 @@ class Joining:
                 raise ConflictError(
                     "fingerprint_mismatch", "this is not the fingerprint that the agent shows"
                 )
+            check_organization(tx, org)
             check_place(tx.agent(name), replace_agent=replace_agent)
             approved = replace(
                 _decision(join, JoinState.APPROVED, by, now), name=name, replace=replace_agent

@@ -126,6 +126,10 @@ class Crowd(Struct, frozen=True, kw_only=True):
 class LedgerTx(Protocol):
     """One transaction. It sees its own writes; nobody else sees any of them before the commit."""
 
+    def has_organization(self, org: str) -> bool:
+        """Whether there is this organization: nobody is let into another."""
+        ...
+
     def token(self, token_hash: bytes) -> Token | None:
         """The token with this hash."""
         ...

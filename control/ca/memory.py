@@ -1,6 +1,6 @@
 """A ledger in memory: for simulations and tests, held to the store's promises by its contract."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from hmac import compare_digest
 from typing import TypeVar
 
@@ -16,8 +16,9 @@ T = TypeVar("T")
 class MemoryLedger:
     """Transactions one after the other, each on a copy."""
 
-    def __init__(self) -> None:
-        self._committed = MemoryTx()
+    def __init__(self, organizations: Container[str] | None = None) -> None:
+        """`organizations`: those that there are; None: every one."""
+        self._committed = MemoryTx(organizations)
 
     async def transact(self, step: Callable[[LedgerTx], T]) -> T:
         """See `Ledger`. A checkpoint; then no other task runs until it is done."""
@@ -31,7 +32,8 @@ class MemoryLedger:
 class MemoryTx:
     """See `LedgerTx`."""
 
-    def __init__(self) -> None:
+    def __init__(self, organizations: Container[str] | None = None) -> None:
+        self._organizations = organizations
         self._tokens: dict[str, Token] = {}
         self._agents: dict[AgentName, Agent] = {}
         self._certificates: dict[str, Issued] = {}
@@ -41,10 +43,15 @@ class MemoryTx:
 
     def copy(self) -> "MemoryTx":
         """The same rows; they are frozen, so copying the tables is enough."""
-        made = MemoryTx()
+        made = MemoryTx(self._organizations)
         for table, rows in vars(self).items():
-            setattr(made, table, dict(rows))
+            if isinstance(rows, dict):
+                setattr(made, table, dict(rows))
         return made
+
+    def has_organization(self, org: str) -> bool:
+        """By id."""
+        return self._organizations is None or org in self._organizations
 
     def token(self, token_hash: bytes) -> Token | None:
         """By hash."""

@@ -11,7 +11,7 @@ from control.crypto import sha256
 from control.model.agents import Life, living, newcomer
 from control.model.history import Aspect, Turn
 from control.model.records import Alert
-from control.store import agents, records
+from control.store import agents, people, records
 from control.store.history import note
 from control.store.holds import is_held
 from control.store.rows import Tx, key_of, plain, shaped, upsert
@@ -55,6 +55,10 @@ class SqlLedgerTx:
 
     def __init__(self, tx: Tx) -> None:
         self._tx = tx
+
+    def has_organization(self, org: str) -> bool:
+        """By id."""
+        return people.organization(self._tx, org) is not None
 
     def token(self, token_hash: bytes) -> Token | None:
         """The token with this hash."""

@@ -20,6 +20,9 @@ from control.ca.ledger import (
     Token,
 )
 from control.ca.memory import MemoryLedger
+from control.errors import NotFoundError
+from control.model.people import Organization
+from control.store import people
 from control.store.ledger import SqlLedger
 from control.store.store import open_store
 from protocols.pki.names import AgentName
@@ -32,16 +35,26 @@ NOW = 1_800_000_000_000_000_000
 
 @pytest.fixture(params=["memory", "sqlite", "postgresql"])
 async def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Ledger]:
-    """An empty ledger of each kind."""
+    """An empty ledger of each kind, where `acme` is the one organization."""
     if request.param == "memory":
-        yield MemoryLedger()
+        yield MemoryLedger({"acme"})
         return
     url = f"sqlite:///{tmp_path}/control.db"
     if request.param == "postgresql":
         running: Postgres = request.getfixturevalue("server")
         url = running.database()
     async with open_store(url, SystemWorld()) as store:
+        acme = Organization("acme", "Acme", NOW)
+        await store.write(lambda tx: people.add_organization(tx, acme))
         yield SqlLedger(store)
+
+
+async def test_it_knows_which_organizations_there_are(ledger: Ledger) -> None:
+    """So that nobody is let into another."""
+    for org, there in (("acme", True), ("amce", False), ("", False)):
+        assert await ledger.transact(lambda tx, org=org: tx.has_organization(org)) is there
+    with pytest.raises(NotFoundError, match="organization"):
+        await Ca(ledger).token(name=AgentName.of("amce", "prod"))
 
 
 def _token(n: int, name: AgentName = NAME, **fields: object) -> Token:

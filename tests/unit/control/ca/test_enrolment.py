@@ -3,6 +3,7 @@ import trio
 
 from control.ca.enrolment import check_binding, check_place, counts, name_of
 from control.ca.ledger import AgentState
+from control.ca.memory import MemoryLedger
 from control.ca.revocation import REPLACED
 from control.errors import (
     AuthenticationError,
@@ -11,6 +12,7 @@ from control.errors import (
     NotFoundError,
     ValidationError,
 )
+from protocols.pki.names import AgentName
 from protocols.pki.pin import pin_of
 from tests.unit.control.ca.harness import NAME, PKI, Asking, Ca
 
@@ -99,6 +101,15 @@ async def test_a_name_is_taken_over_only_when_a_person_said_so() -> None:
     await ca.revocation.retire(NAME, "done")
     with pytest.raises(ConflictError, match="retired"):
         await ca.token(replace_agent=True)
+
+
+async def test_nobody_is_let_in_nowhere() -> None:
+    """A slip in an organization's name makes no token."""
+    ca = Ca(MemoryLedger({"acme"}))
+    with pytest.raises(NotFoundError, match="organization"):
+        await ca.token(name=AgentName.of("amce", "prod"))
+    assert await ca.enrolment.list("amce") == []
+    await ca.token()
 
 
 async def test_a_key_is_certified_once() -> None:

@@ -6,6 +6,7 @@ import pytest
 from control.ca import joining
 from control.ca.joining import MAX_OF_CLIENT, MAX_OF_SITE, MAX_PER_MINUTE_FOR_ORG, fingerprint
 from control.ca.ledger import JoinState
+from control.ca.memory import MemoryLedger
 from control.ca.revocation import REPLACED
 from control.errors import (
     AuthorizationError,
@@ -128,6 +129,19 @@ async def test_all_together_have_a_bound(monkeypatch: pytest.MonkeyPatch) -> Non
         orgs = [await _taken(ca, [f"203.0.113.{n}"], f"org-{n}") for n in range(4 * taken)]
         assert sum(orgs) == taken
         ca.world.advance(61)
+
+
+async def test_nobody_is_approved_nowhere() -> None:
+    """The request waits on, for who places it right. Who asks is not told what there is."""
+    ca = Ca(MemoryLedger({"acme"}))
+    pending = await _asked(ca, Asking())
+    told = pending.id, pending.fingerprint
+    with pytest.raises(NotFoundError, match="organization"):
+        await ca.joining.approve(*told, org="amce", vault="prod", by="root")
+    approved = await ca.joining.approve(*told, org="acme", vault="prod", by="root")
+    assert approved.name == NAME
+    stranger = await ca.joining.ask(Asking().join("amce"), "192.0.2.1")
+    assert isinstance(stranger, Pending)
 
 
 async def test_a_name_that_is_taken_is_not_given_twice() -> None:
