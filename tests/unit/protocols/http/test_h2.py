@@ -398,14 +398,3 @@ def test_header_blocks_that_open_nothing_are_counted() -> None:
     assert pair.machine.feed(frame * 90, 0.0) == []
     with pytest.raises(ProtocolViolationError):
         pair.machine.feed(frame * 20, 0.0)
-
-
-def test_data_of_a_stream_that_is_over_is_counted() -> None:
-    """Empty ones take nothing of any window: they would be free for ever."""
-    pair = Pair(Limits(frame_burst=100))
-    stream = pair.request(end=False)
-    pair.to_server()
-    pair.machine.reset(stream, NO_ERROR)
-    ends = DataFrame(stream, b"", flags=["END_STREAM"]).serialize()
-    with pytest.raises(ProtocolViolationError, match="flood"):
-        pair.machine.feed(ends * 101, 0.0)

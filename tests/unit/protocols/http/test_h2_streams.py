@@ -1,6 +1,7 @@
 """What protocols.http.h2_streams promises."""
 
 import pytest
+from hyperframe.frame import DataFrame
 
 from protocols.http.errors import ProtocolViolationError
 from protocols.http.frames import (
@@ -11,7 +12,10 @@ from protocols.http.frames import (
     STREAM_CLOSED,
     WINDOW_UPDATE,
 )
+from protocols.http.h2 import NO_ERROR
 from protocols.http.h2_streams import RECEIPTS, Receipt, State, Stream, StreamTable
+from protocols.http.limits import Limits
+from tests.unit.protocols.http.test_h2 import Pair
 
 
 def table(*numbers: int, receiving: bool = True) -> StreamTable:
@@ -114,3 +118,14 @@ def test_declared_lengths_are_kept() -> None:
     assert stream.count(10)
     assert not stream.count(1)
     assert Stream(3, 0, receiving=True, to_come=-1).count(10**9)
+
+
+def test_data_of_a_stream_that_is_over_is_counted() -> None:
+    """Empty ones take nothing of any window: they would be free for ever."""
+    pair = Pair(Limits(frame_burst=100))
+    stream = pair.request(end=False)
+    pair.to_server()
+    pair.machine.reset(stream, NO_ERROR)
+    ends = DataFrame(stream, b"", flags=["END_STREAM"]).serialize()
+    with pytest.raises(ProtocolViolationError, match="flood"):
+        pair.machine.feed(ends * 101, 0.0)
