@@ -4,6 +4,7 @@ Sealed means that the data path does not exist: opening builds it (`open_unit`) 
 sealing takes it down and drops the keys with it. So nothing behind the gate asks "am I sealed?".
 """
 
+import logging
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Final, Protocol
@@ -24,6 +25,7 @@ from vault.model.mounts import MountBook
 from vault.model.operation import Operation
 from vault.model.records import SystemRow
 
+log: Final = logging.getLogger("freehold.gate")
 DRAIN: Final = 10.0  # seconds that operations in flight get before sealing takes the path down
 
 
@@ -290,6 +292,8 @@ class Gate:
                 refusal = None if self._opened.is_set() else _refusal(error)
                 if refusal is None:
                     raise
+                if self._shares is not None:  # with a key file it is what ends the start
+                    log.warning("the vault stays sealed: %s", refusal)
                 self._refused = refusal
                 self._opened.set()
             await self._closed()

@@ -246,8 +246,13 @@ async def test_an_operation_can_ask_for_the_seal(vault: Vault) -> None:
     assert vault.unit.diary == ["built", "run op", "done op", "taken down"]
 
 
-async def test_a_vault_that_cannot_open_says_why(vault: Vault) -> None:
-    """The reason reaches whoever unseals, out of its groups; the vault stays sealed and usable."""
+async def test_a_vault_that_cannot_open_says_why(
+    vault: Vault, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The reason reaches whoever unseals, out of its groups, and the agent's log, once.
+
+    The vault stays sealed and usable.
+    """
     made = await vault.init()
     damaged = TamperedError("audit_tampered", "the audit log is damaged")
     vault.unit.refuse = ExceptionGroup("nursery", [ExceptionGroup("inner", [damaged])])
@@ -255,6 +260,9 @@ async def test_a_vault_that_cannot_open_says_why(vault: Vault) -> None:
     with pytest.raises(TamperedError) as caught:
         await vault.gate.unseal(made.shares[1])
     assert caught.value is damaged
+    [told] = [record for record in caplog.records if record.name == "freehold.gate"]
+    assert told.levelname == "WARNING"
+    assert told.getMessage() == f"the vault stays sealed: {damaged}"
     assert vault.gate.status().sealed
     vault.unit.refuse = None
     for share in made.shares[:2]:
