@@ -47,6 +47,22 @@ async def test_every_agent_has_a_row_with_all_columns(
     assert page.rows[2] == {}
 
 
+async def test_who_is_locked_is_seen_online_no_more(
+    plane: Plane, world: FakeWorld, page: Page
+) -> None:
+    """With the lock itself; its last word stays."""
+    await enrolled(plane, world, "v1")
+    page.watch(1, "fleet")
+    await page.until(lambda: "v1" in page.rows.get(1, {}))
+    plane.watch.heard("acme", "v1")
+    await plane.watch.tick()
+    await page.until(lambda: page.rows[1]["v1"]["state"] == "online")
+    heard = page.rows[1]["v1"]["heard"]
+    await plane.registry.move("acme", "v1", Life.LOCKED, "lost")
+    await page.until(lambda: page.rows[1]["v1"]["life"] == "locked")
+    assert (page.rows[1]["v1"]["state"], page.rows[1]["v1"]["heard"]) == ("unknown", heard)
+
+
 async def test_what_people_do_to_an_agent_is_seen(
     plane: Plane, world: FakeWorld, page: Page
 ) -> None:
