@@ -8,23 +8,22 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
-from glob import escape
 from importlib.metadata import version
 from pathlib import Path
-from shutil import disk_usage
 from typing import Final
 
 import trio
 
 from actors import World
 from actors.tree import Node
-from protocols.link.vocabulary import AlertCode, CommandName, GaugeName, KeyHolder, SyncPhase
+from protocols.link.vocabulary import AlertCode, CommandName, KeyHolder, SyncPhase
 from protocols.pki.errors import PkiError
 from vault.audit.layout import Layout
 from vault.authz.book import PolicyBook
 from vault.authz.ceiling import read_ceiling
 from vault.config import Settings
 from vault.config.linking import ControlPlane
+from vault.counting import keep_counting, measure
 from vault.errors import UnavailableError, VaultError
 from vault.gate import Gate
 from vault.handlers.fleet import Seam, in_force
@@ -33,7 +32,6 @@ from vault.model.instant import SECOND
 from vault.model.link import LinkStatus, SentPage, SentVerdict
 from vault.model.seam import KeyReader, PolicyTrust
 from vault.store.interface import Backend
-from vault.store.tables import SECRETS
 from vault.uplink import browsing
 from vault.uplink import database as uplink_database
 from vault.uplink.addresses import Addresses
@@ -56,8 +54,6 @@ log: Final = logging.getLogger("freehold.uplink")
 FOLDER: Final = "uplink"
 DATABASE: Final = "uplink.db"
 EGRESS: Final = "egress.log"
-COUNT_EVERY: Final = 300.0
-"""Seconds between two counts of the secrets: each reads one column of every row."""
 _MENDED: Final = {
     "egress_tampered": "move the file that `freehold agent egress verify` names elsewhere, keep it",
     "egress_locked": "let `freehold agent enrol` end",
@@ -143,7 +139,9 @@ class Linking:
                     yield
                 return
             uplink, nursery = begun
-            nursery.start_soon(self._count, host, gate, backend)
+            places = self._settings.storage.path, self._settings.audit_log
+            look = partial(measure, backend, *places)
+            nursery.start_soon(keep_counting, host, gate, look, self._world)
             nursery.start_soon(_stirred, gate, uplink)
             with self._followed(uplink):
                 yield
@@ -290,16 +288,6 @@ class Linking:
         async with self._reading:
             return await self._world.run_sync(browsing.verify, self._ledger)
 
-    async def _count(self, host: LocalHost, gate: Gate, backend: Backend) -> None:
-        while True:
-            if gate.is_open:
-                try:
-                    host.secrets = await self._world.run_sync(_count_secrets, backend)
-                    host.sizes = await self._world.run_sync(_sizes, self._settings)
-                except UnavailableError as error:
-                    log.warning("the secrets could not be counted: %s", error)
-            await self._world.sleep(COUNT_EVERY)
-
     def _followed(self, uplink: Uplink) -> AbstractContextManager[None]:
         status = uplink.status
         return self._metrics.follow(
@@ -339,27 +327,3 @@ def uplink_config(section: ControlPlane) -> UplinkConfig:
         door=door,
         label=section.label,
     )
-
-
-def _sizes(settings: Settings) -> dict[GaugeName, int]:
-    """Bytes on disk; of files that went meanwhile none."""
-    database, log = settings.storage.path, settings.audit_log
-    return {
-        GaugeName.STORE_BYTES: _bytes(database.parent, database.name),
-        GaugeName.AUDIT_BYTES: _bytes(log.parent, log.name),
-        GaugeName.DISK_FREE_BYTES: disk_usage(database.parent).free,
-    }
-
-
-def _bytes(folder: Path, name: str) -> int:
-    """Of a file and of those that belong to it by their names."""
-    total = 0
-    for file in folder.glob(f"{escape(name)}*"):
-        with suppress(FileNotFoundError):
-            total += file.stat().st_size
-    return total
-
-
-def _count_secrets(backend: Backend) -> int:
-    with backend.read() as session:
-        return sum(1 for _ in session.every_stamp(SECRETS))
