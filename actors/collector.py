@@ -20,3 +20,16 @@ def settle() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*THRESHOLDS)
+
+
+def sweep() -> None:
+    """Once something large was taken down: nothing of it stays, settled or not.
+
+    Parts that know each other go with nobody's last reference, and the collector may come to them
+    in days. Takes some 0.2 s of an agent.
+    """
+    settled = gc.get_freeze_count() > 0
+    gc.unfreeze()
+    gc.collect()
+    if settled:
+        gc.freeze()

@@ -276,6 +276,10 @@ class Barrier:
                 "keyring_tampered", "the stored keyring is not this vault's; restore a backup"
             ) from None
 
+    def forget(self) -> None:
+        """Drop the data keys: nothing is to be opened any more."""
+        self._keys.clear()
+
     def adopt(self, keyring: Keyring) -> None:
         """Go on with this vault's keyring as another process has changed it."""
         self._keyring = keyring

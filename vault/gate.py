@@ -13,6 +13,7 @@ import msgspec
 import trio
 from msgspec import Struct
 
+from actors import collector
 from actors.world import World
 from vault.crypto.errors import CryptoError, KeyFileError, MalformedShare, UnsealRefused
 from vault.crypto.kek import NewRoot
@@ -284,23 +285,19 @@ class Gate:
         """Own the data path: open it when keys come, take it down when sealing is wanted."""
         task_status.started()
         while True:
-            keyring, root_key = await self._keys.receive()
-            self._seal_wanted, self._drained = trio.Event(), trio.Event()
             try:
-                await self._stay_open(keyring, root_key)
+                await self._stay_open()
             except Exception as error:
-                refusal = None if self._opened.is_set() else _refusal(error)
-                if refusal is None:
+                if self._opened.is_set() or not self._is_refused(error):
                     raise
-                if self._shares is not None:  # with a key file it is what ends the start
-                    log.warning("the vault stays sealed: %s", refusal)
-                self._refused = refusal
-                self._opened.set()
             await self._closed()
 
-    async def _stay_open(self, keyring: Keyring, root_key: bytes) -> None:
-        async with self._open_unit(keyring, root_key) as unit:
-            del keyring, root_key
+    async def _stay_open(self) -> None:
+        """Once. The keys have no name out of here, nor here once the data path has them."""
+        keys = await self._keys.receive()
+        self._seal_wanted, self._drained = trio.Event(), trio.Event()
+        async with self._open_unit(*keys) as unit:
+            del keys
             self._unit = unit
             self._opened.set()
             try:
@@ -310,6 +307,18 @@ class Gate:
                 self._seal_wanted.set()  # nothing new comes in while the last ones finish
                 await self._drain()
 
+    def _is_refused(self, error: Exception) -> bool:
+        """Whether this is an answer to who unseals; it is given to him, without its frames."""
+        refusal = _refusal(error)
+        if refusal is None:
+            return False
+        refusal.__cause__ = refusal.__context__ = None  # their frames hold the keys, as its own do
+        self._refused = refusal.with_traceback(None)
+        if self._shares is not None:  # with a key file it is what ends the start
+            log.warning("the vault stays sealed: %s", str(refusal))
+        self._opened.set()
+        return True
+
     async def _drain(self) -> None:
         with trio.CancelScope(shield=True), trio.move_on_after(DRAIN):
             if self._in_flight:
@@ -318,6 +327,7 @@ class Gate:
     async def _closed(self) -> None:
         await self.load()  # a rotation may have changed the keyring since
         self._unit = None
+        collector.sweep()  # before anybody is told that it is sealed: the keys are gone
         self._opened = trio.Event()
         await self._turned()
 
@@ -330,8 +340,16 @@ class Gate:
         self._refused = None
         await self._keys_in.send(keys)
         await self._opened.wait()
-        if self._refused is not None:
-            raise self._refused
+        if (refused := self._taken_refusal()) is not None:
+            try:
+                raise refused
+            finally:
+                del refused
+
+    def _taken_refusal(self) -> VaultError | None:
+        """Once raised it holds the frames of who unseals, and his keys: it is kept no longer."""
+        refused, self._refused = self._refused, None
+        return refused
 
     def _decode(self, root_key: bytes) -> tuple[Keyring, bytes]:
         record = self._need_initialised()

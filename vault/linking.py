@@ -113,6 +113,7 @@ class Linking:
         self.seam = Seam(
             ceiling=read_ceiling(settings.control_plane.ceiling),
             opened=self._opened,
+            closed=self._closed,
             sent=self._sent,
             sent_verified=self._sent_verified,
         )
@@ -246,6 +247,13 @@ class Linking:
             self._host.keys = keys
         if self._uplink is not None:
             self._uplink.stir()
+
+    def _closed(self) -> None:
+        """It is taken down: of its bundle the last state is known, of its keys nothing."""
+        book, self._book, self._keys = self._book, None, None
+        if self._host is not None and book is not None:
+            held = in_force(book)
+            self._host.policies, self._host.keys = lambda: held, lambda: None
 
     def _troubles(self) -> frozenset[AlertCode]:
         """What the agent's own gauges say."""

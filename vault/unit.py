@@ -7,12 +7,7 @@ It exists while the vault is unsealed, and is taken down in reverse.
 
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import (
-    AbstractAsyncContextManager,
-    AsyncExitStack,
-    asynccontextmanager,
-    contextmanager,
-)
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.metadata import version
@@ -138,7 +133,7 @@ async def open_unit(
         ) as store,
         footing.taken(store, root_key),
         _open_audit(parts, keyring, store, footing) as (audit, index),
-        _inspecting(parts, keyring, footing) as inspection,
+        inspecting(*_log(parts, keyring, footing), world) as inspection,
         verifying(*_log(parts, keyring, footing), world) as verification,
     ):
         await footing.confirm(audit)
@@ -146,7 +141,6 @@ async def open_unit(
         interval = parts.settings.encryption.rotation_interval
         barrier = Barrier(store, keyring, root_key, world, rotation_interval=interval)
         await barrier.open()
-        footing.marker.follow_epoch(lambda: barrier.epoch)
         branches: Branches = [store.tree]
         tree = partial(_tree, branches)
         prover = proving(parts.settings.audit_log, audit_keys(keyring), world)
@@ -155,6 +149,7 @@ async def open_unit(
         trouble = partial(_trouble, inspection, keeper)
         wired = await _wire(base, system, Audits(audit, index, prover, trouble, verification))
         async with (
+            _lent(parts, footing, barrier, wired.book),
             working(wired.jobs, world) as work,
             warming(store, world, enabled=parts.settings.cache.warmup_enabled),
         ):
@@ -195,6 +190,7 @@ class Wired:
     """The pipeline, and what has to be reached beside it."""
 
     pipeline: Pipeline
+    book: PolicyBook
     mounts: Mounts
     tokens: Tokens
     access: AccessCounters
@@ -208,7 +204,6 @@ async def _wire(base: Base, system: System, audits: Audits) -> Wired:
     seam = base.parts.seam
     book = PolicyBook(store, world, seam.ceiling)
     await book.reload()
-    seam.opened(book, lambda: base.barrier.key_state)
     authorizer = Authorizer(book)
     access = AccessCounters(barrier, world, seam.tally.read)
     usage = Usage(store, world, seam.tally.used)
@@ -261,7 +256,7 @@ async def _wire(base: Base, system: System, audits: Audits) -> Wired:
             at_end=True,
         ),
     ]
-    return Wired(pipeline, mounts, tokens, access, usage, jobs)
+    return Wired(pipeline, book, mounts, tokens, access, usage, jobs)
 
 
 def _looks(base: Base, system: System, audits: Audits, watchers: Watchers) -> Handlers:
@@ -313,6 +308,21 @@ def _pipeline(
 
 
 @asynccontextmanager
+async def _lent(
+    parts: Parts, footing: Footing, barrier: Barrier, book: PolicyBook
+) -> AsyncIterator[None]:
+    """Who outlives the data path looks into it for the length of the block; then its keys go."""
+    with (
+        footing.marker.following(lambda: barrier.epoch),
+        parts.seam.lent(book, lambda: barrier.key_state),
+    ):
+        try:
+            yield
+        finally:
+            barrier.forget()
+
+
+@asynccontextmanager
 async def _open_audit(
     parts: Parts, keyring: Keyring, store: Store, footing: Footing
 ) -> AsyncIterator[tuple[Broker, Index]]:
@@ -342,12 +352,6 @@ async def _open_audit(
             commits=lambda: footing.marker.commits,
         )
         yield await stack.enter_async_context(opening), index
-
-
-def _inspecting(
-    parts: Parts, keyring: Keyring, footing: Footing
-) -> AbstractAsyncContextManager[Inspection]:
-    return inspecting(*_log(parts, keyring, footing), parts.world)
 
 
 def _log(parts: Parts, keyring: Keyring, footing: Footing) -> tuple[Layout, AuditKeys, str]:

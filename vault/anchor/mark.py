@@ -4,7 +4,8 @@ It counts the commits, holds the last signed head of the audit log, and the tota
 rows. So it costs a write no further wait.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Final, NamedTuple
 
 from vault.anchor.keys import AnchorKeys
@@ -59,9 +60,15 @@ class Marker:
         """The keyring's, as far as it is known here: never above what is durable."""
         return self._epoch()
 
-    def follow_epoch(self, epoch: Callable[[], int]) -> None:
-        """Take the epoch from here from now on."""
+    @contextmanager
+    def following(self, epoch: Callable[[], int]) -> Iterator[None]:
+        """Take the epoch from here for the length of the block; after it, it is the last one."""
         self._epoch = epoch
+        try:
+            yield
+        finally:
+            last = epoch()
+            self._epoch = lambda: last
 
     def stamp(self, batch: Batch) -> None:
         """Count the transaction, and say what it makes of the rows. Raises `TamperedError`."""

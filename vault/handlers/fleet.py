@@ -1,6 +1,7 @@
 """The control plane's side of things: put its bundle in force, and how the link stands."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from actors.world import World
@@ -49,8 +50,19 @@ class Seam:
     """What was sent, newest first: entries below a number (0: all), at most so many."""
     sent_verified: Callable[[], Awaitable[SentVerdict]] = nothing_to_verify
     opened: Callable[[PolicyBook, KeyReader], None] = field(default=lambda _book, _keys: None)
+    closed: Callable[[], None] = field(default=lambda: None)
+    """Drop what `opened` was given: keys are reached from it."""
     tally: Tally = field(default_factory=Tally)
     """What was used since it was last told."""
+
+    @contextmanager
+    def lent(self, book: PolicyBook, keys: KeyReader) -> Iterator[None]:
+        """Let the uplink look into the data path for the length of the block."""
+        self.opened(book, keys)
+        try:
+            yield
+        finally:
+            self.closed()
 
 
 @dataclass(frozen=True)

@@ -127,7 +127,10 @@ async def open_reading(parts: WorkerParts, order: Open) -> AsyncIterator[Reading
             world=world,
         )
         async with warming(store, world, enabled=settings.cache.warmup_enabled):
-            yield Reading(pipeline, mounts.mounts, follower, access, usage)
+            try:
+                yield Reading(pipeline, mounts.mounts, follower, access, usage)
+            finally:
+                barrier.forget()
 
 
 def _authenticator(

@@ -1,5 +1,6 @@
 """A worker process: its lanes, its server, and the orders it takes."""
 
+import gc
 import logging
 import os
 import socket
@@ -174,23 +175,28 @@ class Worker:
 
     async def obey(self) -> None:
         """Until drained. Raises `LaneClosed`."""
-        while True:
-            match await self.control.next_message():
-                case Open() as order:
-                    self._shut = trio.Event()
-                    self._nursery.start_soon(self._stay_open, order, self._shut)
-                case Seal():
-                    self._shut.set()
-                    if self._reading is None:
-                        self.control.post(Sealed())
-                case Reload():
-                    self._reload()
-                case Drain(grace=grace):
-                    await self.handle.drain(grace)
-                    self._send_counts()
-                    self._send_spans()
-                    await self.control.flush()
-                    return
+        while not await self._has_drained(await self.control.next_message()):
+            pass
+
+    async def _has_drained(self, order: Order) -> bool:
+        """Do what it says; nothing keeps it meanwhile, for one of them holds the root key."""
+        match order:
+            case Open():
+                self._shut = trio.Event()
+                self._nursery.start_soon(self._stay_open, order, self._shut)
+            case Seal():
+                self._shut.set()
+                if self._reading is None:
+                    self.control.post(Sealed())
+            case Reload():
+                self._reload()
+            case Drain(grace=grace):
+                await self.handle.drain(grace)
+                self._send_counts()
+                self._send_spans()
+                await self.control.flush()
+                return True
+        return False
 
     async def count(self) -> None:
         """Tell the leader what was counted, from time to time."""
@@ -204,11 +210,13 @@ class Worker:
         try:
             async with open_reading(self._parts, order) as reading:
                 await self._read(reading, shut)
+                del reading
         except* VaultError as group:
             if self._reading is not None:
                 raise
             refused = "; ".join(str(error) for error in group.exceptions)
         self._reading = None
+        gc.collect()  # its parts know each other; what the leader has settled is none of them
         self.control.post(Opened(refused) if refused else Sealed())
 
     async def _read(self, reading: Reading, shut: trio.Event) -> None:

@@ -4,6 +4,8 @@ import gc
 import subprocess
 import sys
 
+import pytest
+
 from actors import collector
 
 _PROGRAM = """
@@ -21,6 +23,36 @@ del one
 kept = [[] for _ in range(collector.THRESHOLDS[0] + 1)]
 assert seen() is None
 """
+
+
+_SWEPT = """
+import gc, weakref
+from actors import collector
+
+class Node: pass
+
+def cycle():
+    one = Node()
+    one.self = one
+    return weakref.ref(one)
+
+gc.disable()
+settled, young = cycle(), cycle()
+{freeze}
+later = cycle()
+before = gc.get_freeze_count()
+collector.sweep()
+assert (settled(), young(), later()) == (None, None, None)
+assert bool(gc.get_freeze_count()) is bool(before) is {settles}
+"""
+
+
+@pytest.mark.parametrize("settles", [True, False])
+def test_a_sweep_leaves_nothing_of_what_was_taken_down(*, settles: bool) -> None:
+    """Nor of what it was told to leave alone; what else it was told that of stays so."""
+    freeze = "gc.freeze()" if settles else ""
+    program = _SWEPT.format(freeze=freeze, settles=settles)
+    subprocess.run([sys.executable, "-c", program], check=True)
 
 
 def test_a_cycle_is_found_among_newcomers() -> None:

@@ -51,6 +51,8 @@ class FakeUnit:
         if self.refuse is not None:
             raise self.refuse
         self.keyrings.append(keyring)
+        parts: list[object] = [keyring]
+        parts.append(parts)  # as those of a real one, they know each other
         self.diary.append("built")
         try:
             yield Unit(self, MountBook())

@@ -187,6 +187,16 @@ async def test_another_keyring_opens_by_its_own_keys(vault: Vault) -> None:
         vault.barrier.open_value(row)
 
 
+async def test_what_was_read_is_forgotten(vault: Vault) -> None:
+    """No data key stays when the vault is taken down; who reads yet unwraps it again."""
+    row = await vault.put(b"1")
+    assert vault.barrier.open_value(row) == b"1"
+    assert len(vault.barrier._keys) == 1
+    vault.barrier.forget()
+    assert len(vault.barrier._keys) == 0
+    assert vault.barrier.open_value(row) == b"1"
+
+
 async def test_two_seals_of_one_value_differ(vault: Vault) -> None:
     """Equal values cannot be told from the database."""
     assert (await vault.put(b"1")).box != (await vault.put(b"1", number=2)).box

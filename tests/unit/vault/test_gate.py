@@ -1,5 +1,6 @@
 """Tests of the gate: init, unseal, run, seal, and open again."""
 
+import gc
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import trio.testing
 from tests.unit.vault.gatehouse import Vault
 from vault.crypto import shamir
 from vault.crypto.kek.file import FileRootKey
+from vault.crypto.keyring import Keyring
 from vault.errors import (
     ConflictError,
     TamperedError,
@@ -268,6 +270,37 @@ async def test_a_vault_that_cannot_open_says_why(
     for share in made.shares[:2]:
         await vault.gate.unseal(share)
     assert vault.gate.is_open
+
+
+async def test_a_vault_that_cannot_open_keeps_no_keys(vault: Vault) -> None:
+    """Not even in the frames of what it was refused by."""
+    vault.gate._org = "refused"
+    made = await vault.init()
+    damaged = TamperedError("audit_tampered", "the audit log is damaged")
+    damaged.__cause__ = OSError("read")
+    vault.unit.refuse = damaged
+    await vault.gate.unseal(made.shares[0])
+    with pytest.raises(TamperedError):
+        await vault.gate.unseal(made.shares[1])
+    assert damaged.__cause__ is damaged.__context__ is None
+    vault.unit.refuse = None
+    del damaged
+    assert _keyrings("refused") == []
+
+
+async def test_a_sealed_vault_has_no_keys(vault: Vault) -> None:
+    """Nothing refers to them: not while it waits to be opened again, nor in a cycle."""
+    vault.gate._org = "sealed"
+    await vault.opened()
+    vault.unit.keyrings.clear()
+    assert len(_keyrings("sealed")) == 1
+    vault.gate.want_seal()
+    await vault.gate.wait_sealed()
+    assert _keyrings("sealed") == []
+
+
+def _keyrings(org: str) -> list[Keyring]:
+    return [one for one in gc.get_objects() if isinstance(one, Keyring) and one.org == org]
 
 
 async def test_a_fault_of_ours_while_opening_is_not_hidden() -> None:

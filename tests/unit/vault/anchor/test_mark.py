@@ -1,5 +1,7 @@
 """The mark counts every transaction and every row, and is right again after one in doubt."""
 
+import weakref
+
 import pytest
 
 from tests.contract.store.samples import put, remove, secret, user
@@ -35,9 +37,23 @@ def test_every_transaction_is_counted() -> None:
     commit(backend, marker, put(SECRETS, secret("a", max_versions=3)), remove(SECRETS, "b"))
     mark = mark_in(backend)
     assert (mark.commits, mark.checkpoint, mark.anchored, mark.epoch) == (2, "note", True, 1)
-    marker.follow_epoch(lambda: 7)
-    commit(backend, marker)
-    assert (marker.commits, mark_in(backend).epoch) == (3, 7)
+    with marker.following(lambda: 7):
+        commit(backend, marker)
+        assert (marker.commits, mark_in(backend).epoch) == (3, 7)
+
+
+def test_the_last_epoch_stays_when_who_knew_it_is_gone() -> None:
+    """The mark goes on counting, and keeps nobody alive for it."""
+
+    class Keys:
+        epoch = 7
+
+    marker, keys = new_marker(), Keys()
+    seen = weakref.ref(keys)
+    with marker.following(lambda held=keys: held.epoch):  # type: ignore[misc]  # a default, so that it is let go
+        keys.epoch = 8
+    del keys
+    assert (seen(), marker.epoch) == (None, 8)
 
 
 @pytest.mark.parametrize("is_stored", [True, False])

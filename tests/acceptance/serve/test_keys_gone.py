@@ -1,0 +1,122 @@
+"""A sealed agent has no keys: not in the process that writes, nor in any that reads.
+
+What is looked for are references. Python does not overwrite what it lets go, so bytes of a key may
+lie in freed memory until it is used again: no promise is made of those.
+"""
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from loadtests.process import family
+from tests.acceptance.agent import Agent, AgentError, own_folder, running, served_agent
+from vault.crypto.kek.file import FileRootKey
+from vault.crypto.keyring import SUBKEYS, Keyring
+from vault.crypto.shamir import combine
+from vault.gate import KEYRING_ROW, SEAL_ROW, SealRecord
+from vault.store.sqlite import SqliteReader
+from vault.store.tables import SYSTEM
+
+SECRET = "/v1/secret/data/app"
+WITNESS = Path(__file__).parent / "witness"
+PATIENCE = 30.0  # seconds
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("kept", ["shamir", "file"])
+def test_keys_are_gone_once_it_is_sealed(workers: int, kept: str) -> None:
+    """Nothing that can be reached in any process holds one of them, or an object made of them.
+
+    Also of a vault that was open when the process settled, and after it was opened once more.
+    """
+    with own_folder() as folder:
+        agent = _watched(folder, workers, kept)
+        with running(agent):
+            shares = _initialised(agent)
+        root_key = combine(shares) if shares else FileRootKey(folder / "root.key").load()
+        (folder / "needles").write_bytes(_keys(folder, root_key))
+        with running(agent):
+            for opened in range(2 if shares else 1):
+                for share in shares:
+                    agent.call("PUT", "/v1/sys/unseal", {"key": share.hex()}, token="")
+                _use(agent, first=not opened)
+                leader, *others = _members(agent)
+                assert len(others) == (0 if workers == 1 else 1 + workers)
+                held = _looked(folder, [leader, *others[1:]])
+                assert all(held.values()), held
+                assert agent.call("PUT", "/v1/sys/seal").status == 204
+                assert agent.call("GET", SECRET).status == 503
+                found = _looked(folder, [leader, *others])
+                assert not any(found.values()), found
+
+
+def _watched(folder: Path, workers: int, kept: str) -> Agent:
+    encryption = {"key_management": kept}
+    if kept == "file":
+        encryption["key_file"] = str(folder / "root.key")
+    server = {"listen": "127.0.0.1:0", "tls": {"enabled": False}, "workers": workers}
+    agent = served_agent(folder, {"server": server, "encryption": encryption})
+    agent.environment = {"PYTHONPATH": str(WITNESS), "FREEHOLD_WITNESS": str(folder)}
+    return agent
+
+
+def _initialised(agent: Agent) -> list[bytes]:
+    body = {"secret_shares": 5, "secret_threshold": 3}
+    made = agent.call("PUT", "/v1/sys/init", body).json
+    agent.token = made["root_token"]
+    return [bytes.fromhex(share) for share in made["keys"][:3]]
+
+
+def _keys(folder: Path, root_key: bytes) -> bytes:
+    """All that the witness looks for, of 32 bytes each."""
+    reader = SqliteReader(f"sqlite:///{folder}/vault.db")
+    reader.open()
+    try:
+        with reader.read() as session:
+            seal, stored = session.get(SYSTEM, (SEAL_ROW,)), session.get(SYSTEM, (KEYRING_ROW,))
+    finally:
+        reader.close()
+    assert seal is not None
+    assert stored is not None
+    record = msgspec.json.decode(seal.value, type=SealRecord)
+    keyring = Keyring.decode(root_key, stored.value, org=record.org, vault=record.vault)
+    subkeys = (getattr(keyring, name) for name in SUBKEYS)
+    return b"".join((root_key, keyring.kek(keyring.active).export(), *subkeys))
+
+
+def _use(agent: Agent, *, first: bool) -> None:
+    """Write and read, so that every process has made what it makes of keys."""
+    if first:
+        mount = {"type": "kv", "options": {"version": "2"}}
+        assert agent.call("POST", "/v1/sys/mounts/secret", mount).status == 204
+    assert agent.call("POST", SECRET, {"data": {"a": 1}}).status == 200
+    for _ in range(20):
+        assert agent.call("GET", SECRET).status == 200
+
+
+def _members(agent: Agent) -> list[int]:
+    """The process that writes, the one that starts others, and those."""
+    return family(agent.process.pid) if agent.process else []
+
+
+def _looked(folder: Path, members: list[int]) -> dict[int, list[str]]:
+    """Who holds what, by the process's id. Raises `AgentError` when one of them does not say."""
+    for pid in members:
+        os.kill(pid, signal.SIGUSR2)
+    return {pid: _told(folder / f"{pid}.json") for pid in members}
+
+
+def _told(file: Path) -> list[str]:
+    end = time.monotonic() + PATIENCE
+    while not file.exists():
+        if time.monotonic() > end:
+            raise AgentError(f"{file.stem} does not say what it holds")
+        time.sleep(0.02)
+    found: list[str] = json.loads(file.read_text())
+    file.unlink()
+    return found
