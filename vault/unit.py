@@ -124,13 +124,7 @@ async def open_unit(
     cache, mark = parts.beside.fenced(footing.marker, cache_config(parts.settings.cache))
     async with (
         keeping(keeper),
-        open_store(
-            parts.backend,
-            RowGuard(keyring),
-            world,
-            cache=cache,
-            mark=mark,
-        ) as store,
+        open_store(parts.backend, RowGuard(keyring), world, cache=cache, mark=mark) as store,
         footing.taken(store, root_key),
         _open_audit(parts, keyring, store, footing) as (audit, index),
         inspecting(*_log(parts, keyring, footing), world) as inspection,
