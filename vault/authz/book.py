@@ -4,7 +4,7 @@ Whoever decides holds a snapshot; a write replaces it whole. A set of policies i
 first use and kept by the tuple of its names.
 """
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from contextlib import suppress
 from typing import Final, TypeAlias, TypeVar
 
@@ -210,6 +210,22 @@ class PolicyBook:
         fleet = await self._stored_fleet()
         if seen >= self._seen:  # else a write was quicker, and has taken itself over
             self._seen, self.snapshot = seen, Snapshot(policies, fleet, bound(self.ceiling))
+
+    async def follow(self, names: Collection[str] | None) -> None:
+        """Take over what is stored of these by now; None, or many: read all anew.
+
+        For who is told of each change that another process has made. Raises as `reload`, and has
+        taken over nothing then.
+        """
+        if names is None or len(names) > _AT_ONCE:
+            await self.reload()
+            return
+        fleet = await self._stored_fleet() if BUNDLE_ROW in names else None
+        local = [name for name in names if name != BUNDLE_ROW]
+        rows = [await self._store.get(POLICIES, name) for name in local]
+        self.snapshot = self.snapshot.changed(
+            [_policy(row) for row in rows if row is not None], local, fleet
+        )
 
     async def rows(self) -> list[PolicyRow]:
         """Return the stored policies by name."""

@@ -1,11 +1,12 @@
 """A worker's state kept true: what the journal says is applied before a request is answered."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Final
+from typing import Final, TypeAlias
 
 import trio
 
 from vault.errors import VaultError
+from vault.store.table import Key
 from vault.store.tables import MOUNTS, POLICIES, SYSTEM
 from vault.workers.caches import WorkerCache
 from vault.workers.journal import LOST, Cleared, Entry, Failed, Fence, JournalReader, Settled, Slot
@@ -16,7 +17,9 @@ KEYRING_SLOT: Final[Slot] = (SYSTEM.name, ("keyring",))
 SNAPSHOTS: Final = (POLICIES.name, MOUNTS.name, SYSTEM.name)
 """Tables that a worker holds in another form than its cache, by their names."""
 
-Reload = Callable[[], Awaitable[None]]
+Rows: TypeAlias = frozenset[Key] | None  # of one table; None: any of them
+Reload: TypeAlias = Callable[[Rows], Awaitable[None]]
+"""Takes over what is stored of these rows."""
 
 
 class Follower:
@@ -31,8 +34,8 @@ class Follower:
         self._lockout = lockout
         self._reader = JournalReader(page)
         lockout.lost()  # only now: a failure before this is in the page, one after it is read
-        self._changing: set[str] = set()  # snapshots that the transaction under way changes
-        self._stale: set[str] = set()
+        self._changing: dict[str, Rows] = {}  # what the transaction under way changes of snapshots
+        self._stale: dict[str, Rows] = {}
         self._reload: Mapping[str, Reload] = {}
         self._one = trio.Lock()
 
@@ -42,7 +45,7 @@ class Follower:
         Raises what these raise.
         """
         self._reload = reload
-        self._stale.update(SNAPSHOTS)
+        self._stale = dict(_EVERYTHING)
         await self._refresh()
 
     async def is_current(self) -> bool:
@@ -73,8 +76,8 @@ class Follower:
 
     async def _refresh(self) -> None:
         for name in [name for name in SNAPSHOTS if name in self._stale]:
-            await self._reload[name]()
-            self._stale.discard(name)
+            await self._reload[name](self._stale[name])
+            del self._stale[name]
 
     def _apply(self, entry: Entry) -> None:
         match entry:
@@ -82,7 +85,7 @@ class Follower:
                 self._hold(slots)
             case Settled():
                 self._cache.release()
-                self._stale |= self._changing
+                _join(self._stale, self._changing)
                 self._changing.clear()
             case Failed(pair=pair):
                 self._lockout.note(pair)
@@ -92,22 +95,32 @@ class Follower:
     def _hold(self, slots: tuple[Slot, ...] | None) -> None:
         if slots is None:
             self._cache.hold_all()
-            self._changing.update(SNAPSHOTS)
+            self._changing.update(_EVERYTHING)
         else:
             self._cache.hold(slots)
-            self._changing.update(_snapshots(slots))
+            _join(self._changing, _snapshots(slots))
 
     def _start_over(self) -> None:
         self._cache.hold_all()
         self._cache.release()  # a transaction that is under way comes next, from where we joined
         self._lockout.lost()
         self._changing.clear()
-        self._stale.update(SNAPSHOTS)
+        self._stale.update(_EVERYTHING)
 
 
-def _snapshots(slots: tuple[Slot, ...]) -> set[str]:
-    return {
-        slot[0]
-        for slot in slots
-        if slot[0] in SNAPSHOTS and (slot[0] != SYSTEM.name or slot == KEYRING_SLOT)
-    }
+_EVERYTHING: Final[Mapping[str, Rows]] = dict.fromkeys(SNAPSHOTS)
+
+
+def _snapshots(slots: tuple[Slot, ...]) -> dict[str, Rows]:
+    found: dict[str, Rows] = {}
+    for slot in slots:
+        if slot[0] in SNAPSHOTS and (slot[0] != SYSTEM.name or slot == KEYRING_SLOT):
+            _join(found, {slot[0]: frozenset([slot[1]])})
+    return found
+
+
+def _join(to: dict[str, Rows], more: Mapping[str, Rows]) -> None:
+    """Any row and some are any."""
+    for name, rows in more.items():
+        there = to.get(name, frozenset())
+        to[name] = None if there is None or rows is None else there | rows

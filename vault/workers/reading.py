@@ -44,7 +44,7 @@ from vault.workers.audit import AuditLane, RemoteAudit
 from vault.workers.buckets import SharedBuckets
 from vault.workers.caches import WorkerCache, share
 from vault.workers.elsewhere import Elsewhere
-from vault.workers.follower import Follower
+from vault.workers.follower import Follower, Rows
 from vault.workers.lockout import WorkerLockout
 from vault.workers.page import Page
 from vault.workers.wire import Open
@@ -99,11 +99,17 @@ async def open_reading(parts: WorkerParts, order: Open) -> AsyncIterator[Reading
         mounts = Mounts(barrier, MountBook(), authorizer, world)
         access, usage = AccessCounters(barrier, world), Usage(store, world)
 
-        async def renew_keyring() -> None:
+        async def renew_keyring(_rows: Rows) -> None:
             barrier.adopt(await world.run_sync(keyring_of_now))
 
+        async def renew_mounts(_rows: Rows) -> None:
+            await mounts.reload()
+
+        async def renew_policies(rows: Rows) -> None:
+            await book.follow(None if rows is None else [str(name) for (name,) in rows])
+
         await follower.begin(
-            {POLICIES.name: book.reload, MOUNTS.name: mounts.reload, SYSTEM.name: renew_keyring}
+            {POLICIES.name: renew_policies, MOUNTS.name: renew_mounts, SYSTEM.name: renew_keyring}
         )
         audit = RemoteAudit(parts.audit, ValueHasher(audit_keys(keyring).mac), world)
         rate = settings.limits.rate

@@ -13,8 +13,8 @@ from trio.testing import MockClock
 from actors.world import SystemWorld
 from tests.unit.vault.authz.conftest import NoGuard
 from vault.authz import book as module
-from vault.authz.book import PolicyBook, Snapshot
-from vault.authz.fleet import Fleet
+from vault.authz.book import DEFAULT, PolicyBook, Snapshot
+from vault.authz.fleet import BUNDLE_ROW, Fleet
 from vault.authz.policy import validate
 from vault.errors import ConflictError, NotFoundError, UnavailableError, ValidationError
 from vault.model.identity import Identity, Method, Permission
@@ -53,6 +53,32 @@ async def test_put_get_delete(store: Any, world: Any) -> None:
         book.get("app")
     with pytest.raises(NotFoundError):
         await book.delete("app")
+
+
+async def test_who_is_told_of_changes_reads_those_alone(store: Any, world: Any) -> None:
+    """Written, deleted, `default` and the bundle: as stored by now. All of them when not told."""
+    writer, follower = PolicyBook(store, world), PolicyBook(store, world)
+    await follower.reload()
+    for name in ("app", "default", "untold"):
+        await writer.put(_document(name), by="ann")
+    await writer.put_bundle(_fleet(1, _document("app")), by="fleet")
+    await follower.follow(["app", "default"])
+    assert follower.names() == ["app", "default", "root"]
+    assert follower.get("default").rules[0].paths == ("secret/*",)
+    assert follower.snapshot.fleet.version == 0
+    await follower.follow([BUNDLE_ROW])
+    assert follower.snapshot.fleet.version == 1
+    for name in ("app", "default"):
+        await writer.delete(name)
+    await follower.follow(["app", "default"])
+    assert "app" not in follower.snapshot.policies
+    assert follower.get("default") is DEFAULT
+    assert follower.snapshot.fleet.version == 1
+    await follower.follow(None)
+    assert "untold" in follower.names()
+    await writer.put(_document("late"), by="ann")
+    await follower.follow([f"p{number}" for number in range(100)])
+    assert "late" in follower.names()
 
 
 async def test_versions(store: Any, world: Any) -> None:

@@ -13,7 +13,7 @@ from vault.store.tables import MOUNTS, POLICIES, SECRETS, SYSTEM
 from vault.workers import page
 from vault.workers.caches import WorkerCache
 from vault.workers.elsewhere import Elsewhere
-from vault.workers.follower import KEYRING_SLOT, SNAPSHOTS, Follower
+from vault.workers.follower import KEYRING_SLOT, SNAPSHOTS, Follower, Rows
 from vault.workers.journal import JournalWriter
 from vault.workers.lockout import WorkerLockout
 
@@ -32,19 +32,23 @@ class Stage:
         self.lockout = WorkerLockout(self.page)
         self.follower = Follower(self.page, 1, self.cache, self.lockout)
         self.reloaded: list[str] = []
+        self.rows: list[Rows] = []
         self.failing = False
 
     async def begin(self) -> None:
         """Load all for the first time."""
         await self.follower.begin({name: self._reload(name) for name in SNAPSHOTS})
+        assert self.rows == [None] * len(SNAPSHOTS)
         self.reloaded.clear()
+        self.rows.clear()
 
-    def _reload(self, name: str) -> Callable[[], Awaitable[None]]:
-        async def reload() -> None:
+    def _reload(self, name: str) -> Callable[[Rows], Awaitable[None]]:
+        async def reload(rows: Rows) -> None:
             await trio.lowlevel.checkpoint()
             if self.failing:
                 raise UnavailableError("store_unavailable", "not now")
             self.reloaded.append(name)
+            self.rows.append(rows)
 
         return reload
 
@@ -90,6 +94,34 @@ async def test_snapshots(stage: Stage, slot: tuple[str, tuple[str]], name: str) 
     assert stage.reloaded == [name]
     assert await stage.follower.is_current()
     assert stage.reloaded == [name]
+
+
+async def test_what_changed_alone_is_read_anew(stage: Stage) -> None:
+    """Of several transactions together; those of one that failed to be read, again."""
+    stage.failing = True
+    for name in ("p", "q"):
+        stage.journal.fence([(POLICIES.name, (name,)), SECRET])
+        stage.journal.settle()
+    assert not await stage.follower.is_current()
+    stage.failing = False
+    stage.journal.fence([(POLICIES.name, ("r",)), (POLICIES.name, ("s",))])
+    stage.journal.settle()
+    assert await stage.follower.is_current()
+    assert stage.rows == [{("p",), ("q",), ("r",), ("s",)}]
+    stage.journal.fence([POLICY])
+    stage.journal.settle()
+    assert await stage.follower.is_current()
+    assert stage.rows[1:] == [{("p",)}]
+
+
+async def test_any_row_and_some_are_any(stage: Stage) -> None:
+    """A fence around everything is not narrowed by what follows it."""
+    stage.journal.fence([(SECRETS.name, (f"{number:0500}",)) for number in range(1000)])
+    stage.journal.settle()
+    stage.journal.fence([POLICY])
+    stage.journal.settle()
+    assert await stage.follower.is_current()
+    assert stage.rows == [None] * len(SNAPSHOTS)
 
 
 async def test_nobody_overtakes_a_reload(stage: Stage) -> None:
