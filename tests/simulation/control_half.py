@@ -16,6 +16,7 @@ from actors.periodic import Job, working
 from control.api.plane import Plane
 from control.ca.joining import fingerprint
 from control.ca.office import Office
+from control.ca.past import BEHIND
 from control.config.load import dev_settings
 from control.errors import ConflictError, ControlError, NotFoundError, UnavailableError
 from control.gateway.certificate import Certificate
@@ -94,6 +95,7 @@ class ControlHalf:
         """What is wrong with its machine; the fleet brings its own."""
         self.thefts: list[Theft] = []
         self._tokens: dict[str, float] = {}
+        self._doubted = False
 
     async def run(self, world: SimWorld) -> None:
         """One life."""
@@ -134,11 +136,18 @@ class ControlHalf:
         self, shown: list[bytes], path: str, body: bytes, source: str
     ) -> tuple[int, bytes]:
         """A request for a certificate, as the door has the desk answer it."""
-        if self._desk is None:
+        if self._desk is None or self.plane is None:
             raise DeadError
+        self._switch(self.plane)
         asked = Asked("POST", path, shown[0] if shown else None, source, body)
         answered = await self._desk(asked)
+        self._doubted = self._doubted or BEHIND.encode() in answered.body
         return answered.status, answered.body
+
+    def _switch(self, plane: Plane) -> None:
+        """People who were told that the clock is behind, and see that it is right, say so."""
+        world, office = cast("SimWorld", plane.world), cast("Office", plane.office)
+        office.issuer.past._checked = not (self._doubted and world.is_right())  # `link.check_clock`
 
     async def _serve(self, plane: Plane) -> None:
         world = cast("SimWorld", plane.world)

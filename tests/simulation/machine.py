@@ -70,6 +70,10 @@ class SimWorld:
         """As `SystemWorld`: what the machine's clock says."""
         return self._clock.wall()
 
+    def is_right(self) -> bool:
+        """Whether the machine's clock is."""
+        return self._clock.offset == 0
+
     def monotonic(self) -> float:
         """Virtual seconds."""
         return self._time.now
