@@ -3,7 +3,7 @@
 Every acknowledged write is there with its value; one of which nobody heard is there at most once;
 refused ones are not there; versions have no gap; what was revoked, destroyed or rotated stays so;
 the audit log verifies, Merkle root included, and holds an intent and an outcome for every
-acknowledged write and deed.
+acknowledged write and deed, and an outcome for every read that was answered.
 """
 
 import http.client
@@ -19,9 +19,12 @@ from tests.acceptance.agent import Agent, Client
 PHASES: Final = {"intent", "outcome"}
 
 
-def judge(agent: Agent, writes: list[Write], deeds: Sequence[Deed] = ()) -> list[str]:
-    """What is wrong, nothing when all holds. The agent runs."""
-    findings = [*judge_log(agent, (told for told in (*writes, *deeds) if told.state == "ok"))]
+def judge(
+    agent: Agent, writes: list[Write], deeds: Sequence[Deed] = (), reads: Sequence[str] = ()
+) -> list[str]:
+    """What is wrong, nothing when all holds. The agent runs. `reads`: ids of those answered."""
+    told: Iterable[Write | Deed] = [*writes, *deeds]
+    findings = [*judge_log(agent, (each for each in told if each.state == "ok"), reads)]
     findings += judge_deeds(agent, deeds)
     by_name: dict[str, list[Write]] = defaultdict(list)
     for write in writes:
@@ -32,7 +35,9 @@ def judge(agent: Agent, writes: list[Write], deeds: Sequence[Deed] = ()) -> list
     return findings
 
 
-def judge_log(agent: Agent, acknowledged: Iterable[Write | Deed]) -> Iterator[str]:
+def judge_log(
+    agent: Agent, acknowledged: Iterable[Write | Deed], reads: Sequence[str] = ()
+) -> Iterator[str]:
     """What is wrong with the audit log, given what it must hold."""
     verdict = agent.verify()
     if verdict.returncode != 0:
@@ -41,6 +46,8 @@ def judge_log(agent: Agent, acknowledged: Iterable[Write | Deed]) -> Iterator[st
     for write in acknowledged:
         if phases[write.request_id] != PHASES:
             yield f"{write}: audited {sorted(phases[write.request_id])}"
+    if unheard := sum("outcome" not in phases[read] for read in reads):
+        yield f"{unheard} of {len(reads)} reads were answered and are not on record"
 
 
 def judge_name(stored: dict[int, str], writes: list[Write]) -> Iterator[str]:

@@ -9,7 +9,7 @@ from typing import Final, Literal
 from tests.acceptance.agent import Agent, AgentError, dev_agent
 
 KEPT_VERSIONS: Final = 10_000  # the most there can be: none may be pruned, a gap would be a loss
-Weakness = Literal["", "synchronous", "fdatasync"]
+Weakness = Literal["", "synchronous", "fdatasync", "early"]
 
 
 def make_agent(folder: Path, data: Path) -> Agent:

@@ -66,7 +66,7 @@ def run(
 
 def _life(victim: Victim, rounds: int, chance: random.Random) -> Iterator[Round]:
     """Rounds on one vault; at the last the oracle is asked about all of its writes."""
-    everything, deeds = list[Write](), list[Deed]()
+    everything, deeds, reads = list[Write](), list[Deed](), list[str]()
     for number in range(1, rounds + 1):
         work = _write_until_struck(victim, number, chance)
         this = Round(work.writes)
@@ -85,7 +85,11 @@ def _life(victim: Victim, rounds: int, chance: random.Random) -> Iterator[Round]
         idle += _write_again(victim.agent, number, this.writes)
         everything += this.writes
         deeds += work.deeds
-        asked = (everything, deeds) if number == rounds else (this.writes, work.deeds)
+        reads += work.reads
+        last = number == rounds
+        asked = (everything, deeds, reads) if last else (this.writes, work.deeds, work.reads)
+        if not work.reads:
+            idle.append("no read was answered, so that nothing was shown")
         this.findings = idle + judge(victim.agent, *asked)
         yield this
 

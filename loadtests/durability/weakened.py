@@ -1,9 +1,10 @@
-"""An agent whose commits are not durable, to see that the harness notices. Never product code.
+"""An agent whose word is not durable, to see that the harness notices. Never product code.
 
-`python -m loadtests.durability.weakened synchronous|fdatasync agent dev …`
+`python -m loadtests.durability.weakened synchronous|fdatasync|early agent dev …`
 
 `synchronous`: SQLite runs with NORMAL and answers that it is FULL, else the agent would refuse it.
 `fdatasync`: the audit log's fdatasync does nothing.
+`early`: a read is answered half a second before its record is made.
 """
 
 import os
@@ -13,6 +14,12 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
+import trio
+
+from vault.audit.broker import Broker
+from vault.audit.record import AuditEvent
+
+EARLY: Final = 0.5  # seconds
 FULL: Final = 2  # what PRAGMA synchronous reads back as
 
 
@@ -38,9 +45,27 @@ def forget_fdatasync() -> None:
     os.fdatasync = lambda _fd: None  # type: ignore[assignment]
 
 
+def forget_reads() -> None:
+    """The audit log hears of a read when its client has the value already."""
+    record = Broker.record
+
+    async def later(broker: Broker, event: AuditEvent) -> None:
+        await trio.sleep(EARLY)
+        await record(broker, event)
+
+    async def early(self: Broker, event: AuditEvent) -> None:
+        if event.operation == "secret.read":
+            trio.lowlevel.spawn_system_task(later, self, event)
+        else:
+            await record(self, event)
+
+    Broker.record = early  # type: ignore[method-assign]
+
+
 WEAKNESSES: Final[dict[str, Callable[[], None]]] = {
     "synchronous": forget_synchronous,
     "fdatasync": forget_fdatasync,
+    "early": forget_reads,
 }
 
 

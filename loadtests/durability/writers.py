@@ -1,4 +1,7 @@
-"""Clients that write over both dialects until nobody answers, to names of their own and shared."""
+"""Clients that write over both dialects until nobody answers, to names of their own and shared.
+
+Beside them others read the shared ones: what was answered has to be on record.
+"""
 
 import http.client
 import itertools
@@ -14,6 +17,7 @@ from loadtests.durability.history import Write
 from tests.acceptance.agent import Agent, Answer, Client
 
 WRITERS: Final = 16
+READERS: Final = 2
 SHARED_NAMES: Final = 4  # contended by all writers of a round
 BODY_PREFIX: Final = "secret/"
 
@@ -24,6 +28,8 @@ class Work:
 
     writes: list[Write] = field(default_factory=list)
     deeds: list[Deed] = field(default_factory=list)
+    reads: list[str] = field(default_factory=list)
+    """Request ids of the reads that were answered."""
     begun: threading.Event = field(default_factory=threading.Event)
 
 
@@ -42,6 +48,8 @@ def writing(agent: Agent, number: int, chance: random.Random) -> Iterator[Work]:
         )
         for writer, log in enumerate(logs)
     ]
+    seen: list[list[str]] = [[] for _ in range(READERS)]
+    threads += [threading.Thread(target=_reader, args=(agent, stop, number, log)) for log in seen]
     threads += [
         threading.Thread(target=doing, args=(agent, kind, f"round-{number}/{kind}", stop, log))
         for kind, log in zip(KINDS_UNDER_LOAD, doers, strict=True)
@@ -56,6 +64,7 @@ def writing(agent: Agent, number: int, chance: random.Random) -> Iterator[Work]:
             thread.join()
         done.writes += [write for log in logs for write in log]
         done.deeds += [deed for log in doers for deed in log]
+        done.reads += [request_id for log in seen for request_id in log]
 
 
 def send(client: Client, write: Write, cas: int | None = None, *, native: bool = False) -> Answer:
@@ -80,6 +89,21 @@ def send(client: Client, write: Write, cas: int | None = None, *, native: bool =
     elif native and answer.json.get("details", {}).get("outcome") == "none":
         write.state = "refused"  # the agent vouches for it: nothing was stored
     return answer
+
+
+def _reader(agent: Agent, stop: threading.Event, number: int, log: list[str]) -> None:
+    with agent.client() as client:
+        for turn in itertools.count():
+            if stop.is_set():
+                return
+            name = f"round-{number}/shared-{turn % SHARED_NAMES}"
+            dialect = "/v1/secret/data" if turn % 2 else f"/api/v1/secrets/{BODY_PREFIX}"
+            try:
+                answer = client.call("GET", f"{dialect.rstrip('/')}/{name}")
+            except (OSError, http.client.HTTPException):
+                return
+            if answer.status in {http.HTTPStatus.OK, http.HTTPStatus.NOT_FOUND}:
+                log.append(answer.request_id)
 
 
 def _writer(

@@ -15,3 +15,10 @@ def test_a_killed_agent_has_lost_nothing_that_it_acknowledged(folder: Path) -> N
     done = list(rounds.run(Killed, folder, rounds=ROUNDS, chance=chance))
     assert [this.findings for this in done] == [[]] * ROUNDS
     assert all(this.count("ok") for this in done)
+
+
+def test_the_harness_fails_for_an_agent_that_answers_before_its_record(folder: Path) -> None:
+    """A value that left without a record is what an auditor fears most."""
+    chance = random.Random(21)  # noqa: S311  # chance of a test, not a key
+    (only,) = rounds.run(Killed, folder, rounds=1, chance=chance, weakness="early")
+    assert any("answered and are not on record" in told for told in only.findings)
