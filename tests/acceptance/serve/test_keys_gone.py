@@ -59,7 +59,10 @@ def _watched(folder: Path, workers: int, kept: str) -> Agent:
     if kept == "file":
         encryption["key_file"] = str(folder / "root.key")
     server = {"listen": "127.0.0.1:0", "tls": {"enabled": False}, "workers": workers}
-    agent = served_agent(folder, {"server": server, "encryption": encryption})
+    sections = {"server": server, "encryption": encryption}
+    if kept == "shamir":  # and a link to nobody, which outlives the data path
+        sections["control_plane"] = {"enabled": True, "endpoint": "https://127.0.0.1:1"}
+    agent = served_agent(folder, sections)
     agent.environment = {"PYTHONPATH": str(WITNESS), "FREEHOLD_WITNESS": str(folder)}
     return agent
 
