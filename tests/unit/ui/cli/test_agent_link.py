@@ -40,7 +40,11 @@ def test_nothing_is_sent_in_clear(
         listener.accept()
 
 
-@pytest.mark.parametrize("pin", ["", "sha256:", PIN[:-1], PIN + "A", PIN.removeprefix("sha256:")])
+@pytest.mark.parametrize(
+    "pin",
+    ["", "sha256:", PIN[:-1], PIN + "A", PIN.removeprefix("sha256:")],
+    ids=["none", "prefix", "short", "long", "bare"],  # the pin is made anew in each process
+)
 def test_what_is_no_pin_is_told_before_the_token_is_asked_for(
     cli: Run, tmp_path: Path, pin: str
 ) -> None:
