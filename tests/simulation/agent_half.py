@@ -119,10 +119,14 @@ class AgentHalf:
                 if not error.status or error.status >= _NO_REFUSAL:
                     await world.sleep(5)
                     continue
-            except (ChainError, UnavailableError):  # a clock that is wrong, a disk that refuses
+            except UnavailableError:  # a disk that refuses
                 await world.sleep(5)
                 continue
-            self._kept.token = ""
+            except ChainError:  # a clock that is wrong, ours or the one that granted
+                self._kept.unusable = world.is_right()
+                await world.sleep(5)
+                continue
+            self._kept.token, self._kept.unusable = "", False
 
     async def _work(self, world: SimWorld, vault: VaultDouble, uplink: Uplink) -> None:
         """The vault serves: its log grows, and now and then there is something to tell."""

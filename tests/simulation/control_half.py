@@ -91,6 +91,8 @@ class ControlHalf:
         """An agent → the fingerprint that its operator sees while it asks to join."""
         self.give: Callable[[str, str], None] = _no_token
         """Hand an agent's operator a token."""
+        self.in_vain: Callable[[str], bool] = _no_complaint
+        """Whether an agent's operator says that what its token brought is of no use."""
         self.weak = Weak(chance)
         """What is wrong with its machine; the fleet brings its own."""
         self.thefts: list[Theft] = []
@@ -203,7 +205,8 @@ class ControlHalf:
         now = trio.current_time()
         for name in self._agents:
             expected = name not in known and name in self._agents[::2]
-            if not expected and known.get(name) is not Life.LOCKED:
+            vain = self.in_vain(name) and cast("SimWorld", plane.world).is_right()
+            if not (expected or known.get(name) is Life.LOCKED or vain):
                 self._tokens.pop(name, None)
             elif now >= self._tokens.get(name, 0.0):
                 token = await office.enrolment.create(ORG, name, "ann", replace_agent=True)
@@ -285,6 +288,10 @@ async def _attend(gateway: Gateway, certificate: Certificate, pipe: SimPipe) -> 
 
 def _unseen(_: Plane) -> None:
     """Nobody looks."""
+
+
+def _no_complaint(_name: str) -> bool:
+    return False
 
 
 def _no_fingerprint(_: str) -> str:

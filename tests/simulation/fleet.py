@@ -87,6 +87,7 @@ class RealFleet:
         self.control_half.opened = self._opened
         self.control_half.agent_shows = self._fingerprint
         self.control_half.give = lambda name, token: self.estates[name].give(token)
+        self.control_half.in_vain = lambda name: self.estates[name].unusable
         self.delivery = Delivery(agents)
         self._network = network
         self._attendance: Attendance | None = None

@@ -50,6 +50,8 @@ class Estate:
     rotations: int = 0
     token: str = ""
     """That somebody wants it enrolled with."""
+    unusable: bool = False
+    """What it was granted for that is not valid by a clock that is right."""
     called: trio.Event = field(default_factory=trio.Event)
     forks: list[int] = field(default_factory=lambda: [0])
     """History h has its first `forks[h]` lines in common with the one before."""
@@ -58,7 +60,7 @@ class Estate:
 
     def give(self, token: str) -> None:
         """Its operator is to enrol it with this."""
-        self.token = token
+        self.token, self.unusable = token, False
         self.called.set()
 
     def record(self, line: bytes) -> None:
