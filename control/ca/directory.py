@@ -23,7 +23,7 @@ from cryptography.x509 import Certificate
 from control.ca.issuer import Standing
 from control.ca.rollover import Phase, Rollover, finish, start, switch
 from control.errors import ConflictError, NotFoundError, UnavailableError
-from protocols.pki.authority import Authority, Cross, Root, same_authority
+from protocols.pki.authority import Authority, Cross, Root, is_cross, same_authority
 from protocols.pki.ceremony import cross_sign, new_root, sign_intermediate
 from protocols.pki.certificates import der, parse_pem, pem, public_key
 from protocols.pki.chain import verify_control_plane
@@ -38,6 +38,12 @@ from protocols.pki.trust import Trust
 DIRECTORY: Final = 0o700
 STATE: Final = "state.json"
 FIRST: Final = "1"
+
+_UNFOLLOWED: Final = (
+    "no agent would follow this root: it was made anew, and that is proof to them only if it is "
+    "signed by its own key, with a path length of 1 or more, or none, and the certificate that "
+    "they trust has 2 or more, or none; install what is signed with the root's present certificate"
+)
 
 
 class CaDirectory:
@@ -68,7 +74,8 @@ class CaDirectory:
         """Take what a root signed, in PEM. The first authority is active from then on.
 
         Raises `PkiError` when they do not fit the key or the profile, `ConflictError` for another
-        root than the one that is active: no agent would follow. Nothing is written then.
+        root than the one that is active, or that one made anew in a way that no agent follows
+        (`Trust.follow`). Nothing is written then.
         """
         active = self._active()
         self._check_present(active, first(root))
@@ -223,13 +230,16 @@ class CaDirectory:
     def _check_present(self, active: str, root: Certificate) -> None:
         if not (self.path / STATE).exists():
             return
-        if not same_authority(root, first(read(self.path / active / "root.pem"))):
+        present = first(read(self.path / active / "root.pem"))
+        if not same_authority(root, present):
             raise ConflictError(
                 "root_mismatch",
                 "this is not the root that is active (`control ca show` names it), and no agent "
                 "trusts it; `control ca rollover start`, or `request` and `adopt` for a root of "
                 "your own, lead them to another",
             )
+        if root != present and not is_cross(root, root, present):
+            raise ConflictError("root_unfollowed", _UNFOLLOWED)
 
     def _parts(self, authority_id: str) -> tuple[EllipticCurvePrivateKey, Certificate, Certificate]:
         folder = self.path / authority_id

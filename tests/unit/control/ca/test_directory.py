@@ -123,6 +123,24 @@ def test_a_root_that_was_made_anew_is_installed(tmp_path: Path) -> None:
     verify_control_plane(_shown(ca), before, NOW)
 
 
+@pytest.mark.parametrize(("present", "anew"), [(1, 2), (1, 1), (2, 0)])
+def test_a_root_made_anew_that_no_agent_follows_is_refused(
+    tmp_path: Path, present: int, anew: int
+) -> None:
+    """By its path length or that of the certificate which they trust; that one still renews."""
+    ca, key = CaDirectory(tmp_path / "ca"), make_pki("mine").root
+    first_one = cross_of(key, key.certificate, present)
+    signed = pem([sign_intermediate(key, ca.request("ours"), NOW)])
+    ca.install(signed, pem([first_one]))
+    another = cross_of(key, key.certificate, anew)
+    with pytest.raises(ChainError):
+        Trust.of([first_one]).follow([another], None)
+    with pytest.raises(ConflictError, match="no agent would follow"):
+        ca.install(signed, pem([another]))
+    ca.install(signed, pem([first_one]))
+    assert ca.standing().trust.roots == (first_one,)
+
+
 def test_an_intermediate_is_certified_again(ca: CaDirectory, tmp_path: Path) -> None:
     """With the same key, so that its certificates go on."""
     before = ca.standing().authority
