@@ -46,6 +46,7 @@ class Client:
             headers=headers,
             timeout=TIMEOUT,
             transport=transport,
+            trust_env=False,  # through its proxies a secret would go in clear
         )
 
     def call(

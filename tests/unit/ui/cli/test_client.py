@@ -4,6 +4,7 @@ from collections.abc import Callable
 import httpx2
 import pytest
 
+from tests.unit.ui.cli.conftest import FakeAgent
 from ui.cli.client import Client
 from ui.cli.errors import CliError, Exit, StepUpError
 from ui.cli.settings import AGENT, PLANE, Settings
@@ -170,6 +171,22 @@ def test_nor_is_what_a_request_holds() -> None:
 def test_a_token_is_sent_on_this_machine_and_over_tls(address: str) -> None:
     """Every name of the loopback counts."""
     assert client(lambda _: httpx2.Response(204), address=address).call("GET", "/x") is None
+
+
+@pytest.mark.parametrize("variable", ["http_proxy", "HTTP_PROXY", "ALL_PROXY"])
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]"])
+def test_nothing_goes_through_a_proxy_of_the_environment(
+    agent: FakeAgent, monkeypatch: pytest.MonkeyPatch, variable: str, host: str
+) -> None:
+    """What is for this machine would leave it in clear: token, password and all."""
+    for name in ("http_proxy", "HTTP_PROXY", "ALL_PROXY", "all_proxy", "no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(variable, agent.address)
+    agent.answer({})
+    settings = Settings(f"http://{host}:1", "tok", "", "", "")  # nobody listens there
+    with pytest.raises(CliError, match="cannot reach"):
+        Client(settings).call("POST", "/x", {"password": "p"})
+    assert not agent.seen
 
 
 @pytest.mark.parametrize("address", ["vault.example", "http://", "ftp://x", "http://[::"])
