@@ -132,6 +132,12 @@ class Database:
             raise UnavailableError(
                 "uplink_store", f"the uplink's database {self._path}: {error}"
             ) from error
+        except (
+            ValueError
+        ) as error:  # sqlite3's own, for a damaged name that it wants to complain of
+            raise UnavailableError(
+                "uplink_store", f"the uplink's database {self._path} is damaged: {error}"
+            ) from error
         except OSError as error:
             raise UnavailableError(
                 "uplink_store", f"the uplink's database {self._path}: {error.strerror}"

@@ -61,16 +61,24 @@ def no_database(uplink: Path) -> None:
     emptied(uplink, 0, 100)
 
 
+def no_names(uplink: Path) -> None:
+    """What tables are called: Python cannot even repeat SQLite's complaint."""
+    data = (uplink / "uplink.db").read_bytes()
+    at = data.rindex(b"CREATE TABLE inbox", 0, 4096)
+    emptied(uplink, at - 10, at + 12, b"\xff")
+
+
 def no_table(uplink: Path) -> None:
     """A table's page: it opens, and cannot be read."""
     emptied(uplink, 4096, 1 << 20)
 
 
-def emptied(uplink: Path, first: int, last: int) -> None:
+def emptied(uplink: Path, first: int, last: int, noise: bytes = b"") -> None:
     """These bytes of the database are noise."""
     file = uplink / "uplink.db"
     data = bytearray(file.read_bytes())
-    data[first:last] = os.urandom(len(data[first:last]))
+    size = len(data[first:last])
+    data[first:last] = noise * size or os.urandom(size)
     file.write_bytes(data)
     for more in ("-wal", "-shm"):
         file.with_name(f"{file.name}{more}").unlink(missing_ok=True)
@@ -103,6 +111,7 @@ def test_the_vault_serves_without_its_link(folder: Path) -> None:
         for damage, files, told in (
             (tampered, "egress.log*", "egress"),
             (no_database, "uplink.db*", "uplink.db"),
+            (no_names, "uplink.db*", "uplink.db"),
             (no_table, "uplink.db*", "uplink.db"),
         ):
             damage(site.uplink)

@@ -23,6 +23,14 @@ def count(tx: Tx) -> int:
     return found
 
 
+def unreadable(path: Path) -> None:
+    """Names in its schema are noise, which SQLite quotes and Python cannot decode."""
+    data = bytearray(path.read_bytes())
+    at = data.rindex(b"CREATE TABLE inbox", 0, 4096)
+    data[at - 10 : at + 12] = b"\xff" * 22
+    path.write_bytes(data)
+
+
 async def test_what_was_committed_is_there_after_a_restart(tmp_path: Path) -> None:
     """A second opening finds it; the file is readable by nobody else."""
     path = tmp_path / "uplink.db"
@@ -47,7 +55,7 @@ async def test_a_change_that_fails_leaves_nothing(tmp_path: Path) -> None:
 
 
 async def test_what_cannot_be_used_is_told(tmp_path: Path) -> None:
-    """No database, one of a later version, one that is closed: each a typed error."""
+    """No database, one of a later version, a damaged or a closed one: each a typed error."""
     garbage = tmp_path / "garbage.db"
     garbage.write_bytes(b"no database at all " * 100)
     newer = tmp_path / "newer.db"
@@ -58,6 +66,13 @@ async def test_what_cannot_be_used_is_told(tmp_path: Path) -> None:
         with pytest.raises(UnavailableError):
             async with opened(path, SystemWorld()):
                 raise AssertionError("it was opened")
+    noise = tmp_path / "noise.db"
+    async with opened(noise, SystemWorld()):
+        pass
+    unreadable(noise)
+    with pytest.raises(UnavailableError, match="damaged"):
+        async with opened(noise, SystemWorld()):
+            raise AssertionError("it was opened")
     closed = Database(tmp_path / "closed.db", SystemWorld())
     with pytest.raises(UnavailableError):
         await closed.transact(put)
