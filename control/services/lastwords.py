@@ -5,8 +5,9 @@ with the row in the same transaction, so that each change is made once, with its
 nobody becomes offline whom another process has heard meanwhile.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
+from operator import itemgetter
 from typing import Final, NamedTuple
 
 from control.model.agents import Presence
@@ -17,7 +18,12 @@ from control.store.rows import Tx
 
 SILENT: Final = frozenset({Presence.LATE, Presence.OFFLINE})
 
+GONE: Final = "agent_offline"
+BACK: Final = "agent_online"
+
 Name = tuple[str, str]
+
+_NOBODY: Final = (Presence.OFFLINE, 0)
 
 
 class Word(NamedTuple):
@@ -48,6 +54,7 @@ class Found(NamedTuple):
 def stored(words: Sequence[Word], tx: Tx) -> Found:
     """Store them."""
     rows = _rows(tx, [word for word in words if word.alert])
+    missed = _missed(tx, words, rows)
     found = Found([], [], [])
     written: list[tuple[str, str, Presence, int]] = []
     turns: list[Turn] = []
@@ -62,7 +69,8 @@ def stored(words: Sequence[Word], tx: Tx) -> Found:
             written.append((word.org, word.vault, word.presence, word.heard))
             if before is not word.presence:
                 found.changed.append((word.org, word.vault, word.presence))
-                found.alerts.extend(_alerts(word, before))
+                told = Presence.OFFLINE if (word.org, word.vault) in missed else before
+                found.alerts.extend(_alerts(word, told))
                 turns.append(_turn(word))
     agents.heard(tx, written)
     history.note(tx, turns)
@@ -77,6 +85,20 @@ def _rows(tx: Tx, words: Sequence[Word]) -> dict[Name, tuple[Presence, int]]:
         for vault, presence, heard in agents.pulses_among(tx, org, vaults):
             rows[org, vault] = (presence, heard)
     return rows
+
+
+def _missed(tx: Tx, words: Sequence[Word], rows: Mapping[Name, tuple[Presence, int]]) -> set[Name]:
+    """Who is heard for the first time in this life, and was offline when the last one ended.
+
+    A lock leaves nobody's presence, but the alert stands: people wait for the one that ends it.
+    """
+    names = {(word.org, word.vault) for word in words if word.presence is Presence.ONLINE}
+    new = sorted(name for name in names if rows.get(name, _NOBODY)[0] is Presence.UNKNOWN)
+    missed = set()
+    for org, some in groupby(new, key=itemgetter(0)):
+        last = records.newest_among(tx, org, [vault for _, vault in some], (GONE, BACK))
+        missed |= {(org, vault) for vault, code in last.items() if code == GONE}
+    return missed
 
 
 def _turn(word: Word) -> Turn:
@@ -98,7 +120,7 @@ def _alerts(word: Word, before: Presence) -> list[Alert]:
             id=word.alert,
             org=word.org,
             vault=word.vault,
-            code="agent_offline" if gone else "agent_online",
+            code=GONE if gone else BACK,
             severity=Severity.CRITICAL if gone else Severity.INFO,
             message=f"agent {word.vault} {told}",
             at=word.at,

@@ -43,6 +43,15 @@ def raised_by(tx: Tx, org: str, vaults: Sequence[str], code: str, since: int) ->
     return set(tx.execute(sa.select(t.vault).where(*lately).distinct()).scalars())
 
 
+def newest_among(tx: Tx, org: str, vaults: Sequence[str], codes: Sequence[str]) -> dict[str, str]:
+    """Which of these codes each of these agents raised last; those that raised one."""
+    t = alerts.c
+    some = (t.org == org, t.vault.in_(vaults), t.code.in_(codes))
+    last = sa.func.max(t.at)
+    chosen = sa.select(t.vault, t.code).where(*some).group_by(t.vault, t.code).order_by(last)
+    return {row.vault: row.code for row in tx.execute(chosen)}
+
+
 def alert(tx: Tx, org: str, alert_id: str) -> Alert | None:
     """The alert of this id."""
     return first(tx, Alert, sa.select(alerts).where(alerts.c.org == org, alerts.c.id == alert_id))

@@ -4,8 +4,10 @@ import pytest
 
 from actors.testing import FakeWorld
 from control.api.plane import Plane
-from control.model.agents import Life, Presence
+from control.model.agents import Life, Presence, living
 from control.services.lastwords import Found, Word, stored
+from control.store import agents
+from control.store.rows import Tx
 from tests.unit.control.fleet import enrolled
 
 P = Presence
@@ -64,3 +66,26 @@ async def test_a_word_of_who_was_locked_comes_too_late(plane: Plane, world: Fake
     await write(plane, word(P.ONLINE, 7, 0, ""), word(P.ONLINE, 7, 0, "")._replace(vault="v2"))
     found = [await plane.registry.get("acme", vault) for vault in ("v1", "v2")]
     assert [(a.presence, a.last_seen) for a in found] == [(P.UNKNOWN, 0), (P.ONLINE, 7)]
+
+
+async def test_who_was_offline_when_locked_is_told_as_back(plane: Plane, world: FakeWorld) -> None:
+    """Once, when the agent that was enrolled anew is heard; one that was online is no news."""
+    await enrolled(plane, world, "v1", "v2")
+    await write(plane, *(word(P.ONLINE, 5, 0)._replace(vault=v, alert=v) for v in ("v1", "v2")))
+    await write(plane, word(P.OFFLINE, 5, 5, "gone"))
+    for vault in ("v1", "v2"):
+        await plane.registry.move("acme", vault, Life.LOCKED, "lost")
+        await plane.store.write(lambda tx, vault=vault: _anew(tx, vault, world.now()))
+    back = [word(P.ONLINE, 12, 5)._replace(vault=v, alert=f"back-{v}", at=12) for v in ("v1", "v2")]
+    found = await write(plane, *back)
+    assert [(alert.vault, alert.code) for alert in found.alerts] == [("v1", "agent_online")]
+    await plane.registry.move("acme", "v1", Life.LOCKED, "lost")
+    await plane.store.write(lambda tx: _anew(tx, "v1", world.now()))
+    assert not (await write(plane, word(P.ONLINE, 15, 12, "again")._replace(at=15))).alerts
+
+
+def _anew(tx: Tx, vault: str, now: int) -> None:
+    """As enrolling does."""
+    known = agents.agent(tx, "acme", vault)
+    assert known is not None
+    agents.put_agent(tx, living(known, Life.ACTIVE, "", now=now))
