@@ -11,9 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
-import psycopg
 import sqlalchemy as sa
-from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy.pool import NullPool, QueuePool
 
 from control.errors import UnavailableError, ValidationError
@@ -25,6 +23,11 @@ _POOL_SECONDS: Final = 30.0
 _STATEMENT_MS: Final = 30_000  # a query that hangs gives its thread back
 GONE_MS: Final = 10_000
 """Milliseconds until both ends notice that the machine at the other end of a lease is gone."""
+_SOCKET: Final = "this machine's own socket"
+_PORT: Final = 5432
+_UNREADABLE: Final = (
+    "its hosts and ports cannot be read; in user and password write @ : / ? as %40 %3A %2F %3F"
+)
 _SQLITE: Final = (
     f"PRAGMA busy_timeout={_BUSY_MS}",
     "PRAGMA journal_mode=WAL",
@@ -97,7 +100,7 @@ def open_engines(url: str, readers: int = READERS) -> Engines:
 
     Raises `ValidationError` (`storage_invalid`), `UnavailableError` (`store_locked`), `OSError`.
     """
-    scheme = urlsplit(url).scheme
+    scheme = url.partition(":")[0]  # `urlsplit` quotes what it refuses
     if scheme == "sqlite":
         return _sqlite(_path(url), readers)
     if scheme == "postgresql":
@@ -145,7 +148,11 @@ def _sqlite(path: Path, readers: int) -> Engines:
 
 
 def _postgresql(url: str, readers: int) -> Engines:
-    driver = "postgresql+psycopg" + url.removeprefix("postgresql")
+    try:
+        driver = sa.make_url("postgresql+psycopg" + url.removeprefix("postgresql"))
+        driver.get_dialect()().create_connect_args(driver)
+    except (ValueError, sa.exc.ArgumentError):
+        raise _refused(_UNREADABLE) from None
     options = f"-c statement_timeout={_STATEMENT_MS} -c timezone=UTC"
     arguments: dict[str, Any] = {"connect_args": {"options": options, "connect_timeout": 10}}
     # SERIALIZABLE gives two processes what BEGIN IMMEDIATE gives one: what was checked still holds
@@ -163,20 +170,25 @@ def _postgresql(url: str, readers: int) -> Engines:
     writes = _engine(driver, isolation_level="SERIALIZABLE", poolclass=NullPool, **arguments)
     held = {"connect_args": {**arguments["connect_args"], **_watched(options)}}
     leases = _engine(driver, isolation_level="AUTOCOMMIT", poolclass=NullPool, **held)
-    return Engines(reads, writes, readers, leases=leases, place=_place(url))
+    return Engines(reads, writes, readers, leases=leases, place=_place(url, leases))
 
 
-def _place(url: str) -> str:
-    """Host and port, or the socket's folder; neither user nor password."""
-    try:
-        given = conninfo_to_dict(url)
-    except psycopg.Error:
-        return ""  # connecting says what is wrong with it
-    hosts = str(given.get("host") or "this machine's own socket").split(",")
-    ports = str(given.get("port") or "5432").split(",")
+def _place(url: str, engine: sa.Engine) -> str:
+    """Hosts and ports, or the socket's folder, as the driver is given them; no user, no password.
+
+    Empty where a password that is not escaped may have been read as a host.
+    """
+    if "@" in url.partition("?")[2] + (engine.url.database or ""):
+        return ""
+    _, given = engine.dialect.create_connect_args(engine.url)
+    hosts = str(given.get("host") or _SOCKET).rpartition("@")[2].split(",")
+    ports = str(given.get("port") or "").split(",")
     if len(ports) < len(hosts):
         ports = ports[:1] * len(hosts)
-    return ", ".join(f"{host}:{port}" for host, port in zip(hosts, ports, strict=False))
+    return ", ".join(
+        f"{f'[{host}]' if ':' in host else host}:{port or _PORT}"
+        for host, port in zip(hosts, ports, strict=False)
+    )
 
 
 def _watched(options: str) -> dict[str, Any]:
@@ -193,7 +205,7 @@ def _watched(options: str) -> dict[str, Any]:
     }
 
 
-def _engine(url: str, **options: Any) -> sa.Engine:
+def _engine(url: str | sa.URL, **options: Any) -> sa.Engine:
     return sa.create_engine(url, hide_parameters=True, **options)
 
 
