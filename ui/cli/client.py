@@ -4,7 +4,7 @@ import re
 import ssl
 from collections.abc import Callable
 from ipaddress import ip_address
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 import httpx2
 
@@ -91,7 +91,7 @@ class Client:
             told = None
         if reply.is_success and told is not None:
             return told
-        if not isinstance(told, dict):
+        if not _is_error(told):
             raise CliError(
                 f"{self._address} answers {reply.status_code}, and not as a Freehold "
                 f"{self._peer.name} does; is {self._peer.prefix}ADDR right?",
@@ -107,7 +107,7 @@ class Client:
                 f"kind of server; is {self._peer.prefix}ADDR right?",
                 Exit.UNREACHABLE,
             )
-        text = told.get("message") or "; ".join(told.get("errors", [])) or f"error {status}"
+        text = told.get("message") or "; ".join(told.get("errors", ())) or f"error {status}"
         field = (told.get("details") or {}).get("field")
         if isinstance(field, str) and not re.search(rf"\b{re.escape(field)}(?!\w)", text):
             text += f" ({field})"
@@ -140,6 +140,19 @@ class Client:
             f"{self._peer.prefix}ADDR and {self._peer.prefix}CACERT right?",
             Exit.UNREACHABLE,
         )
+
+
+def _is_error(told: object) -> TypeGuard[dict[str, Any]]:
+    """Whether this has the form of a Freehold's error, of either dialect; a stranger's may not."""
+    if not isinstance(told, dict):
+        return False
+    words = told.get("errors", [])
+    return (
+        isinstance(told.get("message", ""), str)
+        and isinstance(told.get("details") or {}, dict)
+        and isinstance(words, list)
+        and all(isinstance(word, str) for word in words)
+    )
 
 
 def _require_private(address: str) -> None:

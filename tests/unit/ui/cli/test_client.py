@@ -124,9 +124,29 @@ def test_an_answer_that_is_no_agents_is_told(status: int, content: bytes) -> Non
     assert "<html>" not in str(failed)
 
 
-def test_an_error_that_is_a_list_is_no_agents() -> None:
-    """Only an object is an error of the agent."""
-    assert failure(answering(500, [1])).exit_code is Exit.UNREACHABLE
+@pytest.mark.parametrize(
+    "body",
+    [
+        [1],
+        {"message": "m", "details": "see the manual"},
+        {"message": "m", "details": ["x"]},
+        {"message": 5},
+        {"errors": None},
+        {"errors": [1]},
+        {"errors": "x"},
+    ],
+)
+def test_an_error_of_another_form_is_no_agents(body: object) -> None:
+    """A stranger's JSON never becomes a traceback, nor is it shown."""
+    failed = failure(answering(404, body))
+    assert failed.exit_code is Exit.UNREACHABLE
+    assert "not as a Freehold agent does" in str(failed)
+
+
+def test_an_error_without_words_is_the_agents_all_the_same() -> None:
+    """So the Vault dialect tells what is not there; details may be left out or null."""
+    assert failure(answering(404, {"errors": []})).exit_code is Exit.NOT_FOUND
+    assert failure(answering(404, {"message": "m", "details": None})).exit_code is Exit.NOT_FOUND
 
 
 def test_no_connection_is_told_with_what_to_look_at() -> None:
