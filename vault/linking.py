@@ -2,10 +2,11 @@
 
 Without a control plane in the settings nothing of it exists. When its files cannot be used, the
 vault serves without it, and says so: under the bundle in force, which is in the vault's own store.
+What passes is tried again; what is damaged is left alone until a person has looked at it.
 """
 
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from importlib.metadata import version
@@ -54,12 +55,14 @@ log: Final = logging.getLogger("freehold.uplink")
 FOLDER: Final = "uplink"
 DATABASE: Final = "uplink.db"
 EGRESS: Final = "egress.log"
+AGAIN: Final = 60.0
+"""Seconds until files that could not be used are tried again."""
 _MENDED: Final = {
     "egress_tampered": "move the file that `freehold agent egress verify` names elsewhere, keep it",
-    "egress_locked": "let `freehold agent enrol` end",
-    "uplink_store": f"repair the disk, or move {DATABASE}* elsewhere, with what waits to be sent",
+    "uplink_damaged": f"move {DATABASE}* elsewhere, with what waits to be sent",
+    "uplink_version": f"use that version again, or move {DATABASE}* elsewhere",
 }
-"""What to do before a restart, by the error's code."""
+"""What a person has to do before a restart, by the error's code; whatever else it is may pass."""
 _TROUBLES: Final = {
     "audit_sinks_failing": AlertCode.AUDIT_SINK_FAILED,
     "audit_damaged": AlertCode.AUDIT_TAMPERED,
@@ -100,7 +103,8 @@ class Linking:
         self._metrics = metrics
         self._world = world
         self._uplink: Uplink | None = None
-        self._trouble = ""  # why there is no link at this start
+        self._trouble = ""  # why there is no link
+        self._damaged = False  # and whether it is for a person to mend
         self._held: Credential | None = None  # who the agent is without it
         self._identity = identity_of(settings)
         self._ledger = folder_of(settings) / EGRESS
@@ -127,47 +131,69 @@ class Linking:
     ) -> AsyncIterator[None]:
         """Keep the agent linked for the length of the block; it says goodbye at its end.
 
-        If its files cannot be used it is not linked until the next start, and that is told.
+        While its files cannot be used it is not linked, and that is told: until they can, or, when
+        one is damaged, until the next start.
         """
         if not self._settings.control_plane.enabled:
             yield
             return
         host = self._local(gate, connections)
-        async with AsyncExitStack() as stack:
-            begun = await self._begin(stack, host)
-            if begun is None:
-                with self._followed_closed(host):
-                    yield
-                return
-            uplink, nursery = begun
-            places = self._settings.storage.path, self._settings.audit_log
-            look = partial(measure, backend, *places)
-            nursery.start_soon(keep_counting, host, gate, look, self._world)
-            nursery.start_soon(_stirred, gate, uplink)
-            with self._followed(uplink):
+        places = self._settings.storage.path, self._settings.audit_log
+        look = partial(measure, backend, *places)
+        async with AsyncExitStack() as stack, trio.open_nursery() as nursery:
+
+            async def begin() -> bool:
+                """Return whether this is settled."""
+                uplink = await self._begin(stack, nursery, host)
+                if uplink is not None:
+                    nursery.start_soon(keep_counting, host, gate, look, self._world)
+                    nursery.start_soon(_stirred, gate, uplink)
+                return uplink is not None or self._damaged
+
+            if not await begin():
+                nursery.start_soon(self._again, begin)
+            with self._followed():
                 yield
-                await uplink.leave()
+                if self._uplink is not None:
+                    await self._uplink.leave()
             nursery.cancel_scope.cancel()
-            self._uplink = None
+        self._uplink = None
+
+    async def _again(self, begin: Callable[[], Awaitable[bool]]) -> None:
+        """Until it is settled."""
+        await self._world.sleep(AGAIN)
+        while not await begin():
+            await self._world.sleep(AGAIN)
 
     async def _begin(
-        self, stack: AsyncExitStack, host: LocalHost
-    ) -> tuple[Uplink, trio.Nursery] | None:
-        """The uplink and the nursery it runs in; None, and nothing open, when that cannot be."""
+        self, stack: AsyncExitStack, nursery: trio.Nursery, host: LocalHost
+    ) -> Uplink | None:
+        """The uplink, running; None, and nothing of it open, when that cannot be."""
         try:
-            self._uplink = uplink = await self._open(stack, host)
-            nursery = await stack.enter_async_context(trio.open_nursery())
-            await nursery.start(uplink.run)
+            async with AsyncExitStack() as attempt:
+                self._uplink = uplink = await self._open(attempt, host)
+                await nursery.start(uplink.run)
+                stack.push_async_exit(attempt.pop_all())
         except VaultError as error:
             self._uplink = None
-            await stack.aclose()
-            mended = _MENDED.get(error.code, "mend that")
-            self._trouble = f"{error.message}: there is no link; {mended}, then restart the agent"
-            with suppress(PkiError):
-                self._held = await self._world.run_sync(self._identity.load)
-            log.error("%s", self._trouble)  # noqa: TRY400  # one line
+            await self._tell(error)
             return None
-        return uplink, nursery
+        if self._trouble:
+            log.info("what kept the agent from its link has passed")
+        self._trouble = ""
+        return uplink
+
+    async def _tell(self, error: VaultError) -> None:
+        """Why there is no link, once, and what will be done about it."""
+        mended = _MENDED.get(error.code)
+        self._damaged = mended is not None
+        then = f"{mended}, then restart the agent" if mended else f"next attempt in {AGAIN:.0f} s"
+        trouble = f"{error.message}: there is no link; {then}"
+        with suppress(PkiError):
+            self._held = await self._world.run_sync(self._identity.load)
+        if trouble != self._trouble:
+            log.error("%s", trouble)
+        self._trouble = trouble
 
     async def _open(self, stack: AsyncExitStack, host: LocalHost) -> Uplink:
         settings, world = self._settings, self._world
@@ -269,7 +295,7 @@ class Linking:
         return PolicyTrust(held.name.org, held.name.vault, held.enrolment.policy_key)
 
     def _status(self) -> LinkStatus:
-        if self._uplink is not None:
+        if self._uplink is not None and not self._trouble:
             return self._uplink.status()
         if self._host is None or not self._trouble:
             return LinkStatus(enabled=True)
@@ -296,9 +322,10 @@ class Linking:
         async with self._reading:
             return await self._world.run_sync(browsing.verify, self._ledger)
 
-    def _followed(self, uplink: Uplink) -> AbstractContextManager[None]:
-        status = uplink.status
+    def _followed(self) -> AbstractContextManager[None]:
+        status = self._status
         return self._metrics.follow(
+            control_plane_closed=lambda: float(bool(self._trouble)),
             control_plane_state=lambda: _STATES[SyncPhase(status().state)],
             control_plane_connected=lambda: float(status().connected),
             control_plane_faults=lambda: float(status().faults),
@@ -306,12 +333,6 @@ class Linking:
             outbox_bytes=lambda: float(status().outbox_bytes),
             policy_version=lambda: float(status().policy_version),
             secrets_expiring=lambda: float(self._expiries.total if self._expiries else 0),
-        )
-
-    def _followed_closed(self, host: LocalHost) -> AbstractContextManager[None]:
-        return self._metrics.follow(
-            control_plane_closed=lambda: 1.0,
-            policy_version=lambda: float(host.facts().policy.version),
         )
 
 

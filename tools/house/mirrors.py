@@ -49,7 +49,6 @@ EXCEPTIONS: Final = {
     "control/store/writer.py": "the writer: tests/contract/control runs it on every database",
     "ui/cli/control_user.py": "tests/acceptance/control/test_trail.py runs its commands",
     "ui/cli/control.py": "tests/acceptance/control starts the process by it",
-    "vault/linking.py": "the wiring: tests/acceptance/link run it as the whole agent that it is",
     "vault/workers/reading.py": "the wiring: tests/acceptance/workers read by it",
     "vault/unit.py": "the wiring: tests/acceptance run it as the whole agent that it is",
     "tools/make_vectors_link.py": "what it writes is what the tests of protocols.link read",

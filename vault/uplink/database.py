@@ -62,6 +62,14 @@ CREATE TABLE IF NOT EXISTS ended (
     one INTEGER PRIMARY KEY CHECK (one = 1), expires_at INTEGER NOT NULL, secret BLOB NOT NULL
 ) STRICT;
 """
+_PASSING: Final = frozenset(
+    {
+        *(sqlite3.SQLITE_PERM, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_NOMEM),
+        *(sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL),
+        sqlite3.SQLITE_CANTOPEN,
+    }
+)
+"""SQLite's primary codes for what is not the file's fault."""
 
 
 class Database:
@@ -74,7 +82,10 @@ class Database:
         self._connection: sqlite3.Connection | None = None
 
     async def open(self) -> None:
-        """Raises `UnavailableError` (`uplink_store`), as all methods."""
+        """Raises `UnavailableError`, as all methods.
+
+        `uplink_store` may pass; `uplink_damaged` and `uplink_version` are for a person to mend.
+        """
         await self._worker.run(self._told, self._open)
 
     async def close(self) -> None:
@@ -100,7 +111,7 @@ class Database:
         found = connection.execute("PRAGMA user_version").fetchone()[0]
         if found > VERSION:
             raise UnavailableError(
-                "uplink_store", f"{self._path} was written by a later version of Freehold"
+                "uplink_version", f"{self._path} was written by a later version of Freehold"
             )
         if not found:
             script = f"BEGIN; {_SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;"
@@ -119,24 +130,26 @@ class Database:
         connection.execute("BEGIN IMMEDIATE")
         try:
             result = change(connection)
+            connection.execute("COMMIT")
         except BaseException:
-            connection.execute("ROLLBACK")
+            if connection.in_transaction:  # SQLite has ended it itself when the disk is full
+                connection.execute("ROLLBACK")
             raise
-        connection.execute("COMMIT")
         return result
 
     def _told(self, work: Callable[[], T]) -> T:
         try:
             return work()
         except sqlite3.Error as error:
+            passing = getattr(error, "sqlite_errorcode", 0) & 0xFF in _PASSING
             raise UnavailableError(
-                "uplink_store", f"the uplink's database {self._path}: {error}"
+                "uplink_store" if passing else "uplink_damaged",
+                f"the uplink's database {self._path}: {error}",
             ) from error
-        except (
-            ValueError
-        ) as error:  # sqlite3's own, for a damaged name that it wants to complain of
+        except ValueError as error:
+            # sqlite3's own, when it complains of a name that is damaged.
             raise UnavailableError(
-                "uplink_store", f"the uplink's database {self._path} is damaged: {error}"
+                "uplink_damaged", f"the uplink's database {self._path} is damaged: {error}"
             ) from error
         except OSError as error:
             raise UnavailableError(

@@ -121,7 +121,8 @@ class EgressLedger:
         except UnavailableError:
             raise UnavailableError(
                 "egress_locked",
-                f"the egress ledger {self._path} is in use: the agent is running; stop it first",
+                f"the egress ledger {self._path} is in use by another process (the agent, or "
+                "`freehold agent enrol`), which has to end first",
             ) from None
 
     def _begin(self) -> None:

@@ -62,18 +62,37 @@ async def test_what_cannot_be_used_is_told(tmp_path: Path) -> None:
     with sqlite3.connect(newer) as connection:
         connection.execute(f"PRAGMA user_version = {VERSION + 1}")
     connection.close()
-    for path in (garbage, newer, tmp_path / "no folder" / "uplink.db"):
-        with pytest.raises(UnavailableError):
+    for path, code in (
+        (garbage, "uplink_damaged"),
+        (newer, "uplink_version"),
+        (tmp_path / "no folder" / "uplink.db", "uplink_store"),
+    ):
+        with pytest.raises(UnavailableError, match=code):
             async with opened(path, SystemWorld()):
                 raise AssertionError("it was opened")
     noise = tmp_path / "noise.db"
     async with opened(noise, SystemWorld()):
         pass
     unreadable(noise)
-    with pytest.raises(UnavailableError, match="damaged"):
+    with pytest.raises(UnavailableError, match="uplink_damaged"):
         async with opened(noise, SystemWorld()):
             raise AssertionError("it was opened")
     closed = Database(tmp_path / "closed.db", SystemWorld())
     with pytest.raises(UnavailableError):
         await closed.transact(put)
     await closed.close()
+
+
+async def test_what_passes_is_not_called_damage(tmp_path: Path) -> None:
+    """A full disk, here by a bound that SQLite itself has: it works again when there is room."""
+
+    def fill(tx: Tx) -> None:
+        pages = tx.execute("PRAGMA page_count").fetchone()[0]
+        tx.execute(f"PRAGMA max_page_count = {pages}")
+        tx.execute("INSERT INTO staged_bundle VALUES (1, zeroblob(100000))")
+
+    async with opened(tmp_path / "uplink.db", SystemWorld()) as database:
+        with pytest.raises(UnavailableError, match=r"uplink_store.*full"):
+            await database.transact(fill)
+    async with opened(tmp_path / "uplink.db", SystemWorld()) as database:
+        await database.transact(put)

@@ -162,7 +162,7 @@ async def test_one_process_writes_it(tmp_path: Path) -> None:
     """Enrolling beside a running agent is refused, and possible once it has stopped."""
     path = tmp_path / "egress.log"
     async with ledger(path):
-        with pytest.raises(UnavailableError, match="stop it first"):
+        with pytest.raises(UnavailableError, match="has to end first"):
             async with ledger(path):
                 raise AssertionError("it was opened twice")
     async with ledger(path) as opened:

@@ -1,0 +1,141 @@
+"""The link and its files: what passes is tried again, what is damaged is left alone and told."""
+
+import logging
+import sqlite3
+from contextlib import AbstractAsyncContextManager, closing
+from pathlib import Path
+
+import pytest
+from trio.testing import wait_all_tasks_blocked
+
+from actors.testing import FakeWorld
+from tests.unit.vault.config.test_settings import settings
+from tests.unit.vault.gatehouse import FakeSystem, FakeUnit
+from vault.gate import Gate
+from vault.linking import AGAIN, DATABASE, Linking, egress_of, folder_of
+from vault.metrics import Metrics
+from vault.model.link import LinkStatus
+from vault.store.memory import MemoryBackend
+
+
+class Site:
+    """An agent's link over a folder of its own; nobody was ever let in."""
+
+    def __init__(self, folder: Path) -> None:
+        storage = {"connection_string": f"sqlite:///{folder / 'vault.db'}"}
+        self.settings = settings(storage=storage, control_plane={"enabled": True})
+        self.world = FakeWorld()
+        self.metrics = Metrics()
+        self.linking = Linking(self.settings, self.metrics, self.world)
+        self.database = folder_of(self.settings) / DATABASE
+        self.gate = Gate(
+            system=FakeSystem(),
+            open_unit=FakeUnit().open,
+            key_file=None,
+            org="org",
+            world=self.world,
+        )
+
+    def linked(self) -> AbstractAsyncContextManager[None]:
+        """For the length of the block."""
+        return self.linking.linked(self.gate, MemoryBackend(), lambda: 0.0)
+
+    @property
+    def status(self) -> LinkStatus:
+        """As the API has it."""
+        assert self.linking.seam.link is not None
+        return self.linking.seam.link()
+
+    @property
+    def closed(self) -> bool:
+        """As it is scraped."""
+        return self.metrics.value("control_plane_closed") == 1
+
+    async def later(self) -> None:
+        """After the pause, when all that can be done is done."""
+        await wait_all_tasks_blocked()
+        self.world.advance(AGAIN)
+        await wait_all_tasks_blocked()
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    """Whose files can all be used."""
+    return Site(tmp_path)
+
+
+async def test_a_ledger_in_use_is_tried_again(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+    """Until `agent enrol`, say, has ended; told once. Nothing is open in between, or afterwards."""
+    site.database.parent.mkdir()
+    other = egress_of(site.settings, site.world)
+    await other.open()
+    caplog.set_level(logging.INFO, "freehold.uplink")
+    async with site.linked():
+        await site.later()
+        await site.later()
+        trouble = site.status.trouble
+        assert "`freehold agent enrol`" in trouble
+        assert "next attempt in 60 s" in trouble
+        assert "restart" not in trouble
+        assert site.closed
+        await other.close()
+        assert site.closed
+        await site.later()
+        assert (site.closed, site.status.trouble, site.status.standing) == (False, "", "unenrolled")
+        assert site.metrics.value("control_plane_state") == 0
+    assert [record.message for record in caplog.records if "link" in record.message] == [
+        trouble,
+        "what kept the agent from its link has passed",
+    ]
+    await other.open()  # given up
+    await other.close()
+
+
+async def test_a_busy_database_is_tried_again(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody looks at it with another program."""
+    connect = sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", lambda *a, **k: connect(*a, timeout=0, **k))
+    site.database.parent.mkdir()
+    with closing(connect(site.database, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        async with site.linked():
+            assert "locked" in site.status.trouble
+            assert "next attempt" in site.status.trouble
+            other.execute("ROLLBACK")
+            await site.later()
+            assert site.status.trouble == ""
+
+
+async def test_a_folder_that_cannot_be_made_is_tried_again(site: Site) -> None:
+    """As on a file system that is not there yet."""
+    site.database.parent.write_bytes(b"")
+    async with site.linked():
+        assert "next attempt" in site.status.trouble
+        site.database.parent.unlink()
+        await site.later()
+        assert site.status.trouble == ""
+
+
+async def test_it_ends_in_the_middle_of_trouble(site: Site) -> None:
+    """While it waits for the next attempt: at once."""
+    site.database.parent.write_bytes(b"")
+    async with site.linked():
+        await wait_all_tasks_blocked()
+        assert site.closed
+    assert not site.closed
+
+
+@pytest.mark.parametrize("name", ["egress.log", "uplink.db"])
+async def test_what_is_damaged_is_left_alone(site: Site, name: str) -> None:
+    """No attempt is made, also when it is mended: a person restarts the agent."""
+    file = site.database.with_name(name)
+    file.parent.mkdir()
+    file.write_bytes(noise := b"no such thing\n" * 100)
+    async with site.linked():
+        assert "then restart the agent" in site.status.trouble
+        await site.later()
+        assert file.read_bytes() == noise
+        file.rename(file.with_suffix(".kept"))
+        await site.later()
+        assert site.closed
+        assert not file.exists()
