@@ -30,6 +30,7 @@ class Client:
         transport: httpx2.BaseTransport | None = None,
         prove: "Callable[[Client], bool] | None" = None,
     ) -> None:
+        _require_bare(settings)
         self._prove = prove
         self._address = settings.address
         self._peer = settings.peer
@@ -153,6 +154,15 @@ def _is_error(told: object) -> TypeGuard[dict[str, Any]]:
         and isinstance(words, list)
         and all(isinstance(word, str) for word in words)
     )
+
+
+def _require_bare(settings: Settings) -> None:
+    """What stands before an `@` may be a password, and each message about an address shows it."""
+    if "@" in settings.address:
+        raise CliError(
+            f"the address of the {settings.peer.name} has an @ in it: no user or password goes "
+            f"there; it looks like https://HOST:PORT, a token goes into {settings.peer.prefix}TOKEN"
+        )
 
 
 def _require_private(address: str) -> None:

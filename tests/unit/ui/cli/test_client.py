@@ -216,6 +216,25 @@ def test_what_is_no_address_is_told(address: str) -> None:
         client(lambda _: httpx2.Response(204), address=address)
 
 
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://user:hunter2@127.0.0.1:1",
+        "http://hunter2@10.0.0.1",
+        "https://u:hun/ter2@h",
+        "u:hunter2@h",
+    ],
+)
+@pytest.mark.parametrize("token", ["", "tok"])
+def test_an_address_with_a_password_is_refused_without_being_shown(
+    address: str, token: str
+) -> None:
+    """It would be in each message of a connection that is not made."""
+    with pytest.raises(CliError, match="FREEHOLD_TOKEN") as refused:
+        client(lambda _: httpx2.Response(204), token=token, address=address)
+    assert not any(half in str(refused.value) for half in ("hun", "ter2"))
+
+
 @pytest.mark.parametrize("token", ["gehéim", "secret\n", "two\nlines", "nul\0"])
 def test_a_token_that_cannot_be_sent_is_refused_without_being_shown(token: str) -> None:
     """A header is ASCII on one line; over the network the client would quote another one."""
