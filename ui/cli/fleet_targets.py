@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from ui.cli.errors import CliError, Exit
 from ui.cli.output import tell
-from ui.cli.plane import PAGE, Fleet
+from ui.cli.plane import Fleet
 
 _GONE: Final = "retired"
 
@@ -32,7 +32,7 @@ def look(current: Fleet, policy: str, targets: list[Target]) -> None:
         )
     missed = [one for one in targets or before if not _fits_any(current, one)]
     told = "; ".join(_told(one) for one in missed)
-    if targets and before and before != targets and len(missed) == len(targets):
+    if targets and _kinds(before) - _kinds(targets) and len(missed) == len(targets):
         raise CliError(
             f"{told}: that would take {policy} from those that it is for; nothing was written",
             Exit.NOT_FOUND,
@@ -51,10 +51,15 @@ def _present(current: Fleet, policy: str) -> list[Target]:
     return found
 
 
+def _kinds(targets: list[Target]) -> set[frozenset[tuple[str, Any]]]:
+    """For what they say, in whatever order and however often."""
+    return {frozenset(one.items()) for one in targets}
+
+
 def _fits_any(current: Fleet, target: Target) -> bool:
-    query = {"tag": target.get("tag"), "limit": PAGE}
     if (vault := target.get("vault")) is None:
-        return any(row["life"] != _GONE for row in current.call("GET", "agents", query=query))
+        rows = current.pages("agents", tag=target.get("tag"))
+        return any(row["life"] != _GONE for row in rows)
     try:
         return bool(current.call("GET", "agents", vault)["life"] != _GONE)
     except CliError as error:

@@ -3,6 +3,7 @@
 import pytest
 
 from tests.unit.ui.cli.conftest import FakeAgent, Run
+from ui.cli.plane import PAGE
 
 PUSH = ("fleet", "policy", "push", "p")
 
@@ -72,6 +73,41 @@ def test_a_policy_may_wait_for_its_first_agent(
     done = cli(*PUSH, *words, stdin="{}")
     assert done.code == 0
     assert "no agent has the tag west" in done.err
+
+
+def test_the_targets_that_a_policy_has_may_be_given_in_any_order(
+    agent: FakeAgent, cli: Run
+) -> None:
+    """And others with them: nothing is taken from anybody, though nobody fits any yet."""
+    agent.answer({"targets": [{"tag": "east"}, {"tag": "west"}]})
+    for _ in "west", "east", "north":
+        agent.answer([])
+    agent.answer({"version": 2}, 201)
+    agent.answer({})
+    agent.answer({"id": "r-1"}, 201)
+    words = ["--tag", "west", "--tag", "east", "--tag", "north"]
+    done = cli(*PUSH, *words, stdin="{}")
+    assert done.code == 0
+    assert "no agent has the tag west" in done.err
+
+
+@pytest.mark.parametrize("words", [["--all"], ["--tag", "east"]])
+def test_an_agent_behind_many_that_are_retired_is_found(
+    agent: FakeAgent, cli: Run, words: list[str]
+) -> None:
+    """All pages of the list are looked through, each with the tag."""
+    agent.answer({"targets": [{"tag": "west"}]})
+    agent.answer([{"vault": f"a{number:03}", "life": "retired"} for number in range(PAGE)])
+    agent.answer([{"vault": "b", "life": "active"}])
+    agent.answer({"version": 2}, 201)
+    agent.answer({})
+    agent.answer({"id": "r-1"}, 201)
+    assert cli(*PUSH, *words, stdin="{}").code == 0
+    tag = "tag=east&" if "east" in words else ""
+    assert [path.partition("?")[2] for _, path, _ in agent.asked[1:3]] == [
+        f"{tag}limit={PAGE}",
+        f"{tag}after=a{PAGE - 1}&limit={PAGE}",
+    ]
 
 
 def test_one_target_of_several_that_nobody_fits_is_named(agent: FakeAgent, cli: Run) -> None:
