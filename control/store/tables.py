@@ -8,6 +8,7 @@ from typing import Final
 import sqlalchemy as sa
 
 from control.store.columns import Json, big, blob, flag, maybe_big, maybe_blob, name, number, prose
+from control.store.indexes import index_of
 
 metadata: Final = sa.MetaData()
 
@@ -367,6 +368,7 @@ ca_certificates: Final = _table(
     sa.UniqueConstraint("key", name="uq_ca_certificates_key"),
     sa.Index("ix_ca_certificates_agent", "org", "vault", "generation"),
     sa.Index("ix_ca_certificates_end", "not_after"),
+    index_of("ix_ca_certificates_revoked", "not_after", "serial", where="revoked_at IS NOT NULL"),
 )
 ca_joins: Final = _table(
     "ca_joins",

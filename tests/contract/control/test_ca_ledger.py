@@ -2,8 +2,10 @@
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import sqlalchemy as sa
 import trio
 from msgspec.structs import replace
 
@@ -23,8 +25,10 @@ from control.ca.memory import MemoryLedger
 from control.errors import NotFoundError
 from control.model.people import Organization
 from control.store import people
-from control.store.ledger import SqlLedger
-from control.store.store import open_store
+from control.store.ledger import SqlLedger, revoked_serials
+from control.store.rows import Tx
+from control.store.store import Store, open_store
+from control.store.tables import ca_certificates
 from protocols.pki.names import AgentName
 from tests.contract.control.postgres import Postgres
 from tests.unit.control.ca.harness import Asking, Ca
@@ -284,3 +288,45 @@ async def test_the_newest_end_is_of_those_that_count(ledger: Ledger) -> None:
         return tx.newest_end()
 
     assert await ledger.transact(step) == NOW + 500
+
+
+async def test_who_was_revoked_is_found_by_an_index_of_those(store: Store) -> None:
+    """Among many that were not, on either database: it is asked again and again."""
+
+    def fill(tx: Tx) -> None:
+        rows = [
+            {
+                "serial": f"{n:040x}",
+                "key": n.to_bytes(32, "big"),
+                "org": "acme",
+                "vault": f"v{n}",
+                "generation": 1,
+                "der": bytes(700),
+                "issuer": "ab",
+                "not_before": NOW,
+                "not_after": NOW + n,
+                "revoked_at": NOW if n % 1000 == 0 else None,
+            }
+            for n in range(1, 5001)
+        ]
+        tx.execute(sa.insert(ca_certificates), rows)
+        tx.exec_driver_sql("ANALYZE")
+
+    def look(tx: Tx) -> tuple[frozenset[str], str]:
+        asked: list[tuple[str, Any]] = []
+
+        def heard(_c: object, _k: object, statement: str, given: Any, *_: object) -> None:
+            asked.append((statement, given))
+
+        sa.event.listen(tx, "before_cursor_execute", heard)
+        found = revoked_serials(tx, NOW + 2000)
+        sa.event.remove(tx, "before_cursor_execute", heard)
+        statement, given = asked[-1]  # behind whatever begins the transaction
+        explain = "EXPLAIN QUERY PLAN" if tx.dialect.name == "sqlite" else "EXPLAIN"
+        plan = tx.exec_driver_sql(f"{explain} {statement}", given)
+        return found, "\n".join(str(tuple(row)) for row in plan)
+
+    await store.write(fill)
+    found, plan = await store.read(look)
+    assert found == {f"{n:040x}" for n in (2000, 3000, 4000, 5000)}
+    assert "ix_ca_certificates_revoked" in plan, plan
