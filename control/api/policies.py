@@ -41,7 +41,7 @@ class NewRollout(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class At(Struct, frozen=True, forbid_unknown_fields=True):
-    """The `step` that the roll-out is thought to be at; without it, whichever it is at."""
+    """The `step` that the roll-out is thought to be at; without it, whichever but the last."""
 
     step: Annotated[int, Meta(ge=0, le=MAX_STEPS + 1)] | None = None
 

@@ -11,7 +11,7 @@ from control.store import fleet
 from control.store.rows import Tx
 
 OTHERS: Final = 20
-COUNTS: Final = ("total", "reached", "wanted", "away", "applied", "failed")
+COUNTS: Final = ("total", "reached", "wanted", "away", "applied", "failed", "through")
 WHILE_RUNNING: Final = 1.0
 """Seconds between looks while one runs: how often it is itself moved on, which no event tells."""
 
@@ -51,6 +51,7 @@ def rollout_row(rollout: Rollout, fares: Progress | None) -> Columns:
             "away": fares.away,
             "applied": fares.applied,
             "failed": fares.failed,
+            "through": fares.is_through,
         }
     return {
         "policy": rollout.policy,

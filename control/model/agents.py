@@ -58,6 +58,7 @@ class Member(NamedTuple):
     life: Life
     tags: tuple[str, ...]
     presence: Presence
+    last_seen: int
 
 
 def living(agent: Agent, life: Life, reason: str, *, now: int) -> Agent:

@@ -5,7 +5,7 @@ the next, so that it is not always the same agents that try everything first. It
 next; who was given the new version keeps it.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from enum import Enum, auto
 from typing import Final
 
@@ -37,15 +37,21 @@ class Progress(Struct, frozen=True):
     total: int = 0
     """All that the policy is for, whether the step reaches them or not."""
     away: int = 0
-    """Of those wanted, the ones that are locked or not heard: they get it when they come back."""
+    """Of those wanted, the ones that are locked or were silent before it was offered to them."""
+    added: int = 0
+    """Those whom this step has added to the ones of the step before."""
+    shown: int = 0
+    """Of those added, the ones that have applied it."""
 
     @property
     def is_through(self) -> bool:
-        """Whether nobody is waited for: who is away is not, once another has shown that it works.
+        """Whether nobody is waited for: who is away is not, if the version is shown to work.
 
-        A canary that is away proves nothing.
+        That takes one of those whom the step has added. If it has added nobody, anybody will do.
         """
-        return not self.wanted or (self.wanted == self.away and self.applied > 0)
+        if self.added:
+            return self.wanted == self.away and self.shown > 0
+        return self.wanted == self.away and (self.applied > 0 or not self.wanted)
 
 
 def steps(plan: Plan) -> int:
@@ -82,6 +88,12 @@ def reached(rollout: Rollout, vaults: Sequence[str], having: Having) -> frozense
     room = reach(rollout.plan, rollout.step, len(vaults)) - len(kept)
     others = order(rollout.id, (vault for vault in vaults if vault not in kept))
     return kept.union(others[: max(0, room)])
+
+
+def added(rollout: Rollout, within: Collection[str], total: int) -> frozenset[str]:
+    """Whom of those that the step reaches the one before did not reach."""
+    before = reach(rollout.plan, rollout.step - 1, total) if rollout.step else 0
+    return frozenset(order(rollout.id, within)[before:])
 
 
 def judge(rollout: Rollout, progress: Progress) -> Next:

@@ -9,13 +9,14 @@ from msgspec.structs import replace
 
 from actors import World
 from control.errors import ConflictError, NotFoundError
+from control.model.agents import Member
 from control.model.policies import Outcome, Plan, Policy, Rollout, RolloutState
 from control.model.records import Alert, Severity
 from control.services.alerts import Alerts
 from control.services.policies import Policies, require_policy, require_version
-from control.services.rollout import Next, Progress, judge, reach, reached, steps, tally
+from control.services.rollout import Next, Progress, added, judge, reach, reached, steps, tally
 from control.services.room import HOLDS, full_among, need_room
-from control.services.wanting import HAVING, is_away, targeted
+from control.services.wanting import HAVING, is_away, is_silent, targeted
 from control.store import agents, policies, records
 from control.store.rows import Tx
 from control.store.store import Store
@@ -127,7 +128,8 @@ class Rollouts:
         on coming back.
 
         `step` is the one that who asks has seen it at: if it is at another by now (somebody was
-        quicker, or this is said twice), it stays there. Raises `ConflictError` (`other_step`).
+        quicker, or this is said twice), it stays there. Raises `ConflictError` (`other_step`; or
+        `last_step` where it would be done and `step` is not said).
         """
         now = self._world.now()
 
@@ -137,6 +139,10 @@ class Rollouts:
                     "other_step", f"it is at step {rollout.step} by now, not {step}: look again"
                 )
             if rollout.step + 1 >= steps(rollout.plan):
+                if step is None:
+                    raise ConflictError(
+                        "last_step", f"it is at its last step: say step {rollout.step} to finish it"
+                    )
                 return _done(tx, rollout, now)
             return replace(rollout, step=rollout.step + 1, state=RolloutState.RUNNING, reason="")
 
@@ -280,15 +286,35 @@ def _fares(tx: Tx, rollout: Rollout) -> tuple[Progress, int]:
     full = full_among(tx, rollout.org, without)
     waited = without - full
     waited |= {vault for vault in within if outcomes.get(vault) is Outcome.WANTED}
-    away = sum(1 for one in members if one.vault in waited and is_away(one))
+    new = added(rollout, within, len(every))
     fares = replace(
         counted,
         wanted=len(waited),
         failed=counted.failed + len(full),
         total=len(every),
-        away=away,
+        away=_away(tx, rollout, [one for one in members if one.vault in waited]),
+        added=len(new),
+        shown=sum(1 for vault in new if outcomes.get(vault) is Outcome.APPLIED),
     )
     return fares, len(full)
+
+
+def _away(tx: Tx, rollout: Rollout, waited: list[Member]) -> int:
+    """How many of these were away before the version was offered to them.
+
+    Who has not said what became of several bundles may have got it with an earlier one than the
+    last: at the earliest when the roll-out began.
+    """
+    silent = [one for one in waited if is_silent(one)]
+    if not silent:
+        return 0
+    made = policies.unanswered(tx, rollout.org)  # who is not in it has no bundle to be offered
+    count = 0
+    for one in silent:
+        if (bundle := made.get(one.vault)) is not None:
+            offered = bundle.made_at if bundle.is_next else min(rollout.created_at, bundle.made_at)
+            count += is_away(one, offered)
+    return count
 
 
 def _reason(full: int) -> str:

@@ -1,14 +1,21 @@
 """Which version of which policy each agent should have: a pure function of what is stored."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
 
 from control.model.agents import Life, Member, Presence
 from control.model.policies import Policy, Rollout, Target
 from control.services.rollout import Having, reached
+from protocols.instant import SECOND
 
 HAVING = frozenset({Life.ACTIVE, Life.LOCKED})
 """Agents that keep policies: a locked one that comes back must not come back without."""
 _SILENT = frozenset({Presence.OFFLINE, Presence.UNKNOWN})
+GONE: Final = 300 * SECOND
+"""Silent for so long when something is offered to it, an agent has no session that would bring it.
+
+One that dies of what it is offered says no word after that: its last one may be some pings old.
+"""
 
 
 def hits(target: Target, agent: Member) -> bool:
@@ -25,9 +32,19 @@ def targeted(policy: Policy, agents: Iterable[Member]) -> list[str]:
     ]
 
 
-def is_away(agent: Member) -> bool:
-    """Whether nobody can say when it will get its bundle: locked, silent, or never heard."""
+def is_silent(agent: Member) -> bool:
+    """Whether nobody can say when it will be heard: locked, offline, or never heard."""
     return agent.life is Life.LOCKED or agent.presence in _SILENT
+
+
+def is_away(agent: Member, offered: int) -> bool:
+    """Whether it is locked, or silent and was so when it was offered its bundle (Unix ns).
+
+    Who falls silent after that may have died of it.
+    """
+    return is_silent(agent) and (
+        agent.life is Life.LOCKED or not agent.last_seen or agent.last_seen + GONE <= offered
+    )
 
 
 def contents(

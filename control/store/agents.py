@@ -24,7 +24,8 @@ _AMONG: Final = sa.select(agents).where(
 )
 _MEMBERS: Final = (
     sa.select(
-        agents.c.vault, agents.c.life, sa.type_coerce(agents.c.tags, sa.Text), agents.c.presence
+        *(agents.c.vault, agents.c.life, sa.type_coerce(agents.c.tags, sa.Text)),
+        *(agents.c.presence, agents.c.last_seen),
     )
     .where(agents.c.org == sa.bindparam("org"))
     .order_by(agents.c.vault)
@@ -102,11 +103,11 @@ def members(tx: Tx, org: str) -> list[Member]:
     lives = {str(life): life for life in Life}
     presences = {str(presence): presence for presence in Presence}
     found = []
-    for vault, life, text, presence in tx.execute(_MEMBERS, {"org": org}):
+    for vault, life, text, presence, seen in tx.execute(_MEMBERS, {"org": org}):
         tags = read.get(text)
         if tags is None:
             tags = read[text] = msgspec.json.decode(text, type=tuple[str, ...])
-        found.append(Member(vault, lives[life], tags, presences[presence]))
+        found.append(Member(vault, lives[life], tags, presences[presence], seen))
     return found
 
 

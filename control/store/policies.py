@@ -34,6 +34,14 @@ class Since(NamedTuple):
     beyond: int
 
 
+class Unanswered(NamedTuple):
+    """A bundle of which its agent has not said what became of it, made at Unix nanoseconds."""
+
+    made_at: int
+    is_next: bool
+    """Whether it follows the one that the agent enforces: no other one was made in between."""
+
+
 def _instant(name: str) -> sa.BindParameter[int]:
     return sa.bindparam(name, type_=sa.BigInteger())
 
@@ -52,6 +60,9 @@ _PAGE: Final = (
     .limit(sa.bindparam("most", type_=sa.Integer()))
 )
 _OUTCOMES: Final = sa.select(assignments.c.vault, assignments.c.outcome, _HAVING).where(_OF_ORG)
+_UNANSWERED: Final = sa.select(
+    *(assignments.c[name] for name in ("vault", "version", "applied", "changed_at"))
+).where(_OF_ORG, assignments.c.outcome == str(Outcome.WANTED))
 _BEYOND: Final = assignments.c.changed_at > _instant("beyond")
 _REFUSED: Final = (
     _STANDINGS.where(
@@ -231,6 +242,14 @@ def outcomes(tx: Tx, org: str) -> list[tuple[str, Outcome, dict[str, int]]]:
             contents = read[text] = msgspec.json.decode(text)
         found.append((vault, Outcome(outcome), contents))
     return found
+
+
+def unanswered(tx: Tx, org: str) -> dict[str, Unanswered]:
+    """Of each of its agents that has not said what became of its bundle."""
+    return {
+        vault: Unanswered(made_at, version == applied + 1)
+        for vault, version, applied, made_at in tx.execute(_UNANSWERED, {"org": org})
+    }
 
 
 def tally(tx: Tx, org: str) -> dict[Outcome, int]:

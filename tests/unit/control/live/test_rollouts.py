@@ -23,7 +23,7 @@ async def test_a_rollout_is_followed_step_by_step(
     await page.until(lambda: made.id in page.rows[1])
     row = page.rows[1][made.id]
     assert (row["policy"], row["state"], row["steps"], row["reached"]) == ("base", "running", 2, 1)
-    assert (row["total"], row["automatic"]) == (2, True)
+    assert (row["total"], row["automatic"], row["through"]) == (2, True, False)
     await plane.rollouts.halt("acme", made.id, "enough")
     plane.bus.publish(Event(Topic.TRAIL, "acme", made.id, "rollouts.halt"))
     await page.until(lambda: page.rows[1][made.id]["state"] == "halted")

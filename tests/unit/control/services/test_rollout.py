@@ -8,7 +8,17 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from control.model.policies import Outcome, Plan, Rollout, RolloutState
-from control.services.rollout import Next, Progress, judge, order, reach, reached, steps, tally
+from control.services.rollout import (
+    Next,
+    Progress,
+    added,
+    judge,
+    order,
+    reach,
+    reached,
+    steps,
+    tally,
+)
 
 PLAN = Plan(canary=1, percentages=(10, 50))
 ROLLOUT = Rollout("r1", "acme", "p", 2, 1, PLAN, 0, RolloutState.RUNNING, "", "ann", 1, 1)
@@ -67,19 +77,37 @@ def test_newcomers_take_nobodys_place(
         (replace(ROLLOUT, plan=Plan(canary=1, automatic=False)), Progress(applied=1), Next.WAIT),
         (replace(ROLLOUT, step=3), Progress(applied=15), Next.FINISH),
         (ROLLOUT, Progress(wanted=2, away=1, applied=1), Next.WAIT),
+        (ROLLOUT, Progress(wanted=2, away=2, applied=1, added=3, shown=1), Next.ADVANCE),
+        (ROLLOUT, Progress(wanted=2, away=2, applied=1, added=2), Next.WAIT),
         (ROLLOUT, Progress(wanted=2, away=2, applied=1), Next.ADVANCE),
+        (
+            replace(ROLLOUT, plan=Plan(canary=1, max_failures=1)),
+            Progress(failed=1, added=1),
+            Next.WAIT,
+        ),
         (ROLLOUT, Progress(wanted=1, away=1), Next.WAIT),
         (replace(ROLLOUT, plan=Plan(max_failures=1)), Progress(1, 0, 1, away=1), Next.WAIT),
         (replace(ROLLOUT, step=3), Progress(wanted=1, away=1, applied=14), Next.FINISH),
         (replace(ROLLOUT, step=3), Progress(wanted=15, away=15), Next.WAIT),
+        (replace(ROLLOUT, step=3), Progress(wanted=7, away=7, applied=8, added=7), Next.WAIT),
     ],
 )
 def test_what_comes_next(rollout: Rollout, progress: Progress, then: Next) -> None:
     """It stops at too many refusals, and goes on by itself if it may.
 
-    It waits for all but those who are away, and for one at least that shows that it works.
+    It waits for all but those who are away, and then for one at least of those whom the step has
+    added, if it has added any, that shows that it works.
     """
     assert judge(rollout, progress) is then
+
+
+def test_a_step_adds_those_whom_the_one_before_did_not_reach() -> None:
+    """All of the first; nobody where the next one reaches no more."""
+    vaults = [f"v{number}" for number in range(15)]
+    waves = [reached(replace(ROLLOUT, step=step), vaults, {}) for step in range(4)]
+    new = [added(replace(ROLLOUT, step=step), wave, 15) for step, wave in enumerate(waves)]
+    assert new == [waves[0], *(after - before for before, after in pairwise(waves))]
+    assert added(replace(ROLLOUT, step=1), waves[0], 1) == frozenset()
 
 
 def test_outcomes_are_counted() -> None:

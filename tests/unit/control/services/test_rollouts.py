@@ -205,13 +205,15 @@ async def test_a_person_finishes_it_at_the_last_step(
 ) -> None:
     """Whoever is waited for or has refused: the version is the stable one, and all should have it.
 
-    Not by a word that was meant for the step before.
+    Not by a word that was meant for the step before, or that does not say for which.
     """
     await ready(plane, world)
     rollout = await plane.rollouts.start("acme", "p", 1, Plan(canary=1), "ann")
     assert (await plane.rollouts.advance("acme", rollout.id, 0)).state is RolloutState.RUNNING
     with pytest.raises(ConflictError, match="other_step"):
         await plane.rollouts.advance("acme", rollout.id, 0)
+    with pytest.raises(ConflictError, match="last_step"):
+        await plane.rollouts.advance("acme", rollout.id)
     if halted:
         await plane.rollouts.halt("acme", rollout.id, "too many refused it")
     done = await plane.rollouts.advance("acme", rollout.id, 1)

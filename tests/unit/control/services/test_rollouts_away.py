@@ -6,23 +6,43 @@ from msgspec.structs import replace
 from actors.testing import FakeWorld
 from control.api.plane import Plane
 from control.model.agents import Life, Presence
-from control.model.policies import Plan, RolloutState
+from control.model.documents import Document
+from control.model.policies import Plan, Rollout, RolloutState, Target
 from control.services.policies import Report
-from control.services.rollout import order
+from control.services.rollout import Progress, order
 from control.services.rollouts import LOOK_EVERY
+from control.services.wanting import GONE
 from control.store import agents
 from control.store.rows import Tx
-from tests.unit.control.services.test_rollouts import VAULTS, answer, having, ready
+from protocols.instant import SECOND
+from tests.unit.control.services.test_rollouts import RULE, VAULTS, answer, having, ready
 
 
-async def heard(plane: Plane, presence: Presence, *vaults: str) -> None:
-    """As `services.presence` stores it."""
+async def heard(plane: Plane, world: FakeWorld, presence: Presence, *vaults: str) -> None:
+    """As `services.presence` stores it: the last word is of now if they are online."""
+    words = {Presence.ONLINE: world.now(), Presence.UNKNOWN: 0}
 
     def change(tx: Tx) -> None:
         for row in agents.agents_among(tx, "acme", vaults):
-            agents.put_agent(tx, replace(row, presence=presence))
+            last = words.get(presence, row.last_seen)
+            agents.put_agent(tx, replace(row, presence=presence, last_seen=last))
 
     await plane.store.write(change)
+
+
+async def applies(plane: Plane, world: FakeWorld, vault: str) -> None:
+    """It says that it enforces its bundle."""
+    [row] = [row for row in await plane.policies.status("acme") if row.vault == vault]
+    told = Report(row.version, applied=True, reason="", now=world.now())
+    await plane.store.write(lambda tx: plane.policies.report(tx, "acme", vault, told))
+
+
+async def look(plane: Plane, world: FakeWorld, rollout: Rollout) -> tuple[Rollout, Progress]:
+    """The roll-out after bundles were made and it was looked at."""
+    await plane.policies.refresh("acme")
+    world.advance(LOOK_EVERY)
+    await plane.rollouts.tick()
+    return await plane.rollouts.get("acme", rollout.id)
 
 
 @pytest.mark.parametrize("how", ["offline", "locked", "never heard"])
@@ -32,7 +52,7 @@ async def test_who_is_away_holds_up_nobody(plane: Plane, world: FakeWorld, how: 
     The one that comes last in the order is away: the steps before do not meet it.
     """
     await ready(plane, world)
-    await heard(plane, Presence.ONLINE, *VAULTS)
+    await heard(plane, world, Presence.ONLINE, *VAULTS)
     plan = Plan(canary=1, percentages=(50,))
     rollout = await plane.rollouts.start("acme", "p", 1, plan, "ann")
     away = order(rollout.id, VAULTS)[-1]
@@ -43,16 +63,12 @@ async def test_who_is_away_holds_up_nobody(plane: Plane, world: FakeWorld, how: 
         await plane.registry.move("acme", away, Life.LOCKED, "stolen")
     else:
         silent = Presence.OFFLINE if how == "offline" else Presence.UNKNOWN
-        await heard(plane, silent, away)
-    await plane.policies.catch_up()
-    world.advance(LOOK_EVERY)
-    await plane.rollouts.tick()
-    _, progress = await plane.rollouts.get("acme", rollout.id)
+        await heard(plane, world, silent, away)
+        world.advance(GONE // SECOND)
+    _, progress = await look(plane, world, rollout)
     assert (progress.applied, progress.wanted, progress.away) == (2, 2, 1)
-    third = order(rollout.id, VAULTS)[2]
-    [row] = [row for row in await plane.policies.status("acme") if row.vault == third]
-    told = Report(row.version, applied=True, reason="", now=world.now())
-    await plane.store.write(lambda tx: plane.policies.report(tx, "acme", third, told))
+    assert (progress.added, progress.shown) == (2, 0)
+    await applies(plane, world, order(rollout.id, VAULTS)[2])
     await plane.rollouts.tick()
     done, _ = await plane.rollouts.get("acme", rollout.id)
     assert done.state is RolloutState.DONE
@@ -63,12 +79,74 @@ async def test_who_is_away_holds_up_nobody(plane: Plane, world: FakeWorld, how: 
 async def test_a_canary_that_is_away_proves_nothing(plane: Plane, world: FakeWorld) -> None:
     """The step waits for it, or for a person."""
     await ready(plane, world)
-    await heard(plane, Presence.ONLINE, *VAULTS)
+    await heard(plane, world, Presence.ONLINE, *VAULTS)
     rollout = await plane.rollouts.start("acme", "p", 1, Plan(canary=1), "ann")
     [canary] = await having(plane)
-    await heard(plane, Presence.OFFLINE, canary)
-    await plane.rollouts.tick()
-    waits, progress = await plane.rollouts.get("acme", rollout.id)
+    await heard(plane, world, Presence.UNKNOWN, canary)
+    waits, progress = await look(plane, world, rollout)
     assert (waits.step, waits.state) == (0, RolloutState.RUNNING)
     assert (progress.wanted, progress.away) == (1, 1)
     assert (await plane.rollouts.advance("acme", rollout.id, 0)).step == 1
+
+
+@pytest.mark.parametrize("another", [False, True], ids=["alone", "beside another policy"])
+async def test_who_falls_silent_after_the_offer_is_waited_for(
+    plane: Plane, world: FakeWorld, *, another: bool
+) -> None:
+    """It may have died of it, without a word: its last one is older than the offer.
+
+    A newer bundle, for what is none of this roll-out's, makes it no better.
+    """
+    await ready(plane, world)
+    await heard(plane, world, Presence.ONLINE, *VAULTS)
+    plan = Plan(canary=1, percentages=(50, 75))
+    rollout = await plane.rollouts.start("acme", "p", 1, plan, "ann")
+    await answer(plane, world)
+    await plane.rollouts.tick()
+    await heard(plane, world, Presence.ONLINE, *VAULTS)
+    world.advance(GONE // SECOND - 1)
+    await plane.policies.refresh("acme")
+    _, dies = order(rollout.id, list(await having(plane)))
+    await heard(plane, world, Presence.OFFLINE, dies)
+    if another:
+        world.advance(GONE // SECOND)
+        await plane.policies.write("acme", "q", Document(rules=(RULE,)), "", "ann")
+        await plane.policies.point("acme", "q", (Target(all=True),))
+        await plane.rollouts.start("acme", "q", 1, Plan(), "ann")
+    for _ in range(3):
+        waits, progress = await look(plane, world, rollout)
+        world.advance(GONE // SECOND)
+    assert (waits.step, waits.state) == (1, RolloutState.RUNNING)
+    assert (progress.applied + progress.wanted, progress.away) == (2, 0)
+    assert (await plane.rollouts.advance("acme", rollout.id, 1)).step == 2
+
+
+async def test_a_step_at_which_nobody_is_waits_for_a_person(plane: Plane, world: FakeWorld) -> None:
+    """What the canary has shown is not shown by those who were cut off before their step came.
+
+    Who comes back and applies it shows it: then the roll-out goes on by itself.
+    """
+    await ready(plane, world)
+    await heard(plane, world, Presence.ONLINE, *VAULTS)
+    plan = Plan(canary=1, percentages=(75,))
+    rollout = await plane.rollouts.start("acme", "p", 1, plan, "ann")
+    await answer(plane, world)
+    await heard(plane, world, Presence.OFFLINE, *VAULTS)
+    world.advance(GONE // SECOND)
+    await plane.rollouts.tick()
+    for _ in range(3):
+        waits, progress = await look(plane, world, rollout)
+    assert (waits.step, waits.state) == (1, RolloutState.RUNNING)
+    assert (progress.wanted, progress.away, progress.added, progress.shown) == (2, 2, 2, 0)
+    second = order(rollout.id, VAULTS)[1]
+    await heard(plane, world, Presence.ONLINE, second)
+    await applies(plane, world, second)
+    last, progress = await look(plane, world, rollout)
+    assert last.step == 2
+    await plane.policies.refresh("acme")
+    last, progress = await plane.rollouts.get("acme", rollout.id)
+    assert (progress.wanted, progress.away, progress.added, progress.shown) == (2, 2, 1, 0)
+    for _ in range(2):
+        last, _ = await look(plane, world, rollout)
+    assert (last.step, last.state) == (2, RolloutState.RUNNING)
+    assert (await plane.rollouts.advance("acme", rollout.id, 2)).state is RolloutState.DONE

@@ -1,10 +1,8 @@
 """Who should have which version: targets, life and roll-outs, as a pure function."""
 
-from msgspec.structs import replace
-
-from control.model.agents import Life, Presence, newcomer
+from control.model.agents import Life, Member, Presence, newcomer
 from control.model.policies import Plan, Policy, Rollout, RolloutState, Target
-from control.services.wanting import contents, is_away, targeted
+from control.services.wanting import GONE, contents, is_away, targeted
 
 AGENTS = [
     newcomer("acme", "a", Life.ACTIVE, now=1, tags=("prod",)),
@@ -29,11 +27,13 @@ def test_targets_mean_agents() -> None:
 
 
 def test_who_is_locked_or_not_heard_is_away() -> None:
-    """One that is only late is waited for."""
-    one = AGENTS[0]
-    away = {presence for presence in Presence if is_away(replace(one, presence=presence))}
-    assert away == {Presence.UNKNOWN, Presence.OFFLINE}
-    assert is_away(replace(one, life=Life.LOCKED, presence=Presence.ONLINE))
+    """One that is only late is waited for, and so is one that fell silent with the offer."""
+    one = Member("a", Life.ACTIVE, (), Presence.ONLINE, last_seen=7)
+    silent = {word for word in Presence if is_away(one._replace(presence=word), 7 + GONE)}
+    assert silent == {Presence.UNKNOWN, Presence.OFFLINE}
+    assert not is_away(one._replace(presence=Presence.OFFLINE), 6 + GONE)
+    assert is_away(one._replace(presence=Presence.UNKNOWN, last_seen=0), 1)
+    assert is_away(one._replace(life=Life.LOCKED), 7)
 
 
 def test_stable_for_all_but_those_a_roll_out_reaches() -> None:

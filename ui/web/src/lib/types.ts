@@ -144,10 +144,12 @@ export interface RolloutRow {
   total: number | null;
   reached: number | null;
   wanted: number | null;
-  /** Of those wanted, the locked and the silent. */
+  /** Of those wanted, the locked and those who were silent before it was offered to them. */
   away: number | null;
   applied: number | null;
   failed: number | null;
+  /** The step waits for nobody. */
+  through: boolean | null;
 }
 
 /** Exactly one of these. */

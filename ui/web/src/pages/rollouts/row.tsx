@@ -33,12 +33,21 @@ export function Course({ row }: { row: RolloutRow }) {
       {waits(row) && (
         <p class="muted">This step is through. The next one begins when a person says so.</p>
       )}
+      {isAlone(row) && (
+        <p class="muted">
+          None of the agents that this step adds has applied it: they are away or have refused it.
+          It goes on when one has, or when a person says so.
+        </p>
+      )}
       {row.state === "halted" && row.reason && <p class="muted">Halted: {row.reason}</p>}
     </div>
   );
 }
 
-function waits({ applied, automatic, away, state, step, steps, wanted }: RolloutRow): boolean {
-  const isThrough = !wanted || (wanted === away && !!applied);
-  return state === "running" && !automatic && isThrough && step + 1 < steps;
+function waits({ automatic, state, step, steps, through }: RolloutRow): boolean {
+  return state === "running" && !automatic && !!through && step + 1 < steps;
+}
+
+function isAlone({ away, state, through, wanted }: RolloutRow): boolean {
+  return state === "running" && !through && wanted === away;
 }
