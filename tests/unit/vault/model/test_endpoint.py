@@ -14,9 +14,23 @@ def test_host_and_port_behind_tls(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     ["", "c", "c:1", "http://c", "HTTP://c", "ws://c", "https://", "https://u:p@c", "https://c/x",
-     "https://c?x", "https://c#x", "https://c:x", "https://c:0", "https://[c"],
+     "https://c?x", "https://c#x", "https://c:x", "https://c:0", "https://[c",
+     "https://c?", "https://c#", "https://@c", "https://:@c", "https://:p@c", "https://c/?",
+     " https://c", "https://c ", "https://c\n", "https://c\t:1", "https://c d", "https://c\x00",
+     "https://c\x7f", "https://c\\", "https://c\\@d"],
 )  # fmt: skip
 def test_anything_else_is_none(text: str) -> None:
     """Above all nothing without TLS; what was given is not repeated, it may hold a password."""
     with pytest.raises(ValueError, match=r"^is not https://HOST or https://HOST:PORT$"):
         endpoint_of(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["https://b\u00fccher.test", "https://c\u3002test:1", "https://c\u00a0"]
+)
+def test_a_name_beyond_ascii_is_written_as_it_is_asked_for(text: str) -> None:
+    """Each of the clients would make something else of it."""
+    with pytest.raises(ValueError, match=r"xn-- form") as caught:
+        endpoint_of(text)
+    assert text not in str(caught.value)
+    assert endpoint_of("https://xn--bcher-kva.test") == "https://xn--bcher-kva.test"
