@@ -11,8 +11,10 @@ from protocols.link import limits
 from protocols.link.errors import PipeError
 from protocols.link.pipe import REFUSED
 
-_NORMAL: Final = 1000
-_POLICY: Final = 1008  # RFC 6455, 7.4.1: "a message that violates its policy"
+NORMAL: Final = 1000
+POLICY: Final = 1008  # RFC 6455, 7.4.1: "a message that violates its policy"
+TEXT: Final = "text"
+"""The reason for whom sends text."""
 _NOT_LET_IN: Final = (
     "the control plane does not let this agent in. It may be locked or retired there, or its "
     "certificate was withdrawn or has expired; ask the administrator of the fleet"
@@ -109,14 +111,14 @@ class WebSocketPipe:
         self._wire.unread = 0
         if isinstance(frame, bytes):
             return frame
-        await self.aclose("text")
-        raise PipeError("text", "frames are binary messages")
+        await self.aclose(TEXT)
+        raise PipeError(TEXT, "frames are binary messages")
 
     async def aclose(self, fault: str = "") -> None:
         """See `Pipe`."""
         try:
             with trio.move_on_after(limits.CLOSE_SECONDS):
-                await self._connection.aclose(_POLICY if fault else _NORMAL, fault or None)
+                await self._connection.aclose(POLICY if fault else NORMAL, fault or None)
         finally:
             await self.abort()
 
@@ -127,7 +129,7 @@ class WebSocketPipe:
 
     def _gone(self) -> PipeError:
         why = self._connection.closed
-        if why is not None and (why.code, why.reason) == (_POLICY, REFUSED):
+        if why is not None and (why.code, why.reason) == (POLICY, REFUSED):
             return PipeError(REFUSED, _NOT_LET_IN)
         told = f" ({why.code} {why.reason or ''})" if why is not None else ""
         return PipeError("closed", f"the connection is closed{told}")

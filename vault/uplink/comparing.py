@@ -7,7 +7,7 @@ agent's own clients send, and nothing else.
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from msgspec import Struct
@@ -16,13 +16,23 @@ from protocols.capture.messages import Message, messages
 from protocols.capture.pcap import Capture, CaptureError, Stream
 from protocols.capture.tls import Secrets, said
 from protocols.link.errors import Fault
+from protocols.link.limits import MAX_FRAME
+from protocols.link.pipe import REFUSED
+from protocols.link.websocket import NORMAL, POLICY, TEXT
 from vault.uplink.egress import Entry
-from vault.uplink.heads import excess, hosts_of
+from vault.uplink.heads import Hosts, excess, hosts_of
 
 _IN_LEDGER: Final = frozenset({"request", "frame"})
-_TEXT: Final = "text"  # `WebSocketPipe.receive`'s own word for the peer
-_WORDS: Final = frozenset({b"", _TEXT.encode(), *(fault.value.encode() for fault in Fault)})
-"""With which the agent closes a websocket, behind a number of two bytes."""
+_CLOSES: Final = frozenset(
+    {
+        b"",  # in answer to one that says nothing
+        NORMAL.to_bytes(2),
+        *(POLICY.to_bytes(2) + word.encode() for word in (*Fault, TEXT, REFUSED)),
+        (1009).to_bytes(2) + b"Exceeded maximum message size: %d bytes" % MAX_FRAME,
+    }
+)
+"""What the agent closes a websocket with, or repeats of the control plane's close. The last one is
+trio-websocket's own."""
 _CONTROL: Final = 6  # bytes around what a ping, a pong or a close holds
 
 
@@ -101,7 +111,7 @@ def _account(
     stream: Stream,
     secrets: Secrets,
     ledger: dict[str, list[bytes]],
-    hosts: Collection[bytes],
+    hosts: Hosts,
     counts: dict[str, int],
 ) -> list[str]:
     """Count what one connection said; returns what is foreign in it. Raises `CaptureError`."""
@@ -131,9 +141,7 @@ def _account(
     return foreign
 
 
-def _around(
-    pieces: Sequence[Message], size: int, hosts: Collection[bytes]
-) -> tuple[int, list[str]]:
+def _around(pieces: Sequence[Message], size: int, hosts: Hosts) -> tuple[int, list[str]]:
     """What is said around the messages, in bytes, and in words what of it is foreign."""
     other = 0
     foreign: dict[str, int] = defaultdict(int)
@@ -149,7 +157,7 @@ def _around(
             case "ping" | "pong" | "close" as kind:
                 size -= _CONTROL
                 other += len(piece.content)
-                if kind != "close" or piece.content[2:] not in _WORDS:
+                if kind != "close" or piece.content not in _CLOSES:
                     foreign[f"websocket {kind}"] += len(piece.content)
     if size not in _SPARE[pieces[-1].whole if pieces else True]:
         other += size

@@ -7,7 +7,7 @@ from protocols.capture.messages import MAX_REQUESTS, Message, messages
 from protocols.capture.pcap import CaptureError
 
 HEAD = (
-    b"GET /link/v1 HTTP/1.1\r\nHost: c\r\nUpgrade: WebSocket\r\nConnection: Upgrade\r\n"
+    b"GET /link/v1 HTTP/1.1\r\nHost: c\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n"
     b"Sec-WebSocket-Protocol: freehold-link-v1\r\n\r\n"
 )

@@ -8,6 +8,7 @@ from wsproto.frame_protocol import FrameProtocol
 
 from protocols.capture.pcap import read
 from protocols.capture.tls import read_secrets
+from protocols.link.limits import MAX_FRAME
 from tests.unit.protocols.capture.conftest import server as server
 from tests.unit.protocols.capture.made import (
     FIN,
@@ -20,13 +21,14 @@ from tests.unit.protocols.capture.made import (
     talk,
 )
 from tests.unit.protocols.capture.test_messages import HEAD
+from tests.unit.vault.uplink.test_heads import POST
 from vault.uplink.comparing import Compared, compare
 from vault.uplink.egress import Chain, Entry, Sending
 
 FRAMES = [b"hello", b"registration", b"alert"]
 CLIENT = FrameProtocol(client=True, extensions=[])
 SECRET = b"hunter2-the-password"
-HTTP = b"POST /link/v1/join HTTP/1.1\r\nHost: c:8301\r\nContent-Length: "
+HTTP = POST.partition(b"5\r\n\r\n")[0]
 
 
 def entries(*connections: list[bytes]) -> list[Entry]:
@@ -131,7 +133,7 @@ def test_every_message_counts(tmp_path: Path, server: ssl.SSLContext) -> None:
 
 
 def test_nothing_is_said_beside_the_messages(tmp_path: Path, server: ssl.SSLContext) -> None:
-    """In a ping, a pong, a close, a head, or around them; the number of a close is not much."""
+    """In a ping, a pong, a close, a head, or around them; a close has few forms."""
     pieces = FrameProtocol(client=True, extensions=[])  # it knows that its message is not ended
     for more, count, told in (
         ([CLIENT.ping(SECRET), CLIENT.ping(b"1234")], 24, "24 bytes in websocket ping"),
@@ -142,6 +144,13 @@ def test_nothing_is_said_beside_the_messages(tmp_path: Path, server: ssl.SSLCont
         ([pieces.send_data(b"", fin=False)], 6, "6 bytes in what is no whole message"),
         ([CLIENT.ping(b""), CLIENT.pong(b""), CLIENT.close(1000)], 2, ""),
         ([CLIENT.close(1008, "signature")], 11, ""),
+        ([CLIENT.close(1008, "refused")], 9, ""),
+        ([CLIENT.close(1009, f"Exceeded maximum message size: {MAX_FRAME} bytes")], 45, ""),
+        ([CLIENT.close()], 0, ""),
+        ([CLIENT.close(4242)], 2, "2 bytes in websocket close"),
+        ([CLIENT.close(1000, "signature")], 11, "11 bytes in websocket close"),
+        ([CLIENT.close(1008)], 2, "2 bytes in websocket close"),
+        ([CLIENT.close(), CLIENT.close(1000)], 8, "8 bytes in what is no whole message"),
     ):
         found = compared(tmp_path, server, entries(FRAMES), linked(*more))
         assert (found.other_bytes, found.missing, found.holds) == (count, 0, not told)

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
+from importlib.metadata import version
 
 import pytest
 import trio
@@ -17,8 +18,8 @@ from vault.uplink.heads import excess, hosts_of
 HOSTS = hosts_of(["https://c:8301"])
 POST = (
     b"POST /link/v1/join HTTP/1.1\r\nHost: c:8301\r\nAccept: */*\r\nConnection: keep-alive\r\n"
-    b"User-Agent: python-httpx2/2.16.2\r\nContent-Type: application/json\r\n"
-    b"Accept-Encoding: identity\r\nContent-Length: 5\r\n\r\n"
+    b"User-Agent: python-httpx2/%s\r\nContent-Type: application/json\r\n"
+    b"Accept-Encoding: identity\r\nContent-Length: 5\r\n\r\n" % version("httpx2").encode()
 )
 
 
@@ -68,14 +69,19 @@ async def test_a_request_s_own_head(name: str) -> None:
     assert excess(head, hosts_of(peers)) == 0
 
 
-def test_where_the_control_plane_is() -> None:
-    """With the port or without; an IPv6 address with brackets or without."""
-    for peer, hosts in (
-        ("https://C.test", ["c.test"]),
-        ("https://c.test:8301", ["c.test", "c.test:8301"]),
-        ("https://[fd00::1]:8301", ["fd00::1", "[fd00::1]", "[fd00::1]:8301"]),
-    ):
-        assert hosts_of([peer]) >= {host.encode() for host in hosts}
+@pytest.mark.parametrize(
+    ("peer", "link", "request_"),
+    [
+        ("https://C.test", b"c.test", b"c.test"),
+        ("https://c.test:443", b"c.test", b"c.test"),
+        ("https://c.test:8301", b"c.test", b"c.test:8301"),
+        ("https://[fd00::1]:8301", b"fd00::1", b"[fd00::1]:8301"),
+    ],
+)
+def test_where_the_control_plane_is(peer: str, link: bytes, request_: bytes) -> None:
+    """As each of the clients writes it: the HTTP client has the port."""
+    assert hosts_of([peer]) == ({link}, {request_})
+    assert hosts_of([peer, "https://d"]) == ({link, b"d"}, {request_, b"d"})
 
 
 @pytest.mark.parametrize("head", [HEAD, POST])
@@ -93,3 +99,40 @@ def test_what_is_beyond_it(head: bytes) -> None:
         if name in head:
             other = head.replace(name + b": ", name + b": secret")
             assert excess(other, HOSTS) > len(b"secret")
+
+
+@pytest.mark.parametrize("head", [HEAD, POST])
+def test_nothing_can_be_told_by_how_a_line_is_written(head: bytes) -> None:
+    """Neither by capitals, nor by order, nor by leaving one out."""
+    first, *lines = head[:-4].split(b"\r\n")
+    for number, line in enumerate(lines):
+        name, _, value = line.partition(b": ")
+        other = lines.copy()
+        for spelled in (name.lower(), name.upper(), name.swapcase()):
+            other[number] = spelled + b": " + value
+            assert excess(b"\r\n".join([first, *other]) + b"\r\n\r\n", HOSTS) > 0
+        less = lines[:number] + lines[number + 1 :]
+        assert excess(b"\r\n".join([first, *less]) + b"\r\n\r\n", HOSTS) > 0
+        turned = [*less, line]
+        assert turned == lines or excess(b"\r\n".join([first, *turned]) + b"\r\n\r\n", HOSTS) > 0
+
+
+@pytest.mark.parametrize(
+    ("honest", "other"),
+    [
+        (b"python-httpx2/", b"python-httpx/"),
+        (version("httpx2").encode(), b"8675.3094.1122.3344"),
+        (b"Content-Length: 5", b"Content-Length: 05"),
+        (b"Content-Length: 5", b"Content-Length: 0"),
+        (b"Host: c:8301", b"Host: C:8301"),
+        (b"Host: c:8301", b"Host: c"),
+        (b"Upgrade: websocket", b"Upgrade: WebSocket"),
+        (b"Connection: Upgrade", b"Connection: upgrade"),
+        (b"Host: c\r\n", b"Host: c:8301\r\n"),
+        (b"AA==", b"AB=="),
+    ],
+)
+def test_nor_by_a_value(honest: bytes, other: bytes) -> None:
+    """Each has one form, but for the key, which is random, and the length, which is looked at."""
+    [head] = [one for one in (HEAD, POST) if honest in one]
+    assert excess(head.replace(honest, other), HOSTS) > 0
