@@ -69,15 +69,16 @@ def push(
     version = current.call("POST", "policies", name, "versions", body=body)["version"]
     plan: dict[str, Any] = {"canary": canary, "percentages": percent or []}
     plan |= {"automatic": not by_hand, "max_failures": max_failures}
+    done = f"version {version} of {name} is written"
     try:
         if targets:
             current.call("PUT", "policies", name, "targets", body={"targets": targets})
+            done += " and its targets are those given now"
         begun = current.call(
             "POST", "policies", name, "rollouts", body={"version": version, "plan": plan}
         )
     except CliError as error:
-        told = f"version {version} of {name} is written, but it is not rolled out: {error}"
-        raise CliError(told, error.exit_code) from None
+        raise CliError(f"{done}, but it is not rolled out: {error}", error.exit_code) from None
     current.show(begun)
 
 

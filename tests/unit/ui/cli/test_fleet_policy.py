@@ -82,6 +82,23 @@ def test_a_version_that_was_written_and_not_rolled_out_is_told_as_that(
     assert "version 7 of p is written, but it is not rolled out: one is open" in done.err
 
 
+@pytest.mark.parametrize("pointed", [True, False])
+def test_targets_that_were_changed_before_the_roll_out_failed_are_told(
+    agent: FakeAgent, cli: Run, pointed: bool
+) -> None:
+    """They stay changed, without the roll-out; where it is they that were refused, nothing did."""
+    agent.answer({"targets": [{"all": True}]})
+    agent.answer([{"vault": "one", "life": "active"}])
+    agent.answer({"version": 7}, 201)
+    if pointed:
+        agent.answer({})
+    agent.answer({"code": "rollout_open", "message": "one is open"}, 409)
+    done = cli("fleet", "policy", "push", "p", "--tag", "eu", stdin="{}")
+    assert done.code == 5
+    targets = " and its targets are those given now" if pointed else ""
+    assert f"version 7 of p is written{targets}, but it is not rolled out: one is open" in done.err
+
+
 def test_what_is_no_json_is_not_sent(agent: FakeAgent, cli: Run) -> None:
     """Nothing is asked."""
     assert cli("fleet", "policy", "push", "p", stdin="{").code == 1
