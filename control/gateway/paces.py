@@ -1,7 +1,12 @@
-"""How fast one agent may say what costs us a write though nothing of it is durable.
+"""How fast one connection may say what costs us a write though nothing of it is durable.
 
 What is durable has its window and its cursor, pings have a pace of the session's own. Without these
-one agent would decide how much of the writer's time is left for all others.
+one connection would decide how much of the writer's time is left for all others.
+
+They do not bound an agent that comes anew for each word. It has them anew then, and its coming is a
+write by itself. Nothing counts how often one comes: it has so many connections at a time
+(`roster.MAX_OF_ONE`), its address so many handshakes (`protocols.link.entrance`), and writes that
+wait are made together. To lock the agent ends it.
 """
 
 from typing import Final, NamedTuple, Self
@@ -19,7 +24,7 @@ and works on 8 more from before."""
 
 
 class Paces(NamedTuple):
-    """Of one connection: who begins another one for each word pays more for it than we do."""
+    """Of one connection; the next one begins with all of them unused."""
 
     registrations: Pace
     notes: Pace
