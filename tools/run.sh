@@ -23,6 +23,13 @@ address=http://127.0.0.1:$port
 plane=http://127.0.0.1:$((port + 100))
 door=https://127.0.0.1:$((port + 101))
 beat=2s # shown here within seconds; in production a minute
+for need in flock curl; do
+  if ! command -v $need >/dev/null; then
+    echo "\`make run\` needs $need, which is not on this machine (flock is in util-linux). Install it, or" >&2
+    echo "start an agent alone, which needs neither: $freehold agent dev --listen 127.0.0.1:$port" >&2
+    exit 1
+  fi
+done
 umask 077
 mkdir -p "$dir"
 
@@ -99,14 +106,17 @@ await() { # NAME WHAT URL: until it answers
   fail "$2 is not ready after 30 s:" "$dir/$1.log"
 }
 
-enrol() { # NAME: with a token, if it was not enrolled before
+enrol() { # NAME: begin it with a token, if it was not enrolled before
   local made
   [ -e "$dir/$1/uplink/enrolment.json" ] && return
   made=$(fleet POST organizations/demo/enrolment-tokens "{\"vault\": \"$1\", \"replace\": true}")
   mkdir -p "$dir/$1"
-  FREEHOLD_ENROLMENT_TOKEN=$(field secret <<<"$made") "$freehold" agent enrol --data-dir "$dir/$1" \
-    --control "$door" --pin "$(field pin <<<"$made")" >"$dir/$1.log" 2>&1 ||
-    fail "agent $1 could not enrol:" "$dir/$1.log"
+  FREEHOLD_ENROLMENT_TOKEN=$(field secret <<<"$made") start "$1" agent enrol --data-dir "$dir/$1" \
+    --control "$door" --pin "$(field pin <<<"$made")"
+}
+
+enrolled() { # NAME: wait until it is
+  [ -z "${pids[$1]:-}" ] || wait "${pids[$1]}" || fail "agent $1 could not enrol:" "$dir/$1.log"
 }
 
 agent() { # NAME PORT
@@ -121,6 +131,7 @@ stop() { # whom this script started, however the files of their ids look by now
   running=$(jobs -pr)
   [ -z "$running" ] || kill $running 2>/dev/null
   wait
+  rm -f "$dir"/*.pid
 }
 rm -f "$dir"/*.pid
 echo $$ >"$dir/run.pid"
@@ -145,10 +156,10 @@ fleet POST sessions "@$dir/login" | field secret >"$dir/session"
 printf 'Authorization: Bearer %s\n' "$(cat "$dir/session")" >"$dir/plane-header"
 fleet POST organizations '{"id": "demo", "title": "For development"}' >/dev/null
 
-enrol one &
-first=$!
+enrol one
 enrol two
-wait $first
+enrolled one
+enrolled two
 began=$(now)
 agent one "$port"
 agent two $((port + 1))

@@ -1,6 +1,8 @@
+import fcntl
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -245,6 +247,47 @@ def test_agents_that_outlive_their_run_keep_the_folder(
     pids = [int((folder / f"{name}.pid").read_text()) for name in ("one", "two", "plane")]
     subprocess.run(["bash", "-c", told[1]], check=False, timeout=10)
     assert all(gone(pid) for pid in pids)
+
+
+def test_ended_while_agents_enrol_it_leaves_nothing(
+    root: Path, freehold: Path, port: int, tmp_path: Path
+) -> None:
+    """Nobody holds the folder then, and no file names a process that is gone."""
+    program = freehold.read_text().splitlines()[-1]
+    slow = 'case "$*" in "agent enrol"*) echo waits; exec sleep 60 ;; esac'
+    freehold.write_text(f"#!/bin/sh\n{slow}\n{program}\n")
+    folder = tmp_path / "run"
+    command = [str(root / "tools/run.sh"), str(freehold), str(port), str(folder)]
+    with subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(root)}) as process:
+        logs = [folder / "one.log", folder / "two.log"]
+        end = time.monotonic() + PATIENCE
+        while not all(log.exists() and log.read_text() == "waits\n" for log in logs):
+            assert time.monotonic() < end
+            time.sleep(0.1)
+        pids = [int((folder / f"{name}.pid").read_text()) for name in ("one", "two", "plane")]
+        process.terminate()
+        assert process.wait(30) == 0
+    assert all(gone(pid) for pid in pids)
+    assert not list(folder.glob("*.pid"))
+    with (folder / "lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+@pytest.mark.parametrize("missing", ["flock", "curl"])
+def test_a_machine_without_what_it_needs_is_told(
+    root: Path, freehold: Path, port: int, tmp_path: Path, missing: str
+) -> None:
+    """Before anything is made, and not as a folder that is in use."""
+    (tmp_path / "bin").mkdir()
+    for name in {"bash", "dirname", "flock", "curl"} - {missing}:
+        (tmp_path / "bin" / name).symlink_to(shutil.which(name) or "")
+    done = subprocess.run(
+        [str(root / "tools/run.sh"), str(freehold), str(port), str(tmp_path / "run")],
+        check=False, capture_output=True, text=True, timeout=60, env={"PATH": f"{tmp_path}/bin"},
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert f"needs {missing}, which is not on this machine" in done.stderr
+    assert not (tmp_path / "run").exists()
 
 
 def gone(pid: int) -> bool:
