@@ -32,6 +32,7 @@ def test_the_unit_is_the_agents_but_for_what_it_runs(root: Path) -> None:
     agent = (folder / "freehold-agent.service").read_text().split("# ", 1)[1]
     unit = (folder / "freehold-control.service").read_text()
     assert "ExecStart=/opt/freehold/bin/freehold control serve --config" in unit
+    assert "\nStateDirectory=freehold-control\n" in unit  # where control.yaml keeps everything
     for line in agent.splitlines():
         if line.startswith(("Protect", "Private", "Restrict", "SystemCall", "NoNew", "Memory")):
             assert line in unit, line
