@@ -34,13 +34,14 @@ _REFUSED: Final = "the certificate does not count any more; a person must enrol 
 class Ended(NamedTuple):
     """An agent whose live connection must end now. `alert`: id of the one that its people got.
 
-    `state`: its own, or `REPLACED`.
+    `state`: its own, or `REPLACED`; then whoever came by `generation` or a later one stays.
     """
 
     name: AgentName
     state: str
     reason: str
     alert: str = ""
+    generation: int = 0
 
 
 OnEnd: TypeAlias = Callable[[Ended], None]
@@ -163,7 +164,8 @@ def entered(entry: Entry, on_end: OnEnd) -> Issued:
     """The certificate of who has come in; the connection of whom it has replaced ends."""
     if entry.replaced:
         reason = "another agent was enrolled under its name"
-        on_end(Ended(entry.issued.name, REPLACED, reason))
+        generation = entry.issued.generation
+        on_end(Ended(entry.issued.name, REPLACED, reason, generation=generation))
     return entry.issued
 
 

@@ -22,7 +22,7 @@ from control.gateway.deadlines import Deadlines
 from control.gateway.ends import Ends, cursor, fresh_id, state
 from control.gateway.proving import proves
 from control.gateway.questions import Questions
-from control.gateway.roster import Roster
+from control.gateway.roster import Roster, Seat
 from control.model.agents import Life
 from control.services import outbox
 from control.services.alerts import Alerts
@@ -99,8 +99,8 @@ class Gateway:
         `peer` is what TLS has proven, `ours` SHA-256 over the certificate that we showed.
         """
         try:
-            with self.roster.seat(peer.name):
-                await self._attend(pipe, peer, ours)
+            with self.roster.seat(peer.name) as seat:
+                await self._attend(pipe, peer, ours, seat)
         except AuthorizationError as error:
             self.refused += 1
             log.warning("agent %s/%s refused: %s", *peer.name, error.code)
@@ -142,8 +142,10 @@ class Gateway:
 
     # --- one connection ---------------------------------------------------------------------------
 
-    async def _attend(self, pipe: Pipe, peer: Peer, ours: bytes) -> None:
+    async def _attend(self, pipe: Pipe, peer: Peer, ours: bytes, seat: Seat) -> None:
         known, outdated = await self._revocation.admit(peer)
+        # Admission confirms what it is shown, unless that is outdated: then it is older than this.
+        seat.generation = 0 if outdated else known.confirmed
         link = await self._ends.begin(peer.name)
         channel = Channel(
             org=peer.name.org,
@@ -196,7 +198,7 @@ class Gateway:
                     if event.topic is Topic.OWNER:
                         self._outdo(event)
                     elif event.subject != str(Life.ACTIVE):
-                        self.roster.cut(AgentName(event.org, event.vault))
+                        self.roster.cut(AgentName(event.org, event.vault), event.generation)
                 if lost:
                     await self.check_lives()
 
@@ -296,7 +298,10 @@ class Gateway:
             log.warning("the database does not answer: %s", error.code)
             return
         for agent in self.roster.all():
-            if tuple(agent.name) not in active or agent.serial in revoked:
+            known = tuple(agent.name) in active
+            if not known:  # it may have been locked between its admission and its first word
+                self._watch.forget(*agent.name)
+            if not known or agent.serial in revoked:
                 self.roster.cut(agent.name)
 
 

@@ -15,31 +15,40 @@ MAX_OF_ONE: Final = 4
 """Connections of one agent: one that counts, one that ends, and two that greet."""
 
 
+class Seat:
+    """A connection's place. `generation`: of the certificate that it was admitted by, then."""
+
+    def __init__(self, scope: trio.CancelScope) -> None:
+        self.scope = scope
+        self.generation = 0
+
+
 class Roster:
     """In memory, for this process."""
 
     def __init__(self) -> None:
-        self._scopes: dict[AgentName, list[trio.CancelScope]] = {}
+        self._seats: dict[AgentName, list[Seat]] = {}
         self._live: dict[AgentName, LiveAgent] = {}
 
     @contextmanager
-    def seat(self, name: AgentName) -> Iterator[None]:
+    def seat(self, name: AgentName) -> Iterator[Seat]:
         """A connection of this agent, for the length of the block; `cut` ends the block.
 
         To be taken before it is asked whether the agent counts: then one that is locked meanwhile
         is found here. Raises `PipeError` (`crowded`) when the agent has too many.
         """
-        scopes = self._scopes.setdefault(name, [])
-        if len(scopes) >= MAX_OF_ONE:
+        seats = self._seats.setdefault(name, [])
+        if len(seats) >= MAX_OF_ONE:
             raise PipeError("crowded", "this agent has too many connections")
         with trio.CancelScope() as scope:
-            scopes.append(scope)
+            seat = Seat(scope)
+            seats.append(seat)
             try:
-                yield
+                yield seat
             finally:
-                scopes.remove(scope)
-                if not scopes:
-                    del self._scopes[name]
+                seats.remove(seat)
+                if not seats:
+                    del self._seats[name]
 
     def promote(self, agent: LiveAgent) -> None:
         """This connection has proven itself: it counts from now on, and the one before ends."""
@@ -53,10 +62,14 @@ class Roster:
         if self._live.get(agent.name) is agent:
             del self._live[agent.name]
 
-    def cut(self, name: AgentName) -> None:
-        """End all connections of this agent now."""
-        for scope in self._scopes.get(name, ()):
-            scope.cancel()
+    def cut(self, name: AgentName, since: int = 0) -> None:
+        """End all connections of this agent now; those by a certificate of `since` or later stay.
+
+        0 spares none. Who was not admitted yet is not spared either: it may come by an older one.
+        """
+        for seat in self._seats.get(name, ()):
+            if not 0 < since <= seat.generation:
+                seat.scope.cancel()
 
     def get(self, org: str, vault: str) -> LiveAgent | None:
         """The connection that counts."""

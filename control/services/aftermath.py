@@ -43,7 +43,7 @@ class Aftermath:
         org, vault = ended.name
         if ended.state != REPLACED:
             self._watch.forget(org, vault)
-        self._bus.publish(Event(Topic.LIFE, org, vault, str(ended.state)))
+        self._bus.publish(Event(Topic.LIFE, org, vault, str(ended.state), ended.generation))
         log.warning("agent %s/%s is %s: %s", org, vault, ended.state, ended.reason)
         if ended.alert:
             self._bus.publish(Event(Topic.ALERT, org, vault, ended.alert))

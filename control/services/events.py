@@ -34,7 +34,8 @@ class Topic(StrEnum):
 class Event(Struct, frozen=True):
     """`subject`: the new life or presence, a bundle's version, an alert's or a message's id.
 
-    Of a life also `replaced` (`control.ca.revocation`): a connection is to end.
+    Of a life also `replaced` (`control.ca.revocation`): a connection is to end, but one by a
+    certificate of `generation` or a later one. 0, as of a process that is older: every one.
     Of an invitation: its id; `Invitations.secret` is what its link ends with.
     Of the trail: the operation; `vault` is then its target, whatever that names.
     Of a replay: its id; the agent is to be asked.
@@ -45,6 +46,7 @@ class Event(Struct, frozen=True):
     org: str
     vault: str
     subject: str | int
+    generation: int = 0
 
 
 class Subscription:

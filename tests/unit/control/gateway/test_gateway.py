@@ -4,12 +4,16 @@ from typing import Any, Final
 
 import pytest
 import trio
+from msgspec.structs import replace
 
 from actors.testing import FakeWorld
 from control.gateway.gateway import LOOK_EVERY
 from control.model.agents import Life, Presence
 from control.model.documents import Document, Rule
+from control.model.links import Link
 from control.model.policies import Outcome, Plan, Target
+from control.services.events import Topic
+from control.services.registry import moved
 from protocols.link import messages as m
 from protocols.link import vocabulary as words
 from protocols.link.errors import PipeError
@@ -158,6 +162,46 @@ async def test_who_was_replaced_is_cut_at_once_and_stays_out(hub: Hub) -> None:
             await talk.until(lambda: new.bundles == [1])
             assert not talk.ended
     assert old.bundles == []
+
+
+async def test_late_word_of_who_was_replaced_spares_the_new_one(hub: Hub) -> None:
+    """It is connected already when another process' word arrives; the old one would be cut."""
+    with hub.plane.bus.subscribed(Topic.LIFE) as lives:
+        await hub.enrolled("one")
+        new = await hub.enrolled("one")
+        (word,), _ = await lives.take()
+    async with hub.connected(new) as talk:
+        await hub.live("one")
+        hub.plane.bus.publish(word)
+        await trio.testing.wait_all_tasks_blocked()
+        assert not talk.ended
+        async with hub.connected(await hub.renewed(new)) as later:
+            await talk.until(lambda: talk.ended)
+            hub.plane.bus.publish(word)
+            await trio.testing.wait_all_tasks_blocked()
+            assert not later.ended
+            hub.plane.bus.publish(replace(word, generation=0))
+            await later.until(lambda: later.ended)
+
+
+async def test_who_is_locked_while_it_connects_is_not_missed(hub: Hub) -> None:
+    """Admitted, then locked elsewhere, then heard: the next look around ends and forgets it."""
+    one, begin = await hub.enrolled("one"), hub.ends.begin
+
+    async def locked(name: AgentName) -> Link:
+        link = await begin(name)
+        await hub.plane.store.write(
+            lambda tx: moved(tx, "acme", "one", Life.LOCKED, "", now=hub.world.now())
+        )
+        return link
+
+    hub.ends.begin = locked  # type: ignore[method-assign]
+    async with hub.connected(one) as talk:
+        await hub.live("one")
+        assert hub.plane.watch.presence("acme", "one") is not None
+        await hub.gateway.check_lives()
+        await talk.until(lambda: talk.ended)
+    assert hub.plane.watch.presence("acme", "one") is None
 
 
 async def test_who_was_replaced_elsewhere_is_found(hub: Hub, world: FakeWorld) -> None:

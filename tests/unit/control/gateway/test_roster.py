@@ -45,6 +45,29 @@ async def test_a_cut_ends_every_connection_of_that_agent() -> None:
         nursery.cancel_scope.cancel()
 
 
+async def test_a_cut_spares_who_came_by_a_newer_certificate() -> None:
+    """Not who has not shown one yet; without a generation it spares nobody."""
+    roster, ended = Roster(), []
+
+    async def hold(generation: int) -> None:
+        with roster.seat(ONE) as seat:
+            seat.generation = generation
+            await trio.sleep_forever()
+        ended.append(generation)
+
+    async with trio.open_nursery() as nursery:
+        for generation in (0, 1, 2, 3):
+            nursery.start_soon(hold, generation)
+        await trio.testing.wait_all_tasks_blocked()
+        roster.cut(ONE, 2)
+        await trio.testing.wait_all_tasks_blocked()
+        assert sorted(ended) == [0, 1]
+        roster.cut(ONE)
+        await trio.testing.wait_all_tasks_blocked()
+        assert sorted(ended) == [0, 1, 2, 3]
+        nursery.cancel_scope.cancel()
+
+
 async def test_a_cut_of_nobody_is_nothing() -> None:
     """An agent may have gone a moment before."""
     Roster().cut(ONE)

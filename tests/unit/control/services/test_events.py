@@ -1,5 +1,6 @@
 """The bus: bounded, never waits, tells what was lost."""
 
+import msgspec
 import trio
 import trio.testing
 
@@ -66,3 +67,19 @@ def test_what_came_from_elsewhere_does_not_go_there_again() -> None:
     bus.deliver(event(3))
     bus.publish()
     assert carried == [(event(1), event(2))]
+
+
+def test_processes_of_before_and_of_now_read_each_other() -> None:
+    """An event without a generation spares nobody; one with it is read by who knows of none."""
+
+    class Before(msgspec.Struct):
+        topic: Topic
+        org: str
+        vault: str
+        subject: str | int
+
+    old = msgspec.msgpack.encode(Before(Topic.LIFE, "acme", "v", "replaced"))
+    assert msgspec.msgpack.decode(old, type=Event) == Event(Topic.LIFE, "acme", "v", "replaced")
+    new = msgspec.msgpack.encode(Event(Topic.LIFE, "acme", "v", "replaced", 7))
+    assert msgspec.msgpack.decode(new, type=Before) == Before(Topic.LIFE, "acme", "v", "replaced")
+    assert msgspec.msgpack.decode(new, type=Event).generation == 7
