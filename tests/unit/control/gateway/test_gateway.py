@@ -170,6 +170,7 @@ async def test_late_word_of_who_was_replaced_spares_the_new_one(hub: Hub) -> Non
         await hub.enrolled("one")
         new = await hub.enrolled("one")
         (word,), _ = await lives.take()
+    await trio.testing.wait_all_tasks_blocked()  # the gateway has had it, too
     async with hub.connected(new) as talk:
         await hub.live("one")
         hub.plane.bus.publish(word)
