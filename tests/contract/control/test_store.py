@@ -233,6 +233,8 @@ async def test_what_agents_stand_at_is_read_by_the_page(store: Store) -> None:
         ("b", Outcome.APPLIED, {"p": 1, "p-2": 4}),
         ("c", Outcome.WANTED, {"p-2": 4}),
     ]
+    unanswered = await store.read(lambda tx: policies.unanswered(tx, "acme"))
+    assert unanswered == {"a": (1, False), "c": (1, False)}
     whole = await store.read(lambda tx: policies.assignment(tx, "acme", "b"))
     assert whole is not None
     assert (whole.bundle, whole.applied) == (b"\0b", 3)
@@ -242,7 +244,7 @@ async def test_agents_are_found_by_release(store: Store) -> None:
     """As they said it, whole; who decides what they get is read without their facts."""
     for name, release in (("a", "1.0.0"), ("b", "1.0.01"), ("c", "")):
         facts = {"release": release, "started_at": 1}
-        row = agent(name, facts=facts, tags=("eu",))
+        row = agent(name, facts=facts, tags=("eu",), last_seen=5)
         await store.write(lambda tx, row=row: agents.add_agent(tx, row))
     found = await store.read(lambda tx: agents.find(tx, "acme", AgentFilter(release="1.0.0")))
     assert [row.vault for row in found] == ["a"]
@@ -250,7 +252,7 @@ async def test_agents_are_found_by_release(store: Store) -> None:
     await store.write(lambda tx: agents.put_facts(tx, changed))
     assert await store.read(lambda tx: agents.agents_among(tx, "acme", ["a"])) == [changed]
     assert await store.read(lambda tx: agents.members(tx, "acme")) == [
-        (name, Life.ACTIVE, ("eu",), Presence.UNKNOWN) for name in "abc"
+        (name, Life.ACTIVE, ("eu",), Presence.UNKNOWN, 5) for name in "abc"
     ]
 
 
