@@ -94,7 +94,7 @@ class _Wish(Struct):
 def _step(issuer: Issuer, wishes: Sequence[_Wish], now: int) -> Callable[[LedgerTx], list[Issued]]:
     def step(tx: LedgerTx) -> list[Issued]:
         return [
-            issuer.enrol(tx, wish.name, asker_of(wish.csr), public(wish.link), now)
+            issuer.enrol(tx, wish.name, asker_of(wish.csr), public(wish.link), now).issued
             for wish in wishes
         ]
 
