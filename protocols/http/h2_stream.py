@@ -330,14 +330,14 @@ class H2Stream:
             rest = position + _PIECE
             piece = data[position:rest]
             sent = self._machine.data(self.number, piece, end=end and rest >= len(data))
-            lacking = len(piece) - sent
+            blocked = sent < len(piece)
             del piece  # not held while it waits
             self._carrier.wrote()
             position += sent
             unread.took(sent)
             await self._carrier.room()
-            if lacking:
+            if blocked:
                 if self.left:  # no window will open any more
                     self.on_left(answers=False)
                 else:
-                    await self._carrier.blocked.wait(self.number, lacking)
+                    await self._carrier.blocked.wait(self.number, len(data) - position)

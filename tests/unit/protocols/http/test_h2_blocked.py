@@ -1,5 +1,8 @@
 """Who waits for an HTTP/2 window is woken when it can send, and only then."""
 
+from collections.abc import Awaitable, Callable
+from typing import Any
+
 import pytest
 import trio
 import trio.testing
@@ -8,6 +11,8 @@ from hyperframe.frame import SettingsFrame
 
 from protocols.http.frames import settings_frame, window_frame
 from protocols.http.h2_blocked import Blocked
+from protocols.http.h2_connection import H2Connection
+from protocols.http.scope import Receive, Scope, Send
 from tests.unit.protocols.http.test_h2 import Pair
 
 CONNECTION = 65_535
@@ -95,6 +100,31 @@ async def test_nobody_sleeps_beside_an_open_window() -> None:
         assert answers.left[second] == 0
         assert answers.left[third] == 100_000 - 34_465
         nursery.cancel_scope.cancel()
+
+
+async def test_the_share_of_one_that_was_cut_goes_to_the_next(
+    wired: Callable[..., Awaitable[Any]], h2_client: Callable[[Any], Any], clock: object
+) -> None:
+    """It was woken for it, and its client left before it could send."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"x" * 100_000})
+
+    client = h2_client(await wired(app, H2Connection))
+    client.engine.update_settings({SettingCodes.INITIAL_WINDOW_SIZE: 1_000_000})
+    for _ in range(2):
+        client.request()
+        await client.flush()
+        await trio.testing.wait_all_tasks_blocked()
+    connection = client.wire.connection
+    first, second = connection._streams.values()
+    assert (first.left, second.left, connection.machine.outbound) == (False, False, 0)
+    connection.machine.outbound += 1_000
+    connection.blocked.wake()
+    first.on_left(answers=False)
+    await trio.testing.wait_all_tasks_blocked()
+    assert connection.machine.outbound == 0
 
 
 async def test_a_window_that_opened_before() -> None:

@@ -147,6 +147,31 @@ async def test_client_that_leaves_leaves_nothing_behind(dial: Dial, clock: Clock
     assert not client.wire.connection._streams
 
 
+@pytest.mark.parametrize("whole", [True, False])
+async def test_who_waits_for_a_window_is_told_that_his_client_left(
+    dial: Dial, clock: Clock, *, whole: bool
+) -> None:
+    """By a reset, or by the end of the connection: at once, not when his time for writing ends."""
+    done = trio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"x" * 100_000})
+        done.set()
+
+    client = await dial(app)
+    stream = client.request()
+    await client.flush()
+    await trio.testing.wait_all_tasks_blocked()
+    if whole:
+        await client.wire.stream.aclose()
+    else:
+        client.engine.reset_stream(stream)
+        await client.flush()
+    await trio.testing.wait_all_tasks_blocked()
+    assert done.is_set()
+
+
 async def test_goaway_from_the_client_lets_streams_end(dial: Dial, clock: Clock) -> None:
     """RFC 9113 section 6.8."""
     go = trio.Event()
