@@ -46,8 +46,17 @@ export function Dialog({ title, action, danger = false, act, close, children }: 
       setBusy(false);
     }
   };
+  // Escape cancels at once, and the page takes it away itself. The browser says that it is closed a
+  // frame later: by then another one may have been opened in its place.
+  const cancel = (event: Event) => {
+    event.preventDefault();
+    close();
+  };
+  const closed = () => {
+    if (element.current) close();
+  };
   return (
-    <dialog class="dialog" ref={element} aria-labelledby={id} onClose={close}>
+    <dialog class="dialog" ref={element} aria-labelledby={id} onCancel={cancel} onClose={closed}>
       <form onSubmit={submit}>
         <h2 id={id}>{title}</h2>
         {children}
