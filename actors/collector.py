@@ -16,10 +16,11 @@ before the older ones are (CPython's `gc.set_threshold`)."""
 
 
 def settle() -> None:
-    """Once everything that stays has been made, before anybody is served."""
+    """Once everything that stays has been made, before anybody is served; on if it was off."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(*THRESHOLDS)
+    gc.enable()
 
 
 def sweep() -> None:

@@ -14,7 +14,9 @@ from actors import collector
 
 class Node: pass
 
+gc.disable()  # as an agent does while it loads
 collector.settle()
+assert gc.isenabled()
 assert gc.get_freeze_count() > 1000
 assert gc.get_threshold()[0] == collector.THRESHOLDS[0]
 one = Node()
