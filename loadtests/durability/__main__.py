@@ -34,7 +34,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make durability", description=__doc__)
     parser.add_argument("kinds", nargs="*", metavar="KIND", help=f"of {', '.join(KINDS)}; or all")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="of kill and of power, each")
-    parser.add_argument("--workers", type=int, default=1, help="processes of the agent, of kill")
+    parser.add_argument("--workers", type=int, default=1, help="of the agent; not of points")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 32))
     parser.add_argument("--weaken", choices=get_args(Weakness), default="", help="the agent")
     parser.add_argument(
@@ -82,19 +82,17 @@ def _run(kind: str, chosen: argparse.Namespace) -> Iterator[report.Tally]:
 
 def _rounds(
     kind: str,
-    make: rounds.MakeVictim,
+    make: Callable[..., rounds.Victim],
     folder: Path,
     chosen: argparse.Namespace,
     chance: random.Random,
 ) -> Iterator[sweep.Told]:
     name = f"{kind}{page.WEAKENED}{chosen.weaken}" if chosen.weaken else kind
-    found = rounds.run(make, folder, rounds=chosen.rounds, chance=chance, weakness=chosen.weaken)
+    if chosen.workers > 1:
+        name += f", {chosen.workers} processes"
+    victim = partial(make, workers=chosen.workers)
+    found = rounds.run(victim, folder, rounds=chosen.rounds, chance=chance, weakness=chosen.weaken)
     return (sweep.Told(name, str(number), this) for number, this in enumerate(found, 1))
-
-
-def _kills(folder: Path, chosen: argparse.Namespace, chance: random.Random) -> Iterator[sweep.Told]:
-    kind = "kill" if chosen.workers == 1 else f"kill, {chosen.workers} processes"
-    return _rounds(kind, partial(kill.Killed, workers=chosen.workers), folder, chosen, chance)
 
 
 def _points(
@@ -107,7 +105,7 @@ def _points(
 
 Find = Callable[[Path, argparse.Namespace, random.Random], Iterator[sweep.Told]]
 RUN: Final[dict[str, Find]] = {
-    "kill": _kills,
+    "kill": partial(_rounds, "kill", kill.Killed),
     "power": partial(_rounds, "power", power.PoweredOff),
     "points": _points,
 }

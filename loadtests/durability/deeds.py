@@ -1,7 +1,8 @@
 """Deeds other than writes, as their clients know them, and what must hold of each once it is told.
 
-A revoked token never counts again, a destroyed value is never read again, and a key that was
-rotated stays rotated: a fault that brings one of them back has undone what somebody relied on.
+A revoked token never counts again, a destroyed or deleted value is never read again, a token that
+was issued counts, a policy that was written is there, and a key that was rotated stays rotated: a
+fault that changes one of them has undone what somebody relied on.
 """
 
 import http.client
@@ -15,15 +16,19 @@ from typing import Final, Literal
 from loadtests.durability.history import State
 from tests.acceptance.agent import Agent, Answer, Client
 
-Kind = Literal["revoke", "destroy", "rotate", "rewrap"]
-KINDS_UNDER_LOAD: Final[tuple[Kind, ...]] = ("revoke", "destroy")
+Kind = Literal["revoke", "destroy", "delete", "issue", "policy", "rotate", "rewrap"]
+KINDS_UNDER_LOAD: Final[tuple[Kind, ...]] = ("revoke", "destroy", "delete", "issue", "policy")
 GONE: Final = {HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND}
+CREATE: Final = "/v1/auth/token/create"
 LOOK_UP: Final = "/v1/auth/token/lookup-self"
+POLICIES: Final = "/api/v1/policies/"
+ISSUED: Final = {"policies": ["default"]}
+RULES: Final = {"rules": [{"effect": "allow", "paths": ["a/b"], "capabilities": ["read"]}]}
 
 
 @dataclass
 class Deed:
-    """One deed; `target` is a token's text, a secret's name or a key's generation."""
+    """One deed; `target` is a token's text, a secret's or policy's name, a key's generation."""
 
     kind: Kind
     target: str
@@ -36,6 +41,8 @@ def end(deed: Deed, answer: Answer) -> None:
     deed.request_id = answer.request_id
     if answer.status in {HTTPStatus.OK, HTTPStatus.NO_CONTENT}:
         deed.state = "ok"
+        if deed.kind == "issue":
+            deed.target = answer.json["auth"]["client_token"]
     elif answer.status < HTTPStatus.INTERNAL_SERVER_ERROR:
         deed.state = "refused"
 
@@ -69,6 +76,12 @@ def undone(deed: Deed, seen: Answer) -> Iterator[str]:
             yield f"{deed}: the token was revoked and is answered {seen.status}"
         case "destroy" if seen.status != HTTPStatus.NOT_FOUND or _value(seen) is not None:
             yield f"{deed}: the value was destroyed and is answered {seen.status}"
+        case "delete" if seen.status != HTTPStatus.NOT_FOUND or _value(seen) is not None:
+            yield f"{deed}: the value was deleted and is answered {seen.status}"
+        case "issue" if seen.status in GONE:
+            yield f"{deed}: the token was issued and is answered {seen.status}"
+        case "policy" if seen.status != HTTPStatus.OK:
+            yield f"{deed}: the policy was written and is answered {seen.status}"
         case "rotate" if seen.status != HTTPStatus.OK or seen.json["generation"] < int(deed.target):
             yield f"{deed}: lost, the key's state is {seen.status} {seen.json}"
 
@@ -78,28 +91,40 @@ def _value(seen: Answer) -> object:
 
 
 def _make(client: Client, kind: Kind, name: str) -> str:
-    """What is to be undone; nothing when the agent did not make it."""
+    """What is to be done or undone; nothing when the agent did not make it."""
+    if kind in {"issue", "policy"}:
+        return name.replace("/", "-")
     if kind == "revoke":
-        made = client.call("POST", "/v1/auth/token/create", {"policies": ["default"]})
+        made = client.call("POST", CREATE, ISSUED)
         return made.json["auth"]["client_token"] if made.status == HTTPStatus.OK else ""
     made = client.call("POST", _path("data", name), {"data": {"w": "doomed"}})
     return name if made.status == HTTPStatus.OK else ""
 
 
 def _ask(client: Client, deed: Deed) -> Answer:
-    if deed.kind == "revoke":
-        return client.call("POST", "/v1/auth/token/revoke", {"token": deed.target})
-    return client.call("POST", _path("destroy", deed.target), {"versions": [1]})
+    match deed.kind:
+        case "revoke":
+            return client.call("POST", "/v1/auth/token/revoke", {"token": deed.target})
+        case "issue":
+            return client.call("POST", CREATE, ISSUED)
+        case "policy":
+            return client.call("PUT", POLICIES + deed.target, RULES)
+        case "delete":
+            return client.call("DELETE", _path("data", deed.target))
+        case _:
+            return client.call("POST", _path("destroy", deed.target), {"versions": [1]})
 
 
 def _look(agent: Agent, deed: Deed) -> Answer:
-    if deed.kind == "revoke":
+    if deed.kind in {"revoke", "issue"}:
         with agent.client(deed.target) as client:
             seen = client.call("GET", LOOK_UP)
         if seen.status != HTTPStatus.TOO_MANY_REQUESTS:
             return seen  # else we have tried too many that were revoked: then by whoever may look
         return agent.call("POST", "/v1/auth/token/lookup", {"token": deed.target})
-    if deed.kind == "destroy":
+    if deed.kind == "policy":
+        return agent.call("GET", POLICIES + deed.target)
+    if deed.kind in {"destroy", "delete"}:
         return agent.call("GET", _path("data", deed.target))
     return agent.call("GET", "/api/v1/system/key-status")
 

@@ -24,18 +24,19 @@ the tests (`tests/acceptance/durability`).
 The oracle: every acknowledged write is there with its value and version; one of which nobody heard
 is there at most once; a refused one is not there; versions have no gap; `freehold audit verify`
 recomputes chain and Merkle root; every acknowledged write has its intent and outcome on record; a
-token whose revocation was acknowledged never counts again, a destroyed value is never read again, a
-rotated key stays rotated; an agent that does not start again, or takes no write then, has failed
-too. What clients were told is kept in the harness."""
+token whose revocation was acknowledged never counts again and one that was issued does, a destroyed
+or deleted value is never read again, a policy that was written is there, a rotated key stays
+rotated; an agent that does not start again, or takes no write then, has failed too. What clients
+were told is kept in the harness."""
 
 _LOAD: Final = """## Under load
 
 16 writers over both dialects, to names of their own and to shared ones, a quarter with
-check-and-set, one client that revokes tokens and one that destroys values; the fault comes after
-0.05 to 1.5 s, and once a write is acknowledged. In every fourth round the start after it is struck
-as well. A new vault every 25 rounds. A power cut is ext4 on a loop device that is shut down
-by `EXT4_IOC_SHUTDOWN` without flushing its journal, the process killed, the file system mounted
-again."""
+check-and-set, and one client each that issues and revokes tokens, deletes and destroys values, and
+writes policies; the fault comes after 0.05 to 1.5 s, and once a write is acknowledged. In every
+fourth round the start after it is struck as well. A new vault every 25 rounds. A power cut is ext4
+on a loop device that is shut down by `EXT4_IOC_SHUTDOWN` without flushing its journal, the process
+killed, the file system mounted again."""
 
 _WEAK: Final = """The harness notices an agent that syncs too little (`synchronous`: NORMAL behind
 the agent's back; `fdatasync`: the audit log is not synced). Both runs are tests of the harness; the

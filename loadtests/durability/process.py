@@ -12,9 +12,10 @@ KEPT_VERSIONS: Final = 10_000  # the most there can be: none may be pruned, a ga
 Weakness = Literal["", "synchronous", "fdatasync", "early"]
 
 
-def make_agent(folder: Path, data: Path) -> Agent:
+def make_agent(folder: Path, data: Path, workers: int = 1) -> Agent:
     """A development agent with its data elsewhere, not started."""
     agent = dev_agent(folder, data)
+    agent.command += ["--workers", str(workers)]
     inherit(agent)
     return agent
 

@@ -9,8 +9,7 @@ class Killed:
     """An agent whose process ends at once, and any workers with it; the kernel keeps its writes."""
 
     def __init__(self, folder: Path, workers: int = 1) -> None:
-        self.agent = make_agent(folder, folder / "data")
-        self.agent.command += ["--workers", str(workers)]
+        self.agent = make_agent(folder, folder / "data", workers)
 
     def strike(self) -> None:
         """Kill it, from another thread."""

@@ -6,6 +6,7 @@ import shutil
 import struct
 import subprocess
 import tempfile
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -14,6 +15,7 @@ from loadtests.durability.process import make_agent
 
 SIZE: Final = 256 << 20  # bytes; the log's reserve has 64 MiB of them
 EXT4_IOC_SHUTDOWN: Final = 0x8004587D  # _IOR('X', 125, __u32): linux/fs/ext4/ext4.h
+FREE_WITHIN: Final = 10.0  # seconds
 NOLOGFLUSH: Final = 2  # EXT4_GOING_FLAGS_NOLOGFLUSH: the journal in memory is lost, too
 
 
@@ -44,16 +46,23 @@ class Disk:
             os.close(fd)
 
     def unmount(self) -> None:
-        """Nobody may use it any more."""
-        _run("umount", str(self.point))
+        """Nobody uses it any more; a killed agent's workers may still be about to end."""
+        until = time.monotonic() + FREE_WITHIN
+        while True:
+            try:
+                return _run("umount", str(self.point))
+            except subprocess.CalledProcessError:
+                if time.monotonic() > until:
+                    raise
+            time.sleep(0.05)
 
 
 class PoweredOff:
     """An agent with its data on a disk whose power is cut."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, workers: int = 1) -> None:
         self._disk = Disk(folder)
-        self.agent = make_agent(folder, self._disk.point / "data")
+        self.agent = make_agent(folder, self._disk.point / "data", workers)
 
     def strike(self) -> None:
         """Cut the power, from another thread; the process does not outlive it for long."""

@@ -27,11 +27,14 @@ def harness(root: Path, *options: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_after_a_power_cut_nothing_acknowledged_is_lost(root: Path) -> None:
+@pytest.mark.parametrize(("workers", "kind"), [("1", "power"), ("2", "power, 2 processes")])
+def test_after_a_power_cut_nothing_acknowledged_is_lost(
+    root: Path, workers: str, kind: str
+) -> None:
     """The disk forgets all that was not flushed; the agent starts, and the oracle is content."""
-    told = harness(root, "--rounds", str(ROUNDS))
+    told = harness(root, "--rounds", str(ROUNDS), "--workers", workers)
     assert told.returncode == 0, told.stdout + told.stderr
-    assert f"| power | {ROUNDS} |" in told.stdout
+    assert f"| {kind} | {ROUNDS} |" in told.stdout
 
 
 @pytest.mark.parametrize("weakness", ["synchronous", "fdatasync"])
