@@ -280,7 +280,7 @@ class Limits(Section):
     rate: Rate = Rate()
     failures: Failures = Failures()
     connections: int = Field(default=10_000, ge=16, le=1_000_000)
-    in_hand: int = Field(default=320, ge=16, le=100_000)
+    in_hand: int = Field(default=400, ge=16, le=100_000)
     max_delay: Duration = 100 * MILLISECOND
     body_bytes: Size = Field(default=128 * MIB, ge=LEAST_BODIES)
     answer_bytes: Size = Field(default=128 * MIB, ge=64 * MIB)

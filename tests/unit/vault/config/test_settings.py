@@ -176,7 +176,7 @@ def test_the_limits_of_all_callers_together() -> None:
     """Each has a default that serves, and a floor below which nothing would."""
     limits = settings(limits={"max_delay": "50ms", "body_bytes": "64MiB"}).limits
     assert (limits.max_delay, limits.body_bytes) == (50_000_000, 64 << 20)
-    assert (limits.in_hand, limits.connections) == (320, 10_000)
+    assert (limits.in_hand, limits.connections) == (400, 10_000)
     assert limits.answer_bytes == 128 << 20
     assert "greater than or equal to" in refusal(limits={"answer_bytes": "8MiB"})
     assert "greater than or equal to 16" in refusal(limits={"in_hand": 1})
