@@ -12,8 +12,8 @@ import socket
 import subprocess
 import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Self
 
@@ -112,6 +112,14 @@ class Server(ABC):
         """SIGKILL."""
         self._end(signal.SIGKILL)
 
+    def pause(self) -> None:
+        """Neither it nor its processes do anything until `resume`."""
+        self._signal_all(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """It goes on where it was paused."""
+        self._signal_all(signal.SIGCONT)
+
     def resident(self) -> int:
         """Bytes of memory of all its processes (PSS)."""
         return process.resident(self.pid)
@@ -126,6 +134,11 @@ class Server(ABC):
         self.token, self.root_token = other.token, other.root_token
         self.unseal_key = other.unseal_key
         return self
+
+    def _signal_all(self, sent: signal.Signals) -> None:
+        for member in process.family(self.pid):
+            with suppress(ProcessLookupError):  # it has ended meanwhile
+                os.kill(member, sent)
 
     def _need_alive(self) -> None:
         if self._process is not None and self._process.poll() is not None:
@@ -222,6 +235,17 @@ def running(*servers: Server) -> Iterator[None]:
     finally:
         for server in servers:
             server.stop()
+
+
+@contextmanager
+def alone(server: Server, among: Iterable[Server]) -> Iterator[None]:
+    """The others are paused: what they do behind their answers belongs to their own turns."""
+    with ExitStack() as paused:
+        for other in among:
+            if other is not server:
+                other.pause()
+                paused.callback(other.resume)
+        yield
 
 
 @contextmanager

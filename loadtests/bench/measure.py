@@ -8,16 +8,24 @@ from dataclasses import replace
 from loadtests import batch, h2load, process, wrk
 from loadtests.bench.results import BASE, Comparison
 from loadtests.load import Load, Sample, VoidError
-from loadtests.servers import Server
+from loadtests.servers import Server, alone
 
 WARM_UP = 1  # seconds, not counted
 
 
 def compare(
-    stored: int, load: Load, servers: Sequence[Server], *, seconds: int, rounds: int
+    row: Comparison,
+    servers: Sequence[Server],
+    among: Sequence[Server],
+    *,
+    seconds: int,
+    rounds: int,
 ) -> Comparison:
-    """A/B/A/B: each round runs every server once. A void run takes its server out of the row."""
-    row = Comparison(stored, load)
+    """A/B/A/B: each round runs every server once, alone `among` all of them; fills in the row.
+
+    A void run takes its server out of the row.
+    """
+    load = row.load
     if load.operation == "batch" and not all(
         batch.is_served(server.api()) for server in servers if server.kind != BASE
     ):
@@ -28,7 +36,8 @@ def compare(
             if server.name in row.void:
                 continue
             try:
-                sample = run(server, load, seconds if number else WARM_UP, row.others)
+                with alone(server, among):
+                    sample = run(server, load, seconds if number else WARM_UP, row.others)
             except VoidError as void:
                 row.void[server.name] = str(void)
                 continue

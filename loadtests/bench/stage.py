@@ -9,9 +9,9 @@ from loadtests import h2load
 from loadtests.bench import startup
 from loadtests.bench.measure import compare, say
 from loadtests.bench.plan import OTHER_SIZES, SMALL, Profile, rows
-from loadtests.bench.results import Results
+from loadtests.bench.results import Comparison, Results
 from loadtests.load import data_path
-from loadtests.servers import Freehold, OpenBao, Server
+from loadtests.servers import Freehold, OpenBao, Server, alone
 
 READ_FOR_MEMORY = 10_000
 SEED_PIECE = 20_000  # secrets of one h2load, whose log is held in memory
@@ -77,13 +77,20 @@ def run(stored: int, servers: Contestants, profile: Profile, results: Results) -
     """Everything that the profile measures with so many secrets stored."""
     say(f"\n{stored:,} secrets stored")
     _measure_starts(stored, servers.all, profile.starts, results)
-    results.memory[stored] = {server.name: _memory(server, stored) for server in servers.all}
+    memory = results.memory[stored] = {}
+    for server in servers.all:
+        with alone(server, servers.all):
+            memory[server.name] = _memory(server, stored)
     for name, size in results.memory[stored].items():
         say(f"  memory, {name}: {size >> 20} MiB")
     for row in rows(profile, stored):
         taking_turns = servers.all if row.fsynced else servers.unsynced
         result = compare(
-            stored, row.load, taking_turns, seconds=profile.seconds, rounds=profile.rounds
+            Comparison(stored, row.load),
+            taking_turns,
+            servers.all,
+            seconds=profile.seconds,
+            rounds=profile.rounds,
         )
         results.comparisons.append(result)
         say(f"  {result.label}, {row.load.client}")
@@ -102,7 +109,8 @@ def _measure_starts(stored: int, servers: Sequence[Server], times: int, results:
         found = results.starts.setdefault(how, {}).setdefault(stored, {})
         for _ in range(times):
             for server in servers:
-                found.setdefault(server.name, []).append(round(measure(server), 3))
+                with alone(server, servers):
+                    found.setdefault(server.name, []).append(round(measure(server), 3))
         say(f"  start to first read after {how}: {found}")
 
 

@@ -1,0 +1,40 @@
+"""Servers that take turns on one machine."""
+
+from pathlib import Path
+
+from loadtests import process
+from loadtests.api import Api
+from loadtests.servers import Server, alone, running
+from tests.acceptance.link.estate import until
+
+
+class Sleeper(Server):
+    """Nothing but two processes."""
+
+    kind = "sleeper"
+
+    def command(self) -> list[str]:
+        """A shell and its child."""
+        return ["sh", "-c", "sleep 60; true"]
+
+    def allow(self, api: Api) -> None:
+        """Nobody asks."""
+
+
+def states(server: Server) -> set[str]:
+    """Of its processes, the letters of proc(5)."""
+    members = process.family(server.pid)
+    return {Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()[0] for one in members}
+
+
+def test_in_a_turn_the_others_stand_still(tmp_path: Path) -> None:
+    """All of their processes, and they go on afterwards."""
+    first, second = Sleeper(tmp_path), Sleeper(tmp_path)
+    with running(first, second):
+        first.start()
+        second.start()
+        until(lambda: len(process.family(second.pid)) == 2, "a child")
+        with alone(first, (first, second)):
+            until(lambda: states(second) == {"T"}, "stopped")
+            assert "T" not in states(first)
+        until(lambda: "T" not in states(second), "going on")
