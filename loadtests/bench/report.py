@@ -159,10 +159,9 @@ def _how(results: Results) -> str:
     profile = results.profile
     return (
         f"KV v2 over TLS, file audit, a token that is not root; medians of {profile['rounds']} "
-        f"rounds of {profile['seconds']} s in which the servers take turns, the others standing still. OpenBao does not sync "
-        "its audit file; Freehold is shown both ways, as one process and with "
-        "`server.workers: 2`. CPU is the server's user and system time for "
-        "one secret."
+        f"rounds of {profile['seconds']} s in which the servers take turns, the others standing "
+        "still. OpenBao does not sync its audit file; Freehold is shown both ways, as one process "
+        "and with `server.workers: 2`. CPU is the server's user and system time for one secret."
     )
 
 
