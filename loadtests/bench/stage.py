@@ -81,6 +81,7 @@ def run(stored: int, servers: Contestants, profile: Profile, results: Results) -
     for server in servers.all:
         with alone(server, servers.all):
             memory[server.name] = _memory(server, stored)
+            startup.at_rest(server)
     for name, size in results.memory[stored].items():
         say(f"  memory, {name}: {size >> 20} MiB")
     for row in rows(profile, stored):
@@ -115,7 +116,7 @@ def _measure_starts(stored: int, servers: Sequence[Server], times: int, results:
 
 
 def _memory(server: Server, stored: int) -> int:
-    """Freshly started, after reads of 10,000 of them."""
+    """Freshly started, after reads of 10,000 of them, what it warmed up meanwhile included."""
     startup.after_stop(server)
     count = min(stored, READ_FOR_MEMORY)
     paths = [data_path(SMALL, i * stored // count) for i in range(count)]

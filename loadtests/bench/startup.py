@@ -1,4 +1,4 @@
-"""From the start of the process to the first secret read, unsealing included."""
+"""From the start of the process to the first secret read, unsealing included, and to its rest."""
 
 import time
 from http import HTTPStatus
@@ -8,6 +8,9 @@ from loadtests.bench.plan import write
 from loadtests.servers import Server
 
 FIRST = "/v1/secret/data/first"
+REST_WITHIN = 150.0  # seconds
+LOOK = 2.0  # seconds
+IDLE = 0.03  # of a core
 
 
 def after_stop(server: Server) -> float:
@@ -21,6 +24,21 @@ def after_kill(server: Server) -> float:
     wrk.run(server, write(), 1)
     server.kill()
     return _start(server)
+
+
+def at_rest(server: Server) -> None:
+    """Return when it does nothing any more by itself, `REST_WITHIN` at the latest.
+
+    Behind a start both kinds warm up, look through their logs or tidy; rows are of what comes then.
+    """
+    until = time.monotonic() + REST_WITHIN
+    spent = server.cpu_seconds()
+    while time.monotonic() < until:
+        time.sleep(LOOK)
+        now = server.cpu_seconds()
+        if now - spent < IDLE * LOOK:
+            return
+        spent = now
 
 
 def _start(server: Server) -> float:

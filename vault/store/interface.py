@@ -89,6 +89,10 @@ class Session(Protocol):
         """The rows of the query, in its order."""
         ...
 
+    def keys(self, table: Table[Any], query: Query) -> list[Key]:
+        """The keys of the query's rows, in its order; a damaged row has one as well."""
+        ...
+
     def ranked(self, ranking: Ranking) -> list[Key]:
         """The keys of its rows, in its order; equal ones by the key of `by`."""
         ...

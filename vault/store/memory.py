@@ -104,6 +104,9 @@ class _MemorySession:
     def select(self, table: Table[R], query: Query) -> list[R]:
         return arrange(table, query, self.rows(table))
 
+    def keys(self, table: Table[Any], query: Query) -> list[Key]:
+        return [table.key_of(row) for row in self.select(table, query)]
+
     def ranked(self, ranking: Ranking) -> list[Key]:
         by, table = ranking.by, ranking.table
         numbers = [(-getattr(row, ranking.column), by.key_of(row)) for row in self.rows(by)]

@@ -73,11 +73,13 @@ class SqlSession:
         records = self._guarded(table, lambda: self._connection.execute(select).all())
         return [statements.read(record) for record in records]
 
+    def keys(self, table: Table[Any], query: Query) -> list[Key]:
+        """The keys of the query's rows, in its order."""
+        return self._keys(table, STATEMENTS[table].keys(query))
+
     def ranked(self, ranking: Ranking) -> list[Key]:
         """The keys of its rows, in its order."""
-        select = ranked(ranking)
-        records = self._guarded(ranking.table, lambda: self._connection.execute(select).all())
-        return [tuple(record) for record in records]
+        return self._keys(ranking.table, ranked(ranking))
 
     def flush(self, writes: Writes) -> None:
         """One executemany for each table and kind of change. Raises `ConstraintError`."""
@@ -104,6 +106,10 @@ class SqlSession:
         for update, some in ((prepared.update, whole), (prepared.update_rest, rest)):
             if some and self._many(table, update.text, update.bound(some)) != len(some):
                 raise ConstraintError(table.name)
+
+    def _keys(self, table: Table[Any], select: sa.Select[Any]) -> list[Key]:
+        records = self._guarded(table, lambda: self._connection.execute(select).all())
+        return [tuple(record) for record in records]
 
     def _among(self, table: Table[Any], keys: Iterable[Key], what: str) -> Iterator[Sequence[Any]]:
         some = [key for key in keys if all(map(storable, key))]  # another is not there

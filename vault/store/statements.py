@@ -94,6 +94,10 @@ class Statements:
             statement = statement.where(behind)
         return statement
 
+    def keys(self, query: Query) -> sa.Select[Any]:
+        """The same, of the keys alone."""
+        return self.select(query).with_only_columns(*(self.sql.c[name] for name in self.table.key))
+
 
 def ranked(ranking: Ranking) -> sa.Select[Any]:
     """The keys of the ranking's rows. The greatest are picked before anything is joined."""

@@ -91,6 +91,10 @@ class Store:
         """The row, or None when it does not exist, or `MISSING` when only the database can say."""
         return self._cache.lookup(table, key)
 
+    def holds(self, table: Table[Any], *key: str | int) -> bool:
+        """Whether a row is cached; it counts as no look."""
+        return self._cache.holds(table, key)
+
     async def get(self, table: Table[R], *key: str | int) -> R | None:
         """The row; without a checkpoint when it is cached: a read has several, and waits anyway.
 
@@ -113,6 +117,11 @@ class Store:
         """
         check(table, query)
         return await self._in_thread(self._select, table, query)
+
+    async def keys(self, table: Table[Any], query: Query) -> list[Key]:
+        """The keys of the query's rows, in its order. Raises as `select`, but for a damaged row."""
+        check(table, query)
+        return await self._in_thread(self._keys, table, query)
 
     async def ranked(self, ranking: Ranking) -> list[Key]:
         """The keys of the ranking's rows, in its order. Raises as `get`."""
@@ -169,6 +178,10 @@ class Store:
 
     async def _in_thread(self, fn: Callable[..., T], *args: object) -> T:
         return await self._world.run_sync(fn, *args, limiter=self._queries)
+
+    def _keys(self, table: Table[Any], query: Query) -> list[Key]:
+        with self._backend.read() as session:
+            return session.keys(table, query)
 
     def _ranked(self, ranking: Ranking) -> list[Key]:
         with self._backend.read() as session:

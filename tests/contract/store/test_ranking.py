@@ -1,11 +1,11 @@
-"""The contract of `Session.ranked`."""
+"""The contract of `Session.ranked` and `Session.keys`."""
 
 from msgspec.structs import replace
 
 from tests.contract.store.samples import StampGuard, put, secret
 from vault.model.records import AccessRow
 from vault.store.interface import Backend
-from vault.store.table import Ranking
+from vault.store.table import Query, Ranking
 from vault.store.tables import ACCESS, SECRETS
 from vault.store.tx import transact
 
@@ -22,3 +22,13 @@ def test_ranked(backend: Backend) -> None:
         assert session.ranked(by_last) == [("c",), ("a",), ("e/ä",)]
         assert session.ranked(replace(by_last, limit=1)) == [("c",)]
         assert session.ranked(replace(by_last, column="value_reads")) == []
+
+
+def test_keys(backend: Backend) -> None:
+    """Of the rows of a query, in its order, and on behind one."""
+    heads = [secret(name, id=f"id-{name}") for name in ("e/ä", "b", "a", "c")]
+    transact(backend, put(SECRETS, *heads), StampGuard())
+    with backend.read() as session:
+        assert session.keys(SECRETS, Query()) == [("a",), ("b",), ("c",), ("e/ä",)]
+        assert session.keys(SECRETS, Query(after=("a",), limit=2)) == [("b",), ("c",)]
+        assert session.keys(SECRETS, Query(after=("e/ä",))) == []

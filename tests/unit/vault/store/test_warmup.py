@@ -1,9 +1,10 @@
-"""vault.store.warmup: the lately read first, within its share and its time, and in nobody's way."""
+"""vault.store.warmup: the lately read first, then the others, in its bounds and nobody's way."""
 
 from collections.abc import AsyncIterator
 
 import pytest
 import trio
+from msgspec.structs import replace
 from trio.testing import wait_all_tasks_blocked
 
 from actors.testing import FakeWorld
@@ -63,20 +64,26 @@ def warm(store: Store) -> list[int]:
     return heads
 
 
-async def test_all_that_was_read(store: Store, world: FakeWorld) -> None:
-    """Head and current version of each secret that was ever read; no look is counted as a miss."""
+@pytest.mark.parametrize("page", [STEP, 3 * STEP + 1, COUNT])
+async def test_all_there_are(
+    store: Store, world: FakeWorld, monkeypatch: pytest.MonkeyPatch, page: int
+) -> None:
+    """Head and current version of each secret, each once; no look is counted as a miss."""
+    monkeypatch.setattr(warmup, "PAGE", page)
+    monkeypatch.setattr(warmup, "RECENT", replace(warmup.RECENT, limit=COUNT // 2))
     run = Warmup(store, world)
     await run.run()
     assert run.done.is_set()
-    assert run.loaded == COUNT - 1
-    assert warm(store) == list(range(1, COUNT))
+    assert run.loaded == COUNT
+    assert store.statistics().cache.hits == 0
+    assert warm(store) == list(range(COUNT))
     assert store.cached(VERSIONS, f"id-{name(5)}", 1) is MISSING
     assert store.statistics().cache.misses == 0
 
 
 async def test_lately_read_first_within_a_share(backend: FaultyBackend, world: FakeWorld) -> None:
     """A small cache gets those that were read last, and keeps room for what is asked for."""
-    config = CacheConfig(max_bytes=400_000)
+    config = CacheConfig(max_bytes=1_200_000)
     async with open_store(backend, StampGuard(), world, cache=config) as store:
         await Warmup(store, world).run()
         found = warm(store)
@@ -119,7 +126,7 @@ async def test_what_is_damaged_is_left(backend: FaultyBackend, world: FakeWorld)
     backend.inner.write(lambda _: Writes(updates={SECRETS: [forged]}))
     async with open_store(backend, StampGuard(), world) as store:
         await Warmup(store, world).run()
-        assert warm(store) == [i for i in range(1, COUNT) if i != 7]
+        assert warm(store) == [i for i in range(COUNT) if i != 7]
 
 
 async def test_failing_database(
