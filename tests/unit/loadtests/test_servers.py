@@ -21,6 +21,11 @@ class Sleeper(Server):
         """Nobody asks."""
 
 
+def programs(server: Server) -> set[str]:
+    """Of its processes; a child has its parent's until it begins its own."""
+    return {Path(f"/proc/{one}/comm").read_text().strip() for one in process.family(server.pid)}
+
+
 def states(server: Server) -> set[str]:
     """Of its processes, the letters of proc(5)."""
     members = process.family(server.pid)
@@ -33,7 +38,7 @@ def test_in_a_turn_the_others_stand_still(tmp_path: Path) -> None:
     with running(first, second):
         first.start()
         second.start()
-        until(lambda: len(process.family(second.pid)) == 2, "a child")
+        until(lambda: programs(second) == {"sh", "sleep"}, "a child")
         with alone(first, (first, second)):
             until(lambda: states(second) == {"T"}, "stopped")
             assert "T" not in states(first)
