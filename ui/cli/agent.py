@@ -31,7 +31,7 @@ app.add_typer(agent_link.usage, name="usage")
 
 @contextmanager
 def _uncollected() -> Iterator[None]:
-    """Until `collector.settle`: what is loaded stays, and to look at it is a twelfth of a start."""
+    """Until `collector.settle`: what is loaded stays; to look at it again and again costs time."""
     gc.disable()
     try:
         yield

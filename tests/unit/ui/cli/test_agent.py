@@ -1,3 +1,4 @@
+import gc
 import os
 import resource
 from collections.abc import Callable, Coroutine
@@ -19,7 +20,7 @@ def served(monkeypatch: pytest.MonkeyPatch) -> Served:
     calls: Served = []
 
     async def serve(settings: Any, **more: Any) -> None:
-        calls.append({"settings": settings, **more})
+        calls.append({"settings": settings, "collects": gc.isenabled(), **more})
         more["listening"](4321)
 
     monkeypatch.setattr(vault.app, "serve", serve)
@@ -46,6 +47,7 @@ def test_dev_runs_on_its_folder_with_its_token(cli: Run, served: Served, tmp_pat
         os.umask(before)
     assert done.code == 0
     assert served[0]["dev_token"] == "own"
+    assert (served[0]["collects"], gc.isenabled()) == (False, True)  # until it has settled
     assert data.stat().st_mode & 0o777 == 0o700
     assert "own" not in done.err.replace(str(tmp_path), "")
 
