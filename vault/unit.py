@@ -145,12 +145,7 @@ async def open_unit(
         async with (
             _lent(parts, footing, barrier, wired.book),
             working(wired.jobs, world) as work,
-            warming(
-                store,
-                world,
-                enabled=parts.settings.cache.warmup_enabled,
-                workers=parts.settings.server.workers,
-            ),
+            warming(store, world, parts.settings.warming),
         ):
             branches.append(work.snapshot)
             if parts.dev_token:

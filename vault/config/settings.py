@@ -311,6 +311,11 @@ class Settings(Section):
         """The anchor; beside the audit log unless the file says where."""
         return self.anchor.file or self.audit_log.with_name(ANCHOR_NAME)
 
+    @property
+    def warming(self) -> int:
+        """How many workers warm up a cache after a start, each its own; 0: none."""
+        return self.server.workers if self.cache.warmup_enabled else 0
+
 
 def _split(listen: str) -> tuple[str, int]:
     """`host:port` or `[v6]:port`; raises `ValueError`."""

@@ -74,13 +74,14 @@ class Warmup:
 
 
 @asynccontextmanager
-async def warming(
-    store: Store, world: World, *, enabled: bool = True, workers: int = 1
-) -> AsyncIterator[Warmup]:
-    """Warm the cache up behind the block, which does not wait for it; leaving ends it."""
-    warmup = Warmup(store, world, workers)
+async def warming(store: Store, world: World, workers: int) -> AsyncIterator[Warmup]:
+    """Warm the cache up behind the block, which does not wait for it; leaving ends it.
+
+    `workers`: how many do so, each its own; 0: nobody.
+    """
+    warmup = Warmup(store, world, max(workers, 1))
     async with trio.open_nursery() as nursery:
-        if enabled:
+        if workers:
             nursery.start_soon(warmup.run)
         yield warmup
         nursery.cancel_scope.cancel()

@@ -132,12 +132,7 @@ async def open_reading(parts: WorkerParts, order: Open) -> AsyncIterator[Reading
             metrics=parts.metrics,
             world=world,
         )
-        async with warming(
-            store,
-            world,
-            enabled=settings.cache.warmup_enabled,
-            workers=settings.server.workers,
-        ):
+        async with warming(store, world, settings.warming):
             try:
                 yield Reading(pipeline, mounts.mounts, follower, access, usage)
             finally:

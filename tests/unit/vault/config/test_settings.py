@@ -172,6 +172,13 @@ def test_the_web_interface_is_off_until_somebody_wants_it() -> None:
     assert settings().authentication.session_idle == 15 * 60 * 10**9
 
 
+def test_each_worker_warms_its_cache_unless_told_otherwise() -> None:
+    """So that they can share what nobody asked for."""
+    two = {"port": 1, "tls": TLS, "workers": 2}
+    assert (settings().warming, settings(server=two).warming) == (1, 2)
+    assert settings(server=two, cache={"warmup_enabled": False}).warming == 0
+
+
 def test_the_limits_of_all_callers_together() -> None:
     """Each has a default that serves, and a floor below which nothing would."""
     limits = settings(limits={"max_delay": "50ms", "body_bytes": "64MiB"}).limits

@@ -159,13 +159,13 @@ async def test_failing_database(
 
 
 async def test_nobody_waits_for_it(store: Store, world: FakeWorld) -> None:
-    """The block goes on at once; leaving it ends the run, and `enabled` is asked."""
-    async with warming(store, world, enabled=False) as off:
+    """The block goes on at once; leaving it ends the run, and with 0 nobody begins."""
+    async with warming(store, world, 0) as off:
         await wait_all_tasks_blocked()
         assert off.loaded == 0
-    async with warming(store, world) as on:
+    async with warming(store, world, 1) as on:
         assert on.loaded == 0
         await on.done.wait()
-    async with warming(store, world) as cut:
+    async with warming(store, world, 1) as cut:
         pass
     assert not cut.done.is_set()
