@@ -4,6 +4,7 @@ import logging
 from typing import Any, ClassVar, Final, TypeVar
 
 import msgspec
+import trio
 
 from actors.world import World
 from vault.door import Door
@@ -50,6 +51,7 @@ class Dialect:
             path = request.path.removeprefix(self.prefix)
             route, values = self.find(request, path)
             endpoint = self.prefix + route.template
+            await trio.lowlevel.checkpoint()  # see `Edge.__call__`
             reply = await route.answer(self, request, *values)
         except VaultError as error:
             reply = self._refusal(error, request_id)
