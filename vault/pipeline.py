@@ -9,7 +9,7 @@ nothing but the caller's own words leaves none unless it is refused (`Handler.re
 """
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
 
 import trio
@@ -64,11 +64,30 @@ class Held(Protocol):
         ...
 
 
-async def follow(held: Iterable[Held]) -> None:
-    """Have them follow what is stored. Raises `VaultError` where one of them cannot."""
-    for one in held:
-        if one.is_stale:
-            await one.refresh()
+class Following:
+    """What is held, made to follow what is stored. A look at one number while nothing has ended."""
+
+    def __init__(self, held: Sequence[Held], ended: Callable[[], int]) -> None:
+        """`ended` counts the transactions that are over; only these make anything stale."""
+        self._held = held
+        self._ended = ended
+        self._seen = -1  # transactions that were over when nothing was stale
+
+    @property
+    def is_current(self) -> bool:
+        """Whether there is nothing to do: each request asks."""
+        return self._seen == self._ended()
+
+    async def follow(self) -> None:
+        """Make all current. Raises `VaultError` where one of them cannot be."""
+        ended = self._ended()
+        for one in self._held:
+            if one.is_stale:
+                await one.refresh()
+        self._seen = ended
+
+
+NOTHING_HELD: Final = Following((), int)
 
 
 class Trail:
@@ -146,10 +165,10 @@ class Pipeline:
         metrics: Metrics,
         world: World,
         failures: FailureLimits | None = None,
-        held: Sequence[Held] = (),
+        following: Following = NOTHING_HELD,
     ) -> None:
-        """`held` is made current before each decision."""
-        self._held = held
+        """`following` is made current before each decision."""
+        self._following = following
         self._authenticator = authenticator
         self._authorizer = authorizer
         self._limits = limits
@@ -166,7 +185,8 @@ class Pipeline:
         try:
             trail.identity = await self._authenticate(op)  # 1
             self._limits.take(trail.identity.id)
-            await self._follow(trail.handler)
+            if not self._following.is_current:
+                await self._follow(trail.handler)
             facts = await self._facts(trail)
             trail.decision = self._authorize(trail, facts)  # 2
             call = Call(op, trail.identity, facts, trail.decisive)
@@ -182,7 +202,7 @@ class Pipeline:
 
     async def _follow(self, handler: Handler) -> None:
         try:
-            await follow(self._held)
+            await self._following.follow()
         except VaultError:
             if not handler.closes:
                 raise

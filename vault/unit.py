@@ -6,7 +6,7 @@ It exists while the vault is unsealed, and is taken down in reverse.
 """
 
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -77,7 +77,7 @@ from vault.model.mounts import MountBook
 from vault.model.path import ResourcePath
 from vault.model.payloads import WriteMount
 from vault.opened import record_opening
-from vault.pipeline import Held, Pipeline, follow
+from vault.pipeline import Following, Pipeline
 from vault.store.cache import CacheConfig
 from vault.store.shelf import Policy
 from vault.store.sqlite import SqliteBackend
@@ -233,14 +233,14 @@ async def _wire(base: Base, system: System, audits: Audits) -> Wired:
     handlers |= again.handlers()
     failed = base.parts.settings.limits.failures
     failures = FailureLimits(failed.per_second, failed.burst_size, failed.share, world.now)
-    held = (book, mounts, barrier)
-    pipeline = _pipeline(base, authorizer, usage, handlers, failures=failures, held=held)
+    following = Following((book, mounts, barrier), store.ended_at_all)
+    pipeline = _pipeline(base, authorizer, usage, handlers, failures=failures, following=following)
     rotation = KeyRotation(pipeline.run, lambda: barrier.rotation_due, world)
     jobs = [
         Job("access-counts", FLUSH_EVERY, access.flush, at_end=True),
         Job("credential-usage", FLUSH_EVERY, usage.flush, at_end=True),
         Job("expired-tokens", SWEEP_EVERY, revoker.sweep),
-        Job("late-changes", FOLLOW_EVERY, partial(follow, held)),
+        Job("late-changes", FOLLOW_EVERY, following.follow),
         Job("clock", CLOCK_EVERY, partial(keep_clock, store, world), at_end=True),
         Job("key-rotation", ROTATION_EVERY, rotation),
         Job(
@@ -275,7 +275,7 @@ def _pipeline(
     handlers: Handlers,
     *,
     failures: FailureLimits,
-    held: Sequence[Held],
+    following: Following,
 ) -> Pipeline:
     parts, world, lockout = base.parts, base.parts.world, base.parts.beside.lockout()
     known: dict[str, CredentialMethod] = {
@@ -297,7 +297,7 @@ def _pipeline(
         metrics=parts.metrics,
         world=world,
         failures=failures,
-        held=held,
+        following=following,
     )
 
 

@@ -4,14 +4,15 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
+from msgspec import Struct
+
 from vault.errors import ValidationError
 from vault.model.identity import Identity
 from vault.model.name import canonical_name
 from vault.model.operation import NO_FACTS, Capability, Facts, Operation
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(Struct, frozen=True):
     """One authorized operation on its way into a handler.
 
     `decisive`: tags and metadata may have decided, so they must still be `facts` when it happens.

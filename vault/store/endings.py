@@ -19,11 +19,14 @@ class Endings:
 
     def __init__(self) -> None:
         self._counts: dict[_Thing, int] = {}
+        self.total = 0
+        """Transactions that are over, whatever they changed."""
 
     def note(self, touched: Iterable[Touched]) -> None:
         """A transaction that changed these, or may have, is over, and the cache knows of it."""
         for thing in {_thing(table, key) for table, key, _ in touched}:
             self._counts[thing] = self._counts.get(thing, 0) + 1
+        self.total += 1  # last: who has seen this count sees those above
 
     def of(self, table: Table[Any], *key: str | int) -> int:
         """How many there were. `key`: of a row of `system`, and of no other table."""

@@ -161,6 +161,10 @@ class Store:
         """How many transactions of this process that touched it are over: see `Endings`."""
         return self._counts.endings.of(table, *key)
 
+    def ended_at_all(self) -> int:
+        """How many transactions of this process are over."""
+        return self._counts.endings.total
+
     async def check(self) -> None:
         """Read the whole database once. Raises `BackendError` (`store_corrupt`)."""
         await self._in_thread(self._backend.check)

@@ -27,7 +27,7 @@ from vault.model.operation import Capability, Facts, Operation, Origin
 from vault.model.path import ResourcePath
 from vault.model.payloads import Nothing
 from vault.model.records import SecretRow
-from vault.pipeline import Held, Pipeline, unexpected
+from vault.pipeline import Following, Held, Pipeline, unexpected
 
 ANN = Identity(id="u1", name="ann", method=Method.TOKEN, policies=("p",), credential="acc1")
 REFUSED = UnavailableError("audit_unavailable", "no audit sink accepts records")
@@ -52,6 +52,7 @@ class Parts:
     facts_needed: bool = False
     row: SecretRow | None = None
     refuse: Callable[[AuditEvent], bool] = lambda _: False
+    ended: int = 0  # transactions that are over
 
     # Authenticator, rate limits, authorizer, barrier, broker and metrics, as far as they are asked.
 
@@ -102,7 +103,7 @@ class Parts:
         return Pipeline(
             authenticator=everything, authorizer=everything, limits=everything, audit=everything,
             barrier=everything, handlers=handlers, metrics=everything, world=FakeWorld(),
-            failures=self.failures, held=held,
+            failures=self.failures, following=Following(held, lambda: self.ended),
         )  # fmt: skip
 
 

@@ -32,13 +32,44 @@ async def test_what_decides_follows_what_is_stored() -> None:
     assert parts.diary.count("refresh") == 1
 
 
+async def test_it_is_looked_for_anew_once_a_transaction_has_ended() -> None:
+    """A look at one number is all a request costs; what ended since is followed before it."""
+    parts = Parts()
+    snapshot = Snapshot(parts)
+    pipeline = parts.pipeline(op=handler(parts), held=[snapshot])
+    await pipeline.run(op())
+    snapshot.is_stale = True  # only what ends makes it so
+    parts.ended += 1
+    await pipeline.run(op())
+    assert parts.diary.count("refresh") == 2
+
+
+async def test_what_ends_during_a_look_is_looked_for_again() -> None:
+    """The number counts that was there before the look, not the one after it."""
+    parts = Parts()
+
+    class Overtaken(Snapshot):
+        async def refresh(self) -> None:
+            await super().refresh()
+            parts.ended += 1
+
+    snapshot = Overtaken(parts)
+    pipeline = parts.pipeline(op=handler(parts), held=[snapshot])
+    await pipeline.run(op())
+    snapshot.is_stale = True
+    await pipeline.run(op())
+    assert parts.diary.count("refresh") == 2
+
+
 async def test_nothing_is_decided_on_what_is_behind() -> None:
     """While it cannot be read, requests are refused, and that is on record."""
     parts = Parts()
     held = [Snapshot(parts, UnavailableError("store_unavailable", "gone"))]
-    with pytest.raises(UnavailableError, match="store_unavailable"):
-        await parts.pipeline(op=handler(parts), held=held).run(op())
-    assert parts.diary[2:] == ["refresh", "outcome failed"]
+    pipeline = parts.pipeline(op=handler(parts), held=held)
+    for _ in range(2):
+        with pytest.raises(UnavailableError, match="store_unavailable"):
+            await pipeline.run(op())
+    assert parts.diary[2:] == ["refresh", "outcome failed", *parts.diary[:2], *parts.diary[2:4]]
 
 
 async def test_what_only_takes_away_is_decided_all_the_same() -> None:

@@ -13,3 +13,4 @@ def test_a_transaction_counts_once_for_a_table() -> None:
     endings.note([*rows, (SYSTEM, ("a",), system("a"))])
     endings.note([(SYSTEM, ("b",), None)])
     assert (endings.of(USERS), endings.of(SYSTEM, "a"), endings.of(SYSTEM, "b")) == (1, 1, 1)
+    assert endings.total == 2
