@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+import trio
 
 from actors.testing import FakeWorld
 from vault.edge.asgi import URGENT, Edge
@@ -58,6 +59,43 @@ async def test_the_dialect_is_chosen_by_the_path_as_sent(path: bytes, prefix: st
     await edge({"raw_path": path, "method": "GET"}, receive, send)
     assert messages[1]["body"] == prefix.encode()
     assert metrics.seen == [("GET", f"{prefix}{{x}}", 0.5)]
+
+
+async def test_those_that_came_together_are_answered_before_the_first_answer_is_sent() -> None:
+    """So that each part of a request runs for all of them in a row (decision 0043)."""
+    world, diary = FakeWorld(), []
+
+    class Noting(FakeDialect):
+        async def answer(self, _scope: Any, _receive: Any) -> tuple[Reply, str]:
+            diary.append("answered")
+            return Reply(200), "x"
+
+    async def send(_message: Any) -> None:
+        diary.append("sent")
+
+    edge = Edge([Noting("/", world)], FakeMetrics(), world)  # type: ignore[arg-type, list-item]
+    async with trio.open_nursery() as nursery:
+        for _ in range(3):
+            nursery.start_soon(edge, {"raw_path": b"/", "method": "GET"}, None, send)
+    assert diary == 3 * ["answered"] + 6 * ["sent"]
+
+
+async def test_what_was_done_is_told_even_to_somebody_who_is_cancelled() -> None:
+    """A mutation ends whole; when its connection's time is up meanwhile, its answer still goes."""
+    world, messages = FakeWorld(), []
+
+    class Late(FakeDialect):
+        async def answer(self, _scope: Any, _receive: Any) -> tuple[Reply, str]:
+            scope.cancel()
+            return Reply(200), "x"
+
+    async def send(message: Any) -> None:
+        messages.append(message["type"])
+
+    edge = Edge([Late("/", world)], FakeMetrics(), world)  # type: ignore[arg-type, list-item]
+    with trio.CancelScope() as scope:
+        await edge({"raw_path": b"/", "method": "PUT"}, None, send)  # type: ignore[arg-type]
+    assert messages == ["http.response.start", "http.response.body"]
 
 
 class Telling(FakeDialect):

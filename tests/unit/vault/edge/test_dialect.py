@@ -4,6 +4,7 @@ import logging
 from typing import Any, ClassVar
 
 import pytest
+import trio
 
 from actors.testing import FakeWorld
 from vault.edge.dialect import RETRY_AFTER, UNMATCHED, Dialect
@@ -105,6 +106,26 @@ async def test_an_operation_is_built_from_the_request(wire: Wire) -> None:
     assert (op.name, op.path, op.credential) == ("op", "a b/c", "s.text")
     assert (reply.body, endpoint) == (b"done", "/p/run/{path}")
     assert (b"x-request-id", op.request_id.encode()) in reply.headers
+
+
+async def test_those_that_came_together_are_read_before_the_first_one_runs(
+    wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that each part of a request runs for all of them in a row (decision 0043)."""
+    diary: list[str] = []
+    monkeypatch.setattr(wire.dialect, "find", lambda *a: diary.append("read") or find(*a))
+    find = type(wire.dialect).find.__get__(wire.dialect)
+    run = wire.gate.run
+
+    async def noted(op: Operation) -> object:
+        diary.append("run")
+        return await run(op)
+
+    monkeypatch.setattr(wire.gate, "run", noted)
+    async with trio.open_nursery() as nursery:
+        for _ in range(3):
+            nursery.start_soon(wire.ask, "GET", "/p/run/a")
+    assert diary == ["read"] * 3 + ["run"] * 3
 
 
 @pytest.mark.parametrize(
