@@ -37,3 +37,12 @@ async def test_statistics() -> None:
         assert stats.cache.max_bytes == 50_000
         writer = store.tree().children[0]
         assert (writer.name, writer.handled) == ("store/writer", 1)
+
+
+async def test_what_is_over_is_counted_whatever_it_changed() -> None:
+    """When a change is acknowledged it is in both counts, so that nobody goes by what was before."""
+    async with open_store(MemoryBackend(), StampGuard(), FakeWorld()) as store:
+        assert store.ended_at_all() == 0
+        await store.commit(put(SYSTEM, system("a")))
+        await store.commit(put(SYSTEM, system("b")))
+        assert (store.ended_at_all(), store.ended(SYSTEM, "a")) == (2, 1)
