@@ -40,7 +40,7 @@ async def test_statistics() -> None:
 
 
 async def test_what_is_over_is_counted_whatever_it_changed() -> None:
-    """When a change is acknowledged it is in both counts, so that nobody goes by what was before."""
+    """When a change is acknowledged it is in both counts, so nobody goes by what was before."""
     async with open_store(MemoryBackend(), StampGuard(), FakeWorld()) as store:
         assert store.ended_at_all() == 0
         await store.commit(put(SYSTEM, system("a")))
