@@ -61,8 +61,8 @@ class SqlSession:
         """The stamps of all rows, a few thousand in memory at a time."""
         statement = STATEMENTS[table].every_stamp.execution_options(yield_per=_STAMPS_AT_ONCE)
         try:
-            for stamp in self._connection.execute(statement).scalars():
-                yield _stamp(stamp)
+            for some in self._connection.execute(statement).scalars().partitions():
+                yield from map(_stamp, some)
         except sa.exc.SQLAlchemyError as error:
             raise self._fault(error) from error
 

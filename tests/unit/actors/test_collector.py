@@ -22,10 +22,20 @@ assert gc.get_threshold()[0] == collector.THRESHOLDS[0]
 one = Node()
 one.self, seen = one, weakref.ref(one)
 del one
-kept = [[] for _ in range(collector.THRESHOLDS[0] + 1)]
+kept = [[] for _ in range(2 * collector.THRESHOLDS[0])]  # what goes is counted off
 assert seen() is None
 """
 
+_LOOKS = """
+import gc
+from actors import collector
+
+gc.disable()
+looks = []
+gc.callbacks.append(lambda *told: looks.append(told))
+collector.settle()
+assert looks == []
+"""
 
 _SWEPT = """
 import gc, weakref
@@ -55,6 +65,11 @@ def test_a_sweep_leaves_nothing_of_what_was_taken_down(*, settles: bool) -> None
     freeze = "gc.freeze()" if settles else ""
     program = _SWEPT.format(freeze=freeze, settles=settles)
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_to_settle_looks_at_nothing() -> None:
+    """A start does not wait until all that it loaded was looked through."""
+    subprocess.run([sys.executable, "-c", _LOOKS], check=True)
 
 
 def test_a_cycle_is_found_among_newcomers() -> None:
