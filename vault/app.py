@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import trio
 
@@ -37,7 +37,6 @@ from vault.edge.web import with_pages
 from vault.errors import UnavailableError
 from vault.gate import Gate
 from vault.genesis import Genesis, kept_clock
-from vault.linking import Linking
 from vault.live.browser import Place
 from vault.live.door import LiveDoor
 from vault.live.hub import Hub
@@ -46,10 +45,14 @@ from vault.model.instant import SECOND
 from vault.store.sqlite import SqliteBackend
 from vault.telemetry import pipeline_of, plan_of, traced
 from vault.unit import Parts, open_unit
+from vault.unlinked import Unlinked
 from vault.workers import worker
 from vault.workers.fleet import Fleet
 from vault.workers.relay import WorkerApp
 from vault.workers.zygote import Zygote
+
+if TYPE_CHECKING:
+    from vault.linking import Linking
 
 DRAIN_GRACE: Final = 10.0  # seconds for answers in flight at SIGTERM; systemd waits longer
 ORG: Final = "local"  # until an agent is enrolled with an organization
@@ -65,6 +68,8 @@ def fork_workers(settings: Settings) -> Zygote | None:
     if settings.server.workers == 1:
         return None
     tracing_of(plan_of(settings.monitoring.telemetry), str)  # imported once, for all of them
+    if settings.server.web:
+        import protocols.http.ws_connection  # noqa: F401  # the same
     return Zygote.fork(partial(worker.run, settings, _listen))
 
 
@@ -87,7 +92,7 @@ async def serve(
     backend = SqliteBackend(url, storage.max_connections, patience)
     async with _opened(backend, SystemWorld()), trio.open_nursery() as nursery:
         world = SystemWorld(floor=await trio.to_thread.run_sync(kept_clock, backend))
-        linking = await world.run_sync(Linking, settings, metrics, world)
+        linking = await world.run_sync(_linking, settings, metrics, world)
         plan = plan_of(settings.monitoring.telemetry)
         tracing = tracing_of(plan, world.new_id)
         count = settings.server.workers
@@ -128,6 +133,15 @@ async def serve(
         gate.want_seal()
         await gate.wait_sealed()
         nursery.cancel_scope.cancel()
+
+
+def _linking(settings: Settings, metrics: Metrics, world: World) -> "Linking | Unlinked":
+    """The agent's link, loaded by those that have a control plane."""
+    if not settings.control_plane.enabled:
+        return Unlinked(settings, world)
+    from vault.linking import Linking
+
+    return Linking(settings, metrics, world)
 
 
 async def _paged(edge: Edge, live: LiveDoor) -> "partial[Coroutine[Any, Any, None]]":

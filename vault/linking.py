@@ -1,8 +1,9 @@
 """The uplink wired to this process: its files beside the data, its way out, and the open vault.
 
-Without a control plane in the settings nothing of it exists. When its files cannot be used, the
-vault serves without it, and says so: under the bundle in force, which is in the vault's own store.
-What passes is tried again; what is damaged is left alone until a person has looked at it.
+Without a control plane in the settings nothing of it exists, see `unlinked`. When its files cannot
+be used, the vault serves without it, and says so: under the bundle in force, which is in the
+vault's own store. What passes is tried again; what is damaged is left alone until a person has
+looked at it.
 """
 
 import logging
@@ -10,7 +11,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from importlib.metadata import version
-from pathlib import Path
 from typing import Final
 
 import trio
@@ -21,19 +21,18 @@ from protocols.link.vocabulary import AlertCode, CommandName, KeyHolder, SyncPha
 from protocols.pki.errors import PkiError
 from vault.audit.layout import Layout
 from vault.authz.book import PolicyBook
-from vault.authz.ceiling import read_ceiling
 from vault.config import Settings
 from vault.config.linking import ControlPlane
 from vault.counting import keep_counting, measure
 from vault.errors import UnavailableError, VaultError
 from vault.gate import Gate
-from vault.handlers.fleet import Seam, in_force
+from vault.handlers.fleet import in_force
 from vault.metrics import Metrics
 from vault.model.instant import SECOND
-from vault.model.link import LinkStatus, SentPage, SentVerdict
+from vault.model.link import LinkStatus
 from vault.model.seam import KeyReader, PolicyTrust
 from vault.store.interface import Backend
-from vault.uplink import browsing
+from vault.unlinked import EGRESS, folder_of, seam_of
 from vault.uplink import database as uplink_database
 from vault.uplink.addresses import Addresses
 from vault.uplink.auditing import AuditView
@@ -52,9 +51,7 @@ from vault.uplink.uplink import Uplink
 from vault.uplink.usage import Reports, Share, Source
 
 log: Final = logging.getLogger("freehold.uplink")
-FOLDER: Final = "uplink"
 DATABASE: Final = "uplink.db"
-EGRESS: Final = "egress.log"
 AGAIN: Final = 60.0
 """Seconds until files that could not be used are tried again."""
 _MENDED: Final = {
@@ -74,12 +71,6 @@ _STATES: Final = {
     SyncPhase.SYNCING: 2.0,
     SyncPhase.ONLINE: 3.0,
 }
-
-
-def folder_of(settings: Settings) -> Path:
-    """Where the uplink's files are."""
-    chosen = settings.control_plane.folder
-    return chosen or settings.storage.path.with_name(FOLDER)
 
 
 def identity_of(settings: Settings) -> IdentityStore:
@@ -107,23 +98,15 @@ class Linking:
         self._damaged = False  # and whether it is for a person to mend
         self._held: Credential | None = None  # who the agent is without it
         self._identity = identity_of(settings)
-        self._ledger = folder_of(settings) / EGRESS
-        self._reading = trio.Lock()  # one reading of the whole ledger at a time
         self._view = AuditView(Layout(settings.audit_log), world)
         self._book: PolicyBook | None = None
         self._keys: KeyReader | None = None
         self._host: LocalHost | None = None
         self._expiries: Expiring | None = None
-        self.seam = Seam(
-            ceiling=read_ceiling(settings.control_plane.ceiling),
-            opened=self._opened,
-            closed=self._closed,
-            sent=self._sent,
-            sent_verified=self._sent_verified,
-        )
-        if settings.control_plane.enabled:
-            self.seam.followers = (self._view,)
-            self.seam.trust, self.seam.link = self._trust, self._status
+        self.seam = seam_of(settings, world)
+        self.seam.opened, self.seam.closed = self._opened, self._closed
+        self.seam.followers = (self._view,)
+        self.seam.trust, self.seam.link = self._trust, self._status
 
     @asynccontextmanager
     async def linked(
@@ -134,9 +117,6 @@ class Linking:
         While its files cannot be used it is not linked, and that is told: until they can, or, when
         one is damaged, until the next start.
         """
-        if not self._settings.control_plane.enabled:
-            yield
-            return
         host = self._local(gate, connections)
         places = self._settings.storage.path, self._settings.audit_log
         look = partial(measure, backend, *places)
@@ -313,14 +293,6 @@ class Linking:
             policy_expires=facts.policy_expires * MILLI,
             trouble=self._trouble,
         )
-
-    async def _sent(self, before: int, limit: int) -> SentPage:
-        async with self._reading:
-            return await self._world.run_sync(browsing.page, self._ledger, before, limit)
-
-    async def _sent_verified(self) -> SentVerdict:
-        async with self._reading:
-            return await self._world.run_sync(browsing.verify, self._ledger)
 
     def _followed(self) -> AbstractContextManager[None]:
         status = self._status

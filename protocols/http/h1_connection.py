@@ -1,5 +1,7 @@
 """One HTTP/1.1 connection: requests in order, each handled in this connection's own task."""
 
+from typing import TYPE_CHECKING
+
 import trio
 
 from protocols.http.errors import PeerLeftError, RefusedError
@@ -11,8 +13,9 @@ from protocols.http.response import whole
 from protocols.http.scope import Peer, build_scope
 from protocols.http.shared import Shared
 from protocols.http.transport import Transport
-from protocols.http.ws_connection import WebSocket
-from protocols.http.ws_handshake import offers_websocket
+
+if TYPE_CHECKING:
+    from protocols.http.ws_connection import WebSocket
 
 
 class H1Connection:
@@ -83,10 +86,11 @@ class H1Connection:
                 await shared.lull.wait()
             return more
         try:
-            if head.upgrade and shared.websockets and offers_websocket(head):
-                self._socket = WebSocket(self, head, exchange)
-                await self._socket.run()
-                return False
+            if head.upgrade and shared.upgrade is not None:
+                self._socket = shared.upgrade(self, head, exchange)
+                if self._socket is not None:
+                    await self._socket.run()
+                    return False
             return await self._handle(head, exchange)
         finally:
             exchange.leave()

@@ -6,7 +6,7 @@ import logging
 import socket
 from collections.abc import Callable
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import trio
 
@@ -27,6 +27,9 @@ from protocols.http.scope import Address, App, Peer, Refuse, TurnAway
 from protocols.http.shared import Shared, refuse_as_json, turn_all_away
 from protocols.http.tls import TlsConfig, build_context
 from protocols.http.transport import TlsTransport, Transport
+
+if TYPE_CHECKING:
+    from protocols.http.ws_connection import Upgrade
 
 _ACCEPT_BATCH = 64  # connections accepted before others get a turn
 _GIVE_WAY = 0.002  # seconds for another process to accept in our place; then we do
@@ -290,6 +293,13 @@ def _address(ask: Callable[[], tuple[str, int]]) -> Address | None:
         return None
 
 
+def _upgrade() -> "Upgrade":
+    """Loaded by a server of websockets only: most agents are none, and start without it."""
+    from protocols.http.ws_connection import upgrade
+
+    return upgrade
+
+
 async def serve(
     app: App,
     *,
@@ -332,7 +342,7 @@ async def serve(
         Answers(limits, pulse),
         Lull(limits.delay_seconds),
         turn_away or turn_all_away,
-        websockets,
+        _upgrade() if websockets else None,
     )
     with listener or await Listener.bind(host, port, limits.backlog) as bound:
         handle = ServerHandle(shared, bound, tls, on_connections)

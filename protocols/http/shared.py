@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from protocols.http.admission import Admission
 from protocols.http.answers import Answers
@@ -11,6 +12,9 @@ from protocols.http.limits import Limits
 from protocols.http.lull import Lull
 from protocols.http.pulse import Pulse
 from protocols.http.scope import App, Headers, Refuse, TurnAway
+
+if TYPE_CHECKING:
+    from protocols.http.ws_connection import Upgrade
 
 _READS = frozenset({"GET", "HEAD", "LIST", "OPTIONS"})
 """Methods that change nothing (RFC 9110 section 9.2.1; LIST is Vault's)."""
@@ -29,7 +33,8 @@ class Shared:
     answers: Answers
     lull: Lull
     turn_away: TurnAway
-    websockets: bool = False
+    upgrade: "Upgrade | None" = None
+    """What an offer to speak something else becomes; None: offers are ignored."""
 
     def refusal(self, error: RefusedError, target: bytes) -> tuple[Headers, bytes]:
         """Headers and body of the server's own answer to a request for `target`."""

@@ -1,8 +1,9 @@
 """A websocket over HTTP/1.1: ASGI's two callables, one task that reads, and the end of it all."""
 
+from collections.abc import Callable
 from contextlib import suppress
 from enum import Enum, auto
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import trio
 from wsproto.frame_protocol import CloseReason
@@ -21,7 +22,7 @@ from protocols.http.pulse import NEVER
 from protocols.http.response import Response
 from protocols.http.scope import Message, build_scope
 from protocols.http.ws_frames import Closed, Frames, Pinged, Received
-from protocols.http.ws_handshake import acceptance, check_offer, subprotocols
+from protocols.http.ws_handshake import acceptance, check_offer, offers_websocket, subprotocols
 
 _RESTART: Final = CloseReason.SERVICE_RESTART  # 1012, IANA's registry of close codes
 _DENIAL: Final = "websocket."  # what ASGI puts before the kinds of a denial's messages
@@ -299,6 +300,14 @@ class WebSocket:
         self._asked = True
         await self._write(self._frames.ping())
         return b""
+
+
+Upgrade: TypeAlias = Callable[[Carrier, RequestHead, Exchange], WebSocket | None]
+
+
+def upgrade(connection: Carrier, head: RequestHead, exchange: Exchange) -> WebSocket | None:
+    """What the connection becomes with this request; None when it offers no websocket."""
+    return WebSocket(connection, head, exchange) if offers_websocket(head) else None
 
 
 def _data(message: Message) -> str | bytes:

@@ -20,9 +20,25 @@ def test_make_lists_every_target(root: Path) -> None:
 
 def test_the_command_line_starts_without_the_agent(root: Path) -> None:
     """A command imports only what it runs: `freehold secret get` must not wait for a database."""
-    program = "import sys, ui.cli.main; print(*sorted(sys.modules))"
-    loaded = subprocess.run(
-        [sys.executable, "-c", program], cwd=root, check=True, capture_output=True, text=True
-    ).stdout.split()
-    packages = {name.partition(".")[0] for name in loaded}
+    packages = {name.partition(".")[0] for name in _loaded(root, "ui.cli.main")}
     assert not packages & {"vault", "sqlalchemy", "alembic", "trio", "pydantic"}
+
+
+def test_an_agent_starts_without_what_it_does_not_run(root: Path) -> None:
+    """Loading is most of a start: no link without a control plane, no websocket without pages."""
+    loaded = _loaded(root, "ui.cli.main", "vault.app")
+    assert {"vault.unit", "sqlalchemy.engine", "protocols.http.server"} <= loaded
+    packages = {name.partition(".")[0] for name in loaded}
+    assert not packages & {"alembic", "httpx2", "h11", "trio_websocket", "wsproto", "control"}
+    assert not loaded & {"sqlalchemy.dialects.postgresql", "sqlalchemy.dialects.mysql"}
+    assert not loaded & {"vault.linking", "vault.uplink.uplink", "cryptography.x509"}
+
+
+def _loaded(root: Path, *modules: str) -> set[str]:
+    """All that is loaded with these."""
+    program = f"import sys, {', '.join(modules)}; print(*sys.modules)"
+    return set(
+        subprocess.run(
+            [sys.executable, "-c", program], cwd=root, check=True, capture_output=True, text=True
+        ).stdout.split()
+    )

@@ -181,7 +181,7 @@ def _row(entry: "Entry", *, raw: bool) -> dict[str, Any]:
 
 
 def _entries(config: Path | None, data_dir: Path | None) -> Iterator["Entry"]:
-    from vault.linking import EGRESS, folder_of
+    from vault.unlinked import EGRESS, folder_of
     from vault.uplink.ledger import read
 
     return read(folder_of(_settings(config, data_dir)) / EGRESS)

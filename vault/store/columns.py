@@ -1,13 +1,16 @@
 """The SQL types of the kinds: chosen so that every database compares and keeps the same.
 
 Migrations use these too; what a type *is* never changes once it was released.
+
+MySQL's own types are named, not imported: its dialect and PostgreSQL's were a twentieth of all that
+an agent loads, which has its data in SQLite.
 """
 
 from collections.abc import Mapping
 from typing import Any, Final
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import mysql, postgresql
+from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from vault.store.table import NAME_BYTES, Kind
@@ -16,7 +19,7 @@ from vault.store.table import NAME_BYTES, Kind
 class Utf8(TypeDecorator[str]):
     """Text as its bytes: MySQL's collations fold case, or ignore closing spaces, or both."""
 
-    impl = mysql.VARBINARY
+    impl = sa.VARBINARY
     cache_ok = True
 
     def process_bind_param(self, value: str | None, dialect: sa.Dialect) -> bytes | None:  # noqa: ARG002  # SQLAlchemy's signature
@@ -28,8 +31,17 @@ class Utf8(TypeDecorator[str]):
         return None if value is None else value.decode()
 
 
+class Prose(sa.Text):
+    """Text that is never compared; MySQL's plain TEXT would end at 64 KiB."""
+
+    cache_ok = True
+
+
 class Blob(sa.LargeBinary):
-    """Bytes as the driver returns them; a damaged cell must reach `Statements.read` to be named."""
+    """Bytes as the driver returns them; a damaged cell must reach `Statements.read` to be named.
+
+    MySQL's plain BLOB would end at 64 KiB.
+    """
 
     cache_ok = True
 
@@ -37,9 +49,19 @@ class Blob(sa.LargeBinary):
         """None to do."""
 
 
+@compiles(Prose, "mysql", "mariadb")
+def _mysql_prose(*_: object, **__: object) -> str:
+    return "MEDIUMTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
+
+
+@compiles(Blob, "mysql", "mariadb")
+def _mysql_blob(*_: object, **__: object) -> str:
+    return "MEDIUMBLOB"
+
+
 def name() -> TypeEngine[str]:
     """Text compared bytewise, at most 512 bytes: it fits an index of every database."""
-    postgres = postgresql.VARCHAR(NAME_BYTES, collation="C")
+    postgres = sa.VARCHAR(NAME_BYTES, collation="C")
     return (
         sa.String(NAME_BYTES)
         .with_variant(postgres, "postgresql")
@@ -49,9 +71,7 @@ def name() -> TypeEngine[str]:
 
 def text() -> TypeEngine[str]:
     """Text that is never compared."""
-    return sa.Text().with_variant(
-        mysql.MEDIUMTEXT(charset="utf8mb4", collation="utf8mb4_bin"), "mysql", "mariadb"
-    )
+    return Prose()
 
 
 def integer() -> TypeEngine[int]:
@@ -65,8 +85,8 @@ def boolean() -> TypeEngine[bool]:
 
 
 def blob() -> TypeEngine[bytes]:
-    """Bytes; MySQL's plain BLOB would end at 64 KiB."""
-    return Blob().with_variant(mysql.MEDIUMBLOB(), "mysql", "mariadb")
+    """Bytes."""
+    return Blob()
 
 
 def json() -> TypeEngine[Any]:

@@ -12,10 +12,11 @@ from actors.testing import FakeWorld
 from tests.unit.vault.config.test_settings import settings
 from tests.unit.vault.gatehouse import FakeSystem, FakeUnit
 from vault.gate import Gate
-from vault.linking import AGAIN, DATABASE, Linking, egress_of, folder_of
+from vault.linking import AGAIN, DATABASE, Linking, egress_of
 from vault.metrics import Metrics
 from vault.model.link import LinkStatus
 from vault.store.memory import MemoryBackend
+from vault.unlinked import folder_of
 
 
 class Site:

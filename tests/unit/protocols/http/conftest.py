@@ -24,6 +24,7 @@ from protocols.http.readiness import Readiness
 from protocols.http.scope import App, Headers, Peer
 from protocols.http.shared import Shared, refuse_as_json, turn_all_away
 from protocols.http.transport import Transport
+from protocols.http.ws_connection import upgrade
 
 PEER = Peer(("10.0.0.7", 4711), ("10.0.0.1", 8200), "http")
 URGENT = b"/urgent"
@@ -232,7 +233,7 @@ async def wired(
         admission, bodies = Admission(bounds), Bodies(bounds)
         shared = Shared(
             app, bounds, pulse, refuse_as_json, admission, bodies, answers,
-            Lull(bounds.delay_seconds), turn_away, websockets=True,
+            Lull(bounds.delay_seconds), turn_away, upgrade,
         )  # fmt: skip
         connection = speak(shared, transport, PEER)
         wire = Wire(trio.SocketStream(trio.socket.from_stdlib_socket(pair[1])), connection)

@@ -1,0 +1,55 @@
+"""An agent without a control plane: what it has of one, and what it once sent."""
+
+from pathlib import Path
+
+import pytest
+
+from actors.testing import FakeWorld
+from tests.unit.vault.config.test_settings import settings
+from tests.unit.vault.gatehouse import FakeSystem, FakeUnit
+from tests.unit.vault.uplink.test_ledger import ledger, sending
+from vault.config import Settings
+from vault.errors import UnavailableError
+from vault.gate import Gate
+from vault.handlers.fleet import no_link
+from vault.store.memory import MemoryBackend
+from vault.unlinked import EGRESS, FOLDER, Unlinked, folder_of
+
+
+def alone(folder: Path, **control_plane: object) -> Settings:
+    """Of an agent over this folder."""
+    storage = {"connection_string": f"sqlite:///{folder / 'vault.db'}"}
+    return settings(storage=storage, control_plane=control_plane)
+
+
+def test_it_has_no_link(tmp_path: Path) -> None:
+    """And holds no bundle of anybody's."""
+    seam = Unlinked(alone(tmp_path), FakeWorld()).seam
+    assert (seam.link, seam.trust(), seam.followers) == (no_link, None, ())
+
+
+def test_its_ceiling_is_read(tmp_path: Path) -> None:
+    """What is not understood keeps an agent from starting, linked or not."""
+    missing = alone(tmp_path, ceiling=tmp_path / "missing.json")
+    with pytest.raises(UnavailableError):
+        Unlinked(missing, FakeWorld())
+
+
+async def test_what_it_once_sent_can_be_looked_at(tmp_path: Path) -> None:
+    """The ledger outlives the link; where there is none, nothing was sent."""
+    own, world = alone(tmp_path), FakeWorld()
+    seam = Unlinked(own, world).seam
+    assert (await seam.sent(0, 10)).entries == ()
+    (tmp_path / FOLDER).mkdir()
+    async with ledger(folder_of(own) / EGRESS) as opened:
+        await opened.record(sending(), [b"a frame"])
+    assert [entry.length for entry in (await seam.sent(0, 10)).entries] == [len(b"a frame")]
+    assert (await seam.sent_verified()).entries == 1
+
+
+async def test_it_serves_without_any_keeping(tmp_path: Path) -> None:
+    """As long as the agent does; none of the link's files is made."""
+    own, world = alone(tmp_path), FakeWorld()
+    gate = Gate(system=FakeSystem(), open_unit=FakeUnit().open, key_file=None, org="o", world=world)
+    async with Unlinked(own, world).linked(gate, MemoryBackend(), lambda: 0.0):
+        assert not folder_of(own).exists()
