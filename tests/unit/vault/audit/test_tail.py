@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from vault.audit import tail as tail_module
 from vault.audit.layout import Layout
 from vault.audit.ledger import Ledger
 from vault.audit.sinks.file import FileSink
@@ -34,6 +35,23 @@ def test_every_record_comes_once(log: Path, start: int) -> None:
     assert size > 60
     assert _numbers(Tail(Layout(log), start), 60) == list(range(start, 60))
     assert _numbers(Tail(Layout(log), start), size + 5) == list(range(start, size))
+
+
+@pytest.mark.parametrize("start", [0, 1, 150, 700, 1_270])
+def test_its_place_is_found_by_halves(
+    log: Path, monkeypatch: pytest.MonkeyPatch, start: int
+) -> None:
+    """Wherever that is, hardly a record is looked at; a line that is being written is none."""
+    size = write_log(log, 300).size
+    with log.open("ab") as file:
+        file.write(b'{"seq":' * 1_000)
+    seen: list[bytes] = []
+
+    decode = tail_module._decode
+    monkeypatch.setattr(tail_module, "_BLOCK", 4_000)
+    monkeypatch.setattr(tail_module, "_decode", lambda line: seen.append(line) or decode(line))
+    assert [entry.seq for entry in Tail(Layout(log), start).read(size, 1)] == [start]
+    assert len(seen) < 30
 
 
 def test_a_growing_log_is_followed(log: Path) -> None:
