@@ -66,6 +66,11 @@ class Prepared:
         """Remove the row of a key; its parameters are those of `key`."""
         return self._statements.delete.compile(dialect=self._dialect).string
 
+    @cached_property
+    def every_stamp(self) -> str:
+        """Select the stamps of a guarded table."""
+        return self._statements.every_stamp.compile(dialect=self._dialect).string
+
     def key(self, key: Key) -> Bound:
         """The parameters of a key."""
         return tuple(

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from tests.contract.store.samples import StampGuard, put, secret, system
 from vault.errors import TamperedError
 from vault.model.records import SecretRow
+from vault.store import session as session_module
 from vault.store.interface import BackendError, ConstraintError, Session, Writes
 from vault.store.session import SqlSession
 from vault.store.sqlite import SqliteBackend
@@ -52,6 +53,28 @@ def test_stamp_that_is_none(backend: SqliteBackend) -> None:
     with backend.read() as session:
         assert session.stamps(SECRETS, [("a",), ("b",)]) == {("a",): b""}
         assert list(session.every_stamp(SECRETS)) == [b""]
+
+
+def test_every_stamp_of_many(backend: SqliteBackend, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of them once, however many are fetched at a time."""
+    monkeypatch.setattr(session_module, "_STAMPS_AT_ONCE", 2)
+    guard = StampGuard()
+    for name in "bcdef":
+        transact(backend, put(SECRETS, secret(name, id=f"id-{name}")), guard)
+    with backend.read() as session:
+        found = list(session.every_stamp(SECRETS))
+        stamps = session.stamps(SECRETS, [(name,) for name in "abcdef"])
+    assert sorted(found) == sorted(stamps.values())
+    assert len(found) == 6
+
+
+def test_stamps_that_cannot_be_read(backend: SqliteBackend) -> None:
+    """A table that is gone is no table without rows."""
+    with driver(backend) as database:
+        database.execute("DROP TABLE secrets")
+    database.close()
+    with backend.read() as session, pytest.raises(BackendError):
+        list(session.every_stamp(SECRETS))
 
 
 def test_impossible_keys(backend: SqliteBackend) -> None:
