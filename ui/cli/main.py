@@ -8,21 +8,8 @@ from typing import Annotated
 
 import typer
 
-from ui.cli import (
-    agent,
-    audit,
-    control,
-    fleet,
-    key,
-    mount,
-    operator,
-    policy,
-    role,
-    secret,
-    token,
-    user,
-)
 from ui.cli.errors import CliError, Exit
+from ui.cli.groups import Groups
 from ui.cli.login import login, logout, status
 from ui.cli.output import Format, tell
 from ui.cli.run import run
@@ -30,6 +17,7 @@ from ui.cli.session import Session, shown
 
 app = typer.Typer(
     help="Freehold: secrets on the ground of whoever owns them.",
+    cls=Groups,
     no_args_is_help=True,
     pretty_exceptions_enable=False,  # a traceback with locals could show a secret
 )
@@ -37,18 +25,6 @@ app.command()(shown(status))
 app.command()(shown(login))
 app.command()(logout)
 app.command(context_settings={"allow_interspersed_args": False})(run)
-app.add_typer(secret.app, name="secret")
-app.add_typer(policy.app, name="policy")
-app.add_typer(user.app, name="user")
-app.add_typer(role.app, name="role")
-app.add_typer(key.app, name="key")
-app.add_typer(token.app, name="token")
-app.add_typer(mount.app, name="mount")
-app.add_typer(audit.app, name="audit")
-app.add_typer(operator.app, name="operator")
-app.add_typer(agent.app, name="agent")
-app.add_typer(control.app, name="control")
-app.add_typer(fleet.app, name="fleet")
 
 
 def _version(asked: bool) -> None:
