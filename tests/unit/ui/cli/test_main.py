@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -104,3 +106,23 @@ def test_faults_of_a_file_are_a_line_each(cli: Run, tmp_path: Path) -> None:
     assert all(line.startswith(f"freehold: {file}: ") for line in lines)
     assert [line for line in lines if ": a\\nb: is not a key" in line]
     assert [line for line in lines if ": c: is not a key" in line]
+
+
+_LOADS = """
+import gc, sys
+from ui.cli import main
+looks = []
+gc.callbacks.append(lambda *told: looks.append(told))
+sys.argv = ["freehold", "--output", "json", "mount", "list", "--help"]
+try:
+    main.main()
+except SystemExit:
+    pass
+assert "pydantic" in sys.modules
+assert looks == []
+"""
+
+
+def test_a_command_loads_without_collecting() -> None:
+    """In a process of its own: what it loads has not been loaded before."""
+    subprocess.run([sys.executable, "-c", _LOADS], check=True, capture_output=True)
