@@ -3,10 +3,10 @@
 from actors import World
 from vault.anchor.opening import Standing
 from vault.audit.record import MAX_TEXT, AuditEvent
+from vault.audit.sinks.database import drop
 from vault.store.store import Store
 from vault.store.table import MAX_LIMIT, Query
 from vault.store.tables import AUDIT
-from vault.store.tx import Tx
 
 OPERATION = "sys.accept_rollback"
 
@@ -35,14 +35,7 @@ def event(standing: Standing, world: World) -> AuditEvent:
 
 
 async def forget_index(store: Store, vault: str, size: int) -> None:
-    """Drop the index of records that the log does not have any more: others take their numbers."""
-    while rows := await store.select(
-        AUDIT, Query(equals={"log": vault}, after=(vault, size - 1), limit=MAX_LIMIT)
-    ):
-        numbers = [row.seq for row in rows]
-
-        def change(tx: Tx, numbers: list[int] = numbers) -> None:
-            for seq in numbers:
-                tx.delete(AUDIT, vault, seq)
-
-        await store.commit(change)
+    """Drop the blocks of records that the log does not have any more: others take their numbers."""
+    newest = Query(equals={"log": vault}, descending=True, limit=MAX_LIMIT)
+    while gone := [block for block in await store.select(AUDIT, newest) if block.last >= size]:
+        await drop(store, AUDIT, gone)

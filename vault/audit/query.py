@@ -5,7 +5,7 @@ from typing import Final
 from msgspec import Struct
 
 from vault.errors import ValidationError
-from vault.model.records import AuditRow
+from vault.model.event import AuditRow
 
 MAX_PAGE: Final = 500  # rows; an answer of about 300 KB
 _MAX_CURSOR: Final = 18  # digits that are below 2^63

@@ -1,8 +1,10 @@
-"""Reading a log that is being written, from any record on, across rotations."""
+"""Reading a log that is being written, from a known place on, across rotations.
 
-from os import SEEK_END
-from pathlib import Path
-from typing import Any, Final
+Synchronous. Raises `OSError`, and `ValueError` for a log that is not one: it is the verifier's part
+to say what is wrong with it.
+"""
+
+from typing import BinaryIO, Final, NamedTuple
 
 import msgspec
 from msgspec import Struct
@@ -13,102 +15,81 @@ from vault.audit.record import MAX_LINE, Segment, body_as
 _BLOCK: Final = MAX_LINE + 1  # bytes of one read: at least one record, mostly many
 
 
-class Outline(Struct, frozen=True):
-    """A record but for its commitments; `body` is left as it is written."""
+class _Number(Struct):
+    seq: int
+
+
+_number: Final = msgspec.json.Decoder(_Number).decode
+
+
+class Place(NamedTuple):
+    """Where record `seq` begins: its segment's number, and the offset in it, in bytes."""
 
     seq: int
-    time: str
-    kind: str
-    body: msgspec.Raw
-
-    def body_as(self, shape: type[Any]) -> Any:
-        """The body as a struct, which need not name all of it. Raises `ValueError`."""
-        return msgspec.json.decode(self.body, type=shape)
+    segment: int
+    offset: int
 
 
-_decode = msgspec.json.Decoder(Outline).decode
+class Stretch(NamedTuple):
+    """Records of one segment that follow each other, as lines; at its end the next one begins."""
+
+    place: Place
+    lines: list[bytes]
+    end: Place
 
 
-class Tail:
-    """A place in a log, which moves on as records are read.
+def beginning(layout: Layout) -> Place | None:
+    """The first record that is there; None while the log's first is still being written."""
+    for path in layout.files():
+        header = first_record(path)
+        segment: Segment = body_as(header, Segment)
+        return Place(header.seq, segment.number, 0)
+    return None
 
-    Synchronous. Raises `OSError`, and `ValueError` for a log that is not one: it is the verifier's
-    part to say what is wrong with it.
+
+def resumed(layout: Layout, place: Place) -> Place | None:
+    """The place, or the first record behind it that retention has left."""
+    first = beginning(layout)
+    return place if first is None or first.segment <= place.segment else first
+
+
+def read(layout: Layout, place: Place, until: int, limit: int) -> Stretch:
+    """The log from the place on: at most `limit` records, none from number `until` on.
+
+    It ends with its segment; what is closed is followed by the next one. Empty at `until` only:
+    what lies before it is said to be there, and `ValueError` says that it is not.
     """
-
-    def __init__(self, layout: Layout, seq: int) -> None:
-        """Begin at record `seq`, or at the first that is still there."""
-        self._layout = layout
-        self._seq = seq
-        self._number = 0  # of the segment; 0: not found yet
-        self._offset = 0
-
-    def read(self, until: int, limit: int) -> list[Outline]:
-        """The next records, at most `limit`, none with the number `until` or above."""
-        if not self._number and not self._find():
-            return []
-        found = self._read(until, limit)
-        while not found and self._seq < until and self._layout.closed(self._number).exists():
-            self._number, self._offset = self._number + 1, 0
-            found = self._read(until, limit)
-        return found
-
-    def _find(self) -> bool:
-        first = 0
-        for path in reversed(self._layout.files()):
-            header = first_record(path)
-            segment: Segment = body_as(header, Segment)
-            self._number = segment.number
-            first = header.seq
-            if first <= self._seq:
-                self._offset = _before(self._path(), self._seq)
-                return True
-        self._seq = max(self._seq, first)  # what lies before is gone by retention
-        return bool(self._number)
-
-    def _read(self, until: int, limit: int) -> list[Outline]:
-        records: list[Outline] = []
-        while lines := self._lines():
-            for line in lines:
-                entry = _decode(line)
-                if entry.seq >= until or len(records) == limit:
-                    return records
-                if entry.seq > self._seq:
-                    raise ValueError(f"record {self._seq} is not where it should be")
-                if entry.seq == self._seq:
-                    records.append(entry)
-                    self._seq += 1
-                self._offset += len(line) + 1
-        return records
-
-    def _lines(self) -> list[bytes]:
-        """The next whole lines; none while the next one is still being written."""
-        with self._path().open("rb") as file:
-            file.seek(self._offset)
-            block = file.read(_BLOCK)
-        return block[: block.rfind(b"\n") + 1].split(b"\n")[:-1]
-
-    def _path(self) -> Path:
-        closed = self._layout.closed(self._number)
-        return closed if closed.exists() else self._layout.log
+    while place.seq < until:
+        with _opened(layout, place.segment) as file:
+            stretch = _read(file, place, min(limit, until - place.seq))
+        if stretch.lines and _number(stretch.lines[0]).seq == place.seq:
+            return stretch
+        if stretch.lines or not layout.closed(place.segment).exists():
+            raise ValueError(f"record {place.seq} is not where it should be")
+        place = Place(place.seq, place.segment + 1, 0)
+    return Stretch(place, [], place)
 
 
-def _before(segment: Path, seq: int) -> int:
-    """Where a line begins from which record `seq` is not far: it, or one before it.
+def _read(file: BinaryIO, place: Place, limit: int) -> Stretch:
+    lines: list[bytes] = []
+    offset = place.offset
+    while len(lines) < limit:
+        file.seek(offset)
+        block = file.read(_BLOCK)
+        some = block[: block.rfind(b"\n") + 1].split(b"\n")[:-1][: limit - len(lines)]
+        if not some:
+            break
+        lines += some
+        offset += sum(map(len, some)) + len(some)
+    return Stretch(place, lines, Place(place.seq + len(lines), place.segment, offset))
 
-    By halves. A full segment has 100,000 records, and an agent looks for its place at each start,
-    while its first requests are waiting.
-    """
-    low = 0
-    with segment.open("rb") as file:
-        high = file.seek(0, SEEK_END)
-        while high - low > _BLOCK:
-            middle = (low + high) // 2
-            file.seek(middle)
-            file.readline(_BLOCK)  # what is left of a line
-            begin, line = file.tell(), file.readline(_BLOCK)
-            if line.endswith(b"\n") and _decode(line).seq <= seq:
-                low = begin
-            else:
-                high = middle
-    return low
+
+def _opened(layout: Layout, segment: int) -> BinaryIO:
+    """The segment's file, which may be renamed just now: who had it open keeps it."""
+    closed = layout.closed(segment)
+    if not closed.exists():
+        file = layout.log.open("rb")
+        if not closed.exists():
+            return file
+        file.close()
+    return closed.open("rb")

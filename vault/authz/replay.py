@@ -14,10 +14,10 @@ from vault.authz.access import Access, Decision
 from vault.authz.book import Snapshot
 from vault.authz.conditions import UndecidableError
 from vault.errors import ValidationError
+from vault.model.event import AuditRow
 from vault.model.identity import Identity
 from vault.model.operation import Capability, Facts, Origin
 from vault.model.path import ResourcePath
-from vault.model.records import AuditRow
 from vault.model.replay import Change, Undecided
 
 MAX_KINDS: Final = 10_000  # of changes that are told apart; more are only counted

@@ -24,10 +24,10 @@ from vault.handlers.audits import AuditSearch
 from vault.handlers.handler import Call, Handler, Handlers
 from vault.handlers.sight import facts_of
 from vault.handlers.usage import OpaqueId
+from vault.model.event import AuditRow
 from vault.model.identity import ROOT_POLICY, Identity, Method, service_identity
 from vault.model.name import canonical_name
 from vault.model.operation import NO_FACTS, Capability, Facts
-from vault.model.records import AuditRow
 from vault.model.replay import (
     MAX_CHANGES,
     MAX_RECORDS,

@@ -189,27 +189,19 @@ class SystemRow(Struct, frozen=True, kw_only=True, gc=False):
     value: bytes
 
 
-class AuditRow(Struct, frozen=True, gc=False):
-    """An event of the audit log as queries find it; the log itself is the record, this its index.
+class BlockRow(Struct, frozen=True, gc=False):
+    """Where neighbouring records of an audit log are, and what their events say.
 
-    Its key is `(log, seq)`: the log's vault id and the record's number in it.
+    Its key is `(log, first)`: the log's vault id and the number of its first record. `start` is
+    where that begins in its segment, in bytes; `began` and `ended` are the times of the first and
+    the last event, 0 if there is none; `terms` is a filter (`vault.audit.bloom`).
     """
 
     log: str
-    seq: int
-    time: int
-    request_id: str
-    phase: str
-    operation: str
-    path: str
-    capability: str
-    actor_id: str
-    actor_name: str
-    method: str
-    credential: str
-    ip: str
-    user_agent: str
-    dialect: str
-    result: str
-    code: str = ""
-    rule: str = ""
+    first: int
+    last: int
+    segment: int
+    start: int
+    began: int
+    ended: int
+    terms: bytes

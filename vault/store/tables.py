@@ -39,13 +39,7 @@ TOKENS: Final = Table(
 )
 POLICIES: Final = Table("policies", records.PolicyRow, ("name",))
 USAGE: Final = Table("credential_usage", records.UsageRow, ("credential_id",))
-AUDIT: Final = Table(
-    "audit_events",
-    records.AuditRow,
-    ("log", "seq"),
-    indexes=("actor_id", "request_id"),
-    cached=False,
-)
+AUDIT: Final = Table("audit_blocks", records.BlockRow, ("log", "first"), cached=False)
 
 ALL: Final[tuple[Table[Any], ...]] = (
     SYSTEM,

@@ -13,9 +13,9 @@ from vault.edge.dialect import Dialect
 from vault.edge.native.endpoint import Endpoints, system_path
 from vault.edge.request import Request
 from vault.errors import ValidationError
+from vault.model.event import AuditRow
 from vault.model.instant import parse_rfc3339, rfc3339, rfc3339_or_none
 from vault.model.payloads import AuditRecord, HashValue, Nothing
-from vault.model.records import AuditRow
 
 audit = Endpoints("audit", "What happened: search it, prove a record, see how the log does.")
 

@@ -8,10 +8,10 @@ from vault.authz.access import Access
 from vault.authz.book import Snapshot
 from vault.authz.policy import validate
 from vault.authz.replay import Counts, Pair, Question, Recorded, decisions, path_of
+from vault.model.event import AuditRow
 from vault.model.identity import Identity, Method
 from vault.model.operation import NO_FACTS, Capability, Facts, Origin
 from vault.model.path import ResourcePath
-from vault.model.records import AuditRow
 from vault.model.replay import Undecided
 
 NOW = 1_800_000_000 * 10**9  # Friday 2027-01-15 08:00 UTC
@@ -23,7 +23,7 @@ MUTATING = frozenset({"secret.write"})
 def row(**changes: Any) -> AuditRow:
     """A read that was let in."""
     fields: dict[str, Any] = {
-        "log": "v", "seq": 1, "time": NOW, "request_id": "r", "phase": "outcome",
+        "seq": 1, "time": NOW, "request_id": "r", "phase": "outcome",
         "operation": "secret.read", "path": "secret/a", "capability": "read", "actor_id": "ann",
         "actor_name": "ann", "method": "token", "credential": "acc", "ip": "10.0.0.1",
         "user_agent": "", "dialect": "native", "result": "ok",

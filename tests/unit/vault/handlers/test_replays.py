@@ -22,11 +22,11 @@ from vault.handlers import replays as module
 from vault.handlers.handler import Call
 from vault.handlers.replays import Replays
 from vault.keyed import Scheme
+from vault.model.event import AuditRow
 from vault.model.identity import Identity
 from vault.model.operation import Operation, Origin
 from vault.model.path import ResourcePath
 from vault.model.payloads import CreateUser, WriteMetadata, WritePolicy
-from vault.model.records import AuditRow
 from vault.model.replay import MAX_CHANGES, MAX_WRITTEN, Replayed, ReplayPolicies, Stop, Undecided
 
 READ = {"effect": "allow", "paths": ["s/*"], "capabilities": ["read"]}
@@ -85,7 +85,7 @@ class Machine:
     def seen(self, path: str = "s/a", **changes: Any) -> None:
         """One more read on record, by the token."""
         fields: dict[str, Any] = {
-            "log": "v", "seq": len(self.log.rows) + 1, "time": self.house.world.time,
+            "seq": len(self.log.rows) + 1, "time": self.house.world.time,
             "request_id": "r", "phase": "outcome", "operation": "secret.read", "path": path,
             "capability": "read", "actor_id": self.accessor, "actor_name": "token",
             "method": "token", "credential": self.accessor, "ip": "10.0.0.1", "user_agent": "",

@@ -4,8 +4,8 @@ from actors.tree import MailboxStats, Node
 from vault.audit.query import AuditQuery, Page
 from vault.audit.verification import VerificationState
 from vault.handlers.topics import EVENTS, actor_reader, event_reader, reader
+from vault.model.event import AuditRow
 from vault.model.link import LinkStatus
-from vault.model.records import AuditRow
 
 
 async def test_a_state_is_one_row_with_times_in_seconds() -> None:

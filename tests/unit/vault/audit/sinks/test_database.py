@@ -5,20 +5,23 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+import msgspec
 import pytest
 import trio
 
 from actors.testing import FakeWorld
 from vault.audit.broker import Broker, open_audit
+from vault.audit.draft import draft_event
+from vault.audit.hashing import ValueHasher
 from vault.audit.layout import Layout
 from vault.audit.query import AuditQuery
-from vault.audit.sinks.database import CHUNK, REST, RETRY, Index, open_index
+from vault.audit.sinks.database import BLOCK, FILTERS, REST, RETRY, Index, open_index
 from vault.audit.sinks.file import FileSink
-from vault.audit.testing import VAULT, make_event, make_keys, write_log
+from vault.audit.testing import NOW, VAULT, make_event, make_keys, write_log
 from vault.audit.verify import verify
 from vault.audit.writer import AuditConfig
 from vault.errors import UnavailableError, ValidationError
-from vault.model.records import AuditRow
+from vault.model.records import BlockRow
 from vault.store.query import arrange
 from vault.store.sqlite import SqliteBackend
 from vault.store.store import Store, open_store
@@ -33,14 +36,16 @@ class Rows:
     """A store of one table in memory; what it admits is what every database could hold."""
 
     def __init__(self) -> None:
-        self.rows: dict[Key, AuditRow] = {}
+        self.rows: dict[Key, BlockRow] = {}
         self.commits = 0
+        self.asked = 0
         self.gone = False
 
-    async def select(self, table: Table[AuditRow], query: Query) -> list[AuditRow]:
+    async def select(self, table: Table[BlockRow], query: Query) -> list[BlockRow]:
         """As the store's."""
         await trio.lowlevel.checkpoint()
         self._check()
+        self.asked += 1
         return arrange(table, query, list(self.rows.values()))
 
     async def commit(self, change: Callable[[Any], T]) -> T:
@@ -50,13 +55,13 @@ class Rows:
         self.commits += 1
         return change(self)
 
-    def add(self, table: Table[AuditRow], rows: Iterable[AuditRow]) -> None:
+    def add(self, table: Table[BlockRow], rows: Iterable[BlockRow]) -> None:
         """As a transaction's."""
         new = {table.key_of(row): table.admit(row) for row in rows}
         assert not new.keys() & self.rows.keys()
         self.rows |= new
 
-    def delete(self, _table: Table[AuditRow], *key: str | int) -> None:
+    def delete(self, _table: Table[BlockRow], *key: str | int) -> None:
         """As a transaction's."""
         self.rows.pop(key, None)
 
@@ -85,10 +90,17 @@ async def _running(
 
 
 async def _caught_up(broker: Broker, index: Index, world: FakeWorld) -> None:
-    while index.indexed < broker.state().size:
+    while broker.state().size - index.indexed >= BLOCK:
         if world.sleepers:
             world.advance(REST)
         await trio.lowlevel.checkpoint()
+
+
+async def _fill(broker: Broker, count: int, first: int = 0, **changes: Any) -> None:
+    """So many events, together."""
+    hasher = ValueHasher(KEYS.mac)
+    events = (make_event(number, **changes) for number in range(first, first + count))
+    await broker.record_together([draft_event(event, NOW, hasher) for event in events])
 
 
 @pytest.fixture
@@ -97,90 +109,119 @@ def log(tmp_path: Path) -> Path:
     return tmp_path / "audit.log"
 
 
-async def test_every_event_is_found_again(log: Path) -> None:
-    """Each event has one row, with what the log says of it."""
+async def test_an_event_is_found_once_it_is_on_record(log: Path) -> None:
+    """In its block or before it has one, the newest first, and not twice."""
     rows, world = Rows(), FakeWorld()
     async with _running(log, rows, world) as (broker, index):
-        for number in range(5):
-            await broker.record(make_event(number, code="c", rule="r"))
-            world.advance(1)
-        await _caught_up(broker, index, world)
-        page = await index.search(AuditQuery())
-    assert [row.request_id for row in page.events] == [f"request-{n}" for n in (4, 3, 2, 1, 0)]
-    assert page.cursor == ""
-    newest = page.events[0]
-    assert newest.time == FakeWorld().now() + 4 * 10**9
-    for name in ("operation", "path", "actor_name", "ip", "result", "credential", "method"):
-        assert getattr(newest, name) == getattr(make_event(), name)
-    assert (newest.log, newest.code, newest.rule) == (VAULT, "c", "r")
+        found = 0
+        for size in (1, BLOCK - 2, 1, 1, 2 * BLOCK, 5):
+            await _fill(broker, size, found)
+            found += size
+            for _ in range(2):
+                page = await index.search(AuditQuery(limit=3))
+                expected = range(found - 1, max(found - 4, -1), -1)
+                assert [row.request_id for row in page.events] == [f"request-{n}" for n in expected]
+                await _caught_up(broker, index, world)
+        assert len(rows.rows) == 3
+        oldest = await index.search(AuditQuery(request_id="request-0"))
+        assert len(oldest.events) == 1
 
 
-async def test_searching_by_each_field(log: Path) -> None:
-    """Time, actor, operation, path prefix, result and request id; all given ones must hold."""
+async def test_a_search_asks_for_all_that_it_names(log: Path) -> None:
+    """In blocks and behind them; a query that is faulty is refused."""
     rows, world = Rows(), FakeWorld()
-    start = world.now()
     async with _running(log, rows, world) as (broker, index):
-        await broker.record(make_event(1, actor_id="bob"))
-        world.advance(10)
-        await broker.record(make_event(2, operation="secret.write", path="secret/web/x"))
-        world.advance(10)
-        await broker.record(make_event(3, result="denied"))
+        for part in range(3):
+            await _fill(broker, BLOCK, part * BLOCK, actor_id=f"actor-{part}")
         await _caught_up(broker, index, world)
-        for query, expected in (
-            (AuditQuery(actor_id="bob"), [1]),
-            (AuditQuery(operation="secret.write"), [2]),
-            (AuditQuery(path="secret/app/"), [3, 1]),
-            (AuditQuery(result="denied"), [3]),
-            (AuditQuery(request_id="request-2"), [2]),
-            (AuditQuery(since=start + 10 * 10**9), [3, 2]),
-            (AuditQuery(until=start + 10 * 10**9), [2, 1]),
-            (AuditQuery(since=start + 1, until=start + 15 * 10**9), [2]),
-            (AuditQuery(actor_id="bob", result="denied"), []),
-        ):
-            found = (await index.search(query)).events
-            assert [row.request_id for row in found] == [f"request-{n}" for n in expected], query
+        for part in range(3):
+            query = AuditQuery(actor_id=f"actor-{part}", limit=500)
+            page = await index.search(query)
+            last = (part + 1) * BLOCK
+            assert [row.request_id for row in page.events] == [
+                f"request-{number}" for number in range(last - 1, last - 501, -1)
+            ]
+        nothing = await index.search(AuditQuery(actor_id="actor-1", request_id="request-0"))
+        assert nothing.events == []
         with pytest.raises(ValidationError):
             await index.search(AuditQuery(limit=0))
 
 
-async def test_pages_follow_each_other(log: Path) -> None:
-    """A cursor leads through all events once, newest first."""
+@pytest.mark.parametrize("limit", [1, 97, 500])
+async def test_pages_follow_each_other(log: Path, limit: int) -> None:
+    """A cursor leads through all events once, newest first, while more are recorded."""
     rows, world = Rows(), FakeWorld()
+    count = 2 * BLOCK + 50 if limit > 1 else 9
     async with _running(log, rows, world) as (broker, index):
-        for number in range(10):
-            await broker.record(make_event(number))
+        await _fill(broker, count)
         await _caught_up(broker, index, world)
         found, cursor = [], ""
         while True:
-            page = await index.search(AuditQuery(limit=3, cursor=cursor))
+            page = await index.search(AuditQuery(limit=limit, cursor=cursor))
             found += [row.request_id for row in page.events]
             cursor = page.cursor
             if not cursor:
                 break
-    assert found == [f"request-{number}" for number in range(9, -1, -1)]
+            await _fill(broker, 1, count)
+    assert found == [f"request-{number}" for number in range(count - 1, -1, -1)]
+
+
+async def test_a_search_looks_at_all_filters(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many pages of them there are, and reads none of the blocks that hold nothing."""
+    monkeypatch.setattr("vault.audit.sinks.database.FILTERS", 2)
+    rows, world = Rows(), FakeWorld()
+    async with _running(log, rows, world) as (broker, index):
+        await _fill(broker, 1, actor_id="bob")
+        for part in range(7):
+            await _fill(broker, BLOCK, part * BLOCK + 1)
+        await _caught_up(broker, index, world)
+        assert len(rows.rows) == 7
+        for key, row in rows.rows.items():
+            if row.first:  # a block that were read would be none
+                rows.rows[key] = msgspec.structs.replace(row, start=row.start + 1)
+        page = await index.search(AuditQuery(actor_id="bob"))
+        assert [row.request_id for row in page.events] == ["request-0"]
+        with pytest.raises(UnavailableError, match="cannot be searched"):
+            await index.search(AuditQuery(request_id="request-2000"))
+
+
+async def test_a_search_ends_where_the_time_does(log: Path) -> None:
+    """Blocks that are older than what is sought are not gone through."""
+    rows, world = Rows(), FakeWorld()
+    async with _running(log, rows, world) as (broker, index):
+        await _fill(broker, (FILTERS + 3) * 10)
+        asked = rows.asked
+        await index.search(AuditQuery(since=world.now() + 1))
+        assert rows.asked - asked <= 2
 
 
 async def test_an_index_resumes_where_it_was(log: Path) -> None:
     """After a restart nothing is read twice and nothing is missed, also what a kill left behind."""
     rows, world = Rows(), FakeWorld()
     async with _running(log, rows, world) as (broker, index):
-        await broker.record(make_event(0))
+        await _fill(broker, BLOCK + 10)
         await _caught_up(broker, index, world)
-    write_log(log, 3)  # by an agent whose index did not run
+    write_log(log, 300)  # by an agent whose index did not run
     async with _running(log, rows, world) as (broker, index):
-        await broker.record(make_event(1))
+        await _fill(broker, 100)
         await _caught_up(broker, index, world)
-    assert len(rows.rows) == 1 + 12 + 1
+        ends = sorted((row.first, row.last) for row in rows.rows.values())
+        assert [first for first, _ in ends] == [0, *(last + 1 for _, last in ends[:-1])]
+        found = (await index.search(AuditQuery(limit=500))).events
+    assert len(ends) == 2
+    assert len({row.seq for row in found}) == 500
 
 
 async def test_an_index_catches_up_before_anything_new_happens(log: Path) -> None:
-    """An index that was thrown away is rebuilt from the log by a start alone, in bounded chunks."""
-    write_log(log, 30, batch=20, rotation=100_000)
+    """An index that was thrown away is rebuilt from the log by a start alone."""
+    size = write_log(log, 300, batch=20, rotation=2_000_000).size
+    segments = len(Layout(log).files())
     rows, world = Rows(), FakeWorld()
     async with _running(log, rows, world) as (broker, index):
         await _caught_up(broker, index, world)
-    assert len(rows.rows) == 600
-    assert rows.commits >= 600 // CHUNK
+        assert size - index.indexed < BLOCK
+        assert {row.segment for row in rows.rows.values()} == set(range(1, segments + 1))
+    assert rows.commits >= size // BLOCK
 
 
 async def test_a_database_that_is_gone_is_met_again(log: Path) -> None:
@@ -188,7 +229,7 @@ async def test_a_database_that_is_gone_is_met_again(log: Path) -> None:
     rows, world = Rows(), FakeWorld()
     rows.gone = True
     async with _running(log, rows, world) as (broker, index):
-        await broker.record(make_event(0))
+        await _fill(broker, BLOCK)
         while not world.sleepers:
             await trio.lowlevel.checkpoint()
         assert index.error.startswith("UnavailableError")
@@ -197,40 +238,61 @@ async def test_a_database_that_is_gone_is_met_again(log: Path) -> None:
         world.advance(RETRY)
         await _caught_up(broker, index, world)
         assert index.error == ""
-    assert len(rows.rows) == 2
+        assert (await index.search(AuditQuery(request_id="request-1000"))).events
+    assert len(rows.rows) == 1
 
 
-async def test_rows_go_with_their_segments(log: Path) -> None:
-    """What retention removed from the log is not found any more."""
-    rows, world = Rows(), FakeWorld()
-    config = AuditConfig(rotation_bytes=5_000, retention_days=1)
-    async with _running(log, rows, world, config) as (broker, index):
-        for number in range(30):
-            await broker.record(make_event(number))
-        await _caught_up(broker, index, world)
-        world.advance(2 * 86_400)
-        await broker.record(make_event(30))
-        await _caught_up(broker, index, world)
-    first = verify(log, KEYS).first
-    assert first > 0
-    assert min(row.seq for row in rows.rows.values()) >= first
-
-
-async def test_what_a_database_cannot_hold_is_cut(log: Path) -> None:
-    """Long or odd texts do not stop the index; the log has them whole."""
+async def test_a_log_that_lost_its_end_is_told(log: Path) -> None:
+    """Acknowledged records that are not there are no block, and no search passes over them."""
     rows, world = Rows(), FakeWorld()
     async with _running(log, rows, world) as (broker, index):
-        wide = "\N{SNOWMAN}" * 400
-        await broker.record(make_event(0, user_agent=wide, actor_name="a\0b", rule="r" * 2_000))
+        await _fill(broker, BLOCK - 10)
+        size = broker.state().size
+        index.begin(size + BLOCK)
+        while not index.error:
+            if world.sleepers:
+                world.advance(REST)
+            await trio.lowlevel.checkpoint()
+        assert index.error.startswith(f"ValueError: record {size} is not where")
+        with pytest.raises(UnavailableError, match=f"record {size} is not where"):
+            await index.search(AuditQuery())
+
+
+async def test_blocks_go_with_their_segments(log: Path) -> None:
+    """What retention removed from the log is not found any more, and has no row."""
+    rows, world = Rows(), FakeWorld()
+    config = AuditConfig(rotation_bytes=100_000, retention_days=1)
+    async with _running(log, rows, world, config) as (broker, index):
+        for part in range(20):
+            await _fill(broker, 200, part * 200)
         await _caught_up(broker, index, world)
-    row = next(iter(rows.rows.values()))
-    assert wide.startswith(row.user_agent)
-    assert row.actor_name == "a\N{REPLACEMENT CHARACTER}b"
-    assert len(row.rule) == 512
+        kept = len(rows.rows)
+        world.advance(2 * 86_400)
+        await broker.record(make_event(30))
+        first = verify(log, KEYS).first
+        assert first > BLOCK
+        # Its rows are still there: the index comes later.
+        found = (await index.search(AuditQuery(request_id="request-3"))).events
+        assert found == []
+        await _fill(broker, BLOCK)
+        await _caught_up(broker, index, world)
+    assert min(row.first for row in rows.rows.values()) >= first
+    assert len(rows.rows) < kept
+
+
+async def test_an_index_that_lags_behind_retention_goes_on(log: Path) -> None:
+    """With the first record that is left."""
+    rows, world = Rows(), FakeWorld()
+    size = write_log(log, 300, batch=20, rotation=2_000_000).size
+    Layout(log).closed(1).unlink()
+    async with _running(log, rows, world) as (broker, index):
+        await _caught_up(broker, index, world)
+        assert size - index.indexed < BLOCK
+    assert {row.segment for row in rows.rows.values()} == {2}
 
 
 class NoGuard:
-    """Audit rows are no authority rows."""
+    """Blocks are no authority rows."""
 
     def stamp(self, _name: str, row: T) -> T:
         """The row."""
@@ -241,36 +303,29 @@ class NoGuard:
 
 
 async def test_a_real_database_takes_and_finds_them(log: Path, tmp_path: Path) -> None:
-    """The rows fit the schema, are found by every field, and go again."""
+    """The rows fit the schema, are found, and go again."""
     world = FakeWorld()
-    config = AuditConfig(rotation_bytes=5_000, retention_days=1)
+    config = AuditConfig(rotation_bytes=400_000, retention_days=1)
     backend = SqliteBackend(f"sqlite:///{tmp_path}/vault.db")
     async with (
         open_store(backend, NoGuard(), world) as store,
         _running(log, store, world, config) as (broker, index),
     ):
-        for number in range(30):
-            await broker.record(make_event(number))
+        for part in range(4):
+            await _fill(broker, BLOCK, part * BLOCK)
         await _caught_up(broker, index, world)
         query = AuditQuery(path="secret/app/", operation="secret.read", until=world.now(), limit=7)
         page = await index.search(query)
-        assert [row.request_id for row in page.events][:2] == ["request-29", "request-28"]
-        assert len(page.events) == 7
+        last = 4 * BLOCK
+        assert [row.request_id for row in page.events] == [
+            f"request-{number}" for number in range(last - 1, last - 8, -1)
+        ]
+        old = await index.search(AuditQuery(request_id="request-1"))
+        assert len(old.events) == 1
         world.advance(2 * 86_400)
-        await broker.record(make_event(30))
+        for part in range(4, 6):
+            await _fill(broker, BLOCK, part * BLOCK)
         await _caught_up(broker, index, world)
-        left = (await index.search(AuditQuery(limit=500))).events
-    assert len(left) < 30
-    assert left[-1].seq >= verify(log, KEYS).first
-
-
-async def test_a_search_finds_what_was_just_recorded(log: Path) -> None:
-    """Whoever asks after his own record is answered finds it: the search waits for the index."""
-    rows, world = Rows(), FakeWorld()
-    async with _running(log, rows, world) as (broker, index):
-        await broker.record(make_event(7))
-        assert index.indexed < broker.state().size
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(_caught_up, broker, index, world)
-            page = await index.search(AuditQuery(request_id="request-7"))
-    assert [row.request_id for row in page.events] == ["request-7"]
+        assert verify(log, KEYS).first > BLOCK
+        left = await store.select(AUDIT, Query())
+    assert left[0].first >= verify(log, KEYS).first

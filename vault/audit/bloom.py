@@ -1,0 +1,42 @@
+"""A Bloom filter: whether a set may hold a member, in a few bits for each of them.
+
+Bloom, Space/time trade-offs in hash coding with allowable errors, CACM 1970; its positions by
+double hashing (Kirsch and Mitzenmacher, Less hashing, same performance, ESA 2006) from one CRC-32,
+which is no protection: whoever makes members collide makes searches read more, never less.
+"""
+
+from collections.abc import Collection
+from typing import Final
+from zlib import crc32
+
+MAX_BYTES: Final = 16_384  # of one filter; a fuller one says more often that it may hold something
+_BITS: Final = 12  # at least, for each member: of 150 strangers one is taken for a member
+_HASHES: Final = 4
+_SMALLEST: Final = 64  # bits
+_LOW: Final = 15  # bits of the CRC that are left out of the step, where the first position is
+
+
+def build(members: Collection[bytes]) -> bytes:
+    """The filter of these members: a power of two of bits."""
+    bits = 1 << max(_SMALLEST, len(members) * _BITS).bit_length()
+    field = bytearray(min(bits // 8, MAX_BYTES))
+    mask = len(field) * 8 - 1
+    for member in members:
+        place = crc32(member)
+        step = place >> _LOW | 1
+        for _ in range(_HASHES):
+            field[(place & mask) >> 3] |= 1 << (place & 7)
+            place += step
+    return bytes(field)
+
+
+def may_hold(field: bytes, member: bytes) -> bool:
+    """False: it is not one of those that the filter was built of."""
+    mask = len(field) * 8 - 1
+    place = crc32(member)
+    step = place >> _LOW | 1
+    for _ in range(_HASHES):
+        if not field[(place & mask) >> 3] & 1 << (place & 7):
+            return False
+        place += step
+    return True
