@@ -145,7 +145,7 @@ async def open_unit(
         async with (
             _lent(parts, footing, barrier, wired.book),
             working(wired.jobs, world) as work,
-            warming(store, world, parts.settings.warming),
+            warming(store, world, parts.settings.leader_warming),
         ):
             branches.append(work.snapshot)
             if parts.dev_token:

@@ -316,6 +316,11 @@ class Settings(Section):
         """How many workers warm up a cache after a start, each its own; 0: none."""
         return self.server.workers if self.cache.warmup_enabled else 0
 
+    @property
+    def leader_warming(self) -> int:
+        """1: the leader warms up its cache as well. Not beside workers: they are asked for values."""
+        return self.warming if self.server.workers == 1 else 0
+
 
 def _split(listen: str) -> tuple[str, int]:
     """`host:port` or `[v6]:port`; raises `ValueError`."""

@@ -179,6 +179,13 @@ def test_each_worker_warms_its_cache_unless_told_otherwise() -> None:
     assert settings(server=two, cache={"warmup_enabled": False}).warming == 0
 
 
+def test_a_leader_warms_its_cache_where_it_answers_reads() -> None:
+    """Alone; beside workers it would hold what they hold already."""
+    two = {"port": 1, "tls": TLS, "workers": 2}
+    assert (settings().leader_warming, settings(server=two).leader_warming) == (1, 0)
+    assert settings(cache={"warmup_enabled": False}).leader_warming == 0
+
+
 def test_the_limits_of_all_callers_together() -> None:
     """Each has a default that serves, and a floor below which nothing would."""
     limits = settings(limits={"max_delay": "50ms", "body_bytes": "64MiB"}).limits
