@@ -318,7 +318,7 @@ class Settings(Section):
 
     @property
     def leader_warming(self) -> int:
-        """1: the leader warms up its cache as well. Not beside workers: they are asked for values."""
+        """1: the leader warms up its cache, too; 0: it does not, as beside workers that answer."""
         return self.warming if self.server.workers == 1 else 0
 
 
