@@ -72,6 +72,7 @@ BENCH := .bench/venv/bin/python
 
 .PHONY: bench
 bench: .bench/venv/.stamp ## Freehold beside OpenBao in one run (QUICK=1, FULL=1, MILLION=1): docs/benchmarks
+	@$(PY) -m compileall -q -x node_modules actors protocols vault ui  # as an installation does
 	@FREEHOLD=$(BIN)/freehold $(BENCH) -m loadtests.bench \
 	  $(if $(QUICK),--quick) $(if $(FULL),--full) $(if $(MILLION),--million)
 
