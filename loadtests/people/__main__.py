@@ -20,7 +20,7 @@ from loadtests.people.world import World, path
 from loadtests.servers import MOUNT, Freehold, Server, many_files, own_folder, running
 
 NAMES = 2_000
-USERS = 115  # offer some 1,070 requests a second, the bar and a little: 10 from an application or job
+USERS = 115  # offer some 1,070 requests a second, the bar and a little: 10 from each
 SHAPES = {"ramp": 30.0, "spike": 30.0, "soak": 60.0}  # seconds
 QUICK = 10.0  # seconds of each
 LOCUSTFILE = Path(__file__).with_name("locustfile.py")
