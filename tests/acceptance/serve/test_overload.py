@@ -73,7 +73,7 @@ def test_a_crowd_is_turned_away_and_operators_are_not(limited: Agent) -> None:
     assert set(statuses[-URGENT:]) == {"200"}
     seen = Counter(statuses[:MANY])
     assert seen.keys() == {"200", "503"}
-    assert seen["200"] >= IN_HAND
+    assert seen["200"] >= IN_HAND - URGENT  # whose places they may have when they come first
     refused = [one for one in said if one.startswith(b"HTTP/1.1 503")]
     assert all(b"retry-after: 1\r\n" in one for one in refused)
     assert any(b'{"errors":["too many requests' in one for one in refused)
