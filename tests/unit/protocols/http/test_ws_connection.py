@@ -159,6 +159,19 @@ async def test_a_broken_offer_is_refused_by_the_server(wired: Wired, clock: Cloc
     assert (answer.status, answer.headers[b"sec-websocket-version"]) == (426, b"13")
 
 
+async def test_an_offer_of_something_else_is_an_ordinary_request(
+    wired: Wired, clock: Clock
+) -> None:
+    """A client that would rather speak h2c is answered as if it had not said so."""
+
+    async def kind(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": scope["type"].encode()})
+
+    answer = await (await wired(kind)).ask(OFFER.replace(b"Upgrade: websocket", b"Upgrade: h2c"))
+    assert (answer.status, answer.body) == (200, b"http")
+
+
 async def test_more_websockets_than_allowed_are_refused(wired: Wired, clock: Clock) -> None:
     """503, and a place is free again when one has ended."""
     wire = await wired(echo, websockets=0)
