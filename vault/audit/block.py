@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from vault.audit.bloom import build, may_hold
 from vault.audit.query import AuditQuery
-from vault.audit.tail import Stretch
+from vault.audit.tail import Place, Stretch
 from vault.model.event import AuditRow
 from vault.model.instant import parse_rfc3339
 from vault.model.records import BlockRow
@@ -63,28 +63,54 @@ class Block(Struct, frozen=True):
     gone_before: int
 
 
-def block_of(log: str, stretch: Stretch) -> Block:
-    """The block of these lines, at least one. Raises `ValueError` if they are not those records."""
-    seq, segment, offset = stretch.place
-    known: dict[str, set[str]] = {name: set() for name in (*_EXACT, "path")}
-    exact = [(name, known[name]) for name in _EXACT]
-    began = ended = gone_before = 0
-    for number, line in enumerate(stretch.lines, seq):
-        entry = _decode_outline(line)
-        if entry.seq != number:
-            raise ValueError(f"record {number} is not where it should be")
-        body = entry.body
-        if entry.kind == "event":
-            time = instant(entry.time)
-            began, ended = min(began or time, time), max(ended, time)
-            for name, values in exact:
-                values.add(getattr(body, name))
-            _add_prefixes(known["path"], body.path)
-        elif entry.kind == "retention":
-            gone_before = body.first
-    terms = build([_term(name, value) for name, values in known.items() for value in values])
-    last = seq + len(stretch.lines) - 1
-    return Block(BlockRow(log, seq, last, segment, offset, began, ended, terms), gone_before)
+class Digest:
+    """A block that is not yet whole: what the records say that it has been given so far."""
+
+    def __init__(self, log: str, place: Place) -> None:
+        """Of the log of this vault id; its first record is at `place`."""
+        self._log = log
+        self._place = place
+        self._known: dict[str, set[str]] = {name: set() for name in (*_EXACT, "path")}
+        self._began = self._ended = self._gone_before = 0
+        self.end = place
+
+    @property
+    def count(self) -> int:
+        """Records that it has."""
+        return self.end.seq - self._place.seq
+
+    def add(self, stretch: Stretch) -> None:
+        """The records that come next; the first ones may be any. Raises `ValueError` for others."""
+        if not self.count:
+            self._place = self.end = stretch.place
+        if stretch.place != self.end:
+            raise ValueError(f"record {stretch.place.seq} does not follow")
+        paths = self._known["path"]
+        exact = [(name, self._known[name]) for name in _EXACT]
+        for number, line in enumerate(stretch.lines, stretch.place.seq):
+            entry = _decode_outline(line)
+            if entry.seq != number:
+                raise ValueError(f"record {number} is not where it should be")
+            body = entry.body
+            if entry.kind == "event":
+                time = instant(entry.time)
+                self._began, self._ended = min(self._began or time, time), max(self._ended, time)
+                for name, values in exact:
+                    values.add(getattr(body, name))
+                _add_prefixes(paths, body.path)
+            elif entry.kind == "retention":
+                self._gone_before = body.first
+        self.end = stretch.end
+
+    def block(self) -> Block:
+        """The block of all that it has, at least one record."""
+        terms = [_term(name, value) for name, values in self._known.items() for value in values]
+        seq, segment, offset = self._place
+        last = self.end.seq - 1
+        row = BlockRow(
+            self._log, seq, last, segment, offset, self._began, self._ended, build(terms)
+        )
+        return Block(row, self._gone_before)
 
 
 class Sought:

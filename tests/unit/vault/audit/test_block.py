@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from vault.audit.block import MAX_TEXT, STEP, Block, Sought, block_of, instant
+from vault.audit.block import MAX_TEXT, STEP, Block, Digest, Sought, instant
 from vault.audit.draft import Draft, draft_event
 from vault.audit.hashing import ValueHasher
 from vault.audit.ledger import Ledger
@@ -19,6 +19,14 @@ from vault.model.instant import SECOND
 
 KEYS = make_keys()
 HASHER = ValueHasher(KEYS.mac)
+
+
+def block_of(*stretches: Stretch) -> Block:
+    """The block of these."""
+    digest = Digest(VAULT, stretches[0].place)
+    for stretch in stretches:
+        digest.add(stretch)
+    return digest.block()
 
 
 class Log:
@@ -47,7 +55,7 @@ class Log:
 
     def block(self) -> Block:
         """The block of all."""
-        return block_of(VAULT, self.stretch())
+        return block_of(self.stretch())
 
     def find(self, **asked: Any) -> list[str]:
         """The request ids that a search finds in the lines, newest first; the block agrees."""
@@ -74,8 +82,24 @@ def test_a_block_tells_its_place_and_times(log: Log) -> None:
     )  # fmt: skip
     assert (row.began, row.ended) == (NOW, NOW + 2 * SECOND)
     rest = Stretch(Place(2, 1, 99), whole.lines[2:], whole.end)
-    later = block_of(VAULT, rest).row
+    later = block_of(rest).row
     assert (later.first, later.start) == (2, 99)
+
+
+def test_a_block_grows_by_pieces(log: Log) -> None:
+    """It is the same as if all had come at once; what does not follow is refused."""
+    for number in range(6):
+        log.add(make_event(number, path=f"secret/a-long-name/{number}"))
+    place, lines, end = log.stretch()
+    length = sum(map(len, lines[:4])) + 4
+    middle = Place(4, 1, length)
+    first, rest = Stretch(place, lines[:4], middle), Stretch(middle, lines[4:], end)
+    assert block_of(first, rest) == log.block()
+    digest = Digest(VAULT, Place(99, 9, 9))
+    digest.add(first)
+    assert (digest.count, digest.end) == (4, middle)
+    with pytest.raises(ValueError, match="record 0 does not follow"):
+        digest.add(first)
 
 
 def test_a_clock_that_was_set_back_between_two_runs(log: Log) -> None:
@@ -109,7 +133,7 @@ def test_a_gap_is_an_error(log: Log) -> None:
         log.add(make_event(number))
     place, lines, end = log.stretch()
     with pytest.raises(ValueError, match="record 2 is not where it should be"):
-        block_of(VAULT, Stretch(place, lines[:2] + lines[3:], end))
+        block_of(Stretch(place, lines[:2] + lines[3:], end))
 
 
 def test_what_is_in_a_block_is_found_by_each_field(log: Log) -> None:

@@ -15,8 +15,9 @@ from vault.audit.draft import draft_event
 from vault.audit.hashing import ValueHasher
 from vault.audit.layout import Layout
 from vault.audit.query import AuditQuery
-from vault.audit.sinks.database import BLOCK, FILTERS, REST, RETRY, Index, open_index
+from vault.audit.sinks.database import BLOCK, FILTERS, PIECE, REST, RETRY, Index, open_index
 from vault.audit.sinks.file import FileSink
+from vault.audit.tail import Stretch, read
 from vault.audit.testing import NOW, VAULT, make_event, make_keys, write_log
 from vault.audit.verify import verify
 from vault.audit.writer import AuditConfig
@@ -222,6 +223,24 @@ async def test_an_index_catches_up_before_anything_new_happens(log: Path) -> Non
         assert size - index.indexed < BLOCK
         assert {row.segment for row in rows.rows.values()} == set(range(1, segments + 1))
     assert rows.commits >= size // BLOCK
+
+
+async def test_an_index_works_in_pieces(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Requests wait for no more of it than a piece at a time, and each record is read once."""
+    pieces: list[int] = []
+
+    def watched(*asked: Any) -> Stretch:
+        stretch = read(*asked)
+        pieces.append(len(stretch.lines))
+        return stretch
+
+    monkeypatch.setattr("vault.audit.sinks.database.read", watched)
+    rows, world = Rows(), FakeWorld()
+    async with _running(log, rows, world) as (broker, index):
+        await _fill(broker, 3 * BLOCK)
+        await _caught_up(broker, index, world)
+    assert max(pieces) == PIECE
+    assert 3 * BLOCK <= sum(pieces) < 3 * BLOCK + PIECE
 
 
 async def test_a_database_that_is_gone_is_met_again(log: Path) -> None:
