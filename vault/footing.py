@@ -12,7 +12,7 @@ from pathlib import Path
 
 from actors import World
 from vault.anchor import acceptance
-from vault.anchor.aftermath import event, forget_index
+from vault.anchor.aftermath import event
 from vault.anchor.file import AnchorFile
 from vault.anchor.keeper import Keeper
 from vault.anchor.mark import Marker
@@ -62,7 +62,6 @@ class Footing:
         if self.standing.accepted:
             row = SystemRow(name=KEYRING_ROW, value=self.keyring.encode(root_key))
             await store.commit(lambda tx: tx.put(SYSTEM, row))
-            await forget_index(store, self.keyring.vault, self.found.position.chain.size)
         yield
 
     async def confirm(self, audit: Broker) -> None:

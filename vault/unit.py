@@ -140,7 +140,7 @@ async def open_unit(
         prover = proving(parts.settings.audit_log, audit_keys(keyring), world)
         base = Base(parts, store, barrier, audit, Scheme(keyring.pepper), opaque_id(keyring))
         system = System(barrier, want_seal, tree)
-        trouble = partial(_trouble, inspection, keeper)
+        trouble = partial(_trouble, inspection, keeper, index)
         wired = await _wire(base, system, Audits(audit, index, prover, trouble, verification))
         async with (
             _lent(parts, footing, barrier, wired.book),
@@ -354,11 +354,12 @@ def _log(parts: Parts, keyring: Keyring, footing: Footing) -> tuple[Layout, Audi
     return layout, audit_keys(keyring), footing.standing.checkpoint
 
 
-def _trouble(inspection: Inspection, keeper: Keeper) -> str:
-    """What is wrong with audit log and anchor, for people."""
+def _trouble(inspection: Inspection, keeper: Keeper, index: Index) -> str:
+    """What is wrong with audit log, anchor and index, for people."""
     damage = f"the log is damaged: {inspection.damage}" if inspection.damage else ""
     failing = f"the anchor cannot be written: {keeper.error}" if keeper.error else ""
-    return "; ".join(filter(None, (damage, failing)))
+    lagging = f"its index does not follow: {index.error}" if index.error else ""
+    return "; ".join(filter(None, (damage, failing, lagging)))
 
 
 async def _furnish(root_token: str, wired: Wired) -> None:

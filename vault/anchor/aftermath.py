@@ -3,10 +3,6 @@
 from actors import World
 from vault.anchor.opening import Standing
 from vault.audit.record import MAX_TEXT, AuditEvent
-from vault.audit.sinks.database import drop
-from vault.store.store import Store
-from vault.store.table import MAX_LIMIT, Query
-from vault.store.tables import AUDIT
 
 OPERATION = "sys.accept_rollback"
 
@@ -32,10 +28,3 @@ def event(standing: Standing, world: World) -> AuditEvent:
         rule=f"reason: {standing.why}; {what}"[:MAX_TEXT],
         alert=True,
     )
-
-
-async def forget_index(store: Store, vault: str, size: int) -> None:
-    """Drop the blocks of records that the log does not have any more: others take their numbers."""
-    newest = Query(equals={"log": vault}, descending=True, limit=MAX_LIMIT)
-    while gone := [block for block in await store.select(AUDIT, newest) if block.last >= size]:
-        await drop(store, AUDIT, gone)

@@ -10,14 +10,16 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from vault.audit.bloom import build, may_hold
+from vault.audit.bloom import ANYTHING, build, may_hold
 from vault.audit.query import AuditQuery
-from vault.audit.tail import Place, Stretch
+from vault.audit.tail import Place, Stretch, link_of, parsed
+from vault.errors import ValidationError
 from vault.model.event import AuditRow
-from vault.model.instant import parse_rfc3339
+from vault.model.instant import MAX, parse_rfc3339
 from vault.model.records import BlockRow
 
-STEP: Final = 8  # characters: a path's prefixes of each multiple of it are terms
+STEP: Final = 8  # characters: a path's prefixes of each multiple of it are terms, and shorter ones
+LONGEST: Final = 128  # characters of a prefix that is a term; a longer one is looked for by this
 MAX_TEXT: Final = 512  # bytes of UTF-8; a path's bound, and a name's: a page has a bounded size
 
 _NAMES: Final = AuditRow.__struct_fields__[2:]  # behind number and time
@@ -64,7 +66,10 @@ class Block(Struct, frozen=True):
 
 
 class Digest:
-    """A block that is not yet whole: what the records say that it has been given so far."""
+    """A block that is not yet whole: what the records say that it has been given so far.
+
+    With a record that cannot be read it may hold anything: whoever needs it has to meet it.
+    """
 
     def __init__(self, log: str, place: Place) -> None:
         """Of the log of this vault id; its first record is at `place`."""
@@ -72,6 +77,9 @@ class Digest:
         self._place = place
         self._known: dict[str, set[str]] = {name: set() for name in (*_EXACT, "path")}
         self._began = self._ended = self._gone_before = 0
+        self._last = b""
+        self._damaged = False
+        self.bytes = 0
         self.end = place
 
     @property
@@ -82,35 +90,48 @@ class Digest:
     def add(self, stretch: Stretch) -> None:
         """The records that come next; the first ones may be any. Raises `ValueError` for others."""
         if not self.count:
-            self._place = self.end = stretch.place
-        if stretch.place != self.end:
+            self._place = stretch.place
+        elif stretch.place != self.end:
             raise ValueError(f"record {stretch.place.seq} does not follow")
         paths = self._known["path"]
         exact = [(name, self._known[name]) for name in _EXACT]
         for number, line in enumerate(stretch.lines, stretch.place.seq):
-            entry = _decode_outline(line)
-            if entry.seq != number:
-                raise ValueError(f"record {number} is not where it should be")
+            try:
+                entry = _outline(line, number)
+                time = instant(entry.time)
+            except ValueError:
+                self._damaged = True
+                continue
             body = entry.body
             if entry.kind == "event":
-                time = instant(entry.time)
                 self._began, self._ended = min(self._began or time, time), max(self._ended, time)
                 for name, values in exact:
                     values.add(getattr(body, name))
                 _add_prefixes(paths, body.path)
             elif entry.kind == "retention":
                 self._gone_before = body.first
+        self._last = stretch.lines[-1]
+        self.bytes += stretch.end.offset - stretch.place.offset
         self.end = stretch.end
 
     def block(self) -> Block:
         """The block of all that it has, at least one record."""
-        terms = [_term(name, value) for name, values in self._known.items() for value in values]
         seq, segment, offset = self._place
+        if self._damaged:
+            began, ended, terms = 1, MAX, ANYTHING
+        else:
+            began, ended = self._began, self._ended
+            known = self._known.items()
+            terms = build([_term(name, value) for name, values in known for value in values])
         last = self.end.seq - 1
-        row = BlockRow(
-            self._log, seq, last, segment, offset, self._began, self._ended, build(terms)
-        )
+        row = BlockRow(self._log, seq, last, self._prev(), segment, offset, began, ended, terms)
         return Block(row, self._gone_before)
+
+    def _prev(self) -> str:
+        try:
+            return link_of(self._last).prev
+        except ValueError:
+            return ""
 
 
 class Sought:
@@ -121,10 +142,10 @@ class Sought:
         self._until = query.until
         self._below = query.check()
         self._path = query.path
-        self._equals = list(query.equals().items())
-        self._terms = [_term(name, str(value)) for name, value in self._equals]
-        if len(query.path) >= STEP:
-            self._terms.append(_term("path", query.path[: len(query.path) // STEP * STEP]))
+        self._equals = [(name, _cut(str(value))) for name, value in query.equals().items()]
+        self._terms = [_term(name, value) for name, value in self._equals]
+        if query.path:
+            self._terms.append(_term("path", query.path[: _known_length(len(query.path))]))
 
     def may_be_in(self, block: BlockRow) -> bool:
         """False: the block holds none of it."""
@@ -138,32 +159,48 @@ class Sought:
         """True: what is older than this block is older than all that is sought."""
         return 0 < block.ended < self._since
 
-    def newest(self, lines: list[bytes], limit: int) -> list[AuditRow]:
-        """Those of the records that it is for, newest first. Raises `ValueError` for no record."""
+    def newest(self, stretch: Stretch, limit: int) -> list[AuditRow]:
+        """Those of the records that it is for, newest first.
+
+        Raises `ValueError` for a record that cannot be read, or is another than it should be.
+        """
         found: list[AuditRow] = []
-        for line in reversed(lines):
+        for number, line in zip(
+            range(stretch.end.seq - 1, -1, -1), reversed(stretch.lines), strict=False
+        ):
             if len(found) == limit:
                 break
-            row = self._row(line)
+            row = self._row(line, number)
             if row is not None:
                 found.append(row)
         return found
 
-    def _row(self, line: bytes) -> AuditRow | None:
-        entry = _decode_whole(line)
-        if entry.kind != "event" or (self._below is not None and entry.seq >= self._below):
+    def _row(self, line: bytes, number: int) -> AuditRow | None:
+        entry = parsed(_decode_whole, line)
+        if entry.seq != number:
+            raise ValueError(f"record {number} is not where it should be")
+        if entry.kind != "event" or (self._below is not None and number >= self._below):
             return None
         time = instant(entry.time)
         if time < self._since or (self._until and time > self._until):
             return None
-        texts: tuple[str, ...] = msgspec.structs.astuple(_decode_event(entry.body))
-        row = AuditRow(entry.seq, time, *texts)
+        texts: tuple[str, ...] = msgspec.structs.astuple(parsed(_decode_event, entry.body))
+        if max(map(len, texts)) * 4 > MAX_TEXT:
+            texts = tuple(map(_cut, texts))
+        row = AuditRow(number, time, *texts)
         if not row.path.startswith(self._path):
             return None
         for name, value in self._equals:
             if getattr(row, name) != value:
                 return None
-        return AuditRow(entry.seq, time, *map(_cut, texts))
+        return row
+
+
+def _outline(line: bytes, number: int) -> _Outline:
+    entry = parsed(_decode_outline, line)
+    if entry.seq != number:
+        raise ValueError(f"record {number} is not where it should be")
+    return entry
 
 
 def instant(time: str) -> int:
@@ -174,20 +211,30 @@ def instant(time: str) -> int:
 
 @lru_cache(maxsize=16)
 def _seconds(whole: str) -> int:
-    return parse_rfc3339(f"{whole}Z", "time")
+    try:
+        return parse_rfc3339(f"{whole}Z", "time")
+    except ValidationError as error:
+        raise ValueError(error.message) from None
+
+
+def _known_length(length: int) -> int:
+    """Of the longest prefix of such a path that is a term."""
+    return length if length < STEP else min(length // STEP * STEP, LONGEST)
 
 
 def _add_prefixes(known: set[str], path: str) -> None:
     """The longest first: of what is known, all shorter ones are."""
-    for end in range(len(path) // STEP * STEP, 0, -STEP):
-        prefix = path[:end]
+    length = _known_length(len(path))
+    while length > 0:
+        prefix = path[:length]
         if prefix in known:
             return
         known.add(prefix)
+        length -= STEP if length > STEP else 1
 
 
 def _term(name: str, value: str) -> bytes:
-    return f"{name}={value}".encode("utf-8", "surrogatepass")
+    return f"{name}={_cut(value)}".encode("utf-8", "surrogatepass")
 
 
 def _cut(text: str) -> str:

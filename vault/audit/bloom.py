@@ -12,7 +12,7 @@ from zlib import crc32
 MAX_BYTES: Final = 16_384  # of one filter; a fuller one says more often that it may hold something
 _BITS: Final = 12  # at least, for each member: of 150 strangers one is taken for a member
 _HASHES: Final = 4
-_SMALLEST: Final = 64  # bits
+_SMALLEST: Final = 64  # bits, and the next power of two is taken
 _LOW: Final = 15  # bits of the CRC that are left out of the step, where the first position is
 
 
@@ -30,9 +30,15 @@ def build(members: Collection[bytes]) -> bytes:
     return bytes(field)
 
 
+ANYTHING: Final = b"\xff"
+"""The filter that may hold whatever is asked for."""
+
+
 def may_hold(field: bytes, member: bytes) -> bool:
-    """False: it is not one of those that the filter was built of."""
+    """False: it is not one of those that the filter was built of. True for what is no filter."""
     mask = len(field) * 8 - 1
+    if mask < 0 or len(field) & len(field) - 1:
+        return True
     place = crc32(member)
     step = place >> _LOW | 1
     for _ in range(_HASHES):

@@ -4,7 +4,8 @@ Synchronous. Raises `OSError`, and `ValueError` for a log that is not one: it is
 to say what is wrong with it.
 """
 
-from typing import BinaryIO, Final, NamedTuple
+from collections.abc import Callable
+from typing import BinaryIO, Final, NamedTuple, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -12,14 +13,10 @@ from msgspec import Struct
 from vault.audit.layout import Layout, first_record
 from vault.audit.record import MAX_LINE, Segment, body_as
 
+T = TypeVar("T")
+
+MAX_BYTES: Final = 2**20  # of a stretch, and one record more: 1,024 of the usual size
 _BLOCK: Final = MAX_LINE + 1  # bytes of one read: at least one record, mostly many
-
-
-class _Number(Struct):
-    seq: int
-
-
-_number: Final = msgspec.json.Decoder(_Number).decode
 
 
 class Place(NamedTuple):
@@ -38,31 +35,62 @@ class Stretch(NamedTuple):
     end: Place
 
 
-def beginning(layout: Layout) -> Place | None:
-    """The first record that is there; None while the log's first is still being written."""
-    for path in layout.files():
-        header = first_record(path)
-        segment: Segment = body_as(header, Segment)
-        return Place(header.seq, segment.number, 0)
-    return None
+class Link(Struct):
+    """What ties a record to the one before: its number, and the chain's head in hex."""
+
+    seq: int
+    prev: str
 
 
-def resumed(layout: Layout, place: Place) -> Place | None:
-    """The place, or the first record behind it that retention has left."""
+_link: Final = msgspec.json.Decoder(Link).decode
+
+
+def parsed(decode: Callable[[bytes], T], line: bytes) -> T:
+    """A line, decoded. Raises `ValueError`, also for what is nested a thousand deep."""
+    try:
+        return decode(line)
+    except RecursionError:
+        raise ValueError("a record is nested too deeply") from None
+
+
+def link_of(line: bytes) -> Link:
+    """Of a record. Raises `ValueError`."""
+    return parsed(_link, line)
+
+
+def beginning(layout: Layout) -> Place:
+    """The first record that is there. Raises `FileNotFoundError` if there is no log."""
+    while True:
+        numbers = layout.numbers()
+        try:
+            header = first_record(layout.closed(numbers[0]) if numbers else layout.log)
+            segment: Segment = body_as(header, Segment)
+        except (FileNotFoundError, ValueError):
+            if layout.numbers()[:1] == numbers[:1]:
+                raise
+        else:
+            if layout.numbers()[:1] == numbers[:1]:
+                return Place(header.seq, segment.number, 0)
+        # What was first is closed, or was let go, since we looked.
+
+
+def resumed(layout: Layout, place: Place) -> Place:
+    """The place, or the first record behind it that retention has left. Raises as `beginning`."""
     first = beginning(layout)
-    return place if first is None or first.segment <= place.segment else first
+    return place if first.segment <= place.segment else first
 
 
 def read(layout: Layout, place: Place, until: int, limit: int) -> Stretch:
     """The log from the place on: at most `limit` records, none from number `until` on.
 
-    It ends with its segment; what is closed is followed by the next one. Empty at `until` only:
-    what lies before it is said to be there, and `ValueError` says that it is not.
+    It ends with its segment, or once it has `MAX_BYTES`; what is closed is followed by the next
+    one. Empty at `until` only: what lies before it is said to be there, and `ValueError` says that
+    it is not.
     """
     while place.seq < until:
         with _opened(layout, place.segment) as file:
             stretch = _read(file, place, min(limit, until - place.seq))
-        if stretch.lines and _number(stretch.lines[0]).seq == place.seq:
+        if stretch.lines and link_of(stretch.lines[0]).seq == place.seq:
             return stretch
         if stretch.lines or not layout.closed(place.segment).exists():
             raise ValueError(f"record {place.seq} is not where it should be")
@@ -73,7 +101,7 @@ def read(layout: Layout, place: Place, until: int, limit: int) -> Stretch:
 def _read(file: BinaryIO, place: Place, limit: int) -> Stretch:
     lines: list[bytes] = []
     offset = place.offset
-    while len(lines) < limit:
+    while len(lines) < limit and offset - place.offset < MAX_BYTES:
         file.seek(offset)
         block = file.read(_BLOCK)
         some = block[: block.rfind(b"\n") + 1].split(b"\n")[:-1][: limit - len(lines)]
@@ -87,8 +115,13 @@ def _read(file: BinaryIO, place: Place, limit: int) -> Stretch:
 def _opened(layout: Layout, segment: int) -> BinaryIO:
     """The segment's file, which may be renamed just now: who had it open keeps it."""
     closed = layout.closed(segment)
-    if not closed.exists():
-        file = layout.log.open("rb")
+    while not closed.exists():
+        try:
+            file = layout.log.open("rb")
+        except FileNotFoundError:  # between the two steps of closing a segment, or gone
+            if closed.exists():
+                break
+            raise
         if not closed.exists():
             return file
         file.close()

@@ -192,14 +192,16 @@ class SystemRow(Struct, frozen=True, kw_only=True, gc=False):
 class BlockRow(Struct, frozen=True, gc=False):
     """Where neighbouring records of an audit log are, and what their events say.
 
-    Its key is `(log, first)`: the log's vault id and the number of its first record. `start` is
-    where that begins in its segment, in bytes; `began` and `ended` are the times of the first and
-    the last event, 0 if there is none; `terms` is a filter (`vault.audit.bloom`).
+    Its key is `(log, first)`: the log's vault id and the number of its first record. `prev` is what
+    the last record says of the one before, so of all: another log of the same vault has another.
+    `start` is where the first begins in its segment, in bytes; `began` and `ended` are the earliest
+    and the latest time of an event, 0 if there is none; `terms` is a filter (`vault.audit.bloom`).
     """
 
     log: str
     first: int
     last: int
+    prev: str
     segment: int
     start: int
     began: int

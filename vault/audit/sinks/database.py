@@ -5,6 +5,7 @@ or meet a database that is gone, and is whole again later. It is a help for sear
 evidence: what is found is read from the log, and what has no block yet is searched as it is.
 """
 
+import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -17,20 +18,23 @@ from vault.audit.block import Block, Digest, Sought
 from vault.audit.layout import Layout
 from vault.audit.ledger import Batch
 from vault.audit.query import AuditQuery, Page
-from vault.audit.tail import Place, Stretch, beginning, read, resumed
+from vault.audit.tail import Place, Stretch, beginning, link_of, read, resumed
 from vault.errors import UnavailableError, VaultError
 from vault.model.event import AuditRow
 from vault.model.records import BlockRow
-from vault.store.table import MAX_LIMIT, Query, Table
+from vault.store.table import Query, Table
 from vault.store.tx import Tx
 
 T = TypeVar("T")
 
-BLOCK: Final = 1024  # records; a search reads a block in some 5 ms, a filter has some 4 KiB
+log: Final = logging.getLogger("freehold.audit")
+BLOCK: Final = 1024  # records; a search reads a block in some 5 ms
+BLOCK_BYTES: Final = 4 * 2**20  # from here on a block is whole, with however few records
 PIECE: Final = 128  # records that are looked at in one go: a requests' batch waits for 1 ms of it
 REST: Final = 0.0125  # seconds between pieces: the machine is the requests', the index may lag
 LAG: Final = 25_000  # records; the further behind, the shorter the rest, and from here on none
-FILTERS: Final = 256  # blocks whose filters a search has in memory at once: 1 MiB
+FILTERS: Final = 256  # blocks whose filters, of at most 16 KiB, a search has in memory at once
+READ: Final = 64  # blocks that one search reads, some 0.3 s; what it has not found by then is said
 RETRY: Final = 1.0  # seconds until a database that failed is tried again
 
 
@@ -61,6 +65,7 @@ class Index:
         self._place: Place | None = None  # behind the last block; None: to be found
         self._digest: Digest | None = None  # of what comes there
         self._moved = trio.Event()
+        self._reading = trio.CapacityLimiter(1)  # searches take turns: the machine is the requests'
         self.error = ""
         """Why the last attempt failed; empty when it did not."""
 
@@ -82,66 +87,59 @@ class Index:
     async def search(self, query: AuditQuery) -> Page:
         """One page of events, newest first: of all that was on record when it was asked.
 
-        Times are those of the records, which follow the agent's clock: it never runs backwards
-        within a run. Raises `ValidationError`, `UnavailableError` (`audit_log_unreadable`) when the
-        log cannot be read, and what the store raises.
+        A page may be short, or empty, and have a cursor all the same: then there is more to look
+        through. Times are those of the records, which follow the agent's clock: it never runs
+        backwards within a run. Raises `ValidationError`, `UnavailableError`
+        (`audit_log_unreadable`) when the log cannot be read, and what the store raises.
         """
-        below = query.check()
+        search = _Search(query)
         try:
-            found = await self._search(Sought(query), below, query.limit + 1)
+            await self._search(search)
         except (OSError, ValueError) as error:
             raise UnavailableError(
                 "audit_log_unreadable", f"the audit log cannot be searched: {error}"
             ) from error
-        rows = found[: query.limit]
-        return Page(rows, str(rows[-1].seq) if len(found) > len(rows) else "")
+        return search.page()
 
-    async def _search(self, sought: Sought, below: int | None, wanted: int) -> list[AuditRow]:
-        found: list[AuditRow] = []
+    async def _search(self, search: "_Search") -> None:
+        if not self._size:
+            return
         size, place = self._size, self._place or await self._last()
-        if place is not None:
-            if below is None or below > place.seq:
-                found = await self._search_end(sought, place, size, wanted)
-            reached = place.seq if below is None else min(below, place.seq)
-            await self._search_blocks(sought, reached, found, wanted)
-        return found
-
-    async def _search_end(
-        self, sought: Sought, place: Place, size: int, wanted: int
-    ) -> list[AuditRow]:
-        """What has no block yet."""
-        found: list[AuditRow] = []
-        while place.seq < size:
-            stretch = await self._world.run_sync(self._read, place, size, BLOCK)
-            newer = await self._world.run_sync(sought.newest, stretch.lines, wanted)
-            found, place = [*newer, *found][:wanted], stretch.end
-        return found
-
-    async def _search_blocks(
-        self, sought: Sought, reached: int, found: list[AuditRow], wanted: int
-    ) -> None:
-        """Add what blocks below the record `reached` hold, as long as less is found."""
-        while len(found) < wanted:
-            blocks = await self._rows.select(
-                self._table,
-                Query(
-                    equals={"log": self._log},
-                    after=(self._log, reached),
-                    descending=True,
-                    limit=FILTERS,
-                ),
-            )
-            for block in filter(sought.may_be_in, blocks):
-                left = wanted - len(found)
-                found += await self._world.run_sync(self._in_block, sought, block, left)
-                if left <= 0 or len(found) >= wanted:
+        if search.below is None or search.below > place.seq:
+            await self._search_range(search, place, size)
+            search.below = place.seq
+        while search.wanted:
+            blocks = await self._newest(search.below, FILTERS)
+            for block in filter(search.sought.may_be_in, blocks):
+                if search.left == 0:
                     return
-            if len(blocks) < FILTERS or sought.is_before(blocks[-1]):
+                search.left -= 1
+                await self._search_range(search, _place_of(block), block.last + 1, block.prev)
+                search.below = block.first
+                if not search.wanted:
+                    return
+            if len(blocks) < FILTERS or all(map(search.sought.is_before, blocks)):
+                search.below = None
                 return
-            reached = blocks[-1].first
+            search.below = blocks[-1].first
 
-    def _in_block(self, sought: Sought, block: BlockRow, wanted: int) -> list[AuditRow]:
-        return sought.newest(self._read_block(block).lines, wanted)
+    async def _search_range(
+        self, search: "_Search", place: Place, until: int, prev: str = ""
+    ) -> None:
+        """Add what the log holds from the place on, a stretch at a time."""
+        found: list[AuditRow] = []
+        while place.seq < until:
+            rows, place = await self._world.run_sync(
+                self._look, search, place, until, prev, limiter=self._reading
+            )
+            found = [*rows, *found][: search.wanted]
+        search.found += found[: search.wanted]
+
+    def _look(
+        self, search: "_Search", place: Place, until: int, prev: str
+    ) -> tuple[list[AuditRow], Place]:
+        stretch = self._read(place, until, BLOCK, prev)
+        return search.sought.newest(stretch, search.wanted), stretch.end
 
     async def run(self) -> None:
         """Follow the log until cancelled."""
@@ -152,7 +150,10 @@ class Index:
                 await self._follow()
             except (VaultError, OSError, ValueError) as error:
                 self._place = self._digest = None
-                self.error = f"{type(error).__name__}: {error}"
+                told = f"{type(error).__name__}: {error}"
+                if told != self.error:
+                    log.warning("the index of the audit log does not follow: %s", told)
+                self.error = told
                 await self._world.sleep(RETRY)
                 self._moved.set()
 
@@ -162,21 +163,36 @@ class Index:
         end = self._digest.end if self._digest else self._place
         return self._size - end.seq >= PIECE
 
-    async def _last(self) -> Place | None:
-        """Behind the last block that the database has; None while the log is empty."""
-        rows = await self._rows.select(
-            self._table, Query(equals={"log": self._log}, descending=True, limit=1)
-        )
-        return await self._world.run_sync(self._behind, rows[0] if rows else None)
+    async def _newest(self, below: int | None, limit: int) -> list[BlockRow]:
+        after = None if below is None else (self._log, below)
+        query = Query(equals={"log": self._log}, after=after, descending=True, limit=limit)
+        return await self._rows.select(self._table, query)
 
-    def _behind(self, block: BlockRow | None) -> Place | None:
-        return beginning(self._layout) if block is None else self._read_block(block).end
+    async def _last(self) -> Place:
+        """Behind the newest block that is of this log.
+
+        Others are dropped. They are left where the database is older than the log, or where an
+        operator has accepted that this was begun anew. A block that is of it shows that all before
+        are: each record holds the hash of all that came before.
+        """
+        while newest := await self._newest(None, 1):
+            try:
+                return await self._world.run_sync(self._behind, newest[0])
+            except ValueError:
+                await _drop(self._rows, self._table, newest)
+        return await self._world.run_sync(beginning, self._layout)
+
+    def _behind(self, block: BlockRow) -> Place:
+        place, until = _place_of(block), block.last + 1
+        while place.seq < until:
+            place = self._read(place, until, BLOCK, block.prev).end
+        return place
 
     async def _follow(self) -> None:
         if not self._size:
             return  # the log's first record is still being written
         self._place = self._place or await self._last()
-        while self._place is not None and self._is_due():
+        while self._is_due():
             self._digest = self._digest or Digest(self._log, self._place)
             block = await self._world.run_sync(self._advance, self._digest)
             if block is not None:
@@ -193,41 +209,74 @@ class Index:
         if digest.count and stretch.place != digest.end:
             return digest.block()
         digest.add(stretch)
-        return digest.block() if digest.count == BLOCK else None
+        is_whole = digest.count == BLOCK or digest.bytes >= BLOCK_BYTES
+        return digest.block() if is_whole else None
 
-    def _read_block(self, block: BlockRow) -> Stretch:
-        place, until = Place(block.first, block.segment, block.start), block.last + 1
-        return self._read(place, until, until - block.first)
+    def _read(self, place: Place, until: int, limit: int, prev: str = "") -> Stretch:
+        """The log from the place on, or from the first record that retention has left.
 
-    def _read(self, place: Place, until: int, limit: int) -> Stretch:
-        """The log from the place on, or from the first record that retention has left."""
+        `prev`: for a block, what its last record says of the one before. Raises `OSError`, and
+        `ValueError` if it does not, or something is not where it should be.
+        """
         try:
-            return read(self._layout, place, until, limit)
+            return _checked(read(self._layout, place, until, limit), until, prev)
         except (FileNotFoundError, ValueError):
             left = resumed(self._layout, place)
-            if left is None or left == place:
+            if left == place or (prev and left.seq < until):
                 raise
             return read(self._layout, left, until, limit)
 
     async def _forget(self, first: int) -> None:
         """Remove the blocks of records that retention has removed from the log."""
         while True:
-            oldest = await self._rows.select(
-                self._table, Query(equals={"log": self._log}, limit=MAX_LIMIT)
-            )
+            query = Query(equals={"log": self._log}, limit=FILTERS)
+            oldest = await self._rows.select(self._table, query)
             gone = [block for block in oldest if block.last < first]
             if not gone:
                 return
-            await drop(self._rows, self._table, gone)
+            await _drop(self._rows, self._table, gone)
+
+
+class _Search:
+    """One search on its way."""
+
+    def __init__(self, query: AuditQuery) -> None:
+        self.sought = Sought(query)
+        self.below = query.check()
+        """The record that was reached: what lies below is still to be looked through."""
+        self.found: list[AuditRow] = []
+        self.left = READ
+        """Blocks that may still be read."""
+        self._limit = query.limit
+
+    @property
+    def wanted(self) -> int:
+        """How many more: one beyond the page, which tells that there is another."""
+        return self._limit + 1 - len(self.found)
+
+    def page(self) -> Page:
+        """What was found, and where to go on."""
+        rows = self.found[: self._limit]
+        if not self.wanted:
+            return Page(rows, str(rows[-1].seq))
+        return Page(rows, "" if self.below is None else str(self.below))
+
+
+def _checked(stretch: Stretch, until: int, prev: str) -> Stretch:
+    if prev and stretch.end.seq == until and link_of(stretch.lines[-1]).prev != prev:
+        raise ValueError(f"record {until - 1} is of another log")
+    return stretch
+
+
+def _place_of(block: BlockRow) -> Place:
+    return Place(block.first, block.segment, block.start)
 
 
 def _add(table: Table[BlockRow], row: BlockRow, tx: Tx) -> None:
     tx.add(table, [row])
 
 
-async def drop(rows: Rows, table: Table[BlockRow], blocks: list[BlockRow]) -> None:
-    """Have these blocks forgotten. Raises what the store raises."""
-
+async def _drop(rows: Rows, table: Table[BlockRow], blocks: list[BlockRow]) -> None:
     def change(tx: Tx) -> None:
         for block in blocks:
             tx.delete(table, block.log, block.first)

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from vault.audit.block import MAX_TEXT, STEP, Block, Digest, Sought, instant
@@ -60,7 +61,7 @@ class Log:
     def find(self, **asked: Any) -> list[str]:
         """The request ids that a search finds in the lines, newest first; the block agrees."""
         sought = Sought(AuditQuery(**asked))
-        found = [row.request_id for row in sought.newest(self.stretch().lines, 1_000)]
+        found = [row.request_id for row in sought.newest(self.stretch(), 1_000)]
         assert not found or sought.may_be_in(self.block().row)
         return found
 
@@ -81,9 +82,11 @@ def test_a_block_tells_its_place_and_times(log: Log) -> None:
         VAULT, 0, len(whole.lines) - 1, 1, 0,
     )  # fmt: skip
     assert (row.began, row.ended) == (NOW, NOW + 2 * SECOND)
+    assert row.prev == msgspec.json.decode(whole.lines[-1])["prev"]
     rest = Stretch(Place(2, 1, 99), whole.lines[2:], whole.end)
     later = block_of(rest).row
     assert (later.first, later.start) == (2, 99)
+    assert later.prev == row.prev
 
 
 def test_a_block_grows_by_pieces(log: Log) -> None:
@@ -127,13 +130,15 @@ def test_a_block_tells_what_retention_let_go(log: Log) -> None:
     assert log.block().gone_before == 77
 
 
-def test_a_gap_is_an_error(log: Log) -> None:
-    """A file that was exchanged under the reader is no block."""
+def test_what_cannot_be_read_may_be_anything(log: Log) -> None:
+    """A record of a damaged file: whoever needs that block meets the damage, and nobody else."""
     for number in range(3):
         log.add(make_event(number))
     place, lines, end = log.stretch()
+    cut = Stretch(place, lines[:2] + lines[3:], end)
+    assert Sought(AuditQuery(actor_id="nobody", since=NOW, until=NOW)).may_be_in(block_of(cut).row)
     with pytest.raises(ValueError, match="record 2 is not where it should be"):
-        block_of(Stretch(place, lines[:2] + lines[3:], end))
+        Sought(AuditQuery()).newest(cut, 9)
 
 
 def test_what_is_in_a_block_is_found_by_each_field(log: Log) -> None:
@@ -156,6 +161,8 @@ def test_what_is_in_a_block_is_found_by_each_field(log: Log) -> None:
         ({"cursor": "2"}, [1]),
     ):
         assert log.find(**asked) == [f"request-{number}" for number in expected], asked
+    for asked in ({"since": NOW + 2 * SECOND}, {"until": NOW}):  # the very first and last
+        assert Sought(AuditQuery(**asked)).may_be_in(row), asked
     for asked in (
         {"actor_id": "eve"},
         {"operation": "sys.seal"},
@@ -171,33 +178,42 @@ def test_what_is_in_a_block_is_found_by_each_field(log: Log) -> None:
 
 def test_a_path_is_found_by_each_of_its_beginnings(log: Log) -> None:
     """Of whatever length, also one that ends within a character's bytes or a folder's name."""
-    paths = ["secret/bücher/größe-" + "x" * n for n in (0, 3, 30)] + ["s", "secret/b"]
+    paths = ["secret/bücher/größe-" + "x" * n for n in (0, 3, 30, 200)] + ["s", "secret/b"]
     for number, path in enumerate(paths):
         log.add(make_event(number, path=path))
     for path in paths:
         for end in range(len(path) + 1):
             expected = [f"request-{i}" for i, p in enumerate(paths) if p.startswith(path[:end])]
             assert log.find(path=path[:end]) == expected[::-1], path[:end]
-    sibling = "secret/b" + "y" * STEP
-    assert not Sought(AuditQuery(path=sibling)).may_be_in(log.block().row)
+    for sibling in ("secret/b" + "y" * STEP, "t", "seek"):
+        assert not Sought(AuditQuery(path=sibling)).may_be_in(log.block().row)
 
 
-def test_only_as_many_as_are_wanted_are_read(log: Log) -> None:
-    """The newest, and no line behind them: it may be damaged."""
+@pytest.mark.parametrize(
+    "line",
+    [b"damage", b"[" * 100_000, b'{"seq":1,"time":"never","kind":"event","body":{}}', b"{}"],
+    ids=["no record", "nested", "no time", "empty"],
+)
+def test_only_as_many_as_are_wanted_are_read(log: Log, line: bytes) -> None:
+    """The newest, and no line behind them: it may be damaged, which is told to who needs it."""
     for number in range(5):
         log.add(make_event(number))
-    lines = [b"damage", *log.stretch().lines[-4:]]
-    rows = Sought(AuditQuery()).newest(lines, 2)
-    assert [row.request_id for row in rows] == ["request-4", "request-3"]
-    with pytest.raises(ValueError, match="JSON"):
-        Sought(AuditQuery()).newest(lines, 9)
+    place, lines, end = log.stretch()
+    hurt = Stretch(place, [lines[0], line, *lines[2:]], end)
+    rows = Sought(AuditQuery()).newest(hurt, 3)
+    assert [row.request_id for row in rows] == ["request-4", "request-3", "request-2"]
+    with pytest.raises(ValueError, match=r"."):
+        Sought(AuditQuery()).newest(hurt, 9)
+    row = block_of(hurt).row
+    assert (row.first, row.last) == (place.seq, end.seq - 1)
+    assert Sought(AuditQuery(actor_id="nobody")).may_be_in(row)
 
 
 def test_a_row_says_what_the_record_says(log: Log) -> None:
     """All fields; a text that is longer than a name may be is cut, so that a page is bounded."""
     wide = "\N{SNOWMAN}" * 400
     log.add(make_event(7, code="c", rule="r" * 2_000, actor_name="a\0b", user_agent=wide))
-    (row,) = Sought(AuditQuery()).newest(log.stretch().lines, 9)
+    (row,) = Sought(AuditQuery()).newest(log.stretch(), 9)
     assert (row.seq, row.time, row.request_id, row.code) == (1, NOW, "request-7", "c")
     for name in ("operation", "path", "ip", "result", "credential", "method", "phase", "dialect"):
         assert getattr(row, name) == getattr(make_event(), name)
@@ -205,6 +221,13 @@ def test_a_row_says_what_the_record_says(log: Log) -> None:
     assert row.rule == "r" * MAX_TEXT
     assert wide.startswith(row.user_agent)
     assert len(row.user_agent.encode()) == MAX_TEXT // 3 * 3
+
+
+def test_a_text_is_found_whole_and_as_it_is_shown(log: Log) -> None:
+    """Cut."""
+    log.add(make_event(1, actor_id="a" * 600))
+    assert log.find(actor_id="a" * 600) == log.find(actor_id="a" * MAX_TEXT) == ["request-1"]
+    assert log.find(actor_id="a" * (MAX_TEXT - 1)) == []
 
 
 def test_a_faulty_query_is_refused() -> None:

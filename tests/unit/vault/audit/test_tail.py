@@ -1,14 +1,16 @@
 """Reading a log that grows and rotates, from a place on."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from vault.audit.layout import Layout
+from vault.audit.layout import Layout, first_record
 from vault.audit.ledger import Ledger
+from vault.audit.record import Record
 from vault.audit.sinks.file import FileSink
-from vault.audit.tail import Place, Stretch, beginning, read, resumed
+from vault.audit.tail import MAX_BYTES, Place, Stretch, beginning, read, resumed
 from vault.audit.testing import NOW, VAULT, make_draft, make_keys, write_log
 
 KEYS = make_keys()
@@ -93,14 +95,18 @@ def test_half_a_line_is_not_read(log: Path) -> None:
 
 
 def test_the_beginning_is_the_first_record_that_is_there(log: Path) -> None:
-    """Also of a log from which retention took; none of a log that has no file."""
+    """Also of a log from which retention took; a log that has no file has none."""
     layout = Layout(log)
-    assert beginning(layout) is None
+    with pytest.raises(FileNotFoundError):
+        beginning(layout)
+    log.write_bytes(b"")
+    with pytest.raises(ValueError, match="empty"):
+        beginning(layout)
+    log.unlink()
     size = write_log(log, 20, rotation=9_000).size
     assert beginning(layout) == START
     layout.closed(1).unlink()
     place = beginning(layout)
-    assert place is not None
     assert (place.segment, place.offset) == (2, 0)
     assert _numbers(_follow(layout, place, size)) == list(range(place.seq, size))
 
@@ -121,6 +127,90 @@ def test_another_record_in_its_place_is_an_error(log: Path) -> None:
     write_log(log, 5)
     with pytest.raises(ValueError, match="record 1 is not where it should be"):
         read(Layout(log), Place(1, 1, 0), 100, 100)
+
+
+def test_a_stretch_has_a_bounded_size(log: Path) -> None:
+    """Records may be large: it ends with the one that reaches the bound, or the read after it."""
+    large = b'{"seq":%d,"prev":"","x":"' + b"x" * 200_000 + b'"}\n'
+    log.write_bytes(b"".join(large % number for number in range(40)))
+    whole = _follow(Layout(log), START, 40, limit=1_000)
+    assert _numbers(whole) == list(range(40))
+    assert max(sum(map(len, one.lines)) for one in whole) < MAX_BYTES + 2 * 262_144
+
+
+@pytest.mark.parametrize("line", [b"[" * 100_000 + b"\n", b"no record\n", b'{"seq":"0"}\n'])
+def test_what_is_no_record_is_an_error(log: Path, line: bytes) -> None:
+    """Of one type, however it is broken."""
+    log.write_bytes(line)
+    with pytest.raises(ValueError, match=r"."):
+        read(Layout(log), START, 1, 1)
+
+
+def _to_rotate(log: Path) -> Callable[[], None]:
+    """Set a log of two segments back to before the second; what is returned closes the first."""
+    write_log(log, 8, rotation=9_000)
+    layout, later = Layout(log), log.with_name("later")
+    assert layout.numbers() == [1]
+    log.rename(later)
+    layout.closed(1).rename(log)
+
+    def rotate() -> None:
+        log.rename(layout.closed(1))
+        later.rename(log)
+
+    return rotate
+
+
+def test_a_log_that_is_closed_meanwhile_begins_where_it_did(
+    log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the look for closed segments and the look into `audit.log`."""
+    steps = [_to_rotate(log)]
+
+    def late(path: Path) -> Record:
+        if steps:
+            steps.pop()()
+        return first_record(path)
+
+    monkeypatch.setattr("vault.audit.tail.first_record", late)
+    assert beginning(Layout(log)) == START
+
+
+def test_a_segment_that_is_let_go_meanwhile_is_not_the_beginning(
+    log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the look for closed segments and the look into the first."""
+    write_log(log, 20, rotation=9_000)
+    layout = Layout(log)
+
+    def late(path: Path) -> Record:
+        layout.closed(1).unlink(missing_ok=True)
+        return first_record(path)
+
+    monkeypatch.setattr("vault.audit.tail.first_record", late)
+    assert beginning(layout).segment == 2
+
+
+def test_a_segment_is_read_between_the_steps_of_closing_it(
+    log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has its final name, and there is no `audit.log`."""
+    size = write_log(log, 3).size
+    layout, opened = Layout(log), Path.open
+
+    def late(path: Path, mode: str) -> object:
+        if path == log and log.exists():
+            log.rename(layout.closed(1))
+        return opened(path, mode)
+
+    monkeypatch.setattr(Path, "open", late)
+    assert _numbers([read(layout, START, size, 1_000)]) == list(range(size))
+
+
+def test_a_log_that_is_gone_is_an_error(log: Path) -> None:
+    """Not the log's end."""
+    with pytest.raises(FileNotFoundError):
+        read(Layout(log), START, 1, 1)
 
 
 def test_a_segment_that_is_renamed_meanwhile_is_still_read(

@@ -15,7 +15,7 @@ from vault.audit.draft import draft_event
 from vault.audit.hashing import ValueHasher
 from vault.audit.layout import Layout
 from vault.audit.query import AuditQuery
-from vault.audit.sinks.database import BLOCK, FILTERS, PIECE, REST, RETRY, Index, open_index
+from vault.audit.sinks.database import BLOCK, LAG, PIECE, REST, RETRY, Index, open_index
 from vault.audit.sinks.file import FileSink
 from vault.audit.tail import Stretch, read
 from vault.audit.testing import NOW, VAULT, make_event, make_keys, write_log
@@ -69,6 +69,25 @@ class Rows:
     def _check(self) -> None:
         if self.gone:
             raise UnavailableError("store_gone", "gone")
+
+
+class Turns(FakeWorld):
+    """Counts how many of those that share a limiter are in a thread at once."""
+
+    most = inside = 0
+
+    async def run_sync(
+        self, fn: Callable[..., T], *args: object, limiter: trio.CapacityLimiter | None = None
+    ) -> T:
+        """As the world's, with a wait."""
+        if limiter is None:
+            return await super().run_sync(fn, *args)
+        async with limiter:
+            self.inside += 1
+            self.most = max(self.most, self.inside)
+            await trio.lowlevel.checkpoint()
+            self.inside -= 1
+            return fn(*args)
 
 
 @asynccontextmanager
@@ -186,14 +205,144 @@ async def test_a_search_looks_at_all_filters(log: Path, monkeypatch: pytest.Monk
             await index.search(AuditQuery(request_id="request-2000"))
 
 
-async def test_a_search_ends_where_the_time_does(log: Path) -> None:
-    """Blocks that are older than what is sought are not gone through."""
+async def test_a_search_ends_where_the_time_does(
+    log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Blocks behind a page of them that are all older than what is sought are not gone through.
+
+    One among them that is not is enough to go on: a clock may have been set back between two runs.
+    """
+    monkeypatch.setattr("vault.audit.sinks.database.FILTERS", 2)
     rows, world = Rows(), FakeWorld()
     async with _running(log, rows, world) as (broker, index):
-        await _fill(broker, (FILTERS + 3) * 10)
+        for part in range(8):
+            await _fill(broker, BLOCK, part * BLOCK)
+        await _caught_up(broker, index, world)
         asked = rows.asked
-        await index.search(AuditQuery(since=world.now() + 1))
-        assert rows.asked - asked <= 2
+        assert (await index.search(AuditQuery(since=NOW + 1))).events == []
+        assert rows.asked - asked == 1
+        for key in sorted(rows.rows)[4:8:2]:
+            rows.rows[key] = msgspec.structs.replace(rows.rows[key], ended=NOW + 1)
+        asked = rows.asked
+        assert (await index.search(AuditQuery(since=NOW + 1))).events == []
+        assert rows.asked - asked == 3
+
+
+async def test_a_search_reads_so_many_blocks_and_says_where_to_go_on(
+    log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A page may be empty; whoever follows the cursors finds everything once."""
+    monkeypatch.setattr("vault.audit.sinks.database.READ", 2)
+    rows, world = Rows(), FakeWorld()
+    async with _running(log, rows, world) as (broker, index):
+        await _fill(broker, 1, actor_id="bob", result="denied")
+        for part in range(7):
+            await _fill(broker, 1, 10_000 + part, actor_id="bob")
+            await _fill(broker, BLOCK, part * BLOCK + 1, result="denied")
+        await _caught_up(broker, index, world)
+        found, cursors = [], [""]
+        while len(cursors) == 1 or cursors[-1]:
+            page = await index.search(
+                AuditQuery(actor_id="bob", result="denied", cursor=cursors[-1])
+            )
+            found += [row.request_id for row in page.events]
+            cursors.append(page.cursor)
+    assert found == ["request-0"]
+    assert len(cursors) > 3
+    assert len(set(cursors)) == len(cursors) - 1
+
+
+async def test_searches_take_turns(log: Path) -> None:
+    """However many there are, one piece of one of them is in a thread at a time."""
+    rows = Rows()
+    world = Turns()
+    async with _running(log, rows, world) as (broker, index):
+        await _fill(broker, 2 * BLOCK)
+        await _caught_up(broker, index, world)
+        async with trio.open_nursery() as nursery:
+            for _ in range(20):
+                nursery.start_soon(index.search, AuditQuery(actor_id="user-1"))
+    assert world.most == 1
+
+
+async def test_large_records_make_shorter_blocks(log: Path) -> None:
+    """So a search, and the index itself, has a bounded part of the log in memory."""
+    rows, world = Rows(), FakeWorld()
+    wide = {f"key-{number}": "x" for number in range(900)}
+    async with _running(log, rows, world) as (broker, index):
+        for _ in range(8):
+            await _fill(broker, 20, request=wide)
+        await _fill(broker, 2 * BLOCK, 1000)
+        await _caught_up(broker, index, world)
+        first = rows.rows[min(rows.rows)]
+        assert first.last < 100
+        page = await index.search(AuditQuery(request_id="request-3", limit=500))
+        assert len(page.events) == 8
+
+
+async def test_the_index_of_another_log_is_forgotten(log: Path) -> None:
+    """A database from before the log was begun anew, accepted: nothing of it is found or missed."""
+    rows, world = Rows(), FakeWorld()
+    async with _running(log, rows, world) as (broker, index):
+        await _fill(broker, 3 * BLOCK, actor_id="bob")
+        await _caught_up(broker, index, world)
+    old = dict(rows.rows)
+    for file in [*Layout(log).files(), Layout(log).head]:
+        file.unlink()
+    for longer in (1, 4):  # than what the index knows of, or not
+        rows.rows = dict(old)
+        async with _running(log, rows, world) as (broker, index):
+            await _fill(broker, longer * BLOCK, 10_000 * longer, actor_id="eve")
+            await _caught_up(broker, index, world)
+            for name, some in (("bob", False), ("eve", True)):
+                page = await index.search(AuditQuery(actor_id=name))
+                assert bool(page.events) is some
+            for number in (0, BLOCK // 2, longer * BLOCK - 1):
+                query = AuditQuery(request_id=f"request-{10_000 * longer + number}")
+                assert len((await index.search(query)).events) == 1
+            assert not set(old.values()) & set(rows.rows.values())
+            assert index.error == ""
+
+
+async def test_the_index_of_a_log_that_was_set_back_is_kept_as_far_as_it_holds(log: Path) -> None:
+    """Blocks of what both have stay; those that others have replaced go."""
+    rows, world = Rows(), FakeWorld()
+    async with _running(log, rows, world) as (broker, index):
+        await _fill(broker, BLOCK)
+        await _caught_up(broker, index, world)
+    files = {file: file.read_bytes() for file in (log, Layout(log).head)}
+    async with _running(log, rows, world) as (broker, index):
+        await _fill(broker, 2 * BLOCK, BLOCK, actor_id="bob")
+        await _caught_up(broker, index, world)
+    kept = rows.rows[min(rows.rows)]
+    for file, content in files.items():
+        file.write_bytes(content)
+    async with _running(log, rows, world) as (broker, index):
+        await _fill(broker, 2 * BLOCK, 9_000, actor_id="eve")
+        await _caught_up(broker, index, world)
+        assert kept in rows.rows.values()
+        assert (await index.search(AuditQuery(actor_id="bob"))).events == []
+        assert len((await index.search(AuditQuery(actor_id="eve", limit=500))).events) == 500
+
+
+async def test_two_logs_in_one_database(log: Path, tmp_path: Path) -> None:
+    """Each index has its own rows, and touches no other's."""
+    rows, world = Rows(), FakeWorld()
+    async with _running(log, rows, world) as (broker, index):
+        await _fill(broker, 2 * BLOCK)
+        await _caught_up(broker, index, world)
+    others = [msgspec.structs.replace(row, log="another") for row in rows.rows.values()]
+    for first, row in enumerate(others, 100_000):
+        rows.rows["another", first] = msgspec.structs.replace(row, first=first, last=first + 9)
+    there = {key: row for key, row in rows.rows.items() if key[0] == "another"}
+    config = AuditConfig(rotation_bytes=100_000, retention_days=1)
+    async with _running(log, rows, world, config) as (broker, index):
+        world.advance(3 * 86_400)
+        await _fill(broker, 2 * BLOCK, 2 * BLOCK)
+        await _caught_up(broker, index, world)
+        found = (await index.search(AuditQuery(request_id="request-3000"))).events
+        assert len(found) == 1
+    assert {key: row for key, row in rows.rows.items() if key[0] == "another"} == there
 
 
 async def test_an_index_resumes_where_it_was(log: Path) -> None:
@@ -241,6 +390,68 @@ async def test_an_index_works_in_pieces(log: Path, monkeypatch: pytest.MonkeyPat
         await _caught_up(broker, index, world)
     assert max(pieces) == PIECE
     assert 3 * BLOCK <= sum(pieces) < 3 * BLOCK + PIECE
+
+
+async def test_a_log_that_cannot_be_read_is_tried_again(
+    log: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Once in `RETRY`, told once; a search hears of it, typed."""
+    rows, world = Rows(), FakeWorld()
+    tries = 0
+
+    def broken(*_: object) -> Stretch:
+        nonlocal tries
+        tries += 1
+        raise OSError(5, "Input/output error")
+
+    async with _running(log, rows, world) as (broker, index):
+        with monkeypatch.context() as patched:
+            patched.setattr("vault.audit.sinks.database.read", broken)
+            await _fill(broker, BLOCK)
+            for _ in range(3):
+                while not world.sleepers:
+                    await trio.lowlevel.checkpoint()
+                for _ in range(20):
+                    await trio.lowlevel.checkpoint()
+                world.advance(RETRY)
+            assert tries <= 4
+            assert index.error == "OSError: [Errno 5] Input/output error"
+            with pytest.raises(UnavailableError) as told:
+                await index.search(AuditQuery())
+            assert told.value.code == "audit_log_unreadable"
+        world.advance(RETRY)
+        await _caught_up(broker, index, world)
+        assert index.error == ""
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+
+
+async def test_a_database_that_is_gone_is_told_as_such(log: Path) -> None:
+    """To whoever searches."""
+    rows, world = Rows(), FakeWorld()
+    async with _running(log, rows, world) as (broker, index):
+        await _fill(broker, BLOCK)
+        await _caught_up(broker, index, world)
+        rows.gone = True
+        with pytest.raises(UnavailableError) as told:
+            await index.search(AuditQuery())
+    assert told.value.code == "store_gone"
+
+
+async def test_an_index_rests_between_pieces(log: Path) -> None:
+    """The machine is the requests'; the further it is behind, the less."""
+    rows, world = Rows(), FakeWorld()
+    async with _running(log, rows, world) as (broker, index):
+        await _fill(broker, BLOCK)
+        while not world.sleepers:
+            await trio.lowlevel.checkpoint()
+        for _ in range(20):
+            await trio.lowlevel.checkpoint()
+        assert rows.commits == 0
+        assert index.indexed == 0
+        await _fill(broker, LAG + BLOCK, BLOCK)
+        world.advance(REST)
+        while index.indexed < BLOCK:
+            await trio.lowlevel.checkpoint()
 
 
 async def test_a_database_that_is_gone_is_met_again(log: Path) -> None:
