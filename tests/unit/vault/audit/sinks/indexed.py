@@ -1,0 +1,119 @@
+"""For tests of the index: a store in memory, and an index that follows a log."""
+
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import trio
+
+from actors.testing import FakeWorld
+from vault.audit.broker import Broker, open_audit
+from vault.audit.draft import draft_event
+from vault.audit.hashing import ValueHasher
+from vault.audit.layout import Layout
+from vault.audit.sinks.database import BLOCK, REST, Index, open_index
+from vault.audit.sinks.file import FileSink
+from vault.audit.testing import NOW, VAULT, make_event, make_keys
+from vault.audit.writer import AuditConfig
+from vault.errors import UnavailableError
+from vault.model.records import BlockRow
+from vault.store.query import arrange
+from vault.store.store import Store
+from vault.store.table import Key, Query, Table
+from vault.store.tables import AUDIT
+
+T = TypeVar("T")
+KEYS = make_keys()
+
+
+class Rows:
+    """A store of one table in memory; what it admits is what every database could hold."""
+
+    def __init__(self) -> None:
+        self.rows: dict[Key, BlockRow] = {}
+        self.commits = 0
+        self.asked = 0
+        self.gone = False
+
+    async def select(self, table: Table[BlockRow], query: Query) -> list[BlockRow]:
+        """As the store's."""
+        await trio.lowlevel.checkpoint()
+        self._check()
+        self.asked += 1
+        return arrange(table, query, list(self.rows.values()))
+
+    async def commit(self, change: Callable[[Any], T]) -> T:
+        """As the store's."""
+        await trio.lowlevel.checkpoint()
+        self._check()
+        self.commits += 1
+        return change(self)
+
+    def add(self, table: Table[BlockRow], rows: Iterable[BlockRow]) -> None:
+        """As a transaction's."""
+        new = {table.key_of(row): table.admit(row) for row in rows}
+        assert not new.keys() & self.rows.keys()
+        self.rows |= new
+
+    def delete(self, _table: Table[BlockRow], *key: str | int) -> None:
+        """As a transaction's."""
+        self.rows.pop(key, None)
+
+    def _check(self) -> None:
+        if self.gone:
+            raise UnavailableError("store_gone", "gone")
+
+
+class Turns(FakeWorld):
+    """Counts how many of those that share a limiter are in a thread at once."""
+
+    most = inside = 0
+
+    async def run_sync(
+        self, fn: Callable[..., T], *args: object, limiter: trio.CapacityLimiter | None = None
+    ) -> T:
+        """As the world's, with a wait."""
+        if limiter is None:
+            return await super().run_sync(fn, *args)
+        async with limiter:
+            self.inside += 1
+            self.most = max(self.most, self.inside)
+            await trio.lowlevel.checkpoint()
+            self.inside -= 1
+            return fn(*args)
+
+
+@asynccontextmanager
+async def running(
+    log: Path, rows: Rows | Store, world: FakeWorld, config: AuditConfig | None = None
+) -> AsyncIterator[tuple[Broker, Index]]:
+    """A log with an index."""
+    with trio.fail_after(10):
+        async with (
+            open_index(rows, AUDIT, Layout(log), VAULT, world) as index,
+            open_audit(
+                config or AuditConfig(),
+                KEYS,
+                VAULT,
+                [FileSink(log, reserve_bytes=0)],
+                world,
+                followers=[index],
+            ) as broker,
+        ):
+            yield broker, index
+
+
+async def caught_up(broker: Broker, index: Index, world: FakeWorld) -> None:
+    """Return once every block that is due has its row."""
+    while broker.state().size - index.indexed >= BLOCK:
+        if world.sleepers:
+            world.advance(REST)
+        await trio.lowlevel.checkpoint()
+
+
+async def fill(broker: Broker, count: int, first: int = 0, **changes: Any) -> None:
+    """So many events, together."""
+    hasher = ValueHasher(KEYS.mac)
+    events = (make_event(number, **changes) for number in range(first, first + count))
+    await broker.record_together([draft_event(event, NOW, hasher) for event in events])

@@ -1,0 +1,156 @@
+"""Searching: whatever is on record is found, and nothing is read without need."""
+
+from pathlib import Path
+
+import msgspec
+import pytest
+import trio
+
+from actors.testing import FakeWorld
+from tests.unit.vault.audit.sinks.indexed import Rows, Turns, caught_up, fill, running
+from vault.audit.query import AuditQuery
+from vault.audit.sinks.database import BLOCK
+from vault.audit.testing import NOW
+from vault.errors import UnavailableError, ValidationError
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    """Where the log is."""
+    return tmp_path / "audit.log"
+
+
+async def test_an_event_is_found_once_it_is_on_record(log: Path) -> None:
+    """In its block or before it has one, the newest first, and not twice."""
+    rows, world = Rows(), FakeWorld()
+    async with running(log, rows, world) as (broker, index):
+        found = 0
+        for size in (1, BLOCK - 2, 1, 1, 2 * BLOCK, 5):
+            await fill(broker, size, found)
+            found += size
+            for _ in range(2):
+                page = await index.search(AuditQuery(limit=3))
+                expected = range(found - 1, max(found - 4, -1), -1)
+                assert [row.request_id for row in page.events] == [f"request-{n}" for n in expected]
+                await caught_up(broker, index, world)
+        assert len(rows.rows) == 3
+        oldest = await index.search(AuditQuery(request_id="request-0"))
+        assert len(oldest.events) == 1
+
+
+async def test_a_search_asks_for_all_that_it_names(log: Path) -> None:
+    """In blocks and behind them; a query that is faulty is refused."""
+    rows, world = Rows(), FakeWorld()
+    async with running(log, rows, world) as (broker, index):
+        for part in range(3):
+            await fill(broker, BLOCK, part * BLOCK, actor_id=f"actor-{part}")
+        await caught_up(broker, index, world)
+        for part in range(3):
+            query = AuditQuery(actor_id=f"actor-{part}", limit=500)
+            page = await index.search(query)
+            last = (part + 1) * BLOCK
+            assert [row.request_id for row in page.events] == [
+                f"request-{number}" for number in range(last - 1, last - 501, -1)
+            ]
+        nothing = await index.search(AuditQuery(actor_id="actor-1", request_id="request-0"))
+        assert nothing.events == []
+        with pytest.raises(ValidationError):
+            await index.search(AuditQuery(limit=0))
+
+
+@pytest.mark.parametrize("limit", [1, 97, 500])
+async def test_pages_follow_each_other(log: Path, limit: int) -> None:
+    """A cursor leads through all events once, newest first, while more are recorded."""
+    rows, world = Rows(), FakeWorld()
+    count = 2 * BLOCK + 50 if limit > 1 else 9
+    async with running(log, rows, world) as (broker, index):
+        await fill(broker, count)
+        await caught_up(broker, index, world)
+        found, cursor = [], ""
+        while True:
+            page = await index.search(AuditQuery(limit=limit, cursor=cursor))
+            found += [row.request_id for row in page.events]
+            cursor = page.cursor
+            if not cursor:
+                break
+            await fill(broker, 1, count)
+    assert found == [f"request-{number}" for number in range(count - 1, -1, -1)]
+
+
+async def test_a_search_looks_at_all_filters(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many pages of them there are, and reads none of the blocks that hold nothing."""
+    monkeypatch.setattr("vault.audit.sinks.database.FILTERS", 2)
+    rows, world = Rows(), FakeWorld()
+    async with running(log, rows, world) as (broker, index):
+        await fill(broker, 1, actor_id="bob")
+        for part in range(7):
+            await fill(broker, BLOCK, part * BLOCK + 1)
+        await caught_up(broker, index, world)
+        assert len(rows.rows) == 7
+        for key, row in rows.rows.items():
+            if row.first:  # a block that were read would be none
+                rows.rows[key] = msgspec.structs.replace(row, start=row.start + 1)
+        page = await index.search(AuditQuery(actor_id="bob"))
+        assert [row.request_id for row in page.events] == ["request-0"]
+        with pytest.raises(UnavailableError, match="cannot be searched"):
+            await index.search(AuditQuery(request_id="request-2000"))
+
+
+async def test_a_search_ends_where_the_time_does(
+    log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Blocks behind a page of them that are all older than what is sought are not gone through.
+
+    One among them that is not is enough to go on: a clock may have been set back between two runs.
+    """
+    monkeypatch.setattr("vault.audit.sinks.database.FILTERS", 2)
+    rows, world = Rows(), FakeWorld()
+    async with running(log, rows, world) as (broker, index):
+        for part in range(8):
+            await fill(broker, BLOCK, part * BLOCK)
+        await caught_up(broker, index, world)
+        asked = rows.asked
+        assert (await index.search(AuditQuery(since=NOW + 1))).events == []
+        assert rows.asked - asked == 1
+        for key in sorted(rows.rows)[4:8:2]:
+            rows.rows[key] = msgspec.structs.replace(rows.rows[key], ended=NOW + 1)
+        asked = rows.asked
+        assert (await index.search(AuditQuery(since=NOW + 1))).events == []
+        assert rows.asked - asked == 3
+
+
+async def test_a_search_reads_so_many_blocks_and_says_where_to_go_on(
+    log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A page may be empty; whoever follows the cursors finds everything once."""
+    monkeypatch.setattr("vault.audit.sinks.database.READ", 2)
+    rows, world = Rows(), FakeWorld()
+    async with running(log, rows, world) as (broker, index):
+        await fill(broker, 1, actor_id="bob", result="denied")
+        for part in range(7):
+            await fill(broker, 1, 10_000 + part, actor_id="bob")
+            await fill(broker, BLOCK, part * BLOCK + 1, result="denied")
+        await caught_up(broker, index, world)
+        found, cursors = [], [""]
+        while len(cursors) == 1 or cursors[-1]:
+            page = await index.search(
+                AuditQuery(actor_id="bob", result="denied", cursor=cursors[-1])
+            )
+            found += [row.request_id for row in page.events]
+            cursors.append(page.cursor)
+    assert found == ["request-0"]
+    assert len(cursors) > 3
+    assert len(set(cursors)) == len(cursors) - 1
+
+
+async def test_searches_take_turns(log: Path) -> None:
+    """However many there are, one piece of one of them is in a thread at a time."""
+    rows = Rows()
+    world = Turns()
+    async with running(log, rows, world) as (broker, index):
+        await fill(broker, 2 * BLOCK)
+        await caught_up(broker, index, world)
+        async with trio.open_nursery() as nursery:
+            for _ in range(20):
+                nursery.start_soon(index.search, AuditQuery(actor_id="user-1"))
+    assert world.most == 1
