@@ -133,7 +133,7 @@ class Index:
                 self._look, search, place, until, prev, limiter=self._reading
             )
             found = [*rows, *found][: search.wanted]
-        search.found += found[: search.wanted]
+        search.found += found
 
     def _look(
         self, search: "_Search", place: Place, until: int, prev: str

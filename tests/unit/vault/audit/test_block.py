@@ -19,6 +19,7 @@ from vault.errors import ValidationError
 from vault.model.instant import SECOND
 
 KEYS = make_keys()
+NESTED = b'{"x":' + b"[" * 100_000
 HASHER = ValueHasher(KEYS.mac)
 
 
@@ -191,7 +192,12 @@ def test_a_path_is_found_by_each_of_its_beginnings(log: Log) -> None:
 
 @pytest.mark.parametrize(
     "line",
-    [b"damage", b"[" * 100_000, b'{"seq":1,"time":"never","kind":"event","body":{}}', b"{}"],
+    [
+        b"damage",
+        b'{"x":' + b"[" * 100_000,
+        b'{"seq":1,"time":"never","kind":"event","body":{}}',
+        b"{}",
+    ],
     ids=["no record", "nested", "no time", "empty"],
 )
 def test_only_as_many_as_are_wanted_are_read(log: Log, line: bytes) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from vault.audit.bloom import MAX_BYTES, build, may_hold
+from vault.audit.bloom import ANYTHING, MAX_BYTES, build, may_hold
 
 
 def _members(count: int, name: str = "member") -> list[bytes]:
@@ -34,3 +34,9 @@ def test_the_size_follows_the_members() -> None:
 def test_the_form_stays() -> None:
     """Filters are stored: another release must read them as this one does."""
     assert build([b"a", b"path=secret/a"]).hex() == "80000101020004000800000020004000"
+
+
+@pytest.mark.parametrize("field", [b"", b"\x00" * 3, ANYTHING])
+def test_what_is_no_filter_may_hold_anything(field: bytes) -> None:
+    """The database is not trusted: a search then looks for itself."""
+    assert may_hold(field, b"a")

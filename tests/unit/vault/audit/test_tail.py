@@ -15,6 +15,7 @@ from vault.audit.testing import NOW, VAULT, make_draft, make_keys, write_log
 
 KEYS = make_keys()
 START = Place(0, 1, 0)
+NESTED = b'{"x":' + b"[" * 100_000 + b"\n"
 
 
 def _follow(layout: Layout, place: Place, until: int, limit: int = 7) -> list[Stretch]:
@@ -138,7 +139,7 @@ def test_a_stretch_has_a_bounded_size(log: Path) -> None:
     assert max(sum(map(len, one.lines)) for one in whole) < MAX_BYTES + 2 * 262_144
 
 
-@pytest.mark.parametrize("line", [b"[" * 100_000 + b"\n", b"no record\n", b'{"seq":"0"}\n'])
+@pytest.mark.parametrize("line", [NESTED, b"no record\n", b'{"seq":"0"}\n'])
 def test_what_is_no_record_is_an_error(log: Path, line: bytes) -> None:
     """Of one type, however it is broken."""
     log.write_bytes(line)

@@ -1,6 +1,6 @@
 """For tests of the index: a store in memory, and an index that follows a log."""
 
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -35,11 +35,17 @@ class Rows:
         self.commits = 0
         self.asked = 0
         self.gone = False
+        self.read_only = False
+        self.meanwhile: Callable[[], Awaitable[None]] | None = None
+        """Happens once, before a query is answered."""
 
     async def select(self, table: Table[BlockRow], query: Query) -> list[BlockRow]:
         """As the store's."""
         await trio.lowlevel.checkpoint()
         self._check()
+        if self.meanwhile is not None:
+            meanwhile, self.meanwhile = self.meanwhile, None
+            await meanwhile()
         self.asked += 1
         return arrange(table, query, list(self.rows.values()))
 
@@ -47,6 +53,8 @@ class Rows:
         """As the store's."""
         await trio.lowlevel.checkpoint()
         self._check()
+        if self.read_only:
+            raise UnavailableError("store_full", "full")
         self.commits += 1
         return change(self)
 

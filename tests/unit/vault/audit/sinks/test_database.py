@@ -6,14 +6,15 @@ from typing import Any, TypeVar
 import msgspec
 import pytest
 import trio
+import trio.testing
 
 from actors.testing import FakeWorld
 from tests.unit.vault.audit.sinks.indexed import KEYS, Rows, caught_up, fill, running
 from vault.audit.layout import Layout
 from vault.audit.query import AuditQuery
 from vault.audit.sinks.database import BLOCK, LAG, PIECE, REST, RETRY
-from vault.audit.tail import Stretch, read
-from vault.audit.testing import make_event, write_log
+from vault.audit.tail import Stretch, beginning, read
+from vault.audit.testing import VAULT, make_event, write_log
 from vault.audit.verify import verify
 from vault.audit.writer import AuditConfig
 from vault.errors import UnavailableError
@@ -44,6 +45,10 @@ async def test_large_records_make_shorter_blocks(log: Path) -> None:
         assert first.last < 100
         page = await index.search(AuditQuery(request_id="request-3", limit=500))
         assert len(page.events) == 8
+        page = await index.search(AuditQuery(request_id="request-3", limit=3))
+        assert len(page.events) == 3
+        page = await index.search(AuditQuery(request_id="request-3", limit=500, cursor=page.cursor))
+        assert len(page.events) == 5
 
 
 async def test_the_index_of_another_log_is_forgotten(log: Path) -> None:
@@ -97,18 +102,22 @@ async def test_two_logs_in_one_database(log: Path, tmp_path: Path) -> None:
     async with running(log, rows, world) as (broker, index):
         await fill(broker, 2 * BLOCK)
         await caught_up(broker, index, world)
-    others = [msgspec.structs.replace(row, log="another") for row in rows.rows.values()]
-    for first, row in enumerate(others, 100_000):
-        rows.rows["another", first] = msgspec.structs.replace(row, first=first, last=first + 9)
-    there = {key: row for key, row in rows.rows.items() if key[0] == "another"}
+    for other in ("another", "zzz"):  # before and behind it, in the order of keys
+        for number, row in enumerate(list(rows.rows.values()), 100_000):
+            mine = msgspec.structs.replace(row, log=other, first=number, last=number + 9)
+            rows.rows[other, number] = mine
+    there = {key: row for key, row in rows.rows.items() if key[0] != VAULT}
     config = AuditConfig(rotation_bytes=100_000, retention_days=1)
     async with running(log, rows, world, config) as (broker, index):
+        await fill(broker, BLOCK, 2 * BLOCK)
         world.advance(3 * 86_400)
-        await fill(broker, 2 * BLOCK, 2 * BLOCK)
+        for part in (3, 4):
+            await fill(broker, BLOCK, part * BLOCK)
         await caught_up(broker, index, world)
-        found = (await index.search(AuditQuery(request_id="request-3000"))).events
-        assert len(found) == 1
-    assert {key: row for key, row in rows.rows.items() if key[0] == "another"} == there
+        for number in (4500, 1500):
+            found = (await index.search(AuditQuery(request_id=f"request-{number}"))).events
+            assert len(found) == (number == 4500)
+    assert {key: row for key, row in rows.rows.items() if key[0] != VAULT} == there
 
 
 async def test_an_index_resumes_where_it_was(log: Path) -> None:
@@ -218,6 +227,55 @@ async def test_an_index_rests_between_pieces(log: Path) -> None:
         world.advance(REST)
         while index.indexed < BLOCK:
             await trio.lowlevel.checkpoint()
+
+
+async def test_a_block_that_is_not_taken_is_made_anew(log: Path) -> None:
+    """Whole, once the database takes it."""
+    rows, world = Rows(), FakeWorld()
+    async with running(log, rows, world) as (broker, index):
+        rows.read_only = True
+        await fill(broker, BLOCK)
+        while not index.error:
+            if world.sleepers:
+                world.advance(REST)
+            await trio.lowlevel.checkpoint()
+        rows.read_only = False
+        world.advance(RETRY)
+        await caught_up(broker, index, world)
+        assert index.error == ""
+    assert [(row.first, row.last) for row in rows.rows.values()] == [(0, BLOCK - 1)]
+
+
+async def test_an_index_that_is_at_rest_does_nothing(log: Path) -> None:
+    """Neither with a block nor before one is due."""
+    rows, world = Rows(), FakeWorld()
+    async with running(log, rows, world) as (broker, index):
+        for size in (1, 3, BLOCK):
+            await fill(broker, size)
+            await caught_up(broker, index, world)
+            while world.sleepers > 1:
+                world.advance(REST)
+                await trio.lowlevel.checkpoint()
+            with trio.fail_after(5):
+                await trio.testing.wait_all_tasks_blocked()
+
+
+async def test_an_old_block_is_not_taken_for_one_that_retention_let_go(log: Path) -> None:
+    """Of a log that was begun anew, and has let go of its beginning, but not of these numbers."""
+    rows, world = Rows(), FakeWorld()
+    async with running(log, rows, world) as (broker, index):
+        await fill(broker, BLOCK)
+        await caught_up(broker, index, world)
+    for file in [*Layout(log).files(), Layout(log).head]:
+        file.unlink()
+    write_log(log, 300, batch=4, rotation=400_000)
+    Layout(log).closed(1).unlink()
+    first = beginning(Layout(log)).seq
+    assert 100 < first < BLOCK - 100
+    async with running(log, rows, world) as (broker, index):
+        await caught_up(broker, index, world)
+        found = (await index.search(AuditQuery(request_id="request-700", limit=9))).events
+    assert len(found) == 1
 
 
 async def test_a_database_that_is_gone_is_met_again(log: Path) -> None:

@@ -154,3 +154,28 @@ async def test_searches_take_turns(log: Path) -> None:
             for _ in range(20):
                 nursery.start_soon(index.search, AuditQuery(actor_id="user-1"))
     assert world.most == 1
+
+
+async def test_what_gets_its_block_meanwhile_is_found_once(log: Path) -> None:
+    """Between the look at the log's end and the look at the blocks."""
+    rows, world = Rows(), FakeWorld()
+    async with running(log, rows, world) as (broker, index):
+        await fill(broker, BLOCK)
+        await caught_up(broker, index, world)
+        await fill(broker, BLOCK - 10, BLOCK)
+
+        async def grow() -> None:
+            await fill(broker, 20, 2 * BLOCK)
+            await caught_up(broker, index, world)
+
+        rows.meanwhile = grow
+        found = (await index.search(AuditQuery(request_id="request-2000"))).events
+        assert len(rows.rows) == 2
+    assert len(found) == 1
+
+
+async def test_a_log_without_a_record_has_no_events(log: Path) -> None:
+    """Before its first is written."""
+    async with running(log, Rows(), FakeWorld()) as (_, index):
+        index.begin(0)
+        assert (await index.search(AuditQuery())).events == []
