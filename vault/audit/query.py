@@ -1,4 +1,4 @@
-"""What can be asked of the index of audit events. Pure."""
+"""What can be asked of the events on record. Pure."""
 
 from typing import Final
 
@@ -7,7 +7,7 @@ from msgspec import Struct
 from vault.errors import ValidationError
 from vault.model.event import AuditRow
 
-MAX_PAGE: Final = 500  # rows; an answer of about 300 KB
+MAX_PAGE: Final = 500  # rows; an answer of about 300 KB, of 4 MB with the longest texts
 _MAX_CURSOR: Final = 18  # digits that are below 2^63
 
 
@@ -29,7 +29,7 @@ class AuditQuery(Struct, frozen=True, kw_only=True):
     limit: int = 100
 
     def equals(self) -> dict[str, str | int | bool]:
-        """The columns that are asked for exactly."""
+        """The fields that are asked for exactly."""
         wanted = {
             "actor_id": self.actor_id,
             "operation": self.operation,
@@ -50,7 +50,10 @@ class AuditQuery(Struct, frozen=True, kw_only=True):
 
 
 class Page(Struct, frozen=True):
-    """Some events, newest first; `cursor` asks for older ones, empty if there are none."""
+    """Some events, newest first; `cursor` asks for older ones, empty if there are none.
+
+    A page may be short, or empty, and have a cursor.
+    """
 
     events: list[AuditRow]
     cursor: str = ""

@@ -17,7 +17,7 @@ class AuditSearch(Protocol):
     """The index of audit events."""
 
     async def search(self, query: AuditQuery) -> Page:
-        """Events for which all of it holds, newest first. Raises `ValidationError`."""
+        """As `vault.audit.sinks.database.Index.search`."""
 
 
 Prove = Callable[[int], Awaitable[Proof]]

@@ -21,7 +21,7 @@ audit = Endpoints("audit", "What happened: search it, prove a record, see how th
 
 
 class EventBody(Struct, frozen=True, kw_only=True):
-    """An event as the index has it; the record `seq` of the log itself is what counts."""
+    """An event without what is hashed in it, texts cut; the record `seq` itself is what counts."""
 
     seq: int
     time: str
@@ -43,13 +43,13 @@ class EventBody(Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, row: AuditRow) -> "EventBody":
-        """From the index."""
+        """From what a search found."""
         fields = {name: getattr(row, name) for name in cls.__struct_fields__ if name != "time"}
         return cls(time=rfc3339(row.time), **fields)
 
 
 class EventPage(Struct, frozen=True):
-    """Some events, newest first; an empty `cursor` marks the last page."""
+    """Some events, newest first, none it may be; an empty `cursor` marks the last page."""
 
     events: list[EventBody]
     cursor: str
