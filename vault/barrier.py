@@ -83,6 +83,7 @@ class VaultTx:
         self._keyring = keyring
         self._sealed = sealed
         self.get = tx.get
+        self.get_many = tx.get_many
         self.put = tx.put
         self.add = tx.add
         self.delete = tx.delete

@@ -4,6 +4,7 @@ A crash loses at most what came after the last flush; the audit log has every us
 """
 
 from collections.abc import Callable, Iterable
+from itertools import islice
 from typing import Final
 
 from msgspec.structs import replace
@@ -70,7 +71,9 @@ class Usage:
     async def flush(self) -> None:
         """Write what is pending. On an error the uses stay pending; raises what the store does."""
         while self._pending:
-            batch = {key: self._pending.pop(key) for key in list(self._pending)[:FLUSH_BATCH]}
+            batch = {
+                key: self._pending.pop(key) for key in list(islice(self._pending, FLUSH_BATCH))
+            }
             try:
                 await self._store.commit(lambda tx, batch=batch: _add(tx, batch))  # type: ignore[misc]  # mypy infers no lambda with a default
             except BaseException:

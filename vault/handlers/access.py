@@ -5,6 +5,7 @@ A crash loses at most the counts since the last flush; the audit log has every r
 """
 
 from collections.abc import Callable, Iterable
+from itertools import islice
 from typing import Final
 
 from msgspec.structs import replace
@@ -69,7 +70,7 @@ class AccessCounters:
     async def flush(self) -> None:
         """Write what is pending. On an error the counts stay pending; raises as the store does."""
         while self._pending:
-            batch = [self._pending.pop(key) for key in list(self._pending)[:FLUSH_BATCH]]
+            batch = [self._pending.pop(key) for key in list(islice(self._pending, FLUSH_BATCH))]
             try:
                 await self._barrier.commit(lambda tx, batch=batch: _add(tx, batch))  # type: ignore[misc]
             except BaseException:
@@ -86,8 +87,9 @@ class AccessCounters:
 
 
 def _add(tx: VaultTx, batch: list[AccessRow]) -> None:
+    stored = tx.get_many(ACCESS, [(row.secret_id,) for row in batch])
     for row in batch:
-        tx.put(ACCESS, _sum(tx.get(ACCESS, row.secret_id), row))
+        tx.put(ACCESS, _sum(stored.get((row.secret_id,)), row))
 
 
 def _sum(stored: AccessRow | None, pending: AccessRow | None) -> AccessRow:

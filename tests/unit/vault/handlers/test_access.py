@@ -1,5 +1,8 @@
 """Tests of the counts of reads."""
 
+from collections.abc import Iterable
+from typing import Any
+
 import pytest
 
 from tests.unit.vault.handlers.conftest import NOW, SECOND, House
@@ -8,6 +11,8 @@ from vault.errors import UnavailableError
 from vault.handlers.access import AccessCounters
 from vault.model.records import AccessRow
 from vault.store.store import Store
+from vault.store.table import Key, Table
+from vault.store.tx import Batch
 
 
 async def test_pending_and_stored_are_summed(house: House) -> None:
@@ -75,6 +80,25 @@ async def test_many_secrets_are_flushed_in_batches(house: House) -> None:
     await house.access.flush()
     assert await house.barrier.get(ACCESS, "s0") is not None
     assert await house.barrier.get(ACCESS, "s1200") is not None
+
+
+async def test_a_flush_looks_at_the_database_once_for_all(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where each read is of another secret, a look for each would cost as much as the reads."""
+    looks: list[int] = []
+    fetch = Batch.fetch
+
+    def counted(batch: Batch, table: Table[Any], keys: Iterable[Key]) -> None:
+        wanted = list(keys)
+        looks.append(len(wanted))
+        fetch(batch, table, wanted)
+
+    monkeypatch.setattr(Batch, "fetch", counted)
+    for number in range(20):
+        house.access.value_read(f"s{number}")
+    await house.access.flush()
+    assert looks == [20]
 
 
 async def test_the_pending_counts_are_bounded(

@@ -13,7 +13,7 @@ from tests.unit.vault.audit.sinks.indexed import KEYS, Rows, caught_up, fill, ru
 from vault.audit.layout import Layout
 from vault.audit.query import AuditQuery
 from vault.audit.sinks.database import BLOCK, LAG, PIECE, REST, RETRY
-from vault.audit.tail import Stretch, beginning, read
+from vault.audit.tail import Place, Stretch, beginning, read
 from vault.audit.testing import VAULT, make_event, write_log
 from vault.audit.verify import verify
 from vault.audit.writer import AuditConfig
@@ -30,25 +30,6 @@ T = TypeVar("T")
 def log(tmp_path: Path) -> Path:
     """Where the log is."""
     return tmp_path / "audit.log"
-
-
-async def test_large_records_make_shorter_blocks(log: Path) -> None:
-    """So a search, and the index itself, has a bounded part of the log in memory."""
-    rows, world = Rows(), FakeWorld()
-    wide = {f"key-{number}": "x" for number in range(900)}
-    async with running(log, rows, world) as (broker, index):
-        for _ in range(8):
-            await fill(broker, 20, request=wide)
-        await fill(broker, 2 * BLOCK, 1000)
-        await caught_up(broker, index, world)
-        first = rows.rows[min(rows.rows)]
-        assert first.last < 100
-        page = await index.search(AuditQuery(request_id="request-3", limit=500))
-        assert len(page.events) == 8
-        page = await index.search(AuditQuery(request_id="request-3", limit=3))
-        assert len(page.events) == 3
-        page = await index.search(AuditQuery(request_id="request-3", limit=500, cursor=page.cursor))
-        assert len(page.events) == 5
 
 
 async def test_the_index_of_another_log_is_forgotten(log: Path) -> None:
@@ -264,7 +245,7 @@ async def test_an_old_block_is_not_taken_for_one_that_retention_let_go(log: Path
     """Of a log that was begun anew, and has let go of its beginning, but not of these numbers."""
     rows, world = Rows(), FakeWorld()
     async with running(log, rows, world) as (broker, index):
-        await fill(broker, BLOCK)
+        await fill(broker, BLOCK, 50_000)
         await caught_up(broker, index, world)
     for file in [*Layout(log).files(), Layout(log).head]:
         file.unlink()
@@ -332,6 +313,26 @@ async def test_blocks_go_with_their_segments(log: Path) -> None:
         await caught_up(broker, index, world)
     assert min(row.first for row in rows.rows.values()) >= first
     assert len(rows.rows) < kept
+
+
+async def test_a_segment_that_goes_while_it_is_opened_is_passed_over(
+    log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the look for it and opening it."""
+    rows, world = Rows(), FakeWorld()
+    write_log(log, 300, batch=20, rotation=2_000_000)
+
+    def late(layout: Layout, place: Place, until: int, limit: int) -> Stretch:
+        if place.segment == 1:
+            layout.closed(1).unlink(missing_ok=True)
+            raise FileNotFoundError(2, "No such file or directory")
+        return read(layout, place, until, limit)
+
+    async with running(log, rows, world) as (broker, index):
+        await caught_up(broker, index, world)
+        monkeypatch.setattr("vault.audit.sinks.database.read", late)
+        found = (await index.search(AuditQuery(request_id="request-3"))).events
+    assert found == []
 
 
 async def test_an_index_that_lags_behind_retention_goes_on(log: Path) -> None:

@@ -8,10 +8,12 @@ import trio
 
 from actors.testing import FakeWorld
 from tests.unit.vault.audit.sinks.indexed import Rows, Turns, caught_up, fill, running
+from vault.audit.layout import Layout
 from vault.audit.query import AuditQuery
-from vault.audit.sinks.database import BLOCK
-from vault.audit.testing import NOW
+from vault.audit.sinks.database import BLOCK, open_index
+from vault.audit.testing import NOW, VAULT
 from vault.errors import UnavailableError, ValidationError
+from vault.store.tables import AUDIT
 
 
 @pytest.fixture
@@ -175,7 +177,25 @@ async def test_what_gets_its_block_meanwhile_is_found_once(log: Path) -> None:
 
 
 async def test_a_log_without_a_record_has_no_events(log: Path) -> None:
-    """Before its first is written."""
-    async with running(log, Rows(), FakeWorld()) as (_, index):
-        index.begin(0)
+    """Before its first is written there is not even a file."""
+    async with open_index(Rows(), AUDIT, Layout(log), VAULT, FakeWorld()) as index:
         assert (await index.search(AuditQuery())).events == []
+
+
+async def test_large_records_make_shorter_blocks(log: Path) -> None:
+    """So a search, and the index itself, has a bounded part of the log in memory."""
+    rows, world = Rows(), FakeWorld()
+    wide = {f"key-{number}": "x" for number in range(900)}
+    async with running(log, rows, world) as (broker, index):
+        for _ in range(8):
+            await fill(broker, 20, request=wide)
+        await fill(broker, 2 * BLOCK, 1000)
+        await caught_up(broker, index, world)
+        first = rows.rows[min(rows.rows)]
+        assert first.last < 100
+        page = await index.search(AuditQuery(request_id="request-3", limit=500))
+        assert len(page.events) == 8
+        page = await index.search(AuditQuery(request_id="request-3", limit=3))
+        assert len(page.events) == 3
+        page = await index.search(AuditQuery(request_id="request-3", limit=500, cursor=page.cursor))
+        assert len(page.events) == 5
