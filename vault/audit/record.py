@@ -145,7 +145,7 @@ def decode(line: bytes) -> Record:
     """The record of a line. Raises `ValueError` saying what is wrong with it."""
     try:
         record = _DECODER.decode(line)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:  # the latter: nested a thousand deep
         raise ValueError(f"not an audit record: {error}") from None
     if record.v != VERSION:
         raise ValueError(f"record version {record.v} is not known")

@@ -80,6 +80,7 @@ def _line(**changes: object) -> bytes:
         (_line(seq="1"), "not an audit record"),
         (_line(kind="other"), "not an audit record"),
         (_line(extra=1), "not an audit record"),
+        (b'{"body":' + b"[" * 100_000, "not an audit record"),
     ],
 )
 def test_what_is_not_a_record_is_refused(line: bytes, what: str) -> None:
