@@ -1,5 +1,6 @@
 """The servers with a number of secrets stored: seeding, starting, memory, rows."""
 
+import os
 import shutil
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -68,6 +69,7 @@ class Contestants:
         for server in self.copies:
             shutil.rmtree(server.folder)
             server.take_over(self.written)
+        os.sync()  # some gigabytes with 100,000: written behind the rows, they are in their way
         for server in (self.written, *self.copies):
             server.start()
             server.unseal()

@@ -6,6 +6,7 @@ first use and kept by the tuple of its names.
 
 from collections.abc import Awaitable, Callable, Collection, Iterable
 from contextlib import suppress
+from itertools import count
 from typing import Final, TypeAlias, TypeVar
 
 import trio
@@ -29,6 +30,7 @@ from vault.errors import (
 from vault.model.identity import DEFAULT_POLICY, ROOT_POLICY, Identity
 from vault.model.name import canonical_name
 from vault.model.operation import Capability
+from vault.model.path import HOT
 from vault.model.records import PolicyRow
 from vault.store.store import Store
 from vault.store.table import Key, Query
@@ -41,7 +43,6 @@ TakeOver: TypeAlias = Callable[[], Awaitable[None]]
 
 MAX_POLICIES: Final = 10_000  # read and compiled at unseal; about 10 s at the size of a large one
 MAX_SETS: Final = 1_024  # compiled sets of one snapshot; callers share few combinations of policies
-MAX_DECISIONS: Final = 4_096  # kept for each compiled set: capability and path, some 200 bytes
 MAX_WEIGHT: Final = 200_000  # filed patterns of those sets together; about 60 MB
 TAKEN_OVER: Final = 1.0  # seconds that a write has to take over what it has stored; it takes 1 ms
 _PAGE: Final = 1_000
@@ -83,7 +84,8 @@ class Compiled(Struct, frozen=True):
 
     rules: RuleSet
     grants: tuple[Grant, ...]
-    decisions: dict[tuple[Capability, str], Decision] = {}
+    number: int  # which of the snapshot's it is
+    decisions: dict[tuple[int, Capability, str], Decision]  # known ones, of all of the snapshot's
 
     def decide(self, access: Access) -> Decision:
         """Evaluate, or return what is known: where no rule has a condition, the path says it all.
@@ -93,12 +95,13 @@ class Compiled(Struct, frozen=True):
         table = self.rules.tables.get(access.capability)
         if table is None or table.conditional:
             return evaluate(self.rules, self.grants, access)
-        known = self.decisions.get((access.capability, access.path))
+        question = (self.number, access.capability, access.path)
+        known = self.decisions.get(question)
         if known is None:
             known = evaluate(self.rules, self.grants, access)
-            if len(self.decisions) >= MAX_DECISIONS:
+            if len(self.decisions) >= HOT:
                 self.decisions.clear()
-            self.decisions[access.capability, access.path] = known
+            self.decisions[question] = known
         return known
 
     @property
@@ -122,6 +125,8 @@ class Snapshot:
         self._ceiling = ceiling
         self._central = {policy.name: policy for policy in fleet.policies}
         self._sets: dict[tuple[object, object], Compiled] = {}
+        self._numbers = count()
+        self._decisions: dict[tuple[int, Capability, str], Decision] = {}
         self._weight = 0
 
     def compiled(self, identity: Identity) -> Compiled:
@@ -162,6 +167,8 @@ class Snapshot:
                 bound=self._ceiling,
             ),
             compile_permissions(identity.permissions),
+            next(self._numbers),
+            self._decisions,
         )
 
 

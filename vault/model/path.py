@@ -5,6 +5,7 @@ authorization does and storage does not is how policies are bypassed (CVE-2026-3
 CVE-2025-49830). There is no way to build a `ResourcePath` but to parse it.
 """
 
+import re
 import unicodedata
 from functools import lru_cache
 from typing import Final
@@ -14,6 +15,9 @@ from vault.errors import ValidationError
 MAX_BYTES: Final = 512  # of UTF-8; fits a key column of every database we mean to support
 MAX_SEGMENTS: Final = 32  # the nesting depth bound of `security.md` (memory DoS)
 RESERVED: Final = frozenset({"sys", "auth", "identity", "cubbyhole"})  # first segments of no secret
+HOT: Final = 32_768  # names whose parsing, route and decisions are remembered; some 10 MB of each
+_SEGMENT: Final = r"[a-zA-Z0-9_-][a-zA-Z0-9_.-]*"
+_ORDINARY: Final = re.compile(rf"{_SEGMENT}(?:/{_SEGMENT}){{0,{MAX_SEGMENTS - 1}}}")
 
 
 class ResourcePath(str):
@@ -50,9 +54,11 @@ class ResourcePath(str):
         return not self or self.endswith("/")
 
 
-@lru_cache(maxsize=4096)  # the hot names of a server; entries are bounded by MAX_BYTES
+@lru_cache(maxsize=HOT)  # entries are bounded by MAX_BYTES
 def _parse(text: str) -> ResourcePath:
-    fault = _fault(text)
+    # Nearly all names are of this form, which has no fault but its length: a tenth of the time.
+    ordinary = len(text) <= MAX_BYTES and _ORDINARY.fullmatch(text)
+    fault = None if ordinary else _fault(text)
     if fault:
         raise ValidationError("path_invalid", f"invalid path: {fault}", field="path")
     return str.__new__(ResourcePath, text)

@@ -22,13 +22,11 @@ from vault.errors import (
     VaultError,
 )
 from vault.model.mounts import MountBook
-from vault.model.path import MAX_BYTES
+from vault.model.path import HOT, MAX_BYTES
 from vault.model.records import MountRow
 
 PREFIX: Final = "/v1/"
 MAX_BODY: Final = 2 << 20  # as native: it is read before we know the caller, a value has 1 MiB
-
-MOST_FOUND: Final = 4096  # routes that are remembered; a path and some 300 bytes each
 
 Found: TypeAlias = tuple[Route, tuple[Any, ...]]
 
@@ -56,7 +54,7 @@ class Compat(Dialect):
         if is_reserved(path):
             return self.router.match(verb, path)
         book = self.gate.mounts
-        if self._mounts is not book.rows or len(self._found) >= MOST_FOUND:
+        if self._mounts is not book.rows or len(self._found) >= HOT:
             self._mounts, self._found = book.rows, {}
         found = self._found.get((verb, path))
         if found is None:

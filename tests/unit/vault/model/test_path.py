@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vault.errors import ValidationError
+from vault.model import path as path_module
 from vault.model.path import MAX_BYTES, MAX_SEGMENTS, RESERVED, ResourcePath
 
 GOOD = ["a", "secret/app/db", "secret/ä/ß", "a b/c", "a.b/..c/d..", "a/" + "x" * 100, "日本/語"]
@@ -65,6 +66,12 @@ def test_no_secret_lies_at_a_reserved_place(name: str) -> None:
         with pytest.raises(ValidationError):
             ResourcePath.parse_secret(text)
     assert ResourcePath.parse_secret(f"x/{name}") == f"x/{name}"
+
+
+@given(st.from_regex(path_module._ORDINARY, fullmatch=True))
+def test_an_ordinary_name_has_no_fault(text: str) -> None:
+    """What is not looked at closely, because of its form, is what a closer look accepts."""
+    assert len(text) > MAX_BYTES or path_module._fault(text) is None
 
 
 def test_folders() -> None:

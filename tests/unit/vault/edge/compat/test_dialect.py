@@ -187,7 +187,7 @@ async def test_a_changed_mount_counts_for_the_next_request(wire: Wire) -> None:
 
 async def test_what_was_found_is_bounded(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
     """Names that callers think of fill no memory; those in no mount and long ones are not kept."""
-    monkeypatch.setattr(dialect, "MOST_FOUND", 3)
+    monkeypatch.setattr(dialect, "HOT", 3)
     wire.gate.answers["secret.read"] = NotFoundError("secret_not_found", "no")
     wire.gate.answers["mount.preflight"] = NotFoundError("mount_not_found", "no")
     for number in range(10):
