@@ -14,10 +14,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from actors.world import World
-from vault.authz.access import Access, Decision
+from vault.authz.access import Decision
 from vault.authz.ceiling import NO_CEILING, bound
-from vault.authz.compile import Bound, Grant, RuleSet, compile_permissions, compile_policies
-from vault.authz.evaluate import evaluate
+from vault.authz.compile import Bound, compile_permissions, compile_policies
+from vault.authz.compiled import Compiled, Question
 from vault.authz.fleet import BUNDLE_ROW, NO_FLEET, Fleet, keep, recall
 from vault.authz.policy import Effect, Policy, Rule, document, validate
 from vault.errors import (
@@ -29,8 +29,6 @@ from vault.errors import (
 )
 from vault.model.identity import DEFAULT_POLICY, ROOT_POLICY, Identity
 from vault.model.name import canonical_name
-from vault.model.operation import Capability
-from vault.model.path import HOT
 from vault.model.records import PolicyRow
 from vault.store.store import Store
 from vault.store.table import Key, Query
@@ -79,37 +77,6 @@ class Effective(Struct, frozen=True, kw_only=True):
     fleet: tuple[Policy, ...] = ()  # those of a control plane's bundle, held down by the ceiling
 
 
-class Compiled(Struct, frozen=True):
-    """What decides for one combination of policies and key permissions."""
-
-    rules: RuleSet
-    grants: tuple[Grant, ...]
-    number: int  # which of the snapshot's it is
-    decisions: dict[tuple[int, Capability, str], Decision]  # known ones, of all of the snapshot's
-
-    def decide(self, access: Access) -> Decision:
-        """Evaluate, or return what is known: where no rule has a condition, the path says it all.
-
-        What is known goes with the snapshot, so it never outlives a change of any policy.
-        """
-        table = self.rules.tables.get(access.capability)
-        if table is None or table.conditional:
-            return evaluate(self.rules, self.grants, access)
-        question = (self.number, access.capability, access.path)
-        known = self.decisions.get(question)
-        if known is None:
-            known = evaluate(self.rules, self.grants, access)
-            if len(self.decisions) >= HOT:
-                self.decisions.clear()
-            self.decisions[question] = known
-        return known
-
-    @property
-    def weight(self) -> int:
-        """How much is kept for it, in filed patterns."""
-        return 1 + sum(len(rule.patterns) * len(rule.capabilities) for rule in self.rules.rules)
-
-
 class Snapshot:
     """All policies at one moment, and the compiled sets that were asked for so far."""
 
@@ -126,7 +93,7 @@ class Snapshot:
         self._central = {policy.name: policy for policy in fleet.policies}
         self._sets: dict[tuple[object, object], Compiled] = {}
         self._numbers = count()
-        self._decisions: dict[tuple[int, Capability, str], Decision] = {}
+        self._decisions: dict[Question, Decision] = {}
         self._weight = 0
 
     def compiled(self, identity: Identity) -> Compiled:

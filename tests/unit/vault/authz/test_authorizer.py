@@ -3,10 +3,6 @@
 from collections.abc import Callable
 from typing import Any
 
-import pytest
-from msgspec.structs import replace
-
-from vault.authz import book as book_module
 from vault.authz.access import Access
 from vault.authz.authorizer import Authorizer
 from vault.authz.book import PolicyBook
@@ -98,22 +94,3 @@ async def test_conditions_are_asked_each_time(
     await book.put(_document("read", conditions=inside), by="root")
     for ip, allowed in [("10.1.2.3", True), ("192.0.2.1", False), ("10.1.2.3", True)]:
         assert authorizer.decide(make_access(identity=ANN, ip=ip)).allowed is allowed
-
-
-async def test_what_is_known_is_bounded(
-    store: Any, world: Any, make_access: Callable[..., Access], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As many decisions are kept as the bound says, of all callers together.
-
-    Forgetting them changes none, and no caller gets another's.
-    """
-    monkeypatch.setattr(book_module, "HOT", 2)
-    book = PolicyBook(store, world)
-    authorizer = Authorizer(book)
-    await book.put(_document("read"), by="root")
-    nobody = replace(ANN, policies=("default",))
-    for number in range(5):
-        for identity in (ANN, nobody):
-            access = make_access(path=f"secret/app/{number // 2}", identity=identity)
-            assert authorizer.decide(access).allowed is (identity is ANN)
-            assert len(book.snapshot.compiled(identity).decisions) <= 2
