@@ -16,6 +16,11 @@ def facts_of(row: SecretRow) -> Facts:
     return Facts(exists=True, tags=frozenset(row.tags), metadata=row.metadata)
 
 
+def _no_facts(_: SecretRow) -> Facts:
+    """Where no rule asks for any."""
+    return NO_FACTS
+
+
 class Sight:
     """One caller's, at one moment: as his own requests for each would be decided."""
 
@@ -25,14 +30,15 @@ class Sight:
         self._call = call
         self._now = now
         self._visible = authorizer.visible(call.identity, call.op.origin, now)
+        self._facts = facts_of if authorizer.needs_facts(call.identity) else _no_facts
 
     def lists(self, row: SecretRow) -> bool:
         """Whether he may see its name in a list."""
-        return self._visible(ResourcePath.parse(row.name), facts_of(row))
+        return self._visible(ResourcePath.parse(row.name), self._facts(row))
 
     def describes(self, row: SecretRow) -> bool:
         """Whether he would be shown its metadata if he asked for it."""
-        path, facts = ResourcePath.parse(row.name), facts_of(row)
+        path, facts = ResourcePath.parse(row.name), self._facts(row)
         return self._may(Capability.READ_METADATA, path, facts) or self._may(
             Capability.READ, path, facts
         )

@@ -104,6 +104,21 @@ class Cache:
         with self._lock:
             return (table.name, key) in self._rows
 
+    def known(self, table: Table[R], keys: Iterable[Key]) -> dict[Key, R | None]:
+        """The rows that a look would find, None for one that is known not to exist.
+
+        It counts as no look.
+        """
+        name, found = table.name, {}
+        with self._lock:
+            for key in keys:
+                row = self._rows.peek((name, key))
+                if row is MISSING:
+                    row = self._absent.peek((name, key))
+                if row is not MISSING:
+                    found[key] = row
+        return found  # type: ignore[return-value]  # what is on these slots is of this table
+
     def begin(self, table: Table[Any], key: Key, *, wanted: bool = True) -> Load:
         """Announce a load; call it before the view of the database is opened, and `end` after.
 

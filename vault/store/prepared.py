@@ -13,11 +13,15 @@ from typing import Any, Final, TypeAlias
 import sqlalchemy as sa
 from msgspec import UNSET, Struct
 
-from vault.store.statements import Statements, plain
-from vault.store.table import Key
+from vault.store.statements import Statements, form, plain
+from vault.store.table import Key, Query
 
 Bound: TypeAlias = tuple[Any, ...]  # the parameters of a statement, in its order
 _Processor: TypeAlias = Callable[[Any], Any]
+_Binders: TypeAlias = list[tuple[int, _Processor]]
+_Positional: TypeAlias = tuple[str, list[str], _Binders, dict[str, Any]]
+"""A statement, the names of its parameters in their order, what is done to some of them, and their
+values where the statement itself has one."""
 
 # Keys a statement: the next larger of these, filled up with the last key, so that a database sees
 # few different texts. Two parameters each at most; SQLite's oldest limit is 999.
@@ -35,6 +39,7 @@ class Prepared:
         self._statements = statements
         self._dialect = dialect
         self._among: dict[tuple[str, int], str] = {}
+        self._queries: dict[object, _Positional] = {}  # as many as there are forms in the program
         table = statements.table
         self._columns = statements.columns
         self._keys = [_binder(statements.sql.c[name].type, dialect) for name in table.key]
@@ -87,6 +92,18 @@ class Prepared:
             last = bound[-len(self._keys) :]
             yield self._text(what, size), (*bound, *last * (size - len(some)))
 
+    def query(self, what: str, query: Query) -> tuple[str, Bound]:
+        """The statement that selects `what` ("select" or "keys") of a query, and its parameters."""
+        known = (what, form(query))
+        if known not in self._queries:
+            self._queries[known] = _positional(getattr(self._statements, what)(query), self._dialect)
+        text, names, binders, fixed = self._queries[known]
+        given = fixed | self._statements.values(query)
+        values = [given[name] for name in names]
+        for position, bind in binders:
+            values[position] = bind(values[position])
+        return text, tuple(values)
+
     def read(self, record: Sequence[Any]) -> Any:
         """The row struct of a record of all columns. Raises as `Statements.read`."""
         return self._statements.read(_converted(record, self._readers))
@@ -115,15 +132,8 @@ class ByRow:
         self, statement: sa.Executable, columns: dict[str, str], dialect: sa.Dialect
     ) -> None:
         """`columns`: which field each bound name is."""
-        compiled: Any = statement.compile(dialect=dialect)  # type: ignore[attr-defined]  # an executable clause
-        names: list[str] = compiled.positiontup
-        self.text: str = compiled.string
+        self.text, names, self._binders, _ = _positional(statement, dialect)
         self._fields = attrgetter(*(columns[name] for name in names))
-        self._binders = [
-            (i, bind)
-            for i, name in enumerate(names)
-            if (bind := _binder(compiled.binds[name].type, dialect))
-        ]
 
     def bound(self, rows: Iterable[Struct]) -> list[Bound]:
         """The parameters of each row."""
@@ -137,6 +147,14 @@ class ByRow:
             value = values[position]
             values[position] = bind(None if value is UNSET else value)
         return tuple(values)
+
+
+def _positional(statement: sa.Executable, dialect: sa.Dialect) -> _Positional:
+    compiled: Any = statement.compile(dialect=dialect)  # type: ignore[attr-defined]  # an executable clause
+    names: list[str] = compiled.positiontup
+    kinds = [compiled.binds[name].type for name in names]
+    binders = [(i, bind) for i, kind in enumerate(kinds) if (bind := _binder(kind, dialect))]
+    return compiled.string, names, binders, compiled.params
 
 
 def _readers(

@@ -69,18 +69,22 @@ class SqlSession:
 
     def select(self, table: Table[R], query: Query) -> list[R]:
         """The rows of the query, in its order."""
-        statements = STATEMENTS[table]
-        select = statements.select(query)
-        records = self._guarded(table, lambda: self._connection.execute(select).all())
-        return [statements.read(record) for record in records]
+        prepared = self._prepared[table]
+        records = self._driver_records(table, *prepared.query("select", query))
+        return [prepared.read(record) for record in records]
 
     def keys(self, table: Table[Any], query: Query) -> list[Key]:
         """The keys of the query's rows, in its order."""
-        return self._keys(table, STATEMENTS[table].keys(query))
+        prepared = self._prepared[table]
+        records = self._driver_records(table, *prepared.query("keys", query))
+        return [prepared.read_key(record) for record in records]
 
     def ranked(self, ranking: Ranking) -> list[Key]:
         """The keys of its rows, in its order."""
-        return self._keys(ranking.table, ranked(ranking))
+        select = ranked(ranking)
+        table = ranking.table
+        records = self._guarded(table, lambda: self._connection.execute(select).all())
+        return [tuple(record) for record in records]
 
     def flush(self, writes: Writes) -> None:
         """One executemany for each table and kind of change. Raises `ConstraintError`."""
@@ -107,10 +111,6 @@ class SqlSession:
         for update, some in ((prepared.update, whole), (prepared.update_rest, rest)):
             if some and self._many(table, update.text, update.bound(some)) != len(some):
                 raise ConstraintError(table.name)
-
-    def _keys(self, table: Table[Any], select: sa.Select[Any]) -> list[Key]:
-        records = self._guarded(table, lambda: self._connection.execute(select).all())
-        return [tuple(record) for record in records]
 
     def _among(self, table: Table[Any], keys: Iterable[Key], what: str) -> Iterator[Sequence[Any]]:
         some = [key for key in keys if all(map(storable, key))]  # another is not there

@@ -64,6 +64,9 @@ class _Recent(OrderedDict[Slot, _Entry]):
         super().__delitem__(slot)
 
 
+_NOTHING: Final[tuple[Missing, int, int]] = (MISSING, 0, 0)
+
+
 def _stays(_: Slot) -> None:
     """Under other policies a look itself counts."""
 
@@ -109,6 +112,11 @@ class Shelf:
             return MISSING
         self._used(slot)
         return row
+
+    def peek(self, slot: Slot) -> Struct | Missing | None:
+        """As `find`, but it is no use of it, and what has expired is left where it is."""
+        row, _, end = self._entries.get(slot, _NOTHING)
+        return MISSING if end and end <= self._clock() else row
 
     def remove(self, slot: Slot) -> None:
         """Take it away if it is there."""

@@ -72,31 +72,51 @@ class Statements:
             ) from None
 
     def select(self, query: Query) -> sa.Select[Any]:
-        """The statement of a query; its values are bound parameters."""
+        """The statement of all queries of this form, which `values` fills in."""
         columns, names = self.sql.c, self.table.key
-        statement = sa.select(self.sql).limit(query.limit)
+        statement = sa.select(self.sql).limit(sa.bindparam("limit", type_=sa.Integer))
         for name in names:
             statement = statement.order_by(
                 columns[name].desc() if query.descending else columns[name]
             )
-        for name, value in query.equals.items():
-            statement = statement.where(columns[name] == plain(value))
+        for name in query.equals:
+            statement = statement.where(columns[name] == sa.bindparam(f"is_{name}"))
         if query.prefix is not None:
-            column, text = columns[query.prefix[0]], str(query.prefix[1])
-            statement = statement.where(column >= text)
-            if (end := beyond_prefix(text)) is not None:
-                statement = statement.where(column < end)
+            column = columns[query.prefix[0]]
+            statement = statement.where(column >= sa.bindparam("begin"))
+            if beyond_prefix(query.prefix[1]) is not None:
+                statement = statement.where(column < sa.bindparam("end"))
         if query.at_most is not None:
             column = columns[query.at_most[0]]
-            statement = statement.where(column <= query.at_most[1], column != 0)
+            statement = statement.where(column <= sa.bindparam("at_most"), column != 0)
         if query.after is not None:
-            behind = _behind(self.sql, names, query.after, descending=query.descending)
-            statement = statement.where(behind)
+            statement = statement.where(_behind(self.sql, names, descending=query.descending))
         return statement
 
     def keys(self, query: Query) -> sa.Select[Any]:
         """The same, of the keys alone."""
         return self.select(query).with_only_columns(*(self.sql.c[name] for name in self.table.key))
+
+    def values(self, query: Query) -> dict[str, Any]:
+        """What is bound in the statement of its form, by name."""
+        values: dict[str, Any] = {"limit": query.limit}
+        values |= {f"is_{name}": plain(value) for name, value in query.equals.items()}
+        if query.prefix is not None:
+            text = str(query.prefix[1])
+            values |= {"begin": text, "end": beyond_prefix(text)}
+        if query.at_most is not None:
+            values["at_most"] = query.at_most[1]
+        if query.after is not None:
+            after = zip(self.table.key, query.after, strict=True)
+            values |= {f"after_{name}": plain(value) for name, value in after}
+        return values
+
+
+def form(query: Query) -> tuple[object, ...]:
+    """What two queries have in common that differ in their values alone."""
+    prefix = query.prefix and (query.prefix[0], beyond_prefix(query.prefix[1]) is None)
+    at_most = query.at_most and query.at_most[0]
+    return (*query.equals, None, prefix, at_most, query.after is None, query.descending)
 
 
 def ranked(ranking: Ranking) -> sa.Select[Any]:
@@ -140,11 +160,11 @@ def _decoder(annotation: Any) -> Callable[[str | bytes], Any]:
     return msgspec.json.Decoder(annotation).decode
 
 
-def _behind(sql: sa.Table, names: tuple[str, ...], after: Key, *, descending: bool) -> Any:
+def _behind(sql: sa.Table, names: tuple[str, ...], *, descending: bool) -> Any:
     """`(a, b) > (x, y)` spelled so that an index on (a, b) serves it everywhere."""
     condition = None
-    for name, value in reversed(list(zip(names, map(plain, after), strict=True))):
-        column = sql.c[name]
+    for name in reversed(names):
+        column, value = sql.c[name], sa.bindparam(f"after_{name}")
         beyond = column < value if descending else column > value
         if condition is None:
             condition = beyond

@@ -30,9 +30,9 @@ from vault.errors import UnavailableError
 from vault.store.cache import DEFAULT, MISSING, Cache, CacheConfig, CacheStats, Missing
 from vault.store.checkpoints import Checkpoints, checkpointing
 from vault.store.guard import Guard, checked
-from vault.store.interface import UNKNOWN, Backend
+from vault.store.interface import UNKNOWN, Backend, Session
 from vault.store.loader import Loader, Loading
-from vault.store.query import check
+from vault.store.query import arrange, check
 from vault.store.table import Key, Query, Ranking, Table
 from vault.store.tx import Tx
 from vault.store.writer import Counts, Mark, Writer
@@ -111,9 +111,10 @@ class Store:
             raise UnavailableError("store_timeout", "the database did not answer in time") from None
 
     async def select(self, table: Table[R], query: Query) -> list[R]:
-        """The rows of the query, from the database. Raises as `get`, naming the damaged row.
+        """The rows of the query: the database says which, the cache what they are where it can.
 
-        Raises `ValidationError` for a value that no row can have.
+        Raises as `get`, naming the damaged row, and `ValidationError` for a value that no row can
+        have.
         """
         check(table, query)
         return await self._in_thread(self._select, table, query)
@@ -197,8 +198,23 @@ class Store:
 
     def _select(self, table: Table[R], query: Query) -> list[R]:
         with self._backend.read() as session:
+            if table.cached and self._cache.config.max_bytes:
+                keys = session.keys(table, query)
+                found = self._known(session, table, keys)
+                if len(rows := arrange(table, query, found)) == len(keys):
+                    return rows
+                # The cache is newer than this view, and has let some go that are still in it.
             rows = session.select(table, query)
         return [checked(self._guard, table, row) for row in rows]
+
+    def _known(self, session: Session, table: Table[R], keys: list[Key]) -> list[R]:
+        """The rows; one that is cached was checked when it came, which is most of what it takes."""
+        known = self._cache.known(table, keys)
+        loaded = session.get_many(table, [key for key in keys if key not in known])
+        for row in loaded.values():
+            checked(self._guard, table, row)
+        found = (known[key] if key in known else loaded.get(key) for key in keys)
+        return [row for row in found if row is not None]
 
 
 @asynccontextmanager
