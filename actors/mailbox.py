@@ -10,13 +10,17 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from enum import Enum
-from typing import NoReturn
+from typing import Final, NoReturn
 
 import trio
 from trio.lowlevel import Abort, RaiseCancelT, Task, current_task, reschedule, wait_task_rescheduled
 
 from actors.errors import ActorStopped, AskTimeout, MailboxFull
 from actors.reply import NEVER, Letter, own_copy
+
+QUIET: Final = 4
+"""Turns of the event loop in which nothing comes, after which nobody is on his way: what has
+arrived at a socket is a record after three or four (docs/decisions/0046)."""
 
 
 class Overflow(Enum):
@@ -175,18 +179,18 @@ class Mailbox:
     async def take(self, limit: int, expected: int = 0, hold: float = 0.0) -> list[Letter]:
         """Everything queued, oldest first, at most `limit`; empty when it is time to stop.
 
-        From the first letter on, up to `hold` seconds are given for there to be `expected` of them.
-        The letters are in hand until the next `take`. Always a checkpoint.
+        From the first letter on, up to `hold` seconds are given for there to be `expected` of them;
+        where nobody is expected, for those that are on their way to come, which are `QUIET` turns
+        of the event loop behind another at most. The letters are in hand until the next `take`.
+        Always a checkpoint.
         """
         self._in_hand = []
         if self._queue:
             # Senders and siblings get their turn even if this mailbox never runs dry.
             await trio.lowlevel.checkpoint()
         await self._queued(1)
-        wanted = min(expected, limit, self.bound)
-        if len(self._queue) < wanted and self._serving is _Serving.RUN:
-            with trio.move_on_after(hold):
-                await self._queued(wanted)
+        if hold and self._serving is _Serving.RUN:
+            await self._gather(limit, expected, hold)
             await self._queued(1)  # what had come may have been withdrawn
         if self._serving is _Serving.PAUSE:
             return []
@@ -199,6 +203,20 @@ class Mailbox:
         if self._waiting:
             self._admit()
         return self._in_hand
+
+    async def _gather(self, limit: int, expected: int, hold: float) -> None:
+        most = min(limit, self.bound)
+        if expected:
+            wanted = min(expected, most)
+            if len(self._queue) < wanted:
+                with trio.move_on_after(hold):
+                    await self._queued(wanted)
+            return
+        quiet, until = 0, trio.current_time() + hold
+        while quiet < QUIET and len(self._queue) < most and trio.current_time() < until:
+            before = len(self._queue)
+            await trio.lowlevel.checkpoint()
+            quiet = 0 if len(self._queue) > before else quiet + 1
 
     async def _queued(self, wanted: int) -> None:
         while len(self._queue) < wanted and self._serving is _Serving.RUN:

@@ -96,7 +96,9 @@ class Prepared:
         """The statement that selects `what` ("select" or "keys") of a query, and its parameters."""
         known = (what, form(query))
         if known not in self._queries:
-            self._queries[known] = _positional(getattr(self._statements, what)(query), self._dialect)
+            self._queries[known] = _positional(
+                getattr(self._statements, what)(query), self._dialect
+            )
         text, names, binders, fixed = self._queries[known]
         given = fixed | self._statements.values(query)
         values = [given[name] for name in names]

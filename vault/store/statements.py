@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from vault.errors import TamperedError
 from vault.store.query import beyond_prefix
 from vault.store.schema import SQL_TABLES
-from vault.store.table import Key, Kind, Query, Ranking, Table
+from vault.store.table import Kind, Query, Ranking, Table
 
 
 class Statements:
@@ -164,7 +164,8 @@ def _behind(sql: sa.Table, names: tuple[str, ...], *, descending: bool) -> Any:
     """`(a, b) > (x, y)` spelled so that an index on (a, b) serves it everywhere."""
     condition = None
     for name in reversed(names):
-        column, value = sql.c[name], sa.bindparam(f"after_{name}")
+        column: Any = sql.c[name]
+        value: Any = sa.bindparam(f"after_{name}")
         beyond = column < value if descending else column > value
         if condition is None:
             condition = beyond

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 import trio
 import trio.testing
+from trio.testing import MockClock
 
 from actors import ActorStopped, AskTimeout, MailboxFull, Overflow
-from actors.mailbox import Mailbox
+from actors.mailbox import QUIET, Mailbox
 from actors.reply import Letter, Reply
 
 
@@ -157,6 +158,44 @@ async def test_deadlines_are_kept_wherever_the_message_is(mock_clock: object) ->
         clock.cancel_scope.cancel()
     assert failed == [("queued", 1.0), ("waiting", 2.0), ("in hand", 3.0)]
     assert (mailbox.expired, mailbox.depth, mailbox.waiting) == (3, 0, 0)
+
+
+async def come(mailbox: Mailbox, letters: int, turns: int, clock: MockClock, each: float) -> None:
+    """Post so many, so many turns of the event loop and so many seconds apart."""
+    for number in range(1, letters + 1):
+        for _ in range(turns):
+            await trio.lowlevel.checkpoint()
+        clock.jump(each)
+        asked(mailbox, number)
+
+
+@pytest.mark.parametrize(
+    ("turns", "each", "limit", "taken"),
+    [
+        (QUIET - 1, 0.0, 100, {6}),  # all that come soon after each other
+        (QUIET + 1, 0.0, 100, {1}),  # nobody who comes later
+        (1, 0.0, 2, {2}),  # no more than are wanted
+        (1, 0.6, 100, {3, 4}),  # and not longer than `hold`
+    ],
+)
+async def test_those_on_their_way_are_let_come(
+    mock_clock: MockClock, turns: int, each: float, limit: int, taken: set[int]
+) -> None:
+    """Where a batch may wait, letters that are few turns of the event loop apart go together."""
+    mailbox = box(9, Overflow.WAIT)
+    asked(mailbox, 0)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(come, mailbox, 5, turns, mock_clock, each)
+        assert len(await mailbox.take(limit, hold=1.0)) in taken
+
+
+async def test_who_may_not_wait_takes_what_is_there(mock_clock: MockClock) -> None:
+    """Without `hold` nobody is let come."""
+    mailbox = box(9, Overflow.WAIT)
+    asked(mailbox, 0)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(come, mailbox, 3, 2, mock_clock, 0.0)
+        assert await messages(mailbox) == [0]
 
 
 async def test_paused_mailbox_keeps_and_accepts() -> None:
