@@ -43,8 +43,8 @@ class Actor(_Lifecycle, Generic[M]):
 class BatchActor(_Lifecycle, Generic[M]):
     """All that is queued in one turn, up to `max_batch`: the shape of a group commit.
 
-    With a `hold` a batch waits for company, for so many seconds at most: until it is as large as
-    the last one and all that had queued behind that. A few senders (`cell.COMPANY`) never wait.
+    With a `hold` a batch lets those come that are on their way (`Mailbox.take`), for so many
+    seconds at most.
     """
 
     hold: ClassVar[float] = 0.0

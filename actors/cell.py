@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 import trio
 
@@ -14,9 +14,6 @@ from actors.mailbox import Mailbox
 from actors.reply import Stop
 from actors.tree import MailboxStats, Node
 from actors.world import World
-
-COMPANY: Final = 8
-"""Messages from which on a batch waits for as many: what few would save is less than they wait."""
 
 
 class Member(Protocol):
@@ -162,8 +159,7 @@ class Cell:
 
     async def _serve_batches(self, actor: BatchActor[Any]) -> None:
         take, clock, limit = self.mailbox.take, self._world.monotonic, actor.max_batch
-        expected = 0
-        while letters := await take(limit, expected, actor.hold):
+        while letters := await take(limit, actor.hold):
             began = clock()
             results = await actor.receive_batch([letter.message for letter in letters])
             self._count(clock() - began, len(letters))
@@ -171,8 +167,6 @@ class Cell:
                 raise BatchMismatch(f"{self.path}: {len(results)} results for {len(letters)}")
             for letter, result in zip(letters, results, strict=True):
                 letter.resolve(result)
-            together = len(letters) + self.mailbox.depth
-            expected = together if actor.hold and together >= COMPANY else 0
             if _has_stop(results):
                 return
 

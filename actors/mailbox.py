@@ -52,7 +52,6 @@ class Mailbox:
         "_queue",
         "_serving",
         "_waiting",
-        "_wanted",
         "bound",
         "dropped",
         "expired",
@@ -78,7 +77,6 @@ class Mailbox:
         self._open = True
         self._alarm: trio.CancelScope | None = None
         self._alarm_at = NEVER
-        self._wanted = 1  # letters in the queue that the consumer waits for
 
     @property
     def depth(self) -> int:
@@ -109,8 +107,7 @@ class Mailbox:
                 self.refused += 1
                 raise MailboxFull(f"{self.owner}: {self.bound} messages are queued already")
         self._queue[letter] = None
-        if self._consumer is not None and len(self._queue) >= self._wanted:
-            self._wake_consumer()
+        self._wake_consumer()
         return True
 
     async def admission(self, letter: Letter) -> None:
@@ -176,11 +173,10 @@ class Mailbox:
 
     # The consumer.
 
-    async def take(self, limit: int, expected: int = 0, hold: float = 0.0) -> list[Letter]:
+    async def take(self, limit: int, hold: float = 0.0) -> list[Letter]:
         """Everything queued, oldest first, at most `limit`; empty when it is time to stop.
 
-        From the first letter on, up to `hold` seconds are given for there to be `expected` of them;
-        where nobody is expected, for those that are on their way to come, which are `QUIET` turns
+        Those that are on their way are let come, for up to `hold` seconds: they are `QUIET` turns
         of the event loop behind another at most. The letters are in hand until the next `take`.
         Always a checkpoint.
         """
@@ -188,10 +184,10 @@ class Mailbox:
         if self._queue:
             # Senders and siblings get their turn even if this mailbox never runs dry.
             await trio.lowlevel.checkpoint()
-        await self._queued(1)
+        await self._queued()
         if hold and self._serving is _Serving.RUN:
-            await self._gather(limit, expected, hold)
-            await self._queued(1)  # what had come may have been withdrawn
+            await self._gather(min(limit, self.bound), trio.current_time() + hold)
+            await self._queued()  # what had come may have been withdrawn
         if self._serving is _Serving.PAUSE:
             return []
         queue = self._queue
@@ -204,23 +200,15 @@ class Mailbox:
             self._admit()
         return self._in_hand
 
-    async def _gather(self, limit: int, expected: int, hold: float) -> None:
-        most = min(limit, self.bound)
-        if expected:
-            wanted = min(expected, most)
-            if len(self._queue) < wanted:
-                with trio.move_on_after(hold):
-                    await self._queued(wanted)
-            return
-        quiet, until = 0, trio.current_time() + hold
+    async def _gather(self, most: int, until: float) -> None:
+        quiet = 0
         while quiet < QUIET and len(self._queue) < most and trio.current_time() < until:
             before = len(self._queue)
             await trio.lowlevel.checkpoint()
             quiet = 0 if len(self._queue) > before else quiet + 1
 
-    async def _queued(self, wanted: int) -> None:
-        while len(self._queue) < wanted and self._serving is _Serving.RUN:
-            self._wanted = wanted
+    async def _queued(self) -> None:
+        while not self._queue and self._serving is _Serving.RUN:
             self._consumer = current_task()
             await wait_task_rescheduled(self._abort_take)
 
