@@ -8,6 +8,7 @@ used, the default: a read looks four times, and three Python calls a look were 2
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from enum import Enum, StrEnum
+from functools import partial
 from operator import itemgetter
 from typing import Any, Final, Literal, TypeAlias
 
@@ -64,9 +65,6 @@ class _Recent(OrderedDict[Slot, _Entry]):
         super().__delitem__(slot)
 
 
-_NOTHING: Final[tuple[Missing, int, int]] = (MISSING, 0, 0)
-
-
 def _stays(_: Slot) -> None:
     """Under other policies a look itself counts."""
 
@@ -80,11 +78,14 @@ class Shelf:
         self.evictions = 0
         self._entries: Cache[Slot, _Entry] | _Recent
         self._used: Callable[[Slot], None] = _stays
+        self._look: Callable[[Slot], _Entry]
         if policy is Policy.LRU:
             recent = self._entries = _Recent(max_bytes)
             self._used = recent.move_to_end
+            self._look = recent.__getitem__
         else:
-            self._entries = _KINDS[policy](max_bytes, getsizeof=itemgetter(1))
+            counted = self._entries = _KINDS[policy](max_bytes, getsizeof=itemgetter(1))
+            self._look = partial(Cache.__getitem__, counted)  # its own counts each
         self._ttl = ttl
         self._clock = clock
 
@@ -115,7 +116,10 @@ class Shelf:
 
     def peek(self, slot: Slot) -> Struct | Missing | None:
         """As `find`, but it is no use of it, and what has expired is left where it is."""
-        row, _, end = self._entries.get(slot, _NOTHING)
+        try:
+            row, _, end = self._look(slot)
+        except KeyError:
+            return MISSING
         return MISSING if end and end <= self._clock() else row
 
     def remove(self, slot: Slot) -> None:

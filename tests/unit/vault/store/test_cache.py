@@ -26,6 +26,16 @@ def test_three_answers() -> None:
     assert cache.lookup(SYSTEM, KEY) is None
 
 
+def test_what_is_known_of_several() -> None:
+    """A row, or None for one that does not exist, for each that is known; they count as no look."""
+    cache = Cache()
+    row = system("a")
+    cache.replace([(SYSTEM, KEY, row), (SYSTEM, ("b",), None)])
+    assert cache.known(SYSTEM, [KEY, ("b",), ("c",)]) == {KEY: row, ("b",): None}
+    assert cache.known(SECRETS, [KEY]) == {}
+    assert (cache.statistics().hits, cache.statistics().misses) == (0, 0)
+
+
 def test_load() -> None:
     """What was loaded is kept, be it a row or its absence."""
     cache = Cache()

@@ -43,7 +43,10 @@ class TestPolicies:
         fill(made, "abc")
         for name in "aabbac":
             assert made.find(slot(name)) is not MISSING
+        for _ in range(9):
+            assert made.peek(slot(gone)) == system(gone)  # which is no use of it
         made.put(slot("d"), system("d"), 100)
+        assert made.peek(slot(gone)) is MISSING
         assert held(made) == "abcd".replace(gone, "")
         assert made.evictions == 1
 
@@ -102,6 +105,7 @@ class TestTime:
         assert held(made) == "ab"
         fill(made, "b")
         world.advance(1.0)
+        assert [made.peek(slot(name)) for name in "ab"] == [MISSING, system("b")]
         assert held(made) == "b"
         assert (made.bytes, made.evictions) == (100, 1)
 

@@ -1,13 +1,17 @@
 """vault.store.store: small promises; the large ones are in tests/contract/store/test_store.py."""
 
+from typing import Any
+
+import pytest
+
 from actors import SystemWorld
 from actors.testing import FakeWorld
-from tests.contract.store.samples import StampGuard, put, system
-from vault.store.cache import CacheConfig
+from tests.contract.store.samples import StampGuard, put, secret, system
+from vault.store.cache import Cache, CacheConfig
 from vault.store.memory import MemoryBackend
 from vault.store.store import open_store
 from vault.store.table import Query
-from vault.store.tables import SYSTEM
+from vault.store.tables import SECRETS, SYSTEM
 from vault.store.tx import transact
 
 
@@ -37,6 +41,49 @@ async def test_statistics() -> None:
         assert stats.cache.max_bytes == 50_000
         writer = store.tree().children[0]
         assert (writer.name, writer.handled) == ("store/writer", 1)
+
+
+class CountingGuard(StampGuard):
+    """Counts the rows that are checked."""
+
+    checks = 0
+
+    def check(self, table: str, row: Any) -> None:
+        """One more."""
+        self.checks += 1
+        super().check(table, row)
+
+
+async def test_a_query_checks_each_row_once() -> None:
+    """What is cached was checked when it came; a query takes it from there, and loads the rest."""
+    backend, guard = MemoryBackend(), CountingGuard()
+    names = [f"app/{number}" for number in range(4)]
+    transact(backend, put(SECRETS, *map(secret, names)), guard)
+    query = Query(prefix=("name", "app/"), limit=3)
+    async with open_store(backend, guard, FakeWorld()) as store:
+        for name in names[1:3]:
+            await store.get(SECRETS, name)
+        guard.checks = 0
+        assert [row.name for row in await store.select(SECRETS, query)] == names[:3]
+        assert guard.checks == 1
+    async with open_store(backend, guard, FakeWorld(), cache=CacheConfig(max_bytes=0)) as store:
+        guard.checks = 0
+        assert [row.name for row in await store.select(SECRETS, query)] == names[:3]
+        assert guard.checks == 3
+
+
+@pytest.mark.parametrize("newer", [None, secret("app/0", created_by="u2")])
+async def test_a_query_is_of_one_moment(newer: Any) -> None:
+    """Where the cache is ahead of the database's view, all rows are as the view has them.
+
+    So a page is not short, let alone empty, while there are more: a reader would stop there.
+    """
+    backend, cache = MemoryBackend(), Cache()
+    transact(backend, put(SECRETS, secret("app/0"), secret("app/1")), StampGuard())
+    query = Query(equals={"created_by": "u1"}, limit=1)
+    async with open_store(backend, StampGuard(), FakeWorld(), cache=cache) as store:
+        cache.replace([(SECRETS, ("app/0",), newer)])
+        assert [row.name for row in await store.select(SECRETS, query)] == ["app/0"]
 
 
 async def test_what_is_over_is_counted_whatever_it_changed() -> None:
