@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from vault.authz.access import Access, Decision
 from vault.authz.book import PolicyBook
+from vault.authz.compiled import Compiled
 from vault.authz.evaluate import explain, shows
 from vault.authz.reach import reaches
 from vault.model.identity import Identity
@@ -20,6 +21,10 @@ class Authorizer:
     def decide(self, access: Access) -> Decision:
         """Say whether the access is allowed, and by which rule."""
         return self._book.snapshot.compiled(access.identity).decide(access)
+
+    def standing(self, identity: Identity) -> Compiled:
+        """What decides for him by the policies of now, whatever becomes of them."""
+        return self._book.snapshot.compiled(identity)
 
     def dry_run(self, access: Access) -> Decision:
         """Decide as `decide` would, and for a no say what is missing."""

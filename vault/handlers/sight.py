@@ -26,11 +26,11 @@ class Sight:
 
     def __init__(self, authorizer: Authorizer, call: Call, now: int) -> None:
         """It stays with the policies of now; make one for each answer."""
-        self._authorizer = authorizer
+        self._standing = authorizer.standing(call.identity)
         self._call = call
         self._now = now
         self._visible = authorizer.visible(call.identity, call.op.origin, now)
-        self._facts = facts_of if authorizer.needs_facts(call.identity) else _no_facts
+        self._facts = facts_of if self._standing.rules.needs_facts else _no_facts
 
     def lists(self, row: SecretRow) -> bool:
         """Whether he may see its name in a list."""
@@ -60,4 +60,4 @@ class Sight:
             facts=facts,
             now=self._now,
         )
-        return self._authorizer.decide(access).allowed
+        return self._standing.decide(access).allowed

@@ -15,7 +15,10 @@ from vault.errors import ValidationError
 MAX_BYTES: Final = 512  # of UTF-8; fits a key column of every database we mean to support
 MAX_SEGMENTS: Final = 32  # the nesting depth bound of `security.md` (memory DoS)
 RESERVED: Final = frozenset({"sys", "auth", "identity", "cubbyhole"})  # first segments of no secret
-HOT: Final = 32_768  # names whose parsing, route and decisions are remembered; some 10 MB of each
+HOT: Final = (
+    32_768  # names whose parsing, route and decisions are remembered; 20 MB of each at most
+)
+_SHORT: Final = 128  # characters of a name that is; anybody may ask for names of his own making
 _SEGMENT: Final = r"[a-zA-Z0-9_-][a-zA-Z0-9_.-]*"
 _ORDINARY: Final = re.compile(rf"{_SEGMENT}(?:/{_SEGMENT}){{0,{MAX_SEGMENTS - 1}}}")
 
@@ -31,12 +34,12 @@ class ResourcePath(str):
     @classmethod
     def parse(cls, text: str) -> "ResourcePath":
         """Return the path, or raise `ValidationError` saying which rule `text` breaks."""
-        return _parse(text)
+        return _remembered(text) if is_short(text) else _parse(text)
 
     @classmethod
     def parse_secret(cls, text: str) -> "ResourcePath":
         """As `parse`, for the name of a secret: it may not start with a reserved segment."""
-        path = _parse(text)
+        path = cls.parse(text)
         if path.partition("/")[0].casefold() in RESERVED:
             raise ValidationError(
                 "path_reserved", "this first segment is reserved; choose another", field="path"
@@ -46,7 +49,7 @@ class ResourcePath(str):
     @classmethod
     def parse_folder(cls, text: str) -> "ResourcePath":
         """Return a folder: empty (everything), or a canonical path followed by one `/`."""
-        return str.__new__(cls, f"{_parse(text.removesuffix('/'))}/" if text else "")
+        return str.__new__(cls, f"{cls.parse(text.removesuffix('/'))}/" if text else "")
 
     @property
     def is_folder(self) -> bool:
@@ -54,7 +57,11 @@ class ResourcePath(str):
         return not self or self.endswith("/")
 
 
-@lru_cache(maxsize=HOT)  # entries are bounded by MAX_BYTES
+def is_short(text: str) -> bool:
+    """Whether it takes few bytes, so that thirty thousand of them may be remembered."""
+    return len(text) <= _SHORT and text.isascii()
+
+
 def _parse(text: str) -> ResourcePath:
     # Nearly all names are of this form, which has no fault but its length: a tenth of the time.
     ordinary = len(text) <= MAX_BYTES and _ORDINARY.fullmatch(text)
@@ -62,6 +69,9 @@ def _parse(text: str) -> ResourcePath:
     if fault:
         raise ValidationError("path_invalid", f"invalid path: {fault}", field="path")
     return str.__new__(ResourcePath, text)
+
+
+_remembered: Final = lru_cache(maxsize=HOT)(_parse)
 
 
 def _fault(text: str) -> str | None:

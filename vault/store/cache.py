@@ -104,19 +104,14 @@ class Cache:
         with self._lock:
             return (table.name, key) in self._rows
 
-    def known(self, table: Table[R], keys: Iterable[Key]) -> dict[Key, R | None]:
-        """The rows that a look would find, None for one that is known not to exist.
-
-        It counts as no look.
-        """
+    def known(self, table: Table[R], keys: Iterable[Key]) -> dict[Key, R]:
+        """The rows that a look would find, at one moment or another; it counts as no look."""
         name, found = table.name, {}
-        with self._lock:
-            for key in keys:
+        for key in keys:
+            with self._lock:  # for each: whoever is in the event loop waits for none but one
                 row = self._rows.peek((name, key))
-                if row is MISSING:
-                    row = self._absent.peek((name, key))
-                if row is not MISSING:
-                    found[key] = row
+            if row is not MISSING:
+                found[key] = row
         return found  # type: ignore[return-value]  # what is on these slots is of this table
 
     def begin(self, table: Table[Any], key: Key, *, wanted: bool = True) -> Load:

@@ -93,6 +93,10 @@ class Session(Protocol):
         """The keys of the query's rows, in its order; a damaged row has one as well."""
         ...
 
+    def marks(self, table: Table[Any], query: Query) -> list[tuple[Key, bytes]]:
+        """The keys of the query's rows as `keys`, each with its row's `mac`; of a guarded table."""
+        ...
+
     def ranked(self, ranking: Ranking) -> list[Key]:
         """The keys of its rows, in its order; equal ones by the key of `by`."""
         ...

@@ -107,6 +107,9 @@ class _MemorySession:
     def keys(self, table: Table[Any], query: Query) -> list[Key]:
         return [table.key_of(row) for row in self.select(table, query)]
 
+    def marks(self, table: Table[Any], query: Query) -> list[tuple[Key, bytes]]:
+        return [(table.key_of(row), row.mac) for row in self.select(table, query)]
+
     def ranked(self, ranking: Ranking) -> list[Key]:
         by, table = ranking.by, ranking.table
         numbers = [(-getattr(row, ranking.column), by.key_of(row)) for row in self.rows(by)]

@@ -93,7 +93,7 @@ class Prepared:
             yield self._text(what, size), (*bound, *last * (size - len(some)))
 
     def query(self, what: str, query: Query) -> tuple[str, Bound]:
-        """The statement that selects `what` ("select" or "keys") of a query, and its parameters."""
+        """The statement of `Statements` that is called `what`, of a query, and its parameters."""
         known = (what, form(query))
         if known not in self._queries:
             self._queries[known] = _positional(

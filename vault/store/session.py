@@ -79,6 +79,12 @@ class SqlSession:
         records = self._driver_records(table, *prepared.query("keys", query))
         return [prepared.read_key(record) for record in records]
 
+    def marks(self, table: Table[Any], query: Query) -> list[tuple[Key, bytes]]:
+        """The keys and stamps of the query's rows, in its order."""
+        prepared = self._prepared[table]
+        records = self._driver_records(table, *prepared.query("marks", query))
+        return [(prepared.read_key(record[:-1]), _stamp(record[-1])) for record in records]
+
     def ranked(self, ranking: Ranking) -> list[Key]:
         """The keys of its rows, in its order."""
         select = ranked(ranking)

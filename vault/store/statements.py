@@ -97,6 +97,11 @@ class Statements:
         """The same, of the keys alone."""
         return self.select(query).with_only_columns(*(self.sql.c[name] for name in self.table.key))
 
+    def marks(self, query: Query) -> sa.Select[Any]:
+        """The same, of the keys and the stamp."""
+        names = (*self.table.key, "mac")
+        return self.select(query).with_only_columns(*(self.sql.c[name] for name in names))
+
     def values(self, query: Query) -> dict[str, Any]:
         """What is bound in the statement of its form, by name."""
         values: dict[str, Any] = {"limit": query.limit}

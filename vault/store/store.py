@@ -30,9 +30,9 @@ from vault.errors import UnavailableError
 from vault.store.cache import DEFAULT, MISSING, Cache, CacheConfig, CacheStats, Missing
 from vault.store.checkpoints import Checkpoints, checkpointing
 from vault.store.guard import Guard, checked
-from vault.store.interface import UNKNOWN, Backend, Session
+from vault.store.interface import UNKNOWN, Backend
 from vault.store.loader import Loader, Loading
-from vault.store.query import arrange, check
+from vault.store.query import check
 from vault.store.table import Key, Query, Ranking, Table
 from vault.store.tx import Tx
 from vault.store.writer import Counts, Mark, Writer
@@ -111,7 +111,7 @@ class Store:
             raise UnavailableError("store_timeout", "the database did not answer in time") from None
 
     async def select(self, table: Table[R], query: Query) -> list[R]:
-        """The rows of the query: the database says which, the cache what they are where it can.
+        """The rows of the query, as one view of the database has them.
 
         Raises as `get`, naming the damaged row, and `ValidationError` for a value that no row can
         have.
@@ -198,23 +198,23 @@ class Store:
 
     def _select(self, table: Table[R], query: Query) -> list[R]:
         with self._backend.read() as session:
-            if table.cached and self._cache.config.max_bytes:
-                keys = session.keys(table, query)
-                found = self._known(session, table, keys)
-                if len(rows := arrange(table, query, found)) == len(keys):
-                    return rows
-                # The cache is newer than this view, and has let some go that are still in it.
+            if table.guarded and self._cache.config.max_bytes:
+                marks = session.marks(table, query)
+                if (known := self._known(table, marks)) is not None:
+                    return known
             rows = session.select(table, query)
         return [checked(self._guard, table, row) for row in rows]
 
-    def _known(self, session: Session, table: Table[R], keys: list[Key]) -> list[R]:
-        """The rows; one that is cached was checked when it came, which is most of what it takes."""
-        known = self._cache.known(table, keys)
-        loaded = session.get_many(table, [key for key in keys if key not in known])
-        for row in loaded.values():
-            checked(self._guard, table, row)
-        found = (known[key] if key in known else loaded.get(key) for key in keys)
-        return [row for row in found if row is not None]
+    def _known(self, table: Table[R], marks: list[tuple[Key, bytes]]) -> list[R] | None:
+        """The rows of these keys and stamps, if all are cached.
+
+        One that is cached was checked when it came, which is most of what reading it takes. The
+        same stamp is the same row: what a view tells is of one moment, whatever the cache has.
+        """
+        known = self._cache.known(table, [key for key, _ in marks])
+        pairs: list[tuple[Any, bytes]] = [(known.get(key), stamp) for key, stamp in marks]
+        rows = [row for row, stamp in pairs if row and row.mac == stamp]  # not secret: both stored
+        return rows if len(rows) == len(marks) else None
 
 
 @asynccontextmanager

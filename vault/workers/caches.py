@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Iterable
 from threading import Lock
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from vault.store.cache import DEFAULT, MISSING, Cache, CacheConfig, Load, Missing, Touched
@@ -12,6 +13,8 @@ from vault.store.tables import ACCESS, ALL, AUDIT, USAGE
 from vault.store.tx import Batch
 from vault.store.writer import Mark
 from vault.workers.journal import JournalWriter, Slot
+
+R = TypeVar("R", bound=Struct)
 
 _TABLES: Final = {table.name: table for table in ALL}
 UNTOLD: Final = frozenset({ACCESS.name, AUDIT.name, USAGE.name})
@@ -70,6 +73,11 @@ class WorkerCache(FencedCache):
         """As `FencedCache.release`."""
         super().release()
         self._closed = False
+
+    def known(self, table: Table[R], keys: Iterable[Key]) -> dict[Key, R]:
+        """As `Cache.known`; for a query's thread, which `hold_all` keeps out."""
+        with self._guard:
+            return super().known(table, keys)
 
     def begin(self, table: Table[Any], key: Key, **more: Any) -> Load:
         """As `FencedCache.begin`."""

@@ -22,7 +22,7 @@ from vault.errors import (
     VaultError,
 )
 from vault.model.mounts import MountBook
-from vault.model.path import HOT, MAX_BYTES
+from vault.model.path import HOT, is_short
 from vault.model.records import MountRow
 
 PREFIX: Final = "/v1/"
@@ -59,7 +59,7 @@ class Compat(Dialect):
         found = self._found.get((verb, path))
         if found is None:
             found = _in_mount(book, verb, path)
-            if found[0] is not NOWHERE and len(path) <= MAX_BYTES:  # anybody may send the others
+            if found[0] is not NOWHERE and is_short(path):  # anybody may send the others
                 self._found[verb, path] = found
         return found
 

@@ -120,9 +120,11 @@ class House:
         """What is stored of a version."""
         return await self.barrier.get(VERSIONS, secret_id, number)
 
-    async def allow(self, name: str, *paths: str, capabilities: tuple[str, ...]) -> Identity:
+    async def allow(
+        self, name: str, *paths: str, capabilities: tuple[str, ...], **more: Any
+    ) -> Identity:
         """A policy that allows this, and somebody who has it."""
-        rule = {"effect": "allow", "paths": list(paths), "capabilities": list(capabilities)}
+        rule = {"effect": "allow", "paths": list(paths), "capabilities": list(capabilities)} | more
         await self.do(
             "policy.write", f"sys/policies/{name}", WritePolicy(document={"rules": [rule]})
         )

@@ -10,6 +10,7 @@ from vault.model.identity import Identity, Method
 from vault.model.operation import Capability
 from vault.model.payloads import ListKeys, ListSecrets, Versions, WriteMetadata
 from vault.model.results import Keys, Page
+from vault.store.table import Query, Table
 
 NOBODY = Identity(id="n", name="n", method=Method.TOKEN, policies=())
 
@@ -208,3 +209,33 @@ async def test_list_is_not_read_metadata(house: House) -> None:
         assert await names(house, by=lister, **filters) == []
         assert await names(house, by=reader, **filters) == ["s/a"]
     assert (await search(house, by=reader)).secrets[0].tags == ["pci"]
+
+
+async def test_a_search_goes_by_one_state_of_the_policies(house: House) -> None:
+    """A policy that is written meanwhile counts from the next search on, with all it asks for."""
+    await house.write("s/a", tags=["private"], metadata={"owner": "x"})
+    lister = await house.allow("lister", "s/*", capabilities=("list",))
+    select = house.barrier.select
+
+    async def slow(table: Table[Any], query: Query) -> Any:
+        rows = await select(table, query)
+        unless_private = [{"type": "tags", "none": ["private"]}]
+        capabilities = ("list", "read_metadata")
+        await house.allow("lister", "s/*", capabilities=capabilities, conditions=unless_private)
+        return rows
+
+    house.barrier.select = slow  # type: ignore[method-assign,assignment]  # a write in between
+    [shown] = (await search(house, by=lister)).secrets
+    assert (shown.name, shown.metadata) == ("s/a", {})
+    assert await names(house, by=lister) == []
+
+
+async def test_a_condition_on_tags_hides_names(house: House) -> None:
+    """A list is decided on each secret's own tags."""
+    await house.write("s/a", tags=["private"])
+    await house.write("s/b")
+    some = await house.allow(
+        "some", "s/*", capabilities=("list",), conditions=[{"type": "tags", "none": ["private"]}]
+    )
+    assert await names(house, by=some) == ["s/b"]
+    assert await keys(house, "s/", by=some) == ["b"]

@@ -74,6 +74,15 @@ def test_an_ordinary_name_has_no_fault(text: str) -> None:
     assert len(text) > MAX_BYTES or path_module._fault(text) is None
 
 
+@pytest.mark.parametrize("text", ["x" * 129, "\N{GRINNING FACE}"])
+def test_what_takes_many_bytes_is_not_remembered(text: str) -> None:
+    """Anybody may ask for names of his own making: those that are remembered are short."""
+    before = path_module._remembered.cache_info().currsize
+    for number in range(3):
+        ResourcePath.parse(f"{text}{number}")
+    assert path_module._remembered.cache_info().currsize == before
+
+
 def test_folders() -> None:
     """A folder is empty or ends in exactly one slash; it is told from a thing by that."""
     assert ResourcePath.parse_folder("") == ""

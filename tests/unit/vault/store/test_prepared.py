@@ -11,6 +11,7 @@ from tests.contract.store.samples import secret, version
 from vault.model.path import ResourcePath
 from vault.store.prepared import Prepared
 from vault.store.statements import Statements, encode_json, leave_json
+from vault.store.table import Query
 from vault.store.tables import ALL, SECRETS, VERSIONS
 
 JSON = {"json_serializer": encode_json, "json_deserializer": leave_json}
@@ -26,6 +27,37 @@ SQLITE = DIALECTS["sqlite"]
 def dialect(request: pytest.FixtureRequest) -> Any:
     """Each of the databases."""
     return request.param
+
+
+QUERIES = [
+    (SECRETS, Query(equals={"cas_required": True, "created_by": ResourcePath.parse("a/b")})),
+    (SECRETS, Query(prefix=("name", ResourcePath.parse("a/b")), after=("a/b/c",), limit=3)),
+    (SECRETS, Query(prefix=("name", "\U0010ffff"), descending=True)),
+    (SECRETS, Query(at_most=("expires_at", 5))),
+    (SECRETS, Query(at_most=("rotation_due", 6))),
+    (VERSIONS, Query(after=(ResourcePath.parse("s"), 3), descending=True)),
+]
+
+
+@pytest.mark.parametrize("what", ["select", "keys", "marks"])
+def test_queries(dialect: Any, what: str) -> None:
+    """Text and parameters of each form are those that SQLAlchemy makes, each in its place.
+
+    Each form is asked twice, for other forms between must not change it.
+    """
+    made = {table: Prepared(Statements(table), dialect) for table in (SECRETS, VERSIONS)}
+    for table, query in QUERIES * 2:
+        if what == "marks" and not table.guarded:
+            continue
+        statements = Statements(table)
+        compiled: Any = getattr(statements, what)(query).compile(dialect=dialect)
+        values = compiled.construct_params(statements.values(query))
+        processors = compiled._bind_processors
+        expected = [processors.get(n, lambda v: v)(values[n]) for n in compiled.positiontup]
+        text, bound = made[table].query(what, query)
+        assert text == compiled.string
+        assert list(map(repr, bound)) == list(map(repr, expected))
+        assert {type(value) for value in bound} <= {str, int, bool, bytes}
 
 
 def test_as_sqlalchemy(dialect: Any) -> None:
