@@ -187,6 +187,7 @@ async def test_those_on_their_way_are_let_come(
     async with trio.open_nursery() as nursery:
         nursery.start_soon(come, mailbox, 5, turns, mock_clock, each)
         assert len(await mailbox.take(limit, hold=1.0)) in taken
+        assert mailbox.depth <= 1  # a full batch does not wait for more
 
 
 async def test_who_may_not_wait_takes_what_is_there(mock_clock: MockClock) -> None:

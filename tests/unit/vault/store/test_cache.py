@@ -100,6 +100,7 @@ def test_least_recently_used_goes() -> None:
     for i in range(100):
         cache.replace([(SYSTEM, (f"{i}",), system(f"{i}", b"x" * 1000))])
         assert cache.lookup(SYSTEM, ("0",)) is not MISSING
+        cache.known(SYSTEM, [("1",)])  # which nobody asked for
         assert cache.statistics().bytes <= 40_000
     stats = cache.statistics()
     assert 15 < stats.entries < 40

@@ -1,5 +1,8 @@
 """vault.store.store: small promises; the large ones are in tests/contract/store/test_store.py."""
 
+import sqlite3
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +13,7 @@ from tests.contract.store.samples import StampGuard, put, secret, system
 from vault.errors import TamperedError
 from vault.store.cache import Cache, CacheConfig
 from vault.store.memory import MemoryBackend
+from vault.store.sqlite import SqliteBackend
 from vault.store.store import open_store
 from vault.store.table import Query
 from vault.store.tables import SECRETS, SYSTEM
@@ -115,3 +119,26 @@ async def test_what_is_over_is_counted_whatever_it_changed() -> None:
         await store.commit(put(SYSTEM, system("a")))
         await store.commit(put(SYSTEM, system("b")))
         assert (store.ended_at_all(), store.ended(SYSTEM, "a")) == (2, 1)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE secrets SET name = CAST('b' AS BLOB) WHERE name = 'b'",
+        "UPDATE secrets SET mac = 'text' WHERE name = 'b'",
+        "UPDATE secrets SET created_at = 'text', mac = x'00' WHERE name = 'b'",
+    ],
+)
+async def test_a_query_tells_a_damaged_row_as_one(tmp_path: Path, statement: str) -> None:
+    """Whatever cell it is, the error names table and row, though the others are cached."""
+    file = tmp_path / "vault.db"
+    backend = SqliteBackend(f"sqlite:///{file}")
+    async with open_store(backend, StampGuard(), SystemWorld()) as store:
+        await store.commit(put(SECRETS, secret("a"), secret("b")))
+        assert len(await store.select(SECRETS, Query())) == 2
+        with closing(sqlite3.connect(file)) as other:
+            other.execute(statement)
+            other.commit()
+        with pytest.raises(TamperedError) as raised:
+            await store.select(SECRETS, Query())
+        assert raised.value.details["table"] == "secrets"

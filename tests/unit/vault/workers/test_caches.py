@@ -1,5 +1,8 @@
 """vault.workers.caches: nothing is kept of a row that is being changed."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import pytest
 
 from tests.contract.store.samples import system
@@ -115,3 +118,20 @@ def test_share() -> None:
     """All processes together keep to the bound."""
     config = CacheConfig(max_bytes=300)
     assert share(config, 2).max_bytes * 3 == config.max_bytes
+
+
+def test_a_query_is_kept_out_while_the_shelves_are_exchanged() -> None:
+    """A query looks in a thread of its own, beside the event loop that may forget everything."""
+    cache = WorkerCache()
+    cache.replace([(SYSTEM, KEY, system("a"))])
+    held: list[str] = []
+
+    @contextmanager
+    def guard() -> Iterator[None]:
+        held.append("taken")
+        yield
+        held.append("given back")
+
+    cache._guard = guard()  # type: ignore[assignment]  # what `hold_all` holds meanwhile
+    assert cache.known(SYSTEM, [KEY]) == {KEY: system("a")}
+    assert held == ["taken", "given back"]
