@@ -68,6 +68,7 @@ class Transport:
         Always lets other tasks run once.
         """
         data = b""
+        self._interrupted = False  # it was meant for a read that was cancelled before it felt it
         while not self._over():
             self._reading = True
             try:

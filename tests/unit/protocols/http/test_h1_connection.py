@@ -69,6 +69,37 @@ async def test_requests_are_answered_in_order(wired: Wired, clock: Clock) -> Non
     await wire.ended.wait()
 
 
+@pytest.mark.parametrize("answer_first", [True, False])
+async def test_a_listener_that_is_cancelled_costs_no_connection(
+    wired: Wired, clock: Clock, answer_first: bool
+) -> None:
+    """Quart listens for the end beside its handler; the next request comes all the same."""
+    begun = trio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        begun.set()
+        await trio.testing.wait_all_tasks_blocked()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(receive)
+            await trio.lowlevel.checkpoint()  # half of the times it listens from here on
+            if not answer_first:
+                nursery.cancel_scope.cancel()
+            with trio.CancelScope(shield=True):
+                await reply(send, b"x")
+            nursery.cancel_scope.cancel()
+
+    wire = await wired(app)
+    await wire.send(GET)
+    for _ in range(16):
+        with trio.fail_after(1):
+            await begun.wait()
+        begun = trio.Event()
+        await wire.send(GET[:3])  # ahead: there is something to read for the listener
+        assert (await wire.answers())[0].body == b"x"
+        await wire.send(GET[3:])
+
+
 async def test_answer_leaves_in_one_piece(wired: Wired, clock: Clock) -> None:
     """Head and body reach the client in one segment."""
     wire = await wired(echo)
