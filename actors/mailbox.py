@@ -21,6 +21,9 @@ from actors.reply import NEVER, Letter, own_copy
 QUIET: Final = 4
 """Turns of the event loop in which nothing comes, after which nobody is on his way: what has
 arrived at a socket is a record after three or four (docs/decisions/0046)."""
+SLOW: Final = 4
+"""Holds that a batch took, after which the next one waits for those whom it has answered, too: a
+hold is little beside it, and without them all senders form two halves that take turns."""
 
 
 class Overflow(Enum):
@@ -46,6 +49,7 @@ class Mailbox:
     __slots__ = (
         "_alarm",
         "_alarm_at",
+        "_begun",
         "_consumer",
         "_in_hand",
         "_open",
@@ -72,6 +76,7 @@ class Mailbox:
         self._queue: OrderedDict[Letter, None] = OrderedDict()
         self._waiting: OrderedDict[Letter, None] = OrderedDict()
         self._in_hand: list[Letter] = []
+        self._begun = NEVER  # when what is in hand was taken
         self._consumer: Task | None = None
         self._serving = _Serving.RUN
         self._open = True
@@ -178,15 +183,20 @@ class Mailbox:
 
         Those that are on their way are let come, for up to `hold` seconds: they are `QUIET` turns
         of the event loop behind another at most. The letters are in hand until the next `take`.
-        Always a checkpoint.
+        If that took long, those whom it has answered are on their way, too. Always a checkpoint.
         """
+        slow = trio.current_time() - self._begun > SLOW * hold
+        expected = len(self._in_hand) + len(self._queue) if slow else 0
         self._in_hand = []
         if self._queue:
             # Senders and siblings get their turn even if this mailbox never runs dry.
             await trio.lowlevel.checkpoint()
         await self._queued()
         if hold and self._serving is _Serving.RUN:
-            await self._gather(min(limit, self.bound), trio.current_time() + hold)
+            most, until = min(limit, self.bound), trio.current_time() + hold
+            if len(self._queue) < expected:
+                await self._reach(min(expected, most), until)
+            await self._gather(most, until)
             await self._queued()  # what had come may have been withdrawn
         if self._serving is _Serving.PAUSE:
             return []
@@ -198,7 +208,12 @@ class Mailbox:
             self._in_hand = [queue.popitem(last=False)[0] for _ in range(limit)]
         if self._waiting:
             self._admit()
+        self._begun = trio.current_time()
         return self._in_hand
+
+    async def _reach(self, expected: int, until: float) -> None:
+        with trio.move_on_at(until):
+            await self._queued(expected)
 
     async def _gather(self, most: int, until: float) -> None:
         quiet = 0
@@ -207,8 +222,8 @@ class Mailbox:
             await trio.lowlevel.checkpoint()
             quiet = 0 if len(self._queue) > before else quiet + 1
 
-    async def _queued(self) -> None:
-        while not self._queue and self._serving is _Serving.RUN:
+    async def _queued(self, count: int = 1) -> None:
+        while len(self._queue) < count and self._serving is _Serving.RUN:
             self._consumer = current_task()
             await wait_task_rescheduled(self._abort_take)
 

@@ -8,7 +8,7 @@ import trio.testing
 from trio.testing import MockClock
 
 from actors import ActorStopped, AskTimeout, MailboxFull, Overflow
-from actors.mailbox import QUIET, Mailbox
+from actors.mailbox import QUIET, SLOW, Mailbox
 from actors.reply import Letter, Reply
 
 
@@ -188,6 +188,55 @@ async def test_those_on_their_way_are_let_come(
         nursery.start_soon(come, mailbox, 5, turns, mock_clock, each)
         assert len(await mailbox.take(limit, hold=1.0)) in taken
         assert mailbox.depth <= 1  # a full batch does not wait for more
+
+
+@pytest.mark.parametrize(
+    ("took", "back", "taken", "waited"),
+    [
+        (SLOW + 1, [0.9], [3, 0], 0.9),  # all that were answered are there again
+        (SLOW + 1, [0.5, 1.5], [3, 0], 1.0),  # one does not come in time
+        (SLOW + 1, [], [3], 1.0),
+        (SLOW - 1, [0.9], [3], 0.0),  # it took little itself
+    ],
+)
+async def test_behind_a_slow_batch_those_it_answered_are_let_come(
+    mock_clock: MockClock, took: float, back: list[float], taken: list[int], waited: float
+) -> None:
+    """Two halves of all senders do not take turns at a slow disk."""
+    mock_clock.autojump_threshold = 0
+    mailbox = box(9, Overflow.WAIT)
+    answered = max(len(back), 1)
+    for number in range(answered):
+        asked(mailbox, number)
+    assert len(await mailbox.take(100, hold=1.0)) == answered
+    asked(mailbox, 3)  # meanwhile
+    await trio.sleep(took)
+    began = trio.current_time()
+
+    async def again(number: int, later: float) -> None:
+        await trio.sleep(later)
+        asked(mailbox, number)
+
+    async with trio.open_nursery() as nursery:
+        for number, later in enumerate(back):
+            nursery.start_soon(again, number, later)
+        got = await mailbox.take(100, hold=1.0)
+        assert trio.current_time() - began == pytest.approx(waited)
+    assert [letter.message for letter in got] == taken
+
+
+async def test_who_is_alone_at_a_slow_disk_waits_for_nobody(mock_clock: MockClock) -> None:
+    """It was answered, and is back itself."""
+    mock_clock.autojump_threshold = 0
+    mailbox = box(9, Overflow.WAIT)
+    asked(mailbox, 0)
+    await mailbox.take(100, hold=1.0)
+    await trio.sleep(SLOW + 1)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(come, mailbox, 1, 2, mock_clock, 0.0)
+        began = trio.current_time()
+        assert len(await mailbox.take(100, hold=1.0)) == 1
+        assert trio.current_time() == began
 
 
 async def test_who_may_not_wait_takes_what_is_there(mock_clock: MockClock) -> None:
