@@ -9,6 +9,7 @@ data (`password`, not its value). A key that is longer than `MAX_KEY` is taken f
 from typing import Any, Final
 
 import msgspec
+from msgspec.structs import astuple
 
 from vault.audit.keys import Mac
 from vault.model.reference import Reference
@@ -18,6 +19,7 @@ MAX_DEPTH: Final = 32  # security.md, "Memory DoS": a body's depth
 MAX_VALUES: Final = 1000  # security.md, "Memory DoS": a body's strings
 MAX_KEY: Final = 256  # characters; longer than any name a person gives a field
 MAX_KNOWN: Final = 4096  # renderings of references, about 400 bytes each
+MAX_NUMBERS: Final = 1024  # hashes of numbers in references, which are versions
 
 _INT_BITS: Final = 64  # wider integers are written in hexadecimal
 _CANONICAL: Final = msgspec.json.Encoder(order="sorted")
@@ -26,11 +28,12 @@ _CANONICAL: Final = msgspec.json.Encoder(order="sorted")
 class ValueHasher:
     """`redact` for records, `value` for whoever looks for one (`sys/audit-hash`)."""
 
-    __slots__ = ("_known", "_mac", "_plain")
+    __slots__ = ("_known", "_mac", "_numbers", "_plain")
 
     def __init__(self, mac: Mac) -> None:
         self._mac = mac
         self._known: dict[Reference, msgspec.Raw] = {}
+        self._numbers: dict[int, str] = {}  # hashes of such as are in references
         # The three values that no secret hides behind: every other one is hashed afresh.
         self._plain = {literal: self._tag(_scalar(literal)) for literal in (True, False, None)}
 
@@ -52,18 +55,35 @@ class ValueHasher:
             return self._walk(_plain(data), MAX_DEPTH, [MAX_VALUES])
         known = self._known.get(data)
         if known is None:
-            known = msgspec.Raw(
-                msgspec.json.encode(self._walk(_plain(data), MAX_DEPTH, [MAX_VALUES]))
-            )
-            self._known[data] = known
-            if len(self._known) > MAX_KNOWN:
-                del self._known[next(iter(self._known))]
+            if len(self._known) >= MAX_KNOWN:
+                self._known.clear()
+            known = self._known[data] = self._rendered(data)
+        return known
+
+    def _rendered(self, reference: Reference) -> msgspec.Raw:
+        """JSON of what `_walk` makes of it. Many are read once only, so the way is short."""
+        hashes = {}
+        names = reference.__struct_encode_fields__
+        for name, value in zip(names, astuple(reference), strict=True):
+            kind = type(value)
+            if kind is str:
+                hashes[name] = self._text(value)
+            else:
+                hashes[name] = self._number(value) if kind is int else self._tag(_scalar(value))
+        return msgspec.Raw(msgspec.json.encode(hashes))
+
+    def _number(self, number: int) -> str:
+        known = self._numbers.get(number)
+        if known is None:
+            if len(self._numbers) >= MAX_NUMBERS:
+                self._numbers.clear()
+            known = self._numbers[number] = self._tag(_scalar(number))
         return known
 
     def _walk(self, data: Any, depth: int, budget: list[int]) -> object:
         kind = type(data)
         if kind is str:
-            return PREFIX + self._mac(b"s" + data.encode("utf-8", "surrogatepass")).hex()
+            return self._text(data)
         if kind is dict:
             budget[0] -= len(data)
             if depth == 0 or budget[0] < 0:
@@ -83,6 +103,9 @@ class ValueHasher:
 
     def _whole(self, data: object) -> str:
         return self._tag(b"j" + _CANONICAL.encode(data))
+
+    def _text(self, text: str) -> str:
+        return PREFIX + self._mac(b"s" + text.encode("utf-8", "surrogatepass")).hex()
 
     def _tag(self, message: bytes) -> str:
         return PREFIX + self._mac(message).hex()

@@ -10,8 +10,9 @@ from typing import Final, TypeAlias
 Origin: TypeAlias = tuple[bytes, bytes, str, int]
 """Wrapped DEK, commitment, secret id, version."""
 
-MOST: Final = 32_768
-"""Keys; 400 bytes each with what they are found by, so 13 MiB (measured by the test)."""
+MOST: Final = 131_072
+"""Keys; 400 bytes each with what they are found by (measured by the test), so 50 MiB where so many
+values are read: less than their rows in the cache. Only who may read a value brings one here."""
 
 
 class DataKeys:

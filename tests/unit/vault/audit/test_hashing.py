@@ -177,8 +177,37 @@ def test_a_reference_reads_as_any_struct_each_time() -> None:
 def test_what_is_remembered_is_bounded_and_no_payload(monkeypatch: pytest.MonkeyPatch) -> None:
     """The memory holds as many references as its bound says, and never anything else."""
     monkeypatch.setattr(hashing, "MAX_KNOWN", 2)
+    monkeypatch.setattr(hashing, "MAX_NUMBERS", 2)
+    made: list[bytes] = []
+
+    def mac(data: bytes) -> bytes:
+        made.append(data)
+        return make_keys().mac(data)
+
+    hasher = ValueHasher(mac)
+    for number in range(6):
+        hasher.redact(_Name(f"a{number}", number))
+    assert len(hasher._known) == len(hasher._numbers) == 2
+    made.clear()
+    for number in (4, 5, 3):
+        hasher.redact(_Name(f"a{number}", number))
+    assert made == [b"sa3", b"n3"]
+    for _ in range(2):
+        hasher.redact({"password": "hunter2"})
+    assert made == [b"sa3", b"n3", b"shunter2", b"shunter2"]
+
+
+class _Odd(Reference, frozen=True):
+    number: int | bool | None
+    text: str | bytes
+
+
+@pytest.mark.parametrize("number", [1, True, False, 0, None, -(2**70)])
+@pytest.mark.parametrize("text", ["", "é", b"a"])
+def test_a_reference_tells_types_apart(number: int | None, text: str | bytes) -> None:
+    """Whatever was rendered before it: 1 and true are equal, and not the same."""
     hasher = ValueHasher(make_keys().mac)
-    hasher.redact({"password": "hunter2"})
-    for number in range(5):
-        hasher.redact(_Name("a", number))
-    assert list(hasher._known) == [_Name("a", 3), _Name("a", 4)]
+    for before in (1, True, 0, False):
+        hasher.redact(_Odd(before, "x"))
+    plain = hasher.redact({"number": number, "text": text})
+    assert msgspec.json.decode(msgspec.json.encode(hasher.redact(_Odd(number, text)))) == plain
