@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from protocols.http.errors import RefusedError
-from protocols.http.h1 import AUTHORITY, TOKEN
+from protocols.http.h1_section import AUTHORITY, TOKEN
 from protocols.http.limits import Limits
 from protocols.http.scope import Headers
 

@@ -8,7 +8,8 @@ from typing import Final
 from wsproto.utilities import generate_accept_token
 
 from protocols.http.errors import AppError, RefusedError
-from protocols.http.h1 import TOKEN, RequestHead
+from protocols.http.h1 import RequestHead
+from protocols.http.h1_section import TOKEN
 from protocols.http.response import vet_headers
 from protocols.http.scope import Headers
 

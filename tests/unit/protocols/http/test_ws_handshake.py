@@ -3,7 +3,7 @@
 import pytest
 
 from protocols.http.errors import AppError, RefusedError
-from protocols.http.h1 import RequestHead, parse_head
+from protocols.http.h1 import RequestHead, RequestReader
 from protocols.http.limits import Limits
 from protocols.http.ws_handshake import acceptance, check_offer, offers_websocket, subprotocols
 
@@ -20,7 +20,11 @@ OFFER = (
 def offer(*more: bytes, start: bytes = b"GET /x HTTP/1.1", without: bytes = b"-") -> RequestHead:
     """A head with an offer, less the lines that begin with `without`."""
     lines = [line for line in OFFER if not line.startswith(without)]
-    return parse_head(b"\r\n".join([start, *lines, *more, b"", b""]), Limits())
+    reader = RequestReader(Limits())
+    reader.feed(b"\r\n".join([start, *lines, *more, b"", b""]))
+    head = reader.next_head()
+    assert head is not None
+    return head
 
 
 def test_the_rfcs_own_example_is_accepted() -> None:
