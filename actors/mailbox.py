@@ -21,9 +21,9 @@ from actors.reply import NEVER, Letter, own_copy
 QUIET: Final = 4
 """Turns of the event loop in which nothing comes, after which nobody is on his way: what has
 arrived at a socket is a record after three or four (docs/decisions/0046)."""
-SLOW: Final = 4
+SLOW: Final = 10
 """Holds that a batch took, after which the next one waits for those whom it has answered, too: a
-hold is little beside it, and without them all senders form two halves that take turns."""
+hold is a tenth of it, and without them all senders form two halves that take turns."""
 
 
 class Overflow(Enum):
@@ -185,7 +185,8 @@ class Mailbox:
         of the event loop behind another at most. The letters are in hand until the next `take`.
         If that took long, those whom it has answered are on their way, too. Always a checkpoint.
         """
-        slow = trio.current_time() - self._begun > SLOW * hold
+        ended = trio.current_time() if hold else NEVER
+        slow = ended - self._begun > SLOW * hold
         expected = len(self._in_hand) + len(self._queue) if slow else 0
         self._in_hand = []
         if self._queue:
@@ -194,8 +195,8 @@ class Mailbox:
         await self._queued()
         if hold and self._serving is _Serving.RUN:
             most, until = min(limit, self.bound), trio.current_time() + hold
-            if len(self._queue) < expected:
-                await self._reach(min(expected, most), until)
+            if len(self._queue) < min(expected, most):
+                await self._reach(min(expected, most), min(until, ended + hold))
             await self._gather(most, until)
             await self._queued()  # what had come may have been withdrawn
         if self._serving is _Serving.PAUSE:
@@ -208,7 +209,8 @@ class Mailbox:
             self._in_hand = [queue.popitem(last=False)[0] for _ in range(limit)]
         if self._waiting:
             self._admit()
-        self._begun = trio.current_time()
+        if hold:
+            self._begun = trio.current_time()
         return self._in_hand
 
     async def _reach(self, expected: int, until: float) -> None:

@@ -281,6 +281,7 @@ class _FaultyBatch(BatchActor[Any]):
         self._inner = inner
         self._fault = fault
         self.max_batch = inner.max_batch  # type: ignore[misc]  # as the one it stands in for
+        self.hold = inner.hold  # type: ignore[misc]  # the same
 
     async def on_start(self) -> None:
         await self._inner.on_start()

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from actors.world import World
 from vault.crypto import aead
-from vault.crypto.datakeys import DataKeys
+from vault.crypto.datakeys import DataKeys, room_beside
 from vault.crypto.encoding import prefixed_last
 from vault.crypto.envelope import data_key, open_box, rewrap, seal_value
 from vault.crypto.errors import CryptoError, RetiredGeneration
@@ -100,7 +100,7 @@ class VaultTx:
 
     def open_value(self, row: VersionRow) -> bytes:
         """The plaintext of a version. Raises `TamperedError`."""
-        return _open(self._keyring, row, DataKeys())
+        return _open(self._keyring, row, DataKeys(1))
 
     def rewrap(self, row: VersionRow) -> VersionRow:
         """The version with its DEK under the active KEK; the ciphertext is not touched."""
@@ -134,7 +134,8 @@ class Barrier:
         self._root_key = root_key
         self._world = world
         self._uses = UseCounter(keyring.active, keyring.generations[-1].created_at)
-        self._keys = DataKeys()  # of this keyring alone
+        room = room_beside(store.statistics().cache.max_bytes)
+        self._keys = DataKeys(room)  # of this keyring alone
         self.cached = store.cached
         self.get = store.get
         self.select = store.select

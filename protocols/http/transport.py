@@ -56,7 +56,7 @@ class Transport:
         self._whole = 0  # bytes of an answer that is sealed piece by piece
         self.read_by = NEVER
         self.write_by = NEVER
-        self._reading = False
+        self._reading = 0  # two, while one that was woken has not had its turn yet
         self._interrupted = False
         self.read_expired = False  # `read_by` passed
         self.ended = False  # the peer ended its side
@@ -68,13 +68,15 @@ class Transport:
         Always lets other tasks run once.
         """
         data = b""
-        self._interrupted = False  # it was meant for a read that was cancelled before it felt it
         while not self._over():
-            self._reading = True
+            self._reading += 1
             try:
                 await self._seat.wait()
+            except trio.Cancelled:
+                self._interrupted = False  # it was for this read, and not for the next
+                raise
             finally:
-                self._reading = False
+                self._reading -= 1
             if self._interrupted:
                 self._interrupted = False
                 break

@@ -34,7 +34,7 @@ class ValueHasher:
         self._mac = mac
         self._known: dict[Reference, msgspec.Raw] = {}
         self._numbers: dict[int, str] = {}  # hashes of such as are in references
-        # The three values that no secret hides behind: every other one is hashed afresh.
+        # The three values that no secret hides behind: of others only references' are remembered.
         self._plain = {literal: self._tag(_scalar(literal)) for literal in (True, False, None)}
 
     def value(self, value: object) -> str:
@@ -61,15 +61,17 @@ class ValueHasher:
         return known
 
     def _rendered(self, reference: Reference) -> msgspec.Raw:
-        """JSON of what `_walk` makes of it. Many are read once only, so the way is short."""
-        hashes = {}
+        """JSON of what `_walk` makes of its fields. Many are read once only: the way is short."""
+        hashes: dict[str, object] = {}
         names = reference.__struct_encode_fields__
         for name, value in zip(names, astuple(reference), strict=True):
             kind = type(value)
             if kind is str:
                 hashes[name] = self._text(value)
+            elif kind is int:
+                hashes[name] = self._number(value)
             else:
-                hashes[name] = self._number(value) if kind is int else self._tag(_scalar(value))
+                hashes[name] = self._walk(_plain(value), MAX_DEPTH, [MAX_VALUES])
         return msgspec.Raw(msgspec.json.encode(hashes))
 
     def _number(self, number: int) -> str:

@@ -10,24 +10,35 @@ from typing import Final, TypeAlias
 Origin: TypeAlias = tuple[bytes, bytes, str, int]
 """Wrapped DEK, commitment, secret id, version."""
 
+KEY_BYTES: Final = 400  # that a key takes with what it is found by (measured by the test)
+LEAST: Final = 4_096
 MOST: Final = 131_072
-"""Keys; 400 bytes each with what they are found by (measured by the test), so 50 MiB where so many
-values are read: less than their rows in the cache. Only who may read a value brings one here."""
+_SHARE: Final = 8
+
+
+def room_beside(cache_bytes: int) -> int:
+    """How many keys to keep where a cache of so many bytes holds the rows of their values.
+
+    They take an eighth as much: as many as there are secrets in it, some 3 KiB each.
+    """
+    return min(max(cache_bytes // (_SHARE * KEY_BYTES), LEAST), MOST)
 
 
 class DataKeys:
-    """Two generations: one is filled, and what is not used while that lasts goes with the other.
+    """Generations: one is filled, and what is not used while that lasts goes with the one before.
 
-    As good as an order of use for this, and a look that finds costs one look. For one thread.
+    As good as an order of use for this, and a look that finds costs one look. What goes does so
+    piece by piece: to free fifty thousand keys at once takes the event loop 10 ms. For one thread.
     """
 
-    def __init__(self, most: int = MOST) -> None:
-        self._half = most // 2
+    def __init__(self, most: int = LEAST) -> None:
+        self._part = max(most // 3, 1)
         self._young: dict[Origin, bytes] = {}
         self._old: dict[Origin, bytes] = {}
+        self._leaving: dict[Origin, bytes] = {}
 
     def __len__(self) -> int:
-        return len(self._young) + len(self._old)
+        return len(self._young) + len(self._old) + len(self._leaving)
 
     def find(self, origin: Origin) -> bytes | None:
         """The key that was kept for exactly this."""
@@ -38,10 +49,12 @@ class DataKeys:
 
     def keep(self, origin: Origin, key: bytes) -> None:
         """Remember it, at the expense of what was not used for long."""
-        if len(self._young) >= self._half:
-            self._young, self._old = {}, self._young
+        if self._leaving:
+            self._leaving.popitem()
+        if len(self._young) >= self._part:
+            self._young, self._old, self._leaving = {}, self._young, self._old
         self._young[origin] = key
 
     def clear(self) -> None:
         """Forget all."""
-        self._young, self._old = {}, {}
+        self._young, self._old, self._leaving = {}, {}, {}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import trio
 import trio.testing
@@ -223,6 +225,87 @@ async def test_behind_a_slow_batch_those_it_answered_are_let_come(
         got = await mailbox.take(100, hold=1.0)
         assert trio.current_time() - began == pytest.approx(waited)
     assert [letter.message for letter in got] == taken
+
+
+@pytest.fixture
+async def slowed(mock_clock: MockClock) -> Mailbox:
+    """A mailbox that a slow batch of three has just left, with one more message in it.
+
+    The clock is Trio's only for a test that names it itself.
+    """
+    mock_clock.autojump_threshold = 0
+    mailbox = box(9, Overflow.WAIT)
+    for number in range(3):
+        asked(mailbox, number)
+    assert len(await mailbox.take(100, hold=1.0)) == 3
+    await trio.sleep(SLOW + 1)
+    asked(mailbox, 3)
+    return mailbox
+
+
+async def test_no_more_are_waited_for_than_are_wanted(
+    mock_clock: MockClock, slowed: Mailbox
+) -> None:
+    """A batch that is full goes at once, however many were answered."""
+    began = trio.current_time()
+    assert len(await slowed.take(1, hold=1.0)) == 1
+    assert trio.current_time() == began
+
+
+async def test_behind_a_quick_batch_nobody_is_waited_for(
+    mock_clock: MockClock, slowed: Mailbox
+) -> None:
+    """It is the last batch that counts."""
+    assert len(await slowed.take(100, hold=1.0)) == 1
+    asked(slowed, 4)
+    began = trio.current_time()
+    assert len(await slowed.take(100, hold=1.0)) == 1
+    assert trio.current_time() == began
+
+
+async def test_who_comes_long_after_waits_for_nobody(
+    mock_clock: MockClock, slowed: Mailbox
+) -> None:
+    """Those who were answered have gone."""
+    await slowed.take(100, hold=1.0)
+    await trio.sleep(SLOW + 1)
+
+    async def come_late() -> None:
+        await trio.sleep(3600)
+        asked(slowed, 5)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(come_late)
+        began = trio.current_time()
+        assert len(await slowed.take(100, hold=1.0)) == 1
+        assert trio.current_time() - began == 3600
+
+
+@pytest.mark.parametrize("stop", [Mailbox.pause, Mailbox.drain])
+async def test_who_is_to_stop_does_not_wait_any_more(
+    mock_clock: MockClock, slowed: Mailbox, stop: Callable[[Mailbox], None]
+) -> None:
+    """At once: a paused one takes nothing, a draining one what is there."""
+
+    async def soon() -> None:
+        await trio.sleep(0.25)
+        stop(slowed)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(soon)
+        began = trio.current_time()
+        assert len(await slowed.take(100, hold=1.0)) == (stop is Mailbox.drain)
+        assert trio.current_time() - began == pytest.approx(0.25)
+
+
+async def test_a_consumer_that_is_cancelled_meanwhile_loses_nothing(
+    mock_clock: MockClock, slowed: Mailbox
+) -> None:
+    """What is queued is taken next time."""
+    with trio.move_on_after(0.25) as scope:
+        await slowed.take(100, hold=1.0)
+    assert scope.cancelled_caught
+    assert await messages(slowed) == [3]
 
 
 async def test_who_is_alone_at_a_slow_disk_waits_for_nobody(mock_clock: MockClock) -> None:

@@ -1,6 +1,7 @@
 """What protocols.http.h1_connection promises."""
 
 import json
+import socket
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -98,6 +99,30 @@ async def test_a_listener_that_is_cancelled_costs_no_connection(
         await wire.send(GET[:3])  # ahead: there is something to read for the listener
         assert (await wire.answers())[0].body == b"x"
         await wire.send(GET[3:])
+
+
+async def test_a_listener_that_outlives_its_handler_takes_no_request(
+    wired: Wired, clock: Clock, nursery: trio.Nursery, pair: tuple[socket.socket, socket.socket]
+) -> None:
+    """It is let go when the answer is out, even if the next request is there in that turn."""
+    heard: list[str] = []
+
+    async def listen(receive: Receive) -> None:
+        heard.append((await receive())["type"])
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        nursery.start_soon(listen, receive)
+        await trio.testing.wait_all_tasks_blocked()
+        await reply(send, b"x")
+        pair[1].send(GET)  # the client has its answer, and asks again at once
+
+    wire = await wired(app)
+    await wire.send(GET)
+    with trio.fail_after(1):
+        for _ in range(3):
+            assert (await wire.answers())[0].body == b"x"
+    assert heard[:2] == ["http.disconnect"] * 2
 
 
 async def test_answer_leaves_in_one_piece(wired: Wired, clock: Clock) -> None:

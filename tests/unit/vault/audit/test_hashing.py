@@ -12,6 +12,8 @@ from msgspec import Struct
 from vault.audit import hashing
 from vault.audit.hashing import MAX_DEPTH, MAX_KEY, MAX_VALUES, PREFIX, ValueHasher
 from vault.audit.testing import make_keys
+from vault.handlers.secrets import Seen
+from vault.model.payloads import ReadSecret
 from vault.model.reference import Reference
 
 HASHER = ValueHasher(make_keys().mac)
@@ -200,14 +202,34 @@ def test_what_is_remembered_is_bounded_and_no_payload(monkeypatch: pytest.Monkey
 class _Odd(Reference, frozen=True):
     number: int | bool | None
     text: str | bytes
+    several: tuple[str, ...] = ()
 
 
 @pytest.mark.parametrize("number", [1, True, False, 0, None, -(2**70)])
 @pytest.mark.parametrize("text", ["", "é", b"a"])
-def test_a_reference_tells_types_apart(number: int | None, text: str | bytes) -> None:
-    """Whatever was rendered before it: 1 and true are equal, and not the same."""
+@pytest.mark.parametrize("several", [(), ("a", "b")])
+def test_fields_of_a_reference_are_told_apart(
+    number: int | None, text: str | bytes, several: tuple[str, ...]
+) -> None:
+    """Whichever numbers were rendered before: 1 and true are equal, and not the same."""
     hasher = ValueHasher(make_keys().mac)
     for before in (1, True, 0, False):
         hasher.redact(_Odd(before, "x"))
-    plain = hasher.redact({"number": number, "text": text})
-    assert msgspec.json.decode(msgspec.json.encode(hasher.redact(_Odd(number, text)))) == plain
+    plain = hasher.redact({"number": number, "text": text, "several": several})
+    found = hasher.redact(_Odd(number, text, several))
+    assert msgspec.json.decode(msgspec.json.encode(found)) == plain
+
+
+@pytest.mark.parametrize(
+    "reference", [ReadSecret(), ReadSecret(version=2**70), Seen("é-1", 1), Seen("", 0)]
+)
+def test_what_references_there_are_is_rendered_byte_for_byte_as_anything(
+    reference: Reference,
+) -> None:
+    """Also where all fields are defaults; a new kind of reference belongs into this test."""
+    ours = [ReadSecret, Seen]
+    assert [one for one in Reference.__subclasses__() if one.__module__[:5] == "vault"] == ours
+    hasher = ValueHasher(make_keys().mac)
+    general = hasher.redact(msgspec.to_builtins(reference))
+    for _ in range(2):
+        assert msgspec.json.encode(hasher.redact(reference)) == msgspec.json.encode(general)

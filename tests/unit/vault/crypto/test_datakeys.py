@@ -2,7 +2,9 @@
 
 import tracemalloc
 
-from vault.crypto.datakeys import MOST, DataKeys, Origin
+import pytest
+
+from vault.crypto.datakeys import KEY_BYTES, LEAST, MOST, DataKeys, Origin, room_beside
 
 
 def origin(number: int) -> Origin:
@@ -26,12 +28,12 @@ def test_a_key_is_found_by_all_that_it_follows_from_and_nothing_less() -> None:
 
 def test_what_is_used_stays_and_the_rest_makes_room() -> None:
     """However many come, at most `most` are kept; one that is asked for meanwhile stays."""
-    keys = DataKeys(most=8)
+    keys = DataKeys(most=9)
     keys.keep(origin(0), b"0")
     for number in range(1, 100):
         keys.keep(origin(number), b"x")
         assert keys.find(origin(0)) == b"0"
-        assert len(keys) <= 8
+        assert len(keys) <= 9
     assert keys.find(origin(1)) is None
 
 
@@ -45,14 +47,33 @@ def test_cleared_means_all() -> None:
     assert all(keys.find(origin(number)) is None for number in range(4))
 
 
+def test_a_leaving_generation_is_gone_before_the_next_leaves() -> None:
+    """No more than one key goes at a time, so that nobody waits for thousands."""
+    keys = DataKeys(most=300)
+    before = 0
+    for number in range(2_000):
+        keys.keep(origin(number), b"x")
+        assert before - len(keys) <= 0
+        before = len(keys)
+    assert 200 <= len(keys) <= 300
+
+
+def test_room_is_what_the_cache_has() -> None:
+    """An eighth of its bytes, within bounds."""
+    assert room_beside(64 * 2**20) * KEY_BYTES * 8 == pytest.approx(64 * 2**20, rel=0.01)
+    assert room_beside(0) == room_beside(2**20) == LEAST
+    assert room_beside(2**40) == MOST
+
+
 def test_what_a_key_takes() -> None:
-    """The bound in bytes that `MOST` tells is true."""
+    """The bytes that `KEY_BYTES` tells, on top of the empty places of a growing dict."""
+    count = 20_000
     tracemalloc.start()
     try:
-        keys = DataKeys()
-        for number in range(MOST):
+        keys = DataKeys(most=3 * count)
+        for number in range(count):
             keys.keep(origin(number), number.to_bytes(32))
         taken, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert taken / MOST < 450
+    assert taken / count < KEY_BYTES * 1.15
