@@ -162,6 +162,12 @@ async def test_deadlines_are_kept_wherever_the_message_is(mock_clock: object) ->
     assert (mailbox.expired, mailbox.depth, mailbox.waiting) == (3, 0, 0)
 
 
+async def come_after(mailbox: Mailbox, seconds: float, number: int = 5) -> None:
+    """Post one letter, so many seconds from now."""
+    await trio.sleep(seconds)
+    asked(mailbox, number)
+
+
 async def come(mailbox: Mailbox, letters: int, turns: int, clock: MockClock, each: float) -> None:
     """Post so many, so many turns of the event loop and so many seconds apart."""
     for number in range(1, letters + 1):
@@ -215,13 +221,9 @@ async def test_behind_a_slow_batch_those_it_answered_are_let_come(
     await trio.sleep(took)
     began = trio.current_time()
 
-    async def again(number: int, later: float) -> None:
-        await trio.sleep(later)
-        asked(mailbox, number)
-
     async with trio.open_nursery() as nursery:
         for number, later in enumerate(back):
-            nursery.start_soon(again, number, later)
+            nursery.start_soon(come_after, mailbox, later, number)
         got = await mailbox.take(100, hold=1.0)
         assert trio.current_time() - began == pytest.approx(waited)
     assert [letter.message for letter in got] == taken
@@ -263,21 +265,19 @@ async def test_behind_a_quick_batch_nobody_is_waited_for(
     assert trio.current_time() == began
 
 
-async def test_who_comes_long_after_waits_for_nobody(
-    mock_clock: MockClock, slowed: Mailbox
-) -> None:
+async def test_who_comes_long_after_waits_for_nobody(mock_clock: MockClock) -> None:
     """Those who were answered have gone."""
-    await slowed.take(100, hold=1.0)
+    mock_clock.autojump_threshold = 0
+    mailbox = box(9, Overflow.WAIT)
+    for number in range(3):
+        asked(mailbox, number)
+    assert len(await mailbox.take(100, hold=1.0)) == 3
     await trio.sleep(SLOW + 1)
 
-    async def come_late() -> None:
-        await trio.sleep(3600)
-        asked(slowed, 5)
-
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(come_late)
+        nursery.start_soon(come_after, mailbox, 3600)
         began = trio.current_time()
-        assert len(await slowed.take(100, hold=1.0)) == 1
+        assert len(await mailbox.take(100, hold=1.0)) == 1
         assert trio.current_time() - began == 3600
 
 
