@@ -5,7 +5,7 @@ place, authority rows carry a MAC, list cursors are sealed. Handlers above see r
 and never a key.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from hmac import compare_digest
 from typing import Any, Final, TypeVar
@@ -13,6 +13,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 from msgspec.structs import replace
 
+from actors import Failure
 from actors.world import World
 from vault.crypto import aead
 from vault.crypto.datakeys import DataKeys, room_beside
@@ -26,6 +27,7 @@ from vault.crypto.uses import MAX_AGE, ReservationNeeded, UseCounter
 from vault.errors import ConflictError, TamperedError, UnavailableError, ValidationError
 from vault.model.records import SystemRow, VersionRow
 from vault.model.seam import KeyState
+from vault.store.cache import MISSING as MISSING
 from vault.store.store import Store
 from vault.store.table import Query, Table
 from vault.store.tables import ACCESS as ACCESS
@@ -154,16 +156,32 @@ class Barrier:
         `seals` is how often the change seals or rewraps at most: KEK uses are counted, and their
         reservation is durable, before any of them happens.
         """
+        [result] = await self.commit_together([change], seals=seals)
+        if isinstance(result, Failure):
+            try:
+                raise result.error
+            finally:
+                del result  # else error → traceback → this frame → error is a cycle for the GC
+        return result
+
+    async def commit_together(
+        self, changes: Sequence[Callable[[VaultTx], T]], *, seals: int
+    ) -> list[T | Failure]:
+        """As `commit`, of many in one transaction: of each its result, or what it raised."""
         if self.is_stale:
             await self.refresh()
         keyring, uses = self._keyring, self._uses
         sealed = _Tally()
         if seals:
-            await self._settle_owed(uses)
+            await self._reserve(uses, partial(self._count_owed, uses))
         for _ in range(seals):
-            await self._count_use(uses)
+            await self._reserve(uses, uses.take)
+
+        def sealing(change: Callable[[VaultTx], T]) -> Callable[[Tx], T]:
+            return lambda tx: change(VaultTx(tx, keyring, sealed))
+
         try:
-            return await self._store.commit(lambda tx: change(VaultTx(tx, keyring, sealed)))
+            return await self._store.commit_together([sealing(change) for change in changes])
         finally:
             self._count_late(uses, sealed.count - seals)
 
@@ -312,13 +330,8 @@ class Barrier:
             self._owed -= 1
         return None
 
-    async def _settle_owed(self, uses: UseCounter) -> None:
-        while (needed := self._count_owed(uses)) is not None:
-            await self._store.commit(partial(_reserve, needed=needed))
-            uses.confirm(needed)
-
-    async def _count_use(self, uses: UseCounter) -> None:
-        while (needed := uses.take()) is not None:
+    async def _reserve(self, uses: UseCounter, use: Callable[[], ReservationNeeded | None]) -> None:
+        while (needed := use()) is not None:
             await self._store.commit(partial(_reserve, needed=needed))
             uses.confirm(needed)
 

@@ -10,6 +10,7 @@ from vault.authn.usage import Usage
 from vault.authz.limits import TokenBuckets
 from vault.authz.policy import Policy
 from vault.handlers.access import AccessCounters
+from vault.mutations import Mutations
 from vault.store.cache import Cache, CacheConfig
 from vault.store.writer import Mark
 
@@ -24,6 +25,7 @@ class Opening:
     epoch: int
     ceiling: Policy  # of the control plane's policies
     audit: Broker
+    mutations: Mutations
     access: AccessCounters
     usage: Usage
 

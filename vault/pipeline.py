@@ -8,14 +8,12 @@ Only failed authentications beyond their pace share a record (`authz.failures`),
 nothing but the caller's own words leaves none unless it is refused (`Handler.recorded`).
 """
 
-import logging
-from collections.abc import Callable, Sequence
-from typing import Any, Final, Protocol
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, Protocol
 
 import trio
 
 from actors.world import World
-from protocols.errors import where
 from vault.audit.record import AuditEvent
 from vault.authn.authenticator import Authenticator
 from vault.authz.access import Access, Decision
@@ -23,24 +21,14 @@ from vault.authz.authorizer import Authorizer
 from vault.authz.failures import FailureLimits, TooManyFailuresError
 from vault.authz.limits import RateLimits
 from vault.barrier import SECRETS, Barrier
-from vault.errors import (
-    AuthenticationError,
-    AuthorizationError,
-    InternalError,
-    RateLimitError,
-    UnavailableError,
-    ValidationError,
-    VaultError,
-)
+from vault.errors import AuthenticationError, AuthorizationError, VaultError
 from vault.handlers.handler import Call, Handler, Handlers
 from vault.handlers.sight import facts_of
 from vault.metrics import Metrics
-from vault.model.identity import ANONYMOUS, Identity, service_identity
+from vault.model.identity import Identity, service_identity
 from vault.model.operation import NO_FACTS, Capability, Facts, Operation
-
-log: Final = logging.getLogger("freehold.pipeline")
-DONE: Final = "done"  # an outcome, beside `none` and `unknown` of the store
-ALLOWED: Final = Decision(allowed=True)
+from vault.model.path import ResourcePath
+from vault.trail import ALLOWED, Trail, unrecorded
 
 
 class Recorder(Protocol):
@@ -49,6 +37,18 @@ class Recorder(Protocol):
     async def record(self, event: AuditEvent) -> None:
         """As `vault.audit.broker.Broker.record`: durable on return."""
         ...
+
+
+class Look(Protocol):
+    """Who knows the facts of a secret."""
+
+    async def __call__(self, path: ResourcePath, *, decisive: bool) -> Facts:
+        """Its facts; unless `decisive`, no more than whether it is there has to be so."""
+        ...
+
+
+Mutate = Callable[[Trail, Call], Awaitable[object]]
+"""Steps 3 to 6: returns the result, or raises what is told; all that is known is on record then."""
 
 
 class Held(Protocol):
@@ -87,67 +87,18 @@ class Following:
         self._seen = ended
 
 
+async def stored_facts(
+    barrier: Barrier,
+    path: ResourcePath,
+    *,
+    decisive: bool,  # noqa: ARG001  # as `Look` has it
+) -> Facts:
+    """The facts as they are stored."""
+    row = await barrier.get(SECRETS, path)
+    return NO_FACTS if row is None else facts_of(row)
+
+
 NOTHING_HELD: Final = Following((), int)
-
-
-class Trail:
-    """What is known so far of one operation on its way, for its audit records."""
-
-    __slots__ = ("capability", "decision", "decisive", "done", "handler", "identity", "op")
-
-    def __init__(self, op: Operation, handler: Handler) -> None:
-        self.op = op
-        self.handler = handler
-        self.identity: Identity = ANONYMOUS
-        self.decision: Decision = ALLOWED
-        self.capability: str = ""
-        self.decisive = False  # tags or metadata of the secret can have a say
-        self.done = False  # a mutation has happened, whatever comes of its record
-
-    def intent(self) -> AuditEvent:
-        """Step 3: what is about to be done."""
-        return self._event("intent", "ok", request=self._request())
-
-    def succeeded(self, result: object) -> AuditEvent:
-        """Step 5 of an operation that was done."""
-        show = self.handler.response
-        response = None if show is None else show(result)
-        request = None if self.handler.mutates else self._request()
-        return self._event("outcome", "ok", request=request, response=response)
-
-    def failed(self, error: VaultError) -> AuditEvent:
-        """Step 5 of an operation that was refused or failed."""
-        denied = isinstance(error, AuthenticationError | AuthorizationError | RateLimitError)
-        return self._event("outcome", "denied" if denied else "failed", code=error.code)
-
-    def tells(self, error: VaultError) -> bool:
-        """Whether there is something to record: not a fault in words that nothing is done with."""
-        return self.handler.recorded or not isinstance(error, ValidationError)
-
-    def _request(self) -> object:
-        show = self.handler.request
-        return self.op.payload if show is None else show(self.op.payload)
-
-    def _event(self, phase: str, result: str, **more: Any) -> AuditEvent:
-        op, identity, origin = self.op, self.identity, self.op.origin
-        return AuditEvent(
-            request_id=op.request_id,
-            phase=phase,
-            operation=op.name,
-            path=str(op.path),  # msgspec encodes exact types only
-            capability=self.capability,
-            actor_id=identity.id,
-            actor_name=identity.name,
-            method=identity.method,
-            credential=identity.credential,
-            ip=origin.ip,
-            user_agent=origin.user_agent,
-            dialect=origin.dialect,
-            result=result,
-            rule=self.decision.rule,
-            alert=self.decision.alert,
-            **more,
-        )
 
 
 class Pipeline:
@@ -160,21 +111,26 @@ class Pipeline:
         authorizer: Authorizer,
         limits: RateLimits,
         audit: Recorder,
-        barrier: Barrier,
+        facts: Look,
         handlers: Handlers,
         metrics: Metrics,
         world: World,
         failures: FailureLimits | None = None,
         following: Following = NOTHING_HELD,
+        mutate: Mutate | None = None,
     ) -> None:
-        """`following` is made current before each decision."""
+        """Facts are looked up with `facts`; `following` is made current before each decision.
+
+        `mutate` does steps 3 to 6 of mutations, where another process does (`vault.mutations`).
+        """
+        self._mutate = mutate or self._carry_out
         self._following = following
         self._authenticator = authenticator
         self._authorizer = authorizer
         self._limits = limits
         self._failures = failures
         self._audit = audit
-        self._barrier = barrier
+        self._look = facts
         self._handlers = handlers
         self._metrics = metrics
         self._world = world
@@ -189,11 +145,14 @@ class Pipeline:
                 await self._follow(trail.handler)
             facts = await self._facts(trail)
             trail.decision = self._authorize(trail, facts)  # 2
-            call = Call(op, trail.identity, facts, trail.decisive)
-            if trail.handler.mutates:
-                return await self._mutate(trail, call)
-            result = await trail.handler.run(call)  # 4
         except Exception as error:  # noqa: BLE001  # whatever failed: recorded, then told
+            raise await self._failed(trail, error) from None  # 5
+        call = Call(op, trail.identity, facts, trail.decisive)
+        if trail.handler.mutates:
+            return await self._mutate(trail, call)  # 3 to 6
+        try:
+            result = await trail.handler.run(call)  # 4
+        except Exception as error:  # noqa: BLE001  # the same
             raise await self._failed(trail, error) from None  # 5
         if trail.handler.recorded:
             await self._audit.record(trail.succeeded(result))  # 5
@@ -218,17 +177,20 @@ class Pipeline:
                 self._failures.fail(op.origin.ip)
             raise
 
-    async def _mutate(self, trail: Trail, call: Call) -> object:
-        """Steps 3 to 5 of a mutation, whole: a caller who leaves does not cut them in two.
+    async def _carry_out(self, trail: Trail, call: Call) -> object:
+        """Steps 3 to 6 of a mutation, whole: a caller who leaves does not cut them in two.
 
         Every wait inside is bounded: by the deadline of its store or audit request, or of its turn
         among changes of the same kind.
         """
-        with trio.CancelScope(shield=True):
-            await self._audit.record(trail.intent())  # 3
-            result = await trail.handler.run(call)  # 4
-            trail.done = True
-            await self._audit.record(trail.succeeded(result))  # 5
+        try:
+            with trio.CancelScope(shield=True):
+                await self._audit.record(trail.intent())  # 3
+                result = await trail.handler.run(call)  # 4
+                trail.done = True
+                await self._audit.record(trail.succeeded(result))  # 5
+        except Exception as error:  # noqa: BLE001  # the same
+            raise await self._failed(trail, error) from None  # 5
         self._count(trail.op.name, "ok")
         return result  # 6
 
@@ -268,43 +230,19 @@ class Pipeline:
         trail.decisive = self._authorizer.needs_facts(trail.identity)
         if not callable(handler.capability) and not trail.decisive:
             return NO_FACTS
-        row = await self._barrier.get(SECRETS, trail.op.path)
-        return NO_FACTS if row is None else facts_of(row)
+        return await self._look(trail.op.path, decisive=trail.decisive)
 
     async def _failed(self, trail: Trail, error: Exception) -> VaultError:
         """Record that the operation was refused or failed; returns what to tell the caller."""
-        told = (
-            error
-            if isinstance(error, VaultError)
-            else unexpected(trail.op.request_id, trail.op.name, error)
-        )
-        if trail.done:  # the log has its intent; a record that it failed would be a lie
-            told = UnavailableError(
-                "outcome_unrecorded",
-                "it was done, but its outcome is not on record; look before you repeat it",
-                outcome=DONE,
-            )
+        told = trail.told(error)
         self._count(trail.op.name, told.type)
         if not trail.done and not isinstance(told, TooManyFailuresError) and trail.tells(told):
             with trio.CancelScope(shield=True):
                 try:
                     await self._audit.record(trail.failed(told))
                 except VaultError as refused:
-                    if "outcome" in told.details:  # what was done is not for the log to tell
-                        outcome = told.details["outcome"]
-                        raise UnavailableError(
-                            refused.code, refused.message, outcome=outcome
-                        ) from None
-                    raise
+                    raise unrecorded(told, refused) from None
         return told
 
     def _count(self, operation: str, status: str) -> None:
         self._metrics.operation(operation, status)
-
-
-def unexpected(request_id: str, doing: str, error: BaseException) -> InternalError:
-    """Our fault: type and place are logged under the request id; the text could hold a secret."""
-    log.error("request %s: %s failed with %s", request_id, doing, where(error))
-    return InternalError(
-        "internal", f"internal error; the agent's log has it under request id {request_id}"
-    )

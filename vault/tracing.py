@@ -14,17 +14,28 @@ from vault.authz.access import Decision
 from vault.handlers.handler import Call, Handler, Handlers
 from vault.model.identity import Identity
 from vault.model.operation import Facts, Operation
-from vault.pipeline import Pipeline, Recorder, Trail
+from vault.pipeline import Mutate, Pipeline, Recorder
+from vault.trail import Trail
 
 
 class TracedPipeline(Pipeline):
     """As `Pipeline`; each step is a span below the operation's."""
 
     def __init__(
-        self, tracing: Tracing, *, audit: Recorder, handlers: Handlers, **parts: Any
+        self,
+        tracing: Tracing,
+        *,
+        audit: Recorder,
+        handlers: Handlers,
+        mutate: Mutate | None = None,
+        **parts: Any,
     ) -> None:
-        traced = {name: _traced(tracing, handler) for name, handler in handlers.items()}
-        super().__init__(audit=_Recorder(tracing, audit), handlers=traced, **parts)
+        super().__init__(
+            audit=_Recorder(tracing, audit),
+            handlers={name: _traced(tracing, handler) for name, handler in handlers.items()},
+            mutate=mutate and _mutating(tracing, mutate),
+            **parts,
+        )
         self._tracing = tracing
 
     async def run(self, op: Operation) -> object:
@@ -49,6 +60,14 @@ class _Recorder:
     async def record(self, event: AuditEvent) -> None:
         with self._tracing.step("record", phase=event.phase):
             await self._audit.record(event)
+
+
+def _mutating(tracing: Tracing, mutate: Mutate) -> Mutate:
+    async def mutating(trail: Trail, call: Call) -> object:
+        with tracing.step("mutate"):
+            return await mutate(trail, call)
+
+    return mutating
 
 
 def _traced(tracing: Tracing, handler: Handler) -> Handler:

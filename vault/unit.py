@@ -76,8 +76,9 @@ from vault.metrics import Metrics
 from vault.model.mounts import MountBook
 from vault.model.path import ResourcePath
 from vault.model.payloads import WriteMount
+from vault.mutations import mutating
 from vault.opened import record_opening
-from vault.pipeline import Following, Pipeline
+from vault.pipeline import Following, Pipeline, stored_facts
 from vault.store.cache import CacheConfig
 from vault.store.shelf import Policy
 from vault.store.sqlite import SqliteBackend
@@ -94,8 +95,6 @@ CLOCK_EVERY: Final = 60.0  # seconds; how far a clock that was set back can reac
 REFUSED_EVERY: Final = 60.0  # seconds that one record of refused authentications stands for
 ROTATION_EVERY: Final = 3600.0  # seconds between looks at whether the KEK is due
 DEV_MOUNT: Final = "secret/"
-
-Branches = list[Callable[[], Node]]
 
 
 @dataclass(frozen=True)
@@ -135,7 +134,7 @@ async def open_unit(
         interval = parts.settings.encryption.rotation_interval
         barrier = Barrier(store, keyring, root_key, world, rotation_interval=interval)
         await barrier.open()
-        branches: Branches = [store.tree]
+        branches: list[Callable[[], Node]] = [store.tree]
         tree = partial(_tree, branches)
         prover = proving(parts.settings.audit_log, audit_keys(keyring), world)
         base = Base(parts, store, barrier, audit, Scheme(keyring.pepper), opaque_id(keyring))
@@ -145,9 +144,10 @@ async def open_unit(
         async with (
             _lent(parts, footing, barrier, wired.book),
             working(wired.jobs, world) as work,
+            mutating(wired.secrets, audit, parts.metrics, world) as mutations,
             warming(store, world, parts.settings.leader_warming),
         ):
-            branches.append(work.snapshot)
+            branches += (work.snapshot, mutations.tree)
             if parts.dev_token:
                 await _furnish(parts.dev_token, wired)
             with (
@@ -161,7 +161,7 @@ async def open_unit(
             ):
                 opening = Opening(
                     root_key, keyring.org, keyring.vault, barrier.epoch, parts.seam.ceiling,
-                    audit, wired.access, wired.usage,
+                    audit, mutations, wired.access, wired.usage,
                 )  # fmt: skip
                 async with parts.beside.opened(opening):
                     yield Unit(wired.pipeline, wired.mounts.mounts)
@@ -184,6 +184,7 @@ class Wired:
     """The pipeline, and what has to be reached beside it."""
 
     pipeline: Pipeline
+    secrets: Secrets
     book: PolicyBook
     mounts: Mounts
     tokens: Tokens
@@ -211,8 +212,9 @@ async def _wire(base: Base, system: System, audits: Audits) -> Wired:
     mounts = Mounts(barrier, MountBook(), authorizer, world)
     await mounts.reload()
     owners = Owners(keys, tokens, users)
+    secrets = Secrets(barrier, mounts.mounts, access, world)
     handlers: Handlers = {
-        **Secrets(barrier, mounts.mounts, access, world).handlers(),
+        **secrets.handlers(),
         **VersionLife(barrier, world).handlers(),
         **Metadata(barrier, mounts.mounts, access, world).handlers(),
         **Listing(barrier, authorizer, world).handlers(),
@@ -250,7 +252,7 @@ async def _wire(base: Base, system: System, audits: Audits) -> Wired:
             at_end=True,
         ),
     ]
-    return Wired(pipeline, book, mounts, tokens, access, usage, jobs)
+    return Wired(pipeline, secrets, book, mounts, tokens, access, usage, jobs)
 
 
 def _looks(base: Base, system: System, audits: Audits, watchers: Watchers) -> Handlers:
@@ -292,7 +294,7 @@ def _pipeline(
             parts.beside.buckets(rate.requests_per_second, rate.burst_size), world.now
         ),
         audit=base.audit,
-        barrier=base.barrier,
+        facts=partial(stored_facts, base.barrier),
         handlers=handlers,
         metrics=parts.metrics,
         world=world,
@@ -369,7 +371,7 @@ async def _furnish(root_token: str, wired: Wired) -> None:
         await wired.mounts.create(ResourcePath.parse_folder(DEV_MOUNT), WriteMount())
 
 
-def _tree(branches: Branches) -> Node:
+def _tree(branches: list[Callable[[], Node]]) -> Node:
     children = tuple(branch() for branch in branches)
     return Node(name="agent", kind="unit", state="running", children=children)
 

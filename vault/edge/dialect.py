@@ -14,7 +14,7 @@ from vault.edge.router import Route, Router
 from vault.errors import UnavailableError, ValidationError, VaultError
 from vault.model.operation import Operation
 from vault.model.path import ResourcePath
-from vault.pipeline import unexpected
+from vault.trail import unexpected
 
 T = TypeVar("T")
 

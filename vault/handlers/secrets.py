@@ -1,5 +1,6 @@
 """Values: read, write, patch, roll back. Each write makes a version; none is ever overwritten."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -127,6 +128,10 @@ class Secrets:
 
     async def write(self, call: Call) -> Written:
         """A new version. Raises `ConflictError` (`cas_mismatch`, `secret_exists`)."""
+        return await self.barrier.commit(self.writing(call), seals=1)
+
+    def writing(self, call: Call) -> Callable[[VaultTx], Written]:
+        """The change that makes a new version. Raises `ValidationError`; it, as `write`."""
         payload: WriteSecret = call.payload
         _check_size(payload.value)
         metadata = None if payload.metadata is None else checked_metadata(payload.metadata)
@@ -149,7 +154,7 @@ class Secrets:
             )
             return self._append(tx, call, head, payload.value)
 
-        return await self.barrier.commit(change, seals=1)
+        return change
 
     async def patch(self, call: Call) -> Written:
         """A new version: the current value with a JSON merge patch applied (RFC 7396)."""
@@ -201,7 +206,7 @@ class Secrets:
         """Of a secret that is not there yet."""
         now = self.world.now()
         return SecretRow(
-            name=call.op.path, id=self.world.new_id(), created_at=now, updated_at=now,
+            name=str(call.op.path), id=self.world.new_id(), created_at=now, updated_at=now,
             created_by=call.identity.name,
         )  # fmt: skip
 

@@ -35,7 +35,7 @@ from vault.store.loader import Loader, Loading
 from vault.store.query import check
 from vault.store.table import Key, Query, Ranking, Table
 from vault.store.tx import Tx
-from vault.store.writer import Counts, Mark, Writer
+from vault.store.writer import Change, Counts, Mark, Writer
 
 R = TypeVar("R", bound=Struct)
 T = TypeVar("T")
@@ -143,10 +143,19 @@ class Store:
         is stored), `ConstraintError`, or `UnavailableError`, whose `details["outcome"]` is `none`
         when nothing was stored, else `unknown`. A cancelled commit may still be stored.
         """
+        return cast("T", await self._written(change, deadline))
+
+    async def commit_together(
+        self, changes: Sequence[Callable[[Tx], T]], *, deadline: float = COMMIT_SECONDS
+    ) -> list[T | Failure]:
+        """As `commit`, of many: of each its result, or what it raised."""
+        return cast("list[T | Failure]", await self._written(list(changes), deadline))
+
+    async def _written(self, message: Change | list[Change], deadline: float) -> object:
         if self._writer is None:
             raise UnavailableError("store_read_only", "another process writes", outcome="none")
         try:
-            return cast("T", await self._writer.ask(change, deadline))
+            return await self._writer.ask(message, deadline)
         except MailboxFull:
             raise UnavailableError(
                 "store_busy", "too many changes wait for the database", outcome="none"

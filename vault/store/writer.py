@@ -8,6 +8,7 @@ success for pages that the kernel has already dropped.
 
 from collections.abc import Callable, Sequence
 from copy import copy
+from itertools import islice
 from typing import Any, ClassVar, Final, Protocol
 
 from actors import BatchActor, Failure, Worker, World
@@ -60,10 +61,14 @@ class Counts:
         self.largest = max(self.largest, changes)
 
 
-class Writer(BatchActor[Change]):
-    """The only one who writes. Its messages are changes, its replies what they return."""
+class Writer(BatchActor[Change | list[Change]]):
+    """The only one who writes. Its messages are changes, its replies what they return.
 
-    # The longest that a change waits for its neighbours: ~5 ms of them at 20 µs each.
+    Of a list the reply is a list: results, and a `Failure` where one raised.
+    """
+
+    # The longest that a change waits for its neighbours: ~5 ms of them at 20 µs each. A list may
+    # hold as many again; there is one at a time (`vault.mutations`).
     max_batch: ClassVar[int] = 256
     hold: ClassVar[float] = HOLD
 
@@ -98,12 +103,19 @@ class Writer(BatchActor[Change]):
             self._thread.close()
             raise
 
-    async def receive_batch(self, batch: Sequence[Change]) -> Sequence[object]:
+    async def receive_batch(self, batch: Sequence[Change | list[Change]]) -> Sequence[object]:
         """Commit the changes together; raises `BackendError` when none of them was stored."""
-        results = await self._thread.run(self._commit, batch)
+        changes: list[Change] = []
+        for message in batch:
+            changes += message if isinstance(message, list) else (message,)
+        results = await self._thread.run(self._commit, changes)
         rows, self._rows = self._rows, 0
         self._changed(rows)
-        return results
+        rest = iter(results)
+        return [
+            list(islice(rest, len(message))) if isinstance(message, list) else next(rest)
+            for message in batch
+        ]
 
     async def on_stop(self) -> None:
         """Let the thread go."""

@@ -13,7 +13,7 @@ import trio
 
 from actors import World
 from vault.audit.broker import begins_work, disk_full
-from vault.audit.draft import draft_event
+from vault.audit.draft import Draft, draft_event
 from vault.audit.hashing import ValueHasher
 from vault.audit.record import AuditEvent
 from vault.audit.writer import AuditConfig, unavailable
@@ -127,6 +127,10 @@ class RemoteAudit:
 
     async def record(self, event: AuditEvent) -> None:
         """As `vault.audit.broker.Broker.record`."""
-        draft = draft_event(event, self._world.now(), self._hasher)
+        draft = self.draft(event)
         begins = begins_work(event, _CONFIG.essential)
         await self._lane.write(Drafted(draft.time, draft.body, begins))
+
+    def draft(self, event: AuditEvent) -> Draft:
+        """The event as it is to be logged."""
+        return draft_event(event, self._world.now(), self._hasher)

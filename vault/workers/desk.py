@@ -1,20 +1,41 @@
 """What the leader does for one worker: record its drafts, answer its relayed requests."""
 
-from collections.abc import Awaitable, Callable
+import logging
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, Protocol
 
 import trio
 
+from protocols.errors import where
 from vault.audit.broker import Broker
 from vault.audit.draft import Draft
 from vault.edge.reply import Headers
-from vault.errors import TooLargeError, VaultError
-from vault.workers.relay import MOST_RELAYED
-from vault.workers.wire import MOST, Answered, Drafted, Lane, OversizedError, Recorded, Relayed
+from vault.errors import TooLargeError, UnavailableError, VaultError
+from vault.model.results import Written
+from vault.mutations import Decided, Mutations
+from vault.workers.wire import (
+    MOST,
+    MOST_RELAYED,
+    Answered,
+    Drafted,
+    Ends,
+    Frame,
+    Lane,
+    OversizedError,
+    Recorded,
+    Relayed,
+)
+from vault.workers.writes import carried_of
+
+log: Final = logging.getLogger("freehold.workers")
 
 App = Callable[[Any, Any, Any], Awaitable[None]]
 
 _SEALED: Final = Recorded("the vault is sealed")
+_SHUT: Final = UnavailableError("sealed", "Vault is sealed")
+_LOST: Final = UnavailableError(
+    "write_failed", "the agent's log has why; the write may be done or not", outcome="unknown"
+)
 _TOO_LARGE: Final = TooLargeError(
     "answer_too_large", f"the answer is over {MOST >> 20} MiB; ask for less at a time"
 )
@@ -56,6 +77,34 @@ class AuditDesk:
         except VaultError as error:
             return Recorded(error.message, refused)
         return Recorded("", refused)
+
+
+class WriteDesk:
+    """Takes frames of decided writes, has them carried out, answers."""
+
+    def __init__(self, lane: Lane[Frame], mutations: Callable[[], Mutations | None]) -> None:
+        self._lane = lane
+        self._mutations = mutations
+
+    async def run(self) -> None:
+        """Until the lane closes."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._lane.run)
+            while True:
+                nursery.start_soon(self._answer, await self._lane.receive())
+
+    async def _answer(self, frame: Frame) -> None:
+        try:
+            ends = [carried_of(end) for end in await self._ends(frame.decided)]
+            self._lane.post(Ends(frame.number, ends))
+        except Exception as error:  # noqa: BLE001  # as in a server: no other frame's business
+            log.error("a frame of writes failed with %s", where(error))  # noqa: TRY400  # its text could hold a secret
+            lost = [carried_of(_LOST)] * len(frame.decided)
+            self._lane.post(Ends(frame.number, lost))
+
+    async def _ends(self, decided: list[Decided]) -> Sequence[Written | VaultError | None]:
+        mutations = self._mutations()
+        return [_SHUT] * len(decided) if mutations is None else await mutations.carry_out(decided)
 
 
 class RelayDesk:

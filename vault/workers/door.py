@@ -1,4 +1,4 @@
-"""What a worker's dialects have for a gate: reads go through, all else is the leader's."""
+"""What a worker's dialects have for a gate: reads and writes go through, the rest to the leader."""
 
 from typing import Final, NoReturn
 
@@ -9,8 +9,19 @@ from vault.model.mounts import MountBook
 from vault.model.operation import Operation
 from vault.workers.elsewhere import Elsewhere
 from vault.workers.reading import LOCAL, Reading
+from vault.workers.writes import is_large
 
-METHODS: Final = frozenset({"GET", "HEAD", "LIST"})  # of requests that may be reads at all
+_READS: Final = frozenset({"GET", "HEAD", "LIST"})  # methods of requests that may be reads
+_WRITES: Final = frozenset({"POST", "PUT"})  # the same of writes
+_SECRETS: Final = b"/api/v1/secrets"
+_DATA: Final = b"/data/"
+
+
+def may_serve(method: str, path: bytes) -> bool:
+    """Whether a request with this method and path may be of one operation that is done here."""
+    if method in _READS:
+        return True
+    return method in _WRITES and (_DATA in path or path.startswith(_SECRETS))
 
 
 class WorkerDoor:
@@ -22,18 +33,18 @@ class WorkerDoor:
         self._idle = trio.Event()
 
     async def serves(self) -> bool:
-        """Whether a read may be answered here, on what every process agrees on now.
+        """Whether a request may be answered here, on what every process agrees on now.
 
-        To be asked when a request begins, and not again before its answer leaves: what changes in
+        To be asked when a request is there, and not again before its answer leaves: what changes in
         between happens beside the request, and either order of the two is right.
         """
         reading = self._reading
         return reading is not None and await reading.follower.is_current()
 
     async def run(self, op: Operation) -> object:
-        """Run a read; `Elsewhere` for anything else."""
+        """Run a read, or a write; `Elsewhere` for anything else."""
         reading = self._reading
-        if reading is None or op.name not in LOCAL:
+        if reading is None or op.name not in LOCAL or is_large(op):
             raise Elsewhere
         self._in_flight += 1
         try:
@@ -51,7 +62,7 @@ class WorkerDoor:
         return self._reading.mounts
 
     def open(self, reading: Reading) -> None:
-        """Let reads in."""
+        """Let operations in."""
         self._reading = reading
 
     async def shut(self) -> None:

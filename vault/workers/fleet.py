@@ -14,6 +14,7 @@ from vault.beside import Opening
 from vault.errors import UnavailableError
 from vault.gate import DRAIN
 from vault.metrics import Metrics
+from vault.mutations import Mutations
 from vault.store.cache import Cache, CacheConfig
 from vault.store.writer import Mark
 from vault.workers import page
@@ -125,6 +126,7 @@ class Fleet:
             edge=edge,
             live=live,
             broker=self._broker,
+            mutations=self._mutations,
             counted=self._counted,
             traced=self._traced,
         )
@@ -251,6 +253,9 @@ class Fleet:
 
     def _broker(self) -> Broker | None:
         return None if self._opening is None else self._opening.audit
+
+    def _mutations(self) -> Mutations | None:
+        return None if self._opening is None else self._opening.mutations
 
     def _counted(self, number: int, counts: Counts) -> None:
         self._counts[number] = counts

@@ -1,4 +1,4 @@
-"""A worker's data path: what reads need, over a store that only reads.
+"""A worker's data path: what reads and the decisions on writes need, over a store that only reads.
 
     store ─ barrier ─ authn, authz ─ handlers ─ pipeline
 
@@ -17,6 +17,7 @@ from vault.authn.bearer import Bearer, api_key_method
 from vault.authn.scheme import API_KEY, TOKEN
 from vault.authn.standing import judge_token
 from vault.authn.usage import Usage
+from vault.authz.access import Access, Decision
 from vault.authz.authorizer import Authorizer
 from vault.authz.book import PolicyBook
 from vault.authz.limits import RateLimits
@@ -25,6 +26,7 @@ from vault.config import Settings
 from vault.crypto.keyring import Keyring
 from vault.errors import TamperedError
 from vault.handlers.access import AccessCounters
+from vault.handlers.handler import Handlers
 from vault.handlers.listing import Listing
 from vault.handlers.mounts import Mounts
 from vault.handlers.secrets import Secrets
@@ -34,6 +36,7 @@ from vault.model.identity import Identity
 from vault.model.mounts import MountBook
 from vault.model.operation import Origin
 from vault.model.records import TokenRow
+from vault.mutations import WRITE
 from vault.pipeline import Pipeline
 from vault.store.interface import Backend
 from vault.store.store import Store, open_store
@@ -45,12 +48,14 @@ from vault.workers.buckets import SharedBuckets
 from vault.workers.caches import WorkerCache, share
 from vault.workers.elsewhere import Elsewhere
 from vault.workers.follower import Follower, Rows
+from vault.workers.known import THERE, Known
 from vault.workers.lockout import WorkerLockout
 from vault.workers.page import Page
 from vault.workers.wire import Open
+from vault.workers.writes import RemoteWrites, WriteLane
 
-LOCAL: Final = frozenset({"secret.read", "secret.list", "secret.keys"})
-"""Operations that a worker runs. None of them changes anything; all others are the leader's."""
+LOCAL: Final = frozenset({"secret.read", "secret.list", "secret.keys", WRITE})
+"""Operations that a worker runs; of a write, it does what comes before anything changes."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +67,7 @@ class WorkerParts:
     metrics: Metrics
     page: Page
     audit: AuditLane
+    writes: WriteLane
     world: World
     pipeline: Callable[..., Pipeline] = Pipeline
 
@@ -95,7 +101,7 @@ async def open_reading(parts: WorkerParts, order: Open) -> AsyncIterator[Reading
     ) as store:
         barrier = Barrier(store, keyring, order.root_key, world)
         book = PolicyBook(store, world, order.ceiling)
-        authorizer = Authorizer(book)
+        authorizer = Granting(book)
         mounts = Mounts(barrier, MountBook(), authorizer, world)
         access, usage = AccessCounters(barrier, world), Usage(store, world)
 
@@ -111,6 +117,7 @@ async def open_reading(parts: WorkerParts, order: Open) -> AsyncIterator[Reading
         await follower.begin(
             {POLICIES.name: renew_policies, MOUNTS.name: renew_mounts, SYSTEM.name: renew_keyring}
         )
+        known = Known(barrier)
         audit = RemoteAudit(parts.audit, ValueHasher(audit_keys(keyring).mac), world)
         rate = settings.limits.rate
         pipeline = parts.pipeline(
@@ -120,23 +127,24 @@ async def open_reading(parts: WorkerParts, order: Open) -> AsyncIterator[Reading
                 SharedBuckets(page, rate.requests_per_second, rate.burst_size), world.now
             ),
             audit=audit,
-            barrier=barrier,
-            handlers={
-                name: handler
-                for name, handler in (
-                    Secrets(barrier, mounts.mounts, access, world).handlers()
-                    | Listing(barrier, authorizer, world).handlers()
-                ).items()
-                if name in LOCAL
-            },
+            facts=known.facts,
+            handlers=_local(
+                Secrets(barrier, mounts.mounts, access, world).handlers()
+                | Listing(barrier, authorizer, world).handlers()
+            ),
             metrics=parts.metrics,
             world=world,
+            mutate=RemoteWrites(parts.writes, audit, known.add),
         )
         async with warming(store, world, settings.warming):
             try:
                 yield Reading(pipeline, mounts.mounts, follower, access, usage)
             finally:
                 barrier.forget()
+
+
+def _local(handlers: Handlers) -> Handlers:
+    return {name: handler for name, handler in handlers.items() if name in LOCAL}
 
 
 def _authenticator(
@@ -170,7 +178,7 @@ async def _unlimited(row: TokenRow) -> bool:
 
 
 class Proving(Authenticator):
-    """Refuses nobody: the leader does, who counts wrong secrets and failures for all processes."""
+    """Refuses no credential: the leader does, who counts wrong ones for all processes."""
 
     async def authenticate(self, credential: str | None, origin: Origin) -> Identity:
         """Return who is asking; raise `Elsewhere` unless it is proven here."""
@@ -178,6 +186,17 @@ class Proving(Authenticator):
         if identity is None:
             raise Elsewhere
         return identity
+
+
+class Granting(Authorizer):
+    """Refuses nothing from memory (`Known`): a no is final, and what it is made on has to be so."""
+
+    def decide(self, access: Access) -> Decision:
+        """As `Authorizer.decide`, or raise `Elsewhere`."""
+        decision = super().decide(access)
+        if not decision.allowed and access.facts is THERE:
+            raise Elsewhere
+        return decision
 
 
 def _load_keyring(backend: Backend, order: Open) -> Keyring:

@@ -1,4 +1,4 @@
-"""The worker's side of relaying: a request that is not a read here goes to the leader whole."""
+"""The worker's side of relaying: a request that is not for it goes to the leader whole."""
 
 from collections.abc import Callable
 from typing import Any, Final, TypeAlias
@@ -11,22 +11,25 @@ from vault.edge.native.dialect import MAX_BODY as NATIVE_BODY
 from vault.edge.reply import Headers, Send
 from vault.edge.request import Receive
 from vault.errors import UnavailableError
-from vault.workers.door import METHODS, WorkerDoor
+from vault.workers.door import WorkerDoor, may_serve
 from vault.workers.elsewhere import Elsewhere
-from vault.workers.wire import Answered, Lane, Relayed
+from vault.workers.wire import (
+    DEADLINE,
+    LOOK_EVERY,
+    MOST_RELAYED,
+    Answered,
+    Lane,
+    Relayed,
+    no_answer,
+    overloaded,
+)
 
 MOST_BODY: Final = max(COMPAT_BODY, NATIVE_BODY) + 1
 """Bytes of a body that are passed on: enough for the leader to see that it is too large."""
-MOST_RELAYED: Final = 1024  # requests at the leader at a time, for each worker; the others wait
 TRACEPARENT: Final = b"traceparent"  # W3C Trace Context, 3.2
-DEADLINE: Final = 75.0  # seconds; above every deadline of the leader's own
-LOOK_EVERY: Final = 1.0  # seconds between two looks for who has waited so long
 
 Tell: TypeAlias = Callable[[bytes, Exception], tuple[int, Headers, bytes]]
 """`(path, error)`: status, headers and body of the answer that says so, as `Edge.tell`."""
-
-_OVERLOADED: Final = "too many requests wait for the agent's writer; wait and try again"
-_NO_ANSWER: Final = "the agent does not answer in time; look before you repeat it"
 
 
 class Relay:
@@ -69,11 +72,8 @@ class Relay:
                 if slot.since < latest:
                     slot.there.set()
 
-    async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Any, body: bytes, send: Send) -> None:
         """Answer one request with what the leader says."""
-        body = await _read(receive)
-        if body is None:
-            return  # the client has gone
         try:
             answer = await self._answered(scope, body)
         except UnavailableError as error:
@@ -85,13 +85,13 @@ class Relay:
     async def _answered(self, scope: Any, body: bytes) -> Answered:
         """Raises `UnavailableError`."""
         if not await self._has_place():
-            raise UnavailableError("overloaded", _OVERLOADED)
+            raise overloaded()
         try:
             answer = await self._ask(scope, body)
         finally:
             self._places.release()
         if answer is None:
-            raise UnavailableError("no_answer", _NO_ANSWER, outcome="unknown")
+            raise no_answer()
         return answer
 
     async def _has_place(self) -> bool:
@@ -125,7 +125,7 @@ class _Slot:
 
 
 class WorkerApp:
-    """ASGI: the edge for what may be a read, the relay for the rest."""
+    """ASGI: the edge for what may be done here, the relay for the rest."""
 
     def __init__(
         self, edge: Edge, door: WorkerDoor, relay: Relay, *, browsers: bool = False
@@ -139,40 +139,41 @@ class WorkerApp:
         self.turn_away = edge.turn_away
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
-        """Answer one HTTP request. Here, and only here, it is decided by whom."""
-        is_read = scope["method"] in METHODS and not (self._browsers and _has_cookie(scope))
-        if is_read and await self._door.serves():
-            heard = _Heard(receive)
+        """Answer one HTTP request. Here, and only here, it is decided by whom.
+
+        Once it is whole: a body may take its time, and what is so when it is there counts.
+        """
+        body = await _read(receive)
+        if body is None:
+            return  # the client has gone
+        if self._may_be_ours(scope) and await self._door.serves():
             try:
-                await self._edge(scope, heard, send)
+                await self._edge(scope, _Whole(body), send)
             except Elsewhere:
-                receive = heard.again
+                pass
             else:
                 return
-        await self._relay(scope, receive, send)
+        await self._relay(scope, body, send)
+
+    def _may_be_ours(self, scope: Any) -> bool:
+        may = may_serve(scope["method"], scope["raw_path"])
+        return may and not (self._browsers and _has_cookie(scope))
 
 
 def _has_cookie(scope: Any) -> bool:
     return any(name == b"cookie" for name, _ in scope["headers"])
 
 
-class _Heard:
-    """`receive`, remembered: what the edge has read of a body is there for the relay."""
+class _Whole:
+    """`receive` of a request whose body is here, as often as it is asked."""
 
-    __slots__ = ("_messages", "_receive")
+    __slots__ = ("_body",)
 
-    def __init__(self, receive: Receive) -> None:
-        self._receive = receive
-        self._messages: list[Any] = []
+    def __init__(self, body: bytes) -> None:
+        self._body = body
 
     async def __call__(self) -> Any:
-        message = await self._receive()
-        self._messages.append(message)
-        return message
-
-    async def again(self) -> Any:
-        """From the beginning."""
-        return self._messages.pop(0) if self._messages else await self._receive()
+        return {"type": "http.request", "body": self._body, "more_body": False}
 
 
 async def _read(receive: Receive) -> bytes | None:

@@ -14,11 +14,13 @@ import trio
 
 from protocols.errors import where
 from vault.audit.broker import Broker
-from vault.workers.desk import Answering, App, AuditDesk, RelayDesk
+from vault.mutations import Mutations
+from vault.workers.desk import Answering, App, AuditDesk, RelayDesk, WriteDesk
 from vault.workers.sockets import FromWorker, SocketDesk
 from vault.workers.wire import (
     Counts,
     Drafted,
+    Frame,
     Lane,
     LaneClosed,
     Opened,
@@ -34,7 +36,7 @@ from vault.workers.zygote import Zygote
 
 log: Final = logging.getLogger("freehold.workers")
 
-LANES: Final = 4  # control, audit, relay, live
+LANES: Final = 5  # control, audit, writes, relay, live
 START_SECONDS: Final = 30.0
 SILENCE: Final = 20
 """Seconds after which a worker that says nothing is ended; it says its counts each second. Twice
@@ -54,6 +56,7 @@ class Staff:
     edge: Answering
     live: App | None  # of websockets; None: there are none
     broker: Callable[[], Broker | None]
+    mutations: Callable[[], Mutations | None]
     counted: Callable[[int, Counts], None]
     traced: Callable[[Spans], None]
 
@@ -153,12 +156,14 @@ class Seat:
         streams = [trio.SocketStream(sock) for sock in ours]
         self._control = Lane(streams[0], Report)  # type: ignore[arg-type]  # a union is no class
         audit: Lane[list[Drafted]] = Lane(streams[1], list[Drafted])
+        writes = Lane(streams[2], Frame)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._control.run)
             nursery.start_soon(AuditDesk(audit, self._staff.broker).run)
-            nursery.start_soon(RelayDesk(Lane(streams[2], Relayed), self._staff.edge).run)
+            nursery.start_soon(WriteDesk(writes, self._staff.mutations).run)
+            nursery.start_soon(RelayDesk(Lane(streams[3], Relayed), self._staff.edge).run)
             if self._staff.live is not None:
-                live: Lane[FromWorker] = Lane(streams[3], FromWorker)  # type: ignore[arg-type]  # the same
+                live: Lane[FromWorker] = Lane(streams[4], FromWorker)  # type: ignore[arg-type]  # the same
                 nursery.start_soon(SocketDesk(live, self._staff.live).run)
             nursery.start_soon(self._listen)
             with trio.fail_after(START_SECONDS):

@@ -1,7 +1,8 @@
-"""The wire between leader and workers: msgpack frames over socket pairs, four lanes a worker.
+"""The wire between leader and workers: msgpack frames over socket pairs, five lanes a worker.
 
 - control: keys and life (leader → worker), readiness, counts and spans (worker → leader);
 - audit: one frame of drafts, one frame of what became of them, in turn;
+- writes: one frame of decided writes, one frame of what became of them, in turn;
 - relay: requests that only the leader may answer, many at a time;
 - live: websockets, which only the leader serves (`vault.workers.sockets`).
 
@@ -9,18 +10,24 @@ A lane each, so that none waits behind a large body. Both ends are processes of 
 """
 
 import logging
-from typing import Final, Generic, TypeAlias, TypeVar
+from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 import msgspec
 import trio
-from msgspec import Struct
+from msgspec import Raw, Struct
 
 from protocols.errors import where
 from vault.authz.policy import Policy
+from vault.errors import UnavailableError
 from vault.model.records import AccessRow
+from vault.model.results import Written
+from vault.mutations import Decided
 
 LENGTH: Final = 4  # bytes of a frame's length
 MOST: Final = 1 << 26  # bytes of a frame; 256 records of the largest size are half of that
+MOST_RELAYED: Final = 1024  # requests at the leader at a time, for each worker; the others wait
+DEADLINE: Final = 75.0  # seconds until an answer; above every deadline of the leader's own
+LOOK_EVERY: Final = 1.0  # seconds between two looks for who has waited so long
 _CHUNK: Final = 1 << 16
 
 log: Final = logging.getLogger("freehold.workers")
@@ -115,6 +122,40 @@ class Recorded(Struct, frozen=True, array_like=True):
     refused: tuple[int, ...] = ()
 
 
+class Sent(Struct, frozen=True, array_like=True):
+    """Writes as a worker sends them: a `Frame`, each encoded by itself."""
+
+    number: int
+    decided: list[Raw]
+
+
+class Frame(Struct, frozen=True, array_like=True):
+    """Decided writes."""
+
+    number: int
+    decided: list[Decided]
+
+
+class Ends(Struct, frozen=True, array_like=True):
+    """What became of the frame with this number, in its order."""
+
+    number: int
+    ends: list["Carried"]
+
+
+class Carried(Struct, frozen=True, array_like=True):
+    """What became of a write that a worker had decided: what was written, or an error.
+
+    Neither: it was not begun.
+    """
+
+    written: Written | None = None
+    kind: str = ""
+    code: str = ""
+    message: str = ""
+    details: dict[str, Any] = {}
+
+
 class Relayed(Struct, frozen=True, array_like=True):
     """A request as ASGI has it."""
 
@@ -135,6 +176,18 @@ class Answered(Struct, frozen=True, array_like=True):
     status: int
     headers: list[tuple[bytes, bytes]]
     body: bytes
+
+
+def overloaded() -> UnavailableError:
+    """The error for what the leader has no room for."""
+    text = "too many requests wait for the agent's writer; wait and try again"
+    return UnavailableError("overloaded", text)
+
+
+def no_answer() -> UnavailableError:
+    """The error for who has waited that long."""
+    text = "the agent does not answer in time; look before you repeat it"
+    return UnavailableError("no_answer", text, outcome="unknown")
 
 
 class LaneClosed(Exception):  # noqa: N818  # what happened, and not always a fault

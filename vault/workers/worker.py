@@ -39,6 +39,7 @@ from vault.workers.wire import (
     Answered,
     Counts,
     Drain,
+    Ends,
     Lane,
     LaneClosed,
     Open,
@@ -52,6 +53,7 @@ from vault.workers.wire import (
     Spans,
     Spawn,
 )
+from vault.workers.writes import WriteLane
 
 if TYPE_CHECKING:
     from protocols.telemetry.tracing import Tracing
@@ -72,7 +74,7 @@ def run(settings: Settings, listen: Listen, message: bytes, fds: list[int]) -> N
 
 async def _work(settings: Settings, listen: Listen, spawn: Spawn, fds: list[int]) -> None:
     *lanes, page, listener = fds
-    control, audit, relayed, live = (
+    control, audit, writes, relayed, live = (
         trio.SocketStream(trio.socket.from_stdlib_socket(socket.socket(fileno=fd))) for fd in lanes
     )
     world = SystemWorld(floor=spawn.floor)
@@ -80,6 +82,7 @@ async def _work(settings: Settings, listen: Listen, spawn: Spawn, fds: list[int]
     backend = reader_of(settings.storage)
     backend.open()
     audit_lane = AuditLane(Lane(audit, Recorded))
+    write_lane = WriteLane(Lane(writes, Ends))
     relay_lane = Lane(relayed, Answered)
     tracing = worker_tracing(settings.monitoring.telemetry, world, spawn.number)
     live_lane: Lane[FromLeader] = Lane(live, FromLeader)  # type: ignore[arg-type]  # a union is no class
@@ -87,12 +90,21 @@ async def _work(settings: Settings, listen: Listen, spawn: Spawn, fds: list[int]
     web = settings.server.web
     async with trio.open_nursery() as nursery:
         pipeline = pipeline_of(tracing)
-        parts = WorkerParts(settings, backend, metrics, Page(page), audit_lane, world, pipeline)
+        parts = WorkerParts(
+            settings, backend, metrics, Page(page), audit_lane, write_lane, world, pipeline
+        )
         worker = Worker(parts, Lane(control, Order), nursery, tracing)  # type: ignore[arg-type]
         edge = _edge(worker.door, metrics, world)
         relay = Relay(relay_lane, edge.tell, header_of(tracing))
         app = traced(WorkerApp(edge, worker.door, relay, browsers=web), tracing)
-        lanes_ = (audit_lane.run, relay.run, relay_lane.run, sockets.run, live_lane.run)
+        lanes_ = (
+            audit_lane.run,
+            write_lane.run,
+            relay.run,
+            relay_lane.run,
+            sockets.run,
+            live_lane.run,
+        )
         for run_ in (*lanes_, worker.control.run):
             nursery.start_soon(_until_closed, run_)
         if web:

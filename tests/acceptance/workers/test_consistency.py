@@ -42,6 +42,26 @@ def a_reader(client: Client) -> str:
     return str(made.json["auth"]["client_token"])
 
 
+def a_token(client: Client, policy: str, rule: dict[str, object]) -> str:
+    """The text of a new token with a policy of this one rule."""
+    assert client.call("PUT", f"/api/v1/policies/{policy}", {"rules": [rule]}).status == 200
+    made = client.call("POST", "/v1/auth/token/create", {"policies": [policy]})
+    return str(made.json["auth"]["client_token"])
+
+
+def status_of_write(client: Client, name: str) -> int:
+    """What a write is answered with."""
+    return client.call("POST", f"/v1/secret/data/{name}", {"data": {"v": 7}}).status
+
+
+def records_of(client: Client, name: str) -> list[tuple[str, str]]:
+    """Phase and result of what the audit log has of writes of this secret."""
+    shown = client.call(
+        "GET", f"/api/v1/audit/events?path=secret/{name}&operation=secret.write"
+    ).json
+    return [(one["phase"], one["result"]) for one in shown["events"]]
+
+
 def altered(key: str) -> str:
     """An API key of the same id with another secret, its checksum right."""
     body = key[:-9]
@@ -96,6 +116,63 @@ def test_a_changed_policy_counts_on_every_worker(agent: Agent) -> None:
                 assert one.call("PUT", "/api/v1/policies/reader", NOTHING).status == 200
                 assert [read(other, "policy") for other in others] == [403, 403]
                 assert two.call("PUT", "/api/v1/policies/reader", READER).status == 200
+
+
+def test_a_write_is_decided_on_what_is_so_now(agent: Agent) -> None:
+    """Who may only create may not write again, and may once the secret is erased; on both."""
+    creator = {"effect": "allow", "paths": ["secret/*"], "capabilities": ["create"]}
+    with pinned(agent) as (one, two):
+        token = a_token(one, "creator", creator)
+        with pinned(agent, token) as others:
+            for _ in range(3):
+                assert [status_of_write(other, "made") for other in others] == [200, 403]
+                assert [status_of_write(other, "made") for other in others] == [403, 403]
+                assert two.call("DELETE", "/v1/secret/metadata/made").status == 204
+
+
+def test_tags_decide_on_a_write_on_every_worker(agent: Agent) -> None:
+    """Those that the secret has now, whoever changed them."""
+    tagged = {
+        "effect": "allow", "paths": ["secret/*"], "capabilities": ["update"],
+        "conditions": [{"type": "tags", "any": ["open"]}],
+    }  # fmt: skip
+    with pinned(agent) as (one, two):
+        write(one, "tagged", 1)
+        token = a_token(one, "tagged", tagged)
+        with pinned(agent, token) as others:
+            for tags, status in (([], 403), (["open"], 200), (["shut"], 403), (["open"], 200)):
+                shown = two.call("PATCH", "/api/v1/metadata/secret/tagged", {"tags": tags})
+                assert shown.status == 200
+                assert [status_of_write(other, "tagged") for other in others] == [status] * 2
+
+
+def test_a_revoked_token_writes_nothing(agent: Agent) -> None:
+    """On no worker, though each has written with it before."""
+    writer = {"effect": "allow", "paths": ["secret/*"], "capabilities": ["create", "update"]}
+    with pinned(agent) as (one, _):
+        token = a_token(one, "writer", writer)
+        with pinned(agent, token) as others:
+            assert [status_of_write(other, "by-many") for other in others] == [200, 200]
+            done = one.call("POST", "/v1/auth/token/revoke", {"token": token})
+            assert done.status == 204
+            assert [status_of_write(other, "by-many") for other in others] == [403, 403]
+        assert read(one, "by-many") == 7
+
+
+def test_a_write_that_is_refused_is_on_record_once(agent: Agent) -> None:
+    """Whichever process refused it, after whichever look."""
+    reading = {"effect": "allow", "paths": ["secret/*"], "capabilities": ["read"]}
+    with pinned(agent) as (one, _):
+        write(one, "refused", 1)
+        with pinned(agent, a_token(one, "only-reads", reading)) as others:
+            assert [status_of_write(other, "refused") for other in others] == [403, 403]
+        mismatch = {"data": {"v": 2}, "options": {"cas": 9}}
+        assert one.call("POST", "/v1/secret/data/refused", mismatch).status == 400
+        await_true(lambda: len(records_of(one, "refused")) == 6)
+        assert sorted(records_of(one, "refused")) == [
+            ("intent", "ok"), ("intent", "ok"),
+            ("outcome", "denied"), ("outcome", "denied"), ("outcome", "failed"), ("outcome", "ok"),
+        ]  # fmt: skip
 
 
 def test_a_new_mount_is_known_to_every_worker(agent: Agent) -> None:

@@ -6,11 +6,12 @@ import pytest
 from msgspec import UNSET, Struct
 from msgspec.structs import asdict, replace
 
+from actors import Failure
 from tests.unit.vault.conftest import NOW, ROOT_KEY, Vault, head
 from vault.barrier import SECRETS, Barrier, RowGuard, VaultTx
 from vault.crypto.keyring import Keyring
 from vault.crypto.uses import BLOCK
-from vault.errors import TamperedError, UnavailableError, ValidationError
+from vault.errors import ConflictError, TamperedError, UnavailableError, ValidationError
 from vault.model.labels import Labels
 from vault.model.records import SystemRow, UserRow, VersionRow
 from vault.store.interface import Writes
@@ -262,6 +263,25 @@ async def test_a_change_that_seals_more_than_it_said_is_counted(vault: Vault) ->
 
     await vault.barrier.commit(twice, seals=1)
     assert vault.barrier.keyring_state["encryptions"] == 3
+
+
+async def test_changes_of_one_transaction_fail_alone(vault: Vault) -> None:
+    """Each has its result, or what it raised; each seal is counted."""
+
+    def sealing(tx: VaultTx) -> int:
+        return tx.seal("i", 1, b'"v"')[2]
+
+    def failing(_: VaultTx) -> int:
+        raise ConflictError("cas_mismatch", "no")
+
+    before = vault.barrier.keyring_state["encryptions"]
+    one, no, two = await vault.barrier.commit_together([sealing, failing, sealing], seals=3)
+    assert (one, two) == (1, 1)
+    assert isinstance(no, Failure)
+    assert no.error.args == ("cas_mismatch", "no")
+    assert vault.barrier.keyring_state["encryptions"] == before + 3
+    with pytest.raises(ConflictError):
+        await vault.barrier.commit(failing)
 
 
 async def test_a_late_reservation_lowers_nothing(vault: Vault) -> None:

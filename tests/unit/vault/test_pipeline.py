@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import pytest
@@ -27,7 +28,7 @@ from vault.model.operation import Capability, Facts, Operation, Origin
 from vault.model.path import ResourcePath
 from vault.model.payloads import Nothing
 from vault.model.records import SecretRow
-from vault.pipeline import Following, Held, Pipeline, unexpected
+from vault.pipeline import Following, Held, Pipeline, stored_facts
 
 ANN = Identity(id="u1", name="ann", method=Method.TOKEN, policies=("p",), credential="acc1")
 REFUSED = UnavailableError("audit_unavailable", "no audit sink accepts records")
@@ -102,8 +103,9 @@ class Parts:
         everything: Any = self
         return Pipeline(
             authenticator=everything, authorizer=everything, limits=everything, audit=everything,
-            barrier=everything, handlers=handlers, metrics=everything, world=FakeWorld(),
-            failures=self.failures, following=Following(held, lambda: self.ended),
+            facts=partial(stored_facts, everything), handlers=handlers, metrics=everything,
+            world=FakeWorld(), failures=self.failures,
+            following=Following(held, lambda: self.ended),
         )  # fmt: skip
 
 
@@ -363,17 +365,6 @@ async def test_background_work_is_a_caller_too(parts: Parts) -> None:
     assert parts.events[0].actor_name == "service:key-rotation"
     assert parts.accesses[0].identity == service_identity("key-rotation")
     assert service_identity("x").method is Method.SERVICE
-
-
-def test_unexpected_names_type_and_place(caplog: pytest.LogCaptureFixture) -> None:
-    """So that the fault can be found without its text."""
-    try:
-        int("canary")
-    except ValueError as error:
-        told = unexpected("r9", "doing", error)
-    assert "ValueError at" in caplog.text
-    assert __file__ in caplog.text
-    assert "canary" not in caplog.text + told.message
 
 
 async def test_failures_beyond_the_pace_leave_no_record(parts: Parts) -> None:

@@ -1,6 +1,7 @@
 """vault.store.writer: one batch at a time. What askers see of it is in tests/contract/store."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -36,6 +37,19 @@ async def test_one_transaction_a_batch() -> None:
     assert backend.transactions == 1
     assert (counts.transactions, counts.changes, counts.largest) == (1, 11, 11)
     assert cache.lookup(SYSTEM, ("9",)) == system("9")
+
+
+async def test_a_list_is_answered_with_a_list() -> None:
+    """Of its own results, whatever is beside it; what one of them raises is one of these."""
+    actor, backend, _, counts = writer()
+    await actor.on_start()
+    one, two = put(SYSTEM, system("a")), put(SYSTEM, system("b"))
+    results = await actor.receive_batch([[one, lambda _: 1 // 0, lambda _: 2], lambda _: 3, [two]])
+    assert [results[1], results[2]] == [3, [None]]
+    first: Any = results[0]
+    assert (first[0], first[2]) == (None, 2)
+    assert isinstance(first[1], Failure)
+    assert (backend.transactions, counts.changes) == (1, 5)
 
 
 async def test_what_was_read_is_cached() -> None:

@@ -25,7 +25,7 @@ class FakeWorker:
     def lanes(self) -> tuple[Lane[Order], Lane[Recorded], Lane[Answered]]:
         """Control, audit and relay, once a test runs its loop."""
         control, audit, relay = (
-            trio.SocketStream(trio.socket.from_stdlib_socket(sock)) for sock in self.sockets[:3]
+            trio.SocketStream(trio.socket.from_stdlib_socket(self.sockets[at])) for at in (0, 1, 3)
         )
         return Lane(control, Order), Lane(audit, Recorded), Lane(relay, Answered)  # type: ignore[arg-type]  # a union is no class
 

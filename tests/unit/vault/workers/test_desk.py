@@ -10,10 +10,27 @@ import trio
 
 from vault.audit.broker import Broker
 from vault.audit.writer import unavailable
+from vault.authz.access import Decision
 from vault.edge.reply import Headers
-from vault.workers.desk import App, AuditDesk, RelayDesk
-from vault.workers.relay import MOST_RELAYED
-from vault.workers.wire import MOST, Answered, Drafted, Lane, Recorded, Relayed
+from vault.errors import ConflictError
+from vault.model.identity import ANONYMOUS
+from vault.model.operation import Facts, Origin
+from vault.model.payloads import WriteSecret
+from vault.model.records import SecretRow, VersionRow
+from vault.model.results import Written
+from vault.mutations import Decided
+from vault.workers.desk import App, AuditDesk, RelayDesk, WriteDesk
+from vault.workers.wire import (
+    MOST,
+    MOST_RELAYED,
+    Answered,
+    Drafted,
+    Ends,
+    Frame,
+    Lane,
+    Recorded,
+    Relayed,
+)
 
 
 class FakeBroker:
@@ -85,6 +102,74 @@ async def test_not_recorded() -> None:
     broker.failing = True
     assert (await asked(broker, [NEW])).error
     assert (await asked(None, [NEW])).error
+
+
+WRITTEN = Written(
+    secret=SecretRow(name="s/a", id="i", created_at=1, updated_at=1, created_by="x"),
+    version=VersionRow(
+        secret_id="i", version=3, wrapped_dek=b"dek", box=b"box", kek_generation=1, created_at=1,
+        created_by="x",
+    ),
+)  # fmt: skip
+
+
+class FakeMutations:
+    """Has written everything; slowly, where it is told to."""
+
+    def __init__(self) -> None:
+        self.may = trio.Event()
+
+    async def carry_out(self, decided: list[Decided]) -> list[Any]:
+        """One of each kind of end for each."""
+        if decided[0].path == "s/slow":
+            await self.may.wait()
+        ends = [WRITTEN, ConflictError("cas_mismatch", "no"), None]
+        return ends[: len(decided)]
+
+
+def decided(path: str) -> Decided:
+    """A write."""
+    return Decided(
+        request_id="r", path=path, payload=WriteSecret(value=b"{}"), origin=Origin(ip="10.0.0.1"),
+        identity=ANONYMOUS, decision=Decision(allowed=True), capability="create", facts=Facts(),
+        decisive=False, time=1, intent=b"{}",
+    )  # fmt: skip
+
+
+async def written(mutations: FakeMutations | None, *frames: Frame) -> list[Ends]:
+    """What a write desk answers to these frames."""
+    async with ends() as (one, two), trio.open_nursery() as nursery:
+        given: Any = mutations
+        nursery.start_soon(WriteDesk(Lane(one, Frame), lambda: given).run)
+        worker: Lane[Ends] = Lane(two, Ends)
+        for frame in frames:
+            await worker.send(frame)
+        answers = []
+        for _ in frames:
+            answers.append(await worker.receive())
+            if mutations is not None:
+                mutations.may.set()
+        nursery.cancel_scope.cancel()
+    return answers
+
+
+async def test_writes_are_answered_in_order_and_frames_as_they_end() -> None:
+    """With what was written but for what is sealed, an error, or nothing at all."""
+    slow, fast = Frame(1, [decided("s/slow")]), Frame(2, [decided(f"s/{i}") for i in range(3)])
+    answers = await written(FakeMutations(), slow, fast)
+    assert [answer.number for answer in answers] == [2, 1]
+    done, refused, elsewhere = answers[0].ends
+    assert done.written is not None
+    assert done.written.secret == WRITTEN.secret
+    assert (done.written.version.version, done.written.version.box) == (3, b"")
+    assert (refused.written, refused.kind, refused.code) == (None, "ConflictError", "cas_mismatch")
+    assert (elsewhere.written, elsewhere.kind) == (None, "")
+
+
+async def test_nothing_is_written_while_sealed() -> None:
+    """The worker hears why."""
+    [answer] = await written(None, Frame(1, [decided("s/a")]))
+    assert [end.code for end in answer.ends] == ["sealed"]
 
 
 def relayed(number: int, path: bytes = b"/v1/x") -> Relayed:

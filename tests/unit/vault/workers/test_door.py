@@ -9,9 +9,11 @@ import trio
 from vault.model.mounts import MountBook
 from vault.model.operation import Operation, Origin
 from vault.model.path import ResourcePath
-from vault.workers.door import WorkerDoor
+from vault.model.payloads import WriteSecret
+from vault.workers.door import WorkerDoor, may_serve
 from vault.workers.elsewhere import Elsewhere
 from vault.workers.reading import Reading
+from vault.workers.writes import MOST_BYTES
 
 
 class FakePipeline:
@@ -27,19 +29,22 @@ class FakePipeline:
 
 
 class FakeFollower:
-    """Always current."""
+    """Current until told otherwise."""
+
+    def __init__(self) -> None:
+        self.current = True
 
     async def is_current(self) -> bool:
-        """Yes."""
+        """As told."""
         await trio.lowlevel.checkpoint()
-        return True
+        return self.current
 
 
-def operation(name: str) -> Operation:
+def operation(name: str, payload: object = None) -> Operation:
     """One of this name."""
     path, origin = ResourcePath.parse("secret/a"), Origin(ip="10.0.0.1")
     return Operation(
-        name=name, path=path, payload=None, request_id="r", credential="t", origin=origin
+        name=name, path=path, payload=payload, request_id="r", credential="t", origin=origin
     )
 
 
@@ -52,14 +57,53 @@ def opened() -> tuple[WorkerDoor, FakePipeline]:
 
 
 async def test_reads_go_through() -> None:
-    """A read of a value runs here, a write does not, nor what only tells of the agent."""
+    """So do writes; other changes do not, nor what only tells of the agent."""
     door, pipeline = opened()
     pipeline.may.set()
     assert await door.serves()
+    write = operation("secret.write", WriteSecret(value=b"{}"))
     assert await door.run(operation("secret.read")) == "secret.read"
-    for name in ("secret.write", "token.lookup_self", "sys.seal", "secret.metadata.read"):
+    assert await door.run(write) == "secret.write"
+    for name in ("secret.patch", "token.lookup_self", "sys.seal", "secret.metadata.read"):
         with pytest.raises(Elsewhere):
             await door.run(operation(name))
+
+
+@pytest.mark.parametrize(
+    "large",
+    [
+        WriteSecret(value=b"0" * (MOST_BYTES + 1)),
+        WriteSecret(value=b"0", metadata={"k": "0" * MOST_BYTES}),
+        WriteSecret(value=b"0", tags=["0" * MOST_BYTES]),
+    ],
+)
+async def test_a_large_write_is_the_leaders(large: WriteSecret) -> None:
+    """No other write waits behind it."""
+    door, pipeline = opened()
+    pipeline.may.set()
+    with pytest.raises(Elsewhere):
+        await door.run(operation("secret.write", large))
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "may"),
+    [
+        ("GET", b"/v1/sys/mounts", True),
+        ("LIST", b"/v1/secret/metadata/", True),
+        ("POST", b"/v1/secret/data/a", True),
+        ("PUT", b"/v1/secret/data/a", True),
+        ("POST", b"/api/v1/secrets", True),
+        ("PUT", b"/api/v1/secrets/secret/a", True),
+        ("PATCH", b"/v1/secret/data/a", False),
+        ("DELETE", b"/v1/secret/data/a", False),
+        ("POST", b"/v1/sys/seal", False),
+        ("POST", b"/api/v1/batch/write", False),
+        ("POST", b"/v1/auth/token/create", False),
+    ],
+)
+def test_what_may_be_done_here(method: str, path: bytes, may: bool) -> None:  # a parameter
+    """Reads, and requests of one write: one of several could end half done by two."""
+    assert may_serve(method, path) is may
 
 
 async def test_shut() -> None:

@@ -76,7 +76,7 @@ class Stage:
             if self.answers:
                 await self.leader.send(Answered(request.id, 200, [(b"x", b"y")], b"leader"))
 
-    async def ask(self, method: str, *parts: bytes) -> bytes:
+    async def ask(self, method: str, *parts: bytes, path: bytes = b"/v1/x") -> bytes:
         """The body of the answer to one request with a body in these parts."""
         waiting = list(parts or (b"",))
         sent: list[Any] = []
@@ -92,7 +92,7 @@ class Stage:
             sent.append(message)
 
         scope = {
-            "method": method, "raw_path": b"/v1/x", "query_string": b"", "headers": self.headers,
+            "method": method, "raw_path": path, "query_string": b"", "headers": self.headers,
             "client": ("10.0.0.1", 7), "extensions": {},
         }  # fmt: skip
         await self.app(scope, receive, send)
@@ -131,9 +131,26 @@ async def test_what_turns_out_to_be_the_leaders() -> None:
     async with staged() as stage:
         stage.edge.elsewhere = True
         assert await stage.ask("GET", b"a", b"b") == b"leader"
-        assert stage.edge.bodies == [b"a"]
+        assert stage.edge.bodies == [b"ab"]
         assert stage.relayed[0].body == b"ab"
         assert stage.relayed[0].client == ("10.0.0.1", 7)
+
+
+async def test_it_is_decided_once_the_request_is_whole() -> None:
+    """Its body may have taken its time: what was so when it began does not count."""
+    async with staged() as stage:
+        stage.door.open = True
+        whole = stage.ask("POST", b"a", b"b", path=b"/v1/secret/data/a")
+
+        async def shut() -> None:
+            await trio.lowlevel.checkpoint()
+            stage.door.open = False
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(shut)
+            assert await whole == b"leader"
+        stage.door.open = True
+        assert await stage.ask("POST", b"a", b"b", path=b"/v1/secret/data/a") == b"worker"
 
 
 async def test_the_leaders_spans_are_below_the_workers() -> None:
@@ -183,7 +200,7 @@ async def test_a_client_that_leaves() -> None:
         async def send(_: Any) -> None:
             raise AssertionError("there is nobody to answer")
 
-        await stage.app({"method": "POST"}, receive, send)
+        await stage.app({"method": "POST", "raw_path": b"/v1/x"}, receive, send)
         assert stage.relayed == []
 
 

@@ -27,6 +27,7 @@ class Stage:
             edge=NoEdge(),
             live=None,
             broker=lambda: None,
+            mutations=lambda: None,
             counted=lambda _, counts: self.counted.append(counts),
             traced=lambda _: None,
         )
@@ -65,7 +66,7 @@ async def seated() -> AsyncIterator[Stage]:
 
 async def test_a_lane_that_is_broken_ends_its_process_and_no_more() -> None:
     """A frame that is no message, on any lane: the process is killed, and nothing is raised."""
-    for lane in range(3):
+    for lane in range(4):
         async with seated() as stage:
             stage.worker.sockets[lane].send((1).to_bytes(LENGTH) + b"x")
             with trio.fail_after(5):

@@ -1,0 +1,271 @@
+"""vault.workers.writes: a write that was decided here is carried out by the leader, or was not."""
+
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import msgspec
+import pytest
+import trio
+import trio.testing
+from msgspec import Raw
+
+from tests.unit.vault.workers.test_desk import WRITTEN, decided
+from vault.audit.draft import Draft
+from vault.audit.record import AuditEvent
+from vault.authz.access import Decision
+from vault.errors import ConflictError, TooLargeError, UnavailableError, VaultError
+from vault.handlers.handler import Call, Handler
+from vault.model.identity import ANONYMOUS
+from vault.model.operation import Capability, Facts, Operation, Origin
+from vault.model.path import ResourcePath
+from vault.model.payloads import WriteSecret
+from vault.model.results import Written
+from vault.mutations import WRITE
+from vault.store.interface import BackendError
+from vault.trail import Trail
+from vault.workers.elsewhere import Elsewhere
+from vault.workers.wire import DEADLINE, MOST_RELAYED, Ends, Frame, Lane, LaneClosed
+from vault.workers.writes import MOST_AT_ONCE, MOST_FRAMES, RemoteWrites, WriteLane, carried_of
+
+DONE = carried_of(WRITTEN)
+
+
+def encoded(path: str) -> Raw:
+    """A write as it is sent."""
+    return Raw(msgspec.msgpack.encode(decided(path)))
+
+
+class Stage:
+    """A worker's writes, and the leader's end of their lane."""
+
+    def __init__(self, lane: WriteLane, leader: Lane[Frame]) -> None:
+        self.lane = lane
+        self.leader = leader
+        self.told: list[str] = []
+
+    async def ask(self, path: str = "s/a") -> None:
+        """Have one written, and note how that went."""
+        try:
+            written = await self.lane.ask(encoded(path))
+        except VaultError as error:
+            self.told.append(f"{error.code} {error.details.get('outcome', 'none')}")
+        except Elsewhere:
+            self.told.append("elsewhere")
+        else:
+            self.told.append(f"{written.version.version}")
+
+    async def answer(self, frame: Frame, end: Any = DONE) -> None:
+        """All of the frame ended like this."""
+        await self.leader.send(Ends(frame.number, [end] * len(frame.decided)))
+
+
+@asynccontextmanager
+async def staged() -> AsyncIterator[Stage]:
+    """With its tasks running."""
+    ours, theirs = (
+        trio.SocketStream(trio.socket.from_stdlib_socket(sock))
+        for sock in socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    )
+    lane = WriteLane(Lane(ours, Ends))
+    async with ours, theirs, trio.open_nursery() as nursery:
+        nursery.start_soon(lane.run)
+        yield Stage(lane, Lane(theirs, Frame))
+        nursery.cancel_scope.cancel()
+
+
+async def test_what_has_gathered_is_one_frame() -> None:
+    """What comes while others are under way goes with the next; each has its own end."""
+    async with staged() as stage, trio.open_nursery() as nursery:
+        for number in range(3):
+            nursery.start_soon(stage.ask, f"s/{number}")
+        frame = await stage.leader.receive()
+        paths = [one.path for one in frame.decided]
+        assert sorted(paths) == ["s/0", "s/1", "s/2"]
+        no = carried_of(ConflictError("cas_mismatch", "no"))
+        await stage.leader.send(Ends(frame.number, [DONE, no, carried_of(None)]))
+    assert sorted(stage.told) == ["3", "cas_mismatch none", "elsewhere"]
+
+
+async def test_few_frames_are_under_way() -> None:
+    """The others wait, and go together once there is room; the ends may come in any order."""
+    async with staged() as stage, trio.open_nursery() as nursery:
+        frames = []
+        for _ in range(MOST_FRAMES):
+            nursery.start_soon(stage.ask)
+            frames.append(await stage.leader.receive())
+        for _ in range(MOST_AT_ONCE + 1):
+            nursery.start_soon(stage.ask)
+        await trio.testing.wait_all_tasks_blocked()
+        await stage.answer(frames.pop())
+        full = await stage.leader.receive()
+        assert len(full.decided) == MOST_AT_ONCE
+        await stage.answer(frames.pop(0))
+        last = await stage.leader.receive()
+        assert len(last.decided) == 1
+        for frame in (*frames, last, full):
+            await stage.answer(frame)
+    assert stage.told == ["3"] * (MOST_FRAMES + MOST_AT_ONCE + 1)
+
+
+async def test_too_many_go_whole() -> None:
+    """To the leader, who says whether it is too much."""
+    async with staged() as stage, trio.open_nursery() as nursery:
+        frames = []
+        for _ in range(MOST_FRAMES):
+            nursery.start_soon(stage.ask)
+            frames.append(await stage.leader.receive())
+        for _ in range(MOST_RELAYED + 1):
+            nursery.start_soon(stage.ask)
+        await trio.testing.wait_all_tasks_blocked()
+        assert stage.told == ["elsewhere"]
+        while len(stage.told) < MOST_RELAYED:
+            await stage.answer(frames.pop() if frames else await stage.leader.receive())
+            await trio.testing.wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+
+
+async def test_who_is_not_answered_in_time(autojump_clock: trio.testing.MockClock) -> None:
+    """What was sent may be done or not, what was not is not, and is not sent any more.
+
+    An answer that comes after all is nobody's, and there is room again without it.
+    """
+    async with staged() as stage:
+        async with trio.open_nursery() as nursery:
+            frames = []
+            for _ in range(MOST_FRAMES):
+                nursery.start_soon(stage.ask)
+                frames.append(await stage.leader.receive())
+            nursery.start_soon(stage.ask)
+            began = trio.current_time()
+        assert DEADLINE < trio.current_time() - began < DEADLINE + 2
+        assert sorted(stage.told) == ["no_answer unknown"] * MOST_FRAMES + ["overloaded none"]
+        await stage.answer(frames[0])
+        for _ in range(MOST_FRAMES + 1):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(stage.ask, "s/b")
+                frame = await stage.leader.receive()
+                assert [one.path for one in frame.decided] == ["s/b"]
+                await stage.answer(frame)
+        assert stage.told[MOST_FRAMES + 1 :] == ["3"] * (MOST_FRAMES + 1)
+
+
+async def test_who_leaves_takes_along_what_was_not_sent() -> None:
+    """What was sent is done."""
+    async with staged() as stage, trio.open_nursery() as nursery:
+        frames = []
+        for _ in range(MOST_FRAMES):
+            nursery.start_soon(stage.ask)
+            frames.append(await stage.leader.receive())
+        with trio.CancelScope() as scope:
+            nursery.start_soon(stage.ask, "s/b")
+            async with trio.open_nursery() as leaving:
+                leaving.start_soon(stage.ask, "s/a")
+                await trio.testing.wait_all_tasks_blocked()
+                scope.cancel()
+        for frame in frames:
+            await stage.answer(frame)
+        last = await stage.leader.receive()
+        assert [one.path for one in last.decided] == ["s/b"]
+        await stage.answer(last)
+
+
+async def test_without_a_leader_it_ends() -> None:
+    """A worker without one cannot answer anything."""
+    with pytest.RaisesGroup(LaneClosed, flatten_subgroups=True):
+        async with staged() as stage:
+            await stage.leader.aclose()
+            await trio.sleep(1)
+
+
+class FakeAudit:
+    """Drafts, or cannot."""
+
+    def __init__(self) -> None:
+        self.failing = False
+        self.phases: list[str] = []
+
+    def draft(self, event: AuditEvent) -> Draft:
+        """As told."""
+        self.phases.append(event.phase)
+        if self.failing:
+            raise ValueError("canary")
+        return Draft(7, "event", b"intent")
+
+
+def begun(value: bytes = b"{}") -> tuple[Trail, Call]:
+    """A write that was allowed."""
+
+    async def run(_: Call) -> None:
+        await trio.lowlevel.checkpoint()
+        raise AssertionError
+
+    op = Operation(
+        name=WRITE, path=ResourcePath.parse("s/a"), payload=WriteSecret(value=value),
+        request_id="r1", credential="t", origin=Origin(ip="10.0.0.1"),
+    )  # fmt: skip
+    trail = Trail(op, Handler(run=run, capability=Capability.CREATE, mutates=True))
+    trail.decision = Decision(allowed=True, rule="p/rules[0]")
+    return trail, Call(op, ANONYMOUS, Facts(exists=True))
+
+
+async def test_a_write_is_sent_with_its_intent() -> None:
+    """And once it is done, its secret is known to be there."""
+    there: list[str] = []
+    async with staged() as stage, trio.open_nursery() as nursery:
+        audit: Any = FakeAudit()
+        writes = RemoteWrites(stage.lane, audit, there.append)
+
+        async def write() -> None:
+            stage.told.append(str((await writes(*begun())).version.version))
+
+        nursery.start_soon(write)
+        frame = await stage.leader.receive()
+        assert there == []
+        [sent] = frame.decided
+        assert (sent.intent, sent.time, sent.facts) == (b"intent", 7, Facts(exists=True))
+        assert sent.decision.rule == "p/rules[0]"
+        await stage.answer(frame)
+    assert (stage.told, there, audit.phases) == (["3"], ["s/a"], ["intent"])
+
+
+async def test_what_cannot_be_drafted_is_the_leaders() -> None:
+    """Who meets the same, and has it recorded."""
+    async with staged() as stage:
+        audit: Any = FakeAudit()
+        audit.failing = True
+        with pytest.raises(Elsewhere):
+            await RemoteWrites(stage.lane, audit, [].append)(*begun())
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (BackendError("store_full", "full", "unknown"), UnavailableError),
+        (TooLargeError("value_too_large", "large", field="value"), TooLargeError),
+    ],
+)
+async def test_an_error_is_told_as_it_was(
+    error: VaultError, kind: Callable[..., VaultError]
+) -> None:
+    """With what a program reads of it, as the next of its kind that all know."""
+    async with staged() as stage, trio.open_nursery() as nursery:
+
+        async def ask() -> None:
+            with pytest.raises(VaultError) as caught:
+                await stage.lane.ask(encoded("s/a"))
+            assert type(caught.value) is kind
+            assert caught.value.args == error.args
+            assert (caught.value.details, caught.value.status) == (error.details, error.status)
+
+        nursery.start_soon(ask)
+        await stage.answer(await stage.leader.receive(), carried_of(error))
+
+
+def test_nothing_sealed_crosses() -> None:
+    """Neither the box nor its key: a worker has no use for them."""
+    carried = carried_of(WRITTEN)
+    assert isinstance(carried.written, Written)
+    version = carried.written.version
+    assert (version.box, version.wrapped_dek, version.version) == (b"", b"", 3)

@@ -1,0 +1,213 @@
+"""The worker's side of writing: what it has decided is carried out by the leader.
+
+A worker authenticates, authorizes and drafts the intent, which is the larger part of a write; the
+leader, who owns the store and the log, does the rest, for all that has come meanwhile together
+(`vault.mutations`). Several frames may be under way: what gathers here is few, what gathers there,
+while others are written, is many.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+import trio
+from msgspec import Raw
+from msgspec.structs import replace
+
+from vault.errors import (
+    AuthenticationError,
+    AuthorizationError,
+    ConflictError,
+    InternalError,
+    NotFoundError,
+    RateLimitError,
+    TamperedError,
+    TooLargeError,
+    UnavailableError,
+    ValidationError,
+    VaultError,
+)
+from vault.handlers.handler import Call
+from vault.model.operation import Operation
+from vault.model.path import ResourcePath
+from vault.model.payloads import WriteSecret
+from vault.model.results import Written
+from vault.mutations import Decided
+from vault.trail import Trail
+from vault.workers.audit import RemoteAudit
+from vault.workers.elsewhere import Elsewhere
+from vault.workers.wire import (
+    DEADLINE,
+    LOOK_EVERY,
+    MOST_RELAYED,
+    Carried,
+    Ends,
+    Lane,
+    Sent,
+    no_answer,
+    overloaded,
+)
+
+MOST_AT_ONCE: Final = 64  # writes of a frame
+MOST_FRAMES: Final = 4  # of a worker under way; what comes meanwhile gathers for the next
+MOST_BYTES: Final = 1 << 16
+"""Of a value that goes this way. Larger ones go with their requests, on a lane of their own: 64
+of these, with their intents, are a quarter of what a frame may have."""
+_encode: Final = msgspec.msgpack.Encoder().encode
+_TURNS: Final = 2  # of the event loop that a frame waits while they bring more writes
+
+_KINDS: Final[dict[str, type[VaultError]]] = {
+    kind.__name__: kind
+    for kind in (
+        AuthenticationError, AuthorizationError, ConflictError, InternalError, NotFoundError,
+        RateLimitError, TamperedError, TooLargeError, UnavailableError, ValidationError,
+    )
+}  # fmt: skip
+
+
+def is_large(op: Operation) -> bool:
+    """Whether it is a write of more than `MOST_BYTES`."""
+    return isinstance(op.payload, WriteSecret) and _size(op.payload) > MOST_BYTES
+
+
+def _size(payload: WriteSecret) -> int:
+    size = len(payload.value)
+    if payload.metadata:
+        size += sum(len(key) + len(text) for key, text in payload.metadata.items())
+    return size + sum(map(len, payload.tags or ()))
+
+
+class _Slot:
+    """One encoded write, whoever waits for it, and since when (Trio's clock)."""
+
+    __slots__ = ("end", "since", "there", "write")
+
+    def __init__(self, write: Raw) -> None:
+        self.write = write
+        self.since = trio.current_time()
+        self.there = trio.Event()
+        self.end: Carried
+
+
+class WriteLane:
+    """Sends writes and waits until they are carried out. `run` must run meanwhile."""
+
+    def __init__(self, lane: Lane[Ends]) -> None:
+        self._lane = lane
+        self._queue: list[_Slot] = []
+        self._sent: dict[int, list[_Slot]] = {}
+        self._last = 0
+        self._wake = trio.Event()
+
+    async def ask(self, write: Raw) -> Written:
+        """Have a `Decided` carried out; return what was written, or raise what is told of it.
+
+        It is on record by then. Raises `Elsewhere` when nothing was begun. Who leaves before it is
+        sent takes it along.
+        """
+        if len(self._queue) >= MOST_RELAYED:
+            raise Elsewhere
+        slot = _Slot(write)
+        self._queue.append(slot)
+        self._wake.set()
+        try:
+            await slot.there.wait()
+        except trio.Cancelled:
+            if slot in self._queue:
+                self._queue.remove(slot)
+            raise
+        if slot.end.written is None:
+            raise _error_of(slot.end)
+        return slot.end.written
+
+    async def run(self) -> None:
+        """Until the lane closes. Raises `LaneClosed`."""
+        async with trio.open_nursery() as nursery:
+            for run in (self._lane.run, self._send, self._hand_out, self._give_up):
+                nursery.start_soon(run)
+
+    async def _send(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake = trio.Event()
+            await self._gather()
+            while self._queue and len(self._sent) < MOST_FRAMES:
+                frame, self._queue = self._queue[:MOST_AT_ONCE], self._queue[MOST_AT_ONCE:]
+                self._last += 1
+                self._sent[self._last] = frame
+                self._lane.post(Sent(self._last, [slot.write for slot in frame]))
+
+    async def _gather(self) -> None:
+        before = 0
+        while before < len(self._queue) < MOST_AT_ONCE:
+            before = len(self._queue)
+            for _ in range(_TURNS):
+                await trio.lowlevel.checkpoint()
+
+    async def _hand_out(self) -> None:
+        while True:
+            answer = await self._lane.next_message()
+            self._settle(self._sent.pop(answer.number, []), answer.ends)
+
+    async def _give_up(self) -> None:
+        """Tell those that have waited too long: what was sent may be done, what was not is not."""
+        while True:
+            await trio.sleep(LOOK_EVERY)
+            latest = trio.current_time() - DEADLINE
+            for number, frame in list(self._sent.items()):
+                if frame[-1].since < latest:
+                    self._settle(self._sent.pop(number), [_LATE] * len(frame))
+            late = [slot for slot in self._queue if slot.since < latest]
+            del self._queue[: len(late)]
+            self._settle(late, [_FULL] * len(late))
+
+    def _settle(self, frame: list[_Slot], ends: list[Carried]) -> None:
+        for slot, end in zip(frame, ends, strict=False):  # one that has been given up is no more
+            slot.end = end
+            slot.there.set()
+        self._wake.set()
+
+
+class RemoteWrites:
+    """`vault.pipeline.Mutate` over the lane, while the vault is open."""
+
+    def __init__(
+        self, lane: WriteLane, audit: RemoteAudit, there: Callable[[ResourcePath], None]
+    ) -> None:
+        """`there` is told of each secret that was written."""
+        self._lane = lane
+        self._audit = audit
+        self._there = there
+
+    async def __call__(self, trail: Trail, call: Call) -> Written:
+        """Have a write carried out. Raises as `WriteLane.ask`."""
+        try:
+            intent = self._audit.draft(trail.intent())
+            write = Raw(_encode(Decided.of(trail, call, intent)))
+        except Exception:  # noqa: BLE001  # the leader meets it, too, tells and records it
+            raise Elsewhere from None
+        written = await self._lane.ask(write)
+        self._there(call.op.path)
+        return written
+
+
+def carried_of(end: Written | VaultError | None) -> Carried:
+    """What the leader tells of one write; the sealed parts of the version stay with it."""
+    if end is None:
+        return Carried()
+    if isinstance(end, Written):
+        bare = replace(end.version, wrapped_dek=b"", box=b"", mac=b"")
+        return Carried(written=Written(secret=end.secret, version=bare))
+    kind = next(base.__name__ for base in type(end).__mro__ if base.__name__ in _KINDS)
+    return Carried(kind=kind, code=end.code, message=end.message, details=dict(end.details))
+
+
+_LATE: Final = carried_of(no_answer())
+_FULL: Final = carried_of(overloaded())
+
+
+def _error_of(carried: Carried) -> BaseException:
+    """The error that it tells of, as the family has it; `Elsewhere` when nothing was begun."""
+    if not carried.kind:
+        return Elsewhere()
+    return _KINDS[carried.kind](carried.code, carried.message, **carried.details)
