@@ -24,7 +24,7 @@ SHARE: Final = 0.75  # of the cache: it pushes nothing out that was asked for me
 MOST: Final = 100_000  # lately read secrets; their names are held for as long as it runs
 PAGE: Final = 1_000  # names of the others that are held at a time
 STEP: Final = 64  # secrets, with a version each: as many keys as one prepared statement takes
-REST: Final = 3  # times as long as the step took: a quarter of a core at most
+REST: Final = 3  # times as long as the step took: a quarter of a core at most, of all together
 RECENT: Final = Ranking(
     table=SECRETS, link="id", by=ACCESS, column="last_value_read", limit=MOST
 )  # as `vault.handlers.access` counts them, ten seconds late at most
@@ -34,9 +34,9 @@ class Warmup:
     """One run. `loaded`: secrets so far; `done`: it has ended, for whatever reason."""
 
     def __init__(self, store: Store, world: World, workers: int = 1) -> None:
-        """Each of so many `workers` has a cache of its own: together they fill one with guesses."""
+        """So many `workers` do it at a time, each with a cache of its own."""
         self._store = store
-        self._guesses = SHARE / workers
+        self._rest = REST * workers
         self._world = world
         self._until = world.monotonic() + SECONDS
         self.loaded = 0
@@ -45,7 +45,7 @@ class Warmup:
     async def run(self) -> None:
         """Load until all is there, the share of the cache is full or the time is over."""
         try:
-            await self._load(await self._store.ranked(RECENT), SHARE)
+            await self._load(await self._store.ranked(RECENT))
             await self._load_others()
         except VaultError as error:  # the cache is filled by reads then, which tell it again
             log.warning("the cache is not warmed up: %s", error)
@@ -53,23 +53,23 @@ class Warmup:
 
     async def _load_others(self) -> None:
         query = Query(limit=PAGE)
-        while self._goes_on(self._guesses) and (names := await self._store.keys(SECRETS, query)):
+        while self._goes_on() and (names := await self._store.keys(SECRETS, query)):
             some = [name for name in names if not self._store.holds(SECRETS, *name)]
-            await self._load(some, self._guesses)
+            await self._load(some)
             query = Query(limit=PAGE, after=names[-1])
 
-    async def _load(self, names: Sequence[Key], share: float) -> None:
+    async def _load(self, names: Sequence[Key]) -> None:
         for start in range(0, len(names), STEP):
             began = self._world.monotonic()
-            if not self._goes_on(share):
+            if not self._goes_on():
                 return
             some = names[start : start + STEP]
             self.loaded += len(await self._store.warm(SECRETS, some))  # their versions come along
-            await self._world.sleep(REST * (self._world.monotonic() - began))
+            await self._world.sleep(self._rest * (self._world.monotonic() - began))
 
-    def _goes_on(self, share: float) -> bool:
+    def _goes_on(self) -> bool:
         cache = self._store.statistics().cache
-        has_room = cache.bytes < share * cache.max_bytes
+        has_room = cache.bytes < SHARE * cache.max_bytes
         return has_room and self._world.monotonic() < self._until
 
 

@@ -94,27 +94,15 @@ async def test_lately_read_first_within_a_share(backend: FaultyBackend, world: F
     assert warmup.SHARE * stats.max_bytes <= stats.bytes < stats.max_bytes
 
 
-async def test_workers_share_what_nobody_asked_for(
-    backend: FaultyBackend, world: FakeWorld, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Each has a cache of its own, so each takes its part of the guesses; of what was read, all."""
-    monkeypatch.setattr(warmup, "RECENT", replace(warmup.RECENT, limit=STEP))
-    config = CacheConfig(max_bytes=2_400_000)
-    found = {}
-    for workers in (1, 4):
-        async with open_store(backend, StampGuard(), world, cache=config) as store:
-            await Warmup(store, world, workers).run()
-            found[workers] = store.statistics().cache.bytes / config.max_bytes
-            assert warm(store)[-STEP:] == list(range(COUNT - STEP, COUNT))
-    step = 0.15  # of this cache, at most
-    assert found[4] < warmup.SHARE / 4 + step < found[1] < warmup.SHARE + step
-
-
+@pytest.mark.parametrize("workers", [1, 3])
 async def test_time_is_bounded(
-    store: Store, world: FakeWorld, monkeypatch: pytest.MonkeyPatch
+    workers: int, store: Store, world: FakeWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After a step it rests for longer than that took; when its time is over it ends."""
-    run, load = Warmup(store, world), store.warm
+    """After a step it rests for longer than that took, so that several take no more than one.
+
+    When its time is over it ends.
+    """
+    run, load = Warmup(store, world, workers), store.warm
 
     async def slow(*args: object) -> list[object]:
         world.advance(1.0)
@@ -125,7 +113,7 @@ async def test_time_is_bounded(
         nursery.start_soon(run.run)
         await wait_all_tasks_blocked()
         assert (run.loaded, world.sleepers) == (STEP, 1)
-        world.advance(2.9)
+        world.advance(3 * workers - 0.1)
         await wait_all_tasks_blocked()
         assert run.loaded == STEP
         world.advance(0.1)

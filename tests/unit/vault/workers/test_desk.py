@@ -123,6 +123,8 @@ class FakeMutations:
         """One of each kind of end for each."""
         if decided[0].path == "s/slow":
             await self.may.wait()
+        if decided[0].path == "s/bad":
+            raise ValueError("canary")
         ends = [WRITTEN, ConflictError("cas_mismatch", "no"), None]
         return ends[: len(decided)]
 
@@ -164,6 +166,16 @@ async def test_writes_are_answered_in_order_and_frames_as_they_end() -> None:
     assert (done.written.version.version, done.written.version.box) == (3, b"")
     assert (refused.written, refused.kind, refused.code) == (None, "ConflictError", "cas_mismatch")
     assert (elsewhere.written, elsewhere.kind) == (None, "")
+
+
+async def test_what_fails_one_frame_is_told_to_that_one(caplog: pytest.LogCaptureFixture) -> None:
+    """Nobody knows what became of it; the next is answered as ever."""
+    bad, good = Frame(1, [decided("s/bad"), decided("s/b")]), Frame(2, [decided("s/a")])
+    answers = await written(FakeMutations(), bad, good)
+    told = {answer.number: [(end.code, end.details) for end in answer.ends] for answer in answers}
+    assert told == {1: [("write_failed", {"outcome": "unknown"})] * 2, 2: [("", {})]}
+    assert "ValueError at" in caplog.text
+    assert "canary" not in caplog.text
 
 
 async def test_nothing_is_written_while_sealed() -> None:
