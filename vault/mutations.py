@@ -186,7 +186,6 @@ class Mutations:
         self._executor = tree.ref("executor")
         self._audit = audit
         self._metrics = metrics
-        self.tree = tree.snapshot
 
     async def carry_out(self, decided: Sequence[Decided]) -> list[End | None]:
         """What is told of each, in order; all that was begun is on record by then.

@@ -147,7 +147,7 @@ async def open_unit(
             mutating(wired.secrets, audit, parts.metrics, world) as mutations,
             warming(store, world, parts.settings.leader_warming),
         ):
-            branches += (work.snapshot, mutations.tree)
+            branches.append(work.snapshot)
             if parts.dev_token:
                 await _furnish(parts.dev_token, wired)
             with (
