@@ -43,7 +43,7 @@ class Look(Protocol):
     """Who knows the facts of a secret."""
 
     async def __call__(self, path: ResourcePath, *, decisive: bool) -> Facts:
-        """Its facts; unless `decisive`, no more than whether it is there has to be so."""
+        """Its facts; unless `decisive`, whether it is there and no more, which may be a guess."""
         ...
 
 
@@ -143,8 +143,7 @@ class Pipeline:
             self._limits.take(trail.identity.id)
             if not self._following.is_current:
                 await self._follow(trail.handler)
-            facts = await self._facts(trail)
-            trail.decision = self._authorize(trail, facts)  # 2
+            facts = await self._authorized(trail)  # 2
         except Exception as error:  # noqa: BLE001  # whatever failed: recorded, then told
             raise await self._failed(trail, error) from None  # 5
         call = Call(op, trail.identity, facts, trail.decisive)
@@ -193,6 +192,18 @@ class Pipeline:
             raise await self._failed(trail, error) from None  # 5
         self._count(trail.op.name, "ok")
         return result  # 6
+
+    async def _authorized(self, trail: Trail) -> Facts:
+        """Decide, and return on what. A guess may allow it; a no is made on what is so."""
+        facts = await self._facts(trail)
+        try:
+            trail.decision = self._authorize(trail, facts)
+        except AuthorizationError:
+            if not facts.guess:
+                raise
+            facts = await self._look(trail.op.path, decisive=True)
+            trail.decision = self._authorize(trail, facts)
+        return facts
 
     def _authorize(self, trail: Trail, facts: Facts) -> Decision:
         """Decide on the thing as it is and, where the operation changes them, on its new facts.

@@ -47,11 +47,12 @@ class Operation(Struct, frozen=True, kw_only=True):
 
 
 class Facts(Struct, frozen=True):
-    """What a policy condition may ask about the thing itself."""
+    """What a policy condition may ask about the thing itself. A `guess` was not looked up."""
 
     exists: bool = False
     tags: frozenset[str] = frozenset()
     metadata: dict[str, str] = {}
+    guess: bool = False
 
 
 NO_FACTS = Facts()

@@ -17,7 +17,6 @@ from vault.authn.bearer import Bearer, api_key_method
 from vault.authn.scheme import API_KEY, TOKEN
 from vault.authn.standing import judge_token
 from vault.authn.usage import Usage
-from vault.authz.access import Access, Decision
 from vault.authz.authorizer import Authorizer
 from vault.authz.book import PolicyBook
 from vault.authz.limits import RateLimits
@@ -48,7 +47,7 @@ from vault.workers.buckets import SharedBuckets
 from vault.workers.caches import WorkerCache, share
 from vault.workers.elsewhere import Elsewhere
 from vault.workers.follower import Follower, Rows
-from vault.workers.known import THERE, Known
+from vault.workers.known import Known
 from vault.workers.lockout import WorkerLockout
 from vault.workers.page import Page
 from vault.workers.wire import Open
@@ -101,7 +100,7 @@ async def open_reading(parts: WorkerParts, order: Open) -> AsyncIterator[Reading
     ) as store:
         barrier = Barrier(store, keyring, order.root_key, world)
         book = PolicyBook(store, world, order.ceiling)
-        authorizer = Granting(book)
+        authorizer = Authorizer(book)
         mounts = Mounts(barrier, MountBook(), authorizer, world)
         access, usage = AccessCounters(barrier, world), Usage(store, world)
 
@@ -134,7 +133,7 @@ async def open_reading(parts: WorkerParts, order: Open) -> AsyncIterator[Reading
             ),
             metrics=parts.metrics,
             world=world,
-            mutate=RemoteWrites(parts.writes, audit, known.add),
+            mutate=RemoteWrites(parts.writes, audit, known),
         )
         async with warming(store, world, settings.warming):
             try:
@@ -186,17 +185,6 @@ class Proving(Authenticator):
         if identity is None:
             raise Elsewhere
         return identity
-
-
-class Granting(Authorizer):
-    """Refuses nothing from memory (`Known`): a no is final, and what it is made on has to be so."""
-
-    def decide(self, access: Access) -> Decision:
-        """As `Authorizer.decide`, or raise `Elsewhere`."""
-        decision = super().decide(access)
-        if not decision.allowed and access.facts is THERE:
-            raise Elsewhere
-        return decision
 
 
 def _load_keyring(backend: Backend, order: Open) -> Keyring:

@@ -6,7 +6,6 @@ leader, who owns the store and the log, does the rest, for all that has come mea
 while others are written, is many.
 """
 
-from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -29,13 +28,13 @@ from vault.errors import (
 )
 from vault.handlers.handler import Call
 from vault.model.operation import Operation
-from vault.model.path import ResourcePath
 from vault.model.payloads import WriteSecret
 from vault.model.results import Written
 from vault.mutations import Decided
 from vault.trail import Trail
 from vault.workers.audit import RemoteAudit
-from vault.workers.elsewhere import Elsewhere
+from vault.workers.elsewhere import Elsewhere, NotSo
+from vault.workers.known import Known
 from vault.workers.wire import (
     DEADLINE,
     LOOK_EVERY,
@@ -171,13 +170,11 @@ class WriteLane:
 class RemoteWrites:
     """`vault.pipeline.Mutate` over the lane, while the vault is open."""
 
-    def __init__(
-        self, lane: WriteLane, audit: RemoteAudit, there: Callable[[ResourcePath], None]
-    ) -> None:
-        """`there` is told of each secret that was written."""
+    def __init__(self, lane: WriteLane, audit: RemoteAudit, known: Known) -> None:
+        """`known` learns how each write ended."""
         self._lane = lane
         self._audit = audit
-        self._there = there
+        self._known = known
 
     async def __call__(self, trail: Trail, call: Call) -> Written:
         """Have a write carried out. Raises as `WriteLane.ask`."""
@@ -186,8 +183,12 @@ class RemoteWrites:
             write = Raw(_encode(Decided.of(trail, call, intent)))
         except Exception:  # noqa: BLE001  # the leader meets it, too, tells and records it
             raise Elsewhere from None
-        written = await self._lane.ask(write)
-        self._there(call.op.path)
+        try:
+            written = await self._lane.ask(write)
+        except NotSo:
+            self._known.was_wrong(call.op.path, call.facts)
+            raise
+        self._known.written(call.op.path)
         return written
 
 
@@ -207,7 +208,7 @@ _FULL: Final = carried_of(overloaded())
 
 
 def _error_of(carried: Carried) -> BaseException:
-    """The error that it tells of, as the family has it; `Elsewhere` when nothing was begun."""
+    """The error that it tells of, as the family has it; `NotSo` when nothing was begun."""
     if not carried.kind:
-        return Elsewhere()
+        return NotSo()
     return _KINDS[carried.kind](carried.code, carried.message, **carried.details)

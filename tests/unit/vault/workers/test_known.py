@@ -1,4 +1,4 @@
-"""vault.workers.known: what a worker remembers of secrets, and what it never does."""
+"""vault.workers.known: what a worker remembers of secrets, and what it never guesses."""
 
 import pytest
 
@@ -6,30 +6,46 @@ from tests.unit.vault.conftest import Vault, head
 from vault.barrier import SECRETS
 from vault.model.operation import Facts
 from vault.model.path import ResourcePath
-from vault.workers.known import THERE, Known
+from vault.workers.known import ABSENT, THERE, Known
 
-PATH = ResourcePath.parse("s/i")
+PATH, OTHER = ResourcePath.parse("s/i"), ResourcePath.parse("s/j")
 
 
-async def test_what_was_written_is_not_looked_up(vault: Vault) -> None:
-    """What was not is, each time: a no has to be made on what is so."""
+async def guessed(known: Known, path: ResourcePath) -> Facts:
+    """What a write is decided on where no more than whether it is there counts."""
+    return await known.facts(path, decisive=False)
+
+
+async def test_what_was_written_is_there(vault: Vault) -> None:
+    """Of what was not, the last one that was wrong says what is likely."""
     known = Known(vault.barrier)
-    assert await known.facts(PATH, decisive=False) == Facts()
+    assert await guessed(known, PATH) is ABSENT
+    known.written(PATH)
+    assert await guessed(known, PATH) is THERE
+    assert await guessed(known, OTHER) is ABSENT
+    known.was_wrong(OTHER, ABSENT)
+    assert await guessed(known, OTHER) is THERE
+    assert await guessed(known, ResourcePath.parse("s/k")) is THERE
+    known.was_wrong(PATH, THERE)
+    assert await guessed(known, PATH) is ABSENT
+    assert await guessed(known, OTHER) is THERE
+
+
+async def test_what_is_at_hand_is_no_guess(vault: Vault) -> None:
+    """A row that is cached, and one that is known not to be there."""
+    known = Known(vault.barrier)
+    known.written(OTHER)
+    assert await vault.barrier.get(SECRETS, OTHER) is None
+    assert await guessed(known, OTHER) == Facts()
     await vault.store.commit(lambda tx: tx.put(SECRETS, head("i")))
-    seen = await known.facts(PATH, decisive=False)
-    assert seen == THERE
-    assert seen is not THERE
-    known.add(PATH)
-    await vault.store.commit(lambda tx: tx.delete(SECRETS, PATH))
-    assert await known.facts(PATH, decisive=False) is THERE
+    assert await guessed(known, PATH) == Facts(exists=True)
 
 
 async def test_what_decides_is_looked_up(vault: Vault) -> None:
     """Tags and metadata are never from memory."""
     known = Known(vault.barrier)
-    known.add(PATH)
+    known.written(PATH)
     assert await known.facts(PATH, decisive=True) == Facts()
-    assert await known.facts(PATH, decisive=False) == Facts(exists=True)
 
 
 async def test_bounded(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -37,8 +53,8 @@ async def test_bounded(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("vault.workers.known.HOT", 2)
     known = Known(vault.barrier)
     long = ResourcePath.parse("s/" + "x" * 200)
-    paths = [PATH, ResourcePath.parse("s/b"), ResourcePath.parse("s/c"), long]
+    paths = [PATH, OTHER, ResourcePath.parse("s/c"), long]
     for path in paths:
-        known.add(path)
-    found = [(await known.facts(path, decisive=False)).exists for path in paths]
+        known.written(path)
+    found = [(await guessed(known, path)).exists for path in paths]
     assert found == [False, False, True, False]

@@ -194,6 +194,21 @@ class FakeAudit:
         return Draft(7, "event", b"intent")
 
 
+class FakeKnown:
+    """Notes what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def written(self, path: str) -> None:
+        """It is there."""
+        self.told.append(f"{path} written")
+
+    def was_wrong(self, path: str, facts: Facts) -> None:
+        """It is not so."""
+        self.told.append(f"{path} {facts.exists} was wrong")
+
+
 def begun(value: bytes = b"{}") -> tuple[Trail, Call]:
     """A write that was allowed."""
 
@@ -212,22 +227,37 @@ def begun(value: bytes = b"{}") -> tuple[Trail, Call]:
 
 async def test_a_write_is_sent_with_its_intent() -> None:
     """And once it is done, its secret is known to be there."""
-    there: list[str] = []
+    known = FakeKnown()
     async with staged() as stage, trio.open_nursery() as nursery:
         audit: Any = FakeAudit()
-        writes = RemoteWrites(stage.lane, audit, there.append)
+        writes = RemoteWrites(stage.lane, audit, known)  # type: ignore[arg-type]  # a fake
 
         async def write() -> None:
             stage.told.append(str((await writes(*begun())).version.version))
 
         nursery.start_soon(write)
         frame = await stage.leader.receive()
-        assert there == []
+        assert known.told == []
         [sent] = frame.decided
         assert (sent.intent, sent.time, sent.facts) == (b"intent", 7, Facts(exists=True))
         assert sent.decision.rule == "p/rules[0]"
         await stage.answer(frame)
-    assert (stage.told, there, audit.phases) == (["3"], ["s/a"], ["intent"])
+    assert (stage.told, known.told, audit.phases) == (["3"], ["s/a written"], ["intent"])
+
+
+async def test_what_was_not_begun_goes_whole_and_is_learnt_from() -> None:
+    """The next guess is another one."""
+    known = FakeKnown()
+    async with staged() as stage, trio.open_nursery() as nursery:
+        audit: Any = FakeAudit()
+
+        async def write() -> None:
+            with pytest.raises(Elsewhere):
+                await RemoteWrites(stage.lane, audit, known)(*begun())  # type: ignore[arg-type]  # a fake
+
+        nursery.start_soon(write)
+        await stage.answer(await stage.leader.receive(), carried_of(None))
+    assert known.told == ["s/a True was wrong"]
 
 
 async def test_what_cannot_be_drafted_is_the_leaders() -> None:
@@ -236,7 +266,7 @@ async def test_what_cannot_be_drafted_is_the_leaders() -> None:
         audit: Any = FakeAudit()
         audit.failing = True
         with pytest.raises(Elsewhere):
-            await RemoteWrites(stage.lane, audit, [].append)(*begun())
+            await RemoteWrites(stage.lane, audit, FakeKnown())(*begun())  # type: ignore[arg-type]  # a fake
 
 
 @pytest.mark.parametrize(
