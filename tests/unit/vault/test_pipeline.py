@@ -358,31 +358,6 @@ async def test_the_refusal_of_a_caller_who_left_is_recorded(parts: Parts) -> Non
     assert parts.events[0].code == "permission_denied"
 
 
-async def test_a_no_is_not_made_on_a_guess(parts: Parts) -> None:
-    """What is so is looked up and decided on; a yes is left to whoever does it."""
-    looks: list[bool] = []
-
-    async def look(_path: ResourcePath, *, decisive: bool) -> Facts:
-        await trio.lowlevel.checkpoint()
-        looks.append(decisive)
-        return Facts(exists=True) if decisive else Facts(guess=True)
-
-    upsert = handler(parts, capability=create_or_update, on_secret=True)
-    pipeline = parts.pipeline(op=upsert)
-    pipeline._look = look
-    assert await pipeline.run(op()) == "done"
-    assert [access.capability for access in parts.accesses] == [Capability.CREATE]
-    parts.decide_ = lambda access: Decision(allowed=access.capability == Capability.UPDATE)
-    assert await pipeline.run(op()) == "done"
-    assert [access.capability for access in parts.accesses][1:] == ["create", "update"]
-    assert looks == [False, False, True]
-    parts.decide_ = lambda _: Decision(allowed=False)
-    with pytest.raises(AuthorizationError):
-        await pipeline.run(op())
-    assert [event.result for event in parts.events] == ["ok", "ok", "denied"]
-    assert parts.events[-1].capability == "update"
-
-
 async def test_background_work_is_a_caller_too(parts: Parts) -> None:
     """It needs no credential, is decided on, and is recorded under its own name."""
     await parts.pipeline(op=handler(parts)).run(op(credential=None, service="key-rotation"))
