@@ -6,7 +6,7 @@ together: the log's writer is asked twice and the store's once, whatever their n
     worker: steps 1, 2 → `Decided` → `Mutations`: does it still hold? → `Executor`: 3, 4 → 5 → told
 """
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from itertools import islice
@@ -179,8 +179,16 @@ class Executor(BatchActor[Runs]):
 class Mutations:
     """Carries out what was decided. Made by `mutating`."""
 
-    def __init__(self, secrets: Secrets, tree: Supervisor, audit: Broker, metrics: Metrics) -> None:
-        """`tree` has an `Executor` of this name."""
+    def __init__(
+        self,
+        secrets: Secrets,
+        tree: Supervisor,
+        audit: Broker,
+        metrics: Metrics,
+        follow: Callable[[], Awaitable[None]],
+    ) -> None:
+        """`tree` has an `Executor` of this name; `follow` is `vault.pipeline.Following`'s."""
+        self._follow = follow
         self._handler = secrets.handlers()[WRITE]
         self._barrier = secrets.barrier
         self._executor = tree.ref("executor")
@@ -194,6 +202,10 @@ class Mutations:
         are. What is begun is done whole, whoever leaves meanwhile, and in bounded time.
         """
         ends: list[End | None] = [None] * len(decided)
+        try:
+            await self._follow()  # mounts, as for any request
+        except VaultError:
+            return ends
         await self._load(decided)
         places = [place for place, one in enumerate(decided) if await self._holds(one)]
         if places:
@@ -266,9 +278,16 @@ class Mutations:
 
 @asynccontextmanager
 async def mutating(
-    secrets: Secrets, audit: Broker, metrics: Metrics, world: World
+    secrets: Secrets,
+    audit: Broker,
+    metrics: Metrics,
+    world: World,
+    follow: Callable[[], Awaitable[None]],
 ) -> AsyncIterator[Mutations]:
-    """For the length of the block, which ends once what is under way has ended."""
+    """For the length of the block, which ends once what is under way has ended.
+
+    `follow` makes current what is held in another form than rows, before anything is looked at.
+    """
     child = Child(
         "executor",
         partial(Executor, secrets.writing, audit, secrets.barrier),
@@ -277,7 +296,7 @@ async def mutating(
         stop_grace=SECONDS,
     )
     async with supervise("writes", [child], world=world) as tree:
-        yield Mutations(secrets, tree, audit, metrics)
+        yield Mutations(secrets, tree, audit, metrics, follow)
 
 
 def _unrecorded(trail: Trail, end: End, refused: VaultError) -> VaultError:

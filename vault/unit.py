@@ -6,7 +6,7 @@ It exists while the vault is unsealed, and is taken down in reverse.
 """
 
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -144,7 +144,7 @@ async def open_unit(
         async with (
             _lent(parts, footing, barrier, wired.book),
             working(wired.jobs, world) as work,
-            mutating(wired.secrets, audit, parts.metrics, world) as mutations,
+            mutating(wired.secrets, audit, parts.metrics, world, wired.follow) as mutations,
             warming(store, world, parts.settings.leader_warming),
         ):
             branches.append(work.snapshot)
@@ -184,6 +184,7 @@ class Wired:
     """The pipeline, and what has to be reached beside it."""
 
     pipeline: Pipeline
+    follow: Callable[[], Awaitable[None]]
     secrets: Secrets
     book: PolicyBook
     mounts: Mounts
@@ -252,7 +253,7 @@ async def _wire(base: Base, system: System, audits: Audits) -> Wired:
             at_end=True,
         ),
     ]
-    return Wired(pipeline, secrets, book, mounts, tokens, access, usage, jobs)
+    return Wired(pipeline, following.follow, secrets, book, mounts, tokens, access, usage, jobs)
 
 
 def _looks(base: Base, system: System, audits: Audits, watchers: Watchers) -> Handlers:

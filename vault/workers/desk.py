@@ -1,4 +1,4 @@
-"""What the leader does for one worker: record its drafts, answer its relayed requests."""
+"""What the leader does for one worker: record its drafts, carry out its writes, answer the rest."""
 
 import logging
 from collections.abc import Awaitable, Callable, Sequence
@@ -34,7 +34,9 @@ App = Callable[[Any, Any, Any], Awaitable[None]]
 _SEALED: Final = Recorded("the vault is sealed")
 _SHUT: Final = UnavailableError("sealed", "Vault is sealed")
 _LOST: Final = UnavailableError(
-    "write_failed", "the agent's log has why; the write may be done or not", outcome="unknown"
+    "write_failed",
+    "the write failed, the agent's log has why; look before you repeat it",
+    outcome="unknown",
 )
 _TOO_LARGE: Final = TooLargeError(
     "answer_too_large", f"the answer is over {MOST >> 20} MiB; ask for less at a time"

@@ -38,7 +38,7 @@ class Known:
             self._there.add(path)
 
     def was_wrong(self, path: ResourcePath, facts: Facts) -> None:
-        """A guess, or what was cached, was not so."""
+        """A guess was not so."""
         if facts.exists:
             self._there.discard(path)
             self._likely = ABSENT

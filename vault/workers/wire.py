@@ -2,7 +2,7 @@
 
 - control: keys and life (leader → worker), readiness, counts and spans (worker → leader);
 - audit: one frame of drafts, one frame of what became of them, in turn;
-- writes: one frame of decided writes, one frame of what became of them, in turn;
+- writes: frames of decided writes, several at a time, and for each one of what became of them;
 - relay: requests that only the leader may answer, many at a time;
 - live: websockets, which only the leader serves (`vault.workers.sockets`).
 

@@ -13,19 +13,8 @@ import trio
 from msgspec import Raw
 from msgspec.structs import replace
 
-from vault.errors import (
-    AuthenticationError,
-    AuthorizationError,
-    ConflictError,
-    InternalError,
-    NotFoundError,
-    RateLimitError,
-    TamperedError,
-    TooLargeError,
-    UnavailableError,
-    ValidationError,
-    VaultError,
-)
+from vault import errors
+from vault.errors import VaultError
 from vault.handlers.handler import Call
 from vault.model.operation import Operation
 from vault.model.payloads import WriteSecret
@@ -57,11 +46,9 @@ _TURNS: Final = 2  # of the event loop that a frame waits while they bring more 
 
 _KINDS: Final[dict[str, type[VaultError]]] = {
     kind.__name__: kind
-    for kind in (
-        AuthenticationError, AuthorizationError, ConflictError, InternalError, NotFoundError,
-        RateLimitError, TamperedError, TooLargeError, UnavailableError, ValidationError,
-    )
-}  # fmt: skip
+    for kind in vars(errors).values()
+    if isinstance(kind, type) and issubclass(kind, VaultError)
+}
 
 
 def is_large(op: Operation) -> bool:
@@ -186,7 +173,8 @@ class RemoteWrites:
         try:
             written = await self._lane.ask(write)
         except NotSo:
-            self._known.was_wrong(call.op.path, call.facts)
+            if call.facts.guess:
+                self._known.was_wrong(call.op.path, call.facts)
             raise
         self._known.written(call.op.path)
         return written

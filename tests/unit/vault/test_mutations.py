@@ -80,7 +80,16 @@ class House:
         self.secrets = Secrets(
             vault.barrier, MountBook(), AccessCounters(vault.barrier, vault.world), vault.world
         )
+        self.followed = 0
+        self.unreadable: VaultError | None = None
         self.mutations: Mutations
+
+    async def follow(self) -> None:
+        """Make current what is held."""
+        await trio.lowlevel.checkpoint()
+        self.followed += 1
+        if self.unreadable is not None:
+            raise self.unreadable
 
     def decided(self, path: str, *, exists: bool = False, **more: Any) -> Decided:
         """A write that ann may do, as a worker sends it."""
@@ -114,7 +123,8 @@ async def housed(vault: Vault) -> AsyncIterator[House]:
     """One whose mutations run."""
     house = House(vault)
     audit: Any = house.audit
-    async with mutating(house.secrets, audit, house.metrics, vault.world) as house.mutations:
+    world, follow = vault.world, house.follow
+    async with mutating(house.secrets, audit, house.metrics, world, follow) as house.mutations:
         yield house
 
 
@@ -267,6 +277,16 @@ async def test_a_row_that_cannot_be_read_is_for_others(
 
     monkeypatch.setattr(house.vault.barrier, "get", get)
     assert await house.carry_out(house.decided("s/a")) == [None]
+    assert house.audit.frames == []
+
+
+async def test_what_is_held_is_made_current_first(house: House) -> None:
+    """Where it cannot be, nothing is begun: whoever does the request whole is told why."""
+    assert await house.carry_out(house.decided("s/a"), house.decided("s/b")) == [1, 1]
+    assert house.followed == 1
+    house.audit.frames.clear()
+    house.unreadable = TamperedError("row_tampered", "a row fails its authentication")
+    assert await house.carry_out(house.decided("s/c")) == [None]
     assert house.audit.frames == []
 
 

@@ -56,6 +56,14 @@ class Stage:
         else:
             self.told.append(f"{written.version.version}")
 
+    async def full(self, nursery: trio.Nursery) -> list[Frame]:
+        """As many frames of one write as may be under way."""
+        frames = []
+        for _ in range(MOST_FRAMES):
+            nursery.start_soon(self.ask)
+            frames.append(await self.leader.receive())
+        return frames
+
     async def answer(self, frame: Frame, end: Any = DONE) -> None:
         """All of the frame ended like this."""
         await self.leader.send(Ends(frame.number, [end] * len(frame.decided)))
@@ -91,10 +99,7 @@ async def test_what_has_gathered_is_one_frame() -> None:
 async def test_few_frames_are_under_way() -> None:
     """The others wait, and go together once there is room; the ends may come in any order."""
     async with staged() as stage, trio.open_nursery() as nursery:
-        frames = []
-        for _ in range(MOST_FRAMES):
-            nursery.start_soon(stage.ask)
-            frames.append(await stage.leader.receive())
+        frames = await stage.full(nursery)
         for _ in range(MOST_AT_ONCE + 1):
             nursery.start_soon(stage.ask)
         await trio.testing.wait_all_tasks_blocked()
@@ -112,10 +117,7 @@ async def test_few_frames_are_under_way() -> None:
 async def test_too_many_go_whole() -> None:
     """To the leader, who says whether it is too much."""
     async with staged() as stage, trio.open_nursery() as nursery:
-        frames = []
-        for _ in range(MOST_FRAMES):
-            nursery.start_soon(stage.ask)
-            frames.append(await stage.leader.receive())
+        frames = await stage.full(nursery)
         for _ in range(MOST_RELAYED + 1):
             nursery.start_soon(stage.ask)
         await trio.testing.wait_all_tasks_blocked()
@@ -133,10 +135,7 @@ async def test_who_is_not_answered_in_time(autojump_clock: trio.testing.MockCloc
     """
     async with staged() as stage:
         async with trio.open_nursery() as nursery:
-            frames = []
-            for _ in range(MOST_FRAMES):
-                nursery.start_soon(stage.ask)
-                frames.append(await stage.leader.receive())
+            frames = await stage.full(nursery)
             nursery.start_soon(stage.ask)
             began = trio.current_time()
         assert DEADLINE < trio.current_time() - began < DEADLINE + 2
@@ -154,10 +153,7 @@ async def test_who_is_not_answered_in_time(autojump_clock: trio.testing.MockCloc
 async def test_who_leaves_takes_along_what_was_not_sent() -> None:
     """What was sent is done."""
     async with staged() as stage, trio.open_nursery() as nursery:
-        frames = []
-        for _ in range(MOST_FRAMES):
-            nursery.start_soon(stage.ask)
-            frames.append(await stage.leader.receive())
+        frames = await stage.full(nursery)
         with trio.CancelScope() as scope:
             nursery.start_soon(stage.ask, "s/b")
             async with trio.open_nursery() as leaving:
@@ -222,7 +218,7 @@ def begun(value: bytes = b"{}") -> tuple[Trail, Call]:
     )  # fmt: skip
     trail = Trail(op, Handler(run=run, capability=Capability.CREATE, mutates=True))
     trail.decision = Decision(allowed=True, rule="p/rules[0]")
-    return trail, Call(op, ANONYMOUS, Facts(exists=True))
+    return trail, Call(op, ANONYMOUS, Facts(exists=True, guess=True))
 
 
 async def test_a_write_is_sent_with_its_intent() -> None:
@@ -239,7 +235,7 @@ async def test_a_write_is_sent_with_its_intent() -> None:
         frame = await stage.leader.receive()
         assert known.told == []
         [sent] = frame.decided
-        assert (sent.intent, sent.time, sent.facts) == (b"intent", 7, Facts(exists=True))
+        assert (sent.intent, sent.time, sent.facts.guess) == (b"intent", 7, True)
         assert sent.decision.rule == "p/rules[0]"
         await stage.answer(frame)
     assert (stage.told, known.told, audit.phases) == (["3"], ["s/a written"], ["intent"])
