@@ -58,12 +58,19 @@ class Follower:
             return False
         if self._stale or self._reader.is_behind():
             try:
-                async with self._one:
-                    self._catch_up()
-                    await self._refresh()
+                await self._renew()
             except VaultError:
                 return False  # the database fails us: let the leader tell what is wrong
         return not self._changing
+
+    async def _renew(self) -> None:
+        if not self._one.locked():  # else somebody reloads what is stale, and would miss the rest
+            self._catch_up()
+            if not self._stale:
+                return  # as nearly always: a lock is two turns of the event loop
+        async with self._one:
+            self._catch_up()
+            await self._refresh()
 
     def _catch_up(self) -> None:
         while self._reader.is_behind():

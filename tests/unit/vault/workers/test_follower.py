@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 import trio
+import trio.testing
 
 from tests.contract.store.samples import system
 from tests.unit.vault.workers.pages import new_page
@@ -34,6 +35,8 @@ class Stage:
         self.reloaded: list[str] = []
         self.rows: list[Rows] = []
         self.failing = False
+        self.gate = trio.Event()
+        self.gate.set()
 
     async def begin(self) -> None:
         """Load all for the first time."""
@@ -44,7 +47,7 @@ class Stage:
 
     def _reload(self, name: str) -> Callable[[Rows], Awaitable[None]]:
         async def reload(rows: Rows) -> None:
-            await trio.lowlevel.checkpoint()
+            await self.gate.wait()
             if self.failing:
                 raise UnavailableError("store_unavailable", "not now")
             self.reloaded.append(name)
@@ -138,6 +141,23 @@ async def test_nobody_overtakes_a_reload(stage: Stage) -> None:
         for _ in range(3):
             nursery.start_soon(ask)
     assert seen == [[POLICIES.name]] * 3
+
+
+async def test_what_changes_during_a_reload(stage: Stage) -> None:
+    """It is read anew by whoever asks next, and not taken for what is being read."""
+    stage.gate = trio.Event()
+
+    async def ask() -> None:
+        assert await stage.follower.is_current()
+
+    async with trio.open_nursery() as nursery:
+        for name in ("p", "q"):
+            stage.journal.fence([(POLICIES.name, (name,))])
+            stage.journal.settle()
+            nursery.start_soon(ask)
+            await trio.testing.wait_all_tasks_blocked()
+        stage.gate.set()
+    assert stage.rows == [{("p",)}, {("q",)}]
 
 
 async def test_a_snapshot_that_cannot_be_read(stage: Stage) -> None:
