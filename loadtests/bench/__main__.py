@@ -1,6 +1,7 @@
 """Freehold beside OpenBao in one run: tables, plots and raw figures under docs/benchmarks.
 
 A quick run writes under .bench/quick instead, so that it does not replace published figures.
+What is measured so far is under .bench/so-far: a long run that is cut off is not for nothing.
 Exits with 1 when a run was void.
 """
 
@@ -20,6 +21,7 @@ from loadtests.servers import own_folder, running
 DOCS = Path("docs/benchmarks")
 README = Path("README.md")
 TRIAL = Path(".bench/quick")
+SO_FAR = Path(".bench/so-far")
 MILLION = 1_000_000
 
 
@@ -36,12 +38,16 @@ def main() -> int:
     profile = _profile(chosen)
     results = _measure(profile)
     folder = chosen.out or (TRIAL if chosen.quick else DOCS)
-    folder.mkdir(parents=True, exist_ok=True)
-    report.write(results, folder, README if folder == DOCS else None)
+    _keep(results, folder)
     say(f"\nwritten: {folder}/results.md")
     for void in results.voids:
         say(f"VOID {void}")
     return 1 if results.voids else 0
+
+
+def _keep(results: Results, folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    report.write(results, folder, README if folder == DOCS else None)
 
 
 def _profile(chosen: argparse.Namespace) -> Profile:
@@ -66,6 +72,7 @@ def _measure(profile: Profile) -> Results:
             for stored in profile.stored:
                 servers.store(stored)
                 stage.run(stored, servers, profile, results)
+                _keep(results, SO_FAR)
         return results
 
 
