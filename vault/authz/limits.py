@@ -41,6 +41,11 @@ class TokenBuckets:
             del self._full_at[next(iter(self._full_at))]
         return 0
 
+    def give_back(self, key: str) -> None:
+        """Undo the last `take`: its request is counted where it is done."""
+        if key in self._full_at:
+            self._full_at[key] -= self._step
+
     def __len__(self) -> int:
         return len(self._full_at)
 
@@ -61,3 +66,7 @@ class RateLimits:
                 "too many requests; wait and try again",
                 retry_after=-(-wait // SECOND),
             )
+
+    def give_back(self, key: str) -> None:
+        """As `TokenBuckets.give_back`."""
+        self._buckets.give_back(key)

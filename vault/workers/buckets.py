@@ -23,7 +23,7 @@ class SharedBuckets(TokenBuckets):
     def take(self, key: str, now: int) -> int:
         """As `TokenBuckets.take`."""
         words = self._words
-        tag = hash(key) & (2**64 - 1) or 1  # the same in all: they are forks of one process
+        tag = _tag(key)
         place = self._place(tag)
         full_at = max(words[place + 1], now) if words[place] == tag else now
         wait = full_at - now - self._room
@@ -32,6 +32,13 @@ class SharedBuckets(TokenBuckets):
         words[place + 1] = full_at + self._step
         words[place] = tag
         return 0
+
+    def give_back(self, key: str) -> None:
+        """As `TokenBuckets.give_back`."""
+        tag = _tag(key)
+        place = self._place(tag)
+        if self._words[place] == tag:
+            self._words[place + 1] -= self._step
 
     def _place(self, tag: int) -> int:
         words = self._words
@@ -43,3 +50,7 @@ class SharedBuckets(TokenBuckets):
             if words[place] == tag or not words[place]:
                 return place
         return min(places, key=lambda place: words[place + 1])
+
+
+def _tag(key: str) -> int:
+    return hash(key) & (2**64 - 1) or 1  # the same in all: they are forks of one process

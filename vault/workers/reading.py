@@ -118,13 +118,16 @@ async def open_reading(parts: WorkerParts, order: Open) -> AsyncIterator[Reading
         )
         known = Known(barrier)
         audit = RemoteAudit(parts.audit, ValueHasher(audit_keys(keyring).mac), world)
-        rate = settings.limits.rate
+        limits = _limits(parts)
+
+        def uncount(caller: Identity) -> None:
+            limits.give_back(caller.id)
+            usage.take_back(caller.credential)
+
         pipeline = parts.pipeline(
             authenticator=_authenticator(parts, store, keyring, lockout, usage),
             authorizer=authorizer,
-            limits=RateLimits(
-                SharedBuckets(page, rate.requests_per_second, rate.burst_size), world.now
-            ),
+            limits=limits,
             audit=audit,
             facts=known.facts,
             handlers=_local(
@@ -133,13 +136,19 @@ async def open_reading(parts: WorkerParts, order: Open) -> AsyncIterator[Reading
             ),
             metrics=parts.metrics,
             world=world,
-            mutate=RemoteWrites(parts.writes, audit, known),
+            mutate=RemoteWrites(parts.writes, audit, known, uncount),
         )
         async with warming(store, world, settings.warming):
             try:
                 yield Reading(pipeline, mounts.mounts, follower, access, usage)
             finally:
                 barrier.forget()
+
+
+def _limits(parts: WorkerParts) -> RateLimits:
+    rate = parts.settings.limits.rate
+    buckets = SharedBuckets(parts.page, rate.requests_per_second, rate.burst_size)
+    return RateLimits(buckets, parts.world.now)
 
 
 def _local(handlers: Handlers) -> Handlers:

@@ -6,6 +6,7 @@ leader, who owns the store and the log, does the rest, for all that has come mea
 while others are written, is many.
 """
 
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -16,6 +17,7 @@ from msgspec.structs import replace
 from vault import errors
 from vault.errors import VaultError
 from vault.handlers.handler import Call
+from vault.model.identity import Identity
 from vault.model.operation import Operation
 from vault.model.payloads import WriteSecret
 from vault.model.results import Written
@@ -157,14 +159,28 @@ class WriteLane:
 class RemoteWrites:
     """`vault.pipeline.Mutate` over the lane, while the vault is open."""
 
-    def __init__(self, lane: WriteLane, audit: RemoteAudit, known: Known) -> None:
-        """`known` learns how each write ended."""
+    def __init__(
+        self,
+        lane: WriteLane,
+        audit: RemoteAudit,
+        known: Known,
+        uncount: Callable[[Identity], None],
+    ) -> None:
+        """`known` learns how each write ended; the caller of one that goes whole is uncounted."""
+        self._uncount = uncount
         self._lane = lane
         self._audit = audit
         self._known = known
 
     async def __call__(self, trail: Trail, call: Call) -> Written:
         """Have a write carried out. Raises as `WriteLane.ask`."""
+        try:
+            return await self._carry_out(trail, call)
+        except Elsewhere:
+            self._uncount(trail.identity)  # the leader counts
+            raise
+
+    async def _carry_out(self, trail: Trail, call: Call) -> Written:
         try:
             intent = self._audit.draft(trail.intent())
             write = Raw(_encode(Decided.of(trail, call, intent)))

@@ -4,6 +4,7 @@ import json
 import re
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,19 @@ def agent() -> Iterator[Agent]:
     """Two workers."""
     with own_folder() as folder, running(fleet_agent(folder)) as started:
         yield started
+
+
+@contextmanager
+def limited(folder: Path, limits: dict[str, object]) -> Iterator[tuple[Agent, str]]:
+    """An open agent of two workers with these limits, and its root token."""
+    agent = served_agent(folder, {"limits": limits})
+    config = json.loads((folder / "vault.yaml").read_text())
+    config["server"]["workers"] = 2
+    (folder / "vault.yaml").write_text(json.dumps(config))
+    with running(agent):
+        made = agent.call("PUT", "/v1/sys/init", {"secret_shares": 1, "secret_threshold": 1}).json
+        assert agent.call("PUT", "/v1/sys/unseal", {"key": made["keys"][0]}).json["sealed"] is False
+        yield agent, made["root_token"]
 
 
 def read(client: Client, name: str) -> object:
@@ -226,20 +240,26 @@ def test_a_locked_out_credential_is_refused_on_every_worker(agent: Agent) -> Non
 
 def test_failed_logins_have_one_pace_for_all_workers(folder: Path) -> None:
     """What two workers refuse together is what one agent lets anybody fail."""
-    limits = {"failures": {"per_second": 1, "burst_size": 4}}
-    agent = served_agent(folder, {"limits": limits})
-    config = json.loads((folder / "vault.yaml").read_text())
-    config["server"]["workers"] = 2
-    (folder / "vault.yaml").write_text(json.dumps(config))
-    with running(agent):
-        made = agent.call("PUT", "/v1/sys/init", {"secret_shares": 1, "secret_threshold": 1}).json
-        assert agent.call("PUT", "/v1/sys/unseal", {"key": made["keys"][0]}).json["sealed"] is False
+    with limited(folder, {"failures": {"per_second": 1, "burst_size": 4}}) as (agent, root):
         with pinned(agent, "wrong-token") as clients:
             statuses = [c.call("GET", "/api/v1/secrets/none").status for c in clients * 6]
         assert statuses[:4] == [401] * 4
         assert statuses.count(429) >= 6
-        with pinned(agent, made["root_token"]) as clients:
+        with pinned(agent, root) as clients:
             assert [c.call("GET", "/api/v1/secrets/none").status for c in clients] == [404, 404]
+
+
+def test_a_write_counts_once_whoever_does_it(folder: Path) -> None:
+    """Also one that a worker has decided on a wrong guess, so that the leader does it whole."""
+    writes = 8
+    rate = {"requests_per_second": 0.001, "burst_size": 1 + writes}
+    with limited(folder, {"rate": rate}) as (agent, root), pinned(agent, root) as (one, two):
+        kv = {"type": "kv", "options": {"version": "2"}}
+        assert one.call("POST", "/v1/sys/mounts/secret", kv).status == 204
+        for name in range(writes // 4):  # there or not: each second of these is guessed wrongly
+            for client in (one, two, two, one):
+                write(client, str(name), 1)
+        assert status_of_write(one, "last") == 429
 
 
 def test_one_log_has_every_answer_in_one_order(agent: Agent) -> None:

@@ -100,6 +100,16 @@ def upgrade(file: Path, versions: Path) -> None:
     backend.close()
 
 
+def older(folder: Path, *steps: str) -> Path:
+    """A database of a program that knew these steps."""
+    known = folder / "known"
+    known.mkdir()
+    for step in steps:
+        shutil.copy(SCRIPTS / "versions" / step, known)
+    upgrade(folder / "vault.db", known)
+    return folder / "vault.db"
+
+
 def names(file: Path) -> list[str]:
     """What is in `extra`, which the next step fills."""
     with sqlite3.connect(file) as database:
@@ -132,10 +142,7 @@ def test_again(file: Path) -> None:
 
 def test_versions_from_before_labels_are_as_they_were(tmp_path: Path) -> None:
     """A database of the first step keeps its versions with their stamps; labels are unset."""
-    file, first = tmp_path / "vault.db", tmp_path / "first"
-    first.mkdir()
-    shutil.copy(SCRIPTS / "versions" / "v0001_initial.py", first)
-    upgrade(file, first)
+    file = older(tmp_path, "v0001_initial.py")
     old = StampGuard().stamp(VERSIONS.name, version("i", 1))
     names = [column.name for column in VERSIONS.columns if column.name != "labels"]
     head = StampGuard().stamp(SECRETS.name, secret("a", id="i"))
@@ -156,6 +163,26 @@ def test_versions_from_before_labels_are_as_they_were(tmp_path: Path) -> None:
         again = session.get(VERSIONS, ("i", 1))
         assert again is not None
         assert (again.destroyed, again.labels) == (True, UNSET)
+    backend.close()
+
+
+def test_the_index_by_events_goes(tmp_path: Path) -> None:
+    """With what it held; the rows of other tables stay."""
+    file = older(tmp_path, "v0001_initial.py", "v0002_labels.py")
+    head = StampGuard().stamp(SECRETS.name, secret("a", id="i"))
+    with sqlite3.connect(file) as database:
+        _insert(database, SECRETS.name, {name: getattr(head, name) for name in SECRETS.kinds})
+        columns = [row[1] for row in database.execute("PRAGMA table_info(audit_events)")]
+        for number in range(1000):
+            _insert(database, "audit_events", dict.fromkeys(columns, number))
+    database.close()
+    upgrade(file, SCRIPTS / "versions")
+    test_steps_build_the_schema(file)
+    backend = SqliteBackend(f"sqlite:///{file}")
+    backend.open()
+    backend.check()
+    with backend.read() as session:
+        assert session.get(SECRETS, ("a",)) == head
     backend.close()
 
 

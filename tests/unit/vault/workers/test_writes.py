@@ -17,7 +17,7 @@ from vault.audit.record import AuditEvent
 from vault.authz.access import Decision
 from vault.errors import ConflictError, TooLargeError, UnavailableError, VaultError
 from vault.handlers.handler import Call, Handler
-from vault.model.identity import ANONYMOUS
+from vault.model.identity import ANONYMOUS, Identity
 from vault.model.operation import Capability, Facts, Operation, Origin
 from vault.model.path import ResourcePath
 from vault.model.payloads import WriteSecret
@@ -44,6 +44,11 @@ class Stage:
         self.lane = lane
         self.leader = leader
         self.told: list[str] = []
+        self.uncounted: list[Identity] = []
+
+    def writes(self, audit: Any, known: Any) -> RemoteWrites:
+        """What a pipeline has them by."""
+        return RemoteWrites(self.lane, audit, known, self.uncounted.append)
 
     async def ask(self, path: str = "s/a") -> None:
         """Have one written, and note how that went."""
@@ -226,7 +231,7 @@ async def test_a_write_is_sent_with_its_intent() -> None:
     known = FakeKnown()
     async with staged() as stage, trio.open_nursery() as nursery:
         audit: Any = FakeAudit()
-        writes = RemoteWrites(stage.lane, audit, known)  # type: ignore[arg-type]  # a fake
+        writes = stage.writes(audit, known)
 
         async def write() -> None:
             stage.told.append(str((await writes(*begun())).version.version))
@@ -239,6 +244,7 @@ async def test_a_write_is_sent_with_its_intent() -> None:
         assert sent.decision.rule == "p/rules[0]"
         await stage.answer(frame)
     assert (stage.told, known.told, audit.phases) == (["3"], ["s/a written"], ["intent"])
+    assert stage.uncounted == []
 
 
 async def test_what_was_not_begun_goes_whole_and_is_learnt_from() -> None:
@@ -249,11 +255,12 @@ async def test_what_was_not_begun_goes_whole_and_is_learnt_from() -> None:
 
         async def write() -> None:
             with pytest.raises(Elsewhere):
-                await RemoteWrites(stage.lane, audit, known)(*begun())  # type: ignore[arg-type]  # a fake
+                await stage.writes(audit, known)(*begun())
 
         nursery.start_soon(write)
         await stage.answer(await stage.leader.receive(), carried_of(None))
     assert known.told == ["s/a True was wrong"]
+    assert stage.uncounted == [ANONYMOUS]
 
 
 async def test_what_cannot_be_drafted_is_the_leaders() -> None:
@@ -262,7 +269,8 @@ async def test_what_cannot_be_drafted_is_the_leaders() -> None:
         audit: Any = FakeAudit()
         audit.failing = True
         with pytest.raises(Elsewhere):
-            await RemoteWrites(stage.lane, audit, FakeKnown())(*begun())  # type: ignore[arg-type]  # a fake
+            await stage.writes(audit, FakeKnown())(*begun())
+        assert stage.uncounted == [ANONYMOUS]
 
 
 @pytest.mark.parametrize(
