@@ -226,6 +226,7 @@ class Lane(Generic[M]):
             self._wake = trio.Event()
             waiting, self._waiting = self._waiting, []
             await self._send_all(b"".join(waiting))
+            waiting.clear()  # values in the clear may be among them
             if not self._waiting:
                 self._sent.set()
 

@@ -20,6 +20,7 @@ from protocols.errors import where
 _PR_SET_PDEATHSIG: Final = 1  # linux/prctl.h
 _MOST_FDS: Final = 8
 _MESSAGE: Final = 4096
+FORK_SECONDS: Final = 30.0  # a fork takes milliseconds; one that takes so long never ends
 
 log: Final = logging.getLogger("freehold.workers")
 
@@ -31,6 +32,7 @@ class Zygote:
 
     def __init__(self, sock: socket.socket, pid: int) -> None:
         self._sock = sock
+        self._sock.settimeout(FORK_SECONDS)
         self._asking = Lock()  # an answer tells not to whom: one question at a time
         self.pid = pid
 
@@ -61,12 +63,18 @@ class Zygote:
     def spawn(self, message: bytes, fds: list[int]) -> int:
         """Fork a worker with `message` and copies of these descriptors; its pid. Blocks shortly.
 
-        From any thread: each gets the pid of its own. Raises `OSError` when the zygote or memory is
-        gone.
+        From any thread: each gets the pid of its own. Raises `OSError` when memory is gone,
+        `ConnectionError` when the zygote is; one that does not answer is ended, and with it its
+        children.
         """
         with self._asking:
-            socket.send_fds(self._sock, [message], fds)
-            answer = self._sock.recv(_MESSAGE)
+            try:
+                socket.send_fds(self._sock, [message], fds)
+                answer = self._sock.recv(_MESSAGE)
+            except TimeoutError:
+                os.kill(self.pid, signal.SIGKILL)  # else its answer would be taken for the next
+                text = "the process that starts workers does not answer"
+                raise ConnectionResetError(text) from None
         if not answer:
             raise ConnectionResetError("the process that starts workers is gone")
         pid = int(answer)

@@ -3,10 +3,13 @@
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from types import CoroutineType
+from typing import Any, cast
 
 import msgspec
 import pytest
 import trio
+import trio.testing
 
 from vault.authz.ceiling import NO_CEILING
 from vault.workers import wire
@@ -53,6 +56,19 @@ async def test_unions() -> None:
         assert await worker.receive() == order
         assert await leader.receive() == Opened("why")
     assert "kkk" not in repr(order)
+
+
+async def test_what_was_sent_is_not_kept() -> None:
+    """A value in the clear that was among it does not stay until the next frame."""
+    async with lanes(Order, Report) as (worker, leader), trio.open_nursery() as nursery:
+        nursery.start_soon(worker.run)
+        worker.post(Opened("a value"))
+        assert await leader.receive() == Opened("a value")
+        await trio.testing.wait_all_tasks_blocked()
+        [task] = nursery.child_tasks
+        frame = cast("CoroutineType[Any, Any, Any]", task.coro).cr_frame
+        assert "a value" not in repr(frame.f_locals)
+        nursery.cancel_scope.cancel()
 
 
 async def test_flush() -> None:

@@ -83,6 +83,29 @@ def test_those_who_ask_together_get_each_their_own() -> None:
     assert said == "True\n"
 
 
+def test_one_that_does_not_answer_is_ended() -> None:
+    """With its children; whoever asks is told, and does not wait for ever."""
+    said = run(
+        """
+        from vault.workers import zygote as module
+
+        module.FORK_SECONDS = 0.1
+        stuck = Zygote.fork(main)
+        pid = stuck.spawn(b"x", [told, hold])
+        os.kill(stuck.pid, signal.SIGSTOP)
+        for _ in range(2):
+            try:
+                stuck.spawn(b"y", [told, hold])
+            except ConnectionError:
+                print(pid, stuck.pid)
+        stuck.close()
+        """
+    )
+    pids = said.split()
+    assert len(pids) == 4
+    assert [is_alive(int(pid)) for pid in pids[:2]] == [False, False]
+
+
 def test_close_ends_it() -> None:
     """And with it its children."""
     said = run(
