@@ -57,7 +57,6 @@ from control.notify.sender import Post
 from control.notify.smtp import Relay
 from control.pipeline import Pipeline
 from control.relay.company import company
-from control.relay.redis import RedisWire
 from control.relay.wire import Wire
 from control.services import deliveries, heads
 from control.services.aftermath import Aftermath
@@ -167,7 +166,11 @@ async def open_link(
 
 
 def _redis(settings: Settings) -> Wire | None:
-    return None if settings.redis is None else RedisWire(settings.redis.url.get_secret_value())
+    if settings.redis is None:
+        return None
+    from control.relay.redis import RedisWire  # its client is a sixth of what a start imports
+
+    return RedisWire(settings.redis.url.get_secret_value())
 
 
 def _terms(settings: Settings, keys: SigningKeys) -> Terms:

@@ -16,7 +16,7 @@ from actors.ref import Ref
 from control.store.engines import READERS, Engines, open_engines
 from control.store.faults import UNFIT, StoreError, fault, unfit
 from control.store.lease import Lease, SharedLease, SoleLease
-from control.store.migrate import migrate
+from control.store.revision import is_current
 from control.store.rows import Tx
 from control.store.writer import Change, Writer
 
@@ -128,6 +128,9 @@ def _prepare(engines: Engines) -> None:
         with engines.writes.connect() as connection:
             with connection.begin():
                 engines.verify(connection)
-            migrate(connection)
+            if not is_current(connection):
+                from control.store.migrate import migrate  # slow to load, and rarely needed
+
+                migrate(connection)
     except sa.exc.SQLAlchemyError as error:
         raise fault(error) from error

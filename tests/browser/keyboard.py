@@ -127,7 +127,7 @@ def _in_and_out(window: Visit, path: str, name: str, scheme: Scheme) -> None:
     dialog = page.get_by_role("dialog")
     dialog.wait_for()
     page.emulate_media(color_scheme=scheme)
-    assert window.findings() == [], (path, name, scheme)
+    assert window.findings("dialog") == [], (path, name, scheme)
     for _ in range(dialog.locator("input, select, textarea, button").count() + 2):
         keys.press("Tab")
         assert page.evaluate(_INSIDE), (path, name)

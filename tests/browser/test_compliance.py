@@ -49,7 +49,7 @@ def test_a_report_is_made_read_verified_and_downloaded(visit: Visiting, tmp_path
         window.open("/compliance")
         window.heading("Compliance")
         make(window, "First " + SCRIPT)
-        assert page.get_by_role("progressbar").count() == 4
+        expect(page.get_by_role("progressbar")).to_have_count(4)
         press(window, "Verify")
         expect(page.locator(".notice")).to_contain_text("Whole: signed by")
         page.get_by_label("Framework", exact=True).select_option("soc2")

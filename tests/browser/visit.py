@@ -17,8 +17,11 @@ AXE = Path(__file__).parents[2] / "ui/web/node_modules/axe-core/axe.min.js"
 _GO = """path => {
     history.pushState(null, "", path); dispatchEvent(new PopStateEvent("popstate"))
 }"""
-_RUN_AXE = """async () => (await axe.run(document, {resultTypes: ["violations"]})).violations.map(
-    found => `${found.id}: ${found.nodes.map(node => node.html).join(" | ")}`)"""
+_RUN_AXE = """async within => {
+    const found = await axe.run(within, {resultTypes: ["violations"]});
+    return found.violations.map(
+        one => `${one.id}: ${one.nodes.map(node => node.html).join(" | ")}`);
+}"""
 
 
 @dataclass
@@ -46,9 +49,9 @@ class Visit:
         """Wait until the page of this title is there."""
         self.page.get_by_role("heading", name=text, exact=True, level=1).wait_for(timeout=PATIENCE)
 
-    def findings(self) -> list[str]:
-        """What axe-core finds wrong with the page for people who do not see it as drawn."""
-        found: list[str] = self.page.evaluate(_RUN_AXE)
+    def findings(self, within: str = "html") -> list[str]:
+        """What axe-core finds wrong there for people who do not see it as drawn."""
+        found: list[str] = self.page.evaluate(_RUN_AXE, within)
         return found
 
     @property

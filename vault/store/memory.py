@@ -6,6 +6,7 @@ database. A write works on copies that replace the tables at its end: readers ke
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import lru_cache
 from threading import Lock
 from typing import Any, Final, TypeVar
 
@@ -117,8 +118,17 @@ class _MemorySession:
         there = {getattr(row, ranking.link): table.key_of(row) for row in self.rows(table)}
         return [there[about] for _, (about,) in first if about in there]
 
+    def column(self, table: Table[Any], name: str) -> list[Any]:
+        return [getattr(_looked_at(table, row), name) for row in self._tables[table.name].values()]
+
     def rows(self, table: Table[R]) -> list[R]:
         return [_decode(table, key, data) for key, data in self._tables[table.name].items()]
+
+
+@lru_cache(maxsize=65_536)
+def _looked_at(table: Table[R], data: bytes) -> R:
+    """A row for a look at its columns: each write looks at all there are."""
+    return _decode(table, (), data)
 
 
 def _decode(table: Table[R], key: Key, data: bytes) -> R:
@@ -150,11 +160,11 @@ def _check_constraints(writes: Writes, after: _MemorySession) -> None:
     for table in ALL:
         if table.name in touched:
             for column in table.unique:
-                values = [getattr(row, column) for row in after.rows(table)]
+                values = after.column(table, column)
                 if len(set(values)) != len(values):
                     raise ConstraintError(table.name)
         for column, (parent, target) in table.references.items():
-            if table.name in touched or parent.name in touched:
-                known = {getattr(row, target) for row in after.rows(parent)}
-                if any(getattr(row, column) not in known for row in after.rows(table)):
-                    raise ConstraintError(table.name)
+            if not {table.name, parent.name} & touched:
+                continue
+            if not set(after.column(parent, target)).issuperset(after.column(table, column)):
+                raise ConstraintError(table.name)

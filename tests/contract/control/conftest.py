@@ -8,6 +8,7 @@ import pytest
 from actors import SystemWorld
 from control.store.store import Store, open_store
 from tests.contract.control.postgres import Postgres, postgres
+from tests.unit.control.schema import place
 
 
 @pytest.fixture(scope="session")
@@ -18,12 +19,21 @@ def server() -> Iterator[Postgres]:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """An empty database of each kind."""
+def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A database of each kind, without a table."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/control.db"
     running: Postgres = request.getfixturevalue("server")
     return running.database()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """One of each kind at the newest step, with nothing in it."""
+    if request.param == "sqlite":
+        return place(tmp_path)
+    running: Postgres = request.getfixturevalue("server")
+    return running.migrated()
 
 
 @pytest.fixture

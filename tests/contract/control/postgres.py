@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
+from tests.unit.control.schema import bring_up
+
 BINARIES = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
 START_SECONDS = 60
 SETTINGS = "-c listen_addresses='' -c max_connections=60 -c shared_buffers=16MB"
@@ -34,6 +36,7 @@ class Postgres:
         self._data = folder / "data"
         self._binaries = BINARIES[-1]
         self._count = 0
+        self._newest = ""  # a database to copy
 
     def start(self, *settings: str) -> None:
         """Start it; returns when it accepts connections."""
@@ -61,11 +64,26 @@ class Postgres:
 
     def database(self) -> str:
         """The URL of a new, empty database."""
+        return self._url(self._create())
+
+    def migrated(self) -> str:
+        """The URL of a new one at the newest step, with nothing in it."""
+        if not self._newest:
+            newest = self._create()
+            bring_up(self._url(newest))
+            self._newest = newest
+        return self._url(self._create("-T", self._newest))
+
+    def _create(self, *options: str) -> str:
         self._count += 1
         name = f"freehold{self._count}"
         _as_postgres(
-            str(self._binaries / "createdb"), "-h", str(self._folder), "-U", "postgres", name
-        )
+            str(self._binaries / "createdb"), "-h", str(self._folder), "-U", "postgres",
+            *options, name,
+        )  # fmt: skip
+        return name
+
+    def _url(self, name: str) -> str:
         return f"postgresql://postgres@/{name}?host={quote(str(self._folder))}"
 
 

@@ -32,6 +32,7 @@ from control.store.tables import ca_certificates
 from protocols.pki.names import AgentName
 from tests.contract.control.postgres import Postgres
 from tests.unit.control.ca.harness import Asking, Ca
+from tests.unit.control.schema import place
 
 NAME, OTHER = AgentName.of("acme", "prod"), AgentName.of("acme", "dev")
 NOW = 1_800_000_000_000_000_000
@@ -43,10 +44,10 @@ async def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
     if request.param == "memory":
         yield MemoryLedger({"acme"})
         return
-    url = f"sqlite:///{tmp_path}/control.db"
+    url = place(tmp_path)
     if request.param == "postgresql":
         running: Postgres = request.getfixturevalue("server")
-        url = running.database()
+        url = running.migrated()
     async with open_store(url, SystemWorld()) as store:
         acme = Organization("acme", "Acme", NOW)
         await store.write(lambda tx: people.add_organization(tx, acme))

@@ -18,7 +18,7 @@ PATIENCE = 20.0
 @pytest.fixture
 def shared_url(server: Postgres) -> str:
     """An empty database that several can use."""
-    return server.database()
+    return server.migrated()
 
 
 @pytest.fixture(autouse=True)

@@ -35,12 +35,14 @@ def test_a_step_may_take_longer_than_a_query(
     opened.close()
 
 
-def test_what_is_on_record_of_who_was_locked_ends_with_the_lock(url: str, tmp_path: Path) -> None:
+def test_what_is_on_record_of_who_was_locked_ends_with_the_lock(
+    empty_url: str, tmp_path: Path
+) -> None:
     """A database from before a lock ended presence (0022): the time since is not one of hearing."""
     for step in (SCRIPTS / "versions").glob("v*.py"):
         if step.name < "v0022":
             copy(step, tmp_path)
-    opened = engines.open_engines(url)
+    opened = engines.open_engines(empty_url)
     with opened.writes.connect() as connection:
         migrate(connection, tmp_path)
         for vault, life in LIVES.items():

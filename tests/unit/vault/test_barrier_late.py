@@ -6,7 +6,7 @@ import pytest
 
 from tests.unit.vault.conftest import NOW, ROOT_KEY, Vault
 from vault.barrier import VaultTx
-from vault.crypto.uses import BLOCK
+from vault.crypto import uses
 from vault.errors import ConflictError, TamperedError, UnavailableError
 from vault.model.records import SystemRow
 from vault.store.tables import SYSTEM
@@ -49,12 +49,15 @@ async def test_a_keyring_of_another_key_is_not_followed(vault: Vault) -> None:
         await vault.put()
 
 
-async def test_what_is_committed_is_told_as_committed(vault: Vault) -> None:
+async def test_what_is_committed_is_told_as_committed(
+    vault: Vault, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Uses that a batch has made more of are reserved before the next seal, not instead of it."""
+    monkeypatch.setattr(uses, "BLOCK", block := 1000)
     commit, failing = vault.store.commit, [False]
 
     def many(tx: VaultTx) -> str:
-        for number in range(1, BLOCK + 10):
+        for number in range(1, block + 10):
             tx.seal("i", number, b"1")
         failing[0] = True
         return "done"
@@ -70,5 +73,5 @@ async def test_what_is_committed_is_told_as_committed(vault: Vault) -> None:
         await vault.put()
     failing[0] = False
     await vault.put()
-    assert await vault.reserved() == 2 * BLOCK
-    assert vault.barrier.keyring_state["encryptions"] == BLOCK + 10
+    assert await vault.reserved() == 2 * block
+    assert vault.barrier.keyring_state["encryptions"] == block + 10

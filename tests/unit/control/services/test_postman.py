@@ -17,6 +17,7 @@ from control.services.postman import COOLDOWN, THRESHOLD
 from control.store.channels import due_deliveries
 from control.store.faults import StoreError
 from tests.unit.control.notify.receiving import Receiver, receiver, status
+from tests.unit.control.schema import place
 from tests.unit.control.services.told import Rig, parts, rig
 
 
@@ -30,7 +31,7 @@ def hook() -> Iterator[Receiver]:
 @pytest.fixture
 async def there(tmp_path: Path) -> AsyncIterator[Rig]:
     """On SQLite."""
-    async with rig(f"sqlite:///{tmp_path}/control.db") as made:
+    async with rig(place(tmp_path)) as made:
         yield made
 
 

@@ -32,12 +32,11 @@ def name(i: int) -> str:
 def backend() -> FaultyBackend:
     """Secrets with two versions each."""
     made = FaultyBackend(MemoryBackend())
-    for i in range(COUNT):
-        head = secret(name(i), current_version=2)
-        rows = [version(head.id, n, box=bytes(500)) for n in (1, 2)]
-        transact(made, put(SECRETS, head), StampGuard())
-        transact(made, put(VERSIONS, *rows), StampGuard())
-        transact(made, put(ACCESS, AccessRow(secret_id=head.id, last_value_read=i)), StampGuard())
+    heads = [secret(name(i), current_version=2) for i in range(COUNT)]
+    versions = [version(head.id, n, box=bytes(500)) for head in heads for n in (1, 2)]
+    read = [AccessRow(secret_id=head.id, last_value_read=i) for i, head in enumerate(heads)]
+    for table, rows in ((SECRETS, heads), (VERSIONS, versions), (ACCESS, read)):
+        transact(made, put(table, *rows), StampGuard())
     return made
 
 

@@ -1,0 +1,17 @@
+"""Which step the schema is at, asked without Alembic: it is slow to load, and rarely needed."""
+
+from typing import Final
+
+import sqlalchemy as sa
+
+HEAD: Final = "0023"
+"""The newest step under `migrations/versions`."""
+
+_STEPS: Final = sa.text("SELECT version_num FROM alembic_version")
+
+
+def is_current(connection: sa.Connection) -> bool:
+    """Whether the database is at `HEAD`; else Alembic has steps to take, or to refuse."""
+    with connection.begin():
+        there = sa.inspect(connection).has_table("alembic_version")
+        return there and connection.scalars(_STEPS).all() == [HEAD]
