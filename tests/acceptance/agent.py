@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-from tests.acceptance.newest import place
+from tests.newest import place_vault
 
 READY_WITHIN = 60.0  # seconds; a start takes one on an idle machine
 STOPPED_WITHIN = 30.0  # seconds; more than the agent's own grace
@@ -255,7 +255,7 @@ def freehold(
 def dev_agent(folder: Path, data: Path | None = None) -> Agent:
     """`agent dev`, not started: open, KV version 2 at `secret/`."""
     data = data or folder / "data"
-    place(data)
+    place_vault(data)
     command = [
         FREEHOLD, "agent", "dev", "--listen", "127.0.0.1:0", "--root-token", ROOT_TOKEN,
         "--data-dir", str(data),
@@ -272,7 +272,7 @@ def served_agent(folder: Path, config: Mapping[str, Any] | None = None) -> Agent
         "audit": {"enabled": True, "log_file": f"{folder}/audit.log"},
         **(config or {}),
     }
-    place(folder)
+    place_vault(folder)
     file = folder / "vault.yaml"
     file.write_text(json.dumps(settings))  # JSON is YAML
     return Agent(folder, [FREEHOLD, "agent", "serve", "--config", str(file)], token="", data=folder)

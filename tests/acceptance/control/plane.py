@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.acceptance.agent import FREEHOLD, Agent, Answer
-from tests.unit.control.schema import place
+from tests.newest import place_control
 
 PASSWORD = "correct horse battery"
 API = "/api/v1/"
@@ -58,9 +58,7 @@ class Plane(Agent):
 def dev_plane(folder: Path, *options: str) -> Plane:
     """Not started."""
     data = folder / "data"
-    data.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if not (data / "control.db").exists():
-        place(data)
+    place_control(data)
     command = [
         FREEHOLD, "control", "dev", "--listen", "127.0.0.1:0", "--data-dir", str(data), *options,
     ]  # fmt: skip

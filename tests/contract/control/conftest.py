@@ -8,7 +8,7 @@ import pytest
 from actors import SystemWorld
 from control.store.store import Store, open_store
 from tests.contract.control.postgres import Postgres, postgres
-from tests.unit.control.schema import place
+from tests.newest import place_control
 
 
 @pytest.fixture(scope="session")
@@ -31,7 +31,7 @@ def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """One of each kind at the newest step, with nothing in it."""
     if request.param == "sqlite":
-        return place(tmp_path)
+        return place_control(tmp_path)
     running: Postgres = request.getfixturevalue("server")
     return running.migrated()
 

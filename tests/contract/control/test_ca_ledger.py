@@ -31,8 +31,8 @@ from control.store.store import Store, open_store
 from control.store.tables import ca_certificates
 from protocols.pki.names import AgentName
 from tests.contract.control.postgres import Postgres
+from tests.newest import place_control
 from tests.unit.control.ca.harness import Asking, Ca
-from tests.unit.control.schema import place
 
 NAME, OTHER = AgentName.of("acme", "prod"), AgentName.of("acme", "dev")
 NOW = 1_800_000_000_000_000_000
@@ -44,7 +44,7 @@ async def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
     if request.param == "memory":
         yield MemoryLedger({"acme"})
         return
-    url = place(tmp_path)
+    url = place_control(tmp_path)
     if request.param == "postgresql":
         running: Postgres = request.getfixturevalue("server")
         url = running.migrated()

@@ -13,7 +13,7 @@ from control.genesis import dev_authority
 from control.model.people import PLATFORM, Caller, Organization, Role
 from control.store import people
 from control.unit import open_plane
-from tests.unit.control.schema import place
+from tests.newest import place_control
 
 ROOT = Caller(PLATFORM, "admin", Role.OWNER, "t")
 PASSWORD = "correct horse battery"
@@ -29,7 +29,7 @@ def world() -> FakeWorld:
 async def plane(tmp_path: Path, world: FakeWorld) -> AsyncIterator[Plane]:
     """With the organizations `acme` and `platform`, and the owner `acme/ann`."""
     dev_authority(tmp_path, world.now())
-    place(tmp_path)
+    place_control(tmp_path)
     cheap = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
     async with open_plane(dev_settings("127.0.0.1:0", tmp_path), world, cheap) as opened:
         for org in (PLATFORM, "acme"):

@@ -12,7 +12,7 @@ from control.services import bundling
 from control.services.bundling import bundle
 from control.services.fanning import fan_out
 from control.store import channels, notices
-from tests.unit.control.schema import place
+from tests.newest import place_control
 from tests.unit.control.services.told import Rig, rig
 
 URL = "http://127.0.0.1:1/"
@@ -21,7 +21,7 @@ URL = "http://127.0.0.1:1/"
 @pytest.fixture
 async def there(tmp_path: Path) -> AsyncIterator[Rig]:
     """On SQLite."""
-    async with rig(place(tmp_path)) as made:
+    async with rig(place_control(tmp_path)) as made:
         yield made
 
 

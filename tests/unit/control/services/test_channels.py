@@ -18,8 +18,8 @@ from control.notify.rate import BURST
 from control.services import channels
 from control.services.channels import Draft, check_quiet
 from protocols.errors import TamperedError
+from tests.newest import place_control
 from tests.unit.control.notify.receiving import is_genuine, mailbox, receiver, status
-from tests.unit.control.schema import place
 from tests.unit.control.services.told import Rig, bytes_of, rig
 
 HOOK = Draft(
@@ -33,7 +33,7 @@ MAIL = Draft("mail", Type.EMAIL, enabled=True, terms=TO_A, password="sesame")
 @pytest.fixture
 async def there(tmp_path: Path) -> AsyncIterator[Rig]:
     """On SQLite."""
-    async with rig(place(tmp_path)) as made:
+    async with rig(place_control(tmp_path)) as made:
         yield made
 
 
@@ -91,7 +91,7 @@ async def test_what_is_left_out_stays(there: Rig) -> None:
 )
 async def test_what_makes_no_sense_is_refused(tmp_path: Path, draft: Draft, code: str) -> None:
     """Before anything is stored; as it is where nothing is in development."""
-    async with rig(place(tmp_path)) as there:
+    async with rig(place_control(tmp_path)) as there:
         own = there.parts.channels
         own._reach = replace(own._reach, development=False)
         with pytest.raises(ValidationError) as caught:
@@ -199,7 +199,7 @@ async def test_a_test_is_a_real_message(there: Rig) -> None:
 async def test_mail_by_the_own_server(tmp_path: Path) -> None:
     """Where the settings have one, a channel needs none; a password would be nobody's."""
     with mailbox() as box:
-        async with rig(place(tmp_path), box.port) as there:
+        async with rig(place_control(tmp_path), box.port) as there:
             own = there.parts.channels
             terms = Terms(to=("a@b.example",))
             held, _ = await own.create("acme", replace(MAIL, terms=terms, password=""))

@@ -10,14 +10,14 @@ from control.model.notices import Delivery, State
 from control.services.deliveries import DEAD, SENT
 from control.store import channels
 from protocols.instant import SECOND
-from tests.unit.control.schema import place
+from tests.newest import place_control
 from tests.unit.control.services.told import Rig, rig
 
 
 @pytest.fixture
 async def there(tmp_path: Path) -> AsyncIterator[Rig]:
     """With a channel and messages `w`, `s`, `d1`, `d2` of it."""
-    async with rig(place(tmp_path)) as made:
+    async with rig(place_control(tmp_path)) as made:
         held = await made.channel("http://127.0.0.1:1/")
         one = held.channel.id
         states = {"w": State.WAITING, "s": State.SENT, "d1": State.DEAD, "d2": State.DEAD}

@@ -10,7 +10,7 @@ from control.model.records import Severity
 from control.services import fanning
 from control.services.fanning import fan_out
 from control.store import agents, notices
-from tests.unit.control.schema import place
+from tests.newest import place_control
 from tests.unit.control.services.told import Rig, rig
 
 URL = "http://127.0.0.1:1/"
@@ -19,7 +19,7 @@ URL = "http://127.0.0.1:1/"
 @pytest.fixture
 async def there(tmp_path: Path) -> AsyncIterator[Rig]:
     """With an agent `v`, tagged `prod`."""
-    async with rig(place(tmp_path)) as made:
+    async with rig(place_control(tmp_path)) as made:
         row = newcomer("acme", "v", Life.ACTIVE, now=1, tags=("prod",))
         await made.store.write(lambda tx: agents.add_agent(tx, row))
         yield made

@@ -13,7 +13,7 @@ from control.notify.schedule import ATTEMPTS
 from control.services.outcomes import Attempt, delivered, undelivered
 from control.store import channels
 from protocols.instant import SECOND
-from tests.unit.control.schema import place
+from tests.newest import place_control
 from tests.unit.control.services.told import Rig, rig
 
 NOON = 1_790_000_000 // 86_400 * 86_400 * SECOND + 12 * 3600 * SECOND
@@ -23,7 +23,7 @@ ALERT = Alert("a", "acme", "", "channel_failing", Severity.WARNING, "m", NOON, "
 @pytest.fixture
 async def there(tmp_path: Path) -> AsyncIterator[Rig]:
     """On SQLite."""
-    async with rig(place(tmp_path)) as made:
+    async with rig(place_control(tmp_path)) as made:
         yield made
 
 

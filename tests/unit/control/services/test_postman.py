@@ -16,8 +16,8 @@ from control.services.channels import Draft
 from control.services.postman import COOLDOWN, THRESHOLD
 from control.store.channels import due_deliveries
 from control.store.faults import StoreError
+from tests.newest import place_control
 from tests.unit.control.notify.receiving import Receiver, receiver, status
-from tests.unit.control.schema import place
 from tests.unit.control.services.told import Rig, parts, rig
 
 
@@ -31,7 +31,7 @@ def hook() -> Iterator[Receiver]:
 @pytest.fixture
 async def there(tmp_path: Path) -> AsyncIterator[Rig]:
     """On SQLite."""
-    async with rig(place(tmp_path)) as made:
+    async with rig(place_control(tmp_path)) as made:
         yield made
 
 

@@ -10,8 +10,8 @@ from control.authn.passwords import Passwords
 from control.model.notices import State
 from control.model.people import Caller, Organization, Role
 from control.store import people
+from tests.newest import place_control
 from tests.unit.control.notify.receiving import Mailbox, mailbox, text_of
-from tests.unit.control.schema import place
 from tests.unit.control.services.told import SEALER, URL, Rig, bytes_of, rig
 
 ANN = Caller("acme", "ann", Role.OWNER, "t")
@@ -27,7 +27,7 @@ def box() -> Iterator[Mailbox]:
 @pytest.fixture
 async def there(tmp_path: Path, box: Mailbox) -> AsyncIterator[Rig]:
     """With the organization `acme`, called Acme & Sons."""
-    async with rig(place(tmp_path), box.port) as made:
+    async with rig(place_control(tmp_path), box.port) as made:
         row = Organization("acme", "Acme & Sons", 1)
         await made.store.write(lambda tx: people.add_organization(tx, row))
         yield made

@@ -11,7 +11,7 @@ from alembic.script import ScriptDirectory
 
 from control.store.migrate import SCRIPTS
 from control.store.revision import HEAD, is_current
-from tests.unit.control.schema import place
+from tests.newest import place_control
 
 
 def test_head_is_alembics() -> None:
@@ -34,7 +34,7 @@ def test_what_has_no_step_is_not_current(tmp_path: Path) -> None:
 )
 def test_only_the_newest_step_counts(tmp_path: Path, steps: list[str], *, current: bool) -> None:
     """Two, or none, are for Alembic to judge; the question leaves no transaction open."""
-    engine = sa.create_engine(place(tmp_path))
+    engine = sa.create_engine(place_control(tmp_path))
     with engine.connect() as connection:
         with connection.begin():
             connection.exec_driver_sql("DELETE FROM alembic_version")
