@@ -12,7 +12,7 @@ import ssl
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -99,6 +99,7 @@ class Agent:
     tls: ssl.SSLContext | None = None
     data: Path = Path()
     environment: dict[str, str] = field(default_factory=dict)
+    first: Callable[[Path], object] | None = None  # furnishes `data` before a first start
     port: int = 0
     told: str = ""  # what it said to systemd when it was ready
     process: subprocess.Popen[bytes] | None = None
@@ -130,6 +131,8 @@ class Agent:
 
     def start(self) -> None:
         """Start it and return when it listens. Raises `AgentError` when it ends instead."""
+        if self.first is not None and not self.data.exists():
+            self.first(self.data)
         name = f"freehold-test-{os.getpid()}-{id(self)}"
         environment = {
             "PATH": os.environ["PATH"],
@@ -255,12 +258,11 @@ def freehold(
 def dev_agent(folder: Path, data: Path | None = None) -> Agent:
     """`agent dev`, not started: open, KV version 2 at `secret/`."""
     data = data or folder / "data"
-    place_vault(data)
     command = [
         FREEHOLD, "agent", "dev", "--listen", "127.0.0.1:0", "--root-token", ROOT_TOKEN,
         "--data-dir", str(data),
     ]  # fmt: skip
-    return Agent(folder, command, data=data)
+    return Agent(folder, command, data=data, first=place_vault)
 
 
 def served_agent(folder: Path, config: Mapping[str, Any] | None = None) -> Agent:

@@ -58,8 +58,7 @@ class Plane(Agent):
 def dev_plane(folder: Path, *options: str) -> Plane:
     """Not started."""
     data = folder / "data"
-    place_control(data)
     command = [
         FREEHOLD, "control", "dev", "--listen", "127.0.0.1:0", "--data-dir", str(data), *options,
     ]  # fmt: skip
-    return Plane(folder, command, token="", data=data)
+    return Plane(folder, command, token="", data=data, first=place_control)
