@@ -37,7 +37,9 @@ def page(results: Results) -> str:
         "Written by `make bench`; results.json beside it has every round. " + _how(results),
         f"Machine: {sentence(results.machine)}",
         _disturbance(results),
+        _bullets(results.notes),
         "![Throughput](throughput.svg)\n\n![p99](latency.svg)",
+        "![Throughput by stored secrets](scale.svg)" if len(_scale(results)) > 1 else "",
         "## Every row",
         _rows(results.comparisons),
         "## Memory",
@@ -47,8 +49,6 @@ def page(results: Results) -> str:
         "## Runs that do not count",
         _bullets(results.voids) or "None: every answer was 2xx and audited.",
     ]
-    if len(_scale(results)) > 1:
-        parts.insert(5, "![Throughput by stored secrets](scale.svg)")
     return "\n\n".join(part for part in parts if part) + "\n"
 
 

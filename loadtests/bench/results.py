@@ -69,6 +69,7 @@ class Results:
     starts: dict[str, dict[int, dict[str, list[float]]]] = field(default_factory=dict)
     """How it ended before → stored secrets → server → seconds from start to the first read."""
     notes: list[str] = field(default_factory=list)
+    """What is to be known beside: sentences, by whoever put rows of another run in."""
 
     @property
     def voids(self) -> list[str]:
