@@ -32,6 +32,8 @@ def migrate(connection: sa.Connection, versions: Path = SCRIPTS / "versions") ->
     with connection.begin():
         if connection.dialect.name == "postgresql":
             # A step takes as long as its tables are large, and so long does who waits for it.
+            # Who has waited for the lock has to see what was done meanwhile.
+            connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
             connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
         there = MigrationContext.configure(connection).get_current_heads()

@@ -42,7 +42,11 @@ class TokenBuckets:
         return 0
 
     def give_back(self, key: str) -> None:
-        """Undo the last `take`: its request is counted where it is done."""
+        """Undo a `take`: its request is counted where it is done.
+
+        What time has given back meanwhile is not taken again: a key may have more than its burst
+        by as many as are given back late; its rate holds.
+        """
         if key in self._full_at:
             self._full_at[key] -= self._step
 

@@ -1,8 +1,10 @@
 """Rate limits of all processes together: token buckets in shared memory.
 
 As `vault.authz.limits`, a bucket is one number, the instant at which it will be full again. Nobody
-locks: when two processes take from one bucket within the same microsecond, one of the two tokens
-may not be counted, which a limit survives and a lock in every request would not.
+locks: of two processes that change one bucket at once (or of which one is suspended in between) the
+later one's figure counts, and the other's token is not counted, or not given back; where all places
+of a bucket are taken, it may be another caller's by then. A limit survives that, and a lock in
+every request would cost more.
 """
 
 from typing import Final
@@ -38,7 +40,7 @@ class SharedBuckets(TokenBuckets):
         tag = _tag(key)
         place = self._place(tag)
         if self._words[place] == tag:
-            self._words[place + 1] -= self._step
+            self._words[place + 1] = max(0, self._words[place + 1] - self._step)
 
     def _place(self, tag: int) -> int:
         words = self._words

@@ -20,7 +20,8 @@ from protocols.errors import where
 _PR_SET_PDEATHSIG: Final = 1  # linux/prctl.h
 _MOST_FDS: Final = 8
 _MESSAGE: Final = 4096
-FORK_SECONDS: Final = 30.0  # a fork takes milliseconds; one that takes so long never ends
+_NUMBER: Final = 8  # bytes of a question's number, before its message
+FORK_SECONDS: Final = 5.0  # that a question waits for its answer; a fork takes milliseconds
 
 log: Final = logging.getLogger("freehold.workers")
 
@@ -32,8 +33,8 @@ class Zygote:
 
     def __init__(self, sock: socket.socket, pid: int) -> None:
         self._sock = sock
-        self._sock.settimeout(FORK_SECONDS)
-        self._asking = Lock()  # an answer tells not to whom: one question at a time
+        self._asking = Lock()  # one question at a time
+        self._asked = 0
         self.pid = pid
 
     @classmethod
@@ -63,21 +64,20 @@ class Zygote:
     def spawn(self, message: bytes, fds: list[int]) -> int:
         """Fork a worker with `message` and copies of these descriptors; its pid. Blocks shortly.
 
-        From any thread: each gets the pid of its own. Raises `OSError` when memory is gone,
-        `ConnectionError` when the zygote is; one that does not answer is ended, and with it its
-        children.
+        From any thread: each gets the pid of its own. Raises `OSError` when memory is gone or there
+        is no answer in time (a worker that is forked later finds nobody at its descriptors, and
+        ends), `ConnectionError` when the zygote is gone.
         """
         with self._asking:
-            try:
-                socket.send_fds(self._sock, [message], fds)
+            self._asked += 1
+            self._sock.settimeout(FORK_SECONDS)
+            socket.send_fds(self._sock, [self._asked.to_bytes(_NUMBER) + message], fds)
+            number = pid = 0
+            while number != self._asked:  # what is older is for somebody who has given up
                 answer = self._sock.recv(_MESSAGE)
-            except TimeoutError:
-                os.kill(self.pid, signal.SIGKILL)  # else its answer would be taken for the next
-                text = "the process that starts workers does not answer"
-                raise ConnectionResetError(text) from None
-        if not answer:
-            raise ConnectionResetError("the process that starts workers is gone")
-        pid = int(answer)
+                if not answer:
+                    raise ConnectionResetError("the process that starts workers is gone")
+                number, pid = map(int, answer.split())
         if pid <= 0:
             raise OSError(-pid, os.strerror(-pid))
         return pid
@@ -106,11 +106,11 @@ def _serve(sock: socket.socket, main: Main) -> None:
             sock.close()
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             _die_with(zygote)
-            main(message, fds)
+            main(message[_NUMBER:], fds)
             return
         for fd in fds:
             os.close(fd)
-        sock.send(str(pid).encode())
+        sock.send(b"%d %d" % (int.from_bytes(message[:_NUMBER]), pid))
 
 
 def _die_with(parent: int) -> None:

@@ -17,7 +17,7 @@ PATIENCE = 20.0
 
 @pytest.fixture
 def shared_url(server: Postgres) -> str:
-    """An empty database that several can use."""
+    """A database that several can use, with nothing in it."""
     return server.migrated()
 
 

@@ -1,5 +1,7 @@
 """Steps of the schema on SQLite and on a real PostgreSQL."""
 
+import subprocess
+import sys
 from pathlib import Path
 from shutil import copy
 
@@ -8,6 +10,7 @@ import sqlalchemy as sa
 
 from control.store import engines
 from control.store.migrate import SCRIPTS, migrate
+from control.store.revision import is_current
 from tests.contract.control.postgres import Postgres
 
 STEP = """
@@ -33,6 +36,47 @@ def test_a_step_may_take_longer_than_a_query(
         migrate(connection, tmp_path)
         assert connection.exec_driver_sql("SHOW statement_timeout").scalar() == "200ms"
     opened.close()
+
+
+@pytest.mark.parametrize("newest", ["v0000", "v0022"])
+def test_those_that_start_at_once_all_start(
+    server: Postgres, root: Path, tmp_path: Path, newest: str
+) -> None:
+    """On an empty database, and on one of an older program: one takes the steps, all find them."""
+    url = server.database()
+    for step in (SCRIPTS / "versions").glob("v*.py"):
+        if step.name < newest:
+            copy(step, tmp_path)
+    opened = engines.open_engines(url)
+    with opened.writes.connect() as connection:
+        if list(tmp_path.iterdir()):
+            migrate(connection, tmp_path)
+        code = "import sys; from tests.newest import bring_up; bring_up(sys.argv[1])"
+        starts = [
+            subprocess.Popen([sys.executable, "-c", code, url], cwd=root, stderr=subprocess.PIPE)
+            for _ in range(3)
+        ]
+        assert [start.communicate()[1] for start in starts] == [b""] * 3
+        assert is_current(connection)
+    opened.close()
+
+
+def test_what_has_all_steps_is_current(url: str) -> None:
+    """Nothing is loaded to find that out."""
+    assert _is_current(url)
+
+
+def test_what_has_none_is_not(empty_url: str) -> None:
+    """A question that fails would leave the connection unfit."""
+    assert not _is_current(empty_url)
+
+
+def _is_current(url: str) -> bool:
+    opened = engines.open_engines(url)
+    with opened.writes.connect() as connection:
+        found = [is_current(connection) for _ in range(2)]
+    opened.close()
+    return found[0] and found[1]
 
 
 def test_what_is_on_record_of_who_was_locked_ends_with_the_lock(
