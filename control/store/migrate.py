@@ -31,9 +31,9 @@ def migrate(connection: sa.Connection, versions: Path = SCRIPTS / "versions") ->
     known = {script.revision for script in scripts.walk_revisions()}
     with connection.begin():
         if connection.dialect.name == "postgresql":
-            # A step takes as long as its tables are large, and so long does who waits for it.
             # Who has waited for the lock has to see what was done meanwhile.
             connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
+            # A step takes as long as its tables are large, and so long does who waits for it.
             connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
         there = MigrationContext.configure(connection).get_current_heads()
