@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from vault.audit.broker import Broker
+from vault.audit.end import SharedEnd
+from vault.audit.layout import Layout
 from vault.authn.lockout import Lockout
 from vault.authn.usage import Usage
 from vault.authz.limits import TokenBuckets
@@ -37,6 +39,10 @@ class Beside(Protocol):
         """Cache and mark for the store that writes, so that they hear of each change."""
         ...
 
+    def end(self, layout: Layout) -> SharedEnd | None:
+        """Where they write the audit log themselves; None: they do not."""
+        ...
+
     def lockout(self) -> Lockout:
         """The count of wrong secrets, so that they hear of it."""
         ...
@@ -56,6 +62,10 @@ class Nobody:
     def fenced(self, mark: Mark, config: CacheConfig) -> tuple[Cache | CacheConfig, Mark]:
         """As they are."""
         return config, mark
+
+    def end(self, layout: Layout) -> SharedEnd | None:  # noqa: ARG002
+        """Nobody else writes."""
+        return None
 
     def lockout(self) -> Lockout:
         """One of its own."""

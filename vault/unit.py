@@ -17,6 +17,8 @@ from actors import Node, World
 from actors.periodic import Job, working
 from vault.anchor.keeper import Keeper, keeping
 from vault.audit.broker import Broker, open_audit
+from vault.audit.end import SharedEnd
+from vault.audit.feed import Follower
 from vault.audit.inspection import Inspection, inspecting
 from vault.audit.keys import AuditKeys
 from vault.audit.layout import Layout
@@ -25,7 +27,7 @@ from vault.audit.sinks.database import Index, open_index
 from vault.audit.sinks.file import FileSink
 from vault.audit.sinks.syslog import SyslogConfig, open_syslog
 from vault.audit.verification import verifying
-from vault.audit.writer import AuditConfig, Follower
+from vault.audit.writer import AuditConfig
 from vault.authn.api_keys import ApiKeys
 from vault.authn.authenticator import Authenticator, CredentialMethod
 from vault.authn.bearer import api_key_method, token_method
@@ -330,9 +332,11 @@ async def _open_audit(
         rotation_bytes=settings.audit.rotation_size, retention_days=settings.audit.retention_days
     )
     sink = FileSink(log, durability=settings.audit.durability)
+    end = parts.beside.end(sink.layout)
+    acknowledged = partial(_size, end)
     async with AsyncExitStack() as stack:
         index = await stack.enter_async_context(
-            open_index(store, AUDIT, Layout(log), keyring.vault, world)
+            open_index(store, AUDIT, sink.layout, keyring.vault, world, acknowledged=acknowledged)
         )
         followers: list[Follower] = [footing.keeper, index, *parts.seam.followers]
         if settings.audit.forward_to_syslog:
@@ -347,8 +351,13 @@ async def _open_audit(
             world,
             followers=followers,
             commits=lambda: footing.marker.commits,
+            end=end,
         )
         yield await stack.enter_async_context(opening), index
+
+
+def _size(end: SharedEnd | None) -> int:
+    return 0 if end is None else end.size
 
 
 def _log(parts: Parts, keyring: Keyring, footing: Footing) -> tuple[Layout, AuditKeys, str]:

@@ -42,8 +42,9 @@ class Keeper:
 
     def offer(self, batch: Batch) -> None:
         """The log has grown: the next marks say so, and the next anchor."""
-        self._marker.checkpoint = batch.note
-        self._moved.set()
+        if batch.note:
+            self._marker.checkpoint = batch.note
+            self._moved.set()
 
     async def write(self) -> None:
         """Write the anchor as things stand. Raises `UnavailableError` (`anchor_unavailable`)."""

@@ -14,12 +14,14 @@ import trio
 
 from actors import ActorError, Child, Node, Ref, Supervisor, World, supervise
 from vault.audit.draft import Draft, draft_event
+from vault.audit.end import SharedEnd
+from vault.audit.feed import Feed, Follower
 from vault.audit.hashing import ValueHasher
 from vault.audit.keys import AuditKeys
 from vault.audit.opening import open_sinks
 from vault.audit.record import AuditEvent
-from vault.audit.replica import DurableSink
-from vault.audit.writer import AuditConfig, Follower, Shared, Writer, unavailable
+from vault.audit.replica import DurableSink, Replica
+from vault.audit.writer import AuditConfig, Shared, Writer, unavailable
 from vault.errors import UnavailableError, VaultError
 from vault.model.operation import Capability
 
@@ -101,14 +103,20 @@ class Broker:
     def state(self) -> BrokerState:
         """For health, metrics and people."""
         sinks = tuple(
-            SinkState(r.sink.name, r.durable, r.behind, r.sink.on_reserve, r.error)
+            SinkState(r.sink.name, self._size_of(r), r.behind, r.sink.on_reserve, r.error)
             for r in self._shared.replicas
         )
         lost = tuple(
             SinkState(name, 0, behind=True, on_reserve=False, error=why)
             for name, why in self._shared.failed.items()
         )
-        return BrokerState(self._shared.size, sinks + lost, self._shared.trouble)
+        trouble = "; ".join(filter(None, (self._shared.trouble, self._shared.feed.trouble)))
+        return BrokerState(self._shared.acknowledged, sinks + lost, trouble)
+
+    def _size_of(self, replica: Replica) -> int:
+        """What others wrote is in the one copy that there is then, whether we looked or not."""
+        shared = self._shared
+        return replica.durable if shared.end is None else shared.acknowledged
 
     def tree(self) -> Node:
         """The writer as an actor: mailbox depth, restarts, time per record."""
@@ -144,21 +152,31 @@ async def open_audit(
     *,
     followers: Sequence[Follower] = (),
     commits: Callable[[], int] = int,
+    end: SharedEnd | None = None,
 ) -> AsyncIterator[Broker]:
     """The broker of one log for the length of the block; on exit the log's end is signed.
 
     At least one of `sinks` must take each record; `followers` are told afterwards. `commits` is the
-    store's count of durable commits, which every signed head carries. Raises
+    store's count of durable commits, which every signed head carries. `end`: where other processes
+    write, too; then there is one sink. Raises
     `ValueError` for a vault id that cannot stand in a checkpoint's first line, `TamperedError` when
     a log is damaged, `UnavailableError` when none can be opened.
     """
     plain = vault_id.isascii() and vault_id.replace("-", "").isalnum()
     if not plain or len(vault_id) > _MAX_VAULT_ID:
         raise ValueError("a vault id is at most 64 ASCII letters, digits and hyphens")
+    if end is not None and len(sinks) != 1:
+        raise ValueError("a log that several processes write has one copy")
     opened = await open_sinks(sinks, keys, vault_id, world)
+    feed = Feed(followers, sinks[0].layout, end, keys.public, world)
     async with trio.open_nursery() as nursery:
-        shared = Shared(sinks, followers, nursery, opened, commits=commits)
+        shared = Shared(sinks, feed, nursery, opened, commits=commits, end=end)
+        if end is not None:
+            end.clear()
+            nursery.start_soon(feed.run)
         factory = partial(Writer, shared, keys, vault_id, world, config)
         child = Child("writer", factory, mailbox=config.queue, stop_grace=config.deadline)
         async with supervise("audit", [child], world=world) as tree:
             yield Broker(tree, shared, ValueHasher(keys.mac), world, config)
+        await feed.catch_up()
+        nursery.cancel_scope.cancel()

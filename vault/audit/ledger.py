@@ -53,6 +53,7 @@ class Position:
     mark: int
     closed: bool
     checkpoint: int  # size of the log once its last checkpoint is in it
+    settled_at: int = 0  # when that was, in Unix nanoseconds; 0: not known
 
 
 class Ledger:
@@ -73,18 +74,40 @@ class Ledger:
         self._origin = origin_of(vault_id)
         self._rotation = rotation_bytes
         self._commits = commits
+        self.resume(position)
+
+    def resume(self, position: Position) -> None:
+        """Go on from here: somebody else has written since."""
         self._chain = position.chain
         self._segment = position.segment
         self._length = position.length
         self._mark = position.mark
         self._closed = position.closed
         self._checkpoint = position.checkpoint
-        self._checkpoint_time = 0
+        self._checkpoint_time = position.settled_at
+
+    @property
+    def position(self) -> Position:
+        """Where the log ends once all that was composed is written."""
+        return Position(
+            self._chain,
+            self._segment,
+            self._length,
+            self._mark,
+            self._closed,
+            self._checkpoint,
+            self._checkpoint_time,
+        )
 
     @property
     def size(self) -> int:
         """How many records have been composed."""
         return self._chain.size
+
+    @property
+    def begins(self) -> bool:
+        """Whether the next record begins a segment."""
+        return self._closed or self._length >= self._rotation
 
     @property
     def settled(self) -> bool:
@@ -100,7 +123,7 @@ class Ledger:
         and then nothing has changed.
         """
         chain = self._chain.copy()
-        opens = self._closed or self._length >= self._rotation
+        opens = self.begins
         segment = self._segment + 1 if opens else self._segment
         length, mark = (0, 0) if opens else (self._length, self._mark)
         time = rfc3339(now)

@@ -11,6 +11,7 @@ from typing import Final, Protocol
 import trio
 
 from actors.world import World
+from vault.audit.end import End, Files
 from vault.audit.keys import AuditKeys
 from vault.audit.layout import Layout
 from vault.audit.ledger import Batch
@@ -22,7 +23,7 @@ MAX_BACKLOG: Final = 64  # batches; a few MiB, and more than a second of a slow 
 RETRY_EVERY: Final = 0.5  # seconds
 
 
-class DurableSink(Protocol):
+class DurableSink(Files, Protocol):
     """What the writer needs of a copy. Synchronous; one thread at a time. See `FileSink`."""
 
     layout: Layout
@@ -39,6 +40,10 @@ class DurableSink(Protocol):
 
     def load(self, keys: AuditKeys, vault_id: str) -> Recovered:
         """Open it and find its end. Raises `OSError` and `TamperedError`, as all of these."""
+        ...
+
+    def resume(self, end: End) -> None:
+        """Go on from where another process has left it."""
         ...
 
     def bring_up(self, ahead: Layout) -> None:
@@ -95,6 +100,11 @@ class Replica:
             return
         self._backlog.append(batch)
         self.retry()
+
+    def resume(self, end: End) -> None:
+        """Another process has written since; nothing of ours is under way."""
+        self.sink.resume(end)
+        self.durable = end.size
 
     def retry(self) -> None:
         """Try again to write what is missing."""

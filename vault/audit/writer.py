@@ -1,8 +1,9 @@
 """The one owner of the log's end: an actor that turns all that is queued into one batch."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import ClassVar, Final, Protocol
+from typing import ClassVar, Final
 
 import trio
 from msgspec import Struct
@@ -10,6 +11,8 @@ from msgspec import Struct
 from actors import BatchActor, Failure, World
 from vault.audit import record
 from vault.audit.draft import Draft
+from vault.audit.end import End, SharedEnd
+from vault.audit.feed import Feed
 from vault.audit.keys import AuditKeys
 from vault.audit.ledger import Batch, Ledger
 from vault.audit.opening import Opened, open_sinks
@@ -19,18 +22,6 @@ from vault.model.instant import SECOND
 
 DAY: Final = 86_400 * SECOND
 SWEEP_INTERVAL: Final = 3_600 * SECOND  # how often retention is looked at; it counts in days
-
-
-class Follower(Protocol):
-    """Somebody who is told of acknowledged batches and is never waited for."""
-
-    def begin(self, size: int) -> None:
-        """The log was opened and has so many records; returns at once and does not raise."""
-        ...
-
-    def offer(self, batch: Batch) -> None:
-        """Take note of it; returns at once and does not raise."""
-        ...
 
 
 class AuditConfig(Struct, frozen=True, kw_only=True):
@@ -48,14 +39,20 @@ class Shared:
     """What outlives one incarnation of the writer, and what the broker looks at."""
 
     sinks: Sequence[DurableSink]
-    followers: Sequence[Follower]
+    feed: Feed
     nursery: trio.Nursery
     opened: Opened | None  # by whoever made this, for the first incarnation
     replicas: list[Replica] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)  # sinks that could not be opened
-    size: int = 0  # acknowledged records
+    size: int = 0  # acknowledged records, as far as the writer knows
     trouble: str = ""  # why the last look at retention failed
     commits: Callable[[], int] = int  # the store's count of durable commits
+    end: SharedEnd | None = None  # where other processes write, too
+
+    @property
+    def acknowledged(self) -> int:
+        """Records of all processes."""
+        return self.size if self.end is None else max(self.size, self.end.size)
 
 
 def unavailable(why: str = "no audit sink accepts records") -> UnavailableError:
@@ -71,6 +68,9 @@ class Writer(BatchActor[Draft | list[Draft]]):
 
     A batch that no sink accepted stays pending: everybody in it was refused, and it is written
     first, unchanged, once a sink works again. Until then nothing new gets a number.
+
+    Where other processes write as well (`Shared.end`) it takes its turn as they do. It owns the
+    log: while it is in trouble nobody else writes, and what another one left broken it opens anew.
     """
 
     hold: ClassVar[float] = HOLD
@@ -88,6 +88,8 @@ class Writer(BatchActor[Draft | list[Draft]]):
         self._replicas: list[Replica] = []
         self._next_sweep = 0
         self._ledger: Ledger
+        self._note = ""  # of the last batch that was written
+        self._seen = 0  # the version of the shared end that we know
 
     async def on_start(self) -> None:
         """Open the sinks; put on record what was found, and sign it.
@@ -95,31 +97,19 @@ class Writer(BatchActor[Draft | list[Draft]]):
         Raises what `open_sinks` raises. If nothing can be written, that record is left pending.
         """
         shared = self._shared
-        opened = shared.opened or await open_sinks(
-            shared.sinks, self._keys, self._vault, self._world
-        )
-        shared.opened, shared.failed = None, opened.failed
-        position = opened.recovered.position
-        self._ledger = Ledger(
-            self._keys,
-            self._vault,
-            position,
-            rotation_bytes=self._config.rotation_bytes,
-            commits=shared.commits,
-        )
-        shared.size = position.chain.size
-        self._replicas = shared.replicas = [
-            Replica(sink, self._world, shared.size, self._changed.unpark_all)
-            for sink in opened.sinks
-        ]
-        for replica in self._replicas:
-            shared.nursery.start_soon(replica.run)
-        for follower in shared.followers:
-            follower.begin(shared.size)
-        await self._write_opening(opened)
+        if shared.end is not None:
+            await self._take(shared.end)
+            shared.end.shut()
+            shared.end.turn.give()
+        opened, shared.opened = shared.opened, None
+        await self._open(opened or await self._open_sinks())
 
     async def receive_batch(self, batch: Sequence[Draft | list[Draft]]) -> Sequence[object]:
         """None for each message once it is durable, or `UnavailableError` for all."""
+        async with self._turn():
+            return await self._receive(batch)
+
+    async def _receive(self, batch: Sequence[Draft | list[Draft]]) -> Sequence[object]:
         if not await self._write_pending():
             return [Failure(unavailable()) for _ in batch]
         now = self._world.now()
@@ -135,9 +125,86 @@ class Writer(BatchActor[Draft | list[Draft]]):
 
     async def on_stop(self) -> None:
         """Sign the end of the log, give every sink its last batch, close them."""
-        if await self._write_pending() and not self._ledger.settled:
-            await self._write(self._ledger.compose([], self._world.now(), settle=True))
+        async with self._turn():
+            if await self._write_pending() and not self._ledger.settled:
+                await self._write(self._ledger.compose([], self._world.now(), settle=True))
         await self._end_replicas()
+
+    # The end, where others write there, too.
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        """For the length of the block nobody else writes."""
+        end = self._shared.end
+        if end is None:
+            yield
+            return
+        await self._take(end)
+        try:
+            await self._follow(end)
+            yield
+            self._leave(end)
+        except BaseException:
+            end.shut()
+            raise
+        finally:
+            end.turn.give()
+
+    async def _take(self, end: SharedEnd) -> None:
+        if not end.turn.take_now():
+            await self._world.run_sync(end.turn.take)
+
+    async def _follow(self, end: SharedEnd) -> None:
+        """Know what others have written."""
+        if end.is_broken:
+            end.shut()
+            end.turn.give()  # opening the log anew waits for whoever may still be at it
+            await self._end_replicas()
+            await self._open(await self._open_sinks())
+            await self._take(end)
+        elif end.is_open and end.version != self._seen:
+            self._resume(end.load())
+            self._seen = end.version
+
+    def _resume(self, end: End) -> None:
+        self._ledger.resume(end.position(self._keys.digest))
+        for replica in self._replicas:
+            replica.resume(end)
+        self._shared.size, self._note = end.size, end.note
+
+    def _leave(self, end: SharedEnd) -> None:
+        """Let others go on; on the reserve, and while a batch is pending, nobody does."""
+        position, sink = self._ledger.position, self._replicas[0].sink
+        if self._pending is not None or sink.on_reserve or position.closed:
+            end.shut()
+        elif not end.is_open or position.chain.size != end.size:
+            end.leave(End.of(position, sink, self._note, self._shared.commits()))
+            self._seen = end.version
+
+    # The log's files.
+
+    async def _open_sinks(self) -> Opened:
+        return await open_sinks(self._shared.sinks, self._keys, self._vault, self._world)
+
+    async def _open(self, opened: Opened) -> None:
+        shared, position = self._shared, opened.recovered.position
+        shared.failed = opened.failed
+        self._ledger = Ledger(
+            self._keys,
+            self._vault,
+            position,
+            rotation_bytes=self._config.rotation_bytes,
+            commits=shared.commits,
+        )
+        shared.size = position.chain.size
+        self._replicas = shared.replicas = [
+            Replica(sink, self._world, shared.size, self._changed.unpark_all)
+            for sink in opened.sinks
+        ]
+        for replica in self._replicas:
+            shared.nursery.start_soon(replica.run)
+        shared.feed.begin(position)
+        await self._write_opening(opened)
 
     async def _write_opening(self, opened: Opened) -> None:
         found, now = opened.recovered, self._world.now()
@@ -168,9 +235,8 @@ class Writer(BatchActor[Draft | list[Draft]]):
                 return False
             await self._changed.park()
         self._pending = None
-        self._shared.size = batch.size
-        for follower in self._shared.followers:
-            follower.offer(batch)
+        self._shared.size, self._note = batch.size, batch.note
+        self._shared.feed.offer(batch, self._ledger.position.length)
         return True
 
     async def _expired(self, now: int) -> record.Retention | None:

@@ -8,7 +8,7 @@ from actors.world import World
 from protocols.link.bundle import Accepted, BundleError, Stored, hash_of, open_bundle
 from protocols.link.fields import SIGNATURE_SIZE
 from protocols.link.vocabulary import PolicyReason
-from vault.audit.writer import Follower
+from vault.audit.feed import Follower
 from vault.authz import fleet
 from vault.authz.book import PolicyBook
 from vault.authz.ceiling import NO_CEILING, narrowed

@@ -7,11 +7,14 @@ to its own record, which costs nothing but a turn of the event loop; and where t
 company, this one waits a moment for as many. A client alone never waits.
 """
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Final
 
 import trio
 
 from actors import World
+from vault.audit.appender import Appender
 from vault.audit.broker import begins_work, disk_full
 from vault.audit.draft import Draft, draft_event
 from vault.audit.hashing import ValueHasher
@@ -25,6 +28,7 @@ MOST_TURNS: Final = 8  # of the event loop that a frame waits while each of them
 HOLD: Final = 0.003  # seconds at most that a frame waits for as many drafts as there were before
 _FEWEST_TURNS: Final = 2  # in the first others may have had theirs after us
 _CONFIG: Final = AuditConfig()
+_DONE: Final = Recorded()
 
 
 class _Waiting:
@@ -49,6 +53,18 @@ class AuditLane:
         self._wake = trio.Event()
         self._expected = 0  # drafts of the last frame, and those that came while it was under way
         self._enough = trio.Event()
+        self._appender: Appender | None = None
+
+    @asynccontextmanager
+    async def appending(self, appender: Appender) -> AsyncIterator[None]:
+        """For the length of the block this process writes what it can itself."""
+        self._appender = appender
+        try:
+            yield
+        finally:
+            self._appender = None
+            with trio.CancelScope(shield=True):
+                await appender.aclose()
 
     async def write(self, draft: Drafted) -> None:
         """Return once it is durable. Raises `UnavailableError`; then it may be durable as well."""
@@ -92,11 +108,7 @@ class AuditLane:
 
     async def _exchange(self) -> None:
         self._sent, self._queue = self._queue[:MOST_AT_ONCE], self._queue[MOST_AT_ONCE:]
-        await self._lane.send([waiting.draft for waiting in self._sent])
-        try:
-            answer = await self._lane.receive()
-        except ValueError:
-            answer = Recorded("what became of the records is not readable")
+        answer = await self._append() or await self._ask()
         for waiting in self._sent:
             waiting.error = waiting.error or (unavailable(answer.error) if answer.error else None)
         for place in answer.refused:
@@ -105,6 +117,19 @@ class AuditLane:
             waiting.known.set()
         self._expected = len(self._sent) + len(self._queue)
         self._sent = []
+
+    async def _append(self) -> Recorded | None:
+        if self._appender is None:
+            return None
+        drafts = [Draft(one.draft.time, "event", one.draft.body) for one in self._sent]
+        return _DONE if await self._appender.append(drafts) else None
+
+    async def _ask(self) -> Recorded:
+        await self._lane.send([waiting.draft for waiting in self._sent])
+        try:
+            return await self._lane.receive()
+        except ValueError:
+            return Recorded("what became of the records is not readable")
 
     async def _give_up(self) -> None:
         """Tell those that have waited too long; their frame stays under way, in step."""

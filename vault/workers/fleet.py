@@ -10,6 +10,8 @@ import trio
 from actors import RestartAfter, RestartPolicy, World, decide
 from protocols.errors import where
 from vault.audit.broker import Broker
+from vault.audit.end import SharedEnd
+from vault.audit.layout import Layout
 from vault.beside import Opening
 from vault.errors import UnavailableError
 from vault.gate import DRAIN
@@ -75,6 +77,10 @@ class Fleet:
         """The leader's cache and its store's mark; the workers hear of each change."""
         cache = LeaderCache(self._journal, share(config, self._count), self._world.now)
         return cache, FencingMark(mark, cache)
+
+    def end(self, layout: Layout) -> SharedEnd:
+        """The end of the audit log, where the workers write, too."""
+        return SharedEnd(self._page.end, layout.head)
 
     def lockout(self) -> LeaderLockout:
         """The count of wrong secrets, of which the workers hear."""

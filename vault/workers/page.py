@@ -1,7 +1,8 @@
 """The page: memory that leader and workers share, mostly with one writer for each word of it.
 
 The journal writes `WRITTEN`, `RESERVED`, `BEGUN`, `FAILED_AT` and the ring, the fleet `OPENING`,
-each worker its own count of connections, and all of them the buckets (see there). Words are 64
+each worker its own count of connections, and all of them the buckets and the end of the audit log
+(see there). Words are 64
 bits, aligned, and stored and loaded by one instruction; that stores become visible in their order
 is what x86-64 guarantees and others do not (Intel SDM volume 3, section 9.2.2), so other machines
 are refused by the settings.
@@ -10,6 +11,8 @@ are refused by the settings.
 import mmap
 import os
 from typing import Final
+
+from vault.audit.end import BYTES as END
 
 WRITTEN: Final = 0  # the journal's end
 RESERVED: Final = 1  # as far as its bytes may be changing
@@ -23,7 +26,9 @@ RING: Final = (
 )  # bytes; some 10,000 changed rows: a worker that is further behind starts over
 BUCKETS: Final = 1 << 14  # pairs of words: whose bucket it is, and when it is full
 _HEADER: Final = 4096
-_SIZE: Final = _HEADER + RING + BUCKETS * 16
+_BUCKETS_AT: Final = _HEADER + RING
+_END_AT: Final = _BUCKETS_AT + BUCKETS * 16
+_SIZE: Final = _END_AT + END
 
 
 class Page:
@@ -35,7 +40,8 @@ class Page:
         view = memoryview(self._memory)
         self.words = view[:_HEADER].cast("Q")
         self.ring = view[_HEADER : _HEADER + RING]
-        self.buckets = view[_HEADER + RING :].cast("Q")
+        self.buckets = view[_BUCKETS_AT:_END_AT].cast("Q")
+        self.end = view[_END_AT:]
 
 
 def create() -> int:

@@ -11,7 +11,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from actors import World
+from vault.audit.appender import Appender
+from vault.audit.end import SharedEnd
 from vault.audit.hashing import ValueHasher
+from vault.audit.sinks.file import FileSink
 from vault.authn.authenticator import Authenticator, CredentialMethod
 from vault.authn.bearer import Bearer, api_key_method
 from vault.authn.scheme import API_KEY, TOKEN
@@ -138,11 +141,27 @@ async def open_reading(parts: WorkerParts, order: Open) -> AsyncIterator[Reading
             world=world,
             mutate=RemoteWrites(parts.writes, audit, known, uncount),
         )
-        async with warming(store, world, settings.warming):
+        async with (
+            parts.audit.appending(_appender(parts, keyring)),
+            warming(store, world, settings.warming),
+        ):
             try:
                 yield Reading(pipeline, mounts.mounts, follower, access, usage)
             finally:
                 barrier.forget()
+
+
+def _appender(parts: WorkerParts, keyring: Keyring) -> Appender:
+    settings = parts.settings
+    sink = FileSink(settings.audit_log, durability=settings.audit.durability, reserve_bytes=0)
+    return Appender(
+        SharedEnd(parts.page.end, sink.layout.head),
+        sink,
+        audit_keys(keyring),
+        keyring.vault,
+        parts.world,
+        rotation_bytes=settings.audit.rotation_size,
+    )
 
 
 def _limits(parts: WorkerParts) -> RateLimits:

@@ -54,14 +54,22 @@ class Index:
     """A follower of one log, and the place to search it. Made by `open_index`."""
 
     def __init__(
-        self, rows: Rows, table: Table[BlockRow], layout: Layout, vault_id: str, world: World
+        self,
+        rows: Rows,
+        table: Table[BlockRow],
+        layout: Layout,
+        vault_id: str,
+        world: World,
+        *,
+        acknowledged: Callable[[], int] = int,
     ) -> None:
         self._rows = rows
         self._table = table
         self._layout = layout
         self._log = vault_id
         self._world = world
-        self._size = 0  # acknowledged records
+        self._acknowledged = acknowledged
+        self._size = 0  # acknowledged records that we were told of
         self._place: Place | None = None  # behind the last block; None: to be found
         self._digest: Digest | None = None  # of what comes there
         self._moved = trio.Event()
@@ -102,9 +110,10 @@ class Index:
         return search.page()
 
     async def _search(self, search: "_Search") -> None:
-        if not self._size:
+        size = max(self._size, self._acknowledged())
+        if not size:
             return
-        size, place = self._size, self._place or await self._last()
+        place = self._place or await self._last()
         if search.below is None or search.below > place.seq:
             await self._search_range(search, place, size)
             search.below = place.seq
@@ -286,10 +295,19 @@ async def _drop(rows: Rows, table: Table[BlockRow], blocks: list[BlockRow]) -> N
 
 @asynccontextmanager
 async def open_index(
-    rows: Rows, table: Table[BlockRow], layout: Layout, vault_id: str, world: World
+    rows: Rows,
+    table: Table[BlockRow],
+    layout: Layout,
+    vault_id: str,
+    world: World,
+    *,
+    acknowledged: Callable[[], int] = int,
 ) -> AsyncIterator[Index]:
-    """An index that follows the log for the length of the block."""
-    index = Index(rows, table, layout, vault_id, world)
+    """An index that follows the log for the length of the block.
+
+    `acknowledged`: how many records there are, if it is not told of all of them at once.
+    """
+    index = Index(rows, table, layout, vault_id, world, acknowledged=acknowledged)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(index.run)
         yield index

@@ -4,6 +4,9 @@ Synchronous, and used by one thread at a time. After any error the descriptors a
 failed fsync is never tried again on the same one, since the kernel has already forgotten what it
 could not write. The next attempt opens the files afresh, checks that the acknowledged end is as it
 was left, cuts off whatever lies behind it, and writes the same batch again.
+
+Several processes can write one copy in turn (`vault.audit.end`). One of them owns it: he loads it,
+locks it, begins its segments and keeps its reserve. The others `join`.
 """
 
 import errno
@@ -14,8 +17,9 @@ from protocols.merkle import Frontier
 from vault.audit import record
 from vault.audit.chain import START
 from vault.audit.checkpoint import Head, origin_of, sign
+from vault.audit.end import End, Tail, Turn
 from vault.audit.headfile import SLOTS, SPACING, encode_slot
-from vault.audit.keys import AuditKeys
+from vault.audit.keys import AuditKeys, Digest
 from vault.audit.layout import Layout, first_record
 from vault.audit.ledger import Batch
 from vault.audit.recovery import Recovered, damaged, recover
@@ -25,6 +29,7 @@ from vault.audit.sinks.reserve import Reserve
 from vault.model.instant import parse_rfc3339
 
 RESERVE: Final = 64 * 2**20  # bytes; security.md, "Audit tampering"
+PATIENCE: Final = 5.0  # seconds for a process of an earlier run that is still ending a write
 Durability: TypeAlias = Literal["fsync", "write"]
 
 
@@ -51,9 +56,12 @@ class FileSink:
         self._size = 0  # of the log, in records, acknowledged
         self._segment = 0
         self._end = 0  # of audit.log, in bytes, acknowledged
-        self._last = b""  # the last acknowledged line of audit.log
-        self._slot = 0
+        self.tail = Tail()
+        self.slot = 0
+        """Of the head file: the one that was written last."""
         self._closed = True  # audit.log has its final name already, or never existed
+        self._joined = False
+        self._digest: Digest
 
     @property
     def name(self) -> str:
@@ -72,15 +80,17 @@ class FileSink:
         """
         self.layout.log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.close()
+        self._digest = keys.digest
         if self.layout.head.exists():
             self._open_head()
+            self._wait_for_others()
         found = recover(self.layout, keys, vault_id)
         if found.stored is None:
             self._create_head(keys, vault_id)
         position = found.position
         self._size, self._segment = position.chain.size, position.segment
-        self._closed, self._end, self._last = position.closed, found.keep, found.last
-        self._slot = found.stored.slot if found.stored else 0
+        self._closed, self._end, self.tail = position.closed, found.keep, self._tail(found.last)
+        self.slot = found.stored.slot if found.stored else 0
         if self._closed:
             self._disk.unlink(self.layout.log)
             self._disk.sync_folder(self.layout.log.parent)
@@ -88,6 +98,18 @@ class FileSink:
             self._open_log()
         self._reserve.open()
         return found
+
+    def join(self, keys: AuditKeys) -> None:
+        """Be one who writes what another process owns, once `resume` has said where that ends."""
+        self._joined, self._digest = True, keys.digest
+
+    def resume(self, end: End) -> None:
+        """Go on from where another process has left the log."""
+        if end.segment != self._segment and self._log is not None:
+            self._disk.close(self._log)
+            self._log = None
+        self._size, self._segment, self._closed = end.size, end.segment, False
+        self._end, self.tail, self.slot = end.length, end.tail, end.slot
 
     def bring_up(self, ahead: Layout) -> None:
         """Append what a longer copy has; `load` again afterwards. Raises as `copy.bring_up`."""
@@ -168,7 +190,7 @@ class FileSink:
         self._move_head(head, batch)
         self._end += len(batch.data)
         self._size = batch.size
-        self._last = batch.data[batch.data.rfind(b"\n", 0, -1) + 1 : -1]
+        self.tail = self._tail(batch.data[batch.data.rfind(b"\n", 0, -1) + 1 : -1])
 
     def _put(self, fd: int, data: bytes, offset: int) -> None:
         rest = memoryview(data)
@@ -179,13 +201,13 @@ class FileSink:
             rest, offset = rest[written:], offset + written
 
     def _move_head(self, head: int, batch: Batch) -> None:
-        slot = (self._slot + 1) % SLOTS
+        slot = (self.slot + 1) % SLOTS
         self._put(head, encode_slot(batch.note, batch.mark), slot * SPACING)
         # The log itself is durable, so a head that a power cut sets back loses no record. It is
         # made durable with each checkpoint, so that it is never set back by more than that.
         if batch.settles and self._syncs:
             self._disk.sync(head)
-        self._slot = slot
+        self.slot = slot
 
     def _rotate(self, head: int, segment: int) -> None:
         """Close the segment, begin the next. Each step is skipped when an attempt before did it."""
@@ -200,14 +222,24 @@ class FileSink:
             self._log = None
         self._log = self._disk.open(self.layout.log, create=True, truncate=True)
         self._disk.sync_folder(folder)
-        self._segment, self._end, self._last, self._closed = segment, 0, b"", False
+        self._segment, self._end, self.tail, self._closed = segment, 0, Tail(), False
 
     # Opening.
 
     def _open_head(self, *, create: bool = False) -> int:
         self._head = self._disk.open(self.layout.head, create=create)
-        self._disk.lock(self._head)
+        if not self._joined:
+            self._disk.lock(self._head)
         return self._head
+
+    def _wait_for_others(self) -> None:
+        """Until whoever had the turn when its agent was killed is gone, too."""
+        turn = Turn(self.layout.head)
+        try:
+            if not turn.take_within(PATIENCE):
+                raise OSError(errno.EBUSY, "a process of an earlier run still writes")
+        finally:
+            turn.close()
 
     def _create_head(self, keys: AuditKeys, vault_id: str) -> None:
         tree = Frontier(keys.digest)
@@ -220,12 +252,13 @@ class FileSink:
         self._disk.sync_folder(self.layout.log.parent)
 
     def _open_log(self) -> int:
-        """Open audit.log at its acknowledged end, and make that end durable."""
+        """Open audit.log at its acknowledged end; its owner makes that end durable."""
         fd = self._disk.open(self.layout.log)
         try:
             self._check_end(fd)
-            self._disk.truncate(fd, self._end)
-            self._disk.sync(fd)
+            if not self._joined:
+                self._disk.truncate(fd, self._end)
+                self._disk.sync(fd)
         except OSError:
             self._disk.close(fd)
             raise
@@ -233,8 +266,13 @@ class FileSink:
         return fd
 
     def _check_end(self, fd: int) -> None:
-        tail = self._last + b"\n" if self._last else b""
+        length, digest = self.tail.length, self.tail.digest
         if self._disk.size(fd) < self._end or (
-            self._disk.read(fd, len(tail), self._end - len(tail)) != tail
+            length
+            and self._digest(self._disk.read(fd, length, self._end - length))
+            != digest  # not secret: of a file of ours
         ):
             raise OSError(errno.ESTALE, "the end of the audit log is not as it was left")
+
+    def _tail(self, line: bytes) -> Tail:
+        return Tail(len(line) + 1, self._digest(line + b"\n")) if line else Tail()

@@ -12,6 +12,8 @@ from actors import Child, Ref, supervise
 from actors.testing import EAGER, CrashError, FakeWorld, crash_on_nth, inject, quiet
 from vault.audit import record
 from vault.audit.draft import Draft
+from vault.audit.feed import Feed
+from vault.audit.layout import Layout
 from vault.audit.sinks.file import FileSink
 from vault.audit.testing import VAULT, make_draft, make_keys
 from vault.audit.verify import verify
@@ -24,7 +26,8 @@ KEYS = make_keys()
 async def _writer(log: Path, crash_at: int, config: AuditConfig) -> AsyncIterator[Ref[Draft]]:
     """A writer that crashes at its n-th draft."""
     async with trio.open_nursery() as nursery:
-        shared = Shared([FileSink(log, reserve_bytes=0)], [], nursery, None)
+        feed = Feed([], Layout(log), None, KEYS.public, FakeWorld())
+        shared = Shared([FileSink(log, reserve_bytes=0)], feed, nursery, None)
         make = partial(Writer, shared, KEYS, VAULT, FakeWorld(), config)
         child = Child("writer", inject(make, crash_on_nth(crash_at, CrashError())))
         world = FakeWorld()
