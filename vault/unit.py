@@ -17,7 +17,6 @@ from actors import Node, World
 from actors.periodic import Job, working
 from vault.anchor.keeper import Keeper, keeping
 from vault.audit.broker import Broker, open_audit
-from vault.audit.end import SharedEnd
 from vault.audit.feed import Follower
 from vault.audit.inspection import Inspection, inspecting
 from vault.audit.keys import AuditKeys
@@ -327,16 +326,14 @@ async def _open_audit(
 ) -> AsyncIterator[tuple[Broker, Index]]:
     """The audit log in its file, with its index in the database and its copy to syslog."""
     settings, world = parts.settings, parts.world
-    log = settings.audit_log
     config = AuditConfig(
         rotation_bytes=settings.audit.rotation_size, retention_days=settings.audit.retention_days
     )
-    sink = FileSink(log, durability=settings.audit.durability)
+    sink = FileSink(settings.audit_log, durability=settings.audit.durability)
     end = parts.beside.end(sink.layout)
-    acknowledged = partial(_size, end)
     async with AsyncExitStack() as stack:
         index = await stack.enter_async_context(
-            open_index(store, AUDIT, sink.layout, keyring.vault, world, acknowledged=acknowledged)
+            open_index(store, AUDIT, sink.layout, keyring.vault, world, end=end)
         )
         followers: list[Follower] = [footing.keeper, index, *parts.seam.followers]
         if settings.audit.forward_to_syslog:
@@ -344,20 +341,10 @@ async def _open_audit(
             followers.append(await stack.enter_async_context(open_syslog(syslog, world)))
         keys = audit_keys(keyring)
         opening = open_audit(
-            config,
-            keys,
-            keyring.vault,
-            [sink],
-            world,
-            followers=followers,
-            commits=lambda: footing.marker.commits,
-            end=end,
-        )
+            config, keys, keyring.vault, [sink], world,
+            followers=followers, commits=lambda: footing.marker.commits, end=end,
+        )  # fmt: skip
         yield await stack.enter_async_context(opening), index
-
-
-def _size(end: SharedEnd | None) -> int:
-    return 0 if end is None else end.size
 
 
 def _log(parts: Parts, keyring: Keyring, footing: Footing) -> tuple[Layout, AuditKeys, str]:

@@ -46,6 +46,10 @@ class Keeper:
             self._marker.checkpoint = batch.note
             self._moved.set()
 
+    def reads_lines(self) -> bool:
+        """See `Follower`."""
+        return False
+
     async def write(self) -> None:
         """Write the anchor as things stand. Raises `UnavailableError` (`anchor_unavailable`)."""
         marker = self._marker

@@ -32,8 +32,13 @@ class Follower(Protocol):
     def offer(self, batch: Batch) -> None:
         """Take note of it; returns at once and does not raise.
 
-        Its note is empty where no head of just this size was signed.
+        It may be several that others wrote, and has no note then where no head of just this size
+        is at hand, and no lines where nobody reads them.
         """
+        ...
+
+    def reads_lines(self) -> bool:
+        """Whether it looks at the next batch's lines, and not only at how far the log goes."""
         ...
 
 
@@ -87,7 +92,10 @@ class Feed:
             end = self._end.look() if self._end is not None else None
             try:
                 while end is not None and self._next.seq < end.size:
-                    await self._read(end)
+                    if any(follower.reads_lines() for follower in self._followers):
+                        await self._read(end)
+                    else:
+                        self._pass_on([], Place(end.size, end.segment, end.length), end)
                 self.trouble = ""
             except (OSError, ValueError) as error:
                 if not self.trouble:
@@ -100,14 +108,20 @@ class Feed:
         )
         if stretch.place.seq != self._next.seq:  # the log was opened anew meanwhile
             return
-        data = b"\n".join([*stretch.lines, b""])
-        size = stretch.end.seq
-        note = end.note if size == end.size else ""
+        self._pass_on(stretch.lines, stretch.end, end)
+
+    def _pass_on(self, lines: list[bytes], following: Place, end: End) -> None:
         batch = Batch(
-            stretch.end.segment, stretch.place.seq, size, data, note, end.mark, settles=False,
+            segment=following.segment,
+            first=self._next.seq,
+            size=following.seq,
+            data=b"\n".join([*lines, b""]) if lines else b"",
+            note=end.note if following.seq == end.size else "",
+            mark=end.mark,
+            settles=False,
             signer=self._signer,
-        )  # fmt: skip
-        self._tell(batch, stretch.end)
+        )
+        self._tell(batch, following)
 
     def _tell(self, batch: Batch, following: Place) -> None:
         self._next = following

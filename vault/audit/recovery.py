@@ -34,6 +34,7 @@ class Recovered:
     adopted: int
     dropped: int
     last: bytes  # the last line of `audit.log`, without its newline
+    covered: int = 0  # bytes of `audit.log` that the head covers; the adopted ones are behind them
     commits: int = 0  # of the store, as the newest signed heads in the log say
 
 
@@ -92,6 +93,7 @@ class _Scan:
     checkpoint: int = 0
     last: bytes = b""
     commits: int = 0
+    covered: int = 0  # bytes that the head covers
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +149,7 @@ def _follow(scan: _Scan, garbage: int, *, is_open: bool) -> Recovered | None:
         adopted=committed.position.chain.size - covered,
         dropped=dropped if is_open else garbage,
         last=committed.last if is_open else b"",
+        covered=scan.covered if is_open else 0,
         commits=max(scan.commits, scan.stored.head.store),
     )
 
@@ -172,6 +175,7 @@ def _at_head(scan: _Scan) -> str:
     head = scan.stored.head
     if scan.chain.size != head.size:
         return ""
+    scan.covered = scan.offset
     try:
         replay.check_head(scan.chain, head)
     except ValueError as error:

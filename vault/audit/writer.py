@@ -1,5 +1,6 @@
 """The one owner of the log's end: an actor that turns all that is queued into one batch."""
 
+import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from vault.audit.replica import DurableSink, Replica
 from vault.errors import TamperedError, UnavailableError
 from vault.model.instant import SECOND
 
+log: Final = logging.getLogger("freehold.audit")
 DAY: Final = 86_400 * SECOND
 SWEEP_INTERVAL: Final = 3_600 * SECOND  # how often retention is looked at; it counts in days
 
@@ -90,6 +92,7 @@ class Writer(BatchActor[Draft | list[Draft]]):
         self._ledger: Ledger
         self._note = ""  # of the last batch that was written
         self._seen = 0  # the version of the shared end that we know
+        self._lost = False  # somebody left the log broken, and it could not be opened anew so far
 
     async def on_start(self) -> None:
         """Open the sinks; put on record what was found, and sign it.
@@ -106,12 +109,12 @@ class Writer(BatchActor[Draft | list[Draft]]):
 
     async def receive_batch(self, batch: Sequence[Draft | list[Draft]]) -> Sequence[object]:
         """None for each message once it is durable, or `UnavailableError` for all."""
-        async with self._turn():
-            return await self._receive(batch)
+        async with self._turn() as is_ours:
+            return await self._receive(batch) if is_ours else _refused(batch)
 
     async def _receive(self, batch: Sequence[Draft | list[Draft]]) -> Sequence[object]:
         if not await self._write_pending():
-            return [Failure(unavailable()) for _ in batch]
+            return _refused(batch)
         now = self._world.now()
         expired = await self._expired(now) if now >= self._next_sweep else None
         if expired is None:
@@ -121,50 +124,66 @@ class Writer(BatchActor[Draft | list[Draft]]):
             composed = self._ledger.compose([*_drafts(batch), draft], now, expire=expired.through)
         if await self._write(composed):
             return [None] * len(batch)
-        return [Failure(unavailable()) for _ in batch]
+        return _refused(batch)
 
     async def on_stop(self) -> None:
         """Sign the end of the log, give every sink its last batch, close them."""
-        async with self._turn():
-            if await self._write_pending() and not self._ledger.settled:
+        async with self._turn() as is_ours:
+            if is_ours and await self._write_pending() and not self._ledger.settled:
                 await self._write(self._ledger.compose([], self._world.now(), settle=True))
         await self._end_replicas()
 
     # The end, where others write there, too.
 
     @asynccontextmanager
-    async def _turn(self) -> AsyncIterator[None]:
-        """For the length of the block nobody else writes."""
+    async def _turn(self) -> AsyncIterator[bool]:
+        """For the length of the block nobody else writes; False: nobody can."""
         end = self._shared.end
         if end is None:
-            yield
+            yield True
             return
         await self._take(end)
         try:
-            await self._follow(end)
-            yield
-            self._leave(end)
+            if is_ours := await self._knows(end):
+                yield True
+                self._leave(end)
         except BaseException:
             end.shut()
             raise
         finally:
             end.turn.give()
+        if not is_ours:
+            yield False
 
     async def _take(self, end: SharedEnd) -> None:
         if not end.turn.take_now():
             await self._world.run_sync(end.turn.take)
 
-    async def _follow(self, end: SharedEnd) -> None:
-        """Know what others have written."""
-        if end.is_broken:
-            end.shut()
-            end.turn.give()  # opening the log anew waits for whoever may still be at it
-            await self._end_replicas()
-            await self._open(await self._open_sinks())
-            await self._take(end)
-        elif end.is_open and end.version != self._seen:
+    async def _knows(self, end: SharedEnd) -> bool:
+        """Learn what others have written; False when that cannot be found out yet."""
+        if end.is_broken or self._lost:
+            return await self._has_opened_anew(end)
+        if end.is_open and end.version != self._seen:
             self._resume(end.load())
             self._seen = end.version
+        return True
+
+    async def _has_opened_anew(self, end: SharedEnd) -> bool:
+        """What somebody has left broken is opened as at a start: he may have died there."""
+        self._lost = True
+        end.shut()
+        end.turn.give()  # opening waits for whoever may still be at it
+        await self._end_replicas()
+        try:
+            opened = await self._open_sinks()
+        except UnavailableError as error:
+            log.error("%s", error)  # noqa: TRY400  # one line tells all
+            self._replicas[0].error = error.message
+            return False
+        await self._open(opened)
+        self._lost = False
+        await self._take(end)
+        return True
 
     def _resume(self, end: End) -> None:
         self._ledger.resume(end.position(self._keys.digest))
@@ -256,6 +275,10 @@ class Writer(BatchActor[Draft | list[Draft]]):
             replica.end()
         for replica in self._replicas:
             await replica.ended.wait()
+
+
+def _refused(batch: Sequence[object]) -> list[Failure]:
+    return [Failure(unavailable()) for _ in batch]
 
 
 def _drafts(batch: Sequence[Draft | list[Draft]]) -> list[Draft]:

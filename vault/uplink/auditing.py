@@ -49,6 +49,10 @@ class AuditView:
                 self._missed = None
         self.size, self._note, self._signer = batch.size, batch.note, batch.signer
 
+    def reads_lines(self) -> bool:
+        """While there is something for them to be added to."""
+        return self._growth is not None or self._missed is not None
+
     async def checkpoint(self, old: int, old_root: bytes) -> m.AuditCheckpoint | None:
         """The newest signed state with its proof; None when it says nothing new.
 

@@ -88,8 +88,7 @@ class Reading:
 @asynccontextmanager
 async def open_reading(parts: WorkerParts, order: Open) -> AsyncIterator[Reading]:
     """For the length of the block. Raises `VaultError` when it cannot be built."""
-    world, page = parts.world, parts.page
-    settings = parts.settings
+    world, page, settings = parts.world, parts.page, parts.settings
     cache = WorkerCache(share(cache_config(settings.cache), settings.server.workers), world.now)
     lockout = WorkerLockout(page)
     follower = Follower(page, order.opening, cache, lockout)  # before anything is loaded
@@ -141,10 +140,8 @@ async def open_reading(parts: WorkerParts, order: Open) -> AsyncIterator[Reading
             world=world,
             mutate=RemoteWrites(parts.writes, audit, known, uncount),
         )
-        async with (
-            parts.audit.appending(_appender(parts, keyring)),
-            warming(store, world, settings.warming),
-        ):
+        appending = parts.audit.appending(_appender(parts, keyring))
+        async with appending, warming(store, world, settings.warming):
             try:
                 yield Reading(pipeline, mounts.mounts, follower, access, usage)
             finally:

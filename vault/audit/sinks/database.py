@@ -15,6 +15,7 @@ import trio
 
 from actors import World
 from vault.audit.block import Block, Digest, Sought
+from vault.audit.end import SharedEnd
 from vault.audit.layout import Layout
 from vault.audit.ledger import Batch
 from vault.audit.query import AuditQuery, Page
@@ -61,14 +62,14 @@ class Index:
         vault_id: str,
         world: World,
         *,
-        acknowledged: Callable[[], int] = int,
+        end: SharedEnd | None = None,
     ) -> None:
         self._rows = rows
         self._table = table
         self._layout = layout
         self._log = vault_id
         self._world = world
-        self._acknowledged = acknowledged
+        self._end = end
         self._size = 0  # acknowledged records that we were told of
         self._place: Place | None = None  # behind the last block; None: to be found
         self._digest: Digest | None = None  # of what comes there
@@ -92,6 +93,10 @@ class Index:
         """The log has grown."""
         self.begin(batch.size)
 
+    def reads_lines(self) -> bool:
+        """From the log itself, when their block is due."""
+        return False
+
     async def search(self, query: AuditQuery) -> Page:
         """One page of events, newest first: of all that was on record when it was asked.
 
@@ -110,7 +115,7 @@ class Index:
         return search.page()
 
     async def _search(self, search: "_Search") -> None:
-        size = max(self._size, self._acknowledged())
+        size = self._size if self._end is None else max(self._size, self._end.size)
         if not size:
             return
         place = self._place or await self._last()
@@ -301,13 +306,13 @@ async def open_index(
     vault_id: str,
     world: World,
     *,
-    acknowledged: Callable[[], int] = int,
+    end: SharedEnd | None = None,
 ) -> AsyncIterator[Index]:
     """An index that follows the log for the length of the block.
 
-    `acknowledged`: how many records there are, if it is not told of all of them at once.
+    `end`: where others write, too, of which it is told later.
     """
-    index = Index(rows, table, layout, vault_id, world, acknowledged=acknowledged)
+    index = Index(rows, table, layout, vault_id, world, end=end)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(index.run)
         yield index

@@ -29,6 +29,7 @@ from vault.audit.sinks.reserve import Reserve
 from vault.model.instant import parse_rfc3339
 
 RESERVE: Final = 64 * 2**20  # bytes; security.md, "Audit tampering"
+_PIECE: Final = 2**20  # bytes
 PATIENCE: Final = 5.0  # seconds for a process of an earlier run that is still ending a write
 Durability: TypeAlias = Literal["fsync", "write"]
 
@@ -95,7 +96,7 @@ class FileSink:
             self._disk.unlink(self.layout.log)
             self._disk.sync_folder(self.layout.log.parent)
         else:
-            self._open_log()
+            self._write_again(self._open_log(), found.covered)
         self._reserve.open()
         return found
 
@@ -265,13 +266,23 @@ class FileSink:
         self._log = fd
         return fd
 
+    def _write_again(self, log: int, start: int) -> None:
+        """Make durable what lies behind the head: of its first sync nobody knows how it ended.
+
+        In place: some of it may have been acknowledged, by a head that a power cut has set back.
+        """
+        if start >= self._end:
+            return
+        while start < self._end:
+            data = self._disk.read(log, min(_PIECE, self._end - start), start)
+            self._put(log, data, start)
+            start += len(data)
+        self._disk.sync(log)
+
     def _check_end(self, fd: int) -> None:
-        length, digest = self.tail.length, self.tail.digest
-        if self._disk.size(fd) < self._end or (
-            length
-            and self._digest(self._disk.read(fd, length, self._end - length))
-            != digest  # not secret: of a file of ours
-        ):
+        length = self.tail.length
+        tail = self._digest(self._disk.read(fd, length, self._end - length)) if length else b""
+        if self._disk.size(fd) < self._end or tail != self.tail.digest:  # not secret: of a file
             raise OSError(errno.ESTALE, "the end of the audit log is not as it was left")
 
     def _tail(self, line: bytes) -> Tail:

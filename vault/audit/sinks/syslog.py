@@ -77,6 +77,10 @@ class Syslog:
         self._queue.append(batch)
         self._offered.set()
 
+    def reads_lines(self) -> bool:
+        """It sends them."""
+        return True
+
     def statistics(self) -> SyslogStats:
         """A frozen count."""
         return SyslogStats(self._sent, self._dropped, self._error)

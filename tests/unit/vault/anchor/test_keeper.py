@@ -3,6 +3,7 @@
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -132,3 +133,13 @@ async def test_two_writes_at_once_do_not_meet(tmp_path: Path) -> None:
         for _ in range(5):
             nursery.start_soon(it.keeper.write)
     assert it.anchor() is not None
+
+
+async def test_records_without_a_head_say_nothing_new(tmp_path: Path) -> None:
+    """What others wrote comes in pieces: the last of them has the signed head."""
+    async with kept(tmp_path) as it:
+        first = it.batch()
+        it.keeper.offer(first)
+        it.keeper.offer(replace(it.batch(), note=""))
+        assert it.marker.checkpoint == first.note
+        assert not it.keeper.reads_lines()

@@ -10,11 +10,14 @@ from actors import SystemWorld
 from protocols.link.codec import encode_payload
 from protocols.link.signing import sha256
 from protocols.merkle import verify_consistency
+from tests.unit.vault.audit.ends import Ends
+from vault.audit.appender import Appender
 from vault.audit.broker import Broker, open_audit
 from vault.audit.checkpoint import open_note
+from vault.audit.feed import EVERY
 from vault.audit.layout import Layout
 from vault.audit.sinks.file import FileSink
-from vault.audit.testing import VAULT, make_event, make_keys
+from vault.audit.testing import VAULT, make_draft, make_event, make_keys
 from vault.audit.writer import AuditConfig
 from vault.uplink.auditing import AuditView
 
@@ -150,3 +153,27 @@ async def test_a_log_that_cannot_be_read_proves_nothing(tmp_path: Path) -> None:
         told = await view.checkpoint(2, EMPTY)
         assert told is not None
         assert told.proof == ()
+
+
+async def test_what_other_processes_write(tmp_path: Path) -> None:
+    """Is in the proofs as well; its lines are read once somebody cosigns, and not before."""
+    log = tmp_path / "audit.log"
+    world, ends = SystemWorld(), Ends(log)
+    view, witness = AuditView(Layout(log), world), Witness()
+    async with open_audit(
+        AuditConfig(), KEYS, VAULT, [FileSink(log)], world, followers=[view], end=ends.view()
+    ) as broker:
+        sink = FileSink(log, reserve_bytes=0)
+        other = Appender(ends.view(), sink, KEYS, VAULT, world, rotation_bytes=10**8)
+        assert not view.reads_lines()
+        for count in (1, 2, 5):
+            await write(broker, count)
+            for number in range(3):
+                assert await other.append([make_draft(number)])
+            while view.size < broker.state().size:
+                await world.sleep(EVERY)
+            assert await witness.see(view)
+            assert not await witness.see(view)
+            assert view.reads_lines()
+        assert witness.size == broker.state().size
+        await other.aclose()

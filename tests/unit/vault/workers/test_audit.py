@@ -1,19 +1,29 @@
-"""vault.workers.audit: a record is durable at the leader, or the request ends."""
+"""vault.workers.audit: a record is durable, here or at the leader, or the request ends."""
 
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 import trio
 
 from actors import SystemWorld
+from tests.unit.vault.audit.ends import Ends
+from vault.audit.appender import Appender
+from vault.audit.broker import open_audit
+from vault.audit.draft import Draft
 from vault.audit.hashing import ValueHasher
-from vault.audit.testing import make_event, make_keys
+from vault.audit.record import decode
+from vault.audit.sinks.file import FileSink
+from vault.audit.testing import VAULT, make_event, make_keys
+from vault.audit.verify import verify
 from vault.audit.writer import AuditConfig
 from vault.errors import UnavailableError
 from vault.workers.audit import HOLD, AuditLane, RemoteAudit
 from vault.workers.wire import Drafted, Lane, LaneClosed, Recorded
+
+KEYS = make_keys()
 
 
 @asynccontextmanager
@@ -196,3 +206,42 @@ async def test_no_leader() -> None:
         async with audited() as (audit, leader):
             await leader.aclose()
             await audit.record(make_event(1))
+
+
+async def test_what_this_process_can_write_itself(tmp_path: Path) -> None:
+    """Goes to the log from here, and to the leader only when he has to do it."""
+    told: list[str] = []
+    log, ends = tmp_path / "audit.log", Ends(tmp_path / "audit.log")
+    world = SystemWorld()
+    async with (
+        open_audit(
+            AuditConfig(), KEYS, VAULT, [FileSink(log, reserve_bytes=0)], world, end=ends.view()
+        ) as broker,
+        audited() as (audit, leader),
+    ):
+        sink = FileSink(log, reserve_bytes=0)
+        appender = Appender(ends.view(), sink, KEYS, VAULT, world, rotation_bytes=10**8)
+        async with audit._lane.appending(appender):
+            await broker.record(make_event(0))
+            async with trio.open_nursery() as nursery:
+                for number in (1, 2):
+                    nursery.start_soon(record, audit, number, told)
+            ends.view().begin()  # as somebody who died there
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(record, audit, 3, told)
+                (draft,) = await leader.receive()
+                await broker.record_together([Draft(draft.time, "event", draft.body)])
+                await leader.send(Recorded())
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(record, audit, 4, told)
+            assert len(await leader.receive()) == 1
+            await leader.send(Recorded())
+        await trio.testing.wait_all_tasks_blocked()
+        assert told == ["durable"] * 4
+        assert broker.state().size == verify(log, KEYS).size
+    lines = log.read_bytes().split(b"\n")[:-1]
+    bodies = [entry.body for line in lines if (entry := decode(line)).kind == "event"]
+    found = [body["request_id"] for body in bodies]
+    assert (found[0], sorted(found[1:3]), found[3:]) == (
+        "request-0", ["request-1", "request-2"], ["request-3"],
+    )  # fmt: skip

@@ -3,6 +3,7 @@
 import os
 
 from tests.unit.vault.workers.pages import new_page
+from vault.audit.end import BYTES
 from vault.workers import page
 
 
@@ -12,8 +13,8 @@ def test_two_mappings_are_one_memory() -> None:
     one, two = page.Page(fd), page.Page(fd)
     os.close(fd)
     assert not any(one.words)
-    one.words[page.WRITTEN], one.ring[0], one.buckets[1] = 2**63, 7, 9
-    assert (two.words[page.WRITTEN], two.ring[0], two.buckets[1]) == (2**63, 7, 9)
+    one.words[page.WRITTEN], one.ring[0], one.buckets[1], one.end[2] = 2**63, 7, 9, 11
+    assert (two.words[page.WRITTEN], two.ring[0], two.buckets[1], two.end[2]) == (2**63, 7, 9, 11)
 
 
 def test_parts_do_not_overlap() -> None:
@@ -21,5 +22,7 @@ def test_parts_do_not_overlap() -> None:
     one = new_page()
     one.ring[-1] = one.ring[0] = 255
     one.buckets[0] = one.words[page.CONNECTIONS + 64] = 1
+    one.end[0] = one.end[BYTES - 1] = 7
     assert (one.ring[-1], one.ring[0], one.buckets[0]) == (255, 255, 1)
-    assert sum(one.words) == 1
+    assert (sum(one.words), sum(one.buckets)) == (1, 1)
+    assert len(one.end) == BYTES

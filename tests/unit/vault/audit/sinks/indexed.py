@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import trio
 
 from actors.testing import FakeWorld
+from tests.unit.vault.audit.ends import Ends
 from vault.audit.broker import Broker, open_audit
 from vault.audit.draft import draft_event
 from vault.audit.hashing import ValueHasher
@@ -94,12 +95,18 @@ class Turns(FakeWorld):
 
 @asynccontextmanager
 async def running(
-    log: Path, rows: Rows | Store, world: FakeWorld, config: AuditConfig | None = None
+    log: Path,
+    rows: Rows | Store,
+    world: FakeWorld,
+    config: AuditConfig | None = None,
+    *,
+    ends: Ends | None = None,
 ) -> AsyncIterator[tuple[Broker, Index]]:
-    """A log with an index."""
+    """A log with an index; `ends`: others write there, too."""
+    end = ends.view() if ends else None
     with trio.fail_after(10):
         async with (
-            open_index(rows, AUDIT, Layout(log), VAULT, world) as index,
+            open_index(rows, AUDIT, Layout(log), VAULT, world, end=end) as index,
             open_audit(
                 config or AuditConfig(),
                 KEYS,
@@ -107,6 +114,7 @@ async def running(
                 [FileSink(log, reserve_bytes=0)],
                 world,
                 followers=[index],
+                end=end,
             ) as broker,
         ):
             yield broker, index

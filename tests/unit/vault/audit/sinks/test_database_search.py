@@ -7,11 +7,14 @@ import pytest
 import trio
 
 from actors.testing import FakeWorld
-from tests.unit.vault.audit.sinks.indexed import Rows, Turns, caught_up, fill, running
+from tests.unit.vault.audit.ends import Ends
+from tests.unit.vault.audit.sinks.indexed import KEYS, Rows, Turns, caught_up, fill, running
+from vault.audit.appender import Appender
 from vault.audit.layout import Layout
 from vault.audit.query import AuditQuery
 from vault.audit.sinks.database import BLOCK, open_index
-from vault.audit.testing import NOW, VAULT
+from vault.audit.sinks.file import FileSink
+from vault.audit.testing import NOW, VAULT, make_draft
 from vault.errors import UnavailableError, ValidationError
 from vault.store.tables import AUDIT
 
@@ -199,3 +202,16 @@ async def test_large_records_make_shorter_blocks(log: Path) -> None:
         assert len(page.events) == 3
         page = await index.search(AuditQuery(request_id="request-3", limit=500, cursor=page.cursor))
         assert len(page.events) == 5
+
+
+async def test_what_another_process_wrote(log: Path) -> None:
+    """Is found once it is on record, though we are told of it later."""
+    rows, world, ends = Rows(), FakeWorld(), Ends(log)
+    async with running(log, rows, world, ends=ends) as (broker, index):
+        await fill(broker, 1)
+        sink = FileSink(log, reserve_bytes=0)
+        other = Appender(ends.view(), sink, KEYS, VAULT, world, rotation_bytes=10**8)
+        assert await other.append([make_draft(1)])
+        page = await index.search(AuditQuery())
+        assert [row.request_id for row in page.events] == ["request-1", "request-0"]
+        await other.aclose()

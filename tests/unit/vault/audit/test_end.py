@@ -1,0 +1,153 @@
+"""The end of a log that several processes write: one at a time, and nobody behind a broken one."""
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing import get_context
+from pathlib import Path
+
+import pytest
+
+from tests.unit.vault.audit.ends import Ends
+from vault.audit.chain import Chain
+from vault.audit.end import BYTES, End, SharedEnd, Tail, Turn
+from vault.audit.ledger import Ledger, Position
+from vault.audit.testing import NOW, VAULT, make_draft, make_keys
+
+KEYS = make_keys()
+
+
+class Files:
+    """What a sink knows of its files."""
+
+    tail = Tail(3, b"digest")
+    slot = 1
+
+
+@pytest.fixture
+def ends(tmp_path: Path) -> Ends:
+    """Of a log that has a head file."""
+    made = Ends(tmp_path / "audit.log")
+    made.layout.head.touch()
+    return made
+
+
+def make_end(records: int = 3) -> End:
+    """Of a log with so many records, and its header."""
+    position = Position(Chain(KEYS.digest), 0, 0, 0, closed=True, checkpoint=0)
+    ledger = Ledger(KEYS, VAULT, position, rotation_bytes=2**30)
+    batch = ledger.compose([make_draft(number) for number in range(records)], NOW)
+    return End.of(ledger.position, Files(), batch.note, 7)
+
+
+def test_one_has_the_turn(ends: Ends) -> None:
+    """Another one has it once it was given back, and not before."""
+    first, second = ends.view().turn, ends.view().turn
+    first.take()
+    assert not second.take_now()
+    assert not second.take_within(0.02)
+    first.give()
+    assert second.take_now()
+    assert not first.take_now()
+    second.close()
+    assert first.take_within(0.02)
+    first.close()
+
+
+@contextmanager
+def _holder(head: Path) -> Iterator[int]:
+    """A process that has the turn and keeps it."""
+    context = get_context("fork")
+    ours, theirs = context.Pipe()
+
+    def hold() -> None:
+        Turn(head).take()
+        theirs.send("taken")
+        signal.pause()
+
+    process = context.Process(target=hold, daemon=True)
+    process.start()
+    assert ours.recv() == "taken"
+    assert process.pid is not None
+    try:
+        yield process.pid
+    finally:
+        process.kill()
+        process.join()
+
+
+def test_who_dies_gives_it_back(ends: Ends) -> None:
+    """The kernel does, however he died."""
+    turn = ends.view().turn
+    with _holder(ends.layout.head) as pid:
+        assert not turn.take_now()
+        os.kill(pid, signal.SIGKILL)
+        assert turn.take_within(10.0)
+    turn.close()
+
+
+def test_what_one_leaves_the_next_finds(ends: Ends) -> None:
+    """All of it, and the chain and the tree go on as in one process."""
+    owner, other = ends.view(), ends.view()
+    assert (other.is_open, other.is_broken, other.size, other.look()) == (False, False, 0, None)
+    end = make_end()
+    owner.leave(end)
+    assert (other.is_open, other.is_broken, other.size) == (True, False, end.size)
+    assert other.load() == other.look() == end
+    position = other.load().position(KEYS.digest)
+    assert (position.chain.size, position.chain.head) == (end.size, end.head)
+    assert position.chain.tree.root() == make_end().position(KEYS.digest).chain.tree.root()
+    assert (position.closed, position.settled_at) == (False, NOW)
+
+
+def test_every_change_has_a_version(ends: Ends) -> None:
+    """Who has seen one need not look again."""
+    owner, other = ends.view(), ends.view()
+    seen = [other.version]
+    for records in (1, 2, 2):
+        owner.leave(make_end(records))
+        seen.append(other.version)
+    assert len(set(seen)) == 4
+
+
+def test_between_begin_and_leave_it_is_broken(ends: Ends) -> None:
+    """So who dies there has told so before; the owner shuts it, and opens it again."""
+    owner, other = ends.view(), ends.view()
+    owner.leave(make_end())
+    other.begin()
+    assert (owner.is_open, owner.is_broken) == (False, True)
+    owner.shut()
+    assert (other.is_open, other.is_broken) == (False, False)
+    owner.leave(make_end(4))
+    assert (other.is_open, other.is_broken) == (True, False)
+
+
+def test_a_look_at_what_is_changing_is_none(ends: Ends) -> None:
+    """Half of an end is nobody's; the next one that is left is whole, also after a death there."""
+    owner, other = ends.view(), ends.view()
+    owner.leave(make_end())
+    owner._words[1] |= 1  # dies while it leaves
+    assert other.look() is None
+    owner.leave(make_end(5))
+    assert other.look() == make_end(5)
+
+
+def test_cleared(ends: Ends) -> None:
+    """Nothing of an earlier opening is left."""
+    owner, other = ends.view(), ends.view()
+    owner.leave(make_end())
+    owner.clear()
+    assert (other.is_open, other.size, other.version, other.look()) == (False, 0, 0, None)
+
+
+def test_the_largest_fits() -> None:
+    """A frontier has at most 64 hashes, and a note a disk sector."""
+    end = make_end()
+    largest = End(
+        2**63, end.head, [end.head] * 64, 2**63, 2**63, 2**63, 2**63, 2**63,
+        Tail(2**63, end.head), 1, "x" * 512, 2**63,
+    )  # fmt: skip
+    shared = SharedEnd(memoryview(bytearray(BYTES)), Path("unused"))
+    shared.leave(largest)
+    assert shared.load() == largest

@@ -1,0 +1,109 @@
+"""The feed: followers hear of every record once, in the log's order, whoever wrote it."""
+
+from pathlib import Path
+
+import pytest
+import trio
+
+from actors.testing import FakeWorld
+from tests.unit.vault.audit.ends import Ends
+from vault.audit.appender import Appender
+from vault.audit.broker import open_audit
+from vault.audit.checkpoint import unsigned_head
+from vault.audit.feed import EVERY
+from vault.audit.ledger import Batch
+from vault.audit.sinks.file import FileSink
+from vault.audit.testing import VAULT, make_draft, make_event, make_keys
+from vault.audit.writer import AuditConfig
+
+KEYS = make_keys()
+
+
+class Reader:
+    """A follower that looks at lines, or does not."""
+
+    def __init__(self, *, reads: bool) -> None:
+        self.batches: list[Batch] = []
+        self._reads = reads
+
+    def begin(self, size: int) -> None:
+        """The start."""
+
+    def offer(self, batch: Batch) -> None:
+        """A batch."""
+        self.batches.append(batch)
+
+    def reads_lines(self) -> bool:
+        """As it was made."""
+        return self._reads
+
+    def lines(self) -> list[bytes]:
+        """All that it was told."""
+        return [line for batch in self.batches for line in batch.lines()]
+
+
+@pytest.mark.parametrize("reads", [True, False])
+@pytest.mark.parametrize("rotation", [2**30, 4000])
+async def test_all_in_one_order(tmp_path: Path, rotation: int, *, reads: bool) -> None:
+    """What this process and others wrote by turns; each note is the head of just that size."""
+    log, world, reader = tmp_path / "audit.log", FakeWorld(), Reader(reads=reads)
+    ends = Ends(log)
+    sink = FileSink(log, reserve_bytes=0)
+    config = AuditConfig(rotation_bytes=rotation)
+    async with open_audit(
+        config, KEYS, VAULT, [sink], world, followers=[reader], end=ends.view()
+    ) as owner:
+        other = Appender(
+            ends.view(), FileSink(log, reserve_bytes=0), KEYS, VAULT, world, rotation_bytes=rotation
+        )
+        await owner.record(make_event(0))
+        for number in range(1, 40):
+            if number % 5 == 0 or not await other.append([make_draft(number)]):
+                await owner.record(make_event(number))
+            if number % 7 == 0:
+                world.advance(EVERY)
+                await trio.testing.wait_all_tasks_blocked()
+                assert reader.batches[-1].size == owner.state().size
+        await other.aclose()
+    at = 0
+    for batch in reader.batches:
+        assert batch.first == at
+        assert batch.signer == KEYS.public
+        assert not batch.note or unsigned_head(batch.note).size == batch.size
+        assert len(batch.lines()) in {0, batch.size - batch.first}
+        at = batch.size
+    written = [line for path in ends.layout.files() for line in path.read_bytes().split(b"\n")[:-1]]
+    assert at == len(written)
+    assert reader.batches[-1].note
+    if reads:
+        assert reader.lines() == written
+
+
+async def test_a_log_that_cannot_be_read_back(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Followers lag, which is told once and shown; and they catch up."""
+    log, world, reader = tmp_path / "audit.log", FakeWorld(), Reader(reads=True)
+    ends = Ends(log)
+    sink = FileSink(log, reserve_bytes=0)
+    async with open_audit(
+        AuditConfig(), KEYS, VAULT, [sink], world, followers=[reader], end=ends.view()
+    ) as owner:
+        other = Appender(
+            ends.view(), FileSink(log, reserve_bytes=0), KEYS, VAULT, world, rotation_bytes=2**30
+        )
+        await owner.record(make_event(0))
+        assert await other.append([make_draft(1)])
+        log.rename(tmp_path / "aside")
+        for _ in range(2):
+            world.advance(EVERY)
+            await trio.testing.wait_all_tasks_blocked()
+        assert "followers lag" in owner.state().trouble
+        assert caplog.text.count("cannot be read back") == 1
+        assert reader.batches[-1].size < owner.state().size
+        (tmp_path / "aside").rename(log)
+        world.advance(EVERY)
+        await trio.testing.wait_all_tasks_blocked()
+        assert owner.state().trouble == ""
+        assert reader.batches[-1].size == owner.state().size
+        await other.aclose()
