@@ -1,10 +1,12 @@
-"""The worker's side of auditing: drafts go to the leader, who numbers, chains and writes them.
+"""The worker's side of auditing: its records go to the one log, when it is this process's turn.
 
-One frame is under way at a time, with all that was queued when it left: group commit over all
-processes, and one order. A frame costs the leader a turn, two threads' and a sync, whatever is in
-it. So it is not sent with the first draft: every request that has arrived by now is first brought
+One frame of them is under way at a time, with all that was queued when it left: group commit. What
+a frame costs (a turn of a thread, the lock, a signature, a sync) does not depend on what is in it.
+So it does not leave with the first draft: every request that has arrived by now is first brought
 to its own record, which costs nothing but a turn of the event loop; and where the last frame had
 company, this one waits a moment for as many. A client alone never waits.
+
+What only the log's owner may do (`vault.audit.appender`) goes to the leader, over the lane.
 """
 
 from collections.abc import AsyncIterator
@@ -44,7 +46,7 @@ class _Waiting:
 
 
 class AuditLane:
-    """Sends drafts and waits until they are durable. `run` must run meanwhile."""
+    """Has drafts written and waits until they are durable. `run` must run meanwhile."""
 
     def __init__(self, lane: Lane[Recorded]) -> None:
         self._lane = lane
@@ -80,7 +82,7 @@ class AuditLane:
             raise waiting.error
 
     async def run(self) -> None:
-        """Send frames until the lane closes. Raises `LaneClosed`."""
+        """Write frames, or send them, until the lane closes. Raises `LaneClosed`."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._give_up)
             while True:

@@ -1,7 +1,8 @@
 """The wire between leader and workers: msgpack frames over socket pairs, five lanes a worker.
 
 - control: keys and life (leader → worker), readiness, counts and spans (worker → leader);
-- audit: one frame of drafts, one frame of what became of them, in turn;
+- audit: what a worker cannot put on record itself: a frame of drafts, a frame of what became of
+  them, in turn;
 - writes: frames of decided writes, several at a time, and for each one of what became of them;
 - relay: requests that only the leader may answer, many at a time;
 - live: websockets, which only the leader serves (`vault.workers.sockets`).
