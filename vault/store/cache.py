@@ -27,8 +27,8 @@ Touched: TypeAlias = tuple[Table[Any], Key, Any]  # a row as it is now; None: it
 
 DEFAULT_BYTES: Final = 64 * 2**20
 ABSENT_SHARE: Final = 16  # guesses at names may push out other guesses, never a row
-_ENTRY_BYTES: Final = 600  # key tuple, its text, three hash slots; measured by the cache's test
-_FIELD_BYTES: Final = 40  # an object header for each field
+_ENTRY_BYTES: Final = 500  # key tuple, its text, three hash slots; measured by the cache's test
+_FIELD_BYTES: Final = 24  # an object's header for some of the fields: many hold what all rows share
 
 
 class CacheConfig(Struct, frozen=True, kw_only=True):
@@ -180,7 +180,12 @@ class Cache:
 
 
 def _size(table: Table[R], slot: Slot, row: R | Missing | None) -> int:
-    key = sum(len(part) * 4 if isinstance(part, str) else 32 for part in slot[1])
+    key = sum(_bytes_of(part) if isinstance(part, str) else 32 for part in slot[1])
     if row is None or row is MISSING:
         return _ENTRY_BYTES + key
     return _ENTRY_BYTES + key + _FIELD_BYTES * len(table.columns) + table.size_of(row)
+
+
+def _bytes_of(text: str) -> int:
+    """At most; the header is counted with the entry."""
+    return len(text) if text.isascii() else len(text) * 4

@@ -20,11 +20,16 @@ _TABLES: Final = {table.name: table for table in ALL}
 UNTOLD: Final = frozenset({ACCESS.name, AUDIT.name, USAGE.name})
 """Tables whose changes are not announced, since they are many and workers do not read them by key:
 a worker's cache keeps none of their rows."""
+WORKER: Final = 2
+LEADER: Final = 1
 
 
-def share(config: CacheConfig, workers: int) -> CacheConfig:
-    """One process's part of the bound, which is of the leader and all workers together."""
-    return replace(config, max_bytes=config.max_bytes // (workers + 1))
+def share(config: CacheConfig, workers: int, parts: int) -> CacheConfig:
+    """One process's part of the bound, which is of the leader and all workers together.
+
+    `parts`: `WORKER` or `LEADER`, who answers few reads.
+    """
+    return replace(config, max_bytes=config.max_bytes * parts // (WORKER * workers + LEADER))
 
 
 class FencedCache(Cache):

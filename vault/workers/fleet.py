@@ -21,7 +21,7 @@ from vault.store.cache import Cache, CacheConfig
 from vault.store.writer import Mark
 from vault.workers import page
 from vault.workers.buckets import SharedBuckets
-from vault.workers.caches import FencingMark, LeaderCache, share
+from vault.workers.caches import LEADER, FencingMark, LeaderCache, share
 from vault.workers.desk import Answering, App
 from vault.workers.journal import JournalWriter
 from vault.workers.lockout import LeaderLockout
@@ -75,7 +75,7 @@ class Fleet:
 
     def fenced(self, mark: Mark, config: CacheConfig) -> tuple[Cache | CacheConfig, Mark]:
         """The leader's cache and its store's mark; the workers hear of each change."""
-        cache = LeaderCache(self._journal, share(config, self._count), self._world.now)
+        cache = LeaderCache(self._journal, share(config, self._count, LEADER), self._world.now)
         return cache, FencingMark(mark, cache)
 
     def end(self, layout: Layout) -> SharedEnd:

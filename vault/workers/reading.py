@@ -47,7 +47,7 @@ from vault.store.warmup import warming
 from vault.unit import cache_config
 from vault.workers.audit import AuditLane, RemoteAudit
 from vault.workers.buckets import SharedBuckets
-from vault.workers.caches import WorkerCache, share
+from vault.workers.caches import WORKER, WorkerCache, share
 from vault.workers.elsewhere import Elsewhere
 from vault.workers.follower import Follower, Rows
 from vault.workers.known import Known
@@ -89,7 +89,7 @@ class Reading:
 async def open_reading(parts: WorkerParts, order: Open) -> AsyncIterator[Reading]:
     """For the length of the block. Raises `VaultError` when it cannot be built."""
     world, page, settings = parts.world, parts.page, parts.settings
-    cache = WorkerCache(share(cache_config(settings.cache), settings.server.workers), world.now)
+    cache = _cache(settings, world)
     lockout = WorkerLockout(page)
     follower = Follower(page, order.opening, cache, lockout)  # before anything is loaded
 
@@ -146,6 +146,11 @@ async def open_reading(parts: WorkerParts, order: Open) -> AsyncIterator[Reading
                 yield Reading(pipeline, mounts.mounts, follower, access, usage)
             finally:
                 barrier.forget()
+
+
+def _cache(settings: Settings, world: World) -> WorkerCache:
+    part = share(cache_config(settings.cache), settings.server.workers, WORKER)
+    return WorkerCache(part, world.now)
 
 
 def _appender(parts: WorkerParts, keyring: Keyring) -> Appender:

@@ -9,7 +9,15 @@ from tests.contract.store.samples import system
 from tests.unit.vault.workers.pages import new_page
 from vault.store.cache import MISSING, CacheConfig
 from vault.store.tables import AUDIT, SECRETS, SYSTEM
-from vault.workers.caches import FencedCache, FencingMark, LeaderCache, WorkerCache, share
+from vault.workers.caches import (
+    LEADER,
+    WORKER,
+    FencedCache,
+    FencingMark,
+    LeaderCache,
+    WorkerCache,
+    share,
+)
 from vault.workers.journal import Fence, JournalReader, JournalWriter, Settled
 
 KEY = ("a",)
@@ -117,7 +125,9 @@ def test_the_leader_says_nothing_of_audit_rows() -> None:
 def test_share() -> None:
     """All processes together keep to the bound."""
     config = CacheConfig(max_bytes=300)
-    assert share(config, 2).max_bytes * 3 == config.max_bytes
+    worker, leader = share(config, 2, WORKER).max_bytes, share(config, 2, LEADER).max_bytes
+    assert 2 * worker + leader == config.max_bytes
+    assert worker == 2 * leader
 
 
 def test_a_query_is_kept_out_while_the_shelves_are_exchanged() -> None:
