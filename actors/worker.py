@@ -34,6 +34,8 @@ class _Call:
             self.result = self.fn(*self.args)
         except BaseException as error:  # noqa: BLE001  # raised where it is waited for
             self.error = error
+        finally:
+            del self.fn, self.args  # the thread may keep us until its next call
 
 
 class ThreadWorker:

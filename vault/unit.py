@@ -330,7 +330,7 @@ async def _open_audit(
         rotation_bytes=settings.audit.rotation_size, retention_days=settings.audit.retention_days
     )
     sink = FileSink(settings.audit_log, durability=settings.audit.durability)
-    end = parts.beside.end(sink.layout)
+    footing.marker.end = end = parts.beside.end(sink.layout)
     async with AsyncExitStack() as stack:
         index = await stack.enter_async_context(
             open_index(store, AUDIT, sink.layout, keyring.vault, world, end=end)

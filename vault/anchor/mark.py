@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 from vault.anchor.keys import AnchorKeys
 from vault.anchor.rows import Totals
 from vault.anchor.state import Mark, decode, encode
+from vault.audit.end import SharedEnd
 from vault.errors import TamperedError
 from vault.model.records import SystemRow
 from vault.store.tables import SYSTEM
@@ -31,6 +32,9 @@ class Marker:
 
     `checkpoint` and `anchored` are set by the keeper. They and `commits` are whole values, and all
     else belongs to the writer's thread.
+
+    `end`: where other processes write the log, too. The keeper hears of that later, so the marker
+    looks there, and says there what the others' heads are to say of the store.
     """
 
     def __init__(
@@ -51,6 +55,7 @@ class Marker:
         self.checkpoint = checkpoint
         self.anchored = anchored
         self.commits = base.commits
+        self.end: SharedEnd | None = None
         self._keys = keys
         self._base, self._written = base, written
         self._next, self._next_written = base, written
@@ -73,6 +78,8 @@ class Marker:
     def stamp(self, batch: Batch) -> None:
         """Count the transaction, and say what it makes of the rows. Raises `TamperedError`."""
         base = self._on(batch)
+        if self.end is not None and (end := self.end.look()) is not None:
+            self.checkpoint = end.note
         totals = base.totals.exchanged(batch.exchanged(), self._keys)
         self._next, epoch = Base(base.commits + 1, totals), self.epoch
         mark = Mark(
@@ -95,6 +102,8 @@ class Marker:
         """It is durable."""
         self._base, self._written = self._next, self._next_written
         self.commits = self._base.commits
+        if self.end is not None:
+            self.end.commits = self.commits
 
     def _on(self, batch: Batch) -> Base:
         """The state before the transaction: ours, or that of the row after a commit in doubt."""

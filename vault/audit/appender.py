@@ -2,23 +2,21 @@
 
 It writes what the owner would write, by the same ledger and the same sink. What is out of the
 ordinary is left to him: beginning a segment, a disk that is full, an end that somebody has left
-broken. A write that fails leaves one, too.
+broken; and once an hour a batch, since he looks after retention. A write that fails leaves the end
+broken, too: what it signed is then kept if it is whole, as after a crash, and is cut off otherwise.
 """
 
-import logging
 from collections.abc import Sequence
-from typing import Final
+from functools import partial
 
 from actors import World
-from protocols.errors import where
 from vault.audit.chain import Chain
 from vault.audit.draft import Draft
 from vault.audit.end import End, SharedEnd
 from vault.audit.keys import AuditKeys
 from vault.audit.ledger import Ledger, Position
 from vault.audit.sinks.file import FileSink
-
-log: Final = logging.getLogger("freehold.audit")
+from vault.audit.writer import SWEEP_INTERVAL
 
 
 class Appender:
@@ -41,20 +39,21 @@ class Appender:
         self._world = world
         self._thread = world.worker("audit sink")
         self._seen = 0  # the version of the end that we know
-        self._commits = 0
+        self._owner_at = 0
         sink.join(keys)
         self._ledger = Ledger(
             keys,
             vault_id,
             Position(Chain(keys.digest), 0, 0, 0, closed=True, checkpoint=0),
             rotation_bytes=rotation_bytes,
-            commits=lambda: self._commits,
+            commits=partial(getattr, end, "commits"),
         )
 
     async def append(self, drafts: Sequence[Draft]) -> bool:
         """Return True once they are durable, in the log's one order.
 
-        False: the owner has to do it. Some of them may then be on record all the same.
+        False: nothing was written, the owner has to. Raises `OSError` when a write has failed: then
+        they may be on record, or some of them.
         """
         return await self._thread.run(self._append, drafts, self._world.now())
 
@@ -64,16 +63,11 @@ class Appender:
         self._thread.close()
 
     def _append(self, drafts: Sequence[Draft], now: int) -> bool:
-        turn = self._end.turn
+        self._end.take()
         try:
-            turn.take()
-            try:
-                return self._has_written(drafts, now)
-            finally:
-                turn.give()
-        except OSError as error:
-            log.error("audit: a worker could not write, the leader does: %s", where(error))  # noqa: TRY400  # one line tells all
-            return False
+            return self._has_written(drafts, now)
+        finally:
+            self._end.give()
 
     def _has_written(self, drafts: Sequence[Draft], now: int) -> bool:
         end = self._end
@@ -81,21 +75,20 @@ class Appender:
             return False
         if end.version != self._seen:
             self._resume(end.load())
-        if self._ledger.begins:
+        if self._ledger.begins or now - self._owner_at >= SWEEP_INTERVAL:
             return False
         batch = self._ledger.compose(drafts, now)
-        self._seen = 0
         end.begin()
         self._sink.write((batch,))
-        end.leave(End.of(self._ledger.position, self._sink, batch.note, self._commits))
+        end.leave(End.of(self._ledger.position, self._sink, batch.note, self._owner_at))
         self._seen = end.version
         return True
 
     def _resume(self, end: End) -> None:
         self._ledger.resume(end.position(self._keys.digest))
         self._sink.resume(end)
-        self._commits = end.commits
+        self._owner_at = end.owner_at
 
     def _close(self) -> None:
         self._sink.close()
-        self._end.turn.close()
+        self._end.close()

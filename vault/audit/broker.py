@@ -1,7 +1,8 @@
 """The pipeline's side of auditing: a record is durable when `record` returns, or the request ends.
 
-Values are hashed in the asker's own task; one writer numbers, chains and writes what all askers of
-a moment have queued (group commit), so one fsync serves them all.
+Values are hashed in the asker's own task; the writer numbers, chains and writes what all askers of
+a moment have queued (group commit), so one fsync serves them all. In other processes of the agent
+that is the appender's part.
 """
 
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -21,6 +22,7 @@ from vault.audit.keys import AuditKeys
 from vault.audit.opening import open_sinks
 from vault.audit.record import AuditEvent
 from vault.audit.replica import DurableSink, Replica
+from vault.audit.sharing import await_alone, sharing
 from vault.audit.writer import AuditConfig, Shared, Writer, unavailable
 from vault.errors import UnavailableError, VaultError
 from vault.model.operation import Capability
@@ -167,16 +169,12 @@ async def open_audit(
         raise ValueError("a vault id is at most 64 ASCII letters, digits and hyphens")
     if end is not None and len(sinks) != 1:
         raise ValueError("a log that several processes write has one copy")
+    await world.run_sync(await_alone, [sink.layout for sink in sinks])
     opened = await open_sinks(sinks, keys, vault_id, world)
     feed = Feed(followers, sinks[0].layout, end, keys.public, world)
-    async with trio.open_nursery() as nursery:
+    async with sharing(end, feed, commits, world), trio.open_nursery() as nursery:
         shared = Shared(sinks, feed, nursery, opened, commits=commits, end=end)
-        if end is not None:
-            end.clear()
-            nursery.start_soon(feed.run)
         factory = partial(Writer, shared, keys, vault_id, world, config)
         child = Child("writer", factory, mailbox=config.queue, stop_grace=config.deadline)
         async with supervise("audit", [child], world=world) as tree:
             yield Broker(tree, shared, ValueHasher(keys.mac), world, config)
-        await feed.catch_up()
-        nursery.cancel_scope.cancel()

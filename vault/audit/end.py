@@ -5,11 +5,15 @@ it back for who dies. What the last one left lies in memory that all of them sha
 looks first whether the end is open; between `begin` and `leave` it is not, so a process that dies
 or fails while it writes leaves an end that is `broken`. The log's owner then opens the log anew, as
 at a start, and nobody else touches it before.
+
+Whoever may take a turn holds a second lock, shared, for as long as he lives: a later run does not
+touch the log while there is one of them (`is_alone_within`).
 """
 
 import fcntl
 import os
 import struct
+from collections.abc import Callable
 from pathlib import Path
 from threading import Event
 from typing import Final, Protocol, Self
@@ -24,11 +28,22 @@ from vault.audit.ledger import Position
 
 BYTES: Final = 8192  # of shared memory
 _HEADER: Final = 64
-_STATE, _VERSION, _SIZE, _LENGTH = range(4)  # words of the header
+_STATE, _VERSION, _SIZE, _LENGTH, _COMMITS, _HOLDER, _TURNS = range(7)  # words of the header
 _SHUT, _OPEN, _WRITING = range(3)
-_LOCK: Final = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0, 1, 0)  # struct flock, x86-64
-_UNLOCK: Final = struct.pack("hhqqi4x", fcntl.F_UNLCK, os.SEEK_SET, 0, 1, 0)
+_TURN, _PRESENCE = range(2)  # bytes of the head file that are locked
 _LOOK_EVERY: Final = 0.01  # seconds
+_LOOKS: Final = 4  # at what somebody is changing: he is done before the next one
+
+
+def _lock(kind: int, byte: int) -> bytes:
+    """`struct flock` of 64-bit systems."""
+    return struct.pack("hhqqi4x", kind, os.SEEK_SET, byte, 1, 0)
+
+
+_LOCK: Final = _lock(fcntl.F_WRLCK, _TURN)
+_UNLOCK: Final = _lock(fcntl.F_UNLCK, _TURN)
+_PRESENT: Final = _lock(fcntl.F_RDLCK, _PRESENCE)
+_ALONE: Final = _lock(fcntl.F_WRLCK, _PRESENCE)
 
 
 class Tail(Struct, frozen=True, array_like=True):
@@ -59,10 +74,10 @@ class End(Struct, frozen=True, array_like=True):
     tail: Tail
     slot: int  # of the head file, the one that was written last
     note: str  # the signed head
-    commits: int  # of the store, when its owner was there last
+    owner_at: int  # when its owner was there last, in Unix nanoseconds
 
     @classmethod
-    def of(cls, position: Position, files: Files, note: str, commits: int) -> Self:
+    def of(cls, position: Position, files: Files, note: str, owner_at: int) -> Self:
         """Of a log whose last segment is open, after a batch with this note."""
         chain = position.chain
         return cls(
@@ -77,7 +92,7 @@ class End(Struct, frozen=True, array_like=True):
             files.tail,
             files.slot,
             note,
-            commits,
+            owner_at,
         )
 
     def position(self, digest: Digest) -> Position:
@@ -106,27 +121,19 @@ class Turn:
 
     def take(self) -> None:
         """Wait for it."""
-        fcntl.fcntl(self._open(), fcntl.F_OFD_SETLKW, _LOCK)
+        fcntl.fcntl(self._file(), fcntl.F_OFD_SETLKW, _LOCK)
 
     def take_now(self) -> bool:
         """Take it if it is free; whether it was."""
         try:
-            fcntl.fcntl(self._open(), fcntl.F_OFD_SETLK, _LOCK)
+            fcntl.fcntl(self._file(), fcntl.F_OFD_SETLK, _LOCK)
         except BlockingIOError:
             return False
         return True
 
-    def take_within(self, seconds: float) -> bool:
-        """Wait for it no longer than that; whether it is ours."""
-        for _ in range(int(seconds / _LOOK_EVERY)):
-            if self.take_now():
-                return True
-            Event().wait(_LOOK_EVERY)
-        return False
-
     def give(self) -> None:
         """Give it back."""
-        fcntl.fcntl(self._open(), fcntl.F_OFD_SETLK, _UNLOCK)
+        fcntl.fcntl(self._file(), fcntl.F_OFD_SETLK, _UNLOCK)
 
     def close(self) -> None:
         """Give it back if it is ours, and the descriptor."""
@@ -134,20 +141,97 @@ class Turn:
             os.close(self._fd)
             self._fd = None
 
-    def _open(self) -> int:
+    def open(self) -> None:
+        """Be one who may take it."""
         if self._fd is None:
-            self._fd = os.open(self._path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+            self._fd = _opened(self._path)
+            fcntl.fcntl(self._fd, fcntl.F_OFD_SETLK, _PRESENT)
+
+    def _file(self) -> int:
+        self.open()
+        if self._fd is None:
+            raise RuntimeError("not open")
         return self._fd
 
 
-class SharedEnd:
-    """The end in shared memory, as one process sees it. Whoever changes it has the `turn`."""
+def is_alone_within(head: Path, seconds: float) -> bool:
+    """Wait no longer than that for all who may take a turn to be gone; whether they are.
 
-    def __init__(self, memory: memoryview, head: Path) -> None:
-        """`memory`: `BYTES` of it, zero for a log that is yet to be opened."""
-        self.turn = Turn(head)
+    Raises `OSError`. Where the system has no such locks nobody can have one.
+    """
+    if not hasattr(fcntl, "F_OFD_SETLK"):
+        return True
+    fd = _opened(head)
+    try:
+        for _ in range(int(seconds / _LOOK_EVERY)):
+            try:
+                fcntl.fcntl(fd, fcntl.F_OFD_SETLK, _ALONE)
+            except BlockingIOError:
+                Event().wait(_LOOK_EVERY)
+            else:
+                return True
+        return False
+    finally:
+        os.close(fd)
+
+
+def _opened(head: Path) -> int:
+    return os.open(head, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+
+
+class SharedEnd:
+    """The end in shared memory, as one process sees it. Whoever changes it has the turn."""
+
+    def __init__(
+        self, memory: memoryview, head: Path, evict: Callable[[int], None] = lambda _pid: None
+    ) -> None:
+        """`memory`: `BYTES` of it, zero for a log that is yet to be opened.
+
+        `evict`: the owner's way to end a process that has the turn and does nothing.
+        """
+        self.evict = evict
+        self._turn = Turn(head)
         self._words = memory[:_HEADER].cast("Q")
         self._room = memory[_HEADER:]
+
+    def open(self) -> None:
+        """Be one who may take the turn. Raises `OSError`, as the following."""
+        self._turn.open()
+
+    def take(self) -> None:
+        """Wait for the turn."""
+        self._turn.take()
+        self._hold()
+
+    def take_now(self) -> bool:
+        """Take the turn if nobody has it; whether that was so."""
+        taken = self._turn.take_now()
+        if taken:
+            self._hold()
+        return taken
+
+    def give(self) -> None:
+        """Give the turn back."""
+        self._words[_HOLDER] = 0
+        self._turn.give()
+
+    def close(self) -> None:
+        """Give up the turn and what it takes."""
+        self._turn.close()
+
+    @property
+    def holder(self) -> tuple[int, int]:
+        """Which process has the turn (0: none), and which of all turns that is. Needs none."""
+        return self._words[_HOLDER], self._words[_TURNS]
+
+    @property
+    def commits(self) -> int:
+        """Of the store, all of them durable. Set by the one process that writes it."""
+        return self._words[_COMMITS]
+
+    @commits.setter
+    def commits(self, commits: int) -> None:
+        self._words[_COMMITS] = commits
 
     def clear(self) -> None:
         """Forget what was left: the log is about to be opened, and nobody else is there."""
@@ -181,11 +265,12 @@ class SharedEnd:
     def look(self) -> End | None:
         """The same without a turn; None while somebody changes it, or where there is none yet."""
         words = self._words
-        before = words[_VERSION]
-        data = bytes(self._room[: words[_LENGTH]])
-        if before & 1 or words[_VERSION] != before or not data:
-            return None
-        return _decode(data)
+        for _ in range(_LOOKS):
+            before = words[_VERSION]
+            data = bytes(self._room[: words[_LENGTH]])
+            if not before & 1 and words[_VERSION] == before:
+                return _decode(data) if data else None
+        return None
 
     def begin(self) -> None:
         """Say that from here on the files are not as the end says."""
@@ -199,6 +284,10 @@ class SharedEnd:
         words[_LENGTH], words[_SIZE] = len(data), end.size
         words[_VERSION] += 1
         words[_STATE] = _OPEN
+
+    def _hold(self) -> None:
+        self._words[_HOLDER] = os.getpid()
+        self._words[_TURNS] += 1
 
     def shut(self) -> None:
         """Keep everybody but the owner from writing, until he leaves an end again."""

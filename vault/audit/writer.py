@@ -1,4 +1,4 @@
-"""The one owner of the log's end: an actor that turns all that is queued into one batch."""
+"""The log's owner: an actor that turns all that is queued into one batch."""
 
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -103,7 +103,7 @@ class Writer(BatchActor[Draft | list[Draft]]):
         if shared.end is not None:
             await self._take(shared.end)
             shared.end.shut()
-            shared.end.turn.give()
+            shared.end.give()
         opened, shared.opened = shared.opened, None
         await self._open(opened or await self._open_sinks())
 
@@ -127,17 +127,25 @@ class Writer(BatchActor[Draft | list[Draft]]):
         return _refused(batch)
 
     async def on_stop(self) -> None:
-        """Sign the end of the log, give every sink its last batch, close them."""
-        async with self._turn() as is_ours:
-            if is_ours and await self._write_pending() and not self._ledger.settled:
-                await self._write(self._ledger.compose([], self._world.now(), settle=True))
-        await self._end_replicas()
+        """Sign the end of the log, give every sink its last batch, close them.
+
+        Nobody else writes from then on.
+        """
+        try:
+            async with self._turn(leaves=False) as is_ours:
+                if is_ours and await self._write_pending() and not self._ledger.settled:
+                    await self._write(self._ledger.compose([], self._world.now(), settle=True))
+        finally:
+            await self._end_replicas()
 
     # The end, where others write there, too.
 
     @asynccontextmanager
-    async def _turn(self) -> AsyncIterator[bool]:
-        """For the length of the block nobody else writes; False: nobody can."""
+    async def _turn(self, *, leaves: bool = True) -> AsyncIterator[bool]:
+        """For the length of the block nobody else writes; False: nobody can.
+
+        `leaves`: to others, behind it.
+        """
         end = self._shared.end
         if end is None:
             yield True
@@ -146,18 +154,18 @@ class Writer(BatchActor[Draft | list[Draft]]):
         try:
             if is_ours := await self._knows(end):
                 yield True
-                self._leave(end)
+                self._leave(end, leaves=leaves)
         except BaseException:
             end.shut()
             raise
         finally:
-            end.turn.give()
+            end.give()
         if not is_ours:
             yield False
 
     async def _take(self, end: SharedEnd) -> None:
-        if not end.turn.take_now():
-            await self._world.run_sync(end.turn.take)
+        if not end.take_now():
+            await self._world.run_sync(end.take)
 
     async def _knows(self, end: SharedEnd) -> bool:
         """Learn what others have written; False when that cannot be found out yet."""
@@ -170,9 +178,8 @@ class Writer(BatchActor[Draft | list[Draft]]):
 
     async def _has_opened_anew(self, end: SharedEnd) -> bool:
         """What somebody has left broken is opened as at a start: he may have died there."""
-        self._lost = True
+        self._lost, self._pending = True, None
         end.shut()
-        end.turn.give()  # opening waits for whoever may still be at it
         await self._end_replicas()
         try:
             opened = await self._open_sinks()
@@ -182,7 +189,6 @@ class Writer(BatchActor[Draft | list[Draft]]):
             return False
         await self._open(opened)
         self._lost = False
-        await self._take(end)
         return True
 
     def _resume(self, end: End) -> None:
@@ -191,14 +197,16 @@ class Writer(BatchActor[Draft | list[Draft]]):
             replica.resume(end)
         self._shared.size, self._note = end.size, end.note
 
-    def _leave(self, end: SharedEnd) -> None:
+    def _leave(self, end: SharedEnd, *, leaves: bool) -> None:
         """Let others go on; on the reserve, and while a batch is pending, nobody does."""
         position, sink = self._ledger.position, self._replicas[0].sink
-        if self._pending is not None or sink.on_reserve or position.closed:
+        if not self._note or self._pending is not None or sink.on_reserve:
             end.shut()
-        elif not end.is_open or position.chain.size != end.size:
-            end.leave(End.of(position, sink, self._note, self._shared.commits()))
-            self._seen = end.version
+            return
+        end.leave(End.of(position, sink, self._note, self._world.now()))
+        self._seen = end.version
+        if not leaves:
+            end.shut()
 
     # The log's files.
 

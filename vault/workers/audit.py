@@ -9,6 +9,7 @@ company, this one waits a moment for as many. A client alone never waits.
 What only the log's owner may do (`vault.audit.appender`) goes to the leader, over the lane.
 """
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
@@ -16,6 +17,7 @@ from typing import Final
 import trio
 
 from actors import World
+from protocols.errors import where
 from vault.audit.appender import Appender
 from vault.audit.broker import begins_work, disk_full
 from vault.audit.draft import Draft, draft_event
@@ -27,6 +29,7 @@ from vault.workers.wire import Drafted, Lane, Recorded
 
 MOST_AT_ONCE: Final = 256  # drafts of a frame, as of a batch of the writer's
 MOST_TURNS: Final = 8  # of the event loop that a frame waits while each of them brings more drafts
+log: Final = logging.getLogger("freehold.audit")
 HOLD: Final = 0.003  # seconds at most that a frame waits for as many drafts as there were before
 _FEWEST_TURNS: Final = 2  # in the first others may have had theirs after us
 _CONFIG: Final = AuditConfig()
@@ -124,7 +127,11 @@ class AuditLane:
         if self._appender is None:
             return None
         drafts = [Draft(one.draft.time, "event", one.draft.body) for one in self._sent]
-        return _DONE if await self._appender.append(drafts) else None
+        try:
+            return _DONE if await self._appender.append(drafts) else None
+        except OSError as error:
+            log.error("audit: a worker could not write: %s", where(error))  # noqa: TRY400  # one line tells all
+            return Recorded("the audit log could not be written")
 
     async def _ask(self) -> Recorded:
         await self._lane.send([waiting.draft for waiting in self._sent])

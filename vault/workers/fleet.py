@@ -25,7 +25,7 @@ from vault.workers.caches import LEADER, FencingMark, LeaderCache, share
 from vault.workers.desk import Answering, App
 from vault.workers.journal import JournalWriter
 from vault.workers.lockout import LeaderLockout
-from vault.workers.seat import Seat, Staff, WorkerGone
+from vault.workers.seat import STALLED, Seat, Staff, WorkerGone
 from vault.workers.wire import Counts, Drain, Open, Opened, Reload, Seal, Spans
 from vault.workers.zygote import Zygote
 
@@ -80,7 +80,14 @@ class Fleet:
 
     def end(self, layout: Layout) -> SharedEnd:
         """The end of the audit log, where the workers write, too."""
-        return SharedEnd(self._page.end, layout.head)
+        return SharedEnd(self._page.end, layout.head, evict=self._evict)
+
+    def _evict(self, pid: int) -> None:
+        """End a worker that keeps all others from the log, if it hangs."""
+        for seat in self._seats:
+            if seat.pid == pid and seat.silent >= STALLED:
+                log.error("worker %d hangs with the audit log and is ended", seat.number)
+                seat.kill()
 
     def lockout(self) -> LeaderLockout:
         """The count of wrong secrets, of which the workers hear."""

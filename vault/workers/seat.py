@@ -43,6 +43,8 @@ SILENCE: Final = 20
 the longest that one is known to compute without a turn of its loop: 10 s, for the largest book of
 policies."""
 
+STALLED: Final = 3  # the same, if all others wait for it: it has the turn at the audit log
+
 M = TypeVar("M")
 
 
@@ -78,7 +80,9 @@ class Seat:
         self._serving = trio.Event()
         self._ended = False
         self._asked = False  # an order has a deadline of its own
-        self._silent = 0  # seconds
+        self.silent = 0
+        """Seconds since it last said something."""
+        self.pid = 0  # once it is started
 
     async def run(self, floor: int) -> None:
         """Start it; `floor` in Unix ns. Returns when it has ended.
@@ -113,7 +117,7 @@ class Seat:
             with trio.move_on_after(seconds):
                 await self._answered.wait()
         finally:
-            self._asked, self._silent = False, 0
+            self._asked, self.silent = False, 0
         if not self._answers:
             self.kill()
             raise WorkerGone
@@ -134,7 +138,7 @@ class Seat:
         fds = [*(s.fileno() for s in theirs), self._staff.page, self._staff.listener]
         try:
             pid = await trio.to_thread.run_sync(self._staff.zygote.spawn, message, fds)
-            self._process = _handle_of(pid)
+            self._process, self.pid = _handle_of(pid), pid
         finally:
             for given in theirs:
                 given.close()
@@ -176,10 +180,10 @@ class Seat:
         Seconds are counted one by one: when the machine, or this process, is paused for an hour,
         that is one of them, and what the worker said meanwhile is read before the next.
         """
-        while self._silent < SILENCE:
+        while self.silent < SILENCE:
             await trio.sleep(1.0)
             if not self._asked:
-                self._silent += 1
+                self.silent += 1
         log.error("worker %d has said nothing for %d s and is ended", self.number, SILENCE)
         self.kill()
         raise LaneClosed
@@ -188,7 +192,7 @@ class Seat:
         try:
             while True:
                 report = await self._control.receive()
-                self._silent = 0
+                self.silent = 0
                 match report:
                     case Serving():
                         self._serving.set()

@@ -3,7 +3,7 @@
 Synchronous, and used by one thread at a time. After any error the descriptors are given up: a
 failed fsync is never tried again on the same one, since the kernel has already forgotten what it
 could not write. The next attempt opens the files afresh, checks that the acknowledged end is as it
-was left, cuts off whatever lies behind it, and writes the same batch again.
+was left, and its owner cuts off whatever lies behind it and writes the same batch again.
 
 Several processes can write one copy in turn (`vault.audit.end`). One of them owns it: he loads it,
 locks it, begins its segments and keeps its reserve. The others `join`.
@@ -17,7 +17,7 @@ from protocols.merkle import Frontier
 from vault.audit import record
 from vault.audit.chain import START
 from vault.audit.checkpoint import Head, origin_of, sign
-from vault.audit.end import End, Tail, Turn
+from vault.audit.end import End, Tail
 from vault.audit.headfile import SLOTS, SPACING, encode_slot
 from vault.audit.keys import AuditKeys, Digest
 from vault.audit.layout import Layout, first_record
@@ -30,7 +30,6 @@ from vault.model.instant import parse_rfc3339
 
 RESERVE: Final = 64 * 2**20  # bytes; security.md, "Audit tampering"
 _PIECE: Final = 2**20  # bytes
-PATIENCE: Final = 5.0  # seconds for a process of an earlier run that is still ending a write
 Durability: TypeAlias = Literal["fsync", "write"]
 
 
@@ -84,7 +83,6 @@ class FileSink:
         self._digest = keys.digest
         if self.layout.head.exists():
             self._open_head()
-            self._wait_for_others()
         found = recover(self.layout, keys, vault_id)
         if found.stored is None:
             self._create_head(keys, vault_id)
@@ -232,15 +230,6 @@ class FileSink:
         if not self._joined:
             self._disk.lock(self._head)
         return self._head
-
-    def _wait_for_others(self) -> None:
-        """Until whoever had the turn when its agent was killed is gone, too."""
-        turn = Turn(self.layout.head)
-        try:
-            if not turn.take_within(PATIENCE):
-                raise OSError(errno.EBUSY, "a process of an earlier run still writes")
-        finally:
-            turn.close()
 
     def _create_head(self, keys: AuditKeys, vault_id: str) -> None:
         tree = Frontier(keys.digest)

@@ -11,8 +11,8 @@ class Ends:
 
     def __init__(self, log: Path) -> None:
         self.layout = Layout(log)
-        self._memory = memoryview(bytearray(BYTES))
+        self.memory = memoryview(bytearray(BYTES))
 
     def view(self) -> SharedEnd:
         """As one more process sees it."""
-        return SharedEnd(self._memory, self.layout.head)
+        return SharedEnd(self.memory, self.layout.head)

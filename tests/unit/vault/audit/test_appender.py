@@ -14,13 +14,15 @@ from tests.unit.vault.audit.ends import Ends
 from vault.audit import record
 from vault.audit.appender import Appender
 from vault.audit.broker import Broker, open_audit
+from vault.audit.checkpoint import unsigned_head
 from vault.audit.layout import Layout
 from vault.audit.record import Record
 from vault.audit.sinks.file import FileSink
 from vault.audit.testing import VAULT, Fault, FaultyDisk, make_draft, make_event, make_keys
 from vault.audit.verify import verify
-from vault.audit.writer import AuditConfig
+from vault.audit.writer import SWEEP_INTERVAL, AuditConfig
 from vault.errors import UnavailableError
+from vault.model.instant import SECOND
 
 KEYS = make_keys()
 
@@ -45,7 +47,7 @@ class Log:
         self.path = folder / "audit.log"
         self.disk = Recorder()
         self.world: World = FakeWorld()
-        self._ends = Ends(self.path)
+        self.ends = Ends(self.path)
         self._rotation = rotation
         self._reserve = reserve
 
@@ -54,7 +56,7 @@ class Log:
         """Who opens the log and keeps it."""
         config = AuditConfig(deadline=5.0, rotation_bytes=self._rotation)
         sink = FileSink(self.path, reserve_bytes=self._reserve, disk=self.disk)
-        end = self._ends.view()
+        end = self.ends.view()
         async with open_audit(config, KEYS, VAULT, [sink], self.world, end=end) as broker:
             yield broker
 
@@ -65,7 +67,7 @@ class Log:
         """One more process that writes there."""
         sink = FileSink(self.path, reserve_bytes=0, disk=FaultyDisk(fault))
         appender = Appender(
-            self._ends.view(), sink, KEYS, VAULT, self.world, rotation_bytes=self._rotation
+            self.ends.view(), sink, KEYS, VAULT, self.world, rotation_bytes=self._rotation
         )
         try:
             yield appender
@@ -74,7 +76,7 @@ class Log:
 
     def die_writing(self, what: bytes) -> None:
         """As a process that had the turn and was killed after so much."""
-        self._ends.view().begin()
+        self.ends.view().begin()
         with self.path.open("ab") as file:
             file.write(what)
 
@@ -167,7 +169,8 @@ async def test_who_dies_between_log_and_head(tmp_path: Path) -> None:
     async with log.owner() as owner:
         await owner.record(make_event(0))
         async with log.other(lambda operation, _number: _after_first(operation)) as other:
-            assert not await other.append([make_draft(1)])
+            with pytest.raises(OSError, match="faulty"):
+                await other.append([make_draft(1)])
         await owner.record(make_event(2))
     assert log.requests() == named(0, 1, 2)
     repairs = [each.body for each in log.records() if each.kind == "repair"]
@@ -186,18 +189,25 @@ async def test_what_is_adopted_is_written_again(tmp_path: Path) -> None:
     async with log.owner() as owner:
         await owner.record(make_event(0))
         async with log.other(lambda operation, _number: _after_first(operation)) as other:
-            assert not await other.append([make_draft(1)])
+            with pytest.raises(OSError, match="faulty"):
+                await other.append([make_draft(1)])
         log.disk.written.clear()
         await owner.record(make_event(2))
     assert any(b"request-1" in data for data in log.disk.written)
     assert log.requests() == named(0, 1, 2)
 
 
-@pytest.mark.parametrize("operation", ["open", "size", "write", "sync"])
-@pytest.mark.parametrize("call", [0, 1, 2])
+@pytest.mark.parametrize(
+    ("operation", "call"),
+    [
+        ("open", 0),
+        ("open", 1),
+        *[(each, call) for each in ("size", "write", "sync") for call in (0, 1, 2)],
+    ],
+)
 async def test_a_write_that_fails(tmp_path: Path, operation: str, call: int) -> None:
-    """The process goes to the owner with it; nothing is lost, and it writes again afterwards."""
-    log = Log(tmp_path)
+    """Is told; its records are there once or not at all, and the process writes again later."""
+    log, failed = Log(tmp_path), []
     struck: list[str] = []
 
     def fault(asked: str, _number: int) -> OSError | None:
@@ -208,11 +218,82 @@ async def test_a_write_that_fails(tmp_path: Path, operation: str, call: int) -> 
     async with log.owner() as owner, log.other(fault) as other:
         await owner.record(make_event(0))
         for number in range(1, 6):
-            if not await other.append([make_draft(number)]):
-                await owner.record(make_event(number))
+            try:
+                written = await other.append([make_draft(number)])
+            except OSError:
+                failed.append(number)
+                assert not await other.append([make_draft(number)])
+            else:
+                if not written:
+                    await owner.record(make_event(number))
         assert await other.append([make_draft(6)])
-    assert list(dict.fromkeys(log.requests())) == named(*range(7))
+    assert len(failed) == 1
+    found = log.requests()
+    assert [each for each in found if each not in named(*failed)] == named(
+        *(number for number in range(7) if number not in failed)
+    )
+    assert len(found) == len(set(found))
     verify(log.path, KEYS)
+
+
+async def test_a_full_disk(tmp_path: Path) -> None:
+    """Half of a write is cut off; the owner has the reserve, and knows what may still be begun."""
+    log = Log(tmp_path, reserve=2**20)
+
+    def fault(operation: str, _number: int) -> OSError | None:
+        return OSError(errno.ENOSPC, "full") if operation == "write" else None
+
+    async with log.owner() as owner, log.other(fault) as other:
+        await owner.record(make_event(0))
+        with pytest.raises(OSError, match="full"):
+            await other.append([make_draft(1)])
+        assert not await other.append([make_draft(1)])
+        await owner.record(make_event(2))
+    assert log.requests() == named(0, 2)
+    verify(log.path, KEYS)
+
+
+async def test_once_an_hour_the_owner_writes(tmp_path: Path) -> None:
+    """He looks after retention then, however much the others write."""
+    log = Log(tmp_path)
+    log.world = world = FakeWorld()
+    async with log.owner() as owner, log.other() as other:
+        await owner.record(make_event(0))
+        world.advance(SWEEP_INTERVAL / SECOND - 1)
+        assert await other.append([make_draft(1)])
+        world.advance(1)
+        assert not await other.append([make_draft(2)])
+        await owner.record(make_event(2))
+        assert await other.append([make_draft(3)])
+
+
+async def test_heads_count_the_commits_of_now(tmp_path: Path) -> None:
+    """Whoever signs them: an older database is noticed by the log."""
+    log = Log(tmp_path)
+    async with log.owner() as owner, log.other() as other:
+        await owner.record(make_event(0))
+        log.ends.view().commits = 500
+        assert await other.append([make_draft(1)])
+        left = log.ends.view().look()
+        assert left is not None
+        assert unsigned_head(left.note).store == 500
+
+
+async def test_a_second_opening(tmp_path: Path) -> None:
+    """Finds nothing of the first in memory, and waits for all who could still write."""
+    log = Log(tmp_path)
+    async with log.owner() as owner, log.other() as other:
+        await owner.record(make_event(0))
+        assert await other.append([make_draft(1)])
+        size = owner.state().size
+    for path in (log.path, Layout(log.path).head):
+        path.rename(tmp_path / f"aside-{path.name}")
+    async with log.owner() as owner:
+        assert owner.state().size < size
+        async with log.other() as other:
+            await owner.record(make_event(2))
+            assert await other.append([make_draft(3)])
+    assert log.requests() == named(2, 3)
 
 
 async def test_a_log_that_cannot_be_opened_anew(tmp_path: Path) -> None:

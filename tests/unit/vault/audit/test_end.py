@@ -11,7 +11,7 @@ import pytest
 
 from tests.unit.vault.audit.ends import Ends
 from vault.audit.chain import Chain
-from vault.audit.end import BYTES, End, SharedEnd, Tail, Turn
+from vault.audit.end import BYTES, End, SharedEnd, Tail, Turn, is_alone_within
 from vault.audit.ledger import Ledger, Position
 from vault.audit.testing import NOW, VAULT, make_draft, make_keys
 
@@ -38,20 +38,22 @@ def make_end(records: int = 3) -> End:
     position = Position(Chain(KEYS.digest), 0, 0, 0, closed=True, checkpoint=0)
     ledger = Ledger(KEYS, VAULT, position, rotation_bytes=2**30)
     batch = ledger.compose([make_draft(number) for number in range(records)], NOW)
-    return End.of(ledger.position, Files(), batch.note, 7)
+    return End.of(ledger.position, Files(), batch.note, NOW)
 
 
 def test_one_has_the_turn(ends: Ends) -> None:
     """Another one has it once it was given back, and not before."""
-    first, second = ends.view().turn, ends.view().turn
+    first, second = ends.view(), ends.view()
     first.take()
     assert not second.take_now()
-    assert not second.take_within(0.02)
+    assert second.holder == first.holder == (os.getpid(), 1)
     first.give()
+    assert second.holder == (0, 1)
     assert second.take_now()
     assert not first.take_now()
+    assert first.holder == (os.getpid(), 2)
     second.close()
-    assert first.take_within(0.02)
+    assert first.take_now()
     first.close()
 
 
@@ -79,12 +81,26 @@ def _holder(head: Path) -> Iterator[int]:
 
 def test_who_dies_gives_it_back(ends: Ends) -> None:
     """The kernel does, however he died."""
-    turn = ends.view().turn
+    turn = ends.view()
     with _holder(ends.layout.head) as pid:
         assert not turn.take_now()
         os.kill(pid, signal.SIGKILL)
-        assert turn.take_within(10.0)
+        turn.take()
     turn.close()
+
+
+def test_who_may_take_it_is_there(ends: Ends) -> None:
+    """With the turn or without: as long as one lives, nobody else opens the log."""
+    head = ends.layout.head
+    assert is_alone_within(head, 1.0)
+    first, second = ends.view(), ends.view()
+    first.open()
+    second.open()
+    assert not is_alone_within(head, 0.02)
+    first.close()
+    assert not is_alone_within(head, 0.02)
+    second.close()
+    assert is_alone_within(head, 1.0)
 
 
 def test_what_one_leaves_the_next_finds(ends: Ends) -> None:
@@ -137,7 +153,10 @@ def test_cleared(ends: Ends) -> None:
     """Nothing of an earlier opening is left."""
     owner, other = ends.view(), ends.view()
     owner.leave(make_end())
+    owner.commits = 5
+    assert other.commits == 5
     owner.clear()
+    assert other.commits == 0
     assert (other.is_open, other.size, other.version, other.look()) == (False, 0, 0, None)
 
 

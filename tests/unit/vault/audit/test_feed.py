@@ -24,10 +24,12 @@ class Reader:
 
     def __init__(self, *, reads: bool) -> None:
         self.batches: list[Batch] = []
+        self.begun = 0
         self._reads = reads
 
-    def begin(self, size: int) -> None:
+    def begin(self, _size: int) -> None:
         """The start."""
+        self.begun += 1
 
     def offer(self, batch: Batch) -> None:
         """A batch."""
@@ -45,7 +47,10 @@ class Reader:
 @pytest.mark.parametrize("reads", [True, False])
 @pytest.mark.parametrize("rotation", [2**30, 4000])
 async def test_all_in_one_order(tmp_path: Path, rotation: int, *, reads: bool) -> None:
-    """What this process and others wrote by turns; each note is the head of just that size."""
+    """What this process and others wrote by turns; each note is the head of just that size.
+
+    Who reads lines has each once; who does not only knows how far the log goes, at once.
+    """
     log, world, reader = tmp_path / "audit.log", FakeWorld(), Reader(reads=reads)
     ends = Ends(log)
     sink = FileSink(log, reserve_bytes=0)
@@ -60,6 +65,7 @@ async def test_all_in_one_order(tmp_path: Path, rotation: int, *, reads: bool) -
         for number in range(1, 40):
             if number % 5 == 0 or not await other.append([make_draft(number)]):
                 await owner.record(make_event(number))
+                assert reads or reader.batches[-1].size == owner.state().size
             if number % 7 == 0:
                 world.advance(EVERY)
                 await trio.testing.wait_all_tasks_blocked()
@@ -67,7 +73,7 @@ async def test_all_in_one_order(tmp_path: Path, rotation: int, *, reads: bool) -
         await other.aclose()
     at = 0
     for batch in reader.batches:
-        assert batch.first == at
+        assert batch.first == at if reads else batch.size > at
         assert batch.signer == KEYS.public
         assert not batch.note or unsigned_head(batch.note).size == batch.size
         assert len(batch.lines()) in {0, batch.size - batch.first}
@@ -107,3 +113,50 @@ async def test_a_log_that_cannot_be_read_back(
         assert owner.state().trouble == ""
         assert reader.batches[-1].size == owner.state().size
         await other.aclose()
+
+
+async def test_a_log_that_was_opened_anew(tmp_path: Path) -> None:
+    """Because somebody died there: what was on record before, and what he left, is told as well."""
+    log, world, reader = tmp_path / "audit.log", FakeWorld(), Reader(reads=True)
+    ends = Ends(log)
+    sink = FileSink(log, reserve_bytes=0)
+    async with open_audit(
+        AuditConfig(), KEYS, VAULT, [sink], world, followers=[reader], end=ends.view()
+    ) as owner:
+        other = Appender(
+            ends.view(), FileSink(log, reserve_bytes=0), KEYS, VAULT, world, rotation_bytes=2**30
+        )
+        await owner.record(make_event(0))
+        assert await other.append([make_draft(1)])
+        ends.view().begin()
+        await owner.record(make_event(2))
+        await other.aclose()
+    assert reader.begun == 1
+    assert reader.lines() == log.read_bytes().split(b"\n")[:-1]
+
+
+async def test_what_retention_took(tmp_path: Path) -> None:
+    """Is a gap for who had not read it yet, and he goes on behind it."""
+    log, world, reader = tmp_path / "audit.log", FakeWorld(), Reader(reads=True)
+    ends = Ends(log)
+    sink = FileSink(log, reserve_bytes=0)
+    config = AuditConfig(rotation_bytes=2000)
+    async with open_audit(
+        config, KEYS, VAULT, [sink], world, followers=[reader], end=ends.view()
+    ) as owner:
+        other = Appender(
+            ends.view(), FileSink(log, reserve_bytes=0), KEYS, VAULT, world, rotation_bytes=2000
+        )
+        await owner.record(make_event(0))
+        for number in range(1, 20):
+            if not await other.append([make_draft(number)]):
+                await owner.record(make_event(number))
+        for closed in ends.layout.numbers():
+            ends.layout.closed(closed).unlink()
+        world.advance(EVERY)
+        await trio.testing.wait_all_tasks_blocked()
+        assert owner.state().trouble == ""
+        assert reader.batches[-1].size == owner.state().size
+        await other.aclose()
+    kept = log.read_bytes().split(b"\n")[:-1]
+    assert reader.lines()[-len(kept) :] == kept

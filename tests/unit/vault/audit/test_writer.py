@@ -10,8 +10,11 @@ import trio
 
 from actors import Child, Ref, supervise
 from actors.testing import EAGER, CrashError, FakeWorld, crash_on_nth, inject, quiet
+from tests.unit.vault.audit.ends import Ends
 from vault.audit import record
+from vault.audit.appender import Appender
 from vault.audit.draft import Draft
+from vault.audit.end import SharedEnd
 from vault.audit.feed import Feed
 from vault.audit.layout import Layout
 from vault.audit.sinks.file import FileSink
@@ -23,11 +26,13 @@ KEYS = make_keys()
 
 
 @asynccontextmanager
-async def _writer(log: Path, crash_at: int, config: AuditConfig) -> AsyncIterator[Ref[Draft]]:
+async def _writer(
+    log: Path, crash_at: int, config: AuditConfig, end: SharedEnd | None = None
+) -> AsyncIterator[Ref[Draft]]:
     """A writer that crashes at its n-th draft."""
     async with trio.open_nursery() as nursery:
-        feed = Feed([], Layout(log), None, KEYS.public, FakeWorld())
-        shared = Shared([FileSink(log, reserve_bytes=0)], feed, nursery, None)
+        feed = Feed([], Layout(log), end, KEYS.public, FakeWorld())
+        shared = Shared([FileSink(log, reserve_bytes=0)], feed, nursery, None, end=end)
         make = partial(Writer, shared, KEYS, VAULT, FakeWorld(), config)
         child = Child("writer", inject(make, crash_on_nth(crash_at, CrashError())))
         world = FakeWorld()
@@ -50,6 +55,32 @@ async def test_a_crash_costs_its_own_batch_and_no_more(tmp_path: Path, crash_at:
     lines = log.read_bytes().split(b"\n")[:-1]
     events = [e for line in lines if (e := record.decode(line)).kind == "event"]
     assert [event.body["request_id"] for event in events] == done
+    verify(log, KEYS)
+
+
+@pytest.mark.parametrize("crash_at", [1, 2, 5])
+async def test_a_crash_beside_others_who_write(tmp_path: Path, crash_at: int) -> None:
+    """The next incarnation goes on where they are, and nothing of theirs is lost."""
+    log, done = tmp_path / "audit.log", []
+    ends, world = Ends(log), FakeWorld()
+    first, sink = FileSink(log, reserve_bytes=0), FileSink(log, reserve_bytes=0)
+    first.load(KEYS, VAULT)
+    first.close()
+    async with _writer(log, crash_at, AuditConfig(), ends.view()) as ref:
+        other = Appender(ends.view(), sink, KEYS, VAULT, world, rotation_bytes=10**9)
+        for number in range(0, 12, 2):
+            try:
+                await ref.ask(make_draft(number), 5)
+            except CrashError:
+                continue
+            done.append(f"request-{number}")
+            assert await other.append([make_draft(number + 1)])
+            done.append(f"request-{number + 1}")
+        await other.aclose()
+    lines = log.read_bytes().split(b"\n")[:-1]
+    events = [e for line in lines if (e := record.decode(line)).kind == "event"]
+    assert [event.body["request_id"] for event in events] == done
+    assert len(done) == 10
     verify(log, KEYS)
 
 

@@ -1,0 +1,78 @@
+"""What a log's owner does where other processes write it, too.
+
+He lets them, and sees to it that none of them is in the way of the others.
+"""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Final
+
+import trio
+
+from actors import World
+from vault.audit.end import SharedEnd, is_alone_within
+from vault.audit.feed import Feed
+from vault.audit.layout import Layout
+from vault.errors import UnavailableError
+
+PATIENCE: Final = 5.0  # seconds for processes of an earlier run to be gone: they were killed
+WATCH: Final = 1.0  # seconds between two looks at who has the turn
+
+
+def await_alone(layouts: Sequence[Layout]) -> None:
+    """Return once no process of an earlier run can write there. Blocks.
+
+    Raises `UnavailableError` when there still is one.
+    """
+    for layout in layouts:
+        try:
+            alone = is_alone_within(layout.head, PATIENCE)
+        except OSError:  # it is yet to begin, or whoever opens it is told the same
+            continue
+        if not alone:
+            raise _unavailable("a process of an earlier run has not ended")
+
+
+@asynccontextmanager
+async def sharing(
+    end: SharedEnd | None, feed: Feed, commits: Callable[[], int], world: World
+) -> AsyncIterator[None]:
+    """For the length of the block others may write, once the writer has left the end to them.
+
+    Its followers are told of all that is on record when the block is left. Raises
+    `UnavailableError`.
+    """
+    if end is None:
+        yield
+        return
+    try:
+        end.open()
+    except OSError as error:
+        raise _unavailable(f"its head cannot be locked: {error.strerror}") from error
+    end.clear()
+    end.commits = commits()
+    try:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(feed.run)
+            nursery.start_soon(_watch, end, world)
+            yield
+            await feed.catch_up()
+            nursery.cancel_scope.cancel()
+    finally:
+        end.shut()
+        end.close()
+
+
+async def _watch(end: SharedEnd, world: World) -> None:
+    """Whoever has had one and the same turn for so long may hang: then he is ended."""
+    before = (0, 0)
+    while True:
+        await world.sleep(WATCH)
+        now = end.holder
+        if now == before and now[0]:
+            end.evict(now[0])
+        before = now
+
+
+def _unavailable(why: str) -> UnavailableError:
+    return UnavailableError("audit_unavailable", f"the audit log cannot be opened: {why}")
