@@ -2,6 +2,8 @@
 
 A batch that has been composed is final: it is written as it is or never, but no other batch takes
 its place. So two sinks, or a sink and its own past, can never hold different records of one number.
+Only what a process had composed that died or failed while it wrote can be replaced, after the log
+was opened anew; nobody was told of it.
 """
 
 import base64
