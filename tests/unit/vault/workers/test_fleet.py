@@ -2,9 +2,11 @@
 
 import errno
 import os
+import signal
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 import trio
@@ -12,8 +14,10 @@ import trio.testing
 
 from actors.testing import FakeWorld
 from tests.unit.vault.workers.seats import FakeWorker, FakeZygote, NoEdge, zygote
+from vault.audit.layout import Layout
 from vault.metrics import Metrics
 from vault.workers.fleet import Fleet
+from vault.workers.seat import STALLED
 from vault.workers.wire import Drain, Lane, Order, Serving
 
 GONE = ConnectionResetError("gone")
@@ -122,3 +126,17 @@ async def test_who_comes_at_the_end_is_told_to_go() -> None:
             with trio.fail_after(PATIENCE):
                 assert await control.receive() == Drain(7.0)
             stage.zygote.workers[1].close()
+
+
+async def test_a_worker_that_hangs_with_the_audit_log(tmp_path: Path) -> None:
+    """Is ended, if it says nothing besides; one that only waits for a slow disk is not."""
+    async with staffed() as stage:
+        process = (await stage.worker(1)).process
+        end = stage.fleet.end(Layout(tmp_path / "audit.log"))
+        (seat,) = stage.fleet._seats
+        end.evict(process.pid)
+        seat.silent = STALLED
+        end.evict(os.getpid())
+        assert process.poll() is None
+        end.evict(process.pid)
+        assert await trio.to_thread.run_sync(process.wait, PATIENCE) == -signal.SIGKILL
