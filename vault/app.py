@@ -171,6 +171,7 @@ async def _listen(
     listener: Listener | None = None,
     *,
     app: App | None = None,
+    on_connections: Callable[[int], None] | None = None,
     task_status: trio.TaskStatus[ServerHandle] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """`app`: what is around the edge when there is a web interface."""
@@ -184,6 +185,7 @@ async def _listen(
         port=port,
         tls=_tls(settings),
         listener=listener,
+        on_connections=on_connections,
         wall_clock=lambda: world.now() / 1e9,
         websockets=app is not None,
         task_status=task_status,

@@ -111,6 +111,7 @@ async def _work(settings: Settings, listen: Listen, spawn: Spawn, fds: list[int]
             files = await trio.to_thread.run_sync(read_files)
             listen = partial(listen, app=with_pages(app, sockets, files))
         others = Others(parts.page, spawn.number, settings.server.workers)
+        listen = partial(listen, on_connections=others.tell)
         bound = Listener(socket.socket(fileno=listener), gives_way=others.are_freer)
         worker.handle = await nursery.start(listen, app, settings, world, bound)
         others.mine = worker.handle.connections
@@ -159,6 +160,10 @@ class Others:
         self._words = page.words
         self._own = CONNECTIONS + number
         self._all = [CONNECTIONS + other for other in range(1, workers + 1)]
+
+    def tell(self, connections: int) -> None:
+        """Tell them how many we have, whenever that changes: they may be asked before we are."""
+        self._words[self._own] = connections
 
     def are_freer(self) -> bool:
         """Whether one of them has fewer; tells them how many we have."""

@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
+from tests.unit.vault.workers.pages import new_page
 from vault.config.settings import Storage
 from vault.errors import UnavailableError
 from vault.store.sqlite import SqliteBackend
-from vault.workers.worker import reader_of
+from vault.workers.worker import Others, reader_of
 
 
 def test_a_read_waits_as_long_as_the_settings_say(tmp_path: Path) -> None:
@@ -29,3 +30,17 @@ def test_a_read_waits_as_long_as_the_settings_say(tmp_path: Path) -> None:
     finally:
         reader.close()
         leader.close()
+
+
+def test_who_has_more_connections_gives_way() -> None:
+    """By what is so now: one whose connections have ended is free before it is asked for more."""
+    page = new_page()
+    one, two = Others(page, 1, 2), Others(page, 2, 2)
+    one.mine = lambda: 1
+    assert one.are_freer()
+    two.tell(16)
+    assert not one.are_freer()
+    two.tell(0)
+    assert one.are_freer()
+    one.mine = lambda: 0
+    assert not one.are_freer()
