@@ -30,7 +30,7 @@ def await_alone(layouts: Sequence[Layout]) -> None:
         except OSError:  # it is yet to begin, or whoever opens it is told the same
             continue
         if not alone:
-            raise _unavailable("a process of an earlier run has not ended")
+            raise _unavailable("a process of an earlier run has not ended; end it, then try again")
 
 
 @asynccontextmanager

@@ -15,6 +15,7 @@ from vault.audit import record
 from vault.audit.appender import Appender
 from vault.audit.broker import Broker, open_audit
 from vault.audit.checkpoint import unsigned_head
+from vault.audit.end import is_alone_within
 from vault.audit.layout import Layout
 from vault.audit.record import Record
 from vault.audit.sinks.file import FileSink
@@ -286,6 +287,7 @@ async def test_a_second_opening(tmp_path: Path) -> None:
         await owner.record(make_event(0))
         assert await other.append([make_draft(1)])
         size = owner.state().size
+    assert is_alone_within(Layout(log.path).head, 0.02)
     for path in (log.path, Layout(log.path).head):
         path.rename(tmp_path / f"aside-{path.name}")
     async with log.owner() as owner:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import trio
+import trio.testing
 
 from actors import Child, Ref, supervise
 from actors.testing import EAGER, CrashError, FakeWorld, crash_on_nth, inject, quiet
@@ -14,7 +15,7 @@ from tests.unit.vault.audit.ends import Ends
 from vault.audit import record
 from vault.audit.appender import Appender
 from vault.audit.draft import Draft
-from vault.audit.end import SharedEnd
+from vault.audit.end import End, SharedEnd, Tail
 from vault.audit.feed import Feed
 from vault.audit.layout import Layout
 from vault.audit.sinks.file import FileSink
@@ -60,7 +61,10 @@ async def test_a_crash_costs_its_own_batch_and_no_more(tmp_path: Path, crash_at:
 
 @pytest.mark.parametrize("crash_at", [1, 2, 5])
 async def test_a_crash_beside_others_who_write(tmp_path: Path, crash_at: int) -> None:
-    """The next incarnation goes on where they are, and nothing of theirs is lost."""
+    """The next incarnation goes on where they are, and nothing of theirs is lost.
+
+    Before it has written, and once the last one has ended, they write nothing.
+    """
     log, done = tmp_path / "audit.log", []
     ends, world = Ends(log), FakeWorld()
     first, sink = FileSink(log, reserve_bytes=0), FileSink(log, reserve_bytes=0)
@@ -72,16 +76,41 @@ async def test_a_crash_beside_others_who_write(tmp_path: Path, crash_at: int) ->
             try:
                 await ref.ask(make_draft(number), 5)
             except CrashError:
+                await trio.testing.wait_all_tasks_blocked(0.01)
+                assert not await other.append([make_draft(number)])
                 continue
             done.append(f"request-{number}")
             assert await other.append([make_draft(number + 1)])
             done.append(f"request-{number + 1}")
-        await other.aclose()
+    assert not await other.append([make_draft()])
+    await other.aclose()
     lines = log.read_bytes().split(b"\n")[:-1]
     events = [e for line in lines if (e := record.decode(line)).kind == "event"]
     assert [event.body["request_id"] for event in events] == done
     assert len(done) == 10
     verify(log, KEYS)
+
+
+async def test_a_turn_that_fails(tmp_path: Path) -> None:
+    """Leaves the log to nobody: something of it may still be under way. The turn is free again."""
+    ends = Ends(tmp_path / "audit.log")
+    ends.layout.head.touch()
+    end = ends.view()
+    async with trio.open_nursery() as nursery:
+        feed = Feed([], ends.layout, end, KEYS.public, FakeWorld())
+        writer = Writer(
+            Shared([], feed, nursery, None, end=end), KEYS, VAULT, FakeWorld(), AuditConfig()
+        )
+        end.leave(End(1, b"", [], 1, 0, 0, 0, 0, Tail(), 0, "", 0))
+        writer._seen = end.version
+        with pytest.raises(CrashError):
+            async with writer._turn():
+                raise CrashError
+    other = ends.view()
+    assert not other.is_open
+    assert other.take_now()
+    other.close()
+    end.close()
 
 
 async def test_what_a_crash_left_behind_is_on_record(tmp_path: Path) -> None:
