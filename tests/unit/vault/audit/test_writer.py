@@ -113,6 +113,21 @@ async def test_a_turn_that_fails(tmp_path: Path) -> None:
     end.close()
 
 
+async def test_a_start_takes_the_log_from_others(tmp_path: Path) -> None:
+    """They have it again once something was written behind what was found."""
+    log, ends = tmp_path / "audit.log", Ends(tmp_path / "audit.log")
+    first = FileSink(log, reserve_bytes=0)
+    first.load(KEYS, VAULT)
+    first.close()
+    ends.view().leave(End(1, b"", [], 1, 0, 0, 0, 0, Tail(), 0, "", 0))
+    async with _writer(log, 10**9, AuditConfig(), ends.view()) as ref:
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        assert not ends.view().is_open
+        await ref.ask(make_draft(1), 5)
+        assert ends.view().is_open
+    verify(log, KEYS)
+
+
 async def test_what_a_crash_left_behind_is_on_record(tmp_path: Path) -> None:
     """A start that drops a torn batch says so in the log, and signs it."""
     log = tmp_path / "audit.log"
