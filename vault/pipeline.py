@@ -8,10 +8,11 @@ Only failed authentications beyond their pace share a record (`authz.failures`),
 nothing but the caller's own words leaves none unless it is refused (`Handler.recorded`).
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 import trio
+from msgspec.structs import replace
 
 from actors.world import World
 from vault.audit.record import AuditEvent
@@ -22,7 +23,7 @@ from vault.authz.failures import FailureLimits, TooManyFailuresError
 from vault.authz.limits import RateLimits
 from vault.barrier import SECRETS, Barrier
 from vault.errors import AuthenticationError, AuthorizationError, VaultError
-from vault.handlers.handler import Call, Handler, Handlers
+from vault.handlers.handler import Call, Handler, Handlers, WrongGuessError
 from vault.handlers.sight import facts_of
 from vault.metrics import Metrics
 from vault.model.identity import Identity, service_identity
@@ -45,10 +46,6 @@ class Look(Protocol):
     async def __call__(self, path: ResourcePath, *, decisive: bool) -> Facts:
         """Its facts; unless `decisive`, whether it is there and no more, which may be a guess."""
         ...
-
-
-Mutate = Callable[[Trail, Call], Awaitable[object]]
-"""Steps 3 to 6: returns the result, or raises what is told; all that is known is on record then."""
 
 
 class Held(Protocol):
@@ -117,13 +114,8 @@ class Pipeline:
         world: World,
         failures: FailureLimits | None = None,
         following: Following = NOTHING_HELD,
-        mutate: Mutate | None = None,
     ) -> None:
-        """Facts are looked up with `facts`; `following` is made current before each decision.
-
-        `mutate` does steps 3 to 6 of mutations, where another process does (`vault.mutations`).
-        """
-        self._mutate = mutate or self._carry_out
+        """Facts are looked up with `facts`; `following` is made current before each decision."""
         self._following = following
         self._authenticator = authenticator
         self._authorizer = authorizer
@@ -148,7 +140,7 @@ class Pipeline:
             raise await self._failed(trail, error) from None  # 5
         call = Call(op, trail.identity, facts, trail.decisive)
         if trail.handler.mutates:
-            return await self._mutate(trail, call)  # 3 to 6
+            return await self._carry_out(trail, call)  # 3 to 6
         try:
             result = await trail.handler.run(call)  # 4
         except Exception as error:  # noqa: BLE001  # the same
@@ -185,13 +177,22 @@ class Pipeline:
         try:
             with trio.CancelScope(shield=True):
                 await self._audit.record(trail.intent())  # 3
-                result = await trail.handler.run(call)  # 4
+                result = await self._changed(trail, call)  # 4
                 trail.done = True
                 await self._audit.record(trail.succeeded(result))  # 5
         except Exception as error:  # noqa: BLE001  # the same
             raise await self._failed(trail, error) from None  # 5
         self._count(trail.op.name, "ok")
         return result  # 6
+
+    async def _changed(self, trail: Trail, call: Call) -> object:
+        """Step 4; what was allowed on a guess that proves wrong is decided again, on what is so."""
+        try:
+            return await trail.handler.run(call)
+        except WrongGuessError as wrong:
+            facts = wrong.facts
+        trail.decision = self._authorize(trail, facts)
+        return await trail.handler.run(replace(call, facts=facts))
 
     async def _authorized(self, trail: Trail) -> Facts:
         """Decide, and return on what. A guess may allow it; a no is made on what is so."""

@@ -14,7 +14,7 @@ from vault.authz.access import Decision
 from vault.handlers.handler import Call, Handler, Handlers
 from vault.model.identity import Identity
 from vault.model.operation import Facts, Operation
-from vault.pipeline import Mutate, Pipeline, Recorder
+from vault.pipeline import Pipeline, Recorder
 from vault.trail import Trail
 
 
@@ -27,13 +27,11 @@ class TracedPipeline(Pipeline):
         *,
         audit: Recorder,
         handlers: Handlers,
-        mutate: Mutate | None = None,
         **parts: Any,
     ) -> None:
         super().__init__(
             audit=_Recorder(tracing, audit),
             handlers={name: _traced(tracing, handler) for name, handler in handlers.items()},
-            mutate=mutate and _mutating(tracing, mutate),
             **parts,
         )
         self._tracing = tracing
@@ -60,14 +58,6 @@ class _Recorder:
     async def record(self, event: AuditEvent) -> None:
         with self._tracing.step("record", phase=event.phase):
             await self._audit.record(event)
-
-
-def _mutating(tracing: Tracing, mutate: Mutate) -> Mutate:
-    async def mutating(trail: Trail, call: Call) -> object:
-        with tracing.step("mutate"):
-            return await mutate(trail, call)
-
-    return mutating
 
 
 def _traced(tracing: Tracing, handler: Handler) -> Handler:

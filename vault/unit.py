@@ -77,7 +77,7 @@ from vault.metrics import Metrics
 from vault.model.mounts import MountBook
 from vault.model.path import ResourcePath
 from vault.model.payloads import WriteMount
-from vault.mutations import mutating
+from vault.mutations import Mutations
 from vault.opened import record_opening
 from vault.pipeline import Following, Pipeline, stored_facts
 from vault.store.cache import CacheConfig
@@ -145,7 +145,6 @@ async def open_unit(
         async with (
             _lent(parts, footing, barrier, wired.book),
             working(wired.jobs, world) as work,
-            mutating(wired.secrets, audit, parts.metrics, world, wired.follow) as mutations,
             warming(store, world, parts.settings.leader_warming),
         ):
             branches.append(work.snapshot)
@@ -162,7 +161,7 @@ async def open_unit(
             ):
                 opening = Opening(
                     root_key, keyring.org, keyring.vault, barrier.epoch, parts.seam.ceiling,
-                    audit, mutations, wired.access, wired.usage,
+                    audit, Mutations(wired.secrets, wired.follow), wired.access, wired.usage,
                 )  # fmt: skip
                 async with parts.beside.opened(opening):
                     yield Unit(wired.pipeline, wired.mounts.mounts)

@@ -45,12 +45,6 @@ class Usage:
         elif len(pending) < MOST_PENDING:
             pending[credential_id] = (1, self._world.now())
 
-    def take_back(self, credential_id: str) -> None:
-        """Undo a `count`, unless it is on its way already: the request is counted where it ends."""
-        if credential_id in self._pending:
-            uses, last = self._pending[credential_id]
-            self._pending[credential_id] = (uses - 1, last)
-
     async def get(self, credential_id: str) -> UsageRow:
         """Return the uses of a credential, those not yet flushed included."""
         stored = await self._store.get(USAGE, credential_id)

@@ -41,15 +41,6 @@ class TokenBuckets:
             del self._full_at[next(iter(self._full_at))]
         return 0
 
-    def give_back(self, key: str) -> None:
-        """Undo a `take`: its request is counted where it is done.
-
-        What time has given back meanwhile is not taken again: a key may have more than its burst
-        by as many as are given back late; its rate holds.
-        """
-        if key in self._full_at:
-            self._full_at[key] -= self._step
-
     def __len__(self) -> int:
         return len(self._full_at)
 
@@ -70,7 +61,3 @@ class RateLimits:
                 "too many requests; wait and try again",
                 retry_after=-(-wait // SECOND),
             )
-
-    def give_back(self, key: str) -> None:
-        """As `TokenBuckets.give_back`."""
-        self._buckets.give_back(key)

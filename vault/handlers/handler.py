@@ -41,6 +41,14 @@ class Call(Struct, frozen=True):
         return self.name
 
 
+class WrongGuessError(Exception):
+    """Raised by a handler that has done nothing, since what was guessed is not so; `facts` are."""
+
+    def __init__(self, facts: Facts) -> None:
+        super().__init__("what was guessed is not so")
+        self.facts = facts
+
+
 def create_or_update(facts: Facts) -> Capability:
     """The capability of an upsert: `create` where nothing is, `update` where something is."""
     return Capability.UPDATE if facts.exists else Capability.CREATE

@@ -34,6 +34,7 @@ from vault.model.records import SecretRow, Status, VersionRow
 from vault.model.reference import Reference
 from vault.model.results import SecretValue, Written
 
+CHANGED_MEANWHILE: Final = "changed_meanwhile"  # code of `changed_meanwhile`
 LOOKS: Final = 10  # at a head and its version; a write has to fall between the two in each
 
 
@@ -255,7 +256,7 @@ def check_decided(call: Call, secret: SecretRow | None) -> None:
 
 def changed_meanwhile() -> ConflictError:
     """What was looked up in steps does not fit together, because of a write in between."""
-    return ConflictError("changed_meanwhile", "the secret was changed meanwhile; try again")
+    return ConflictError(CHANGED_MEANWHILE, "the secret was changed meanwhile; try again")
 
 
 async def head_again(barrier: Barrier, call: Call, before: SecretRow) -> SecretRow | None:

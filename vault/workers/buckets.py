@@ -2,9 +2,8 @@
 
 As `vault.authz.limits`, a bucket is one number, the instant at which it will be full again. Nobody
 locks: of two processes that change one bucket at once (or of which one is suspended in between) the
-later one's figure counts, and the other's token is not counted, or not given back; where all places
-of a bucket are taken, it may be another caller's by then. A limit survives that, and a lock in
-every request would cost more.
+later one's figure counts, and the other's token is not counted. A limit survives that, and a lock
+in every request would cost more.
 """
 
 from typing import Final
@@ -34,13 +33,6 @@ class SharedBuckets(TokenBuckets):
         words[place + 1] = full_at + self._step
         words[place] = tag
         return 0
-
-    def give_back(self, key: str) -> None:
-        """As `TokenBuckets.give_back`."""
-        tag = _tag(key)
-        place = self._place(tag)
-        if self._words[place] == tag:
-            self._words[place + 1] = max(0, self._words[place + 1] - self._step)
 
     def _place(self, tag: int) -> int:
         words = self._words

@@ -11,8 +11,7 @@ from vault.audit.broker import Broker
 from vault.audit.draft import Draft
 from vault.edge.reply import Headers
 from vault.errors import TooLargeError, UnavailableError, VaultError
-from vault.model.results import Written
-from vault.mutations import Decided, Mutations
+from vault.mutations import Decided, End, Mutations
 from vault.workers.wire import (
     MOST,
     MOST_RELAYED,
@@ -104,7 +103,7 @@ class WriteDesk:
             lost = [carried_of(_LOST)] * len(frame.decided)
             self._lane.post(Ends(frame.number, lost))
 
-    async def _ends(self, decided: list[Decided]) -> Sequence[Written | VaultError | None]:
+    async def _ends(self, decided: list[Decided]) -> Sequence[End]:
         mutations = self._mutations()
         return [_SHUT] * len(decided) if mutations is None else await mutations.carry_out(decided)
 

@@ -8,7 +8,3 @@ class Elsewhere(BaseException):  # a signal, not an error
     `trio.Cancelled` is not: neither a refusal nor a fault, and nobody on the way may take it for
     one and put it on record.
     """
-
-
-class NotSo(Elsewhere):
-    """What it was decided on was a guess, and is not so."""

@@ -2,7 +2,7 @@
 
 A write changes the secret's row, after which no worker has it in its cache, and a look into the
 database is dear: it takes time of its own, so that those who came together are sent one by one. So
-a worker guesses, and the leader, who has the rows, looks before anything is begun.
+a worker guesses, and the leader, who has the rows, looks before anything is changed.
 """
 
 from typing import Final

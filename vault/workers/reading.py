@@ -7,7 +7,7 @@ It is made of the parts that the leader's is made of; those that would write are
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from actors import World
@@ -57,7 +57,7 @@ from vault.workers.wire import Open
 from vault.workers.writes import RemoteWrites, WriteLane
 
 LOCAL: Final = frozenset({"secret.read", "secret.list", "secret.keys", WRITE})
-"""Operations that a worker runs; of a write, it does what comes before anything changes."""
+"""Operations that a worker runs; of a write, all but the transaction."""
 
 
 @dataclass(frozen=True)
@@ -119,26 +119,19 @@ async def open_reading(parts: WorkerParts, order: Open) -> AsyncIterator[Reading
             {POLICIES.name: renew_policies, MOUNTS.name: renew_mounts, SYSTEM.name: renew_keyring}
         )
         known = Known(barrier)
-        audit = RemoteAudit(parts.audit, ValueHasher(audit_keys(keyring).mac), world)
-        limits = _limits(parts)
-
-        def uncount(caller: Identity) -> None:
-            limits.give_back(caller.id)
-            usage.take_back(caller.credential)
-
         pipeline = parts.pipeline(
             authenticator=_authenticator(parts, store, keyring, lockout, usage),
             authorizer=authorizer,
-            limits=limits,
-            audit=audit,
+            limits=_limits(parts),
+            audit=RemoteAudit(parts.audit, ValueHasher(audit_keys(keyring).mac), world),
             facts=known.facts,
             handlers=_local(
                 Secrets(barrier, mounts.mounts, access, world).handlers()
-                | Listing(barrier, authorizer, world).handlers()
+                | Listing(barrier, authorizer, world).handlers(),
+                RemoteWrites(parts.writes, known),
             ),
             metrics=parts.metrics,
             world=world,
-            mutate=RemoteWrites(parts.writes, audit, known, uncount),
         )
         appending = parts.audit.appending(_appender(parts, keyring))
         async with appending, warming(store, world, settings.warming):
@@ -172,8 +165,9 @@ def _limits(parts: WorkerParts) -> RateLimits:
     return RateLimits(buckets, parts.world.now)
 
 
-def _local(handlers: Handlers) -> Handlers:
-    return {name: handler for name, handler in handlers.items() if name in LOCAL}
+def _local(handlers: Handlers, writes: RemoteWrites) -> Handlers:
+    local = {name: handler for name, handler in handlers.items() if name in LOCAL}
+    return local | {WRITE: replace(local[WRITE], run=writes)}
 
 
 def _authenticator(

@@ -145,10 +145,7 @@ class Ends(Struct, frozen=True, array_like=True):
 
 
 class Carried(Struct, frozen=True, array_like=True):
-    """What became of a write that a worker had decided: what was written, or an error.
-
-    Neither: it was not begun.
-    """
+    """What became of a write that a worker had decided: what was written, or an error."""
 
     written: Written | None = None
     kind: str = ""

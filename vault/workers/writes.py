@@ -1,12 +1,9 @@
-"""The worker's side of writing: what it has decided is carried out by the leader.
+"""The worker's side of writing: step 4 of its pipeline is the leader's, who owns the store.
 
-A worker authenticates, authorizes and drafts the intent, which is the larger part of a write; the
-leader, who owns the store and the log, does the rest, for all that has come meanwhile together
-(`vault.mutations`). Several frames may be under way: what gathers here is few, what gathers there,
-while others are written, is many.
+He does it for all that has come meanwhile together (`vault.mutations`). Several frames may be under
+way: what gathers here is few, what gathers there, while others are written, is many.
 """
 
-from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -15,16 +12,13 @@ from msgspec import Raw
 from msgspec.structs import replace
 
 from vault import errors
-from vault.errors import VaultError
-from vault.handlers.handler import Call
-from vault.model.identity import Identity
-from vault.model.operation import Operation
+from vault.errors import ConflictError, VaultError
+from vault.handlers.handler import Call, WrongGuessError
+from vault.handlers.secrets import CHANGED_MEANWHILE
+from vault.model.operation import Facts, Operation
 from vault.model.payloads import WriteSecret
 from vault.model.results import Written
-from vault.mutations import Decided
-from vault.trail import Trail
-from vault.workers.audit import RemoteAudit
-from vault.workers.elsewhere import Elsewhere, NotSo
+from vault.mutations import Decided, End
 from vault.workers.known import Known
 from vault.workers.wire import (
     DEADLINE,
@@ -88,22 +82,13 @@ class WriteLane:
         self._wake = trio.Event()
 
     async def ask(self, write: Raw) -> Written:
-        """Have a `Decided` carried out; return what was written, or raise what is told of it.
-
-        It is on record by then. Raises `Elsewhere` when nothing was begun. Who leaves before it is
-        sent takes it along.
-        """
+        """Have a `Decided` carried out; return what was written, or raise what is told of it."""
         if len(self._queue) >= MOST_RELAYED:
-            raise Elsewhere
+            raise overloaded()
         slot = _Slot(write)
         self._queue.append(slot)
         self._wake.set()
-        try:
-            await slot.there.wait()
-        except trio.Cancelled:
-            if slot in self._queue:
-                self._queue.remove(slot)
-            raise
+        await slot.there.wait()
         if slot.end.written is None:
             raise _error_of(slot.end)
         return slot.end.written
@@ -157,49 +142,29 @@ class WriteLane:
 
 
 class RemoteWrites:
-    """`vault.pipeline.Mutate` over the lane, while the vault is open."""
+    """The handler of `secret.write` over the lane, while the vault is open."""
 
-    def __init__(
-        self,
-        lane: WriteLane,
-        audit: RemoteAudit,
-        known: Known,
-        uncount: Callable[[Identity], None],
-    ) -> None:
-        """`known` learns how each write ended; the caller of one that goes whole is uncounted."""
-        self._uncount = uncount
+    def __init__(self, lane: WriteLane, known: Known) -> None:
+        """`known` learns how each write ended."""
         self._lane = lane
-        self._audit = audit
         self._known = known
 
-    async def __call__(self, trail: Trail, call: Call) -> Written:
-        """Have a write carried out. Raises as `WriteLane.ask`."""
+    async def __call__(self, call: Call) -> Written:
+        """As `vault.handlers.secrets.Secrets.write`. Raises `WrongGuessError` as well."""
+        path, facts = call.op.path, call.facts
         try:
-            return await self._carry_out(trail, call)
-        except Elsewhere:
-            self._uncount(trail.identity)  # the leader counts
-            raise
-
-    async def _carry_out(self, trail: Trail, call: Call) -> Written:
-        try:
-            intent = self._audit.draft(trail.intent())
-            write = Raw(_encode(Decided.of(trail, call, intent)))
-        except Exception:  # noqa: BLE001  # the leader meets it, too, tells and records it
-            raise Elsewhere from None
-        try:
-            written = await self._lane.ask(write)
-        except NotSo:
-            if call.facts.guess:
-                self._known.was_wrong(call.op.path, call.facts)
-            raise
-        self._known.written(call.op.path)
+            written = await self._lane.ask(Raw(_encode(Decided.of(call))))
+        except ConflictError as error:
+            if not facts.guess or error.code != CHANGED_MEANWHILE:
+                raise
+            self._known.was_wrong(path, facts)
+            raise WrongGuessError(Facts(exists=not facts.exists)) from None
+        self._known.written(path)
         return written
 
 
-def carried_of(end: Written | VaultError | None) -> Carried:
+def carried_of(end: End) -> Carried:
     """What the leader tells of one write; the sealed parts of the version stay with it."""
-    if end is None:
-        return Carried()
     if isinstance(end, Written):
         bare = replace(end.version, wrapped_dek=b"", box=b"", mac=b"")
         return Carried(written=Written(secret=end.secret, version=bare))
@@ -211,8 +176,6 @@ _LATE: Final = carried_of(no_answer())
 _FULL: Final = carried_of(overloaded())
 
 
-def _error_of(carried: Carried) -> BaseException:
-    """The error that it tells of, as the family has it; `NotSo` when nothing was begun."""
-    if not carried.kind:
-        return NotSo()
+def _error_of(carried: Carried) -> VaultError:
+    """The error that it tells of, as the family has it."""
     return _KINDS[carried.kind](carried.code, carried.message, **carried.details)
