@@ -67,8 +67,8 @@ class Writer(BatchActor[Change | list[Change]]):
     Of a list the reply is a list: results, and a `Failure` where one raised.
     """
 
-    # The longest that a change waits for its neighbours: ~5 ms of them at 20 µs each. A list may
-    # hold as many again; there is one at a time (`vault.mutations`).
+    # The longest that a change waits for its neighbours: ~5 ms of them at 20 µs each. A list
+    # counts as one; a worker of the agent has four under way, of 64 each (`vault.mutations`).
     max_batch: ClassVar[int] = 256
     hold: ClassVar[float] = HOLD
 

@@ -189,6 +189,20 @@ def test_a_write_that_is_refused_is_on_record_once(agent: Agent) -> None:
         ]  # fmt: skip
 
 
+def test_who_may_only_create_does_not_update_by_a_wrong_guess(agent: Agent) -> None:
+    """A worker that takes a secret for absent finds out; the denial is the end on record."""
+    creating = {"effect": "allow", "paths": ["secret/*"], "capabilities": ["create"]}
+    with pinned(agent) as (one, two):
+        write(one, "guessed", 1)
+        with pinned(agent, a_token(one, "only-creates", creating)) as (first, second):
+            assert [status_of_write(other, "guessed") for other in (second, first)] == [403, 403]
+            assert status_of_write(second, "unguessed") == 200
+        assert read(two, "guessed") == 1
+        await_true(lambda: len(records_of(one, "guessed")) >= 4)
+        ends = [record for record in records_of(one, "guessed") if record[0] == "outcome"]
+        assert sorted(ends) == [("outcome", "denied"), ("outcome", "denied"), ("outcome", "ok")]
+
+
 def test_a_new_mount_is_known_to_every_worker(agent: Agent) -> None:
     """The one that did not make it finds secrets in it."""
     with pinned(agent) as (one, two):
@@ -250,7 +264,7 @@ def test_failed_logins_have_one_pace_for_all_workers(folder: Path) -> None:
 
 
 def test_a_write_counts_once_whoever_does_it(folder: Path) -> None:
-    """Also one that a worker has decided on a wrong guess, so that the leader does it whole."""
+    """Also one that a worker has decided on a wrong guess, so that it is decided twice."""
     writes = 8
     rate = {"requests_per_second": 0.001, "burst_size": 1 + writes}
     with limited(folder, {"rate": rate}) as (agent, root), pinned(agent, root) as (one, two):
@@ -263,7 +277,7 @@ def test_a_write_counts_once_whoever_does_it(folder: Path) -> None:
 
 
 def test_one_log_has_every_answer_in_one_order(agent: Agent) -> None:
-    """Reads of both workers and writes of the leader are in the one log, which verifies."""
+    """Reads and writes of both workers are in the one log, which verifies."""
     with pinned(agent) as clients:
         write(clients[0], "logged", 1)
         answers = [client.call("GET", "/v1/secret/data/logged") for client in clients * 5]

@@ -3,7 +3,6 @@
 from typing import Any
 
 import pytest
-import trio
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from actors import SystemWorld
@@ -19,27 +18,6 @@ def test_it_takes_the_same_steps() -> None:
     assert own == {"run", "_authenticate", "_authorize"}
     assert own <= set(vars(pipeline.Pipeline))
     assert plain.__doc__
-
-
-async def test_a_write_that_another_process_carries_out_shows_how_long_that_took() -> None:
-    """As one step."""
-    tracing = Tracing({}, 1.0, SystemWorld().new_id)
-    parts = plain.Parts()
-
-    async def mutate(*_: object) -> str:
-        await trio.lowlevel.checkpoint()
-        return "done there"
-
-    everything: Any = parts
-    traced = TracedPipeline(
-        tracing, authenticator=everything, authorizer=everything, limits=everything,
-        audit=everything, facts=everything, handlers={"op": plain.handler(parts, mutates=True)},
-        metrics=everything, world=SystemWorld(), mutate=mutate,
-    )  # fmt: skip
-    assert await traced.run(plain.op()) == "done there"
-    [told] = ExportTraceServiceRequest.FromString(tracing.take()).resource_spans
-    names = [span.name for span in told.scope_spans[0].spans]
-    assert names == ["authenticate", "authorize", "mutate", "op"]
 
 
 async def test_a_read_shows_its_steps(monkeypatch: pytest.MonkeyPatch) -> None:

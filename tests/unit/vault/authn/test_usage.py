@@ -29,16 +29,6 @@ async def test_counts_before_and_after_the_flush(desk: Any) -> None:
     assert (await desk.store.get(USAGE, "k")).uses == 3
 
 
-async def test_a_use_is_taken_back(desk: Any) -> None:
-    """Unless it was handed on, when there is none to take."""
-    desk.usage.count("k")
-    desk.usage.count("k")
-    desk.usage.take_back("k")
-    assert desk.usage.drain() == {"k": (1, desk.world.time)}
-    desk.usage.take_back("k")
-    assert desk.usage.drain() == {}
-
-
 async def test_batches(desk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """A flush takes as many transactions as it needs, each of a bounded number of rows."""
     monkeypatch.setattr(module, "FLUSH_BATCH", 4)

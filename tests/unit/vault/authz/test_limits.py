@@ -29,15 +29,6 @@ def test_a_refusal_costs_nothing() -> None:
     assert buckets.take("k", SECOND) == 0
 
 
-def test_what_is_given_back_can_be_taken_again() -> None:
-    """Once; of a key that has taken nothing there is nothing to give."""
-    buckets = TokenBuckets(rate=1, burst=2)
-    buckets.give_back("k")
-    assert [buckets.take("k", 0) for _ in range(3)] == [0, 0, SECOND]
-    RateLimits(buckets, int).give_back("k")
-    assert [buckets.take("k", 0) for _ in range(2)] == [0, SECOND]
-
-
 def test_keys_are_strangers() -> None:
     """One key's use never slows another."""
     buckets = TokenBuckets(rate=1, burst=1)

@@ -29,17 +29,6 @@ def test_as_the_one_of_a_single_process(steps: list[int]) -> None:
         assert shared.take("a", now) == single.take("a", now)
 
 
-def test_what_one_gives_back_another_can_take() -> None:
-    """Once; a key that has taken nothing has nothing to give."""
-    memory = new_page()
-    one, two = (SharedBuckets(memory, rate=1, burst=1) for _ in range(2))
-    one.give_back("a")
-    assert one.take("a", SECOND) == 0
-    one.give_back("a")
-    assert two.take("a", SECOND) == 0
-    assert one.take("a", SECOND) > 0
-
-
 def test_more_callers_than_places() -> None:
     """None is refused for another's use, and the one who has just been refused still is."""
     shared = SharedBuckets(new_page(), rate=1, burst=1)

@@ -12,20 +12,15 @@ import trio.testing
 from msgspec import Raw
 
 from tests.unit.vault.workers.test_desk import WRITTEN, decided
-from vault.audit.draft import Draft
-from vault.audit.record import AuditEvent
-from vault.authz.access import Decision
 from vault.errors import ConflictError, TooLargeError, UnavailableError, VaultError
-from vault.handlers.handler import Call, Handler
-from vault.model.identity import ANONYMOUS, Identity
-from vault.model.operation import Capability, Facts, Operation, Origin
+from vault.handlers.handler import Call, WrongGuessError
+from vault.model.identity import ANONYMOUS
+from vault.model.operation import Facts, Operation, Origin
 from vault.model.path import ResourcePath
 from vault.model.payloads import WriteSecret
 from vault.model.results import Written
 from vault.mutations import WRITE
 from vault.store.interface import BackendError
-from vault.trail import Trail
-from vault.workers.elsewhere import Elsewhere
 from vault.workers.wire import DEADLINE, MOST_RELAYED, Ends, Frame, Lane, LaneClosed
 from vault.workers.writes import MOST_AT_ONCE, MOST_FRAMES, RemoteWrites, WriteLane, carried_of
 
@@ -44,11 +39,6 @@ class Stage:
         self.lane = lane
         self.leader = leader
         self.told: list[str] = []
-        self.uncounted: list[Identity] = []
-
-    def writes(self, audit: Any, known: Any) -> RemoteWrites:
-        """What a pipeline has them by."""
-        return RemoteWrites(self.lane, audit, known, self.uncounted.append)
 
     async def ask(self, path: str = "s/a") -> None:
         """Have one written, and note how that went."""
@@ -56,8 +46,6 @@ class Stage:
             written = await self.lane.ask(encoded(path))
         except VaultError as error:
             self.told.append(f"{error.code} {error.details.get('outcome', 'none')}")
-        except Elsewhere:
-            self.told.append("elsewhere")
         else:
             self.told.append(f"{written.version.version}")
 
@@ -97,8 +85,8 @@ async def test_what_has_gathered_is_one_frame() -> None:
         paths = [one.path for one in frame.decided]
         assert sorted(paths) == ["s/0", "s/1", "s/2"]
         no = carried_of(ConflictError("cas_mismatch", "no"))
-        await stage.leader.send(Ends(frame.number, [DONE, no, carried_of(None)]))
-    assert sorted(stage.told) == ["3", "cas_mismatch none", "elsewhere"]
+        await stage.leader.send(Ends(frame.number, [DONE, no, DONE]))
+    assert sorted(stage.told) == ["3", "3", "cas_mismatch none"]
 
 
 async def test_few_frames_are_under_way() -> None:
@@ -119,14 +107,14 @@ async def test_few_frames_are_under_way() -> None:
     assert stage.told == ["3"] * (MOST_FRAMES + MOST_AT_ONCE + 1)
 
 
-async def test_too_many_go_whole() -> None:
-    """To the leader, who says whether it is too much."""
+async def test_too_many_are_turned_away() -> None:
+    """What waits has a bound; nothing is done of what is beyond it."""
     async with staged() as stage, trio.open_nursery() as nursery:
         frames = await stage.full(nursery)
         for _ in range(MOST_RELAYED + 1):
             nursery.start_soon(stage.ask)
         await trio.testing.wait_all_tasks_blocked()
-        assert stage.told == ["elsewhere"]
+        assert stage.told == ["overloaded none"]
         while len(stage.told) < MOST_RELAYED:
             await stage.answer(frames.pop() if frames else await stage.leader.receive())
             await trio.testing.wait_all_tasks_blocked()
@@ -155,44 +143,12 @@ async def test_who_is_not_answered_in_time(autojump_clock: trio.testing.MockCloc
         assert stage.told[MOST_FRAMES + 1 :] == ["3"] * MOST_FRAMES
 
 
-async def test_who_leaves_takes_along_what_was_not_sent() -> None:
-    """What was sent is done."""
-    async with staged() as stage, trio.open_nursery() as nursery:
-        frames = await stage.full(nursery)
-        with trio.CancelScope() as scope:
-            nursery.start_soon(stage.ask, "s/b")
-            async with trio.open_nursery() as leaving:
-                leaving.start_soon(stage.ask, "s/a")
-                await trio.testing.wait_all_tasks_blocked()
-                scope.cancel()
-        for frame in frames:
-            await stage.answer(frame)
-        last = await stage.leader.receive()
-        assert [one.path for one in last.decided] == ["s/b"]
-        await stage.answer(last)
-
-
 async def test_without_a_leader_it_ends() -> None:
     """A worker without one cannot answer anything."""
     with pytest.RaisesGroup(LaneClosed, flatten_subgroups=True):
         async with staged() as stage:
             await stage.leader.aclose()
             await trio.sleep(1)
-
-
-class FakeAudit:
-    """Drafts, or cannot."""
-
-    def __init__(self) -> None:
-        self.failing = False
-        self.phases: list[str] = []
-
-    def draft(self, event: AuditEvent) -> Draft:
-        """As told."""
-        self.phases.append(event.phase)
-        if self.failing:
-            raise ValueError("canary")
-        return Draft(7, "event", b"intent")
 
 
 class FakeKnown:
@@ -210,67 +166,59 @@ class FakeKnown:
         self.told.append(f"{path} {facts.exists} was wrong")
 
 
-def begun(value: bytes = b"{}") -> tuple[Trail, Call]:
+def begun(*, guess: bool = True) -> Call:
     """A write that was allowed."""
-
-    async def run(_: Call) -> None:
-        await trio.lowlevel.checkpoint()
-        raise AssertionError
-
     op = Operation(
-        name=WRITE, path=ResourcePath.parse("s/a"), payload=WriteSecret(value=value),
+        name=WRITE, path=ResourcePath.parse("s/a"), payload=WriteSecret(value=b"{}"),
         request_id="r1", credential="t", origin=Origin(ip="10.0.0.1"),
     )  # fmt: skip
-    trail = Trail(op, Handler(run=run, capability=Capability.CREATE, mutates=True))
-    trail.decision = Decision(allowed=True, rule="p/rules[0]")
-    return trail, Call(op, ANONYMOUS, Facts(exists=True, guess=True))
+    return Call(op, ANONYMOUS, Facts(exists=True, guess=guess))
 
 
-async def test_a_write_is_sent_with_its_intent() -> None:
-    """And once it is done, its secret is known to be there."""
-    known = FakeKnown()
+async def test_once_it_is_done_its_secret_is_known_to_be_there() -> None:
+    """And not before."""
+    known: Any = FakeKnown()
     async with staged() as stage, trio.open_nursery() as nursery:
-        audit: Any = FakeAudit()
-        writes = stage.writes(audit, known)
 
         async def write() -> None:
-            stage.told.append(str((await writes(*begun())).version.version))
+            written = await RemoteWrites(stage.lane, known)(begun())
+            stage.told.append(str(written.version.version))
 
         nursery.start_soon(write)
         frame = await stage.leader.receive()
         assert known.told == []
         [sent] = frame.decided
-        assert (sent.intent, sent.time, sent.facts.guess) == (b"intent", 7, True)
-        assert sent.decision.rule == "p/rules[0]"
+        assert (sent.path, sent.writer, sent.facts.guess) == ("s/a", "anonymous", True)
         await stage.answer(frame)
-    assert (stage.told, known.told, audit.phases) == (["3"], ["s/a written"], ["intent"])
-    assert stage.uncounted == []
+    assert (stage.told, known.told) == (["3"], ["s/a written"])
 
 
-async def test_what_was_not_begun_goes_whole_and_is_learnt_from() -> None:
-    """The next guess is another one."""
-    known = FakeKnown()
+@pytest.mark.parametrize(
+    ("code", "guess", "kind", "told"),
+    [
+        ("changed_meanwhile", True, WrongGuessError, ["s/a True was wrong"]),
+        ("changed_meanwhile", False, ConflictError, []),
+        ("cas_mismatch", True, ConflictError, []),
+    ],
+)
+async def test_a_wrong_guess_is_learnt_from(
+    code: str, *, guess: bool, kind: type[Exception], told: list[str]
+) -> None:
+    """The next one is another; what was looked up and has changed is told as ever."""
+    known: Any = FakeKnown()
     async with staged() as stage, trio.open_nursery() as nursery:
-        audit: Any = FakeAudit()
 
         async def write() -> None:
-            with pytest.raises(Elsewhere):
-                await stage.writes(audit, known)(*begun())
+            with pytest.raises(kind) as caught:
+                await RemoteWrites(stage.lane, known)(begun(guess=guess))
+            if isinstance(caught.value, WrongGuessError):
+                assert caught.value.facts == Facts(exists=False)
 
         nursery.start_soon(write)
-        await stage.answer(await stage.leader.receive(), carried_of(None))
-    assert known.told == ["s/a True was wrong"]
-    assert stage.uncounted == [ANONYMOUS]
-
-
-async def test_what_cannot_be_drafted_is_the_leaders() -> None:
-    """Who meets the same, and has it recorded."""
-    async with staged() as stage:
-        audit: Any = FakeAudit()
-        audit.failing = True
-        with pytest.raises(Elsewhere):
-            await stage.writes(audit, FakeKnown())(*begun())
-        assert stage.uncounted == [ANONYMOUS]
+        await stage.answer(
+            await stage.leader.receive(), carried_of(ConflictError(code, "it was changed"))
+        )
+    assert known.told == told
 
 
 @pytest.mark.parametrize(
