@@ -4,7 +4,8 @@ One frame of them is under way at a time, with all that was queued when it left:
 a frame costs (a turn of a thread, the lock, a signature, a sync) does not depend on what is in it.
 So it does not leave with the first draft: every request that has arrived by now is first brought
 to its own record, which costs nothing but a turn of the event loop; and where the last frame had
-company, this one waits a moment for as many. A client alone never waits.
+company, this one waits a moment for as many. A client alone never waits, and nobody for those whose
+intent was in the last frame: they are with the leader now.
 
 What only the log's owner may do (`vault.audit.appender`) goes to the leader, over the lane.
 """
@@ -39,10 +40,11 @@ _DONE: Final = Recorded()
 class _Waiting:
     """One draft, whoever waits for it, and since when (Trio's clock)."""
 
-    __slots__ = ("draft", "error", "known", "since")
+    __slots__ = ("draft", "error", "intent", "known", "since")
 
-    def __init__(self, draft: Drafted) -> None:
+    def __init__(self, draft: Drafted, *, intent: bool) -> None:
         self.draft = draft
+        self.intent = intent
         self.since = trio.current_time()
         self.known = trio.Event()
         self.error: UnavailableError | None = None
@@ -56,7 +58,7 @@ class AuditLane:
         self._queue: list[_Waiting] = []
         self._sent: list[_Waiting] = []
         self._wake = trio.Event()
-        self._expected = 0  # drafts of the last frame, and those that came while it was under way
+        self._expected = 0  # of drafts: who was answered by the last frame, and who came meanwhile
         self._enough = trio.Event()
         self._appender: Appender | None = None
 
@@ -71,11 +73,11 @@ class AuditLane:
             with trio.CancelScope(shield=True):
                 await appender.aclose()
 
-    async def write(self, draft: Drafted) -> None:
+    async def write(self, draft: Drafted, *, intent: bool = False) -> None:
         """Return once it is durable. Raises `UnavailableError`; then it may be durable as well."""
         if len(self._queue) >= _CONFIG.queue:
             raise unavailable("too many records wait for the audit writer")
-        waiting = _Waiting(draft)
+        waiting = _Waiting(draft, intent=intent)
         self._queue.append(waiting)
         self._wake.set()
         if len(self._queue) >= self._expected:
@@ -120,7 +122,7 @@ class AuditLane:
             self._sent[place].error = disk_full()
         for waiting in self._sent:
             waiting.known.set()
-        self._expected = len(self._sent) + len(self._queue)
+        self._expected = sum(not one.intent for one in self._sent) + len(self._queue)
         self._sent = []
 
     async def _append(self) -> Recorded | None:
@@ -161,10 +163,6 @@ class RemoteAudit:
 
     async def record(self, event: AuditEvent) -> None:
         """As `vault.audit.broker.Broker.record`."""
-        draft = self.draft(event)
-        begins = begins_work(event, _CONFIG.essential)
-        await self._lane.write(Drafted(draft.time, draft.body, begins))
-
-    def draft(self, event: AuditEvent) -> Draft:
-        """The event as it is to be logged."""
-        return draft_event(event, self._world.now(), self._hasher)
+        draft = draft_event(event, self._world.now(), self._hasher)
+        drafted = Drafted(draft.time, draft.body, begins_work(event, _CONFIG.essential))
+        await self._lane.write(drafted, intent=event.phase == "intent")

@@ -3,6 +3,7 @@
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -129,6 +130,24 @@ async def test_what_has_arrived_goes_with_the_first_frame() -> None:
         assert len(await leader.receive()) == 3
         await leader.send(Recorded())
     assert told == ["durable"] * 3
+
+
+async def test_nobody_waits_for_who_is_with_the_leader(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """Two of three go on to the leader with their intents: the next frame is the third's alone."""
+    told: list[str] = []
+    async with audited() as (audit, leader), trio.open_nursery() as nursery:
+        for number, phase in enumerate(("intent", "intent", "outcome")):
+            nursery.start_soon(partial(record, audit, number, told, phase=phase))
+        assert len(await leader.receive()) == 3
+        await leader.send(Recorded())
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.start_soon(record, audit, 3, told)
+        assert len(await leader.receive()) == 1
+        await leader.send(Recorded())
+    assert told == ["durable"] * 4
+    assert autojump_clock.current_time() < HOLD / 2
 
 
 async def test_as_many_as_before(mock_clock: trio.testing.MockClock) -> None:
