@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from loadtests.load import Load, Sample, VoidError, percentile
+from loadtests.load import Load, Sample, VoidError, next_begin, percentile
 from loadtests.servers import Server
 
 TIMEOUT = 60  # seconds on top of a run
@@ -26,7 +26,12 @@ def run(server: Server, load: Load, seconds: int) -> Sample:
     """One run. Raises `VoidError` for an answer that is not 2xx, and for a failed request."""
     body = value(load.value_bytes) if load.operation == "write" else None
     output, answers = fire(
-        server, load.paths(), body, f"-c{load.connections}", f"-m{load.streams}", f"-D{seconds}"
+        server,
+        load.paths(next_begin()),
+        body,
+        f"-c{load.connections}",
+        f"-m{load.streams}",
+        f"-D{seconds}",
     )
     failed = re.search(r"(\d+) failed, (\d+) errored, (\d+) timeout", output)
     if failed is None or any(int(count) for count in failed.groups()):

@@ -1,8 +1,10 @@
 """What is asked of a server, and what a load generator measured of the answers."""
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 BATCH = 100  # secrets a batch; load.lua makes batches of the same size
 STRIDE = 7919  # a prime, as in load.lua: neighbours are not asked for one after the other
@@ -32,10 +34,11 @@ class Load:
         """Secrets that one request is about."""
         return BATCH if self.operation == "batch" else 1
 
-    def paths(self, most: int = 100_000) -> list[str]:
-        """Paths of up to `most` of the names, spread over all of them."""
+    def paths(self, begin: int = 0, most: int = 100_000) -> list[str]:
+        """Paths of up to `most` of the names, spread over all of them, from one of them on."""
         count = min(self.names, most)
-        return [data_path(self.folder, i * STRIDE % self.names) for i in range(count)]
+        places = ((begin + i) % count for i in range(count))
+        return [data_path(self.folder, place * STRIDE % self.names) for place in places]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +61,14 @@ class Sample:
 
 class VoidError(Exception):
     """A run that does not count, and why."""
+
+
+_begins: Final = itertools.count(0, 37_171)  # a prime: the beginnings are spread over the names
+
+
+def next_begin() -> int:
+    """Which name a run begins at: another one than the run before, whose names are cached now."""
+    return next(_begins)
 
 
 def data_path(folder: str, index: int) -> str:

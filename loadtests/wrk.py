@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from loadtests import batch
-from loadtests.load import Load, Sample, VoidError
+from loadtests.load import Load, Sample, VoidError, next_begin
 from loadtests.servers import Server
 
 SCRIPT = Path(__file__).with_name("load.lua")
@@ -24,12 +24,16 @@ def run(server: Server, load: Load, seconds: int, *, strict: bool = True) -> Sam
         capture_output=True,
         text=True,
         timeout=seconds + 2 * TIMEOUT,
-        env=os.environ | {"BENCH_TOKEN": server.token} | batch.environment(),
+        env=os.environ | _environment(server) | batch.environment(),
         check=False,
     )
     if done.returncode:
         raise VoidError(f"wrk failed: {done.stderr.strip()}")
     return parse(done.stdout, strict=strict)
+
+
+def _environment(server: Server) -> dict[str, str]:
+    return {"BENCH_TOKEN": server.token, "BENCH_BEGIN": str(next_begin())}
 
 
 def command(base: str, load: Load, seconds: int) -> list[str]:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from loadtests.load import Load, Sample, percentile
+from loadtests.load import Load, Sample, next_begin, percentile
 
 
 def test_paths_are_all_different_and_spread_over_all_names() -> None:
@@ -10,6 +10,15 @@ def test_paths_are_all_different_and_spread_over_all_names() -> None:
     load = Load(operation="read", names=1_000, folder="f")
     assert len(set(load.paths())) == 1_000
     assert load.paths(most=2) == ["/v1/secret/data/f/0/0", "/v1/secret/data/f/0/919"]
+
+
+def test_a_run_begins_where_the_last_did_not() -> None:
+    """Its names are the same, in the same order, from another one on."""
+    load = Load(operation="read", names=1_000_000)
+    first, second = (load.paths(next_begin()) for _ in range(2))
+    assert set(first) == set(second)
+    assert not set(first[:20_000]) & set(second[:20_000])
+    assert second == first[(place := first.index(second[0])) :] + first[:place]
 
 
 @pytest.mark.parametrize(("share", "value"), [(0.5, 2), (0.75, 3), (0.99, 4), (0, 1), (1, 4)])
