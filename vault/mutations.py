@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Final, Self, TypeAlias
 
+import trio
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -75,14 +76,16 @@ class Mutations:
     async def carry_out(self, decided: Sequence[Decided]) -> list[End]:
         """What became of each, in order: all in one transaction, where each fails alone.
 
-        Facts that do not hold any more are `changed_meanwhile`, as in `Secrets.write`.
+        Facts that do not hold any more are `changed_meanwhile`, as in `Secrets.write`. What is
+        begun is done whole, whoever leaves meanwhile, and in bounded time.
         """
         changes = [partial(self._change, one) for one in decided]
         try:
             await self._follow()
-            results = await self._barrier.commit_together(changes, seals=len(changes))
-        except VaultError as error:
-            return [error] * len(decided)
+            with trio.CancelScope(shield=True):  # uses of the key are counted once it has ended
+                results = await self._barrier.commit_together(changes, seals=len(changes))
+        except Exception as error:  # noqa: BLE001  # as in the pipeline: each is told
+            return [_told(one, error) for one in decided]
         return [
             _told(one, result.error) if isinstance(result, Failure) else result
             for one, result in zip(decided, results, strict=True)

@@ -171,8 +171,8 @@ class Pipeline:
     async def _carry_out(self, trail: Trail, call: Call) -> object:
         """Steps 3 to 6 of a mutation, whole: a caller who leaves does not cut them in two.
 
-        Every wait inside is bounded: by the deadline of its store or audit request, or of its turn
-        among changes of the same kind.
+        Every wait inside is bounded: by the deadline of its store or audit request, of a worker's
+        question to the leader, or of its turn among changes of the same kind.
         """
         try:
             with trio.CancelScope(shield=True):
@@ -191,8 +191,11 @@ class Pipeline:
             return await trail.handler.run(call)
         except WrongGuessError as wrong:
             facts = wrong.facts
+        trail.decisive = self._authorizer.needs_facts(trail.identity)  # by now they may
+        if trail.decisive:
+            facts = await self._look(trail.op.path, decisive=True)
         trail.decision = self._authorize(trail, facts)
-        return await trail.handler.run(replace(call, facts=facts))
+        return await trail.handler.run(replace(call, facts=facts, decisive=trail.decisive))
 
     async def _authorized(self, trail: Trail) -> Facts:
         """Decide, and return on what. A guess may allow it; a no is made on what is so."""

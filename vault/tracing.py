@@ -11,7 +11,7 @@ from typing import Any
 from protocols.telemetry.tracing import Tracing
 from vault.audit.record import AuditEvent
 from vault.authz.access import Decision
-from vault.handlers.handler import Call, Handler, Handlers
+from vault.handlers.handler import Call, Handler, Handlers, WrongGuessError
 from vault.model.identity import Identity
 from vault.model.operation import Facts, Operation
 from vault.pipeline import Pipeline, Recorder
@@ -65,6 +65,10 @@ def _traced(tracing: Tracing, handler: Handler) -> Handler:
 
     async def traced(call: Call) -> object:
         with tracing.step("handle"):
-            return await run(call)
+            try:
+                return await run(call)
+            except WrongGuessError as wrong:  # no fault: it is decided again
+                guess = wrong
+        raise guess
 
     return replace(handler, run=traced)

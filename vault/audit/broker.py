@@ -78,11 +78,7 @@ class Broker:
         """
         if self.is_on_reserve() and begins_work(event, self._config.essential):
             raise disk_full()
-        await self._write(self.draft(event))
-
-    def draft(self, event: AuditEvent) -> Draft:
-        """The event as it is to be logged, for `record_together`."""
-        return draft_event(event, self._world.now(), self._hasher)
+        await self._write(draft_event(event, self._world.now(), self._hasher))
 
     async def record_together(self, drafts: list[Draft]) -> None:
         """As `record`, for events that were drafted elsewhere: all are durable, or it raises."""

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, NamedTuple, cast
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from vault.authz.access import Access, Decision
 from vault.authz.book import Snapshot
@@ -21,6 +22,7 @@ from vault.model.path import ResourcePath
 from vault.model.replay import Change, Undecided
 
 MAX_KINDS: Final = 10_000  # of changes that are told apart; more are only counted
+MOST_ENDS: Final = 10_000  # outcomes that are kept until their intents come; 5 MB
 REFUSED: Final = "permission_denied"  # the code of what policies refuse
 _CAPABILITIES: Final = frozenset(map(str, Capability))
 
@@ -39,20 +41,47 @@ class Pair(NamedTuple):
     then: Decision | None
 
 
-def decisions(rows: Iterable[AuditRow], mutating: frozenset[str]) -> Iterator[Recorded]:
-    """Those of the records that a decision of policies stands behind, each decision once.
+class Decisions:
+    """Which of the records a decision of policies stands behind, each decision once.
 
-    Of a mutation that was let in that is its intent, whatever became of it.
+    Of a mutation that was let in that is its intent, whatever became of it. But a worker may have
+    decided on a guess: then the decision that counted is that of the outcome (decision 0051).
     """
-    for row in rows:
-        if row.capability not in _CAPABILITIES:
-            continue  # refused before, or open to every caller
-        if row.phase == "intent":
-            yield Recorded(row, allowed=True)
-        elif row.result == "denied" and row.code == REFUSED:
-            yield Recorded(row, allowed=False)
-        elif row.operation not in mutating:
-            yield Recorded(row, allowed=True)
+
+    def __init__(self, mutating: frozenset[str]) -> None:
+        """`mutating`: the operations that have an intent."""
+        self._mutating = mutating
+        self._ends: dict[tuple[str, str], AuditRow] = {}  # outcomes whose intents are still to come
+
+    def among(self, rows: Iterable[AuditRow]) -> Iterator[Recorded]:
+        """Those of the next records, which come newest first: an outcome before its intent."""
+        for row in rows:
+            if row.capability not in _CAPABILITIES:
+                continue  # refused before, or open to every caller
+            if row.phase == "intent":
+                end = self._ends.pop(_request(row), row)
+                if not _is_refusal(end):  # that has counted
+                    yield Recorded(replace(row, capability=end.capability), allowed=True)
+                continue
+            if row.operation in self._mutating:
+                self._keep(row)
+            if _is_refusal(row):
+                yield Recorded(row, allowed=False)
+            elif row.operation not in self._mutating:
+                yield Recorded(row, allowed=True)
+
+    def _keep(self, row: AuditRow) -> None:
+        self._ends[_request(row)] = row
+        if len(self._ends) > MOST_ENDS:
+            del self._ends[next(iter(self._ends))]
+
+
+def _request(row: AuditRow) -> tuple[str, str]:
+    return row.request_id, row.path  # a batch has several paths
+
+
+def _is_refusal(row: AuditRow) -> bool:
+    return row.result == "denied" and row.code == REFUSED
 
 
 class Question(Struct, frozen=True):

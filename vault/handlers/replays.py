@@ -17,7 +17,7 @@ from vault.audit.query import MAX_PAGE, AuditQuery
 from vault.authn.owners import Owners
 from vault.authz.book import PolicyBook, Snapshot
 from vault.authz.policy import Policy, validate
-from vault.authz.replay import Counts, Pair, Question, Recorded, decisions, path_of
+from vault.authz.replay import Counts, Decisions, Pair, Question, Recorded, path_of
 from vault.barrier import SECRETS, Barrier
 from vault.errors import ConflictError, ValidationError
 from vault.handlers.audits import AuditSearch
@@ -113,7 +113,8 @@ class _Run:
         self._now = now
         self._then = then
         self._counts = Counts()
-        self._mutating = frozenset(name for name, h in around.table.items() if h.mutates)
+        mutating = frozenset(name for name, h in around.table.items() if h.mutates)
+        self._decisions = Decisions(mutating)
         self._callers: dict[tuple[str, str], Identity | None] = {}
         self._facts: dict[str, tuple[int, Facts] | None] = {}
         self._records = 0
@@ -150,7 +151,7 @@ class _Run:
         if rows:
             self._reached = rows[-1].time
         known = []
-        for recorded in decisions(rows, self._mutating):
+        for recorded in self._decisions.among(rows):
             question = await self._question(recorded.row)
             if isinstance(question, Undecided):
                 self._counts.undecidable(question)

@@ -68,7 +68,7 @@ class Writer(BatchActor[Change | list[Change]]):
     """
 
     # The longest that a change waits for its neighbours: ~5 ms of them at 20 µs each. A list
-    # counts as one; a worker of the agent has four under way, of 64 each (`vault.mutations`).
+    # counts as one message; transactions have no more changes than this.
     max_batch: ClassVar[int] = 256
     hold: ClassVar[float] = HOLD
 
@@ -108,7 +108,7 @@ class Writer(BatchActor[Change | list[Change]]):
         changes: list[Change] = []
         for message in batch:
             changes += message if isinstance(message, list) else (message,)
-        results = await self._thread.run(self._commit, changes)
+        results = await self._thread.run(self._commit_all, changes)
         rows, self._rows = self._rows, 0
         self._changed(rows)
         rest = iter(results)
@@ -120,6 +120,17 @@ class Writer(BatchActor[Change | list[Change]]):
     async def on_stop(self) -> None:
         """Let the thread go."""
         self._thread.close()
+
+    def _commit_all(self, changes: Sequence[Change]) -> list[object]:
+        """Results in order, of as many transactions as it takes: each has a bound."""
+        results = self._commit(changes[: self.max_batch])
+        for start in range(self.max_batch, len(changes), self.max_batch):
+            try:
+                results += self._commit(changes[start : start + self.max_batch])
+            except BackendError as error:  # what came before is stored, and has to be told so
+                results += [Failure(copy(error)) for _ in changes[start:]]
+                break
+        return results
 
     def _commit(self, changes: Sequence[Change]) -> list[object]:
         """Results in order. One change that contradicts the schema does not fail its neighbours.

@@ -7,9 +7,11 @@ to its own record, which costs nothing but a turn of the event loop; and where t
 company, this one waits a moment for as many. A client alone never waits, and nobody for those whose
 intent was in the last frame: they are with the leader now.
 
-What only the log's owner may do (`vault.audit.appender`) goes to the leader, over the lane.
+What only the log's owner may do (`vault.audit.appender`) goes to the leader, over the lane. So does
+the end of what was begun, where this process could not write it: it may be on record twice then.
 """
 
+import errno
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -34,7 +36,6 @@ log: Final = logging.getLogger("freehold.audit")
 HOLD: Final = 0.003  # seconds at most that a frame waits for as many drafts as there were before
 _FEWEST_TURNS: Final = 2  # in the first others may have had theirs after us
 _CONFIG: Final = AuditConfig()
-_DONE: Final = Recorded()
 
 
 class _Waiting:
@@ -48,6 +49,10 @@ class _Waiting:
         self.since = trio.current_time()
         self.known = trio.Event()
         self.error: UnavailableError | None = None
+
+    def fail(self, error: UnavailableError) -> None:
+        """It is not known to be durable, for the first reason that there was."""
+        self.error = self.error or error
 
 
 class AuditLane:
@@ -115,32 +120,40 @@ class AuditLane:
 
     async def _exchange(self) -> None:
         self._sent, self._queue = self._queue[:MOST_AT_ONCE], self._queue[MOST_AT_ONCE:]
-        answer = await self._append() or await self._ask()
-        for waiting in self._sent:
-            waiting.error = waiting.error or (unavailable(answer.error) if answer.error else None)
-        for place in answer.refused:
-            self._sent[place].error = disk_full()
+        if left := await self._append():
+            await self._ask(left)
         for waiting in self._sent:
             waiting.known.set()
         self._expected = sum(not one.intent for one in self._sent) + len(self._queue)
         self._sent = []
 
-    async def _append(self) -> Recorded | None:
+    async def _append(self) -> list[_Waiting]:
+        """Write them here; returns those that the leader has to."""
         if self._appender is None:
-            return None
+            return self._sent
         drafts = [Draft(one.draft.time, "event", one.draft.body) for one in self._sent]
         try:
-            return _DONE if await self._appender.append(drafts) else None
+            return [] if await self._appender.append(drafts) else self._sent
         except OSError as error:
             log.error("audit: a worker could not write: %s", where(error))  # noqa: TRY400  # one line tells all
-            return Recorded("the audit log could not be written")
+            is_full = error.errno == errno.ENOSPC
+        for waiting in self._sent:
+            if waiting.draft.begins:
+                waiting.fail(disk_full() if is_full else unavailable("it could not be written"))
+        return [waiting for waiting in self._sent if not waiting.draft.begins]
 
-    async def _ask(self) -> Recorded:
-        await self._lane.send([waiting.draft for waiting in self._sent])
+    async def _ask(self, asked: list[_Waiting]) -> None:
+        """Have the leader write them."""
+        await self._lane.send([waiting.draft for waiting in asked])
         try:
-            return await self._lane.receive()
+            answer = await self._lane.receive()
         except ValueError:
-            return Recorded("what became of the records is not readable")
+            answer = Recorded("what became of the records is not readable")
+        for place in answer.refused:
+            asked[place].fail(disk_full())
+        if answer.error:
+            for waiting in asked:
+                waiting.fail(unavailable(answer.error))
 
     async def _give_up(self) -> None:
         """Tell those that have waited too long; their frame stays under way, in step."""
@@ -149,7 +162,7 @@ class AuditLane:
             latest = trio.current_time() - _CONFIG.deadline
             for waiting in (*self._sent, *self._queue):
                 if waiting.since < latest and not waiting.known.is_set():
-                    waiting.error = unavailable("the audit writer does not answer")
+                    waiting.fail(unavailable("the audit writer does not answer"))
                     waiting.known.set()
 
 

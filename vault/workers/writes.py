@@ -35,8 +35,7 @@ from vault.workers.wire import (
 MOST_AT_ONCE: Final = 64  # writes of a frame
 MOST_FRAMES: Final = 4  # of a worker under way; what comes meanwhile gathers for the next
 MOST_BYTES: Final = 1 << 16
-"""Of a value that goes this way. Larger ones go with their requests, on a lane of their own: 64
-of these, with their intents, are a quarter of what a frame may have."""
+"""Of a value that goes this way. Larger ones go with their requests, on a lane of their own."""
 _encode: Final = msgspec.msgpack.Encoder().encode
 _TURNS: Final = 2  # of the event loop that a frame waits while they bring more writes
 

@@ -3,13 +3,15 @@
 Run by `test_full_disk.py` in a mount namespace of its own, so that the mount is gone with this
 process, however that ends.
 
-`python -m tests.acceptance.faults.disk data|audit FOLDER`
+`python -m tests.acceptance.faults.disk data|audit|workers FOLDER`
 """
 
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tests.acceptance.agent import Agent, Answer, running, served_agent
@@ -22,6 +24,7 @@ FAILURES = 5
 
 def main(what: str, folder: Path) -> None:
     """Tell one story. Raises `AssertionError` when it goes otherwise."""
+    workers = what == "workers"
     small = folder / "small"
     small.mkdir()
     subprocess.run(
@@ -38,6 +41,8 @@ def main(what: str, folder: Path) -> None:
         (small / "filler").unlink()
         kept.append(_until_served(agent))
         _need_kept(agent, kept)
+        if workers:
+            kept += _full_under_load(agent, small / "filler")
     with running(agent):
         _need_kept(agent, kept)
     assert agent.verify().returncode == 0
@@ -52,6 +57,11 @@ def _agent(what: str, folder: Path, small: Path) -> Agent:
             "storage": {"type": "sqlite", "connection_string": f"sqlite:///{data}/vault.db"},
             "audit": {"enabled": True, "log_file": f"{log}/audit.log"},
             "encryption": {"key_management": "file", "key_file": f"{folder}/root.key"},
+            "server": {
+                "listen": "127.0.0.1:0",
+                "tls": {"enabled": False},
+                "workers": 2 if what == "workers" else 1,
+            },
         },
     )
     agent.data = log
@@ -106,6 +116,42 @@ def _full(agent: Agent, *, reads_go_on: bool) -> None:
             _need_clear(answer)
             assert PAYLOAD.encode() not in answer.body
     assert agent.call("GET", "/health/live").status == 200
+
+
+def _full_under_load(agent: Agent, filler: Path) -> list[int]:
+    """What was done is answered as done, and has its end on record; those that were acknowledged.
+
+    Whoever writes the records (a worker has no reserve of its own).
+    """
+    done: list[int] = []
+    told: list[str] = []
+    stopped = threading.Event()
+
+    def write(first: int) -> None:
+        number = first
+        with agent.client() as client:
+            while not stopped.is_set():
+                body = {"data": {"n": number, "more": PAYLOAD}}
+                answer = client.call("POST", f"/v1/secret/data/n{number}", body)
+                if answer.status == 200:
+                    done.append(number)
+                    number += 1
+                told.append(answer.body.decode())
+
+    with ThreadPoolExecutor() as pool:
+        writers = [pool.submit(write, 10_000 * writer) for writer in range(1, 7)]
+        for _ in range(5):
+            refused = len(told) - len(done)
+            _fill(filler)
+            _eventually(lambda refused=refused: len(told) - len(done) > refused + 6)
+            filler.unlink()
+            before = len(done)
+            _eventually(lambda before=before: len(done) > before + 50)
+        stopped.set()
+        for writer in writers:
+            writer.result()
+    assert not any("not on record" in text for text in told)
+    return done[-20:]
 
 
 def _need_clear(answer: Answer) -> None:

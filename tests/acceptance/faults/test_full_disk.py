@@ -10,7 +10,7 @@ import pytest
 ALONE = ["unshare", "--mount"] if os.geteuid() == 0 else ["unshare", "--mount", "--map-root-user"]
 
 
-@pytest.mark.parametrize("what", ["data", "audit"])
+@pytest.mark.parametrize("what", ["data", "audit", "workers"])
 def test_a_full_disk_loses_nothing_and_heals(folder: Path, root: Path, what: str) -> None:
     """503 that says so; reads go on while they can be audited; free space is found by itself.
 

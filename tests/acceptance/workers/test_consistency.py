@@ -189,18 +189,26 @@ def test_a_write_that_is_refused_is_on_record_once(agent: Agent) -> None:
         ]  # fmt: skip
 
 
-def test_who_may_only_create_does_not_update_by_a_wrong_guess(agent: Agent) -> None:
-    """A worker that takes a secret for absent finds out; the denial is the end on record."""
+def test_who_may_only_create_does_not_update_by_a_wrong_guess(folder: Path) -> None:
+    """A worker that takes a secret for absent finds out; the denial is the end on record.
+
+    What a policy would have changed is told by that end, too: it is one denial, of an update.
+    """
     creating = {"effect": "allow", "paths": ["secret/*"], "capabilities": ["create"]}
-    with pinned(agent) as (one, two):
+    with running(fleet_agent(folder)) as agent, pinned(agent) as (one, two):
         write(one, "guessed", 1)
         with pinned(agent, a_token(one, "only-creates", creating)) as (first, second):
             assert [status_of_write(other, "guessed") for other in (second, first)] == [403, 403]
-            assert status_of_write(second, "unguessed") == 200
         assert read(two, "guessed") == 1
-        await_true(lambda: len(records_of(one, "guessed")) >= 4)
-        ends = [record for record in records_of(one, "guessed") if record[0] == "outcome"]
-        assert sorted(ends) == [("outcome", "denied"), ("outcome", "denied"), ("outcome", "ok")]
+        await_true(lambda: len(records_of(one, "guessed")) == 5)
+        assert sorted(records_of(one, "guessed")) == [
+            ("intent", "ok"), ("intent", "ok"),  # of the write, and of the wrong guess
+            ("outcome", "denied"), ("outcome", "denied"), ("outcome", "ok"),
+        ]  # fmt: skip
+        rules = [creating | {"capabilities": ["create", "update"]}]
+        candidate = {"write": [{"name": "only-creates", "rules": rules}]}
+        told = one.call("POST", "/api/v1/policies-replay", candidate).json
+        assert (told["allowed"], told["denied"]) == (2, 0)
 
 
 def test_a_new_mount_is_known_to_every_worker(agent: Agent) -> None:

@@ -24,6 +24,8 @@ class Load:
     def __init__(self, agent: Agent, writers: int = 4) -> None:
         self.agent = agent
         self.acknowledged = [0] * writers
+        self.requests: list[str] = []
+        """Of the writes that were acknowledged."""
         self.wrong: list[str] = []
         self._stop = threading.Event()
         self._threads = [threading.Thread(target=self._write, args=(n,)) for n in range(writers)]
@@ -54,6 +56,7 @@ class Load:
         written = client.call("POST", path, {"data": {"v": value}})
         if written.status == 200:
             self.acknowledged[number] = value
+            self.requests.append(written.request_id)
         elif written.status not in {412, 503}:  # 412: beside the one whose connection broke
             self.wrong.append(f"write: {written}")
         found = client.call("GET", path)
@@ -62,7 +65,7 @@ class Load:
 
 
 def test_a_killed_worker_costs_its_connections_and_nothing_else(folder: Path) -> None:
-    """Others go on, another takes its place, and no acknowledged write is lost or unseen."""
+    """Others go on, another takes its place; no acknowledged write is lost or not on record."""
     with running(fleet_agent(folder)) as agent:
         with Load(agent) as load:
             for _ in range(3):
@@ -77,6 +80,8 @@ def test_a_killed_worker_costs_its_connections_and_nothing_else(folder: Path) ->
                 assert all(each >= value for each in shown), (shown, value)
         assert agent.stop() == 0
         assert agent.verify().returncode == 0
+    log = agent.audit_log.read_text()
+    assert all(log.count(request) == 2 for request in load.requests)  # intent, outcome
 
 
 def test_a_worker_that_is_stopped_is_replaced(folder: Path) -> None:

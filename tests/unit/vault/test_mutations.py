@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from tests.unit.vault.conftest import Vault
 from vault.barrier import SECRETS, VERSIONS
+from vault.crypto.uses import UseCounter, WrapLimitReached
 from vault.errors import TamperedError, UnavailableError, VaultError
 from vault.handlers.access import AccessCounters
 from vault.handlers.handler import Call
@@ -136,6 +137,38 @@ async def test_a_fault_is_told_as_ours(house: House, caplog: pytest.LogCaptureFi
     object.__setattr__(house.secrets, "mounts", None)
     assert await house.carry_out(decided("s/a")) == ["internal"]
     assert "request r1: secret.write failed with AttributeError" in caplog.text
+
+
+async def test_what_cannot_be_begun_is_told_to_each(
+    house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Also where it is no error of ours that says so: with a key that has no use left."""
+
+    def take(_: UseCounter) -> None:
+        raise WrapLimitReached("canary")
+
+    monkeypatch.setattr(UseCounter, "take", take)
+    assert await house.carry_out(decided("s/a"), decided("s/b")) == ["internal", "internal"]
+    assert caplog.text.count("request r1: secret.write failed with WrapLimitReached") == 2
+    assert "canary" not in caplog.text
+
+
+async def test_who_leaves_cuts_nothing_in_two(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that dies with a transaction under way: that ends first, and what it used counts."""
+    commit, ended = house.vault.store.commit_together, []
+
+    async def slow(changes: Sequence[Any]) -> list[Any]:
+        scope.cancel()
+        await trio.lowlevel.checkpoint()
+        ended.append(await commit(changes))
+        return ended[-1]
+
+    monkeypatch.setattr(house.vault.store, "commit_together", slow)
+    with trio.CancelScope() as scope:
+        await house.carry_out(decided("s/a"))
+    assert len(ended) == 1
 
 
 async def test_what_it_was_decided_on_must_hold(house: House) -> None:

@@ -1,5 +1,6 @@
 """The pipeline with spans: the same answers, each step to be seen, nobody's words in them."""
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -8,7 +9,9 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from actors import SystemWorld
 from protocols.telemetry.tracing import Tracing
 from tests.unit.vault import test_pipeline as plain
+from tests.unit.vault.test_pipeline_guesses import guessing
 from vault import pipeline
+from vault.model.operation import Facts
 from vault.tracing import TracedPipeline
 
 
@@ -18,6 +21,25 @@ def test_it_takes_the_same_steps() -> None:
     assert own == {"run", "_authenticate", "_authorize"}
     assert own <= set(vars(pipeline.Pipeline))
     assert plain.__doc__
+
+
+async def test_a_wrong_guess_is_no_error_of_its_step() -> None:
+    """It is decided again, and both looks are seen."""
+    tracing, parts = Tracing({}, 1.0, SystemWorld().new_id), plain.Parts()
+    everything: Any = parts
+    traced = TracedPipeline(
+        tracing, authenticator=everything, authorizer=everything, limits=everything,
+        audit=everything, facts=partial(pipeline.stored_facts, everything),
+        handlers={"op": guessing(parts, Facts(exists=True))}, metrics=everything,
+        world=SystemWorld(),
+    )  # fmt: skip
+    assert await traced.run(plain.op()) == Facts(exists=True)
+    [told] = ExportTraceServiceRequest.FromString(tracing.take()).resource_spans
+    spans = told.scope_spans[0].spans
+    assert [span.name for span in spans] == [
+        "authenticate", "authorize", "record", "handle", "authorize", "handle", "record", "op",
+    ]  # fmt: skip
+    assert not any(span.status.code for span in spans)
 
 
 async def test_a_read_shows_its_steps(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,10 +4,11 @@ from typing import Any
 
 import pytest
 
+from vault.authz import replay
 from vault.authz.access import Access
 from vault.authz.book import Snapshot
 from vault.authz.policy import validate
-from vault.authz.replay import Counts, Pair, Question, Recorded, decisions, path_of
+from vault.authz.replay import Counts, Decisions, Pair, Question, Recorded, path_of
 from vault.model.event import AuditRow
 from vault.model.identity import Identity, Method
 from vault.model.operation import NO_FACTS, Capability, Facts, Origin
@@ -61,16 +62,45 @@ def test_each_decision_counts_once() -> None:
         operation="secret.write", capability="update", result="denied", code="more_privileged"
     )
     nobody = row(capability="", result="denied", code="unauthenticated")
-    found = list(
-        decisions([read, missed, denied, intent, done, refused, halfway, nobody], MUTATING)
-    )
-    assert found == [
+    rows = [read, missed, denied, done, intent, refused, halfway, nobody]
+    assert list(Decisions(MUTATING).among(rows)) == [
         Recorded(read, allowed=True),
         Recorded(missed, allowed=True),
         Recorded(denied, allowed=False),
         Recorded(intent, allowed=True),
         Recorded(refused, allowed=False),
     ]
+
+
+def test_the_decision_that_counted_is_the_last() -> None:
+    """What was begun on a wrong guess counts as what it came to, also pages later."""
+    intent = row(operation="secret.write", phase="intent", capability="create")
+    done = row(operation="secret.write", capability="update")
+    refused = row(
+        operation="secret.write", capability="update", result="denied", code="permission_denied"
+    )
+    updated = row(operation="secret.write", phase="intent", capability="update")
+    decisions = Decisions(MUTATING)
+    assert list(decisions.among([done])) == []
+    assert list(decisions.among([intent])) == [Recorded(updated, allowed=True)]
+    assert list(decisions.among([refused])) == [Recorded(refused, allowed=False)]
+    assert list(decisions.among([intent])) == []
+    other = row(operation="secret.write", phase="intent", capability="create", path="secret/b")
+    assert list(decisions.among([done, other])) == [Recorded(other, allowed=True)]
+
+
+def test_an_outcome_is_not_kept_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor is that of what never had an intent: the oldest goes first."""
+    monkeypatch.setattr(replay, "MOST_ENDS", 2)
+    decisions = Decisions(MUTATING)
+    ends = [row(operation="secret.write", capability="update", request_id=f"{n}") for n in range(3)]
+    assert list(decisions.among(ends)) == []
+    intents = [
+        row(operation="secret.write", phase="intent", capability="create", request_id=f"{n}")
+        for n in range(3)
+    ]
+    found = [recorded.row.capability for recorded in decisions.among(intents)]
+    assert found == ["create", "update", "update"]
 
 
 def test_conditions_are_asked_as_at_that_time() -> None:

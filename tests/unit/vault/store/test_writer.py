@@ -52,6 +52,36 @@ async def test_a_list_is_answered_with_a_list() -> None:
     assert (backend.transactions, counts.changes) == (1, 5)
 
 
+async def test_a_transaction_has_a_bound() -> None:
+    """However long the lists: what is over it goes with the next ones, in order."""
+    actor, backend, _, counts = writer()
+    await actor.on_start()
+    most = Writer.max_batch
+    changes = [lambda tx, i=i: tx.put(SYSTEM, system(f"{i}")) or i for i in range(2 * most + 1)]
+    [results, last] = await actor.receive_batch([changes, lambda _: "last"])
+    assert results == list(range(2 * most + 1))
+    assert last == "last"
+    assert (backend.transactions, counts.largest) == (3, most)
+
+
+async def test_what_is_stored_is_told_so_when_the_next_transaction_fails() -> None:
+    """Each of the others is told what became of it."""
+    actor, _, _, counts = writer()
+    await actor.on_start()
+    most = Writer.max_batch
+
+    def fail(_: Any) -> None:
+        raise BackendError("store_full", "the disk is full")
+
+    changes = [lambda _, i=i: i for i in range(most)]
+    [results] = await actor.receive_batch([[*changes, fail, lambda _: 1]])
+    assert results[:most] == list(range(most))
+    rest: Any = results[most:]
+    assert [type(one) for one in rest] == [Failure, Failure]
+    assert {one.error.code for one in rest} == {"store_full"}
+    assert counts.transactions == 1
+
+
 async def test_what_was_read_is_cached() -> None:
     """Rows that a change loaded, and those that it found absent, are known afterwards."""
     actor, backend, cache, _ = writer()

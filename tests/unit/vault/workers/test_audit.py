@@ -1,10 +1,12 @@
 """vault.workers.audit: a record is durable, here or at the leader, or the request ends."""
 
+import errno
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -225,6 +227,44 @@ async def test_no_leader() -> None:
         async with audited() as (audit, leader):
             await leader.aclose()
             await audit.record(make_event(1))
+
+
+class FullDisk:
+    """An appender whose disk is full, or is broken."""
+
+    def __init__(self, code: int) -> None:
+        self.code = code
+
+    async def append(self, _: object) -> bool:
+        """Cannot."""
+        await trio.lowlevel.checkpoint()
+        raise OSError(self.code, "canary")
+
+    async def aclose(self) -> None:
+        """Nothing to give up."""
+        await trio.lowlevel.checkpoint()
+
+
+@pytest.mark.parametrize(("code", "why"), [(errno.ENOSPC, "disk is full"), (errno.EIO, "written")])
+async def test_what_was_begun_has_its_end_also_on_a_full_disk(code: int, why: str) -> None:
+    """It goes to the leader, who has the reserve; what begins something is refused here."""
+    told: list[str] = []
+    disk: Any = FullDisk(code)
+
+    async def begin() -> None:
+        with pytest.raises(UnavailableError, match=why):
+            await audit.record(make_event(1, phase="intent"))
+
+    async with audited() as (audit, leader), audit._lane.appending(disk):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(begin)
+            nursery.start_soon(partial(record, audit, 2, told, capability="update"))
+            (draft,) = await leader.receive()
+            assert b"request-2" in draft.body
+            await leader.send(Recorded())
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(begin)
+    assert told == ["durable"]
 
 
 async def test_what_this_process_can_write_itself(tmp_path: Path) -> None:
