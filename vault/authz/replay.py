@@ -22,7 +22,7 @@ from vault.model.path import ResourcePath
 from vault.model.replay import Change, Undecided
 
 MAX_KINDS: Final = 10_000  # of changes that are told apart; more are only counted
-MOST_ENDS: Final = 10_000  # outcomes that are kept until their intents come; 5 MB
+MOST_ENDS: Final = 10_000  # outcomes that are kept until their intents come; 9 MB
 REFUSED: Final = "permission_denied"  # the code of what policies refuse
 _CAPABILITIES: Final = frozenset(map(str, Capability))
 

@@ -33,6 +33,7 @@ from vault.workers.wire import Drafted, Lane, Recorded
 MOST_AT_ONCE: Final = 256  # drafts of a frame, as of a batch of the writer's
 MOST_TURNS: Final = 8  # of the event loop that a frame waits while each of them brings more drafts
 log: Final = logging.getLogger("freehold.audit")
+_UNWRITTEN: Final = "the audit log could not be written"
 HOLD: Final = 0.003  # seconds at most that a frame waits for as many drafts as there were before
 _FEWEST_TURNS: Final = 2  # in the first others may have had theirs after us
 _CONFIG: Final = AuditConfig()
@@ -139,7 +140,7 @@ class AuditLane:
             is_full = error.errno == errno.ENOSPC
         for waiting in self._sent:
             if waiting.draft.begins:
-                waiting.fail(disk_full() if is_full else unavailable("it could not be written"))
+                waiting.fail(disk_full() if is_full else unavailable(_UNWRITTEN))
         return [waiting for waiting in self._sent if not waiting.draft.begins]
 
     async def _ask(self, asked: list[_Waiting]) -> None:

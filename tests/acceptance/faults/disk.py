@@ -140,14 +140,16 @@ def _full_under_load(agent: Agent, filler: Path) -> list[int]:
 
     with ThreadPoolExecutor() as pool:
         writers = [pool.submit(write, 10_000 * writer) for writer in range(1, 7)]
-        for _ in range(5):
-            refused = len(told) - len(done)
-            _fill(filler)
-            _eventually(lambda refused=refused: len(told) - len(done) > refused + 6)
-            filler.unlink()
-            before = len(done)
-            _eventually(lambda before=before: len(done) > before + 50)
-        stopped.set()
+        try:
+            for _ in range(5):
+                refused = len(told) - len(done)
+                _fill(filler)
+                _eventually(lambda refused=refused: len(told) - len(done) > refused + 6)
+                filler.unlink()
+                before = len(done)
+                _eventually(lambda before=before: len(done) > before + 50)
+        finally:
+            stopped.set()
         for writer in writers:
             writer.result()
     assert not any("not on record" in text for text in told)
