@@ -65,8 +65,8 @@ async def test_a_transaction_has_a_bound() -> None:
 
 
 async def test_what_is_stored_is_told_so_when_the_next_transaction_fails() -> None:
-    """Each of the others is told what became of it."""
-    actor, _, _, counts = writer()
+    """The others are told what became of them; those behind them are not tried any more."""
+    actor, backend, _, counts = writer()
     await actor.on_start()
     most = Writer.max_batch
 
@@ -74,12 +74,12 @@ async def test_what_is_stored_is_told_so_when_the_next_transaction_fails() -> No
         raise BackendError("store_full", "the disk is full")
 
     changes = [lambda _, i=i: i for i in range(most)]
-    [results] = await actor.receive_batch([[*changes, fail, lambda _: 1]])
+    [results] = await actor.receive_batch([[*changes, fail, *changes]])
     assert results[:most] == list(range(most))
     rest: Any = results[most:]
-    assert [type(one) for one in rest] == [Failure, Failure]
+    assert [type(one) for one in rest] == [Failure] * (most + 1)
     assert {one.error.code for one in rest} == {"store_full"}
-    assert counts.transactions == 1
+    assert (backend.transactions, counts.transactions) == (2, 1)
 
 
 async def test_what_was_read_is_cached() -> None:
