@@ -88,6 +88,7 @@ class VaultTx:
         self.get_many = tx.get_many
         self.put = tx.put
         self.add = tx.add
+        self.count = tx.count
         self.delete = tx.delete
         self.select = tx.select
 

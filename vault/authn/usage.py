@@ -4,6 +4,7 @@ A crash loses at most what came after the last flush; the audit log has every us
 """
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from itertools import islice
 from typing import Final
 
@@ -75,7 +76,7 @@ class Usage:
                 key: self._pending.pop(key) for key in list(islice(self._pending, FLUSH_BATCH))
             }
             try:
-                await self._store.commit(lambda tx, batch=batch: _add(tx, batch))  # type: ignore[misc]  # mypy infers no lambda with a default
+                await self._store.commit(partial(_count, batch))
             except BaseException:
                 for key, (uses, last) in batch.items():
                     now_uses, now_last = self._pending.get(key, (0, 0))
@@ -84,10 +85,8 @@ class Usage:
             self._written(batch)
 
 
-def _add(tx: Tx, batch: dict[str, tuple[int, int]]) -> None:
-    rows = tx.get_many(USAGE, [(key,) for key in batch])
-    for key, (uses, last) in batch.items():
-        tx.put(USAGE, _sum(rows.get((key,)), key, uses, last))
+def _count(batch: dict[str, tuple[int, int]], tx: Tx) -> None:
+    tx.count(USAGE, [_sum(None, key, uses, last) for key, (uses, last) in batch.items()])
 
 
 def _sum(stored: UsageRow | None, credential_id: str, uses: int, last: int) -> UsageRow:

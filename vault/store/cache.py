@@ -23,7 +23,8 @@ from vault.store.table import Key, Table
 
 R = TypeVar("R", bound=Struct)
 
-Touched: TypeAlias = tuple[Table[Any], Key, Any]  # a row as it is now; None: it is gone
+Touched: TypeAlias = tuple[Table[Any], Key, Any]
+"""A row as it is now; None: it is gone; `MISSING`: only the database knows it."""
 
 DEFAULT_BYTES: Final = 64 * 2**20
 ABSENT_SHARE: Final = 16  # guesses at names may push out other guesses, never a row
@@ -173,10 +174,13 @@ class Cache:
             if load.slot in slots:
                 load.fresh = False
 
-    def _keep(self, slot: Slot, row: Struct | None, size: int) -> None:
+    def _keep(self, slot: Slot, row: Struct | Missing | None, size: int) -> None:
         shelf, other = (self._absent, self._rows) if row is None else (self._rows, self._absent)
         other.remove(slot)
-        shelf.put(slot, row, size)
+        if row is MISSING:
+            shelf.remove(slot)
+        else:
+            shelf.put(slot, row, size)
 
 
 def _size(table: Table[R], slot: Slot, row: R | Missing | None) -> int:

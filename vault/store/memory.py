@@ -77,6 +77,8 @@ class MemoryBackend:
             _put(table, tables[table.name], rows, expected=False)
         for table, rows in writes.updates.items():
             _put(table, tables[table.name], rows, expected=True)
+        for table, rows in writes.counts.items():
+            _count(table, tables[table.name], rows)
         _check_constraints(writes, _MemorySession(tables))
         self._tables = tables
 
@@ -141,9 +143,8 @@ def _decode(table: Table[R], key: Key, data: bytes) -> R:
 
 
 def _touched(writes: Writes) -> set[str]:
-    return {
-        table.name for part in (writes.inserts, writes.updates, writes.deletes) for table in part
-    }
+    parts = (writes.inserts, writes.updates, writes.deletes, writes.counts)
+    return {table.name for part in parts for table in part}
 
 
 def _put(table: Table[Any], rows: _Rows, new: list[Any], *, expected: bool) -> None:
@@ -152,6 +153,14 @@ def _put(table: Table[Any], rows: _Rows, new: list[Any], *, expected: bool) -> N
         if (key in rows) is not expected:
             raise ConstraintError(table.name)
         rows[key] = msgspec.json.encode(row)
+
+
+def _count(table: Table[Any], rows: _Rows, counts: list[Any]) -> None:
+    for row in counts:
+        key = table.key_of(row)
+        there = rows.get(key)
+        total = row if there is None else table.sum_of(_decode(table, key, there), row)
+        rows[key] = msgspec.json.encode(total)
 
 
 def _check_constraints(writes: Writes, after: _MemorySession) -> None:

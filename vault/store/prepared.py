@@ -6,7 +6,7 @@ the writer's time that was not the commit itself (`docs/decisions`, "0011").
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
-from itertools import islice
+from itertools import chain, islice
 from operator import attrgetter
 from typing import Any, Final, TypeAlias
 
@@ -15,6 +15,7 @@ from msgspec import UNSET, Struct
 
 from vault.store.statements import Statements, form, plain
 from vault.store.table import Key, Query
+from vault.store.upsert import counted, counting
 
 Bound: TypeAlias = tuple[Any, ...]  # the parameters of a statement, in its order
 _Processor: TypeAlias = Callable[[Any], Any]
@@ -26,6 +27,8 @@ values where the statement itself has one."""
 # Keys a statement: the next larger of these, filled up with the last key, so that a database sees
 # few different texts. Two parameters each at most; SQLite's oldest limit is 999.
 _SIZES: Final = (1, 8, 64, 400)
+# Rows a statement that counts, of five parameters at most. Not filled up: a row may come but once.
+_COUNTED: Final = (64, 8, 1)
 
 
 class Prepared:
@@ -39,6 +42,7 @@ class Prepared:
         self._statements = statements
         self._dialect = dialect
         self._among: dict[tuple[str, int], str] = {}
+        self._counts: dict[int, str] = {}
         self._queries: dict[object, _Positional] = {}  # as many as there are forms in the program
         table = statements.table
         self._columns = statements.columns
@@ -105,6 +109,29 @@ class Prepared:
         for position, bind in binders:
             values[position] = bind(values[position])
         return text, tuple(values)
+
+    def count(self, rows: Sequence[Struct]) -> Iterator[tuple[str, Bound]]:
+        """Statements with parameters that add the numbers of the rows to those that are there.
+
+        One statement is one turn with the interpreter's lock let go, however many rows it has:
+        one for each held up the event loop (`docs/decisions`, "0052").
+        """
+        bound, start = self._counted.bound(rows), 0
+        while start < len(rows):
+            size = next(size for size in _COUNTED if size <= len(rows) - start)
+            if size not in self._counts:
+                self._counts[size] = self._counting(size).text
+            yield self._counts[size], tuple(chain.from_iterable(bound[start : start + size]))
+            start += size
+
+    @cached_property
+    def _counted(self) -> "ByRow":
+        return self._counting(1)
+
+    def _counting(self, rows: int) -> "ByRow":
+        """For several rows the text alone is of use."""
+        statement = counting(self._statements.table, rows, self._dialect.name)
+        return ByRow(statement, counted(self._statements.table, rows), self._dialect)
 
     def read(self, record: Sequence[Any]) -> Any:
         """The row struct of a record of all columns. Raises as `Statements.read`."""

@@ -93,7 +93,10 @@ class SqlSession:
         return [tuple(record) for record in records]
 
     def flush(self, writes: Writes) -> None:
-        """One executemany for each table and kind of change. Raises `ConstraintError`."""
+        """One executemany for each table and kind of change; counts many rows a statement.
+
+        Raises `ConstraintError`.
+        """
         for table in reversed(ALL):
             if keys := writes.deletes.get(table):
                 prepared = self._prepared[table]
@@ -104,6 +107,9 @@ class SqlSession:
             if rows := writes.inserts.get(table):
                 insert = self._prepared[table].insert
                 self._many(table, insert.text, insert.bound(rows))
+        for table, rows in writes.counts.items():
+            for text, bound in self._prepared[table].count(rows):
+                self._many(table, text, [bound])
 
     def _update(self, table: Table[Any], rows: list[Any], known: dict[Key, Any]) -> None:
         """Set all columns of a row, or, where its searched ones stay as they were, the others."""

@@ -63,6 +63,8 @@ class Table(Generic[R]):
     fields that queries look for, `references` maps a field to the `(table, field)` in which its
     value must exist: nothing is ever deleted by cascade, a referenced row refuses to go. Rows of a
     table that is not `cached` are asked for by query alone: they would only push out the others.
+    `sums` and `latest` are numbers that grow by `Tx.count`: by what is added, or to
+    whichever is greater.
     """
 
     def __init__(
@@ -76,6 +78,8 @@ class Table(Generic[R]):
         indexes: tuple[str, ...] = (),
         references: Mapping[str, tuple["Table[Any]", str]] | None = None,
         cached: bool = True,
+        sums: tuple[str, ...] = (),
+        latest: tuple[str, ...] = (),
     ) -> None:
         self.name = name
         self.row = row
@@ -84,6 +88,8 @@ class Table(Generic[R]):
         self.indexes = indexes
         self.references = dict(references or {})
         self.cached = cached
+        self.sums = sums
+        self.latest = latest
         self.columns = tuple(_column(field, texts) for field in msgspec.structs.fields(row))
         self.kinds = {column.name: column.kind for column in self.columns}
         self.guarded = "mac" in self.kinds
@@ -150,6 +156,12 @@ class Table(Generic[R]):
             return len(msgspec.msgpack.encode(row))
         except (UnicodeEncodeError, OverflowError, TypeError, RecursionError):
             raise self._refusal("row") from None
+
+    def sum_of(self, row: R, more: R) -> R:
+        """Two rows of one key, counted together."""
+        sums = {name: getattr(row, name) + getattr(more, name) for name in self.sums}
+        latest = {name: max(getattr(row, name), getattr(more, name)) for name in self.latest}
+        return msgspec.structs.replace(row, **sums, **latest)
 
     def _refusal(self, field: str) -> ValidationError:
         return ValidationError(

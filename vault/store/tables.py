@@ -20,7 +20,13 @@ VERSIONS: Final = Table(
     ("secret_id", "version"),
     references={"secret_id": (SECRETS, "id")},
 )
-ACCESS: Final = Table("secret_access", records.AccessRow, ("secret_id",))
+ACCESS: Final = Table(
+    "secret_access",
+    records.AccessRow,
+    ("secret_id",),
+    sums=("value_reads", "metadata_reads"),
+    latest=("last_value_read", "last_metadata_read"),
+)
 USERS: Final = Table("users", records.UserRow, ("id",), unique=("name_key",))
 ROLES: Final = Table("roles", records.RoleRow, ("name",), texts=("description",))
 API_KEYS: Final = Table(
@@ -38,7 +44,13 @@ TOKENS: Final = Table(
     indexes=("parent", "user_id", "expires_at"),
 )
 POLICIES: Final = Table("policies", records.PolicyRow, ("name",))
-USAGE: Final = Table("credential_usage", records.UsageRow, ("credential_id",))
+USAGE: Final = Table(
+    "credential_usage",
+    records.UsageRow,
+    ("credential_id",),
+    sums=("uses",),
+    latest=("last_used",),
+)
 AUDIT: Final = Table("audit_blocks", records.BlockRow, ("log", "first"), cached=False)
 
 ALL: Final[tuple[Table[Any], ...]] = (

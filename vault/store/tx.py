@@ -29,6 +29,7 @@ class Tx:
         self._batch = batch
         self.written: _Overlay = {}
         self.added: dict[Table[Any], set[Key]] = {}
+        self.counted: dict[Table[Any], list[Any]] = {}
 
     def get(self, table: Table[R], *key: str | int) -> R | None:
         """The row as this change left it. Raises `TamperedError` for a row that fails its guard."""
@@ -60,6 +61,14 @@ class Tx:
         self.written.setdefault(table, {}).update(new)
         self.added.setdefault(table, set()).update(new)
 
+    def count(self, table: Table[R], rows: Iterable[R]) -> None:
+        """Add to the numbers of rows (`Table.sums`, `Table.latest`); who is not there begins so.
+
+        Nothing is read for it, and no read of this transaction sees it. What the transaction
+        deletes or puts is not counted. Raises `ValidationError` as `put`.
+        """
+        self.counted.setdefault(table, []).extend(map(table.admit, rows))
+
     def delete(self, table: Table[Any], *key: str | int) -> None:
         """Remove the row if it is there."""
         self.written.setdefault(table, {})[key] = None
@@ -83,6 +92,7 @@ class Batch:
         self._cache = cache
         self._below: _Overlay = {}  # rows as they were before this transaction
         self._above: _Overlay = {}  # rows as the changes left them
+        self._counted: dict[Table[Any], dict[Key, Any]] = {}
         self._loaded: list[Touched] = []
         self._stamps: dict[Table[Any], dict[Key, bytes]] = {}  # of rows that were not loaded
 
@@ -94,6 +104,8 @@ class Batch:
             self._assume_absent(table, added)
         for table, rows in tx.written.items():
             self._above.setdefault(table, {}).update(rows)
+        for table, counts in tx.counted.items():
+            self._count(table, counts)
         return result
 
     def writes(self) -> Writes:
@@ -108,6 +120,9 @@ class Batch:
                 else:
                     part = writes.updates if key in there else writes.inserts
                     part.setdefault(table, []).append(row)
+        for table, counted in self._counted.items():
+            above = self._above.get(table, {})
+            writes.counts[table] = [row for key, row in counted.items() if key not in above]
         return writes
 
     def exchanged(self) -> dict[Table[Any], tuple[list[bytes], list[bytes]]]:
@@ -128,11 +143,18 @@ class Batch:
     @property
     def size(self) -> int:
         """How many rows the transaction changes."""
-        return sum(map(len, self._above.values()))
+        return sum(map(len, (*self._above.values(), *self._counted.values())))
 
     def seen(self) -> list[Touched]:
-        """As `written`, behind the rows that were loaded: what a cache may hold once committed."""
-        return [*self._loaded, *self.written()]
+        """As `written`, behind the rows that were loaded: what a cache may hold once committed.
+
+        And before what was counted, of which the database alone knows what it is now.
+        """
+        return [*self._loaded, *self.written(), *self.counted()]
+
+    def counted(self) -> list[Touched]:
+        """The rows that the transaction adds to."""
+        return [(table, key, MISSING) for table, rows in self._counted.items() for key in rows]
 
     # What a Tx needs.
 
@@ -175,6 +197,12 @@ class Batch:
     def stamp(self, table: Table[R], row: R) -> R:
         """The row as the guard wants it stored."""
         return stamped(self._guard, table, row)
+
+    def _count(self, table: Table[Any], rows: Iterable[Any]) -> None:
+        counted = self._counted.setdefault(table, {})
+        for row in rows:
+            key = table.key_of(row)
+            counted[key] = table.sum_of(counted[key], row) if key in counted else row
 
     def _assume_absent(self, table: Table[Any], keys: Iterable[Key]) -> None:
         above, below = self._above.get(table, {}), self._below.setdefault(table, {})

@@ -169,7 +169,7 @@ class Writer(BatchActor[Change | list[Change]]):
             known = isinstance(error, BackendError) and error.details["outcome"] == NOTHING_STORED
             for batch in batches:  # stored or not: nobody may answer from memory what they are now
                 touched = batch.written()
-                self._cache.forget(touched)
+                self._cache.forget([*touched, *batch.counted()])
                 if not known:
                     self._counts.endings.note(touched)
             raise

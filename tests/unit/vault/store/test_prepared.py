@@ -9,10 +9,11 @@ from sqlalchemy.dialects import mysql, postgresql, sqlite
 
 from tests.contract.store.samples import secret, version
 from vault.model.path import ResourcePath
+from vault.model.records import AccessRow
 from vault.store.prepared import Prepared
 from vault.store.statements import Statements, encode_json, leave_json
 from vault.store.table import Query
-from vault.store.tables import ALL, SECRETS, VERSIONS
+from vault.store.tables import ACCESS, ALL, SECRETS, VERSIONS
 
 JSON = {"json_serializer": encode_json, "json_deserializer": leave_json}
 DIALECTS: dict[str, Any] = {
@@ -133,6 +134,15 @@ def test_among_is_read_back() -> None:
         record = driver.execute(prepared.get, prepared.key(("s", 1))).fetchone()
         assert prepared.read(record) == replace(rows[0], destroyed=True)
     engine.dispose()
+
+
+@pytest.mark.parametrize(("count", "sizes"), [(0, []), (7, [1] * 7), (137, [64, 64, 8, 1])])
+def test_counting_in_few_texts(count: int, sizes: list[int]) -> None:
+    """Each row once, however many there are."""
+    rows = [AccessRow(secret_id=f"{n}") for n in range(count)]
+    told = list(Prepared(Statements(ACCESS), SQLITE).count(rows))
+    assert [text.count("(?") for text, _ in told] == sizes
+    assert [part for _, bound in told for part in bound[::5]] == [row.secret_id for row in rows]
 
 
 def test_cells_of_a_dialect() -> None:

@@ -7,13 +7,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.contract.store.samples import StampGuard, put, secret, system
-from vault.errors import TamperedError, UnavailableError
+from vault.errors import TamperedError, UnavailableError, ValidationError
+from vault.model.records import AccessRow
 from vault.store.cache import MISSING, Cache
 from vault.store.interface import ConstraintError, Session, Writes
 from vault.store.memory import MemoryBackend
 from vault.store.query import arrange
 from vault.store.table import Query
-from vault.store.tables import SECRETS, SYSTEM
+from vault.store.tables import ACCESS, SECRETS, SYSTEM
 from vault.store.tx import Batch, Tx, transact
 
 NAMES = st.sampled_from("abcdef")
@@ -123,6 +124,34 @@ def test_kinds_of_writes() -> None:
     assert [row.name for row in writes.updates[SYSTEM]] == ["a", "b"]
     assert [row.name for row in writes.inserts[SYSTEM]] == ["new", "newer"]
     assert writes.deletes == {SYSTEM: [("c",)]}
+
+
+def test_counts_of_one_row() -> None:
+    """What several changes count of a row is one row to store; of one that raises it is nothing."""
+    rows = [AccessRow(secret_id="s", value_reads=n, last_value_read=10 - n) for n in (1, 2, 4)]
+
+    def fail(tx: Tx) -> None:
+        tx.count(ACCESS, rows)
+        raise _Abandoned
+
+    def use(batch: Batch) -> None:
+        batch.run(lambda tx: tx.count(ACCESS, rows[:2]))
+        with pytest.raises(_Abandoned):
+            batch.run(fail)
+        batch.run(lambda tx: tx.count(ACCESS, rows[2:]))
+        assert batch.size == 1
+
+    total = AccessRow(secret_id="s", value_reads=7, last_value_read=9)
+    assert batch_over(MemoryBackend(), use) == Writes(counts={ACCESS: [total]})
+
+
+def test_a_count_that_no_database_holds() -> None:
+    """It is refused as any other row is."""
+    with pytest.raises(ValidationError):
+        transact(
+            MemoryBackend(),
+            lambda tx: tx.count(ACCESS, [AccessRow(secret_id="s", value_reads=2**63)]),
+        )
 
 
 def test_nothing_to_write() -> None:

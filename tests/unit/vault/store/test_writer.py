@@ -1,6 +1,7 @@
 """vault.store.writer: one batch at a time. What askers see of it is in tests/contract/store."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -10,11 +11,12 @@ from actors.testing import FakeWorld
 from tests.contract.store.faulty import FaultyBackend
 from tests.contract.store.samples import StampGuard, put, system, user
 from vault.errors import ConflictError
+from vault.model.records import AccessRow
 from vault.store.cache import MISSING, Cache
 from vault.store.interface import UNKNOWN, BackendError, ConstraintError, Session, Writes
 from vault.store.memory import MemoryBackend
 from vault.store.table import Query
-from vault.store.tables import SYSTEM, USERS
+from vault.store.tables import ACCESS, SYSTEM, USERS
 from vault.store.writer import Counts, Writer
 
 
@@ -114,6 +116,21 @@ async def test_culprit_is_found_by_halving() -> None:
     with backend.read() as session:
         assert len(session.select(SYSTEM, Query())) == 63
     assert cache.lookup(USERS, ("bob",)) is MISSING
+
+
+@pytest.mark.parametrize("stored", [True, False])
+async def test_what_was_counted_is_not_answered_from_memory(stored: bool) -> None:
+    """Only the database knows the sum; and when the transaction failed, whether it is one."""
+    actor, backend, cache, _ = writer()
+    await actor.on_start()
+    one = AccessRow(secret_id="s", value_reads=1)
+    await actor.receive_batch([put(ACCESS, one)])
+    assert cache.lookup(ACCESS, ("s",)) == one
+    if not stored:
+        backend.write = _lost  # type: ignore[method-assign]
+    with nullcontext() if stored else pytest.raises(BackendError):
+        await actor.receive_batch([lambda tx: tx.get(ACCESS, "s") and tx.count(ACCESS, [one])])
+    assert cache.lookup(ACCESS, ("s",)) is MISSING
 
 
 async def test_what_a_transaction_touched_has_ended_when_it_is_over() -> None:
