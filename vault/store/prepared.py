@@ -13,8 +13,8 @@ from typing import Any, Final, TypeAlias
 import sqlalchemy as sa
 from msgspec import UNSET, Struct
 
-from vault.store.statements import Statements, form, plain
-from vault.store.table import Key, Query
+from vault.store.statements import Statements, form, plain, ranked
+from vault.store.table import Key, Query, Ranking
 from vault.store.upsert import counted, counting
 
 Bound: TypeAlias = tuple[Any, ...]  # the parameters of a statement, in its order
@@ -104,11 +104,12 @@ class Prepared:
                 getattr(self._statements, what)(query), self._dialect
             )
         text, names, binders, fixed = self._queries[known]
-        given = fixed | self._statements.values(query)
-        values = [given[name] for name in names]
-        for position, bind in binders:
-            values[position] = bind(values[position])
-        return text, tuple(values)
+        return text, _in_order(fixed | self._statements.values(query), names, binders)
+
+    def ranked(self, ranking: Ranking) -> tuple[str, Bound]:
+        """The statement of a ranking whose rows are of this table, and its parameters."""
+        text, names, binders, values = _positional(ranked(ranking), self._dialect)
+        return text, _in_order(values, names, binders)
 
     def count(self, rows: Sequence[Struct]) -> Iterator[tuple[str, Bound]]:
         """Statements with parameters that add the numbers of the rows to those that are there.
@@ -184,6 +185,13 @@ def _positional(statement: sa.Executable, dialect: sa.Dialect) -> _Positional:
     kinds = [compiled.binds[name].type for name in names]
     binders = [(i, bind) for i, kind in enumerate(kinds) if (bind := _binder(kind, dialect))]
     return compiled.string, names, binders, compiled.params
+
+
+def _in_order(given: dict[str, Any], names: list[str], binders: _Binders) -> Bound:
+    values = [given[name] for name in names]
+    for position, bind in binders:
+        values[position] = bind(values[position])
+    return tuple(values)
 
 
 def _readers(

@@ -11,7 +11,7 @@ from vault.errors import TamperedError
 from vault.store.interface import ConstraintError, Writes
 from vault.store.prepared import Bound, Prepared
 from vault.store.query import storable
-from vault.store.statements import Statements, ranked
+from vault.store.statements import Statements
 from vault.store.table import Key, Query, Ranking, Table
 from vault.store.tables import ALL
 
@@ -26,11 +26,13 @@ class SqlSession:
 
     def __init__(
         self,
-        connection: sa.Connection,
+        connection: sa.PoolProxiedConnection,
+        dialect: sa.Dialect,
         prepared: Mapping[Table[Any], Prepared],
         fault: Callable[[Exception], Exception],
     ) -> None:
         self._connection = connection
+        self._dialect = dialect
         self._prepared = prepared
         self._fault = fault
 
@@ -60,7 +62,7 @@ class SqlSession:
     def every_stamp(self, table: Table[Any]) -> Iterator[bytes]:
         """The stamps of all rows, some in memory at a time."""
         try:
-            with closing(self._connection.connection.cursor()) as cursor:
+            with closing(self._connection.cursor()) as cursor:
                 cursor.execute(self._prepared[table].every_stamp)
                 while some := cursor.fetchmany(_STAMPS_AT_ONCE):
                     yield from [_stamp(stamp) for (stamp,) in some]
@@ -87,10 +89,9 @@ class SqlSession:
 
     def ranked(self, ranking: Ranking) -> list[Key]:
         """The keys of its rows, in its order."""
-        select = ranked(ranking)
-        table = ranking.table
-        records = self._guarded(table, lambda: self._connection.execute(select).all())
-        return [tuple(record) for record in records]
+        prepared = self._prepared[ranking.table]
+        records = self._driver_records(ranking.table, *prepared.ranked(ranking))
+        return [prepared.read_key(record) for record in records]
 
     def flush(self, writes: Writes) -> None:
         """One executemany for each table and kind of change; counts many rows a statement.
@@ -131,7 +132,7 @@ class SqlSession:
 
     def _driver_records(self, table: Table[Any], text: str, bound: Bound) -> Sequence[Any]:
         def fetch() -> Sequence[Any]:
-            with closing(self._connection.connection.cursor()) as cursor:
+            with closing(self._connection.cursor()) as cursor:
                 cursor.execute(text, bound)
                 return cursor.fetchall()
 
@@ -152,9 +153,9 @@ class SqlSession:
 
     def _many(self, table: Table[Any], text: str, rows: list[Bound]) -> int:
         """How many rows it met. Raises `ConstraintError`."""
-        driver = self._connection.dialect.loaded_dbapi
+        driver = self._dialect.loaded_dbapi
         try:
-            with closing(self._connection.connection.cursor()) as cursor:
+            with closing(self._connection.cursor()) as cursor:
                 cursor.executemany(text, rows)
                 return cursor.rowcount
         except driver.IntegrityError as error:

@@ -145,6 +145,9 @@ class SqliteBackend(SqlBackend):
             raise
         return database
 
+    def _look(self, reader: sa.PoolProxiedConnection) -> None:
+        reader.cursor().execute("BEGIN")
+
     def _prepare(self, writer: sa.Connection) -> None:
         try:
             if not is_current(writer):

@@ -130,8 +130,8 @@ def test_driver_fault(backend: SqliteBackend) -> None:
 
     def lose(session: Session) -> Writes:
         assert isinstance(session, SqlSession)
-        session._connection.exec_driver_sql("DROP TABLE credential_usage")
-        session._connection.exec_driver_sql("DROP TABLE system")
+        session._connection.cursor().execute("DROP TABLE credential_usage")
+        session._connection.cursor().execute("DROP TABLE system")
         session.get(SYSTEM, ("a",))
         return Writes()
 

@@ -37,7 +37,7 @@ def test_lost_transaction(backend: SqliteBackend) -> None:
     """When SQLite has rolled back by itself, the flush does not commit row by row."""
 
     def apply(session: Any) -> Writes:
-        session._connection.exec_driver_sql("ROLLBACK")
+        session._connection.cursor().execute("ROLLBACK")
         return Writes(inserts={SYSTEM: [system("b"), system("c")]})
 
     with pytest.raises(BackendError):
