@@ -204,7 +204,7 @@ async def _wire(base: Base, system: System, audits: Audits) -> Wired:
     access = AccessCounters(barrier, world, seam.tally.read)
     usage = Usage(store, world, seam.tally.used)
     streams = Sessions()
-    revoker = Revoker(store, streams, usage, world)
+    revoker = Revoker(store, streams, world)
     known = base.parts.settings.authentication
     rule = SessionRule(timeout=known.session_timeout, most=known.max_sessions_per_user)
     tokens = Tokens(store, base.scheme, revoker, world, rule)

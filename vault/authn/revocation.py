@@ -12,7 +12,6 @@ from typing import Final
 from actors.world import World
 from vault.authn.standing import KEY_PARENT, expired
 from vault.authn.streams import Sessions
-from vault.authn.usage import Usage
 from vault.errors import UnavailableError
 from vault.model.records import TokenRow
 from vault.store.interface import UNKNOWN
@@ -28,10 +27,9 @@ MAX_SWEEPS: Final = 100  # commits of one sweep; the next call goes on
 class Revoker:
     """Removes tokens and what descends from them."""
 
-    def __init__(self, store: Store, sessions: Sessions, usage: Usage, world: World) -> None:
+    def __init__(self, store: Store, sessions: Sessions, world: World) -> None:
         self._store = store
         self._sessions = sessions
-        self._usage = usage
         self._world = world
 
     async def revoke(self, first: Callable[[Tx], list[str]]) -> int:
@@ -51,7 +49,6 @@ class Revoker:
                 told = {**error.details, "outcome": UNKNOWN}
                 raise UnavailableError(error.code, error.message, **told) from error
             self._sessions.revoke([*keys, *cut])
-            self._usage.forget(cut)
             removed += len(cut)
             if not left:
                 return removed

@@ -3,7 +3,7 @@
 A crash loses at most what came after the last flush; the audit log has every use.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 from itertools import islice
 from typing import Final
@@ -51,11 +51,6 @@ class Usage:
         stored = await self._store.get(USAGE, credential_id)
         uses, last = self._pending.get(credential_id, (0, 0))
         return _sum(stored, credential_id, uses, last)
-
-    def forget(self, credential_ids: Iterable[str]) -> None:
-        """Drop the pending uses of credentials that are gone."""
-        for credential_id in credential_ids:
-            self._pending.pop(credential_id, None)
 
     def drain(self) -> dict[str, tuple[int, int]]:
         """What is pending, for another's `add`; nothing is pending then."""

@@ -58,8 +58,8 @@ class Writes(Struct, frozen=True):
     known: dict[Table[Any], dict[Key, Any]] = msgspec.field(default_factory=dict)
     """Rows as they were, of those that were looked at: a backend may spare what stays the same."""
     counts: dict[Table[Any], list[Any]] = msgspec.field(default_factory=dict)
-    """Rows whose numbers are added to those that are there, as `Table` says; none of them twice,
-    and none that is among the others."""
+    """Rows whose numbers are added to those that are there, as `Table` says, when all else is done;
+    none of them twice, and none that is among the others."""
 
 
 class Session(Protocol):

@@ -78,7 +78,8 @@ class MemoryBackend:
         for table, rows in writes.updates.items():
             _put(table, tables[table.name], rows, expected=True)
         for table, rows in writes.counts.items():
-            _count(table, tables[table.name], rows)
+            there = _subjects(table, _MemorySession(tables))
+            _count(table, tables[table.name], [r for r in rows if table.key_of(r)[0] in there])
         _check_constraints(writes, _MemorySession(tables))
         self._tables = tables
 
@@ -161,6 +162,10 @@ def _count(table: Table[Any], rows: _Rows, counts: list[Any]) -> None:
         there = rows.get(key)
         total = row if there is None else table.sum_of(_decode(table, key, there), row)
         rows[key] = msgspec.json.encode(total)
+
+
+def _subjects(table: Table[Any], after: _MemorySession) -> set[Any]:
+    return {value for other, name in table.about for value in after.column(other, name)}
 
 
 def _check_constraints(writes: Writes, after: _MemorySession) -> None:

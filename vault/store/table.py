@@ -64,7 +64,8 @@ class Table(Generic[R]):
     value must exist: nothing is ever deleted by cascade, a referenced row refuses to go. Rows of a
     table that is not `cached` are asked for by query alone: they would only push out the others.
     `sums` and `latest` are numbers that grow by `Tx.count`: by what is added, or to
-    whichever is greater.
+    whichever is greater; counted is only what is `about` one of these `(table, field)` by its key,
+    which is of one field then.
     """
 
     def __init__(
@@ -80,6 +81,7 @@ class Table(Generic[R]):
         cached: bool = True,
         sums: tuple[str, ...] = (),
         latest: tuple[str, ...] = (),
+        about: tuple[tuple["Table[Any]", str], ...] = (),
     ) -> None:
         self.name = name
         self.row = row
@@ -90,6 +92,7 @@ class Table(Generic[R]):
         self.cached = cached
         self.sums = sums
         self.latest = latest
+        self.about = about
         self.columns = tuple(_column(field, texts) for field in msgspec.structs.fields(row))
         self.kinds = {column.name: column.kind for column in self.columns}
         self.guarded = "mac" in self.kinds

@@ -26,6 +26,7 @@ ACCESS: Final = Table(
     ("secret_id",),
     sums=("value_reads", "metadata_reads"),
     latest=("last_value_read", "last_metadata_read"),
+    about=((SECRETS, "id"),),
 )
 USERS: Final = Table("users", records.UserRow, ("id",), unique=("name_key",))
 ROLES: Final = Table("roles", records.RoleRow, ("name",), texts=("description",))
@@ -50,6 +51,7 @@ USAGE: Final = Table(
     ("credential_id",),
     sums=("uses",),
     latest=("last_used",),
+    about=((TOKENS, "accessor"), (API_KEYS, "id")),
 )
 AUDIT: Final = Table("audit_blocks", records.BlockRow, ("log", "first"), cached=False)
 

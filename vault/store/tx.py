@@ -62,10 +62,11 @@ class Tx:
         self.added.setdefault(table, set()).update(new)
 
     def count(self, table: Table[R], rows: Iterable[R]) -> None:
-        """Add to the numbers of rows (`Table.sums`, `Table.latest`); who is not there begins so.
+        """Add to the numbers of rows (`Table.sums`, `Table.latest`); one that is not there comes.
 
-        Nothing is read for it, and no read of this transaction sees it. What the transaction
-        deletes or puts is not counted. Raises `ValidationError` as `put`.
+        Counted is what is about something that the transaction leaves there (`Table.about`).
+        Nothing is read for it, and no read of this transaction sees it. What the transaction puts
+        or deletes itself is not counted. Raises `ValidationError` as `put`.
         """
         self.counted.setdefault(table, []).extend(map(table.admit, rows))
 

@@ -19,12 +19,6 @@ def counting(table: Table[Any], rows: int, dialect: str) -> sa.Insert:
 
     Raises `ValueError` for a database that is not known here.
     """
-    sql = SQL_TABLES[table]
-    names = [column.name for column in table.columns]
-    values = [
-        {name: sa.bindparam(f"{name}_{number}", type_=sql.c[name].type) for name in names}
-        for number in range(rows)
-    ]
     insert: Any
     match dialect:  # a dialect is slow to load: no more than are in use
         case "sqlite":
@@ -35,7 +29,8 @@ def counting(table: Table[Any], rows: int, dialect: str) -> sa.Insert:
             from sqlalchemy.dialects.mysql import insert
         case _:
             raise ValueError(f"{dialect}: how it counts is not known")
-    statement = insert(sql).values(values)
+    names = [column.name for column in table.columns]
+    statement = insert(SQL_TABLES[table]).from_select(names, _wanted(table, rows))
     upsert: sa.Insert
     if dialect == "mysql":
         upsert = statement.on_duplicate_key_update(_totals(table, statement.inserted))
@@ -44,6 +39,22 @@ def counting(table: Table[Any], rows: int, dialect: str) -> sa.Insert:
             index_elements=table.key, set_=_totals(table, statement.excluded)
         )
     return upsert
+
+
+def _wanted(table: Table[Any], rows: int) -> sa.Select[Any]:
+    """Those of the rows that are about something which is there."""
+    columns = SQL_TABLES[table].c
+    each = [
+        sa.select(
+            *(sa.bindparam(f"{c.name}_{number}", type_=c.type).label(c.name) for c in columns)
+        )
+        for number in range(rows)
+    ]
+    new = (sa.union_all(*each) if rows > 1 else each[0]).subquery("new")
+    subjects = [(SQL_TABLES[other].c[name], new.c[table.key[0]]) for other, name in table.about]
+    return sa.select(new).where(
+        sa.or_(*(sa.exists().where(subject == key) for subject, key in subjects))
+    )
 
 
 def _totals(table: Table[Any], new: Any) -> dict[str, Any]:

@@ -48,6 +48,13 @@ def api_key(key_id: str, user_id: str) -> records.ApiKeyRow:
     )
 
 
+def token(accessor: str) -> records.TokenRow:
+    """A token whose accessor is the name; its id is another text."""
+    return records.TokenRow(
+        id=f"id of {accessor}", accessor=accessor, secret_hash=b"hash", created_at=1, issued_at=1
+    )
+
+
 def system(name: str, value: bytes = b"value") -> records.SystemRow:
     """A row of the one table that has neither guard nor index."""
     return records.SystemRow(name=name, value=value)

@@ -118,7 +118,7 @@ async def desk() -> AsyncIterator[_Desk]:
     world, scheme, lockout, sessions = _World(), _Scheme(), Lockout(), Sessions()
     async with open_store(MemoryBackend(), _Guard(), world) as store:
         usage = Usage(store, world)
-        revoker = Revoker(store, sessions, usage, world)
+        revoker = Revoker(store, sessions, world)
         methods = {
             TOKEN: token_method(store, scheme, lockout, world),
             API_KEY: api_key_method(store, scheme, lockout, world),

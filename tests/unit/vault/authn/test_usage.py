@@ -4,14 +4,22 @@ from typing import Any
 
 import pytest
 
+from tests.contract.store.samples import put, token
 from vault.authn import usage as module
 from vault.errors import UnavailableError
 from vault.model.records import UsageRow
-from vault.store.tables import USAGE
+from vault.store.table import Query
+from vault.store.tables import TOKENS, USAGE
+
+
+async def there(desk: Any, *accessors: str) -> None:
+    """Tokens of these accessors, to be used."""
+    await desk.store.commit(put(TOKENS, *map(token, accessors)))
 
 
 async def test_counts_before_and_after_the_flush(desk: Any) -> None:
     """What is asked for is what is stored and what is pending, together."""
+    await there(desk, "k")
     usage = desk.usage
     assert await usage.get("k") == UsageRow(credential_id="k")
     usage.count("k")
@@ -32,6 +40,7 @@ async def test_counts_before_and_after_the_flush(desk: Any) -> None:
 async def test_batches(desk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """A flush takes as many transactions as it needs, each of a bounded number of rows."""
     monkeypatch.setattr(module, "FLUSH_BATCH", 4)
+    await there(desk, *(f"k{i}" for i in range(10)))
     for i in range(10):
         desk.usage.count(f"k{i}")
     before = desk.store.statistics().changes
@@ -42,6 +51,7 @@ async def test_batches(desk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def test_an_error_loses_nothing(desk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """When the store refuses, the uses stay pending, with those that came meanwhile."""
+    await there(desk, "k")
     honest = desk.store.commit
 
     async def refuse(_change: Any) -> None:
@@ -57,20 +67,20 @@ async def test_an_error_loses_nothing(desk: Any, monkeypatch: pytest.MonkeyPatch
     assert (await desk.store.get(USAGE, "k")).uses == 2
 
 
+async def test_of_a_credential_that_is_gone_nothing_is_left(desk: Any) -> None:
+    """Its last uses may be told by a worker when it has long been revoked."""
+    await there(desk, "k")
+    desk.usage.add({"k": (1, 2), "gone": (1, 2)})
+    await desk.usage.flush()
+    assert [row.credential_id for row in await desk.store.select(USAGE, Query())] == ["k"]
+
+
 async def test_bounded(desk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Beyond the bound new credentials are not counted; those pending go on counting."""
     monkeypatch.setattr(module, "MOST_PENDING", 2)
     for key in "abcab":
         desk.usage.count(key)
     assert {k: uses for k, (uses, _) in desk.usage._pending.items()} == {"a": 2, "b": 2}
-
-
-async def test_forget(desk: Any) -> None:
-    """The pending uses of a credential that is gone are not written."""
-    desk.usage.count("gone")
-    desk.usage.forget(["gone", "never"])
-    await desk.usage.flush()
-    assert await desk.store.get(USAGE, "gone") is None
 
 
 async def test_what_was_flushed_is_told(desk: Any) -> None:

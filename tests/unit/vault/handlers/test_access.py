@@ -2,18 +2,27 @@
 
 import pytest
 
+from tests.contract.store.samples import put, secret
 from tests.unit.vault.handlers.conftest import NOW, SECOND, House
-from vault.barrier import ACCESS
+from vault.barrier import ACCESS, SECRETS, VaultTx
 from vault.errors import UnavailableError
 from vault.handlers.access import AccessCounters
+from vault.handlers.versions import erase
 from vault.model.records import AccessRow
 from vault.store.store import Store
 from vault.store.table import Query
 from vault.store.tx import Batch
 
 
+async def there(house: House, *secrets: str) -> None:
+    """Secrets of these ids, to be read."""
+    rows = [secret(f"n{number}", id=id_) for number, id_ in enumerate(secrets)]
+    await house.barrier.commit(put(SECRETS, *rows))
+
+
 async def test_pending_and_stored_are_summed(house: House) -> None:
     """What is flushed and what is not yet are one count; the later time wins."""
+    await there(house, "s")
     counts = AccessCounters(house.barrier, house.world)
     counts.value_read("s")
     await counts.flush()
@@ -28,6 +37,7 @@ async def test_pending_and_stored_are_summed(house: House) -> None:
 
 async def test_a_flush_adds_to_what_others_wrote(house: House) -> None:
     """Two agents' counts of one secret are summed in the database."""
+    await there(house, "s")
     for _ in range(2):
         counts = AccessCounters(house.barrier, house.world)
         counts.value_read("s")
@@ -58,6 +68,7 @@ async def test_a_flush_that_fails_loses_nothing(house: House) -> None:
                 raise UnavailableError("store_gone", "gone")
             return await house.barrier.commit(change)  # type: ignore[arg-type]  # a change
 
+    await there(house, "s")
     failing = Failing(house.store)
     counts = AccessCounters(failing, house.world)  # type: ignore[arg-type]  # what it uses of one
     counts.value_read("s")
@@ -72,6 +83,7 @@ async def test_a_flush_that_fails_loses_nothing(house: House) -> None:
 
 async def test_many_secrets_are_flushed_in_batches(house: House) -> None:
     """More than one transaction holds are all written."""
+    await there(house, *(f"s{number}" for number in range(2201)))
     for number in range(2201):
         house.access.value_read(f"s{number}")
     await house.access.flush()
@@ -81,6 +93,7 @@ async def test_many_secrets_are_flushed_in_batches(house: House) -> None:
 
 async def test_a_flush_reads_nothing(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where each read is of another secret, a look for each would cost as much as the reads."""
+    await there(house, *(f"s{number}" for number in range(20)))
 
     def look(*_: object) -> None:
         raise AssertionError("it looked")
@@ -94,14 +107,30 @@ async def test_a_flush_reads_nothing(house: House, monkeypatch: pytest.MonkeyPat
     assert len(await house.barrier.select(ACCESS, Query())) == 20
 
 
+async def test_of_a_secret_that_was_erased_nothing_is_left(house: House) -> None:
+    """Its last reads are flushed after it is gone."""
+    await there(house, "s", "other")
+    house.access.value_read("s")
+    house.access.value_read("other")
+
+    def gone(tx: VaultTx) -> None:
+        head = tx.get(SECRETS, "n0")
+        assert head is not None
+        erase(tx, head)
+
+    await house.barrier.commit(gone)
+    await house.access.flush()
+    assert [row.secret_id for row in await house.barrier.select(ACCESS, Query())] == ["other"]
+
+
 async def test_the_pending_counts_are_bounded(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Beyond the bound new secrets are not counted; the known ones go on."""
     monkeypatch.setattr("vault.handlers.access.MOST_PENDING", 1)
-    for secret in ("a", "b", "a"):
-        house.access.value_read(secret)
-        house.access.metadata_read(secret)
+    for name in ("a", "b", "a"):
+        house.access.value_read(name)
+        house.access.metadata_read(name)
     assert (await house.access.get("a")).value_reads == 2
     assert (await house.access.get("b")).metadata_reads == 0
 

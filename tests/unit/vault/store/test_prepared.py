@@ -141,7 +141,7 @@ def test_counting_in_few_texts(count: int, sizes: list[int]) -> None:
     """Each row once, however many there are."""
     rows = [AccessRow(secret_id=f"{n}") for n in range(count)]
     told = list(Prepared(Statements(ACCESS), SQLITE).count(rows))
-    assert [text.count("(?") for text, _ in told] == sizes
+    assert [text.count("?") // 5 for text, _ in told] == sizes
     assert [part for _, bound in told for part in bound[::5]] == [row.secret_id for row in rows]
 
 
