@@ -8,15 +8,13 @@ from functools import partial
 from itertools import islice
 from typing import Final
 
-from msgspec.structs import replace
-
 from actors.world import World
 from vault.model.records import UsageRow
 from vault.store.store import Store
 from vault.store.tables import USAGE
 from vault.store.tx import Tx
 
-FLUSH_BATCH: Final = 500  # rows a transaction, so that a flush never holds the writer for long
+FLUSH_BATCH: Final = 1_000  # rows a transaction, so that a flush never holds the writer for long
 MOST_PENDING: Final = 100_000  # credentials between two flushes; about 20 MB. Beyond: not counted
 
 
@@ -49,8 +47,8 @@ class Usage:
     async def get(self, credential_id: str) -> UsageRow:
         """Return the uses of a credential, those not yet flushed included."""
         stored = await self._store.get(USAGE, credential_id)
-        uses, last = self._pending.get(credential_id, (0, 0))
-        return _sum(stored, credential_id, uses, last)
+        pending = _row(credential_id, *self._pending.get(credential_id, (0, 0)))
+        return pending if stored is None else USAGE.sum_of(stored, pending)
 
     def drain(self) -> dict[str, tuple[int, int]]:
         """What is pending, for another's `add`; nothing is pending then."""
@@ -81,9 +79,8 @@ class Usage:
 
 
 def _count(batch: dict[str, tuple[int, int]], tx: Tx) -> None:
-    tx.count(USAGE, [_sum(None, key, uses, last) for key, (uses, last) in batch.items()])
+    tx.count(USAGE, [_row(key, *counted) for key, counted in batch.items()])
 
 
-def _sum(stored: UsageRow | None, credential_id: str, uses: int, last: int) -> UsageRow:
-    row = stored or UsageRow(credential_id=credential_id)
-    return replace(row, uses=row.uses + uses, last_used=max(row.last_used, last))
+def _row(credential_id: str, uses: int, last: int) -> UsageRow:
+    return UsageRow(credential_id=credential_id, uses=uses, last_used=last)

@@ -121,18 +121,16 @@ class Prepared:
         while start < len(rows):
             size = next(size for size in _COUNTED if size <= len(rows) - start)
             if size not in self._counts:
-                self._counts[size] = self._counting(size).text
+                self._counts[size] = _positional(self._counting(size), self._dialect)[0]
             yield self._counts[size], tuple(chain.from_iterable(bound[start : start + size]))
             start += size
 
     @cached_property
     def _counted(self) -> "ByRow":
-        return self._counting(1)
+        return ByRow(self._counting(1), counted(self._statements.table, 1), self._dialect)
 
-    def _counting(self, rows: int) -> "ByRow":
-        """For several rows the text alone is of use."""
-        statement = counting(self._statements.table, rows, self._dialect.name)
-        return ByRow(statement, counted(self._statements.table, rows), self._dialect)
+    def _counting(self, rows: int) -> sa.Insert:
+        return counting(self._statements.table, rows, self._dialect.name)
 
     def read(self, record: Sequence[Any]) -> Any:
         """The row struct of a record of all columns. Raises as `Statements.read`."""

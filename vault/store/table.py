@@ -161,8 +161,10 @@ class Table(Generic[R]):
             raise self._refusal("row") from None
 
     def sum_of(self, row: R, more: R) -> R:
-        """Two rows of one key, counted together."""
-        sums = {name: getattr(row, name) + getattr(more, name) for name in self.sums}
+        """Two rows of one key, counted together; a sum stays where integers end."""
+        sums = {
+            name: min(getattr(row, name) + getattr(more, name), INTEGER_MAX) for name in self.sums
+        }
         latest = {name: max(getattr(row, name), getattr(more, name)) for name in self.latest}
         return msgspec.structs.replace(row, **sums, **latest)
 

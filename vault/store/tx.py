@@ -65,9 +65,11 @@ class Tx:
         """Add to the numbers of rows (`Table.sums`, `Table.latest`); one that is not there comes.
 
         Counted is what is about something that the transaction leaves there (`Table.about`).
-        Nothing is read for it, and no read of this transaction sees it. What the transaction puts
-        or deletes itself is not counted. Raises `ValidationError` as `put`.
+        Nothing is read for it, and no read of this transaction sees it. What this change puts or
+        deletes itself comes first. Raises `ValidationError` as `put`.
         """
+        if not table.about:
+            raise ValueError(f"{table}: there is nothing to count")
         self.counted.setdefault(table, []).extend(map(table.admit, rows))
 
     def delete(self, table: Table[Any], *key: str | int) -> None:
@@ -105,6 +107,8 @@ class Batch:
             self._assume_absent(table, added)
         for table, rows in tx.written.items():
             self._above.setdefault(table, {}).update(rows)
+            for key in self._counted.get(table, {}).keys() & rows.keys():
+                del self._counted[table][key]  # it is as it was put, or gone
         for table, counts in tx.counted.items():
             self._count(table, counts)
         return result
@@ -121,9 +125,7 @@ class Batch:
                 else:
                     part = writes.updates if key in there else writes.inserts
                     part.setdefault(table, []).append(row)
-        for table, counted in self._counted.items():
-            above = self._above.get(table, {})
-            writes.counts[table] = [row for key, row in counted.items() if key not in above]
+        writes.counts.update({t: list(rows.values()) for t, rows in self._counted.items() if rows})
         return writes
 
     def exchanged(self) -> dict[Table[Any], tuple[list[bytes], list[bytes]]]:
@@ -200,10 +202,12 @@ class Batch:
         return stamped(self._guard, table, row)
 
     def _count(self, table: Table[Any], rows: Iterable[Any]) -> None:
-        counted = self._counted.setdefault(table, {})
+        counted, above = self._counted.setdefault(table, {}), self._above.get(table, {})
         for row in rows:
             key = table.key_of(row)
-            counted[key] = table.sum_of(counted[key], row) if key in counted else row
+            rows_with_it = counted if above.get(key) is None else above
+            there = rows_with_it.get(key)
+            rows_with_it[key] = row if there is None else table.sum_of(there, row)
 
     def _assume_absent(self, table: Table[Any], keys: Iterable[Key]) -> None:
         above, below = self._above.get(table, {}), self._below.setdefault(table, {})

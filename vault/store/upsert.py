@@ -5,7 +5,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from vault.store.schema import SQL_TABLES
-from vault.store.table import Table
+from vault.store.table import INTEGER_MAX, Table
 
 
 def counted(table: Table[Any], rows: int) -> dict[str, str]:
@@ -25,14 +25,14 @@ def counting(table: Table[Any], rows: int, dialect: str) -> sa.Insert:
             from sqlalchemy.dialects.sqlite import insert
         case "postgresql":
             from sqlalchemy.dialects.postgresql import insert
-        case "mysql":
+        case "mysql" | "mariadb":
             from sqlalchemy.dialects.mysql import insert
         case _:
             raise ValueError(f"{dialect}: how it counts is not known")
     names = [column.name for column in table.columns]
     statement = insert(SQL_TABLES[table]).from_select(names, _wanted(table, rows))
     upsert: sa.Insert
-    if dialect == "mysql":
+    if dialect in {"mysql", "mariadb"}:
         upsert = statement.on_duplicate_key_update(_totals(table, statement.inserted))
     else:
         upsert = statement.on_conflict_do_update(
@@ -59,7 +59,12 @@ def _wanted(table: Table[Any], rows: int) -> sa.Select[Any]:
 
 def _totals(table: Table[Any], new: Any) -> dict[str, Any]:
     old = SQL_TABLES[table].c
-    sums = {name: old[name] + new[name] for name in table.sums}
+    # Beyond it SQLite would go on in floating point.
+    most: sa.ColumnElement[int] = sa.literal_column(str(INTEGER_MAX), sa.BigInteger)
+    sums = {
+        name: sa.case((old[name] > most - new[name], most), else_=old[name] + new[name])
+        for name in table.sums
+    }
     latest = {
         name: sa.case((old[name] > new[name], old[name]), else_=new[name]) for name in table.latest
     }

@@ -19,7 +19,7 @@ R = TypeVar("R", bound=Struct)
 _TABLES: Final = {table.name: table for table in ALL}
 UNTOLD: Final = frozenset({ACCESS.name, AUDIT.name, USAGE.name})
 """Tables whose changes are not announced, since they are many and workers do not read them by key:
-a worker's cache keeps none of their rows."""
+a worker's cache keeps none of their rows. Whatever is counted is among them."""
 WORKER: Final = 2
 LEADER: Final = 1
 

@@ -1,11 +1,13 @@
 """Numbers that rows add to, in every backend alike."""
 
+import pytest
+
 from tests.contract.store.samples import StampGuard, api_key, put, secret, token, user
 from vault.model.records import AccessRow, UsageRow
-from vault.store.interface import Backend
-from vault.store.table import Query
+from vault.store.interface import Backend, ConstraintError, Session, Writes
+from vault.store.table import INTEGER_MAX, Query
 from vault.store.tables import ACCESS, API_KEYS, SECRETS, TOKENS, USAGE, USERS
-from vault.store.tx import Tx, transact
+from vault.store.tx import Batch, Tx, transact
 
 
 def access(secrets: int, reads: int, last: int) -> list[AccessRow]:
@@ -71,29 +73,70 @@ def test_one_who_comes_is_counted_at_once(backend: Backend) -> None:
     assert stored(backend) == {"s0": access(1, 1, 5)[0]}
 
 
-def test_what_is_put_or_deleted_is_not_counted(backend: Backend) -> None:
-    """In the same transaction, whichever comes first."""
-    store(backend, 4)
-    transact(backend, lambda tx: tx.count(ACCESS, access(4, 1, 5)))
+def test_changes_of_one_transaction_count_in_turn(backend: Backend) -> None:
+    """As they would in transactions of their own: what is put before is added to, not what after.
 
-    def change(tx: Tx) -> None:
-        tx.delete(ACCESS, "s0")
-        tx.count(ACCESS, access(3, 1, 6))
-        tx.delete(ACCESS, "s1")
-        tx.put(ACCESS, access(3, 10, 6)[2])
+    Within one change counts come last.
+    """
+    store(backend, 5)
+    transact(backend, lambda tx: tx.count(ACCESS, access(5, 1, 5)))
 
-    transact(backend, change)
+    def apply(session: Session) -> Writes:
+        batch = Batch(session, StampGuard(), None)
+        batch.run(lambda tx: [tx.put(ACCESS, access(1, 10, 6)[0]), tx.delete(ACCESS, "s1")])
+        batch.run(lambda tx: tx.count(ACCESS, access(4, 1, 7)))
+        batch.run(lambda tx: [tx.put(ACCESS, access(3, 20, 6)[2]), tx.delete(ACCESS, "s3")])
+        return batch.writes()
+
+    backend.write(apply)
     counts = {name: row.value_reads for name, row in stored(backend).items()}
-    assert counts == {"s2": 10, "s3": 1}
+    assert counts == {"s0": 11, "s1": 1, "s2": 20, "s4": 1}
+
+
+def test_sums_end_where_integers_do(backend: Backend) -> None:
+    """No count fails for being large, and none becomes another kind of number."""
+    store(backend, 1)
+    large = access(1, INTEGER_MAX - 1, 5)
+    transact(backend, lambda tx: tx.count(ACCESS, large))
+    for _ in range(2):
+        transact(backend, lambda tx: tx.count(ACCESS, large))
+        transact(backend, lambda tx: [tx.count(ACCESS, large), tx.count(ACCESS, large)])
+    assert stored(backend)["s0"].value_reads == INTEGER_MAX
+
+
+def test_nothing_is_counted_by_what_fails(backend: Backend) -> None:
+    """Nor does a reader see of it what was not there when he began."""
+    store(backend, 2)
+    transact(backend, lambda tx: tx.count(ACCESS, access(2, 1, 5)))
+
+    def fail(tx: Tx) -> None:
+        tx.count(ACCESS, access(2, 1, 6))
+        tx.put(SECRETS, secret("other", id="s0"))
+
+    with pytest.raises(ConstraintError):
+        transact(backend, fail, StampGuard())
+    with backend.read() as session:
+        before = session.select(ACCESS, Query())
+        transact(backend, lambda tx: tx.count(ACCESS, access(2, 1, 7)))
+        assert session.select(ACCESS, Query()) == before == access(2, 1, 5)
+    assert list(stored(backend).values()) == access(2, 2, 7)
+
+
+def test_only_what_is_about_something_is_counted(backend: Backend) -> None:
+    """Another table is a fault of the program."""
+    with pytest.raises(ValueError, match="nothing to count"):
+        transact(backend, lambda tx: tx.count(SECRETS, [secret("n")]), StampGuard())
 
 
 def test_any_of_several_will_do(backend: Backend) -> None:
-    """A use is of a token or of a key."""
+    """A use is of a token or of a key; and both tables may be counted in at once."""
+    store(backend, 1)
     transact(backend, put(USERS, user("ann")), StampGuard())
     transact(backend, put(API_KEYS, api_key("k", "ann")), StampGuard())
     transact(backend, put(TOKENS, token("a")), StampGuard())
     uses = [UsageRow(credential_id=name, uses=2, last_used=3) for name in ("k", "a", "gone")]
-    transact(backend, lambda tx: tx.count(USAGE, uses))
+    transact(backend, lambda tx: [tx.count(ACCESS, access(1, 1, 1)), tx.count(USAGE, uses)])
+    assert list(stored(backend).values()) == access(1, 1, 1)
     with backend.read() as session:
         found = session.select(USAGE, Query())
     assert {row.credential_id: (row.uses, row.last_used) for row in found} == {

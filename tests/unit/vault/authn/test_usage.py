@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from tests.contract.store.samples import put, token
 from vault.authn import usage as module
@@ -31,10 +32,14 @@ async def test_counts_before_and_after_the_flush(desk: Any) -> None:
     assert await desk.store.get(USAGE, "k") == wanted
     usage.count("k")
     assert (await usage.get("k")).uses == 3
+    usage.add({"k": (2, desk.world.time - 1)})
     await usage.flush()
-    assert (await desk.store.get(USAGE, "k")).uses == 3
+    assert (await desk.store.get(USAGE, "k")).uses == 5
     await usage.flush()
-    assert (await desk.store.get(USAGE, "k")).uses == 3
+    assert await desk.store.get(USAGE, "k") == replace(wanted, uses=5)
+    usage.add({"k": (0, desk.world.time + 1)})
+    await usage.flush()
+    assert (await desk.store.get(USAGE, "k")).last_used == desk.world.time + 1
 
 
 async def test_batches(desk: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -86,7 +86,9 @@ async def test_many_secrets_are_flushed_in_batches(house: House) -> None:
     await there(house, *(f"s{number}" for number in range(2201)))
     for number in range(2201):
         house.access.value_read(f"s{number}")
+    before = house.store.statistics().changes
     await house.access.flush()
+    assert house.store.statistics().changes - before == 3
     assert await house.barrier.get(ACCESS, "s0") is not None
     assert await house.barrier.get(ACCESS, "s2200") is not None
 

@@ -118,14 +118,20 @@ async def test_culprit_is_found_by_halving() -> None:
     assert cache.lookup(USERS, ("bob",)) is MISSING
 
 
+@pytest.mark.parametrize("cached", [True, False])
 @pytest.mark.parametrize("stored", [True, False])
-async def test_what_was_counted_is_not_answered_from_memory(stored: bool) -> None:
-    """Only the database knows the sum; and when the transaction failed, whether it is one."""
+async def test_what_was_counted_is_not_answered_from_memory(stored: bool, cached: bool) -> None:
+    """Only the database knows the sum; and when the transaction failed, whether it is one.
+
+    Be the row cached before, or loaded by the very change that counts.
+    """
     actor, backend, cache, _ = writer()
     await actor.on_start()
     one = AccessRow(secret_id="s", value_reads=1)
     await actor.receive_batch([put(ACCESS, one)])
     assert cache.lookup(ACCESS, ("s",)) == one
+    if not cached:
+        cache.forget([(ACCESS, ("s",), None)])
     if not stored:
         backend.write = _lost  # type: ignore[method-assign]
     with nullcontext() if stored else pytest.raises(BackendError):
