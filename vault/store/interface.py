@@ -59,7 +59,7 @@ class Writes(Struct, frozen=True):
     """Rows as they were, of those that were looked at: a backend may spare what stays the same."""
     counts: dict[Table[Any], list[Any]] = msgspec.field(default_factory=dict)
     """Rows whose numbers are added to those that are there, as `Table` says, when all else is done;
-    none of them twice, and none that is among the others."""
+    none of them twice."""
 
 
 class Session(Protocol):

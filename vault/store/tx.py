@@ -202,12 +202,10 @@ class Batch:
         return stamped(self._guard, table, row)
 
     def _count(self, table: Table[Any], rows: Iterable[Any]) -> None:
-        counted, above = self._counted.setdefault(table, {}), self._above.get(table, {})
+        counted = self._counted.setdefault(table, {})
         for row in rows:
             key = table.key_of(row)
-            rows_with_it = counted if above.get(key) is None else above
-            there = rows_with_it.get(key)
-            rows_with_it[key] = row if there is None else table.sum_of(there, row)
+            counted[key] = table.sum_of(counted[key], row) if key in counted else row
 
     def _assume_absent(self, table: Table[Any], keys: Iterable[Key]) -> None:
         above, below = self._above.get(table, {}), self._below.setdefault(table, {})
