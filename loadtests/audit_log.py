@@ -20,8 +20,10 @@ class AuditLog:
 
     def _follow(self, file: Path) -> None:
         with file.open("rb") as log:
-            inode = file.stat().st_ino
+            inode, size = file.stat().st_ino, file.stat().st_size
             offset, lines = self._read.get(inode, (0, 0))
+            if size < offset:  # another file by the number of one that was removed
+                offset = 0
             log.seek(offset)
             while chunk := log.read(CHUNK):
                 offset, lines = offset + len(chunk), lines + chunk.count(b"\n")

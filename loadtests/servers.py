@@ -131,6 +131,7 @@ class Server(ABC):
     def take_over(self, other: "Server") -> Self:
         """Become a copy of a stopped server of this kind: its data, its keys, its tokens."""
         shutil.copytree(other.folder, self.folder, dirs_exist_ok=True)
+        self.audit_log = AuditLog(self.folder / "audit.log")  # other files, maybe by old inodes
         self.token, self.root_token = other.token, other.root_token
         self.unseal_key = other.unseal_key
         return self

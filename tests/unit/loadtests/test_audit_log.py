@@ -26,3 +26,13 @@ def test_a_rotated_file_is_not_counted_twice(tmp_path: Path) -> None:
     path.write_bytes(b"3\n")
     (tmp_path / "audit.log.head").write_bytes(b"no\nrecords\n")
     assert log.lines() == 3
+
+
+def test_another_file_by_an_old_number(tmp_path: Path) -> None:
+    """File systems give the number of a removed file to the next: its lines count all the same."""
+    path = tmp_path / "audit.log"
+    path.write_bytes(b"1\n2\n3\n")
+    log = AuditLog(path)
+    assert log.lines() == 3
+    path.write_bytes(b"4\n")  # the same inode, as surely as can be
+    assert log.lines() == 4

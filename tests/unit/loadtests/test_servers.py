@@ -1,5 +1,6 @@
 """Servers that take turns on one machine."""
 
+import shutil
 from pathlib import Path
 
 from loadtests import process
@@ -43,3 +44,14 @@ def test_in_a_turn_the_others_stand_still(tmp_path: Path) -> None:
             until(lambda: states(second) == {"T"}, "stopped")
             assert "T" not in states(first)
         until(lambda: "T" not in states(second), "going on")
+
+
+def test_a_copy_begins_to_count_anew(tmp_path: Path) -> None:
+    """What it had before is gone, and its files may have the numbers of those."""
+    one, two = Sleeper(tmp_path / "one"), Sleeper(tmp_path / "two")
+    for server, log in ((one, b"1\n2\n3\n"), (two, b"1\n2\n3\n4\n")):
+        server.folder.mkdir()
+        (server.folder / "audit.log").write_bytes(log)
+    assert two.audit_log.lines() == 4
+    shutil.rmtree(two.folder)
+    assert two.take_over(one).audit_log.lines() == 3
