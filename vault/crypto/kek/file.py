@@ -4,6 +4,7 @@ Protects a stolen database or backup, not a stolen host: keep the file on anothe
 data, and a copy elsewhere. The file is the 32 key bytes and nothing else.
 """
 
+import errno
 import os
 import stat
 from pathlib import Path
@@ -15,6 +16,8 @@ from vault.crypto.unseal import ROOT_KEY_SIZE
 
 MODE = 0o600
 _OTHERS = 0o077
+_NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS})
+"""What a file system without second names says, as of a stick that is put away."""
 
 
 class FileRootKey:
@@ -30,18 +33,23 @@ class FileRootKey:
 
         Raises `KeyFileError` as `load` and `create` do.
         """
-        return NewRoot(self.load() if self.path.exists() else self.create())
+        if not self.path.exists():
+            return NewRoot(self.create())
+        key = self.load()
+        self._draft.unlink(missing_ok=True)  # the same key by its first name
+        return NewRoot(key)
 
     def create(self) -> bytes:
         """Write a new key durably and return it. Never replaces a file.
 
-        Raises `KeyFileError` when the file exists or cannot be written and synced whole. A file
-        left half-written by that is refused by `load` for its size.
+        Raises `KeyFileError` when the file exists or cannot be written and synced whole. It gets
+        its name when it is whole: a start that ends before leaves none that is refused later.
         """
         key = random_bytes(ROOT_KEY_SIZE)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         try:
-            descriptor = os.open(self.path, flags, MODE)
+            self._draft.unlink(missing_ok=True)  # of such a start: it has opened nothing
+            descriptor = os.open(self._draft, flags, MODE)
             try:
                 # The umask may have taken bits away; it cannot have added any.
                 os.fchmod(descriptor, MODE)
@@ -49,10 +57,18 @@ class FileRootKey:
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
+            try:
+                _name(self._draft, self.path)
+            finally:
+                self._draft.unlink(missing_ok=True)
             _sync_directory(self.path.parent)
         except OSError as error:
             raise KeyFileError(f"cannot write key file {self.path}: {error.strerror}") from error
         return key
+
+    @property
+    def _draft(self) -> Path:
+        return self.path.with_name(f"{self.path.name}.new")
 
     def load(self) -> bytes:
         """The key.
@@ -84,6 +100,18 @@ class FileRootKey:
             raise KeyFileError(
                 f"key file {self.path} has {status.st_size} bytes instead of {ROOT_KEY_SIZE}"
             )
+
+
+def _name(draft: Path, path: Path) -> None:
+    """Give a file its name, never over another."""
+    try:
+        os.link(draft, path)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        if os.path.lexists(path):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST)) from error
+        draft.rename(path)
 
 
 def _write_all(descriptor: int, data: bytes) -> None:

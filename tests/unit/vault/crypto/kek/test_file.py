@@ -150,3 +150,44 @@ def test_short_writes_are_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(os, "write", lambda fd, data: real(fd, data[:5]))
     key = FileRootKey(tmp_path / "key").create()
     assert (tmp_path / "key").read_bytes() == key
+
+
+@pytest.mark.parametrize("call", ["write", "fsync", "link"])
+def test_a_start_that_failed_leaves_nothing_in_the_way(
+    call: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wherever it ended: the next one makes a key, and there is one file."""
+
+    def gone(*_: object) -> int:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, call, gone)
+        with pytest.raises(KeyFileError):
+            FileRootKey(tmp_path / "key").initialise()
+    assert not (tmp_path / "key").exists()
+    key = FileRootKey(tmp_path / "key").initialise().root_key
+    assert [file.name for file in tmp_path.iterdir()] == ["key"]
+    assert FileRootKey(tmp_path / "key").load() == key
+
+
+def test_a_key_that_has_two_names_loses_the_first(tmp_path: Path) -> None:
+    """A start that ended between naming it and removing the other name."""
+    key = FileRootKey(tmp_path / "key").create()
+    os.link(tmp_path / "key", tmp_path / "key.new")
+    assert FileRootKey(tmp_path / "key").initialise().root_key == key
+    assert [file.name for file in tmp_path.iterdir()] == ["key"]
+
+
+def test_where_there_are_no_second_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It gets its name all the same, and still replaces no file."""
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(os, "link", refuse)
+    key = FileRootKey(tmp_path / "key").create()
+    with pytest.raises(KeyFileError, match="exists"):
+        FileRootKey(tmp_path / "key").create()
+    assert FileRootKey(tmp_path / "key").load() == key
+    assert [file.name for file in tmp_path.iterdir()] == ["key"]
