@@ -114,8 +114,8 @@ class Prepared:
     def count(self, rows: Sequence[Struct]) -> Iterator[tuple[str, Bound]]:
         """Statements with parameters that add the numbers of the rows to those that are there.
 
-        One statement is one turn with the interpreter's lock let go, however many rows it has:
-        one for each held up the event loop (`docs/decisions`, "0052").
+        One statement is one turn with the interpreter's lock let go, however many rows it has
+        (`docs/decisions`, "0052").
         """
         bound, start = self._counted.bound(rows), 0
         while start < len(rows):

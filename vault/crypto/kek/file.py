@@ -36,7 +36,13 @@ class FileRootKey:
         if not self.path.exists():
             return NewRoot(self.create())
         key = self.load()
-        self._draft.unlink(missing_ok=True)  # the same key by its first name
+        if os.path.lexists(self._draft):  # looked at first: the volume may be read-only
+            try:
+                self._draft.unlink()  # the same key by its first name
+            except OSError as error:
+                raise KeyFileError(
+                    f"cannot remove {self._draft}, a draft of the key: {error.strerror}; remove it"
+                ) from error
         return NewRoot(key)
 
     def create(self) -> bytes:

@@ -179,6 +179,22 @@ def test_a_key_that_has_two_names_loses_the_first(tmp_path: Path) -> None:
     assert [file.name for file in tmp_path.iterdir()] == ["key"]
 
 
+def test_a_key_on_a_volume_that_is_read_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that was put there is used; only a draft beside it, which cannot go, is refused."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    key = FileRootKey(tmp_path / "key").create()
+    monkeypatch.setattr(os, "unlink", refuse)
+    assert FileRootKey(tmp_path / "key").initialise().root_key == key
+    os.link(tmp_path / "key", tmp_path / "key.new")
+    with pytest.raises(KeyFileError, match=r"key\.new.*remove it"):
+        FileRootKey(tmp_path / "key").initialise()
+
+
 def test_where_there_are_no_second_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It gets its name all the same, and still replaces no file."""
 
