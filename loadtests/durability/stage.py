@@ -53,14 +53,18 @@ class Stage:
         self.writes = list(vault.writes)
         self.deeds: list[Deed] = []
         self.fault: Fault | None = None
-        self._numbers = itertools.count()
+        self._numbers = itertools.count(len(vault.writes))
         self._odd: list[str] = []
 
     def put(self, size: int = 0) -> bool:
         """Write once, `size` characters more than needed; whether it was acknowledged."""
         number = next(self._numbers)
-        exists = any(write.state == "ok" for write in self.writes)  # the native PUT does not create
-        write = Write(NAME, f"{self.agent.data.parent.name}-{number}-{'x' * size}")
+        part = number // KEPT_VERSIONS  # a name that had more would lose its first ones
+        name = f"{NAME}-{part}" if part else NAME
+        exists = any(  # the native PUT does not create
+            write.state == "ok" and write.name == name for write in self.writes
+        )
+        write = Write(name, f"{self.agent.data.parent.name}-{number}-{'x' * size}")
         self.writes.append(write)
         try:
             with self._client() as client:

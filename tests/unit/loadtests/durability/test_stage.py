@@ -1,0 +1,37 @@
+"""The stage of the sweep: what its one client writes."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from loadtests.durability import stage
+from loadtests.durability.history import Write
+
+
+class Nowhere:
+    """A gate behind which no agent ever runs."""
+
+    def command(self, command: Sequence[str]) -> list[str]:
+        """As it is."""
+        return list(command)
+
+
+def test_no_name_has_more_versions_than_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else its first ones would be pruned, and count as lost."""
+    monkeypatch.setattr(stage, "KEPT_VERSIONS", 3)
+    monkeypatch.setattr(stage.Stage, "_client", _no_client)
+    before = tuple(Write(stage.NAME, str(i), "ok") for i in range(2))
+    gate: Any = Nowhere()
+    made = stage.Stage(tmp_path, gate, stage.Vault(tmp_path / "none", "", before))
+    assert [made.put() for _ in range(5)] == [False] * 5
+    names = [write.name for write in made.writes]
+    assert names == [stage.NAME] * 3 + [f"{stage.NAME}-1"] * 3 + [f"{stage.NAME}-2"]
+    assert len({write.value for write in made.writes}) == len(names)
+
+
+def _no_client(_stage: stage.Stage) -> None:
+    raise ConnectionRefusedError
