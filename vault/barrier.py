@@ -177,12 +177,10 @@ class Barrier:
             await self._reserve(uses, partial(self._count_owed, uses))
         for _ in range(seals):
             await self._reserve(uses, uses.take)
-
-        def sealing(change: Callable[[VaultTx], T]) -> Callable[[Tx], T]:
-            return lambda tx: change(VaultTx(tx, keyring, sealed))
-
         try:
-            return await self._store.commit_together([sealing(change) for change in changes])
+            return await self._store.commit_together(
+                [partial(_sealing, change, keyring, sealed) for change in changes]
+            )
         finally:
             self._count_late(uses, sealed.count - seals)
 
@@ -342,6 +340,10 @@ class _Tally:
 
     def __init__(self) -> None:
         self.count = 0
+
+
+def _sealing(change: Callable[[VaultTx], T], keyring: Keyring, sealed: _Tally, tx: Tx) -> T:
+    return change(VaultTx(tx, keyring, sealed))
 
 
 def _reserve(tx: Tx, needed: ReservationNeeded) -> None:

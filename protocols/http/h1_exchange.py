@@ -94,6 +94,8 @@ class Exchange:
         if self._expects and not self._body.done:
             response.keep_alive = False  # the body may come or not: only closing is unambiguous
         data = response.encode(message)
+        if not (data or response.done):
+            return  # a head waits for what follows
         if response.done:
             self.leave()
         if data and not self._transport.gone:
@@ -102,8 +104,7 @@ class Exchange:
             except PeerLeftError:
                 self._left = True
         if not response.done:
-            if data:  # a stream to a fast reader must not hog the loop
-                await trio.lowlevel.checkpoint()
+            await trio.lowlevel.checkpoint()  # a stream to a fast reader must not hog the loop
         elif self._waiting:
             self._transport.interrupt()
 

@@ -2,6 +2,7 @@
 
 import re
 from http import HTTPStatus
+from operator import itemgetter
 
 from protocols.http.errors import AppError
 from protocols.http.scope import Headers, Message
@@ -15,6 +16,8 @@ _FIELDS = re.compile(rb"(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]++: [\t\x20-\x7e\x80-\xff]
 _LENGTH = re.compile(rb"[0-9]{1,18}")
 # The connection is ours to manage: RFC 9110 section 7.6.1.
 _OURS = frozenset({b"connection", b"keep-alive", b"transfer-encoding", b"upgrade"})
+_READ = _OURS | {b"content-length", b"date"}  # what we have to know of
+_NAME = itemgetter(0)
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 NO_BODY = frozenset({204, 304})  # RFC 9110 section 6.4.1
 _LAST_CHUNK = b"0\r\n\r\n"
@@ -34,6 +37,17 @@ def vet_headers(headers: Headers) -> tuple[Headers, bytes, bytes | None, bool]:
     Returns the fields without what is the server's to say, the same as lines of HTTP/1.1, the
     declared content-length, and whether there is a date. Raises AppError.
     """
+    fields, length, dated = headers, None, False
+    if not _READ.isdisjoint(map(_NAME, headers)):
+        fields, length, dated = _sort_out(headers)
+    block = b"".join([b"%b: %b\r\n" % (name, value) for name, value in fields])
+    if not _FIELDS.fullmatch(block) or block.count(b"\n") != len(fields):
+        raise AppError("response header holds a character that would break the message")
+    return fields, block, length, dated
+
+
+def _sort_out(headers: Headers) -> tuple[Headers, bytes | None, bool]:
+    """The fields that are not ours, the declared content-length, whether there is a date."""
     fields: Headers = []
     length: bytes | None = None
     dated = False
@@ -48,10 +62,7 @@ def vet_headers(headers: Headers) -> tuple[Headers, bytes, bytes | None, bool]:
         if name == b"date":
             dated = True
         fields.append((name, value))
-    block = b"".join([b"%b: %b\r\n" % field for field in fields])
-    if not _FIELDS.fullmatch(block) or block.count(b"\n") != len(fields):
-        raise AppError("response header holds a character that would break the message")
-    return fields, block, length, dated
+    return fields, length, dated
 
 
 class Response:

@@ -56,8 +56,8 @@ class Transport:
         self._whole = 0  # bytes of an answer that is sealed piece by piece
         self.read_by = NEVER
         self.write_by = NEVER
-        self._reading = 0  # two, while one that was woken has not had its turn yet
-        self._interrupted = False
+        self._interrupts = 0  # each is for whoever waits at that moment
+        self._unclaimed: bytes | None = None  # read for one who was interrupted
         self.read_expired = False  # `read_by` passed
         self.ended = False  # the peer ended its side
         self.gone = False  # nothing can be sent any more
@@ -67,33 +67,20 @@ class Transport:
 
         Always lets other tasks run once.
         """
-        data = b""
-        while not self._over():
-            self._reading += 1
-            try:
-                await self._seat.wait()
-            except trio.Cancelled:
-                self._interrupted = False  # it was for this read, and not for the next
-                raise
-            finally:
-                self._reading -= 1
-            if self._interrupted:
-                self._interrupted = False
-                break
-            if self._over():
-                break
-            try:
-                data = self._sock.recv(_RECEIVE)
-            except BlockingIOError:
-                self._seat.drained()
-                continue
-            except OSError:
-                self.gone = True
-            if len(data) < _RECEIVE:
-                self._seat.drained()
-            self.ended = not data
-            break
-        return data
+        while self._unclaimed is None and not self._over():
+            interrupts = self._interrupts
+            data = await self._seat.wait(self._read)
+            if interrupts != self._interrupts:
+                if data is not None:  # another may be waiting for it by now
+                    self._unclaimed = data
+                    self._seat.wake()
+                return b""
+            if data is not None:
+                return data
+        if self._unclaimed is not None:
+            await trio.lowlevel.checkpoint()
+        data, self._unclaimed = self._unclaimed, None
+        return data or b""
 
     async def send(self, data: bytes) -> None:
         """Send all of `data`; returns without a checkpoint when the kernel takes it at once.
@@ -101,15 +88,7 @@ class Transport:
         While one task is in here, what others send is queued behind it and sent by it.
         Raises PeerLeftError when the peer is gone or too slow.
         """
-        if self._unsent or self._flushing:
-            self._unsent.append(memoryview(data))
-            await self._flush(len(data))
-            return
-        sent = self._try_send(data)
-        if self._unread is not None:  # before the first wait it filled buffers, nobody read it
-            self._unread.took(sent)
-        if sent < len(data):
-            self._unsent.append(memoryview(data)[sent:])
+        if not self._sent_at_once(data):
             await self._flush(len(data))
 
     def behind(self, size: int) -> None:
@@ -152,9 +131,8 @@ class Transport:
 
     def interrupt(self) -> None:
         """Make a pending receive return b"" without harm to the connection."""
-        if self._reading:
-            self._interrupted = True
-            self._seat.wake()
+        self._interrupts += 1
+        self._seat.wake()
 
     def abort(self) -> None:
         """Cut the peer: pending calls end, and the close that follows is a reset."""
@@ -175,6 +153,21 @@ class Transport:
 
     def _over(self) -> bool:
         return self.gone or self.ended or self.read_expired
+
+    def _read(self) -> bytes | None:
+        """Next bytes if any are here; None when not, b"" at the end. In any task."""
+        try:
+            data = self._sock.recv(_RECEIVE)
+        except BlockingIOError:
+            self._seat.drained()
+            return None
+        except OSError:
+            self.gone = True
+            return b""
+        if len(data) < _RECEIVE:
+            self._seat.drained()
+            self.ended = not data
+        return data
 
     async def _flush(self, size: int) -> None:
         """Send what is unsent, which is of a message of `size` bytes, as the peer takes it."""
@@ -204,6 +197,19 @@ class Transport:
                 unread.end()
             if self.gone:
                 self._unsent.clear()
+
+    def _sent_at_once(self, data: bytes) -> bool:
+        """Send it if the kernel takes all of it now; else it is among what is unsent."""
+        if self._unsent or self._flushing:
+            self._unsent.append(memoryview(data))
+            return False
+        sent = self._try_send(data)
+        if self._unread is not None:  # before the first wait it filled buffers, nobody read it
+            self._unread.took(sent)
+        if sent < len(data):
+            self._unsent.append(memoryview(data)[sent:])
+            return False
+        return True
 
     def _push(self) -> int:
         """Send of the first unsent piece what the kernel takes; returns how much."""
@@ -244,6 +250,7 @@ class TlsTransport(Transport):
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
+        self._open = False  # what is read is to be decrypted
         self._first = True
 
     async def handshake(self, turns: trio.Semaphore) -> str | None:
@@ -272,6 +279,7 @@ class TlsTransport(Transport):
                 raise PeerLeftError
         await self._send_control()
         self.read_by = NEVER
+        self._open = True
         return self._tls.selected_alpn_protocol()
 
     def facts(self) -> dict[str, Any]:
@@ -289,19 +297,14 @@ class TlsTransport(Transport):
             self._first = False
             if plain := self._decrypt():
                 return plain
-        while data := await super().receive():
-            self._incoming.write(data)
-            plain = self._decrypt()
-            if self._outgoing.pending:
-                self._answer_tls()
-            if plain:
-                return plain
-        return b""
+        return await super().receive()
 
     async def send(self, data: bytes) -> None:
         """Seal and send all of `data`; see Transport.send. One wait to `Answers`, of any length."""
         if len(data) <= _PIECE or self._flushing:
-            await super().send(self._encrypt(data))
+            sealed = self._encrypt(data)
+            if not self._sent_at_once(sealed):
+                await self._flush(len(sealed))
             return
         view = memoryview(data)
         self._whole = len(view)
@@ -319,6 +322,7 @@ class TlsTransport(Transport):
             with contextlib.suppress(ssl.SSLError):
                 self._tls.unwrap()
             self._answer_tls()
+        self._open = False
         await super().finish()
 
     def _encrypt(self, data: bytes | memoryview) -> bytes:
@@ -328,6 +332,18 @@ class TlsTransport(Transport):
             self.gone = True
             raise PeerLeftError from error
         return self._outgoing.read()
+
+    def _read(self) -> bytes | None:
+        while data := super()._read():
+            if not self._open:
+                return data
+            self._incoming.write(data)
+            plain = self._decrypt()
+            if self._outgoing.pending:
+                self._answer_tls()
+            if plain or self._over():
+                return plain
+        return data
 
     def _decrypt(self) -> bytes:
         """Everything that can be read now. A broken or ended session cuts the peer."""

@@ -93,8 +93,7 @@ class Digest:
             self._place = stretch.place
         elif stretch.place != self.end:
             raise ValueError(f"record {stretch.place.seq} does not follow")
-        paths = self._known["path"]
-        exact = [(name, self._known[name]) for name in _EXACT]
+        actors, operations, results, requests, paths = self._known.values()  # as `_EXACT` has them
         for number, line in enumerate(stretch.lines, stretch.place.seq):
             try:
                 entry = _outline(line, number)
@@ -105,8 +104,10 @@ class Digest:
             body = entry.body
             if entry.kind == "event":
                 self._began, self._ended = min(self._began or time, time), max(self._ended, time)
-                for name, values in exact:
-                    values.add(getattr(body, name))
+                actors.add(body.actor_id)
+                operations.add(body.operation)
+                results.add(body.result)
+                requests.add(body.request_id)
                 _add_prefixes(paths, body.path)
             elif entry.kind == "retention":
                 self._gone_before = body.first

@@ -13,21 +13,22 @@ MAX_BYTES: Final = 16_384  # of one filter; a fuller one says more often that it
 _BITS: Final = 12  # at least, for each member: of 150 strangers one is taken for a member
 _HASHES: Final = 4
 _SMALLEST: Final = 64  # bits, and the next power of two is taken
+_ONE: Final = ord("1")
 _LOW: Final = 15  # bits of the CRC that are left out of the step, where the first position is
 
 
 def build(members: Collection[bytes]) -> bytes:
     """The filter of these members: a power of two of bits."""
-    bits = 1 << max(_SMALLEST, len(members) * _BITS).bit_length()
-    field = bytearray(min(bits // 8, MAX_BYTES))
-    mask = len(field) * 8 - 1
+    bits = min(1 << max(_SMALLEST, len(members) * _BITS).bit_length(), MAX_BYTES * 8)
+    digits, mask = bytearray(b"0" * bits), bits - 1  # a digit a bit: each is set in one step
     for member in members:
         place = crc32(member)
         step = place >> _LOW | 1
         for _ in range(_HASHES):
-            field[(place & mask) >> 3] |= 1 << (place & 7)
+            digits[place & mask] = _ONE
             place += step
-    return bytes(field)
+    digits.reverse()
+    return int(digits, 2).to_bytes(bits // 8, "little")
 
 
 ANYTHING: Final = b"\xff"

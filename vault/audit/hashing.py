@@ -83,6 +83,8 @@ class ValueHasher:
         return known
 
     def _walk(self, data: Any, depth: int, budget: list[int]) -> object:
+        if data is None:
+            return self._plain[None]
         kind = type(data)
         if kind is str:
             return self._text(data)
@@ -90,18 +92,18 @@ class ValueHasher:
             budget[0] -= len(data)
             if depth == 0 or budget[0] < 0:
                 return self._whole(data)
-            return {self._key(k): self._walk(v, depth - 1, budget) for k, v in data.items()}
+            return {
+                k if len(k) <= MAX_KEY else self._tag(_scalar(k)): self._walk(v, depth - 1, budget)
+                for k, v in data.items()
+            }
         if kind is list or kind is tuple:
             budget[0] -= len(data)
             if depth == 0 or budget[0] < 0:
                 return self._whole(data)
             return [self._walk(item, depth - 1, budget) for item in data]
-        if data is True or data is False or data is None:
+        if data is True or data is False:
             return self._plain[data]
         return self._tag(_scalar(data))
-
-    def _key(self, key: str) -> str:
-        return key if len(key) <= MAX_KEY else self._tag(_scalar(key))
 
     def _whole(self, data: object) -> str:
         return self._tag(b"j" + _CANONICAL.encode(data))

@@ -49,9 +49,13 @@ class Bearer(Generic[R]):
 
     async def identify(self, located: Located, origin: Origin) -> Identity | None:
         """Return the holder; None for unknown, wrong, expired, revoked, spent, disabled, locked."""
-        row = self._store.cached(self._table, located.id)
-        if row is MISSING:
-            row = await self._store.get(self._table, located.id)
+        epoch: object = self._store.epoch
+        row = self._judgements.row(located.id, epoch)
+        if row is None:
+            cached = self._store.cached(self._table, located.id)
+            if cached is MISSING:
+                epoch, cached = None, await self._store.get(self._table, located.id)
+            row = cached
         now, pair = self._world.now(), (located.id, origin.ip)
         # From here to the count of a failure nothing waits, so parallel guesses are counted too.
         locked = self._lockout.locked(pair, now)
@@ -62,7 +66,7 @@ class Bearer(Generic[R]):
             self._lockout.fail(pair, now)
             return None
         self._lockout.succeed(pair)
-        identity = await self._judgements.of(located.id, row, now)
+        identity = await self._judgements.of(located.id, row, now, epoch)
         if identity is None or self._spend is None:
             return identity
         return identity if await self._spend(row) else None

@@ -4,6 +4,7 @@ Nothing is announced and so nothing can be forgotten: a judgement keeps the very
 made from, the absent ones too, and counts only while the cache still holds these and not others. A
 commit puts the rows that it changed into the cache before it is acknowledged, so a revocation, a
 disabled user or a role that lost a policy counts for the next request. Time is asked each time.
+As long as nothing at all was changed (`Cache.epoch`), the cache need not be asked.
 """
 
 from typing import Final, Generic, TypeVar
@@ -19,18 +20,21 @@ R = TypeVar("R", bound=Struct)
 MOST: Final = 4096  # credentials; some 1.5 KB each with their rows, which the cache mostly has too
 
 
-class _Judgement(Struct, frozen=True, eq=False):
-    row: Struct
+class _Judgement(Struct, Generic[R], eq=False):
+    row: R
     identity: Identity
     seen: tuple[Seen, ...]
     until: int  # the first end of anything it stands on; 0: none ends
+    epoch: object = None  # in which the cache had all these rows; None: not known
 
-    def holds(self, store: Store, row: Struct, now: int) -> bool:
+    def holds(self, store: Store, row: R, now: int, epoch: object) -> bool:
         if self.row is not row or expired(self.until, now):
             return False
-        for table, key, was in self.seen:  # noqa: SIM110  # no generator in a hot path
-            if store.cached(table, *key) is not was:
-                return False
+        if epoch is None or self.epoch is not epoch:
+            for table, key, was in self.seen:
+                if store.cached(table, *key) is not was:
+                    return False
+            self.epoch = epoch
         return True
 
 
@@ -40,12 +44,20 @@ class Judgements(Generic[R]):
     def __init__(self, store: Store, rule: Judge) -> None:
         self._store = store
         self._rule = rule
-        self._kept: dict[str, _Judgement] = {}
+        self._kept: dict[str, _Judgement[R]] = {}
 
-    async def of(self, credential_id: str, row: R, now: int) -> Identity | None:
-        """Return what `judge` returns for `row`, which is stored under this id."""
+    def row(self, credential_id: str, epoch: object) -> R | None:
+        """Return the row of this id if it was judged, and nothing has changed, in this epoch."""
         kept = self._kept.get(credential_id)
-        if kept is not None and kept.holds(self._store, row, now):
+        return kept.row if kept is not None and kept.epoch is epoch else None
+
+    async def of(self, credential_id: str, row: R, now: int, epoch: object) -> Identity | None:
+        """Return what `judge` returns for `row`, which is stored under this id.
+
+        `epoch`: the one in which the cache had this row; None if the database had to be asked.
+        """
+        kept = self._kept.get(credential_id)
+        if kept is not None and kept.holds(self._store, row, now, epoch):
             return kept.identity
         seen: list[Seen] = []
         identity = await judge(self._store, self._rule, row, now, seen)

@@ -15,7 +15,10 @@ NO_SNIFF: Final = (b"x-content-type-options", b"nosniff")  # whatever it holds, 
 
 
 class Reply(Struct, frozen=True):
-    """Status, body and what headers it needs beside type, length and `Cache-Control`."""
+    """Status, body and what headers it needs beside type and `Cache-Control`.
+
+    Its length is the server's to say.
+    """
 
     status: int
     body: bytes = b""
@@ -38,9 +41,6 @@ async def send_reply(send: Send, reply: Reply) -> None:
 
 def headers_of(reply: Reply) -> Headers:
     """All of a reply's headers."""
-    headers: Headers = [NO_STORE, *reply.headers]
-    if reply.status != NO_CONTENT:
-        headers.append(NO_SNIFF)
-        headers.append((b"content-type", reply.content_type))
-        headers.append((b"content-length", b"%d" % len(reply.body)))
-    return headers
+    if reply.status == NO_CONTENT:
+        return [NO_STORE, *reply.headers]
+    return [NO_STORE, *reply.headers, NO_SNIFF, (b"content-type", reply.content_type)]

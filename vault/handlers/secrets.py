@@ -19,6 +19,7 @@ from vault.handlers.access import AccessCounters
 from vault.handlers.handler import Call, Handler, Handlers, create_or_update, retagged
 from vault.handlers.settings import (
     MAX_VALUE,
+    cas_required,
     checked_metadata,
     checked_tags,
     settings_of,
@@ -193,7 +194,7 @@ class Secrets:
 
     def _check_cas(self, path: ResourcePath, secret: SecretRow | None, cas: int | None) -> None:
         if cas is None:
-            if settings_of(secret, self.mounts.match(path)).cas_required:
+            if cas_required(secret, self.mounts.match(path)):
                 raise ValidationError(
                     "cas_required", "check-and-set parameter required for this call", field="cas"
                 )
@@ -229,7 +230,8 @@ class Secrets:
         for pruned in range(oldest, keep_from):
             tx.delete(VERSIONS, head.id, pruned)
         head = replace(
-            head, current_version=number, oldest_version=keep_from, status=Status.ACTIVE,
+            head, current_version=number, oldest_version=keep_from,
+            status=Status.ACTIVE.value,  # plain text, as it is read back
             updated_at=now,
         )  # fmt: skip
         tx.put(SECRETS, head)

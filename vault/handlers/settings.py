@@ -34,8 +34,12 @@ def settings_of(secret: SecretRow | None, mount: MountRow | None) -> Settings:
     versions = max(own, its) or DEFAULT_VERSIONS
     if mount is not None and mount.version == 1:
         versions = 1
-    required = bool((secret and secret.cas_required) or (mount and mount.cas_required))
-    return Settings(versions, required, _delete_after(secret, mount))
+    return Settings(versions, cas_required(secret, mount), _delete_after(secret, mount))
+
+
+def cas_required(secret: SecretRow | None, mount: MountRow | None) -> bool:
+    """Whether the one or the other asks for it."""
+    return bool((secret and secret.cas_required) or (mount and mount.cas_required))
 
 
 def _delete_after(secret: SecretRow | None, mount: MountRow | None) -> int:
@@ -43,7 +47,7 @@ def _delete_after(secret: SecretRow | None, mount: MountRow | None) -> int:
     its = mount.delete_version_after if mount else 0
     if own < 0 or its < 0:
         return 0
-    return min((ns for ns in (own, its) if ns > 0), default=0)
+    return min(own, its) or own or its
 
 
 def checked_metadata(

@@ -11,6 +11,7 @@ Neither leans on which rows make room or when they expire, so every policy is as
 """
 
 from collections.abc import Callable, Iterable
+from collections.abc import Set as AbstractSet
 from threading import Lock
 from typing import Any, Final, TypeAlias, TypeVar
 
@@ -88,6 +89,9 @@ class Cache:
         self._loads: set[Load] = set()
         self._hits = 0
         self._misses = 0
+        self.epoch = object()
+        """Another one whenever rows were changed, or may have been: as long as it is the same, what
+        was found is what would be found. Taken before a look, it says so of what the look finds."""
 
     def lookup(self, table: Table[R], key: Key) -> R | Missing | None:
         """The row, None when it is known not to exist, or `MISSING`."""
@@ -142,14 +146,19 @@ class Cache:
             if table.cached
         ]
         with self._lock:
+            self.epoch = object()
             self._overtake({slot for slot, _, _ in rows})
             for slot, row, size in rows:
                 self._keep(slot, row, size)
 
     def forget(self, touched: Iterable[Touched]) -> None:
         """Nobody knows what these are now: the next reader has to look."""
-        slots = {(table.name, key) for table, key, _ in touched}
+        self.drop({(table.name, key) for table, key, _ in touched})
+
+    def drop(self, slots: AbstractSet[Slot]) -> None:
+        """The same, of the rows on these slots."""
         with self._lock:
+            self.epoch = object()
             self._overtake(slots)
             for slot in slots:
                 self._rows.remove(slot)
@@ -184,7 +193,9 @@ class Cache:
 
 
 def _size(table: Table[R], slot: Slot, row: R | Missing | None) -> int:
-    key = sum(_bytes_of(part) if isinstance(part, str) else 32 for part in slot[1])
+    key = 0
+    for part in slot[1]:
+        key += _bytes_of(part) if isinstance(part, str) else 32
     if row is None or row is MISSING:
         return _ENTRY_BYTES + key
     return _ENTRY_BYTES + key + _FIELD_BYTES * len(table.columns) + table.size_of(row)

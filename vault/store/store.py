@@ -91,6 +91,11 @@ class Store:
         """The row, or None when it does not exist, or `MISSING` when only the database can say."""
         return self._cache.lookup(table, key)
 
+    @property
+    def epoch(self) -> object:
+        """Another object once any row was changed, or may have been: see `Cache.epoch`."""
+        return self._cache.epoch
+
     def holds(self, table: Table[Any], *key: str | int) -> bool:
         """Whether a row is cached; it counts as no look."""
         return self._cache.holds(table, key)

@@ -20,6 +20,7 @@ from typing import Final
 import trio
 
 from actors import World
+from actors.latch import Latch
 from protocols.errors import where
 from vault.audit.appender import Appender
 from vault.audit.broker import begins_work, disk_full
@@ -35,20 +36,21 @@ MOST_TURNS: Final = 8  # of the event loop that a frame waits while each of them
 log: Final = logging.getLogger("freehold.audit")
 _UNWRITTEN: Final = "the audit log could not be written"
 HOLD: Final = 0.003  # seconds at most that a frame waits for as many drafts as there were before
+_LOOK_EVERY: Final = 1.0  # seconds, at who has waited too long: it costs a request no clock
 _FEWEST_TURNS: Final = 2  # in the first others may have had theirs after us
 _CONFIG: Final = AuditConfig()
 
 
 class _Waiting:
-    """One draft, whoever waits for it, and since when (Trio's clock)."""
+    """One draft, whoever waits for it, and since when (looks of `AuditLane`)."""
 
     __slots__ = ("draft", "error", "intent", "known", "since")
 
-    def __init__(self, draft: Drafted, *, intent: bool) -> None:
+    def __init__(self, draft: Drafted, since: int, *, intent: bool) -> None:
         self.draft = draft
         self.intent = intent
-        self.since = trio.current_time()
-        self.known = trio.Event()
+        self.since = since
+        self.known = Latch()
         self.error: UnavailableError | None = None
 
     def fail(self, error: UnavailableError) -> None:
@@ -66,6 +68,7 @@ class AuditLane:
         self._wake = trio.Event()
         self._expected = 0  # of drafts: who was answered by the last frame, and who came meanwhile
         self._enough = trio.Event()
+        self._looks = 0  # at who has waited too long
         self._appender: Appender | None = None
 
     @asynccontextmanager
@@ -83,7 +86,7 @@ class AuditLane:
         """Return once it is durable. Raises `UnavailableError`; then it may be durable as well."""
         if len(self._queue) >= _CONFIG.queue:
             raise unavailable("too many records wait for the audit writer")
-        waiting = _Waiting(draft, intent=intent)
+        waiting = _Waiting(draft, self._looks, intent=intent)
         self._queue.append(waiting)
         self._wake.set()
         if len(self._queue) >= self._expected:
@@ -124,7 +127,7 @@ class AuditLane:
         if left := await self._append():
             await self._ask(left)
         for waiting in self._sent:
-            waiting.known.set()
+            waiting.known.open()
         self._expected = sum(not one.intent for one in self._sent) + len(self._queue)
         self._sent = []
 
@@ -159,12 +162,13 @@ class AuditLane:
     async def _give_up(self) -> None:
         """Tell those that have waited too long; their frame stays under way, in step."""
         while True:
-            await trio.sleep(1.0)
-            latest = trio.current_time() - _CONFIG.deadline
+            await trio.sleep(_LOOK_EVERY)
+            self._looks += 1
             for waiting in (*self._sent, *self._queue):
-                if waiting.since < latest and not waiting.known.is_set():
+                looks = self._looks - waiting.since
+                if looks * _LOOK_EVERY > _CONFIG.deadline and not waiting.known.is_open:
                     waiting.fail(unavailable("the audit writer does not answer"))
-                    waiting.known.set()
+                    waiting.known.open()
 
 
 class RemoteAudit:

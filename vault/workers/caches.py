@@ -42,7 +42,7 @@ class FencedCache(Cache):
     def hold(self, slots: Iterable[Slot]) -> None:
         """Forget these rows, and keep none of them until `release`."""
         self._fenced = frozenset(slots)
-        super().forget([(_TABLES[name], key, None) for name, key in self._fenced])
+        self.drop(self._fenced)
 
     def release(self) -> None:
         """The transaction has ended: rows that are loaded from now on are kept."""

@@ -11,6 +11,7 @@ import trio
 from msgspec import Raw
 from msgspec.structs import replace
 
+from actors.latch import Latch
 from vault import errors
 from vault.errors import ConflictError, VaultError
 from vault.handlers.handler import Call, WrongGuessError
@@ -59,14 +60,14 @@ def _size(payload: WriteSecret) -> int:
 
 
 class _Slot:
-    """One encoded write, whoever waits for it, and since when (Trio's clock)."""
+    """One encoded write, whoever waits for it, and since when (looks of `WriteLane`)."""
 
     __slots__ = ("end", "since", "there", "write")
 
-    def __init__(self, write: Raw) -> None:
+    def __init__(self, write: Raw, since: int) -> None:
         self.write = write
-        self.since = trio.current_time()
-        self.there = trio.Event()
+        self.since = since
+        self.there = Latch()
         self.end: Carried
 
 
@@ -78,13 +79,14 @@ class WriteLane:
         self._queue: list[_Slot] = []
         self._sent: dict[int, list[_Slot]] = {}
         self._last = 0
+        self._looks = 0  # at who has waited too long
         self._wake = trio.Event()
 
     async def ask(self, write: Raw) -> Written:
         """Have a `Decided` carried out; return what was written, or raise what is told of it."""
         if len(self._queue) >= MOST_RELAYED:
             raise overloaded()
-        slot = _Slot(write)
+        slot = _Slot(write, self._looks)
         self._queue.append(slot)
         self._wake.set()
         await slot.there.wait()
@@ -125,7 +127,8 @@ class WriteLane:
         """Tell those that have waited too long: what was sent may be done, what was not is not."""
         while True:
             await trio.sleep(LOOK_EVERY)
-            latest = trio.current_time() - DEADLINE
+            self._looks += 1
+            latest = self._looks - DEADLINE / LOOK_EVERY
             for number, frame in list(self._sent.items()):
                 if frame[-1].since < latest:
                     self._settle(self._sent.pop(number), [_LATE] * len(frame))
@@ -136,7 +139,7 @@ class WriteLane:
     def _settle(self, frame: list[_Slot], ends: list[Carried]) -> None:
         for slot, end in zip(frame, ends, strict=False):  # one that has been given up is no more
             slot.end = end
-            slot.there.set()
+            slot.there.open()
         self._wake.set()
 
 

@@ -1,6 +1,7 @@
 """Nobody sleeps through what came, and nobody reads what is not his."""
 
 import socket
+from collections.abc import Iterator
 
 import pytest
 import trio
@@ -11,9 +12,14 @@ from protocols.http.readiness import Readiness, Seat
 Pair = tuple[socket.socket, socket.socket]
 
 
+def found() -> bytes | None:
+    """As if there were something."""
+    return b"."
+
+
 async def _drained(seat: Seat) -> None:
     """A new seat is ready once, for what came before it; a read that finds nothing says so."""
-    await seat.wait()
+    await seat.wait(found)
     seat.drained()
 
 
@@ -22,11 +28,11 @@ async def test_what_comes_wakes_who_waits(pair: Pair, readiness: Readiness) -> N
     seat = readiness.seat(pair[0])
     await _drained(seat)
     with trio.move_on_after(0.02) as nothing:
-        await seat.wait()
+        await seat.wait(found)
     assert nothing.cancelled_caught
     pair[1].send(b"x")
     with trio.fail_after(5):
-        await seat.wait()
+        await seat.wait(found)
     assert pair[0].recv(10) == b"x"
     seat.leave()
 
@@ -40,8 +46,8 @@ async def test_what_came_while_nobody_waited_is_not_missed(
     pair[1].send(b"x")
     await trio.testing.wait_all_tasks_blocked(0.01)
     with trio.fail_after(5):
-        await seat.wait()
-        await seat.wait()  # not drained: there may be more
+        await seat.wait(found)
+        await seat.wait(found)  # not drained: there may be more
     seat.leave()
 
 
@@ -52,10 +58,10 @@ async def test_the_end_stays_readable(pair: Pair, readiness: Readiness) -> None:
     pair[1].send(b"x")
     pair[1].shutdown(socket.SHUT_WR)
     with trio.fail_after(5):
-        await seat.wait()
+        await seat.wait(found)
         assert pair[0].recv(10) == b"x"
         seat.drained()
-        await seat.wait()
+        await seat.wait(found)
     assert pair[0].recv(10) == b""
     seat.leave()
 
@@ -69,22 +75,94 @@ async def test_a_wait_can_be_ended_and_another_begun(
     ended: list[str] = []
 
     async def wait(name: str) -> None:
-        await seat.wait()
+        await seat.wait(found)
         ended.append(name)
 
     for name, end in (("wake", seat.wake), ("leave", seat.leave)):
         nursery.start_soon(wait, name)
         await trio.testing.wait_all_tasks_blocked()
         with pytest.raises(trio.BusyResourceError):
-            await seat.wait()
+            await seat.wait(found)
         end()
         await trio.testing.wait_all_tasks_blocked()
     assert ended == ["wake", "leave"]
     seat.leave()
     with trio.move_on_after(0) as cancelled:
-        await seat.wait()
+        await seat.wait(found)
     assert cancelled.cancelled_caught
     seat.wake()  # nobody is there
+
+
+async def test_all_are_read_before_one_goes_on(
+    pair: Pair, readiness: Readiness, nursery: trio.Nursery
+) -> None:
+    """What comes in one turn of the loop is read for all who wait for it, and handed to them."""
+    told: list[object] = []
+    pairs = [pair, socket.socketpair()]
+    seats = [readiness.seat(each[0]) for each in pairs]
+
+    async def wait(number: int) -> None:
+        def read() -> bytes:
+            told.append(f"read {number}")
+            return pairs[number][0].recv(10)
+
+        told.append(await seats[number].wait(read))
+
+    for number, seat in enumerate(seats):
+        await _drained(seat)
+        nursery.start_soon(wait, number)
+    await trio.testing.wait_all_tasks_blocked()
+    for number, each in enumerate(pairs):
+        each[1].send(b"%d" % number)
+    await trio.testing.wait_all_tasks_blocked(0.01)
+    assert sorted(told[:2], key=str) == ["read 0", "read 1"]
+    assert sorted(told[2:], key=str) == [b"0", b"1"]
+    for seat, each in zip(seats, pairs, strict=True):
+        seat.leave()
+        if each is not pair:
+            each[0].close()
+            each[1].close()
+
+
+async def test_who_reads_nothing_waits_on(
+    pair: Pair, readiness: Readiness, nursery: trio.Nursery
+) -> None:
+    """An edge may bring less than is needed: the next one is told."""
+    seat = readiness.seat(pair[0])
+    await _drained(seat)
+    reads: Iterator[bytes | None] = iter([None, b"whole"])
+    told: list[bytes | None] = []
+
+    def read() -> bytes | None:
+        pair[0].recv(10)
+        seat.drained()
+        return next(reads)
+
+    async def wait() -> None:
+        told.append(await seat.wait(read))
+
+    nursery.start_soon(wait)
+    for expected in ([], [b"whole"]):
+        await trio.testing.wait_all_tasks_blocked()
+        pair[1].send(b"x")
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        assert told == expected
+    seat.leave()
+
+
+async def test_a_read_that_fails_fails_who_waits(pair: Pair, readiness: Readiness) -> None:
+    """And nobody else: the server goes on."""
+    seat = readiness.seat(pair[0])
+    await _drained(seat)
+    pair[1].send(b"x")
+
+    def read() -> bytes:
+        raise ZeroDivisionError
+
+    seat.drained()
+    with trio.fail_after(5), pytest.raises(ZeroDivisionError):
+        await seat.wait(read)
+    seat.leave()
 
 
 async def test_an_edge_of_one_that_left_is_nobodys(pair: Pair, readiness: Readiness) -> None:
@@ -105,5 +183,5 @@ async def test_who_has_left_takes_nobody_along(pair: Pair, readiness: Readiness)
     await _drained(seat)
     pair[1].send(b"x")
     with trio.fail_after(5):
-        await seat.wait()
+        await seat.wait(found)
     seat.leave()

@@ -1,5 +1,6 @@
 """What protocols.http.transport promises."""
 
+import select
 import socket
 import ssl
 
@@ -147,6 +148,34 @@ async def test_interrupt_ends_only_a_read_that_waits(
         await client.send_all(b"b")
         await read()
     assert got == [b"a", b"", b"b"]
+    transport.close()
+
+
+async def test_what_was_read_for_an_interrupted_one_is_the_next_ones(
+    pair: Pair, readiness: Readiness, nursery: trio.Nursery
+) -> None:
+    """Whether he waits by then or comes later; it is not read twice."""
+    transport = plain(pair, Limits(), Pulse(Limits(), None), readiness)
+    told: list[bytes] = []
+
+    async def receive() -> None:
+        told.append(await transport.receive())
+
+    for waits in (True, False):
+        nursery.start_soon(receive)
+        await trio.testing.wait_all_tasks_blocked()
+        pair[1].send(b"x")
+        transport._seat.notice(select.EPOLLIN)  # in a turn in which he is interrupted, too
+        transport.interrupt()
+        if waits:
+            nursery.start_soon(receive)
+        await trio.testing.wait_all_tasks_blocked()
+        if not waits:
+            assert await transport.receive() == b"x"
+    assert sorted(told) == [b"", b"", b"x"]
+    with trio.move_on_after(0.01) as nothing:
+        await transport.receive()
+    assert nothing.cancelled_caught
     transport.close()
 
 

@@ -119,11 +119,45 @@ async def test_without_a_cache(desk: Any, monkeypatch: pytest.MonkeyPatch) -> No
     text, first = await desk.token(root, "app")
     kept = Judgements(desk.store, judge_token)
     row = await desk.tokens.find(text)
-    assert await kept.of(row.id, row, desk.world.time) is await kept.of(row.id, row, 1)
+    assert await kept.of(row.id, row, desk.world.time, None) is await kept.of(row.id, row, 1, None)
     monkeypatch.setattr(desk.store, "cached", lambda *_: MISSING)
-    again = await kept.of(row.id, row, desk.world.time)
+    again = await kept.of(row.id, row, desk.world.time, None)
     assert again == first
-    assert again is not await kept.of(row.id, row, desk.world.time)
+    assert again is not await kept.of(row.id, row, desk.world.time, None)
+
+
+async def test_as_long_as_nothing_was_changed(desk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In one epoch the cache is asked once; after any commit a judgement is held against it."""
+    store, (_, root) = desk.store, await desk.root()
+    text, _ = await desk.token(root, "app")
+    kept: Judgements[Any] = Judgements(store, judge_token)
+    row, epoch, now = await desk.tokens.find(text), store.epoch, desk.world.time
+
+    async def judged() -> Identity | None:
+        return await kept.of(row.id, row, now, epoch)
+
+    first = await judged()
+    assert (
+        kept.row(row.id, epoch) is None
+    )  # its rows may have been loaded before and after a change
+    assert await judged() is first
+    assert kept.row(row.id, epoch) is row
+    monkeypatch.setattr(store, "cached", lambda *_: MISSING)
+    assert await judged() is first
+    monkeypatch.undo()
+    await store.commit(lambda tx: tx.delete(ROLES, "nobody's"))
+    assert kept.row(row.id, store.epoch) is None
+
+
+async def test_a_row_that_the_database_had(desk: Any) -> None:
+    """Says nothing of the time after: who was not in the cache is not taken for unchanged."""
+    _, root = await desk.root()
+    text, _ = await desk.token(root, "app")
+    kept: Judgements[Any] = Judgements(desk.store, judge_token)
+    row = await desk.tokens.find(text)
+    for _ in range(3):
+        assert await kept.of(row.id, row, desk.world.time, None)
+        assert kept.row(row.id, desk.store.epoch) is None
 
 
 async def test_bound(desk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -132,8 +166,8 @@ async def test_bound(desk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     _, root = await desk.root()
     kept = Judgements(desk.store, judge_token)
     rows = [await desk.tokens.find((await desk.token(root, "app"))[0]) for _ in range(3)]
-    first = [await kept.of(row.id, row, desk.world.time) for row in rows]
-    again = [await kept.of(row.id, row, desk.world.time) for row in reversed(rows)]
+    first = [await kept.of(row.id, row, desk.world.time, None) for row in rows]
+    again = [await kept.of(row.id, row, desk.world.time, None) for row in reversed(rows)]
     assert [one is two for one, two in zip(first, reversed(again), strict=True)] == [
         False, True, True,
     ]  # fmt: skip

@@ -94,6 +94,21 @@ def test_forget() -> None:
     assert cache.statistics().bytes == 0
 
 
+def test_an_epoch() -> None:
+    """Ends with whatever may have changed a row, and with nothing else."""
+    cache = Cache()
+    epoch = cache.epoch
+    cache.end(cache.begin(SYSTEM, KEY), SYSTEM, system("a"))
+    cache.end(cache.begin(SYSTEM, KEY), SYSTEM, MISSING)
+    cache.lookup(SYSTEM, KEY)
+    assert cache.epoch is epoch
+    cache.replace([(SYSTEM, KEY, system("a"))])
+    replaced = cache.epoch
+    assert replaced is not epoch
+    cache.forget([(SYSTEM, KEY, None)])
+    assert cache.epoch not in (epoch, replaced)
+
+
 def test_least_recently_used_goes() -> None:
     """When it is full, the row that nobody asked for the longest makes room."""
     cache = Cache(CacheConfig(max_bytes=40_000))

@@ -68,6 +68,17 @@ def test_fence_around_everything() -> None:
     assert cache.lookup(SYSTEM, ("c",)) == system("c")
 
 
+def test_a_fence_ends_the_epoch() -> None:
+    """What is about to be changed, or may have been, does not count as unchanged."""
+    cache = WorkerCache()
+    epochs = [cache.epoch]
+    cache.hold([SLOT])
+    epochs.append(cache.epoch)
+    cache.hold_all()
+    epochs.append(cache.epoch)
+    assert len(set(epochs)) == 3
+
+
 def test_whatever_is_counted_is_not_told() -> None:
     """A fence is around what a transaction writes; what it counts is not in it."""
     assert {table.name for table in ALL if table.about} <= UNTOLD
