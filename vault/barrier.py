@@ -178,9 +178,8 @@ class Barrier:
         for _ in range(seals):
             await self._reserve(uses, uses.take)
         try:
-            return await self._store.commit_together(
-                [partial(_sealing, change, keyring, sealed) for change in changes]
-            )
+            sealing = [partial(_sealing, change, keyring, sealed) for change in changes]
+            return await self._store.commit_together(sealing)
         finally:
             self._count_late(uses, sealed.count - seals)
 
@@ -335,11 +334,10 @@ class Barrier:
             uses.confirm(needed)
 
 
-class _Tally:
+class _Tally(msgspec.Struct):
     """How often a change has sealed, over all attempts."""
 
-    def __init__(self) -> None:
-        self.count = 0
+    count: int = 0
 
 
 def _sealing(change: Callable[[VaultTx], T], keyring: Keyring, sealed: _Tally, tx: Tx) -> T:

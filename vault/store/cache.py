@@ -178,7 +178,7 @@ class Cache:
                 ttl=self.config.ttl,
             )
 
-    def _overtake(self, slots: set[Slot]) -> None:
+    def _overtake(self, slots: AbstractSet[Slot]) -> None:
         for load in self._loads:  # as many as there are reader threads
             if load.slot in slots:
                 load.fresh = False
