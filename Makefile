@@ -84,6 +84,10 @@ overload: .bench/venv/.stamp ## both past their capacity, with slow clients and 
 locust: .bench/venv/.stamp ## users, jobs and administrators at 1,000 requests a second; fails when the bar is missed
 	@FREEHOLD=$(BIN)/freehold $(BENCH) -m loadtests.people $(if $(QUICK),--quick)
 
+.PHONY: steps
+steps: .bench/venv/.stamp ## the bytecodes of a request by function, which no other program disturbs (OP=write, WORKERS=2)
+	@FREEHOLD=$(BIN)/freehold $(BENCH) -m loadtests.steps --operation $(or $(OP),read) --workers $(or $(WORKERS),1)
+
 .PHONY: bench-fleet
 bench-fleet: setup ## 100 and 1,000 simulated agents on a control plane (FULL=1: 10,000 too; QUICK=1): docs/benchmarks
 	@FREEHOLD=$(BIN)/freehold $(PY) -m loadtests.fleet $(if $(FULL),--full) \

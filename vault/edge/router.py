@@ -27,6 +27,7 @@ class Router:
         self._exact: dict[str, dict[str, Route]] = {}
         self._prefix: dict[str, dict[str, Route]] = {}
         self._patterns: dict[tuple[str, ...], dict[str, Route]] = {}
+        self._deepest = 0  # slashes of the prefix that has most
 
     @classmethod
     def of(cls, *parts: "Router") -> "Router":
@@ -67,7 +68,9 @@ class Router:
 
     def _table(self, template: str) -> dict[str, Route]:
         if template.endswith(CATCH_ALL):
-            return self._prefix.setdefault(template.removesuffix(CATCH_ALL), {})
+            prefix = template.removesuffix(CATCH_ALL)
+            self._deepest = max(self._deepest, prefix.count("/"))
+            return self._prefix.setdefault(prefix, {})
         if "{" in template:
             return self._patterns.setdefault(tuple(template.split("/")), {})
         return self._exact.setdefault(template, {})
@@ -76,11 +79,15 @@ class Router:
         table = self._exact.get(path)
         if table is not None:
             return table, ()
-        segments = path.split("/")
+        segments = path.split("/") if self._patterns else []
         for pattern, table in self._patterns.items():
             if len(pattern) == len(segments) and (values := _match(pattern, segments)) is not None:
                 return table, values
-        end = path.rfind("/")
+        end = -1
+        for _ in range(self._deepest):
+            if (further := path.find("/", end + 1)) < 0:
+                break
+            end = further
         while end >= 0:
             table = self._prefix.get(path[: end + 1])
             if table is not None:
