@@ -54,7 +54,7 @@ def judge_name(stored: dict[int, str], writes: list[Write]) -> Iterator[str]:
     """What is wrong with one secret (version → value), given all writes to it."""
     if sorted(stored) != list(range(1, len(stored) + 1)):
         missing = sorted(set(range(1, max(stored))) - set(stored))
-        yield f"{writes[0].name}: of {max(stored)} versions {len(missing)} miss: {missing[:10]}"
+        yield f"{writes[0].name}: {len(stored)} versions have a gap: {missing[:10]} …"
     times = Counter(stored.values())
     for write in writes:
         if write.state == "ok" and stored.get(write.version) != write.value:

@@ -58,9 +58,13 @@ class Output:
             self.add(frame(CONTINUATION, flags, number, block[begin : begin + LARGEST]))
 
     def refusal(self, number: int, headers: Headers, body: bytes) -> None:
-        """A whole 503. One that is given to many (the same object) is encoded once."""
+        """A whole 503, which is measured here.
+
+        One that is given to many (the same object) is encoded once.
+        """
         if headers is not self._refused[0] or body is not self._refused[1]:
-            head = frame(HEADERS, END_HEADERS, 0, self._encoder.encode(503, headers))
+            measured = [*headers, (b"content-length", b"%d" % len(body))]
+            head = frame(HEADERS, END_HEADERS, 0, self._encoder.encode(503, measured))
             data = frame(DATA, END_STREAM, 0, body)
             middle = head[NUMBER_ENDS:] + data[:NUMBER_BEGINS]
             self._refusal = head[:NUMBER_BEGINS], middle, data[NUMBER_ENDS:]

@@ -13,15 +13,16 @@ import socket
 from collections.abc import Callable
 from typing import NoReturn, TypeAlias
 
-import outcome
 import trio
 from trio.lowlevel import Abort, RaiseCancelT, Task, current_task, reschedule, wait_task_rescheduled
 
 _EVENTS = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLET
 _ENDED = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
 
-Read: TypeAlias = Callable[[], bytes | None]
-"""What there is to read, without a wait; None when it is nothing yet, b"" at the end."""
+_ROW = 64  # sockets that are read in a row: what they bring is in memory before it is admitted
+
+Read: TypeAlias = Callable[[], bool]
+"""Reads once, without a wait; whether whoever waits has something now, be it the end."""
 
 
 class Seat:
@@ -31,38 +32,40 @@ class Seat:
     no more; a socket whose peer has ended its side has an end to read for ever.
     """
 
-    __slots__ = ("_ended", "_fd", "_found", "_read", "_readiness", "_task", "ready")
+    __slots__ = ("_ended", "_error", "_fd", "_read", "_readiness", "_task", "ready")
 
     def __init__(self, readiness: "Readiness", fd: int) -> None:
         self._readiness = readiness
         self._fd = fd
         self._task: Task | None = None
-        self._read: Read = bytes  # of whoever waits
-        self._found: bytes | None = None  # by it, and not yet told
+        self._read: Read = bool  # of whoever waits
+        self._error: BaseException | None = None  # of it, and not raised yet
         self._ended = False
         self.ready = True  # what came before it was registered is told by no edge
 
-    async def wait(self, read: Read) -> bytes | None:
-        """What `read` finds once there may be something, or None: after `wake`, or for nothing.
+    async def wait(self, read: Read) -> None:
+        """Until `read` has found something, or `wake`; it may have been called for nothing.
 
         Always a checkpoint. Raises what `read` raises, and trio.BusyResourceError when another
         task waits already.
         """
         if self.ready:
             await trio.lowlevel.checkpoint()
-            return read()
+            read()
+            return
         if self._task is not None:
             raise trio.BusyResourceError("another task reads this socket already")
         self._task, self._read = current_task(), read
         await wait_task_rescheduled(self._abort)
-        found, self._found = self._found, None
-        return found
+        if self._error is not None:
+            error, self._error = self._error, None
+            raise error
 
-    def wake(self, error: BaseException | None = None) -> None:
+    def wake(self) -> None:
         """End the wait in hand, if there is one, though nothing may have come."""
         if self._task is not None:
             task, self._task = self._task, None
-            reschedule(task, outcome.Value(None) if error is None else outcome.Error(error))
+            reschedule(task)
 
     def drained(self) -> None:
         """A read got less than it asked for: there is no more until the next edge."""
@@ -76,10 +79,10 @@ class Seat:
         if self._task is None:
             return
         try:
-            self._found = self._read()
+            found = self._read()
         except BaseException as error:  # noqa: BLE001  # raised in the task that waits
-            self.wake(error)
-        if self._found is not None:
+            self._error, found = error, True
+        if found or self.ready:  # there is more, for which there will be no edge
             self.wake()
 
     def leave(self) -> None:
@@ -117,7 +120,7 @@ class Readiness:
         seats, poll = self._seats, self._epoll.poll
         while True:
             await trio.lowlevel.wait_readable(self._epoll.fileno())
-            for fd, events in poll(0):
+            for fd, events in poll(0, _ROW):
                 if (seat := seats.get(fd)) is not None:
                     seat.notice(events)
 

@@ -57,7 +57,7 @@ class Transport:
         self.read_by = NEVER
         self.write_by = NEVER
         self._interrupts = 0  # each is for whoever waits at that moment
-        self._unclaimed: bytes | None = None  # read for one who was interrupted
+        self._arrived = b""  # read, and not taken yet: in order, whoever it was read for
         self.read_expired = False  # `read_by` passed
         self.ended = False  # the peer ended its side
         self.gone = False  # nothing can be sent any more
@@ -67,20 +67,19 @@ class Transport:
 
         Always lets other tasks run once.
         """
-        while self._unclaimed is None and not self._over():
-            interrupts = self._interrupts
-            data = await self._seat.wait(self._read)
-            if interrupts != self._interrupts:
-                if data is not None:  # another may be waiting for it by now
-                    self._unclaimed = data
-                    self._seat.wake()
+        interrupts = self._interrupts
+        while True:
+            if self._arrived:  # for one who was interrupted
+                await trio.lowlevel.checkpoint()
+            elif self._over():
                 return b""
-            if data is not None:
+            else:
+                await self._seat.wait(self._arrive)
+            if interrupts != self._interrupts or self.gone or self.read_expired:
+                return b""
+            if self._arrived:
+                data, self._arrived = self._arrived, b""
                 return data
-        if self._unclaimed is not None:
-            await trio.lowlevel.checkpoint()
-        data, self._unclaimed = self._unclaimed, None
-        return data or b""
 
     async def send(self, data: bytes) -> None:
         """Send all of `data`; returns without a checkpoint when the kernel takes it at once.
@@ -154,13 +153,18 @@ class Transport:
     def _over(self) -> bool:
         return self.gone or self.ended or self.read_expired
 
-    def _read(self) -> bytes | None:
-        """Next bytes if any are here; None when not, b"" at the end. In any task."""
+    def _arrive(self) -> bool:
+        """Read once, in any task; whether something has arrived, or it is over."""
+        self._arrived += self._read()
+        return bool(self._arrived) or self._over()
+
+    def _read(self) -> bytes:
+        """Next bytes, if any are here."""
         try:
             data = self._sock.recv(_RECEIVE)
         except BlockingIOError:
             self._seat.drained()
-            return None
+            return b""
         except OSError:
             self.gone = True
             return b""
@@ -333,17 +337,15 @@ class TlsTransport(Transport):
             raise PeerLeftError from error
         return self._outgoing.read()
 
-    def _read(self) -> bytes | None:
-        while data := super()._read():
-            if not self._open:
-                return data
-            self._incoming.write(data)
-            plain = self._decrypt()
-            if self._outgoing.pending:
-                self._answer_tls()
-            if plain or self._over():
-                return plain
-        return data
+    def _read(self) -> bytes:
+        data = super()._read()
+        if not data or not self._open:
+            return data
+        self._incoming.write(data)
+        plain = self._decrypt()
+        if self._outgoing.pending:
+            self._answer_tls()
+        return plain
 
     def _decrypt(self) -> bytes:
         """Everything that can be read now. A broken or ended session cuts the peer."""

@@ -166,7 +166,7 @@ class AuditLane:
             self._looks += 1
             for waiting in (*self._sent, *self._queue):
                 looks = self._looks - waiting.since
-                if looks * _LOOK_EVERY > _CONFIG.deadline and not waiting.known.is_open:
+                if (looks - 1) * _LOOK_EVERY >= _CONFIG.deadline and not waiting.known.is_open:
                     waiting.fail(unavailable("the audit writer does not answer"))
                     waiting.known.open()
 

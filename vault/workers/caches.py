@@ -9,14 +9,13 @@ from msgspec.structs import replace
 
 from vault.store.cache import DEFAULT, MISSING, Cache, CacheConfig, Load, Missing, Touched
 from vault.store.table import Key, Table
-from vault.store.tables import ACCESS, ALL, AUDIT, USAGE
+from vault.store.tables import ACCESS, AUDIT, USAGE
 from vault.store.tx import Batch
 from vault.store.writer import Mark
 from vault.workers.journal import JournalWriter, Slot
 
 R = TypeVar("R", bound=Struct)
 
-_TABLES: Final = {table.name: table for table in ALL}
 UNTOLD: Final = frozenset({ACCESS.name, AUDIT.name, USAGE.name})
 """Tables whose changes are not announced, since they are many and workers do not read them by key:
 a worker's cache keeps none of their rows. Whatever is counted is among them."""

@@ -4,6 +4,7 @@ He does it for all that has come meanwhile together (`vault.mutations`). Several
 way: what gathers here is few, what gathers there, while others are written, is many.
 """
 
+from math import ceil
 from typing import Final
 
 import msgspec
@@ -37,6 +38,7 @@ MOST_AT_ONCE: Final = 64  # writes of a frame
 MOST_FRAMES: Final = 4  # of a worker under way; what comes meanwhile gathers for the next
 MOST_BYTES: Final = 1 << 16
 """Of a value that goes this way. Larger ones go with their requests, on a lane of their own."""
+_MOST_LOOKS: Final = ceil(DEADLINE / LOOK_EVERY)  # at one who waits: he has waited `DEADLINE` then
 _encode: Final = msgspec.msgpack.Encoder().encode
 _TURNS: Final = 2  # of the event loop that a frame waits while they bring more writes
 
@@ -128,7 +130,7 @@ class WriteLane:
         while True:
             await trio.sleep(LOOK_EVERY)
             self._looks += 1
-            latest = self._looks - DEADLINE / LOOK_EVERY
+            latest = self._looks - _MOST_LOOKS
             for number, frame in list(self._sent.items()):
                 if frame[-1].since < latest:
                     self._settle(self._sent.pop(number), [_LATE] * len(frame))

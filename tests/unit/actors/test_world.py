@@ -88,7 +88,9 @@ def test_request_ids_sort_by_time(monkeypatch: pytest.MonkeyPatch) -> None:
     assert {uuid.UUID(one).version for one in ids} == {7}
     assert uuid.UUID(ids[0]).int >> 80 == 1_800_000_000_000
     same = SystemWorld(floor=2**62)
-    assert len({same.new_request_id() for _ in range(100)}) == 100
+    drawn = [same.new_request_id() for _ in range(100)]
+    for part in (slice(None), slice(15, 18), slice(20, 23), slice(24, 36)):  # each is random
+        assert len({one[part] for one in drawn}) > 80
 
 
 def test_jitter_is_in_range() -> None:

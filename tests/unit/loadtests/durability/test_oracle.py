@@ -17,6 +17,9 @@ def test_the_oracle_sees_each_kind_of_wrong() -> None:
         "gap": judge_name({1: "ok", 3: "unknown"}, writes),
         "nobody wrote": judge_name({1: "ok", 2: "other"}, writes),
     }
-    assert {word: len(list(found)) for word, found in told.items()} == dict.fromkeys(told, 1)
+    found = {word: list(findings) for word, findings in told.items()}
+    assert {word: len(findings) for word, findings in found.items()} == dict.fromkeys(told, 1)
+    assert all(word in findings[0] for word, findings in found.items())
+    assert "[2]" in found["gap"][0]
     assert not list(judge_name({1: "ok", 2: "unknown"}, writes))
     assert Round(writes).count("ok") == 1

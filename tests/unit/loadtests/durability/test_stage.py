@@ -1,6 +1,7 @@
 """The stage of the sweep: what its one client writes."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,16 @@ class Nowhere:
 def test_no_name_has_more_versions_than_are_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Else its first ones would be pruned, and count as lost."""
+    """Else its first ones would be pruned, and count as lost; a new name begins as a new one."""
+    natively: list[bool] = []
+
+    def send(_client: None, _write: Write, *, native: bool) -> None:
+        natively.append(native)
+        raise ConnectionRefusedError
+
     monkeypatch.setattr(stage, "KEPT_VERSIONS", 3)
-    monkeypatch.setattr(stage.Stage, "_client", _no_client)
+    monkeypatch.setattr(stage, "send", send)
+    monkeypatch.setattr(stage.Stage, "_client", lambda _stage: nullcontext())
     before = tuple(Write(stage.NAME, str(i), "ok") for i in range(2))
     gate: Any = Nowhere()
     made = stage.Stage(tmp_path, gate, stage.Vault(tmp_path / "none", "", before))
@@ -31,7 +39,4 @@ def test_no_name_has_more_versions_than_are_kept(
     names = [write.name for write in made.writes]
     assert names == [stage.NAME] * 3 + [f"{stage.NAME}-1"] * 3 + [f"{stage.NAME}-2"]
     assert len({write.value for write in made.writes}) == len(names)
-
-
-def _no_client(_stage: stage.Stage) -> None:
-    raise ConnectionRefusedError
+    assert natively == [True] + [False] * 4

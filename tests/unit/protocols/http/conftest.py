@@ -1,6 +1,7 @@
 """A connection under test at one end of a socket pair, a client at the other, time that jumps."""
 
 import socket
+import ssl
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 
@@ -8,6 +9,7 @@ import httptools
 import pytest
 import trio
 import trio.testing
+import trustme
 from h2.config import H2Configuration
 from h2.connection import H2Connection as H2Engine
 from h2.events import ConnectionTerminated, DataReceived, ResponseReceived, StreamEnded, StreamReset
@@ -261,3 +263,16 @@ async def wired(
 def h2_client() -> Callable[[Wire], H2Client]:
     """Put an HTTP/2 client on a wire."""
     return H2Client
+
+
+@pytest.fixture
+def contexts() -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """A server's and a client's context."""
+    ca = trustme.CA()
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    ca.issue_cert("agent.test").configure_cert(server)
+    server.set_alpn_protocols(["h2", "http/1.1"])
+    client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    ca.configure_trust(client)
+    client.set_alpn_protocols(["h2"])
+    return server, client

@@ -61,7 +61,7 @@ def test_only_the_head_ends_an_answer_without_body() -> None:
 
 
 def test_the_same_refusal_again_is_the_same_frames() -> None:
-    """Encoded once for all streams that get it; another one is another."""
+    """Encoded once for all streams that get it, with its length; another one is another."""
     output = Output()
     busy: Headers = [(b"retry-after", b"1")]
     output.refusal(1, busy, b"no")
@@ -74,7 +74,7 @@ def test_the_same_refusal_again_is_the_same_frames() -> None:
     plain = Output()
     plain.head(9, 200, [], end=False)
     plain.take()
-    plain.head(7, 503, other, end=False)
+    plain.head(7, 503, [*other, (b"content-length", b"2")], end=False)
     plain.body(7, b"no", end=True)
     assert seen[0] == seen[1] != seen[2]
     assert seen[2] == plain.take().replace((7).to_bytes(4, "big"), b"????")

@@ -1,20 +1,20 @@
 """Nobody sleeps through what came, and nobody reads what is not his."""
 
 import socket
-from collections.abc import Iterator
 
 import pytest
 import trio
 import trio.testing
 
+from protocols.http import readiness as module
 from protocols.http.readiness import Readiness, Seat
 
 Pair = tuple[socket.socket, socket.socket]
 
 
-def found() -> bytes | None:
+def found() -> bool:
     """As if there were something."""
-    return b"."
+    return True
 
 
 async def _drained(seat: Seat) -> None:
@@ -93,56 +93,61 @@ async def test_a_wait_can_be_ended_and_another_begun(
     seat.wake()  # nobody is there
 
 
+@pytest.mark.parametrize("row", [1, 3])
 async def test_all_are_read_before_one_goes_on(
-    pair: Pair, readiness: Readiness, nursery: trio.Nursery
+    readiness: Readiness, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch, row: int
 ) -> None:
-    """What comes in one turn of the loop is read for all who wait for it, and handed to them."""
-    told: list[object] = []
-    pairs = [pair, socket.socketpair()]
-    seats = [readiness.seat(each[0]) for each in pairs]
+    """What comes in one turn of the loop is read for all who wait for it, so many in a row."""
+    monkeypatch.setattr(module, "_ROW", row)
+    told: list[str] = []
+    pairs = [socket.socketpair() for _ in range(3)]
+    seats = [readiness.seat(ours) for ours, _ in pairs]
 
-    async def wait(number: int) -> None:
-        def read() -> bytes:
-            told.append(f"read {number}")
-            return pairs[number][0].recv(10)
+    async def wait(seat: Seat, ours: socket.socket) -> None:
+        def read() -> bool:
+            ours.recv(10)
+            told.append("read")
+            return True
 
-        told.append(await seats[number].wait(read))
+        await seat.wait(read)
+        told.append("goes on")
 
-    for number, seat in enumerate(seats):
+    for seat, (ours, _) in zip(seats, pairs, strict=True):
         await _drained(seat)
-        nursery.start_soon(wait, number)
+        nursery.start_soon(wait, seat, ours)
     await trio.testing.wait_all_tasks_blocked()
-    for number, each in enumerate(pairs):
-        each[1].send(b"%d" % number)
+    for _, theirs in pairs:
+        theirs.send(b"x")
     await trio.testing.wait_all_tasks_blocked(0.01)
-    assert sorted(told[:2], key=str) == ["read 0", "read 1"]
-    assert sorted(told[2:], key=str) == [b"0", b"1"]
-    for seat, each in zip(seats, pairs, strict=True):
+    assert sorted(told) == ["goes on"] * 3 + ["read"] * 3
+    assert (told[:3] == ["read"] * 3) is (row == 3)
+    for seat, (ours, theirs) in zip(seats, pairs, strict=True):
         seat.leave()
-        if each is not pair:
-            each[0].close()
-            each[1].close()
+        ours.close()
+        theirs.close()
 
 
 async def test_who_reads_nothing_waits_on(
     pair: Pair, readiness: Readiness, nursery: trio.Nursery
 ) -> None:
-    """An edge may bring less than is needed: the next one is told."""
+    """An edge may bring less than is needed: the next one is told. Unless there is more."""
     seat = readiness.seat(pair[0])
     await _drained(seat)
-    reads: Iterator[bytes | None] = iter([None, b"whole"])
-    told: list[bytes | None] = []
+    told: list[str] = []
+    drains = [True, False]
 
-    def read() -> bytes | None:
-        pair[0].recv(10)
-        seat.drained()
-        return next(reads)
+    def read() -> bool:
+        told.append("read")
+        if drains.pop(0):
+            seat.drained()
+        return False
 
     async def wait() -> None:
-        told.append(await seat.wait(read))
+        await seat.wait(read)
+        told.append("goes on")
 
     nursery.start_soon(wait)
-    for expected in ([], [b"whole"]):
+    for expected in (["read"], ["read", "read", "goes on"]):
         await trio.testing.wait_all_tasks_blocked()
         pair[1].send(b"x")
         await trio.testing.wait_all_tasks_blocked(0.01)
@@ -151,17 +156,20 @@ async def test_who_reads_nothing_waits_on(
 
 
 async def test_a_read_that_fails_fails_who_waits(pair: Pair, readiness: Readiness) -> None:
-    """And nobody else: the server goes on."""
+    """And nobody else, and not the next wait: the server goes on."""
     seat = readiness.seat(pair[0])
     await _drained(seat)
     pair[1].send(b"x")
 
-    def read() -> bytes:
+    def read() -> bool:
         raise ZeroDivisionError
 
-    seat.drained()
-    with trio.fail_after(5), pytest.raises(ZeroDivisionError):
-        await seat.wait(read)
+    with trio.fail_after(5):
+        with pytest.raises(ZeroDivisionError):
+            await seat.wait(read)
+        seat.drained()
+        pair[1].send(b"x")
+        await seat.wait(found)
     seat.leave()
 
 

@@ -6,7 +6,6 @@ import ssl
 import pytest
 import trio
 import trio.testing
-import trustme
 
 from protocols.http.answers import DECENT, EACH, Answers
 from protocols.http.errors import PeerLeftError
@@ -160,19 +159,6 @@ async def test_finish_reads_away_a_bounded_rest(
 
 
 # With TLS.
-
-
-@pytest.fixture
-def contexts() -> tuple[ssl.SSLContext, ssl.SSLContext]:
-    """A server's and a client's context."""
-    ca = trustme.CA()
-    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    ca.issue_cert("agent.test").configure_cert(server)
-    server.set_alpn_protocols(["h2", "http/1.1"])
-    client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    ca.configure_trust(client)
-    client.set_alpn_protocols(["h2"])
-    return server, client
 
 
 def secure(

@@ -42,26 +42,84 @@ async def test_interrupt_ends_only_a_read_that_waits(
 async def test_what_was_read_for_an_interrupted_one_is_the_next_ones(
     pair: Pair, readiness: Readiness, nursery: trio.Nursery
 ) -> None:
-    """Whether he waits by then or comes later; it is not read twice."""
+    """All of it, in order, although more comes before either of them has had his turn."""
     transport = plain(pair, Limits(), Pulse(Limits(), None), readiness)
     told: list[bytes] = []
 
     async def receive() -> None:
         told.append(await transport.receive())
 
-    for waits in (True, False):
+    for _ in range(16):  # Trio runs them in either order
+        told.clear()
         nursery.start_soon(receive)
         await trio.testing.wait_all_tasks_blocked()
-        pair[1].send(b"x")
-        transport._seat.notice(select.EPOLLIN)  # in a turn in which he is interrupted, too
-        transport.interrupt()
-        if waits:
-            nursery.start_soon(receive)
+        for sent in (b"one ", b"two"):
+            pair[1].send(sent)
+            transport._seat.notice(select.EPOLLIN)  # in a turn in which he is interrupted, too
+            if not told and sent == b"one ":
+                transport.interrupt()
+                nursery.start_soon(receive)
         await trio.testing.wait_all_tasks_blocked()
-        if not waits:
-            assert await transport.receive() == b"x"
-    assert sorted(told) == [b"", b"", b"x"]
-    with trio.move_on_after(0.01) as nothing:
-        await transport.receive()
-    assert nothing.cancelled_caught
+        rest = b""
+        if transport._seat.ready:
+            rest = await transport.receive()
+        assert told[0] == b"" or told[1] == b""
+        assert b"".join((*told, rest)) == b"one two"
+    transport.close()
+
+
+async def test_others_have_their_turn_before_what_is_there_is_taken(
+    pair: Pair, readiness: Readiness
+) -> None:
+    """A read always lets other tasks run once."""
+    transport = plain(pair, Limits(), Pulse(Limits(), None), readiness)
+    transport._arrived = b"x"
+    with trio.testing.assert_checkpoints():
+        assert await transport.receive() == b"x"
+    transport.close()
+
+
+async def test_two_that_read_at_once_lose_nothing(
+    pair: Pair, readiness: Readiness, nursery: trio.Nursery
+) -> None:
+    """Of whom one is interrupted, whichever comes first."""
+    transport = plain(pair, Limits(), Pulse(Limits(), None), readiness)
+    for _ in range(16):
+        told: list[bytes] = []
+
+        async def receive(told: list[bytes] = told) -> None:
+            told.append(await transport.receive())
+
+        pair[1].send(b"x")
+        transport._seat.ready = True
+        nursery.start_soon(receive)
+        await trio.lowlevel.checkpoint()
+        transport.interrupt()
+        nursery.start_soon(receive)
+        await trio.testing.wait_all_tasks_blocked()
+        assert b"".join(told) == b"x"
+        if len(told) == 1:  # the one was done before he was interrupted: the other waits
+            transport.interrupt()
+            await trio.testing.wait_all_tasks_blocked()
+    transport.close()
+
+
+async def test_a_read_that_is_late_takes_nothing(
+    pair: Pair, readiness: Readiness, nursery: trio.Nursery
+) -> None:
+    """Its time has passed before it had its turn: the connection ends as if nothing had come."""
+    transport = plain(pair, Limits(), Pulse(Limits(), None), readiness)
+    told: list[bytes] = []
+
+    async def receive() -> None:
+        told.append(await transport.receive())
+
+    nursery.start_soon(receive)
+    await trio.testing.wait_all_tasks_blocked()
+    transport.read_by = 0.0
+    pair[1].send(b"x")
+    transport._seat.notice(select.EPOLLIN)
+    transport.tick(1.0)
+    await trio.testing.wait_all_tasks_blocked()
+    assert (told, transport.read_expired) == ([b""], True)
     transport.close()

@@ -160,6 +160,60 @@ async def test_a_row_that_the_database_had(desk: Any) -> None:
         assert kept.row(row.id, desk.store.epoch) is None
 
 
+async def test_a_judged_credential_costs_no_look(
+    line: _Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As long as nothing was changed."""
+    desk = line.desk
+    for _ in range(2):
+        await desk.who(line.token)
+    monkeypatch.setattr(desk.store, "cached", None)
+    monkeypatch.setattr(desk.store, "get", None)
+    assert await desk.who(line.token)
+
+
+async def test_a_change_during_the_look_counts_for_the_next_one(
+    line: _Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another thread may commit at any line: what was found before is not of the time after."""
+    desk, cached = line.desk, line.desk.store.cached
+    for _ in range(2):
+        await desk.who(line.token)
+    await desk.store.commit(lambda tx: tx.delete(ROLES, "nobody's"))  # the next one looks
+    token = desk.scheme.locate(line.token).id
+
+    def look(table: Any, *key: str) -> Any:
+        found = cached(table, *key)
+        if table is TOKENS and key == (token,):
+            monkeypatch.setattr(desk.store, "cached", cached)
+            desk.store._cache.replace([(TOKENS, key, None)])
+        return found
+
+    monkeypatch.setattr(desk.store, "cached", look)
+    assert await desk.who(line.token)  # begun before it
+    with pytest.raises(AuthenticationError):
+        await desk.who(line.token)
+
+
+async def test_a_shared_database_is_asked_each_time(
+    desk: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where nothing is cached nothing says that a row is unchanged, be it the very same."""
+    text, _ = await desk.root()  # stands on nothing but itself
+    there: Any = await desk.tokens.find(text)
+
+    async def load(*_: object) -> Any:
+        return there
+
+    monkeypatch.setattr(desk.store, "cached", lambda *_: MISSING)
+    monkeypatch.setattr(desk.store, "get", load)
+    for _ in range(3):
+        assert await desk.who(text)
+    there = None  # another agent has revoked it
+    with pytest.raises(AuthenticationError):
+        await desk.who(text)
+
+
 async def test_bound(desk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """No more judgements are kept than the bound says."""
     monkeypatch.setattr(judgements, "MOST", 2)

@@ -198,8 +198,11 @@ async def test_a_leader_that_takes_too_long(autojump_clock: trio.testing.MockClo
     """The request ends at its deadline, and the lane goes on with the next answer."""
     assert autojump_clock.rate == 0
     async with audited() as (audit, leader):
+        await trio.sleep(100)  # how long the worker has lived is nobody's wait
+        began, deadline = trio.current_time(), AuditConfig().deadline
         with pytest.raises(UnavailableError, match="does not answer"):
             await audit.record(make_event(1))
+        assert deadline <= trio.current_time() - began <= deadline + 2
         await leader.receive()
         await leader.send(Recorded())
         told: list[str] = []

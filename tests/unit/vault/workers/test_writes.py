@@ -127,6 +127,7 @@ async def test_who_is_not_answered_in_time(autojump_clock: trio.testing.MockCloc
     An answer that comes after all is nobody's, and there is room again without it.
     """
     async with staged() as stage:
+        await trio.sleep(2 * DEADLINE)  # how long the worker has lived is nobody's wait
         async with trio.open_nursery() as nursery:
             frames = await stage.full(nursery)
             nursery.start_soon(stage.ask)
