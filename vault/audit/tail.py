@@ -16,7 +16,8 @@ from vault.audit.record import MAX_LINE, Segment, body_as
 T = TypeVar("T")
 
 MAX_BYTES: Final = 2**20  # of a stretch, and one record more: 1,024 of the usual size
-_BLOCK: Final = MAX_LINE + 1  # bytes of one read: at least one record, mostly many
+_BLOCK: Final = MAX_LINE + 1  # bytes of one read: at least one record
+_USUAL: Final = 1024  # bytes that hold a record, mostly: as many are read as are asked for
 
 
 class Place(NamedTuple):
@@ -102,14 +103,22 @@ def _read(file: BinaryIO, place: Place, limit: int) -> Stretch:
     lines: list[bytes] = []
     offset = place.offset
     while len(lines) < limit and offset - place.offset < MAX_BYTES:
-        file.seek(offset)
-        block = file.read(_BLOCK)
-        some = block[: block.rfind(b"\n") + 1].split(b"\n")[:-1][: limit - len(lines)]
+        wanted = limit - len(lines)
+        some = _lines(file, offset, min(wanted * _USUAL, _BLOCK), wanted)
+        some = some or _lines(file, offset, _BLOCK, wanted)
         if not some:
             break
         lines += some
         offset += sum(map(len, some)) + len(some)
     return Stretch(place, lines, Place(place.seq + len(lines), place.segment, offset))
+
+
+def _lines(file: BinaryIO, offset: int, size: int, most: int) -> list[bytes]:
+    """The whole lines among so many bytes, at most `most`."""
+    file.seek(offset)
+    lines = file.read(size).split(b"\n", most)
+    lines.pop()  # what comes behind the last newline
+    return lines
 
 
 def _opened(layout: Layout, segment: int) -> BinaryIO:
