@@ -17,7 +17,7 @@ from loadtests.durability.writers import Work, send, writing
 from tests.acceptance.agent import Agent, AgentError
 
 LONGEST: Final = 1.5  # seconds of writing before the fault
-BEGUN_WITHIN: Final = 10.0  # seconds until a first write is acknowledged, on a slow machine
+BEGUN_WITHIN: Final = 10.0  # seconds until a write is acknowledged, a read answered, if it is slow
 STRUCK_STARTS: Final = 4  # every so many rounds the start after the fault is struck as well
 START: Final = 1.2  # seconds that a start takes at least
 LIFE: Final = 25  # rounds of one vault: its log is read whole after each
@@ -110,6 +110,7 @@ def _write_until_struck(victim: Victim, number: int, chance: random.Random) -> W
     with writing(victim.agent, number, chance) as work:
         time.sleep(chance.uniform(0.05, LONGEST))
         work.begun.wait(BEGUN_WITHIN)
+        work.seen.wait(BEGUN_WITHIN)
         victim.strike()
     victim.mend()
     return work

@@ -24,13 +24,17 @@ BODY_PREFIX: Final = "secret/"
 
 @dataclass
 class Work:
-    """What was done in a round, known at its end; `begun` is set once a write is acknowledged."""
+    """What was done in a round, known at its end.
+
+    `begun` is set once a write is acknowledged, `seen` once a read is answered.
+    """
 
     writes: list[Write] = field(default_factory=list)
     deeds: list[Deed] = field(default_factory=list)
     reads: list[str] = field(default_factory=list)
     """Request ids of the reads that were answered."""
     begun: threading.Event = field(default_factory=threading.Event)
+    seen: threading.Event = field(default_factory=threading.Event)
 
 
 @contextmanager
@@ -48,8 +52,11 @@ def writing(agent: Agent, number: int, chance: random.Random) -> Iterator[Work]:
         )
         for writer, log in enumerate(logs)
     ]
-    seen: list[list[str]] = [[] for _ in range(READERS)]
-    threads += [threading.Thread(target=_reader, args=(agent, stop, number, log)) for log in seen]
+    reads: list[list[str]] = [[] for _ in range(READERS)]
+    threads += [
+        threading.Thread(target=_reader, args=(agent, stop, number, log, done.seen))
+        for log in reads
+    ]
     threads += [
         threading.Thread(target=doing, args=(agent, kind, f"round-{number}/{kind}", stop, log))
         for kind, log in zip(KINDS_UNDER_LOAD, doers, strict=True)
@@ -64,7 +71,7 @@ def writing(agent: Agent, number: int, chance: random.Random) -> Iterator[Work]:
             thread.join()
         done.writes += [write for log in logs for write in log]
         done.deeds += [deed for log in doers for deed in log]
-        done.reads += [request_id for log in seen for request_id in log]
+        done.reads += [request_id for log in reads for request_id in log]
 
 
 def send(client: Client, write: Write, cas: int | None = None, *, native: bool = False) -> Answer:
@@ -91,7 +98,9 @@ def send(client: Client, write: Write, cas: int | None = None, *, native: bool =
     return answer
 
 
-def _reader(agent: Agent, stop: threading.Event, number: int, log: list[str]) -> None:
+def _reader(
+    agent: Agent, stop: threading.Event, number: int, log: list[str], seen: threading.Event
+) -> None:
     with agent.client() as client:
         for turn in itertools.count():
             if stop.is_set():
@@ -104,6 +113,7 @@ def _reader(agent: Agent, stop: threading.Event, number: int, log: list[str]) ->
                 return
             if answer.status in {http.HTTPStatus.OK, http.HTTPStatus.NOT_FOUND}:
                 log.append(answer.request_id)
+                seen.set()
 
 
 def _writer(

@@ -136,6 +136,7 @@ def test_a_stretch_has_a_bounded_size(log: Path) -> None:
     log.write_bytes(b"".join(large % number for number in range(40)))
     whole = _follow(Layout(log), START, 40, limit=1_000)
     assert _numbers(whole) == list(range(40))
+    whole.append(read(Layout(log), START, 10_000, 10_000))
     assert max(sum(map(len, one.lines)) for one in whole) < MAX_BYTES + 2 * 262_144
 
 
