@@ -85,7 +85,7 @@ locust: .bench/venv/.stamp ## users, jobs and administrators at 1,000 requests a
 	@FREEHOLD=$(BIN)/freehold $(BENCH) -m loadtests.people $(if $(QUICK),--quick)
 
 .PHONY: steps
-steps: .bench/venv/.stamp ## the bytecodes of a request by function, which no other program disturbs (OP=write, WORKERS=2)
+steps: .bench/venv/.stamp ## the bytecodes and calls of a request by function (OP=write, WORKERS=2)
 	@FREEHOLD=$(BIN)/freehold $(BENCH) -m loadtests.steps --operation $(or $(OP),read) --workers $(or $(WORKERS),1)
 
 .PHONY: bench-fleet

@@ -1,4 +1,4 @@
-"""What a request is made of: bytecodes and calls of each function, which no other program disturbs.
+"""What a request is made of: bytecodes and calls of each function.
 
 A clock says how long a request takes on a machine that others use as well; what a request itself
 does counts the same from run to run. What a batch shares, or is done behind it, does not: it varies

@@ -4,9 +4,9 @@ import argparse
 import json
 import os
 import sys
-import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -20,6 +20,10 @@ from loadtests.steps.table import Function, requests, table
 
 WARM: Final = 2  # seconds of load before it is counted, and after
 TOLD_WITHIN: Final = 30.0  # seconds
+NO_MONITORING: Final = (
+    "Steps are counted by sys.monitoring, which Python has since 3.12: remove .venv and .bench, and"
+    " run `make steps PYTHON=python3.13`."
+)
 
 
 def main() -> int:
@@ -32,32 +36,38 @@ def main() -> int:
     parser.add_argument("--most", type=int, default=60, help="functions to show")
     chosen = parser.parse_args()
     if not hasattr(sys, "monitoring"):
-        print("the steps are counted by sys.monitoring, which Python has since 3.12")
+        print(NO_MONITORING)
         return 2
     connections, streams = (32, 1) if chosen.http == 1 else (8, 8)
     load = Load(
         operation=chosen.operation, http=chosen.http, connections=connections, streams=streams
     )
     with own_folder() as folder:
-        for process in _counted(folder, load, chosen.workers, chosen.seconds):
-            print(table(process, chosen.most), end="\n\n")
-    return 0
+        found = _counted(folder, load, chosen.workers, chosen.seconds)
+    for process in found:
+        print(table(process, chosen.most), end="\n\n")
+    if not found:
+        print(f"no process that answered has told its counts. {NO_MONITORING}")
+    return 0 if found else 1
 
 
 def _counted(folder: Path, load: Load, workers: int, seconds: int) -> list[list[Function]]:
-    """The functions of each process that answered requests, the busiest first."""
+    """The functions of each process that answered requests, the busiest first.
+
+    Raises `VoidError` for a run with an answer that is not 2xx or is not on record.
+    """
     with _counting(folder / "counts") as counts:
         server = Freehold(_made(folder / "vault"), durability="write", workers=workers).set_up()
         with running(server):
             names = [data_path(load.folder, number) for number in range(load.names)]
             h2load.seed(server, names, load.value_bytes)
-            loading = threading.Thread(target=run, args=(server, load, seconds + 2 * WARM, []))
-            loading.start()
-            time.sleep(WARM)
-            (counts / sitecustomize.ON).touch()
-            time.sleep(seconds)
-            (counts / sitecustomize.ON).unlink()
-            loading.join()
+            with ThreadPoolExecutor(1) as other:
+                loading = other.submit(run, server, load, seconds + 2 * WARM, [])
+                time.sleep(WARM)
+                (counts / sitecustomize.ON).touch()
+                time.sleep(seconds)
+                (counts / sitecustomize.ON).unlink()
+            loading.result()  # raises for a run that does not count
             end = time.monotonic() + TOLD_WITHIN
             while not (found := _answering(counts)) and time.monotonic() < end:
                 time.sleep(sitecustomize.LOOK_EVERY)

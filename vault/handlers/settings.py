@@ -21,7 +21,6 @@ class Settings(Struct, frozen=True):
     """Resolved for one write or read."""
 
     max_versions: int
-    cas_required: bool
     delete_after: int  # ns; 0: never
 
 
@@ -34,7 +33,7 @@ def settings_of(secret: SecretRow | None, mount: MountRow | None) -> Settings:
     versions = max(own, its) or DEFAULT_VERSIONS
     if mount is not None and mount.version == 1:
         versions = 1
-    return Settings(versions, cas_required(secret, mount), _delete_after(secret, mount))
+    return Settings(versions, _delete_after(secret, mount))
 
 
 def cas_required(secret: SecretRow | None, mount: MountRow | None) -> bool:

@@ -9,9 +9,14 @@ import trio.testing
 from protocols.http.limits import Limits
 from protocols.http.pulse import Pulse
 from protocols.http.readiness import Readiness
+from protocols.http.transport import Transport
 from tests.unit.protocols.http.test_transport import client_of, plain
 
 Pair = tuple[socket.socket, socket.socket]
+
+
+async def _receive(transport: Transport, told: list[bytes]) -> None:
+    told.append(await transport.receive())
 
 
 async def test_interrupt_ends_only_a_read_that_waits(
@@ -21,20 +26,16 @@ async def test_interrupt_ends_only_a_read_that_waits(
     transport = plain(pair, Limits(), Pulse(Limits(), None), readiness)
     transport.interrupt()
     got: list[bytes] = []
-
-    async def read() -> None:
-        got.append(await transport.receive())
-
     async with client_of(pair) as client, trio.open_nursery() as inner:
         await client.send_all(b"a")
-        await read()
-        inner.start_soon(read)
+        await _receive(transport, got)
+        inner.start_soon(_receive, transport, got)
         await trio.testing.wait_all_tasks_blocked()
         transport.interrupt()
         await trio.testing.wait_all_tasks_blocked()
         assert got == [b"a", b""]
         await client.send_all(b"b")
-        await read()
+        await _receive(transport, got)
     assert got == [b"a", b"", b"b"]
     transport.close()
 
@@ -45,20 +46,16 @@ async def test_what_was_read_for_an_interrupted_one_is_the_next_ones(
     """All of it, in order, although more comes before either of them has had his turn."""
     transport = plain(pair, Limits(), Pulse(Limits(), None), readiness)
     told: list[bytes] = []
-
-    async def receive() -> None:
-        told.append(await transport.receive())
-
     for _ in range(16):  # Trio runs them in either order
         told.clear()
-        nursery.start_soon(receive)
+        nursery.start_soon(_receive, transport, told)
         await trio.testing.wait_all_tasks_blocked()
         for sent in (b"one ", b"two"):
             pair[1].send(sent)
             transport._seat.notice(select.EPOLLIN)  # in a turn in which he is interrupted, too
             if not told and sent == b"one ":
                 transport.interrupt()
-                nursery.start_soon(receive)
+                nursery.start_soon(_receive, transport, told)
         await trio.testing.wait_all_tasks_blocked()
         rest = b""
         if transport._seat.ready:
@@ -86,16 +83,12 @@ async def test_two_that_read_at_once_lose_nothing(
     transport = plain(pair, Limits(), Pulse(Limits(), None), readiness)
     for _ in range(16):
         told: list[bytes] = []
-
-        async def receive(told: list[bytes] = told) -> None:
-            told.append(await transport.receive())
-
         pair[1].send(b"x")
         transport._seat.ready = True
-        nursery.start_soon(receive)
+        nursery.start_soon(_receive, transport, told)
         await trio.lowlevel.checkpoint()
         transport.interrupt()
-        nursery.start_soon(receive)
+        nursery.start_soon(_receive, transport, told)
         await trio.testing.wait_all_tasks_blocked()
         assert b"".join(told) == b"x"
         if len(told) == 1:  # the one was done before he was interrupted: the other waits
@@ -110,11 +103,7 @@ async def test_a_read_that_is_late_takes_nothing(
     """Its time has passed before it had its turn: the connection ends as if nothing had come."""
     transport = plain(pair, Limits(), Pulse(Limits(), None), readiness)
     told: list[bytes] = []
-
-    async def receive() -> None:
-        told.append(await transport.receive())
-
-    nursery.start_soon(receive)
+    nursery.start_soon(_receive, transport, told)
     await trio.testing.wait_all_tasks_blocked()
     transport.read_by = 0.0
     pair[1].send(b"x")

@@ -8,6 +8,7 @@ from vault.errors import ValidationError
 from vault.handlers.settings import (
     MAX_METADATA,
     MAX_TAGS,
+    cas_required,
     checked_metadata,
     checked_tags,
     checked_versions,
@@ -54,8 +55,8 @@ def test_delete_after(own: int, its: int, after: int) -> None:
 @pytest.mark.parametrize(("own", "its"), [(True, False), (False, True), (True, True)])
 def test_cas_is_required_by_either(*, own: bool, its: bool) -> None:
     """A secret cannot lift what its mount demands."""
-    assert settings_of(secret(cas_required=own), mount(cas_required=its)).cas_required
-    assert not settings_of(None, None).cas_required
+    assert cas_required(secret(cas_required=own), mount(cas_required=its))
+    assert not cas_required(None, None)
 
 
 @pytest.mark.parametrize(
