@@ -8,8 +8,8 @@ from protocols.settings.units import Duration, Section, Size
 from vault.config import memory
 
 MIB: Final = 1 << 20
-LEAST: Final = 64 * MIB  # some 20,000 secrets
-MOST: Final = 1024 * MIB  # some 300,000
+LEAST: Final = 64 * MIB  # some 45,000 secrets
+MOST: Final = 8192 * MIB  # some 6,000,000
 
 Event = Literal["write", "delete", "revoke", "policy", "rotate", "seal"]
 EVENTS: Final[tuple[Event, ...]] = get_args(Event)
@@ -30,7 +30,7 @@ class Cache(Section):
 
     Under every setting an answer is as the last acknowledged commit left it: a `ttl` only says how
     long memory is held. Without one a row stays until it has to make room. Where no
-    `max_size` is set it is an eighth of the memory that there is, from 64 MiB to 1 GiB.
+    `max_size` is set it is an eighth of the memory that there is, from 64 MiB to 8 GiB.
     """
 
     max_size: Size = Field(default_factory=_share, ge=1 * MIB)

@@ -8,18 +8,24 @@ It is only true while nobody else writes the database (`Backend.exclusive`). Two
   loads of its rows as stale, and a stale load is not kept: an old row never replaces a newer one.
 
 Neither leans on which rows make room or when they expire, so every policy is as true as any other.
+
+Secrets and their versions are kept packed, which takes half the memory: each look makes a row of
+its own. Rows of other tables are the very ones that were put, which `vault.authn.judgements` tells
+by their identity.
 """
 
 from collections.abc import Callable, Iterable
 from collections.abc import Set as AbstractSet
+from functools import partial
 from threading import Lock
 from typing import Any, Final, TypeAlias, TypeVar
 
+import msgspec
 from msgspec import Struct
 
 from vault.store.shelf import MISSING as MISSING
+from vault.store.shelf import Kept, Policy, Shelf, Slot, slot_of
 from vault.store.shelf import Missing as Missing
-from vault.store.shelf import Policy, Shelf, Slot
 from vault.store.table import Key, Table
 
 R = TypeVar("R", bound=Struct)
@@ -29,7 +35,10 @@ Touched: TypeAlias = tuple[Table[Any], Key, Any]
 
 DEFAULT_BYTES: Final = 64 * 2**20
 ABSENT_SHARE: Final = 16  # guesses at names may push out other guesses, never a row
-_ENTRY_BYTES: Final = 500  # key tuple, its text, three hash slots; measured by the cache's test
+_ENTRY_BYTES: Final = 300  # two texts, a node, three hash slots; measured by the cache's test
+_COUNTED_BYTES: Final = 290  # more, with all that a policy of `cachetools` remembers of an entry
+_END_BYTES: Final = 100  # more, where it has an end: a pair and an integer
+_encode: Final = msgspec.msgpack.Encoder().encode
 _FIELD_BYTES: Final = 24  # an object's header for some of the fields: many hold what all rows share
 
 
@@ -61,9 +70,14 @@ class CacheStats(Struct, frozen=True):
     ttl: int = 0
 
     @property
+    def looks(self) -> int:
+        """How often somebody asked for a row."""
+        return self.hits + self.misses
+
+    @property
     def hit_rate(self) -> float:
         """Percent; 0 before the first look."""
-        return 100.0 * self.hits / max(self.hits + self.misses, 1)
+        return 100.0 * self.hits / max(self.looks, 1)
 
 
 class Load:
@@ -84,8 +98,11 @@ class Cache:
         self.config = config
         absent = config.max_bytes // ABSENT_SHARE
         self._lock = Lock()
-        self._rows = Shelf(config.max_bytes - absent, config.policy, config.ttl, clock)
-        self._absent = Shelf(absent, config.policy, config.ttl, clock)
+        around = _ENTRY_BYTES + _COUNTED_BYTES * (config.policy is not Policy.LRU)
+        weigh = partial(_weight, around + _END_BYTES * bool(config.ttl))
+        rows = config.max_bytes - absent
+        self._rows = Shelf(rows, config.policy, config.ttl, clock, weigh)
+        self._absent = Shelf(absent, config.policy, config.ttl, clock, weigh)
         self._loads: set[Load] = set()
         self._hits = 0
         self._misses = 0
@@ -95,36 +112,37 @@ class Cache:
 
     def lookup(self, table: Table[R], key: Key) -> R | Missing | None:
         """The row, None when it is known not to exist, or `MISSING`."""
-        slot = (table.name, key)
+        slot = slot_of(table.name, key)
         with self._lock:
-            row = self._rows.find(slot)
-            if row is MISSING:
-                row = self._absent.find(slot)
-            if row is not MISSING:
+            kept = self._rows.find(slot)
+            if kept is MISSING:
+                kept = self._absent.find(slot)
+            if kept is not MISSING:
                 self._hits += 1
-        return row  # type: ignore[return-value]  # what is on this slot is of this table
+        return _row(table, kept)
 
     def holds(self, table: Table[Any], key: Key) -> bool:
         """Whether a look would find the row; it counts as none."""
         with self._lock:
-            return (table.name, key) in self._rows
+            return slot_of(table.name, key) in self._rows
 
     def known(self, table: Table[R], keys: Iterable[Key]) -> dict[Key, R]:
         """The rows that a look would find, at one moment or another; it counts as no look."""
-        name, found = table.name, {}
+        found = {}
         for key in keys:
             with self._lock:  # for each: whoever is in the event loop waits for none but one
-                row = self._rows.peek((name, key))
-            if row is not MISSING:
+                kept = self._rows.peek(slot_of(table.name, key))
+            row = _row(table, kept)
+            if row is not MISSING and row is not None:
                 found[key] = row
-        return found  # type: ignore[return-value]  # what is on these slots is of this table
+        return found
 
     def begin(self, table: Table[Any], key: Key, *, wanted: bool = True) -> Load:
         """Announce a load; call it before the view of the database is opened, and `end` after.
 
         One that nobody waits for is not `wanted`: it is no miss.
         """
-        load = Load((table.name, key))
+        load = Load(slot_of(table.name, key))
         with self._lock:
             self._misses += wanted
             self._loads.add(load)
@@ -132,28 +150,28 @@ class Cache:
 
     def end(self, load: Load, table: Table[R], row: R | Missing | None) -> None:
         """Keep what was loaded unless it was overtaken; `MISSING` when the load failed."""
-        size = _size(table, load.slot, row)
+        kept = _kept(table, row) if table.cached else MISSING
         with self._lock:
             self._loads.discard(load)
-            if load.fresh and row is not MISSING and table.cached:
-                self._keep(load.slot, row, size)
+            if load.fresh and kept is not MISSING:
+                self._keep(load.slot, kept)
 
     def replace(self, touched: Iterable[Touched]) -> None:
         """These are committed now. Called by the writer before it acknowledges."""
         rows = [
-            ((table.name, key), row, _size(table, (table.name, key), row))
+            (slot_of(table.name, key), _kept(table, row))
             for table, key, row in touched
             if table.cached
         ]
         with self._lock:
             self.epoch = object()
-            self._overtake({slot for slot, _, _ in rows})
-            for slot, row, size in rows:
-                self._keep(slot, row, size)
+            self._overtake({slot for slot, _ in rows})
+            for slot, kept in rows:
+                self._keep(slot, kept)
 
     def forget(self, touched: Iterable[Touched]) -> None:
         """Nobody knows what these are now: the next reader has to look."""
-        self.drop({(table.name, key) for table, key, _ in touched})
+        self.drop({slot_of(table.name, key) for table, key, _ in touched})
 
     def drop(self, slots: AbstractSet[Slot]) -> None:
         """The same, of the rows on these slots."""
@@ -183,24 +201,31 @@ class Cache:
             if load.slot in slots:
                 load.fresh = False
 
-    def _keep(self, slot: Slot, row: Struct | Missing | None, size: int) -> None:
-        shelf, other = (self._absent, self._rows) if row is None else (self._rows, self._absent)
+    def _keep(self, slot: Slot, kept: Kept | Missing) -> None:
+        shelf, other = (self._absent, self._rows) if kept is None else (self._rows, self._absent)
         other.remove(slot)
-        if row is MISSING:
+        if kept is MISSING:
             shelf.remove(slot)
         else:
-            shelf.put(slot, row, size)
+            shelf.put(slot, kept)
 
 
-def _size(table: Table[R], slot: Slot, row: R | Missing | None) -> int:
-    key = 0
-    for part in slot[1]:
-        key += _bytes_of(part) if isinstance(part, str) else 32
-    if row is None or row is MISSING:
-        return _ENTRY_BYTES + key
-    return _ENTRY_BYTES + key + _FIELD_BYTES * len(table.columns) + table.size_of(row)
+def _kept(table: Table[R], row: R | Missing | None) -> Kept | Missing:
+    """What is kept of a row."""
+    if row is None or row is MISSING or not table.many:
+        return row
+    return table.pack(row)
 
 
-def _bytes_of(text: str) -> int:
-    """At most; the header is counted with the entry."""
-    return len(text) if text.isascii() else len(text) * 4
+def _row(table: Table[R], kept: Kept | Missing) -> R | Missing | None:
+    """The row of what was kept of one of this table."""
+    return table.unpack(kept) if type(kept) is bytes else kept  # type: ignore[return-value]  # of this table
+
+
+def _weight(around: int, slot: Slot, kept: Kept) -> int:
+    weight = around + len(slot) * (1 if slot.isascii() else 4)  # at most
+    if kept is None:
+        return weight
+    if isinstance(kept, bytes):
+        return weight + len(kept)
+    return weight + _FIELD_BYTES * len(kept.__struct_fields__) + len(_encode(kept))

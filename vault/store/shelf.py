@@ -3,12 +3,15 @@
 What a policy remembers of its entries is `cachetools`'; here is what that does not have: the bound
 is in bytes of memory, and under every policy an entry may have an end. But for the least recently
 used, the default: a read looks four times, and three Python calls a look were 2 % of it.
+
+A million secrets are two million entries, and what is around a row takes as much as the row. So a
+place is one text, and what lies there is the row itself: what it weighs is asked again when it
+goes, and its end is with it only where there is one.
 """
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from enum import Enum, StrEnum
-from functools import partial
 from operator import itemgetter
 from typing import Any, Final, Literal, TypeAlias
 
@@ -17,8 +20,19 @@ from msgspec import Struct
 
 from vault.store.table import Key
 
-Slot: TypeAlias = tuple[str, Key]  # a table's name, and a key in it
-_Entry: TypeAlias = tuple[Struct | None, int, int]  # a row, its bytes, its end (0: none)
+Slot: TypeAlias = str
+"""The place of a row. See `slot_of`."""
+Kept: TypeAlias = Struct | bytes | None
+"""A row, be it packed or not; None: there is none."""
+Weigh: TypeAlias = Callable[[Slot, Any], int]
+"""The bytes of memory that an entry takes; for the same entry always the same."""
+
+
+def slot_of(table: str, key: Key) -> Slot:
+    """The place of a row: of what a key has, one part at most is a text, so no two share one."""
+    if len(key) == 1:
+        return f"{table}/{key[0]}"
+    return "/".join([table, *map(str, key)])
 
 
 class _Missing(Enum):
@@ -44,25 +58,57 @@ _KINDS: Final[Mapping[Policy, type[Cache[Slot, Any]]]] = {
 }
 
 
-class _Recent(OrderedDict[Slot, _Entry]):
+class _Recent(OrderedDict[Slot, Any]):
     """Entries in the order of their use, which whoever looks has to tell by `move_to_end`."""
 
-    def __init__(self, maxsize: int) -> None:
+    def __init__(self, maxsize: int, weigh: Weigh) -> None:
         super().__init__()
         self.maxsize = maxsize
         self.currsize = 0
+        self._weigh = weigh
 
-    def __setitem__(self, slot: Slot, entry: _Entry) -> None:
+    def __setitem__(self, slot: Slot, entry: Any) -> None:
         if slot in self:
             del self[slot]
-        self.currsize += entry[1]
+        self.currsize += self._weigh(slot, entry)
         super().__setitem__(slot, entry)
         while self.currsize > self.maxsize:
             del self[next(iter(self))]
 
     def __delitem__(self, slot: Slot) -> None:
-        self.currsize -= self[slot][1]
+        self.currsize -= self._weigh(slot, self[slot])
         super().__delitem__(slot)
+
+
+class _Counted:
+    """Entries by a policy of `cachetools`, which asks a value for its size: so that is with it."""
+
+    def __init__(self, kind: type[Cache[Slot, Any]], maxsize: int, weigh: Weigh) -> None:
+        self._cache = kind(maxsize, getsizeof=itemgetter(1))
+        self._weigh = weigh
+
+    @property
+    def currsize(self) -> int:
+        return int(self._cache.currsize)
+
+    def __len__(self) -> int:
+        return len(self._cache)
+
+    def __contains__(self, slot: Slot) -> bool:
+        return slot in self._cache
+
+    def __getitem__(self, slot: Slot) -> Any:
+        return self._cache[slot][0]
+
+    def __setitem__(self, slot: Slot, entry: Any) -> None:
+        self._cache[slot] = entry, self._weigh(slot, entry)
+
+    def __delitem__(self, slot: Slot) -> None:
+        del self._cache[slot]
+
+    def look(self, slot: Slot) -> Any:
+        """As an index, but it is no use of the entry."""
+        return Cache.__getitem__(self._cache, slot)[0]
 
 
 def _stays(_: Slot) -> None:
@@ -72,20 +118,22 @@ def _stays(_: Slot) -> None:
 class Shelf:
     """Not thread-safe: `vault.store.cache` has the lock."""
 
-    def __init__(self, max_bytes: int, policy: Policy, ttl: int, clock: Callable[[], int]) -> None:
+    def __init__(
+        self, max_bytes: int, policy: Policy, ttl: int, clock: Callable[[], int], weigh: Weigh
+    ) -> None:
         """`ttl` in nanoseconds of `clock`; 0: an entry stays until it makes room."""
         self.max_bytes = max_bytes
         self.evictions = 0
-        self._entries: Cache[Slot, _Entry] | _Recent
+        self._weigh = (lambda slot, entry: weigh(slot, entry[0])) if ttl else weigh
+        self._entries: _Counted | _Recent
         self._used: Callable[[Slot], None] = _stays
-        self._look: Callable[[Slot], _Entry]
+        self._look: Callable[[Slot], Any]
         if policy is Policy.LRU:
-            recent = self._entries = _Recent(max_bytes)
-            self._used = recent.move_to_end
-            self._look = recent.__getitem__
+            recent = self._entries = _Recent(max_bytes, self._weigh)
+            self._used, self._look = recent.move_to_end, recent.__getitem__
         else:
-            counted = self._entries = _KINDS[policy](max_bytes, getsizeof=itemgetter(1))
-            self._look = partial(Cache.__getitem__, counted)  # its own counts each
+            counted = self._entries = _Counted(_KINDS[policy], max_bytes, self._weigh)
+            self._look = counted.look
         self._ttl = ttl
         self._clock = clock
 
@@ -98,44 +146,50 @@ class Shelf:
 
     @property
     def bytes(self) -> int:
-        """What the entries take, by the sizes that they came with."""
-        return int(self._entries.currsize)
+        """What the entries weigh."""
+        return self._entries.currsize
 
-    def find(self, slot: Slot) -> Struct | Missing | None:
-        """The row; one that has expired is not there, and is gone."""
+    def find(self, slot: Slot) -> Kept | Missing:
+        """What was put there; one that has expired is not there, and is gone."""
         try:
-            row, _, end = self._entries[slot]
+            found = self._entries[slot]
         except KeyError:
             return MISSING
-        if end and end <= self._clock():
-            self.remove(slot)
-            self.evictions += 1
-            return MISSING
+        if self._ttl:
+            found, end = found
+            if end <= self._clock():
+                self.remove(slot)
+                self.evictions += 1
+                return MISSING
         self._used(slot)
-        return row
+        return found  # type: ignore[no-any-return]  # what was put
 
-    def peek(self, slot: Slot) -> Struct | Missing | None:
+    def peek(self, slot: Slot) -> Kept | Missing:
         """As `find`, but it is no use of it, and what has expired is left where it is."""
         try:
-            row, _, end = self._look(slot)
+            found = self._look(slot)
         except KeyError:
             return MISSING
-        return MISSING if end and end <= self._clock() else row
+        if self._ttl:
+            found, end = found
+            return MISSING if end <= self._clock() else found
+        return found  # type: ignore[no-any-return]  # the same
 
     def remove(self, slot: Slot) -> None:
         """Take it away if it is there."""
         if slot in self._entries:
             del self._entries[slot]
 
-    def put(self, slot: Slot, row: Struct | None, size: int) -> None:
+    def put(self, slot: Slot, kept: Kept) -> None:
         """Put it in its place; one that is larger than the shelf only takes its former self away.
 
-        A row that replaces another of its slot keeps that one's rank, its time begins anew.
+        What replaces another of its slot keeps that one's rank, its time begins anew.
         """
-        if size > self.max_bytes:
+        entry = (kept, self._clock() + self._ttl) if self._ttl else kept
+        if self._weigh(slot, entry) > self.max_bytes:
             self.remove(slot)
             return
         entries = self._entries
         expected = len(entries) + (slot not in entries)
-        entries[slot] = row, size, self._clock() + self._ttl if self._ttl else 0
+        entries[slot] = entry
         self.evictions += expected - len(entries)

@@ -22,6 +22,7 @@ MAX_LIMIT: Final = 1000  # rows of one answer; a longer list is read page by pag
 INTEGER_MIN: Final = -(2**63)  # BIGINT, the widest integer that every database has
 INTEGER_MAX: Final = 2**63 - 1
 _PLAIN: Final = frozenset({str})
+_encode: Final = msgspec.msgpack.Encoder().encode
 
 
 class Kind(Enum):
@@ -65,7 +66,7 @@ class Table(Generic[R]):
     table that is not `cached` are asked for by query alone: they would only push out the others.
     `sums` and `latest` are numbers that grow by `Tx.count`: by what is added, or to
     whichever is greater; counted is only what is `about` one of these `(table, field)` by its key,
-    which is of one field then.
+    which is of one field then. Of `many` there may be a million: a cache keeps them packed.
     """
 
     def __init__(
@@ -82,6 +83,7 @@ class Table(Generic[R]):
         sums: tuple[str, ...] = (),
         latest: tuple[str, ...] = (),
         about: tuple[tuple["Table[Any]", str], ...] = (),
+        many: bool = False,
     ) -> None:
         self.name = name
         self.row = row
@@ -93,10 +95,13 @@ class Table(Generic[R]):
         self.sums = sums
         self.latest = latest
         self.about = about
+        self.many = many
         self.columns = tuple(_column(field, texts) for field in msgspec.structs.fields(row))
         self.kinds = {column.name: column.kind for column in self.columns}
         self.guarded = "mac" in self.kinds
         self.key_of = _getter(key)
+        self.unpack: Callable[[bytes], R] = msgspec.msgpack.Decoder(row).decode
+        """A row equal to the one that `pack` was given."""
         self.searched = tuple(
             c.name
             for c in self.columns
@@ -124,7 +129,7 @@ class Table(Generic[R]):
         for number in self._integers_of(row):
             if not INTEGER_MIN <= number <= INTEGER_MAX:
                 raise self._refusal(self._first(row, self._integers, number))
-        if self.size_of(row) > ROW_BYTES:
+        if len(self.pack(row)) > ROW_BYTES:
             raise self._refusal("row")
         return row
 
@@ -153,10 +158,10 @@ class Table(Generic[R]):
     def _first(row: Struct, names: tuple[str, ...], value: object) -> str:
         return next(name for name in names if getattr(row, name) is value)
 
-    def size_of(self, row: R) -> int:
-        """Bytes of the row's content, packed. Raises `ValidationError` if it cannot be stored."""
+    def pack(self, row: R) -> bytes:
+        """The row in one piece. Raises `ValidationError` if it cannot be stored."""
         try:
-            return len(msgspec.msgpack.encode(row))
+            return _encode(row)
         except (UnicodeEncodeError, OverflowError, TypeError, RecursionError):
             raise self._refusal("row") from None
 

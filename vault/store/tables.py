@@ -13,12 +13,14 @@ SECRETS: Final = Table(
     ("name",),
     unique=("id",),
     indexes=("expires_at", "rotation_due"),
+    many=True,
 )
 VERSIONS: Final = Table(
     "secret_versions",
     records.VersionRow,
     ("secret_id", "version"),
     references={"secret_id": (SECRETS, "id")},
+    many=True,
 )
 ACCESS: Final = Table(
     "secret_access",

@@ -19,12 +19,13 @@ from vault.store.table import Key, Query, Ranking
 from vault.store.tables import ACCESS, SECRETS
 
 log: Final = logging.getLogger("freehold.store")
-SECONDS: Final = 120.0  # 100,000 took 42 (decision 0042); the rest come when they are asked for
+SECONDS: Final = 600.0  # the rest come when they are asked for
 SHARE: Final = 0.75  # of the cache: it pushes nothing out that was asked for meanwhile
 MOST: Final = 100_000  # lately read secrets; their names are held for as long as it runs
 PAGE: Final = 1_000  # names of the others that are held at a time
 STEP: Final = 64  # secrets, with a version each: as many keys as one prepared statement takes
 REST: Final = 3  # times as long as the step took: a quarter of a core at most, of all together
+ALONE: Final = 1  # the same while nobody asks for anything
 RECENT: Final = Ranking(
     table=SECRETS, link="id", by=ACCESS, column="last_value_read", limit=MOST
 )  # as `vault.handlers.access` counts them, ten seconds late at most
@@ -36,7 +37,8 @@ class Warmup:
     def __init__(self, store: Store, world: World, workers: int = 1) -> None:
         """So many `workers` do it at a time, each with a cache of its own."""
         self._store = store
-        self._rest = REST * workers
+        self._workers = workers
+        self._looks = 0
         self._world = world
         self._until = world.monotonic() + SECONDS
         self.loaded = 0
@@ -65,7 +67,11 @@ class Warmup:
                 return
             some = names[start : start + STEP]
             self.loaded += len(await self._store.warm(SECRETS, some))  # their versions come along
-            await self._world.sleep(self._rest * (self._world.monotonic() - began))
+            await self._world.sleep(self._rest() * (self._world.monotonic() - began))
+
+    def _rest(self) -> int:
+        looked, self._looks = self._looks, self._store.statistics().cache.looks
+        return self._workers * (ALONE if looked == self._looks else REST)
 
     def _goes_on(self) -> bool:
         cache = self._store.statistics().cache

@@ -8,6 +8,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from vault.store.cache import DEFAULT, MISSING, Cache, CacheConfig, Load, Missing, Touched
+from vault.store.shelf import slot_of
 from vault.store.table import Key, Table
 from vault.store.tables import ACCESS, AUDIT, USAGE
 from vault.store.tx import Batch
@@ -36,11 +37,11 @@ class FencedCache(Cache):
 
     def __init__(self, config: CacheConfig = DEFAULT, clock: Callable[[], int] = int) -> None:
         super().__init__(config, clock)
-        self._fenced: frozenset[Slot] = frozenset()
+        self._fenced: frozenset[str] = frozenset()
 
     def hold(self, slots: Iterable[Slot]) -> None:
         """Forget these rows, and keep none of them until `release`."""
-        self._fenced = frozenset(slots)
+        self._fenced = frozenset(slot_of(*slot) for slot in slots)
         self.drop(self._fenced)
 
     def release(self) -> None:

@@ -44,7 +44,7 @@ class TestReads:
         await store.commit(put(SECRETS, secret("a")))
         row = await store.get(SECRETS, "a")
         assert row is not None
-        assert store.cached(SECRETS, "a") is row
+        assert store.cached(SECRETS, "a") == row
         assert await store.select(SECRETS, Query()) == [row]
         await store.commit(remove(SECRETS, "a"))
         assert store.cached(SECRETS, "a") is None

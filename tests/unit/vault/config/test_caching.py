@@ -23,7 +23,7 @@ def test_defaults() -> None:
     assert found.warmup_enabled
 
 
-@pytest.mark.parametrize(("there", "taken"), [(256, 64), (4096, 512), (65_536, 1024)])
+@pytest.mark.parametrize(("there", "taken"), [(256, 64), (4096, 512), (131_072, 8192)])
 def test_an_eighth_of_the_memory(monkeypatch: pytest.MonkeyPatch, there: int, taken: int) -> None:
     """Where nothing is set, within bounds; so much as was set otherwise."""
     monkeypatch.setattr(memory, "limit", lambda: there * MIB)

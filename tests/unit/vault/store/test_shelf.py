@@ -3,31 +3,45 @@
 import pytest
 
 from actors.testing import FakeWorld
-from tests.contract.store.samples import system
-from vault.store.shelf import MISSING, Policy, Shelf, Slot
+from vault.store.shelf import MISSING, Kept, Policy, Shelf, Slot, slot_of
 
 SECOND = 10**9
 
 
-def slot(name: str) -> Slot:
-    """A place on the shelf."""
-    return "system", (name,)
+def row(name: str, size: int = 100) -> bytes:
+    """A row that weighs so much."""
+    return name.encode().ljust(size)
+
+
+def weight(_: Slot, kept: Kept) -> int:
+    """Of one of these rows."""
+    assert type(kept) is bytes
+    return len(kept)
 
 
 def shelf(policy: Policy, *, ttl: int = 0, world: FakeWorld | None = None) -> Shelf:
     """Room for three rows of 100 bytes."""
-    return Shelf(300, policy, ttl, (world or FakeWorld()).now)
+    return Shelf(300, policy, ttl, (world or FakeWorld()).now, weight)
 
 
 def fill(made: Shelf, names: str) -> None:
     """Put a row of 100 bytes under each letter."""
     for name in names:
-        made.put(slot(name), system(name), 100)
+        made.put(name, row(name))
 
 
 def held(made: Shelf, names: str = "abcdefgh") -> str:
     """Those of the names that are there. Looks at each: it counts as use."""
-    return "".join(name for name in names if made.find(slot(name)) is not MISSING)
+    return "".join(name for name in names if made.find(name) is not MISSING)
+
+
+def test_places() -> None:
+    """Each row of each table has one of its own; a name may hold whatever it likes."""
+    keys = [("a",), ("a/1",), ("a/1/2",), ("secrets/a",), ("",), (1,)]
+    keys += [("a", 1), ("a/1", 2), ("a", 12), ("a/1/2", 3)]
+    of_one, of_two = keys[:6], keys[6:]
+    assert len({slot_of(table, key) for table in ("s", "t") for key in of_one}) == 2 * len(of_one)
+    assert len({slot_of("u", key) for key in of_two}) == len(of_two)
 
 
 class TestPolicies:
@@ -42,11 +56,11 @@ class TestPolicies:
         made = shelf(policy)
         fill(made, "abc")
         for name in "aabbac":
-            assert made.find(slot(name)) is not MISSING
+            assert made.find(name) is not MISSING
         for _ in range(9):
-            assert made.peek(slot(gone)) == system(gone)  # which is no use of it
-        made.put(slot("d"), system("d"), 100)
-        assert made.peek(slot(gone)) is MISSING
+            assert made.peek(gone) == row(gone)  # which is no use of it
+        made.put("d", row("d"))
+        assert made.peek(gone) is MISSING
         assert held(made) == "abcd".replace(gone, "")
         assert made.evictions == 1
 
@@ -55,7 +69,7 @@ class TestPolicies:
         made = shelf(Policy.LFU)
         fill(made, "abc")
         for name in "aaabbc":
-            made.find(slot(name))
+            made.find(name)
         fill(made, "a")
         fill(made, "d")
         assert held(made) == "abd"
@@ -65,8 +79,8 @@ class TestPolicies:
         """However large the rows, their sum stays within the bound, and evictions are counted."""
         made = shelf(policy)
         for i, size in enumerate([120, 90, 40, 300, 10, 250, 45, 299, 1] * 20):
-            made.put(slot(f"{i % 7}"), system("x"), size)
-            made.find(slot(f"{i % 3}"))
+            made.put(f"{i % 7}", row("x", size))
+            made.find(f"{i % 3}")
             assert 0 <= made.bytes <= 300
         assert made.evictions > 20
 
@@ -75,10 +89,10 @@ class TestPolicies:
         """A row that grows pushes others out, or itself where it is too large to stay."""
         made = shelf(policy)
         fill(made, "abc")
-        made.put(slot("a"), system("a", b"new"), 250)
-        assert made.find(slot("a")) == system("a", b"new")
+        made.put("a", row("new", 250))
+        assert made.find("a") == row("new", 250)
         assert (len(made), made.evictions, made.bytes) == (1, 2, 250)
-        made.put(slot("a"), system("a", b"newer"), 301)
+        made.put("a", row("newer", 301))
         assert (len(made), made.evictions, made.bytes) == (0, 2, 0)
 
     @pytest.mark.parametrize("policy", Policy)
@@ -86,8 +100,8 @@ class TestPolicies:
         """What is taken away is gone, is no eviction, and may be taken away twice."""
         made = shelf(policy)
         fill(made, "ab")
-        made.remove(slot("a"))
-        made.remove(slot("a"))
+        made.remove("a")
+        made.remove("a")
         assert held(made) == "b"
         assert (made.bytes, made.evictions) == (100, 0)
 
@@ -105,7 +119,7 @@ class TestTime:
         assert held(made) == "ab"
         fill(made, "b")
         world.advance(1.0)
-        assert [made.peek(slot(name)) for name in "ab"] == [MISSING, system("b")]
+        assert [made.peek(name) for name in "ab"] == [MISSING, row("b")]
         assert held(made) == "b"
         assert (made.bytes, made.evictions) == (100, 1)
 

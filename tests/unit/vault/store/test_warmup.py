@@ -18,7 +18,7 @@ from vault.store.memory import MemoryBackend
 from vault.store.store import Store, open_store
 from vault.store.tables import ACCESS, SECRETS, VERSIONS
 from vault.store.tx import transact
-from vault.store.warmup import SECONDS, STEP, Warmup, warming
+from vault.store.warmup import ALONE, REST, SECONDS, STEP, Warmup, warming
 
 COUNT = 10 * STEP
 
@@ -93,18 +93,21 @@ async def test_lately_read_first_within_a_share(backend: FaultyBackend, world: F
     assert warmup.SHARE * stats.max_bytes <= stats.bytes < stats.max_bytes
 
 
+@pytest.mark.parametrize("asked", [True, False])
 @pytest.mark.parametrize("workers", [1, 3])
 async def test_time_is_bounded(
-    workers: int, store: Store, world: FakeWorld, monkeypatch: pytest.MonkeyPatch
+    workers: int, asked: bool, store: Store, world: FakeWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After a step it rests for longer than that took, so that several take no more than one.
 
-    When its time is over it ends.
+    For less long while nobody asks for anything. When its time is over it ends.
     """
     run, load = Warmup(store, world, workers), store.warm
 
     async def slow(*args: object) -> list[object]:
         world.advance(1.0)
+        if asked:
+            await store.get(SECRETS, name(3))
         return await load(*args)  # type: ignore[arg-type]
 
     monkeypatch.setattr(store, "warm", slow)
@@ -112,7 +115,7 @@ async def test_time_is_bounded(
         nursery.start_soon(run.run)
         await wait_all_tasks_blocked()
         assert (run.loaded, world.sleepers) == (STEP, 1)
-        world.advance(3 * workers - 0.1)
+        world.advance((REST if asked else ALONE) * workers - 0.1)
         await wait_all_tasks_blocked()
         assert run.loaded == STEP
         world.advance(0.1)
