@@ -20,7 +20,7 @@ from vault.store.tables import ACCESS, SECRETS
 
 log: Final = logging.getLogger("freehold.store")
 SECONDS: Final = 600.0  # the rest come when they are asked for
-SHARE: Final = 0.75  # of the cache: it pushes nothing out that was asked for meanwhile
+SHARE: Final = 0.85  # of the cache: it pushes nothing out that was asked for meanwhile
 MOST: Final = 100_000  # lately read secrets; their names are held for as long as it runs
 PAGE: Final = 1_000  # names of the others that are held at a time
 STEP: Final = 64  # secrets, with a version each: as many keys as one prepared statement takes

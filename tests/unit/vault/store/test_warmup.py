@@ -20,7 +20,7 @@ from vault.store.tables import ACCESS, SECRETS, VERSIONS
 from vault.store.tx import transact
 from vault.store.warmup import ALONE, REST, SECONDS, STEP, Warmup, warming
 
-COUNT = 10 * STEP
+COUNT = 15 * STEP
 
 
 def name(i: int) -> str:
@@ -33,7 +33,7 @@ def backend() -> FaultyBackend:
     """Secrets with two versions each."""
     made = FaultyBackend(MemoryBackend())
     heads = [secret(name(i), current_version=2) for i in range(COUNT)]
-    versions = [version(head.id, n, box=bytes(500)) for head in heads for n in (1, 2)]
+    versions = [version(head.id, n, box=bytes(100)) for head in heads for n in (1, 2)]
     read = [AccessRow(secret_id=head.id, last_value_read=i) for i, head in enumerate(heads)]
     for table, rows in ((SECRETS, heads), (VERSIONS, versions), (ACCESS, read)):
         transact(made, put(table, *rows), StampGuard())
@@ -82,7 +82,7 @@ async def test_all_there_are(
 
 async def test_lately_read_first_within_a_share(backend: FaultyBackend, world: FakeWorld) -> None:
     """A small cache gets those that were read last, and keeps room for what is asked for."""
-    config = CacheConfig(max_bytes=1_200_000)
+    config = CacheConfig(max_bytes=1_100_000)
     async with open_store(backend, StampGuard(), world, cache=config) as store:
         await Warmup(store, world).run()
         found = warm(store)
