@@ -14,18 +14,18 @@ its own. Rows of other tables are the very ones that were put, which `vault.auth
 by their identity.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from functools import partial
 from threading import Lock
 from typing import Any, Final, TypeAlias, TypeVar
 
-import msgspec
 from msgspec import Struct
 
 from vault.store.shelf import MISSING as MISSING
-from vault.store.shelf import Kept, Policy, Shelf, Slot, slot_of
+from vault.store.shelf import Kept, Policy, Slot, slot_of
 from vault.store.shelf import Missing as Missing
+from vault.store.shelves import Shelves
 from vault.store.table import Key, Table
 
 R = TypeVar("R", bound=Struct)
@@ -35,10 +35,9 @@ Touched: TypeAlias = tuple[Table[Any], Key, Any]
 
 DEFAULT_BYTES: Final = 64 * 2**20
 ABSENT_SHARE: Final = 16  # guesses at names may push out other guesses, never a row
-_ENTRY_BYTES: Final = 300  # two texts, a node, three hash slots; measured by the cache's test
-_COUNTED_BYTES: Final = 290  # more, with all that a policy of `cachetools` remembers of an entry
+_AROUND: Final[Mapping[Policy, int]] = {Policy.LRU: 260, Policy.LFU: 750, Policy.TTL: 460}
+"""Bytes around an entry: two texts, hash slots, what its policy remembers; a test measures it."""
 _END_BYTES: Final = 100  # more, where it has an end: a pair and an integer
-_encode: Final = msgspec.msgpack.Encoder().encode
 _FIELD_BYTES: Final = 24  # an object's header for some of the fields: many hold what all rows share
 
 
@@ -91,18 +90,17 @@ class Load:
 
 
 class Cache:
-    """Thread-safe. Rows are shared: nobody changes what he finds."""
+    """Thread-safe. Nobody changes what he finds: a row may be shared."""
 
     def __init__(self, config: CacheConfig = DEFAULT, clock: Callable[[], int] = int) -> None:
         """`clock` gives nanoseconds, in any thread; it is asked only where rows expire."""
         self.config = config
         absent = config.max_bytes // ABSENT_SHARE
         self._lock = Lock()
-        around = _ENTRY_BYTES + _COUNTED_BYTES * (config.policy is not Policy.LRU)
-        weigh = partial(_weight, around + _END_BYTES * bool(config.ttl))
         rows = config.max_bytes - absent
-        self._rows = Shelf(rows, config.policy, config.ttl, clock, weigh)
-        self._absent = Shelf(absent, config.policy, config.ttl, clock, weigh)
+        weigh = partial(_weight, _AROUND[config.policy] + _END_BYTES * bool(config.ttl))
+        self._rows = Shelves(rows, config.policy, config.ttl, clock, weigh)
+        self._absent = Shelves(absent, config.policy, config.ttl, clock, weigh)
         self._loads: set[Load] = set()
         self._hits = 0
         self._misses = 0
@@ -114,9 +112,9 @@ class Cache:
         """The row, None when it is known not to exist, or `MISSING`."""
         slot = slot_of(table.name, key)
         with self._lock:
-            kept = self._rows.find(slot)
+            kept = self._rows.of(slot).find(slot)
             if kept is MISSING:
-                kept = self._absent.find(slot)
+                kept = self._absent.of(slot).find(slot)
             if kept is not MISSING:
                 self._hits += 1
         return _row(table, kept)
@@ -124,14 +122,16 @@ class Cache:
     def holds(self, table: Table[Any], key: Key) -> bool:
         """Whether a look would find the row; it counts as none."""
         with self._lock:
-            return slot_of(table.name, key) in self._rows
+            slot = slot_of(table.name, key)
+            return slot in self._rows.of(slot)
 
     def known(self, table: Table[R], keys: Iterable[Key]) -> dict[Key, R]:
         """The rows that a look would find, at one moment or another; it counts as no look."""
         found = {}
         for key in keys:
+            slot = slot_of(table.name, key)
             with self._lock:  # for each: whoever is in the event loop waits for none but one
-                kept = self._rows.peek(slot_of(table.name, key))
+                kept = self._rows.of(slot).peek(slot)
             row = _row(table, kept)
             if row is not MISSING and row is not None:
                 found[key] = row
@@ -150,11 +150,14 @@ class Cache:
 
     def end(self, load: Load, table: Table[R], row: R | Missing | None) -> None:
         """Keep what was loaded unless it was overtaken; `MISSING` when the load failed."""
-        kept = _kept(table, row) if table.cached else MISSING
-        with self._lock:
-            self._loads.discard(load)
-            if load.fresh and kept is not MISSING:
-                self._keep(load.slot, kept)
+        kept: Kept | Missing = MISSING
+        try:
+            kept = _kept(table, row) if table.cached else MISSING
+        finally:
+            with self._lock:
+                self._loads.discard(load)
+                if load.fresh and kept is not MISSING:
+                    self._keep(load.slot, kept)
 
     def replace(self, touched: Iterable[Touched]) -> None:
         """These are committed now. Called by the writer before it acknowledges."""
@@ -179,8 +182,8 @@ class Cache:
             self.epoch = object()
             self._overtake(slots)
             for slot in slots:
-                self._rows.remove(slot)
-                self._absent.remove(slot)
+                self._rows.of(slot).remove(slot)
+                self._absent.of(slot).remove(slot)
 
     def statistics(self) -> CacheStats:
         """A frozen count."""
@@ -202,7 +205,8 @@ class Cache:
                 load.fresh = False
 
     def _keep(self, slot: Slot, kept: Kept | Missing) -> None:
-        shelf, other = (self._absent, self._rows) if kept is None else (self._rows, self._absent)
+        rows, absent = self._rows.of(slot), self._absent.of(slot)
+        shelf, other = (absent, rows) if kept is None else (rows, absent)
         other.remove(slot)
         if kept is MISSING:
             shelf.remove(slot)
@@ -212,20 +216,23 @@ class Cache:
 
 def _kept(table: Table[R], row: R | Missing | None) -> Kept | Missing:
     """What is kept of a row."""
-    if row is None or row is MISSING or not table.many:
+    if row is None or row is MISSING:
         return row
-    return table.pack(row)
+    packed = table.pack(row)
+    if table.many:
+        return bytes(memoryview(packed))  # the encoder's has room for half as much again
+    return row, _FIELD_BYTES * len(table.columns) + len(packed)
 
 
 def _row(table: Table[R], kept: Kept | Missing) -> R | Missing | None:
     """The row of what was kept of one of this table."""
-    return table.unpack(kept) if type(kept) is bytes else kept  # type: ignore[return-value]  # of this table
+    if type(kept) is bytes:
+        return table.unpack(kept)
+    return kept[0] if type(kept) is tuple else kept  # type: ignore[return-value]  # of this table
 
 
 def _weight(around: int, slot: Slot, kept: Kept) -> int:
     weight = around + len(slot) * (1 if slot.isascii() else 4)  # at most
     if kept is None:
         return weight
-    if isinstance(kept, bytes):
-        return weight + len(kept)
-    return weight + _FIELD_BYTES * len(kept.__struct_fields__) + len(_encode(kept))
+    return weight + (len(kept) if isinstance(kept, bytes) else kept[1])

@@ -22,14 +22,14 @@ from vault.store.table import Key
 
 Slot: TypeAlias = str
 """The place of a row. See `slot_of`."""
-Kept: TypeAlias = Struct | bytes | None
-"""A row, be it packed or not; None: there is none."""
+Kept: TypeAlias = bytes | tuple[Struct, int] | None
+"""A row, packed, or itself with what it weighs; None: there is none."""
 Weigh: TypeAlias = Callable[[Slot, Any], int]
 """The bytes of memory that an entry takes; for the same entry always the same."""
 
 
 def slot_of(table: str, key: Key) -> Slot:
-    """The place of a row: of what a key has, one part at most is a text, so no two share one."""
+    """The place of a row. No two of a table share one: of a key's parts one at most is a text."""
     if len(key) == 1:
         return f"{table}/{key[0]}"
     return "/".join([table, *map(str, key)])

@@ -24,8 +24,8 @@ SHARE: Final = 0.85  # of the cache: it pushes nothing out that was asked for me
 MOST: Final = 100_000  # lately read secrets; their names are held for as long as it runs
 PAGE: Final = 1_000  # names of the others that are held at a time
 STEP: Final = 64  # secrets, with a version each: as many keys as one prepared statement takes
-REST: Final = 3  # times as long as the step took: a quarter of a core at most, of all together
-ALONE: Final = 1  # the same while nobody asks for anything
+BUSY: Final = 4  # a quarter of a core at most, all processes together
+ALONE: Final = 2  # half of one while nobody looks for a row here
 RECENT: Final = Ranking(
     table=SECRETS, link="id", by=ACCESS, column="last_value_read", limit=MOST
 )  # as `vault.handlers.access` counts them, ten seconds late at most
@@ -39,6 +39,7 @@ class Warmup:
         self._store = store
         self._workers = workers
         self._looks = 0
+        self._evictions = store.statistics().cache.evictions
         self._world = world
         self._until = world.monotonic() + SECONDS
         self.loaded = 0
@@ -71,11 +72,13 @@ class Warmup:
 
     def _rest(self) -> int:
         looked, self._looks = self._looks, self._store.statistics().cache.looks
-        return self._workers * (ALONE if looked == self._looks else REST)
+        return self._workers * (ALONE if looked == self._looks else BUSY) - 1
 
     def _goes_on(self) -> bool:
         cache = self._store.statistics().cache
         has_room = cache.bytes < SHARE * cache.max_bytes
+        if not cache.ttl:  # a step of large rows may have taken the last of it
+            has_room = has_room and cache.evictions == self._evictions
         return has_room and self._world.monotonic() < self._until
 
 

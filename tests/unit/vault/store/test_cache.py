@@ -5,6 +5,7 @@ import tracemalloc
 import pytest
 
 from tests.contract.store.samples import secret, system, version
+from vault.errors import ValidationError
 from vault.store.cache import ABSENT_SHARE, MISSING, Cache, CacheConfig
 from vault.store.shelf import Policy
 from vault.store.tables import SECRETS, SYSTEM, VERSIONS
@@ -38,7 +39,8 @@ def test_rows_of_which_there_are_many() -> None:
     assert first is not second
     cache.end(cache.begin(SECRETS, ("b",)), SECRETS, secret("b"))
     assert cache.lookup(SECRETS, ("b",)) == secret("b")
-    assert all(type(kept) is bytes for kept in cache._rows._entries.values())
+    shelf = cache._rows.of("")
+    assert all(type(kept) is bytes for kept in shelf._entries.values())
 
 
 def test_what_is_known_of_several() -> None:
@@ -199,20 +201,33 @@ def test_settings_are_told() -> None:
 
 @pytest.mark.parametrize("ttl", [0, 10**18])
 @pytest.mark.parametrize("policy", Policy)
-def test_bound_is_of_real_memory(policy: Policy, ttl: int) -> None:
+@pytest.mark.parametrize("box", [0, 100, 600, 3000, 30_000])
+def test_bound_is_of_real_memory(policy: Policy, ttl: int, box: int) -> None:
     """The bytes it counts are about those it takes, for heads, versions and absences."""
     bound = 4 * 2**20
     cache = Cache(CacheConfig(max_bytes=bound, policy=policy, ttl=ttl))
+    folder = "s" * (box // 10 % 400)
     tracemalloc.start()
     try:
         for i in range(3000):
-            head = secret(f"secret/app/{i}", tags=["a", f"b{i}"], metadata={f"k{i}": f"v{i}"})
+            name = f"secret/{folder}/{i}"
+            head = secret(name, tags=["a", f"b{i}"], metadata={f"k{i}": f"v{i}"})
             cache.replace([(SECRETS, (head.name,), head)])
-            row = version(f"id-{i}", 1, box=bytes(i % 500))
+            row = version(f"id-{i}", 1, box=bytes(box + i % 100))
             cache.replace([(VERSIONS, (row.secret_id, 1), row)])
             cache.replace([(SECRETS, (f"secret/absent/{i}",), None)])
         taken, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
     assert cache.statistics().evictions > 0
-    assert 0.75 * bound < taken < 1.05 * bound
+    assert 0.6 * bound < taken < 1.05 * bound
+
+
+def test_a_load_that_cannot_be_kept_has_ended() -> None:
+    """Whatever is wrong with its row: nothing waits for it."""
+    cache = Cache()
+    load = cache.begin(SECRETS, KEY)
+    with pytest.raises(ValidationError):
+        cache.end(load, SECRETS, secret("\ud800"))
+    assert not cache._loads
+    assert cache.lookup(SECRETS, KEY) is MISSING

@@ -18,7 +18,7 @@ from vault.store.memory import MemoryBackend
 from vault.store.store import Store, open_store
 from vault.store.tables import ACCESS, SECRETS, VERSIONS
 from vault.store.tx import transact
-from vault.store.warmup import ALONE, REST, SECONDS, STEP, Warmup, warming
+from vault.store.warmup import ALONE, BUSY, SECONDS, STEP, Warmup, warming
 
 COUNT = 15 * STEP
 
@@ -93,6 +93,17 @@ async def test_lately_read_first_within_a_share(backend: FaultyBackend, world: F
     assert warmup.SHARE * stats.max_bytes <= stats.bytes < stats.max_bytes
 
 
+async def test_large_rows_push_nothing_out(backend: FaultyBackend, world: FakeWorld) -> None:
+    """A step of them may take more than there is room for: then it was the last."""
+    large = [version(f"id-{name(i)}", 2, box=bytes(8_000)) for i in range(COUNT)]
+    transact(backend, put(VERSIONS, *large), StampGuard())
+    config = CacheConfig(max_bytes=1_100_000)
+    async with open_store(backend, StampGuard(), world, cache=config) as store:
+        run = Warmup(store, world)
+        await run.run()
+        assert run.loaded == 2 * STEP
+
+
 @pytest.mark.parametrize("asked", [True, False])
 @pytest.mark.parametrize("workers", [1, 3])
 async def test_time_is_bounded(
@@ -115,7 +126,7 @@ async def test_time_is_bounded(
         nursery.start_soon(run.run)
         await wait_all_tasks_blocked()
         assert (run.loaded, world.sleepers) == (STEP, 1)
-        world.advance((REST if asked else ALONE) * workers - 0.1)
+        world.advance((BUSY if asked else ALONE) * workers - 1.1)
         await wait_all_tasks_blocked()
         assert run.loaded == STEP
         world.advance(0.1)
