@@ -299,6 +299,7 @@ class Gate:
         async with self._open_unit(*keys) as unit:
             del keys
             self._unit = unit
+            collector.keep()
             self._opened.set()
             try:
                 await self._turned()

@@ -1,6 +1,5 @@
 """A worker process: its lanes, its server, and the orders it takes."""
 
-import gc
 import logging
 import os
 import socket
@@ -11,8 +10,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 import trio
 
-from actors import SystemWorld, World
-from actors.collector import settle
+from actors import SystemWorld, World, collector
 from protocols.http import Listener, ServerHandle
 from protocols.http.errors import TlsConfigError
 from ui.web.files import read_files
@@ -115,7 +113,7 @@ async def _work(settings: Settings, listen: Listen, spawn: Spawn, fds: list[int]
         bound = Listener(socket.socket(fileno=listener), gives_way=others.are_freer)
         worker.handle = await nursery.start(listen, app, settings, world, bound)
         others.mine = worker.handle.connections
-        settle()
+        collector.settle()
         worker.control.post(Serving())
         nursery.start_soon(worker.count)
         await _until_closed(worker.obey)
@@ -233,11 +231,12 @@ class Worker:
                 raise
             refused = "; ".join(str(error) for error in group.exceptions)
         self._reading = None
-        gc.collect()  # its parts know each other; what the leader has settled is none of them
+        collector.sweep()  # its parts know each other
         self.control.post(Opened(refused) if refused else Sealed())
 
     async def _read(self, reading: Reading, shut: trio.Event) -> None:
         self._reading = reading
+        collector.keep()
         self.door.open(reading)
         self.control.post(Opened())
         await shut.wait()

@@ -59,6 +59,28 @@ assert bool(gc.get_freeze_count()) is bool(before) is {settles}
 """
 
 
+_KEPT = """
+import gc
+from collections import OrderedDict
+from actors import collector
+
+gc.disable()
+{settle}
+before, cache = gc.get_freeze_count(), OrderedDict()
+collector.keep()
+assert any(cache is one for one in gc.get_objects()) is not {settles}
+assert (gc.get_freeze_count() > before) is {settles}
+"""
+
+
+@pytest.mark.parametrize("settles", [True, False])
+def test_what_is_kept_is_looked_at_no_more(*, settles: bool) -> None:
+    """In a process that has settled; another, as one of these tests, collects as ever."""
+    settle = "collector.settle()" if settles else ""
+    program = _KEPT.format(settle=settle, settles=settles)
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
 @pytest.mark.parametrize("settles", [True, False])
 def test_a_sweep_leaves_nothing_of_what_was_taken_down(*, settles: bool) -> None:
     """Nor of what it was told to leave alone; what else it was told that of stays so."""
