@@ -185,6 +185,12 @@ class Cache:
                 self._rows.of(slot).remove(slot)
                 self._absent.of(slot).remove(slot)
 
+    @property
+    def rows_that_left(self) -> int:
+        """How many rows made room or had expired: of evictions all but guesses at names."""
+        with self._lock:
+            return self._rows.evictions
+
     def statistics(self) -> CacheStats:
         """A frozen count."""
         with self._lock:

@@ -96,6 +96,11 @@ class Store:
         """Another object once any row was changed, or may have been: see `Cache.epoch`."""
         return self._cache.epoch
 
+    @property
+    def rows_that_left(self) -> int:
+        """How many rows the cache has let go by itself: see `Cache.rows_that_left`."""
+        return self._cache.rows_that_left
+
     def holds(self, table: Table[Any], *key: str | int) -> bool:
         """Whether a row is cached; it counts as no look."""
         return self._cache.holds(table, key)

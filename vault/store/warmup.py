@@ -39,7 +39,7 @@ class Warmup:
         self._store = store
         self._workers = workers
         self._looks = 0
-        self._evictions = store.statistics().cache.evictions
+        self._left = store.rows_that_left
         self._world = world
         self._until = world.monotonic() + SECONDS
         self.loaded = 0
@@ -78,7 +78,7 @@ class Warmup:
         cache = self._store.statistics().cache
         has_room = cache.bytes < SHARE * cache.max_bytes
         if not cache.ttl:  # a step of large rows may have taken the last of it
-            has_room = has_room and cache.evictions == self._evictions
+            has_room = has_room and self._store.rows_that_left == self._left
         return has_room and self._world.monotonic() < self._until
 
 

@@ -105,6 +105,18 @@ async def test_large_rows_push_nothing_out(backend: FaultyBackend, world: FakeWo
         assert run.loaded == STEP
 
 
+async def test_guesses_do_not_end_it(backend: FaultyBackend, world: FakeWorld) -> None:
+    """Whoever asks for names that do not exist pushes out other guesses, and stops nothing."""
+    config = CacheConfig(max_bytes=2_000_000)
+    async with open_store(backend, StampGuard(), world, cache=config) as store:
+        run = Warmup(store, world)
+        for guess in range(1000):
+            assert await store.get(SECRETS, f"guess/{guess}") is None
+        assert store.statistics().cache.evictions > 0
+        await run.run()
+        assert run.loaded == COUNT
+
+
 @pytest.mark.parametrize("asked", [True, False])
 @pytest.mark.parametrize("workers", [1, 3])
 async def test_time_is_bounded(
