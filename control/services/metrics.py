@@ -95,7 +95,11 @@ class Metrics:
     async def query(
         self, org: str, vault: str, name: str, *, resolution: int, since: int, until: int
     ) -> list[Sample]:
-        """Samples with `since` <= at < `until`, at most `MAX_SAMPLES`. Raises `NotFoundError`."""
+        """Samples with `since` <= at < `until`, at most `MAX_SAMPLES`; none of what is not measured.
+
+        An agent that was just let in has measured nothing yet: that is no fault of whoever looks.
+        Raises `NotFoundError` if there is no such agent, `ValidationError` for the resolution.
+        """
         if resolution not in RESOLUTIONS:
             raise ValidationError("resolution_invalid", "resolution is 0, 60 or 3600")
 
@@ -103,7 +107,7 @@ class Metrics:
             _require(tx, org, vault)
             number = samples.series_of(tx, org, vault).get(name)
             if number is None:
-                raise NotFoundError("not_found", "there is no such series")
+                return []
             return samples.between(
                 tx, number, resolution, since=since, until=until, limit=MAX_SAMPLES
             )

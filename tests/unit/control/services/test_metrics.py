@@ -64,14 +64,15 @@ async def test_old_ones_go_by_resolution(plane: Plane, world: FakeWorld) -> None
 
 
 async def test_what_is_not_there(plane: Plane, world: FakeWorld) -> None:
-    """Agent, series or resolution."""
+    """No agent and no resolution are faults; an agent that has measured nothing yet is none."""
+    with pytest.raises(NotFoundError):
+        await query(plane, 60)
     await enrolled(plane, world, "v1")
     with pytest.raises(NotFoundError):
         await plane.metrics.names("other", "v1")
-    with pytest.raises(NotFoundError):
-        await query(plane, 60)
     with pytest.raises(ValidationError):
         await query(plane, 61)
+    assert await query(plane, 60) == []
     assert await plane.metrics.names("acme", "v1") == []
 
 
