@@ -95,7 +95,7 @@ class Metrics:
     async def query(
         self, org: str, vault: str, name: str, *, resolution: int, since: int, until: int
     ) -> list[Sample]:
-        """Samples with `since` <= at < `until`, at most `MAX_SAMPLES`; none of what is not measured.
+        """Samples with `since` <= at < `until`, at most `MAX_SAMPLES`; none of what is unmeasured.
 
         An agent that was just let in has measured nothing yet: that is no fault of whoever looks.
         Raises `NotFoundError` if there is no such agent, `ValidationError` for the resolution.
