@@ -5,7 +5,6 @@ A crash loses at most what came after the last flush; the audit log has every us
 
 from collections.abc import Callable
 from functools import partial
-from itertools import islice
 from typing import Final
 
 from actors.world import World
@@ -63,11 +62,11 @@ class Usage:
                 self._pending[key] = (uses + now_uses, max(last, now_last))
 
     async def flush(self) -> None:
-        """Write what is pending. On an error the uses stay pending; raises what the store does."""
-        while self._pending:
-            batch = {
-                key: self._pending.pop(key) for key in list(islice(self._pending, FLUSH_BATCH))
-            }
+        """Write what is pending now. On an error it stays pending; raises what the store does."""
+        keys = list(self._pending)  # what comes meanwhile is the next one's
+        for start in range(0, len(keys), FLUSH_BATCH):
+            some = keys[start : start + FLUSH_BATCH]
+            batch = {key: self._pending.pop(key) for key in some if key in self._pending}
             try:
                 await self._store.commit(partial(_count, batch))
             except BaseException:

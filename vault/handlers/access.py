@@ -4,9 +4,9 @@ Reads of the value and of the metadata are told apart, so that browsing never lo
 A crash loses at most the counts since the last flush; the audit log has every read.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from functools import partial
-from itertools import islice
 from typing import Final
 
 from msgspec.structs import replace
@@ -17,9 +17,12 @@ from vault.model.records import AccessRow
 
 FLUSH_BATCH: Final = 1_000  # rows a transaction, so that a flush never holds the writer for long
 MOST_PENDING: Final = 250_000  # secrets counted between two flushes; about 50 MB
-
+LETTERS: Final = 2
+"""Of an id. Pending counts lie by these: ids are random, and rows of a transaction that are no
+neighbours in the database cost a page each (`docs/decisions`, "0055")."""
 
 Written = Callable[[list[AccessRow]], None]
+_Part = dict[str, AccessRow]
 
 
 def _nobody(_: list[AccessRow]) -> None:
@@ -34,64 +37,89 @@ class AccessCounters:
         self._written = written
         self._barrier = barrier
         self._world = world
-        self._pending: dict[str, AccessRow] = {}
+        self._pending: defaultdict[str, _Part] = defaultdict(dict)
+        self._size = 0  # rows in it
 
     def value_read(self, secret_id: str) -> None:
         """Count a read of a value, now."""
-        row = self._row(secret_id)
-        if row is not None:
-            self._pending[secret_id] = replace(
+        if (part := self._part_for(secret_id)) is not None:
+            row = part[secret_id]
+            part[secret_id] = replace(
                 row, value_reads=row.value_reads + 1, last_value_read=self._world.now()
             )
 
     def metadata_read(self, secret_id: str) -> None:
         """Count a read of the metadata alone, now."""
-        row = self._row(secret_id)
-        if row is not None:
-            self._pending[secret_id] = replace(
+        if (part := self._part_for(secret_id)) is not None:
+            row = part[secret_id]
+            part[secret_id] = replace(
                 row, metadata_reads=row.metadata_reads + 1, last_metadata_read=self._world.now()
             )
 
     async def get(self, secret_id: str) -> AccessRow:
         """The counts of a secret, those not yet flushed included."""
         stored = await self._barrier.get(ACCESS, secret_id)
-        return _sum(stored, self._pending.get(secret_id) or AccessRow(secret_id=secret_id))
+        pending = self._pending[secret_id[:LETTERS]].get(secret_id)
+        if stored is None or pending is None:
+            return stored or pending or AccessRow(secret_id=secret_id)
+        return ACCESS.sum_of(stored, pending)
 
     def drain(self) -> list[AccessRow]:
         """What is pending, for another's `add`; nothing is pending then."""
-        pending, self._pending = self._pending, {}
-        return list(pending.values())
+        pending, self._pending, self._size = self._pending, defaultdict(dict), 0
+        return [row for part in pending.values() for row in part.values()]
 
     def add(self, counts: Iterable[AccessRow]) -> None:
         """Count what another process has counted."""
         for row in counts:
-            if self._row(row.secret_id) is not None:
-                self._pending[row.secret_id] = _sum(self._pending.get(row.secret_id), row)
+            if (part := self._part_for(row.secret_id)) is not None:
+                part[row.secret_id] = ACCESS.sum_of(part[row.secret_id], row)
 
     async def flush(self) -> None:
-        """Write what is pending. On an error the counts stay pending; raises as the store does."""
-        while self._pending:
-            batch = [self._pending.pop(key) for key in list(islice(self._pending, FLUSH_BATCH))]
-            try:
-                await self._barrier.commit(partial(_count, batch))
-            except BaseException:
-                for row in batch:
-                    self._pending[row.secret_id] = _sum(row, self._row(row.secret_id))
-                raise
-            self._written(batch)
+        """Write what is pending now, in the order of the ids.
 
-    def _row(self, secret_id: str) -> AccessRow | None:
-        row = self._pending.get(secret_id)
-        if row is None and len(self._pending) < MOST_PENDING:
-            row = AccessRow(secret_id=secret_id)
-        return row
+        On an error all that is not written stays pending; raises as the store does.
+        """
+        batch: list[AccessRow] = []
+        try:
+            for letters in sorted(self._pending):  # what comes meanwhile is the next one's
+                batch += self._taken(letters)
+                while len(batch) >= FLUSH_BATCH:
+                    await self._write(batch[:FLUSH_BATCH])
+                    del batch[:FLUSH_BATCH]
+            if batch:
+                await self._write(batch)
+        except BaseException:
+            for row in batch:
+                self._put_back(row)
+            raise
+
+    async def _write(self, batch: list[AccessRow]) -> None:
+        await self._barrier.commit(partial(_count, batch))
+        self._written(batch)
+
+    def _taken(self, letters: str) -> list[AccessRow]:
+        part = self._pending.pop(letters, {})
+        self._size -= len(part)
+        return [part[secret_id] for secret_id in sorted(part)]
+
+    def _put_back(self, row: AccessRow) -> None:
+        """Whatever has come meanwhile: the bound is passed by a batch at most."""
+        part = self._pending[row.secret_id[:LETTERS]]
+        there = part.get(row.secret_id)
+        self._size += there is None
+        part[row.secret_id] = row if there is None else ACCESS.sum_of(there, row)
+
+    def _part_for(self, secret_id: str) -> _Part | None:
+        """Where its count lies, begun if need be; None if there is no room for another."""
+        part = self._pending[secret_id[:LETTERS]]
+        if secret_id not in part:
+            if self._size >= MOST_PENDING:
+                return None
+            self._size += 1
+            part[secret_id] = AccessRow(secret_id=secret_id)
+        return part
 
 
 def _count(batch: list[AccessRow], tx: VaultTx) -> None:
     tx.count(ACCESS, batch)
-
-
-def _sum(stored: AccessRow | None, pending: AccessRow | None) -> AccessRow:
-    if stored is None or pending is None:
-        return stored or pending or AccessRow(secret_id="")
-    return ACCESS.sum_of(stored, pending)

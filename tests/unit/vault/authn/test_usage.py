@@ -54,6 +54,23 @@ async def test_batches(desk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (await desk.usage.get("k9")).uses == 1
 
 
+async def test_a_flush_ends_while_others_come(desk: Any) -> None:
+    """What is used while it writes is the next one's: else it would go on for as long."""
+
+    def use(batch: dict[str, tuple[int, int]]) -> None:
+        told.extend(batch)
+        if len(told) < 9:
+            usage.count("k")
+
+    await there(desk, "k")
+    told: list[str] = []
+    usage = module.Usage(desk.store, desk.world, use)
+    usage.count("k")
+    await usage.flush()
+    assert told == ["k"]
+    assert (await usage.get("k")).uses == 2
+
+
 async def test_an_error_loses_nothing(desk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """When the store refuses, the uses stay pending, with those that came meanwhile."""
     await there(desk, "k")

@@ -93,6 +93,39 @@ async def test_many_secrets_are_flushed_in_batches(house: House) -> None:
     assert await house.barrier.get(ACCESS, "s2200") is not None
 
 
+async def test_rows_of_a_transaction_are_neighbours(house: House) -> None:
+    """By their ids, however they were read: a page of the database is written once, not for each."""
+    ids = sorted(f"{number * 0x9E3779B1 % 2**32:08x}" for number in range(2201))
+    await there(house, *ids)
+    told: list[list[AccessRow]] = []
+    counts = AccessCounters(house.barrier, house.world, told.append)
+    for number in range(len(ids)):
+        counts.value_read(ids[number * 37 % len(ids)])
+    await counts.flush()
+    assert [[row.secret_id for row in batch] for batch in told] == [
+        ids[:1000], ids[1000:2000], ids[2000:],
+    ]  # fmt: skip
+
+
+async def test_a_flush_ends_while_others_read(house: House) -> None:
+    """What comes while it writes is the next one's: it would go on for as long as anybody reads."""
+
+    def read(batch: list[AccessRow]) -> None:
+        told.extend(batch)
+        if len(told) < 9:
+            counts.value_read("a")
+            counts.value_read("b")
+
+    await there(house, "a", "b")
+    told: list[AccessRow] = []
+    counts = AccessCounters(house.barrier, house.world, read)
+    counts.value_read("a")
+    await counts.flush()
+    assert [row.secret_id for row in told] == ["a"]
+    assert (await counts.get("a")).value_reads == 2
+    assert (await counts.get("b")).value_reads == 1
+
+
 async def test_a_flush_reads_nothing(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where each read is of another secret, a look for each would cost as much as the reads."""
     await there(house, *(f"s{number}" for number in range(20)))
