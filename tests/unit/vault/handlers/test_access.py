@@ -94,7 +94,7 @@ async def test_many_secrets_are_flushed_in_batches(house: House) -> None:
 
 
 async def test_rows_of_a_transaction_are_neighbours(house: House) -> None:
-    """By their ids, however they were read: a page of the database is written once, not for each."""
+    """By their ids, however they were read: so a page is written once, and not for each row."""
     ids = sorted(f"{number * 0x9E3779B1 % 2**32:08x}" for number in range(2201))
     await there(house, *ids)
     told: list[list[AccessRow]] = []
