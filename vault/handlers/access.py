@@ -42,18 +42,24 @@ class AccessCounters:
 
     def value_read(self, secret_id: str) -> None:
         """Count a read of a value, now."""
-        if (part := self._part_for(secret_id)) is not None:
-            row = part[secret_id]
-            part[secret_id] = replace(
-                row, value_reads=row.value_reads + 1, last_value_read=self._world.now()
-            )
+        now, part = self._world.now(), self._pending[secret_id[:LETTERS]]
+        row = part.get(secret_id)
+        if row is not None:
+            part[secret_id] = replace(row, value_reads=row.value_reads + 1, last_value_read=now)
+        elif self._has_place():
+            part[secret_id] = AccessRow(secret_id=secret_id, value_reads=1, last_value_read=now)
 
     def metadata_read(self, secret_id: str) -> None:
         """Count a read of the metadata alone, now."""
-        if (part := self._part_for(secret_id)) is not None:
-            row = part[secret_id]
+        now, part = self._world.now(), self._pending[secret_id[:LETTERS]]
+        row = part.get(secret_id)
+        if row is not None:
             part[secret_id] = replace(
-                row, metadata_reads=row.metadata_reads + 1, last_metadata_read=self._world.now()
+                row, metadata_reads=row.metadata_reads + 1, last_metadata_read=now
+            )
+        elif self._has_place():
+            part[secret_id] = AccessRow(
+                secret_id=secret_id, metadata_reads=1, last_metadata_read=now
             )
 
     async def get(self, secret_id: str) -> AccessRow:
@@ -72,8 +78,12 @@ class AccessCounters:
     def add(self, counts: Iterable[AccessRow]) -> None:
         """Count what another process has counted."""
         for row in counts:
-            if (part := self._part_for(row.secret_id)) is not None:
-                part[row.secret_id] = ACCESS.sum_of(part[row.secret_id], row)
+            part = self._pending[row.secret_id[:LETTERS]]
+            there = part.get(row.secret_id)
+            if there is not None:
+                part[row.secret_id] = ACCESS.sum_of(there, row)
+            elif self._has_place():
+                part[row.secret_id] = row
 
     async def flush(self) -> None:
         """Write what is pending now, in the order of the ids.
@@ -110,15 +120,12 @@ class AccessCounters:
         self._size += there is None
         part[row.secret_id] = row if there is None else ACCESS.sum_of(there, row)
 
-    def _part_for(self, secret_id: str) -> _Part | None:
-        """Where its count lies, begun if need be; None if there is no room for another."""
-        part = self._pending[secret_id[:LETTERS]]
-        if secret_id not in part:
-            if self._size >= MOST_PENDING:
-                return None
-            self._size += 1
-            part[secret_id] = AccessRow(secret_id=secret_id)
-        return part
+    def _has_place(self) -> bool:
+        """Take a place for another secret's count; False if there is none."""
+        if self._size >= MOST_PENDING:
+            return False
+        self._size += 1
+        return True
 
 
 def _count(batch: list[AccessRow], tx: VaultTx) -> None:
