@@ -20,7 +20,7 @@ R = TypeVar("R", bound=Struct)
 UNTOLD: Final = frozenset({ACCESS.name, AUDIT.name, USAGE.name})
 """Tables whose changes are not announced, since they are many and workers do not read them by key:
 a worker's cache keeps none of their rows. Whatever is counted is among them."""
-WORKER: Final = 2
+WORKER: Final = 4
 LEADER: Final = 1
 
 

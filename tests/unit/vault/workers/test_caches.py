@@ -141,10 +141,10 @@ def test_the_leader_says_nothing_of_audit_rows() -> None:
 
 def test_share() -> None:
     """All processes together keep to the bound."""
-    config = CacheConfig(max_bytes=300)
+    config = CacheConfig(max_bytes=900)
     worker, leader = share(config, 2, WORKER).max_bytes, share(config, 2, LEADER).max_bytes
     assert 2 * worker + leader == config.max_bytes
-    assert worker == 2 * leader
+    assert worker == 4 * leader
 
 
 def test_a_query_is_kept_out_while_the_shelves_are_exchanged() -> None:
