@@ -14,14 +14,14 @@ Origin: TypeAlias = tuple[bytes, bytes, str, int]
 KEY_BYTES: Final = 500  # that a key takes with what it is found by (measured by the test)
 LEAST: Final = 4_096
 MOST: Final = 131_072
-PART: Final = 2_048  # keys; a dict that is built anew stands in everybody's way for so many
+PART: Final = 2_048  # keys at most; a dict that is built anew has everybody wait for so many
 _SHARE: Final = 8
 
 
 def room_beside(cache_bytes: int) -> int:
     """How many keys to keep where a cache of so many bytes holds the rows of their values.
 
-    They take an eighth as much at most.
+    They take an eighth as much at most. Parts fill unevenly: nine tenths are found for certain.
     """
     return min(max(cache_bytes // (_SHARE * KEY_BYTES), LEAST), MOST)
 
@@ -35,7 +35,7 @@ class DataKeys:
     """
 
     def __init__(self, most: int = LEAST) -> None:
-        count = max(most // PART, 1)
+        count = -(-most // PART)  # rounded up
         self._most = most // count  # of one part
         self._parts: list[OrderedDict[Origin, bytes]] = [OrderedDict() for _ in range(count)]
 

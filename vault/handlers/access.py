@@ -18,7 +18,7 @@ from vault.model.records import AccessRow
 FLUSH_BATCH: Final = 1_000  # rows a transaction, so that a flush never holds the writer for long
 MOST_PENDING: Final = 250_000  # secrets counted between two flushes; about 50 MB
 LETTERS: Final = 2
-"""Of an id. Pending counts lie by these: ids are random, and rows of a transaction that are no
+"""Of an id, which is random hex. Pending counts lie by these: rows of a transaction that are no
 neighbours in the database cost a page each (`docs/decisions`, "0055")."""
 
 Written = Callable[[list[AccessRow]], None]
@@ -86,26 +86,28 @@ class AccessCounters:
                 part[row.secret_id] = row
 
     async def flush(self) -> None:
-        """Write what is pending now, in the order of the ids.
+        """Write what is pending, in the order of the ids, each part once: it ends if others read.
 
         On an error all that is not written stays pending; raises as the store does.
         """
-        batch: list[AccessRow] = []
+        taken: list[AccessRow] = []
         try:
-            for letters in sorted(self._pending):  # what comes meanwhile is the next one's
-                batch += self._taken(letters)
-                while len(batch) >= FLUSH_BATCH:
-                    await self._write(batch[:FLUSH_BATCH])
-                    del batch[:FLUSH_BATCH]
-            if batch:
-                await self._write(batch)
+            for letters in sorted(self._pending):
+                taken += self._taken(letters)
+                while len(taken) >= FLUSH_BATCH:
+                    await self._write(taken)
+            if taken:
+                await self._write(taken)
         except BaseException:
-            for row in batch:
+            for row in taken:
                 self._put_back(row)
             raise
 
-    async def _write(self, batch: list[AccessRow]) -> None:
+    async def _write(self, taken: list[AccessRow]) -> None:
+        """Write the first of them and take these away."""
+        batch = taken[:FLUSH_BATCH]
         await self._barrier.commit(partial(_count, batch))
+        del taken[:FLUSH_BATCH]
         self._written(batch)
 
     def _taken(self, letters: str) -> list[AccessRow]:
@@ -114,7 +116,7 @@ class AccessCounters:
         return [part[secret_id] for secret_id in sorted(part)]
 
     def _put_back(self, row: AccessRow) -> None:
-        """Whatever has come meanwhile: the bound is passed by a batch at most."""
+        """Whatever has come meanwhile: the bound is passed by a batch and a part at most."""
         part = self._pending[row.secret_id[:LETTERS]]
         there = part.get(row.secret_id)
         self._size += there is None

@@ -4,7 +4,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
-HEAD: Final = "0003"
+HEAD: Final = "0004"
 """The newest step under `migrations/versions`."""
 
 _THERE: Final = sa.text("SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'")

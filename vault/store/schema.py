@@ -20,7 +20,9 @@ def _build(table: Table[Any]) -> sa.Table:
         sa.Column(c.name, TYPES[c.kind], nullable=c.nullable, autoincrement=False)
         for c in table.columns
     ]
-    return sa.Table(table.name, METADATA, *parts, *_constraints(table))
+    # What is counted is flushed in the order of its keys; SQLite has rows in that of their arrival.
+    by_key = {"sqlite_with_rowid": False} if table.about else {}
+    return sa.Table(table.name, METADATA, *parts, *_constraints(table), **by_key)
 
 
 def _constraints(table: Table[Any]) -> Iterator[sa.schema.SchemaItem]:

@@ -6,8 +6,7 @@ used, the default: a read looks four times, and three Python calls a look were 2
 
 A million secrets are two million entries, and what is around a row takes as much as the row. So a
 place is one text, and what lies there is the row itself: what it weighs is asked again when it
-goes, and its end is with it only where there is one. And the order of use is kept once seven
-eighths are taken: to move an entry to the end touches its neighbours, which nothing else needs.
+goes, and its end is with it only where there is one.
 """
 
 from collections import OrderedDict
@@ -112,6 +111,10 @@ class _Counted:
         return Cache.__getitem__(self._cache, slot)[0]
 
 
+def _stays(_: Slot) -> None:
+    """Under other policies a look itself counts."""
+
+
 class Shelf:
     """Not thread-safe: `vault.store.cache` has the lock."""
 
@@ -123,12 +126,11 @@ class Shelf:
         self.evictions = 0
         self._weigh = (lambda slot, entry: weigh(slot, entry[0])) if ttl else weigh
         self._entries: _Counted | _Recent
+        self._used: Callable[[Slot], None] = _stays
         self._look: Callable[[Slot], Any]
-        self._recent: _Recent | None = None  # under other policies a look itself counts
-        self._near = max_bytes * 7 // 8  # bytes; from there on uses count
         if policy is Policy.LRU:
-            recent = self._entries = self._recent = _Recent(max_bytes, self._weigh)
-            self._look = recent.__getitem__
+            recent = self._entries = _Recent(max_bytes, self._weigh)
+            self._used, self._look = recent.move_to_end, recent.__getitem__
         else:
             counted = self._entries = _Counted(_KINDS[policy], max_bytes, self._weigh)
             self._look = counted.look
@@ -159,9 +161,7 @@ class Shelf:
                 self.remove(slot)
                 self.evictions += 1
                 return MISSING
-        recent = self._recent
-        if recent is not None and recent.currsize > self._near:
-            recent.move_to_end(slot)
+        self._used(slot)
         return found  # type: ignore[no-any-return]  # what was put
 
     def peek(self, slot: Slot) -> Kept | Missing:

@@ -55,6 +55,16 @@ def test_nearly_as_many_as_there_is_room_for_are_all_found() -> None:
     assert all(keys.find(origin(number)) for _ in range(3) for number in range(7 * PART))
 
 
+@pytest.mark.parametrize("most", [1, PART, PART + 1, 3 * PART - 1, 8 * PART])
+def test_no_part_is_large(most: int) -> None:
+    """A dict that is built anew has everybody wait, so each is of `PART` keys at most."""
+    keys = DataKeys(most)
+    for number in range(most + 2 * PART):
+        keys.keep(origin(number), b"x")
+    assert max(map(len, keys._parts)) <= PART
+    assert len(keys) <= most
+
+
 def test_no_more_than_one_key_goes_at_a_time() -> None:
     """So that nobody waits for thousands."""
     keys = DataKeys(most=800)

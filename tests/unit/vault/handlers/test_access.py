@@ -1,6 +1,7 @@
 """Tests of the counts of reads."""
 
 import pytest
+import trio
 
 from tests.contract.store.samples import put, secret
 from tests.unit.vault.handlers.conftest import NOW, SECOND, House
@@ -180,3 +181,39 @@ async def test_what_was_flushed_is_told(house: House) -> None:
     await counts.flush()
     await counts.flush()
     assert [(row.secret_id, row.value_reads) for row in told] == [("s", 2)]
+
+
+async def test_what_left_makes_room(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Flushed, drained or put back and flushed: else nothing new was counted after a while."""
+    monkeypatch.setattr("vault.handlers.access.MOST_PENDING", 1)
+    await there(house, "a", "b", "c", "d")
+    counts = house.access
+    counts.value_read("a")
+    await counts.flush()
+    counts.value_read("b")
+    assert [row.secret_id for row in counts.drain()] == ["b"]
+    counts.value_read("c")
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        await counts.flush()
+    counts.value_read("d")
+    assert (await counts.get("c")).value_reads == 1
+    assert (await counts.get("d")).value_reads == 0
+    await counts.flush()
+    counts.value_read("d")
+    assert (await counts.get("d")).value_reads == 1
+
+
+async def test_what_is_stored_is_not_counted_again(house: House) -> None:
+    """Whoever is told of it may fail: what is written is written."""
+
+    def fail(_: list[AccessRow]) -> None:
+        raise ZeroDivisionError
+
+    await there(house, "s")
+    counts = AccessCounters(house.barrier, house.world, fail)
+    counts.value_read("s")
+    with pytest.raises(ZeroDivisionError):
+        await counts.flush()
+    await counts.flush()
+    assert (await counts.get("s")).value_reads == 1

@@ -17,11 +17,13 @@ from msgspec import UNSET
 
 from tests.contract.store.samples import StampGuard, put, secret, system, version
 from vault.errors import UnavailableError
+from vault.model.records import AccessRow, UsageRow
 from vault.store.migrate import SCRIPTS, migrate
 from vault.store.revision import HEAD
 from vault.store.schema import METADATA
 from vault.store.sqlite import SqliteBackend
-from vault.store.tables import SECRETS, SYSTEM, VERSIONS
+from vault.store.table import Query
+from vault.store.tables import ACCESS, SECRETS, SYSTEM, USAGE, VERSIONS
 from vault.store.tx import transact
 
 ROOT = Path(__file__).parents[4]
@@ -126,6 +128,7 @@ def test_steps_build_the_schema(file: Path) -> None:
         assert compare_metadata(context, METADATA) == []
         inspector = sa.inspect(connection)
         for sql in METADATA.tables.values():
+            assert _has_rowid(connection, sql.name) is sql.dialect_options["sqlite"]["with_rowid"]
             keys = inspector.get_foreign_keys(sql.name)
             assert all(key["options"] == {"ondelete": "RESTRICT"} for key in keys)
             columns = {c["name"]: c["nullable"] for c in inspector.get_columns(sql.name)}
@@ -184,6 +187,35 @@ def test_the_index_by_events_goes(tmp_path: Path) -> None:
     with backend.read() as session:
         assert session.get(SECRETS, ("a",)) == head
     backend.close()
+
+
+def test_counts_are_kept_and_lie_by_their_keys(tmp_path: Path) -> None:
+    """However they came: so that a flush in the order of the keys meets neighbours."""
+    steps = ("v0001_initial.py", "v0002_labels.py", "v0003_audit_blocks.py")
+    file = older(tmp_path, *steps)
+    kept = {
+        ACCESS: [AccessRow(secret_id=key, value_reads=n) for n, key in enumerate("cab")],
+        USAGE: [UsageRow(credential_id=key, uses=n) for n, key in enumerate("zxy")],
+    }
+    with sqlite3.connect(file) as database:
+        for table, rows in kept.items():
+            for row in rows:
+                _insert(database, table.name, msgspec.structs.asdict(row))
+    database.close()
+    upgrade(file, SCRIPTS / "versions")
+    test_steps_build_the_schema(file)
+    backend = SqliteBackend(f"sqlite:///{file}")
+    backend.open()
+    backend.check()
+    with backend.read() as session:
+        for table, rows in kept.items():
+            assert session.select(table, Query()) == sorted(rows, key=table.key_of)
+    backend.close()
+
+
+def _has_rowid(connection: sa.Connection, table: str) -> bool:
+    found = connection.exec_driver_sql("SELECT wr FROM pragma_table_list WHERE name = ?", (table,))
+    return not found.scalar_one()
 
 
 def _insert(database: sqlite3.Connection, table: str, row: dict[str, object]) -> None:

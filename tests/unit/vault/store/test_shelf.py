@@ -64,18 +64,6 @@ class TestPolicies:
         assert held(made) == "abcd".replace(gone, "")
         assert made.evictions == 1
 
-    def test_uses_count_once_room_is_scarce(self) -> None:
-        """While there is plenty nobody makes room, and the order is that in which they came."""
-        made = Shelf(1600, Policy.LRU, 0, FakeWorld().now, weight)
-        fill(made, "ab")
-        made.find("a")
-        fill(made, "cdefghijklmn")  # 14 of 16: seven eighths
-        made.find("b")
-        fill(made, "o")
-        made.find("b")
-        fill(made, "pqr")
-        assert held(made, "abcd") == "bd"
-
     def test_frequency_outlives_a_write(self) -> None:
         """A row that is read often and written now and then is not the least used."""
         made = shelf(Policy.LFU)
