@@ -21,8 +21,9 @@ def _build(table: Table[Any]) -> sa.Table:
         for c in table.columns
     ]
     # What is counted is flushed in the order of its keys; SQLite has rows in that of their arrival.
-    by_key = {"sqlite_with_rowid": False} if table.about else {}
-    return sa.Table(table.name, METADATA, *parts, *_constraints(table), **by_key)
+    by_arrival = not table.about
+    constraints = _constraints(table)
+    return sa.Table(table.name, METADATA, *parts, *constraints, sqlite_with_rowid=by_arrival)
 
 
 def _constraints(table: Table[Any]) -> Iterator[sa.schema.SchemaItem]:
