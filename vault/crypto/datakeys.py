@@ -21,7 +21,7 @@ _SHARE: Final = 8
 def room_beside(cache_bytes: int) -> int:
     """How many keys to keep where a cache of so many bytes holds the rows of their values.
 
-    They take an eighth as much at most. Parts fill unevenly: nine tenths are found for certain.
+    They take an eighth as much at most. Parts fill unevenly: of seven eighths all are found.
     """
     return min(max(cache_bytes // (_SHARE * KEY_BYTES), LEAST), MOST)
 
