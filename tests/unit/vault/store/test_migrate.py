@@ -6,6 +6,8 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -18,6 +20,7 @@ from msgspec import UNSET
 from tests.contract.store.samples import StampGuard, put, secret, system, version
 from vault.errors import UnavailableError
 from vault.model.records import AccessRow, UsageRow
+from vault.store.interface import Session
 from vault.store.migrate import SCRIPTS, migrate
 from vault.store.revision import HEAD
 from vault.store.schema import METADATA
@@ -112,6 +115,19 @@ def older(folder: Path, *steps: str) -> Path:
     return folder / "vault.db"
 
 
+@contextmanager
+def brought_up(file: Path) -> Iterator[Session]:
+    """A database after all steps, found whole and of this program's schema."""
+    upgrade(file, SCRIPTS / "versions")
+    test_steps_build_the_schema(file)
+    backend = SqliteBackend(f"sqlite:///{file}")
+    backend.open()
+    backend.check()
+    with backend.read() as session:
+        yield session
+    backend.close()
+
+
 def names(file: Path) -> list[str]:
     """What is in `extra`, which the next step fills."""
     with sqlite3.connect(file) as database:
@@ -179,14 +195,8 @@ def test_the_index_by_events_goes(tmp_path: Path) -> None:
         for number in range(1000):
             _insert(database, "audit_events", dict.fromkeys(columns, number))
     database.close()
-    upgrade(file, SCRIPTS / "versions")
-    test_steps_build_the_schema(file)
-    backend = SqliteBackend(f"sqlite:///{file}")
-    backend.open()
-    backend.check()
-    with backend.read() as session:
+    with brought_up(file) as session:
         assert session.get(SECRETS, ("a",)) == head
-    backend.close()
 
 
 def test_counts_are_kept_and_lie_by_their_keys(tmp_path: Path) -> None:
@@ -202,15 +212,9 @@ def test_counts_are_kept_and_lie_by_their_keys(tmp_path: Path) -> None:
             for row in rows:
                 _insert(database, table.name, msgspec.structs.asdict(row))
     database.close()
-    upgrade(file, SCRIPTS / "versions")
-    test_steps_build_the_schema(file)
-    backend = SqliteBackend(f"sqlite:///{file}")
-    backend.open()
-    backend.check()
-    with backend.read() as session:
+    with brought_up(file) as session:
         for table, rows in kept.items():
             assert session.select(table, Query()) == sorted(rows, key=table.key_of)
-    backend.close()
 
 
 def _has_rowid(connection: sa.Connection, table: str) -> bool:
