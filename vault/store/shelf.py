@@ -67,11 +67,11 @@ class _Recent(OrderedDict[Slot, Any]):
         self.currsize = 0
         self._weigh = weigh
 
-    def __setitem__(self, slot: Slot, entry: Any) -> None:
+    def put(self, slot: Slot, entry: Any, weight: int) -> None:
         if slot in self:
             del self[slot]
-        self.currsize += self._weigh(slot, entry)
-        super().__setitem__(slot, entry)
+        self.currsize += weight
+        self[slot] = entry
         while self.currsize > self.maxsize:
             del self[next(iter(self))]
 
@@ -83,9 +83,8 @@ class _Recent(OrderedDict[Slot, Any]):
 class _Counted:
     """Entries by a policy of `cachetools`, which asks a value for its size: so that is with it."""
 
-    def __init__(self, kind: type[Cache[Slot, Any]], maxsize: int, weigh: Weigh) -> None:
+    def __init__(self, kind: type[Cache[Slot, Any]], maxsize: int) -> None:
         self._cache = kind(maxsize, getsizeof=itemgetter(1))
-        self._weigh = weigh
 
     @property
     def currsize(self) -> int:
@@ -100,8 +99,8 @@ class _Counted:
     def __getitem__(self, slot: Slot) -> Any:
         return self._cache[slot][0]
 
-    def __setitem__(self, slot: Slot, entry: Any) -> None:
-        self._cache[slot] = entry, self._weigh(slot, entry)
+    def put(self, slot: Slot, entry: Any, weight: int) -> None:
+        self._cache[slot] = entry, weight
 
     def __delitem__(self, slot: Slot) -> None:
         del self._cache[slot]
@@ -132,7 +131,7 @@ class Shelf:
             recent = self._entries = _Recent(max_bytes, self._weigh)
             self._used, self._look = recent.move_to_end, recent.__getitem__
         else:
-            counted = self._entries = _Counted(_KINDS[policy], max_bytes, self._weigh)
+            counted = self._entries = _Counted(_KINDS[policy], max_bytes)
             self._look = counted.look
         self._ttl = ttl
         self._clock = clock
@@ -186,10 +185,11 @@ class Shelf:
         What replaces another of its slot keeps that one's rank, its time begins anew.
         """
         entry = (kept, self._clock() + self._ttl) if self._ttl else kept
-        if self._weigh(slot, entry) > self.max_bytes:
+        weight = self._weigh(slot, entry)
+        if weight > self.max_bytes:
             self.remove(slot)
             return
         entries = self._entries
         expected = len(entries) + (slot not in entries)
-        entries[slot] = entry
+        entries.put(slot, entry, weight)
         self.evictions += expected - len(entries)

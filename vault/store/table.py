@@ -126,7 +126,8 @@ class Table(Generic[R]):
         """
         if not self._is_short(self._strings_of(row)):
             row = self._checked(row)
-        for number in self._integers_of(row):
+        numbers = self._integers_of(row)
+        for number in (min(numbers, default=0), max(numbers, default=0)):
             if not INTEGER_MIN <= number <= INTEGER_MAX:
                 raise self._refusal(self._first(row, self._integers, number))
         if len(self.pack(row)) > ROW_BYTES:

@@ -8,18 +8,21 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from vault.store.cache import DEFAULT, MISSING, Cache, CacheConfig, Load, Missing, Touched
-from vault.store.shelf import slot_of
+from vault.store.shelf import Slot, slot_of
 from vault.store.table import Key, Table
-from vault.store.tables import ACCESS, AUDIT, USAGE
+from vault.store.tables import ACCESS, AUDIT, MOUNTS, POLICIES, SYSTEM, USAGE
 from vault.store.tx import Batch
 from vault.store.writer import Mark
-from vault.workers.journal import JournalWriter, Slot
+from vault.workers.journal import JournalWriter, Row
 
 R = TypeVar("R", bound=Struct)
 
 UNTOLD: Final = frozenset({ACCESS.name, AUDIT.name, USAGE.name})
 """Tables whose changes are not announced, since they are many and workers do not read them by key:
 a worker's cache keeps none of their rows. Whatever is counted is among them."""
+SNAPSHOTS: Final = (POLICIES.name, MOUNTS.name, SYSTEM.name)
+"""Tables that a worker holds in another form than its cache; of the last one, `KEYRING` alone."""
+KEYRING: Final[Row] = (SYSTEM.name, ("keyring",))
 WORKER: Final = 4
 LEADER: Final = 1
 
@@ -32,16 +35,21 @@ def share(config: CacheConfig, workers: int, parts: int) -> CacheConfig:
     return replace(config, max_bytes=config.max_bytes * parts // (WORKER * workers + LEADER))
 
 
+def is_of_snapshots(row: Row) -> bool:
+    """Whether a worker has to read it anew before it answers the next request."""
+    return row[0] in SNAPSHOTS and (row[0] != SYSTEM.name or row == KEYRING)
+
+
 class FencedCache(Cache):
     """A cache that keeps nothing of the rows that are being changed at the moment."""
 
     def __init__(self, config: CacheConfig = DEFAULT, clock: Callable[[], int] = int) -> None:
         super().__init__(config, clock)
-        self._fenced: frozenset[str] = frozenset()
+        self._fenced: frozenset[Slot] = frozenset()
 
     def hold(self, slots: Iterable[Slot]) -> None:
-        """Forget these rows, and keep none of them until `release`."""
-        self._fenced = frozenset(slot_of(*slot) for slot in slots)
+        """Forget what is on these slots, and keep nothing there until `release`."""
+        self._fenced = frozenset(slots)
         self.drop(self._fenced)
 
     def release(self) -> None:
@@ -115,11 +123,12 @@ class LeaderCache(FencedCache):
 
     def fence(self, touched: Iterable[Touched]) -> None:
         """Announce what is about to be committed."""
-        slots = [(table.name, key) for table, key, _ in touched if table.name not in UNTOLD]
-        if slots:
+        rows = [(table.name, key) for table, key, _ in touched if table.name not in UNTOLD]
+        if rows:
             self._announced = True
+            slots = [slot_of(*row) for row in rows]
             self.hold(slots)
-            self._journal.fence(slots)
+            self._journal.fence(slots, filter(is_of_snapshots, rows))
 
     def replace(self, touched: Iterable[Touched]) -> None:
         """These are committed now."""

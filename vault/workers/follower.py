@@ -6,16 +6,12 @@ from typing import Final, TypeAlias
 import trio
 
 from vault.errors import VaultError
+from vault.store.shelf import Slot
 from vault.store.table import Key
-from vault.store.tables import MOUNTS, POLICIES, SYSTEM
-from vault.workers.caches import WorkerCache
-from vault.workers.journal import LOST, Cleared, Entry, Failed, Fence, JournalReader, Settled, Slot
+from vault.workers.caches import SNAPSHOTS, WorkerCache
+from vault.workers.journal import LOST, Cleared, Entry, Failed, Fence, JournalReader, Row, Settled
 from vault.workers.lockout import WorkerLockout
 from vault.workers.page import OPENING, Page
-
-KEYRING_SLOT: Final[Slot] = (SYSTEM.name, ("keyring",))
-SNAPSHOTS: Final = (POLICIES.name, MOUNTS.name, SYSTEM.name)
-"""Tables that a worker holds in another form than its cache, by their names."""
 
 Rows: TypeAlias = frozenset[Key] | None  # of one table; None: any of them
 Reload: TypeAlias = Callable[[Rows], Awaitable[None]]
@@ -88,8 +84,8 @@ class Follower:
 
     def _apply(self, entry: Entry) -> None:
         match entry:
-            case Fence(slots):
-                self._hold(slots)
+            case Fence(slots, snapshots):
+                self._hold(slots, snapshots)
             case Settled():
                 self._cache.release()
                 _join(self._stale, self._changing)
@@ -99,13 +95,14 @@ class Follower:
             case Cleared(pair=pair):
                 self._lockout.clear(pair)
 
-    def _hold(self, slots: tuple[Slot, ...] | None) -> None:
+    def _hold(self, slots: tuple[Slot, ...] | None, snapshots: tuple[Row, ...]) -> None:
         if slots is None:
             self._cache.hold_all()
             self._changing.update(_EVERYTHING)
         else:
             self._cache.hold(slots)
-            _join(self._changing, _snapshots(slots))
+            for name, key in snapshots:
+                _join(self._changing, {name: frozenset([key])})
 
     def _start_over(self) -> None:
         self._cache.hold_all()
@@ -116,14 +113,6 @@ class Follower:
 
 
 _EVERYTHING: Final[Mapping[str, Rows]] = dict.fromkeys(SNAPSHOTS)
-
-
-def _snapshots(slots: tuple[Slot, ...]) -> dict[str, Rows]:
-    found: dict[str, Rows] = {}
-    for slot in slots:
-        if slot[0] in SNAPSHOTS and (slot[0] != SYSTEM.name or slot == KEYRING_SLOT):
-            _join(found, {slot[0]: frozenset([slot[1]])})
-    return found
 
 
 def _join(to: dict[str, Rows], more: Mapping[str, Rows]) -> None:

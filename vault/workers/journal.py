@@ -17,9 +17,10 @@ from typing import Final, Literal, TypeAlias
 import msgspec
 from msgspec import Struct
 
+from vault.store.shelf import Slot
 from vault.workers.page import BEGUN, FAILED_AT, RESERVED, RING, WRITTEN, Page
 
-Slot: TypeAlias = tuple[str, tuple[str | int, ...]]  # a table's name and a row's key
+Row: TypeAlias = tuple[str, tuple[str | int, ...]]  # a table's name and a row's key
 Pair: TypeAlias = tuple[str, str]  # credential id, source address
 
 FIRST: Final = 8  # where a journal begins: 0 is for "none"
@@ -28,9 +29,13 @@ _MOST: Final = RING // 4  # bytes of one entry; a larger fence is around everyth
 
 
 class Fence(Struct, frozen=True, tag="f", array_like=True):
-    """These rows are about to be changed; None: any may be."""
+    """These rows are about to be changed; None: any may be.
+
+    `snapshots`: those of them that a worker holds in another form than its cache.
+    """
 
     slots: tuple[Slot, ...] | None
+    snapshots: tuple[Row, ...] = ()
 
 
 class Settled(Struct, frozen=True, tag="s", array_like=True):
@@ -74,9 +79,9 @@ class JournalWriter:
         self._lock = Lock()
         self._words[RESERVED] = self._words[WRITTEN] = FIRST
 
-    def fence(self, slots: Iterable[Slot]) -> None:
+    def fence(self, slots: Iterable[Slot], snapshots: Iterable[Row] = ()) -> None:
         """Announce a transaction; `settle` ends it."""
-        data = _encode(Fence(tuple(slots)))
+        data = _encode(Fence(tuple(slots), tuple(snapshots)))
         with self._lock:
             self._append(data if len(data) <= _MOST else _EVERYTHING, begins=True)
 

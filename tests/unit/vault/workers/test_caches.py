@@ -8,8 +8,10 @@ import pytest
 from tests.contract.store.samples import system
 from tests.unit.vault.workers.pages import new_page
 from vault.store.cache import MISSING, CacheConfig
-from vault.store.tables import ALL, AUDIT, SECRETS, SYSTEM
+from vault.store.shelf import slot_of
+from vault.store.tables import ALL, AUDIT, MOUNTS, POLICIES, SECRETS, SYSTEM
 from vault.workers.caches import (
+    KEYRING,
     LEADER,
     UNTOLD,
     WORKER,
@@ -22,7 +24,7 @@ from vault.workers.caches import (
 from vault.workers.journal import Fence, JournalReader, JournalWriter, Settled
 
 KEY = ("a",)
-SLOT = (SYSTEM.name, KEY)
+SLOT = slot_of(SYSTEM.name, KEY)
 
 
 @pytest.mark.parametrize("kind", [FencedCache, WorkerCache])
@@ -127,6 +129,19 @@ def test_the_leader_announces_and_settles(ends: str) -> None:
     assert reader.read() == [Settled()]
     assert cache.lookup(SYSTEM, KEY) == (system("a") if ends == "replace" else MISSING)
     assert rows.calls == ["stamp", "stored"]
+
+
+def test_the_leader_names_the_rows_of_snapshots() -> None:
+    """Beside their slots: what a worker reads anew is asked for by its key."""
+    memory = new_page()
+    cache = LeaderCache(JournalWriter(memory))
+    reader = JournalReader(memory)
+    gone = [(table, ("a",), None) for table in (SECRETS, POLICIES, MOUNTS, SYSTEM)]
+    cache.fence([*gone, (SYSTEM, KEYRING[1], None)])
+    [fence] = reader.read()
+    assert isinstance(fence, Fence)
+    assert fence.snapshots == ((POLICIES.name, ("a",)), (MOUNTS.name, ("a",)), KEYRING)
+    assert fence.slots == (*(slot_of(table.name, key) for table, key, _ in gone), "system/keyring")
 
 
 def test_the_leader_says_nothing_of_audit_rows() -> None:

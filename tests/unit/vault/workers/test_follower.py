@@ -10,12 +10,13 @@ from tests.contract.store.samples import system
 from tests.unit.vault.workers.pages import new_page
 from vault.errors import UnavailableError
 from vault.store.cache import MISSING
+from vault.store.shelf import slot_of
 from vault.store.tables import MOUNTS, POLICIES, SECRETS, SYSTEM
 from vault.workers import page
-from vault.workers.caches import WorkerCache
+from vault.workers.caches import KEYRING, SNAPSHOTS, WorkerCache, is_of_snapshots
 from vault.workers.elsewhere import Elsewhere
-from vault.workers.follower import KEYRING_SLOT, SNAPSHOTS, Follower, Rows
-from vault.workers.journal import JournalWriter
+from vault.workers.follower import Follower, Rows
+from vault.workers.journal import JournalWriter, Row
 from vault.workers.lockout import WorkerLockout
 
 POLICY = (POLICIES.name, ("p",))
@@ -45,6 +46,11 @@ class Stage:
         self.reloaded.clear()
         self.rows.clear()
 
+    def fence(self, rows: list[Row]) -> None:
+        """As the leader's cache does."""
+        slots = [slot_of(*row) for row in rows]
+        self.journal.fence(slots, filter(is_of_snapshots, rows))
+
     def _reload(self, name: str) -> Callable[[Rows], Awaitable[None]]:
         async def reload(rows: Rows) -> None:
             await self.gate.wait()
@@ -67,7 +73,7 @@ async def stage() -> Stage:
 async def test_rows_are_forgotten_before_the_answer(stage: Stage) -> None:
     """Announced rows are gone from the cache, and kept again once the transaction has ended."""
     stage.cache.replace([(SYSTEM, ("a",), system("a"))])
-    stage.journal.fence([(SYSTEM.name, ("a",)), SECRET])
+    stage.fence([(SYSTEM.name, ("a",)), SECRET])
     assert await stage.follower.is_current()
     assert stage.cache.lookup(SYSTEM, ("a",)) is MISSING
     stage.cache.end(stage.cache.begin(SYSTEM, ("a",)), SYSTEM, system("a"))
@@ -80,16 +86,16 @@ async def test_rows_are_forgotten_before_the_answer(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize(
-    ("slot", "name"),
+    ("row", "name"),
     [
         (POLICY, POLICIES.name),
         ((MOUNTS.name, ("m/",)), MOUNTS.name),
-        (KEYRING_SLOT, SYSTEM.name),
+        (KEYRING, SYSTEM.name),
     ],
 )
-async def test_snapshots(stage: Stage, slot: tuple[str, tuple[str]], name: str) -> None:
+async def test_snapshots(stage: Stage, row: Row, name: str) -> None:
     """While one is being changed the leader answers; after it, it is read anew before anything."""
-    stage.journal.fence([slot])
+    stage.fence([row])
     assert not await stage.follower.is_current()
     assert stage.reloaded == []
     stage.journal.settle()
@@ -103,15 +109,15 @@ async def test_what_changed_alone_is_read_anew(stage: Stage) -> None:
     """Of several transactions together; those of one that failed to be read, again."""
     stage.failing = True
     for name in ("p", "q"):
-        stage.journal.fence([(POLICIES.name, (name,)), SECRET])
+        stage.fence([(POLICIES.name, (name,)), SECRET])
         stage.journal.settle()
     assert not await stage.follower.is_current()
     stage.failing = False
-    stage.journal.fence([(POLICIES.name, ("r",)), (POLICIES.name, ("s",))])
+    stage.fence([(POLICIES.name, ("r",)), (POLICIES.name, ("s",))])
     stage.journal.settle()
     assert await stage.follower.is_current()
     assert stage.rows == [{("p",), ("q",), ("r",), ("s",)}]
-    stage.journal.fence([POLICY])
+    stage.fence([POLICY])
     stage.journal.settle()
     assert await stage.follower.is_current()
     assert stage.rows[1:] == [{("p",)}]
@@ -119,9 +125,9 @@ async def test_what_changed_alone_is_read_anew(stage: Stage) -> None:
 
 async def test_any_row_and_some_are_any(stage: Stage) -> None:
     """A fence around everything is not narrowed by what follows it."""
-    stage.journal.fence([(SECRETS.name, (f"{number:0500}",)) for number in range(1000)])
+    stage.fence([(SECRETS.name, (f"{number:0500}",)) for number in range(1000)])
     stage.journal.settle()
-    stage.journal.fence([POLICY])
+    stage.fence([POLICY])
     stage.journal.settle()
     assert await stage.follower.is_current()
     assert stage.rows == [None] * len(SNAPSHOTS)
@@ -129,7 +135,7 @@ async def test_any_row_and_some_are_any(stage: Stage) -> None:
 
 async def test_nobody_overtakes_a_reload(stage: Stage) -> None:
     """A request that begins while another waits for the new snapshot waits for it, too."""
-    stage.journal.fence([POLICY])
+    stage.fence([POLICY])
     stage.journal.settle()
     seen: list[list[str]] = []
 
@@ -152,7 +158,7 @@ async def test_what_changes_during_a_reload(stage: Stage) -> None:
 
     async with trio.open_nursery() as nursery:
         for name in ("p", "q"):
-            stage.journal.fence([(POLICIES.name, (name,))])
+            stage.fence([(POLICIES.name, (name,))])
             stage.journal.settle()
             nursery.start_soon(ask)
             await trio.testing.wait_all_tasks_blocked()
@@ -163,7 +169,7 @@ async def test_what_changes_during_a_reload(stage: Stage) -> None:
 async def test_a_snapshot_that_cannot_be_read(stage: Stage) -> None:
     """Then the leader answers; it is tried again at the next request."""
     stage.failing = True
-    stage.journal.fence([POLICY])
+    stage.fence([POLICY])
     stage.journal.settle()
     assert not await stage.follower.is_current()
     stage.failing = False
@@ -182,9 +188,9 @@ async def test_lost(stage: Stage) -> None:
     """Everything is forgotten and read anew; a transaction under way is known."""
     stage.cache.replace([(SYSTEM, ("a",), system("a"))])
     for _ in range(page.RING // 50_000 + 2):
-        stage.journal.fence([(SECRETS.name, ("x" * 50_000,))])
+        stage.fence([(SECRETS.name, ("x" * 50_000,))])
         stage.journal.settle()
-    stage.journal.fence([(SYSTEM.name, ("a",))])
+    stage.fence([(SYSTEM.name, ("a",))])
     assert await stage.follower.is_current()
     assert sorted(stage.reloaded) == sorted(SNAPSHOTS)
     stage.cache.end(stage.cache.begin(SYSTEM, ("a",)), SYSTEM, system("a"))
@@ -193,7 +199,7 @@ async def test_lost(stage: Stage) -> None:
 
 async def test_a_fence_around_everything(stage: Stage) -> None:
     """The leader answers until it is settled."""
-    stage.journal.fence([(SECRETS.name, (f"{number:0500}",)) for number in range(1000)])
+    stage.fence([(SECRETS.name, (f"{number:0500}",)) for number in range(1000)])
     assert not await stage.follower.is_current()
     stage.journal.settle()
     assert await stage.follower.is_current()

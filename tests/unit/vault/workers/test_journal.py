@@ -16,7 +16,8 @@ from vault.workers.journal import (
 )
 from vault.workers.page import Page
 
-SLOT = ("secrets", ("a",))
+SLOT = "secrets/a"
+ROW = ("policies", ("p",))
 PAIR = ("id", "10.0.0.1")
 
 
@@ -31,15 +32,15 @@ def test_entries_in_order() -> None:
     memory, writer = journal()
     readers = [JournalReader(memory), JournalReader(memory)]
     assert not any(reader.is_behind() for reader in readers)
-    writer.fence([SLOT, ("versions", ("id", 3))])
+    writer.fence([SLOT, "policies/p"], [ROW])
     writer.settle()
     writer.failed(PAIR, 5)
     writer.cleared(PAIR)
     for reader in readers:
         assert reader.is_behind()
         found = reader.read()
-        wanted = [Fence((SLOT, ("versions", ("id", 3)))), Settled(), Failed(PAIR), Cleared(PAIR)]
-        assert found == wanted
+        fence = Fence((SLOT, "policies/p"), (ROW,))
+        assert found == [fence, Settled(), Failed(PAIR), Cleared(PAIR)]
         assert not reader.is_behind()
     assert memory.words[page.FAILED_AT] == 5
 
@@ -51,9 +52,9 @@ def test_around_the_ring(sizes: list[int]) -> None:
     reader = JournalReader(memory)
     for size in sizes * 3:
         name = "x" * size
-        writer.fence([("secrets", (name,))])
+        writer.fence([name])
         writer.settle()
-        assert reader.read() == [Fence((("secrets", (name,)),)), Settled()]
+        assert reader.read() == [Fence((name,)), Settled()]
 
 
 def test_overtaken() -> None:
@@ -61,7 +62,7 @@ def test_overtaken() -> None:
     memory, writer = journal()
     reader = JournalReader(memory)
     for _ in range(page.RING // 50_000 + 2):
-        writer.fence([("secrets", ("x" * 50_000,))])
+        writer.fence(["x" * 50_000])
         writer.settle()
     assert reader.read() is LOST
     writer.failed(PAIR, 1)
@@ -95,5 +96,5 @@ def test_a_large_fence_is_around_everything() -> None:
     """More slots than a part of the ring holds are announced as all there are."""
     memory, writer = journal()
     reader = JournalReader(memory)
-    writer.fence([("secrets", (f"{number:0500}",)) for number in range(1000)])
+    writer.fence(f"{number:0500}" for number in range(1000))
     assert reader.read() == [Fence(None)]
