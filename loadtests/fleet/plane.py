@@ -2,22 +2,22 @@
 
 import re
 import signal
-import socket
 import subprocess
 import urllib.request
-from contextlib import suppress
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
 
 from loadtests import process
 from loadtests.api import Api
+from loadtests.ports import free_port
 from loadtests.servers import freehold
 
 ORG: Final = "fleet"
 POLICY: Final = "no-deletes"
 DENY: Final = {"effect": "deny", "paths": ["secret/prod/*"], "capabilities": ["delete"]}
 PAGE: Final = 500  # the most that the control plane gives at once
+PORTS: Final = (2, 3)  # from a free one on: the API's and the link's; a run has others
 STOPPED_WITHIN: Final = 60.0  # seconds
 _PASSWORD: Final = re.compile(r"user admin, password (\S+)")
 
@@ -28,7 +28,7 @@ class Plane:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         folder.mkdir(mode=0o700)
-        self.port = _two_free_ports()
+        self.port = free_port(PORTS) + PORTS[0]
         self.link_port = self.port + 1
         self.api = Api(self.port, None)
         self._log = folder.with_suffix(".log")
@@ -121,14 +121,3 @@ class Plane:
     def _need_alive(self) -> None:
         if self._process is not None and self._process.poll() is not None:
             raise ProcessLookupError(f"it ended: {self._log.read_text()[-2000:]}")
-
-
-def _two_free_ports() -> int:
-    """The first of two neighbours that nobody listens on."""
-    for _ in range(100):
-        with suppress(OSError), socket.socket() as one, socket.socket() as two:
-            one.bind(("127.0.0.1", 0))
-            port: int = one.getsockname()[1]
-            two.bind(("127.0.0.1", port + 1))
-            return port
-    raise OSError("no two free ports")

@@ -161,6 +161,7 @@ def test_the_keyboard_reaches_everything(visit: Visiting) -> None:
         page, keys = window.page, window.page.keyboard
         window.open("/")
         window.heading("Fleet")
+        expect(page.get_by_role("heading", name="Fleet", exact=True, level=1)).to_be_focused()
         keys.press("/")
         keys.type("one")
         window.see("1 of 2")
@@ -170,7 +171,7 @@ def test_the_keyboard_reaches_everything(visit: Visiting) -> None:
         assert window.findings() == []
         keys.press("Enter")
         window.heading("one")
-        assert page.evaluate("document.activeElement.tagName") == "H1"
+        expect(page.get_by_role("heading", name="one", exact=True, level=1)).to_be_focused()
         lock = page.get_by_role("button", name="Lock…")
         lock.focus()
         keys.press("Enter")

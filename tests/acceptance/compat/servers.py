@@ -90,7 +90,7 @@ NEW = {"openbao": openbao_new, "freehold": freehold_new}
 
 
 def free_address() -> str:
-    """A port of the kernel's choice; it is free until somebody takes it, which a retry survives."""
+    """A port of the kernel's choice; it is free until somebody takes it."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return f"127.0.0.1:{probe.getsockname()[1]}"

@@ -29,9 +29,9 @@ DOCUMENT = {"rules": [{"effect": "allow", "paths": ["secret/*"], "capabilities":
 
 @pytest.fixture(scope="module")
 def linked_plane() -> Iterator[Plane]:
-    """One for all tests of this module that do not kill it; late after 2 s, offline after 3."""
+    """One for all tests of this module that do not kill it; late after 2 s, offline after 5."""
     with own_folder() as path:
-        made = dev_plane(path, "--heartbeat", "1s", "--offline-after", "3s")
+        made = dev_plane(path, "--heartbeat", "1s", "--offline-after", "5s")
         with running(made):
             made.sign_in()
             made.organization("acme")

@@ -18,6 +18,6 @@ def test_a_full_disk_loses_nothing_and_heals(folder: Path, root: Path, what: str
     """
     story = [sys.executable, "-m", "tests.acceptance.faults.disk", what, str(folder)]
     told = subprocess.run(
-        [*ALONE, *story], cwd=root, capture_output=True, text=True, timeout=90, check=False
+        [*ALONE, *story], cwd=root, capture_output=True, text=True, timeout=300, check=False
     )
     assert told.returncode == 0, told.stderr

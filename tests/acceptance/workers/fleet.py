@@ -9,7 +9,8 @@ from pathlib import Path
 from loadtests.process import family
 from tests.acceptance.agent import Agent, AgentError, Client, dev_agent
 
-ATTEMPTS = 200  # connections until each worker has one: half of them go to either
+ATTEMPTS = 200  # connections until each worker has one
+AT_ONCE = 20  # half of them go to either, if both are there: behind these, one is waited for
 PATIENCE = 20.0  # seconds
 
 
@@ -34,7 +35,9 @@ def pinned(agent: Agent, token: str | None = None) -> Iterator[list[Client]]:
     workers = workers_of(agent)
     found: dict[int, Client] = {}
     with ExitStack() as stack:
-        for _ in range(ATTEMPTS):
+        for attempt in range(ATTEMPTS):
+            if attempt > AT_ONCE:
+                time.sleep(0.1)
             client = stack.enter_context(agent.client(token))
             client.call("GET", "/health/live")
             found.setdefault(server_of(client, workers), client)

@@ -1,5 +1,6 @@
 """A real Redis of our own: on a socket in a folder of its own, stopped afterwards."""
 
+import socket
 import subprocess
 import tempfile
 import time
@@ -37,10 +38,14 @@ class Redis:
             cwd=self._socket.parent,
         )
         until = time.monotonic() + START_SECONDS
-        while not self._socket.exists():
+        while not self._answers():
             assert self._process.poll() is None, "redis-server ended"
             assert time.monotonic() < until, "redis-server does not start"
             time.sleep(0.02)
+
+    def _answers(self) -> bool:
+        with socket.socket(socket.AF_UNIX) as probe:
+            return probe.connect_ex(str(self._socket)) == 0
 
     def kill(self) -> None:
         """End it as a crash does."""

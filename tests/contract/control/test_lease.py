@@ -23,8 +23,8 @@ def shared_url(server: Postgres) -> str:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody waits for seconds here."""
-    monkeypatch.setattr(leases, "START", 0.2)
+    """Nobody waits long; a server gives a place back a moment after its connection has ended."""
+    monkeypatch.setattr(leases, "START", 1.0)
     monkeypatch.setattr(leases, "REGAIN", 0.2)
     monkeypatch.setattr(leases, "LOOK_EVERY", 0.05)
 

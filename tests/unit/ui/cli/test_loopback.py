@@ -91,7 +91,7 @@ def test_who_knocks_again_and_again_does_not_make_it_wait_longer(
 
     def run(port: str) -> None:
         with suppress(httpx2.HTTPError), httpx2.Client() as http:
-            for _ in range(10):
+            for _ in range(100):
                 http.get(f"http://127.0.0.1:{port}/x")
                 time.sleep(0.2)
 
@@ -99,7 +99,7 @@ def test_who_knocks_again_and_again_does_not_make_it_wait_longer(
     begun = time.monotonic()
     with loopback() as waiting, pytest.raises(CliError, match="no browser came back"):
         waiting.code(waiting.address(CONTROL, "acme"))
-    assert time.monotonic() - begun < 1.6
+    assert time.monotonic() - begun < 10
 
 
 def test_a_request_that_comes_drop_by_drop_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -121,7 +121,7 @@ def test_a_request_that_comes_drop_by_drop_holds_nobody_up(monkeypatch: pytest.M
     begun = time.monotonic()
     with loopback() as waiting:
         assert waiting.code(waiting.address(CONTROL, "acme")) == "fhs_1"
-    assert time.monotonic() - begun < 3
+    assert time.monotonic() - begun < 8
 
 
 @pytest.mark.parametrize(
