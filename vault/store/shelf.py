@@ -59,7 +59,10 @@ _KINDS: Final[Mapping[Policy, type[Cache[Slot, Any]]]] = {
 
 
 class _Recent(OrderedDict[Slot, Any]):
-    """Entries in the order of their use, which whoever looks has to tell by `move_to_end`."""
+    """Entries in the order of their use, which whoever looks has to tell by `move_to_end`.
+
+    They come by `put` alone.
+    """
 
     def __init__(self, maxsize: int, weigh: Weigh) -> None:
         super().__init__()
