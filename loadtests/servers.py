@@ -15,7 +15,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self, TypeAlias
 
 import trustme
 
@@ -25,6 +25,9 @@ from loadtests.audit_log import AuditLog
 
 STOPPED_WITHIN = 30.0  # seconds
 MOUNT = "secret"
+
+Workers: TypeAlias = int | Literal["auto"]
+"""Of Freehold: `server.workers`."""
 
 
 class Server(ABC):
@@ -193,12 +196,12 @@ cluster_addr = "https://127.0.0.1:{self.cluster_port}"
 
 
 class Freehold(Server):
-    """Freehold as `agent serve` runs it: SQLite, shares, file audit, one process."""
+    """Freehold as `agent serve` runs it: SQLite, shares, file audit."""
 
     kind = "Freehold"
 
     def __init__(
-        self, folder: Path, *, name: str = "", durability: str = "fsync", workers: int = 1
+        self, folder: Path, *, name: str = "", durability: str = "fsync", workers: Workers = "auto"
     ) -> None:
         super().__init__(folder, name=name)
         self.durability = durability

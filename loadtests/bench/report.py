@@ -160,8 +160,9 @@ def _how(results: Results) -> str:
     return (
         f"KV v2 over TLS, file audit, a token that is not root; medians of {profile['rounds']} "
         f"rounds of {profile['seconds']} s in which the servers take turns, the others standing "
-        "still. OpenBao does not sync its audit file; Freehold is shown both ways, as one process "
-        "and with `server.workers: 2`. CPU is the server's user and system time for one secret."
+        "still. OpenBao does not sync its audit file; Freehold is shown both ways, each as it runs "
+        "by itself (`server.workers: auto`, a worker a core) and as one process. CPU is the "
+        "server's user and system time for one secret."
     )
 
 

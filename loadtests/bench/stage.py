@@ -12,17 +12,17 @@ from loadtests.bench.measure import compare, say
 from loadtests.bench.plan import OTHER_SIZES, SMALL, Profile, rows
 from loadtests.bench.results import Comparison, Results
 from loadtests.load import data_path
-from loadtests.servers import Freehold, OpenBao, Server, alone
+from loadtests.servers import Freehold, OpenBao, Server, Workers, alone
 
 READ_FOR_MEMORY = 10_000
 SEED_PIECE = 20_000  # secrets of one h2load, whose log is held in memory
 
 
-COPIES = {
-    "Freehold": ("write", 1),
-    "Freehold, fsynced": ("fsync", 1),
-    "2 workers": ("write", 2),
-    "2 workers, fsynced": ("fsync", 2),
+COPIES: dict[str, tuple[str, Workers]] = {
+    "Freehold": ("write", "auto"),
+    "Freehold, fsynced": ("fsync", "auto"),
+    "one process": ("write", 1),
+    "one process, fsynced": ("fsync", 1),
 }
 """Name → `audit.durability` and `server.workers`. The first is filled, the others are copies."""
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Final, Literal, Self, get_args
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from protocols.settings.units import Duration, Section, Size
-from vault.config import memory
+from vault.config import machine
 
 MIB: Final = 1 << 20
 LEAST: Final = 64 * MIB  # some 45,000 secrets
@@ -22,7 +22,7 @@ def _lower(value: Any) -> Any:
 
 
 def _share() -> int:
-    return min(max(memory.limit() // 8, LEAST), MOST)
+    return min(max(machine.memory() // 8, LEAST), MOST)
 
 
 class Cache(Section):

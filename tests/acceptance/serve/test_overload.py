@@ -20,14 +20,15 @@ BURST = 4
 
 @pytest.fixture
 def limited(folder: Path) -> Iterator[Agent]:
-    """An open agent with room for few requests and few failures."""
+    """An open agent with room for few requests and few failures: one process, which can stand."""
     limits = {
         "in_hand": IN_HAND,
         "max_delay": "1ns",
         "failures": {"per_second": 0.001, "burst_size": BURST},
     }
     encryption = {"key_management": "file", "key_file": f"{folder}/root.key"}
-    agent = served_agent(folder, {"limits": limits, "encryption": encryption})
+    server = {"listen": "127.0.0.1:0", "tls": {"enabled": False}, "workers": 1}
+    agent = served_agent(folder, {"limits": limits, "encryption": encryption, "server": server})
     with running(agent):
         made = agent.call("PUT", "/v1/sys/init", {"secret_shares": 1, "secret_threshold": 1})
         agent.token = made.json["root_token"]

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from vault.config import memory
+from vault.config import machine
 from vault.config.caching import EVENTS, MIB, Cache
 
 
@@ -26,7 +26,7 @@ def test_defaults() -> None:
 @pytest.mark.parametrize(("there", "taken"), [(256, 64), (4096, 512), (131_072, 8192)])
 def test_an_eighth_of_the_memory(monkeypatch: pytest.MonkeyPatch, there: int, taken: int) -> None:
     """Where nothing is set, within bounds; so much as was set otherwise."""
-    monkeypatch.setattr(memory, "limit", lambda: there * MIB)
+    monkeypatch.setattr(machine, "memory", lambda: there * MIB)
     assert Cache().max_size == taken * MIB
     assert Cache.model_validate({"max_size": "2MiB"}).max_size == 2 * MIB
 

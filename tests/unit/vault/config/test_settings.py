@@ -1,3 +1,4 @@
+import platform
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -5,6 +6,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from vault.config import machine
 from vault.config.settings import DAY, Settings
 
 TLS: Mapping[str, Any] = {"cert_file": "/certs/server.crt", "key_file": "/certs/server.key"}
@@ -172,18 +174,46 @@ def test_the_web_interface_is_off_until_somebody_wants_it() -> None:
     assert settings().authentication.session_idle == 15 * 60 * 10**9
 
 
+def served_by(workers: object) -> dict[str, object]:
+    """A `server` section with so many workers."""
+    return {"port": 1, "tls": TLS, "workers": workers}
+
+
+@pytest.mark.parametrize(("cores", "workers"), [(1, 1), (2, 2), (3, 3), (4, 4), (64, 4)])
+def test_as_many_workers_as_cores(
+    monkeypatch: pytest.MonkeyPatch, cores: int, workers: int
+) -> None:
+    """By itself and when told so, up to what was measured; told how many, so many."""
+    monkeypatch.setattr(machine, "cores", lambda: cores)
+    assert settings().server.workers == workers
+    assert settings(server=served_by("auto")).server.workers == workers
+    assert settings(server=served_by(8)).server.workers == 8
+    assert settings(server=served_by("8")).server.workers == 8  # as from the environment
+    assert "workers" in refusal(server=served_by("some"))
+
+
+def test_several_workers_are_for_machines_that_keep_their_stores_in_order(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Elsewhere it is one by itself, and more are refused."""
+    monkeypatch.setattr(platform, "machine", lambda: "aarch64")
+    assert settings().server.workers == 1
+    assert settings(server=served_by(1)).server.workers == 1
+    assert "leave it at 1" in refusal(server=served_by(2))
+
+
 def test_each_worker_warms_its_cache_unless_told_otherwise() -> None:
     """So that they can share what nobody asked for."""
-    two = {"port": 1, "tls": TLS, "workers": 2}
-    assert (settings().warming, settings(server=two).warming) == (1, 2)
+    one, two = served_by(1), served_by(2)
+    assert (settings(server=one).warming, settings(server=two).warming) == (1, 2)
     assert settings(server=two, cache={"warmup_enabled": False}).warming == 0
 
 
 def test_a_leader_warms_its_cache_where_it_answers_reads() -> None:
     """Alone; beside workers it would hold what they hold already."""
-    two = {"port": 1, "tls": TLS, "workers": 2}
-    assert (settings().leader_warming, settings(server=two).leader_warming) == (1, 0)
-    assert settings(cache={"warmup_enabled": False}).leader_warming == 0
+    one, two = served_by(1), served_by(2)
+    assert (settings(server=one).leader_warming, settings(server=two).leader_warming) == (1, 0)
+    assert settings(server=one, cache={"warmup_enabled": False}).leader_warming == 0
 
 
 def test_the_limits_of_all_callers_together() -> None:
