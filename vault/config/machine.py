@@ -35,6 +35,15 @@ def cores(proc: Path = _PROC, groups: Path = _GROUPS) -> int:
     return max(least, 1)
 
 
+def has_process_handles() -> bool:
+    """Whether the kernel gives handles of processes (Linux 5.3), and nobody forbids them."""
+    try:
+        os.close(os.pidfd_open(os.getpid()))
+    except (AttributeError, OSError):
+        return False
+    return True
+
+
 def _said(name: str, proc: Path, groups: Path) -> Iterator[str]:
     for folder in _folders(proc, groups):
         try:

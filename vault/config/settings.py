@@ -1,20 +1,18 @@
 """The settings after the seed's `vault.yaml`: each key is accepted, or refused with what to do."""
 
 import ipaddress
-import platform
-import sys
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 from urllib.parse import unquote, urlsplit
 
-from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
 from protocols.settings.proxies import Proxied
 from protocols.settings.telemetry import Telemetry
 from protocols.settings.units import Duration, FilePath, Section, Size, not_yet, off_until
-from vault.config import machine
 from vault.config.caching import Cache
 from vault.config.linking import ControlPlane
+from vault.config.workers import AUTO, Workers
 from vault.model.instant import SECOND
 
 DAY: Final = 86_400 * SECOND
@@ -23,10 +21,6 @@ MINUTE: Final = 60 * SECOND
 MILLISECOND: Final = SECOND // 1000
 MIB: Final = 1 << 20
 MAX_PORT: Final = 65_535
-MAX_WORKERS: Final = 64  # processes
-MOST_BY_ITSELF: Final = 4
-"""Workers that `auto` starts: one for each core, up to this; what more of them do beside one leader
-was not measured (docs/decisions/0057)."""
 ANCHOR_NAME: Final = "vault.anchor"  # no pattern for the log's or the database's files takes it
 
 ClientAuth = Literal["none", "optional", "required"]
@@ -59,22 +53,12 @@ class Tls(Section):
         return self
 
 
-def _workers(value: Any) -> Any:
-    if value != "auto":
-        return value
-    return min(machine.cores(), MOST_BY_ITSELF) if _has_ordered_words() else 1
-
-
-Workers = Annotated[int, BeforeValidator(_workers)]
-"""How many processes serve; "auto" is as many as there are cores, up to `MOST_BY_ITSELF`."""
-
-
 class Server(Section):
     """Where to listen. Without TLS only if the file says so, and then only on loopback."""
 
     listen: str = ""
     port: int | None = Field(default=None, ge=0, le=MAX_PORT)
-    workers: Workers = Field(default="auto", validate_default=True, ge=1, le=MAX_WORKERS)
+    workers: Workers = Field(default=AUTO, validate_default=True)
     web: bool = False
     proxies: Proxied = Proxied()
     tls: Tls
@@ -85,13 +69,6 @@ class Server(Section):
         if self.listen:
             return _split(self.listen)
         return "0.0.0.0" if self.tls.enabled else "127.0.0.1", self.port or 0  # noqa: S104  # TLS
-
-    @field_validator("workers")
-    @classmethod
-    def _ordered(cls, value: int) -> int:
-        if value > 1 and not _has_ordered_words():
-            raise ValueError("more than 1 is for Linux on x86-64; leave it at 1 on this machine")
-        return value
 
     @model_validator(mode="after")
     def _reachable(self) -> Self:
@@ -334,11 +311,6 @@ class Settings(Section):
     def leader_warming(self) -> int:
         """1: the leader warms up its cache, too; 0: it does not, as beside workers that answer."""
         return self.warming if self.server.workers == 1 else 0
-
-
-def _has_ordered_words() -> bool:
-    """Whether several processes may serve: see `vault.workers.page`."""
-    return (sys.platform, platform.machine()) == ("linux", "x86_64")
 
 
 def _split(listen: str) -> tuple[str, int]:

@@ -3,7 +3,9 @@
 import os
 from pathlib import Path
 
-from vault.config.machine import cores, memory
+import pytest
+
+from vault.config.machine import cores, has_process_handles, memory
 
 NONE = "max\n"
 SAID = "1:name=systemd:/\n0::/a.slice/b.service\n"
@@ -61,3 +63,18 @@ def test_without_a_quota_all_cores_that_it_may_run_on(tmp_path: Path) -> None:
     assert cores(tmp_path / "none", tmp_path) == machine
     for said in ("max 100000\n", "6400000 100000\n", "many\n", ""):
         assert cores_of(tmp_path, "0::/a\n", r__a=said) == machine
+
+
+def test_handles_of_processes_are_there_or_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the kernel says; what is tried leaves nothing open."""
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    assert has_process_handles()
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+    def refuse(_: int) -> int:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "pidfd_open", refuse)
+    assert not has_process_handles()
+    monkeypatch.delattr(os, "pidfd_open")
+    assert not has_process_handles()

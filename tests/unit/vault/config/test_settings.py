@@ -1,4 +1,3 @@
-import platform
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -6,7 +5,6 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from vault.config import machine
 from vault.config.settings import DAY, Settings
 
 TLS: Mapping[str, Any] = {"cert_file": "/certs/server.crt", "key_file": "/certs/server.key"}
@@ -177,29 +175,6 @@ def test_the_web_interface_is_off_until_somebody_wants_it() -> None:
 def served_by(workers: object) -> dict[str, object]:
     """A `server` section with so many workers."""
     return {"port": 1, "tls": TLS, "workers": workers}
-
-
-@pytest.mark.parametrize(("cores", "workers"), [(1, 1), (2, 2), (3, 3), (4, 4), (64, 4)])
-def test_as_many_workers_as_cores(
-    monkeypatch: pytest.MonkeyPatch, cores: int, workers: int
-) -> None:
-    """By itself and when told so, up to what was measured; told how many, so many."""
-    monkeypatch.setattr(machine, "cores", lambda: cores)
-    assert settings().server.workers == workers
-    assert settings(server=served_by("auto")).server.workers == workers
-    assert settings(server=served_by(8)).server.workers == 8
-    assert settings(server=served_by("8")).server.workers == 8  # as from the environment
-    assert "workers" in refusal(server=served_by("some"))
-
-
-def test_several_workers_are_for_machines_that_keep_their_stores_in_order(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Elsewhere it is one by itself, and more are refused."""
-    monkeypatch.setattr(platform, "machine", lambda: "aarch64")
-    assert settings().server.workers == 1
-    assert settings(server=served_by(1)).server.workers == 1
-    assert "leave it at 1" in refusal(server=served_by(2))
 
 
 def test_each_worker_warms_its_cache_unless_told_otherwise() -> None:

@@ -1,0 +1,73 @@
+"""vault.config.workers: how many processes serve by themselves, and what is refused."""
+
+import platform
+
+import pytest
+from pydantic import TypeAdapter, ValidationError
+
+from vault.config import machine
+from vault.config.workers import AUTO, MOST, Workers
+
+MIB = 1 << 20
+
+
+def workers(value: object = AUTO) -> int:
+    """What becomes of it."""
+    adapter: TypeAdapter[int] = TypeAdapter(Workers)
+    return adapter.validate_python(value)
+
+
+def refusal(value: object) -> str:
+    """What is said about it."""
+    with pytest.raises(ValidationError) as caught:
+        workers(value)
+    return str(caught.value)
+
+
+@pytest.fixture(autouse=True)
+def large(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine of eight cores and 64 GiB."""
+    monkeypatch.setattr(machine, "cores", lambda: 8)
+    monkeypatch.setattr(machine, "memory", lambda: 64 << 30)
+    monkeypatch.setattr(platform, "machine", lambda: "x86_64")
+
+
+@pytest.mark.parametrize(("cores", "there"), [(1, 1), (2, 2), (3, 3), (4, 4), (64, 4)])
+def test_as_many_as_cores(monkeypatch: pytest.MonkeyPatch, cores: int, there: int) -> None:
+    """By themselves, up to what was measured; who says how many has so many."""
+    monkeypatch.setattr(machine, "cores", lambda: cores)
+    assert workers() == there
+    assert workers(8) == 8
+    assert workers("8") == 8  # as from the environment
+
+
+@pytest.mark.parametrize(("mib", "there"), [(100, 1), (256, 1), (512, 2), (1023, 3), (4096, 4)])
+def test_as_many_as_have_memory(monkeypatch: pytest.MonkeyPatch, mib: int, there: int) -> None:
+    """A small container on a large machine is not filled by processes at rest."""
+    monkeypatch.setattr(machine, "memory", lambda: mib * MIB)
+    assert workers() == there
+    assert workers(8) == 8
+
+
+def test_one_process_where_there_are_no_handles_of_processes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An old kernel, or a sandbox that forbids them: it still starts."""
+    monkeypatch.setattr(machine, "has_process_handles", lambda: False)
+    assert workers() == 1
+    assert workers(2) == 2  # told so, it fails at its start and says why
+
+
+def test_several_are_for_machines_that_keep_their_stores_in_order(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Elsewhere it is one by itself, and more are refused."""
+    monkeypatch.setattr(platform, "machine", lambda: "aarch64")
+    assert workers() == workers(1) == 1
+    assert "leave it at 1" in refusal(2)
+
+
+@pytest.mark.parametrize("value", [0, -1, MOST + 1, "some", None, 1.5])
+def test_anything_else_is_refused(value: object) -> None:
+    """With what it may be."""
+    assert "[type=" in refusal(value)

@@ -1,0 +1,43 @@
+"""`server.workers`: how many processes serve, which a machine may say by itself."""
+
+import platform
+import sys
+from typing import Annotated, Any, Final
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from vault.config import machine
+
+AUTO: Final = "auto"
+MOST: Final = 64  # processes
+MOST_BY_ITSELF: Final = 4
+"""What more of them do beside one leader was not measured (docs/decisions/0057)."""
+BYTES: Final = 256 << 20
+"""Of memory for each worker by itself: it takes some 60 MiB at rest, and the leader as much, and
+holds what its connections send and are slow to read (`limits`)."""
+
+
+def _by_itself(value: Any) -> Any:
+    if value != AUTO:
+        return value
+    if not _is_fit() or not machine.has_process_handles():
+        return 1
+    return max(min(machine.cores(), machine.memory() // BYTES, MOST_BY_ITSELF), 1)
+
+
+def _fitting(value: int) -> int:
+    if value > 1 and not _is_fit():
+        raise ValueError("more than 1 is for Linux on x86-64; leave it at 1 on this machine")
+    return value
+
+
+def _is_fit() -> bool:
+    """Whether words that several processes share are kept in order: see `vault.workers.page`."""
+    return (sys.platform, platform.machine()) == ("linux", "x86_64")
+
+
+Workers = Annotated[
+    int, BeforeValidator(_by_itself), Field(ge=1, le=MOST), AfterValidator(_fitting)
+]
+"""`AUTO` is one for each core and each `BYTES` of memory, up to `MOST_BY_ITSELF`; one process where
+several cannot be."""
