@@ -26,6 +26,7 @@ from tests.acceptance.agent import own_folder
 ROUNDS: Final = 200
 SWEPT: Final = "points"
 KINDS: Final = ("kill", "power", SWEPT)
+FORMS: Final = (1, 2)  # an agent of one process, and one of several, as it is by itself
 OWN_MOUNTS: Final = "FREEHOLD_OWN_MOUNTS"  # set once we have them
 
 
@@ -34,7 +35,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make durability", description=__doc__)
     parser.add_argument("kinds", nargs="*", metavar="KIND", help=f"of {', '.join(KINDS)}; or all")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="of kill and of power, each")
-    parser.add_argument("--workers", type=int, default=1, help="of the agent; not of points")
+    parser.add_argument(
+        "--workers", type=int, nargs="+", default=FORMS, help="of agents; rounds with each"
+    )
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 32))
     parser.add_argument("--weaken", choices=get_args(Weakness), default="", help="the agent")
     parser.add_argument(
@@ -87,12 +90,16 @@ def _rounds(
     chosen: argparse.Namespace,
     chance: random.Random,
 ) -> Iterator[sweep.Told]:
-    name = f"{kind}{page.WEAKENED}{chosen.weaken}" if chosen.weaken else kind
-    if chosen.workers > 1:
-        name += f", {chosen.workers} processes"
-    victim = partial(make, workers=chosen.workers)
-    found = rounds.run(victim, folder, rounds=chosen.rounds, chance=chance, weakness=chosen.weaken)
-    return (sweep.Told(name, str(number), this) for number, this in enumerate(found, 1))
+    for workers in chosen.workers:
+        name = f"{kind}{page.WEAKENED}{chosen.weaken}" if chosen.weaken else kind
+        if workers > 1:
+            name += f", {workers} processes"
+        own = folder / str(workers)
+        own.mkdir()
+        victim = partial(make, workers=workers)
+        found = rounds.run(victim, own, rounds=chosen.rounds, chance=chance, weakness=chosen.weaken)
+        for number, this in enumerate(found, 1):
+            yield sweep.Told(name, str(number), this)
 
 
 def _points(
