@@ -147,11 +147,12 @@ class WorkerApp:
         if body is None:
             return  # the client has gone
         if self._may_be_ours(scope) and await self._door.serves():
+            ours = True
             try:
                 await self._edge(scope, _Whole(body), send)
-            except Elsewhere:
-                pass
-            else:
+            except* Elsewhere:  # of several reads under way, each
+                ours = False
+            if ours:
                 return
         await self._relay(scope, body, send)
 
