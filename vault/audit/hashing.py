@@ -12,6 +12,7 @@ import msgspec
 from msgspec.structs import astuple
 
 from vault.audit.keys import Mac
+from vault.model.memo import Memo
 from vault.model.reference import Reference
 
 PREFIX: Final = "hmac-sha256:"
@@ -32,8 +33,8 @@ class ValueHasher:
 
     def __init__(self, mac: Mac) -> None:
         self._mac = mac
-        self._known: dict[Reference, msgspec.Raw] = {}
-        self._numbers: dict[int, str] = {}  # hashes of such as are in references
+        self._known: Memo[Reference, msgspec.Raw] = Memo(MAX_KNOWN)
+        self._numbers: Memo[int, str] = Memo(MAX_NUMBERS)  # hashes of such as are in references
         # The three values that no secret hides behind: of others only references' are remembered.
         self._plain = {literal: self._tag(_scalar(literal)) for literal in (True, False, None)}
 
@@ -55,9 +56,8 @@ class ValueHasher:
             return self._walk(_plain(data), MAX_DEPTH, [MAX_VALUES])
         known = self._known.get(data)
         if known is None:
-            if len(self._known) >= MAX_KNOWN:
-                self._known.clear()
-            known = self._known[data] = self._rendered(data)
+            known = self._rendered(data)
+            self._known.keep(data, known)
         return known
 
     def _rendered(self, reference: Reference) -> msgspec.Raw:
@@ -77,9 +77,8 @@ class ValueHasher:
     def _number(self, number: int) -> str:
         known = self._numbers.get(number)
         if known is None:
-            if len(self._numbers) >= MAX_NUMBERS:
-                self._numbers.clear()
-            known = self._numbers[number] = self._tag(_scalar(number))
+            known = self._tag(_scalar(number))
+            self._numbers.keep(number, known)
         return known
 
     def _walk(self, data: Any, depth: int, budget: list[int]) -> object:

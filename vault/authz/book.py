@@ -28,7 +28,9 @@ from vault.errors import (
     VaultError,
 )
 from vault.model.identity import DEFAULT_POLICY, ROOT_POLICY, Identity
+from vault.model.memo import Memo
 from vault.model.name import canonical_name
+from vault.model.path import HOT
 from vault.model.records import PolicyRow
 from vault.store.store import Store
 from vault.store.table import Key, Query
@@ -93,7 +95,7 @@ class Snapshot:
         self._central = {policy.name: policy for policy in fleet.policies}
         self._sets: dict[tuple[object, object], Compiled] = {}
         self._numbers = count()
-        self._decisions: dict[Question, Decision] = {}
+        self._decisions: Memo[Question, Decision] = Memo(HOT)
         self._weight = 0
 
     def compiled(self, identity: Identity) -> Compiled:

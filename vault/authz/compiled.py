@@ -7,8 +7,8 @@ from msgspec import Struct
 from vault.authz.access import Access, Decision
 from vault.authz.compile import Grant, RuleSet
 from vault.authz.evaluate import evaluate
+from vault.model.memo import Memo
 from vault.model.operation import Capability
-from vault.model.path import HOT
 
 Question: TypeAlias = tuple[int, Capability, str]  # whose, for what, and where
 
@@ -19,7 +19,7 @@ class Compiled(Struct, frozen=True):
     rules: RuleSet
     grants: tuple[Grant, ...]
     number: int  # which of the snapshot's it is
-    decisions: dict[Question, Decision]  # known ones, of all of the snapshot's
+    decisions: Memo[Question, Decision]  # known ones, of all of the snapshot's
 
     def decide(self, access: Access) -> Decision:
         """Evaluate, or return what is known: where no rule has a condition, the path says it all.
@@ -33,9 +33,7 @@ class Compiled(Struct, frozen=True):
         known = self.decisions.get(question)
         if known is None:
             known = evaluate(self.rules, self.grants, access)
-            if len(self.decisions) >= HOT:
-                self.decisions.clear()
-            self.decisions[question] = known
+            self.decisions.keep(question, known)
         return known
 
     @property

@@ -15,6 +15,8 @@ KEY_BYTES: Final = 500  # that a key takes with what it is found by (measured by
 LEAST: Final = 4_096
 MOST: Final = 131_072
 PART: Final = 2_048  # keys at most; a dict that is built anew has everybody wait for so many
+RARELY: Final = 8
+"""As with `vault.model.memo`: of more values than there is room for in turn some are found."""
 _SHARE: Final = 8
 
 
@@ -37,6 +39,7 @@ class DataKeys:
     def __init__(self, most: int = LEAST) -> None:
         count = -(-most // PART)  # rounded up
         self._most = most // count  # of one part
+        self._passed = 0
         self._parts: list[OrderedDict[Origin, bytes]] = [OrderedDict() for _ in range(count)]
 
     def __len__(self) -> int:
@@ -51,11 +54,17 @@ class DataKeys:
         return key
 
     def keep(self, origin: Origin, key: bytes) -> None:
-        """Remember it, at the expense of what was not used for long."""
+        """Remember it; where others have to make room, one in `RARELY`.
+
+        At the expense of what was not used for long.
+        """
         part = self._part_of(origin)
-        part[origin] = key
-        if len(part) > self._most:
+        if len(part) >= self._most:
+            self._passed += 1
+            if self._passed % RARELY:
+                return
             part.popitem(last=False)
+        part[origin] = key
 
     def clear(self) -> None:
         """Forget all."""

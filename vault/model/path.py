@@ -7,10 +7,10 @@ CVE-2025-49830). There is no way to build a `ResourcePath` but to parse it.
 
 import re
 import unicodedata
-from functools import lru_cache
 from typing import Final
 
 from vault.errors import ValidationError
+from vault.model.memo import Memo
 
 MAX_BYTES: Final = 512  # of UTF-8; fits a key column of every database we mean to support
 MAX_SEGMENTS: Final = 32  # the nesting depth bound of `security.md` (memory DoS)
@@ -32,7 +32,12 @@ class ResourcePath(str):
     @classmethod
     def parse(cls, text: str) -> "ResourcePath":
         """Return the path, or raise `ValidationError` saying which rule `text` breaks."""
-        return _remembered(text) if is_short(text) else _parse(text)
+        known = _parsed.get(text)
+        if known is None:
+            known = _parse(text)
+            if is_short(text):
+                _parsed.keep(text, known)
+        return known
 
     @classmethod
     def parse_secret(cls, text: str) -> "ResourcePath":
@@ -69,7 +74,7 @@ def _parse(text: str) -> ResourcePath:
     return str.__new__(ResourcePath, text)
 
 
-_remembered: Final = lru_cache(maxsize=HOT)(_parse)
+_parsed: Final = Memo[str, ResourcePath](HOT)
 
 
 def _fault(text: str) -> str | None:

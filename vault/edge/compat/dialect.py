@@ -21,6 +21,7 @@ from vault.errors import (
     ValidationError,
     VaultError,
 )
+from vault.model.memo import Memo
 from vault.model.mounts import MountBook
 from vault.model.path import HOT, is_short
 from vault.model.records import MountRow
@@ -45,7 +46,7 @@ class Compat(Dialect):
     def __init__(self, gate: Door, world: World) -> None:
         super().__init__(gate, world)
         self._mounts: Mapping[str, MountRow] = {}  # those that `_found` was found in
-        self._found: dict[tuple[str, str], Found] = {}
+        self._found: Memo[tuple[str, str], Found] = Memo(HOT)
 
     def find(self, request: Request, path: str) -> Found:
         """The agent's own routes first; then those of the engine in whose mount the path lies."""
@@ -54,13 +55,13 @@ class Compat(Dialect):
         if is_reserved(path):
             return self.router.match(verb, path)
         book = self.gate.mounts
-        if self._mounts is not book.rows or len(self._found) >= HOT:
-            self._mounts, self._found = book.rows, {}
+        if self._mounts is not book.rows:
+            self._mounts, self._found = book.rows, Memo(HOT)
         found = self._found.get((verb, path))
         if found is None:
             found = _in_mount(book, verb, path)
             if found[0] is not NOWHERE and is_short(path):  # anybody may send the others
-                self._found[verb, path] = found
+                self._found.keep((verb, path), found)
         return found
 
     def error(self, error: VaultError, request_id: str) -> Reply:  # noqa: ARG002  # errors have no id here

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from vault.authz import compiled as compiled_module
+from vault.authz import book as book_module
 from vault.authz.access import Access
 from vault.authz.authorizer import Authorizer
 from vault.authz.book import PolicyBook
@@ -23,7 +23,7 @@ async def test_what_is_known_is_bounded(
 
     Forgetting them changes none, and no caller gets another's.
     """
-    monkeypatch.setattr(compiled_module, "HOT", 2)
+    monkeypatch.setattr(book_module, "HOT", 2)
     book = PolicyBook(store, world)
     authorizer = Authorizer(book)
     await book.put({"name": "app", "rules": [RULE]}, by="root")

@@ -4,7 +4,16 @@ import tracemalloc
 
 import pytest
 
-from vault.crypto.datakeys import KEY_BYTES, LEAST, MOST, PART, DataKeys, Origin, room_beside
+from vault.crypto.datakeys import (
+    KEY_BYTES,
+    LEAST,
+    MOST,
+    PART,
+    RARELY,
+    DataKeys,
+    Origin,
+    room_beside,
+)
 
 
 def origin(number: int) -> Origin:
@@ -30,11 +39,28 @@ def test_what_is_used_stays_and_the_rest_makes_room() -> None:
     """However many come, at most `most` are kept; one that is asked for meanwhile stays."""
     keys = DataKeys(most=32)
     keys.keep(origin(0), b"0")
-    for number in range(1, 100):
+    for number in range(1, 32 + 40 * RARELY):
         keys.keep(origin(number), b"x")
         assert keys.find(origin(0)) == b"0"
         assert len(keys) <= 32
     assert keys.find(origin(1)) is None
+
+
+def test_of_more_than_there_is_room_for_some_are_found() -> None:
+    """Asked for in turn, which an order of use alone finds none of; and none is kept for ever."""
+    keys, found = DataKeys(most=100), []
+    for number in [*range(200)] * 20:
+        key = keys.find(origin(number))
+        if key is None:
+            keys.keep(origin(number), b"x")
+        else:
+            found.append(number)
+    assert len(found) > 20 * 200 // 4
+    for _ in range(10 * RARELY):
+        for number in range(1_000, 1_020):
+            if keys.find(origin(number)) is None:
+                keys.keep(origin(number), b"x")
+    assert all(keys.find(origin(number)) for number in range(1_000, 1_020))
 
 
 def test_cleared_means_all() -> None:

@@ -1,0 +1,37 @@
+"""What was found out once is not found out again: so much of it, by what it was asked for."""
+
+from typing import Final, TypeVar
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+REST: Final = 8
+"""How many times as many as it holds are not kept, once it is full, before it begins anew.
+
+Who asks for many more things than it holds would else find nothing, and pay for keeping each; so he
+finds some. (Bimodal insertion is the same thought: Qureshi, Jaleel, Patt, Steely, Emer: Adaptive
+Insertion Policies for High Performance Caching, ISCA 2007.) What it lets go takes some
+milliseconds, so that is not to be often.
+"""
+
+
+class Memo(dict[K, V]):
+    """Look by `get`; what was not there is found out, and offered by `keep`.
+
+    Any thread may: what two of them do at once costs one of them a look.
+    """
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self._most = most
+        self._passed = 0
+
+    def keep(self, key: K, value: V) -> None:
+        """Hold it, if there is room."""
+        if len(self) < self._most:
+            self[key] = value
+            return
+        self._passed += 1
+        if self._passed >= self._most * REST:
+            self._passed = 0
+            self.clear()
