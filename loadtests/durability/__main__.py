@@ -36,7 +36,7 @@ def main() -> int:
     parser.add_argument("kinds", nargs="*", metavar="KIND", help=f"of {', '.join(KINDS)}; or all")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="of kill and of power, each")
     parser.add_argument(
-        "--workers", type=int, nargs="+", default=FORMS, help="of agents; rounds with each"
+        "--workers", type=int, action="append", help="of agents, these only; rounds with each"
     )
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 32))
     parser.add_argument("--weaken", choices=get_args(Weakness), default="", help="the agent")
@@ -69,9 +69,8 @@ def _run(kind: str, chosen: argparse.Namespace) -> Iterator[report.Tally]:
         print(f"{kind}: not done here: {why_not}")
         yield report.Tally(kind, undone=why_not)
         return
-    chance = random.Random(chosen.seed)  # noqa: S311  # chance of a test, not a key
     with own_folder() as folder:
-        found = RUN[kind](folder, chosen, chance)
+        found = RUN[kind](folder, chosen)
         for group, rest in groupby(found, key=lambda told: told.group):
             tally = report.Tally(group)
             for told in rest:
@@ -88,29 +87,27 @@ def _rounds(
     make: Callable[..., rounds.Victim],
     folder: Path,
     chosen: argparse.Namespace,
-    chance: random.Random,
 ) -> Iterator[sweep.Told]:
-    for workers in chosen.workers:
+    for workers in chosen.workers or FORMS:
         name = f"{kind}{page.WEAKENED}{chosen.weaken}" if chosen.weaken else kind
         if workers > 1:
             name += f", {workers} processes"
         own = folder / str(workers)
         own.mkdir()
         victim = partial(make, workers=workers)
+        chance = random.Random(chosen.seed)  # noqa: S311  # chance of a test, not a key
         found = rounds.run(victim, own, rounds=chosen.rounds, chance=chance, weakness=chosen.weaken)
         for number, this in enumerate(found, 1):
             yield sweep.Told(name, str(number), this)
 
 
-def _points(
-    folder: Path, chosen: argparse.Namespace, _chance: random.Random
-) -> Iterator[sweep.Told]:
+def _points(folder: Path, chosen: argparse.Namespace) -> Iterator[sweep.Told]:
     stories = [s for s in sweep.STORIES if s in (chosen.story or sweep.STORIES)]
     kinds = [k for k in sweep.KINDS if k in (chosen.fault or sweep.KINDS)]
     return sweep.run(folder, sweep.Plan(stories, kinds, Choice(chosen.every, chosen.most)))
 
 
-Find = Callable[[Path, argparse.Namespace, random.Random], Iterator[sweep.Told]]
+Find = Callable[[Path, argparse.Namespace], Iterator[sweep.Told]]
 RUN: Final[dict[str, Find]] = {
     "kill": partial(_rounds, "kill", kill.Killed),
     "power": partial(_rounds, "power", power.PoweredOff),

@@ -12,14 +12,23 @@ AUTO: Final = "auto"
 MOST: Final = 64  # processes
 MOST_BY_ITSELF: Final = 4
 """What more of them do beside one leader was not measured (docs/decisions/0057)."""
-BYTES: Final = 256 << 20
-"""Of memory for each worker by itself: it takes some 60 MiB at rest, and the leader as much, and
-holds what its connections send and are slow to read (`limits`)."""
+_WHAT: Final = f"is {AUTO}, or how many: 1 to {MOST}"
+BYTES: Final = 512 << 20
+"""Of memory for each worker by itself: it takes some 60 MiB at rest and the leader as much, the
+cache is an eighth of all memory, and each worker may hold `limits.answer_bytes` (128 MiB) for slow
+readers, beside its part of `limits.body_bytes`."""
 
 
 def _by_itself(value: Any) -> Any:
-    if value != AUTO:
-        return value
+    if value == AUTO:
+        return _as_many_as_fit()
+    is_number = type(value) is int or (isinstance(value, str) and value.isdecimal())
+    if not is_number:  # the environment has texts; YAML's `yes` is none
+        raise ValueError(_WHAT)
+    return value
+
+
+def _as_many_as_fit() -> int:
     if not _is_fit() or not machine.has_process_handles():
         return 1
     return max(min(machine.cores(), machine.memory() // BYTES, MOST_BY_ITSELF), 1)
@@ -40,4 +49,4 @@ Workers = Annotated[
     int, BeforeValidator(_by_itself), Field(ge=1, le=MOST), AfterValidator(_fitting)
 ]
 """`AUTO` is one for each core and each `BYTES` of memory, up to `MOST_BY_ITSELF`; one process where
-several cannot be."""
+several cannot be. After it is validated it is a number."""

@@ -59,7 +59,7 @@ class DataKeys:
         At the expense of what was not used for long.
         """
         part = self._part_of(origin)
-        if len(part) >= self._most:
+        if len(part) >= self._most and origin not in part:
             self._passed += 1
             if self._passed % RARELY:
                 return

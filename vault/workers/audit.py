@@ -83,8 +83,11 @@ class AuditLane:
                 await appender.aclose()
 
     async def write(self, draft: Drafted, *, intent: bool = False) -> None:
-        """Return once it is durable. Raises `UnavailableError`; then it may be durable as well."""
-        if len(self._queue) >= _CONFIG.queue:
+        """Return once it is durable. Raises `UnavailableError`; then it may be durable as well.
+
+        Of too many at once what begins something is refused; what is done has its end on record.
+        """
+        if draft.begins and len(self._queue) >= _CONFIG.queue:
             raise unavailable("too many records wait for the audit writer")
         waiting = _Waiting(draft, self._looks, intent=intent)
         self._queue.append(waiting)

@@ -14,18 +14,14 @@ from vault.workers.writes import is_large
 _READS: Final = frozenset({"GET", "HEAD", "LIST"})  # methods of requests that may be reads
 _WRITES: Final = frozenset({"POST", "PUT"})  # the same of writes
 _SECRETS: Final = b"/api/v1/secrets"
-_MANY_READS: Final = b"/api/v1/batch/read"
 _DATA: Final = b"/data/"
 
 
 def may_serve(method: str, path: bytes) -> bool:
-    """Whether a request with this method and path may be done here: reads, or one write.
-
-    Of many writes, some could be done before one proves to be the leader's. Reads may be repeated.
-    """
+    """Whether a request with this method and path may be of one operation that is done here."""
     if method in _READS:
         return True
-    return method in _WRITES and (_DATA in path or path.startswith(_SECRETS) or path == _MANY_READS)
+    return method in _WRITES and (_DATA in path or path.startswith(_SECRETS))
 
 
 class WorkerDoor:

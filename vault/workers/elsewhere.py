@@ -4,8 +4,7 @@
 class Elsewhere(BaseException):  # a signal, not an error
     """This request is the leader's.
 
-    Raised before anything has happened, in the task of the request; of a batch of reads in that of
-    each item, of which others may be done: they are done once more then. Not an `Exception`, as
+    Raised before anything has happened, in the task of the request. Not an `Exception`, as
     `trio.Cancelled` is not: neither a refusal nor a fault, and nobody on the way may take it for
     one and put it on record.
     """

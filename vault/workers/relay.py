@@ -147,12 +147,11 @@ class WorkerApp:
         if body is None:
             return  # the client has gone
         if self._may_be_ours(scope) and await self._door.serves():
-            ours = True
             try:
                 await self._edge(scope, _Whole(body), send)
-            except* Elsewhere:  # of several reads under way, each
-                ours = False
-            if ours:
+            except Elsewhere:
+                pass
+            else:
                 return
         await self._relay(scope, body, send)
 

@@ -32,4 +32,4 @@ async def test_what_is_known_is_bounded(
         for identity in (ANN, nobody):
             access = make_access(path=f"secret/app/{number // 2}", identity=identity)
             assert authorizer.decide(access).allowed is (identity is ANN)
-            assert len(book.snapshot.compiled(identity).decisions) <= 2
+            assert 1 <= len(book.snapshot.compiled(identity).decisions) <= 2

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from vault.config import workers
 from vault.config.settings import DAY, Settings
 
 TLS: Mapping[str, Any] = {"cert_file": "/certs/server.crt", "key_file": "/certs/server.key"}
@@ -175,6 +176,16 @@ def test_the_web_interface_is_off_until_somebody_wants_it() -> None:
 def served_by(workers: object) -> dict[str, object]:
     """A `server` section with so many workers."""
     return {"port": 1, "tls": TLS, "workers": workers}
+
+
+def test_unless_told_otherwise_it_is_as_many_workers_as_fit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A number, with a section that says nothing of it."""
+    monkeypatch.setattr(workers, "_as_many_as_fit", lambda: 3)
+    assert settings().server.workers == 3
+    assert settings(server=served_by("auto")).server.workers == 3
+    assert settings(server=served_by(1)).server.workers == 1
 
 
 def test_each_worker_warms_its_cache_unless_told_otherwise() -> None:

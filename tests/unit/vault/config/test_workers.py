@@ -41,7 +41,7 @@ def test_as_many_as_cores(monkeypatch: pytest.MonkeyPatch, cores: int, there: in
     assert workers("8") == 8  # as from the environment
 
 
-@pytest.mark.parametrize(("mib", "there"), [(100, 1), (256, 1), (512, 2), (1023, 3), (4096, 4)])
+@pytest.mark.parametrize(("mib", "there"), [(100, 1), (512, 1), (1024, 2), (2047, 3), (4096, 4)])
 def test_as_many_as_have_memory(monkeypatch: pytest.MonkeyPatch, mib: int, there: int) -> None:
     """A small container on a large machine is not filled by processes at rest."""
     monkeypatch.setattr(machine, "memory", lambda: mib * MIB)
@@ -67,7 +67,13 @@ def test_several_are_for_machines_that_keep_their_stores_in_order(
     assert "leave it at 1" in refusal(2)
 
 
-@pytest.mark.parametrize("value", [0, -1, MOST + 1, "some", None, 1.5])
-def test_anything_else_is_refused(value: object) -> None:
-    """With what it may be."""
-    assert "[type=" in refusal(value)
+@pytest.mark.parametrize("value", ["some", "AUTO", "", "-1", "1.5", None, 1.5, True, [2]])
+def test_what_is_no_number_is_refused(value: object) -> None:
+    """With what it may be; `yes` in YAML, too."""
+    assert "is auto, or how many: 1 to 64" in refusal(value)
+
+
+@pytest.mark.parametrize("value", [0, -1, MOST + 1, "0", "65"])
+def test_a_number_has_its_bounds(value: object) -> None:
+    """None of them is no server, and so many are no help."""
+    assert "than or equal to" in refusal(value)

@@ -83,6 +83,12 @@ def test_what_takes_many_bytes_is_not_remembered(text: str) -> None:
     assert len(path_module._parsed) == before
 
 
+def test_a_name_is_parsed_once() -> None:
+    """The same path for the same text, whoever asks."""
+    text = "secret/remembered/by/its/name"
+    assert ResourcePath.parse(text) is ResourcePath.parse(f"{text[:6]}{text[6:]}")
+
+
 def test_folders() -> None:
     """A folder is empty or ends in exactly one slash; it is told from a thing by that."""
     assert ResourcePath.parse_folder("") == ""

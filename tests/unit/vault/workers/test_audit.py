@@ -214,13 +214,19 @@ async def test_a_leader_that_takes_too_long(autojump_clock: trio.testing.MockClo
 
 
 async def test_too_many() -> None:
-    """The queue is bounded."""
+    """The queue is bounded; what is done, or refused, has its end on record all the same."""
     refused: list[str] = []
+    begun = {"result": "ok", "capability": "read", "phase": "outcome"}
     async with audited() as (audit, leader), trio.open_nursery() as nursery:
         for number in range(AuditConfig().queue + 1):
-            nursery.start_soon(record, audit, number, refused)
+            nursery.start_soon(partial(record, audit, number, refused, **begun))
         await leader.receive()
         assert refused == ["audit_unavailable"]
+        ends: list[str] = []
+        nursery.start_soon(partial(record, audit, 1, ends, **{**begun, "result": "denied"}))
+        nursery.start_soon(partial(record, audit, 2, ends, **{**begun, "capability": "update"}))
+        await trio.testing.wait_all_tasks_blocked()
+        assert ends == []
         nursery.cancel_scope.cancel()
 
 

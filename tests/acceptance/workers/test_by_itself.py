@@ -1,0 +1,18 @@
+"""How many processes an agent is that is told nothing of them."""
+
+from pathlib import Path
+
+from pydantic import TypeAdapter
+
+from tests.acceptance.agent import running, served_agent
+from tests.acceptance.workers.fleet import workers_of
+from vault.config.workers import AUTO, Workers
+
+
+def test_as_many_workers_as_fit_the_machine(folder: Path) -> None:
+    """Each of them serves; where one process is all that fits, there is no other."""
+    adapter: TypeAdapter[int] = TypeAdapter(Workers)
+    expected = adapter.validate_python(AUTO)
+    with running(served_agent(folder)) as agent:
+        assert len(workers_of(agent)) == (0 if expected == 1 else expected)
+        assert agent.call("GET", "/v1/sys/seal-status", token="").status == 200
