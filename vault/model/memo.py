@@ -10,8 +10,8 @@ REST: Final = 8
 
 Who asks for many more things than it holds would else find nothing, and pay for keeping each; so he
 finds some. (Bimodal insertion is the same thought: Qureshi, Jaleel, Patt, Steely, Emer: Adaptive
-Insertion Policies for High Performance Caching, ISCA 2007.) What it lets go takes some
-milliseconds, so that is not to be often.
+Insertion Policies for High Performance Caching, ISCA 2007.) To let go of 32,768 things takes a
+millisecond and more, so that is not to be often.
 """
 
 

@@ -10,7 +10,7 @@ from vault.config.workers import AUTO, Workers
 
 
 def test_as_many_workers_as_fit_the_machine(folder: Path) -> None:
-    """Each of them serves; where one process is all that fits, there is no other."""
+    """Where one process is all that fits, there is no other; it answers in either form."""
     adapter: TypeAdapter[int] = TypeAdapter(Workers)
     expected = adapter.validate_python(AUTO)
     with running(served_agent(folder)) as agent:

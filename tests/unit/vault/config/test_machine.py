@@ -50,8 +50,12 @@ def test_without_groups_all_of_the_machine(tmp_path: Path) -> None:
     assert bytes_of(tmp_path, "0::/a\n", r__a=f"{machine + 1}\n") == machine
 
 
-def test_a_quota_of_time_is_so_many_cores(tmp_path: Path) -> None:
+def test_a_quota_of_time_is_so_many_cores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whole ones, the fewest of all groups, and never none."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
+    above = {"r__a.slice": "390000 100000\n"}
+    assert cores_of(tmp_path, SAID, **above, **{"r__a.slice__b.service": "800000 100000\n"}) == 3
+    assert cores_of(tmp_path, SAID, **above, **{"r__a.slice__b.service": "50000 25000\n"}) == 2
     assert cores_of(tmp_path, SAID, **{"r__a.slice": "150000 100000\n"}) == 1
     assert cores_of(tmp_path, SAID, **{"r__a.slice__b.service": "5000 100000\n"}) == 1
     assert cores_of(tmp_path, SAID, **{"r__a.slice__b.service": "0 0\n"}) == 1

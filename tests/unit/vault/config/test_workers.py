@@ -26,9 +26,10 @@ def refusal(value: object) -> str:
 
 @pytest.fixture(autouse=True)
 def large(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A machine of eight cores and 64 GiB."""
+    """A machine of eight cores and 64 GiB, with all that several processes take."""
     monkeypatch.setattr(machine, "cores", lambda: 8)
     monkeypatch.setattr(machine, "memory", lambda: 64 << 30)
+    monkeypatch.setattr(machine, "has_process_handles", lambda: True)
     monkeypatch.setattr(platform, "machine", lambda: "x86_64")
 
 
@@ -55,7 +56,7 @@ def test_one_process_where_there_are_no_handles_of_processes(
     """An old kernel, or a sandbox that forbids them: it still starts."""
     monkeypatch.setattr(machine, "has_process_handles", lambda: False)
     assert workers() == 1
-    assert workers(2) == 2  # told so, it fails at its start and says why
+    assert workers(2) == 2  # who says how many has said so
 
 
 def test_several_are_for_machines_that_keep_their_stores_in_order(
