@@ -215,18 +215,22 @@ async def test_a_leader_that_takes_too_long(autojump_clock: trio.testing.MockClo
 
 async def test_too_many() -> None:
     """The queue is bounded; what is done, or refused, has its end on record all the same."""
-    refused: list[str] = []
+    most, told = AuditConfig().queue, list[str]()
     begun = {"result": "ok", "capability": "read", "phase": "outcome"}
     async with audited() as (audit, leader), trio.open_nursery() as nursery:
-        for number in range(AuditConfig().queue + 1):
-            nursery.start_soon(partial(record, audit, number, refused, **begun))
-        await leader.receive()
-        assert refused == ["audit_unavailable"]
-        ends: list[str] = []
-        nursery.start_soon(partial(record, audit, 1, ends, **{**begun, "result": "denied"}))
-        nursery.start_soon(partial(record, audit, 2, ends, **{**begun, "capability": "update"}))
+        nursery.start_soon(partial(record, audit, 0, told, **begun))
+        await leader.receive()  # one frame is under way: what comes now waits
+        for number in range(most + 1):
+            nursery.start_soon(partial(record, audit, number, told, **begun))
         await trio.testing.wait_all_tasks_blocked()
-        assert ends == []
+        assert told == ["audit_unavailable"]
+        nursery.start_soon(partial(record, audit, 1, told, **{**begun, "result": "denied"}))
+        nursery.start_soon(partial(record, audit, 2, told, **{**begun, "capability": "update"}))
+        await trio.testing.wait_all_tasks_blocked()
+        assert told == ["audit_unavailable"]
+        nursery.start_soon(partial(record, audit, 3, told, **begun))
+        await trio.testing.wait_all_tasks_blocked()
+        assert told == ["audit_unavailable"] * 2
         nursery.cancel_scope.cancel()
 
 
