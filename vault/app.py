@@ -43,7 +43,7 @@ from vault.live.hub import Hub
 from vault.metrics import Metrics
 from vault.model.instant import SECOND
 from vault.store.sqlite import SqliteBackend
-from vault.telemetry import pipeline_of, plan_of, traced
+from vault.telemetry import Run, pipeline_of, plan_of, traced
 from vault.unit import Parts, open_unit
 from vault.unlinked import Unlinked
 from vault.workers import worker
@@ -109,12 +109,12 @@ async def serve(
         native = _native(settings, gate, world)
         dialects = [Compat(gate, world), native, Ops(gate, world, metrics, native)]
         edge = traced(Edge(dialects, metrics, world), tracing)
-        start = partial(_share, fleet) if fleet else _listen
+        start: worker.Listen = partial(_share, fleet, gate.run) if fleet else _listen
         if native.browsers is not None:
             hub = Hub(world)
             await nursery.start(hub.run)
             live = LiveDoor(Place(gate, hub, world), native.browsers, native)
-            start = partial(_share, fleet, live=live) if fleet else await _paged(edge, live)
+            start = partial(start, live=live) if fleet else await _paged(edge, live)
         collector.settle()
         handle = await nursery.start(start, edge, settings, world)
         metrics.count(requests_shed=handle.shed)
@@ -152,6 +152,7 @@ async def _paged(edge: Edge, live: LiveDoor) -> "partial[Coroutine[Any, Any, Non
 
 async def _share(
     fleet: Fleet,
+    run: Run,
     edge: Edge,
     settings: Settings,
     _world: World,
@@ -161,7 +162,8 @@ async def _share(
 ) -> None:
     """Bind, and have the workers accept; `live` serves their websockets."""
     with await Listener.bind(*settings.server.address, Limits().backlog) as listener:
-        await fleet.run(edge, listener.fileno(), listener.port, live, task_status=task_status)
+        fd, port = listener.fileno(), listener.port
+        await fleet.run(edge, run, fd, port, live=live, task_status=task_status)
 
 
 async def _listen(

@@ -1,18 +1,23 @@
 """What takes the plain parts' place where requests are traced; off, none of it is imported."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from functools import partial
 from socket import gethostname
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from actors import World
 from protocols.settings.telemetry import Telemetry
 from protocols.telemetry.plan import Plan
 from protocols.telemetry.running import tracing_of
+from vault.model.operation import Operation
 from vault.pipeline import Pipeline
 
 if TYPE_CHECKING:
     from protocols.telemetry.tracing import Tracing
+
+Run: TypeAlias = Callable[[Operation], Awaitable[object]]
+"""What an operation comes to."""
 
 
 def plan_of(telemetry: Telemetry) -> Plan:
@@ -42,6 +47,16 @@ def traced(app: Any, tracing: "Tracing | None") -> Any:
     from protocols.telemetry.asgi import Traced
 
     return Traced(app, tracing)
+
+
+def below(run: Run, tracing: "Tracing | None") -> Callable[[Operation, str], Awaitable[object]]:
+    """What runs an operation of another process, with its spans below the one that it names."""
+
+    async def run_below(op: Operation, above: str) -> object:
+        with nullcontext() if tracing is None else tracing.below(above):
+            return await run(op)
+
+    return run_below
 
 
 def header_of(tracing: "Tracing | None") -> Callable[[], str]:

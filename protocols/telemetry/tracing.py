@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final
 
-from opentelemetry.context import Context
+from opentelemetry.context import Context, attach, detach
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, SpanLimits, SpanProcessor, TracerProvider
@@ -90,6 +90,16 @@ class Tracing:
             set_status_on_exception=False,
         ) as span:
             yield span
+
+    @contextmanager
+    def below(self, traceparent: str) -> Iterator[None]:
+        """Spans within the block are below this one of another process, if there is one."""
+        above = _W3C.extract({"traceparent": traceparent} if traceparent else {}, Context())
+        token = attach(above)
+        try:
+            yield
+        finally:
+            detach(token)
 
     @contextmanager
     def step(self, name: str, **attributes: str) -> Iterator[Span]:

@@ -114,6 +114,7 @@ class Dialect:
                 request_id=request.id + part,
                 credential=self.credential(request),
                 origin=request.origin,
+                part=bool(part),
             )
         )
 

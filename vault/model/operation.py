@@ -34,7 +34,8 @@ class Operation(Struct, frozen=True, kw_only=True):
 
     `name` is the key of a handler (`secret.read`), `payload` that handler's frozen parameters.
     `service` names the background work that asks, which needs no credential: only the agent's own
-    code can make such an operation, no dialect does.
+    code can make such an operation, no dialect does. `part`: it is one of several of its request,
+    others of which may be done already.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Operation(Struct, frozen=True, kw_only=True):
     credential: str | None  # the text that was presented; never logged, dropped after step 1
     origin: Origin
     service: str = ""
+    part: bool = False
 
 
 class Facts(Struct, frozen=True):

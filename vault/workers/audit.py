@@ -29,6 +29,7 @@ from vault.audit.hashing import ValueHasher
 from vault.audit.record import AuditEvent
 from vault.audit.writer import AuditConfig, unavailable
 from vault.errors import UnavailableError
+from vault.workers.line import Line
 from vault.workers.wire import Drafted, Lane, Recorded
 
 MOST_AT_ONCE: Final = 256  # drafts of a frame, as of a batch of the writer's
@@ -64,6 +65,7 @@ class AuditLane:
     def __init__(self, lane: Lane[Recorded]) -> None:
         self._lane = lane
         self._queue: list[_Waiting] = []
+        self._line = Line(_CONFIG.deadline)
         self._sent: list[_Waiting] = []
         self._wake = trio.Event()
         self._expected = 0  # of drafts: who was answered by the last frame, and who came meanwhile
@@ -85,11 +87,13 @@ class AuditLane:
     async def write(self, draft: Drafted, *, intent: bool = False) -> None:
         """Return once it is durable. Raises `UnavailableError`; then it may be durable as well.
 
-        Of too many at once what begins something is refused; what is done has its end on record.
+        Of too many at once what begins something waits in turn, and is refused at its deadline;
+        what is done has its end on record.
         """
-        if draft.begins and len(self._queue) >= _CONFIG.queue:
+        since = self._looks
+        if draft.begins and len(self._queue) >= _CONFIG.queue and not await self._line.has_waited():
             raise unavailable("too many records wait for the audit writer")
-        waiting = _Waiting(draft, self._looks, intent=intent)
+        waiting = _Waiting(draft, since, intent=intent)
         self._queue.append(waiting)
         self._wake.set()
         if len(self._queue) >= self._expected:
@@ -127,6 +131,7 @@ class AuditLane:
 
     async def _exchange(self) -> None:
         self._sent, self._queue = self._queue[:MOST_AT_ONCE], self._queue[MOST_AT_ONCE:]
+        self._line.admit(len(self._sent))
         if left := await self._append():
             await self._ask(left)
         for waiting in self._sent:

@@ -2,8 +2,9 @@
 
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeAlias, cast
 
+import msgspec
 import trio
 
 from protocols.errors import where
@@ -11,11 +12,18 @@ from vault.audit.broker import Broker
 from vault.audit.draft import Draft
 from vault.edge.reply import Headers
 from vault.errors import TooLargeError, UnavailableError, VaultError
+from vault.model.operation import Operation
+from vault.model.path import ResourcePath
+from vault.model.payloads import ReadSecret, WriteSecret
+from vault.model.results import SecretValue, Written
 from vault.mutations import Decided, End, Mutations
+from vault.trail import unexpected
+from vault.workers.carried import carried_of, told_of
 from vault.workers.wire import (
     MOST,
     MOST_RELAYED,
     Answered,
+    Asked,
     Drafted,
     Ends,
     Frame,
@@ -23,12 +31,17 @@ from vault.workers.wire import (
     OversizedError,
     Recorded,
     Relayed,
+    ToLeader,
 )
-from vault.workers.writes import carried_of
 
 log: Final = logging.getLogger("freehold.workers")
 
 App = Callable[[Any, Any, Any], Awaitable[None]]
+RunBelow: TypeAlias = Callable[[Operation, str], Awaitable[object]]
+"""`(operation, traceparent)`: what it comes to; its spans are below that one."""
+
+_PAYLOADS: Final[dict[str, Any]] = {"secret.read": ReadSecret, "secret.write": WriteSecret}
+"""Of the operations that a request may have several of."""
 
 _SEALED: Final = Recorded("the vault is sealed")
 _SHUT: Final = UnavailableError("sealed", "Vault is sealed")
@@ -109,14 +122,15 @@ class WriteDesk:
 
 
 class RelayDesk:
-    """Has relayed requests answered by the leader's own edge, each in a task of its own.
+    """Has requests answered by the leader's own edge, and operations run; each in its own task.
 
     What fails one of them is told to that one.
     """
 
-    def __init__(self, lane: Lane[Relayed], edge: Answering) -> None:
+    def __init__(self, lane: Lane[ToLeader], edge: Answering, run: RunBelow) -> None:
         self._lane = lane
         self._edge = edge
+        self._run = run
         self._places = trio.Semaphore(MOST_RELAYED)
 
     async def run(self) -> None:
@@ -129,7 +143,26 @@ class RelayDesk:
                     self._places.acquire_nowait()
                 except trio.WouldBlock:
                     await self._places.acquire()
-                nursery.start_soon(self._answer, request)
+                nursery.start_soon(self._serve, request)
+
+    async def _serve(self, request: ToLeader) -> None:
+        try:
+            await (self._answer(request) if isinstance(request, Relayed) else self._tell(request))
+        finally:
+            self._places.release()
+
+    async def _tell(self, asked: Asked) -> None:
+        try:
+            self._lane.post(told_of(asked.id, await self._end(asked)))
+        except Exception as error:  # noqa: BLE001  # as in a server: no other request's business
+            fault = unexpected(asked.request_id, asked.name, error)
+            self._lane.post(told_of(asked.id, fault))
+
+    async def _end(self, asked: Asked) -> SecretValue | End:
+        try:
+            return cast("SecretValue | Written", await self._run(_operation(asked), asked.above))
+        except VaultError as error:
+            return error
 
     async def _answer(self, request: Relayed) -> None:
         try:
@@ -140,8 +173,6 @@ class RelayDesk:
             self._fail(request, _TOO_LARGE)
         except Exception as error:  # noqa: BLE001  # as in a server: no other request's business
             self._fail(request, error)
-        finally:
-            self._places.release()
 
     def _fail(self, request: Relayed, error: Exception) -> None:
         self._lane.post(Answered(request.id, *self._edge.tell(request.raw_path, error)))
@@ -173,6 +204,18 @@ class _Reply:
             if len(self.body) + len(part) > MOST:
                 raise OversizedError("an answer is over the bound of a frame")
             self.body += part
+
+
+def _operation(asked: Asked) -> Operation:
+    return Operation(
+        name=asked.name,
+        path=ResourcePath.parse(asked.path),
+        payload=msgspec.msgpack.decode(asked.payload, type=_PAYLOADS[asked.name]),
+        request_id=asked.request_id,
+        credential=asked.credential,
+        origin=asked.origin,
+        part=True,
+    )
 
 
 def _scope(request: Relayed) -> dict[str, Any]:

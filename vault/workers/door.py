@@ -1,5 +1,7 @@
 """What a worker's dialects have for a gate: reads and writes go through, the rest to the leader."""
 
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Final, NoReturn
 
 import trio
@@ -14,20 +16,23 @@ from vault.workers.writes import is_large
 _READS: Final = frozenset({"GET", "HEAD", "LIST"})  # methods of requests that may be reads
 _WRITES: Final = frozenset({"POST", "PUT"})  # the same of writes
 _SECRETS: Final = b"/api/v1/secrets"
+_BATCHES: Final = b"/api/v1/batch/"
 _DATA: Final = b"/data/"
 
 
 def may_serve(method: str, path: bytes) -> bool:
-    """Whether a request with this method and path may be of one operation that is done here."""
+    """Whether a request with this method and path may be of operations that are done here."""
     if method in _READS:
         return True
-    return method in _WRITES and (_DATA in path or path.startswith(_SECRETS))
+    return method in _WRITES and (_DATA in path or path.startswith((_SECRETS, _BATCHES)))
 
 
 class WorkerDoor:
     """`vault.door.Door` in a worker: raises `Elsewhere` for what it does not do itself."""
 
-    def __init__(self) -> None:
+    def __init__(self, run_there: Callable[[Operation], Awaitable[object]]) -> None:
+        """`run_there` has a read or a write run by the leader."""
+        self._run_there = run_there
         self._reading: Reading | None = None
         self._in_flight = 0
         self._idle = trio.Event()
@@ -35,14 +40,27 @@ class WorkerDoor:
     async def serves(self) -> bool:
         """Whether a request may be answered here, on what every process agrees on now.
 
-        To be asked when a request is there, and not again before its answer leaves: what changes in
-        between happens beside the request, and either order of the two is right.
+        To be asked when a request is there, and of a request of several operations before each, and
+        not again before what was asked is done: what changes in between happens beside it, and
+        either order of the two is right.
         """
         reading = self._reading
         return reading is not None and await reading.follower.is_current()
 
     async def run(self, op: Operation) -> object:
-        """Run a read, or a write; `Elsewhere` for anything else."""
+        """Run a read, or a write; `Elsewhere` for anything else.
+
+        Of a request of several each is decided on by itself, on what is so then: others may be done
+        by now. So the leader, too, is asked for one that is his, and not for all of them.
+        """
+        if not op.part:
+            return await self._run(op)
+        if await self.serves():
+            with suppress(Elsewhere):
+                return await self._run(op)
+        return await self._run_there(op)
+
+    async def _run(self, op: Operation) -> object:
         reading = self._reading
         if reading is None or op.name not in LOCAL or is_large(op):
             raise Elsewhere

@@ -19,6 +19,7 @@ from vault.metrics import Metrics
 from vault.mutations import Mutations
 from vault.store.cache import Cache, CacheConfig
 from vault.store.writer import Mark
+from vault.telemetry import Run, below
 from vault.workers import page
 from vault.workers.buckets import SharedBuckets
 from vault.workers.caches import LEADER, FencingMark, LeaderCache, share
@@ -119,17 +120,19 @@ class Fleet:
     async def run(
         self,
         edge: Answering,
+        run: Run,
         listener: int,
         port: int,
+        *,
         live: App | None = None,
         task_status: trio.TaskStatus[Self] = trio.TASK_STATUS_IGNORED,
     ) -> None:
         """Start all and replace those that die, until drained or cancelled.
 
-        `edge` answers what they relay, `live` their websockets, `listener` is the descriptor of the
-        listening socket. Started when all accept connections. Raises `UnavailableError`
-        (`workers_failing`) when they die too often, `OSError` when the first ones cannot be started
-        or what starts them is gone.
+        `edge` answers what they relay, `run` runs what they may not, `live` serves their
+        websockets; `listener` is the descriptor of the listening socket. Started when all accept
+        connections. Raises `UnavailableError` (`workers_failing`) when they die too often,
+        `OSError` when the first ones cannot be started or what starts them is gone.
         """
         self.port = port
         staff = Staff(
@@ -137,6 +140,7 @@ class Fleet:
             page=self._page_fd,
             listener=listener,
             edge=edge,
+            run=below(run, self._tracing),
             live=live,
             broker=self._broker,
             mutations=self._mutations,

@@ -1,16 +1,24 @@
-"""The worker's side of relaying: a request that is not for it goes to the leader whole."""
+"""The worker's side of relaying: a request that is not for it goes to the leader whole.
+
+Of one that is several operations each that is not for it goes by itself.
+"""
 
 from collections.abc import Callable
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, cast
 
+import msgspec
 import trio
+from msgspec import Raw
 
 from vault.edge.asgi import Edge
 from vault.edge.compat.dialect import MAX_BODY as COMPAT_BODY
 from vault.edge.native.dialect import MAX_BODY as NATIVE_BODY
-from vault.edge.reply import Headers, Send
+from vault.edge.reply import Send
 from vault.edge.request import Receive
 from vault.errors import UnavailableError
+from vault.model.operation import Operation
+from vault.model.results import SecretValue, Written
+from vault.workers.carried import result_of
 from vault.workers.door import WorkerDoor, may_serve
 from vault.workers.elsewhere import Elsewhere
 from vault.workers.wire import (
@@ -18,35 +26,36 @@ from vault.workers.wire import (
     LOOK_EVERY,
     MOST_RELAYED,
     Answered,
+    Asked,
     Lane,
     Relayed,
+    Told,
+    ToLeader,
+    ToWorker,
     no_answer,
     overloaded,
 )
 
 MOST_BODY: Final = max(COMPAT_BODY, NATIVE_BODY) + 1
 """Bytes of a body that are passed on: enough for the leader to see that it is too large."""
+MOST_PARTS: Final = 128
+"""Operations of requests of several that are asked of the leader at a time: there may be a thousand
+of each request, and who asks for one thing has his place beside them."""
 TRACEPARENT: Final = b"traceparent"  # W3C Trace Context, 3.2
 
-Tell: TypeAlias = Callable[[bytes, Exception], tuple[int, Headers, bytes]]
-"""`(path, error)`: status, headers and body of the answer that says so, as `Edge.tell`."""
+_encode: Final = msgspec.msgpack.Encoder().encode
 
 
 class Relay:
-    """Asks the leader and waits for its answer. `run` must run meanwhile."""
+    """Asks the leader and waits for his answer. `run` must run meanwhile."""
 
-    def __init__(
-        self, lane: Lane[Answered], tell: Tell, traceparent: Callable[[], str] = str
-    ) -> None:
-        """`tell`: how this process says that there is none.
-
-        `traceparent`: of what is under way, so that the leader's spans are below ours.
-        """
+    def __init__(self, lane: Lane[ToWorker], traceparent: Callable[[], str] = str) -> None:
+        """`traceparent`: of what is under way, so that the leader's spans are below ours."""
         self._lane = lane
-        self._tell = tell
         self._traceparent = traceparent
         self._slots: dict[int, _Slot] = {}
-        self._places = trio.Semaphore(MOST_RELAYED)
+        self._places = _Places(MOST_RELAYED)
+        self._parts = _Places(MOST_PARTS)
         self._last = 0
 
     async def run(self) -> None:
@@ -72,47 +81,59 @@ class Relay:
                 if slot.since < latest:
                     slot.there.set()
 
-    async def __call__(self, scope: Any, body: bytes, send: Send) -> None:
-        """Answer one request with what the leader says."""
-        try:
-            answer = await self._answered(scope, body)
-        except UnavailableError as error:
-            answer = Answered(0, *self._tell(scope["raw_path"], error))
-        start = {"type": "http.response.start", "status": answer.status, "headers": answer.headers}
-        await send(start)
-        await send({"type": "http.response.body", "body": answer.body})
+    async def answer(self, scope: Any, body: bytes) -> Answered:
+        """What the leader answers to a request. Raises `UnavailableError`."""
+        above = self._traceparent().encode()
+        answer = await self._asked(lambda number: _relayed(number, scope, body, above))
+        return cast("Answered", answer)
 
-    async def _answered(self, scope: Any, body: bytes) -> Answered:
+    async def run_there(self, op: Operation) -> SecretValue | Written:
+        """What a read or a write of a secret comes to that the leader runs, or what it raises."""
+        above = self._traceparent()
+        async with self._parts:
+            told = await self._asked(lambda number: _asked(number, op, above))
+        return result_of(cast("Told", told))
+
+    async def _asked(self, question: Callable[[int], ToLeader]) -> ToWorker:
         """Raises `UnavailableError`."""
-        if not await self._has_place():
-            raise overloaded()
-        try:
-            answer = await self._ask(scope, body)
-        finally:
-            self._places.release()
+        async with self._places:
+            answer = await self._ask(question)
         if answer is None:
             raise no_answer()
         return answer
 
-    async def _has_place(self) -> bool:
-        """Take one; without a turn of the event loop when there is one."""
-        try:
-            self._places.acquire_nowait()
-        except trio.WouldBlock:
-            with trio.move_on_after(DEADLINE) as waiting:
-                await self._places.acquire()
-            return not waiting.cancelled_caught
-        return True
-
-    async def _ask(self, scope: Any, body: bytes) -> Answered | None:
+    async def _ask(self, question: Callable[[int], ToLeader]) -> ToWorker | None:
         self._last = number = self._last + 1
         slot = self._slots[number] = _Slot()
         try:
-            self._lane.post(_relayed(number, scope, body, self._traceparent().encode()))
+            self._lane.post(question(number))
             await slot.there.wait()
         finally:
             del self._slots[number]
         return slot.answer
+
+
+class _Places:
+    """With the leader: whoever is in the block has one."""
+
+    def __init__(self, count: int) -> None:
+        self._free = trio.Semaphore(count)
+
+    async def __aenter__(self) -> None:
+        """Take one; without a turn of the event loop when there is one.
+
+        Raises `UnavailableError` (`overloaded`) when there is none for `DEADLINE`.
+        """
+        try:
+            self._free.acquire_nowait()
+        except trio.WouldBlock:
+            with trio.move_on_after(DEADLINE) as waiting:
+                await self._free.acquire()
+            if waiting.cancelled_caught:
+                raise overloaded() from None
+
+    async def __aexit__(self, *_: object) -> None:
+        self._free.release()
 
 
 class _Slot:
@@ -120,7 +141,7 @@ class _Slot:
 
     def __init__(self) -> None:
         self.since = trio.current_time()
-        self.answer: Answered | None = None
+        self.answer: ToWorker | None = None
         self.there = trio.Event()
 
 
@@ -139,7 +160,7 @@ class WorkerApp:
         self.turn_away = edge.turn_away
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
-        """Answer one HTTP request. Here, and only here, it is decided by whom.
+        """Answer one HTTP request. Here it is decided by whom; of several operations by the door.
 
         Once it is whole: a body may take its time, and what is so when it is there counts.
         """
@@ -153,7 +174,13 @@ class WorkerApp:
                 pass
             else:
                 return
-        await self._relay(scope, body, send)
+        try:
+            answer = await self._relay.answer(scope, body)
+        except UnavailableError as error:
+            answer = Answered(0, *self._edge.tell(scope["raw_path"], error))
+        start = {"type": "http.response.start", "status": answer.status, "headers": answer.headers}
+        await send(start)
+        await send({"type": "http.response.body", "body": answer.body})
 
     def _may_be_ours(self, scope: Any) -> bool:
         may = may_serve(scope["method"], scope["raw_path"])
@@ -187,6 +214,12 @@ async def _read(receive: Receive) -> bytes | None:
         parts.append(part)
         more = message.get("more_body", False)
     return b"".join(parts)
+
+
+def _asked(number: int, op: Operation, above: str) -> Asked:
+    payload = Raw(_encode(op.payload))
+    path, credential = str(op.path), op.credential
+    return Asked(number, op.name, path, payload, op.request_id, credential, op.origin, above)
 
 
 def _relayed(number: int, scope: Any, body: bytes, above: bytes) -> Relayed:

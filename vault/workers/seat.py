@@ -15,7 +15,7 @@ import trio
 from protocols.errors import where
 from vault.audit.broker import Broker
 from vault.mutations import Mutations
-from vault.workers.desk import Answering, App, AuditDesk, RelayDesk, WriteDesk
+from vault.workers.desk import Answering, App, AuditDesk, RelayDesk, RunBelow, WriteDesk
 from vault.workers.sockets import FromWorker, SocketDesk
 from vault.workers.wire import (
     Counts,
@@ -25,12 +25,12 @@ from vault.workers.wire import (
     LaneClosed,
     Opened,
     Order,
-    Relayed,
     Report,
     Sealed,
     Serving,
     Spans,
     Spawn,
+    ToLeader,
 )
 from vault.workers.zygote import Zygote
 
@@ -56,6 +56,7 @@ class Staff:
     page: int  # its descriptor
     listener: int  # the same
     edge: Answering
+    run: RunBelow
     live: App | None  # of websockets; None: there are none
     broker: Callable[[], Broker | None]
     mutations: Callable[[], Mutations | None]
@@ -161,11 +162,12 @@ class Seat:
         self._control = Lane(streams[0], Report)  # type: ignore[arg-type]  # a union is no class
         audit: Lane[list[Drafted]] = Lane(streams[1], list[Drafted])
         writes = Lane(streams[2], Frame)
+        relay: Lane[ToLeader] = Lane(streams[3], ToLeader)  # type: ignore[arg-type]  # the same
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._control.run)
             nursery.start_soon(AuditDesk(audit, self._staff.broker).run)
             nursery.start_soon(WriteDesk(writes, self._staff.mutations).run)
-            nursery.start_soon(RelayDesk(Lane(streams[3], Relayed), self._staff.edge).run)
+            nursery.start_soon(RelayDesk(relay, self._staff.edge, self._staff.run).run)
             if self._staff.live is not None:
                 live: Lane[FromWorker] = Lane(streams[4], FromWorker)  # type: ignore[arg-type]  # the same
                 nursery.start_soon(SocketDesk(live, self._staff.live).run)

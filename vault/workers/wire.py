@@ -4,7 +4,8 @@
 - audit: what a worker cannot put on record itself: a frame of drafts, a frame of what became of
   them, in turn;
 - writes: frames of decided writes, several at a time, and for each one of what became of them;
-- relay: requests that only the leader may answer, many at a time;
+- relay: requests that only the leader may answer, and operations that he alone may run of a
+  request of several; many at a time;
 - live: websockets, which only the leader serves (`vault.workers.sockets`).
 
 A lane each, so that none waits behind a large body. Both ends are processes of one program.
@@ -20,8 +21,9 @@ from msgspec import Raw, Struct
 from protocols.errors import where
 from vault.authz.policy import Policy
 from vault.errors import UnavailableError
+from vault.model.operation import Origin
 from vault.model.records import AccessRow
-from vault.model.results import Written
+from vault.model.results import SecretValue, Written
 from vault.mutations import Decided
 
 LENGTH: Final = 4  # bytes of a frame's length
@@ -154,7 +156,7 @@ class Carried(Struct, frozen=True, array_like=True):
     details: dict[str, Any] = {}
 
 
-class Relayed(Struct, frozen=True, array_like=True):
+class Relayed(Struct, frozen=True, array_like=True, tag="relayed"):
     """A request as ASGI has it."""
 
     id: int
@@ -167,13 +169,44 @@ class Relayed(Struct, frozen=True, array_like=True):
     body: bytes
 
 
-class Answered(Struct, frozen=True, array_like=True):
+class Answered(Struct, frozen=True, array_like=True, tag="answered"):
     """The answer to the request with this id."""
 
     id: int
     status: int
     headers: list[tuple[bytes, bytes]]
     body: bytes
+
+
+class Asked(Struct, frozen=True, array_like=True, tag="asked"):
+    """An operation. `above` is the `traceparent` of what it is a part of; empty for none."""
+
+    id: int
+    name: str
+    path: str
+    payload: Raw
+    request_id: str
+    credential: str | None
+    origin: Origin
+    above: str
+
+    def __repr__(self) -> str:
+        return f"Asked(id={self.id}, name={self.name!r})"
+
+
+class Told(Struct, frozen=True, array_like=True, tag="told"):
+    """What became of the operation with this id; `value` is what a read has found."""
+
+    id: int
+    end: Carried
+    value: SecretValue | None = None
+
+    def __repr__(self) -> str:
+        return f"Told(id={self.id})"
+
+
+ToLeader: TypeAlias = Relayed | Asked
+ToWorker: TypeAlias = Answered | Told
 
 
 def overloaded() -> UnavailableError:

@@ -34,7 +34,6 @@ from vault.workers.reading import Reading, WorkerParts, open_reading
 from vault.workers.relay import Relay, WorkerApp
 from vault.workers.sockets import FromLeader, SocketRelay
 from vault.workers.wire import (
-    Answered,
     Counts,
     Drain,
     Ends,
@@ -50,6 +49,7 @@ from vault.workers.wire import (
     Serving,
     Spans,
     Spawn,
+    ToWorker,
 )
 from vault.workers.writes import WriteLane
 
@@ -81,7 +81,7 @@ async def _work(settings: Settings, listen: Listen, spawn: Spawn, fds: list[int]
     backend.open()
     audit_lane = AuditLane(Lane(audit, Recorded))
     write_lane = WriteLane(Lane(writes, Ends))
-    relay_lane = Lane(relayed, Answered)
+    relay_lane: Lane[ToWorker] = Lane(relayed, ToWorker)  # type: ignore[arg-type]  # a union is no class
     tracing = worker_tracing(settings.monitoring.telemetry, world, spawn.number)
     live_lane: Lane[FromLeader] = Lane(live, FromLeader)  # type: ignore[arg-type]  # a union is no class
     sockets = SocketRelay(live_lane)
@@ -91,10 +91,11 @@ async def _work(settings: Settings, listen: Listen, spawn: Spawn, fds: list[int]
         parts = WorkerParts(
             settings, backend, metrics, Page(page), audit_lane, write_lane, world, pipeline
         )
-        worker = Worker(parts, Lane(control, Order), nursery, tracing)  # type: ignore[arg-type]
-        edge = _edge(worker.door, metrics, world)
-        relay = Relay(relay_lane, edge.tell, header_of(tracing))
-        app = traced(WorkerApp(edge, worker.door, relay, browsers=web), tracing)
+        relay = Relay(relay_lane, header_of(tracing))
+        door = WorkerDoor(relay.run_there)
+        worker = Worker(parts, Lane(control, Order), door, nursery, tracing)  # type: ignore[arg-type]
+        edge = _edge(door, metrics, world)
+        app = traced(WorkerApp(edge, door, relay, browsers=web), tracing)
         lanes_ = (
             audit_lane.run,
             write_lane.run,
@@ -176,13 +177,14 @@ class Worker:
         self,
         parts: WorkerParts,
         control: Lane[Order],
+        door: WorkerDoor,
         nursery: trio.Nursery,
         tracing: "Tracing | None",
     ) -> None:
         self.control = control
-        self.door = WorkerDoor()
         self.handle: ServerHandle
         self._parts = parts
+        self._door = door
         self._nursery = nursery
         self._tracing = tracing
         self._reading: Reading | None = None
@@ -237,10 +239,10 @@ class Worker:
     async def _read(self, reading: Reading, shut: trio.Event) -> None:
         self._reading = reading
         collector.keep()
-        self.door.open(reading)
+        self._door.open(reading)
         self.control.post(Opened())
         await shut.wait()
-        await self.door.shut()
+        await self._door.shut()
         self._send_counts()
 
     def _reload(self) -> None:

@@ -10,18 +10,18 @@ from typing import Final
 import msgspec
 import trio
 from msgspec import Raw
-from msgspec.structs import replace
 
 from actors.latch import Latch
-from vault import errors
-from vault.errors import ConflictError, VaultError
+from vault.errors import ConflictError
 from vault.handlers.handler import Call, WrongGuessError
 from vault.handlers.secrets import CHANGED_MEANWHILE
 from vault.model.operation import Facts, Operation
 from vault.model.payloads import WriteSecret
 from vault.model.results import Written
-from vault.mutations import Decided, End
+from vault.mutations import Decided
+from vault.workers.carried import carried_of, error_of
 from vault.workers.known import Known
+from vault.workers.line import Line
 from vault.workers.wire import (
     DEADLINE,
     LOOK_EVERY,
@@ -41,12 +41,6 @@ MOST_BYTES: Final = 1 << 16
 _MOST_LOOKS: Final = ceil(DEADLINE / LOOK_EVERY)  # at one who waits: he has waited `DEADLINE` then
 _encode: Final = msgspec.msgpack.Encoder().encode
 _TURNS: Final = 2  # of the event loop that a frame waits while they bring more writes
-
-_KINDS: Final[dict[str, type[VaultError]]] = {
-    kind.__name__: kind
-    for kind in vars(errors).values()
-    if isinstance(kind, type) and issubclass(kind, VaultError)
-}
 
 
 def is_large(op: Operation) -> bool:
@@ -79,21 +73,25 @@ class WriteLane:
     def __init__(self, lane: Lane[Ends]) -> None:
         self._lane = lane
         self._queue: list[_Slot] = []
+        self._line = Line(DEADLINE)
         self._sent: dict[int, list[_Slot]] = {}
         self._last = 0
         self._looks = 0  # at who has waited too long
         self._wake = trio.Event()
 
     async def ask(self, write: Raw) -> Written:
-        """Have a `Decided` carried out; return what was written, or raise what is told of it."""
-        if len(self._queue) >= MOST_RELAYED:
+        """Have a `Decided` carried out; return what was written, or raise what is told of it.
+
+        `DEADLINE` at most for room in the queue, where that is full, and as long again.
+        """
+        if len(self._queue) >= MOST_RELAYED and not await self._line.has_waited():
             raise overloaded()
         slot = _Slot(write, self._looks)
         self._queue.append(slot)
         self._wake.set()
         await slot.there.wait()
         if slot.end.written is None:
-            raise _error_of(slot.end)
+            raise error_of(slot.end)
         return slot.end.written
 
     async def run(self) -> None:
@@ -109,6 +107,7 @@ class WriteLane:
             await self._gather()
             while self._queue and len(self._sent) < MOST_FRAMES:
                 frame, self._queue = self._queue[:MOST_AT_ONCE], self._queue[MOST_AT_ONCE:]
+                self._line.admit(len(frame))
                 self._last += 1
                 self._sent[self._last] = frame
                 self._lane.post(Sent(self._last, [slot.write for slot in frame]))
@@ -136,6 +135,7 @@ class WriteLane:
                     self._settle(self._sent.pop(number), [_LATE] * len(frame))
             late = [slot for slot in self._queue if slot.since < latest]
             del self._queue[: len(late)]
+            self._line.admit(len(late))
             self._settle(late, [_FULL] * len(late))
 
     def _settle(self, frame: list[_Slot], ends: list[Carried]) -> None:
@@ -167,19 +167,5 @@ class RemoteWrites:
         return written
 
 
-def carried_of(end: End) -> Carried:
-    """What the leader tells of one write; the sealed parts of the version stay with it."""
-    if isinstance(end, Written):
-        bare = replace(end.version, wrapped_dek=b"", box=b"", mac=b"")
-        return Carried(written=Written(secret=end.secret, version=bare))
-    kind = next(base.__name__ for base in type(end).__mro__ if base.__name__ in _KINDS)
-    return Carried(kind=kind, code=end.code, message=end.message, details=dict(end.details))
-
-
 _LATE: Final = carried_of(no_answer())
 _FULL: Final = carried_of(overloaded())
-
-
-def _error_of(carried: Carried) -> VaultError:
-    """The error that it tells of, as the family has it."""
-    return _KINDS[carried.kind](carried.code, carried.message, **carried.details)

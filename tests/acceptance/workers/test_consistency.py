@@ -132,39 +132,6 @@ def test_a_changed_policy_counts_on_every_worker(agent: Agent) -> None:
                 assert two.call("PUT", "/api/v1/policies/reader", READER).status == 200
 
 
-def test_many_reads_in_one_request_on_every_worker(agent: Agent) -> None:
-    """Each as it is then, by itself, and on record once, whichever worker has the request."""
-
-    def statuses(client: Client, names: list[str]) -> list[object]:
-        answer = client.call("POST", "/api/v1/batch/read", {"names": names})
-        if "results" not in answer.json:
-            return [answer.status]
-        found = [(one["status"], one.get("secret")) for one in answer.json["results"]]
-        return [secret["value"]["v"] if secret else status for status, secret in found]
-
-    names = [f"secret/many-{i}" for i in range(40)]
-    with pinned(agent) as (one, two):
-        for number in range(0, 40, 2):
-            write(two if number % 4 else one, f"many-{number}", number)
-        known = [404 if i % 2 else i for i in range(40)]
-        assert [statuses(client, names) for client in (one, two)] == [known, known]
-        write(one, "many-1", "new")
-        known[1] = "new"
-        token = a_reader(one)
-        with pinned(agent, token) as others:
-            assert [statuses(other, names) for other in others] == [known, known]
-            await_true(lambda: value_reads(one, "many-2") == 4)  # told each second
-            assert one.call("PUT", "/api/v1/policies/reader", NOTHING).status == 200
-            assert [statuses(other, names) for other in others] == [[403] * 40] * 2
-            assert two.call("PUT", "/api/v1/policies/reader", READER).status == 200
-            query = "/api/v1/audit/events?path=secret/many-38&operation=secret.read"
-            results = [event["result"] for event in one.call("GET", query).json["events"]]
-            assert sorted(results) == ["denied"] * 2 + ["ok"] * 4
-            done = two.call("POST", "/v1/auth/token/revoke", {"token": token})
-            assert done.status == 204
-            assert [statuses(other, names) for other in others] == [[401], [401]]
-
-
 def test_a_write_is_decided_on_what_is_so_now(agent: Agent) -> None:
     """Who may only create may not write again, and may once the secret is erased; on both."""
     creator = {"effect": "allow", "paths": ["secret/*"], "capabilities": ["create"]}

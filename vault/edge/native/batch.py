@@ -5,7 +5,8 @@ by itself. They run side by side, so that one fsync serves many of them; nothing
 one that is refused takes none with it.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Annotated, Final, TypeAlias
 
 import trio
@@ -29,6 +30,9 @@ batch = Endpoints(
 
 MOST: Final = 1_000  # items of one request
 AT_ONCE: Final = 128  # of them under way: half a batch of the store's writer, and as many values
+OF_ALL_AT_ONCE: Final = 256
+"""The same of all requests of a process together, of which each has its part, and one at least:
+who asks for one secret has to wait behind these, and each may be a large value."""
 ALL_DONE: Final = 200
 SOME_FAILED: Final = 207  # Multi-Status, as RFC 4918, section 13 has it: look at each
 _OF_ALL: Final = frozenset({429, 503})  # refusals that are the request's when all items have them
@@ -78,6 +82,25 @@ class BatchBody(Struct, frozen=True, kw_only=True):
 
     failed: int
     results: list[ItemBody]
+
+
+class _Company:
+    """The requests for several secrets that a process has in hand."""
+
+    def __init__(self) -> None:
+        self._count = 0
+
+    @contextmanager
+    def joined(self) -> Iterator[int]:
+        """Be one of them within the block; how many there are."""
+        self._count += 1
+        try:
+            yield self._count
+        finally:
+            self._count -= 1
+
+
+_company: Final = _Company()
 
 
 class Room:
@@ -169,9 +192,10 @@ async def _each(count: int, do: Do) -> list[Outcome]:
             except VaultError as error:
                 outcomes[i] = error
 
-    async with trio.open_nursery() as nursery:
-        for _ in range(min(AT_ONCE, count)):
-            nursery.start_soon(work)
+    with _company.joined() as requests:
+        async with trio.open_nursery() as nursery:
+            for _ in range(min(AT_ONCE, count, max(OF_ALL_AT_ONCE // requests, 1))):
+                nursery.start_soon(work)
     return [outcomes[i] for i in range(count)]
 
 

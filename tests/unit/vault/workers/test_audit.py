@@ -23,7 +23,7 @@ from vault.audit.testing import VAULT, make_event, make_keys
 from vault.audit.verify import verify
 from vault.audit.writer import AuditConfig
 from vault.errors import UnavailableError
-from vault.workers.audit import HOLD, AuditLane, RemoteAudit
+from vault.workers.audit import HOLD, MOST_AT_ONCE, AuditLane, RemoteAudit
 from vault.workers.wire import Drafted, Lane, LaneClosed, Recorded
 
 KEYS = make_keys()
@@ -213,8 +213,11 @@ async def test_a_leader_that_takes_too_long(autojump_clock: trio.testing.MockClo
         assert told == ["durable"]
 
 
-async def test_too_many() -> None:
-    """The queue is bounded; what is done, or refused, has its end on record all the same."""
+async def test_too_many(autojump_clock: trio.testing.MockClock) -> None:
+    """The queue is bounded: what begins waits in turn, and not for ever.
+
+    What is done, or refused, has its end on record all the same.
+    """
     most, told = AuditConfig().queue, list[str]()
     begun = {"result": "ok", "capability": "read", "phase": "outcome"}
     async with audited() as (audit, leader), trio.open_nursery() as nursery:
@@ -223,14 +226,22 @@ async def test_too_many() -> None:
         for number in range(most + 1):
             nursery.start_soon(partial(record, audit, number, told, **begun))
         await trio.testing.wait_all_tasks_blocked()
-        assert told == ["audit_unavailable"]
+        assert len(audit._lane._queue) == most
         nursery.start_soon(partial(record, audit, 1, told, **{**begun, "result": "denied"}))
         nursery.start_soon(partial(record, audit, 2, told, **{**begun, "capability": "update"}))
         await trio.testing.wait_all_tasks_blocked()
-        assert told == ["audit_unavailable"]
-        nursery.start_soon(partial(record, audit, 3, told, **begun))
+        assert (told, len(audit._lane._queue)) == ([], most + 2)
+        await leader.send(Recorded())
+        assert len(await leader.receive()) == MOST_AT_ONCE
         await trio.testing.wait_all_tasks_blocked()
-        assert told == ["audit_unavailable"] * 2
+        assert (told, len(audit._lane._queue)) == (["durable"], most + 3 - MOST_AT_ONCE)
+        for number in range(MOST_AT_ONCE - 3):
+            nursery.start_soon(partial(record, audit, number, told, **begun))
+        await trio.testing.wait_all_tasks_blocked()
+        began = autojump_clock.current_time()
+        with pytest.raises(UnavailableError, match="too many records wait"):
+            await audit.record(make_event(3, **begun))
+        assert autojump_clock.current_time() - began == AuditConfig().deadline
         nursery.cancel_scope.cancel()
 
 

@@ -5,29 +5,35 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import msgspec
 import pytest
 import trio
+from msgspec import Raw
 
 from vault.audit.broker import Broker
 from vault.audit.writer import unavailable
 from vault.edge.reply import Headers
-from vault.errors import ConflictError
-from vault.model.operation import NO_FACTS
-from vault.model.payloads import WriteSecret
+from vault.errors import ConflictError, NotFoundError
+from vault.model.operation import NO_FACTS, Operation, Origin
+from vault.model.payloads import ReadSecret, WriteSecret
 from vault.model.records import SecretRow, VersionRow
-from vault.model.results import Written
+from vault.model.results import SecretValue, Written
 from vault.mutations import Decided
-from vault.workers.desk import App, AuditDesk, RelayDesk, WriteDesk
+from vault.workers.carried import told_of
+from vault.workers.desk import App, AuditDesk, RelayDesk, RunBelow, WriteDesk
 from vault.workers.wire import (
     MOST,
     MOST_RELAYED,
     Answered,
+    Asked,
     Drafted,
     Ends,
     Frame,
     Lane,
     Recorded,
     Relayed,
+    ToLeader,
+    ToWorker,
 )
 
 
@@ -62,7 +68,7 @@ async def ends() -> AsyncIterator[tuple[trio.SocketStream, trio.SocketStream]]:
         yield one, two
 
 
-async def asked(broker: FakeBroker | None, drafts: list[Drafted]) -> Recorded:
+async def recorded(broker: FakeBroker | None, drafts: list[Drafted]) -> Recorded:
     """What an audit desk answers to one frame."""
     async with ends() as (one, two), trio.open_nursery() as nursery:
         given: Broker | None = broker  # type: ignore[assignment]  # as much as it asks for
@@ -81,7 +87,7 @@ END = Drafted(2, b"end", begins=False)
 async def test_recorded() -> None:
     """All are recorded together, in their order."""
     broker = FakeBroker()
-    assert await asked(broker, [NEW, END, NEW]) == Recorded()
+    assert await recorded(broker, [NEW, END, NEW]) == Recorded()
     assert broker.bodies == [b"new", b"end", b"new"]
 
 
@@ -89,17 +95,17 @@ async def test_a_full_disk_stops_what_is_new() -> None:
     """The rest is recorded; a frame of nothing else records nothing."""
     broker = FakeBroker()
     broker.full = True
-    assert await asked(broker, [NEW, END, NEW]) == Recorded("", (0, 2))
+    assert await recorded(broker, [NEW, END, NEW]) == Recorded("", (0, 2))
     assert broker.bodies == [b"end"]
-    assert await asked(broker, [NEW]) == Recorded("", (0,))
+    assert await recorded(broker, [NEW]) == Recorded("", (0,))
 
 
 async def test_not_recorded() -> None:
     """The worker hears why, also while the vault is sealed."""
     broker = FakeBroker()
     broker.failing = True
-    assert (await asked(broker, [NEW])).error
-    assert (await asked(None, [NEW])).error
+    assert (await recorded(broker, [NEW])).error
+    assert (await recorded(None, [NEW])).error
 
 
 WRITTEN = Written(
@@ -197,12 +203,19 @@ class FakeEdge:
         return getattr(error, "status", 500), [(b"k", b"v")], repr(error).encode() + path
 
 
+async def nothing(*_: Any) -> None:
+    """No application, and no data path."""
+    raise AssertionError
+
+
 @asynccontextmanager
-async def served(app: App) -> AsyncIterator[Lane[Answered]]:
-    """A worker's end of a lane at whose other one `app` answers."""
+async def served(app: App, run: RunBelow = nothing) -> AsyncIterator[Lane[Any]]:
+    """A worker's end of a lane at whose other one `app` answers, and `run` runs operations."""
     async with ends() as (one, two), trio.open_nursery() as nursery:
-        nursery.start_soon(RelayDesk(Lane(one, Relayed), FakeEdge(app)).run)
-        yield Lane(two, Answered)
+        shape: Any = ToLeader
+        nursery.start_soon(RelayDesk(Lane(one, shape), FakeEdge(app), run).run)
+        shape = ToWorker
+        yield Lane(two, shape)
         nursery.cancel_scope.cancel()
 
 
@@ -273,3 +286,72 @@ async def test_relayed_requests_are_answered_beside_each_other() -> None:
     assert scope["client"] == ("10.0.0.1", 5)
     assert scope["extensions"] == {"tls": {"peer_certificate": b"der"}}
     assert (scope["method"], scope["query_string"]) == ("POST", b"a=1")
+
+
+def asked(number: int, name: str, payload: Any, path: str = "secret/a") -> Asked:
+    """An operation of a worker's."""
+    origin = Origin(ip="10.0.0.1", user_agent="curl", peer_certificate=b"der")
+    raw = Raw(msgspec.msgpack.encode(payload))
+    return Asked(number, name, path, raw, f"r.{number}", "s.token", origin, "00-a-b-01")
+
+
+async def test_an_operation_is_run_as_it_was_asked() -> None:
+    """With all that is decided on; what it found or wrote is told, or the error that it was."""
+    seen: list[tuple[Operation, str]] = []
+    found = SecretValue(secret=WRITTEN.secret, version=WRITTEN.version, value=b'"v"')
+
+    async def run(op: Operation, above: str) -> object:
+        await trio.lowlevel.checkpoint()
+        seen.append((op, above))
+        if op.path == "secret/none":
+            raise NotFoundError("no_secret", "there is none")
+        return found if op.name == "secret.read" else WRITTEN
+
+    write = WriteSecret(value=b"{}", cas=3, tags=["t"])
+    async with served(nothing, run) as worker:
+        await worker.send(asked(1, "secret.read", ReadSecret()))
+        assert (await worker.receive()).value.value == b'"v"'
+        await worker.send(asked(2, "secret.write", write))
+        written = await worker.receive()
+        assert (written.id, written.end.written.version.version) == (2, 3)
+        await worker.send(asked(3, "secret.read", ReadSecret(), "secret/none"))
+        none = await worker.receive()
+        assert (none.id, none.value, none.end.kind) == (3, None, "NotFoundError")
+    op, above = seen[1]
+    assert above == "00-a-b-01"
+    assert (op.name, op.path, op.payload, op.part) == ("secret.write", "secret/a", write, True)
+    assert (op.request_id, op.credential, op.service) == ("r.2", "s.token", "")
+    assert op.origin == Origin(ip="10.0.0.1", user_agent="curl", peer_certificate=b"der")
+
+
+async def test_what_fails_one_operation_is_told_to_that_one(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """As the agent's own fault; what is no such operation is not run. The places come back."""
+
+    async def run(op: Operation, _above: str) -> object:
+        if op.path == "secret/bad":
+            raise ValueError("canary")
+        return SecretValue(secret=WRITTEN.secret, version=WRITTEN.version, value=b'"v"')
+
+    async with served(nothing, run) as worker:
+        for number in range(MOST_RELAYED + 1):
+            await worker.send(asked(number, "secret.read", ReadSecret(), "secret/bad"))
+            with trio.fail_after(5):
+                told = await worker.receive()
+            assert (told.id, told.end.kind, told.end.code) == (number, "InternalError", "internal")
+        await worker.send(asked(0, "sys.seal", {}))
+        assert (await worker.receive()).end.kind == "InternalError"
+        await worker.send(asked(0, "secret.read", ReadSecret()))
+        assert (await worker.receive()).value.value == b'"v"'
+    assert f"request r.{MOST_RELAYED}: secret.read failed with ValueError at" in caplog.text
+    assert "canary" not in caplog.text
+
+
+def test_no_credential_and_no_value_is_shown() -> None:
+    """By whoever prints a message."""
+    question = asked(1, "secret.write", WriteSecret(value=b"canary"))
+    found = SecretValue(secret=WRITTEN.secret, version=WRITTEN.version, value=b"canary")
+    shown = repr(question) + repr(told_of(1, found))
+    assert "s.token" not in shown
+    assert "canary" not in shown

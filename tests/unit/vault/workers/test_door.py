@@ -21,10 +21,13 @@ class FakePipeline:
 
     def __init__(self) -> None:
         self.may = trio.Event()
+        self.is_his = False  # the leader's
 
     async def run(self, op: Operation) -> object:
         """Wait, and answer."""
         await self.may.wait()
+        if self.is_his:
+            raise Elsewhere
         return op.name
 
 
@@ -40,17 +43,28 @@ class FakeFollower:
         return self.current
 
 
-def operation(name: str, payload: object = None) -> Operation:
+async def leader(op: Operation) -> object:
+    """What an operation comes to that he runs."""
+    await trio.lowlevel.checkpoint()
+    return f"{op.name} of the leader"
+
+
+def operation(name: str, payload: object = None, *, part: bool = False) -> Operation:
     """One of this name."""
-    path, origin = ResourcePath.parse("secret/a"), Origin(ip="10.0.0.1")
     return Operation(
-        name=name, path=path, payload=payload, request_id="r", credential="t", origin=origin
+        name=name,
+        path=ResourcePath.parse("secret/a"),
+        payload=payload,
+        request_id="r",
+        credential="t",
+        origin=Origin(ip="10.0.0.1"),
+        part=part,
     )
 
 
 def opened() -> tuple[WorkerDoor, FakePipeline]:
     """An open door and what is behind it."""
-    door, pipeline, nothing = WorkerDoor(), FakePipeline(), Any
+    door, pipeline, nothing = WorkerDoor(leader), FakePipeline(), Any
     parts: tuple[Any, ...] = (pipeline, MountBook(), FakeFollower(), nothing, nothing)
     door.open(Reading(*parts))
     return door, pipeline
@@ -97,14 +111,39 @@ async def test_a_large_write_is_the_leaders(large: WriteSecret) -> None:
         ("PATCH", b"/v1/secret/data/a", False),
         ("DELETE", b"/v1/secret/data/a", False),
         ("POST", b"/v1/sys/seal", False),
-        ("POST", b"/api/v1/batch/read", False),
-        ("POST", b"/api/v1/batch/write", False),
+        ("POST", b"/api/v1/batch/read", True),
+        ("POST", b"/api/v1/batch/write", True),
         ("POST", b"/v1/auth/token/create", False),
     ],
 )
 def test_what_may_be_done_here(method: str, path: bytes, may: bool) -> None:  # a parameter
-    """Reads, and requests of one write: one of several could end half done by two."""
+    """Reads, and requests of one write or of several operations."""
     assert may_serve(method, path) is may
+
+
+async def test_each_of_several_is_by_itself() -> None:
+    """It is decided on what is so when it begins, and the leader is asked for those that are his.
+
+    A request of one operation is his whole.
+    """
+    door, pipeline = opened()
+    pipeline.may.set()
+    assert door._reading is not None
+    follower: Any = door._reading.follower
+    large = WriteSecret(value=b"0" * (MOST_BYTES + 1))
+    assert await door.run(operation("secret.read", part=True)) == "secret.read"
+    told = await door.run(operation("secret.write", large, part=True))
+    assert told == "secret.write of the leader"
+    follower.current = False
+    assert await door.run(operation("secret.read", part=True)) == "secret.read of the leader"
+    follower.current = True
+    pipeline.is_his = True
+    assert await door.run(operation("secret.read", part=True)) == "secret.read of the leader"
+    with pytest.raises(Elsewhere):
+        await door.run(operation("secret.read"))
+    pipeline.is_his = False
+    await door.shut()
+    assert await door.run(operation("secret.read", part=True)) == "secret.read of the leader"
 
 
 async def test_shut() -> None:
@@ -151,7 +190,7 @@ async def test_the_vaults_life_is_the_leaders(ask: Callable[[WorkerDoor], Awaita
 
 def test_the_vaults_state_is_the_leaders() -> None:
     """So is what is told of it."""
-    door = WorkerDoor()
+    door = WorkerDoor(leader)
     for ask in (door.status, door.reset_unseal, lambda: door.is_open, lambda: door.mounts):
         with pytest.raises(Elsewhere):
             ask()  # type: ignore[operator]

@@ -67,7 +67,7 @@ async def staffed() -> AsyncIterator[Stage]:
 
 async def run(fleet: Fleet, task_status: trio.TaskStatus[Fleet] = trio.TASK_STATUS_IGNORED) -> None:
     """Start it with a listening socket that nobody looks at."""
-    await fleet.run(NoEdge(), 0, 1, task_status=task_status)
+    await fleet.run(NoEdge(), NoEdge(), 0, 1, task_status=task_status)
 
 
 async def test_a_process_that_cannot_be_had_is_asked_for_again() -> None:

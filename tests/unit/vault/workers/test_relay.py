@@ -5,14 +5,22 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import msgspec
+import pytest
 import trio
 import trio.testing
 
+from tests.unit.vault.workers.test_desk import WRITTEN
 from vault.edge.reply import Headers
-from vault.errors import UnavailableError
+from vault.errors import NotFoundError, UnavailableError, VaultError
+from vault.model.operation import Operation, Origin
+from vault.model.path import ResourcePath
+from vault.model.payloads import WriteSecret
+from vault.model.results import SecretValue
+from vault.workers.carried import told_of
 from vault.workers.elsewhere import Elsewhere
-from vault.workers.relay import DEADLINE, MOST_BODY, Relay, WorkerApp
-from vault.workers.wire import Answered, Lane, Relayed
+from vault.workers.relay import DEADLINE, MOST_BODY, MOST_PARTS, Relay, WorkerApp, _Places
+from vault.workers.wire import MOST_RELAYED, Answered, Asked, Lane, Relayed, ToLeader, ToWorker
 
 
 class FakeEdge:
@@ -21,6 +29,12 @@ class FakeEdge:
     def __init__(self) -> None:
         self.elsewhere = False
         self.bodies: list[bytes] = []
+
+    def tell(self, path: bytes, error: Exception) -> tuple[int, Headers, bytes]:
+        """As an edge does."""
+        assert isinstance(error, UnavailableError)
+        outcome = error.details.get("outcome", "none")
+        return error.status, [(b"x", b"edge")], path + f" {error.code} {outcome}".encode()
 
     def turn_away(self, _target: bytes) -> None:
         """Never."""
@@ -49,32 +63,50 @@ class FakeDoor:
         return self.open
 
 
+FOUND = SecretValue(secret=WRITTEN.secret, version=WRITTEN.version, value=b'"v"')
+FOUND_BARE = told_of(0, FOUND).value
+
+
+def became(path: str) -> SecretValue | VaultError:
+    """What comes of an operation at this path."""
+    return NotFoundError("no_secret", "there is none") if path == "secret/none" else FOUND
+
+
+def operation(path: str) -> Operation:
+    """One of several of a request."""
+    return Operation(
+        name="secret.write", path=ResourcePath.parse(path), payload=WriteSecret(value=b"{}", cas=3),
+        request_id="r.7", credential="s.token", origin=Origin(ip="10.0.0.1"), part=True,
+    )  # fmt: skip
+
+
 class Stage:
     """A worker's application, and a leader that answers `leader`."""
 
     def __init__(self, ours: trio.SocketStream, theirs: trio.SocketStream) -> None:
         self.edge, self.door = FakeEdge(), FakeDoor()
-        self.lane: Lane[Answered] = Lane(ours, Answered)
-        self.leader: Lane[Relayed] = Lane(theirs, Relayed)
+        self.lane: Lane[ToWorker] = Lane(ours, ToWorker)  # type: ignore[arg-type]  # a union is no class
+        self.leader: Lane[ToLeader] = Lane(theirs, ToLeader)  # type: ignore[arg-type]  # the same
         self.headers: list[tuple[bytes, bytes]] = []
         self.above = ""
-        self.relay = Relay(self.lane, self.tell, lambda: self.above)
+        self.relay = Relay(self.lane, lambda: self.above)
         self.app = WorkerApp(self.edge, self.door, self.relay)  # type: ignore[arg-type]  # fakes
         self.relayed: list[Relayed] = []
+        self.asked: list[Asked] = []
         self.answers = True
 
-    def tell(self, path: bytes, error: Exception) -> tuple[int, Headers, bytes]:
-        """As an edge does."""
-        assert isinstance(error, UnavailableError)
-        outcome = error.details.get("outcome", "none")
-        return error.status, [(b"x", b"edge")], path + f" {error.code} {outcome}".encode()
-
     async def lead(self) -> None:
-        """Answer what is relayed."""
+        """Answer what is relayed, and asked."""
         while True:
-            self.relayed.append(request := await self.leader.receive())
-            if self.answers:
-                await self.leader.send(Answered(request.id, 200, [(b"x", b"y")], b"leader"))
+            match await self.leader.receive():
+                case Relayed() as request:
+                    self.relayed.append(request)
+                    if self.answers:
+                        await self.leader.send(Answered(request.id, 200, [(b"x", b"y")], b"leader"))
+                case Asked() as question:
+                    self.asked.append(question)
+                    if self.answers:
+                        await self.leader.send(told_of(question.id, became(question.path)))
 
     async def ask(self, method: str, *parts: bytes, path: bytes = b"/v1/x") -> bytes:
         """The body of the answer to one request with a body in these parts."""
@@ -175,6 +207,36 @@ async def test_many_at_a_time() -> None:
     assert sorted(request.id for request in stage.relayed) == list(range(1, 51))
 
 
+async def test_an_operation_that_is_the_leaders() -> None:
+    """Is run by him as it is here, for whoever asked; so is the error that he tells."""
+    async with staged() as stage:
+        stage.above = "ours"
+        assert await stage.relay.run_there(operation("secret/a")) == FOUND_BARE
+        with pytest.raises(NotFoundError, match="there is none"):
+            await stage.relay.run_there(operation("secret/none"))
+    question = stage.asked[0]
+    assert (question.name, question.path) == ("secret.write", "secret/a")
+    assert msgspec.msgpack.decode(question.payload, type=WriteSecret) == WriteSecret(
+        value=b"{}", cas=3
+    )
+    assert (question.request_id, question.credential, question.above) == ("r.7", "s.token", "ours")
+    assert question.origin == Origin(ip="10.0.0.1")
+
+
+async def test_many_operations_of_one_request_leave_room_for_another() -> None:
+    """However many are asked for: a request that is the leader's does not wait behind them."""
+    async with staged() as stage, trio.open_nursery() as nursery:
+        stage.answers = False
+        for _ in range(4 * MOST_RELAYED):
+            nursery.start_soon(stage.relay.run_there, operation("secret/a"))
+        await trio.testing.wait_all_tasks_blocked()
+        assert len(stage.asked) == MOST_PARTS
+        stage.answers = True
+        with trio.fail_after(5):
+            assert await stage.ask("POST") == b"leader"
+        nursery.cancel_scope.cancel()
+
+
 async def test_a_frame_that_is_no_answer_ends_nothing() -> None:
     """It is passed over: whoever waits for another answer gets that."""
     async with staged() as stage:
@@ -221,7 +283,7 @@ async def test_a_leader_that_is_late(autojump_clock: trio.testing.MockClock) -> 
     Places are given back.
     """
     async with staged() as stage, trio.open_nursery() as nursery:
-        stage.relay._places = trio.Semaphore(1)
+        stage.relay._places = _Places(1)
         answers: list[bytes] = []
         stage.answers = False
 
@@ -235,5 +297,8 @@ async def test_a_leader_that_is_late(autojump_clock: trio.testing.MockClock) -> 
                 await trio.sleep(1)
         assert sorted(answers) == [b"/v1/x no_answer unknown", b"/v1/x overloaded none"]
         assert trio.current_time() >= DEADLINE
+        with pytest.raises(UnavailableError) as caught:
+            await stage.relay.run_there(operation("secret/a"))
+        assert (caught.value.code, caught.value.details) == ("no_answer", {"outcome": "unknown"})
         stage.answers = True
         assert await stage.ask("POST") == b"leader"

@@ -25,6 +25,7 @@ class Stage:
             page=page,
             listener=page,
             edge=NoEdge(),
+            run=NoEdge(),
             live=None,
             broker=lambda: None,
             mutations=lambda: None,

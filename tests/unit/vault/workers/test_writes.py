@@ -1,7 +1,7 @@
 """vault.workers.writes: a write that was decided here is carried out by the leader, or was not."""
 
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -12,17 +12,16 @@ import trio.testing
 from msgspec import Raw
 
 from tests.unit.vault.workers.test_desk import WRITTEN, decided
-from vault.errors import ConflictError, TooLargeError, UnavailableError, VaultError
+from vault.errors import ConflictError, UnavailableError, VaultError
 from vault.handlers.handler import Call, WrongGuessError
 from vault.model.identity import ANONYMOUS
 from vault.model.operation import Facts, Operation, Origin
 from vault.model.path import ResourcePath
 from vault.model.payloads import WriteSecret
-from vault.model.results import Written
 from vault.mutations import WRITE
-from vault.store.interface import BackendError
-from vault.workers.wire import DEADLINE, MOST_RELAYED, Ends, Frame, Lane, LaneClosed
-from vault.workers.writes import MOST_AT_ONCE, MOST_FRAMES, RemoteWrites, WriteLane, carried_of
+from vault.workers.carried import carried_of
+from vault.workers.wire import DEADLINE, LOOK_EVERY, MOST_RELAYED, Ends, Frame, Lane, LaneClosed
+from vault.workers.writes import MOST_AT_ONCE, MOST_FRAMES, RemoteWrites, WriteLane
 
 DONE = carried_of(WRITTEN)
 
@@ -107,18 +106,52 @@ async def test_few_frames_are_under_way() -> None:
     assert stage.told == ["3"] * (MOST_FRAMES + MOST_AT_ONCE + 1)
 
 
-async def test_too_many_are_turned_away() -> None:
-    """What waits has a bound; nothing is done of what is beyond it."""
+async def test_too_many_wait_in_turn() -> None:
+    """What waits has a bound: who comes beyond it has room once some of that was sent."""
     async with staged() as stage, trio.open_nursery() as nursery:
         frames = await stage.full(nursery)
         for _ in range(MOST_RELAYED + 1):
             nursery.start_soon(stage.ask)
         await trio.testing.wait_all_tasks_blocked()
-        assert stage.told == ["overloaded none"]
-        while len(stage.told) < MOST_RELAYED:
-            await stage.answer(frames.pop() if frames else await stage.leader.receive())
-            await trio.testing.wait_all_tasks_blocked()
+        assert len(stage.lane._queue) == MOST_RELAYED
+        with trio.fail_after(5):
+            while len(stage.told) < MOST_RELAYED + MOST_FRAMES + 1:
+                await stage.answer(frames.pop() if frames else await stage.leader.receive())
+                await trio.testing.wait_all_tasks_blocked()
+    assert set(stage.told) == {"3"}
+
+
+async def test_who_has_no_room_in_time(autojump_clock: trio.testing.MockClock) -> None:
+    """Is turned away: nothing is done of it."""
+    sent: Any = None
+    lane = WriteLane(sent)  # that nothing is sent of
+    async with trio.open_nursery() as nursery:
+        for _ in range(MOST_RELAYED):
+            nursery.start_soon(lane.ask, encoded("s/a"))
+        await trio.testing.wait_all_tasks_blocked()
+        with pytest.raises(UnavailableError, match="too many") as caught:
+            await lane.ask(encoded("s/late"))
+        assert (caught.value.code, autojump_clock.current_time()) == ("overloaded", DEADLINE)
+        assert len(lane._queue) == MOST_RELAYED
         nursery.cancel_scope.cancel()
+
+
+async def test_who_waited_too_long_leaves_room(autojump_clock: trio.testing.MockClock) -> None:
+    """For those who waited behind him."""
+    async with staged() as stage, trio.open_nursery() as nursery:
+        frames = await stage.full(nursery)
+        for _ in range(MOST_RELAYED):
+            nursery.start_soon(stage.ask)
+        await trio.sleep(DEADLINE / 2)
+        nursery.start_soon(stage.ask, "s/behind")
+        await trio.sleep(DEADLINE / 2 + 2 * LOOK_EVERY)
+        frame = await stage.leader.receive()
+        assert [one.path for one in frame.decided] == ["s/behind"]
+        assert len(frames) * ["no_answer unknown"] + MOST_RELAYED * ["overloaded none"] == sorted(
+            stage.told
+        )
+        await stage.answer(frame)
+    assert autojump_clock.current_time() < 2 * DEADLINE
 
 
 async def test_who_is_not_answered_in_time(autojump_clock: trio.testing.MockClock) -> None:
@@ -220,35 +253,3 @@ async def test_a_wrong_guess_is_learnt_from(
             await stage.leader.receive(), carried_of(ConflictError(code, "it was changed"))
         )
     assert known.told == told
-
-
-@pytest.mark.parametrize(
-    ("error", "kind"),
-    [
-        (BackendError("store_full", "full", "unknown"), UnavailableError),
-        (TooLargeError("value_too_large", "large", field="value"), TooLargeError),
-    ],
-)
-async def test_an_error_is_told_as_it_was(
-    error: VaultError, kind: Callable[..., VaultError]
-) -> None:
-    """With what a program reads of it, as the next of its kind that all know."""
-    async with staged() as stage, trio.open_nursery() as nursery:
-
-        async def ask() -> None:
-            with pytest.raises(VaultError) as caught:
-                await stage.lane.ask(encoded("s/a"))
-            assert type(caught.value) is kind
-            assert caught.value.args == error.args
-            assert (caught.value.details, caught.value.status) == (error.details, error.status)
-
-        nursery.start_soon(ask)
-        await stage.answer(await stage.leader.receive(), carried_of(error))
-
-
-def test_nothing_sealed_crosses() -> None:
-    """Neither the box nor its key: a worker has no use for them."""
-    carried = carried_of(WRITTEN)
-    assert isinstance(carried.written, Written)
-    version = carried.written.version
-    assert (version.box, version.wrapped_dek, version.version) == (b"", b"", 3)

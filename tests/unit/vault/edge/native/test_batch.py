@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 import trio
+import trio.testing
 
-from vault.edge.native.batch import AT_ONCE, MOST
+from vault.edge.native.batch import AT_ONCE, MOST, OF_ALL_AT_ONCE
 from vault.errors import (
     AuthenticationError,
     AuthorizationError,
@@ -53,6 +54,8 @@ class Gate:
         self.metadata: dict[str, str] = {}
         self.ops: list[Operation] = []
         self.most = 0
+        self.may = trio.Event()
+        self.may.set()
         self._now = 0
 
     async def run(self, op: Operation) -> object:
@@ -60,7 +63,7 @@ class Gate:
         self.ops.append(op)
         self._now += 1
         self.most = max(self.most, self._now)
-        await trio.lowlevel.checkpoint()
+        await self.may.wait()
         self._now -= 1
         error = self.of_all or self.by_name.get(op.path.rpartition("/")[2])
         if error is not None:
@@ -138,6 +141,27 @@ async def test_side_by_side_within_a_bound(wire: Any, gate: Gate) -> None:
     assert reply.status == 200
     assert gate.most == AT_ONCE
     assert len(gate.ops) == MOST
+
+
+async def test_many_requests_share_what_is_under_way(wire: Any, gate: Gate) -> None:
+    """Each has its part of it, however many there are; what one had is there for the next."""
+    gate.may = trio.Event()
+    counts: list[int] = []
+    async with trio.open_nursery() as nursery:
+        for _ in range(300):
+            nursery.start_soon(wire.ask, "POST", "batch/read", {"names": names(200)})
+            await trio.testing.wait_all_tasks_blocked()
+            counts.append(len(gate.ops) - sum(counts))
+        gate.may.set()
+    assert counts[:5] == [AT_ONCE, AT_ONCE, OF_ALL_AT_ONCE // 3, OF_ALL_AT_ONCE // 4, 51]
+    assert counts[255:] == [1] * 45
+    gate.ops.clear()
+    gate.may = trio.Event()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(wire.ask, "POST", "batch/read", {"names": names(200)})
+        await trio.testing.wait_all_tasks_blocked()
+        assert len(gate.ops) == AT_ONCE
+        gate.may.set()
 
 
 async def test_a_name_twice(wire: Any, gate: Gate) -> None:
