@@ -31,8 +31,9 @@ batch = Endpoints(
 MOST: Final = 1_000  # items of one request
 AT_ONCE: Final = 128  # of them under way: half a batch of the store's writer, and as many values
 OF_ALL_AT_ONCE: Final = 256
-"""The same of all requests of a process together, of which each has its part, and one at least:
-who asks for one secret has to wait behind these, and each may be a large value."""
+"""What the requests of a process share: each has its part of it when it begins, and one at least.
+Who asks for one secret has to wait behind these, and each may be a large value. A part is not taken
+back, so of n requests that come at once they are more: 256 by 1 + 1/3 + 1/4 + … + 1/n."""
 ALL_DONE: Final = 200
 SOME_FAILED: Final = 207  # Multi-Status, as RFC 4918, section 13 has it: look at each
 _OF_ALL: Final = frozenset({429, 503})  # refusals that are the request's when all items have them

@@ -245,6 +245,33 @@ async def test_too_many(autojump_clock: trio.testing.MockClock) -> None:
         nursery.cancel_scope.cancel()
 
 
+async def test_its_deadline_counts_from_when_it_came(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """Whoever has waited for room has no more time than others."""
+    deadline, late = AuditConfig().deadline, list[float]()
+
+    async def come() -> None:
+        began = autojump_clock.current_time()
+        with pytest.raises(UnavailableError):
+            await audit.record(make_event(1, result="ok", capability="read", phase="outcome"))
+        late.append(autojump_clock.current_time() - began)
+
+    async with audited() as (audit, leader), trio.open_nursery() as nursery:
+        nursery.start_soon(record, audit, 0, [])
+        await leader.receive()
+        for number in range(AuditConfig().queue):
+            nursery.start_soon(record, audit, number, [])
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.start_soon(come)
+        await trio.sleep(deadline - 1)
+        await leader.send(Recorded())
+        await trio.sleep(4)
+        assert late
+        assert deadline <= late[0] <= deadline + 2
+        nursery.cancel_scope.cancel()
+
+
 async def test_no_leader() -> None:
     """Without one the worker ends: nothing could be recorded, and so nothing answered."""
     with pytest.RaisesGroup(LaneClosed, flatten_subgroups=True):

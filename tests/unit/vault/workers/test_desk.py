@@ -257,7 +257,8 @@ async def test_what_fails_one_request_is_told_to_that_one() -> None:
     async with served(app) as worker:
         for number in range(MOST_RELAYED + 1):
             await worker.send(relayed(number, b"/bad"))
-            failed = await worker.receive()
+            with trio.fail_after(5):
+                failed = await worker.receive()
             assert (failed.id, failed.status) == (number, 500)
         await worker.send(relayed(0))
         assert (await worker.receive()).body == b"good"

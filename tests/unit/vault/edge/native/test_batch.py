@@ -102,6 +102,7 @@ async def test_each_in_order(wire: Any, gate: Gate) -> None:
     ops = sorted(gate.ops, key=lambda op: op.request_id)
     assert [op.request_id for op in ops] == [f"{request_id}.{i}" for i in range(3)]
     assert [op.path for op in ops] == names(3)
+    assert all(op.part for op in ops)
     assert {(op.name, op.credential, op.payload) for op in ops} == {
         ("secret.read", "s.token", ReadSecret())
     }
