@@ -22,8 +22,8 @@ from vault.authz.authorizer import Authorizer
 from vault.authz.failures import FailureLimits, TooManyFailuresError
 from vault.authz.limits import RateLimits
 from vault.barrier import SECRETS, Barrier
-from vault.errors import AuthenticationError, AuthorizationError, VaultError
-from vault.handlers.handler import Call, Handler, Handlers, WrongGuessError
+from vault.errors import AuthenticationError, AuthorizationError, ConflictError, VaultError
+from vault.handlers.handler import CHANGED_MEANWHILE, Call, Handler, Handlers
 from vault.handlers.sight import facts_of
 from vault.metrics import Metrics
 from vault.model.identity import Identity, service_identity
@@ -94,6 +94,8 @@ async def stored_facts(
     row = await barrier.get(SECRETS, path)
     return NO_FACTS if row is None else facts_of(row)
 
+
+DECISIONS: Final = 4  # on one operation whose secret comes and goes, or changes, meanwhile
 
 NOTHING_HELD: Final = Following((), int)
 
@@ -186,16 +188,23 @@ class Pipeline:
         return result  # 6
 
     async def _changed(self, trail: Trail, call: Call) -> object:
-        """Step 4; what was allowed on a guess that proves wrong is decided again, on what is so."""
-        try:
-            return await trail.handler.run(call)
-        except WrongGuessError as wrong:
-            facts = wrong.facts
-        trail.decisive = self._authorizer.needs_facts(trail.identity)  # by now they may
-        if trail.decisive:
-            facts = await self._look(trail.op.path, decisive=True)
-        trail.decision = self._authorize(trail, facts)
-        return await trail.handler.run(replace(call, facts=facts, decisive=trail.decisive))
+        """Step 4. What is not so any more, or was guessed wrong, is decided again, on what is so.
+
+        `DECISIONS` times in all: whoever has met another change each time is told so.
+        """
+        for _ in range(DECISIONS - 1):
+            try:
+                return await trail.handler.run(call)
+            except ConflictError as error:
+                if error.code != CHANGED_MEANWHILE:
+                    raise
+            facts = Facts(exists=not call.facts.exists)  # nothing else was asked
+            trail.decisive = self._authorizer.needs_facts(trail.identity)  # by now they may
+            if call.decisive or trail.decisive:
+                facts = await self._look(trail.op.path, decisive=True)
+            trail.decision = self._authorize(trail, facts)
+            call = replace(call, facts=facts, decisive=trail.decisive)
+        return await trail.handler.run(call)
 
     async def _authorized(self, trail: Trail) -> Facts:
         """Decide, and return on what. A guess may allow it; a no is made on what is so."""

@@ -11,7 +11,8 @@ from typing import Any
 from protocols.telemetry.tracing import Tracing
 from vault.audit.record import AuditEvent
 from vault.authz.access import Decision
-from vault.handlers.handler import Call, Handler, Handlers, WrongGuessError
+from vault.errors import ConflictError
+from vault.handlers.handler import CHANGED_MEANWHILE, Call, Handler, Handlers
 from vault.model.identity import Identity
 from vault.model.operation import Facts, Operation
 from vault.pipeline import Pipeline, Recorder
@@ -67,8 +68,10 @@ def _traced(tracing: Tracing, handler: Handler) -> Handler:
         with tracing.step("handle"):
             try:
                 return await run(call)
-            except WrongGuessError as wrong:  # no fault: it is decided again
-                guess = wrong
-        raise guess
+            except ConflictError as error:
+                if error.code != CHANGED_MEANWHILE:
+                    raise
+                changed = error  # no fault: it is decided again
+        raise changed
 
     return replace(handler, run=traced)

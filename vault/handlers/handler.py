@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from msgspec import Struct
 
@@ -41,12 +41,9 @@ class Call(Struct, frozen=True):
         return self.name
 
 
-class WrongGuessError(Exception):
-    """Raised by a handler that has done nothing, since what was guessed is not so; `facts` are."""
-
-    def __init__(self, facts: Facts) -> None:
-        super().__init__("what was guessed is not so")
-        self.facts = facts
+CHANGED_MEANWHILE: Final = "changed_meanwhile"
+"""Code of the `ConflictError` of a handler that has done nothing: what it was decided on (whether
+the secret is there and, where these were decisive, its tags and metadata) is not so."""
 
 
 def create_or_update(facts: Facts) -> Capability:

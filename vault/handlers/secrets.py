@@ -16,7 +16,14 @@ from vault.errors import (
     ValidationError,
 )
 from vault.handlers.access import AccessCounters
-from vault.handlers.handler import Call, Handler, Handlers, create_or_update, retagged
+from vault.handlers.handler import (
+    CHANGED_MEANWHILE,
+    Call,
+    Handler,
+    Handlers,
+    create_or_update,
+    retagged,
+)
 from vault.handlers.settings import (
     MAX_VALUE,
     cas_required,
@@ -35,7 +42,6 @@ from vault.model.records import SecretRow, Status, VersionRow
 from vault.model.reference import Reference
 from vault.model.results import SecretValue, Written
 
-CHANGED_MEANWHILE: Final = "changed_meanwhile"  # code of `changed_meanwhile`
 LOOKS: Final = 10  # at a head and its version; a write has to fall between the two in each
 
 

@@ -128,7 +128,7 @@ async def open_reading(parts: WorkerParts, order: Open) -> AsyncIterator[Reading
             handlers=_local(
                 Secrets(barrier, mounts.mounts, access, world).handlers()
                 | Listing(barrier, authorizer, world).handlers(),
-                RemoteWrites(parts.writes, known),
+                RemoteWrites(parts.writes, known, follower.is_current),
             ),
             metrics=parts.metrics,
             world=world,

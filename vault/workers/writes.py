@@ -4,6 +4,7 @@ He does it for all that has come meanwhile together (`vault.mutations`). Several
 way: what gathers here is few, what gathers there, while others are written, is many.
 """
 
+from collections.abc import Awaitable, Callable
 from math import ceil
 from typing import Final
 
@@ -13,9 +14,8 @@ from msgspec import Raw
 
 from actors.latch import Latch
 from vault.errors import ConflictError
-from vault.handlers.handler import Call, WrongGuessError
-from vault.handlers.secrets import CHANGED_MEANWHILE
-from vault.model.operation import Facts, Operation
+from vault.handlers.handler import CHANGED_MEANWHILE, Call
+from vault.model.operation import Operation
 from vault.model.payloads import WriteSecret
 from vault.model.results import Written
 from vault.mutations import Decided
@@ -148,21 +148,25 @@ class WriteLane:
 class RemoteWrites:
     """The handler of `secret.write` over the lane, while the vault is open."""
 
-    def __init__(self, lane: WriteLane, known: Known) -> None:
-        """`known` learns how each write ended."""
+    def __init__(
+        self, lane: WriteLane, known: Known, catch_up: Callable[[], Awaitable[object]]
+    ) -> None:
+        """`known` learns how each write ended; `catch_up` hears of all that was written so far."""
         self._lane = lane
         self._known = known
+        self._catch_up = catch_up
 
     async def __call__(self, call: Call) -> Written:
-        """As `vault.handlers.secrets.Secrets.write`. Raises `WrongGuessError` as well."""
+        """As `vault.handlers.secrets.Secrets.write`."""
         path, facts = call.op.path, call.facts
         try:
             written = await self._lane.ask(Raw(_encode(Decided.of(call))))
         except ConflictError as error:
-            if not facts.guess or error.code != CHANGED_MEANWHILE:
-                raise
-            self._known.was_wrong(path, facts)
-            raise WrongGuessError(Facts(exists=not facts.exists)) from None
+            if error.code == CHANGED_MEANWHILE:
+                if facts.guess:
+                    self._known.was_wrong(path, facts)
+                await self._catch_up()  # it is looked at again
+            raise
         self._known.written(path)
         return written
 

@@ -1,6 +1,8 @@
 """Batches through HTTP on the running agent: each item authorized, recorded and told by itself."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from typing import Any
 
 from tests.acceptance.agent import Agent, Client
@@ -63,6 +65,29 @@ def test_each_by_itself(shared_agent: Agent) -> None:
         assert [(r["path"], r["operation"], r["result"]) for r in records] == [
             (name, "secret.read", result)
         ]
+
+
+def test_all_may_be_the_first_to_write(shared_agent: Agent) -> None:
+    """Who finds that another was quicker has written the version after his, and is told so.
+
+    One intent, and an outcome with the capability that it took in the end.
+    """
+    body = {"secrets": [{"name": f"secret/first/{i}", "value": i} for i in range(50)]}
+    with ExitStack() as stack, ThreadPoolExecutor(4) as pool:
+        clients = [stack.enter_context(shared_agent.client()) for _ in range(4)]
+        told = list(pool.map(lambda one: one.call("POST", f"{API}/batch/write", body), clients))
+    assert [(one.status, one.json["failed"]) for one in told] == [(200, 0)] * 4
+    log = [json.loads(line) for line in shared_agent.audit_log.read_text().splitlines()]
+    records = [line["body"] for line in log if line["kind"] == "event"]
+    for i in range(50):
+        versions = [one.json["results"][i]["secret"]["version"] for one in told]
+        assert sorted(versions) == [1, 2, 3, 4]
+        ids = {f"{one.request_id}.{i}": n for one, n in zip(told, versions, strict=True)}
+        own = [each for each in records if each["request_id"] in ids]
+        assert sorted(each["phase"] for each in own) == ["intent"] * 4 + ["outcome"] * 4
+        for each in (each for each in own if each["phase"] == "outcome"):
+            first = ids[each["request_id"]] == 1
+            assert (each["result"], each["capability"]) == ("ok", "create" if first else "update")
 
 
 def test_each_write_is_announced_and_concluded(shared_agent: Agent) -> None:

@@ -4,12 +4,21 @@ import json
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
 
 import pytest
 
 from tests.acceptance.agent import Agent, Client, own_folder, running
 from tests.acceptance.workers.fleet import fleet_agent, pinned
-from tests.acceptance.workers.test_consistency import NOTHING, READER, a_reader, value_reads, write
+from tests.acceptance.workers.test_consistency import (
+    NOTHING,
+    READER,
+    a_reader,
+    a_token,
+    value_reads,
+    write,
+)
 from tests.acceptance.workers.waiting import await_true
 from vault.edge.native.batch import AT_ONCE
 
@@ -79,6 +88,29 @@ def test_of_several_operations_each_is_done_by_whom_it_takes(agent: Agent) -> No
         statuses = [item["status"] for item in answer.json["results"]]
         assert sorted(statuses) == [200] * 3 + [401] * 5
         assert agent.audit_log.read_text().count(f'"{answer.request_id}.') == 8
+
+
+def test_all_may_be_the_first_to_write_on_every_worker(agent: Agent) -> None:
+    """Whoever was slower has written the version after, whichever worker has the request.
+
+    Also one whose policy asks for tags, which are looked up and never guessed.
+    """
+    upsert = {"effect": "allow", "paths": ["secret/*"], "capabilities": ["create", "update"]}
+    tagged = upsert | {"conditions": [{"type": "tags", "none": ["frozen"]}]}
+    with pinned(agent) as workers, ThreadPoolExecutor(2) as pool:
+        for which, rule in (("plain", upsert), ("tagged", tagged)):
+            token = a_token(workers[0], which, rule)
+            items = [{"name": f"secret/{which}-{i}", "value": i} for i in range(100)]
+            call = partial(batch_of, "write", {"secrets": items}, token)
+            one, two = pool.map(call, workers)
+            assert (one["failed"], two["failed"]) == (0, 0)
+            for first, second in zip(one["results"], two["results"], strict=True):
+                assert sorted(each["secret"]["version"] for each in (first, second)) == [1, 2]
+
+
+def batch_of(verb: str, body: object, token: str, client: Client) -> Any:
+    """What a batch is answered with."""
+    return client.call("POST", f"/api/v1/batch/{verb}", body, token=token).json
 
 
 def test_a_token_that_is_revoked_while_many_are_read(agent: Agent) -> None:

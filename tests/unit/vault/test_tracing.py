@@ -9,7 +9,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from actors import SystemWorld
 from protocols.telemetry.tracing import Tracing
 from tests.unit.vault import test_pipeline as plain
-from tests.unit.vault.test_pipeline_guesses import guessing
+from tests.unit.vault.test_pipeline_again import upsert
 from vault import pipeline
 from vault.model.operation import Facts
 from vault.tracing import TracedPipeline
@@ -23,14 +23,14 @@ def test_it_takes_the_same_steps() -> None:
     assert plain.__doc__
 
 
-async def test_a_wrong_guess_is_no_error_of_its_step() -> None:
-    """It is decided again, and both looks are seen."""
+async def test_what_is_decided_again_is_no_error_of_its_step() -> None:
+    """Both looks are seen."""
     tracing, parts = Tracing({}, 1.0, SystemWorld().new_id), plain.Parts()
     everything: Any = parts
     traced = TracedPipeline(
         tracing, authenticator=everything, authorizer=everything, limits=everything,
         audit=everything, facts=partial(pipeline.stored_facts, everything),
-        handlers={"op": guessing(parts, Facts(exists=True))}, metrics=everything,
+        handlers={"op": upsert(parts)}, metrics=everything,
         world=SystemWorld(),
     )  # fmt: skip
     assert await traced.run(plain.op()) == Facts(exists=True)
