@@ -95,7 +95,7 @@ async def stored_facts(
     return NO_FACTS if row is None else facts_of(row)
 
 
-DECISIONS: Final = 4  # on one operation whose secret comes and goes, or changes, meanwhile
+DECISIONS: Final = 10  # on one operation whose secret comes and goes, or changes, meanwhile
 
 NOTHING_HELD: Final = Following((), int)
 
