@@ -137,9 +137,9 @@ class Barrier:
         self._root_key = root_key
         self._world = world
         self._uses = UseCounter(keyring.active, keyring.generations[-1].created_at)
-        room = room_beside(store.statistics().cache.max_bytes)
-        self._keys = DataKeys(room)  # of this keyring alone
+        self._keys = DataKeys(room_beside(store.statistics().cache.max_bytes))  # this keyring's
         self.cached = store.cached
+        self.at_once = store.at_once
         self.get = store.get
         self.select = store.select
         self.ended = store.ended

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from actors.world import World
 from vault.authn import lifetime
+from vault.authn.accessors import Accessors
 from vault.authn.revocation import Revoker, children_of
 from vault.authn.scheme import TOKEN, CredentialScheme, Minted
 from vault.authn.sessions import SessionRule
@@ -22,7 +23,7 @@ from vault.model.identity import DEFAULT_POLICY, ROOT_POLICY, Identity, Method
 from vault.model.name import canonical_name
 from vault.model.records import TokenRow
 from vault.store.store import Store
-from vault.store.table import Key, Query
+from vault.store.table import Query
 from vault.store.tables import API_KEYS, TOKENS
 from vault.store.tx import Tx
 
@@ -80,6 +81,7 @@ class Tokens:
         self._scheme = scheme
         self._revoker = revoker
         self._world = world
+        self._accessors = Accessors(store)
 
     async def create(
         self, caller: Identity, new: NewToken, *, sudo: bool = False, orphan: bool = False
@@ -149,7 +151,7 @@ class Tokens:
 
     async def find_accessor(self, accessor: str) -> TokenRow | None:
         """Return the standing token of an accessor, or None."""
-        row = await self._by_accessor(accessor)
+        row = await self._accessors.find(accessor)
         return row if row is not None and await self._stands(row) else None
 
     async def identity_of(self, accessor: str, at: int = 0) -> Identity | None:
@@ -157,7 +159,7 @@ class Tokens:
 
         `at`: let it be this time instead (ns). What is stored is as it is now all the same.
         """
-        row = await self._by_accessor(accessor)
+        row = await self._accessors.find(accessor)
         if row is None:
             return None
         return await judge(self._store, judge_token, row, at or self._world.now())
@@ -178,19 +180,14 @@ class Tokens:
 
     async def lookup_self(self, caller: Identity) -> TokenRow:
         """Return the caller's own token, on its last use too. Raises `AuthorizationError`."""
-        row = await self._by_accessor(caller.credential) if _by_token(caller) else None
+        row = await self._accessors.find(caller.credential) if _by_token(caller) else None
         if row is None:
             raise AuthorizationError("bad_token", "bad token")
         return row
 
     async def accessors(self) -> list[str]:
         """Return the accessors of all tokens that are stored, in no particular order."""
-        found: list[str] = []
-        after: Key | None = None
-        while page := await self._store.select(TOKENS, Query(after=after)):
-            found += [row.accessor for row in page]
-            after = (page[-1].id,)
-        return found
+        return await self._accessors.all()
 
     async def renew(self, row: TokenRow, increment: int = 0) -> Issued:
         """Renew a token that was looked up; raises `ValidationError` when it cannot be."""
@@ -272,10 +269,6 @@ class Tokens:
             num_uses=new.num_uses,
             uses_left=new.num_uses,
         )
-
-    async def _by_accessor(self, accessor: str) -> TokenRow | None:
-        query = Query(equals={"accessor": accessor}, limit=1)
-        return next(iter(await self._store.select(TOKENS, query)), None) if accessor else None
 
     async def _stands(self, row: TokenRow) -> bool:
         return await judge(self._store, judge_token, row, self._world.now()) is not None

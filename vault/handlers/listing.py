@@ -62,7 +62,8 @@ class Listing:
         sight = Sight(self.authorizer, call, self.world.now())
         shown: list[SecretRow] = []
         scanned = size = 0
-        while page := await self._page(call.op.path, after):
+        while True:
+            page = await self._page(call.op.path, after)
             for row in page:
                 scanned += 1
                 if sight.lists(row):
@@ -72,8 +73,9 @@ class Listing:
                         size += _size(known)
                 if len(shown) == payload.limit or scanned == MOST_SCANNED or size > MOST_ANSWERED:
                     return Page(secrets=shown, cursor=self.barrier.seal_cursor(row.name))
+            if len(page) < _PAGE:
+                return Page(secrets=shown, cursor="")
             after = page[-1].name
-        return Page(secrets=shown, cursor="")
 
     async def keys(self, call: Call) -> Keys:
         """Direct children of the folder. A sub-folder shows when something visible lies in it."""
@@ -81,18 +83,22 @@ class Listing:
         folder, sight = call.op.path, Sight(self.authorizer, call, self.world.now())
         most = min(payload.limit or MOST_KEYS, MOST_KEYS)
         found: list[str] = []
+        last = ""  # of these
         cursor = _last_below(folder, payload.after) if payload.after else folder
-        while page := await self._page(folder, cursor):
+        while True:
+            page = await self._page(folder, cursor)
             for row in page:
                 key = _child(folder, row.name)
-                if found[-1:] == [key] or not sight.lists(row):
+                if key == last or not sight.lists(row):
                     continue
                 if len(found) == most:
                     return Keys(keys=found)
                 found.append(key)
-            last = _child(folder, page[-1].name)
-            cursor = _last_below(folder, last) if found[-1:] == [last] else page[-1].name
-        return Keys(keys=found)
+                last = key
+            if len(page) < _PAGE:
+                return Keys(keys=found)
+            end = page[-1].name
+            cursor = _last_below(folder, last) if _child(folder, end) == last else end
 
     async def _page(self, folder: str, after: str) -> list[SecretRow]:
         """Secrets below `folder` whose names come after `after`, in byte order."""

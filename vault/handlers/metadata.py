@@ -1,5 +1,6 @@
 """Metadata: everything about a secret but its values; reading it never counts as a use."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from msgspec import UNSET
@@ -27,6 +28,7 @@ from vault.model.records import SecretRow, VersionRow
 from vault.model.results import Compared, Labelled, SecretInfo
 
 _PAGE = 100  # version rows a query; each has its sealed value with it
+FEW = 32  # versions that are looked for one by one; a mount keeps 10 unless it is told otherwise
 
 
 @dataclass(frozen=True)
@@ -147,22 +149,40 @@ class Metadata:
         return labelled
 
     async def _versions(self, secret: SecretRow) -> tuple[list[VersionRow], dict[int, bool]]:
-        """As `SecretInfo` has them."""
-        found: list[VersionRow] = []
-        relabelled: dict[int, bool] = {}
-        after, before = None, None
+        """As `SecretInfo` has them; of few versions as they are cached, where all of them are."""
+        told = _Told()
+        numbers = range(max(secret.oldest_version, 1), secret.current_version + 1)
+        if len(numbers) <= FEW:
+            rows = self.barrier.at_once(VERSIONS, [(secret.id, number) for number in numbers])
+            if rows is not None:
+                told.add(rows)
+                return told.rows, told.relabelled
+        after = None
         while True:
             query = Query(equals={"secret_id": secret.id}, after=after, limit=_PAGE)
             page = await self.barrier.select(VERSIONS, query)
-            for row in page:
-                labelled = Labelled.of(row)
-                if labelled and before:
-                    relabelled[row.version] = labelled.labels != before.labels
-                before = labelled
-                found.append(replace(row, wrapped_dek=b"", box=b"", labels=UNSET))
+            told.add(page)
             if len(page) < _PAGE:
-                return found, relabelled
+                return told.rows, told.relabelled
             after = (secret.id, page[-1].version)
+
+
+class _Told:
+    """What is told of versions, which are added in their order: nothing of what is sealed."""
+
+    def __init__(self) -> None:
+        self.rows: list[VersionRow] = []
+        self.relabelled: dict[int, bool] = {}
+        self._before: Labelled | None = None
+
+    def add(self, rows: Iterable[VersionRow]) -> None:
+        """Some more."""
+        for row in rows:
+            labelled = Labelled.of(row)
+            if labelled and self._before:
+                self.relabelled[row.version] = labelled.labels != self._before.labels
+            self._before = labelled
+            self.rows.append(replace(row, wrapped_dek=b"", box=b"", labels=UNSET))
 
 
 def _there(call: Call, secret: SecretRow | None) -> SecretRow:

@@ -1,13 +1,15 @@
 """The store: what everybody else sees of the database.
 
-Rows are loaded together by one actor and written together by another; queries have a thread each.
+Rows are loaded together by one actor and written together by another. A third asks the queries of a
+file; those of a server have a thread each.
 
 Whoever reads after an acknowledged commit sees it, from the cache or from the database. A `select`
 reads the database and may show a commit a moment before it is acknowledged.
 """
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, Final, TypeVar, cast
 
 import trio
@@ -30,8 +32,9 @@ from vault.errors import UnavailableError
 from vault.store.cache import DEFAULT, MISSING, Cache, CacheConfig, CacheStats, Missing
 from vault.store.checkpoints import Checkpoints, checkpointing
 from vault.store.guard import Guard, checked
-from vault.store.interface import UNKNOWN, Backend
+from vault.store.interface import UNKNOWN, Backend, Session
 from vault.store.loader import Loader, Loading
+from vault.store.queries import Queries
 from vault.store.query import check
 from vault.store.table import Key, Query, Ranking, Table
 from vault.store.tx import Tx
@@ -43,6 +46,7 @@ T = TypeVar("T")
 COMMIT_SECONDS: Final = 30.0  # the time-out of the slowest client we know of is 60 s (bao, hvac)
 LOAD_SECONDS: Final = 30.0  # the same
 MAX_WAITING: Final = 4096  # messages; at 20 µs each that is a queue of 0.1 s, and 16 batches
+_ACTORS: Final = 2  # that read, too: the loader, and whoever asks a file's queries
 _RESTARTS: Final = RestartPolicy(
     # A full disk is waited out, at most a second at a time: reads go on meanwhile, so it never
     # escalates. 60 s hold fewer than 150 restarts at the cap.
@@ -85,11 +89,21 @@ class Store:
         self._writer = tree.ref("writer") if writes else None
         self._loader = tree.ref("loader")
         self._loading = Loading(backend, guard, cache)
-        self._queries = trio.CapacityLimiter(max(backend.readers - 1, 1))  # the loader reads, too
+        self._queries = tree.ref("queries") if backend.exclusive else None
+        self._beside = trio.CapacityLimiter(max(backend.readers - _ACTORS, 1))
 
     def cached(self, table: Table[R], *key: str | int) -> R | Missing | None:
         """The row, or None when it does not exist, or `MISSING` when only the database can say."""
         return self._cache.lookup(table, key)
+
+    def at_once(self, table: Table[R], keys: Iterable[Key]) -> list[R] | None:
+        """The rows as they are together at one moment; None unless all of them are cached."""
+        epoch = self._cache.epoch
+        rows = [self._cache.lookup(table, key) for key in keys]
+        if self._cache.epoch is not epoch:
+            return None
+        there = [row for row in rows if row is not MISSING and row is not None]
+        return there if len(there) == len(rows) else None
 
     @property
     def epoch(self) -> object:
@@ -113,12 +127,7 @@ class Store:
         row = self._cache.lookup(table, key)
         if row is not MISSING:
             return row
-        try:
-            return cast("R | None", await self._loader.ask((table, key), LOAD_SECONDS))
-        except MailboxFull:
-            raise UnavailableError("store_busy", "too many reads wait for the database") from None
-        except ActorError:
-            raise UnavailableError("store_timeout", "the database did not answer in time") from None
+        return cast("R | None", await _within(self._loader.ask((table, key), LOAD_SECONDS)))
 
     async def select(self, table: Table[R], query: Query) -> list[R]:
         """The rows of the query, as one view of the database has them.
@@ -127,16 +136,19 @@ class Store:
         have.
         """
         check(table, query)
-        return await self._in_thread(self._select, table, query)
+        return await self._asked(partial(self._select, table, query))
 
     async def keys(self, table: Table[Any], query: Query) -> list[Key]:
         """The keys of the query's rows, in its order. Raises as `select`, but for a damaged row."""
         check(table, query)
-        return await self._in_thread(self._keys, table, query)
+        return await self._asked(lambda session: session.keys(table, query))
 
     async def ranked(self, ranking: Ranking) -> list[Key]:
-        """The keys of the ranking's rows, in its order. Raises as `get`."""
-        return await self._in_thread(self._ranked, ranking)
+        """The keys of the ranking's rows, in its order. Raises as `get`.
+
+        It looks at every row, so it is in no other query's way.
+        """
+        return await self._in_thread(self._ask, lambda session: session.ranked(ranking))
 
     async def warm(self, table: Table[R], keys: Sequence[Key]) -> list[R]:
         """Load rows into the cache that nobody asked for yet, in one view of the database.
@@ -201,27 +213,27 @@ class Store:
         return self._tree.snapshot()
 
     async def _in_thread(self, fn: Callable[..., T], *args: object) -> T:
-        return await self._world.run_sync(fn, *args, limiter=self._queries)
+        return await self._world.run_sync(fn, *args, limiter=self._beside)
 
-    def _keys(self, table: Table[Any], query: Query) -> list[Key]:
-        with self._backend.read() as session:
-            return session.keys(table, query)
+    async def _asked(self, question: Callable[[Session], T]) -> T:
+        if self._queries is None:
+            return await self._in_thread(self._ask, question)
+        return cast("T", await _within(self._queries.ask(question, LOAD_SECONDS)))
 
-    def _ranked(self, ranking: Ranking) -> list[Key]:
+    def _ask(self, question: Callable[[Session], T]) -> T:
         with self._backend.read() as session:
-            return session.ranked(ranking)
+            return question(session)
 
     def _warm(self, table: Table[Any], keys: Sequence[Key]) -> list[object]:
         rows = self._loading.load([(table, key) for key in keys], wanted=False)
         return [row for row in rows if row is not None and type(row) is not Failure]
 
-    def _select(self, table: Table[R], query: Query) -> list[R]:
-        with self._backend.read() as session:
-            if table.guarded and self._cache.config.max_bytes:
-                marks = session.marks(table, query)
-                if (known := self._known(table, marks)) is not None:
-                    return known
-            rows = session.select(table, query)
+    def _select(self, table: Table[R], query: Query, session: Session) -> list[R]:
+        if table.guarded and self._cache.config.max_bytes:
+            marks = session.marks(table, query)
+            if (known := self._known(table, marks)) is not None:
+                return known
+        rows = session.select(table, query)
         return [checked(self._guard, table, row) for row in rows]
 
     def _known(self, table: Table[R], marks: list[tuple[Key, bytes]]) -> list[R] | None:
@@ -263,9 +275,14 @@ async def open_store(
     def loader() -> Loader:
         return Loader(Loading(backend, guard, kept), world)
 
+    def queries() -> Queries:
+        return Queries(backend, world)
+
     children = [
         Child(name, factory, mailbox=MAX_WAITING, overflow=Overflow.REFUSE)
-        for name, factory in (("writer", writer), ("loader", loader))[not writes :]
+        for name, factory in (("writer", writer), ("loader", loader), ("queries", queries))[
+            not writes :
+        ]
     ]
     async with (
         _opened(backend, world),
@@ -273,6 +290,16 @@ async def open_store(
         checkpointing(checkpoints),
     ):
         yield Store(backend, guard, world, cache=kept, counts=counts, tree=tree, writes=writes)
+
+
+async def _within(asked: Awaitable[T]) -> T:
+    """What an actor that reads replies, in the words of whoever waits for it."""
+    try:
+        return await asked
+    except MailboxFull:
+        raise UnavailableError("store_busy", "too many reads wait for the database") from None
+    except ActorError:
+        raise UnavailableError("store_timeout", "the database did not answer in time") from None
 
 
 def _cache(config: CacheConfig, backend: Backend, world: World) -> Cache:

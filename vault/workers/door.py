@@ -17,14 +17,20 @@ _READS: Final = frozenset({"GET", "HEAD", "LIST"})  # methods of requests that m
 _WRITES: Final = frozenset({"POST", "PUT"})  # the same of writes
 _SECRETS: Final = b"/api/v1/secrets"
 _BATCHES: Final = b"/api/v1/batch/"
-_DATA: Final = b"/data/"
+_VAULT: Final = b"/v1/"
+_SYSTEM: Final = (b"/v1/sys/", b"/v1/auth/")
+_CHANGES: Final = (b"/metadata/", b"/delete/", b"/undelete/", b"/destroy/")  # of KV v2
 
 
 def may_serve(method: str, path: bytes) -> bool:
     """Whether a request with this method and path may be of operations that are done here."""
     if method in _READS:
         return True
-    return method in _WRITES and (_DATA in path or path.startswith((_SECRETS, _BATCHES)))
+    if method not in _WRITES:
+        return False
+    if path.startswith(_VAULT):  # of KV v1 a name is the whole path
+        return not path.startswith(_SYSTEM) and not any(part in path for part in _CHANGES)
+    return path.startswith((_SECRETS, _BATCHES))
 
 
 class WorkerDoor:

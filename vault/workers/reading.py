@@ -17,8 +17,11 @@ from vault.audit.hashing import ValueHasher
 from vault.audit.sinks.file import FileSink
 from vault.authn.authenticator import Authenticator, CredentialMethod
 from vault.authn.bearer import Bearer, api_key_method
+from vault.authn.revocation import Revoker
 from vault.authn.scheme import API_KEY, TOKEN
 from vault.authn.standing import judge_token
+from vault.authn.streams import Sessions
+from vault.authn.tokens import Tokens
 from vault.authn.usage import Usage
 from vault.authz.authorizer import Authorizer
 from vault.authz.book import PolicyBook
@@ -32,6 +35,7 @@ from vault.handlers.handler import Handlers
 from vault.handlers.listing import Listing
 from vault.handlers.mounts import Mounts
 from vault.handlers.secrets import Secrets
+from vault.handlers.tokens import TokenHandlers
 from vault.keyed import Scheme, audit_keys
 from vault.metrics import Metrics
 from vault.model.identity import Identity
@@ -56,7 +60,7 @@ from vault.workers.page import Page
 from vault.workers.wire import Open
 from vault.workers.writes import RemoteWrites, WriteLane
 
-LOCAL: Final = frozenset({"secret.read", "secret.list", "secret.keys", WRITE})
+LOCAL: Final = frozenset({"secret.read", "secret.list", "secret.keys", "token.lookup_self", WRITE})
 """Operations that a worker runs; of a write, all but the transaction."""
 
 
@@ -127,7 +131,8 @@ async def open_reading(parts: WorkerParts, order: Open) -> AsyncIterator[Reading
             facts=known.facts,
             handlers=_local(
                 Secrets(barrier, mounts.mounts, access, world).handlers()
-                | Listing(barrier, authorizer, world).handlers(),
+                | Listing(barrier, authorizer, world).handlers()
+                | TokenHandlers(_tokens(store, keyring, world), authorizer, world).handlers(),
                 RemoteWrites(parts.writes, known, follower.is_current),
             ),
             metrics=parts.metrics,
@@ -163,6 +168,11 @@ def _limits(parts: WorkerParts) -> RateLimits:
     rate = parts.settings.limits.rate
     buckets = SharedBuckets(parts.page, rate.requests_per_second, rate.burst_size)
     return RateLimits(buckets, parts.world.now)
+
+
+def _tokens(store: Store, keyring: Keyring, world: World) -> Tokens:
+    """To look up; none is made or revoked here."""
+    return Tokens(store, Scheme(keyring.pepper), Revoker(store, Sessions(), world), world)
 
 
 def _local(handlers: Handlers, writes: RemoteWrites) -> Handlers:

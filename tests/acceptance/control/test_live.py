@@ -43,8 +43,11 @@ async def test_an_agent_is_watched_from_its_first_word_to_its_last() -> None:
                     sections = feed.rows[2]
                     paths = [node["path"] for node in sections["tree"]["nodes"]]
                     assert {"agent", "agent/store/writer"} <= set(paths)
-                    # `late-changes` is newer than the words of this version of the link
-                    assert [path for path in paths if "other" in path] == ["agent/work/other"]
+                    # `queries` and `late-changes` are newer than the words of the link
+                    assert [path for path in paths if "other" in path] == [
+                        "agent/store/other",
+                        "agent/work/other",
+                    ]
                     assert sections["metrics"]["counters"]["requests"] >= 1
                     assert sections["certificate"]["generation"] == 1
                     assert sections["link"]["connected"] is True

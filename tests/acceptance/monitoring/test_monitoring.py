@@ -157,7 +157,7 @@ def traced(receiver: Receiver) -> dict[str, list[tuple[str, Any]]]:
 
 
 def test_of_an_agent_with_workers_all_is_seen(folder: Path) -> None:
-    """A read is one worker's trace, a write one of worker and leader; figures are of all.
+    """A read is one worker's trace, what the leader does one of both; figures are of all.
 
     Those by remote write are those of `/metrics`, whichever worker is asked.
     """
@@ -174,8 +174,10 @@ def test_of_an_agent_with_workers_all_is_seen(folder: Path) -> None:
             with pinned(agent, agent.token) as clients:
                 for place, client in enumerate(clients):
                     body = {"data": {CANARY: CANARY}}
-                    write = {"traceparent": f"00-{place:031x}f-b7ad6b7169203331-01"}
-                    assert client.call("POST", "/v1/kv/x", body, headers=write).status in (200, 204)
+                    assert client.call("POST", "/v1/kv/x", body).status in (200, 204)
+                    his = {"traceparent": f"00-{place:031x}f-b7ad6b7169203331-01"}
+                    made = client.call("POST", "/v1/auth/token/create", {"ttl": "1h"}, headers=his)
+                    assert made.status == 200
                     for read in range(READS):
                         above = {"traceparent": f"00-{place:030x}{read}a-b7ad6b7169203331-01"}
                         assert client.call("GET", "/v1/kv/x", headers=above).status == 200
@@ -185,11 +187,11 @@ def test_of_an_agent_with_workers_all_is_seen(folder: Path) -> None:
                     assert f"{reads} {READS * len(clients)}.0" in shown
         found = traced(receiver)  # what waited was sent at the end
     for place in range(2):
-        write_trace = found[f"{place:031x}f"]
-        [(_, here)] = [one for one in write_trace if one[0]]
-        [there] = [span for who, span in write_trace if not who and span.name == "POST"]
+        his_trace = found[f"{place:031x}f"]
+        [(_, here)] = [one for one in his_trace if one[0]]
+        [there] = [span for who, span in his_trace if not who and span.name == "POST"]
         assert there.parent_span_id == here.span_id
-        assert {span.name for who, span in write_trace if not who} >= {"record", "handle"}
+        assert {span.name for who, span in his_trace if not who} >= {"record", "handle"}
         for read in range(READS):
             read_trace = found[f"{place:030x}{read}a"]
             assert len({who for who, _ in read_trace}) == 1

@@ -1,7 +1,8 @@
 """The contract of `Store`: what a caller is told, and what is there afterwards."""
 
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
 
 import pytest
 import trio
@@ -20,10 +21,10 @@ from tests.contract.store.samples import (
 )
 from vault.errors import TamperedError, UnavailableError, ValidationError
 from vault.store.cache import MISSING
-from vault.store.interface import UNKNOWN, Backend, ConstraintError, Writes
+from vault.store.interface import UNKNOWN, Backend, ConstraintError, Session, Writes
 from vault.store.store import MAX_WAITING, Store
-from vault.store.table import Query
-from vault.store.tables import SECRETS, SYSTEM, USERS, VERSIONS
+from vault.store.table import Query, Ranking
+from vault.store.tables import ACCESS, SECRETS, SYSTEM, USERS, VERSIONS
 from vault.store.tx import Tx, transact
 
 
@@ -115,6 +116,65 @@ class TestReads:
             faulty.on_read = delete_meanwhile
             await store.get(SYSTEM, "a")
             assert store.cached(SYSTEM, "a") is None
+
+    async def test_queries_of_a_moment(self, backend: Backend) -> None:
+        """A file is asked by one who asks all of them in one view; a server by each for himself."""
+        for faulty in (FaultyBackend(backend), FaultyBackend(_Shared(backend))):
+            async with opened(faulty) as store:
+                await store.commit(put(SYSTEM, system("a")))
+                before, may = faulty.reads, threading.Event()
+                found: list[object] = []
+
+                async def look(store: Store = store, found: list[object] = found) -> None:
+                    found.append(await store.select(SYSTEM, Query()))
+
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(store._asked, lambda _, may=may: may.wait(10))
+                    await wait_all_tasks_blocked()
+                    for _ in range(3):
+                        nursery.start_soon(look)
+                    if faulty.exclusive:
+                        await wait_all_tasks_blocked()
+                        assert not found
+                    may.set()
+                assert found == [[system("a")]] * 3
+                assert faulty.reads - before == (2 if faulty.exclusive else 4)
+
+    async def test_a_ranking_is_in_no_querys_way(self, backend: Backend) -> None:
+        """It looks at every row, however long that takes; others are answered beside it."""
+        async with opened(backend) as store, trio.open_nursery() as nursery:
+            rank, may = store._ask, threading.Event()
+
+            def held(question: Callable[[Session], Any]) -> Any:
+                may.wait(10)
+                return rank(question)
+
+            store._ask = held
+            by = Ranking(table=SECRETS, link="id", by=ACCESS, column="last_value_read", limit=1)
+            if backend.exclusive:
+                nursery.start_soon(store.ranked, by)
+                await wait_all_tasks_blocked()
+                assert await store.select(SYSTEM, Query()) == []
+            may.set()
+
+    async def test_rows_at_one_moment(self, store: Store, backend: Backend) -> None:
+        """All of them as they are together, or none: not if one is not cached, or not there."""
+        if not backend.exclusive:
+            return
+        await store.commit(put(SYSTEM, system("a"), system("b")))
+        assert store.at_once(SYSTEM, [("b",), ("a",)]) == [system("b"), system("a")]
+        assert store.at_once(SYSTEM, []) == []
+        assert store.at_once(SYSTEM, [("a",), ("c",)]) is None
+        assert await store.get(SYSTEM, "c") is None
+        assert store.at_once(SYSTEM, [("a",), ("c",)]) is None
+
+        def keys() -> Iterator[tuple[str]]:
+            yield ("a",)
+            store._cache.replace([(SYSTEM, ("b",), system("b", b"new"))])
+            yield ("b",)
+
+        assert store.at_once(SYSTEM, keys()) is None
+        assert store.at_once(SYSTEM, [("b",)]) == [system("b", b"new")]
 
     async def test_shared_database_is_not_cached(self, backend: Backend) -> None:
         """Where others write too, every read asks the database."""

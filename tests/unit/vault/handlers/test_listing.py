@@ -43,6 +43,22 @@ async def test_byte_order_below_the_folder(house: House) -> None:
     assert await names(house, "c/") == []
 
 
+async def test_a_page_that_is_not_full_is_the_last(house: House) -> None:
+    """Nobody is asked for what comes behind it."""
+    for name in ("s/a", "s/b/c", "s/d"):
+        await house.write(name)
+    select, asked = house.barrier.select, list[Query]()
+
+    async def counted(table: Table[Any], query: Query) -> list[Any]:
+        asked.append(query)
+        return await select(table, query)
+
+    house.barrier.select = counted  # type: ignore[method-assign, assignment]
+    assert await keys(house, "s/") == ["a", "b/", "d"]
+    assert await names(house, "s/") == ["s/a", "s/b/c", "s/d"]
+    assert len(asked) == 2
+
+
 async def test_every_filter(house: House) -> None:
     """All filters that are given must hold, each on its own and together."""
     await house.write("s/plain")

@@ -1,12 +1,15 @@
 """Tests of metadata: everything about a secret but its values."""
 
+from typing import Any
+
 import pytest
 from msgspec import UNSET
 from msgspec.structs import replace
 
 from tests.unit.vault.handlers.conftest import SECOND, House
-from vault.barrier import SECRETS, VERSIONS
+from vault.barrier import SECRETS, VERSIONS, Query, Table
 from vault.errors import ConflictError, NotFoundError, ValidationError
+from vault.handlers.metadata import FEW
 from vault.handlers.secrets import LOOKS
 from vault.model.labels import Labels
 from vault.model.operation import Facts
@@ -54,6 +57,34 @@ async def test_many_versions_are_all_listed(house: House) -> None:
         await house.write(APP, b"1")
     info: SecretInfo = await house.do("secret.metadata.read", APP)
     assert [row.version for row in info.versions] == list(range(1, 1004))
+
+
+async def test_few_versions_are_told_as_they_are_at_hand(house: House) -> None:
+    """Without a question to the database, which would answer the same; many are asked for."""
+    await house.mount("secret/", max_versions=2 * FEW)
+    select, asked = house.barrier.select, list[Query]()
+
+    async def counted(table: Table[Any], query: Query) -> list[Any]:
+        asked.append(query)
+        return await select(table, query)
+
+    house.barrier.select = counted  # type: ignore[method-assign, assignment]
+    for number in range(FEW):
+        await house.write(APP, tags=[f"t{number // 2}"])
+    await house.do("secret.delete", APP, Versions(versions=(2, 5)))
+    told: SecretInfo = await house.do("secret.metadata.read", APP)
+    assert not asked
+    at_once, house.barrier.at_once = house.barrier.at_once, lambda *_: None  # type: ignore[method-assign]
+    info: SecretInfo = await house.do("secret.metadata.read", APP)
+    assert len(asked) == 1
+    assert (told.secret, told.versions, told.relabelled) == (
+        info.secret, info.versions, info.relabelled,
+    )  # fmt: skip
+    assert [row.version for row in told.versions if row.deletion_time] == [2, 5]
+    house.barrier.at_once = at_once  # type: ignore[method-assign]
+    await house.write(APP)
+    info = await house.do("secret.metadata.read", APP)
+    assert (len(info.versions), len(asked)) == (FEW + 1, 2)
 
 
 async def test_write_merges_or_replaces(house: House) -> None:
@@ -233,7 +264,9 @@ async def test_the_current_version_is_among_those_that_are_listed(house: House) 
 
 async def test_metadata_of_what_is_written_without_end(house: House) -> None:
     """Whose every look is overtaken is told to try again, not half of two moments."""
-    await house.write(APP)
+    await house.mount("secret/", max_versions=2 * FEW)
+    for _ in range(FEW + 1):
+        await house.write(APP)
     house.overtake(APP, times=2 * LOOKS)
     with pytest.raises(ConflictError, match="changed_meanwhile"):
         await house.do("secret.metadata.read", APP)

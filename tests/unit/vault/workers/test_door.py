@@ -78,7 +78,7 @@ async def test_reads_go_through() -> None:
     write = operation("secret.write", WriteSecret(value=b"{}"))
     assert await door.run(operation("secret.read")) == "secret.read"
     assert await door.run(write) == "secret.write"
-    for name in ("secret.patch", "token.lookup_self", "sys.seal", "secret.metadata.read"):
+    for name in ("secret.patch", "token.renew_self", "sys.seal", "secret.metadata.read"):
         with pytest.raises(Elsewhere):
             await door.run(operation(name))
 
@@ -108,6 +108,12 @@ async def test_a_large_write_is_the_leaders(large: WriteSecret) -> None:
         ("PUT", b"/v1/secret/data/a", True),
         ("POST", b"/api/v1/secrets", True),
         ("PUT", b"/api/v1/secrets/secret/a", True),
+        ("POST", b"/v1/kv/a", True),
+        ("POST", b"/v1/secret/metadata/a", False),
+        ("PUT", b"/v1/secret/destroy/a", False),
+        ("POST", b"/v1/secret/delete/a", False),
+        ("POST", b"/v1/secret/undelete/a", False),
+        ("POST", b"/other/data/a", False),
         ("PATCH", b"/v1/secret/data/a", False),
         ("DELETE", b"/v1/secret/data/a", False),
         ("POST", b"/v1/sys/seal", False),

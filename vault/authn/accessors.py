@@ -1,0 +1,41 @@
+"""Accessors: what a token is known by where its text is not, and whose each of them is."""
+
+from typing import Final
+
+from vault.model.memo import Memo
+from vault.model.records import TokenRow
+from vault.store.store import Store
+from vault.store.table import Key, Query
+from vault.store.tables import TOKENS
+
+MOST_KNOWN: Final = 8_192  # accessors whose token is remembered; some 2 MB
+
+
+class Accessors:
+    """Finds tokens by them; how a token stands is not asked."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._ids: Memo[str, str] = Memo(MOST_KNOWN)
+
+    async def find(self, accessor: str) -> TokenRow | None:
+        """The token, or None. An accessor belongs to no other one ever, so it is looked up once."""
+        if not accessor:
+            return None
+        if (known := self._ids.get(accessor)) is not None:
+            there = await self._store.get(TOKENS, known)
+            return there if there is not None and there.accessor == accessor else None
+        query = Query(equals={"accessor": accessor}, limit=1)
+        row = next(iter(await self._store.select(TOKENS, query)), None)
+        if row is not None:
+            self._ids.keep(accessor, row.id)
+        return row
+
+    async def all(self) -> list[str]:
+        """Those of all tokens that are stored, in no particular order."""
+        found: list[str] = []
+        after: Key | None = None
+        while page := await self._store.select(TOKENS, Query(after=after)):
+            found += [row.accessor for row in page]
+            after = (page[-1].id,)
+        return found
