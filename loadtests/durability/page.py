@@ -32,11 +32,12 @@ were told is kept in the harness."""
 _LOAD: Final = """## Under load
 
 16 writers over both dialects, to names of their own and to shared ones, a quarter with
-check-and-set, and one client each that issues and revokes tokens, deletes and destroys values, and
-writes policies; the fault comes after 0.05 to 1.5 s, and once a write is acknowledged and a read
-answered. In every fourth round the start after it is struck as well. A new vault every 25 rounds. A
-power cut is ext4 on a loop device that is shut down by `EXT4_IOC_SHUTDOWN` without flushing its
-journal, the process killed, the file system mounted again."""
+check-and-set, an eighth of the requests with five writes in one, and one client each that issues
+and revokes tokens, deletes and destroys values, and writes policies; the fault comes after 0.05 to
+1.5 s, and once a write is acknowledged and a read answered. In every fourth round the start after
+it is struck as well. A new vault every 25 rounds. A power cut is ext4 on a loop device that is shut
+down by `EXT4_IOC_SHUTDOWN` without flushing its journal, the process killed, the file system
+mounted again."""
 
 _WEAK: Final = """The harness notices an agent that syncs too little (`synchronous`: NORMAL behind
 the agent's back; `fdatasync`: the audit log is not synced). Both runs are tests of the harness; the

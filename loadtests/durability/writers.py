@@ -1,4 +1,4 @@
-"""Clients that write over both dialects until nobody answers, to names of their own and shared.
+"""Clients that write over both dialects, one by one and several in a request, until nobody answers.
 
 Beside them others read the shared ones: what was answered has to be on record.
 """
@@ -7,10 +7,10 @@ import http.client
 import itertools
 import random
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from loadtests.durability.deeds import KINDS_UNDER_LOAD, Deed, doing
 from loadtests.durability.history import Write
@@ -91,11 +91,29 @@ def send(client: Client, write: Write, cas: int | None = None, *, native: bool =
     if answer.status in {http.HTTPStatus.OK, http.HTTPStatus.CREATED}:
         told = answer.json if native else answer.json["data"]
         write.version, write.state = told["version"], "ok"
-    elif answer.status < http.HTTPStatus.INTERNAL_SERVER_ERROR:
+    elif _is_refused(answer.status, answer.json if native else {}):
         write.state = "refused"
-    elif native and answer.json.get("details", {}).get("outcome") == "none":
-        write.state = "refused"  # the agent vouches for it: nothing was stored
     return answer
+
+
+def send_together(client: Client, writes: Sequence[Write]) -> None:
+    """Several in one request, each with an end of its own. Raises as `send`."""
+    items = [{"name": write.name, "value": {"w": write.value}} for write in writes]
+    answer = client.call("POST", "/api/v1/batch/write", {"secrets": items})
+    same = {"status": answer.status, "error": answer.json}
+    results = answer.json.get("results", [same] * len(writes))
+    for number, (write, result) in enumerate(zip(writes, results, strict=True)):
+        write.request_id = f"{answer.request_id}.{number}"
+        if result["status"] == http.HTTPStatus.OK:
+            write.version, write.state = result["secret"]["version"], "ok"
+        elif _is_refused(result["status"], result["error"]):
+            write.state = "refused"
+
+
+def _is_refused(status: int, error: dict[str, Any]) -> bool:
+    """Whether nothing was stored: of a 5xx where the agent vouches for it."""
+    vouched = error.get("details", {}).get("outcome") == "none"
+    return vouched or status < http.HTTPStatus.INTERNAL_SERVER_ERROR
 
 
 def _reader(
@@ -132,14 +150,19 @@ def _writer(
         for turn in itertools.count():
             if stop.is_set():
                 return
-            last = who if chance.random() < 1 / 2 else chance.choice(names)
+            several = chance.random() < 1 / 8
+            own = who if chance.random() < 1 / 2 else chance.choice(names)
             folder = f"{BODY_PREFIX}round-{who.partition('-')[0]}"
-            write = Write(f"{folder}/{last}", f"{who}-{turn}")
-            log.append(write)
+            asked = [who, *names] if several else [own]
+            writes = [Write(f"{folder}/{name}", f"{who}-{turn}") for name in asked]
+            log += writes
             cas = chance.randrange(20) if chance.random() < 1 / 4 else None
             try:
-                send(client, write, cas, native=chance.random() < 1 / 2)
+                if several:
+                    send_together(client, writes)
+                else:
+                    send(client, writes[0], cas, native=chance.random() < 1 / 2)
             except (OSError, http.client.HTTPException):
                 return
-            if write.state == "ok":
+            if any(write.state == "ok" for write in writes):
                 begun.set()
