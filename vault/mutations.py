@@ -43,6 +43,9 @@ class Decided(Struct, frozen=True, array_like=True):
     facts: Facts
     decisive: bool
 
+    def __repr__(self) -> str:
+        return f"Decided(request_id={self.request_id!r})"
+
     @classmethod
     def of(cls, call: Call) -> Self:
         """What is sent of an operation."""

@@ -47,6 +47,9 @@ class Operation(Struct, frozen=True, kw_only=True):
     service: str = ""
     part: bool = False
 
+    def __repr__(self) -> str:
+        return f"Operation(name={self.name!r}, request_id={self.request_id!r})"
+
 
 class Facts(Struct, frozen=True):
     """What a policy condition may ask about the thing itself. A `guess` was not looked up."""

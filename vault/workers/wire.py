@@ -168,6 +168,9 @@ class Relayed(Struct, frozen=True, array_like=True, tag="relayed"):
     certificate: bytes | None  # of the client, DER
     body: bytes
 
+    def __repr__(self) -> str:
+        return f"Relayed(id={self.id}, method={self.method!r})"
+
 
 class Answered(Struct, frozen=True, array_like=True, tag="answered"):
     """The answer to the request with this id."""
@@ -176,6 +179,9 @@ class Answered(Struct, frozen=True, array_like=True, tag="answered"):
     status: int
     headers: list[tuple[bytes, bytes]]
     body: bytes
+
+    def __repr__(self) -> str:
+        return f"Answered(id={self.id}, status={self.status})"
 
 
 class Asked(Struct, frozen=True, array_like=True, tag="asked"):

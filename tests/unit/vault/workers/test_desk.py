@@ -353,6 +353,9 @@ def test_no_credential_and_no_value_is_shown() -> None:
     """By whoever prints a message."""
     question = asked(1, "secret.write", WriteSecret(value=b"canary"))
     found = SecretValue(secret=WRITTEN.secret, version=WRITTEN.version, value=b"canary")
-    shown = repr(question) + repr(told_of(1, found))
+    token, value = [(b"x-vault-token", b"s.token")], b"canary"
+    request = Relayed(1, "POST", b"/v1/s/a", b"", token, None, None, value)
+    write = Decided("r", "s/a", WriteSecret(value=value), "w", NO_FACTS, decisive=False)
+    shown = repr([question, told_of(1, found), request, Answered(1, 200, token, value), write])
     assert "s.token" not in shown
     assert "canary" not in shown
