@@ -1,6 +1,7 @@
 -- KV v2 load for wrk: load.lua MODE FOLDER NAMES BYTES
 --
--- MODE read, write, mixed (one write to nine reads) or batch; NAMES secrets under FOLDER, each
+-- MODE read, write, mixed (one write to nine reads), batch, metadata (of the secrets), list (of their
+-- folders, of a thousand names) or lookup (the token's own data); NAMES secrets under FOLDER, each
 -- with a value of BYTES. The token comes in BENCH_TOKEN: an argument could be read by everybody.
 -- BENCH_BEGIN is how many of the names are left out at the beginning, to be asked for at the end.
 -- Requests are made before the clock starts. Prints one JSON line of figures at the end.
@@ -44,6 +45,12 @@ function init(args)
       end
       local wanted = string.format(os.getenv("BENCH_BATCH"), table.concat(asked, ","))
       requests[i + 1] = wrk.format("POST", os.getenv("BENCH_BATCH_PATH"), json, wanted)
+    elseif mode == "metadata" or mode == "list" then
+      local place = "/v1/secret/metadata/" .. path(folder, index)
+      if mode == "list" then place = place:gsub("/%d+$", "?list=true") end
+      requests[i + 1] = wrk.format("GET", place, headers)
+    elseif mode == "lookup" then
+      requests[i + 1] = wrk.format("GET", "/v1/auth/token/lookup-self", headers)
     else
       requests[i + 1] = wrk.format("GET", url, headers)
     end

@@ -14,7 +14,7 @@ STRIDE = 7919  # a prime, as in load.lua: neighbours are not asked for one after
 class Load:
     """KV v2 requests over TLS; `streams` is how many each HTTP/2 connection has open at once."""
 
-    operation: str  # read, write, mixed, batch
+    operation: str  # a mode of load.lua; over HTTP/2 read or write
     http: int = 1
     connections: int = 32
     streams: int = 1

@@ -226,7 +226,7 @@ audit: {{enabled: true, log_file: {self.audit_log.path}, durability: {self.durab
 
     def allow(self, api: Api) -> None:
         """The native policy."""
-        can = ["create", "read", "update", "list"]
+        can = ["create", "read", "update", "list", "read_metadata"]
         rule = {"effect": "allow", "paths": [f"{MOUNT}/*"], "capabilities": can}
         api.call("PUT", "/api/v1/policies/bench", {"rules": [rule]})
 

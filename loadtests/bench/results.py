@@ -7,6 +7,10 @@ from dataclasses import asdict, dataclass, field
 from loadtests.load import Load, Sample
 
 BASE = "OpenBao"
+_SAID = {
+    "mixed": "90/10 mixed", "batch": "batch read", "list": "list of 1,000 names",
+    "lookup": "token lookup-self",
+}  # fmt: skip
 
 
 @dataclass
@@ -25,9 +29,7 @@ class Comparison:
     def label(self) -> str:
         """What was asked, without the number of stored secrets."""
         size = "" if self.load.value_bytes == 100 else f" {_size(self.load.value_bytes)}"  # noqa: PLR2004
-        what = {"mixed": "90/10 mixed", "batch": "batch read"}.get(
-            self.load.operation, self.load.operation
-        )
+        what = _SAID.get(self.load.operation, self.load.operation)
         return f"{what}{size}, HTTP/{'2' if self.load.http == 2 else '1.1'}"  # noqa: PLR2004
 
     def rate(self, server: str) -> float | None:
