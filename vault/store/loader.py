@@ -41,6 +41,12 @@ class Loading:
             self._loaded(self._brought(slots, rows), wanted=False)
         return rows
 
+    def bring(self, table: Table[Any], keys: Sequence[Key]) -> dict[Key, Any]:
+        """Load rows of one table that nobody waits for; those that are there and can be told."""
+        rows = self._loaded([(table, key) for key in keys], wanted=False)
+        pairs = zip(keys, rows, strict=True)
+        return {key: row for key, row in pairs if row is not None and type(row) is not Failure}
+
     def _brought(self, slots: Sequence[Slot], rows: Sequence[object]) -> list[Slot]:
         """The current versions of these heads that are not cached."""
         versions = [

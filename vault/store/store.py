@@ -7,7 +7,7 @@ Whoever reads after an acknowledged commit sees it, from the cache or from the d
 reads the database and may show a commit a moment before it is acknowledged.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, Final, TypeVar, cast
@@ -46,7 +46,10 @@ T = TypeVar("T")
 COMMIT_SECONDS: Final = 30.0  # the time-out of the slowest client we know of is 60 s (bao, hvac)
 LOAD_SECONDS: Final = 30.0  # the same
 MAX_WAITING: Final = 4096  # messages; at 20 µs each that is a queue of 0.1 s, and 16 batches
-_ACTORS: Final = 2  # that read, too: the loader, and whoever asks a file's queries
+BROUGHT: Final = 64
+"""Rows that a query brings into the cache, so that what is asked for again is there: not all, or
+whoever looks through everything once would push out what others read."""
+_ACTORS: Final = 3  # views of the loader and of who asks a file's queries, who has a second one
 _RESTARTS: Final = RestartPolicy(
     # A full disk is waited out, at most a second at a time: reads go on meanwhile, so it never
     # escalates. 60 s hold fewer than 150 restarts at the cap.
@@ -231,21 +234,23 @@ class Store:
     def _select(self, table: Table[R], query: Query, session: Session) -> list[R]:
         if table.guarded and self._cache.config.max_bytes:
             marks = session.marks(table, query)
-            if (known := self._known(table, marks)) is not None:
-                return known
+            known = self._known(table, marks)
+            if len(known) == len(marks):
+                return [known[key] for key, _ in marks]
         rows = session.select(table, query)
         return [checked(self._guard, table, row) for row in rows]
 
-    def _known(self, table: Table[R], marks: list[tuple[Key, bytes]]) -> list[R] | None:
-        """The rows of these keys and stamps, if all are cached.
+    def _known(self, table: Table[R], marks: list[tuple[Key, bytes]]) -> dict[Key, R]:
+        """Those rows of these keys and stamps that are cached, some of the others brought in.
 
         One that is cached was checked when it came, which is most of what reading it takes. The
         same stamp is the same row: what a view tells is of one moment, whatever the cache has.
         """
-        known = self._cache.known(table, [key for key, _ in marks])
-        pairs: list[tuple[Any, bytes]] = [(known.get(key), stamp) for key, stamp in marks]
-        rows = [row for row, stamp in pairs if row and row.mac == stamp]  # not secret: both stored
-        return rows if len(rows) == len(marks) else None
+        known = _same(marks, self._cache.known(table, [key for key, _ in marks]))
+        lacking = [key for key, _ in marks if key not in known]
+        if lacking and self._backend.readers > _ACTORS:
+            known |= _same(marks, self._loading.bring(table, lacking[:BROUGHT]))
+        return known
 
 
 @asynccontextmanager
@@ -290,6 +295,12 @@ async def open_store(
         checkpointing(checkpoints),
     ):
         yield Store(backend, guard, world, cache=kept, counts=counts, tree=tree, writes=writes)
+
+
+def _same(marks: Iterable[tuple[Key, bytes]], rows: Mapping[Key, Any]) -> dict[Key, Any]:
+    """Those that have these stamps."""
+    pairs = [(key, stamp, rows[key]) for key, stamp in marks if key in rows]
+    return {key: row for key, stamp, row in pairs if row.mac == stamp}  # not secret: both stored
 
 
 async def _within(asked: Awaitable[T]) -> T:
