@@ -139,7 +139,7 @@ class Barrier:
         self._uses = UseCounter(keyring.active, keyring.generations[-1].created_at)
         self._keys = DataKeys(room_beside(store.statistics().cache.max_bytes))  # this keyring's
         self.cached = store.cached
-        self.at_once = store.at_once
+        self.together = store.together
         self.get = store.get
         self.select = store.select
         self.ended = store.ended

@@ -198,6 +198,7 @@ class Pipeline:
             except ConflictError as error:
                 if error.code != CHANGED_MEANWHILE:
                     raise
+            await self._follow(trail.handler)
             facts = Facts(exists=not call.facts.exists)  # nothing else was asked
             trail.decisive = self._authorizer.needs_facts(trail.identity)  # by now they may
             if call.decisive or trail.decisive:

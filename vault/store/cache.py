@@ -14,7 +14,7 @@ its own. Rows of other tables are the very ones that were put, which `vault.auth
 by their identity.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from functools import partial
 from threading import Lock
@@ -136,6 +136,22 @@ class Cache:
             if row is not MISSING and row is not None:
                 found[key] = row
         return found
+
+    def together(self, slots: Sequence[tuple[Table[Any], Key]], most: int) -> list[Any] | None:
+        """The rows of different tables as they are at one moment; they are kept packed (`many`).
+
+        None unless all are there and have no more than `most` bytes together.
+        """
+        packed: list[bytes] = []
+        with self._lock:  # a commit changes all of its rows within it
+            for table, key in slots:
+                slot = slot_of(table.name, key)
+                kept = self._rows.of(slot).find(slot)
+                if not isinstance(kept, bytes) or (most := most - len(kept)) < 0:
+                    return None
+                packed.append(kept)
+            self._hits += len(packed)
+        return [_row(table, kept) for (table, _), kept in zip(slots, packed, strict=True)]
 
     def begin(self, table: Table[Any], key: Key, *, wanted: bool = True) -> Load:
         """Announce a load; call it before the view of the database is opened, and `end` after.

@@ -33,10 +33,11 @@ from vault.store.cache import DEFAULT, MISSING, Cache, CacheConfig, CacheStats, 
 from vault.store.checkpoints import Checkpoints, checkpointing
 from vault.store.guard import Guard, checked
 from vault.store.interface import UNKNOWN, Backend, Session
-from vault.store.loader import Loader, Loading
+from vault.store.loader import Loader, Loading, Slot
 from vault.store.queries import Queries
 from vault.store.query import check
 from vault.store.table import Key, Query, Ranking, Table
+from vault.store.tables import VERSIONS
 from vault.store.tx import Tx
 from vault.store.writer import Change, Counts, Mark, Writer
 
@@ -49,7 +50,7 @@ MAX_WAITING: Final = 4096  # messages; at 20 µs each that is a queue of 0.1 s, 
 BROUGHT: Final = 64
 """Rows that a query brings into the cache, so that what is asked for again is there: not all, or
 whoever looks through everything once would push out what others read."""
-_ACTORS: Final = 3  # views of the loader and of who asks a file's queries, who has a second one
+_VIEWS: Final = 3  # the loader's, and two of whoever asks a file's queries
 _RESTARTS: Final = RestartPolicy(
     # A full disk is waited out, at most a second at a time: reads go on meanwhile, so it never
     # escalates. 60 s hold fewer than 150 restarts at the cap.
@@ -93,20 +94,16 @@ class Store:
         self._loader = tree.ref("loader")
         self._loading = Loading(backend, guard, cache)
         self._queries = tree.ref("queries") if backend.exclusive else None
-        self._beside = trio.CapacityLimiter(max(backend.readers - _ACTORS, 1))
+        views = _VIEWS if backend.exclusive else 1
+        self._beside = trio.CapacityLimiter(max(backend.readers - views, 1))
 
     def cached(self, table: Table[R], *key: str | int) -> R | Missing | None:
         """The row, or None when it does not exist, or `MISSING` when only the database can say."""
         return self._cache.lookup(table, key)
 
-    def at_once(self, table: Table[R], keys: Iterable[Key]) -> list[R] | None:
-        """The rows as they are together at one moment; None unless all of them are cached."""
-        epoch = self._cache.epoch
-        rows = [self._cache.lookup(table, key) for key in keys]
-        if self._cache.epoch is not epoch:
-            return None
-        there = [row for row in rows if row is not MISSING and row is not None]
-        return there if len(there) == len(rows) else None
+    def together(self, slots: Sequence[Slot], most: int) -> list[Any] | None:
+        """Rows of one moment that are cached, all of them: see `Cache.together`."""
+        return self._cache.together(slots, most)
 
     @property
     def epoch(self) -> object:
@@ -139,12 +136,12 @@ class Store:
         have.
         """
         check(table, query)
-        return await self._asked(partial(self._select, table, query))
+        return await self._asked(table, partial(self._select, table, query))
 
     async def keys(self, table: Table[Any], query: Query) -> list[Key]:
         """The keys of the query's rows, in its order. Raises as `select`, but for a damaged row."""
         check(table, query)
-        return await self._asked(lambda session: session.keys(table, query))
+        return await self._asked(table, lambda session: session.keys(table, query))
 
     async def ranked(self, ranking: Ranking) -> list[Key]:
         """The keys of the ranking's rows, in its order. Raises as `get`.
@@ -218,8 +215,8 @@ class Store:
     async def _in_thread(self, fn: Callable[..., T], *args: object) -> T:
         return await self._world.run_sync(fn, *args, limiter=self._beside)
 
-    async def _asked(self, question: Callable[[Session], T]) -> T:
-        if self._queries is None:
+    async def _asked(self, table: Table[Any], question: Callable[[Session], T]) -> T:
+        if self._queries is None or table is VERSIONS:  # a page of values takes its time
             return await self._in_thread(self._ask, question)
         return cast("T", await _within(self._queries.ask(question, LOAD_SECONDS)))
 
@@ -248,7 +245,7 @@ class Store:
         """
         known = _same(marks, self._cache.known(table, [key for key, _ in marks]))
         lacking = [key for key, _ in marks if key not in known]
-        if lacking and self._backend.readers > _ACTORS:
+        if lacking and self._backend.readers > _VIEWS:
             known |= _same(marks, self._loading.bring(table, lacking[:BROUGHT]))
         return known
 
@@ -285,9 +282,12 @@ async def open_store(
 
     children = [
         Child(name, factory, mailbox=MAX_WAITING, overflow=Overflow.REFUSE)
-        for name, factory in (("writer", writer), ("loader", loader), ("queries", queries))[
-            not writes :
-        ]
+        for name, factory, wanted in (
+            ("writer", writer, writes),
+            ("loader", loader, True),
+            ("queries", queries, backend.exclusive),
+        )
+        if wanted
     ]
     async with (
         _opened(backend, world),

@@ -34,7 +34,7 @@ from vault.handlers.access import AccessCounters
 from vault.handlers.handler import Handlers
 from vault.handlers.listing import Listing
 from vault.handlers.mounts import Mounts
-from vault.handlers.secrets import Secrets
+from vault.handlers.secrets import Secrets, changed_meanwhile
 from vault.handlers.tokens import TokenHandlers
 from vault.keyed import Scheme, audit_keys
 from vault.metrics import Metrics
@@ -43,7 +43,7 @@ from vault.model.mounts import MountBook
 from vault.model.operation import Origin
 from vault.model.records import TokenRow
 from vault.mutations import WRITE
-from vault.pipeline import Pipeline
+from vault.pipeline import Following, Pipeline
 from vault.store.interface import Backend
 from vault.store.store import Store, open_store
 from vault.store.tables import MOUNTS, POLICIES, SYSTEM, TOKENS
@@ -133,10 +133,11 @@ async def open_reading(parts: WorkerParts, order: Open) -> AsyncIterator[Reading
                 Secrets(barrier, mounts.mounts, access, world).handlers()
                 | Listing(barrier, authorizer, world).handlers()
                 | TokenHandlers(_tokens(store, keyring, world), authorizer, world).handlers(),
-                RemoteWrites(parts.writes, known, follower.is_current),
+                RemoteWrites(parts.writes, known),
             ),
             metrics=parts.metrics,
             world=world,
+            following=CaughtUp(follower),
         )
         appending = parts.audit.appending(_appender(parts, keyring))
         async with appending, warming(store, world, settings.warming):
@@ -168,6 +169,24 @@ def _limits(parts: WorkerParts) -> RateLimits:
     rate = parts.settings.limits.rate
     buckets = SharedBuckets(parts.page, rate.requests_per_second, rate.burst_size)
     return RateLimits(buckets, parts.world.now)
+
+
+class CaughtUp(Following):
+    """A worker's: its door has made all current for what begins."""
+
+    def __init__(self, follower: Follower) -> None:
+        super().__init__((), int)
+        self._follower = follower
+
+    @property
+    def is_current(self) -> bool:
+        """It is."""
+        return True
+
+    async def follow(self) -> None:
+        """For what is decided again. Raises `ConflictError` where the leader alone can decide."""
+        if not await self._follower.is_current():
+            raise changed_meanwhile()
 
 
 def _tokens(store: Store, keyring: Keyring, world: World) -> Tokens:

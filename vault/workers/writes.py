@@ -4,7 +4,6 @@ He does it for all that has come meanwhile together (`vault.mutations`). Several
 way: what gathers here is few, what gathers there, while others are written, is many.
 """
 
-from collections.abc import Awaitable, Callable
 from math import ceil
 from typing import Final
 
@@ -148,13 +147,10 @@ class WriteLane:
 class RemoteWrites:
     """The handler of `secret.write` over the lane, while the vault is open."""
 
-    def __init__(
-        self, lane: WriteLane, known: Known, catch_up: Callable[[], Awaitable[object]]
-    ) -> None:
-        """`known` learns how each write ended; `catch_up` hears of all that was written so far."""
+    def __init__(self, lane: WriteLane, known: Known) -> None:
+        """`known` learns how each write ended."""
         self._lane = lane
         self._known = known
-        self._catch_up = catch_up
 
     async def __call__(self, call: Call) -> Written:
         """As `vault.handlers.secrets.Secrets.write`."""
@@ -162,10 +158,8 @@ class RemoteWrites:
         try:
             written = await self._lane.ask(Raw(_encode(Decided.of(call))))
         except ConflictError as error:
-            if error.code == CHANGED_MEANWHILE:
-                if facts.guess:
-                    self._known.was_wrong(path, facts)
-                await self._catch_up()  # it is looked at again
+            if facts.guess and error.code == CHANGED_MEANWHILE:
+                self._known.was_wrong(path, facts)
             raise
         self._known.written(path)
         return written

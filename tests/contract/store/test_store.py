@@ -1,7 +1,7 @@
 """The contract of `Store`: what a caller is told, and what is there afterwards."""
 
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
@@ -129,7 +129,7 @@ class TestReads:
                     found.append(await store.select(SYSTEM, Query()))
 
                 async with trio.open_nursery() as nursery:
-                    nursery.start_soon(store._asked, lambda _, may=may: may.wait(10))
+                    nursery.start_soon(store._asked, SYSTEM, lambda _, may=may: may.wait(10))
                     await wait_all_tasks_blocked()
                     for _ in range(3):
                         nursery.start_soon(look)
@@ -140,8 +140,9 @@ class TestReads:
                 assert found == [[system("a")]] * 3
                 assert faulty.reads - before == (2 if faulty.exclusive else 4)
 
-    async def test_a_ranking_is_in_no_querys_way(self, backend: Backend) -> None:
-        """It looks at every row, however long that takes; others are answered beside it."""
+    @pytest.mark.parametrize("large", ["ranking", "values"])
+    async def test_what_takes_long_is_in_no_querys_way(self, backend: Backend, large: str) -> None:
+        """It looks at every row, or at values; others are answered beside it."""
         async with opened(backend) as store, trio.open_nursery() as nursery:
             rank, may = store._ask, threading.Event()
 
@@ -152,29 +153,28 @@ class TestReads:
             store._ask = held
             by = Ranking(table=SECRETS, link="id", by=ACCESS, column="last_value_read", limit=1)
             if backend.exclusive:
-                nursery.start_soon(store.ranked, by)
+                if large == "ranking":
+                    nursery.start_soon(store.ranked, by)
+                else:
+                    nursery.start_soon(store.select, VERSIONS, Query())
                 await wait_all_tasks_blocked()
                 assert await store.select(SYSTEM, Query()) == []
             may.set()
 
-    async def test_rows_at_one_moment(self, store: Store, backend: Backend) -> None:
-        """All of them as they are together, or none: not if one is not cached, or not there."""
+    async def test_who_asks_too_late_or_too_much(self, backend: Backend) -> None:
+        """Is told so: a query that was not answered in time, and one for which there is no room."""
         if not backend.exclusive:
             return
-        await store.commit(put(SYSTEM, system("a"), system("b")))
-        assert store.at_once(SYSTEM, [("b",), ("a",)]) == [system("b"), system("a")]
-        assert store.at_once(SYSTEM, []) == []
-        assert store.at_once(SYSTEM, [("a",), ("c",)]) is None
-        assert await store.get(SYSTEM, "c") is None
-        assert store.at_once(SYSTEM, [("a",), ("c",)]) is None
-
-        def keys() -> Iterator[tuple[str]]:
-            yield ("a",)
-            store._cache.replace([(SYSTEM, ("b",), system("b", b"new"))])
-            yield ("b",)
-
-        assert store.at_once(SYSTEM, keys()) is None
-        assert store.at_once(SYSTEM, [("b",)]) == [system("b", b"new")]
+        async with opened(backend) as store, trio.open_nursery() as nursery:
+            may = threading.Event()
+            nursery.start_soon(store._asked, SYSTEM, lambda _: may.wait(10))
+            await wait_all_tasks_blocked()
+            for _ in range(MAX_WAITING):
+                nursery.start_soon(store.select, SYSTEM, Query())
+            await wait_all_tasks_blocked()
+            with pytest.raises(UnavailableError, match="store_busy"):
+                await store.select(SYSTEM, Query())
+            may.set()
 
     async def test_shared_database_is_not_cached(self, backend: Backend) -> None:
         """Where others write too, every read asks the database."""

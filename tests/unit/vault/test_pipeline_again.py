@@ -11,6 +11,7 @@ from vault.authz.access import Decision
 from vault.errors import AuthorizationError, ConflictError
 from vault.handlers.handler import CHANGED_MEANWHILE, Call, Handler, create_or_update
 from vault.model.operation import Capability, Facts
+from vault.model.path import ResourcePath
 from vault.model.records import SecretRow
 from vault.pipeline import DECISIONS
 
@@ -143,6 +144,71 @@ async def test_it_is_decided_on_what_counts_by_now(parts: Parts) -> None:
         (False, False), (False, False), (True, True),
     ]  # fmt: skip
     assert seen[-1].facts.tags == frozenset(SECRET.tags)
+
+
+async def test_it_is_decided_on_the_policies_of_now(parts: Parts) -> None:
+    """What is held is made current first: a policy that was changed meanwhile counts."""
+
+    class Rules:
+        """Create alone is allowed once they are read again."""
+
+        is_stale = False
+
+        async def refresh(self) -> None:
+            """Read them."""
+            await trio.lowlevel.checkpoint()
+            parts.decide_ = lambda access: Decision(allowed=access.capability is Capability.CREATE)
+            self.is_stale = False
+
+    rules, made = Rules(), upsert(parts)
+
+    async def run(call: Call) -> object:
+        rules.is_stale, parts.ended = True, 1
+        return await made.run(call)
+
+    with pytest.raises(AuthorizationError):
+        await parts.pipeline(held=[rules], op=replace(made, run=run)).run(op())
+    assert parts.diary[-2:] == ["decide update", "outcome denied"]
+
+
+async def test_what_cannot_be_followed_is_told(parts: Parts) -> None:
+    """Nothing is decided on what may not be so any more."""
+
+    class Gone:
+        """Cannot be read."""
+
+        is_stale = False
+
+        async def refresh(self) -> None:
+            """No."""
+            await trio.lowlevel.checkpoint()
+            raise NOT_SO
+
+    gone, made = Gone(), upsert(parts)
+
+    async def run(call: Call) -> object:
+        gone.is_stale, parts.ended = True, 1
+        return await made.run(call)
+
+    with pytest.raises(ConflictError, match=CHANGED_MEANWHILE):
+        await parts.pipeline(held=[gone], op=replace(made, run=run)).run(op())
+    assert parts.diary.count("handle") == 1
+
+
+async def test_what_decides_is_looked_up_and_not_guessed(parts: Parts) -> None:
+    """A worker guesses what is there where nothing else is asked."""
+    made = parts.pipeline(op=upsert(parts))
+    looks: list[bool] = []
+
+    async def look(_path: ResourcePath, *, decisive: bool) -> Facts:
+        await trio.lowlevel.checkpoint()
+        looks.append(decisive)
+        parts.facts_needed = True
+        return Facts(exists=True)
+
+    made._look = look
+    await made.run(op())
+    assert looks == [False, True]
 
 
 def tagged(*tags: str) -> SecretRow:

@@ -11,6 +11,7 @@ from protocols.telemetry.tracing import Tracing
 from tests.unit.vault import test_pipeline as plain
 from tests.unit.vault.test_pipeline_again import upsert
 from vault import pipeline
+from vault.errors import ConflictError
 from vault.model.operation import Facts
 from vault.tracing import TracedPipeline
 
@@ -40,6 +41,23 @@ async def test_what_is_decided_again_is_no_error_of_its_step() -> None:
         "authenticate", "authorize", "record", "handle", "authorize", "handle", "record", "op",
     ]  # fmt: skip
     assert not any(span.status.code for span in spans)
+
+
+async def test_another_conflict_is_an_error_of_its_step() -> None:
+    """It is not decided again."""
+    tracing, parts = Tracing({}, 1.0, SystemWorld().new_id), plain.Parts()
+    everything: Any = parts
+    refusing = plain.handler(parts, ConflictError("cas_mismatch", "another"), mutates=True)
+    traced = TracedPipeline(
+        tracing, authenticator=everything, authorizer=everything, limits=everything,
+        audit=everything, facts=partial(pipeline.stored_facts, everything),
+        handlers={"op": refusing}, metrics=everything, world=SystemWorld(),
+    )  # fmt: skip
+    with pytest.raises(ConflictError):
+        await traced.run(plain.op())
+    [told] = ExportTraceServiceRequest.FromString(tracing.take()).resource_spans
+    failed = {span.name for span in told.scope_spans[0].spans if span.status.code}
+    assert failed == {"handle", "op"}
 
 
 async def test_a_read_shows_its_steps(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -59,6 +59,19 @@ async def test_a_page_that_is_not_full_is_the_last(house: House) -> None:
     assert len(asked) == 2
 
 
+async def test_behind_a_full_page_there_may_be_more(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pages are asked for until one is not full."""
+    monkeypatch.setattr("vault.handlers.listing._PAGE", 3)
+    for count in (3, 4, 6):
+        for number in range(count):
+            await house.write(f"s{count}/{number}")
+        wanted = [str(number) for number in range(count)]
+        assert await keys(house, f"s{count}/") == wanted
+        assert await names(house, f"s{count}/") == [f"s{count}/{name}" for name in wanted]
+
+
 async def test_every_filter(house: House) -> None:
     """All filters that are given must hold, each on its own and together."""
     await house.write("s/plain")

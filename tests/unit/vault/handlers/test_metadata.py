@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from tests.unit.vault.handlers.conftest import SECOND, House
 from vault.barrier import SECRETS, VERSIONS, Query, Table
 from vault.errors import ConflictError, NotFoundError, ValidationError
-from vault.handlers.metadata import FEW
+from vault.handlers.metadata import FEW, SMALL
 from vault.handlers.secrets import LOOKS
 from vault.model.labels import Labels
 from vault.model.operation import Facts
@@ -74,17 +74,55 @@ async def test_few_versions_are_told_as_they_are_at_hand(house: House) -> None:
     await house.do("secret.delete", APP, Versions(versions=(2, 5)))
     told: SecretInfo = await house.do("secret.metadata.read", APP)
     assert not asked
-    at_once, house.barrier.at_once = house.barrier.at_once, lambda *_: None  # type: ignore[method-assign]
+    together, house.barrier.together = house.barrier.together, lambda *_: None  # type: ignore[method-assign]
     info: SecretInfo = await house.do("secret.metadata.read", APP)
     assert len(asked) == 1
     assert (told.secret, told.versions, told.relabelled) == (
         info.secret, info.versions, info.relabelled,
     )  # fmt: skip
     assert [row.version for row in told.versions if row.deletion_time] == [2, 5]
-    house.barrier.at_once = at_once  # type: ignore[method-assign]
+    house.barrier.together = together  # type: ignore[method-assign]
     await house.write(APP)
     info = await house.do("secret.metadata.read", APP)
     assert (len(info.versions), len(asked)) == (FEW + 1, 2)
+
+
+async def test_what_is_at_hand_and_large_is_asked_for(house: House) -> None:
+    """Everybody waits while it is unpacked; nobody does where a thread reads it."""
+    for _ in range(3):
+        await house.write(APP, b'"' + b"x" * (SMALL // 4) + b'"')
+    key = [(SECRETS, (APP,))]
+    head = await house.head(APP)
+    assert head is not None
+    versions = [(VERSIONS, (head.id, number)) for number in (1, 2, 3)]
+    assert house.barrier.together([*key, *versions], SMALL) is not None
+    await house.write(APP, b'"' + b"x" * (SMALL // 4) + b'"')
+    assert house.barrier.together([*key, *versions, (VERSIONS, (head.id, 4))], SMALL) is None
+    info: SecretInfo = await house.do("secret.metadata.read", APP)
+    assert [row.version for row in info.versions] == [1, 2, 3, 4]
+
+
+async def test_versions_at_hand_are_those_of_the_head(house: House) -> None:
+    """Where a write came since it was looked up the database is asked, and the head again."""
+    await house.write(APP)
+    head = await house.head(APP)
+    await house.do("secret.delete", APP, Versions())
+    get, late = house.barrier.get, [head, head]  # for the facts, and for the handler
+
+    async def overtaken(table: Table[Any], *key: str | int) -> Any:
+        return late.pop() if table is SECRETS and late else await get(table, *key)
+
+    house.barrier.get = overtaken  # type: ignore[method-assign, assignment]
+    asked: list[Query] = []
+    select = house.barrier.select
+
+    async def counted(table: Table[Any], query: Query) -> list[Any]:
+        asked.append(query)
+        return await select(table, query)
+
+    house.barrier.select = counted  # type: ignore[method-assign, assignment]
+    await house.do("secret.metadata.read", APP)
+    assert len(asked) == 1
 
 
 async def test_write_merges_or_replaces(house: House) -> None:

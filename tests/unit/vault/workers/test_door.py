@@ -71,13 +71,14 @@ def opened() -> tuple[WorkerDoor, FakePipeline]:
 
 
 async def test_reads_go_through() -> None:
-    """So do writes; other changes do not, nor what only tells of the agent."""
+    """So do writes and what tells of a token itself; other changes do not, nor the rest."""
     door, pipeline = opened()
     pipeline.may.set()
     assert await door.serves()
     write = operation("secret.write", WriteSecret(value=b"{}"))
     assert await door.run(operation("secret.read")) == "secret.read"
     assert await door.run(write) == "secret.write"
+    assert await door.run(operation("token.lookup_self")) == "token.lookup_self"
     for name in ("secret.patch", "token.renew_self", "sys.seal", "secret.metadata.read"):
         with pytest.raises(Elsewhere):
             await door.run(operation(name))

@@ -108,7 +108,7 @@ class Stage:
                     if self.answers:
                         await self.leader.send(told_of(question.id, became(question.path)))
 
-    async def ask(self, method: str, *parts: bytes, path: bytes = b"/v1/x") -> bytes:
+    async def ask(self, method: str, *parts: bytes, path: bytes = b"/v1/sys/x") -> bytes:
         """The body of the answer to one request with a body in these parts."""
         waiting = list(parts or (b"",))
         sent: list[Any] = []
@@ -262,7 +262,7 @@ async def test_a_client_that_leaves() -> None:
         async def send(_: Any) -> None:
             raise AssertionError("there is nobody to answer")
 
-        await stage.app({"method": "POST", "raw_path": b"/v1/x"}, receive, send)
+        await stage.app({"method": "POST", "raw_path": b"/v1/sys/x"}, receive, send)
         assert stage.relayed == []
 
 
@@ -295,7 +295,7 @@ async def test_a_leader_that_is_late(autojump_clock: trio.testing.MockClock) -> 
         with trio.fail_after(2 * DEADLINE):
             while len(answers) < 2:  # noqa: ASYNC110  # on a clock that jumps
                 await trio.sleep(1)
-        assert sorted(answers) == [b"/v1/x no_answer unknown", b"/v1/x overloaded none"]
+        assert sorted(answers) == [b"/v1/sys/x no_answer unknown", b"/v1/sys/x overloaded none"]
         assert trio.current_time() >= DEADLINE
         with pytest.raises(UnavailableError) as caught:
             await stage.relay.run_there(operation("secret/a"))
