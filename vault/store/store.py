@@ -49,7 +49,8 @@ LOAD_SECONDS: Final = 30.0  # the same
 MAX_WAITING: Final = 4096  # messages; at 20 µs each that is a queue of 0.1 s, and 16 batches
 BROUGHT: Final = 64
 """Rows that a query brings into the cache, so that what is asked for again is there: not all, or
-whoever looks through everything once would push out what others read."""
+whoever looks through everything once would push out what others read. Values never: they are large,
+and most of them are nobody's current ones."""
 _VIEWS: Final = 3  # the loader's, and two of whoever asks a file's queries
 _RESTARTS: Final = RestartPolicy(
     # A full disk is waited out, at most a second at a time: reads go on meanwhile, so it never
@@ -245,7 +246,7 @@ class Store:
         """
         known = _same(marks, self._cache.known(table, [key for key, _ in marks]))
         lacking = [key for key, _ in marks if key not in known]
-        if lacking and self._backend.readers > _VIEWS:
+        if lacking and table is not VERSIONS and self._backend.readers > _VIEWS:
             known |= _same(marks, self._loading.bring(table, lacking[:BROUGHT]))
         return known
 

@@ -9,14 +9,14 @@ import pytest
 
 from actors import SystemWorld
 from actors.testing import FakeWorld
-from tests.contract.store.samples import StampGuard, put, secret, system
+from tests.contract.store.samples import StampGuard, put, secret, system, version
 from vault.errors import TamperedError
 from vault.store.cache import Cache, CacheConfig
 from vault.store.memory import MemoryBackend
 from vault.store.sqlite import SqliteBackend
 from vault.store.store import BROUGHT, open_store
 from vault.store.table import Query
-from vault.store.tables import SECRETS, SYSTEM
+from vault.store.tables import SECRETS, SYSTEM, VERSIONS
 from vault.store.tx import transact
 
 
@@ -101,6 +101,16 @@ async def test_what_was_brought_in_counts_if_it_is_what_the_query_has_seen() -> 
     async with open_store(backend, guard, FakeWorld()) as store:
         store._loading.bring = lambda *_: {("app/0",): newer}  # type: ignore[method-assign]
         assert [row.created_by for row in await store.select(SECRETS, Query())] == ["u1", "u1"]
+
+
+async def test_values_are_not_brought_in() -> None:
+    """Whoever looks at all versions, as a rotation does, pushes nothing out."""
+    backend, guard, cache = MemoryBackend(), StampGuard(), Cache()
+    transact(backend, put(SECRETS, secret("app/0", id="i")), guard)
+    transact(backend, put(VERSIONS, version("i", 1), version("i", 2)), guard)
+    async with open_store(backend, guard, FakeWorld(), cache=cache) as store:
+        assert [row.version for row in await store.select(VERSIONS, Query())] == [1, 2]
+        assert cache.statistics().entries == 0
 
 
 async def test_who_has_no_second_view_brings_nothing_in() -> None:
