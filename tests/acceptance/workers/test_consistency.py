@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.agent import Agent, Client, own_folder, running, served_agent
+from tests.acceptance.agent import Agent, Answer, Client, own_folder, running, served_agent
 from tests.acceptance.workers.fleet import fleet_agent, pinned
 from tests.acceptance.workers.waiting import await_true
 
@@ -316,3 +316,20 @@ def test_sealing_ends_reads_on_every_worker(folder: Path) -> None:
         assert [read(client, "sealed") for client in reversed(clients)] == [503, 503]
         assert clients[1].call("POST", "/v1/sys/unseal", {}).status == 200
         assert [read(client, "sealed") for client in clients] == [1, 1]
+
+
+def test_a_tokens_own_data_is_told_by_every_worker(agent: Agent) -> None:
+    """As it is now: renewed by one, it is so at the other; revoked, it is nobody's any more."""
+    with pinned(agent) as (one, two):
+        asked = {"policies": ["default"], "ttl": "1h"}
+        token = one.call("POST", "/v1/auth/token/create", asked).json["auth"]["client_token"]
+
+        def seen(client: Client) -> Answer:
+            return client.call("GET", "/v1/auth/token/lookup-self", token=token)
+
+        assert not any("last_renewal" in seen(each).json["data"] for each in (one, two))
+        renewed = one.call("POST", "/v1/auth/token/renew-self", {}, token=token)
+        assert renewed.status == 200
+        assert all("last_renewal" in seen(each).json["data"] for each in (one, two))
+        assert two.call("POST", "/v1/auth/token/revoke", {"token": token}).status == 204
+        assert [seen(each).status for each in (one, two)] == [403, 403]
