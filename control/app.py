@@ -23,6 +23,7 @@ from control.metrics import Metrics
 from control.model.notices import State
 from control.services.postman import Postman
 from control.unit import open_link, open_plane
+from protocols import shapes
 from protocols.http import Limits, ServerHandle, TlsConfig
 from protocols.http import serve as serve_http
 from protocols.http.errors import TlsConfigError
@@ -46,6 +47,7 @@ async def serve(settings: Settings, tell: Callable[[str], None]) -> None:
     `tell`: where the first account's password is shown, once, and where it serves when it does.
     Raises `ControlError`, `PkiKeyError` or `OSError` when it cannot run.
     """
+    shapes.complete()
     world, metrics = SystemWorld(), Metrics()
     async with open_plane(settings, world) as plane, trio.open_nursery() as nursery:
         app = build(plane)

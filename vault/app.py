@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import trio
 
 from actors import SystemWorld, World, collector
+from protocols import shapes
 from protocols.http import Limits, Listener, ServerHandle, TlsConfig
 from protocols.http import serve as serve_http
 from protocols.http.errors import TlsConfigError
@@ -70,6 +71,7 @@ def fork_workers(settings: Settings) -> Zygote | None:
     tracing_of(plan_of(settings.monitoring.telemetry), str)  # imported once, for all of them
     if settings.server.web:
         import protocols.http.ws_connection  # noqa: F401  # the same
+    shapes.complete()
     return Zygote.fork(partial(worker.run, settings, _listen))
 
 
@@ -84,12 +86,12 @@ async def serve(
 
     `listening` is told the port once connections are accepted.
     """
+    shapes.complete()
     await trio.to_thread.run_sync(_try_certificates, settings)
     metrics = Metrics(enabled=settings.monitoring.metrics_enabled)
     storage = settings.storage
-    url = storage.connection_string.get_secret_value()
-    patience = storage.connection_timeout / SECOND
-    backend = SqliteBackend(url, storage.max_connections, patience)
+    url, patience = storage.connection_string, storage.connection_timeout / SECOND
+    backend = SqliteBackend(url.get_secret_value(), storage.max_connections, patience)
     async with _opened(backend, SystemWorld()), trio.open_nursery() as nursery:
         world = SystemWorld(floor=await trio.to_thread.run_sync(kept_clock, backend))
         linking = await world.run_sync(_linking, settings, metrics, world)
@@ -141,6 +143,7 @@ def _linking(settings: Settings, metrics: Metrics, world: World) -> "Linking | U
         return Unlinked(settings, world)
     from vault.linking import Linking
 
+    shapes.complete()
     return Linking(settings, metrics, world)
 
 
