@@ -1,15 +1,13 @@
 """The one that is asked: holds the book's snapshot against an access."""
 
-from collections.abc import Callable
-
 from vault.authz.access import Access, Decision
 from vault.authz.book import PolicyBook
 from vault.authz.compiled import Compiled
-from vault.authz.evaluate import explain, shows
+from vault.authz.evaluate import explain
 from vault.authz.reach import reaches
+from vault.authz.shown import Shown
 from vault.model.identity import Identity
-from vault.model.operation import Capability, Facts, Origin
-from vault.model.path import ResourcePath
+from vault.model.operation import Origin
 
 
 class Authorizer:
@@ -40,24 +38,10 @@ class Authorizer:
         found = self._book.snapshot.compiled(identity)
         return reaches(found.rules, found.grants, folder)
 
-    def visible(
-        self, identity: Identity, origin: Origin, now: int
-    ) -> Callable[[ResourcePath, Facts], bool]:
+    def visible(self, identity: Identity, origin: Origin, now: int) -> Shown:
         """Return the filter for a list: which names the identity may be shown.
 
         It stays with the snapshot it was made from; make one for each list.
         """
         found = self._book.snapshot.compiled(identity)
-
-        def shown(path: ResourcePath, facts: Facts) -> bool:
-            access = Access(
-                capability=Capability.LIST,
-                path=path,
-                identity=identity,
-                origin=origin,
-                facts=facts,
-                now=now,
-            )
-            return shows(found.rules, found.grants, access)
-
-        return shown
+        return Shown(found.rules, found.grants, identity, origin, now)

@@ -78,13 +78,27 @@ class Table(Struct, frozen=True):
                 yield rule
 
 
+class Particular(Struct, frozen=True):
+    """The folders in which patterns tell one thing from another; elsewhere they cover all or none.
+
+    Of the things that lie in the folder itself, not of those in folders below it.
+    """
+
+    folders: frozenset[str]  # each with its closing slash, the topmost is empty
+    anywhere: bool  # some pattern has wildcards within
+
+    def __contains__(self, folder: str) -> bool:
+        return self.anywhere or folder in self.folders
+
+
 class RuleSet(Struct, frozen=True, kw_only=True):
-    """What a set of policies amounts to."""
+    """What a set of policies amounts to. `particular`: of the patterns of rules that list."""
 
     root: bool = False
     needs_facts: bool = False
     rules: tuple[CompiledRule, ...] = ()
     tables: dict[Capability, Table] = {}
+    particular: Particular = Particular(frozenset(), anywhere=False)
 
 
 class Grant(Struct, frozen=True):
@@ -92,6 +106,7 @@ class Grant(Struct, frozen=True):
 
     capabilities: frozenset[Capability]
     patterns: tuple[Pattern, ...]
+    particular: Particular
 
 
 class Part(Struct, frozen=True):
@@ -141,17 +156,23 @@ def compile_policies(
         or any(rule.bound is not None and rule.bound.needs_facts for rule in rules),
         rules=rules,
         tables={capability: _table(capability, rules) for capability in Capability},
+        particular=_particular(
+            pattern
+            for rule in rules
+            if Capability.LIST in rule.capabilities
+            for pattern in rule.patterns
+        ),
     )
 
 
 def compile_permissions(permissions: Iterable[Permission]) -> tuple[Grant, ...]:
     """Compile the permissions that an API key is cut down to."""
-    return tuple(
-        Grant(
-            _capabilities(p.capabilities), tuple(parse_pattern(text, "paths") for text in p.paths)
-        )
-        for p in permissions
-    )
+    return tuple(_grant(permission) for permission in permissions)
+
+
+def _grant(permission: Permission) -> Grant:
+    patterns = tuple(parse_pattern(text, "paths") for text in permission.paths)
+    return Grant(_capabilities(permission.capabilities), patterns, _particular(patterns))
 
 
 EVERY: Final = frozenset(Capability)
@@ -185,6 +206,16 @@ def _rule(part: Part, order: int) -> CompiledRule:
         decision=Decision(not deny, label, DENY_RULE if deny else ALLOWED, (), alert),
         bound=bound,
     )
+
+
+def _particular(patterns: Iterable[Pattern]) -> Particular:
+    folders, anywhere = set(), False
+    for pattern in patterns:
+        if pattern.parts:
+            anywhere = True
+        elif not (pattern.open_ended and pattern.text.endswith("/")):  # that is a folder, whole
+            folders.add(pattern.text[: pattern.text.rfind("/") + 1])
+    return Particular(frozenset(folders), anywhere)
 
 
 def _table(capability: Capability, rules: tuple[CompiledRule, ...]) -> Table:

@@ -29,12 +29,12 @@ class Sight:
         self._standing = authorizer.standing(call.identity)
         self._call = call
         self._now = now
-        self._visible = authorizer.visible(call.identity, call.op.origin, now)
+        self._shown = authorizer.visible(call.identity, call.op.origin, now)
         self._facts = facts_of if self._standing.rules.needs_facts else _no_facts
 
     def lists(self, row: SecretRow) -> bool:
         """Whether he may see its name in a list."""
-        return self._visible(ResourcePath.parse(row.name), self._facts(row))
+        return self._shown(row.name, self._facts(row))
 
     def describes(self, row: SecretRow) -> bool:
         """Whether he would be shown its metadata if he asked for it."""
