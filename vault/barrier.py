@@ -29,11 +29,13 @@ from vault.model.records import SystemRow, VersionRow
 from vault.model.seam import KeyState
 from vault.store.cache import MISSING as MISSING
 from vault.store.store import Store
-from vault.store.table import Query, Table
+from vault.store.table import Query as Query
+from vault.store.table import Table as Table
 from vault.store.tables import ACCESS as ACCESS
-from vault.store.tables import ALL, SYSTEM, VERSIONS
+from vault.store.tables import ALL, SYSTEM
 from vault.store.tables import MOUNTS as MOUNTS
 from vault.store.tables import SECRETS as SECRETS
+from vault.store.tables import VERSIONS as VERSIONS
 from vault.store.turn import Turn as Turn
 from vault.store.tx import Tx
 
@@ -142,6 +144,7 @@ class Barrier:
         self.together = store.together
         self.get = store.get
         self.select = store.select
+        self.checked_keys = store.checked_keys
         self.ended = store.ended
         self._rotating = Turn()
         self._seen = store.ended(SYSTEM, KEYRING_ROW)
@@ -385,16 +388,3 @@ def _tampered() -> TamperedError:
         "the stored value fails its authentication and is refused; "
         "restore it from a backup and look for who wrote to the database",
     )
-
-
-__all__ = [
-    "ACCESS",
-    "MOUNTS",
-    "SECRETS",
-    "VERSIONS",
-    "Barrier",
-    "Query",
-    "RowGuard",
-    "Table",
-    "VaultTx",
-]

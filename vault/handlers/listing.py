@@ -14,8 +14,8 @@ from vault.authz.authorizer import Authorizer
 from vault.barrier import SECRETS, Barrier, Query
 from vault.errors import ValidationError
 from vault.handlers.handler import Call, Handler, Handlers
-from vault.handlers.sight import Sight
-from vault.model.operation import Capability
+from vault.handlers.sight import Sight, facts_of
+from vault.model.operation import NO_FACTS, Capability, Facts
 from vault.model.payloads import MOST_ANSWERED, MOST_SHOWN, ListKeys, ListSecrets
 from vault.model.records import SecretRow
 from vault.model.results import Keys, Page
@@ -86,10 +86,10 @@ class Listing:
         last = ""  # of these
         cursor = _last_below(folder, payload.after) if payload.after else folder
         while True:
-            page = await self._page(folder, cursor)
-            for row in page:
-                key = _child(folder, row.name)
-                if key == last or not sight.lists(row):
+            page = await self._names(folder, cursor, facts=sight.needs_facts)
+            for name, facts in page:
+                key = _child(folder, name)
+                if key == last or not sight.shows(name, facts):
                     continue
                 if len(found) == most:
                     return Keys(keys=found)
@@ -97,19 +97,27 @@ class Listing:
                 last = key
             if len(page) < _PAGE:
                 return Keys(keys=found)
-            end = page[-1].name
+            end, _ = page[-1]
             cursor = _last_below(folder, last) if _child(folder, end) == last else end
+
+    async def _names(self, folder: str, after: str, *, facts: bool) -> list[tuple[str, Facts]]:
+        """Of a page the names, with their facts where these are needed: rows stay packed if not."""
+        if facts:
+            return [(row.name, facts_of(row)) for row in await self._page(folder, after)]
+        keys = await self.barrier.checked_keys(SECRETS, _below(folder, after))
+        return [(str(name), NO_FACTS) for (name,) in keys]
 
     async def _page(self, folder: str, after: str) -> list[SecretRow]:
         """Secrets below `folder` whose names come after `after`, in byte order."""
-        return await self.barrier.select(
-            SECRETS,
-            Query(
-                prefix=("name", folder) if folder else None,
-                after=(after,) if after else None,
-                limit=_PAGE,
-            ),
-        )
+        return await self.barrier.select(SECRETS, _below(folder, after))
+
+
+def _below(folder: str, after: str) -> Query:
+    return Query(
+        prefix=("name", folder) if folder else None,
+        after=(after,) if after else None,
+        limit=_PAGE,
+    )
 
 
 def _child(folder: str, name: str) -> str:

@@ -29,12 +29,14 @@ class Sight:
         self._standing = authorizer.standing(call.identity)
         self._call = call
         self._now = now
-        self._shown = authorizer.visible(call.identity, call.op.origin, now)
-        self._facts = facts_of if self._standing.rules.needs_facts else _no_facts
+        self.shows = authorizer.visible(call.identity, call.op.origin, now)
+        """Whether he may see a name in a list; of a thing with these facts, if he needs any."""
+        self.needs_facts = self._standing.rules.needs_facts
+        self._facts = facts_of if self.needs_facts else _no_facts
 
     def lists(self, row: SecretRow) -> bool:
         """Whether he may see its name in a list."""
-        return self._shown(row.name, self._facts(row))
+        return self.shows(row.name, self._facts(row))
 
     def describes(self, row: SecretRow) -> bool:
         """Whether he would be shown its metadata if he asked for it."""

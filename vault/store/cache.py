@@ -26,12 +26,15 @@ from vault.store.shelf import MISSING as MISSING
 from vault.store.shelf import Kept, Policy, Slot, slot_of
 from vault.store.shelf import Missing as Missing
 from vault.store.shelves import Shelves
-from vault.store.table import Key, Table
+from vault.store.table import Key, Table, is_stamped
 
 R = TypeVar("R", bound=Struct)
 
 Touched: TypeAlias = tuple[Table[Any], Key, Any]
 """A row as it is now; None: it is gone; `MISSING`: only the database knows it."""
+
+Stamped: TypeAlias = tuple[Key, bytes]
+"""The key of a row of a guarded table, and the stamp that the row has (its `mac`)."""
 
 DEFAULT_BYTES: Final = 64 * 2**20
 ABSENT_SHARE: Final = 16  # guesses at names may push out other guesses, never a row
@@ -39,6 +42,8 @@ _AROUND: Final[Mapping[Policy, int]] = {Policy.LRU: 260, Policy.LFU: 750, Policy
 """Bytes around an entry: two texts, hash slots, what its policy remembers; a test measures it."""
 _END_BYTES: Final = 100  # more, where it has an end: a pair and an integer
 _FIELD_BYTES: Final = 24  # an object's header for some of the fields: many hold what all rows share
+
+_LOOKS: Final = 32  # with the lock held: whoever is in the event loop waits for no more
 
 
 class CacheConfig(Struct, frozen=True, kw_only=True):
@@ -136,6 +141,18 @@ class Cache:
             if row is not MISSING and row is not None:
                 found[key] = row
         return found
+
+    def lacking(self, table: Table[Any], marks: Sequence[Stamped]) -> list[Stamped]:
+        """Those of which no row with this stamp is cached; it counts as no look."""
+        lacking: list[Stamped] = []
+        for first in range(0, len(marks), _LOOKS):
+            some = marks[first : first + _LOOKS]
+            slots = [slot_of(table.name, key) for key, _ in some]
+            with self._lock:
+                found = self._rows.peek(slots)
+            pairs = zip(some, found, strict=True)
+            lacking += [mark for mark, kept in pairs if not _is_stamped(kept, mark[1])]
+        return lacking
 
     def together(self, slots: Sequence[tuple[Table[Any], Key]], most: int) -> list[Any] | None:
         """The rows of different tables as they are at one moment; they are kept packed (`many`).
@@ -244,6 +261,13 @@ def _kept(table: Table[R], row: R | Missing | None) -> Kept | Missing:
     if table.many:
         return bytes(memoryview(packed))  # the encoder's has room for half as much again
     return row, _FIELD_BYTES * len(table.columns) + len(packed)
+
+
+def _is_stamped(kept: Kept | Missing, stamp: bytes) -> bool:
+    """Whether it is a row with this stamp."""
+    if type(kept) is bytes:
+        return is_stamped(kept, stamp)
+    return type(kept) is tuple and kept[0].mac == stamp  # type: ignore[attr-defined]  # not secret: both stored
 
 
 def _row(table: Table[R], kept: Kept | Missing) -> R | Missing | None:

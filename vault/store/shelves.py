@@ -6,10 +6,10 @@ entries that is a millisecond or two. Each makes room by itself, so what goes fi
 one and nearly so among all.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
-from vault.store.shelf import Policy, Shelf, Slot, Weigh
+from vault.store.shelf import Kept, Missing, Policy, Shelf, Slot, Weigh
 
 SHELF_BYTES: Final = 16 << 20
 """Some 25,000 entries, and twice the largest row (`vault.store.table.ROW_BYTES`)."""
@@ -28,6 +28,11 @@ class Shelves:
     def of(self, slot: Slot) -> Shelf:
         """The one where this place is."""
         return self._all[hash(slot) % len(self._all)]
+
+    def peek(self, slots: Iterable[Slot]) -> list[Kept | Missing]:
+        """What lies on each of these places, as `Shelf.peek`."""
+        shelves, count = self._all, len(self._all)
+        return [shelves[hash(slot) % count].peek(slot) for slot in slots]
 
     def __len__(self) -> int:
         return sum(map(len, self._all))

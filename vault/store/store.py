@@ -29,7 +29,7 @@ from actors import (
 )
 from actors.report import Reporter, log_failure
 from vault.errors import UnavailableError
-from vault.store.cache import DEFAULT, MISSING, Cache, CacheConfig, CacheStats, Missing
+from vault.store.cache import DEFAULT, MISSING, Cache, CacheConfig, CacheStats, Missing, Stamped
 from vault.store.checkpoints import Checkpoints, checkpointing
 from vault.store.guard import Guard, checked
 from vault.store.interface import UNKNOWN, Backend, Session
@@ -144,6 +144,11 @@ class Store:
         check(table, query)
         return await self._asked(table, lambda session: session.keys(table, query))
 
+    async def checked_keys(self, table: Table[Any], query: Query) -> list[Key]:
+        """The keys of the rows that `select` would return. Raises as it does."""
+        check(table, query)
+        return await self._asked(table, partial(self._checked_keys, table, query))
+
     async def ranked(self, ranking: Ranking) -> list[Key]:
         """The keys of the ranking's rows, in its order. Raises as `get`.
 
@@ -235,20 +240,35 @@ class Store:
             known = self._known(table, marks)
             if len(known) == len(marks):
                 return [known[key] for key, _ in marks]
-        rows = session.select(table, query)
-        return [checked(self._guard, table, row) for row in rows]
+        return self._checked(table, query, session)
 
-    def _known(self, table: Table[R], marks: list[tuple[Key, bytes]]) -> dict[Key, R]:
-        """Those rows of these keys and stamps that are cached, some of the others brought in.
+    def _checked(self, table: Table[R], query: Query, session: Session) -> list[R]:
+        return [checked(self._guard, table, row) for row in session.select(table, query)]
+
+    def _known(self, table: Table[R], marks: list[Stamped]) -> dict[Key, R]:
+        """Those rows of these marks that are cached, some of the others brought in.
 
         One that is cached was checked when it came, which is most of what reading it takes. The
         same stamp is the same row: what a view tells is of one moment, whatever the cache has.
         """
         known = _same(marks, self._cache.known(table, [key for key, _ in marks]))
-        lacking = [key for key, _ in marks if key not in known]
-        if lacking and table is not VERSIONS and self._backend.readers > _VIEWS:
-            known |= _same(marks, self._loading.bring(table, lacking[:BROUGHT]))
-        return known
+        return known | self._brought(table, [mark for mark in marks if mark[0] not in known])
+
+    def _checked_keys(self, table: Table[Any], query: Query, session: Session) -> list[Key]:
+        """As `_select`, but rows that are cached stay packed."""
+        if table.guarded and self._cache.config.max_bytes:
+            marks = session.marks(table, query)
+            lacking = self._cache.lacking(table, marks)
+            if len(self._brought(table, lacking)) == len(lacking):
+                return [key for key, _ in marks]
+        return [table.key_of(row) for row in self._checked(table, query, session)]
+
+    def _brought(self, table: Table[R], lacking: list[Stamped]) -> dict[Key, R]:
+        """Some of the rows of these marks, which are not cached, brought in."""
+        if not lacking or table is VERSIONS or self._backend.readers <= _VIEWS:
+            return {}
+        keys = [key for key, _ in lacking[:BROUGHT]]
+        return _same(lacking, self._loading.bring(table, keys))
 
 
 @asynccontextmanager

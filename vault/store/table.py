@@ -57,6 +57,11 @@ class Column(Struct, frozen=True):
     later: bool = False
 
 
+def is_stamped(packed: bytes, stamp: bytes) -> bool:
+    """Whether a row that `Table.pack` made has this `mac`: its last field, in all that have one."""
+    return packed.endswith(_encode(stamp))
+
+
 class Table(Generic[R]):
     """The rows of one struct, found by `key`, a tuple of its fields.
 

@@ -1,13 +1,22 @@
 """Caches of several processes over one database: see `journal` for why they stay true."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from threading import Lock
 from typing import Any, Final, TypeVar
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from vault.store.cache import DEFAULT, MISSING, Cache, CacheConfig, Load, Missing, Touched
+from vault.store.cache import (
+    DEFAULT,
+    MISSING,
+    Cache,
+    CacheConfig,
+    Load,
+    Missing,
+    Stamped,
+    Touched,
+)
 from vault.store.shelf import Slot, slot_of
 from vault.store.table import Key, Table
 from vault.store.tables import ACCESS, AUDIT, MOUNTS, POLICIES, SYSTEM, USAGE
@@ -91,6 +100,11 @@ class WorkerCache(FencedCache):
         """As `Cache.known`; for a query's thread, which `hold_all` keeps out."""
         with self._guard:
             return super().known(table, keys)
+
+    def lacking(self, table: Table[Any], marks: Sequence[Stamped]) -> list[Stamped]:
+        """As `Cache.lacking`; the same."""
+        with self._guard:
+            return super().lacking(table, marks)
 
     def begin(self, table: Table[Any], key: Key, **more: Any) -> Load:
         """As `FencedCache.begin`."""

@@ -4,11 +4,11 @@ import tracemalloc
 
 import pytest
 
-from tests.contract.store.samples import secret, system, version
+from tests.contract.store.samples import secret, system, user, version
 from vault.errors import ValidationError
 from vault.store.cache import ABSENT_SHARE, MISSING, Cache, CacheConfig
 from vault.store.shelf import Policy
-from vault.store.tables import SECRETS, SYSTEM, VERSIONS
+from vault.store.tables import SECRETS, SYSTEM, USERS, VERSIONS
 
 KEY = ("a",)
 
@@ -50,6 +50,23 @@ def test_what_is_known_of_several() -> None:
     cache.replace([(SYSTEM, KEY, row), (SYSTEM, ("b",), None)])
     assert cache.known(SYSTEM, [KEY, ("b",), ("c",)]) == {KEY: row}
     assert cache.known(SECRETS, [KEY]) == {}
+    assert (cache.statistics().hits, cache.statistics().misses) == (0, 0)
+
+
+def test_what_is_lacking_of_several() -> None:
+    """What is not there, does not exist, or has another stamp; packed or not, however many."""
+    cache = Cache(CacheConfig(max_bytes=16 << 20))
+    names = [f"{number:03}" for number in range(100)]
+    cache.replace([(SECRETS, (name,), secret(name, mac=name.encode())) for name in names])
+    marks = [((name,), name.encode()) for name in names]
+    assert cache.lacking(SECRETS, marks) == []
+    for stamp in (b"", b"1", b"01", b"a01", b"1001"):
+        assert cache.lacking(SECRETS, [(("001",), stamp)]) == [(("001",), stamp)]
+    cache.replace([(SECRETS, ("007",), None), (USERS, KEY, user("a", mac=b"m"))])
+    other = [*marks[:50], (("050",), b"x"), *marks[50:], (("no",), b"no")]
+    assert cache.lacking(SECRETS, other) == [marks[7], (("050",), b"x"), (("no",), b"no")]
+    assert cache.lacking(USERS, [(KEY, b"m")]) == []
+    assert cache.lacking(USERS, [(KEY, b"n"), (("b",), b"m")]) == [(KEY, b"n"), (("b",), b"m")]
     assert (cache.statistics().hits, cache.statistics().misses) == (0, 0)
 
 

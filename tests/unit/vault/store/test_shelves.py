@@ -54,6 +54,13 @@ def test_a_place_stays_on_its_shelf() -> None:
     assert len(made) == COUNT - len(range(0, COUNT, 7))
 
 
+def test_a_look_at_many() -> None:
+    """Each in its place, what is not there among them."""
+    made = filled(64)
+    made.of("s/7").put("s/7", b"y")
+    assert made.peek(["s/7", "s/none", "s/8"]) == [b"y", MISSING, b"x"]
+
+
 def test_a_small_bound_is_one_shelf() -> None:
     """Also one of nothing; any row that a database can hold has room on one of many."""
     assert len(Shelves(0, Policy.LRU, 0, int, weight)._all) == 1

@@ -1,6 +1,7 @@
 """vault.store.store: small promises; the large ones are in tests/contract/store/test_store.py."""
 
 import sqlite3
+from collections.abc import Awaitable, Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from vault.errors import TamperedError
 from vault.store.cache import Cache, CacheConfig
 from vault.store.memory import MemoryBackend
 from vault.store.sqlite import SqliteBackend
-from vault.store.store import BROUGHT, open_store
+from vault.store.store import BROUGHT, Store, open_store
 from vault.store.table import Query
 from vault.store.tables import SECRETS, SYSTEM, VERSIONS
 from vault.store.tx import transact
@@ -48,6 +49,20 @@ async def test_statistics() -> None:
         assert (writer.name, writer.handled) == ("store/writer", 1)
 
 
+Ask = Callable[[Store, Query], Awaitable[list[str]]]
+
+
+async def _selected(store: Store, query: Query) -> list[str]:
+    return [row.name for row in await store.select(SECRETS, query)]
+
+
+async def _checked(store: Store, query: Query) -> list[str]:
+    return [str(name) for (name,) in await store.checked_keys(SECRETS, query)]
+
+
+both = pytest.mark.parametrize("ask", [_selected, _checked])
+
+
 class CountingGuard(StampGuard):
     """Counts the rows that are checked."""
 
@@ -59,7 +74,8 @@ class CountingGuard(StampGuard):
         super().check(table, row)
 
 
-async def test_a_query_checks_each_row_once() -> None:
+@both
+async def test_a_query_checks_each_row_once(ask: Ask) -> None:
     """What is cached was checked when it came."""
     backend, guard = MemoryBackend(), CountingGuard()
     names = [f"app/{number}" for number in range(4)]
@@ -67,17 +83,18 @@ async def test_a_query_checks_each_row_once() -> None:
     query = Query(prefix=("name", "app/"), limit=3)
     async with open_store(backend, guard, FakeWorld()) as store:
         for name in names[:3]:
-            assert [row.name for row in await store.select(SECRETS, query)] == names[:3]
+            assert await ask(store, query) == names[:3]
             await store.get(SECRETS, name)
         guard.checks = 0
-        assert [row.name for row in await store.select(SECRETS, query)] == names[:3]
+        assert await ask(store, query) == names[:3]
         assert guard.checks == 0
     async with open_store(backend, guard, FakeWorld(), cache=CacheConfig(max_bytes=0)) as store:
-        await store.select(SECRETS, query)
+        await ask(store, query)
         assert guard.checks == 3
 
 
-async def test_what_is_asked_for_again_is_there() -> None:
+@both
+async def test_what_is_asked_for_again_is_there(ask: Ask) -> None:
     """A query brings in some of the rows that are not cached, and no more at a time."""
     backend, guard, cache = MemoryBackend(), CountingGuard(), Cache()
     names = [f"app/{number:03}" for number in range(BROUGHT + 9)]
@@ -87,10 +104,22 @@ async def test_what_is_asked_for_again_is_there() -> None:
         checks = []
         for _ in range(3):
             guard.checks = 0
-            assert [row.name for row in await store.select(SECRETS, query)] == names
+            assert await ask(store, query) == names
             checks.append((guard.checks, cache.statistics().entries))
         assert checks == [(2 * BROUGHT + 9, BROUGHT), (9, BROUGHT + 9), (0, BROUGHT + 9)]
         assert cache.statistics().misses == 0
+
+
+async def test_keys_of_what_was_brought_in_count_the_same_way() -> None:
+    """Where it is another row than the query has seen, the view says what there is."""
+    backend, guard = MemoryBackend(), CountingGuard()
+    transact(backend, put(SECRETS, secret("app/0"), secret("app/1")), guard)
+    newer = guard.stamp(SECRETS.name, secret("app/0", created_by="u2"))
+    async with open_store(backend, guard, FakeWorld()) as store:
+        store._loading.bring = lambda *_: {("app/0",): newer}  # type: ignore[method-assign]
+        guard.checks = 0
+        assert await _checked(store, Query()) == ["app/0", "app/1"]
+        assert guard.checks == 2
 
 
 async def test_what_was_brought_in_counts_if_it_is_what_the_query_has_seen() -> None:
@@ -123,8 +152,9 @@ async def test_who_has_no_second_view_brings_nothing_in() -> None:
         assert cache.statistics().entries == 0
 
 
+@both
 @pytest.mark.parametrize("ahead", [None, secret("app/0", created_by="u2")])
-async def test_a_query_is_of_one_moment(ahead: Any) -> None:
+async def test_a_query_is_of_one_moment(ahead: Any, ask: Ask) -> None:
     """Where the cache has other rows than the database's view, the view says what they are.
 
     The cache hears of a commit a moment later, and is ahead of a view that was opened before.
@@ -138,17 +168,19 @@ async def test_a_query_is_of_one_moment(ahead: Any) -> None:
         other = None if ahead is None else guard.stamp(SECRETS.name, ahead)
         cache.replace([(SECRETS, ("app/0",), other)])
         assert await store.select(SECRETS, query) == whole
+        assert await ask(store, query) == ["app/0", "app/1"]
 
 
+@both
 @pytest.mark.parametrize("bytes_", [0, 50_000])
-async def test_a_query_refuses_a_row_that_somebody_else_wrote(bytes_: int) -> None:
+async def test_a_query_refuses_a_row_that_somebody_else_wrote(bytes_: int, ask: Ask) -> None:
     """What fails its guard is told, with a cache and without one."""
     backend, guard = MemoryBackend(), StampGuard()
     transact(backend, put(SECRETS, secret("app/0")), _Forger())
     cache = CacheConfig(max_bytes=bytes_)
     async with open_store(backend, guard, FakeWorld(), cache=cache) as store:
         with pytest.raises(TamperedError):
-            await store.select(SECRETS, Query())
+            await ask(store, Query())
 
 
 class _Forger(StampGuard):
@@ -167,6 +199,7 @@ async def test_what_is_over_is_counted_whatever_it_changed() -> None:
         assert (store.ended_at_all(), store.ended(SYSTEM, "a")) == (2, 1)
 
 
+@both
 @pytest.mark.parametrize(
     "statement",
     [
@@ -175,16 +208,16 @@ async def test_what_is_over_is_counted_whatever_it_changed() -> None:
         "UPDATE secrets SET created_at = 'text', mac = x'00' WHERE name = 'b'",
     ],
 )
-async def test_a_query_tells_a_damaged_row_as_one(tmp_path: Path, statement: str) -> None:
+async def test_a_query_tells_a_damaged_row_as_one(tmp_path: Path, statement: str, ask: Ask) -> None:
     """Whatever cell it is, the error names table and row, though the others are cached."""
     file = tmp_path / "vault.db"
     backend = SqliteBackend(f"sqlite:///{file}")
     async with open_store(backend, StampGuard(), SystemWorld()) as store:
         await store.commit(put(SECRETS, secret("a"), secret("b")))
-        assert len(await store.select(SECRETS, Query())) == 2
+        assert len(await ask(store, Query())) == 2
         with closing(sqlite3.connect(file)) as other:
             other.execute(statement)
             other.commit()
         with pytest.raises(TamperedError) as raised:
-            await store.select(SECRETS, Query())
+            await ask(store, Query())
         assert raised.value.details["table"] == "secrets"

@@ -8,7 +8,7 @@ import pytest
 from vault.errors import ValidationError
 from vault.model.path import ResourcePath
 from vault.model.records import RoleRow, SecretRow, SystemRow, VersionRow
-from vault.store.table import NAME_BYTES, ROW_BYTES, TEXT_BYTES, Kind, Table
+from vault.store.table import NAME_BYTES, ROW_BYTES, TEXT_BYTES, Kind, Table, is_stamped
 from vault.store.tables import ALL, ROLES, SECRETS, SYSTEM, VERSIONS
 
 
@@ -35,6 +35,14 @@ def test_guarded() -> None:
     """A table is guarded exactly when its rows have a mac."""
     unguarded = {"system", "secret_access", "credential_usage", "audit_blocks"}
     assert {t.name for t in ALL if not t.guarded} == unguarded
+
+
+def test_a_packed_row_ends_with_its_stamp() -> None:
+    """Which so can be looked at without the row, in every table that is guarded."""
+    assert {t.columns[-1].name for t in ALL if t.guarded} == {"mac"}
+    packed = SECRETS.pack(secret(mac=b"abc"))
+    assert is_stamped(packed, b"abc")
+    assert not any(is_stamped(packed, other) for other in (b"", b"c", b"bc", b"abd", b"xabc"))
 
 
 def test_keys() -> None:

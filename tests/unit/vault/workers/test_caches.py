@@ -177,3 +177,6 @@ def test_a_query_is_kept_out_while_the_shelves_are_exchanged() -> None:
     cache._guard = guard()  # type: ignore[assignment]  # what `hold_all` holds meanwhile
     assert cache.known(SYSTEM, [KEY]) == {KEY: system("a")}
     assert held == ["taken", "given back"]
+    cache._guard = guard()  # type: ignore[assignment]
+    assert cache.lacking(SECRETS, [(KEY, b"m")]) == [(KEY, b"m")]
+    assert held == ["taken", "given back"] * 2
