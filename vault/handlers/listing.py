@@ -5,7 +5,7 @@ looks at a bounded number of rows a call and hands out a cursor where it stopped
 """
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, cast
 
 import msgspec
 
@@ -105,7 +105,7 @@ class Listing:
         if facts:
             return [(row.name, facts_of(row)) for row in await self._page(folder, after)]
         keys = await self.barrier.checked_keys(SECRETS, _below(folder, after))
-        return [(str(name), NO_FACTS) for (name,) in keys]
+        return [(name, NO_FACTS) for (name,) in cast("list[tuple[str]]", keys)]
 
     async def _page(self, folder: str, after: str) -> list[SecretRow]:
         """Secrets below `folder` whose names come after `after`, in byte order."""
