@@ -56,6 +56,19 @@ class CompiledRule(Struct, frozen=True, kw_only=True):
         return True
 
 
+class Particular(Struct, frozen=True):
+    """The folders in which patterns tell one thing from another; elsewhere they cover all or none.
+
+    Of the things that lie in the folder itself, not of those in folders below it.
+    """
+
+    folders: frozenset[str]  # each with its closing slash, the topmost is empty
+    anywhere: bool  # some pattern has wildcards within
+
+    def __contains__(self, folder: str) -> bool:
+        return self.anywhere or folder in self.folders
+
+
 class Table(Struct, frozen=True):
     """The rules of one capability, filed by pattern."""
 
@@ -64,6 +77,7 @@ class Table(Struct, frozen=True):
     prefixes: dict[str, tuple[CompiledRule, ...]]
     segments: tuple[tuple[Pattern, CompiledRule], ...]
     conditional: bool  # some rule asks for more than the path
+    particular: Particular
 
     def matching(self, path: str) -> Iterator[CompiledRule]:
         """Yield the rules whose pattern covers `path`; a rule may come more than once."""
@@ -78,27 +92,13 @@ class Table(Struct, frozen=True):
                 yield rule
 
 
-class Particular(Struct, frozen=True):
-    """The folders in which patterns tell one thing from another; elsewhere they cover all or none.
-
-    Of the things that lie in the folder itself, not of those in folders below it.
-    """
-
-    folders: frozenset[str]  # each with its closing slash, the topmost is empty
-    anywhere: bool  # some pattern has wildcards within
-
-    def __contains__(self, folder: str) -> bool:
-        return self.anywhere or folder in self.folders
-
-
 class RuleSet(Struct, frozen=True, kw_only=True):
-    """What a set of policies amounts to. `particular`: of the patterns of rules that list."""
+    """What a set of policies amounts to."""
 
     root: bool = False
     needs_facts: bool = False
     rules: tuple[CompiledRule, ...] = ()
     tables: dict[Capability, Table] = {}
-    particular: Particular = Particular(frozenset(), anywhere=False)
 
 
 class Grant(Struct, frozen=True):
@@ -156,12 +156,6 @@ def compile_policies(
         or any(rule.bound is not None and rule.bound.needs_facts for rule in rules),
         rules=rules,
         tables={capability: _table(capability, rules) for capability in Capability},
-        particular=_particular(
-            pattern
-            for rule in rules
-            if Capability.LIST in rule.capabilities
-            for pattern in rule.patterns
-        ),
     )
 
 
@@ -238,4 +232,10 @@ def _table(capability: Capability, rules: tuple[CompiledRule, ...]) -> Table:
         prefixes={prefix: tuple(found) for prefix, found in prefixes.items()},
         segments=tuple(segments),
         conditional=conditional,
+        particular=_particular(
+            pattern
+            for rule in rules
+            if capability in rule.capabilities
+            for pattern in rule.patterns
+        ),
     )

@@ -5,12 +5,13 @@ from typing import TypeAlias
 from msgspec import Struct
 
 from vault.authz.access import Access, Decision
-from vault.authz.compile import Grant, RuleSet
+from vault.authz.compile import Grant, RuleSet, Table
 from vault.authz.evaluate import evaluate
 from vault.model.memo import Memo
 from vault.model.operation import Capability
 
-Question: TypeAlias = tuple[int, Capability, str]  # whose, for what, and where
+Question: TypeAlias = tuple[int, Capability, str, bool]
+"""Whose, for what, and where: a path, or a folder for all that lies in it (True)."""
 
 
 class Compiled(Struct, frozen=True):
@@ -29,12 +30,26 @@ class Compiled(Struct, frozen=True):
         table = self.rules.tables.get(access.capability)
         if table is None or table.conditional:
             return evaluate(self.rules, self.grants, access)
-        question: Question = (self.number, access.capability, access.path)
+        folder = access.path[: access.path.rfind("/") + 1]
+        known = self.decisions.get((self.number, access.capability, folder, True))
+        if known is not None:
+            return known
+        alike = self._decides_alike(access.capability, folder, table)
+        place = folder if alike else access.path
+        question: Question = (self.number, access.capability, place, alike)
         known = self.decisions.get(question)
         if known is None:
             known = evaluate(self.rules, self.grants, access)
             self.decisions.keep(question, known)
         return known
+
+    def _decides_alike(self, capability: Capability, folder: str, table: Table) -> bool:
+        """Whether all that lies in the folder is decided as each of it would be."""
+        return (
+            capability is not Capability.LIST  # whose things are folders, which have two forms
+            and folder not in table.particular
+            and not any(folder in grant.particular for grant in self.grants)
+        )
 
     @property
     def weight(self) -> int:

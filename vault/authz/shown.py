@@ -27,8 +27,7 @@ class Shown:
         self._identity = identity
         self._origin = origin
         self._now = now
-        table = rules.tables.get(Capability.LIST)
-        self._conditional = table is not None and table.conditional
+        self._table = rules.tables.get(Capability.LIST)
         self._folder: str | None = None  # whose things are all shown, or none of them
         self._all = False
 
@@ -43,10 +42,9 @@ class Shown:
         return shown
 
     def _is_alike(self, folder: str) -> bool:
-        return (
-            not self._conditional
-            and folder not in self._rules.particular
-            and not any(folder in grant.particular for grant in self._grants)
+        table = self._table
+        return (table is None or not (table.conditional or folder in table.particular)) and not any(
+            folder in grant.particular for grant in self._grants
         )
 
     def _shows(self, name: str, facts: Facts) -> bool:

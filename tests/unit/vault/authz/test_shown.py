@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.unit.vault.authz.samples import TAGGED, names, permissions_, rules_
 from vault.authz import shown
 from vault.authz.access import Access
 from vault.authz.compile import compile_permissions, compile_policies
@@ -18,25 +19,7 @@ from vault.model.path import ResourcePath
 
 ANN = Identity(id="u", name="ann", method=Method.TOKEN, policies=("p",))
 HOME = Origin(ip="10.0.0.1")
-_TAGGED = {"type": "tags", "any": ["open"]}
-
-_names = st.lists(st.sampled_from(["a", "b", "ab", "a+"]), min_size=1, max_size=3).map("/".join)
-_patterns = st.builds("".join, st.tuples(_names, st.sampled_from(["", "", "*", "/*", "/*"])))
-_wild = st.sampled_from(["+/a", "a/+", "+/*", "a/+*", "*"])
-_rules = st.fixed_dictionaries(
-    {
-        "effect": st.sampled_from(["allow", "allow", "deny"]),
-        "paths": st.lists(_patterns, min_size=1, max_size=3) | st.lists(_wild, min_size=1),
-        "capabilities": st.sampled_from([["list"], ["*"], ["read"]]),
-        "conditions": st.sampled_from([[], [], [], [_TAGGED]]),
-    }
-)
-_permissions = st.builds(
-    lambda names, paths: Permission(capabilities=tuple(names), paths=tuple(paths)),
-    st.sampled_from([["list"], ["read"], ["*"]]),
-    st.lists(_patterns, min_size=1, max_size=2),
-)
-_things = st.lists(st.tuples(_names, st.sampled_from(["", "open"])), max_size=30)
+_things = st.lists(st.tuples(names, st.sampled_from(["", "open"])), max_size=30)
 
 
 def _filter(rules: Any, grants: Any = ()) -> Shown:
@@ -54,7 +37,7 @@ def _rule(effect: str, *paths: str, conditions: Any = ()) -> dict[str, Any]:
 
 
 @settings(max_examples=500)
-@given(st.lists(_rules, max_size=4), st.lists(_permissions, max_size=2), st.booleans(), _things)
+@given(st.lists(rules_, max_size=4), st.lists(permissions_, max_size=2), st.booleans(), _things)
 def test_as_each_would_be_decided(
     rules: list[dict[str, Any]],
     permissions: list[Permission],
@@ -86,7 +69,7 @@ def test_as_each_would_be_decided(
         ([_rule("allow", "*"), _rule("deny", "a/x")], 9),
         ([_rule("allow", "*"), _rule("deny", "a/n*")], 9),
         ([_rule("allow", "a/+")], 9),
-        ([_rule("allow", "a/*", conditions=[_TAGGED])], 9),
+        ([_rule("allow", "a/*", conditions=[TAGGED])], 9),
     ],
 )
 def test_what_is_decided_once(
