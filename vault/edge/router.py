@@ -66,6 +66,19 @@ class Router:
             raise MethodError("method_not_allowed", f"use {', '.join(allow)}", allow=allow)
         return route, values
 
+    def below(self, method: str, folder: str) -> tuple[Route, int] | None:
+        """The one route of all that lies in the folder itself; None unless there is one.
+
+        `folder` has its closing slash. With it, where in a path that begins what `{path}` matches.
+        """
+        if self._patterns or any(_lies_in(folder, path) for path in self._exact):
+            return None
+        end = len(folder)
+        while folder[:end] not in self._prefix and end:
+            end = folder.rfind("/", 0, end - 1) + 1
+        route = self._prefix.get(folder[:end], {}).get(method)
+        return None if route is None else (route, end)
+
     def _table(self, template: str) -> dict[str, Route]:
         if template.endswith(CATCH_ALL):
             prefix = template.removesuffix(CATCH_ALL)
@@ -95,6 +108,10 @@ class Router:
             end = path.rfind("/", 0, end)
         table = self._prefix.get("")
         return (None, ()) if table is None else (table, (path,))
+
+
+def _lies_in(folder: str, path: str) -> bool:
+    return path.startswith(folder) and "/" not in path[len(folder) :] and path != folder
 
 
 def _match(pattern: tuple[str, ...], segments: list[str]) -> tuple[str, ...] | None:

@@ -30,6 +30,8 @@ PREFIX: Final = "/v1/"
 MAX_BODY: Final = 2 << 20  # as native: it is read before we know the caller, a value has 1 MiB
 
 Found: TypeAlias = tuple[Route, tuple[Any, ...]]
+Below: TypeAlias = tuple[Route, MountRow, int]
+"""What answers all that lies in a folder, the mount, and where in a path its rest begins."""
 
 _LISTED: Final = "1 error occurred:\n\t* {}\n\n"  # Go's multierror: clients print and match it
 _ENGINES: Final = {1: kv1.routes, 2: Router.of(kv2.routes, kv2_metadata.routes)}
@@ -45,8 +47,8 @@ class Compat(Dialect):
 
     def __init__(self, gate: Door, world: World) -> None:
         super().__init__(gate, world)
-        self._mounts: Mapping[str, MountRow] = {}  # those that `_found` was found in
-        self._found: Memo[tuple[str, str], Found] = Memo(HOT)
+        self._mounts: Mapping[str, MountRow] = {}  # those that `_below` was found in
+        self._below: Memo[tuple[str, str], Below] = Memo(HOT)
 
     def find(self, request: Request, path: str) -> Found:
         """The agent's own routes first; then those of the engine in whose mount the path lies."""
@@ -56,13 +58,27 @@ class Compat(Dialect):
             return self.router.match(verb, path)
         book = self.gate.mounts
         if self._mounts is not book.rows:
-            self._mounts, self._found = book.rows, Memo(HOT)
-        found = self._found.get((verb, path))
+            self._mounts, self._below = book.rows, Memo(HOT)
+        folder = path[: path.rfind("/") + 1]
+        below = self._below.get((verb, folder)) or self._find_below(verb, folder)
+        if below is None or path == folder:
+            return _in_mount(book, verb, path)
+        route, mount, begin = below
+        return route, (mount, path[begin:])
+
+    def _find_below(self, verb: str, folder: str) -> Below | None:
+        """What answers all that lies in this folder, where one route does; it is remembered."""
+        mount = self.gate.mounts.match(folder)
+        if mount is None:
+            return None
+        begin = len(mount.path)
+        found = _ENGINES[mount.version].below(verb, folder[begin:])
         if found is None:
-            found = _in_mount(book, verb, path)
-            if found[0] is not NOWHERE and is_short(path):  # anybody may send the others
-                self._found.keep((verb, path), found)
-        return found
+            return None
+        below = found[0], mount, begin + found[1]
+        if is_short(folder):  # anybody may send the others
+            self._below.keep((verb, folder), below)
+        return below
 
     def error(self, error: VaultError, request_id: str) -> Reply:  # noqa: ARG002  # errors have no id here
         """OpenBao's statuses and words, where clients go by them."""

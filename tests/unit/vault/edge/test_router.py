@@ -87,3 +87,35 @@ def test_one_router_of_several(router: Router) -> None:
     route, _ = whole.match("PUT", "z")
     assert route.public
     assert len(whole.routes()) == len(router.routes()) + 2
+
+
+@pytest.mark.parametrize(
+    ("folder", "found"),
+    [
+        ("d/", ("d/{path}", 2)),
+        ("d/x/", ("d/{path}", 2)),
+        ("d/x/y/", ("d/{path}", 2)),
+        ("d/e/", ("d/e/{path}", 4)),
+        ("d/e/x/", ("d/e/{path}", 4)),
+        ("d/f/", None),  # an exact one lies in it
+        ("d/f/g/", ("d/{path}", 2)),
+        ("x/", None),
+        ("", None),
+    ],
+)
+def test_the_route_of_a_folder(folder: str, found: tuple[str, int] | None) -> None:
+    """Of all that lies in it, where it is one; what a path would be found by alone is the same."""
+    router = Router()
+    for template in ("d/{path}", "d/e/{path}", "d/f/g", "e", "d/f/"):
+        router.add("GET", template=template)(answering(template))
+    below = router.below("GET", folder)
+    assert (below and (below[0].template, below[1])) == found
+    assert router.below("POST", folder) is None
+    if below is not None:
+        path = f"{folder}z"
+        assert router.match("GET", path) == (below[0], (path[below[1] :],))
+
+
+def test_patterns_are_asked_for_each_path(router: Router) -> None:
+    """What they match lies anywhere."""
+    assert router.below("GET", "d/") is None

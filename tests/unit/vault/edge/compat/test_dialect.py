@@ -191,9 +191,47 @@ async def test_what_was_found_is_bounded(wire: Wire, monkeypatch: pytest.MonkeyP
     wire.gate.answers["secret.read"] = NotFoundError("secret_not_found", "no")
     wire.gate.answers["mount.preflight"] = NotFoundError("mount_not_found", "no")
     for number in range(10):
-        await wire.ask("GET", f"secret/data/{number}")
-        await wire.ask("GET", f"nowhere/{number}")
-        await wire.ask("GET", f"secret/data/{number}/" + "x" * MAX_BYTES)
-        assert 1 <= len(wire.compat._found) <= 3
-        await wire.ask("GET", f"secret/data/{number}/" + "\N{GRINNING FACE}" * 20)
-        assert all(is_short(path) for _, path in wire.compat._found)
+        await wire.ask("GET", f"secret/data/{number}/x")
+        await wire.ask("GET", f"nowhere/{number}/x")
+        await wire.ask("GET", f"secret/data/{number}/" + "x" * MAX_BYTES + "/x")
+        assert 1 <= len(wire.compat._below) <= 3
+        await wire.ask("GET", f"secret/data/{number}/" + "\N{GRINNING FACE}" * 20 + "/x")
+        assert all(is_short(folder) for _, folder in wire.compat._below)
+
+
+async def test_what_is_remembered_is_the_folder(wire: Wire) -> None:
+    """Of all its names; the folder itself, and what a route of its own is for, are none of them."""
+    wire.gate.answers["secret.read"] = NotFoundError("secret_not_found", "no")
+    wire.gate.answers["secret.keys"] = Keys(keys=["a"])
+    for name in ("a", "b"):
+        await wire.ask("GET", f"secret/data/app/{name}")
+        assert (wire.last.name, wire.last.path) == ("secret.read", f"secret/app/{name}")
+        await wire.ask("LIST", f"secret/metadata/{name}")
+        assert (wire.last.name, wire.last.path) == ("secret.keys", f"secret/{name}/")
+    assert [*wire.compat._below] == [("GET", "secret/data/app/"), ("LIST", "secret/metadata/")]
+    await wire.ask("LIST", "secret/metadata/")
+    assert (wire.last.name, wire.last.path) == ("secret.keys", "secret/")
+    assert (await wire.ask("GET", "secret/config")).endpoint == "/v1/config"
+    assert len(wire.compat._below) == 2
+
+
+@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("verb", ["GET", "POST", "LIST", "DELETE", "PATCH"])
+def test_a_folders_route_is_that_of_each_name(wire: Wire, version: int, verb: str) -> None:
+    """Whatever the name is called, in both engines: what is remembered is what would be found."""
+    mount = wire.gate.book.get("secret/")
+    assert mount is not None
+    book = wire.gate.book
+    book.replace([replace(mount, version=version), replace(mount, path="a/b/", version=version)])
+    parts = ["data", "metadata", "config", "delete", "subkeys", "detailed-metadata", "x"]
+    folders = ["", "secret/", "a/", "a/b/", *(f"secret/{part}/" for part in parts)]
+    folders += [f"a/b/{part}/{deeper}" for part in parts for deeper in ("x/", "data/", "x/config/")]
+    remembered = 0
+    for folder in folders:
+        if below := wire.compat._find_below(verb, folder):
+            remembered += 1
+            route, found, begin = below
+            for name in parts:
+                path = folder + name
+                assert dialect._in_mount(book, verb, path) == (route, (found, path[begin:]))
+    assert remembered or (verb, version) == ("PATCH", 1)  # which there is none of
