@@ -143,7 +143,7 @@ def _linking(settings: Settings, metrics: Metrics, world: World) -> "Linking | U
         return Unlinked(settings, world)
     from vault.linking import Linking
 
-    shapes.complete()
+    shapes.complete()  # nothing else runs yet: who starts the agent waits for this
     return Linking(settings, metrics, world)
 
 

@@ -23,6 +23,7 @@ INTEGER_MIN: Final = -(2**63)  # BIGINT, the widest integer that every database 
 INTEGER_MAX: Final = 2**63 - 1
 _PLAIN: Final = frozenset({str})
 _encode: Final = msgspec.msgpack.Encoder().encode
+_MAC: Final = _encode("mac")
 
 
 class Kind(Enum):
@@ -59,7 +60,7 @@ class Column(Struct, frozen=True):
 
 def is_stamped(packed: bytes, stamp: bytes) -> bool:
     """Whether a row that `Table.pack` made has this `mac`: its last field, in all that have one."""
-    return packed.endswith(_encode(stamp))
+    return packed.endswith(_MAC + _encode(stamp))  # with its name: no end of a stamp is a stamp
 
 
 class Table(Generic[R]):

@@ -67,6 +67,13 @@ print(*sorted({shape.__module__ for shape in set(below(msgspec.Struct)) - known}
 """
 
 
+# What only an agent with a control plane reads, or the command line.
+LINKS: Final = """
+protocols.pki.messages vault.anchor.witness vault.uplink.comparing vault.uplink.enrolling
+vault.uplink.host vault.uplink.identity vault.uplink.parts
+"""
+
+
 def python(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run it in a process of its own."""
     command = [sys.executable, "-c", program, *arguments]
@@ -85,6 +92,7 @@ def test_two_threads_may_read_a_shape_for_the_first_time() -> None:
         # What only the command line reads, in its one thread.
         ("vault.app,vault.linking", "vault", "vault.anchor.witness vault.uplink.comparing"),
         ("control.app", "control", "control.offline"),
+        ("vault.app", "vault", LINKS),
     ],
 )
 def test_all_that_a_process_reads_is_loaded_when_it_is_made_ready(

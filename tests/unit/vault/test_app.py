@@ -1,7 +1,13 @@
 """vault.app: what the server is given of the settings; acceptance tests run the whole agent."""
 
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 
+from protocols import shapes
+from vault import app
 from vault.app import limits_of
 from vault.config import Settings
 
@@ -32,3 +38,40 @@ def test_counts_are_of_each_worker() -> None:
     """As the README says."""
     limits = limits_of(settings(4, "128MiB"))
     assert (limits.connections, limits.in_hand) == (99, 77)
+
+
+class Made(Exception):  # noqa: N818  # no error: as far as a test goes
+    """The shapes are ready."""
+
+
+def made_ready(*_: object) -> None:
+    """In place of `shapes.complete`."""
+    raise Made
+
+
+async def test_shapes_are_ready_before_there_are_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before an agent looks at anything of its settings."""
+    monkeypatch.setattr(shapes, "complete", made_ready)
+    nothing: Any = None
+    with pytest.raises(Made):
+        await app.serve(nothing)
+
+
+enrolled: Any = SimpleNamespace(control_plane=SimpleNamespace(enabled=True))
+
+
+@pytest.mark.parametrize(
+    "load",
+    [
+        lambda: app.fork_workers(settings(2, "128MiB")),
+        lambda: app._linking(enrolled, enrolled, enrolled),
+    ],
+)
+def test_shapes_are_ready_before_they_are_shared(
+    load: Callable[[], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With processes that have them, too, and where more are loaded."""
+    monkeypatch.setattr(shapes, "complete", made_ready)
+    monkeypatch.setattr(app, "Zygote", SimpleNamespace(fork=lambda _: None))
+    with pytest.raises(Made):
+        load()

@@ -66,6 +66,7 @@ def test_as_each_would_be_decided(
     [
         ([_rule("allow", "a/*")], 1),
         ([_rule("allow", "a/*"), _rule("deny", "b/x", "a/x/y", "a/x/*", "ab")], 1),
+        ([_rule("allow", "a/*"), {**_rule("allow", "a/n3"), "capabilities": ["read"]}], 1),
         ([_rule("allow", "*"), _rule("deny", "a/x")], 9),
         ([_rule("allow", "*"), _rule("deny", "a/n*")], 9),
         ([_rule("allow", "a/+")], 9),
@@ -95,4 +96,13 @@ def test_a_key_may_be_for_some_of_a_folder() -> None:
     visible = _filter(_policies(_rule("allow", "*")), grants)
     assert [visible(name, Facts(exists=True)) for name in ("a/x", "a/y", "a/z")] == [
         False, True, False
+    ]  # fmt: skip
+
+
+def test_the_folder_is_the_nearest() -> None:
+    """What lies deeper is no sign of what lies beside it."""
+    visible = _filter(_policies(_rule("allow", "a/b/*")))
+    names_ = ("a/x", "a/b/x", "a/y", "a/b/c/x", "a/b/y")
+    assert [visible(name, Facts(exists=True)) for name in names_] == [
+        False, True, False, True, True
     ]  # fmt: skip

@@ -47,21 +47,26 @@ async def test_a_page_that_is_not_full_is_the_last(house: House) -> None:
     """Nobody is asked for what comes behind it."""
     for name in ("s/a", "s/b/c", "s/d"):
         await house.write(name)
-    asked = list[Query]()
+    asked = []
 
     def counted(ask: Any) -> Any:
         async def one_more(table: Table[Any], query: Query) -> list[Any]:
-            asked.append(query)
+            asked.append(ask)
             rows: list[Any] = await ask(table, query)
             return rows
 
         return one_more
 
-    house.barrier.select = counted(house.barrier.select)  # type: ignore[method-assign]
-    house.barrier.checked_keys = counted(house.barrier.checked_keys)  # type: ignore[method-assign]
+    select, checked_keys = house.barrier.select, house.barrier.checked_keys
+    house.barrier.select = counted(select)  # type: ignore[method-assign]
+    house.barrier.checked_keys = counted(checked_keys)  # type: ignore[method-assign]
     assert await keys(house, "s/") == ["a", "b/", "d"]
+    assert asked == [checked_keys]  # of keys alone: rows stay packed
     assert await names(house, "s/") == ["s/a", "s/b/c", "s/d"]
-    assert len(asked) == 2
+    tagged = [{"type": "tags", "none": ["x"]}]
+    some = await house.allow("some", "s/*", capabilities=("list",), conditions=tagged)
+    assert await keys(house, "s/", by=some) == ["a", "b/", "d"]
+    assert asked == [checked_keys, select, select]
 
 
 async def test_behind_a_full_page_there_may_be_more(

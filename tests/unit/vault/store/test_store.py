@@ -11,7 +11,7 @@ import pytest
 from actors import SystemWorld
 from actors.testing import FakeWorld
 from tests.contract.store.samples import StampGuard, put, secret, system, version
-from vault.errors import TamperedError
+from vault.errors import TamperedError, ValidationError
 from vault.store.cache import Cache, CacheConfig
 from vault.store.memory import MemoryBackend
 from vault.store.sqlite import SqliteBackend
@@ -110,26 +110,30 @@ async def test_what_is_asked_for_again_is_there(ask: Ask) -> None:
         assert cache.statistics().misses == 0
 
 
-async def test_keys_of_what_was_brought_in_count_the_same_way() -> None:
-    """Where it is another row than the query has seen, the view says what there is."""
+@both
+async def test_what_was_brought_in_counts_if_it_is_what_the_query_has_seen(ask: Ask) -> None:
+    """It comes from another view of the database, which may be of a later moment."""
     backend, guard = MemoryBackend(), CountingGuard()
     transact(backend, put(SECRETS, secret("app/0"), secret("app/1")), guard)
-    newer = guard.stamp(SECRETS.name, secret("app/0", created_by="u2"))
-    async with open_store(backend, guard, FakeWorld()) as store:
-        store._loading.bring = lambda *_: {("app/0",): newer}  # type: ignore[method-assign]
-        guard.checks = 0
-        assert await _checked(store, Query()) == ["app/0", "app/1"]
-        assert guard.checks == 2
+    stored = guard.stamp(SECRETS.name, secret("app/1"))
+    for first, checks in (("u2", 2), ("u1", 0)):
+        row = guard.stamp(SECRETS.name, secret("app/0", created_by=first))
+        async with open_store(backend, guard, FakeWorld()) as store:
+            brought = {("app/0",): row, ("app/1",): stored}
+            store._loading.bring = lambda *_, brought=brought: brought  # type: ignore[method-assign]
+            guard.checks = 0
+            assert await ask(store, Query()) == ["app/0", "app/1"]
+            assert guard.checks == checks
+            rows = await store.select(SECRETS, Query())
+            assert [row.created_by for row in rows] == ["u1", "u1"]
 
 
-async def test_what_was_brought_in_counts_if_it_is_what_the_query_has_seen() -> None:
-    """It comes from another view of the database, which may be of a later moment."""
-    backend, guard = MemoryBackend(), StampGuard()
-    transact(backend, put(SECRETS, secret("app/0"), secret("app/1")), guard)
-    newer = guard.stamp(SECRETS.name, secret("app/0", created_by="u2"))
-    async with open_store(backend, guard, FakeWorld()) as store:
-        store._loading.bring = lambda *_: {("app/0",): newer}  # type: ignore[method-assign]
-        assert [row.created_by for row in await store.select(SECRETS, Query())] == ["u1", "u1"]
+async def test_a_value_that_no_row_has() -> None:
+    """It is told before anything is asked."""
+    async with open_store(MemoryBackend(), StampGuard(), FakeWorld()) as store:
+        for asked in (store.select, store.keys, store.checked_keys):
+            with pytest.raises(ValidationError):
+                await asked(SECRETS, Query(prefix=("name", "a\0")))
 
 
 async def test_values_are_not_brought_in() -> None:

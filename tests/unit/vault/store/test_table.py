@@ -43,6 +43,9 @@ def test_a_packed_row_ends_with_its_stamp() -> None:
     packed = SECRETS.pack(secret(mac=b"abc"))
     assert is_stamped(packed, b"abc")
     assert not any(is_stamped(packed, other) for other in (b"", b"c", b"bc", b"abd", b"xabc"))
+    for end in (b"", b"x", b"xyz"):  # a stamp whose own end looks like one
+        packed = SECRETS.pack(secret(mac=b"abc" + msgspec.msgpack.encode(end)))
+        assert not is_stamped(packed, end)
 
 
 def test_keys() -> None:
