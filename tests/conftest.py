@@ -6,8 +6,6 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from protocols import shapes
-
 # A shared machine may pause a test for longer than any deadline worth setting.
 settings.register_profile("freehold", deadline=None, print_blob=True)
 settings.load_profile("freehold")
@@ -17,11 +15,6 @@ settings.load_profile("freehold")
 def root() -> Path:
     """The repository."""
     return Path(__file__).parents[1]
-
-
-def pytest_collection_finish() -> None:
-    """What tests read in threads is ready, as it is in a process of ours."""
-    shapes.complete()
 
 
 @pytest.hookimpl(trylast=True)
