@@ -109,6 +109,11 @@ class Grant(Struct, frozen=True):
     particular: Particular
 
 
+def tells_apart(table: Table, grants: tuple[Grant, ...], folder: str) -> bool:
+    """Whether a pattern covers some of what lies in the folder itself, and not the rest."""
+    return folder in table.particular or any(folder in grant.particular for grant in grants)
+
+
 class Part(Struct, frozen=True):
     """One rule of one policy; `bound` is set for those of a bundle."""
 

@@ -5,7 +5,7 @@ from typing import TypeAlias
 from msgspec import Struct
 
 from vault.authz.access import Access, Decision
-from vault.authz.compile import Grant, RuleSet, Table
+from vault.authz.compile import Grant, RuleSet, tells_apart
 from vault.authz.evaluate import evaluate
 from vault.model.memo import Memo
 from vault.model.operation import Capability
@@ -34,7 +34,8 @@ class Compiled(Struct, frozen=True):
         known = self.decisions.get((self.number, access.capability, folder, True))
         if known is not None:
             return known
-        alike = self._decides_alike(access.capability, folder, table)
+        lists = access.capability is Capability.LIST  # folders, which patterns cover in two forms
+        alike = not lists and not tells_apart(table, self.grants, folder)
         place = folder if alike else access.path
         question: Question = (self.number, access.capability, place, alike)
         known = self.decisions.get(question)
@@ -42,14 +43,6 @@ class Compiled(Struct, frozen=True):
             known = evaluate(self.rules, self.grants, access)
             self.decisions.keep(question, known)
         return known
-
-    def _decides_alike(self, capability: Capability, folder: str, table: Table) -> bool:
-        """Whether all that lies in the folder is decided as each of it would be."""
-        return (
-            capability is not Capability.LIST  # whose things are folders, which have two forms
-            and folder not in table.particular
-            and not any(folder in grant.particular for grant in self.grants)
-        )
 
     @property
     def weight(self) -> int:

@@ -1,7 +1,7 @@
 """Which names of a list somebody may be shown."""
 
 from vault.authz.access import Access
-from vault.authz.compile import Grant, RuleSet
+from vault.authz.compile import Grant, RuleSet, tells_apart
 from vault.authz.evaluate import shows
 from vault.model.identity import Identity
 from vault.model.operation import Capability, Facts, Origin
@@ -37,15 +37,10 @@ class Shown:
         if folder == self._folder:
             return self._all
         shown = self._shows(name, facts)
-        if self._is_alike(folder):
+        table = self._table
+        if table and not table.conditional and not tells_apart(table, self._grants, folder):
             self._folder, self._all = folder, shown
         return shown
-
-    def _is_alike(self, folder: str) -> bool:
-        table = self._table
-        return (table is None or not (table.conditional or folder in table.particular)) and not any(
-            folder in grant.particular for grant in self._grants
-        )
 
     def _shows(self, name: str, facts: Facts) -> bool:
         access = Access(

@@ -102,7 +102,7 @@ class WorkerCache(FencedCache):
             return super().known(table, keys)
 
     def lacking(self, table: Table[Any], marks: Sequence[Stamped]) -> list[Stamped]:
-        """As `Cache.lacking`; the same."""
+        """As `Cache.lacking`; as `known`."""
         with self._guard:
             return super().lacking(table, marks)
 

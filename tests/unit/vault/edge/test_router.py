@@ -116,6 +116,16 @@ def test_the_route_of_a_folder(folder: str, found: tuple[str, int] | None) -> No
         assert router.match("GET", path) == (below[0], (path[below[1] :],))
 
 
+def test_a_route_of_the_folder_itself_is_none_of_its_names() -> None:
+    """It is in nobody's way."""
+    router = Router()
+    for template in ("", "{path}"):
+        router.add("GET", template=template)(answering(template))
+    below = router.below("GET", "")
+    assert below is not None
+    assert (below[0].template, below[1]) == ("{path}", 0)
+
+
 def test_patterns_are_asked_for_each_path(router: Router) -> None:
     """What they match lies anywhere."""
     assert router.below("GET", "d/") is None

@@ -235,3 +235,15 @@ def test_a_folders_route_is_that_of_each_name(wire: Wire, version: int, verb: st
                 path = folder + name
                 assert dialect._in_mount(book, verb, path) == (route, (found, path[begin:]))
     assert remembered or (verb, version) == ("PATCH", 1)  # which there is none of
+
+
+async def test_a_folder_keeps_its_own_route(wire: Wire) -> None:
+    """Also once the one of its names is remembered."""
+    mount = wire.gate.book.get("secret/")
+    assert mount is not None
+    wire.gate.book.replace([replace(mount, version=1)])
+    wire.gate.answers["secret.keys"] = Keys(keys=["a"])
+    alone = (await wire.ask("LIST", "secret/")).endpoint
+    assert (await wire.ask("LIST", "secret/app")).endpoint == "/v1/{path}" != alone
+    assert ("LIST", "secret/") in wire.compat._below
+    assert (await wire.ask("LIST", "secret/")).endpoint == alone
