@@ -5,7 +5,8 @@ place, authority rows carry a MAC, list cursors are sealed. Handlers above see r
 and never a key.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from hmac import compare_digest
 from typing import Any, Final, TypeVar
@@ -148,7 +149,6 @@ class Barrier:
         self.ended = store.ended
         self._rotating = Turn()
         self._seen = store.ended(SYSTEM, KEYRING_ROW)
-        self._owed = 0  # uses that have happened and are not in a reservation yet
 
     async def open(self) -> None:
         """Load the use counter. Raises `UnavailableError` when the store does."""
@@ -175,16 +175,27 @@ class Barrier:
         if self.is_stale:
             await self.refresh()
         keyring, uses = self._keyring, self._uses
-        sealed = _Tally()
-        if seals:
-            await self._reserve(uses, partial(self._count_owed, uses))
-        for _ in range(seals):
-            await self._reserve(uses, uses.take)
-        try:
+        while seals and (needed := uses.take(seals)) is not None:
+            await self._store.commit(partial(_reserve, needed=needed))
+            uses.confirm(needed)
+        with _counted(uses, seals) as sealed:
             sealing = [partial(_sealing, change, keyring, sealed) for change in changes]
             return await self._store.commit_together(sealing)
-        finally:
-            self._count_late(uses, sealed.count - seals)
+
+    def commit_here(
+        self, changes: Sequence[Callable[[VaultTx], T]], *, seals: int
+    ) -> list[T | Failure] | None:
+        """As `commit_together`, in the thread that calls, which may be any; blocks it.
+
+        None: nothing was stored, and `commit_together` may. It has to where the keyring is not
+        current, or uses have to be reserved.
+        """
+        uses, keyring = self._uses, self._keyring  # in this order: a rotation has the other one
+        if self.is_stale or uses.generation != keyring.active or uses.take(seals) is not None:
+            return None
+        with _counted(uses, seals) as sealed:
+            sealing = [partial(_sealing, change, keyring, sealed) for change in changes]
+            return self._store.commit_here(sealing)
 
     def open_value(self, row: VersionRow) -> bytes:
         """The plaintext of a version. Raises `TamperedError`."""
@@ -286,7 +297,7 @@ class Barrier:
         """Seal with this one, unless it or a newer one is there."""
         if keyring.epoch > self._keyring.epoch:
             self.adopt(keyring)
-            self._uses, self._owed = uses, 0
+            self._uses = uses
 
     def _decoded(self, row: SystemRow) -> Keyring:
         try:
@@ -312,35 +323,25 @@ class Barrier:
         reserved = int.from_bytes(row.value) if row is not None else 0
         return UseCounter(keyring.active, keyring.generations[-1].created_at, reserved)
 
-    def _count_late(self, uses: UseCounter, more: int) -> None:
-        """Count what a batch that was run again has sealed again.
-
-        A reservation that this needs is made before the next seal: what is committed is told as
-        committed. The distance between the rotation bound (2^30) and the ceiling (2^32) is there
-        for such uses.
-        """
-        if uses is self._uses and more > 0:
-            self._owed += more
-            self._count_owed(uses)
-
-    def _count_owed(self, uses: UseCounter) -> ReservationNeeded | None:
-        """Count as much as is reserved. Raises `WrapLimitReached` as `take`."""
-        while self._owed:
-            if (needed := uses.take()) is not None:
-                return needed
-            self._owed -= 1
-        return None
-
-    async def _reserve(self, uses: UseCounter, use: Callable[[], ReservationNeeded | None]) -> None:
-        while (needed := use()) is not None:
-            await self._store.commit(partial(_reserve, needed=needed))
-            uses.confirm(needed)
-
 
 class _Tally(msgspec.Struct):
     """How often a change has sealed, over all attempts."""
 
     count: int = 0
+
+
+@contextmanager
+def _counted(uses: UseCounter, taken: int) -> Iterator[_Tally]:
+    """What a batch seals: one that is run again seals again, which is counted afterwards.
+
+    What is committed is told as committed, so it is owed and not refused.
+    """
+    sealed = _Tally()
+    try:
+        yield sealed
+    finally:
+        if sealed.count > taken:
+            uses.owe(sealed.count - taken)
 
 
 def _sealing(change: Callable[[VaultTx], T], keyring: Keyring, sealed: _Tally, tx: Tx) -> T:

@@ -14,7 +14,7 @@ from vault.authz.policy import Policy
 from vault.handlers.access import AccessCounters
 from vault.mutations import Mutations
 from vault.store.cache import Cache, CacheConfig
-from vault.store.writer import Mark
+from vault.store.committer import Mark
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,13 @@
 """Step 4 of writes that other processes of the agent run: the one who owns the store commits them.
 
-He does so for all that came together in one transaction.
+He does so for all that came together in one transaction, in the thread that they came to.
 
     worker: steps 1, 2, 3 → `Decided` → `Mutations` → worker: steps 5, 6
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Final, Self, TypeAlias
+from typing import Final, Protocol, Self, TypeAlias
 
 import trio
 from msgspec import Struct
@@ -67,14 +67,26 @@ class Decided(Struct, frozen=True, array_like=True):
         return Call(op, replace(ANONYMOUS, name=self.writer), self.facts, self.decisive)
 
 
+class Follows(Protocol):
+    """`vault.pipeline.Following`: what is held of mounts and keyring."""
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether there is anything to `follow`; from any thread."""
+        ...
+
+    async def follow(self) -> None:
+        """Make it current. Raises `VaultError`."""
+        ...
+
+
 class Mutations:
     """Carries out what was decided and recorded elsewhere."""
 
-    def __init__(self, secrets: Secrets, follow: Callable[[], Awaitable[None]]) -> None:
-        """`follow` is `vault.pipeline.Following`'s: it makes mounts and keyring current."""
+    def __init__(self, secrets: Secrets, following: Follows) -> None:
         self._writing = secrets.writing
         self._barrier: Barrier = secrets.barrier
-        self._follow = follow
+        self._following = following
 
     async def carry_out(self, decided: Sequence[Decided]) -> list[End]:
         """What became of each, in order: all in one transaction, where each fails alone.
@@ -82,23 +94,45 @@ class Mutations:
         Facts that do not hold any more are `changed_meanwhile`, as in `Secrets.write`. What is
         begun is done whole, whoever leaves meanwhile, and in bounded time.
         """
-        changes = [partial(self._change, one) for one in decided]
+        changes = self._changes(decided)
         try:
-            await self._follow()
+            await self._following.follow()
             with trio.CancelScope(shield=True):  # uses of the key are counted once it has ended
                 results = await self._barrier.commit_together(changes, seals=len(changes))
         except Exception as error:  # noqa: BLE001  # as in the pipeline: each is told
             return [_told(one, error) for one in decided]
-        return [
-            _told(one, result.error) if isinstance(result, Failure) else result
-            for one, result in zip(decided, results, strict=True)
-        ]
+        return _ends(decided, results)
+
+    def carry_out_here(self, decided: Sequence[Decided]) -> list[End] | None:
+        """As `carry_out`, in the thread that calls, which may be any; blocks it, without a bound.
+
+        None: nothing of it was done, and `carry_out` may. It has to where what is held is not
+        current, where the key's uses have to be reserved, and when the database has failed.
+        """
+        if self._following.is_stale:
+            return None
+        changes = self._changes(decided)
+        try:
+            results = self._barrier.commit_here(changes, seals=len(changes))
+        except Exception as error:  # noqa: BLE001  # as above
+            return [_told(one, error) for one in decided]
+        return None if results is None else _ends(decided, results)
+
+    def _changes(self, decided: Sequence[Decided]) -> list[Callable[[VaultTx], Written]]:
+        return [partial(self._change, one) for one in decided]
 
     def _change(self, decided: Decided, tx: VaultTx) -> Written:
         call = decided.call()
         if decided.facts.guess:  # before anything is refused: who may not know is not told
             check_upsert(call, tx.get(SECRETS, call.op.path))
         return self._writing(call)(tx)
+
+
+def _ends(decided: Sequence[Decided], results: Sequence[Written | Failure]) -> list[End]:
+    return [
+        _told(one, result.error) if isinstance(result, Failure) else result
+        for one, result in zip(decided, results, strict=True)
+    ]
 
 
 def _told(decided: Decided, error: Exception) -> VaultError:

@@ -75,6 +75,11 @@ class Following:
         """Whether there is nothing to do: each request asks."""
         return self._seen == self._ended()
 
+    @property
+    def is_stale(self) -> bool:
+        """Whether one of them has to be refreshed; in any thread, dearer than `is_current`."""
+        return any(one.is_stale for one in self._held)
+
     async def follow(self) -> None:
         """Make all current. Raises `VaultError` where one of them cannot be."""
         ended = self._ended()

@@ -6,7 +6,7 @@ It exists while the vault is unsealed, and is taken down in reverse.
 """
 
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -161,7 +161,7 @@ async def open_unit(
             ):
                 opening = Opening(
                     root_key, keyring.org, keyring.vault, barrier.epoch, parts.seam.ceiling,
-                    audit, Mutations(wired.secrets, wired.follow), wired.access, wired.usage,
+                    audit, Mutations(wired.secrets, wired.following), wired.access, wired.usage,
                 )  # fmt: skip
                 async with parts.beside.opened(opening):
                     yield Unit(wired.pipeline, wired.mounts.mounts)
@@ -184,7 +184,7 @@ class Wired:
     """The pipeline, and what has to be reached beside it."""
 
     pipeline: Pipeline
-    follow: Callable[[], Awaitable[None]]
+    following: Following
     secrets: Secrets
     book: PolicyBook
     mounts: Mounts
@@ -253,7 +253,7 @@ async def _wire(base: Base, system: System, audits: Audits) -> Wired:
             at_end=True,
         ),
     ]
-    return Wired(pipeline, following.follow, secrets, book, mounts, tokens, access, usage, jobs)
+    return Wired(pipeline, following, secrets, book, mounts, tokens, access, usage, jobs)
 
 
 def _looks(base: Base, system: System, audits: Audits, watchers: Watchers) -> Handlers:

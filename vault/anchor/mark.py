@@ -31,7 +31,7 @@ class Marker:
     """`vault.store.writer.Mark`. `commits` is what is known to be durable.
 
     `checkpoint` and `anchored` are set by the keeper. They and `commits` are whole values, and all
-    else belongs to the writer's thread.
+    else belongs to whoever has the turn to commit.
 
     `end`: where other processes write the log, too. The keeper hears of that later, so the marker
     looks there, and says there what the others' heads are to say of the store.

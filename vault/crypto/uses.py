@@ -5,6 +5,7 @@ double every write, so uses are reserved in blocks *before* they happen: after a
 reserved block counts as used. The count is too high by less than a block and never too low.
 """
 
+from threading import Lock
 from typing import Self
 
 from msgspec import Struct
@@ -32,13 +33,13 @@ class ReservationNeeded(Struct, frozen=True):
 
 
 class UseCounter:
-    """Counts the wraps of one KEK generation. Belongs to one task; keeps no lock.
+    """Counts the wraps of one KEK generation, in any thread.
 
     `reserved` is what was last persisted, 0 for a new generation; all of it counts as used.
     `created_at` is the generation's date in Unix ns.
     """
 
-    __slots__ = ("_reserved", "_used", "created_at", "generation")
+    __slots__ = ("_lock", "_owed", "_reserved", "_used", "created_at", "generation")
 
     def __init__(self, generation: int, created_at: int, reserved: int = 0) -> None:
         if not 0 <= reserved <= HARD_STOP:
@@ -47,35 +48,50 @@ class UseCounter:
         self.created_at = created_at
         self._reserved = reserved
         self._used = reserved
+        self._owed = 0  # uses that have happened and are not in a reservation yet
+        self._lock = Lock()
 
     @property
     def used(self) -> int:
         """Uses so far, never fewer than really happened."""
-        return self._used
+        return self._used + self._owed
 
-    def take(self) -> ReservationNeeded | None:
-        """Count one use and return None; the caller may wrap once.
+    def take(self, count: int = 1) -> ReservationNeeded | None:
+        """Count so many uses, and those that are owed, and return None; the caller may wrap.
 
-        Returns the reservation to persist and confirm first when none is left, having counted
-        nothing. Raises `WrapLimitReached` after 2^32 uses.
+        Returns the reservation to persist and confirm first when there are not enough left, having
+        counted nothing. Raises `WrapLimitReached` where it would be more than 2^32 uses.
         """
-        if self._used < self._reserved:
-            self._used += 1
-            return None
-        if self._used >= HARD_STOP:
-            raise WrapLimitReached(f"KEK generation {self.generation} has wrapped 2^32 times")
-        return ReservationNeeded(self.generation, min(self._reserved + BLOCK, HARD_STOP))
+        with self._lock:
+            used = self._used + self._owed + count
+            if used <= self._reserved:
+                self._used, self._owed = used, 0
+                return None
+            if used > HARD_STOP:
+                raise WrapLimitReached(f"KEK generation {self.generation} has wrapped 2^32 times")
+            return ReservationNeeded(self.generation, min(self._reserved + BLOCK, HARD_STOP))
+
+    def owe(self, count: int) -> None:
+        """Count uses that have happened already: more than were taken before.
+
+        A reservation that this needs is made before the next use. The distance between the rotation
+        bound (2^30) and the ceiling (2^32) is there for such uses.
+        """
+        with self._lock:
+            self._owed += count
 
     def confirm(self, persisted: ReservationNeeded) -> Self:
         """Make a persisted reservation usable. One that is already known changes nothing.
 
         Raises `ValueError` for another generation's, or for one that `take` never asked for.
         """
-        if persisted.generation != self.generation or persisted.reserved > self._reserved + BLOCK:
-            raise ValueError("this reservation was not asked for")
-        self._reserved = max(self._reserved, min(persisted.reserved, HARD_STOP))
+        with self._lock:
+            most = self._reserved + BLOCK
+            if persisted.generation != self.generation or persisted.reserved > most:
+                raise ValueError("this reservation was not asked for")
+            self._reserved = max(self._reserved, min(persisted.reserved, HARD_STOP))
         return self
 
     def rotation_due(self, now: int) -> bool:
         """Whether the KEK should be rotated at `now` (Unix ns): 2^30 uses or 90 days."""
-        return self._used >= ROTATE_AT or now - self.created_at >= MAX_AGE
+        return self.used >= ROTATE_AT or now - self.created_at >= MAX_AGE

@@ -1,8 +1,8 @@
-"""Copying what was committed to where it belongs, beside the writer instead of in a commit.
+"""Copying what was committed to where it belongs, beside those who commit and not in a commit.
 
 A database with a write-ahead log copies it back from time to time, and syncs what it copied. Done
 in a commit, as SQLite does by itself, everybody in that batch waits for it, the longer the more
-other work the disk has. Done here, the writer's own turn finds little left to copy.
+other work the disk has. Done here, a commit finds little left to copy.
 """
 
 import logging
@@ -25,27 +25,36 @@ class Checkpoints:
     """Makes one when enough rows have changed. `run` must run meanwhile."""
 
     def __init__(self, backend: Backend, world: World) -> None:
+        """To be made within a Trio run; it serves that run only."""
         self._backend = backend
         self._world = world
-        self._rows = 0
+        self._token = trio.lowlevel.current_trio_token()
+        self._rows = 0  # ever; by whoever commits
+        self._copied = 0  # of these, at the last one
         self._due = trio.Event()
 
     def changed(self, rows: int) -> None:
-        """So many more rows are committed; returns at once."""
-        self._rows += rows
-        if self._rows >= ROWS:
-            self._due.set()
+        """So many more rows are committed; from the thread of whoever has the turn to commit."""
+        before = self._rows
+        self._rows = before + rows
+        if before < self._copied + ROWS <= self._rows:
+            self._token.run_sync_soon(self._look)
 
     async def run(self) -> None:
         """Until cancelled; one that has begun is ended first."""
         while True:
             await self._due.wait()
-            self._rows, self._due = 0, trio.Event()
+            self._copied, self._due = self._rows, trio.Event()
             try:
                 await self._world.run_sync(self._backend.checkpoint)
             except BackendError as error:
                 log.warning("no checkpoint of the database, it is tried again: %s", error)
             await self._world.sleep(REST)
+            self._look()
+
+    def _look(self) -> None:
+        if self._rows >= self._copied + ROWS:
+            self._due.set()
 
 
 @asynccontextmanager

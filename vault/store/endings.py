@@ -15,7 +15,7 @@ _Thing: TypeAlias = str | tuple[str | int, ...]
 
 
 class Endings:
-    """Counts by table, of `system` by row. Written by the writer's thread, read by anybody."""
+    """Counts by table, of `system` by row. Written by whoever commits, read by anybody."""
 
     def __init__(self) -> None:
         self._counts: dict[_Thing, int] = {}

@@ -1,7 +1,7 @@
 """What the store asks of a database, in the fewest words: read, or write one transaction.
 
-Synchronous: a backend is called in the store's own threads only. Every implementation (and every
-wrapper of one) passes the same contract suite, `tests/contract/store`.
+Synchronous: a backend is called in threads only, and to write in one at a time. Every
+implementation (and every wrapper of one) passes the same contract suite, `tests/contract/store`.
 """
 
 from collections.abc import Callable, Iterable, Iterator

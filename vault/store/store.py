@@ -1,12 +1,13 @@
 """The store: what everybody else sees of the database.
 
 Rows are loaded together by one actor and written together by another. A third asks the queries of a
-file; those of a server have a thread each.
+file; those of a server have a thread each. Who has a thread of his own may commit in it.
 
 Whoever reads after an acknowledged commit sees it, from the cache or from the database. A `select`
 reads the database and may show a commit a moment before it is acknowledged.
 """
 
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
@@ -31,18 +32,21 @@ from actors.report import Reporter, log_failure
 from vault.errors import UnavailableError
 from vault.store.cache import DEFAULT, MISSING, Cache, CacheConfig, CacheStats, Missing, Stamped
 from vault.store.checkpoints import Checkpoints, checkpointing
+from vault.store.committer import Change, Committer, Counts, Mark
 from vault.store.guard import Guard, checked
-from vault.store.interface import UNKNOWN, Backend, Session
+from vault.store.interface import NOTHING_STORED, UNKNOWN, Backend, BackendError, Session
 from vault.store.loader import Loader, Loading, Slot
 from vault.store.queries import Queries
 from vault.store.query import check
 from vault.store.table import Key, Query, Ranking, Table
 from vault.store.tables import VERSIONS
 from vault.store.tx import Tx
-from vault.store.writer import Change, Counts, Mark, Writer
+from vault.store.writer import Writer
 
 R = TypeVar("R", bound=Struct)
 T = TypeVar("T")
+
+log: Final = logging.getLogger("freehold.store")
 
 COMMIT_SECONDS: Final = 30.0  # the time-out of the slowest client we know of is 60 s (bao, hvac)
 LOAD_SECONDS: Final = 30.0  # the same
@@ -82,6 +86,7 @@ class Store:
         *,
         cache: Cache,
         counts: Counts,
+        committer: Committer,
         tree: Supervisor,
         writes: bool = True,
     ) -> None:
@@ -90,6 +95,7 @@ class Store:
         self._world = world
         self._cache = cache
         self._counts = counts
+        self._committer = committer
         self._tree = tree
         self._writer = tree.ref("writer") if writes else None
         self._loader = tree.ref("loader")
@@ -166,7 +172,7 @@ class Store:
     async def commit(self, change: Callable[[Tx], T], *, deadline: float = COMMIT_SECONDS) -> T:
         """Run `change` in a transaction and return its result once it is durable.
 
-        `change` runs on the writer's thread, together with others, and may run more than once: it
+        `change` runs in a thread that commits, together with others, and may run more than once: it
         is a function of its `Tx` and what it captured. Raises what it raises (then nothing of it
         is stored), `ConstraintError`, or `UnavailableError`, whose `details["outcome"]` is `none`
         when nothing was stored, else `unknown`. A cancelled commit may still be stored.
@@ -178,6 +184,20 @@ class Store:
     ) -> list[T | Failure]:
         """As `commit`, of many: of each its result, or what it raised."""
         return cast("list[T | Failure]", await self._written(list(changes), deadline))
+
+    def commit_here(self, changes: Sequence[Callable[[Tx], T]]) -> list[T | Failure] | None:
+        """As `commit_together`, in the thread that calls, which may be any; blocks it.
+
+        None: nothing was stored, and `commit_together` may say why: the database failed, and the
+        writer is started anew if it fails him, too. Raises `BackendError` when it may be stored.
+        """
+        try:
+            return cast("list[T | Failure]", self._committer.commit(changes))
+        except BackendError as error:
+            log.error("a transaction failed: %s", error)  # noqa: TRY400  # one line tells all
+            if error.details["outcome"] == NOTHING_STORED:
+                return None
+            raise
 
     async def _written(self, message: Change | list[Change], deadline: float) -> object:
         if self._writer is None:
@@ -291,9 +311,10 @@ async def open_store(
     kept = cache if isinstance(cache, Cache) else _cache(cache, backend, world)
     counts = Counts()
     checkpoints = Checkpoints(backend, world)
+    committer = Committer(backend, guard, kept, counts, mark=mark, changed=checkpoints.changed)
 
     def writer() -> Writer:
-        return Writer(backend, guard, kept, world, counts, mark=mark, changed=checkpoints.changed)
+        return Writer(committer, world)
 
     def loader() -> Loader:
         return Loader(Loading(backend, guard, kept), world)
@@ -312,10 +333,14 @@ async def open_store(
     ]
     async with (
         _opened(backend, world),
+        _committing(committer, world),
         supervise("store", children, world=world, policy=_RESTARTS, report=report) as tree,
         checkpointing(checkpoints),
     ):
-        yield Store(backend, guard, world, cache=kept, counts=counts, tree=tree, writes=writes)
+        yield Store(
+            backend, guard, world,
+            cache=kept, counts=counts, committer=committer, tree=tree, writes=writes,
+        )  # fmt: skip
 
 
 def _same(marks: Iterable[tuple[Key, bytes]], rows: Mapping[Key, Any]) -> dict[Key, Any]:
@@ -336,6 +361,16 @@ async def _within(asked: Awaitable[T]) -> T:
 
 def _cache(config: CacheConfig, backend: Backend, world: World) -> Cache:
     return Cache(config if backend.exclusive else CacheConfig(max_bytes=0), world.now)
+
+
+@asynccontextmanager
+async def _committing(committer: Committer, world: World) -> AsyncIterator[None]:
+    """No transaction is under way behind the block, in whosever thread."""
+    try:
+        yield
+    finally:
+        with trio.CancelScope(shield=True):
+            await world.run_sync(committer.close)
 
 
 @asynccontextmanager

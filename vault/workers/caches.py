@@ -17,11 +17,11 @@ from vault.store.cache import (
     Stamped,
     Touched,
 )
+from vault.store.committer import Mark
 from vault.store.shelf import Slot, slot_of
 from vault.store.table import Key, Table
 from vault.store.tables import ACCESS, AUDIT, MOUNTS, POLICIES, SYSTEM, USAGE
 from vault.store.tx import Batch
-from vault.store.writer import Mark
 from vault.workers.journal import JournalWriter, Row
 
 R = TypeVar("R", bound=Struct)

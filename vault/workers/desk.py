@@ -1,32 +1,29 @@
-"""What the leader does for one worker: record its drafts, carry out its writes, answer the rest."""
+"""What the leader does for one worker: record its drafts, answer what it cannot."""
 
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import Any, Final, Protocol, TypeAlias, cast
 
 import msgspec
 import trio
 
-from protocols.errors import where
 from vault.audit.broker import Broker
 from vault.audit.draft import Draft
 from vault.edge.reply import Headers
-from vault.errors import TooLargeError, UnavailableError, VaultError
+from vault.errors import TooLargeError, VaultError
 from vault.model.operation import Operation
 from vault.model.path import ResourcePath
 from vault.model.payloads import ReadSecret, WriteSecret
 from vault.model.results import SecretValue, Written
-from vault.mutations import Decided, End, Mutations
+from vault.mutations import End
 from vault.trail import unexpected
-from vault.workers.carried import carried_of, told_of
+from vault.workers.carried import told_of
 from vault.workers.wire import (
     MOST,
     MOST_RELAYED,
     Answered,
     Asked,
     Drafted,
-    Ends,
-    Frame,
     Lane,
     OversizedError,
     Recorded,
@@ -44,12 +41,6 @@ _PAYLOADS: Final[dict[str, Any]] = {"secret.read": ReadSecret, "secret.write": W
 """Of the operations that a request may have several of."""
 
 _SEALED: Final = Recorded("the vault is sealed")
-_SHUT: Final = UnavailableError("sealed", "Vault is sealed")
-_LOST: Final = UnavailableError(
-    "write_failed",
-    "the write failed, the agent's log has why; look before you repeat it",
-    outcome="unknown",
-)
 _TOO_LARGE: Final = TooLargeError(
     "answer_too_large", f"the answer is over {MOST >> 20} MiB; ask for less at a time"
 )
@@ -91,34 +82,6 @@ class AuditDesk:
         except VaultError as error:
             return Recorded(error.message, refused)
         return Recorded("", refused)
-
-
-class WriteDesk:
-    """Takes frames of decided writes, has them carried out, answers."""
-
-    def __init__(self, lane: Lane[Frame], mutations: Callable[[], Mutations | None]) -> None:
-        self._lane = lane
-        self._mutations = mutations
-
-    async def run(self) -> None:
-        """Until the lane closes."""
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._lane.run)
-            while True:
-                nursery.start_soon(self._answer, await self._lane.receive())
-
-    async def _answer(self, frame: Frame) -> None:
-        try:
-            ends = [carried_of(end) for end in await self._ends(frame.decided)]
-            self._lane.post(Ends(frame.number, ends))
-        except Exception as error:  # noqa: BLE001  # as in a server: no other frame's business
-            log.error("a frame of writes failed with %s", where(error))  # noqa: TRY400  # its text could hold a secret
-            lost = [carried_of(_LOST)] * len(frame.decided)
-            self._lane.post(Ends(frame.number, lost))
-
-    async def _ends(self, decided: list[Decided]) -> Sequence[End]:
-        mutations = self._mutations()
-        return [_SHUT] * len(decided) if mutations is None else await mutations.carry_out(decided)
 
 
 class RelayDesk:

@@ -18,7 +18,7 @@ from vault.gate import DRAIN
 from vault.metrics import Metrics
 from vault.mutations import Mutations
 from vault.store.cache import Cache, CacheConfig
-from vault.store.writer import Mark
+from vault.store.committer import Mark
 from vault.telemetry import Run, below
 from vault.workers import page
 from vault.workers.buckets import SharedBuckets

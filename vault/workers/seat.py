@@ -15,7 +15,8 @@ import trio
 from protocols.errors import where
 from vault.audit.broker import Broker
 from vault.mutations import Mutations
-from vault.workers.desk import Answering, App, AuditDesk, RelayDesk, RunBelow, WriteDesk
+from vault.workers.desk import Answering, App, AuditDesk, RelayDesk, RunBelow
+from vault.workers.pipe import Pipe
 from vault.workers.sockets import FromWorker, SocketDesk
 from vault.workers.wire import (
     Counts,
@@ -32,11 +33,13 @@ from vault.workers.wire import (
     Spawn,
     ToLeader,
 )
+from vault.workers.write_desk import WriteDesk
 from vault.workers.zygote import Zygote
 
 log: Final = logging.getLogger("freehold.workers")
 
 LANES: Final = 5  # control, audit, writes, relay, live
+WRITES: Final = 2  # of these
 START_SECONDS: Final = 30.0
 SILENCE: Final = 20
 """Seconds after which a worker that says nothing is ended; it says its counts each second. Twice
@@ -97,8 +100,7 @@ class Seat:
         finally:
             self._ended = True
             self._serving.set()
-            for sock in ours:
-                sock.close()
+            ours.close()
             self.kill()
             self._close()
 
@@ -144,7 +146,7 @@ class Seat:
             for given in theirs:
                 given.close()
 
-    async def _hold(self, ours: list[trio.socket.SocketType]) -> None:
+    async def _hold(self, ours: "_Ours") -> None:
         try:
             await self._serve(ours)
         except* (LaneClosed, trio.TooSlowError):
@@ -157,19 +159,19 @@ class Seat:
         if process >= 0:
             os.close(process)
 
-    async def _serve(self, ours: list[trio.socket.SocketType]) -> None:
-        streams = [trio.SocketStream(sock) for sock in ours]
+    async def _serve(self, ours: "_Ours") -> None:
+        streams = [trio.SocketStream(sock) for sock in ours.waited]
         self._control = Lane(streams[0], Report)  # type: ignore[arg-type]  # a union is no class
         audit: Lane[list[Drafted]] = Lane(streams[1], list[Drafted])
-        writes = Lane(streams[2], Frame)
-        relay: Lane[ToLeader] = Lane(streams[3], ToLeader)  # type: ignore[arg-type]  # the same
+        writes = Pipe(ours.blocking, Frame)
+        relay: Lane[ToLeader] = Lane(streams[2], ToLeader)  # type: ignore[arg-type]  # the same
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._control.run)
             nursery.start_soon(AuditDesk(audit, self._staff.broker).run)
             nursery.start_soon(WriteDesk(writes, self._staff.mutations).run)
             nursery.start_soon(RelayDesk(relay, self._staff.edge, self._staff.run).run)
             if self._staff.live is not None:
-                live: Lane[FromWorker] = Lane(streams[4], FromWorker)  # type: ignore[arg-type]  # the same
+                live: Lane[FromWorker] = Lane(streams[3], FromWorker)  # type: ignore[arg-type]  # the same
                 nursery.start_soon(SocketDesk(live, self._staff.live).run)
             nursery.start_soon(self._listen)
             with trio.fail_after(START_SECONDS):
@@ -218,12 +220,27 @@ def _handle_of(pid: int) -> int:
         return -1
 
 
-def _pairs() -> tuple[list[trio.socket.SocketType], list[socket.socket]]:
-    ours, theirs = [], []
+@dataclass(frozen=True)
+class _Ours:
+    """The leader's ends."""
+
+    waited: list[trio.socket.SocketType]  # by the event loop: all lanes but that of writes
+    blocking: socket.socket
+
+    def close(self) -> None:
+        """All of them; nobody waits at one any more."""
+        for sock in self.waited:
+            sock.close()
+        self.blocking.close()
+
+
+def _pairs() -> tuple[_Ours, list[socket.socket]]:
     with ExitStack() as made:  # none is left when there is no descriptor for all
+        ours, theirs = [], []
         for _ in range(LANES):
             our, their = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-            ours.append(trio.socket.from_stdlib_socket(made.enter_context(our)))
+            ours.append(made.enter_context(our))
             theirs.append(made.enter_context(their))
         made.pop_all()
-    return ours, theirs
+    blocking = ours.pop(WRITES)
+    return _Ours([trio.socket.from_stdlib_socket(sock) for sock in ours], blocking), theirs

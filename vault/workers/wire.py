@@ -8,7 +8,8 @@
   request of several; many at a time;
 - live: websockets, which only the leader serves (`vault.workers.sockets`).
 
-A lane each, so that none waits behind a large body. Both ends are processes of one program.
+A lane each, so that none waits behind a large body. Both ends are processes of one program. That of
+writes ends in a thread of the leader's (`vault.workers.pipe`).
 """
 
 import logging
@@ -249,11 +250,11 @@ class Lane(Generic[M]):
 
     async def send(self, message: object) -> None:
         """Send now; for a lane with one sender. Raises `LaneClosed` and `OversizedError`."""
-        await self._send_all(self._framed(message))
+        await self._send_all(framed(self._encode(message)))
 
     def post(self, message: object) -> None:
         """Send soon, in order, with what others post; by `run`. Raises `OversizedError`."""
-        self._waiting.append(self._framed(message))
+        self._waiting.append(framed(self._encode(message)))
         self._wake.set()
 
     async def run(self) -> None:
@@ -326,8 +327,9 @@ class Lane(Generic[M]):
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             raise LaneClosed from None
 
-    def _framed(self, message: object) -> bytes:
-        data = self._encode(message)
-        if LENGTH + len(data) > MOST:
-            raise OversizedError("a frame would be over its bound")
-        return len(data).to_bytes(LENGTH) + data
+
+def framed(data: bytes) -> bytes:
+    """A frame of an encoded message. Raises `OversizedError`."""
+    if LENGTH + len(data) > MOST:
+        raise OversizedError("a frame would be over its bound")
+    return len(data).to_bytes(LENGTH) + data

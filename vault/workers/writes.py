@@ -18,11 +18,11 @@ from vault.model.operation import Operation
 from vault.model.payloads import WriteSecret
 from vault.model.results import Written
 from vault.mutations import Decided
+from vault.store.store import COMMIT_SECONDS
 from vault.workers.carried import carried_of, error_of
 from vault.workers.known import Known
 from vault.workers.line import Line
 from vault.workers.wire import (
-    DEADLINE,
     LOOK_EVERY,
     MOST_RELAYED,
     Carried,
@@ -37,7 +37,9 @@ MOST_AT_ONCE: Final = 64  # writes of a frame
 MOST_FRAMES: Final = 4  # of a worker under way; what comes meanwhile gathers for the next
 MOST_BYTES: Final = 1 << 16
 """Of a value that goes this way. Larger ones go with their requests, on a lane of their own."""
-_MOST_LOOKS: Final = ceil(DEADLINE / LOOK_EVERY)  # at one who waits: he has waited `DEADLINE` then
+PATIENCE: Final = COMMIT_SECONDS + 10.0
+"""Seconds until an answer: the leader's thread waits for its disk without a bound."""
+_MOST_LOOKS: Final = ceil(PATIENCE / LOOK_EVERY)  # at one who waits: he has waited that long then
 _encode: Final = msgspec.msgpack.Encoder().encode
 _TURNS: Final = 2  # of the event loop that a frame waits while they bring more writes
 
@@ -72,7 +74,7 @@ class WriteLane:
     def __init__(self, lane: Lane[Ends]) -> None:
         self._lane = lane
         self._queue: list[_Slot] = []
-        self._line = Line(DEADLINE)
+        self._line = Line(PATIENCE)
         self._sent: dict[int, list[_Slot]] = {}
         self._last = 0
         self._looks = 0  # at who has waited too long
@@ -81,7 +83,7 @@ class WriteLane:
     async def ask(self, write: Raw) -> Written:
         """Have a `Decided` carried out; return what was written, or raise what is told of it.
 
-        `DEADLINE` at most for room in the queue, where that is full, and as long again.
+        `PATIENCE` at most for room in the queue, where that is full, and as long again.
         """
         if len(self._queue) >= MOST_RELAYED and not await self._line.has_waited():
             raise overloaded()

@@ -284,6 +284,46 @@ async def test_changes_of_one_transaction_fail_alone(vault: Vault) -> None:
         await vault.barrier.commit(failing)
 
 
+async def test_in_the_calling_thread_it_is_the_same_but_for_what_has_to_be_waited_for(
+    vault: Vault,
+) -> None:
+    """None where uses have to be reserved first; each seal is counted, also one too many."""
+
+    def twice(tx: VaultTx) -> int:
+        tx.seal("i", 1, b"1")
+        return tx.seal("i", 2, b"1")[2]
+
+    def failing(_: VaultTx) -> int:
+        raise ConflictError("cas_mismatch", "no")
+
+    assert vault.barrier.commit_here([twice], seals=1) is None
+    assert vault.barrier.keyring_state["encryptions"] == 0
+    await vault.put()
+    done = vault.barrier.commit_here([twice, failing], seals=1)
+    assert done is not None
+    assert done[0] == 1
+    assert isinstance(done[1], Failure)
+    assert vault.barrier.keyring_state["encryptions"] == 3
+
+
+async def test_in_the_calling_thread_nothing_is_sealed_with_a_key_that_is_not_current(
+    vault: Vault,
+) -> None:
+    """After a rotation the event loop has to follow it first, and reserve uses of the new key."""
+    seals: list[int] = []
+
+    def sealing(tx: VaultTx) -> None:
+        seals.append(tx.seal("i", 1, b"1")[2])
+
+    await vault.put()
+    assert vault.barrier.commit_here([sealing], seals=1) == [None]
+    await vault.barrier.rotate()
+    assert vault.barrier.commit_here([sealing], seals=1) is None
+    await vault.barrier.commit(sealing, seals=1)
+    assert vault.barrier.commit_here([sealing], seals=1) == [None]
+    assert seals == [1, 2, 2]
+
+
 async def test_a_late_reservation_lowers_nothing(vault: Vault) -> None:
     """Two agents on one database: the larger count stays."""
     row = SystemRow(name="kek-uses/1", value=(5 * BLOCK).to_bytes(8))

@@ -22,6 +22,7 @@ from vault.model.path import ResourcePath
 from vault.model.payloads import WriteSecret
 from vault.model.results import Written
 from vault.mutations import WRITE, Decided, Mutations
+from vault.store.interface import UNKNOWN, BackendError
 
 THERE = Facts(exists=True)
 ANN = Identity(
@@ -58,19 +59,25 @@ class House:
             vault.barrier, MountBook(), AccessCounters(vault.barrier, vault.world), vault.world
         )
         self.followed = 0
+        self.is_stale = False
         self.unreadable: VaultError | None = None
-        self.mutations = Mutations(self.secrets, self.follow)
+        self.mutations = Mutations(self.secrets, self)
+        self.here = False
+        """Whether they are carried out in the thread that calls, where that is possible."""
 
     async def follow(self) -> None:
         """Make current what is held."""
         await trio.lowlevel.checkpoint()
         self.followed += 1
+        self.is_stale = False
         if self.unreadable is not None:
             raise self.unreadable
 
     async def carry_out(self, *writes: Decided) -> list[Any]:
         """Of each the number of the version, or the code of the error."""
-        ends = await self.mutations.carry_out(writes)
+        ends = self.mutations.carry_out_here(writes) if self.here else None
+        if ends is None:
+            ends = await self.mutations.carry_out(writes)
         return [end.version.version if isinstance(end, Written) else end.code for end in ends]
 
 
@@ -78,6 +85,14 @@ class House:
 def house(vault: Vault) -> House:
     """One."""
     return House(vault)
+
+
+@pytest.fixture(params=["asked of the writer", "here"])
+async def either(request: pytest.FixtureRequest, house: House) -> House:
+    """The same, both ways; uses of its key are reserved."""
+    await house.vault.put(secret_id="before")
+    house.here = request.param == "here"
+    return house
 
 
 async def test_all_are_one_transaction(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,11 +125,11 @@ def test_what_is_sent_is_what_step_4_needs() -> None:
     assert (again.identity.name, again.facts, again.decisive) == ("ann", THERE, True)
 
 
-async def test_one_that_fails_fails_alone(house: House) -> None:
+async def test_one_that_fails_fails_alone(either: House) -> None:
     """Its neighbours are written; a path that is none is no fault of theirs either."""
     large = decided("s/c", value=b'"%s"' % (b"0" * (1 << 21)))
     odd = replace(decided("s/d"), path="s/../d")
-    ends = await house.carry_out(decided("s/a"), decided("s/b", cas=7), large, odd, decided("s/e"))
+    ends = await either.carry_out(decided("s/a"), decided("s/b", cas=7), large, odd, decided("s/e"))
     assert ends == [1, "cas_mismatch", "value_too_large", "path_invalid", 1]
 
 
@@ -132,10 +147,10 @@ async def test_what_the_store_does_not_know_is_unknown(
     assert await house.mutations.carry_out([decided("s/a"), decided("s/b")]) == [late, late]
 
 
-async def test_a_fault_is_told_as_ours(house: House, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_fault_is_told_as_ours(either: House, caplog: pytest.LogCaptureFixture) -> None:
     """Under the request's id, without its text."""
-    object.__setattr__(house.secrets, "mounts", None)
-    assert await house.carry_out(decided("s/a")) == ["internal"]
+    object.__setattr__(either.secrets, "mounts", None)
+    assert await either.carry_out(decided("s/a")) == ["internal"]
     assert "request r1: secret.write failed with AttributeError" in caplog.text
 
 
@@ -144,7 +159,7 @@ async def test_what_cannot_be_begun_is_told_to_each(
 ) -> None:
     """Also where it is no error of ours that says so: with a key that has no use left."""
 
-    def take(_: UseCounter) -> None:
+    def take(_: UseCounter, _count: int) -> None:
         raise WrapLimitReached("canary")
 
     monkeypatch.setattr(UseCounter, "take", take)
@@ -171,21 +186,21 @@ async def test_who_leaves_cuts_nothing_in_two(
     assert len(ended) == 1
 
 
-async def test_what_it_was_decided_on_must_hold(house: House) -> None:
+async def test_what_it_was_decided_on_must_hold(either: House) -> None:
     """Whether there is a secret; its neighbours are done."""
-    assert await house.carry_out(decided("s/a")) == [1]
-    ends = await house.carry_out(decided("s/a"), decided("s/b"), decided("s/c", THERE))
+    assert await either.carry_out(decided("s/a")) == [1]
+    ends = await either.carry_out(decided("s/a"), decided("s/b"), decided("s/c", THERE))
     assert ends == ["changed_meanwhile", 1, "changed_meanwhile"]
-    assert await house.carry_out(decided("s/a", THERE)) == [2]
+    assert await either.carry_out(decided("s/a", THERE)) == [2]
 
 
-async def test_tags_must_be_those_that_were_decided_on(house: House) -> None:
+async def test_tags_must_be_those_that_were_decided_on(either: House) -> None:
     """Where they have a say; else whether there is a secret is all that counts."""
-    assert await house.carry_out(decided("s/a", tags=["x"])) == [1]
+    assert await either.carry_out(decided("s/a", tags=["x"])) == [1]
     for tags, end in ((frozenset("y"), "changed_meanwhile"), (frozenset("x"), 2)):
         facts = Facts(exists=True, tags=tags)
-        assert await house.carry_out(decided("s/a", facts, decisive=True)) == [end]
-    assert await house.carry_out(decided("s/a", THERE)) == [3]
+        assert await either.carry_out(decided("s/a", facts, decisive=True)) == [end]
+    assert await either.carry_out(decided("s/a", THERE)) == [3]
 
 
 @pytest.mark.parametrize(
@@ -198,12 +213,12 @@ async def test_tags_must_be_those_that_were_decided_on(house: House) -> None:
     ],
 )
 async def test_a_wrong_guess_is_told_before_anything_else(
-    house: House, guess: Facts, payload: dict[str, Any]
+    either: House, guess: Facts, payload: dict[str, Any]
 ) -> None:
     """Whoever is denied what is really asked for is told neither of a version nor of a fault."""
-    assert await house.carry_out(decided("s/a")) == [1]
+    assert await either.carry_out(decided("s/a")) == [1]
     path = "s/b" if guess.exists else "s/a"
-    assert await house.carry_out(decided(path, guess, **payload)) == ["changed_meanwhile"]
+    assert await either.carry_out(decided(path, guess, **payload)) == ["changed_meanwhile"]
 
 
 async def test_what_is_held_is_made_current_first(house: House) -> None:
@@ -215,6 +230,49 @@ async def test_what_is_held_is_made_current_first(house: House) -> None:
     assert await house.vault.barrier.get(SECRETS, "s/c") is None
 
 
-async def test_two_that_make_one_secret(house: House) -> None:
+async def test_two_that_make_one_secret(either: House) -> None:
     """One makes it; the other one was allowed to create it, and it is there."""
-    assert await house.carry_out(decided("s/a"), decided("s/a")) == [1, "changed_meanwhile"]
+    assert await either.carry_out(decided("s/a"), decided("s/a")) == [1, "changed_meanwhile"]
+
+
+async def test_here_they_are_one_transaction_in_this_thread(house: House) -> None:
+    """Without a turn of the event loop, as a thread does that has none."""
+    await house.vault.put(secret_id="before")
+    before = house.vault.store.statistics()
+    ends = house.mutations.carry_out_here([decided("s/a", value=b'{"a":1}'), decided("s/b")])
+    assert ends is not None
+    assert [type(end) for end in ends] == [Written, Written]
+    after = house.vault.store.statistics()
+    assert (after.transactions, after.changes) == (before.transactions + 1, before.changes + 2)
+    assert house.followed == 0
+    assert await house.carry_out(decided("s/a", THERE)) == [2]
+
+
+async def test_here_nothing_is_done_that_has_to_be_waited_for(house: House) -> None:
+    """Uses that are not reserved; what is held and not current: of the loop it may be asked."""
+    one = [decided("s/a")]
+    assert house.mutations.carry_out_here(one) is None
+    assert await house.vault.reserved() == 0
+    await house.vault.put(secret_id="before")
+    house.is_stale = True
+    assert house.mutations.carry_out_here(one) is None
+    assert await house.vault.barrier.get(SECRETS, "s/a") is None
+    assert await house.carry_out(*one) == [1]
+    assert house.mutations.carry_out_here([decided("s/b")]) is not None
+
+
+async def test_here_what_may_be_stored_is_told_so(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of the transaction are told; what is surely not stored may be asked again."""
+    await house.vault.put(secret_id="before")
+    lost = BackendError("store_unavailable", "lost", UNKNOWN)
+    full = BackendError("store_full", "full")
+    for error, told in ((lost, [lost, lost]), (full, None)):
+
+        def write(_: object, error: BackendError = error) -> None:
+            raise error
+
+        monkeypatch.setattr(house.vault.backend, "write", write)
+        ends = house.mutations.carry_out_here([decided("s/a"), decided("s/b")])
+        assert ends == told

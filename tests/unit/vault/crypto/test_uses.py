@@ -1,5 +1,8 @@
 """vault.crypto.uses."""
 
+import sys
+from threading import Thread
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -105,3 +108,48 @@ def test_rotation_is_due_by_uses_or_by_age() -> None:
     assert not UseCounter(1, NOW).rotation_due(NOW + MAX_AGE - 1)
     assert UseCounter(1, NOW).rotation_due(NOW + MAX_AGE)
     assert not UseCounter(1, NOW).rotation_due(NOW - MAX_AGE)
+
+
+def test_several_are_taken_at_once_or_none() -> None:
+    """Who needs more than are left has nothing counted, and all of them once more are reserved."""
+    counter = UseCounter(1, NOW).confirm(ReservationNeeded(1, BLOCK))
+    assert counter.take(BLOCK - 1) is None
+    needed = counter.take(2)
+    assert needed == ReservationNeeded(1, 2 * BLOCK)
+    assert counter.used == BLOCK - 1
+    assert counter.confirm(needed).take(2) is None
+    assert counter.used == BLOCK + 1
+    near = UseCounter(1, NOW, HARD_STOP - 2).confirm(ReservationNeeded(1, HARD_STOP))
+    with pytest.raises(WrapLimitReached):
+        near.take(3)
+    assert near.take(2) is None
+
+
+def test_what_is_owed_counts_at_once_and_is_reserved_before_the_next_use() -> None:
+    """It has happened: nobody is refused for it, and nobody uses the key before it is on record."""
+    counter = UseCounter(1, NOW).confirm(ReservationNeeded(1, BLOCK))
+    assert counter.take(BLOCK - 1) is None
+    counter.owe(3)
+    assert counter.used == BLOCK + 2
+    needed = counter.take()
+    assert needed == ReservationNeeded(1, 2 * BLOCK)
+    assert counter.confirm(needed).take() is None
+    assert counter.used == BLOCK + 3
+
+
+def test_threads_lose_no_use() -> None:
+    """Whoever counts at the same time."""
+    counter = UseCounter(1, NOW).confirm(ReservationNeeded(1, BLOCK))
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [
+            Thread(target=lambda: [counter.take(2) for _ in range(20_000)]) for _ in range(4)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(before)
+    assert counter.used == 160_000

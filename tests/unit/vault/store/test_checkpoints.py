@@ -46,6 +46,20 @@ async def test_after_enough_rows_and_a_rest() -> None:
         assert backend.checkpoints == 2
 
 
+async def test_who_commits_in_a_thread_has_them_made() -> None:
+    """The event loop is told once there is something to do, and not before."""
+    backend, world = Counting(), FakeWorld()
+    checkpoints = Checkpoints(backend, world)
+    async with checkpointing(checkpoints):
+        await wait_all_tasks_blocked()
+        await trio.to_thread.run_sync(checkpoints.changed, ROWS - 1)
+        await wait_all_tasks_blocked(0.01)
+        assert backend.checkpoints == 0
+        await trio.to_thread.run_sync(checkpoints.changed, 1)
+        await wait_all_tasks_blocked(0.01)
+        assert backend.checkpoints == 1
+
+
 async def test_the_store_makes_them() -> None:
     """What the store's writer commits is counted in rows, not in transactions."""
     backend, world = Counting(), FakeWorld()

@@ -1,18 +1,22 @@
 """vault.store.store: small promises; the large ones are in tests/contract/store/test_store.py."""
 
 import sqlite3
+import threading
 from collections.abc import Awaitable, Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
+import trio
 
-from actors import SystemWorld
+from actors import Failure, SystemWorld
 from actors.testing import FakeWorld
+from tests.contract.store.faulty import FaultyBackend
 from tests.contract.store.samples import StampGuard, put, secret, system, version
 from vault.errors import TamperedError, ValidationError
 from vault.store.cache import Cache, CacheConfig
+from vault.store.interface import NOTHING_STORED, UNKNOWN, BackendError
 from vault.store.memory import MemoryBackend
 from vault.store.sqlite import SqliteBackend
 from vault.store.store import BROUGHT, Store, open_store
@@ -47,6 +51,58 @@ async def test_statistics() -> None:
         assert stats.cache.max_bytes == 50_000
         writer = store.tree().children[0]
         assert (writer.name, writer.handled) == ("store/writer", 1)
+
+
+async def test_changes_are_committed_in_the_thread_that_asks() -> None:
+    """And are there for whoever reads behind it; the writer's own are beside them."""
+    async with open_store(MemoryBackend(), StampGuard(), SystemWorld()) as store:
+        changes = [put(SYSTEM, system("a")), lambda _: 1 // 0, lambda _: 3]
+        done: Any = await trio.to_thread.run_sync(store.commit_here, changes)
+        assert (done[0], type(done[1]), done[2]) == (None, Failure, 3)
+        assert store.cached(SYSTEM, "a") == system("a")
+        await store.commit(put(SYSTEM, system("b")))
+        assert store.statistics().transactions == 2
+        assert store.ended_at_all() == 2
+
+
+@pytest.mark.parametrize("outcome", [NOTHING_STORED, UNKNOWN])
+async def test_a_database_that_fails_in_a_thread(
+    outcome: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nothing stored: it may be asked again, of the writer; else it is told. The log has a line."""
+    backend = FaultyBackend(MemoryBackend())
+    async with open_store(backend, StampGuard(), SystemWorld()) as store:
+        backend.faults = [("flush", BackendError("store_full", "no room", outcome))]
+        asked = trio.to_thread.run_sync(store.commit_here, [put(SYSTEM, system("a"))])
+        if outcome == NOTHING_STORED:
+            assert await asked is None
+        else:
+            with pytest.raises(BackendError):
+                await asked
+        assert "a transaction failed: store_full: no room" in caplog.text
+        assert await trio.to_thread.run_sync(store.commit_here, [lambda _: 1]) == [1]
+
+
+async def test_a_store_is_closed_behind_the_transaction_of_a_thread() -> None:
+    """And not within it: its connection would go from under it."""
+    backend, begun, may = MemoryBackend(), threading.Event(), threading.Event()
+    open_at_end: list[bool] = []
+
+    def slow(_: Any) -> None:
+        begun.set()
+        assert may.wait(5)
+        open_at_end.append(backend.is_open)
+
+    async with (
+        trio.open_nursery() as nursery,
+        open_store(backend, StampGuard(), SystemWorld()) as store,
+    ):
+        nursery.start_soon(trio.to_thread.run_sync, store.commit_here, [slow])
+        assert await trio.to_thread.run_sync(begun.wait, 5)
+        threading.Timer(0.05, may.set).start()
+    assert open_at_end == [True]
+    assert not backend.is_open
+    assert store.commit_here([slow]) is None
 
 
 Ask = Callable[[Store, Query], Awaitable[list[str]]]

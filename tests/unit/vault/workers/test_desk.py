@@ -13,22 +13,20 @@ from msgspec import Raw
 from vault.audit.broker import Broker
 from vault.audit.writer import unavailable
 from vault.edge.reply import Headers
-from vault.errors import ConflictError, NotFoundError
+from vault.errors import NotFoundError
 from vault.model.operation import NO_FACTS, Operation, Origin
 from vault.model.payloads import ReadSecret, WriteSecret
 from vault.model.records import SecretRow, VersionRow
 from vault.model.results import SecretValue, Written
 from vault.mutations import Decided
 from vault.workers.carried import told_of
-from vault.workers.desk import App, AuditDesk, RelayDesk, RunBelow, WriteDesk
+from vault.workers.desk import App, AuditDesk, RelayDesk, RunBelow
 from vault.workers.wire import (
     MOST,
     MOST_RELAYED,
     Answered,
     Asked,
     Drafted,
-    Ends,
-    Frame,
     Lane,
     Recorded,
     Relayed,
@@ -115,72 +113,6 @@ WRITTEN = Written(
         created_by="x",
     ),
 )  # fmt: skip
-
-
-class FakeMutations:
-    """Has written everything; slowly, where it is told to."""
-
-    def __init__(self) -> None:
-        self.may = trio.Event()
-
-    async def carry_out(self, decided: list[Decided]) -> list[Any]:
-        """One of each kind of end for each."""
-        if decided[0].path == "s/slow":
-            await self.may.wait()
-        if decided[0].path == "s/bad":
-            raise ValueError("canary")
-        ends = [WRITTEN, ConflictError("cas_mismatch", "no")]
-        return ends[: len(decided)]
-
-
-def decided(path: str) -> Decided:
-    """A write."""
-    return Decided("r", path, WriteSecret(value=b"{}"), "ann", NO_FACTS, decisive=False)
-
-
-async def written(mutations: FakeMutations | None, *frames: Frame) -> list[Ends]:
-    """What a write desk answers to these frames."""
-    async with ends() as (one, two), trio.open_nursery() as nursery:
-        given: Any = mutations
-        nursery.start_soon(WriteDesk(Lane(one, Frame), lambda: given).run)
-        worker: Lane[Ends] = Lane(two, Ends)
-        for frame in frames:
-            await worker.send(frame)
-        answers = []
-        for _ in frames:
-            answers.append(await worker.receive())
-            if mutations is not None:
-                mutations.may.set()
-        nursery.cancel_scope.cancel()
-    return answers
-
-
-async def test_writes_are_answered_in_order_and_frames_as_they_end() -> None:
-    """With what was written but for what is sealed, or an error."""
-    slow, fast = Frame(1, [decided("s/slow")]), Frame(2, [decided(f"s/{i}") for i in range(2)])
-    answers = await written(FakeMutations(), slow, fast)
-    assert [answer.number for answer in answers] == [2, 1]
-    done, refused = answers[0].ends
-    assert done.written is not None
-    assert done.written.secret == WRITTEN.secret
-    assert (done.written.version.version, done.written.version.box) == (3, b"")
-    assert (refused.written, refused.kind, refused.code) == (None, "ConflictError", "cas_mismatch")
-
-
-async def test_what_fails_one_frame_is_told_to_that_one(caplog: pytest.LogCaptureFixture) -> None:
-    """Nobody knows what became of it; the next is answered as ever."""
-    bad, good = Frame(1, [decided("s/bad"), decided("s/b")]), Frame(2, [decided("s/a")])
-    answers = await written(FakeMutations(), bad, good)
-    told = {answer.number: [(end.code, end.details) for end in answer.ends] for answer in answers}
-    assert told == {1: [("write_failed", {"outcome": "unknown"})] * 2, 2: [("", {})]}
-    assert "ValueError at" in caplog.text
-    assert "canary" not in caplog.text
-
-
-async def test_nothing_is_written_while_sealed() -> None:
-    """The worker hears why."""
-    [answer] = await written(None, Frame(1, [decided("s/a")]))
-    assert [end.code for end in answer.ends] == ["sealed"]
 
 
 def relayed(number: int, path: bytes = b"/v1/x") -> Relayed:

@@ -1,0 +1,263 @@
+"""vault.store.committer: one transaction at a time, of all who wait for it."""
+
+from collections.abc import Callable
+from contextlib import nullcontext
+from threading import Event, Thread
+from typing import Any
+
+import pytest
+
+from actors import Failure
+from tests.contract.store.faulty import FaultyBackend
+from tests.contract.store.samples import StampGuard, put, system, user
+from vault.errors import ConflictError
+from vault.model.records import AccessRow
+from vault.store.cache import MISSING, Cache
+from vault.store.committer import MOST, Committer, Counts
+from vault.store.interface import UNKNOWN, BackendError, ConstraintError, Session, Writes
+from vault.store.memory import MemoryBackend
+from vault.store.table import Query
+from vault.store.tables import ACCESS, SYSTEM, USERS
+
+
+def made() -> tuple[Committer, FaultyBackend, Cache, Counts]:
+    """One over an empty backend that counts."""
+    backend, cache, counts = FaultyBackend(MemoryBackend()), Cache(), Counts()
+    return Committer(backend, StampGuard(), cache, counts), backend, cache, counts
+
+
+class Others:
+    """Threads that come while a transaction is under way, in which `hold` is a change."""
+
+    def __init__(self, committer: Committer) -> None:
+        self._committer = committer
+        self._begun, self._go_on = Event(), Event()
+        self._ends: dict[str, Any] = {}
+        self._threads: list[Thread] = []
+
+    def hold(self, _: Any) -> None:
+        """The transaction goes on once all others wait."""
+        self._begun.set()
+        assert self._go_on.wait(10)
+
+    def come(self, name: str, *changes: Callable[[Any], Any]) -> None:
+        """One more; it waits, once the first is within its transaction."""
+        self._threads.append(Thread(target=self._commit, args=(name, changes)))
+        self._threads[-1].start()
+        if len(self._threads) == 1:
+            assert self._begun.wait(10)
+            return
+        queue = self._committer._queue  # nothing else says that they wait
+        while len(queue) < len(self._threads) - 1:
+            pass
+
+    def ends(self) -> dict[str, Any]:
+        """What became of each, by its name."""
+        self._go_on.set()
+        for thread in self._threads:
+            thread.join(10)
+        return self._ends
+
+    def _commit(self, name: str, changes: Any) -> None:
+        try:
+            self._ends[name] = self._committer.commit(changes)
+        except BackendError as error:
+            self._ends[name] = error
+
+
+def test_one_transaction_a_batch() -> None:
+    """A batch is one transaction; results come in order, errors of changes among them."""
+    committer, backend, cache, counts = made()
+    changes = [lambda tx, i=i: tx.put(SYSTEM, system(f"{i}")) or i for i in range(10)]
+    results = committer.commit([*changes, lambda _: 1 // 0])
+    assert results[:10] == list(range(10))
+    assert isinstance(results[10], Failure)
+    assert isinstance(results[10].error, ZeroDivisionError)
+    assert backend.transactions == 1
+    assert (counts.transactions, counts.changes, counts.largest) == (1, 11, 11)
+    assert cache.lookup(SYSTEM, ("9",)) == system("9")
+
+
+def test_a_transaction_has_a_bound() -> None:
+    """However many changes: what is over it goes with the next one, in order."""
+    committer, backend, _, counts = made()
+    changes = [lambda tx, i=i: tx.put(SYSTEM, system(f"{i}")) or i for i in range(2 * MOST + 1)]
+    assert committer.commit(changes) == list(range(2 * MOST + 1))
+    assert (backend.transactions, counts.largest) == (3, MOST)
+
+
+def test_what_is_stored_is_told_so_when_the_next_transaction_fails() -> None:
+    """The others are told what became of them; those behind them are not tried any more."""
+    committer, backend, _, counts = made()
+
+    def fail(_: Any) -> None:
+        raise BackendError("store_full", "the disk is full")
+
+    changes = [lambda _, i=i: i for i in range(MOST)]
+    results = committer.commit([*changes, fail, *changes])
+    assert results[:MOST] == list(range(MOST))
+    rest: Any = results[MOST:]
+    assert [type(one) for one in rest] == [Failure] * (MOST + 1)
+    assert {one.error.code for one in rest} == {"store_full"}
+    assert (backend.transactions, counts.transactions) == (2, 1)
+
+
+def test_what_was_read_is_cached() -> None:
+    """Rows that a change loaded, and those that it found absent, are known afterwards."""
+    committer, backend, cache, _ = made()
+    committer.commit([put(SYSTEM, system("a"))])
+    cache.forget([(SYSTEM, ("a",), None)])
+    committer.commit([lambda tx: tx.get(SYSTEM, "a") or tx.get(SYSTEM, "b")])
+    committer.commit([lambda tx: tx.get(SYSTEM, "b")])
+    assert cache.lookup(SYSTEM, ("a",)) == system("a")
+    assert cache.lookup(SYSTEM, ("b",)) is None
+    assert backend.transactions == 3
+
+
+def test_culprit_is_found_by_halving() -> None:
+    """One contradiction among 64 costs a few transactions, and fails alone."""
+    committer, backend, cache, _ = made()
+    committer.commit([put(USERS, user("ann"))])
+    changes = [put(SYSTEM, system(f"{i:02}")) for i in range(63)]
+    changes.insert(37, put(USERS, user("bob", name_key="ann")))
+    before = backend.transactions
+    results = committer.commit(changes)
+    failed = [i for i, result in enumerate(results) if isinstance(result, Failure)]
+    assert failed == [37]
+    failure = results[37]
+    assert isinstance(failure, Failure)
+    assert isinstance(failure.error, ConstraintError)
+    assert isinstance(failure.error, ConflictError)
+    assert backend.transactions - before == 2 * 6 + 1
+    with backend.read() as session:
+        assert len(session.select(SYSTEM, Query())) == 63
+    assert cache.lookup(USERS, ("bob",)) is MISSING
+
+
+@pytest.mark.parametrize("cached", [True, False])
+@pytest.mark.parametrize("stored", [True, False])
+def test_what_was_counted_is_not_answered_from_memory(stored: bool, cached: bool) -> None:
+    """Only the database knows the sum; and when the transaction failed, whether it is one.
+
+    Be the row cached before, or loaded by the very change that counts.
+    """
+    committer, backend, cache, _ = made()
+    one = AccessRow(secret_id="s", value_reads=1)
+    committer.commit([put(ACCESS, one)])
+    assert cache.lookup(ACCESS, ("s",)) == one
+    if not cached:
+        cache.forget([(ACCESS, ("s",), None)])
+    if not stored:
+        backend.write = _lost  # type: ignore[method-assign]
+    with nullcontext() if stored else pytest.raises(BackendError):
+        committer.commit([lambda tx: tx.get(ACCESS, "s") and tx.count(ACCESS, [one])])
+    assert cache.lookup(ACCESS, ("s",)) is MISSING
+
+
+def test_what_a_transaction_touched_has_ended_when_it_is_over() -> None:
+    """Stored or not, and not before the cache knows what is stored."""
+    committer, backend, cache, counts = made()
+    committer.commit([put(USERS, user("ann"))])
+    assert counts.endings.of(USERS) == 1
+    backend.write = _lost  # type: ignore[method-assign]  # stored, or not: nobody knows
+    with pytest.raises(BackendError):
+        committer.commit([put(USERS, user("bob"))])
+    assert counts.endings.of(USERS) == 2
+    backend.write = _full  # type: ignore[method-assign]  # surely not stored: nothing has ended
+    with pytest.raises(BackendError):
+        committer.commit([put(USERS, user("bob"))])
+    assert counts.endings.of(USERS) == 2
+    assert cache.lookup(USERS, ("bob",)) is MISSING
+
+
+def test_who_comes_meanwhile_is_in_the_next_transaction() -> None:
+    """All of them in one; each has its own results."""
+    committer, backend, cache, counts = made()
+    others = Others(committer)
+    others.come("first", others.hold)
+    for i in range(3):
+        others.come(f"{i}", put(SYSTEM, system(f"{i}")), lambda _, i=i: i)
+    assert others.ends() == {"first": [None], "0": [None, 0], "1": [None, 1], "2": [None, 2]}
+    assert (backend.transactions, counts.largest) == (2, 6)
+    assert cache.lookup(SYSTEM, ("2",)) == system("2")
+
+
+def test_no_transaction_of_several_is_over_the_bound() -> None:
+    """Whoever is not in this one is in the next, whoever commits it."""
+    committer, backend, _, counts = made()
+    others = Others(committer)
+    others.come("first", others.hold)
+    half = [lambda _, i=i: i for i in range(MOST // 2)]
+    for name in "abc":
+        others.come(name, *half)
+    assert others.ends() == {"first": [None]} | {name: list(range(MOST // 2)) for name in "abc"}
+    assert (backend.transactions, counts.largest) == (3, MOST)
+
+
+def test_what_fails_the_transaction_is_told_to_each_by_itself() -> None:
+    """None shows another's traceback; whoever comes behind it is not concerned."""
+    committer, _, _, _ = made()
+    others = Others(committer)
+    others.come("first", others.hold)
+
+    def fail(_: Any) -> None:
+        raise BackendError("store_full", "the disk is full")
+
+    others.come("a", fail)
+    others.come("b", lambda _: None)
+    ends = others.ends()
+    assert [ends["a"].code, ends["b"].code] == ["store_full"] * 2
+    assert ends["a"] is not ends["b"]
+    assert committer.commit([lambda _: "on"]) == ["on"]
+
+
+def test_closing_waits_for_the_transaction_and_lets_no_other_begin() -> None:
+    """So the backend can be closed behind it, whosever thread commits."""
+    committer, backend, _, _ = made()
+    others, closed = Others(committer), Event()
+    others.come("first", others.hold)
+    closing = Thread(target=lambda: (committer.close(), closed.set()))
+    closing.start()
+    assert not closed.wait(0.05)
+    assert others.ends() == {"first": [None]}
+    closing.join(10)
+    before = backend.transactions
+    with pytest.raises(BackendError, match="not open") as refused:
+        committer.commit([lambda _: None])
+    assert refused.value.details == {"outcome": "none"}
+    assert backend.transactions == before
+
+
+def test_a_new_connection_is_not_made_within_a_transaction() -> None:
+    """It would take the other's away."""
+    committer, backend, _, _ = made()
+    others, made_anew = Others(committer), Event()
+    others.come("first", others.hold)
+    connecting = Thread(target=lambda: (committer.connect(), made_anew.set()))
+    connecting.start()
+    assert not made_anew.wait(0.05)
+    others.ends()
+    connecting.join(10)
+    assert backend.connects == 1
+
+
+def test_rows_are_told_of_within_the_turn() -> None:
+    """How many each transaction has changed."""
+    rows: list[int] = []
+    backend = FaultyBackend(MemoryBackend())
+    committer = Committer(backend, StampGuard(), Cache(), Counts(), changed=rows.append)
+    committer.commit([put(SYSTEM, system("a")), put(SYSTEM, system("b"))])
+    committer.commit([put(SYSTEM, system("c"))])
+    assert rows == [2, 1]
+
+
+def _full(apply: Callable[[Session], Writes]) -> None:
+    with MemoryBackend().read() as session:
+        apply(session)
+    raise BackendError("store_full", "no room")
+
+
+def _lost(apply: Callable[[Session], Writes]) -> None:
+    with MemoryBackend().read() as session:
+        apply(session)
+    raise BackendError("store_unavailable", "lost", UNKNOWN)

@@ -1,0 +1,152 @@
+"""vault.workers.write_desk: what becomes of a worker's frames of writes."""
+
+import socket
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
+from typing import Any
+
+import pytest
+import trio
+
+from tests.unit.vault.workers.test_desk import WRITTEN
+from vault.errors import ConflictError
+from vault.model.operation import NO_FACTS
+from vault.model.payloads import WriteSecret
+from vault.mutations import Decided
+from vault.workers.pipe import Pipe
+from vault.workers.wire import Ends, Frame, Lane, LaneClosed
+from vault.workers.write_desk import WriteDesk
+
+
+def decided(path: str) -> Decided:
+    """A write."""
+    return Decided("r", path, WriteSecret(value=b"{}"), "ann", NO_FACTS, decisive=False)
+
+
+class FakeMutations:
+    """Has written everything; a path says where, and how that went."""
+
+    def __init__(self) -> None:
+        self.here: list[int] = []
+        """Writes of each call that a thread made."""
+        self.by_loop: list[int] = []
+        self.begun, self.may = threading.Event(), threading.Event()
+
+    def carry_out_here(self, decided: list[Decided]) -> list[Any] | None:
+        """None for one that has to be waited for."""
+        self.here.append(len(decided))
+        if decided[0].path == "s/hold":
+            self.begun.set()
+            assert self.may.wait(10)
+        return None if decided[0].path == "s/wait" else self._ends(decided)
+
+    async def carry_out(self, decided: list[Decided]) -> list[Any]:
+        """One of each kind of end for each."""
+        await trio.lowlevel.checkpoint()
+        self.by_loop.append(len(decided))
+        return self._ends(decided)
+
+    def _ends(self, decided: list[Decided]) -> list[Any]:
+        if decided[0].path == "s/bad":
+            raise ValueError("canary")
+        return [WRITTEN, ConflictError("cas_mismatch", "no"), WRITTEN][: len(decided)]
+
+
+@asynccontextmanager
+async def writing(mutations: FakeMutations | None) -> AsyncIterator[Lane[Ends]]:
+    """A worker's end of a lane at whose other one a write desk is."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    given: Any = mutations
+    stream = trio.SocketStream(trio.socket.from_stdlib_socket(theirs))
+    with closing(ours):
+        async with stream, trio.open_nursery() as nursery:
+            nursery.start_soon(WriteDesk(Pipe(ours, Frame), lambda: given).run)
+            yield Lane(stream, Ends)
+            nursery.cancel_scope.cancel()
+
+
+async def written(mutations: FakeMutations | None, *frames: Frame) -> list[Ends]:
+    """What a write desk answers to these frames."""
+    async with writing(mutations) as worker:
+        for frame in frames:
+            await worker.send(frame)
+        with trio.fail_after(5):
+            return [await worker.receive() for _ in frames]
+
+
+async def test_writes_are_answered_in_order() -> None:
+    """With what was written but for what is sealed, or an error."""
+    mutations = FakeMutations()
+    [answer] = await written(mutations, Frame(7, [decided(f"s/{i}") for i in range(2)]))
+    assert answer.number == 7
+    done, refused = answer.ends
+    assert done.written is not None
+    assert done.written.secret == WRITTEN.secret
+    assert (done.written.version.version, done.written.version.box) == (3, b"")
+    assert (refused.written, refused.kind, refused.code) == (None, "ConflictError", "cas_mismatch")
+    assert (mutations.here, mutations.by_loop) == ([2], [])
+
+
+async def test_frames_that_came_meanwhile_are_carried_out_together() -> None:
+    """Each has its own answer; no turn of the event loop is needed for any."""
+    mutations = FakeMutations()
+    async with writing(mutations) as worker:
+        await worker.send(Frame(1, [decided("s/hold")]))
+        assert await trio.to_thread.run_sync(mutations.begun.wait, 5)
+        await worker.send(Frame(2, [decided("s/a")]))
+        await worker.send(Frame(3, [decided("s/b"), decided("s/c")]))
+        mutations.may.set()
+        with trio.fail_after(5):
+            answers = [await worker.receive() for _ in range(3)]
+    told = {one.number: [end.code or "done" for end in one.ends] for one in answers}
+    assert told == {1: ["done"], 2: ["done"], 3: ["cas_mismatch", "done"]}
+    assert mutations.here == [1, 3]
+
+
+async def test_what_has_to_be_waited_for_is_the_event_loops() -> None:
+    """It is carried out all the same."""
+    mutations = FakeMutations()
+    [answer] = await written(mutations, Frame(1, [decided("s/wait"), decided("s/a")]))
+    assert [end.code for end in answer.ends] == ["", "cas_mismatch"]
+    assert (mutations.here, mutations.by_loop) == ([2], [2])
+
+
+async def test_what_fails_one_frame_is_told_to_that_one(caplog: pytest.LogCaptureFixture) -> None:
+    """Nobody knows what became of it; the next is answered as ever."""
+    async with writing(FakeMutations()) as worker:
+        told = {}
+        for frame in (Frame(1, [decided("s/bad"), decided("s/b")]), Frame(2, [decided("s/a")])):
+            await worker.send(frame)
+            with trio.fail_after(5):
+                answer = await worker.receive()
+            told[answer.number] = [(end.code, end.details) for end in answer.ends]
+    assert told == {1: [("write_failed", {"outcome": "unknown"})] * 2, 2: [("", {})]}
+    assert "ValueError at" in caplog.text
+    assert "canary" not in caplog.text
+
+
+async def test_nothing_is_written_while_sealed() -> None:
+    """The worker hears why."""
+    [answer] = await written(None, Frame(1, [decided("s/a")]))
+    assert [end.code for end in answer.ends] == ["sealed"]
+
+
+async def test_the_thread_of_writes_ends_with_its_worker() -> None:
+    """Whoever is gone has written nothing more."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    theirs.close()
+    with closing(ours), trio.fail_after(5), pytest.raises(ExceptionGroup) as gone:
+        await WriteDesk(Pipe(ours, Frame), lambda: None).run()
+    assert gone.group_contains(LaneClosed)
+
+
+async def test_what_was_begun_is_ended_before_the_desk_leaves() -> None:
+    """Its thread outlives nobody, be it in a transaction."""
+    mutations = FakeMutations()
+    with trio.fail_after(5):
+        async with writing(mutations) as worker:
+            await worker.send(Frame(1, [decided("s/hold")]))
+            assert await trio.to_thread.run_sync(mutations.begun.wait, 5)
+            threading.Timer(0.05, mutations.may.set).start()
+    assert mutations.may.is_set()
