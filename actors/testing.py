@@ -71,6 +71,10 @@ class FakeWorld:
         """Seconds advanced so far."""
         return self._monotonic
 
+    def uptime(self) -> float:
+        """The same."""
+        return self._monotonic
+
     def new_id(self) -> str:
         """`00000000-0000-4000-8000-000000000001`, and so on."""
         self._ids += 1

@@ -57,6 +57,10 @@ class World(Protocol):
         """Seconds on a clock that only moves forward; only differences mean anything."""
         ...
 
+    def uptime(self) -> float:
+        """Seconds on a clock that all processes of a machine have in common; in any thread."""
+        ...
+
     def new_id(self) -> str:
         """A fresh random UUID as text."""
         ...
@@ -110,6 +114,10 @@ class SystemWorld:
     def monotonic(self) -> float:
         """Trio's own clock, so that deadlines and measurements agree (also under `MockClock`)."""
         return trio.current_time()
+
+    def uptime(self) -> float:
+        """Linux's `CLOCK_MONOTONIC` (clock_gettime(2))."""
+        return time.monotonic()
 
     def new_id(self) -> str:
         """A UUID version 4 (RFC 9562, section 5.4), in a third of the time that `uuid` takes."""

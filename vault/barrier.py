@@ -183,9 +183,9 @@ class Barrier:
             return await self._store.commit_together(sealing)
 
     def commit_here(
-        self, changes: Sequence[Callable[[VaultTx], T]], *, seals: int
+        self, changes: Sequence[Callable[[VaultTx], T]], *, seals: int, until: float
     ) -> list[T | Failure] | None:
-        """As `commit_together`, in the thread that calls, which may be any; blocks it.
+        """As `commit_together`, in the thread that calls, which may be any: see `Store`.
 
         None: nothing was stored, and `commit_together` may. It has to where the keyring is not
         current, or uses have to be reserved.
@@ -195,7 +195,7 @@ class Barrier:
             return None
         with _counted(uses, seals) as sealed:
             sealing = [partial(_sealing, change, keyring, sealed) for change in changes]
-            return self._store.commit_here(sealing)
+            return self._store.commit_here(sealing, until=until)
 
     def open_value(self, row: VersionRow) -> bytes:
         """The plaintext of a version. Raises `TamperedError`."""

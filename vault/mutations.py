@@ -103,17 +103,18 @@ class Mutations:
             return [_told(one, error) for one in decided]
         return _ends(decided, results)
 
-    def carry_out_here(self, decided: Sequence[Decided]) -> list[End] | None:
+    def carry_out_here(self, decided: Sequence[Decided], *, until: float) -> list[End] | None:
         """As `carry_out`, in the thread that calls, which may be any; blocks it, without a bound.
 
-        None: nothing of it was done, and `carry_out` may. It has to where what is held is not
-        current, where the key's uses have to be reserved, and when the database has failed.
+        What is not begun `until` then (`World.uptime`) is not begun, and told so. None: nothing of
+        it was done, and `carry_out` may. It has to where what is held is not current, where the
+        key's uses have to be reserved, and when the database has failed.
         """
         if self._following.is_stale:
             return None
         changes = self._changes(decided)
         try:
-            results = self._barrier.commit_here(changes, seals=len(changes))
+            results = self._barrier.commit_here(changes, seals=len(changes), until=until)
         except Exception as error:  # noqa: BLE001  # as above
             return [_told(one, error) for one in decided]
         return None if results is None else _ends(decided, results)

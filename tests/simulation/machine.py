@@ -78,6 +78,10 @@ class SimWorld:
         """Virtual seconds."""
         return self._time.now
 
+    def uptime(self) -> float:
+        """The same."""
+        return self._time.now
+
     def new_id(self) -> str:
         """The seed's."""
         return id_of(self._chance)

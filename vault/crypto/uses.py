@@ -54,7 +54,8 @@ class UseCounter:
     @property
     def used(self) -> int:
         """Uses so far, never fewer than really happened."""
-        return self._used + self._owed
+        with self._lock:
+            return self._used + self._owed
 
     def take(self, count: int = 1) -> ReservationNeeded | None:
         """Count so many uses, and those that are owed, and return None; the caller may wrap.

@@ -12,15 +12,18 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from copy import copy
 from itertools import islice
+from math import inf
 from threading import Lock
 from typing import Any, Final, Protocol, TypeAlias
 
 from actors import Failure
+from vault.errors import UnavailableError
 from vault.store.cache import Cache
 from vault.store.endings import Endings
 from vault.store.guard import Guard
 from vault.store.interface import (
     NOTHING_STORED,
+    UNKNOWN,
     Backend,
     BackendError,
     ConstraintError,
@@ -31,6 +34,8 @@ from vault.store.tx import Batch, Tx
 
 MOST: Final = 256
 """Changes of a transaction: ~5 ms of them at 20 µs each, the longest that one waits for others."""
+
+NEVER: Final = inf
 
 Change: TypeAlias = Callable[[Tx], Any]
 
@@ -69,10 +74,11 @@ class Counts:
 class _Waiting:
     """Somebody's changes, and what became of them."""
 
-    __slots__ = ("changes", "error", "results")
+    __slots__ = ("changes", "error", "results", "until")
 
-    def __init__(self, changes: Sequence[Change]) -> None:
+    def __init__(self, changes: Sequence[Change], until: float) -> None:
         self.changes = changes
+        self.until = until
         self.results: list[object] | None = None
         self.error: BaseException | None = None
 
@@ -86,15 +92,20 @@ class Committer:
         guard: Guard,
         cache: Cache,
         counts: Counts,
+        clock: Callable[[], float],
         *,
         mark: Mark | None = None,
         changed: Callable[[int], None] = lambda _: None,
     ) -> None:
-        """`changed` is told after each transaction, in its thread, how many rows it has changed."""
+        """`clock` is `World.uptime`, of which the deadlines are.
+
+        `changed` is told after each transaction, in its thread, how many rows it has changed.
+        """
         self._backend = backend
         self._guard = guard
         self._cache = cache
         self._counts = counts
+        self._clock = clock
         self._mark = mark
         self._changed = changed
         self._turn = Lock()
@@ -111,13 +122,14 @@ class Committer:
         with self._turn:
             self._closed = True
 
-    def commit(self, changes: Sequence[Change]) -> list[object]:
+    def commit(self, changes: Sequence[Change], *, until: float = NEVER) -> list[object]:
         """Their results, in order, once they are durable; a `Failure` where a change raised.
 
         As many transactions as it takes: each has a bound. Raises `BackendError` when none of the
-        changes is known to be stored.
+        changes is known to be stored, and `UnavailableError` (`store_timeout`) when they were not
+        begun `until` then: whoever asked may have been told already, and have asked again.
         """
-        mine = _Waiting(changes)
+        mine = _Waiting(changes, until)
         self._queue.append(mine)
         with self._turn:
             while mine.results is None and mine.error is None:
@@ -130,17 +142,26 @@ class Committer:
             del mine  # else error → traceback → this frame → it → error is a cycle for the GC
 
     def _commit_queued(self, mine: _Waiting) -> None:
-        """What is queued, until that is a transaction: `mine` sooner or later."""
+        """What is queued, as far as it is one transaction: `mine` sooner or later.
+
+        Who comes with more than that is not taken beside others.
+        """
         taken, changes = list[_Waiting](), list[Change]()
-        while self._queue and len(changes) < MOST:
-            taken.append(self._queue.popleft())
-            changes += taken[-1].changes
+        while self._queue:
+            if taken and len(changes) + len(self._queue[0].changes) > MOST:
+                break
+            one = self._queue.popleft()
+            if one.until < self._clock():
+                one.error = _late()
+                continue
+            taken.append(one)
+            changes += one.changes
         try:
-            results = iter(self._commit_all(changes))
+            results = iter(self._commit_all(changes) if taken else ())
         except BaseException as error:  # noqa: BLE001  # raised in each one's thread
             for one in taken:
-                one.error = error if one is mine else copy(error)
-            del one, taken  # as in `commit`
+                one.error = error if one is mine else _copied(error)
+            del one, taken, mine  # as in `commit`
         else:
             for one in taken:
                 one.results = list(islice(results, len(one.changes)))
@@ -152,8 +173,8 @@ class Committer:
         for start in range(MOST, len(changes), MOST):
             try:
                 results += self._commit(changes[start : start + MOST])
-            except BackendError as error:  # what came before is stored, and has to be told so
-                results += [Failure(copy(error)) for _ in changes[start:]]
+            except Exception as error:  # noqa: BLE001  # what came before is stored, and has to be told so
+                results += [Failure(_copied(error)) for _ in changes[start:]]
                 break
         return results
 
@@ -172,8 +193,8 @@ class Committer:
         results = self._commit(changes[:middle])
         try:
             results += self._commit(changes[middle:])
-        except BackendError as error:  # the first half is stored, and has to be told so
-            results += [Failure(copy(error)) for _ in changes[middle:]]
+        except Exception as error:  # noqa: BLE001  # the first half is stored, and has to be told so
+            results += [Failure(_copied(error)) for _ in changes[middle:]]
         return results
 
     def _transact(self, changes: Sequence[Change]) -> list[object]:
@@ -214,3 +235,18 @@ def _outcome(batch: Batch, change: Change) -> object:
         raise  # the transaction itself is broken
     except Exception as error:  # noqa: BLE001  # raised where the change was asked for
         return Failure(error)
+
+
+def _copied(error: BaseException) -> Exception:
+    """For somebody else than whom it was raised in; better shared than lost."""
+    if not isinstance(error, Exception):  # what ends one thread is nothing to the others
+        return BackendError("store_unavailable", "the transaction was cut off", UNKNOWN)
+    try:
+        return copy(error)
+    except Exception:  # noqa: BLE001  # whatever a class makes of being copied
+        return error
+
+
+def _late() -> UnavailableError:
+    text = "the database did not answer in time; nothing of this was begun"
+    return UnavailableError("store_timeout", text, outcome=NOTHING_STORED)

@@ -23,6 +23,7 @@ from actors import (
     MailboxFull,
     Node,
     Overflow,
+    Ref,
     RestartPolicy,
     Supervisor,
     World,
@@ -185,25 +186,33 @@ class Store:
         """As `commit`, of many: of each its result, or what it raised."""
         return cast("list[T | Failure]", await self._written(list(changes), deadline))
 
-    def commit_here(self, changes: Sequence[Callable[[Tx], T]]) -> list[T | Failure] | None:
+    def commit_here(
+        self, changes: Sequence[Callable[[Tx], T]], *, until: float
+    ) -> list[T | Failure] | None:
         """As `commit_together`, in the thread that calls, which may be any; blocks it.
 
-        None: nothing was stored, and `commit_together` may say why: the database failed, and the
-        writer is started anew if it fails him, too. Raises `BackendError` when it may be stored.
+        What is not begun `until` then (`World.uptime`) is not begun. None: nothing was stored, and
+        `commit_together` may say why: the database failed, and the writer is started anew if it
+        fails him, too. Raises `BackendError` when it may be stored.
         """
+        self._asked_to_write()
         try:
-            return cast("list[T | Failure]", self._committer.commit(changes))
+            return cast("list[T | Failure]", self._committer.commit(changes, until=until))
         except BackendError as error:
-            log.error("a transaction failed: %s", error)  # noqa: TRY400  # one line tells all
             if error.details["outcome"] == NOTHING_STORED:
                 return None
+            log.error("a transaction may be stored or not: %s", error)  # noqa: TRY400  # one line tells all
             raise
 
-    async def _written(self, message: Change | list[Change], deadline: float) -> object:
+    def _asked_to_write(self) -> Ref[Any]:
         if self._writer is None:
             raise UnavailableError("store_read_only", "another process writes", outcome="none")
+        return self._writer
+
+    async def _written(self, message: Change | list[Change], deadline: float) -> object:
+        writer = self._asked_to_write()
         try:
-            return await self._writer.ask(message, deadline)
+            return await writer.ask(message, deadline)
         except MailboxFull:
             raise UnavailableError(
                 "store_busy", "too many changes wait for the database", outcome="none"
@@ -311,7 +320,9 @@ async def open_store(
     kept = cache if isinstance(cache, Cache) else _cache(cache, backend, world)
     counts = Counts()
     checkpoints = Checkpoints(backend, world)
-    committer = Committer(backend, guard, kept, counts, mark=mark, changed=checkpoints.changed)
+    committer = Committer(
+        backend, guard, kept, counts, world.uptime, mark=mark, changed=checkpoints.changed
+    )
 
     def writer() -> Writer:
         return Writer(committer, world)

@@ -272,7 +272,8 @@ class Fleet:
         return None if self._opening is None else self._opening.audit
 
     def _mutations(self) -> Mutations | None:
-        return None if self._opening is None else self._opening.mutations
+        opening = self._opening  # once: a thread asks, too
+        return None if opening is None else opening.mutations
 
     def _counted(self, number: int, counts: Counts) -> None:
         self._counts[number] = counts

@@ -25,11 +25,13 @@ class Pipe(Generic[M]):
         self._decode = msgspec.msgpack.Decoder(shape).decode
         self._encode = msgspec.msgpack.Encoder().encode
         self._buffer = bytearray()
+        self._is_shut = False
 
     def receive(self) -> list[M]:
         """All messages that have come, one at least; empty once the other end is closed, or `shut`.
 
-        Raises `ValueError` for what is none.
+        What has come and was not received when this end was shut is lost. Raises `ValueError` for
+        what is no message.
         """
         messages: list[M] = []
         while not messages and self._fill():
@@ -48,6 +50,7 @@ class Pipe(Generic[M]):
 
     def shut(self) -> None:
         """End both, also while they wait; from any thread."""
+        self._is_shut = True  # what lies at the socket could still be read
         with suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
 
@@ -57,7 +60,7 @@ class Pipe(Generic[M]):
         except OSError:
             return False
         self._buffer += data
-        return bool(data)
+        return bool(data) and not self._is_shut
 
     def _next(self) -> bytes | None:
         buffer = self._buffer

@@ -130,13 +130,15 @@ class Sent(Struct, frozen=True, array_like=True):
     """Writes as a worker sends them: a `Frame`, each encoded by itself."""
 
     number: int
+    at: float
     decided: list[Raw]
 
 
 class Frame(Struct, frozen=True, array_like=True):
-    """Decided writes."""
+    """Decided writes. `at`: when they were sent (`World.uptime`)."""
 
     number: int
+    at: float
     decided: list[Decided]
 
 

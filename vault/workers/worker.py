@@ -80,7 +80,7 @@ async def _work(settings: Settings, listen: Listen, spawn: Spawn, fds: list[int]
     backend = reader_of(settings.storage)
     backend.open()
     audit_lane = AuditLane(Lane(audit, Recorded))
-    write_lane = WriteLane(Lane(writes, Ends))
+    write_lane = WriteLane(Lane(writes, Ends), world.uptime)
     relay_lane: Lane[ToWorker] = Lane(relayed, ToWorker)  # type: ignore[arg-type]  # a union is no class
     tracing = worker_tracing(settings.monitoring.telemetry, world, spawn.number)
     live_lane: Lane[FromLeader] = Lane(live, FromLeader)  # type: ignore[arg-type]  # a union is no class

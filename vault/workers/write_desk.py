@@ -10,6 +10,7 @@ import trio
 from protocols.errors import where
 from vault.errors import UnavailableError
 from vault.mutations import Decided, End, Mutations
+from vault.store.store import COMMIT_SECONDS
 from vault.workers.carried import carried_of
 from vault.workers.pipe import Pipe
 from vault.workers.wire import Ends, Frame, LaneClosed
@@ -56,21 +57,31 @@ class WriteDesk:
 
     def _has_answered(self) -> bool:
         frames = self._pipe.receive()
-        ends = iter(self._ends([one for frame in frames for one in frame.decided]))
-        answers = [
-            Ends(frame.number, [carried_of(end) for end in islice(ends, len(frame.decided))])
-            for frame in frames
-        ]
-        self._pipe.send(*answers)
+        decided = [one for frame in frames for one in frame.decided]
+        if decided:
+            ends = iter(self._ends(decided, frames[0].at + COMMIT_SECONDS))
+            for frame in frames:
+                self._answer(frame, list(islice(ends, len(frame.decided))))
         return bool(frames)
 
-    def _ends(self, decided: list[Decided]) -> Sequence[End]:
+    def _ends(self, decided: list[Decided], until: float) -> Sequence[End]:
         try:
             mutations = self._mutations()
             if mutations is None:
                 return [_SHUT] * len(decided)
-            ends = mutations.carry_out_here(decided) if decided else []
+            ends = mutations.carry_out_here(decided, until=until)
             return trio.from_thread.run(mutations.carry_out, decided) if ends is None else ends
         except Exception as error:  # noqa: BLE001  # as in a server: no other frame's business
-            log.error("a frame of writes failed with %s", where(error))  # noqa: TRY400  # its text could hold a secret
-            return [_LOST] * len(decided)
+            return _lost(decided, error)
+
+    def _answer(self, frame: Frame, ends: Sequence[End]) -> None:
+        try:
+            self._pipe.send(Ends(frame.number, [carried_of(end) for end in ends]))
+        except Exception as error:  # noqa: BLE001  # the same
+            lost = _lost(frame.decided, error)
+            self._pipe.send(Ends(frame.number, [carried_of(end) for end in lost]))
+
+
+def _lost(decided: Sequence[Decided], error: Exception) -> list[End]:
+    log.error("a frame of writes failed with %s", where(error))  # its text could hold a secret
+    return [_LOST] * len(decided)

@@ -4,6 +4,7 @@ He does it for all that has come meanwhile together (`vault.mutations`). Several
 way: what gathers here is few, what gathers there, while others are written, is many.
 """
 
+from collections.abc import Callable
 from math import ceil
 from typing import Final
 
@@ -38,7 +39,8 @@ MOST_FRAMES: Final = 4  # of a worker under way; what comes meanwhile gathers fo
 MOST_BYTES: Final = 1 << 16
 """Of a value that goes this way. Larger ones go with their requests, on a lane of their own."""
 PATIENCE: Final = COMMIT_SECONDS + 10.0
-"""Seconds until an answer: the leader's thread waits for its disk without a bound."""
+"""Seconds until an answer. The leader's thread waits for its disk without a bound, but begins
+nothing that was sent `COMMIT_SECONDS` before."""
 _MOST_LOOKS: Final = ceil(PATIENCE / LOOK_EVERY)  # at one who waits: he has waited that long then
 _encode: Final = msgspec.msgpack.Encoder().encode
 _TURNS: Final = 2  # of the event loop that a frame waits while they bring more writes
@@ -71,8 +73,10 @@ class _Slot:
 class WriteLane:
     """Sends writes and waits until they are carried out. `run` must run meanwhile."""
 
-    def __init__(self, lane: Lane[Ends]) -> None:
+    def __init__(self, lane: Lane[Ends], clock: Callable[[], float]) -> None:
+        """`clock` is `World.uptime`."""
         self._lane = lane
+        self._clock = clock
         self._queue: list[_Slot] = []
         self._line = Line(PATIENCE)
         self._sent: dict[int, list[_Slot]] = {}
@@ -111,7 +115,8 @@ class WriteLane:
                 self._line.admit(len(frame))
                 self._last += 1
                 self._sent[self._last] = frame
-                self._lane.post(Sent(self._last, [slot.write for slot in frame]))
+                sent = Sent(self._last, self._clock(), [slot.write for slot in frame])
+                self._lane.post(sent)
 
     async def _gather(self) -> None:
         before = 0

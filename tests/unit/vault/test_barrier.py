@@ -1,5 +1,6 @@
 """Tests of the barrier: what lies below it is not believed."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -8,12 +9,13 @@ from msgspec.structs import asdict, replace
 
 from actors import Failure
 from tests.unit.vault.conftest import NOW, ROOT_KEY, Vault, head
-from vault.barrier import SECRETS, Barrier, RowGuard, VaultTx
+from vault.barrier import KEYRING_ROW, SECRETS, Barrier, RowGuard, VaultTx
 from vault.crypto.keyring import Keyring
 from vault.crypto.uses import BLOCK
 from vault.errors import ConflictError, TamperedError, UnavailableError, ValidationError
 from vault.model.labels import Labels
 from vault.model.records import SystemRow, UserRow, VersionRow
+from vault.store.committer import NEVER
 from vault.store.interface import Writes
 from vault.store.store import open_store
 from vault.store.tables import SYSTEM
@@ -284,44 +286,62 @@ async def test_changes_of_one_transaction_fail_alone(vault: Vault) -> None:
         await vault.barrier.commit(failing)
 
 
+def here(vault: Vault, *changes: Callable[[VaultTx], Any]) -> list[Any] | None:
+    """Committed in this thread; each seals once."""
+    return vault.barrier.commit_here(changes, seals=len(changes), until=NEVER)
+
+
+def sealing(tx: VaultTx) -> int:
+    """A change that seals; with which generation of the key."""
+    return tx.seal("i", 1, b"1")[2]
+
+
 async def test_in_the_calling_thread_it_is_the_same_but_for_what_has_to_be_waited_for(
     vault: Vault,
 ) -> None:
     """None where uses have to be reserved first; each seal is counted, also one too many."""
 
     def twice(tx: VaultTx) -> int:
-        tx.seal("i", 1, b"1")
-        return tx.seal("i", 2, b"1")[2]
+        return sealing(tx) and sealing(tx)
 
     def failing(_: VaultTx) -> int:
         raise ConflictError("cas_mismatch", "no")
 
-    assert vault.barrier.commit_here([twice], seals=1) is None
+    assert here(vault, sealing) is None
     assert vault.barrier.keyring_state["encryptions"] == 0
     await vault.put()
-    done = vault.barrier.commit_here([twice, failing], seals=1)
+    assert here(vault, sealing, sealing, sealing) == [1, 1, 1]
+    assert vault.barrier.keyring_state["encryptions"] == 1 + 3
+    done = here(vault, twice, failing, twice, twice)
     assert done is not None
-    assert done[0] == 1
     assert isinstance(done[1], Failure)
-    assert vault.barrier.keyring_state["encryptions"] == 3
+    assert vault.barrier.keyring_state["encryptions"] == 4 + 6
 
 
 async def test_in_the_calling_thread_nothing_is_sealed_with_a_key_that_is_not_current(
     vault: Vault,
 ) -> None:
     """After a rotation the event loop has to follow it first, and reserve uses of the new key."""
-    seals: list[int] = []
-
-    def sealing(tx: VaultTx) -> None:
-        seals.append(tx.seal("i", 1, b"1")[2])
-
     await vault.put()
-    assert vault.barrier.commit_here([sealing], seals=1) == [None]
+    assert here(vault, sealing) == [1]
     await vault.barrier.rotate()
-    assert vault.barrier.commit_here([sealing], seals=1) is None
+    assert here(vault, sealing) is None
     await vault.barrier.commit(sealing, seals=1)
-    assert vault.barrier.commit_here([sealing], seals=1) == [None]
-    assert seals == [1, 2, 2]
+    assert here(vault, sealing) == [2]
+
+
+async def test_in_the_calling_thread_a_rotation_that_is_under_way_is_waited_for(
+    vault: Vault,
+) -> None:
+    """With the key of one generation and the count of another; with a keyring that is stale."""
+    await vault.put()
+    now = vault.barrier._keyring
+    vault.barrier.adopt(now.rotate(NOW))
+    assert here(vault, sealing) is None
+    vault.barrier.adopt(now)
+    assert here(vault, sealing) == [1]
+    vault.store._counts.endings.note([(SYSTEM, (KEYRING_ROW,), None)])
+    assert here(vault, sealing) is None
 
 
 async def test_a_late_reservation_lowers_nothing(vault: Vault) -> None:

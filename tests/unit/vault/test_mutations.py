@@ -22,6 +22,7 @@ from vault.model.path import ResourcePath
 from vault.model.payloads import WriteSecret
 from vault.model.results import Written
 from vault.mutations import WRITE, Decided, Mutations
+from vault.store.committer import NEVER
 from vault.store.interface import UNKNOWN, BackendError
 
 THERE = Facts(exists=True)
@@ -75,7 +76,7 @@ class House:
 
     async def carry_out(self, *writes: Decided) -> list[Any]:
         """Of each the number of the version, or the code of the error."""
-        ends = self.mutations.carry_out_here(writes) if self.here else None
+        ends = self.mutations.carry_out_here(writes, until=NEVER) if self.here else None
         if ends is None:
             ends = await self.mutations.carry_out(writes)
         return [end.version.version if isinstance(end, Written) else end.code for end in ends]
@@ -239,7 +240,9 @@ async def test_here_they_are_one_transaction_in_this_thread(house: House) -> Non
     """Without a turn of the event loop, as a thread does that has none."""
     await house.vault.put(secret_id="before")
     before = house.vault.store.statistics()
-    ends = house.mutations.carry_out_here([decided("s/a", value=b'{"a":1}'), decided("s/b")])
+    ends = house.mutations.carry_out_here(
+        [decided("s/a", value=b'{"a":1}'), decided("s/b")], until=NEVER
+    )
     assert ends is not None
     assert [type(end) for end in ends] == [Written, Written]
     after = house.vault.store.statistics()
@@ -251,14 +254,14 @@ async def test_here_they_are_one_transaction_in_this_thread(house: House) -> Non
 async def test_here_nothing_is_done_that_has_to_be_waited_for(house: House) -> None:
     """Uses that are not reserved; what is held and not current: of the loop it may be asked."""
     one = [decided("s/a")]
-    assert house.mutations.carry_out_here(one) is None
+    assert house.mutations.carry_out_here(one, until=NEVER) is None
     assert await house.vault.reserved() == 0
     await house.vault.put(secret_id="before")
     house.is_stale = True
-    assert house.mutations.carry_out_here(one) is None
+    assert house.mutations.carry_out_here(one, until=NEVER) is None
     assert await house.vault.barrier.get(SECRETS, "s/a") is None
     assert await house.carry_out(*one) == [1]
-    assert house.mutations.carry_out_here([decided("s/b")]) is not None
+    assert house.mutations.carry_out_here([decided("s/b")], until=NEVER) is not None
 
 
 async def test_here_what_may_be_stored_is_told_so(
@@ -274,5 +277,17 @@ async def test_here_what_may_be_stored_is_told_so(
             raise error
 
         monkeypatch.setattr(house.vault.backend, "write", write)
-        ends = house.mutations.carry_out_here([decided("s/a"), decided("s/b")])
+        ends = house.mutations.carry_out_here([decided("s/a"), decided("s/b")], until=NEVER)
         assert ends == told
+
+
+async def test_here_what_comes_late_is_not_begun(house: House) -> None:
+    """Whoever asked was told so long ago, and may have asked again; nobody else is asked then."""
+    await house.vault.put(secret_id="before")
+    house.vault.world.advance(10)
+    for until, told in ((9.0, ["store_timeout"]), (11.0, None)):
+        ends = house.mutations.carry_out_here([decided("s/a")], until=until)
+        assert ends is not None
+        codes = [end.code for end in ends if isinstance(end, VaultError)]
+        assert codes == (told or [])
+        assert (await house.vault.barrier.get(SECRETS, "s/a") is None) is (told is not None)

@@ -380,3 +380,18 @@ async def test_failures_beyond_the_pace_leave_no_record(parts: Parts) -> None:
     assert parts.counts == [("op", "authentication"), ("op", "rate_limit")]
     parts.who = ANN
     assert await pipeline.run(op()) == "done"
+
+
+def test_what_is_held_is_stale_if_any_of_it_is() -> None:
+    """Whatever has ended meanwhile: a thread that cannot refresh it asks so."""
+
+    class Thing:
+        def __init__(self, *, is_stale: bool) -> None:
+            self.is_stale = is_stale
+
+        async def refresh(self) -> None:
+            """Nobody does."""
+
+    fresh, stale = Thing(is_stale=False), Thing(is_stale=True)
+    assert Following((fresh, stale), lambda: 1).is_stale
+    assert not Following((fresh, fresh), lambda: 1).is_stale

@@ -60,6 +60,31 @@ async def test_who_commits_in_a_thread_has_them_made() -> None:
         assert backend.checkpoints == 1
 
 
+async def test_what_was_copied_is_not_copied_again() -> None:
+    """The next one is for as many rows more, also those that came while it was made."""
+    backend, world = Counting(), FakeWorld()
+    checkpoints = Checkpoints(backend, world)
+    async with checkpointing(checkpoints):
+        checkpoints.changed(ROWS)
+        await wait_all_tasks_blocked(0.01)
+        assert backend.checkpoints == 1
+        world.advance(REST)
+        checkpoints.changed(ROWS - 1)
+        await wait_all_tasks_blocked(0.01)
+        world.advance(REST)
+        await wait_all_tasks_blocked(0.01)
+        assert backend.checkpoints == 1
+        checkpoints.changed(1)
+        await wait_all_tasks_blocked(0.01)
+        assert backend.checkpoints == 2
+        checkpoints._rows += ROWS  # by a thread that still saw the rows before the last one
+        world.advance(REST)
+        await wait_all_tasks_blocked(0.01)
+        world.advance(REST)
+        await wait_all_tasks_blocked(0.01)
+        assert backend.checkpoints == 3
+
+
 async def test_the_store_makes_them() -> None:
     """What the store's writer commits is counted in rows, not in transactions."""
     backend, world = Counting(), FakeWorld()

@@ -1,19 +1,24 @@
 """vault.store.committer: one transaction at a time, of all who wait for it."""
 
+import contextlib
+import gc
+import weakref
 from collections.abc import Callable
 from contextlib import nullcontext
+from functools import partial
 from threading import Event, Thread
 from typing import Any
 
 import pytest
 
 from actors import Failure
+from actors.testing import FakeWorld
 from tests.contract.store.faulty import FaultyBackend
 from tests.contract.store.samples import StampGuard, put, system, user
-from vault.errors import ConflictError
+from vault.errors import ConflictError, TamperedError, UnavailableError
 from vault.model.records import AccessRow
 from vault.store.cache import MISSING, Cache
-from vault.store.committer import MOST, Committer, Counts
+from vault.store.committer import MOST, NEVER, Committer, Counts
 from vault.store.interface import UNKNOWN, BackendError, ConstraintError, Session, Writes
 from vault.store.memory import MemoryBackend
 from vault.store.table import Query
@@ -23,14 +28,16 @@ from vault.store.tables import ACCESS, SYSTEM, USERS
 def made() -> tuple[Committer, FaultyBackend, Cache, Counts]:
     """One over an empty backend that counts."""
     backend, cache, counts = FaultyBackend(MemoryBackend()), Cache(), Counts()
-    return Committer(backend, StampGuard(), cache, counts), backend, cache, counts
+    committer = Committer(backend, StampGuard(), cache, counts, FakeWorld().uptime)
+    return committer, backend, cache, counts
 
 
 class Others:
     """Threads that come while a transaction is under way, in which `hold` is a change."""
 
-    def __init__(self, committer: Committer) -> None:
+    def __init__(self, committer: Committer, until: float = NEVER) -> None:
         self._committer = committer
+        self._until = until
         self._begun, self._go_on = Event(), Event()
         self._ends: dict[str, Any] = {}
         self._threads: list[Thread] = []
@@ -60,8 +67,8 @@ class Others:
 
     def _commit(self, name: str, changes: Any) -> None:
         try:
-            self._ends[name] = self._committer.commit(changes)
-        except BackendError as error:
+            self._ends[name] = self._committer.commit(changes, until=self._until)
+        except BaseException as error:  # noqa: BLE001  # what it raised
             self._ends[name] = error
 
 
@@ -194,6 +201,20 @@ def test_no_transaction_of_several_is_over_the_bound() -> None:
     assert (backend.transactions, counts.largest) == (3, MOST)
 
 
+def test_nobody_is_cut_in_two_beside_others() -> None:
+    """Who would be over the bound goes by himself, in order, as many times as it takes."""
+    committer, backend, _, counts = made()
+    others = Others(committer)
+    others.come("first", others.hold)
+    large = [lambda _, i=i: i for i in range(MOST + 1)]
+    others.come("small", lambda _: "s")
+    others.come("large", *large)
+    others.come("last", lambda _: "l")
+    ends = others.ends()
+    assert (ends["small"], ends["large"], ends["last"]) == (["s"], list(range(MOST + 1)), ["l"])
+    assert (backend.transactions, counts.largest) == (5, MOST)
+
+
 def test_what_fails_the_transaction_is_told_to_each_by_itself() -> None:
     """None shows another's traceback; whoever comes behind it is not concerned."""
     committer, _, _, _ = made()
@@ -209,6 +230,110 @@ def test_what_fails_the_transaction_is_told_to_each_by_itself() -> None:
     assert [ends["a"].code, ends["b"].code] == ["store_full"] * 2
     assert ends["a"] is not ends["b"]
     assert committer.commit([lambda _: "on"]) == ["on"]
+
+
+class Odd(Exception):  # noqa: N818  # what it is
+    """It cannot be copied."""
+
+    def __reduce__(self) -> Any:
+        raise TypeError
+
+
+@pytest.mark.parametrize(
+    ("error", "told"), [(Odd(), Odd), (SystemExit(), BackendError), (KeyError("x"), KeyError)]
+)
+def test_everybody_is_answered_whatever_is_raised(
+    error: BaseException, told: type[BaseException]
+) -> None:
+    """By the mark, which is no one's change; what ends one thread ends no other."""
+
+    class Mark:
+        def stamp(self, _: Any) -> None:
+            if backend.transactions > 1:
+                raise error
+
+        def stored(self) -> None:
+            """It is durable."""
+
+    backend = FaultyBackend(MemoryBackend())
+    committer = Committer(backend, StampGuard(), Cache(), Counts(), FakeWorld().uptime, mark=Mark())
+    others = Others(committer)
+    others.come("first", others.hold)
+    for name in "abc":
+        others.come(name, lambda _: None)
+    ends = others.ends()
+    raised = [ends[name] for name in "abc"]
+    assert sum(one is error for one in raised) >= 1
+    assert {type(one) for one in raised} <= {type(error), told}
+    assert backend.transactions == 2
+
+
+def test_what_failed_is_not_kept_by_its_own_error() -> None:
+    """Its changes hold values and keys: nothing of them stays for the collector."""
+
+    class Held:
+        """What a change captures."""
+
+    def change(held: Held, _: Any) -> None:
+        raise BackendError("store_full", "the disk is full")
+
+    committer, _, _, _ = made()
+    held = Held()
+    is_gone = weakref.ref(held)
+    gc.disable()
+    try:
+        with contextlib.suppress(BackendError):
+            committer.commit([partial(change, held)])
+        del held
+        assert is_gone() is None
+    finally:
+        gc.enable()
+
+
+def test_what_comes_behind_a_chunk_that_is_stored_is_told_by_itself() -> None:
+    """Whatever it was: what is stored is told so."""
+
+    class Mark:
+        def stamp(self, _: Any) -> None:
+            if backend.transactions == 2:
+                raise TamperedError("storage_mark_damaged", "odd")
+
+        def stored(self) -> None:
+            """It is durable."""
+
+    backend = FaultyBackend(MemoryBackend())
+    committer = Committer(backend, StampGuard(), Cache(), Counts(), FakeWorld().uptime, mark=Mark())
+    results = committer.commit([lambda _, i=i: i for i in range(MOST + 2)])
+    assert results[:MOST] == list(range(MOST))
+    assert [type(one) for one in results[MOST:]] == [Failure] * 2
+
+
+def test_what_is_late_is_not_begun() -> None:
+    """It is told so, and is beside nobody: others are committed as ever."""
+    world, backend = FakeWorld(), FaultyBackend(MemoryBackend())
+    committer = Committer(backend, StampGuard(), Cache(), Counts(), world.uptime)
+    world.advance(10)
+    done: list[int] = []
+    assert committer.commit([lambda _: done.append(1)], until=10) == [None]
+    with pytest.raises(UnavailableError) as late:
+        committer.commit([lambda _: done.append(2)], until=9.9)
+    assert (late.value.code, late.value.details) == ("store_timeout", {"outcome": "none"})
+    assert not isinstance(late.value, BackendError)
+    assert (done, backend.transactions) == ([1], 1)
+
+
+def test_what_became_late_behind_others_is_not_begun() -> None:
+    """It counts when it would begin."""
+    world, backend = FakeWorld(), FaultyBackend(MemoryBackend())
+    committer = Committer(backend, StampGuard(), Cache(), Counts(), world.uptime)
+    others = Others(committer, until=5)
+    others.come("first", others.hold)
+    others.come("late", lambda _: 1)
+    world.advance(6)
+    ends = others.ends()
+    assert ends["first"] == [None]
+    assert ends["late"].code == "store_timeout"
+    assert backend.transactions == 1
 
 
 def test_closing_waits_for_the_transaction_and_lets_no_other_begin() -> None:
@@ -245,7 +370,9 @@ def test_rows_are_told_of_within_the_turn() -> None:
     """How many each transaction has changed."""
     rows: list[int] = []
     backend = FaultyBackend(MemoryBackend())
-    committer = Committer(backend, StampGuard(), Cache(), Counts(), changed=rows.append)
+    committer = Committer(
+        backend, StampGuard(), Cache(), Counts(), FakeWorld().uptime, changed=rows.append
+    )
     committer.commit([put(SYSTEM, system("a")), put(SYSTEM, system("b"))])
     committer.commit([put(SYSTEM, system("c"))])
     assert rows == [2, 1]

@@ -14,8 +14,9 @@ from actors import Failure, SystemWorld
 from actors.testing import FakeWorld
 from tests.contract.store.faulty import FaultyBackend
 from tests.contract.store.samples import StampGuard, put, secret, system, version
-from vault.errors import TamperedError, ValidationError
+from vault.errors import TamperedError, UnavailableError, ValidationError
 from vault.store.cache import Cache, CacheConfig
+from vault.store.committer import NEVER
 from vault.store.interface import NOTHING_STORED, UNKNOWN, BackendError
 from vault.store.memory import MemoryBackend
 from vault.store.sqlite import SqliteBackend
@@ -53,11 +54,16 @@ async def test_statistics() -> None:
         assert (writer.name, writer.handled) == ("store/writer", 1)
 
 
+def here(store: Store, changes: list[Any]) -> Any:
+    """Committed in this thread, whenever."""
+    return store.commit_here(changes, until=NEVER)
+
+
 async def test_changes_are_committed_in_the_thread_that_asks() -> None:
     """And are there for whoever reads behind it; the writer's own are beside them."""
     async with open_store(MemoryBackend(), StampGuard(), SystemWorld()) as store:
         changes = [put(SYSTEM, system("a")), lambda _: 1 // 0, lambda _: 3]
-        done: Any = await trio.to_thread.run_sync(store.commit_here, changes)
+        done: Any = await trio.to_thread.run_sync(here, store, changes)
         assert (done[0], type(done[1]), done[2]) == (None, Failure, 3)
         assert store.cached(SYSTEM, "a") == system("a")
         await store.commit(put(SYSTEM, system("b")))
@@ -69,18 +75,26 @@ async def test_changes_are_committed_in_the_thread_that_asks() -> None:
 async def test_a_database_that_fails_in_a_thread(
     outcome: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Nothing stored: it may be asked again, of the writer; else it is told. The log has a line."""
+    """Nothing stored: it may be asked again, of the writer; else it is told, and the log has it."""
     backend = FaultyBackend(MemoryBackend())
     async with open_store(backend, StampGuard(), SystemWorld()) as store:
         backend.faults = [("flush", BackendError("store_full", "no room", outcome))]
-        asked = trio.to_thread.run_sync(store.commit_here, [put(SYSTEM, system("a"))])
+        asked = trio.to_thread.run_sync(here, store, [put(SYSTEM, system("a"))])
         if outcome == NOTHING_STORED:
             assert await asked is None
         else:
             with pytest.raises(BackendError):
                 await asked
-        assert "a transaction failed: store_full: no room" in caplog.text
-        assert await trio.to_thread.run_sync(store.commit_here, [lambda _: 1]) == [1]
+        told = "a transaction may be stored or not: store_full: no room" in caplog.text
+        assert told is (outcome == UNKNOWN)
+        assert await trio.to_thread.run_sync(here, store, [lambda _: 1]) == [1]
+
+
+async def test_a_store_that_only_reads_commits_in_no_thread_either() -> None:
+    """Another process does."""
+    async with open_store(MemoryBackend(), StampGuard(), SystemWorld(), writes=False) as store:
+        with pytest.raises(UnavailableError, match="another process writes"):
+            here(store, [put(SYSTEM, system("a"))])
 
 
 async def test_a_store_is_closed_behind_the_transaction_of_a_thread() -> None:
@@ -97,12 +111,12 @@ async def test_a_store_is_closed_behind_the_transaction_of_a_thread() -> None:
         trio.open_nursery() as nursery,
         open_store(backend, StampGuard(), SystemWorld()) as store,
     ):
-        nursery.start_soon(trio.to_thread.run_sync, store.commit_here, [slow])
+        nursery.start_soon(trio.to_thread.run_sync, here, store, [slow])
         assert await trio.to_thread.run_sync(begun.wait, 5)
         threading.Timer(0.05, may.set).start()
     assert open_at_end == [True]
     assert not backend.is_open
-    assert store.commit_here([slow]) is None
+    assert here(store, [slow]) is None
 
 
 Ask = Callable[[Store, Query], Awaitable[list[str]]]

@@ -19,7 +19,9 @@ from vault.store.writer import Writer
 def writer() -> tuple[Writer, FaultyBackend, Counts]:
     """One over an empty backend that counts."""
     backend, counts = FaultyBackend(MemoryBackend()), Counts()
-    return Writer(Committer(backend, StampGuard(), Cache(), counts), FakeWorld()), backend, counts
+    world = FakeWorld()
+    committer = Committer(backend, StampGuard(), Cache(), counts, world.uptime)
+    return Writer(committer, world), backend, counts
 
 
 async def test_it_begins_with_a_connection_of_its_own() -> None:

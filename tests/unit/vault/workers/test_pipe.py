@@ -45,7 +45,7 @@ def test_all_that_has_come_is_had_at_once(pair: tuple[Pipe[Ends], socket.socket]
 def test_what_is_sent_is_frames_in_order(pair: tuple[Pipe[Ends], socket.socket]) -> None:
     """Also where the other end does not take all of it at once; of one over the bound nothing."""
     pipe, other = pair
-    large = Frame(1, [])
+    large = Frame(1, 0.0, [])
     sender = Thread(target=pipe.send, args=(large, Ends(2, []), b"0" * (1 << 22)))
     sender.start()
     got, whole = bytearray(), 1 << 22
@@ -87,6 +87,14 @@ def test_whoever_waits_is_woken(pair: tuple[Pipe[Ends], socket.socket]) -> None:
         thread.join(5)
     assert sorted(map(str, ended)) == ["None", "[]"]
     pipe.shut()
+
+
+def test_what_only_lies_there_is_not_had_any_more(pair: tuple[Pipe[Ends], socket.socket]) -> None:
+    """Once this end is shut: it would be begun by whoever is about to leave."""
+    pipe, other = pair
+    other.sendall(frame(1))
+    pipe.shut()
+    assert pipe.receive() == []
 
 
 @pytest.mark.parametrize("sent", [(1).to_bytes(LENGTH) + b"x", (MOST + 1).to_bytes(LENGTH)])

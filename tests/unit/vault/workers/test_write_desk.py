@@ -14,6 +14,7 @@ from vault.errors import ConflictError
 from vault.model.operation import NO_FACTS
 from vault.model.payloads import WriteSecret
 from vault.mutations import Decided
+from vault.store.store import COMMIT_SECONDS
 from vault.workers.pipe import Pipe
 from vault.workers.wire import Ends, Frame, Lane, LaneClosed
 from vault.workers.write_desk import WriteDesk
@@ -22,6 +23,10 @@ from vault.workers.write_desk import WriteDesk
 def decided(path: str) -> Decided:
     """A write."""
     return Decided("r", path, WriteSecret(value=b"{}"), "ann", NO_FACTS, decisive=False)
+
+
+SENT = 100.0
+"""When all frames here were sent."""
 
 
 class FakeMutations:
@@ -33,9 +38,10 @@ class FakeMutations:
         self.by_loop: list[int] = []
         self.begun, self.may = threading.Event(), threading.Event()
 
-    def carry_out_here(self, decided: list[Decided]) -> list[Any] | None:
+    def carry_out_here(self, decided: list[Decided], *, until: float) -> list[Any] | None:
         """None for one that has to be waited for."""
         self.here.append(len(decided))
+        self.until = until
         if decided[0].path == "s/hold":
             self.begun.set()
             assert self.may.wait(10)
@@ -50,6 +56,8 @@ class FakeMutations:
     def _ends(self, decided: list[Decided]) -> list[Any]:
         if decided[0].path == "s/bad":
             raise ValueError("canary")
+        if decided[0].path == "s/odd":
+            return [ConflictError("odd", "no", canary=1 << 80)] * len(decided)
         return [WRITTEN, ConflictError("cas_mismatch", "no"), WRITTEN][: len(decided)]
 
 
@@ -78,7 +86,7 @@ async def written(mutations: FakeMutations | None, *frames: Frame) -> list[Ends]
 async def test_writes_are_answered_in_order() -> None:
     """With what was written but for what is sealed, or an error."""
     mutations = FakeMutations()
-    [answer] = await written(mutations, Frame(7, [decided(f"s/{i}") for i in range(2)]))
+    [answer] = await written(mutations, Frame(7, SENT, [decided(f"s/{i}") for i in range(2)]))
     assert answer.number == 7
     done, refused = answer.ends
     assert done.written is not None
@@ -86,16 +94,17 @@ async def test_writes_are_answered_in_order() -> None:
     assert (done.written.version.version, done.written.version.box) == (3, b"")
     assert (refused.written, refused.kind, refused.code) == (None, "ConflictError", "cas_mismatch")
     assert (mutations.here, mutations.by_loop) == ([2], [])
+    assert mutations.until == SENT + COMMIT_SECONDS
 
 
 async def test_frames_that_came_meanwhile_are_carried_out_together() -> None:
     """Each has its own answer; no turn of the event loop is needed for any."""
     mutations = FakeMutations()
     async with writing(mutations) as worker:
-        await worker.send(Frame(1, [decided("s/hold")]))
+        await worker.send(Frame(1, SENT, [decided("s/hold")]))
         assert await trio.to_thread.run_sync(mutations.begun.wait, 5)
-        await worker.send(Frame(2, [decided("s/a")]))
-        await worker.send(Frame(3, [decided("s/b"), decided("s/c")]))
+        await worker.send(Frame(2, SENT, [decided("s/a")]))
+        await worker.send(Frame(3, SENT, [decided("s/b"), decided("s/c")]))
         mutations.may.set()
         with trio.fail_after(5):
             answers = [await worker.receive() for _ in range(3)]
@@ -107,7 +116,7 @@ async def test_frames_that_came_meanwhile_are_carried_out_together() -> None:
 async def test_what_has_to_be_waited_for_is_the_event_loops() -> None:
     """It is carried out all the same."""
     mutations = FakeMutations()
-    [answer] = await written(mutations, Frame(1, [decided("s/wait"), decided("s/a")]))
+    [answer] = await written(mutations, Frame(1, SENT, [decided("s/wait"), decided("s/a")]))
     assert [end.code for end in answer.ends] == ["", "cas_mismatch"]
     assert (mutations.here, mutations.by_loop) == ([2], [2])
 
@@ -116,7 +125,10 @@ async def test_what_fails_one_frame_is_told_to_that_one(caplog: pytest.LogCaptur
     """Nobody knows what became of it; the next is answered as ever."""
     async with writing(FakeMutations()) as worker:
         told = {}
-        for frame in (Frame(1, [decided("s/bad"), decided("s/b")]), Frame(2, [decided("s/a")])):
+        for frame in (
+            Frame(1, SENT, [decided("s/bad"), decided("s/b")]),
+            Frame(2, SENT, [decided("s/a")]),
+        ):
             await worker.send(frame)
             with trio.fail_after(5):
                 answer = await worker.receive()
@@ -126,9 +138,25 @@ async def test_what_fails_one_frame_is_told_to_that_one(caplog: pytest.LogCaptur
     assert "canary" not in caplog.text
 
 
+async def test_an_answer_that_cannot_be_sent_is_told_as_lost(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """That one; whoever is beside it has his own."""
+    odd = Frame(1, SENT, [decided("s/odd"), decided("s/b")])
+    async with writing(FakeMutations()) as worker:
+        await worker.send(odd)
+        with trio.fail_after(5):
+            answer = await worker.receive()
+        assert [end.code for end in answer.ends] == ["write_failed"] * 2
+        await worker.send(Frame(2, SENT, [decided("s/a")]))
+        with trio.fail_after(5):
+            assert (await worker.receive()).number == 2
+    assert "OverflowError at" in caplog.text
+
+
 async def test_nothing_is_written_while_sealed() -> None:
     """The worker hears why."""
-    [answer] = await written(None, Frame(1, [decided("s/a")]))
+    [answer] = await written(None, Frame(1, SENT, [decided("s/a")]))
     assert [end.code for end in answer.ends] == ["sealed"]
 
 
@@ -142,11 +170,13 @@ async def test_the_thread_of_writes_ends_with_its_worker() -> None:
 
 
 async def test_what_was_begun_is_ended_before_the_desk_leaves() -> None:
-    """Its thread outlives nobody, be it in a transaction."""
+    """Its thread outlives nobody, be it in a transaction; what only came is not begun any more."""
     mutations = FakeMutations()
     with trio.fail_after(5):
         async with writing(mutations) as worker:
-            await worker.send(Frame(1, [decided("s/hold")]))
+            await worker.send(Frame(1, SENT, [decided("s/hold")]))
             assert await trio.to_thread.run_sync(mutations.begun.wait, 5)
+            await worker.send(Frame(2, SENT, [decided("s/a")]))
             threading.Timer(0.05, mutations.may.set).start()
     assert mutations.may.is_set()
+    assert mutations.here == [1]

@@ -20,6 +20,7 @@ from vault.model.operation import Facts, Operation, Origin
 from vault.model.path import ResourcePath
 from vault.model.payloads import WriteSecret
 from vault.mutations import WRITE
+from vault.store.store import COMMIT_SECONDS
 from vault.workers.carried import carried_of
 from vault.workers.wire import LOOK_EVERY, MOST_RELAYED, Ends, Frame, Lane, LaneClosed
 from vault.workers.writes import MOST_AT_ONCE, MOST_FRAMES, PATIENCE, RemoteWrites, WriteLane
@@ -69,7 +70,7 @@ async def staged() -> AsyncIterator[Stage]:
         trio.SocketStream(trio.socket.from_stdlib_socket(sock))
         for sock in socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
     )
-    lane = WriteLane(Lane(ours, Ends))
+    lane = WriteLane(Lane(ours, Ends), trio.current_time)
     async with ours, theirs, trio.open_nursery() as nursery:
         nursery.start_soon(lane.run)
         yield Stage(lane, Lane(theirs, Frame))
@@ -87,6 +88,17 @@ async def test_what_has_gathered_is_one_frame() -> None:
         no = carried_of(ConflictError("cas_mismatch", "no"))
         await stage.leader.send(Ends(frame.number, [DONE, no, DONE]))
     assert sorted(stage.told) == ["3", "3", "cas_mismatch none"]
+
+
+async def test_a_frame_says_when_it_was_sent() -> None:
+    """So that nobody begins it long after whoever waits was told; which is longer than that."""
+    async with staged() as stage, trio.open_nursery() as nursery:
+        before = trio.current_time()
+        nursery.start_soon(stage.ask)
+        frame = await stage.leader.receive()
+        assert before <= frame.at <= trio.current_time()
+        await stage.answer(frame)
+    assert PATIENCE > COMMIT_SECONDS
 
 
 async def test_few_frames_are_under_way() -> None:
@@ -125,7 +137,7 @@ async def test_too_many_wait_in_turn() -> None:
 async def test_who_has_no_room_in_time(autojump_clock: trio.testing.MockClock) -> None:
     """Is turned away: nothing is done of it."""
     sent: Any = None
-    lane = WriteLane(sent)  # that nothing is sent of
+    lane = WriteLane(sent, trio.current_time)  # that nothing is sent of
     async with trio.open_nursery() as nursery:
         for _ in range(MOST_RELAYED):
             nursery.start_soon(lane.ask, encoded("s/a"))
