@@ -18,7 +18,7 @@ from tests.contract.store.samples import StampGuard, put, system, user
 from vault.errors import ConflictError, TamperedError, UnavailableError
 from vault.model.records import AccessRow
 from vault.store.cache import MISSING, Cache
-from vault.store.committer import MOST, NEVER, Committer, Counts
+from vault.store.committer import MOST, NEVER, Committer, Counts, _Waiting
 from vault.store.interface import UNKNOWN, BackendError, ConstraintError, Session, Writes
 from vault.store.memory import MemoryBackend
 from vault.store.table import Query
@@ -213,6 +213,30 @@ def test_nobody_is_cut_in_two_beside_others() -> None:
     ends = others.ends()
     assert (ends["small"], ends["large"], ends["last"]) == (["s"], list(range(MOST + 1)), ["l"])
     assert (backend.transactions, counts.largest) == (5, MOST)
+
+
+def test_who_has_the_turn_keeps_it_until_he_is_answered() -> None:
+    """Be there more than a transaction before him."""
+    committer, backend, _, _ = made()
+    for _ in range(2):
+        committer._queue.append(_Waiting([lambda _: 0] * MOST, NEVER))
+    assert committer.commit([lambda _: "mine"]) == ["mine"]
+    assert backend.transactions == 3
+
+
+def test_a_transaction_has_ended_once_the_cache_knows_of_it() -> None:
+    """Who goes by the count would else read what was stored before."""
+    ended: list[int] = []
+
+    class Watched(Cache):
+        def replace(self, touched: Any) -> None:
+            ended.append(counts.endings.total)
+            super().replace(touched)
+
+    counts = Counts()
+    committer = Committer(MemoryBackend(), StampGuard(), Watched(), counts, FakeWorld().uptime)
+    committer.commit([put(SYSTEM, system("a"))])
+    assert (ended, counts.endings.total) == ([0], 1)
 
 
 def test_what_fails_the_transaction_is_told_to_each_by_itself() -> None:
