@@ -29,6 +29,8 @@ from vault.errors import ConflictError, TamperedError, UnavailableError, Validat
 from vault.model.records import SystemRow, VersionRow
 from vault.model.seam import KeyState
 from vault.store.cache import MISSING as MISSING
+from vault.store.committer import NEVER as NEVER
+from vault.store.committer import late as late
 from vault.store.store import Store
 from vault.store.table import Query as Query
 from vault.store.table import Table as Table

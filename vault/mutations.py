@@ -14,7 +14,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from actors import Failure
-from vault.barrier import SECRETS, Barrier, VaultTx
+from vault.barrier import NEVER, SECRETS, Barrier, VaultTx, late
 from vault.errors import VaultError
 from vault.handlers.handler import Call
 from vault.handlers.secrets import Secrets, check_upsert
@@ -87,14 +87,16 @@ class Mutations:
         self._writing = secrets.writing
         self._barrier: Barrier = secrets.barrier
         self._following = following
+        self._clock = secrets.world.uptime
 
-    async def carry_out(self, decided: Sequence[Decided]) -> list[End]:
+    async def carry_out(self, decided: Sequence[Decided], until: float = NEVER) -> list[End]:
         """What became of each, in order: all in one transaction, where each fails alone.
 
         Facts that do not hold any more are `changed_meanwhile`, as in `Secrets.write`. What is
-        begun is done whole, whoever leaves meanwhile, and in bounded time.
+        begun is done whole, whoever leaves meanwhile, and in bounded time. What is not begun
+        `until` then (`World.uptime`) is not begun, and told so.
         """
-        changes = self._changes(decided)
+        changes = self._changes(decided, until)
         try:
             await self._following.follow()
             with trio.CancelScope(shield=True):  # uses of the key are counted once it has ended
@@ -106,23 +108,26 @@ class Mutations:
     def carry_out_here(self, decided: Sequence[Decided], *, until: float) -> list[End] | None:
         """As `carry_out`, in the thread that calls, which may be any; blocks it, without a bound.
 
-        What is not begun `until` then (`World.uptime`) is not begun, and told so. None: nothing of
-        it was done, and `carry_out` may. It has to where what is held is not current, where the
-        key's uses have to be reserved, and when the database has failed.
+        None: nothing of it was done, and `carry_out` may. It has to where what is held is not
+        current, where the key's uses have to be reserved, and when the database has failed.
         """
         if self._following.is_stale:
             return None
-        changes = self._changes(decided)
+        changes = self._changes(decided, until)
         try:
             results = self._barrier.commit_here(changes, seals=len(changes), until=until)
         except Exception as error:  # noqa: BLE001  # as above
             return [_told(one, error) for one in decided]
         return None if results is None else _ends(decided, results)
 
-    def _changes(self, decided: Sequence[Decided]) -> list[Callable[[VaultTx], Written]]:
-        return [partial(self._change, one) for one in decided]
+    def _changes(
+        self, decided: Sequence[Decided], until: float
+    ) -> list[Callable[[VaultTx], Written]]:
+        return [partial(self._change, one, until) for one in decided]
 
-    def _change(self, decided: Decided, tx: VaultTx) -> Written:
+    def _change(self, decided: Decided, until: float, tx: VaultTx) -> Written:
+        if until < self._clock():
+            raise late()
         call = decided.call()
         if decided.facts.guess:  # before anything is refused: who may not know is not told
             check_upsert(call, tx.get(SECRETS, call.op.path))

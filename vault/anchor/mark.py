@@ -28,7 +28,7 @@ class Base(NamedTuple):
 
 
 class Marker:
-    """`vault.store.writer.Mark`. `commits` is what is known to be durable.
+    """`vault.store.committer.Mark`. `commits` is what is known to be durable.
 
     `checkpoint` and `anchored` are set by the keeper. They and `commits` are whole values, and all
     else belongs to whoever has the turn to commit.

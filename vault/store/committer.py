@@ -152,7 +152,7 @@ class Committer:
                 break
             one = self._queue.popleft()
             if one.until < self._clock():
-                one.error = _late()
+                one.error = late()
                 continue
             taken.append(one)
             changes += one.changes
@@ -247,6 +247,7 @@ def _copied(error: BaseException) -> Exception:
         return error
 
 
-def _late() -> UnavailableError:
+def late() -> UnavailableError:
+    """The error for what was not begun in time."""
     text = "the database did not answer in time; nothing of this was begun"
     return UnavailableError("store_timeout", text, outcome=NOTHING_STORED)

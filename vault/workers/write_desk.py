@@ -70,7 +70,9 @@ class WriteDesk:
             if mutations is None:
                 return [_SHUT] * len(decided)
             ends = mutations.carry_out_here(decided, until=until)
-            return trio.from_thread.run(mutations.carry_out, decided) if ends is None else ends
+            if ends is not None:
+                return ends
+            return trio.from_thread.run(mutations.carry_out, decided, until)
         except Exception as error:  # noqa: BLE001  # as in a server: no other frame's business
             return _lost(decided, error)
 

@@ -248,6 +248,7 @@ def test_a_locked_out_credential_is_refused_on_every_worker(agent: Agent) -> Non
     """Five wrong secrets, spread over the workers, lock the right one out on both."""
     with pinned(agent) as (one, two):
         write(one, "locked", 1)
+        a_reader(one)
         user = one.call("POST", "/api/v1/users", {"username": "locked-out", "policies": ["reader"]})
         assert user.status == 201
         made = one.call("POST", "/api/v1/keys", {"user": "locked-out", "name": "its"})

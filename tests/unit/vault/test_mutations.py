@@ -291,3 +291,16 @@ async def test_here_what_comes_late_is_not_begun(house: House) -> None:
         codes = [end.code for end in ends if isinstance(end, VaultError)]
         assert codes == (told or [])
         assert (await house.vault.barrier.get(SECRETS, "s/a") is None) is (told is not None)
+
+
+async def test_what_the_loop_has_to_do_is_not_begun_late_either(house: House) -> None:
+    """It counts when it would begin; what is in time is done."""
+    house.vault.world.advance(10)
+    one = [decided("s/a")]
+    assert house.mutations.carry_out_here(one, until=9.0) is None
+    [late] = await house.mutations.carry_out(one, 9.0)
+    assert isinstance(late, VaultError)
+    assert (late.code, late.details) == ("store_timeout", {"outcome": "none"})
+    assert await house.vault.barrier.get(SECRETS, "s/a") is None
+    [done] = await house.mutations.carry_out(one, 11.0)
+    assert isinstance(done, Written)

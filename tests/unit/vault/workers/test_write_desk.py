@@ -47,9 +47,10 @@ class FakeMutations:
             assert self.may.wait(10)
         return None if decided[0].path == "s/wait" else self._ends(decided)
 
-    async def carry_out(self, decided: list[Decided]) -> list[Any]:
+    async def carry_out(self, decided: list[Decided], until: float) -> list[Any]:
         """One of each kind of end for each."""
         await trio.lowlevel.checkpoint()
+        assert until == self.until
         self.by_loop.append(len(decided))
         return self._ends(decided)
 
