@@ -334,3 +334,18 @@ def test_a_tokens_own_data_is_told_by_every_worker(agent: Agent) -> None:
         assert all("last_renewal" in seen(each).json["data"] for each in (one, two))
         assert two.call("POST", "/v1/auth/token/revoke", {"token": token}).status == 204
         assert [seen(each).status for each in (one, two)] == [403, 403]
+
+
+def test_a_detailed_list_is_on_record_once(agent: Agent) -> None:
+    """The list and what it tells of each secret are one process's."""
+    with pinned(agent) as (one, two):
+        write(one, "detailed/one", 1)
+        told = two.call("LIST", "/v1/secret/detailed-metadata/detailed").json
+        assert told["data"]["keys"] == ["one"]
+
+        def operations() -> list[str]:
+            query = "/api/v1/audit/events?path=secret/detailed"
+            return [event["operation"] for event in one.call("GET", query).json["events"]]
+
+        await_true(lambda: "secret.metadata.read" in operations())
+        assert operations().count("secret.keys") == 1
