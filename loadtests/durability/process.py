@@ -21,7 +21,8 @@ def make_agent(folder: Path, data: Path, workers: int = 1) -> Agent:
 
 
 def inherit(agent: Agent) -> None:
-    """It runs the code that this process runs, wherever that was imported from."""
+    """It runs the code that this process runs, wherever that was imported from, started anew."""
+    agent.anew = True
     agent.environment = {k: v for k, v in os.environ.items() if k == "PYTHONPATH"}
 
 

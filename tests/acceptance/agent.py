@@ -10,7 +10,6 @@ import signal
 import socket
 import ssl
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -18,13 +17,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+from tests.acceptance.command import FREEHOLD, freehold
+from tests.acceptance.maker import Made, is_at_home, maker
 from tests.newest import place_vault
 
 READY_WITHIN = 60.0  # seconds; a start takes one on an idle machine
 STOPPED_WITHIN = 30.0  # seconds; more than the agent's own grace
 PATIENCE = 60.0  # seconds for one answer
 ROOT_TOKEN = "root-of-the-test"
-FREEHOLD = str(Path(sys.executable).parent / "freehold")
 
 
 class AgentError(Exception):
@@ -100,9 +100,10 @@ class Agent:
     data: Path = Path()
     environment: dict[str, str] = field(default_factory=dict)
     first: Callable[[Path], object] | None = None  # furnishes `data` before a first start
+    anew: bool = False  # each process by itself, as a user starts it
     port: int = 0
     told: str = ""  # what it said to systemd when it was ready
-    process: subprocess.Popen[bytes] | None = None
+    process: subprocess.Popen[bytes] | Made | None = None
     manager: socket.socket | None = None  # stands for systemd
 
     @property
@@ -145,9 +146,11 @@ class Agent:
         self.process = self.spawn(environment)
         self.port = self._await_port(self.manager, self.process)
 
-    def spawn(self, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
-        """The process alone."""
+    def spawn(self, environment: Mapping[str, str]) -> subprocess.Popen[bytes] | Made:
+        """The process alone; the plain command is made by `maker`."""
         with self.output_file.open("ab") as out:
+            if self.command[0] == FREEHOLD and is_at_home() and not self.anew:
+                return maker().make(self.command, environment, out)
             return subprocess.Popen(self.command, stdout=out, stderr=out, env=environment)
 
     def refused_start(self) -> str:
@@ -160,7 +163,7 @@ class Agent:
         self.kill()
         raise AgentError(f"it started: {self.output()}")
 
-    def _await_port(self, manager: socket.socket, process: subprocess.Popen[bytes]) -> int:
+    def _await_port(self, manager: socket.socket, process: subprocess.Popen[bytes] | Made) -> int:
         manager.settimeout(0.1)
         for _ in range(int(READY_WITHIN / 0.1)):
             try:
@@ -238,21 +241,6 @@ class Agent:
                 process.kill()
                 process.wait()
                 raise AgentError(f"did not stop: {self.output()}") from None
-
-
-def freehold(
-    *arguments: str, stdin: str = "", environment: Mapping[str, str] | None = None
-) -> subprocess.CompletedProcess[str]:
-    """Run the command to its end."""
-    return subprocess.run(
-        [FREEHOLD, *arguments],
-        input=stdin,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-        env={"PATH": os.environ["PATH"], **(environment or {})},
-    )
 
 
 def dev_agent(folder: Path, data: Path | None = None) -> Agent:

@@ -6,7 +6,7 @@ import pytest
 
 from loadtests.fleet.__main__ import Lengths, measure
 from loadtests.fleet.report import page
-from tests.acceptance.agent import FREEHOLD
+from tests.acceptance.command import FREEHOLD
 
 AGENTS = 4  # two for each client; one of each client verifies what it gets
 QUICK = Lengths(rest=0.5, beating=0.5, settling=0.1)

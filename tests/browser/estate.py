@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from tests.acceptance.agent import Agent, dev_agent, freehold, own_folder, running
+from tests.acceptance.agent import Agent, dev_agent, own_folder, running
+from tests.acceptance.command import freehold
 from tests.acceptance.control.plane import PASSWORD, Plane, dev_plane
 
 ROLES = ("admin", "viewer")  # and an owner: each costs two hashes of a password

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from playwright.sync_api import expect
 
-from tests.acceptance.agent import FREEHOLD, dev_agent, freehold
+from tests.acceptance.agent import dev_agent
+from tests.acceptance.command import FREEHOLD, freehold
 from tests.browser.conftest import Visiting
 from tests.browser.estate import BEAT, Estate
 from tests.browser.visit import PATIENCE, Visit

@@ -16,7 +16,8 @@ from typing import Any, Final
 
 import pytest
 
-from tests.acceptance.agent import Agent, Answer, freehold, own_folder, running, served_agent
+from tests.acceptance.agent import Agent, Answer, own_folder, running, served_agent
+from tests.acceptance.command import freehold
 from vault.crypto.unseal import SealConfig, UnsealAttempt
 
 SHARES, THRESHOLD = 5, 3

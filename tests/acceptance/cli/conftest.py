@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.agent import Agent, freehold
+from tests.acceptance.agent import Agent
+from tests.acceptance.command import freehold
 
 Done = subprocess.CompletedProcess[str]
 Command = Callable[..., Done]
@@ -23,7 +24,8 @@ def commands(agent: Agent, home: Path, token: str | None = None) -> Command:
     }
 
     def run(*words: str, stdin: str = "", code: int = 0, env: dict[str, str] | None = None) -> Done:
-        done = freehold(*words, stdin=stdin, environment=environment | (env or {}))
+        told = environment | (env or {})
+        done = freehold(*words, stdin=stdin, environment=told, anew=True)
         assert done.returncode == code, (words, done.stdout, done.stderr)
         if code:
             assert "Traceback" not in done.stderr

@@ -3,7 +3,7 @@ import socket
 import subprocess
 from pathlib import Path
 
-from tests.acceptance.agent import FREEHOLD
+from tests.acceptance.command import FREEHOLD
 from tests.acceptance.ports import port_for_a_run
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.agent import FREEHOLD, Agent, dev_agent, own_folder, running
+from tests.acceptance.agent import Agent, dev_agent, own_folder, running
+from tests.acceptance.command import FREEHOLD
 
 MARK = "--- next command ---"
 EXPORT = re.compile(r"FREEHOLD_ADDR=\S+ FREEHOLD_TOKEN=\S+")

@@ -1,20 +1,15 @@
 """A control plane that dies at a step of the test's choice. Never product code.
 
-`python -m tests.acceptance.control.failpoints FOLDER control dev …`: from when FOLDER has a file
-`at` that says `commit 2`, steps are counted by their names, and the process kills itself at that
-one. A step is a commit, a read or write of the link's TLS, or a signature; a commit has one before
-and one after it (`committed`). Each name is counted by itself: which of two tasks goes first is
-chance. Between two steps nothing that outlives the process changes (decision 0010 says so of
-system calls).
+`python -m tests.acceptance.control.failpoints FOLDER` makes them. From when FOLDER has a file `at`
+that says `commit 2`, steps are counted by their names, and the process kills itself at that one. A
+step is a commit, a read or write of the link's TLS, or a signature; a commit has one before and one
+after it (`committed`). Each name is counted by itself: which of two tasks goes first is chance.
+Between two steps nothing that outlives the process changes (decision 0010 says so of system calls).
 
 With a file `watch` it dies of nothing: whoever commits, signs or touches TLS is written to `seen`,
 as the interpreter tells of each call into C. A test holds that against `PLACES`.
-
-It starts once and becomes a control plane for each line of its input, in a process of its own that
-is forked from it: dozens of deaths cost dozens of starts, and most of a start is imports.
 """
 
-import json
 import os
 import signal
 import sys
@@ -23,6 +18,8 @@ from collections import Counter
 from pathlib import Path
 from types import FrameType
 from typing import Any, Final
+
+from tests.acceptance.maker import serve
 
 PLACES: Final = {
     "commit": "sqlalchemy.engine.default.DefaultDialect.do_commit",
@@ -122,31 +119,16 @@ def _caller(frame: FrameType | None) -> str:
 
 
 def main() -> None:
-    """Make control planes: a line is the environment of one, the answer its process id."""
-    import control.app  # once, for all that are forked
-    import control.genesis  # noqa: F401
-    from ui.cli.main import main as freehold
+    """Make control planes with failpoints, as `tests.acceptance.maker` does without."""
+    folder = Path(sys.argv.pop())
 
-    folder = Path(sys.argv.pop(1))
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody here waits for them
-    for line in sys.stdin:
-        process = os.fork()
-        if process:
-            sys.stdout.write(f"{process}\n")
-            sys.stdout.flush()
-            continue
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        out = os.open(folder / "agent.out", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-        nothing = os.open(os.devnull, os.O_RDONLY)
-        for ours, theirs in ((nothing, 0), (out, 1), (out, 2)):
-            os.dup2(ours, theirs)
-        os.environ.update(json.loads(line))
+    def prepare() -> None:
         if (folder / "watch").exists():
             watch(folder)
         else:
             strike(Steps(folder))
-        freehold()
-        return
+
+    serve(prepare)
 
 
 if __name__ == "__main__":

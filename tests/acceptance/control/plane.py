@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.acceptance.agent import FREEHOLD, Agent, Answer
+from tests.acceptance.agent import Agent, Answer
+from tests.acceptance.command import FREEHOLD
 from tests.newest import place_control
 
 PASSWORD = "correct horse battery"

@@ -12,7 +12,7 @@ import trio
 
 from control.ca.directory import CaDirectory
 from protocols.link.errors import PipeError
-from tests.acceptance.agent import FREEHOLD
+from tests.acceptance.command import FREEHOLD
 from tests.acceptance.control.linked import WORLD, Linked, Talk, heartbeat
 from tests.acceptance.control.plane import Plane
 from tests.contract.control.postgres import Postgres, postgres

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tests.acceptance.agent import freehold
+from tests.acceptance.command import freehold
 from tests.acceptance.control.plane import Plane
 
 ORG = "organizations/acme/"

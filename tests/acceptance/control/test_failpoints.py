@@ -7,12 +7,6 @@ is asked for again, and what must hold is looked at.
 
 import http.client
 import itertools
-import json
-import os
-import select
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -30,6 +24,7 @@ from tests.acceptance.control.linked import WORLD, Linked, ask
 from tests.acceptance.control.plane import Plane, dev_plane
 from tests.acceptance.control.test_link import BASE, DOCUMENT, newcomer, shown
 from tests.acceptance.control.test_link_crash import alert
+from tests.acceptance.maker import Made, Maker
 
 ENROLMENT = ("commit", "committed", "certificate", "handshake", "receive", "send", "end")
 FAN_OUT = ("commit", "committed", "sign policy", "sign link", "handshake", "receive", "send")
@@ -41,65 +36,32 @@ NOT_OF_THESE = ("control.services.heads.",)
 """Who signs or commits beside: heads of the trail, once a minute, for auditors."""
 
 
-class Forked:
-    """A process that is not our child, as far as `Agent` needs one."""
-
-    def __init__(self, pid: int) -> None:
-        self.pid = pid
-        self._handle = os.pidfd_open(pid)
-
-    def poll(self) -> int | None:
-        """None while it runs."""
-        return 0 if select.select([self._handle], [], [], 0)[0] else None
-
-    def wait(self, timeout: float) -> int:
-        """Until it is gone. Raises `TimeoutExpired`."""
-        if not select.select([self._handle], [], [], timeout)[0]:
-            raise subprocess.TimeoutExpired("forked", timeout)
-        os.close(self._handle)
-        return 0
-
-    def send_signal(self, number: signal.Signals) -> None:
-        """As to a child."""
-        with suppress(ProcessLookupError):
-            signal.pidfd_send_signal(self._handle, number)
-
-    def kill(self) -> None:
-        """As a child."""
-        self.send_signal(signal.SIGKILL)
-
-
 @dataclass
 class Doomed(Plane):
     """A control plane with failpoints. `maker` is what it is forked from."""
 
-    maker: subprocess.Popen[str] | None = None
+    maker: Maker | None = None
 
-    def spawn(self, environment: Mapping[str, str]) -> Any:
+    def spawn(self, environment: Mapping[str, str]) -> Made:
         """See `Agent`."""
         assert self.maker is not None
-        assert self.maker.stdin is not None
-        assert self.maker.stdout is not None
-        self.maker.stdin.write(json.dumps(environment) + "\n")
-        self.maker.stdin.flush()
-        return Forked(int(self.maker.stdout.readline()))
+        with self.output_file.open("ab") as out:
+            return self.maker.make(self.command, environment, out)
 
 
 @contextmanager
 def doomed(folder: Path) -> Iterator[Doomed]:
     """One that runs, its failpoints not armed, with the organization acme."""
     made = dev_plane(folder)
-    module = [sys.executable, "-m", "tests.acceptance.control.failpoints", str(folder)]
-    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(Path(__file__).parents[3])}
-    with subprocess.Popen(
-        [*module, *made.command[1:]], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-        env=environment,
-    ) as maker:  # fmt: skip
-        plane = Doomed(folder, made.command, token="", data=made.data, maker=maker)
+    maker = Maker("tests.acceptance.control.failpoints", str(folder))
+    plane = Doomed(folder, made.command, token="", data=made.data, maker=maker)
+    try:
         with running(plane):
             plane.sign_in()
             plane.organization("acme")
             yield plane
+    finally:
+        maker.close()
 
 
 class Steps:

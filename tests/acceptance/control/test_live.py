@@ -6,7 +6,8 @@ import signal
 import trio
 import trio_websocket as ws
 
-from tests.acceptance.agent import dev_agent, freehold, own_folder, running
+from tests.acceptance.agent import dev_agent, own_folder, running
+from tests.acceptance.command import freehold
 from tests.acceptance.control.browser import Browser
 from tests.acceptance.control.feed import opened
 from tests.acceptance.control.plane import dev_plane

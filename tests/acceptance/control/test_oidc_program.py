@@ -11,7 +11,7 @@ import httpx2
 import pytest
 
 from control.crypto import challenge_of, mark_of
-from tests.acceptance.agent import freehold
+from tests.acceptance.command import freehold
 from tests.acceptance.control.plane import Plane
 from tests.acceptance.control.test_oidc import issuer, plane
 from tests.oidc import lone

@@ -7,7 +7,8 @@ import pytest
 
 from actors import SystemWorld
 from control.ca.directory import CaDirectory
-from tests.acceptance.agent import FREEHOLD, own_folder, running
+from tests.acceptance.agent import own_folder, running
+from tests.acceptance.command import FREEHOLD
 from tests.acceptance.control.plane import API, Plane
 
 

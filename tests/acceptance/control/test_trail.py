@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.acceptance.agent import FREEHOLD, own_folder, running
+from tests.acceptance.agent import own_folder, running
+from tests.acceptance.command import FREEHOLD
 from tests.acceptance.control.plane import Plane, dev_plane
 
 

@@ -11,7 +11,8 @@ from typing import Final
 
 import pytest
 
-from tests.acceptance.agent import Agent, dev_agent, freehold, own_folder, running
+from tests.acceptance.agent import Agent, dev_agent, own_folder, running
+from tests.acceptance.command import freehold
 
 RULE: Final = {"effect": "allow", "paths": ["secret/*"], "capabilities": ["read"]}
 DATABASE: Final = ("vault.db", "vault.db-wal", "vault.db-shm")

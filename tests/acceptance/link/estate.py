@@ -9,7 +9,8 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tests.acceptance.agent import FREEHOLD, Agent, Answer, freehold, own_folder, served_agent
+from tests.acceptance.agent import Agent, Answer, own_folder, served_agent
+from tests.acceptance.command import FREEHOLD, freehold
 from tests.acceptance.control.plane import Plane
 from tests.acceptance.link.netns import DEVICE, Host, hosts
 from tests.acceptance.link.wire import Wire

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.acceptance.agent import freehold
+from tests.acceptance.command import freehold
 from tests.acceptance.link.estate import Estate, Site, estate, until
 from tests.acceptance.link.netns import DEVICE
 

@@ -4,7 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tests.acceptance.agent import Agent, dev_agent, freehold, running, served_agent
+from tests.acceptance.agent import Agent, dev_agent, running, served_agent
+from tests.acceptance.command import freehold
 from tests.acceptance.control.plane import Plane, dev_plane
 from tests.acceptance.link.test_agent import BASE, enrolled, pushed, until
 

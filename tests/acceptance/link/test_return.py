@@ -14,7 +14,8 @@ from protocols.pki.certificates import der, pem, serial_of, validity
 from protocols.pki.issuing import issue_agent
 from protocols.pki.keys import KeyKind, key_hash, load_curve_key, new_curve_key, store_key
 from protocols.pki.names import AgentName
-from tests.acceptance.agent import Agent, dev_agent, freehold, running
+from tests.acceptance.agent import Agent, dev_agent, running
+from tests.acceptance.command import freehold
 from tests.acceptance.control.plane import Plane, dev_plane
 from tests.acceptance.link.estate import BASE, LINK, until
 

@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tests.acceptance.agent import dev_agent, freehold, running
+from tests.acceptance.agent import dev_agent, running
+from tests.acceptance.command import freehold
 from tests.acceptance.control.plane import Plane, dev_plane
 from tests.acceptance.link.test_agent import BASE, enrolled, until
 

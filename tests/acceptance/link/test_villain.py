@@ -18,7 +18,8 @@ from protocols.link.codec import encode_payload
 from protocols.link.signing import LinkKey
 from protocols.link.vocabulary import CommandName, CommandOutcome, PolicyPhase
 from protocols.pki.keys import load_signing_key
-from tests.acceptance.agent import Agent, freehold, running, served_agent
+from tests.acceptance.agent import Agent, running, served_agent
+from tests.acceptance.command import freehold
 from tests.acceptance.control.plane import dev_plane
 from tests.acceptance.link.villain import MILLI, WORLD, Grip, Villain, spellings
 from vault.uplink.inbox import MAX_OPEN

@@ -15,7 +15,8 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 )
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from tests.acceptance.agent import FREEHOLD, Agent, running, served_agent
+from tests.acceptance.agent import Agent, running, served_agent
+from tests.acceptance.command import FREEHOLD
 from tests.acceptance.control.plane import Plane
 from tests.acceptance.ports import port_for_a_run
 from tests.acceptance.workers.fleet import pinned

@@ -4,7 +4,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-from tests.acceptance.agent import Agent, freehold, own_folder, running, served_agent
+from tests.acceptance.agent import Agent, own_folder, running, served_agent
+from tests.acceptance.command import freehold
 
 SECRET = "/v1/secret/data/app"
 READS = ("/v1/secret/data/app", "/api/v1/secrets/secret/app", "/api/v1/secrets", "/v1/sys/mounts")

@@ -1,6 +1,5 @@
 """An agent of several processes, and connections of which it is known who serves them."""
 
-import os
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -26,7 +25,7 @@ def workers_of(agent: Agent) -> list[int]:
     if agent.process is None:
         return []
     leader = agent.process.pid
-    return [pid for pid in family(leader) if _parent(pid) not in {None, leader, os.getpid()}]
+    return [pid for pid in family(leader) if pid != leader and _parent(pid) not in {None, leader}]
 
 
 @contextmanager
