@@ -51,6 +51,8 @@ class Visit:
 
     def findings(self, within: str = "html") -> list[str]:
         """What axe-core finds wrong there for people who do not see it as drawn."""
+        if not self.page.evaluate("'axe' in window"):
+            self.page.evaluate(AXE.read_text())
         found: list[str] = self.page.evaluate(_RUN_AXE, within)
         return found
 
@@ -78,7 +80,6 @@ def visiting(
     context = browser.new_context(
         viewport={"width": width, "height": height}, color_scheme=scheme, reduced_motion="reduce"
     )
-    context.add_init_script(path=AXE)
     try:
         if role is not None and isinstance(estate, Estate):
             sign_in(context, estate, org, role)
