@@ -148,6 +148,7 @@ class Barrier:
         self.get = store.get
         self.select = store.select
         self.checked_keys = store.checked_keys
+        self.warm = store.warm
         self.ended = store.ended
         self._rotating = Turn()
         self._seen = store.ended(SYSTEM, KEYRING_ROW)

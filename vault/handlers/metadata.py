@@ -1,13 +1,13 @@
 """Metadata: everything about a secret but its values; reading it never counts as a use."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from msgspec import UNSET
 from msgspec.structs import replace
 
 from actors.world import World
-from vault.barrier import SECRETS, VERSIONS, Barrier, Query, VaultTx
+from vault.barrier import MISSING, SECRETS, VERSIONS, Barrier, Query, VaultTx
 from vault.errors import NotFoundError
 from vault.handlers.access import AccessCounters
 from vault.handlers.handler import Call, Handler, Handlers, create_or_update, retagged
@@ -23,7 +23,7 @@ from vault.handlers.secrets import (
 from vault.handlers.settings import checked_metadata, checked_tags, checked_versions
 from vault.model.mounts import MountBook
 from vault.model.operation import Capability, Facts
-from vault.model.payloads import CompareVersions, WriteMetadata
+from vault.model.payloads import CompareVersions, ReadMetadata, WriteMetadata
 from vault.model.records import SecretRow, VersionRow
 from vault.model.results import Compared, Labelled, SecretInfo
 
@@ -68,9 +68,10 @@ class Metadata:
         }
 
     async def read(self, call: Call) -> SecretInfo:
-        """The head, its versions with who wrote each, and the access counts."""
+        """The head, its versions with who wrote each, and the access counts if they are wanted."""
+        asked: ReadMetadata = call.payload
         secret, versions, relabelled = await self._with_versions(call)
-        access = await self.access.get(secret.id)
+        access = await self.access.get(secret.id) if asked.uses else None
         self.access.metadata_read(secret.id)
         mount = self.mounts.match(call.op.path)
         return SecretInfo(
@@ -153,12 +154,9 @@ class Metadata:
         """As `SecretInfo` has them; of few versions as they are cached, where all of them are."""
         told = _Told()
         numbers = range(max(secret.oldest_version, 1), secret.current_version + 1)
-        if len(numbers) <= FEW:
-            versions = [(VERSIONS, (secret.id, number)) for number in numbers]
-            rows = self.barrier.together([(SECRETS, (secret.name,)), *versions], SMALL)
-            if rows is not None and rows[0] == secret:  # not secret: its head
-                told.add(rows[1:])
-                return told.rows, told.relabelled
+        if len(numbers) <= FEW and (rows := await self._few(secret, numbers)) is not None:
+            told.add(rows)
+            return told.rows, told.relabelled
         after = None
         while True:
             query = Query(equals={"secret_id": secret.id}, after=after, limit=_PAGE)
@@ -167,6 +165,23 @@ class Metadata:
             if len(page) < _PAGE:
                 return told.rows, told.relabelled
             after = (secret.id, page[-1].version)
+
+    async def _few(self, secret: SecretRow, numbers: range) -> Sequence[VersionRow] | None:
+        """These versions; None where they have to be asked for.
+
+        Small ones are brought into the cache, so that they are there the next time. Whether they
+        are is told by the newest, which comes with the head: the versions of a secret are alike.
+        """
+        keys = [(secret.id, number) for number in numbers]
+        versions = [(VERSIONS, key) for key in keys]
+        rows = self.barrier.together([(SECRETS, (secret.name,)), *versions], SMALL)
+        if rows is not None:
+            return rows[1:] if rows[0] == secret else None  # not secret: its head
+        newest = self.barrier.cached(VERSIONS, *keys[-1]) if keys else None
+        if newest is None or newest is MISSING or len(newest.box) * len(keys) > SMALL:
+            return None
+        found = await self.barrier.warm(VERSIONS, keys)
+        return found if len(found) == len(keys) else None
 
 
 class _Told:

@@ -19,6 +19,12 @@ class Nothing(Struct, frozen=True, forbid_unknown_fields=True):
     """For operations that take no parameters."""
 
 
+class ReadMetadata(Struct, frozen=True, kw_only=True):
+    """Read everything about a secret but its values; `uses`: how often it was read, too."""
+
+    uses: bool = False
+
+
 class ReadSecret(Reference, frozen=True, kw_only=True):
     """Read a version's value; 0 is the current one."""
 

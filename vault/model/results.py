@@ -21,13 +21,13 @@ class SecretInfo(Struct, frozen=True, kw_only=True):
 
     `versions` are in ascending order, without their sealed parts and labels: there may be thousands
     of each. `relabelled`: by version, whether its labels differ from those of the version before;
-    a version is not in it when it cannot be told.
+    a version is not in it when it cannot be told. `access` is None unless it was asked for.
     """
 
     secret: SecretRow
     versions: list[VersionRow]
     relabelled: dict[int, bool]
-    access: AccessRow
+    access: AccessRow | None
     mount: MountRow | None
 
 

@@ -9,6 +9,7 @@ import trio
 from vault.gate import DRAIN, Initialised, SealStatus
 from vault.model.mounts import MountBook
 from vault.model.operation import Operation
+from vault.model.payloads import ReadMetadata
 from vault.workers.elsewhere import Elsewhere
 from vault.workers.reading import LOCAL, Reading
 from vault.workers.writes import is_large
@@ -70,7 +71,7 @@ class WorkerDoor:
 
     async def _run(self, op: Operation) -> object:
         reading = self._reading
-        if reading is None or op.name not in LOCAL or is_large(op):
+        if reading is None or op.name not in LOCAL or is_large(op) or _counts(op):
             raise Elsewhere
         self._in_flight += 1
         try:
@@ -129,6 +130,11 @@ class WorkerDoor:
     async def wait_sealed(self) -> None:
         """The leader knows."""
         raise Elsewhere
+
+
+def _counts(op: Operation) -> bool:
+    """Whether it asks how often a secret was read: the leader adds that up."""
+    return isinstance(op.payload, ReadMetadata) and op.payload.uses
 
 
 def _elsewhere(*_: object) -> NoReturn:

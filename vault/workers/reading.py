@@ -33,6 +33,7 @@ from vault.errors import TamperedError
 from vault.handlers.access import AccessCounters
 from vault.handlers.handler import Handlers
 from vault.handlers.listing import Listing
+from vault.handlers.metadata import Metadata
 from vault.handlers.mounts import Mounts
 from vault.handlers.secrets import Secrets, changed_meanwhile
 from vault.handlers.tokens import TokenHandlers
@@ -60,7 +61,10 @@ from vault.workers.page import Page
 from vault.workers.wire import Open
 from vault.workers.writes import RemoteWrites, WriteLane
 
-LOCAL: Final = frozenset({"secret.read", "secret.list", "secret.keys", "token.lookup_self", WRITE})
+METADATA: Final = "secret.metadata.read"
+LOCAL: Final = frozenset(
+    {"secret.read", "secret.list", "secret.keys", "token.lookup_self", METADATA, WRITE}
+)
 """Operations that a worker runs; of a write, all but the transaction."""
 
 
@@ -131,6 +135,7 @@ async def open_reading(parts: WorkerParts, order: Open) -> AsyncIterator[Reading
             facts=known.facts,
             handlers=_local(
                 Secrets(barrier, mounts.mounts, access, world).handlers()
+                | Metadata(barrier, mounts.mounts, access, world).handlers()
                 | Listing(barrier, authorizer, world).handlers()
                 | TokenHandlers(_tokens(store, keyring, world), authorizer, world).handlers(),
                 RemoteWrites(parts.writes, known),

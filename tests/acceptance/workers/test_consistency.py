@@ -336,6 +336,32 @@ def test_a_tokens_own_data_is_told_by_every_worker(agent: Agent) -> None:
         assert [seen(each).status for each in (one, two)] == [403, 403]
 
 
+def test_metadata_is_told_by_every_worker(agent: Agent) -> None:
+    """As it is now, each version's own, whoever wrote or deleted it; and looks at it count."""
+    with pinned(agent) as (one, two):
+
+        def seen(client: Client) -> dict[str, bool]:
+            """Whether each version is deleted."""
+            told = client.call("GET", "/v1/secret/metadata/told").json["data"]
+            return {n: bool(v["deletion_time"]) for n, v in told["versions"].items()}
+
+        for number in range(1, 4):
+            write((one, two)[number % 2], "told", number)
+            assert [len(seen(client)) for client in (one, two)] == [number, number]
+        gone = two.call("POST", "/v1/secret/delete/told", {"versions": [2]})
+        assert gone.status == 204
+        expected = {"1": False, "2": True, "3": False}
+        assert [seen(client) for client in (one, two)] == [expected, expected]
+        assert two.call("DELETE", "/v1/secret/metadata/told").status == 204
+        statuses = [client.call("GET", "/v1/secret/metadata/told").status for client in (one, two)]
+        assert statuses == [404, 404]
+        write(one, "looked-at", 1)
+        for client in (one, two, two):
+            assert client.call("GET", "/v1/secret/metadata/looked-at").status == 200
+        shown = "/api/v1/metadata/secret/looked-at"
+        await_true(lambda: one.call("GET", shown).json["metadata_reads"] >= 3)
+
+
 def test_a_detailed_list_is_on_record_once(agent: Agent) -> None:
     """The list and what it tells of each secret are one process's."""
     with pinned(agent) as (one, two):

@@ -17,11 +17,19 @@ from vault.edge.router import Router
 from vault.errors import AuthorizationError, NotFoundError, ValidationError
 from vault.model.instant import go_duration, rfc3339
 from vault.model.path import ResourcePath
-from vault.model.payloads import MOST_ANSWERED, ListKeys, Nothing, TuneMount, WriteMetadata
+from vault.model.payloads import (
+    MOST_ANSWERED,
+    ListKeys,
+    Nothing,
+    ReadMetadata,
+    TuneMount,
+    WriteMetadata,
+)
 from vault.model.records import MountRow
 from vault.model.results import SecretInfo
 
 routes: Final = Router()
+_WHOLE: Final = ReadMetadata()
 MOST_DETAILED: Final = 1_000  # secrets in one answer: each is a read with its own audit record
 
 
@@ -84,7 +92,7 @@ class ConfigBody(Struct, frozen=True):
 @routes.add("GET", template="metadata/{path}")
 async def read(dialect: Dialect, request: Request, mount: MountRow, path: str) -> Reply:
     """Everything about a secret but its values."""
-    info = await dialect.run(request, "secret.metadata.read", secret_name(mount, path), Nothing())
+    info = await dialect.run(request, "secret.metadata.read", secret_name(mount, path), _WHOLE)
     return told(request, MetadataBody.of(info))
 
 
@@ -160,7 +168,7 @@ async def list_detailed(
         if not key.endswith("/"):
             name = secret_name(mount, folder + key)
             try:
-                found = await dialect.run(request, "secret.metadata.read", name, Nothing())
+                found = await dialect.run(request, "secret.metadata.read", name, _WHOLE)
             except (AuthorizationError, NotFoundError):
                 continue
             shown = msgspec.json.encode(MetadataBody.of(found))

@@ -30,6 +30,7 @@ from vault.model.payloads import (
     ListSecrets,
     Nothing,
     PatchSecret,
+    ReadMetadata,
     ReadSecret,
     Rollback,
     Versions,
@@ -245,7 +246,7 @@ async def rollback(
 
 @secrets.add("GET", "versions/{path}", "List the versions", returns=list[VersionBody])
 async def versions(dialect: Dialect, request: Request, name: str) -> list[VersionBody]:
-    info = await dialect.run(request, "secret.metadata.read", named(name), Nothing())
+    info = await dialect.run(request, "secret.metadata.read", named(name), ReadMetadata())
     return version_bodies(info)
 
 
@@ -263,7 +264,8 @@ async def diff(dialect: Dialect, request: Request, name: str, *, query: DiffQuer
 
 @secrets.add("GET", "metadata/{path}", "Read everything but the values", returns=InfoBody)
 async def metadata(dialect: Dialect, request: Request, name: str) -> InfoBody:
-    return info_body(await dialect.run(request, "secret.metadata.read", named(name), Nothing()))
+    payload = ReadMetadata(uses=True)
+    return info_body(await dialect.run(request, "secret.metadata.read", named(name), payload))
 
 
 @secrets.add(

@@ -147,8 +147,10 @@ def _side(of: Labelled) -> SideBody:
 
 
 def info_body(info: SecretInfo) -> InfoBody:
-    """Everything but the values."""
+    """Everything but the values. Raises `ValueError` unless the uses were asked for."""
     secret, access = info.secret, info.access
+    if access is None:
+        raise ValueError("of a secret's uses nothing is known")
     return InfoBody(
         secret=secret_body(secret),
         versions=version_bodies(info),

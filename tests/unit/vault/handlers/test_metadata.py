@@ -1,5 +1,6 @@
 """Tests of metadata: everything about a secret but its values."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from vault.model.operation import Facts
 from vault.model.payloads import (
     CompareVersions,
     PatchSecret,
+    ReadMetadata,
     ReadSecret,
     Rollback,
     Versions,
@@ -32,7 +34,7 @@ async def test_read(house: House) -> None:
     await house.mount("secret/", max_versions=5)
     for _ in range(7):
         await house.write(APP)
-    info: SecretInfo = await house.do("secret.metadata.read", APP)
+    info: SecretInfo = await house.do("secret.metadata.read", APP, ReadMetadata())
     assert [row.version for row in info.versions] == [3, 4, 5, 6, 7]
     assert {row.created_by for row in info.versions} == {"root"}
     assert info.mount is not None
@@ -40,12 +42,16 @@ async def test_read(house: House) -> None:
 
 
 async def test_reading_metadata_is_not_a_use(house: House) -> None:
-    """Reads of the value and of the metadata are counted apart; this read is counted after it."""
+    """Reads of the value and of the metadata are counted apart; this read is counted after it.
+
+    Who does not want to know is not told: a worker does not know.
+    """
     await house.write(APP)
     await house.do("secret.read", APP, ReadSecret())
-    await house.do("secret.metadata.read", APP)
+    assert (await house.do("secret.metadata.read", APP, ReadMetadata())).access is None
     house.world.time += SECOND
-    info: SecretInfo = await house.do("secret.metadata.read", APP)
+    info: SecretInfo = await house.do("secret.metadata.read", APP, ReadMetadata(uses=True))
+    assert info.access is not None
     assert (info.access.value_reads, info.access.metadata_reads) == (1, 1)
     assert info.access.last_metadata_read == house.world.time - SECOND
 
@@ -55,7 +61,7 @@ async def test_many_versions_are_all_listed(house: House) -> None:
     await house.mount("secret/", max_versions=2000)
     for _ in range(1003):
         await house.write(APP, b"1")
-    info: SecretInfo = await house.do("secret.metadata.read", APP)
+    info: SecretInfo = await house.do("secret.metadata.read", APP, ReadMetadata())
     assert [row.version for row in info.versions] == list(range(1, 1004))
 
 
@@ -72,19 +78,60 @@ async def test_few_versions_are_told_as_they_are_at_hand(house: House) -> None:
     for number in range(FEW):
         await house.write(APP, tags=[f"t{number // 2}"])
     await house.do("secret.delete", APP, Versions(versions=(2, 5)))
-    told: SecretInfo = await house.do("secret.metadata.read", APP)
+    told: SecretInfo = await house.do("secret.metadata.read", APP, ReadMetadata())
     assert not asked
     together, house.barrier.together = house.barrier.together, lambda *_: None  # type: ignore[method-assign]
-    info: SecretInfo = await house.do("secret.metadata.read", APP)
+    warm, house.barrier.warm = house.barrier.warm, _nothing  # type: ignore[method-assign]
+    info: SecretInfo = await house.do("secret.metadata.read", APP, ReadMetadata())
     assert len(asked) == 1
     assert (told.secret, told.versions, told.relabelled) == (
         info.secret, info.versions, info.relabelled,
     )  # fmt: skip
     assert [row.version for row in told.versions if row.deletion_time] == [2, 5]
+    house.barrier.warm = warm  # type: ignore[method-assign]
+    info = await house.do("secret.metadata.read", APP, ReadMetadata())
+    assert (told.secret, told.versions, told.relabelled, len(asked)) == (
+        info.secret, info.versions, info.relabelled, 1,
+    )  # fmt: skip
     house.barrier.together = together  # type: ignore[method-assign]
     await house.write(APP)
-    info = await house.do("secret.metadata.read", APP)
+    info = await house.do("secret.metadata.read", APP, ReadMetadata())
     assert (len(info.versions), len(asked)) == (FEW + 1, 2)
+
+
+async def _nothing(*_: object) -> list[Any]:
+    return []
+
+
+async def test_few_versions_are_brought_to_hand(house: House) -> None:
+    """All at once, and small ones only: the next one to ask finds them.
+
+    Where nothing is cached, as beside a database that others write, there is one question as ever.
+    """
+    for number in range(3):
+        await house.write(APP, b"%d" % number)
+        await house.write("secret/large", b'"' + b"x" * (SMALL // 2) + b'"')
+    warm, brought = house.barrier.warm, list[Any]()
+
+    async def counted(table: Table[Any], keys: Sequence[Any]) -> list[Any]:
+        brought.append(keys)
+        return await warm(table, keys)
+
+    house.barrier.warm = counted  # type: ignore[method-assign, assignment]
+    for path, times in ((APP, 1), ("secret/large", 0)):
+        head = await house.head(path)
+        assert head is not None
+        keys = [(head.id, number) for number in (1, 2, 3)]
+        for _ in range(2):
+            house.store._cache.forget([(VERSIONS, keys[0], None)])
+            for _ in range(2):
+                info: SecretInfo = await house.do("secret.metadata.read", path, ReadMetadata())
+                assert [row.version for row in info.versions] == [1, 2, 3]
+            assert brought == [keys] * times
+            brought.clear()
+        house.store._cache.forget([(VERSIONS, key, None) for key in keys])
+        info = await house.do("secret.metadata.read", path, ReadMetadata())
+        assert ([row.version for row in info.versions], brought) == ([1, 2, 3], [])
 
 
 async def test_what_is_at_hand_and_large_is_asked_for(house: House) -> None:
@@ -98,7 +145,7 @@ async def test_what_is_at_hand_and_large_is_asked_for(house: House) -> None:
     assert house.barrier.together([*key, *versions], SMALL) is not None
     await house.write(APP, b'"' + b"x" * (SMALL // 4) + b'"')
     assert house.barrier.together([*key, *versions, (VERSIONS, (head.id, 4))], SMALL) is None
-    info: SecretInfo = await house.do("secret.metadata.read", APP)
+    info: SecretInfo = await house.do("secret.metadata.read", APP, ReadMetadata())
     assert [row.version for row in info.versions] == [1, 2, 3, 4]
 
 
@@ -121,7 +168,7 @@ async def test_versions_at_hand_are_those_of_the_head(house: House) -> None:
         return await select(table, query)
 
     house.barrier.select = counted  # type: ignore[method-assign, assignment]
-    await house.do("secret.metadata.read", APP)
+    await house.do("secret.metadata.read", APP, ReadMetadata())
     assert len(asked) == 1
 
 
@@ -161,7 +208,7 @@ async def test_must_exist(house: House) -> None:
     with pytest.raises(NotFoundError):
         await house.do("secret.metadata.write", APP, WriteMetadata(must_exist=True))
     with pytest.raises(NotFoundError):
-        await house.do("secret.metadata.read", APP)
+        await house.do("secret.metadata.read", APP, ReadMetadata())
 
 
 async def test_bounds_hold_for_the_merged_whole(house: House) -> None:
@@ -230,7 +277,7 @@ async def test_each_version_keeps_what_was_said_of_it(house: House) -> None:
     assert (found.before.by, found.before.version) == ("root", 1)
     assert (await diff(house, 3)).before.labels == found.after.labels
     assert (await diff(house, 3)).after.labels == Labels(tags=["c"])
-    info: SecretInfo = await house.do("secret.metadata.read", APP)
+    info: SecretInfo = await house.do("secret.metadata.read", APP, ReadMetadata())
     assert info.relabelled == {2: True, 3: False, 4: True}
 
 
@@ -242,7 +289,8 @@ async def test_a_difference_with_the_secret_as_it_is_now(house: House) -> None:
     found = await diff(house, 1)
     assert (found.after.version, found.after.at, found.after.by) == (0, house.world.time, "")
     assert found.after.labels.tags == ["t"]
-    info: SecretInfo = await house.do("secret.metadata.read", APP)
+    info: SecretInfo = await house.do("secret.metadata.read", APP, ReadMetadata(uses=True))
+    assert info.access is not None
     assert (info.access.value_reads, info.access.metadata_reads) == (0, 1)
 
 
@@ -256,7 +304,7 @@ async def test_what_was_said_outlives_the_value(house: House) -> None:
 async def test_versions_are_listed_without_what_may_be_large(house: House) -> None:
     """A secret has up to 10,000 of them: neither the sealed parts nor the labels are gathered."""
     await house.write(APP, tags=["t"])
-    info: SecretInfo = await house.do("secret.metadata.read", APP)
+    info: SecretInfo = await house.do("secret.metadata.read", APP, ReadMetadata())
     (row,) = info.versions
     assert (row.wrapped_dek, row.box, row.labels) == (b"", b"", UNSET)
 
@@ -276,7 +324,7 @@ async def test_a_version_from_before_labels_were_kept(house: House) -> None:
     with pytest.raises(NotFoundError) as caught:
         await diff(house, 2, 9)
     assert caught.value.code == "version_not_found"
-    info: SecretInfo = await house.do("secret.metadata.read", APP)
+    info: SecretInfo = await house.do("secret.metadata.read", APP, ReadMetadata())
     assert info.relabelled == {3: False}
 
 
@@ -296,7 +344,7 @@ async def test_the_current_version_is_among_those_that_are_listed(house: House) 
     await house.mount("old/", version=1)
     await house.write("old/app")
     house.overtake("old/app", times=3)
-    info: SecretInfo = await house.do("secret.metadata.read", "old/app")
+    info: SecretInfo = await house.do("secret.metadata.read", "old/app", ReadMetadata())
     assert [row.version for row in info.versions] == [info.secret.current_version] == [4]
 
 
@@ -307,4 +355,4 @@ async def test_metadata_of_what_is_written_without_end(house: House) -> None:
         await house.write(APP)
     house.overtake(APP, times=2 * LOOKS)
     with pytest.raises(ConflictError, match="changed_meanwhile"):
-        await house.do("secret.metadata.read", APP)
+        await house.do("secret.metadata.read", APP, ReadMetadata())

@@ -9,10 +9,10 @@ import trio
 from vault.model.mounts import MountBook
 from vault.model.operation import Operation, Origin
 from vault.model.path import ResourcePath
-from vault.model.payloads import WriteSecret
+from vault.model.payloads import ReadMetadata, WriteSecret
 from vault.workers.door import WorkerDoor, may_serve
 from vault.workers.elsewhere import Elsewhere
-from vault.workers.reading import Reading
+from vault.workers.reading import METADATA, Reading
 from vault.workers.writes import MOST_BYTES
 
 
@@ -79,9 +79,18 @@ async def test_reads_go_through() -> None:
     assert await door.run(operation("secret.read")) == "secret.read"
     assert await door.run(write) == "secret.write"
     assert await door.run(operation("token.lookup_self")) == "token.lookup_self"
-    for name in ("secret.patch", "token.renew_self", "sys.seal", "secret.metadata.read"):
+    for name in ("secret.patch", "token.renew_self", "sys.seal", "secret.metadata.write"):
         with pytest.raises(Elsewhere):
             await door.run(operation(name))
+
+
+async def test_how_often_a_secret_was_read_is_the_leaders() -> None:
+    """He adds it up; all else of its metadata is told here."""
+    door, pipeline = opened()
+    pipeline.may.set()
+    assert await door.run(operation(METADATA, ReadMetadata())) == METADATA
+    with pytest.raises(Elsewhere):
+        await door.run(operation(METADATA, ReadMetadata(uses=True)))
 
 
 @pytest.mark.parametrize(

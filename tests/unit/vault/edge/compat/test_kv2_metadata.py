@@ -9,8 +9,8 @@ from tests.unit.vault.edge.compat.conftest import NOW, Wire
 from vault.edge.compat import kv2_metadata
 from vault.errors import AuthorizationError, NotFoundError
 from vault.model.operation import Operation
-from vault.model.payloads import ListKeys, TuneMount, WriteMetadata
-from vault.model.records import AccessRow, MountRow, SecretRow, VersionRow
+from vault.model.payloads import ListKeys, ReadMetadata, TuneMount, WriteMetadata
+from vault.model.records import MountRow, SecretRow, VersionRow
 from vault.model.results import Keys, SecretInfo
 
 PATCH = {"Content-Type": "application/merge-patch+json"}
@@ -35,7 +35,7 @@ def info(**changes: Any) -> SecretInfo:
         secret=SecretRow(**(row | changes)),
         versions=versions,
         relabelled={},
-        access=AccessRow(secret_id="s"),
+        access=None,
         mount=None,
     )
 
@@ -43,7 +43,9 @@ def info(**changes: Any) -> SecretInfo:
 async def test_read(wire: Wire) -> None:
     """Every key that OpenBao has; nothing pruned yet is an oldest version of 0."""
     wire.gate.answers["secret.metadata.read"] = info()
-    assert (await wire.ask("GET", "secret/metadata/x")).json["data"] == {
+    told = (await wire.ask("GET", "secret/metadata/x")).json["data"]
+    assert wire.gate.asked[-1].payload == ReadMetadata()  # how often it was read is not asked for
+    assert told == {
         "cas_required": False,
         "created_time": "2027-01-15T08:00:00Z",
         "current_metadata_version": 0,

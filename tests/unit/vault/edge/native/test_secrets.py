@@ -10,6 +10,7 @@ from vault.model.payloads import (
     CompareVersions,
     ListSecrets,
     PatchSecret,
+    ReadMetadata,
     ReadSecret,
     Rollback,
     Versions,
@@ -122,7 +123,9 @@ async def test_metadata_and_versions(wire: Any) -> None:
     )
     info = json.loads((await wire.ask("GET", "metadata/secret/a")).body)
     assert info["access_count"] == 3
+    assert wire.last.payload == ReadMetadata(uses=True)
     versions = json.loads((await wire.ask("GET", "versions/secret/a")).body)
+    assert wire.last.payload == ReadMetadata()
     assert versions[0]["created_by"] == "alice"
     assert (await wire.ask("DELETE", "metadata/secret/a")).status == 204
     assert wire.asked == ("secret.purge", "secret/a")

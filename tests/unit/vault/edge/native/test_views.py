@@ -3,11 +3,12 @@
 import json
 
 import msgspec
+import pytest
 from msgspec.structs import replace
 
-from vault.edge.native.views import diff_body, secret_body, value_body, version_bodies
+from vault.edge.native.views import diff_body, info_body, secret_body, value_body, version_bodies
 from vault.model.labels import Labels
-from vault.model.records import AccessRow, SecretRow, VersionRow
+from vault.model.records import SecretRow, VersionRow
 from vault.model.results import Compared, Labelled, SecretInfo, SecretValue
 
 ROW = SecretRow(
@@ -42,8 +43,10 @@ def test_a_version_says_who_and_when() -> None:
     """With the time of its deletion, and none where there is none; whether it changed labels."""
     info = SecretInfo(
         secret=ROW, versions=[VERSION, replace(VERSION, version=2, deletion_time=0)],
-        relabelled={2: True}, access=AccessRow(secret_id="s1"), mount=None,
+        relabelled={2: True}, access=None, mount=None,
     )  # fmt: skip
+    with pytest.raises(ValueError, match="uses"):
+        info_body(info)
     shown, live = version_bodies(info)
     assert (shown.created_by, shown.deleted_at) == ("alice", "2001-09-09T01:46:40Z")
     assert live.deleted_at is None
