@@ -15,10 +15,10 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from tests.acceptance.command import FREEHOLD, freehold
-from tests.acceptance.maker import Made, is_at_home, maker
+from tests.acceptance.maker import Kind, Made, is_at_home, maker
 from tests.newest import place_vault
 
 READY_WITHIN = 60.0  # seconds; a start takes one on an idle machine
@@ -101,6 +101,7 @@ class Agent:
     environment: dict[str, str] = field(default_factory=dict)
     first: Callable[[Path], object] | None = None  # furnishes `data` before a first start
     anew: bool = False  # each process by itself, as a user starts it
+    kind: ClassVar[Kind] = "agent"
     port: int = 0
     told: str = ""  # what it said to systemd when it was ready
     process: subprocess.Popen[bytes] | Made | None = None
@@ -147,10 +148,11 @@ class Agent:
         self.port = self._await_port(self.manager, self.process)
 
     def spawn(self, environment: Mapping[str, str]) -> subprocess.Popen[bytes] | Made:
-        """The process alone; the plain command is made by `maker`."""
+        """The process alone; of a plain command made by `maker`."""
+        is_plain = self.command[0] == FREEHOLD and not self.environment and not self.anew
         with self.output_file.open("ab") as out:
-            if self.command[0] == FREEHOLD and is_at_home() and not self.anew:
-                return maker().make(self.command, environment, out)
+            if is_plain and is_at_home():
+                return maker(self.kind).make(self.command, environment, out)
             return subprocess.Popen(self.command, stdout=out, stderr=out, env=environment)
 
     def refused_start(self) -> str:
@@ -226,7 +228,7 @@ class Agent:
 
     def verify(self) -> subprocess.CompletedProcess[str]:
         """`freehold audit verify` on its log."""
-        return freehold("audit", "verify", "--log", str(self.audit_log))
+        return freehold("audit", "verify", "--log", str(self.audit_log), anew=self.anew)
 
     def _end(self, with_signal: signal.Signals) -> int:
         process, self.process = self.process, None

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryFile
 
-from tests.acceptance.maker import is_at_home, maker
+from tests.acceptance.maker import Kind, is_at_home, maker
 
 FREEHOLD = str(Path(sys.executable).parent / "freehold")
 PATIENCE = 60.0  # seconds
@@ -45,11 +45,14 @@ def _made(
     with TemporaryFile("w+") as given, TemporaryFile("w+") as out, TemporaryFile("w+") as errors:
         given.write(stdin)
         given.seek(0)
-        made = maker().make(command, environment, out, errors, given)
+        kind: Kind = "control" if command[1] == "control" else "agent"
+        made = maker(kind).make(command, environment, out, errors, given)
         try:
             code = made.wait(PATIENCE)
-        finally:
+        except subprocess.TimeoutExpired:
             made.kill()
+            made.wait()
+            raise
         out.seek(0)
         errors.seek(0)
         return subprocess.CompletedProcess(command, code, out.read(), errors.read())

@@ -1,10 +1,11 @@
 """A process that has imported `freehold` and forks: most of what a start takes is imports.
 
-What it makes has the command line, the environment and the descriptors that `exec` would have given
-it; only its modules are at hand. How the command starts by itself is for the tests of the command
-line, of `make run` and of the harness, which do not use this.
+What it makes has the arguments, the environment and the descriptors that `exec` would have given
+it; its modules are at hand, the kernel shows the maker's command line, and its set order is that of
+all that this maker makes. How the command starts by itself is for the tests of the command line, of
+`make run`, of agents with an environment of their own, and for the harness: these do not use this.
 
-`python -m tests.acceptance.maker` asks nobody: it is told by a socket that is its standard input.
+`python -m tests.acceptance.maker KIND` is told what to make by a socket that is its standard input.
 """
 
 import atexit
@@ -21,16 +22,25 @@ from functools import cache
 from importlib import import_module
 from pathlib import Path
 from threading import Lock
-from typing import IO, Any, Final
+from typing import IO, Any, Final, Literal
 
+from trio._core import _run
+
+Kind = Literal["agent", "control"]
 _ROOT: Final = Path(__file__).parents[2]
-_MESSAGE: Final = 1 << 16
+_MESSAGE: Final = 1 << 18
 _FILES: Final = 3  # input, output, errors
-_AT_HAND: Final = (
-    "control.app", "control.config.load", "control.genesis", "control.store.migrate",
-    "protocols.http.ws_connection", "ui.cli.agent", "ui.cli.control", "vault.app",
-    "vault.config.load", "vault.store.migrate",
-)  # fmt: skip
+_AT_HAND: Final[dict[Kind, tuple[str, ...]]] = {
+    "agent": (
+        "protocols.http.ws_connection", "ui.cli.agent", "vault.app", "vault.config.load",
+        "vault.store.migrate",
+    ),
+    "control": (
+        "control.app", "control.config.load", "control.genesis", "control.store.migrate",
+        "protocols.http.ws_connection", "ui.cli.control",
+    ),
+}  # fmt: skip
+"""Not both: what one of the two lacks is not there by the other's doing."""
 
 
 class Made:
@@ -41,6 +51,9 @@ class Made:
         self.returncode: int | None = None
         self._reap = reap
         self._handle = os.pidfd_open(pid)  # the maker does not reap what it was not asked to
+        self._end = select.poll()
+        self._end.register(self._handle, select.POLLIN)
+        self._reaping = Lock()
 
     def poll(self) -> int | None:
         """Its exit code, negative for a signal; None while it runs."""
@@ -55,8 +68,8 @@ class Made:
 
     def send_signal(self, number: signal.Signals) -> None:
         """As to a child."""
-        if self.returncode is None:
-            with suppress(ProcessLookupError):
+        with self._reaping, suppress(ProcessLookupError):
+            if self.returncode is None:
                 signal.pidfd_send_signal(self._handle, number)
 
     def kill(self) -> None:
@@ -64,18 +77,21 @@ class Made:
         self.send_signal(signal.SIGKILL)
 
     def _ended(self, timeout: float | None) -> int | None:
-        if self.returncode is None and select.select([self._handle], [], [], timeout)[0]:
-            self.returncode = self._reap(self.pid)
-            os.close(self._handle)
+        if self.returncode is None and self._end.poll(timeout and timeout * 1000):
+            with self._reaping:
+                if self.returncode is None:
+                    self.returncode = self._reap(self.pid)
+                    os.close(self._handle)
         return self.returncode
 
 
 class Maker:
     """Has processes made by one of its own, until `close`."""
 
-    def __init__(self, module: str = __name__, *arguments: str) -> None:
+    def __init__(self, *arguments: str, module: str = __name__) -> None:
         """`module` calls `serve`."""
-        self._asking = Lock()
+        self._asking = Lock()  # one question at a time
+        self._asked = 0
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self._process = subprocess.Popen(
@@ -95,29 +111,47 @@ class Maker:
     ) -> Made:
         """One that runs here and now, as `Popen` does it; what it says wrong goes to `out` as well.
 
-        It is given nothing unless it is told what.
+        It is given nothing unless it is told what. Raises `OSError`.
         """
         told = {"command": command, "environment": environment, "folder": str(Path.cwd())}
         with Path(os.devnull).open() as nothing:
             files = (given or nothing, out, errors or out)
             pid = self._ask(told, [file.fileno() for file in files])
-        return Made(pid, lambda pid: self._ask({"reap": pid}))
+        return Made(pid, self._ask)
 
     def close(self) -> None:
         """It makes no more. What it has made goes on."""
         self._socket.close()
         self._process.wait()
 
-    def _ask(self, question: Mapping[str, object], descriptors: Sequence[int] = ()) -> int:
+    def _ask(self, question: object, descriptors: Sequence[int] = ()) -> int:
         with self._asking:
-            socket.send_fds(self._socket, [json.dumps(question).encode()], descriptors)
-            return int(self._socket.recv(_MESSAGE))
+            self._asked += 1
+            message = json.dumps([self._asked, question]).encode()
+            socket.send_fds(self._socket, [message], descriptors)
+            number, value, error = 0, 0, ""
+            while number != self._asked:  # what is older is for somebody who was interrupted
+                answer = self._socket.recv(_MESSAGE)
+                if not answer:
+                    raise ConnectionResetError("the process that makes others is gone")
+                number, value, error = json.loads(answer)
+        if error:
+            raise OSError(error)
+        return int(value)
+
+
+_FIRST: Final = Lock()
+
+
+def maker(kind: Kind) -> Maker:
+    """This process's own."""
+    with _FIRST:
+        return _maker(kind)
 
 
 @cache
-def maker() -> Maker:
-    """This process's own."""
-    made = Maker()
+def _maker(kind: Kind) -> Maker:
+    made = Maker(kind)
     atexit.register(made.close)
     return made
 
@@ -128,29 +162,39 @@ def is_at_home() -> bool:
     return own == thread
 
 
-def serve(prepare: Callable[[], object]) -> None:
+def serve(kind: Kind, prepare: Callable[[], object]) -> None:
     """Make what is asked for; each runs `prepare` first. Until nobody can ask any more."""
-    for name in _AT_HAND:
+    for name in _AT_HAND[kind]:
         import_module(name)
+    interrupted = signal.signal(signal.SIGINT, signal.SIG_IGN)  # who asks is, and cleans up
     with socket.socket(fileno=os.dup(0)) as asked:
-        while True:
-            message, descriptors, _, _ = socket.recv_fds(asked, _MESSAGE, _FILES)
-            if not message:
-                return
-            question = json.loads(message)
-            if "reap" in question:
-                _, status = os.waitpid(question["reap"], 0)
-                asked.send(b"%d" % os.waitstatus_to_exitcode(status))
-                continue
-            pid = os.fork()
-            if not pid:
-                break
-            for descriptor in descriptors:
-                os.close(descriptor)
-            asked.send(b"%d" % pid)
-    _become(descriptors, **question)
+        become = _next_one(asked)
+    if become is None:
+        return
+    signal.signal(signal.SIGINT, interrupted)
+    become()
     prepare()
     import_module("ui.cli.main").main()
+
+
+def _next_one(asked: socket.socket) -> Callable[[], None] | None:
+    """In each process that is made what it has to do first; None in the maker, at its end."""
+    while True:
+        message, descriptors, _, _ = socket.recv_fds(asked, _MESSAGE, _FILES)
+        if not message:
+            return None
+        number, question = json.loads(message)
+        value, error = 0, ""
+        try:
+            if isinstance(question, int):
+                value = os.waitstatus_to_exitcode(os.waitpid(question, 0)[1])
+            elif not (value := os.fork()):
+                return lambda: _become(descriptors, **question)
+        except OSError as failed:
+            error = str(failed)
+        for descriptor in descriptors:
+            os.close(descriptor)
+        asked.send(json.dumps([number, value, error]).encode())
 
 
 def _become(
@@ -163,7 +207,14 @@ def _become(
     os.environ.clear()
     os.environ.update(environment)
     sys.argv = command
+    _run._r.seed()  # Trio's chance, which is drawn when it is imported; of `random` Python thinks
+
+
+def main() -> None:
+    """Make the plain command."""
+    kind: Any = sys.argv[1]
+    serve(kind, lambda: None)
 
 
 if __name__ == "__main__":
-    serve(lambda: None)
+    main()

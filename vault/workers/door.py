@@ -21,14 +21,12 @@ _BATCHES: Final = b"/api/v1/batch/"
 _VAULT: Final = b"/v1/"
 _SYSTEM: Final = (b"/v1/sys/", b"/v1/auth/")
 _CHANGES: Final = (b"/metadata/", b"/delete/", b"/undelete/", b"/destroy/")  # of KV v2
-_DETAILED: Final = b"/detailed-metadata"
-"""Of KV v2: a list, and then what the leader alone tells, so that he would list anew."""
 
 
 def may_serve(method: str, path: bytes) -> bool:
     """Whether a request with this method and path may be of operations that are done here."""
     if method in _READS:
-        return _DETAILED not in path
+        return True
     if method not in _WRITES:
         return False
     if path.startswith(_VAULT):  # of KV v1 a name is the whole path

@@ -128,7 +128,7 @@ def main() -> None:
         else:
             strike(Steps(folder))
 
-    serve(prepare)
+    serve("control", prepare)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ API = "/api/v1/"
 class Plane(Agent):
     """`freehold control dev` on one folder; `token` is the super-admin's session."""
 
+    kind = "control"
     people: dict[tuple[str, str], str] = field(default_factory=dict)
 
     @property

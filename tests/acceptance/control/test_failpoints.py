@@ -53,7 +53,7 @@ class Doomed(Plane):
 def doomed(folder: Path) -> Iterator[Doomed]:
     """One that runs, its failpoints not armed, with the organization acme."""
     made = dev_plane(folder)
-    maker = Maker("tests.acceptance.control.failpoints", str(folder))
+    maker = Maker(str(folder), module="tests.acceptance.control.failpoints")
     plane = Doomed(folder, made.command, token="", data=made.data, maker=maker)
     try:
         with running(plane):

@@ -363,7 +363,7 @@ def test_metadata_is_told_by_every_worker(agent: Agent) -> None:
 
 
 def test_a_detailed_list_is_on_record_once(agent: Agent) -> None:
-    """The list and what it tells of each secret are one process's."""
+    """What it tells of each secret is told by who listed; else it would be listed again."""
     with pinned(agent) as (one, two):
         write(one, "detailed/one", 1)
         told = two.call("LIST", "/v1/secret/detailed-metadata/detailed").json

@@ -114,8 +114,6 @@ async def test_a_large_write_is_the_leaders(large: WriteSecret) -> None:
     [
         ("GET", b"/v1/sys/mounts", True),
         ("LIST", b"/v1/secret/metadata/", True),
-        ("LIST", b"/v1/secret/detailed-metadata/", False),
-        ("GET", b"/v1/secret/detailed-metadata?list=true", False),
         ("POST", b"/v1/secret/data/a", True),
         ("PUT", b"/v1/secret/data/a", True),
         ("POST", b"/api/v1/secrets", True),
