@@ -95,10 +95,14 @@ class ListSecrets(Struct, frozen=True, kw_only=True):
 
 
 class ListKeys(Struct, frozen=True, kw_only=True):
-    """List the direct children of a folder, sub-folders with a closing `/`."""
+    """List the direct children of a folder, sub-folders with a closing `/`.
+
+    `looked_at`: whoever asks reads the metadata of each next, in the same request.
+    """
 
     after: str = ""
     limit: int = 0  # 0: all, within the handler's bound
+    looked_at: bool = False
 
 
 class WriteMount(Struct, frozen=True, kw_only=True):

@@ -9,7 +9,7 @@ import trio
 from vault.gate import DRAIN, Initialised, SealStatus
 from vault.model.mounts import MountBook
 from vault.model.operation import Operation
-from vault.model.payloads import ReadMetadata
+from vault.model.payloads import ListKeys, ReadMetadata
 from vault.workers.elsewhere import Elsewhere
 from vault.workers.reading import LOCAL, Reading
 from vault.workers.writes import is_large
@@ -69,7 +69,7 @@ class WorkerDoor:
 
     async def _run(self, op: Operation) -> object:
         reading = self._reading
-        if reading is None or op.name not in LOCAL or is_large(op) or _counts(op):
+        if reading is None or op.name not in LOCAL or _is_leaders(op):
             raise Elsewhere
         self._in_flight += 1
         try:
@@ -130,9 +130,17 @@ class WorkerDoor:
         raise Elsewhere
 
 
-def _counts(op: Operation) -> bool:
-    """Whether it asks how often a secret was read: the leader adds that up."""
-    return isinstance(op.payload, ReadMetadata) and op.payload.uses
+def _is_leaders(op: Operation) -> bool:
+    """Whether it is for him though others of its name are not.
+
+    A large write would hold up small ones; how often a secret was read he alone adds up; and of a
+    list that is looked at each step is decided on by what is so by then.
+    """
+    match op.payload:
+        case ReadMetadata(uses=asked) | ListKeys(looked_at=asked):
+            return asked
+        case _:
+            return is_large(op)
 
 
 def _elsewhere(*_: object) -> NoReturn:

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 import msgspec
 from msgspec import Raw, Struct
+from msgspec.structs import replace
 
 from vault.edge.compat.envelope import DONE, told
 from vault.edge.compat.fields import Fields
@@ -29,7 +30,7 @@ from vault.model.records import MountRow
 from vault.model.results import SecretInfo
 
 routes: Final = Router()
-_WHOLE: Final = ReadMetadata()
+_METADATA: Final = ReadMetadata()
 MOST_DETAILED: Final = 1_000  # secrets in one answer: each is a read with its own audit record
 
 
@@ -92,7 +93,7 @@ class ConfigBody(Struct, frozen=True):
 @routes.add("GET", template="metadata/{path}")
 async def read(dialect: Dialect, request: Request, mount: MountRow, path: str) -> Reply:
     """Everything about a secret but its values."""
-    info = await dialect.run(request, "secret.metadata.read", secret_name(mount, path), _WHOLE)
+    info = await dialect.run(request, "secret.metadata.read", secret_name(mount, path), _METADATA)
     return told(request, MetadataBody.of(info))
 
 
@@ -158,7 +159,8 @@ async def list_detailed(
     dialect: Dialect, request: Request, mount: MountRow, path: str = ""
 ) -> Reply:
     """The children of a folder, with the metadata of those that the caller may read."""
-    keys = await list_keys(dialect, request, mount, path, _page(request))
+    asked = replace(_page(request), looked_at=True)
+    keys = await list_keys(dialect, request, mount, path, asked)
     if len(keys) > MOST_DETAILED:
         raise ValidationError("limit_needed", f"ask for a limit of at most {MOST_DETAILED}")
     folder = path and path.removesuffix("/") + "/"
@@ -168,7 +170,7 @@ async def list_detailed(
         if not key.endswith("/"):
             name = secret_name(mount, folder + key)
             try:
-                found = await dialect.run(request, "secret.metadata.read", name, _WHOLE)
+                found = await dialect.run(request, "secret.metadata.read", name, _METADATA)
             except (AuthorizationError, NotFoundError):
                 continue
             shown = msgspec.json.encode(MetadataBody.of(found))

@@ -9,7 +9,7 @@ import trio
 from vault.model.mounts import MountBook
 from vault.model.operation import Operation, Origin
 from vault.model.path import ResourcePath
-from vault.model.payloads import ReadMetadata, WriteSecret
+from vault.model.payloads import ListKeys, ReadMetadata, WriteSecret
 from vault.workers.door import WorkerDoor, may_serve
 from vault.workers.elsewhere import Elsewhere
 from vault.workers.reading import METADATA, Reading
@@ -84,13 +84,20 @@ async def test_reads_go_through() -> None:
             await door.run(operation(name))
 
 
-async def test_how_often_a_secret_was_read_is_the_leaders() -> None:
-    """He adds it up; all else of its metadata is told here."""
+@pytest.mark.parametrize(
+    ("name", "here", "his"),
+    [
+        (METADATA, ReadMetadata(), ReadMetadata(uses=True)),
+        ("secret.keys", ListKeys(), ListKeys(looked_at=True)),
+    ],
+)
+async def test_what_only_the_leader_knows_is_his(name: str, here: object, his: object) -> None:
+    """How often a secret was read, and what is so at each of a list: before anything is done."""
     door, pipeline = opened()
     pipeline.may.set()
-    assert await door.run(operation(METADATA, ReadMetadata())) == METADATA
+    assert await door.run(operation(name, here)) == name
     with pytest.raises(Elsewhere):
-        await door.run(operation(METADATA, ReadMetadata(uses=True)))
+        await door.run(operation(name, his))
 
 
 @pytest.mark.parametrize(

@@ -157,6 +157,7 @@ async def test_detailed_list(wire: Wire) -> None:
     wire.gate.answers["secret.keys"] = Keys(keys=["a", "b", "c/"])
     wire.gate.answers["secret.metadata.read"] = read
     data = (await wire.ask("LIST", "secret/detailed-metadata/f")).json["data"]
+    assert wire.gate.asked[0].payload == ListKeys(looked_at=True)
     assert data["keys"] == ["a", "b", "c/"]
     assert data["key_info"]["a"]["current_version"] == 2
     assert (data["key_info"]["b"], data["key_info"]["c/"]) == ({}, {})
