@@ -26,7 +26,6 @@ from tests.acceptance.agent import own_folder
 ROUNDS: Final = 200
 SWEPT: Final = "points"
 KINDS: Final = ("kill", "power", SWEPT)
-FORMS: Final = (1, 2)  # an agent of one process, and one of several, as it is by itself
 OWN_MOUNTS: Final = "FREEHOLD_OWN_MOUNTS"  # set once we have them
 
 
@@ -36,7 +35,7 @@ def main() -> int:
     parser.add_argument("kinds", nargs="*", metavar="KIND", help=f"of {', '.join(KINDS)}; or all")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="of kill and of power, each")
     parser.add_argument(
-        "--workers", type=int, action="append", help="of agents, these only; rounds with each"
+        "--workers", type=int, action="append", help="of agents, these only; all with each"
     )
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 32))
     parser.add_argument("--weaken", choices=get_args(Weakness), default="", help="the agent")
@@ -88,23 +87,22 @@ def _rounds(
     folder: Path,
     chosen: argparse.Namespace,
 ) -> Iterator[sweep.Told]:
-    for workers in chosen.workers or FORMS:
-        name = f"{kind}{page.WEAKENED}{chosen.weaken}" if chosen.weaken else kind
-        if workers > 1:
-            name += f", {workers} processes"
+    name = f"{kind}{page.WEAKENED}{chosen.weaken}" if chosen.weaken else kind
+    for workers in chosen.workers or sweep.FORMS:
         own = folder / str(workers)
         own.mkdir()
         victim = partial(make, workers=workers)
         chance = random.Random(chosen.seed)  # noqa: S311  # chance of a test, not a key
         found = rounds.run(victim, own, rounds=chosen.rounds, chance=chance, weakness=chosen.weaken)
         for number, this in enumerate(found, 1):
-            yield sweep.Told(name, str(number), this)
+            yield sweep.Told(sweep.in_form(name, workers), str(number), this)
 
 
 def _points(folder: Path, chosen: argparse.Namespace) -> Iterator[sweep.Told]:
     stories = [s for s in sweep.STORIES if s in (chosen.story or sweep.STORIES)]
     kinds = [k for k in sweep.KINDS if k in (chosen.fault or sweep.KINDS)]
-    return sweep.run(folder, sweep.Plan(stories, kinds, Choice(chosen.every, chosen.most)))
+    choice, forms = Choice(chosen.every, chosen.most), chosen.workers or sweep.FORMS
+    return sweep.run(folder, sweep.Plan(stories, kinds, choice, forms))
 
 
 Find = Callable[[Path, argparse.Namespace], Iterator[sweep.Told]]

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from loadtests.durability.faults.gate import Kind
 from loadtests.durability.history import STATES
-from loadtests.durability.sweep import KINDS, STORIES, group
+from loadtests.durability.sweep import FORMS, KINDS, STORIES, group, in_form, kinds_of
 from loadtests.page import table
 
 Known = Mapping[str, Mapping[str, Any]]
@@ -45,17 +45,23 @@ agent itself refuses NORMAL at its start."""
 
 _POINTS: Final = """## At every system call
 
-How often each operation was struck, at a position of its own each time. EIO and ENOSPC come once or
-stay; tear is death after half of a write; short is half a write; delay holds a call while the agent
-has to answer its health (at starts and stops: while it has to wait). Of equal calls in a row the
-first, second and last are struck, of a fault that stays and of a delay the first of each call on
-each file (`loadtests/durability/positions.py`). The migration is that of a vault of today by a
-program whose schema has one step more."""
+How often each operation was struck, at a position of its own each time, of an agent of one process
+and of one of several. EIO and ENOSPC come once or stay; tear is death after half of a write; a
+worker killed or torn is the death of the one process whose call it was, while the others go on;
+short is half a write; delay holds a call while the agent has to answer its health (at starts and
+stops: while it has to wait). Of equal calls in a row the first, second and last are struck, of a
+fault that stays and of a delay the first of each call on each file
+(`loadtests/durability/positions.py`). The migration is that of a vault of today by a program whose
+schema has one step more."""
+
+_ROWS: Final = tuple((story, workers) for story in STORIES for workers in FORMS)
+
+_There = Mapping[tuple[str, int, Kind], Mapping[str, Any]]
 
 
 def page(known: Known) -> str:
     """The whole page."""
-    points = {group(story, kind) for story in STORIES for kind in KINDS}
+    points = {group(story, kind, workers) for story, workers in _ROWS for kind in KINDS}
     weak = [kind for kind in known if WEAKENED in kind]
     rest = [kind for kind in known if kind not in points and kind not in weak]
     parts = [_HEAD, _LOAD, _rounds(known, rest)]
@@ -92,13 +98,12 @@ def _swept(known: Known) -> Iterable[str]:
         yield f"Not done: {undone}."
         return
     there = {
-        (story, kind): known[group(story, kind)]
-        for story in STORIES
+        (story, workers, kind): known[group(story, kind, workers)]
+        for story, workers in _ROWS
         for kind in KINDS
-        if group(story, kind) in known
+        if group(story, kind, workers) in known
     }
-    rows = [[story, *(_cell(there.get((story, kind))) for kind in KINDS)] for story in STORIES]
-    yield table(["operation", *KINDS], rows)
+    yield table(["operation", *KINDS], [_row(story, workers, there) for story, workers in _ROWS])
     if not there:
         yield "Nothing of it has been run."
         return
@@ -113,19 +118,24 @@ def _swept(known: Known) -> Iterable[str]:
         f"operations differ a little from time to time. Taken from {taken[0]} to {taken[-1]}, at "
         f"commit {', '.join(commits)}; {'; '.join(machines)}."
     )
-    if lacking := [told for story in STORIES if (told := _lacking(story, there))]:
+    if lacking := [told for story, workers in _ROWS if (told := _lacking(story, workers, there))]:
         yield "**Not whole.**\n\n" + "\n".join(f"- {told}" for told in lacking)
 
 
-def _lacking(story: str, there: Mapping[tuple[str, Kind], Mapping[str, Any]]) -> str:
+def _row(story: str, workers: int, there: _There) -> list[str]:
+    return [in_form(story, workers), *(_cell(there.get((story, workers, kind))) for kind in KINDS)]
+
+
+def _lacking(story: str, workers: int, there: _There) -> str:
     """What has not been run of a story, or not at every position that the rule chooses."""
-    missing = [kind for kind in KINDS if (story, kind) not in there]
-    few = [kind for kind in KINDS if there.get((story, kind), {}).get("most")]
-    if len(missing) == len(KINDS):
-        return f"{story}: not run"
+    kinds, name = kinds_of(story, workers), in_form(story, workers)
+    missing = [kind for kind in kinds if (story, workers, kind) not in there]
+    few = [kind for kind in kinds if there.get((story, workers, kind), {}).get("most")]
+    if len(missing) == len(kinds):
+        return f"{name}: not run"
     told = [f"not run: {', '.join(missing)}"] * bool(missing)
     told += [f"only some positions, spread evenly: {', '.join(few)}"] * bool(few)
-    return f"{story}: {'; '.join(told)}" if told else ""
+    return f"{name}: {'; '.join(told)}" if told else ""
 
 
 def _cell(found: Mapping[str, Any] | None) -> str:

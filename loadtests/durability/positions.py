@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from itertools import count, groupby
 from typing import Final
 
-from loadtests.durability.faults.calls import WRITES, Call
-from loadtests.durability.faults.gate import OF_WRITES, Kind
+from loadtests.durability.faults.calls import Call
+from loadtests.durability.faults.gate import Kind, counts
 
 ALL: Final = 1 << 30  # positions; more than any operation has
 
@@ -34,7 +34,7 @@ def positions(
     trace: Sequence[Call], kind: Kind, choice: Choice, *, repeats: bool = False
 ) -> list[int]:
     """Where to strike, from 1, as `Fault.at` counts."""
-    counted = [call for call in trace if kind not in OF_WRITES or call.name in WRITES]
+    counted = [call for call in trace if counts(call, kind)]
     if choice.every:
         chosen = list(range(1, len(counted) + 1))
     elif kind == "delay" or kind.endswith("stays"):

@@ -39,6 +39,7 @@ class Vault:
     data: Path
     token: str
     writes: tuple[Write, ...]
+    workers: int = 1  # of its agents; more than one are processes beside the first
 
 
 class Stage:
@@ -46,7 +47,7 @@ class Stage:
 
     def __init__(self, folder: Path, gate: Gate, vault: Vault, program: Sequence[str] = ()) -> None:
         self.gate = gate
-        self.agent = _agent(folder, gate, program)
+        self.agent = _agent(folder, gate, vault.workers, program)
         self.agent.token = vault.token
         if vault.data.exists():
             shutil.copytree(vault.data, self.agent.data, ignore=lambda *_: {_RESERVE})
@@ -152,9 +153,9 @@ class Stage:
             self._odd.append(f"answered {answer.status} {answer.body!r}")
 
 
-def make_vault(folder: Path, gate: Gate, *, cleanly: bool) -> Vault:
+def make_vault(folder: Path, gate: Gate, workers: int, *, cleanly: bool) -> Vault:
     """A vault with some writes, its agent stopped (`cleanly`) or killed."""
-    stage = Stage(folder, gate, Vault(folder / "none", "", ()))
+    stage = Stage(folder, gate, Vault(folder / "none", "", (), workers))
     agent = stage.agent
     agent.start()
     made = agent.call("PUT", "/v1/sys/init", {"secret_shares": 1, "secret_threshold": 1})
@@ -167,7 +168,7 @@ def make_vault(folder: Path, gate: Gate, *, cleanly: bool) -> Vault:
         agent.stop()
     else:
         agent.kill()
-    return Vault(agent.data, agent.token, tuple(stage.writes))
+    return Vault(agent.data, agent.token, tuple(stage.writes), workers)
 
 
 def new_folder(folder: Path, name: str) -> Path:
@@ -177,12 +178,13 @@ def new_folder(folder: Path, name: str) -> Path:
     return path
 
 
-def _agent(folder: Path, gate: Gate, program: Sequence[str] = ()) -> Agent:
+def _agent(folder: Path, gate: Gate, workers: int, program: Sequence[str]) -> Agent:
     """Not started; `program` takes the place of the `freehold` command."""
     data = folder / "data"
     agent = served_agent(
         folder,
         {
+            "server": {"listen": "127.0.0.1:0", "tls": {"enabled": False}, "workers": workers},
             "storage": {"type": "sqlite", "connection_string": f"sqlite:///{data}/vault.db"},
             "audit": {"log_file": f"{data}/audit.log", "rotation_size": "1MiB"},
             "encryption": {"key_management": "file", "key_file": f"{data}/root.key"},

@@ -26,12 +26,19 @@ HELD: Final = 0.3  # seconds that a start or stop hangs
 
 
 def sweep(
-    folder: Path, opened: Gate, start: Start, kinds: Sequence[Kind], choice: Choice
+    folder: Path,
+    opened: Gate,
+    start: Start,
+    kinds: Sequence[Kind],
+    choice: Choice,
+    *,
+    workers: int,
 ) -> Iterator[tuple[Kind, str, Round]]:
     """Each kind at each position, by an agent each on a copy of one vault."""
-    vault = Vault(folder / "none", "", ())
+    vault = Vault(folder / "none", "", (), workers)
     if start is not FIRST_START:
-        vault = make_vault(new_folder(folder, "vault"), opened, cleanly=start is not NEXT_START)
+        cleanly = start is not NEXT_START
+        vault = make_vault(new_folder(folder, "vault"), opened, workers, cleanly=cleanly)
     steps = tomorrow.write_steps(folder / "steps")
     program = tomorrow.launcher(steps) if start is MIGRATION else ()
 

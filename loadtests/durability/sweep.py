@@ -1,20 +1,23 @@
-"""The sweep: each operation once for every kind of fault and every position of `positions.py`."""
+"""The sweep: each operation once for every kind of fault and every position of `positions.py`.
+
+By an agent of one process, and by one of several, as it is by itself on more than one core.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, get_args
 
 from loadtests.durability import live, starts
-from loadtests.durability.faults.gate import Gate, Kind, gate
+from loadtests.durability.faults.gate import OF_WORKERS, Gate, Kind, gate
 from loadtests.durability.history import Round
 from loadtests.durability.positions import Choice
 from loadtests.durability.stories import LIVE, STARTS
 
-KINDS: Final[tuple[Kind, ...]] = (
-    "kill", "tear", "EIO", "EIO stays", "ENOSPC", "ENOSPC stays", "short", "delay",
-)  # fmt: skip
+KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 STORIES: Final = tuple(story.name for story in (*LIVE, *STARTS))
+FORMS: Final = (1, 2)  # an agent of one process, and one of several, as it is by itself
 
 
 class Told(NamedTuple):
@@ -27,31 +30,53 @@ class Told(NamedTuple):
 
 @dataclass(frozen=True)
 class Plan:
-    """What to sweep: names of stories, kinds of faults, which positions of each."""
+    """What to sweep: names of stories, kinds of faults, which positions of each, whose."""
 
     stories: Sequence[str] = STORIES
     kinds: Sequence[Kind] = KINDS
     choice: Choice = field(default_factory=Choice)
+    forms: Sequence[int] = FORMS
 
 
-def group(story: str, kind: Kind) -> str:
+def in_form(name: str, workers: int) -> str:
+    """The name of what was done by an agent with so many workers."""
+    return f"{name}, {workers} processes" if workers > 1 else name
+
+
+def group(story: str, kind: Kind, workers: int = 1) -> str:
     """The name of what is counted together."""
-    return f"{story}, {kind}"
+    return in_form(f"{story}, {kind}", workers)
+
+
+def kinds_of(story: str, workers: int) -> tuple[Kind, ...]:
+    """Those that there are: at starts and stops nothing is asked for that a worker could do."""
+    is_worked_on = workers > 1 and story in {each.name for each in LIVE}
+    return tuple(kind for kind in KINDS if is_worked_on or kind not in OF_WORKERS)
 
 
 def run(folder: Path, plan: Plan) -> Iterator[Told]:
     """All of it: a round for each fault, and a last look for each operation and kind."""
     with gate(folder) as opened:
         for name in plan.stories:
-            here = folder / name.replace(" ", "-").replace("'", "")
-            here.mkdir()
-            yield from _story(here, opened, name, plan)
+            for workers in plan.forms:
+                here = folder / f"{name.replace(' ', '-')}-{workers}".replace("'", "")
+                here.mkdir()
+                yield from _story(here, opened, name, workers, plan)
 
 
-def _story(folder: Path, opened: Gate, name: str, plan: Plan) -> Iterator[Told]:
-    for operation in (each for each in LIVE if each.name == name):
-        for kind, label, this in live.sweep(folder, opened, operation, plan.kinds, plan.choice):
-            yield Told(group(name, kind), label, this)
-    for start in (each for each in STARTS if each.name == name):
-        for kind, label, this in starts.sweep(folder, opened, start, plan.kinds, plan.choice):
-            yield Told(group(name, kind), label, this)
+def _story(folder: Path, opened: Gate, name: str, workers: int, plan: Plan) -> Iterator[Told]:
+    kinds = [kind for kind in plan.kinds if kind in kinds_of(name, workers)]
+    found = chain(
+        *(
+            live.sweep(folder, opened, operation, kinds, plan.choice, workers=workers)
+            for operation in LIVE
+            if operation.name == name
+        ),
+        *(
+            starts.sweep(folder, opened, start, kinds, plan.choice, workers=workers)
+            for start in STARTS
+            if start.name == name
+        ),
+    )
+    for kind, label, this in found:
+        yield Told(group(name, kind, workers), label, this)

@@ -25,21 +25,33 @@ class Call:
     name: str
     path: Path
     fault: str = ""
+    worker: bool = False  # of a worker of the agent's, not of the agent's first process
 
     def __str__(self) -> str:
         """For people."""
         return f"{self.name} {self.path.name}" + (f" ({self.fault})" if self.fault else "")
 
 
-def of(asked: Notification, folder: Path) -> Call | None:
-    """The call, None when it is not about this folder or a file in it."""
+def of(asked: Notification, folder: Path, leader: int) -> Call | None:
+    """The call, None when it is not about this folder or a file in it.
+
+    `leader` is the id of the agent's first process.
+    """
     try:
         path = _path(asked)
+        if path is None or not path.is_relative_to(folder) or path.suffix == _PRINTED:
+            return None
+        return Call(asked.name, path, worker=process_of(asked.thread) != leader)
     except OSError:
         return None  # killed meanwhile
-    if path is None or not path.is_relative_to(folder) or path.suffix == _PRINTED:
-        return None
-    return Call(asked.name, path)
+
+
+def process_of(thread: int) -> int:
+    """The id of its process. Raises `OSError` when it is gone."""
+    for line in Path(f"/proc/{thread}/status").read_text().splitlines():
+        if line.startswith("Tgid:"):
+            return int(line.split()[1])
+    raise ProcessLookupError(thread)
 
 
 def write_half(asked: Notification) -> int:

@@ -1,7 +1,8 @@
 """The gate: every change that an agent makes to its files passes here, and one may meet a fault.
 
-Positions are counted over all threads of the agent, from `arm` on. The agent itself knows nothing
-of it: no hook, no preloaded library, and what did not pass was never seen by the kernel.
+Positions are counted over all threads of the agent, and of its workers, from `arm` on. The agent
+itself knows nothing of it: no hook, no preloaded library, and what did not pass was never seen by
+the kernel.
 """
 
 import errno
@@ -23,9 +24,13 @@ from loadtests.durability.faults import calls, seccomp
 from loadtests.durability.faults.calls import Call
 from loadtests.durability.faults.seccomp import Notification
 
-Kind = Literal["kill", "tear", "EIO", "EIO stays", "ENOSPC", "ENOSPC stays", "short", "delay"]
+Kind = Literal[
+    "kill", "tear", "worker killed", "worker torn",
+    "EIO", "EIO stays", "ENOSPC", "ENOSPC stays", "short", "delay",
+]  # fmt: skip
 LETHAL: Final = frozenset({"kill", "tear"})
-OF_WRITES: Final = frozenset({"tear", "short"})
+OF_WORKERS: Final = frozenset({"worker killed", "worker torn"})
+OF_WRITES: Final = frozenset({"tear", "worker torn", "short"})
 _RELEASED_WITHIN: Final = 30.0  # seconds; a call that nobody releases would hang the agent
 
 
@@ -33,9 +38,11 @@ _RELEASED_WITHIN: Final = 30.0  # seconds; a call that nobody releases would han
 class Fault:
     """What strikes at the `at`th call (from 1) since the first that `begins` is true of.
 
-    kill: the process dies instead of the call. tear: it dies after half of a write. EIO, ENOSPC:
-    the call fails, once or (stays) with all after it. short: half is written. delay: it is held
-    until the gate lets it go. tear and short count writes only, the others every call.
+    kill: the agent dies instead of the call. tear: it dies after half of a write. worker killed,
+    worker torn: the same of the one worker whose call it is, the others live on. EIO, ENOSPC: the
+    call fails, once or (stays) with all after it. short: half is written. delay: it is held until
+    the gate lets it go. What is torn or short counts writes only, what is of a worker the calls of
+    workers, the others every call.
     """
 
     kind: Kind
@@ -48,10 +55,17 @@ class Fault:
     def strikes(self, call: Call) -> bool:
         """Whether it is now; counts the call."""
         self.begun = self.begun or self.begins(call)
-        if not self.begun or (self.kind in OF_WRITES and call.name not in calls.WRITES):
+        if not self.begun or not counts(call, self.kind):
             return False
         self.count += 1
         return self.count == self.at or (self.kind.endswith("stays") and self.count > self.at)
+
+
+def counts(call: Call, kind: Kind) -> bool:
+    """Whether this kind of fault can strike such a call."""
+    if kind in OF_WORKERS and not call.worker:
+        return False
+    return kind not in OF_WRITES or call.name in calls.WRITES
 
 
 class Gate:
@@ -67,6 +81,7 @@ class Gate:
         self._fault: Fault | None = None
         self._trace: list[Call] = []
         self._process: int | None = None  # pidfd of the agent behind the gate, if one is
+        self._leader = 0  # its process id; workers are its children
         self._held = threading.Event()
         self._release = threading.Event()
         self.failure: BaseException | None = None
@@ -130,7 +145,8 @@ class Gate:
             if not listeners:
                 return  # killed before it was behind the gate
             credentials = agent.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
-            process = os.pidfd_open(int.from_bytes(credentials[:4], sys.byteorder))
+            self._leader = int.from_bytes(credentials[:4], sys.byteorder)
+            process = os.pidfd_open(self._leader)
             agent.send(b"x")
         with self._lock:
             self._process = process
@@ -151,7 +167,7 @@ class Gate:
                 self._answer(listener, process, asked)
 
     def _answer(self, listener: int, process: int, asked: Notification) -> None:
-        call = calls.of(asked, self._folder)
+        call = calls.of(asked, self._folder, self._leader)
         with self._lock:
             fault = self._fault
             if call is None or fault is None:
@@ -166,10 +182,12 @@ class Gate:
         self._strike(listener, process, asked, fault.kind)
 
     def _strike(self, listener: int, process: int, asked: Notification, kind: Kind) -> None:
-        if kind == "tear":
+        if kind in {"tear", "worker torn"}:
             calls.write_half(asked)
         if kind in LETHAL:
             _kill(process)
+        elif kind in OF_WORKERS:
+            _kill_caller(asked)
         elif kind.startswith(("EIO", "ENOSPC")):
             code = errno.EIO if kind.startswith("EIO") else errno.ENOSPC
             seccomp.fail(listener, asked, code)
@@ -189,6 +207,15 @@ def _kill(process: int) -> None:
     """By its pidfd, which is never somebody else; it may be gone already."""
     with suppress(ProcessLookupError):
         signal.pidfd_send_signal(process, signal.SIGKILL)
+
+
+def _kill_caller(asked: Notification) -> None:
+    """Its call waits for an answer that does not come: nobody else can have its number."""
+    process = os.pidfd_open(calls.process_of(asked.thread))
+    try:
+        _kill(process)
+    finally:
+        os.close(process)
 
 
 @contextmanager

@@ -9,12 +9,18 @@ from loadtests.durability.faults import gate
 from loadtests.durability.positions import Choice
 from loadtests.durability.sweep import Plan
 
-LIVE = Plan(["write"], ["kill", "EIO", "ENOSPC stays", "delay"], Choice(most=2))
-MIGRATION = Plan(["migration"], ["kill", "delay"], Choice(most=1))
-STOP = Plan(["stop"], ["tear"], Choice(most=1))
+EACH = ("kill", "EIO", "ENOSPC", "delay")
+PLANS = (
+    Plan(["write"], ["kill", "worker torn", "EIO", "ENOSPC stays", "delay"], Choice(most=2), [2]),
+    Plan(["audit record"], [*EACH, "worker killed"], Choice(most=1), [2]),
+    Plan(["audit checkpoint"], EACH, Choice(most=1), [1]),
+    Plan(["key rotation"], EACH, Choice(most=1), [1]),
+    Plan(["migration"], ["kill", "delay"], Choice(most=1), [1]),
+    Plan(["stop"], ["tear"], Choice(most=1), [2]),
+)
 
 
-@pytest.mark.parametrize("plan", [LIVE, MIGRATION, STOP], ids=["write", "migration", "stop"])
+@pytest.mark.parametrize("plan", PLANS, ids=[plan.stories[0] for plan in PLANS])
 def test_a_fault_at_a_system_call_loses_nothing(folder: Path, plan: Plan) -> None:
     """503 or an answer, never a lie; the agent heals, or starts again after its death."""
     if why_not := gate.why_not():
@@ -22,4 +28,5 @@ def test_a_fault_at_a_system_call_loses_nothing(folder: Path, plan: Plan) -> Non
     done = list(sweep.run(folder, plan))
     assert [told for told in done if told.round.findings] == []
     struck = {told.group for told in done if told.round.struck}
-    assert struck == {f"{plan.stories[0]}, {kind}" for kind in plan.kinds}
+    [story], [workers] = plan.stories, plan.forms
+    assert struck == {sweep.group(story, kind, workers) for kind in plan.kinds}

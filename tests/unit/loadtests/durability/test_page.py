@@ -3,14 +3,19 @@
 from typing import Any
 
 from loadtests.durability.page import WEAKENED, page
-from loadtests.durability.sweep import KINDS, STORIES, group
+from loadtests.durability.sweep import FORMS, STORIES, group, kinds_of
 
 RUN = {
     "faults": 3, "wrong": 0, "missed": 1, "undone": "", "seed": 7, "most": 0, "load": "1",
     "counts": {"ok": 1234, "refused": 5, "unknown": 6},
     "taken": "2026-01-02T03:04+00:00", "commit": "abc1234", "where": "2 cores",
 }  # fmt: skip
-WHOLE: dict[str, Any] = {group(story, kind): RUN for story in STORIES for kind in KINDS}
+WHOLE: dict[str, Any] = {
+    group(story, kind, workers): RUN
+    for story in STORIES
+    for workers in FORMS
+    for kind in kinds_of(story, workers)
+}
 
 
 def test_rounds_are_shown_with_their_counts_date_commit_and_seed() -> None:
@@ -31,6 +36,9 @@ def test_a_whole_sweep_says_so_by_saying_nothing() -> None:
     told = page(WHOLE)
     assert "Not whole" not in told
     assert f"Struck {3 * len(WHOLE)} times, wrong 0." in told
+    assert "| write | 3 | 3 | - | - | 3 |" in told
+    assert "| write, 2 processes | 3 | 3 | 3 | 3 | 3 |" in told
+    assert "| stop, 2 processes | 3 | 3 | - | - | 3 |" in told
 
 
 def test_a_sweep_with_a_hole_says_where() -> None:
@@ -38,9 +46,11 @@ def test_a_sweep_with_a_hole_says_where() -> None:
     story = STORIES[0]
     lacking = WHOLE | {group(story, "EIO"): RUN | {"most": 2}}
     del lacking[group(story, "delay")]
+    del lacking[group(story, "worker torn", 2)]
     told = page(lacking)
     assert "**Not whole.**" in told
     assert f"- {story}: not run: delay; only some positions, spread evenly: EIO" in told
+    assert f"- {story}, 2 processes: not run: worker torn\n" in told
     assert "Nothing of it has been run." in page({})
 
 

@@ -13,6 +13,7 @@ LOG = Path("/data/audit.log")
 DATABASE = Path("/data/vault.db")
 WAL = Path("/data/vault.db-wal")
 RULE = Choice()
+WORKERS = Call("pwrite", LOG, worker=True)
 TRACE = [
     *(Call("pwrite", LOG) for _ in range(5)),
     Call("fdatasync", LOG),
@@ -37,9 +38,14 @@ def test_what_stays_or_changes_nothing_strikes_each_call_on_each_file_once(kind:
 @pytest.mark.parametrize("kind", get_args(Kind))
 def test_every_call_on_every_file_is_struck_with_every_kind(kind: Kind) -> None:
     """The rule leaves out repetitions, never a call; a write by half is of writes only."""
-    trace = TRACE + ROUND * 20
-    writes_only = kind in {"tear", "short"}
-    counted = [call for call in trace if call.name == "pwrite" or not writes_only]
+    trace = [*TRACE, *ROUND * 20, WORKERS, Call("fdatasync", LOG, worker=True)]
+    writes_only = kind in {"tear", "short", "worker torn"}
+    of_workers = kind.startswith("worker")
+    counted = [
+        call
+        for call in trace
+        if (call.name == "pwrite" or not writes_only) and (call.worker or not of_workers)
+    ]
     struck = {(counted[at - 1].name, counted[at - 1].path) for at in positions(trace, kind, RULE)}
     assert struck == {(call.name, call.path) for call in counted}
 
@@ -60,6 +66,12 @@ def test_torn_and_short_writes_count_writes_only() -> None:
     """A sync cannot be done by half."""
     assert positions(TRACE, "tear", RULE) == [1, 2, 5, 6, 7]
     assert positions(TRACE, "short", Choice(every=True)) == list(range(1, 8))
+
+
+def test_only_what_a_worker_does_is_struck_by_its_death() -> None:
+    """The death of the first process is the agent's."""
+    assert positions([*TRACE, WORKERS, *TRACE, WORKERS], "worker killed", RULE) == [1, 2]
+    assert positions(TRACE, "worker torn", Choice(every=True)) == []
 
 
 def test_a_short_sweep_is_spread_over_the_operation() -> None:

@@ -81,6 +81,35 @@ def test_a_death_comes_in_place_of_the_call_or_in_its_middle(
     assert strike(tmp_path, Fault(kind, at)) == ("4", -9, content)
 
 
+FAMILY = """
+import os, sys
+if child := os.fork():
+    print(os.waitpid(child, 0)[1], end=" ")
+fd = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT, 0o600)
+os.pwrite(fd, b"abcd", 0 if child else 4)
+print("written")
+"""
+
+
+@pytest.mark.parametrize(
+    ("fault", "content"),
+    [(Fault("worker killed", 2), b"abcd"), (Fault("worker torn", 1), b"abcdab")],
+)
+def test_the_death_of_a_worker_is_not_the_agents(
+    tmp_path: Path, fault: Fault, content: bytes
+) -> None:
+    """Only its calls count, nothing of it happens after the struck one, and the first goes on."""
+    file = tmp_path / "file"
+    with gate(tmp_path) as opened:
+        opened.arm(fault)
+        command = opened.command([sys.executable, "-c", FAMILY, str(file)])
+        told = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
+    assert told.stdout == "9 written\n"
+    assert file.read_bytes() == content
+    assert fault.struck is not None
+    assert fault.struck.worker
+
+
 def test_a_delayed_call_waits_until_it_is_released(tmp_path: Path) -> None:
     """Until then the process is where it was; afterwards the call is done as if nothing was."""
     with gate(tmp_path) as opened:
