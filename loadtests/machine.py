@@ -40,14 +40,20 @@ def _processor() -> str:
     return next((x.partition(": ")[2] for x in lines if x.startswith("model name")), "unknown")
 
 
+PAGES = ("docs/benchmarks", "README.md")
+"""What the commands write."""
+
+
 def commit() -> str:
-    """What is checked out, and whether it was changed since."""
-    return _said("git", "describe", "--always", "--dirty", "--exclude=*")
+    """What is checked out, and whether anything but pages was changed since."""
+    code = [".", *(f":(exclude){page}" for page in PAGES)]
+    changed = _said("git", "status", "--porcelain", "--untracked-files=no", "--", *code, silent="")
+    return _said("git", "rev-parse", "--short", "HEAD") + ("-dirty" if changed else "")
 
 
-def _said(*command: str) -> str:
-    """The first line that a command prints, on whichever stream."""
+def _said(*command: str, silent: str = "unknown") -> str:
+    """The first line that a command prints, on whichever stream; `silent` where it prints none."""
     done = subprocess.run(  # noqa: S603  # our own command
         command, capture_output=True, text=True, timeout=30, check=False
     )
-    return next(iter((done.stdout + done.stderr).splitlines()), "unknown").strip()
+    return next(iter((done.stdout + done.stderr).splitlines()), silent).strip()

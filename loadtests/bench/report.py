@@ -160,9 +160,10 @@ def _how(results: Results) -> str:
     return (
         f"KV v2 over TLS, file audit, a token that is not root; medians of {profile['rounds']} "
         f"rounds of {profile['seconds']} s in which the servers take turns, the others standing "
-        "still. OpenBao does not sync its audit file; Freehold is shown both ways, each as it runs "
-        "by itself (`server.workers: auto`, a worker a core) and as one process. CPU is the "
-        "server's user and system time for one secret."
+        "still. OpenBao does not sync its audit file. Freehold is shown without that sync as well "
+        "(`audit.durability: write`) and with it, which is its default (fsynced); each with a "
+        "worker a core, which is its default (`server.workers: auto`), and as one process. CPU is "
+        "the server's user and system time for one secret."
     )
 
 

@@ -53,11 +53,12 @@ def main() -> int:
                     seconds=seconds, **tokens,
                 )  # fmt: skip
                 spent, generated = server.cpu_seconds(), process.children_seconds()
-                entries[shape] = _locust(server, world, folder / shape, chosen.processes)
+                code, entries[shape] = _locust(server, world, folder / shape, chosen.processes)
                 run = judge(shape, entries[shape])
                 each = 1e6 / max(run.requests, 1)
                 runs[shape] = replace(
                     run,
+                    code=code,
                     cpu_us=(server.cpu_seconds() - spent) * each,
                     locust_us=(process.children_seconds() - generated) * each,
                 )
@@ -87,8 +88,11 @@ def _people(server: Server) -> dict[str, str]:
     return tokens
 
 
-def _locust(server: Server, world: World, stem: Path, processes: int) -> Entries:
-    """Run Locust without its pages. Raises `RuntimeError` when it did not get to its figures."""
+def _locust(server: Server, world: World, stem: Path, processes: int) -> tuple[int, Entries]:
+    """Run Locust without its pages; its exit code and its figures.
+
+    Raises `RuntimeError` when it did not get to these.
+    """
     more = ["--processes", str(processes)] if processes > 1 else []
     if world.shape == STEADY:
         more.append("--reset-stats")  # its figures begin when all have joined
@@ -98,7 +102,7 @@ def _locust(server: Server, world: World, stem: Path, processes: int) -> Entries
     ]  # fmt: skip
     log = stem.with_suffix(".log")
     with log.open("wb") as out:
-        subprocess.run(  # noqa: S603  # our own command
+        done = subprocess.run(  # noqa: S603  # our own command
             command, stdout=out, stderr=subprocess.STDOUT, check=False,
             env=os.environ | world.environment() | {"PYTHONPATH": str(Path.cwd())},
             timeout=world.seconds + 120,
@@ -109,7 +113,7 @@ def _locust(server: Server, world: World, stem: Path, processes: int) -> Entries
     if not figures.exists():
         raise RuntimeError("Locust wrote no figures; what it said is above")
     found: Entries = json.loads(figures.read_text())
-    return found
+    return done.returncode, found
 
 
 if __name__ == "__main__":

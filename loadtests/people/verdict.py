@@ -23,6 +23,7 @@ class Run:
     p99_ms: float
     cpu_us: float = 0.0  # of the server, for each request
     locust_us: float = 0.0  # of Locust; it has the same cores
+    code: int = 0  # that Locust ended with
 
     @property
     def rate(self) -> float:
@@ -35,6 +36,8 @@ class Run:
         found = []
         if self.failures:
             found.append(f"{self.failures} failures")
+        if self.code and not self.failures:
+            found.append(f"Locust ended with {self.code}: something failed before its figures")
         if not self.requests:
             found.append("not one request")
         if self.shape == STEADY and self.rate < RATE:

@@ -1,5 +1,6 @@
 """Power cuts: `make durability` in short, and that it notices an agent that loses something."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -39,9 +40,15 @@ def test_after_a_power_cut_nothing_acknowledged_is_lost(
 
 @pytest.mark.parametrize("weakness", ["synchronous", "fdatasync"])
 def test_the_harness_fails_for_an_agent_that_does_not_sync(root: Path, weakness: str) -> None:
-    """With `synchronous=NORMAL`, or without the audit log's sync, it tells what was lost."""
+    """With `synchronous=NORMAL`, or without the audit log's sync, it tells what was lost.
+
+    Of an agent of one process and of one of two.
+    """
     told = harness(root, "--rounds", str(WEAK_ROUNDS), "--weaken", weakness)
     assert told.returncode == 1, told.stdout + told.stderr
     found = {"synchronous": ("lost, that version holds None", "does not start again"),
              "fdatasync": ("audited []", "does not start again")}[weakness]  # fmt: skip
     assert any(words in told.stdout for words in found), told.stdout
+    rows = re.compile(rf"^\| power, weakened: {weakness}(.*?) \|.* (\d+) \|$", re.MULTILINE)
+    wrong = [form for form, count in rows.findall(told.stdout) if int(count)]
+    assert wrong == ["", ", 2 processes"], told.stdout

@@ -1,5 +1,6 @@
 """Whether a run under Locust passes."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -40,6 +41,12 @@ def test_other_shapes_fail_only_by_failures(shape: str) -> None:
     """Their rate is that of the users who were there."""
     assert judge(shape, [entry(10, 5_000)]).misses == []
     assert judge(shape, [entry(10, 10, failures=2)]).misses == ["2 failures"]
+
+
+def test_a_failure_before_the_figures_begin_fails_the_run() -> None:
+    """Locust forgets it when all have joined, and ends with 1 all the same."""
+    run = replace(judge("soak", [entry(2_000, 10)]), code=1)
+    assert run.misses == ["Locust ended with 1: something failed before its figures"]
 
 
 def test_times_of_all_kinds_count_together() -> None:
