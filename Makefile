@@ -84,6 +84,11 @@ overload: .bench/venv/.stamp ## both past their capacity, with slow clients and 
 locust: .bench/venv/.stamp ## users, jobs and administrators at 1,000 requests a second; fails when the bar is missed
 	@FREEHOLD=$(BIN)/freehold $(BENCH) -m loadtests.people $(if $(QUICK),--quick)
 
+.PHONY: turns
+turns: .bench/venv/.stamp ## this tree beside another commit, in turns (AGAINST=COMMIT, OP=write, WORKERS=1, TURNS="--http 2 …")
+	@FREEHOLD=$(BIN)/freehold $(BENCH) -m loadtests.turns --operation $(or $(OP),read) --workers $(or $(WORKERS),2) \
+	  $(TURNS) $(AGAINST)
+
 .PHONY: steps
 steps: .bench/venv/.stamp ## the bytecodes and calls of a request by function (OP=write, WORKERS=2)
 	@FREEHOLD=$(BIN)/freehold $(BENCH) -m loadtests.steps --operation $(or $(OP),read) --workers $(or $(WORKERS),1)

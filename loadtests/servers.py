@@ -201,9 +201,17 @@ class Freehold(Server):
     kind = "Freehold"
 
     def __init__(
-        self, folder: Path, *, name: str = "", durability: str = "fsync", workers: Workers = "auto"
+        self,
+        folder: Path,
+        *,
+        name: str = "",
+        durability: str = "fsync",
+        workers: Workers = "auto",
+        program: str = "",
     ) -> None:
+        """`program` takes the place of the command under test."""
         super().__init__(folder, name=name)
+        self.program = program or freehold()
         self.durability = durability
         self.workers = workers
 
@@ -222,7 +230,7 @@ encryption: {{key_management: shamir}}
 audit: {{enabled: true, log_file: {self.audit_log.path}, durability: {self.durability}}}
 """
         )
-        return [freehold(), "agent", "serve", "--config", str(config)]
+        return [self.program, "agent", "serve", "--config", str(config)]
 
     def allow(self, api: Api) -> None:
         """The native policy."""
