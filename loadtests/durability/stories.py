@@ -38,6 +38,7 @@ class Story:
     ready: Act = nothing
     begins: Callable[[Call], bool] = any_call
     repeats: bool = False  # it does the same over and over
+    by_workers: bool = False  # where there are any, some of its calls are theirs
 
 
 @dataclass(frozen=True)
@@ -126,14 +127,20 @@ def is_before_the_log(call: Call) -> bool:
 
 
 LIVE: Final = (
-    Story("write", write),
-    Story("audit record", read),
-    Story("audit checkpoint", read, ready=wait_for_checkpoint),
+    Story("write", write, by_workers=True),
+    Story("audit record", read, by_workers=True),
+    Story("audit checkpoint", read, ready=wait_for_checkpoint, by_workers=True),
     Story("segment rotation", read, ready=fill_segment),
     Story("key rotation", rotate),
     Story("rewrap", rewrap, ready=rotate),
-    Story("WAL checkpoint", write_until_copied_back, begins=is_copy_back, repeats=True),
-    Story("WAL checkpoint's end", write_on_afterwards, begins=is_end_of_copy_back),
+    Story(
+        "WAL checkpoint",
+        write_until_copied_back,
+        begins=is_copy_back,
+        repeats=True,
+        by_workers=True,
+    ),
+    Story("WAL checkpoint's end", write_on_afterwards, begins=is_end_of_copy_back, by_workers=True),
 )
 """Operations of a running agent."""
 

@@ -49,8 +49,8 @@ def group(story: str, kind: Kind, workers: int = 1) -> str:
 
 
 def kinds_of(story: str, workers: int) -> tuple[Kind, ...]:
-    """Those that there are: at starts and stops nothing is asked for that a worker could do."""
-    is_worked_on = workers > 1 and story in {each.name for each in LIVE}
+    """Those that there are: a worker's death is of what workers do."""
+    is_worked_on = workers > 1 and story in {each.name for each in LIVE if each.by_workers}
     return tuple(kind for kind in KINDS if is_worked_on or kind not in OF_WORKERS)
 
 
