@@ -49,6 +49,8 @@ def main() -> int:
     chosen = parser.parse_args()
     if unknown := set(chosen.kinds) - set(KINDS):
         parser.error(f"no such kind: {', '.join(sorted(unknown))}")
+    if set(chosen.workers or ()) - set(sweep.FORMS):
+        parser.error(f"the page has rows for workers of {', '.join(map(str, sweep.FORMS))}")
     _leave_no_mounts()
     print(f"seed {chosen.seed}", flush=True)
     chosen.out.mkdir(parents=True, exist_ok=True)
@@ -59,7 +61,7 @@ def main() -> int:
         kept.keep(chosen.out, run, tally)
     print(report.table(found.values()))
     undone = bool(os.environ.get("CI")) and any(tally.undone for tally in found.values())
-    return int(undone or any(tally.failed for tally in found.values()))
+    return int(undone or not found or any(tally.failed for tally in found.values()))
 
 
 def _run(kind: str, chosen: argparse.Namespace) -> Iterator[report.Tally]:

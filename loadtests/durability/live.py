@@ -1,6 +1,7 @@
 """Faults at the system calls of an operation of a running agent."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
@@ -15,6 +16,8 @@ from loadtests.durability.stage import TOLD, Stage, make_vault, new_folder
 from loadtests.durability.stories import Story
 
 NOT_REACHED: Final = "not reached"
+TRIES: Final = 3  # at a position that the operation did not reach: it differs a little
+STATUS: Final = ("/health/live", "/v1/sys/seal-status")  # the second one the first process answers
 _REWRITTEN: Final = "vault.db"  # after a failed sync SQLite copies all pages again from its log
 
 
@@ -33,10 +36,13 @@ def sweep(
         stage = Stage(new_folder(folder, kind.replace(" ", "-")), opened, vault)
         stage.agent.start()
         try:
-            # The first time is unlike the others: connections are opened, files begun.
-            trace = [_trace(stage, story) for _ in range(2)][-1]
+            stage.warm()
+            trace = _trace(stage, story)
             for at in positions(trace, kind, choice, repeats=story.repeats):
-                this, struck = _strike(stage, story, Fault(kind, at, story.begins))
+                for _ in range(TRIES):
+                    this, struck = _strike(stage, story, Fault(kind, at, story.begins))
+                    if struck or this.findings:
+                        break
                 yield kind, f"{at} {struck or NOT_REACHED}", this
             yield kind, "end", _end(stage)
         finally:
@@ -48,17 +54,18 @@ def retried(trace: Sequence[Call]) -> Iterator[str]:
 
     The kernel forgets what it could not write, so the second one says nothing.
     """
-    failed: set[Path] = set()
+    failed: set[tuple[Path, int]] = set()  # of each process: it has descriptors of its own
     for call in trace:
+        who = call.path, call.worker
         if call.name in {"openat", "unlink"} or (
             call.path.name == _REWRITTEN and call.name in WRITES
         ):
-            failed.discard(call.path)
+            failed.discard(who)
         elif call.name in SYNCS and not call.path.is_dir():
-            if call.path in failed:
+            if who in failed:
                 yield f"{call} was tried again without opening the file anew"
             if call.fault.startswith(("EIO", "ENOSPC")):
-                failed.add(call.path)
+                failed.add(who)
 
 
 def _trace(stage: Stage, story: Story) -> list[Call]:
@@ -77,7 +84,7 @@ def _act(stage: Stage, story: Story, fault: Fault) -> None:
 
 
 def _strike(stage: Stage, story: Story, fault: Fault) -> tuple[Round, Call | None]:
-    before = len(stage.writes)
+    before, workers = len(stage.writes), stage.workers()
     findings: list[str] = []
     if fault.kind == "delay":
         findings += _delayed(stage, story, fault)
@@ -85,34 +92,49 @@ def _strike(stage: Stage, story: Story, fault: Fault) -> tuple[Round, Call | Non
         _act(stage, story, fault)
     if fault.kind.endswith("stays"):
         stage.put()
-    findings += stage.odd()
     if fault.kind in LETHAL:
         findings += _revive(stage, fault)
     else:
-        findings += _survive(stage, fault)
+        findings += _survive(stage, fault, workers)
+    findings += stage.odd()
     this = Round(stage.writes[before:], findings, struck=fault.struck is not None)
     return this, fault.struck
 
 
 def _delayed(stage: Stage, story: Story, fault: Fault) -> Iterator[str]:
-    """While one call hangs, the agent still answers."""
-    with stage.hanging(partial(_act, stage, story, fault)):
+    """While one call hangs, each process of the agent still answers."""
+    with ExitStack() as stack:
+        clients = stage.each(stack)
+        stack.enter_context(stage.hanging(partial(_act, stage, story, fault)))
         if fault.struck:
-            alive = stage.ask("GET", "/health/live")
-            if alive is None or alive.status != HTTPStatus.OK:
-                yield f"while a call hangs, its health is {alive}"
+            for client in clients:
+                for path in STATUS:
+                    status = client.call("GET", path).status
+                    if status != HTTPStatus.OK:
+                        yield f"while a call hangs, {path} is answered with {status}"
 
 
-def _survive(stage: Stage, fault: Fault) -> Iterator[str]:
-    if fault.kind in OF_WORKERS:  # who asks while it ends may get no answer, and asks again
+def _survive(stage: Stage, fault: Fault, workers: list[int]) -> Iterator[str]:
+    trace = stage.gate.disarm()
+    if fault.struck:
         yield from stage.recover()
+        yield from retried(trace)
+        yield from _same_workers(stage, fault, workers)
     alive = stage.ask("GET", "/health/live")
     if alive is None or alive.status != HTTPStatus.OK:
         yield f"its health is {alive}"
-    trace = stage.gate.disarm()
-    if fault.struck:
-        yield from retried(trace)
-        yield from stage.recover()
+
+
+def _same_workers(stage: Stage, fault: Fault, before: list[int]) -> Iterator[str]:
+    """All that there were; in the place of one that was killed another one, soon."""
+    dead = fault.struck.worker if fault.struck and fault.kind in OF_WORKERS else 0
+    now = stage.await_workers(without=dead)
+    if len(now) != len(before):
+        yield f"it has the workers {now} where it had {before}"
+    if gone := set(before) - set(now) - {dead}:
+        yield f"the workers {sorted(gone)} died of it: {stage.agent.output()[-TOLD:]}"
+    if dead:
+        stage.warm()
 
 
 def _revive(stage: Stage, fault: Fault) -> list[str]:
@@ -121,7 +143,11 @@ def _revive(stage: Stage, fault: Fault) -> list[str]:
     if fault.struck is None:
         return []
     stage.bury()
-    return stage.start() or judge(stage.agent, stage.writes, stage.deeds)
+    if wrong := stage.start():
+        return wrong
+    findings = judge(stage.agent, stage.writes, stage.deeds, stage.reads)
+    stage.warm()
+    return findings
 
 
 def _end(stage: Stage) -> Round:
@@ -129,7 +155,8 @@ def _end(stage: Stage) -> Round:
     this = Round(struck=False)
     if code := stage.agent.stop():
         this.findings.append(f"it stopped with {code}: {stage.agent.output()[-TOLD:]}")
-    this.findings += stage.start() or judge(stage.agent, stage.writes, stage.deeds)
+    this.findings += stage.start() or judge(stage.agent, stage.writes, stage.deeds, stage.reads)
+    this.findings += stage.odd()
     if "Traceback" in stage.agent.output():
         this.findings.append("a traceback in its output")
     return this

@@ -1,5 +1,6 @@
 """durability.md: what the runs found, and what has not been run."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
@@ -111,15 +112,27 @@ def _swept(known: Known) -> Iterable[str]:
     total = sum(found["faults"] for found in there.values())
     missed = sum(found["missed"] for found in there.values())
     taken = sorted(found["taken"] for found in there.values())
-    commits = sorted({found["commit"] for found in there.values()})
     machines = sorted({found["where"] for found in there.values()})
     yield (
         f"Struck {total:,} times, wrong {wrong:,}. {missed:,} more positions were not reached, as "
-        f"operations differ a little from time to time. Taken from {taken[0]} to {taken[-1]}, at "
-        f"commit {', '.join(commits)}; {'; '.join(machines)}."
+        f"operations differ a little from time to time. Taken from {taken[0]} to {taken[-1]}, "
+        f"{_commits(there)}; {'; '.join(machines)}."
     )
     if lacking := [told for story, workers in _ROWS if (told := _lacking(story, workers, there))]:
         yield "**Not whole.**\n\n" + "\n".join(f"- {told}" for told in lacking)
+
+
+def _commits(there: _There) -> str:
+    """Of which code it is: the commit of most of it, and the rows that are of others."""
+    count = Counter(found["commit"] for found in there.values())
+    newest = max(count, key=lambda commit: count[commit])
+    others: dict[str, list[str]] = {}
+    for (story, workers, _), found in there.items():
+        rows = others.setdefault(found["commit"], [])
+        if in_form(story, workers) not in rows:
+            rows.append(in_form(story, workers))
+    told = [f"{'; '.join(rows)} at {commit}" for commit, rows in others.items() if commit != newest]
+    return ", but ".join([f"at commit {newest}", *([" and ".join(told)] if told else [])])
 
 
 def _row(story: str, workers: int, there: _There) -> list[str]:

@@ -45,11 +45,11 @@ def positions(
         few = ({*places[:2], places[-1]} for places in _alike(_runs(counted)))
         chosen = sorted(set().union(*few))
     stride = max(1, -(-len(chosen) // choice.most))
-    return chosen[::stride]
+    return chosen[stride // 2 :: stride]  # not the first: an operation begins like others do
 
 
 def _what(call: Call) -> Hashable:
-    return call.name, call.path
+    return call.name, call.path, bool(call.worker)
 
 
 def _runs(calls: Sequence[Call]) -> list[Hashable]:

@@ -7,7 +7,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -18,9 +18,11 @@ from loadtests.durability.history import Write
 from loadtests.durability.process import KEPT_VERSIONS, inherit
 from loadtests.durability.writers import send
 from tests.acceptance.agent import Agent, AgentError, Answer, Client, served_agent
+from tests.acceptance.workers.fleet import pinned, workers_of
 
 NAME: Final = "secret/points/box"
 HEALED_WITHIN: Final = 20.0  # seconds from a working disk to service; the longest back-off is 1 s
+WARM: Final = 3  # times that each process does an operation before it does it as it always does
 DEAD_WITHIN: Final = 20.0  # seconds until the kernel has taken a killed process apart
 UNAVAILABLE: Final = {http.HTTPStatus.SERVICE_UNAVAILABLE, http.HTTPStatus.INSUFFICIENT_STORAGE}
 TYPED: Final = {"type", "code", "message", "request_id"}
@@ -53,6 +55,8 @@ class Stage:
             shutil.copytree(vault.data, self.agent.data, ignore=lambda *_: {_RESERVE})
         self.writes = list(vault.writes)
         self.deeds: list[Deed] = []
+        self.reads: list[str] = []  # ids of those that were answered
+        self._workers = vault.workers
         self.fault: Fault | None = None
         self._numbers = itertools.count(len(vault.writes))
         self._odd: list[str] = []
@@ -84,6 +88,45 @@ class Stage:
         self._note(answer)
         return answer
 
+    def read(self) -> None:
+        """Ask for the value; who got it is on record."""
+        answer = self.ask("GET", f"/api/v1/secrets/{NAME}")
+        if answer is not None and answer.status == http.HTTPStatus.OK:
+            self.reads.append(answer.request_id)
+
+    def warm(self) -> None:
+        """The first time is unlike others: connections are opened, files begun, rows looked for."""
+        for _ in range(WARM):
+            self.put()
+            with ExitStack() as stack:
+                for client in self.each(stack):
+                    client.call("GET", f"/api/v1/secrets/{NAME}")
+                    write = Write(f"{NAME}-warm-{len(self.writes)}", f"warm-{len(self.writes)}")
+                    self.writes.append(write)
+                    self._note(send(client, write, native=False))
+
+    def each(self, stack: ExitStack) -> list[Client]:
+        """A connection to each process that answers, until the stack is closed."""
+        if self._workers > 1:
+            return stack.enter_context(pinned(self.agent))
+        return [stack.enter_context(self._client())]
+
+    def workers(self) -> list[int]:
+        """The process ids of the workers that there are."""
+        return workers_of(self.agent)
+
+    def await_workers(self, without: int) -> list[int]:
+        """The same once there are as many as there have to be and this one is none of them.
+
+        In the end they are as they are.
+        """
+        wanted, end = self._workers if self._workers > 1 else 0, time.monotonic() + HEALED_WITHIN
+        while True:
+            found = self.workers()
+            if (len(found) == wanted and without not in found) or time.monotonic() > end:
+                return found
+            time.sleep(0.05)
+
     def do(self, kind: Kind, path: str) -> None:
         """A deed that the oracle is to know of."""
         deed = Deed(kind, "")
@@ -100,14 +143,16 @@ class Stage:
         return odd
 
     def recover(self) -> list[str]:
-        """The disk works again: a write is taken within a time, by the same process."""
+        """The disk works again: a write is taken within a time, by the same agent."""
         end = time.monotonic() + HEALED_WITHIN
-        while not self.put():
+        while not (taken := self.put()):
             if self.is_dead():
                 return [f"the agent died of it: {self.agent.output()[-TOLD:]}"]
             if time.monotonic() > end:
-                return [f"no write is taken {HEALED_WITHIN} s after the fault"]
+                break
             time.sleep(0.05)
+        if not taken or time.monotonic() > end:
+            return [f"no write is taken {HEALED_WITHIN} s after the fault"]
         return []
 
     @contextmanager

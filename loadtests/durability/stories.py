@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from loadtests.durability.faults.calls import SYNCS, Call
-from loadtests.durability.stage import NAME, Stage
+from loadtests.durability.stage import Stage
 
 SEGMENT: Final = 1 << 20  # bytes; the audit log's rotation size on the stage
 CHECKPOINT_AGE: Final = 1.1  # seconds; a checkpoint is due one second after the last
@@ -38,7 +38,7 @@ class Story:
     ready: Act = nothing
     begins: Callable[[Call], bool] = any_call
     repeats: bool = False  # it does the same over and over
-    by_workers: bool = False  # where there are any, some of its calls are theirs
+    by_workers: bool = False  # where there are any, they do it, or a part of it
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def write(stage: Stage) -> None:
 
 def read(stage: Stage) -> None:
     """One audit record."""
-    stage.ask("GET", f"/api/v1/secrets/{NAME}")
+    stage.read()
 
 
 def wait_for_checkpoint(_stage: Stage) -> None:
@@ -138,9 +138,8 @@ LIVE: Final = (
         write_until_copied_back,
         begins=is_copy_back,
         repeats=True,
-        by_workers=True,
     ),
-    Story("WAL checkpoint's end", write_on_afterwards, begins=is_end_of_copy_back, by_workers=True),
+    Story("WAL checkpoint's end", write_on_afterwards, begins=is_end_of_copy_back),
 )
 """Operations of a running agent."""
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from loadtests import h2load, machine, process
-from loadtests.people import report
+from loadtests.people import failures, report
 from loadtests.people.verdict import STEADY, Run, judge
 from loadtests.people.world import World, path
 from loadtests.servers import MOUNT, Freehold, Server, many_files, own_folder, running
@@ -53,12 +53,12 @@ def main() -> int:
                     seconds=seconds, **tokens,
                 )  # fmt: skip
                 spent, generated = server.cpu_seconds(), process.children_seconds()
-                code, entries[shape] = _locust(server, world, folder / shape, chosen.processes)
+                entries[shape] = _locust(server, world, folder / shape, chosen.processes)
                 run = judge(shape, entries[shape])
                 each = 1e6 / max(run.requests, 1)
                 runs[shape] = replace(
                     run,
-                    code=code,
+                    failed_before=_failed(folder / shape).exists(),
                     cpu_us=(server.cpu_seconds() - spent) * each,
                     locust_us=(process.children_seconds() - generated) * each,
                 )
@@ -88,11 +88,12 @@ def _people(server: Server) -> dict[str, str]:
     return tokens
 
 
-def _locust(server: Server, world: World, stem: Path, processes: int) -> tuple[int, Entries]:
-    """Run Locust without its pages; its exit code and its figures.
+def _failed(stem: Path) -> Path:
+    return stem.with_suffix(".failed")
 
-    Raises `RuntimeError` when it did not get to these.
-    """
+
+def _locust(server: Server, world: World, stem: Path, processes: int) -> Entries:
+    """Run Locust without its pages. Raises `RuntimeError` when it did not get to its figures."""
     more = ["--processes", str(processes)] if processes > 1 else []
     if world.shape == STEADY:
         more.append("--reset-stats")  # its figures begin when all have joined
@@ -102,9 +103,11 @@ def _locust(server: Server, world: World, stem: Path, processes: int) -> tuple[i
     ]  # fmt: skip
     log = stem.with_suffix(".log")
     with log.open("wb") as out:
-        done = subprocess.run(  # noqa: S603  # our own command
+        subprocess.run(  # noqa: S603  # our own command
             command, stdout=out, stderr=subprocess.STDOUT, check=False,
-            env=os.environ | world.environment() | {"PYTHONPATH": str(Path.cwd())},
+            env=os.environ | world.environment() | {
+                "PYTHONPATH": str(Path.cwd()), failures.VARIABLE: str(_failed(stem)),
+            },
             timeout=world.seconds + 120,
         )  # fmt: skip
     said = log.read_text(errors="replace")
@@ -113,7 +116,7 @@ def _locust(server: Server, world: World, stem: Path, processes: int) -> tuple[i
     if not figures.exists():
         raise RuntimeError("Locust wrote no figures; what it said is above")
     found: Entries = json.loads(figures.read_text())
-    return done.returncode, found
+    return found
 
 
 if __name__ == "__main__":

@@ -1,17 +1,17 @@
-"""A failure at any time is the run's, also before Locust's figures begin (`--reset-stats`)."""
+"""A failure at any time is the run's, also before Locust's figures begin (`--reset-stats`).
 
+It may be seen by any of Locust's processes, so what they leave is a file.
+"""
+
+import os
+from pathlib import Path
 from typing import Any
 
-from locust import events
-from locust.env import Environment
+VARIABLE = "FREEHOLD_PEOPLE_FAILED"
+"""In the environment of Locust: the file that is there once anything has failed."""
 
 
-@events.init.add_listener
-def watch(environment: Environment, **_: Any) -> None:
-    """Have Locust end with 1 once any request has failed."""
-
-    def look(exception: BaseException | None = None, **_: Any) -> None:
-        if exception is not None:
-            environment.process_exit_code = 1
-
-    environment.events.request.add_listener(look)
+def remember(exception: BaseException | None = None, **_: Any) -> None:
+    """What Locust calls behind each request. Raises `KeyError` without the variable."""
+    if exception is not None:
+        Path(os.environ[VARIABLE]).touch()

@@ -23,7 +23,7 @@ class Run:
     p99_ms: float
     cpu_us: float = 0.0  # of the server, for each request
     locust_us: float = 0.0  # of Locust; it has the same cores
-    code: int = 0  # that Locust ended with
+    failed_before: bool = False  # something did, at a time that the counts are not of
 
     @property
     def rate(self) -> float:
@@ -36,8 +36,8 @@ class Run:
         found = []
         if self.failures:
             found.append(f"{self.failures} failures")
-        if self.code and not self.failures:
-            found.append(f"Locust ended with {self.code}: something failed before its figures")
+        if self.failed_before and not self.failures:
+            found.append("something failed before the figures began")
         if not self.requests:
             found.append("not one request")
         if self.shape == STEADY and self.rate < RATE:

@@ -1,7 +1,6 @@
-"""The command: `make turns AGAINST=COMMIT` (OP=write, WORKERS=1, ROUNDS=16, and more by hand)."""
+"""The command: `make turns AGAINST=COMMIT` (OP=write, WORKERS=1, TURNS="--http 2 --rounds 24")."""
 
 import argparse
-import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,15 +12,16 @@ from loadtests.bench.measure import compare
 from loadtests.bench.results import Comparison
 from loadtests.load import Load, data_path
 from loadtests.servers import Freehold, Server, freehold, own_folder, running
-from loadtests.turns.checkout import checked_out
+from loadtests.turns.checkout import checked_out, is_commit
 from loadtests.turns.pairs import beside
 
-OPERATIONS = ("read", "write", "mixed", "batch", "metadata", "list", "lookup")
+OVER_HTTP2 = ("read", "write")
+OPERATIONS = (*OVER_HTTP2, "mixed", "batch", "metadata", "list", "lookup")
 BEFORE, NOW = "before", "now"
 
 
 def main() -> int:
-    """Returns the exit code: 1 where a run was void, 2 for what is no commit."""
+    """Returns the exit code: 1 where a run was void."""
     parser = argparse.ArgumentParser(prog="make turns", description=__doc__)
     parser.add_argument("against", help="the commit that this tree is held against")
     parser.add_argument("--operation", choices=OPERATIONS, default="read")
@@ -33,14 +33,13 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=16)
     parser.add_argument("--seconds", type=int, default=3, help="of each turn")
     chosen = parser.parse_args()
-    environment = Path(freehold()).parent
-    with own_folder() as folder:
-        try:
-            with checked_out(chosen.against, folder, environment / "python") as command:
-                return _take_turns(folder, str(command), chosen)
-        except subprocess.CalledProcessError:
-            print(f"{chosen.against} is no commit of this repository")
-            return 2
+    if chosen.http == 2 and chosen.operation not in OVER_HTTP2:  # noqa: PLR2004
+        parser.error(f"over HTTP/2 there are {' and '.join(OVER_HTTP2)}")
+    if not is_commit(chosen.against):
+        parser.error(f"{chosen.against} is no commit of this repository")
+    python = Path(freehold()).parent / "python"
+    with own_folder() as folder, checked_out(chosen.against, folder, python) as command:
+        return _take_turns(folder, str(command), chosen)
 
 
 def _take_turns(folder: Path, command: str, chosen: argparse.Namespace) -> int:

@@ -19,8 +19,8 @@ sys.exit(main())
 def checked_out(commit: str, folder: Path, python: Path) -> Iterator[Path]:
     """A command in `folder` that is `freehold` of that commit, run by this environment's python.
 
-    What the environment holds is today's. Raises `subprocess.CalledProcessError` for what is no
-    commit.
+    What the environment holds is today's. Raises `subprocess.CalledProcessError` where git does
+    not make the tree.
     """
     tree = folder / "tree"
     _git("worktree", "add", "--quiet", "--detach", str(tree), commit)
@@ -33,6 +33,13 @@ def checked_out(commit: str, folder: Path, python: Path) -> Iterator[Path]:
         yield command
     finally:
         _git("worktree", "remove", "--force", str(tree))
+
+
+def is_commit(name: str) -> bool:
+    """Whether this repository has a commit of that name."""
+    command = ["git", "rev-parse", "--quiet", "--verify", f"{name}^{{commit}}"]
+    done = subprocess.run(command, capture_output=True, check=False)  # noqa: S603  # PATH's git
+    return done.returncode == 0
 
 
 def _git(*arguments: str) -> None:

@@ -25,7 +25,7 @@ class Call:
     name: str
     path: Path
     fault: str = ""
-    worker: bool = False  # of a worker of the agent's, not of the agent's first process
+    worker: int = 0  # process id of the worker whose call it is; 0: the agent's first process
 
     def __str__(self) -> str:
         """For people."""
@@ -41,7 +41,8 @@ def of(asked: Notification, folder: Path, leader: int) -> Call | None:
         path = _path(asked)
         if path is None or not path.is_relative_to(folder) or path.suffix == _PRINTED:
             return None
-        return Call(asked.name, path, worker=process_of(asked.thread) != leader)
+        process = process_of(asked.thread)
+        return Call(asked.name, path, worker=0 if process == leader else process)
     except OSError:
         return None  # killed meanwhile
 

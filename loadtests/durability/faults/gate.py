@@ -81,7 +81,7 @@ class Gate:
         self._fault: Fault | None = None
         self._trace: list[Call] = []
         self._process: int | None = None  # pidfd of the agent behind the gate, if one is
-        self._leader = 0  # its process id; workers are its children
+        self._leader = 0  # its process id; its workers are other processes behind this gate
         self._held = threading.Event()
         self._release = threading.Event()
         self.failure: BaseException | None = None
@@ -183,11 +183,12 @@ class Gate:
 
     def _strike(self, listener: int, process: int, asked: Notification, kind: Kind) -> None:
         if kind in {"tear", "worker torn"}:
-            calls.write_half(asked)
+            with suppress(OSError):  # somebody else has killed it
+                calls.write_half(asked)
         if kind in LETHAL:
             _kill(process)
         elif kind in OF_WORKERS:
-            _kill_caller(asked)
+            _kill_caller(listener, asked)
         elif kind.startswith(("EIO", "ENOSPC")):
             code = errno.EIO if kind.startswith("EIO") else errno.ENOSPC
             seccomp.fail(listener, asked, code)
@@ -209,13 +210,15 @@ def _kill(process: int) -> None:
         signal.pidfd_send_signal(process, signal.SIGKILL)
 
 
-def _kill_caller(asked: Notification) -> None:
-    """Its call waits for an answer that does not come: nobody else can have its number."""
-    process = os.pidfd_open(calls.process_of(asked.thread))
-    try:
-        _kill(process)
-    finally:
-        os.close(process)
+def _kill_caller(listener: int, asked: Notification) -> None:
+    """Unless somebody else has: as long as its call waits, nobody else has its number."""
+    with suppress(OSError):
+        process = os.pidfd_open(calls.process_of(asked.thread))
+        try:
+            if seccomp.waits(listener, asked):
+                _kill(process)
+        finally:
+            os.close(process)
 
 
 @contextmanager

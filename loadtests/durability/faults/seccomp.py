@@ -21,6 +21,7 @@ _WAIT_KILLABLE: Final = 1 << 5  # only a deadly signal takes a call out of our h
 _NO_NEW_PRIVS: Final = 38  # prctl; what lets an unprivileged process filter itself
 _RECEIVE: Final = 0xC0502100  # SECCOMP_IOCTL_NOTIF_RECV
 _SEND: Final = 0xC0182101  # SECCOMP_IOCTL_NOTIF_SEND
+_IS_VALID: Final = 0x40082102  # SECCOMP_IOCTL_NOTIF_ID_VALID
 _CONTINUE: Final = 1  # SECCOMP_USER_NOTIF_FLAG_CONTINUE
 _NOTIFICATION: Final = struct.Struct("QIIiIQ6Q")
 _ANSWER: Final = struct.Struct("QqiI")
@@ -98,6 +99,17 @@ def receive(listener: int) -> Notification | None:
     id_, thread, _flags, number, _architecture, _ip, *arguments = _NOTIFICATION.unpack(buffer)
     names = {value: name for name, value in _NUMBERS[platform.machine()].items()}
     return Notification(id_, thread, names[number], tuple(arguments))
+
+
+def waits(listener: int, call: Notification) -> bool:
+    """Whether its caller is still there, and waits for an answer."""
+    try:
+        fcntl.ioctl(listener, _IS_VALID, struct.pack("Q", call.id))
+    except OSError as error:
+        if error.errno != errno.ENOENT:
+            raise
+        return False
+    return True
 
 
 def let_pass(listener: int, call: Notification) -> None:

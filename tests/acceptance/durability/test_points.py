@@ -15,7 +15,7 @@ PLANS = (
     Plan(["audit record"], [*EACH, "worker killed"], Choice(most=1), [2]),
     Plan(["audit checkpoint"], EACH, Choice(most=1), [1]),
     Plan(["key rotation"], EACH, Choice(most=1), [1]),
-    Plan(["migration"], ["kill", "delay"], Choice(most=1), [1]),
+    Plan(["migration"], EACH, Choice(most=1), [1]),
     Plan(["stop"], ["tear"], Choice(most=1), [2]),
 )
 

@@ -19,6 +19,13 @@ def test_a_failed_sync_that_is_tried_again_is_told() -> None:
     assert not list(retried([Call("fdatasync", LOG, "delay"), again]))
 
 
+def test_another_process_has_descriptors_of_its_own() -> None:
+    """What it opens or syncs says nothing of the one whose sync failed."""
+    failed, again = Call("fdatasync", LOG, "EIO", worker=7), Call("fdatasync", LOG, worker=7)
+    assert len(list(retried([failed, Call("openat", LOG), again]))) == 1
+    assert not list(retried([failed, Call("fdatasync", LOG), Call("openat", LOG, worker=7), again]))
+
+
 def test_sqlite_may_sync_again_once_it_has_written_the_pages_anew() -> None:
     """It copies all of them from its log again, which is kept until that worked."""
     failed = Call("fdatasync", DATABASE, "EIO")

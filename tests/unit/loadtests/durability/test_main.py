@@ -8,6 +8,15 @@ import pytest
 from loadtests.durability import __main__ as command
 
 
+def test_a_run_that_strikes_nothing_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one does that is asked for what there is not: at a stop no worker's death."""
+    monkeypatch.setenv(command.OWN_MOUNTS, "yes")
+    monkeypatch.setitem(command.RUN, "points", lambda *_: iter(()))
+    monkeypatch.setitem(command.WHY_NOT, "points", lambda: "")
+    monkeypatch.setattr(sys, "argv", ["durability", "points", "--out", str(tmp_path)])
+    assert command.main() == 1
+
+
 @pytest.mark.parametrize(("ci", "code"), [("true", 1), ("", 0)])
 def test_what_cannot_be_done_fails_where_nobody_looks(
     tmp_path: Path,

@@ -55,6 +55,13 @@ def test_a_sweep_with_a_hole_says_where() -> None:
     assert "Nothing of it has been run." in page({})
 
 
+def test_rows_of_older_code_are_told() -> None:
+    """Which they are, and at which commit."""
+    older = {group("stop", kind): RUN | {"commit": "01d"} for kind in kinds_of("stop", 1)}
+    assert "at commit abc1234; 2 cores" in page(WHOLE)
+    assert "at commit abc1234, but stop at 01d; 2 cores" in page(WHOLE | older)
+
+
 def test_a_wrong_position_stands_out() -> None:
     """In its cell, and in the sum."""
     told = page(WHOLE | {group(STORIES[0], "kill"): RUN | {"wrong": 2}})

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from loadtests.turns.checkout import checked_out
+from loadtests.turns.checkout import checked_out, is_commit
 
 MAIN = "def main():\n    print('{}')\n    return 3\n"
 
@@ -44,6 +44,8 @@ def test_the_other_commit_runs(repository: Path, tmp_path: Path) -> None:
 @pytest.mark.usefixtures("repository")
 def test_what_is_no_commit_is_refused(tmp_path: Path) -> None:
     """Nothing is made."""
+    assert is_commit("HEAD~1")
+    assert not is_commit("nothing")
     with (
         pytest.raises(subprocess.CalledProcessError),
         checked_out("nothing", tmp_path, Path(sys.executable)),

@@ -83,17 +83,23 @@ def test_a_death_comes_in_place_of_the_call_or_in_its_middle(
 
 FAMILY = """
 import os, sys
+fd = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT, 0o600)
+os.pwrite(fd, b"abcd", 0)
 if child := os.fork():
     print(os.waitpid(child, 0)[1], end=" ")
-fd = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT, 0o600)
-os.pwrite(fd, b"abcd", 0 if child else 4)
+os.pwrite(fd, b"efgh", 4 if child else 8)
+os.pwrite(fd, b"ijkl", 4 if child else 12)
 print("written")
 """
 
 
 @pytest.mark.parametrize(
     ("fault", "content"),
-    [(Fault("worker killed", 2), b"abcd"), (Fault("worker torn", 1), b"abcdab")],
+    [
+        (Fault("worker killed", 1), b"abcdijkl"),
+        (Fault("worker killed", 2), b"abcdijklefgh"),
+        (Fault("worker torn", 2), b"abcdijklefghij"),
+    ],
 )
 def test_the_death_of_a_worker_is_not_the_agents(
     tmp_path: Path, fault: Fault, content: bytes
