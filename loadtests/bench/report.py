@@ -140,8 +140,12 @@ def _memory(results: Results) -> str:
     for stored, sizes in results.memory.items():
         shown = [f"{sizes[s] >> 20} MiB ({sizes[s] / sizes[BASE]:.2f}{TIMES})" for s in SERVERS]
         rows.append([f"{stored:,}", *shown])
-    what = "Of all processes, what they share counted once (PSS), freshly started, after reads of "
-    return f"{what}10,000 of them (or of all).\n\n" + table(["Stored", *SERVERS], rows)
+    what = (
+        "Of all processes, what they share counted once (PSS), freshly started, after reads of "
+        "10,000 of them (or of all). OpenBao maps its database file, and the rows above have "
+        "written to it.\n\n"
+    )
+    return what + table(["Stored", *SERVERS], rows)
 
 
 def _starts(results: Results) -> str:
