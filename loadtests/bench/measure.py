@@ -20,10 +20,12 @@ def compare(
     *,
     seconds: int,
     rounds: int,
+    mirrored: bool = False,
 ) -> Comparison:
     """A/B/A/B: each round runs every server once, alone `among` all of them; fills in the row.
 
-    A void run takes its server out of the row.
+    A void run takes its server out of the row. `mirrored`: A/B/B/A, for differences so small that
+    it matters who comes first.
     """
     load = row.load
     if load.operation == "batch" and not all(
@@ -32,7 +34,7 @@ def compare(
         row.skipped = f"{batch.PATH} is not served"
         return row
     for number in range(rounds + 1):
-        for server in servers:
+        for server in servers[:: -1 if mirrored and number % 2 else 1]:
             if server.name in row.void:
                 continue
             try:

@@ -58,6 +58,7 @@ def _take_turns(folder: Path, command: str, chosen: argparse.Namespace) -> int:
             servers,
             seconds=chosen.seconds,
             rounds=chosen.rounds,
+            mirrored=True,
         )
     print("\n".join(_told(row, servers)))
     return 1 if row.void else 0
