@@ -7,7 +7,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -18,7 +18,7 @@ from loadtests.durability.history import Write
 from loadtests.durability.process import KEPT_VERSIONS, inherit
 from loadtests.durability.writers import send
 from tests.acceptance.agent import Agent, AgentError, Answer, Client, served_agent
-from tests.acceptance.workers.fleet import pinned, workers_of
+from tests.acceptance.workers.fleet import await_workers, pinned, workers_of
 
 NAME: Final = "secret/points/box"
 HEALED_WITHIN: Final = 20.0  # seconds from a working disk to service; the longest back-off is 1 s
@@ -120,12 +120,10 @@ class Stage:
 
         In the end they are as they are.
         """
-        wanted, end = self._workers if self._workers > 1 else 0, time.monotonic() + HEALED_WITHIN
-        while True:
-            found = self.workers()
-            if (len(found) == wanted and without not in found) or time.monotonic() > end:
-                return found
-            time.sleep(0.05)
+        wanted = self._workers if self._workers > 1 else 0
+        with suppress(AgentError):
+            await_workers(self.agent, without, wanted, patience=HEALED_WITHIN)
+        return self.workers()
 
     def do(self, kind: Kind, path: str) -> None:
         """A deed that the oracle is to know of."""

@@ -1,8 +1,14 @@
-"""The watch over failed syncs."""
+"""The watch over failed syncs, and over workers."""
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import pytest
+
+from loadtests.durability import live
 from loadtests.durability.faults.calls import Call
+from loadtests.durability.faults.gate import Fault
 from loadtests.durability.live import retried
 
 LOG = Path("/data/audit.log")
@@ -31,3 +37,33 @@ def test_sqlite_may_sync_again_once_it_has_written_the_pages_anew() -> None:
     failed = Call("fdatasync", DATABASE, "EIO")
     assert len(list(retried([failed, Call("fdatasync", DATABASE)]))) == 1
     assert not list(retried([failed, Call("pwrite", DATABASE), Call("fdatasync", DATABASE)]))
+
+
+@pytest.mark.parametrize(
+    ("fault", "now", "told"),
+    [
+        (Fault("EIO", 1, struck=Call("pwrite", LOG, worker=7)), [7, 8], ""),
+        (Fault("EIO", 1, struck=Call("pwrite", LOG, worker=7)), [8, 9], "[7] died of it"),
+        (Fault("worker killed", 1, struck=Call("pwrite", LOG, worker=7)), [8, 9], ""),
+        (
+            Fault("worker killed", 1, struck=Call("pwrite", LOG, worker=7)),
+            [8],
+            "it has the workers",
+        ),
+        (
+            Fault("worker killed", 1, struck=Call("pwrite", LOG, worker=7)),
+            [9, 10],
+            "[8] died of it",
+        ),
+    ],
+)
+def test_a_worker_that_dies_of_a_fault_is_told(fault: Fault, now: list[int], told: str) -> None:
+    """One that was killed is missed by nobody if another one is there in its place."""
+    stage: Any = SimpleNamespace(
+        await_workers=lambda **_: now,
+        agent=SimpleNamespace(output=lambda: "what it wrote"),
+        warm=lambda: None,
+    )
+    findings = list(live._same_workers(stage, fault, [7, 8]))
+    assert len(findings) == bool(told)
+    assert all(told in finding for finding in findings)
