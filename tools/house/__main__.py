@@ -5,12 +5,10 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
 
-from tools.house import comparisons, links, mirrors, places, sizes
+from tools.house import comparisons, links, places
 from tools.house.tree import Finding, Tree
 
 RULES: Final[tuple[Callable[[Tree], Iterable[Finding]], ...]] = (
-    sizes.check,
-    mirrors.check,
     comparisons.check,
     places.check,
     links.check,

@@ -9,8 +9,6 @@ from typing import Final, NamedTuple
 PRODUCT: Final = ("actors", "protocols", "vault", "control", "ui")
 """The packages that are shipped."""
 
-CHECKED: Final = (*PRODUCT, "tools", "loadtests", "tests")
-
 _VISIBLE_DOTS: Final = {".ci"}
 _MADE: Final = {"build", "dist", "node_modules", "schemathesis-report", "__pycache__"}
 
