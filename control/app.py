@@ -120,13 +120,14 @@ async def _listen(
         config = TlsConfig(
             cert_file=tls.cert_file, key_file=tls.key_file, ca_file=None, client_auth="none"
         )
+    refuse = partial(refusal, world)
     await serve_http(
-        settings.server.proxies.around(app),
+        settings.server.proxies.around(app, tls=tls.enabled, refuse=refuse),
         host=host,
         port=port,
         tls=config,
         limits=Limits(body_bytes=MAX_BODY),
-        refuse=partial(refusal, world),
+        refuse=refuse,
         wall_clock=lambda: world.now() / 1e9,
         websockets=True,
         task_status=task_status,

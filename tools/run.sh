@@ -120,7 +120,7 @@ enrolled() { # NAME: wait until it is
 }
 
 agent() { # NAME PORT
-  start "$1" agent dev --listen "127.0.0.1:$2" --root-token "$(cat "$dir/token")" \
+  start "$1" agent dev --listen "127.0.0.1:$2" --root-token-file "$dir/token" \
     --data-dir "$dir/$1" --heartbeat $beat
 }
 
@@ -229,7 +229,7 @@ Stop agent two and look at the fleet: it is late after 4 s, offline after 10 s, 
 
 And start it again, here until Ctrl-C:
 
-  $freehold agent dev --listen 127.0.0.1:$((port + 1)) --root-token \$(cat $dir/token) --data-dir $dir/two --heartbeat $beat
+  $freehold agent dev --listen 127.0.0.1:$((port + 1)) --root-token-file $dir/token --data-dir $dir/two --heartbeat $beat
 
 Logs are $dir/*.log. Ctrl-C stops the agents and the control plane.
 EOF

@@ -5,11 +5,14 @@ serve ─ backend ─ gate ─ HTTP server
 """
 
 import logging
+import os
+import shlex
 import signal
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import trio
@@ -27,7 +30,10 @@ from ui.web.files import read_files
 from vault.beside import ALONE
 from vault.config import Settings
 from vault.config.settings import LEAST_BODIES
+from vault.crypto.credentials import MAX_CHOSEN, MIN_CHOSEN
+from vault.crypto.encoding import base62
 from vault.crypto.kek.file import FileRootKey
+from vault.crypto.random import random_bytes
 from vault.edge.asgi import Edge
 from vault.edge.browsers import Browsers
 from vault.edge.compat import Compat
@@ -78,15 +84,17 @@ def fork_workers(settings: Settings) -> Zygote | None:
 async def serve(
     settings: Settings,
     *,
-    dev_token: str = "",
+    dev_token: Path | None = None,
     zygote: Zygote | None = None,
     listening: Callable[[int], None] = lambda _: None,
 ) -> None:
     """Run an agent until SIGTERM or SIGINT. Raises `VaultError` or `OSError` when it cannot.
 
-    `listening` is told the port once connections are accepted.
+    `dev_token`: development, with the root token of this file. `listening` is told the port once
+    connections are accepted.
     """
     shapes.complete()
+    root_token = await trio.to_thread.run_sync(_dev_token, dev_token) if dev_token else ""
     await trio.to_thread.run_sync(_try_certificates, settings)
     metrics = Metrics(enabled=settings.monitoring.metrics_enabled)
     storage = settings.storage
@@ -101,12 +109,12 @@ async def serve(
         fleet = Fleet(zygote, count, metrics, world, tracing) if zygote else None
         pipeline = pipeline_of(tracing)
         seam = linking.seam
-        parts = Parts(settings, backend, metrics, world, dev_token, fleet or ALONE, seam, pipeline)
+        parts = Parts(settings, backend, metrics, world, root_token, fleet or ALONE, seam, pipeline)
         gate = _gate(parts)
         await nursery.start(gate.run_until_cancelled)
         await gate.load()
-        if dev_token and not gate.status().initialized:
-            await gate.initialise(1, 1, dev_token)
+        if root_token and not gate.status().initialized:
+            await gate.initialise(1, 1, root_token)
         await gate.unseal_alone()
         native = _native(settings, gate, world)
         dialects = [Compat(gate, world), native, Ops(gate, world, metrics, native)]
@@ -182,7 +190,9 @@ async def _listen(
     """`app`: what is around the edge when there is a web interface."""
     host, port = settings.server.address
     await serve_http(
-        settings.server.proxies.around(app or edge),
+        settings.server.proxies.around(
+            app or edge, tls=settings.server.tls.enabled, refuse=edge.refuse
+        ),
         limits=limits_of(settings),
         refuse=edge.refuse,
         turn_away=edge.turn_away,
@@ -227,6 +237,30 @@ def _tls(settings: Settings) -> TlsConfig | None:
         ca_file=tls.ca_file,
         client_auth=tls.client_auth,
     )
+
+
+def _dev_token(file: Path) -> str:
+    """The root token in the file, which is made with a random one if it is not there.
+
+    Raises `UnavailableError` (`root_token_file`) for a file that others may read or that has none.
+    """
+    try:
+        with suppress(FileExistsError):
+            descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+            with open(descriptor, "w") as made:  # noqa: PTH123  # a descriptor
+                made.write(f"{base62(random_bytes(32))}\n")
+        mode = file.stat().st_mode
+        token = file.read_text("ascii").strip()
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not ASCII"
+        raise UnavailableError("root_token_file", f"{file} cannot be read: {reason}") from None
+    if mode & 0o077:
+        message = f"others may read the root token in {file}: chmod 600 {shlex.quote(str(file))}"
+        raise UnavailableError("root_token_file", message)
+    if not MIN_CHOSEN <= len(token) <= MAX_CHOSEN or not token.isprintable() or " " in token:
+        message = f"{file} does not hold a token of {MIN_CHOSEN} to {MAX_CHOSEN} characters"
+        raise UnavailableError("root_token_file", f"{message}: remove it to have one made")
+    return token
 
 
 def _try_certificates(settings: Settings) -> None:

@@ -361,8 +361,8 @@ def _trouble(inspection: Inspection, keeper: Keeper, index: Index) -> str:
 
 
 async def _furnish(root_token: str, wired: Wired) -> None:
-    """Development: the chosen root token and KV v2 at `secret/`, whatever an earlier start left."""
-    await wired.tokens.create_root(root_token)
+    """Development: the chosen root token alone, and KV v2 at `secret/`."""
+    await wired.tokens.replace_root(root_token)
     if wired.mounts.mounts.get(DEV_MOUNT) is None:
         await wired.mounts.create(ResourcePath.parse_folder(DEV_MOUNT), WriteMount())
 

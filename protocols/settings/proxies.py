@@ -4,8 +4,9 @@ from ipaddress import ip_network
 
 from pydantic import Field, field_validator
 
+from protocols.http.local import LocalOnly
 from protocols.http.proxies import Behind, Header, Proxies
-from protocols.http.scope import App
+from protocols.http.scope import App, Refuse
 from protocols.settings.units import Section
 
 
@@ -27,6 +28,12 @@ class Proxied(Section):
                 raise ValueError("everybody would be a proxy: name the proxies' own addresses")
         return value
 
-    def around(self, app: App) -> App:
-        """The application as the clients of the proxies reach it."""
-        return Behind(app, Proxies(self.addresses, self.header)) if self.addresses else app
+    def around(self, app: App, *, tls: bool, refuse: Refuse) -> App:
+        """The application as the clients of the proxies reach it.
+
+        Without proxies and without TLS all clients are on this machine and have to name it:
+        `refuse` makes the answer to others.
+        """
+        if self.addresses:
+            return Behind(app, Proxies(self.addresses, self.header))
+        return app if tls else LocalOnly(app, refuse)

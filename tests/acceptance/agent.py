@@ -249,10 +249,21 @@ def dev_agent(folder: Path, data: Path | None = None) -> Agent:
     """`agent dev`, not started: open, KV version 2 at `secret/`."""
     data = data or folder / "data"
     command = [
-        FREEHOLD, "agent", "dev", "--listen", "127.0.0.1:0", "--root-token", ROOT_TOKEN,
-        "--data-dir", str(data),
+        FREEHOLD, "agent", "dev", "--listen", "127.0.0.1:0", "--data-dir", str(data),
     ]  # fmt: skip
-    return Agent(folder, command, data=data, first=place_vault)
+    return Agent(folder, command, data=data, first=_place_dev)
+
+
+def _place_dev(data: Path) -> None:
+    place_vault(data)
+    write_token(data / "root-token", ROOT_TOKEN)
+
+
+def write_token(file: Path, token: str) -> None:
+    """A file with a root token, as `agent dev` reads it."""
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    file.touch(mode=0o600)
+    file.write_text(token)
 
 
 def served_agent(folder: Path, config: Mapping[str, Any] | None = None) -> Agent:

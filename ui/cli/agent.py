@@ -3,7 +3,10 @@
 import errno
 import gc
 import logging
+import os
 import resource
+import shlex
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -19,8 +22,6 @@ from ui.cli.session import shown
 
 if TYPE_CHECKING:
     from vault.config import Settings
-
-DEV_TOKEN = "root"
 
 app = typer.Typer(help="Run a vault agent.", no_args_is_help=True)
 app.command()(agent_link.enrol)
@@ -43,28 +44,39 @@ def _uncollected() -> Iterator[None]:
 @_uncollected()
 def dev(
     listen: Annotated[str, typer.Option(help="host:port, loopback only.")] = "127.0.0.1:8200",
-    root_token: Annotated[str, typer.Option(help="The root token, for development.")] = DEV_TOKEN,
     data_dir: Annotated[Path, typer.Option(help="Where the data is kept.")] = Path(".freehold-dev"),
+    root_token_file: Annotated[
+        Path | None,
+        typer.Option(
+            help="Holds the root token, and is made with a random one if it is not there; "
+            "default: root-token in the data folder."
+        ),
+    ] = None,
     workers: Annotated[int, typer.Option(help="Processes that serve.")] = 1,
     heartbeat: Annotated[
         str, typer.Option(help="How often its control plane hears of it, if it is enrolled.")
     ] = "60s",
 ) -> None:
-    """Run for development: plain HTTP on loopback, initialised and unsealed, KV v2 at secret/."""
+    """Run for development: plain HTTP on loopback, initialised and unsealed, KV v2 at secret/.
+
+    The root token is what --root-token-file holds; one that was used before ends.
+    """
     from vault.config.load import dev_settings
 
     require_private(data_dir)
     settings = checked(partial(dev_settings, listen, data_dir, workers, heartbeat))
-    known = root_token if root_token == DEV_TOKEN else "…"  # not secret: the default
+    token_file = root_token_file or data_dir / "root-token"
 
     def listening(port: int) -> None:
         address = f"http://{listen.rpartition(':')[0]}:{port}"
         tell(f"freehold: development agent on {address}, data in {data_dir}")
         if settings.server.web:
             tell(f"  in a browser: {address}/")
-        tell(f"  export FREEHOLD_ADDR={address} FREEHOLD_TOKEN={known}")
+        tell(
+            f"  export FREEHOLD_ADDR={address} FREEHOLD_TOKEN=$(cat {shlex.quote(str(token_file))})"
+        )
 
-    _run(settings, listening, dev_token=root_token)
+    _run(settings, listening, token_file)
 
 
 @app.command("serve")
@@ -92,14 +104,26 @@ def checked(load: Callable[[], "Settings"]) -> "Settings":
 
 
 def require_private(folder: Path) -> None:
-    """Make the data folder for its owner only, whatever the umask is."""
+    """Make the data folder for its owner only, whatever the umask is.
+
+    One that is there has to be this user's, and nobody else may write to it.
+    """
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = folder.stat()
     except OSError as error:
         raise CliError(f"cannot make {folder}: {error.strerror}") from None
+    if found.st_uid != os.geteuid():
+        raise CliError(f"{folder} belongs to another user: choose another folder with --data-dir")
+    if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        mode = f"{stat.S_IMODE(found.st_mode):04o}"
+        place = shlex.quote(str(folder))
+        raise CliError(f"others may write to {folder} (mode {mode}): chmod 700 {place}")
 
 
-def _run(settings: "Settings", listening: Callable[[int], None], *, dev_token: str = "") -> None:
+def _run(
+    settings: "Settings", listening: Callable[[int], None], dev_token: Path | None = None
+) -> None:
     """Run the agent; what it cannot start with is one line, not a traceback."""
     import trio
 

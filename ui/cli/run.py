@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 from typing import Annotated, Any, Final
 
 import typer
@@ -12,6 +13,16 @@ from ui.cli.session import session
 
 OWN: Final = ("FREEHOLD_TOKEN", "VAULT_TOKEN", "BAO_TOKEN")  # never handed to the program
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z", re.ASCII)
+_STEERING: Final = re.compile(
+    r"(?:LD|DYLD|GCONV|MALLOC|GLIBC|GIT|BASH|NPM_CONFIG|LUA|CORECLR|COR|ELECTRON|XDG)_.*"
+    r"|(?:PYTHON|PERL5|R_PROFILE|R_ENVIRON).*|PERLLIB|RUBY(?:OPT|LIB)|NODE_(?:OPTIONS|PATH)"
+    r"|CLASSPATH|(?:JAVA_TOOL|JDK_JAVA|_JAVA)_OPTIONS|DOTNET_STARTUP_HOOKS|PHP(?:RC|_INI_SCAN_DIR)"
+    r"|PATH|HOME|SHELL|ENV|IFS|CDPATH|PS[0-9]|PROMPT_COMMAND|SHELLOPTS|BASHOPTS|ZDOTDIR|FPATH"
+    r"|EDITOR|VISUAL|PAGER|MANPAGER|BROWSER|LESS(?:OPEN|CLOSE)|(?:SSH|SUDO)_ASKPASS"
+    r"|LOCPATH|NLSPATH|HOSTALIASES|RES_OPTIONS|TERMINFO|TERMCAP",
+    re.ASCII | re.IGNORECASE,
+)
+"""Names that decide which code a program loads or starts: the loader's, shells', interpreters'."""
 
 
 def run(
@@ -27,14 +38,25 @@ def run(
         list[str] | None,
         typer.Option("--env", "-e", help="NAME=secret or NAME=secret#field; may be repeated."),
     ] = None,
+    allow: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A key of --secret to accept although it can choose what code runs, such as PATH."
+        ),
+    ] = None,
 ) -> None:
-    """Run a program with secrets in its environment; our own token is not passed on."""
+    """Run a program with secrets in its environment; our own token is not passed on.
+
+    A key of --secret that can choose what code runs (PATH, LD_PRELOAD, PYTHONPATH, ...) is refused
+    unless --allow names it: whoever writes the secret would choose the program.
+    """
     client = session(context).client
     variables: dict[str, str] = {}
     for name in secret or []:
         value = _value(client, name)
         if not isinstance(value, dict):
             raise CliError(f"{name} is not an object; use --env NAME={name}")
+        _refuse_steering(name, value, allow or [])
         variables |= {key: _text(item) for key, item in value.items()}
     for assignment in env or []:
         variable, sign, place = assignment.partition("=")
@@ -53,13 +75,23 @@ def run(
 def _execute(command: list[str], variables: dict[str, str]) -> None:
     if any(not _NAME.match(name) for name in variables):
         raise CliError("a key of the secret cannot name a variable; use --env NAME=secret#key")
+    program = shutil.which(command[0])  # by the caller's PATH, whatever the secrets hold
+    if program is None:
+        raise CliError(f"there is no program {command[0]}", Exit.NO_PROGRAM)
     kept = {name: value for name, value in os.environ.items() if name not in OWN}
     try:
-        os.execvpe(command[0], command, kept | variables)  # noqa: S606  # what the person asked for
-    except FileNotFoundError:
-        raise CliError(f"there is no program {command[0]}", Exit.NO_PROGRAM) from None
+        os.execve(program, command, kept | variables)  # noqa: S606  # what the person asked for
     except OSError as error:
         raise CliError(f"cannot run {command[0]}: {error.strerror}", Exit.CANNOT_RUN) from None
+
+
+def _refuse_steering(secret: str, value: dict[str, Any], allowed: list[str]) -> None:
+    found = sorted(key for key in value if _STEERING.fullmatch(key) and key not in allowed)
+    if found:
+        raise CliError(
+            f"{secret} has the key {found[0]}, which can choose what code the program runs: "
+            f"pass --allow {found[0]} if that is intended, or name the keys to use with --env"
+        )
 
 
 def _value(client: Any, name: str) -> Any:

@@ -23,7 +23,7 @@ from vault.model.identity import DEFAULT_POLICY, ROOT_POLICY, Identity, Method
 from vault.model.name import canonical_name
 from vault.model.records import TokenRow
 from vault.store.store import Store
-from vault.store.table import Query
+from vault.store.table import MAX_LIMIT, Query
 from vault.store.tables import API_KEYS, TOKENS
 from vault.store.tx import Tx
 
@@ -141,6 +141,24 @@ class Tokens:
             return _insert(tx, row)
 
         return Issued(row=await self._store.commit(change), text=minted.text)
+
+    async def replace_root(self, chosen: str) -> Issued:
+        """Make the chosen text the only root token: those of earlier starts end, with descendants.
+
+        For development. Revocation is bounded as any other; the next start goes on.
+        """
+        issued = await self.create_root(chosen)
+
+        def former(tx: Tx) -> list[str]:
+            orphans = Query(equals={"parent": "", "expires_at": 0}, limit=MAX_LIMIT)
+            return [
+                row.id
+                for row in tx.select(TOKENS, orphans)
+                if row.policies == [ROOT_POLICY] and row.id != issued.row.id
+            ]
+
+        await self._revoker.revoke(former)
+        return issued
 
     async def find(self, text: str) -> TokenRow | None:
         """Return the standing token of a text, or None."""

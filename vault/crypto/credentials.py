@@ -9,7 +9,7 @@ so a stolen database gives nothing to present, and nothing to test guesses again
 pepper from the keyring. A slow hash (Argon2) defends secrets that can be guessed; a 256-bit one
 cannot. The CRC is no security: it lets a scanner, and `parse`, tell a typo from a key.
 
-A token may also be any text an operator chose (`agent dev --root-token root`): its id is a keyed
+A token may also be any text an operator chose (`agent dev --root-token-file`): its id is a keyed
 hash of the text, so it too is found by id and shows nothing of itself.
 
 Unknown id or wrong secret: the caller hashes once and compares once, either way.

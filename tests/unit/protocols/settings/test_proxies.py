@@ -3,8 +3,10 @@
 import pytest
 from pydantic import ValidationError
 
+from protocols.http.local import LocalOnly
 from protocols.http.proxies import Behind, Header
 from protocols.http.scope import Receive, Scope, Send
+from protocols.http.shared import refuse_as_json
 from protocols.settings.proxies import Proxied
 
 
@@ -15,7 +17,7 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
 
 def test_nobody_is_believed_by_default() -> None:
     """The application is reached as it is: no header says who comes."""
-    assert Proxied().around(app) is app
+    assert Proxied().around(app, tls=True, refuse=refuse_as_json) is app
     assert Proxied().header is Header.X_FORWARDED_FOR
 
 
@@ -24,7 +26,12 @@ def test_proxies_are_named_one_by_one_or_by_network() -> None:
     told = {"addresses": ["10.0.0.1", "2001:db8::/64"], "header": "forwarded"}
     made = Proxied.model_validate(told)
     assert made.header is Header.FORWARDED
-    assert isinstance(made.around(app), Behind)
+    assert isinstance(made.around(app, tls=False, refuse=refuse_as_json), Behind)
+
+
+def test_without_proxies_and_tls_clients_name_this_machine() -> None:
+    """A page whose name was pointed at loopback gets nothing."""
+    assert isinstance(Proxied().around(app, tls=False, refuse=refuse_as_json), LocalOnly)
 
 
 @pytest.mark.parametrize("wrong", ["0.0.0.0/0", "::/0", "10.0.0.1/8", "proxy.example", "*"])

@@ -41,15 +41,13 @@ def test_dev_runs_on_its_folder_with_its_token(cli: Run, served: Served, tmp_pat
     data = tmp_path / "deep" / "data"
     before = os.umask(0)
     try:
-        done = cli("agent", "dev", "--listen", "127.0.0.1:0", "--root-token", "own",
-                   "--data-dir", str(data))  # fmt: skip
+        done = cli("agent", "dev", "--listen", "127.0.0.1:0", "--data-dir", str(data))
     finally:
         os.umask(before)
     assert done.code == 0
-    assert served[0]["dev_token"] == "own"
+    assert served[0]["dev_token"] == data / "root-token"
     assert (served[0]["collects"], gc.isenabled()) == (False, True)  # until it has settled
     assert data.stat().st_mode & 0o777 == 0o700
-    assert "own" not in done.err.replace(str(tmp_path), "")
 
 
 def test_no_core_file_holds_the_keys(
@@ -62,10 +60,27 @@ def test_no_core_file_holds_the_keys(
     assert limits == [(resource.RLIMIT_CORE, (0, 0))]
 
 
-def test_the_well_known_token_is_shown(cli: Run, served: Served, tmp_path: Path) -> None:
-    """There is nothing to hide in it."""
-    done = cli("agent", "dev", "--data-dir", str(tmp_path / "d"))
-    assert "FREEHOLD_TOKEN=root" in done.err
+def test_where_the_root_token_is_is_shown(cli: Run, served: Served, tmp_path: Path) -> None:
+    """Not the token."""
+    file = tmp_path / "own token"
+    done = cli("agent", "dev", "--root-token-file", str(file), "--data-dir", str(tmp_path / "d"))
+    assert served[0]["dev_token"] == file
+    assert f"FREEHOLD_TOKEN=$(cat '{file}')" in done.err
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o770, 0o1777, 0o722])
+def test_a_folder_that_others_may_write_to_is_refused(
+    mode: int, cli: Run, served: Served, tmp_path: Path
+) -> None:
+    """They could replace the root key or the database in it."""
+    folder = tmp_path / "open"
+    folder.mkdir()
+    folder.chmod(mode)
+    for command in (("agent", "dev"), ("control", "dev")):
+        done = cli(*command, "--data-dir", str(folder))
+        assert done.code == 1
+        assert f"chmod 700 {folder}" in done.err
+    assert served == []
 
 
 def test_the_address_shown_is_the_one_in_use(cli: Run, served: Served, tmp_path: Path) -> None:
@@ -137,6 +152,6 @@ def test_an_agent_that_cannot_start_says_why_in_one_line(
 ) -> None:
     """Each reason once, however deep it is nested."""
     monkeypatch.setattr(vault.app, "serve", failing(error))
-    done = cli("agent", "dev", "--root-token", "own", "--data-dir", str(tmp_path / "d"))
+    done = cli("agent", "dev", "--data-dir", str(tmp_path / "d"))
     assert done.code == 1
     assert done.err.splitlines()[-1] == f"freehold: {said}"

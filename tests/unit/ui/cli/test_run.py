@@ -1,5 +1,6 @@
 import os
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -16,8 +17,18 @@ def started(monkeypatch: pytest.MonkeyPatch) -> Started:
     def become(file: str, arguments: list[str], environment: dict[str, str]) -> None:
         programs.append((file, arguments, environment))
 
-    monkeypatch.setattr(os, "execvpe", become)
+    monkeypatch.setattr(os, "execve", become)
     return programs
+
+
+@pytest.fixture(autouse=True)
+def prog(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A program on the caller's PATH."""
+    program = tmp_path / "prog"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    return program
 
 
 def failing(error: OSError) -> Callable[..., None]:
@@ -30,7 +41,7 @@ def failing(error: OSError) -> Callable[..., None]:
 
 
 def test_fields_and_values_become_variables(
-    agent: FakeAgent, cli: Run, started: Started, monkeypatch: pytest.MonkeyPatch
+    agent: FakeAgent, cli: Run, started: Started, prog: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All others stay, but for the tokens; the program's options are its own."""
     monkeypatch.setenv("VAULT_TOKEN", "t")
@@ -42,7 +53,7 @@ def test_fields_and_values_become_variables(
     words = ("-s", "secret/env", "-e", "PW=secret/pw", "-e", "X=secret/x#x")
     assert cli("run", *words, "prog", "-o", "json").code == 0
     [(file, arguments, environment)] = started
-    assert (file, arguments) == ("prog", ["prog", "-o", "json"])
+    assert (file, arguments) == (str(prog), ["prog", "-o", "json"])
     wanted = {"USER_NAME": "bob", "PORTS": "[1]", "PW": "pw", "X": "deep", "OTHER": "stays"}
     assert environment.items() >= wanted.items()
     assert not environment.keys() & {"FREEHOLD_TOKEN", "VAULT_TOKEN", "BAO_TOKEN"}
@@ -76,13 +87,75 @@ def test_an_assignment_needs_its_sign(agent: FakeAgent, cli: Run, started: Start
 
 
 @pytest.mark.parametrize(
-    ("error", "code"), [(FileNotFoundError(2, "no"), 127), (PermissionError(13, "denied"), 126)]
+    "key",
+    [
+        "PATH",
+        "path",
+        "LD_PRELOAD",
+        "PYTHONPATH",
+        "PYTHONSTARTUP",
+        "BASH_ENV",
+        "NODE_OPTIONS",
+        "PERL5OPT",
+        "GIT_SSH_COMMAND",
+        "JAVA_TOOL_OPTIONS",
+        "HOME",
+        "ENV",
+    ],
 )
-def test_a_program_that_does_not_start_is_told_as_shells_do(
-    error: OSError, code: int, cli: Run, monkeypatch: pytest.MonkeyPatch
+def test_a_key_that_chooses_code_is_refused_unless_allowed(
+    key: str, agent: FakeAgent, cli: Run, started: Started
 ) -> None:
-    """127: not there; 126: not to be run."""
-    monkeypatch.setattr(os, "execvpe", failing(error))
+    """Whoever writes a secret does not choose what runs, unless the caller says so."""
+    agent.answer({"value": {key: "planted", "USER_NAME": "bob"}})
+    done = cli("run", "-s", "secret/env", "--", "prog")
+    assert (done.code, started) == (1, [])
+    assert f"--allow {key}" in done.err
+    assert "planted" not in done.err
+    agent.answer({"value": {key: "planted", "USER_NAME": "bob"}})
+    assert cli("run", "-s", "secret/env", "--allow", key, "--", "prog").code == 0
+    assert started[0][2][key] == "planted"
+
+
+def test_ordinary_keys_need_no_leave(agent: FakeAgent, cli: Run, started: Started) -> None:
+    """Names that only begin alike."""
+    value = {
+        "GITHUB_TOKEN": "1",
+        "NODE_ENV": "2",
+        "DATABASE_URL": "3",
+        "PATHS": "4",
+        "HOMEPAGE": "5",
+    }
+    agent.answer({"value": value})
+    assert cli("run", "-s", "secret/env", "--", "prog").code == 0
+    assert started[0][2].items() >= value.items()
+
+
+def test_the_program_is_found_by_the_callers_path(
+    agent: FakeAgent, cli: Run, started: Started, prog: Path, tmp_path: Path
+) -> None:
+    """Also where a secret may set PATH for the program."""
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "prog").write_text("#!/bin/sh\n")
+    (other / "prog").chmod(0o755)
+    agent.answer({"value": {"PATH": str(other)}})
+    assert cli("run", "-s", "secret/env", "--allow", "PATH", "--", "prog").code == 0
+    assert started[0][0] == str(prog)
+
+
+def test_a_program_that_is_not_there_is_told_as_shells_do(cli: Run, started: Started) -> None:
+    """127, by convention."""
+    done = cli("run", "--", "nowhere")
+    assert (done.code, started) == (127, [])
+    assert "nowhere" in done.err
+
+
+def test_a_program_that_cannot_run_is_told_as_shells_do(
+    cli: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """126, by convention."""
+    monkeypatch.setattr(os, "execve", failing(PermissionError(13, "denied")))
     done = cli("run", "--", "prog")
-    assert done.code == code
+    assert done.code == 126
     assert "prog" in done.err
