@@ -99,7 +99,7 @@ class Agent:
     tls: ssl.SSLContext | None = None
     data: Path = Path()
     environment: dict[str, str] = field(default_factory=dict)
-    first: Callable[[Path], object] | None = None  # furnishes `data` before a first start
+    first: Callable[[Path], object] | None = None  # prepares `data` before a start
     anew: bool = False  # each process by itself, as a user starts it
     kind: ClassVar[Kind] = "agent"
     port: int = 0
@@ -133,7 +133,7 @@ class Agent:
 
     def start(self) -> None:
         """Start it and return when it listens. Raises `AgentError` when it ends instead."""
-        if self.first is not None and not self.data.exists():
+        if self.first is not None:
             self.first(self.data)
         name = f"freehold-test-{os.getpid()}-{id(self)}"
         environment = {
@@ -255,8 +255,11 @@ def dev_agent(folder: Path, data: Path | None = None) -> Agent:
 
 
 def _place_dev(data: Path) -> None:
-    place_vault(data)
-    write_token(data / "root-token", ROOT_TOKEN)
+    """What is slow to make, before a first start; the root token, unless there is one."""
+    if not data.exists():
+        place_vault(data)
+    if not (token := data / "root-token").exists():
+        write_token(token, ROOT_TOKEN)
 
 
 def write_token(file: Path, token: str) -> None:

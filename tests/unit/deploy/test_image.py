@@ -1,4 +1,5 @@
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -63,3 +64,23 @@ def test_what_is_copied_is_there_and_let_through(root: Path, steps: list[str]) -
     }
     assert {source for source in copied if not source.startswith("ui/")} == allowed
     assert all((root / source).exists() for source in copied)
+
+
+def test_every_package_of_the_wheel_is_copied(root: Path, steps: list[str]) -> None:
+    """One that is not makes an image whose commands end in an ImportError."""
+    project = tomllib.loads((root / "pyproject.toml").read_text())
+    packages = project["tool"]["setuptools"]["packages"]["find"]["include"]
+    assert {f"COPY {name} {name}" for name in (each.rstrip("*") for each in packages)} <= {*steps}
+
+
+def test_each_folder_of_the_example_settings_has_a_volume(root: Path, steps: list[str]) -> None:
+    """Else the agent could not write there, with a read-only root file system."""
+    text = (root / "deploy/vault.yaml").read_text()
+    folders = set(re.findall(r"/var/(?:lib|log)/[a-z-]+", text))
+    [volumes] = [step for step in steps if step.startswith("VOLUME")]
+    usage = (root / "Dockerfile").read_text().partition("FROM")[0]
+    assert folders
+    for folder in folders:
+        assert f'"{folder}"' in volumes
+        assert f":{folder} " in usage
+        assert any("install -d -o freehold" in step and folder in step for step in steps)

@@ -1,0 +1,51 @@
+"""Builds the web pages before they are packed; all else is in pyproject.toml."""
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from setuptools import setup
+from setuptools.command.build_py import build_py
+from setuptools.command.sdist import sdist
+
+_ROOT = Path(__file__).parent
+_BUILD = _ROOT / "tools/web.sh"
+_PAGES = ("agent.html", "control.html")
+
+
+def build_pages() -> None:
+    """Bring `ui/web/dist` up to date. An unpacked source archive has it, and no build script.
+
+    Raises `SystemExit` where it is not there and cannot be built: a package without it would
+    install and then serve no pages.
+    """
+    if _BUILD.exists():
+        try:
+            subprocess.run([_BUILD], check=True)  # noqa: S603  # our own script
+        except (OSError, subprocess.CalledProcessError):
+            raise SystemExit(
+                "the web pages cannot be built: install nodejs and npm, then repeat"
+            ) from None
+    missing = [page for page in _PAGES if not (_ROOT / "ui/web/dist" / page).exists()]
+    if missing:
+        raise SystemExit(
+            f"ui/web/dist/{missing[0]} is missing: build a wheel from a checkout, "
+            "where tools/web.sh makes it, or from a source archive, which holds it"
+        )
+
+
+class _BuildPy(build_py):
+    def run(self) -> None:
+        if not self.editable_mode:
+            build_pages()
+        super().run()
+
+
+class _Sdist(sdist):
+    def run(self) -> None:
+        build_pages()
+        super().run()
+
+
+_commands: dict[str, Any] = {"build_py": _BuildPy, "sdist": _Sdist}
+setup(cmdclass=_commands)

@@ -1,0 +1,70 @@
+"""What a wheel contains that is built from a fresh clone."""
+
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture
+def clone(root: Path, tmp_path: Path) -> Path:
+    """The files that git has, as they are now."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=root, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    folder = tmp_path / "clone"
+    for name in listed.stdout.split("\0"):
+        if name and (source := root / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(source, folder / name)
+    return folder
+
+
+def wheel(folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Build one into `folder/out`."""
+    pip = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--no-index"]
+    return subprocess.run(
+        [*pip, "--wheel-dir", "out", "."], cwd=folder, capture_output=True, text=True,
+        env={"HOME": str(folder), **environment}, check=False,
+    )  # fmt: skip
+
+
+def test_the_pages_are_built_into_it(root: Path, clone: Path) -> None:
+    """And every package is in it."""
+    # What npm installs is the same for every clone.
+    shutil.copytree(root / "ui/web/node_modules", clone / "ui/web/node_modules", symlinks=True)
+    built = wheel(clone, PATH=os.environ["PATH"])
+    assert built.returncode == 0, built.stderr
+    [file] = (clone / "out").glob("freehold-*.whl")
+    names = zipfile.ZipFile(file).namelist()
+    for wanted in ("ui/web/dist/agent.html", "ui/web/dist/control.html", "control/app.py",
+                   "vault/app.py", "control/compliance/frameworks/soc2.json"):  # fmt: skip
+        assert wanted in names
+    assert any(name.startswith("ui/web/dist/assets/") and name.endswith(".js") for name in names)
+
+
+def test_without_node_there_is_no_wheel(clone: Path) -> None:
+    """It says what to install; one without pages would serve none, without a word."""
+    tools = clone / "bin"
+    tools.mkdir()
+    for name in (
+        "bash",
+        "dirname",
+        "find",
+        "sort",
+        "xargs",
+        "sha256sum",
+        "cut",
+        "flock",
+        "cat",
+        "env",
+    ):
+        (tools / name).symlink_to(shutil.which(name) or name)
+    built = wheel(clone, PATH=str(tools))
+    assert built.returncode != 0
+    assert "install nodejs and npm" in built.stdout + built.stderr
