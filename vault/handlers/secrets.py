@@ -211,7 +211,9 @@ class Secrets:
             )
 
     def _head(self, call: Call) -> SecretRow:
-        """Of a secret that is not there yet."""
+        """Of a secret that is not there yet. Raises `ValidationError` for a name below no mount."""
+        if self.mounts.match(call.op.path) is None:
+            raise _no_mount(call.op.path)
         now = self.world.now()
         return SecretRow(
             name=str(call.op.path), id=self.world.new_id(), created_at=now, updated_at=now,
@@ -242,6 +244,18 @@ class Secrets:
         )  # fmt: skip
         tx.put(SECRETS, head)
         return Written(secret=head, version=version)
+
+
+def _no_mount(path: ResourcePath) -> ValidationError:
+    """A secret below no mount could not be reached by Vault's clients, or be found by its mount."""
+    folder, below, _ = path.partition("/")
+    return ValidationError(
+        "no_mount",
+        f"there is no mount at {folder}/: create it with 'freehold mount create {folder}/'"
+        if below
+        else "a secret is named MOUNT/NAME, such as secret/app",
+        field="name",
+    )
 
 
 def no_secret() -> NotFoundError:

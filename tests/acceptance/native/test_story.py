@@ -151,3 +151,11 @@ def test_keys_of_the_vault(shared_agent: Agent) -> None:
     ok(shared_agent, "POST", "system/rewrap")
     shown = ok(shared_agent, "GET", "secrets/secret/old")
     assert (shown["value"], shown["key_id"]) == ("kept", f"kek-{generation}")
+
+
+def test_a_secret_below_no_mount_is_refused(shared_agent: Agent) -> None:
+    """Vault's clients could not reach it; the error says how to make the mount."""
+    body = {"name": "nomount/x", "value": "lost"}
+    refused = shared_agent.call("POST", "/api/v1/secrets", body)
+    assert (refused.status, refused.json["code"]) == (400, "no_mount"), refused.body
+    assert "freehold mount create nomount/" in refused.json["message"]

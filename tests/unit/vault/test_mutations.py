@@ -20,6 +20,7 @@ from vault.model.mounts import MountBook
 from vault.model.operation import NO_FACTS, Facts, Operation, Origin
 from vault.model.path import ResourcePath
 from vault.model.payloads import WriteSecret
+from vault.model.records import MountRow
 from vault.model.results import Written
 from vault.mutations import WRITE, Decided, Mutations
 from vault.store.committer import NEVER
@@ -56,8 +57,9 @@ class House:
 
     def __init__(self, vault: Vault) -> None:
         self.vault = vault
+        mounts = MountBook([MountRow(path="s/", id="s", accessor="s", created_at=0)])
         self.secrets = Secrets(
-            vault.barrier, MountBook(), AccessCounters(vault.barrier, vault.world), vault.world
+            vault.barrier, mounts, AccessCounters(vault.barrier, vault.world), vault.world
         )
         self.followed = 0
         self.is_stale = False

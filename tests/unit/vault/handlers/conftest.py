@@ -159,9 +159,13 @@ class House:
 
     async def mount(self, path: str, **settings: Any) -> None:
         """A mount with these settings."""
-        row = MountRow(path=path, id=path, accessor=path, created_at=NOW, **settings)
+        row = _mount(path, **settings)
         await self.barrier.commit(lambda tx: tx.put(MOUNTS, row))
         self.mounts.replace([*self.mounts.all(), row])
+
+
+def _mount(path: str, **settings: Any) -> MountRow:
+    return MountRow(path=path, id=path, accessor=path, created_at=NOW, **settings)
 
 
 def _place(path: str) -> ResourcePath:
@@ -171,8 +175,25 @@ def _place(path: str) -> ResourcePath:
 
 @pytest.fixture
 async def house() -> AsyncIterator[House]:
-    """An empty vault without mounts."""
-    world, mounts, sessions = StillWorld(), MountBook(), Sessions()
+    """A vault with mounts and nothing in them."""
+    world, sessions = StillWorld(), Sessions()
+    mounts = MountBook(
+        _mount(path)
+        for path in (
+            "secret/",
+            "a/",
+            "ab/",
+            "b/",
+            "m/",
+            "n/",
+            "s/",
+            "s3/",
+            "s4/",
+            "s5/",
+            "s6/",
+            "t/",
+        )
+    )
     keyring = Keyring.create(NOW, org="org", vault="vault")
     async with open_store(MemoryBackend(), RowGuard(keyring), world) as store:
         barrier = Barrier(store, keyring, bytes(32), world)
