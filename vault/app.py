@@ -49,6 +49,7 @@ from vault.live.door import LiveDoor
 from vault.live.hub import Hub
 from vault.metrics import Metrics
 from vault.model.instant import SECOND
+from vault.store.interface import BackendError
 from vault.store.sqlite import SqliteBackend
 from vault.telemetry import Run, pipeline_of, plan_of, traced
 from vault.unit import Parts, open_unit
@@ -100,7 +101,7 @@ async def serve(
     storage = settings.storage
     url, patience = storage.connection_string, storage.connection_timeout / SECOND
     backend = SqliteBackend(url.get_secret_value(), storage.max_connections, patience)
-    async with _opened(backend, SystemWorld()), trio.open_nursery() as nursery:
+    async with _opened(backend, storage.path, SystemWorld()), trio.open_nursery() as nursery:
         world = SystemWorld(floor=await trio.to_thread.run_sync(kept_clock, backend))
         linking = await world.run_sync(_linking, settings, metrics, world)
         plan = plan_of(settings.monitoring.telemetry)
@@ -321,8 +322,11 @@ def _gate(parts: Parts) -> Gate:
 
 
 @asynccontextmanager
-async def _opened(backend: SqliteBackend, world: World) -> AsyncIterator[None]:
-    await world.run_sync(backend.open)
+async def _opened(backend: SqliteBackend, path: Path, world: World) -> AsyncIterator[None]:
+    try:
+        await world.run_sync(backend.open)
+    except BackendError as error:  # whoever starts the agent is told where, callers are not
+        raise BackendError(error.code, f"{path}: {error.message}") from error
     try:
         yield
     finally:

@@ -77,6 +77,10 @@ def _run() -> int:
     except BrokenPipeError:  # whoever read has enough, as `head` does
         sys.stdout = None  # the interpreter must not flush it again
         return Exit.ERROR
+    except OSError as error:
+        sys.stdout = None  # the same: what could not be written would fail once more
+        tell(f"freehold: {error.filename or 'the output cannot be written'}: {error.strerror}")
+        return Exit.ERROR
     except Exception as error:  # noqa: BLE001  # shown without its text: that could hold a secret
         tell(f"freehold: internal error, please report it: {'; '.join(_places(error))}")
         return Exit.ERROR

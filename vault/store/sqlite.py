@@ -179,7 +179,7 @@ class SqliteBackend(SqlBackend):
         if isinstance(cause, sqlite3.Error) and _UNDECODABLE in str(cause):
             return TamperedError("row_corrupt", "a stored row is damaged")
         if isinstance(error, sqlite3.Error | OSError | sa.exc.SQLAlchemyError):
-            return BackendError("store_unavailable", "the database does not answer as it should")
+            return BackendError("store_unavailable", f"the database failed: {_reason(cause)}")
         return error
 
 
@@ -210,6 +210,15 @@ def _engine(connect: Callable[[], sqlite3.Connection], begin: str, **pool: objec
 
 def _driver(connection: sa.Connection) -> sqlite3.Connection:
     return cast("sqlite3.Connection", connection.connection.dbapi_connection)
+
+
+def _reason(cause: object) -> str:
+    """The system's or SQLite's own words for its kind of failure: no path, no value."""
+    if isinstance(cause, sqlite3.OperationalError):
+        return f"{cause} ({getattr(cause, 'sqlite_errorname', 'SQLite')})"
+    if isinstance(cause, OSError) and cause.strerror:
+        return cause.strerror
+    return "it does not answer as it should"
 
 
 def _create(path: Path) -> None:

@@ -186,6 +186,8 @@ class Fleet:
         while self._grace is None:  # it can be asked for at any time, also in a sleep
             delay = _FORK_AGAIN
             if await self._has_lived(Seat(number, staff), serving):
+                if self._grace is not None:  # it was told to end
+                    return
                 deaths.append(self._world.monotonic())
                 verdict = decide(_POLICY, deaths, deaths[-1], self._world.jitter())
                 if not isinstance(verdict, RestartAfter):

@@ -1,7 +1,11 @@
 import json
+import os
+import subprocess
 from pathlib import Path
 
+from tests.acceptance.agent import Agent
 from tests.acceptance.cli.conftest import Command, decoded
+from tests.acceptance.command import FREEHOLD
 
 
 def test_the_whole_life_of_a_secret(shared: Command, tmp_path: Path) -> None:
@@ -95,3 +99,16 @@ def test_many_at_once(shared: Command, tmp_path: Path) -> None:
     state = decoded(shared("operator", "cache", "-o", "json"))
     assert state["eviction_policy"] == "lru"
     assert state["hits"] > 450
+
+
+def test_output_that_cannot_be_written_is_told(shared_agent: Agent) -> None:
+    """A full disk is no fault of the program: it says so, in one line."""
+    token = {"FREEHOLD_ADDR": shared_agent.address, "FREEHOLD_TOKEN": shared_agent.token}
+    command = [FREEHOLD, "token", "show"]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            command, stdout=full, stderr=subprocess.PIPE, env={**os.environ, **token}, text=True,
+            check=False,
+        )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr == "freehold: the output cannot be written: No space left on device\n"

@@ -2,9 +2,12 @@
 
 import http.client
 import itertools
+import re
 import threading
 from collections import Counter
 from pathlib import Path
+
+import pytest
 
 from tests.acceptance.agent import Agent, dev_agent, running
 
@@ -90,3 +93,14 @@ def test_a_manager_that_went_away_changes_nothing(folder: Path) -> None:
     assert answer.status == 200
     assert agent.stop() == 0
     assert "Traceback" not in agent.output()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_ordinary_stop_logs_no_error(workers: int, folder: Path) -> None:
+    """With signals to every process, as a terminal's Ctrl-C sends them: an error would be one."""
+    agent = dev_agent(folder)
+    agent.command += ["--workers", str(workers)]
+    with running(agent):
+        assert agent.call("POST", "/v1/secret/data/a", {"data": {"a": 1}}).status == 200
+        assert agent.stop() == 0
+    assert not re.search("ERROR|WARNING|CRITICAL|Traceback", agent.output()), agent.output()
