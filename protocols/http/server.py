@@ -15,7 +15,7 @@ from protocols.http.admission import Admission
 from protocols.http.answers import Answers
 from protocols.http.bodies import Bodies
 from protocols.http.busy import BusyMeter
-from protocols.http.errors import PeerLeftError
+from protocols.http.errors import PeerLeftError, TlsConfigError
 from protocols.http.events import connection_failed, report
 from protocols.http.h1_connection import H1Connection
 from protocols.http.h2_connection import H2Connection
@@ -25,7 +25,7 @@ from protocols.http.pulse import Pulse
 from protocols.http.readiness import Readiness
 from protocols.http.scope import Address, App, Peer, Refuse, TurnAway
 from protocols.http.shared import Shared, refuse_as_json, turn_all_away
-from protocols.http.tls import TlsConfig, build_context
+from protocols.http.tls import TlsConfig, build_context, check_dates
 from protocols.http.transport import TlsTransport, Transport
 
 if TYPE_CHECKING:
@@ -126,8 +126,10 @@ class ServerHandle:
         listener: Listener,
         tls: TlsConfig | None,
         on_connections: Callable[[int], None] | None,
+        wall_clock: Callable[[], float] | None = None,
     ) -> None:
         self._shared = shared
+        self._wall_clock = wall_clock
         self._listener = listener
         self._tls = tls
         self._context = build_context(tls) if tls is not None else None
@@ -139,6 +141,10 @@ class ServerHandle:
         self._empty = trio.lowlevel.ParkingLot()
         self._stopped = trio.Event()
         self.port = listener.port
+        try:
+            self._check_dates()
+        except TlsConfigError as error:  # an old certificate is better than no service
+            report(logging.WARNING, "certificate_not_valid", reason=str(error))
 
     def connections(self) -> int:
         """How many connections are open now, handshakes included."""
@@ -169,10 +175,18 @@ class ServerHandle:
     def reload_tls(self) -> None:
         """Read certificate, key and trust store again, for handshakes from now on.
 
-        Raises TlsConfigError if a file is unusable; what was in force stays in force.
+        Raises TlsConfigError if a file is unusable or the certificate is not valid now; what was
+        in force stays in force.
         """
         if self._tls is not None:
-            self._context = build_context(self._tls)
+            context = build_context(self._tls)
+            self._check_dates()
+            self._context = context
+            report(logging.INFO, "certificate_loaded", file=str(self._tls.cert_file))
+
+    def _check_dates(self) -> None:
+        if self._tls is not None and self._wall_clock is not None:
+            check_dates(self._tls, self._wall_clock())
 
     async def _run(self) -> None:
         with contextlib.closing(self._readiness):
@@ -345,6 +359,6 @@ async def serve(
         _upgrade() if websockets else None,
     )
     with listener or await Listener.bind(host, port, limits.backlog) as bound:
-        handle = ServerHandle(shared, bound, tls, on_connections)
+        handle = ServerHandle(shared, bound, tls, on_connections, wall_clock)
         task_status.started(handle)
         await handle._run()  # noqa: SLF001 - the handle's owner is told only what it may do

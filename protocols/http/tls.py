@@ -2,10 +2,14 @@
 
 import ssl
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
 from protocols.http.errors import TlsConfigError
+from protocols.instant import SECOND
+from protocols.pki.certificates import parse_pem, validity
+from protocols.pki.errors import ChainError
 
 ALPN = ["h2", "http/1.1"]
 
@@ -54,6 +58,20 @@ def build_context(config: TlsConfig) -> ssl.SSLContext:
         ) from error
     _trust_clients(context, config)
     return context
+
+
+def check_dates(config: TlsConfig, now: float) -> None:
+    """Raise TlsConfigError if the certificate is not valid at `now` (seconds since the epoch)."""
+    try:
+        chain = parse_pem(config.cert_file.read_bytes())
+    except (OSError, ChainError) as error:
+        raise TlsConfigError(f"cannot read certificate {config.cert_file}: {error}") from error
+    for certificate in chain:
+        begin, end = (instant / SECOND for instant in validity(certificate))
+        if not begin <= now <= end:
+            word, at = ("expired on", end) if now > end else ("is not valid before", begin)
+            date = datetime.fromtimestamp(at, UTC).isoformat().replace("+00:00", "Z")
+            raise TlsConfigError(f"certificate {config.cert_file} {word} {date}")
 
 
 def _trust_clients(context: ssl.SSLContext, config: TlsConfig) -> None:

@@ -185,9 +185,8 @@ class Fleet:
         deaths: list[float] = []
         while self._grace is None:  # it can be asked for at any time, also in a sleep
             delay = _FORK_AGAIN
-            if await self._has_lived(Seat(number, staff), serving):
-                if self._grace is not None:  # it was told to end
-                    return
+            lived = await self._has_lived(Seat(number, staff), serving)
+            if lived and self._grace is None:  # else it was told to end
                 deaths.append(self._world.monotonic())
                 verdict = decide(_POLICY, deaths, deaths[-1], self._world.jitter())
                 if not isinstance(verdict, RestartAfter):

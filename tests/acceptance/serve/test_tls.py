@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import ssl
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +24,9 @@ class Pki:
         self.authority.cert_pem.write_to_path(str(self.ca))
         self.issue()
 
-    def issue(self) -> None:
+    def issue(self, not_after: datetime | None = None) -> None:
         """A new certificate for the server, in the place of the old one."""
-        made = self.authority.issue_cert("127.0.0.1", "localhost")
+        made = self.authority.issue_cert("127.0.0.1", "localhost", not_after=not_after)
         self.cert.touch(mode=0o600)
         made.private_key_and_cert_chain_pem.write_to_path(str(self.cert))
 
@@ -120,6 +121,28 @@ def test_sighup_loads_new_certificates_and_keeps_connections(folder: Path) -> No
         assert _serial(agent) == second
         assert agent.call("GET", "/v1/sys/health").status == 501
     assert "Traceback" not in agent.output()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_expired_certificate_is_not_taken(workers: int, folder: Path) -> None:
+    """The one in force stays, and the log says why; a start with it is possible, with a warning."""
+    pki = Pki(folder)
+    config = pki.config()
+    config["server"]["workers"] = workers
+    agent = served_agent(folder, config)
+    agent.tls = pki.context()
+    expired = "expired on 2001-01-01T00:00:00Z"
+    with running(agent):
+        first = _serial(agent)
+        pki.issue(datetime(2001, 1, 1, tzinfo=UTC))
+        _reload(agent)
+        while agent.output().count("certificates not reloaded") < workers:
+            pass
+        assert expired in agent.output()
+        assert _serial(agent) == first
+        assert agent.call("GET", "/v1/sys/health").status == 501
+    with running(agent):
+        assert f"certificate_not_valid reason=certificate {pki.cert} {expired}" in agent.output()
 
 
 def _reload(agent: Agent) -> None:
