@@ -1,10 +1,11 @@
 """What is done where the database and the keys are, without the control plane's process.
 
-SQLite is for one process: the control plane has to be stopped. PostgreSQL is read beside it.
+Reading is done beside a control plane that runs. SQLite takes one process that writes: to change
+something in it the control plane has to be stopped.
 """
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from typing import Final
 
 from msgspec import Struct
@@ -15,11 +16,10 @@ from control.authn.passwords import Passwords
 from control.config.settings import Settings
 from control.keys import public, signing_key
 from control.rescue import rescue
-from control.services.events import Bus
 from control.services.heads import FILE, MAX_FILE, Head, decoded
-from control.services.trail import START, Trail
+from control.services.trail import START, TrailReader
 from control.store import records
-from control.store.store import Store, open_store
+from control.store.store import StoreReader, open_reader, open_store
 from protocols.pki import files
 
 PAGE: Final = 1000
@@ -44,8 +44,8 @@ async def verify_trails(settings: Settings, world: World) -> list[Finding]:
     Raises `ControlError`, `PkiKeyError`, `OSError`.
     """
     kept = await world.run_sync(_kept, settings)
-    async with _opened(settings, world) as store:
-        trail = Trail(store, Bus(), world, await world.run_sync(witness_key, settings))
+    async with _reading(settings, world) as store:
+        trail = TrailReader(store, await world.run_sync(witness_key, settings))
         known = [org for org, _, _ in await store.read(records.ends)]
         names = sorted({*known, *kept})  # a trail that is gone whole has a head all the same
         return [await _one(trail, org, kept.get(org)) for org in names]
@@ -55,8 +55,8 @@ async def export_trail(
     settings: Settings, world: World, org: str, tell: Callable[[EventView], None]
 ) -> None:
     """Every record of an organization, the oldest first. Raises as `verify_trails`."""
-    async with _opened(settings, world) as store:
-        trail, after = Trail(store, Bus(), world), 0
+    async with _reading(settings, world) as store:
+        trail, after = TrailReader(store), 0
         while page := await trail.onward(org, after, PAGE):
             for row in page:
                 tell(event(row))
@@ -67,18 +67,18 @@ async def recover_account(
     settings: Settings, world: World, org: str, name: str, password: str
 ) -> None:
     """Let somebody in again (`rescue`). Raises as `verify_trails`."""
-    async with _opened(settings, world) as store:
+    url = settings.database.url.get_secret_value()
+    async with _reading(settings, world):
+        pass  # there has to be one: nothing is made here
+    async with open_store(url, world, shared=url.startswith("postgresql")) as store:
         await rescue(store, Passwords(world), org, name, password)
 
 
-@asynccontextmanager
-async def _opened(settings: Settings, world: World) -> AsyncIterator[Store]:
-    url = settings.database.url.get_secret_value()
-    async with open_store(url, world, shared=url.startswith("postgresql")) as store:
-        yield store
+def _reading(settings: Settings, world: World) -> AbstractAsyncContextManager[StoreReader]:
+    return open_reader(settings.database.url.get_secret_value(), world)
 
 
-async def _one(trail: Trail, org: str, head: Head | None) -> Finding:
+async def _one(trail: TrailReader, org: str, head: Head | None) -> Finding:
     at = (0, START) if head is None else (head.size, head.hash)
     verdict = await trail.verify(org, at)
     return Finding(org, verdict.size, at[0], verdict.broken_at, verdict.head)

@@ -22,7 +22,7 @@ from control.services.heads import is_base
 from control.store import bases, people, records
 from control.store.records import ALL, Wanted
 from control.store.rows import Tx, plain
-from control.store.store import Store
+from control.store.store import Store, StoreReader
 
 START: Final = bytes(32)
 PAGE: Final = 1000
@@ -41,22 +41,12 @@ class Verdict(Struct, frozen=True):
     base: int = 0
 
 
-class Trail:
-    """Appends, pages, verifies. `key`: whose bases count, the witness' public one."""
+class TrailReader:
+    """Pages, verifies. `key`: whose bases count, the witness' public one."""
 
-    def __init__(self, store: Store, bus: Bus, world: World, key: bytes = b"") -> None:
+    def __init__(self, store: StoreReader, key: bytes = b"") -> None:
         self._store = store
-        self._bus = bus
-        self._world = world
         self._key = key
-
-    async def record(
-        self, op: Operation, caller: Caller | None, phase: str, result: str, code: str = ""
-    ) -> None:
-        """Append, durably. What concerns no existing organization goes to the platform's chain."""
-        event = event_of(op, caller, phase, result, code, now=self._world.now())
-        placed = await self._store.write(lambda tx: append(tx, event))
-        self._bus.publish(Event(Topic.TRAIL, placed.org, placed.target, placed.operation))
 
     async def newest(
         self, org: str, before: int, limit: int, wanted: Wanted = ALL
@@ -93,6 +83,24 @@ class Trail:
 
     async def _page(self, org: str, after: int) -> list[AuditEvent]:
         return await self._store.read(lambda tx: records.events(tx, org, after=after, limit=PAGE))
+
+
+class Trail(TrailReader):
+    """Appends, too."""
+
+    def __init__(self, store: Store, bus: Bus, world: World, key: bytes = b"") -> None:
+        super().__init__(store, key)
+        self._writes = store
+        self._bus = bus
+        self._world = world
+
+    async def record(
+        self, op: Operation, caller: Caller | None, phase: str, result: str, code: str = ""
+    ) -> None:
+        """Append, durably. What concerns no existing organization goes to the platform's chain."""
+        event = event_of(op, caller, phase, result, code, now=self._world.now())
+        placed = await self._writes.write(lambda tx: append(tx, event))
+        self._bus.publish(Event(Topic.TRAIL, placed.org, placed.target, placed.operation))
 
 
 def event_of(

@@ -95,14 +95,15 @@ class Engines:
             self._lock.release()
 
 
-def open_engines(url: str, readers: int = READERS) -> Engines:
+def open_engines(url: str, readers: int = READERS, *, read_only: bool = False) -> Engines:
     """Engines for `sqlite:////absolute/path` or `postgresql://…`.
 
-    Raises `ValidationError` (`storage_invalid`), `UnavailableError` (`store_locked`), `OSError`.
+    `read_only`: a SQLite file is not locked, and has to be there. Raises `ValidationError`
+    (`storage_invalid`), `UnavailableError` (`store_locked`, `store_missing`), `OSError`.
     """
     scheme = url.partition(":")[0]  # `urlsplit` quotes what it refuses
     if scheme == "sqlite":
-        return _sqlite(_path(url), readers)
+        return _sqlite(_path(url), readers, read_only=read_only)
     if scheme == "postgresql":
         return _postgresql(url, readers)
     raise _refused("it is neither sqlite:////DIR/control.db nor postgresql://…")
@@ -116,11 +117,15 @@ def _path(url: str) -> Path:
     return Path(path)
 
 
-def _sqlite(path: Path, readers: int) -> Engines:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    lock = LockFile(path.with_name(path.name + ".lock"))
-    lock.acquire()
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+def _sqlite(path: Path, readers: int, *, read_only: bool) -> Engines:
+    lock = None
+    if not read_only:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = LockFile(path.with_name(path.name + ".lock"))
+        lock.acquire()
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    elif not path.exists():
+        raise UnavailableError("store_missing", f"there is no database at {path}")
 
     def connect(settings: tuple[str, ...]) -> sqlite3.Connection:
         database = sqlite3.connect(

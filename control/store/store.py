@@ -6,6 +6,7 @@ of what it captured: no clock, no chance, no effect but on the database.
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Final, TypeVar, cast
 
 import sqlalchemy as sa
@@ -13,6 +14,7 @@ import trio
 
 from actors import ActorError, Child, MailboxFull, Node, Overflow, RestartPolicy, World, supervise
 from actors.ref import Ref
+from control.errors import UnavailableError
 from control.store.engines import READERS, Engines, open_engines
 from control.store.faults import UNFIT, StoreError, fault, unfit
 from control.store.lease import Lease, SharedLease, SoleLease
@@ -29,7 +31,32 @@ _RESTARTS: Final = RestartPolicy(
 )  # a database that comes back after minutes is waited for; reads fail or work on meanwhile
 
 
-class Store:
+class StoreReader:
+    """Made by `open_reader`."""
+
+    def __init__(self, engines: Engines, world: World) -> None:
+        self._engines = engines
+        self._world = world
+        self._readers = trio.CapacityLimiter(engines.readers)
+
+    async def read(self, query: Callable[[Tx], T]) -> T:
+        """What `query` finds in one consistent view of what is committed.
+
+        Raises `StoreError`, or `ValidationError` when it asks for what no column holds.
+        """
+        return await self._world.run_sync(self._read, query, limiter=self._readers)
+
+    def _read(self, query: Callable[[Tx], T]) -> T:
+        try:
+            with self._engines.reads.connect() as connection:
+                return query(connection)
+        except sa.exc.SQLAlchemyError as error:
+            raise fault(error) from error
+        except UNFIT as error:
+            raise unfit() from error
+
+
+class Store(StoreReader):
     """Made by `open_store`."""
 
     def __init__(
@@ -40,19 +67,10 @@ class Store:
         tree: Callable[[], Node],
         lease: Lease,
     ) -> None:
+        super().__init__(engines, world)
         self.lease = lease
-        self._engines = engines
         self._writer = writer
-        self._world = world
-        self._readers = trio.CapacityLimiter(engines.readers)
         self.tree = tree
-
-    async def read(self, query: Callable[[Tx], T]) -> T:
-        """What `query` finds in one consistent view of what is committed.
-
-        Raises `StoreError`, or `ValidationError` when it asks for what no column holds.
-        """
-        return await self._world.run_sync(self._read, query, limiter=self._readers)
 
     async def write(self, change: Callable[[Tx], T], *, deadline: float = COMMIT_SECONDS) -> T:
         """Run `change` in a transaction; its result once that is durable.
@@ -70,14 +88,20 @@ class Store:
                 "store_timeout", "the database did not answer in time: stored or not", "unknown"
             ) from None
 
-    def _read(self, query: Callable[[Tx], T]) -> T:
-        try:
-            with self._engines.reads.connect() as connection:
-                return query(connection)
-        except sa.exc.SQLAlchemyError as error:
-            raise fault(error) from error
-        except UNFIT as error:
-            raise unfit() from error
+
+@asynccontextmanager
+async def open_reader(url: str, world: World) -> AsyncIterator[StoreReader]:
+    """The store at `url` to read, beside a control plane that may run on it.
+
+    Raises as `open_store`, `store_missing` and `store_outdated` too: nothing is made or migrated.
+    """
+    engines = await world.run_sync(partial(open_engines, url, read_only=True))
+    try:
+        await world.run_sync(_need_current, engines)
+        yield StoreReader(engines, world)
+    finally:
+        with trio.CancelScope(shield=True):
+            await world.run_sync(engines.close)
 
 
 @asynccontextmanager
@@ -121,6 +145,18 @@ async def _written(engines: Engines, world: World, lease: Lease) -> AsyncIterato
     )
     async with supervise("store", [child], world=world, policy=_RESTARTS) as tree:
         yield Store(engines, tree.ref("writer"), world, tree.snapshot, lease)
+
+
+def _need_current(engines: Engines) -> None:
+    try:
+        with engines.reads.connect() as connection:
+            if not is_current(connection):
+                raise UnavailableError(
+                    "store_outdated",
+                    "the database is of another version: start this version's control plane once",
+                )
+    except sa.exc.SQLAlchemyError as error:
+        raise fault(error) from error
 
 
 def _prepare(engines: Engines) -> None:

@@ -49,7 +49,14 @@ def _key(given: str, config: Path | None, data_dir: Path) -> bytes:
     from ui.cli.control_trail import settings_of
 
     if not given:
-        return witness_key(settings_of(config, data_dir))
+        kept = witness_key(settings_of(config, data_dir))
+        if not kept:
+            raise CliError(
+                "there is no key here to check the signature by: pass --key, as "
+                "`GET organizations/ORG/audit/head` tells it, or --config or --data-dir of the "
+                "control plane that signed the report"
+            )
+        return kept
     try:
         key = bytes.fromhex(given)
     except ValueError:

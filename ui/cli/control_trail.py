@@ -24,7 +24,9 @@ Config = Annotated[
 ]
 DataDir = Annotated[Path, typer.Option(help="Of `freehold control dev`.")]
 DEV: Final = Path(".freehold-control")
-LOCKED: Final = "stop the control plane first: SQLite is for one process at a time"
+LOCKED: Final = "stop the control plane, repeat this, and start it again"
+MISSING: Final = "name the control plane's --config FILE, or the --data-dir of `control dev`"
+_REMEDIES: Final = {"store_locked": LOCKED, "store_missing": MISSING}
 COLUMNS: Final = ("organization", "records", "kept", "verdict", "head")
 
 
@@ -84,10 +86,15 @@ def offline(
         found = trio.run(do, settings, SystemWorld())
     except* (ApiError, PkiError, OSError) as group:
         told = list(dict.fromkeys(leaves(group)))
-        if group.subgroup(lambda error: getattr(error, "code", "") == "store_locked"):
-            told.append(LOCKED)
+        told += [
+            remedy for code, remedy in _REMEDIES.items() if group.subgroup(partial(_has, code))
+        ]
         raise CliError("; ".join(told)) from None
     return found
+
+
+def _has(code: str, error: BaseException) -> bool:
+    return getattr(error, "code", "") == code
 
 
 def _row(found: "Finding") -> dict[str, Any]:

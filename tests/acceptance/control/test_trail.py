@@ -64,6 +64,15 @@ def test_who_is_locked_out_is_let_in(stopped: Plane) -> None:
         assert [(e["ip"], e["target"]) for e in events] == [("local", "viewer")]
 
 
+def test_read_beside_a_control_plane_that_runs(stopped: Plane) -> None:
+    """Verified and exported without stopping anybody; a change says what has to be stopped."""
+    with running(stopped):
+        verified = command(stopped, "verify", "--output", "json")
+        assert verified.returncode == 0, verified.stderr
+        assert {row["verdict"] for row in json.loads(verified.stdout)} == {"whole"}
+        assert len(command(stopped, "export", "acme").stdout.splitlines()) > 3
+
+
 def changed(plane: Plane, statement: str) -> None:
     """What somebody does to the database."""
     database = sqlite3.connect(plane.data / "control.db")
