@@ -4,6 +4,7 @@ import logging
 import signal
 from collections.abc import Callable, Mapping
 from functools import partial
+from pathlib import Path
 from socket import gethostname
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,8 +16,9 @@ from control.api.plane import Plane
 from control.api.request import MAX_BODY
 from control.api.web import build
 from control.config.settings import Settings
+from control.errors import UnavailableError
 from control.gateway.door import Door
-from control.genesis import first_admin
+from control.genesis import is_initialized, kept_password, make_admin
 from control.live.door import Door as LiveDoor
 from control.live.hub import Hub
 from control.metrics import Metrics
@@ -41,11 +43,14 @@ DASHBOARD: Final = "/control.html"
 log: Final = logging.getLogger("freehold.control")
 
 
-async def serve(settings: Settings, tell: Callable[[str], None]) -> None:
+async def serve(
+    settings: Settings, tell: Callable[[str], None], *, password_file: Path | None = None
+) -> None:
     """Run until SIGTERM or SIGINT.
 
-    `tell`: where the first account's password is shown, once, and where it serves when it does.
-    Raises `ControlError`, `PkiKeyError` or `OSError` when it cannot run.
+    `tell`: where it serves, once it does. `password_file`: development, which makes the first
+    account with the password there. Raises `ControlError`, `PkiKeyError` or `OSError` when it
+    cannot run.
     """
     shapes.complete()
     world, metrics = SystemWorld(), Metrics()
@@ -53,8 +58,15 @@ async def serve(settings: Settings, tell: Callable[[str], None]) -> None:
         app = build(plane)
         app.nursery = nursery
         await app.startup()
-        if password := await first_admin(plane):
-            tell(f"first account: organization platform, user admin, password {password}")
+        if not await is_initialized(plane):
+            if password_file is None:
+                raise UnavailableError(
+                    "not_initialized",
+                    "nobody can sign in yet: run 'freehold control init ORGANIZATION --config FILE'"
+                    " once",
+                )
+            await make_admin(plane, await world.run_sync(kept_password, password_file))
+            tell(f"first account: organization platform, user admin, password in {password_file}")
         files = await world.run_sync(read_files)
         ops = Ops(with_pages(app, files), plane, metrics)
         collector.settle()

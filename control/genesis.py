@@ -1,25 +1,46 @@
-"""The first start: the platform's organization, and the one account that can make all others.
+"""The first start: authority, organizations, and the one account that can make all others."""
 
-For development also the authority, which elsewhere a person makes (`freehold control ca init`).
-"""
-
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from actors import World
 from control.api.plane import Plane
 from control.ca.directory import STATE, CaDirectory
+from control.config.settings import Settings
 from control.crypto import mint
+from control.errors import ConflictError, ValidationError
+from control.model.operation import Operation, Origin
 from control.model.people import PLATFORM, Organization, Role
 from control.store import people
 from control.store.rows import Tx
+from control.unit import open_plane
+from protocols.pki import files
+from protocols.pki.pin import pin_of
 
 ADMIN: Final = "admin"
+LOCAL: Final = "local"
+"""Where the record of it says that it came from."""
 
 
-async def first_admin(plane: Plane) -> str | None:
-    """The password of the super-admin `platform/admin`, if this start has made it; to be shown."""
-    if await plane.store.read(lambda tx: people.count_owners(tx, PLATFORM)):
-        return None
+async def is_initialized(plane: Plane) -> bool:
+    """Whether somebody can sign in."""
+    return bool(await plane.store.read(lambda tx: people.count_owners(tx, PLATFORM)))
+
+
+async def need_uninitialized(plane: Plane) -> None:
+    """Raise `ConflictError` where somebody can sign in."""
+    if await is_initialized(plane):
+        raise ConflictError(
+            "already_initialized",
+            "this control plane has accounts: sign in, or let somebody in again with "
+            "'freehold control user recover platform admin'",
+        )
+
+
+async def make_admin(plane: Plane, password: str) -> None:
+    """The super-admin `platform/admin`, with its record. Raises `ValidationError`."""
     made = Organization(PLATFORM, "The control plane", plane.world.now())
 
     def change(tx: Tx) -> None:
@@ -27,9 +48,76 @@ async def first_admin(plane: Plane) -> str | None:
             people.add_organization(tx, made)
 
     await plane.store.write(change)
-    password = mint("first")
     await plane.users.create(None, PLATFORM, ADMIN, Role.OWNER, password)
-    return password
+    await _record(plane, "users.create_user", PLATFORM, ADMIN)
+
+
+async def make_organization(plane: Plane, org: str, title: str) -> None:
+    """A first tenant, with its record. Raises `ConflictError`, `ValidationError`."""
+    await plane.users.create_organization(org, title or org)
+    await _record(plane, "organizations.create", org, org)
+
+
+async def _record(plane: Plane, name: str, org: str, target: str) -> None:
+    request = plane.world.new_id()
+    op = Operation(
+        name=name, request_id=request, credential=None, origin=Origin(ip=LOCAL), org=org,
+        target=target,
+    )  # fmt: skip
+    await plane.trail.record(op, None, "outcome", "ok")
+
+
+def make_authority(settings: Settings, root: Path | None, label: str, now: int) -> str:
+    """The authority that `link.authority` names, unless it is there; the pin that agents need.
+
+    The root's key is kept in `root` alone. Empty without a link. Raises `PkiError`, `ControlError`.
+    """
+    if settings.link is None:
+        return ""
+    directory = CaDirectory(settings.link.authority)
+    if not (directory.path / STATE).exists():
+        if root is None:
+            raise ValidationError(
+                "root_missing",
+                f"there is no authority in {directory.path} yet: pass --root FOLDER for the "
+                "root's key, which you take away from this machine afterwards",
+            )
+        directory.init(root, label, now)
+    return pin_of(directory.standing().authority.root)
+
+
+async def initialize(
+    settings: Settings,
+    world: World,
+    *,
+    organization: str,
+    title: str,
+    root: Path | None,
+    password: Callable[[], str],
+) -> str:
+    """Authority, first organization, first login; the pin that agents need, empty without a link.
+
+    What an attempt that failed has made stays and is used. `password` is asked last. Raises
+    `ControlError`, `PkiError`, `OSError`.
+    """
+    pin = await world.run_sync(make_authority, settings, root, organization, world.now())
+    settings = settings.model_copy(update={"redis": None})  # alone on the database
+    async with open_plane(settings, world) as plane:
+        await need_uninitialized(plane)
+        with suppress(ConflictError):  # an attempt before this one has made it
+            await make_organization(plane, organization, title)
+        await make_admin(plane, await world.run_sync(password))
+    return pin
+
+
+def kept_password(file: Path) -> str:
+    """The password in the file, which is made with a random one if it is not there.
+
+    Raises `PkiKeyError` for a file that cannot be written or that others may read.
+    """
+    if not file.exists():
+        files.write(file, f"{mint('first')}\n".encode(), files.SECRET)
+    return files.read(file, secret=True).decode().strip()
 
 
 def dev_authority(folder: Path, now: int) -> None:

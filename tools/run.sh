@@ -142,14 +142,8 @@ start plane control dev --listen "127.0.0.1:$((port + 100))" --data-dir "$dir/co
   --heartbeat $beat --offline-after 10s
 await plane "the control plane" "$plane/health/ready"
 up=$(now)
-# The first start shows a password, once; it is kept so that the next run can sign in.
-for _ in $(seq 50); do
-  [ -s "$dir/password" ] && break
-  sed -n 's/^first account: .* password //p' "$dir/plane.log" >"$dir/password"
-  sleep 0.1
-done
 : >"$dir/plane-header"
-printf '{"organization": "platform", "name": "admin", "password": "%s"}' "$(cat "$dir/password")" \
+printf '{"organization": "platform", "name": "admin", "password": "%s"}' "$(cat "$dir/control/password")" \
   >"$dir/login"
 fleet POST sessions "@$dir/login" | field secret >"$dir/session"
 [ -s "$dir/session" ] || fail "the control plane does not let us in:" "$dir/plane.log"
@@ -194,7 +188,7 @@ To go on, in another terminal and this folder (docs/cli.md has the rest of the c
   $freehold secret get secret/app/db
 
 The dashboard is $plane/?org=demo
-Sign in as admin of the organization platform; the password is in $dir/password.
+Sign in as admin of the organization platform; the password is in $dir/control/password.
 
 The fleet from here, and a policy for all of it:
 

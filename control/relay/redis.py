@@ -79,8 +79,10 @@ def _told() -> Iterator[None]:
         raise WireError(_named(error)) from None
     except BaseExceptionGroup as group:
         faults, others = group.split((*_FAULTS, WireError))
-        if faults is None or others is not None:
+        if faults is None:
             raise
+        if others is not None:  # of a line that is cancelled the connection's own end is no news
+            raise others from None
         raise WireError(_named(_first(faults))) from None
 
 

@@ -19,7 +19,6 @@ DENY: Final = {"effect": "deny", "paths": ["secret/prod/*"], "capabilities": ["d
 PAGE: Final = 500  # the most that the control plane gives at once
 PORTS: Final = (2, 3)  # from a free one on: the API's and the link's; a run has others
 STOPPED_WITHIN: Final = 60.0  # seconds
-_PASSWORD: Final = re.compile(r"user admin, password (\S+)")
 
 
 class Plane:
@@ -46,10 +45,8 @@ class Plane:
             )
         ready = HTTPStatus.OK
         self.api.wait(lambda s: s == ready, "GET", "/health/ready", alive=self._need_alive)
-        found = _PASSWORD.search(self._log.read_text())
-        if found is None:
-            raise ProcessLookupError(f"no first account in {self._log}")
-        name = {"organization": "platform", "name": "admin", "password": found[1]}
+        password = (self.folder / "password").read_text().strip()
+        name = {"organization": "platform", "name": "admin", "password": password}
         self.api.token = self.api.call("POST", "/api/v1/sessions", name)["secret"]
 
     def found_organization(self) -> None:

@@ -8,8 +8,6 @@ from typing import Literal
 
 from protocols.http.errors import TlsConfigError
 from protocols.instant import SECOND
-from protocols.pki.certificates import parse_pem, validity
-from protocols.pki.errors import ChainError
 
 ALPN = ["h2", "http/1.1"]
 
@@ -62,6 +60,9 @@ def build_context(config: TlsConfig) -> ssl.SSLContext:
 
 def check_dates(config: TlsConfig, now: float) -> None:
     """Raise TlsConfigError if the certificate is not valid at `now` (seconds since the epoch)."""
+    from protocols.pki.certificates import parse_pem, validity  # servers without TLS load none
+    from protocols.pki.errors import ChainError
+
     try:
         chain = parse_pem(config.cert_file.read_bytes())
     except (OSError, ChainError) as error:

@@ -34,8 +34,7 @@ class Estate:
 
     def password(self, org: str) -> str:
         """Of everybody in an organization, and of the super-admin `platform/admin`."""
-        told = self.plane.output().partition("password ")[2]
-        return told.split()[0] if org == "platform" else PASSWORD
+        return self.plane.password_file.read_text().strip() if org == "platform" else PASSWORD
 
 
 @contextmanager

@@ -13,6 +13,8 @@ from ui.cli import control_ca, control_report, control_trail, control_user
 from ui.cli.agent import leaves, require_private
 from ui.cli.errors import CliError, FaultsError
 from ui.cli.output import tell
+from ui.cli.session import session, shown
+from ui.cli.source import read_new
 
 if TYPE_CHECKING:
     from control.config.settings import Settings
@@ -45,7 +47,13 @@ def dev(
     require_private(data_dir)
     settings = _checked(partial(dev_settings, listen, data_dir, (heartbeat, offline_after)))
     tell(f"freehold: development control plane on http://{listen}, data in {data_dir}")
-    _run(partial(_with_authority, data_dir.absolute(), partial(serve, settings, tell)))
+    _run(
+        partial(
+            _with_authority,
+            data_dir.absolute(),
+            partial(serve, settings, tell, password_file=data_dir / "password"),
+        )
+    )
 
 
 async def _with_authority(data_dir: Path, serve: Callable[[], Awaitable[None]]) -> None:
@@ -55,6 +63,51 @@ async def _with_authority(data_dir: Path, serve: Callable[[], Awaitable[None]]) 
     world = SystemWorld()
     await world.run_sync(dev_authority, data_dir, world.now())
     await serve()
+
+
+@app.command()
+@shown
+def init(
+    context: typer.Context,
+    organization: Annotated[str, typer.Argument(help="Id of the first organization: acme.")],
+    config: Annotated[Path, typer.Option(help="The configuration file.", dir_okay=False)],
+    title: Annotated[str, typer.Option(help="What people call it; default: its id.")] = "",
+    root: Annotated[
+        Path | None,
+        typer.Option(help="Folder for the key of the authority's root: take it away afterwards."),
+    ] = None,
+    password_file: Annotated[
+        Path | None,
+        typer.Option(help="Holds the first password, and is made with a random one if it is new."),
+    ] = None,
+) -> None:
+    """Make the authority, the first organization and the first login, before the first start.
+
+    The login is the user admin of the organization platform, who can make all others. The password
+    is asked for, or read from stdin, unless --password-file is given.
+    """
+    from actors import SystemWorld
+    from control.config.load import load_settings
+    from control.genesis import initialize, kept_password
+
+    settings = _checked(partial(load_settings, config))
+    ask = partial(kept_password, password_file) if password_file else partial(read_new, "Password")
+    pins: list[str] = []
+
+    async def make() -> None:
+        world = SystemWorld()
+        pins.append(
+            await initialize(
+                settings, world, organization=organization, title=title, root=root, password=ask
+            )
+        )
+
+    _run(make)
+    made = {"organization": organization, "login": "admin of platform", "pin": pins[0]}
+    session(context).show(made | ({"password": str(password_file)} if password_file else {}))
+    if root is not None:
+        tell(f"Take {root} away from this machine: its key can make any authority.")
+    tell(f"Now start it: freehold control serve --config {config}")
 
 
 @app.command("serve")

@@ -10,7 +10,7 @@ import typer
 
 from ui.cli.control_trail import DEV, Config, DataDir, offline
 from ui.cli.output import tell
-from ui.cli.source import read_line
+from ui.cli.source import read_new
 
 app = typer.Typer(help="Accounts, when nobody gets in any more.", no_args_is_help=True)
 
@@ -33,7 +33,7 @@ def recover(
     """
     from control.offline import recover_account
 
-    password = read_line("New password")
+    password = read_new("New password")
     do = partial(recover_account, org=organization, name=name, password=password)
     offline(config, data_dir, do)
     tell(f"{organization}/{name} signs in with the new password")

@@ -44,6 +44,17 @@ def read_line(prompt: str) -> str:
     return line.strip()
 
 
+def read_new(what: str) -> str:
+    """A new password: twice without echo at a terminal, else the first line of stdin.
+
+    Raises `CliError` when there is none.
+    """
+    if sys.stdin.isatty():
+        line: str = typer.prompt(what, hide_input=True, confirmation_prompt=True, err=True)
+        return line
+    return read_line(what)
+
+
 def _read(file: Path | None) -> str:
     if file is None and sys.stdin.isatty():
         typed: str = typer.prompt("Value", hide_input=True, err=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.acceptance.agent import Agent, Answer
-from tests.acceptance.command import FREEHOLD
+from tests.acceptance.command import FREEHOLD, freehold
 from tests.newest import place_control
 
 PASSWORD = "correct horse battery"
@@ -19,6 +19,11 @@ class Plane(Agent):
 
     kind = "control"
     people: dict[tuple[str, str], str] = field(default_factory=dict)
+
+    @property
+    def password_file(self) -> Path:
+        """Where the first account's password is."""
+        return self.data / "password"
 
     @property
     def link_port(self) -> int:
@@ -38,8 +43,8 @@ class Plane(Agent):
         return answer.json
 
     def sign_in(self) -> None:
-        """Take the first password from what the first start printed."""
-        password = self.output().partition("password ")[2].split()[0]
+        """As the first account."""
+        password = self.password_file.read_text().strip()
         self.token = self.login("platform", "admin", password)
 
     def login(self, org: str, name: str, password: str = PASSWORD) -> str:
@@ -55,6 +60,22 @@ class Plane(Agent):
             body = {"name": role, "role": role, "password": PASSWORD}
             self.want(201, "POST", f"organizations/{org}/users", body)
             self.people[org, role] = self.login(org, role)
+
+
+def served_plane(file: Path) -> Plane:
+    """In production, as the settings in this file say; initialized before its first start."""
+    folder = file.parent
+    command = [FREEHOLD, "control", "serve", "--config", str(file)]
+    return Plane(folder, command, token="", data=folder, first=lambda _: initialize(file))
+
+
+def initialize(file: Path) -> None:
+    """`freehold control init`, unless that was done."""
+    password = file.parent / "password"
+    if not password.exists():
+        words = ("--config", str(file), "--password-file", str(password))
+        done = freehold("control", "init", "first", *words)
+        assert done.returncode == 0, done.stderr
 
 
 def dev_plane(folder: Path, *options: str) -> Plane:

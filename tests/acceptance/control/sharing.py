@@ -14,7 +14,7 @@ from control.ca.directory import CaDirectory
 from protocols.link.errors import PipeError
 from tests.acceptance.command import FREEHOLD
 from tests.acceptance.control.linked import WORLD, Linked, Talk, heartbeat
-from tests.acceptance.control.plane import Plane
+from tests.acceptance.control.plane import Plane, initialize
 from tests.contract.control.postgres import Postgres, postgres
 from tests.contract.control.redis import Redis, redis
 
@@ -64,10 +64,13 @@ class Estate:
         }
         file = home / "control.yaml"
         file.write_text(json.dumps({k: v for k, v in settings.items() if v is not None}))
-        return Plane(home, [FREEHOLD, "control", "serve", "--config", str(file)], token="")
+        return Plane(
+            home, [FREEHOLD, "control", "serve", "--config", str(file)], token="", data=home
+        )
 
     def start(self) -> None:
         """Both, with one organization; the second learns the first's session."""
+        initialize(self.one.folder / "control.yaml")
         self.one.start()
         self.one.sign_in()
         self.one.organization("acme")

@@ -8,8 +8,7 @@ import pytest
 from actors import SystemWorld
 from control.ca.directory import CaDirectory
 from tests.acceptance.agent import own_folder, running
-from tests.acceptance.command import FREEHOLD
-from tests.acceptance.control.plane import API, Plane
+from tests.acceptance.control.plane import API, Plane, served_plane
 
 
 def behind(folder: Path, *proxies: str, header: str = "x-forwarded-for") -> Plane:
@@ -26,7 +25,7 @@ def behind(folder: Path, *proxies: str, header: str = "x-forwarded-for") -> Plan
     }
     file = folder / "control.yaml"
     file.write_text(json.dumps(settings))
-    return Plane(folder, [FREEHOLD, "control", "serve", "--config", str(file)], token="")
+    return served_plane(file)
 
 
 @pytest.mark.parametrize(

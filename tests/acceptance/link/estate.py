@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tests.acceptance.agent import Agent, Answer, own_folder, served_agent
-from tests.acceptance.command import FREEHOLD, freehold
-from tests.acceptance.control.plane import Plane
+from tests.acceptance.command import freehold
+from tests.acceptance.control.plane import served_plane
 from tests.acceptance.link.netns import DEVICE, Host, hosts
 from tests.acceptance.link.wire import Wire
 
@@ -159,8 +159,7 @@ class Estate:
         }
         file = folder / "control.yaml"
         file.write_text(json.dumps(settings))
-        command = [FREEHOLD, "control", "serve", "--config", str(file)]
-        self.plane = Plane(folder, command, token="", data=folder)
+        self.plane = served_plane(file)
 
     def start(self) -> None:
         """Started; an organization `acme` is there."""

@@ -16,8 +16,8 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from tests.acceptance.agent import Agent, running, served_agent
-from tests.acceptance.command import FREEHOLD
 from tests.acceptance.control.plane import Plane
+from tests.acceptance.control.plane import served_plane as initialized_plane
 from tests.acceptance.ports import port_for_a_run
 from tests.acceptance.workers.fleet import pinned
 from tests.unit.protocols.telemetry.receiver import Receiver, receiving
@@ -88,7 +88,7 @@ def served_plane(folder: Path, section: dict[str, Any]) -> Plane:
     }
     file = folder / "control.yaml"
     file.write_text(json.dumps(settings))
-    return Plane(folder, [FREEHOLD, "control", "serve", "--config", str(file)], token="")
+    return initialized_plane(file)
 
 
 def names(receiver: Receiver) -> set[str]:

@@ -2,6 +2,7 @@
 
 import gc
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 import trio
@@ -128,6 +129,14 @@ async def test_what_fails_inside_is_not_taken_for_the_wire(both: Both) -> None:
     except* KeyError as group:
         met.append(group)
     assert met
+
+
+@pytest.mark.parametrize("step", range(12))
+async def test_a_line_can_be_cancelled_at_any_moment(both: Both, step: int) -> None:
+    """While it is opened too: nothing but `WireError` comes out, whatever its connection raises."""
+    with trio.move_on_after(step * 0.0005), suppress(WireError):
+        async with both.wire.open("a") as line:
+            await line.hear()
 
 
 async def test_a_password_is_not_told() -> None:

@@ -1,13 +1,43 @@
 """The first account is made once."""
 
+from pathlib import Path
+
+import pytest
+
 from control.api.plane import Plane
-from control.genesis import first_admin
+from control.errors import ConflictError
+from control.genesis import (
+    is_initialized,
+    kept_password,
+    make_admin,
+    make_organization,
+    need_uninitialized,
+)
+from protocols.pki.errors import PkiKeyError
 
 
-async def test_once(plane: Plane) -> None:
-    """Its password signs a super-admin in, and a second start makes none."""
-    password = await first_admin(plane)
-    assert password is not None
-    secret, _ = await plane.accounts.login("platform", "admin", password)
+async def test_the_first_account_may_do_everything_and_is_on_record(plane: Plane) -> None:
+    """Its password signs a super-admin in, and there is no second first account."""
+    await need_uninitialized(plane)
+    await make_organization(plane, "newco", "New")
+    await make_admin(plane, "correct horse battery")
+    secret, _ = await plane.accounts.login("platform", "admin", "correct horse battery")
     assert (await plane.sessions.authenticate(secret)).is_platform
-    assert await first_admin(plane) is None
+    assert await is_initialized(plane)
+    with pytest.raises(ConflictError, match="already_initialized"):
+        await need_uninitialized(plane)
+    [event] = await plane.trail.newest("platform", 0, 10)
+    assert (event.operation, event.target) == ("users.create_user", "admin")
+    [event] = await plane.trail.newest("newco", 0, 10)
+    assert (event.operation, event.target) == ("organizations.create", "newco")
+
+
+def test_a_password_is_kept_for_its_owner(tmp_path: Path) -> None:
+    """Made once; one that others may read is refused."""
+    file = tmp_path / "password"
+    made = kept_password(file)
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert kept_password(file) == made
+    file.chmod(0o644)
+    with pytest.raises(PkiKeyError):
+        kept_password(file)
