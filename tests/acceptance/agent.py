@@ -25,6 +25,7 @@ READY_WITHIN = 60.0  # seconds; a start takes one on an idle machine
 STOPPED_WITHIN = 30.0  # seconds; more than the agent's own grace
 PATIENCE = 60.0  # seconds for one answer
 ROOT_TOKEN = "root-of-the-test"
+SEVERAL = 2  # workers, where a test does not say how many
 
 
 class AgentError(Exception):
@@ -101,6 +102,7 @@ class Agent:
     environment: dict[str, str] = field(default_factory=dict)
     first: Callable[[Path], object] | None = None  # furnishes `data` before a first start
     anew: bool = False  # each process by itself, as a user starts it
+    workers: int = 1
     kind: ClassVar[Kind] = "agent"
     port: int = 0
     told: str = ""  # what it said to systemd when it was ready
@@ -245,18 +247,35 @@ class Agent:
                 raise AgentError(f"did not stop: {self.output()}") from None
 
 
-def dev_agent(folder: Path, data: Path | None = None) -> Agent:
+class _Form:
+    workers = SEVERAL
+
+
+@contextmanager
+def serving(workers: int) -> Iterator[None]:
+    """Agents that are made within the block have so many workers, unless told otherwise."""
+    before, _Form.workers = _Form.workers, workers
+    try:
+        yield
+    finally:
+        _Form.workers = before
+
+
+def dev_agent(folder: Path, data: Path | None = None, *, workers: int | None = None) -> Agent:
     """`agent dev`, not started: open, KV version 2 at `secret/`."""
-    data = data or folder / "data"
+    data, workers = data or folder / "data", workers or _Form.workers
     command = [
         FREEHOLD, "agent", "dev", "--listen", "127.0.0.1:0", "--root-token", ROOT_TOKEN,
-        "--data-dir", str(data),
+        "--data-dir", str(data), "--workers", str(workers),
     ]  # fmt: skip
-    return Agent(folder, command, data=data, first=place_vault)
+    return Agent(folder, command, data=data, first=place_vault, workers=workers)
 
 
 def served_agent(folder: Path, config: Mapping[str, Any] | None = None) -> Agent:
-    """`agent serve` with Shamir and without TLS, not started; `config` replaces whole sections."""
+    """`agent serve` with Shamir and without TLS, not started; `config` replaces whole sections.
+
+    A `server` that does not say how many workers serve has as many as others (`serving`).
+    """
     settings: dict[str, Any] = {
         "server": {"listen": "127.0.0.1:0", "tls": {"enabled": False}},
         "storage": {"type": "sqlite", "connection_string": f"sqlite:///{folder}/vault.db"},
@@ -264,10 +283,13 @@ def served_agent(folder: Path, config: Mapping[str, Any] | None = None) -> Agent
         "audit": {"enabled": True, "log_file": f"{folder}/audit.log"},
         **(config or {}),
     }
+    settings["server"] = {"workers": _Form.workers, **settings["server"]}
     place_vault(folder)
     file = folder / "vault.yaml"
     file.write_text(json.dumps(settings))  # JSON is YAML
-    return Agent(folder, [FREEHOLD, "agent", "serve", "--config", str(file)], token="", data=folder)
+    command = [FREEHOLD, "agent", "serve", "--config", str(file)]
+    workers: int = settings["server"]["workers"]
+    return Agent(folder, command, token="", data=folder, workers=workers)
 
 
 @contextmanager

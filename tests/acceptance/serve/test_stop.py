@@ -6,7 +6,11 @@ import threading
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
 from tests.acceptance.agent import Agent, dev_agent, running
+
+pytestmark = pytest.mark.usefixtures("workers")
 
 WRITERS = 8
 WARM = 40  # acknowledged writes before the signal comes
