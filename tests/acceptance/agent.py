@@ -102,7 +102,6 @@ class Agent:
     environment: dict[str, str] = field(default_factory=dict)
     first: Callable[[Path], object] | None = None  # furnishes `data` before a first start
     anew: bool = False  # each process by itself, as a user starts it
-    workers: int = 1
     kind: ClassVar[Kind] = "agent"
     port: int = 0
     told: str = ""  # what it said to systemd when it was ready
@@ -263,12 +262,12 @@ def serving(workers: int) -> Iterator[None]:
 
 def dev_agent(folder: Path, data: Path | None = None, *, workers: int | None = None) -> Agent:
     """`agent dev`, not started: open, KV version 2 at `secret/`."""
-    data, workers = data or folder / "data", workers or _Form.workers
+    data = data or folder / "data"
     command = [
         FREEHOLD, "agent", "dev", "--listen", "127.0.0.1:0", "--root-token", ROOT_TOKEN,
-        "--data-dir", str(data), "--workers", str(workers),
+        "--data-dir", str(data), "--workers", str(workers or _Form.workers),
     ]  # fmt: skip
-    return Agent(folder, command, data=data, first=place_vault, workers=workers)
+    return Agent(folder, command, data=data, first=place_vault)
 
 
 def served_agent(folder: Path, config: Mapping[str, Any] | None = None) -> Agent:
@@ -287,9 +286,7 @@ def served_agent(folder: Path, config: Mapping[str, Any] | None = None) -> Agent
     place_vault(folder)
     file = folder / "vault.yaml"
     file.write_text(json.dumps(settings))  # JSON is YAML
-    command = [FREEHOLD, "agent", "serve", "--config", str(file)]
-    workers: int = settings["server"]["workers"]
-    return Agent(folder, command, token="", data=folder, workers=workers)
+    return Agent(folder, [FREEHOLD, "agent", "serve", "--config", str(file)], token="", data=folder)
 
 
 @contextmanager
