@@ -1,9 +1,10 @@
 """A process that has imported `freehold` and forks: most of what a start takes is imports.
 
 What it makes has the arguments, the environment and the descriptors that `exec` would have given
-it; its modules are at hand, the kernel shows the maker's command line, and its set order is that of
-all that this maker makes. How the command starts by itself is for the README's tour, for `make run`,
-for agents with an environment of their own, and for the harness: these do not use this.
+it; its modules are at hand, the kernel shows the maker's command line, its set order is that of
+all that this maker makes, and it ends without taking its modules apart. How the command starts by
+itself is for the README's tour, for `make run`, for agents with an environment of their own, and
+for the harness: these do not use this.
 
 `python -m tests.acceptance.maker KIND` is told what to make by a socket that is its standard input.
 """

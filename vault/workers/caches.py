@@ -145,7 +145,7 @@ class LeaderCache(FencedCache):
             self._journal.fence(slots, filter(is_of_snapshots, rows))
 
     def replace(self, touched: Iterable[Touched]) -> None:
-        """These are committed now. Raises as `Cache.replace`; the transaction has ended then too."""
+        """These are committed now; the transaction has ended, even if the cache fails."""
         try:
             super().replace(touched)
         finally:
