@@ -85,6 +85,20 @@ fingerprint() { # of the locks and of the interpreter $1
     sha256sum | cut -d ' ' -f 1
 }
 
+# hvac's own tests, which tests/acceptance/compat runs: only its source archive has them. Of the
+# version that is installed, whose hashes the lock file has for both.
+fetch_hvac_tests() {
+  local folder=$venv/share/hvac-suite locked
+  locked=$(mktemp)
+  sed -n '/^hvac==/,/# via/p' requirements/dev.txt >"$locked"
+  rm -rf "$folder"
+  mkdir -p "$folder"
+  pip download --require-hashes --no-deps --no-binary hvac --no-build-isolation \
+    --dest "$folder" --requirement "$locked"
+  tar --extract --gzip --file "$folder"/hvac-*.tar.gz --directory "$folder" --strip-components=1
+  rm "$locked"
+}
+
 # An environment that is there and was not asked to change its interpreter keeps it.
 python=$wanted
 if [ -z "$python" ] && [ -n "$(current)" ]; then python=$venv/bin/python; fi
@@ -109,5 +123,6 @@ fi
 pip() { "$venv/bin/python" -m pip --disable-pip-version-check --quiet "$@"; }
 pip install --require-hashes -r requirements/dev.txt
 pip install --no-deps --no-build-isolation -e .
+fetch_hvac_tests
 fingerprint "$venv/bin/python" >"$stamp"
 say "done: $venv/bin/freehold"

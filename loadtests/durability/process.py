@@ -14,8 +14,7 @@ Weakness = Literal["", "synchronous", "fdatasync", "early"]
 
 def make_agent(folder: Path, data: Path, workers: int = 1) -> Agent:
     """A development agent with its data elsewhere, not started."""
-    agent = dev_agent(folder, data)
-    agent.command += ["--workers", str(workers)]
+    agent = dev_agent(folder, data, workers=workers)
     inherit(agent)
     return agent
 

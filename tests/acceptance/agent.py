@@ -25,6 +25,7 @@ READY_WITHIN = 60.0  # seconds; a start takes one on an idle machine
 STOPPED_WITHIN = 30.0  # seconds; more than the agent's own grace
 PATIENCE = 60.0  # seconds for one answer
 ROOT_TOKEN = "root-of-the-test"
+SEVERAL = 2  # workers, where a test does not say how many
 
 
 class AgentError(Exception):
@@ -245,11 +246,26 @@ class Agent:
                 raise AgentError(f"did not stop: {self.output()}") from None
 
 
-def dev_agent(folder: Path, data: Path | None = None) -> Agent:
+class _Form:
+    workers = SEVERAL
+
+
+@contextmanager
+def serving(workers: int) -> Iterator[None]:
+    """Agents that are made within the block have so many workers, unless told otherwise."""
+    before, _Form.workers = _Form.workers, workers
+    try:
+        yield
+    finally:
+        _Form.workers = before
+
+
+def dev_agent(folder: Path, data: Path | None = None, *, workers: int | None = None) -> Agent:
     """`agent dev`, not started: open, KV version 2 at `secret/`."""
     data = data or folder / "data"
     command = [
-        FREEHOLD, "agent", "dev", "--listen", "127.0.0.1:0", "--data-dir", str(data),
+        FREEHOLD, "agent", "dev", "--listen", "127.0.0.1:0",
+        "--data-dir", str(data), "--workers", str(workers or _Form.workers),
     ]  # fmt: skip
     return Agent(folder, command, data=data, first=_place_dev)
 
@@ -270,7 +286,10 @@ def write_token(file: Path, token: str) -> None:
 
 
 def served_agent(folder: Path, config: Mapping[str, Any] | None = None) -> Agent:
-    """`agent serve` with Shamir and without TLS, not started; `config` replaces whole sections."""
+    """`agent serve` with Shamir and without TLS, not started; `config` replaces whole sections.
+
+    A `server` that does not say how many workers serve has as many as others (`serving`).
+    """
     settings: dict[str, Any] = {
         "server": {"listen": "127.0.0.1:0", "tls": {"enabled": False}},
         "storage": {"type": "sqlite", "connection_string": f"sqlite:///{folder}/vault.db"},
@@ -278,6 +297,7 @@ def served_agent(folder: Path, config: Mapping[str, Any] | None = None) -> Agent
         "audit": {"enabled": True, "log_file": f"{folder}/audit.log"},
         **(config or {}),
     }
+    settings["server"] = {"workers": _Form.workers, **settings["server"]}
     place_vault(folder)
     file = folder / "vault.yaml"
     file.write_text(json.dumps(settings))  # JSON is YAML

@@ -1,14 +1,16 @@
 """A process that has imported `freehold` and forks: most of what a start takes is imports.
 
 What it makes has the arguments, the environment and the descriptors that `exec` would have given
-it; its modules are at hand, the kernel shows the maker's command line, and its set order is that of
-all that this maker makes. How the command starts by itself is for the tests of the command line, of
-`make run`, of agents with an environment of their own, and for the harness: these do not use this.
+it; its modules are at hand, the kernel shows the maker's command line, its set order is that of
+all that this maker makes, and it ends without taking its modules apart. How the command starts by
+itself is for the README's tour, for `make run`, for agents with an environment of their own, and
+for the harness: these do not use this.
 
 `python -m tests.acceptance.maker KIND` is told what to make by a socket that is its standard input.
 """
 
 import atexit
+import gc
 import json
 import os
 import select
@@ -32,8 +34,8 @@ _MESSAGE: Final = 1 << 18
 _FILES: Final = 3  # input, output, errors
 _AT_HAND: Final[dict[Kind, tuple[str, ...]]] = {
     "agent": (
-        "protocols.http.ws_connection", "ui.cli.agent", "vault.app", "vault.config.load",
-        "vault.store.migrate",
+        "protocols.http.ws_connection", "ui.cli.agent", "ui.cli.client", "vault.app",
+        "vault.config.load", "vault.store.migrate",
     ),
     "control": (
         "control.app", "control.config.load", "control.genesis", "control.store.migrate",
@@ -166,6 +168,7 @@ def serve(kind: Kind, prepare: Callable[[], object]) -> None:
     """Make what is asked for; each runs `prepare` first. Until nobody can ask any more."""
     for name in _AT_HAND[kind]:
         import_module(name)
+    gc.freeze()  # else a collection in what is made writes to all of it
     interrupted = signal.signal(signal.SIGINT, signal.SIG_IGN)  # who asks is, and cleans up
     with socket.socket(fileno=os.dup(0)) as asked:
         become = _next_one(asked)
@@ -174,7 +177,25 @@ def serve(kind: Kind, prepare: Callable[[], object]) -> None:
     signal.signal(signal.SIGINT, interrupted)
     become()
     prepare()
-    import_module("ui.cli.main").main()
+    _end_at_once(import_module("ui.cli.main").main)
+
+
+def _end_at_once(main: Callable[[], None]) -> None:
+    """Run it; then end without taking apart what was imported.
+
+    All of that is memory of the maker's, and to write to it is to copy it: four fifths of what a
+    short command takes.
+    """
+    try:
+        main()
+    except SystemExit as done:
+        if not isinstance(done.code, int | None):
+            raise
+        atexit._run_exitfuncs()
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None:
+                stream.flush()
+        os._exit(done.code or 0)
 
 
 def _next_one(asked: socket.socket) -> Callable[[], None] | None:

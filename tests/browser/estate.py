@@ -58,7 +58,7 @@ def estate() -> Iterator[Estate]:
 def _agent(plane: Plane, folder: Path, vault: str) -> Agent:
     """Enrolled and running."""
     (folder / vault).mkdir()
-    agent = dev_agent(folder / vault)
+    agent = dev_agent(folder / vault, workers=1)
     agent.command += BEAT
     made = plane.want(201, "POST", "organizations/acme/enrolment-tokens", {"vault": vault})
     done = freehold(

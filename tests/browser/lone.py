@@ -18,7 +18,7 @@ _SIGNED_IN = "localStorage.setItem('freehold-agent-session', 'open')"
 def lone(*options: str) -> Iterator[Agent]:
     """It runs, with a few secrets, a policy and a user; with these options of the command."""
     with own_folder() as folder:
-        made = dev_agent(folder)
+        made = dev_agent(folder, workers=1)
         made.command += options
         with running(made) as agent:
             _fill(agent)

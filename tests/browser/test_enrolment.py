@@ -21,7 +21,7 @@ def press(window: Visit, name: str) -> None:
 
 def test_a_token_lets_an_agent_in(visit: Visiting, estate: Estate, tmp_path: Path) -> None:
     """Shown once with the command; live until it is there; then filed, asked, locked, retired."""
-    agent = dev_agent(tmp_path)
+    agent = dev_agent(tmp_path, workers=1)
     agent.command += BEAT
     with visit(role="owner") as window:
         page = window.page

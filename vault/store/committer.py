@@ -8,6 +8,7 @@ change of the batch is told so. A connection whose fsync failed is never used ag
 second fsync may report success for pages that the kernel has already dropped.
 """
 
+import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from copy import copy
@@ -17,6 +18,7 @@ from threading import Lock
 from typing import Any, Final, Protocol, TypeAlias
 
 from actors import Failure
+from protocols.errors import where
 from vault.errors import UnavailableError
 from vault.store.cache import Cache
 from vault.store.endings import Endings
@@ -36,6 +38,8 @@ MOST: Final = 256
 """Changes of a transaction: ~5 ms of them at 20 µs each, the longest that one waits for others."""
 
 NEVER: Final = inf
+
+log: Final = logging.getLogger("freehold.store")
 
 Change: TypeAlias = Callable[[Tx], Any]
 
@@ -219,13 +223,24 @@ class Committer:
                 if not known:
                     self._counts.endings.note(touched)
             raise
-        if self._mark is not None:
-            self._mark.stored()
-        self._cache.replace(batches[-1].seen())
+        self._remember(batches[-1])
         self._counts.endings.note(batches[-1].written())
         self._counts.add(len(changes))
         self._changed(batches[-1].size)
         return results
+
+    def _remember(self, batch: Batch) -> None:
+        """Take over what is durable now. A fault here is not the answer's: the change is stored.
+
+        Nothing is answered from memory then of the rows that the transaction touched.
+        """
+        try:
+            if self._mark is not None:
+                self._mark.stored()
+            self._cache.replace(batch.seen())
+        except Exception as error:  # noqa: BLE001  # whoever asked for the change is told that it is done
+            log.error("what a transaction left is not kept in memory: %s", where(error))  # noqa: TRY400  # its text could hold a name
+            self._cache.forget(batch.seen())
 
 
 def _outcome(batch: Batch, change: Change) -> object:

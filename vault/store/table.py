@@ -26,6 +26,14 @@ _encode: Final = msgspec.msgpack.Encoder().encode
 _MAC: Final = _encode("mac")
 
 
+def plain(key: Key) -> Key:
+    """The key with `str` and `int` themselves in place of their subclasses, such as a path.
+
+    They are equal, but msgpack and the database drivers know the plain types only.
+    """
+    return tuple([str(part) if isinstance(part, str) else int(part) for part in key])
+
+
 class Kind(Enum):
     """What a column holds; `vault.store.columns` says which SQL type that is."""
 

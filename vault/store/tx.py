@@ -14,7 +14,7 @@ from vault.store.cache import MISSING, Cache, Touched
 from vault.store.guard import SEALED, Guard, checked, stamped
 from vault.store.interface import Backend, ConstraintError, Session, Writes
 from vault.store.query import arrange, check
-from vault.store.table import Key, Query, Table
+from vault.store.table import Key, Query, Table, plain
 
 R = TypeVar("R", bound=Struct)
 T = TypeVar("T")
@@ -74,7 +74,7 @@ class Tx:
 
     def delete(self, table: Table[Any], *key: str | int) -> None:
         """Remove the row if it is there."""
-        self.written.setdefault(table, {})[key] = None
+        self.written.setdefault(table, {})[plain(key)] = None
 
     def select(self, table: Table[R], query: Query) -> list[R]:
         """The rows of the query, own writes among them. Raises as `get`."""

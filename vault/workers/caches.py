@@ -22,7 +22,7 @@ from vault.store.shelf import Slot, slot_of
 from vault.store.table import Key, Table
 from vault.store.tables import ACCESS, AUDIT, MOUNTS, POLICIES, SYSTEM, USAGE
 from vault.store.tx import Batch
-from vault.workers.journal import JournalWriter, Row
+from vault.workers.journal import JournalWriter, Row, row_of
 
 R = TypeVar("R", bound=Struct)
 
@@ -31,7 +31,7 @@ UNTOLD: Final = frozenset({ACCESS.name, AUDIT.name, USAGE.name})
 a worker's cache keeps none of their rows. Whatever is counted is among them."""
 SNAPSHOTS: Final = (POLICIES.name, MOUNTS.name, SYSTEM.name)
 """Tables that a worker holds in another form than its cache; of the last one, `KEYRING` alone."""
-KEYRING: Final[Row] = (SYSTEM.name, ("keyring",))
+KEYRING: Final = row_of(SYSTEM.name, ("keyring",))
 WORKER: Final = 4
 LEADER: Final = 1
 
@@ -137,7 +137,7 @@ class LeaderCache(FencedCache):
 
     def fence(self, touched: Iterable[Touched]) -> None:
         """Announce what is about to be committed."""
-        rows = [(table.name, key) for table, key, _ in touched if table.name not in UNTOLD]
+        rows = [row_of(table.name, key) for table, key, _ in touched if table.name not in UNTOLD]
         if rows:
             self._announced = True
             slots = [slot_of(*row) for row in rows]
@@ -145,14 +145,18 @@ class LeaderCache(FencedCache):
             self._journal.fence(slots, filter(is_of_snapshots, rows))
 
     def replace(self, touched: Iterable[Touched]) -> None:
-        """These are committed now."""
-        super().replace(touched)
-        self._settle()
+        """These are committed now; the transaction has ended, even if the cache fails."""
+        try:
+            super().replace(touched)
+        finally:
+            self._settle()
 
     def forget(self, touched: Iterable[Touched]) -> None:
         """Nobody knows what these are now."""
-        super().forget(touched)
-        self._settle()
+        try:
+            super().forget(touched)
+        finally:
+            self._settle()
 
     def _settle(self) -> None:
         if self._announced:

@@ -9,18 +9,22 @@ A reader pulls: it compares one word at the start of each request, and reads on 
 The writer never waits for a reader. One that was overtaken by a whole ring is told so (`LOST`).
 """
 
+import logging
 from collections.abc import Iterable
 from enum import Enum
 from threading import Lock
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, NewType, TypeAlias
 
 import msgspec
 from msgspec import Struct
 
+from protocols.errors import where
 from vault.store.shelf import Slot
+from vault.store.table import Key, plain
 from vault.workers.page import BEGUN, FAILED_AT, RESERVED, RING, WRITTEN, Page
 
-Row: TypeAlias = tuple[str, tuple[str | int, ...]]  # a table's name and a row's key
+Row = NewType("Row", tuple[str, tuple[str | int, ...]])
+"""A table's name and a row's key. Only `row_of` makes one, so every `Row` can be encoded."""
 Pair: TypeAlias = tuple[str, str]  # credential id, source address
 
 FIRST: Final = 8  # where a journal begins: 0 is for "none"
@@ -59,6 +63,13 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Entry).decode
 _EVERYTHING: Final = _encode(Fence(None))
 
+log: Final = logging.getLogger("freehold.workers")
+
+
+def row_of(table: str, key: Key) -> Row:
+    """The row with this key. A key may hold a `ResourcePath`, which msgpack does not encode."""
+    return Row((table, plain(key)))
+
 
 class Lost(Enum):
     """A singleton."""
@@ -80,8 +91,15 @@ class JournalWriter:
         self._words[RESERVED] = self._words[WRITTEN] = FIRST
 
     def fence(self, slots: Iterable[Slot], snapshots: Iterable[Row] = ()) -> None:
-        """Announce a transaction; `settle` ends it."""
-        data = _encode(Fence(tuple(slots), tuple(snapshots)))
+        """Announce a transaction; `settle` ends it.
+
+        Never fails: a fence that cannot be encoded is around everything, which is always true.
+        """
+        try:
+            data = _encode(Fence(tuple(slots), tuple(snapshots)))
+        except Exception as error:  # noqa: BLE001  # else the transaction fails, and its neighbours
+            log.error("a fence is around everything, since it failed with %s", where(error))  # noqa: TRY400  # its text could hold a name
+            data = _EVERYTHING
         with self._lock:
             self._append(data if len(data) <= _MOST else _EVERYTHING, begins=True)
 

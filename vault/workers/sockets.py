@@ -85,9 +85,9 @@ class SocketRelay:
         """Serve one websocket. Raises `RuntimeError` when the leader's application has failed."""
         self._last = number = self._last + 1
         self._open[number], orders = trio.open_memory_channel[FromLeader](MOST_CALLS)
-        self._lane.post(Met(number, scope["path"], scope["headers"], scope.get("client")))
         failed = False
         try:
+            self._lane.post(Met(number, scope["path"], scope["headers"], scope.get("client")))
             async with trio.open_nursery() as nursery:
                 async for order in orders:
                     if isinstance(order, Over):

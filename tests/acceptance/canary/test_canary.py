@@ -20,6 +20,8 @@ from tests.acceptance.agent import Agent, Answer, own_folder, running, served_ag
 from tests.acceptance.command import freehold
 from vault.crypto.unseal import SealConfig, UnsealAttempt
 
+pytestmark = pytest.mark.usefixtures("workers")
+
 SHARES, THRESHOLD = 5, 3
 MERGE: Final = {"Content-Type": "application/merge-patch+json"}
 CHANCE: Final = random.Random(7)  # noqa: S311  # chance of a test, not a key
@@ -89,11 +91,11 @@ def hits(planted: Planted, values: dict[str, bytes]) -> set[str]:
 
 
 @pytest.fixture(scope="module")
-def planted() -> Planted:
+def planted(workers: int) -> Planted:  # one for each
     """An agent was given everything, sealed, killed and started again; all it wrote is kept."""
     found = Planted()
     with own_folder() as folder:
-        agent = served_agent(folder)
+        agent = served_agent(folder)  # with `workers`
         with running(agent):
             shares = _initialise(agent, found)
             _unseal(agent, shares)

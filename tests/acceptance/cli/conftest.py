@@ -16,7 +16,11 @@ Command = Callable[..., Done]
 
 
 def commands(agent: Agent, home: Path, token: str | None = None) -> Command:
-    """Run `freehold …` against this agent; fails the test unless it ends with `code`."""
+    """Run `freehold …` against this agent; fails the test unless it ends with `code`.
+
+    Each is made by `maker`. How commands start by themselves, which takes ten times as long, is for
+    the README's tour and for `make run`, which have all kinds of them.
+    """
     environment = {
         "HOME": str(home),
         "FREEHOLD_ADDR": agent.address,
@@ -25,7 +29,7 @@ def commands(agent: Agent, home: Path, token: str | None = None) -> Command:
 
     def run(*words: str, stdin: str = "", code: int = 0, env: dict[str, str] | None = None) -> Done:
         told = environment | (env or {})
-        done = freehold(*words, stdin=stdin, environment=told, anew=True)
+        done = freehold(*words, stdin=stdin, environment=told)
         assert done.returncode == code, (words, done.stdout, done.stderr)
         if code:
             assert "Traceback" not in done.stderr

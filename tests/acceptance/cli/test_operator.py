@@ -1,7 +1,11 @@
 from pathlib import Path
 
+import pytest
+
 from tests.acceptance.agent import running, served_agent
 from tests.acceptance.cli.conftest import Command, commands, decoded
+
+pytestmark = pytest.mark.usefixtures("workers")
 
 
 def test_a_vault_is_opened_by_its_people(folder: Path) -> None:

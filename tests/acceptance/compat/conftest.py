@@ -1,7 +1,8 @@
 """Both servers, started once for all stories."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from typing import TypeVar
 
 import pytest
 
@@ -9,12 +10,34 @@ from tests.acceptance.compat.servers import DEV, Server
 
 Both = tuple[Server, Server]
 
+T = TypeVar("T")
+
 
 @pytest.fixture(scope="session")
-def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
+def once() -> Callable[[str, Callable[[], T]], T]:
+    """What the first call of a name came to: OpenBao is told each story once, Freehold twice."""
+    found: dict[str, T] = {}
+
+    def told(name: str, tell: Callable[[], T]) -> T:
+        if name not in found:
+            found[name] = tell()
+        return found[name]
+
+    return told
+
+
+@pytest.fixture(scope="session", params=[1, 2], ids=["1 worker", "2 workers"])
+def workers(request: pytest.FixtureRequest) -> int:
+    """How many Freehold has."""
+    return int(request.param)
+
+
+@pytest.fixture(scope="session")
+def both(tmp_path_factory: pytest.TempPathFactory, workers: int) -> Iterator[Both]:
     """OpenBao and Freehold, open, with the same root token and KV version 2 at `secret/`."""
     with ExitStack() as stack:
         openbao, freehold = (
-            stack.enter_context(start(tmp_path_factory.mktemp(name))) for name, start in DEV.items()
+            stack.enter_context(start(tmp_path_factory.mktemp(name), workers))
+            for name, start in DEV.items()
         )
         yield openbao, freehold

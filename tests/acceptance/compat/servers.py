@@ -33,7 +33,7 @@ class Server:
 
 
 @contextmanager
-def openbao_dev(folder: Path) -> Iterator[Server]:
+def openbao_dev(folder: Path, workers: int) -> Iterator[Server]:
     """OpenBao, open, KV version 2 at `secret/`."""
     listen = free_address()
     command = [
@@ -45,17 +45,20 @@ def openbao_dev(folder: Path) -> Iterator[Server]:
 
 
 @contextmanager
-def freehold_dev(folder: Path) -> Iterator[Server]:
-    """Freehold, open, KV version 2 at `secret/`."""
+def freehold_dev(folder: Path, workers: int) -> Iterator[Server]:
+    """Freehold of so many workers, open, KV version 2 at `secret/`."""
     listen = free_address()
     write_token(folder / "data" / "root-token", ROOT_TOKEN)
-    command = [FREEHOLD, "agent", "dev", "--listen", listen, "--data-dir", str(folder / "data")]
+    command = [
+        FREEHOLD, "agent", "dev", "--listen", listen,
+        "--data-dir", str(folder / "data"), "--workers", str(workers),
+    ]  # fmt: skip
     with running(command, folder, listen, ready=(200,)) as address:
         yield Server("freehold", address, ROOT_TOKEN)
 
 
 @contextmanager
-def openbao_new(folder: Path) -> Iterator[Server]:
+def openbao_new(folder: Path, workers: int) -> Iterator[Server]:
     """OpenBao, not initialised, Shamir."""
     listen = free_address()
     config = folder / "bao.hcl"
@@ -68,13 +71,13 @@ def openbao_new(folder: Path) -> Iterator[Server]:
 
 
 @contextmanager
-def freehold_new(folder: Path) -> Iterator[Server]:
-    """Freehold, not initialised, Shamir."""
+def freehold_new(folder: Path, workers: int) -> Iterator[Server]:
+    """Freehold of so many workers, not initialised, Shamir."""
     listen = free_address()
     config = folder / "vault.yaml"
     config.write_text(
         f"""
-server: {{listen: "{listen}", tls: {{enabled: false}}}}
+server: {{listen: "{listen}", workers: {workers}, tls: {{enabled: false}}}}
 storage: {{type: sqlite, connection_string: "sqlite:///{folder}/vault.db"}}
 encryption: {{key_management: shamir}}
 audit: {{enabled: true, log_file: "{folder}/audit.log"}}

@@ -1,5 +1,6 @@
 """The `bao` client cannot tell Freehold from OpenBao: exit codes, JSON, words."""
 
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -13,11 +14,36 @@ from tests.acceptance.compat.kv import KV1, KV2, READER, READER_HCL, READER_RULE
 from tests.acceptance.compat.servers import NEW, Server
 from tests.acceptance.compat.stories import Step
 
+Once = Callable[[str, Callable[[], list[Outcome]]], list[Outcome]]
 
-def compare(servers: Both, story: list[Step], home: Path, mount: str) -> None:
-    """Tell the story to both and compare step by step."""
-    expected, found = (tell(server, story, home, mount) for server in servers)
-    assert found == expected, differences(expected, found)
+
+class Stories:
+    """Tells both of a thing, and compares step by step."""
+
+    def __init__(self, servers: Both, home: Path, once: Once) -> None:
+        self.servers = servers
+        self._home = home
+        self._once = once
+
+    def compare(self, story: list[Step], mount: str = "") -> None:
+        """Tell the story to both."""
+        openbao, freehold = self.servers
+        expected = self._once(f"{mount} {story}", lambda: tell(openbao, story, self._home, mount))
+        found = tell(freehold, story, self._home, mount)
+        assert found == expected, differences(expected, found)
+
+    def mounted(self, mount: str, version: int) -> str:
+        """A new key-value mount on both."""
+        enable = [Step(f"secrets enable -path={mount} -version={version} kv")]
+        for server in self.servers:
+            assert tell(server, enable, self._home)[0].exit_code == 0
+        return mount
+
+
+@pytest.fixture
+def stories(both: Both, tmp_path: Path, once: Once) -> Stories:
+    """With the servers of all tests."""
+    return Stories(both, tmp_path, once)
 
 
 def differences(expected: list[Outcome], found: list[Outcome]) -> str:
@@ -26,42 +52,32 @@ def differences(expected: list[Outcome], found: list[Outcome]) -> str:
     return "\n\n".join(f"OpenBao:  {a}\nFreehold: {b}" for a, b in pairs if a != b)
 
 
-def mounted(servers: Both, home: Path, mount: str, version: int) -> str:
-    """A new key-value mount on both."""
-    enable = [Step(f"secrets enable -path={mount} -version={version} kv")]
-    for server in servers:
-        assert tell(server, enable, home)[0].exit_code == 0
-    return mount
-
-
 @pytest.mark.parametrize("name", KV2)
-def test_kv_version_2(both: Both, tmp_path: Path, name: str) -> None:
+def test_kv_version_2(stories: Stories, name: str) -> None:
     """Every `bao kv` command on a versioned mount."""
-    mount = mounted(both, tmp_path, f"two-{name}", 2)
-    compare(both, KV2[name], tmp_path, mount)
+    stories.compare(KV2[name], stories.mounted(f"two-{name}", 2))
 
 
 @pytest.mark.parametrize("name", KV1)
-def test_kv_version_1(both: Both, tmp_path: Path, name: str) -> None:
+def test_kv_version_1(stories: Stories, name: str) -> None:
     """Every `bao kv` command on a mount without versions, and making it a versioned one."""
-    mount = mounted(both, tmp_path, f"one-{name}", 1)
-    compare(both, KV1[name], tmp_path, mount)
+    stories.compare(KV1[name], stories.mounted(f"one-{name}", 1))
 
 
 @pytest.mark.parametrize("name", AGENT)
-def test_agent(both: Both, tmp_path: Path, name: str) -> None:
+def test_agent(stories: Stories, name: str) -> None:
     """`bao status`, `login`, `token …`, `secrets …`."""
-    compare(both, AGENT[name], tmp_path, f"agent-{name.replace(' ', '-')}")
+    stories.compare(AGENT[name], f"agent-{name.replace(' ', '-')}")
 
 
-def test_a_token_that_is_not_root(both: Both, tmp_path: Path) -> None:
+def test_a_token_that_is_not_root(stories: Stories) -> None:
     """What a policy does not allow is refused in the same words; what it allows works alike."""
-    mount = mounted(both, tmp_path, "two-reader", 2)
-    openbao, freehold = both
+    mount = stories.mounted("two-reader", 2)
+    openbao, freehold = stories.servers
     call(openbao, "PUT", "/v1/sys/policies/acl/reader", policy=READER_HCL.replace("MOUNT", mount))
     rule = READER_RULE | {"paths": [f"{mount}/app/*"]}
     call(freehold, "PUT", "/api/v1/policies/reader", name="reader", rules=[rule])
-    compare(both, READER, tmp_path, mount)
+    stories.compare(READER, mount)
 
 
 def call(server: Server, method: str, path: str, **body: object) -> None:
@@ -76,12 +92,12 @@ def call(server: Server, method: str, path: str, **body: object) -> None:
     reply.raise_for_status()
 
 
-def test_seal(tmp_path: Path) -> None:
+def test_seal(tmp_path: Path, workers: int, once: Once) -> None:
     """`bao operator init`, `unseal`, `seal`, `rotate`: a vault's first hour."""
     with ExitStack() as stack:
         servers: list[Server] = []
         for name, start in NEW.items():
             folder = tmp_path / name
             folder.mkdir()
-            servers.append(stack.enter_context(start(folder)))
-        compare((servers[0], servers[1]), SEAL, tmp_path, "")
+            servers.append(stack.enter_context(start(folder, workers)))
+        Stories((servers[0], servers[1]), tmp_path, once).compare(SEAL)

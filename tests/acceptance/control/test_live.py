@@ -49,7 +49,9 @@ async def test_an_agent_is_watched_from_its_first_word_to_its_last() -> None:
                         "agent/store/other",
                         "agent/work/other",
                     ]
-                    assert sections["metrics"]["counters"]["requests"] >= 1
+                    await feed.until(  # a worker tells its counts once a second
+                        lambda: feed.rows[2]["metrics"]["counters"]["requests"] >= 1
+                    )
                     assert sections["certificate"]["generation"] == 1
                     assert sections["link"]["connected"] is True
                     assert CANARY not in json.dumps(feed.rows)

@@ -14,6 +14,8 @@ import pytest
 from tests.acceptance.agent import Agent, dev_agent, own_folder, running
 from tests.acceptance.command import freehold
 
+pytestmark = pytest.mark.usefixtures("workers")
+
 RULE: Final = {"effect": "allow", "paths": ["secret/*"], "capabilities": ["read"]}
 DATABASE: Final = ("vault.db", "vault.db-wal", "vault.db-shm")
 LOG: Final = ("audit.log", "audit.log.head")
@@ -22,10 +24,10 @@ CODE: Final = re.compile(r"freehold: (\w+): ")
 
 
 @pytest.fixture(scope="module")
-def past() -> Iterator[Path]:
+def past(workers: int) -> Iterator[Path]:
     """The data of an agent that was stopped, `early` and, after more work, `late`."""
     with own_folder() as folder:
-        agent = dev_agent(folder)
+        agent = dev_agent(folder, workers=workers)
         with running(agent):
             for number in range(4):
                 assert agent.call("POST", _compat(str(number)), {"data": {}}).status == 200

@@ -13,6 +13,8 @@ import pytest
 
 from tests.acceptance.agent import Agent, dev_agent, own_folder, running
 
+pytestmark = pytest.mark.usefixtures("workers")
+
 NAMES: Final = (
     "untouched", "box", "dek", "flag", "version head", "tags", "swapped 1", "swapped 2",
     "reordered", "moved",
@@ -32,10 +34,10 @@ def database(agent: Agent) -> Iterator[sqlite3.Connection]:
 
 
 @pytest.fixture(scope="module")
-def written() -> Iterator[Path]:
+def written(workers: int) -> Iterator[Path]:
     """The data of an agent that has written some records and is down; to be copied."""
     with own_folder() as path:
-        agent = dev_agent(path)
+        agent = dev_agent(path, workers=workers)
         with running(agent), agent.client() as client:
             assert client.call("PUT", "/api/v1/policies/reader", {"rules": [RULE]}).status == 200
             for number in range(6):

@@ -7,10 +7,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.acceptance.agent import Agent, dev_agent, running, served_agent
 from tests.acceptance.command import freehold
 from tests.acceptance.control.plane import Plane, dev_plane
 from tests.acceptance.link.leaks import files, found, frames, memory
+
+pytestmark = pytest.mark.usefixtures("workers")
 
 BASE = "organizations/acme"
 CANARY = "canary-5f1d0c9a-value"

@@ -25,6 +25,8 @@ from tests.acceptance.native.attack import (
     put,
 )
 
+pytestmark = pytest.mark.usefixtures("workers")
+
 UPGRADE = {
     "Connection": "Upgrade",
     "Upgrade": "websocket",
@@ -92,9 +94,9 @@ class Prey:
 
 
 @pytest.fixture(scope="module")
-def prey() -> Iterator[Prey]:
+def prey(workers: int) -> Iterator[Prey]:
     """Its own: what is tried here is on its log."""
-    with own_folder() as folder, running(dev_agent(folder)) as agent:
+    with own_folder() as folder, running(dev_agent(folder, workers=workers)) as agent:
         yield Prey(agent)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.agent import Agent
+from tests.acceptance.agent import SEVERAL, Agent
 
 SCHEMATHESIS = str(Path(sys.executable).parent / "schemathesis")
 PATIENCE = 1500  # seconds; a minute on an idle machine
@@ -32,6 +32,7 @@ def schemathesis(agent: Agent, folder: Path, *options: str) -> None:
         pytest.fail(f"{done.stdout[-8000:]}\n{done.stderr[-2000:]}")
 
 
+@pytest.mark.parametrize("workers", [SEVERAL], indirect=True)  # of both forms it finds the same
 def test_nothing_undocumented_and_no_fault(agent: Agent, folder: Path) -> None:
     """Valid and invalid requests to every operation: statuses, bodies and headers are as declared.
 

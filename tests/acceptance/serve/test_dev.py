@@ -5,21 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.agent import Agent, dev_agent, own_folder, running, write_token
-
-WORKERS = pytest.mark.parametrize("workers", [1, 2])
+from tests.acceptance.agent import dev_agent, own_folder, running, write_token
 
 
-def several(agent: Agent, workers: int) -> Agent:
-    """The same with so many processes."""
-    agent.command += ["--workers", str(workers)]
-    return agent
-
-
-@WORKERS
 def test_a_foreign_host_gets_nothing(workers: int, folder: Path) -> None:
     """Else a page whose name was pointed at this machine could use the agent (DNS rebinding)."""
-    with running(several(dev_agent(folder), workers)) as agent:
+    with running(dev_agent(folder, workers=workers)) as agent:
         for path in ("/", "/v1/sys/health", "/v1/sys/seal-status", "/api/v1/tokens/self"):
             refused = agent.call("GET", path, headers={"Host": "evil.example:8200"})
             assert refused.status == 421, path
@@ -35,10 +26,9 @@ def test_a_foreign_host_gets_nothing(workers: int, folder: Path) -> None:
         assert agent.exchange(upgrade).status == 421
 
 
-@WORKERS
 def test_the_root_token_is_random_and_in_a_file_of_its_owner(workers: int, folder: Path) -> None:
     """It is on no command line, and the next start finds the same."""
-    agent = several(dev_agent(folder), workers)
+    agent = dev_agent(folder, workers=workers)
     agent.first = None
     with running(agent):
         file = agent.data / "root-token"
@@ -54,10 +44,9 @@ def test_the_root_token_is_random_and_in_a_file_of_its_owner(workers: int, folde
         assert agent.call("GET", "/v1/auth/token/lookup-self").status == 200
 
 
-@WORKERS
 def test_a_former_root_token_ends(workers: int, folder: Path) -> None:
     """With what was made by it."""
-    agent = several(dev_agent(folder), workers)
+    agent = dev_agent(folder, workers=workers)
     with running(agent):
         former = agent.token
         made = agent.call("POST", "/v1/auth/token/create", {"policies": ["root"]})

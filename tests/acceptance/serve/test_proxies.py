@@ -8,6 +8,8 @@ import pytest
 
 from tests.acceptance.agent import Agent, running, served_agent
 
+pytestmark = pytest.mark.usefixtures("workers")
+
 SECRET = "/v1/secret/data/app"
 BURST = 3
 

@@ -4,8 +4,12 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.acceptance.agent import Agent, own_folder, running, served_agent
 from tests.acceptance.command import freehold
+
+pytestmark = pytest.mark.usefixtures("workers")
 
 SECRET = "/v1/secret/data/app"
 READS = ("/v1/secret/data/app", "/api/v1/secrets/secret/app", "/api/v1/secrets", "/v1/sys/mounts")

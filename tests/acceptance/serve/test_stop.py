@@ -11,6 +11,8 @@ import pytest
 
 from tests.acceptance.agent import Agent, dev_agent, running
 
+pytestmark = pytest.mark.usefixtures("workers")
+
 WRITERS = 8
 WARM = 40  # acknowledged writes before the signal comes
 
@@ -95,11 +97,9 @@ def test_a_manager_that_went_away_changes_nothing(folder: Path) -> None:
     assert "Traceback" not in agent.output()
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_an_ordinary_stop_logs_no_error(workers: int, folder: Path) -> None:
+def test_an_ordinary_stop_logs_no_error(folder: Path) -> None:
     """With signals to every process, as a terminal's Ctrl-C sends them: an error would be one."""
     agent = dev_agent(folder)
-    agent.command += ["--workers", str(workers)]
     with running(agent):
         assert agent.call("POST", "/v1/secret/data/a", {"data": {"a": 1}}).status == 200
         assert agent.stop() == 0

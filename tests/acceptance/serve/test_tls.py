@@ -14,6 +14,8 @@ import trustme
 
 from tests.acceptance.agent import Agent, running, served_agent
 
+pytestmark = pytest.mark.usefixtures("workers")
+
 
 class Pki:
     """An authority with a server's certificate on disk, and contexts for clients."""

@@ -15,9 +15,7 @@ PATIENCE = 20.0  # seconds
 
 def fleet_agent(folder: Path, workers: int = 2) -> Agent:
     """A development agent with workers, not started."""
-    agent = dev_agent(folder)
-    agent.command += ["--workers", str(workers)]
-    return agent
+    return dev_agent(folder, workers=workers)
 
 
 def workers_of(agent: Agent) -> list[int]:

@@ -1,5 +1,6 @@
 """How many processes an agent is that is told nothing of them."""
 
+import json
 from pathlib import Path
 
 from pydantic import TypeAdapter
@@ -13,6 +14,11 @@ def test_as_many_workers_as_fit_the_machine(folder: Path) -> None:
     """Where one process is all that fits, there is no other; it answers in either form."""
     adapter: TypeAdapter[int] = TypeAdapter(Workers)
     expected = adapter.validate_python(AUTO)
-    with running(served_agent(folder)) as agent:
+    agent = served_agent(folder)
+    file = folder / "vault.yaml"
+    config = json.loads(file.read_text())
+    del config["server"]["workers"]
+    file.write_text(json.dumps(config))
+    with running(agent):
         assert len(workers_of(agent)) == (0 if expected == 1 else expected)
         assert agent.call("GET", "/v1/sys/seal-status", token="").status == 200

@@ -382,3 +382,22 @@ def test_a_detailed_list_is_on_record_once(agent: Agent) -> None:
 
         await_true(lambda: "secret.metadata.read" in operations())
         assert operations().count("secret.keys") == 1
+
+
+def test_a_mount_that_is_made_or_erased(agent: Agent) -> None:
+    """Every worker knows at once, whichever was asked; one that is made again is empty."""
+    body = {"type": "kv", "options": {"version": "2"}}
+    with pinned(agent) as clients:
+        for turn, asked in enumerate([*clients, *clients]):
+            other = clients[(turn + 1) % len(clients)]
+            assert asked.call("POST", "/v1/sys/mounts/brief", body).status == 204
+            assert other.call("GET", "/v1/brief/data/a").status == 404
+            made = other.call("POST", "/v1/brief/data/a", {"data": {"v": turn}})
+            assert made.json["data"]["version"] == 1
+            assert asked.call("GET", "/v1/brief/data/a").json["data"]["data"] == {"v": turn}
+            assert other.call("DELETE", "/v1/sys/mounts/brief").status == 204
+            for client in clients:
+                assert client.call("GET", "/v1/brief/data/a").json == {
+                    "errors": ['no handler for route "brief/data/a". route entry not found.']
+                }
+    assert "store/writer failed" not in agent.output()

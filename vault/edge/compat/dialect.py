@@ -34,7 +34,7 @@ Below: TypeAlias = tuple[Route, MountRow, int]
 """What answers all that lies in a folder, the mount, and where in a path its rest begins."""
 
 _LISTED: Final = "1 error occurred:\n\t* {}\n\n"  # Go's multierror: clients print and match it
-_ENGINES: Final = {1: kv1.routes, 2: Router.of(kv2.routes, kv2_metadata.routes)}
+ENGINES: Final = {1: kv1.routes, 2: Router.of(kv2.routes, kv2_metadata.routes)}
 
 
 class Compat(Dialect):
@@ -72,7 +72,7 @@ class Compat(Dialect):
         if mount is None:
             return None
         begin = len(mount.path)
-        found = _ENGINES[mount.version].below(verb, folder[begin:])
+        found = ENGINES[mount.version].below(verb, folder[begin:])
         if found is None:
             return None
         below = found[0], mount, begin + found[1]
@@ -101,7 +101,7 @@ def _in_mount(book: MountBook, verb: str, path: str) -> Found:
     mount = book.match(path if path.endswith("/") else path + "/")
     if mount is None:
         return NOWHERE, (path,)
-    route, values = _ENGINES[mount.version].match(verb, path[len(mount.path) :])
+    route, values = ENGINES[mount.version].match(verb, path[len(mount.path) :])
     return route, (mount, *values)
 
 

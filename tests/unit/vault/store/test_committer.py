@@ -236,3 +236,20 @@ def _lost(apply: Callable[[Session], Writes]) -> None:
     with MemoryBackend().read() as session:
         apply(session)
     raise BackendError("store_unavailable", "lost", UNKNOWN)
+
+
+def test_what_is_stored_is_told_so_though_the_cache_fails() -> None:
+    """Nothing of what it touched is answered from memory then."""
+
+    class Full(Cache):
+        def replace(self, touched: Any) -> None:
+            super().replace(touched)
+            raise MemoryError
+
+    backend, cache, counts = MemoryBackend(), Full(), Counts()
+    committer = Committer(backend, StampGuard(), cache, counts, FakeWorld().uptime)
+    results = committer.commit([lambda tx: tx.put(SYSTEM, system("a")) or "done"])
+    assert (results, counts.transactions, counts.endings.total) == (["done"], 1, 1)
+    assert cache.lookup(SYSTEM, ("a",)) is MISSING
+    with backend.read() as session:
+        assert session.get(SYSTEM, ("a",)) == system("a")

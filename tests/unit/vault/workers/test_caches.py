@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
 from tests.contract.store.samples import system
 from tests.unit.vault.workers.pages import new_page
+from vault.model.path import ResourcePath
 from vault.store.cache import MISSING, CacheConfig
 from vault.store.shelf import slot_of
 from vault.store.tables import ALL, AUDIT, MOUNTS, POLICIES, SECRETS, SYSTEM
@@ -21,7 +23,7 @@ from vault.workers.caches import (
     WorkerCache,
     share,
 )
-from vault.workers.journal import Fence, JournalReader, JournalWriter, Settled
+from vault.workers.journal import Fence, JournalReader, JournalWriter, Settled, row_of
 
 KEY = ("a",)
 SLOT = slot_of(SYSTEM.name, KEY)
@@ -180,3 +182,34 @@ def test_a_query_is_kept_out_while_the_shelves_are_exchanged() -> None:
     cache._guard = guard()  # type: ignore[assignment]
     assert cache.lacking(SECRETS, [(KEY, b"m")]) == [(KEY, b"m")]
     assert held == ["taken", "given back"] * 2
+
+
+def test_the_leader_announces_a_row_whose_key_is_a_path() -> None:
+    """A mount is deleted by its path, which is a `str` that msgpack refuses."""
+    memory = new_page()
+    cache = LeaderCache(JournalWriter(memory))
+    reader = JournalReader(memory)
+    cache.fence([(MOUNTS, (ResourcePath.parse_folder("app/"),), None)])
+    [fence] = reader.read()
+    assert fence == Fence((slot_of(MOUNTS.name, ("app/",)),), (row_of(MOUNTS.name, ("app/",)),))
+
+
+def test_a_transaction_has_ended_for_the_workers_though_the_cache_fails() -> None:
+    """Else what they hold of its rows would be kept out for good."""
+
+    class Full(LeaderCache):
+        def drop(self, slots: Any) -> None:
+            super().drop(slots)
+            if self.is_full:
+                raise MemoryError
+
+        is_full = False
+
+    memory = new_page()
+    cache = Full(JournalWriter(memory))
+    reader = JournalReader(memory)
+    cache.fence([(SYSTEM, KEY, system("a"))])
+    cache.is_full = True
+    with pytest.raises(MemoryError):
+        cache.forget([(SYSTEM, KEY, None)])
+    assert reader.read() == [Fence((SLOT,)), Settled()]

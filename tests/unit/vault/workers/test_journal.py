@@ -1,5 +1,7 @@
 """vault.workers.journal: read in order, or known to be lost."""
 
+from typing import cast
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,12 +14,14 @@ from vault.workers.journal import (
     Fence,
     JournalReader,
     JournalWriter,
+    Row,
     Settled,
+    row_of,
 )
 from vault.workers.page import Page
 
 SLOT = "secrets/a"
-ROW = ("policies", ("p",))
+ROW = row_of("policies", ("p",))
 PAIR = ("id", "10.0.0.1")
 
 
@@ -98,3 +102,12 @@ def test_a_large_fence_is_around_everything() -> None:
     reader = JournalReader(memory)
     writer.fence(f"{number:0500}" for number in range(1000))
     assert reader.read() == [Fence(None)]
+
+
+def test_a_fence_that_cannot_be_encoded_is_around_everything() -> None:
+    """Who announces is in the midst of a transaction of many: it never fails."""
+    memory, writer = journal()
+    reader = JournalReader(memory)
+    writer.fence(["mounts/a"], [cast("Row", ("mounts", (object(),)))])
+    writer.settle()
+    assert reader.read() == [Fence(None), Settled()]

@@ -1,0 +1,278 @@
+"""Every route of every dialect answers alike with one worker and with several.
+
+The routes are those of the routers themselves, so none is forgotten. Each call has its own things
+(a secret, a token, a mount …), so that no call depends on the one before.
+"""
+
+import itertools
+import json
+import re
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import pytest
+
+from tests.acceptance.agent import Agent, Answer, Client, running, served_agent
+from tests.acceptance.workers.fleet import pinned
+from vault.edge.compat.dialect import ENGINES, Compat
+from vault.edge.native.dialect import Native
+from vault.edge.ops import Ops
+from vault.edge.router import Router
+
+MOST: Final = 1_000  # things of a round
+RULE: Final = {"effect": "allow", "paths": ["two/*"], "capabilities": ["read", "list"]}
+JSON_TYPE: Final = {"Content-Type": "application/json"}
+MERGE: Final = {"Content-Type": "application/merge-patch+json"}
+
+
+class Route(NamedTuple):
+    """`below` is the prefix of its dialect, or its mount."""
+
+    method: str
+    below: str
+    template: str
+
+    @property
+    def key(self) -> str:
+        """What `BODIES`, `QUERIES` and `REFUSED` know it by."""
+        return f"{self.method} {self.below}{self.template}"
+
+
+BODIES: Final[dict[str, Any]] = {
+    "POST /v1/sys/mounts/{path}": {"type": "kv", "options": {"version": "2"}},
+    "POST /v1/auth/token/create": {"policies": ["default"], "ttl": "1h"},
+    "POST /v1/auth/token/create-orphan": {"policies": ["default"], "ttl": "1h"},
+    "POST /v1/auth/token/lookup": {"token": "{token}"},
+    "POST /v1/auth/token/lookup-accessor": {"accessor": "{accessor}"},
+    "POST /v1/auth/token/renew": {"token": "{token}"},
+    "POST /v1/auth/token/renew-accessor": {"accessor": "{accessor}"},
+    "POST /v1/auth/token/revoke": {"token": "{token}"},
+    "POST /v1/auth/token/revoke-accessor": {"accessor": "{accessor}"},
+    "POST /v1/auth/token/revoke-orphan": {"token": "{token}"},
+    "POST /v1/one/{path}": {"a": "b"},
+    "POST /v1/two/config": {"max_versions": 5},
+    "POST /v1/two/data/{path}": {"data": {"a": 2}, "options": {"cas": 2}},
+    "PATCH /v1/two/data/{path}": {"data": {"more": "x"}},
+    "POST /v1/two/delete/{path}": {"versions": [1]},
+    "POST /v1/two/undelete/{path}": {"versions": [1]},
+    "POST /v1/two/destroy/{path}": {"versions": [1]},
+    "POST /v1/two/metadata/{path}": {"max_versions": 4, "custom_metadata": {"team": "blue"}},
+    "PATCH /v1/two/metadata/{path}": {"custom_metadata": {"team": "red"}},
+    "POST /api/v1/secrets": {"name": "two/new-{number}", "value": {"a": 1}, "tags": ["x"]},
+    "PUT /api/v1/secrets/{path}": {"value": {"a": 2}, "cas": 2},
+    "PATCH /api/v1/secrets/{path}": {"more": 1},
+    "POST /api/v1/delete/{path}": {"versions": [1]},
+    "POST /api/v1/undelete/{path}": {"versions": [1]},
+    "POST /api/v1/destroy/{path}": {"versions": [1]},
+    "POST /api/v1/rollback/{path}": {"version": 1},
+    "PATCH /api/v1/metadata/{path}": {"tags": ["y"], "metadata": {"team": "blue"}},
+    "POST /api/v1/batch/read": {"names": ["two/{secret}", "two/none"]},
+    "POST /api/v1/batch/write": {"secrets": [{"name": "two/{secret}", "value": 1}]},
+    "POST /api/v1/policies-dry-run": {"capability": "read", "path": "two/{secret}"},
+    "POST /api/v1/policies-replay": {"hours": 1, "write": [{"name": "new", "rules": [RULE]}]},
+    "PUT /api/v1/policies/{name}": {"rules": [RULE]},
+    "POST /api/v1/policies/{name}/validate": {"rules": [RULE]},
+    "POST /api/v1/users": {"username": "new-{number}", "policies": ["default"]},
+    "PATCH /api/v1/users/{id}": {"policies": []},
+    "PUT /api/v1/roles/{name}": {"policies": ["default"]},
+    "POST /api/v1/keys": {"user": "{username}", "name": "new"},
+    "POST /api/v1/tokens": {"policies": ["default"], "ttl": "1h"},
+    "POST /api/v1/tokens/lookup": {"token": "{token}"},
+    "POST /api/v1/tokens/revoke": {"token": "{token}"},
+    "POST /api/v1/audit/hash": {"value": "x"},
+    "POST /api/v1/system/mounts/{path}": {"version": 2},
+    "PATCH /api/v1/system/mounts/{path}": {"description": "new"},
+}
+"""A body with which the route does what it is for."""
+
+QUERIES: Final[dict[str, str]] = {
+    "GET /api/v1/keys": "user={username}",
+    "GET /api/v1/diff/{path}": "from=1",
+    "GET /v1/auth/token/lookup": "token={token}",
+}
+
+REFUSED: Final[dict[str, int]] = {
+    "POST /v1/sys/init": 400,
+    "POST /v1/sys/unseal": 400,
+    "POST /v1/auth/token/create/{role}": 400,
+    "POST /v1/one/": 400,
+    "LIST /v1/two/data": 405,
+    "LIST /v1/two/data/{path}": 405,
+    **{f"{method} /v1/two/data": 404 for method in ("GET", "POST", "DELETE")},
+    **{f"{method} /v1/two/metadata": 404 for method in ("GET", "POST", "DELETE")},
+    **{f"{method} /v1/two/{{path}}": 404 for method in ("GET", "LIST", "POST", "DELETE")},
+    "GET /api/v1/system/usage/{opaque}": 404,
+    "POST /api/v1/sessions": 404,
+    "GET /api/v1/sessions/current": 404,
+    "DELETE /api/v1/sessions/current": 404,
+    "POST /api/v1/sessions/current/renew": 404,
+}
+"""Routes that refuse whatever one may send to this agent, which has no web interface."""
+
+OWN: Final = re.compile(r"/(lookup-self|renew-self|revoke-self|tokens/self|tokens/self/renew)$")
+"""Routes that are about the token that they are asked with."""
+
+SEALS: Final = ("v1/sys/seal", "api/v1/system/seal")
+"""Routes that end a round: one each."""
+
+
+def routes() -> list[Route]:
+    """Those of all dialects; reads first and deletions last."""
+    tables: list[tuple[str, Router]] = [
+        (Ops.prefix, Ops.router),
+        (Native.prefix, Native.router),
+        (Compat.prefix, Compat.router),
+        ("/v1/one/", ENGINES[1]),
+        ("/v1/two/", ENGINES[2]),
+    ]
+    found = [
+        Route(route.method, below, route.template)
+        for below, router in tables
+        for route in router.routes()
+        if not f"{below}{route.template}".endswith(SEALS)
+    ]
+    return sorted(found, key=lambda route: (route.method == "DELETE", route.method != "GET"))
+
+
+class Sweep:
+    """One agent, asked for everything, over each of its connections in turn."""
+
+    def __init__(self, clients: list[Client], first: int) -> None:
+        """`first` numbers the things that it makes."""
+        self._clients = itertools.cycle(clients)
+        self._numbers = itertools.count(first)
+
+    def ask(self, method: str, path: str, body: Any = None, **more: Any) -> Answer:
+        """One request; the connections of all workers have their turns."""
+        kind = MERGE if method == "PATCH" else JSON_TYPE
+        return next(self._clients).call(method, path, body, headers=kind, **more)
+
+    def made(self, method: str, path: str, body: Any = None) -> Any:
+        """What a request has made, which has to succeed."""
+        answer = self.ask(method, path, body)
+        assert answer.status < 300, (method, path, answer.status, answer.body)
+        return answer.json
+
+    def things(self, key: str) -> dict[str, str]:
+        """New things for the placeholders of one route."""
+        number = next(self._numbers)
+        name = f"thing-{number}"
+        things = {"number": str(number), "name": name, "role": name, "seq": "1", "opaque": "0" * 32}
+        if re.search(r"/(one|two)/.*\{path\}|secret\}|/api/v1/(?!system/).*\{path\}", key):
+            secret = f"folder-{number}/{name}"
+            self.made("POST", f"/v1/one/{secret}", {"a": 1})
+            for value in (1, 2):
+                self.made("POST", f"/v1/two/data/{secret}", {"data": {"a": value}})
+            things["secret"] = secret
+            things["path"] = f"two/{secret}" if "/api/v1/" in key else secret
+            if key.startswith("LIST"):
+                things["path"] = f"folder-{number}"
+        elif "{path}" in key:
+            things["path"] = f"mount-{number}"
+            if not key.startswith("POST"):
+                self.made("POST", f"/v1/sys/mounts/mount-{number}", {"type": "kv"})
+        if "policies/{name}" in key:
+            self.made("PUT", f"/api/v1/policies/{name}", {"rules": []})
+        if "roles/{name}" in key:
+            self.made("PUT", f"/api/v1/roles/{name}", {"policies": []})
+        if "users/{id}" in key or "username" in key or "keys/{id}" in key:
+            user = self.made("POST", "/api/v1/users", {"username": name})
+            things |= {"username": name, "id": user["id"]}
+        if "keys/{id}" in key:
+            things["id"] = self.made("POST", "/api/v1/keys", {"user": name, "name": "k"})["id"]
+        if "accessor" in key or "token" in key:
+            body = {"policies": ["root"], "ttl": "2h"}
+            token = self.made("POST", "/v1/auth/token/create", body)["auth"]
+            things |= {"token": token["client_token"], "accessor": token["accessor"]}
+        return things
+
+    def status(self, route: Route) -> int:
+        """Call the route once with a request that it can serve."""
+        given = json.dumps(BODIES.get(route.key, {}))
+        query = QUERIES.get(route.key, "")
+        things = self.things(route.key + given + query)
+
+        def filled(text: str) -> str:
+            for name, value in things.items():
+                text = text.replace(f"{{{name}}}", value)
+            return text
+
+        path = filled(f"{route.below}{route.template}{'?' if query else ''}{query}")
+        body = None if route.method in {"GET", "LIST", "DELETE"} else filled(given).encode()
+        own = things["token"] if OWN.search(path) else None
+        return self.ask(route.method, path, body, token=own).status
+
+
+@contextmanager
+def sweep(folder: Path, workers: int) -> Iterator[tuple[Agent, str]]:
+    """An open agent with a mount of each kind, and its share."""
+    server = {"listen": "127.0.0.1:0", "workers": workers, "tls": {"enabled": False}}
+    with running(served_agent(folder, {"server": server})) as agent:
+        made = agent.call("PUT", "/v1/sys/init", {"secret_shares": 1, "secret_threshold": 1}).json
+        assert agent.call("PUT", "/v1/sys/unseal", {"key": made["keys"][0]}).json["sealed"] is False
+        agent.token = made["root_token"]
+        for name, version in (("one", 1), ("two", 2)):
+            body = {"type": "kv", "options": {"version": str(version)}}
+            assert agent.call("POST", f"/v1/sys/mounts/{name}", body).status == 204
+        yield agent, made["keys"][0]
+
+
+@contextmanager
+def connections(agent: Agent, workers: int) -> Iterator[list[Client]]:
+    """One to each worker."""
+    with ExitStack() as stack:
+        if workers == 1:
+            yield [stack.enter_context(agent.client())]
+        else:
+            yield stack.enter_context(pinned(agent))
+
+
+def statuses(folder: Path, workers: int, rounds: int) -> list[dict[str, list[int]]]:
+    """What each route answers in each round: while the vault is open, and while it is sealed."""
+    found = []
+    folder.mkdir()
+    with sweep(folder, workers) as (agent, share), connections(agent, workers) as clients:
+        for turn in range(rounds):
+            asked = Sweep(clients[turn:] + clients[:turn], turn * MOST)
+            asked.made("POST", f"/v1/two/data/round-{turn}", {"data": {"a": 1}})
+            answers = {route.key: [asked.status(route)] for route in routes()}
+            assert asked.ask("POST", f"/{SEALS[turn]}").status == 204
+            for route in routes():
+                path = f"{route.below}{route.template}".replace("{path}", "x")
+                answers[route.key].append(asked.ask(route.method, path, b"{}").status)
+            found.append(answers)
+            assert agent.call("PUT", "/v1/sys/unseal", {"key": share}).json["sealed"] is False
+            for client in clients:
+                read = client.call("GET", f"/v1/two/data/round-{turn}")
+                assert read.json["data"]["data"] == {"a": 1}
+        output = agent.output()
+    for fault in ("Traceback", "failed with", "crashed", " ERROR "):
+        assert fault not in output, output
+    assert agent.verify().returncode == 0
+    return found
+
+
+def test_every_route_answers_alike_with_one_worker_and_with_several(tmp_path: Path) -> None:
+    """Each does what it is for, none has a fault, and a sealed agent says so."""
+    [one] = statuses(tmp_path / "one", workers=1, rounds=1)
+    for several in statuses(tmp_path / "several", workers=2, rounds=2):  # either is asked for all
+        assert several == one
+    assert not {key for key, found in one.items() if 500 in found}
+    given = {key: found for key, (found, _) in one.items() if key in BODIES or is_read(key)}
+    refused = {key: status for key, status in given.items() if status >= 300}
+    assert refused == {key: status for key, status in REFUSED.items() if key in given}, (
+        "tell in BODIES or QUERIES what the route needs, or in REFUSED that it always refuses"
+    )
+
+
+def is_read(key: str) -> bool:
+    """Whether a route needs no body."""
+    return key.partition(" ")[0] in {"GET", "LIST", "DELETE"}
+
+
+@pytest.mark.parametrize("table", [BODIES, QUERIES, REFUSED])
+def test_what_is_told_of_routes_is_of_routes_that_are(table: dict[str, Any]) -> None:
+    """A route that has another name would else be called without what it needs."""
+    assert table.keys() <= {route.key for route in routes()}
