@@ -6,11 +6,14 @@ applied together: cursors, statuses and registrations are a few statements for a
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Final, NamedTuple, TypeAlias
+from uuid import UUID
 
 from msgspec.structs import replace
 
 from actors import World
+from control.crypto import sha256
 from control.errors import ConflictError, UnavailableError, ValidationError
 from control.model.claims import passed
 from control.model.links import Link
@@ -20,7 +23,7 @@ from control.services import keys, metrics, outbox, registry, usage
 from control.services.events import Event, Topic
 from control.services.policies import Policies, Report
 from control.services.together import in_pieces
-from control.services.witness import Fault, Head, Shown, Witness, parse
+from control.services.witness import Fault, Head, Shown, StaleProofError, Witness, name_log, parse
 from control.store import links, policies, records
 from control.store.rows import Tx
 from protocols.instant import SECOND
@@ -235,32 +238,50 @@ class Intake:
             seen = self._witness.cosign(tx, org, vault, shown, now=mark.now)
         except ValidationError as error:
             return _raise(tx, link, mark, "checkpoint_invalid", error.message)
-        except ConflictError as error:
-            last = records.checkpoint(tx, org, vault)
-            if error.code != "proof_stale" or last is None:
-                return ()  # its fault is on record already
-            return _offered(outbox.offer_cosignature(tx, link, last.size))
+        except StaleProofError as error:
+            name_log(tx, org, vault, shown, now=mark.now)
+            return _offered(outbox.offer_cosignature(tx, link, error.size))
+        except ConflictError:
+            return ()  # its fault is on record already
         if isinstance(seen, Fault):
             return self._contradicted(tx, link, seen, mark)
         return _offered(outbox.offer_cosignature(tx, link, seen.size))
 
     def _contradicted(self, tx: Tx, link: Link, fault: Fault, mark: Mark) -> Events:
-        """The agent's audit log went back or split: a person must look, at both ends."""
-        told = (
-            f"the audit log of {link.vault} contradicts what was cosigned ({fault.kind}): "
-            f"{fault.cosigned} records were cosigned, {fault.shown} are shown"
-        )
+        """The agent's audit log went back or split: a person must look, at both ends.
+
+        And at the enrolment for which its log was cosigned, where that is another one. An
+        organization is told of another's only that it exists.
+        """
+        events: list[Event] = []
+        apart = fault.org != link.org
+        numbers = f"{fault.cosigned} records were cosigned, {fault.shown} are shown"
+        told = f"the audit log of {link.vault} contradicts what was cosigned ({fault.kind}): "
+        if apart:
+            told += "for an agent that is not of this organization and has the same log and key"
+        elif fault.vault != link.vault:
+            told += f"{numbers}; they were cosigned for agent {fault.vault}"
+        else:
+            told += numbers
+        if (fault.org, fault.vault) != (link.org, link.vault):
+            shower = "an agent that is not of this organization" if apart else f"agent {link.vault}"
+            also = replace(link, org=fault.org, vault=fault.vault)
+            warned = (
+                f"{shower} shows another history of the audit log of {fault.vault}, signed by its "
+                f"key ({fault.kind}): a copy of the machine, a restored backup, or a stolen key"
+            )
+            again = Mark(mark.now, _another(mark.id))
+            events += _raise(tx, also, again, f"audit_{fault.kind}", warned)
         notice = m.Notification(
             notification_id=bytes.fromhex(mark.id.replace("-", "")),
             code=_NOTICES[fault.kind],
             severity=Word.CRITICAL,
             at=mark.now // _MILLI,
         )
-        events = _raise(tx, link, mark, f"audit_{fault.kind}", told)
-        try:
-            return (*events, *_offered(outbox.append(tx, link, notice)))
-        except UnavailableError:
-            return events  # too much waits for it already; people have the alert
+        events += _raise(tx, link, mark, f"audit_{fault.kind}", told)
+        with suppress(UnavailableError):  # too much waits for it already; people have the alert
+            events += _offered(outbox.append(tx, link, notice))
+        return events
 
 
 def is_applied(link: Link, stream: bytes, through: int) -> bool:
@@ -271,6 +292,11 @@ def is_applied(link: Link, stream: bytes, through: int) -> bool:
 def fresh_id(world: World) -> bytes:
     """16 bytes that were never used before; 122 of their bits are random."""
     return bytes.fromhex(world.new_id().replace("-", ""))
+
+
+def _another(identifier: str) -> str:
+    """An id for what comes of the same message beside the first: always the same one."""
+    return str(UUID(bytes=sha256(identifier.encode())[:16]))
 
 
 def _report(row: Standing, said: Told) -> Report | None:
