@@ -289,6 +289,18 @@ def registration(version: int, digest: bytes) -> m.Registration:
     )
 
 
+def status(version: int, digest: bytes) -> m.PolicyStatus:
+    """Says that the agent has applied it."""
+    return m.PolicyStatus(
+        version=version,
+        bundle_hash=digest,
+        phase=words.PolicyPhase.APPLIED,
+        reason=words.PolicyReason.NONE,
+        narrowed=0,
+        at=1,
+    )
+
+
 async def test_a_registration_is_kept_as_facts(plane: Plane, intake: Intake) -> None:
     """Only what the link's lists know."""
     await greet(plane, intake, registration(0, bytes(32)))
@@ -319,6 +331,67 @@ async def test_an_agent_that_is_ahead_gets_a_version_above_its_own(
     found, _, wanted = await outcome(plane)
     assert found is Outcome.WANTED
     assert wanted > version + 1
+
+
+ABSURD = (2**63 - 1, 2**63 - 2, 2**53, 1_000_002)
+"""Versions that no control plane can have issued to an agent whose bundle is the first."""
+
+
+@pytest.mark.parametrize("version", ABSURD)
+@pytest.mark.parametrize("by", ["registration", "status"])
+async def test_an_agent_that_says_what_was_never_issued_has_not_applied_its_bundle(
+    plane: Plane, intake: Intake, world: FakeWorld, version: int, by: str
+) -> None:
+    """It is unknown what it has; an alert, once a day; what it says later counts again."""
+    digest = await bundled(plane, world)
+    await greet(plane, intake, registration(1, digest))
+    for _ in range(2):
+        if by == "registration":
+            await greet(plane, intake, registration(version, b"x" * 32))
+        else:
+            await take(plane, intake.effect(status(version, b"x" * 32)))
+        row = await plane.policies.standing("acme", "v1")
+        assert row is not None
+        assert (row.outcome, row.reason, row.applied) == (Outcome.UNKNOWN, "not_issued", 1)
+        await greet(plane, intake, registration(0, bytes(32)))  # sealed: it knows nothing
+    [alert] = await alerts(plane)
+    assert (alert.code, alert.severity) == ("policy_not_issued", Severity.CRITICAL)
+    await greet(plane, intake, registration(1, digest))
+    assert await outcome(plane) == (Outcome.APPLIED, 1, 1)
+    await greet(plane, intake, registration(version, b"x" * 32))
+    assert len(await alerts(plane)) == 1
+    world.advance(86_401)
+    await greet(plane, intake, registration(1, digest))
+    await greet(plane, intake, registration(version, b"x" * 32))
+    assert len(await alerts(plane)) == 2
+
+
+async def test_to_refuse_an_absurd_version_says_nothing(
+    plane: Plane, intake: Intake, world: FakeWorld
+) -> None:
+    """The agent has what it had before."""
+    digest = await bundled(plane, world)
+    await greet(plane, intake, registration(1, digest))
+    told = replace(status(2**62, b"x" * 32), phase=words.PolicyPhase.REFUSED)
+    await take(plane, intake.effect(told))
+    assert await outcome(plane) == (Outcome.APPLIED, 1, 1)
+
+
+async def test_an_agent_that_went_back_has_not_applied_its_bundle_any_more(
+    plane: Plane, intake: Intake, world: FakeWorld
+) -> None:
+    """Its database came from a backup; one that says 0 may just be sealed."""
+    await bundled(plane, world)
+    world.advance(60)
+    await greet(plane, intake, registration(5, b"x" * 32))
+    row = await plane.policies.standing("acme", "v1")
+    assert row is not None
+    await greet(plane, intake, registration(row.version, row.digest))
+    assert (await outcome(plane))[0] is Outcome.APPLIED
+    await greet(plane, intake, registration(0, bytes(32)))
+    assert (await outcome(plane))[0] is Outcome.APPLIED
+    await greet(plane, intake, registration(5, b"x" * 32))
+    assert await outcome(plane) == (Outcome.WANTED, 5, row.version)
 
 
 async def test_what_was_received_only_changes_nothing(
