@@ -61,6 +61,7 @@ class Uplink:
         self._notifications: tuple[LinkNotification, ...] = ()
         self._dropped = 0
         self._told_of_dropped = False
+        self._bundle_gone = False
         self._outbox = SqlOutbox(database, world, config.outbox_bytes)
         self._inbox = SqlInbox(database, self._stir)
         self._alarms = Alarms(parts.host, self._outbox, world, self._stir, self._queued)
@@ -200,6 +201,10 @@ class Uplink:
             self._stirred = trio.Event()
             await self._alarms.owe()
             self._alarms.look()
+            if self._bundle_gone:
+                self._bundle_gone = False
+                await self._bundles.forget()
+                self._connector.reconnect()
             done = await self._bundles.apply()
             self._settle(done=done)
             await self._commands.run()
@@ -261,6 +266,11 @@ class Uplink:
         if message is not None:
             await self._outbox.append(message)
             self._queued()
+
+    def bundle_dropped(self) -> None:
+        """The owner has dropped the bundle: register anew, so that the control plane knows."""
+        self._bundle_gone = True
+        self._stir()
 
     def stir(self) -> None:
         """Look at the vault now: it was sealed or unsealed, for instance."""
