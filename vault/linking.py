@@ -28,7 +28,7 @@ from vault.errors import UnavailableError, VaultError
 from vault.gate import Gate
 from vault.handlers.fleet import in_force
 from vault.metrics import Metrics
-from vault.model.instant import SECOND
+from vault.model.instant import SECOND, of_millis
 from vault.model.link import LinkStatus
 from vault.model.seam import KeyReader, PolicyTrust
 from vault.store.interface import Backend
@@ -46,7 +46,6 @@ from vault.uplink.local import LocalHost
 from vault.uplink.network import Network
 from vault.uplink.parts import Parts, UplinkConfig
 from vault.uplink.replays import Replays
-from vault.uplink.reporting import MILLI
 from vault.uplink.uplink import Uplink
 from vault.uplink.usage import Reports, Share, Source
 
@@ -298,7 +297,7 @@ class Linking:
             certificate_expires=held.expires if held else 0,
             health=facts.health,
             policy_version=facts.policy.version,
-            policy_expires=facts.policy_expires * MILLI,
+            policy_expires=of_millis(facts.policy_expires),
             trouble=self._trouble,
         )
 

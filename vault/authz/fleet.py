@@ -5,6 +5,7 @@ authenticated as they are, and its absence is noticed as theirs is.
 """
 
 from base64 import b64decode, b64encode
+from collections.abc import Iterable
 from typing import Any, Final
 
 import msgspec
@@ -75,7 +76,7 @@ def read(trust: PolicyTrust, accepted: Accepted) -> Fleet:
         version=bundle.version,
         hash=accepted.hash,
         expires=bundle.expires,
-        policies=_policies([rule.decode("utf-8", "replace") for rule in bundle.rules]),
+        policies=_policies(bundle.rules),
     )
 
 
@@ -116,10 +117,10 @@ def recall(document: object) -> Fleet:
         ) from None
 
 
-def _policies(rules: list[str]) -> tuple[Policy, ...]:
+def _policies(rules: Iterable[str | bytes]) -> tuple[Policy, ...]:
     try:
         found = tuple(validate(msgspec.json.decode(rule)) for rule in rules)
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise ValidationError("policy_invalid", "a rule of the bundle is not JSON") from None
     if len({policy.name for policy in found}) != len(found):
         raise ValidationError("policy_invalid", "two policies of the bundle have one name")

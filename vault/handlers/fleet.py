@@ -18,6 +18,7 @@ from vault.authz.policy import Effect, Policy
 from vault.errors import ValidationError
 from vault.handlers.handler import Call, Handler, Handlers
 from vault.handlers.tally import Tally
+from vault.model.instant import of_millis
 from vault.model.link import (
     DISABLED,
     CentralBundle,
@@ -144,7 +145,7 @@ class FleetHandlers:
         return replace(
             found,
             policy_version=held.version,
-            policy_expires=held.expires * 1_000_000,
+            policy_expires=of_millis(held.expires),
             policy_trouble=found.policy_trouble or (foreign if trust is not None else ""),
         )
 
@@ -183,7 +184,7 @@ def described(held: fleet.Fleet) -> CentralBundle:
         version=held.version,
         org=held.org,
         vault=held.vault,
-        expires=held.expires,
+        expires=of_millis(held.expires),
         policies=tuple(
             CentralPolicy(
                 name=policy.name,

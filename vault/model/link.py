@@ -62,7 +62,7 @@ class CentralPolicy(Struct, frozen=True, kw_only=True):
 class CentralBundle(Struct, frozen=True, kw_only=True):
     """A control plane's bundle; version 0 for none. `org` and `vault`: by whose enrolment it came.
 
-    `expires`: Unix milliseconds.
+    `expires`: Unix nanoseconds.
     """
 
     version: int

@@ -17,6 +17,7 @@ from protocols.link.messages import Message, Notification, PolicyReplay
 from protocols.link.vocabulary import AlertCode, CommandName, Severity
 from protocols.pki.errors import PkiError
 from vault.errors import VaultError
+from vault.model.instant import of_millis
 from vault.model.link import LinkNotification, LinkStatus
 from vault.uplink import reporting
 from vault.uplink.alarms import Alarms
@@ -166,7 +167,7 @@ class Uplink:
             egress_bytes=self._parts.egress_total(),
             cosigned_size=self._witnessed.size,
             policy_version=facts.policy.version,
-            policy_expires=facts.policy_expires * reporting.MILLI,
+            policy_expires=of_millis(facts.policy_expires),
             policy_trouble=self._bundles.trouble,
             trouble=self._keeper.trouble or self._connector.trouble,
             notifications=self._notifications,
@@ -323,7 +324,10 @@ class Uplink:
             self._alarms.raise_alert(AlertCode.METRICS_DROPPED, Severity.INFO)
         self._dropped = self._backlog.dropped
         self._notifications = tuple(
-            LinkNotification(code=one.code, severity=one.severity, at=one.at) for one in told
+            LinkNotification(
+                code=one.code, severity=one.severity, at=of_millis(one.at) // reporting.MILLI
+            )
+            for one in told
         )
 
     def _runners(self) -> dict[CommandName, Callable[[], Awaitable[None]]]:

@@ -72,6 +72,9 @@ def test_an_enrolment_of_before_knows_no_authority() -> None:
     [
         (b"no json",),
         (b"\xff\xfe",),
+        (b'{"name":"app","description":"\xff"}',),
+        (b'{"name":"app","rules":' + b"[" * 900 + b"]" * 900 + b"}",),
+        (b"[" * 100_000,),
         ({"name": "root", "rules": []},),
         ({"name": "app", "rules": [{**RULE, "paths": ["a/../b"]}]},),
         ({"name": "app"}, {"name": "APP"}),

@@ -19,6 +19,7 @@ from vault.errors import NotFoundError, ValidationError
 from vault.handlers.fleet import FleetHandlers, Seam, in_force
 from vault.handlers.handler import Call
 from vault.model.identity import Identity, Method
+from vault.model.instant import MAX
 from vault.model.link import DISABLED, CentralPolicy
 from vault.model.operation import Capability, Operation, Origin
 from vault.model.path import ResourcePath
@@ -212,6 +213,17 @@ async def test_an_agent_without_a_control_plane_takes_none(house: House) -> None
         await handlers["fleet.apply"].run(Call(op, ROOT))
     assert told.value.code == "not_enrolled"
     assert await handlers["fleet.link"].run(Call(op, ROOT)) == DISABLED
+
+
+async def test_a_bundle_that_never_expires_is_shown_with_a_time_that_can_be(
+    enrolled: Callable[..., Agent],
+) -> None:
+    """A page that is given a later one shows nothing at all."""
+    agent = enrolled(CEILING)
+    await agent.take(signed(1, expires=2**63 - 1))
+    agent.trust = None
+    assert (await agent.do("fleet.link", None)).policy_expires <= MAX
+    assert (await agent.do("fleet.bundle", None)).expires <= MAX
 
 
 FAR = 2**53
