@@ -100,7 +100,7 @@ class Witness:
         last = records.checkpoint(tx, org, vault)
         if last is not None and last.fault:
             raise ConflictError("log_faulty", "this log contradicts what was cosigned")
-        log = records.witnessed_log(tx, head.origin, shown.signer) or _log_of(last)
+        log = _remembered(records.witnessed_log(tx, head.origin, shown.signer), last)
         fault = _other_log(last, head, shown)
         if fault is None and (fault := contradiction(log, head, shown)) and log is not None:
             records.put_witnessed_log(tx, replace(log, disputed=True))
@@ -122,7 +122,12 @@ class Witness:
         return seen
 
     def sign(self, seen: Witnessed) -> str:
-        """Our line for a checkpoint that is stored: call it only after the commit."""
+        """Our line for a checkpoint that is stored: call it only after the commit.
+
+        Raises `ValueError` for a row that names a log of which nothing is cosigned.
+        """
+        if not seen.size:
+            raise ValueError("nothing of this log is cosigned")
         seconds = seen.at // SECOND
         signature = self._sign(_cosigned_bytes(seconds, parse(seen.note)))
         blob = self._key_id + seconds.to_bytes(8, "big") + signature
@@ -142,7 +147,9 @@ def cosigned_at(tx: Tx, org: str, vault: str, size: int) -> Witnessed | None:
     It may be another one's: the agent has to prove from there.
     """
     last = records.checkpoint(tx, org, vault)
-    if last is None or last.size == size:
+    if last is None or not size:
+        return None
+    if last.size == size:
         return last
     log = records.witnessed_log(tx, parse(last.note).origin, last.signer)
     if log is None or log.size != size:
@@ -215,12 +222,24 @@ def _shown(org: str, vault: str, shown: Shown, now: int) -> Witnessed:
     return Witnessed(org, vault, 0, b"", shown.note, now, "", shown.signer)
 
 
-def _log_of(last: Witnessed | None) -> WitnessedLog | None:
-    """The log of an enrolment whose key was not noted yet (before step 0006 of the schema)."""
-    if last is None or not last.size or last.signer:
-        return None
-    origin = parse(last.note).origin
-    return WitnessedLog(origin, b"", last.size, last.root, last.note, last.at, last.org, last.vault)
+def _remembered(log: WitnessedLog | None, last: Witnessed | None) -> WitnessedLog | None:
+    """What is remembered of the log that an enrolment shows.
+
+    Where the log was cosigned for this very enrolment last, what is kept of that can be newer: a
+    process of before step 0024 of the schema, on the same database, knows of nothing else. And it
+    is all there is of one whose key was not noted yet (before step 0006).
+    """
+    if last is None or not last.size:
+        return log
+    own = WitnessedLog(
+        parse(last.note).origin,
+        *(last.signer, last.size, last.root, last.note, last.at, last.org, last.vault),
+    )
+    if log is None:
+        return own
+    mine = (log.org, log.vault, log.signer) == (own.org, own.vault, own.signer)
+    newer = mine and log.origin == own.origin and own.size > log.size
+    return replace(own, disputed=log.disputed) if newer else log
 
 
 def parse(note: str) -> Head:

@@ -13,6 +13,8 @@ from control.crypto import sha256
 from control.errors import ConflictError, ValidationError
 from control.model.records import Witnessed
 from control.services.witness import Fault, Shown, Witness, accept, parse
+from control.store import records
+from control.store.rows import Tx
 from protocols.instant import SECOND
 from protocols.merkle import Collector, Frontier, consistency_ranges, leaf_hash
 
@@ -178,6 +180,10 @@ async def test_a_second_enrolment_gets_no_second_history_of_a_log_cosigned(
     with pytest.raises(ConflictError, match="log_faulty"):
         await cosign(plane, world, shown(leaves(8), 7), org=org, vault=vault)
     assert isinstance(await cosign(plane, world, shown(leaves(9), 7)), Witnessed)
+    named = await plane.store.read(lambda tx: records.checkpoint(tx, org, vault))
+    assert named is not None
+    with pytest.raises(ValueError, match="nothing of this log"):
+        Witness("w", PUBLIC, KEY.sign).sign(named)
 
 
 @pytest.mark.parametrize(("org", "vault"), ENROLMENTS)
@@ -194,6 +200,22 @@ async def test_an_agent_that_enrols_again_goes_on_where_its_log_was_cosigned(
     assert isinstance(await cosign(plane, world, shown(leaves(9), 7)), Witnessed)
     fault = await cosign(plane, world, shown(leaves(7), 0))
     assert fault == Fault("rollback", 9, 7, "acme", "v1")
+
+
+async def test_what_an_older_process_has_cosigned_counts(plane: Plane, world: FakeWorld) -> None:
+    """It notes that of the agent alone, while both run on one database."""
+    await cosign(plane, world, shown(leaves(7), 0))
+
+    def older(tx: Tx) -> None:
+        row = records.checkpoint(tx, "acme", "v1")
+        assert row is not None
+        later = shown(leaves(9), 7)
+        root = parse(later.note).root
+        records.put_checkpoint(tx, replace(row, size=9, root=root, note=later.note))
+
+    await plane.store.write(older)
+    fork = leaves(8) + leaves(9, "x")[8:] + leaves(10)[9:]
+    assert isinstance(await cosign(plane, world, shown(fork, 9)), Fault)
 
 
 async def test_logs_of_one_name_and_two_keys_are_two_logs(plane: Plane, world: FakeWorld) -> None:
