@@ -322,15 +322,12 @@ class PolicyBook:
         return self.snapshot.fleet
 
     async def delete_bundle(self) -> Fleet:
-        """Remove the control plane's bundle; it is out of force on return. Returns what it was.
-
-        Raises `NotFoundError` when there is none.
-        """
+        """Remove the control plane's bundle; it is out of force on return. Returns what it was."""
 
         def change(tx: Tx) -> Fleet:
             row = tx.get(POLICIES, BUNDLE_ROW)
             if row is None:
-                raise NotFoundError("bundle_not_found", "no bundle of a control plane is in force")
+                return NO_FLEET
             tx.delete(POLICIES, BUNDLE_ROW)
             return recall(row.document)
 

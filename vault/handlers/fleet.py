@@ -127,10 +127,11 @@ class FleetHandlers:
     async def reset(self, _: Call) -> CentralBundle:
         """Drop the bundle in force, and with it the version below which none is taken.
 
-        It works without a link and without an enrolment. Raises `NotFoundError`.
+        It works without a link and without an enrolment. What was dropped; version 0 for nothing.
         """
         dropped = await self.book.delete_bundle()
-        self.seam.bundle_dropped()
+        if dropped.version:
+            self.seam.bundle_dropped()
         return described(dropped)
 
     async def status(self, _: Call) -> LinkStatus:

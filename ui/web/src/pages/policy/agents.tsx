@@ -66,9 +66,9 @@ const COLUMNS: Column<Row>[] = [
   },
   {
     name: "why",
-    title: "Why",
+    title: "Refused for",
     wide: true,
-    cell: ({ policy, why }) => (policy === "failed" || policy === "unknown" ? words(why) : "–"),
+    cell: ({ policy, why }) => (policy === "failed" ? words(why) : "–"),
   },
   {
     name: "state",
