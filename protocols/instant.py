@@ -27,6 +27,11 @@ _UNITS: Final = {
 }
 
 
+def of_millis(ms: int) -> int:
+    """The instant of Unix milliseconds that a peer says: `MAX` for one that nobody can be shown."""
+    return min(ms * 10**6, MAX)
+
+
 def rfc3339(ns: int) -> str:
     """Write an instant as RFC 3339 in UTC, trailing zeros cut (Go's RFC3339Nano)."""
     seconds, fraction = divmod(ns, SECOND)

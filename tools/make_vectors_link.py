@@ -22,9 +22,15 @@ CERTIFICATES = (b"A" * 32, b"C" * 32)
 Case = dict[str, Any]
 
 
+class Verbatim(bytes):
+    """Bytes that stand in a packed value as they are."""
+
+
 def pack(value: Any) -> bytes:
     """Canonical msgpack."""
     match value:
+        case Verbatim():
+            return bytes(value)
         case int():
             return _integer(value)
         case str():
@@ -114,11 +120,18 @@ def frames() -> list[Case]:
                 AGENT, UP, pack({**ping, "payload": {"number": 2**63}})
             ),
             "a vault in capitals": sign(AGENT, UP, pack({**ping, "vault_id": "Prod"})),
+            **_strange(ping),
         },
         "not_canonical": {
             "a long number": sign(AGENT, UP, good.replace(number + b"\x07", number + b"\xcc\x07")),
             "a duplicate key": sign(AGENT, UP, twice),
             "unsorted keys": sign(AGENT, UP, _unsorted(ping)),
+            "a positive number in a signed form": sign(
+                AGENT, UP, pack({**ping, "payload": {"number": Verbatim(b"\xd0\x07")}})
+            ),
+            "a long map": sign(AGENT, UP, b"\xde\x00\x09" + good[1:]),
+            "a long string": sign(AGENT, UP, good.replace(pack("prod"), b"\xd9\x04prod")),
+            "long bytes": sign(AGENT, UP, pack({**ping, "session": _long(session_id())})),
         },
         "version": {
             "version 2": sign(AGENT, UP, pack({**ping, "version": 2})),
@@ -127,15 +140,24 @@ def frames() -> list[Case]:
                 UP,
                 pack({**envelope("replay_result", MESSAGES["replay_result"][2]), "version": 1}),
             ),
+            "version 2, another direction, a wrong payload": sign(
+                AGENT, UP, pack({**envelope("observe", 7), "version": 2})
+            ),
         },
         "direction": {
             "a command upwards": sign(
                 AGENT, UP, pack(envelope("command", MESSAGES["command"][2], id=1))
-            )
+            ),
+            "a command upwards without an id, of no form": sign(
+                AGENT, UP, pack(envelope("command", {"more": 1}))
+            ),
         },
         "durable_id": {
             "a ping with an id": sign(AGENT, UP, pack({**ping, "id": 1})),
             "an alert without": sign(AGENT, UP, pack(envelope("alert", MESSAGES["alert"][2]))),
+            "a ping with an id, of no form": sign(
+                AGENT, UP, pack({**ping, "id": 1, "payload": {"more": 1}})
+            ),
         },
     }
     for fault, named in bad.items():
@@ -143,12 +165,75 @@ def frames() -> list[Case]:
     return cases
 
 
+def _strange(ping: dict[str, Any]) -> dict[str, bytes]:
+    """What msgpack has and the link has not, and what no table has."""
+    numbers = {
+        "a double for a number": b"\xcb" + struct.pack(">d", 7.0),
+        "a single for a number": b"\xca" + struct.pack(">f", 7.0),
+        "nil for a number": b"\xc0",
+        "true for a number": b"\xc3",
+        "a negative number": b"\xff",
+        "an extension for a number": b"\xd4\x01\x07",
+        "a time for a number": b"\xd6\xff\x00\x00\x00\x07",
+        "a string for a number": pack("7"),
+        "arrays 1,500 deep": b"\x91" * 1_500 + b"\x07",
+        "maps 300 deep": b"\x81\xa1x" * 300 + b"\x07",
+        "a code that is never used": b"\xc1",
+    }
+    bye, metrics = MESSAGES["bye"][2], MESSAGES["metrics"][2]
+    checkpoint, register = MESSAGES["audit_checkpoint"][2], MESSAGES["registration"][2]
+    payloads: dict[str, tuple[str, int, Any]] = {
+        "an array for a map": ("ping", 0, [7]),
+        "nothing for a map": ("ping", 0, Verbatim(b"\xc0")),
+        "a number as a key": ("ping", 0, Verbatim(b"\x82\x01\x02" + pack("number") + b"\x07")),
+        "a word of no list": ("bye", 0, {**bye, "reason": "tired"}),
+        "bytes for a word": ("bye", 0, {**bye, "reason": b"restart"}),
+        "a field that is missing": ("bye", 0, {"reason": "restart"}),
+        "a metric twice": ("metrics", 1, {**metrics, "counters": metrics["counters"] * 2}),
+        "a class too few": (
+            "metrics", 1,
+            {**metrics, "histograms": [{**metrics["histograms"][0], "counts": [1] * 14}]},
+        ),
+        "an unknown field of a map within": (
+            "metrics", 1, {**metrics, "gauges": [{**metrics["gauges"][0], "more": 1}]}
+        ),
+        "a hash of 31 bytes": ("registration", 0, {**register, "policy_hash": bytes(31)}),
+        "a hash as a string": ("registration", 0, {**register, "policy_hash": "0" * 32}),
+        "a release with a newline": ("registration", 0, {**register, "release": "0.1.0\n"}),
+        "an empty release": ("registration", 0, {**register, "release": ""}),
+        "a proof of 65 hashes": ("audit_checkpoint", 1, {**checkpoint, "proof": [bytes(32)] * 65}),
+        "a note that says more": (
+            "audit_checkpoint", 1, {**checkpoint, "note": checkpoint["note"] + "more\n"}
+        ),
+        "a size of 0": ("audit_checkpoint", 1, {**checkpoint, "size": 0}),
+        "a count of 2^63": ("skipped", 1, {"first": 2**63, "reason": "dropped"}),
+    }  # fmt: skip
+    found = {name: {**ping, "payload": {"number": Verbatim(raw)}} for name, raw in numbers.items()}
+    found |= {
+        name: envelope(kind, payload, id=id_) for name, (kind, id_, payload) in payloads.items()
+    }
+    found |= {
+        "a number in a double in the envelope": {**ping, "seq": Verbatim(b"\xcb" + bytes(8))},
+        "a session of 15 bytes": {**ping, "session": bytes(15)},
+        "a version of 0": {**ping, "version": 0},
+        "a version of 65,536": {**ping, "version": 65_536},
+        "a name that ends in a hyphen": {**ping, "vault_id": "prod-"},
+        "a name of 65 characters": {**ping, "vault_id": "p" * 65},
+        "a payload that is cut off": {**ping, "payload": Verbatim(b"\xa5abc")},
+    }
+    return {name: sign(AGENT, UP, pack(value)) for name, value in found.items()}
+
+
+def _long(data: bytes) -> Verbatim:
+    return Verbatim(b"\xc5" + struct.pack(">H", len(data)) + data)
+
+
 def _unsorted(value: dict[str, Any]) -> bytes:
     return b"\x89" + b"".join(pack(key) + pack(value[key]) for key in sorted(value, reverse=True))
 
 
 def _frame(name: str, expect: str, way: bytes, frame: bytes) -> Case:
-    if len(frame) > 2000:  # noqa: PLR2004 - too much to print
+    if len(frame) > 4000:  # noqa: PLR2004 - too much to print
         return {"name": name, "expect": expect, "direction": way[0], "zeros": len(frame)}
     return {"name": name, "expect": expect, "direction": way[0], "frame": frame.hex()}
 
@@ -178,10 +263,36 @@ def bundles() -> list[Case]:
         _bundle("too early", "not_yet_valid", first, 0, bytes(32), WALL - 1),
         _bundle("too late", "expired", first, 0, bytes(32), WALL + 1000),
         _bundle("not in form", "malformed", {**first, "more": 1}, 0, bytes(32)),
+        *_steps(first, stored),
+        _bundle("version 0", "malformed", {**first, "version": 0}, 0, bytes(32)),
+        _bundle("a rule as a string", "malformed", {**first, "rules": ["{}"]}, 0, bytes(32)),
+        _bundle("a rule of one byte", "malformed", {**first, "rules": [b"1"]}, 0, bytes(32)),
+        _bundle("501 rules", "malformed", {**first, "rules": [b"{}"] * 501}, 0, bytes(32)),
+        _bundle("without rules", "success", {**first, "rules": []}, 0, bytes(32)),
+        _bundle("in capitals", "malformed", {**first, "vault": "Prod"}, 0, bytes(32)),
+        _bundle("late and of another", "wrong_org", {**first, "org": "x"}, 0, bytes(32), WALL * 2),
+        _bundle("late and old", "older", first, 9, stored, WALL * 2),
     ]
     link = AGENT.sign(b"freehold-policy-v1\0" + pack(first)) + pack(first)
     foreign = _bundle("signed by another key", "signature", first, 0, bytes(32))
     return [*cases, {**foreign, "bundle": link.hex()}]
+
+
+def _steps(first: dict[str, Any], stored: bytes) -> list[Case]:
+    """How far a version may be above the stored one."""
+    steps = [
+        (0, 2**53, "success"), (0, 2**53 + 1, "broken_chain"), (0, 2**63 - 1, "broken_chain"),
+        (0, 2**63, "malformed"), (0, 2**64 - 1, "malformed"),
+        (1, 1_000_001, "success"), (1, 1_000_002, "broken_chain"), (1, 2**63 - 1, "broken_chain"),
+        (2**63 - 1, 2**63 - 1, "equivocation"), (2**63 - 2, 5, "older"),
+    ]  # fmt: skip
+    return [
+        _bundle(
+            f"version {version} above {there}", expect, {**first, "version": version}, there,
+            stored if there else bytes(32),
+        )
+        for there, version, expect in steps
+    ]  # fmt: skip
 
 
 def _bundle(  # noqa: PLR0917 - one column of a table each

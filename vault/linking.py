@@ -28,7 +28,7 @@ from vault.errors import UnavailableError, VaultError
 from vault.gate import Gate
 from vault.handlers.fleet import in_force
 from vault.metrics import Metrics
-from vault.model.instant import SECOND
+from vault.model.instant import SECOND, of_millis
 from vault.model.link import LinkStatus
 from vault.model.seam import KeyReader, PolicyTrust
 from vault.store.interface import Backend
@@ -46,7 +46,6 @@ from vault.uplink.local import LocalHost
 from vault.uplink.network import Network
 from vault.uplink.parts import Parts, UplinkConfig
 from vault.uplink.replays import Replays
-from vault.uplink.reporting import MILLI
 from vault.uplink.uplink import Uplink
 from vault.uplink.usage import Reports, Share, Source
 
@@ -107,6 +106,7 @@ class Linking:
         self.seam.opened, self.seam.closed = self._opened, self._closed
         self.seam.followers = (self._view,)
         self.seam.trust, self.seam.link = self._trust, self._status
+        self.seam.bundle_dropped = self._bundle_dropped
 
     @asynccontextmanager
     async def linked(
@@ -249,7 +249,7 @@ class Linking:
         """The data path is built: what it holds of the control plane is known from now on."""
         self._book, self._keys = book, keys
         if self._host is not None:
-            self._host.policies = partial(in_force, book)
+            self._host.policies = lambda: in_force(book, self._trust())
             self._host.keys = keys
         if self._uplink is not None:
             self._uplink.stir()
@@ -258,8 +258,12 @@ class Linking:
         """It is taken down: of its bundle the last state is known, of its keys nothing."""
         book, self._book, self._keys = self._book, None, None
         if self._host is not None and book is not None:
-            held = in_force(book)
+            held = in_force(book, self._trust())
             self._host.policies, self._host.keys = lambda: held, lambda: None
+
+    def _bundle_dropped(self) -> None:
+        if self._uplink is not None:
+            self._uplink.bundle_dropped()
 
     def _troubles(self) -> frozenset[AlertCode]:
         """What the agent's own gauges say."""
@@ -272,7 +276,10 @@ class Linking:
         held = None if self._uplink is None else self._uplink.held
         if held is None:
             return None
-        return PolicyTrust(held.name.org, held.name.vault, held.enrolment.policy_key)
+        enrolment = held.enrolment
+        return PolicyTrust(
+            held.name.org, held.name.vault, enrolment.policy_key, enrolment.authority
+        )
 
     def _status(self) -> LinkStatus:
         if self._uplink is not None and not self._trouble:
@@ -290,7 +297,7 @@ class Linking:
             certificate_expires=held.expires if held else 0,
             health=facts.health,
             policy_version=facts.policy.version,
-            policy_expires=facts.policy_expires * MILLI,
+            policy_expires=of_millis(facts.policy_expires),
             trouble=self._trouble,
         )
 

@@ -93,6 +93,12 @@ class Outcome(StrEnum):
     WANTED = "wanted"
     APPLIED = "applied"
     FAILED = "failed"
+    UNKNOWN = "unknown"
+    """The agent says that it enforces a version that cannot have been issued to it."""
+
+
+UNSETTLED: Final = frozenset({Outcome.WANTED, Outcome.UNKNOWN})
+"""Outcomes of which a roll-out waits for another."""
 
 
 class Standing(Struct, frozen=True):

@@ -78,3 +78,21 @@ class Witnessed(Struct, frozen=True):
     """`fork`, `rollback` or `key` once the agent showed a log that contradicts; else empty."""
     signer: bytes = b""
     """The log's own key, pinned when it was first seen; empty until then."""
+
+
+class WitnessedLog(Struct, frozen=True):
+    """The newest checkpoint of one log that was cosigned, whichever enrolment showed it.
+
+    A log is its origin and its key. `org` and `vault` are those of the enrolment that showed it.
+    """
+
+    origin: str
+    signer: bytes
+    size: int
+    root: bytes
+    note: str
+    at: int
+    org: str
+    vault: str
+    disputed: bool = False
+    """Whether an enrolment has shown another history since: a person may accept that."""

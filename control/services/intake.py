@@ -6,11 +6,14 @@ applied together: cursors, statuses and registrations are a few statements for a
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Final, NamedTuple, TypeAlias
+from uuid import UUID
 
 from msgspec.structs import replace
 
 from actors import World
+from control.crypto import sha256
 from control.errors import ConflictError, UnavailableError, ValidationError
 from control.model.claims import passed
 from control.model.links import Link
@@ -20,7 +23,7 @@ from control.services import keys, metrics, outbox, registry, usage
 from control.services.events import Event, Topic
 from control.services.policies import Policies, Report
 from control.services.together import in_pieces
-from control.services.witness import Fault, Head, Shown, Witness, parse
+from control.services.witness import Fault, Head, Shown, StaleProofError, Witness, name_log, parse
 from control.store import links, policies, records
 from control.store.rows import Tx
 from protocols.instant import SECOND
@@ -42,6 +45,7 @@ DAY: Final = 86_400 * SECOND
 MOST_ALERTS: Final = 1_000
 """Of one agent and kind within a day, as many as secrets that it keeps in mind as expiring. Alerts
 stay until a person has seen them. By kind, so that no flood of one hides another."""
+NOT_ISSUED_ALERT: Final = "policy_not_issued"
 OTHER_BUNDLE: Final = "other_bundle"
 """Why a bundle counts as failed that its agent calls applied, under the hash of another one."""
 _NOTICES: Final = {
@@ -184,7 +188,7 @@ class Intake:
         """What agents (vault → what it says) make of their bundles."""
         rows = policies.standings_among(tx, org, list(said)) if said else []
         told = [(row, report) for row in rows if (report := _report(row, said[row.vault]))]
-        return {row.vault: _told(row) for row in self._policies.reports(tx, told)}
+        return self._reported(tx, told)
 
     def _register(self, tx: Tx, org: str, registered: Sequence[Registered]) -> list[Events]:
         vaults = [each.name.vault for each in registered]
@@ -215,17 +219,38 @@ class Intake:
         known = told.policy_hash == row.digest  # not secret: public hashes
         if told.policy_version > row.version or (told.policy_version == row.version and not known):
             ahead = Report(told.policy_version + (not known), applied=True, reason="", now=now)
-            return _told(*self._policies.reports(tx, [(row, ahead)]))
+            return self._reported(tx, [(row, ahead)])[row.vault]
         if told.policy_version == row.version:
             if row.outcome is Outcome.APPLIED and row.applied == row.version:
                 return ()
             report = Report(row.version, applied=True, reason="", now=now)
-            return _told(*self._policies.reports(tx, [(row, report)]))
+            return self._reported(tx, [(row, report)])[row.vault]
+        events: list[Event] = []
+        if told.policy_version and row.outcome in {Outcome.APPLIED, Outcome.UNKNOWN}:
+            # It went back: a sealed agent, which has not read its bundle yet, says 0.
+            wanted = replace(
+                row, outcome=Outcome.WANTED, applied=told.policy_version, reason="", changed_at=now
+            )
+            policies.put_reports(tx, [wanted])
+            events += _told(wanted)
         had = link.bundle == row.version and link.bundle_id <= link.acknowledged
         if had and row.outcome is not Outcome.FAILED:
             again = outbox.offer_again(tx, link)
-            return (Event(Topic.OUTBOX, link.org, link.vault, again.newest),)
-        return ()
+            events.append(Event(Topic.OUTBOX, link.org, link.vault, again.newest))
+        return events
+
+    def _reported(self, tx: Tx, told: Sequence[tuple[Standing, Report]]) -> dict[str, Events]:
+        """What these agents say of their bundles, put on record; the events of each.
+
+        An alert, one a day, for each that says it enforces what was never issued to it.
+        """
+        events: dict[str, Events] = {}
+        after = self._policies.reports(tx, told)
+        for new, (old, report) in zip(after, told, strict=True):
+            events[new.vault] = _told(new)
+            if new is not old and new.outcome is Outcome.UNKNOWN:
+                events[new.vault] = (*events[new.vault], *_not_issued(tx, new, report.now))
+        return events
 
     def _witnessed(self, tx: Tx, link: Link, told: m.AuditCheckpoint, mark: Mark) -> Events:
         org, vault = link.org, link.vault
@@ -235,32 +260,50 @@ class Intake:
             seen = self._witness.cosign(tx, org, vault, shown, now=mark.now)
         except ValidationError as error:
             return _raise(tx, link, mark, "checkpoint_invalid", error.message)
-        except ConflictError as error:
-            last = records.checkpoint(tx, org, vault)
-            if error.code != "proof_stale" or last is None:
-                return ()  # its fault is on record already
-            return _offered(outbox.offer_cosignature(tx, link, last.size))
+        except StaleProofError as error:
+            name_log(tx, org, vault, shown, now=mark.now)
+            return _offered(outbox.offer_cosignature(tx, link, error.size))
+        except ConflictError:
+            return ()  # its fault is on record already
         if isinstance(seen, Fault):
             return self._contradicted(tx, link, seen, mark)
         return _offered(outbox.offer_cosignature(tx, link, seen.size))
 
     def _contradicted(self, tx: Tx, link: Link, fault: Fault, mark: Mark) -> Events:
-        """The agent's audit log went back or split: a person must look, at both ends."""
-        told = (
-            f"the audit log of {link.vault} contradicts what was cosigned ({fault.kind}): "
-            f"{fault.cosigned} records were cosigned, {fault.shown} are shown"
-        )
+        """The agent's audit log went back or split: a person must look, at both ends.
+
+        And at the enrolment for which its log was cosigned, where that is another one. An
+        organization is told of another's only that it exists.
+        """
+        events: list[Event] = []
+        apart = fault.org != link.org
+        numbers = f"{fault.cosigned} records were cosigned, {fault.shown} are shown"
+        told = f"the audit log of {link.vault} contradicts what was cosigned ({fault.kind}): "
+        if apart:
+            told += "for an agent that is not of this organization and has the same log and key"
+        elif fault.vault != link.vault:
+            told += f"{numbers}; they were cosigned for agent {fault.vault}"
+        else:
+            told += numbers
+        if (fault.org, fault.vault) != (link.org, link.vault):
+            shower = "an agent that is not of this organization" if apart else f"agent {link.vault}"
+            also = AgentName(fault.org, fault.vault)
+            warned = (
+                f"{shower} shows another history of the audit log of {fault.vault}, signed by its "
+                f"key ({fault.kind}): a copy of the machine, a restored backup, or a stolen key"
+            )
+            again = Mark(mark.now, _another(mark.id))
+            events += _raise(tx, also, again, f"audit_{fault.kind}", warned)
         notice = m.Notification(
             notification_id=bytes.fromhex(mark.id.replace("-", "")),
             code=_NOTICES[fault.kind],
             severity=Word.CRITICAL,
             at=mark.now // _MILLI,
         )
-        events = _raise(tx, link, mark, f"audit_{fault.kind}", told)
-        try:
-            return (*events, *_offered(outbox.append(tx, link, notice)))
-        except UnavailableError:
-            return events  # too much waits for it already; people have the alert
+        events += _raise(tx, link, mark, f"audit_{fault.kind}", told)
+        with suppress(UnavailableError):  # too much waits for it already; people have the alert
+            events += _offered(outbox.append(tx, link, notice))
+        return events
 
 
 def is_applied(link: Link, stream: bytes, through: int) -> bool:
@@ -271,6 +314,23 @@ def is_applied(link: Link, stream: bytes, through: int) -> bool:
 def fresh_id(world: World) -> bytes:
     """16 bytes that were never used before; 122 of their bits are random."""
     return bytes.fromhex(world.new_id().replace("-", ""))
+
+
+def _not_issued(tx: Tx, row: Standing, now: int) -> Events:
+    name = AgentName(row.org, row.vault)
+    if records.count_alerts(tx, *name, NOT_ISSUED_ALERT, now - DAY):
+        return ()
+    mark = Mark(now, _another(f"{row.org}/{row.vault}/{now}"))
+    told = (
+        f"agent {row.vault} says that it enforces a bundle that was never issued to it; no bundle "
+        "of this control plane can replace it: run 'freehold agent link reset-policies' there"
+    )
+    return _raise(tx, name, mark, NOT_ISSUED_ALERT, told)
+
+
+def _another(identifier: str) -> str:
+    """An id for what comes of the same message beside the first: always the same one."""
+    return str(UUID(bytes=sha256(identifier.encode())[:16]))
 
 
 def _report(row: Standing, said: Told) -> Report | None:
@@ -360,7 +420,7 @@ def _commanded(tx: Tx, link: Link, told: m.CommandResult, now: int) -> Events:
 
 def _raise(
     tx: Tx,
-    link: Link,
+    agent: Link | AgentName,
     mark: Mark,
     code: str,
     told: str,
@@ -368,7 +428,7 @@ def _raise(
     severity: Severity = Severity.CRITICAL,
     subject: str = "",
 ) -> Events:
-    org, vault = link.org, link.vault
+    org, vault = agent.org, agent.vault
     raised = records.count_alerts(tx, org, vault, code, mark.now - DAY)
     if raised >= MOST_ALERTS:
         return ()
@@ -376,7 +436,7 @@ def _raise(
         told += " (the last of these that is put on record within a day)"
     alert = Alert(mark.id, org, vault, code, severity, told, mark.now, "", 0, subject)
     records.add_alerts(tx, alert)
-    return (Event(Topic.ALERT, link.org, link.vault, mark.id),)
+    return (Event(Topic.ALERT, org, vault, mark.id),)
 
 
 def _offered(link: Link) -> Events:

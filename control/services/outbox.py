@@ -15,7 +15,8 @@ from control.errors import ConflictError, UnavailableError
 from control.model.links import Link, Outgoing
 from control.model.policies import Assignment
 from control.model.records import Witnessed
-from control.store import links, policies, records
+from control.services.witness import cosigned_at
+from control.store import links, policies
 from control.store.rows import Tx
 from protocols.link import codec
 from protocols.link.delivery import NO_STREAM, Batch, Entry
@@ -148,8 +149,8 @@ def _bundle(tx: Tx, link: Link, after: int) -> list[Entry]:
 def _cosignature(tx: Tx, link: Link, after: int, sign: Sign) -> list[Entry]:
     if link.checkpoint_id <= after:
         return []
-    seen = records.checkpoint(tx, link.org, link.vault)
-    if seen is None or seen.size != link.checkpoint:
+    seen = cosigned_at(tx, link.org, link.vault, link.checkpoint)
+    if seen is None:
         return []
     line = CheckpointCosignature(size=seen.size, root=seen.root, cosignature=sign(seen))
     return [

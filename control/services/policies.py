@@ -38,6 +38,8 @@ CHUNK: Final = 200  # agents of one transaction: signing them holds the writer f
 MAX_AHEAD: Final = 1_000_000
 """Versions that an agent may have above ours: our database came from a backup. Nobody was ever
 given more, and who is believed them leaves no version for the next bundle."""
+NOT_ISSUED: Final = "not_issued"
+"""Why it is unknown which bundle an agent enforces."""
 FULL: Final = "bundle_full"
 FULL_EVERY: Final = 86_400 * SECOND  # an agent's alert of that code
 MAX_POLICIES: Final = 200  # of one organization; an agent's bundle holds at most 500 documents
@@ -238,7 +240,7 @@ class Policies:
 
     def _after(self, tx: Tx, row: Standing, told: "Report") -> Standing:
         if told.is_nonsense(row):
-            return row
+            return _unknown(row, told)
         if not told.is_ahead_of(row):
             return _noted(row, told)
         ahead = replace(row, applied=told.in_force(row), outcome=Outcome.WANTED, reason="")
@@ -352,6 +354,17 @@ def _noted(row: Standing, told: Report) -> Standing:
     outcome = Outcome.APPLIED if told.applied else Outcome.FAILED
     reason = "" if told.applied else told.reason
     return replace(row, applied=applied, outcome=outcome, reason=reason, changed_at=told.now)
+
+
+def _unknown(row: Standing, told: Report) -> Standing:
+    """The row of an agent that says it enforces what cannot have been issued to it.
+
+    The version is not noted: a bundle above it could not be signed. One that was only refused says
+    nothing of what the agent has.
+    """
+    if not told.applied or row.outcome is Outcome.UNKNOWN:
+        return row
+    return replace(row, outcome=Outcome.UNKNOWN, reason=NOT_ISSUED, changed_at=told.now)
 
 
 def _stale(org: str, tx: Tx) -> tuple[dict[str, dict[str, int]], policies.Steering]:

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from actors import World
 from control.errors import ConflictError, NotFoundError
 from control.model.agents import Member
-from control.model.policies import Outcome, Plan, Policy, Rollout, RolloutState
+from control.model.policies import UNSETTLED, Outcome, Plan, Policy, Rollout, RolloutState
 from control.model.records import Alert, Severity
 from control.services.alerts import Alerts
 from control.services.policies import Policies, require_policy, require_version
@@ -285,7 +285,7 @@ def _fares(tx: Tx, rollout: Rollout) -> tuple[Progress, int]:
     without = within - outcomes.keys()
     full = full_among(tx, rollout.org, without)
     waited = without - full
-    waited |= {vault for vault in within if outcomes.get(vault) is Outcome.WANTED}
+    waited |= {vault for vault in within if outcomes.get(vault) in UNSETTLED}
     new = added(rollout, within, len(every))
     fares = replace(
         counted,

@@ -6,6 +6,10 @@ in a frame that the agent's link key has signed; from then on another key is an 
 After C2SP tlog-witness: what is cosigned is stored before the signature exists, so no crash lets an
 agent obtain signatures on two histories. A log that went back or split is an alert and gets
 nothing any more until a person has looked.
+
+The witness remembers each log by its origin and key, whichever enrolment shows it: an agent that
+enrols again, under another name or in another organization, cannot have a second history cosigned.
+Two processes of one database cannot either: the log's row has one key, and writes are serializable.
 """
 
 import base64
@@ -19,7 +23,7 @@ from msgspec.structs import replace
 
 from control.crypto import is_signed, sha256
 from control.errors import ConflictError, ValidationError
-from control.model.records import Witnessed
+from control.model.records import Witnessed, WitnessedLog
 from control.store import records
 from control.store.growths import Growth, put_growth
 from control.store.rows import Tx
@@ -57,11 +61,21 @@ class Head(Struct, frozen=True):
 
 
 class Fault(Struct, frozen=True):
-    """The log contradicts what was cosigned."""
+    """The log contradicts what was cosigned, for the enrolment `org` and `vault`."""
 
     kind: str
     cosigned: int
     shown: int
+    org: str
+    vault: str
+
+
+class StaleProofError(ConflictError):
+    """The proof starts from another size than the cosigned one: prove from `size`."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__("proof_stale", "prove from the cosigned size", size=size)
+        self.size = size
 
 
 class Witness:
@@ -75,70 +89,157 @@ class Witness:
     def cosign(self, tx: Tx, org: str, vault: str, shown: Shown, *, now: int) -> Witnessed | Fault:
         """The cosigned checkpoint, or why there is none. The agent's first one names its log.
 
-        Raises `ValidationError` for what is no checkpoint of this agent, `ConflictError`
-        (`proof_stale`) when the proof starts from another size than ours: try again from
-        `details["size"]`, and (`log_faulty`) for a log that has a fault on record.
+        Raises `ValidationError` for what is no checkpoint of this agent, `StaleProofError` when
+        the proof starts from another size than ours, and `ConflictError` (`log_faulty`) for an
+        enrolment that has a fault on record.
         """
         head = parse(shown.note)
         if not head.origin.startswith(_ORIGIN):
             raise ValidationError("checkpoint_invalid", "this is the checkpoint of another log")
         _check_signature(head, shown.signer)
         last = records.checkpoint(tx, org, vault)
-        if last is not None:
-            if last.fault:
-                raise ConflictError("log_faulty", "this log contradicts what was cosigned")
-            if fault := contradiction(last, head, shown):
-                records.put_checkpoint(tx, replace(last, fault=fault.kind))
-                return fault
+        if last is not None and last.fault:
+            raise ConflictError("log_faulty", "this log contradicts what was cosigned")
+        log = _remembered(records.witnessed_log(tx, head.origin, shown.signer), last)
+        fault = _other_log(last, head, shown)
+        if fault is None and (fault := contradiction(log, head, shown)) and log is not None:
+            records.put_witnessed_log(tx, replace(log, disputed=True))
+        if fault is not None:
+            wrong = replace(last or _shown(org, vault, shown, now), fault=fault.kind)
+            records.put_checkpoint(tx, wrong)
+            return fault
         signer = shown.signer
         seen = Witnessed(org, vault, head.size, head.root, shown.note, now, "", signer)
         records.put_checkpoint(tx, seen)
-        if last is not None and 0 < last.size < head.size:
+        disputed = log is not None and log.disputed
+        grown = WitnessedLog(
+            head.origin, signer, head.size, head.root, shown.note, now, org, vault, disputed
+        )
+        records.put_witnessed_log(tx, grown)
+        if log is not None and 0 < log.size < head.size:
             path = b"".join(shown.proof)
-            put_growth(tx, Growth(org, vault, head.size, last.size, last.root, path))
+            put_growth(tx, Growth(org, vault, head.size, log.size, log.root, path))
         return seen
 
     def sign(self, seen: Witnessed) -> str:
-        """Our line for a checkpoint that is stored: call it only after the commit."""
+        """Our line for a checkpoint that is stored: call it only after the commit.
+
+        Raises `ValueError` for a row that names a log of which nothing is cosigned.
+        """
+        if not seen.size:
+            raise ValueError("nothing of this log is cosigned")
         seconds = seen.at // SECOND
         signature = self._sign(_cosigned_bytes(seconds, parse(seen.note)))
         blob = self._key_id + seconds.to_bytes(8, "big") + signature
         return f"— {self._name} {base64.b64encode(blob).decode()}\n"
 
 
-def accept(tx: Tx, org: str, vault: str) -> bool:
-    """A person has looked: the log may begin anew. Whether there was a fault."""
+def name_log(tx: Tx, org: str, vault: str, shown: Shown, *, now: int) -> None:
+    """Note which log an enrolment shows of which nothing is cosigned for it yet."""
     last = records.checkpoint(tx, org, vault)
-    if last is None or not last.fault:
+    if last is None or not last.size:
+        records.put_checkpoint(tx, _shown(org, vault, shown, now))
+
+
+def cosigned_at(tx: Tx, org: str, vault: str, size: int) -> Witnessed | None:
+    """The checkpoint of this size of the enrolment's log, whichever enrolment it was cosigned for.
+
+    It may be another one's: the agent has to prove from there.
+    """
+    last = records.checkpoint(tx, org, vault)
+    if last is None or not size:
+        return None
+    if last.size == size:
+        return last
+    log = records.witnessed_log(tx, parse(last.note).origin, last.signer)
+    if log is None or log.size != size:
+        return None
+    return Witnessed(org, vault, log.size, log.root, log.note, log.at, "", log.signer)
+
+
+def accept(tx: Tx, org: str, vault: str) -> bool:
+    """A person has looked: the log may begin anew. Whether there was a fault.
+
+    What another organization's enrolment has shown of this log counts as a fault of it, too.
+    Raises `ConflictError` (`log_elsewhere`) for a log that was cosigned for another organization:
+    its people decide what becomes of it.
+    """
+    last = records.checkpoint(tx, org, vault)
+    if last is None:
         return False
+    log = records.witnessed_log(tx, parse(last.note).origin, last.signer)
+    disputed = log is not None and log.disputed
+    if not last.fault and not disputed:
+        return False
+    if log is not None and disputed:
+        if log.org != org:
+            raise ConflictError(
+                "log_elsewhere",
+                "another history of this log was cosigned for an agent that is not of this "
+                "organization: accept it there, or begin a new audit log at this agent",
+            )
+        records.put_witnessed_log(tx, replace(log, size=0, root=b"", disputed=False))
     records.put_checkpoint(tx, replace(last, fault="", size=0, root=b"", signer=b""))
     return True
 
 
-def contradiction(last: Witnessed, head: Head, shown: Shown) -> Fault | None:
-    """Whether a log with this head cannot have grown from the cosigned one (RFC 9162, 2.1.4.2)."""
-    if last.size == 0:
+def _other_log(last: Witnessed | None, head: Head, shown: Shown) -> Fault | None:
+    """Whether this is another log than the one that was cosigned for this enrolment."""
+    if last is None or last.size == 0:
         return None
     if last.signer and last.signer != shown.signer:  # not secret: public keys
-        return Fault(KEY, last.size, head.size)
+        return Fault(KEY, last.size, head.size, last.org, last.vault)
     if head.origin != parse(last.note).origin:  # an agent has one log: its vault's
-        return Fault(FORK, last.size, head.size)
-    if head.size < last.size:
-        return Fault(ROLLBACK, last.size, head.size)
-    if head.size == last.size:
-        same = hmac.compare_digest(head.root, last.root)
-        return None if same else Fault(FORK, last.size, head.size)
-    if shown.old_size != last.size:
-        raise ConflictError("proof_stale", "prove from the cosigned size", size=last.size)
+        return Fault(FORK, last.size, head.size, last.org, last.vault)
+    return None
+
+
+def contradiction(log: WitnessedLog | None, head: Head, shown: Shown) -> Fault | None:
+    """Whether a log with this head cannot have grown from the cosigned one (RFC 9162, 2.1.4.2)."""
+    if log is None or log.size == 0:
+        return None
+    if head.size < log.size:
+        return Fault(ROLLBACK, log.size, head.size, log.org, log.vault)
+    split = Fault(FORK, log.size, head.size, log.org, log.vault)
+    if head.size == log.size:
+        same = hmac.compare_digest(head.root, log.root)
+        return None if same else split
+    if shown.old_size != log.size:
+        raise StaleProofError(log.size)
     grown = verify_consistency(
         sha256,
-        old=last.size,
-        old_root=last.root,
+        old=log.size,
+        old_root=log.root,
         new=head.size,
         new_root=head.root,
         path=shown.proof,
     )
-    return None if grown else Fault(FORK, last.size, head.size)
+    return None if grown else split
+
+
+def _shown(org: str, vault: str, shown: Shown, now: int) -> Witnessed:
+    """An enrolment for which nothing is cosigned yet, and which log it shows."""
+    return Witnessed(org, vault, 0, b"", shown.note, now, "", shown.signer)
+
+
+def _remembered(log: WitnessedLog | None, last: Witnessed | None) -> WitnessedLog | None:
+    """What is remembered of the log that an enrolment shows.
+
+    Where the log was cosigned for this very enrolment last, what is kept of that can be newer: a
+    process of before step 0024 of the schema, on the same database, knows of nothing else. And it
+    is all there is of one whose key was not noted yet (before step 0006).
+    """
+    if last is None or not last.size:
+        return log
+    own = WitnessedLog(
+        parse(last.note).origin,
+        *(last.signer, last.size, last.root, last.note, last.at, last.org, last.vault),
+    )
+    if log is None:
+        return own
+    mine = (log.org, log.vault, log.signer) == (own.org, own.vault, own.signer)
+    newer = mine and log.origin == own.origin and own.size > log.size
+    return replace(own, disputed=log.disputed) if newer else log
 
 
 def parse(note: str) -> Head:

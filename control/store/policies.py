@@ -62,7 +62,7 @@ _PAGE: Final = (
 _OUTCOMES: Final = sa.select(assignments.c.vault, assignments.c.outcome, _HAVING).where(_OF_ORG)
 _UNANSWERED: Final = sa.select(
     *(assignments.c[name] for name in ("vault", "version", "applied", "changed_at"))
-).where(_OF_ORG, assignments.c.outcome == str(Outcome.WANTED))
+).where(_OF_ORG, assignments.c.outcome.in_([str(Outcome.WANTED), str(Outcome.UNKNOWN)]))
 _BEYOND: Final = assignments.c.changed_at > _instant("beyond")
 _REFUSED: Final = (
     _STANDINGS.where(

@@ -7,13 +7,14 @@ import sqlalchemy as sa
 from msgspec import Struct
 
 from control.model.notices import notice_of
-from control.model.records import Alert, AuditEvent, Witnessed
+from control.model.records import Alert, AuditEvent, Witnessed, WitnessedLog
 from control.store.holds import is_held
 from control.store.notices import post
 from control.store.rows import Tx, add, every, first, key_of, put
-from control.store.tables import alerts, audit, witnessed
+from control.store.tables import alerts, audit, witnessed, witnessed_logs
 
 _CHECKPOINT: Final = key_of(witnessed)
+_LOG: Final = key_of(witnessed_logs)
 _RAISED: Final = sa.select(sa.func.count()).where(
     alerts.c.org == sa.bindparam("org"),
     alerts.c.vault == sa.bindparam("vault"),
@@ -229,3 +230,13 @@ def checkpoint(tx: Tx, org: str, vault: str) -> Witnessed | None:
 def put_checkpoint(tx: Tx, row: Witnessed) -> None:
     """Replace it."""
     put(tx, witnessed, row)
+
+
+def witnessed_log(tx: Tx, origin: str, signer: bytes) -> WitnessedLog | None:
+    """The newest checkpoint of this log that was cosigned, for whichever enrolment."""
+    return first(tx, WitnessedLog, _LOG, origin=origin, signer=signer)
+
+
+def put_witnessed_log(tx: Tx, row: WitnessedLog) -> None:
+    """Add, or replace."""
+    put(tx, witnessed_logs, row)

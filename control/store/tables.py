@@ -283,6 +283,18 @@ witnessed: Final = _table(
     name("fault"),
     blob("signer"),
 )
+witnessed_logs: Final = _table(
+    "witnessed_logs",
+    name("origin", key=True),
+    blob("signer", key=True),
+    big("size"),
+    blob("root"),
+    prose("note"),
+    big("at"),
+    name("org"),
+    name("vault"),
+    flag("disputed"),
+)
 
 # The agents' links.
 

@@ -28,7 +28,7 @@ from protocols.link.fields import (
     Rules,
     Slug,
 )
-from protocols.link.limits import MAX_BUNDLE
+from protocols.link.limits import MAX_BUNDLE, MAX_FIRST_VERSION, MAX_VERSION_STEP
 from protocols.link.signing import sha256, signed_by
 from protocols.link.vocabulary import PolicyReason
 
@@ -168,8 +168,9 @@ def _decode(data: bytes) -> Bundle:
 def _check_place(bundle: Bundle, digest: bytes, stored: Stored) -> None:
     """Versions only go up, and the next one must name the stored one as its predecessor.
 
-    Versions may be left out, because a newer bundle supersedes those before it. Two different
-    bundles of one version mean that the policy key signs two histories: `equivocation`.
+    Versions may be left out, because a newer bundle supersedes those before it, but not so many
+    that none are left. Two different bundles of one version mean that the policy key signs two
+    histories: `equivocation`.
     """
     if bundle.version == stored.version and digest != stored.hash:  # not secret: public hashes
         raise BundleError(PolicyReason.EQUIVOCATION, "another bundle of the stored version")
@@ -178,3 +179,10 @@ def _check_place(bundle: Bundle, digest: bytes, stored: Stored) -> None:
     follows = bundle.prev_hash == stored.hash  # not secret: public hashes
     if bundle.version == stored.version + 1 and not follows:
         raise BundleError(PolicyReason.BROKEN_CHAIN, "the bundle does not follow the stored one")
+    most = stored.version + MAX_VERSION_STEP if stored.version else MAX_FIRST_VERSION
+    if bundle.version > most:
+        raise BundleError(
+            PolicyReason.BROKEN_CHAIN,
+            f"version {bundle.version} is too far above the stored one ({stored.version}): at most "
+            f"{most}; if that is right, run 'freehold agent link reset-policies'",
+        )

@@ -15,7 +15,6 @@ class Fault(StrEnum):
     MALFORMED = "malformed"
     NOT_CANONICAL = "not_canonical"
     VERSION = "version"
-    MESSAGE_TYPE = "message_type"
     DIRECTION = "direction"
     VAULT = "vault"
     IDENTITY = "identity"

@@ -45,7 +45,7 @@ class Metrics(Message, frozen=True, kw_only=True):
     histograms: Annotated[tuple[HistogramValue, ...], Meta(max_length=len(words.HistogramName))]
 
     def __post_init__(self) -> None:
-        """Refuse a name that comes twice (`ValueError`, which decoding makes its own error)."""
+        """Refuse a `name` that comes twice among counters, gauges or histograms (`ValueError`)."""
         for values in (self.counters, self.gauges, self.histograms):
             if len({value.name for value in values}) != len(values):
                 raise ValueError("a metric comes twice")

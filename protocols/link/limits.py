@@ -15,6 +15,11 @@ MAX_FRAME: Final = 256 * KIB
 """Bytes of a frame: the signature and the envelope."""
 MAX_BUNDLE: Final = 192 * KIB
 """Bytes of a policy bundle without its signature: with its envelope it fits into a frame."""
+MAX_VERSION_STEP: Final = 1_000_000
+"""Versions that a bundle may be above the stored one: one every 32 s for a year. Without a bound
+one bundle could take a version above which there is none."""
+MAX_FIRST_VERSION: Final = 2**53
+"""Of a bundle that an agent takes while it has none: its control plane may be far ahead of it."""
 MAX_RULES: Final = 500
 """Policy documents of a bundle."""
 MAX_INT: Final = 2**63 - 1

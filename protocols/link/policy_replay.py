@@ -24,7 +24,7 @@ class PolicyReplay(Message, frozen=True, kw_only=True):
     """From then on nobody waits for the answer."""
 
     def __post_init__(self) -> None:
-        """Refuse rules that would fit into no bundle."""
+        """Refuse `rules` of together more than 196608 bytes (`ValueError`: they fit no bundle)."""
         if sum(map(len, self.rules)) > MAX_BUNDLE:
             raise ValueError("the rules are longer than a bundle")
 
@@ -67,7 +67,7 @@ class ReplayResult(Message, frozen=True, kw_only=True):
     """The most frequent ones, if the agent's owner lets out opaque ids; else none."""
 
     def __post_init__(self) -> None:
-        """Refuse what comes twice (`ValueError`, which decoding makes its own error)."""
+        """Refuse a `reason`, or an `identity` with a `secret`, that comes twice (`ValueError`)."""
         for keys in (
             [one.reason for one in self.undecided],
             [(one.identity, one.secret) for one in self.changes],

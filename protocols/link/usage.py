@@ -68,7 +68,7 @@ class Usage(Message, frozen=True, kw_only=True):
     identities: Annotated[tuple[IdentityUse, ...], Meta(max_length=MAX_IDENTITIES)]
 
     def __post_init__(self) -> None:
-        """Refuse what comes twice (`ValueError`, which decoding makes its own error)."""
+        """Refuse a `name`, `secret` or `identity` that comes twice in its array (`ValueError`)."""
         for keys in (
             [one.name for one in self.operations],
             [one.secret for one in self.named],

@@ -30,7 +30,7 @@ Signature: TypeAlias = Annotated[bytes, Meta(min_length=64, max_length=64)]
 EcSignature: TypeAlias = Annotated[bytes, Meta(min_length=8, max_length=72)]
 """ECDSA on P-256: two integers of at most 33 bytes, in DER."""
 Der: TypeAlias = Annotated[bytes, Meta(min_length=1, max_length=MAX_CERTIFICATE)]
-Slug: TypeAlias = Annotated[str, Meta(pattern=f"^{SLUG}$", max_length=64)]
+Slug: TypeAlias = Annotated[str, Meta(pattern=rf"\A{SLUG}\Z", max_length=64)]
 
 
 class EnrolRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -52,7 +52,7 @@ class JoinRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     csr: Csr
     link_key: LinkKey
     proof: Signature
-    org: Annotated[str, Meta(pattern=f"^(?:{SLUG})?$", max_length=64)] = ""
+    org: Annotated[str, Meta(pattern=rf"\A(?:{SLUG})?\Z", max_length=64)] = ""
     """Whose people shall see it; empty: only those of the control plane."""
     label: Annotated[str, Meta(max_length=64, pattern=LINE)] = ""
     """For the person: a host's name, for instance. Without control characters."""
@@ -69,7 +69,7 @@ class RejoinRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     org: Slug
     vault: Slug
-    serial: Annotated[str, Meta(pattern="^[0-9a-f]{40}$")]
+    serial: Annotated[str, Meta(pattern=r"\A[0-9a-f]{40}\Z")]
     """Of the newest certificate that the agent has."""
     csr: Csr
     proof: Signature

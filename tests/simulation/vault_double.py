@@ -26,6 +26,7 @@ from tests.simulation.oracle import broken
 from vault.audit.checkpoint import Head, origin_of, sign
 from vault.audit.keys import AuditKeys
 from vault.authz import fleet
+from vault.model.seam import PolicyTrust
 from vault.uplink.growth import Growth
 from vault.uplink.host import Applied, Facts, Figures
 
@@ -143,7 +144,7 @@ class VaultDouble:
             stored=kept.stored,
             now_ms=self._world.now() // _MILLI,
         )
-        found = fleet.read(ORG, kept.name, accepted)
+        found = fleet.read(PolicyTrust(ORG, kept.name, b""), accepted)
         if found.version <= kept.stored.version:
             broken("policy", f"{kept.name} goes from {kept.stored.version} to {found.version}")
         kept.stored, kept.expires = Stored(found.version, found.hash), found.expires

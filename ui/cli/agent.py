@@ -18,14 +18,13 @@ import typer
 from ui.cli import agent_link
 from ui.cli.errors import CliError, FaultsError
 from ui.cli.output import tell
-from ui.cli.session import shown
 
 if TYPE_CHECKING:
     from vault.config import Settings
 
 app = typer.Typer(help="Run a vault agent.", no_args_is_help=True)
 app.command()(agent_link.enrol)
-app.command()(shown(agent_link.link))
+app.add_typer(agent_link.link, name="link")
 app.add_typer(agent_link.egress, name="egress")
 app.add_typer(agent_link.usage, name="usage")
 

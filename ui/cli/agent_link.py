@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from vault.uplink.egress import Entry
     from vault.uplink.enrolling import Door
 
+link = typer.Typer(help="How the running agent stands with its control plane.")
 usage = typer.Typer(help="What the control plane is told of use.", no_args_is_help=True)
 egress = typer.Typer(help="What the agent has sent to its control plane.", no_args_is_help=True)
 
@@ -32,6 +33,7 @@ OPAQUE: Final = 16
 """Bytes of an opaque id."""
 _HEX: Final = re.compile(r"[0-9A-Fa-f]{32}", re.ASCII)
 _NAMED: Final = ("opaque", "name", "last_read", "rotated_at", "expires_at")
+_POLICIES: Final = ("name", "allows", "denies")
 _COLUMNS: Final = ("entry", "time", "kind", "path", "length", "says")
 
 
@@ -57,9 +59,54 @@ def enrol(
     tell("enrolled; set control_plane.enabled: true if it is not, and restart the agent")
 
 
-def link(context: typer.Context) -> None:
+@link.callback(invoke_without_command=True)
+@shown
+def show_link(context: typer.Context) -> None:
     """Show how the running agent stands with its control plane."""
-    session(context).show(session(context).client.call("GET", route("system/link")))
+    if context.invoked_subcommand is None:
+        session(context).show(session(context).client.call("GET", route("system/link")))
+
+
+@link.command()
+@shown
+def policies(context: typer.Context) -> None:
+    """Show the control plane's policies that are in force."""
+    found = session(context).client.call("GET", route("system/link/policies"))
+    session(context).show(found["policies"], _POLICIES)
+
+
+@link.command("reset-policies")
+@shown
+def reset_policies(
+    context: typer.Context,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Drop the control plane's policies and their version, so that a lower one is taken again.
+
+    It needs no link. An agent that is linked gets the policies that it should have at once.
+    """
+    client = session(context).client
+    found = client.call("GET", route("system/link/policies"))
+    if not found["version"]:
+        tell("no policies of a control plane are in force: nothing to drop")
+        return
+    if not yes:
+        typer.confirm(f"{dropping(found)}\nDrop them?", abort=True, err=True)
+    session(context).show(client.call("DELETE", route("system/link/policies")))
+
+
+def dropping(found: dict[str, Any]) -> str:
+    """What `reset-policies` is about to take out of force."""
+    lines = [
+        f"bundle version {found['version']} of {found['org']}/{found['vault']} is in force:",
+        *(
+            f"  {row['name']}: rules that allow: {row['allows']}, that deny: {row['denies']}"
+            for row in found["policies"]
+        ),
+        "What they allow and deny ends at once, and any bundle of a control plane that this agent",
+        "is enrolled at counts again, also one that is older than this.",
+    ]
+    return "\n".join(lines)
 
 
 @usage.command("list")

@@ -32,6 +32,7 @@ from vault.model.memo import Memo
 from vault.model.name import canonical_name
 from vault.model.path import HOT
 from vault.model.records import PolicyRow
+from vault.model.seam import PolicyTrust
 from vault.store.store import Store
 from vault.store.table import Key, Query
 from vault.store.tables import POLICIES
@@ -307,7 +308,7 @@ class PolicyBook:
         def change(tx: Tx) -> None:
             old = tx.get(POLICIES, BUNDLE_ROW)
             there = NO_FLEET if old is None else recall(old.document)
-            stored = there.stored(fleet.org, fleet.vault)
+            stored = there.stored(PolicyTrust(fleet.org, fleet.vault, fleet.key, fleet.authority))
             if (stored.version, stored.hash) == (fleet.version, fleet.hash):
                 return
             if stored.version >= fleet.version:
@@ -319,6 +320,21 @@ class PolicyBook:
 
         await self._change(change, take_over)
         return self.snapshot.fleet
+
+    async def delete_bundle(self) -> Fleet:
+        """Remove the control plane's bundle; it is out of force on return. Returns what it was."""
+
+        def change(tx: Tx) -> Fleet:
+            row = tx.get(POLICIES, BUNDLE_ROW)
+            if row is None:
+                return NO_FLEET
+            tx.delete(POLICIES, BUNDLE_ROW)
+            return recall(row.document)
+
+        async def take_over() -> None:
+            self.snapshot = self.snapshot.changed(fleet=await self._stored_fleet())
+
+        return await self._change(change, take_over)
 
     async def _stored_fleet(self) -> Fleet:
         row = await self._store.get(POLICIES, BUNDLE_ROW)

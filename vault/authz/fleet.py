@@ -5,6 +5,7 @@ authenticated as they are, and its absence is noticed as theirs is.
 """
 
 from base64 import b64decode, b64encode
+from collections.abc import Iterable
 from typing import Any, Final
 
 import msgspec
@@ -13,25 +14,41 @@ from msgspec import Struct
 from protocols.link.bundle import NO_BUNDLE, Accepted, Stored
 from vault.authz.policy import Policy, validate
 from vault.errors import UnavailableError, ValidationError
+from vault.model.seam import PolicyTrust
 
 BUNDLE_ROW: Final = "fleet:bundle"
 
 
 class Fleet(Struct, frozen=True, kw_only=True):
-    """What the accepted bundle amounts to; version 0 before the first. Times: Unix ms."""
+    """What the accepted bundle amounts to; version 0 before the first. Times: Unix ms.
+
+    `key` and `authority` are the policy key that signed it and the control plane's authority at
+    the enrolment; empty in a row of before they were noted.
+    """
 
     org: str = ""
     vault: str = ""
+    key: bytes = b""
+    authority: str = ""
     version: int = 0
     hash: bytes = NO_BUNDLE
     expires: int = 0
     policies: tuple[Policy, ...] = ()
 
-    def stored(self, org: str, vault: str) -> Stored:
-        """Where this agent stands; another agent's bundle counts for nothing to it."""
-        if (self.org, self.vault) != (org, vault):
-            return Stored()
-        return Stored(self.version, self.hash)
+    def is_of(self, trust: PolicyTrust) -> bool:
+        """Whether it came by this enrolment: same names, policy key and authority.
+
+        What was not noted at the time is taken to be the same.
+        """
+        if (self.org, self.vault) != (trust.org, trust.vault):
+            return False
+        known = self.key in {b"", trust.key}  # not secret: public keys
+        noted = self.authority and trust.authority
+        return known and (not noted or self.authority == trust.authority)
+
+    def stored(self, trust: PolicyTrust) -> Stored:
+        """Where this enrolment stands; another one's bundle counts for nothing to it."""
+        return Stored(self.version, self.hash) if self.is_of(trust) else Stored()
 
 
 NO_FLEET: Final = Fleet()
@@ -40,22 +57,26 @@ NO_FLEET: Final = Fleet()
 class _Kept(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     org: str
     vault: str
+    key: str = ""
+    authority: str = ""
     version: int
     hash: str
     expires: int
     rules: list[str]
 
 
-def read(org: str, vault: str, accepted: Accepted) -> Fleet:
+def read(trust: PolicyTrust, accepted: Accepted) -> Fleet:
     """The bundle of this agent with its documents validated. Raises `ValidationError`."""
     bundle = accepted.bundle
     return Fleet(
-        org=org,
-        vault=vault,
+        org=trust.org,
+        vault=trust.vault,
+        key=trust.key,
+        authority=trust.authority,
         version=bundle.version,
         hash=accepted.hash,
         expires=bundle.expires,
-        policies=_policies([rule.decode("utf-8", "replace") for rule in bundle.rules]),
+        policies=_policies(bundle.rules),
     )
 
 
@@ -64,6 +85,8 @@ def keep(fleet: Fleet) -> dict[str, Any]:
     kept = _Kept(
         org=fleet.org,
         vault=fleet.vault,
+        key=b64encode(fleet.key).decode(),
+        authority=fleet.authority,
         version=fleet.version,
         hash=b64encode(fleet.hash).decode(),
         expires=fleet.expires,
@@ -80,6 +103,8 @@ def recall(document: object) -> Fleet:
         return Fleet(
             org=kept.org,
             vault=kept.vault,
+            key=b64decode(kept.key, validate=True),
+            authority=kept.authority,
             version=kept.version,
             hash=b64decode(kept.hash, validate=True),
             expires=kept.expires,
@@ -92,10 +117,10 @@ def recall(document: object) -> Fleet:
         ) from None
 
 
-def _policies(rules: list[str]) -> tuple[Policy, ...]:
+def _policies(rules: Iterable[str | bytes]) -> tuple[Policy, ...]:
     try:
         found = tuple(validate(msgspec.json.decode(rule)) for rule in rules)
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise ValidationError("policy_invalid", "a rule of the bundle is not JSON") from None
     if len({policy.name for policy in found}) != len(found):
         raise ValidationError("policy_invalid", "two policies of the bundle have one name")

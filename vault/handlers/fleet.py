@@ -4,19 +4,29 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from msgspec.structs import replace
+
 from actors.world import World
-from protocols.link.bundle import Accepted, BundleError, Stored, hash_of, open_bundle
+from protocols.link.bundle import NO_BUNDLE, Accepted, BundleError, Stored, hash_of, open_bundle
 from protocols.link.fields import SIGNATURE_SIZE
 from protocols.link.vocabulary import PolicyReason
 from vault.audit.feed import Follower
 from vault.authz import fleet
 from vault.authz.book import PolicyBook
 from vault.authz.ceiling import NO_CEILING, narrowed
-from vault.authz.policy import Policy
+from vault.authz.policy import Effect, Policy
 from vault.errors import ValidationError
 from vault.handlers.handler import Call, Handler, Handlers
 from vault.handlers.tally import Tally
-from vault.model.link import DISABLED, LinkStatus, SentPage, SentVerdict
+from vault.model.instant import of_millis
+from vault.model.link import (
+    DISABLED,
+    CentralBundle,
+    CentralPolicy,
+    LinkStatus,
+    SentPage,
+    SentVerdict,
+)
 from vault.model.operation import Capability
 from vault.model.payloads import ApplyBundle, SentBefore
 from vault.model.seam import InForce, KeyReader, PolicyTrust
@@ -49,6 +59,8 @@ class Seam:
     sent: Callable[[int, int], Awaitable[SentPage]] = nothing_sent
     """What was sent, newest first: entries below a number (0: all), at most so many."""
     sent_verified: Callable[[], Awaitable[SentVerdict]] = nothing_to_verify
+    bundle_dropped: Callable[[], None] = field(default=lambda: None)
+    """Told that the bundle was dropped by the owner: the control plane has to hear of it."""
     opened: Callable[[PolicyBook, KeyReader], None] = field(default=lambda _book, _keys: None)
     closed: Callable[[], None] = field(default=lambda: None)
     """Drop what `opened` was given: keys are reached from it."""
@@ -77,6 +89,13 @@ class FleetHandlers:
         """The operations this file serves."""
         return {
             "fleet.apply": Handler(run=self.apply, capability=Capability.SUDO, mutates=True),
+            "fleet.bundle": Handler(run=self.bundle, capability=Capability.READ),
+            "fleet.reset": Handler(
+                run=self.reset,
+                capability=Capability.SUDO,
+                mutates=True,
+                response=lambda dropped: {"version": dropped.version},
+            ),
             "fleet.link": Handler(run=self.status, capability=Capability.READ),
             "fleet.sent": Handler(
                 run=self.sent,
@@ -95,15 +114,41 @@ class FleetHandlers:
         trust = self.seam.trust()
         if trust is None:
             raise ValidationError("not_enrolled", "the agent has no control plane")
-        stored = self.book.snapshot.fleet.stored(trust.org, trust.vault)
+        stored = self.book.snapshot.fleet.stored(trust)
         if hash_of(payload.signed[SIGNATURE_SIZE:]) != stored.hash:  # not secret: public hashes
             accepted = self._checked(payload.signed, trust, stored)
             await self.book.put_bundle(self._read(trust, accepted), by=call.identity.name)
         return in_force(self.book)
 
+    async def bundle(self, _: Call) -> CentralBundle:
+        """The bundle in force and its policies; version 0 for none."""
+        return described(self.book.snapshot.fleet)
+
+    async def reset(self, _: Call) -> CentralBundle:
+        """Drop the bundle in force, and with it the version below which none is taken.
+
+        It works without a link and without an enrolment. What was dropped; version 0 for nothing.
+        """
+        dropped = await self.book.delete_bundle()
+        if dropped.version:
+            self.seam.bundle_dropped()
+        return described(dropped)
+
     async def status(self, _: Call) -> LinkStatus:
-        """How the agent stands with its control plane."""
-        return self.seam.link()
+        """How the agent stands with its control plane, and which bundle is in force."""
+        found, held, trust = self.seam.link(), self.book.snapshot.fleet, self.seam.trust()
+        if not held.version or (trust is not None and held.is_of(trust)):
+            return found
+        foreign = (
+            f"the bundle in force came by another enrolment ({held.org}/{held.vault}): it stays "
+            "until the first one of this enrolment, or 'freehold agent link reset-policies'"
+        )
+        return replace(
+            found,
+            policy_version=held.version,
+            policy_expires=of_millis(held.expires),
+            policy_trouble=found.policy_trouble or (foreign if trust is not None else ""),
+        )
 
     async def sent(self, call: Call) -> SentPage:
         """What was sent to the control plane, newest first. Raises as the ledger's reader."""
@@ -129,14 +174,34 @@ class FleetHandlers:
 
     def _read(self, trust: PolicyTrust, accepted: Accepted) -> fleet.Fleet:
         try:
-            return fleet.read(trust.org, trust.vault, accepted)
+            return fleet.read(trust, accepted)
         except ValidationError as error:
             raise _refused(PolicyReason.INVALID_RULE, error.message) from None
 
 
-def in_force(book: PolicyBook) -> InForce:
-    """What the book has of a control plane."""
+def described(held: fleet.Fleet) -> CentralBundle:
+    """A bundle for people."""
+    return CentralBundle(
+        version=held.version,
+        org=held.org,
+        vault=held.vault,
+        expires=of_millis(held.expires),
+        policies=tuple(
+            CentralPolicy(
+                name=policy.name,
+                allows=sum(rule.effect is Effect.ALLOW for rule in policy.rules),
+                denies=sum(rule.effect is Effect.DENY for rule in policy.rules),
+            )
+            for policy in held.policies
+        ),
+    )
+
+
+def in_force(book: PolicyBook, trust: PolicyTrust | None = None) -> InForce:
+    """What the book has of a control plane; with `trust` only what came by that enrolment."""
     found = book.snapshot.fleet
+    if trust is not None and not found.is_of(trust):
+        return InForce(0, NO_BUNDLE, 0, 0)
     cut = narrowed(book.ceiling, found.policies)
     return InForce(found.version, found.hash, found.expires, cut)
 

@@ -51,6 +51,27 @@ class LinkStatus(Struct, frozen=True, kw_only=True):
 DISABLED = LinkStatus(enabled=False)
 
 
+class CentralPolicy(Struct, frozen=True, kw_only=True):
+    """A policy of a control plane's bundle: how many rules of it allow and deny."""
+
+    name: str
+    allows: int
+    denies: int
+
+
+class CentralBundle(Struct, frozen=True, kw_only=True):
+    """A control plane's bundle; version 0 for none. `org` and `vault`: by whose enrolment it came.
+
+    `expires`: Unix nanoseconds.
+    """
+
+    version: int
+    org: str
+    vault: str
+    expires: int
+    policies: tuple[CentralPolicy, ...]
+
+
 class SentEntry(Struct, frozen=True, kw_only=True):
     """One entry of the egress ledger. `says`: what its bytes mean; a token in it is not shown."""
 

@@ -12,6 +12,8 @@ class PolicyTrust(Struct, frozen=True):
     org: str
     vault: str
     key: bytes
+    authority: str = ""
+    """The pin of the control plane's authority at enrolment; empty if that was not noted."""
 
 
 class InForce(Struct, frozen=True):

@@ -67,6 +67,11 @@ class Bundles:
             await self._report(signed, _applied(applied, self._now()))
         return True
 
+    async def forget(self) -> None:
+        """Let go of what is staged: the owner has dropped the control plane's policies."""
+        await self._database.transact(lambda tx: tx.execute("DELETE FROM staged_bundle"))
+        self.trouble = ""
+
     async def report(self, applied: Applied) -> None:
         """Say once more what is in force."""
         if applied.stored.version:

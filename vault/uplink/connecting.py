@@ -131,6 +131,12 @@ class Connector:
         if self.conversation is not None:
             self.conversation.leave(ByeReason.RENEWED)
 
+    def reconnect(self) -> None:
+        """End the open session in order, and begin another one at once."""
+        if self.conversation is not None:
+            self._changed.set()
+            self.conversation.leave(ByeReason.RESTART)
+
     def stir(self) -> None:
         """The outbox has something new."""
         if self.conversation is not None:

@@ -38,7 +38,11 @@ FOLDER_MODE: Final = 0o700
 
 
 class Enrolment(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What was granted, beside the certificate. `policy_key` is pinned: it never changes."""
+    """What was granted, beside the certificate. `policy_key` is pinned: it never changes.
+
+    `authority`: the pin that the agent was enrolled by, whatever authorities it trusts by now;
+    empty for an enrolment of before this was noted.
+    """
 
     endpoint: str
     org: str
@@ -46,6 +50,7 @@ class Enrolment(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     generation: int
     link_key: bytes
     policy_key: bytes
+    authority: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +159,7 @@ class IdentityStore:
             generation=grant.generation,
             link_key=grant.link_key,
             policy_key=grant.policy_key,
+            authority=trust.pins[0],
         )
         self._take(grant, enrolment, trust, now, renewing=False)
 

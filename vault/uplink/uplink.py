@@ -17,6 +17,7 @@ from protocols.link.messages import Message, Notification, PolicyReplay
 from protocols.link.vocabulary import AlertCode, CommandName, Severity
 from protocols.pki.errors import PkiError
 from vault.errors import VaultError
+from vault.model.instant import of_millis
 from vault.model.link import LinkNotification, LinkStatus
 from vault.uplink import reporting
 from vault.uplink.alarms import Alarms
@@ -61,6 +62,7 @@ class Uplink:
         self._notifications: tuple[LinkNotification, ...] = ()
         self._dropped = 0
         self._told_of_dropped = False
+        self._bundle_gone = False
         self._outbox = SqlOutbox(database, world, config.outbox_bytes)
         self._inbox = SqlInbox(database, self._stir)
         self._alarms = Alarms(parts.host, self._outbox, world, self._stir, self._queued)
@@ -165,7 +167,7 @@ class Uplink:
             egress_bytes=self._parts.egress_total(),
             cosigned_size=self._witnessed.size,
             policy_version=facts.policy.version,
-            policy_expires=facts.policy_expires * reporting.MILLI,
+            policy_expires=of_millis(facts.policy_expires),
             policy_trouble=self._bundles.trouble,
             trouble=self._keeper.trouble or self._connector.trouble,
             notifications=self._notifications,
@@ -200,6 +202,10 @@ class Uplink:
             self._stirred = trio.Event()
             await self._alarms.owe()
             self._alarms.look()
+            if self._bundle_gone:
+                self._bundle_gone = False
+                await self._bundles.forget()
+                self._connector.reconnect()
             done = await self._bundles.apply()
             self._settle(done=done)
             await self._commands.run()
@@ -262,6 +268,11 @@ class Uplink:
             await self._outbox.append(message)
             self._queued()
 
+    def bundle_dropped(self) -> None:
+        """The owner has dropped the bundle: register anew, so that the control plane knows."""
+        self._bundle_gone = True
+        self._stir()
+
     def stir(self) -> None:
         """Look at the vault now: it was sealed or unsealed, for instance."""
         self._stir()
@@ -313,7 +324,10 @@ class Uplink:
             self._alarms.raise_alert(AlertCode.METRICS_DROPPED, Severity.INFO)
         self._dropped = self._backlog.dropped
         self._notifications = tuple(
-            LinkNotification(code=one.code, severity=one.severity, at=one.at) for one in told
+            LinkNotification(
+                code=one.code, severity=one.severity, at=of_millis(one.at) // reporting.MILLI
+            )
+            for one in told
         )
 
     def _runners(self) -> dict[CommandName, Callable[[], Awaitable[None]]]:

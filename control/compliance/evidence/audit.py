@@ -82,10 +82,10 @@ def _checkpoints(tx: Tx, span: Span, witness: Witness) -> Evidence:
 
 
 def _fault(row: Witnessed | None, now: int) -> str:
+    if row is not None and row.fault:
+        return row.fault
     if row is None or not row.size:
         return "no checkpoint was cosigned"
-    if row.fault:
-        return row.fault
     return "the newest checkpoint is older than a day" if now - row.at > FRESH else ""
 
 

@@ -8,19 +8,31 @@ from typing import Any
 
 import pytest
 import trio
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from protocols.link import limits
 from protocols.link import messages as m
 from protocols.link import vocabulary as words
+from protocols.link.bundle import Stored
 from protocols.link.errors import PipeError
 from protocols.link.session import Session
+from protocols.link.signing import sha256
 from protocols.link.stream import connect
 from protocols.pki.contexts import agent_context, pinned_context
 from protocols.pki.keys import KeyKind, new_curve_key
 from protocols.pki.requests import make_request
 from protocols.pki.trust import Trust
 from tests.acceptance.agent import own_folder, running
-from tests.acceptance.control.linked import WORLD, Linked, Talk, ask, b64, heartbeat, now
+from tests.acceptance.control.linked import (
+    WORLD,
+    Linked,
+    Talk,
+    ask,
+    b64,
+    heartbeat,
+    now,
+    registration,
+)
 from tests.acceptance.control.plane import Plane, dev_plane
 
 BASE = "organizations/acme"
@@ -38,9 +50,9 @@ def linked_plane() -> Iterator[Plane]:
             yield made
 
 
-def newcomer(plane: Plane, folder: Path, vault: str) -> Linked:
+def newcomer(plane: Plane, folder: Path, vault: str, base: str = BASE) -> Linked:
     """An enrolled agent."""
-    made = plane.want(201, "POST", f"{BASE}/enrolment-tokens", {"vault": vault, "replace": True})
+    made = plane.want(201, "POST", f"{base}/enrolment-tokens", {"vault": vault, "replace": True})
     agent = Linked(folder / vault, plane.link_port, made["pin"])
     agent.enrol(made["secret"])
     return agent
@@ -310,3 +322,136 @@ async def test_a_command_is_carried_out_once_and_its_result_is_shown(
         await talk.until(lambda: not agent.outbox.entries)
     [row] = plane.want(200, "GET", path)
     assert row["outcome"] == "done"
+
+
+async def test_three_enrolments_get_one_history_of_a_log_cosigned(
+    linked_plane: Plane, tmp_path: Path
+) -> None:
+    """At the same moment, at one size; alerts tell each side of the other, and no more of it."""
+    plane = linked_plane
+    plane.organization("globex")
+    key = Ed25519PrivateKey.generate()
+    forks = {
+        "log-a": newcomer(plane, tmp_path, "log-a"),
+        "log-b": newcomer(plane, tmp_path, "log-b"),
+        "log-c": newcomer(plane, tmp_path, "log-c", "organizations/globex"),
+    }
+
+    async def show(vault: str) -> None:
+        async with forks[vault].connected() as talk:
+            await talk.say(checkpoint(key, 7, vault))
+            await talk.until(
+                lambda: any(
+                    isinstance(one, m.CheckpointCosignature | m.Notification)
+                    for one in forks[vault].heard
+                )
+            )
+
+    async with trio.open_nursery() as nursery:
+        for vault in forks:
+            nursery.start_soon(show, vault)
+    cosigned = [
+        vault
+        for vault, agent in forks.items()
+        if any(isinstance(one, m.CheckpointCosignature) for one in agent.heard)
+    ]
+    assert len(cosigned) == 1
+    found: dict[str, list[str]] = {}
+    for vault in forks:
+        base = "organizations/globex" if vault == "log-c" else BASE
+        rows = plane.want(200, "GET", f"{base}/alerts?vault={vault}")
+        assert {(row["code"], row["severity"]) for row in rows} == {("audit_fork", "critical")}
+        found[vault] = [row["message"] for row in rows]
+    assert sorted(map(len, found.values())) == [1, 1, 2]
+    assert len(found[cosigned[0]]) == 2
+    for vault, told in found.items():
+        for text in told:
+            if vault == "log-c":
+                assert "log-a" not in text
+                assert "log-b" not in text
+                assert "acme" not in text
+            else:
+                assert "log-c" not in text
+                assert "globex" not in text
+
+
+async def test_an_agent_that_says_what_was_never_issued_is_unknown(
+    linked_plane: Plane, tmp_path: Path
+) -> None:
+    """By its registration or its status; what it really has is heard again."""
+    plane, agent = linked_plane, newcomer(linked_plane, tmp_path, "liar")
+    async with agent.connected() as talk:
+        push(plane, "liar", "liar")
+        await talk.until(lambda: agent.bundles == [1])
+        await shown(plane, "liar", outcome="applied")
+        honest = agent.stored
+    for version in (2**63 - 1, 2**53):
+        agent.stored = Stored(version, b"x" * 32)
+        async with agent.connected():
+            await shown(plane, "liar", outcome="unknown", reason="not_issued", applied_version=1)
+        agent.stored = honest
+        async with agent.connected() as talk:
+            await shown(plane, "liar", outcome="applied")
+            await talk.say(
+                m.PolicyStatus(
+                    version=version, bundle_hash=b"x" * 32, phase=words.PolicyPhase.APPLIED,
+                    reason=words.PolicyReason.NONE, narrowed=0, at=now().wall_ms,
+                )
+            )  # fmt: skip
+            await shown(plane, "liar", outcome="unknown")
+        async with agent.connected():
+            await shown(plane, "liar", outcome="applied")
+    await alerted(plane, "liar", "policy_not_issued")
+    assert len(plane.want(200, "GET", f"{BASE}/alerts?vault=liar")) == 1
+
+
+async def test_two_registrations_of_one_session_end_it(linked_plane: Plane, tmp_path: Path) -> None:
+    """Each costs a write, and may have the bundle sent anew."""
+    agent = newcomer(linked_plane, tmp_path, "eager")
+    async with agent.connected() as talk:
+        talk.session.send(registration(agent))
+        await talk.say(registration(agent))
+        with trio.fail_after(10):
+            await talk.ended.wait()
+        assert "flood" in talk.why
+
+
+async def test_a_cursor_beyond_all_that_was_sent_begins_a_new_stream(
+    linked_plane: Plane, tmp_path: Path
+) -> None:
+    """The agent knows ids that were never given here: what it is owed comes all the same."""
+    agent = newcomer(linked_plane, tmp_path, "knowing")
+    async with agent.connected() as talk:
+        push(linked_plane, "knowing", "knowing")
+        await talk.until(lambda: agent.bundles == [1])
+    stream = (await agent.inbox.cursor()).stream
+    for place, applied in enumerate((2**40, 2**63 - 1)):
+        await agent.inbox.apply(stream, applied, None)
+        async with trio.open_nursery() as nursery:
+            talk = await agent.dial(nursery)
+            nursery.start_soon(talk.run)
+            with trio.fail_after(10):
+                await talk.ended.wait()
+            assert "1000" in talk.why
+            nursery.cancel_scope.cancel()
+        push(linked_plane, f"knowing-{place}", "knowing")
+        async with agent.connected() as talk:
+            await talk.until(lambda: len(agent.bundles) > 1)
+        fresh = await agent.inbox.cursor()
+        assert fresh.stream != stream
+        assert fresh.applied < 10
+        stream = fresh.stream
+        agent.bundles[:] = [1]
+
+
+def checkpoint(key: Ed25519PrivateKey, size: int, seed: str) -> m.AuditCheckpoint:
+    """A state of the log `freehold.audit/shared`, signed by its key."""
+    origin, root = "freehold.audit/shared", sha256(seed.encode())
+    public = key.public_key().public_bytes_raw()
+    text = f"{origin}\n{size}\n{b64(root)}\nhead {'0' * 64}\ntime 2026-11-24T19:00:00.000Z\n"
+    key_id = sha256(origin.encode() + b"\n\x01" + public)[:4]
+    line = b64(key_id + key.sign(text.encode()))
+    return m.AuditCheckpoint(
+        old_size=0, size=size, root=root, note=f"{text}\n— {origin} {line}\n", signer=public,
+        proof=(),
+    )  # fmt: skip

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing
 from functools import partial
 from pathlib import Path
+from subprocess import CompletedProcess
 from typing import Any
 
 import msgspec
@@ -45,6 +46,11 @@ class Prey:
     async def version(self) -> int:
         """Of the bundle in force."""
         return int((await self.call("GET", "/api/v1/system/link")).json["policy_version"])
+
+    async def run(self, *arguments: str) -> CompletedProcess[str]:
+        """A command of the owner."""
+        told = {"FREEHOLD_ADDR": self.agent.address, "FREEHOLD_TOKEN": self.agent.token}
+        return await trio.to_thread.run_sync(partial(freehold, *arguments, environment=told))
 
     async def bundle(self, signed: bytes) -> m.PolicyStatus:
         """Push it and hear what becomes of it."""
@@ -174,6 +180,48 @@ async def test_a_control_plane_that_never_acknowledges_does_not_fill_the_disk(
         await villain.until(lambda: villain.applied > before + MAX_OPEN)
 
 
+async def test_a_poisoned_version_is_bounded_and_the_owner_gets_rid_of_it(folder: Path) -> None:
+    """What no later bundle can follow is refused; below the rest the owner makes room again."""
+    async with caught(folder) as prey:
+        villain = prey.villain
+        for version in (-1, 0, 2**63, 2**64 - 1):  # in no form that counts: an alert is all
+            await alerted(prey, villain.raw_bundle(version=version))
+        for spoiled in ({"more": 1}, {"rules": [[[b"deep"] * 3] * 3]}, {"rules": b"[]"}):
+            await alerted(prey, villain.raw_bundle(**spoiled))
+        for far in (2**53 + 1, 2**63 - 1):
+            status = await prey.bundle(villain.bundle(far, bytes(32), WIDE))
+            assert (status.phase, status.reason) == (PolicyPhase.REFUSED, "broken_chain")
+        assert await prey.version() == 0
+        poison = villain.bundle(2**53, bytes(32), WIDE)
+        assert (await prey.bundle(poison)).phase is PolicyPhase.APPLIED
+        honest = villain.bundle(1, bytes(32), WIDE)
+        assert (await prey.bundle(honest)).reason == "older"
+        before = villain.last(m.Registration)
+        done = await prey.run("agent", "link", "reset-policies", "--yes")
+        assert done.returncode == 0, done.stderr
+        await villain.until(lambda: villain.last(m.Registration) is not before)
+        told = villain.last(m.Registration)
+        assert (told.policy_version, told.policy_hash) == (0, bytes(32))
+        assert await prey.version() == 0
+        assert (await prey.bundle(honest)).phase is PolicyPhase.APPLIED
+        assert (await prey.bundle(poison)).reason == "broken_chain"
+        await prey.within_its_bounds()
+
+
+async def alerted(prey: Prey, bundle: bytes) -> None:
+    """It is refused and named by nothing but the alert."""
+    villain = prey.villain
+
+    def count() -> int:
+        return sum(isinstance(x, m.Alert) and x.code == "policy_refused" for x in villain.heard)
+
+    before = count()
+    while not await (await villain.grip()).gave(m.PolicyUpdate(bundle=bundle)):
+        pass
+    await villain.until(lambda: count() > before)
+    assert villain.last(m.PolicyStatus) is None
+
+
 async def quiet(grip: Grip) -> bool:
     """Whether the agent takes no more, for as long as it would need for what is on its way."""
     with trio.move_on_after(10):
@@ -209,6 +257,9 @@ async def refused(prey: Prey, newest: bytes) -> None:
         ("older", make(1, bytes(32), WIDE)),
         ("equivocation", make(2, bytes(32), WIDE, {"name": "more", "rules": [EVERYTHING]})),
         ("broken_chain", make(3, bytes(32), WIDE)),
+        ("broken_chain", make(2 + 1_000_001, bytes(32), WIDE)),
+        ("broken_chain", make(2**53, bytes(32), WIDE)),
+        ("broken_chain", make(2**63 - 1, bytes(32), WIDE)),
         ("wrong_org", make(3, newest, WIDE, org="other")),
         ("wrong_vault", make(3, newest, WIDE, vault="other")),
         ("expired", make(3, newest, WIDE, expires=ms - 1)),

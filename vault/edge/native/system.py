@@ -1,6 +1,6 @@
 """`/api/v1/system`: seal, rotate, look at the keyring, the actors and the mounts."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from msgspec import Meta, Struct
 
@@ -10,7 +10,7 @@ from vault.edge.native.endpoint import Endpoints, system_folder, system_path
 from vault.edge.request import Request
 from vault.model.health import HealthState
 from vault.model.instant import SECOND, parse_duration, rfc3339
-from vault.model.link import LinkStatus, SentPage, SentVerdict
+from vault.model.link import CentralBundle, LinkStatus, SentPage, SentVerdict
 from vault.model.path import ResourcePath
 from vault.model.payloads import (
     MOST_SHOWN,
@@ -23,6 +23,7 @@ from vault.model.payloads import (
 from vault.model.records import MountRow
 
 system = Endpoints("system", "The agent itself.")
+_BUNDLE: Final = ResourcePath.parse("sys/fleet/bundle")
 
 
 class KeyStatus(Struct, frozen=True, kw_only=True):
@@ -197,6 +198,24 @@ async def cache(dialect: Dialect, request: Request) -> CacheBody:
 async def link(dialect: Dialect, request: Request) -> LinkStatus:
     found: LinkStatus = await dialect.run(request, "fleet.link", system_path("link"), Nothing())
     return found
+
+
+@system.add(
+    "GET", "system/link/policies", "The control plane's bundle in force", returns=CentralBundle
+)
+async def link_policies(dialect: Dialect, request: Request) -> CentralBundle:
+    found: CentralBundle = await dialect.run(request, "fleet.bundle", _BUNDLE, Nothing())
+    return found
+
+
+@system.add(
+    "DELETE", "system/link/policies",
+    "Drop the control plane's bundle, and its version with it: the next one may have any",
+    returns=CentralBundle,
+)  # fmt: skip
+async def reset_policies(dialect: Dialect, request: Request) -> CentralBundle:
+    dropped: CentralBundle = await dialect.run(request, "fleet.reset", _BUNDLE, Nothing())
+    return dropped
 
 
 @system.add(

@@ -10,14 +10,15 @@ from actors.testing import FakeWorld
 from control.api.plane import Plane
 from control.model.links import Command, Link
 from control.model.policies import Outcome, PolicyVersion
-from control.model.records import Alert
+from control.model.records import Alert, Severity
 from control.services import intake as module
 from control.services.bundles import Terms, assign
 from control.services.events import Event, Topic
 from control.services.intake import Arrived, Effect, Intake, Told, figures
-from control.services.outbox import ensure
+from control.services.outbox import ensure, read
 from control.store import links, notices, policies, records, samples
 from control.store.rows import Tx
+from protocols.link import codec
 from protocols.link import messages as m
 from protocols.link import vocabulary as words
 from protocols.link.bundle import PolicyKey
@@ -35,12 +36,12 @@ async def intake(plane: Plane, world: FakeWorld) -> Intake:
     return Intake(plane.policies, plane.witness, world)
 
 
-async def take(plane: Plane, effect: Effect | Told) -> list[Event]:
+async def take(plane: Plane, effect: Effect | Told, name: AgentName = NAME) -> list[Event]:
     """Apply it, as the next message of the agent."""
 
     def change(tx: Tx) -> list[Event]:
-        through = ensure(tx, *NAME, b"s" * 16).applied + 1
-        arrived = Arrived(NAME, b"f" * 16, b"p" * 16, through, effect)
+        through = ensure(tx, *name, b"s" * 16).applied + 1
+        arrived = Arrived(name, b"f" * 16, b"p" * 16, through, effect)
         return list(Intake(plane.policies, plane.witness, plane.world).apply(tx, [arrived])[0])
 
     return await plane.store.write(change)
@@ -52,14 +53,16 @@ async def greet(plane: Plane, intake: Intake, message: m.Registration) -> list[E
     return list(await plane.store.write(lambda tx: intake.register(tx, [said])[0]))
 
 
-async def alerts(plane: Plane) -> list[Alert]:
+async def alerts(plane: Plane, name: AgentName = NAME) -> list[Alert]:
     """Of the agent."""
-    return await plane.alerts.page("acme", vault="v1", unacknowledged=False, before=0, limit=50)
+    return await plane.alerts.page(
+        name.org, vault=name.vault, unacknowledged=False, before=0, limit=50
+    )
 
 
-async def link(plane: Plane) -> Link:
+async def link(plane: Plane, name: AgentName = NAME) -> Link:
     """As it is."""
-    found = await plane.store.read(lambda tx: links.link(tx, "acme", "v1"))
+    found = await plane.store.read(lambda tx: links.link(tx, *name))
     assert found is not None
     return found
 
@@ -194,6 +197,53 @@ async def test_a_log_that_contradicts_is_an_alarm_at_both_ends(
     assert (await link(plane)).checkpoint == before.checkpoint
 
 
+@pytest.mark.parametrize("name", [AgentName("acme", "v2"), AgentName("globex", "v1")])
+async def test_two_enrolments_that_split_one_log_are_an_alarm_of_both(
+    plane: Plane, intake: Intake, name: AgentName
+) -> None:
+    """Each is told of the other; across organizations only that there is one."""
+    await take(plane, intake.effect(checkpoint(7)))
+    await take(plane, intake.effect(checkpoint(7, seed="other")), name)
+    await take(plane, intake.effect(checkpoint(8, seed="third")), name)
+    [first], [second] = await alerts(plane), await alerts(plane, name)
+    assert {(each.code, each.severity) for each in (first, second)} == {
+        ("audit_fork", Severity.CRITICAL)
+    }
+    assert first.id != second.id
+    if name.org == "acme":
+        assert ("v2" in first.message, "v1" in second.message) == (True, True)
+    else:
+        for alert, foreign in ((first, "globex"), (second, "acme")):
+            assert "not of this organization" in alert.message
+            assert foreign not in alert.message
+            assert "7" not in alert.message
+    assert (await link(plane, name)).checkpoint == 0
+
+
+async def test_an_agent_that_enrols_again_is_told_where_to_prove_from(
+    plane: Plane, intake: Intake
+) -> None:
+    """It gets what was cosigned for it under its old name; nothing is cosigned for the new one."""
+    name = AgentName("other", "v9")
+    await take(plane, intake.effect(checkpoint(3)))
+    await take(plane, intake.effect(checkpoint(7)), name)
+    batch = await plane.store.read(
+        lambda tx: read(tx, *name, after=0, limit=9, sign=plane.witness.sign)
+    )
+    [entry] = batch.entries
+    offered = codec.decode_payload(entry.name, entry.payload)
+    assert isinstance(offered, m.CheckpointCosignature)
+    assert (offered.size, offered.root) == (3, checkpoint(3).root)
+    seen = await plane.store.read(lambda tx: records.checkpoint(tx, *name))
+    assert seen is not None
+    assert (seen.size, seen.fault, seen.note) == (0, "", checkpoint(7).note)
+    await take(plane, intake.effect(checkpoint(7, 3)), name)
+    seen = await plane.store.read(lambda tx: records.checkpoint(tx, *name))
+    assert seen is not None
+    assert seen.size == 7
+    assert await alerts(plane, name) == []
+
+
 async def test_a_checkpoint_that_disagrees_with_itself_is_an_alarm(
     plane: Plane, intake: Intake
 ) -> None:
@@ -239,6 +289,18 @@ def registration(version: int, digest: bytes) -> m.Registration:
     )
 
 
+def status(version: int, digest: bytes) -> m.PolicyStatus:
+    """Says that the agent has applied it."""
+    return m.PolicyStatus(
+        version=version,
+        bundle_hash=digest,
+        phase=words.PolicyPhase.APPLIED,
+        reason=words.PolicyReason.NONE,
+        narrowed=0,
+        at=1,
+    )
+
+
 async def test_a_registration_is_kept_as_facts(plane: Plane, intake: Intake) -> None:
     """Only what the link's lists know."""
     await greet(plane, intake, registration(0, bytes(32)))
@@ -269,6 +331,67 @@ async def test_an_agent_that_is_ahead_gets_a_version_above_its_own(
     found, _, wanted = await outcome(plane)
     assert found is Outcome.WANTED
     assert wanted > version + 1
+
+
+ABSURD = (2**63 - 1, 2**63 - 2, 2**53, 1_000_002)
+"""Versions that no control plane can have issued to an agent whose bundle is the first."""
+
+
+@pytest.mark.parametrize("version", ABSURD)
+@pytest.mark.parametrize("by", ["registration", "status"])
+async def test_an_agent_that_says_what_was_never_issued_has_not_applied_its_bundle(
+    plane: Plane, intake: Intake, world: FakeWorld, version: int, by: str
+) -> None:
+    """It is unknown what it has; an alert, once a day; what it says later counts again."""
+    digest = await bundled(plane, world)
+    await greet(plane, intake, registration(1, digest))
+    for _ in range(2):
+        if by == "registration":
+            await greet(plane, intake, registration(version, b"x" * 32))
+        else:
+            await take(plane, intake.effect(status(version, b"x" * 32)))
+        row = await plane.policies.standing("acme", "v1")
+        assert row is not None
+        assert (row.outcome, row.reason, row.applied) == (Outcome.UNKNOWN, "not_issued", 1)
+        await greet(plane, intake, registration(0, bytes(32)))  # sealed: it knows nothing
+    [alert] = await alerts(plane)
+    assert (alert.code, alert.severity) == ("policy_not_issued", Severity.CRITICAL)
+    await greet(plane, intake, registration(1, digest))
+    assert await outcome(plane) == (Outcome.APPLIED, 1, 1)
+    await greet(plane, intake, registration(version, b"x" * 32))
+    assert len(await alerts(plane)) == 1
+    world.advance(86_401)
+    await greet(plane, intake, registration(1, digest))
+    await greet(plane, intake, registration(version, b"x" * 32))
+    assert len(await alerts(plane)) == 2
+
+
+async def test_to_refuse_an_absurd_version_says_nothing(
+    plane: Plane, intake: Intake, world: FakeWorld
+) -> None:
+    """The agent has what it had before."""
+    digest = await bundled(plane, world)
+    await greet(plane, intake, registration(1, digest))
+    told = replace(status(2**62, b"x" * 32), phase=words.PolicyPhase.REFUSED)
+    await take(plane, intake.effect(told))
+    assert await outcome(plane) == (Outcome.APPLIED, 1, 1)
+
+
+async def test_an_agent_that_went_back_has_not_applied_its_bundle_any_more(
+    plane: Plane, intake: Intake, world: FakeWorld
+) -> None:
+    """Its database came from a backup; one that says 0 may just be sealed."""
+    await bundled(plane, world)
+    world.advance(60)
+    await greet(plane, intake, registration(5, b"x" * 32))
+    row = await plane.policies.standing("acme", "v1")
+    assert row is not None
+    await greet(plane, intake, registration(row.version, row.digest))
+    assert (await outcome(plane))[0] is Outcome.APPLIED
+    await greet(plane, intake, registration(0, bytes(32)))
+    assert (await outcome(plane))[0] is Outcome.APPLIED
+    await greet(plane, intake, registration(5, b"x" * 32))
+    assert await outcome(plane) == (Outcome.WANTED, 5, row.version)
 
 
 async def test_what_was_received_only_changes_nothing(

@@ -4,6 +4,7 @@ from functools import partial
 
 import pytest
 import sqlalchemy as sa
+from msgspec.structs import replace
 
 from actors.testing import FakeWorld
 from control.api.plane import Plane
@@ -183,11 +184,12 @@ async def test_no_agent_stops_its_organizations_policies(
     await plane.policies.catch_up()
     row = await plane.policies.standing("acme", "v1")
     assert row is not None
-    for applied in (True, False):
+    unknown = replace(row, outcome=Outcome.UNKNOWN, reason="not_issued", changed_at=world.now())
+    for applied, after in ((False, row), (True, unknown)):
         report = Report(ahead, applied=applied, reason="x", now=world.now())
         told = [(row, report)]
         assert await plane.store.write(lambda tx, told=told: plane.policies.reports(tx, told)) == [
-            row
+            after
         ]
     await plane.policies.write("acme", "q", Document(), "", "ann")
     await plane.policies.point("acme", "q", (Target(all=True),))

@@ -68,6 +68,31 @@ async def test_step_by_step_to_everybody(plane: Plane, world: FakeWorld) -> None
         await plane.rollouts.get("other", rollout.id)
 
 
+async def test_an_agent_that_enforces_what_was_never_issued_opens_no_gate(
+    plane: Plane, world: FakeWorld
+) -> None:
+    """It counts as one that has not answered: by its absurd version nothing is applied."""
+    await ready(plane, world)
+    await plane.rollouts.start("acme", "p", 1, Plan(canary=1), "ann")
+    await plane.policies.catch_up()
+    [row] = await plane.policies.status("acme")
+    for applied in (True, False):
+        told = Report(2**62, applied=applied, reason="older", now=world.now())
+        await plane.store.write(
+            lambda tx, told=told: plane.policies.report(tx, "acme", row.vault, told)
+        )
+    await plane.rollouts.tick()
+    [rollout] = await plane.rollouts.of_policy("acme", "p", 9)
+    _, progress = await plane.rollouts.get("acme", rollout.id)
+    assert (rollout.step, rollout.state) == (0, RolloutState.RUNNING)
+    assert (progress.wanted, progress.applied, progress.failed) == (1, 0, 0)
+    told = Report(row.version, applied=True, reason="", now=world.now())
+    await plane.store.write(lambda tx: plane.policies.report(tx, "acme", row.vault, told))
+    await plane.rollouts.tick()
+    moved, _ = await plane.rollouts.get("acme", rollout.id)
+    assert moved.step == 1
+
+
 async def test_refusals_halt_and_a_person_rolls_back(plane: Plane, world: FakeWorld) -> None:
     """Nobody but the canary ever wanted the bad version, and its bundle only goes up."""
     await ready(plane, world)

@@ -13,6 +13,8 @@ from control.crypto import sha256
 from control.errors import ConflictError, ValidationError
 from control.model.records import Witnessed
 from control.services.witness import Fault, Shown, Witness, accept, parse
+from control.store import records
+from control.store.rows import Tx
 from protocols.instant import SECOND
 from protocols.merkle import Collector, Frontier, consistency_ranges, leaf_hash
 
@@ -52,12 +54,12 @@ def shown(log: Sequence[bytes], old: int, vault: str = "v1", key: Ed25519Private
     return Shown(note, key.public_key().public_bytes_raw(), old, proof)
 
 
-async def cosign(plane: Plane, world: FakeWorld, what: Shown) -> Witnessed | Fault:
-    """By a witness of ours."""
+async def cosign(
+    plane: Plane, world: FakeWorld, what: Shown, *, org: str = "acme", vault: str = "v1"
+) -> Witnessed | Fault:
+    """By a witness of ours, for this enrolment."""
     witness = Witness("w", PUBLIC, KEY.sign)
-    return await plane.store.write(
-        lambda tx: witness.cosign(tx, "acme", "v1", what, now=world.now())
-    )
+    return await plane.store.write(lambda tx: witness.cosign(tx, org, vault, what, now=world.now()))
 
 
 async def test_a_log_that_grows_is_cosigned(plane: Plane, world: FakeWorld) -> None:
@@ -158,3 +160,95 @@ async def test_another_key_is_a_fault_until_a_person_has_looked(
     seen = await cosign(plane, world, changed)
     assert isinstance(seen, Witnessed)
     assert seen.signer == changed.signer
+
+
+ENROLMENTS = [("acme", "v2"), ("other", "v1")]
+
+
+@pytest.mark.parametrize(("org", "vault"), ENROLMENTS)
+@pytest.mark.parametrize(
+    ("log", "old", "kind"),
+    [(leaves(7, "x"), 0, "fork"), (leaves(5), 0, "rollback"), (leaves(9, "x"), 7, "fork")],
+)
+async def test_a_second_enrolment_gets_no_second_history_of_a_log_cosigned(
+    plane: Plane, world: FakeWorld, org: str, vault: str, log: list[bytes], old: int, kind: str
+) -> None:
+    """The first one's goes on; the second gets nothing, whatever it shows then."""
+    await cosign(plane, world, shown(leaves(7), 0))
+    fault = await cosign(plane, world, shown(log, old), org=org, vault=vault)
+    assert fault == Fault(kind, 7, len(log), "acme", "v1")
+    with pytest.raises(ConflictError, match="log_faulty"):
+        await cosign(plane, world, shown(leaves(8), 7), org=org, vault=vault)
+    assert isinstance(await cosign(plane, world, shown(leaves(9), 7)), Witnessed)
+    named = await plane.store.read(lambda tx: records.checkpoint(tx, org, vault))
+    assert named is not None
+    with pytest.raises(ValueError, match="nothing of this log"):
+        Witness("w", PUBLIC, KEY.sign).sign(named)
+
+
+@pytest.mark.parametrize(("org", "vault"), ENROLMENTS)
+async def test_an_agent_that_enrols_again_goes_on_where_its_log_was_cosigned(
+    plane: Plane, world: FakeWorld, org: str, vault: str
+) -> None:
+    """It has nothing cosigned by then, so it is told from which size to prove."""
+    await cosign(plane, world, shown(leaves(7), 0))
+    with pytest.raises(ConflictError, match="proof_stale") as stale:
+        await cosign(plane, world, shown(leaves(9), 0), org=org, vault=vault)
+    assert stale.value.details["size"] == 7
+    seen = await cosign(plane, world, shown(leaves(9), 7), org=org, vault=vault)
+    assert isinstance(seen, Witnessed)
+    assert isinstance(await cosign(plane, world, shown(leaves(9), 7)), Witnessed)
+    fault = await cosign(plane, world, shown(leaves(7), 0))
+    assert fault == Fault("rollback", 9, 7, "acme", "v1")
+
+
+async def test_what_an_older_process_has_cosigned_counts(plane: Plane, world: FakeWorld) -> None:
+    """It notes that of the agent alone, while both run on one database."""
+    await cosign(plane, world, shown(leaves(7), 0))
+
+    def older(tx: Tx) -> None:
+        row = records.checkpoint(tx, "acme", "v1")
+        assert row is not None
+        later = shown(leaves(9), 7)
+        root = parse(later.note).root
+        records.put_checkpoint(tx, replace(row, size=9, root=root, note=later.note))
+
+    await plane.store.write(older)
+    fork = leaves(8) + leaves(9, "x")[8:] + leaves(10)[9:]
+    assert isinstance(await cosign(plane, world, shown(fork, 9)), Fault)
+
+
+async def test_logs_of_one_name_and_two_keys_are_two_logs(plane: Plane, world: FakeWorld) -> None:
+    """Nobody without a log's key can have it refused."""
+    await cosign(plane, world, shown(leaves(7), 0))
+    foreign = shown(leaves(5, "x"), 0, key=OTHER)
+    assert isinstance(await cosign(plane, world, foreign, org="other"), Witnessed)
+    assert isinstance(await cosign(plane, world, shown(leaves(9), 7)), Witnessed)
+
+
+async def test_a_person_accepts_only_what_was_cosigned_for_the_own_organization(
+    plane: Plane, world: FakeWorld
+) -> None:
+    """Until those of the other one have done so: then the log may begin anew for either."""
+    await cosign(plane, world, shown(leaves(7), 0))
+    other = shown(leaves(7, "x"), 0)
+    assert isinstance(await cosign(plane, world, other, org="other"), Fault)
+    with pytest.raises(ConflictError, match="log_elsewhere"):
+        await plane.store.write(lambda tx: accept(tx, "other", "v1"))
+    with pytest.raises(ConflictError, match="log_faulty"):
+        await cosign(plane, world, other, org="other")
+    assert await plane.store.write(lambda tx: accept(tx, "acme", "v1"))
+    assert await plane.store.write(lambda tx: accept(tx, "other", "v1"))
+    assert isinstance(await cosign(plane, world, other, org="other"), Witnessed)
+    assert isinstance(await cosign(plane, world, shown(leaves(7), 0)), Fault)
+
+
+async def test_a_person_accepts_at_either_agent_of_one_organization(
+    plane: Plane, world: FakeWorld
+) -> None:
+    """Restored from a backup and enrolled under another name: one decision is enough."""
+    await cosign(plane, world, shown(leaves(7), 0))
+    restored = shown(leaves(5), 0)
+    assert isinstance(await cosign(plane, world, restored, vault="v2"), Fault)
+    assert await plane.store.write(lambda tx: accept(tx, "acme", "v2"))
+    assert isinstance(await cosign(plane, world, restored, vault="v2"), Witnessed)

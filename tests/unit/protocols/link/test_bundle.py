@@ -98,6 +98,27 @@ def test_versions_may_be_left_out():
     assert opened(changed(version=7, prev_hash=b"x" * 32), Stored(1, HASH)).bundle.version == 7
 
 
+@pytest.mark.parametrize(
+    ("stored", "taken", "refused"),
+    [
+        (0, [1, 2**32, 2**53], [2**53 + 1, 2**62, 2**63 - 1]),
+        (1, [3, 1_000_001], [1_000_002, 2**53, 2**63 - 1]),
+        (2**53, [2**53 + 1_000_000], [2**53 + 1_000_001, 2**63 - 1]),
+        (2**63 - 2, [], [0, 1]),
+    ],
+)
+def test_no_bundle_takes_so_many_versions_that_none_are_left(
+    stored: int, taken: list[int], refused: list[int]
+):
+    """Whoever holds the policy key for an hour must not keep later ones out for good."""
+    there = Stored(stored, HASH if stored else NO_BUNDLE)
+    for version in taken:
+        assert opened(changed(version=version), there).bundle.version == version
+    for version in refused:
+        data = codec.encode(changed(version=version))
+        assert refusal(KEY.sign(data) + data, there) in {"broken_chain", "older", "malformed"}
+
+
 def test_only_the_policy_key_counts():
     """Not the link's key, not another domain, not another byte."""
     data = codec.encode(FIRST)

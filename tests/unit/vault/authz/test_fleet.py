@@ -4,11 +4,14 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from protocols.link.bundle import NO_BUNDLE, Accepted, Bundle, Stored
 from vault.authz.fleet import NO_FLEET, keep, read, recall
 from vault.errors import UnavailableError, ValidationError
+from vault.model.seam import PolicyTrust
 
+TRUST = PolicyTrust("acme", "prod", b"k" * 32, "sha256:authority")
 RULE = {"effect": "allow", "paths": ["secret/*"], "capabilities": ["read"]}
 
 
@@ -29,11 +32,39 @@ def accepted(*documents: Any, version: int = 3) -> Accepted:
 
 def test_what_is_kept_is_recalled() -> None:
     """A bundle survives its row unchanged, and stands for its agent alone."""
-    fleet = read("acme", "prod", accepted({"name": "app", "rules": [RULE]}))
+    fleet = read(TRUST, accepted({"name": "app", "rules": [RULE]}))
     assert recall(keep(fleet)) == fleet
-    assert fleet.stored("acme", "prod") == Stored(3, b"h" * 32)
-    assert fleet.stored("acme", "other") == Stored()
-    assert NO_FLEET.stored("acme", "prod") == Stored()
+    assert fleet.stored(TRUST) == Stored(3, b"h" * 32)
+    assert NO_FLEET.stored(TRUST) == Stored()
+
+
+@pytest.mark.parametrize(
+    "change", [{"org": "x"}, {"vault": "x"}, {"key": b"t" * 32}, {"authority": "sha256:other"}]
+)
+def test_a_bundle_of_another_enrolment_holds_no_version(change: dict[str, Any]) -> None:
+    """Enrolled elsewhere, also under the same names, the first bundle counts again."""
+    fleet = read(TRUST, accepted({"name": "app", "rules": [RULE]}))
+    elsewhere = replace(TRUST, **change)
+    assert not fleet.is_of(elsewhere)
+    assert fleet.stored(elsewhere) == Stored()
+
+
+def test_a_row_of_before_is_of_whoever_has_its_names() -> None:
+    """Where it came from was not noted: it holds its version as it did then."""
+    row = keep(read(TRUST, accepted({"name": "app"})))
+    del row["key"], row["authority"]
+    fleet = recall(row)
+    assert (fleet.key, fleet.authority) == (b"", "")
+    assert fleet.stored(TRUST) == Stored(3, b"h" * 32)
+    assert fleet.stored(replace(TRUST, key=b"t" * 32)) == Stored(3, b"h" * 32)
+    assert fleet.stored(replace(TRUST, org="other")) == Stored()
+
+
+def test_an_enrolment_of_before_knows_no_authority() -> None:
+    """Names and key decide until it enrols again."""
+    fleet = read(replace(TRUST, authority=""), accepted({"name": "app"}))
+    assert fleet.stored(TRUST) == Stored(3, b"h" * 32)
+    assert fleet.stored(replace(TRUST, key=b"t" * 32)) == Stored()
 
 
 @pytest.mark.parametrize(
@@ -41,6 +72,9 @@ def test_what_is_kept_is_recalled() -> None:
     [
         (b"no json",),
         (b"\xff\xfe",),
+        (b'{"name":"app","description":"\xff"}',),
+        (b'{"name":"app","rules":' + b"[" * 900 + b"]" * 900 + b"}",),
+        (b"[" * 100_000,),
         ({"name": "root", "rules": []},),
         ({"name": "app", "rules": [{**RULE, "paths": ["a/../b"]}]},),
         ({"name": "app"}, {"name": "APP"}),
@@ -49,12 +83,12 @@ def test_what_is_kept_is_recalled() -> None:
 def test_a_rule_that_is_not_understood_refuses_the_bundle(documents: tuple[Any, ...]) -> None:
     """Skipping one could drop a denial."""
     with pytest.raises(ValidationError):
-        read("acme", "prod", accepted(*documents))
+        read(TRUST, accepted(*documents))
 
 
 @pytest.mark.parametrize("change", [{"rules": ["no json"]}, {"hash": "!"}, {"more": 1}])
 def test_a_row_that_is_not_understood_keeps_the_vault_shut(change: dict[str, Any]) -> None:
     """Better no data path than a wider one."""
-    row = keep(read("acme", "prod", accepted({"name": "app"})))
+    row = keep(read(TRUST, accepted({"name": "app"})))
     with pytest.raises(UnavailableError):
         recall({**row, **change})

@@ -16,10 +16,11 @@ from vault.authz.book import PolicyBook
 from vault.authz.ceiling import NO_CEILING
 from vault.authz.policy import Policy, validate
 from vault.errors import ValidationError
-from vault.handlers.fleet import FleetHandlers, Seam
+from vault.handlers.fleet import FleetHandlers, Seam, in_force
 from vault.handlers.handler import Call
 from vault.model.identity import Identity, Method
-from vault.model.link import DISABLED
+from vault.model.instant import MAX
+from vault.model.link import DISABLED, CentralPolicy
 from vault.model.operation import Capability, Operation, Origin
 from vault.model.path import ResourcePath
 from vault.model.payloads import ApplyBundle
@@ -27,6 +28,7 @@ from vault.model.seam import InForce, PolicyTrust
 
 KEY = PolicyKey(Ed25519PrivateKey.from_private_bytes(b"p" * 32))
 THIEF = PolicyKey(Ed25519PrivateKey.from_private_bytes(b"t" * 32))
+TRUST = PolicyTrust("acme", "prod", KEY.public, "sha256:a")
 NOW_MS = 1_800_000_000_000
 EVERYTHING = {"effect": "allow", "paths": ["*"], "capabilities": ["*"]}
 CEILING = validate(
@@ -64,13 +66,15 @@ class Agent:
     house: House
     ceiling: Policy = NO_CEILING
     book: PolicyBook = field(init=False)
+    trust: PolicyTrust | None = TRUST
+    dropped: int = 0
 
     def __post_init__(self) -> None:
         self.book = PolicyBook(self.house.store, self.house.world, self.ceiling)
 
     async def do(self, name: str, payload: object) -> Any:
         """One operation."""
-        seam = Seam(trust=lambda: PolicyTrust("acme", "prod", KEY.public))
+        seam = Seam(trust=lambda: self.trust, bundle_dropped=self.drop)
         handlers = FleetHandlers(self.book, seam, self.house.world).handlers()
         op = Operation(
             name=name,
@@ -81,6 +85,10 @@ class Agent:
             origin=Origin(ip=""),
         )
         return await handlers[name].run(Call(op, ROOT))
+
+    def drop(self) -> None:
+        """What the uplink is told."""
+        self.dropped += 1
 
     async def take(self, bundle: bytes) -> InForce:
         """A bundle comes."""
@@ -205,3 +213,58 @@ async def test_an_agent_without_a_control_plane_takes_none(house: House) -> None
         await handlers["fleet.apply"].run(Call(op, ROOT))
     assert told.value.code == "not_enrolled"
     assert await handlers["fleet.link"].run(Call(op, ROOT)) == DISABLED
+
+
+async def test_a_bundle_that_never_expires_is_shown_with_a_time_that_can_be(
+    enrolled: Callable[..., Agent],
+) -> None:
+    """A page that is given a later one shows nothing at all."""
+    agent = enrolled(CEILING)
+    await agent.take(signed(1, expires=2**63 - 1))
+    agent.trust = None
+    assert (await agent.do("fleet.link", None)).policy_expires <= MAX
+    assert (await agent.do("fleet.bundle", None)).expires <= MAX
+
+
+FAR = 2**53
+
+
+async def test_a_poisoned_version_ends_with_the_enrolment(enrolled: Callable[..., Agent]) -> None:
+    """The policies stay until others come; the version holds nobody up, and is told to nobody."""
+    agent = enrolled(CEILING)
+    await agent.take(signed(FAR, EVERYTHING))
+    assert await agent.refused(signed(1)) == "older"
+    agent.trust = PolicyTrust("acme", "prod", THIEF.public, "sha256:b")
+    assert in_force(agent.book, agent.trust) == InForce(0, NO_BUNDLE, 0, 0)
+    assert agent.allows("read", "s/app/a")
+    status = await agent.do("fleet.link", None)
+    assert status.policy_version == FAR
+    assert "another enrolment (acme/prod)" in status.policy_trouble
+    assert (await agent.take(signed(1, key=THIEF))).version == 1
+    assert not agent.allows("read", "s/app/a")
+    assert (await agent.do("fleet.link", None)).policy_trouble == ""
+
+
+@pytest.mark.parametrize("trust", [TRUST, None])
+async def test_the_owner_drops_what_a_control_plane_has_put_in_force(
+    enrolled: Callable[..., Agent], trust: PolicyTrust | None
+) -> None:
+    """Also without a link: policies and version are gone, here and after a restart."""
+    agent = enrolled(CEILING)
+    await agent.take(signed(FAR, EVERYTHING))
+    agent.trust = trust
+    seen = await agent.do("fleet.bundle", None)
+    assert (seen.version, seen.org, seen.vault) == (FAR, "acme", "prod")
+    assert seen.policies == (CentralPolicy(name="app", allows=1, denies=0),)
+    if trust is None:
+        assert (await agent.do("fleet.link", None)).policy_version == FAR
+    assert await agent.do("fleet.reset", None) == seen
+    assert agent.dropped == 1
+    assert not agent.allows("read", "s/app/a")
+    assert (await agent.do("fleet.bundle", None)).version == 0
+    assert (await agent.do("fleet.reset", None)).version == 0
+    assert agent.dropped == 1
+    reopened = Agent(agent.house, CEILING)
+    await reopened.book.reload()
+    assert reopened.book.snapshot.fleet.version == 0
+    assert (await reopened.take(signed(1, EVERYTHING))).version == 1

@@ -73,6 +73,26 @@ async def test_an_enrolment_is_there_after_a_restart(office: Office, tmp_path: P
     assert elsewhere.store.load() is not None
 
 
+async def test_an_enrolment_notes_the_authority_it_was_pinned_by(office: Office) -> None:
+    """A renewal keeps it; a file of before the note is read, and knows none."""
+    await office.enrolled()
+    held = office.store.load()
+    assert held is not None
+    pin = held.enrolment.authority
+    assert [pin] == held.trust.pins
+    office.store.renew(await granted(office), office.ca.world.now())
+    again = office.store.load()
+    assert again is not None
+    assert again.enrolment.authority == pin
+    file = office.folder / "enrolment.json"
+    old = msgspec.json.decode(file.read_bytes())
+    del old["authority"]
+    file.write_bytes(msgspec.json.encode(old))
+    former = office.store.load()
+    assert former is not None
+    assert former.enrolment.authority == ""
+
+
 @pytest.mark.parametrize("step", range(1, 12))
 async def test_a_crash_between_any_two_steps_of_a_renewal(
     office: Office, monkeypatch: pytest.MonkeyPatch, step: int

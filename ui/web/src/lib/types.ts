@@ -23,7 +23,7 @@ export interface AgentRow {
   state: Presence;
   linked: boolean;
   heard: number;
-  policy: "wanted" | "applied" | "failed" | "";
+  policy: "wanted" | "applied" | "failed" | "unknown" | "";
   why: string;
   wanted: number;
   applied: number;
@@ -194,5 +194,5 @@ export interface PolicyDocument {
 export interface Assignment {
   vault: string;
   policies: Record<string, number>;
-  outcome: "wanted" | "applied" | "failed";
+  outcome: "wanted" | "applied" | "failed" | "unknown";
 }

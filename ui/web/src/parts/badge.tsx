@@ -20,6 +20,7 @@ const LOOKS: Record<string, Look> = {
   applied: ["good", "check"],
   wanted: ["info", "arrow", "On its way"],
   failed: ["bad", "bang"],
+  not_issued: ["bad", "bang", "Unknown"],
   running: ["info", "arrow"],
   halted: ["warn", "bar"],
   done: ["good", "check"],
@@ -85,6 +86,11 @@ export function State({ of, filled = false, label }: StateProps) {
       <span class="badge-text">{label ?? word ?? words(of)}</span>
     </span>
   );
+}
+
+/** What became of an agent's bundle: `unknown` is not that of an agent that was never heard. */
+export function PolicyState({ of }: { of: string }) {
+  return <State of={of === "unknown" ? "not_issued" : of} />;
 }
 
 /** The tone of a state, for figures and bars beside it. */

@@ -2,7 +2,7 @@ import type { ComponentChildren } from "preact";
 import { count, words } from "../../lib/format";
 import { may, within } from "../../lib/session";
 import type { AgentSections } from "../../lib/types";
-import { State, Tags } from "../../parts/badge";
+import { PolicyState, State, Tags } from "../../parts/badge";
 import { Card, Facts } from "../../parts/card";
 import { Copy } from "../../parts/copy";
 import { TimeAgo } from "../../parts/time";
@@ -45,7 +45,7 @@ export function About({
       >
         {link ? linkFacts(link) : <Unheard />}
       </Card>
-      <Card title="Policies" aside={policies?.policy && <State of={policies.policy} />}>
+      <Card title="Policies" aside={policies?.policy && <PolicyState of={policies.policy} />}>
         {policies?.policy ? policyFacts(policies) : <Unheard>It has no policy.</Unheard>}
       </Card>
       <Card
@@ -106,7 +106,7 @@ function policyFacts(row: AgentSections["policies"]) {
     <Facts
       rows={[
         ["Bundle", `${row.applied || "none"} in force, ${row.wanted} wanted`],
-        ...(row.why ? [["Refused for", words(row.why)] as [string, ComponentChildren]] : []),
+        ...(row.why ? [["Why", words(row.why)] as [string, ComponentChildren]] : []),
         ["Changed", <TimeAgo at={row.changed} key="changed" />],
         [
           "Policies",

@@ -53,8 +53,11 @@ export function Counts({ curves, alerts, ...props }: CountsProps) {
   );
 }
 
-function standing({ failed = 0, wanted = 0 }: Record<string, number>): string {
-  return wanted ? `${count(failed)} failed, ${count(wanted)} due` : `${count(failed)} failed`;
+function standing({ failed = 0, wanted = 0, unknown = 0 }: Record<string, number>): string {
+  const told = [`${count(failed)} failed`];
+  if (wanted) told.push(`${count(wanted)} due`);
+  if (unknown) told.push(`${count(unknown)} unknown`);
+  return told.join(", ");
 }
 
 function newest(curves: Collection<CurveRow>): CurveRow | undefined {

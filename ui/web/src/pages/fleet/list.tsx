@@ -3,7 +3,7 @@ import { useMemo } from "preact/hooks";
 import { compact, count, millis, plural } from "../../lib/format";
 import { navigate, query, setQuery } from "../../lib/router";
 import { within } from "../../lib/session";
-import { State, Tags } from "../../parts/badge";
+import { PolicyState, State, Tags } from "../../parts/badge";
 import { Card } from "../../parts/card";
 import { Search, Select } from "../../parts/field";
 import { Empty } from "../../parts/states";
@@ -42,7 +42,7 @@ const COLUMNS: Column<Listed>[] = [
     title: "Policies",
     width: "7.5rem",
     wide: true,
-    cell: ({ policy }) => (policy ? <State of={policy} /> : <span class="muted">None</span>),
+    cell: ({ policy }) => (policy ? <PolicyState of={policy} /> : <span class="muted">None</span>),
     by: row => row.policy || null,
   },
   {

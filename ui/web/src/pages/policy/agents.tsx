@@ -4,7 +4,7 @@ import { plural, words } from "../../lib/format";
 import { navigate } from "../../lib/router";
 import { ofOrganization, within } from "../../lib/session";
 import type { Assignment, Policy } from "../../lib/types";
-import { State, Tags } from "../../parts/badge";
+import { PolicyState, State, Tags } from "../../parts/badge";
 import { Card } from "../../parts/card";
 import { Empty } from "../../parts/states";
 import { type Column, Table } from "../../parts/table";
@@ -19,7 +19,7 @@ interface Row extends Listed {
   has: number;
 }
 
-const URGENCY = ["failed", "wanted", "applied", ""];
+const URGENCY = ["unknown", "failed", "wanted", "applied", ""];
 
 /** What became of the policy at each agent that it is for, as of this moment. */
 export function Agents({ policy, agents }: { policy: Policy; agents: readonly Listed[] }) {
@@ -61,7 +61,7 @@ const COLUMNS: Column<Row>[] = [
     title: "Outcome",
     width: "8.5rem",
     cell: ({ has, policy }) =>
-      has && policy ? <State of={policy} /> : <span class="muted">Not reached</span>,
+      has && policy ? <PolicyState of={policy} /> : <span class="muted">Not reached</span>,
     by: ({ has, policy }) => URGENCY.indexOf(has ? policy : ""),
   },
   {
