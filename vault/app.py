@@ -278,7 +278,7 @@ def _gate(parts: Parts) -> Gate:
     key_file = FileRootKey(encryption.key_file) if encryption.key_file else None
     gate = Gate(
         system=Genesis(parts.backend, parts.world),
-        open_unit=lambda keyring, root_key: open_unit(parts, gate.want_seal, keyring, root_key),
+        open_unit=lambda *keys: open_unit(parts, gate.want_seal, *keys),
         key_file=key_file,
         org=ORG,
         world=parts.world,

@@ -5,10 +5,13 @@ then store and log are opened, and if an operator has accepted that something wa
 written down first: in the keyring's epoch, in the audit log, in the anchor.
 """
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Final
 
 from actors import World
 from vault.anchor import acceptance
@@ -24,11 +27,16 @@ from vault.audit.recovery import Recovered, recover
 from vault.barrier import KEYRING_ROW
 from vault.crypto.anchoring import AnchoringKeys
 from vault.crypto.keyring import Keyring
-from vault.errors import UnavailableError
+from vault.errors import UnavailableError, VaultError
+from vault.gate import SEALED_ON_ORDER
+from vault.genesis import keep_clock
+from vault.model.instant import rfc3339
 from vault.model.records import SystemRow
 from vault.store.interface import Backend
 from vault.store.store import Store
 from vault.store.tables import SYSTEM
+
+log: Final = logging.getLogger("freehold.seal")
 
 
 @dataclass(frozen=True)
@@ -64,6 +72,46 @@ class Footing:
             await store.commit(lambda tx: tx.put(SYSTEM, row))
         yield
 
+    def need_person(self) -> None:
+        """Refuse an opening that no person asks for while an ordered seal is in force.
+
+        Raises `UnavailableError` (`sealed_on_order`).
+        """
+        if at := self.standing.sealed_at:
+            raise UnavailableError(
+                SEALED_ON_ORDER,
+                f"the vault was sealed on order at {rfc3339(at)} and stays sealed: run "
+                "`freehold operator unseal --config FILE` on the agent's machine to open it",
+            )
+
+    async def order_seal(self, store: Store) -> None:
+        """Have the seal outlive the process: only a person ends it. One of the two places suffices.
+
+        Raises `UnavailableError` (`seal_not_stored`) when neither database nor anchor took it.
+        """
+        self.marker.sealed_at = self.world.now()
+        failures = 0
+        for note in (partial(keep_clock, store, self.world), self.keeper.write):
+            try:
+                await note()
+            except VaultError as error:
+                log.error("the ordered seal is not stored: %s", error)  # noqa: TRY400  # one line tells all
+                failures += 1
+        if failures > 1:
+            raise UnavailableError(
+                "seal_not_stored",
+                "the vault is sealed now, but neither database nor anchor could store that it was "
+                "ordered, so that a restart may unseal it: stop the agent and move its key file",
+                outcome="done",
+            )
+
+    async def end_order(self, store: Store) -> None:
+        """A person has unsealed: the seal that was ordered is over. Raises `UnavailableError`."""
+        if self.marker.sealed_at:
+            self.marker.sealed_at = 0
+            await keep_clock(store, self.world)
+            await self.keeper.write()
+
     async def confirm(self, audit: Broker) -> None:
         """Put an acceptance on record, and have the anchor say where we are.
 
@@ -95,6 +143,7 @@ async def find_footing(
         epoch=standing.epoch,
         checkpoint=standing.checkpoint,
         anchored=standing.anchored,
+        sealed_at=standing.sealed_at,
     )
     keeper = Keeper(file, keys, marker, world)
     return Footing(keyring, standing, marker, keeper, found, file.path, world)

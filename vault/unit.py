@@ -114,12 +114,17 @@ class Parts:
 
 @asynccontextmanager
 async def open_unit(
-    parts: Parts, want_seal: Callable[[], None], keyring: Keyring, root_key: bytes
+    parts: Parts, want_seal: Callable[[], None], keyring: Keyring, root_key: bytes, by_person: bool
 ) -> AsyncIterator[Unit]:
-    """The data path of an unsealed vault, for the length of the block."""
+    """The data path of an unsealed vault, for the length of the block.
+
+    `by_person`: somebody has brought the root key or its shares, which ends an ordered seal.
+    """
     world = parts.world
     places = Places(parts.settings.anchor_file, parts.settings.audit_log)
     footing = await find_footing(places, parts.backend, keyring, audit_keys(keyring), world)
+    if not by_person:
+        footing.need_person()
     keyring, keeper = footing.keyring, footing.keeper
     cache, mark = parts.beside.fenced(footing.marker, cache_config(parts.settings.cache))
     async with (
@@ -131,7 +136,8 @@ async def open_unit(
         verifying(*_log(parts, keyring, footing), world) as verification,
     ):
         await footing.confirm(audit)
-        await record_opening(audit, store, world, first=footing.is_first)
+        await record_opening(audit, store, world, first=footing.is_first, by_person=by_person)
+        await footing.end_order(store)
         interval = parts.settings.encryption.rotation_interval
         barrier = Barrier(store, keyring, root_key, world, rotation_interval=interval)
         await barrier.open()
@@ -139,7 +145,7 @@ async def open_unit(
         tree = partial(_tree, branches)
         prover = proving(parts.settings.audit_log, audit_keys(keyring), world)
         base = Base(parts, store, barrier, audit, Scheme(keyring.pepper), opaque_id(keyring))
-        system = System(barrier, want_seal, tree)
+        system = System(barrier, want_seal, partial(footing.order_seal, store), tree)
         trouble = partial(_trouble, inspection, keeper, index)
         wired = await _wire(base, system, Audits(audit, index, prover, trouble, verification))
         async with (

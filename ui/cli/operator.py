@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ui.cli.anchor import Config, anchor_of
+from ui.cli.anchor import Config, anchor_of, root_key_of
 from ui.cli.errors import CliError
 from ui.cli.output import Format, tell
 from ui.cli.route import route
@@ -14,6 +14,21 @@ from ui.cli.session import session, shown
 from ui.cli.source import read_line
 
 app = typer.Typer(help="Run the vault: init, unseal, seal, rotate.", no_args_is_help=True)
+
+
+KeyConfig = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        dir_okay=False,
+        help="The agent's configuration: take its key file as the share.",
+    ),
+]
+
+
+def _share(config: Path | None) -> str:
+    """The share to offer: the key file's, or one that is asked for."""
+    return read_line("Share") if config is None else root_key_of(config)
 
 
 @app.command()
@@ -46,10 +61,15 @@ def _keys(root_token: str, shares: list[str], *, lined: bool) -> Mapping[str, ob
 def unseal(
     context: typer.Context,
     reset: Annotated[bool, typer.Option("--reset", help="Forget the shares given so far.")] = False,
+    config: KeyConfig = None,
 ) -> None:
-    """Offer one share, asked for without echo (or read from stdin)."""
+    """Offer one share, asked for without echo (or read from stdin).
+
+    A vault with `key_management: file` that was sealed on order takes what its key file holds: give
+    `--config`, on the agent's machine.
+    """
     current = session(context)
-    body: dict[str, object] = {"reset": True} if reset else {"key": read_line("Share")}
+    body: dict[str, object] = {"reset": True} if reset else {"key": _share(config)}
     told = current.client.call("PUT", "/v1/sys/unseal", body)
     current.show({name: told[name] for name in ("sealed", "t", "n", "progress")})
 

@@ -1,6 +1,6 @@
 """The agent itself: seal it, rotate its key-encryption key, look at its actors and its cache."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
@@ -20,6 +20,7 @@ class System:
 
     barrier: Barrier
     want_seal: Callable[[], None]
+    order_seal: Callable[[], Awaitable[None]]
     tree: Callable[[], Node]
 
     def handlers(self) -> Handlers:
@@ -36,8 +37,12 @@ class System:
         }
 
     async def seal(self, _: Call) -> None:
-        """Seal the vault: it happens when this and the other operations in flight are done."""
+        """Seal the vault: it happens when this and the other operations in flight are done.
+
+        From here on nothing new is served. A restart does not end it: only a person does.
+        """
         self.want_seal()
+        await self.order_seal()
 
     async def rotate(self, _: Call) -> int:
         """Make a new KEK generation; values keep theirs until they are rewrapped."""

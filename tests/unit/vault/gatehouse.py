@@ -41,16 +41,20 @@ class FakeUnit:
     def __init__(self) -> None:
         self.diary: list[str] = []
         self.keyrings: list[Keyring] = []
+        self.by_person: list[bool] = []
         self.refuse: Exception | None = None
         self.work: Callable[[], Any] | None = None
 
     @asynccontextmanager
-    async def open(self, keyring: Keyring, _root_key: bytes) -> AsyncIterator[Unit]:
+    async def open(
+        self, keyring: Keyring, _root_key: bytes, by_person: bool
+    ) -> AsyncIterator[Unit]:
         """Build it."""
         await trio.lowlevel.checkpoint()
         if self.refuse is not None:
             raise self.refuse
         self.keyrings.append(keyring)
+        self.by_person.append(by_person)
         parts: list[object] = [keyring]
         parts.append(parts)  # as those of a real one, they know each other
         self.diary.append("built")

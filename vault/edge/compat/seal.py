@@ -11,7 +11,7 @@ from vault.edge.dialect import Dialect
 from vault.edge.reply import Reply
 from vault.edge.request import Request
 from vault.edge.router import Router
-from vault.errors import ValidationError
+from vault.errors import UnavailableError, ValidationError
 from vault.model.instant import rfc3339
 from vault.model.path import ResourcePath
 from vault.model.payloads import Nothing
@@ -44,27 +44,31 @@ async def initialise(dialect: Dialect, request: Request) -> Reply:
     new = await dialect.gate.initialise(
         fields.integer("secret_shares") or 0, fields.integer("secret_threshold") or 0
     )
-    await dialect.gate.unseal_alone()  # with a key file there is nobody to wait for
-    return bare(
-        {
-            "keys": [share.hex() for share in new.shares],
-            "keys_base64": [b64encode(share).decode() for share in new.shares],
-            "root_token": new.root_token,
-        }
-    )
+    told = {
+        "keys": [share.hex() for share in new.shares],
+        "keys_base64": [b64encode(share).decode() for share in new.shares],
+        "root_token": new.root_token,
+    }
+    try:
+        await dialect.gate.unseal_alone()  # with a key file there is nobody to wait for
+    except UnavailableError as error:  # the token is shown once: it is told all the same
+        return bare({**told, "warnings": [f"the vault was made and is sealed: {error.message}"]})
+    return bare(told)
 
 
 @routes.add("POST", template="sys/unseal", public=True)
 async def unseal(dialect: Dialect, request: Request) -> Reply:
-    """Offer a share, in hex or base64; or begin again."""
+    """Offer a share, in hex or base64; or begin again.
+
+    The one share of a vault with a key file is what the file holds: whoever has nothing to show
+    does not end a seal that somebody has ordered.
+    """
     fields, gate = Fields.of(request), dialect.gate
     if fields.boolean("reset"):
         if gate.is_open:
             raise ValidationError("unsealed", "vault is unsealed")
         return bare(SealBody.of(gate.reset_unseal()))
     key = fields.text("key")
-    if not key and await gate.unseal_alone():  # with a key file there is no share to offer
-        return bare(SealBody.of(gate.status()))
     if not key:
         raise ValidationError(
             "share_missing",

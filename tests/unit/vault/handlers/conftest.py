@@ -184,6 +184,10 @@ async def house() -> AsyncIterator[House]:
         keys = ApiKeys(store, scheme, revoker, usage, world)
         access = AccessCounters(barrier, world)
         sealings: list[str] = []
+
+        async def order_seal() -> None:
+            sealings.append("ordered")
+
         handlers = {
             **Secrets(barrier, mounts, access, world).handlers(),
             **VersionLife(barrier, world).handlers(),
@@ -195,7 +199,8 @@ async def house() -> AsyncIterator[House]:
             **Keys(keys, users).handlers(),
             **Policies(book, authorizer, users, barrier, world).handlers(),
             **System(
-                barrier, lambda: sealings.append("sealed"), lambda: Node("agent", "unit", "running")
+                barrier, lambda: sealings.append("sealed"), order_seal,
+                lambda: Node("agent", "unit", "running"),
             ).handlers(),
         }  # fmt: skip
         yield House(

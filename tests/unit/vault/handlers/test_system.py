@@ -6,9 +6,12 @@ from vault.model.payloads import ReadSecret, Versions
 
 
 async def test_seal_asks_for_it_and_returns(house: House) -> None:
-    """Sealing happens when the operations in flight, this one among them, are done."""
+    """Sealing happens when the operations in flight, this one among them, are done.
+
+    Nothing new comes in from then on, and only then it is stored that it was ordered.
+    """
     assert await house.do("sys.seal", "sys/seal") is None
-    assert house.sealings == ["sealed"]
+    assert house.sealings == ["sealed", "ordered"]
 
 
 async def test_rotate(house: House) -> None:
