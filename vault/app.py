@@ -36,6 +36,7 @@ from vault.edge.native.dialect import Native
 from vault.edge.ops import Ops
 from vault.edge.web import with_pages
 from vault.errors import UnavailableError
+from vault.footing import try_places
 from vault.gate import Gate
 from vault.genesis import Genesis, kept_clock
 from vault.live.browser import Place
@@ -282,6 +283,7 @@ def _gate(parts: Parts) -> Gate:
         key_file=key_file,
         org=ORG,
         world=parts.world,
+        try_out=partial(parts.world.run_sync, try_places, parts.places),
     )
     return gate
 

@@ -6,6 +6,7 @@ written down first: in the keyring's epoch, in the audit log, in the anchor.
 """
 
 import logging
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from typing import Final
 from actors import World
 from vault.anchor import acceptance
 from vault.anchor.aftermath import event
-from vault.anchor.file import AnchorFile
+from vault.anchor.file import AnchorFile, replace
 from vault.anchor.keeper import Keeper
 from vault.anchor.mark import Marker
 from vault.anchor.opening import Standing, There, stand, unavailable
@@ -27,7 +28,7 @@ from vault.audit.recovery import Recovered, recover
 from vault.barrier import KEYRING_ROW
 from vault.crypto.anchoring import AnchoringKeys
 from vault.crypto.keyring import Keyring
-from vault.errors import UnavailableError, VaultError
+from vault.errors import ConflictError, UnavailableError, VaultError
 from vault.gate import SEALED_ON_ORDER
 from vault.genesis import keep_clock
 from vault.model.instant import rfc3339
@@ -147,6 +148,41 @@ async def find_footing(
     )
     keeper = Keeper(file, keys, marker, world)
     return Footing(keyring, standing, marker, keeper, found, file.path, world)
+
+
+def try_places(places: Places) -> None:
+    """Try out, before a vault is made, what its first opening will need of the disk. Blocks.
+
+    The shares of a vault that cannot be opened would be worth nothing. Raises `ConflictError`
+    (`anchor_exists`, `audit_log_exists`) where another vault has left its own, `UnavailableError`
+    (`anchor_unavailable`, `audit_unavailable`) where nothing can be written.
+    """
+    anchor, layout = places.anchor, Layout(places.log)
+    _try_folder(anchor, "anchor", "anchor.file")
+    _try_folder(layout.log, "audit", "audit.log_file")
+    left = next(filter(os.path.lexists, (layout.head, *layout.files(), layout.log)), None)
+    for file, code in ((anchor, "anchor_exists"), (left, "audit_log_exists")):
+        if file is not None and os.path.lexists(file):
+            raise ConflictError(
+                code,
+                f"{file} is of another vault, and no vault is made: put its database back, or move "
+                f"{anchor} and {layout.log}* away to begin anew",
+            )
+
+
+def _try_folder(file: Path, what: str, key: str) -> None:
+    """Make the folder of a file as its opening does, and write there as it does."""
+    probe = file.with_name(f"{file.name}.probe")
+    try:
+        probe.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        replace(probe, b"")
+        probe.unlink()
+    except OSError as error:
+        raise UnavailableError(
+            f"{what}_unavailable",
+            f"no vault is made, since it could not be opened: {error.filename}: {error.strerror}; "
+            f"let the agent's user write in {file.parent}, or set `{key}` to another place",
+        ) from error
 
 
 def _log_end(log: Path, keys: AuditKeys, vault: str) -> Recovered:

@@ -5,7 +5,7 @@ sealing takes it down and drops the keys with it. So nothing behind the gate ask
 """
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Final, NamedTuple, Protocol
 
@@ -118,12 +118,15 @@ class Gate:
         key_file: FileRootKey | None,
         org: str,
         world: World,
+        try_out: Callable[[], Awaitable[None]],
     ) -> None:
+        """`try_out` raises `VaultError` where a new vault could not be opened."""
         self._system = system
         self._open_unit = open_unit
         self._key_file = key_file
         self._org = org
         self._world = world
+        self._try_out = try_out
         self._record: SealRecord | None = None
         self._keyring_blob = b""
         self._shares: ShamirRootKey | None = None
@@ -167,7 +170,7 @@ class Gate:
         if self._record is None:
             return UnavailableError(
                 "not_initialized",
-                "Vault is not initialized: run `freehold operator init` once, then unseal it",
+                "Vault is not initialized: run `freehold operator init` once",
             )
         return UnavailableError("sealed", "Vault is sealed")
 
@@ -210,11 +213,13 @@ class Gate:
     ) -> Initialised:
         """Make the keys of a new vault and its first root token; leaves it sealed.
 
-        Raises `ConflictError` when it has been done, `ValidationError` for impossible numbers.
+        Raises `ConflictError` when it has been done, `ValidationError` for impossible numbers, and
+        what `try_out` raises: then nothing is made.
         """
         async with self._lock:
             if self._record is not None:
                 raise ConflictError("initialized", "Vault is already initialized")
+            await self._try_out()
             new, config = await self._new_root(shares, threshold)
             now = self._world.now()
             keyring = Keyring.create(now, org=self._org, vault=self._world.new_id())

@@ -111,6 +111,11 @@ class Parts:
     seam: Seam = field(default_factory=Seam)
     pipeline: Callable[..., Pipeline] = Pipeline
 
+    @property
+    def places(self) -> Places:
+        """Where anchor and audit log lie."""
+        return Places(self.settings.anchor_file, self.settings.audit_log)
+
 
 @asynccontextmanager
 async def open_unit(
@@ -121,8 +126,7 @@ async def open_unit(
     `by_person`: somebody has brought the root key or its shares, which ends an ordered seal.
     """
     world = parts.world
-    places = Places(parts.settings.anchor_file, parts.settings.audit_log)
-    footing = await find_footing(places, parts.backend, keyring, audit_keys(keyring), world)
+    footing = await find_footing(parts.places, parts.backend, keyring, audit_keys(keyring), world)
     if not by_person:
         footing.need_person()
     keyring, keeper = footing.keyring, footing.keeper

@@ -9,6 +9,7 @@ import trio
 from actors.testing import FakeWorld
 from vault.crypto.kek.file import FileRootKey
 from vault.crypto.keyring import Keyring
+from vault.errors import VaultError
 from vault.gate import Gate, Initialised, Unit
 from vault.model.mounts import MountBook
 from vault.model.operation import Operation
@@ -78,6 +79,7 @@ class Vault:
 
     def __init__(self, nursery: trio.Nursery, key_file: FileRootKey | None) -> None:
         self.system, self.unit, self.nursery = FakeSystem(), FakeUnit(), nursery
+        self.lacks: VaultError | None = None
         self.gate = self.make(key_file)
 
     def make(self, key_file: FileRootKey | None = None) -> Gate:
@@ -88,7 +90,14 @@ class Vault:
             key_file=key_file,
             org="org",
             world=FakeWorld(),
+            try_out=self.try_out,
         )
+
+    async def try_out(self) -> None:
+        """What an opening needs is there, unless a test says otherwise."""
+        await trio.lowlevel.checkpoint()
+        if self.lacks is not None:
+            raise self.lacks
 
     async def init(self, shares: int = 3, threshold: int = 2) -> Initialised:
         """A new vault whose gate is served."""

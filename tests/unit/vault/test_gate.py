@@ -49,6 +49,16 @@ async def test_before_init(vault: Vault) -> None:
     assert vault.gate.reset_unseal().progress == 0
 
 
+async def test_no_vault_is_made_that_could_not_be_opened(vault: Vault) -> None:
+    """Its shares would be worth nothing: nothing is made, and it is told why."""
+    vault.lacks = UnavailableError("anchor_unavailable", "no folder")
+    with pytest.raises(UnavailableError, match="anchor_unavailable"):
+        await vault.init()
+    assert vault.system.rows == {}
+    vault.lacks = None
+    assert len((await vault.gate.initialise(3, 2)).shares) == 3
+
+
 async def test_init(vault: Vault) -> None:
     """Shares and root token are handed out once; the vault is sealed, and no share is stored."""
     made = await vault.init(5, 3)
