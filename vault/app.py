@@ -27,7 +27,6 @@ from ui.web.files import read_files
 from vault.beside import ALONE
 from vault.config import Settings
 from vault.config.settings import LEAST_BODIES
-from vault.crypto.kek.file import FileRootKey
 from vault.edge.asgi import Edge
 from vault.edge.browsers import Browsers
 from vault.edge.compat import Compat
@@ -275,12 +274,10 @@ async def _watchdog(service: Service) -> None:
 
 
 def _gate(parts: Parts) -> Gate:
-    encryption = parts.settings.encryption
-    key_file = FileRootKey(encryption.key_file) if encryption.key_file else None
     gate = Gate(
         system=Genesis(parts.backend, parts.world),
-        open_unit=lambda *keys: open_unit(parts, gate.want_seal, *keys),
-        key_file=key_file,
+        open_unit=lambda *keys: open_unit(parts, gate, *keys),
+        key_file=parts.key_file,
         org=ORG,
         world=parts.world,
         try_out=partial(parts.world.run_sync, try_places, parts.places),

@@ -25,19 +25,27 @@ from vault.crypto.keyring import Keyring
 from vault.crypto.mac import MacKey
 from vault.crypto.sealed import Box, Place, Sealed, WrappedDek
 from vault.crypto.uses import MAX_AGE, ReservationNeeded, UseCounter
-from vault.errors import ConflictError, TamperedError, UnavailableError, ValidationError
+from vault.errors import (
+    ConflictError,
+    TamperedError,
+    UnavailableError,
+    ValidationError,
+    VaultError,
+)
 from vault.model.records import SystemRow, VersionRow
 from vault.model.seam import KeyState
 from vault.store.cache import MISSING as MISSING
 from vault.store.committer import NEVER as NEVER
 from vault.store.committer import late as late
+from vault.store.interface import UNKNOWN as UNKNOWN
 from vault.store.store import Store
 from vault.store.table import Query as Query
 from vault.store.table import Table as Table
 from vault.store.tables import ACCESS as ACCESS
-from vault.store.tables import ALL, SYSTEM
+from vault.store.tables import ALL
 from vault.store.tables import MOUNTS as MOUNTS
 from vault.store.tables import SECRETS as SECRETS
+from vault.store.tables import SYSTEM as SYSTEM
 from vault.store.tables import VERSIONS as VERSIONS
 from vault.store.turn import Turn as Turn
 from vault.store.tx import Tx
@@ -140,6 +148,7 @@ class Barrier:
         self._store = store
         self._keyring = keyring
         self._root_key = root_key
+        self._next_root_key = b""  # while it is being stored that another one wraps the keyring
         self._world = world
         self._uses = UseCounter(keyring.active, keyring.generations[-1].created_at)
         self._keys = DataKeys(room_beside(store.statistics().cache.max_bytes))  # this keyring's
@@ -296,6 +305,41 @@ class Barrier:
             self._take_over(keyring, UseCounter(keyring.active, keyring.generations[-1].created_at))
             return keyring.active
 
+    async def rekey(self, root_key: bytes, seal: SystemRow) -> int:
+        """Wrap the keyring with another root key, durably, together with how that is shared.
+
+        Returns the epoch: the keyring as it was wrapped before is recognisably old from now on.
+        Raises as `rotate`. When it is not known whether it was stored, both keys are tried.
+        """
+        async with self._rotating.taken():
+            if self.is_stale:
+                await self.refresh()
+            before = self._keyring
+            keyring = before.raised(before.epoch + 1)
+            row = SystemRow(name=KEYRING_ROW, value=keyring.encode(root_key))
+
+            def change(tx: Tx) -> None:
+                stored = tx.get(SYSTEM, KEYRING_ROW)
+                if stored is not None and self._decoded(stored).epoch > before.epoch:
+                    raise ConflictError("keyring_changed", "the keyring was changed meanwhile")
+                tx.put(SYSTEM, row)
+                tx.put(SYSTEM, seal)
+
+            self._next_root_key = root_key
+            try:
+                await self._store.commit(change)
+            except VaultError as error:
+                if error.details.get("outcome") != UNKNOWN:
+                    self._next_root_key = b""
+                raise
+            self._root_key, self._next_root_key = root_key, b""
+            self._take_over(keyring, self._uses)
+            return keyring.epoch
+
+    def is_root_key(self, key: bytes) -> bool:
+        """Whether this one wraps the keyring; compared in constant time."""
+        return compare_digest(key, self._root_key)
+
     def _take_over(self, keyring: Keyring, uses: UseCounter) -> None:
         """Seal with this one, unless it or a newer one is there."""
         if keyring.epoch > self._keyring.epoch:
@@ -303,13 +347,15 @@ class Barrier:
             self._uses = uses
 
     def _decoded(self, row: SystemRow) -> Keyring:
-        try:
-            org, vault = self._keyring.org, self._keyring.vault
-            return Keyring.decode(self._root_key, row.value, org=org, vault=vault)
-        except CryptoError:
-            raise TamperedError(
-                "keyring_tampered", "the stored keyring is not this vault's; restore a backup"
-            ) from None
+        org, vault = self._keyring.org, self._keyring.vault
+        for root_key in filter(None, (self._root_key, self._next_root_key)):
+            try:
+                return Keyring.decode(root_key, row.value, org=org, vault=vault)
+            except CryptoError:
+                continue
+        raise TamperedError(
+            "keyring_tampered", "the stored keyring is not this vault's; restore a backup"
+        )
 
     def forget(self) -> None:
         """Drop the data keys: nothing is to be opened any more."""

@@ -6,7 +6,8 @@ sealing takes it down and drops the keys with it. So nothing behind the gate ask
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
+from pathlib import Path
 from typing import Final, NamedTuple, Protocol
 
 import msgspec
@@ -285,15 +286,7 @@ class Gate:
                     "seal_mismatch",
                     f"the vault was initialised with key_management {self._record.type}",
                 )
-            try:
-                root_key = await self._world.run_sync(self._key_file.load)
-                keys = self._decode(root_key)
-            except KeyFileError as error:
-                raise UnavailableError("key_file", str(error)) from None
-            except CryptoError:
-                raise UnavailableError(
-                    "key_file", "the key file does not open this vault's keyring"
-                ) from None
+            keys = await self._from_file(self._key_file)
             try:
                 await self._open(Keys(*keys, by_person=False))
             except UnavailableError as error:
@@ -393,6 +386,24 @@ class Gate:
         refused, self._refused = self._refused, None
         return refused
 
+    async def _from_file(self, file: FileRootKey) -> tuple[Keyring, bytes]:
+        """The keyring by the key file, or by its next one: a rekey may have been cut short."""
+        with suppress(CryptoError):
+            keys = self._decode(await self._world.run_sync(FileRootKey(file.next).load))
+            try:
+                await self._world.run_sync(file.take_next)
+            except KeyFileError as error:
+                log.error("%s; each start tries it", error)  # noqa: TRY400  # one line tells all
+            return keys
+        try:
+            return self._decode(await self._world.run_sync(file.load))
+        except KeyFileError as error:
+            raise UnavailableError("key_file", str(error)) from None
+        except CryptoError:
+            raise UnavailableError(
+                "key_file", "the key file does not open this vault's keyring"
+            ) from None
+
     def _decode(self, root_key: bytes) -> tuple[Keyring, bytes]:
         record = self._need_initialised()
         keyring = Keyring.decode(root_key, self._keyring_blob, org=record.org, vault=record.vault)
@@ -422,6 +433,14 @@ class Gate:
                 "seal_config_invalid", str(error), field="secret_threshold"
             ) from None
         return ShamirRootKey(config).initialise(), config
+
+
+def share_in(key_file: Path) -> bytes:
+    """What a key file holds: the one share of its vault. Blocks. Raises `UnavailableError`."""
+    try:
+        return FileRootKey(key_file).load()
+    except KeyFileError as error:
+        raise UnavailableError("key_file", str(error)) from None
 
 
 def _slot() -> tuple[trio.MemoryReceiveChannel[Keys], trio.MemorySendChannel[Keys]]:

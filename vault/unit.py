@@ -11,7 +11,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.metadata import version
-from typing import Final
+from typing import Final, Protocol
 
 from actors import Node, World
 from actors.periodic import Job, working
@@ -47,6 +47,7 @@ from vault.barrier import Barrier, RowGuard
 from vault.beside import ALONE, Beside, Opening
 from vault.config import Settings
 from vault.config.caching import Cache as Caching
+from vault.crypto.kek.file import FileRootKey
 from vault.crypto.keyring import Keyring
 from vault.footing import Footing, Places, find_footing
 from vault.gate import Unit
@@ -64,6 +65,7 @@ from vault.handlers.mounts import Mounts
 from vault.handlers.policies import Policies
 from vault.handlers.replays import Replays
 from vault.handlers.roles import RoleHandlers
+from vault.handlers.root_key import RootKeyHandlers
 from vault.handlers.secrets import Secrets
 from vault.handlers.sessions import SessionHandlers
 from vault.handlers.system import System
@@ -80,6 +82,7 @@ from vault.model.payloads import WriteMount
 from vault.mutations import Mutations
 from vault.opened import record_opening
 from vault.pipeline import Following, Pipeline, stored_facts
+from vault.root_key import RootKey
 from vault.store.cache import CacheConfig
 from vault.store.shelf import Policy
 from vault.store.sqlite import SqliteBackend
@@ -112,14 +115,30 @@ class Parts:
     pipeline: Callable[..., Pipeline] = Pipeline
 
     @property
+    def key_file(self) -> FileRootKey | None:
+        """Where the root key is; None: in people's shares."""
+        file = self.settings.encryption.key_file
+        return None if file is None else FileRootKey(file)
+
+    @property
     def places(self) -> Places:
         """Where anchor and audit log lie."""
         return Places(self.settings.anchor_file, self.settings.audit_log)
 
 
+class SealControl(Protocol):
+    """What the data path asks of the gate that has opened it."""
+
+    def want_seal(self) -> None:
+        """See `Gate`."""
+
+    async def load(self) -> None:
+        """See `Gate`."""
+
+
 @asynccontextmanager
 async def open_unit(
-    parts: Parts, want_seal: Callable[[], None], keyring: Keyring, root_key: bytes, by_person: bool
+    parts: Parts, seal: SealControl, keyring: Keyring, root_key: bytes, by_person: bool
 ) -> AsyncIterator[Unit]:
     """The data path of an unsealed vault, for the length of the block.
 
@@ -148,8 +167,8 @@ async def open_unit(
         branches: list[Callable[[], Node]] = [store.tree]
         tree = partial(_tree, branches)
         prover = proving(parts.settings.audit_log, audit_keys(keyring), world)
-        base = Base(parts, store, barrier, audit, Scheme(keyring.pepper), opaque_id(keyring))
-        system = System(barrier, want_seal, partial(footing.order_seal, store), tree)
+        base = Base(parts, seal, store, barrier, audit, Scheme(keyring.pepper), opaque_id(keyring))
+        system = System(barrier, seal.want_seal, partial(footing.order_seal, store), tree)
         trouble = partial(_trouble, inspection, keeper, index)
         wired = await _wire(base, system, Audits(audit, index, prover, trouble, verification))
         async with (
@@ -182,6 +201,7 @@ class Base:
     """What lies below all nouns."""
 
     parts: Parts
+    seal: SealControl
     store: Store
     barrier: Barrier
     audit: Broker
@@ -224,6 +244,15 @@ async def _wire(base: Base, system: System, audits: Audits) -> Wired:
     await mounts.reload()
     owners = Owners(keys, tokens, users)
     secrets = Secrets(barrier, mounts.mounts, access, world)
+    root_key = RootKey(
+        barrier,
+        base.parts.key_file,
+        world,
+        mint_root=partial(_root_token, tokens),
+        rekeying=base.parts.beside.rekeying,
+        rekeyed=base.seal.load,
+        want_seal=base.seal.want_seal,
+    )
     handlers: Handlers = {
         **secrets.handlers(),
         **VersionLife(barrier, world).handlers(),
@@ -240,6 +269,7 @@ async def _wire(base: Base, system: System, audits: Audits) -> Wired:
         **UsageHandlers(barrier, authorizer, base.opaque, owners, world).handlers(),
         **audits.handlers(),
         **system.handlers(),
+        **RootKeyHandlers(root_key).handlers(),
         **_looks(base, system, audits, Watchers(tokens, streams, authorizer, world)),
     }
     again = Replays(book, audits.index, owners, barrier, base.opaque, handlers, world)
@@ -255,6 +285,7 @@ async def _wire(base: Base, system: System, audits: Audits) -> Wired:
         Job("expired-tokens", SWEEP_EVERY, revoker.sweep),
         Job("late-changes", FOLLOW_EVERY, following.follow),
         Job("clock", CLOCK_EVERY, partial(keep_clock, store, world), at_end=True),
+        Job("root-key-attempts", SWEEP_EVERY, root_key.expire),
         Job("key-rotation", ROTATION_EVERY, rotation),
         Job(
             "refused-authentications",
@@ -264,6 +295,10 @@ async def _wire(base: Base, system: System, audits: Audits) -> Wired:
         ),
     ]
     return Wired(pipeline, following, secrets, book, mounts, tokens, access, usage, jobs)
+
+
+async def _root_token(tokens: Tokens) -> str:
+    return (await tokens.create_root()).text
 
 
 def _looks(base: Base, system: System, audits: Audits, watchers: Watchers) -> Handlers:

@@ -43,16 +43,16 @@ def root_key_of(config: Path) -> str:
 
     Raises `CliError` for another kind of vault, and for a file that cannot be read.
     """
-    from vault.crypto.errors import KeyFileError
-    from vault.crypto.kek.file import FileRootKey
+    from vault.errors import UnavailableError
+    from vault.gate import share_in
 
     file = _settings(config).encryption.key_file
     if file is None:
         raise CliError(f"{config} has no encryption.key_file: this vault takes shares of people")
     try:
-        return b64encode(FileRootKey(file).load()).decode()
-    except KeyFileError as error:
-        raise CliError(f"{error}; run this as the agent's user, on its machine") from None
+        return b64encode(share_in(file)).decode()
+    except UnavailableError as error:
+        raise CliError(f"{error.message}; run this as the agent's user, on its machine") from None
 
 
 def _settings(config: Path) -> "Settings":
