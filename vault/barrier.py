@@ -148,6 +148,7 @@ class Barrier:
         self._store = store
         self._keyring = keyring
         self._root_key = root_key
+        self._least = 0  # the generation below which nothing is sealed any more
         self._next_root_key = b""  # while it is being stored that another one wraps the keyring
         self._world = world
         self._uses = UseCounter(keyring.active, keyring.generations[-1].created_at)
@@ -191,7 +192,7 @@ class Barrier:
             await self._store.commit(partial(_reserve, needed=needed))
             uses.confirm(needed)
         with _counted(uses, seals) as sealed:
-            sealing = [partial(_sealing, change, keyring, sealed) for change in changes]
+            sealing = [partial(self._sealing, change, keyring, sealed) for change in changes]
             return await self._store.commit_together(sealing)
 
     def commit_here(
@@ -206,8 +207,17 @@ class Barrier:
         if self.is_stale or uses.generation != keyring.active or uses.take(seals) is not None:
             return None
         with _counted(uses, seals) as sealed:
-            sealing = [partial(_sealing, change, keyring, sealed) for change in changes]
+            sealing = [partial(self._sealing, change, keyring, sealed) for change in changes]
             return self._store.commit_here(sealing, until=until)
+
+    def _sealing(
+        self, change: Callable[[VaultTx], T], keyring: Keyring, sealed: "_Tally", tx: Tx
+    ) -> T:
+        if keyring.active < self._least:  # it was begun before a rotation, and waited too long
+            raise UnavailableError(
+                "keyring_changed", "the keyring was rotated meanwhile; try again", outcome="none"
+            )
+        return change(VaultTx(tx, keyring, sealed))
 
     def open_value(self, row: VersionRow) -> bytes:
         """The plaintext of a version. Raises `TamperedError`."""
@@ -244,6 +254,12 @@ class Barrier:
         return self._keyring.active
 
     @property
+    def oldest_generation(self) -> int:
+        """The oldest KEK generation that is not retired."""
+        states = enumerate(self._keyring.generations, 1)
+        return next(number for number, one in states if one.kek is not None)
+
+    @property
     def epoch(self) -> int:
         """The keyring's: it grows by each change."""
         return self._keyring.epoch
@@ -254,6 +270,7 @@ class Barrier:
         return {
             "epoch": self._keyring.epoch,
             "term": self._keyring.active,
+            "oldest": self.oldest_generation,
             "install_time": self._keyring.generations[-1].created_at,
             "encryptions": self._uses.used,
             "rotation_due": self.rotation_due,
@@ -293,17 +310,49 @@ class Barrier:
                 await self.refresh()
             before = self._keyring
             keyring = before.rotate(self._world.now())
-            row = SystemRow(name=KEYRING_ROW, value=keyring.encode(self._root_key))
-
-            def change(tx: Tx) -> None:
-                stored = tx.get(SYSTEM, KEYRING_ROW)
-                if stored is not None and self._decoded(stored).epoch > before.epoch:
-                    raise ConflictError("keyring_changed", "the keyring was rotated meanwhile")
-                tx.put(SYSTEM, row)
-
-            await self._store.commit(change)
+            await self._keep(keyring, before)
             self._take_over(keyring, UseCounter(keyring.active, keyring.generations[-1].created_at))
             return keyring.active
+
+    async def end_older_seals(self) -> None:
+        """On return no transaction seals under an older generation any more, nor is one under way.
+
+        One that was begun before a rotation may still seal with the key of before it.
+        """
+        self._least = self._keyring.active
+        await self._store.commit(lambda _: None)  # behind whatever was begun before
+
+    async def retire_older(self, active: int) -> list[int]:
+        """Drop the KEKs below the active generation, durably; returns which.
+
+        Only after `end_older_seals` and a look at every version: what is under them is lost.
+        Raises as `rotate`, and `ConflictError` where `active` is not the active one any more.
+        """
+        async with self._rotating.taken():
+            if self.is_stale:
+                await self.refresh()
+            before = keyring = self._keyring
+            if active != before.active or self._least != active:
+                raise ConflictError("keyring_changed", "the keyring was rotated meanwhile")
+            held = [n for n in range(1, active) if before.generations[n - 1].kek is not None]
+            for generation in held:
+                keyring = keyring.retire(generation)
+            if held:
+                await self._keep(keyring, before)
+                self._take_over(keyring, self._uses)
+            return held
+
+    async def _keep(self, keyring: Keyring, before: Keyring) -> None:
+        """Store a keyring in the place of the one before. Raises as `rotate`."""
+        row = SystemRow(name=KEYRING_ROW, value=keyring.encode(self._root_key))
+
+        def change(tx: Tx) -> None:
+            stored = tx.get(SYSTEM, KEYRING_ROW)
+            if stored is not None and self._decoded(stored).epoch > before.epoch:
+                raise ConflictError("keyring_changed", "the keyring was rotated meanwhile")
+            tx.put(SYSTEM, row)
+
+        await self._store.commit(change)
 
     async def rekey(self, root_key: bytes, seal: SystemRow) -> int:
         """Wrap the keyring with another root key, durably, together with how that is shared.
@@ -391,10 +440,6 @@ def _counted(uses: UseCounter, taken: int) -> Iterator[_Tally]:
     finally:
         if sealed.count > taken:
             uses.owe(sealed.count - taken)
-
-
-def _sealing(change: Callable[[VaultTx], T], keyring: Keyring, sealed: _Tally, tx: Tx) -> T:
-    return change(VaultTx(tx, keyring, sealed))
 
 
 def _reserve(tx: Tx, needed: ReservationNeeded) -> None:

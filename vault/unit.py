@@ -64,6 +64,7 @@ from vault.handlers.metadata import Metadata
 from vault.handlers.mounts import Mounts
 from vault.handlers.policies import Policies
 from vault.handlers.replays import Replays
+from vault.handlers.rewrapping import Rewrapping
 from vault.handlers.roles import RoleHandlers
 from vault.handlers.root_key import RootKeyHandlers
 from vault.handlers.secrets import Secrets
@@ -90,6 +91,7 @@ from vault.store.store import Store, open_store
 from vault.store.tables import AUDIT
 from vault.store.warmup import warming
 from vault.work.failures import FailureReport
+from vault.work.rewrap import KeyRewrap
 from vault.work.rotation import KeyRotation
 
 FLUSH_EVERY: Final = 10.0  # seconds; what a crash may lose of counters that the audit log has too
@@ -98,6 +100,7 @@ FOLLOW_EVERY: Final = 1.0  # seconds; what looks at a snapshot outside of a requ
 CLOCK_EVERY: Final = 60.0  # seconds; how far a clock that was set back can reach at most
 REFUSED_EVERY: Final = 60.0  # seconds that one record of refused authentications stands for
 ROTATION_EVERY: Final = 3600.0  # seconds between looks at whether the KEK is due
+REWRAP_EVERY: Final = 60.0  # seconds between looks at whether versions are under an older KEK
 DEV_MOUNT: Final = "secret/"
 
 
@@ -168,7 +171,8 @@ async def open_unit(
         tree = partial(_tree, branches)
         prover = proving(parts.settings.audit_log, audit_keys(keyring), world)
         base = Base(parts, seal, store, barrier, audit, Scheme(keyring.pepper), opaque_id(keyring))
-        system = System(barrier, seal.want_seal, partial(footing.order_seal, store), tree)
+        order, rewrapping = partial(footing.order_seal, store), Rewrapping(barrier)
+        system = System(barrier, seal.want_seal, order, tree, rewrapping)
         trouble = partial(_trouble, inspection, keeper, index)
         wired = await _wire(base, system, Audits(audit, index, prover, trouble, verification))
         async with (
@@ -285,6 +289,9 @@ async def _wire(base: Base, system: System, audits: Audits) -> Wired:
         Job("expired-tokens", SWEEP_EVERY, revoker.sweep),
         Job("late-changes", FOLLOW_EVERY, following.follow),
         Job("clock", CLOCK_EVERY, partial(keep_clock, store, world), at_end=True),
+        Job(
+            "key-rewrap", REWRAP_EVERY, KeyRewrap(pipeline.run, system.rewrapping.is_behind, world)
+        ),
         Job("root-key-attempts", SWEEP_EVERY, root_key.expire),
         Job("key-rotation", ROTATION_EVERY, rotation),
         Job(

@@ -91,6 +91,34 @@ def rotate(context: typer.Context) -> None:
     current.show(current.client.call("POST", route("system/rotate")))
 
 
+@app.command()
+@shown
+def rewrap(
+    context: typer.Context,
+    retire: Annotated[
+        bool, typer.Option("--retire", help="Then drop the older keys, which nothing needs.")
+    ] = False,
+) -> None:
+    """Put the data keys of older values under the newest key-encryption key, now.
+
+    The agent does it by itself after a rotation. `--retire` looks at every version first, whatever
+    was done before; values of a database that is put back bring their own keys.
+    """
+    current = session(context)
+    moved, again = 0, retire
+    while True:
+        step = current.client.call("POST", route("system/rewrap"), {"again": again})
+        moved, again = moved + step["versions"], False
+        if step["complete"]:
+            break
+        tell(f"{step['looked_at']} versions looked at, {moved} moved")
+    result = {"generation": step["generation"], "versions": moved}
+    if retire:
+        told = current.client.call("POST", route("system/retire-keys"))
+        result["retired"] = told["generations"]
+    current.show(result)
+
+
 @app.command("accept-rollback")
 def accept_rollback(
     reason: Annotated[str, typer.Option(help="Why it is meant; goes into the audit log.")],

@@ -27,6 +27,7 @@ from vault.handlers.keys import Keys
 from vault.handlers.listing import Listing
 from vault.handlers.metadata import Metadata
 from vault.handlers.policies import Policies
+from vault.handlers.rewrapping import Rewrapping
 from vault.handlers.roles import RoleHandlers
 from vault.handlers.secrets import Secrets
 from vault.handlers.sight import facts_of
@@ -200,7 +201,7 @@ async def house() -> AsyncIterator[House]:
             **Policies(book, authorizer, users, barrier, world).handlers(),
             **System(
                 barrier, lambda: sealings.append("sealed"), order_seal,
-                lambda: Node("agent", "unit", "running"),
+                lambda: Node("agent", "unit", "running"), Rewrapping(barrier),
             ).handlers(),
         }  # fmt: skip
         yield House(
