@@ -336,7 +336,12 @@ class RootKey:
 
     async def _replace(self, attempt: _Rekeying, made: NewRoot) -> None:
         record = await self._record()
-        new = replace(record, shares=attempt.new.shares, threshold=attempt.new.threshold)
+        new = replace(
+            record,
+            type=ShamirRootKey.kind if self._key_file is None else self._key_file.kind,
+            shares=attempt.new.shares,
+            threshold=attempt.new.threshold,
+        )
         row = SystemRow(name=SEAL_ROW, value=msgspec.json.encode(new))
         if self._key_file is not None:
             await self._prepared(self._key_file, made.root_key)
