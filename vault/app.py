@@ -32,7 +32,6 @@ from vault.config import Settings
 from vault.config.settings import LEAST_BODIES
 from vault.crypto.credentials import MAX_CHOSEN, MIN_CHOSEN
 from vault.crypto.encoding import base62
-from vault.crypto.kek.file import FileRootKey
 from vault.crypto.random import random_bytes
 from vault.edge.asgi import Edge
 from vault.edge.browsers import Browsers
@@ -42,6 +41,7 @@ from vault.edge.native.dialect import Native
 from vault.edge.ops import Ops
 from vault.edge.web import with_pages
 from vault.errors import UnavailableError
+from vault.footing import try_places
 from vault.gate import Gate
 from vault.genesis import Genesis, kept_clock
 from vault.live.browser import Place
@@ -309,14 +309,13 @@ async def _watchdog(service: Service) -> None:
 
 
 def _gate(parts: Parts) -> Gate:
-    encryption = parts.settings.encryption
-    key_file = FileRootKey(encryption.key_file) if encryption.key_file else None
     gate = Gate(
         system=Genesis(parts.backend, parts.world),
-        open_unit=lambda keyring, root_key: open_unit(parts, gate.want_seal, keyring, root_key),
-        key_file=key_file,
+        open_unit=lambda *keys: open_unit(parts, gate, *keys),
+        key_file=parts.key_file,
         org=ORG,
         world=parts.world,
+        try_out=partial(parts.world.run_sync, try_places, parts.places),
     )
     return gate
 

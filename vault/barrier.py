@@ -25,19 +25,27 @@ from vault.crypto.keyring import Keyring
 from vault.crypto.mac import MacKey
 from vault.crypto.sealed import Box, Place, Sealed, WrappedDek
 from vault.crypto.uses import MAX_AGE, ReservationNeeded, UseCounter
-from vault.errors import ConflictError, TamperedError, UnavailableError, ValidationError
+from vault.errors import (
+    ConflictError,
+    TamperedError,
+    UnavailableError,
+    ValidationError,
+    VaultError,
+)
 from vault.model.records import SystemRow, VersionRow
 from vault.model.seam import KeyState
 from vault.store.cache import MISSING as MISSING
 from vault.store.committer import NEVER as NEVER
 from vault.store.committer import late as late
+from vault.store.interface import UNKNOWN as UNKNOWN
 from vault.store.store import Store
 from vault.store.table import Query as Query
 from vault.store.table import Table as Table
 from vault.store.tables import ACCESS as ACCESS
-from vault.store.tables import ALL, SYSTEM
+from vault.store.tables import ALL
 from vault.store.tables import MOUNTS as MOUNTS
 from vault.store.tables import SECRETS as SECRETS
+from vault.store.tables import SYSTEM as SYSTEM
 from vault.store.tables import VERSIONS as VERSIONS
 from vault.store.turn import Turn as Turn
 from vault.store.tx import Tx
@@ -140,6 +148,8 @@ class Barrier:
         self._store = store
         self._keyring = keyring
         self._root_key = root_key
+        self._least = 0  # the generation below which nothing is sealed any more
+        self._next_root_key = b""  # while it is being stored that another one wraps the keyring
         self._world = world
         self._uses = UseCounter(keyring.active, keyring.generations[-1].created_at)
         self._keys = DataKeys(room_beside(store.statistics().cache.max_bytes))  # this keyring's
@@ -182,7 +192,7 @@ class Barrier:
             await self._store.commit(partial(_reserve, needed=needed))
             uses.confirm(needed)
         with _counted(uses, seals) as sealed:
-            sealing = [partial(_sealing, change, keyring, sealed) for change in changes]
+            sealing = [partial(self._sealing, change, keyring, sealed) for change in changes]
             return await self._store.commit_together(sealing)
 
     def commit_here(
@@ -197,8 +207,17 @@ class Barrier:
         if self.is_stale or uses.generation != keyring.active or uses.take(seals) is not None:
             return None
         with _counted(uses, seals) as sealed:
-            sealing = [partial(_sealing, change, keyring, sealed) for change in changes]
+            sealing = [partial(self._sealing, change, keyring, sealed) for change in changes]
             return self._store.commit_here(sealing, until=until)
+
+    def _sealing(
+        self, change: Callable[[VaultTx], T], keyring: Keyring, sealed: "_Tally", tx: Tx
+    ) -> T:
+        if keyring.active < self._least:  # it was begun before a rotation, and waited too long
+            raise UnavailableError(
+                "keyring_changed", "the keyring was rotated meanwhile; try again", outcome="none"
+            )
+        return change(VaultTx(tx, keyring, sealed))
 
     def open_value(self, row: VersionRow) -> bytes:
         """The plaintext of a version. Raises `TamperedError`."""
@@ -235,6 +254,12 @@ class Barrier:
         return self._keyring.active
 
     @property
+    def oldest_generation(self) -> int:
+        """The oldest KEK generation that is not retired."""
+        states = enumerate(self._keyring.generations, 1)
+        return next(number for number, one in states if one.kek is not None)
+
+    @property
     def epoch(self) -> int:
         """The keyring's: it grows by each change."""
         return self._keyring.epoch
@@ -245,6 +270,7 @@ class Barrier:
         return {
             "epoch": self._keyring.epoch,
             "term": self._keyring.active,
+            "oldest": self.oldest_generation,
             "install_time": self._keyring.generations[-1].created_at,
             "encryptions": self._uses.used,
             "rotation_due": self.rotation_due,
@@ -284,17 +310,84 @@ class Barrier:
                 await self.refresh()
             before = self._keyring
             keyring = before.rotate(self._world.now())
-            row = SystemRow(name=KEYRING_ROW, value=keyring.encode(self._root_key))
+            await self._keep(keyring, before)
+            self._take_over(keyring, UseCounter(keyring.active, keyring.generations[-1].created_at))
+            return keyring.active
+
+    async def end_older_seals(self) -> None:
+        """On return no transaction seals under an older generation any more, nor is one under way.
+
+        One that was begun before a rotation may still seal with the key of before it.
+        """
+        self._least = self._keyring.active
+        await self._store.commit(lambda _: None)  # behind whatever was begun before
+
+    async def retire_older(self, active: int) -> list[int]:
+        """Drop the KEKs below the active generation, durably; returns which.
+
+        Only after `end_older_seals` and a look at every version: what is under them is lost.
+        Raises as `rotate`, and `ConflictError` where `active` is not the active one any more.
+        """
+        async with self._rotating.taken():
+            if self.is_stale:
+                await self.refresh()
+            before = keyring = self._keyring
+            if active != before.active or self._least != active:
+                raise ConflictError("keyring_changed", "the keyring was rotated meanwhile")
+            held = [n for n in range(1, active) if before.generations[n - 1].kek is not None]
+            for generation in held:
+                keyring = keyring.retire(generation)
+            if held:
+                await self._keep(keyring, before)
+                self._take_over(keyring, self._uses)
+            return held
+
+    async def _keep(self, keyring: Keyring, before: Keyring) -> None:
+        """Store a keyring in the place of the one before. Raises as `rotate`."""
+        row = SystemRow(name=KEYRING_ROW, value=keyring.encode(self._root_key))
+
+        def change(tx: Tx) -> None:
+            stored = tx.get(SYSTEM, KEYRING_ROW)
+            if stored is not None and self._decoded(stored).epoch > before.epoch:
+                raise ConflictError("keyring_changed", "the keyring was rotated meanwhile")
+            tx.put(SYSTEM, row)
+
+        await self._store.commit(change)
+
+    async def rekey(self, root_key: bytes, seal: SystemRow) -> int:
+        """Wrap the keyring with another root key, durably, together with how that is shared.
+
+        Returns the epoch: the keyring as it was wrapped before is recognisably old from now on.
+        Raises as `rotate`. When it is not known whether it was stored, both keys are tried.
+        """
+        async with self._rotating.taken():
+            if self.is_stale:
+                await self.refresh()
+            before = self._keyring
+            keyring = before.raised(before.epoch + 1)
+            row = SystemRow(name=KEYRING_ROW, value=keyring.encode(root_key))
 
             def change(tx: Tx) -> None:
                 stored = tx.get(SYSTEM, KEYRING_ROW)
                 if stored is not None and self._decoded(stored).epoch > before.epoch:
-                    raise ConflictError("keyring_changed", "the keyring was rotated meanwhile")
+                    raise ConflictError("keyring_changed", "the keyring was changed meanwhile")
                 tx.put(SYSTEM, row)
+                tx.put(SYSTEM, seal)
 
-            await self._store.commit(change)
-            self._take_over(keyring, UseCounter(keyring.active, keyring.generations[-1].created_at))
-            return keyring.active
+            self._next_root_key = root_key
+            try:
+                await self._store.commit(change)
+            except VaultError as error:
+                if error.details.get("outcome") != UNKNOWN:
+                    self._next_root_key = b""
+                raise
+            self._root_key, self._next_root_key = root_key, b""
+            self._take_over(keyring, self._uses)
+            return keyring.epoch
+
+    def is_root_key(self, key: bytes) -> bool:
+        """Whether this one wraps the keyring; compared in constant time."""
+        return compare_digest(key, self._root_key)
 
     def _take_over(self, keyring: Keyring, uses: UseCounter) -> None:
         """Seal with this one, unless it or a newer one is there."""
@@ -303,13 +396,15 @@ class Barrier:
             self._uses = uses
 
     def _decoded(self, row: SystemRow) -> Keyring:
-        try:
-            org, vault = self._keyring.org, self._keyring.vault
-            return Keyring.decode(self._root_key, row.value, org=org, vault=vault)
-        except CryptoError:
-            raise TamperedError(
-                "keyring_tampered", "the stored keyring is not this vault's; restore a backup"
-            ) from None
+        org, vault = self._keyring.org, self._keyring.vault
+        for root_key in filter(None, (self._root_key, self._next_root_key)):
+            try:
+                return Keyring.decode(root_key, row.value, org=org, vault=vault)
+            except CryptoError:
+                continue
+        raise TamperedError(
+            "keyring_tampered", "the stored keyring is not this vault's; restore a backup"
+        )
 
     def forget(self) -> None:
         """Drop the data keys: nothing is to be opened any more."""
@@ -345,10 +440,6 @@ def _counted(uses: UseCounter, taken: int) -> Iterator[_Tally]:
     finally:
         if sealed.count > taken:
             uses.owe(sealed.count - taken)
-
-
-def _sealing(change: Callable[[VaultTx], T], keyring: Keyring, sealed: _Tally, tx: Tx) -> T:
-    return change(VaultTx(tx, keyring, sealed))
 
 
 def _reserve(tx: Tx, needed: ReservationNeeded) -> None:

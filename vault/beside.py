@@ -1,5 +1,6 @@
 """Other processes of this agent, which read what this one writes: what they are told."""
 
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -55,6 +56,13 @@ class Beside(Protocol):
         """Have them read for the length of the block; after it their keys are gone."""
         ...
 
+    def rekeying(self) -> AbstractAsyncContextManager[Callable[[bytes, int], None]]:
+        """Have them do without keys for the block, in which another root key comes into force.
+
+        After it they have what the block has told, with the keyring's epoch, or the old one.
+        """
+        ...
+
 
 class Nobody:
     """One process alone."""
@@ -78,6 +86,10 @@ class Nobody:
     def opened(self, opening: Opening) -> AbstractAsyncContextManager[None]:  # noqa: ARG002
         """Nobody to tell."""
         return nullcontext()
+
+    def rekeying(self) -> AbstractAsyncContextManager[Callable[[bytes, int], None]]:
+        """Nobody has any."""
+        return nullcontext(lambda _root_key, _epoch: None)
 
 
 ALONE: Final[Beside] = Nobody()

@@ -5,15 +5,19 @@ then store and log are opened, and if an operator has accepted that something wa
 written down first: in the keyring's epoch, in the audit log, in the anchor.
 """
 
+import logging
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Final
 
 from actors import World
 from vault.anchor import acceptance
 from vault.anchor.aftermath import event
-from vault.anchor.file import AnchorFile
+from vault.anchor.file import AnchorFile, replace
 from vault.anchor.keeper import Keeper
 from vault.anchor.mark import Marker
 from vault.anchor.opening import Standing, There, stand, unavailable
@@ -24,11 +28,16 @@ from vault.audit.recovery import Recovered, recover
 from vault.barrier import KEYRING_ROW
 from vault.crypto.anchoring import AnchoringKeys
 from vault.crypto.keyring import Keyring
-from vault.errors import UnavailableError
+from vault.errors import ConflictError, UnavailableError, VaultError
+from vault.gate import SEALED_ON_ORDER
+from vault.genesis import keep_clock
+from vault.model.instant import rfc3339
 from vault.model.records import SystemRow
 from vault.store.interface import Backend
 from vault.store.store import Store
 from vault.store.tables import SYSTEM
+
+log: Final = logging.getLogger("freehold.seal")
 
 
 @dataclass(frozen=True)
@@ -64,6 +73,46 @@ class Footing:
             await store.commit(lambda tx: tx.put(SYSTEM, row))
         yield
 
+    def need_person(self) -> None:
+        """Refuse an opening that no person asks for while an ordered seal is in force.
+
+        Raises `UnavailableError` (`sealed_on_order`).
+        """
+        if at := self.standing.sealed_at:
+            raise UnavailableError(
+                SEALED_ON_ORDER,
+                f"the vault was sealed on order at {rfc3339(at)} and stays sealed: run "
+                "`freehold operator unseal --config FILE` on the agent's machine to open it",
+            )
+
+    async def order_seal(self, store: Store) -> None:
+        """Have the seal outlive the process: only a person ends it. One of the two places suffices.
+
+        Raises `UnavailableError` (`seal_not_stored`) when neither database nor anchor took it.
+        """
+        self.marker.sealed_at = self.world.now()
+        failures = 0
+        for note in (partial(keep_clock, store, self.world), self.keeper.write):
+            try:
+                await note()
+            except VaultError as error:
+                log.error("the ordered seal is not stored: %s", error)  # noqa: TRY400  # one line tells all
+                failures += 1
+        if failures > 1:
+            raise UnavailableError(
+                "seal_not_stored",
+                "the vault is sealed now, but neither database nor anchor could store that it was "
+                "ordered, so that a restart may unseal it: stop the agent and move its key file",
+                outcome="done",
+            )
+
+    async def end_order(self, store: Store) -> None:
+        """A person has unsealed: the seal that was ordered is over. Raises `UnavailableError`."""
+        if self.marker.sealed_at:
+            self.marker.sealed_at = 0
+            await keep_clock(store, self.world)
+            await self.keeper.write()
+
     async def confirm(self, audit: Broker) -> None:
         """Put an acceptance on record, and have the anchor say where we are.
 
@@ -95,9 +144,45 @@ async def find_footing(
         epoch=standing.epoch,
         checkpoint=standing.checkpoint,
         anchored=standing.anchored,
+        sealed_at=standing.sealed_at,
     )
     keeper = Keeper(file, keys, marker, world)
     return Footing(keyring, standing, marker, keeper, found, file.path, world)
+
+
+def try_places(places: Places) -> None:
+    """Try out, before a vault is made, what its first opening will need of the disk. Blocks.
+
+    The shares of a vault that cannot be opened would be worth nothing. Raises `ConflictError`
+    (`anchor_exists`, `audit_log_exists`) where another vault has left its own, `UnavailableError`
+    (`anchor_unavailable`, `audit_unavailable`) where nothing can be written.
+    """
+    anchor, layout = places.anchor, Layout(places.log)
+    _try_folder(anchor, "anchor", "anchor.file")
+    _try_folder(layout.log, "audit", "audit.log_file")
+    left = next(filter(os.path.lexists, (layout.head, *layout.files(), layout.log)), None)
+    for file, code in ((anchor, "anchor_exists"), (left, "audit_log_exists")):
+        if file is not None and os.path.lexists(file):
+            raise ConflictError(
+                code,
+                f"{file} is of another vault, and no vault is made: put its database back, or move "
+                f"{anchor} and {layout.log}* away to begin anew",
+            )
+
+
+def _try_folder(file: Path, what: str, key: str) -> None:
+    """Make the folder of a file as its opening does, and write there as it does."""
+    probe = file.with_name(f"{file.name}.probe")
+    try:
+        probe.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        replace(probe, b"")
+        probe.unlink()
+    except OSError as error:
+        raise UnavailableError(
+            f"{what}_unavailable",
+            f"no vault is made, since it could not be opened: {error.filename}: {error.strerror}; "
+            f"let the agent's user write in {file.parent}, or set `{key}` to another place",
+        ) from error
 
 
 def _log_end(log: Path, keys: AuditKeys, vault: str) -> Recovered:

@@ -5,9 +5,10 @@ sealing takes it down and drops the keys with it. So nothing behind the gate ask
 """
 
 import logging
-from collections.abc import Callable, Mapping
-from contextlib import AbstractAsyncContextManager
-from typing import Final, Protocol
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, suppress
+from pathlib import Path
+from typing import Final, NamedTuple, Protocol
 
 import msgspec
 import trio
@@ -85,10 +86,26 @@ class SystemTable(Protocol):
         """Write the first rows and the first root token in one transaction; returns the token."""
 
 
-OpenUnit = Callable[[Keyring, bytes], AbstractAsyncContextManager[Unit]]
+class Keys(NamedTuple):
+    """What opens a vault. `by_person`: somebody has brought the root key or its shares.
+
+    Otherwise the agent has read its key file by itself, which does not end a seal that was ordered.
+    """
+
+    keyring: Keyring
+    root_key: bytes
+    by_person: bool
+
+    def __repr__(self) -> str:
+        return f"Keys(by_person={self.by_person})"
+
+
+OpenUnit = Callable[[Keyring, bytes, bool], AbstractAsyncContextManager[Unit]]
 
 SEAL_ROW: Final = "seal"
 KEYRING_ROW: Final = "keyring"
+SEALED_ON_ORDER: Final = "sealed_on_order"
+"""Code of the `UnavailableError` of an opening that takes a person."""
 
 
 class Gate:
@@ -102,12 +119,15 @@ class Gate:
         key_file: FileRootKey | None,
         org: str,
         world: World,
+        try_out: Callable[[], Awaitable[None]],
     ) -> None:
+        """`try_out` raises `VaultError` where a new vault could not be opened."""
         self._system = system
         self._open_unit = open_unit
         self._key_file = key_file
         self._org = org
         self._world = world
+        self._try_out = try_out
         self._record: SealRecord | None = None
         self._keyring_blob = b""
         self._shares: ShamirRootKey | None = None
@@ -117,16 +137,20 @@ class Gate:
         self._keys, self._keys_in = _slot()
         self._opened = trio.Event()
         self._refused: VaultError | None = None
+        self._by_person = False
         self._seal_wanted = trio.Event()
         self._drained = trio.Event()
         self._idle = trio.Condition()
         self.cluster_id = ""
 
     async def run(self, op: Operation) -> object:
-        """Run an operation. Raises `UnavailableError` (`sealed`) while there is no data path."""
+        """Run an operation.
+
+        Raises `UnavailableError` (`sealed`, `not_initialized`) while there is no data path.
+        """
         unit = self._unit
         if unit is None or self._seal_wanted.is_set():
-            raise UnavailableError("sealed", "Vault is sealed")
+            raise self._shut()
         self._in_flight += 1
         try:
             return await unit.pipeline.run(op)
@@ -137,10 +161,19 @@ class Gate:
 
     @property
     def mounts(self) -> MountBook:
-        """The current mounts. Raises `UnavailableError` (`sealed`)."""
+        """The current mounts. Raises as `run`."""
         if self._unit is None:
-            raise UnavailableError("sealed", "Vault is sealed")
+            raise self._shut()
         return self._unit.mounts
+
+    def _shut(self) -> UnavailableError:
+        """Why no operation is served."""
+        if self._record is None:
+            return UnavailableError(
+                "not_initialized",
+                "Vault is not initialized: run `freehold operator init` once",
+            )
+        return UnavailableError("sealed", "Vault is sealed")
 
     @property
     def is_open(self) -> bool:
@@ -172,19 +205,22 @@ class Gate:
             return
         self._record = record = msgspec.json.decode(rows[SEAL_ROW], type=SealRecord)
         self._keyring_blob = rows[KEYRING_ROW]
-        if record.type == ShamirRootKey.kind and self._shares is None:
-            self._shares = ShamirRootKey(SealConfig(record.shares, record.threshold))
+        config = SealConfig(record.shares, record.threshold)
+        if self._shares is None or self._shares.config != config:
+            self._shares = ShamirRootKey(config)
 
     async def initialise(
         self, shares: int, threshold: int, root_token: str | None = None
     ) -> Initialised:
         """Make the keys of a new vault and its first root token; leaves it sealed.
 
-        Raises `ConflictError` when it has been done, `ValidationError` for impossible numbers.
+        Raises `ConflictError` when it has been done, `ValidationError` for impossible numbers, and
+        what `try_out` raises: then nothing is made.
         """
         async with self._lock:
             if self._record is not None:
                 raise ConflictError("initialized", "Vault is already initialized")
+            await self._try_out()
             new, config = await self._new_root(shares, threshold)
             now = self._world.now()
             keyring = Keyring.create(now, org=self._org, vault=self._world.new_id())
@@ -204,16 +240,15 @@ class Gate:
     async def unseal(self, share: bytes) -> SealStatus:
         """Offer a share; at the last one needed the vault opens.
 
-        Raises `ValidationError` for a malformed share or a set that does not fit together.
+        The one share of a vault with a key file is what the file holds. Raises `ValidationError`
+        for a malformed share or a set that does not fit together.
         """
         async with self._lock:
             self._need_initialised()
             if self._unit is not None:
                 return self.status()
-            if self._shares is None:
-                raise ValidationError("unseal_unneeded", "this vault unseals with its key file")
             try:
-                outcome = self._shares.offer(share, self._decode)
+                outcome = self._collected.offer(share, self._decode)
             except MalformedShare as error:
                 raise ValidationError("share_invalid", f"{error}", field="key") from None
             except UnsealRefused:
@@ -228,7 +263,7 @@ class Gate:
                     "the stored keyring is damaged; restore the database from a backup",
                 ) from None
             if not isinstance(outcome, Progress):
-                await self._open(outcome)
+                await self._open(Keys(*outcome, by_person=True))
             return self.status()
 
     def reset_unseal(self) -> SealStatus:
@@ -240,7 +275,8 @@ class Gate:
     async def unseal_alone(self) -> bool:
         """Open with the key file, if this vault has one and is initialised; says whether it did.
 
-        Raises `UnavailableError` when the file is missing, unsafe or of another vault.
+        A vault that was sealed on order stays sealed. Raises `UnavailableError` when the file is
+        missing, unsafe or of another vault.
         """
         async with self._lock:
             if self._key_file is None or self._record is None or self._unit is not None:
@@ -250,16 +286,14 @@ class Gate:
                     "seal_mismatch",
                     f"the vault was initialised with key_management {self._record.type}",
                 )
+            keys = await self._from_file(self._key_file)
             try:
-                root_key = await self._world.run_sync(self._key_file.load)
-                keys = self._decode(root_key)
-            except KeyFileError as error:
-                raise UnavailableError("key_file", str(error)) from None
-            except CryptoError:
-                raise UnavailableError(
-                    "key_file", "the key file does not open this vault's keyring"
-                ) from None
-            await self._open(keys)
+                await self._open(Keys(*keys, by_person=False))
+            except UnavailableError as error:
+                if error.code != SEALED_ON_ORDER:
+                    raise
+                log.warning("%s", error.message)
+                return False
             return True
 
     def want_seal(self) -> None:
@@ -315,7 +349,7 @@ class Gate:
             return False
         refusal.__cause__ = refusal.__context__ = None  # their frames hold the keys, as its own do
         self._refused = refusal.with_traceback(None)
-        if self._shares is not None:  # with a key file it is what ends the start
+        if self._by_person:  # otherwise it is what ends the start
             log.warning("the vault stays sealed: %s", str(refusal))
         self._opened.set()
         return True
@@ -336,9 +370,9 @@ class Gate:
         async with self._idle:
             self._idle.notify_all()
 
-    async def _open(self, keys: tuple[Keyring, bytes]) -> None:
+    async def _open(self, keys: Keys) -> None:
         """Hand the keys over; raises why the data path could not be built, and stays sealed."""
-        self._refused = None
+        self._refused, self._by_person = None, keys.by_person
         await self._keys_in.send(keys)
         await self._opened.wait()
         if (refused := self._taken_refusal()) is not None:
@@ -352,10 +386,34 @@ class Gate:
         refused, self._refused = self._refused, None
         return refused
 
+    async def _from_file(self, file: FileRootKey) -> tuple[Keyring, bytes]:
+        """The keyring by the key file, or by its next one: a rekey may have been cut short."""
+        with suppress(CryptoError):
+            keys = self._decode(await self._world.run_sync(FileRootKey(file.next).load))
+            try:
+                await self._world.run_sync(file.take_next)
+            except KeyFileError as error:
+                log.error("%s; each start tries it", error)  # noqa: TRY400  # one line tells all
+            return keys
+        try:
+            return self._decode(await self._world.run_sync(file.load))
+        except KeyFileError as error:
+            raise UnavailableError("key_file", str(error)) from None
+        except CryptoError:
+            raise UnavailableError(
+                "key_file", "the key file does not open this vault's keyring"
+            ) from None
+
     def _decode(self, root_key: bytes) -> tuple[Keyring, bytes]:
         record = self._need_initialised()
         keyring = Keyring.decode(root_key, self._keyring_blob, org=record.org, vault=record.vault)
         return keyring, root_key
+
+    @property
+    def _collected(self) -> ShamirRootKey:
+        if self._shares is None:
+            raise RuntimeError("an initialised vault has a seal")
+        return self._shares
 
     def _need_initialised(self) -> SealRecord:
         if self._record is None:
@@ -377,10 +435,16 @@ class Gate:
         return ShamirRootKey(config).initialise(), config
 
 
-def _slot() -> tuple[
-    trio.MemoryReceiveChannel[tuple[Keyring, bytes]], trio.MemorySendChannel[tuple[Keyring, bytes]]
-]:
-    send, receive = trio.open_memory_channel[tuple[Keyring, bytes]](0)
+def share_in(key_file: Path) -> bytes:
+    """What a key file holds: the one share of its vault. Blocks. Raises `UnavailableError`."""
+    try:
+        return FileRootKey(key_file).load()
+    except KeyFileError as error:
+        raise UnavailableError("key_file", str(error)) from None
+
+
+def _slot() -> tuple[trio.MemoryReceiveChannel[Keys], trio.MemorySendChannel[Keys]]:
+    send, receive = trio.open_memory_channel[Keys](0)
     return receive, send
 
 

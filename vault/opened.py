@@ -18,11 +18,14 @@ from vault.store.tables import SYSTEM
 
 INIT: Final = "sys.init"
 UNSEAL: Final = "sys.unseal"
-_BY_PEOPLE: Final = "shamir"  # the seal's type; anything else opens by itself
 
 
-async def record_opening(audit: Broker, store: Store, world: World, *, first: bool) -> None:
+async def record_opening(
+    audit: Broker, store: Store, world: World, *, first: bool, by_person: bool
+) -> None:
     """Put the unsealing on record, and before it the making of the vault if `first`.
+
+    `by_person`: somebody has brought the root key or its shares; else the agent read its key file.
 
     Raises `UnavailableError` when no sink accepts: then the vault does not open.
     """
@@ -31,14 +34,14 @@ async def record_opening(audit: Broker, store: Store, world: World, *, first: bo
         raise RuntimeError("a vault that opens has a seal row")
     seal = msgspec.json.decode(row.value, type=SealRecord)
     how = f"{seal.type}, {seal.threshold} of {seal.shares}"
+    actor = "operator" if by_person else f"service:{seal.type}"
     if first:
-        await audit.record(_event(INIT, seal, f"{how}, at {rfc3339(seal.created_at)}", world))
-    await audit.record(_event(UNSEAL, seal, how, world))
+        made = f"{how}, at {rfc3339(seal.created_at)}"
+        await audit.record(_event(INIT, seal, actor, made, world))
+    await audit.record(_event(UNSEAL, seal, actor, how, world))
 
 
-def _event(operation: str, seal: SealRecord, what: str, world: World) -> AuditEvent:
-    """By whoever brought the shares, whom nobody knows; or by the agent with its key file."""
-    actor = "operator" if seal.type == _BY_PEOPLE else f"service:{seal.type}"
+def _event(operation: str, seal: SealRecord, actor: str, what: str, world: World) -> AuditEvent:
     return AuditEvent(
         request_id=world.new_id(),
         phase="outcome",

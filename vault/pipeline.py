@@ -26,7 +26,7 @@ from vault.errors import AuthenticationError, AuthorizationError, ConflictError,
 from vault.handlers.handler import CHANGED_MEANWHILE, Call, Handler, Handlers
 from vault.handlers.sight import facts_of
 from vault.metrics import Metrics
-from vault.model.identity import Identity, service_identity
+from vault.model.identity import OPERATOR, Identity, service_identity
 from vault.model.operation import NO_FACTS, Capability, Facts, Operation
 from vault.model.path import ResourcePath
 from vault.trail import ALLOWED, Trail, unrecorded
@@ -138,7 +138,7 @@ class Pipeline:
         """The handler's result, or a `VaultError`; in both cases the audit record is durable."""
         trail = Trail(op, self._handlers[op.name])
         try:
-            trail.identity = await self._authenticate(op)  # 1
+            trail.identity = await self._authenticate(op, trail.handler)  # 1
             self._limits.take(trail.identity.id)
             if not self._following.is_current:
                 await self._follow(trail.handler)
@@ -164,10 +164,17 @@ class Pipeline:
             if not handler.closes:
                 raise
 
-    async def _authenticate(self, op: Operation) -> Identity:
-        """The caller; background work is one too, and is recorded under its own name."""
+    async def _authenticate(self, op: Operation, handler: Handler) -> Identity:
+        """The caller; background work is one too, and is recorded under its own name.
+
+        Who comes with shares is nobody yet: he is held to the pace of those who fail.
+        """
         if op.service:
             return service_identity(op.service)
+        if handler.by_share:
+            if self._failures is not None:
+                self._failures.fail(op.origin.ip)
+            return OPERATOR
         try:
             return await self._authenticator.authenticate(op.credential, op.origin)
         except AuthenticationError:

@@ -42,9 +42,9 @@ class TracedPipeline(Pipeline):
         with self._tracing.step(op.name, dialect=op.origin.dialect):
             return await super().run(op)
 
-    async def _authenticate(self, op: Operation) -> Identity:
+    async def _authenticate(self, op: Operation, handler: Handler) -> Identity:
         with self._tracing.step("authenticate"):
-            return await super()._authenticate(op)
+            return await super()._authenticate(op, handler)
 
     def _authorize(self, trail: Trail, facts: Facts) -> Decision:
         with self._tracing.step("authorize"):

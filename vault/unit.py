@@ -11,7 +11,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.metadata import version
-from typing import Final
+from typing import Final, Protocol
 
 from actors import Node, World
 from actors.periodic import Job, working
@@ -47,6 +47,7 @@ from vault.barrier import Barrier, RowGuard
 from vault.beside import ALONE, Beside, Opening
 from vault.config import Settings
 from vault.config.caching import Cache as Caching
+from vault.crypto.kek.file import FileRootKey
 from vault.crypto.keyring import Keyring
 from vault.footing import Footing, Places, find_footing
 from vault.gate import Unit
@@ -63,7 +64,9 @@ from vault.handlers.metadata import Metadata
 from vault.handlers.mounts import Mounts
 from vault.handlers.policies import Policies
 from vault.handlers.replays import Replays
+from vault.handlers.rewrapping import Rewrapping
 from vault.handlers.roles import RoleHandlers
+from vault.handlers.root_key import RootKeyHandlers
 from vault.handlers.secrets import Secrets
 from vault.handlers.sessions import SessionHandlers
 from vault.handlers.system import System
@@ -80,6 +83,7 @@ from vault.model.payloads import WriteMount
 from vault.mutations import Mutations
 from vault.opened import record_opening
 from vault.pipeline import Following, Pipeline, stored_facts
+from vault.root_key import RootKey
 from vault.store.cache import CacheConfig
 from vault.store.shelf import Policy
 from vault.store.sqlite import SqliteBackend
@@ -87,6 +91,7 @@ from vault.store.store import Store, open_store
 from vault.store.tables import AUDIT
 from vault.store.warmup import warming
 from vault.work.failures import FailureReport
+from vault.work.rewrap import KeyRewrap
 from vault.work.rotation import KeyRotation
 
 FLUSH_EVERY: Final = 10.0  # seconds; what a crash may lose of counters that the audit log has too
@@ -95,6 +100,7 @@ FOLLOW_EVERY: Final = 1.0  # seconds; what looks at a snapshot outside of a requ
 CLOCK_EVERY: Final = 60.0  # seconds; how far a clock that was set back can reach at most
 REFUSED_EVERY: Final = 60.0  # seconds that one record of refused authentications stands for
 ROTATION_EVERY: Final = 3600.0  # seconds between looks at whether the KEK is due
+REWRAP_EVERY: Final = 60.0  # seconds between looks at whether versions are under an older KEK
 DEV_MOUNT: Final = "secret/"
 
 
@@ -111,15 +117,40 @@ class Parts:
     seam: Seam = field(default_factory=Seam)
     pipeline: Callable[..., Pipeline] = Pipeline
 
+    @property
+    def key_file(self) -> FileRootKey | None:
+        """Where the root key is; None: in people's shares."""
+        file = self.settings.encryption.key_file
+        return None if file is None else FileRootKey(file)
+
+    @property
+    def places(self) -> Places:
+        """Where anchor and audit log lie."""
+        return Places(self.settings.anchor_file, self.settings.audit_log)
+
+
+class SealControl(Protocol):
+    """What the data path asks of the gate that has opened it."""
+
+    def want_seal(self) -> None:
+        """See `Gate`."""
+
+    async def load(self) -> None:
+        """See `Gate`."""
+
 
 @asynccontextmanager
 async def open_unit(
-    parts: Parts, want_seal: Callable[[], None], keyring: Keyring, root_key: bytes
+    parts: Parts, seal: SealControl, keyring: Keyring, root_key: bytes, by_person: bool
 ) -> AsyncIterator[Unit]:
-    """The data path of an unsealed vault, for the length of the block."""
+    """The data path of an unsealed vault, for the length of the block.
+
+    `by_person`: somebody has brought the root key or its shares, which ends an ordered seal.
+    """
     world = parts.world
-    places = Places(parts.settings.anchor_file, parts.settings.audit_log)
-    footing = await find_footing(places, parts.backend, keyring, audit_keys(keyring), world)
+    footing = await find_footing(parts.places, parts.backend, keyring, audit_keys(keyring), world)
+    if not by_person:
+        footing.need_person()
     keyring, keeper = footing.keyring, footing.keeper
     cache, mark = parts.beside.fenced(footing.marker, cache_config(parts.settings.cache))
     async with (
@@ -131,15 +162,17 @@ async def open_unit(
         verifying(*_log(parts, keyring, footing), world) as verification,
     ):
         await footing.confirm(audit)
-        await record_opening(audit, store, world, first=footing.is_first)
+        await record_opening(audit, store, world, first=footing.is_first, by_person=by_person)
+        await footing.end_order(store)
         interval = parts.settings.encryption.rotation_interval
         barrier = Barrier(store, keyring, root_key, world, rotation_interval=interval)
         await barrier.open()
         branches: list[Callable[[], Node]] = [store.tree]
         tree = partial(_tree, branches)
         prover = proving(parts.settings.audit_log, audit_keys(keyring), world)
-        base = Base(parts, store, barrier, audit, Scheme(keyring.pepper), opaque_id(keyring))
-        system = System(barrier, want_seal, tree)
+        base = Base(parts, seal, store, barrier, audit, Scheme(keyring.pepper), opaque_id(keyring))
+        order, rewrapping = partial(footing.order_seal, store), Rewrapping(barrier)
+        system = System(barrier, seal.want_seal, order, tree, rewrapping)
         trouble = partial(_trouble, inspection, keeper, index)
         wired = await _wire(base, system, Audits(audit, index, prover, trouble, verification))
         async with (
@@ -172,6 +205,7 @@ class Base:
     """What lies below all nouns."""
 
     parts: Parts
+    seal: SealControl
     store: Store
     barrier: Barrier
     audit: Broker
@@ -214,6 +248,15 @@ async def _wire(base: Base, system: System, audits: Audits) -> Wired:
     await mounts.reload()
     owners = Owners(keys, tokens, users)
     secrets = Secrets(barrier, mounts.mounts, access, world)
+    root_key = RootKey(
+        barrier,
+        base.parts.key_file,
+        world,
+        mint_root=partial(_root_token, tokens),
+        rekeying=base.parts.beside.rekeying,
+        rekeyed=base.seal.load,
+        want_seal=base.seal.want_seal,
+    )
     handlers: Handlers = {
         **secrets.handlers(),
         **VersionLife(barrier, world).handlers(),
@@ -230,6 +273,7 @@ async def _wire(base: Base, system: System, audits: Audits) -> Wired:
         **UsageHandlers(barrier, authorizer, base.opaque, owners, world).handlers(),
         **audits.handlers(),
         **system.handlers(),
+        **RootKeyHandlers(root_key).handlers(),
         **_looks(base, system, audits, Watchers(tokens, streams, authorizer, world)),
     }
     again = Replays(book, audits.index, owners, barrier, base.opaque, handlers, world)
@@ -245,6 +289,10 @@ async def _wire(base: Base, system: System, audits: Audits) -> Wired:
         Job("expired-tokens", SWEEP_EVERY, revoker.sweep),
         Job("late-changes", FOLLOW_EVERY, following.follow),
         Job("clock", CLOCK_EVERY, partial(keep_clock, store, world), at_end=True),
+        Job(
+            "key-rewrap", REWRAP_EVERY, KeyRewrap(pipeline.run, system.rewrapping.is_behind, world)
+        ),
+        Job("root-key-attempts", SWEEP_EVERY, root_key.expire),
         Job("key-rotation", ROTATION_EVERY, rotation),
         Job(
             "refused-authentications",
@@ -254,6 +302,10 @@ async def _wire(base: Base, system: System, audits: Audits) -> Wired:
         ),
     ]
     return Wired(pipeline, following, secrets, book, mounts, tokens, access, usage, jobs)
+
+
+async def _root_token(tokens: Tokens) -> str:
+    return (await tokens.create_root()).text
 
 
 def _looks(base: Base, system: System, audits: Audits, watchers: Watchers) -> Handlers:

@@ -1,11 +1,12 @@
 """Where an agent's anchor and database are: as its configuration says, or beside its audit log."""
 
+from base64 import b64encode
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from ui.cli.errors import FaultsError
+from ui.cli.errors import CliError, FaultsError
 
 if TYPE_CHECKING:
     from vault.config import Settings
@@ -35,6 +36,23 @@ def beside(log: Path) -> tuple[Path | None, Path | None]:
 def database_of(config: Path | None) -> Path | None:
     """The database file, if a configuration is given. Raises `CliError` for a bad one."""
     return None if config is None else _settings(config).storage.path
+
+
+def root_key_of(config: Path) -> str:
+    """What the agent's key file holds, in base64: with `key_management: file` its unseal key.
+
+    Raises `CliError` for another kind of vault, and for a file that cannot be read.
+    """
+    from vault.errors import UnavailableError
+    from vault.gate import share_in
+
+    file = _settings(config).encryption.key_file
+    if file is None:
+        raise CliError(f"{config} has no encryption.key_file: this vault takes shares of people")
+    try:
+        return b64encode(share_in(file)).decode()
+    except UnavailableError as error:
+        raise CliError(f"{error.message}; run this as the agent's user, on its machine") from None
 
 
 def _settings(config: Path) -> "Settings":

@@ -14,6 +14,8 @@ from ui.cli.settings import Settings
 TIMEOUT: Final = 90.0  # seconds; the longest that a server works on one request
 USER_AGENT: Final = "freehold-cli"
 _SEALED: Final = "Vault is sealed"  # how the Vault dialect, which has no codes, says it
+_UNMADE: Final = "Vault is not initialized"
+_INIT: Final = "freehold operator init"
 _REFUSED: Final = 401
 _MERGE_PATCH: Final = {"Content-Type": "application/merge-patch+json"}  # RFC 7396
 
@@ -117,6 +119,9 @@ class Client:
         if told.get("code") == "sealed" or _SEALED in told.get("errors", []):
             code = Exit.SEALED
             text += "; unseal it with `freehold operator unseal`"
+        elif told.get("code") == "not_initialized" or text.startswith(_UNMADE):
+            code = Exit.SEALED
+            text += "" if _INIT in text else f": make it with `{_INIT}`"
         elif status == _REFUSED:
             return CredentialError(f"{text}; {self._unknown()}", request)
         if told.get("code") == "step_up":

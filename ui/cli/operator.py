@@ -1,19 +1,37 @@
 """`freehold operator …`: initialise, unseal, seal, rotate; look at the running agent."""
 
+from base64 import b64decode
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
-from ui.cli.anchor import Config, anchor_of
+from ui.cli.anchor import Config, anchor_of, root_key_of
 from ui.cli.errors import CliError
 from ui.cli.output import Format, tell
 from ui.cli.route import route
 from ui.cli.session import session, shown
 from ui.cli.source import read_line
 
-app = typer.Typer(help="Run the vault: init, unseal, seal, rotate.", no_args_is_help=True)
+app = typer.Typer(
+    help="Run the vault: init, unseal, seal, rotate, generate-root, rekey.", no_args_is_help=True
+)
+
+
+KeyConfig = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        dir_okay=False,
+        help="The agent's configuration: take its key file as the share.",
+    ),
+]
+
+
+def _share(config: Path | None) -> str:
+    """The share to offer: the key file's, or one that is asked for."""
+    return read_line("Share") if config is None else root_key_of(config)
 
 
 @app.command()
@@ -46,10 +64,15 @@ def _keys(root_token: str, shares: list[str], *, lined: bool) -> Mapping[str, ob
 def unseal(
     context: typer.Context,
     reset: Annotated[bool, typer.Option("--reset", help="Forget the shares given so far.")] = False,
+    config: KeyConfig = None,
 ) -> None:
-    """Offer one share, asked for without echo (or read from stdin)."""
+    """Offer one share, asked for without echo (or read from stdin).
+
+    A vault with `key_management: file` that was sealed on order takes what its key file holds: give
+    `--config`, on the agent's machine.
+    """
     current = session(context)
-    body: dict[str, object] = {"reset": True} if reset else {"key": read_line("Share")}
+    body: dict[str, object] = {"reset": True} if reset else {"key": _share(config)}
     told = current.client.call("PUT", "/v1/sys/unseal", body)
     current.show({name: told[name] for name in ("sealed", "t", "n", "progress")})
 
@@ -66,6 +89,34 @@ def rotate(context: typer.Context) -> None:
     """Make a new key-encryption key; older values keep theirs and stay readable."""
     current = session(context)
     current.show(current.client.call("POST", route("system/rotate")))
+
+
+@app.command()
+@shown
+def rewrap(
+    context: typer.Context,
+    retire: Annotated[
+        bool, typer.Option("--retire", help="Then drop the older keys, which nothing needs.")
+    ] = False,
+) -> None:
+    """Put the data keys of older values under the newest key-encryption key, now.
+
+    The agent does it by itself after a rotation. `--retire` looks at every version first, whatever
+    was done before; values of a database that is put back bring their own keys.
+    """
+    current = session(context)
+    moved, again = 0, retire
+    while True:
+        step = current.client.call("POST", route("system/rewrap"), {"again": again})
+        moved, again = moved + step["versions"], False
+        if step["complete"]:
+            break
+        tell(f"{step['looked_at']} versions looked at, {moved} moved")
+    result = {"generation": step["generation"], "versions": moved}
+    if retire:
+        told = current.client.call("POST", route("system/retire-keys"))
+        result["retired"] = told["generations"]
+    current.show(result)
 
 
 @app.command("accept-rollback")
@@ -92,6 +143,140 @@ def accept_rollback(
     except OSError as error:
         raise CliError(f"cannot write {acceptance.path_of(file)}: {error.strerror}") from None
     tell(f"Accepted for one hour and one opening: {acceptance.path_of(file)}")
+
+
+@app.command("generate-root")
+@shown
+def generate_root(
+    context: typer.Context,
+    init: Annotated[bool, typer.Option("--init", help="Begin; shows what masks it.")] = False,
+    status: Annotated[bool, typer.Option("--status", help="Show how far it is.")] = False,
+    cancel: Annotated[bool, typer.Option("--cancel", help="Give it up.")] = False,
+    decode: Annotated[str, typer.Option(help="A masked token, to be unmasked with --otp.")] = "",
+    otp: Annotated[str, typer.Option(help="The one-time password that --init has shown.")] = "",
+    config: KeyConfig = None,
+) -> None:
+    """Make a root token with shares of the root key, as when the last one is lost.
+
+    One person begins with `--init` and keeps the one-time password. Each holder of a share offers
+    it with the command alone; the last one gets the masked token, which the first one unmasks with
+    `--decode` and `--otp`. With `key_management: file`, `--config` does all of it at once, on the
+    agent's machine. No token is needed.
+    """
+    current = session(context)
+    if decode:
+        current.show({"root_token": _unmasked(decode, otp)})
+        return
+    if cancel:
+        current.client.call("DELETE", _ROOT)
+        return
+    if init:
+        made = current.client.call("PUT", _ROOT, {})
+        current.show({name: made[name] for name in ("nonce", "otp", "progress", "required")})
+        return
+    if config is not None:
+        share = root_key_of(config)
+        begun = current.client.call("PUT", _ROOT, {})
+        body = {"key": share, "nonce": begun["nonce"]}
+        done = current.client.call("PUT", _ROOT_SHARES, body)
+        current.show({"root_token": _unmasked(done["encoded_token"], begun["otp"])})
+        return
+    state = current.client.call("GET", _ROOT)
+    if not status:
+        _need_begun(state, "generate-root")
+        body = {"key": read_line("Share"), "nonce": state["nonce"]}
+        state = current.client.call("PUT", _ROOT_SHARES, body)
+    names = ("nonce", "started", "progress", "required", "complete", "encoded_token")
+    current.show({name: state[name] for name in names})
+
+
+@app.command()
+@shown
+def rekey(
+    context: typer.Context,
+    init: Annotated[bool, typer.Option("--init", help="Begin.")] = False,
+    shares: Annotated[int, typer.Option(help="How many new shares to make.")] = 5,
+    threshold: Annotated[int, typer.Option(help="How many of them unseal.")] = 3,
+    verify: Annotated[bool, typer.Option("--verify", help="Show a new share.")] = False,
+    status: Annotated[bool, typer.Option("--status", help="Show how far it is.")] = False,
+    cancel: Annotated[bool, typer.Option("--cancel", help="Give it up.")] = False,
+    config: KeyConfig = None,
+) -> None:
+    """Replace the root key: new shares, or a new key in the key file.
+
+    Begin with `--init`; then each holder offers an old share with the command alone, and the last
+    one gets the new shares. They are in force once enough of them were shown with `--verify`: until
+    then the old ones are. With `key_management: file`, `--config` does all of it at once, on the
+    agent's machine. Takes a token that may `sudo` on `sys/rekey`.
+    """
+    current = session(context)
+    if cancel:
+        current.client.call("DELETE", _REKEY)
+        return
+    if config is not None:
+        share = root_key_of(config)
+        begun = current.client.call("PUT", _REKEY, {"secret_shares": 1, "secret_threshold": 1})
+        current.client.call("PUT", _REKEY_SHARES, {"key": share, "nonce": begun["nonce"]})
+        tell(
+            "The key file holds another key now. Back it up; the old one opens older backups only."
+        )
+        return
+    if init:
+        body = {
+            "secret_shares": shares, "secret_threshold": threshold, "require_verification": True
+        }  # fmt: skip
+        current.show(_rekey_state(current.client.call("PUT", _REKEY, body)))
+        return
+    state = current.client.call("GET", _REKEY)
+    if status:
+        current.show(_rekey_state(state))
+        return
+    _need_begun(state, "rekey")
+    nonce = state["verification_nonce"] if verify else state["nonce"]
+    path = _REKEY_PROOF if verify else _REKEY_SHARES
+    done = current.client.call("PUT", path, {"key": read_line("Share"), "nonce": nonce})
+    if done.get("keys_base64"):
+        made = done["keys_base64"]
+        lined = current.form is Format.TABLE
+        current.show(
+            {f"share_{n}": s for n, s in enumerate(made, 1)} if lined else {"shares": made}
+        )
+        tell(
+            "Give each share to another person now. They count once enough of them were shown with "
+            "`freehold operator rekey --verify`; until then keep the old ones."
+        )
+    elif done.get("complete"):
+        current.show({"complete": True})
+        tell("The new shares are in force. The old ones open older backups only.")
+    else:
+        names = ("progress", "required", "t")
+        current.show({name: done[name] for name in names if name in done})
+
+
+_ROOT: Final = "/v1/sys/generate-root/attempt"
+_ROOT_SHARES: Final = "/v1/sys/generate-root/update"
+_REKEY: Final = "/v1/sys/rekey/init"
+_REKEY_SHARES: Final = "/v1/sys/rekey/update"
+_REKEY_PROOF: Final = "/v1/sys/rekey/verify"
+
+
+def _rekey_state(state: Mapping[str, object]) -> Mapping[str, object]:
+    names = ("nonce", "started", "n", "t", "progress", "required", "verification_nonce")
+    return {name: state[name] for name in names}
+
+
+def _need_begun(state: Mapping[str, object], command: str) -> None:
+    if not state["started"]:
+        raise CliError(f"nothing was begun: run `freehold operator {command} --init` first")
+
+
+def _unmasked(token: str, otp: str) -> str:
+    """The token: base64 without padding of token XOR one-time password. Raises `CliError`."""
+    try:
+        mixed = b64decode(token + "=" * (-len(token) % 4), validate=True)
+        return bytes(a ^ b for a, b in zip(mixed, otp.encode(), strict=True)).decode("ascii")
+    except ValueError:
+        raise CliError("--decode and --otp do not belong together") from None
 
 
 @app.command("key-status")

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import Final
 
 import trio
+from msgspec import UNSET
 
 from actors import World
 from vault.anchor.file import AnchorFile
@@ -59,6 +60,7 @@ class Keeper:
                 epoch=marker.epoch,
                 commits=marker.commits,
                 checkpoint=marker.checkpoint,
+                sealed_at=marker.sealed_at or UNSET,
             )
             try:
                 await self._world.run_sync(self._file.write, anchor, self._keys)

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final, NamedTuple
 
+from msgspec import UNSET
+
 from vault.anchor.keys import AnchorKeys
 from vault.anchor.rows import Totals
 from vault.anchor.state import Mark, decode, encode
@@ -30,8 +32,8 @@ class Base(NamedTuple):
 class Marker:
     """`vault.store.committer.Mark`. `commits` is what is known to be durable.
 
-    `checkpoint` and `anchored` are set by the keeper. They and `commits` are whole values, and all
-    else belongs to whoever has the turn to commit.
+    `checkpoint` and `anchored` are set by the keeper, `sealed_at` by whoever orders a seal or ends
+    it. They and `commits` are whole values; all else belongs to whoever has the turn to commit.
 
     `end`: where other processes write the log, too. The keeper hears of that later, so the marker
     looks there, and says there what the others' heads are to say of the store.
@@ -46,6 +48,7 @@ class Marker:
         epoch: int = 1,
         checkpoint: str = "",
         anchored: bool = False,
+        sealed_at: int = 0,
     ) -> None:
         """`base` is what the row `written` says; empty: count on from it, whatever the row says.
 
@@ -54,6 +57,7 @@ class Marker:
         self._epoch: Callable[[], int] = lambda: epoch
         self.checkpoint = checkpoint
         self.anchored = anchored
+        self.sealed_at = sealed_at
         self.commits = base.commits
         self.end: SharedEnd | None = None
         self._keys = keys
@@ -88,6 +92,7 @@ class Marker:
             commits=self._next.commits,
             checkpoint=self.checkpoint,
             anchored=self.anchored,
+            sealed_at=self.sealed_at or UNSET,
             rows=self._keys.seal(epoch, totals.to_bytes()),
         )
         self._next_written = encode(mark, self._keys)

@@ -34,6 +34,7 @@ class Standing:
     written: bytes  # the mark's row, empty when it is to be replaced whatever it says
     checkpoint: str
     anchored: bool  # there is an anchor
+    sealed_at: int = 0  # when a person ordered the seal that is still in force; 0: nobody did
     accepted: tuple[Finding, ...] = ()
     why: str = ""
 
@@ -67,7 +68,8 @@ def stand(there: There, keys: AnchorKeys, now: int) -> Standing:
         return _after(seen, totals, there.found, findings, accepted)
     commits = seen.mark.commits if seen.mark else 0
     base, is_anchored = Base(commits, totals), seen.anchor is not None
-    return Standing(there.epoch, base, written, _latest(seen, there.found), is_anchored)
+    latest, sealed_at = _latest(seen, there.found), _sealed_at(seen)
+    return Standing(there.epoch, base, written, latest, is_anchored, sealed_at)
 
 
 def unavailable(error: OSError) -> UnavailableError:
@@ -120,9 +122,16 @@ def _after(
         written=b"",
         checkpoint=found.stored.note if found.stored else "",
         anchored=seen.anchor is not None,
+        sealed_at=_sealed_at(seen),
         accepted=tuple(findings),
         why=accepted.reason,
     )
+
+
+def _sealed_at(seen: Seen) -> int:
+    """When the seal was ordered that is in force: either place suffices, as each may be older."""
+    states = (state for state in (seen.mark, seen.anchor) if state is not None)
+    return max((state.sealed_at or 0 for state in states), default=0)
 
 
 def _latest(seen: Seen, found: Recovered) -> str:

@@ -7,7 +7,7 @@ import hmac
 from typing import Final, TypeVar
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from vault.anchor.keys import AnchorKeys
 from vault.audit.checkpoint import Head, unsigned_head
@@ -23,7 +23,8 @@ class Anchor(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The file outside the database.
 
     `epoch` is the keyring's, `commits` counts the store's transactions, `checkpoint` is the signed
-    head of the audit log (empty before the first).
+    head of the audit log (empty before the first). `sealed_at` (Unix ns) is there while a seal that
+    was ordered is in force: only a person who brings the root key ends it.
     """
 
     format: int = FORMAT
@@ -31,6 +32,7 @@ class Anchor(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     epoch: int
     commits: int
     checkpoint: str
+    sealed_at: int | UnsetType = UNSET
 
     @property
     def head(self) -> Head | None:

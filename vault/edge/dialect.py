@@ -11,7 +11,7 @@ from vault.door import Door
 from vault.edge.reply import Reply
 from vault.edge.request import Receive, Request, read_request, told
 from vault.edge.router import Route, Router
-from vault.errors import UnavailableError, ValidationError, VaultError
+from vault.errors import AuthorizationError, UnavailableError, ValidationError, VaultError
 from vault.model.operation import Operation
 from vault.model.path import ResourcePath
 from vault.trail import unexpected
@@ -20,6 +20,7 @@ T = TypeVar("T")
 
 RETRY_AFTER: Final = 1  # seconds, of a 503; clients wait it out, so it is short
 NOTHING_DONE: Final = "none"  # an outcome, and what is meant where none is told
+SAFE: Final = frozenset({"GET", "HEAD", "LIST"})  # methods that change nothing
 UNMATCHED: Final = "unmatched"  # the endpoint label of everything that has no route
 
 log: Final = logging.getLogger("freehold.edge")
@@ -51,6 +52,8 @@ class Dialect:
             path = request.path.removeprefix(self.prefix)
             route, values = self.find(request, path)
             endpoint = self.prefix + route.template
+            if route.public:
+                refuse_cross_site(request)
             await trio.lowlevel.checkpoint()  # see `Edge.__call__`
             reply = await route.answer(self, request, *values)
         except VaultError as error:
@@ -117,6 +120,27 @@ class Dialect:
                 part=bool(part),
             )
         )
+
+
+def refuse_cross_site(request: Request) -> None:
+    """Refuse a change without a credential that a page of another site has had a browser send.
+
+    Such a page needs no answer to make a new vault or to cancel an unsealing. Browsers say where a
+    request comes from (Fetch Metadata; older ones with `Origin` alone); other clients say nothing.
+    Raises `AuthorizationError` (`cross_site`).
+    """
+    if request.method in SAFE:
+        return
+    site, origin = request.header(b"sec-fetch-site"), request.header(b"origin")
+    own = "//" + request.header(b"host").lower()
+    if site == "same-origin":
+        return
+    if not site and (not origin or origin.lower().endswith(":" + own)):
+        return
+    raise AuthorizationError(
+        "cross_site",
+        "a browser sent this from a page of another site, which may not: use the CLI or the API",
+    )
 
 
 def is_undone(error: VaultError) -> bool:

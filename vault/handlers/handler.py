@@ -63,6 +63,7 @@ class Handler:
     `recorded` False: it reads and changes nothing that is stored and tells of the caller's own
     words alone, so that neither its answer nor a fault in those words is a record. Refusals are.
     `closes`: it only takes away. Where what is stored cannot be read, what was in force decides.
+    `by_share`: no credential is asked for, since the handler asks for shares of the root key.
     `request`/`response`: what of the payload and of the result the audit record shows (hashed).
     """
 
@@ -71,6 +72,7 @@ class Handler:
     mutates: bool = False
     recorded: bool = True
     closes: bool = False
+    by_share: bool = False
     on_secret: bool = False
     proposes: Callable[[Any, Facts], Facts] | None = None
     request: Callable[[Any], object] | None = None

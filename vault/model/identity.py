@@ -41,6 +41,10 @@ class Identity(Struct, frozen=True, kw_only=True):
 
 
 ANONYMOUS: Final = Identity(id="anonymous", name="anonymous", method=Method.ANONYMOUS)
+OPERATOR: Final = Identity(
+    id=f"{_SERVICE}operator", name=f"{_SERVICE}operator", method=Method.ANONYMOUS
+)
+"""Somebody with shares of the root key, whom nobody knows. No policy is his."""
 
 
 def service_identity(name: str) -> Identity:

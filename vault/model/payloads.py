@@ -19,6 +19,12 @@ class Nothing(Struct, frozen=True, forbid_unknown_fields=True):
     """For operations that take no parameters."""
 
 
+class Rewrap(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A step of putting data keys under the newest key; `again`: look at all of them once more."""
+
+    again: bool = False
+
+
 class ReadMetadata(Struct, frozen=True, kw_only=True):
     """Read everything about a secret but its values; `uses`: how often it was read, too."""
 

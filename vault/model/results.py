@@ -8,6 +8,15 @@ from vault.model.labels import Labels
 from vault.model.records import AccessRow, MountRow, SecretRow, VersionRow
 
 
+class RewrapStep(Struct, frozen=True, kw_only=True):
+    """What a step has moved, and how far its pass is: complete, all is under `generation`."""
+
+    generation: int
+    moved: int
+    looked_at: int
+    complete: bool
+
+
 class SecretValue(Struct, frozen=True, kw_only=True):
     """A version and its value. `value` is None when the version is deleted or destroyed."""
 

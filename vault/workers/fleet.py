@@ -3,6 +3,7 @@
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Self
 
 import trio
@@ -114,6 +115,27 @@ class Fleet:
                     self._page.words[page.OPENING] = 0  # from here on nobody answers by himself
                     await self._all(self._seal)
                     self._opening = None
+
+    @asynccontextmanager
+    async def rekeying(self) -> AsyncIterator[Callable[[bytes, int], None]]:
+        """For the length of the block the workers have no keys, and relay; after it the new one."""
+        async with self._changing:
+            opening = self._opening
+            if opening is None:
+                raise UnavailableError("sealed", "Vault is sealed")
+
+            def tell(root_key: bytes, epoch: int) -> None:
+                self._opening = replace(opening, root_key=root_key, epoch=epoch)
+
+            with trio.CancelScope(shield=True):
+                self._page.words[page.OPENING] = 0
+                await self._all(self._seal)
+                try:
+                    yield tell
+                finally:
+                    self._openings += 1
+                    await self._all(self._open)
+                    self._page.words[page.OPENING] = self._openings
 
     # Their life.
 

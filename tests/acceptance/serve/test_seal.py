@@ -50,12 +50,12 @@ def furnish(agent: Agent) -> None:
     assert agent.call("POST", SECRET, {"data": {"a": 1}}).status == 200
 
 
-def need_shut(agent: Agent) -> None:
-    """No read, write or seal gets further than "sealed"."""
+def need_shut(agent: Agent, why: str = "sealed") -> None:
+    """No read, write or seal gets further than why not."""
     for path in READS:
         answer = agent.call("GET", path, token="any")
         assert answer.status == 503
-        assert "sealed" in answer.body.decode()
+        assert why in answer.body.decode()
         assert answer.headers["retry-after"]
     assert agent.call("POST", SECRET, {"data": {}}).status == 503
     assert agent.call("GET", "/health/ready").status == 503
@@ -66,7 +66,7 @@ def test_a_new_vault_serves_nothing_and_is_initialised_once(folder: Path) -> Non
     """501 until init; afterwards init is refused, and numbers that make no sense always are."""
     with running(served_agent(folder)) as agent:
         assert health(agent) == 501
-        need_shut(agent)
+        need_shut(agent, "freehold operator init")
         assert offer(agent, "00" * 33)[0] == 400
         for shares, threshold in ((0, 0), (1, 2), (5, 0), (256, 2), (5, 1), (-1, -1)):
             body = {"secret_shares": shares, "secret_threshold": threshold}

@@ -9,6 +9,7 @@ import trio
 from actors.testing import FakeWorld
 from vault.crypto.kek.file import FileRootKey
 from vault.crypto.keyring import Keyring
+from vault.errors import VaultError
 from vault.gate import Gate, Initialised, Unit
 from vault.model.mounts import MountBook
 from vault.model.operation import Operation
@@ -41,16 +42,20 @@ class FakeUnit:
     def __init__(self) -> None:
         self.diary: list[str] = []
         self.keyrings: list[Keyring] = []
+        self.by_person: list[bool] = []
         self.refuse: Exception | None = None
         self.work: Callable[[], Any] | None = None
 
     @asynccontextmanager
-    async def open(self, keyring: Keyring, _root_key: bytes) -> AsyncIterator[Unit]:
+    async def open(
+        self, keyring: Keyring, _root_key: bytes, by_person: bool
+    ) -> AsyncIterator[Unit]:
         """Build it."""
         await trio.lowlevel.checkpoint()
         if self.refuse is not None:
             raise self.refuse
         self.keyrings.append(keyring)
+        self.by_person.append(by_person)
         parts: list[object] = [keyring]
         parts.append(parts)  # as those of a real one, they know each other
         self.diary.append("built")
@@ -74,6 +79,7 @@ class Vault:
 
     def __init__(self, nursery: trio.Nursery, key_file: FileRootKey | None) -> None:
         self.system, self.unit, self.nursery = FakeSystem(), FakeUnit(), nursery
+        self.lacks: VaultError | None = None
         self.gate = self.make(key_file)
 
     def make(self, key_file: FileRootKey | None = None) -> Gate:
@@ -84,7 +90,14 @@ class Vault:
             key_file=key_file,
             org="org",
             world=FakeWorld(),
+            try_out=self.try_out,
         )
+
+    async def try_out(self) -> None:
+        """What an opening needs is there, unless a test says otherwise."""
+        await trio.lowlevel.checkpoint()
+        if self.lacks is not None:
+            raise self.lacks
 
     async def init(self, shares: int = 3, threshold: int = 2) -> Initialised:
         """A new vault whose gate is served."""

@@ -17,6 +17,7 @@ from vault.barrier import KEYRING_ROW, RowGuard
 from vault.crypto.keyring import Keyring
 from vault.errors import TamperedError, UnavailableError
 from vault.footing import Footing, Places, find_footing
+from vault.store.interface import BackendError
 from vault.store.memory import MemoryBackend
 from vault.store.store import open_store
 from vault.store.tables import SYSTEM
@@ -106,3 +107,62 @@ async def test_a_log_that_cannot_be_read_is_told(vault: Vault) -> None:
     vault.places.log.with_name("audit.log.head").mkdir()
     with pytest.raises(UnavailableError, match="audit_unavailable"):
         await vault.footing()
+
+
+async def order(vault: Vault, *, backend: MemoryBackend, anchor_is_lost: bool = False) -> None:
+    """Order a seal on what is there, with this database in the place of the vault's."""
+    found = await vault.footing()
+    async with open_store(backend, RowGuard(KEYRING), vault.world, mark=found.marker) as store:
+        if anchor_is_lost:
+            vault.places.anchor.unlink(missing_ok=True)
+            vault.places.anchor.mkdir()
+        await found.order_seal(store)
+
+
+async def test_an_ordered_seal_is_found_by_the_next_opening(vault: Vault) -> None:
+    """Which a person has to ask for; he ends it, and the one after that finds none."""
+    await vault.open()
+    (await vault.footing()).need_person()
+    await order(vault, backend=vault.backend)
+    for _ in range(2):
+        found = await vault.footing()
+        with pytest.raises(UnavailableError, match="sealed_on_order"):
+            found.need_person()
+    guard = RowGuard(KEYRING)
+    async with open_store(vault.backend, guard, vault.world, mark=found.marker) as store:
+        await found.end_order(store)
+    (await vault.footing()).need_person()
+
+
+class FullDisk(MemoryBackend):
+    """Takes no change."""
+
+    def write(self, apply: object) -> None:  # noqa: ARG002
+        """Refuse it."""
+        raise BackendError("store_full", "the disk is full")
+
+
+@pytest.mark.parametrize("lost", ["database", "anchor"])
+async def test_one_place_suffices_for_an_order(vault: Vault, lost: str) -> None:
+    """The other one is noticed at most as an older one, which does not contradict it."""
+    await vault.open()
+    if lost == "database":
+        await order(vault, backend=FullDisk())
+    else:
+        await order(vault, backend=vault.backend, anchor_is_lost=True)
+        vault.places.anchor.rmdir()
+        acceptance.write(vault.places.anchor, Acceptance(NOW, "it was lost"))
+    with pytest.raises(UnavailableError, match="sealed_on_order"):
+        (await vault.footing()).need_person()
+
+
+async def test_an_order_that_nothing_stores_is_told(vault: Vault) -> None:
+    """The vault is sealed, and who ordered it hears that a restart may end that."""
+    await vault.open()
+    found, guard = await vault.footing(), RowGuard(KEYRING)
+    vault.places.anchor.unlink()
+    vault.places.anchor.mkdir()
+    async with open_store(FullDisk(), guard, vault.world, mark=found.marker) as store:
+        with pytest.raises(UnavailableError, match="seal_not_stored") as told:
+            await found.order_seal(store)
+    assert told.value.details["outcome"] == "done"

@@ -18,7 +18,7 @@ from vault.errors import (
     ValidationError,
     VaultError,
 )
-from vault.gate import DRAIN, KEYRING_ROW, Initialised
+from vault.gate import DRAIN, KEYRING_ROW, SEALED_ON_ORDER, Initialised
 from vault.model.operation import Operation, Origin
 from vault.model.path import ResourcePath
 from vault.model.payloads import Nothing
@@ -40,13 +40,23 @@ async def test_before_init(vault: Vault) -> None:
     await vault.gate.load()
     status = vault.gate.status()
     assert (status.type, status.initialized, status.sealed) == ("shamir", False, True)
-    with pytest.raises(UnavailableError, match="sealed"):
+    with pytest.raises(UnavailableError, match="not_initialized"):
         await vault.gate.run(OP)
-    with pytest.raises(UnavailableError, match="sealed"):
+    with pytest.raises(UnavailableError, match="operator init"):
         _ = vault.gate.mounts
     with pytest.raises(ValidationError, match="not_initialized"):
         await vault.gate.unseal(bytes(33))
     assert vault.gate.reset_unseal().progress == 0
+
+
+async def test_no_vault_is_made_that_could_not_be_opened(vault: Vault) -> None:
+    """Its shares would be worth nothing: nothing is made, and it is told why."""
+    vault.lacks = UnavailableError("anchor_unavailable", "no folder")
+    with pytest.raises(UnavailableError, match="anchor_unavailable"):
+        await vault.init()
+    assert vault.system.rows == {}
+    vault.lacks = None
+    assert len((await vault.gate.initialise(3, 2)).shares) == 3
 
 
 async def test_init(vault: Vault) -> None:
@@ -343,12 +353,29 @@ async def test_a_key_file_unseals_alone(tmp_path: Path, nursery: trio.Nursery) -
     assert not await vault.gate.unseal_alone()  # open already
 
 
-async def test_a_key_file_takes_no_shares(tmp_path: Path, nursery: trio.Nursery) -> None:
-    """Said as what it is."""
+async def test_what_the_key_file_holds_is_the_share(tmp_path: Path, nursery: trio.Nursery) -> None:
+    """So a person can show that he may unseal; any other 32 bytes open nothing."""
     vault = Vault(nursery, FileRootKey(tmp_path / "root.key"))
     await vault.init()
-    with pytest.raises(ValidationError, match="unseal_unneeded"):
+    with pytest.raises(ValidationError, match="unseal_failed"):
         await vault.gate.unseal(bytes(32))
+    status = await vault.gate.unseal((tmp_path / "root.key").read_bytes())
+    assert (status.sealed, status.threshold, status.shares) == (False, 1, 1)
+    assert vault.unit.by_person == [True]
+
+
+async def test_a_seal_that_was_ordered_is_not_ended_by_the_key_file(
+    tmp_path: Path, nursery: trio.Nursery
+) -> None:
+    """The agent stays sealed and goes on; what is wrong otherwise still ends its start."""
+    vault = Vault(nursery, FileRootKey(tmp_path / "root.key"))
+    await vault.init()
+    vault.unit.refuse = UnavailableError(SEALED_ON_ORDER, "sealed on order")
+    assert not await vault.gate.unseal_alone()
+    assert not vault.gate.is_open
+    vault.unit.refuse = UnavailableError("audit_unavailable", "no disk")
+    with pytest.raises(UnavailableError, match="audit_unavailable"):
+        await vault.gate.unseal_alone()
 
 
 @pytest.mark.parametrize("fault", ["gone", "open", "other"])

@@ -6,6 +6,7 @@ from contextlib import AbstractAsyncContextManager, closing
 from pathlib import Path
 
 import pytest
+from trio.lowlevel import checkpoint
 from trio.testing import wait_all_tasks_blocked
 
 from actors.testing import FakeWorld
@@ -35,6 +36,7 @@ class Site:
             key_file=None,
             org="org",
             world=self.world,
+            try_out=checkpoint,
         )
 
     def linked(self) -> AbstractAsyncContextManager[None]:

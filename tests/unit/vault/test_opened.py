@@ -28,14 +28,14 @@ class Log:
         self.events.append(event)
 
 
-async def opened(kind: str, *, first: bool) -> list[AuditEvent]:
+async def opened(kind: str, *, first: bool, by_person: bool = True) -> list[AuditEvent]:
     """The records of an opening of a vault with 3 of 5 shares, or a key file."""
     seal = SealRecord(type=kind, shares=5, threshold=3, org="o", vault="v", created_at=MADE)
     row = SystemRow(name=SEAL_ROW, value=msgspec.json.encode(seal))
     log = Log()
     async with open_store(MemoryBackend(), RowGuard(KEYRING), FakeWorld()) as store:
         await store.commit(lambda tx: tx.put(SYSTEM, row))
-        await record_opening(log, store, FakeWorld(), first=first)  # type: ignore[arg-type]  # as far as it is asked
+        await record_opening(log, store, FakeWorld(), first=first, by_person=by_person)  # type: ignore[arg-type]  # as far as it is asked
     return log.events
 
 
@@ -48,8 +48,11 @@ async def test_the_first_opening_tells_of_the_making_too() -> None:
     assert made.request_id != unsealed.request_id
 
 
-@pytest.mark.parametrize(("kind", "actor"), [("shamir", "operator"), ("file", "service:file")])
-async def test_each_opening_is_on_record(kind: str, actor: str) -> None:
-    """By people with shares, or by the agent itself with its file."""
-    (unsealed,) = await opened(kind, first=False)
+@pytest.mark.parametrize(
+    ("kind", "by_person", "actor"),
+    [("shamir", True, "operator"), ("file", True, "operator"), ("file", False, "service:file")],
+)
+async def test_each_opening_is_on_record(kind: str, by_person: bool, actor: str) -> None:
+    """By people with shares or with the key file, or by the agent itself with its file."""
+    (unsealed,) = await opened(kind, first=False, by_person=by_person)
     assert (unsealed.operation, unsealed.actor_name, unsealed.method) == ("sys.unseal", actor, kind)

@@ -367,6 +367,19 @@ async def test_background_work_is_a_caller_too(parts: Parts) -> None:
     assert service_identity("x").method is Method.SERVICE
 
 
+async def test_who_comes_with_shares_is_nobody_and_is_paced(parts: Parts) -> None:
+    """No credential counts, not even a good one; each try is on record, at the pace of failures."""
+    parts.failures = FailureLimits(1, 1, 10, lambda: 0)
+    pipeline = parts.pipeline(op=handler(parts, mutates=True, capability=None, by_share=True))
+    assert await pipeline.run(op()) == "done"
+    assert parts.diary == ["limit service:operator", "intent ok", "handle", "outcome ok"]
+    assert {event.actor_id for event in parts.events} == {"service:operator"}
+    assert {event.method for event in parts.events} == {"anonymous"}
+    with pytest.raises(TooManyFailuresError):
+        await pipeline.run(op())
+    assert len(parts.events) == 2
+
+
 async def test_failures_beyond_the_pace_leave_no_record(parts: Parts) -> None:
     """The first is refused and recorded, the next is told to wait; who is known is not asked."""
     parts.failures = FailureLimits(1, 1, 10, lambda: 0)

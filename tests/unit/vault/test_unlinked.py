@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from trio.lowlevel import checkpoint
 
 from actors.testing import FakeWorld
 from tests.unit.vault.config.test_settings import settings
@@ -50,6 +51,9 @@ async def test_what_it_once_sent_can_be_looked_at(tmp_path: Path) -> None:
 async def test_it_serves_without_any_keeping(tmp_path: Path) -> None:
     """As long as the agent does; none of the link's files is made."""
     own, world = alone(tmp_path), FakeWorld()
-    gate = Gate(system=FakeSystem(), open_unit=FakeUnit().open, key_file=None, org="o", world=world)
+    gate = Gate(
+        system=FakeSystem(), open_unit=FakeUnit().open, key_file=None, org="o", world=world,
+        try_out=checkpoint,
+    )  # fmt: skip
     async with Unlinked(own, world).linked(gate, MemoryBackend(), lambda: 0.0):
         assert not folder_of(own).exists()

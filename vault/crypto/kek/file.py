@@ -7,6 +7,7 @@ data, and a copy elsewhere. The file is the 32 key bytes and nothing else.
 import errno
 import os
 import stat
+from contextlib import suppress
 from pathlib import Path
 
 from vault.crypto.errors import KeyFileError
@@ -71,6 +72,45 @@ class FileRootKey:
         except OSError as error:
             raise KeyFileError(f"cannot write key file {self.path}: {error.strerror}") from error
         return key
+
+    def write_next(self, key: bytes) -> None:
+        """Write the key that is to take the place of this one, beside it; durable on return.
+
+        Raises `KeyFileError`. A start tries both until `take_next` or `drop_next` has ended that.
+        """
+        try:
+            self.next.unlink(missing_ok=True)
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+            descriptor = os.open(self.next, flags, MODE)
+            try:
+                os.fchmod(descriptor, MODE)
+                _write_all(descriptor, key)
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+            _sync_directory(self.path.parent)
+        except OSError as error:
+            raise KeyFileError(f"cannot write key file {self.next}: {error.strerror}") from error
+
+    def take_next(self) -> None:
+        """Put the next key in the place of this one. Raises `KeyFileError`."""
+        try:
+            self.next.replace(self.path)
+            _sync_directory(self.path.parent)
+        except OSError as error:
+            raise KeyFileError(
+                f"cannot rename {self.next} to {self.path}: {error.strerror}"
+            ) from error
+
+    def drop_next(self) -> None:
+        """The next key is not in force and will not be. What cannot be removed opens nothing."""
+        with suppress(OSError):
+            self.next.unlink(missing_ok=True)
+
+    @property
+    def next(self) -> Path:
+        """Where the key is that is to take the place of this one."""
+        return self.path.with_name(f"{self.path.name}.next")
 
     @property
     def _draft(self) -> Path:

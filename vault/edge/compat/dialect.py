@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Final, TypeAlias
 
 from actors.world import World
 from vault.door import Door
-from vault.edge.compat import health, kv1, kv2, kv2_metadata, mounts, seal, token
+from vault.edge.compat import health, kv1, kv2, kv2_metadata, mounts, root_key, seal, token
 from vault.edge.compat.envelope import failed
 from vault.edge.compat.fields import parse_bool
 from vault.edge.compat.kv import NOWHERE, is_reserved
@@ -42,7 +42,9 @@ class Compat(Dialect):
 
     name = "compat"
     prefix = PREFIX
-    router: ClassVar[Router] = Router.of(health.routes, seal.routes, mounts.routes, token.routes)
+    router: ClassVar[Router] = Router.of(
+        health.routes, seal.routes, root_key.routes, mounts.routes, token.routes
+    )
     max_body = MAX_BODY
 
     def __init__(self, gate: Door, world: World) -> None:

@@ -41,9 +41,9 @@ def told(request: Request, data: object, *, status: int = 200, **more: Any) -> R
     return Reply(status, _encode(Envelope(request_id=request.id, data=data, **more)))
 
 
-def told_twice(request: Request, data: dict[str, Any]) -> Reply:
+def told_twice(request: Request, data: dict[str, Any], **more: Any) -> Reply:
     """As `sys/` answers: the keys of `data` stand beside the envelope's own, too."""
-    envelope = msgspec.to_builtins(Envelope(request_id=request.id, data=data))
+    envelope = msgspec.to_builtins(Envelope(request_id=request.id, data=data, **more))
     return Reply(200, _encode({**data, **envelope}))
 
 

@@ -11,13 +11,13 @@ from vault.edge.dialect import Dialect
 from vault.edge.reply import Reply
 from vault.edge.request import Request
 from vault.edge.router import Router
-from vault.errors import ValidationError
+from vault.errors import UnavailableError, ValidationError
 from vault.model.instant import rfc3339
 from vault.model.path import ResourcePath
 from vault.model.payloads import Nothing
 
 routes: Final = Router()
-_PGP: Final = ("pgp_keys", "recovery_pgp_keys", "root_token_pgp_key")
+_PGP: Final = ("pgp_keys", "recovery_pgp_keys", "root_token_pgp_key")  # of `sys/init`
 _RECOVERY: Final = ("recovery_shares", "recovery_threshold", "stored_shares")
 
 
@@ -31,11 +31,7 @@ async def initialised(dialect: Dialect, _request: Request) -> Reply:
 async def initialise(dialect: Dialect, request: Request) -> Reply:
     """Make the keys. The shares and the root token are told here and never again."""
     fields = Fields.of(request)
-    for name in _PGP:
-        if fields.value(name):
-            raise ValidationError(
-                "pgp_unsupported", f"{name} is not supported: shares are told in clear", field=name
-            )
+    refuse_pgp(fields, *_PGP)
     for name in _RECOVERY:
         if fields.integer(name):
             raise ValidationError(
@@ -44,34 +40,32 @@ async def initialise(dialect: Dialect, request: Request) -> Reply:
     new = await dialect.gate.initialise(
         fields.integer("secret_shares") or 0, fields.integer("secret_threshold") or 0
     )
-    await dialect.gate.unseal_alone()  # with a key file there is nobody to wait for
-    return bare(
-        {
-            "keys": [share.hex() for share in new.shares],
-            "keys_base64": [b64encode(share).decode() for share in new.shares],
-            "root_token": new.root_token,
-        }
-    )
+    told = {
+        "keys": [share.hex() for share in new.shares],
+        "keys_base64": [b64encode(share).decode() for share in new.shares],
+        "root_token": new.root_token,
+    }
+    try:
+        await dialect.gate.unseal_alone()  # with a key file there is nobody to wait for
+    except UnavailableError as error:  # the token is shown once: it is told all the same
+        return bare({**told, "warnings": [f"the vault was made and is sealed: {error.message}"]})
+    return bare(told)
 
 
 @routes.add("POST", template="sys/unseal", public=True)
 async def unseal(dialect: Dialect, request: Request) -> Reply:
-    """Offer a share, in hex or base64; or begin again."""
+    """Offer a share, in hex or base64; or begin again.
+
+    The one share of a vault with a key file is what the file holds: whoever has nothing to show
+    does not end a seal that somebody has ordered.
+    """
     fields, gate = Fields.of(request), dialect.gate
     if fields.boolean("reset"):
         if gate.is_open:
             raise ValidationError("unsealed", "vault is unsealed")
         return bare(SealBody.of(gate.reset_unseal()))
-    key = fields.text("key")
-    if not key and await gate.unseal_alone():  # with a key file there is no share to offer
-        return bare(SealBody.of(gate.status()))
-    if not key:
-        raise ValidationError(
-            "share_missing",
-            "'key' must be specified in request body as JSON, or 'reset' set to true",
-            field="key",
-        )
-    return bare(SealBody.of(await gate.unseal(_share(key))))
+    share = share_of(fields.text("key"), ", or 'reset' set to true")
+    return bare(SealBody.of(await gate.unseal(share)))
 
 
 @routes.add("POST", template="sys/seal")
@@ -106,7 +100,23 @@ async def rotate(dialect: Dialect, request: Request) -> Reply:
     return DONE
 
 
-def _share(text: str) -> bytes:
+def refuse_pgp(fields: Fields, *names: str) -> None:
+    """Ignoring a key would tell in clear what is asked for sealed. Raises `ValidationError`."""
+    for name in names:
+        if fields.value(name):
+            raise ValidationError(
+                "pgp_unsupported", f"{name} is not supported: shares are told in clear", field=name
+            )
+
+
+def share_of(text: str, instead: str = "") -> bytes:
+    """A share, in hex or base64. Raises `ValidationError`; `instead`: what else there could be."""
+    if not text:
+        raise ValidationError(
+            "share_missing",
+            f"'key' must be specified in request body as JSON{instead}",
+            field="key",
+        )
     for decode in (bytes.fromhex, _base64):
         try:
             return decode(text.strip())

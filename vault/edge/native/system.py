@@ -16,6 +16,7 @@ from vault.model.payloads import (
     MOST_SHOWN,
     MOST_VERSIONS,
     Nothing,
+    Rewrap,
     SentBefore,
     TuneMount,
     WriteMount,
@@ -27,10 +28,15 @@ _BUNDLE: Final = ResourcePath.parse("sys/fleet/bundle")
 
 
 class KeyStatus(Struct, frozen=True, kw_only=True):
-    """The key that seals now: its generation, since when, how often it was used."""
+    """The key that seals now: its generation, since when, how often it was used.
+
+    `oldest_generation` is not retired yet; `rewrapped` false: versions may be under older keys.
+    """
 
     epoch: int
     generation: int
+    oldest_generation: int
+    rewrapped: bool
     created_at: str
     uses: int
     rotation_due: bool
@@ -42,10 +48,28 @@ class Rotated(Struct, frozen=True):
     generation: int
 
 
-class Rewrapped(Struct, frozen=True):
-    """How many versions have a data key that was put under the active generation."""
+class NewRewrap(Struct, frozen=True, forbid_unknown_fields=True):
+    """`again`: look at all versions once more, though an earlier pass was complete."""
+
+    again: bool = False
+
+
+class Rewrapped(Struct, frozen=True, kw_only=True):
+    """How many versions this step has put under `generation`, of how many the pass has looked at.
+
+    Unless it is complete, ask again: it goes on where it was.
+    """
 
     versions: int
+    looked_at: int
+    generation: int
+    complete: bool
+
+
+class Retired(Struct, frozen=True):
+    """The generations whose keys are gone."""
+
+    generations: list[int]
 
 
 class ActorBody(Struct, frozen=True, kw_only=True):
@@ -159,11 +183,31 @@ async def rotate(dialect: Dialect, request: Request) -> Rotated:
 @system.add(
     "POST",
     "system/rewrap",
-    "Put all data keys under the active key-encryption key",
+    "Put the data keys of some more versions under the active key-encryption key",
+    body=NewRewrap,
     returns=Rewrapped,
 )
-async def rewrap(dialect: Dialect, request: Request) -> Rewrapped:
-    return Rewrapped(await dialect.run(request, "sys.rewrap", system_path("rewrap"), Nothing()))
+async def rewrap(dialect: Dialect, request: Request, *, body: NewRewrap) -> Rewrapped:
+    payload = Rewrap(again=body.again)
+    step = await dialect.run(request, "sys.rewrap", system_path("rewrap"), payload)
+    return Rewrapped(
+        versions=step.moved,
+        looked_at=step.looked_at,
+        generation=step.generation,
+        complete=step.complete,
+    )
+
+
+@system.add(
+    "POST",
+    "system/retire-keys",
+    "Drop older key-encryption keys, once a whole pass of rewrapping has found nothing under them",
+    returns=Retired,
+    errors=(409,),
+)
+async def retire_keys(dialect: Dialect, request: Request) -> Retired:
+    path = system_path("retire-keys")
+    return Retired(await dialect.run(request, "sys.retire_keys", path, Nothing()))
 
 
 @system.add("GET", "system/key-status", "The key-encryption key", returns=KeyStatus)
@@ -172,6 +216,8 @@ async def key_status(dialect: Dialect, request: Request) -> KeyStatus:
     return KeyStatus(
         epoch=state["epoch"],
         generation=state["term"],
+        oldest_generation=state["oldest"],
+        rewrapped=state["rewrapped"],
         created_at=rfc3339(state["install_time"]),
         uses=state["encryptions"],
         rotation_due=state["rotation_due"],

@@ -106,6 +106,22 @@ def test_a_sealed_vault_is_told_with_what_to_do(body: object) -> None:
     assert "freehold operator unseal" in str(failed)
 
 
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (503, {"code": "not_initialized", "message": "no: run `freehold operator init` once"}),
+        (503, {"errors": ["Vault is not initialized: run `freehold operator init` once"]}),
+        (400, {"errors": ["Vault is not initialized"]}),
+    ],
+)
+def test_a_vault_that_is_not_made_is_told_with_what_to_do(status: int, body: object) -> None:
+    """In both dialects; that it is sealed would send one to shares that nobody has."""
+    failed = failure(answering(status, body))
+    assert failed.exit_code is Exit.SEALED
+    assert str(failed).count("freehold operator init") == 1
+    assert "unseal" not in str(failed)
+
+
 def test_a_refused_credential_says_whether_there_was_one() -> None:
     """No token and a wrong one are different mistakes."""
     body = json.dumps({"message": "permission denied"}).encode()

@@ -27,6 +27,7 @@ from vault.handlers.keys import Keys
 from vault.handlers.listing import Listing
 from vault.handlers.metadata import Metadata
 from vault.handlers.policies import Policies
+from vault.handlers.rewrapping import Rewrapping
 from vault.handlers.roles import RoleHandlers
 from vault.handlers.secrets import Secrets
 from vault.handlers.sight import facts_of
@@ -205,6 +206,10 @@ async def house() -> AsyncIterator[House]:
         keys = ApiKeys(store, scheme, revoker, usage, world)
         access = AccessCounters(barrier, world)
         sealings: list[str] = []
+
+        async def order_seal() -> None:
+            sealings.append("ordered")
+
         handlers = {
             **Secrets(barrier, mounts, access, world).handlers(),
             **VersionLife(barrier, world).handlers(),
@@ -216,7 +221,8 @@ async def house() -> AsyncIterator[House]:
             **Keys(keys, users).handlers(),
             **Policies(book, authorizer, users, barrier, world).handlers(),
             **System(
-                barrier, lambda: sealings.append("sealed"), lambda: Node("agent", "unit", "running")
+                barrier, lambda: sealings.append("sealed"), order_seal,
+                lambda: Node("agent", "unit", "running"), Rewrapping(barrier),
             ).handlers(),
         }  # fmt: skip
         yield House(

@@ -1,14 +1,22 @@
 """Tests of the agent itself as a thing that operations act on."""
 
+import pytest
+
 from tests.unit.vault.handlers.conftest import House
+from vault.errors import ConflictError
+from vault.handlers import rewrapping
 from vault.model.operation import Capability
-from vault.model.payloads import ReadSecret, Versions
+from vault.model.payloads import ReadSecret, Rewrap, Versions
+from vault.model.results import RewrapStep
 
 
 async def test_seal_asks_for_it_and_returns(house: House) -> None:
-    """Sealing happens when the operations in flight, this one among them, are done."""
+    """Sealing happens when the operations in flight, this one among them, are done.
+
+    Nothing new comes in from then on, and only then it is stored that it was ordered.
+    """
     assert await house.do("sys.seal", "sys/seal") is None
-    assert house.sealings == ["sealed"]
+    assert house.sealings == ["sealed", "ordered"]
 
 
 async def test_rotate(house: House) -> None:
@@ -22,6 +30,14 @@ async def test_rotate(house: House) -> None:
     assert (state["term"], state["encryptions"]) == (2, 1)
 
 
+async def one_pass(house: House) -> list[RewrapStep]:
+    """Steps until all are looked at."""
+    steps: list[RewrapStep] = []
+    while not steps or not steps[-1].complete:
+        steps.append(await house.do("sys.rewrap", "sys/rewrap"))
+    return steps
+
+
 async def test_rewrap(house: House) -> None:
     """Every value's key moves to the active KEK, its ciphertext stays; done twice moves nothing."""
     for name in ("a", "b"):
@@ -32,23 +48,67 @@ async def test_rewrap(house: House) -> None:
     assert head is not None
     before = await house.version(head.id, 1)
     await house.do("sys.rotate", "sys/rotate")
-    assert await house.do("sys.rewrap", "sys/rewrap") == 2
+    step = await house.do("sys.rewrap", "sys/rewrap")
+    assert (step.moved, step.looked_at, step.complete) == (2, 3, True)
     after = await house.version(head.id, 1)
     assert before is not None
     assert after is not None
     assert (after.kek_generation, after.box) == (2, before.box)
     assert after.wrapped_dek != before.wrapped_dek
     assert (await house.do("secret.read", "s/a", ReadSecret())).value == b'"a"'
-    assert await house.do("sys.rewrap", "sys/rewrap") == 0
+    for payload in (Rewrap(), Rewrap(again=True)):
+        step = await house.do("sys.rewrap", "sys/rewrap", payload)
+        assert (step.moved, step.complete) == (0, True)
 
 
-async def test_rewrap_of_more_than_a_transaction_holds(house: House) -> None:
-    """Some at a time, and none is forgotten."""
+async def test_rewrap_of_more_than_a_step_looks_at(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some at a time and step by step, and none is forgotten."""
+    monkeypatch.setattr(rewrapping, "MOST", 200)
     await house.mount("s/", max_versions=500)
     for _ in range(450):
         await house.write("s/a", b"1")
     await house.do("sys.rotate", "sys/rotate")
-    assert await house.do("sys.rewrap", "sys/rewrap") == 450
+    steps = await one_pass(house)
+    assert len(steps) > 1
+    assert sum(step.moved for step in steps) == 450
+    assert (await house.do("sys.key_status", "sys/key-status"))["rewrapped"]
+
+
+async def test_a_rotation_begins_another_pass(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the last one had left over; what is written meanwhile is under the newest key."""
+    monkeypatch.setattr(rewrapping, "MOST", rewrapping.AT_ONCE)
+    await house.mount("s/", max_versions=500)
+    for _ in range(100):
+        await house.write("s/a", b"1")
+    await house.do("sys.rotate", "sys/rotate")
+    assert (await house.do("sys.rewrap", "sys/rewrap")).moved == rewrapping.AT_ONCE
+    await house.do("sys.rotate", "sys/rotate")
+    await house.write("s/a", b"1")
+    steps = await one_pass(house)
+    assert steps[-1].looked_at == 101
+    assert sum(step.moved for step in steps) == 100
+
+
+async def test_older_keys_are_dropped_once_nothing_is_under_them(house: House) -> None:
+    """A whole pass has to have looked; what it has moved is read on."""
+    await house.write("s/a", b"1")
+    await house.do("sys.rotate", "sys/rotate")
+    with pytest.raises(ConflictError, match="rewrap_incomplete"):
+        await house.do("sys.retire_keys", "sys/retire-keys")
+    await house.do("sys.rewrap", "sys/rewrap")
+    await house.do("sys.rotate", "sys/rotate")
+    with pytest.raises(ConflictError, match="rewrap_incomplete"):
+        await house.do("sys.retire_keys", "sys/retire-keys")
+    await house.do("sys.rewrap", "sys/rewrap")
+    assert await house.do("sys.retire_keys", "sys/retire-keys") == [1, 2]
+    assert await house.do("sys.retire_keys", "sys/retire-keys") == []
+    state = await house.do("sys.key_status", "sys/key-status")
+    assert (state["term"], state["oldest"], state["rewrapped"]) == (3, 3, True)
+    assert (await house.do("secret.read", "s/a", ReadSecret())).value == b"1"
 
 
 async def test_cache(house: House) -> None:
@@ -67,7 +127,7 @@ async def test_actors(house: House) -> None:
 
 async def test_the_table(house: House) -> None:
     """What ends or changes the vault's keys takes sudo."""
-    for name in ("seal", "rotate", "rewrap"):
+    for name in ("seal", "rotate", "rewrap", "retire_keys"):
         handler = house.handlers[f"sys.{name}"]
         assert handler.capability is Capability.SUDO
         assert handler.mutates

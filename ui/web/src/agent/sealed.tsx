@@ -15,7 +15,38 @@ export function Sealed({ now }: { now: Seal }) {
   useEffect(() => {
     document.title = "Sealed – Freehold";
   }, []);
-  return <Door of="Freehold agent">{now.initialized ? <Unseal now={now} /> : <Unmade />}</Door>;
+  return <Door of="Freehold agent">{now.initialized ? <Closed now={now} /> : <Unmade />}</Door>;
+}
+
+function Closed({ now }: { now: Seal }) {
+  return now.type === "shamir" ? <Unseal now={now} /> : <Ordered now={now} />;
+}
+
+/** With a key file only a seal that was ordered lasts; the file is where a browser is not. */
+function Ordered({ now }: { now: Seal }) {
+  return (
+    <div class="sealed">
+      <Heading />
+      <Facts
+        rows={[
+          ["Unsealed with", "its key file"],
+          ["Version", now.version],
+        ]}
+      />
+      <p class="muted">
+        Somebody has ordered this, and a restart does not end it. On the agent's machine, as its
+        user: <code>freehold operator unseal --config FILE</code>.
+      </p>
+    </div>
+  );
+}
+
+function Heading() {
+  return (
+    <h1 class="line">
+      Sealed <State of="sealed" filled label="Serves nothing" />
+    </h1>
+  );
 }
 
 function Unmade() {
@@ -35,13 +66,12 @@ function Unseal({ now }: { now: Seal }) {
   const [share, setShare] = useState("");
   const [error, setError] = useState<ApiError | null>(null);
   const [busy, setBusy] = useState(false);
-  const byShares = now.type === "shamir";
   const submit = async (event: Event) => {
     event.preventDefault();
     setBusy(true);
     setError(null);
     try {
-      seal.value = await offer(byShares ? { key: share.trim() } : {});
+      seal.value = await offer(share.trim());
     } catch (thrown) {
       setError(thrown instanceof ApiError ? thrown : new ApiError(0, "unreachable", UNREACHABLE));
     }
@@ -50,36 +80,30 @@ function Unseal({ now }: { now: Seal }) {
   };
   return (
     <form onSubmit={submit}>
-      <h1 class="line">
-        Sealed <State of="sealed" filled label="Serves nothing" />
-      </h1>
+      <Heading />
       <Facts
         rows={[
-          ["Unsealed by", byShares ? `${now.t} of ${now.n} shares` : "its key file"],
+          ["Unsealed by", `${now.t} of ${now.n} shares`],
           ["Version", now.version],
         ]}
       />
-      {byShares && (
-        <>
-          <Progress
-            label="Shares offered"
-            shares={[{ tone: "info", value: now.progress }]}
-            total={now.t}
-          />
-          <Field
-            label="Key share"
-            type="password"
-            autocomplete="off"
-            required
-            hint={`${now.progress} of ${now.t} offered so far`}
-            value={share}
-            change={setShare}
-          />
-        </>
-      )}
+      <Progress
+        label="Shares offered"
+        shares={[{ tone: "info", value: now.progress }]}
+        total={now.t}
+      />
+      <Field
+        label="Key share"
+        type="password"
+        autocomplete="off"
+        required
+        hint={`${now.progress} of ${now.t} offered so far`}
+        value={share}
+        change={setShare}
+      />
       {error && <Notice tone="bad">{error.message}</Notice>}
       <Button type="submit" kind="primary" busy={busy}>
-        {byShares ? "Offer the share" : "Unseal with the key file"}
+        Offer the share
       </Button>
     </form>
   );
@@ -87,11 +111,11 @@ function Unseal({ now }: { now: Seal }) {
 
 const UNREACHABLE = "the agent cannot be reached";
 
-async function offer(body: object): Promise<Seal> {
+async function offer(share: string): Promise<Seal> {
   const answer = await fetch("/v1/sys/unseal", {
     method: "POST",
     headers: { "Content-Type": "application/json" },
-    body: JSON.stringify(body),
+    body: JSON.stringify({ key: share }),
   });
   const told: unknown = await answer.json();
   if (answer.ok) return told as Seal;

@@ -44,17 +44,7 @@ async def test_unseal(wire: Wire, key: str) -> None:
 async def test_no_share(wire: Wire, body: object) -> None:
     """Neither nothing nor anything else."""
     assert (await wire.ask("PUT", "sys/unseal", body)).status == 400
-    assert not [call for call in wire.gate.calls if call != "unseal_alone"]
-
-
-async def test_a_key_file_needs_no_share(wire: Wire) -> None:
-    """Asked without a share, a vault that opens with its key file opens."""
-
-    async def opens() -> bool:
-        return True
-
-    wire.gate.unseal_alone = opens
-    assert (await wire.ask("PUT", "sys/unseal", {})).status == 200
+    assert wire.gate.calls == []
 
 
 async def test_reset(wire: Wire) -> None:

@@ -9,6 +9,7 @@ from actors.tree import MailboxStats, Node
 from vault.model.instant import SECOND
 from vault.model.payloads import TuneMount, WriteMount
 from vault.model.records import MountRow
+from vault.model.results import RewrapStep
 
 MOUNT = MountRow(path="kv/", id="m", accessor="kv_m", created_at=10**18)
 
@@ -18,7 +19,13 @@ MOUNT = MountRow(path="kv/", id="m", accessor="kv_m", created_at=10**18)
     [
         ("seal", ("sys.seal", "sys/seal"), None, None),
         ("rotate", ("sys.rotate", "sys/rotate"), 2, {"generation": 2}),
-        ("rewrap", ("sys.rewrap", "sys/rewrap"), 7, {"versions": 7}),
+        (
+            "rewrap",
+            ("sys.rewrap", "sys/rewrap"),
+            RewrapStep(generation=2, moved=7, looked_at=9, complete=False),
+            {"versions": 7, "looked_at": 9, "generation": 2, "complete": False},
+        ),
+        ("retire-keys", ("sys.retire_keys", "sys/retire-keys"), [1], {"generations": [1]}),
     ],
 )
 async def test_what_changes_keys(
@@ -36,10 +43,12 @@ async def test_the_key_is_told_without_the_key(wire: Any) -> None:
     """Generation, age and uses."""
     wire.gate.answers["sys.key_status"] = {
         "epoch": 3, "term": 2, "install_time": 10**18, "encryptions": 9, "rotation_due": False,
+        "oldest": 1, "rewrapped": False,
     }  # fmt: skip
     body = json.loads((await wire.ask("GET", "system/key-status")).body)
     assert body == {
         "epoch": 3, "generation": 2, "created_at": "2001-09-09T01:46:40Z", "uses": 9,
+        "oldest_generation": 1, "rewrapped": False,
         "rotation_due": False,
     }  # fmt: skip
 

@@ -140,7 +140,7 @@ function AskSeal({ close }: { close: () => void }) {
     <Dialog title="Seal the vault" action="Seal" danger act={act} close={close}>
       <p>
         Requests in flight are answered, then the keys leave the memory and nothing is served until
-        it is unsealed.
+        somebody unseals it with its shares or its key file. A restart does not.
       </p>
     </Dialog>
   );

@@ -1,0 +1,172 @@
+"""A root token for whoever has none, another root key: shares of the root key prove who may.
+
+`sys.generate_root.*` take no credential, because they are the way back when there is none. Rekeying
+takes one beside the shares, so that nobody else begins or ends it.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from vault.handlers.handler import Call, Handler, Handlers
+from vault.model.operation import Capability
+from vault.model.root_key import NewShares, RekeyState, RootState, VerifyState
+
+
+class RootKey(Protocol):
+    """Documented at `vault.root_key.RootKey`."""
+
+    async def root_state(self) -> RootState:
+        """See `RootKey`."""
+        ...
+
+    async def begin_root(self, otp: str) -> RootState:
+        """See `RootKey`."""
+        ...
+
+    async def offer_root(self, share: bytes, nonce: str) -> RootState:
+        """See `RootKey`."""
+        ...
+
+    async def cancel_root(self) -> None:
+        """See `RootKey`."""
+        ...
+
+    async def rekey_state(self) -> RekeyState:
+        """See `RootKey`."""
+        ...
+
+    async def begin_rekey(self, shares: int, threshold: int, *, verifies: bool) -> RekeyState:
+        """See `RootKey`."""
+        ...
+
+    async def offer_rekey(self, share: bytes, nonce: str) -> RekeyState | NewShares:
+        """See `RootKey`."""
+        ...
+
+    async def commit_rekey(self, nonce: str) -> None:
+        """See `RootKey`."""
+        ...
+
+    async def verify_state(self) -> VerifyState:
+        """See `RootKey`."""
+        ...
+
+    async def offer_verify(self, share: bytes, nonce: str) -> VerifyState:
+        """See `RootKey`."""
+        ...
+
+    async def restart_verify(self) -> VerifyState:
+        """See `RootKey`."""
+        ...
+
+    async def cancel_rekey(self) -> None:
+        """See `RootKey`."""
+        ...
+
+
+@dataclass(frozen=True)
+class RootKeyHandlers:
+    """The handlers of `sys.generate_root.*` and `sys.rekey.*`."""
+
+    root_key: RootKey
+
+    def handlers(self) -> Handlers:
+        """The operations this file serves."""
+        return {
+            "sys.generate_root.read": Handler(
+                run=self.root_state, capability=None, by_share=True, response=_progress
+            ),
+            "sys.generate_root.begin": _by_share(self.begin_root),
+            "sys.generate_root.offer": _by_share(self.offer_root),
+            "sys.generate_root.cancel": _by_share(self.cancel_root),
+            "sys.rekey.read": Handler(
+                run=self.rekey_state, capability=Capability.READ, response=_progress
+            ),
+            "sys.rekey.begin": _sudo(self.begin_rekey, shows=True),
+            "sys.rekey.offer": _sudo(self.offer_rekey),
+            "sys.rekey.commit": _sudo(self.commit_rekey),
+            "sys.rekey.cancel": _sudo(self.cancel_rekey),
+            "sys.rekey.verify.read": Handler(
+                run=self.verify_state, capability=Capability.READ, response=_progress
+            ),
+            "sys.rekey.verify.offer": _sudo(self.offer_verify),
+            "sys.rekey.verify.restart": _sudo(self.restart_verify),
+        }
+
+    async def root_state(self, _: Call) -> RootState:
+        """How far an attempt to make a root token is."""
+        return await self.root_key.root_state()
+
+    async def begin_root(self, call: Call) -> RootState:
+        """Begin one."""
+        return await self.root_key.begin_root(call.payload.otp)
+
+    async def offer_root(self, call: Call) -> RootState:
+        """Offer a share to it."""
+        return await self.root_key.offer_root(call.payload.share, call.payload.nonce)
+
+    async def cancel_root(self, _: Call) -> None:
+        """Give it up."""
+        await self.root_key.cancel_root()
+
+    async def rekey_state(self, _: Call) -> RekeyState:
+        """How far an attempt to replace the root key is."""
+        return await self.root_key.rekey_state()
+
+    async def begin_rekey(self, call: Call) -> RekeyState:
+        """Begin one."""
+        new = call.payload
+        return await self.root_key.begin_rekey(new.shares, new.threshold, verifies=new.verifies)
+
+    async def offer_rekey(self, call: Call) -> RekeyState | NewShares:
+        """Offer an old share to it."""
+        return await self.root_key.offer_rekey(call.payload.share, call.payload.nonce)
+
+    async def commit_rekey(self, call: Call) -> None:
+        """Have the new shares in force."""
+        await self.root_key.commit_rekey(call.payload.nonce)
+
+    async def cancel_rekey(self, _: Call) -> None:
+        """Give it up."""
+        await self.root_key.cancel_rekey()
+
+    async def verify_state(self, _: Call) -> VerifyState:
+        """How many of the new shares have been shown."""
+        return await self.root_key.verify_state()
+
+    async def offer_verify(self, call: Call) -> VerifyState:
+        """Show a new share."""
+        return await self.root_key.offer_verify(call.payload.share, call.payload.nonce)
+
+    async def restart_verify(self, _: Call) -> VerifyState:
+        """Show them from the first one on."""
+        return await self.root_key.restart_verify()
+
+
+def _by_share(run: Callable[[Call], Any]) -> Handler:
+    """Whoever brings shares of the root key; the record has no share and no token."""
+    return Handler(
+        run=run, capability=None, by_share=True, mutates=True, request=_nonce, response=_progress
+    )
+
+
+def _sudo(run: Callable[[Call], Any], *, shows: bool = False) -> Handler:
+    """`shows`: the record has what is asked for, of which nothing is secret."""
+    return Handler(
+        run=run,
+        capability=Capability.SUDO,
+        mutates=True,
+        request=None if shows else _nonce,
+        response=_progress,
+    )
+
+
+def _nonce(payload: object) -> object:
+    return {"nonce": getattr(payload, "nonce", "")}
+
+
+def _progress(result: object) -> object:
+    """What a record tells of it: never a share, a token or what masks it."""
+    names = ("nonce", "progress", "required", "complete")
+    return {name: getattr(result, name) for name in names if hasattr(result, name)}

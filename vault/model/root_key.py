@@ -1,0 +1,93 @@
+"""What is told of attempts to make a root token or to replace the root key (`vault.root_key`)."""
+
+from typing import Final
+
+from msgspec import Struct
+
+NO_ATTEMPT: Final = "no_attempt"
+"""Code of the `ValidationError` of what an attempt is needed for."""
+
+
+class RootState(Struct, frozen=True, kw_only=True):
+    """An attempt to make a root token; `otp` is told once, `encoded_token` when it is complete."""
+
+    nonce: str = ""
+    started: bool = False
+    progress: int = 0
+    required: int = 0
+    complete: bool = False
+    encoded_token: str = ""
+    otp: str = ""
+    otp_length: int = 0
+
+    def __repr__(self) -> str:
+        return f"RootState(progress={self.progress}, complete={self.complete})"
+
+
+class RekeyState(Struct, frozen=True, kw_only=True):
+    """An attempt to replace the root key: by shares `t` of `n`, with `required` of the old ones."""
+
+    nonce: str = ""
+    started: bool = False
+    t: int = 0
+    n: int = 0
+    progress: int = 0
+    required: int = 0
+    verification_required: bool = False
+    verification_nonce: str = ""
+
+
+class NewShares(Struct, frozen=True, kw_only=True):
+    """The new shares, told once. They count when they are verified, or when it is committed."""
+
+    nonce: str
+    shares: tuple[bytes, ...]
+    verification_required: bool
+    verification_nonce: str
+
+    def __repr__(self) -> str:
+        return f"NewShares({len(self.shares)})"
+
+
+class VerifyState(Struct, frozen=True, kw_only=True):
+    """How many of the new shares have been shown; complete: they are in force."""
+
+    nonce: str
+    started: bool = False
+    t: int = 0
+    n: int = 0
+    progress: int = 0
+    complete: bool = False
+
+
+class BeginRoot(Struct, frozen=True):
+    """What to mask the token with; empty: something new."""
+
+    otp: str = ""
+
+    def __repr__(self) -> str:
+        return "BeginRoot()"
+
+
+class BeginRekey(Struct, frozen=True, kw_only=True):
+    """How many new shares, and how many of them unseal. `verifies`: they have to be shown."""
+
+    shares: int
+    threshold: int
+    verifies: bool = False
+
+
+class OfferShare(Struct, frozen=True):
+    """A share, to the attempt with this nonce."""
+
+    share: bytes
+    nonce: str
+
+    def __repr__(self) -> str:
+        return f"OfferShare(nonce={self.nonce!r})"
+
+
+class ByNonce(Struct, frozen=True):
+    """The attempt with this nonce."""
+
+    nonce: str

@@ -1,0 +1,436 @@
+"""What people who hold the root key may do to an open vault: prove it, and replace it.
+
+With shamir the root key is in people's shares; with a key file its one share is what the file
+holds. Attempts are in memory only: a seal or a restart ends them, and what was in force stays.
+
+Generating a root token and rekeying work as OpenBao's: an attempt has a nonce, shares are offered
+one by one, and a set that does not fit is dropped whole, because nobody can tell which is wrong.
+"""
+
+import logging
+from base64 import b64encode
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Final, TypeVar
+
+import msgspec
+import trio
+from msgspec.structs import replace
+
+from actors import World
+from vault.barrier import SYSTEM, UNKNOWN, Barrier
+from vault.crypto.encoding import BASE62
+from vault.crypto.errors import AuthenticationFailed, KeyFileError, MalformedShare, UnsealRefused
+from vault.crypto.kek import NewRoot
+from vault.crypto.kek.file import FileRootKey
+from vault.crypto.kek.shamir import Progress, ShamirRootKey
+from vault.crypto.random import random_bytes
+from vault.crypto.unseal import SealConfig
+from vault.errors import ConflictError, UnavailableError, ValidationError, VaultError
+from vault.gate import SEAL_ROW, SealRecord
+from vault.model.instant import SECOND
+from vault.model.records import SystemRow
+from vault.model.root_key import NO_ATTEMPT, NewShares, RekeyState, RootState, VerifyState
+
+T = TypeVar("T")
+
+VALID: Final = 3_600 * SECOND
+"""How long an attempt may take: shares that were offered are in memory meanwhile."""
+TOKEN_LENGTH: Final = 61  # characters of a token that `credentials.mint_token` makes
+
+log: Final = logging.getLogger("freehold.seal")
+
+MintRoot = Callable[[], Awaitable[str]]
+Rekeying = Callable[[], AbstractAsyncContextManager[Callable[[bytes, int], None]]]
+
+
+class _Attempt:
+    """Shares for one purpose, offered one by one under one nonce."""
+
+    def __init__(self, config: SealConfig, nonce: str, until: int) -> None:
+        self.nonce = nonce
+        self.until = until
+        self.required = config.threshold
+        self._collected = ShamirRootKey(config)
+
+    @property
+    def progress(self) -> int:
+        """How many distinct shares are in."""
+        return self._collected.progress().progress
+
+    def offer(self, share: bytes, nonce: str, prove: Callable[[bytes], T]) -> T | None:
+        """None until there are enough shares; then what `prove(root_key)` returns.
+
+        `prove` raises `AuthenticationFailed` for another key. Raises `ValidationError`: for another
+        nonce, a share that is malformed or in already (progress stays), a set that does not fit
+        (progress starts again).
+        """
+        if nonce != self.nonce:
+            raise ValidationError(
+                "nonce_wrong",
+                f'incorrect nonce supplied; nonce for this operation is "{self.nonce}"',
+                field="nonce",
+            )
+        before = self.progress
+        try:
+            found = self._collected.offer(share, prove)
+        except MalformedShare as error:
+            raise ValidationError("share_invalid", f"{error}", field="key") from None
+        except UnsealRefused:
+            raise ValidationError(
+                "shares_wrong",
+                "the shares do not fit together: at least one is wrong; offer all of them again",
+                field="key",
+            ) from None
+        if not isinstance(found, Progress):
+            return found
+        if found.progress == before:
+            raise ValidationError(
+                "share_repeated",
+                "given key has already been provided during this operation",
+                field="key",
+            )
+        return None
+
+
+class _Generating(_Attempt):
+    """A root token to be made, and what it is to be masked with."""
+
+    otp = ""
+
+
+class _Rekeying(_Attempt):
+    """A root key to be replaced: by what, and the proof that the new shares have arrived."""
+
+    def __init__(
+        self, config: SealConfig, nonce: str, until: int, *, new: SealConfig, verifies: bool
+    ) -> None:
+        super().__init__(config, nonce, until)
+        self.new = new
+        self.verifies = verifies
+        self.made: NewRoot | None = None
+        self.proof: _Attempt | None = None
+
+
+class RootKey:
+    """One open vault's root key, as far as people act on it. In one task at a time."""
+
+    def __init__(
+        self,
+        barrier: Barrier,
+        key_file: FileRootKey | None,
+        world: World,
+        *,
+        mint_root: MintRoot,
+        rekeying: Rekeying,
+        rekeyed: Callable[[], Awaitable[None]],
+        want_seal: Callable[[], None],
+    ) -> None:
+        """`mint_root` makes a root token; `rekeying` takes the keys from the other processes.
+
+        `rekeyed` is called once another root key is in force, `want_seal` when nobody knows which.
+        """
+        self._barrier = barrier
+        self._key_file = key_file
+        self._world = world
+        self._mint_root = mint_root
+        self._others = rekeying
+        self._told = rekeyed
+        self._want_seal = want_seal
+        self._generating: _Generating | None = None
+        self._rekey: _Rekeying | None = None
+        self._lock = trio.Lock()
+
+    async def expire(self) -> None:
+        """Forget what has taken too long, and the shares with it."""
+        async with self._lock:
+            now = self._world.now()
+            if self._generating is not None and self._generating.until <= now:
+                self._generating = None
+            if self._rekey is not None and self._rekey.until <= now:
+                self._rekey = None
+
+    # A root token for whoever has none.
+
+    async def root_state(self) -> RootState:
+        """How far it is. The one-time password is told at its beginning only."""
+        attempt = self._generating
+        if attempt is None:
+            record = await self._record()
+            return RootState(required=record.threshold, otp_length=TOKEN_LENGTH)
+        return RootState(
+            nonce=attempt.nonce,
+            started=True,
+            progress=attempt.progress,
+            required=attempt.required,
+            otp_length=TOKEN_LENGTH,
+        )
+
+    async def begin_root(self, otp: str) -> RootState:
+        """Begin. `otp`: what the token is to be masked with; empty: one is made, and told.
+
+        Raises `ValidationError`, `ConflictError` while another attempt is under way.
+        """
+        if otp and (len(otp) != TOKEN_LENGTH or not otp.isascii()):
+            raise ValidationError("otp_invalid", "OTP string has incorrect length", field="otp")
+        async with self._lock:
+            if self._generating is not None:
+                raise _busy("root generation")
+            attempt = _Generating(*await self._new_attempt())
+            attempt.otp = otp or _one_time_password()
+            self._generating = attempt
+        return replace(await self.root_state(), otp="" if otp else attempt.otp)
+
+    async def offer_root(self, share: bytes, nonce: str) -> RootState:
+        """Offer a share; with the last one the token is made, and told masked.
+
+        Raises `ValidationError`, and what making a token raises.
+        """
+        async with self._lock:
+            attempt = self._generating
+            if attempt is None:
+                raise _none("root generation")
+            if attempt.offer(share, nonce, self._prove) is None:
+                return await self.root_state()
+            token = await self._mint_root()
+            self._generating = None
+            return RootState(
+                nonce=attempt.nonce,
+                started=True,
+                complete=True,
+                progress=attempt.required,
+                required=attempt.required,
+                encoded_token=masked(token, attempt.otp),
+                otp_length=TOKEN_LENGTH,
+            )
+
+    async def cancel_root(self) -> None:
+        """Forget the attempt and its shares."""
+        async with self._lock:
+            self._generating = None
+
+    # Another root key.
+
+    async def rekey_state(self) -> RekeyState:
+        """How far it is."""
+        attempt = self._rekey
+        if attempt is None:
+            return RekeyState(required=(await self._record()).threshold)
+        return RekeyState(
+            nonce=attempt.nonce,
+            started=True,
+            t=attempt.new.threshold,
+            n=attempt.new.shares,
+            progress=attempt.progress,
+            required=attempt.required,
+            verification_required=attempt.verifies,
+            verification_nonce=attempt.proof.nonce if attempt.proof else "",
+        )
+
+    async def begin_rekey(self, shares: int, threshold: int, *, verifies: bool) -> RekeyState:
+        """Begin. `verifies`: the new shares have to be shown before they count.
+
+        Raises `ValidationError`, `ConflictError` while another attempt is under way.
+        """
+        if self._key_file is not None and (shares, threshold) != (1, 1):
+            raise ValidationError(
+                "seal_config_invalid",
+                "this vault has its root key in a key file: rekey it with 1 share and threshold 1",
+                field="secret_shares",
+            )
+        try:
+            new = SealConfig(shares, threshold)
+        except ValueError as error:
+            raise ValidationError(
+                "seal_config_invalid", str(error), field="secret_threshold"
+            ) from None
+        async with self._lock:
+            if self._rekey is not None:
+                raise _busy("rekey")
+            verifies = verifies and self._key_file is None  # the file is where it was written
+            self._rekey = _Rekeying(*await self._new_attempt(), new=new, verifies=verifies)
+        return await self.rekey_state()
+
+    async def offer_rekey(self, share: bytes, nonce: str) -> RekeyState | NewShares:
+        """Offer a share; with the last one the new root key is made, and its shares are told.
+
+        It is in force once `commit_rekey` or `offer_verify` say so. Raises `ValidationError`.
+        """
+        async with self._lock:
+            attempt = self._need_rekey()
+            if attempt.made is not None:
+                raise ConflictError("rekey_made", "the new shares are made: verify them, or cancel")
+            if attempt.offer(share, nonce, self._prove) is None:
+                return await self.rekey_state()
+            attempt.made = ShamirRootKey(attempt.new).initialise()
+            if attempt.verifies:
+                attempt.proof = self._proof(attempt)
+            return NewShares(
+                nonce=attempt.nonce,
+                shares=attempt.made.shares if self._key_file is None else (),
+                verification_required=attempt.verifies,
+                verification_nonce=attempt.proof.nonce if attempt.proof else "",
+            )
+
+    async def commit_rekey(self, nonce: str) -> None:
+        """Have the new root key in force, where nobody has to verify its shares.
+
+        Raises `ValidationError`, and what the store raises: with `outcome` "unknown" the vault
+        seals itself, and either the old shares open it or the new ones.
+        """
+        async with self._lock:
+            attempt = self._need_rekey()
+            if nonce != attempt.nonce or attempt.made is None or attempt.verifies:
+                raise ValidationError("rekey_incomplete", "this rekey cannot be completed so")
+            try:
+                await self._replace(attempt, attempt.made)
+            except VaultError:
+                attempt.made = (
+                    None  # its shares were not told: the old ones are to be offered again
+                )
+                raise
+
+    async def verify_state(self) -> VerifyState:
+        """How many of the new shares have been shown. Raises `ValidationError`."""
+        attempt, proof = self._need_proof()
+        return VerifyState(
+            nonce=proof.nonce,
+            started=True,
+            t=attempt.new.threshold,
+            n=attempt.new.shares,
+            progress=proof.progress,
+        )
+
+    async def offer_verify(self, share: bytes, nonce: str) -> VerifyState:
+        """Show a new share; with the last one the new root key is in force.
+
+        Raises as `commit_rekey`. New shares that do not fit are shown again under a new nonce.
+        """
+        async with self._lock:
+            attempt, proof = self._need_proof()
+            made = attempt.made
+            if made is None:
+                raise RuntimeError("what is verified was made")
+            try:
+                proven = proof.offer(share, nonce, lambda key: _same(key, made.root_key))
+            except ValidationError as error:
+                if error.code == "shares_wrong":
+                    attempt.proof = self._proof(attempt)
+                raise
+            if proven is None:
+                return await self.verify_state()
+            await self._replace(attempt, made)
+            return VerifyState(nonce=proof.nonce, complete=True)
+
+    async def restart_verify(self) -> VerifyState:
+        """Forget which new shares have been shown. Raises `ValidationError`."""
+        async with self._lock:
+            attempt, _ = self._need_proof()
+            attempt.proof = self._proof(attempt)
+        return await self.verify_state()
+
+    async def cancel_rekey(self) -> None:
+        """Forget the attempt, its shares, and the new ones that are not in force."""
+        async with self._lock:
+            self._rekey = None
+
+    async def _replace(self, attempt: _Rekeying, made: NewRoot) -> None:
+        record = await self._record()
+        new = replace(
+            record,
+            type=ShamirRootKey.kind if self._key_file is None else self._key_file.kind,
+            shares=attempt.new.shares,
+            threshold=attempt.new.threshold,
+        )
+        row = SystemRow(name=SEAL_ROW, value=msgspec.json.encode(new))
+        if self._key_file is not None:
+            await self._prepared(self._key_file, made.root_key)
+        async with self._others() as tell:
+            try:
+                epoch = await self._barrier.rekey(made.root_key, row)
+            except VaultError as error:
+                if error.details.get("outcome") == UNKNOWN:
+                    self._want_seal()  # nobody knows which key the stored keyring takes
+                elif self._key_file is not None:
+                    await self._world.run_sync(self._key_file.drop_next)
+                raise
+            tell(made.root_key, epoch)
+        self._rekey = self._generating = None  # shares of the old one prove nothing any more
+        if self._key_file is not None:
+            await self._named(self._key_file)
+        await self._told()
+
+    async def _prepared(self, file: FileRootKey, key: bytes) -> None:
+        try:
+            await self._world.run_sync(file.write_next, key)
+        except KeyFileError as error:
+            raise UnavailableError("key_file", str(error)) from None
+
+    async def _named(self, file: FileRootKey) -> None:
+        """A start finds the key by either name: what fails here is done by the next one."""
+        try:
+            await self._world.run_sync(file.take_next)
+        except KeyFileError as error:
+            log.error("%s; the next start does it", error)  # noqa: TRY400  # one line tells all
+
+    async def _new_attempt(self) -> tuple[SealConfig, str, int]:
+        record = await self._record()
+        config = SealConfig(record.shares, record.threshold)
+        return config, self._world.new_id(), self._world.now() + VALID
+
+    def _proof(self, attempt: _Rekeying) -> _Attempt:
+        return _Attempt(attempt.new, self._world.new_id(), attempt.until)
+
+    async def _record(self) -> SealRecord:
+        row = await self._barrier.get(SYSTEM, SEAL_ROW)
+        if row is None:
+            raise RuntimeError("an open vault has a seal row")
+        return msgspec.json.decode(row.value, type=SealRecord)
+
+    def _prove(self, root_key: bytes) -> bool:
+        """True for the root key. Raises `AuthenticationFailed`."""
+        if not self._barrier.is_root_key(root_key):
+            raise AuthenticationFailed("another root key")
+        return True
+
+    def _need_rekey(self) -> _Rekeying:
+        if self._rekey is None:
+            raise _none("rekey")
+        return self._rekey
+
+    def _need_proof(self) -> tuple[_Rekeying, _Attempt]:
+        attempt = self._rekey
+        if attempt is None or attempt.proof is None:
+            raise ValidationError(NO_ATTEMPT, "no rekey configuration found")
+        return attempt, attempt.proof
+
+
+def masked(token: str, otp: str) -> str:
+    """The token XOR the one-time password, in base64 without padding, as OpenBao encodes it."""
+    mixed = bytes(a ^ b for a, b in zip(token.encode(), otp.encode(), strict=True))
+    return b64encode(mixed).decode().rstrip("=")
+
+
+def _one_time_password() -> str:
+    """Characters of base62, each as likely as the others: as long as a token is."""
+    text = ""
+    while len(text) < TOKEN_LENGTH:
+        text += "".join(BASE62[byte % 62] for byte in random_bytes(64) if byte < 4 * 62)
+    return text[:TOKEN_LENGTH]
+
+
+def _same(key: bytes, wanted: bytes) -> bool:
+    """True for the same. Raises `AuthenticationFailed`."""
+    if key != wanted:
+        raise AuthenticationFailed("another root key")
+    return True
+
+
+def _busy(what: str) -> ConflictError:
+    return ConflictError(
+        "attempt_in_progress", f"{what} already in progress; cancel it to begin anew"
+    )
+
+
+def _none(what: str) -> ValidationError:
+    return ValidationError(NO_ATTEMPT, f"no {what} in progress")
