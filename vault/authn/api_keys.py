@@ -105,7 +105,7 @@ class ApiKeys:
             user = tx.get(USERS, user_id)
             if user is None:
                 raise NotFoundError("user_not_found", "no such user")
-            require_covers_key(caller, held_policies(tx.get, user), granted)
+            require_covers_key(tx.get, caller, held_policies(tx.get, user), granted)
             if user.status != Status.ACTIVE:
                 raise ConflictError("user_disabled", "the user is disabled")
             _make_room(tx, user_id)
@@ -144,7 +144,8 @@ class ApiKeys:
                 raise NotFoundError("key_not_found", "no such API key")
             user = tx.get(USERS, row.user_id)
             if user is not None and not _own(caller, user, row):
-                require_covers_key(caller, held_policies(tx.get, user), permissions_of(row))
+                held = held_policies(tx.get, user)
+                require_covers_key(tx.get, caller, held, permissions_of(row))
             tx.put(API_KEYS, replace(row, status=Status.REVOKED))
             return [KEY_PARENT + key_id]
 

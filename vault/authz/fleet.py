@@ -14,8 +14,6 @@ from protocols.link.bundle import NO_BUNDLE, Accepted, Stored
 from vault.authz.policy import Policy, validate
 from vault.errors import UnavailableError, ValidationError
 
-BUNDLE_ROW: Final = "fleet:bundle"
-
 
 class Fleet(Struct, frozen=True, kw_only=True):
     """What the accepted bundle amounts to; version 0 before the first. Times: Unix ms."""

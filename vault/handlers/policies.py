@@ -55,7 +55,7 @@ class Policies:
         """Validate and put a policy; it is in force when this returns."""
         payload: WritePolicy = call.payload
         document = _named(call)
-        return await self.book.put(document, by=call.identity.name, create_only=payload.create_only)
+        return await self.book.put(document, by=call.identity, create_only=payload.create_only)
 
     async def validate(self, call: Call) -> Policy:
         """What `write` would take the document for; raises what it would. Changes nothing.
@@ -67,7 +67,7 @@ class Policies:
 
     async def delete(self, call: Call) -> None:
         """Delete a policy; it is out of force when this returns."""
-        await self.book.delete(call.canonical_name)
+        await self.book.delete(call.canonical_name, by=call.identity)
 
     async def effective(self, call: Call) -> Effective:
         """The policies of the caller as they count now."""
@@ -99,7 +99,9 @@ class Policies:
         if payload.user is not None:
             identity = await self.users.identity(payload.user)
         if payload.policies is not None:
-            identity = replace(identity, policies=payload.policies, permissions=())
+            identity = replace(
+                identity, policies=payload.policies, permissions=(), denied_by=()
+            )
         if payload.method is not None:
             identity = replace(identity, method=Method(payload.method))
         return identity if payload.mfa is None else replace(identity, mfa=payload.mfa)

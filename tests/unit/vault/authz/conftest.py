@@ -16,6 +16,11 @@ from vault.store.tx import Tx, transact
 NOW = 1_800_000_000 * 10**9  # Friday 2027-01-15 08:00 UTC
 
 
+def caller(name: str, *policies: str) -> Identity:
+    """Somebody with these policies; without any, root."""
+    return Identity(id=name, name=name, method=Method.TOKEN, policies=policies or ("root",))
+
+
 class NoGuard:
     """A guard that stamps nothing and believes everything."""
 
