@@ -224,7 +224,7 @@ async def _wire(base: Base, system: System, audits: Audits) -> Wired:
         **SessionHandlers(tokens, known.session_idle, known.session_timeout).handlers(),
         **UserHandlers(users).handlers(),
         **RoleHandlers(Roles(store, world)).handlers(),
-        **Keys(keys, users).handlers(),
+        **Keys(keys, users, world).handlers(),
         **Policies(book, authorizer, users, barrier, world).handlers(),
         **FleetHandlers(book, seam, world).handlers(),
         **UsageHandlers(barrier, authorizer, base.opaque, owners, world).handlers(),

@@ -91,9 +91,9 @@ class Roles:
 
 def policy_names(names: Iterable[str], field: str = "policies") -> list[str]:
     """Return names of policies in their one spelling, sorted; raises `ValidationError`."""
-    found = sorted({canonical_name(n, f"{field}[{i}]") for i, n in enumerate(names)})
-    if len(found) > MAX_POLICIES:
+    given = list(names)
+    if len(given) > MAX_POLICIES:
         raise ValidationError(
             "policies_invalid", f"{field} holds more than {MAX_POLICIES} names", field=field
         )
-    return found
+    return sorted({canonical_name(name, f"{field}[{i}]") for i, name in enumerate(given)})

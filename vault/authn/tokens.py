@@ -311,7 +311,7 @@ def _check(new: NewToken, *, sudo: bool) -> None:
 def _policies(caller: Identity, new: NewToken, *, sudo: bool) -> tuple[str, ...]:
     """Return what the new token gets: never root from one who is not, never more without sudo."""
     wanted: Iterable[str] = caller.policies if not new.policies else new.policies
-    names = {canonical_name(name.strip(), "policies") for name in wanted}
+    names = {canonical_name(name.strip(), "policies") for name in set(wanted)}
     if len(names) > MAX_POLICIES:
         raise _invalid("policies", f"a token has at most {MAX_POLICIES} policies")
     if ROOT_POLICY not in caller.policies:

@@ -1,7 +1,10 @@
 """API keys: made for a user (the text is shown once), listed, revoked."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+import trio
+
+from actors.world import World
 from vault.authn.api_keys import ApiKey, ApiKeys, CreatedKey
 from vault.authn.users import Users
 from vault.authz.policy import validate_permissions
@@ -16,6 +19,8 @@ class Keys:
 
     keys: ApiKeys
     users: Users
+    world: World
+    _validating: trio.CapacityLimiter = field(default_factory=lambda: trio.CapacityLimiter(1))
 
     def handlers(self) -> Handlers:
         """The operations this file serves."""
@@ -48,7 +53,9 @@ class Keys:
     async def create(self, call: Call) -> CreatedKey:
         """A new key and its text, which is never shown again. Raises as `ApiKeys.create`."""
         payload: CreateKey = call.payload
-        permissions = validate_permissions(payload.permissions)
+        permissions = await self.world.run_sync(
+            validate_permissions, payload.permissions, limiter=self._validating
+        )
         user = await self.users.find(payload.user)
         return await self.keys.create(
             call.identity,

@@ -158,7 +158,9 @@ class TokenRow(Struct, frozen=True, kw_only=True, gc=False):
     renewable: bool = True
     num_uses: int = 0  # as created; 0: without limit
     uses_left: int = 0
-    denied_by: list[str] | UnsetType = UNSET  # of an orphan: its maker's policies, for their denials
+    denied_by: list[str] | UnsetType = (
+        UNSET  # of an orphan: its maker's policies, for their denials
+    )
     mac: bytes = b""
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import trio
 
 from vault.authz.access import Access
 from vault.model.identity import Identity, Method
@@ -76,6 +77,12 @@ class _FixedWorld:
 
     def new_request_id(self) -> str:
         return self.new_id()
+
+    async def run_sync(self, fn: Callable[..., Any], *args: object, limiter: object = None) -> Any:
+        """Inline, as the simulation has it."""
+        assert limiter is None or isinstance(limiter, trio.CapacityLimiter)
+        await trio.lowlevel.checkpoint()
+        return fn(*args)
 
 
 @pytest.fixture

@@ -192,7 +192,7 @@ async def house() -> AsyncIterator[House]:
             **TokenHandlers(tokens, authorizer, world).handlers(),
             **UserHandlers(users).handlers(),
             **RoleHandlers(Roles(store, world)).handlers(),
-            **Keys(keys, users).handlers(),
+            **Keys(keys, users, world).handlers(),
             **Policies(book, authorizer, users, barrier, world).handlers(),
             **System(
                 barrier, lambda: sealings.append("sealed"), lambda: Node("agent", "unit", "running")
