@@ -59,6 +59,7 @@ from vault.handlers.health import Health
 from vault.handlers.keys import Keys
 from vault.handlers.listing import Listing
 from vault.handlers.live import LiveHandlers, Watchers
+from vault.handlers.malformed import MalformedRequests
 from vault.handlers.metadata import Metadata
 from vault.handlers.mounts import Mounts
 from vault.handlers.policies import Policies
@@ -220,6 +221,7 @@ async def _wire(base: Base, system: System, audits: Audits) -> Wired:
         **Metadata(barrier, mounts.mounts, access, world).handlers(),
         **Listing(barrier, authorizer, world).handlers(),
         **mounts.handlers(),
+        **MalformedRequests(authorizer).handlers(),
         **TokenHandlers(tokens, authorizer, world).handlers(),
         **SessionHandlers(tokens, known.session_idle, known.session_timeout).handlers(),
         **UserHandlers(users).handlers(),

@@ -23,11 +23,12 @@ from vault.model.identity import DEFAULT_POLICY, ROOT_POLICY, Identity, Permissi
 from vault.model.records import BUNDLE_ROW
 from vault.store.tables import POLICIES
 
+MOST_NAMED: Final = 3  # policies in an error
 DENY: Final = "deny"  # `effect` of a rule, as it is stored
 
 
 def require_covers(get: Get, caller: Identity, policies: Collection[str]) -> None:
-    """Raise `AuthorizationError` unless a user with these policies is within the caller's authority.
+    """Raise `AuthorizationError` unless these policies of a user lie within the caller's authority.
 
     A caller whose key is cut down by permissions holds no policy whole.
     """
@@ -114,8 +115,9 @@ def _refusal(why: str) -> AuthorizationError:
 
 
 def _names(names: list[str]) -> str:
-    shown = ", ".join(f'"{name}"' for name in names[:3])
-    return f"policy {shown}" + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    shown = ", ".join(f'"{name}"' for name in names[:MOST_NAMED])
+    more = len(names) - MOST_NAMED
+    return f"policy {shown}" + (f" and {more} more" if more > 0 else "")
 
 
 class _Rule(Struct, frozen=True):

@@ -8,6 +8,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from vault.errors import VaultError
 from vault.model.reference import Reference
 
 MOST_SHOWN: Final = 1_000  # rows of one page of a list
@@ -17,6 +18,16 @@ MOST_VERSIONS: Final = 10_000  # of one secret; bounds what one write may have t
 
 class Nothing(Struct, frozen=True, forbid_unknown_fields=True):
     """For operations that take no parameters."""
+
+
+class MalformedRequest(Struct, frozen=True, kw_only=True):
+    """A request that is no operation. `error`: what is wrong with it.
+
+    `folder` (with its closing slash): whoever may do nothing in it is not told. Empty: anybody is.
+    """
+
+    error: VaultError
+    folder: str = ""
 
 
 class ReadMetadata(Struct, frozen=True, kw_only=True):

@@ -108,7 +108,7 @@ def test_root_is_not_bound(agent: Agent) -> None:
 
 
 def test_a_users_tokens_and_sessions(agent: Agent) -> None:
-    """His key's children are bound by what he has now, by a role too; taken from him, it is gone."""
+    """A key's children are bound by what its user has now, by a role too, and no longer."""
     ok(agent, "PUT", "roles/careful", {"policies": ["no-db"]})
     user_id, key = user(agent, "ann", "app-all", roles=("careful",))
     child = token(agent, "app-all", by=key)

@@ -51,4 +51,5 @@ class BrowsingNative(Native):
             credential=visit.secret,
             origin=request.origin,
         )
+        request.asked = True
         await self.gate.run(op)
