@@ -20,7 +20,7 @@ class MalformedRequests:
 
     def handlers(self) -> Handlers:
         """The operation this file serves."""
-        return {"request.malformed": Handler(run=self.refuse, capability=None)}
+        return {"request.malformed": Handler(run=self.refuse, capability=None, refuses=True)}
 
     async def refuse(self, call: Call) -> NoReturn:
         """Raise the payload's error; `AuthorizationError` where the caller may do nothing at all.

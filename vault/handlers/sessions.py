@@ -33,7 +33,7 @@ class SessionHandlers:
             "session.current": Handler(run=self.current, capability=None, response=_seen),
             "session.renew": _changer(self.renew),
             "session.close": _changer(self.close),
-            "session.refuse": Handler(run=self.refuse, capability=None),
+            "session.refuse": Handler(run=self.refuse, capability=None, refuses=True),
         }
 
     async def open(self, call: Call) -> Session:

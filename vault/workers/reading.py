@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from actors import World
+from actors.periodic import Job, working
 from vault.audit.appender import Appender
 from vault.audit.end import SharedEnd
 from vault.audit.hashing import ValueHasher
@@ -25,6 +26,7 @@ from vault.authn.tokens import Tokens
 from vault.authn.usage import Usage
 from vault.authz.authorizer import Authorizer
 from vault.authz.book import PolicyBook
+from vault.authz.failures import RecordLimits
 from vault.authz.limits import RateLimits
 from vault.barrier import KEYRING_ROW, Barrier, RowGuard
 from vault.config import Settings
@@ -50,6 +52,7 @@ from vault.store.store import Store, open_store
 from vault.store.tables import MOUNTS, POLICIES, SYSTEM, TOKENS
 from vault.store.warmup import warming
 from vault.unit import cache_config
+from vault.work.failures import EVERY, REFUSALS, RefusedReport
 from vault.workers.audit import AuditLane, RemoteAudit
 from vault.workers.buckets import SharedBuckets
 from vault.workers.caches import WORKER, WorkerCache, share
@@ -91,6 +94,7 @@ class Reading:
     follower: Follower
     access: AccessCounters
     usage: Usage
+    report_refusals: RefusedReport
 
 
 @asynccontextmanager
@@ -127,11 +131,13 @@ async def open_reading(parts: WorkerParts, order: Open) -> AsyncIterator[Reading
             {POLICIES.name: renew_policies, MOUNTS.name: renew_mounts, SYSTEM.name: renew_keyring}
         )
         known = Known(barrier)
+        audit = RemoteAudit(parts.audit, ValueHasher(audit_keys(keyring).mac), world)
+        refusals = _refusals(parts)
         pipeline = parts.pipeline(
             authenticator=_authenticator(parts, store, keyring, lockout, usage),
             authorizer=authorizer,
             limits=_limits(parts),
-            audit=RemoteAudit(parts.audit, ValueHasher(audit_keys(keyring).mac), world),
+            audit=audit,
             facts=known.facts,
             handlers=_local(
                 Secrets(barrier, mounts.mounts, access, world).handlers()
@@ -142,12 +148,15 @@ async def open_reading(parts: WorkerParts, order: Open) -> AsyncIterator[Reading
             ),
             metrics=parts.metrics,
             world=world,
+            refusals=refusals,
             following=CaughtUp(follower),
         )
+        report = RefusedReport(REFUSALS, refusals, audit.record, world)
+        jobs = [Job("refused-requests", EVERY, report, at_end=True)]
         appending = parts.audit.appending(_appender(parts, keyring))
-        async with appending, warming(store, world, settings.warming):
+        async with appending, working(jobs, world), warming(store, world, settings.warming):
             try:
-                yield Reading(pipeline, mounts.mounts, follower, access, usage)
+                yield Reading(pipeline, mounts.mounts, follower, access, usage, report)
             finally:
                 barrier.forget()
 
@@ -174,6 +183,13 @@ def _limits(parts: WorkerParts) -> RateLimits:
     rate = parts.settings.limits.rate
     buckets = SharedBuckets(parts.page, rate.requests_per_second, rate.burst_size)
     return RateLimits(buckets, parts.world.now)
+
+
+def _refusals(parts: WorkerParts) -> RecordLimits:
+    """This worker's part of them."""
+    denied, workers = parts.settings.limits.refusals, parts.settings.server.workers
+    burst = max(1, denied.burst_size // workers)
+    return RecordLimits(denied.per_second / workers, burst, denied.share, parts.world.now)
 
 
 class CaughtUp(Following):
