@@ -1,6 +1,6 @@
 """The one that is asked: holds the book's snapshot against an access."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 
 from vault.authz.access import Access, Decision
@@ -33,6 +33,10 @@ class Authorizer:
         It may run in a thread: it shares nothing with the snapshot, whose policies never change.
         """
         return partial(_explained, self._book.snapshot.changed())
+
+    def warnings(self, policies: Iterable[str]) -> tuple[str, ...]:
+        """Return a sentence for each name that no policy has."""
+        return self._book.warnings(policies)
 
     def needs_facts(self, identity: Identity) -> bool:
         """Say whether a decision for him can depend on the tags or metadata of the secret."""

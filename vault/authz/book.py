@@ -294,20 +294,24 @@ class PolicyBook:
 
         await self._write(name, change)
 
+    def warnings(self, names: Iterable[str]) -> tuple[str, ...]:
+        """Return a sentence for each name that no policy has: it allows and denies nothing."""
+        return tuple(f'Policy "{name}" does not exist' for name in self._unknown(names))
+
     def effective(self, identity: Identity) -> Effective:
         """Return the policies that count for an identity now."""
         policies, names = self.snapshot.policies, dict.fromkeys(identity.policies)
         return Effective(
             root=ROOT_POLICY in names,
             policies=tuple(policies[name] for name in names if name in policies),
-            unknown=tuple(
-                n
-                for n in names
-                if n not in policies and n != ROOT_POLICY and not self.snapshot.central([n])
-            ),
+            unknown=self._unknown(names),
             fleet=self.snapshot.central(names),
             denied_by=tuple(name for name in identity.denied_by if self.snapshot.denies(name)),
         )
+
+    def _unknown(self, names: Iterable[str]) -> tuple[str, ...]:
+        known, central = self.snapshot.policies, self.snapshot.central
+        return tuple(n for n in names if n not in known and n != ROOT_POLICY and not central([n]))
 
     async def put_bundle(self, fleet: Fleet, *, by: str) -> Fleet:
         """Store an agent's next bundle; it is in force on return. The same one again: no change.

@@ -3,10 +3,12 @@
 from dataclasses import dataclass, field
 
 import trio
+from msgspec.structs import replace
 
 from actors.world import World
 from vault.authn.api_keys import ApiKey, ApiKeys, CreatedKey
 from vault.authn.users import Users
+from vault.authz.authorizer import Authorizer
 from vault.authz.policy import validate_permissions
 from vault.handlers.handler import Call, Handler, Handlers
 from vault.model.operation import Capability
@@ -19,6 +21,7 @@ class Keys:
 
     keys: ApiKeys
     users: Users
+    authorizer: Authorizer
     world: World
     _validating: trio.CapacityLimiter = field(default_factory=lambda: trio.CapacityLimiter(1))
 
@@ -57,13 +60,14 @@ class Keys:
             validate_permissions, payload.permissions, limiter=self._validating
         )
         user = await self.users.find(payload.user)
-        return await self.keys.create(
+        made = await self.keys.create(
             call.identity,
             user.id,
             payload.name,
             permissions=permissions,
             expires_at=payload.expires_at,
         )
+        return replace(made, warnings=self.authorizer.warnings(made.policies))
 
     async def revoke(self, call: Call) -> None:
         """End a key, the tokens that came from it, and their streams."""

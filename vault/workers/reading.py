@@ -16,6 +16,7 @@ from vault.audit.appender import Appender
 from vault.audit.end import SharedEnd
 from vault.audit.hashing import ValueHasher
 from vault.audit.sinks.file import FileSink
+from vault.authn.api_keys import ApiKeys
 from vault.authn.authenticator import Authenticator, CredentialMethod
 from vault.authn.bearer import Bearer, api_key_method
 from vault.authn.revocation import Revoker
@@ -143,7 +144,7 @@ async def open_reading(parts: WorkerParts, order: Open) -> AsyncIterator[Reading
                 Secrets(barrier, mounts.mounts, access, world).handlers()
                 | Metadata(barrier, mounts.mounts, access, world).handlers()
                 | Listing(barrier, authorizer, world).handlers()
-                | TokenHandlers(_tokens(store, keyring, world), authorizer, world).handlers(),
+                | _token_handlers(store, keyring, usage, authorizer, world),
                 RemoteWrites(parts.writes, known),
             ),
             metrics=parts.metrics,
@@ -210,9 +211,13 @@ class CaughtUp(Following):
             raise changed_meanwhile()
 
 
-def _tokens(store: Store, keyring: Keyring, world: World) -> Tokens:
-    """To look up; none is made or revoked here."""
-    return Tokens(store, Scheme(keyring.pepper), Revoker(store, Sessions(), world), world)
+def _token_handlers(
+    store: Store, keyring: Keyring, usage: Usage, authorizer: Authorizer, world: World
+) -> Handlers:
+    """To look up; no credential is made or revoked here."""
+    scheme, revoker = Scheme(keyring.pepper), Revoker(store, Sessions(), world)
+    keys = ApiKeys(store, scheme, revoker, usage, world)
+    return TokenHandlers(Tokens(store, scheme, revoker, world), keys, authorizer, world).handlers()
 
 
 def _local(handlers: Handlers, writes: RemoteWrites) -> Handlers:

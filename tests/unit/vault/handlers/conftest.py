@@ -189,10 +189,10 @@ async def house() -> AsyncIterator[House]:
             **VersionLife(barrier, world).handlers(),
             **Metadata(barrier, mounts, access, world).handlers(),
             **Listing(barrier, authorizer, world).handlers(),
-            **TokenHandlers(tokens, authorizer, world).handlers(),
-            **UserHandlers(users).handlers(),
-            **RoleHandlers(Roles(store, world)).handlers(),
-            **Keys(keys, users, world).handlers(),
+            **TokenHandlers(tokens, keys, authorizer, world).handlers(),
+            **UserHandlers(users, authorizer).handlers(),
+            **RoleHandlers(Roles(store, world), authorizer).handlers(),
+            **Keys(keys, users, authorizer, world).handlers(),
             **Policies(book, authorizer, users, barrier, world).handlers(),
             **System(
                 barrier, lambda: sealings.append("sealed"), lambda: Node("agent", "unit", "running")
