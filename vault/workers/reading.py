@@ -21,6 +21,7 @@ from vault.authn.authenticator import Authenticator, CredentialMethod
 from vault.authn.bearer import Bearer, api_key_method
 from vault.authn.revocation import Revoker
 from vault.authn.scheme import API_KEY, TOKEN
+from vault.authn.sessions import is_session
 from vault.authn.standing import judge_token
 from vault.authn.streams import Sessions
 from vault.authn.tokens import Tokens
@@ -237,6 +238,7 @@ def _authenticator(
         table=TOKENS,
         stored=lambda row: row.secret_hash,
         rule=judge_token,
+        is_session=is_session,
         spend=_unlimited,
     )
     known: dict[str, CredentialMethod] = {
