@@ -87,7 +87,7 @@ from vault.store.sqlite import SqliteBackend
 from vault.store.store import Store, open_store
 from vault.store.tables import AUDIT
 from vault.store.warmup import warming
-from vault.work.failures import EVERY, FAILURES, REFUSALS, RefusedReport
+from vault.work.failures import EVERY, FAILURES, REFUSALS, RefusedReport, report_each
 from vault.work.rotation import KeyRotation
 
 FLUSH_EVERY: Final = 10.0  # seconds; what a crash may lose of counters that the audit log has too
@@ -254,13 +254,11 @@ async def _wire(base: Base, system: System, audits: Audits) -> Wired:
         Job(
             "refused-authentications",
             EVERY,
-            RefusedReport(FAILURES, failures, base.audit.record, world),
-            at_end=True,
-        ),
-        Job(
-            "refused-requests",
-            EVERY,
-            RefusedReport(REFUSALS, refusals, base.audit.record, world),
+            partial(
+                report_each,
+                RefusedReport(FAILURES, failures, base.audit.record, world),
+                RefusedReport(REFUSALS, refusals, base.audit.record, world),
+            ),
             at_end=True,
         ),
     ]

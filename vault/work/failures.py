@@ -51,3 +51,9 @@ class RefusedReport:
                 rule=f"{told}, {refused.most_count} from {refused.most}",
             )
         )
+
+
+async def report_each(*reports: RefusedReport) -> None:
+    """Make several reports, one after the other. Raises as the first that fails."""
+    for report in reports:
+        await report()
