@@ -142,7 +142,7 @@ async def client(port: int, cookies: list[str], seconds: float) -> None:
             f"GET /api/v1/live HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: Upgrade\r\n"
             f"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
             f"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nOrigin: http://127.0.0.1:{port}\r\n"
-            f"Cookie: freehold-session={cookie}\r\n\r\n"
+            f"Cookie: freehold-session-{port}={cookie}\r\n\r\n"
         )
         text = b'{"watch":1,"topic":"fleet","org":"acme"}'
         frame = bytes([0x81, 0x80 | len(text), 0, 0, 0, 0]) + text

@@ -4,8 +4,9 @@
 
 A mutation's intent is durable before anything changes; every outcome, a refusal included, is
 durable before the caller hears of it. When no audit sink accepts, the caller gets 503 and no value.
-Only failed authentications beyond their pace share a record (`authz.failures`), and what looks at
-nothing but the caller's own words leaves none unless it is refused (`Handler.recorded`).
+Only failed authentications and refusals beyond their pace share a record (`authz.failures`), and
+what looks at nothing but the caller's own words leaves none unless it is refused
+(`Handler.recorded`).
 """
 
 from collections.abc import Callable, Sequence
@@ -19,14 +20,14 @@ from vault.audit.record import AuditEvent
 from vault.authn.authenticator import Authenticator
 from vault.authz.access import Access, Decision
 from vault.authz.authorizer import Authorizer
-from vault.authz.failures import FailureLimits, TooManyFailuresError
+from vault.authz.failures import FailureLimits, RecordLimits, TooManyFailuresError
 from vault.authz.limits import RateLimits
 from vault.barrier import SECRETS, Barrier
 from vault.errors import AuthenticationError, AuthorizationError, ConflictError, VaultError
 from vault.handlers.handler import CHANGED_MEANWHILE, Call, Handler, Handlers
 from vault.handlers.sight import facts_of
 from vault.metrics import Metrics
-from vault.model.identity import OPERATOR, Identity, service_identity
+from vault.model.identity import ANONYMOUS, OPERATOR, Identity, service_identity
 from vault.model.operation import NO_FACTS, Capability, Facts, Operation
 from vault.model.path import ResourcePath
 from vault.trail import ALLOWED, Trail, unrecorded
@@ -120,9 +121,11 @@ class Pipeline:
         metrics: Metrics,
         world: World,
         failures: FailureLimits | None = None,
+        refusals: RecordLimits | None = None,
         following: Following = NOTHING_HELD,
     ) -> None:
         """Facts are looked up with `facts`; `following` is made current before each decision."""
+        self._refusals = refusals
         self._following = following
         self._authenticator = authenticator
         self._authorizer = authorizer
@@ -143,6 +146,7 @@ class Pipeline:
             if not self._following.is_current:
                 await self._follow(trail.handler)
             facts = await self._authorized(trail)  # 2
+            trail.allowed = not trail.handler.refuses
         except Exception as error:  # noqa: BLE001  # whatever failed: recorded, then told
             raise await self._failed(trail, error) from None  # 5
         call = Call(op, trail.identity, facts, trail.decisive)
@@ -273,13 +277,21 @@ class Pipeline:
         """Record that the operation was refused or failed; returns what to tell the caller."""
         told = trail.told(error)
         self._count(trail.op.name, told.type)
-        if not trail.done and not isinstance(told, TooManyFailuresError) and trail.tells(told):
+        if not isinstance(told, TooManyFailuresError) and trail.tells(told) and self._tells(trail):
             with trio.CancelScope(shield=True):
                 try:
                     await self._audit.record(trail.failed(told))
                 except VaultError as refused:
                     raise unrecorded(told, refused) from None
         return told
+
+    def _tells(self, trail: Trail) -> bool:
+        """Whether there is a record to be made: none of what is done, few of one's refusals."""
+        if trail.done:
+            return False
+        if trail.allowed or trail.identity is ANONYMOUS or self._refusals is None:
+            return True
+        return self._refusals.admits(trail.identity.id)
 
     def _count(self, operation: str, status: str) -> None:
         self._metrics.operation(operation, status)

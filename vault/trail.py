@@ -27,7 +27,9 @@ ALLOWED: Final = Decision(allowed=True)
 class Trail:
     """What is known so far of one operation on its way, for its audit records."""
 
-    __slots__ = ("capability", "decision", "decisive", "done", "handler", "identity", "op")
+    __slots__ = (
+        "allowed", "capability", "decision", "decisive", "done", "handler", "identity", "op",
+    )  # fmt: skip
 
     def __init__(self, op: Operation, handler: Handler) -> None:
         self.op = op
@@ -36,6 +38,7 @@ class Trail:
         self.decision: Decision = ALLOWED
         self.capability: str = ""
         self.decisive = False  # tags or metadata of the secret can have a say
+        self.allowed = False  # it was decided that it may be done
         self.done = False  # a mutation has happened, whatever comes of its record
 
     def intent(self) -> AuditEvent:

@@ -41,7 +41,7 @@ from vault.authn.usage import Usage
 from vault.authn.users import Users
 from vault.authz.authorizer import Authorizer
 from vault.authz.book import PolicyBook
-from vault.authz.failures import FailureLimits
+from vault.authz.failures import FailureLimits, RecordLimits
 from vault.authz.limits import RateLimits
 from vault.barrier import Barrier, RowGuard
 from vault.beside import ALONE, Beside, Opening
@@ -60,6 +60,7 @@ from vault.handlers.health import Health
 from vault.handlers.keys import Keys
 from vault.handlers.listing import Listing
 from vault.handlers.live import LiveHandlers, Watchers
+from vault.handlers.malformed import MalformedRequests
 from vault.handlers.metadata import Metadata
 from vault.handlers.mounts import Mounts
 from vault.handlers.policies import Policies
@@ -90,7 +91,7 @@ from vault.store.sqlite import SqliteBackend
 from vault.store.store import Store, open_store
 from vault.store.tables import AUDIT
 from vault.store.warmup import warming
-from vault.work.failures import FailureReport
+from vault.work.failures import EVERY, FAILURES, REFUSALS, RefusedReport, report_each
 from vault.work.rewrap import KeyRewrap
 from vault.work.rotation import KeyRotation
 
@@ -98,7 +99,6 @@ FLUSH_EVERY: Final = 10.0  # seconds; what a crash may lose of counters that the
 SWEEP_EVERY: Final = 60.0  # seconds; expired tokens are refused at once, and cleared away by this
 FOLLOW_EVERY: Final = 1.0  # seconds; what looks at a snapshot outside of a request may be behind
 CLOCK_EVERY: Final = 60.0  # seconds; how far a clock that was set back can reach at most
-REFUSED_EVERY: Final = 60.0  # seconds that one record of refused authentications stands for
 ROTATION_EVERY: Final = 3600.0  # seconds between looks at whether the KEK is due
 REWRAP_EVERY: Final = 60.0  # seconds between looks at whether versions are under an older KEK
 DEV_MOUNT: Final = "secret/"
@@ -263,11 +263,12 @@ async def _wire(base: Base, system: System, audits: Audits) -> Wired:
         **Metadata(barrier, mounts.mounts, access, world).handlers(),
         **Listing(barrier, authorizer, world).handlers(),
         **mounts.handlers(),
-        **TokenHandlers(tokens, authorizer, world).handlers(),
+        **MalformedRequests(authorizer).handlers(),
+        **TokenHandlers(tokens, keys, authorizer, world).handlers(),
         **SessionHandlers(tokens, known.session_idle, known.session_timeout).handlers(),
-        **UserHandlers(users).handlers(),
-        **RoleHandlers(Roles(store, world)).handlers(),
-        **Keys(keys, users).handlers(),
+        **UserHandlers(users, authorizer).handlers(),
+        **RoleHandlers(Roles(store, world), authorizer).handlers(),
+        **Keys(keys, users, authorizer, world).handlers(),
         **Policies(book, authorizer, users, barrier, world).handlers(),
         **FleetHandlers(book, seam, world).handlers(),
         **UsageHandlers(barrier, authorizer, base.opaque, owners, world).handlers(),
@@ -280,8 +281,12 @@ async def _wire(base: Base, system: System, audits: Audits) -> Wired:
     handlers |= again.handlers()
     failed = base.parts.settings.limits.failures
     failures = FailureLimits(failed.per_second, failed.burst_size, failed.share, world.now)
+    denied = base.parts.settings.limits.refusals
+    refusals = RecordLimits(denied.per_second, denied.burst_size, denied.share, world.now)
     following = Following((book, mounts, barrier), store.ended_at_all)
-    pipeline = _pipeline(base, authorizer, usage, handlers, failures=failures, following=following)
+    pipeline = _pipeline(
+        base, authorizer, usage, handlers, failures=failures, refusals=refusals, following=following
+    )
     rotation = KeyRotation(pipeline.run, lambda: barrier.rotation_due, world)
     jobs = [
         Job("access-counts", FLUSH_EVERY, access.flush, at_end=True),
@@ -296,8 +301,12 @@ async def _wire(base: Base, system: System, audits: Audits) -> Wired:
         Job("key-rotation", ROTATION_EVERY, rotation),
         Job(
             "refused-authentications",
-            REFUSED_EVERY,
-            FailureReport(failures, base.audit.record, world),
+            EVERY,
+            partial(
+                report_each,
+                RefusedReport(FAILURES, failures, base.audit.record, world),
+                RefusedReport(REFUSALS, refusals, base.audit.record, world),
+            ),
             at_end=True,
         ),
     ]
@@ -330,6 +339,7 @@ def _pipeline(
     handlers: Handlers,
     *,
     failures: FailureLimits,
+    refusals: RecordLimits,
     following: Following,
 ) -> Pipeline:
     parts, world, lockout = base.parts, base.parts.world, base.parts.beside.lockout()
@@ -352,6 +362,7 @@ def _pipeline(
         metrics=parts.metrics,
         world=world,
         failures=failures,
+        refusals=refusals,
         following=following,
     )
 

@@ -9,7 +9,6 @@ from quart import Response, request
 from control.authn import cookies
 from control.model.operation import Browser, Origin
 from control.model.people import TokenKind
-from protocols.http.cookies import cookie_name
 
 WANTED: Final = "X-Freehold-Session"
 _HOST: Final = re.compile(r"[A-Za-z0-9.-]{1,253}(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]+\](:[0-9]{1,5})?")
@@ -62,7 +61,7 @@ class Visit:
         self, name: str, value: str, same_site: str = "Strict", max_age: int | None = None
     ) -> None:
         """Give it a cookie."""
-        full = cookie_name(self.own, name)
+        full = cookies.name_at(self.own, name)
         self.reply.cookies.append(Cookie(full, value, same_site, max_age))
 
 

@@ -1,5 +1,6 @@
 """The cookie that carries a browser's session, and what tells our own pages from others."""
 
+import re
 from collections.abc import Iterable
 from typing import Final
 
@@ -16,6 +17,16 @@ OIDC: Final = "freehold-oidc"
 ASKED: Final = "freehold-asked"
 """Of a browser that was asked whether a program may sign in."""
 CSRF_HEADER: Final = "X-CSRF-Token"
+_PORT: Final = re.compile(r":([0-9]+)\Z")
+
+
+def name_at(own_origin: str, name: str) -> str:
+    """A cookie's name at this origin of ours.
+
+    A browser shares cookies between the ports of a host: so it holds the port, where there is one.
+    """
+    port = _PORT.search(own_origin)
+    return cookie_name(own_origin, f"{name}-{port[1]}" if port else name)
 
 
 def from_browser(headers: Iterable[tuple[str, str]], own_origin: str) -> Browser:
@@ -26,10 +37,10 @@ def from_browser(headers: Iterable[tuple[str, str]], own_origin: str) -> Browser
         told[key] = f"{told[key]}; {value}" if key in told else value
     sent = told.get("cookie", "")
     return Browser(
-        cookie=cookie(sent, cookie_name(own_origin, SESSION)),
-        half=cookie(sent, cookie_name(own_origin, HALF)),
-        oidc=cookie(sent, cookie_name(own_origin, OIDC)),
-        asked=cookie(sent, cookie_name(own_origin, ASKED)),
+        cookie=cookie(sent, name_at(own_origin, SESSION)),
+        half=cookie(sent, name_at(own_origin, HALF)),
+        oidc=cookie(sent, name_at(own_origin, OIDC)),
+        asked=cookie(sent, name_at(own_origin, ASKED)),
         csrf=told.get(CSRF_HEADER.lower(), ""),
         same_origin=is_same_origin(told, own_origin),
     )

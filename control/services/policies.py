@@ -1,6 +1,7 @@
 """Policies: written in versions, pointed at agents, and what has become of each agent's bundle."""
 
 import difflib
+from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, Final
@@ -42,6 +43,7 @@ NOT_ISSUED: Final = "not_issued"
 """Why it is unknown which bundle an agent enforces."""
 FULL: Final = "bundle_full"
 FULL_EVERY: Final = 86_400 * SECOND  # an agent's alert of that code
+MOST_COMPARED: Final = 400_000  # pairs of equal lines of two documents; difflib takes 1 s for them
 MAX_POLICIES: Final = 200  # of one organization; an agent's bundle holds at most 500 documents
 
 
@@ -55,6 +57,7 @@ class Policies:
         self._alerts = alerts
         self._world = world
         self._refreshing = trio.Lock()
+        self._comparing = trio.CapacityLimiter(1)
         self._due: set[str] = set()
         self.bell = Bell()
         """Rings when `catch_up` has something to do."""
@@ -105,10 +108,7 @@ class Policies:
         """A unified diff of two versions, line by line, of their sorted and indented JSON."""
         before = await self.version(org, name, old)
         after = await self.version(org, name, new)
-        lines = difflib.unified_diff(
-            _lines(before.document), _lines(after.document), str(old), str(new), lineterm=""
-        )
-        return list(lines)
+        return await self._world.run_sync(_diff, before, after, limiter=self._comparing)
 
     async def point(self, org: str, name: str, targets: tuple[Target, ...]) -> Policy:
         """Whom the policy is for, from now on."""
@@ -374,6 +374,18 @@ def _stale(org: str, tx: Tx) -> tuple[dict[str, dict[str, int]], policies.Steeri
     wanted = contents(every, moving, agents.members(tx, org), known)
     stale = {v: wish for v, wish in wanted.items() if wish != known.get(v, {})}
     return stale, policies.steering(tx, org)
+
+
+def _diff(before: PolicyVersion, after: PolicyVersion) -> list[str]:
+    """The unified diff; of two texts whose comparison would take too long, one after the other."""
+    old, new = _lines(before.document), _lines(after.document)
+    names = str(before.version), str(after.version)
+    popular = len(new) // 100 + 1  # difflib leaves out the lines that there are more of
+    counts = {line: count for line, count in Counter(new).items() if count <= popular}
+    if sum(counts.get(line, 0) for line in old) <= MOST_COMPARED:
+        return list(difflib.unified_diff(old, new, *names, lineterm=""))
+    head = [f"--- {names[0]}", f"+++ {names[1]}", f"@@ -1,{len(old)} +1,{len(new)} @@"]
+    return [*head, *(f"-{line}" for line in old), *(f"+{line}" for line in new)]
 
 
 def _lines(document: Any) -> list[str]:

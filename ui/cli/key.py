@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from ui.cli.output import tell
+from ui.cli.output import tell, warn
 from ui.cli.pairs import given
 from ui.cli.route import route
 from ui.cli.session import session, shown
@@ -34,6 +34,7 @@ def create(
     made = current.client.call("POST", route("keys"), body)
     if raw:
         typer.echo(made["key"])
+        warn(made)
         return
     current.show(made)
     tell("Keep the key now; it cannot be shown again.")

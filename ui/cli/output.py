@@ -50,6 +50,12 @@ def tell(text: str) -> None:
     sys.stderr.write(f"{_visible(text)}\n")
 
 
+def warn(answer: Mapping[str, Any]) -> None:
+    """Tell each warning of an answer on a line of its own."""
+    for warning in answer.get("warnings") or ():
+        tell(f"Warning: {warning}")
+
+
 def _cell(value: object) -> str:
     if value is None:
         return ""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ui.cli.output import Format, show
+from ui.cli.output import Format, show, warn
 from ui.cli.settings import Settings
 
 if TYPE_CHECKING:
@@ -32,7 +32,14 @@ class Session:
         return Client(Settings.from_environment(self.address))
 
     def show(self, value: Any, columns: Sequence[str] = ()) -> None:
-        """Print a result as the person asked for it; `columns` are those of a list's table."""
+        """Print a result as the person asked for it; `columns` are those of a list's table.
+
+        Its warnings are told beside it, a line each.
+        """
+        if isinstance(value, dict) and "warnings" in value:
+            warn(value)
+            if self.form is Format.TABLE:
+                value = {key: item for key, item in value.items() if key != "warnings"}
         show(value, self.form, columns)
 
 

@@ -12,10 +12,10 @@ from vault.authn.revocation import Revoker
 from vault.authn.scheme import CredentialScheme
 from vault.authn.standing import KEY_PARENT, held_policies, judge, judge_key, permissions_of
 from vault.authn.usage import Usage
-from vault.errors import ConflictError, NotFoundError, ValidationError
+from vault.errors import AuthorizationError, ConflictError, NotFoundError, ValidationError
 from vault.model.identity import Identity, Permission
 from vault.model.instant import MAX
-from vault.model.records import ApiKeyRow, Status, UserRow
+from vault.model.records import ApiKeyRow, Status, TokenRow, UserRow
 from vault.store.store import Store
 from vault.store.table import Query
 from vault.store.tables import API_KEYS, USERS
@@ -24,6 +24,7 @@ from vault.store.tx import Tx
 MAX_KEYS: Final = 100  # of one user that are not revoked
 MAX_REVOKED: Final = 100  # of one user that are kept to be seen; the oldest go
 MAX_NAME: Final = 128
+MADE_AT: Final = "sys/keys"  # `TokenRow.path` of a key that is looked at as a token
 
 
 class ApiKey(Struct, frozen=True, kw_only=True):
@@ -46,6 +47,8 @@ class CreatedKey(Struct, frozen=True, kw_only=True):
 
     key: ApiKey
     text: str
+    policies: tuple[str, ...] = ()  # of its user
+    warnings: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return f"CreatedKey(id={self.key.id!r})"
@@ -101,18 +104,20 @@ class ApiKeys:
             created_by=caller.name,
         )
 
-        def change(tx: Tx) -> ApiKeyRow:
+        def change(tx: Tx) -> tuple[ApiKeyRow, set[str]]:
             user = tx.get(USERS, user_id)
             if user is None:
                 raise NotFoundError("user_not_found", "no such user")
-            require_covers_key(caller, held_policies(tx.get, user), granted)
+            held = held_policies(tx.get, user)
+            require_covers_key(tx.get, caller, held, granted)
             if user.status != Status.ACTIVE:
                 raise ConflictError("user_disabled", "the user is disabled")
             _make_room(tx, user_id)
             tx.put(API_KEYS, row)
-            return row
+            return row, held
 
-        return CreatedKey(key=_shown(await self._store.commit(change)), text=minted.text)
+        stored, held = await self._store.commit(change)
+        return CreatedKey(key=_shown(stored), text=minted.text, policies=tuple(sorted(held)))
 
     async def get(self, key_id: str) -> ApiKey:
         """Return a key with its last use; raises `NotFoundError`."""
@@ -125,6 +130,29 @@ class ApiKeys:
         """Return whom a key stands for, were it `at` (ns), or None; no use is counted."""
         row = await self._store.get(API_KEYS, key_id)
         return None if row is None else await judge(self._store, judge_key, row, at)
+
+    async def as_token(self, caller: Identity) -> TokenRow:
+        """Return the caller's own key as Vault's clients look at a token: one that is not renewed.
+
+        Raises `AuthorizationError` when it is gone by now.
+        """
+        row = await self._store.get(API_KEYS, caller.credential)
+        if row is None:
+            raise AuthorizationError("bad_token", "bad token")
+        return TokenRow(
+            id=row.id,
+            accessor=row.id,
+            secret_hash=b"",
+            display_name=f"key-{caller.name}",
+            user_id=row.user_id,
+            policies=list(caller.policies),
+            path=MADE_AT,
+            created_at=row.created_at,
+            issued_at=row.created_at,
+            ttl=row.expires_at - row.created_at if row.expires_at else 0,
+            expires_at=row.expires_at,
+            renewable=False,
+        )
 
     async def of_user(self, user_id: str) -> list[ApiKey]:
         """Return the keys of a user with their last use, revoked ones too."""
@@ -144,7 +172,8 @@ class ApiKeys:
                 raise NotFoundError("key_not_found", "no such API key")
             user = tx.get(USERS, row.user_id)
             if user is not None and not _own(caller, user, row):
-                require_covers_key(caller, held_policies(tx.get, user), permissions_of(row))
+                held = held_policies(tx.get, user)
+                require_covers_key(tx.get, caller, held, permissions_of(row))
             tx.put(API_KEYS, replace(row, status=Status.REVOKED))
             return [KEY_PARENT + key_id]
 

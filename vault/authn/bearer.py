@@ -10,6 +10,7 @@ from actors.world import World
 from vault.authn.judgements import Judgements
 from vault.authn.lockout import Lockout
 from vault.authn.scheme import CredentialScheme, Located
+from vault.authn.sessions import is_session
 from vault.authn.standing import Judge, judge_key, judge_token
 from vault.model.identity import Identity
 from vault.model.operation import Origin
@@ -36,8 +37,11 @@ class Bearer(Generic[R]):
         table: Table[R],
         stored: Callable[[R], bytes],
         rule: Judge,
+        is_session: Callable[[R], bool] = lambda _: False,
         spend: Callable[[R], Awaitable[bool]] | None = None,
     ) -> None:
+        """`is_session`: it is a browser's, and counts in a cookie alone; any other never does."""
+        self._is_session = is_session
         self._store = store
         self._scheme = scheme
         self._lockout = lockout
@@ -48,7 +52,10 @@ class Bearer(Generic[R]):
         self._spend = spend
 
     async def identify(self, located: Located, origin: Origin) -> Identity | None:
-        """Return the holder; None for unknown, wrong, expired, revoked, spent, disabled, locked."""
+        """Return the holder; None for unknown, wrong, expired, revoked, spent, disabled, locked.
+
+        And for what came in another way than it counts in.
+        """
         epoch: object = self._store.epoch
         row = self._judgements.row(located.id, epoch)
         if row is None:
@@ -66,6 +73,8 @@ class Bearer(Generic[R]):
             self._lockout.fail(pair, now)
             return None
         self._lockout.succeed(pair)
+        if self._is_session(row) is not origin.browser:
+            return None
         identity = await self._judgements.of(located.id, row, now, epoch)
         if identity is None or self._spend is None:
             return identity
@@ -106,6 +115,7 @@ def token_method(
         table=TOKENS,
         stored=lambda row: row.secret_hash,
         rule=judge_token,
+        is_session=is_session,
         spend=spend,
     )
 

@@ -1,45 +1,106 @@
-"""Nobody edits the credentials of someone more privileged.
+"""Nobody edits the credentials of someone more privileged, and nobody lifts his own denials.
 
 Whoever may write users, roles or keys could otherwise give himself, through another's credential,
-what no policy gave him. So an edit takes every policy of the one who is edited, before and after.
-Policies are compared by name: who may write a policy can put anything in it, and is to be trusted
-with everything (docs/policies.md).
+what no policy gave him or what a policy denies him. So whoever is edited must, before and after,
+lie within the caller's authority:
+
+- the caller holds each of his policies, but for those that only deny;
+- he has each policy that denies the caller something.
+
+Policies are compared by name, and a policy counts as denying while it has a rule that denies,
+disabled or not. All is read in the transaction of the change (docs/policies.md).
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from typing import Final
 
+import msgspec
+from msgspec import Struct
+
+from vault.authn.standing import Get
 from vault.errors import AuthorizationError
 from vault.model.identity import DEFAULT_POLICY, ROOT_POLICY, Identity, Permission
+from vault.model.records import BUNDLE_ROW
+from vault.store.tables import POLICIES
+
+MOST_NAMED: Final = 3  # policies in an error
+DENY: Final = "deny"  # `effect` of a rule, as it is stored
 
 
-def require_covers(caller: Identity, policies: Iterable[str]) -> None:
-    """Raise `AuthorizationError` unless the caller holds all of these policies himself.
+def require_covers(get: Get, caller: Identity, policies: Collection[str]) -> None:
+    """Raise `AuthorizationError` unless these policies of a user lie within the caller's authority.
 
     A caller whose key is cut down by permissions holds no policy whole.
     """
-    if caller.permissions:
-        raise _refusal("an API key with permissions cannot edit users, roles or tokens")
-    _require_held(caller, policies)
+    _require_whole(caller)
+    _require_within(get, caller, policies)
 
 
 def require_covers_key(
-    caller: Identity, policies: Iterable[str], permissions: tuple[Permission, ...]
+    get: Get,
+    caller: Identity,
+    policies: Collection[str],
+    permissions: tuple[Permission, ...],
 ) -> None:
     """As `require_covers`, for a key with these permissions.
 
     A caller that is cut down may make a key for what he is cut down to, or less.
     """
-    _require_held(caller, policies)
+    _require_within(get, caller, policies)
     if caller.permissions and not (
         permissions and all(_within(wanted, caller.permissions) for wanted in permissions)
     ):
         raise _refusal("the key's permissions must lie within those of the key that makes it")
 
 
-def _require_held(caller: Identity, policies: Iterable[str]) -> None:
+def require_covers_role(
+    get: Get, caller: Identity, before: Collection[str], after: Collection[str] | None
+) -> None:
+    """Raise `AuthorizationError` unless the caller may make this of a role; None: delete it.
+
+    What denies the caller something must be in the new role, and must not go with the old one:
+    whoever has the role would have more than the caller.
+    """
+    _require_whole(caller)
+    effects = _Effects(get)
+    _require_held(effects, caller, {*before, *(after or ())})
+    binding = effects.denying(caller.binding)
+    if after is not None:
+        _require_bound(binding, after)
+    elif lifted := sorted(binding.intersection(before)):
+        raise AuthorizationError(
+            "denial_lifted",
+            f"the role holds {_names(lifted)}, which denies you something: only somebody "
+            "who is not bound by it can delete the role",
+        )
+
+
+def _require_within(get: Get, caller: Identity, policies: Collection[str]) -> None:
+    effects = _Effects(get)
+    _require_held(effects, caller, policies)
+    _require_bound(effects.denying(caller.binding), policies)
+
+
+def _require_whole(caller: Identity) -> None:
+    if caller.permissions:
+        raise _refusal("an API key with permissions cannot edit users, roles or tokens")
+
+
+def _require_held(effects: "_Effects", caller: Identity, policies: Iterable[str]) -> None:
     held = {*caller.policies, DEFAULT_POLICY}
-    if ROOT_POLICY not in held and not held.issuperset(policies):
+    if ROOT_POLICY in held:
+        return
+    if not all(name in held or effects.only_denies(name) for name in policies):
         raise _refusal("this takes every policy of the user or role that is edited")
+
+
+def _require_bound(binding: frozenset[str], policies: Iterable[str]) -> None:
+    if missing := sorted(binding.difference(policies, (DEFAULT_POLICY,))):
+        raise AuthorizationError(
+            "denial_lifted",
+            f"{_names(missing)} denies you something: the user or role that you edit "
+            "must have it too, before and after",
+        )
 
 
 def _within(wanted: Permission, held: tuple[Permission, ...]) -> bool:
@@ -51,3 +112,47 @@ def _within(wanted: Permission, held: tuple[Permission, ...]) -> bool:
 
 def _refusal(why: str) -> AuthorizationError:
     return AuthorizationError("more_privileged", why)
+
+
+def _names(names: list[str]) -> str:
+    shown = ", ".join(f'"{name}"' for name in names[:MOST_NAMED])
+    more = len(names) - MOST_NAMED
+    return f"policy {shown}" + (f" and {more} more" if more > 0 else "")
+
+
+class _Rule(Struct, frozen=True):
+    effect: str
+
+
+class _Document(Struct, frozen=True):
+    name: str
+    rules: list[_Rule] = []
+
+
+class _Effects:
+    """What the stored policies do, local ones and those of a control plane's bundle."""
+
+    def __init__(self, get: Get) -> None:
+        self._get = get
+        self._bundle: dict[str, list[_Rule]] | None = None
+
+    def denying(self, names: Iterable[str]) -> frozenset[str]:
+        """Return those of the names whose policies have a rule that denies."""
+        return frozenset(
+            name for name in names if any(rule.effect == DENY for rule in self._rules(name))
+        )
+
+    def only_denies(self, name: str) -> bool:
+        """Say whether the policy has rules, and none that allows."""
+        rules = self._rules(name)
+        return bool(rules) and all(rule.effect == DENY for rule in rules)
+
+    def _rules(self, name: str) -> list[_Rule]:
+        if self._bundle is None:
+            row = self._get(POLICIES, BUNDLE_ROW)
+            texts = [] if row is None else row.document["rules"]
+            found = [msgspec.json.decode(text, type=_Document) for text in texts]
+            self._bundle = {policy.name: policy.rules for policy in found}
+        row = self._get(POLICIES, name)
+        local = [] if row is None else msgspec.convert(row.document, _Document).rules
+        return local + self._bundle.get(name, [])

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from actors.world import World
-from vault.authn.privilege import require_covers
+from vault.authn.privilege import require_covers_role
 from vault.errors import NotFoundError, ValidationError
 from vault.model.identity import Identity
 from vault.model.name import canonical_name
@@ -31,7 +31,7 @@ class Roles:
         """Make or replace a role. Its users have its policies from their next request on.
 
         Raises `ValidationError`, and `AuthorizationError` unless the caller holds the policies it
-        has and those it gets.
+        has and those it gets, and has himself no denial that it would lift.
         """
         name, wanted, now = canonical_name(name, "name"), policy_names(policies), self._world.now()
         if len(description) > MAX_DESCRIPTION:
@@ -43,7 +43,7 @@ class Roles:
 
         def change(tx: Tx) -> RoleRow:
             old = tx.get(ROLES, name)
-            require_covers(caller, {*wanted, *(old.policies if old else ())})
+            require_covers_role(tx.get, caller, old.policies if old else (), wanted)
             row = RoleRow(
                 name=name,
                 description=description,
@@ -83,7 +83,7 @@ class Roles:
             row = tx.get(ROLES, name)
             if row is None:
                 raise NotFoundError("role_not_found", "no such role")
-            require_covers(caller, row.policies)
+            require_covers_role(tx.get, caller, row.policies, None)
             tx.delete(ROLES, name)
 
         await self._store.commit(change)
@@ -91,9 +91,9 @@ class Roles:
 
 def policy_names(names: Iterable[str], field: str = "policies") -> list[str]:
     """Return names of policies in their one spelling, sorted; raises `ValidationError`."""
-    found = sorted({canonical_name(n, f"{field}[{i}]") for i, n in enumerate(names)})
-    if len(found) > MAX_POLICIES:
+    given = list(names)
+    if len(given) > MAX_POLICIES:
         raise ValidationError(
             "policies_invalid", f"{field} holds more than {MAX_POLICIES} names", field=field
         )
-    return found
+    return sorted({canonical_name(name, f"{field}[{i}]") for i, name in enumerate(given)})

@@ -3,14 +3,25 @@
 What such a token makes in turn ends with it, so neither bound is asked for again further down.
 """
 
+from typing import Final
+
 from msgspec import Struct
 
 from vault.authn.standing import KEY_PARENT, expired
 from vault.errors import ConflictError
 from vault.model.instant import SECOND
+from vault.model.records import TokenRow
 from vault.store.table import MAX_LIMIT, Query
 from vault.store.tables import TOKENS
 from vault.store.tx import Tx
+
+MADE_AT: Final = "sys/sessions"
+"""`TokenRow.path` of a browser's session; the token API has its own paths, so it makes none."""
+
+
+def is_session(row: TokenRow) -> bool:
+    """Whether a token is a browser's session, whose text is in a cookie and counts there alone."""
+    return row.path == MADE_AT
 
 
 class SessionRule(Struct, frozen=True, kw_only=True):

@@ -5,7 +5,7 @@ ancestor, the API key that made the first of them, and the users of all. So noth
 and deleted for a revocation to count: the next request looks up the line and ends there.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, Final, Protocol, TypeAlias, TypeVar
 
 from msgspec import Struct
@@ -68,20 +68,23 @@ def judge_key(get: Get, row: ApiKeyRow, now: int) -> Identity | None:
 def judge_token(get: Get, row: TokenRow, now: int) -> Identity | None:
     """Return whom a token stands for; None when it does not stand (any more).
 
-    A user's token never has more than its user has now: a policy that he lost, it lost.
+    A user's token never has more than its user has now: a policy that he lost, it lost. The
+    denials of everything that it came from bind it.
     """
     if row.num_uses and row.uses_left <= 0:
         return None
-    permissions = _line_permissions(get, row, now)
-    if permissions is None:
+    line = _line(get, row, now)
+    if line is None:
         return None
     user = get(USERS, row.user_id) if row.user_id else None
+    policies = tuple(row.policies) if user is None else _still_held(get, user, row)
     return Identity(
         id=row.user_id or row.accessor,
         name=row.display_name if user is None else user.username,
         method=Method.TOKEN,
-        policies=tuple(row.policies) if user is None else _still_held(get, user, row),
-        permissions=permissions,
+        policies=policies,
+        permissions=line.permissions,
+        denied_by=tuple(sorted(line.policies.difference(policies))),
         credential=row.accessor,
     )
 
@@ -94,17 +97,41 @@ def permissions_of(row: ApiKeyRow) -> tuple[Permission, ...]:
     )
 
 
-def _line_permissions(get: Get, row: TokenRow, now: int) -> tuple[Permission, ...] | None:
-    """Walk up to the beginning; None when somebody on the way does not stand."""
+class _Line(Struct, frozen=True):
+    """What a token came from: the permissions it is cut down to, the policies that bind it."""
+
+    permissions: tuple[Permission, ...]
+    policies: frozenset[str]
+
+
+def _line(get: Get, row: TokenRow, now: int) -> _Line | None:
+    """Walk up to the beginning; None when somebody on the way does not stand.
+
+    A user counts with all that he holds now, root with nothing: no denial binds it.
+    """
+    policies: set[str] = set()
+    users: set[str] = set()
     for _ in range(MAX_DEPTH):
-        if expired(row.expires_at, now) or not _user_stands(get, row.user_id):
+        if expired(row.expires_at, now):
             return None
+        if row.denied_by:
+            policies.update(row.denied_by)
+        if row.user_id and row.user_id not in users:
+            users.add(row.user_id)
+            user = get(USERS, row.user_id)
+            if user is None or user.status != Status.ACTIVE:
+                return None
+            policies.update(_binding(held_policies(get, user) | {DEFAULT_POLICY}))
+        elif not row.user_id:
+            policies.update(_binding(row.policies))
         if not row.parent:
-            return ()
+            return _Line((), frozenset(policies))
         if row.parent.startswith(KEY_PARENT):
             key = get(API_KEYS, row.parent.removeprefix(KEY_PARENT))
-            stands = key is not None and judge_key(get, key, now) is not None
-            return permissions_of(key) if key is not None and stands else None
+            identity = None if key is None else judge_key(get, key, now)
+            if identity is None:
+                return None
+            return _Line(identity.permissions, identity.binding.union(policies))
         parent = get(TOKENS, row.parent)
         if parent is None:
             return None
@@ -112,11 +139,8 @@ def _line_permissions(get: Get, row: TokenRow, now: int) -> tuple[Permission, ..
     return None
 
 
-def _user_stands(get: Get, user_id: str) -> bool:
-    if not user_id:
-        return True
-    user = get(USERS, user_id)
-    return user is not None and user.status == Status.ACTIVE
+def _binding(policies: Collection[str]) -> Collection[str]:
+    return () if ROOT_POLICY in policies else policies
 
 
 def _still_held(get: Get, user: UserRow, row: TokenRow) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
-from msgspec import Struct
+from msgspec import UNSET, Struct
 from msgspec.structs import replace
 
 from actors.world import World
@@ -241,7 +241,7 @@ class Tokens:
                 )
             while children := children_of(tx, row.id):
                 for child in children:
-                    tx.put(TOKENS, replace(child, parent=""))
+                    tx.put(TOKENS, _orphaned(child, identity))
             return [row.id]
 
         await self._revoker.revoke(change)
@@ -329,7 +329,7 @@ def _check(new: NewToken, *, sudo: bool) -> None:
 def _policies(caller: Identity, new: NewToken, *, sudo: bool) -> tuple[str, ...]:
     """Return what the new token gets: never root from one who is not, never more without sudo."""
     wanted: Iterable[str] = caller.policies if not new.policies else new.policies
-    names = {canonical_name(name.strip(), "policies") for name in wanted}
+    names = {canonical_name(name.strip(), "policies") for name in set(wanted)}
     if len(names) > MAX_POLICIES:
         raise _invalid("policies", f"a token has at most {MAX_POLICIES} policies")
     if ROOT_POLICY not in caller.policies:
@@ -350,20 +350,26 @@ def _placed(tx: Tx, caller: Identity, row: TokenRow, *, orphan: bool) -> TokenRo
     """Put a new token under what made it; raises unless that may have children."""
     if caller.method is Method.API_KEY:
         key = tx.get(API_KEYS, caller.credential)
-        stands = key is not None and judge_key(tx.get, key, row.created_at) is not None
+        maker = None if key is None else judge_key(tx.get, key, row.created_at)
         parent, user_id = KEY_PARENT + caller.credential, caller.id
     else:
         above = _parent(tx, caller)
-        stands = judge_token(tx.get, above, row.created_at) is not None
+        maker = judge_token(tx.get, above, row.created_at)
         parent, user_id = above.id, above.user_id
         if not orphan and _depth(tx, above) >= MAX_DEPTH:
             raise ValidationError("too_deep", f"a line of tokens is at most {MAX_DEPTH} long")
-    if not stands:  # it ended after the caller was authenticated
+    if maker is None:  # it ended after the caller was authenticated
         raise ValidationError("no_parent", "parent token lookup failed: no parent found")
     if orphan:
-        return row
+        return _orphaned(row, maker)
     # What is made with sudo for somebody else must not be cut down to the maker's own policies.
     return replace(row, parent=parent, user_id=user_id if _is_own(caller, row.policies) else "")
+
+
+def _orphaned(row: TokenRow, maker: Identity) -> TokenRow:
+    """Return a token without its parent: what denied the parent something is kept in the row."""
+    kept = maker.binding.union(row.denied_by or ()).difference(row.policies)
+    return replace(row, parent="", denied_by=sorted(kept) if kept else UNSET)
 
 
 def _is_own(caller: Identity, policies: Iterable[str]) -> bool:

@@ -61,7 +61,7 @@ class Users:
             if tx.select(USERS, Query(equals={"name_key": row.name_key}, limit=1)):
                 raise ConflictError("user_exists", "a user of this name exists")
             _check_roles(tx, row)
-            require_covers(caller, held_policies(tx.get, row))
+            require_covers(tx.get, caller, held_policies(tx.get, row))
             tx.put(USERS, row)
             return row
 
@@ -140,7 +140,8 @@ class Users:
             row = replace(old, **changes)
             if roles is not None:
                 _check_roles(tx, row)
-            require_covers(caller, held_policies(tx.get, old) | held_policies(tx.get, row))
+            require_covers(tx.get, caller, held_policies(tx.get, old))
+            require_covers(tx.get, caller, held_policies(tx.get, row))
             tx.put(USERS, row)
             return row
 
@@ -163,7 +164,7 @@ class Users:
 
         def change(tx: Tx) -> list[str]:
             user = _of(tx, user_id)
-            require_covers(caller, held_policies(tx.get, user))
+            require_covers(tx.get, caller, held_policies(tx.get, user))
             ending = _credentials(tx, user_id)
             for key in tx.select(API_KEYS, Query(equals={"user_id": user_id})):
                 tx.delete(API_KEYS, key.id)

@@ -1,7 +1,10 @@
 """The one that is asked: holds the book's snapshot against an access."""
 
+from collections.abc import Callable, Iterable
+from functools import partial
+
 from vault.authz.access import Access, Decision
-from vault.authz.book import PolicyBook
+from vault.authz.book import PolicyBook, Snapshot
 from vault.authz.compiled import Compiled
 from vault.authz.evaluate import explain
 from vault.authz.reach import reaches
@@ -24,10 +27,16 @@ class Authorizer:
         """What decides for him by the policies of now, whatever becomes of them."""
         return self._book.snapshot.compiled(identity)
 
-    def dry_run(self, access: Access) -> Decision:
-        """Decide as `decide` would, and for a no say what is missing."""
-        found = self._book.snapshot.compiled(access.identity)
-        return explain(found.rules, found.grants, access)
+    def dry_run(self) -> Callable[[Access], Decision]:
+        """What decides by the policies of now as `decide` would, and for a no says what is missing.
+
+        It may run in a thread: it shares nothing with the snapshot, whose policies never change.
+        """
+        return partial(_explained, self._book.snapshot.changed())
+
+    def warnings(self, policies: Iterable[str]) -> tuple[str, ...]:
+        """Return a sentence for each name that no policy has."""
+        return self._book.warnings(policies)
 
     def needs_facts(self, identity: Identity) -> bool:
         """Say whether a decision for him can depend on the tags or metadata of the secret."""
@@ -45,3 +54,8 @@ class Authorizer:
         """
         found = self._book.snapshot.compiled(identity)
         return Shown(found.rules, found.grants, identity, origin, now)
+
+
+def _explained(snapshot: Snapshot, access: Access) -> Decision:
+    found = snapshot.compiled(access.identity)
+    return explain(found.rules, found.grants, access)

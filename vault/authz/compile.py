@@ -7,7 +7,7 @@ first of those that apply.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Final
 
 from msgspec import Struct
@@ -133,11 +133,13 @@ def compile_policies(
     root: bool = False,
     fleet: Sequence[Policy] = (),
     bound: Bound | None = None,
+    denied_by: Collection[str] = (),
 ) -> RuleSet:
     """Compile validated policies; disabled ones count for nothing. `root`: everything is allowed.
 
     `root` is the caller's word, since no document can be named so. `fleet`: policies of a bundle,
-    whose allow rules count only within `bound`; without one they do not count at all.
+    whose allow rules count only within `bound`; without one they do not count at all. Of those
+    whose name is in `denied_by` the denials count alone.
     """
     local = [(policy, None) for policy in policies]
     enabled = sorted(
@@ -148,7 +150,10 @@ def compile_policies(
         ),
         key=lambda part: (-part[0].priority, part[0].name),  # stable: the local one of a name first
     )
-    parts = [Part(policy, i, held) for policy, held in enabled for i in range(len(policy.rules))]
+    all_parts = [
+        Part(policy, i, held) for policy, held in enabled for i in range(len(policy.rules))
+    ]
+    parts = [part for part in all_parts if part.deny or part.policy.name not in denied_by]
     parts.sort(key=lambda part: not part.deny)  # stable
     rules = tuple(_rule(part, order) for order, part in enumerate(parts))
     return RuleSet(

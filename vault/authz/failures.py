@@ -4,6 +4,9 @@ An address (of IPv6: a /64, which is what one subscriber has) may fail so often,
 together so often. Beyond that callers hear 429 and leave no record of their own; how many there
 were is on record once a window. Whoever proves who he is, is let in from the same address at any
 time: this limits records, and is no lockout.
+
+Refusals to callers who are known have a pace for each caller, in the same way. They hear the same
+refusal beyond it; what was allowed always has a record of its own.
 """
 
 from collections.abc import Callable
@@ -16,7 +19,7 @@ from vault.authz.limits import TokenBuckets
 from vault.errors import RateLimitError
 from vault.model.instant import SECOND
 
-MAX_TOLD: Final = 1_024  # addresses whose refusals are counted one by one in a window
+MAX_TOLD: Final = 1_024  # sources whose refusals are counted one by one in a window
 ALL: Final = "all"
 OTHERS: Final = "others"
 _SUBSCRIBER: Final = 64  # bits, RFC 6177 section 2
@@ -27,16 +30,19 @@ class TooManyFailuresError(RateLimitError):
 
 
 class Refused(Struct, frozen=True):
-    """What was refused in a window: how often, from how many addresses, and the one with most."""
+    """What was refused in a window: how often, of how many sources, and the one with most.
+
+    A source is an address, or a caller.
+    """
 
     count: int
-    addresses: int
+    sources: int
     most: str
     most_count: int
 
 
-class FailureLimits:
-    """`rate` failures a second for an address, `burst` at once, and `share` times that for all."""
+class RecordLimits:
+    """`rate` records a second for a source, `burst` at once, and `share` times that for all."""
 
     def __init__(
         self,
@@ -44,37 +50,51 @@ class FailureLimits:
         burst: int,
         share: int,
         now: Callable[[], int],
-        max_addresses: int = 65_536,
+        max_sources: int = 65_536,
     ) -> None:
-        self._each = TokenBuckets(rate, burst, max_addresses)
+        self._each = TokenBuckets(rate, burst, max_sources)
         self._all = TokenBuckets(rate * share, burst * share, 1)
         self._now = now
         self._refused: dict[str, int] = {}
 
-    def fail(self, ip: str) -> None:
-        """Count a failure; raises `TooManyFailuresError` when it is one too many."""
-        now, address = self._now(), address_of(ip)
-        wait = self._each.take(address, now) or self._all.take(ALL, now)
+    def admits(self, source: str) -> bool:
+        """Whether the next record of a source is within its pace; one that is not is counted."""
+        return not self.wait(source)
+
+    def wait(self, source: str) -> int:
+        """As `admits`; how long until one would be within it (ns), 0 if this one is."""
+        now = self._now()
+        wait = self._each.take(source, now) or self._all.take(ALL, now)
         if wait:
-            self._refuse(address)
-            raise TooManyFailuresError(
-                "too_many_failures",
-                "too many failed authentications; wait and try again",
-                retry_after=-(-wait // SECOND),
-            )
+            self._refuse(source)
+        return wait
 
     def drain(self) -> Refused | None:
         """What was refused since the last call; None for nothing."""
         refused, self._refused = self._refused, {}
         if not refused:
             return None
-        most = max(refused, key=lambda address: refused[address])
+        most = max(refused, key=lambda source: refused[source])
         return Refused(sum(refused.values()), len(refused), most, refused[most])
 
-    def _refuse(self, address: str) -> None:
-        if address not in self._refused and len(self._refused) >= MAX_TOLD:
-            address = OTHERS
-        self._refused[address] = self._refused.get(address, 0) + 1
+    def _refuse(self, source: str) -> None:
+        if source not in self._refused and len(self._refused) >= MAX_TOLD:
+            source = OTHERS
+        self._refused[source] = self._refused.get(source, 0) + 1
+
+
+class FailureLimits(RecordLimits):
+    """Those of failed authentications, by address."""
+
+    def fail(self, ip: str) -> None:
+        """Count a failure; raises `TooManyFailuresError` when it is one too many."""
+        wait = self.wait(address_of(ip))
+        if wait:
+            raise TooManyFailuresError(
+                "too_many_failures",
+                "too many failed authentications; wait and try again",
+                retry_after=-(-wait // SECOND),
+            )
 
 
 def address_of(ip: str) -> str:

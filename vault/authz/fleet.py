@@ -16,8 +16,6 @@ from vault.authz.policy import Policy, validate
 from vault.errors import UnavailableError, ValidationError
 from vault.model.seam import PolicyTrust
 
-BUNDLE_ROW: Final = "fleet:bundle"
-
 
 class Fleet(Struct, frozen=True, kw_only=True):
     """What the accepted bundle amounts to; version 0 before the first. Times: Unix ms.

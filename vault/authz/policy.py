@@ -49,6 +49,11 @@ class Rule(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     conditions: Conditions = ()
 
 
+def is_denial(rule: Rule) -> bool:
+    """Say whether the rule denies."""
+    return rule.effect is Effect.DENY
+
+
 class Action(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What else happens when a rule of the policy applies. `alert`: the audit record is flagged."""
 

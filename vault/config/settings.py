@@ -262,6 +262,17 @@ class Failures(Section):
     share: int = Field(default=50, ge=1, le=65_536)
 
 
+class Refusals(Section):
+    """How many refusals of one caller have a record of their own, and of all (`share` times that).
+
+    The others share one record a minute. By default they are at most 4 GB a day.
+    """
+
+    per_second: float = Field(default=5.0, gt=0, le=1_000_000)
+    burst_size: int = Field(default=500, ge=1, le=1_000_000)
+    share: int = Field(default=10, ge=1, le=65_536)
+
+
 LEAST_BODIES: Final = 16 * MIB  # bytes of a process: some of the largest requests at a time
 
 
@@ -270,6 +281,7 @@ class Limits(Section):
 
     rate: Rate = Rate()
     failures: Failures = Failures()
+    refusals: Refusals = Refusals()
     connections: int = Field(default=10_000, ge=16, le=1_000_000)
     in_hand: int = Field(default=400, ge=16, le=100_000)
     max_delay: Duration = 100 * MILLISECOND

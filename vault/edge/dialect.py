@@ -1,6 +1,7 @@
 """What every dialect does alike: read the request, find its route, run operations, tell errors."""
 
 import logging
+from contextlib import suppress
 from typing import Any, ClassVar, Final, TypeVar
 
 import msgspec
@@ -9,11 +10,22 @@ import trio
 from actors.world import World
 from vault.door import Door
 from vault.edge.reply import Reply
-from vault.edge.request import Receive, Request, read_request, told
+from vault.edge.request import Receive, Request, begin_request, told
 from vault.edge.router import Route, Router
-from vault.errors import AuthorizationError, UnavailableError, ValidationError, VaultError
+from vault.errors import (
+    AuthorizationError,
+    ConflictError,
+    MediaTypeError,
+    MethodError,
+    NotFoundError,
+    TooLargeError,
+    UnavailableError,
+    ValidationError,
+    VaultError,
+)
 from vault.model.operation import Operation
 from vault.model.path import ResourcePath
+from vault.model.payloads import MalformedRequest
 from vault.trail import unexpected
 
 T = TypeVar("T")
@@ -21,7 +33,13 @@ T = TypeVar("T")
 RETRY_AFTER: Final = 1  # seconds, of a 503; clients wait it out, so it is short
 NOTHING_DONE: Final = "none"  # an outcome, and what is meant where none is told
 SAFE: Final = frozenset({"GET", "HEAD", "LIST"})  # methods that change nothing
+UNCLEAR: Final = "sys/request"  # where a request is recorded whose path is none
 UNMATCHED: Final = "unmatched"  # the endpoint label of everything that has no route
+
+_MALFORMED: Final = (
+    AuthorizationError, ConflictError, MediaTypeError, MethodError, NotFoundError, TooLargeError,
+    ValidationError,
+)  # fmt: skip
 
 log: Final = logging.getLogger("freehold.edge")
 
@@ -33,6 +51,9 @@ class Dialect:
     prefix: ClassVar[str]
     router: ClassVar[Router]
     max_body: ClassVar[int]
+    is_public: ClassVar[bool] = False
+    """Whether faults are told to anybody. Of another dialect those of its public routes alone are:
+    who sends a request that is no operation has to show who he is."""
 
     def __init__(self, gate: Door, world: World) -> None:
         self.gate = gate
@@ -45,22 +66,48 @@ class Dialect:
         unless it may be done already: whoever obeys would do it twice.
         """
         request_id, endpoint = self.world.new_request_id(), UNMATCHED
+        request, public = None, self.is_public
         try:
-            request = await read_request(
-                scope, receive, request_id=request_id, dialect=self.name, max_body=self.max_body
-            )
-            path = request.path.removeprefix(self.prefix)
-            route, values = self.find(request, path)
-            endpoint = self.prefix + route.template
+            request = begin_request(scope, request_id=request_id, dialect=self.name)
+            await request.read(scope, receive, max_body=self.max_body)
+            route, values = self.find(request, request.path.removeprefix(self.prefix))
+            public, endpoint = public or route.public, self.prefix + route.template
             if route.public:
                 refuse_cross_site(request)
             await trio.lowlevel.checkpoint()  # see `Edge.__call__`
             reply = await route.answer(self, request, *values)
         except VaultError as error:
-            reply = self._refusal(error, request_id)
+            told = error
+            if request and not (public or request.asked) and isinstance(error, _MALFORMED):
+                told = await self._malformed(request, error)
+            reply = self._refusal(told, request_id)
         except Exception as error:  # noqa: BLE001  # logged without its text, told as ours
             reply = self._refusal(unexpected(request_id, endpoint, error), request_id)
+        else:
+            if not (public or request.asked):
+                nothing = NotFoundError("no_operation", "this request asks for nothing")
+                told = await self._malformed(request, nothing)
+                reply = reply if told is nothing else self._refusal(told, request_id)
         return reply.with_header(b"x-request-id", request_id), endpoint
+
+    async def _malformed(self, request: Request, error: VaultError) -> VaultError:
+        """Put on record that a request is no operation.
+
+        Returns what is told: `error`, or what comes before it, as that the caller is not known.
+        """
+        path = ResourcePath.parse(UNCLEAR)
+        with suppress(ValidationError):
+            path = ResourcePath.parse(request.path.removeprefix(self.prefix).rstrip("/"))
+        payload = MalformedRequest(error=error, folder=self.told_within(request))
+        try:
+            await self.run(request, "request.malformed", path, payload)
+        except VaultError as refusal:
+            return refusal
+        return error
+
+    def told_within(self, request: Request) -> str:  # noqa: ARG002  # a dialect's own
+        """The folder in which a caller must have some right to hear what is wrong; empty: none."""
+        return ""
 
     def find(self, request: Request, path: str) -> tuple[Route, tuple[Any, ...]]:
         """The route of a request, and the arguments that its path holds. Raises as the router."""
@@ -109,6 +156,7 @@ class Dialect:
 
         `part` is added to the request's id where a request has several operations.
         """
+        request.asked = True
         return await self.gate.run(
             Operation(
                 name=name,

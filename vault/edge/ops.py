@@ -29,6 +29,7 @@ class Ops(Dialect):
     prefix = "/"
     router: ClassVar[Router] = _router
     max_body = MAX_BODY
+    is_public = True
 
     def __init__(self, gate: Door, world: World, metrics: Metrics, native: Native) -> None:
         super().__init__(gate, world)

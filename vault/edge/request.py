@@ -30,28 +30,39 @@ Receive = Callable[[], Awaitable[Any]]
 
 
 class Request:
-    """One HTTP request. Built by `read_request`."""
+    """One HTTP request. Made of its head by `begin_request`; `read` adds what can be at fault."""
 
-    __slots__ = ("body", "headers", "id", "method", "origin", "path", "query")
+    __slots__ = ("asked", "body", "headers", "id", "method", "origin", "path", "query")
 
     def __init__(
         self,
         *,
         id: str,  # noqa: A002  # the field's name on the wire
         method: str,
-        path: str,
-        query: dict[str, str],
+        path: str = "",
+        query: dict[str, str] | None = None,
         headers: dict[bytes, bytes],
-        body: bytes,
+        body: bytes = b"",
         origin: Origin,
     ) -> None:
+        self.asked = False  # for an operation: then the pipeline has authenticated and recorded it
         self.id = id
         self.method = method
         self.path = path
-        self.query = query
+        self.query = query or {}
         self.headers = headers
         self.body = body
         self.origin = origin
+
+    async def read(self, scope: Any, receive: Receive, *, max_body: int) -> None:
+        """Read and check path, query and body.
+
+        Raises `ValidationError` for an ambiguous path, a malformed query and a body that was cut
+        short, `TooLargeError` for a body over `max_body`.
+        """
+        self.path = _path(scope["raw_path"])
+        self.query = _query(scope["query_string"])
+        self.body = await _body(receive, max_body)
 
     def header(self, name: bytes) -> str:
         """A header's value, empty when absent. Bytes outside ASCII are kept as Latin-1."""
@@ -77,13 +88,10 @@ class Request:
             raise MediaTypeError("media_type", f"the body must be labelled {media_type}")
 
 
-async def read_request(
-    scope: Any, receive: Receive, *, request_id: str, dialect: str, max_body: int
-) -> Request:
-    """Read and check what an ASGI scope and its body hold.
+def begin_request(scope: Any, *, request_id: str, dialect: str) -> Request:
+    """Make a request of what an ASGI scope says of who sends it.
 
-    Raises `ValidationError` for an ambiguous path or header and for a body that was cut short,
-    `TooLargeError` for a body over `max_body`.
+    Raises `ValidationError` for a header that is given twice.
     """
     headers = _headers(scope["headers"])
     client = scope.get("client")
@@ -94,15 +102,7 @@ async def read_request(
         dialect=dialect,
         peer_certificate=tls.get("peer_certificate"),
     )
-    return Request(
-        id=request_id,
-        method=scope["method"],
-        path=_path(scope["raw_path"]),
-        query=_query(scope["query_string"]),
-        headers=headers,
-        body=await _body(receive, max_body),
-        origin=origin,
-    )
+    return Request(id=request_id, method=scope["method"], headers=headers, origin=origin)
 
 
 def _headers(pairs: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:

@@ -62,6 +62,7 @@ class Handler:
     `proposes`: the facts as the operation would leave them, which must be allowed too.
     `recorded` False: it reads and changes nothing that is stored and tells of the caller's own
     words alone, so that neither its answer nor a fault in those words is a record. Refusals are.
+    `refuses`: it does nothing but put a refusal on record.
     `closes`: it only takes away. Where what is stored cannot be read, what was in force decides.
     `by_share`: no credential is asked for, since the handler asks for shares of the root key.
     `request`/`response`: what of the payload and of the result the audit record shows (hashed).
@@ -71,6 +72,7 @@ class Handler:
     capability: Capability | Callable[[Facts], Capability] | None
     mutates: bool = False
     recorded: bool = True
+    refuses: bool = False
     closes: bool = False
     by_share: bool = False
     on_secret: bool = False

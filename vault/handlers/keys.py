@@ -1,9 +1,14 @@
 """API keys: made for a user (the text is shown once), listed, revoked."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+import trio
+from msgspec.structs import replace
+
+from actors.world import World
 from vault.authn.api_keys import ApiKey, ApiKeys, CreatedKey
 from vault.authn.users import Users
+from vault.authz.authorizer import Authorizer
 from vault.authz.policy import validate_permissions
 from vault.handlers.handler import Call, Handler, Handlers
 from vault.model.operation import Capability
@@ -16,6 +21,9 @@ class Keys:
 
     keys: ApiKeys
     users: Users
+    authorizer: Authorizer
+    world: World
+    _validating: trio.CapacityLimiter = field(default_factory=lambda: trio.CapacityLimiter(1))
 
     def handlers(self) -> Handlers:
         """The operations this file serves."""
@@ -48,15 +56,18 @@ class Keys:
     async def create(self, call: Call) -> CreatedKey:
         """A new key and its text, which is never shown again. Raises as `ApiKeys.create`."""
         payload: CreateKey = call.payload
-        permissions = validate_permissions(payload.permissions)
+        permissions = await self.world.run_sync(
+            validate_permissions, payload.permissions, limiter=self._validating
+        )
         user = await self.users.find(payload.user)
-        return await self.keys.create(
+        made = await self.keys.create(
             call.identity,
             user.id,
             payload.name,
             permissions=permissions,
             expires_at=payload.expires_at,
         )
+        return replace(made, warnings=self.authorizer.warnings(made.policies))
 
     async def revoke(self, call: Call) -> None:
         """End a key, the tokens that came from it, and their streams."""

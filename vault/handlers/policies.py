@@ -1,15 +1,17 @@
 """Policies: write, read, delete, and ask what they would do."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+import trio
 from msgspec.structs import replace
 
 from actors.world import World
+from vault.authn.roles import MAX_POLICIES
 from vault.authn.users import Users
 from vault.authz.access import Access, Decision
 from vault.authz.authorizer import Authorizer
 from vault.authz.book import Effective, PolicyBook
-from vault.authz.policy import Policy, validate
+from vault.authz.policy import Policy
 from vault.barrier import SECRETS, Barrier
 from vault.errors import ValidationError
 from vault.handlers.handler import Call, Handler, Handlers
@@ -30,13 +32,16 @@ class Policies:
     users: Users
     barrier: Barrier
     world: World
+    _deciding: trio.CapacityLimiter = field(default_factory=lambda: trio.CapacityLimiter(1))
 
     def handlers(self) -> Handlers:
         """The operations this file serves."""
         return {
             "policy.list": Handler(run=self.list, capability=Capability.LIST),
             "policy.read": Handler(run=self.read, capability=Capability.READ),
-            "policy.validate": Handler(run=self.validate, capability=None, recorded=False),
+            "policy.validate": Handler(
+                run=self.validate, capability=Capability.UPDATE, recorded=False
+            ),
             "policy.write": Handler(run=self.write, capability=Capability.UPDATE, mutates=True),
             "policy.delete": Handler(run=self.delete, capability=Capability.DELETE, mutates=True),
             "policy.effective": Handler(run=self.effective, capability=None),
@@ -55,19 +60,19 @@ class Policies:
         """Validate and put a policy; it is in force when this returns."""
         payload: WritePolicy = call.payload
         document = _named(call)
-        return await self.book.put(document, by=call.identity.name, create_only=payload.create_only)
+        return await self.book.put(document, by=call.identity, create_only=payload.create_only)
 
     async def validate(self, call: Call) -> Policy:
         """What `write` would take the document for; raises what it would. Changes nothing.
 
-        For anybody: it tells of the caller's own document alone. An editor asks at each pause in
-        typing, so it leaves no record: they would bury those that somebody looks for.
+        For who may write it, since it costs as much. An editor asks at each pause in typing, so
+        it leaves no record: they would bury those that somebody looks for.
         """
-        return validate(_named(call))
+        return await self.book.validated(_named(call))
 
     async def delete(self, call: Call) -> None:
         """Delete a policy; it is out of force when this returns."""
-        await self.book.delete(call.canonical_name)
+        await self.book.delete(call.canonical_name, by=call.identity)
 
     async def effective(self, call: Call) -> Effective:
         """The policies of the caller as they count now."""
@@ -78,28 +83,34 @@ class Policies:
         payload: DryRun = call.payload
         if payload.capability not in set(Capability):
             raise ValidationError("capability_unknown", "no such capability", field="capability")
+        if payload.policies is not None and len(payload.policies) > MAX_POLICIES:
+            raise ValidationError(
+                "policies_invalid",
+                f"policies holds more than {MAX_POLICIES} names",
+                field="policies",
+            )
         if payload.method is not None and payload.method not in set(Method):
             raise ValidationError("method_unknown", "no such method", field="method")
         path = ResourcePath.parse_folder(payload.path) if _is_folder(payload) else None
         path = ResourcePath.parse(payload.path) if path is None else path
         origin = call.op.origin
-        return self.authorizer.dry_run(
-            Access(
-                capability=Capability(payload.capability),
-                path=path,
-                identity=await self._subject(call, payload),
-                origin=replace(origin, ip=payload.ip or origin.ip),
-                facts=await self._facts(path, payload),
-                now=payload.at or self.world.now(),
-            )
+        access = Access(
+            capability=Capability(payload.capability),
+            path=path,
+            identity=await self._subject(call, payload),
+            origin=replace(origin, ip=payload.ip or origin.ip),
+            facts=await self._facts(path, payload),
+            now=payload.at or self.world.now(),
         )
+        decide = self.authorizer.dry_run()
+        return await self.world.run_sync(decide, access, limiter=self._deciding)
 
     async def _subject(self, call: Call, payload: DryRun) -> Identity:
         identity = call.identity
         if payload.user is not None:
             identity = await self.users.identity(payload.user)
         if payload.policies is not None:
-            identity = replace(identity, policies=payload.policies, permissions=())
+            identity = replace(identity, policies=payload.policies, permissions=(), denied_by=())
         if payload.method is not None:
             identity = replace(identity, method=Method(payload.method))
         return identity if payload.mfa is None else replace(identity, mfa=payload.mfa)

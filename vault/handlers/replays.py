@@ -75,7 +75,6 @@ class Replays:
         asked: ReplayPolicies = call.payload
         _check(asked)
         present = self.book.snapshot
-        run = _Run(self, asked, present.changed(), self._candidate(asked, present))
         try:
             self._turn.acquire_nowait()
         except trio.WouldBlock:
@@ -83,23 +82,25 @@ class Replays:
                 "replay_running", "another replay is under way; try again when it has ended"
             ) from None
         try:
-            return await run.through()
+            candidate = await self.world.run_sync(_candidate, asked, present)
+            return await _Run(self, asked, present.changed(), candidate).through()
         finally:
             self._turn.release()
 
-    def _candidate(self, asked: ReplayPolicies, present: Snapshot) -> Snapshot:
-        fleet = present.fleet
-        if asked.bundle is not None:
-            fleet = msgspec.structs.replace(fleet, policies=_read(asked.bundle, "bundle"))
-        gone = [canonical_name(name, f"delete[{i}]") for i, name in enumerate(asked.delete)]
-        for i, name in enumerate(gone):
-            if name == ROOT_POLICY or name not in present.policies:
-                raise ValidationError(
-                    "policy_invalid",
-                    f"delete[{i}] is no policy of this agent that could be deleted",
-                    field=f"delete[{i}]",
-                )
-        return present.changed(_read(asked.write, "write"), gone, fleet)
+
+def _candidate(asked: ReplayPolicies, present: Snapshot) -> Snapshot:
+    fleet = present.fleet
+    if asked.bundle is not None:
+        fleet = msgspec.structs.replace(fleet, policies=_read(asked.bundle, "bundle"))
+    gone = [canonical_name(name, f"delete[{i}]") for i, name in enumerate(asked.delete)]
+    for i, name in enumerate(gone):
+        if name == ROOT_POLICY or name not in present.policies:
+            raise ValidationError(
+                "policy_invalid",
+                f"delete[{i}] is no policy of this agent that could be deleted",
+                field=f"delete[{i}]",
+            )
+    return present.changed(_read(asked.write, "write"), gone, fleet)
 
 
 class _Run:

@@ -3,10 +3,12 @@
 from dataclasses import dataclass
 
 from vault.authn.roles import Roles
+from vault.authz.authorizer import Authorizer
 from vault.handlers.handler import Call, Handler, Handlers
 from vault.model.operation import Capability
 from vault.model.payloads import WriteRole
 from vault.model.records import RoleRow
+from vault.model.results import RoleWritten
 
 
 @dataclass(frozen=True)
@@ -14,6 +16,7 @@ class RoleHandlers:
     """The handlers of `role.*`."""
 
     roles: Roles
+    authorizer: Authorizer
 
     def handlers(self) -> Handlers:
         """The operations this file serves."""
@@ -36,15 +39,16 @@ class RoleHandlers:
         """One role."""
         return await self.roles.get(call.canonical_name)
 
-    async def write(self, call: Call) -> RoleRow:
+    async def write(self, call: Call) -> RoleWritten:
         """Make or replace a role; it counts when this returns. Raises as `Roles.put`."""
         payload: WriteRole = call.payload
-        return await self.roles.put(
+        role = await self.roles.put(
             call.identity,
             call.canonical_name,
             policies=payload.policies,
             description=payload.description,
         )
+        return RoleWritten(role=role, warnings=self.authorizer.warnings(role.policies))
 
     async def delete(self, call: Call) -> None:
         """Delete a role."""

@@ -5,17 +5,14 @@ timeout: a page renews it while a person is there. `session_timeout` bounds it i
 """
 
 from dataclasses import dataclass
-from typing import Final
 
+from vault.authn.sessions import MADE_AT, is_session
 from vault.authn.tokens import MAX_DISPLAY_NAME, Issued, NewToken, Tokens
 from vault.errors import AuthorizationError, ConflictError, NotFoundError
 from vault.handlers.handler import Call, Handler, Handlers
 from vault.model.identity import ROOT_POLICY, Identity, Method
 from vault.model.records import TokenRow
 from vault.model.results import Session
-
-MADE_AT: Final = "sys/sessions"
-"""`TokenRow.path` of a session; the token API has its own paths, so it cannot make one."""
 
 
 @dataclass(frozen=True)
@@ -33,14 +30,14 @@ class SessionHandlers:
             "session.current": Handler(run=self.current, capability=None, response=_seen),
             "session.renew": _changer(self.renew),
             "session.close": _changer(self.close),
-            "session.refuse": Handler(run=self.refuse, capability=None),
+            "session.refuse": Handler(run=self.refuse, capability=None, refuses=True),
         }
 
     async def open(self, call: Call) -> Session:
         """Sign in. Raises as `Tokens.create`, `ConflictError` (`signed_in`) by a session."""
         if call.identity.method is Method.TOKEN:
             own = await self.tokens.lookup_self(call.identity)
-            if own.path == MADE_AT:
+            if is_session(own):
                 raise ConflictError("signed_in", "this is a session already: sign out first")
         new = NewToken(
             ttl=self._at_once,
@@ -74,7 +71,7 @@ class SessionHandlers:
     async def _own(self, identity: Identity) -> TokenRow:
         if identity.method is Method.TOKEN:
             row = await self.tokens.lookup_self(identity)
-            if row.path == MADE_AT:
+            if is_session(row):
                 return row
         raise NotFoundError("no_session", "this credential is no browser's session")
 

@@ -7,10 +7,13 @@ from typing import Final
 import msgspec
 
 from actors.world import World
+from vault.authn import lifetime
+from vault.authn.api_keys import ApiKeys
 from vault.authn.tokens import Issued, NewToken, Tokens
 from vault.authz.access import Access
 from vault.authz.authorizer import Authorizer
 from vault.handlers.handler import Call, Handler, Handlers
+from vault.model.identity import Identity, Method
 from vault.model.operation import Capability
 from vault.model.payloads import ByAccessor, ByToken, RenewToken
 from vault.model.records import TokenRow
@@ -22,9 +25,10 @@ ORPHAN_PATH: Final = "auth/token/create-orphan"  # whoever may use it makes orph
 
 @dataclass(frozen=True)
 class TokenHandlers:
-    """The handlers of `token.*`."""
+    """The handlers of `token.*`. An API key is looked up and revoked as a token by its holder."""
 
     tokens: Tokens
+    keys: ApiKeys
     authorizer: Authorizer
     world: World
 
@@ -66,9 +70,11 @@ class TokenHandlers:
                 now=self.world.now(),
             )
         )
-        return await self.tokens.create(
+        issued = await self.tokens.create(
             call.identity, new, sudo=sudo.allowed, orphan=call.op.path == ORPHAN_PATH
         )
+        warnings = issued.warnings + self.authorizer.warnings(issued.row.policies)
+        return msgspec.structs.replace(issued, warnings=warnings)
 
     async def lookup(self, call: Call) -> TokenRow:
         """The token of a text."""
@@ -76,8 +82,8 @@ class TokenHandlers:
         return await self.tokens.lookup(payload.token)
 
     async def lookup_self(self, call: Call) -> TokenRow:
-        """The caller's own token."""
-        return await self.tokens.lookup_self(call.identity)
+        """The caller's own token, or the API key as one."""
+        return await self._own(call.identity)
 
     async def lookup_accessor(self, call: Call) -> TokenRow:
         """The token of an accessor."""
@@ -96,9 +102,10 @@ class TokenHandlers:
     async def renew_self(self, call: Call) -> Issued:
         """Renew the caller's own token."""
         payload: RenewToken = call.payload
-        return await self.tokens.renew(
-            await self.tokens.lookup_self(call.identity), payload.increment
-        )
+        row = await self._own(call.identity)
+        if call.identity.method is Method.API_KEY:
+            lifetime.renew(row, payload.increment, self.world.now())  # raises: it is not renewable
+        return await self.tokens.renew(row, payload.increment)
 
     async def renew_accessor(self, call: Call) -> Issued:
         """Renew the token of an accessor."""
@@ -115,10 +122,18 @@ class TokenHandlers:
         return row
 
     async def revoke_self(self, call: Call) -> TokenRow:
-        """End the caller's own token and what came from it."""
-        row = await self.tokens.lookup_self(call.identity)
-        await self.tokens.revoke(row)
+        """End the caller's own token, or API key, and what came from it."""
+        row = await self._own(call.identity)
+        if call.identity.method is Method.API_KEY:
+            await self.keys.revoke(call.identity, call.identity.credential)
+        else:
+            await self.tokens.revoke(row)
         return row
+
+    async def _own(self, caller: Identity) -> TokenRow:
+        if caller.method is Method.API_KEY:
+            return await self.keys.as_token(caller)
+        return await self.tokens.lookup_self(caller)
 
     async def revoke_accessor(self, call: Call) -> TokenRow:
         """End the token of an accessor and what came from it."""

@@ -3,11 +3,13 @@
 from dataclasses import dataclass
 
 from vault.authn.users import Users
+from vault.authz.authorizer import Authorizer
 from vault.errors import NotFoundError, ValidationError
 from vault.handlers.handler import Call, Handler, Handlers
 from vault.model.operation import Capability
 from vault.model.payloads import MOST_SHOWN, CreateUser, ListUsers, UpdateUser
 from vault.model.records import UserRow
+from vault.model.results import UserWritten
 
 
 @dataclass(frozen=True)
@@ -15,6 +17,7 @@ class UserHandlers:
     """The handlers of `user.*`; a user's id is the end of the path."""
 
     users: Users
+    authorizer: Authorizer
 
     def handlers(self) -> Handlers:
         """The operations this file serves."""
@@ -26,10 +29,10 @@ class UserHandlers:
             ),
             "user.read": Handler(run=self.read, capability=Capability.READ, response=_seen),
             "user.create": Handler(
-                run=self.create, capability=Capability.CREATE, mutates=True, response=_seen
+                run=self.create, capability=Capability.CREATE, mutates=True, response=_changed
             ),
             "user.update": Handler(
-                run=self.update, capability=Capability.UPDATE, mutates=True, response=_seen
+                run=self.update, capability=Capability.UPDATE, mutates=True, response=_changed
             ),
             "user.delete": Handler(run=self.delete, capability=Capability.DELETE, mutates=True),
         }
@@ -52,21 +55,22 @@ class UserHandlers:
         """One user."""
         return await self.users.get(call.name)
 
-    async def create(self, call: Call) -> UserRow:
+    async def create(self, call: Call) -> UserWritten:
         """A new user. Raises as `Users.create`."""
         payload: CreateUser = call.payload
-        return await self.users.create(
+        user = await self.users.create(
             call.identity,
             payload.username,
             email=payload.email,
             roles=payload.roles,
             policies=payload.policies,
         )
+        return self._written(user)
 
-    async def update(self, call: Call) -> UserRow:
+    async def update(self, call: Call) -> UserWritten:
         """Change what the payload names. Raises as `Users.update`."""
         payload: UpdateUser = call.payload
-        return await self.users.update(
+        user = await self.users.update(
             call.identity,
             call.name,
             email=payload.email,
@@ -74,12 +78,20 @@ class UserHandlers:
             policies=payload.policies,
             status=payload.status,
         )
+        return self._written(user)
 
     async def delete(self, call: Call) -> None:
         """Delete a user with his keys and tokens."""
         await self.users.delete(call.identity, call.name)
 
+    def _written(self, user: UserRow) -> UserWritten:
+        return UserWritten(user=user, warnings=self.authorizer.warnings(user.policies))
+
 
 def _seen(row: UserRow) -> object:
     """What the audit record tells of the answer."""
     return {"id": row.id, "username": row.username, "roles": row.roles, "policies": row.policies}
+
+
+def _changed(written: UserWritten) -> object:
+    return _seen(written.user)

@@ -78,6 +78,7 @@ class LiveDoor:
                 ip=client[0] if client else "",
                 user_agent=headers.get(b"user-agent", b"").decode("latin-1")[:MAX_AGENT],
                 dialect="live",
+                browser=True,
             ),
         )
 

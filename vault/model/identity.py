@@ -29,15 +29,27 @@ class Permission(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Identity(Struct, frozen=True, kw_only=True):
-    """An authenticated caller. `permissions` empty means: not cut down below the policies."""
+    """An authenticated caller. `permissions` empty means: not cut down below the policies.
+
+    `denied_by`: policies of whoever made the credential that it does not hold itself. Their
+    denials count, their allowances do not.
+    """
 
     id: str
     name: str
     method: Method
     policies: tuple[str, ...] = ()
     permissions: tuple[Permission, ...] = ()
+    denied_by: tuple[str, ...] = ()
     credential: str = ""  # the accessor of the token or the id of the key: never the secret
     mfa: bool = False
+
+    @property
+    def binding(self) -> frozenset[str]:
+        """The names of all policies whose denials count for the caller; none for root."""
+        if ROOT_POLICY in self.policies:
+            return frozenset()
+        return frozenset((*self.policies, *self.denied_by))
 
 
 ANONYMOUS: Final = Identity(id="anonymous", name="anonymous", method=Method.ANONYMOUS)

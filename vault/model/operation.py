@@ -26,6 +26,7 @@ class Origin(Struct, frozen=True, kw_only=True):
     ip: str
     user_agent: str = ""
     dialect: str = "native"
+    browser: bool = False  # the credential came in a session's cookie, which counts from our page
     peer_certificate: bytes | None = None  # DER, verified by TLS
 
 

@@ -8,6 +8,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from vault.errors import VaultError
 from vault.model.reference import Reference
 
 MOST_SHOWN: Final = 1_000  # rows of one page of a list
@@ -23,6 +24,16 @@ class Rewrap(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A step of putting data keys under the newest key; `again`: look at all of them once more."""
 
     again: bool = False
+
+
+class MalformedRequest(Struct, frozen=True, kw_only=True):
+    """A request that is no operation. `error`: what is wrong with it.
+
+    `folder` (with its closing slash): whoever may do nothing in it is not told. Empty: anybody is.
+    """
+
+    error: VaultError
+    folder: str = ""
 
 
 class ReadMetadata(Struct, frozen=True, kw_only=True):

@@ -8,7 +8,7 @@ hundreds of thousands.
 """
 
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 from msgspec import UNSET, Struct, UnsetType
 
@@ -158,7 +158,15 @@ class TokenRow(Struct, frozen=True, kw_only=True, gc=False):
     renewable: bool = True
     num_uses: int = 0  # as created; 0: without limit
     uses_left: int = 0
+    denied_by: list[str] | UnsetType = (
+        UNSET  # of an orphan: its maker's policies, for their denials
+    )
     mac: bytes = b""
+
+
+BUNDLE_ROW: Final = "fleet:bundle"
+"""The `PolicyRow.name` of a control plane's bundle, which no policy can have. Its document's
+`rules` are the bundle's policies, each as JSON text."""
 
 
 class PolicyRow(Struct, frozen=True, kw_only=True, gc=False):

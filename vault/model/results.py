@@ -5,7 +5,21 @@ from typing import Self
 from msgspec import Struct
 
 from vault.model.labels import Labels
-from vault.model.records import AccessRow, MountRow, SecretRow, VersionRow
+from vault.model.records import AccessRow, MountRow, RoleRow, SecretRow, UserRow, VersionRow
+
+
+class UserWritten(Struct, frozen=True, kw_only=True):
+    """A user who was made or changed, and what is worth a remark."""
+
+    user: UserRow
+    warnings: tuple[str, ...] = ()
+
+
+class RoleWritten(Struct, frozen=True, kw_only=True):
+    """A role that was made or replaced, and what is worth a remark."""
+
+    role: RoleRow
+    warnings: tuple[str, ...] = ()
 
 
 class RewrapStep(Struct, frozen=True, kw_only=True):

@@ -4,7 +4,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
-HEAD: Final = "0004"
+HEAD: Final = "0005"
 """The newest step under `migrations/versions`."""
 
 _THERE: Final = sa.text("SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'")

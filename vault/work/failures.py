@@ -1,4 +1,4 @@
-"""One record a window of the failed authentications that have none of their own."""
+"""One record a window of the failed authentications and refusals that have none of their own."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -6,18 +6,21 @@ from typing import Final
 
 from actors import World
 from vault.audit.record import AuditEvent
-from vault.authz.failures import FailureLimits
+from vault.authz.failures import RecordLimits
 from vault.model.identity import ANONYMOUS
 
-OPERATION: Final = "auth.refused"
+EVERY: Final = 60.0  # seconds that one record stands for
+FAILURES: Final = "auth.refused"
+REFUSALS: Final = "authz.refused"
 Record = Callable[[AuditEvent], Awaitable[None]]
 
 
 @dataclass(frozen=True)
-class FailureReport:
-    """Puts on record how many there were, from how many addresses, and the one with most."""
+class RefusedReport:
+    """Puts on record how many there were, of how many sources, and the one with most."""
 
-    limits: FailureLimits
+    operation: str
+    limits: RecordLimits
     record: Record
     world: World
 
@@ -26,23 +29,31 @@ class FailureReport:
         refused = self.limits.drain()
         if refused is None:
             return
-        told = f"{refused.count} refusals, {refused.addresses} addresses"
+        by_address = self.operation == FAILURES
+        sources = "addresses" if by_address else "callers"
+        told = f"{refused.count} refusals, {refused.sources} {sources}"
         await self.record(
             AuditEvent(
                 request_id=self.world.new_id(),
                 phase="outcome",
-                operation=OPERATION,
+                operation=self.operation,
                 path="",
                 capability="",
-                actor_id=ANONYMOUS.id,
-                actor_name=ANONYMOUS.name,
+                actor_id=ANONYMOUS.id if by_address else refused.most,
+                actor_name=ANONYMOUS.name if by_address else "",
                 method=ANONYMOUS.method,
                 credential="",
-                ip=refused.most,
+                ip=refused.most if by_address else "",
                 user_agent="",
                 dialect="service",
                 result="denied",
-                code="too_many_failures",
+                code="too_many_failures" if by_address else "too_many_refusals",
                 rule=f"{told}, {refused.most_count} from {refused.most}",
             )
         )
+
+
+async def report_each(*reports: RefusedReport) -> None:
+    """Make several reports, one after the other. Raises as the first that fails."""
+    for report in reports:
+        await report()

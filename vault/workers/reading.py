@@ -11,20 +11,24 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from actors import World
+from actors.periodic import Job, working
 from vault.audit.appender import Appender
 from vault.audit.end import SharedEnd
 from vault.audit.hashing import ValueHasher
 from vault.audit.sinks.file import FileSink
+from vault.authn.api_keys import ApiKeys
 from vault.authn.authenticator import Authenticator, CredentialMethod
 from vault.authn.bearer import Bearer, api_key_method
 from vault.authn.revocation import Revoker
 from vault.authn.scheme import API_KEY, TOKEN
+from vault.authn.sessions import is_session
 from vault.authn.standing import judge_token
 from vault.authn.streams import Sessions
 from vault.authn.tokens import Tokens
 from vault.authn.usage import Usage
 from vault.authz.authorizer import Authorizer
 from vault.authz.book import PolicyBook
+from vault.authz.failures import RecordLimits
 from vault.authz.limits import RateLimits
 from vault.barrier import KEYRING_ROW, Barrier, RowGuard
 from vault.config import Settings
@@ -50,6 +54,7 @@ from vault.store.store import Store, open_store
 from vault.store.tables import MOUNTS, POLICIES, SYSTEM, TOKENS
 from vault.store.warmup import warming
 from vault.unit import cache_config
+from vault.work.failures import EVERY, REFUSALS, RefusedReport
 from vault.workers.audit import AuditLane, RemoteAudit
 from vault.workers.buckets import SharedBuckets
 from vault.workers.caches import WORKER, WorkerCache, share
@@ -91,6 +96,7 @@ class Reading:
     follower: Follower
     access: AccessCounters
     usage: Usage
+    report_refusals: RefusedReport
 
 
 @asynccontextmanager
@@ -127,27 +133,32 @@ async def open_reading(parts: WorkerParts, order: Open) -> AsyncIterator[Reading
             {POLICIES.name: renew_policies, MOUNTS.name: renew_mounts, SYSTEM.name: renew_keyring}
         )
         known = Known(barrier)
+        audit = RemoteAudit(parts.audit, ValueHasher(audit_keys(keyring).mac), world)
+        refusals = _refusals(parts)
         pipeline = parts.pipeline(
             authenticator=_authenticator(parts, store, keyring, lockout, usage),
             authorizer=authorizer,
             limits=_limits(parts),
-            audit=RemoteAudit(parts.audit, ValueHasher(audit_keys(keyring).mac), world),
+            audit=audit,
             facts=known.facts,
             handlers=_local(
                 Secrets(barrier, mounts.mounts, access, world).handlers()
                 | Metadata(barrier, mounts.mounts, access, world).handlers()
                 | Listing(barrier, authorizer, world).handlers()
-                | TokenHandlers(_tokens(store, keyring, world), authorizer, world).handlers(),
+                | _token_handlers(store, keyring, usage, authorizer, world),
                 RemoteWrites(parts.writes, known),
             ),
             metrics=parts.metrics,
             world=world,
+            refusals=refusals,
             following=CaughtUp(follower),
         )
+        report = RefusedReport(REFUSALS, refusals, audit.record, world)
+        jobs = [Job("refused-requests", EVERY, report, at_end=True)]
         appending = parts.audit.appending(_appender(parts, keyring))
-        async with appending, warming(store, world, settings.warming):
+        async with appending, working(jobs, world), warming(store, world, settings.warming):
             try:
-                yield Reading(pipeline, mounts.mounts, follower, access, usage)
+                yield Reading(pipeline, mounts.mounts, follower, access, usage, report)
             finally:
                 barrier.forget()
 
@@ -176,6 +187,13 @@ def _limits(parts: WorkerParts) -> RateLimits:
     return RateLimits(buckets, parts.world.now)
 
 
+def _refusals(parts: WorkerParts) -> RecordLimits:
+    """This worker's part of them."""
+    denied, workers = parts.settings.limits.refusals, parts.settings.server.workers
+    burst = max(1, denied.burst_size // workers)
+    return RecordLimits(denied.per_second / workers, burst, denied.share, parts.world.now)
+
+
 class CaughtUp(Following):
     """A worker's: its door has made all current for what begins."""
 
@@ -194,9 +212,13 @@ class CaughtUp(Following):
             raise changed_meanwhile()
 
 
-def _tokens(store: Store, keyring: Keyring, world: World) -> Tokens:
-    """To look up; none is made or revoked here."""
-    return Tokens(store, Scheme(keyring.pepper), Revoker(store, Sessions(), world), world)
+def _token_handlers(
+    store: Store, keyring: Keyring, usage: Usage, authorizer: Authorizer, world: World
+) -> Handlers:
+    """To look up; no credential is made or revoked here."""
+    scheme, revoker = Scheme(keyring.pepper), Revoker(store, Sessions(), world)
+    keys = ApiKeys(store, scheme, revoker, usage, world)
+    return TokenHandlers(Tokens(store, scheme, revoker, world), keys, authorizer, world).handlers()
 
 
 def _local(handlers: Handlers, writes: RemoteWrites) -> Handlers:
@@ -216,6 +238,7 @@ def _authenticator(
         table=TOKENS,
         stored=lambda row: row.secret_hash,
         rule=judge_token,
+        is_session=is_session,
         spend=_unlimited,
     )
     known: dict[str, CredentialMethod] = {

@@ -209,6 +209,7 @@ class Worker:
                 self._reload()
             case Drain(grace=grace):
                 await self.handle.drain(grace)
+                await self._report_refusals()
                 self._send_counts()
                 self._send_spans()
                 await self.control.flush()
@@ -250,6 +251,14 @@ class Worker:
             self.handle.reload_tls()
         except TlsConfigError as error:
             log.error("certificates not reloaded, the old ones stay in force: %s", error)  # noqa: TRY400  # one line tells all
+
+    async def _report_refusals(self) -> None:
+        if self._reading is None:
+            return
+        try:
+            await self._reading.report_refusals()
+        except VaultError as error:
+            log.error("the last refusals are not on record: %s", error)  # noqa: TRY400  # one line tells all
 
     def _send_spans(self) -> None:
         for body, count, dropped in self._tracing.hand_over() if self._tracing else ():

@@ -26,5 +26,4 @@ def steps(*commands: "str | Step") -> list[Step]:
 J = "-format=json"
 MADE = {"t": "auth.client_token"}
 DEV_SEAL = "the dev agents unseal by different means; the seal story compares this"
-UNKNOWN_POLICY = "Freehold does not warn of a policy that is not there"
 WORDS = "the same refusal in other words"

@@ -92,7 +92,7 @@ def test_an_allowed_domain_gets_an_account(plane: Plane, issuer: str) -> None:
         assert came_back(browser, "u-ann") == "/"
         me = browser.ask("GET", "sessions/current").json
         assert (me["organization"], me["name"], me["role"]) == ("acme", "ann", "admin")
-        assert set(browser.jar) == {"freehold-session"}
+        assert set(browser.jar) == {f"freehold-session-{plane.port}"}
     users = plane.want(200, "GET", "organizations/acme/users")
     assert [(u["name"], u["email"]) for u in users if u["email"]] == [("ann", "ann@corp.example")]
     events = plane.want(200, "GET", "organizations/acme/audit?limit=9")
@@ -154,7 +154,7 @@ def test_what_a_browser_brings_back_has_to_be_its_own(plane: Plane, issuer: str)
     assert one.ask("GET", "oidc/callback", headers={}).headers["location"] == "/?signin=oidc_state"
     foreign = one.ask("POST", "oidc/begin", {"organization": "acme"}, {"Origin": "https://evil.x"})
     assert (foreign.status, foreign.json["code"]) == (403, "csrf")
-    assert set(one.jar) <= {"freehold-oidc"}
+    assert set(one.jar) <= {f"freehold-oidc-{plane.port}"}
 
 
 def test_a_disabled_account_stays_out(plane: Plane, issuer: str) -> None:
@@ -170,7 +170,7 @@ def test_a_second_factor_is_ours_unless_the_provider_has_it(plane: Plane, issuer
     plane.want(200, "PATCH", "organizations/acme", {"second_factor": True})
     browser = Browser(plane)
     assert came_back(browser, "u-ann") == "/?signin=enrolment"
-    assert set(browser.jar) == {"freehold-half"}
+    assert set(browser.jar) == {f"freehold-half-{plane.port}"}
     assert browser.ask("GET", "whoami").status == 401
     foreign = browser.ask("POST", "second-factor/enrolment", {}, {"Origin": "https://evil.x"})
     assert foreign.status == 403

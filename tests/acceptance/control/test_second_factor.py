@@ -45,7 +45,7 @@ def test_sign_in_takes_two_steps(plane: Plane, secret: str) -> None:
     assert (first.json["secret"], first.json["csrf"], browser.jar) == ("", "", {})
     challenge = first.json["challenge"]
     assert plane.ask("GET", "whoami", token=challenge).status == 401
-    planted = Browser(plane, {"freehold-session": challenge})
+    planted = Browser(plane, {f"freehold-session-{plane.port}": challenge})
     assert planted.ask("GET", "whoami").status == 401
     answer = {"challenge": challenge, "code": code(secret)}
     foreign = {"Origin": "https://evil.example", "X-Freehold-Session": "cookie"}

@@ -30,7 +30,7 @@ def test_the_session_is_in_the_cookie_alone(plane: Plane) -> None:
     assert {"HttpOnly", "SameSite=Strict", "Path=/"} <= set(given.split("; "))
     assert "Domain" not in given
     assert answer.json["secret"] == ""
-    assert browser.jar["freehold-session"] not in answer.body.decode()
+    assert browser.jar[f"freehold-session-{plane.port}"] not in answer.body.decode()
     current = browser.ask("GET", "sessions/current").json
     assert (current["name"], current["role"], current["kind"]) == ("owner", "owner", "browser")
     assert current["csrf"] == answer.json["csrf"]
@@ -85,14 +85,14 @@ def test_our_own_page_may(browser: Browser) -> None:
 
 def test_a_planted_cookie_is_nobodys_session(plane: Plane) -> None:
     """A login answers with a secret of its own, and ends the one that the browser had."""
-    browser = Browser(plane, {"freehold-session": "fhs_planted"})
+    browser = Browser(plane, {f"freehold-session-{plane.port}": "fhs_planted"})
     browser.login("acme", "owner")
     first = dict(browser.jar)
-    assert first["freehold-session"] != "fhs_planted"
+    assert first[f"freehold-session-{plane.port}"] != "fhs_planted"
     browser.login("acme", "owner")
     assert Browser(plane, first).ask("GET", "sessions/current").status == 401
     assert browser.ask("GET", "sessions/current").status == 200
-    bearer = plane.ask("GET", "whoami", token=browser.jar["freehold-session"])
+    bearer = plane.ask("GET", "whoami", token=browser.jar[f"freehold-session-{plane.port}"])
     assert bearer.status == 401
 
 

@@ -12,7 +12,7 @@ import trio
 from actors.testing import FakeWorld
 from vault.audit.record import AuditEvent
 from vault.authz.access import Access, Decision
-from vault.authz.failures import FailureLimits, TooManyFailuresError
+from vault.authz.failures import FailureLimits, RecordLimits, TooManyFailuresError
 from vault.errors import (
     AuthenticationError,
     AuthorizationError,
@@ -49,6 +49,7 @@ class Parts:
     who: Identity | VaultError = ANN
     limit: VaultError | None = None
     failures: FailureLimits | None = None
+    refusals: RecordLimits | None = None
     decide_: Callable[[Access], Decision] = lambda _: Decision(allowed=True, rule="p/rules[0]")
     facts_needed: bool = False
     row: SecretRow | None = None
@@ -104,7 +105,7 @@ class Parts:
         return Pipeline(
             authenticator=everything, authorizer=everything, limits=everything, audit=everything,
             facts=partial(stored_facts, everything), handlers=handlers, metrics=everything,
-            world=FakeWorld(), failures=self.failures,
+            world=FakeWorld(), failures=self.failures, refusals=self.refusals,
             following=Following(held, lambda: self.ended),
         )  # fmt: skip
 
@@ -393,6 +394,33 @@ async def test_failures_beyond_the_pace_leave_no_record(parts: Parts) -> None:
     assert parts.counts == [("op", "authentication"), ("op", "rate_limit")]
     parts.who = ANN
     assert await pipeline.run(op()) == "done"
+
+
+async def test_refusals_beyond_the_pace_share_a_record(parts: Parts) -> None:
+    """The caller hears the same; what is allowed has its own record, whatever comes of it."""
+
+    async def gone(_: Call) -> object:
+        raise NotFoundError("gone", "gone")
+
+    parts.refusals = RecordLimits(1, 2, 10, lambda: 0)
+    pipeline = parts.pipeline(
+        op=handler(parts),
+        absent=Handler(run=gone, capability=Capability.READ),
+        odd=Handler(run=gone, capability=None, refuses=True),
+    )
+    parts.decide_ = lambda _: Decision(allowed=False)
+    for _ in range(5):
+        with pytest.raises(AuthorizationError):
+            await pipeline.run(op())
+    parts.decide_ = lambda _: Decision(allowed=True)
+    await pipeline.run(op())
+    for name in ("absent", "odd"):
+        with pytest.raises(NotFoundError):
+            await pipeline.run(op(name=name))
+    assert [event.code for event in parts.events] == ["permission_denied"] * 2 + ["", "gone"]
+    refused = parts.refusals.drain()
+    assert refused is not None
+    assert (refused.count, refused.most) == (4, ANN.id)
 
 
 def test_what_is_held_is_stale_if_any_of_it_is() -> None:

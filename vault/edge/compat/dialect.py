@@ -68,6 +68,15 @@ class Compat(Dialect):
         route, mount, begin = below
         return route, (mount, path[begin:])
 
+    def told_within(self, request: Request) -> str:
+        """The mount, or where one could be: what is wrong with a path says whether one is there."""
+        path = request.path.removeprefix(self.prefix)
+        first = path.partition("/")[0]
+        if not first or is_reserved(path):
+            return ""
+        mount = self.gate.mounts.match(path if path.endswith("/") else path + "/")
+        return f"{first}/" if mount is None else mount.path
+
     def _find_below(self, verb: str, folder: str) -> Below | None:
         """What answers all that lies in this folder, where one route does; it is remembered."""
         mount = self.gate.mounts.match(folder)

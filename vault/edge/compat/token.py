@@ -86,7 +86,7 @@ async def lookup_self(dialect: Dialect, request: Request) -> Reply:
 @routes.add("GET", "POST", template="auth/token/lookup")
 async def lookup(dialect: Dialect, request: Request) -> Reply:
     """Any token by its text; without one, the caller's own."""
-    text = Fields.of(request).text("token") or dialect.credential(request) or ""
+    text = _given(Fields.of(request)) or dialect.credential(request) or ""
     row = await dialect.run(request, "token.lookup", _at("lookup"), ByToken(token=text))
     return told(request, _lookup_body(row, text, dialect.world.now()))
 
@@ -256,8 +256,15 @@ def _at(name: str) -> ResourcePath:
     return ResourcePath.parse(f"auth/token/{name}")
 
 
+def _given(fields: Fields) -> str:
+    """The text of a token, empty where none is given. A null is none, and not the caller's own."""
+    if "token" in fields and fields.value("token") is None:
+        raise AuthorizationError("invalid_token", "invalid token")
+    return fields.text("token")
+
+
 def _token(fields: Fields) -> str:
-    text = fields.text("token")
+    text = _given(fields)
     if not text:
         raise ValidationError("missing_token", "missing token ID", field="token")
     return text

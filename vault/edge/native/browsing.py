@@ -6,6 +6,8 @@ for cookies.
 
 from typing import Any
 
+from msgspec.structs import replace
+
 from actors.world import World
 from vault.door import Door
 from vault.edge.browsers import Browsers
@@ -34,8 +36,10 @@ class BrowsingNative(Native):
         self, request: Request, name: str, path: ResourcePath, payload: object, *, part: str = ""
     ) -> Any:
         """Run it. A cookie that may not be used is refused and put on record for its session."""
-        if b"cookie" in request.headers and self.credential(request) is None:
-            await self._refuse(request, path)
+        if b"cookie" in request.headers and super().credential(request) is None:
+            if self.credential(request) is None:
+                await self._refuse(request, path)
+            request.origin = replace(request.origin, browser=True)
         return await super().run(request, name, path, payload, part=part)
 
     async def _refuse(self, request: Request, path: ResourcePath) -> None:
@@ -49,6 +53,7 @@ class BrowsingNative(Native):
             payload={"method": request.method},
             request_id=request.id,
             credential=visit.secret,
-            origin=request.origin,
+            origin=replace(request.origin, browser=True),
         )
+        request.asked = True
         await self.gate.run(op)

@@ -15,7 +15,7 @@ from vault.edge.dialect import Dialect, convert
 from vault.edge.reply import NO_CONTENT, Reply
 from vault.edge.request import Request
 from vault.edge.router import Answer, Router
-from vault.errors import AuthenticationError, ValidationError
+from vault.errors import ValidationError
 from vault.model.path import ResourcePath
 from vault.model.payloads import Nothing
 
@@ -111,14 +111,8 @@ def system_folder(resource: str) -> ResourcePath:
 
 def _answering(endpoint: Endpoint) -> Answer:
     async def answer(dialect: Dialect, request: Request, *values: str) -> Reply:
-        try:
-            decoded = _decoded(endpoint, request)
-            result = await endpoint.answer(dialect, request, *values, **decoded)
-        except ValidationError:
-            if endpoint.public or dialect.credential(request) is not None:
-                raise
-            # What is wrong with it is not for everybody: first show who you are.
-            raise AuthenticationError("unauthenticated", "permission denied") from None
+        decoded = _decoded(endpoint, request)
+        result = await endpoint.answer(dialect, request, *values, **decoded)
         if isinstance(result, Reply):
             return result
         if endpoint.status == NO_CONTENT:

@@ -1,5 +1,7 @@
 """`/api/v1/keys`: API keys of users."""
 
+from typing import Any
+
 from msgspec import UNSET, Struct, UnsetType
 
 from vault.authn.api_keys import ApiKey, CreatedKey
@@ -27,10 +29,11 @@ class KeyBody(Struct, frozen=True, kw_only=True):
     last_used: str | None
     uses: int
     key: str | UnsetType = UNSET
+    warnings: list[str] | UnsetType = UNSET
 
     @classmethod
-    def of(cls, found: ApiKey, text: str | UnsetType = UNSET) -> "KeyBody":
-        """From what may be shown of a key."""
+    def of(cls, found: ApiKey, **more: Any) -> "KeyBody":
+        """From what may be shown of a key; `more` are fields that only a new one's answer has."""
         return cls(
             id=found.id,
             user_id=found.user_id,
@@ -42,7 +45,7 @@ class KeyBody(Struct, frozen=True, kw_only=True):
             created_by=found.created_by,
             last_used=rfc3339_or_none(found.last_used),
             uses=found.uses,
-            key=text,
+            **more,
         )
 
 
@@ -90,7 +93,7 @@ async def create(dialect: Dialect, request: Request, *, body: NewKey) -> KeyBody
         expires_at=parse_rfc3339(body.expires_at, "expires_at") if body.expires_at else 0,
     )
     made: CreatedKey = await dialect.run(request, "key.create", system_folder("keys"), payload)
-    return KeyBody.of(made.key, made.text)
+    return KeyBody.of(made.key, key=made.text, warnings=list(made.warnings))
 
 
 @keys.add("GET", "keys/{id}", "Read what may be shown of a key", returns=KeyBody)

@@ -1,6 +1,7 @@
 """`/api/v1/roles`: named sets of policies."""
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
+from msgspec.structs import replace
 
 from vault.edge.dialect import Dialect
 from vault.edge.native.endpoint import Endpoints, system_folder, system_path
@@ -10,6 +11,7 @@ from vault.model.name import canonical_name
 from vault.model.path import ResourcePath
 from vault.model.payloads import Nothing, WriteRole
 from vault.model.records import RoleRow
+from vault.model.results import RoleWritten
 
 roles = Endpoints("roles", "Named sets of policies, given to users.")
 
@@ -22,6 +24,12 @@ class RoleBody(Struct, frozen=True, kw_only=True):
     policies: list[str]
     created_at: str
     updated_at: str
+    warnings: list[str] | UnsetType = UNSET
+
+    @classmethod
+    def written(cls, written: RoleWritten) -> "RoleBody":
+        """The answer to a change, with its warnings."""
+        return replace(cls.of(written.role), warnings=list(written.warnings))
 
     @classmethod
     def of(cls, row: RoleRow) -> "RoleBody":
@@ -68,7 +76,7 @@ async def read(dialect: Dialect, request: Request, name: str) -> RoleBody:
 )
 async def write(dialect: Dialect, request: Request, name: str, *, body: RoleDocument) -> RoleBody:
     payload = WriteRole(description=body.description, policies=tuple(body.policies))
-    return RoleBody.of(await dialect.run(request, "role.write", _at(name), payload))
+    return RoleBody.written(await dialect.run(request, "role.write", _at(name), payload))
 
 
 @roles.add("DELETE", "roles/{name}", "Delete a role", status=204)

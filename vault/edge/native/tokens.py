@@ -18,6 +18,7 @@ from vault.model.records import TokenRow
 
 tokens = Endpoints("tokens", "Credentials that expire, are renewed, and end with their parent.")
 
+Text = Annotated[str, Meta(min_length=1)]
 Duration = str | Annotated[int, Meta(ge=0)]  # `1h30m`, or seconds
 
 
@@ -89,13 +90,13 @@ class NewTokenBody(Struct, frozen=True, forbid_unknown_fields=True):
 class TokenText(Struct, frozen=True, forbid_unknown_fields=True):
     """Which token, by its text."""
 
-    token: str
+    token: Text
 
 
 class RevokeText(Struct, frozen=True, forbid_unknown_fields=True):
     """Which token, by its text. `keep_children`: they stay, as orphans."""
 
-    token: str
+    token: Text
     keep_children: bool = False
 
 

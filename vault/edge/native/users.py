@@ -2,7 +2,8 @@
 
 from typing import Annotated
 
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec.structs import replace
 
 from vault.edge.dialect import Dialect
 from vault.edge.native.endpoint import Endpoints, system_folder, system_path
@@ -11,6 +12,7 @@ from vault.model.instant import rfc3339, rfc3339_or_none
 from vault.model.path import ResourcePath
 from vault.model.payloads import MOST_SHOWN, CreateUser, ListUsers, Nothing, UpdateUser
 from vault.model.records import UserRow
+from vault.model.results import UserWritten
 
 users = Endpoints("users", "People and machines, with the policies and roles they have.")
 
@@ -27,6 +29,12 @@ class UserBody(Struct, frozen=True, kw_only=True):
     created_at: str
     updated_at: str
     last_login: str | None
+    warnings: list[str] | UnsetType = UNSET
+
+    @classmethod
+    def written(cls, written: UserWritten) -> "UserBody":
+        """The answer to a change, with its warnings."""
+        return replace(cls.of(written.user), warnings=list(written.warnings))
 
     @classmethod
     def of(cls, row: UserRow) -> "UserBody":
@@ -95,7 +103,8 @@ async def create(dialect: Dialect, request: Request, *, body: NewUser) -> UserBo
         roles=tuple(body.roles),
         policies=tuple(body.policies),
     )
-    return UserBody.of(await dialect.run(request, "user.create", system_folder("users"), payload))
+    made = await dialect.run(request, "user.create", system_folder("users"), payload)
+    return UserBody.written(made)
 
 
 @users.add("GET", "users/{id}", "Read a user", returns=UserBody)
@@ -119,7 +128,7 @@ async def update(
         policies=None if body.policies is None else tuple(body.policies),
         status=body.status,
     )
-    return UserBody.of(await dialect.run(request, "user.update", _at(user_id), payload))
+    return UserBody.written(await dialect.run(request, "user.update", _at(user_id), payload))
 
 
 @users.add("DELETE", "users/{id}", "Delete a user with his keys and tokens", status=204)

@@ -59,7 +59,7 @@ class Site:
     async def cookie(self, name: str = "ann") -> str:
         """Of a new session of this user of `acme`."""
         secret, _ = await self.plane.accounts.login("acme", name, PASSWORD, Way(TokenKind.BROWSER))
-        return f"freehold-session={secret}"
+        return f"freehold-session-{self.port}={secret}"
 
     @asynccontextmanager
     async def open(self, cookie: str | None = None) -> AsyncIterator[Talk]:

@@ -57,7 +57,10 @@ async def test_another_origin_is_refused_whatever_its_cookie(
 async def test_a_bearer_credential_is_no_cookie(site: Site) -> None:
     """What a program signed in with opens no feed, even if a cookie carries it."""
     secret, _ = await site.plane.accounts.login("acme", "ann", "correct horse battery")
-    assert await site.refusal(cookie=f"freehold-session={secret}") == (401, "unauthenticated")
+    assert await site.refusal(cookie=f"freehold-session-{site.port}={secret}") == (
+        401,
+        "unauthenticated",
+    )
 
 
 async def test_other_paths_are_not_there(site: Site) -> None:

@@ -2,6 +2,7 @@
 
 from functools import partial
 
+import msgspec
 import pytest
 import sqlalchemy as sa
 from msgspec.structs import replace
@@ -10,7 +11,7 @@ from actors.testing import FakeWorld
 from control.api.plane import Plane
 from control.errors import NotFoundError, UnavailableError, ValidationError
 from control.model.agents import Life, newcomer
-from control.model.documents import Document
+from control.model.documents import Document, Rule
 from control.model.people import Organization
 from control.model.policies import Outcome, Plan, Target
 from control.services import policies as module
@@ -42,6 +43,23 @@ async def test_versions_are_numbered_and_compared(plane: Plane) -> None:
         await plane.policies.get("other", "p")
     with pytest.raises(ValidationError):
         await plane.policies.write("acme", "p", Document(name="q"), "", "ann")
+
+
+async def test_versions_that_would_take_long_to_compare(plane: Plane) -> None:
+    """A diff of the same lines in another order is one of all lines: `difflib` takes minutes."""
+    lines = [f"s/{number % 105:x}" for number in range(8_000)]
+    for order in (1, 13):
+        rules = tuple(
+            Rule(effect="deny", paths=tuple(lines[i * order % 8_000 :][:100]), capabilities=("*",))
+            for i in range(80)
+        )
+        await plane.policies.write("acme", "long", Document(rules=rules), "", "ann")
+    diff = await plane.policies.diff("acme", "long", 1, 2)
+    old, new = ([line[1:] for line in diff[3:] if line[0] == sign] for sign in "-+")
+    for number, told in ((1, old), (2, new)):
+        version = await plane.policies.version("acme", "long", number)
+        assert msgspec.json.decode("\n".join(told)) == version.document
+    assert diff[:2] == ["--- 1", "+++ 2"]
 
 
 async def test_a_target_is_one_of_three(plane: Plane) -> None:

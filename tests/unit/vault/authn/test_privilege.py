@@ -1,5 +1,7 @@
 """Nobody edits the credentials of someone more privileged."""
 
+from functools import partial
+
 import pytest
 
 from vault.authn.privilege import require_covers, require_covers_key
@@ -8,6 +10,10 @@ from vault.model.identity import Identity, Method, Permission
 
 READ = Permission(capabilities=("read",), paths=("secret/*",))
 BOTH = Permission(capabilities=("read", "list"), paths=("secret/*", "kv/*"))
+
+
+def _nothing_stored(*_: object) -> None:
+    """A store without policies."""
 
 
 def _caller(*policies: str, permissions: tuple[Permission, ...] = ()) -> Identity:
@@ -34,7 +40,10 @@ def _caller(*policies: str, permissions: tuple[Permission, ...] = ()) -> Identit
 )
 def test_policies(held: tuple[str, ...], edited: tuple[str, ...], fine: bool) -> None:
     """An edit takes every policy of the edited, by its exact name; root covers all."""
-    for check in (require_covers, lambda c, p: require_covers_key(c, p, ())):
+    for check in (
+        partial(require_covers, _nothing_stored),
+        lambda c, p: require_covers_key(_nothing_stored, c, p, ()),
+    ):
         if fine:
             check(_caller(*held), edited)
         else:
@@ -47,13 +56,13 @@ def test_a_cut_down_caller() -> None:
     """A key with permissions edits nobody, root's included; it may make keys within itself."""
     for policies in (("a",), ("root",)):
         with pytest.raises(AuthorizationError):
-            require_covers(_caller(*policies, permissions=(BOTH,)), ())
+            require_covers(_nothing_stored, _caller(*policies, permissions=(BOTH,)), ())
     cut = _caller("a", permissions=(BOTH,))
-    require_covers_key(cut, ("a",), (READ,))
-    require_covers_key(cut, ("a",), (BOTH, READ))
+    require_covers_key(_nothing_stored, cut, ("a",), (READ,))
+    require_covers_key(_nothing_stored, cut, ("a",), (BOTH, READ))
     wider = Permission(capabilities=("read",), paths=("*",))
     for wanted in ((), (wider,), (READ, wider)):
         with pytest.raises(AuthorizationError):
-            require_covers_key(cut, ("a",), wanted)
+            require_covers_key(_nothing_stored, cut, ("a",), wanted)
     with pytest.raises(AuthorizationError):
-        require_covers_key(_caller("a", permissions=(READ,)), ("a",), (BOTH,))
+        require_covers_key(_nothing_stored, _caller("a", permissions=(READ,)), ("a",), (BOTH,))

@@ -164,4 +164,4 @@ async def test_without_a_cache() -> None:
     who = await judge(store, judge_token, row, NOW)
     assert who is not None
     assert who.policies == ("app", "default")
-    assert store.reads == [("users", "u"), ("tokens", "b"), ("roles", "r")]
+    assert store.reads == [("users", "u"), ("roles", "r"), ("tokens", "b")]

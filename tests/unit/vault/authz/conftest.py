@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import trio
 
 from vault.authz.access import Access
 from vault.model.identity import Identity, Method
@@ -14,6 +15,11 @@ from vault.store.table import Query, Table
 from vault.store.tx import Tx, transact
 
 NOW = 1_800_000_000 * 10**9  # Friday 2027-01-15 08:00 UTC
+
+
+def caller(name: str, *policies: str) -> Identity:
+    """Somebody with these policies; without any, root."""
+    return Identity(id=name, name=name, method=Method.TOKEN, policies=policies or ("root",))
 
 
 class NoGuard:
@@ -71,6 +77,12 @@ class _FixedWorld:
 
     def new_request_id(self) -> str:
         return self.new_id()
+
+    async def run_sync(self, fn: Callable[..., Any], *args: object, limiter: object = None) -> Any:
+        """Inline, as the simulation has it."""
+        assert limiter is None or isinstance(limiter, trio.CapacityLimiter)
+        await trio.lowlevel.checkpoint()
+        return fn(*args)
 
 
 @pytest.fixture

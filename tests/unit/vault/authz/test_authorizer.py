@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from tests.unit.vault.authz.conftest import caller
 from vault.authz.access import Access
 from vault.authz.authorizer import Authorizer
 from vault.authz.book import PolicyBook
@@ -24,12 +25,12 @@ async def test_follows_the_book(store: Any, world: Any, make_access: Callable[..
     authorizer = Authorizer(book)
     access = make_access(identity=ANN)
     assert not authorizer.decide(access).allowed
-    await book.put(_document("read", "list"), by="root")
+    await book.put(_document("read", "list"), by=caller("root"))
     assert authorizer.decide(access).rule == "app/rules[0]"
     shown = authorizer.visible(ANN, Origin(ip="10.0.0.1"), 0)
-    await book.delete("app")
+    await book.delete("app", by=caller("ann"))
     assert not authorizer.decide(access).allowed
-    assert authorizer.dry_run(access).missing == ("no rule allows read here",)
+    assert authorizer.dry_run()(access).missing == ("no rule allows read here",)
     assert shown(ResourcePath.parse("secret/app/db"), NO_FACTS)
 
 
@@ -38,7 +39,7 @@ async def test_list_filter(store: Any, world: Any) -> None:
     book = PolicyBook(store, world)
     authorizer = Authorizer(book)
     tagged = [{"type": "tags", "any": ["open"]}]
-    await book.put(_document("list", conditions=tagged), by="root")
+    await book.put(_document("list", conditions=tagged), by=caller("root"))
     shown = authorizer.visible(ANN, Origin(ip="10.0.0.1"), 0)
     opened = Facts(exists=True, tags=frozenset({"open"}))
     assert shown(ResourcePath.parse("secret/app/db"), opened)
@@ -74,11 +75,11 @@ async def test_what_is_known_follows_the_book(
     book = PolicyBook(store, world)
     authorizer = Authorizer(book)
     read, update = make_access(identity=ANN), make_access("update", identity=ANN)
-    await book.put(_document("read"), by="root")
+    await book.put(_document("read"), by=caller("root"))
     for _ in range(2):
         assert authorizer.decide(read).allowed
         assert not authorizer.decide(update).allowed
-    await book.put(_document("update"), by="root")
+    await book.put(_document("update"), by=caller("root"))
     for _ in range(2):
         assert not authorizer.decide(read).allowed
         assert authorizer.decide(update).allowed
@@ -91,6 +92,6 @@ async def test_conditions_are_asked_each_time(
     book = PolicyBook(store, world)
     authorizer = Authorizer(book)
     inside = [{"type": "source_network", "networks": ["10.0.0.0/8"]}]
-    await book.put(_document("read", conditions=inside), by="root")
+    await book.put(_document("read", conditions=inside), by=caller("root"))
     for ip, allowed in [("10.1.2.3", True), ("192.0.2.1", False), ("10.1.2.3", True)]:
         assert authorizer.decide(make_access(identity=ANN, ip=ip)).allowed is allowed

@@ -11,14 +11,14 @@ import trio
 from trio.testing import MockClock
 
 from actors.world import SystemWorld
-from tests.unit.vault.authz.conftest import NoGuard
+from tests.unit.vault.authz.conftest import NoGuard, caller
 from vault.authz import book as module
 from vault.authz.book import DEFAULT, PolicyBook, Snapshot
-from vault.authz.fleet import BUNDLE_ROW, Fleet
+from vault.authz.fleet import Fleet
 from vault.authz.policy import validate
 from vault.errors import ConflictError, NotFoundError, UnavailableError, ValidationError
 from vault.model.identity import Identity, Method, Permission
-from vault.model.records import PolicyRow
+from vault.model.records import BUNDLE_ROW, PolicyRow
 from vault.store.interface import Session, Writes
 from vault.store.memory import MemoryBackend
 from vault.store.store import open_store
@@ -42,17 +42,17 @@ def _identity(*policies: str, permissions: tuple[Permission, ...] = ()) -> Ident
 async def test_put_get_delete(store: Any, world: Any) -> None:
     """A policy is in force when `put` returns and out of force when `delete` does."""
     book = PolicyBook(store, world)
-    row = await book.put(_document("app"), by="ann")
+    row = await book.put(_document("app"), by=caller("ann"))
     assert (row.version, row.created_by) == (1, "ann")
     assert book.get("APP").rules[0].paths == ("secret/*",)
     assert book.names() == ["app", "default", "root"]
     assert len(book.snapshot.compiled(_identity("app")).rules.rules) == 1
-    await book.delete("app")
+    await book.delete("app", by=caller("ann"))
     assert book.snapshot.compiled(_identity("app")).rules.rules == ()
     with pytest.raises(NotFoundError):
         book.get("app")
     with pytest.raises(NotFoundError):
-        await book.delete("app")
+        await book.delete("app", by=caller("ann"))
 
 
 async def test_who_is_told_of_changes_reads_those_alone(store: Any, world: Any) -> None:
@@ -60,7 +60,7 @@ async def test_who_is_told_of_changes_reads_those_alone(store: Any, world: Any) 
     writer, follower = PolicyBook(store, world), PolicyBook(store, world)
     await follower.reload()
     for name in ("app", "default", "untold"):
-        await writer.put(_document(name), by="ann")
+        await writer.put(_document(name), by=caller("ann"))
     await writer.put_bundle(_fleet(1, _document("app")), by="fleet")
     await follower.follow(["app", "default"])
     assert follower.names() == ["app", "default", "root"]
@@ -69,14 +69,14 @@ async def test_who_is_told_of_changes_reads_those_alone(store: Any, world: Any) 
     await follower.follow([BUNDLE_ROW])
     assert follower.snapshot.fleet.version == 1
     for name in ("app", "default"):
-        await writer.delete(name)
+        await writer.delete(name, by=caller("ann"))
     await follower.follow(["app", "default"])
     assert "app" not in follower.snapshot.policies
     assert follower.get("default") is DEFAULT
     assert follower.snapshot.fleet.version == 1
     await follower.follow(None)
     assert "untold" in follower.names()
-    await writer.put(_document("late"), by="ann")
+    await writer.put(_document("late"), by=caller("ann"))
     await follower.follow([f"p{number}" for number in range(100)])
     assert "late" in follower.names()
 
@@ -84,20 +84,20 @@ async def test_who_is_told_of_changes_reads_those_alone(store: Any, world: Any) 
 async def test_versions(store: Any, world: Any) -> None:
     """Writing again keeps the id and counts the version; `create_only` refuses."""
     book = PolicyBook(store, world)
-    first = await book.put(_document("app"), by="ann")
+    first = await book.put(_document("app"), by=caller("ann"))
     world.time += 5
-    second = await book.put(_document("app", "kv/*"), by="bob")
+    second = await book.put(_document("app", "kv/*"), by=caller("bob"))
     assert (second.id, second.version, second.created_at) == (first.id, 2, first.created_at)
     assert second.updated_at == first.updated_at + 5
     with pytest.raises(ConflictError):
-        await book.put(_document("app"), by="bob", create_only=True)
+        await book.put(_document("app"), by=caller("bob"), create_only=True)
     assert book.get("app").rules[0].paths == ("kv/*",)
 
 
 async def test_reload(store: Any, world: Any) -> None:
     """A book opened on stored policies decides as the one that wrote them, over many pages."""
     first = PolicyBook(store, world)
-    await first.put(_document("app"), by="ann")
+    await first.put(_document("app"), by=caller("ann"))
     rows = [
         PolicyRow(
             name=f"p{i:04}", id=f"{i}", version=1, document=_document(f"p{i:04}"),
@@ -129,13 +129,13 @@ async def test_root_and_default(store: Any, world: Any) -> None:
     book = PolicyBook(store, world)
     for name in ("root", "ROOT"):
         with pytest.raises(ValidationError):
-            await book.put({"name": name}, by="ann")
+            await book.put({"name": name}, by=caller("ann"))
         with pytest.raises(ValidationError):
-            await book.delete(name)
+            await book.delete(name, by=caller("ann"))
     built_in = book.get("default")
-    await book.put(_document("default"), by="ann")
+    await book.put(_document("default"), by=caller("ann"))
     assert book.get("default") != built_in
-    await book.delete("default")
+    await book.delete("default", by=caller("ann"))
     assert book.get("default") == built_in
 
 
@@ -153,16 +153,16 @@ async def test_unknown_outcome(store: Any, world: Any) -> None:
     book = PolicyBook(store, world)
     store.after_commit = lost
     with pytest.raises(UnavailableError):
-        await book.put(_document("app"), by="ann")
+        await book.put(_document("app"), by=caller("ann"))
     assert book.get("app").name == "app"
 
 
 async def test_refused_write_changes_nothing(store: Any, world: Any) -> None:
     """A document with a fault is not stored and the one in force stays."""
     book = PolicyBook(store, world)
-    await book.put(_document("app"), by="ann")
+    await book.put(_document("app"), by=caller("ann"))
     with pytest.raises(ValidationError):
-        await book.put(_document("app", "a//b"), by="ann")
+        await book.put(_document("app", "a//b"), by=caller("ann"))
     assert book.get("app").rules[0].paths == ("secret/*",)
     assert [row.version for row in await book.rows()] == [1]
 
@@ -170,7 +170,7 @@ async def test_refused_write_changes_nothing(store: Any, world: Any) -> None:
 async def test_effective(store: Any, world: Any) -> None:
     """An identity's policies are those that exist; names that mean nothing are told apart."""
     book = PolicyBook(store, world)
-    await book.put(_document("app"), by="ann")
+    await book.put(_document("app"), by=caller("ann"))
     found = book.effective(_identity("app", "default", "gone", "root", "app"))
     assert [policy.name for policy in found.policies] == ["app", "default"]
     assert (found.root, found.unknown) == (True, ("gone",))
@@ -197,10 +197,10 @@ async def test_full(store: Any, world: Any, monkeypatch: pytest.MonkeyPatch) -> 
     """The number of policies has a bound; those that exist can still be written."""
     monkeypatch.setattr(module, "MAX_POLICIES", 2)
     book = PolicyBook(store, world)
-    await book.put(_document("a"), by="ann")
+    await book.put(_document("a"), by=caller("ann"))
     with pytest.raises(ValidationError, match="2 policies"):
-        await book.put(_document("b"), by="ann")
-    await book.put(_document("a", "kv/*"), by="ann")
+        await book.put(_document("b"), by=caller("ann"))
+    await book.put(_document("a", "kv/*"), by=caller("ann"))
 
 
 def _fleet(version: int, *documents: dict[str, Any], org: str = "acme") -> Fleet:
@@ -214,7 +214,7 @@ async def test_a_bundle_counts_beside_local_policies_and_survives(store: Any, wo
     """A bundle is in force when `put_bundle` returns, for names held, and after a restart."""
     ceiling = validate(_document("ceiling"))
     book = PolicyBook(store, world, ceiling)
-    await book.put(_document("local", "kv/*"), by="ann")
+    await book.put(_document("local", "kv/*"), by=caller("ann"))
     await book.put_bundle(_fleet(1, _document("app"), _document("default")), by="fleet")
     for opened in (book, PolicyBook(store, world, ceiling)):
         await opened.reload()
@@ -246,8 +246,8 @@ async def test_a_local_write_keeps_the_bundle(store: Any, world: Any) -> None:
     """Writing and deleting local policies leaves the control plane's in force."""
     book = PolicyBook(store, world)
     await book.put_bundle(_fleet(1, _document("app")), by="fleet")
-    await book.put(_document("app", "kv/*"), by="ann")
-    await book.delete("app")
+    await book.put(_document("app", "kv/*"), by=caller("ann"))
+    await book.delete("app", by=caller("ann"))
     assert book.snapshot.fleet.version == 1
     assert book.get("app").rules[0].paths == ("secret/*",)
 
@@ -256,9 +256,9 @@ async def test_a_change_that_is_stored_late_is_followed(store: Any, world: Any) 
     """One that was told as timed out and stored long after is in force at the next decision."""
     book, late = PolicyBook(store, world), PolicyBook(store, world)
     await book.reload()
-    await book.put(_document("app"), by="ann")
+    await book.put(_document("app"), by=caller("ann"))
     assert not book.is_stale
-    await late.put(_document("app", "kv/*"), by="ann")
+    await late.put(_document("app", "kv/*"), by=caller("ann"))
     assert book.is_stale
     await book.refresh()
     assert not book.is_stale
@@ -275,10 +275,10 @@ async def test_a_late_change_is_not_taken_for_the_one_that_follows(store: Any, w
         row = msgspec.structs.replace(stored, name="other", document=_document("other"))
         transact(store.backend, lambda tx: tx.put(POLICIES, row), NoGuard())
 
-    stored = await late.put(_document("app"), by="ann")
+    stored = await late.put(_document("app"), by=caller("ann"))
     await book.reload()
     store.after_commit = meanwhile
-    await book.put(_document("app", "kv/*"), by="ann")
+    await book.put(_document("app", "kv/*"), by=caller("ann"))
     assert book.get("app").rules[0].paths == ("kv/*",)
     assert book.is_stale
     await book.refresh()
@@ -295,7 +295,7 @@ async def test_what_cannot_be_read_back_is_stored_all_the_same(store: Any, world
     await book.reload()
     get, select = store.get, store.select
     store.get = store.select = gone
-    assert (await book.put(_document("app"), by="ann")).version == 1
+    assert (await book.put(_document("app"), by=caller("ann"))).version == 1
     assert book.is_stale
     with pytest.raises(UnavailableError):
         await book.refresh()
@@ -314,7 +314,7 @@ async def test_an_older_reading_replaces_no_newer_one(store: Any, world: Any) ->
     async def slow(*asked: Any) -> Any:
         found = await select(*asked)
         store.select = select
-        await book.put(_document("app"), by="ann")
+        await book.put(_document("app"), by=caller("ann"))
         return found
 
     store.select = slow
@@ -334,7 +334,7 @@ async def test_a_write_behind_others_waits_for_a_bounded_time(
 
     async def put(number: int) -> None:
         try:
-            await book.put(_document(f"app{number}"), by="ann")
+            await book.put(_document(f"app{number}"), by=caller("ann"))
         except UnavailableError as error:
             refused.append((error.code, trio.current_time() - begun))
 
@@ -366,12 +366,12 @@ async def test_a_write_that_timed_out_is_followed_once_it_is_stored() -> None:
     async with open_store(backend, NoGuard(), world) as opened:
         book = PolicyBook(opened, world)
         await book.reload()
-        await book.put(_document("app"), by="ann")
+        await book.put(_document("app"), by=caller("ann"))
         commit = opened.commit
         opened.commit = partial(commit, deadline=0.05)  # type: ignore[method-assign]  # for 30 s
         backend.going.clear()
         with pytest.raises(UnavailableError, match="store_timeout"):
-            await book.put(_document("app", "kv/*"), by="ann")
+            await book.put(_document("app", "kv/*"), by=caller("ann"))
         assert not book.is_stale
         assert book.get("app").rules[0].paths == ("secret/*",)
         backend.going.set()

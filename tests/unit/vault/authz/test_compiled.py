@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from tests.unit.vault.authz.conftest import caller
 from tests.unit.vault.authz.samples import names, permissions_, rules_
 from vault.authz import book as book_module
 from vault.authz.access import Access
@@ -42,7 +43,7 @@ async def test_what_is_known_is_bounded(
     monkeypatch.setattr(book_module, "HOT", 2)
     book = PolicyBook(store, world)
     authorizer = Authorizer(book)
-    await book.put({"name": "app", "rules": [RULE]}, by="root")
+    await book.put({"name": "app", "rules": [RULE]}, by=caller("root"))
     nobody = replace(ANN, policies=("default",))
     for number in range(5):
         for identity in (ANN, nobody):

@@ -47,7 +47,7 @@ def test_burst_then_pace_for_each_address() -> None:
 def test_all_addresses_together_have_a_pace() -> None:
     """Whoever owns very many addresses fills no disk either."""
     now = Now()
-    limits = FailureLimits(1, 2, 10, now, max_addresses=50)
+    limits = FailureLimits(1, 2, 10, now, max_sources=50)
     recorded = sum(fails(limits, f"2001:db8:{i:x}::1", 2) for i in range(500))
     assert recorded == 20
     now.time = SECOND
@@ -57,13 +57,13 @@ def test_all_addresses_together_have_a_pace() -> None:
 
 def test_the_table_is_bounded() -> None:
     """However many addresses fail: of buckets and of counts only so many are kept."""
-    limits = FailureLimits(1, 1, 1, Now(), max_addresses=100)
+    limits = FailureLimits(1, 1, 1, Now(), max_sources=100)
     for i in range(3 * MAX_TOLD):
         fails(limits, f"10.{i >> 16}.{i >> 8 & 255}.{i & 255}", 1)
     refused = limits.drain()
     assert refused is not None
     assert refused.count == 3 * MAX_TOLD - 1
-    assert refused.addresses == MAX_TOLD + 1
+    assert refused.sources == MAX_TOLD + 1
     assert refused.most == "others"
 
 
@@ -75,7 +75,7 @@ def test_what_was_refused_is_told_once() -> None:
     fails(limits, "192.0.2.2", 2)
     refused = limits.drain()
     assert refused is not None
-    assert (refused.count, refused.addresses) == (5, 2)
+    assert (refused.count, refused.sources) == (5, 2)
     assert (refused.most, refused.most_count) == ("192.0.2.1", 4)
     assert limits.drain() is None
 

@@ -20,7 +20,7 @@ from vault.errors import (
 )
 from vault.model.operation import Operation
 from vault.model.path import ResourcePath
-from vault.model.payloads import Nothing
+from vault.model.payloads import MalformedRequest, Nothing
 
 _router = Router()
 
@@ -64,9 +64,13 @@ class FakeGate:
 
     def __init__(self) -> None:
         self.asked: list[Operation] = []
+        self.malformed: list[Operation] = []
 
     async def run(self, op: Operation) -> object:
         """Done."""
+        if isinstance(op.payload, MalformedRequest):  # as of somebody who may do anything
+            self.malformed.append(op)
+            raise op.payload.error
         self.asked.append(op)
         return "done"
 

@@ -9,7 +9,7 @@ import pytest
 from msgspec import Meta, Struct
 
 from vault.edge.dialect import convert
-from vault.edge.request import MAX_BRACKETS, MAX_DEPTH, MAX_STRINGS, Request, read_request
+from vault.edge.request import MAX_BRACKETS, MAX_DEPTH, MAX_STRINGS, Request, begin_request
 from vault.errors import MediaTypeError, TooLargeError, ValidationError
 from vault.model.path import ResourcePath
 
@@ -42,7 +42,9 @@ async def read(given: dict[str, Any], *messages: dict[str, Any]) -> Request:
     async def receive() -> dict[str, Any]:
         return left.pop(0)
 
-    return await read_request(given, receive, request_id="r", dialect="d", max_body=LIMIT)
+    request = begin_request(given, request_id="r", dialect="d")
+    await request.read(given, receive, max_body=LIMIT)
+    return request
 
 
 async def body(content: bytes) -> Request:

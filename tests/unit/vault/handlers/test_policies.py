@@ -9,6 +9,7 @@ from tests.unit.vault.handlers.conftest import ROOT, House
 from vault.authz.access import Decision
 from vault.errors import ConflictError, NotFoundError, ValidationError
 from vault.model.identity import Identity, Method
+from vault.model.operation import Capability
 from vault.model.payloads import CreateUser, DryRun, WritePolicy
 
 READ = {"effect": "allow", "paths": ["s/*"], "capabilities": ["read", "list"]}
@@ -61,10 +62,10 @@ async def test_errors_point_at_the_field(house: House) -> None:
     assert caught.value.details["field"] == "rules[0].paths[0]"
 
 
-async def test_a_document_is_looked_at_by_anybody_and_changes_nothing(house: House) -> None:
+async def test_a_document_is_looked_at_and_changes_nothing(house: House) -> None:
     """All faults that writing it would find, also in its name; a good one comes back whole."""
     nobody = Identity(id="n", name="n", method=Method.TOKEN)
-    assert house.handlers["policy.validate"].capability is None
+    assert house.handlers["policy.validate"].capability is Capability.UPDATE
     bad = {"rules": [{**READ, "paths": ["/s"], "capabilities": ["reed"]}]}
     with pytest.raises(ValidationError) as caught:
         await house.do("policy.validate", AT, WritePolicy(document=bad), by=nobody)
@@ -113,6 +114,18 @@ async def test_dry_run_for_another(house: House) -> None:
     assert (await dry(house, user="bob", policies=("app",))).allowed
     with pytest.raises(NotFoundError):
         await dry(house, user="nobody")
+
+
+async def test_dry_run_of_too_many_policies(house: House) -> None:
+    """No token and no user has more than 64, and each has to be compiled."""
+    names = tuple(f"p{number}" for number in range(65))
+    for given in (names[:64], names):
+        asked = DryRun(capability="read", path="s/a", policies=given)
+        if given is names:
+            with pytest.raises(ValidationError):
+                await house.do("policy.dry_run", "sys/policies-dry-run", asked)
+        else:
+            assert not (await house.do("policy.dry_run", "sys/policies-dry-run", asked)).allowed
 
 
 async def test_dry_run_of_conditions(house: House) -> None:

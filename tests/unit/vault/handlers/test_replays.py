@@ -157,9 +157,10 @@ async def test_a_bundle_counts_within_the_ceiling(machine: Machine) -> None:
 
 async def test_what_the_caller_holds_now_counts(machine: Machine) -> None:
     """A user's key has what its user has; what was recorded otherwise has drifted."""
-    user = await machine.house.do(
+    written = await machine.house.do(
         "user.create", "sys/users/", CreateUser(username="ann", policies=("app",))
     )
+    user = written.user
     key = (await machine.replays.owners._keys.create(ROOT, user.id, "k")).key
     machine.seen(method="api_key", credential=key.id, actor_id=user.id)
     machine.seen(

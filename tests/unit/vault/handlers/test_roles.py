@@ -12,7 +12,8 @@ AT = "sys/roles/dev"
 
 async def test_life(house: House) -> None:
     """Written under the name of its path, listed, replaced, deleted."""
-    row = await house.do("role.write", AT, WriteRole(description="d", policies=("b", "a")))
+    written = await house.do("role.write", AT, WriteRole(description="d", policies=("b", "a")))
+    row = written.role
     assert (row.name, row.description, row.policies) == ("dev", "d", ["a", "b"])
     assert [found.name for found in await house.do("role.list", "sys/roles/")] == ["dev"]
     await house.do("role.write", AT, WriteRole(policies=("c",)))
@@ -32,7 +33,8 @@ async def test_a_second_spelling_is_refused(house: House, verb: str) -> None:
 async def test_a_role_gives_its_policies(house: House) -> None:
     """And an unknown one cannot be given."""
     await house.do("role.write", AT, WriteRole(policies=("a",)))
-    user = await house.do("user.create", "sys/users/", CreateUser(username="ann", roles=("dev",)))
+    made = await house.do("user.create", "sys/users/", CreateUser(username="ann", roles=("dev",)))
+    user = made.user
     assert user.roles == ["dev"]
     with pytest.raises(ValidationError):
         await house.do("user.update", f"sys/users/{user.id}", UpdateUser(roles=("none",)))

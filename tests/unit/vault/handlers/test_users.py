@@ -7,6 +7,7 @@ from vault.errors import AuthorizationError, ConflictError, NotFoundError, Valid
 from vault.model.operation import Capability
 from vault.model.payloads import CreateUser, ListUsers, UpdateUser
 from vault.model.records import UserRow
+from vault.model.results import UserWritten
 
 FOLDER = "sys/users/"
 
@@ -14,8 +15,8 @@ FOLDER = "sys/users/"
 async def create(house: House, name: str, *policies: str) -> UserRow:
     """A user."""
     payload = CreateUser(username=name, email="a@example.org", policies=policies)
-    row: UserRow = await house.do("user.create", FOLDER, payload)
-    return row
+    written: UserWritten = await house.do("user.create", FOLDER, payload)
+    return written.user
 
 
 async def test_life(house: House) -> None:
@@ -23,7 +24,7 @@ async def test_life(house: House) -> None:
     row = await create(house, "ann", "p")
     path = f"sys/users/{row.id}"
     assert (await house.do("user.read", path)).username == "ann"
-    changed = await house.do("user.update", path, UpdateUser(email="b@example.org"))
+    changed = (await house.do("user.update", path, UpdateUser(email="b@example.org"))).user
     assert (changed.email, changed.policies) == ("b@example.org", ["p"])
     await house.do("user.delete", path)
     with pytest.raises(NotFoundError):
@@ -34,7 +35,7 @@ async def test_every_field_is_passed_on(house: House) -> None:
     """Roles, policies and status too."""
     row = await create(house, "ann")
     payload = UpdateUser(policies=("q",), roles=(), status="disabled")
-    changed = await house.do("user.update", f"sys/users/{row.id}", payload)
+    changed = (await house.do("user.update", f"sys/users/{row.id}", payload)).user
     assert (changed.policies, changed.roles, changed.status) == (["q"], [], "disabled")
 
 

@@ -4,8 +4,8 @@ import contextlib
 
 from actors.testing import FakeWorld
 from vault.audit.record import AuditEvent
-from vault.authz.failures import FailureLimits, TooManyFailuresError
-from vault.work.failures import OPERATION, FailureReport
+from vault.authz.failures import FailureLimits, RecordLimits, TooManyFailuresError
+from vault.work.failures import FAILURES, REFUSALS, RefusedReport
 
 
 async def test_a_window_is_one_record() -> None:
@@ -17,7 +17,7 @@ async def test_a_window_is_one_record() -> None:
 
     world = FakeWorld()
     limits = FailureLimits(1, 1, 100, world.now)
-    report = FailureReport(limits, record, world)
+    report = RefusedReport(FAILURES, limits, record, world)
     await report()
     assert events == []
     for ip in ("192.0.2.1", "192.0.2.1", "192.0.2.1", "192.0.2.2", "192.0.2.2"):
@@ -27,9 +27,28 @@ async def test_a_window_is_one_record() -> None:
     await report()
     (event,) = events
     assert (event.operation, event.result, event.code) == (
-        OPERATION,
+        FAILURES,
         "denied",
         "too_many_failures",
     )
     assert event.ip == "192.0.2.1"
     assert event.rule == "3 refusals, 2 addresses, 2 from 192.0.2.1"
+
+
+async def test_refusals_of_callers_who_are_known() -> None:
+    """By caller, and who had most."""
+    events: list[AuditEvent] = []
+
+    async def record(event: AuditEvent) -> None:
+        events.append(event)
+
+    world = FakeWorld()
+    limits = RecordLimits(1, 1, 100, world.now)
+    admitted = [limits.admits(caller) for caller in ("ann", "ann", "bob", "ann")]
+    assert admitted == [True, False, True, False]
+    await RefusedReport(REFUSALS, limits, record, world)()
+    (event,) = events
+    assert (event.operation, event.code, event.actor_id, event.ip) == (
+        REFUSALS, "too_many_refusals", "ann", "",
+    )  # fmt: skip
+    assert event.rule == "2 refusals, 1 callers, 2 from ann"

@@ -65,7 +65,7 @@ def operation(name: str, payload: object = None, *, part: bool = False) -> Opera
 def opened() -> tuple[WorkerDoor, FakePipeline]:
     """An open door and what is behind it."""
     door, pipeline, nothing = WorkerDoor(leader), FakePipeline(), Any
-    parts: tuple[Any, ...] = (pipeline, MountBook(), FakeFollower(), nothing, nothing)
+    parts: tuple[Any, ...] = (pipeline, MountBook(), FakeFollower(), nothing, nothing, nothing)
     door.open(Reading(*parts))
     return door, pipeline
 

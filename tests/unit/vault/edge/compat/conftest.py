@@ -13,6 +13,7 @@ from vault.errors import UnavailableError
 from vault.gate import Initialised, SealStatus
 from vault.model.mounts import MountBook
 from vault.model.operation import Operation
+from vault.model.payloads import MalformedRequest
 from vault.model.records import MountRow
 
 NOW = 1_800_000_000 * 10**9
@@ -32,12 +33,16 @@ class FakeGate:
     def __init__(self) -> None:
         self.answers: dict[str, Any] = {}
         self.asked: list[Operation] = []
+        self.malformed: list[Operation] = []
         self.calls: list[object] = []
         self.state = OPEN
         self.book = MountBook(MOUNTS)
 
     async def run(self, op: Operation) -> object:
         """One operation."""
+        if isinstance(op.payload, MalformedRequest):  # as of somebody who may do anything
+            self.malformed.append(op)
+            raise op.payload.error
         self.asked.append(op)
         answer = self.answers[op.name]
         if callable(answer):

@@ -11,7 +11,9 @@ from actors.testing import FakeWorld
 from vault.edge.native.dialect import Native
 from vault.edge.reply import Reply
 from vault.edge.request import Request
+from vault.errors import AuthenticationError
 from vault.model.operation import Operation, Origin
+from vault.model.payloads import MalformedRequest
 
 
 class FakeGate:
@@ -20,10 +22,16 @@ class FakeGate:
     def __init__(self) -> None:
         self.answers: dict[str, Any] = {}
         self.asked: list[Operation] = []
+        self.malformed: list[Operation] = []
         self.waited: list[str] = []
 
     async def run(self, op: Operation) -> object:
         """One operation."""
+        if isinstance(op.payload, MalformedRequest):  # as of somebody who may do anything
+            self.malformed.append(op)
+            raise (
+                op.payload.error if op.credential else AuthenticationError("unauthenticated", "no")
+            )
         self.asked.append(op)
         answer = self.answers.get(op.name)
         if isinstance(answer, Exception):

@@ -19,7 +19,7 @@ from vault.errors import (
     VaultError,
 )
 from vault.model.operation import Operation
-from vault.model.payloads import MOST_ANSWERED, ReadSecret
+from vault.model.payloads import MOST_ANSWERED, MalformedRequest, ReadSecret
 from vault.model.records import SecretRow, VersionRow
 from vault.model.results import SecretValue, Written
 
@@ -60,6 +60,8 @@ class Gate:
 
     async def run(self, op: Operation) -> object:
         """One operation."""
+        if isinstance(op.payload, MalformedRequest):
+            raise op.payload.error
         self.ops.append(op)
         self._now += 1
         self.most = max(self.most, self._now)

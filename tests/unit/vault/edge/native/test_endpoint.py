@@ -23,21 +23,10 @@ class Query(Struct, frozen=True, forbid_unknown_fields=True):
     limit: int = 3
 
 
-class FakeDialect:
-    """Says whether a credential came."""
-
-    def __init__(self, credential: str | None = "s.t") -> None:
-        self._credential = credential
-
-    def credential(self, _: object) -> str | None:
-        """As set."""
-        return self._credential
-
-
-async def ask(request: Any, resource: Endpoints, *, credential: str | None = "s.t") -> Reply:
+async def ask(request: Any, resource: Endpoints) -> Reply:
     """Route and answer one request."""
     route, values = routed([resource]).match(request.method, request.path)
-    reply: Reply = await route.answer(FakeDialect(credential), request, *values)
+    reply: Reply = await route.answer(None, request, *values)
     return reply
 
 
@@ -98,12 +87,6 @@ async def test_a_loose_body_must_be_there(make_request: Any) -> None:
         await ask(make_request("PUT", "things/a"), things)
     reply = await ask(make_request("PUT", "things/a", b"{}"), things)
     assert json.loads(reply.body) == {"a": {}}
-
-
-async def test_faults_are_not_for_everybody(things: Endpoints, make_request: Any) -> None:
-    """Without a credential the answer is only that one is missing."""
-    with pytest.raises(Exception, match="permission denied"):
-        await ask(make_request("POST", "things/a", b"{}"), things, credential=None)
 
 
 def test_places_in_the_path_space() -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 from vault.model.payloads import CreateUser, ListUsers, UpdateUser
 from vault.model.records import UserRow
+from vault.model.results import UserWritten
 
 ROW = UserRow(
     id="u1", username="Alice", name_key="alice", created_at=10**18, updated_at=10**18
@@ -13,7 +14,7 @@ ROW = UserRow(
 
 async def test_a_user_is_created(wire: Any) -> None:
     """What was asked for reaches the handler, and the internal key of the name stays inside."""
-    wire.gate.answers["user.create"] = ROW
+    wire.gate.answers["user.create"] = UserWritten(user=ROW, warnings=("w",))
     body = {"username": "Alice", "roles": ["dev"], "policies": ["app"]}
     reply = await wire.ask("POST", "users", body)
     assert reply.status == 201
@@ -36,7 +37,7 @@ async def test_a_full_page_has_a_cursor(wire: Any) -> None:
 
 async def test_a_user_is_read_changed_and_deleted(wire: Any) -> None:
     """What is left out of a change stays open."""
-    wire.gate.answers |= {"user.read": ROW, "user.update": ROW}
+    wire.gate.answers |= {"user.read": ROW, "user.update": UserWritten(user=ROW)}
     assert json.loads((await wire.ask("GET", "users/u1")).body)["username"] == "Alice"
     assert (await wire.ask("PATCH", "users/u1", {"status": "disabled"})).status == 200
     assert wire.asked == ("user.update", "sys/users/u1")

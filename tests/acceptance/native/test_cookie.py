@@ -1,0 +1,69 @@
+"""A browser's session counts in its cookie, from the agent's own page, and nowhere else."""
+
+from collections.abc import Iterator
+from http.cookies import SimpleCookie
+
+import pytest
+
+from tests.acceptance.agent import Agent, dev_agent, own_folder, running
+from tests.acceptance.native.test_story import API, ok
+from tests.acceptance.workers.fleet import fleet_agent
+
+
+@pytest.fixture(scope="module", params=[1, 2], ids=["1 process", "2 workers"])
+def agent(request: pytest.FixtureRequest) -> Iterator[Agent]:
+    """With its web interface."""
+    with own_folder() as folder:
+        made = dev_agent(folder) if request.param == 1 else fleet_agent(folder)
+        with running(made) as started:
+            yield started
+
+
+def signed_in(agent: Agent) -> tuple[str, str, dict[str, str]]:
+    """Name and value of a session's cookie, and what our own page says."""
+    page = {"Origin": agent.address, "Sec-Fetch-Site": "same-origin"}
+    answer = agent.call("POST", f"{API}/sessions", headers=page)
+    assert answer.status == 201
+    ((name, morsel),) = SimpleCookie(answer.headers["set-cookie"]).items()
+    return name, morsel.value, page | {"X-CSRF-Token": answer.json["csrf"]}
+
+
+def test_its_value_is_no_bearer_credential(agent: Agent) -> None:
+    """Whoever reads the cookie on its way to another port has no token."""
+    name, value, page = signed_in(agent)
+    assert str(agent.port) in name
+    for path in (f"{API}/policies", f"{API}/tokens/self", "/v1/auth/token/lookup-self"):
+        refused = 403 if path.startswith("/v1/") else 401
+        for headers in ({}, {"Authorization": "", "X-Vault-Token": value}):
+            token = "" if headers else value
+            answer = agent.call("GET", path, token=token, headers=headers)
+            assert answer.status == refused, (path, headers)
+            (event,) = ok(agent, "GET", f"audit/events?request_id={answer.request_id}")["events"]
+            assert (event["result"], event["actor_id"]) == ("denied", "anonymous")
+    cookie = page | {"Cookie": f"{name}={value}"}
+    assert agent.call("GET", f"{API}/policies", token="", headers=cookie).status == 200
+    assert agent.call("GET", f"{API}/policies", token=value, headers=cookie).status == 401
+
+
+def test_no_other_credential_is_a_cookie(agent: Agent) -> None:
+    """A token or an API key that somebody plants opens nothing."""
+    name, _, page = signed_in(agent)
+    ok(agent, "POST", "users", {"username": "ann"})
+    key = ok(agent, "POST", "keys", {"user": "ann", "name": "k"})["key"]
+    for planted in (agent.token, key):
+        cookie = page | {"Cookie": f"{name}={planted}"}
+        assert agent.call("GET", f"{API}/tokens/self", token="", headers=cookie).status in {
+            401,
+            403,
+        }
+
+
+def test_what_it_makes_is_a_token(agent: Agent) -> None:
+    """A child of the session is an ordinary one, and ends with it."""
+    name, value, page = signed_in(agent)
+    cookie = page | {"Cookie": f"{name}={value}"}
+    made = agent.call("POST", f"{API}/tokens", {"policies": ["default"]}, token="", headers=cookie)
+    assert made.status == 201, made.body
+    ok(agent, "GET", "tokens/self", token=made.json["token"])
+    assert agent.call("DELETE", f"{API}/sessions/current", token="", headers=cookie).status == 204
+    assert agent.call("GET", f"{API}/tokens/self", token=made.json["token"]).status == 401
