@@ -98,7 +98,14 @@ class H1Connection:
 
     async def _handle(self, head: RequestHead, exchange: Exchange) -> bool:
         """Have the application answer; whether the connection can carry another request."""
-        scope = build_scope(self.peer, head.version, head.method, head.target, head.headers)
+        scope = build_scope(
+            self.peer,
+            head.version,
+            head.method,
+            head.target,
+            head.headers,
+            reservation=exchange.reservation,
+        )
         self._handling = True
         try:
             await self.shared.app(scope, exchange.receive, exchange.send)

@@ -12,7 +12,7 @@ from vault.edge.reply import Reply
 from vault.edge.request import Receive, Request, read_request, told
 from vault.edge.router import Route, Router
 from vault.errors import UnavailableError, ValidationError, VaultError
-from vault.model.operation import Operation
+from vault.model.operation import Memory, Operation
 from vault.model.path import ResourcePath
 from vault.trail import unexpected
 
@@ -100,11 +100,19 @@ class Dialect:
         return reply if wait is None else reply.with_header(b"retry-after", str(wait))
 
     async def run(
-        self, request: Request, name: str, path: ResourcePath, payload: object, *, part: str = ""
+        self,
+        request: Request,
+        name: str,
+        path: ResourcePath,
+        payload: object,
+        *,
+        part: str = "",
+        memory: Memory | None = None,
     ) -> Any:
         """Run one operation with the request's credential; returns the handler's result.
 
-        `part` is added to the request's id where a request has several operations.
+        `part` is added to the request's id where a request has several operations, `memory` is
+        what one of these may take of the request's.
         """
         return await self.gate.run(
             Operation(
@@ -115,6 +123,7 @@ class Dialect:
                 credential=self.credential(request),
                 origin=request.origin,
                 part=bool(part),
+                memory=memory or request.memory,
             )
         )
 

@@ -7,8 +7,9 @@ from urllib.parse import parse_qsl, unquote_to_bytes
 
 import msgspec
 
+from protocols.http.scope import RESERVATION
 from vault.errors import MediaTypeError, TooLargeError, ValidationError
-from vault.model.operation import Origin
+from vault.model.operation import UNBOUNDED, Memory, Origin
 
 MAX_QUERY_FIELDS: Final = 100
 MAX_DEPTH: Final = 32  # of JSON; with the next, the memory bounds of `security.md`
@@ -32,7 +33,7 @@ Receive = Callable[[], Awaitable[Any]]
 class Request:
     """One HTTP request. Built by `read_request`."""
 
-    __slots__ = ("body", "headers", "id", "method", "origin", "path", "query")
+    __slots__ = ("body", "headers", "id", "memory", "method", "origin", "path", "query")
 
     def __init__(
         self,
@@ -44,6 +45,7 @@ class Request:
         headers: dict[bytes, bytes],
         body: bytes,
         origin: Origin,
+        memory: Memory = UNBOUNDED,
     ) -> None:
         self.id = id
         self.method = method
@@ -52,6 +54,7 @@ class Request:
         self.headers = headers
         self.body = body
         self.origin = origin
+        self.memory = memory
 
     def header(self, name: bytes) -> str:
         """A header's value, empty when absent. Bytes outside ASCII are kept as Latin-1."""
@@ -102,6 +105,7 @@ async def read_request(
         headers=headers,
         body=await _body(receive, max_body),
         origin=origin,
+        memory=scope.get(RESERVATION) or UNBOUNDED,
     )
 
 

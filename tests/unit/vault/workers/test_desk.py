@@ -10,6 +10,9 @@ import pytest
 import trio
 from msgspec import Raw
 
+from protocols.http import Limits
+from protocols.http.answers import Answers
+from protocols.http.pulse import Pulse
 from vault.audit.broker import Broker
 from vault.audit.writer import unavailable
 from vault.edge.reply import Headers
@@ -141,11 +144,14 @@ async def nothing(*_: Any) -> None:
 
 
 @asynccontextmanager
-async def served(app: App, run: RunBelow = nothing) -> AsyncIterator[Lane[Any]]:
+async def served(
+    app: App, run: RunBelow = nothing, answers: Answers | None = None
+) -> AsyncIterator[Lane[Any]]:
     """A worker's end of a lane at whose other one `app` answers, and `run` runs operations."""
     async with ends() as (one, two), trio.open_nursery() as nursery:
         shape: Any = ToLeader
-        nursery.start_soon(RelayDesk(Lane(one, shape), FakeEdge(app), run).run)
+        answers = answers or Answers(Limits(), Pulse(Limits(), None))
+        nursery.start_soon(RelayDesk(Lane(one, shape), FakeEdge(app), run, answers).run)
         shape = ToWorker
         yield Lane(two, shape)
         nursery.cancel_scope.cancel()
