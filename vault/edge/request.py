@@ -12,6 +12,7 @@ from vault.errors import MediaTypeError, TooLargeError, ValidationError
 from vault.model.operation import UNBOUNDED, Memory, Origin
 
 MAX_QUERY_FIELDS: Final = 100
+MAX_AGENT: Final = 256  # characters of a User-Agent that are kept
 MAX_DEPTH: Final = 32  # of JSON; with the next, the memory bounds of `security.md`
 MAX_STRINGS: Final = 10_000
 MAX_BRACKETS: Final = 10_000  # opening ones, those inside strings included
@@ -93,7 +94,7 @@ async def read_request(
     tls = scope.get("extensions", {}).get("tls", {})
     origin = Origin(
         ip=client[0] if client else "",
-        user_agent=headers.get(b"user-agent", b"").decode("latin-1")[:256],
+        user_agent=_printable(headers.get(b"user-agent", b"").decode("latin-1")[:MAX_AGENT]),
         dialect=dialect,
         peer_certificate=tls.get("peer_certificate"),
     )
@@ -120,6 +121,16 @@ def _headers(pairs: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
         if b"cookie" in headers:  # HTTP/2 sends it in pieces (RFC 9113, 8.2.3)
             headers[b"cookie"] = b"; ".join(value for name, value in pairs if name == b"cookie")
     return headers
+
+
+def _printable(text: str) -> str:
+    """What a client calls itself is recorded and shown: control characters as escapes.
+
+    HTTP refuses those of ASCII; bytes above it are opaque (RFC 9110, 5.5) and may be others.
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _path(raw: bytes) -> str:
