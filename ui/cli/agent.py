@@ -3,7 +3,6 @@
 import errno
 import gc
 import logging
-import resource
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -15,6 +14,7 @@ import typer
 from ui.cli import agent_link
 from ui.cli.errors import CliError, FaultsError
 from ui.cli.output import tell
+from ui.cli.protection import protect_memory
 from ui.cli.session import shown
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def _run(settings: "Settings", listening: Callable[[int], None], *, dev_token: s
     from vault.app import fork_workers, serve
     from vault.errors import VaultError
 
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core file would hold the keys
+    protect_memory()
     logging.basicConfig(level=logging.INFO, format="%(name)s %(levelname)s %(message)s")
     logging.getLogger("alembic").setLevel(logging.WARNING)  # its steps are of no use to a reader
     zygote = fork_workers(settings)
