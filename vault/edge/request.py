@@ -94,7 +94,7 @@ async def read_request(
     tls = scope.get("extensions", {}).get("tls", {})
     origin = Origin(
         ip=client[0] if client else "",
-        user_agent=_printable(headers.get(b"user-agent", b"").decode("latin-1")[:MAX_AGENT]),
+        user_agent=_printable(headers.get(b"user-agent", b"").decode("latin-1"), MAX_AGENT),
         dialect=dialect,
         peer_certificate=tls.get("peer_certificate"),
     )
@@ -123,14 +123,16 @@ def _headers(pairs: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
     return headers
 
 
-def _printable(text: str) -> str:
-    """What a client calls itself is recorded and shown: control characters as escapes.
+def _printable(text: str, most: int) -> str:
+    """What a client calls itself is recorded and shown: bounded, control characters as escapes.
 
     HTTP refuses those of ASCII; bytes above it are opaque (RFC 9110, 5.5) and may be others.
     """
+    text = text[:most]
     if text.isprintable():
         return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    shown = (c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return "".join(shown)[:most]
 
 
 def _path(raw: bytes) -> str:
