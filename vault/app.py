@@ -175,7 +175,8 @@ async def _share(
     """Bind, and have the workers accept; `live` serves their websockets."""
     with await Listener.bind(*settings.server.address, Limits().backlog) as listener:
         fd, port = listener.fileno(), listener.port
-        await fleet.run(edge, run, fd, port, live=live, task_status=task_status)
+        limits = limits_of(settings)
+        await fleet.run(edge, run, fd, port, live=live, limits=limits, task_status=task_status)
 
 
 async def _listen(

@@ -12,6 +12,7 @@ from hmac import compare_digest
 from typing import Any, Final, TypeVar
 
 import msgspec
+import trio
 from msgspec.structs import replace
 
 from actors import Failure
@@ -53,6 +54,8 @@ from vault.store.tx import Tx
 R = TypeVar("R", bound=msgspec.Struct)
 T = TypeVar("T")
 
+VALUES_AT_ONCE: Final = 16
+"""Values that are loaded from the database at a time: until one is there, nobody knows its size."""
 KEYRING_ROW: Final = "keyring"
 VALUE_FIELD: Final = "value"
 _ROW_LABEL: Final = b"freehold-row-v1"
@@ -161,6 +164,7 @@ class Barrier:
         self.warm = store.warm
         self.ended = store.ended
         self._rotating = Turn()
+        self._loading = trio.Semaphore(VALUES_AT_ONCE)
         self._seen = store.ended(SYSTEM, KEYRING_ROW)
 
     async def open(self) -> None:
@@ -218,6 +222,18 @@ class Barrier:
                 "keyring_changed", "the keyring was rotated meanwhile; try again", outcome="none"
             )
         return change(VaultTx(tx, keyring, sealed))
+
+    async def version(self, secret_id: str, number: int) -> VersionRow | None:
+        """A version with its sealed value, from the cache or the database. Raises as `Store.get`.
+
+        Of those that are not cached no more than `VALUES_AT_ONCE` are loaded at a time. The caller
+        reserves memory for it before its next checkpoint, or lets go of it.
+        """
+        row = self.cached(VERSIONS, secret_id, number)
+        if row is not MISSING:
+            return row
+        async with self._loading:
+            return await self.get(VERSIONS, secret_id, number)
 
     def open_value(self, row: VersionRow) -> bytes:
         """The plaintext of a version. Raises `TamperedError`."""

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from control.api import compliance_views as views
-from control.api.endpoint import CREATED, NO_CONTENT, Call, Document, Endpoints
+from control.api.endpoint import CREATED, NO_CONTENT, REPORT, Call, Document, Endpoints
 from control.compliance import page, seal, sheet
 from control.compliance.frameworks import frameworks as every_framework
 from control.model.compliance import MAX_ATTACHMENT, MAX_FRAMEWORKS, Days
@@ -132,7 +132,7 @@ async def get(call: Call, org: str, report: str) -> views.ReportView:
 
 @reports.add(
     "GET", _REPORT + "/content", "What it says; times in Unix nanoseconds", role=Role.ADMIN,
-    returns=seal.Report, errors=(409,),
+    returns=seal.Report, errors=(409,), memory=REPORT,
 )  # fmt: skip
 async def content(call: Call, org: str, report: str) -> seal.Report:
     data = await call.plane.reports.body(org, report)
@@ -142,6 +142,7 @@ async def content(call: Call, org: str, report: str) -> seal.Report:
 @reports.add(
     "GET", _REPORT + "/file", "The file: JSON as it is signed, HTML to print, CSV",
     role=Role.ADMIN, query=Form, documents=(HTML, CSV), returns=seal.File, errors=(409,),
+    memory=REPORT,
 )  # fmt: skip
 async def file(call: Call, org: str, report: str, *, query: Form) -> Document:
     plane = call.plane
@@ -159,7 +160,7 @@ async def file(call: Call, org: str, report: str, *, query: Form) -> Document:
 
 @reports.add(
     "GET", _REPORT + "/verify", "Hold it against its signature and the trail", role=Role.ADMIN,
-    returns=Checked, errors=(409,),
+    returns=Checked, errors=(409,), memory=REPORT,
 )  # fmt: skip
 async def verify(call: Call, org: str, report: str) -> Checked:
     verdict = await call.plane.reports.verify(org, report)

@@ -20,6 +20,12 @@ from protocols.openapi import JSON
 Answer = Callable[..., Awaitable[Any]]
 
 
+USUAL: Final = 256 * 1024
+"""Bytes of most answers at most: a page of a list."""
+REPORT: Final = 48 * 1024 * 1024
+"""Bytes of a compliance report and of what it is rendered to, but for the very largest."""
+
+
 class Nothing(Struct, frozen=True, forbid_unknown_fields=True):
     """No body, no query."""
 
@@ -78,6 +84,7 @@ class Endpoint:
     schema: Any = None
     media_type: str = JSON
     documents: tuple[str, ...] = ()  # media types that the answer can have beside JSON
+    memory: int = USUAL  # bytes that are reserved for an answer while it is made (`answers`)
 
     @property
     def needs_body(self) -> bool:

@@ -47,6 +47,8 @@ from control.errors import (
 from control.model.operation import Operation
 from control.model.people import Caller
 from protocols.errors import MediaTypeError
+from protocols.http.answers import Reservation
+from protocols.http.scope import RESERVATION
 from protocols.instant import SECOND, rfc3339
 from protocols.openapi import JSON, ApiDocument, ErrorBody
 
@@ -145,6 +147,8 @@ async def _answer(plane: Plane, endpoint: Endpoint, **values: str) -> Response:
             raise malformed
         if "org" in values and caller.org != values["org"]:
             await plane.users.organization(values["org"])  # a super-admin may name what is not
+        if not (endpoint.mutates or endpoint.public):
+            await _reserve(endpoint.memory)
         call = Call(plane, caller, g.request_id, visited, op.found)
         return await endpoint.answer(call, *values.values(), **arguments)
 
@@ -159,6 +163,15 @@ async def _answer(plane: Plane, endpoint: Endpoint, **values: str) -> Response:
             raise
         result = None  # a browser came by itself: the page that it is sent to tells the code
     return dress(_response(endpoint, result), visited.reply, visited.own)
+
+
+async def _reserve(size: int) -> None:
+    """Wait until an answer of so many bytes may be made. Raises `UnavailableError`."""
+    reservation: Reservation | None = cast("Any", request).scope.get(RESERVATION)
+    if reservation is not None and not await reservation.take(size):
+        raise UnavailableError(
+            "answers_full", "too many answers wait for their readers; wait and try again"
+        )
 
 
 def _response(endpoint: Endpoint, result: Any) -> Response:

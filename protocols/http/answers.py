@@ -1,11 +1,21 @@
-"""The bytes of answers that wait for their readers, of all connections of a server.
+"""The memory that a server's answers may take, from before they are made until they are sent.
 
-An answer that the kernel takes at once is never in here. When the budget is nearly full,
-those readers are cut off that have been behind for long; when it is exceeded, the furthest behind.
+An application that is about to load or decrypt something large reserves its size first
+(`Reservation`, which is in the scope of each request); it waits while there is no room, for
+`WAIT` seconds at most. What the kernel does not take at once is charged as well, whether it was
+reserved or not (`Unread`). When the budget is nearly full, or somebody waits for it, those readers
+are cut off that have been behind for `LATE` seconds; when it is exceeded, the furthest behind.
+
+No client can keep the budget from others: a connection that holds much of it may fill it to half
+only, the connections of one address together to three quarters, and whoever holds least is first
+in the queue.
 """
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol
+from weakref import WeakValueDictionary
+
+import trio
 
 from protocols.http.limits import KIB, Limits
 from protocols.http.pulse import NEVER, Pulse
@@ -25,16 +35,125 @@ tell whether a reader is slow or stands still."""
 SHARE: Final = 8
 """It is full with one part in so many left. As much beyond the limit nobody is cut off who is not
 late: many who ask at once are not yet behind each other."""
+WAIT: Final = 20.0
+"""Seconds that a request waits for room: longer than `LATE`, after which slow readers make some."""
+MOST_WAITING: Final = 512
+"""Requests that wait for room; beyond, those are refused whose clients hold most."""
+_CONNECTION_SHARE: Final = 16
+"""A connection that holds more than one part in so many may fill the budget to half only."""
+_ADDRESS_SHARE: Final = 4
+"""An address that holds more than one part in so many may fill it to all but this part only."""
+
+
+class Address:
+    """What is held for all connections from one address."""
+
+    __slots__ = ("__weakref__", "held")
+
+    def __init__(self) -> None:
+        self.held = 0
+
+
+class Caller:
+    """What is held for one connection, and for all from its address."""
+
+    __slots__ = ("address", "held")
+
+    def __init__(self, address: Address) -> None:
+        self.address = address
+        self.held = 0
+
+    def add(self, size: int) -> None:
+        """So much more is held, or less."""
+        self.held += size
+        self.address.held += size
+
+
+class Places(Protocol):
+    """The requests in hand; see `admission`. One that waits for room is none of them."""
+
+    def step_out(self) -> None:
+        """The request waits from here on."""
+
+    def step_in(self) -> None:
+        """It goes on."""
+
+
+class Reservation:
+    """What one request may hold while its answer is made; nothing until it asks."""
+
+    __slots__ = ("_answers", "_caller", "_places", "_waits", "held")
+
+    def __init__(self, answers: "Answers", caller: Caller, places: Places | None = None) -> None:
+        self._answers = answers
+        self._caller = caller
+        self._places = places
+        self._waits = 0  # in hand: a request may do several things at once
+        self.held = 0
+
+    def take_nowait(self, size: int) -> bool:
+        """Hold `size` bytes more, if there is room for them now."""
+        return self._answers.admit(self, self._caller, size)
+
+    async def take(self, size: int) -> bool:
+        """Hold `size` bytes more, waiting for room; False if there was none for `WAIT` seconds.
+
+        Nothing that counts may be held meanwhile: it is not charged. Returns without a checkpoint
+        when there is room.
+        """
+        if self.take_nowait(size):
+            return True
+        self._waits += 1
+        if self._places is not None and self._waits == 1:
+            self._places.step_out()
+        try:
+            return await self._answers.wait(self, self._caller, size)
+        finally:
+            self._waits -= 1
+            if self._places is not None and not self._waits:
+                self._places.step_in()
+
+    def drop(self) -> None:
+        """Hold nothing; who waits is let in by `Answers.grant`, once something else is charged."""
+        if self.held:
+            size, self.held = self.held, 0
+            self._answers.take_back(self._caller, size)
+
+    def release(self) -> None:
+        """Hold nothing; may be repeated."""
+        self.drop()
+        self._answers.grant()
+
+
+class _Waiting:
+    """A request that waits for room."""
+
+    __slots__ = ("caller", "granted", "number", "reservation", "settled", "size")
+
+    def __init__(self, reservation: Reservation, caller: Caller, size: int, number: int) -> None:
+        self.reservation = reservation
+        self.caller = caller
+        self.size = size
+        self.number = number
+        self.granted = False
+        self.settled = trio.Event()
+
+    def rank(self) -> tuple[int, int, int]:
+        """The smallest is first: whoever holds least, then whoever came first."""
+        return self.caller.address.held, self.caller.held, self.number
 
 
 class Unread:
     """One answer, or what a connection sends, whose reader is waited for until `end`."""
 
-    __slots__ = ("_answers", "_pulse", "charged", "cut", "due")
+    __slots__ = ("_answers", "_pulse", "caller", "charged", "cut", "due")
 
-    def __init__(self, answers: "Answers", cut: Callable[[], None], pulse: Pulse) -> None:
+    def __init__(
+        self, answers: "Answers", cut: Callable[[], None], pulse: Pulse, caller: Caller
+    ) -> None:
         self._answers = answers
         self._pulse = pulse
+        self.caller = caller
         self.cut = cut
         self.charged = 0
         self.due = pulse.now  # when a decent reader would have been where this one is
@@ -58,16 +177,28 @@ class Unread:
 
 
 class Answers:
-    """How much is held. `cut` counts the readers that were cut off to make room."""
+    """How much is held.
 
-    __slots__ = ("_limit", "_part", "_pulse", "_waiting", "cut", "held")
+    `cut` counts the readers that were cut off to make room, `refused` the requests that waited for
+    room in vain.
+    """
+
+    __slots__ = (
+        "_addresses", "_last", "_limit", "_part", "_pulse", "_queue", "_unknown", "_waiting",
+        "cut", "held", "refused",
+    )  # fmt: skip
 
     def __init__(self, limits: Limits, pulse: Pulse) -> None:
         self._limit = limits.answers_bytes
         self._part = self._limit // SHARE
         self._pulse = pulse
         self._waiting: dict[Unread, None] = {}  # in the order in which they began
+        self._queue: dict[_Waiting, None] = {}  # requests that wait for room
+        self._last = 0  # number of the last of them
+        self._addresses: WeakValueDictionary[str, Address] = WeakValueDictionary()
+        self._unknown = Caller(Address())
         self.cut = 0
+        self.refused = 0
         self.held = 0
 
     @property
@@ -76,15 +207,68 @@ class Answers:
         return self.held > self._limit - self._part
 
     def tick(self) -> None:
-        """If it is full, cut off who is late, until a quarter is free."""
-        if self.full:
-            self._make_room(self._limit - 2 * self._part, self._pulse.now - LATE)
+        """If it is full, cut off who is late, until a quarter is free.
 
-    def begin(self, size: int, cut: Callable[[], None]) -> Unread:
+        If somebody waits for room, until nobody does.
+        """
+        late = self._pulse.now - LATE
+        if self.full:
+            self._make_room(self._limit - 2 * self._part, late)
+        if self._queue:
+            for unread in self._by_due():
+                if unread.due >= late or not self._queue:
+                    break
+                self._cut(unread)
+
+    def caller(self, address: str | None) -> Caller:
+        """A connection from this address."""
+        if address is None:
+            return Caller(Address())
+        shared = self._addresses.get(address)
+        if shared is None:
+            shared = self._addresses[address] = Address()
+        return Caller(shared)
+
+    def begin(self, size: int, cut: Callable[[], None], caller: Caller | None = None) -> Unread:
         """An answer of `size` bytes waits for its reader; `cut` is to make it end soon."""
-        unread = Unread(self, cut, self._pulse)
+        unread = Unread(self, cut, self._pulse, caller or self._unknown)
         unread.again(size)
         return unread
+
+    def admit(self, reservation: Reservation, caller: Caller, size: int) -> bool:
+        """Charge `size` more to a request, if there is room and nobody is to be served before."""
+        if not self._fits(reservation, caller, size):
+            return False
+        if self._queue:
+            first = min(waiting.rank() for waiting in self._queue)
+            if first < (caller.address.held, caller.held, self._last + 1):
+                return False
+        self._reserve(reservation, caller, size)
+        return True
+
+    async def wait(self, reservation: Reservation, caller: Caller, size: int) -> bool:
+        """As `admit`, once there is room; False after `WAIT` seconds, or if too many wait."""
+        self._last += 1
+        waiting = _Waiting(reservation, caller, size, self._last)
+        self._queue[waiting] = None
+        self.grant()
+        if len(self._queue) > MOST_WAITING:
+            last = max(self._queue, key=_Waiting.rank)
+            del self._queue[last]
+            last.settled.set()
+        with trio.move_on_after(WAIT):
+            try:
+                await waiting.settled.wait()
+            finally:
+                self._queue.pop(waiting, None)
+        if not waiting.granted:
+            self.refused += 1
+        return waiting.granted
+
+    def take_back(self, caller: Caller, size: int) -> None:
+        """So much is held no more."""
+        self.held -= size
+        caller.add(-size)
 
     def enter(self, unread: Unread) -> None:
         """It is one of those that wait; the time in which it did not is not held against it."""
@@ -98,8 +282,13 @@ class Answers:
             return
         more = size - unread.charged
         unread.charged = size
+        if more <= 0:
+            self.take_back(unread.caller, -more)
+            self.grant()
+            return
         self.held += more
-        if more <= 0 or self.held <= self._limit:
+        unread.caller.add(more)
+        if self.held <= self._limit:
             return
         if size > self._limit - self._part:
             self._cut(unread)  # one that would take nearly all goes by itself
@@ -110,12 +299,44 @@ class Answers:
         """It costs nothing any more."""
         if unread in self._waiting:
             del self._waiting[unread]
-            self.held -= unread.charged
-            unread.charged = 0
+            size, unread.charged = unread.charged, 0
+            self.take_back(unread.caller, size)
+            self.grant()
+
+    def _fits(self, reservation: Reservation, caller: Caller, size: int) -> bool:
+        """Whether there is room for what this client holds already, and so much more."""
+        limit = self._limit
+        if caller.held > max(limit // _CONNECTION_SHARE, reservation.held):
+            allowed = limit // 2
+        elif caller.address.held > limit // _ADDRESS_SHARE:
+            allowed = limit - limit // _ADDRESS_SHARE
+        else:
+            allowed = limit
+        return self.held + size <= allowed
+
+    def _reserve(self, reservation: Reservation, caller: Caller, size: int) -> None:
+        reservation.held += size
+        self.held += size
+        caller.add(size)
+
+    def grant(self) -> None:
+        """Let in from the queue whoever has room now, the first one first."""
+        while self._queue:
+            first = min(self._queue, key=_Waiting.rank)
+            if not self._fits(first.reservation, first.caller, first.size):
+                return
+            del self._queue[first]
+            self._reserve(first.reservation, first.caller, first.size)
+            first.granted = True
+            first.settled.set()
+
+    def _by_due(self) -> list[Unread]:
+        """The furthest behind first."""
+        return sorted(self._waiting, key=lambda unread: unread.due)
 
     def _make_room(self, enough: int, before: float) -> None:
         """Cut off who was due `before` that, the furthest behind first, until `enough` is held."""
-        for unread in sorted(self._waiting, key=lambda unread: unread.due):
+        for unread in self._by_due():
             if self.held <= enough or unread.due >= before:
                 break
             self._cut(unread)

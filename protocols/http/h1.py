@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from protocols.http.chunked import Body
 from protocols.http.errors import RefusedError
-from protocols.http.h1_section import TOKEN, Section
+from protocols.http.h1_section import AUTHORITY, TOKEN, Section
 from protocols.http.limits import Limits
 from protocols.http.scope import Headers
 
@@ -33,15 +33,18 @@ class RequestHead:
     keep_alive: bool
     expects_continue: bool
     upgrade: bool = False  # another protocol is offered
+    sized: bool = True  # the length of its body is given
 
 
 class RequestReader:
     """Turns the bytes of one connection into heads and bodies, one request at a time."""
 
-    __slots__ = ("_buffer", "_limits", "_scanned", "_section")
+    __slots__ = ("_buffer", "_limits", "_scanned", "_section", "_secure")
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, *, secure: bool = True) -> None:
+        """`secure`: the bytes come over TLS, so a target may be of the scheme `https`."""
         self._limits = limits
+        self._secure = secure
         self._section: Section | None = None  # of the request before
         self._buffer = b""
         self._scanned = 0
@@ -91,7 +94,8 @@ class RequestReader:
     def _head(self, raw: bytes) -> RequestHead:
         """Vet and split one whole head, blank line included.
 
-        Raises RefusedError: 400 malformed or ambiguous, 413, 414, 431 too large, 417, 501, 505.
+        Raises RefusedError: 400 malformed or ambiguous, 413, 414, 431 too large, 417, 421, 501,
+        505.
         """
         line = _REQUEST_LINE.match(raw)
         if line is None:
@@ -104,16 +108,35 @@ class RequestReader:
         if method == b"CONNECT":
             raise RefusedError(501, "connect", "CONNECT is not implemented")
         section = self._read_section(raw[line.end() :], modern=version == b"1.1")
+        headers = list(section.headers)
+        if target[:1] != b"/" and target != b"*":
+            target, authority = self._absolute_form(method, target)
+            headers = [(b"host", authority), *(pair for pair in headers if pair[0] != b"host")]
+        else:
+            _check_origin_form(method, target)
         return RequestHead(
             method=method.decode("ascii"),
-            target=_origin_form(method, target, section.host),
+            target=target,
             version="1.1" if section.modern else "1.0",
-            headers=list(section.headers),
+            headers=headers,
             body=section.body(),
             keep_alive=section.keep_alive,
             expects_continue=section.expects_continue,
             upgrade=section.upgrade,
+            sized=section.sized,
         )
+
+    def _absolute_form(self, method: bytes, target: bytes) -> tuple[bytes, bytes]:
+        """Origin form and authority of an absolute form, which takes Host's place (3.2.2)."""
+        match = _ABSOLUTE.fullmatch(target)
+        if match is None or not AUTHORITY.fullmatch(match[2]):
+            raise _bad("request target is not acceptable")
+        scheme, authority, rest = match.groups()
+        if scheme.lower() == b"https" and not self._secure:  # RFC 9110 section 7.4
+            raise RefusedError(421, "misdirected", "https is not spoken on this connection")
+        if not rest and method == b"OPTIONS":  # section 3.2.4
+            return b"*", authority
+        return rest if rest[:1] == b"/" else b"/" + rest, authority
 
     def _read_section(self, raw: bytes, *, modern: bool) -> Section:
         section = self._section
@@ -142,19 +165,12 @@ class RequestReader:
         return RefusedError(431, "header_too_large", "request header section is too large")
 
 
-def _origin_form(method: bytes, target: bytes, host: bytes | None) -> bytes:
-    """RFC 9112 section 3.2; an absolute form must name the same authority as Host."""
-    if target[:1] == b"/":
-        if b"#" in target:
-            raise _bad("request target holds a fragment")
-        return target
-    if target == b"*" and method == b"OPTIONS":
-        return target
-    match = _ABSOLUTE.fullmatch(target)
-    if match is None or (host is not None and match[2].lower() != host.lower()):
+def _check_origin_form(method: bytes, target: bytes) -> None:
+    """RFC 9112 sections 3.2.1 and 3.2.4."""
+    if b"#" in target:
+        raise _bad("request target holds a fragment")
+    if target == b"*" and method != b"OPTIONS":
         raise _bad("request target is not acceptable")
-    rest = match[3]
-    return rest if rest[:1] == b"/" else b"/" + rest
 
 
 def _bad(message: str) -> RefusedError:

@@ -14,6 +14,8 @@ from protocols.http.scope import Peer, build_scope
 from protocols.http.shared import Shared
 from protocols.http.transport import Transport
 
+_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
+
 if TYPE_CHECKING:
     from protocols.http.ws_connection import WebSocket
 
@@ -29,7 +31,7 @@ class H1Connection:
         self.shared = shared
         self.transport = transport
         self.peer = peer
-        self.reader = RequestReader(shared.limits)
+        self.reader = RequestReader(shared.limits, secure=peer.scheme == "https")
         self.draining = False
         self._scope = trio.CancelScope()
         self._handling = False
@@ -38,6 +40,7 @@ class H1Connection:
         self._socket: WebSocket | None = None  # what the connection has become
         self._method = "GET"  # of the request in hand, for the server's own answers
         self._target = b""
+        self._unsized = False  # the request before has no length, but its method has a body
 
     async def run(self) -> None:
         """Serve until the end; the caller closes the transport."""
@@ -46,7 +49,10 @@ class H1Connection:
                 while await self._one_request():
                     pass
             except RefusedError as error:
-                await self._answer_refusal(error)
+                if self._unsized:  # what follows is no request but its body: it has its answer
+                    refused(error, self.peer)
+                else:
+                    await self._answer_refusal(error)
             except PeerLeftError:
                 return
             await self.transport.finish()
@@ -75,6 +81,7 @@ class H1Connection:
         head = await self._next_head()
         if head is None:
             return False
+        self._unsized = False
         shared = self.shared
         self._method, self._target = head.method, head.target
         exchange = Exchange(self, head)
@@ -82,6 +89,7 @@ class H1Connection:
         if answer is not None:
             await exchange.turn_away(*answer)
             more = await exchange.complete()
+            self._unsized = not head.sized and head.method in _WITH_BODY
             if more:
                 await shared.lull.wait()
             return more
@@ -91,14 +99,23 @@ class H1Connection:
                 if self._socket is not None:
                     await self._socket.run()
                     return False
-            return await self._handle(head, exchange)
+            more = await self._handle(head, exchange)
+            self._unsized = not head.sized and head.method in _WITH_BODY
+            return more
         finally:
             exchange.leave()
             exchange.release()
 
     async def _handle(self, head: RequestHead, exchange: Exchange) -> bool:
         """Have the application answer; whether the connection can carry another request."""
-        scope = build_scope(self.peer, head.version, head.method, head.target, head.headers)
+        scope = build_scope(
+            self.peer,
+            head.version,
+            head.method,
+            head.target,
+            head.headers,
+            reservation=exchange.reservation,
+        )
         self._handling = True
         try:
             await self.shared.app(scope, exchange.receive, exchange.send)

@@ -4,6 +4,7 @@ from typing import Protocol
 
 import trio
 
+from protocols.http.answers import Reservation
 from protocols.http.errors import AppError, PeerLeftError, RefusedError
 from protocols.http.events import app_failed
 from protocols.http.h1 import RequestHead, RequestReader
@@ -33,7 +34,7 @@ class Exchange:
     __slots__ = (
         "_admission", "_body", "_connection", "_delivered", "_expects", "_failed", "_held",
         "_inside", "_left", "_pace", "_refusal", "_response", "_transport", "_waiting",
-        "changes",
+        "changes", "reservation",
     )  # fmt: skip
 
     def __init__(self, connection: Carrier, head: RequestHead) -> None:
@@ -51,6 +52,7 @@ class Exchange:
         self._failed = False
         self._refusal: RefusedError | None = None  # the body was not acceptable
         self._pace: Pace | None = None  # there once a body is waited for
+        self.reservation = Reservation(connection.shared.answers, self._transport.caller, self)
         self._response = Response(
             head.method, head.version, head.keep_alive, connection.shared.pulse.date_line
         )
@@ -100,7 +102,7 @@ class Exchange:
             self.leave()
         if data and not self._transport.gone:
             try:
-                await self._transport.send(data)
+                await self._transport.send(data, self.reservation)
             except PeerLeftError:
                 self._left = True
         if not response.done:
@@ -114,8 +116,19 @@ class Exchange:
             self._inside = False
             self._admission.leave(changes=self.changes)
 
+    def step_out(self) -> None:
+        """The handler waits for something that is not ours to hurry, so it is not in hand."""
+        if self._inside:
+            self._admission.step_out(changes=self.changes)
+
+    def step_in(self) -> None:
+        """It goes on."""
+        if self._inside:
+            self._admission.step_in(changes=self.changes)
+
     def release(self) -> None:
-        """The handler has ended and holds no body any more."""
+        """The handler has ended and holds no body and no answer any more."""
+        self.reservation.release()
         if self._held:
             self._connection.shared.bodies.give(self._held)
             self._held = 0
@@ -182,13 +195,11 @@ class Exchange:
         return data
 
     async def _wait_for_client(self) -> bytes:
-        if not self._inside:
-            return await self._transport.receive()
-        self._admission.step_out(changes=self.changes)
+        self.step_out()
         try:
             return await self._transport.receive()
         finally:
-            self._admission.step_in(changes=self.changes)
+            self.step_in()
 
     async def _disconnected(self) -> Message:
         """Wait until the client leaves or has its answer; hold some of what it pipelines."""

@@ -22,12 +22,13 @@ _NOTHING = FixedBody(0)  # done from the start, so that all may share it
 class Section:
     """The fields, names in lower case, and the rules that look at several of them.
 
-    `host` is None where HTTP/1.0 left it out. `upgrade`: another protocol is offered.
+    `host` is None where HTTP/1.0 left it out. `upgrade`: another protocol is offered. `sized`: the
+    length of the body is given; otherwise there is none (RFC 9112 section 6.3).
     """
 
     __slots__ = (
         "_length", "_limit", "expects_continue", "headers", "host", "keep_alive", "modern", "raw",
-        "upgrade",
+        "sized", "upgrade",
     )  # fmt: skip
 
     def __init__(self, raw: bytes, limits: Limits, *, modern: bool) -> None:
@@ -75,6 +76,7 @@ class Section:
         self.keep_alive = (modern or b"keep-alive" in options) and b"close" not in options
         self.expects_continue = _expects_continue(expect, modern)
         self.upgrade = b"upgrade" in options
+        self.sized = bool(lengths or codings)
 
 
 def _one_host(hosts: list[bytes], modern: bool) -> bytes | None:

@@ -203,7 +203,9 @@ class H2Connection:
             if isinstance(request, RefusedError):
                 raise request
             method, target, headers = request.method, request.target, list(request.headers)
-            scope = build_scope(self.peer, "2", method, target, headers)
+            scope = build_scope(
+                self.peer, "2", method, target, headers, reservation=stream.reservation
+            )
         except RefusedError as refusal:
             error = refusal
         else:

@@ -5,7 +5,7 @@ from typing import Protocol
 
 import trio
 
-from protocols.http.answers import Unread
+from protocols.http.answers import Reservation, Unread
 from protocols.http.errors import AppError, RefusedError
 from protocols.http.h2 import CANCEL, INTERNAL_ERROR, NO_ERROR, H2Machine
 from protocols.http.h2_blocked import Blocked
@@ -15,6 +15,7 @@ from protocols.http.pulse import NEVER
 from protocols.http.response import NO_BODY, check_start, vet_headers
 from protocols.http.scope import Headers, Message
 from protocols.http.shared import Shared
+from protocols.http.transport import Transport
 
 _PIECE = 64 * 1024  # queued at a time, between looks at how much is queued already
 
@@ -24,6 +25,7 @@ class Carrier(Protocol):
 
     shared: Shared
     machine: H2Machine
+    transport: Transport
 
     def wrote(self) -> None:
         """The machine holds new output."""
@@ -48,7 +50,7 @@ class H2Stream:
         "_arrival", "_body", "_carrier", "_changes", "_deaf", "_delivered", "_done", "_ended",
         "_expects", "_head", "_headers", "_held", "_inside", "_left_at", "_limits", "_machine",
         "_pace", "_received", "_refusal", "_silent", "_started", "_status", "_to_come", "failed",
-        "left", "number", "scope",
+        "left", "number", "reservation", "scope",
     )  # fmt: skip
 
     def __init__(self, carrier: Carrier, number: int, *, ended: bool, changes: bool) -> None:
@@ -80,6 +82,7 @@ class H2Stream:
         self._changes = changes
         self._inside = True  # counted among the requests in hand
         self._held = 0  # bytes of the body that have come
+        self.reservation = Reservation(carrier.shared.answers, carrier.transport.caller, self)
 
     def begin(self, request: Request) -> None:
         """The request was found acceptable."""
@@ -119,6 +122,16 @@ class H2Stream:
         if self._inside:
             self._inside = False
             self._carrier.shared.admission.leave(changes=self._changes)
+
+    def step_out(self) -> None:
+        """The handler waits for something that is not ours to hurry, so it is not in hand."""
+        if self._inside:
+            self._carrier.shared.admission.step_out(changes=self._changes)
+
+    def step_in(self) -> None:
+        """It goes on."""
+        if self._inside:
+            self._carrier.shared.admission.step_in(changes=self._changes)
 
     def tick(self, now: float) -> None:
         """A handler whose client left has had its time."""
@@ -194,6 +207,7 @@ class H2Stream:
     def close(self) -> None:
         """The handler has ended: let go of what it did not read or finish."""
         self.leave()
+        self.reservation.release()
         if self._held:
             self._carrier.shared.bodies.give(self._held)
             self._held = 0
@@ -237,15 +251,11 @@ class H2Stream:
             self._refuse(RefusedError(408, "body_timeout", "request body did not arrive in time"))
 
     async def _client(self, arrival: trio.lowlevel.ParkingLot) -> None:
-        if not self._inside:
-            await arrival.park()
-            return
-        admission = self._carrier.shared.admission
-        admission.step_out(changes=self._changes)
+        self.step_out()
         try:
             await arrival.park()
         finally:
-            admission.step_in(changes=self._changes)
+            self.step_in()
 
     def _take(self, size: int) -> bool:
         if not self._carrier.shared.bodies.take(self._held, size):
@@ -314,7 +324,10 @@ class H2Stream:
                 return
         allowed = (len(data) - sent) / self._limits.write_rate + self._limits.write_seconds
         with trio.move_on_after(allowed) as scope:
-            unread = self._carrier.shared.answers.begin(len(data), scope.cancel)
+            answers, caller = self._carrier.shared.answers, self._carrier.transport.caller
+            self.reservation.drop()
+            unread = answers.begin(len(data), scope.cancel, caller)
+            answers.grant()
             try:
                 await self._write_slowly(data, sent, unread, end=end)
             finally:

@@ -15,8 +15,8 @@ class Limits:
     """
 
     # Sizes of a request.
-    request_line: int = 8_000
-    """RFC 9112 section 3 recommends support for at least 8000 octets."""
+    request_line: int = 16 * KIB
+    """HTTP/2: the target. RFC 9112 section 3 recommends support for at least 8000 octets."""
     header_bytes: int = 32 * KIB
     """Request line and header section together; HTTP/2: the decoded list as RFC 9113 section
     6.5.2 counts it. Four times Apache's default for one field, to leave room for long tokens."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
 from protocols.http.errors import RefusedError
@@ -18,6 +18,8 @@ TurnAway = Callable[[bytes], tuple[Headers, bytes] | None]
 """Headers and body of the 503 for a request target; None for what must get through."""
 Address = tuple[str, int]
 
+RESERVATION: Final = "freehold.reservation"
+"""Key of a request's scope; the value is an `answers.Reservation`, or None."""
 ASGI = {"version": "3.0", "spec_version": "2.4"}
 
 
@@ -32,7 +34,13 @@ class Peer:
 
 
 def build_scope(
-    peer: Peer, http_version: str, method: str, target: bytes, headers: Headers
+    peer: Peer,
+    http_version: str,
+    method: str,
+    target: bytes,
+    headers: Headers,
+    *,
+    reservation: object = None,
 ) -> dict[str, Any]:
     """Scope of one request; `target` is in origin form (`/path?query`) or `*`.
 
@@ -55,6 +63,7 @@ def build_scope(
         "client": peer.client,
         "server": peer.server,
         "extensions": peer.extensions,
+        RESERVATION: reservation,
     }
 
 

@@ -203,7 +203,7 @@ class ServerHandle:
 
     async def _tick(self, meter: BusyMeter) -> None:
         pulse, admission, answers = self._shared.pulse, self._shared.admission, self._shared.answers
-        refused = cut = 0
+        refused = cut = full = 0
         while True:
             now = pulse.beat()
             admission.measure(meter.take())
@@ -221,6 +221,9 @@ class ServerHandle:
             if answers.cut > cut:
                 report(logging.WARNING, "answers_full", cut=answers.cut - cut, held=answers.held)
                 cut = answers.cut
+            if answers.refused > full:
+                report(logging.WARNING, "answers_refused", refused=answers.refused - full)
+                full = answers.refused
             for serving in list(self._live.values()):
                 serving.tick(now)
             await trio.sleep(pulse.tick)
@@ -246,9 +249,11 @@ class ServerHandle:
             report(logging.WARNING, "connection_refused", connections=len(self._live))
             return
         shared = self._shared
+        client = _address(sock.getpeername)
+        caller = shared.answers.caller(client[0] if client else None)
         if self._context is None:
             transport = Transport(
-                sock, shared.limits, shared.pulse, self._readiness, shared.answers
+                sock, shared.limits, shared.pulse, self._readiness, shared.answers, caller=caller
             )
         else:
             transport = TlsTransport(
@@ -258,11 +263,10 @@ class ServerHandle:
                 self._readiness,
                 shared.answers,
                 context=self._context,
+                caller=caller,
             )
         self._live[transport] = transport
-        nursery.start_soon(
-            self._guard, transport, _address(sock.getpeername), _address(sock.getsockname)
-        )
+        nursery.start_soon(self._guard, transport, client, _address(sock.getsockname))
 
     async def _guard(
         self, transport: Transport, client: Address | None, server: Address | None

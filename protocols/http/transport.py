@@ -15,7 +15,7 @@ from typing import Any
 
 import trio
 
-from protocols.http.answers import Answers, Unread
+from protocols.http.answers import Answers, Caller, Reservation, Unread
 from protocols.http.errors import PeerLeftError
 from protocols.http.limits import Limits
 from protocols.http.pulse import NEVER, Pulse
@@ -43,12 +43,16 @@ class Transport:
         pulse: Pulse,
         readiness: Readiness,
         answers: Answers,
+        *,
+        caller: Caller | None = None,
     ) -> None:
+        """`caller`: on whose account is what waits to be sent; None: a stranger's."""
         self._sock = sock
         self._seat = readiness.seat(sock)
         self._limits = limits
         self._pulse = pulse
         self._answers = answers
+        self.caller = caller or answers.caller(None)
         self._unsent: list[memoryview] = []
         self._flushing = False  # a task waits until the peer takes it
         self._unread: Unread | None = None  # of this reader, since it was first waited for
@@ -81,14 +85,15 @@ class Transport:
                 data, self._arrived = self._arrived, b""
                 return data
 
-    async def send(self, data: bytes) -> None:
+    async def send(self, data: bytes, reservation: Reservation | None = None) -> None:
         """Send all of `data`; returns without a checkpoint when the kernel takes it at once.
 
-        While one task is in here, what others send is queued behind it and sent by it.
+        While one task is in here, what others send is queued behind it and sent by it. When it has
+        to wait, `data` is charged to the budget of the answers in place of what is reserved.
         Raises PeerLeftError when the peer is gone or too slow.
         """
         if not self._sent_at_once(data):
-            await self._flush(len(data))
+            await self._flush(len(data), reservation)
 
     def behind(self, size: int) -> None:
         """So many bytes wait in memory for the send in hand to end."""
@@ -173,19 +178,23 @@ class Transport:
             self.ended = not data
         return data
 
-    async def _flush(self, size: int) -> None:
+    async def _flush(self, size: int, reservation: Reservation | None) -> None:
         """Send what is unsent, which is of a message of `size` bytes, as the peer takes it."""
         unread = self._unread
+        if reservation is not None:
+            reservation.drop()
         if unread is not None and self._flushing:
             self._held += size * _COPIES
             unread.hold(self._held)
+            self._answers.grant()
             return
         self._flushing = True
         self._held = max(size, self._whole) * _COPIES
         if unread is None:
-            unread = self._unread = self._answers.begin(self._held, self.abort)
+            unread = self._unread = self._answers.begin(self._held, self.abort, self.caller)
         else:
             unread.again(self._held)
+        self._answers.grant()
         allowed = sum(map(len, self._unsent)) / self._limits.write_rate
         self.write_by = self._pulse.after(allowed + self._limits.write_seconds)
         try:
@@ -249,8 +258,9 @@ class TlsTransport(Transport):
         answers: Answers,
         *,
         context: ssl.SSLContext,
+        caller: Caller | None = None,
     ) -> None:
-        super().__init__(sock, limits, pulse, readiness, answers)
+        super().__init__(sock, limits, pulse, readiness, answers, caller=caller)
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
@@ -303,18 +313,18 @@ class TlsTransport(Transport):
                 return plain
         return await super().receive()
 
-    async def send(self, data: bytes) -> None:
+    async def send(self, data: bytes, reservation: Reservation | None = None) -> None:
         """Seal and send all of `data`; see Transport.send. One wait to `Answers`, of any length."""
         if len(data) <= _PIECE or self._flushing:
             sealed = self._encrypt(data)
             if not self._sent_at_once(sealed):
-                await self._flush(len(sealed))
+                await self._flush(len(sealed), reservation)
             return
         view = memoryview(data)
         self._whole = len(view)
         try:
             for start in range(0, len(view), _PIECE):
-                await super().send(self._encrypt(view[start : start + _PIECE]))
+                await super().send(self._encrypt(view[start : start + _PIECE]), reservation)
         finally:
             self._whole = 0
             if self._unread is not None:

@@ -4,7 +4,6 @@ import errno
 import gc
 import logging
 import os
-import resource
 import shlex
 import stat
 from collections.abc import Callable, Iterator
@@ -18,6 +17,7 @@ import typer
 from ui.cli import agent_link
 from ui.cli.errors import CliError, FaultsError
 from ui.cli.output import tell
+from ui.cli.protection import protect_memory
 
 if TYPE_CHECKING:
     from vault.config import Settings
@@ -129,7 +129,7 @@ def _run(
     from vault.app import fork_workers, serve
     from vault.errors import VaultError
 
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core file would hold the keys
+    protect_memory()
     logging.basicConfig(level=logging.INFO, format="%(name)s %(levelname)s %(message)s")
     logging.getLogger("alembic").setLevel(logging.WARNING)  # its steps are of no use to a reader
     zygote = fork_workers(settings)

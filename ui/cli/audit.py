@@ -10,7 +10,7 @@ import typer
 
 from ui.cli.anchor import Config, anchor_of, beside, database_of
 from ui.cli.errors import CliError
-from ui.cli.output import document, tell
+from ui.cli.output import document, json_visible, plain, tell
 from ui.cli.paging import every
 from ui.cli.pairs import given
 from ui.cli.route import route
@@ -129,7 +129,7 @@ def check(
         check_proof(proof, VerifyKeys(sha256, is_signed), _key(key))
     except ValueError as error:
         raise CliError(f"this does not prove the record: {error}") from None
-    typer.echo(proof.record.rstrip("\n"))
+    plain(json_visible(proof.record.rstrip("\n")))
 
 
 @app.command("hash")
@@ -140,7 +140,7 @@ def hash_(
 ) -> None:
     """Show what a value reads as in the log, to search for it."""
     body = {"value": read_value(file, None, as_json=as_json)}
-    typer.echo(session(context).client.call("POST", route("audit/hash"), body)["hash"])
+    plain(session(context).client.call("POST", route("audit/hash"), body)["hash"])
 
 
 def _witness(anchor: Path | None, database: Path | None) -> "Witness | None":

@@ -1,7 +1,6 @@
 """`freehold control …`: run the control plane."""
 
 import logging
-import resource
 from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
@@ -13,6 +12,7 @@ from ui.cli import control_ca, control_report, control_trail, control_user
 from ui.cli.agent import leaves, require_private
 from ui.cli.errors import CliError, FaultsError
 from ui.cli.output import tell
+from ui.cli.protection import protect_memory
 from ui.cli.session import session, shown
 from ui.cli.source import read_new
 
@@ -137,7 +137,7 @@ def _run(plane: Callable[[], Awaitable[None]]) -> None:
     from protocols.errors import ApiError
     from protocols.pki.errors import PkiError
 
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core file would hold signing keys
+    protect_memory()
     logging.basicConfig(level=logging.INFO, format="%(name)s %(levelname)s %(message)s")
     logging.getLogger("alembic").setLevel(logging.WARNING)
     try:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from ui.cli.output import tell, warn
+from ui.cli.output import plain, tell, warn
 from ui.cli.pairs import given
 from ui.cli.route import route
 from ui.cli.session import session, shown
@@ -33,7 +33,7 @@ def create(
     body = given(user=user, name=name, expires_at=expires_at, permissions=permissions)
     made = current.client.call("POST", route("keys"), body)
     if raw:
-        typer.echo(made["key"])
+        plain(made["key"])
         warn(made)
         return
     current.show(made)

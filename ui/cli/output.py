@@ -27,7 +27,7 @@ def show(value: Any, form: Format, columns: Sequence[str] = ()) -> None:
     if form is Format.JSON:
         document(value)
     elif isinstance(value, Mapping):
-        _print(("key", "value"), ((key, _cell(item)) for key, item in value.items()))
+        _print(("key", "value"), ((_visible(key), _cell(item)) for key, item in value.items()))
     elif isinstance(value, list) and value and isinstance(value[0], Mapping):
         chosen = columns or tuple(dict.fromkeys(key for row in value for key in row))
         _print(chosen, ([_cell(row.get(key)) for key in chosen] for row in value))
@@ -36,13 +36,35 @@ def show(value: Any, form: Format, columns: Sequence[str] = ()) -> None:
             tell(NOTHING)
         sys.stdout.writelines(f"{_cell(item)}\n" for item in value)
     elif value is not None:
-        sys.stdout.write(f"{value if isinstance(value, str) else json.dumps(value)}\n")
+        plain(value if isinstance(value, str) else encoded(value))
 
 
 def document(value: Any) -> None:
     """Print what is JSON for people too, such as a policy."""
-    json.dump(value, sys.stdout, indent=2, ensure_ascii=False)
-    sys.stdout.write("\n")
+    sys.stdout.write(f"{encoded(value, indent=2)}\n")
+
+
+def encoded(value: Any, indent: int | None = None) -> str:
+    """JSON with letters as they are; what a terminal or a reader could be steered by is escaped."""
+    return json_visible(json.dumps(value, indent=indent, ensure_ascii=False))
+
+
+def json_visible(document: str) -> str:
+    """The same JSON, on lines as before, without a control or invisible character in it.
+
+    Of JSON that is valid such characters are in strings only, where an escape means the same.
+    """
+    if document.isprintable():
+        return document
+    return "".join(c if c.isprintable() or c == "\n" else _json_escape(c) for c in document)
+
+
+def plain(value: str) -> None:
+    """Print a text as it is, such as a secret; at a terminal with its control characters escaped.
+
+    Line breaks and tabs stay.
+    """
+    sys.stdout.write(f"{_on_lines(value) if sys.stdout.isatty() else value}\n")
 
 
 def tell(text: str) -> None:
@@ -65,6 +87,15 @@ def _cell(value: object) -> str:
 def _visible(text: str) -> str:
     """The text with its control characters escaped: a name cannot steer the terminal."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def _on_lines(text: str) -> str:
+    return "".join(c if c.isprintable() or c in "\n\t" else _visible(c) for c in text)
+
+
+def _json_escape(character: str) -> str:
+    """RFC 8259, section 7: in UTF-16, so an astral one is a pair."""
+    return json.dumps(character)[1:-1] if character > "\x7f" else f"\\u{ord(character):04x}"
 
 
 def _print(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

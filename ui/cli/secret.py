@@ -1,6 +1,5 @@
 """`freehold secret …`: values, their versions and metadata."""
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -8,7 +7,7 @@ import typer
 
 from ui.cli.bulk import export, import_
 from ui.cli.errors import CliError, Exit
-from ui.cli.output import Format, tell
+from ui.cli.output import Format, encoded, plain, tell
 from ui.cli.paging import every
 from ui.cli.pairs import pairs
 from ui.cli.route import route
@@ -91,7 +90,7 @@ def get(
     if field or raw:
         value = _field(answer["value"], field) if field else answer["value"]
         as_text = isinstance(value, str) and current.form is Format.TABLE
-        typer.echo(value if as_text else json.dumps(value, ensure_ascii=False))
+        plain(value if as_text else encoded(value))
     else:
         current.show(answer)
 

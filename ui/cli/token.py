@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ui.cli.output import tell, warn
+from ui.cli.output import plain, tell, warn
 from ui.cli.pairs import given, pairs
 from ui.cli.route import route
 from ui.cli.session import session, shown
@@ -52,7 +52,7 @@ def create(
     )
     made = current.client.call("POST", route("tokens"), body)
     if raw:
-        typer.echo(made["token"])
+        plain(made["token"])
         warn(made)
         return
     current.show(made)

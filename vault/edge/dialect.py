@@ -23,7 +23,7 @@ from vault.errors import (
     ValidationError,
     VaultError,
 )
-from vault.model.operation import Operation
+from vault.model.operation import Memory, Operation
 from vault.model.path import ResourcePath
 from vault.model.payloads import MalformedRequest
 from vault.trail import unexpected
@@ -150,11 +150,19 @@ class Dialect:
         return reply if wait is None else reply.with_header(b"retry-after", str(wait))
 
     async def run(
-        self, request: Request, name: str, path: ResourcePath, payload: object, *, part: str = ""
+        self,
+        request: Request,
+        name: str,
+        path: ResourcePath,
+        payload: object,
+        *,
+        part: str = "",
+        memory: Memory | None = None,
     ) -> Any:
         """Run one operation with the request's credential; returns the handler's result.
 
-        `part` is added to the request's id where a request has several operations.
+        `part` is added to the request's id where a request has several operations, `memory` is
+        what one of these may take of the request's.
         """
         request.asked = True
         return await self.gate.run(
@@ -166,6 +174,7 @@ class Dialect:
                 credential=self.credential(request),
                 origin=request.origin,
                 part=bool(part),
+                memory=memory or request.memory,
             )
         )
 

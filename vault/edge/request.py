@@ -7,10 +7,12 @@ from urllib.parse import parse_qsl, unquote_to_bytes
 
 import msgspec
 
+from protocols.http.scope import RESERVATION
 from vault.errors import MediaTypeError, TooLargeError, ValidationError
-from vault.model.operation import Origin
+from vault.model.operation import UNBOUNDED, Memory, Origin
 
 MAX_QUERY_FIELDS: Final = 100
+MAX_AGENT: Final = 256  # characters of a User-Agent that are kept
 MAX_DEPTH: Final = 32  # of JSON; with the next, the memory bounds of `security.md`
 MAX_STRINGS: Final = 10_000
 MAX_BRACKETS: Final = 10_000  # opening ones, those inside strings included
@@ -32,7 +34,7 @@ Receive = Callable[[], Awaitable[Any]]
 class Request:
     """One HTTP request. Made of its head by `begin_request`; `read` adds what can be at fault."""
 
-    __slots__ = ("asked", "body", "headers", "id", "method", "origin", "path", "query")
+    __slots__ = ("asked", "body", "headers", "id", "memory", "method", "origin", "path", "query")
 
     def __init__(
         self,
@@ -44,6 +46,7 @@ class Request:
         headers: dict[bytes, bytes],
         body: bytes = b"",
         origin: Origin,
+        memory: Memory = UNBOUNDED,
     ) -> None:
         self.asked = False  # for an operation: then the pipeline has authenticated and recorded it
         self.id = id
@@ -53,6 +56,7 @@ class Request:
         self.headers = headers
         self.body = body
         self.origin = origin
+        self.memory = memory
 
     async def read(self, scope: Any, receive: Receive, *, max_body: int) -> None:
         """Read and check path, query and body.
@@ -98,11 +102,17 @@ def begin_request(scope: Any, *, request_id: str, dialect: str) -> Request:
     tls = scope.get("extensions", {}).get("tls", {})
     origin = Origin(
         ip=client[0] if client else "",
-        user_agent=headers.get(b"user-agent", b"").decode("latin-1")[:256],
+        user_agent=_printable(headers.get(b"user-agent", b"").decode("latin-1"), MAX_AGENT),
         dialect=dialect,
         peer_certificate=tls.get("peer_certificate"),
     )
-    return Request(id=request_id, method=scope["method"], headers=headers, origin=origin)
+    return Request(
+        id=request_id,
+        method=scope["method"],
+        headers=headers,
+        origin=origin,
+        memory=scope.get(RESERVATION) or UNBOUNDED,
+    )
 
 
 def _headers(pairs: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
@@ -116,6 +126,18 @@ def _headers(pairs: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
         if b"cookie" in headers:  # HTTP/2 sends it in pieces (RFC 9113, 8.2.3)
             headers[b"cookie"] = b"; ".join(value for name, value in pairs if name == b"cookie")
     return headers
+
+
+def _printable(text: str, most: int) -> str:
+    """What a client calls itself is recorded and shown: bounded, control characters as escapes.
+
+    HTTP refuses those of ASCII; bytes above it are opaque (RFC 9110, 5.5) and may be others.
+    """
+    text = text[:most]
+    if text.isprintable():
+        return text
+    shown = (c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return "".join(shown)[:most]
 
 
 def _path(raw: bytes) -> str:

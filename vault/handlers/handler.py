@@ -9,7 +9,7 @@ from msgspec import Struct
 from vault.errors import ValidationError
 from vault.model.identity import Identity
 from vault.model.name import canonical_name
-from vault.model.operation import NO_FACTS, Capability, Facts, Operation
+from vault.model.operation import NO_FACTS, Capability, Facts, Operation, answers_full
 
 
 class Call(Struct, frozen=True):
@@ -27,6 +27,11 @@ class Call(Struct, frozen=True):
     def payload(self) -> Any:
         """The operation's parameters; each handler knows their type by the operation's name."""
         return self.op.payload
+
+    async def reserve(self, size: int) -> None:
+        """Wait until the answer may hold `size` bytes more. Raises `UnavailableError`."""
+        if not await self.op.memory.take(size):
+            raise answers_full()
 
     @property
     def name(self) -> str:

@@ -15,7 +15,7 @@ from vault.barrier import SECRETS, Barrier, Query
 from vault.errors import ValidationError
 from vault.handlers.handler import Call, Handler, Handlers
 from vault.handlers.sight import Sight, facts_of
-from vault.model.operation import NO_FACTS, Capability, Facts
+from vault.model.operation import COPIES, NO_FACTS, Capability, Facts
 from vault.model.payloads import MOST_ANSWERED, MOST_SHOWN, ListKeys, ListSecrets
 from vault.model.records import SecretRow
 from vault.model.results import Keys, Page
@@ -23,6 +23,9 @@ from vault.model.results import Keys, Page
 MOST_SCANNED: Final = 20_000  # rows a search looks at before it hands out a cursor
 MOST_KEYS: Final = 100_000  # children of one folder in one answer
 _PAGE: Final = 1_000
+_STEP: Final = 1 << 18
+"""Bytes of an answer for which memory is reserved at a time; the first so many are free."""
+_ENTRY: Final = 64  # bytes of a name in a list beside its letters
 _REST: Final = 512  # bytes of a row on the wire beside its name, metadata and tags
 
 
@@ -60,22 +63,18 @@ class Listing:
             )
         after = self.barrier.open_cursor(payload.cursor) if payload.cursor else ""
         sight = Sight(self.authorizer, call, self.world.now())
-        shown: list[SecretRow] = []
-        scanned = size = 0
+        found, reserved = _Search(payload, sight), _Reserved(call)
         while True:
             page = await self._page(call.op.path, after)
-            for row in page:
-                scanned += 1
-                if sight.lists(row):
-                    known = row if sight.describes(row) else _name_only(row)
-                    if _matches(known, payload):
-                        shown.append(known)
-                        size += _size(known)
-                if len(shown) == payload.limit or scanned == MOST_SCANNED or size > MOST_ANSWERED:
-                    return Page(secrets=shown, cursor=self.barrier.seal_cursor(row.name))
-            if len(page) < _PAGE:
-                return Page(secrets=shown, cursor="")
-            after = page[-1].name
+            found.add(page)
+            is_last = len(page) < _PAGE
+            del page  # not held while there is no room for what was found
+            await reserved.hold(found.size)
+            after = found.last
+            if found.is_over:
+                return Page(secrets=found.shown, cursor=self.barrier.seal_cursor(after))
+            if is_last:
+                return Page(secrets=found.shown, cursor="")
 
     async def keys(self, call: Call) -> Keys:
         """Direct children of the folder. A sub-folder shows when something visible lies in it."""
@@ -83,6 +82,7 @@ class Listing:
         folder, sight = call.op.path, Sight(self.authorizer, call, self.world.now())
         most = min(payload.limit or MOST_KEYS, MOST_KEYS)
         found: list[str] = []
+        size, reserved = 0, _Reserved(call)
         last = ""  # of these
         cursor = _last_below(folder, payload.after) if payload.after else folder
         while True:
@@ -94,7 +94,9 @@ class Listing:
                 if len(found) == most:
                     return Keys(keys=found)
                 found.append(key)
+                size += _ENTRY + len(key)
                 last = key
+            await reserved.hold(size)
             if len(page) < _PAGE:
                 return Keys(keys=found)
             end, _ = page[-1]
@@ -110,6 +112,49 @@ class Listing:
     async def _page(self, folder: str, after: str) -> list[SecretRow]:
         """Secrets below `folder` whose names come after `after`, in byte order."""
         return await self.barrier.select(SECRETS, _below(folder, after))
+
+
+class _Search:
+    """What a search has found so far, and where it is."""
+
+    def __init__(self, wanted: ListSecrets, sight: Sight) -> None:
+        self._wanted = wanted
+        self._sight = sight
+        self._scanned = 0
+        self.shown: list[SecretRow] = []
+        self.size = 0  # bytes of these on the wire, about
+        self.last = ""  # name of the row that was looked at last
+        self.is_over = False  # as many as may be were found, or looked at
+
+    def add(self, page: list[SecretRow]) -> None:
+        """Look at some more rows, until it is over."""
+        for row in page:
+            self._scanned += 1
+            self.last = row.name
+            if self._sight.lists(row):
+                known = row if self._sight.describes(row) else _name_only(row)
+                if _matches(known, self._wanted):
+                    self.shown.append(known)
+                    self.size += _size(known)
+            is_full = len(self.shown) == self._wanted.limit or self.size > MOST_ANSWERED
+            if is_full or self._scanned == MOST_SCANNED:
+                self.is_over = True
+                return
+
+
+class _Reserved:
+    """The memory that is reserved for an answer which grows."""
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+        self._size = _STEP
+
+    async def hold(self, size: int) -> None:
+        """The answer has so many bytes by now. Raises `UnavailableError`."""
+        if size > self._size:
+            more = size - self._size + _STEP
+            await self._call.reserve(COPIES * more)
+            self._size += more
 
 
 def _below(folder: str, after: str) -> Query:

@@ -28,6 +28,7 @@ from vault.model.records import SecretRow, VersionRow
 from vault.model.results import Compared, Labelled, SecretInfo
 
 _PAGE = 100  # version rows a query; each has its sealed value with it
+_FIRST_PAGE = 16  # the same, while it is not known how large the values are
 FEW = 32  # versions that are looked for one by one; a mount keeps 10 unless it is told otherwise
 SMALL = 1 << 18  # bytes that they have together: they are unpacked while everybody waits
 
@@ -138,7 +139,7 @@ class Metadata:
     async def _labelled(self, secret: SecretRow, number: int) -> Labelled:
         if not number:
             return Labelled.now(secret)
-        version = await self.barrier.get(VERSIONS, secret.id, number)
+        version = await self.barrier.version(secret.id, number)
         if version is None:
             raise NotFoundError("version_not_found", "there is no such version of this secret")
         labelled = Labelled.of(version)
@@ -157,14 +158,23 @@ class Metadata:
         if len(numbers) <= FEW and (rows := await self._few(secret, numbers)) is not None:
             told.add(rows)
             return told.rows, told.relabelled
-        after = None
+        after, limit = None, self._first_page(secret)
         while True:
-            query = Query(equals={"secret_id": secret.id}, after=after, limit=_PAGE)
+            query = Query(equals={"secret_id": secret.id}, after=after, limit=limit)
             page = await self.barrier.select(VERSIONS, query)
             told.add(page)
-            if len(page) < _PAGE:
+            if len(page) < limit:
                 return told.rows, told.relabelled
             after = (secret.id, page[-1].version)
+            limit = _PAGE if sum(len(row.box) for row in page) <= SMALL else _FIRST_PAGE
+            del page  # its values are not held while the next page is loaded
+
+    def _first_page(self, secret: SecretRow) -> int:
+        """How many versions to ask for at first: few unless it is known that they are small."""
+        newest = self.barrier.cached(VERSIONS, secret.id, secret.current_version)
+        if newest is None or newest is MISSING:
+            return _FIRST_PAGE
+        return _PAGE if len(newest.box) * _PAGE <= SMALL else _FIRST_PAGE
 
     async def _few(self, secret: SecretRow, numbers: range) -> Sequence[VersionRow] | None:
         """These versions; None where they have to be asked for.

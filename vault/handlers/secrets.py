@@ -35,7 +35,7 @@ from vault.handlers.sight import facts_of
 from vault.model.instant import MAX
 from vault.model.labels import Labels
 from vault.model.mounts import MountBook
-from vault.model.operation import NO_FACTS, Capability
+from vault.model.operation import COPIES, LARGE, NO_FACTS, Capability
 from vault.model.path import ResourcePath
 from vault.model.payloads import PatchSecret, ReadSecret, Rollback, WriteSecret
 from vault.model.records import SecretRow, Status, VersionRow
@@ -104,6 +104,8 @@ class Secrets:
             return SecretValue(secret=secret, version=version, value=None)
         value = self.barrier.open_value(version)
         self.access.value_read(secret.id)
+        if len(version.box) >= LARGE:
+            version = replace(version, box=b"")  # not held until the value is sent
         return SecretValue(secret=secret, version=version, value=value)
 
     async def _find(self, call: Call, number: int) -> tuple[SecretRow, VersionRow]:
@@ -111,13 +113,24 @@ class Secrets:
 
         They are looked up in two views of the database. A write in between may have pruned what
         the head named (at once, where one version is kept), so then the head is read again.
+
+        Memory is reserved for a large value. While there is no room, it is not held, so it is
+        looked up again afterwards.
         """
         secret = self._readable(call, await self.barrier.get(SECRETS, call.op.path))
+        reserved = 0
         for _ in range(LOOKS):
             wanted = number or secret.current_version
-            version = await self.barrier.get(VERSIONS, secret.id, wanted) if wanted else None
+            version = await self.barrier.version(secret.id, wanted) if wanted else None
             if version is not None:
-                return secret, version
+                needed = _memory(version) - reserved
+                if needed <= 0 or call.op.memory.take_nowait(needed):
+                    return secret, version
+                del version
+                await call.reserve(needed)
+                reserved += needed
+                secret = self._readable(call, await self.barrier.get(SECRETS, call.op.path))
+                continue
             if number or not wanted:
                 raise _no_version()
             before = secret
@@ -298,6 +311,12 @@ async def head_again(barrier: Barrier, call: Call, before: SecretRow) -> SecretR
 def has_moved(before: SecretRow, after: SecretRow) -> bool:
     """Whether a write made another current version between two looks."""
     return (before.id, before.current_version) != (after.id, after.current_version)
+
+
+def _memory(version: VersionRow) -> int:
+    """Bytes to reserve before a version is decrypted."""
+    size = len(version.box)
+    return COPIES * size if size >= LARGE else 0
 
 
 def _no_version() -> NotFoundError:

@@ -1,9 +1,11 @@
 """What a dialect asks of the pipeline, and what it gets back: wire-free, frozen."""
 
 from enum import StrEnum
+from typing import Final, Protocol
 
 from msgspec import Struct
 
+from vault.errors import UnavailableError
 from vault.model.path import ResourcePath
 
 
@@ -30,13 +32,53 @@ class Origin(Struct, frozen=True, kw_only=True):
     peer_certificate: bytes | None = None  # DER, verified by TLS
 
 
+LARGE: Final = 16 << 10
+"""Bytes of an answer from which on memory is reserved for it. Smaller ones are bounded by the
+requests in hand."""
+COPIES: Final = 2  # of an answer while it is made: what was read, and what is sent
+
+
+class Memory(Protocol):
+    """What the answer to a request may hold until its client has it. It ends with the request."""
+
+    def take_nowait(self, size: int) -> bool:
+        """Hold `size` bytes more, if there is room for them now."""
+
+    async def take(self, size: int) -> bool:
+        """Hold `size` bytes more, waiting for room; False if there was none for a while."""
+
+
+class UnboundedMemory:
+    """For the agent's own operations, whose results wait for no client."""
+
+    def take_nowait(self, size: int) -> bool:  # noqa: ARG002  # as `Memory` has it
+        """There is room."""
+        return True
+
+    async def take(self, size: int) -> bool:  # noqa: ARG002  # as `Memory` has it
+        """There is room."""
+        return True
+
+
+UNBOUNDED: Final = UnboundedMemory()
+
+
+def answers_full() -> UnavailableError:
+    """The error for an answer for which there is no memory."""
+    return UnavailableError(
+        "answers_full",
+        "too many answers wait for their readers; wait and try again, or raise limits.answer_bytes",
+    )
+
+
 class Operation(Struct, frozen=True, kw_only=True):
     """One thing to do, to one place, asked with one credential.
 
     `name` is the key of a handler (`secret.read`), `payload` that handler's frozen parameters.
     `service` names the background work that asks, which needs no credential: only the agent's own
     code can make such an operation, no dialect does. `part`: it is one of several of its request,
-    others of which may be done already.
+    others of which may be done already. `memory`: what a handler reserves before it loads or
+    decrypts anything large.
     """
 
     name: str
@@ -47,6 +89,7 @@ class Operation(Struct, frozen=True, kw_only=True):
     origin: Origin
     service: str = ""
     part: bool = False
+    memory: Memory = UNBOUNDED
 
     def __repr__(self) -> str:
         return f"Operation(name={self.name!r}, request_id={self.request_id!r})"

@@ -7,7 +7,7 @@ current version, which is what whoever asked for it asks for next.
 
 from collections.abc import Sequence
 from copy import copy
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar, Final, TypeAlias
 
 from actors import BatchActor, Failure, Worker, World
 from vault.errors import TamperedError
@@ -19,6 +19,7 @@ from vault.store.table import Key, Table
 from vault.store.tables import SECRETS, VERSIONS
 
 Slot: TypeAlias = tuple[Table[Any], Key]
+BROUGHT_AT_ONCE: Final = 16  # versions: each may hold a large value
 _Found: TypeAlias = dict[Slot, Any]  # a row, None, or a `Failure`
 
 
@@ -38,7 +39,9 @@ class Loading:
         rows = self._loaded(slots, wanted=wanted)
         if self._cache.config.max_bytes:
             # In a view of its own: a load is announced before its view is opened.
-            self._loaded(self._brought(slots, rows), wanted=False)
+            brought = self._brought(slots, rows)
+            for first in range(0, len(brought), BROUGHT_AT_ONCE):
+                self._loaded(brought[first : first + BROUGHT_AT_ONCE], wanted=False)
         return rows
 
     def bring(self, table: Table[Any], keys: Sequence[Key]) -> dict[Key, Any]:

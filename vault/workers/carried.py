@@ -27,11 +27,11 @@ def carried_of(end: End) -> Carried:
     return Carried(kind=kind, code=end.code, message=end.message, details=dict(end.details))
 
 
-def told_of(number: int, end: SecretValue | End) -> Told:
+def told_of(number: int, end: SecretValue | End, *, reserved: bool = False) -> Told:
     """The same of an operation: of a read, the value."""
     if isinstance(end, SecretValue):
-        return Told(number, _NOTHING, replace(end, version=_bare(end.version)))
-    return Told(number, carried_of(end))
+        return Told(number, _NOTHING, replace(end, version=_bare(end.version)), reserved)
+    return Told(number, carried_of(end), None, reserved)
 
 
 def result_of(told: Told) -> SecretValue | Written:

@@ -7,11 +7,13 @@ from typing import Any, Final, Protocol, TypeAlias, cast
 import msgspec
 import trio
 
+from protocols.http.answers import Answers, Reservation
+from protocols.http.scope import RESERVATION
 from vault.audit.broker import Broker
 from vault.audit.draft import Draft
 from vault.edge.reply import Headers
 from vault.errors import TooLargeError, VaultError
-from vault.model.operation import Operation
+from vault.model.operation import Memory, Operation
 from vault.model.path import ResourcePath
 from vault.model.payloads import ReadSecret, WriteSecret
 from vault.model.results import SecretValue, Written
@@ -28,6 +30,7 @@ from vault.workers.wire import (
     OversizedError,
     Recorded,
     Relayed,
+    Taken,
     ToLeader,
 )
 
@@ -40,6 +43,7 @@ RunBelow: TypeAlias = Callable[[Operation, str], Awaitable[object]]
 _PAYLOADS: Final[dict[str, Any]] = {"secret.read": ReadSecret, "secret.write": WriteSecret}
 """Of the operations that a request may have several of."""
 
+_FRAMED: Final = 2  # times the memory of an answer: the answer, and the frame that it is sent in
 _SEALED: Final = Recorded("the vault is sealed")
 _TOO_LARGE: Final = TooLargeError(
     "answer_too_large", f"the answer is over {MOST >> 20} MiB; ask for less at a time"
@@ -87,58 +91,112 @@ class AuditDesk:
 class RelayDesk:
     """Has requests answered by the leader's own edge, and operations run; each in its own task.
 
-    What fails one of them is told to that one.
+    What fails one of them is told to that one. Memory that is reserved for an answer is held until
+    the worker says that the answer is on its own account.
     """
 
-    def __init__(self, lane: Lane[ToLeader], edge: Answering, run: RunBelow) -> None:
+    def __init__(
+        self, lane: Lane[ToLeader], edge: Answering, run: RunBelow, answers: Answers
+    ) -> None:
+        """`answers` is the budget of this process for all its workers."""
         self._lane = lane
         self._edge = edge
         self._run = run
+        self._answers = answers
         self._places = trio.Semaphore(MOST_RELAYED)
+        self._reserved: dict[int, Reservation] = {}  # by the ids of requests
 
     async def run(self) -> None:
         """Until the lane closes."""
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._lane.run)
-            while True:
-                request = await self._lane.receive()
-                try:
-                    self._places.acquire_nowait()
-                except trio.WouldBlock:
-                    await self._places.acquire()
-                nursery.start_soon(self._serve, request)
-
-    async def _serve(self, request: ToLeader) -> None:
         try:
-            await (self._answer(request) if isinstance(request, Relayed) else self._tell(request))
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._lane.run)
+                while True:
+                    await self._take(await self._lane.receive(), nursery)
+        finally:
+            for reservation in self._reserved.values():
+                reservation.release()
+
+    async def _take(self, request: ToLeader, nursery: trio.Nursery) -> None:
+        if isinstance(request, Taken):
+            if (reservation := self._reserved.pop(request.id, None)) is not None:
+                reservation.release()
+            return
+        try:
+            self._places.acquire_nowait()
+        except trio.WouldBlock:
+            await self._places.acquire()
+        nursery.start_soon(self._serve, request)
+
+    async def _serve(self, request: Relayed | Asked) -> None:
+        address = request.client[0] if isinstance(request, Relayed) and request.client else None
+        if isinstance(request, Asked):
+            address = request.origin.ip
+        reservation = Reservation(self._answers, self._answers.caller(address))
+        self._reserved[request.id] = reservation
+        try:
+            if isinstance(request, Relayed):
+                await self._answer(request, reservation)
+            else:
+                await self._tell(request, reservation)
         finally:
             self._places.release()
+            if not reservation.held:
+                self._reserved.pop(request.id, None)
 
-    async def _tell(self, asked: Asked) -> None:
+    async def _tell(self, asked: Asked, reservation: Reservation) -> None:
         try:
-            self._lane.post(told_of(asked.id, await self._end(asked)))
+            end = await self._end(asked, reservation)
+            self._lane.post(told_of(asked.id, end, reserved=bool(reservation.held)))
         except Exception as error:  # noqa: BLE001  # as in a server: no other request's business
+            reservation.release()
             fault = unexpected(asked.request_id, asked.name, error)
             self._lane.post(told_of(asked.id, fault))
 
-    async def _end(self, asked: Asked) -> SecretValue | End:
+    async def _end(self, asked: Asked, reservation: Reservation) -> SecretValue | End:
         try:
-            return cast("SecretValue | Written", await self._run(_operation(asked), asked.above))
+            found = await self._run(_operation(asked, _Relaying(reservation)), asked.above)
+            return cast("SecretValue | Written", found)
         except VaultError as error:
             return error
 
-    async def _answer(self, request: Relayed) -> None:
+    async def _answer(self, request: Relayed, reservation: Reservation) -> None:
         try:
             heard = _Reply()
-            await self._edge(_scope(request), _Body(request.body), heard)
-            self._lane.post(Answered(request.id, heard.status, heard.headers, bytes(heard.body)))
+            scope = _scope(request, _Relaying(reservation))
+            await self._edge(scope, _Body(request.body), heard)
+            self._lane.post(
+                Answered(
+                    request.id,
+                    heard.status,
+                    heard.headers,
+                    bytes(heard.body),
+                    bool(reservation.held),
+                )
+            )
         except OversizedError:
             self._fail(request, _TOO_LARGE)
         except Exception as error:  # noqa: BLE001  # as in a server: no other request's business
             self._fail(request, error)
 
     def _fail(self, request: Relayed, error: Exception) -> None:
+        self._reserved[request.id].release()
         self._lane.post(Answered(request.id, *self._edge.tell(request.raw_path, error)))
+
+
+class _Relaying:
+    """The memory of what is relayed: it is there once more as a frame."""
+
+    def __init__(self, reservation: Reservation) -> None:
+        self._reservation = reservation
+
+    def take_nowait(self, size: int) -> bool:
+        """As `vault.model.operation.Memory` has it."""
+        return self._reservation.take_nowait(_FRAMED * size)
+
+    async def take(self, size: int) -> bool:
+        """As `vault.model.operation.Memory` has it."""
+        return await self._reservation.take(_FRAMED * size)
 
 
 class _Body:
@@ -169,7 +227,7 @@ class _Reply:
             self.body += part
 
 
-def _operation(asked: Asked) -> Operation:
+def _operation(asked: Asked, memory: Memory) -> Operation:
     return Operation(
         name=asked.name,
         path=ResourcePath.parse(asked.path),
@@ -178,10 +236,11 @@ def _operation(asked: Asked) -> Operation:
         credential=asked.credential,
         origin=asked.origin,
         part=True,
+        memory=memory,
     )
 
 
-def _scope(request: Relayed) -> dict[str, Any]:
+def _scope(request: Relayed, memory: Memory) -> dict[str, Any]:
     tls = {"tls": {"peer_certificate": request.certificate}}
     return {
         "type": "http",
@@ -191,4 +250,5 @@ def _scope(request: Relayed) -> dict[str, Any]:
         "headers": request.headers,
         "client": request.client,
         "extensions": tls if request.certificate else {},
+        RESERVATION: memory,
     }

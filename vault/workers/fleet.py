@@ -10,6 +10,9 @@ import trio
 
 from actors import RestartAfter, RestartPolicy, World, decide
 from protocols.errors import where
+from protocols.http import Limits
+from protocols.http.answers import Answers
+from protocols.http.pulse import Pulse
 from vault.audit.broker import Broker
 from vault.audit.end import SharedEnd
 from vault.audit.layout import Layout
@@ -147,14 +150,16 @@ class Fleet:
         port: int,
         *,
         live: App | None = None,
+        limits: Limits = Limits(),  # noqa: B008 - frozen
         task_status: trio.TaskStatus[Self] = trio.TASK_STATUS_IGNORED,
     ) -> None:
         """Start all and replace those that die, until drained or cancelled.
 
         `edge` answers what they relay, `run` runs what they may not, `live` serves their
-        websockets; `listener` is the descriptor of the listening socket. Started when all accept
-        connections. Raises `UnavailableError` (`workers_failing`) when they die too often,
-        `OSError` when the first ones cannot be started or what starts them is gone.
+        websockets; `limits` bound what the leader answers, all in all; `listener` is the
+        descriptor of the listening socket. Started when all accept connections. Raises
+        `UnavailableError` (`workers_failing`) when they die too often, `OSError` when the first
+        ones cannot be started or what starts them is gone.
         """
         self.port = port
         staff = Staff(
@@ -164,6 +169,7 @@ class Fleet:
             edge=edge,
             run=below(run, self._tracing),
             live=live,
+            answers=Answers(limits, Pulse(limits, None)),
             broker=self._broker,
             mutations=self._mutations,
             counted=self._counted,

@@ -10,13 +10,14 @@ import msgspec
 import trio
 from msgspec import Raw
 
+from protocols.http.scope import RESERVATION
 from vault.edge.asgi import Edge
 from vault.edge.compat.dialect import MAX_BODY as COMPAT_BODY
 from vault.edge.native.dialect import MAX_BODY as NATIVE_BODY
 from vault.edge.reply import Send
 from vault.edge.request import Receive
 from vault.errors import UnavailableError
-from vault.model.operation import Operation
+from vault.model.operation import COPIES, UNBOUNDED, Memory, Operation, answers_full
 from vault.model.results import SecretValue, Written
 from vault.workers.carried import result_of
 from vault.workers.door import WorkerDoor, may_serve
@@ -29,6 +30,7 @@ from vault.workers.wire import (
     Asked,
     Lane,
     Relayed,
+    Taken,
     Told,
     ToLeader,
     ToWorker,
@@ -68,9 +70,11 @@ class Relay:
         while True:
             answer = await self._lane.next_message()
             slot = self._slots.get(answer.id)
-            if slot is not None:  # else nobody waits any more
+            if slot is not None:
                 slot.answer = answer
                 slot.there.set()
+            else:  # nobody waits any more
+                self.taken(answer)
 
     async def _give_up(self) -> None:
         """Tell those that have waited too long. A time-out for each would be 20 µs of a request."""
@@ -91,8 +95,28 @@ class Relay:
         """What a read or a write of a secret comes to that the leader runs, or what it raises."""
         above = self._traceparent()
         async with self._parts:
-            told = await self._asked(lambda number: _asked(number, op, above))
-        return result_of(cast("Told", told))
+            told = cast("Told", await self._asked(lambda number: _asked(number, op, above)))
+        value = told.value.value if told.value is not None else None
+        await self.account(told, op.memory, len(value or b""))
+        return result_of(told)
+
+    async def account(self, answer: ToWorker, memory: Memory, size: int) -> None:
+        """Take an answer of `size` bytes on this process's account, for which the leader waits.
+
+        Raises `UnavailableError` where there is no room for it.
+        """
+        if not answer.reserved:
+            return
+        try:
+            if not await memory.take(COPIES * size):
+                raise answers_full()
+        finally:
+            self.taken(answer)
+
+    def taken(self, answer: ToWorker) -> None:
+        """Let the leader's memory for it be another's."""
+        if answer.reserved:
+            self._lane.post(Taken(answer.id))
 
     async def _asked(self, question: Callable[[int], ToLeader]) -> ToWorker:
         """Raises `UnavailableError`."""
@@ -108,6 +132,10 @@ class Relay:
         try:
             self._lane.post(question(number))
             await slot.there.wait()
+        except trio.Cancelled:
+            if slot.answer is not None:
+                self.taken(slot.answer)
+            raise
         finally:
             del self._slots[number]
         return slot.answer
@@ -176,6 +204,8 @@ class WorkerApp:
                 return
         try:
             answer = await self._relay.answer(scope, body)
+            memory = scope.get(RESERVATION) or UNBOUNDED
+            await self._relay.account(answer, memory, len(answer.body))
         except UnavailableError as error:
             answer = Answered(0, *self._edge.tell(scope["raw_path"], error))
         start = {"type": "http.response.start", "status": answer.status, "headers": answer.headers}

@@ -13,6 +13,7 @@ import msgspec
 import trio
 
 from protocols.errors import where
+from protocols.http.answers import Answers
 from vault.audit.broker import Broker
 from vault.mutations import Mutations
 from vault.workers.desk import Answering, App, AuditDesk, RelayDesk, RunBelow
@@ -61,6 +62,7 @@ class Staff:
     edge: Answering
     run: RunBelow
     live: App | None  # of websockets; None: there are none
+    answers: Answers  # the leader's own budget for what it answers to all of them
     broker: Callable[[], Broker | None]
     mutations: Callable[[], Mutations | None]
     counted: Callable[[int, Counts], None]
@@ -169,7 +171,8 @@ class Seat:
             nursery.start_soon(self._control.run)
             nursery.start_soon(AuditDesk(audit, self._staff.broker).run)
             nursery.start_soon(WriteDesk(writes, self._staff.mutations).run)
-            nursery.start_soon(RelayDesk(relay, self._staff.edge, self._staff.run).run)
+            staff = self._staff
+            nursery.start_soon(RelayDesk(relay, staff.edge, staff.run, staff.answers).run)
             if self._staff.live is not None:
                 live: Lane[FromWorker] = Lane(streams[3], FromWorker)  # type: ignore[arg-type]  # the same
                 nursery.start_soon(SocketDesk(live, self._staff.live).run)

@@ -182,6 +182,7 @@ class Answered(Struct, frozen=True, array_like=True, tag="answered"):
     status: int
     headers: list[tuple[bytes, bytes]]
     body: bytes
+    reserved: bool = False  # the leader holds memory for it until the worker says `Taken`
 
     def __repr__(self) -> str:
         return f"Answered(id={self.id}, status={self.status})"
@@ -209,12 +210,19 @@ class Told(Struct, frozen=True, array_like=True, tag="told"):
     id: int
     end: Carried
     value: SecretValue | None = None
+    reserved: bool = False  # as of `Answered`
 
     def __repr__(self) -> str:
         return f"Told(id={self.id})"
 
 
-ToLeader: TypeAlias = Relayed | Asked
+class Taken(Struct, frozen=True, array_like=True, tag="taken"):
+    """Worker: the answer with this id is on its own account now, or gone."""
+
+    id: int
+
+
+ToLeader: TypeAlias = Relayed | Asked | Taken
 ToWorker: TypeAlias = Answered | Told
 
 

@@ -21,6 +21,7 @@ from vault.edge.native.views import SecretBody, secret_body
 from vault.edge.reply import Reply
 from vault.edge.request import Request
 from vault.errors import AuthenticationError, TooLargeError, ValidationError, VaultError
+from vault.model.operation import COPIES, LARGE, Memory
 from vault.model.path import MAX_BYTES
 from vault.model.payloads import MOST_ANSWERED, ReadSecret, WriteSecret
 
@@ -36,6 +37,7 @@ Who asks for one secret has to wait behind these, and each may be a large value.
 back, so of n requests that come at once they are more: 256 by 1 + 1/3 + 1/4 + … + 1/n."""
 ALL_DONE: Final = 200
 SOME_FAILED: Final = 207  # Multi-Status, as RFC 4918, section 13 has it: look at each
+_STEP: Final = 1 << 18  # bytes of small secrets for which memory is reserved at a time
 _OF_ALL: Final = frozenset({429, 503})  # refusals that are the request's when all items have them
 
 Name = Annotated[str, Meta(min_length=1, max_length=MAX_BYTES)]
@@ -105,18 +107,57 @@ _company: Final = _Company()
 
 
 class Room:
-    """What one answer may still hold: a value, and all that is said beside it, as they are sent."""
+    """What one answer may still hold: a value, and all that is said beside it, as they are sent.
 
-    def __init__(self) -> None:
+    It is the memory of its items, too: of a large one the size is known before it is decrypted, so
+    one for which there is no room is refused before that.
+    """
+
+    def __init__(self, memory: Memory) -> None:
+        self._memory = memory
         self._left = MOST_ANSWERED
+        self._coming = 0  # bytes of memory that items have reserved and were not told yet
+        self._unreserved = 0  # bytes of small secrets for which nothing is reserved
 
-    def take(self, secret: SecretBody) -> None:
+    def take_nowait(self, size: int) -> bool:
+        """As the request's. Raises `TooLargeError` when the answer is full."""
+        self.need()
+        if not self._memory.take_nowait(size):
+            return False
+        self._coming += size
+        return True
+
+    async def take(self, size: int) -> bool:
+        """As the request's. Raises `TooLargeError` when the answer is full."""
+        self.need()
+        self._coming += size
+        if await self._memory.take(size):
+            return True
+        self._coming -= size
+        return False
+
+    async def tell(self, secret: SecretBody) -> None:
         """A secret is to be told, or was read for nothing."""
-        self._left -= len(encode(secret))
+        size = len(encode(secret))
+        self._left -= size
+        if size >= LARGE:
+            self._coming = max(self._coming - COPIES * size, 0)
+            return
+        self._unreserved += size
+        if self._unreserved >= _STEP:
+            more, self._unreserved = self._unreserved, 0
+            await self._memory.take(COPIES * more)  # it is there already, with room or without
 
     def need(self) -> None:
-        """Raises `TooLargeError` when it is full."""
-        if self._left < 0:
+        """Raises `TooLargeError` when it is full, or will be with what is under way."""
+        self._need(self._left - self._coming // COPIES)
+
+    def check(self) -> None:
+        """Raises `TooLargeError` when it is full with what was told."""
+        self._need(self._left)
+
+    def _need(self, left: int) -> None:
+        if left < 0:
             raise TooLargeError(
                 "answer_full", f"one answer may have {MOST_ANSWERED} bytes; ask for this again"
             )
@@ -127,15 +168,18 @@ class Room:
     also=(SOME_FAILED,),
 )  # fmt: skip
 async def read(dialect: Dialect, request: Request, *, body: ReadBatch) -> Reply:
-    room = Room()
+    room = Room(request.memory)
 
     async def one(i: int) -> SecretBody:
         room.need()
         path = named(body.names[i])
-        result = await dialect.run(request, "secret.read", path, ReadSecret(), part=_part(i))
+        result = await dialect.run(
+            request, "secret.read", path, ReadSecret(), part=_part(i), memory=room
+        )
         secret = read_body(result)
-        room.take(secret)
-        room.need()
+        del result
+        await room.tell(secret)
+        room.check()
         return secret
 
     return _told(dialect, request, body.names, await _each(len(body.names), one))
@@ -152,7 +196,7 @@ async def write(dialect: Dialect, request: Request, *, body: WriteBatch) -> Repl
             "batch_duplicate", "a name may be written once in a batch", field="secrets"
         )
 
-    room = Room()
+    room = Room(request.memory)
 
     async def one(i: int) -> SecretBody:
         room.need()
@@ -167,7 +211,7 @@ async def write(dialect: Dialect, request: Request, *, body: WriteBatch) -> Repl
         path = named(item.name)
         written = await dialect.run(request, "secret.write", path, payload, part=_part(i))
         secret = secret_body(written.secret)
-        room.take(secret)  # what is written is told: only what is not yet begun can be refused
+        await room.tell(secret)  # what is written is told: only what is not begun can be refused
         return secret
 
     return _told(dialect, request, names, await _each(len(names), one))
@@ -188,10 +232,12 @@ async def _each(count: int, do: Do) -> list[Outcome]:
         for i in rest:
             try:
                 outcomes[i] = unknown or await do(i)
-            except AuthenticationError as error:
-                outcomes[i] = unknown = error
             except VaultError as error:
-                outcomes[i] = error
+                # Its frames hold what was read for nothing, and it is kept until all is told.
+                outcomes[i] = error.with_traceback(None)
+                error.__context__ = None
+                if isinstance(error, AuthenticationError):
+                    unknown = error
 
     with _company.joined() as requests:
         async with trio.open_nursery() as nursery:

@@ -13,7 +13,7 @@ from vault.door import Door
 from vault.edge.browsers import Browsers
 from vault.edge.native.dialect import Native
 from vault.edge.request import Request
-from vault.model.operation import Operation
+from vault.model.operation import Memory, Operation
 from vault.model.path import ResourcePath
 
 
@@ -33,14 +33,21 @@ class BrowsingNative(Native):
         return visit.secret if visit.secret and visit.counts else None
 
     async def run(
-        self, request: Request, name: str, path: ResourcePath, payload: object, *, part: str = ""
+        self,
+        request: Request,
+        name: str,
+        path: ResourcePath,
+        payload: object,
+        *,
+        part: str = "",
+        memory: Memory | None = None,
     ) -> Any:
         """Run it. A cookie that may not be used is refused and put on record for its session."""
         if b"cookie" in request.headers and super().credential(request) is None:
             if self.credential(request) is None:
                 await self._refuse(request, path)
             request.origin = replace(request.origin, browser=True)
-        return await super().run(request, name, path, payload, part=part)
+        return await super().run(request, name, path, payload, part=part, memory=memory)
 
     async def _refuse(self, request: Request, path: ResourcePath) -> None:
         """Raises `AuthorizationError` (`csrf`), or `AuthenticationError` if it is no session."""

@@ -389,3 +389,35 @@ async def test_a_slow_client_takes_no_place(wired: Wired, clock: Clock) -> None:
     go.set()
     assert (await wire.answers())[0].status == 200
     assert admission.inside == 0
+
+
+@pytest.mark.parametrize(
+    "behind", [b'{"a":1}', b"GET", b"\x00", b"GET / HTTP/1.1\r\nno field\r\n\r\n"]
+)
+async def test_a_post_without_a_length_has_one_answer(
+    wired: Wired, clock: Clock, behind: bytes
+) -> None:
+    """Its body is empty (RFC 9112 section 6.3); what follows and is no request gets no answer."""
+    wire = await wired(echo)
+    await wire.send(post(body=behind))
+    said = await wire.rest()
+    assert said.count(b"HTTP/1.1 ") == 1
+    assert b"HTTP/1.1 200" in said
+    assert said.endswith(b"POST / ")
+    await wire.ended.wait()
+
+
+async def test_a_request_behind_a_post_without_a_length(wired: Wired, clock: Clock) -> None:
+    """Is a request like any other; what is malformed behind that one has its own answer."""
+    wire = await wired(echo)
+    await wire.send(post() + GET + b"\x00")
+    assert [answer.status for answer in await wire.answers(4)] == [200, 200, 400]
+    await wire.ended.wait()
+
+
+async def test_a_post_without_a_length_may_be_refused_itself(wired: Wired, clock: Clock) -> None:
+    """Then that is its answer."""
+    wire = await wired(echo)
+    await wire.send(post(b"Expect: tea", body=b"x"))
+    assert [answer.status for answer in await wire.answers(2)] == [417]
+    await wire.ended.wait()

@@ -120,7 +120,7 @@ def test_malformed_fields_are_refused(more: Headers) -> None:
     ("more", "changed", "status"),
     [
         ([(b"content-length", b"33554433")], {}, 413),
-        ([], {"path": b"/" + b"x" * 8_000}, 414),
+        ([], {"path": b"/" + b"x" * (1 << 14)}, 414),
         ([(b"x", b"y")] * 101, {}, 431),
         ([(b"x", b"y" * 33_000)], {}, 431),
         ([], {"method": b"CONNECT"}, 501),

@@ -1,12 +1,12 @@
 import gc
 import os
-import resource
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import ui.cli.agent
 import vault.app
 from tests.unit.ui.cli.conftest import Run
 from vault.errors import UnavailableError
@@ -14,13 +14,23 @@ from vault.errors import UnavailableError
 Served = list[dict[str, Any]]
 
 
+@pytest.fixture(autouse=True)
+def protected(monkeypatch: pytest.MonkeyPatch) -> list[None]:
+    """How often the memory of this process was to be protected, which is the tests'."""
+    times: list[None] = []
+    monkeypatch.setattr(ui.cli.agent, "protect_memory", lambda: times.append(None))
+    return times
+
+
 @pytest.fixture
-def served(monkeypatch: pytest.MonkeyPatch) -> Served:
+def served(monkeypatch: pytest.MonkeyPatch, protected: list[None]) -> Served:
     """What the agent was to run with; it ends at once."""
     calls: Served = []
 
     async def serve(settings: Any, **more: Any) -> None:
-        calls.append({"settings": settings, "collects": gc.isenabled(), **more})
+        calls.append(
+            {"settings": settings, "collects": gc.isenabled(), "protected": len(protected), **more}
+        )
         more["listening"](4321)
 
     monkeypatch.setattr(vault.app, "serve", serve)
@@ -50,14 +60,10 @@ def test_dev_runs_on_its_folder_with_its_token(cli: Run, served: Served, tmp_pat
     assert data.stat().st_mode & 0o777 == 0o700
 
 
-def test_no_core_file_holds_the_keys(
-    cli: Run, served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Neither in development nor in production, whatever the shell allows."""
-    limits: list[tuple[int, tuple[int, int]]] = []
-    monkeypatch.setattr(resource, "setrlimit", lambda *limit: limits.append(limit))
+def test_its_memory_is_protected_before_it_runs(cli: Run, served: Served, tmp_path: Path) -> None:
+    """In development, too."""
     cli("agent", "dev", "--data-dir", str(tmp_path / "d"))
-    assert limits == [(resource.RLIMIT_CORE, (0, 0))]
+    assert served[0]["protected"] == 1
 
 
 def test_where_the_root_token_is_is_shown(cli: Run, served: Served, tmp_path: Path) -> None:

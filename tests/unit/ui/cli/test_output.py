@@ -1,8 +1,9 @@
 import json
+import sys
 
 import pytest
 
-from ui.cli.output import Format, document, show, tell
+from ui.cli.output import Format, document, json_visible, plain, show, tell
 
 Out = pytest.CaptureFixture[str]
 
@@ -64,3 +65,47 @@ def test_a_document_is_json_for_people_too(capsys: Out) -> None:
     """Indented, letters as they are."""
     document({"a": "é"})
     assert capsys.readouterr().out == '{\n  "a": "é"\n}\n'
+
+
+HOSTILE = "a\x1b[31m\x9b2J\x7f\u202e\u2066\u2028\U000e0041é\U0001f600"
+
+
+def is_harmless(said: str) -> bool:
+    """Whether nothing in it could steer a terminal."""
+    return all(c.isprintable() or c == "\n" for c in said)
+
+
+def test_json_cannot_steer_the_terminal(capsys: Out) -> None:
+    """It holds no control and no invisible character, and means the same."""
+    value = {"user_agent": HOSTILE, HOSTILE: [HOSTILE]}
+    show(value, Format.JSON)
+    said = capsys.readouterr().out
+    assert is_harmless(said)
+    assert json.loads(said) == value
+    assert "é\U0001f600" in said
+    line = json.dumps(value, ensure_ascii=False)
+    assert is_harmless(json_visible(line))
+    assert json.loads(json_visible(line)) == value
+
+
+def test_a_table_cannot_steer_the_terminal(capsys: Out) -> None:
+    """Neither by what is in it nor by the names of fields."""
+    show({HOSTILE: HOSTILE}, Format.TABLE)
+    show([HOSTILE], Format.TABLE)
+    show([{"a": HOSTILE}], Format.TABLE, ("a",))
+    tell(HOSTILE)
+    told = capsys.readouterr()
+    assert is_harmless(told.out + told.err)
+
+
+def test_a_text_is_whole_for_programs_and_harmless_at_a_terminal(
+    capsys: Out, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A secret that is piped into a file must be that secret."""
+    plain("one\n\ttwo" + HOSTILE)
+    assert capsys.readouterr().out == "one\n\ttwo" + HOSTILE + "\n"
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    plain("one\n\ttwo" + HOSTILE)
+    said = capsys.readouterr().out
+    assert said.startswith("one\n\ttwo")
+    assert is_harmless(said.replace("\t", ""))

@@ -74,6 +74,12 @@ async def test_the_peer_certificate_comes_from_tls_alone() -> None:
     assert request.origin.ip == "192.0.2.1"
 
 
+async def test_the_user_agent_is_printable() -> None:
+    """It goes to the audit log and from there to terminals: C1 control characters are escapes."""
+    request = await read(scope(headers=[(b"user-agent", b"curl/8 \x9b2J\xad\t\xe9")]))
+    assert request.origin.user_agent == r"curl/8 \x9b2J\xad\t\xe9".replace(r"\xe9", "é")
+
+
 async def test_the_user_agent_is_bounded() -> None:
     """It goes into every audit record."""
     request = await read(scope(headers=[(b"user-agent", b"a" * 5000)]))

@@ -10,6 +10,10 @@ import pytest
 import trio
 from msgspec import Raw
 
+from protocols.http import Limits
+from protocols.http.answers import Answers
+from protocols.http.pulse import Pulse
+from protocols.http.scope import RESERVATION
 from vault.audit.broker import Broker
 from vault.audit.writer import unavailable
 from vault.edge.reply import Headers
@@ -30,6 +34,7 @@ from vault.workers.wire import (
     Lane,
     Recorded,
     Relayed,
+    Taken,
     ToLeader,
     ToWorker,
 )
@@ -141,11 +146,14 @@ async def nothing(*_: Any) -> None:
 
 
 @asynccontextmanager
-async def served(app: App, run: RunBelow = nothing) -> AsyncIterator[Lane[Any]]:
+async def served(
+    app: App, run: RunBelow = nothing, answers: Answers | None = None
+) -> AsyncIterator[Lane[Any]]:
     """A worker's end of a lane at whose other one `app` answers, and `run` runs operations."""
     async with ends() as (one, two), trio.open_nursery() as nursery:
         shape: Any = ToLeader
-        nursery.start_soon(RelayDesk(Lane(one, shape), FakeEdge(app), run).run)
+        answers = answers or Answers(Limits(), Pulse(Limits(), None))
+        nursery.start_soon(RelayDesk(Lane(one, shape), FakeEdge(app), run, answers).run)
         shape = ToWorker
         yield Lane(two, shape)
         nursery.cancel_scope.cancel()
@@ -219,6 +227,34 @@ async def test_relayed_requests_are_answered_beside_each_other() -> None:
     assert scope["client"] == ("10.0.0.1", 5)
     assert scope["extensions"] == {"tls": {"peer_certificate": b"der"}}
     assert (scope["method"], scope["query_string"]) == ("POST", b"a=1")
+
+
+async def test_memory_of_an_answer_is_held_until_the_worker_has_it() -> None:
+    """Then, or when the worker is gone; an answer for which nothing was reserved needs no word."""
+
+    async def app(scope: Any, _receive: Any, send: Any) -> None:
+        if scope["raw_path"] == b"/large":
+            assert await scope[RESERVATION].take(1_000_000)
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"x"})
+        if scope["raw_path"] == b"/bad":
+            assert await scope[RESERVATION].take(1_000_000)
+            raise ValueError("bad")
+
+    answers = Answers(Limits(), Pulse(Limits(), None))
+    async with served(app, answers=answers) as worker:
+        for number, path, held in ((1, b"/large", 2_000_000), (2, b"/small", 2_000_000)):
+            await worker.send(relayed(number, path))
+            assert (await worker.receive()).reserved is (path == b"/large")
+            assert answers.held == held
+        await worker.send(Taken(1))
+        await worker.send(Taken(7))  # of one that nobody knows
+        await worker.send(relayed(3, b"/bad"))
+        assert (await worker.receive()).reserved is False
+        assert answers.held == 0
+        await worker.send(relayed(4, b"/large"))
+        await worker.receive()
+    assert answers.held == 0
 
 
 def asked(number: int, name: str, payload: Any, path: str = "secret/a") -> Asked:

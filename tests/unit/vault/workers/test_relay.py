@@ -9,7 +9,9 @@ import msgspec
 import pytest
 import trio
 import trio.testing
+from msgspec.structs import replace
 
+from protocols.http.scope import RESERVATION
 from tests.unit.vault.workers.test_desk import WRITTEN
 from vault.edge.reply import Headers
 from vault.errors import NotFoundError, UnavailableError, VaultError
@@ -20,7 +22,16 @@ from vault.model.results import SecretValue
 from vault.workers.carried import told_of
 from vault.workers.elsewhere import Elsewhere
 from vault.workers.relay import DEADLINE, MOST_BODY, MOST_PARTS, Relay, WorkerApp, _Places
-from vault.workers.wire import MOST_RELAYED, Answered, Asked, Lane, Relayed, ToLeader, ToWorker
+from vault.workers.wire import (
+    MOST_RELAYED,
+    Answered,
+    Asked,
+    Lane,
+    Relayed,
+    Taken,
+    ToLeader,
+    ToWorker,
+)
 
 
 class FakeEdge:
@@ -49,6 +60,24 @@ class FakeEdge:
             raise Elsewhere
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b"worker"})
+
+
+class FakeMemory:
+    """Room, or none."""
+
+    def __init__(self) -> None:
+        self.asked: list[int] = []
+        self.full = False
+
+    def take_nowait(self, size: int) -> bool:
+        """As told."""
+        self.asked.append(size)
+        return not self.full
+
+    async def take(self, size: int) -> bool:
+        """As told."""
+        await trio.lowlevel.checkpoint()
+        return self.take_nowait(size)
 
 
 class FakeDoor:
@@ -94,6 +123,9 @@ class Stage:
         self.relayed: list[Relayed] = []
         self.asked: list[Asked] = []
         self.answers = True
+        self.reserved = False  # the leader holds memory for its answers
+        self.taken: list[int] = []
+        self.memory = FakeMemory()
 
     async def lead(self) -> None:
         """Answer what is relayed, and asked."""
@@ -102,11 +134,17 @@ class Stage:
                 case Relayed() as request:
                     self.relayed.append(request)
                     if self.answers:
-                        await self.leader.send(Answered(request.id, 200, [(b"x", b"y")], b"leader"))
+                        headers = [(b"x", b"y")]
+                        await self.leader.send(
+                            Answered(request.id, 200, headers, b"leader", self.reserved)
+                        )
+                case Taken() as taken:
+                    self.taken.append(taken.id)
                 case Asked() as question:
                     self.asked.append(question)
                     if self.answers:
-                        await self.leader.send(told_of(question.id, became(question.path)))
+                        found = became(question.path)
+                        await self.leader.send(told_of(question.id, found, reserved=self.reserved))
 
     async def ask(self, method: str, *parts: bytes, path: bytes = b"/v1/sys/x") -> bytes:
         """The body of the answer to one request with a body in these parts."""
@@ -125,7 +163,7 @@ class Stage:
 
         scope = {
             "method": method, "raw_path": path, "query_string": b"", "headers": self.headers,
-            "client": ("10.0.0.1", 7), "extensions": {},
+            "client": ("10.0.0.1", 7), "extensions": {}, RESERVATION: self.memory,
         }  # fmt: skip
         await self.app(scope, receive, send)
         return b"".join(message.get("body", b"") for message in sent)
@@ -156,6 +194,33 @@ async def test_by_whom() -> None:
         assert await stage.ask("GET") == b"leader"
         assert [request.body for request in stage.relayed] == [b"value", b""]
         assert len(stage.edge.bodies) == 1
+
+
+async def test_a_large_answer_is_taken_on_our_account() -> None:
+    """Then the leader hears so; where there is no room, the client is told to come back."""
+    async with staged() as stage:
+        assert await stage.ask("POST") == b"leader"
+        assert stage.memory.asked == []
+        stage.reserved = True
+        assert await stage.ask("POST") == b"leader"
+        assert stage.memory.asked == [2 * len(b"leader")]
+        stage.memory.full = True
+        assert b"answers_full none" in await stage.ask("POST")
+        with pytest.raises(UnavailableError, match="answers"):
+            await stage.relay.run_there(replace(operation("secret/a"), memory=stage.memory))
+        await trio.testing.wait_all_tasks_blocked()
+        assert stage.taken == [2, 3, 4]
+
+
+async def test_an_answer_that_nobody_waits_for_is_given_back() -> None:
+    """Whoever asked has left before it came."""
+    async with staged() as stage:
+        stage.answers = False
+        with trio.move_on_after(0.01):
+            await stage.ask("POST")
+        await stage.leader.send(Answered(stage.relayed[0].id, 200, [], b"late", reserved=True))
+        await trio.testing.wait_all_tasks_blocked()
+        assert stage.taken == [stage.relayed[0].id]
 
 
 async def test_what_turns_out_to_be_the_leaders() -> None:

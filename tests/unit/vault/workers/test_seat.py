@@ -8,6 +8,9 @@ import pytest
 import trio
 import trio.testing
 
+from protocols.http import Limits
+from protocols.http.answers import Answers
+from protocols.http.pulse import Pulse
 from tests.unit.vault.workers.seats import COUNTS, FakeWorker, FakeZygote, NoEdge, zygote
 from vault.workers.seat import SILENCE, Seat, Staff, WorkerGone
 from vault.workers.wire import LENGTH, Counts, Seal, Serving
@@ -27,6 +30,7 @@ class Stage:
             edge=NoEdge(),
             run=NoEdge(),
             live=None,
+            answers=Answers(Limits(), Pulse(Limits(), None)),
             broker=lambda: None,
             mutations=lambda: None,
             counted=lambda _, counts: self.counted.append(counts),
