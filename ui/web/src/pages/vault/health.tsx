@@ -3,7 +3,7 @@ import { useNow } from "../../agent/live";
 import { lookAtSeal, seal } from "../../agent/seal";
 import type { Health, Sink } from "../../agent/wire";
 import { post } from "../../lib/api";
-import { bytes, compact, count, millis } from "../../lib/format";
+import { bytes, compact, count, millis, percent } from "../../lib/format";
 import { State } from "../../parts/badge";
 import { Button } from "../../parts/button";
 import { Card, Facts, Figure, Figures } from "../../parts/card";
@@ -118,7 +118,7 @@ function Store({ now }: { now: Health }) {
         rows={[
           ["Rows", count(now.cache_entries)],
           ["Size", `${bytes(now.cache_bytes)} of ${bytes(now.cache_max_bytes)}`],
-          ["Found in it", `${Math.round(now.cache_hit_rate * 10) / 10} %`],
+          ["Hits since the start", percent(now.cache_hit_rate / 100)],
         ]}
       />
     </Card>
