@@ -1,7 +1,8 @@
 """Policies: write, read, delete, and ask what they would do."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+import trio
 from msgspec.structs import replace
 
 from actors.world import World
@@ -30,6 +31,7 @@ class Policies:
     users: Users
     barrier: Barrier
     world: World
+    _deciding: trio.CapacityLimiter = field(default_factory=lambda: trio.CapacityLimiter(1))
 
     def handlers(self) -> Handlers:
         """The operations this file serves."""
@@ -74,7 +76,11 @@ class Policies:
         return self.book.effective(call.identity)
 
     async def dry_run(self, call: Call) -> Decision:
-        """What the decision would be, by which rule, and what is missing. Changes nothing."""
+        """What the decision would be, by which rule, and what is missing. Changes nothing.
+
+        A draft is validated as `write` would and takes the place of the stored policy of its name:
+        in a thread, one at a time, for both take a while and no request may wait for them.
+        """
         payload: DryRun = call.payload
         if payload.capability not in set(Capability):
             raise ValidationError("capability_unknown", "no such capability", field="capability")
@@ -83,16 +89,19 @@ class Policies:
         path = ResourcePath.parse_folder(payload.path) if _is_folder(payload) else None
         path = ResourcePath.parse(payload.path) if path is None else path
         origin = call.op.origin
-        return self.authorizer.dry_run(
-            Access(
-                capability=Capability(payload.capability),
-                path=path,
-                identity=await self._subject(call, payload),
-                origin=replace(origin, ip=payload.ip or origin.ip),
-                facts=await self._facts(path, payload),
-                now=payload.at or self.world.now(),
-            )
+        access = Access(
+            capability=Capability(payload.capability),
+            path=path,
+            identity=await self._subject(call, payload),
+            origin=replace(origin, ip=payload.ip or origin.ip),
+            facts=await self._facts(path, payload),
+            now=payload.at or self.world.now(),
         )
+        written: tuple[Policy, ...] = ()
+        if payload.draft is not None:
+            written = (await self.world.run_sync(_draft, payload.draft, limiter=self._deciding),)
+        decide = self.authorizer.dry_run(written)
+        return await self.world.run_sync(decide, access, limiter=self._deciding)
 
     async def _subject(self, call: Call, payload: DryRun) -> Identity:
         identity = call.identity
@@ -123,6 +132,17 @@ def _named(call: Call) -> dict[str, object]:
             "policy_invalid", "name must be that of the path, or left out", field="name"
         )
     return {**payload.document, "name": name}
+
+
+def _draft(document: dict[str, object]) -> Policy:
+    """The document, validated; faults are told with their place. Raises `ValidationError`."""
+    try:
+        return validate(document)
+    except ValidationError as fault:
+        inner = fault.details.get("field") or ""
+        raise ValidationError(
+            fault.code, f"draft: {fault.message}", field=f"draft.{inner}".rstrip(".")
+        ) from None
 
 
 def _is_folder(payload: DryRun) -> bool:

@@ -29,7 +29,7 @@ async def test_follows_the_book(store: Any, world: Any, make_access: Callable[..
     shown = authorizer.visible(ANN, Origin(ip="10.0.0.1"), 0)
     await book.delete("app")
     assert not authorizer.decide(access).allowed
-    assert authorizer.dry_run(access).missing == ("no rule allows read here",)
+    assert authorizer.dry_run()(access).missing == ("no rule allows read here",)
     assert shown(ResourcePath.parse("secret/app/db"), NO_FACTS)
 
 

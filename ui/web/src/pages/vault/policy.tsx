@@ -74,7 +74,7 @@ function Write({ name, before: first }: { name: string; before: string }) {
           />
         </Card>
         <Replay name={name} document={judged.document} />
-        <Trial policy={name} />
+        <Trial policy={name} draft={judged.document} />
       </div>
       {asks === "save" && (
         <Dialog title={`Save ${name}`} action="Save" act={save} close={() => setAsks(null)}>
