@@ -93,7 +93,10 @@ def test_a_request_that_is_not_answered_fails(chromium: Browser, lonely_plane: E
         window.go("/")
         window.see("Live")
         with stopped(lonely_plane.plane):
-            for path in ("/audit", "/people"):  # its code has to be fetched; its code is here already
+            for path in (
+                "/audit",
+                "/people",
+            ):  # its code has to be fetched; its code is here already
                 window.go(path)
                 page.get_by_text("did not answer within 15 s").first.wait_for()
         page.get_by_role("button", name="Try again").first.click()

@@ -269,6 +269,8 @@ class PolicyBook:
 
         def change(tx: Tx) -> None:
             if tx.get(POLICIES, name) is None:
+                if name == DEFAULT_POLICY:
+                    return  # the built-in one is in force already
                 raise NotFoundError("policy_not_found", "no such policy")
             tx.delete(POLICIES, name)
 
