@@ -136,7 +136,7 @@ async def overview(call: Call, org: str, *, query: Overview) -> UsageView:
         count=sum(row.count for row in rows),
         failed=sum(row.failed for row in rows),
         agents=len(looks),
-        opaque_agents=sum(look.opaque for look in looks),
+        opaque_agents=sum(look.opaque or not look.total for look in looks),  # no secret to name
         operations=tuple(OperationView(row.subject, row.count, row.failed) for row in rows),
         system_count=sum(row.count for row in system),
         system_failed=sum(row.failed for row in system),

@@ -151,7 +151,7 @@ class Crawl:
                     continue
             self.doing = f"{where}: {kind} {name!r}"
             self._use_one(where, kind, name, selector)
-            left += self._new_controls()
+            left = self._new_controls() + left  # what has just come may go with the next one
 
     def _where(self) -> str:
         return str(self.page.evaluate("location.pathname + location.search"))

@@ -141,7 +141,13 @@ function optionsOf(
     scales: {
       x: {
         time: true,
-        range: (_, low, high) => reach(low, high, { daily, from, span, now: now.peek() / 1000 }),
+        range: ({ data: [times] }) =>
+          reach(times[0] ?? null, times.at(-1) ?? null, {
+            daily,
+            from,
+            span,
+            now: now.peek() / 1000,
+          }),
       },
       y: { range: (_, __, high) => [0, high > 0 ? high * 1.1 : 1] },
     },
