@@ -12,7 +12,7 @@ import trio
 from protocols.http.errors import SocketClosedError
 from protocols.http.scope import Receive, Send
 from protocols.live.feed import Feed
-from protocols.live.limits import Bounds
+from protocols.live.limits import HEARTBEAT_SECONDS, Bounds
 from protocols.live.requests import Allowance, RequestError, Unwatch, Watch, parse
 
 SESSION_OVER: Final = 4401
@@ -20,6 +20,8 @@ RESTARTS: Final = 1012  # IANA's registry of close codes
 LATER: Final = 1013
 _NOT_TEXT: Final = 1003  # RFC 6455, 7.4.1
 _POLICY: Final = 1008
+
+_HEARTBEAT: Final = f'{{"heartbeat":{HEARTBEAT_SECONDS:g}}}'
 
 Do = Callable[[Watch | Unwatch], Awaitable[None]]
 Over = Callable[[], Awaitable[tuple[int, str]]]
@@ -50,7 +52,10 @@ class Talk:
                 while (message := self.feed.next()) is not None:
                     await send({"type": "websocket.send", "text": message})
                     await trio.lowlevel.checkpoint()
-                await self._stirred.wait()
+                with trio.move_on_after(HEARTBEAT_SECONDS) as silence:
+                    await self._stirred.wait()
+                if silence.cancelled_caught:
+                    await send({"type": "websocket.send", "text": _HEARTBEAT})
         except SocketClosedError:
             return  # `_listen` hears of it
 

@@ -6,6 +6,7 @@ from urllib.parse import urlencode
 
 import msgspec
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 
 from control.api import usage_views as views
 from control.api.endpoint import Call, Document, Endpoints
@@ -25,6 +26,7 @@ from control.services.keys import KeyState
 from control.services.sheet import Cell, sheet
 from control.store.usage import DAY
 from protocols.instant import SECOND
+from protocols.link.vocabulary import SYSTEM_OPERATIONS
 
 usage = Endpoints("usage", "What is used, as agents count it; secrets by opaque ids.")
 capacity = Endpoints("capacity", "What it will take.")
@@ -60,16 +62,18 @@ class Overview(Asked, frozen=True):
 
 
 class Curve(Asked, frozen=True):
-    """Of one operation, or all."""
+    """Of one operation, or all. `system`: with those of the program itself and of its pages."""
 
     operation: Operation = ""
+    system: bool = False
     resolution: Literal[3600, 86_400] = 86_400
 
 
 class Top(Asked, frozen=True):
-    """The most used of a kind."""
+    """The most used of a kind. `system`: with operations of the program itself and of its pages."""
 
     of: Of = "agent"
+    system: bool = False
     after: After = ""
     limit: Page = 100
 
@@ -104,6 +108,7 @@ class Export(Asked, frozen=True):
     days: Annotated[int, Meta(ge=0, le=3650)] = 0
     factor: Annotated[int, Meta(ge=2, le=1_000_000)] = 10
     operation: Operation = ""
+    system: bool = False
     resolution: Literal[3600, 86_400] = 86_400
     after: After = ""
 
@@ -121,7 +126,9 @@ _ALL: Final = "organizations/{org}/usage"
 @usage.add("GET", _ALL, "Operations and secrets, added up", query=Overview, returns=UsageView)
 async def overview(call: Call, org: str, *, query: Overview) -> UsageView:
     span = _span(call, org, query)
-    rows = await call.plane.usage.operations(span)
+    every = await call.plane.usage.operations(span)
+    rows = [row for row in every if row.subject not in SYSTEM_OPERATIONS]
+    system = [row for row in every if row.subject in SYSTEM_OPERATIONS]
     looks = await call.plane.usage.looks(org, query.vault)
     return UsageView(
         since=views.instant(span.since),
@@ -129,8 +136,11 @@ async def overview(call: Call, org: str, *, query: Overview) -> UsageView:
         count=sum(row.count for row in rows),
         failed=sum(row.failed for row in rows),
         agents=len(looks),
-        opaque_agents=sum(look.opaque for look in looks),
+        opaque_agents=sum(look.opaque or not look.total for look in looks),  # no secret to name
         operations=tuple(OperationView(row.subject, row.count, row.failed) for row in rows),
+        system_count=sum(row.count for row in system),
+        system_failed=sum(row.failed for row in system),
+        system_operations=tuple(OperationView(r.subject, r.count, r.failed) for r in system),
         secrets=views.secrets(
             looks,
             unused=query.unused_days,
@@ -207,7 +217,7 @@ def _span(call: Call, org: str, asked: Asked) -> Span:
 
 
 async def _curve(call: Call, org: str, query: Curve | Export) -> list[Point]:
-    span = _span(call, org, query)
+    span = replace(_span(call, org, query), system=query.system or bool(query.operation))
     return await call.plane.usage.curve(span, query.resolution, query.operation)
 
 
@@ -215,7 +225,8 @@ async def _top(
     call: Call, org: str, query: Top | Export, of: str, limit: int
 ) -> tuple[list[Ranked], str]:
     kind = None if of == "agent" else Kind(of)
-    return await call.plane.usage.top(_span(call, org, query), kind, query.after, limit)
+    span = replace(_span(call, org, query), system=query.system)
+    return await call.plane.usage.top(span, kind, query.after, limit)
 
 
 async def _secrets(

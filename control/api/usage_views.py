@@ -42,7 +42,10 @@ class SecretsView(Struct, frozen=True):
 
 
 class UsageView(Struct, frozen=True):
-    """The overview. `agents` told of their secrets, `opaque_agents` of them by opaque ids."""
+    """The overview. `agents` told of their secrets, `opaque_agents` of them by opaque ids.
+
+    `system_…` are of the program itself and of its pages: not part of `count` and `operations`.
+    """
 
     since: str
     until: str
@@ -51,6 +54,9 @@ class UsageView(Struct, frozen=True):
     agents: int
     opaque_agents: int
     operations: tuple[OperationView, ...]
+    system_count: int
+    system_failed: int
+    system_operations: tuple[OperationView, ...]
     secrets: SecretsView
 
 

@@ -4,7 +4,15 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from control.authn.sessions import Rules
-from control.compliance.evidence import agents, audit, keeping, people, policies, upkeep
+from control.compliance.evidence import (
+    agents,
+    audit,
+    keeping,
+    open_alerts,
+    people,
+    policies,
+    upkeep,
+)
 from control.compliance.evidence.common import Span
 from control.model.compliance import Evidence
 from control.model.retention import Limits
@@ -44,4 +52,5 @@ class Collector:
         for number, subject in enumerate(subjects, 1):
             found += await self._store.read(subject)
             await told(number)
-        return {item.id: item for item in found}
+        alerts = await self._store.read(lambda tx: open_alerts.open_alerts(tx, span))
+        return {item.id: item for item in open_alerts.contradicted(found, alerts)}

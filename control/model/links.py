@@ -29,6 +29,8 @@ class Link(Struct, frozen=True):
     """Of the connection that counts; grows by one with each, where several processes share."""
     measured: int = 0
     """When the newest figures were measured that were taken; Unix seconds."""
+    histograms: dict[str, tuple[int, ...]] = {}
+    """Totals by bucket of each histogram in those figures."""
 
 
 class Outgoing(Struct, frozen=True):

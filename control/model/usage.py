@@ -109,12 +109,16 @@ class SecretRow(Struct, frozen=True):
 
 
 class Span(Struct, frozen=True):
-    """Of whom and when: `vault` empty for all; `since` <= at < `until`, Unix seconds."""
+    """Of whom and when: `vault` empty for all; `since` <= at < `until`, Unix seconds.
+
+    `system`: with the operations of the program itself and of its pages (`SYSTEM_OPERATIONS`).
+    """
 
     org: str
     vault: str
     since: int
     until: int
+    system: bool = True
 
 
 class Wanted(Struct, frozen=True):

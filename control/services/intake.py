@@ -7,6 +7,7 @@ applied together: cursors, statuses and registrations are a few statements for a
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from operator import sub
 from typing import Final, NamedTuple, TypeAlias
 from uuid import UUID
 
@@ -364,12 +365,13 @@ def _agree(head: Head, told: m.AuditCheckpoint) -> None:
 
 
 def _measured(tx: Tx, link: Link, told: m.Metrics, mark: Mark) -> Events:
-    said = figures(told)
+    said = figures(told, link.histograms)
     now = mark.now // SECOND
     at = metrics.moment(told.until // 1000, link.measured, now)
     if at is not None:
         metrics.ingest(tx, link.org, link.vault, at, said, now=now)
-        links.put_measured(tx, replace(link, measured=at))
+        totals = {str(each.name): tuple(each.counts) for each in told.histograms}
+        links.put_measured(tx, replace(link, measured=at, histograms=totals))
     keys.ingest(tx, link.org, link.vault, told.until * _MILLI, said, now=mark.now)
     return ()
 
@@ -379,15 +381,29 @@ def _used(tx: Tx, link: Link, told: m.Usage, mark: Mark) -> Events:
     return ()
 
 
-def figures(told: m.Metrics) -> dict[str, float]:
-    """Series and their values. A histogram is its count, its sum and the bucket of its p99."""
+def figures(told: m.Metrics, before: Mapping[str, Sequence[int]]) -> dict[str, float]:
+    """Series and their values. A histogram is its count, its sum and the bucket of its p99.
+
+    An agent tells totals since its start. `before` has those of its previous report, by histogram:
+    the p99 is of what was counted since, and left out where that is nothing, or not known.
+    """
     found: dict[str, float] = {str(c.name): c.value for c in told.counters}
     found |= {str(gauge.name): gauge.value for gauge in told.gauges}
     for histogram in told.histograms:
         found[f"{histogram.name}_count"] = sum(histogram.counts)
         found[f"{histogram.name}_sum_us"] = histogram.sum_us
-        found[f"{histogram.name}_p99_us"] = _percentile(histogram.counts, 99)
+        counts = _since(before.get(str(histogram.name)), histogram.counts)
+        if any(counts):
+            found[f"{histogram.name}_p99_us"] = _percentile(counts, 99)
     return found
+
+
+def _since(before: Sequence[int] | None, counts: Sequence[int]) -> Sequence[int]:
+    """What was counted between two reports; empty if that is not known."""
+    if before is None or len(before) != len(counts):
+        return ()
+    new = tuple(map(sub, counts, before))
+    return counts if min(new) < 0 else new  # the agent was started anew: all of it is new
 
 
 def _percentile(counts: Sequence[int], percent: int) -> int:

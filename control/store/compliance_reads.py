@@ -11,7 +11,7 @@ from control.model.agents import Agent
 from control.model.links import Command
 from control.model.people import Role
 from control.model.policies import PolicyVersion, Rollout, Signed, Standing
-from control.model.records import Alert, Sample, Witnessed
+from control.model.records import Alert, Sample, Severity, Witnessed
 from control.store.rows import Tx, every, shaped
 from control.store.tables import (
     agents,
@@ -109,6 +109,25 @@ def revoked_certificates(tx: Tx, org: str, since: int, until: int) -> list[Issue
 def alerts_between(tx: Tx, org: str, since: int, until: int) -> list[Alert]:
     """The newest first."""
     return every(tx, Alert, _between(alerts, alerts.c.at, org, since, until))
+
+
+def critical_alerts_before(tx: Tx, org: str, until: int) -> list[Alert]:
+    """Critical ones that were raised before, the newest first; of any age.
+
+    Without those of silent agents that were heard again since.
+    """
+    a, later = alerts.c, alerts.alias()
+    heard = sa.exists().where(
+        later.c.org == a.org,
+        later.c.vault == a.vault,
+        later.c.code == "agent_online",
+        later.c.at > a.at,
+        later.c.at < until,
+    )
+    over = sa.and_(a.code == "agent_offline", heard)
+    mine = a.org == org, a.severity == Severity.CRITICAL, a.at < until
+    chosen = sa.select(alerts).where(*mine, sa.not_(over))
+    return every(tx, Alert, chosen.order_by(a.at.desc(), a.id).limit(MOST))
 
 
 def commands_between(tx: Tx, org: str, since: int, until: int) -> list[Command]:

@@ -20,7 +20,7 @@ _STANDING: Final = sa.select(links.c.vault, links.c.newest, links.c.epoch).where
 )
 _EPOCH: Final = update_of(links, "epoch")
 _CURSOR: Final = update_of(links, "peer", "applied")
-_MEASURED: Final = update_of(links, "measured")
+_MEASURED: Final = update_of(links, "measured", "histograms")
 _OFFER: Final = update_of(links, "newest", "bundle", "bundle_id")
 _ACKNOWLEDGE: Final = update_of(links, "acknowledged").where(
     links.c.acknowledged < sa.bindparam("to_acknowledged", type_=sa.BigInteger())
@@ -90,7 +90,8 @@ def move_cursors(tx: Tx, *rows: Link) -> None:
 
 def put_measured(tx: Tx, row: Link) -> None:
     """Its agent's figures are taken up to where the link says."""
-    tx.execute(_MEASURED, {**_here(row), "to_measured": row.measured})
+    values = {"to_measured": row.measured, "to_histograms": row.histograms}
+    tx.execute(_MEASURED, {**_here(row), **values})
 
 
 def acknowledge(tx: Tx, received: Iterable[tuple[str, str, int]]) -> None:

@@ -313,6 +313,7 @@ links: Final = _table(
     big("applied"),
     big("epoch"),
     big("measured"),
+    Json.column("histograms"),
 )
 outgoing: Final = _table(
     "outgoing",

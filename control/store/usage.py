@@ -23,11 +23,13 @@ from control.store.holds import is_held
 from control.store.rows import Tx, add, every, first, put, upsert
 from control.store.usage_tables import usage_counts, usage_looks, usage_parts, usage_secrets
 from protocols.instant import SECOND
+from protocols.link.vocabulary import SYSTEM_OPERATIONS
 
 HOUR: Final = 3600
 DAY: Final = 86_400
 
 _C = usage_counts.c
+_SYSTEM: Final = sorted(SYSTEM_OPERATIONS)
 
 
 def part(tx: Tx, org: str, vault: str, since: int) -> Part | None:
@@ -234,6 +236,8 @@ def _sums() -> tuple[sa.ColumnElement[int], ...]:
 
 def _within(span: Span, kind: Kind) -> list[sa.ColumnElement[bool]]:
     found = [_C.org == span.org, _C.kind == kind, _C.at >= span.since, _C.at < span.until]
+    if kind is Kind.OPERATION and not span.system:
+        found.append(_C.subject.not_in(_SYSTEM))
     return [*found, _C.vault == span.vault] if span.vault else found
 
 

@@ -335,6 +335,13 @@ class OperationName(StrEnum):
     OTHER = "other"
 
 
+_OF_THE_PROGRAM: Final = frozenset({"audit", "fleet", "live", "session", "sys", "usage", "other"})
+SYSTEM_OPERATIONS: Final = frozenset(
+    name for name in OperationName if name.partition(".")[0] in _OF_THE_PROGRAM
+)
+"""Those of the program itself and of its pages: health, link, live feed, records, the counting of
+usage. They are load, but no use of secrets."""
+
 USAGE_DAYS: Final = (1, 7, 30, 90, 180, 365)
 """Upper bounds, in days, of the classes in which a `Usage` counts secrets. One more is above."""
 

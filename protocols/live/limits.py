@@ -10,6 +10,9 @@ PIECE: Final = 500
 """Rows of a snapshot's message: about 100 KiB, so that others get their turn in between."""
 MERGE_SECONDS: Final = 0.05
 """Changes of this long become one message."""
+HEARTBEAT_SECONDS: Final = 5.0
+"""A browser that is told nothing for so long gets a heartbeat: after three times that in silence
+its page takes the server for gone."""
 MAX_REQUEST: Final = 4 * KIB
 """Bytes of a message from a browser."""
 MAX_ID: Final = 2**31 - 1

@@ -217,6 +217,12 @@ def test_a_faulty_policy_is_shown_at_its_line_and_a_good_one_decides(
             page.get_by_label("To the path", exact=True).fill(path)
             press(window, "Ask")
             expect(page.locator(".verdict")).to_contain_text(answer)
+        editor.fill((rule % "read").replace("allow", "deny"))
+        expect(page.locator(".verdict")).to_have_count(0)
+        window.see("Valid")
+        page.get_by_label("To the path", exact=True).fill("secret/x")
+        press(window, "Ask")
+        expect(page.locator(".verdict")).to_contain_text("Not allowed")  # by what is typed
         window.go("/dry-run")
         page.get_by_label("User", exact=True).fill("ada")
         page.get_by_label("To the path", exact=True).fill("secret/app/db")

@@ -53,10 +53,12 @@ def test_usage_is_shown_and_taken_away(visit: Visiting, tmp_path: Path) -> None:
     with visit(role="viewer", size=NARROW) as window:
         page = window.page
         window.open("/usage")
-        expect(page.locator(".figure").filter(has_text="Operations")).to_contain_text(
+        expect(page.locator(".figure").filter(has_text=re.compile("^Operations"))).to_contain_text(
             re.compile(r"[2-9](\.\d)?k")  # the estate's own agents tell theirs meanwhile
         )
         window.see("secret.read")
+        expect(page.locator(".figure").filter(has_text="System operations")).to_be_visible()
+        expect(page.get_by_role("listitem").filter(has_text="less than 1 d")).to_have_count(3)
         assert window.findings() == []
         page.get_by_role("tab", name="Secrets").click()
         expect(page.get_by_role("row").filter(has_text="one")).to_contain_text(SECRET)
@@ -71,7 +73,7 @@ def test_usage_is_shown_and_taken_away(visit: Visiting, tmp_path: Path) -> None:
 
         window.go("/usage?tab=keys&vault=one")
         expect(page.get_by_role("row").filter(has_text="one")).to_contain_text("or longer")
-        window.see("0 of 1 agents owe a change of their key-encryption key.")
+        window.see("Agents that owe a change of the key-encryption key: 0 of 1.")
         assert window.findings() == []
 
         window.go("/usage?tab=capacity&vault=one")

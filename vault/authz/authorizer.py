@@ -7,6 +7,7 @@ from vault.authz.access import Access, Decision
 from vault.authz.book import PolicyBook, Snapshot
 from vault.authz.compiled import Compiled
 from vault.authz.evaluate import explain
+from vault.authz.policy import Policy
 from vault.authz.reach import reaches
 from vault.authz.shown import Shown
 from vault.model.identity import Identity
@@ -27,12 +28,13 @@ class Authorizer:
         """What decides for him by the policies of now, whatever becomes of them."""
         return self._book.snapshot.compiled(identity)
 
-    def dry_run(self) -> Callable[[Access], Decision]:
+    def dry_run(self, written: Iterable[Policy] = ()) -> Callable[[Access], Decision]:
         """What decides by the policies of now as `decide` would, and for a no says what is missing.
 
-        It may run in a thread: it shares nothing with the snapshot, whose policies never change.
+        `written` stand in for those of their names. It may run in a thread: it shares nothing with
+        the snapshot, whose policies never change.
         """
-        return partial(_explained, self._book.snapshot.changed())
+        return partial(_explained, self._book.snapshot.changed(written))
 
     def warnings(self, policies: Iterable[str]) -> tuple[str, ...]:
         """Return a sentence for each name that no policy has."""

@@ -289,6 +289,8 @@ class PolicyBook:
         def change(tx: Tx) -> None:
             old = tx.get(POLICIES, name)
             if old is None:
+                if name == DEFAULT_POLICY:
+                    return  # the built-in one is in force already
                 raise NotFoundError("policy_not_found", "no such policy")
             _require_kept(by, old, None)
             tx.delete(POLICIES, name)

@@ -79,7 +79,11 @@ class Policies:
         return self.book.effective(call.identity)
 
     async def dry_run(self, call: Call) -> Decision:
-        """What the decision would be, by which rule, and what is missing. Changes nothing."""
+        """What the decision would be, by which rule, and what is missing. Changes nothing.
+
+        A draft is validated as `write` would and takes the place of the stored policy of its name:
+        in a thread, one at a time, for both take a while and no request may wait for them.
+        """
         payload: DryRun = call.payload
         if payload.capability not in set(Capability):
             raise ValidationError("capability_unknown", "no such capability", field="capability")
@@ -102,8 +106,19 @@ class Policies:
             facts=await self._facts(path, payload),
             now=payload.at or self.world.now(),
         )
-        decide = self.authorizer.dry_run()
+        written = () if payload.draft is None else (await self._draft(payload.draft),)
+        decide = self.authorizer.dry_run(written)
         return await self.world.run_sync(decide, access, limiter=self._deciding)
+
+    async def _draft(self, document: dict[str, object]) -> Policy:
+        """The document, validated; faults are told with their place. Raises `ValidationError`."""
+        try:
+            return await self.book.validated(document)
+        except ValidationError as fault:
+            inner = fault.details.get("field") or ""
+            raise ValidationError(
+                fault.code, f"draft: {fault.message}", field=f"draft.{inner}".rstrip(".")
+            ) from None
 
     async def _subject(self, call: Call, payload: DryRun) -> Identity:
         identity = call.identity

@@ -149,11 +149,13 @@ class WritePolicy(Struct, frozen=True, kw_only=True):
 class DryRun(Struct, frozen=True, kw_only=True):
     """Would this be allowed? Asked for a user, for a set of policies, or for the caller himself.
 
-    What is None is taken from the asking request, or from the secret as it is.
+    What is None is taken from the asking request, or from the secret as it is. `draft`: a document
+    (decoded JSON) that stands in for the stored policy of its name.
     """
 
     capability: str
     path: str
+    draft: dict[str, object] | None = None
     user: str | None = None
     policies: tuple[str, ...] | None = None
     ip: str | None = None

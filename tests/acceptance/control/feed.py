@@ -34,6 +34,8 @@ class Feed:
         text = await self.socket.get_message()
         self.bytes += len(text)
         message = json.loads(text)
+        if "heartbeat" in message:
+            return message
         number = message["id"]
         if "error" in message:
             return message

@@ -1,11 +1,14 @@
 """What every database promises of what agents tell of use."""
 
+from msgspec.structs import replace
+
 from control.model.usage import After, Kind, Ranked, Span, Wanted, Which
 from control.services.usage import ROLLED_AT_ONCE, ingest
 from control.store import usage
 from control.store.store import Store
 from control.store.usage import DAY, HOUR
 from protocols.link import messages as m
+from protocols.link.vocabulary import OperationName
 from tests.unit.control.used import hexed, named, report
 
 NOW = 1_800_000_000 // DAY * DAY + 12 * HOUR
@@ -122,3 +125,22 @@ async def test_an_older_look_does_not_replace_a_newer_one(store: Store) -> None:
         await tell(store, report(at, at + 1, secrets=seen))
     [look] = await store.read(lambda tx: usage.looks(tx, "acme", ""))
     assert (look.total, look.never_read, look.expired, look.opaque) == (5, 1, 2, True)
+
+
+async def test_what_the_program_does_itself_is_no_use(store: Store) -> None:
+    """Counting usage, health, links and the pages' own questions: apart, and still there."""
+    told = replace(
+        report(NOW - 100, NOW - 50),
+        operations=(
+            m.OperationUse(name=OperationName.SECRET_READ, count=12, failed=0),
+            m.OperationUse(name=OperationName.USAGE_LOOK, count=80, failed=2),
+            m.OperationUse(name=OperationName.OTHER, count=8, failed=0),
+        ),
+    )
+    await tell(store, told)
+    used = replace(ALL, system=False)
+    assert await tops(store, None, used) == [("v1", "v1", 12)]
+    assert await tops(store, Kind.OPERATION, used) == [("", "secret.read", 12)]
+    assert await tops(store, None) == [("v1", "v1", 100)]
+    [point] = await store.read(lambda tx: usage.curve(tx, used, DAY, "", 10))
+    assert (point.count, point.failed) == (12, 0)

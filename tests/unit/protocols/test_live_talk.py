@@ -7,7 +7,7 @@ import trio
 
 from protocols.http.errors import SocketClosedError
 from protocols.live.collection import Collection
-from protocols.live.limits import Bounds
+from protocols.live.limits import HEARTBEAT_SECONDS, Bounds
 from protocols.live.requests import Unwatch, Watch
 from protocols.live_talk import SESSION_OVER, Talk, close
 
@@ -101,3 +101,20 @@ async def test_a_browser_that_has_gone_is_no_fault() -> None:
     await run(wire, '{"watch": 1, "topic": "t"}')
     await close(wire.send, 1000, "")
     assert wire.told == []
+
+
+async def test_a_browser_with_nothing_to_be_told_gets_heartbeats(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """At least one message each interval, so that silence means that the server is gone."""
+    wire = Wire()
+    talk = Talk(Bounds(), trio.current_time)
+
+    async def do(request: Watch | Unwatch) -> None:
+        raise AssertionError("nothing was asked")
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(talk.run, wire.receive, wire.send, do, wire.wait_over)
+        await trio.sleep(3.5 * HEARTBEAT_SECONDS)
+        nursery.cancel_scope.cancel()
+    assert [json.loads(message["text"]) for message in wire.told] == 3 * [{"heartbeat": 5}]

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { beforeEach, mock, test } from "node:test";
-import { Live, type Socket } from "../src/lib/live";
+import { Live, SILENT_AFTER, type Socket } from "../src/lib/live";
 
 /** A socket whose other end is the test. */
 class Wire implements Socket {
@@ -59,7 +59,7 @@ beforeEach(() => {
   ended = 0;
   refused = 0;
   mock.timers.reset();
-  mock.timers.enable({ apis: ["setTimeout"] });
+  mock.timers.enable({ apis: ["setTimeout", "Date"] });
 });
 
 test("all watches share one socket and are asked for once it is open", () => {
@@ -201,4 +201,54 @@ test("the browser is online again: the wait is over", () => {
   assert.equal(wires.length, 2);
   mock.timers.tick(60_000);
   assert.equal(wires.length, 2);
+});
+
+test("a server that sends nothing, not even heartbeats, is not live: it is stale since its last message", () => {
+  const live = started();
+  const [fleet] = live.watch(FLEET);
+  wire().open();
+  wire().tell({ id: 1, seq: 1, snapshot: { one: {} } });
+  for (let beat = 0; beat < 5; beat++) {
+    mock.timers.tick(10_000);
+    wire().tell({ heartbeat: 5 });
+  }
+  assert.equal(live.state.value, "live");
+  assert.equal(live.since.value, null);
+  mock.timers.tick(SILENT_AFTER - 1);
+  assert.equal(live.state.value, "live");
+  mock.timers.tick(1);
+  assert.equal(live.state.value, "waiting");
+  assert.equal(wire().readyState, 3);
+  assert.equal(fleet.freshness.value, "stale");
+  assert.equal(live.since.value, 50_000);
+  mock.timers.tick(1000);
+  wire().open();
+  assert.equal(live.since.value, 50_000);
+  wire().tell({ id: 1, seq: 1, snapshot: { one: {} } });
+  assert.equal(live.since.value, null);
+  assert.equal(fleet.freshness.value, "live");
+});
+
+test("a connection that never opens is given up, and tried again", () => {
+  const live = started();
+  live.watch(FLEET);
+  mock.timers.tick(10_000);
+  assert.equal(live.state.value, "waiting");
+  mock.timers.tick(1000);
+  assert.equal(wires.length, 2);
+  assert.equal(refused, 0);
+});
+
+test("what a socket says after it was given up is not heard", () => {
+  const live = started();
+  live.watch(FLEET);
+  wire().open();
+  const old = wire();
+  mock.timers.tick(SILENT_AFTER);
+  mock.timers.tick(1000);
+  assert.equal(wires.length, 2);
+  old.cut();
+  old.tell({ id: 1, seq: 1, snapshot: {} });
+  assert.equal(wires.length, 2);
+  assert.equal(live.state.value, "connecting");
 });

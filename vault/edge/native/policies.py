@@ -51,10 +51,14 @@ class WrittenPolicy(Struct, frozen=True):
 
 
 class DryRunBody(Struct, frozen=True, forbid_unknown_fields=True):
-    """A request that might be made. What is left out is taken from this one, or as it is."""
+    """A request that might be made. What is left out is taken from this one, or as it is.
+
+    `draft` is a policy document with its name: it stands in for the stored policy of that name.
+    """
 
     capability: Capability
     path: str
+    draft: dict[str, Any] | None = None
     user: str | None = None
     policies: list[str] | None = None
     ip: str | None = None
@@ -143,6 +147,7 @@ async def dry_run(dialect: Dialect, request: Request, *, body: DryRunBody) -> De
     payload = DryRun(
         capability=body.capability,
         path=body.path,
+        draft=body.draft,
         user=body.user,
         policies=_names(body.policies),
         ip=body.ip,

@@ -104,21 +104,50 @@ def metrics(**counters: int) -> m.Metrics:
 async def test_figures_become_samples(plane: Plane, intake: Intake) -> None:
     """Counters and gauges by their name; a histogram by count, sum and the bucket of its p99."""
     assert await take(plane, intake.effect(metrics(reads=5))) == []
+    later = replace(timed(198, 1, 1), until=1_800_000_060_000)
+    assert await take(plane, intake.effect(later)) == []
     names = await plane.metrics.names("acme", "v1")
     assert names == [
         "reads", "request_duration_count", "request_duration_p99_us", "request_duration_sum_us",
         "secrets",
     ]  # fmt: skip
     number = await plane.store.read(lambda tx: samples.series_of(tx, "acme", "v1")["reads"])
-    [sample] = await plane.store.read(
+    [sample, *_] = await plane.store.read(
         lambda tx: samples.between(tx, number, 0, since=0, until=2**33, limit=9)
     )
     assert (sample.at, sample.last) == (1_800_000_000, 5.0)
 
 
+P99 = "request_duration_p99_us"
+
+
+def timed(*counts: int) -> m.Metrics:
+    """Requests that took so long since the agent's start, by bucket."""
+    all_counts = (*counts, *[0] * (len(words.BUCKETS_US) + 1 - len(counts)))
+    name = words.HistogramName.REQUEST_DURATION
+    duration = m.HistogramValue(name=name, counts=all_counts, sum_us=9)
+    return replace(metrics(), histograms=(duration,))
+
+
+def totals(told: m.Metrics) -> dict[str, tuple[int, ...]]:
+    """What a report leaves behind for the next one."""
+    return {str(each.name): tuple(each.counts) for each in told.histograms}
+
+
 def test_a_percentile_is_the_bound_of_its_bucket() -> None:
-    """99 of 100 are within 10 ms; nothing at all is within the first."""
-    assert figures(metrics())["request_duration_p99_us"] == words.BUCKETS_US[1]
+    """99 of 100 are within 10 ms."""
+    assert figures(timed(98, 1, 1), totals(timed(0)))[P99] == words.BUCKETS_US[1]
+
+
+def test_a_percentile_is_of_the_requests_since_the_last_report() -> None:
+    """A slow burst is seen once, and not for the rest of the agent's days."""
+    burst, calm = timed(900, 0, 0, 0, 0, 0, 100), timed(1000, 0, 0, 0, 0, 0, 100)
+    assert figures(burst, totals(timed(900)))[P99] == words.BUCKETS_US[6]
+    assert figures(calm, totals(burst))[P99] == words.BUCKETS_US[0]
+    assert P99 not in figures(calm, totals(calm))  # nothing was asked
+    assert P99 not in figures(burst, {})  # the first report: of how long it is nobody knows
+    anew = timed(3)
+    assert figures(anew, totals(burst))[P99] == words.BUCKETS_US[0]
 
 
 async def test_an_alert_is_stored_under_our_id(plane: Plane, intake: Intake) -> None:

@@ -169,3 +169,29 @@ async def test_dry_run_changes_nothing(house: House) -> None:
     head = (await house.write("s/a")).secret
     await dry(house)
     assert (await house.access.get(head.id)).value_reads == 0
+
+
+async def test_dry_run_of_a_draft(house: House) -> None:
+    """It stands in for the stored policy of its name, and nothing is stored."""
+    await house.do("policy.write", AT, WritePolicy(document={"rules": [READ]}))
+    denies = {"effect": "deny", "paths": ["s/a"], "capabilities": ["read"]}
+    draft = {"name": "app", "rules": [READ, denies]}
+    assert (await dry(house, policies=("app",))).allowed
+    found = await dry(house, policies=("app",), draft=draft)
+    assert (found.allowed, found.rule) == (False, "app/rules[1]")
+    assert (await dry(house, policies=("new",), draft={**draft, "name": "new"})).reason == (
+        "deny_rule"
+    )
+    assert (await dry(house, policies=("app",))).allowed
+    assert await house.do("policy.list", "sys/policies/") == ["app", "default", "root"]
+
+
+async def test_a_faulty_draft_is_told_with_its_place(house: House) -> None:
+    """As writing it would be refused."""
+    bad = {"name": "app", "rules": [{**READ, "paths": ["/s"]}]}
+    with pytest.raises(ValidationError) as caught:
+        await dry(house, policies=("app",), draft=bad)
+    assert caught.value.details["field"] == "draft.rules[0].paths[0]"
+    for nameless in ({"rules": [READ]}, {"name": "root", "rules": [READ]}):
+        with pytest.raises(ValidationError):
+            await dry(house, draft=nameless)

@@ -1,4 +1,5 @@
 import { effect, signal } from "@preact/signals";
+import { request } from "../lib/api";
 import { feed } from "../lib/feed";
 import type { Seal } from "./wire";
 
@@ -7,13 +8,20 @@ const EVERY = 3000; // milliseconds, while the feed does not show that all is we
 /** Whether the vault is open; null: not known, as when the agent cannot be reached. */
 export const seal = signal<Seal | null>(null);
 
-/** Ask now. */
+let isAsking = false;
+
+/** Ask now, unless an answer is being waited for. */
 export async function lookAtSeal(): Promise<void> {
+  if (isAsking) return;
+  isAsking = true;
   try {
-    const answer = await fetch("/v1/sys/seal-status", { headers: { Accept: "application/json" } });
-    if (answer.ok) seal.value = (await answer.json()) as Seal;
+    const init = { method: "GET", headers: { Accept: "application/json" } };
+    const { response, text } = await request("/v1/sys/seal-status", init);
+    if (response.ok) seal.value = JSON.parse(text) as Seal;
   } catch {
     // It cannot be reached: what is shown says so by itself, and the next look comes.
+  } finally {
+    isAsking = false;
   }
 }
 

@@ -1,5 +1,5 @@
 import { useEffect, useState } from "preact/hooks";
-import { ApiError } from "../lib/api";
+import { ApiError, asApiError, request } from "../lib/api";
 import { State } from "../parts/badge";
 import { Button } from "../parts/button";
 import { Facts } from "../parts/card";
@@ -73,7 +73,7 @@ function Unseal({ now }: { now: Seal }) {
     try {
       seal.value = await offer(share.trim());
     } catch (thrown) {
-      setError(thrown instanceof ApiError ? thrown : new ApiError(0, "unreachable", UNREACHABLE));
+      setError(asApiError(thrown));
     }
     setShare("");
     setBusy(false);
@@ -109,16 +109,14 @@ function Unseal({ now }: { now: Seal }) {
   );
 }
 
-const UNREACHABLE = "the agent cannot be reached";
-
 async function offer(share: string): Promise<Seal> {
-  const answer = await fetch("/v1/sys/unseal", {
+  const { response, text } = await request("/v1/sys/unseal", {
     method: "POST",
     headers: { "Content-Type": "application/json" },
     body: JSON.stringify({ key: share }),
   });
-  const told: unknown = await answer.json();
-  if (answer.ok) return told as Seal;
+  const told: unknown = JSON.parse(text);
+  if (response.ok) return told as Seal;
   const { errors } = told as { errors?: string[] };
-  throw new ApiError(answer.status, "unseal", errors?.[0] ?? `status ${answer.status}`);
+  throw new ApiError(response.status, "unseal", errors?.[0] ?? `status ${response.status}`);
 }

@@ -1,4 +1,5 @@
 import { useGet } from "../lib/hooks";
+import { CONTROL_LIMITS } from "../lib/limits";
 import {
   chooseOrganization,
   may,
@@ -57,7 +58,9 @@ function groups(): Group[] {
 /** Whose fleet is looked at; a super-admin chooses among all, others among their own. */
 function OrganizationChoice() {
   const mine = me.value;
-  const all = useGet<Organization[]>(mine?.super_admin ? "organizations" : null, { limit: 500 });
+  const all = useGet<Organization[]>(mine?.super_admin ? "organizations" : null, {
+    limit: CONTROL_LIMITS.organizations,
+  });
   const choices = all.data ?? mine?.organizations ?? [];
   if (choices.length < 2) return <p class="organization">{organization.value}</p>;
   return (

@@ -33,7 +33,9 @@ export interface Asked {
 export const signedOut = signal(0);
 
 const API = "/api/v1/";
-const TIMEOUT = 30_000;
+/** Milliseconds that an answer may take: a question may be asked again, a change rather not. */
+export const ASKED_WITHIN = 15_000;
+const CHANGED_WITHIN = 30_000;
 let csrf = "";
 
 /** The token that goes with every change from now on: a page of another origin cannot know it. */
@@ -59,25 +61,51 @@ export async function call<T>(method: string, path: string, asked: Asked = {}): 
 }
 
 async function once<T>(method: string, path: string, asked: Asked): Promise<T> {
-  const ends = [AbortSignal.timeout(asked.timeout ?? TIMEOUT)];
-  if (asked.signal) ends.push(asked.signal);
   const headers: Record<string, string> = { Accept: "application/json", ...asked.headers };
   if (method !== "GET" && csrf) headers["X-CSRF-Token"] = csrf;
-  const init: RequestInit = { method, headers, signal: AbortSignal.any(ends), redirect: "error" };
+  const init: RequestInit = { method, headers, redirect: "error" };
+  if (asked.signal) init.signal = asked.signal;
   if (asked.body !== undefined) {
     headers["Content-Type"] = "application/json";
     init.body = JSON.stringify(asked.body);
   }
-  let response: Response;
-  try {
-    response = await fetch(API + path + search(asked.query), init);
-  } catch (error) {
-    asked.signal?.throwIfAborted();
-    throw unreachable(error);
-  }
-  if (!response.ok) throw await refusal(response);
-  const text = await response.text();
+  const { response, text } = await request(API + path + search(asked.query), init, asked.timeout);
+  if (!response.ok) throw refusal(response, text);
   return (text ? JSON.parse(text) : null) as T;
+}
+
+/**
+ * One `fetch`, its whole answer read, within a time. Throws `ApiError` (`code` `unreachable`) when
+ * nothing came, or not in time, and the signal's reason when it was ended.
+ */
+export async function request(
+  url: string,
+  init: RequestInit,
+  timeout = init.method === "GET" ? ASKED_WITHIN : CHANGED_WITHIN,
+): Promise<{ response: Response; text: string }> {
+  const ended = init.signal ?? undefined;
+  const late = AbortSignal.timeout(timeout);
+  try {
+    const response = await fetch(url, {
+      ...init,
+      signal: AbortSignal.any([late, ...(ended ? [ended] : [])]),
+    });
+    return { response, text: await response.text() };
+  } catch {
+    ended?.throwIfAborted();
+    if (!late.aborted) throw new ApiError(0, "unreachable", "the server cannot be reached");
+    throw unanswered(timeout, init.method === "GET");
+  }
+}
+
+/** No answer within so many milliseconds, to a question or to a change. */
+export function unanswered(waited: number, isQuestion: boolean): ApiError {
+  const rest = isQuestion ? "" : ": it may still do this, so look before you try again";
+  return new ApiError(
+    0,
+    "unreachable",
+    `the server did not answer within ${waited / 1000} s${rest}`,
+  );
 }
 
 export const get = <T>(path: string, asked?: Asked) => call<T>("GET", path, asked);
@@ -100,17 +128,11 @@ function search(query: Asked["query"]): string {
     : "";
 }
 
-function unreachable(error: unknown): ApiError {
-  const late = error instanceof DOMException && error.name === "TimeoutError";
-  const said = late ? "the server did not answer in time" : "the server cannot be reached";
-  return new ApiError(0, "unreachable", said);
-}
-
-async function refusal(response: Response): Promise<ApiError> {
+function refusal(response: Response, text: string): ApiError {
   if (response.status === 401) signedOut.value++;
   const id = response.headers.get("X-Request-Id") ?? "";
   try {
-    const told = await response.json();
+    const told = JSON.parse(text);
     const code = String(told.code ?? "unknown");
     const message = String(told.message ?? response.statusText);
     return new ApiError(response.status, code, message, told.request_id ?? id, told.details ?? {});

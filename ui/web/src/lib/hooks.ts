@@ -8,6 +8,8 @@ export interface Loaded<T> {
   data: T | null;
   error: ApiError | null;
   loading: boolean;
+  /** Unix milliseconds: when `data` came. */
+  at: number;
   reload: () => void;
 }
 
@@ -19,6 +21,7 @@ export function useGet<T>(path: string | null, query?: Asked["query"]): Loaded<T
     data: null,
     error: null,
     loading: path !== null,
+    at: 0,
     asked,
   });
   // `asked` stands for path and query
@@ -30,10 +33,11 @@ export function useGet<T>(path: string | null, query?: Asked["query"]): Loaded<T
       data: last.asked === asked ? last.data : null,
       error: null,
       loading: true,
+      at: last.at,
       asked,
     }));
     get<T>(path, { signal, ...(query ? { query } : {}) })
-      .then(data => setFound({ data, error: null, loading: false, asked }))
+      .then(data => setFound({ data, error: null, loading: false, at: Date.now(), asked }))
       .catch(error => {
         if (signal.aborted) return;
         setFound(last => ({ ...last, error: asApiError(error), loading: false }));

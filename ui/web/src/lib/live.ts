@@ -33,6 +33,13 @@ export const ENDED = 4401;
 const RESTARTS = 1012;
 const RESTART_WITHIN = 5000; // milliseconds
 const STALE_AFTER = 3000; // milliseconds without a connection until rows are marked
+/** Milliseconds: the server sends something at least this often, a heartbeat if nothing else. */
+const HEARTBEAT = 5000;
+/** Milliseconds of silence after which the server counts as gone. */
+export const SILENT_AFTER = 3 * HEARTBEAT;
+const OPEN_WITHIN = 10_000; // milliseconds from the first try to an open connection
+/** Close code of ours: the server was silent for too long. */
+const SILENT = 4408;
 const OPEN = 1;
 
 interface Watch {
@@ -50,10 +57,13 @@ interface Watch {
  */
 export class Live {
   readonly #state = signal<LinkState>("idle");
+  readonly #since = signal<number | null>(null);
   readonly #watches = new Map<number, Watch>();
   #socket: Socket | null = null;
   #next = 1;
   #failures = 0;
+  #heardAt: number | null = null;
+  #silence: ReturnType<typeof setTimeout> | undefined;
   #retry: ReturnType<typeof setTimeout> | undefined;
   #stale: ReturnType<typeof setTimeout> | undefined;
 
@@ -61,6 +71,11 @@ export class Live {
 
   get state(): ReadonlySignal<LinkState> {
     return this.#state;
+  }
+
+  /** Unix milliseconds of the last word, while what is shown is older than it should be; else null. */
+  get since(): ReadonlySignal<number | null> {
+    return this.#since;
   }
 
   /** Begin to watch; the second value ends it. */
@@ -83,13 +98,21 @@ export class Live {
   stop(): void {
     clearTimeout(this.#retry);
     clearTimeout(this.#stale);
+    this.#stale = undefined;
+    this.#state.value = "idle";
+    this.#since.value = null;
+    this.#heardAt = null;
+    this.#letGo();
+  }
+
+  /** Close the socket, if there is one, and hear no more of it. */
+  #letGo(code = 1000, reason = ""): void {
+    clearTimeout(this.#silence);
     const socket = this.#socket;
     this.#socket = null;
-    this.#state.value = "idle";
-    if (socket) {
-      socket.onclose = null;
-      socket.close();
-    }
+    if (!socket) return;
+    socket.onopen = socket.onmessage = socket.onclose = null;
+    socket.close(code, reason);
   }
 
   #connect(): void {
@@ -101,19 +124,38 @@ export class Live {
     socket.onopen = () => this.#opened();
     socket.onmessage = event => this.#heard(String(event.data));
     socket.onclose = event => this.#closed(event.code);
+    this.#expect(OPEN_WITHIN);
+  }
+
+  /** Something has to come within so many milliseconds. */
+  #expect(within: number): void {
+    clearTimeout(this.#silence);
+    this.#silence = setTimeout(() => this.#missed(), within);
+  }
+
+  /** Nothing came: the connection is given up, whatever the browser thinks of it. */
+  #missed(): void {
+    this.#letGo(SILENT, "the server is silent");
+    for (const { collection } of this.#watches.values()) collection.forget();
+    this.#mark(); // the silence was longer than STALE_AFTER
+    this.#again(backoff(this.#failures++));
   }
 
   #opened(): void {
     clearTimeout(this.#stale);
     this.#stale = undefined;
     this.#state.value = "live";
+    this.#expect(SILENT_AFTER);
     for (const watch of this.#watches.values()) this.#ask(watch);
   }
 
   #heard(text: string): void {
+    this.#heardAt = Date.now();
+    this.#since.value = null;
+    this.#expect(SILENT_AFTER);
     const frame = JSON.parse(text) as Frame;
     const watch = this.#watches.get(frame.id);
-    if (!watch) return; // it was let go a moment ago
+    if (!watch) return; // a heartbeat, or it was let go a moment ago
     this.#failures = 0;
     if (watch.collection.take(frame)) return;
     this.#unwatch(watch); // what is still on its way belongs to the old number
@@ -123,6 +165,7 @@ export class Live {
 
   #closed(code: number): void {
     const opened = this.#state.peek() === "live";
+    clearTimeout(this.#silence);
     this.#socket = null;
     for (const { collection } of this.#watches.values()) collection.forget();
     if (code === ENDED) {
@@ -130,18 +173,23 @@ export class Live {
       this.options.onEnd();
       return;
     }
+    if (!opened && this.#watches.size) this.options.onRefused();
+    this.#again(code === RESTARTS ? RESTART_WITHIN : backoff(this.#failures++));
+  }
+
+  /** Come back by itself after a random part of so many milliseconds, if anything is watched. */
+  #again(bound: number): void {
     if (!this.#watches.size) {
       this.#state.value = "idle";
       return;
     }
-    if (!opened) this.options.onRefused();
     this.#state.value = "waiting";
     this.#stale ??= setTimeout(() => this.#mark(), STALE_AFTER);
-    const bound = code === RESTARTS ? RESTART_WITHIN : backoff(this.#failures++);
     this.#retry = setTimeout(() => this.#connect(), bound * (this.options.chance ?? Math.random)());
   }
 
   #mark(): void {
+    this.#since.value = this.#heardAt;
     for (const { collection } of this.#watches.values())
       if (collection.freshness.peek() === "live") collection.freshness.value = "stale";
   }

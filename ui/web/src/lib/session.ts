@@ -1,6 +1,6 @@
 import { computed, effect, signal } from "@preact/signals";
 import { ApiError, asApiError, get, holdCsrf, put, remove, signedOut } from "./api";
-import { query, setQuery } from "./router";
+import { navigate, path, query, setQuery } from "./router";
 import type { Role } from "./types";
 
 /** An organization that one belongs to, and as what. */
@@ -48,6 +48,9 @@ export const organization = computed(
   () => query.value.get("org") || (me.value?.organization ?? ""),
 );
 
+/** Where a page of one thing is left for, when another organization is chosen. */
+const LISTS: Record<string, string> = { agents: "/", policies: "/policies" };
+
 const RANKS: Role[] = ["viewer", "operator", "admin", "owner"];
 
 /** Whether one's role in this organization is enough. The server decides: this only hides. */
@@ -63,6 +66,8 @@ export function may(role: Role): boolean {
  */
 export async function chooseOrganization(org: string): Promise<void> {
   const mine = me.peek();
+  const list = LISTS[path.peek().split("/")[1] ?? ""];
+  if (list && path.peek().split("/")[2]) navigate(within(list)); // the other one has no such thing
   if (mine?.super_admin) return setQuery({ org: org === mine.organization ? "" : org });
   await put("sessions/current/organization", { organization: org });
   standing.value = { state: "unknown" }; // the feed of the session that ended closes before it is cut

@@ -7,7 +7,7 @@ import { State } from "../parts/badge";
 import { Figure, Figures } from "../parts/card";
 import { LinkState } from "../parts/linkstate";
 import { Page } from "../parts/page";
-import { Empty, Failure, Loading, Stale } from "../parts/states";
+import { Empty, Failure, Loading, Old, Stale } from "../parts/states";
 import { Tabs } from "../parts/tabs";
 import { TimeAgo } from "../parts/time";
 import { Commands } from "./agent/commands";
@@ -56,6 +56,7 @@ export default function Agent({ params: { vault = "" } }: PageProps) {
     >
       <div class="stack">
         <Stale freshness={live.freshness.value} />
+        <Silent agent={agent} isLive={live.freshness.value === "live"} />
         <Now agent={agent} gauges={metrics?.gauges ?? {}} />
         <Tabs
           label="About this agent"
@@ -82,6 +83,12 @@ export default function Agent({ params: { vault = "" } }: PageProps) {
       </div>
     </Page>
   );
+}
+
+/** The dashboard is live and the agent is not: the figures are those of its last message. */
+function Silent({ agent, isLive }: { agent: AgentSections["agent"]; isLive: boolean }) {
+  if (!isLive || (agent.state !== "late" && agent.state !== "offline")) return null;
+  return <Old said="The agent is silent. This is what it said last." at={agent.heard} />;
 }
 
 interface NowProps {

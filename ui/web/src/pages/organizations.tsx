@@ -2,6 +2,7 @@ import { useState } from "preact/hooks";
 import { get, post } from "../lib/api";
 import { plural } from "../lib/format";
 import { useGet } from "../lib/hooks";
+import { CONTROL_LIMITS } from "../lib/limits";
 import { State } from "../parts/badge";
 import { Button } from "../parts/button";
 import { Card } from "../parts/card";
@@ -15,7 +16,7 @@ import { timeColumn } from "../parts/timecolumn";
 import { toast } from "../parts/toasts";
 import { type Organization, SLUG } from "./people/wire";
 
-const PAGE = 500; // organizations that one request brings
+const PAGE = CONTROL_LIMITS.organizations;
 
 /** All tenants, for super-admins. */
 export default function Organizations() {

@@ -29,6 +29,8 @@ export function Figures({ children }: { children: ComponentChildren }) {
   return <div class="figures">{children}</div>;
 }
 
+const UNKNOWN = "–"; // it has no unit
+
 interface FigureProps {
   label: ComponentChildren;
   value: ComponentChildren;
@@ -45,7 +47,7 @@ export function Figure({ label, value, unit, note, href }: FigureProps) {
       <span class="label">{label}</span>
       <span class="value">
         {value}
-        {unit && <span class="unit">{unit}</span>}
+        {unit && value !== UNKNOWN && <span class="unit">{unit}</span>}
       </span>
       {note && <span class="note">{note}</span>}
     </>

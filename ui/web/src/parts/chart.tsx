@@ -4,6 +4,7 @@ import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
 import { now } from "../lib/clock";
 import { compact, moment } from "../lib/format";
+import { reach } from "../lib/reach";
 import { isDark } from "../lib/theme";
 import { shownMoment, zone } from "../lib/zone";
 import "./chart.css";
@@ -24,7 +25,8 @@ export interface Band {
 }
 
 const FEW = 3; // points that make no line yet: they are drawn as such
-const HOUR = 3600; // seconds
+const DAY = 86_400; // seconds
+const DAYS = [1, 2, 7, 14, 30, 60, 90, 180, 365]; // between two ticks of a daily axis
 
 interface ChartProps {
   /** What it shows, for screen readers. */
@@ -41,6 +43,8 @@ interface ChartProps {
   daily?: boolean;
   /** Seconds that the axis shows up to the newest point; without it, all there is. */
   span?: number;
+  /** Unix seconds: where the axis begins, whatever there is. */
+  from?: number;
 }
 
 /** Curves over time. They move as points come, follow the theme, and tell the values under the pointer. */
@@ -118,7 +122,7 @@ function optionsOf(
   element: HTMLElement,
   point: (index: number | null) => void,
 ): uPlot.Options {
-  const { lines, band, format = compact, height = 140, span, daily = false } = props;
+  const { lines, band, format = compact, height = 140, span, from, daily = false } = props;
   const colour = colours(element);
   const axis = {
     stroke: colour("--muted"),
@@ -135,7 +139,16 @@ function optionsOf(
       : {}),
     cursor: { y: false, points: { size: 6 }, drag: { x: false, y: false } },
     scales: {
-      x: { time: true, range: (_, low, high) => reach(low, high, span) },
+      x: {
+        time: true,
+        range: ({ data: [times] }) =>
+          reach(times[0] ?? null, times.at(-1) ?? null, {
+            daily,
+            from,
+            span,
+            now: now.peek() / 1000,
+          }),
+      },
       y: { range: (_, __, high) => [0, high > 0 ? high * 1.1 : 1] },
     },
     axes: [
@@ -144,6 +157,7 @@ function optionsOf(
         grid: { show: false },
         size: 24,
         space: 80,
+        ...(daily ? { incrs: DAYS.map(days => days * DAY) } : {}),
         values: (_, ticks) => ticks.map(at => (daily ? day(at).slice(5) : hour(at))),
       },
       {
@@ -161,7 +175,7 @@ function optionsOf(
         stroke: colour(`--series-${index + 1}`),
         width: 1.5,
         ...(line.dashed ? { dash: [6, 4] } : {}),
-        points: { show: (plot: uPlot) => plot.data[0].length < FEW, size: 5 },
+        points: { show: (plot: uPlot) => plot.data[0].length < FEW, size: 5, filter: alone },
         ...(lines.length === 1 && !band ? { fill: `${colour("--series-1")}1a` } : {}),
       })),
       ...(band ? [EDGE, EDGE] : []),
@@ -190,10 +204,14 @@ function room(labels: readonly string[]): number {
   return 14 + 6.5 * Math.max(3, ...labels.map(({ length }) => length));
 }
 
-/** What the time axis shows: `span` seconds up to the newest point, or up to now without any. */
-function reach(low: number | null, high: number | null, span = 0): [number, number] {
-  const end = high ?? now.peek() / 1000;
-  return [span ? end - span : (low ?? end - HOUR), end];
+/** Points that have no neighbour: no line is drawn to them, so they are drawn themselves. */
+function alone(plot: uPlot, series: number, shown: boolean): number[] | null {
+  if (shown) return null;
+  const values = plot.data[series] ?? [];
+  const found: number[] = [];
+  for (const [index, value] of values.entries())
+    if (value != null && values[index - 1] == null && values[index + 1] == null) found.push(index);
+  return found;
 }
 
 function colours(element: HTMLElement): (name: string) => string {

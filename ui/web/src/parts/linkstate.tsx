@@ -1,4 +1,5 @@
 import { feed } from "../lib/feed";
+import { shownMoment } from "../lib/zone";
 import { State } from "./badge";
 
 const TOLD = {
@@ -10,7 +11,9 @@ const TOLD = {
 
 /** Whether what is shown moves by itself. */
 export function LinkState() {
-  const [state, label] = TOLD[feed.state.value];
+  const since = feed.since.value;
+  const [state, told] = since === null ? TOLD[feed.state.value] : TOLD.waiting;
+  const label = since === null ? told : `Stale since ${shownMoment(since).slice(11)}`;
   return (
     <span class="link-state" role="status">
       <State of={state} label={label} />

@@ -1,6 +1,6 @@
 import { Component, type ComponentChildren, type ComponentType } from "preact";
 import { useEffect, useState } from "preact/hooks";
-import { ApiError } from "../lib/api";
+import { ApiError, ASKED_WITHIN, unanswered } from "../lib/api";
 import { match, type Page, type PageProps, path } from "../lib/router";
 import { Page as Frame } from "./page";
 import { Empty, Failure, Loading } from "./states";
@@ -20,21 +20,30 @@ type View = ComponentType<PageProps>;
 const loaded = new Map<Page, View>();
 
 function Lazy({ page, params }: { page: Page; params: PageProps["params"] }) {
-  const [, drawn] = useState(0);
+  const [turn, drawn] = useState(0);
+  const again = () => drawn(last => last + 1);
   const [error, setError] = useState<ApiError | null>(null);
   useEffect(() => {
     if (loaded.has(page)) return;
+    setError(null);
+    const late = setTimeout(() => setError(unanswered(ASKED_WITHIN, true)), ASKED_WITHIN);
     page.load().then(
       module => {
         loaded.set(page, module.default);
-        drawn(turn => turn + 1);
+        again();
       },
-      () => setError(new ApiError(0, "outdated", "This page could not be loaded. Reload to try.")),
+      () => {
+        clearTimeout(late);
+        setError(new ApiError(0, "outdated", "This page could not be loaded. Reload to try."));
+      },
     );
-  }, [page]);
+    return () => clearTimeout(late);
+  }, [page, turn]);
   const View = loaded.get(page);
   if (View) return <View params={params} />;
-  return error ? <Failure error={error} retry={() => location.reload()} /> : <Loading />;
+  if (!error) return <Loading />;
+  const isLate = error.code === "unreachable"; // its request is still under way
+  return <Failure error={error} retry={isLate ? again : () => location.reload()} />;
 }
 
 /** A fault of one page leaves the shell standing, and says that it is our fault. */

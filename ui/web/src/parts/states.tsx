@@ -2,10 +2,13 @@ import type { ComponentChildren } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import type { ApiError } from "../lib/api";
 import type { Freshness } from "../lib/collection";
+import { feed } from "../lib/feed";
+import type { Instant } from "../lib/format";
 import type { Loaded } from "../lib/hooks";
 import type { Tone } from "./badge";
 import { Button } from "./button";
 import { Icon, type IconName } from "./icon";
+import { Moment, TimeAgo } from "./time";
 import "./badge.css"; // the tones
 import "./states.css";
 
@@ -22,6 +25,9 @@ export function Loading({ what = "Loading" }: { what?: string }) {
     <div class="state" role="status">
       {slow && <span class="spinner" aria-hidden="true" />}
       <p class={slow ? "" : "unseen"}>{what}…</p>
+      {slow && feed.state.value === "waiting" && (
+        <p>The server does not answer. The page tries again by itself.</p>
+      )}
     </div>
   );
 }
@@ -71,18 +77,54 @@ export function Notice({ tone, children }: { tone: Tone; children: ComponentChil
   );
 }
 
-/** Says that what is shown is old, while the live feed is cut. */
+/** While the live feed is cut: how old the content is. What follows it in its parent is dimmed. */
 export function Stale({ freshness }: { freshness: Freshness }) {
-  if (freshness !== "stale") return null;
-  return <Notice tone="warn">Not live: the connection is cut. This is what was heard last.</Notice>;
+  const since = feed.since.value;
+  if (freshness !== "stale" || since === null) return null;
+  return (
+    <Old
+      said={
+        <>
+          Not live since <Moment at={since / 1000} />: the server does not answer. This is the state
+          of that time.
+        </>
+      }
+      at={since / 1000}
+      retry={() => feed.hurry()}
+    />
+  );
+}
+
+interface OldProps {
+  said: ComponentChildren;
+  /** When the content was current. */
+  at: Instant;
+  retry?: () => void;
+}
+
+/** Content is out of date: why, and by how much. The sentence is static: it is read out once. */
+export function Old({ said, at, retry }: OldProps) {
+  return (
+    <div class="notice tone-warn old">
+      <Icon name="alert" />
+      <span role="status">{said}</span>
+      <TimeAgo at={at} />
+      {retry && <Button onClick={retry}>Try now</Button>}
+    </div>
+  );
 }
 
 /** Loading, failure, or what came. */
 export function Await<T>(props: { of: Loaded<T>; children: (data: T) => ComponentChildren }) {
   const { of, children } = props;
-  if (of.data !== null) return <>{children(of.data)}</>;
-  if (of.error) return <Failure error={of.error} retry={of.reload} />;
-  return <Loading />;
+  const { at, data, error, reload } = of;
+  if (data === null) return error ? <Failure error={error} retry={reload} /> : <Loading />;
+  return (
+    <>
+      {error && <Old said={`Not refreshed: ${error.message}.`} at={at / 1000} retry={reload} />}
+      {children(data)}
+    </>
+  );
 }
 
 function titleOf(error: ApiError): string {

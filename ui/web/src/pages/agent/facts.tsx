@@ -130,7 +130,7 @@ function certificateFacts(row: AgentSections["certificate"]) {
       rows={[
         ["Generation", count(row.generation)],
         ["Serial", <code key="serial">{row.serial}</code>],
-        ["Issued", <TimeAgo at={row.not_before} key="issued" />],
+        ["Valid since", <TimeAgo at={row.not_before} key="since" />],
         ["Renews", <TimeAgo at={row.renew_at} key="renews" />],
         ["Expires", <TimeAgo at={row.not_after} key="expires" />],
       ]}

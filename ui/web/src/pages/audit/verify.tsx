@@ -1,7 +1,8 @@
-import { useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { get } from "../../lib/api";
-import { count } from "../../lib/format";
+import { count, plural } from "../../lib/format";
 import { useAct, useGet } from "../../lib/hooks";
+import { CONTROL_LIMITS } from "../../lib/limits";
 import { save } from "../../lib/save";
 import { ofOrganization, organization } from "../../lib/session";
 import { State } from "../../parts/badge";
@@ -12,8 +13,7 @@ import { Moment } from "../../parts/time";
 import type { AuditEvent, Head, Verdict } from "./wire";
 
 const PATIENCE = 300_000; // milliseconds: the whole chain is read
-const PAGE = 1000; // records that one request brings
-const MOST = 50_000; // records that a browser is to hold
+const PAGE = CONTROL_LIMITS["audit/export"];
 
 /** The chain checked from its beginning, its signed end to keep elsewhere, and all of it to take. */
 export function Verify() {
@@ -21,7 +21,7 @@ export function Verify() {
     <div class="columns">
       <Chain />
       <Signed />
-      <Take />
+      <Export />
     </div>
   );
 }
@@ -109,32 +109,42 @@ function Signed() {
   );
 }
 
-function Take() {
+function Export() {
   const [told, setTold] = useState("");
+  const stop = useRef<AbortController>(undefined);
+  useEffect(() => () => stop.current?.abort(), []);
   const { run, busy, error } = useAct(async () => {
+    const ending = new AbortController();
+    stop.current = ending;
+    setTold("");
+    const org = organization.peek();
     try {
-      const [lines, isAll] = await everything(so_far => setTold(`${count(so_far)} records…`));
-      save(`trail-${organization.peek()}.jsonl`, "application/jsonl", `${lines.join("\n")}\n`);
-      const rest = "; for the rest: freehold control trail export";
-      setTold(`${count(lines.length)} records${isAll ? "" : rest}`);
+      const [parts, records] = await everything(ending.signal, so_far =>
+        setTold(`${plural(so_far, "record")} so far…`),
+      );
+      save(`trail-${org}.jsonl`, "application/jsonl", ...parts);
+      setTold(`${plural(records, "record")} exported`);
     } catch (thrown) {
-      setTold("");
-      throw thrown;
+      setTold(ending.signal.aborted ? "Stopped: nothing was saved" : "");
+      if (!ending.signal.aborted) throw thrown;
     }
   });
   return (
     <Card
       title="Export"
       aside={
-        <Button busy={busy} onClick={run}>
-          Take it away
-        </Button>
+        <>
+          {busy && <Button onClick={() => stop.current?.abort()}>Stop</Button>}
+          <Button busy={busy} onClick={run}>
+            Export
+          </Button>
+        </>
       }
     >
       <div class="stack">
         <p class="muted">
-          A JSON line a record, the oldest first, with the hashes that prove them: at most{" "}
-          {count(MOST)} here.
+          A JSON line for each record, the oldest first, with the hashes that prove them. On the
+          machine: <code>freehold control trail export</code>.
         </p>
         <p role="status">{told}</p>
         {error && <Notice tone="bad">{error.message}</Notice>}
@@ -143,17 +153,22 @@ function Take() {
   );
 }
 
-/** The oldest records up to `MOST` as lines, and whether these are all. */
-async function everything(tell: (so_far: number) => void): Promise<[string[], boolean]> {
-  const lines: string[] = [];
-  for (let after = 0; lines.length < MOST; ) {
-    const page = await get<AuditEvent[]>(ofOrganization("audit/export"), {
-      query: { after, limit: PAGE },
-    });
-    lines.push(...page.map(record => JSON.stringify(record)));
-    tell(lines.length);
-    after = page.at(-1)?.seq ?? 0;
-    if (page.length < PAGE) return [lines, true];
+/**
+ * All records as lines, and how many. Each page becomes a `Blob`, which the browser keeps outside of
+ * the page's memory: a long trail is no more than one page of it here.
+ */
+async function everything(
+  signal: AbortSignal,
+  tell: (so_far: number) => void,
+): Promise<[Blob[], number]> {
+  const parts: Blob[] = [];
+  const path = ofOrganization("audit/export");
+  for (let after = 0, records = 0; ; ) {
+    const page = await get<AuditEvent[]>(path, { signal, query: { after, limit: PAGE } });
+    parts.push(new Blob(page.map(record => `${JSON.stringify(record)}\n`)));
+    records += page.length;
+    if (page.length < PAGE) return [parts, records];
+    tell(records);
+    after = page.at(-1)?.seq ?? after;
   }
-  return [lines, false];
 }

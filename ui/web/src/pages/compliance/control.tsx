@@ -1,5 +1,6 @@
 import { useState } from "preact/hooks";
-import { moment } from "../../lib/format";
+import { plural } from "../../lib/format";
+import { shownMoment } from "../../lib/zone";
 import { State } from "../../parts/badge";
 import { Button } from "../../parts/button";
 import { AddNote } from "./note";
@@ -59,7 +60,7 @@ function Item({ item }: { item: Evidence }) {
       {item.proofs.length > 0 && (
         <details class="proofs">
           <summary>
-            {item.proofs.length} of {item.total} proofs
+            {item.proofs.length} of {plural(item.total, "proof")}
           </summary>
           <ul>
             {item.proofs.map((proof, index) => {
@@ -84,7 +85,7 @@ function Notes({ of }: { of: readonly Note[] }) {
       {of.map(note => (
         <li key={note.id}>
           <span class="muted">
-            {note.by}, {moment(note.at / 1e6)}:
+            {note.by}, {shownMoment(note.at / 1e6)}:
           </span>{" "}
           {note.text}
           {note.name && <span class="muted"> ({note.name})</span>}

@@ -1,8 +1,8 @@
 import { useEffect } from "preact/hooks";
-import { moment } from "../../lib/format";
 import { useGet } from "../../lib/hooks";
 import { query, setQuery } from "../../lib/router";
 import { ofOrganization } from "../../lib/session";
+import { shownMoment } from "../../lib/zone";
 import { Card } from "../../parts/card";
 import { Select } from "../../parts/field";
 import { Progress } from "../../parts/progress";
@@ -75,5 +75,5 @@ function None() {
 }
 
 function named(report: Report): string {
-  return `${report.title}, ${moment(Date.parse(report.created_at))}`;
+  return `${report.title}, ${shownMoment(Date.parse(report.created_at))}`;
 }

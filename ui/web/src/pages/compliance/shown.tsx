@@ -1,6 +1,6 @@
 import { useState } from "preact/hooks";
 import { get } from "../../lib/api";
-import { bytes } from "../../lib/format";
+import { bytes, plural } from "../../lib/format";
 import { useGet } from "../../lib/hooks";
 import { ofOrganization } from "../../lib/session";
 import { Button } from "../../parts/button";
@@ -126,7 +126,7 @@ function Inside({ data }: { data: Content }) {
           change={setResult}
           options={[[ALL, "All results"], ...RESULTS.map(one => [one, WORDS[one]] as const)]}
         />
-        <span class="muted">{rows.length} controls</span>
+        <span class="muted">{plural(rows.length, "control")}</span>
       </div>
       <ul class="controls">
         {rows.map(control => (

@@ -1,6 +1,6 @@
 /** Proofs in words. Pure. */
 
-import { moment } from "../../lib/format";
+import { shownMoment } from "../../lib/zone";
 import type { Proof } from "./wire";
 
 /** What it shows, and what commits to it (a hash; empty for none). */
@@ -38,5 +38,5 @@ export function told(proof: Proof): [string, string] {
 }
 
 function time(nanoseconds: number | undefined): string {
-  return nanoseconds ? moment(nanoseconds / 1e6) : "never";
+  return nanoseconds ? shownMoment(nanoseconds / 1e6) : "never";
 }

@@ -2,6 +2,7 @@ import { useState } from "preact/hooks";
 import { get } from "../../lib/api";
 import { plural } from "../../lib/format";
 import { useGet } from "../../lib/hooks";
+import { CONTROL_LIMITS } from "../../lib/limits";
 import { query, setQuery } from "../../lib/router";
 import { may, ofOrganization } from "../../lib/session";
 import { State } from "../../parts/badge";
@@ -16,7 +17,7 @@ import { One } from "./member";
 import { NewUser } from "./new-user";
 import type { Guest, Person, User } from "./wire";
 
-const PAGE = 500; // people that one request brings
+const PAGE = CONTROL_LIMITS.users;
 
 /** Everybody who belongs here; a press on one opens what can be done. */
 export function Members() {

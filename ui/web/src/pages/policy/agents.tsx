@@ -1,6 +1,7 @@
 import { useEffect, useState } from "preact/hooks";
 import { asApiError, get } from "../../lib/api";
 import { plural, words } from "../../lib/format";
+import { CONTROL_LIMITS } from "../../lib/limits";
 import { navigate } from "../../lib/router";
 import { ofOrganization, within } from "../../lib/session";
 import type { Assignment, Policy } from "../../lib/types";
@@ -11,7 +12,7 @@ import { type Column, Table } from "../../parts/table";
 import { toastError } from "../../parts/toasts";
 import { type Listed, stateOf } from "../fleet/rows";
 
-const PAGE = 500; // rows of one answer
+const PAGE = CONTROL_LIMITS["policies/{policy}/status"];
 const PAUSE = 1000; // milliseconds between two askings while agents report
 
 /** An agent, and the version of this policy that its bundle has. */

@@ -63,14 +63,13 @@ const COLUMNS: Column<AgentAnswer>[] = [
     },
     by: row => row.state,
   },
-  figure("denied", "No longer allowed", row => row.denied),
-  figure("allowed", "Newly allowed", row => row.allowed),
-  figure("unchanged", "Unchanged", row => row.unchanged),
+  figure("denied", "Denied", row => row.denied),
+  figure("allowed", "Allowed", row => row.allowed),
 ];
 
 function figure(name: string, title: string, of: (row: AgentAnswer) => number) {
   const cell = (row: AgentAnswer) => (row.state === "done" ? count(of(row)) : "–");
-  return { name, title, number: true, width: "9rem", cell, by: of };
+  return { name, title, number: true, width: "4.5rem", cell, by: of };
 }
 
 interface ReplayProps {
@@ -95,23 +94,25 @@ export function Replay({ name, document }: ReplayProps) {
   });
   return (
     <Card title="What would have changed">
-      <form class="form" onSubmit={run}>
-        <Choice label="Accesses of" value={hours} change={setHours} options={SPANS} />
-        <Field
-          label="At agents with a tag"
-          hint="Of one or several; without any all are asked."
-          value={tags}
-          change={setTags}
-        />
-        <Button type="submit" busy={busy} disabled={!document}>
-          Ask the agents
-        </Button>
-        {error && <Notice tone="bad">{error.message}</Notice>}
+      <div class="stack">
+        <form class="stack" onSubmit={run}>
+          <Choice label="Accesses of" value={hours} change={setHours} options={SPANS} />
+          <Field
+            label="At agents with a tag"
+            hint="Of one or several; without any all are asked."
+            value={tags}
+            change={setTags}
+          />
+          <Button type="submit" busy={busy} disabled={!document}>
+            Ask the agents
+          </Button>
+          {error && <Notice tone="bad">{error.message}</Notice>}
+        </form>
         {id && <Answers key={id} id={id} />}
         <p class="muted small">
           Each agent decides its own past and answers with numbers. Nothing is put in force.
         </p>
-      </form>
+      </div>
     </Card>
   );
 }

@@ -1,4 +1,4 @@
-import { words } from "../../lib/format";
+import { plural, words } from "../../lib/format";
 
 /** What the server says of rules and holds (`/api/v1/openapi.json`). */
 
@@ -38,12 +38,12 @@ export function told(kind: string): string {
 }
 
 const WORDS: Record<string, string> = {
-  history: "history of roles, presence, certificates, policies",
-  notes: "notes on controls",
-  holds: "lifted holds",
+  history: "History of roles, presence, certificates, policies",
+  notes: "Notes on controls",
+  holds: "Lifted holds",
 };
 
 /** `400 days`, `for ever`. */
 export function kept(days: number): string {
-  return days ? `${days} days` : "for ever";
+  return days ? plural(days, "day") : "for ever";
 }

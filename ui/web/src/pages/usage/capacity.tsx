@@ -1,4 +1,4 @@
-import { bytes, compact, count, words } from "../../lib/format";
+import { bytes, compact, plural, words } from "../../lib/format";
 import { useGet } from "../../lib/hooks";
 import { query, setQuery } from "../../lib/router";
 import { save } from "../../lib/save";
@@ -89,9 +89,12 @@ function One({ of }: { of: Forecast }) {
         ) : (
           <p class="muted">Nothing was measured yet.</p>
         )}
-        <p class="muted">
-          From {count(of.points)} daily means{of.weekly && ", by weekday"}. It knows of no plans.
-        </p>
+        {of.points > 0 && (
+          <p class="muted">
+            From {plural(of.points, "daily mean")}
+            {of.weekly && ", by weekday"}. It knows of no plans.
+          </p>
+        )}
       </div>
     </Card>
   );

@@ -1,4 +1,5 @@
-import type { Forecast } from "./wire";
+import { percent } from "../../lib/format";
+import type { Forecast, Point } from "./wire";
 
 type Values = (number | null)[];
 
@@ -33,4 +34,38 @@ export function table(all: readonly Forecast[]): string {
   ]);
   const head = ["name", "unit", "vault", "at", "value", "expected", "low", "high"];
   return [head, ...rows].map(row => `${row.join(",")}\r\n`).join("");
+}
+
+/** Seconds. */
+export const DAY = 86_400;
+
+export interface Daily {
+  /** Unix seconds: the beginnings of days in UTC. */
+  times: number[];
+  count: number[];
+  failed: number[];
+}
+
+/** A point for each day from the first one with a count to today: a day without any is 0. */
+export function byDay(points: readonly Point[], now: number): Daily {
+  const known = new Map(points.map(point => [Date.parse(point.at) / 1000, point]));
+  const first = Math.min(...known.keys());
+  const times: number[] = [];
+  for (let at = first; at <= now; at += DAY) times.push(at);
+  return {
+    times,
+    count: times.map(at => known.get(at)?.count ?? 0),
+    failed: times.map(at => known.get(at)?.failed ?? 0),
+  };
+}
+
+/** A part of all in percent; `–` of nothing. The one way in which these pages say it. */
+export function share(part: number, all: number): string {
+  return percent(all ? part / all : null);
+}
+
+/** A class of times: more than `above` days, at most `most` (null: without an end). */
+export function spanOfDays(above: number, most: number | null): string {
+  if (most === null) return `more than ${above} d`;
+  return above ? `${above} to ${most} d` : `less than ${most} d`;
 }

@@ -25,8 +25,8 @@ export function Keys() {
         {first => (
           <>
             <p>
-              {count(first.due)} of {count(first.told)} agents owe a change of their key-encryption
-              key.
+              Agents that owe a change of the key-encryption key: {count(first.due)} of{" "}
+              {count(first.told)}.
             </p>
             <Pages
               key={JSON.stringify(asks)}

@@ -1,10 +1,12 @@
-import { compact, count, percent, plural } from "../../lib/format";
+import { now } from "../../lib/clock";
+import { compact, count, plural } from "../../lib/format";
 import { useGet } from "../../lib/hooks";
 import { ofOrganization, within } from "../../lib/session";
 import { Card, Figure, Figures } from "../../parts/card";
 import { Chart } from "../../parts/chart";
 import { Bars } from "../../parts/progress";
 import { Await, Empty, Notice } from "../../parts/states";
+import { byDay, DAY, type Daily, share, spanOfDays } from "./course";
 import { Export } from "./export";
 import { asked } from "./span";
 import type { Class, Point, Usage } from "./wire";
@@ -17,7 +19,7 @@ export function Overview() {
   return (
     <Await of={found}>
       {usage =>
-        usage.agents || usage.count ? (
+        usage.agents || usage.count || usage.system_count ? (
           <Told usage={usage} />
         ) : (
           <Empty icon="chart" title="Nothing was told yet">
@@ -40,7 +42,12 @@ function Told({ usage }: { usage: Usage }) {
         <Figure
           label="Operations"
           value={compact(usage.count)}
-          note={`${percent(usage.count ? usage.failed / usage.count : null)} refused or failed`}
+          note={`${share(usage.failed, usage.count)} refused or failed`}
+        />
+        <Figure
+          label="System operations"
+          value={compact(usage.system_count)}
+          note="health, link, pages: not in the count"
         />
         <Figure
           label="Secrets"
@@ -81,42 +88,62 @@ function Told({ usage }: { usage: Usage }) {
             bars={operations.slice(0, MOST).map(row => ({ name: row.operation, value: row.count }))}
           />
         </Card>
-        <Classes title="Not read for" of={secrets.idle} />
-        <Classes title="Age of versions" of={secrets.age} />
-        <Classes title="Expire within" of={secrets.expires} />
+        {usage.system_operations.length > 0 && (
+          <Card title="System operations">
+            <Bars
+              total={usage.system_operations[0]?.count ?? 0}
+              bars={usage.system_operations
+                .slice(0, MOST)
+                .map(row => ({ name: row.operation, value: row.count }))}
+            />
+          </Card>
+        )}
+        <Classes title="Time since the last read" of={secrets.idle} />
+        <Classes title="Age of the current version" of={secrets.age} />
+        <Classes title="Time until expiry" of={secrets.expires} />
       </div>
     </div>
   );
 }
 
 function Curve() {
-  const found = useGet<Point[]>(ofOrganization("usage/curve"), asked());
+  const { since, ...rest } = asked();
+  const found = useGet<Point[]>(ofOrganization("usage/curve"), { since, ...rest });
   return (
     <Card title="Operations a day" aside={<Export of="curve" />}>
       <Await of={found}>
-        {points => (
-          <Chart
-            label="Operations a day"
-            daily
-            times={points.map(({ at }) => Date.parse(at) / 1000)}
-            lines={[
-              { title: "All", values: points.map(point => point.count) },
-              { title: "Refused or failed", values: points.map(point => point.failed) },
-            ]}
-          />
-        )}
+        {points => <Days of={byDay(points, now.peek() / 1000)} since={since} />}
       </Await>
     </Card>
   );
 }
 
+function Days({ of, since }: { of: Daily; since: number }) {
+  return (
+    <Chart
+      label="Operations a day"
+      daily
+      from={since - (since % DAY)}
+      times={of.times}
+      lines={[
+        { title: "All", values: of.count },
+        { title: "Refused or failed", values: of.failed },
+      ]}
+    />
+  );
+}
+
 function Classes({ title, of }: { title: string; of: readonly Class[] }) {
   const total = of.reduce((sum, each) => sum + each.count, 0);
-  const longest = of.at(-2)?.days;
-  const name = ({ days }: Class) => (days ? `${days} d` : `more than ${longest} d`);
   return (
     <Card title={title}>
-      <Bars total={total} bars={of.map(each => ({ name: name(each), value: each.count }))} />
+      <Bars
+        total={total}
+        bars={of.map((each, index) => ({
+          name: spanOfDays(of[index - 1]?.days ?? 0, each.days),
+          value: each.count,
+        }))}
+      />
     </Card>
   );
 }

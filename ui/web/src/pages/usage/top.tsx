@@ -1,4 +1,4 @@
-import { count, percent } from "../../lib/format";
+import { count } from "../../lib/format";
 import { useGet } from "../../lib/hooks";
 import { query, setQuery } from "../../lib/router";
 import { ofOrganization, within } from "../../lib/session";
@@ -6,6 +6,7 @@ import { Choice } from "../../parts/field";
 import { Fields } from "../../parts/form";
 import { Await, Empty } from "../../parts/states";
 import type { Column } from "../../parts/table";
+import { share } from "./course";
 import { Export } from "./export";
 import { Pages } from "./pages";
 import { asked } from "./span";
@@ -86,7 +87,7 @@ const COLUMNS: Column<Ranked>[] = [
     width: "9rem",
     number: true,
     wide: true,
-    cell: row => `${count(row.failed)} (${percent(row.count ? row.failed / row.count : null)})`,
+    cell: row => `${count(row.failed)} (${share(row.failed, row.count)})`,
     by: row => row.failed,
   },
 ];

@@ -19,6 +19,10 @@ export interface Usage {
   agents: number;
   opaque_agents: number;
   operations: OperationCount[];
+  /** Of the program itself and of its pages: not among the others. */
+  system_count: number;
+  system_failed: number;
+  system_operations: OperationCount[];
   secrets: {
     total: number;
     never_read: number;

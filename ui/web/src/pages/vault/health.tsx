@@ -3,7 +3,7 @@ import { useNow } from "../../agent/live";
 import { lookAtSeal, seal } from "../../agent/seal";
 import type { Health, Sink } from "../../agent/wire";
 import { post } from "../../lib/api";
-import { bytes, compact, count, millis } from "../../lib/format";
+import { bytes, compact, count, millis, percent, plural } from "../../lib/format";
 import { State } from "../../parts/badge";
 import { Button } from "../../parts/button";
 import { Card, Facts, Figure, Figures } from "../../parts/card";
@@ -64,7 +64,7 @@ export default function HealthPage() {
           <Seal now={now} />
           <Store now={now} />
         </div>
-        <Card title="Audit log" flush aside={`${count(now.audit_size)} records`}>
+        <Card title="Audit log" flush aside={plural(now.audit_size, "record")}>
           <Table
             label="Copies of the log"
             columns={COLUMNS}
@@ -118,7 +118,7 @@ function Store({ now }: { now: Health }) {
         rows={[
           ["Rows", count(now.cache_entries)],
           ["Size", `${bytes(now.cache_bytes)} of ${bytes(now.cache_max_bytes)}`],
-          ["Found in it", `${Math.round(now.cache_hit_rate * 10) / 10} %`],
+          ["Hits since the start", percent(now.cache_hit_rate / 100)],
         ]}
       />
     </Card>

@@ -16,12 +16,23 @@ import { Replay } from "./policy/replay";
 import { Trial } from "./policy/trial";
 import "./vault.css";
 
+const ROOT = "root";
 const above = { href: "/policies", title: "Policies" };
 
 /** One policy: read, edited, tried out. */
 export default function PolicyPage({ params: { name = "" } }: PageProps) {
   const isNew = query.value.has("new");
-  const found = useGet<PolicyDocument>(isNew ? null : `policies/${encodeURIComponent(name)}`);
+  const found = useGet<PolicyDocument>(
+    isNew || name === ROOT ? null : `policies/${encodeURIComponent(name)}`,
+  );
+  if (name === ROOT)
+    return (
+      <Page title={name} above={above}>
+        <Empty icon="policy" title="Built in: it allows everything">
+          It is neither changed nor deleted. Who holds it is under <a href="/users">Users</a>.
+        </Empty>
+      </Page>
+    );
   if (isNew) return <Write name={name} before="" />;
   if (found.error?.status === 404)
     return (
@@ -74,7 +85,7 @@ function Write({ name, before: first }: { name: string; before: string }) {
           />
         </Card>
         <Replay name={name} document={judged.document} />
-        <Trial policy={name} />
+        <Trial policy={name} draft={judged.document} />
       </div>
       {asks === "save" && (
         <Dialog title={`Save ${name}`} action="Save" act={save} close={() => setAsks(null)}>

@@ -1,5 +1,6 @@
 import { useTopic } from "../../../agent/live";
 import type { AuditEvent } from "../../../agent/wire";
+import { plural } from "../../../lib/format";
 import { Failure, Loading, Stale } from "../../../parts/states";
 import { Events } from "./events";
 
@@ -13,7 +14,7 @@ export function Tail() {
   return (
     <div class="stack">
       <Stale freshness={live.freshness.value} />
-      <Events title="The newest" rows={rows} aside={`${rows.length} records`} />
+      <Events title="The newest" rows={rows} aside={plural(rows.length, "record")} />
     </div>
   );
 }

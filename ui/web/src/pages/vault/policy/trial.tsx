@@ -1,7 +1,8 @@
-import { useState } from "preact/hooks";
+import { useEffect, useState } from "preact/hooks";
 import type { Decision } from "../../../agent/wire";
 import { post } from "../../../lib/api";
 import { useAct } from "../../../lib/hooks";
+import type { PolicyDocument } from "../../../lib/types";
 import { State } from "../../../parts/badge";
 import { Button } from "../../../parts/button";
 import { Card } from "../../../parts/card";
@@ -25,22 +26,33 @@ const REASONS: Record<string, string> = {
   key_permissions: "the key's permissions end before it",
 };
 
+interface TrialProps {
+  policy?: string;
+  /** What is typed; null while it is faulty. */
+  draft?: PolicyDocument | null;
+}
+
 /**
  * Would this be allowed, by which rule, and what is missing? Of a user, of one policy alone
- * (`policy`: as it is in force, not as it is typed), or of oneself. Asking changes nothing.
+ * (`policy`, as its `draft` says), or of oneself. Asking changes nothing.
  */
-export function Trial({ policy }: { policy?: string }) {
+export function Trial({ policy, draft }: TrialProps) {
   const [user, setUser] = useState("");
   const [capability, setCapability] = useState("read");
   const [path, setPath] = useState("secret/");
   const [found, setFound] = useState<Decision | null>(null);
+  useEffect(() => setFound(null), [draft]); // the answer was about another text
   const { run, busy, error } = useAct(async () => {
     setFound(null);
-    const who = policy ? { policies: [policy] } : user.trim() ? { user: user.trim() } : {};
+    const who = policy
+      ? { policies: [policy], draft: { ...draft, name: policy } }
+      : user.trim()
+        ? { user: user.trim() }
+        : {};
     setFound(await post<Decision>("policies-dry-run", { capability, path, ...who }));
   });
   return (
-    <Card title={policy ? `Try out ${policy}, as it is in force` : "Would this be allowed?"}>
+    <Card title={policy ? `Try out ${policy}, as it is typed` : "Would this be allowed?"}>
       <form class="form" onSubmit={run}>
         <div class="pick">
           {!policy && (
@@ -62,11 +74,12 @@ export function Trial({ policy }: { policy?: string }) {
             change={setPath}
             fault={error?.field === "path" ? error.message : undefined}
           />
-          <Button type="submit" kind="primary" busy={busy}>
+          <Button type="submit" kind="primary" busy={busy} disabled={!!policy && !draft}>
             Ask
           </Button>
         </div>
         {error && <Notice tone="bad">{error.message}</Notice>}
+        {policy && !draft && <p class="muted">It can be tried when the document is valid.</p>}
         {found && <Verdict of={found} />}
       </form>
     </Card>

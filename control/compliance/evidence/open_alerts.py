@@ -1,0 +1,86 @@
+"""Open critical alerts against the evidence that they contradict.
+
+A statement is not met while an alert says that it does not hold now: whatever the rest of the
+period shows, the evidence becomes a gap and names the alert.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+from msgspec.structs import replace
+
+from control.compliance import proofs
+from control.compliance.evidence.common import MOST_NAMES, Span, plural
+from control.model.compliance import Evidence, ReportedProof, Result
+from control.model.records import Alert
+from control.store import compliance_reads as reads
+from control.store.rows import Tx
+from protocols.instant import SECOND, rfc3339
+
+_LOG: Final = ("audit.checkpoints",)
+_STORE: Final = ("agents.presence", "upkeep.backups")
+BEARS_ON: Final[Mapping[str, tuple[str, ...]]] = {
+    "agent_offline": ("agents.presence",),
+    "agent_locked": ("agents.certificates", "agents.revocations"),
+    "audit_fork": _LOG,
+    "audit_key": _LOG,
+    "audit_rollback": _LOG,
+    "audit_sink_failed": _LOG,
+    "audit_tampered": _LOG,
+    "backup_failed": ("upkeep.backups",),
+    "certificate_expiring": ("agents.certificates",),
+    "checkpoint_invalid": _LOG,
+    "disk_low": _STORE,
+    "link_lost": ("agents.presence",),
+    "lockout": ("people.refusals",),
+    "policy_expired": ("policies.in-force",),
+    "policy_refused": ("policies.in-force",),
+    "rotation_failed": ("upkeep.rotations", "upkeep.keys"),
+    "sealed": ("agents.presence",),
+    "secret_expired": ("upkeep.rotations",),
+    "store_failed": _STORE,
+    "store_rolled_back": (*_LOG, "upkeep.backups"),
+    "store_tampered": _LOG,
+    "trail_broken": ("audit.trail",),
+}
+"""Code of an alert → the evidence that it contradicts. Whether somebody looks at alerts in time is
+`audit.alerts`."""
+
+
+def open_alerts(tx: Tx, span: Span) -> list[Alert]:
+    """Critical ones that are open at the end of the period, the newest first."""
+    found = reads.critical_alerts_before(tx, span.org, span.end)
+    return [alert for alert in found if is_open(alert, span.end)]
+
+
+def is_open(alert: Alert, at: int) -> bool:
+    """Whether it was raised by then, and nobody had dealt with it (`at`: Unix nanoseconds)."""
+    return alert.at < at and not 0 < alert.acknowledged_at < at
+
+
+def contradicted(found: Iterable[Evidence], alerts: Sequence[Alert]) -> list[Evidence]:
+    """The evidence; what open alerts bear on is a gap, and names them."""
+    bearing: dict[str, list[Alert]] = {}
+    for alert in alerts:
+        for id_ in BEARS_ON.get(alert.code, ()):
+            bearing.setdefault(id_, []).append(alert)
+    return [_against(item, bearing[item.id]) if item.id in bearing else item for item in found]
+
+
+def _against(item: Evidence, alerts: Sequence[Alert]) -> Evidence:
+    shown = alerts[:MOST_NAMES]
+    more = len(alerts) - len(shown)
+    proofs_ = [
+        ReportedProof(vault=a.vault, name=f"open alert {a.code}", value=a.message, at=a.at)
+        for a in shown
+    ]
+    named = [f"{a.message} (open since {rfc3339(a.at - a.at % SECOND)})" for a in shown]
+    return replace(
+        item,
+        result=Result.GAP,
+        summary=f"{plural(len(alerts), 'critical alert')} open against this. {item.summary}",
+        exceptions=(*named, *([f"and {more} more alerts"] if more > 0 else []), *item.exceptions),
+        figures={**item.figures, "open_alerts": len(alerts)},
+        proofs=(*proofs_, *item.proofs)[: proofs.MOST],
+        total=item.total + len(proofs_),
+    )

@@ -1,0 +1,65 @@
+"""Evidence is not met while an open critical alert says otherwise."""
+
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from actors.testing import FakeWorld
+from control.api.plane import Plane
+from control.compliance.evidence.open_alerts import BEARS_ON
+from control.compliance.frameworks import frameworks, judged
+from control.model.compliance import Evidence, Result
+from control.model.records import Severity
+from tests.unit.control.compliance.conftest import noted
+
+Shown = Callable[[], Awaitable[dict[str, Evidence]]]
+
+
+async def raised(plane: Plane, code: str, severity: Severity = Severity.CRITICAL) -> str:
+    """One alert of agent v1; its id."""
+    alert = plane.alerts.make("acme", "v1", code, severity, f"agent v1: {code}")
+    await plane.alerts.raise_(alert)
+    return alert.id
+
+
+async def test_an_open_critical_alert_makes_a_gap_and_is_named(plane: Plane, shown: Shown) -> None:
+    """In the evidence that it bears on, and in every control that rests on it."""
+    await noted(plane, "users.create")
+    assert (await shown())["audit.trail"].result is Result.MET
+    await raised(plane, "trail_broken")
+    found = await shown()
+    item = found["audit.trail"]
+    assert item.result is Result.GAP
+    assert item.exceptions[0].startswith("agent v1: trail_broken (open since ")
+    assert item.summary.startswith("1 critical alert open against this.")
+    assert item.proofs[0].name == "open alert trail_broken"  # type: ignore[union-attr]  # reported
+    controls = judged(frameworks()["soc2"], found, {})
+    resting = [control for control in controls if "audit.trail" in control.evidence]
+    assert resting
+    assert {control.result for control in resting} == {Result.GAP}
+
+
+async def test_one_that_was_dealt_with_is_no_gap(plane: Plane, shown: Shown) -> None:
+    """Nor is one that is not critical, or about something else."""
+    await noted(plane, "users.create")
+    id_ = await raised(plane, "trail_broken")
+    await plane.alerts.acknowledge("acme", id_, "acme/ann")
+    await raised(plane, "trail_broken", Severity.WARNING)
+    await raised(plane, "backup_failed")
+    assert (await shown())["audit.trail"].result is Result.MET
+
+
+async def test_an_alert_is_open_however_old_it_is(
+    plane: Plane, world: FakeWorld, shown: Shown
+) -> None:
+    """It may have been raised before the period began."""
+    await noted(plane, "users.create")
+    await raised(plane, "trail_broken")
+    world.advance(60 * 86_400)
+    assert (await shown())["audit.trail"].result is Result.GAP
+
+
+@pytest.mark.parametrize("code", sorted(BEARS_ON))
+async def test_each_code_bears_on_evidence_that_there_is(shown: Shown, code: str) -> None:
+    """A name that is not collected would contradict nothing."""
+    assert set(BEARS_ON[code]) <= (await shown()).keys()
