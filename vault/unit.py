@@ -81,6 +81,7 @@ from vault.mutations import Mutations
 from vault.opened import record_opening
 from vault.pipeline import Following, Pipeline, stored_facts
 from vault.store.cache import CacheConfig
+from vault.store.inspection import inspecting_database
 from vault.store.shelf import Policy
 from vault.store.sqlite import SqliteBackend
 from vault.store.store import Store, open_store
@@ -146,6 +147,7 @@ async def open_unit(
             _lent(parts, footing, barrier, wired.book),
             working(wired.jobs, world) as work,
             warming(store, world, parts.settings.leader_warming),
+            inspecting_database(store, want_seal, world),
         ):
             branches.append(work.snapshot)
             if parts.dev_token:

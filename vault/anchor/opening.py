@@ -81,6 +81,7 @@ def unavailable(error: OSError) -> UnavailableError:
 def _look(there: There, keys: AnchorKeys) -> tuple[Seen, bytes, Totals]:
     mark, mark_fault, changed = None, "", list[str]()
     with there.backend.read() as session:
+        session.inspect()  # of the same view as the totals
         row = session.get(SYSTEM, (MARK_ROW,))
         totals = count(session, keys)
     if row is not None:
