@@ -50,7 +50,6 @@ from vault.config.caching import Cache as Caching
 from vault.crypto.keyring import Keyring
 from vault.footing import Footing, Places, find_footing
 from vault.gate import Unit
-from vault.genesis import keep_clock
 from vault.handlers.access import AccessCounters
 from vault.handlers.audits import Audits
 from vault.handlers.fleet import FleetHandlers, Seam
@@ -119,7 +118,8 @@ async def open_unit(
 ) -> AsyncIterator[Unit]:
     """The data path of an unsealed vault, for the length of the block."""
     world = parts.world
-    places = Places(parts.settings.anchor_file, parts.settings.audit_log)
+    kept = parts.settings.audit.retention_days
+    places = Places(parts.settings.anchor_file, parts.settings.audit_log, kept)
     footing = await find_footing(places, parts.backend, keyring, audit_keys(keyring), world)
     keyring, keeper = footing.keyring, footing.keeper
     cache, mark = parts.beside.fenced(footing.marker, cache_config(parts.settings.cache))
@@ -139,7 +139,8 @@ async def open_unit(
         branches: list[Callable[[], Node]] = [store.tree]
         tree = partial(_tree, branches)
         prover = proving(parts.settings.audit_log, audit_keys(keyring), world)
-        base = Base(parts, store, barrier, audit, Scheme(keyring.pepper), opaque_id(keyring))
+        scheme, opaque = Scheme(keyring.pepper), opaque_id(keyring)
+        base = Base(parts, store, barrier, audit, scheme, opaque, footing)
         system = System(barrier, want_seal, tree)
         trouble = partial(_trouble, inspection, keeper, index)
         wired = await _wire(base, system, Audits(audit, index, prover, trouble, verification))
@@ -157,6 +158,7 @@ async def open_unit(
                 parts.metrics.follow(
                     audit_damaged=lambda: float(bool(inspection.damage)),
                     anchor_failing=lambda: float(bool(keeper.error)),
+                    retention_suspended=lambda: float(footing.retention.clock.is_suspended),
                     key_generation=lambda: float(barrier.active_generation),
                     key_rotation_due=lambda: float(barrier.rotation_due),
                 ),
@@ -179,6 +181,7 @@ class Base:
     audit: Broker
     scheme: Scheme
     opaque: OpaqueId
+    footing: Footing
 
 
 @dataclass(frozen=True)
@@ -206,7 +209,7 @@ async def _wire(base: Base, system: System, audits: Audits) -> Wired:
     access = AccessCounters(barrier, world, seam.tally.read)
     usage = Usage(store, world, seam.tally.used)
     streams = Sessions()
-    revoker = Revoker(store, streams, world)
+    revoker = Revoker(store, streams)
     known = base.parts.settings.authentication
     rule = SessionRule(timeout=known.session_timeout, most=known.max_sessions_per_user)
     tokens = Tokens(store, base.scheme, revoker, world, rule)
@@ -244,9 +247,9 @@ async def _wire(base: Base, system: System, audits: Audits) -> Wired:
     jobs = [
         Job("access-counts", FLUSH_EVERY, access.flush, at_end=True),
         Job("credential-usage", FLUSH_EVERY, usage.flush, at_end=True),
-        Job("expired-tokens", SWEEP_EVERY, revoker.sweep),
+        Job("expired-tokens", SWEEP_EVERY, partial(revoker.sweep, base.footing.retention.clock)),
         Job("late-changes", FOLLOW_EVERY, following.follow),
-        Job("clock", CLOCK_EVERY, partial(keep_clock, store, world), at_end=True),
+        Job("clock", CLOCK_EVERY, partial(base.footing.keep_clock, store, base.audit), at_end=True),
         Job("key-rotation", ROTATION_EVERY, rotation),
         Job(
             "refused-authentications",
@@ -327,9 +330,7 @@ async def _open_audit(
 ) -> AsyncIterator[tuple[Broker, Index]]:
     """The audit log in its file, with its index in the database and its copy to syslog."""
     settings, world = parts.settings, parts.world
-    config = AuditConfig(
-        rotation_bytes=settings.audit.rotation_size, retention_days=settings.audit.retention_days
-    )
+    config = AuditConfig(rotation_bytes=settings.audit.rotation_size)
     sink = FileSink(settings.audit_log, durability=settings.audit.durability)
     footing.marker.end = end = parts.beside.end(sink.layout)
     async with AsyncExitStack() as stack:
@@ -343,7 +344,8 @@ async def _open_audit(
         keys = audit_keys(keyring)
         opening = open_audit(
             config, keys, keyring.vault, [sink], world,
-            followers=followers, commits=lambda: footing.marker.commits, end=end,
+            followers=followers, retention=footing.retention,
+            commits=lambda: footing.marker.commits, end=end,
         )  # fmt: skip
         yield await stack.enter_async_context(opening), index
 

@@ -196,7 +196,7 @@ class CaughtUp(Following):
 
 def _tokens(store: Store, keyring: Keyring, world: World) -> Tokens:
     """To look up; none is made or revoked here."""
-    return Tokens(store, Scheme(keyring.pepper), Revoker(store, Sessions(), world), world)
+    return Tokens(store, Scheme(keyring.pepper), Revoker(store, Sessions()), world)
 
 
 def _local(handlers: Handlers, writes: RemoteWrites) -> Handlers:
