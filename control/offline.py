@@ -15,6 +15,7 @@ from control.authn.passwords import Passwords
 from control.config.settings import Settings
 from control.keys import public, signing_key
 from control.rescue import rescue
+from control.services.deletions import note
 from control.services.events import Bus
 from control.services.heads import FILE, MAX_FILE, Head, decoded
 from control.services.trail import START, Trail
@@ -69,6 +70,15 @@ async def recover_account(
     """Let somebody in again (`rescue`). Raises as `verify_trails`."""
     async with _opened(settings, world) as store:
         await rescue(store, Passwords(world), org, name, password)
+
+
+async def confirm_clock(settings: Settings, world: World) -> None:
+    """Say that the machine's clock is right, so that old rows are deleted again (`deletions`).
+
+    Raises as `verify_trails`.
+    """
+    async with _opened(settings, world) as store:
+        await store.write(lambda tx: note(tx, world.wall()))
 
 
 @asynccontextmanager

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from actors import World
+from actors.slewed_clock import SlewedClock
 from vault.anchor import acceptance
 from vault.anchor.acceptance import Subject
 from vault.anchor.aftermath import clock_event, event
@@ -29,7 +30,6 @@ from vault.crypto.anchoring import AnchoringKeys
 from vault.crypto.keyring import Keyring
 from vault.errors import UnavailableError
 from vault.model.records import SystemRow
-from vault.model.slewed_clock import SlewedClock
 from vault.store.interface import Backend
 from vault.store.store import Store
 from vault.store.tables import SYSTEM

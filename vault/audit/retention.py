@@ -9,10 +9,10 @@ from typing import Final, NamedTuple
 
 from msgspec import Struct
 
+from actors.slewed_clock import SlewedClock
 from vault.audit.record import AuditEvent
 from vault.audit.record import Retention as Released
 from vault.model.instant import SECOND, rfc3339
-from vault.model.slewed_clock import SlewedClock
 
 DAY: Final = 86_400 * SECOND
 NOTICE: Final = 7 * DAY

@@ -9,11 +9,11 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
+from actors.slewed_clock import SlewedClock
 from vault.authn.standing import KEY_PARENT, expired
 from vault.authn.streams import Sessions
 from vault.errors import UnavailableError
 from vault.model.records import TokenRow
-from vault.model.slewed_clock import SlewedClock
 from vault.store.interface import UNKNOWN
 from vault.store.store import Store
 from vault.store.table import MAX_LIMIT, Query

@@ -9,6 +9,7 @@ from typing import Final
 import pytest
 import trio
 
+from actors.slewed_clock import SlewedClock
 from actors.testing import FakeWorld
 from vault.audit import record
 from vault.audit.broker import Broker, open_audit
@@ -23,7 +24,6 @@ from vault.audit.testing import VAULT, FaultyDisk, make_event, make_keys
 from vault.audit.verify import verify
 from vault.audit.writer import AuditConfig
 from vault.errors import TamperedError, UnavailableError
-from vault.model.slewed_clock import SlewedClock
 
 KEYS = make_keys()
 DEADLINE = 5.0

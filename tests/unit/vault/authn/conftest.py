@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import trio
 
+from actors.slewed_clock import SlewedClock
 from actors.world import SystemWorld
 from vault.authn.api_keys import ApiKeys
 from vault.authn.authenticator import Authenticator
@@ -25,7 +26,6 @@ from vault.crypto.mac import MacKey
 from vault.model.identity import Identity, Method
 from vault.model.instant import SECOND
 from vault.model.operation import Origin
-from vault.model.slewed_clock import SlewedClock
 from vault.store.memory import MemoryBackend
 from vault.store.store import Store, open_store
 

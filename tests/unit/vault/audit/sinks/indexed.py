@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import trio
 
+from actors.slewed_clock import SlewedClock
 from actors.testing import FakeWorld
 from tests.unit.vault.audit.ends import Ends
 from vault.audit.broker import Broker, open_audit
@@ -20,7 +21,6 @@ from vault.audit.testing import NOW, VAULT, make_event, make_keys
 from vault.audit.writer import AuditConfig
 from vault.errors import UnavailableError
 from vault.model.records import BlockRow
-from vault.model.slewed_clock import SlewedClock
 from vault.store.query import arrange
 from vault.store.store import Store
 from vault.store.table import Key, Query, Table

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from threading import Lock
 from typing import Final
 
-from vault.model.instant import SECOND
+SECOND: Final = 10**9  # nanoseconds
 
 RATE: Final = 2
 """How many seconds it makes up in one, while it is behind."""
@@ -48,6 +48,11 @@ class SlewedClock:
     def is_suspended(self) -> bool:
         """Whether the machine's clock is too far ahead to delete anything by age."""
         return self.lag > PLAUSIBLE
+
+    def advance_to(self, instant: int) -> None:
+        """Be no further behind than this: another process has come so far, or somebody says so."""
+        with self._lock:
+            self._value = max(self._value, min(instant, self._wall()))
 
     def step(self) -> None:
         """Go on from the machine's clock: somebody has looked at it."""

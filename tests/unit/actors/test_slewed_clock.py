@@ -1,8 +1,7 @@
-"""vault.model.slewed_clock: no reading of the machine's clock makes anything old by itself."""
+"""actors.slewed_clock: no reading of the machine's clock makes anything old by itself."""
 
+from actors.slewed_clock import PLAUSIBLE, SECOND, SlewedClock
 from actors.testing import FakeWorld
-from vault.model.instant import SECOND
-from vault.model.slewed_clock import PLAUSIBLE, SlewedClock
 
 DAY = 86_400
 
@@ -72,3 +71,15 @@ def test_the_time_an_agent_was_stopped_is_a_jump_too() -> None:
     clock.step()
     assert not clock.is_suspended
     assert clock.now() == world.wall()
+
+
+def test_it_takes_over_how_far_another_has_come() -> None:
+    """But never goes back for it, nor ahead of the machine's clock."""
+    world = FakeWorld()
+    clock, begun = of(world, world.wall() - 30 * DAY * SECOND), world.wall()
+    clock.advance_to(begun - DAY * SECOND)
+    assert clock.now() == begun - DAY * SECOND
+    clock.advance_to(begun - 2 * DAY * SECOND)
+    assert clock.now() == begun - DAY * SECOND
+    clock.advance_to(begun + DAY * SECOND)
+    assert clock.now() == begun
