@@ -67,6 +67,10 @@ class FakeWorld:
         """Unix nanoseconds, also when stepped back."""
         return self._wall
 
+    def raise_floor(self, floor: int) -> None:
+        """The ratchet's."""
+        self._ratchet = max(self._ratchet, floor)
+
     def monotonic(self) -> float:
         """Seconds advanced so far."""
         return self._monotonic

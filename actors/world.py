@@ -53,6 +53,10 @@ class World(Protocol):
         """
         ...
 
+    def raise_floor(self, floor: int) -> None:
+        """Answer `now` with no less than this (Unix nanoseconds) from here on."""
+        ...
+
     def monotonic(self) -> float:
         """Seconds on a clock that only moves forward; only differences mean anything."""
         ...
@@ -110,6 +114,10 @@ class SystemWorld:
     def wall(self) -> int:
         """The machine's clock."""
         return time.time_ns()
+
+    def raise_floor(self, floor: int) -> None:
+        """What was persisted by an earlier run, once it is known to be ours."""
+        self._last = max(self._last, floor)
 
     def monotonic(self) -> float:
         """Trio's own clock, so that deadlines and measurements agree (also under `MockClock`)."""

@@ -82,6 +82,7 @@ async def serve(
             gauges["live_browsers"] = lambda: float(live.open)
             gauges["live_views"] = lambda: float(hub.views)
             gauges["live_refusals"] = lambda: float(live.refused)
+            gauges["deletions_suspended"] = lambda: float(plane.deletions.are_suspended)
             gauges |= _company(plane) | _told_to(plane.postman)
             with metrics.follow(partial(_by_presence, plane), gauges):
                 async with telling(

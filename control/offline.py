@@ -4,8 +4,8 @@ Reading is done beside a control plane that runs. SQLite takes one process that 
 something in it the control plane has to be stopped.
 """
 
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Final
 
 from msgspec import Struct
@@ -16,10 +16,11 @@ from control.authn.passwords import Passwords
 from control.config.settings import Settings
 from control.keys import public, signing_key
 from control.rescue import rescue
+from control.services.deletions import note
 from control.services.heads import FILE, MAX_FILE, Head, decoded
 from control.services.trail import START, TrailReader
 from control.store import records
-from control.store.store import StoreReader, open_reader, open_store
+from control.store.store import Store, StoreReader, open_reader, open_store
 from protocols.pki import files
 
 PAGE: Final = 1000
@@ -67,15 +68,31 @@ async def recover_account(
     settings: Settings, world: World, org: str, name: str, password: str
 ) -> None:
     """Let somebody in again (`rescue`). Raises as `verify_trails`."""
-    url = settings.database.url.get_secret_value()
-    async with _reading(settings, world):
-        pass  # there has to be one: nothing is made here
-    async with open_store(url, world, shared=url.startswith("postgresql")) as store:
+    async with _writing(settings, world) as store:
         await rescue(store, Passwords(world), org, name, password)
 
 
 def _reading(settings: Settings, world: World) -> AbstractAsyncContextManager[StoreReader]:
     return open_reader(settings.database.url.get_secret_value(), world)
+
+
+async def confirm_clock(settings: Settings, world: World) -> None:
+    """Say that the machine's clock is right, so that old rows are deleted again (`deletions`).
+
+    Raises as `verify_trails`.
+    """
+    async with _writing(settings, world) as store:
+        await store.write(lambda tx: note(tx, world.wall()))
+
+
+@asynccontextmanager
+async def _writing(settings: Settings, world: World) -> AsyncIterator[Store]:
+    """The store to change, of a control plane that does not run; it has to be there."""
+    url = settings.database.url.get_secret_value()
+    async with _reading(settings, world):
+        pass
+    async with open_store(url, world, shared=url.startswith("postgresql")) as store:
+        yield store
 
 
 async def _one(trail: TrailReader, org: str, head: Head | None) -> Finding:

@@ -64,6 +64,7 @@ from control.services.alerts import Alerts
 from control.services.bundles import Terms
 from control.services.capacity import Capacity
 from control.services.commands import Commands
+from control.services.deletions import Deletions
 from control.services.duty import Duty
 from control.services.events import Bus
 from control.services.heads import Heads
@@ -218,6 +219,7 @@ def _wire(
         notes=Notes(store, world),
         history=History(store, settings.retention.history, world),
         keeping=Keeping(store, bus, heads_, limits, world),
+        deletions=Deletions(store, world),
         registry=Registry(store, bus, watch, world),
         watch=watch,
         policies=policies,
@@ -317,7 +319,7 @@ def as_host(text: str) -> Host:
 
 def _jobs(plane: Plane, settings: Settings) -> list[Job]:
     days = settings.retention.alerts // (86_400 * SECOND)
-    duty = Duty(plane.store.lease, plane.watch, plane.aftermath)
+    duty, guarded = Duty(plane.store.lease, plane.watch, plane.aftermath), plane.deletions.guarded
     sweeps: dict[str, Callable[[], Awaitable[object]]] = {
         "credentials": plane.accounts.sweep,
         "invitations": plane.invitations.sweep,
@@ -345,8 +347,11 @@ def _jobs(plane: Plane, settings: Settings) -> list[Job]:
         Job("capacity", CAPACITY_EVERY, duty.led(plane.capacity.tick)),
         Job("reports", REPORT_EVERY, duty.led(plane.reports.tick)),
         Job("report-schedules", SCHEDULE_EVERY, duty.led(plane.schedules.tick)),
-        Job("retention", SWEEP_EVERY, duty.led(plane.keeping.tick)),
-        *(Job(f"sweep-{name}", SWEEP_EVERY, duty.led(run)) for name, run in sweeps.items()),
+        Job("retention", SWEEP_EVERY, duty.led(guarded(plane.keeping.tick))),
+        *(
+            Job(f"sweep-{name}", SWEEP_EVERY, duty.led(guarded(run)))
+            for name, run in sweeps.items()
+        ),
     ]
 
 

@@ -43,7 +43,7 @@ from vault.edge.web import with_pages
 from vault.errors import UnavailableError
 from vault.footing import try_places
 from vault.gate import Gate
-from vault.genesis import Genesis, kept_clock
+from vault.genesis import Genesis
 from vault.live.browser import Place
 from vault.live.door import LiveDoor
 from vault.live.hub import Hub
@@ -101,8 +101,8 @@ async def serve(
     storage = settings.storage
     url, patience = storage.connection_string, storage.connection_timeout / SECOND
     backend = SqliteBackend(url.get_secret_value(), storage.max_connections, patience)
-    async with _opened(backend, storage.path, SystemWorld()), trio.open_nursery() as nursery:
-        world = SystemWorld(floor=await trio.to_thread.run_sync(kept_clock, backend))
+    world = SystemWorld()
+    async with _opened(backend, storage.path, world), trio.open_nursery() as nursery:
         linking = await world.run_sync(_linking, settings, metrics, world)
         plan = plan_of(settings.monitoring.telemetry)
         tracing = tracing_of(plan, world.new_id)

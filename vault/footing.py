@@ -15,37 +15,44 @@ from pathlib import Path
 from typing import Final
 
 from actors import World
+from actors.slewed_clock import SlewedClock
 from vault.anchor import acceptance
-from vault.anchor.aftermath import event
+from vault.anchor.acceptance import Subject
+from vault.anchor.aftermath import clock_event, event
 from vault.anchor.file import AnchorFile, replace
 from vault.anchor.keeper import Keeper
-from vault.anchor.mark import Marker
+from vault.anchor.mark import Marker, Times
 from vault.anchor.opening import Standing, There, stand, unavailable
 from vault.audit.broker import Broker
 from vault.audit.keys import AuditKeys
 from vault.audit.layout import Layout
 from vault.audit.recovery import Recovered, recover
+from vault.audit.retention import Retention
 from vault.barrier import KEYRING_ROW
 from vault.crypto.anchoring import AnchoringKeys
 from vault.crypto.keyring import Keyring
 from vault.errors import ConflictError, UnavailableError, VaultError
 from vault.gate import SEALED_ON_ORDER
-from vault.genesis import keep_clock
 from vault.model.instant import rfc3339
 from vault.model.records import SystemRow
 from vault.store.interface import Backend
 from vault.store.store import Store
 from vault.store.tables import SYSTEM
+from vault.store.tx import Tx
+
+OLD_CLOCK_ROW: Final = "clock"
+"""Of `SYSTEM`, in a database of a program before marks told the time: anybody could set it."""
 
 log: Final = logging.getLogger("freehold.seal")
 
 
 @dataclass(frozen=True)
 class Places:
-    """Where anchor and audit log lie."""
+    """Where anchor and audit log lie, and for how long the latter is kept."""
 
     anchor: Path
     log: Path
+    retention_days: int = 365
 
 
 @dataclass(frozen=True)
@@ -58,6 +65,7 @@ class Footing:
     keeper: Keeper
     found: Recovered
     anchor: Path
+    retention: Retention
     world: World
 
     @property
@@ -67,10 +75,19 @@ class Footing:
 
     @asynccontextmanager
     async def taken(self, store: Store, root_key: bytes) -> AsyncIterator[None]:
-        """After an acceptance: the new epoch is the store's first commit. Else nothing to do."""
-        if self.standing.accepted:
+        """Commit what follows from an acceptance, or from the mark of an older program.
+
+        After an acceptance the new epoch is the store's first commit. Else there may be nothing.
+        """
+        if self.standing.accepted or self.standing.adopts:
             row = SystemRow(name=KEYRING_ROW, value=self.keyring.encode(root_key))
-            await store.commit(lambda tx: tx.put(SYSTEM, row))
+
+            def change(tx: Tx) -> None:
+                if self.standing.accepted:
+                    tx.put(SYSTEM, row)
+                tx.delete(SYSTEM, OLD_CLOCK_ROW)
+
+            await store.commit(change)
         yield
 
     def need_person(self) -> None:
@@ -92,7 +109,7 @@ class Footing:
         """
         self.marker.sealed_at = self.world.now()
         failures = 0
-        for note in (partial(keep_clock, store, self.world), self.keeper.write):
+        for note in (partial(store.commit, _nothing), self.keeper.write):
             try:
                 await note()
             except VaultError as error:
@@ -110,7 +127,7 @@ class Footing:
         """A person has unsealed: the seal that was ordered is over. Raises `UnavailableError`."""
         if self.marker.sealed_at:
             self.marker.sealed_at = 0
-            await keep_clock(store, self.world)
+            await store.commit(_nothing)
             await self.keeper.write()
 
     async def confirm(self, audit: Broker) -> None:
@@ -120,9 +137,32 @@ class Footing:
         """
         if self.standing.accepted:
             await audit.record(event(self.standing, self.world))
+        await self._confirm_clock(audit)
         await self.keeper.write()
         try:
             await self.world.run_sync(acceptance.remove, self.anchor)
+        except OSError as error:
+            raise unavailable(error) from error
+
+    async def keep_clock(self, store: Store, audit: Broker) -> None:
+        """Have a mark tell the time: a clock that is set back while we are down revives nothing.
+
+        Raises `UnavailableError`.
+        """
+        await self._confirm_clock(audit)
+        await store.commit(_nothing)
+
+    async def _confirm_clock(self, audit: Broker) -> None:
+        """Go on from the machine's clock where an operator says that it is right."""
+        clock, place = self.retention.clock, (self.anchor, Subject.CLOCK)
+        try:
+            found = await self.world.run_sync(
+                acceptance.read, self.anchor, self.world.wall(), Subject.CLOCK
+            )
+            if found is not None:
+                await audit.record(clock_event(found.reason, clock.lag, self.world))
+                clock.step()
+            await self.world.run_sync(acceptance.remove, *place)
         except OSError as error:
             raise unavailable(error) from error
 
@@ -130,13 +170,25 @@ class Footing:
 async def find_footing(
     places: Places, backend: Backend, keyring: Keyring, audit: AuditKeys, world: World
 ) -> Footing:
-    """Look at what is there. Raises as `stand`, and `audit_log_damaged` as the log's recovery."""
+    """Look at what is there. Raises as `stand`, and `audit_log_damaged` as the log's recovery.
+
+    The clock of `world` is never behind the last mark from here on, unless an operator has just
+    confirmed the machine's.
+    """
     keys, file = AnchoringKeys(keyring), AnchorFile(places.anchor)
     found = await world.run_sync(_log_end, places.log, audit, keyring.vault)
     there = There(backend, file, found, keyring.epoch)
-    standing = await world.run_sync(stand, there, keys, world.now())
+    standing = await world.run_sync(stand, there, keys, world.wall())
     if standing.accepted:
         keyring = keyring.raised(standing.epoch)
+    try:
+        confirmed = acceptance.read(places.anchor, world.wall(), Subject.CLOCK)
+    except OSError as error:
+        raise unavailable(error) from error
+    if confirmed is None:
+        world.raise_floor(standing.time)
+    clock = SlewedClock(standing.slewed or world.wall(), world.wall, world.uptime)
+    retention = Retention(clock, places.retention_days, standing.notice)
     marker = Marker(
         keys,
         base=standing.base,
@@ -145,9 +197,14 @@ async def find_footing(
         checkpoint=standing.checkpoint,
         anchored=standing.anchored,
         sealed_at=standing.sealed_at,
+        times=lambda: Times(world.now(), clock.value, retention.notice),
     )
     keeper = Keeper(file, keys, marker, world)
-    return Footing(keyring, standing, marker, keeper, found, file.path, world)
+    return Footing(keyring, standing, marker, keeper, found, file.path, retention, world)
+
+
+def _nothing(_tx: Tx) -> None:
+    """The change of a transaction that is there for its mark alone."""
 
 
 def try_places(places: Places) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from actors import World
-from vault.anchor.mark import Base, Marker
+from vault.anchor.mark import Base, Marker, Times
 from vault.anchor.rows import Totals
 from vault.barrier import KEYRING_ROW, RowGuard
 from vault.crypto import credentials
@@ -14,12 +14,10 @@ from vault.crypto.mac import MacKey
 from vault.model.identity import ROOT_POLICY
 from vault.model.records import SystemRow, TokenRow
 from vault.store.interface import Backend, Session, Writes
-from vault.store.store import Store
 from vault.store.tables import SYSTEM, TOKENS
 from vault.store.tx import Batch, Tx
 
 SEAL_ROW: Final = "seal"
-CLOCK_ROW: Final = "clock"
 _READABLE: Final = (SEAL_ROW, KEYRING_ROW)
 
 
@@ -52,7 +50,10 @@ class Genesis:
 
     def _create(self, keyring: Keyring, change: Callable[[Tx], None]) -> None:
         """The first transaction; its mark is what all later ones count on from."""
-        marker = Marker(AnchoringKeys(keyring), base=Base(0, Totals()), written=b"")
+        times = Times(self._world.now(), self._world.wall())
+        marker = Marker(
+            AnchoringKeys(keyring), base=Base(0, Totals()), written=b"", times=lambda: times
+        )
 
         def apply(session: Session) -> Writes:
             batch = Batch(session, RowGuard(keyring), None)
@@ -66,19 +67,6 @@ class Genesis:
         with self._backend.read() as session:
             found = session.get_many(SYSTEM, [(name,) for name in _READABLE])
         return {row.name: row.value for row in found.values()}
-
-
-async def keep_clock(store: Store, world: World) -> None:
-    """Note the time, so that a clock set back while we are down cannot revive what has expired."""
-    row = SystemRow(name=CLOCK_ROW, value=world.now().to_bytes(8))
-    await store.commit(lambda tx: tx.put(SYSTEM, row))
-
-
-def kept_clock(backend: Backend) -> int:
-    """The last time noted (Unix ns), 0 in a new vault. Blocks; raises `BackendError`."""
-    with backend.read() as session:
-        row = session.get(SYSTEM, (CLOCK_ROW,))
-    return int.from_bytes(row.value) if row is not None else 0
 
 
 def root_token_row(minted: credentials.Minted, now: int) -> TokenRow:

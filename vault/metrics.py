@@ -42,6 +42,7 @@ GAUGES: Final[Mapping[str, str]] = {
     "audit_sinks_failing": "Audit sinks that did not accept the last record",
     "audit_damaged": "1 when the last reading of the whole audit log found damage",
     "anchor_failing": "1 while the anchor outside the database cannot be written",
+    "retention_suspended": "1 while the clock is too far ahead to delete anything by age",
     "control_plane_state": "0 offline, 1 queueing, 2 syncing, 3 online",
     "control_plane_connected": "1 while a session with the control plane is open",
     "control_plane_closed": "1 when the link's own files kept it from being opened at this start",

@@ -51,7 +51,6 @@ from vault.crypto.kek.file import FileRootKey
 from vault.crypto.keyring import Keyring
 from vault.footing import Footing, Places, find_footing
 from vault.gate import Unit
-from vault.genesis import keep_clock
 from vault.handlers.access import AccessCounters
 from vault.handlers.audits import Audits
 from vault.handlers.fleet import FleetHandlers, Seam
@@ -86,6 +85,7 @@ from vault.opened import record_opening
 from vault.pipeline import Following, Pipeline, stored_facts
 from vault.root_key import RootKey
 from vault.store.cache import CacheConfig
+from vault.store.inspection import inspecting_database
 from vault.store.shelf import Policy
 from vault.store.sqlite import SqliteBackend
 from vault.store.store import Store, open_store
@@ -125,8 +125,9 @@ class Parts:
 
     @property
     def places(self) -> Places:
-        """Where anchor and audit log lie."""
-        return Places(self.settings.anchor_file, self.settings.audit_log)
+        """Where anchor and audit log lie, and for how long the latter is kept."""
+        kept = self.settings.audit.retention_days
+        return Places(self.settings.anchor_file, self.settings.audit_log, kept)
 
 
 class SealControl(Protocol):
@@ -170,7 +171,8 @@ async def open_unit(
         branches: list[Callable[[], Node]] = [store.tree]
         tree = partial(_tree, branches)
         prover = proving(parts.settings.audit_log, audit_keys(keyring), world)
-        base = Base(parts, seal, store, barrier, audit, Scheme(keyring.pepper), opaque_id(keyring))
+        scheme, opaque = Scheme(keyring.pepper), opaque_id(keyring)
+        base = Base(parts, seal, store, barrier, audit, scheme, opaque, footing)
         order, rewrapping = partial(footing.order_seal, store), Rewrapping(barrier)
         system = System(barrier, seal.want_seal, order, tree, rewrapping)
         trouble = partial(_trouble, inspection, keeper, index)
@@ -179,6 +181,7 @@ async def open_unit(
             _lent(parts, footing, barrier, wired.book),
             working(wired.jobs, world) as work,
             warming(store, world, parts.settings.leader_warming),
+            inspecting_database(store, seal.want_seal, world),
         ):
             branches.append(work.snapshot)
             if parts.dev_token:
@@ -188,6 +191,7 @@ async def open_unit(
                 parts.metrics.follow(
                     audit_damaged=lambda: float(bool(inspection.damage)),
                     anchor_failing=lambda: float(bool(keeper.error)),
+                    retention_suspended=lambda: float(footing.retention.clock.is_suspended),
                     key_generation=lambda: float(barrier.active_generation),
                     key_rotation_due=lambda: float(barrier.rotation_due),
                 ),
@@ -211,6 +215,7 @@ class Base:
     audit: Broker
     scheme: Scheme
     opaque: OpaqueId
+    footing: Footing
 
 
 @dataclass(frozen=True)
@@ -238,7 +243,7 @@ async def _wire(base: Base, system: System, audits: Audits) -> Wired:
     access = AccessCounters(barrier, world, seam.tally.read)
     usage = Usage(store, world, seam.tally.used)
     streams = Sessions()
-    revoker = Revoker(store, streams, world)
+    revoker = Revoker(store, streams)
     known = base.parts.settings.authentication
     rule = SessionRule(timeout=known.session_timeout, most=known.max_sessions_per_user)
     tokens = Tokens(store, base.scheme, revoker, world, rule)
@@ -291,9 +296,9 @@ async def _wire(base: Base, system: System, audits: Audits) -> Wired:
     jobs = [
         Job("access-counts", FLUSH_EVERY, access.flush, at_end=True),
         Job("credential-usage", FLUSH_EVERY, usage.flush, at_end=True),
-        Job("expired-tokens", SWEEP_EVERY, revoker.sweep),
+        Job("expired-tokens", SWEEP_EVERY, partial(revoker.sweep, base.footing.retention.clock)),
         Job("late-changes", FOLLOW_EVERY, following.follow),
-        Job("clock", CLOCK_EVERY, partial(keep_clock, store, world), at_end=True),
+        Job("clock", CLOCK_EVERY, partial(base.footing.keep_clock, store, base.audit), at_end=True),
         Job(
             "key-rewrap", REWRAP_EVERY, KeyRewrap(pipeline.run, system.rewrapping.is_behind, world)
         ),
@@ -388,9 +393,7 @@ async def _open_audit(
 ) -> AsyncIterator[tuple[Broker, Index]]:
     """The audit log in its file, with its index in the database and its copy to syslog."""
     settings, world = parts.settings, parts.world
-    config = AuditConfig(
-        rotation_bytes=settings.audit.rotation_size, retention_days=settings.audit.retention_days
-    )
+    config = AuditConfig(rotation_bytes=settings.audit.rotation_size)
     sink = FileSink(settings.audit_log, durability=settings.audit.durability)
     footing.marker.end = end = parts.beside.end(sink.layout)
     async with AsyncExitStack() as stack:
@@ -404,7 +407,8 @@ async def _open_audit(
         keys = audit_keys(keyring)
         opening = open_audit(
             config, keys, keyring.vault, [sink], world,
-            followers=followers, commits=lambda: footing.marker.commits, end=end,
+            followers=followers, retention=footing.retention,
+            commits=lambda: footing.marker.commits, end=end,
         )  # fmt: skip
         yield await stack.enter_async_context(opening), index
 

@@ -22,6 +22,7 @@ from control.services.alerts import Alerts
 from control.services.capacity import Capacity
 from control.services.channels import Channels
 from control.services.commands import Commands
+from control.services.deletions import Deletions
 from control.services.deliveries import Deliveries
 from control.services.events import Bus
 from control.services.heads import Heads
@@ -68,6 +69,7 @@ class Plane:
     notes: Notes
     history: History
     keeping: Keeping
+    deletions: Deletions
     registry: Registry
     watch: Watch
     policies: Policies

@@ -8,12 +8,14 @@ the step (`tomorrow_step.py`) is ours.
 import shutil
 import sqlite3
 import sys
+import tempfile
 from collections.abc import Iterator
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Final
 
-from vault.store import migrate, sqlite
+from vault.store import migrate, sqlite, sqlite_schema
 
 TOMORROW: Final = "tomorrow"  # as `tomorrow_step.py` says
 _STEP: Final = Path(__file__).with_name("tomorrow_step.py")
@@ -46,6 +48,16 @@ def wrong_with(database: sqlite3.Connection) -> Iterator[str]:
         yield f"{odd[0]} secrets and {moved[0]} versions were migrated"
 
 
+def _objects() -> frozenset[sqlite_schema.SchemaObject]:
+    """What a database consists of that takes all steps."""
+    with tempfile.TemporaryDirectory() as folder:
+        backend = sqlite.SqliteBackend(f"sqlite:///{folder}/vault.db")
+        backend.open()
+        backend.close()
+        with closing(sqlite3.connect(f"{folder}/vault.db")) as database:
+            return frozenset(sqlite_schema.read_schema(database))
+
+
 def main() -> None:
     """Become the command of tomorrow."""
     from ui.cli.main import main as freehold
@@ -53,6 +65,7 @@ def main() -> None:
     steps = Path(sys.argv.pop(1))
     migrate.migrate = partial(migrate.migrate, versions=steps)
     sqlite.is_current = lambda _: False  # type: ignore[assignment,attr-defined]  # it knows today's
+    sqlite_schema.OBJECTS = _objects()  # type: ignore[misc]  # the same
     freehold()
 
 

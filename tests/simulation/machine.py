@@ -70,6 +70,10 @@ class SimWorld:
         """As `SystemWorld`: what the machine's clock says."""
         return self._clock.wall()
 
+    def raise_floor(self, floor: int) -> None:
+        """As `SystemWorld`."""
+        self._last = max(self._last, floor)
+
     def is_right(self) -> bool:
         """Whether the machine's clock is."""
         return self._clock.offset == 0

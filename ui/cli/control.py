@@ -121,6 +121,21 @@ def serve_(
     _run(partial(serve, _checked(partial(load_settings, config)), tell))
 
 
+@app.command("confirm-clock")
+def confirm_clock(
+    config: control_trail.Config = None, data_dir: control_trail.DataDir = control_trail.DEV
+) -> None:
+    """Say that this machine's clock is right although it has jumped ahead.
+
+    Until then nothing is deleted by age. Look at the clock first. With SQLite the control plane has
+    to be stopped for it.
+    """
+    from control.offline import confirm_clock as confirm
+
+    control_trail.offline(config, data_dir, confirm)
+    tell("The clock is confirmed: what is old is deleted again.")
+
+
 def _checked(load: Callable[[], "Settings"]) -> "Settings":
     from protocols.settings.load import ConfigError
 

@@ -130,6 +130,28 @@ def accept_rollback(
     Run it on the agent's machine, as the agent's user, after reading why it stays sealed; then
     start or unseal it. It counts for an hour and one opening, which is on record in the audit log.
     """
+    file = _accept(config, anchor, reason, "accept")
+    tell(f"Accepted for one hour and one opening: {file}")
+
+
+@app.command("confirm-clock")
+def confirm_clock(
+    reason: Annotated[str, typer.Option(help="Why it is right; goes into the audit log.")],
+    config: Config = None,
+    anchor: Annotated[Path | None, typer.Option(help="The anchor file, instead.")] = None,
+) -> None:
+    """Tell the agent that the machine's clock is right although it has jumped ahead.
+
+    Until then it deletes nothing by age. Run it on the agent's machine, as the agent's user, after
+    looking at the clock. An agent that runs takes it within a minute; one that starts within the
+    hour also forgets a later time that it remembers.
+    """
+    file = _accept(config, anchor, reason, "clock")
+    tell(f"The clock is confirmed for the agent that reads this within an hour: {file}")
+
+
+def _accept(config: Path | None, anchor: Path | None, reason: str, subject: str) -> Path:
+    """Leave an acceptance beside the anchor; where it is."""
     from actors.world import SystemWorld
     from vault.anchor import acceptance
 
@@ -138,11 +160,14 @@ def accept_rollback(
         raise typer.BadParameter("give the agent's --config, or the --anchor file itself")
     if not 1 <= len(reason) <= acceptance.MAX_REASON:
         raise typer.BadParameter(f"--reason takes 1 to {acceptance.MAX_REASON} characters")
+    place = acceptance.path_of(file, acceptance.Subject(subject))
     try:
-        acceptance.write(file, acceptance.Acceptance(SystemWorld().now(), reason))
+        acceptance.write(
+            file, acceptance.Acceptance(SystemWorld().now(), reason), acceptance.Subject(subject)
+        )
     except OSError as error:
-        raise CliError(f"cannot write {acceptance.path_of(file)}: {error.strerror}") from None
-    tell(f"Accepted for one hour and one opening: {acceptance.path_of(file)}")
+        raise CliError(f"cannot write {place}: {error.strerror}") from None
+    return place
 
 
 @app.command("generate-root")

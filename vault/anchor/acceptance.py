@@ -1,9 +1,10 @@
 """The operator's way out: a file beside the anchor that says "I know, go on from here". Blocks.
 
 Whoever can write it could remove the anchor as well, so it gives nobody more than he has. It counts
-for an hour and for one opening: an acceptance that lies about could hide the next attack.
+for an hour and once: an acceptance that lies about could hide the next attack.
 """
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
@@ -25,33 +26,41 @@ class Acceptance(Struct, frozen=True, forbid_unknown_fields=True):
     reason: str
 
 
-def path_of(anchor: Path) -> Path:
+class Subject(StrEnum):
+    """What is accepted; the end of the file's name."""
+
+    ROLLBACK = "accept"
+    CLOCK = "clock"
+    """The machine's clock, however far it has jumped."""
+
+
+def path_of(anchor: Path, subject: Subject = Subject.ROLLBACK) -> Path:
     """Where the acceptance for this anchor lies."""
-    return anchor.with_name(anchor.name + ".accept")
+    return anchor.with_name(f"{anchor.name}.{subject}")
 
 
-def write(anchor: Path, acceptance: Acceptance) -> None:
-    """Leave it for the next opening. Raises `OSError`."""
+def write(anchor: Path, acceptance: Acceptance, subject: Subject = Subject.ROLLBACK) -> None:
+    """Leave it for the agent. Raises `OSError`."""
     anchor.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    replace(path_of(anchor), msgspec.json.encode(acceptance))
+    replace(path_of(anchor, subject), msgspec.json.encode(acceptance))
 
 
-def read(anchor: Path, now: int) -> Acceptance | None:
+def read(anchor: Path, now: int, subject: Subject = Subject.ROLLBACK) -> Acceptance | None:
     """The acceptance that counts now; None when there is none, or one that has run out.
 
     Raises `OSError`.
     """
     try:
-        with path_of(anchor).open("rb") as file:
+        with path_of(anchor, subject).open("rb") as file:
             found = msgspec.json.decode(file.read(_MAX_BYTES), type=Acceptance)
     except (FileNotFoundError, msgspec.MsgspecError):
         return None
     return found if found.time <= now < found.time + VALID else None
 
 
-def remove(anchor: Path) -> None:
+def remove(anchor: Path, subject: Subject = Subject.ROLLBACK) -> None:
     """It is used up. Raises `OSError`."""
-    path = path_of(anchor)
+    path = path_of(anchor, subject)
     if path.exists():
         path.unlink()
         sync_folder(path.parent)

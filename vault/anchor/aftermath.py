@@ -1,20 +1,33 @@
-"""What follows when an operator has accepted that something was set back: it is put on record."""
+"""What follows when an operator has accepted something: it is put on record."""
 
 from actors import World
 from vault.anchor.opening import Standing
 from vault.audit.record import MAX_TEXT, AuditEvent
+from vault.model.instant import SECOND
 
 OPERATION = "sys.accept_rollback"
+CONFIRM_CLOCK = "sys.confirm_clock"
 
 
 def event(standing: Standing, world: World) -> AuditEvent:
-    """The record of it: `code` of the first finding, `rule` with all of them and the reason."""
+    """That something was set back: `code` of the first finding, `rule` with all of them and why."""
     what = "; ".join(finding.what for finding in standing.accepted)
+    code, rule = standing.accepted[0].code, f"reason: {standing.why}; {what}"
+    return _event(OPERATION, "sys/accept-rollback", code, rule, world)
+
+
+def clock_event(why: str, lag: int, world: World) -> AuditEvent:
+    """That the machine's clock is right although it was `lag` ns ahead of what was known."""
+    rule = f"reason: {why}; the clock was {lag // SECOND} seconds ahead of the time that had passed"
+    return _event(CONFIRM_CLOCK, "sys/confirm-clock", "", rule, world)
+
+
+def _event(operation: str, path: str, code: str, rule: str, world: World) -> AuditEvent:
     return AuditEvent(
         request_id=world.new_id(),
         phase="outcome",
-        operation=OPERATION,
-        path="sys/accept-rollback",
+        operation=operation,
+        path=path,
         capability="sudo",
         actor_id="operator",
         actor_name="operator",
@@ -24,7 +37,7 @@ def event(standing: Standing, world: World) -> AuditEvent:
         user_agent="",
         dialect="service",
         result="ok",
-        code=standing.accepted[0].code,
-        rule=f"reason: {standing.why}; {what}"[:MAX_TEXT],
+        code=code,
+        rule=rule[:MAX_TEXT],
         alert=True,
     )

@@ -1,25 +1,26 @@
 """The mark: what each transaction leaves in the database, in the transaction itself.
 
 It counts the commits, holds the last signed head of the audit log, and the totals of all authority
-rows. So it costs a write no further wait.
+rows. So it costs a write no further wait. It also tells the time, and is the only one that does:
+a row that anybody could write would be a clock that anybody could set.
 """
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from msgspec import UNSET
 
 from vault.anchor.keys import AnchorKeys
-from vault.anchor.rows import Totals
-from vault.anchor.state import Mark, decode, encode
+from vault.anchor.rows import MARK_ROW as MARK_ROW
+from vault.anchor.rows import Totals, exchanged
+from vault.anchor.state import MARK_FORMAT, Mark, decode, encode
 from vault.audit.end import SharedEnd
+from vault.audit.retention import Notice
 from vault.errors import TamperedError
 from vault.model.records import SystemRow
 from vault.store.tables import SYSTEM
 from vault.store.tx import Batch, Tx
-
-MARK_ROW: Final = "mark"
 
 
 class Base(NamedTuple):
@@ -27,6 +28,14 @@ class Base(NamedTuple):
 
     commits: int
     totals: Totals
+
+
+class Times(NamedTuple):
+    """What a mark says of the clock, in Unix nanoseconds, and of retention."""
+
+    now: int = 0
+    slewed: int = 0
+    notice: Notice | None = None
 
 
 class Marker:
@@ -49,6 +58,7 @@ class Marker:
         checkpoint: str = "",
         anchored: bool = False,
         sealed_at: int = 0,
+        times: Callable[[], Times] = Times,
     ) -> None:
         """`base` is what the row `written` says; empty: count on from it, whatever the row says.
 
@@ -61,6 +71,7 @@ class Marker:
         self.commits = base.commits
         self.end: SharedEnd | None = None
         self._keys = keys
+        self._times = times
         self._base, self._written = base, written
         self._next, self._next_written = base, written
 
@@ -84,9 +95,10 @@ class Marker:
         base = self._on(batch)
         if self.end is not None and (end := self.end.look()) is not None:
             self.checkpoint = end.note
-        totals = base.totals.exchanged(batch.exchanged(), self._keys)
-        self._next, epoch = Base(base.commits + 1, totals), self.epoch
+        totals = base.totals.exchanged(exchanged(batch), self._keys)
+        self._next, epoch, times = Base(base.commits + 1, totals), self.epoch, self._times()
         mark = Mark(
+            format=MARK_FORMAT,
             vault=self._keys.vault,
             epoch=epoch,
             commits=self._next.commits,
@@ -94,6 +106,9 @@ class Marker:
             anchored=self.anchored,
             sealed_at=self.sealed_at or UNSET,
             rows=self._keys.seal(epoch, totals.to_bytes()),
+            time=times.now,
+            slewed=times.slewed,
+            notice=times.notice,
         )
         self._next_written = encode(mark, self._keys)
         row = SystemRow(name=MARK_ROW, value=self._next_written)

@@ -4,7 +4,7 @@ Blocks. All authority rows are summed up with it: about 1.5 s for a million of t
 """
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from vault.anchor import acceptance
 from vault.anchor.acceptance import Acceptance
@@ -15,7 +15,9 @@ from vault.anchor.mark import MARK_ROW, Base, base_of
 from vault.anchor.rows import Totals, count
 from vault.anchor.state import Anchor, Mark, decode
 from vault.audit.recovery import Recovered
+from vault.audit.retention import Notice
 from vault.errors import TamperedError, UnavailableError
+from vault.model.instant import parse_rfc3339
 from vault.store.interface import Backend
 from vault.store.tables import SYSTEM
 
@@ -35,6 +37,10 @@ class Standing:
     checkpoint: str
     anchored: bool  # there is an anchor
     sealed_at: int = 0  # when a person ordered the seal that is still in force; 0: nobody did
+    time: int = 0  # Unix ns, before which it cannot be
+    slewed: int = 0  # of the `SlewedClock`; 0: it begins with the machine's
+    notice: Notice | None = None
+    adopts: bool = False  # the rows of `system` as they are, once: the mark is of an older program
     accepted: tuple[Finding, ...] = ()
     why: str = ""
 
@@ -66,10 +72,17 @@ def stand(there: There, keys: AnchorKeys, now: int) -> Standing:
         raise TamperedError(findings[0].code, f"{what}. {ADVICE}")
     if accepted is not None:
         return _after(seen, totals, there.found, findings, accepted)
-    commits = seen.mark.commits if seen.mark else 0
-    base, is_anchored = Base(commits, totals), seen.anchor is not None
-    latest, sealed_at = _latest(seen, there.found), _sealed_at(seen)
-    return Standing(there.epoch, base, written, latest, is_anchored, sealed_at)
+    adopts = seen.mark is None or not seen.mark.covers_system
+    return Standing(
+        epoch=there.epoch,
+        base=Base(seen.mark.commits if seen.mark else 0, totals),
+        written=b"" if adopts else written,
+        checkpoint=_latest(seen, there.found),
+        anchored=seen.anchor is not None,
+        sealed_at=_sealed_at(seen),
+        adopts=adopts,
+        **_times(seen, there.found),
+    )
 
 
 def unavailable(error: OSError) -> UnavailableError:
@@ -83,12 +96,15 @@ def unavailable(error: OSError) -> UnavailableError:
 def _look(there: There, keys: AnchorKeys) -> tuple[Seen, bytes, Totals]:
     mark, mark_fault, changed = None, "", list[str]()
     with there.backend.read() as session:
+        session.inspect()  # of the same view as the totals
         row = session.get(SYSTEM, (MARK_ROW,))
         totals = count(session, keys)
     if row is not None:
         try:
             mark = decode(row.value, Mark, keys)
-            changed = totals.differing(base_of(mark, keys).totals)
+            is_whole = mark.covers_system
+            known = totals if is_whole else totals.without(SYSTEM)
+            changed = known.differing(base_of(mark, keys).totals)
         except ValueError as error:
             mark_fault = str(error)
     anchored, anchor_fault = _read(there.anchor, keys)
@@ -125,6 +141,7 @@ def _after(
         sealed_at=_sealed_at(seen),
         accepted=tuple(findings),
         why=accepted.reason,
+        **_times(seen, found),
     )
 
 
@@ -132,6 +149,19 @@ def _sealed_at(seen: Seen) -> int:
     """When the seal was ordered that is in force: either place suffices, as each may be older."""
     states = (state for state in (seen.mark, seen.anchor) if state is not None)
     return max((state.sealed_at or 0 for state in states), default=0)
+
+
+def _times(seen: Seen, found: Recovered) -> dict[str, Any]:
+    """What is known of the time: by the mark, or by the log's head where that says nothing of it.
+
+    Both are authentic. The head is of the last batch, so at most a minute behind.
+    """
+    if seen.mark is not None and seen.mark.covers_system:
+        return {"time": seen.mark.time, "slewed": seen.mark.slewed, "notice": seen.mark.notice}
+    if found.stored is None or not found.stored.head.size:
+        return {}
+    last = parse_rfc3339(found.stored.head.time, "time")
+    return {"time": last, "slewed": last}
 
 
 def _latest(seen: Seen, found: Recovered) -> str:

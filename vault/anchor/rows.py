@@ -8,19 +8,23 @@ row off and adds the new one, whatever the size of the table.
 Whoever saw totals could combine old rows into the same sum, so they are kept sealed.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, Self
 
 import msgspec
 
 from vault.anchor.keys import AnchorKeys
+from vault.model.records import SystemRow
 from vault.store.interface import Session
-from vault.store.table import Table
-from vault.store.tables import ALL
+from vault.store.table import Query, Table
+from vault.store.tables import ALL, SYSTEM
+from vault.store.tx import Batch
 
 SIZE: Final = 32
 _MODULUS: Final = 1 << (8 * SIZE)
 GUARDED: Final = tuple(table for table in ALL if table.guarded)
+MARK_ROW: Final = "mark"
+"""Of `SYSTEM`: it holds the totals, so it is in none."""
 
 
 class Totals:
@@ -41,6 +45,10 @@ class Totals:
             sums[table.name] = (sums.get(table.name, 0) + change) % _MODULUS
         return type(self)(sums)
 
+    def without(self, table: Table[Any]) -> Self:
+        """The same, but for a table."""
+        return type(self)({name: n for name, n in self._sums.items() if name != table.name})
+
     def differing(self, other: Self) -> list[str]:
         """The tables that are not the same in both, by name."""
         names = self._sums.keys() | other._sums.keys()
@@ -58,8 +66,30 @@ class Totals:
 
 
 def count(session: Session, keys: AnchorKeys) -> Totals:
-    """The totals of what is stored: reads one column of every authority row."""
-    return Totals({t.name: _sum(session.every_stamp(t), keys) % _MODULUS for t in GUARDED})
+    """The totals of what is stored: reads one column of every authority row, and `SYSTEM`."""
+    sums = {t.name: _sum(session.every_stamp(t), keys) % _MODULUS for t in GUARDED}
+    system = map(_stamp, _system_rows(session))
+    return Totals(sums | {SYSTEM.name: _sum(system, keys) % _MODULUS})
+
+
+def exchanged(batch: Batch) -> dict[Table[Any], tuple[list[bytes], list[bytes]]]:
+    """As `Batch.exchanged`, and the same of `SYSTEM`, whose rows have no stamp of their own."""
+    rows = [pair for key, pair in batch.replaced(SYSTEM).items() if key != (MARK_ROW,)]
+    gone = [_stamp(old) for old, _ in rows if old is not None]
+    come = [_stamp(new) for _, new in rows if new is not None]
+    return batch.exchanged() | {SYSTEM: (gone, come)}
+
+
+def _system_rows(session: Session) -> Iterator[SystemRow]:
+    after = None
+    while page := session.select(SYSTEM, Query(after=after)):
+        yield from (row for row in page if row.name != MARK_ROW)
+        after = SYSTEM.key_of(page[-1])
+
+
+def _stamp(row: SystemRow) -> bytes:
+    """What stands for a row of `SYSTEM`: longer than the MAC that is every other row's."""
+    return msgspec.msgpack.encode((SYSTEM.name, row.name, row.value))
 
 
 def _sum(stamps: Iterable[bytes], keys: AnchorKeys) -> int:

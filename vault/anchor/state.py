@@ -11,8 +11,13 @@ from msgspec import UNSET, Struct, UnsetType
 
 from vault.anchor.keys import AnchorKeys
 from vault.audit.checkpoint import Head, unsigned_head
+from vault.audit.retention import Notice
 
 FORMAT: Final = 1
+MARK_FORMAT: Final = 2
+"""Since marks cover the rows of `system`. One of format 1 is the last that an older program wrote:
+an older copy of it has fewer commits, so nobody goes back to it."""
+_KNOWN: Final = {"Anchor": (FORMAT,), "Mark": (FORMAT, MARK_FORMAT)}
 MAX_BYTES: Final = 65_536  # a state is about 1 KiB; what is longer is none
 _LABELS: Final = {"Anchor": b"freehold-anchor-v1\n", "Mark": b"freehold-mark-v1\n"}
 _NAMES: Final = {"Anchor": "an anchor", "Mark": "a mark"}
@@ -41,10 +46,22 @@ class Anchor(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Mark(Anchor, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The row in the database. `anchored`: there is an anchor; `rows`: totals of rows, sealed."""
+    """The row in the database. `anchored`: there is an anchor; `rows`: totals of rows, sealed.
+
+    `time` is that of the transaction, `slewed` the same by a `SlewedClock` (Unix ns; 0 in format
+    1), `notice` what is announced of the audit log's retention.
+    """
 
     anchored: bool
     rows: bytes
+    time: int = 0
+    slewed: int = 0
+    notice: Notice | None = None
+
+    @property
+    def covers_system(self) -> bool:
+        """Whether its totals are of the rows of `system`, too."""
+        return self.format >= MARK_FORMAT
 
 
 S = TypeVar("S", bound=Anchor)
@@ -63,7 +80,7 @@ def decode(data: bytes, kind: type[S], keys: AnchorKeys) -> S:
     if not hmac.compare_digest(mac, rest):
         raise ValueError("it is damaged, or of another vault")
     state = msgspec.json.decode(body, type=kind)
-    if state.format != FORMAT:
+    if state.format not in _KNOWN[kind.__name__]:
         raise ValueError(f"format {state.format} is not known")
     return state
 

@@ -22,6 +22,7 @@ from vault.audit.keys import AuditKeys
 from vault.audit.opening import open_sinks
 from vault.audit.record import AuditEvent
 from vault.audit.replica import DurableSink, Replica
+from vault.audit.retention import Retention
 from vault.audit.sharing import await_alone, sharing
 from vault.audit.writer import AuditConfig, Shared, Writer, unavailable
 from vault.errors import UnavailableError, VaultError
@@ -149,12 +150,14 @@ async def open_audit(
     world: World,
     *,
     followers: Sequence[Follower] = (),
+    retention: Retention | None = None,
     commits: Callable[[], int] = int,
     end: SharedEnd | None = None,
 ) -> AsyncIterator[Broker]:
     """The broker of one log for the length of the block; on exit the log's end is signed.
 
-    At least one of `sinks` must take each record; `followers` are told afterwards. `commits` is the
+    At least one of `sinks` must take each record; `followers` are told afterwards. `retention` says
+    which old segments go, None that all stay. `commits` is the
     store's count of durable commits, which every signed head carries. `end`: where other processes
     write, too; then there is one sink. Raises
     `ValueError` for a vault id that cannot stand in a checkpoint's first line, `TamperedError` when
@@ -169,7 +172,7 @@ async def open_audit(
     opened = await open_sinks(sinks, keys, vault_id, world)
     feed = Feed(followers, sinks[0].layout, end, keys.public, world)
     async with sharing(end, feed, commits, world), trio.open_nursery() as nursery:
-        shared = Shared(sinks, feed, nursery, opened, commits=commits, end=end)
+        shared = Shared(sinks, feed, nursery, opened, retention=retention, commits=commits, end=end)
         factory = partial(Writer, shared, keys, vault_id, world, config)
         child = Child("writer", factory, mailbox=config.queue, stop_grace=config.deadline)
         async with supervise("audit", [child], world=world) as tree:

@@ -18,19 +18,19 @@ from vault.audit.keys import AuditKeys
 from vault.audit.ledger import Batch, Ledger
 from vault.audit.opening import Opened, open_sinks
 from vault.audit.replica import DurableSink, Replica
+from vault.audit.retention import DAY as DAY
+from vault.audit.retention import Retention, Step
 from vault.errors import TamperedError, UnavailableError
 from vault.model.instant import SECOND
 
 log: Final = logging.getLogger("freehold.audit")
-DAY: Final = 86_400 * SECOND
 SWEEP_INTERVAL: Final = 3_600 * SECOND  # how often retention is looked at; it counts in days
 
 
 class AuditConfig(Struct, frozen=True, kw_only=True):
-    """Settings of the log. The defaults of rotation and retention are the seed's."""
+    """Settings of the log. The default of rotation is the seed's."""
 
     rotation_bytes: int = 100 * 10**6
-    retention_days: int = 365
     deadline: float = 10.0  # seconds until a request gives up on its record
     queue: int = 4096  # records that may wait for their batch; more senders wait in turn
     essential: frozenset[str] = frozenset({"sys.seal"})  # operations a full disk does not stop
@@ -47,7 +47,8 @@ class Shared:
     replicas: list[Replica] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)  # sinks that could not be opened
     size: int = 0  # acknowledged records, as far as the writer knows
-    trouble: str = ""  # why the last look at retention failed
+    retention: Retention | None = None  # None: every segment stays
+    trouble: str = ""  # why the last look at retention failed, or did nothing
     commits: Callable[[], int] = int  # the store's count of durable commits
     end: SharedEnd | None = None  # where other processes write, too
 
@@ -88,7 +89,7 @@ class Writer(BatchActor[Draft | list[Draft]]):
         self._pending: Batch | None = None
         self._changed = trio.lowlevel.ParkingLot()
         self._replicas: list[Replica] = []
-        self._next_sweep = 0
+        self._next_sweep = 0.0  # by `World.uptime`
         self._ledger: Ledger
         self._note = ""  # of the last batch that was written
         self._seen = 0  # the version of the shared end that we know
@@ -116,15 +117,21 @@ class Writer(BatchActor[Draft | list[Draft]]):
         if not await self._write_pending():
             return _refused(batch)
         now = self._world.now()
-        expired = await self._expired(now) if now >= self._next_sweep else None
-        if expired is None:
-            composed = self._ledger.compose(_drafts(batch), now)
+        is_due = self._world.uptime() >= self._next_sweep
+        step = await self._look_at_retention() if is_due else None
+        drafts = _drafts(batch)
+        if step is not None and step.event is not None:
+            drafts.append(Draft(now, "event", record.encode_body(step.event)))
+        if step is not None and step.released is not None:
+            drafts.append(Draft(now, "retention", record.encode_body(step.released)))
+            composed = self._ledger.compose(drafts, now, expire=step.released.through)
         else:
-            draft = Draft(now, "retention", record.encode_body(expired))
-            composed = self._ledger.compose([*_drafts(batch), draft], now, expire=expired.through)
-        if await self._write(composed):
-            return [None] * len(batch)
-        return _refused(batch)
+            composed = self._ledger.compose(drafts, now)
+        if not await self._write(composed):
+            return _refused(batch)
+        if step is not None and self._shared.retention is not None:
+            self._shared.retention.notice = step.notice
+        return [None] * len(batch)
 
     async def on_stop(self) -> None:
         """Sign the end of the log, give every sink its last batch, close them.
@@ -266,17 +273,21 @@ class Writer(BatchActor[Draft | list[Draft]]):
         self._shared.feed.offer(batch, self._ledger.position.length)
         return True
 
-    async def _expired(self, now: int) -> record.Retention | None:
-        """What retention lets go of. A log that cannot be looked at is kept, and that is shown."""
-        self._next_sweep = now + SWEEP_INTERVAL
-        before = now - self._config.retention_days * DAY
-        try:
-            found = await self._world.run_sync(self._replicas[0].sink.expired, before)
-        except (OSError, TamperedError) as error:
-            self._shared.trouble = f"retention: {error}"
+    async def _look_at_retention(self) -> Step | None:
+        """What retention wants. A log that cannot be looked at is kept, and that is shown."""
+        shared, sink = self._shared, self._replicas[0].sink
+        self._next_sweep = self._world.uptime() + SWEEP_INTERVAL / SECOND
+        if shared.retention is None:
             return None
-        self._shared.trouble = ""
-        return found
+        try:
+            step = await self._world.run_sync(
+                shared.retention.look, sink.expired, self._world.new_id
+            )
+        except (OSError, TamperedError) as error:
+            shared.trouble = f"retention: {error}"
+            return None
+        shared.trouble = step.trouble
+        return step
 
     async def _end_replicas(self) -> None:
         for replica in self._replicas:

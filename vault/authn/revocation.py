@@ -9,7 +9,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
-from actors.world import World
+from actors.slewed_clock import SlewedClock
 from vault.authn.standing import KEY_PARENT, expired
 from vault.authn.streams import Sessions
 from vault.errors import UnavailableError
@@ -27,10 +27,9 @@ MAX_SWEEPS: Final = 100  # commits of one sweep; the next call goes on
 class Revoker:
     """Removes tokens and what descends from them."""
 
-    def __init__(self, store: Store, sessions: Sessions, world: World) -> None:
+    def __init__(self, store: Store, sessions: Sessions) -> None:
         self._store = store
         self._sessions = sessions
-        self._world = world
 
     async def revoke(self, first: Callable[[Tx], list[str]]) -> int:
         """Commit `first`, which changes what it must and returns whose families end; end them.
@@ -54,9 +53,15 @@ class Revoker:
                 return removed
             members = partial(_same, left)
 
-    async def sweep(self) -> int:
-        """Remove expired tokens with what descends from them; returns how many went."""
-        now, removed = self._world.now(), 0
+    async def sweep(self, clock: SlewedClock) -> int:
+        """Remove expired tokens with what descends from them; returns how many went.
+
+        By a clock that no wrong reading moves: what is refused for a while comes back, what was
+        removed does not.
+        """
+        now, removed = clock.now(), 0
+        if clock.is_suspended:
+            return removed
         for _ in range(MAX_SWEEPS):
             query = Query(at_most=("expires_at", now), limit=MAX_LIMIT)
             found = [row.id for row in await self._store.select(TOKENS, query)]

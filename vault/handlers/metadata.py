@@ -19,6 +19,7 @@ from vault.handlers.secrets import (
     has_moved,
     head_again,
     no_secret,
+    with_expiry,
 )
 from vault.handlers.settings import checked_metadata, checked_tags, checked_versions
 from vault.model.mounts import MountBook
@@ -111,6 +112,8 @@ class Metadata:
             )  # fmt: skip
             head = replace(_edited(head, payload), updated_at=now)
             tx.put(SECRETS, head)
+            if payload.expires_at is not None:
+                _expire_current(tx, head)
             return head
 
         return await self.barrier.commit(change)
@@ -217,6 +220,13 @@ def _there(call: Call, secret: SecretRow | None) -> SecretRow:
     if secret is None:
         raise no_secret()
     return secret
+
+
+def _expire_current(tx: VaultTx, head: SecretRow) -> None:
+    """Have the current version expire when its head does."""
+    current = tx.get(VERSIONS, head.id, head.current_version) if head.current_version else None
+    if current is not None:
+        tx.put(VERSIONS, with_expiry(head, current, head.expires_at))
 
 
 def _proposed(payload: WriteMetadata, facts: Facts) -> Facts:

@@ -96,10 +96,14 @@ class Secrets:
     async def read(self, call: Call) -> SecretValue:
         """A version's value; its `value` is None where the version is deleted or destroyed.
 
-        Raises `NotFoundError` for no such secret or version, and for an expired secret.
+        Raises `NotFoundError` for no such secret or version, and for a version that has expired.
         """
         payload: ReadSecret = call.payload
         secret, version = await self._find(call, payload.version)
+        expires_at = expiry_of(secret, version)
+        self._check_expiry(expires_at)
+        if expires_at != secret.expires_at:
+            secret = replace(secret, expires_at=expires_at)  # of what is shown
         if not is_live(version, self.world.now()):
             return SecretValue(secret=secret, version=version, value=None)
         value = self.barrier.open_value(version)
@@ -143,9 +147,11 @@ class Secrets:
         check_decided(call, secret)
         if secret is None:
             raise no_secret()
-        if secret.expires_at and secret.expires_at <= self.world.now():
-            raise NotFoundError("secret_expired", "the secret has expired; write it anew to use it")
         return secret
+
+    def _check_expiry(self, expires_at: int) -> None:
+        if expires_at and expires_at <= self.world.now():
+            raise NotFoundError("secret_expired", "the secret has expired; write it anew to use it")
 
     async def write(self, call: Call) -> Written:
         """A new version. Raises `ConflictError` (`cas_mismatch`, `secret_exists`)."""
@@ -171,14 +177,16 @@ class Secrets:
                 head,
                 metadata=head.metadata if metadata is None else metadata,
                 tags=head.tags if tags is None else tags,
-                expires_at=_keep(payload.expires_at, head.expires_at),
             )
-            return self._append(tx, call, head, payload.value)
+            return self._append(tx, call, head, payload.value, payload.expires_at or 0)
 
         return change
 
     async def patch(self, call: Call) -> Written:
-        """A new version: the current value with a JSON merge patch applied (RFC 7396)."""
+        """A new version: the current value with a JSON merge patch applied (RFC 7396).
+
+        It expires as the current one does, whose value it has in part.
+        """
         payload: PatchSecret = call.payload
 
         def change(tx: VaultTx) -> Written:
@@ -186,18 +194,21 @@ class Secrets:
             self._check_cas(call.op.path, secret, payload.cas)
             value = _merge(tx.open_value(current), payload.patch)
             _check_size(value)
-            return self._append(tx, call, secret, value)
+            return self._append(tx, call, secret, value, secret.expires_at)
 
         return await self.barrier.commit(change, seals=1)
 
     async def rollback(self, call: Call) -> Written:
-        """A new version with the value of an older one, which must not be deleted."""
+        """A new version with the value of an older one, which must not be deleted or expired.
+
+        It expires when that one does.
+        """
         payload: Rollback = call.payload
 
         def change(tx: VaultTx) -> Written:
             secret, old = self._live_version(tx, call, payload.version)
             self._check_cas(call.op.path, secret, payload.cas)
-            return self._append(tx, call, secret, tx.open_value(old))
+            return self._append(tx, call, secret, tx.open_value(old), expiry_of(secret, old))
 
         return await self.barrier.commit(change, seals=1)
 
@@ -209,6 +220,7 @@ class Secrets:
         version = tx.get(VERSIONS, secret.id, number or secret.current_version)
         if version is None or not is_live(version, self.world.now()):
             raise NotFoundError("version_not_found", "that version is not there or is deleted")
+        self._check_expiry(expiry_of(secret, version))
         return secret, version
 
     def _check_cas(self, path: ResourcePath, secret: SecretRow | None, cas: int | None) -> None:
@@ -233,8 +245,13 @@ class Secrets:
             created_by=call.identity.name,
         )  # fmt: skip
 
-    def _append(self, tx: VaultTx, call: Call, head: SecretRow, value: bytes) -> Written:
-        """Put the next version and the head that points to it, and prune the oldest."""
+    def _append(
+        self, tx: VaultTx, call: Call, head: SecretRow, value: bytes, expires_at: int
+    ) -> Written:
+        """Put the next version and the head that points to it, and prune the oldest.
+
+        The head has the expiry of the current version once more, for lists and looks.
+        """
         now = self.world.now()
         settings = settings_of(head, self.mounts.match(call.op.path))
         number = head.current_version + 1
@@ -243,15 +260,17 @@ class Secrets:
             secret_id=head.id, version=number, wrapped_dek=wrapped_dek, box=box,
             kek_generation=generation, created_at=now, created_by=call.identity.name,
             deletion_time=min(now + settings.delete_after, MAX) if settings.delete_after else 0,
-            labels=Labels(metadata=head.metadata, tags=head.tags),
+            labels=Labels(metadata=head.metadata, tags=head.tags, expires_at=expires_at),
         )  # fmt: skip
+        if head.expires_at or expires_at:
+            _keep_expiry(tx, head)
         tx.add(VERSIONS, [version])
         oldest = max(head.oldest_version, 1)
         keep_from = max(oldest, number - settings.max_versions + 1)
         for pruned in range(oldest, keep_from):
             tx.delete(VERSIONS, head.id, pruned)
         head = replace(
-            head, current_version=number, oldest_version=keep_from,
+            head, current_version=number, oldest_version=keep_from, expires_at=expires_at,
             status=Status.ACTIVE.value,  # plain text, as it is read back
             updated_at=now,
         )  # fmt: skip
@@ -333,8 +352,33 @@ def _check_size(value: bytes) -> None:
         raise TooLargeError("value_too_large", f"a value may have at most {MAX_VALUE} bytes")
 
 
-def _keep(new: int | None, old: int) -> int:
-    return old if new is None else new
+def expiry_of(secret: SecretRow, version: VersionRow) -> int:
+    """When a version expires, in Unix ns; 0: never."""
+    own = _own_expiry(version)
+    return secret.expires_at if own is None else own
+
+
+def with_expiry(secret: SecretRow, version: VersionRow, expires_at: int) -> VersionRow:
+    """The version with an expiry of its own."""
+    labels = version.labels
+    if not isinstance(labels, Labels):
+        labels = Labels(metadata=secret.metadata, tags=secret.tags)
+    return replace(version, labels=replace(labels, expires_at=expires_at))
+
+
+def _own_expiry(version: VersionRow) -> int | None:
+    return version.labels.expires_at if isinstance(version.labels, Labels) else None
+
+
+def _keep_expiry(tx: VaultTx, head: SecretRow) -> None:
+    """Write the head's expiry into the versions of an older program, of all of which it is."""
+    for number in range(head.current_version, max(head.oldest_version, 1) - 1, -1):
+        version = tx.get(VERSIONS, head.id, number)
+        if version is None:
+            continue
+        if _own_expiry(version) is not None:
+            return  # and so have all before it
+        tx.put(VERSIONS, with_expiry(head, version, head.expires_at))
 
 
 def _merge(target: bytes, patch: bytes) -> bytes:

@@ -6,10 +6,15 @@ from msgspec import Struct
 
 
 class Labels(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What is said of a secret beside its value."""
+    """What is said of a secret beside its value.
+
+    `expires_at` (Unix ns, 0: never) belongs to a version and stays with it. None: the version was
+    written by a program that had one expiry for the whole secret.
+    """
 
     metadata: dict[str, str] = {}
     tags: list[str] = []
+    expires_at: int | None = None
 
 
 class Change(Struct, frozen=True, kw_only=True, rename={"before": "from", "after": "to"}):

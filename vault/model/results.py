@@ -3,6 +3,7 @@
 from typing import Self
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from vault.model.labels import Labels
 from vault.model.records import AccessRow, MountRow, RoleRow, SecretRow, UserRow, VersionRow
@@ -55,7 +56,7 @@ class SecretInfo(Struct, frozen=True, kw_only=True):
 
 
 class Labelled(Struct, frozen=True, kw_only=True):
-    """The labels of a version, with who wrote it when (Unix ns).
+    """The labels of a version but for its expiry, with who wrote it when (Unix ns).
 
     `version` 0 is the secret as it is now, whose labels may have been changed since its newest
     version; who did that is in the audit log.
@@ -81,7 +82,7 @@ class Labelled(Struct, frozen=True, kw_only=True):
             version=version.version,
             at=version.created_at,
             by=version.created_by,
-            labels=version.labels,
+            labels=replace(version.labels, expires_at=None),
         )
 
 

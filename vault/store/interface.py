@@ -47,7 +47,7 @@ class ConstraintError(ConflictError):
 
 
 class Writes(Struct, frozen=True):
-    """What one transaction changes: rows that were not there, rows that were, and keys to go.
+    """What one transaction changes: rows that were not there, and rows that were: to change, to go.
 
     The backend does the deletes first, children before parents, then the rest, parents first.
     """
@@ -67,6 +67,15 @@ class Session(Protocol):
 
     Raises `BackendError`, and `TamperedError` for a row that is not one of its table's struct.
     """
+
+    def inspect(self) -> None:
+        """Hold what can be hidden from a query against what it should be, in this view.
+
+        Raises `TamperedError` (`storage_schema_changed`) unless the database consists of what the
+        migrations make and of nothing else, and `BackendError` (`store_corrupt`) unless each index
+        of a guarded table has all of its rows (but for versions, which `Backend.check` looks at).
+        """
+        ...
 
     def get(self, table: Table[R], key: Key) -> R | None:
         """The row, or None."""
@@ -160,5 +169,5 @@ class Backend(Protocol):
         ...
 
     def check(self) -> None:
-        """Read everything through once. Raises `BackendError` (`store_corrupt`)."""
+        """Read everything through once. Raises as `Session.inspect`."""
         ...

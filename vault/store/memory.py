@@ -88,6 +88,9 @@ class _MemorySession:
     def __init__(self, tables: Mapping[str, _Rows]) -> None:
         self._tables = tables
 
+    def inspect(self) -> None:
+        """Rows are all there is."""
+
     def get(self, table: Table[R], key: Key) -> R | None:
         data = self._tables[table.name].get(key)
         return None if data is None else _decode(table, key, data)

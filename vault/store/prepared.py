@@ -77,8 +77,9 @@ class Prepared:
 
     @cached_property
     def every_stamp(self) -> str:
-        """Select the stamps of a guarded table."""
-        return self._statements.every_stamp.compile(dialect=self._dialect).string
+        """Select the stamps of a guarded table, from its rows: an index might have others."""
+        text = self._statements.every_stamp.compile(dialect=self._dialect).string
+        return f"{text} NOT INDEXED" if self._dialect.name == "sqlite" else text
 
     def key(self, key: Key) -> Bound:
         """The parameters of a key."""

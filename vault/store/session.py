@@ -30,11 +30,17 @@ class SqlSession:
         dialect: sa.Dialect,
         prepared: Mapping[Table[Any], Prepared],
         fault: Callable[[Exception], Exception],
+        inspect: Callable[[sa.PoolProxiedConnection], None],
     ) -> None:
         self._connection = connection
         self._dialect = dialect
         self._prepared = prepared
         self._fault = fault
+        self._inspect = inspect
+
+    def inspect(self) -> None:
+        """Hold the schema, and the indexes of authority rows, against what they should be."""
+        self._inspect(self._connection)
 
     def get(self, table: Table[R], key: Key) -> R | None:
         """The row, or None."""
@@ -101,13 +107,14 @@ class SqlSession:
         for table in reversed(ALL):
             if keys := writes.deletes.get(table):
                 prepared = self._prepared[table]
-                self._many(table, prepared.delete, [prepared.key(key) for key in keys])
+                met = self._many(table, prepared.delete, [prepared.key(key) for key in keys])
+                _expect(table, met, len(keys))
         for table in ALL:
             if rows := writes.updates.get(table):
                 self._update(table, rows, writes.known.get(table, {}))
             if rows := writes.inserts.get(table):
                 insert = self._prepared[table].insert
-                self._many(table, insert.text, insert.bound(rows))
+                _expect(table, self._many(table, insert.text, insert.bound(rows)), len(rows))
         for table, rows in writes.counts.items():
             for text, bound in self._prepared[table].count(rows):
                 self._many(table, text, [bound])
@@ -162,6 +169,17 @@ class SqlSession:
             raise ConstraintError(table.name) from error
         except Exception as error:
             raise self._fault(error) from error
+
+
+def _expect(table: Table[Any], met: int, wanted: int) -> None:
+    """Nothing of ours makes a database accept a write and leave it undone."""
+    if met != wanted:
+        raise TamperedError(
+            "storage_write_ignored",
+            f"{table.name}: the database accepted {wanted} changes and made {met}; nothing was "
+            "stored. Look for triggers in it, and for who can write the file",
+            table=table.name,
+        )
 
 
 def _stamp(cell: object) -> bytes:

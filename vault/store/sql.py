@@ -3,12 +3,13 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
+from functools import partial
 from threading import Lock
 from typing import Any, Final
 
 import sqlalchemy as sa
 
-from vault.errors import UnavailableError
+from vault.errors import UnavailableError, VaultError
 from vault.store.interface import UNKNOWN, BackendError, Session, Writes
 from vault.store.prepared import Prepared
 from vault.store.session import STATEMENTS, SqlSession
@@ -28,6 +29,7 @@ class SqlBackend(ABC):
         self._writes: sa.Engine | None = None
         self._writer: sa.Connection | None = None
         self._prepared: dict[Table[Any], Prepared] = {}
+        self._dialect: sa.Dialect
         self._one_writer = Lock()  # two threads in one transaction would be stored as one
 
     # What a database has to say for itself.
@@ -52,8 +54,12 @@ class SqlBackend(ABC):
         """Raise `UnavailableError` (`store_unsafe`) unless a commit there is durable."""
 
     @abstractmethod
-    def _inspect(self, connection: sa.Connection) -> None:
-        """Raise `BackendError` (`store_corrupt`) if the database is damaged."""
+    def _inspect(self, connection: sa.PoolProxiedConnection) -> None:
+        """As `Session.inspect`, within the transaction of this connection."""
+
+    @abstractmethod
+    def _inspect_all(self, connection: sa.PoolProxiedConnection) -> None:
+        """As `Backend.check`, within the transaction of this connection."""
 
     @abstractmethod
     def _fault(self, error: Exception) -> Exception:
@@ -78,6 +84,7 @@ class SqlBackend(ABC):
         """Take the database, verify its durability, migrate; on failure give it back."""
         try:
             self._reads, self._writes = self._take()
+            self._dialect = self._reads.dialect
             self.connect()
             self._prepare(self._connected())
         except BaseException:
@@ -111,15 +118,8 @@ class SqlBackend(ABC):
     @contextmanager
     def read(self) -> Iterator[Session]:
         """A pooled connection's transaction."""
-        if self._reads is None:
-            raise BackendError("store_unavailable", "the database is not open")
-        try:
-            connection = self._reads.raw_connection()
-        except Exception as error:
-            raise self._fault(error) from error
-        with closing(connection):  # which ends the transaction
-            self._view(connection)
-            yield self._session(connection, self._reads.dialect)
+        with self._reader() as connection:
+            yield self._session(connection, self._dialect)
 
     def write(self, apply: Callable[[Session], Writes]) -> None:
         """One transaction; see the interface."""
@@ -130,14 +130,9 @@ class SqlBackend(ABC):
         """A database server makes its own."""
 
     def check(self) -> None:
-        """Every page, index and reference."""
-        if self._reads is None:
-            raise BackendError("store_unavailable", "the database is not open")
-        try:
-            with self._reads.connect() as connection:
-                self._inspect(connection)
-        except sa.exc.SQLAlchemyError as error:
-            raise self._fault(error) from error
+        """Schema, and every page, index and reference."""
+        with self._reader() as connection:
+            self._translated(self._inspect_all, connection)
 
     # The writer.
 
@@ -179,9 +174,26 @@ class SqlBackend(ABC):
         except Exception as error:
             raise self._fault(error) from error
 
-    def _view(self, connection: sa.PoolProxiedConnection) -> None:
+    @contextmanager
+    def _reader(self) -> Iterator[sa.PoolProxiedConnection]:
+        """A pooled connection in a transaction, which ends with the block."""
+        if self._reads is None:
+            raise BackendError("store_unavailable", "the database is not open")
         try:
-            self._look(connection)
+            connection = self._reads.raw_connection()
+        except Exception as error:
+            raise self._fault(error) from error
+        with closing(connection):  # which ends the transaction
+            self._translated(self._look, connection)
+            yield connection
+
+    def _translated(
+        self, fn: Callable[[sa.PoolProxiedConnection], None], connection: sa.PoolProxiedConnection
+    ) -> None:
+        try:
+            fn(connection)
+        except VaultError:
+            raise
         except Exception as error:
             raise self._fault(error) from error
 
@@ -189,7 +201,8 @@ class SqlBackend(ABC):
         if not self._prepared:
             made = {t: Prepared(s, dialect) for t, s in STATEMENTS.items()}
             self._prepared = made  # whole or not at all: another thread may be here too
-        return SqlSession(connection, dialect, self._prepared, self._fault)
+        inspect = partial(self._translated, self._inspect)
+        return SqlSession(connection, dialect, self._prepared, self._fault, inspect)
 
     def _roll_back(self, writer: sa.Connection) -> None:
         try:

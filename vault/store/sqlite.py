@@ -21,7 +21,9 @@ from vault.errors import TamperedError, UnavailableError, ValidationError
 from vault.store.interface import BackendError
 from vault.store.revision import is_current
 from vault.store.sql import READERS, SqlBackend
+from vault.store.sqlite_schema import check_schema
 from vault.store.statements import encode_json, leave_json
+from vault.store.tables import ALL, VERSIONS
 
 _BUSY_MS: Final = 5000  # an administrator's `sqlite3` on the file may hold it that long
 POOL_SECONDS: Final = 30.0  # the store's limiter admits no more readers than there are connections
@@ -46,7 +48,17 @@ _SETTINGS: Final = (
     f"PRAGMA journal_size_limit={_WAL_BYTES}",
     f"PRAGMA wal_autocheckpoint={_WAL_PAGES}",
 )
-_READ_ONLY: Final = (f"PRAGMA busy_timeout={_BUSY_MS}", "PRAGMA query_only=ON")
+_READ_ONLY: Final = (
+    f"PRAGMA busy_timeout={_BUSY_MS}",
+    "PRAGMA query_only=ON",
+    "PRAGMA trusted_schema=OFF",
+)
+_SCHEMA: Final = "schema"
+"""Of a connection for reads: the number of the schema that was checked with it."""
+_CHECKED: Final = tuple(t.name for t in ALL if t is not VERSIONS and t.guarded)
+"""Tables of which each index is held against the rows at an opening: a row that its index does not
+have is there for the totals and nowhere else. Versions are left to `check`: they are most of the
+file, and who lacks one is told so."""
 _UNDECODABLE: Final = "Could not decode to UTF-8"
 
 
@@ -94,6 +106,7 @@ class SqliteBackend(SqlBackend):
         `patience`: seconds that a read waits for one of `readers` connections.
         """
         super().__init__(readers)
+        self._seen: object = None  # the writer's `data_version` at its last look at the schema
         self._patience = patience
         self._path = path_of(url)
         self._lock = LockFile(self._path.with_name(self._path.name + ".lock"))
@@ -146,7 +159,33 @@ class SqliteBackend(SqlBackend):
         return database
 
     def _look(self, reader: sa.PoolProxiedConnection) -> None:
-        reader.cursor().execute("BEGIN")
+        """The schema is checked whenever it has another number than this connection knows."""
+        database = cast("sqlite3.Connection", reader.dbapi_connection)
+        database.execute("BEGIN")
+        (number,) = database.execute("PRAGMA schema_version").fetchone()
+        if reader.info.get(_SCHEMA) != number:
+            check_schema(database)
+            reader.info[_SCHEMA] = number
+
+    def connect(self) -> None:
+        """A fresh, verified connection, whose schema its first transaction checks."""
+        self._seen = None
+        super().connect()
+
+    def _begin(self, connection: sa.Connection) -> None:
+        """The schema is checked when any other connection has written since the last look.
+
+        Nobody else writes while we have the file, so that is once, or somebody who should not.
+        """
+        super()._begin(connection)
+        database = _driver(connection)
+        try:
+            (seen,) = database.execute("PRAGMA data_version").fetchone()
+            if seen != self._seen:
+                check_schema(database)
+        except sqlite3.Error as error:
+            raise self._fault(error) from error
+        self._seen = seen
 
     def _prepare(self, writer: sa.Connection) -> None:
         try:
@@ -163,11 +202,20 @@ class SqliteBackend(SqlBackend):
     def _is_transacting(self, writer: sa.Connection) -> bool:
         return _driver(writer).in_transaction
 
-    def _inspect(self, connection: sa.Connection) -> None:
-        pages = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
-        orphan = connection.exec_driver_sql("PRAGMA foreign_key_check").first()
-        if pages != "ok" or orphan is not None:
-            raise BackendError("store_corrupt", "the database is damaged; restore a backup")
+    def _inspect(self, connection: sa.PoolProxiedConnection) -> None:
+        database = cast("sqlite3.Connection", connection.dbapi_connection)
+        check_schema(database)
+        for table in _CHECKED:
+            if _first(database, f"PRAGMA integrity_check('{table}')") != "ok":
+                raise _corrupt(f"table {table} and its indexes contradict each other")
+
+    def _inspect_all(self, connection: sa.PoolProxiedConnection) -> None:
+        database = cast("sqlite3.Connection", connection.dbapi_connection)
+        check_schema(database)
+        if _first(database, "PRAGMA integrity_check(1)") != "ok":
+            raise _corrupt("its pages or indexes contradict each other")
+        if _first(database, "PRAGMA foreign_key_check") is not None:
+            raise _corrupt("a row refers to one that is not there")
 
     def _fault(self, error: Exception) -> Exception:
         cause = error.orig if isinstance(error, sa.exc.DBAPIError) else error
@@ -175,7 +223,7 @@ class SqliteBackend(SqlBackend):
         if code == sqlite3.SQLITE_FULL or getattr(cause, "errno", 0) == errno.ENOSPC:
             return BackendError("store_full", "the disk of the database is full")
         if code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
-            return BackendError("store_corrupt", "the database is damaged; restore a backup")
+            return _corrupt("SQLite cannot read it")
         if isinstance(cause, sqlite3.Error) and _UNDECODABLE in str(cause):
             return TamperedError("row_corrupt", "a stored row is damaged")
         if isinstance(error, sqlite3.Error | OSError | sa.exc.SQLAlchemyError):
@@ -189,6 +237,7 @@ class SqliteReader(SqliteBackend):
     def open(self) -> None:
         """Nothing is taken, migrated or verified: whoever holds the file has done so."""
         self._reads = self._read_engine()
+        self._dialect = self._reads.dialect
 
 
 def _engine(connect: Callable[[], sqlite3.Connection], begin: str, **pool: object) -> sa.Engine:
@@ -206,6 +255,16 @@ def _engine(connect: Callable[[], sqlite3.Connection], begin: str, **pool: objec
 
     sa.event.listen(engine, "begin", on_begin)
     return engine
+
+
+def _first(database: sqlite3.Connection, statement: str) -> object:
+    """The first cell of the first row; None when there is no row."""
+    row = database.execute(statement).fetchone()
+    return None if row is None else row[0]
+
+
+def _corrupt(why: str) -> BackendError:
+    return BackendError("store_corrupt", f"the database is damaged ({why}); restore a backup")
 
 
 def _driver(connection: sa.Connection) -> sqlite3.Connection:

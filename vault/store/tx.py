@@ -137,6 +137,16 @@ class Batch:
                 stamps[table] = gone, [row.mac for row in rows.values() if row is not None]
         return stamps
 
+    def replaced(self, table: Table[R]) -> dict[Key, tuple[R | None, R | None]]:
+        """The rows that the transaction changes: as they were, and as they will be."""
+        above: dict[Key, R | None] = self._above.get(table, {})
+        below: dict[Key, R | None] = self._below.setdefault(table, {})
+        lacking = [key for key in above if key not in below]
+        found = self._session.get_many(table, lacking) if lacking else {}
+        for key in lacking:
+            self._load(table, key, found.get(key))
+        return {key: (below[key], row) for key, row in above.items()}
+
     def written(self) -> list[Touched]:
         """The rows that the transaction changes."""
         return [

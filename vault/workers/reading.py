@@ -216,7 +216,7 @@ def _token_handlers(
     store: Store, keyring: Keyring, usage: Usage, authorizer: Authorizer, world: World
 ) -> Handlers:
     """To look up; no credential is made or revoked here."""
-    scheme, revoker = Scheme(keyring.pepper), Revoker(store, Sessions(), world)
+    scheme, revoker = Scheme(keyring.pepper), Revoker(store, Sessions())
     keys = ApiKeys(store, scheme, revoker, usage, world)
     return TokenHandlers(Tokens(store, scheme, revoker, world), keys, authorizer, world).handlers()
 

@@ -333,7 +333,6 @@ class TestWrite:
     def test_deleting_nothing(self, backend: Backend) -> None:
         """Deleting what is not there is no error."""
         transact(backend, remove(SYSTEM, "absent"))
-        backend.write(lambda _: Writes(deletes={SYSTEM: [("absent",)]}))
         assert select(backend, SYSTEM) == []
 
     def test_readers_keep_their_view(self, backend: Backend) -> None:

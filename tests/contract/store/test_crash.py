@@ -105,7 +105,12 @@ async def test_full(tmp_path: Path) -> None:
     """A full database says so, keeps what it has, and takes more when there is room again."""
     backend = _Small(f"sqlite:///{tmp_path}/vault.db")
     world = SystemWorld()
-    async with open_store(backend, StampGuard(), world, report=lambda _: None) as store:
+
+    def make_room(_: object) -> None:
+        """Before the writer's next connection, whose number of pages is the one that counts."""
+        backend.pages = 10_000
+
+    async with open_store(backend, StampGuard(), world, report=make_room) as store:
         stored = 0
 
         async def fill() -> None:
@@ -121,7 +126,6 @@ async def test_full(tmp_path: Path) -> None:
         assert stored > 5
         rows = await store.select(SYSTEM, Query())
         assert [row.name for row in rows] == [f"{i:04}" for i in range(stored)]
-        backend.pages = 10_000
         await store.commit(put(SYSTEM, system("more", b"x" * 10_000)))
         assert await store.commit(next_version("a")) == 1
         await store.check()

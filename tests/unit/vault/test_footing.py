@@ -7,7 +7,7 @@ import pytest
 from actors.testing import FakeWorld
 from tests.unit.vault.anchor.places import AUDIT_KEYS, KEYRING, Log, commit, new_marker
 from vault.anchor import acceptance
-from vault.anchor.acceptance import Acceptance
+from vault.anchor.acceptance import Acceptance, Subject
 from vault.audit.broker import open_audit
 from vault.audit.record import decode
 from vault.audit.sinks.file import FileSink
@@ -17,12 +17,14 @@ from vault.barrier import KEYRING_ROW, RowGuard
 from vault.crypto.keyring import Keyring
 from vault.errors import TamperedError, UnavailableError
 from vault.footing import Footing, Places, find_footing
+from vault.model.instant import SECOND
 from vault.store.interface import BackendError
 from vault.store.memory import MemoryBackend
 from vault.store.store import open_store
 from vault.store.tables import SYSTEM
 
 ROOT_KEY = bytes(32)
+DAY = 86_400
 
 
 class Vault:
@@ -51,6 +53,7 @@ class Vault:
             ) as audit,
         ):  # fmt: skip
             await found.confirm(audit)
+            await found.keep_clock(store, audit)
         await found.keeper.write()
         return found
 
@@ -166,3 +169,53 @@ async def test_an_order_that_nothing_stores_is_told(vault: Vault) -> None:
         with pytest.raises(UnavailableError, match="seal_not_stored") as told:
             await found.order_seal(store)
     assert told.value.details["outcome"] == "done"
+
+
+async def test_time_goes_on_from_the_last_mark(vault: Vault) -> None:
+    """A clock that was set back while the agent was down revives nothing."""
+    await vault.open()
+    vault.world.step_wall(DAY)
+    await vault.open()
+    vault.world = FakeWorld(now=NOW)
+    await vault.footing()
+    assert vault.world.now() == NOW + DAY * SECOND
+
+
+async def test_a_clock_that_jumped_is_not_followed_until_it_is_confirmed(vault: Vault) -> None:
+    """By an operator, who is on record, and once; also a later time that was kept is forgotten."""
+    await vault.open()
+    right, vault.world = vault.world, FakeWorld(now=NOW + 400 * DAY * SECOND)
+    wrong = await vault.open()
+    assert wrong.retention.clock.is_suspended
+    vault.world = right
+    await vault.footing()
+    assert right.now() == NOW + 400 * DAY * SECOND
+    acceptance.write(vault.places.anchor, Acceptance(NOW, "ntp was wrong"), Subject.CLOCK)
+    vault.world = FakeWorld(now=NOW)
+    found = await vault.open()
+    assert vault.world.now() == NOW
+    assert not found.retention.clock.is_suspended
+    assert vault.events() == ["sys.confirm_clock"]
+    assert acceptance.read(vault.places.anchor, NOW, Subject.CLOCK) is None
+    vault.world = FakeWorld(now=NOW)
+    await vault.footing()
+    assert vault.world.now() == NOW
+
+
+async def test_an_agent_that_runs_takes_a_confirmation(vault: Vault) -> None:
+    """With the next look at the clock."""
+    await vault.open()
+    vault.world = FakeWorld(now=NOW + 40 * DAY * SECOND)
+    found = await vault.footing()
+    sink = FileSink(vault.places.log, reserve_bytes=0, durability="write")
+    async with (
+        open_store(vault.backend, RowGuard(KEYRING), vault.world, mark=found.marker) as store,
+        open_audit(AuditConfig(), AUDIT_KEYS, VAULT, [sink], vault.world) as audit,
+    ):
+        await found.keep_clock(store, audit)
+        assert found.retention.clock.is_suspended
+        accepted = Acceptance(vault.world.wall(), "it was off for a month")
+        acceptance.write(vault.places.anchor, accepted, Subject.CLOCK)
+        await found.keep_clock(store, audit)
+        assert not found.retention.clock.is_suspended
+    assert vault.events() == ["sys.confirm_clock"]

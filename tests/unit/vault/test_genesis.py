@@ -9,7 +9,7 @@ from vault.barrier import RowGuard
 from vault.crypto import credentials
 from vault.crypto.keyring import Keyring
 from vault.crypto.mac import MacKey
-from vault.genesis import CLOCK_ROW, Genesis, keep_clock, kept_clock
+from vault.genesis import Genesis
 from vault.model.records import SystemRow
 from vault.store.interface import BackendError
 from vault.store.memory import MemoryBackend
@@ -62,17 +62,6 @@ async def test_nothing_is_left_of_a_creation_that_failed() -> None:
     with pytest.raises(Exception, match=r"row_invalid|hold"):
         await genesis.create(keyring, [SystemRow(name="seal", value=b"s"), too_long], None)
     assert await genesis.load() == {}
-
-
-async def test_the_clock_is_kept() -> None:
-    """The time that was noted is read back; a new vault has none."""
-    backend, world = opened(), FakeWorld(now=NOW)
-    assert kept_clock(backend) == 0
-    keyring = Keyring.create(NOW, org="o", vault="v")
-    async with open_store(backend, RowGuard(keyring), world) as store:
-        await keep_clock(store, world)
-    assert kept_clock(backend) == NOW
-    assert CLOCK_ROW not in await Genesis(backend, world).load()
 
 
 class Gone(MemoryBackend):

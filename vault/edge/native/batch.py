@@ -52,7 +52,7 @@ class ReadBatch(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class BatchWrite(Struct, frozen=True, forbid_unknown_fields=True):
-    """A new version, of a new secret where there is none; what is left out stays.
+    """A new version, of a new secret where there is none. What is left out is as of `PUT`.
 
     `cas` is the version that must be current, 0 for none.
     """

@@ -58,7 +58,10 @@ class CreateSecret(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class UpdateSecret(Struct, frozen=True, forbid_unknown_fields=True):
-    """A new version; what is left out stays. `cas` is the version that must be current."""
+    """A new version. `cas` is the version that must be current.
+
+    Metadata and tags that are left out stay; without `expires_at` it never expires.
+    """
 
     value: Raw
     cas: Number | None = None

@@ -4,18 +4,21 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.store.samples import put, user
+from tests.contract.store.samples import put, remove, user
 from tests.unit.vault.anchor.places import KEYRING, KEYS, Log, commit, new_marker, there
 from vault.anchor.acceptance import Acceptance, write
 from vault.anchor.file import AnchorFile
-from vault.anchor.mark import Marker
+from vault.anchor.mark import MARK_ROW, Base, Marker, Times
 from vault.anchor.opening import stand, unavailable
-from vault.anchor.state import Anchor
+from vault.anchor.rows import count
+from vault.anchor.state import Anchor, Mark, encode
+from vault.audit.retention import Notice
 from vault.audit.testing import NOW, VAULT
 from vault.barrier import RowGuard
 from vault.errors import TamperedError, UnavailableError
+from vault.model.records import SystemRow
 from vault.store.memory import MemoryBackend
-from vault.store.tables import USERS
+from vault.store.tables import SYSTEM, USERS
 from vault.store.tx import transact
 
 
@@ -111,3 +114,75 @@ def test_an_anchor_that_cannot_be_read_is_told(vault: Vault, tmp_path: Path) -> 
         stand(there(vault.backend, tmp_path), KEYS, NOW)
     assert refused.value.code == unavailable(OSError(1, "x", "y")).code == "anchor_unavailable"
     assert str(vault.file.path) in refused.value.message
+
+
+def of_an_older_program(vault: Vault) -> None:
+    """Have the mark say what a program before format 2 said: nothing of `system`, nor of time."""
+    with vault.backend.read() as session:
+        totals = count(session, KEYS).without(SYSTEM)
+    mark = Mark(
+        vault=VAULT, epoch=1, commits=vault.marker.commits, checkpoint=vault.marker.checkpoint,
+        anchored=True, rows=KEYS.seal(1, totals.to_bytes()),
+    )  # fmt: skip
+    text = encode(mark, KEYS).replace(b',"time":0,"slewed":0,"notice":null', b"")
+    body = text.split(b"\n")[0]
+    text = body + b"\n" + KEYS.mac(b"freehold-mark-v1\n" + body).hex().encode() + b"\n"
+    transact(vault.backend, put(SYSTEM, SystemRow(name=MARK_ROW, value=text)))
+
+
+@pytest.mark.parametrize("name", ["clock", "kek-uses/1"])
+def test_rows_without_a_mac_are_covered_by_the_mark(
+    vault: Vault, tmp_path: Path, name: str
+) -> None:
+    """Nobody changes, adds, removes or puts back one behind the agent's back."""
+    for change in (put(SYSTEM, SystemRow(name=name, value=b"1")), remove(SYSTEM, name)):
+        commit(vault.backend, vault.marker, put(SYSTEM, SystemRow(name=name, value=b"2")))
+        stand(there(vault.backend, tmp_path), KEYS, NOW)
+        transact(vault.backend, change)
+        with pytest.raises(TamperedError, match="in: system") as refused:
+            stand(there(vault.backend, tmp_path), KEYS, NOW)
+        assert refused.value.code == "storage_rows_changed"
+        transact(vault.backend, put(SYSTEM, SystemRow(name=name, value=b"2")))
+
+
+def test_the_time_is_that_of_the_last_mark(vault: Vault, tmp_path: Path) -> None:
+    """With how far the slewed clock had come, and what retention had announced."""
+    times = Times(NOW + 7, NOW + 5, Notice(3, 100, NOW + 9))
+    marker = Marker(KEYS, base=base_of_now(vault), written=b"", times=lambda: times)
+    commit(vault.backend, marker)
+    standing = stand(there(vault.backend, tmp_path), KEYS, NOW)
+    assert (standing.time, standing.slewed, standing.notice) == times
+
+
+def base_of_now(vault: Vault) -> Base:
+    """What is stored."""
+    with vault.backend.read() as session:
+        return Base(vault.marker.commits, count(session, KEYS))
+
+
+def test_a_mark_of_an_older_program_opens_once(vault: Vault, tmp_path: Path) -> None:
+    """Its rows of `system` are taken as they are, its clock is not believed; then never again."""
+    transact(vault.backend, put(SYSTEM, SystemRow(name="clock", value=b"\x7f" * 8)))
+    of_an_older_program(vault)
+    with vault.backend.read() as session:
+        old = session.get(SYSTEM, (MARK_ROW,))
+    assert old is not None
+    standing = stand(there(vault.backend, tmp_path), KEYS, NOW)
+    assert standing.adopts
+    assert (standing.time, standing.slewed) == (NOW, NOW)  # of the log's head
+    marker = Marker(KEYS, base=standing.base, written=standing.written, anchored=True)
+    marker.checkpoint = standing.checkpoint
+    commit(vault.backend, marker, remove(SYSTEM, "clock"))
+    vault.file.write(anchor(marker), KEYS)
+    assert not stand(there(vault.backend, tmp_path), KEYS, NOW).adopts
+    transact(vault.backend, put(SYSTEM, old, SystemRow(name="kek-uses/1", value=b"0")))
+    with pytest.raises(TamperedError, match="storage_rolled_back"):
+        stand(there(vault.backend, tmp_path), KEYS, NOW)
+
+
+def test_a_mark_of_an_older_program_still_holds_its_rows(vault: Vault, tmp_path: Path) -> None:
+    """What that one covered is covered."""
+    of_an_older_program(vault)
+    transact(vault.backend, put(USERS, user("intruder")), RowGuard(KEYRING))
+    with pytest.raises(TamperedError, match="in: users"):
+        stand(there(vault.backend, tmp_path), KEYS, NOW)

@@ -4,10 +4,12 @@ import errno
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Final
 
 import pytest
 import trio
 
+from actors.slewed_clock import SlewedClock
 from actors.testing import FakeWorld
 from vault.audit import record
 from vault.audit.broker import Broker, open_audit
@@ -16,6 +18,7 @@ from vault.audit.layout import Layout
 from vault.audit.ledger import Batch
 from vault.audit.record import AuditEvent
 from vault.audit.replica import RETRY_EVERY
+from vault.audit.retention import Notice, Retention
 from vault.audit.sinks.file import FileSink
 from vault.audit.testing import VAULT, FaultyDisk, make_event, make_keys
 from vault.audit.verify import verify
@@ -75,11 +78,14 @@ async def _audit(
     follower: Follower | None = None,
     config: AuditConfig | None = None,
     world: FakeWorld | None = None,
+    retention: Retention | None = None,
 ) -> AsyncIterator[Broker]:
     config = config or AuditConfig(deadline=DEADLINE)
     followers = [follower] if follower else []
-    world = world or FakeWorld()
-    async with open_audit(config, KEYS, VAULT, disks.sinks, world, followers=followers) as broker:
+    async with open_audit(
+        config, KEYS, VAULT, disks.sinks, world or FakeWorld(),
+        followers=followers, retention=retention,
+    ) as broker:  # fmt: skip
         yield broker
 
 
@@ -293,24 +299,105 @@ async def test_a_fault_in_one_event_is_its_own(tmp_path: Path) -> None:
         await broker.record(make_event(1))
 
 
-async def test_old_segments_go_and_that_is_on_record(tmp_path: Path) -> None:
-    """After `retention_days` closed segments are removed; the log says so and verifies."""
-    disks, world = Disks(tmp_path), FakeWorld()
-    config = AuditConfig(rotation_bytes=5_000, retention_days=30, deadline=DEADLINE)
-    layout = Layout(disks.logs[0])
-    async with _audit(disks, config=config, world=world) as broker:
-        for number in range(30):
-            await broker.record(make_event(number))
-        assert len(layout.numbers()) >= 2
-        world.advance(31 * 86_400)
-        await broker.record(make_event(31))
-        while len(layout.numbers()) > 1:
+SMALL: Final = AuditConfig(rotation_bytes=5_000, deadline=DEADLINE)
+DAY: Final = 86_400
+DAYS: Final = 30  # that a log is kept
+
+
+def _retention(world: FakeWorld, notice: Notice | None = None) -> Retention:
+    return Retention(SlewedClock(world.wall(), world.wall, world.uptime), DAYS, notice)
+
+
+def _told(log: Path) -> list[AuditEvent]:
+    """What retention has to say."""
+    return [event for event in _events(log) if event.operation.startswith("audit.retention_")]
+
+
+async def _gone(layout: Layout, segments: list[int]) -> None:
+    """Return once none of them is there."""
+    with trio.fail_after(10):
+        while set(layout.numbers()) & set(segments):
             await trio.lowlevel.checkpoint()
-    verdict = verify(disks.logs[0], KEYS)
-    assert 0 < verdict.first < verdict.size
-    async with _audit(disks, config=config, world=world) as broker:
+
+
+async def _fill(broker: Broker) -> None:
+    """Records of some segments."""
+    for number in range(30):
+        await broker.record(make_event(number))
+
+
+async def test_old_segments_go_a_week_after_it_was_told(tmp_path: Path) -> None:
+    """There is an alert first; then closed segments are removed, the log says so and verifies."""
+    disks, world = Disks(tmp_path), FakeWorld()
+    layout, retention = Layout(disks.logs[0]), _retention(world)
+    async with _audit(disks, config=SMALL, world=world, retention=retention) as broker:
+        await _fill(broker)
+        there = layout.numbers()
+        assert len(there) >= 2
+        world.advance((DAYS - 6) * DAY)
+        await broker.record(make_event(31))
+        assert _told(disks.logs[0])[0].alert
+        notice = retention.notice
+        assert notice is not None
+        assert notice.through == there[-1]
+    world.advance(7 * DAY - 1)
+    async with _audit(
+        disks, config=SMALL, world=world, retention=_retention(world, notice)
+    ) as broker:
         await broker.record(make_event(32))
+        assert layout.numbers()[: len(there)] == there
+        world.advance(3_601)
+        await broker.record(make_event(33))
+        await _gone(layout, there)
+    verdict = verify(disks.logs[0], KEYS)
+    assert verdict.first == notice.first
+    async with _audit(disks, config=SMALL, world=world) as broker:
+        await broker.record(make_event(34))
     verify(disks.logs[0], KEYS)
+
+
+async def test_a_clock_that_jumps_deletes_nothing(tmp_path: Path) -> None:
+    """Not in a year of such clock readings; once it is confirmed, a week after that was told."""
+    disks, world = Disks(tmp_path), FakeWorld()
+    layout, retention = Layout(disks.logs[0]), _retention(world)
+    async with _audit(disks, config=SMALL, world=world, retention=retention) as broker:
+        await _fill(broker)
+        there = layout.numbers()
+        world.step_wall(400 * DAY)
+        for hour in range(24):
+            world.advance(3_600)
+            await broker.record(make_event(hour))
+        assert layout.numbers()[: len(there)] == there
+        [told] = _told(disks.logs[0])
+        assert told.operation == "audit.retention_suspended"
+        assert told.alert
+        assert "confirm-clock" in broker.state().trouble
+        retention.clock.step()
+        for _ in range(3):
+            world.advance(6 * DAY)
+            await broker.record(make_event(99))
+        await _gone(layout, there)
+        assert not broker.state().trouble
+    verify(disks.logs[0], KEYS)
+
+
+async def test_a_clock_that_is_put_right_again_deletes_nothing(tmp_path: Path) -> None:
+    """What was announced while it was wrong is looked at anew before it goes."""
+    disks, world = Disks(tmp_path), FakeWorld()
+    layout, retention = Layout(disks.logs[0]), _retention(world)
+    async with _audit(disks, config=SMALL, world=world, retention=retention) as broker:
+        await _fill(broker)
+        there = layout.numbers()
+        world.step_wall(400 * DAY)
+        retention.clock.step()  # somebody confirms what is wrong
+        world.advance(3_601)
+        await broker.record(make_event(31))
+        assert retention.notice is not None
+        world.step_wall(-400 * DAY)
+        for day in range(14):
+            world.advance(DAY)
+            await broker.record(make_event(day))
+        assert layout.numbers()[: len(there)] == there
 
 
 async def test_followers_hear_of_what_is_acknowledged(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import trio
 
+from actors.slewed_clock import SlewedClock
 from actors.world import SystemWorld
 from vault.authn.api_keys import ApiKeys
 from vault.authn.authenticator import Authenticator
@@ -23,6 +24,7 @@ from vault.authn.users import Users
 from vault.crypto import credentials
 from vault.crypto.mac import MacKey
 from vault.model.identity import Identity, Method
+from vault.model.instant import SECOND
 from vault.model.operation import Origin
 from vault.store.memory import MemoryBackend
 from vault.store.store import Store, open_store
@@ -80,6 +82,7 @@ class _Desk:
     lockout: Lockout
     sessions: Sessions
     usage: Usage
+    clock: SlewedClock
     revoker: Revoker
     tokens: Tokens
     keys: ApiKeys
@@ -118,7 +121,7 @@ async def desk() -> AsyncIterator[_Desk]:
     world, scheme, lockout, sessions = _World(), _Scheme(), Lockout(), Sessions()
     async with open_store(MemoryBackend(), _Guard(), world) as store:
         usage = Usage(store, world)
-        revoker = Revoker(store, sessions, world)
+        revoker = Revoker(store, sessions)
         methods = {
             TOKEN: token_method(store, scheme, lockout, world),
             API_KEY: api_key_method(store, scheme, lockout, world),
@@ -134,6 +137,7 @@ async def desk() -> AsyncIterator[_Desk]:
             tokens=Tokens(store, scheme, revoker, world),
             keys=ApiKeys(store, scheme, revoker, usage, world),
             users=Users(store, revoker, world),
+            clock=SlewedClock(NOW, world.now, lambda: (world.time - NOW) / SECOND),
             roles=Roles(store, world),
             authenticator=Authenticator(scheme, methods, usage, world),
         )

@@ -81,14 +81,14 @@ async def test_sweep(desk: Any) -> None:
     await _family(desk, 3)
     _, root = await desk.root()
     alive, _ = await desk.token(root, "app", ttl=2 * HOUR)
-    assert await desk.revoker.sweep() == 0
+    assert await desk.revoker.sweep(desk.clock) == 0
     desk.world.time += HOUR - 1
-    assert await desk.revoker.sweep() == 0
+    assert await desk.revoker.sweep(desk.clock) == 0
     desk.world.time += 1
-    assert await desk.revoker.sweep() == 4
+    assert await desk.revoker.sweep(desk.clock) == 4
     assert await desk.who(alive)
     assert len(await desk.tokens.accessors()) == 3
-    assert await desk.revoker.sweep() == 0
+    assert await desk.revoker.sweep(desk.clock) == 0
 
 
 async def test_sweep_of_many(desk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,7 +97,7 @@ async def test_sweep_of_many(desk: Any, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(module, "MAX_CASCADE", 3)
     await _family(desk, 6)
     desk.world.time += 10 * HOUR
-    assert await desk.revoker.sweep() == 7
+    assert await desk.revoker.sweep(desk.clock) == 7
 
 
 async def test_sweep_cuts_streams_and_counts(desk: Any) -> None:
@@ -109,7 +109,7 @@ async def test_sweep_cuts_streams_and_counts(desk: Any) -> None:
     with trio.fail_after(5), desk.sessions.register(who.credential) as scope:
         desk.world.time += HOUR
         desk.usage.count(who.credential)
-        await desk.revoker.sweep()
+        await desk.revoker.sweep(desk.clock)
         await trio.sleep_forever()
     assert scope.cancelled_caught
     await desk.usage.flush()

@@ -224,7 +224,7 @@ async def test_spent_root_is_swept(desk: Any) -> None:
     made = await desk.tokens.create(root, NewToken(num_uses=1))
     assert made.row.expires_at == 0
     await desk.who(made.text)
-    assert await desk.revoker.sweep() == 1
+    assert await desk.revoker.sweep(desk.clock) == 1
 
 
 async def test_revocation_cascades(desk: Any) -> None:
@@ -296,7 +296,7 @@ async def test_a_parent_that_ended_meanwhile(desk: Any) -> None:
     for orphan in (False, True):
         with pytest.raises(ValidationError, match="no parent found"):
             await desk.tokens.create(app, NewToken(), orphan=orphan)
-    await desk.revoker.sweep()
+    await desk.revoker.sweep(desk.clock)
     for orphan in (False, True):
         with pytest.raises(ValidationError, match="no parent found"):
             await desk.tokens.create(app, NewToken(), orphan=orphan)

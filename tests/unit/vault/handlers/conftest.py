@@ -201,7 +201,7 @@ async def house() -> AsyncIterator[House]:
         await barrier.open()
         book, usage = PolicyBook(store, world), Usage(store, world)
         authorizer, scheme = Authorizer(book), Scheme(keyring.pepper)
-        revoker = Revoker(store, sessions, world)
+        revoker = Revoker(store, sessions)
         tokens, users = Tokens(store, scheme, revoker, world), Users(store, revoker, world)
         keys = ApiKeys(store, scheme, revoker, usage, world)
         access = AccessCounters(barrier, world)

@@ -98,7 +98,7 @@ class Machine:
 async def machine(house: House) -> Machine:
     """A policy `app` that allows reading, and a token with it."""
     usage = Usage(house.store, house.world)
-    revoker = Revoker(house.store, house.sessions, house.world)
+    revoker = Revoker(house.store, house.sessions)
     scheme = Scheme(bytes(32))
     keys = ApiKeys(house.store, scheme, revoker, usage, house.world)
     owners = Owners(keys, house.tokens, Users(house.store, revoker, house.world))

@@ -3,14 +3,16 @@
 import json
 
 import pytest
+from msgspec import UNSET, UnsetType
 from msgspec.structs import asdict, replace
 
 from tests.unit.vault.handlers.conftest import NOW, SECOND, House
-from vault.barrier import SECRETS
+from vault.barrier import SECRETS, VERSIONS, VaultTx
 from vault.errors import ConflictError, NotFoundError, TooLargeError, ValidationError
 from vault.handlers.secrets import LOOKS
 from vault.handlers.settings import MAX_VALUE
 from vault.model.instant import MAX
+from vault.model.labels import Labels
 from vault.model.payloads import (
     CompareVersions,
     Nothing,
@@ -156,24 +158,111 @@ async def test_tags_that_nobody_asks_for_may_change(house: House) -> None:
 
 
 async def test_a_write_keeps_what_it_does_not_name(house: House) -> None:
-    """Metadata, tags and expiry stay unless they are given; tags are sorted, without repeats."""
-    await house.write(APP, metadata={"k": "v"}, tags=["b", "a", "b"], expires_at=NOW + SECOND)
+    """Metadata and tags stay unless they are given; tags are sorted, without repeats."""
+    await house.write(APP, metadata={"k": "v"}, tags=["b", "a", "b"])
     head = (await house.write(APP)).secret
-    assert (head.metadata, head.tags, head.expires_at) == ({"k": "v"}, ["a", "b"], NOW + SECOND)
-    head = (await house.write(APP, metadata={}, tags=[], expires_at=0)).secret
-    assert (head.metadata, head.tags, head.expires_at) == ({}, [], 0)
+    assert (head.metadata, head.tags) == ({"k": "v"}, ["a", "b"])
+    head = (await house.write(APP, metadata={}, tags=[])).secret
+    assert (head.metadata, head.tags) == ({}, [])
 
 
 async def test_expiry(house: House) -> None:
-    """At its instant an expired secret is gone, a moment before it is there; writing renews it."""
+    """At its instant an expired secret is gone, a moment before it is there."""
     await house.write(APP, expires_at=NOW + SECOND)
     house.world.time = NOW + SECOND - 1
     assert (await read(house)).value is not None
     house.world.time = NOW + SECOND
     with pytest.raises(NotFoundError, match="secret_expired"):
         await read(house)
-    await house.write(APP, expires_at=0)
-    assert (await read(house)).value is not None
+
+
+async def test_an_expiry_belongs_to_its_version(house: House) -> None:
+    """A new version has none unless it is given one; the old one stays expired for good."""
+    await house.write(APP, b'"old"', expires_at=NOW + SECOND)
+    house.world.time = NOW + 2 * SECOND
+    assert (await house.write(APP, b'"new"')).secret.expires_at == 0
+    shown = await read(house)
+    assert (shown.value, shown.secret.expires_at) == (b'"new"', 0)
+    await house.do("secret.undelete", APP, Versions(versions=(1,)))
+    with pytest.raises(NotFoundError, match="secret_expired"):
+        await read(house, 1)
+    with pytest.raises(NotFoundError, match="secret_expired"):
+        await house.do("secret.rollback", APP, Rollback(version=1))
+    await house.write(APP, expires_at=NOW + 3 * SECOND)
+    house.world.time = NOW + 3 * SECOND
+    with pytest.raises(NotFoundError, match="secret_expired"):
+        await read(house)
+    assert (await read(house, 2)).value == b'"new"'
+
+
+async def test_what_is_made_of_a_value_expires_with_it(house: House) -> None:
+    """A patch and a roll-back have the old value in them, so they have its end as well."""
+    await house.write(APP, b'{"a":1}', expires_at=NOW + SECOND)
+    patched: Written = await house.do("secret.patch", APP, PatchSecret(patch=b'{"b":2}'))
+    assert patched.secret.expires_at == NOW + SECOND
+    await house.write(APP, b'{"c":3}')
+    back: Written = await house.do("secret.rollback", APP, Rollback(version=2))
+    assert back.secret.expires_at == NOW + SECOND
+    house.world.time = NOW + SECOND
+    with pytest.raises(NotFoundError, match="secret_expired"):
+        await read(house)
+    with pytest.raises(NotFoundError, match="secret_expired"):
+        await house.do("secret.patch", APP, PatchSecret(patch=b'{"d":4}'))
+
+
+async def test_metadata_moves_the_expiry_of_the_current_version(house: House) -> None:
+    """Which keeps it once there is a newer one; what is said of the versions is not changed."""
+    await house.write(APP, b'"1"')
+    await house.do("secret.metadata.write", APP, WriteMetadata(expires_at=NOW + SECOND))
+    assert (await read(house)).secret.expires_at == NOW + SECOND
+    await house.write(APP, b'"2"', expires_at=NOW + 9 * SECOND)
+    info = await house.do("secret.metadata.read", APP, ReadMetadata())
+    assert info.relabelled == {2: False}
+    house.world.time = NOW + SECOND
+    with pytest.raises(NotFoundError, match="secret_expired"):
+        await read(house, 1)
+    await house.do("secret.metadata.write", APP, WriteMetadata(expires_at=0))
+    house.world.time = NOW + 9 * SECOND
+    assert (await read(house)).value == b'"2"'
+
+
+@pytest.mark.parametrize("labels", [UNSET, Labels(metadata={"k": "v"})])
+async def test_versions_of_an_older_program_expire_with_their_head(
+    house: House, labels: Labels | UnsetType
+) -> None:
+    """They had one expiry together, and keep it once there is a version with its own."""
+    for _ in range(2):
+        written = await house.write(APP, expires_at=NOW + SECOND)
+
+    def as_it_was(tx: VaultTx) -> None:
+        for number in (1, 2):
+            version = tx.get(VERSIONS, written.secret.id, number)
+            assert version is not None
+            tx.put(VERSIONS, replace(version, labels=labels))
+
+    await house.barrier.commit(as_it_was)
+    assert (await read(house, 1)).secret.expires_at == NOW + SECOND
+    await house.write(APP, b'"new"')
+    house.world.time = NOW + SECOND
+    for number in (1, 2):
+        with pytest.raises(NotFoundError, match="secret_expired"):
+            await read(house, number)
+    assert (await read(house)).value == b'"new"'
+
+
+async def test_versions_of_an_older_program_that_never_expire(house: House) -> None:
+    """A later version's expiry is not theirs."""
+    written = await house.write(APP, b'"old"')
+
+    def as_it_was(tx: VaultTx) -> None:
+        version = tx.get(VERSIONS, written.secret.id, 1)
+        assert version is not None
+        tx.put(VERSIONS, replace(version, labels=Labels()))
+
+    await house.barrier.commit(as_it_was)
+    await house.write(APP, expires_at=NOW + SECOND)
+    house.world.time = NOW + SECOND
+    assert (await read(house, 1)).value == b'"old"'
 
 
 async def test_delete_version_after(house: House) -> None:

@@ -68,13 +68,14 @@ def test_every_stamp_of_many(backend: SqliteBackend, monkeypatch: pytest.MonkeyP
     assert len(found) == 6
 
 
-def test_stamps_that_cannot_be_read(backend: SqliteBackend) -> None:
-    """A table that is gone is no table without rows."""
-    with driver(backend) as database:
-        database.execute("DROP TABLE secrets")
-    database.close()
-    with backend.read() as session, pytest.raises(BackendError):
-        list(session.every_stamp(SECRETS))
+def test_a_delete_that_meets_no_row(backend: SqliteBackend) -> None:
+    """Rows that go are rows that are there: the database has accepted it and done nothing."""
+    writes = Writes(inserts={SYSTEM: [system("b")]}, deletes={SYSTEM: [("absent",)]})
+    with pytest.raises(TamperedError) as refused:
+        backend.write(lambda _: writes)
+    assert refused.value.code == "storage_write_ignored"
+    with backend.read() as session:
+        assert session.get(SYSTEM, ("b",)) is None
 
 
 def test_impossible_keys(backend: SqliteBackend) -> None:

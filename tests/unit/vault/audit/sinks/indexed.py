@@ -7,12 +7,14 @@ from typing import Any, TypeVar
 
 import trio
 
+from actors.slewed_clock import SlewedClock
 from actors.testing import FakeWorld
 from tests.unit.vault.audit.ends import Ends
 from vault.audit.broker import Broker, open_audit
 from vault.audit.draft import draft_event
 from vault.audit.hashing import ValueHasher
 from vault.audit.layout import Layout
+from vault.audit.retention import Retention
 from vault.audit.sinks.database import BLOCK, REST, Index, open_index
 from vault.audit.sinks.file import FileSink
 from vault.audit.testing import NOW, VAULT, make_event, make_keys
@@ -101,8 +103,10 @@ async def running(
     config: AuditConfig | None = None,
     *,
     ends: Ends | None = None,
+    days: int = 365,
 ) -> AsyncIterator[tuple[Broker, Index]]:
-    """A log with an index; `ends`: others write there, too."""
+    """A log with an index; `ends`: others write there, too. Kept for so many `days`."""
+    clock = SlewedClock(world.wall(), world.wall, world.uptime)
     end = ends.view() if ends else None
     with trio.fail_after(10):
         async with (
@@ -114,6 +118,7 @@ async def running(
                 [FileSink(log, reserve_bytes=0)],
                 world,
                 followers=[index],
+                retention=Retention(clock, days),
                 end=end,
             ) as broker,
         ):

@@ -88,10 +88,12 @@ async def test_two_logs_in_one_database(log: Path, tmp_path: Path) -> None:
             mine = msgspec.structs.replace(row, log=other, first=number, last=number + 9)
             rows.rows[other, number] = mine
     there = {key: row for key, row in rows.rows.items() if key[0] != VAULT}
-    config = AuditConfig(rotation_bytes=100_000, retention_days=1)
-    async with running(log, rows, world, config) as (broker, index):
+    config = AuditConfig(rotation_bytes=100_000)
+    async with running(log, rows, world, config, days=1) as (broker, index):
         await fill(broker, BLOCK, 2 * BLOCK)
         world.advance(3 * 86_400)
+        await fill(broker, 1, 2 * BLOCK + BLOCK // 2)  # which announces it
+        world.advance(86_400)
         for part in (3, 4):
             await fill(broker, BLOCK, part * BLOCK)
         await caught_up(broker, index, world)
@@ -296,13 +298,16 @@ async def test_a_log_that_lost_its_end_is_told(log: Path) -> None:
 async def test_blocks_go_with_their_segments(log: Path) -> None:
     """What retention removed from the log is not found any more, and has no row."""
     rows, world = Rows(), FakeWorld()
-    config = AuditConfig(rotation_bytes=100_000, retention_days=1)
-    async with running(log, rows, world, config) as (broker, index):
+    config = AuditConfig(rotation_bytes=100_000)
+    async with running(log, rows, world, config, days=1) as (broker, index):
         for part in range(20):
             await fill(broker, 200, part * 200)
         await caught_up(broker, index, world)
         kept = len(rows.rows)
         world.advance(2 * 86_400)
+        await broker.record(make_event(29))  # which announces it
+        assert verify(log, KEYS).first == 0
+        world.advance(86_400)
         await broker.record(make_event(30))
         first = verify(log, KEYS).first
         assert first > BLOCK
@@ -360,11 +365,11 @@ class NoGuard:
 async def test_a_real_database_takes_and_finds_them(log: Path, tmp_path: Path) -> None:
     """The rows fit the schema, are found, and go again."""
     world = FakeWorld()
-    config = AuditConfig(rotation_bytes=400_000, retention_days=1)
+    config = AuditConfig(rotation_bytes=400_000)
     backend = SqliteBackend(f"sqlite:///{tmp_path}/vault.db")
     async with (
         open_store(backend, NoGuard(), world) as store,
-        running(log, store, world, config) as (broker, index),
+        running(log, store, world, config, days=1) as (broker, index),
     ):
         for part in range(4):
             await fill(broker, BLOCK, part * BLOCK)
@@ -378,7 +383,9 @@ async def test_a_real_database_takes_and_finds_them(log: Path, tmp_path: Path) -
         old = await index.search(AuditQuery(request_id="request-1"))
         assert len(old.events) == 1
         world.advance(2 * 86_400)
-        for part in range(4, 6):
+        await fill(broker, BLOCK, 4 * BLOCK)  # which announces it
+        world.advance(86_400)
+        for part in (5, 6):
             await fill(broker, BLOCK, part * BLOCK)
         await caught_up(broker, index, world)
         assert verify(log, KEYS).first > BLOCK

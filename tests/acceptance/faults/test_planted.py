@@ -1,0 +1,111 @@
+"""Somebody who can write the database file plants what SQLite itself obeys."""
+
+import re
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from tests.acceptance.agent import Agent, dev_agent, running
+from tests.acceptance.command import freehold
+from tests.acceptance.workers.fleet import fleet_agent
+
+CODE: Final = re.compile(r"freehold: (\w+): ")
+TRIGGER: Final = "CREATE TRIGGER planted BEFORE DELETE ON tokens BEGIN SELECT RAISE(IGNORE); END"
+HIDE: Final = "DELETE FROM sqlite_master WHERE name = 'planted'"
+
+
+@pytest.fixture(params=[1, 2], ids=["one process", "two workers"])
+def agent(request: pytest.FixtureRequest, folder: Path) -> Agent:
+    """An agent that is down."""
+    return fleet_agent(folder, request.param) if request.param > 1 else dev_agent(folder)
+
+
+def execute(agent: Agent, *statements: str) -> None:
+    """As somebody with the file, and without a key."""
+    with closing(sqlite3.connect(agent.database, isolation_level=None, timeout=30)) as database:
+        for statement in statements:
+            database.execute(statement)
+
+
+def token(agent: Agent) -> str:
+    """A new one that may look itself up."""
+    made = agent.call("POST", "/v1/auth/token/create", {"ttl": "1h"})
+    return str(made.json["auth"]["client_token"])
+
+
+def works(agent: Agent, text: str) -> bool:
+    """Whether it is a token."""
+    return agent.call("GET", "/v1/auth/token/lookup-self", token=text).status == 200
+
+
+def test_a_trigger_that_undoes_a_revocation(agent: Agent) -> None:
+    """Planted while it runs: the revocation fails, and is not told as done. Nor does it start."""
+    with running(agent):
+        text = token(agent)
+        execute(agent, TRIGGER)
+        told = agent.call("POST", "/v1/auth/token/revoke", {"token": text})
+        assert told.status == 503, told.body
+        assert b"planted" in told.body
+        execute(agent, "DROP TRIGGER planted")
+        assert agent.call("POST", "/v1/auth/token/revoke", {"token": text}).status == 204
+        assert not works(agent, text)
+    execute(agent, TRIGGER)
+    refused = agent.refused_start()
+    assert CODE.findall(refused) == ["storage_schema_changed"]
+    assert "trigger 'planted' is not ours" in refused
+    assert "Traceback" not in refused
+
+
+def test_an_index_that_is_summed_in_the_place_of_its_table(agent: Agent) -> None:
+    """It is hidden while a revoked token is put back, and shown again; no acceptance helps."""
+    with running(agent):
+        text = token(agent)
+    execute(agent, "CREATE TABLE kept AS SELECT * FROM tokens")
+    with closing(sqlite3.connect(agent.database, isolation_level=None)) as database:
+        kept = list(database.execute("SELECT * FROM kept"))
+        database.execute("DROP TABLE kept")
+    with running(agent):
+        assert agent.call("POST", "/v1/auth/token/revoke", {"token": text}).status == 204
+    with closing(sqlite3.connect(agent.database, isolation_level=None)) as database:
+        database.execute("CREATE INDEX planted ON tokens (mac)")
+        find = (
+            "SELECT type, name, tbl_name, rootpage, sql FROM sqlite_master WHERE name = 'planted'"
+        )
+        index = database.execute(find).fetchone()
+        database.execute("PRAGMA writable_schema=ON")
+        database.execute(HIDE)
+    with closing(sqlite3.connect(agent.database, isolation_level=None)) as database:
+        slots = ", ".join("?" * len(kept[0]))
+        database.executemany(f"INSERT OR IGNORE INTO tokens VALUES ({slots})", kept)  # noqa: S608
+        database.execute("PRAGMA writable_schema=ON")
+        database.execute("INSERT INTO sqlite_master VALUES (?, ?, ?, ?, ?)", index)
+    refused = agent.refused_start()
+    assert CODE.findall(refused) == ["storage_schema_changed"]
+    anchor = agent.data / "vault.anchor"
+    words = ("operator", "accept-rollback", "--anchor", str(anchor), "--reason", "it is meant")
+    assert freehold(*words).returncode == 0
+    assert CODE.findall(agent.refused_start()) == ["storage_schema_changed"]
+    execute(agent, "PRAGMA writable_schema=ON", HIDE)
+    (agent.data / "vault.anchor.accept").unlink()
+    assert CODE.findall(agent.refused_start()) == ["storage_rows_changed"]
+
+
+def test_what_an_index_does_not_have(agent: Agent) -> None:
+    """A policy that is in the table and not in its index is a denial that nobody meets."""
+    rule = {"effect": "deny", "paths": ["secret/*"], "capabilities": ["read"]}
+    with running(agent):
+        assert agent.call("PUT", "/api/v1/policies/denying", {"rules": [rule]}).status == 200
+    with closing(sqlite3.connect(agent.database, isolation_level=None)) as database:
+        find = "SELECT rootpage FROM sqlite_master WHERE name = ?"
+        ((mine,),) = database.execute(find, ["sqlite_autoindex_policies_1"])
+        ((empty,),) = database.execute(find, ["sqlite_autoindex_roles_1"])
+        database.execute("PRAGMA writable_schema=ON")
+        move = "UPDATE sqlite_master SET rootpage = ? WHERE name = ?"
+        database.execute(move, [empty, "sqlite_autoindex_policies_1"])
+        database.execute(move, [mine, "sqlite_autoindex_roles_1"])
+    refused = agent.refused_start()
+    assert CODE.findall(refused) == ["store_corrupt"]
+    assert "policies" in refused or "roles" in refused

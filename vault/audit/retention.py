@@ -1,0 +1,105 @@
+"""Which closed segments of the log may go: those that are old enough, a week after it was told.
+
+The age is judged by a `SlewedClock`, so one wrong reading of the machine's clock deletes nothing.
+Before anything goes there is an alert in the log itself, and time to take back what made it old.
+"""
+
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from msgspec import Struct
+
+from actors.slewed_clock import SlewedClock
+from vault.audit.record import AuditEvent
+from vault.audit.record import Retention as Released
+from vault.model.instant import SECOND, rfc3339
+
+DAY: Final = 86_400 * SECOND
+NOTICE: Final = 7 * DAY
+"""From the announcement to the deletion; not longer than the retention itself."""
+
+
+class Notice(Struct, frozen=True):
+    """Segments to `through` go at `due` (Unix ns); `first` is then the first record."""
+
+    through: int
+    first: int
+    due: int
+
+
+class Step(NamedTuple):
+    """What one look has found. To be written: `event`, `released`, or neither.
+
+    `notice` is what is announced once that is durable; `trouble` is for people.
+    """
+
+    notice: Notice | None
+    event: AuditEvent | None = None
+    released: Released | None = None
+    trouble: str = ""
+
+
+class Retention:
+    """The state of one log's retention; `notice` outlives the process in the database's mark."""
+
+    def __init__(self, clock: SlewedClock, days: int, notice: Notice | None = None) -> None:
+        self.clock = clock
+        self.notice = notice
+        self._days = days
+        self._told = False  # that it is suspended
+
+    def look(self, expired: Callable[[int], Released | None], new_id: Callable[[], str]) -> Step:
+        """What to do now. `expired` is a sink's; raises what it raises. Changes nothing."""
+        if self.clock.is_suspended:
+            return self._suspended(new_id)
+        self._told = False
+        now, kept = self.clock.now(), self._days * DAY
+        period, notice = min(NOTICE, kept), self.notice
+        if notice is None or notice.due > now + period:  # by a clock that was wrong
+            return self._announced(expired(now - kept + period), now + period, new_id)
+        if now < notice.due:
+            return Step(notice)
+        found = expired(now - kept)
+        if found is not None and found.through > notice.through:
+            found = Released(notice.through, notice.first)
+        return Step(None, released=found)
+
+    def _announced(self, found: Released | None, due: int, new_id: Callable[[], str]) -> Step:
+        if found is None:
+            return Step(None)
+        notice = Notice(found.through, found.first, due)
+        what = (
+            f"segments up to {notice.through} (records before {notice.first}) will be deleted "
+            f"after {rfc3339(due)}: they are older than audit.retention_days then"
+        )
+        return Step(notice, event=_event("audit.retention_notice", what, new_id()))
+
+    def _suspended(self, new_id: Callable[[], str]) -> Step:
+        days = self.clock.lag // DAY
+        what = (
+            f"the machine's clock is {days} days ahead of the time that is known to have passed; "
+            "nothing is deleted. Correct the clock, or run `freehold operator confirm-clock`"
+        )
+        told, self._told = self._told, True
+        event = None if told else _event("audit.retention_suspended", what, new_id())
+        return Step(self.notice, event=event, trouble=f"retention is suspended: {what}")
+
+
+def _event(operation: str, what: str, request_id: str) -> AuditEvent:
+    return AuditEvent(
+        request_id=request_id,
+        phase="outcome",
+        operation=operation,
+        path="sys/audit",
+        capability="",
+        actor_id="service:retention",
+        actor_name="service:retention",
+        method="service",
+        credential="",
+        ip="",
+        user_agent="",
+        dialect="service",
+        result="ok",
+        rule=what,
+        alert=True,
+    )

@@ -1,0 +1,184 @@
+"""What a SQLite file of ours consists of, exactly, and the check that nothing else is in it.
+
+Whoever can write the file could plant an object that SQLite obeys: a trigger that undoes a delete,
+an index that answers a query in the place of its table, a view or a generated column. So the text
+of every object is compared with what the migrations make, and not only the names of the columns.
+A test holds `OBJECTS` against the migrations.
+"""
+
+import re
+import sqlite3
+from collections import Counter
+from collections.abc import Iterable
+from typing import Final, NamedTuple
+
+from vault.errors import TamperedError
+
+MOST: Final = 1000  # objects that are read: a file of ours has about 40
+_NAMED: Final = 3  # objects that an error names
+_LONGEST: Final = 64  # characters of a name in an error
+
+
+class SchemaObject(NamedTuple):
+    """A row of `sqlite_master`; `sql` with its white space normalized, empty for an autoindex."""
+
+    type: str
+    name: str
+    table: str
+    sql: str
+
+
+_STATEMENTS: Final = """
+CREATE TABLE alembic_version(version_num VARCHAR(32)NOT NULL,
+  CONSTRAINT alembic_version_pkc PRIMARY KEY(version_num));
+CREATE TABLE system(name VARCHAR(512)NOT NULL,value BLOB NOT NULL,
+  CONSTRAINT pk_system PRIMARY KEY(name));
+CREATE TABLE mounts(path VARCHAR(512)NOT NULL,id VARCHAR(512)NOT NULL,
+  accessor VARCHAR(512)NOT NULL,type VARCHAR(512)NOT NULL,version BIGINT NOT NULL,
+  description TEXT NOT NULL,max_versions BIGINT NOT NULL,cas_required BOOLEAN NOT NULL,
+  delete_version_after BIGINT NOT NULL,created_at BIGINT NOT NULL,mac BLOB NOT NULL,
+  CONSTRAINT pk_mounts PRIMARY KEY(path));
+CREATE TABLE secrets(name VARCHAR(512)NOT NULL,id VARCHAR(512)NOT NULL,
+  current_version BIGINT NOT NULL,oldest_version BIGINT NOT NULL,max_versions BIGINT NOT NULL,
+  cas_required BOOLEAN NOT NULL,delete_version_after BIGINT NOT NULL,metadata JSON NOT NULL,
+  tags JSON NOT NULL,status VARCHAR(512)NOT NULL,created_at BIGINT NOT NULL,
+  updated_at BIGINT NOT NULL,created_by VARCHAR(512)NOT NULL,expires_at BIGINT NOT NULL,
+  rotation_due BIGINT NOT NULL,rotation_policy JSON,mac BLOB NOT NULL,
+  CONSTRAINT pk_secrets PRIMARY KEY(name),CONSTRAINT uq_secrets_id UNIQUE(id));
+CREATE INDEX ix_secrets_expires_at ON secrets(expires_at);
+CREATE INDEX ix_secrets_rotation_due ON secrets(rotation_due);
+CREATE TABLE secret_versions(secret_id VARCHAR(512)NOT NULL,version BIGINT NOT NULL,
+  wrapped_dek BLOB NOT NULL,box BLOB NOT NULL,kek_generation BIGINT NOT NULL,
+  created_at BIGINT NOT NULL,created_by VARCHAR(512)NOT NULL,deletion_time BIGINT NOT NULL,
+  destroyed BOOLEAN NOT NULL,mac BLOB NOT NULL,labels JSON,
+  CONSTRAINT pk_secret_versions PRIMARY KEY(secret_id,version),
+  CONSTRAINT fk_secret_versions_secret_id FOREIGN KEY(secret_id)REFERENCES secrets(id)
+  ON DELETE RESTRICT);
+CREATE TABLE secret_access(secret_id VARCHAR(512)NOT NULL,value_reads BIGINT NOT NULL,
+  metadata_reads BIGINT NOT NULL,last_value_read BIGINT NOT NULL,
+  last_metadata_read BIGINT NOT NULL,
+  CONSTRAINT pk_secret_access PRIMARY KEY(secret_id))WITHOUT ROWID;
+CREATE TABLE users(id VARCHAR(512)NOT NULL,username VARCHAR(512)NOT NULL,
+  name_key VARCHAR(512)NOT NULL,email VARCHAR(512)NOT NULL,roles JSON NOT NULL,
+  policies JSON NOT NULL,created_at BIGINT NOT NULL,updated_at BIGINT NOT NULL,
+  last_login BIGINT NOT NULL,status VARCHAR(512)NOT NULL,mac BLOB NOT NULL,
+  CONSTRAINT pk_users PRIMARY KEY(id),CONSTRAINT uq_users_name_key UNIQUE(name_key));
+CREATE TABLE roles(name VARCHAR(512)NOT NULL,description TEXT NOT NULL,policies JSON NOT NULL,
+  created_at BIGINT NOT NULL,updated_at BIGINT NOT NULL,mac BLOB NOT NULL,
+  CONSTRAINT pk_roles PRIMARY KEY(name));
+CREATE TABLE api_keys(id VARCHAR(512)NOT NULL,user_id VARCHAR(512)NOT NULL,
+  name VARCHAR(512)NOT NULL,key_hash BLOB NOT NULL,permissions JSON NOT NULL,
+  expires_at BIGINT NOT NULL,created_at BIGINT NOT NULL,created_by VARCHAR(512)NOT NULL,
+  status VARCHAR(512)NOT NULL,mac BLOB NOT NULL,CONSTRAINT pk_api_keys PRIMARY KEY(id),
+  CONSTRAINT fk_api_keys_user_id FOREIGN KEY(user_id)REFERENCES users(id)ON DELETE RESTRICT);
+CREATE INDEX ix_api_keys_user_id ON api_keys(user_id);
+CREATE TABLE tokens(id VARCHAR(512)NOT NULL,accessor VARCHAR(512)NOT NULL,
+  secret_hash BLOB NOT NULL,parent VARCHAR(512)NOT NULL,display_name VARCHAR(512)NOT NULL,
+  user_id VARCHAR(512)NOT NULL,policies JSON NOT NULL,meta JSON NOT NULL,
+  path VARCHAR(512)NOT NULL,created_at BIGINT NOT NULL,issued_at BIGINT NOT NULL,
+  ttl BIGINT NOT NULL,period BIGINT NOT NULL,explicit_max_ttl BIGINT NOT NULL,
+  expires_at BIGINT NOT NULL,renewable BOOLEAN NOT NULL,num_uses BIGINT NOT NULL,
+  uses_left BIGINT NOT NULL,mac BLOB NOT NULL,CONSTRAINT pk_tokens PRIMARY KEY(id),
+  CONSTRAINT uq_tokens_accessor UNIQUE(accessor));
+CREATE INDEX ix_tokens_parent ON tokens(parent);
+CREATE INDEX ix_tokens_user_id ON tokens(user_id);
+CREATE INDEX ix_tokens_expires_at ON tokens(expires_at);
+CREATE TABLE policies(name VARCHAR(512)NOT NULL,id VARCHAR(512)NOT NULL,version BIGINT NOT NULL,
+  document JSON NOT NULL,created_at BIGINT NOT NULL,updated_at BIGINT NOT NULL,
+  created_by VARCHAR(512)NOT NULL,mac BLOB NOT NULL,CONSTRAINT pk_policies PRIMARY KEY(name));
+CREATE TABLE credential_usage(credential_id VARCHAR(512)NOT NULL,last_used BIGINT NOT NULL,
+  uses BIGINT NOT NULL,
+  CONSTRAINT pk_credential_usage PRIMARY KEY(credential_id))WITHOUT ROWID;
+CREATE TABLE audit_blocks(log VARCHAR(512)NOT NULL,first BIGINT NOT NULL,last BIGINT NOT NULL,
+  prev VARCHAR(512)NOT NULL,segment BIGINT NOT NULL,start BIGINT NOT NULL,began BIGINT NOT NULL,
+  ended BIGINT NOT NULL,terms BLOB NOT NULL,CONSTRAINT pk_audit_blocks PRIMARY KEY(log,first));
+"""
+_AUTOINDEXES: Final = {  # primary and unique keys of tables with a rowid
+    "alembic_version": 1,
+    "system": 1,
+    "mounts": 1,
+    "secrets": 2,
+    "secret_versions": 1,
+    "users": 2,
+    "roles": 1,
+    "api_keys": 1,
+    "tokens": 2,
+    "policies": 1,
+    "audit_blocks": 1,
+}
+_HEAD: Final = re.compile(r"CREATE (TABLE|INDEX) (\w+)(?: ON (\w+))?\(")
+_AROUND: Final = re.compile(r" ?([(),]) ?")
+
+
+def normalized(sql: str) -> str:
+    """The statement with one space where white space is needed, and none elsewhere."""
+    return _AROUND.sub(r"\1", " ".join(sql.split()))
+
+
+def _described(statement: str) -> SchemaObject:
+    sql = normalized(statement)
+    head = _HEAD.match(sql)
+    if head is None:
+        raise AssertionError(f"not a statement of ours: {sql}")
+    kind, name, table = head.groups()
+    return SchemaObject(kind.lower(), name, table or name, sql)
+
+
+OBJECTS: Final = frozenset(
+    [_described(statement) for statement in _STATEMENTS.split(";") if statement.strip()]
+    + [
+        SchemaObject("index", f"sqlite_autoindex_{table}_{number}", table, "")
+        for table, count in _AUTOINDEXES.items()
+        for number in range(1, count + 1)
+    ]
+)
+
+
+def read_schema(database: sqlite3.Connection) -> list[SchemaObject]:
+    """What is in the file. The connection goes by exactly that from here on.
+
+    To be called within a transaction: then both are of its view. A connection keeps the schema that
+    it has parsed for as long as the schema's version number stays, and whoever writes the file can
+    see to it that the number does.
+    """
+    database.execute("PRAGMA writable_schema=RESET")  # forget what was parsed before
+    rows = database.execute("SELECT type, name, tbl_name, sql FROM sqlite_master LIMIT ?", [MOST])
+    return [
+        SchemaObject(_text(kind), _text(name), _text(table), normalized(_text(sql)))
+        for kind, name, table, sql in rows
+    ]
+
+
+def check_schema(database: sqlite3.Connection) -> None:
+    """Raise `TamperedError` (`storage_schema_changed`) unless the file has our objects alone.
+
+    See `read_schema`. Raises `sqlite3.Error` for a schema that cannot be parsed.
+    """
+    found = Counter(read_schema(database))
+    wanted = Counter(OBJECTS)
+    if found == wanted:
+        return
+    foreign, missing = found - wanted, wanted - found
+    both = {one.name for one in foreign} & {one.name for one in missing}
+    told = [(one, "changed" if one.name in both else "not ours") for one in foreign]
+    told += [(one, "missing") for one in missing if one.name not in both]
+    what = _listed(f"{one.type[:_LONGEST]} {one.name[:_LONGEST]!r} is {how}" for one, how in told)
+    raise TamperedError(
+        "storage_schema_changed",
+        f"the schema of the database was changed behind the agent's back: {what}. "
+        "Find out who can write the file, then restore a backup; "
+        "an object that you added yourself can be dropped with sqlite3",
+    )
+
+
+def _text(cell: object) -> str:
+    """The cell of an honest file; anything else is shown as what it is, and fits nothing."""
+    if cell is None:
+        return ""
+    return cell if isinstance(cell, str) else repr(cell)
+
+
+def _listed(told: Iterable[str]) -> str:
+    some = sorted(told)
+    more = f", and {len(some) - _NAMED} more" if len(some) > _NAMED else ""
+    return ", ".join(some[:_NAMED]) + more
