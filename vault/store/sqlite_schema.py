@@ -78,8 +78,8 @@ CREATE TABLE tokens(id VARCHAR(512)NOT NULL,accessor VARCHAR(512)NOT NULL,
   path VARCHAR(512)NOT NULL,created_at BIGINT NOT NULL,issued_at BIGINT NOT NULL,
   ttl BIGINT NOT NULL,period BIGINT NOT NULL,explicit_max_ttl BIGINT NOT NULL,
   expires_at BIGINT NOT NULL,renewable BOOLEAN NOT NULL,num_uses BIGINT NOT NULL,
-  uses_left BIGINT NOT NULL,mac BLOB NOT NULL,CONSTRAINT pk_tokens PRIMARY KEY(id),
-  CONSTRAINT uq_tokens_accessor UNIQUE(accessor));
+  uses_left BIGINT NOT NULL,mac BLOB NOT NULL,denied_by JSON,
+  CONSTRAINT pk_tokens PRIMARY KEY(id),CONSTRAINT uq_tokens_accessor UNIQUE(accessor));
 CREATE INDEX ix_tokens_parent ON tokens(parent);
 CREATE INDEX ix_tokens_user_id ON tokens(user_id);
 CREATE INDEX ix_tokens_expires_at ON tokens(expires_at);
