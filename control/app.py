@@ -71,7 +71,7 @@ async def serve(settings: Settings, tell: Callable[[str], None]) -> None:
             gauges["live_views"] = lambda: float(hub.views)
             gauges["live_refusals"] = lambda: float(live.refused)
             gauges |= _company(plane) | _told_to(plane.postman)
-            with metrics.follow(partial(_by_presence, plane), gauges):
+            with metrics.follow(partial(_by_state, plane), gauges):
                 async with telling(
                     plan, metrics.families, tracing, now=world.now, sleep=world.sleep
                 ):
@@ -133,8 +133,8 @@ async def _listen(
     )
 
 
-def _by_presence(plane: Plane) -> dict[str, int]:
-    return {str(presence): count for presence, count in plane.watch.counts().items()}
+def _by_state(plane: Plane) -> dict[str, int]:
+    return {str(state): count for state, count in plane.watch.counts().items()}
 
 
 def _gauges(door: Door | None) -> dict[str, Callable[[], float]]:

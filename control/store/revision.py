@@ -4,7 +4,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
-HEAD: Final = "0023"
+HEAD: Final = "0024"
 """The newest step under `migrations/versions`."""
 
 _STEPS: Final = sa.text("SELECT version_num FROM alembic_version")

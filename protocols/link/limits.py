@@ -6,7 +6,7 @@ KIB: Final = 1024
 
 FIRST: Final = 1
 """The oldest version of the link: greetings are in it, so that they are read by whoever comes."""
-VERSIONS: Final = (1, 2)
+VERSIONS: Final = (1, 2, 3)
 """All that this code speaks; `Hello` offers them, and the highest that both know is spoken."""
 SUBPROTOCOL: Final = "freehold-link-v1"
 PATH: Final = "/link/v1"
@@ -17,6 +17,8 @@ MAX_BUNDLE: Final = 192 * KIB
 """Bytes of a policy bundle without its signature: with its envelope it fits into a frame."""
 MAX_RULES: Final = 500
 """Policy documents of a bundle."""
+MAX_CONDITIONS: Final = 16
+"""Codes of a `conditions`."""
 MAX_INT: Final = 2**63 - 1
 """Numbers are 0 to this: what a BIGINT of every database holds."""
 

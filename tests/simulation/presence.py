@@ -42,7 +42,7 @@ class Attendance:
         """Raises `BrokenError` where the rule is broken by more than `SLACK`."""
         now = trio.current_time()
         for agent in agents:
-            known = self.watch.presence(org, agent)
+            known = self.watch.state(org, agent)
             if known is None or known[0] is Presence.UNKNOWN:
                 continue
             silence = now - self.heard.get(agent, self.since)

@@ -65,7 +65,7 @@ async def test_critical_alerts_want_somebody_within_a_day(
 ) -> None:
     """Others may wait."""
     for severity in (Severity.CRITICAL, Severity.WARNING):
-        await plane.alerts.raise_(plane.alerts.make("acme", "v1", "x", severity, "m"))
+        await plane.alerts.fire(plane.alerts.make("acme", "v1", "x", severity, "m"))
     assert (await shown())["audit.alerts"].result is Result.MET
     world.advance(2 * 86_400)
     item = (await shown())["audit.alerts"]
