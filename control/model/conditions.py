@@ -21,6 +21,7 @@ REPORTED: Final = frozenset(
     for code in (
         *(AlertCode.SEALED, AlertCode.AUDIT_SINK_FAILED, AlertCode.STORE_FAILED),
         *(AlertCode.DISK_LOW, AlertCode.POLICY_EXPIRED, AlertCode.CERTIFICATE_EXPIRING),
+        AlertCode.CLOCK_SET_BACK,
     )
 )
 """What an agent says of itself for as long as it holds (`Conditions` of the link)."""

@@ -29,6 +29,7 @@ _TOLD: Final = {
     AlertCode.STORE_FAILED: "agent {vault} cannot write its database or its anchor",
     AlertCode.DISK_LOW: "a disk of agent {vault} is nearly full",
     AlertCode.POLICY_EXPIRED: "the policy bundle of agent {vault} has expired",
+    AlertCode.CLOCK_SET_BACK: "the clock of agent {vault} is behind a time it has shown before",
     AlertCode.CERTIFICATE_EXPIRING: "the certificate of agent {vault} expires and is not renewed",
     REFUSING: "agent {vault} refuses every request: it cannot write its audit log",
 }

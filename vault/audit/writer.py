@@ -115,13 +115,16 @@ class Writer(BatchActor[Draft | list[Draft]]):
     async def _receive(self, batch: Sequence[Draft | list[Draft]]) -> Sequence[object]:
         if not await self._write_pending():
             return _refused(batch)
+        drafts = _drafts(batch)
+        if not drafts:
+            return [None] * len(batch)
         now = self._world.now()
         expired = await self._expired(now) if now >= self._next_sweep else None
         if expired is None:
-            composed = self._ledger.compose(_drafts(batch), now)
+            composed = self._ledger.compose(drafts, now)
         else:
             draft = Draft(now, "retention", record.encode_body(expired))
-            composed = self._ledger.compose([*_drafts(batch), draft], now, expire=expired.through)
+            composed = self._ledger.compose([*drafts, draft], now, expire=expired.through)
         if await self._write(composed):
             return [None] * len(batch)
         return _refused(batch)
@@ -185,7 +188,7 @@ class Writer(BatchActor[Draft | list[Draft]]):
             opened = await self._open_sinks()
         except UnavailableError as error:
             log.error("%s", error)  # noqa: TRY400  # one line tells all
-            self._replicas[0].error = error.message
+            self._replicas[0].fail(error.message)
             return False
         await self._open(opened)
         self._lost = False

@@ -38,7 +38,9 @@ def main(what: str, folder: Path) -> None:
         _fill(small / "filler")
         kept += _until_refused(agent)
         _full(agent, reads_go_on=what == "data")
+        _seen(agent, what)
         (small / "filler").unlink()
+        _recovers(agent, what)
         kept.append(_until_served(agent))
         _need_kept(agent, kept)
         if workers:
@@ -116,6 +118,46 @@ def _full(agent: Agent, *, reads_go_on: bool) -> None:
             _need_clear(answer)
             assert PAYLOAD.encode() not in answer.body
     assert agent.call("GET", "/health/live").status == 200
+
+
+def _seen(agent: Agent, what: str) -> None:
+    """Load balancers and monitoring see it, and the agent's pages say why."""
+    if what == "data":
+        _eventually(lambda: "vault_store_failing 1.0" in _metrics(agent))
+        assert agent.call("GET", "/health/ready").status == 200
+        assert "vault_refusing 0.0" in _metrics(agent)
+        return
+    _eventually(lambda: agent.call("GET", "/health/ready").status == 503)
+    ready = agent.call("GET", "/health/ready").json
+    assert ready == {"status": "refusing", "reason": "the audit log's disk is full"}
+    health = agent.call("GET", "/v1/sys/health")
+    assert (health.status, health.json["sealed"]) == (503, False)
+    assert agent.call("GET", "/v1/sys/health?sealedcode=204").status == 204
+    assert "disk is full" in agent.call("GET", "/v1/sys/seal-status").json["refusing"]
+    for said in (
+        "vault_refusing 1.0",
+        "vault_audit_sinks_failing 1.0",
+        'vault_audit_sink_failing{sink="file"} 1.0',
+        'vault_secret_operations_total{operation="secret.read",status="unavailable"}',
+        'vault_requests_refused_total{reason="audit_unavailable"}',
+    ):
+        _eventually(lambda said=said: said in _metrics(agent))
+    assert 'vault_audit_sink_failing_seconds{sink="file"} 0.0\n' not in _metrics(agent)
+
+
+def _recovers(agent: Agent, what: str) -> None:
+    """By itself: who is not ready is sent no request that would try."""
+    if what == "data":
+        return
+    _eventually(lambda: agent.call("GET", "/health/ready").status == 200)
+    shown = _metrics(agent)
+    assert "vault_refusing 0.0" in shown
+    assert "vault_audit_sinks_failing 0.0" in shown
+    assert 'vault_audit_sink_failing_seconds{sink="file"} 0.0\n' in shown
+
+
+def _metrics(agent: Agent) -> str:
+    return agent.call("GET", "/metrics").body.decode()
 
 
 def _full_under_load(agent: Agent, filler: Path) -> list[int]:

@@ -18,7 +18,7 @@ _ENDS = {"agent_online": "agent_offline", "unsealed": "sealed"}
 _CONDITIONS = frozenset(
     {
         *("agent_offline", "sealed", "audit_sink_failed", "store_failed", "disk_low"),
-        *("policy_expired", "certificate_expiring"),
+        *("policy_expired", "certificate_expiring", "clock_set_back"),
     }
 )
 """Codes whose alerts may fire on though somebody has acknowledged them."""
