@@ -30,6 +30,8 @@ MAX_SERIES: Final = 1_000
 """Label sets a metric may grow to; what comes later is counted under `other`. The agent has about
 100 routes with 2 methods and 60 operations with 9 outcomes."""
 OTHER: Final = "other"
+REASONS: Final = ("sealed", "audit_unavailable", "store_unavailable", "overloaded")
+"""Of refused requests, those that are shown before there is one."""
 MAX_REASONS: Final = 64  # codes of errors; the agent has some 30 of this type
 BOUNDS: Final = (*Histogram.DEFAULT_BUCKETS,)
 """Seconds. A duration is in the first bucket whose bound it does not exceed; the last: inf."""
@@ -183,7 +185,7 @@ class RequestCollector(Collector):
     def __init__(self) -> None:
         self._operations: dict[tuple[str, str], int] = {}
         self._durations: dict[tuple[str, str], Durations] = {}
-        self._refused: dict[str, int] = {}
+        self._refused = dict.fromkeys(REASONS, 0)
 
     def operation(self, operation: str, status: str) -> None:
         """Count one operation; `status` is `ok` or the type of its error."""

@@ -345,7 +345,7 @@ def _percentile(counts: Sequence[int], percent: int) -> int:
 
 def _alerted(tx: Tx, link: Link, told: m.Alert, mark: Mark) -> Events:
     """The agent's word for when it began counts, as far as that is over."""
-    at = passed(told.raised_at * _MILLI, mark.now)
+    at = max(passed(told.raised_at * _MILLI, mark.now), mark.now - keys.AWAY)
     if told.code is AlertCode.UNSEALED:
         over = alerts.resolve(tx, link.org, [SEALED], [link.vault], now=mark.now, before=at)
         return tuple(map(changed, over))

@@ -47,7 +47,7 @@ app.command("pending")(fleet_entry.pending)
 app.command("approve")(fleet_entry.approve)
 app.command("refuse")(fleet_entry.refuse)
 
-COLUMNS: Final = ("vault", "life", "presence", "health", "sync", "last_seen", "policy", "tags")
+COLUMNS: Final = ("vault", "state", "sync", "last_seen", "policy", "tags")
 _SAID: Final = ("health", "sync")
 _HEARD: Final = ("online", "late")
 ALERTS: Final = ("at", "state", "severity", "vault", "code", "count", "message", "id")
@@ -143,12 +143,15 @@ def list_(
     context: typer.Context,
     tag: Annotated[str, typer.Option(help="Only those with this tag.")] = "",
     life: Annotated[str, typer.Option(help="pending, active, locked, retired")] = "",
-    presence: Annotated[str, typer.Option(help="online, late, offline, unknown")] = "",
+    state: Annotated[
+        str,
+        typer.Option(help="online, degraded, late, sealed, refusing, offline, unknown, locked, …"),
+    ] = "",
     release: Annotated[str, typer.Option(help="Of Freehold, as the agents say.")] = "",
 ) -> None:
-    """List the agents: who is live, and whether the policy that each should have is applied."""
+    """List the agents: the state of each, and whether the policy that it should have is applied."""
     current = fleet(context)
-    wanted = {"tag": tag, "life": life, "presence": presence, "release": release}
+    wanted = {"tag": tag, "life": life, "state": state, "release": release}
     policies = {row["vault"]: row for row in current.pages("assignments")}
     rows = [
         {**row, **_of_now(current, row), "policy": _policy(policies.get(row["vault"]))}

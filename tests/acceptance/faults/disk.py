@@ -3,7 +3,7 @@
 Run by `test_full_disk.py` in a mount namespace of its own, so that the mount is gone with this
 process, however that ends.
 
-`python -m tests.acceptance.faults.disk data|audit|workers FOLDER`
+`python -m tests.acceptance.faults.disk data|audit|workers|linked FOLDER`
 """
 
 import subprocess
@@ -15,6 +15,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tests.acceptance.agent import Agent, Answer, running, served_agent
+from tests.acceptance.control.plane import Plane, dev_plane
+from tests.acceptance.link.test_agent import enrolled
 
 SIZE = "96m"  # more than the audit log's reserve of 64 MiB
 PAYLOAD = "x" * 2000
@@ -31,6 +33,9 @@ def main(what: str, folder: Path) -> None:
         ["mount", "-t", "tmpfs", "-o", f"size={SIZE},mode=700", "tmpfs", str(small)], check=True
     )
     agent = _agent(what, folder, small)
+    if what == "linked":
+        _linked(agent, folder, small / "filler")
+        return
     with running(agent):
         _furnish(agent)
         kept = [n for n in range(10) if _write(agent, n).status == 200]
@@ -51,18 +56,51 @@ def main(what: str, folder: Path) -> None:
     assert "Traceback" not in agent.output()
 
 
+def _linked(agent: Agent, folder: Path, filler: Path) -> None:
+    """The control plane has an alert while the agent refuses, though its outbox is full, too."""
+    (folder / "plane").mkdir()
+    plane = dev_plane(folder / "plane")
+    with running(plane):
+        plane.sign_in()
+        plane.organization("acme")
+        enrolled(plane, "v", "--config", str(folder / "vault.yaml"))
+        with running(agent):
+            _furnish(agent)
+            _eventually(lambda: _state(plane) == "online")
+            _fill(filler)
+            _until_refused(agent)
+            _eventually(lambda: _state(plane) == "refusing")
+            _eventually(lambda: ("refusing", "firing", "critical") in _alerts(plane))
+            filler.unlink()
+            _eventually(lambda: _state(plane) == "online")
+            _eventually(lambda: not any(state == "firing" for _, state, _ in _alerts(plane)))
+            assert ("refusing", "resolved", "critical") in _alerts(plane)
+
+
+def _state(plane: Plane) -> str:
+    return str(plane.want(200, "GET", "organizations/acme/agents/v")["state"])
+
+
+def _alerts(plane: Plane) -> list[tuple[str, str, str]]:
+    found = plane.want(200, "GET", "organizations/acme/alerts?vault=v")
+    return [(row["code"], row["state"], row["severity"]) for row in found]
+
+
 def _agent(what: str, folder: Path, small: Path) -> Agent:
     data, log = (small, folder) if what == "data" else (folder, small)
+    if what == "linked":  # all of it on one disk, its outbox too
+        data = small
     agent = served_agent(
         folder,
         {
             "storage": {"type": "sqlite", "connection_string": f"sqlite:///{data}/vault.db"},
             "audit": {"enabled": True, "log_file": f"{log}/audit.log"},
+            "control_plane": {"enabled": what == "linked", "heartbeat_interval": "1s"},
             "encryption": {"key_management": "file", "key_file": f"{folder}/root.key"},
             "server": {
                 "listen": "127.0.0.1:0",
                 "tls": {"enabled": False},
-                "workers": 2 if what == "workers" else 1,
+                "workers": 2 if what in {"workers", "linked"} else 1,
             },
         },
     )
