@@ -9,7 +9,7 @@ import { Card } from "../../parts/card";
 import { Empty } from "../../parts/states";
 import { type Column, Table } from "../../parts/table";
 import { toastError } from "../../parts/toasts";
-import { type Listed, stateOf } from "../fleet/rows";
+import type { Listed } from "../fleet/rows";
 
 const PAGE = 500; // rows of one answer
 const PAUSE = 1000; // milliseconds between two askings while agents report
@@ -75,8 +75,8 @@ const COLUMNS: Column<Row>[] = [
     title: "State",
     width: "7.5rem",
     wide: true,
-    cell: row => <State of={stateOf(row)} />,
-    by: row => stateOf(row),
+    cell: row => <State of={row.state} />,
+    by: row => row.state,
   },
   { name: "tags", title: "Tags", wide: true, cell: ({ tags }) => <Tags of={tags} most={2} /> },
 ];
