@@ -191,6 +191,36 @@ async def test_the_same_is_told_once_in_a_window(there: Rig, hook: Receiver) -> 
     assert kinds == ["raised", "resolved", "raised"]
 
 
+async def test_what_comes_and_goes_is_few_messages(there: Rig, hook: Receiver) -> None:
+    """And the last one says that it is over, once that has held for ten minutes."""
+    await there.channel(hook.url(), window=0)
+    for _ in range(20):
+        await there.alert("agent_offline")
+        await there.turn(10)
+        await there.alerts.resolve("acme", ["agent_offline"], "v")
+        await there.turn(10)
+    kinds = [line.split()[0] for lines in told(hook) for line in lines]
+    assert kinds == ["raised", "resolved", "raised"]
+    await there.turn(600)
+    kinds = [line.split()[0] for lines in told(hook) for line in lines]
+    assert kinds == ["raised", "resolved", "raised", "resolved"]
+
+
+async def test_an_end_goes_to_the_channels_that_were_told_the_start(
+    there: Rig, hook: Receiver
+) -> None:
+    """Also if they would not want it any more; to no other."""
+    held = await there.channel(hook.url() + "?told", "told")
+    await there.alert("agent_offline")
+    await there.turn()
+    await there.channel(hook.url() + "?late", "late")
+    draft = Draft("told", Type.WEBHOOK, enabled=True, terms=Terms(events=("disk_low",)))
+    await there.parts.channels.change("acme", held.channel.id, draft)
+    await there.alerts.resolve("acme", ["agent_offline"], "v")
+    await there.turn()
+    assert ["told" in request[0] for request in hook.requests] == [True, True]
+
+
 async def test_a_digest_is_one_message(there: Rig, hook: Receiver) -> None:
     """What comes within its time comes together; what is urgent comes at once, alone."""
     await there.channel(hook.url(), digest=3600)
