@@ -222,9 +222,11 @@ class Uplink:
         """Say at once what has changed of the vault's health, whatever the disk takes."""
         while True:
             await self._world.sleep(WATCH)
-            now = self._host.facts().health, self._alarms.conditions()
-            if now != self._told:
-                self._tell_health(self._connector.conversation)
+            before, now = self._told, (self._host.facts().health, self._alarms.conditions())
+            if now == before:
+                continue
+            self._tell_health(self._connector.conversation)
+            if before is not None:
                 self._stir()
 
     async def _beat(self) -> None:
